@@ -1,0 +1,50 @@
+import time
+
+from local import dynamodb as engine
+
+
+def test_the_tables_have_the_keys_and_indexes_that_the_store_reads(dynamodb, tables):
+    table = dynamodb.client().describe_table(TableName=tables.reservations)["Table"]
+
+    indexes = {i["IndexName"]: i for i in table["GlobalSecondaryIndexes"]}
+    keys = {
+        name: [k["AttributeName"] for k in index["KeySchema"]] for name, index in indexes.items()
+    }
+    assert [k["AttributeName"] for k in table["KeySchema"]] == ["reservation_sid"]
+    assert keys == {
+        "due": ["open_as", "due_at"],
+        "by_worker": ["worker_sid", "reserved_at"],
+        "by_hour": ["hour", "reserved_at"],
+    }
+    assert set(indexes["due"]["Projection"]["NonKeyAttributes"]) == {
+        "task_sid",
+        "worker_sid",
+        "reserved_at",
+        "expires_at",
+        "checks",
+        "claim_until",
+    }
+
+
+def test_creating_the_tables_again_keeps_what_is_in_them(dynamodb, tables):
+    client = dynamodb.client()
+    client.put_item(TableName=tables.state, Item={"id": {"S": "kept"}})
+
+    stack = "tables-" + tables.state.rpartition("-")[2]
+    engine.create_tables(dynamodb.client("cloudformation"), tables, stack=stack)
+
+    assert client.get_item(TableName=tables.state, Key={"id": {"S": "kept"}})["Item"]
+
+
+def test_every_test_gets_tables_of_its_own_and_quickly(dynamodb):
+    first = dynamodb.create_tables()
+    started = time.monotonic()
+    second = dynamodb.create_tables()
+
+    assert time.monotonic() - started < 1
+    assert {first.reservations, first.state}.isdisjoint({second.reservations, second.state})
+
+
+def test_has_tables_tells_whether_the_engine_is_ready_for_the_app(dynamodb, tables):
+    assert engine.has_tables(dynamodb.url, tables, dynamodb.environ)
+    assert not engine.has_tables(dynamodb.url, engine.Tables("no", "such"), dynamodb.environ)
