@@ -1,25 +1,113 @@
 """The local stack's command line: `python -m local --help`."""
 
+import importlib
 import os
+import signal
+import sys
 
 import click
 
-from local import dynamodb
+from chalicelib.config import SettingsError
+from infra.errors import OperatorError
+from local import dynamodb, greeting, stack, waiting
+
+ERRORS = (stack.StackError, SettingsError, OperatorError, waiting.NotReadyError)
 
 
-@click.group()
+class _OneSentence(click.Group):
+    """Reports what went wrong as one sentence and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except ERRORS as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=_OneSentence)
 def main() -> None:
-    """Everything that runs on a laptop, in parts or whole."""
+    """Run everything on a laptop, in parts or whole. Ports and settings come by environment."""
+
+
+@main.command("run")
+def run_all() -> None:
+    """Run the whole stack until Ctrl-C."""
+    from local import running  # noqa: PLC0415  # honcho's import is for this command
+
+    described = stack.describe(os.environ)
+    stack.refuse_taken_ports(described)
+    _warn(described)
+    sys.exit(running.run(described))
+
+
+@main.command("demo")
+def run_demo() -> None:
+    """Walk the life cycle on free ports, and say what was sent and answered."""
+    from local import demo  # noqa: PLC0415
+
+    sys.exit(demo.run(os.environ))
 
 
 @main.command("dynamodb")
-@click.option("--port", envvar="DYNAMODB_PORT", default=8001, show_default=True)
-@click.option("--no-tables", is_flag=True, help="Only the engine; the tables are made elsewhere.")
-def run_dynamodb(port: int, *, no_tables: bool) -> None:
+def run_dynamodb() -> None:
     """Run a DynamoDB on loopback, with the tables."""
-    dynamodb.serve(
-        port, None if no_tables else dynamodb.Tables("reservations", "state"), os.environ
-    )
+    from local import engine  # noqa: PLC0415
+
+    described = stack.describe(os.environ)
+    stack.refuse_taken_ports(described, "dynamodb")
+    port = described.port("DYNAMODB_PORT")
+
+    def create_tables() -> None:
+        client = dynamodb.client("cloudformation", engine.url(port), described.resolved)
+        dynamodb.create_tables(client, described.tables)
+
+    engine.serve(port, create_tables)
+
+
+@main.command("api")
+def run_api() -> None:
+    """Run `chalice local`, fit for programs as callers."""
+    from local import api  # noqa: PLC0415
+
+    described = stack.describe(os.environ)
+    stack.refuse_taken_ports(described, "api")
+    os.environ.update(described.environ)
+    api.serve(described.port("API_PORT"), stack.STAGE)
+
+
+@main.command("sweep")
+@click.option(
+    "--every",
+    envvar="SWEEP_EVERY_SECONDS",
+    default=5.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds between sweeps.",
+)
+def run_sweep(every: float) -> None:
+    """Sweep again and again."""
+    from local import sweeping  # noqa: PLC0415
+
+    os.environ.update(stack.describe(os.environ).environ)
+    app = importlib.import_module("app")
+    sweeping.sweep_for_ever(app.sweep, every)
+
+
+@main.command("greet", hidden=True)
+def greet() -> None:
+    """Wait until everything answers, print what to do with it, and stay."""
+    described = stack.describe(os.environ)
+    for program in described.programs:
+        if program.ready:
+            waiting.wait_for(f"The program {program.name}", program.ready)
+    click.echo(greeting.text(described))
+    signal.pause()
+
+
+def _warn(described: stack.Stack) -> None:
+    names = stack.diverted(described, os.environ)
+    if names:
+        click.echo(greeting.warning(names), err=True)
 
 
 main()

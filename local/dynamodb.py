@@ -1,21 +1,13 @@
-"""A DynamoDB on loopback (ministack) with our tables, made from the same template as in the cloud.
+"""Our tables in the local DynamoDB, made from the same template as in the cloud."""
 
-Nothing is kept: the tables are in the memory of one process, and go with it.
-"""
-
-import asyncio
-import os
-import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
-
-from local import ports, waiting
+from botocore.exceptions import BotoCoreError, ClientError
 
 TEMPLATE = Path(__file__).parent.parent / "infra" / "tables.yaml"
 STACK = "taskrouter-callbacks-tables"
@@ -47,7 +39,9 @@ def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
         region_name=environ.get("AWS_DEFAULT_REGION", "us-east-1"),
         aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID", "local"),
         aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY", "local"),
-        config=Config(connect_timeout=2, read_timeout=10, proxies={}),
+        config=Config(
+            connect_timeout=2, read_timeout=10, proxies={}, retries={"total_max_attempts": 1}
+        ),
     )
 
 
@@ -88,72 +82,21 @@ def create_tables(cloudformation: Any, tables: Tables, *, stack: str = STACK) ->
     )
 
 
-def has_tables(url: str, tables: Tables, environ: Mapping[str, str]) -> bool:
-    """Whether the engine answers and both tables can be used."""
-    dynamodb = client("dynamodb", url, environ)
-    try:
-        return all(
-            dynamodb.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE"
-            for name in (tables.reservations, tables.state)
-        )
-    except (OSError, ClientError):
-        return False
+class TablesProbe:
+    """Asks, again and again, whether the engine answers and both tables can be used."""
 
+    def __init__(self, url: str, tables: Tables, environ: Mapping[str, str]) -> None:
+        """See `client` for `url` and `environ`."""
+        self._url, self._tables, self._environ = url, tables, environ
+        self._client: Any = None
 
-def serve(port: int, tables: Tables | None, environ: Mapping[str, str]) -> None:
-    """Be the engine: serve on loopback until SIGTERM or SIGINT, which end the process.
-
-    Args:
-        port: On 127.0.0.1.
-        tables: Created as soon as the engine answers; None creates none.
-        environ: Region and keys, see `client`.
-
-    Raises:
-        NotReadyError: The engine did not come up.
-        ClientError: It refused the tables.
-        WaiterError: It did not finish them.
-    """
-    url = f"http://{ports.LOOPBACK}:{port}"
-
-    def prepare() -> None:
-        waiting.wait_for("The local DynamoDB", lambda: waiting.answers(f"{url}/_ministack/ready"))
-        if tables:
-            create_tables(client("cloudformation", url, environ), tables)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # There is nothing to save, so nothing to wait for.
-        signal.signal(number, lambda *_: os._exit(0))
-    asyncio.run(_serve(port, prepare))
-
-
-async def _serve(port: int, prepare: Callable[[], None]) -> None:
-    _configure_engine(port)
-    # Its settings are read when it is imported.
-    from hypercorn.asyncio import serve as run_server  # noqa: PLC0415
-    from hypercorn.config import Config as ServerConfig  # noqa: PLC0415
-    from ministack.app import app  # noqa: PLC0415
-
-    config = ServerConfig()
-    config.bind = [f"{ports.LOOPBACK}:{port}"]
-    config.loglevel = "WARNING"
-    config.keep_alive_timeout = 75
-    never = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(run_server(app, config, shutdown_trigger=never.wait))
-        await asyncio.to_thread(prepare)
-
-
-def _configure_engine(port: int) -> None:
-    """Only what we need of ministack: two services, loopback, no files, no other ports."""
-    for name in ("PERSIST_STATE", "S3_PERSIST", "LOCALSTACK_PERSISTENCE", "USE_SSL"):
-        os.environ.pop(name, None)
-    os.environ |= {
-        "BIND_HOST": ports.LOOPBACK,
-        "GATEWAY_PORT": str(port),
-        "SERVICES": "dynamodb,cloudformation",
-        "LOG_LEVEL": "WARNING",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        # Not a folder, so that nothing can be written to it.
-        "STATE_DIR": os.devnull,
-    }
+    def __call__(self) -> bool:
+        """Ask once."""
+        self._client = self._client or client("dynamodb", self._url, self._environ)
+        try:
+            return all(
+                self._client.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE"
+                for name in (self._tables.reservations, self._tables.state)
+            )
+        except (BotoCoreError, ClientError):
+            return False

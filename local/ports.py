@@ -3,6 +3,7 @@
 import socket
 
 LOOPBACK = "127.0.0.1"
+HIGHEST = 65535
 
 
 def is_taken(port: int) -> bool:

@@ -1,6 +1,7 @@
 import time
 
-from local import dynamodb as engine
+from local import dynamodb as local_dynamodb
+from local import ports
 
 
 def test_the_tables_have_the_keys_and_indexes_that_the_store_reads(dynamodb, tables):
@@ -31,7 +32,7 @@ def test_creating_the_tables_again_keeps_what_is_in_them(dynamodb, tables):
     client.put_item(TableName=tables.state, Item={"id": {"S": "kept"}})
 
     stack = "tables-" + tables.state.rpartition("-")[2]
-    engine.create_tables(dynamodb.client("cloudformation"), tables, stack=stack)
+    local_dynamodb.create_tables(dynamodb.client("cloudformation"), tables, stack=stack)
 
     assert client.get_item(TableName=tables.state, Key={"id": {"S": "kept"}})["Item"]
 
@@ -45,6 +46,14 @@ def test_every_test_gets_tables_of_its_own_and_quickly(dynamodb):
     assert {first.reservations, first.state}.isdisjoint({second.reservations, second.state})
 
 
-def test_has_tables_tells_whether_the_engine_is_ready_for_the_app(dynamodb, tables):
-    assert engine.has_tables(dynamodb.url, tables, dynamodb.environ)
-    assert not engine.has_tables(dynamodb.url, engine.Tables("no", "such"), dynamodb.environ)
+def test_the_engine_is_ready_once_both_tables_are_there(dynamodb, tables):
+    no_tables = local_dynamodb.Tables(tables.reservations, "absent")
+
+    assert local_dynamodb.TablesProbe(dynamodb.url, tables, dynamodb.environ)()
+    assert not local_dynamodb.TablesProbe(dynamodb.url, no_tables, dynamodb.environ)()
+
+
+def test_an_engine_that_is_not_there_is_not_ready(tables):
+    (port,) = ports.find_free(1)
+
+    assert not local_dynamodb.TablesProbe(f"http://127.0.0.1:{port}", tables, {})()

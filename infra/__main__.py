@@ -1,0 +1,45 @@
+"""The operator's command line: `python -m infra --help`."""
+
+import os
+
+import click
+
+from chalicelib import config
+from chalicelib.domain.principals import Role
+from infra import stages, tokens, workers
+from infra.errors import OperatorError
+
+
+@click.group()
+def main() -> None:
+    """What operators do around a deployed or a local taskrouter-callbacks."""
+
+
+@main.command()
+@click.option("--role", required=True, type=click.Choice([str(role) for role in Role]))
+@click.option("--worker", metavar="SID|NAME", help="Who the bearer is; a worker token needs it.")
+@click.option(
+    "--hours",
+    default=8.0,
+    show_default=True,
+    type=click.FloatRange(0, tokens.MAX_HOURS, min_open=True),
+    help="How long the token holds.",
+)
+@click.option("--stage", default="local", show_default=True, help="Of .chalice/config.json.")
+def token(role: str, worker: str | None, hours: float, stage: str) -> None:
+    """Print a bearer token for the API.
+
+    The settings are those of the stage, laid under the shell's environment.
+    """
+    if role == Role.WORKER and not worker:
+        raise click.UsageError("A worker token needs --worker, a Worker's SID or name.")
+    try:
+        settings = config.load(stages.environment(stage, os.environ))
+        worker_sid = workers.find_sid(settings, worker) if worker else None
+    except (OperatorError, config.SettingsError) as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(tokens.mint(settings, role=role, worker_sid=worker_sid, hours=hours))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The stages of .chalice/config.json: which environment each one gives the app."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.errors import OperatorError
+
+CONFIG = Path(__file__).parent.parent / ".chalice" / "config.json"
+
+
+def environment(stage: str, environ: Mapping[str, str], *, config: Path = CONFIG) -> dict[str, str]:
+    """A stage's variables, laid under the shell's.
+
+    Args:
+        stage: A name under "stages" in the configuration.
+        environ: The shell's variables; they win.
+        config: The configuration file.
+
+    Raises:
+        OperatorError: There is no such stage, or the file can't be read.
+    """
+    project = _read(config)
+    stages = project.get("stages", {})
+    if stage not in stages:
+        known = ", ".join(sorted(stages)) or "none"
+        raise OperatorError(f"There is no stage {stage!r} in {config.name}; it has: {known}.")
+    variables: dict[str, str] = project.get("environment_variables", {})
+    return variables | stages[stage].get("environment_variables", {}) | dict(environ)
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        project: dict[str, Any] = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"{config} can't be read: {error}") from error
+    return project

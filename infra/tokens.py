@@ -1,0 +1,32 @@
+"""Bearer tokens for our API: Twilio AccessTokens with a TaskRouter grant."""
+
+from twilio.jwt.access_token import AccessToken
+from twilio.jwt.access_token.grants import TaskRouterGrant
+
+from chalicelib.config import Settings
+
+MAX_HOURS = 24
+"""Twilio's limit for the life of an AccessToken (docs, "Access Tokens": at most 24 hours)."""
+
+
+def mint(settings: Settings, *, role: str, worker_sid: str | None, hours: float) -> str:
+    """A signed token.
+
+    Args:
+        settings: Whose account, API key and Workspace.
+        role: "worker", "supervisor" or "service".
+        worker_sid: The Worker (WK...) that the bearer is; needed for "worker".
+        hours: How long the token holds, at most `MAX_HOURS`.
+    """
+    grant = TaskRouterGrant(
+        workspace_sid=settings.twilio_workspace_sid, worker_sid=worker_sid, role=role
+    )
+    token = AccessToken(
+        settings.twilio_account_sid,
+        settings.twilio_api_key_sid,
+        settings.twilio_api_key_secret,
+        grants=[grant],
+        ttl=round(hours * 3600),
+    )
+    encoded: str = token.to_jwt()
+    return encoded

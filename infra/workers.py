@@ -1,0 +1,56 @@
+"""Workers by name, as people know them."""
+
+import requests
+from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
+
+from chalicelib.config import Settings
+from chalicelib.domain.sids import is_sid
+from infra.errors import OperatorError
+
+TIMEOUT_SECONDS = 10
+
+
+def find_sid(settings: Settings, worker: str) -> str:
+    """The SID of a Worker.
+
+    Args:
+        settings: Which TaskRouter, and which of its Workspaces.
+        worker: A Worker SID, which is returned as it is, or a FriendlyName, which TaskRouter is
+            asked about.
+
+    Raises:
+        OperatorError: No Worker or several have the name, or TaskRouter did not say.
+    """
+    if is_sid(worker, "WK"):
+        return worker
+    found = [each for each in _by_name(settings, worker) if each[0] == worker]
+    if not found:
+        raise OperatorError(f"The Workspace has no Worker named {worker!r}.")
+    if len(found) > 1:
+        sids = ", ".join(sid for _, sid in found)
+        raise OperatorError(f"Several Workers are named {worker!r}: {sids}. Give the SID.")
+    return found[0][1]
+
+
+def _by_name(settings: Settings, name: str) -> list[tuple[str, str]]:
+    client = Client(
+        settings.twilio_api_key_sid,
+        settings.twilio_api_key_secret,
+        settings.twilio_account_sid,
+        http_client=TwilioHttpClient(timeout=TIMEOUT_SECONDS),
+    )
+    client.taskrouter.base_url = settings.twilio_taskrouter_url
+    workers = client.taskrouter.v1.workspaces(settings.twilio_workspace_sid).workers
+    try:
+        return [(w.friendly_name or "", w.sid or "") for w in workers.list(friendly_name=name)]
+    except TwilioRestException as error:
+        raise OperatorError(
+            f"TaskRouter answered {error.status} when asked for the Workers: {error.msg}"
+        ) from error
+    except (TwilioException, requests.RequestException) as error:
+        raise OperatorError(
+            f"TaskRouter at {settings.twilio_taskrouter_url} could not be asked for the Worker "
+            f"{name!r} ({type(error).__name__}). Is it running? A Worker's SID needs no asking."
+        ) from error
