@@ -1,0 +1,34 @@
+"""The Chalice app as a table of contents: middleware in order, blueprints, the schedule."""
+
+from typing import Any
+
+from chalice.app import Chalice, CloudWatchEvent, Rate
+
+from chalicelib import observability, runtime
+from chalicelib.routes import callbacks, health, reservations, tasks
+from chalicelib.routes._http import one_line_per_request
+from chalicelib.usecases.sweep import sweep as look_at_what_is_due
+
+app = Chalice(app_name="taskrouter-callbacks", configure_logs=False)
+
+app.register_middleware(one_line_per_request, "http")
+
+app.register_blueprint(callbacks.blueprint)
+app.register_blueprint(tasks.blueprint)
+app.register_blueprint(reservations.blueprint)
+app.register_blueprint(health.blueprint)
+
+
+@app.schedule(Rate(1, unit=Rate.MINUTES))
+def sweep(event: CloudWatchEvent) -> None:
+    """Mirror what is due from TaskRouter; raises SweepFailed, so that the alarm fires."""
+    service = runtime.current()
+    context: Any = event.context
+    look_at_what_is_due(
+        store=service.store,
+        taskrouter=service.taskrouter,
+        clock=service.clock,
+        timing=service.timing,
+        time_left_ms=context.get_remaining_time_in_millis,
+        report=lambda result: observability.log("sweep", result),
+    )

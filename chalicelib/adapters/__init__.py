@@ -1,0 +1,1 @@
+"""The outside world, behind our verbs and our errors."""

@@ -1,0 +1,153 @@
+"""What the DynamoDB adapters share: the client with our time budget, values, one UpdateItem."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.domain.errors import StoreUnavailable
+
+_CONNECT_SECONDS = 0.5
+_READ_SECONDS = 0.8
+
+_serialize = TypeSerializer().serialize
+_deserialize = TypeDeserializer().deserialize
+
+
+def client() -> Any:
+    """Return a DynamoDB client that has failed, one retry included, in under 2 s.
+
+    TaskRouter waits 5 s for an answer and then turns to the fallback; boto3 by itself would wait
+    60 s. The legacy retry mode is the one whose pause before a retry is short (50 ms).
+    """
+    return boto3.client(
+        "dynamodb",
+        config=Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            retries={"mode": "legacy", "max_attempts": 1},
+            max_pool_connections=50,
+        ),
+    )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn what boto3 raises into StoreUnavailable, but for a condition that failed."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code == "ConditionalCheckFailedException":
+            raise
+        raise StoreUnavailable(f"DynamoDB answered {code}; try again.") from error
+    except BotoCoreError as error:
+        raise StoreUnavailable(
+            f"DynamoDB did not answer in time ({type(error).__name__}); try again."
+        ) from error
+
+
+def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *values* as DynamoDB wants them; those that are None are left out."""
+    return {name: _serialize(value) for name, value in values.items() if value is not None}
+
+
+def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item's attributes as Python values."""
+    return {name: _deserialize(value) for name, value in item.items()}
+
+
+class Update:
+    """One conditional UpdateItem.
+
+    Every name and value goes in as a placeholder, so that no reserved word can hurt. An attribute
+    may be named in one clause only: DynamoDB refuses overlapping paths, local engines may not.
+    """
+
+    def __init__(self) -> None:
+        self._sets: list[str] = []
+        self._removes: list[str] = []
+        self._conditions: list[str] = []
+        self._names: dict[str, str] = {}
+        self._values: dict[str, Any] = {}
+
+    def name(self, attribute: str) -> str:
+        """Return the placeholder of an attribute's name."""
+        placeholder = f"#{attribute}"
+        self._names[placeholder] = attribute
+        return placeholder
+
+    def value(self, value: Any) -> str:
+        """Return the placeholder of a value."""
+        placeholder = f":v{len(self._values)}"
+        self._values[placeholder] = _serialize(value)
+        return placeholder
+
+    def set(self, **values: Any) -> None:
+        """Set attributes; those that are None are left as they are."""
+        for attribute, value in values.items():
+            if value is not None:
+                self._sets.append(f"{self.name(attribute)} = {self.value(value)}")
+
+    def set_once(self, **values: Any) -> None:
+        """Set attributes that are not there yet."""
+        for attribute, value in values.items():
+            if value is not None:
+                name = self.name(attribute)
+                self._sets.append(f"{name} = if_not_exists({name}, {self.value(value)})")
+
+    def set_expression(self, attribute: str, expression: str) -> None:
+        """Set an attribute to an expression made of `name` and `value` placeholders."""
+        self._sets.append(f"{self.name(attribute)} = {expression}")
+
+    def append(self, attribute: str, value: Any) -> None:
+        """Append to a list, which need not be there yet."""
+        name = self.name(attribute)
+        self.set_expression(
+            attribute,
+            f"list_append(if_not_exists({name}, {self.value([])}), {self.value([value])})",
+        )
+
+    def remove(self, *attributes: str) -> None:
+        """Remove attributes."""
+        self._removes += [self.name(attribute) for attribute in attributes]
+
+    def only_if(self, condition: str) -> None:
+        """Add a condition, made of `name` and `value` placeholders; all have to hold."""
+        self._conditions.append(f"({condition})")
+
+    def run(self, client: Any, table: str, key: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
+        """Run it.
+
+        Returns:
+            Whether the conditions held, and the item as it is now: the new one, or the one that
+            failed them; empty where there is none.
+
+        Raises:
+            StoreUnavailable: DynamoDB failed; whether it was written is unknown.
+        """
+        clauses = []
+        if self._sets:
+            clauses.append("SET " + ", ".join(self._sets))
+        if self._removes:
+            clauses.append("REMOVE " + ", ".join(self._removes))
+        request: dict[str, Any] = {
+            "TableName": table,
+            "Key": to_item(key),
+            "UpdateExpression": " ".join(clauses),
+            "ConditionExpression": " AND ".join(self._conditions),
+            "ExpressionAttributeNames": self._names,
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        }
+        if self._values:
+            request["ExpressionAttributeValues"] = self._values
+        try:
+            with translated():
+                return True, from_item(client.update_item(**request)["Attributes"])
+        except ClientError as error:
+            return False, from_item(error.response.get("Item", {}))

@@ -1,0 +1,225 @@
+"""The records, in DynamoDB: every write is conditional, and none reads first.
+
+The conditions are made from the tables MOVES and OBSERVED of `chalicelib.domain.reservations`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from chalicelib.adapters.dynamodb import Update, from_item, to_item, translated
+from chalicelib.adapters.items import birth, change_item, reservation_of, telling
+from chalicelib.domain.records import Due, News
+from chalicelib.domain.reservations import (
+    MOVES,
+    OBSERVED,
+    OPEN,
+    Change,
+    Claim,
+    Reservation,
+    Status,
+    sources,
+)
+
+_CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by", "accepting_by")
+"""A claim's attributes. ``accepting_by`` becomes ``accepted_by`` once TaskRouter says accepted,
+whoever brings that news; an answered accept instruction sets it too."""
+
+_BY_INSTRUCTION = "assignment_instruction"
+
+LAST_SWEEP = "last_sweep"
+"""The key in the table `state` of the last sweep's result."""
+
+
+class DynamoStore:
+    """`chalicelib.usecases.ports.Store` over a DynamoDB client.
+
+    Args:
+        client: from `chalicelib.adapters.dynamodb.client`.
+        reservations_table: the name of the table `reservations`.
+        state_table: the name of the table `state`.
+        retention_days: how long records are kept.
+    """
+
+    def __init__(
+        self, client: Any, *, reservations_table: str, state_table: str, retention_days: int
+    ) -> None:
+        self._client = client
+        self._reservations = reservations_table
+        self._state = state_table
+        self._retention_days = retention_days
+
+    def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
+        """Record a callback once, in one write unless the Reservation is already decided.
+
+        Returns:
+            The answer that stands: that of *reservation*; or the earlier one, where a callback
+            was answered before; or ``{}``, where the Reservation is no longer pending, or
+            somebody is deciding it at this moment.
+        """
+        answer = dict(reservation.answer or {})
+        update = Update()
+        update.set(answer=answer, **telling(reservation))
+        born = birth(reservation, due_at=due_at, retention_days=self._retention_days)
+        if answer:
+            update.set(due_at=born.pop("due_at"))
+        if answer.get("instruction") == "accept":
+            update.set(accepting_by=_BY_INSTRUCTION)
+        update.set_once(**born)
+        status = update.name("status")
+        update.only_if(f"attribute_not_exists({update.name('answer')})")
+        update.only_if(
+            f"attribute_not_exists({status}) OR {status} = {update.value(Status.PENDING.value)}"
+        )
+        update.only_if(self._unclaimed(update, now))
+        recorded, item = self._run(update, reservation.reservation_sid)
+        if recorded or "answer" in item:
+            return dict(item["answer"])
+        return self._record_late_callback(reservation)
+
+    def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:
+        """Keep what the callback carried; its Reservation is decided, so nothing else changes."""
+        update = Update()
+        update.set(answer={}, **telling(reservation))
+        update.only_if(f"attribute_not_exists({update.name('answer')})")
+        _, item = self._run(update, reservation.reservation_sid)
+        return dict(item["answer"])
+
+    def record_seen(self, reservation: Reservation, *, due_at: int | None) -> None:
+        """Record a Reservation that no callback told us of, unless there is a record."""
+        update = Update()
+        update.set(
+            **telling(reservation),
+            **birth(reservation, due_at=due_at, retention_days=self._retention_days),
+        )
+        update.only_if(f"attribute_not_exists({update.name('reservation_sid')})")
+        self._run(update, reservation.reservation_sid)
+
+    def claim(
+        self,
+        reservation_sid: str,
+        claim: Claim,
+        *,
+        now: int,
+        worker_sid: str | None,
+        task_sid: str | None,
+    ) -> tuple[bool, Reservation | None]:
+        """Claim the right to ask TaskRouter; the sweep looks when the claim lapses."""
+        update = Update()
+        update.set(
+            claim_until=claim.until,
+            claim_target=claim.target.value,
+            claim_id=claim.claim_id,
+            claim_by=claim.by,
+            due_at=claim.until,
+        )
+        if claim.target is Status.ACCEPTED:
+            update.set(accepting_by=claim.by)
+        else:
+            update.remove("accepting_by")
+        self._only_in(update, sources(MOVES, claim.target))
+        # Our own claim may stand there already: boto3 repeats a write whose answer was lost.
+        own = f"{update.name('claim_id')} = {update.value(claim.claim_id)}"
+        update.only_if(f"{self._unclaimed(update, now)} OR {own}")
+        for attribute, wanted in (("worker_sid", worker_sid), ("task_sid", task_sid)):
+            if wanted is not None:
+                update.only_if(f"{update.name(attribute)} = {update.value(wanted)}")
+        return self._outcome(update, reservation_sid)
+
+    def release(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
+        """Give up a claim, if it still stands, and put the sweep's look back to *due_at*."""
+        update = Update()
+        update.set(due_at=due_at)
+        update.remove(*_CLAIM)
+        update.only_if(f"{update.name('claim_id')} = {update.value(claim.claim_id)}")
+        self._run(update, reservation_sid)
+
+    def observe(self, reservation_sid: str, news: News) -> tuple[bool, Reservation | None]:
+        """Mirror a status, where OBSERVED allows it; else nothing changes."""
+        update = Update()
+        update.set(status=news.status.value, worker_name=news.worker_name)
+        update.append(
+            "history",
+            change_item(Change(at=news.at, to=news.status, by=news.by, note=news.note)),
+        )
+        if news.status in OPEN:
+            update.set(open_as=news.status.value, due_at=news.next_look_at)
+            update.remove("checks", *_CLAIM)
+        else:
+            update.remove("open_as", "due_at", "checks", *_CLAIM)
+        if news.status in (Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED):
+            accepted_by, accepting_by = update.name("accepted_by"), update.name("accepting_by")
+            update.set_expression(
+                "accepted_by",
+                f"if_not_exists({accepted_by}, "
+                f"if_not_exists({accepting_by}, {update.value(news.by)}))",
+            )
+        self._only_in(update, sources(OBSERVED, news.status))
+        return self._outcome(update, reservation_sid)
+
+    def look_again(self, due: Due, *, at: int, checks: int) -> None:
+        """Put off the sweep's next look, unless something has happened since it read *due*."""
+        update = Update()
+        update.set(due_at=at, checks=checks)
+        update.remove(*_CLAIM)
+        update.only_if(f"{update.name('open_as')} = {update.value(due.status.value)}")
+        seen = update.value(due.due_at)
+        # Not the same clause as the SET above: the condition is checked against the old value.
+        update.only_if(f"{update.name('due_at')} = {seen}")
+        self._run(update, due.reservation_sid)
+
+    def get(self, reservation_sid: str) -> Reservation | None:
+        """Read a record, consistently."""
+        with translated():
+            answer = self._client.get_item(
+                TableName=self._reservations,
+                Key=to_item({"reservation_sid": reservation_sid}),
+                ConsistentRead=True,
+            )
+        return reservation_of(from_item(answer["Item"])) if "Item" in answer else None
+
+    def due(self, status: Status, *, now: int) -> Iterator[Due]:
+        """Go through what is due in an open status, the longest overdue first."""
+        request = {
+            "TableName": self._reservations,
+            "IndexName": "due",
+            "KeyConditionExpression": "open_as = :status AND due_at <= :now",
+            "ExpressionAttributeValues": to_item({":status": status.value, ":now": now}),
+        }
+        while True:
+            with translated():
+                answer = self._client.query(**request)
+            for item in map(from_item, answer["Items"]):
+                yield Due(
+                    reservation_sid=item["reservation_sid"],
+                    task_sid=item["task_sid"],
+                    worker_sid=item["worker_sid"],
+                    status=status,
+                    due_at=int(item["due_at"]),
+                    expires_at=int(item["expires_at"]),
+                    checks=int(item.get("checks", 0)),
+                )
+            if "LastEvaluatedKey" not in answer:
+                return
+            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+
+    def save_sweep(self, result: Mapping[str, Any]) -> None:
+        """Keep the last sweep's result."""
+        with translated():
+            self._client.put_item(TableName=self._state, Item=to_item({"id": LAST_SWEEP, **result}))
+
+    @staticmethod
+    def _unclaimed(update: Update, now: int) -> str:
+        until = update.name("claim_until")
+        return f"attribute_not_exists({until}) OR {until} <= {update.value(now)}"
+
+    @staticmethod
+    def _only_in(update: Update, statuses: list[Status]) -> None:
+        wanted = ", ".join(update.value(status.value) for status in statuses)
+        update.only_if(f"{update.name('status')} IN ({wanted})")
+
+    def _run(self, update: Update, reservation_sid: str) -> tuple[bool, dict[str, Any]]:
+        return update.run(self._client, self._reservations, {"reservation_sid": reservation_sid})
+
+    def _outcome(self, update: Update, reservation_sid: str) -> tuple[bool, Reservation | None]:
+        happened, item = self._run(update, reservation_sid)
+        return happened, reservation_of(item) if item else None

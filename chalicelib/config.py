@@ -1,0 +1,148 @@
+"""Settings, read once from the environment; a missing or malformed one is named."""
+
+import os
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from chalicelib.domain.instructions import BY_NAME
+from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.sids import is_sid
+
+TASKROUTER_URL = "https://taskrouter.twilio.com"
+
+_LAMBDA_TIMEOUT_SECONDS = 29
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class SettingsError(Exception):
+    """A setting is missing or malformed; the message names it and never shows its value."""
+
+
+def _sid(prefix: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not is_sid(text, prefix):
+            raise ValueError(f"must be {prefix} followed by 32 hexadecimal digits")
+        return text
+
+    return parse
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _url(text: str) -> str:
+    parts = urlsplit(text)
+    plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
+        raise ValueError("must be an http or https URL without query, fragment or user")
+    parts.port  # noqa: B018  raises ValueError where it is no port
+    return text.rstrip("/")
+
+
+def _timeouts_by_workflow(text: str) -> dict[str, int]:
+    try:
+        timeouts = parse_json_object(text)
+    except JsonError as error:
+        raise ValueError(f"must be a JSON object: {error}") from error
+    for workflow_sid, seconds in timeouts.items():
+        if not is_sid(workflow_sid, "WW") or type(seconds) is not int or seconds < 1:
+            raise ValueError("must map Workflow SIDs (WW…) to seconds")
+    return timeouts
+
+
+def _setting(
+    parse: Callable[[str], Any] = str, *, default: str | None = None, secret: bool = False
+) -> Any:
+    """Declare a field; without a *default* the setting is required."""
+    return field(repr=not secret, metadata={"parse": parse, "default": default})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the service is set to. Each field is the setting of the same name in capitals.
+
+    ``docs/settings.md`` describes each.
+    """
+
+    twilio_account_sid: str = _setting(_sid("AC"))
+    twilio_auth_token: str = _setting(secret=True)
+    twilio_api_key_sid: str = _setting(_sid("SK"))
+    twilio_api_key_secret: str = _setting(secret=True)
+    twilio_workspace_sid: str = _setting(_sid("WS"))
+    twilio_workflow_sid: str = _setting(_sid("WW"))
+    twilio_taskrouter_url: str = _setting(_url, default=TASKROUTER_URL)
+    reservations_table: str = _setting()
+    state_table: str = _setting()
+    reservation_timeout_seconds: int = _setting(_whole(1, 86_400), default="120")
+    reservation_timeouts_by_workflow: dict[str, int] = _setting(  # noqa: RUF009  it is a dataclasses.field
+        _timeouts_by_workflow, default="{}"
+    )
+    claim_lease_seconds: int = _setting(_whole(1, 900), default="30")
+    sweep_grace_seconds: int = _setting(_whole(0, 3_600), default="10")
+    retention_days: int = _setting(_whole(1, 3_650), default="30")
+    public_base_url: str = _setting(lambda text: _url(text) if text else "", default="")
+    assignment_instruction: str = _setting(_one_of(*BY_NAME), default="defer")
+    log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")
+
+
+def in_lambda(environ: MutableMapping[str, str] | None = None) -> bool:
+    """Tell whether this is a Lambda function."""
+    return "AWS_LAMBDA_FUNCTION_NAME" in (os.environ if environ is None else environ)
+
+
+def load(environ: MutableMapping[str, str] | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        environ: the environment, by default the process's. What the file named by
+            SETTINGS_DEFAULTS sets is added to it where nothing is set, so that boto3 finds its
+            own settings there too.
+
+    Raises:
+        SettingsError: one is missing or malformed.
+    """
+    environ = os.environ if environ is None else environ
+    if environ.get("SETTINGS_DEFAULTS"):
+        if in_lambda(environ):
+            raise SettingsError("SETTINGS_DEFAULTS is for laptops: unset it in this stage.")
+        from chalicelib import local_defaults  # noqa: PLC0415  never needed inside Lambda
+
+        local_defaults.lay_under(environ, environ["SETTINGS_DEFAULTS"])
+    settings = Settings(**{one.name: _read(environ, one.name, one.metadata) for one in _FIELDS})
+    if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
+        raise SettingsError(
+            f"CLAIM_LEASE_SECONDS must be over {_LAMBDA_TIMEOUT_SECONDS}, the function's time-out: "
+            "else a second claim can overlap a first that is still asking TaskRouter."
+        )
+    return settings
+
+
+_FIELDS = fields(Settings)
+
+
+def _read(environ: MutableMapping[str, str], field_name: str, metadata: Any) -> Any:
+    name = field_name.upper()
+    text = environ.get(name, "").strip() or metadata["default"]
+    if text is None:
+        raise SettingsError(f"{name} is not set; docs/settings.md says what it is.")
+    try:
+        return metadata["parse"](text)
+    except ValueError as error:
+        raise SettingsError(f"{name} {error}.") from error

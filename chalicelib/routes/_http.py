@@ -1,0 +1,140 @@
+"""What the routes share: errors to answers, parameters, the caller, the line in the log."""
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from chalice.app import Blueprint, MultiDict, Request, Response
+
+from chalicelib import observability, runtime
+from chalicelib.config import SettingsError
+from chalicelib.domain.callbacks import Form
+from chalicelib.domain.errors import AppError, BadRequest, TooLarge, Unauthorized
+from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.principals import Principal
+from chalicelib.domain.sids import checked_sid
+
+FORM = "application/x-www-form-urlencoded"
+JSON = "application/json"
+
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+MAX_BODY_BYTES = 128 * 1024
+"""Two attributes of 4,096 characters of four bytes each, percent-encoded, stay below this."""
+
+_TWICE = "A parameter was given more than once."
+
+View = Callable[..., Any]
+
+
+def route(
+    blueprint: Blueprint, path: str, *, methods: list[str], content_types: tuple[str, ...]
+) -> Callable[[View], View]:
+    """Register a view whose errors become answers; Chalice would log their messages."""
+
+    def register(view: View) -> View:
+        @functools.wraps(view)
+        def call(**path_parameters: str) -> Any:
+            try:
+                return view(**path_parameters)
+            except AppError as error:
+                return _error_response(error)
+            except SettingsError as error:
+                observability.log_crash("settings", error)
+                return Response({"Code": "SettingsError", "Message": str(error)}, status_code=500)
+            except Exception as error:  # noqa: BLE001  the last place that can answer at all
+                observability.log_crash("crash", error)
+                return Response(
+                    {"Code": AppError.code, "Message": "An internal server error occurred."},
+                    status_code=AppError.status,
+                )
+
+        blueprint.route(path, methods=methods, content_types=list(content_types))(call)
+        return call
+
+    return register
+
+
+def _error_response(error: AppError) -> Response:
+    observability.bind(error=error.code)
+    headers: dict[str, str | list[str]] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    body = {"Code": error.code, "Message": error.message, **error.details}
+    return Response(body, status_code=error.status, headers=headers)
+
+
+def one_line_per_request(request: Request, get_response: Callable[[Request], Response]) -> Response:
+    """Chalice middleware: write a request's one line, and set the headers that all answers have."""
+    observability.start()
+    started = time.perf_counter()
+    response = get_response(request)
+    response.headers = {**_HEADERS, **response.headers}
+    observability.log(
+        "request",
+        {
+            "method": request.method,
+            "route": request.path,
+            "status": response.status_code,
+            "duration_ms": round((time.perf_counter() - started) * 1000, 1),
+        },
+    )
+    return response
+
+
+def principal_of(request: Request) -> Principal:
+    """Return who calls; raises Unauthorized without a token that holds."""
+    principal = runtime.current().tokens.principal(request.headers.get("authorization"))
+    observability.bind(principal=principal.name)
+    return principal
+
+
+def parameters_of(request: Request) -> dict[str, Any]:
+    """Return the query's parameters and the body's (JSON object, form or none) in one.
+
+    Raises:
+        TooLarge: the body is larger than any honest one.
+        BadRequest: the body is neither, or a parameter was given twice.
+    """
+    query = request.query_params or MultiDict({})
+    body = _body_parameters(request)
+    if body.keys() & query.keys() or any(len(query.getlist(name)) > 1 for name in query):
+        raise BadRequest(_TWICE)
+    return {**query, **body}
+
+
+def body_of(request: Request) -> bytes:
+    """Return a request's body; raises TooLarge where it is over MAX_BODY_BYTES."""
+    body = request.raw_body
+    if isinstance(body, str):
+        body = body.encode()
+    if len(body) > MAX_BODY_BYTES:
+        raise TooLarge(f"The body is over {MAX_BODY_BYTES} bytes.")
+    return body
+
+
+def _body_parameters(request: Request) -> Mapping[str, Any]:
+    body = body_of(request)
+    if request.method == "GET" or not body.strip():
+        return {}
+    # What `curl -d '{…}'` sends calls itself a form, and no form begins like that.
+    if FORM in request.headers.get("content-type", "").lower() and not body.startswith(b"{"):
+        form = Form.parse(body)
+        if any(len(form.getall(name)) > 1 for name in form):
+            raise BadRequest(_TWICE)
+        return form
+    try:
+        return parse_json_object(body.decode())
+    except UnicodeDecodeError as error:
+        raise BadRequest("The body must be UTF-8.") from error
+    except JsonError as error:
+        raise BadRequest(f"The body must be a JSON object or a form: {error}.") from error
+
+
+def optional_sid(parameters: Mapping[str, Any], name: str, prefix: str) -> str | None:
+    """Return the SID that is named *name*, None where there is none; BadRequest if malformed."""
+    value = parameters.get(name)
+    return None if value is None else checked_sid(value, prefix, name)

@@ -1,0 +1,14 @@
+"""Whether the service is alive, for load balancers and people."""
+
+from chalice.app import Blueprint
+
+from chalicelib import __version__
+from chalicelib.routes._http import FORM, JSON, route
+
+blueprint = Blueprint(__name__)
+
+
+@route(blueprint, "/health", methods=["GET"], content_types=(JSON, FORM))
+def health() -> dict[str, str]:
+    """Answer the version, and touch nothing else."""
+    return {"status": "ok", "version": __version__}

@@ -1,0 +1,160 @@
+"""Looking at Reservations, and deciding them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from chalice.app import Blueprint
+
+from chalicelib import observability, runtime
+from chalicelib.domain.errors import BadRequest, NotFound
+from chalicelib.domain.principals import Principal
+from chalicelib.domain.records import Query
+from chalicelib.domain.reservations import Reservation, Status
+from chalicelib.domain.sids import checked_sid
+from chalicelib.routes._http import (
+    FORM,
+    JSON,
+    optional_sid,
+    parameters_of,
+    principal_of,
+    route,
+)
+from chalicelib.routes.shapes import decision_json, reservation_json
+from chalicelib.usecases.decide import Decision, decide
+from chalicelib.usecases.find import pending_reservation_of
+
+blueprint = Blueprint(__name__)
+
+_DAY_MS = 86_400_000
+_DEFAULT_LIMIT = 50
+_MAX_LIMIT = 100
+
+
+@route(blueprint, "/reservations", methods=["GET"], content_types=(JSON, FORM))
+def list_reservations() -> dict[str, Any]:
+    """List a Worker's own Reservations, or everybody's."""
+    request = blueprint.current_request
+    principal = principal_of(request)
+    parameters = parameters_of(request)
+    service = runtime.current()
+    now = service.clock.now_ms()
+    query = _query(parameters, principal, now, service.settings.retention_days * _DAY_MS)
+    page = service.pages.page(query, parameters.get("cursor"), now=now)
+    observability.bind(found=len(page.reservations))
+    return {
+        "reservations": [reservation_json(one) for one in page.reservations],
+        "next_cursor": page.next_cursor,
+    }
+
+
+@route(blueprint, "/reservations/{sid}", methods=["GET"], content_types=(JSON, FORM))
+def get_reservation(sid: str) -> dict[str, Any]:
+    """Answer one record."""
+    principal = principal_of(blueprint.current_request)
+    return reservation_json(_recorded(sid, principal))
+
+
+@route(blueprint, "/reservations/{sid}/accept", methods=["POST"], content_types=(JSON, FORM))
+def accept(sid: str) -> dict[str, Any]:
+    """Accept a Reservation, so that its Task is assigned to its Worker."""
+    request = blueprint.current_request
+    principal = principal_of(request)
+    parameters = parameters_of(request)
+    return _decide(Status.ACCEPTED, sid, principal, parameters)
+
+
+@route(blueprint, "/reservations/{sid}/reject", methods=["POST"], content_types=(JSON, FORM))
+def reject(sid: str) -> dict[str, Any]:
+    """Reject a Reservation; ``activity_sid`` names the Activity that the Worker moves to."""
+    request = blueprint.current_request
+    principal = principal_of(request)
+    parameters = parameters_of(request)
+    return _decide(Status.REJECTED, sid, principal, parameters)
+
+
+@route(blueprint, "/accept_reservation", methods=["GET", "POST"], content_types=(JSON, FORM))
+def accept_reservation() -> dict[str, Any]:
+    """Accept as the quickstart does: by ``task_sid``, ``reservation_sid``, or both."""
+    request = blueprint.current_request
+    principal = principal_of(request)
+    parameters = parameters_of(request)
+    reservation_sid = optional_sid(parameters, "reservation_sid", "WR")
+    if reservation_sid is None:
+        reservation_sid = pending_reservation_of(
+            checked_sid(parameters.get("task_sid"), "WT", "task_sid"),
+            principal=principal,
+            taskrouter=runtime.current().taskrouter,
+        )
+    return _decide(Status.ACCEPTED, reservation_sid, principal, parameters)
+
+
+def _decide(
+    target: Status, sid: str, principal: Principal, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    reservation_sid = checked_sid(sid, "WR", "The Reservation")
+    observability.bind(reservation_sid=reservation_sid, asked=target.value)
+    rejecting = target is Status.REJECTED
+    decision = Decision(
+        target=target,
+        reservation_sid=reservation_sid,
+        principal=principal,
+        task_sid=optional_sid(parameters, "task_sid", "WT"),
+        activity_sid=optional_sid(parameters, "activity_sid", "WA") if rejecting else None,
+    )
+    decided = decide(decision, runtime.current().desk)
+    observability.bind(
+        task_sid=decided.task_sid, worker_sid=decided.worker_sid, answer=decided.status.value
+    )
+    return decision_json(decided)
+
+
+def _recorded(sid: str, principal: Principal) -> Reservation:
+    reservation_sid = checked_sid(sid, "WR", "The Reservation")
+    observability.bind(reservation_sid=reservation_sid)
+    reservation = runtime.current().store.get(reservation_sid)
+    if reservation is None:
+        raise NotFound("No such Reservation is recorded.")
+    principal.must_reach(reservation.worker_sid)
+    return reservation
+
+
+def _query(parameters: Mapping[str, Any], principal: Principal, now: int, kept_ms: int) -> Query:
+    worker_sid = optional_sid(parameters, "worker_sid", "WK") or principal.confined_to
+    if worker_sid is not None:
+        principal.must_reach(worker_sid)
+    status = _status(parameters.get("status"))
+    # Open ones are few, whatever their age; of the ended ones, a day is what people look at.
+    default_age = _DAY_MS if status is None and worker_sid is None else kept_ms
+    since = _moment(parameters.get("since"), default=now - default_age)
+    return Query(
+        since=max(since, now - kept_ms),
+        status=status,
+        worker_sid=worker_sid,
+        limit=_limit(parameters.get("limit", str(_DEFAULT_LIMIT))),
+    )
+
+
+def _status(given: str | None) -> Status | None:
+    if given is None:
+        return None
+    try:
+        return Status(given)
+    except ValueError as error:
+        raise BadRequest(f"status must be one of {', '.join(Status)}.") from error
+
+
+def _moment(given: str | None, *, default: int) -> int:
+    if given is None:
+        return default
+    try:
+        moment = datetime.fromisoformat(given)
+        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest("since must be ISO 8601, such as 2026-11-22T01:00:00Z.") from error
+
+
+def _limit(given: str) -> int:
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:4]) <= _MAX_LIMIT):
+        raise BadRequest(f"limit must be a whole number from 1 to {_MAX_LIMIT}.")
+    return int(given)

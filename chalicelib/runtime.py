@@ -1,0 +1,146 @@
+"""Builds the service from its settings, once per container; tests build their own."""
+
+import threading
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from chalicelib import config, observability
+from chalicelib.adapters import dynamodb
+from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.pages import DynamoPages
+from chalicelib.adapters.signature import SignatureVerifier
+from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.instructions import BY_NAME, Instruction
+from chalicelib.usecases.decide import Desk
+from chalicelib.usecases.timing import Timing
+
+if TYPE_CHECKING:
+    from chalicelib.adapters.taskrouter import TwilioTaskRouter
+    from chalicelib.adapters.tokens import TokenVerifier
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The service's parts. What the callback does not need is built, and imported, on first use.
+
+    Args:
+        settings: the service's.
+        dynamodb: a DynamoDB client.
+        clock: the time.
+    """
+
+    settings: config.Settings
+    dynamodb: Any
+    clock: SystemClock
+
+    @cached_property
+    def store(self) -> DynamoStore:
+        """The records."""
+        return DynamoStore(
+            self.dynamodb,
+            reservations_table=self.settings.reservations_table,
+            state_table=self.settings.state_table,
+            retention_days=self.settings.retention_days,
+        )
+
+    @cached_property
+    def pages(self) -> DynamoPages:
+        """Lists of records."""
+        return DynamoPages(self.dynamodb, reservations_table=self.settings.reservations_table)
+
+    @cached_property
+    def timing(self) -> Timing:
+        """When things are due."""
+        return Timing(
+            reservation_timeout=self.settings.reservation_timeout_seconds,
+            by_workflow=self.settings.reservation_timeouts_by_workflow,
+            grace=self.settings.sweep_grace_seconds,
+            claim_lease=self.settings.claim_lease_seconds,
+        )
+
+    @cached_property
+    def instruction(self) -> Instruction:
+        """What callbacks are answered with."""
+        return BY_NAME[self.settings.assignment_instruction]
+
+    @cached_property
+    def signatures(self) -> SignatureVerifier:
+        """Verifies Twilio's signatures."""
+        return SignatureVerifier([self.settings.twilio_auth_token])
+
+    @cached_property
+    def tokens(self) -> "TokenVerifier":
+        """Verifies bearer tokens."""
+        from chalicelib.adapters.tokens import TokenVerifier  # noqa: PLC0415  jwt is heavy
+
+        settings = self.settings
+        return TokenVerifier(
+            {settings.twilio_api_key_sid: settings.twilio_api_key_secret},
+            account_sid=settings.twilio_account_sid,
+            workspace_sid=settings.twilio_workspace_sid,
+        )
+
+    @cached_property
+    def taskrouter(self) -> "TwilioTaskRouter":
+        """TaskRouter's REST API."""
+        from chalicelib.adapters.taskrouter import (  # noqa: PLC0415  twilio.rest is heavy
+            TwilioTaskRouter,
+        )
+
+        settings = self.settings
+        return TwilioTaskRouter(
+            base_url=settings.twilio_taskrouter_url,
+            account_sid=settings.twilio_account_sid,
+            api_key_sid=settings.twilio_api_key_sid,
+            api_key_secret=settings.twilio_api_key_secret,
+            workspace_sid=settings.twilio_workspace_sid,
+        )
+
+    @cached_property
+    def desk(self) -> Desk:
+        """What deciding a Reservation needs."""
+        return Desk(
+            store=self.store,
+            taskrouter=self.taskrouter,
+            clock=self.clock,
+            timing=self.timing,
+            new_id=lambda: uuid.uuid4().hex,
+        )
+
+
+_lock = threading.Lock()
+_current: Runtime | None = None
+
+
+def build() -> Runtime:
+    """Build the service from the environment; raises SettingsError naming what is wrong there."""
+    settings = config.load()
+    observability.configure(settings.log_level)
+    return Runtime(settings=settings, dynamodb=dynamodb.client(), clock=SystemClock())
+
+
+def current() -> Runtime:
+    """Return this container's, built on first use.
+
+    Outside Lambda that is the first request: `chalice local` and `chalice.test` set the stage's
+    variables only after the app is imported.
+    """
+    global _current  # noqa: PLW0603  the one place that is allowed to know a global
+    if _current is None:
+        with _lock:
+            if _current is None:
+                _current = build()
+    return _current
+
+
+def use(runtime: Runtime | None) -> None:
+    """Set what `current` returns; None lets it build anew. For tests."""
+    global _current  # noqa: PLW0603  see `current`
+    _current = runtime
+
+
+if config.in_lambda():
+    # The init phase has the full CPU and is not in anybody's 5 seconds.
+    current()

@@ -1,0 +1,1 @@
+"""One file a use case; collaborators and the time come in as arguments."""

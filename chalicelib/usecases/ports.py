@@ -1,0 +1,84 @@
+"""What the use cases need of the outside world; `chalicelib.adapters` provides it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from chalicelib.domain.records import Due, News
+from chalicelib.domain.reservations import Claim, Reservation, Status
+from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
+
+
+class Clock(Protocol):
+    """Time, handed in."""
+
+    def now_ms(self) -> int:
+        """Return the time, in epoch ms."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class TaskRouter(Protocol):
+    """TaskRouter's REST API. Every call raises a TaskRouterError where it fails."""
+
+    def fetch_reservation(
+        self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
+    ) -> Seen:
+        """Fetch a Reservation by its Task, or else by its Worker."""
+
+    def update_reservation(
+        self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
+    ) -> Seen:
+        """Ask for a Reservation to be accepted, rejected or completed."""
+
+    def pending_reservations(self, task_sid: str) -> list[Seen]:
+        """List a Task's pending Reservations."""
+
+    def create_task(self, task: NewTask) -> CreatedTask:
+        """Create a Task."""
+
+    def must_know_the_workspace(self) -> None:
+        """Fetch the Workspace: what else is 404 is then truly gone, not asked for wrongly."""
+
+
+class Store(Protocol):
+    """The records. Every call raises StoreUnavailable where DynamoDB fails.
+
+    Those that return ``(happened, record)`` write under a condition, and tell the record as it
+    is now, None where there is none.
+    """
+
+    def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
+        """Record a callback once; return the answer that stands, which may be an earlier one."""
+
+    def record_seen(self, reservation: Reservation, *, due_at: int | None) -> None:
+        """Record a Reservation that no callback told us of, unless there is a record."""
+
+    def claim(
+        self,
+        reservation_sid: str,
+        claim: Claim,
+        *,
+        now: int,
+        worker_sid: str | None,
+        task_sid: str | None,
+    ) -> tuple[bool, Reservation | None]:
+        """Claim the right to ask TaskRouter, for one Worker's or Task's Reservation if named."""
+
+    def release(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
+        """Give up a claim of which nothing came."""
+
+    def observe(self, reservation_sid: str, news: News) -> tuple[bool, Reservation | None]:
+        """Mirror a status, where OBSERVED allows it."""
+
+    def look_again(self, due: Due, *, at: int, checks: int) -> None:
+        """Put off the sweep's next look, unless something has happened since."""
+
+    def get(self, reservation_sid: str) -> Reservation | None:
+        """Read a record, consistently."""
+
+    def due(self, status: Status, *, now: int) -> Iterator[Due]:
+        """Go through what is due in an open status, the longest overdue first."""
+
+    def save_sweep(self, result: Mapping[str, Any]) -> None:
+        """Keep the last sweep's result."""
