@@ -26,13 +26,14 @@ def environment(stage: str, environ: Mapping[str, str], *, config: Path = CONFIG
     if stage not in stages:
         known = ", ".join(sorted(stages)) or "none"
         raise OperatorError(f"There is no stage {stage!r} in {config.name}; it has: {known}.")
-    variables: dict[str, str] = project.get("environment_variables", {})
-    return variables | stages[stage].get("environment_variables", {}) | dict(environ)
+    variables: dict[str, str] = {}
+    for level in (project, stages[stage]):
+        variables |= level.get("environment_variables", {})
+    return {**variables, **environ}
 
 
-def _read(config: Path) -> dict[str, Any]:
+def _read(config: Path) -> Any:
     try:
-        project: dict[str, Any] = json.loads(config.read_text(encoding="utf-8"))
+        return json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OperatorError(f"{config} can't be read: {error}") from error
-    return project

@@ -1,10 +1,7 @@
 """What `make run` prints when everything answers: addresses, a token, commands to paste."""
 
-import json
-import urllib.request
-from typing import Any
-
 from infra import tokens
+from local import simulated
 from local.stack import Stack
 
 TEMPLATE = """
@@ -48,7 +45,7 @@ TOKEN_HOURS = 8
 
 def text(stack: Stack) -> str:
     """The whole message, for a stack that answers."""
-    simulator = _simulator(stack)
+    simulator = simulated.names(stack.simulator_url)
     settings = stack.settings
     return TEMPLATE.format(
         api=stack.api_url,
@@ -61,14 +58,6 @@ def text(stack: Stack) -> str:
         alice=simulator["workers"]["Alice"],
         workspace=f"{stack.simulator_url}/v1/Workspaces/{simulator['workspace_sid']}",
     )
-
-
-def _simulator(stack: Stack) -> dict[str, Any]:
-    """What the simulator tells of itself."""
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(f"{stack.simulator_url}/simulator", timeout=5) as answer:
-        described: dict[str, Any] = json.load(answer)
-    return described
 
 
 def warning(names: list[str]) -> str:

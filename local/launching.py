@@ -3,62 +3,79 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from local import processes, waiting
 from local.processes import Process
 from local.stack import Program, Stack, StackError
 
+READY_SECONDS = 30
 
-def wait_until_ready(process: Process, program: Program, timeout: float = 30) -> None:
-    """Wait until a started program does its work.
 
-    Args:
-        process: What was started.
-        program: How to ask it.
-        timeout: Seconds.
+@dataclass
+class Running:
+    """Programs that run, by name."""
 
-    Raises:
-        StackError: It ended, or did not answer in time; shows what it printed.
-    """
+    folder: Path
+    processes: dict[str, Process] = field(default_factory=dict)
 
-    def ready() -> bool:
-        if process.popen.poll() is not None:
-            raise StackError(f"{process.name} ended before it answered:\n{process.output()}")
-        return program.ready is None or program.ready()
+    def start(self, program: Program, environ: Mapping[str, str], name: str = "") -> None:
+        """Start one more, without waiting for it.
 
-    try:
-        waiting.wait_for(process.name, ready, timeout)
-    except waiting.NotReadyError as error:
-        raise StackError(f"{error} It printed:\n{process.output()}") from error
+        Args:
+            program: What to start.
+            environ: All of its environment.
+            name: What to call it, if not by the program's name. One of that name is replaced.
+        """
+        name = name or program.name
+        self.processes[name] = processes.start(name, program.command, environ, self.folder)
+
+    def wait_for(self, program: Program, name: str = "") -> None:
+        """Wait until a started program does its work.
+
+        Raises:
+            StackError: It ended, or did not answer in time; shows what it printed.
+        """
+        process = self.processes[name or program.name]
+
+        def ready() -> bool:
+            if process.popen.poll() is not None:
+                raise StackError(f"{process.name} ended before it answered:\n{process.output()}")
+            return program.ready is None or program.ready()
+
+        try:
+            waiting.wait_for(process.name, ready, READY_SECONDS)
+        except waiting.NotReadyError as error:
+            raise StackError(f"{error} It printed:\n{process.output()}") from error
+
+    def end(self) -> None:
+        """End all of them."""
+        for process in self.processes.values():
+            process.end()
 
 
 @contextlib.contextmanager
 def running(
     stack: Stack, overrides: Mapping[str, Mapping[str, str]] | None = None
-) -> Iterator[dict[str, Process]]:
+) -> Iterator[Running]:
     """Run a stack; on leaving, end everything that was started.
 
     Args:
         stack: What to run.
         overrides: By program, variables that only this one gets.
 
-    Yields:
-        The processes by the program's name. What is added to it is ended as well.
-
     Raises:
         StackError: A program did not come up.
     """
-    started: dict[str, Process] = {}
+    overrides = overrides or {}
     with tempfile.TemporaryDirectory(prefix="taskrouter-callbacks-") as folder:
+        started = Running(Path(folder))
         try:
             for program in stack.programs:
-                environ = stack.environ | dict((overrides or {}).get(program.name, {}))
-                process = processes.start(program.name, program.command, environ, Path(folder))
-                started[program.name] = process
+                started.start(program, {**stack.environ, **overrides.get(program.name, {})})
             for program in stack.programs:
-                wait_until_ready(started[program.name], program)
+                started.wait_for(program)
             yield started
         finally:
-            for process in started.values():
-                process.end()
+            started.end()

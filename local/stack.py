@@ -67,6 +67,10 @@ class Stack:
         """The tables that the settings name."""
         return dynamodb.Tables(self.settings.reservations_table, self.settings.state_table)
 
+    def program(self, name: str) -> Program:
+        """The program of this name."""
+        return next(program for program in self.programs if program.name == name)
+
     def port(self, variable: str) -> int:
         """The port that a variable of `DEFAULT_PORTS` sets."""
         return int(self.environ[variable])
@@ -92,7 +96,6 @@ def describe(environ: Mapping[str, str]) -> Stack:
         "PUBLIC_BASE_URL": api,
         "AWS_ENDPOINT_URL_DYNAMODB": engine,
         "TWILIO_TASKROUTER_URL": simulator,
-        "SIMULATOR_CALLBACK_BASE_URL": api,
         # Lines as they are written, not when a buffer is full.
         "PYTHONUNBUFFERED": "1",
     }
@@ -101,6 +104,9 @@ def describe(environ: Mapping[str, str]) -> Stack:
     whole |= _without_proxy(environ)
     resolved = dict(whole)
     settings = config.load(resolved)
+    # What is signed is what is verified, and both sides count the same seconds.
+    whole.setdefault("SIMULATOR_CALLBACK_BASE_URL", settings.public_base_url or api)
+    whole.setdefault("SIMULATOR_RESERVATION_TIMEOUT", str(settings.reservation_timeout_seconds))
     tables = dynamodb.Tables(settings.reservations_table, settings.state_table)
     has_tables = dynamodb.TablesProbe(engine, tables, resolved)
     programs = _programs(has_tables, api, simulator)

@@ -1,0 +1,84 @@
+"""`make demo`: a stack on free ports, and the life cycle walked on it."""
+
+import signal
+import sys
+import time
+from collections.abc import Mapping
+
+from infra import tokens
+from local import launching, ports, simulated, stack, story
+from local.calling import Caller
+from local.narration import Narrator, StageFailedError
+
+# Short, so that the stage that waits for them does not take long.
+TIMES = {
+    "RESERVATION_TIMEOUT_SECONDS": str(story.RESERVATION_SECONDS),
+    "SWEEP_GRACE_SECONDS": "1",
+    "SWEEP_EVERY_SECONDS": "1",
+    # Of the stages that decide; the one that waits sets its own.
+    "SIMULATOR_RESERVATION_TIMEOUT": "60",
+}
+SHOWN_LOG_LINES = 20
+
+
+def run(environ: Mapping[str, str]) -> int:
+    """Walk the life cycle.
+
+    Args:
+        environ: The shell's; what it sets wins, but for the ports, which are free ones, and
+            ASSIGNMENT_INSTRUCTION, of which both values are shown.
+
+    Returns:
+        The exit code: 0, or 1 where a stage went otherwise, which is printed.
+
+    Raises:
+        StackError: Something did not start.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    started = time.monotonic()
+    *numbers, accepting_port = ports.find_free(len(stack.DEFAULT_PORTS) + 1)
+    own = dict(zip(stack.DEFAULT_PORTS, map(str, numbers), strict=True))
+    described = stack.describe(TIMES | dict(environ) | own | {"ASSIGNMENT_INSTRUCTION": "defer"})
+    print("Starting a DynamoDB, the TaskRouter simulator, the API and the sweep ...", flush=True)
+    with launching.running(described) as running:
+        accepting_url = _start_accepting_api(running, described, accepting_port)
+        try:
+            _story(described, accepting_url).walk()
+        except StageFailedError as failure:
+            _print_logs(running)
+            print(f"\n{failure}", file=sys.stderr)
+            return 1
+    print(f"\nThe whole life cycle was walked in {time.monotonic() - started:.0f} seconds.")
+    return 0
+
+
+def _start_accepting_api(running: launching.Running, described: stack.Stack, port: int) -> str:
+    """A second API on the same tables, which answers callbacks with accept; returns its address."""
+    url = f"http://{ports.LOOPBACK}:{port}"
+    own = {"API_PORT": str(port), "PUBLIC_BASE_URL": url, "ASSIGNMENT_INSTRUCTION": "accept"}
+    second = stack.describe(described.environ | own)
+    running.start(second.program("api"), second.environ, "accepting-api")
+    running.wait_for(second.program("api"), "accepting-api")
+    return url
+
+
+def _story(described: stack.Stack, accepting_url: str) -> story.Story:
+    names = simulated.names(described.simulator_url)
+    token = tokens.mint(described.settings, role="supervisor", worker_sid=None, hours=1)
+    workspace = f"{described.simulator_url}/v1/Workspaces/{names['workspace_sid']}"
+    account = (names["account_sid"], names["auth_token"])
+    return story.Story(
+        tell=Narrator(lambda line: print(line, flush=True)),
+        app=Caller("app", described.api_url, token=token),
+        taskrouter=Caller("TaskRouter", workspace, account=account),
+        app_url=described.api_url,
+        accepting_url=accepting_url,
+        names=names,
+    )
+
+
+def _print_logs(running: launching.Running) -> None:
+    print("\nWhat the programs printed last:")
+    for process in running.processes.values():
+        for line in process.output().splitlines()[-SHOWN_LOG_LINES:]:
+            print(f"  {process.name:<14}| {line}")

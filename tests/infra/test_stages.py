@@ -1,0 +1,36 @@
+import json
+
+import pytest
+
+from infra import stages
+from infra.errors import OperatorError
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "config.json"
+    project = {
+        "environment_variables": {"BOTH": "project", "PROJECT": "yes"},
+        "stages": {"prod": {"environment_variables": {"BOTH": "stage"}}, "bare": {}},
+    }
+    path.write_text(json.dumps(project))
+    return path
+
+
+def test_a_stage_wins_over_the_project_and_the_shell_over_both(config):
+    assert stages.environment("prod", {}, config=config) == {"BOTH": "stage", "PROJECT": "yes"}
+    assert stages.environment("bare", {}, config=config)["BOTH"] == "project"
+    assert stages.environment("prod", {"BOTH": "shell"}, config=config)["BOTH"] == "shell"
+
+
+def test_a_stage_that_is_not_there_is_named_with_those_that_are(config):
+    with pytest.raises(OperatorError, match="no stage 'dev' in config.json; it has: bare, prod"):
+        stages.environment("dev", {}, config=config)
+
+
+def test_a_file_that_is_no_json_is_named(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("{")
+
+    with pytest.raises(OperatorError, match=r"config\.json can't be read"):
+        stages.environment("dev", {}, config=path)

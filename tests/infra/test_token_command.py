@@ -1,0 +1,93 @@
+import os
+import subprocess
+import sys
+import time
+
+import jwt
+import pytest
+
+from chalicelib import config
+from infra import stages
+from local import ports
+from local.processes import ROOT
+
+ALICE = "WK" + "a" * 32
+
+
+@pytest.fixture(scope="module")
+def settings():
+    return config.load(stages.environment("local", {}))
+
+
+def run(*arguments, **environ):
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("TWILIO_", "SETTINGS_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "infra", "token", *arguments],
+        cwd=ROOT,
+        env=clean | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def claims(settings, printed):
+    assert printed.count("\n") == 1
+    return jwt.decode(
+        printed.strip(),
+        settings.twilio_api_key_secret,
+        algorithms=["HS256"],
+        issuer=settings.twilio_api_key_sid,
+    )
+
+
+def test_a_supervisors_token_is_signed_with_the_stages_key_and_holds_eight_hours(settings):
+    result = run("--role", "supervisor")
+
+    found = claims(settings, result.stdout)
+    assert found["sub"] == settings.twilio_account_sid
+    assert found["grants"]["task_router"] == {
+        "workspace_sid": settings.twilio_workspace_sid,
+        "role": "supervisor",
+    }
+    assert found["exp"] - time.time() == pytest.approx(8 * 3600, abs=60)
+
+
+def test_a_workers_token_carries_the_worker_and_the_hours_asked_for(settings):
+    result = run("--role", "worker", "--worker", ALICE, "--hours", "0.5")
+
+    found = claims(settings, result.stdout)
+    assert found["grants"]["task_router"]["worker_sid"] == ALICE
+    assert found["exp"] - time.time() == pytest.approx(1800, abs=60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "sentence"),
+    [
+        (["--role", "worker"], {}, "A worker token needs --worker"),
+        (["--role", "service", "--hours", "25"], {}, "25.0 is not in the range"),
+        (["--role", "service", "--hours", "0"], {}, "0.0 is not in the range"),
+        (["--role", "boss"], {}, "'boss' is not one of"),
+        (["--role", "service", "--stage", "nowhere"], {}, "There is no stage 'nowhere'"),
+        (["--role", "service"], {"TWILIO_API_KEY_SID": "junk"}, "TWILIO_API_KEY_SID must be SK"),
+    ],
+)
+def test_what_is_wrong_is_said_without_a_traceback(arguments, environ, sentence):
+    result = run(*arguments, **environ)
+
+    assert result.returncode != 0
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not result.stdout
+
+
+def test_a_name_that_nobody_can_be_asked_about_says_so():
+    (port,) = ports.find_free(1)
+    url = f"http://127.0.0.1:{port}"
+
+    result = run("--role", "worker", "--worker", "Alice", TWILIO_TASKROUTER_URL=url)
+
+    assert result.returncode == 1
+    assert f"TaskRouter at {url} could not be asked for the Worker 'Alice'" in result.stderr
+    assert "Traceback" not in result.stderr
