@@ -40,6 +40,11 @@ class Caller:
         if token:
             self._session.headers["Authorization"] = f"Bearer {token}"
 
+    @property
+    def headers(self) -> Mapping[str, str | bytes]:
+        """What is sent with every call."""
+        return self._session.headers
+
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer:
         """GET a path."""
         return self._answer(

@@ -116,9 +116,7 @@ class Story:
 
     def _timed_out(self) -> None:
         self.tell.stage("4. Timed out: nobody decides, the sweep finds out")
-        self.tell.say(
-            f"The Workflow's Reservations live {RESERVATION_SECONDS} seconds from now."
-        )
+        self.tell.say(f"The Workflow's Reservations live {RESERVATION_SECONDS} seconds from now.")
         seconds = {"TaskReservationTimeout": str(RESERVATION_SECONDS)}
         self.tell.post(self.taskrouter, self._workflow, seconds, show="task_reservation_timeout")
         task = self._create_task()

@@ -1,0 +1,49 @@
+"""`make demo`."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from local.processes import ROOT
+from tests.e2e.world import bare_environ, eventually, processes_with
+
+pytestmark = pytest.mark.slow
+
+
+def demo(environ):
+    return subprocess.run(
+        [sys.executable, "-m", "local", "demo"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def test_it_walks_every_stage_within_a_minute_and_leaves_no_process():
+    environ = bare_environ(DEMO_MARK="walks")
+    started = time.monotonic()
+
+    result = demo(environ)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert time.monotonic() - started < 60
+    for title in ("1. Deferred", "2. Instructed", "3. Rejected", "4. Timed out"):
+        assert title in result.stdout
+    assert eventually(lambda: not processes_with("DEMO_MARK", "walks"))
+
+
+def test_a_stage_that_fails_is_named_with_what_was_expected():
+    # The simulator refuses a token that is not its own, so the first Task can't be created.
+    environ = bare_environ(DEMO_MARK="fails", TWILIO_API_KEY_SECRET="not the simulator's")
+
+    result = demo(environ)
+
+    assert result.returncode == 1
+    assert "'1. Deferred" in result.stderr
+    assert "failed: expected" in result.stderr
+    assert eventually(lambda: not processes_with("DEMO_MARK", "fails"))
