@@ -8,7 +8,7 @@ from typing import Any
 from local.calling import Answer, Caller
 
 _LABEL_WIDTH = 11
-_FIELD_WIDTH = 20
+_FIELD_WIDTH = 24
 _POLL_SECONDS = 0.1
 _MAX_VALUE = 100
 

@@ -31,6 +31,9 @@ RESERVATION_SECONDS = 3
 SWEPT_SECONDS = 15
 """Time-out, grace, a sweep every second, and patience with a busy machine."""
 
+BEARER_SHOWN = 18
+"""Enough to recognise one, too little to use it."""
+
 TASK_FIELDS = "sid assignment_status attributes"
 
 
@@ -60,6 +63,9 @@ class Story:
         Raises:
             StageFailedError: One went otherwise.
         """
+        bearer = str(self.app.headers["Authorization"])
+        self.tell.say(f"Calls to the app carry a supervisor's token: {bearer[:BEARER_SHOWN]}…")
+        self.tell.say("Calls to TaskRouter carry the simulator's account SID and auth token.")
         self._deferred()
         self._instructed()
         self._rejected()
@@ -162,9 +168,9 @@ class Story:
             return found[0] if found else None
 
         found = self.tell.wait("the callback's Reservation in our list", look, CALLBACK_SECONDS)
-        listed = self.tell.get(self.app, "/reservations?status=pending", show="next_cursor")
-        reservations = [r["reservation_sid"] for r in listed["reservations"]]
-        self.tell.expect("the pending list", [found["reservation_sid"]], reservations)
+        path = f"/reservations/{found['reservation_sid']}"
+        record = self.tell.get(self.app, path, show="status reserved_at expires_at")
+        self.tell.expect("the record's status", "pending", record["status"])
         return found
 
     def _await_task(self, task_sid: str, status: str) -> None:
