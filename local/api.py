@@ -5,7 +5,6 @@ every request on a kept connection waits some 40 ms for a delayed acknowledgemen
 five connections, so that fifty simultaneous callers wait for retransmissions.
 """
 
-import os
 import sys
 
 from chalice import local
@@ -23,7 +22,5 @@ def serve(port: int, stage: str) -> None:
     """
     local.ChaliceRequestHandler.disable_nagle_algorithm = True
     local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE
-    # Chalice insists on a region before the app has had a chance to read its settings.
-    os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     sys.argv = ["chalice", "local", "--stage", stage, "--no-autoreload", "--port", str(port)]
     sys.exit(main())

@@ -18,24 +18,30 @@ A supervisor's token for {hours} hours, and the simulator's account, for the com
 
 1. Create a Task. Nobody who speaks Spanish is available, so it is pending:
 
-  TASK=$(curl -s -X POST -H "Authorization: Bearer $TOKEN" {api}/create-task | tee /dev/stderr | grep -o 'WT[0-9a-f]\\{{32\\}}' | head -n 1)
+  TASK=$(curl -sw '\\n' -X POST -H "Authorization: Bearer $TOKEN" {api}/create-task | tee /dev/stderr | grep -o 'WT[0-9a-f]\\{{32\\}}' | head -n 1)
 
 2. Alice turns Idle. TaskRouter reserves her and calls our /assignment_callback back:
 
-  curl -s -u $ACCOUNT -d ActivitySid={idle} {workspace}/Workers/{alice}
+  curl -sw '\\n' -u $ACCOUNT -d ActivitySid={idle} {workspace}/Workers/{alice}
 
 3. The Reservation, with every parameter of the callback:
 
-  sleep 1; curl -s -H "Authorization: Bearer $TOKEN" '{api}/reservations?status=pending'
+  sleep 1
+  curl -sw '\\n' -H "Authorization: Bearer $TOKEN" '{api}/reservations?status=pending'
 
 4. Accept it. Add &reservation_sid=WR... to name one; the Task has only one here:
 
-  curl -s -H "Authorization: Bearer $TOKEN" "{api}/accept_reservation?task_sid=$TASK"
+  curl -sw '\\n' -H "Authorization: Bearer $TOKEN" "{api}/accept_reservation?task_sid=$TASK"
 
 5. At TaskRouter the Task is assigned, and Alice is Busy:
 
-  curl -s -u $ACCOUNT {workspace}/Tasks/$TASK
-  curl -s -u $ACCOUNT {workspace}/Workers/{alice}
+  curl -sw '\\n' -u $ACCOUNT {workspace}/Tasks/$TASK
+  curl -sw '\\n' -u $ACCOUNT {workspace}/Workers/{alice}
+
+6. The work is done; after this, begin again at 1:
+
+  curl -sw '\\n' -u $ACCOUNT -d AssignmentStatus=completed {workspace}/Tasks/$TASK
+  curl -sw '\\n' -u $ACCOUNT -d ActivitySid={offline} {workspace}/Workers/{alice}
 
 With ASSIGNMENT_INSTRUCTION=accept make run, 1 and 2 are enough. More in docs/quickstart.md.
 """  # noqa: E501  # a command that is pasted is one line
@@ -55,6 +61,7 @@ def text(stack: Stack) -> str:
         token=tokens.mint(settings, role="supervisor", worker_sid=None, hours=TOKEN_HOURS),
         account=f"{simulator['account_sid']}:{simulator['auth_token']}",
         idle=simulator["activities"]["Idle"],
+        offline=simulator["activities"]["Offline"],
         alice=simulator["workers"]["Alice"],
         workspace=f"{stack.simulator_url}/v1/Workspaces/{simulator['workspace_sid']}",
     )

@@ -15,6 +15,8 @@ from local.stack import Stack
 GREETER = "ready"
 # How honcho says that SIGINT or SIGTERM ended it: what was asked for, so no failure.
 _ENDED_BY_SIGNAL = {130, 143}
+# In the line that the app logs for a sweep; one that failed says so on a line of its own.
+_IDLE_SWEEP = b'"due": 0,'
 
 
 def run(stack: Stack) -> int:
@@ -53,9 +55,15 @@ class _Process(Process):  # type: ignore[misc]
 
 
 class _Printer(Printer):  # type: ignore[misc]
-    """Honcho's printer, but the greeter's commands are printed bare, so that they can be pasted."""
+    """Honcho's printer, but for two things.
+
+    The greeter's commands are printed bare, so that they can be pasted; and they are not pushed
+    out of sight by sweeps that had nothing to do.
+    """
 
     def write(self, message: Message) -> None:
+        if message.name == "sweep" and _IDLE_SWEEP in message.data:
+            return
         if message.name == GREETER:
             text = message.data
             self.output.write(text.decode() if isinstance(text, bytes) else text)
