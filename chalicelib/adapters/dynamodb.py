@@ -100,17 +100,11 @@ class Update:
                 name = self.name(attribute)
                 self._sets.append(f"{name} = if_not_exists({name}, {self.value(value)})")
 
-    def set_expression(self, attribute: str, expression: str) -> None:
-        """Set an attribute to an expression made of `name` and `value` placeholders."""
-        self._sets.append(f"{self.name(attribute)} = {expression}")
-
     def append(self, attribute: str, value: Any) -> None:
         """Append to a list, which need not be there yet."""
         name = self.name(attribute)
-        self.set_expression(
-            attribute,
-            f"list_append(if_not_exists({name}, {self.value([])}), {self.value([value])})",
-        )
+        before = f"if_not_exists({name}, {self.value([])})"
+        self._sets.append(f"{name} = list_append({before}, {self.value([value])})")
 
     def remove(self, *attributes: str) -> None:
         """Remove attributes."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.domain.reservations import OPEN, Change, Claim, Reservation, Status
+from chalicelib.domain.reservations import ACHIEVED, OPEN, Change, Claim, Reservation, Status
 
 _MS = 1000
 _DAY_SECONDS = 86_400
@@ -71,7 +71,7 @@ def reservation_of(item: Mapping[str, Any]) -> Reservation:
         task_attributes=item.get("task_attributes"),
         worker_attributes=item.get("worker_attributes"),
         parameters=item.get("parameters", {}),
-        accepted_by=item.get("accepted_by"),
+        accepted_by=item.get("acceptor") if _was_accepted(item) else None,
         claim=_claim_of(item),
         checks=int(item.get("checks", 0)),
         history=tuple(
@@ -84,6 +84,10 @@ def reservation_of(item: Mapping[str, Any]) -> Reservation:
             for entry in item.get("history", ())
         ),
     )
+
+
+def _was_accepted(item: Mapping[str, Any]) -> bool:
+    return any(entry["to"] in ACHIEVED[Status.ACCEPTED] for entry in item.get("history", ()))
 
 
 def _claim_of(item: Mapping[str, Any]) -> Claim | None:

@@ -67,7 +67,8 @@ class _Position:
                 position = cls(at, sid)
             case _:
                 position = cls(-1)
-        if 0 <= position.at < _LATEST and position.to_cursor() == cursor:
+        is_time = type(position.at) is int and 0 <= position.at < _LATEST
+        if is_time and position.to_cursor() == cursor:
             return position
         raise BadRequest("cursor must be the next_cursor of a page of the same list.")
 

@@ -1,6 +1,8 @@
 """The records, in DynamoDB: every write is conditional, and none reads first.
 
 The conditions are made from the tables MOVES and OBSERVED of `chalicelib.domain.reservations`.
+The attribute ``acceptor`` is who is trying to have the Reservation accepted: a claim's owner, or
+an answered instruction. Once TaskRouter says accepted, whoever brings that news, it is who did.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,6 +12,7 @@ from chalicelib.adapters.dynamodb import Update, from_item, to_item, translated
 from chalicelib.adapters.items import birth, change_item, reservation_of, telling
 from chalicelib.domain.records import Due, News
 from chalicelib.domain.reservations import (
+    ACHIEVED,
     MOVES,
     OBSERVED,
     OPEN,
@@ -20,9 +23,7 @@ from chalicelib.domain.reservations import (
     sources,
 )
 
-_CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by", "accepting_by")
-"""A claim's attributes. ``accepting_by`` becomes ``accepted_by`` once TaskRouter says accepted,
-whoever brings that news; an answered accept instruction sets it too."""
+_CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
 
 _BY_INSTRUCTION = "assignment_instruction"
 
@@ -63,7 +64,7 @@ class DynamoStore:
         if answer:
             update.set(due_at=born.pop("due_at"))
         if answer.get("instruction") == "accept":
-            update.set(accepting_by=_BY_INSTRUCTION)
+            update.set(acceptor=_BY_INSTRUCTION)
         update.set_once(**born)
         status = update.name("status")
         update.only_if(f"attribute_not_exists({update.name('answer')})")
@@ -113,9 +114,7 @@ class DynamoStore:
             due_at=claim.until,
         )
         if claim.target is Status.ACCEPTED:
-            update.set(accepting_by=claim.by)
-        else:
-            update.remove("accepting_by")
+            update.set(acceptor=claim.by)
         self._only_in(update, sources(MOVES, claim.target))
         # Our own claim may stand there already: boto3 repeats a write whose answer was lost.
         own = f"{update.name('claim_id')} = {update.value(claim.claim_id)}"
@@ -130,11 +129,16 @@ class DynamoStore:
         update = Update()
         update.set(due_at=due_at)
         update.remove(*_CLAIM)
+        if claim.target is Status.ACCEPTED:
+            update.remove("acceptor")
         update.only_if(f"{update.name('claim_id')} = {update.value(claim.claim_id)}")
         self._run(update, reservation_sid)
 
     def observe(self, reservation_sid: str, news: News) -> tuple[bool, Reservation | None]:
         """Mirror a status, where OBSERVED allows it; else nothing changes."""
+        before = sources(OBSERVED, news.status)
+        if not before:
+            return False, self.get(reservation_sid)
         update = Update()
         update.set(status=news.status.value, worker_name=news.worker_name)
         update.append(
@@ -146,14 +150,9 @@ class DynamoStore:
             update.remove("checks", *_CLAIM)
         else:
             update.remove("open_as", "due_at", "checks", *_CLAIM)
-        if news.status in (Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED):
-            accepted_by, accepting_by = update.name("accepted_by"), update.name("accepting_by")
-            update.set_expression(
-                "accepted_by",
-                f"if_not_exists({accepted_by}, "
-                f"if_not_exists({accepting_by}, {update.value(news.by)}))",
-            )
-        self._only_in(update, sources(OBSERVED, news.status))
+        if news.status in ACHIEVED[Status.ACCEPTED]:
+            update.set_once(acceptor=news.by)
+        self._only_in(update, before)
         return self._outcome(update, reservation_sid)
 
     def look_again(self, due: Due, *, at: int, checks: int) -> None:
@@ -161,9 +160,10 @@ class DynamoStore:
         update = Update()
         update.set(due_at=at, checks=checks)
         update.remove(*_CLAIM)
+        if due.status is Status.PENDING:
+            update.remove("acceptor")
         update.only_if(f"{update.name('open_as')} = {update.value(due.status.value)}")
         seen = update.value(due.due_at)
-        # Not the same clause as the SET above: the condition is checked against the old value.
         update.only_if(f"{update.name('due_at')} = {seen}")
         self._run(update, due.reservation_sid)
 

@@ -13,6 +13,7 @@ from requests import RequestException
 from twilio.base import values
 from twilio.base.exceptions import TwilioException
 from twilio.http.http_client import TwilioHttpClient
+from twilio.http.response import Response
 from twilio.rest import Client
 
 from chalicelib.domain.errors import (
@@ -156,7 +157,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except TwilioException as error:
-        raise _error_of(getattr(error, "status", None), getattr(error, "code", None)) from error
+        raise _error_of(*_status_and_code(error)) from error
     except RequestException as error:
         raise TaskRouterUnavailable(
             f"TaskRouter did not answer ({type(error).__name__})."
@@ -164,6 +165,13 @@ def _translated() -> Iterator[None]:
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # A 2xx whose body is no JSON, or not what the SDK expects of TaskRouter.
         raise TaskRouterUnavailable("TaskRouter's answer can't be read.") from error
+
+
+def _status_and_code(error: TwilioException) -> tuple[int | None, object]:
+    match error.args:
+        case (str(), Response() as response):  # how the SDK tells that a list failed
+            return response.status_code, response.status_code
+    return getattr(error, "status", None), getattr(error, "code", None)
 
 
 def _error_of(status: int | None, code: object) -> Exception:

@@ -18,7 +18,12 @@ from chalicelib.domain.sids import checked_sid
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 
-_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+_HEADERS = {
+    # TaskRouter insists on it; API Gateway would only fill it in as its own default.
+    "Content-Type": JSON,
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+}
 
 MAX_BODY_BYTES = 128 * 1024
 """Two attributes of 4,096 characters of four bytes each, percent-encoded, stay below this."""

@@ -1,0 +1,17 @@
+from typing import Any
+
+import pytest
+
+from chalicelib.adapters.store import DynamoStore
+
+
+@pytest.fixture(scope="module")
+def store(dynamodb: Any) -> DynamoStore:
+    """One for the module: its tests tell their records apart by SID."""
+    tables = dynamodb.create_tables()
+    return DynamoStore(
+        dynamodb.client(),
+        reservations_table=tables.reservations,
+        state_table=tables.state,
+        retention_days=30,
+    )

@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twilio.request_validator import RequestValidator
+
+from chalicelib.adapters.signature import SignatureVerifier
+from chalicelib.domain.callbacks import Form
+from chalicelib.domain.errors import InvalidSignature
+
+URL = "https://mycompany.com/myapp.php?foo=1&bar=2"
+CALL = [
+    ("CallSid", "CA1234567890ABCDE"),
+    ("Caller", "+14158675309"),
+    ("Digits", "1234"),
+    ("From", "+14158675309"),
+    ("To", "+18005551212"),
+]
+texts = st.text(st.characters(codec="utf-8"), max_size=30)
+pairs = st.lists(st.tuples(texts, texts), max_size=12)
+
+
+@pytest.mark.parametrize(
+    ("url", "form", "signature"),
+    [
+        (URL, CALL, "RSOYDt4T1cUTdK1PDd93/VVr8B8="),
+        (URL.replace(".com", ".com:443"), CALL, "kvajT1Ptam85bY51eRf/AJRuM3w="),
+        (
+            "https://mycompany.com/myapp.php?foo=1&bar=2",
+            [("Sid", "CA123"), ("SidAccount", "AC123")]
+            + [("Digits", digits) for digits in ("5678", "1234", "1234")],
+            "IK+Dwps556ElfBT0I3Rgjkr1wJU=",
+        ),
+    ],
+)
+def test_twilios_own_vectors(url: str, form: list[tuple[str, str]], signature: str) -> None:
+    SignatureVerifier(["12345"]).verify(url, Form(form), signature)
+
+
+@given(pairs, st.sampled_from(["https://a.test/x", "http://127.0.0.1:8000/assignment_callback"]))
+def test_what_the_sdk_signs_holds_and_for_no_other_token(
+    sent: list[tuple[str, str]], url: str
+) -> None:
+    form = Form(sent)
+    signature = RequestValidator("right").compute_signature(url, form)
+
+    SignatureVerifier(["right"]).verify(url, form, signature)
+    SignatureVerifier(["new", "right"]).verify(url, form, signature)
+    with pytest.raises(InvalidSignature):
+        SignatureVerifier(["wrong"]).verify(url, form, signature)
+
+
+@given(pairs, texts | st.none() | st.text(min_size=28, max_size=28))
+def test_no_other_signature_holds_and_none_raises_otherwise(
+    sent: list[tuple[str, str]], signature: str | None
+) -> None:
+    with pytest.raises(InvalidSignature):
+        SignatureVerifier(["right"]).verify("https://a.test/x", Form(sent), signature)

@@ -1,0 +1,75 @@
+"""The same conditions on a second engine, moto, so that no engine's quirk is taken for a rule."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.reservations import MOVES, OBSERVED, Claim, Status
+from tests.adapters.test_store_state_machine import heard, seed
+
+TEMPLATE = Path(__file__).parents[2] / "infra" / "tables.yaml"
+CREATE_TABLE = (
+    "AttributeDefinitions",
+    "KeySchema",
+    "GlobalSecondaryIndexes",
+    "BillingMode",
+)
+
+
+class _AnyTag(yaml.SafeLoader):
+    """Reads CloudFormation's short forms (!Ref and its kin) as None: no key needs them."""
+
+
+_AnyTag.add_multi_constructor("!", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def moto_store() -> Iterator[DynamoStore]:
+    with mock_aws():
+        client = boto3.client(
+            "dynamodb",
+            region_name="us-east-1",
+            aws_access_key_id="moto",
+            aws_secret_access_key="moto",
+        )
+        resources = yaml.load(TEMPLATE.read_text(), _AnyTag)["Resources"]  # noqa: S506  a subclass of SafeLoader
+        for name in ("Reservations", "State"):
+            properties = resources[name]["Properties"]
+            given = {key: properties.get(key) for key in CREATE_TABLE}
+            client.create_table(
+                TableName=name, **{key: value for key, value in given.items() if value}
+            )
+        yield DynamoStore(
+            client,
+            reservations_table="Reservations",
+            state_table="State",
+            retention_days=30,
+        )
+
+
+@pytest.mark.parametrize(("status", "news"), list(itertools.product(Status, Status)))
+def test_news_is_recorded_where_observed_allows(
+    moto_store: DynamoStore, status: Status, news: Status
+) -> None:
+    reservation_sid = seed(moto_store, status)
+
+    moved, record = moto_store.observe(reservation_sid, heard(news))
+
+    assert moved == (news in OBSERVED[status])
+    assert record is not None
+    assert record.status is (news if moved else status)
+
+
+@pytest.mark.parametrize("status", Status)
+def test_only_a_move_can_be_claimed(moto_store: DynamoStore, status: Status) -> None:
+    reservation_sid = seed(moto_store, status)
+    claim = Claim(until=2, target=Status.ACCEPTED, claim_id="mine", by="tests")
+
+    won, _ = moto_store.claim(reservation_sid, claim, now=1, worker_sid=None, task_sid=None)
+    assert won == (Status.ACCEPTED in MOVES[status])

@@ -1,0 +1,219 @@
+"""Every (status, news) pair, on a real DynamoDB API: it is in the tables, or nothing changes."""
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from chalicelib.adapters.dynamodb import from_item, to_item
+from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.records import News
+from chalicelib.domain.reservations import MOVES, OBSERVED, OPEN, Change, Claim, Reservation, Status
+from tests.support import NOW, sid
+
+statuses = st.sampled_from(list(Status))
+news_of = st.lists(statuses, min_size=1, max_size=8)
+on_dynamodb = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def seed(store: DynamoStore, status: Status) -> str:
+    """A record in *status*, made as the app makes it."""
+    reservation_sid = sid("WR")
+    reservation = Reservation(
+        reservation_sid=reservation_sid,
+        task_sid=sid("WT"),
+        worker_sid=sid("WK"),
+        status=status,
+        reserved_at=NOW,
+        expires_at=NOW + 120_000,
+        history=(Change(at=NOW, to=status, by="tests"),),
+    )
+    store.record_seen(reservation, due_at=NOW + 130_000 if status in OPEN else None)
+    return reservation_sid
+
+
+def row(store: DynamoStore, reservation_sid: str) -> dict[str, Any]:
+    answer = store._client.get_item(
+        TableName=store._reservations,
+        Key=to_item({"reservation_sid": reservation_sid}),
+        ConsistentRead=True,
+    )
+    return from_item(answer["Item"])
+
+
+def heard(status: Status, at: int = NOW + 1) -> News:
+    return News(status=status, at=at, by="tests", next_look_at=at + 1 if status in OPEN else None)
+
+
+@pytest.mark.parametrize(("status", "news"), list(itertools.product(Status, Status)))
+def test_news_is_recorded_where_observed_allows_and_else_changes_nothing(
+    store: DynamoStore, status: Status, news: Status
+) -> None:
+    reservation_sid = seed(store, status)
+    before = row(store, reservation_sid)
+
+    moved, record = store.observe(reservation_sid, heard(news))
+
+    assert moved == (news in OBSERVED[status])
+    assert record is not None
+    after = row(store, reservation_sid)
+    if moved:
+        assert record.status is news
+        assert [change.to for change in record.history] == [status, news]
+        assert ("open_as" in after, "due_at" in after) == (news in OPEN, news in OPEN)
+    else:
+        assert record.status is status
+        assert after == before
+
+
+@pytest.mark.parametrize(
+    ("status", "target"),
+    list(itertools.product(Status, [Status.ACCEPTED, Status.REJECTED, Status.COMPLETED])),
+)
+def test_only_a_move_can_be_claimed(store: DynamoStore, status: Status, target: Status) -> None:
+    reservation_sid = seed(store, status)
+    before = row(store, reservation_sid)
+    claim = Claim(until=NOW + 30_000, target=target, claim_id="mine", by="tests")
+
+    won, record = store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+
+    assert won == (target in MOVES[status])
+    assert record is not None
+    assert record.status is status
+    if won:
+        assert record.claim == claim
+        assert row(store, reservation_sid)["due_at"] == NOW + 30_000
+    else:
+        assert row(store, reservation_sid) == before
+
+
+@given(news_of)
+@on_dynamodb
+def test_any_sequence_of_news_ends_where_the_table_says(
+    store: DynamoStore, sequence: list[Status]
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    expected = [Status.PENDING]
+    for number, news in enumerate(sequence):
+        if news in OBSERVED[expected[-1]]:
+            expected.append(news)
+        store.observe(reservation_sid, heard(news, NOW + number))
+
+    record = store.get(reservation_sid)
+    assert record is not None
+    assert [change.to for change in record.history] == expected
+    item = row(store, reservation_sid)
+    assert item.get("open_as") == (expected[-1] if expected[-1] in OPEN else None)
+
+
+@given(st.permutations([Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED]), st.data())
+@on_dynamodb
+def test_events_in_any_order_repeated_and_at_once_end_at_the_end(
+    store: DynamoStore, order: list[Status], data: st.DataObject
+) -> None:
+    """`completed` is an end, so wherever it stands in the order nothing comes after it."""
+    repeated = order + data.draw(st.lists(st.sampled_from(order), max_size=4))
+    reservation_sid = seed(store, Status.PENDING)
+
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda one: store.observe(reservation_sid, heard(one)), repeated))
+
+    record = store.get(reservation_sid)
+    assert record is not None
+    assert record.status is Status.COMPLETED
+    assert sum(moved for moved, _ in outcomes) == len(record.history) - 1
+
+
+@given(target=st.sampled_from([Status.ACCEPTED, Status.REJECTED]), claimants=st.integers(2, 12))
+@on_dynamodb
+def test_of_many_claims_at_once_one_wins(
+    store: DynamoStore, target: Status, claimants: int
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+
+    def claim(number: int) -> bool:
+        one = Claim(until=NOW + 30_000, target=target, claim_id=str(number), by=f"by {number}")
+        won, _ = store.claim(reservation_sid, one, now=NOW, worker_sid=None, task_sid=None)
+        return won
+
+    with ThreadPoolExecutor(claimants) as pool:
+        assert sum(pool.map(claim, range(claimants))) == 1
+
+
+@given(callbacks=st.integers(2, 12))
+@on_dynamodb
+def test_the_same_callback_at_once_makes_one_record_and_equal_answers(
+    store: DynamoStore, callbacks: int
+) -> None:
+    reservation = Reservation(
+        reservation_sid=sid("WR"),
+        task_sid=sid("WT"),
+        worker_sid=sid("WK"),
+        status=Status.PENDING,
+        reserved_at=NOW,
+        expires_at=NOW + 120_000,
+        history=(Change(at=NOW, to=Status.PENDING, by="assignment_callback"),),
+    )
+
+    def post(number: int) -> dict[str, Any]:
+        answer = {"instruction": "accept"} if number % 2 else {}
+        return store.record_callback(replace(reservation, answer=answer), due_at=NOW, now=NOW)
+
+    with ThreadPoolExecutor(callbacks) as pool:
+        answers = list(pool.map(post, range(callbacks)))
+
+    assert all(answer == answers[0] for answer in answers)
+    record = store.get(reservation.reservation_sid)
+    assert record is not None
+    assert record.answer == answers[0]
+    assert len(record.history) == 1
+
+
+def test_a_claim_that_boto3_repeats_after_a_lost_answer_is_still_ours(store: DynamoStore) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    claim = Claim(until=NOW + 30_000, target=Status.ACCEPTED, claim_id="mine", by="me")
+
+    for _ in range(2):
+        won, _ = store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+        assert won
+
+
+def test_a_claim_is_released_by_its_owner_only(store: DynamoStore) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    claim = Claim(until=NOW + 30_000, target=Status.ACCEPTED, claim_id="mine", by="me")
+    store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+
+    store.release(reservation_sid, replace(claim, claim_id="other"), due_at=NOW)
+    assert "claim_until" in row(store, reservation_sid)
+    store.release(reservation_sid, claim, due_at=NOW + 5)
+    after = row(store, reservation_sid)
+    assert "claim_until" not in after
+    assert after["due_at"] == NOW + 5
+
+
+def test_what_is_due_comes_in_pages_and_the_longest_overdue_first(
+    dynamodb: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = dynamodb.create_tables()
+    client = dynamodb.client()
+    store = DynamoStore(
+        client, reservations_table=tables.reservations, state_table=tables.state, retention_days=1
+    )
+    sids = [seed(store, Status.PENDING) for _ in range(5)]
+    seed(store, Status.COMPLETED)
+    query = client.query
+    monkeypatch.setattr(client, "query", lambda **request: query(**request, Limit=2))
+
+    assert [due.reservation_sid for due in _due(store, NOW + 129_999)] == []
+    assert sorted(due.reservation_sid for due in _due(store, NOW + 130_000)) == sorted(sids)
+
+
+def _due(store: DynamoStore, now: int) -> Iterator[Any]:
+    return store.due(Status.PENDING, now=now)

@@ -1,0 +1,185 @@
+"""The SDK against a server that fails in every way, through real sockets."""
+
+import json
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from chalicelib.adapters import taskrouter as adapter
+from chalicelib.adapters.taskrouter import TwilioTaskRouter
+from chalicelib.domain.errors import (
+    TaskRouterDenied,
+    TaskRouterNotFound,
+    TaskRouterRefused,
+    TaskRouterThrottled,
+    TaskRouterUnavailable,
+)
+from chalicelib.domain.reservations import Status
+from chalicelib.domain.taskrouter import NewTask
+
+TASK, WORKER, RESERVATION = "WT" + "1" * 32, "WK" + "2" * 32, "WR" + "3" * 32
+
+
+def answer(status: int, body: object) -> bytes:
+    text = body if isinstance(body, str) else json.dumps(body)
+    head = f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode()
+
+
+def problem(status: int, code: int) -> bytes:
+    return answer(status, {"code": code, "message": "secret attribute", "status": status})
+
+
+def read_request(connection: socket.socket) -> str:
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += connection.recv(65536)
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    while length and len(body) < int(length[1]):
+        body += connection.recv(65536)
+    return (head + b"\r\n\r\n" + body).decode()
+
+
+@dataclass
+class Server:
+    """Says *reply* to each request; an empty one cuts the connection, None never answers."""
+
+    url: str
+    reply: bytes | None = b""
+    requests: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    listener = socket.create_server(("127.0.0.1", 0))
+    one = Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    ended = threading.Event()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                one.requests.append(read_request(connection))
+                if one.reply is None:
+                    ended.wait(10)
+                else:
+                    connection.sendall(one.reply)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield one
+    ended.set()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join()
+
+
+def taskrouter(url: str) -> TwilioTaskRouter:
+    return TwilioTaskRouter(
+        base_url=url,
+        account_sid="AC" + "a" * 32,
+        api_key_sid="SK" + "b" * 32,
+        api_key_secret="secret",
+        workspace_sid="WS" + "c" * 32,
+    )
+
+
+CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
+    "fetch by task": lambda one: one.fetch_reservation(RESERVATION, task_sid=TASK),
+    "fetch by worker": lambda one: one.fetch_reservation(RESERVATION, worker_sid=WORKER),
+    "update": lambda one: one.update_reservation(
+        RESERVATION, task_sid=TASK, to=Status.ACCEPTED, activity_sid=None
+    ),
+    "list": lambda one: one.pending_reservations(TASK),
+    "create": lambda one: one.create_task(NewTask(attributes="{}", workflow_sid="WW" + "d" * 32)),
+    "workspace": lambda one: one.must_know_the_workspace(),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        (problem(400, 20001), TaskRouterRefused),
+        (problem(401, 20003), TaskRouterDenied),
+        (problem(403, 20008), TaskRouterDenied),
+        (problem(404, 20404), TaskRouterNotFound),
+        (problem(409, 20409), TaskRouterRefused),
+        (problem(429, 20429), TaskRouterThrottled),
+        (problem(500, 20500), TaskRouterUnavailable),
+        (problem(503, 20503), TaskRouterUnavailable),
+        (answer(400, {"type": "x", "title": "t", "status": 400, "code": 20001}), TaskRouterRefused),
+        (answer(502, "<html>Bad gateway</html>"), TaskRouterUnavailable),
+        (answer(200, "<html>Who are you?</html>"), TaskRouterUnavailable),
+        (answer(200, "[]"), TaskRouterUnavailable),
+        (b"junk\r\n\r\n", TaskRouterUnavailable),
+        (b"", TaskRouterUnavailable),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", TaskRouterUnavailable),
+    ],
+)
+def test_every_failure_is_one_of_ours_and_repeats_nothing_that_was_sent(
+    server: Server,
+    call: Callable[[TwilioTaskRouter], object],
+    reply: bytes,
+    error: type[Exception],
+) -> None:
+    server.reply = reply
+    with pytest.raises(error) as raised:
+        call(taskrouter(server.url))
+    assert type(raised.value) is error
+    assert "secret attribute" not in str(raised.value)
+
+
+def test_nobody_there_is_unavailable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with pytest.raises(TaskRouterUnavailable):
+        taskrouter(url).must_know_the_workspace()
+
+
+def test_a_server_that_never_answers_is_given_up(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter, "_READ_SECONDS", 0.2)
+    server.reply = None
+    started = time.monotonic()
+    with pytest.raises(TaskRouterUnavailable):
+        taskrouter(server.url).must_know_the_workspace()
+    assert time.monotonic() - started < 5
+
+
+def test_an_update_says_status_and_activity(server: Server) -> None:
+    server.reply = answer(
+        200,
+        {
+            "sid": RESERVATION,
+            "task_sid": TASK,
+            "worker_sid": WORKER,
+            "worker_name": "Alice",
+            "reservation_status": "rejected",
+            "date_created": "2026-11-22T01:02:03Z",
+        },
+    )
+    activity_sid = "WA" + "4" * 32
+    seen = taskrouter(server.url).update_reservation(
+        RESERVATION, task_sid=TASK, to=Status.REJECTED, activity_sid=activity_sid
+    )
+
+    assert (seen.status, seen.worker_name, seen.created_at) == (
+        Status.REJECTED,
+        "Alice",
+        1795309323000,
+    )
+    (request,) = server.requests
+    assert request.startswith(f"POST /v1/Workspaces/WS{'c' * 32}/Tasks/{TASK}/Reservations/WR3")
+    assert "ReservationStatus=rejected" in request
+    assert f"WorkerActivitySid={activity_sid}" in request

@@ -1,0 +1,153 @@
+"""The app through `chalice.test`, as API Gateway calls it, on a real DynamoDB API."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from chalice.test import Client, HTTPResponse
+from twilio.jwt.access_token import AccessToken
+from twilio.jwt.access_token.grants import TaskRouterGrant
+from twilio.request_validator import RequestValidator
+
+from app import app
+from chalicelib import config, observability, runtime
+from tests.support import FakeTaskRouter, ManualClock, sid
+
+BASE_URL = "https://example.test/api"
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
+    "TWILIO_AUTH_TOKEN": "auth-token-of-the-tests",
+    "TWILIO_API_KEY_SID": "SK" + "b" * 32,
+    "TWILIO_API_KEY_SECRET": "an API key's secret, for the tests only",
+    "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
+    "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
+    "PUBLIC_BASE_URL": BASE_URL,
+}
+FORM = "application/x-www-form-urlencoded"
+
+
+@dataclass
+class Api:
+    """The app, and what a client and Twilio would send it."""
+
+    http: Any
+    service: runtime.Runtime
+    taskrouter: FakeTaskRouter
+    clock: ManualClock
+    log: io.StringIO
+
+    def token(self, role: str | None = "supervisor", **given: Any) -> str:
+        settings = {
+            "account_sid": ENVIRON["TWILIO_ACCOUNT_SID"],
+            "key": ENVIRON["TWILIO_API_KEY_SID"],
+            "secret": ENVIRON["TWILIO_API_KEY_SECRET"],
+            "workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"],
+            "worker_sid": None,
+            "ttl": 3600,
+            **given,
+        }
+        grant = TaskRouterGrant(
+            workspace_sid=settings["workspace_sid"], worker_sid=settings["worker_sid"], role=role
+        )
+        token = AccessToken(
+            settings["account_sid"],
+            settings["key"],
+            settings["secret"],
+            grants=[grant],
+            ttl=settings["ttl"],
+        )
+        return str(token.to_jwt())
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = "",
+        body: bytes = b"",
+        content_type: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> HTTPResponse:
+        """With a supervisor's token, unless another, or None, is given."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token or self.token()}"
+        if content_type:
+            sent["Content-Type"] = content_type
+        return self.http.request(method, path, headers=sent, body=body)
+
+    def post_json(self, path: str, value: object, **given: Any) -> HTTPResponse:
+        body = json.dumps(value).encode()
+        return self.call("POST", path, body=body, content_type="application/json", **given)
+
+    def callback_parameters(self, **given: str) -> dict[str, str]:
+        return {
+            "AccountSid": ENVIRON["TWILIO_ACCOUNT_SID"],
+            "WorkspaceSid": ENVIRON["TWILIO_WORKSPACE_SID"],
+            "WorkflowSid": ENVIRON["TWILIO_WORKFLOW_SID"],
+            "TaskQueueSid": "WQ" + "e" * 32,
+            "WorkerSid": sid("WK"),
+            "WorkerAttributes": '{"languages": ["en", "es"]}',
+            "TaskSid": sid("WT"),
+            "TaskAttributes": '{"selected_language": "es"}',
+            "TaskAge": "1",
+            "TaskPriority": "0",
+            "ReservationSid": sid("WR"),
+            **given,
+        }
+
+    def post_callback(
+        self,
+        parameters: dict[str, str],
+        *,
+        signature: str | None = "",
+        content_type: str = FORM,
+        headers: dict[str, str] | None = None,
+    ) -> HTTPResponse:
+        """Signed rightly, unless another signature, or None, is given."""
+        sent = {"Content-Type": content_type, **(headers or {})}
+        if signature is not None:
+            sent["X-Twilio-Signature"] = signature or self.sign(parameters)
+        body = urlencode(parameters).encode()
+        return self.http.post("/assignment_callback", headers=sent, body=body)
+
+    def sign(self, parameters: Any, url: str = f"{BASE_URL}/assignment_callback") -> str:
+        validator = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"])
+        return str(validator.compute_signature(url, parameters))
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+@pytest.fixture
+def environ(tables: Any) -> dict[str, str]:
+    """What a test may change before it asks for the `api`."""
+    return {
+        **ENVIRON,
+        "RESERVATIONS_TABLE": tables.reservations,
+        "STATE_TABLE": tables.state,
+    }
+
+
+@pytest.fixture
+def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
+    clock = ManualClock()
+    service = runtime.Runtime(
+        settings=config.load(environ), dynamodb=dynamodb.client(), clock=clock
+    )
+    taskrouter = FakeTaskRouter()
+    vars(service)["taskrouter"] = taskrouter
+    observability.configure("INFO")
+    log = io.StringIO()
+    handler = logging.getLogger("taskrouter-callbacks").handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(log)
+    runtime.use(service)
+    with Client(app, stage_name="tests") as client:
+        yield Api(client.http, service, taskrouter, clock, log)
+    runtime.use(None)

@@ -1,0 +1,140 @@
+import json
+from urllib.parse import urlencode
+
+import pytest
+
+from chalicelib.domain.errors import (
+    TaskRouterDenied,
+    TaskRouterRefused,
+    TaskRouterThrottled,
+    TaskRouterUnavailable,
+)
+from tests.routes.conftest import ENVIRON, FORM, Api
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_with_nothing_given_it_is_the_quickstarts_task(api: Api, method: str) -> None:
+    answer = api.call(method, "/create-task")
+
+    assert answer.status_code == 201
+    assert answer.json_body.pop("sid").startswith("WT")
+    assert answer.json_body["attributes"] == {"selected_language": "es"}
+    assert answer.json_body["workflow_sid"] == ENVIRON["TWILIO_WORKFLOW_SID"]
+    assert answer.json_body["assignment_status"] == "pending"
+
+
+@pytest.mark.parametrize("how", ["json", "json with text", "form", "query", "curl -d"])
+def test_attributes_come_in_every_usual_way(api: Api, how: str) -> None:
+    attributes = {"selected_language": "en", "name": "Zoë"}
+    text = json.dumps(attributes, ensure_ascii=False)
+    match how:
+        case "json":
+            answer = api.post_json("/create-task", {"attributes": attributes, "priority": 7})
+        case "json with text":
+            answer = api.post_json("/create-task", {"attributes": text, "priority": "7"})
+        case "form":
+            body = urlencode({"attributes": text, "priority": "7"}).encode()
+            answer = api.call("POST", "/create-task", body=body, content_type=FORM)
+        case "query":
+            query = urlencode({"attributes": text, "priority": "7"})
+            answer = api.call("GET", f"/create-task?{query}")
+        case _:
+            body = json.dumps({"attributes": attributes, "priority": 7}).encode()
+            answer = api.call("POST", "/create-task", body=body, content_type=FORM)
+
+    assert answer.status_code == 201
+    assert answer.json_body["attributes"] == attributes
+    assert answer.json_body["priority"] == 7
+
+
+def test_an_empty_form_is_no_parameters(api: Api) -> None:
+    answer = api.call("POST", "/create-task", body=b"", content_type=FORM)
+    assert answer.json_body["attributes"] == {"selected_language": "es"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("attributes", "{"),
+        ("attributes", "[]"),
+        ("attributes", 5),
+        ("attributes", None),
+        ("attributes", '{"a": NaN}'),
+        ("attributes", '{"a": 1e999}'),
+        ("attributes", '{"a": "\\ud800"}'),
+        ("attributes", "[" * 4_000),
+        ("attributes", '{"a":' * 40 + "1" + "}" * 40),
+        ("attributes", {"a": "x" * 4_089}),
+        ("priority", -1),
+        ("priority", 2**31),
+        ("priority", True),
+        ("priority", 1.5),
+        ("priority", "high"),
+        ("priority", "9" * 5_000),
+        ("timeout", 0),
+        ("timeout", 1_209_601),
+        ("task_channel", ""),
+        ("task_channel", "x" * 65),
+        ("task_channel", {"a": 1}),
+        ("workflow_sid", "WW1"),
+        ("workflow_sid", 1),
+    ],
+)
+def test_a_bad_parameter_is_refused_by_name(api: Api, name: str, value: object) -> None:
+    answer = api.post_json("/create-task", {name: value})
+
+    assert answer.status_code == 400
+    assert name in answer.json_body["Message"]
+    assert not api.taskrouter.calls
+
+
+def test_attributes_of_4096_characters_are_taken(api: Api) -> None:
+    assert api.post_json("/create-task", {"attributes": {"a": "é" * 4_088}}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b"null", b"\xff", b"{}{}", b"[" * 100_000, b'{"a":' * 5_000, b"NaN", b'"x"'],
+)
+def test_a_body_that_is_no_json_object_is_refused(api: Api, body: bytes) -> None:
+    answer = api.call("POST", "/create-task", body=body, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json_body["Code"] == "BadRequestError"
+
+
+def test_a_huge_body_is_413(api: Api) -> None:
+    answer = api.call("POST", "/create-task", body=b" " * 200_000, content_type="application/json")
+    assert answer.status_code == 413
+
+
+def test_a_parameter_given_twice_is_refused(api: Api) -> None:
+    assert api.call("GET", "/create-task?priority=1&priority=2").status_code == 400
+    body = b"priority=1&priority=1"
+    assert api.call("POST", "/create-task", body=body, content_type=FORM).status_code == 400
+    body = b"priority=1"
+    path = "/create-task?priority=1"
+    assert api.call("POST", path, body=body, content_type=FORM).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (TaskRouterRefused("no"), 400),
+        (TaskRouterDenied("no"), 502),
+        (TaskRouterThrottled("no"), 503),
+        (TaskRouterUnavailable("no"), 503),
+    ],
+)
+def test_what_taskrouter_says_becomes_an_answer(api: Api, error: Exception, status: int) -> None:
+    api.taskrouter.fail_before["create"] = [error]
+
+    answer = api.call("POST", "/create-task")
+    assert answer.status_code == status
+    assert ("Retry-After" in answer.headers) == (status == 503)
+
+
+def test_no_attribute_shows_up_in_the_log(api: Api) -> None:
+    api.post_json("/create-task", {"attributes": {"card": "4111"}})
+
+    assert "4111" not in api.log.getvalue()
+    assert api.lines()[-1]["task_sid"].startswith("WT")

@@ -1,0 +1,285 @@
+import base64
+import json
+
+import pytest
+
+from chalicelib.domain.reservations import Status
+from chalicelib.domain.taskrouter import Seen
+from tests.routes.conftest import FORM, Api
+from tests.support import NOW, sid
+
+WR = "WR" + "0" * 32
+
+
+def reserve(api: Api, **given: str) -> Seen:
+    seen = api.taskrouter.add(**given)
+    answer = api.post_callback(
+        api.callback_parameters(
+            ReservationSid=seen.reservation_sid,
+            TaskSid=seen.task_sid,
+            WorkerSid=seen.worker_sid,
+        )
+    )
+    assert answer.status_code == 200
+    return seen
+
+
+def listed(api: Api, query: str = "") -> list[str]:
+    """Every SID, page after page."""
+    sids: list[str] = []
+    cursor = ""
+    while True:
+        answer = api.call("GET", f"/reservations?{query}{cursor}")
+        assert answer.status_code == 200, answer.body
+        sids += [one["reservation_sid"] for one in answer.json_body["reservations"]]
+        if answer.json_body["next_cursor"] is None:
+            return sids
+        cursor = f"&cursor={answer.json_body['next_cursor']}"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [(b"", None), (b"", FORM), (b"{}", "application/json"), (b"", "application/json")],
+)
+def test_accepting_answers_who_and_what(api: Api, body: bytes, content_type: str | None) -> None:
+    seen = reserve(api)
+    path = f"/reservations/{seen.reservation_sid}/accept"
+
+    answer = api.call("POST", path, body=body, content_type=content_type)
+
+    assert answer.status_code == 200
+    assert answer.json_body == {
+        "reservation_sid": seen.reservation_sid,
+        "task_sid": seen.task_sid,
+        "worker_sid": seen.worker_sid,
+        "worker_name": "Alice",
+        "reservation_status": "accepted",
+    }
+    assert api.call("POST", path).json_body == answer.json_body
+    assert api.taskrouter.calls["update"] == 1
+
+
+def test_rejecting_takes_an_activity(api: Api) -> None:
+    seen = reserve(api)
+    path = f"/reservations/{seen.reservation_sid}/reject"
+
+    assert api.post_json(path, {"activity_sid": "WA1"}).status_code == 400
+    answer = api.post_json(path, {"activity_sid": sid("WA")})
+    assert answer.json_body["reservation_status"] == "rejected"
+
+
+def test_who_comes_too_late_learns_the_status(api: Api) -> None:
+    seen = reserve(api)
+    api.taskrouter.becomes(seen.reservation_sid, Status.TIMEOUT)
+
+    answer = api.call("POST", f"/reservations/{seen.reservation_sid}/accept")
+    assert answer.status_code == 409
+    assert answer.json_body == {
+        "Code": "ReservationNotPending",
+        "Message": "The Reservation is timeout.",
+        "reservation_status": "timeout",
+    }
+
+
+def test_gone_is_410(api: Api) -> None:
+    seen = reserve(api)
+    api.taskrouter.forget(seen.reservation_sid)
+    path = f"/reservations/{seen.reservation_sid}"
+
+    assert api.call("POST", f"{path}/accept").status_code == 410
+    assert api.call("GET", path).json_body["status"] == "gone"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("named", ["both", "task_sid", "reservation_sid"])
+def test_the_quickstarts_accept(api: Api, method: str, named: str) -> None:
+    seen = reserve(api)
+    query = {
+        "both": f"task_sid={seen.task_sid}&reservation_sid={seen.reservation_sid}",
+        "task_sid": f"task_sid={seen.task_sid}",
+        "reservation_sid": f"reservation_sid={seen.reservation_sid}",
+    }[named]
+
+    answer = api.call(method, f"/accept_reservation?{query}")
+    assert answer.status_code == 200
+    assert answer.json_body["worker_name"] == "Alice"
+    assert answer.json_body["reservation_status"] == "accepted"
+
+
+def test_the_quickstarts_accept_wants_a_name(api: Api) -> None:
+    answer = api.call("GET", "/accept_reservation")
+    assert answer.status_code == 400
+    assert "task_sid" in answer.json_body["Message"]
+
+
+def test_a_task_without_a_pending_reservation_is_404(api: Api) -> None:
+    seen = reserve(api)
+    api.taskrouter.becomes(seen.reservation_sid, Status.REJECTED)
+    assert api.call("GET", f"/accept_reservation?task_sid={seen.task_sid}").status_code == 404
+
+
+def test_a_task_with_several_pending_reservations_wants_one_named_unless_a_worker_asks(
+    api: Api,
+) -> None:
+    task_sid = sid("WT")
+    one, _two = reserve(api, task_sid=task_sid), reserve(api, task_sid=task_sid)
+    path = f"/accept_reservation?task_sid={task_sid}"
+
+    assert api.call("GET", path).status_code == 400
+    stranger = api.token("worker", worker_sid=sid("WK"))
+    assert api.call("GET", path, token=stranger).status_code == 403
+    own = api.token("worker", worker_sid=one.worker_sid)
+    assert api.call("GET", path, token=own).json_body["reservation_sid"] == one.reservation_sid
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/reservations/nonsense",
+        "/reservations/WR%00",
+        f"/reservations/{'WR' + 'g' * 32}",
+    ],
+)
+def test_what_is_no_sid_is_400(api: Api, path: str) -> None:
+    assert api.call("GET", path).status_code == 400
+
+
+def test_an_unknown_one_is_404(api: Api) -> None:
+    assert api.call("GET", f"/reservations/{WR}").status_code == 404
+    assert api.call("POST", f"/reservations/{WR}/accept").status_code == 404
+
+
+def test_a_record_tells_its_history(api: Api) -> None:
+    seen = reserve(api)
+    api.clock.now += 1_500
+    api.call("POST", f"/reservations/{seen.reservation_sid}/accept")
+
+    record = api.call("GET", f"/reservations/{seen.reservation_sid}").json_body
+    assert record["reserved_at"] == "2026-09-21T14:13:20.000Z"
+    assert record["expires_at"] == "2026-09-21T14:15:20.000Z"
+    assert record["accepted_by"] == "supervisor"
+    assert record["history"] == [
+        {
+            "at": "2026-09-21T14:13:20.000Z",
+            "from": None,
+            "to": "pending",
+            "by": "assignment_callback",
+            "note": None,
+        },
+        {
+            "at": "2026-09-21T14:13:21.500Z",
+            "from": "pending",
+            "to": "accepted",
+            "by": "supervisor",
+            "note": None,
+        },
+    ]
+
+
+def test_lists_by_status_worker_and_time(api: Api) -> None:
+    first = reserve(api)
+    api.clock.now += 2 * 3_600_000
+    second, third = reserve(api), reserve(api)
+    api.call("POST", f"/reservations/{third.reservation_sid}/accept")
+    api.call("POST", f"/reservations/{first.reservation_sid}/reject")
+    sids = {
+        name: seen.reservation_sid
+        for name, seen in (("first", first), ("second", second), ("third", third))
+    }
+
+    assert set(listed(api)) == set(sids.values())
+    assert listed(api)[-1] == sids["first"]
+    assert listed(api, "status=pending") == [sids["second"]]
+    assert listed(api, "status=accepted") == [sids["third"]]
+    assert listed(api, "status=rejected") == [sids["first"]]
+    assert listed(api, f"worker_sid={second.worker_sid}") == [sids["second"]]
+    assert listed(api, f"worker_sid={second.worker_sid}&status=accepted") == []
+    assert sids["first"] not in listed(api, "since=2026-09-21T15:00:00Z")
+
+
+def test_yesterday_is_listed_only_when_asked_for(api: Api) -> None:
+    seen = reserve(api)
+    api.clock.now += 30 * 3_600_000
+
+    assert listed(api) == []
+    assert listed(api, "since=2026-09-21") == [seen.reservation_sid]
+    assert listed(api, "status=pending") == [seen.reservation_sid]
+
+
+@pytest.mark.parametrize("query", ["", "status=pending&", "worker"])
+def test_pages_hold_each_once_and_end(api: Api, query: str) -> None:
+    worker_sid = sid("WK")
+    sids = []
+    for _ in range(7):
+        sids.append(reserve(api, worker_sid=worker_sid).reservation_sid)
+        api.clock.now += 20 * 60_000
+    query = f"worker_sid={worker_sid}&" if query == "worker" else query
+
+    for limit in (1, 2, 7, 100):
+        pages = listed(api, f"{query}limit={limit}")
+        assert sorted(pages) == sorted(sids)
+    expected = sids if query.startswith("status") else sids[::-1]
+    assert listed(api, f"{query}limit=3") == expected
+
+
+def test_a_list_tells_every_callback_parameter(api: Api) -> None:
+    parameters = api.callback_parameters()
+    api.post_callback(parameters)
+
+    (one,) = api.call("GET", "/reservations?status=pending").json_body["reservations"]
+    assert one["callback"] == parameters
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=unknown",
+        "status=",
+        "worker_sid=Alice",
+        "since=yesterday",
+        "since=9999999-01-01",
+        "limit=0",
+        "limit=101",
+        "limit=-1",
+        "limit=1e2",
+        "limit=99999999999999999999",
+        "cursor=",
+        "cursor=x",
+        "cursor=%C3%A9",
+        "cursor=W10",
+        "limit=1&limit=2",
+    ],
+)
+def test_a_question_that_makes_no_sense_is_400(api: Api, query: str) -> None:
+    answer = api.call("GET", f"/reservations?{query}")
+    assert answer.status_code == 400, answer.body
+    assert answer.json_body["Code"] == "BadRequestError"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        [-1],
+        [2**70],
+        [1.5],
+        [True],
+        [NOW, WR, 1],
+        [NOW, "WR"],
+        [str(NOW)],
+        {"at": NOW},
+        [[NOW]],
+        "x",
+        None,
+    ],
+)
+def test_a_cursor_that_is_not_ours_is_400(api: Api, place: object) -> None:
+    text = json.dumps(place, separators=(",", ":")).encode()
+    cursor = base64.urlsafe_b64encode(text).decode().rstrip("=")
+    assert api.call("GET", f"/reservations?cursor={cursor}").status_code == 400
+
+
+def test_health_is_open_and_says_the_version(api: Api) -> None:
+    answer = api.call("GET", "/health", token=None)
+    assert answer.status_code == 200
+    assert answer.json_body["status"] == "ok"
+    assert answer.json_body["version"].count(".") == 2

@@ -1,0 +1,145 @@
+"""Who may do what; and no token opens anything that it should not."""
+
+import json
+
+import jwt
+import pytest
+
+from tests.routes.conftest import ENVIRON, Api
+from tests.support import sid
+
+WR = "WR" + "0" * 32
+GUARDED = [
+    ("GET", "/create-task"),
+    ("POST", "/create-task"),
+    ("GET", "/accept_reservation"),
+    ("POST", "/accept_reservation"),
+    ("GET", "/reservations"),
+    ("GET", f"/reservations/{WR}"),
+    ("POST", f"/reservations/{WR}/accept"),
+    ("POST", f"/reservations/{WR}/reject"),
+]
+
+
+def signed(claims: dict[str, object], *, secret: str = "", algorithm: str = "HS256") -> str:
+    """Any claims at all, also those that PyJWT would not put into a token."""
+    key = secret or ENVIRON["TWILIO_API_KEY_SECRET"]
+    return jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm=algorithm)
+
+
+def claims_of(api: Api) -> dict[str, object]:
+    return jwt.decode(api.token(), options={"verify_signature": False})
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+def test_without_a_token_it_is_401(api: Api, method: str, path: str) -> None:
+    answer = api.call(method, path, token=None)
+
+    assert answer.status_code == 401
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert answer.json_body["Code"] == "UnauthorizedError"
+    assert not api.taskrouter.calls
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"secret": "another secret, as long as the right one is"},
+        {"key": "SK" + "9" * 32},
+        {"account_sid": "AC" + "9" * 32},
+        {"workspace_sid": "WS" + "9" * 32},
+        {"workspace_sid": None},
+        {"ttl": -1},
+        {"role": "admin"},
+        {"role": None},
+        {"role": "worker"},
+        {"role": "worker", "worker_sid": "Alice"},
+    ],
+)
+def test_a_token_that_does_not_hold_is_401(api: Api, change: dict[str, object]) -> None:
+    assert api.call("GET", "/reservations", token=api.token(**change)).status_code == 401  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("missing", ["exp", "iss", "sub", "grants"])
+def test_a_token_without_one_of_its_claims_is_401(api: Api, missing: str) -> None:
+    claims = claims_of(api)
+    del claims[missing]
+    assert api.call("GET", "/reservations", token=signed(claims)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": 1},
+        {"iss": ["SK"]},
+        {"sub": {}},
+        {"exp": "soon"},
+        {"exp": 1e400},
+        {"grants": []},
+        {"grants": {"task_router": "supervisor"}},
+        {"grants": {"task_router": {"role": ["supervisor"]}}},
+    ],
+)
+def test_claims_of_the_wrong_shape_are_401(api: Api, claims: dict[str, object]) -> None:
+    token = signed({**claims_of(api), **claims})
+    assert api.call("GET", "/reservations", token=token).status_code == 401
+
+
+def test_no_other_algorithm_holds(api: Api) -> None:
+    claims = claims_of(api)
+    unsigned = jwt.encode(claims, None, algorithm="none")  # type: ignore[arg-type]
+    secret = ENVIRON["TWILIO_API_KEY_SECRET"] * 2
+    other = signed(claims, secret=secret, algorithm="HS512")
+    for token in (unsigned, other, "x", "a.b.c", "é.é.é", "a" * 10_000):
+        assert api.call("GET", "/reservations", token=token).status_code == 401
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
+def test_another_scheme_is_401(api: Api, header: str) -> None:
+    headers = {"Authorization": header}
+    assert api.call("GET", "/reservations", token=None, headers=headers).status_code == 401
+
+
+def test_a_workers_token_creates_no_task(api: Api) -> None:
+    token = api.token("worker", worker_sid=sid("WK"))
+
+    assert api.call("POST", "/create-task", token=token).status_code == 403
+    assert not api.taskrouter.calls
+
+
+@pytest.mark.parametrize("role", ["service", "supervisor"])
+def test_service_and_supervisor_create_tasks(api: Api, role: str) -> None:
+    assert api.call("POST", "/create-task", token=api.token(role)).status_code == 201
+
+
+def test_a_worker_sees_and_decides_its_own_only(api: Api) -> None:
+    seen, other = api.taskrouter.add(), api.taskrouter.add()
+    for one in (seen, other):
+        api.post_callback(
+            api.callback_parameters(
+                ReservationSid=one.reservation_sid,
+                TaskSid=one.task_sid,
+                WorkerSid=one.worker_sid,
+            )
+        )
+    token = api.token("worker", worker_sid=seen.worker_sid)
+
+    listed = api.call("GET", "/reservations", token=token).json_body["reservations"]
+    assert [one["reservation_sid"] for one in listed] == [seen.reservation_sid]
+    path = f"/reservations?worker_sid={other.worker_sid}"
+    assert api.call("GET", path, token=token).status_code == 403
+    for method, tail in (("GET", ""), ("POST", "/accept"), ("POST", "/reject")):
+        path = f"/reservations/{other.reservation_sid}{tail}"
+        assert api.call(method, path, token=token).status_code == 403
+    assert api.taskrouter.calls["update"] == 0
+    path = f"/reservations/{seen.reservation_sid}/accept"
+    assert api.call("POST", path, token=token).status_code == 200
+
+
+def test_no_token_shows_up_in_the_log(api: Api) -> None:
+    token = api.token()
+    api.call("GET", "/reservations", token=token)
+    api.call("GET", "/reservations", token=token[:-4] + "AAAA")
+
+    assert token.split(".")[1] not in api.log.getvalue()
+    assert api.lines()[0]["principal"] == "supervisor"

@@ -1,0 +1,144 @@
+"""What tests of several layers share: a clock that stands still, SIDs, a TaskRouter by hand."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
+from chalicelib.domain.reservations import Status
+from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
+from chalicelib.usecases.decide import Desk
+from chalicelib.usecases.timing import Timing
+
+NOW = 1_790_000_000_000
+TIMING = Timing(reservation_timeout=120, grace=10, claim_lease=30)
+
+_numbers = itertools.count(1)
+
+
+def sid(prefix: str) -> str:
+    """A SID that no other call gives."""
+    return f"{prefix}{next(_numbers):032x}"
+
+
+class ManualClock:
+    """A clock that moves when told to, or when somebody sleeps."""
+
+    def __init__(self, now: int = NOW) -> None:
+        self.now = now
+        self.when_sleeping: Callable[[], None] = lambda: None
+
+    def now_ms(self) -> int:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+        self.when_sleeping()
+
+
+class FakeTaskRouter:
+    """A TaskRouter that knows Reservations, applies updates, and fails as told.
+
+    `fail_before` and `fail_after` hold errors to raise, once each, by verb: before the effect takes
+    place, or after it did.
+    """
+
+    def __init__(self) -> None:
+        self.reservations: dict[str, Seen] = {}
+        self.calls: Counter[str] = Counter()
+        self.fail_before: dict[str, list[Exception]] = {}
+        self.fail_after: dict[str, list[Exception]] = {}
+        self.workspace_error: Exception | None = None
+        self.when_called: Callable[[str], None] = lambda _verb: None
+
+    def add(self, status: Status = Status.PENDING, created_at: int = NOW, **given: Any) -> Seen:
+        seen = Seen(
+            **{
+                "reservation_sid": sid("WR"),
+                "task_sid": sid("WT"),
+                "worker_sid": sid("WK"),
+                "worker_name": "Alice",
+                "status": status,
+                "created_at": created_at,
+                **given,
+            }
+        )
+        self.reservations[seen.reservation_sid] = seen
+        return seen
+
+    def becomes(self, reservation_sid: str, status: Status) -> None:
+        old = self.reservations[reservation_sid]
+        self.reservations[reservation_sid] = Seen(**{**vars(old), "status": status})
+
+    def forget(self, reservation_sid: str) -> None:
+        del self.reservations[reservation_sid]
+
+    def fetch_reservation(
+        self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
+    ) -> Seen:
+        self._begin("fetch")
+        seen = self.reservations.get(reservation_sid)
+        if seen is None or task_sid not in (None, seen.task_sid):
+            raise TaskRouterNotFound("not found")
+        if task_sid is None and worker_sid != seen.worker_sid:
+            raise TaskRouterNotFound("not found")
+        return seen
+
+    def update_reservation(
+        self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
+    ) -> Seen:
+        self._begin("update")
+        seen = self.reservations.get(reservation_sid)
+        if seen is None or seen.task_sid != task_sid:
+            raise TaskRouterNotFound("not found")
+        if seen.status is not Status.PENDING:
+            raise TaskRouterRefused("not pending")
+        self.becomes(reservation_sid, to)
+        self._end("update")
+        return self.reservations[reservation_sid]
+
+    def pending_reservations(self, task_sid: str) -> list[Seen]:
+        self._begin("list")
+        return [
+            one
+            for one in self.reservations.values()
+            if one.task_sid == task_sid and one.status is Status.PENDING
+        ]
+
+    def create_task(self, task: NewTask) -> CreatedTask:
+        self._begin("create")
+        return CreatedTask(
+            sid=sid("WT"),
+            attributes=task.attributes,
+            assignment_status="pending",
+            workflow_sid=task.workflow_sid,
+            task_queue_sid=None,
+            priority=task.priority,
+        )
+
+    def must_know_the_workspace(self) -> None:
+        self._begin("workspace")
+        if self.workspace_error:
+            raise self.workspace_error
+
+    def _begin(self, verb: str) -> None:
+        self.calls[verb] += 1
+        self.when_called(verb)
+        if self.fail_before.get(verb):
+            raise self.fail_before[verb].pop(0)
+
+    def _end(self, verb: str) -> None:
+        if self.fail_after.get(verb):
+            raise self.fail_after[verb].pop(0)
+
+
+def make_desk(store: DynamoStore, taskrouter: FakeTaskRouter, clock: ManualClock) -> Desk:
+    return Desk(
+        store=store,
+        taskrouter=taskrouter,
+        clock=clock,
+        timing=TIMING,
+        new_id=lambda: f"claim-{next(_numbers)}",
+    )

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+
+from chalicelib import config
+from tests.routes.conftest import ENVIRON
+
+COMPLETE = {**ENVIRON, "RESERVATIONS_TABLE": "reservations", "STATE_TABLE": "state"}
+REQUIRED = [name for name in COMPLETE if name != "PUBLIC_BASE_URL"]
+ROOT = Path(__file__).parent.parent
+
+
+def test_defaults() -> None:
+    settings = config.load(dict(COMPLETE))
+    assert settings.twilio_taskrouter_url == "https://taskrouter.twilio.com"
+    assert settings.assignment_instruction == "defer"
+    assert (settings.reservation_timeout_seconds, settings.claim_lease_seconds) == (120, 30)
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
+    environ = {**COMPLETE, name: value or ""}
+    with pytest.raises(config.SettingsError, match=name):
+        config.load(environ)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TWILIO_ACCOUNT_SID", "AC123"),
+        ("TWILIO_API_KEY_SID", "AC" + "0" * 32),
+        ("TWILIO_WORKSPACE_SID", "WS" + "g" * 32),
+        ("TWILIO_WORKFLOW_SID", "x"),
+        ("TWILIO_TASKROUTER_URL", "taskrouter.twilio.com"),
+        ("TWILIO_TASKROUTER_URL", "ftp://taskrouter.twilio.com"),
+        ("PUBLIC_BASE_URL", "https://example.test/?a=b"),
+        ("PUBLIC_BASE_URL", "https://user:password@example.test"),
+        ("PUBLIC_BASE_URL", "https://example.test:port"),
+        ("RESERVATION_TIMEOUT_SECONDS", "0"),
+        ("RESERVATION_TIMEOUT_SECONDS", "86401"),
+        ("RESERVATION_TIMEOUT_SECONDS", "2 min"),
+        ("RESERVATION_TIMEOUT_SECONDS", "²"),
+        ("RESERVATION_TIMEOUTS_BY_WORKFLOW", "[]"),
+        ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW": 1}'),
+        ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW' + "0" * 32 + '": true}'),
+        ("CLAIM_LEASE_SECONDS", "-1"),
+        ("SWEEP_GRACE_SECONDS", "1.5"),
+        ("ASSIGNMENT_INSTRUCTION", "Accept"),
+        ("LOG_LEVEL", "LOUD"),
+        ("RETENTION_DAYS", "0"),
+    ],
+)
+def test_a_malformed_setting_is_named_and_its_value_not_shown(name: str, value: str) -> None:
+    with pytest.raises(config.SettingsError, match=f"^{name} ") as error:
+        config.load({**COMPLETE, name: value})
+    assert "password" not in str(error.value)
+
+
+def test_secrets_do_not_show_in_repr() -> None:
+    text = repr(config.load(dict(COMPLETE)))
+    assert COMPLETE["TWILIO_AUTH_TOKEN"] not in text
+    assert COMPLETE["TWILIO_API_KEY_SECRET"] not in text
+    assert COMPLETE["TWILIO_ACCOUNT_SID"] in text
+
+
+def test_the_defaults_file_lies_under_the_environment() -> None:
+    environ = {"SETTINGS_DEFAULTS": "simulator/local.env", "ASSIGNMENT_INSTRUCTION": "accept"}
+    environ["RESERVATION_TIMEOUT_SECONDS"] = "77"
+
+    settings = config.load(environ)
+
+    assert settings.reservation_timeout_seconds == 77
+    assert settings.assignment_instruction == "accept"
+    assert settings.twilio_account_sid.startswith("AC")
+    assert environ["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:8001"
+
+
+def test_the_defaults_file_is_refused_inside_lambda() -> None:
+    environ = {"SETTINGS_DEFAULTS": "simulator/local.env", "AWS_LAMBDA_FUNCTION_NAME": "f"}
+    with pytest.raises(config.SettingsError, match="SETTINGS_DEFAULTS"):
+        config.load(environ)
+
+
+def test_a_defaults_file_that_is_not_there_is_said() -> None:
+    with pytest.raises(config.SettingsError, match="SETTINGS_DEFAULTS"):
+        config.load({"SETTINGS_DEFAULTS": "nowhere.env"})
+
+
+def test_inside_lambda_a_claim_must_outlast_the_function() -> None:
+    environ = {**COMPLETE, "AWS_LAMBDA_FUNCTION_NAME": "f", "CLAIM_LEASE_SECONDS": "29"}
+    with pytest.raises(config.SettingsError, match="CLAIM_LEASE_SECONDS"):
+        config.load(environ)

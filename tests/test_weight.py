@@ -1,0 +1,19 @@
+"""The callback path imports nothing that it does not need: it is paid at every cold start."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HEAVY = ["twilio.rest", "jwt", "requests", "aiohttp", "pydantic", "jinja2", "simulator", "infra"]
+
+
+def test_importing_the_app_imports_nothing_heavy() -> None:
+    program = f"import app, sys; print([name for name in {HEAVY} if name in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,105 @@
+"""Use cases run on the real store over a real DynamoDB API; only TaskRouter and time are fakes."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.callbacks import AssignmentCallback
+from chalicelib.domain.instructions import Accept, Defer, Instruction
+from chalicelib.domain.principals import Principal, Role
+from chalicelib.domain.reservations import Reservation, Status
+from chalicelib.domain.taskrouter import Seen
+from chalicelib.usecases.assign import assign
+from chalicelib.usecases.decide import Decision, decide
+from chalicelib.usecases.sweep import sweep
+from tests.support import TIMING, FakeTaskRouter, ManualClock, make_desk
+
+SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
+
+
+@dataclass
+class World:
+    """One service in a world of its own."""
+
+    store: DynamoStore
+    taskrouter: FakeTaskRouter
+    clock: ManualClock
+
+    def callback(self, seen: Seen, **parameters: str) -> AssignmentCallback:
+        return AssignmentCallback(
+            reservation_sid=seen.reservation_sid,
+            task_sid=seen.task_sid,
+            worker_sid=seen.worker_sid,
+            workflow_sid="WW" + "0" * 32,
+            task_queue_sid="WQ" + "0" * 32,
+            task_attributes='{"selected_language": "es"}',
+            worker_attributes='{"languages": ["en", "es"]}',
+            parameters={"TaskAge": "1", **parameters},
+        )
+
+    def assign(self, seen: Seen, instruction: Instruction | None = None) -> dict[str, Any]:
+        return assign(
+            self.callback(seen),
+            instruction or Defer(),
+            store=self.store,
+            timing=TIMING,
+            now=self.clock.now,
+        )
+
+    def decide(self, seen: Seen, target: Status, **given: Any) -> Reservation:
+        decision = Decision(
+            **{
+                "target": target,
+                "reservation_sid": seen.reservation_sid,
+                "principal": SUPERVISOR,
+                **given,
+            }
+        )
+        return decide(decision, make_desk(self.store, self.taskrouter, self.clock))
+
+    def accept(self, seen: Seen, **given: Any) -> Reservation:
+        return self.decide(seen, Status.ACCEPTED, **given)
+
+    def reject(self, seen: Seen, **given: Any) -> Reservation:
+        return self.decide(seen, Status.REJECTED, **given)
+
+    def sweep(self, time_left_ms: int = 60_000) -> dict[str, Any]:
+        reports: list[dict[str, Any]] = []
+        try:
+            sweep(
+                store=self.store,
+                taskrouter=self.taskrouter,
+                clock=self.clock,
+                timing=TIMING,
+                time_left_ms=lambda: time_left_ms,
+                report=reports.append,
+            )
+        finally:
+            assert len(reports) == 1
+        return reports[0]
+
+    def record(self, seen: Seen) -> Reservation:
+        record = self.store.get(seen.reservation_sid)
+        assert record is not None
+        return record
+
+
+@pytest.fixture
+def store(dynamodb: Any) -> DynamoStore:
+    tables = dynamodb.create_tables()
+    return DynamoStore(
+        dynamodb.client(),
+        reservations_table=tables.reservations,
+        state_table=tables.state,
+        retention_days=30,
+    )
+
+
+@pytest.fixture
+def world(store: DynamoStore) -> World:
+    return World(store, FakeTaskRouter(), ManualClock())
+
+
+ACCEPT = Accept()
