@@ -1,0 +1,1 @@
+"""Callbacks: signed, posted within their limit, and what becomes of the answer."""

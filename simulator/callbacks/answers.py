@@ -1,0 +1,47 @@
+"""What an app answered to an assignment callback: an instruction, or a mistake with a code."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+HTTP_FAILURE = 11200
+NOT_JSON_TYPE = 40000
+NOT_JSON = 40001
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An HTTP answer, or why there was none.
+
+    `content_type` is the header's, without parameters; `error` is "" where there was an answer.
+    """
+
+    status: int | None = None
+    content_type: str = ""
+    body: bytes = b""
+    error: str = ""
+
+
+def failure(reply: Reply) -> tuple[int, str] | None:
+    """Why the reply sends TaskRouter to the fallback URL: an alert's code and message, or None."""
+    if reply.error:
+        return HTTP_FAILURE, f"HTTP retrieval failure: {reply.error}"
+    if reply.status != 200:  # noqa: PLR2004 - HTTP's own number
+        return HTTP_FAILURE, f"HTTP retrieval failure: got HTTP {reply.status}"
+    if reply.content_type != "application/json":
+        return NOT_JSON_TYPE, f"The answer's Content-Type is {reply.content_type or 'missing'}"
+    return None
+
+
+def instruction(reply: Reply) -> dict[str, Any] | None:
+    """The JSON object of a reply that is no failure; None if it holds none (alert 40001).
+
+    An empty body counts as an empty object: Twilio's own Python quickstart sends one.
+    """
+    if not reply.body.strip():
+        return {}
+    try:
+        answer = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -1,0 +1,31 @@
+"""TaskRouter's rules: state and time in, effects out, no I/O.
+
+Give `start` a clock and a function that takes effects, then call the rules as plain functions:
+`tasks.create(engine, workspace, ...)`. Nothing happens between two calls but what
+`clock.advance` fires.
+"""
+
+from collections.abc import Callable
+
+from simulator.clock import Clock
+from simulator.engine import routing
+from simulator.engine.core import Effect, Engine
+from simulator.identifiers import made_up
+from simulator.settings import Settings
+
+
+def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> Engine:
+    """An engine with no Workspace.
+
+    Args:
+        settings: the named defaults.
+        clock: time and timers; call its `run_due` after a step to have routing happen.
+        emit: takes each effect as it arises; must not call back into the engine.
+    """
+    return Engine(
+        account_sid="AC" + made_up("account"),
+        settings=settings,
+        clock=clock,
+        emit=emit,
+        route=routing.route,
+    )

@@ -1,0 +1,122 @@
+"""The engine: the state, the time, and the way out for what is to be done elsewhere.
+
+A step of the engine is a plain function call: it never waits, so no other step sees it half done.
+What has to go over a network it hands to `emit` as an effect, and whoever runs the engine carries
+that out.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from simulator.clock import Clock, Timer
+from simulator.engine.errors import NotFound
+from simulator.engine.model import Event, Resource, Workspace
+from simulator.identifiers import new_sid
+from simulator.settings import Settings
+
+
+@dataclass(frozen=True)
+class AssignmentCallback:
+    """To post: a Reservation was created. The answer goes to `instructions.carry_out`."""
+
+    workspace_sid: str
+    reservation_sid: str
+    url: str
+    fallback_url: str
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EventCallback:
+    """To post: something happened that the Workspace's event callback asks for."""
+
+    url: str
+    event: Event
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An error or warning as Twilio's debugger would show it."""
+
+    code: int
+    message: str
+    level: str
+    about: dict[str, str]
+
+
+Effect = AssignmentCallback | EventCallback | Alert
+
+
+@dataclass(kw_only=True)
+class Engine:
+    """State and time, handed to every rule.
+
+    Args:
+        account_sid: the one account.
+        settings: the named defaults.
+        clock: time and timers.
+        emit: takes each effect as it arises; must not call back into the engine.
+        route: runs the routing of a Workspace; put in by `routing`.
+    """
+
+    account_sid: str
+    settings: Settings
+    clock: Clock
+    emit: Callable[[Effect], None]
+    route: Callable[["Engine", Workspace], None]
+    workspaces: dict[str, Workspace] = field(default_factory=dict)
+    _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
+    _orders: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self.clock.now()
+
+    def stamp(self, prefix: str, sid: str | None = None) -> Resource:
+        """What a new resource has in common with all others."""
+        now = self.now()
+        return Resource(
+            sid=sid or new_sid(prefix), created=now, updated=now, order=next(self._orders)
+        )
+
+    def touch(self, resource: Resource) -> None:
+        """Note that the resource changed: its date and its version."""
+        resource.updated = self.now()
+        resource.version += 1
+
+    def workspace(self, sid: str) -> Workspace:
+        """The Workspace of that SID.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if sid not in self.workspaces:
+            raise NotFound(f"/Workspaces/{sid}")
+        return self.workspaces[sid]
+
+    def arm(self, kind: str, sid: str, when: float, action: Callable[[], None]) -> None:
+        """Set the one timer of that kind that a resource has, in place of the last."""
+        self.disarm(kind, sid)
+        self._timers[kind, sid] = self.clock.call_at(when, action)
+
+    def disarm(self, kind: str, sid: str) -> None:
+        """Take the timer away, if there is one."""
+        if timer := self._timers.pop((kind, sid), None):
+            timer.cancel()
+
+    def wake(self, workspace: Workspace, delay: float | None = None) -> None:
+        """Have the Workspace routed, after `delay` seconds (default: the routing delay)."""
+        when = self.now() + (self.settings.routing_delay if delay is None else delay)
+        planned = self._timers.get(("routing", workspace.sid))
+        if planned is None or planned.when > when:
+            self.arm("routing", workspace.sid, when, lambda: self._route(workspace))
+
+    def _route(self, workspace: Workspace) -> None:
+        self._timers.pop(("routing", workspace.sid), None)
+        if workspace.sid in self.workspaces:
+            self.route(self, workspace)
+
+    def alert(self, code: int, message: str, about: dict[str, str], level: str = "error") -> None:
+        """Raise an alert; `about` names the SIDs and URLs that it concerns."""
+        self.emit(Alert(code, message, level, about))

@@ -1,0 +1,219 @@
+"""TaskRouter's expression language: queues, workflow filters, targets, skip_if.
+
+Where Twilio's pages are silent the choice is written down in `docs/simulator.md`: a comparison
+with a missing attribute is false, but for `== null` and `!= null`; so is one of mixed types, but
+for `!=`.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache, reduce
+from typing import Any
+
+from lark import Lark, Token, Transformer, v_args
+from lark.exceptions import LarkError
+
+_GRAMMAR = r"""
+?start: disjunction
+?disjunction: conjunction (_OR conjunction)*
+?conjunction: condition (_AND condition)*
+?condition: operand operator operand -> comparison
+    | "(" disjunction ")"
+operator: OPERATOR | CONTAINS | HAS | NOT_IN | IN
+?operand: STRING -> text
+    | NUMBER -> number
+    | TRUE -> true
+    | FALSE -> false
+    | NULL -> null
+    | "[" [operand ("," operand)*] "]" -> array
+    | NAME (("." NAME) | ("[" INDEX "]"))* -> reference
+
+_OR.2: /or\b/i
+_AND.2: /and\b/i
+CONTAINS.2: /contains\b/i
+HAS.2: /has\b/i
+NOT_IN.2: /not\s+in\b/i
+IN.2: /in\b/i
+TRUE.2: /true\b/i
+FALSE.2: /false\b/i
+NULL.2: /null\b/i
+OPERATOR: "==" | "!=" | ">=" | "<=" | ">" | "<"
+NAME: /[A-Za-z_]\w*/
+INDEX: /[0-9]+/
+NUMBER: /-?[0-9]+(\.[0-9]+)?/
+STRING: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/s
+%ignore /\s+/
+"""
+_MAX_DEPTH = 50
+
+Context = Mapping[str, Any]
+Value = Callable[[Context], Any]
+Test = Callable[[Context], bool]
+
+
+class ExpressionError(ValueError):
+    """The text is not an expression of TaskRouter's language."""
+
+
+def _null(_context: Context) -> None:
+    return None
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "boolean"
+    return "number" if isinstance(value, int | float) else type(value).__name__
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    def test(left: Any, right: Any) -> bool:
+        comparable = _scalar(left) and _scalar(right) and _kind(left) == _kind(right)
+        return comparable and compare(left, right)
+
+    return test
+
+
+def _equal(left: Any, right: Any) -> bool:
+    return _scalar(left) and _kind(left) == _kind(right) and bool(left == right)
+
+
+def _unequal(left: Any, right: Any) -> bool:
+    return _scalar(left) and _scalar(right) and not _equal(left, right)
+
+
+def _contains(left: Any, right: Any) -> bool:
+    return isinstance(left, str) and _scalar(right) and str(right) in left
+
+
+def _has(left: Any, right: Any) -> bool:
+    return isinstance(left, list) and any(_equal(item, right) for item in left)
+
+
+def _not_in(left: Any, right: Any) -> bool:
+    return isinstance(right, list) and _scalar(left) and not _has(right, left)
+
+
+_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": _equal,
+    "!=": _unequal,
+    ">": _ordered(operator.gt),
+    ">=": _ordered(operator.ge),
+    "<": _ordered(operator.lt),
+    "<=": _ordered(operator.le),
+    "CONTAINS": _contains,
+    "HAS": _has,
+    "IN": lambda left, right: _has(right, left),
+    "NOT IN": _not_in,
+}
+
+
+def _compare(left: Value, name: str, right: Value) -> Test:
+    test = _OPERATORS[name]
+    if name in {"==", "!="} and _null in (left, right):
+        return lambda context: (left(context) is right(context) is None) == (name == "==")
+    return lambda context: test(left(context), right(context))
+
+
+def _look_up(value: Any, key: str | int) -> Any:
+    if isinstance(key, int):
+        return value[key] if isinstance(value, list) and key < len(value) else None
+    return value.get(key) if isinstance(value, Mapping) else None
+
+
+def _path(keys: list[str | int]) -> Value:
+    return lambda context: reduce(_look_up, keys, context)
+
+
+@v_args(inline=True)
+class _Compiler(Transformer[Token, Any]):
+    """Turns each rule into a function of the context."""
+
+    def disjunction(self, *tests: Test) -> Test:
+        return lambda context: any(test(context) for test in tests)
+
+    def conjunction(self, *tests: Test) -> Test:
+        return lambda context: all(test(context) for test in tests)
+
+    def comparison(self, left: Value, name: str, right: Value) -> Test:
+        return _compare(left, name, right)
+
+    def operator(self, token: Token) -> str:
+        return re.sub(r"\s+", " ", token.upper())
+
+    def text(self, token: Token) -> Value:
+        text = re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL)
+        return lambda _context: text
+
+    def number(self, token: Token) -> Value:
+        number = float(token) if "." in token else int(token)
+        return lambda _context: number
+
+    def true(self, _token: Token) -> Value:
+        return lambda _context: True
+
+    def false(self, _token: Token) -> Value:
+        return lambda _context: False
+
+    def null(self, _token: Token) -> Value:
+        return _null
+
+    def array(self, *items: Value | None) -> Value:
+        values = [item for item in items if item is not None]
+        return lambda context: [value(context) for value in values]
+
+    def reference(self, *parts: Token) -> Value:
+        return _path([int(part) if part.type == "INDEX" else str(part) for part in parts])
+
+
+_PARSER = Lark(_GRAMMAR, parser="lalr", transformer=_Compiler(), maybe_placeholders=False)
+
+
+def _depth(text: str) -> int:
+    bare = re.sub(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])*\'', "", text, flags=re.DOTALL)
+    depth = deepest = 0
+    for character in bare:
+        depth += (character in "([") - (character in ")]")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str) -> Test:
+    """Compile an expression.
+
+    Args:
+        text: the expression; keywords in any case.
+
+    Returns:
+        A function of the context (attributes by name) that says whether it holds.
+
+    Raises:
+        ExpressionError: the text is not an expression, and nothing else, whatever the text.
+    """
+    if _depth(text) > _MAX_DEPTH:
+        raise ExpressionError(f"the expression is nested more than {_MAX_DEPTH} deep")
+    try:
+        return _PARSER.parse(text)  # type: ignore[return-value]
+    except (LarkError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ExpressionError(f"{text[:200]!r} is not an expression: {reason}") from error
+
+
+@lru_cache(maxsize=4096)
+def parse_reference(text: str) -> Value:
+    """Compile a bare reference such as `task.agent.sid`, as `known_worker_sid` holds one.
+
+    Args:
+        text: names joined by dots, with indexes in brackets.
+
+    Raises:
+        ExpressionError: the text is not a reference.
+    """
+    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[[0-9]{1,9}\])*", text):
+        raise ExpressionError(f"{text[:200]!r} is not a reference")
+    return _path([int(key) if key.isdecimal() else key for key in re.findall(r"\w+", text)])

@@ -1,0 +1,41 @@
+"""What went in and out, and what went wrong, for tests and the portal to read."""
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+
+class Log:
+    """The newest entries, numbered from 1.
+
+    Args:
+        size: how many to keep.
+        now: the simulator's time, in seconds since the epoch.
+    """
+
+    def __init__(self, size: int, now: Callable[[], float]) -> None:
+        self._entries: deque[dict[str, Any]] = deque(maxlen=size)
+        self._count = 0
+        self._now = now
+
+    def record(self, kind: str, **what: Any) -> None:
+        """Add an entry.
+
+        Args:
+            kind: "request", "assignment", "fallback", "event" or "alert".
+            **what: its fields.
+        """
+        self._count += 1
+        self._entries.append({"id": self._count, "at": self._now(), "kind": kind, **what})
+
+    def clear(self) -> None:
+        """Forget the entries; the numbers go on."""
+        self._entries.clear()
+
+    def entries(self, kind: str | None = None, after: int = 0) -> list[dict[str, Any]]:
+        """The entries, oldest first, of one kind or of all, with a number above `after`."""
+        return [
+            entry
+            for entry in self._entries
+            if entry["id"] > after and kind in {None, entry["kind"]}
+        ]

@@ -1,0 +1,1 @@
+"""Twilio's REST surface: paths, forms, envelopes and error bodies; no rules."""

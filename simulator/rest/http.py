@@ -1,0 +1,160 @@
+"""Starlette in, handlers out: authentication, the form, the error body, the log."""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from simulator.engine.core import Engine
+from simulator.engine.errors import BadRequest, NotFound, Refusal
+from simulator.rest.call import Answer, Call, error_body
+from simulator.rest.forms import Form
+from simulator.rest.table import ROUTES, Handler
+
+_MAX_BODY = 4_000_000
+
+Record = Callable[..., None]
+
+
+class Unauthenticated(Refusal):
+    """No credentials, or wrong ones."""
+
+    status = 401
+    code = 20003
+
+
+class MethodNotAllowed(Refusal):
+    """The path is right, the method is not."""
+
+    status = 405
+    code = 20004
+
+
+@dataclass(frozen=True, repr=False)
+class Credentials:
+    """The pairs of user name and password that open the REST API."""
+
+    pairs: tuple[tuple[str, str], ...]
+
+    def check(self, header: str | None) -> None:
+        """Hold an Authorization header against the pairs.
+
+        Raises:
+            Unauthenticated: it fits none.
+        """
+        scheme, _, encoded = (header or "").partition(" ")
+        try:
+            decoded = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            decoded = b""
+        known = (f"{user}:{password}".encode() for user, password in self.pairs)
+        fits = [hmac.compare_digest(decoded, pair) for pair in known]
+        if scheme.lower() != "basic" or not any(fits):
+            raise Unauthenticated("Authenticate")
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Twilio's REST API over an engine.
+
+    Args:
+        engine: gives the engine of now, which a reset replaces.
+        credentials: who may call.
+        record: notes each call in the log.
+    """
+
+    engine: Callable[[], Engine]
+    credentials: Credentials
+    record: Record
+
+    def routes(self) -> list[Route]:
+        """Starlette's routes, one a path, and the 404 for all others."""
+        every = [
+            Route(path, self._endpoint(handlers), methods=_METHODS)
+            for path, handlers in ROUTES.items()
+        ]
+        return [*every, Route("/{path:path}", self._endpoint({}), methods=_METHODS)]
+
+    def _endpoint(self, handlers: Mapping[str, Handler]) -> Callable[[Request], Any]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                self.credentials.check(request.headers.get("authorization"))
+                body = await _body(request)
+                form, query = Form(body), Form(request.scope["query_string"].decode("latin-1"))
+                answer = self._answer(request, handlers, form, query)
+            except Refusal as refusal:
+                form, query = Form(""), Form("")
+                answer = Answer(refusal.status, error_body(refusal))
+            self._note(request, answer, form, query)
+            return _response(answer)
+
+        return endpoint
+
+    def _answer(
+        self, request: Request, handlers: Mapping[str, Handler], form: Form, query: Form
+    ) -> Answer:
+        path = request.scope["path"]
+        if not handlers:
+            raise NotFound(path.removeprefix("/v1"))
+        handler = handlers.get(request.method)
+        if handler is None:
+            raise MethodNotAllowed(f"Method {request.method} is not allowed on {path}")
+        call = Call(
+            engine=self.engine(),
+            base=base_url(request),
+            path=path,
+            ids=request.path_params,
+            form=form,
+            query=query,
+            if_match=request.headers.get("if-match"),
+        )
+        return handler(call)
+
+    def _note(self, request: Request, answer: Answer, form: Form, query: Form) -> None:
+        self.record(
+            "request",
+            method=request.method,
+            path=request.scope["path"],
+            parameters=dict([*query.pairs, *form.pairs]),
+            status=answer.status,
+            answer=answer.body,
+        )
+
+
+_METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
+
+
+def base_url(request: Request) -> str:
+    """Scheme, host and port as the client knows them."""
+    host = request.headers.get("host", "")
+    if not re.fullmatch(r"[\w.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?", host):
+        address, port = request.scope["server"]
+        host = f"{address}:{port}"
+    return f"{request.scope['scheme']}://{host}"
+
+
+async def _body(request: Request) -> str:
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_form = kind in {"", "application/x-www-form-urlencoded"}
+    return body.decode("utf-8", errors="replace") if is_form else ""
+
+
+def _response(answer: Answer) -> Response:
+    headers = {"ETag": answer.etag} if answer.etag else {}
+    if answer.status == Unauthenticated.status:
+        headers["WWW-Authenticate"] = 'Basic realm="Twilio API"'
+    if answer.body is None:
+        return Response(status_code=answer.status, headers=headers)
+    return JSONResponse(answer.body, status_code=answer.status, headers=headers)

@@ -1,0 +1,111 @@
+"""What can be set, by option or by environment, with the default and the reason for it.
+
+Whatever Twilio does not document is a setting here, so that a test can try both ways.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+def _setting(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+class SettingsError(ValueError):
+    """A setting has a value that it cannot have; the message names it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of the simulator. The environment name is `SIMULATOR_` + the field's."""
+
+    host: str = _setting("127.0.0.1", "address to listen on")
+    port: int = _setting(8002, "port to listen on; 0 picks a free one")
+    callback_base_url: str = _setting(
+        "http://127.0.0.1:8000", "where the app answers; the seeded URLs begin with it"
+    )
+    assignment_path: str = _setting(
+        "/assignment_callback", "path of the seeded Workflow's assignment callback; '' for none"
+    )
+    fallback_path: str = _setting("", "path of its fallback assignment callback; '' for none")
+    event_path: str = _setting("", "path of the Workspace's event callback; '' for none")
+    reservation_timeout: int = _setting(1200, "seconds a Reservation of the seeded Workflow lives")
+    frozen_clock: bool = _setting(
+        default=False, text="time stands still until POST /simulator/clock moves it"
+    )
+    log_size: int = _setting(10_000, "how many entries the log keeps")
+
+    routing_delay: float = _setting(
+        0.0, "seconds from a change to the routing that it causes (about 0.5 was seen at Twilio)"
+    )
+    reoffer_delay: float = _setting(
+        1.0, "seconds before a Worker that rejects a Task, and stays available, is offered it again"
+    )
+    reject_without_activity: bool = _setting(
+        default=True,
+        text="a reject instruction without activity_sid is carried out (else alert 40100)",
+    )
+    timeout_moves_to_next_target: bool = _setting(
+        default=True,
+        text="a Reservation that times out sends its Task to the filter's next target, if any",
+    )
+    default_filter_timeout: bool = _setting(
+        default=False, text="a timeout in default_filter counts (it is not documented there)"
+    )
+    assignment_callback_seconds: float = _setting(5.0, "limit of an assignment callback")
+    fallback_callback_seconds: float = _setting(5.0, "limit of a fallback callback")
+    event_callback_seconds: float = _setting(15.0, "limit of an event callback")
+    callback_timestamp: bool = _setting(
+        default=True, text="assignment callbacks carry Timestamp (documented; absent in a capture)"
+    )
+    task_timeout: int = _setting(86_400, "seconds a Task waits unless it says otherwise")
+    default_capacity: int = _setting(1, "capacity of a Worker's channel until it is set")
+    closed_task_seconds: int = _setting(300, "how long a closed Task can still be fetched")
+    assigned_task_seconds: int = _setting(86_400, "an assigned Task is deleted after this")
+    max_assignments: int = _setting(1000, "moves to reserved after which a Task is canceled")
+    user_agent: str = _setting("TwilioProxy/1.1", "User-Agent of callbacks")
+
+    def url(self, path: str) -> str:
+        """The app's URL for one of the paths; an empty path is no URL."""
+        return self.callback_base_url.rstrip("/") + path if path else ""
+
+
+def read(values: Mapping[str, str | None]) -> Settings:
+    """Settings from texts.
+
+    Args:
+        values: texts by field name; None leaves the default.
+
+    Raises:
+        SettingsError: a text that does not fit its setting.
+    """
+    defaults = Settings()
+    chosen = {}
+    for one in fields(Settings):
+        text = values.get(one.name)
+        if text is not None:
+            chosen[one.name] = _convert(one.name, text, type(getattr(defaults, one.name)))
+    return Settings(**chosen)
+
+
+def environment_name(name: str) -> str:
+    """The environment variable of a field."""
+    return f"SIMULATOR_{name.upper()}"
+
+
+def _convert(name: str, text: str, kind: type) -> Any:
+    if kind is str:
+        return text
+    if kind is bool:
+        words = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+        if text.lower() not in words:
+            raise SettingsError(f"{environment_name(name)} must be true or false, not {text!r}")
+        return words[text.lower()]
+    try:
+        number = kind(text)
+    except ValueError as error:
+        raise SettingsError(f"{environment_name(name)} must be a number, not {text!r}") from error
+    if not 0 <= number < float("inf"):
+        raise SettingsError(f"{environment_name(name)} must be 0 or more, not {text!r}")
+    return number

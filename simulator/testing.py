@@ -1,0 +1,111 @@
+"""For test suites: a simulator in this process, on a free port, as a pytest fixture.
+
+Put `from simulator.testing import taskrouter` into a `conftest.py`, then ask for `taskrouter`.
+Settings go in by indirect parametrization:
+`@pytest.mark.parametrize("taskrouter", [{"callback_base_url": url}], indirect=True)`.
+"""
+
+import json
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pytest
+import uvicorn
+
+from simulator.server import Simulator, configuration, listen
+from simulator.settings import Settings
+
+if TYPE_CHECKING:
+    from twilio.rest import Client
+
+_PATIENCE = 600
+
+
+class TaskRouter:
+    """A running simulator, seen from a test.
+
+    Args:
+        url: where it listens, such as "http://127.0.0.1:8002".
+
+    Attributes:
+        account_sid, auth_token, api_key_sid, api_key_secret: made-up credentials.
+        workspace_sid, workflow_sid: of the seeded Workspace.
+        workers, activities, task_queues: SIDs by friendly name.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        about = self._call("GET", "")
+        self.account_sid: str = about["account_sid"]
+        self.auth_token: str = about["auth_token"]
+        self.api_key_sid: str = about["api_key_sid"]
+        self.api_key_secret: str = about["api_key_secret"]
+        self.workspace_sid: str = about["workspace_sid"]
+        self.workflow_sid: str = about["workflow_sid"]
+        self.workers: dict[str, str] = about["workers"]
+        self.activities: dict[str, str] = about["activities"]
+        self.task_queues: dict[str, str] = about["task_queues"]
+
+    def client(self) -> "Client":
+        """Twilio's own client, pointed here."""
+        from twilio.rest import Client  # noqa: PLC0415 - only who asks for it needs it installed
+
+        client = Client(self.api_key_sid, self.api_key_secret, self.account_sid)
+        client.taskrouter.base_url = self.url
+        return client
+
+    def log(self, kind: str | None = None, after: int = 0) -> list[dict[str, Any]]:
+        """Log entries, oldest first: of one kind, or all; with an id above `after`."""
+        query = {"after": str(after)} | ({"kind": kind} if kind else {})
+        entries: list[dict[str, Any]] = self._call("GET", f"/log?{urlencode(query)}")["entries"]
+        return entries
+
+    def advance(self, seconds: float = 0) -> None:
+        """Put the clock forward, and wait for the callbacks that this leads to."""
+        self._call("POST", "/clock", {"advance": seconds})
+
+    def reset(self) -> None:
+        """Begin anew with the quickstart's Workspace and an empty log."""
+        self._call("POST", "/reset", {})
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - the URL is the simulator's own
+            f"{self.url}/simulator{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 - as above
+            return json.load(answer)
+
+
+@contextmanager
+def running(**settings: Any) -> Iterator[TaskRouter]:
+    """A simulator in a thread of this process; its clock stands still unless told otherwise.
+
+    Args:
+        **settings: fields of `Settings`.
+    """
+    chosen = Settings(**{"frozen_clock": True, **settings, "port": 0})
+    listener = listen(chosen.host, 0)
+    server = uvicorn.Server(configuration(Simulator(chosen)))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        host, port = listener.getsockname()[:2]
+        yield TaskRouter(f"http://{host}:{port}")
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture
+def taskrouter(request: pytest.FixtureRequest) -> Iterator[TaskRouter]:
+    """A fresh simulator with the quickstart's Workspace."""
+    with running(**getattr(request, "param", {})) as handle:
+        yield handle

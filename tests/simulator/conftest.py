@@ -1,0 +1,139 @@
+"""An engine with a clock that stands still, and an app that answers callbacks as it is told."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from simulator import seed
+from simulator.clock import Clock
+from simulator.engine import start, tasks, workers
+from simulator.engine.model import Reservation, Task, Worker
+from simulator.settings import Settings
+from simulator.testing import taskrouter
+
+__all__ = ["taskrouter"]
+
+SPANISH = '{"selected_language": "es"}'
+
+
+class Story:
+    """The quickstart's Workspace in an engine without HTTP, in the words of a test."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.effects: list[Any] = []
+        self.clock = Clock(lambda: 1_700_000_000.0)
+        self.engine = start(Settings(**settings), self.clock, self.effects.append)
+        self.workspace = seed.quickstart(self.engine)
+        self.alice = self.worker("Alice")
+        self.bob = self.worker("Bob")
+
+    def worker(self, name: str) -> Worker:
+        return next(one for one in self.workspace.workers.values() if one.friendly_name == name)
+
+    def activity_sid(self, name: str) -> str:
+        return next(
+            one.sid for one in self.workspace.activities.values() if one.friendly_name == name
+        )
+
+    def activity_of(self, worker: Worker) -> str:
+        return self.workspace.activities[worker.activity_sid].friendly_name
+
+    def move(self, worker: Worker, activity: str) -> None:
+        workers.set_activity(self.engine, self.workspace, worker, self.activity_sid(activity))
+        self.clock.run_due()
+
+    def task(self, attributes: str = SPANISH, **options: Any) -> Task:
+        task = tasks.create(
+            self.engine,
+            self.workspace,
+            attributes=attributes,
+            workflow_sid=options.pop("workflow_sid", next(iter(self.workspace.workflows))),
+            **options,
+        )
+        self.clock.run_due()
+        return task
+
+    def reservations(self, task: Task) -> list[Reservation]:
+        return self.workspace.reservations_of(task)
+
+    def reserved(self) -> tuple[Task, Reservation]:
+        """A Task that Alice is offered."""
+        task = self.task()
+        self.move(self.alice, "Idle")
+        return task, self.reservations(task)[-1]
+
+    def events(self, prefix: str = "") -> list[str]:
+        types = [event.event_type for event in self.workspace.events.values()]
+        return [one for one in types if one.startswith(prefix)]
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+class App:
+    """An HTTP server in a thread; `answers` holds what each path answers."""
+
+    def __init__(self) -> None:
+        self.received: list[dict[str, Any]] = []
+        self.answers: dict[str, tuple[int, str, bytes]] = {}
+        self.delay = 0.0
+        app = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                app.received.append(
+                    {
+                        "path": self.path,
+                        "headers": dict(self.headers),
+                        "parameters": dict(parse_qsl(body.decode(), keep_blank_values=True)),
+                    }
+                )
+                time.sleep(app.delay)
+                status, kind, content = app.answers.get(self.path, (200, "application/json", b"{}"))
+                self.send_response(status)
+                if kind:
+                    self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_arguments: Any) -> None:
+                pass
+
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):
+                    super().handle()
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def answer(
+        self, path: str, body: Any, status: int = 200, kind: str = "application/json"
+    ) -> None:
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.answers[path] = (status, kind, content)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def app() -> Iterator[App]:
+    one = App()
+    yield one
+    one.close()

@@ -1,0 +1,169 @@
+"""Assignment callbacks over real HTTP: signature, limit, fallback, what the answer does."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twilio.request_validator import RequestValidator
+
+from simulator.callbacks.signature import sign
+from simulator.testing import running
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(TEXT, st.dictionaries(TEXT, TEXT))
+def test_signatures_are_those_of_the_sdk(token, parameters):
+    url = "https://example.com/callback?a=1"
+    assert RequestValidator(token).validate(url, parameters, sign(token, url, parameters))
+
+
+@pytest.fixture
+def pair(app):
+    """An app, and a simulator that calls it back."""
+    settings = {
+        "callback_base_url": app.url,
+        "fallback_path": "/fallback",
+        "assignment_callback_seconds": 0.3,
+    }
+    with running(**settings) as taskrouter:
+        yield app, taskrouter
+
+
+def offer(taskrouter):
+    """Have Alice offered a Task; its status after the callback was answered."""
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    alice = workspace.workers(taskrouter.workers["Alice"])
+    alice.update(activity_sid=taskrouter.activities["Idle"])
+    task = workspace.tasks.create(attributes='{"selected_language": "es", "name": "José & co"}')
+    taskrouter.advance()
+    return task.fetch().assignment_status, alice.fetch().activity_name
+
+
+def codes(taskrouter):
+    return [alert["code"] for alert in taskrouter.log("alert")]
+
+
+def test_a_callback_is_a_signed_form(pair):
+    app, taskrouter = pair
+    offer(taskrouter)
+    (received,) = app.received
+    headers, parameters = received["headers"], received["parameters"]
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded; charset=utf-8"
+    assert headers["User-Agent"] == "TwilioProxy/1.1"
+    assert re.fullmatch("[0-9a-f]{32}", headers["I-Twilio-Idempotency-Token"])
+    url = f"{app.url}/assignment_callback"
+    validator = RequestValidator(taskrouter.auth_token)
+    assert validator.validate(url, parameters, headers["X-Twilio-Signature"])
+
+
+def test_an_empty_object_defers(pair):
+    _, taskrouter = pair
+    assert offer(taskrouter) == ("reserved", "Reserved")
+    assert codes(taskrouter) == []
+
+
+def test_an_empty_body_defers(pair):
+    app, taskrouter = pair
+    app.answer("/assignment_callback", b"")
+    assert offer(taskrouter) == ("reserved", "Reserved")
+    assert codes(taskrouter) == []
+
+
+def test_an_instruction_to_accept_is_carried_out(pair):
+    app, taskrouter = pair
+    app.answer("/assignment_callback", {"instruction": "accept"})
+    assert offer(taskrouter) == ("assigned", "Busy")
+
+
+def test_an_instruction_to_reject_moves_the_worker(pair):
+    app, taskrouter = pair
+    offline = taskrouter.activities["Offline"]
+    app.answer("/assignment_callback", {"instruction": "reject", "activity_sid": offline})
+    assert offer(taskrouter) == ("pending", "Offline")
+
+
+def test_rejections_without_an_activity_do_not_spin(pair):
+    app, taskrouter = pair
+    app.answer("/assignment_callback", {"instruction": "reject"})
+    assert offer(taskrouter) == ("pending", "Idle")
+    taskrouter.advance(5)
+    assert len(app.received) == 6
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"{", 40001),
+        (b'"{}"', 40001),
+        ({"message": "success"}, 40005),
+        ({"instruction": "dance"}, 55555),
+        ({"instruction": ["accept"]}, 55555),
+        ({"instruction": "reject", "activity_sid": "WA0"}, 40100),
+    ],
+)
+def test_a_bad_answer_raises_its_code_and_changes_nothing(pair, body, code):
+    app, taskrouter = pair
+    app.answer("/assignment_callback", body)
+    assert offer(taskrouter) == ("reserved", "Reserved")
+    assert codes(taskrouter) == [code]
+    assert len(app.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [(503, "application/json", 11200), (204, "application/json", 11200), (302, "", 11200),
+     (200, "text/html", 40000), (200, "", 40000)],
+)  # fmt: skip
+def test_a_failed_callback_goes_to_the_fallback(pair, status, kind, code):
+    app, taskrouter = pair
+    app.answer("/assignment_callback", {"instruction": "accept"}, status, kind)
+    app.answer("/fallback", {"instruction": "accept"})
+    assert offer(taskrouter) == ("assigned", "Busy")
+    assert [one["path"] for one in app.received] == ["/assignment_callback", "/fallback"]
+    assert app.received[0]["parameters"] == app.received[1]["parameters"]
+    assert codes(taskrouter) == [code]
+
+
+def test_a_slow_callback_goes_to_the_fallback_and_its_answer_is_not_heard(pair):
+    app, taskrouter = pair
+    app.delay = 0.5
+    app.answer("/assignment_callback", {"instruction": "accept"})
+    assert offer(taskrouter) == ("reserved", "Reserved")
+    assert codes(taskrouter) == [11200]
+    assert [entry["error"] for entry in taskrouter.log("assignment")] == ["no answer within 0.3 s"]
+
+
+def test_where_both_urls_fail_the_reservation_waits_for_its_time_out(pair):
+    app, taskrouter = pair
+    app.answer("/assignment_callback", {}, 500)
+    app.answer("/fallback", {}, 500)
+    assert offer(taskrouter) == ("reserved", "Reserved")
+    taskrouter.advance(1200)
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    assert workspace.tasks.list()[0].assignment_status == "pending"
+
+
+def test_a_late_answer_raises_an_alert_and_changes_nothing(app):
+    with running(callback_base_url=app.url) as taskrouter:
+        app.delay = 0.3
+        app.answer("/assignment_callback", {"instruction": "accept"})
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        alice = workspace.workers(taskrouter.workers["Alice"])
+        alice.update(activity_sid=taskrouter.activities["Idle"])
+        task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+        task.update(assignment_status="canceled")
+        taskrouter.advance()
+        assert task.fetch().assignment_status == "canceled"
+        assert len(codes(taskrouter)) == 1
+
+
+def test_the_fragment_is_neither_signed_nor_sent(app):
+    with running(callback_base_url=app.url, assignment_path="/a?b=c#rt=1000") as taskrouter:
+        offer(taskrouter)
+        (received,) = app.received
+        assert received["path"] == "/a?b=c"
+        assert RequestValidator(taskrouter.auth_token).validate(
+            f"{app.url}/a?b=c", received["parameters"], received["headers"]["X-Twilio-Signature"]
+        )

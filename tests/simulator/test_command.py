@@ -1,0 +1,49 @@
+"""`python -m simulator` as a person starts it."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+
+def start(*arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "simulator", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_when_it_is_ready_and_ends_cleanly(number):
+    with start("--port", "0") as process:
+        url = re.search(r"http://\S+", process.stdout.readline()).group()
+        with urllib.request.urlopen(f"{url}/simulator") as answer:  # noqa: S310 - loopback
+            assert json.load(answer)["workflow_sid"].startswith("WW")
+        process.send_signal(number)
+        assert process.wait(timeout=5) == 0
+        assert process.stderr.read() == ""
+
+
+def test_a_port_in_use_is_one_clear_sentence():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with start(SIMULATOR_PORT=str(port)) as process:
+            _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert errors == f"simulator: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+
+
+def test_a_malformed_setting_is_named():
+    with start(SIMULATOR_RESERVATION_TIMEOUT="soon") as process:
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert errors == "simulator: SIMULATOR_RESERVATION_TIMEOUT must be a number, not 'soon'\n"

@@ -1,0 +1,123 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.engine.expressions import ExpressionError, parse, parse_reference
+
+CONTEXT = {
+    "selected_language": "es",
+    "languages": ["en", "es"],
+    "level": 3,
+    "vip": True,
+    "order": 1,
+    "nested": {"list": [1, {"key": "x"}]},
+    "task": {"in": 2, "preferred": ["a"]},
+    "worker": {"id": "a"},
+}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1==1",
+        "selected_language=='es'",
+        'selected_language == "es"',
+        'languages HAS "es"',
+        '"es" IN languages',
+        '"es" in languages',
+        'selected_language IN ["en", "es"]',
+        'selected_language NOT IN ["fr", "de"]',
+        'selected_language not  in ["fr"]',
+        "selected_language CONTAINS 'e'",
+        "selected_language != 'en'",
+        "level > 2 AND level >= 3 AND level < 4 AND level <= 3.0",
+        "level == 9 OR (level == 3 AND vip == true)",
+        "level == 3 or level == 4 and vip == false",
+        "missing == null",
+        "level != null",
+        "nested.list[0] == 1 AND nested.list[1].key == 'x'",
+        "nested.list[7] == null",
+        "order == 1",
+        "task.in == 2",
+        "worker.id IN task.preferred",
+        r"'it\'s' == 'it\'s'",
+        "-1 < 0",
+    ],
+)
+def test_what_holds(text):
+    assert parse(text)(CONTEXT) is True
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "selected_language=='en'",
+        "missing > 3",
+        "missing == missing_too",
+        "missing HAS 'x'",
+        "missing != 'x'",
+        "missing IN ['x']",
+        "missing NOT IN ['x']",
+        "missing != null",
+        "level == null",
+        "languages == 'en'",
+        "languages != 'en'",
+        "languages CONTAINS 'en'",
+        "selected_language HAS 'es'",
+        "selected_language IN 'es'",
+        "level == '3'",
+        "vip == 1",
+        "level > 'a'",
+        "nested == 1",
+        "'language' == 'spanish'",
+    ],
+)
+def test_what_does_not_hold(text):
+    assert parse(text)(CONTEXT) is False
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "level", "level = 3", "== 3", "(level == 3", "level == 3 AND", "'open == 1", "9" * 5000,
+     "9" * 5000 + " == 1", "(" * 5000 + "1==1" + ")" * 5000, "a == [" * 3000, "NOT a == 1"],
+)  # fmt: skip
+def test_what_is_no_expression_is_refused(text):
+    with pytest.raises(ExpressionError):
+        parse(text)
+
+
+WORDS = ["AND", "OR", "HAS", "IN", "NOT IN", "==", "!=", "<", "(", ")", "[", "]", ",", ".", "a",
+         "task", "1", "-2.5", "'s'", '"t"', "null", "true", "\\", "'", " "]  # fmt: skip
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join)))
+def test_no_text_raises_anything_but_the_own_error(text):
+    try:
+        test = parse(text)
+    except ExpressionError:
+        return
+    assert test({"a": [1], "task": {"a": None}}) in {True, False}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+@given(JSON, JSON, st.sampled_from(
+    ["==", "!=", ">", ">=", "<", "<=", "CONTAINS", "HAS", "IN", "NOT IN"]
+))  # fmt: skip
+def test_every_operator_gives_an_answer_for_any_two_values(left, right, operator):
+    assert parse(f"a {operator} b")({"a": left, "b": right}) in {True, False}
+
+
+def test_a_reference_is_followed():
+    assert parse_reference("nested.list[1].key")(CONTEXT) == "x"
+    assert parse_reference("nested.nothing.at.all")(CONTEXT) is None
+
+
+@pytest.mark.parametrize("text", ["", "'WKx'", "a.", "a b", "a == b"])
+def test_what_is_no_reference_is_refused(text):
+    with pytest.raises(ExpressionError):
+        parse_reference(text)

@@ -1,0 +1,229 @@
+"""The quickstart's life cycle, in the engine alone."""
+
+import pytest
+
+from simulator.engine import assignments, offers, reservations, tasks, workers
+from simulator.engine.core import AssignmentCallback
+from simulator.engine.errors import BadRequest
+from simulator.engine.instructions import carry_out
+from simulator.engine.model import ReservationStatus
+from tests.simulator.conftest import SPANISH, Story
+
+
+def test_a_task_waits_while_nobody_is_available(story):
+    task = story.task()
+    assert task.status == "pending"
+    assert (
+        story.workspace.queues[task.queue_sid].friendly_name == "Customer Care Requests - Spanish"
+    )
+
+
+def test_an_available_worker_is_reserved(story):
+    task, reservation = story.reserved()
+    assert (task.status, reservation.status) == ("reserved", "pending")
+    assert story.activity_of(story.alice) == "Reserved"
+
+
+def test_the_callback_carries_every_documented_parameter(story):
+    task, reservation = story.reserved()
+    (effect,) = [one for one in story.effects if isinstance(one, AssignmentCallback)]
+    assert effect.url == "http://127.0.0.1:8000/assignment_callback"
+    assert effect.parameters == {
+        "Timestamp": "1700000000",
+        "AccountSid": story.engine.account_sid,
+        "WorkspaceSid": story.workspace.sid,
+        "WorkflowSid": task.workflow_sid,
+        "TaskQueueSid": task.queue_sid,
+        "WorkerSid": story.alice.sid,
+        "WorkerAttributes": '{"languages": ["en", "es"]}',
+        "TaskSid": task.sid,
+        "TaskAttributes": SPANISH,
+        "TaskAge": "0",
+        "TaskPriority": "0",
+        "ReservationSid": reservation.sid,
+    }
+
+
+def test_accepting_assigns_the_task_and_makes_the_worker_busy(story):
+    task, reservation = story.reserved()
+    assignments.accept(story.engine, story.workspace, reservation)
+    assert (task.status, reservation.status) == ("assigned", "accepted")
+    assert story.activity_of(story.alice) == "Busy"
+
+
+def test_a_worker_that_times_out_goes_offline_and_the_task_is_pending_again(story):
+    task, reservation = story.reserved()
+    story.clock.advance(1199)
+    assert reservation.status == "pending"
+    story.clock.advance(1)
+    assert (task.status, reservation.status) == ("pending", "timeout")
+    assert story.activity_of(story.alice) == "Offline"
+
+
+def test_after_a_time_out_the_worker_is_offered_the_task_once_it_is_back(story):
+    task, _ = story.reserved()
+    story.clock.advance(1200)
+    story.move(story.alice, "Idle")
+    assert [one.status for one in story.reservations(task)] == ["timeout", "pending"]
+
+
+def test_a_rejected_task_goes_to_the_next_worker(story):
+    story.move(story.bob, "Idle")
+    story.clock.advance(1)
+    story.move(story.alice, "Idle")
+    task = story.task('{"selected_language": "en"}')
+    (first,) = story.reservations(task)
+    assert first.worker_name == "Bob"
+    offers.reject(story.engine, story.workspace, first)
+    story.clock.run_due()
+    assert story.reservations(task)[-1].worker_name == "Alice"
+    assert story.activity_of(story.bob) == "Idle"
+
+
+def test_a_worker_that_rejects_goes_to_the_activity_it_names(story):
+    task, reservation = story.reserved()
+    offers.reject(story.engine, story.workspace, reservation, story.activity_sid("Offline"))
+    story.clock.run_due()
+    assert (task.status, story.activity_of(story.alice)) == ("pending", "Offline")
+
+
+def test_a_task_is_not_offered_again_to_the_same_worker_within_the_same_instant(story):
+    task, reservation = story.reserved()
+    offers.reject(story.engine, story.workspace, reservation)
+    story.clock.run_due()
+    assert task.status == "pending"
+    story.clock.advance(1)
+    assert task.status == "reserved"
+
+
+def test_a_task_is_canceled_after_a_thousand_assignments():
+    story = Story(max_assignments=3)
+    task, _ = story.reserved()
+    for _ in range(3):
+        assert task.status == "reserved"
+        offers.reject(story.engine, story.workspace, story.reservations(task)[-1])
+        story.clock.advance(1)
+    assert task.status == "canceled"
+    assert "Max assignment count exceeded" in task.reason
+
+
+def test_a_canceled_task_cancels_its_reservation_and_frees_the_worker(story):
+    task, reservation = story.reserved()
+    assignments.cancel(story.engine, story.workspace, task, "not needed")
+    assert (reservation.status, task.reason) == ("canceled", "not needed")
+    assert story.activity_of(story.alice) == "Idle"
+
+
+def test_a_completed_task_completes_its_reservation_and_leaves_the_worker_busy(story):
+    task, reservation = story.reserved()
+    assignments.accept(story.engine, story.workspace, reservation)
+    assignments.complete(story.engine, story.workspace, task)
+    assert (task.status, reservation.status) == ("completed", "completed")
+    assert story.activity_of(story.alice) == "Busy"
+
+
+def test_a_closed_task_is_gone_after_five_minutes(story):
+    task, reservation = story.reserved()
+    assignments.cancel(story.engine, story.workspace, task)
+    story.clock.advance(299)
+    assert task.sid in story.workspace.tasks
+    story.clock.advance(1)
+    assert task.sid not in story.workspace.tasks
+    assert reservation.sid not in story.workspace.reservations
+
+
+def test_a_deleted_task_takes_its_accepted_reservation_to_completed(story):
+    task, reservation = story.reserved()
+    assignments.accept(story.engine, story.workspace, reservation)
+    assignments.delete(story.engine, story.workspace, task)
+    assert reservation.status == "completed"
+    assert task.sid not in story.workspace.tasks
+
+
+def test_an_assigned_task_is_deleted_after_a_day(story):
+    task, reservation = story.reserved()
+    assignments.accept(story.engine, story.workspace, reservation)
+    story.clock.advance(86_400)
+    assert task.sid not in story.workspace.tasks
+    assert "task.system-deleted" in story.events()
+
+
+def test_a_task_that_nobody_takes_is_canceled_when_its_time_is_up(story):
+    task = story.task(timeout=60)
+    story.clock.advance(60)
+    assert (task.status, task.reason) == ("canceled", "Task TTL Exceeded")
+
+
+def test_a_task_that_no_filter_matches_is_canceled(story):
+    assert story.task('{"selected_language": "fr"}').status == "canceled"
+
+
+@pytest.mark.parametrize("verb", [assignments.accept, offers.reject])
+def test_an_ended_reservation_cannot_be_changed(story, verb):
+    _, reservation = story.reserved()
+    story.clock.advance(1200)
+    with pytest.raises(BadRequest, match="is not currently in a Pending state"):
+        verb(story.engine, story.workspace, reservation)
+    assert reservation.status == "timeout"
+    assert story.activity_of(story.alice) == "Offline"
+
+
+def test_every_status_is_in_the_table():
+    assert set(reservations.TRANSITIONS) == set(ReservationStatus)
+
+
+def test_a_worker_that_moved_on_meanwhile_stays_where_it_is(story):
+    _, reservation = story.reserved()
+    story.move(story.alice, "Busy")
+    offers.reject(story.engine, story.workspace, reservation)
+    assert story.activity_of(story.alice) == "Busy"
+
+
+def test_a_single_tasking_worker_has_one_offer_at_a_time(story):
+    story.reserved()
+    second = story.task()
+    story.move(story.alice, "Idle")
+    assert second.status == "pending"
+
+
+def test_the_task_with_the_higher_priority_goes_first(story):
+    low, high = story.task(priority=1), story.task(priority=2)
+    story.move(story.alice, "Idle")
+    assert (low.status, high.status) == ("pending", "reserved")
+
+
+def test_the_worker_who_has_waited_longest_goes_first(story):
+    story.move(story.bob, "Idle")
+    story.clock.advance(10)
+    story.move(story.alice, "Idle")
+    task = story.task('{"selected_language": "en"}')
+    assert story.reservations(task)[0].worker_name == "Bob"
+
+
+def test_wrapping_up_comes_between_accepted_and_completed(story):
+    task, reservation = story.reserved()
+    assignments.accept(story.engine, story.workspace, reservation)
+    assignments.wrap(story.engine, story.workspace, task)
+    assert (task.status, reservation.status) == ("wrapping", "wrapping")
+    tasks.set_status(story.engine, story.workspace, task, task.status.COMPLETED, "done")
+    assert (task.status, reservation.status) == ("completed", "completed")
+
+
+def test_an_instruction_to_accept_accepts(story):
+    task, reservation = story.reserved()
+    carry_out(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
+    assert task.status == "assigned"
+
+
+def test_an_instruction_that_comes_late_raises_an_alert_and_changes_nothing(story):
+    _, reservation = story.reserved()
+    story.clock.advance(1200)
+    carry_out(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
+    assert reservation.status == "timeout"
+    assert story.effects[-1].message.endswith("is not currently in a Pending state.")
+
+
+def test_a_worker_in_use_is_not_deleted(story):
+    story.reserved()
+    with pytest.raises(BadRequest):
+        workers.delete(story.engine, story.workspace, story.alice)
