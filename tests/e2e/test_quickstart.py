@@ -81,7 +81,9 @@ def test_a_worker_sees_and_decides_only_its_own(here):
     url = f"{here.described.api_url}/reservations"
     sid = reservation["reservation_sid"]
 
-    assert [r["reservation_sid"] for r in get(url, tokens["Alice"]).json()["reservations"]] == [sid]
+    seen = get(url, tokens["Alice"]).json()["reservations"]
+    assert sid in [r["reservation_sid"] for r in seen]
+    assert {r["worker_sid"] for r in seen} == {here.names["workers"]["Alice"]}
     assert get(url, tokens["Bob"]).json()["reservations"] == []
     assert get(f"{url}/{sid}", tokens["Bob"]).status_code == 403
     assert get(url, "junk").status_code == 401
