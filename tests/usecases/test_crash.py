@@ -1,4 +1,4 @@
-"""A process that dies between two outside calls leaves nothing that a lease and a sweep don't heal."""
+"""A process that dies between two outside calls: a lease and a sweep later all is right."""
 
 import pytest
 
