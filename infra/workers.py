@@ -1,7 +1,7 @@
 """Workers by name, as people know them."""
 
 import requests
-from twilio.base.exceptions import TwilioException, TwilioRestException
+from twilio.base.exceptions import TwilioException
 from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
@@ -45,11 +45,9 @@ def _by_name(settings: Settings, name: str) -> list[tuple[str, str]]:
     workers = client.taskrouter.v1.workspaces(settings.twilio_workspace_sid).workers
     try:
         return [(w.friendly_name or "", w.sid or "") for w in workers.list(friendly_name=name)]
-    except TwilioRestException as error:
-        raise OperatorError(
-            f"TaskRouter answered {error.status} when asked for the Workers: {error.msg}"
-        ) from error
-    except (TwilioException, requests.RequestException) as error:
+    except TwilioException as error:
+        raise OperatorError(f"TaskRouter did not name the Workers: {error}") from error
+    except requests.RequestException as error:
         raise OperatorError(
             f"TaskRouter at {settings.twilio_taskrouter_url} could not be asked for the Worker "
             f"{name!r} ({type(error).__name__}). Is it running? A Worker's SID needs no asking."

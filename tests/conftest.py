@@ -12,6 +12,7 @@ import pytest
 from local import dynamodb as local_dynamodb
 from local import engine, ports, processes, waiting
 from local.dynamodb import Tables
+from simulator.testing import taskrouter  # noqa: F401  # a fixture
 
 
 @dataclass

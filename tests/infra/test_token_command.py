@@ -82,6 +82,27 @@ def test_what_is_wrong_is_said_without_a_traceback(arguments, environ, sentence)
     assert not result.stdout
 
 
+def test_a_worker_is_found_by_name_and_nobody_is_invented(taskrouter, settings):
+    found = run("--role", "worker", "--worker", "Alice", TWILIO_TASKROUTER_URL=taskrouter.url)
+    missed = run("--role", "worker", "--worker", "Ali", TWILIO_TASKROUTER_URL=taskrouter.url)
+
+    grant = claims(settings, found.stdout)["grants"]["task_router"]
+    assert grant["worker_sid"] == taskrouter.workers["Alice"]
+    assert missed.returncode == 1
+    assert missed.stderr == "Error: The Workspace has no Worker named 'Ali'.\n"
+
+
+def test_a_refused_key_says_so(taskrouter):
+    own = {"TWILIO_TASKROUTER_URL": taskrouter.url, "TWILIO_API_KEY_SECRET": "wrong"}
+
+    result = run("--role", "worker", "--worker", "Alice", **own)
+
+    assert result.returncode == 1
+    assert "TaskRouter did not name the Workers" in result.stderr
+    assert "401" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_a_name_that_nobody_can_be_asked_about_says_so():
     (port,) = ports.find_free(1)
     url = f"http://127.0.0.1:{port}"

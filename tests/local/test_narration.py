@@ -43,4 +43,4 @@ def test_long_values_are_shortened():
 
     Narrator(lines.append).get(Fake(200, {"token": "x" * 500}), "/", show="token")
 
-    assert max(map(len, lines)) < 140
+    assert max(map(len, lines)) < 150
