@@ -17,24 +17,21 @@ def find_sid(settings: Settings, worker: str) -> str:
 
     Args:
         settings: Which TaskRouter, and which of its Workspaces.
-        worker: A Worker SID, which is returned as it is, or a FriendlyName, which TaskRouter is
-            asked about.
+        worker: A Worker SID, which is returned as it is, or a FriendlyName (unique in its
+            Workspace), which TaskRouter is asked about.
 
     Raises:
-        OperatorError: No Worker or several have the name, or TaskRouter did not say.
+        OperatorError: No Worker has the name, or TaskRouter did not say.
     """
     if is_sid(worker, "WK"):
         return worker
-    found = [each for each in _by_name(settings, worker) if each[0] == worker]
-    if not found:
-        raise OperatorError(f"The Workspace has no Worker named {worker!r}.")
-    if len(found) > 1:
-        sids = ", ".join(sid for _, sid in found)
-        raise OperatorError(f"Several Workers are named {worker!r}: {sids}. Give the SID.")
-    return found[0][1]
+    for sid, name in _named(settings, worker):
+        if name == worker:
+            return sid
+    raise OperatorError(f"The Workspace has no Worker named {worker!r}.")
 
 
-def _by_name(settings: Settings, name: str) -> list[tuple[str, str]]:
+def _named(settings: Settings, name: str) -> list[tuple[str, str]]:
     client = Client(
         settings.twilio_api_key_sid,
         settings.twilio_api_key_secret,
@@ -44,7 +41,7 @@ def _by_name(settings: Settings, name: str) -> list[tuple[str, str]]:
     client.taskrouter.base_url = settings.twilio_taskrouter_url
     workers = client.taskrouter.v1.workspaces(settings.twilio_workspace_sid).workers
     try:
-        return [(w.friendly_name or "", w.sid or "") for w in workers.list(friendly_name=name)]
+        return [(w.sid or "", w.friendly_name or "") for w in workers.list(friendly_name=name)]
     except TwilioException as error:
         raise OperatorError(f"TaskRouter did not name the Workers: {error}") from error
     except requests.RequestException as error:

@@ -1,5 +1,6 @@
 """`make demo`."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -47,3 +48,24 @@ def test_a_stage_that_fails_is_named_with_what_was_expected():
     assert "'1. Deferred" in result.stderr
     assert "failed: expected" in result.stderr
     assert eventually(lambda: not processes_with("DEMO_MARK", "fails"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_ended_half_way_it_leaves_no_process(number, tmp_path):
+    environ = bare_environ(DEMO_MARK=number.name)
+    log = tmp_path / "demo.log"
+    with log.open("wb") as output:
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "local", "demo"],
+            cwd=ROOT,
+            env=environ,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    assert eventually(lambda: "1. Deferred" in log.read_text(encoding="utf-8"))
+
+    popen.send_signal(number)
+
+    assert popen.wait(20) != 0
+    assert eventually(lambda: not processes_with("DEMO_MARK", number.name))
+    assert "Traceback" not in log.read_text(encoding="utf-8")

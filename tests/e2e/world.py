@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra import tokens
-from local import launching, ports, simulated, stack
+from local import dynamodb, launching, ports, simulated, stack
 from local.calling import Caller
 from local.launching import Running
 
@@ -67,6 +67,16 @@ class World:
 
     def record(self, reservation_sid):
         return self.app.get(f"/reservations/{reservation_sid}").body
+
+    def stored_status(self, reservation_sid):
+        """What the table says, whether or not the API lives."""
+        described = self.described
+        client = dynamodb.client("dynamodb", described.dynamodb_url, described.resolved)
+        key = {"reservation_sid": {"S": reservation_sid}}
+        item = client.get_item(
+            TableName=described.tables.reservations, Key=key, ConsistentRead=True
+        )["Item"]
+        return item["status"]["S"]
 
     def pending_reservation(self):
         """A Task for Alice, reserved, called back and recorded."""
