@@ -27,6 +27,8 @@ class _OneSentence(click.Group):
 @click.group(cls=_OneSentence)
 def main() -> None:
     """Run everything on a laptop, in parts or whole. Ports and settings come by environment."""
+    # Nothing here needs an AWS profile, and boto3 fails on one that this machine does not have.
+    os.environ.pop("AWS_PROFILE", None)
 
 
 @main.command("run")
