@@ -1,5 +1,6 @@
 """Settings, read once from the environment; a missing or malformed one is named."""
 
+import math
 import os
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field, fields
@@ -38,6 +39,19 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return parse
 
 
+def _seconds(least: float, most: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = math.nan
+        if not least <= seconds <= most:
+            raise ValueError(f"must be a number of seconds from {least} to {most}")
+        return seconds
+
+    return parse
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in choices:
@@ -68,10 +82,22 @@ def _timeouts_by_workflow(text: str) -> dict[str, int]:
 
 
 def _setting(
-    parse: Callable[[str], Any] = str, *, default: str | None = None, secret: bool = False
+    parse: Callable[[str], Any] = str,
+    *,
+    default: str | None = None,
+    secret: bool = False,
+    in_parameter: bool = False,
 ) -> Any:
-    """Declare a field; without a *default* the setting is required."""
-    return field(repr=not secret, metadata={"parse": parse, "default": default})
+    """Declare a field.
+
+    Args:
+        parse: raises ValueError where the text is not what it should be.
+        default: without one the setting is required.
+        secret: whether it is to be kept out of the settings' repr.
+        in_parameter: whether it is not read where SECRETS_PARAMETER says where it is.
+    """
+    metadata = {"parse": parse, "default": default, "in_parameter": in_parameter}
+    return field(repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -82,9 +108,10 @@ class Settings:
     """
 
     twilio_account_sid: str = _setting(_sid("AC"))
-    twilio_auth_token: str = _setting(secret=True)
-    twilio_api_key_sid: str = _setting(_sid("SK"))
-    twilio_api_key_secret: str = _setting(secret=True)
+    secrets_parameter: str = _setting(default="")
+    twilio_auth_token: str = _setting(secret=True, in_parameter=True)
+    twilio_api_key_sid: str = _setting(_sid("SK"), in_parameter=True)
+    twilio_api_key_secret: str = _setting(secret=True, in_parameter=True)
     twilio_workspace_sid: str = _setting(_sid("WS"))
     twilio_workflow_sid: str = _setting(_sid("WW"))
     twilio_taskrouter_url: str = _setting(_url, default=TASKROUTER_URL)
@@ -96,10 +123,21 @@ class Settings:
     )
     claim_lease_seconds: int = _setting(_whole(1, 900), default="30")
     sweep_grace_seconds: int = _setting(_whole(0, 3_600), default="10")
+    callback_budget_seconds: float = _setting(_seconds(1.0, 4.5), default="2.8")
     retention_days: int = _setting(_whole(1, 3_650), default="30")
     public_base_url: str = _setting(lambda text: _url(text) if text else "", default="")
     assignment_instruction: str = _setting(_one_of(*BY_NAME), default="defer")
     log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")
+
+    @property
+    def secrets_seconds(self) -> float:
+        """The part of the callback's budget that reading the secrets may take."""
+        return self.callback_budget_seconds * 2 / 7
+
+    @property
+    def dynamodb_seconds(self) -> float:
+        """The part of the callback's budget that DynamoDB may take, retry included."""
+        return self.callback_budget_seconds * 5 / 7
 
 
 def in_lambda(environ: MutableMapping[str, str] | None = None) -> bool:
@@ -139,6 +177,8 @@ _FIELDS = fields(Settings)
 
 def _read(environ: MutableMapping[str, str], field_name: str, metadata: Any) -> Any:
     name = field_name.upper()
+    if metadata["in_parameter"] and environ.get("SECRETS_PARAMETER"):
+        return ""
     text = environ.get(name, "").strip() or metadata["default"]
     if text is None:
         raise SettingsError(f"{name} is not set; docs/settings.md says what it is.")

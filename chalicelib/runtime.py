@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,16 @@ from chalicelib import config, observability
 from chalicelib.adapters import dynamodb
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.pages import DynamoPages
+from chalicelib.adapters.secrets import (
+    FixedSecrets,
+    ParameterSecrets,
+    Secrets,
+    SecretsSource,
+    ssm_client,
+)
 from chalicelib.adapters.signature import SignatureVerifier
 from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.instructions import BY_NAME, Instruction
 from chalicelib.usecases.decide import Desk
 from chalicelib.usecases.timing import Timing
@@ -66,9 +75,23 @@ class Runtime:
         return BY_NAME[self.settings.assignment_instruction]
 
     @cached_property
+    def secrets(self) -> SecretsSource:
+        """The keys that we verify others by, and show TaskRouter."""
+        settings = self.settings
+        if settings.secrets_parameter:
+            client = ssm_client(settings.secrets_seconds)
+            return ParameterSecrets(settings.secrets_parameter, client, self.clock)
+        return FixedSecrets(
+            Secrets(
+                auth_tokens=(settings.twilio_auth_token,),
+                api_keys={settings.twilio_api_key_sid: settings.twilio_api_key_secret},
+            )
+        )
+
+    @cached_property
     def signatures(self) -> SignatureVerifier:
         """Verifies Twilio's signatures."""
-        return SignatureVerifier([self.settings.twilio_auth_token])
+        return SignatureVerifier(self.secrets)
 
     @cached_property
     def tokens(self) -> "TokenVerifier":
@@ -77,7 +100,7 @@ class Runtime:
 
         settings = self.settings
         return TokenVerifier(
-            {settings.twilio_api_key_sid: settings.twilio_api_key_secret},
+            self.secrets,
             account_sid=settings.twilio_account_sid,
             workspace_sid=settings.twilio_workspace_sid,
         )
@@ -93,8 +116,7 @@ class Runtime:
         return TwilioTaskRouter(
             base_url=settings.twilio_taskrouter_url,
             account_sid=settings.twilio_account_sid,
-            api_key_sid=settings.twilio_api_key_sid,
-            api_key_secret=settings.twilio_api_key_secret,
+            secrets=self.secrets,
             workspace_sid=settings.twilio_workspace_sid,
         )
 
@@ -118,7 +140,8 @@ def build() -> Runtime:
     """Build the service from the environment; raises SettingsError naming what is wrong there."""
     settings = config.load()
     observability.configure(settings.log_level)
-    return Runtime(settings=settings, dynamodb=dynamodb.client(), clock=SystemClock())
+    client = dynamodb.client(settings.dynamodb_seconds)
+    return Runtime(settings=settings, dynamodb=client, clock=SystemClock())
 
 
 def current() -> Runtime:
@@ -143,4 +166,5 @@ def use(runtime: Runtime | None) -> None:
 
 if config.in_lambda():
     # The init phase has the full CPU and is not in anybody's 5 seconds.
-    current()
+    with suppress(SecretsUnavailable):
+        current().secrets.current()

@@ -11,24 +11,25 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.domain.errors import StoreUnavailable
 
-_CONNECT_SECONDS = 0.5
-_READ_SECONDS = 0.8
+_PAUSE_SECONDS = 0.05
+"""The longest that the legacy retry mode waits before its one retry."""
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
 
 
-def client() -> Any:
-    """Return a DynamoDB client that has failed, one retry included, in under 2 s.
+def client(budget: float) -> Any:
+    """Return a DynamoDB client whose calls, one retry included, are over within *budget* seconds.
 
     TaskRouter waits 5 s for an answer and then turns to the fallback; boto3 by itself would wait
-    60 s. The legacy retry mode is the one whose pause before a retry is short (50 ms).
+    60 s. The legacy retry mode is the one whose pause before a retry is short.
     """
+    attempt = (budget - _PAUSE_SECONDS) / 2
     return boto3.client(
         "dynamodb",
         config=Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_READ_SECONDS,
+            connect_timeout=attempt / 3,
+            read_timeout=attempt * 2 / 3,
             retries={"mode": "legacy", "max_attempts": 1},
             max_pool_connections=50,
         ),

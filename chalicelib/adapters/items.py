@@ -38,6 +38,7 @@ def birth(reservation: Reservation, *, due_at: int | None, retention_days: int) 
         "hour": hour_of(reservation.reserved_at),
         "ttl": expiry(reservation.reserved_at, retention_days),
         "history": [change_item(change) for change in reservation.history],
+        "acceptor": reservation.accepted_by,
     }
 
 

@@ -85,7 +85,7 @@ class DynamoStore:
         _, item = self._run(update, reservation.reservation_sid)
         return dict(item["answer"])
 
-    def record_seen(self, reservation: Reservation, *, due_at: int | None) -> None:
+    def record_seen(self, reservation: Reservation, *, due_at: int | None) -> bool:
         """Record a Reservation that no callback told us of, unless there is a record."""
         update = Update()
         update.set(
@@ -93,7 +93,8 @@ class DynamoStore:
             **birth(reservation, due_at=due_at, retention_days=self._retention_days),
         )
         update.only_if(f"attribute_not_exists({update.name('reservation_sid')})")
-        self._run(update, reservation.reservation_sid)
+        recorded, _ = self._run(update, reservation.reservation_sid)
+        return recorded
 
     def claim(
         self,

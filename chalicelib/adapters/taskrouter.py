@@ -4,10 +4,10 @@ Imported only where it is used: the SDK takes some 150 ms to import, which the c
 pay.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from requests import RequestException
 from twilio.base import values
@@ -16,6 +16,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response
 from twilio.rest import Client
 
+from chalicelib.adapters.secrets import Secrets, SecretsSource
 from chalicelib.domain.errors import (
     TaskRouterDenied,
     TaskRouterNotFound,
@@ -25,6 +26,8 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
+
+_Answer = TypeVar("_Answer")
 
 _CONNECT_SECONDS = 2.0
 _READ_SECONDS = 8.0
@@ -41,8 +44,8 @@ class TwilioTaskRouter:
     Args:
         base_url: TaskRouter's, without ``/v1``.
         account_sid: AC….
-        api_key_sid: SK….
-        api_key_secret: its secret.
+        secrets: where the API key is. One that TaskRouter refuses is tried once more if renewed
+            secrets hold another.
         workspace_sid: WS….
     """
 
@@ -51,28 +54,49 @@ class TwilioTaskRouter:
         *,
         base_url: str,
         account_sid: str,
-        api_key_sid: str,
-        api_key_secret: str,
+        secrets: SecretsSource,
         workspace_sid: str,
     ) -> None:
-        http_client = TwilioHttpClient()
+        self._http_client = TwilioHttpClient()
         # Its constructor takes one number, but hands it to requests, which takes two.
-        http_client.timeout = (_CONNECT_SECONDS, _READ_SECONDS)
-        client = Client(api_key_sid, api_key_secret, account_sid, http_client=http_client)
-        client.taskrouter.base_url = base_url
-        self._workspace = client.taskrouter.v1.workspaces(workspace_sid)
+        self._http_client.timeout = (_CONNECT_SECONDS, _READ_SECONDS)
+        self._base_url = base_url
+        self._account_sid = account_sid
+        self._secrets = secrets
+        self._workspace_sid = workspace_sid
+
+    def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
+        """Put *question* to the SDK's context of the Workspace, and translate its errors."""
+        key = self._key(self._secrets.current())
+        try:
+            with _translated():
+                return question(self._workspace(key))
+        except TaskRouterDenied:
+            renewed = self._key(self._secrets.renewed())
+            if renewed == key:
+                raise
+            with _translated():
+                return question(self._workspace(renewed))
+
+    @staticmethod
+    def _key(secrets: Secrets) -> tuple[str, str]:
+        return next(iter(secrets.api_keys.items()))
+
+    def _workspace(self, key: tuple[str, str]) -> Any:
+        client = Client(*key, self._account_sid, http_client=self._http_client)
+        client.taskrouter.base_url = self._base_url
+        return client.taskrouter.v1.workspaces(self._workspace_sid)
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
     ) -> Seen:
         """Fetch a Reservation by its Task, or else by its Worker."""
-        with _translated():
-            owner = (
-                self._workspace.tasks(task_sid)
-                if task_sid is not None
-                else self._workspace.workers(worker_sid)
-            )
+
+        def question(workspace: Any) -> Seen:
+            owner = workspace.workers(worker_sid) if task_sid is None else workspace.tasks(task_sid)
             return _seen(owner.reservations(reservation_sid).fetch())
+
+        return self._ask(question)
 
     def update_reservation(
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
@@ -86,53 +110,55 @@ class TwilioTaskRouter:
             activity_sid: WA… that a rejection moves the Worker to; without it TaskRouter takes
                 the Activity from before the Reservation.
         """
-        with _translated():
-            return _seen(
-                self._workspace.tasks(task_sid)
+        activity = values.unset if activity_sid is None else activity_sid
+        return self._ask(
+            lambda workspace: _seen(
+                workspace.tasks(task_sid)
                 .reservations(reservation_sid)
-                .update(
-                    reservation_status=to.value,
-                    worker_activity_sid=values.unset if activity_sid is None else activity_sid,
-                )
+                .update(reservation_status=to.value, worker_activity_sid=activity)
             )
+        )
 
     def pending_reservations(self, task_sid: str) -> list[Seen]:
         """List a Task's pending Reservations; MaxReservedWorkers allows 50 at most."""
-        with _translated():
-            reservations = self._workspace.tasks(task_sid).reservations
-            return [
-                _seen(one)
-                for one in reservations.list(reservation_status=Status.PENDING.value, limit=50)
-            ]
+
+        def question(workspace: Any) -> list[Seen]:
+            reservations = workspace.tasks(task_sid).reservations
+            pending = reservations.list(reservation_status=Status.PENDING.value, limit=50)
+            return [_seen(one) for one in pending]
+
+        return self._ask(question)
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
         given = {
-            name: value
-            for name, value in (
-                ("priority", task.priority),
-                ("timeout", task.timeout),
-                ("task_channel", task.task_channel),
-            )
-            if value is not None
+            "priority": task.priority,
+            "timeout": task.timeout,
+            "task_channel": task.task_channel,
         }
-        with _translated():
-            created = self._workspace.tasks.create(
-                attributes=task.attributes, workflow_sid=task.workflow_sid, **given
+        given = {name: value for name, value in given.items() if value is not None}
+        return self._ask(
+            lambda workspace: _created(
+                workspace.tasks.create(
+                    attributes=task.attributes, workflow_sid=task.workflow_sid, **given
+                )
             )
-            return CreatedTask(
-                sid=created.sid,
-                attributes=created.attributes,
-                assignment_status=str(created.assignment_status),
-                workflow_sid=created.workflow_sid,
-                task_queue_sid=created.task_queue_sid,
-                priority=created.priority,
-            )
+        )
 
     def must_know_the_workspace(self) -> None:
         """Fetch the Workspace: what else is 404 is then truly gone, not asked for wrongly."""
-        with _translated():
-            self._workspace.fetch()
+        self._ask(lambda workspace: workspace.fetch())
+
+
+def _created(task: Any) -> CreatedTask:
+    return CreatedTask(
+        sid=task.sid,
+        attributes=task.attributes,
+        assignment_status=str(task.assignment_status),
+        workflow_sid=task.workflow_sid,
+        task_queue_sid=task.task_queue_sid,
+        priority=task.priority,
+    )
 
 
 def _seen(reservation: Any) -> Seen:

@@ -5,11 +5,11 @@ SID, ``sub`` the account's, and ``grants.task_router`` = {workspace_sid, worker_
 https://www.twilio.com/docs/iam/access-tokens
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import jwt
 
+from chalicelib.adapters.secrets import SecretsSource
 from chalicelib.domain.errors import Unauthorized
 from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.sids import is_sid
@@ -22,15 +22,13 @@ class TokenVerifier:
     """Turns an Authorization header into a Principal.
 
     Args:
-        api_keys: secret by API key SID (SK…).
+        secrets: the API keys, by their SIDs.
         account_sid: AC….
         workspace_sid: WS….
     """
 
-    def __init__(
-        self, api_keys: Mapping[str, str], *, account_sid: str, workspace_sid: str
-    ) -> None:
-        self._api_keys = api_keys
+    def __init__(self, secrets: SecretsSource, *, account_sid: str, workspace_sid: str) -> None:
+        self._secrets = secrets
         self._account_sid = account_sid
         self._workspace_sid = workspace_sid
 
@@ -40,6 +38,7 @@ class TokenVerifier:
         Raises:
             Unauthorized: there is no bearer token, or it does not hold here and now. Which of its
                 parts is wrong is not told: a forger would learn from it.
+            SecretsUnavailable: there are no keys to verify it with.
         """
         if authorization is None:
             raise Unauthorized("Send a token: Authorization: Bearer <Twilio AccessToken>.")
@@ -56,17 +55,21 @@ class TokenVerifier:
         if not authorization.lower().startswith(_SCHEME) or len(token) > _MAX_LENGTH:
             raise ValueError("not a bearer token")
         issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
-        if not isinstance(issuer, str) or issuer not in self._api_keys:
-            raise ValueError("not a key of ours")
         claims = jwt.decode(
             token,
-            self._api_keys[issuer],
+            self._key_of(issuer),
             algorithms=["HS256"],
             subject=self._account_sid,
             issuer=issuer,
             options={"require": ["exp", "iss", "sub"]},
         )
         return self._granted(claims.get("grants"))
+
+    def _key_of(self, issuer: object) -> str:
+        for secrets in (self._secrets.recent, self._secrets.renewed):
+            if isinstance(issuer, str) and issuer in secrets().api_keys:
+                return secrets().api_keys[issuer]
+        raise ValueError("not a key of ours")
 
     def _granted(self, grants: Any) -> Principal:
         grant = grants.get("task_router") if isinstance(grants, dict) else None

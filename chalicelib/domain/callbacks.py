@@ -6,10 +6,11 @@ ones are kept, and every one of them takes part in the signature.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from chalicelib.domain.errors import BadRequest
+from chalicelib.domain.reservations import Status
 from chalicelib.domain.sids import checked_sid
 
 _MAX_FIELDS = 200
@@ -115,21 +116,92 @@ class AssignmentCallback:
             BadRequest: a parameter that everything hangs on is missing, malformed or repeated,
                 or the callback is about another account or Workspace; the message names it.
         """
-        for name, ours in (("AccountSid", account_sid), ("WorkspaceSid", workspace_sid)):
-            if form.get(name, ours) != ours:
-                raise BadRequest(f"{name} is not the one that this service is set up for.")
-        for name in _STORED_BY_THEMSELVES & form.keys():
-            if len(form.getall(name)) > 1:
-                raise BadRequest(f"{name} was given more than once.")
+        _must_be_ours(form, account_sid=account_sid, workspace_sid=workspace_sid)
         return cls(
-            reservation_sid=checked_sid(form.get("ReservationSid"), "WR", "ReservationSid"),
-            task_sid=checked_sid(form.get("TaskSid"), "WT", "TaskSid"),
-            worker_sid=checked_sid(form.get("WorkerSid"), "WK", "WorkerSid"),
-            workflow_sid=form.get("WorkflowSid"),
-            task_queue_sid=form.get("TaskQueueSid"),
-            task_attributes=form.get("TaskAttributes"),
-            worker_attributes=form.get("WorkerAttributes"),
+            **_told(form),
             parameters={
                 name: form.received(name) for name in form if name not in _STORED_BY_THEMSELVES
             },
         )
+
+
+_NEWS = {
+    "reservation.created": Status.PENDING,
+    "reservation.accepted": Status.ACCEPTED,
+    "reservation.rejected": Status.REJECTED,
+    "reservation.timeout": Status.TIMEOUT,
+    "reservation.canceled": Status.CANCELED,
+    "reservation.rescinded": Status.RESCINDED,
+    "reservation.wrapup": Status.WRAPPING,
+    "reservation.completed": Status.COMPLETED,
+}
+"""The events that tell a Reservation's status. ``reservation.failed`` is not among them: there is
+no status of that name, so what has become of such a Reservation is the sweep's to find out."""
+
+
+@dataclass(frozen=True)
+class ReservationEvent:
+    """TaskRouter tells what has become of a Reservation.
+
+    https://www.twilio.com/docs/taskrouter/api/event/reference
+
+    Attributes:
+        status: what it has become.
+        reservation_sid: WR….
+        task_sid: WT….
+        worker_sid: WK….
+        worker_name: or None.
+        workflow_sid: WW…, or None.
+        task_queue_sid: WQ…, or None.
+        task_attributes: JSON text, or None.
+        worker_attributes: JSON text, or None.
+    """
+
+    status: Status
+    reservation_sid: str
+    task_sid: str
+    worker_sid: str
+    worker_name: str | None
+    workflow_sid: str | None
+    task_queue_sid: str | None
+    task_attributes: str | None
+    worker_attributes: str | None
+
+    @classmethod
+    def from_form(cls, form: Form, *, account_sid: str, workspace_sid: str) -> Self | None:
+        """Read an event that was sent for this account (AC…) and Workspace (WS…).
+
+        Returns:
+            The event; None where it tells no Reservation's status.
+
+        Raises:
+            BadRequest: as for a callback.
+        """
+        _must_be_ours(form, account_sid=account_sid, workspace_sid=workspace_sid)
+        status = _NEWS.get(form.get("EventType", ""))
+        if status is None:
+            return None
+        return cls(status=status, worker_name=form.get("WorkerName"), **_told(form))
+
+
+def _must_be_ours(form: Form, *, account_sid: str, workspace_sid: str) -> None:
+    """Raise BadRequest where *form* is about another account (AC…) or Workspace (WS…)."""
+    for name, ours in (("AccountSid", account_sid), ("WorkspaceSid", workspace_sid)):
+        if form.get(name, ours) != ours:
+            raise BadRequest(f"{name} is not the one that this service is set up for.")
+
+
+def _told(form: Form) -> dict[str, Any]:
+    """Return whose Reservation *form* is about, and what it says of Task and Worker."""
+    for name in _STORED_BY_THEMSELVES & form.keys():
+        if len(form.getall(name)) > 1:
+            raise BadRequest(f"{name} was given more than once.")
+    return {
+        "reservation_sid": checked_sid(form.get("ReservationSid"), "WR", "ReservationSid"),
+        "task_sid": checked_sid(form.get("TaskSid"), "WT", "TaskSid"),
+        "worker_sid": checked_sid(form.get("WorkerSid"), "WK", "WorkerSid"),
+        "workflow_sid": form.get("WorkflowSid"),
+        "task_queue_sid": form.get("TaskQueueSid"),
+        "task_attributes": form.get("TaskAttributes"),
+        "worker_attributes": form.get("WorkerAttributes"),
+    }

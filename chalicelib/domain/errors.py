@@ -13,6 +13,7 @@
     ├── ReservationGone          410  TaskRouter no longer knows it
     ├── Unsettled                503  asked, and the outcome is not known yet
     ├── StoreUnavailable         503  DynamoDB did not answer in time
+    ├── SecretsUnavailable       503  our keys can't be read
     ├── SweepFailed              500  never answered to a caller: it makes the alarm fire
     └── TaskRouterError
         ├── TaskRouterRefused    400  TaskRouter answered 400 to what was asked
@@ -112,6 +113,14 @@ class StoreUnavailable(AppError):
 
     status = 503
     code = "StoreUnavailable"
+    retry_after = 1
+
+
+class SecretsUnavailable(AppError):
+    """The secrets can't be read, so nobody can be verified."""
+
+    status = 503
+    code = "SecretsUnavailable"
     retry_after = 1
 
 

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from chalice.app import Blueprint, Request
+from chalice.app import Blueprint, Request, Response
 
 from chalicelib import observability, runtime
 from chalicelib.adapters import signature
 from chalicelib.config import Settings
-from chalicelib.domain.callbacks import AssignmentCallback, Form
-from chalicelib.domain.errors import InvalidSignature
+from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
+from chalicelib.domain.errors import InvalidSignature, StoreUnavailable
 from chalicelib.routes._http import FORM, body_of, route
 from chalicelib.usecases.assign import assign
+from chalicelib.usecases.observe import observe
 
 blueprint = Blueprint(__name__)
 
@@ -19,16 +20,49 @@ blueprint = Blueprint(__name__)
 def assignment_callback() -> dict[str, Any]:
     """Record the Reservation; answer an assignment instruction, or ``{}`` to decide later."""
     service = runtime.current()
-    callback = AssignmentCallback.from_form(
-        _signed_form(blueprint.current_request, service),
-        account_sid=service.settings.twilio_account_sid,
-        workspace_sid=service.settings.twilio_workspace_sid,
-    )
-    observability.bind(
-        reservation_sid=callback.reservation_sid,
-        task_sid=callback.task_sid,
-        worker_sid=callback.worker_sid,
-    )
+    return _answered(_assignment(blueprint.current_request, service), service)
+
+
+@route(blueprint, "/assignment_callback/fallback", methods=["POST"], content_types=(FORM,))
+def fallback() -> dict[str, Any]:
+    """The Workflow's fallback URL: the same, but it answers even when DynamoDB does not.
+
+    Better an agent gets the call and an alarm says that its record is missing (until an event or
+    the sweep brings it) than that nobody gets it.
+    """
+    service = runtime.current()
+    callback = _assignment(blueprint.current_request, service)
+    try:
+        return _answered(callback, service)
+    except StoreUnavailable as error:
+        observability.bind(error=error.code)
+        observability.count(observability.UNRECORDED_RESERVATION)
+        return _bound(service.instruction.render())
+
+
+@route(blueprint, "/event_callback", methods=["POST"], content_types=(FORM,))
+def event_callback() -> Response:
+    """Mirror ``reservation.*`` events; acknowledge the others."""
+    service = runtime.current()
+    form = _signed_form(blueprint.current_request, service)
+    observability.bind(event_type=form.get("EventType"))
+    event = ReservationEvent.from_form(form, **_ours(service))
+    if event is not None:
+        _bind_sids(event)
+        news = observe(
+            event, store=service.store, timing=service.timing, now=service.clock.now_ms()
+        )
+        observability.bind(news=news)
+    return Response("", status_code=204)
+
+
+def _assignment(request: Request, service: runtime.Runtime) -> AssignmentCallback:
+    callback = AssignmentCallback.from_form(_signed_form(request, service), **_ours(service))
+    _bind_sids(callback)
+    return callback
+
+
+def _answered(callback: AssignmentCallback, service: runtime.Runtime) -> dict[str, Any]:
     answer = assign(
         callback,
         service.instruction,
@@ -36,8 +70,25 @@ def assignment_callback() -> dict[str, Any]:
         timing=service.timing,
         now=service.clock.now_ms(),
     )
+    return _bound(answer)
+
+
+def _bound(answer: dict[str, Any]) -> dict[str, Any]:
     observability.bind(answer=answer.get("instruction", "defer"))
     return answer
+
+
+def _bind_sids(told: AssignmentCallback | ReservationEvent) -> None:
+    observability.bind(
+        reservation_sid=told.reservation_sid, task_sid=told.task_sid, worker_sid=told.worker_sid
+    )
+
+
+def _ours(service: runtime.Runtime) -> dict[str, str]:
+    return {
+        "account_sid": service.settings.twilio_account_sid,
+        "workspace_sid": service.settings.twilio_workspace_sid,
+    }
 
 
 def _signed_form(request: Request, service: runtime.Runtime) -> Form:

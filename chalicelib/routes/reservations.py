@@ -73,6 +73,15 @@ def reject(sid: str) -> dict[str, Any]:
     return _decide(Status.REJECTED, sid, principal, parameters)
 
 
+@route(blueprint, "/reservations/{sid}/complete", methods=["POST"], content_types=(JSON, FORM))
+def complete(sid: str) -> dict[str, Any]:
+    """Complete an accepted Reservation, and its Task with it."""
+    request = blueprint.current_request
+    principal = principal_of(request)
+    parameters = parameters_of(request)
+    return _decide(Status.COMPLETED, sid, principal, parameters)
+
+
 @route(blueprint, "/accept_reservation", methods=["GET", "POST"], content_types=(JSON, FORM))
 def accept_reservation() -> dict[str, Any]:
     """Accept as the quickstart does: by ``task_sid``, ``reservation_sid``, or both."""

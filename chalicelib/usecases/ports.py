@@ -51,8 +51,8 @@ class Store(Protocol):
     def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
         """Record a callback once; return the answer that stands, which may be an earlier one."""
 
-    def record_seen(self, reservation: Reservation, *, due_at: int | None) -> None:
-        """Record a Reservation that no callback told us of, unless there is a record."""
+    def record_seen(self, reservation: Reservation, *, due_at: int | None) -> bool:
+        """Record a Reservation that no callback told us of; tell whether there was no record."""
 
     def claim(
         self,

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
+from chalicelib.adapters.secrets import FixedSecrets, Secrets
 from chalicelib.adapters.signature import SignatureVerifier
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import InvalidSignature
@@ -15,6 +16,12 @@ CALL = [
     ("From", "+14158675309"),
     ("To", "+18005551212"),
 ]
+
+
+def verifier(*auth_tokens: str, **shared_keys: str) -> SignatureVerifier:
+    return SignatureVerifier(FixedSecrets(Secrets(auth_tokens, {}, shared_keys)))
+
+
 texts = st.text(st.characters(codec="utf-8"), max_size=30)
 pairs = st.lists(st.tuples(texts, texts), max_size=12)
 
@@ -33,7 +40,7 @@ pairs = st.lists(st.tuples(texts, texts), max_size=12)
     ],
 )
 def test_twilios_own_vectors(url: str, form: list[tuple[str, str]], signature: str) -> None:
-    SignatureVerifier(["12345"]).verify(url, Form(form), signature)
+    verifier("12345").verify(url, Form(form), signature)
 
 
 @given(pairs, st.sampled_from(["https://a.test/x", "http://127.0.0.1:8000/assignment_callback"]))
@@ -43,10 +50,10 @@ def test_what_the_sdk_signs_holds_and_for_no_other_token(
     form = Form(sent)
     signature = RequestValidator("right").compute_signature(url, form)
 
-    SignatureVerifier(["right"]).verify(url, form, signature)
-    SignatureVerifier(["new", "right"]).verify(url, form, signature)
+    verifier("right").verify(url, form, signature)
+    verifier("new", "right").verify(url, form, signature)
     with pytest.raises(InvalidSignature):
-        SignatureVerifier(["wrong"]).verify(url, form, signature)
+        verifier("wrong").verify(url, form, signature)
 
 
 @given(pairs, texts | st.none() | st.text(min_size=28, max_size=28))
@@ -54,4 +61,4 @@ def test_no_other_signature_holds_and_none_raises_otherwise(
     sent: list[tuple[str, str]], signature: str | None
 ) -> None:
     with pytest.raises(InvalidSignature):
-        SignatureVerifier(["right"]).verify("https://a.test/x", Form(sent), signature)
+        verifier("right").verify("https://a.test/x", Form(sent), signature)

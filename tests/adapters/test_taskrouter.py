@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from chalicelib.adapters import taskrouter as adapter
+from chalicelib.adapters.secrets import FixedSecrets, Secrets
 from chalicelib.adapters.taskrouter import TwilioTaskRouter
 from chalicelib.domain.errors import (
     TaskRouterDenied,
@@ -87,8 +88,7 @@ def taskrouter(url: str) -> TwilioTaskRouter:
     return TwilioTaskRouter(
         base_url=url,
         account_sid="AC" + "a" * 32,
-        api_key_sid="SK" + "b" * 32,
-        api_key_secret="secret",
+        secrets=FixedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"})),
         workspace_sid="WS" + "c" * 32,
     )
 

@@ -1,0 +1,60 @@
+"""Mirror an event: what TaskRouter says of a Reservation, in whatever order it comes."""
+
+from chalicelib.domain.callbacks import ReservationEvent
+from chalicelib.domain.records import News
+from chalicelib.domain.reservations import ACHIEVED, Change, Reservation, Status
+from chalicelib.usecases.ports import Store
+from chalicelib.usecases.timing import Timing
+
+BY = "event"
+
+
+def observe(event: ReservationEvent, *, store: Store, timing: Timing, now: int) -> bool:
+    """Record what *event* says, unless it is late or repeated.
+
+    A Reservation first heard of by event is recorded: its callback may never come.
+
+    Args:
+        event: the event, its signature verified.
+        store: the records.
+        timing: the deadlines' settings.
+        now: epoch ms.
+
+    Returns:
+        Whether it was news.
+
+    Raises:
+        StoreUnavailable: nothing was recorded; the sweep will find out.
+    """
+    expires_at = timing.expires_at(now, event.workflow_sid)
+    look_at = timing.next_look(event.status, now=now, expires_at=expires_at)
+    news = News(
+        status=event.status,
+        at=now,
+        by=BY,
+        next_look_at=look_at,
+        worker_name=event.worker_name,
+    )
+    moved, record = store.observe(event.reservation_sid, news)
+    if record is not None:
+        return moved
+    reservation = Reservation(
+        reservation_sid=event.reservation_sid,
+        task_sid=event.task_sid,
+        worker_sid=event.worker_sid,
+        worker_name=event.worker_name,
+        workflow_sid=event.workflow_sid,
+        task_queue_sid=event.task_queue_sid,
+        task_attributes=event.task_attributes,
+        worker_attributes=event.worker_attributes,
+        status=event.status,
+        accepted_by=BY if event.status in ACHIEVED[Status.ACCEPTED] else None,
+        reserved_at=now,
+        expires_at=expires_at,
+        history=(Change(at=now, to=event.status, by=BY),),
+    )
+    if store.record_seen(reservation, due_at=look_at):
+        return True
+    # Somebody else made the record in between, so there is one to mirror into now.
+    moved, _ = store.observe(event.reservation_sid, news)
+    return moved
