@@ -10,6 +10,7 @@ from types import FrameType
 
 import uvicorn
 
+from simulator.seed import SeedError
 from simulator.server import Simulator, configuration, listen
 from simulator.settings import Settings, SettingsError, environment_name, read
 
@@ -27,13 +28,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the simulator; 0 when told to stop, 1 when it cannot start."""
     try:
         settings = _settings(arguments)
+        simulator = Simulator(settings)
         listener = listen(settings.host, settings.port)
-    except (SettingsError, OSError) as error:
+    except (SettingsError, SeedError, OSError) as error:
         print(f"simulator: {error}", file=sys.stderr)  # noqa: T201 - the one sentence
         return 1
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, _leave)
-    _Server(configuration(Simulator(settings))).run(sockets=[listener])
+    _Server(configuration(simulator)).run(sockets=[listener])
     return 0
 
 

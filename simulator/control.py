@@ -13,12 +13,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from simulator.engine.model import Activity, TaskQueue, Worker
-from simulator.identifiers import made_up
+from simulator.faults import FaultError
+from simulator.seed import SeedError
 
 if TYPE_CHECKING:
     from simulator.server import Simulator
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+Handler = Callable[["Simulator", Request], Awaitable[Any]]
 
 _MAX_ADVANCE = 10 * 365 * 86_400
 
@@ -27,81 +28,80 @@ class ControlError(ValueError):
     """A request that cannot be carried out; the message says why."""
 
 
-def routes(simulator: "Simulator") -> list[Route]:
-    """The table of the control routes."""
-
-    async def about(_request: Request) -> Any:
-        return describe(simulator)
-
-    async def log(request: Request) -> Any:
-        after = request.query_params.get("after", "0")
-        if not re.fullmatch("[0-9]{1,15}", after):
-            raise ControlError("after must be the id of a log entry")
-        return {"entries": simulator.log.entries(request.query_params.get("kind"), int(after))}
-
-    async def clock(request: Request) -> Any:
-        body = await _json(request)
-        seconds = body.get("advance")
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            raise ControlError('send {"advance": seconds}')
-        if not (math.isfinite(seconds) and 0 <= seconds <= _MAX_ADVANCE):
-            raise ControlError(f"advance must be 0 to {_MAX_ADVANCE} seconds")
-        await simulator.advance(seconds)
-        return {"now": simulator.clock.now()}
-
-    async def reset(_request: Request) -> Any:
-        simulator.reset()
-        return describe(simulator)
-
-    return [
-        _route("/simulator", "GET", about),
-        _route("/simulator/log", "GET", log),
-        _route("/simulator/clock", "POST", clock),
-        _route("/simulator/reset", "POST", reset),
-    ]
-
-
-def describe(simulator: "Simulator") -> dict[str, Any]:
-    """The made-up credentials, and the SIDs by name of the quickstart's Workspace."""
-    workspace_sid = "WS" + made_up("workspace")
-    workspace = simulator.engine.workspaces.get(workspace_sid)
+async def _about(simulator: "Simulator", _request: Request) -> Any:
+    """GET: the made-up credentials, and the SIDs by name of the Workspace that was loaded."""
+    workspace = simulator.engine.workspaces.get(simulator.workspace_sid)
     return {
         "account_sid": simulator.account_sid,
         "auth_token": simulator.auth_token,
         "api_key_sid": simulator.api_key_sid,
         "api_key_secret": simulator.api_key_secret,
-        "workspace_sid": workspace_sid,
-        "workflow_sid": "WW" + made_up("workflow"),
+        "workspace_sid": simulator.workspace_sid,
+        "workflow_sid": simulator.workflow_sid,
         "workers": _by_name(workspace.workers if workspace else {}),
         "activities": _by_name(workspace.activities if workspace else {}),
         "task_queues": _by_name(workspace.queues if workspace else {}),
     }
 
 
-def _by_name(resources: Mapping[str, Worker | Activity | TaskQueue]) -> dict[str, str]:
-    return {one.friendly_name: sid for sid, one in resources.items()}
+async def _log(simulator: "Simulator", request: Request) -> Any:
+    """GET: the log's entries, of one `kind`, with an id above `after`."""
+    after = request.query_params.get("after", "0")
+    if not re.fullmatch("[0-9]{1,15}", after):
+        raise ControlError("after must be the id of a log entry")
+    return {"entries": simulator.log.entries(request.query_params.get("kind"), int(after))}
 
 
-def _route(path: str, method: str, handler: Callable[[Request], Awaitable[Any]]) -> Route:
-    async def endpoint(request: Request) -> Response:
-        if not _is_local(request):
-            return JSONResponse({"message": "loopback only"}, status_code=403)
-        try:
-            return JSONResponse(await handler(request))
-        except ControlError as error:
-            return JSONResponse({"message": str(error)}, status_code=400)
+async def _clock(simulator: "Simulator", request: Request) -> Any:
+    """POST `{"advance": seconds}`: fire what is due until then, in order."""
+    seconds = (await _json(request)).get("advance")
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        raise ControlError('send {"advance": seconds}')
+    if not (math.isfinite(seconds) and 0 <= seconds <= _MAX_ADVANCE):
+        raise ControlError(f"advance must be 0 to {_MAX_ADVANCE} seconds")
+    await simulator.advance(seconds)
+    return {"now": simulator.clock.now()}
 
-    return Route(path, endpoint, methods=[method])
+
+async def _faults(simulator: "Simulator", request: Request) -> Any:
+    """POST a fault, GET those that wait, DELETE them all."""
+    if request.method == "POST":
+        simulator.faults.add(await _json(request))
+    if request.method == "DELETE":
+        simulator.faults.clear()
+    return {"faults": simulator.faults.waiting()}
 
 
-def _is_local(request: Request) -> bool:
+async def _reset(simulator: "Simulator", request: Request) -> Any:
+    """POST: begin anew, with the Workspace that the body describes, or the first one."""
+    simulator.reset(await _json(request) or None)
+    return await _about(simulator, request)
+
+
+_ROUTES: dict[str, tuple[Handler, list[str]]] = {
+    "/simulator": (_about, ["GET"]),
+    "/simulator/log": (_log, ["GET"]),
+    "/simulator/clock": (_clock, ["POST"]),
+    "/simulator/faults": (_faults, ["GET", "POST", "DELETE"]),
+    "/simulator/reset": (_reset, ["POST"]),
+}
+
+
+def routes(simulator: "Simulator") -> list[Route]:
+    """The control routes of a simulator."""
+    return [
+        Route(path, _endpoint(simulator, handler), methods=methods)
+        for path, (handler, methods) in _ROUTES.items()
+    ]
+
+
+def is_local(request: Request) -> bool:
     """Whether the peer is this machine, and no web page of another origin sent it here."""
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     origin = request.headers.get("origin")
     same = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    return (
-        same and _is_loopback(host) and _is_loopback(request.client.host if request.client else "")
-    )
+    peer = request.client.host if request.client else ""
+    return same and _is_loopback(host) and _is_loopback(peer)
 
 
 def _is_loopback(host: str) -> bool:
@@ -109,6 +109,22 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _endpoint(simulator: "Simulator", handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        if not is_local(request):
+            return JSONResponse({"message": "loopback only"}, status_code=403)
+        try:
+            return JSONResponse(await handler(simulator, request))
+        except (ControlError, FaultError, SeedError) as error:
+            return JSONResponse({"message": str(error)}, status_code=400)
+
+    return endpoint
+
+
+def _by_name(resources: Mapping[str, Worker | Activity | TaskQueue]) -> dict[str, str]:
+    return {one.friendly_name: sid for sid, one in resources.items()}
 
 
 async def _json(request: Request) -> dict[str, Any]:
@@ -119,3 +135,7 @@ async def _json(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ControlError("the body must be a JSON object")
     return body
+
+
+# the portal's routes are guarded alike
+_is_local = is_local

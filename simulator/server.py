@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -15,20 +16,25 @@ from simulator.callbacks.sender import Sender
 from simulator.clock import Clock
 from simulator.engine import start
 from simulator.engine.core import Effect, Engine
-from simulator.identifiers import made_up, new_sid
+from simulator.faults import Faults
+from simulator.identifiers import made_up
 from simulator.log import Log
+from simulator.rest.faulty import expose_transport
 from simulator.rest.http import Credentials, Rest
 from simulator.settings import Settings
 
 
 class Simulator:
-    """A TaskRouter with the quickstart's Workspace.
+    """A TaskRouter with one Workspace: the settings' or the quickstart's.
 
     Every step of the engine runs on the event loop that serves `app`; so does whatever calls the
     methods here.
 
     Args:
         settings: the named defaults.
+
+    Raises:
+        SeedError: the settings' workspace file makes no Workspace.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -46,21 +52,35 @@ class Simulator:
             on_arm=self._set_alarm,
         )
         self.log = Log(settings.log_size, self.clock.now)
-        self.sender = Sender(self.auth_token, self.log.record, lambda: new_sid("")[:32])
-        self.engine = self._seeded()
+        self.faults = Faults()
+        self.sender = Sender(self.auth_token, self.log.record, self.faults)
+        file = settings.workspace_file
+        self._description = seed.read(Path(file)) if file else seed.quickstart()
+        self.engine = self._seeded(self._description)
         credentials = Credentials(
             ((self.account_sid, self.auth_token), (self.api_key_sid, self.api_key_secret))
         )
-        rest = Rest(lambda: self.engine, credentials, self.log.record)
+        rest = Rest(lambda: self.engine, credentials, self.log.record, self.faults)
         self.app = Starlette(
             routes=[*control.routes(self), *rest.routes()], lifespan=self._lifespan
         )
 
-    def reset(self) -> None:
-        """Begin anew with the quickstart's Workspace and an empty log; the clock goes on."""
+    def reset(self, description: seed.Description | None = None) -> None:
+        """Begin anew: a fresh Workspace, an empty log, no faults; the clock goes on.
+
+        Args:
+            description: of the Workspace; None is the one that the simulator started with.
+
+        Raises:
+            SeedError: it makes no Workspace; everything is as it was.
+        """
+        chosen = description or self._description
+        seed.load(start(self.settings, Clock(self.clock.now), lambda _effect: None), chosen)
         self.clock.forget()
+        self.sender.abandon()
         self.log.clear()
-        self.engine = self._seeded()
+        self.faults.clear()
+        self.engine = self._seeded(chosen)
 
     async def advance(self, seconds: float) -> None:
         """Put the clock forward; at each timer on the way, wait for the callbacks it leads to."""
@@ -73,14 +93,16 @@ class Simulator:
             await self.sender.settled()
         self.clock.jump(end)
 
-    def _seeded(self) -> Engine:
+    def _seeded(self, description: seed.Description) -> Engine:
         engine: Engine
 
         def emit(effect: Effect) -> None:
             self.sender.take(engine, effect)
 
         engine = start(self.settings, self.clock, emit)
-        seed.quickstart(engine)
+        workspace = seed.load(engine, description)
+        self.workspace_sid = workspace.sid
+        self.workflow_sid = next(iter(workspace.workflows), "")
         return engine
 
     @asynccontextmanager
@@ -116,7 +138,7 @@ class Simulator:
 def configuration(simulator: Simulator) -> uvicorn.Config:
     """How uvicorn serves the simulator: quietly, and gone at once when told to stop."""
     return uvicorn.Config(
-        simulator.app,
+        expose_transport(simulator.app),
         log_level="warning",
         access_log=False,
         ws="none",

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 
-def _setting(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
+    return field(default=default, metadata={"help": text, "choices": choices})
 
 
 class SettingsError(ValueError):
@@ -31,6 +31,7 @@ class Settings:
     fallback_path: str = _setting("", "path of its fallback assignment callback; '' for none")
     event_path: str = _setting("", "path of the Workspace's event callback; '' for none")
     reservation_timeout: int = _setting(1200, "seconds a Reservation of the seeded Workflow lives")
+    workspace_file: str = _setting("", "JSON file of the Workspace; '' is the quickstart's")
     frozen_clock: bool = _setting(
         default=False, text="time stands still until POST /simulator/clock moves it"
     )
@@ -46,6 +47,10 @@ class Settings:
         default=True,
         text="a reject instruction without activity_sid is carried out (else alert 40100)",
     )
+    not_pending_code: int = _setting(
+        20001, "code for a Reservation that is no longer pending (400, or alert after a callback)"
+    )
+    etag_quoted: bool = _setting(default=True, text="ETags are in quotes")
     timeout_moves_to_next_target: bool = _setting(
         default=True,
         text="a Reservation that times out sends its Task to the filter's next target, if any",
@@ -56,9 +61,22 @@ class Settings:
     assignment_callback_seconds: float = _setting(5.0, "limit of an assignment callback")
     fallback_callback_seconds: float = _setting(5.0, "limit of a fallback callback")
     event_callback_seconds: float = _setting(15.0, "limit of an event callback")
-    callback_timestamp: bool = _setting(
-        default=True, text="assignment callbacks carry Timestamp (documented; absent in a capture)"
+    callback_timestamp: str = _setting(
+        "seconds",
+        "Timestamp of assignment callbacks (absent in a capture)",
+        ("seconds", "iso", "none"),
     )
+    bad_json_uses_fallback: bool = _setting(
+        default=False, text="an answer that is not JSON sends TaskRouter to the fallback URL"
+    )
+    fallback_error_parameters: bool = _setting(
+        default=False, text="fallback callbacks carry ErrorCode and ErrorUrl"
+    )
+    failed_callbacks_cancel: bool = _setting(
+        default=False,
+        text="a Reservation whose callbacks all fail is canceled (else it waits for its time-out)",
+    )
+    event_callback_retries: int = _setting(0, "how often a failed event callback is repeated")
     task_timeout: int = _setting(86_400, "seconds a Task waits unless it says otherwise")
     default_capacity: int = _setting(1, "capacity of a Worker's channel until it is set")
     closed_task_seconds: int = _setting(300, "how long a closed Task can still be fetched")
@@ -86,6 +104,10 @@ def read(values: Mapping[str, str | None]) -> Settings:
         text = values.get(one.name)
         if text is not None:
             chosen[one.name] = _convert(one.name, text, type(getattr(defaults, one.name)))
+            choices = one.metadata["choices"]
+            if choices and text not in choices:
+                name = environment_name(one.name)
+                raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {text!r}")
     return Settings(**chosen)
 
 

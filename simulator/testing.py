@@ -8,7 +8,7 @@ Settings go in by indirect parametrization:
 import json
 import threading
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -39,7 +39,9 @@ class TaskRouter:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        about = self._call("GET", "")
+        self._learn(self._call("GET", ""))
+
+    def _learn(self, about: dict[str, Any]) -> None:
         self.account_sid: str = about["account_sid"]
         self.auth_token: str = about["auth_token"]
         self.api_key_sid: str = about["api_key_sid"]
@@ -68,9 +70,21 @@ class TaskRouter:
         """Put the clock forward, and wait for the callbacks that this leads to."""
         self._call("POST", "/clock", {"advance": seconds})
 
-    def reset(self) -> None:
-        """Begin anew with the quickstart's Workspace and an empty log."""
-        self._call("POST", "/reset", {})
+    def fault(self, on: str, kind: str, **more: Any) -> None:
+        """Have the next matching call go wrong: the fields of `simulator.faults.Fault`."""
+        self._call("POST", "/faults", {"on": on, "kind": kind, **more})
+
+    def clear_faults(self) -> None:
+        """Have nothing go wrong any more."""
+        self._call("DELETE", "/faults")
+
+    def reset(self, workspace: Mapping[str, Any] | None = None) -> None:
+        """Begin anew, with an empty log, no faults, and the Workspace that is described.
+
+        Args:
+            workspace: as `simulator/quickstart.json` has it; None is the one of the start.
+        """
+        self._learn(self._call("POST", "/reset", workspace or {}))
 
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         request = urllib.request.Request(  # noqa: S310 - the URL is the simulator's own

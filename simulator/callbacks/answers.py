@@ -13,21 +13,26 @@ NOT_JSON = 40001
 class Reply:
     """An HTTP answer, or why there was none.
 
-    `content_type` is the header's, without parameters; `error` is "" where there was an answer.
+    `content_type` is the header's, without parameters. Where there was no answer `error` says
+    why, and `failure` is what connection overrides call it: "ct" (no connection), "rt" (slow).
     """
 
     status: int | None = None
     content_type: str = ""
     body: bytes = b""
     error: str = ""
+    failure: str = ""
+
+    @property
+    def problem(self) -> str:
+        """Why there was no answer, or which status it had, in Twilio's words."""
+        return f"HTTP retrieval failure: {self.error or f'got HTTP {self.status}'}"
 
 
 def failure(reply: Reply) -> tuple[int, str] | None:
     """Why the reply sends TaskRouter to the fallback URL: an alert's code and message, or None."""
-    if reply.error:
-        return HTTP_FAILURE, f"HTTP retrieval failure: {reply.error}"
-    if reply.status != 200:  # noqa: PLR2004 - HTTP's own number
-        return HTTP_FAILURE, f"HTTP retrieval failure: got HTTP {reply.status}"
+    if reply.error or reply.status != 200:  # noqa: PLR2004 - HTTP's own number
+        return HTTP_FAILURE, reply.problem
     if reply.content_type != "application/json":
         return NOT_JSON_TYPE, f"The answer's Content-Type is {reply.content_type or 'missing'}"
     return None

@@ -18,7 +18,7 @@ from simulator.settings import Settings
 
 @dataclass(frozen=True)
 class AssignmentCallback:
-    """To post: a Reservation was created. The answer goes to `instructions.carry_out`."""
+    """To post: a Reservation was created. The answer goes to `instructions.answered`."""
 
     workspace_sid: str
     reservation_sid: str

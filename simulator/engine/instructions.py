@@ -1,72 +1,230 @@
-"""Assignment instructions: what an app answers to the assignment callback, carried out.
+"""Assignment instructions, answered to a callback or sent by REST, carried out.
 
-Codes: https://www.twilio.com/docs/api/errors. An instruction that cannot be carried out raises an
-alert and changes nothing: the Reservation stays as it is.
+Telephony is not simulated: an instruction that would make a call checks its parameters, and then
+takes the call for answered. Parameters and codes:
+https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and .../docs/api/errors.
 """
 
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from simulator.engine import assignments, offers
 from simulator.engine.core import Engine
-from simulator.engine.model import Reservation, ReservationStatus, Workspace
+from simulator.engine.errors import BadRequest
+from simulator.engine.model import Reservation, ReservationStatus, Task, Workspace, parsed
+from simulator.engine.parameters import (
+    InstructionError,
+    activity,
+    choice,
+    contact,
+    events,
+    flag,
+    missing,
+    number,
+    url,
+    whole,
+)
 from simulator.engine.reservations import not_pending
+from simulator.identifiers import new_sid
 
 NO_INSTRUCTION = 40005
 INVALID_INSTRUCTION = 55555
-REJECT_ACTIVITY = 40100
-LATE = {"accept": 40144, "reject": 40144}
+_RECORD = {"do-not-record", "record-from-answer"}
+_MAX_SECONDS = 999
+
+Answer = dict[str, Any]
 
 
-def carry_out(
-    engine: Engine, workspace_sid: str, reservation_sid: str, answer: dict[str, Any]
-) -> None:
-    """Do what the app answered.
+@dataclass(frozen=True)
+class _Instruction:
+    """What an instruction does, and its code where the Reservation is no longer pending."""
+
+    late_code: int | None
+    carry_out: Callable[["_Order"], None]
+
+
+@dataclass(frozen=True)
+class _Order:
+    """An instruction about to be carried out, on a pending Reservation."""
+
+    engine: Engine
+    workspace: Workspace
+    reservation: Reservation
+    answer: Answer
+
+    @property
+    def task(self) -> Task:
+        return self.workspace.tasks[self.reservation.task_sid]
+
+    @property
+    def task_attributes(self) -> dict[str, Any]:
+        return parsed(self.task.attributes)
+
+    @property
+    def contact_uri(self) -> Any:
+        worker = self.workspace.workers[self.reservation.worker_sid]
+        return parsed(worker.attributes).get("contact_uri")
+
+    def accept(self) -> None:
+        assignments.accept(self.engine, self.workspace, self.reservation)
+
+    def note_worker_call(self) -> None:
+        """The Task tells the SID of the call to the Worker, as after a real one."""
+        attributes = {**self.task_attributes, "worker_call_sid": new_sid("CA")}
+        self.task.attributes = json.dumps(attributes)
+        self.engine.touch(self.task)
+
+
+def answered(engine: Engine, workspace_sid: str, reservation_sid: str, answer: Answer) -> None:
+    """Do what the app answered to the assignment callback; what cannot be done raises an alert.
 
     Args:
         engine: the engine.
         workspace_sid: where.
-        reservation_sid: the Reservation that the callback was about.
+        reservation_sid: the Reservation that the callback was about; it may be gone by now.
         answer: the JSON object that came back; an empty one defers.
     """
     if not answer:
         return
-    name = answer.get("instruction")
     about = {"reservation_sid": reservation_sid}
-    if name is None:
+    if "instruction" not in answer:
         engine.alert(NO_INSTRUCTION, "The answer has no instruction", about, "warning")
-        return
-    if not isinstance(name, str) or name not in _INSTRUCTIONS:
-        engine.alert(INVALID_INSTRUCTION, f"Invalid instruction {str(name)[:100]}", about)
         return
     workspace = engine.workspaces.get(workspace_sid)
     reservation = workspace.reservations.get(reservation_sid) if workspace else None
-    if not workspace or not reservation or reservation.status is not ReservationStatus.PENDING:
-        what = not_pending(reservation, f"execute {name} instruction") if reservation else "Gone"
-        engine.alert(LATE[name], what, about)
-        return
-    _INSTRUCTIONS[name](engine, workspace, reservation, answer)
+    try:
+        if workspace is None or reservation is None:
+            raise InstructionError(
+                engine.settings.not_pending_code, f"Reservation {reservation_sid} is gone"
+            )
+        carry_out(engine, workspace, reservation, answer)
+    except InstructionError as fault:
+        engine.alert(fault.code, fault.message, about)
 
 
-def _accept(
-    engine: Engine, workspace: Workspace, reservation: Reservation, _answer: dict[str, Any]
+def carry_out(
+    engine: Engine, workspace: Workspace, reservation: Reservation, answer: Answer
 ) -> None:
-    assignments.accept(engine, workspace, reservation)
+    """Carry out an instruction.
+
+    Args:
+        engine: the engine.
+        workspace: where.
+        reservation: the offer.
+        answer: `instruction` and its parameters, by their JSON names.
+
+    Raises:
+        InstructionError: it cannot be carried out; nothing changed.
+    """
+    name = answer.get("instruction")
+    instruction = _INSTRUCTIONS.get(name) if isinstance(name, str) else None
+    if instruction is None:
+        raise InstructionError(INVALID_INSTRUCTION, f"Invalid instruction {str(name)[:100]}")
+    if reservation.status is not ReservationStatus.PENDING:
+        what = not_pending(reservation, f"execute {str(name).capitalize()} instruction")
+        raise InstructionError(instruction.late_code or engine.settings.not_pending_code, what)
+    try:
+        instruction.carry_out(_Order(engine, workspace, reservation, answer))
+    except BadRequest as refusal:
+        raise InstructionError(refusal.code, refusal.message) from refusal
 
 
-def _reject(
-    engine: Engine, workspace: Workspace, reservation: Reservation, answer: dict[str, Any]
-) -> None:
-    activity_sid = answer.get("activity_sid")
-    missing = activity_sid is None or activity_sid == ""
-    known = isinstance(activity_sid, str) and activity_sid in workspace.activities
-    if not known and not (missing and engine.settings.reject_without_activity):
-        engine.alert(
-            REJECT_ACTIVITY,
-            f"Reject instruction: activity_sid {str(activity_sid)[:100]} is missing or invalid",
-            {"reservation_sid": reservation.sid},
-        )
-        return
-    offers.reject(engine, workspace, reservation, activity_sid if known else None)
+def _accept(order: _Order) -> None:
+    order.accept()
 
 
-_INSTRUCTIONS = {"accept": _accept, "reject": _reject}
+def _reject(order: _Order) -> None:
+    activity_sid = activity(order.workspace, order.answer, "activity_sid", 40100)
+    if activity_sid is None and not order.engine.settings.reject_without_activity:
+        raise missing(40100, "activity_sid")
+    offers.reject(order.engine, order.workspace, order.reservation, activity_sid)
+
+
+def _dequeue(order: _Order) -> None:
+    answer, attributes = order.answer, order.task_attributes
+    post_work = activity(order.workspace, answer, "post_work_activity_sid", 40130)
+    if not isinstance(attributes.get("call_sid"), str):
+        raise missing(40140, "call_sid", "the Task's attributes")
+    contact(answer.get("to") or order.contact_uri, "to", 40131)
+    contact(answer.get("from") or attributes.get("to"), "from", 40132)
+    choice(answer, "record", _RECORD, 40133)
+    whole(answer, "timeout", 1, _MAX_SECONDS, 40133)
+    url(answer, "status_callback_url", 40157)
+    events(answer, "status_callback_events", 40134)
+    order.note_worker_call()
+    order.reservation.post_work_activity_sid = post_work
+    order.accept()
+
+
+def _call(order: _Order) -> None:
+    answer = order.answer
+    contact(answer.get("to") or order.contact_uri, "to", 40110)
+    contact(answer.get("from"), "from", 40111)
+    url(answer, "url", 40112, required=True)
+    choice(answer, "record", _RECORD, 40113)
+    whole(answer, "timeout", 1, _MAX_SECONDS, 40113)
+    url(answer, "status_callback_url", 40158)
+    order.note_worker_call()
+    if flag(answer, "accept"):
+        order.accept()
+
+
+def _redirect(order: _Order) -> None:
+    url(order.answer, "url", 40120, required=True)
+    number(order.answer, "call_sid", "CA", 40121)
+    if flag(order.answer, "accept"):
+        order.accept()
+
+
+def _conference(order: _Order) -> None:
+    answer, attributes = order.answer, order.task_attributes
+    post_work = activity(order.workspace, answer, "post_work_activity_sid", 40143)
+    activity(order.workspace, answer, "worker_activity_sid", 40139)
+    if not (attributes.get("call_sid") or attributes.get("outbound_to")):
+        raise missing(40142, "call_sid or outbound_to", "the Task's attributes")
+    contact(answer.get("to") or order.contact_uri, "to", 40137)
+    caller = answer.get("from") or attributes.get("to")
+    if not caller:
+        raise missing(40138, "from")
+    contact(caller, "from", 40141)
+    for name in _CONFERENCE_URLS:
+        url(answer, name, 40159)
+    for name, allowed in _CONFERENCE_CHOICES.items():
+        choice(answer, name, allowed, 40145)
+    whole(answer, "timeout", 1, _MAX_SECONDS, 40145)
+    whole(answer, "max_participants", 2, 250, 40145)
+    order.reservation.post_work_activity_sid = post_work
+    order.accept()
+
+
+_METHODS = {"GET", "POST"}
+_CONFERENCE_URLS = (
+    "status_callback",
+    "conference_status_callback",
+    "recording_status_callback",
+    "conference_recording_status_callback",
+    "wait_url",
+)
+_CONFERENCE_CHOICES = {
+    "status_callback_method": _METHODS,
+    "conference_status_callback_method": _METHODS,
+    "recording_status_callback_method": _METHODS,
+    "conference_recording_status_callback_method": _METHODS,
+    "wait_method": _METHODS,
+    "beep": {"true", "false", "onEnter", "onExit"},
+    "conference_record": {"true", "false", "record-from-start", "do-not-record"},
+    "conference_trim": {"trim-silence", "do-not-trim"},
+    "recording_channels": {"mono", "dual"},
+    "region": {"us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1"},
+    "jitter_buffer_size": {"small", "medium", "large", "off"},
+}
+_INSTRUCTIONS = {
+    "accept": _Instruction(None, _accept),
+    "reject": _Instruction(None, _reject),
+    "dequeue": _Instruction(40135, _dequeue),
+    "call": _Instruction(40114, _call),
+    "redirect": _Instruction(40123, _redirect),
+    "conference": _Instruction(40136, _conference),
+}

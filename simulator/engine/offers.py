@@ -3,6 +3,9 @@
 Facts: https://www.twilio.com/docs/taskrouter/api/activity for what happens to the Worker.
 """
 
+from collections.abc import Callable
+from datetime import UTC, datetime
+
 from simulator.engine import reservations, workers
 from simulator.engine.core import AssignmentCallback, Engine
 from simulator.engine.model import (
@@ -17,6 +20,11 @@ from simulator.engine.model import (
 from simulator.engine.model import ReservationStatus as Status
 
 DEFAULT_RESERVATION_TIMEOUT = 120
+_TIMESTAMPS: dict[str, Callable[[float], str]] = {
+    "seconds": lambda moment: str(int(moment)),
+    "iso": lambda moment: datetime.fromtimestamp(int(moment), UTC).isoformat(),
+    "none": lambda _moment: "",
+}
 
 
 def create(
@@ -93,6 +101,12 @@ def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> 
     _put_back(engine, workspace, reservation, Entry.NEXT if moves_on else Entry.TOP)
 
 
+def give_up(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """End an offer that nobody could be told of; the Task is offered again."""
+    _withdraw(engine, workspace, reservation, Status.CANCELED)
+    _put_back(engine, workspace, reservation, Entry.TOP)
+
+
 def cancel(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """The Task went away; its Worker is free again."""
     _withdraw(engine, workspace, reservation, Status.CANCELED)
@@ -155,6 +169,6 @@ def _callback_parameters(
         "TaskPriority": str(task.priority),
         "ReservationSid": reservation.sid,
     }
-    if engine.settings.callback_timestamp:
-        parameters["Timestamp"] = str(int(engine.now()))
+    if timestamp := _TIMESTAMPS[engine.settings.callback_timestamp](engine.now()):
+        parameters["Timestamp"] = timestamp
     return parameters

@@ -31,7 +31,7 @@ def move(engine: Engine, workspace: Workspace, reservation: Reservation, status:
     Raises:
         BadRequest: the table does not allow it; nothing changed.
     """
-    require_move(reservation, status)
+    require_move(engine, reservation, status)
     reservation.status = status
     engine.disarm("reservation", reservation.sid)
     engine.touch(reservation)
@@ -43,14 +43,14 @@ def move(engine: Engine, workspace: Workspace, reservation: Reservation, status:
         engine.wake(workspace)
 
 
-def require_move(reservation: Reservation, status: Status) -> None:
+def require_move(engine: Engine, reservation: Reservation, status: Status) -> None:
     """Refuse what the table does not allow.
 
     Raises:
         BadRequest: the Reservation cannot go to that status.
     """
     if status not in TRANSITIONS[reservation.status]:
-        raise BadRequest(_refusal(reservation, status))
+        raise BadRequest(_refusal(reservation, status), engine.settings.not_pending_code)
 
 
 def publish(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:

@@ -17,11 +17,15 @@ _ABSOLUTE_PAGING = 40153
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back: a JSON body or none, and the ETag where Twilio gives one."""
+    """What goes back: a JSON body or none, and the ETag where Twilio gives one.
+
+    `retry_after` is in seconds.
+    """
 
     status: int
     body: Any = None
     etag: str | None = None
+    retry_after: int | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,12 @@ class Call:
             return
         if self.if_match.strip().removeprefix("W/").strip('"') != str(resource.version):
             raise PreconditionFailed(f"ETag {self.if_match} does not match")
+
+    def etag(self, resource: Resource) -> str:
+        """A resource's version as an ETag."""
+        return (
+            f'"{resource.version}"' if self.engine.settings.etag_quoted else str(resource.version)
+        )
 
     def page(
         self,
@@ -123,11 +133,6 @@ class Call:
         pairs += [("PageSize", str(size)), ("Page", str(number))]
         pairs += [("PageToken", token)] if token else []
         return f"{self.base}{self.path}?{urlencode(pairs)}"
-
-
-def etag(resource: Resource) -> str:
-    """A resource's version as a quoted ETag."""
-    return f'"{resource.version}"'
 
 
 def error_body(refusal: Refusal) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from simulator.engine.errors import BadRequest
+from simulator.engine.parameters import is_url
 
 ATTRIBUTES_LENGTH = 4096
 _TRUE = {"true", "1", "yes"}
@@ -90,7 +91,7 @@ class Form:
     def url(self, name: str) -> str | None:
         """An absolute http(s) URL; empty clears it, None is absent."""
         value = self._values.get(name)
-        if value and not _is_url(value):
+        if value and not is_url(value):
             raise BadRequest(f"{name} is not a valid URL")
         return value
 
@@ -124,15 +125,6 @@ def iso(moment: float | None) -> str | None:
 
 def _listed(allowed: Iterable[StrEnum]) -> str:
     return ", ".join(one.value for one in allowed)
-
-
-def _is_url(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def _refuse_constant(name: str) -> None:

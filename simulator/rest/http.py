@@ -1,5 +1,6 @@
 """Starlette in, handlers out: authentication, the form, the error body, the log."""
 
+import asyncio
 import base64
 import binascii
 import hmac
@@ -14,7 +15,9 @@ from starlette.routing import Route
 
 from simulator.engine.core import Engine
 from simulator.engine.errors import BadRequest, NotFound, Refusal
+from simulator.faults import Fault, Faults
 from simulator.rest.call import Answer, Call, error_body
+from simulator.rest.faulty import CutConnection, error_answer
 from simulator.rest.forms import Form
 from simulator.rest.table import ROUTES, Handler
 
@@ -68,11 +71,13 @@ class Rest:
         engine: gives the engine of now, which a reset replaces.
         credentials: who may call.
         record: notes each call in the log.
+        faults: what is to go wrong.
     """
 
     engine: Callable[[], Engine]
     credentials: Credentials
     record: Record
+    faults: Faults
 
     def routes(self) -> list[Route]:
         """Starlette's routes, one a path, and the 404 for all others."""
@@ -84,20 +89,50 @@ class Rest:
 
     def _endpoint(self, handlers: Mapping[str, Handler]) -> Callable[[Request], Any]:
         async def endpoint(request: Request) -> Response:
-            try:
-                self.credentials.check(request.headers.get("authorization"))
-                body = await _body(request)
-                form, query = Form(body), Form(request.scope["query_string"].decode("latin-1"))
-                answer = self._answer(request, handlers, form, query)
-            except Refusal as refusal:
-                form, query = Form(""), Form("")
-                answer = Answer(refusal.status, error_body(refusal))
-            self._note(request, answer, form, query)
-            return _response(answer)
+            path = request.scope["path"]
+            fault = self.faults.take("request", request.method, path)
+            if fault and fault.kind == "latency" and fault.moment == "before":
+                await asyncio.sleep(fault.seconds)
+            answer, parameters = await self._answer(request, handlers, fault)
+            self.record(
+                "request",
+                method=request.method,
+                path=path,
+                parameters=parameters,
+                status=answer.status,
+                answer=answer.body,
+                fault=f"{fault.kind} {fault.moment}" if fault else None,
+            )
+            if fault and fault.kind == "latency" and fault.moment == "after":
+                await asyncio.sleep(fault.seconds)
+            return CutConnection() if fault and fault.kind == "cut" else _response(answer)
 
         return endpoint
 
-    def _answer(
+    async def _answer(
+        self, request: Request, handlers: Mapping[str, Handler], fault: Fault | None
+    ) -> tuple[Answer, dict[str, str]]:
+        """The answer and the parameters, for the log.
+
+        A fault before the effect leaves the handler out; one after it only spoils the answer.
+        """
+        parameters: dict[str, str] = {}
+        spoils = fault is not None and fault.kind in {"error", "cut"}
+        try:
+            self.credentials.check(request.headers.get("authorization"))
+            form = Form(await _body(request))
+            query = Form(request.scope["query_string"].decode("latin-1"))
+            parameters = dict([*query.pairs, *form.pairs])
+            if spoils and fault and fault.moment == "before":
+                return error_answer(fault), parameters
+            answer = self._handle(request, handlers, form, query)
+        except Refusal as refusal:
+            answer = Answer(refusal.status, error_body(refusal))
+        if fault and fault.kind == "error":
+            return error_answer(fault), parameters
+        return answer, parameters
+
+    def _handle(
         self, request: Request, handlers: Mapping[str, Handler], form: Form, query: Form
     ) -> Answer:
         path = request.scope["path"]
@@ -116,16 +151,6 @@ class Rest:
             if_match=request.headers.get("if-match"),
         )
         return handler(call)
-
-    def _note(self, request: Request, answer: Answer, form: Form, query: Form) -> None:
-        self.record(
-            "request",
-            method=request.method,
-            path=request.scope["path"],
-            parameters=dict([*query.pairs, *form.pairs]),
-            status=answer.status,
-            answer=answer.body,
-        )
 
 
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
@@ -155,6 +180,8 @@ def _response(answer: Answer) -> Response:
     headers = {"ETag": answer.etag} if answer.etag else {}
     if answer.status == Unauthenticated.status:
         headers["WWW-Authenticate"] = 'Basic realm="Twilio API"'
+    if answer.retry_after is not None:
+        headers["Retry-After"] = str(answer.retry_after)
     if answer.body is None:
         return Response(status_code=answer.status, headers=headers)
     return JSONResponse(answer.body, status_code=answer.status, headers=headers)

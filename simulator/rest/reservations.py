@@ -1,14 +1,19 @@
 """Reservations, under a Task and under a Worker."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
-from simulator.engine import assignments, offers, workers
+from simulator.engine import assignments, instructions, offers, workers
 from simulator.engine.errors import BadRequest, NotFound
 from simulator.engine.model import Reservation, ReservationStatus
+from simulator.engine.parameters import InstructionError
 from simulator.engine.reservations import require_move
-from simulator.rest.call import Answer, Call, etag
-from simulator.rest.forms import iso
+from simulator.rest.call import Answer, Call
+from simulator.rest.forms import Form, iso
+
+_PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
+_NAMES = {"status_callback_event": "status_callback_events"}
 
 
 def render(call: Call, reservation: Reservation) -> dict[str, Any]:
@@ -49,34 +54,71 @@ def index(call: Call) -> Answer:
 def fetch(call: Call) -> Answer:
     """GET: one."""
     reservation = _found(call)
-    return Answer(200, render(call, reservation), etag(reservation))
+    return Answer(200, render(call, reservation), call.etag(reservation))
 
 
 def update(call: Call) -> Answer:
-    """POST: accept, reject, wrap up, complete."""
-    reservation, workspace, form = _found(call), call.workspace, call.form
+    """POST: an instruction, or a status: accept, reject, wrap up, complete."""
+    reservation = _found(call)
     call.require_match(reservation)
-    activity_sid = form.sid("WorkerActivitySid", "WA")
+    activity_sid = call.form.sid("WorkerActivitySid", "WA")
     if activity_sid:
-        workers.require_activity(workspace, activity_sid)
-    status = form.choice("ReservationStatus", ReservationStatus)
+        workers.require_activity(call.workspace, activity_sid)
+    if name := call.form.text("Instruction"):
+        _instruct(call, reservation, name.lower())
+    else:
+        status = call.form.choice("ReservationStatus", ReservationStatus)
+        _set_status(call, reservation, status, activity_sid)
+    return Answer(200, render(call, reservation), call.etag(reservation))
+
+
+def _set_status(
+    call: Call,
+    reservation: Reservation,
+    status: ReservationStatus | None,
+    activity_sid: str | None,
+) -> None:
+    engine, workspace = call.engine, call.workspace
     task = workspace.tasks[reservation.task_sid]
     match status:
         case None:
             pass
         case ReservationStatus.ACCEPTED:
-            assignments.accept(call.engine, workspace, reservation)
+            assignments.accept(engine, workspace, reservation)
         case ReservationStatus.REJECTED:
-            offers.reject(call.engine, workspace, reservation, activity_sid)
+            offers.reject(engine, workspace, reservation, activity_sid)
         case ReservationStatus.WRAPPING:
-            require_move(reservation, status)
-            assignments.wrap(call.engine, workspace, task)
+            require_move(engine, reservation, status)
+            assignments.wrap(engine, workspace, task)
         case ReservationStatus.COMPLETED:
-            require_move(reservation, status)
-            assignments.complete(call.engine, workspace, task)
+            require_move(engine, reservation, status)
+            assignments.complete(engine, workspace, task)
         case _:
             raise BadRequest(f"ReservationStatus cannot be set to {status}")
-    return Answer(200, render(call, reservation), etag(reservation))
+
+
+def _instruct(call: Call, reservation: Reservation, name: str) -> None:
+    if name == "supervise":
+        raise BadRequest("Instruction supervise is not simulated")
+    try:
+        answer = _as_answer(call.form, name)
+        instructions.carry_out(call.engine, call.workspace, reservation, answer)
+    except InstructionError as fault:
+        raise BadRequest(fault.message, fault.code) from fault
+
+
+def _as_answer(form: Form, name: str) -> dict[str, Any]:
+    """The form's parameters by the names that they have in a callback's answer."""
+    prefix = _PREFIXES.get(name, "")
+    answer: dict[str, Any] = {}
+    for key in dict(form.pairs):
+        if key.startswith(prefix) and key != "Instruction":
+            words = re.findall("[A-Z][a-z0-9]*", key.removeprefix(prefix))
+            own = "_".join(words).lower()
+            answer[_NAMES.get(own, own)] = ",".join(form.every(key))
+    if name == "reject":
+        answer["activity_sid"] = form.text("WorkerActivitySid")
+    return {**answer, "instruction": name}
 
 
 def _of_parent(call: Call) -> Iterable[Reservation]:

@@ -8,7 +8,7 @@ from simulator.engine.errors import BadRequest
 from simulator.engine.expressions import parse
 from simulator.engine.model import Task, TaskStatus
 from simulator.engine.placement import task_context
-from simulator.rest.call import Answer, Call, etag
+from simulator.rest.call import Answer, Call
 from simulator.rest.forms import Form, iso
 
 _MAX_PRIORITY = 2**31 - 1
@@ -84,13 +84,13 @@ def create(call: Call) -> Answer:
         ignore_capacity=form.boolean("IgnoreCapacity"),
         queue_sid=form.sid("TaskQueueSid", "WQ"),
     )
-    return Answer(201, render(call, task), etag(task))
+    return Answer(201, render(call, task), call.etag(task))
 
 
 def fetch(call: Call) -> Answer:
     """GET: one."""
     task = _found(call)
-    return Answer(200, render(call, task), etag(task))
+    return Answer(200, render(call, task), call.etag(task))
 
 
 def update(call: Call) -> Answer:
@@ -109,7 +109,7 @@ def update(call: Call) -> Answer:
         tasks.set_status(call.engine, workspace, task, status, reason)
     if any(value is not None for value in changes.values()):
         tasks.change(call.engine, workspace, task, **changes)
-    return Answer(200, render(call, task), etag(task))
+    return Answer(200, render(call, task), call.etag(task))
 
 
 def delete(call: Call) -> Answer:

@@ -8,7 +8,7 @@ from simulator.engine.errors import BadRequest
 from simulator.engine.expressions import parse
 from simulator.engine.model import ReservationStatus, Worker
 from simulator.engine.placement import worker_context
-from simulator.rest.call import Answer, Call, etag
+from simulator.rest.call import Answer, Call
 from simulator.rest.forms import iso
 
 
@@ -63,13 +63,13 @@ def create(call: Call) -> Answer:
         attributes=call.form.attributes() or "{}",
         activity_sid=call.form.sid("ActivitySid", "WA"),
     )
-    return Answer(201, render(call, worker), etag(worker))
+    return Answer(201, render(call, worker), call.etag(worker))
 
 
 def fetch(call: Call) -> Answer:
     """GET: one."""
     worker = _found(call)
-    return Answer(200, render(call, worker), etag(worker))
+    return Answer(200, render(call, worker), call.etag(worker))
 
 
 def update(call: Call) -> Answer:
@@ -95,7 +95,7 @@ def update(call: Call) -> Answer:
     if rejects:
         _reject_all(call, worker)
     call.engine.touch(worker)
-    return Answer(200, render(call, worker), etag(worker))
+    return Answer(200, render(call, worker), call.etag(worker))
 
 
 def delete(call: Call) -> Answer:

@@ -5,7 +5,7 @@ import pytest
 from simulator.engine import assignments, offers, reservations, tasks, workers
 from simulator.engine.core import AssignmentCallback
 from simulator.engine.errors import BadRequest
-from simulator.engine.instructions import carry_out
+from simulator.engine.instructions import answered
 from simulator.engine.model import ReservationStatus
 from tests.simulator.conftest import SPANISH, Story
 
@@ -211,14 +211,14 @@ def test_wrapping_up_comes_between_accepted_and_completed(story):
 
 def test_an_instruction_to_accept_accepts(story):
     task, reservation = story.reserved()
-    carry_out(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
+    answered(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
     assert task.status == "assigned"
 
 
 def test_an_instruction_that_comes_late_raises_an_alert_and_changes_nothing(story):
     _, reservation = story.reserved()
     story.clock.advance(1200)
-    carry_out(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
+    answered(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
     assert reservation.status == "timeout"
     assert story.effects[-1].message.endswith("is not currently in a Pending state.")
 

@@ -1,0 +1,222 @@
+"""Every assignment instruction: what it does, and the code of everything that can be wrong."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twilio.base.exceptions import TwilioRestException
+
+from simulator.engine import assignments
+from simulator.engine.core import Alert
+from simulator.engine.instructions import answered
+from tests.simulator.conftest import Story
+
+CALL = {"selected_language": "es", "call_sid": "CA" + "1" * 32, "to": "+15550001111"}
+PHONE = "+15556667777"
+GOOD = {
+    "accept": {},
+    "reject": {},
+    "dequeue": {"to": PHONE, "from": PHONE, "timeout": 10, "record": "record-from-answer",
+                "status_callback_url": "http://a/b", "status_callback_events": "ringing,answered"},
+    "call": {"to": "joey", "from": PHONE, "url": "https://a/b", "accept": True},
+    "redirect": {"call_sid": "CA" + "2" * 32, "url": "https://a/b", "accept": "true"},
+    "conference": {"to": "client:joey", "from": PHONE, "beep": False, "max_participants": "2"},
+}  # fmt: skip
+
+
+def offered(attributes=None, **settings):
+    story = Story(**settings)
+    task = story.task(json.dumps(CALL if attributes is None else attributes))
+    story.move(story.alice, "Idle")
+    return story, task, story.reservations(task)[-1]
+
+
+def answer(story, reservation, instruction, **parameters):
+    body = {"instruction": instruction, **parameters}
+    answered(story.engine, story.workspace.sid, reservation.sid, body)
+
+
+def alerts(story):
+    return [effect.code for effect in story.effects if isinstance(effect, Alert)]
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_good_instruction_is_carried_out(name):
+    story, task, reservation = offered()
+    answer(story, reservation, name, **GOOD[name])
+    assert alerts(story) == []
+    assert reservation.status == ("rejected" if name == "reject" else "accepted")
+    calls = name in {"dequeue", "call"}
+    assert ("worker_call_sid" in json.loads(task.attributes)) is calls
+
+
+@pytest.mark.parametrize("name", ["call", "redirect"])
+def test_call_and_redirect_leave_the_reservation_pending_unless_told_to_accept(name):
+    story, _, reservation = offered()
+    answer(story, reservation, name, **{**GOOD[name], "accept": False})
+    assert reservation.status == "pending"
+    assert alerts(story) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "code"),
+    [
+        ("reject", {"activity_sid": "WA0"}, 40100),
+        ("call", {"to": None}, 40110),
+        ("call", {"from": None}, 40111),
+        ("call", {"from": 7}, 40111),
+        ("call", {"url": None}, 40112),
+        ("call", {"url": "ftp://a"}, 40112),
+        ("call", {"timeout": 1000}, 40113),
+        ("call", {"record": "always"}, 40113),
+        ("call", {"status_callback_url": "nowhere"}, 40158),
+        ("redirect", {"url": None}, 40120),
+        ("redirect", {"call_sid": "PA1"}, 40121),
+        ("dequeue", {"post_work_activity_sid": "WA0"}, 40130),
+        ("dequeue", {"to": None}, 40131),
+        ("dequeue", {"from": ["x"]}, 40132),
+        ("dequeue", {"timeout": 0}, 40133),
+        ("dequeue", {"status_callback_events": "ringing,exploded"}, 40134),
+        ("dequeue", {"status_callback_url": "nowhere"}, 40157),
+        ("conference", {"to": None}, 40137),
+        ("conference", {"from": "a b"}, 40141),
+        ("conference", {"worker_activity_sid": "WA0"}, 40139),
+        ("conference", {"post_work_activity_sid": "WA0"}, 40143),
+        ("conference", {"max_participants": 251}, 40145),
+        ("conference", {"region": "moon"}, 40145),
+        ("conference", {"status_callback": "nowhere"}, 40159),
+    ],
+)
+def test_a_bad_parameter_raises_its_code_and_changes_nothing(name, change, code):
+    story, task, reservation = offered()
+    before = task.attributes
+    answer(story, reservation, name, **{**GOOD[name], **change})
+    assert alerts(story) == [code]
+    assert (reservation.status, task.attributes) == ("pending", before)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "code"),
+    [
+        ("dequeue", {"selected_language": "es"}, 40140),
+        ("dequeue", {"selected_language": "es", "call_sid": CALL["call_sid"]}, 40132),
+        ("conference", {"selected_language": "es"}, 40142),
+        ("conference", {"selected_language": "es", "outbound_to": PHONE}, 40138),
+    ],
+)
+def test_a_task_that_is_no_call_raises_the_code_of_what_it_lacks(name, attributes, code):
+    story, _, reservation = offered(attributes)
+    parameters = {key: one for key, one in GOOD[name].items() if key != "from"}
+    answer(story, reservation, name, **parameters)
+    assert alerts(story) == [code]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("accept", 20001), ("reject", 20001), ("call", 40114), ("redirect", 40123),
+     ("dequeue", 40135), ("conference", 40136)],
+)  # fmt: skip
+def test_an_answer_to_an_ended_reservation_raises_its_code(name, code):
+    story, _, reservation = offered()
+    story.clock.advance(1200)
+    answer(story, reservation, name, **GOOD[name])
+    assert alerts(story) == [code]
+    assert reservation.status == "timeout"
+
+
+def test_an_answer_to_a_reservation_that_is_gone_raises_an_alert():
+    story, task, reservation = offered()
+    assignments.delete(story.engine, story.workspace, task)
+    answer(story, reservation, "accept")
+    assert alerts(story) == [20001]
+
+
+def test_a_rejection_without_an_activity_can_be_made_a_fault():
+    story, _, reservation = offered(reject_without_activity=False)
+    answer(story, reservation, "reject")
+    assert (alerts(story), reservation.status) == ([40100], "pending")
+
+
+def test_the_workers_contact_uri_stands_in_for_to():
+    story, _, reservation = offered()
+    story.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
+    answer(story, reservation, "dequeue", **{"from": PHONE})
+    assert reservation.status == "accepted"
+
+
+def test_the_post_work_activity_comes_with_completion():
+    story, task, reservation = offered()
+    idle = story.activity_sid("Idle")
+    answer(story, reservation, "dequeue", **GOOD["dequeue"], post_work_activity_sid=idle)
+    assert story.activity_of(story.alice) == "Busy"
+    assignments.complete(story.engine, story.workspace, task)
+    assert story.activity_of(story.alice) == "Idle"
+
+
+@given(
+    st.sampled_from(sorted(GOOD)),
+    st.dictionaries(
+        st.sampled_from(sorted({name for one in GOOD.values() for name in one})),
+        st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()),
+    ),
+)
+def test_no_answer_breaks_the_engine(name, parameters):
+    story, _, reservation = offered()
+    answer(story, reservation, name, **parameters)
+    assert (alerts(story) == []) or reservation.status == "pending"
+
+
+@pytest.fixture
+def call(taskrouter):
+    """Alice is offered a call; the Reservation by SDK."""
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    workspace.workers(taskrouter.workers["Alice"]).update(
+        activity_sid=taskrouter.activities["Idle"]
+    )
+    task = workspace.tasks.create(attributes=json.dumps(CALL))
+    taskrouter.advance()
+    return task.reservations.list()[0]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"instruction": "dequeue", "dequeue_to": PHONE, "dequeue_from": PHONE,
+         "dequeue_status_callback_event": ["ringing", "completed"]},
+        {"instruction": "call", "call_to": PHONE, "call_from": PHONE, "call_url": "http://a/b",
+         "call_accept": True},
+        {"instruction": "redirect", "redirect_call_sid": CALL["call_sid"],
+         "redirect_url": "http://a/b", "redirect_accept": True},
+        {"instruction": "conference", "to": PHONE, "from_": PHONE, "end_conference_on_exit": True,
+         "status_callback_event": ["ringing"]},
+        {"instruction": "accept"},
+    ],
+)  # fmt: skip
+def test_the_same_instructions_by_rest(call, parameters):
+    assert call.update(**parameters).reservation_status == "accepted"
+
+
+def test_a_rejection_by_rest_moves_the_worker(taskrouter, call):
+    offline = taskrouter.activities["Offline"]
+    rejected = call.update(instruction="reject", worker_activity_sid=offline)
+    assert rejected.reservation_status == "rejected"
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    assert workspace.workers(taskrouter.workers["Alice"]).fetch().activity_name == "Offline"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({"instruction": "dequeue", "dequeue_to": PHONE, "dequeue_timeout": 1000}, 40133),
+        ({"instruction": "call", "call_to": PHONE}, 40111),
+        ({"instruction": "dance"}, 55555),
+        ({"instruction": "supervise"}, 20001),
+        ({"reservation_status": "timeout"}, 20001),
+    ],
+)
+def test_a_bad_instruction_by_rest_is_a_400_with_its_code(call, parameters, code):
+    with pytest.raises(TwilioRestException) as refused:
+        call.update(**parameters)
+    assert (refused.value.status, refused.value.code) == (400, code)
+    assert call.fetch().reservation_status == "pending"
