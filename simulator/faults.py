@@ -102,7 +102,7 @@ class Faults:
 
 def _require(description: Mapping[str, Any]) -> None:
     on = description.get("on")
-    if on not in _KINDS:
+    if on not in ON:
         raise FaultError(f"on must be one of {', '.join(ON)}")
     if description.get("kind") not in _KINDS[on]:
         raise FaultError(f"kind must be one of {', '.join(_KINDS[on])}")

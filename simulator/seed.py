@@ -20,7 +20,6 @@ from simulator.settings import Settings
 Description = Mapping[str, Any]
 
 _PARTS = ("activities", "workers", "task_queues", "workflows")
-_QUEUE_OPTIONS = ("target_workers", "max_reserved_workers", "task_order")
 
 
 class SeedError(ValueError):
@@ -71,8 +70,8 @@ def load(engine: Engine, description: Description) -> Workspace:
 def _load(engine: Engine, description: Description) -> Workspace:
     workspace = workspaces.create(
         engine,
-        friendly_name=description["friendly_name"],
-        multi_task_enabled=description.get("multi_task_enabled", True),
+        friendly_name=_name(description),
+        multi_task_enabled=bool(description.get("multi_task_enabled", True)),
         sid="WS" + made_up("workspace"),
     )
     parts = {name: list(description.get(name, [])) for name in _PARTS}
@@ -80,9 +79,9 @@ def _load(engine: Engine, description: Description) -> Workspace:
         workspaces.add_activity(
             engine,
             workspace,
-            friendly_name=item["friendly_name"],
-            available=item.get("available", False),
-            sid="WA" + made_up(f"activity/{item['friendly_name']}"),
+            friendly_name=_name(item),
+            available=bool(item.get("available", False)),
+            sid="WA" + made_up(f"activity/{_name(item)}"),
         )
     default = _activity(workspace, description.get("default_activity"))
     timeout = _activity(workspace, description.get("timeout_activity"))
@@ -95,11 +94,16 @@ def _load(engine: Engine, description: Description) -> Workspace:
     for number, item in enumerate(parts["workflows"]):
         _workflow(engine, workspace, item, first=number == 0)
     settings = engine.settings
-    workspace.event_callback_url = description.get("event_callback_url") or settings.url(
-        settings.event_path
-    )
-    workspace.events_filter = description.get("events_filter", "")
+    workspace.event_callback_url = _url(settings, description, "event_callback_url", "event_path")
+    workspace.events_filter = str(description.get("events_filter", ""))
     return workspace
+
+
+def _name(item: Description) -> str:
+    name = item["friendly_name"]
+    if not isinstance(name, str) or not name:
+        raise SeedError(f"a friendly_name must be a text, not {name!r}")
+    return name
 
 
 def _activity(workspace: Workspace, name: str | None) -> str | None:
@@ -110,7 +114,7 @@ def _activity(workspace: Workspace, name: str | None) -> str | None:
 
 
 def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
-    name = item["friendly_name"]
+    name = _name(item)
     worker = workers.create(
         engine,
         workspace,
@@ -127,27 +131,31 @@ def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
 
 
 def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
-    name = item["friendly_name"]
+    name = _name(item)
     workspaces.add_queue(
         engine,
         workspace,
         friendly_name=name,
+        target_workers=str(item.get("target_workers", "1==1")),
+        max_reserved_workers=int(item.get("max_reserved_workers", 1)),
+        task_order="LIFO" if item.get("task_order") == "LIFO" else "FIFO",
         reservation_activity_sid=_activity(workspace, item.get("reservation_activity")),
         assignment_activity_sid=_activity(workspace, item.get("assignment_activity")),
         sid="WQ" + made_up(f"queue/{name}"),
-        **{option: item[option] for option in _QUEUE_OPTIONS if option in item},
     )
 
 
 def _workflow(engine: Engine, workspace: Workspace, item: Description, *, first: bool) -> None:
-    name, settings = item["friendly_name"], engine.settings
+    name, settings = _name(item), engine.settings
     workspaces.add_workflow(
         engine,
         workspace,
         friendly_name=name,
         configuration=json.dumps(_with_sids(item["configuration"], workspace)),
-        assignment_callback_url=_url(settings, item, "assignment"),
-        fallback_assignment_callback_url=_url(settings, item, "fallback"),
+        assignment_callback_url=_url(settings, item, "assignment_callback_url", "assignment_path"),
+        fallback_assignment_callback_url=_url(
+            settings, item, "fallback_assignment_callback_url", "fallback_path"
+        ),
         task_reservation_timeout=int(
             item.get("task_reservation_timeout", settings.reservation_timeout)
         ),
@@ -155,14 +163,9 @@ def _workflow(engine: Engine, workspace: Workspace, item: Description, *, first:
     )
 
 
-def _url(settings: Settings, item: Description, kind: str) -> str:
-    """The Workflow's own URL, or a path behind the app's base URL, or the settings'."""
-    names = {
-        "assignment": ("assignment_callback_url", settings.assignment_path),
-        "fallback": ("fallback_assignment_callback_url", settings.fallback_path),
-    }
-    name, default = names[kind]
-    own = str(item.get(name, default))
+def _url(settings: Settings, item: Description, name: str, setting: str) -> str:
+    """The description's own URL, or a path behind the app's base URL, or the settings'."""
+    own = str(item.get(name, getattr(settings, setting)))
     return settings.url(own) if own.startswith("/") else own
 
 

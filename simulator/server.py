@@ -19,6 +19,7 @@ from simulator.engine.core import Effect, Engine
 from simulator.faults import Faults
 from simulator.identifiers import made_up
 from simulator.log import Log
+from simulator.portal import routes as portal
 from simulator.rest.faulty import expose_transport
 from simulator.rest.http import Credentials, Rest
 from simulator.settings import Settings
@@ -62,7 +63,7 @@ class Simulator:
         )
         rest = Rest(lambda: self.engine, credentials, self.log.record, self.faults)
         self.app = Starlette(
-            routes=[*control.routes(self), *rest.routes()], lifespan=self._lifespan
+            routes=[*control.routes(self), *portal.routes(self), *rest.routes()], lifespan=self._lifespan
         )
 
     def reset(self, description: seed.Description | None = None) -> None:

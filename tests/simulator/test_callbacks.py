@@ -1,6 +1,7 @@
 """Assignment callbacks over real HTTP: signature, limit, fallback, what the answer does."""
 
 import re
+import socket
 
 import pytest
 from hypothesis import given
@@ -167,3 +168,79 @@ def test_the_fragment_is_neither_signed_nor_sent(app):
         assert RequestValidator(taskrouter.auth_token).validate(
             f"{app.url}/a?b=c", received["parameters"], received["headers"]["X-Twilio-Signature"]
         )
+
+
+@pytest.mark.parametrize(
+    ("fragment", "attempts"),
+    [
+        ("", 1),
+        ("#rp=5xx", 2),
+        ("#rp=5xx&rc=3", 4),
+        ("#rp=all&rc=2", 3),
+        ("#rp=4xx&rc=2", 1),
+        ("#rp=5xx&rc=9", 2),
+        ("#rp=nonsense&rc=x", 1),
+    ],
+)
+def test_connection_overrides_say_when_to_retry(app, fragment, attempts):
+    app.answer("/assignment_callback", {}, 503)
+    path = f"/assignment_callback{fragment}"
+    with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
+        offer(taskrouter)
+    assert len(app.received) == attempts
+    assert len({one["headers"]["I-Twilio-Idempotency-Token"] for one in app.received}) == 1
+
+
+def test_a_failed_connection_is_retried_once(unused_port):
+    with running(callback_base_url=f"http://127.0.0.1:{unused_port}") as taskrouter:
+        offer(taskrouter)
+        assert [entry["attempt"] for entry in taskrouter.log("assignment")] == [1, 2]
+        assert codes(taskrouter) == [11200]
+
+
+def test_a_read_time_out_can_be_shortened(app):
+    app.delay = 0.4
+    path = "/assignment_callback#rt=100"
+    with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
+        offer(taskrouter)
+        (entry,) = taskrouter.log("assignment")
+        assert entry["error"] == "no answer within 0.1 s"
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        yield one.getsockname()[1]
+
+
+@pytest.mark.parametrize("setting", [False, True])
+def test_what_becomes_of_a_reservation_whose_callbacks_all_fail_is_a_setting(app, setting):
+    app.answer("/assignment_callback", {}, 500)
+    with running(callback_base_url=app.url, failed_callbacks_cancel=setting) as taskrouter:
+        offer(taskrouter)
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        (first, *_) = workspace.workers(taskrouter.workers["Alice"]).reservations.list()
+        assert first.reservation_status == ("canceled" if setting else "pending")
+
+
+@pytest.mark.parametrize("setting", [False, True])
+def test_whether_bad_json_goes_to_the_fallback_is_a_setting(app, setting):
+    app.answer("/assignment_callback", b"{")
+    settings = {"fallback_path": "/fallback", "bad_json_uses_fallback": setting,
+                "fallback_error_parameters": True}  # fmt: skip
+    with running(callback_base_url=app.url, **settings) as taskrouter:
+        offer(taskrouter)
+    fallback = [one["parameters"] for one in app.received if one["path"] == "/fallback"]
+    assert len(fallback) == setting
+    assert all(one["ErrorCode"] == "40001" for one in fallback)
+
+
+@pytest.mark.parametrize(
+    ("setting", "pattern"), [("seconds", "[0-9]{10}"), ("iso", "20..-..-..T.*"), ("none", None)]
+)
+def test_the_timestamp_is_a_setting(app, setting, pattern):
+    with running(callback_base_url=app.url, callback_timestamp=setting) as taskrouter:
+        offer(taskrouter)
+    timestamp = app.received[0]["parameters"].get("Timestamp")
+    assert timestamp is None if pattern is None else re.fullmatch(pattern, timestamp)

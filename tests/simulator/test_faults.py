@@ -1,0 +1,164 @@
+"""Faults on demand: each one, over REST and on callbacks."""
+
+import time
+
+import pytest
+import requests
+from twilio.base.exceptions import TwilioRestException
+
+from simulator.faults import FaultError, Faults
+from simulator.testing import running
+
+TASKS = "/v1/Workspaces/*/Tasks"
+
+
+@pytest.fixture
+def workspace(taskrouter):
+    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+
+
+def create(workspace):
+    return workspace.tasks.create(attributes='{"selected_language": "es"}')
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_error_before_or_after_the_effect(taskrouter, workspace, status, moment):
+    taskrouter.fault("request", "error", method="POST", path=TASKS, status=status, moment=moment)
+    with pytest.raises(TwilioRestException) as refused:
+        create(workspace)
+    assert refused.value.status == status
+    assert refused.value.code == (20429 if status == 429 else 20500)
+    assert len(workspace.tasks.list()) == (1 if moment == "after" else 0)
+    create(workspace)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_connection_cut_before_or_after_the_effect(taskrouter, workspace, moment):
+    taskrouter.fault("request", "cut", method="POST", path=TASKS, moment=moment)
+    with pytest.raises(requests.ConnectionError):
+        create(workspace)
+    assert len(workspace.tasks.list()) == (1 if moment == "after" else 0)
+    assert [entry["fault"] for entry in taskrouter.log("request")] == [f"cut {moment}", None]
+
+
+def test_retry_after_is_there_only_if_asked_for(taskrouter):
+    url = f"{taskrouter.url}/v1/Workspaces"
+    auth = (taskrouter.account_sid, taskrouter.auth_token)
+    taskrouter.fault("request", "error", status=429, retry_after=7)
+    assert requests.get(url, auth=auth, timeout=5).headers["Retry-After"] == "7"
+    taskrouter.fault("request", "error", status=429)
+    assert "Retry-After" not in requests.get(url, auth=auth, timeout=5).headers
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_latency_is_real_on_a_request(taskrouter, workspace, moment):
+    taskrouter.fault("request", "latency", seconds=0.2, moment=moment)
+    began = time.monotonic()
+    create(workspace)
+    assert time.monotonic() - began >= 0.2
+
+
+def test_a_fault_is_used_up_as_often_as_it_says(taskrouter, workspace):
+    taskrouter.fault("request", "error", path=TASKS, times=2)
+    for _ in range(2):
+        with pytest.raises(TwilioRestException):
+            create(workspace)
+    create(workspace)
+
+
+def test_faults_can_be_taken_back(taskrouter, workspace):
+    taskrouter.fault("request", "error", times=None)
+    taskrouter.clear_faults()
+    create(workspace)
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        {},
+        {"on": "request"},
+        {"on": "moon", "kind": "cut"},
+        {"on": "request", "kind": "duplicate"},
+        {"on": "assignment", "kind": "error"},
+        {"on": "request", "kind": "cut", "moment": "during"},
+        {"on": "request", "kind": "cut", "path": 1},
+        {"on": "request", "kind": "cut", "method": 1},
+        {"on": "request", "kind": "latency", "seconds": -1},
+        {"on": "request", "kind": "latency", "seconds": True},
+        {"on": "request", "kind": "error", "status": 200},
+        {"on": "request", "kind": "error", "status": "500"},
+        {"on": "request", "kind": "error", "retry_after": 1.5},
+        {"on": "request", "kind": "error", "times": -1},
+        {"on": "request", "kind": "error", "id": 1},
+        {"on": ["request"], "kind": "error"},
+    ],
+)
+def test_what_is_no_fault_is_refused(description):
+    with pytest.raises(FaultError):
+        Faults().add(description)
+
+
+def test_the_control_routes_refuse_junk(taskrouter):
+    for path in ("clock", "faults", "reset"):
+        for body in ("no json", "[]", '{"on": 1, "advance": "x", "friendly_name": 1}'):
+            answer = requests.post(f"{taskrouter.url}/simulator/{path}", data=body, timeout=5)
+            assert answer.status_code == 400
+            assert answer.json()["message"]
+    assert requests.get(f"{taskrouter.url}/simulator/log?after=x", timeout=5).status_code == 400
+
+
+@pytest.fixture
+def pair(app):
+    with running(callback_base_url=app.url, fallback_path="/fallback") as taskrouter:
+        yield app, taskrouter
+
+
+def offer(taskrouter):
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    workspace.workers(taskrouter.workers["Alice"]).update(
+        activity_sid=taskrouter.activities["Idle"]
+    )
+    task = create(workspace)
+    taskrouter.advance()
+    return task
+
+
+def test_a_duplicate_callback_comes_twice_with_one_idempotency_token(pair):
+    app, taskrouter = pair
+    taskrouter.fault("assignment", "duplicate")
+    offer(taskrouter)
+    first, second = app.received
+    assert first["parameters"] == second["parameters"]
+    token = "I-Twilio-Idempotency-Token"
+    assert first["headers"][token] == second["headers"][token]
+
+
+def test_a_late_callback_comes_when_the_simulators_clock_says_so(pair):
+    app, taskrouter = pair
+    taskrouter.fault("assignment", "latency", seconds=1300)
+    app.answer("/assignment_callback", {"instruction": "accept"})
+    task = offer(taskrouter)
+    taskrouter.advance(1299)
+    assert app.received == []
+    taskrouter.advance(1)
+    assert len(app.received) == 1
+    assert [one.reservation_status for one in task.reservations.list()] == ["timeout"]
+    assert [alert["code"] for alert in taskrouter.log("alert")] == [20001]
+
+
+def test_a_callback_whose_connection_breaks_before_it_is_sent_is_retried(pair):
+    app, taskrouter = pair
+    taskrouter.fault("assignment", "cut", moment="before")
+    offer(taskrouter)
+    assert [entry["attempt"] for entry in taskrouter.log("assignment")] == [1, 2]
+    assert [one["path"] for one in app.received] == ["/fallback"]
+
+
+def test_a_callback_whose_answer_is_lost_goes_to_the_fallback(pair):
+    app, taskrouter = pair
+    taskrouter.fault("assignment", "cut", moment="after")
+    app.answer("/assignment_callback", {"instruction": "accept"})
+    task = offer(taskrouter)
+    assert [one["path"] for one in app.received] == ["/assignment_callback", "/fallback"]
+    assert task.fetch().assignment_status == "reserved"

@@ -1,0 +1,103 @@
+"""A Workspace from a description."""
+
+import copy
+import json
+import subprocess
+import sys
+
+import pytest
+import requests
+
+from simulator import seed
+from simulator.identifiers import made_up
+
+SALES = {
+    "friendly_name": "Sales",
+    "multi_task_enabled": True,
+    "activities": [
+        {"friendly_name": "Away"},
+        {"friendly_name": "Here", "available": True},
+        {"friendly_name": "Gone"},
+    ],
+    "timeout_activity": "Gone",
+    "task_queues": [{"friendly_name": "All", "max_reserved_workers": 2}],
+    "workers": [
+        {"friendly_name": "Zoë", "activity": "Here", "capacity": {"voice": 3, "default": 2}}
+    ],
+    "workflows": [
+        {
+            "friendly_name": "Main",
+            "configuration": {"task_routing": {"default_filter": {"queue": "All"}}},
+            "assignment_callback_url": "",
+            "task_reservation_timeout": 30,
+        }
+    ],
+}
+
+
+def test_names_become_sids(taskrouter):
+    taskrouter.reset(SALES)
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    assert workspace.fetch().timeout_activity_name == "Gone"
+    workflow = workspace.workflows(taskrouter.workflow_sid).fetch()
+    assert taskrouter.task_queues["All"] in workflow.configuration
+    assert (workflow.task_reservation_timeout, workflow.assignment_callback_url) == (30, None)
+    tasks = [workspace.tasks.create(attributes="{}") for _ in range(3)]
+    taskrouter.advance()
+    statuses = [task.fetch().assignment_status for task in tasks]
+    assert statuses == ["reserved", "reserved", "pending"]
+    taskrouter.advance(30)
+    assert workspace.workers(taskrouter.workers["Zoë"]).fetch().activity_name == "Gone"
+
+
+def test_a_reset_without_a_description_is_the_first_workspace_again(taskrouter):
+    taskrouter.reset(SALES)
+    taskrouter.reset()
+    assert sorted(taskrouter.workers) == ["Alice", "Bob"]
+
+
+def test_sids_are_derived_from_names(taskrouter):
+    assert taskrouter.workspace_sid == "WS" + made_up("workspace")
+    assert taskrouter.workflow_sid == "WW" + made_up("workflow")
+    assert taskrouter.workers["Alice"] == "WK" + made_up("worker/Alice")
+    assert taskrouter.account_sid == "AC" + made_up("account")
+
+
+def spoilt():
+    for part in ("activities", "workers", "task_queues", "workflows"):
+        for value in (1, [1], [{}], [{"friendly_name": None, "attributes": 1}]):
+            yield {**SALES, part: value}
+    yield {**SALES, "timeout_activity": "Nowhere"}
+    for part, name, value in (
+        ("workers", "capacity", {"telepathy": 1}),
+        ("workers", "activity", "Nowhere"),
+        ("task_queues", "target_workers", "==="),
+        ("workflows", "configuration", {"task_routing": {"default_filter": {"queue": "No"}}}),
+    ):
+        description = copy.deepcopy(SALES)
+        description[part][0][name] = value
+        yield description
+
+
+@pytest.mark.parametrize("description", list(spoilt()))
+def test_a_description_that_makes_no_workspace_is_refused_and_changes_nothing(
+    taskrouter, description
+):
+    url = f"{taskrouter.url}/simulator/reset"
+    answer = requests.post(url, json=description, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("the workspace cannot be loaded: ")
+    assert requests.get(f"{taskrouter.url}/simulator", timeout=5).json()["workers"].keys() == {
+        "Alice", "Bob"
+    }  # fmt: skip
+
+
+def test_a_workspace_file_is_read_at_the_start(tmp_path):
+    path = tmp_path / "sales.json"
+    path.write_text(json.dumps(SALES))
+    assert seed.read(path) == SALES
+    path.write_text("[]")
+    command = [sys.executable, "-m", "simulator", "--workspace-file", str(path), "--port", "0"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    assert run.returncode == 1
+    assert run.stderr == f"simulator: cannot read a workspace from {path}: it is no JSON object\n"
