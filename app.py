@@ -25,10 +25,8 @@ def sweep(event: CloudWatchEvent) -> None:
     service = runtime.current()
     context: Any = event.context
     look_at_what_is_due(
-        store=service.store,
-        taskrouter=service.taskrouter,
-        clock=service.clock,
-        timing=service.timing,
+        service.desk,
+        service.orders,
         time_left_ms=context.get_remaining_time_in_millis,
         report=lambda result: observability.log("sweep", result),
     )

@@ -61,6 +61,17 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _switch(text: str) -> bool:
+    return _one_of("true", "false")(text) == "true"
+
+
+def _off_or(parse: Callable[[str], int]) -> Callable[[str], int | None]:
+    def parse_or_off(text: str) -> int | None:
+        return None if text == "off" else parse(text)
+
+    return parse_or_off
+
+
 def _url(text: str) -> str:
     parts = urlsplit(text)
     plain = not (parts.query or parts.fragment or parts.username or parts.password)
@@ -123,6 +134,10 @@ class Settings:
     )
     claim_lease_seconds: int = _setting(_whole(1, 900), default="30")
     sweep_grace_seconds: int = _setting(_whole(0, 3_600), default="10")
+    sweep_monitor_only: bool = _setting(_switch, default="false")
+    reject_after_seconds: int | None = _setting(_off_or(_whole(1, 86_400)), default="off")
+    reject_activity_sid: str = _setting(lambda text: text and _sid("WA")(text), default="")
+    max_wrapup_seconds: int | None = _setting(_off_or(_whole(1, 86_400)), default="off")
     callback_budget_seconds: float = _setting(_seconds(1.0, 4.5), default="2.8")
     retention_days: int = _setting(_whole(1, 3_650), default="30")
     public_base_url: str = _setting(lambda text: _url(text) if text else "", default="")
@@ -164,12 +179,36 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
 
         local_defaults.lay_under(environ, environ["SETTINGS_DEFAULTS"])
     settings = Settings(**{one.name: _read(environ, one.name, one.metadata) for one in _FIELDS})
+    _check_rejection(settings)
     if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
         raise SettingsError(
             f"CLAIM_LEASE_SECONDS must be over {_LAMBDA_TIMEOUT_SECONDS}, the function's time-out: "
             "else a second claim can overlap a first that is still asking TaskRouter."
         )
     return settings
+
+
+_SWEEP_EVERY_SECONDS = 60
+
+
+def _check_rejection(settings: Settings) -> None:
+    """Refuse a pre-emptive rejection that could come too late, or go round in circles."""
+    if settings.reject_after_seconds is None:
+        return
+    shortest = min(
+        [settings.reservation_timeout_seconds, *settings.reservation_timeouts_by_workflow.values()]
+    )
+    latest = settings.reject_after_seconds + _SWEEP_EVERY_SECONDS + settings.sweep_grace_seconds
+    if latest >= shortest:
+        raise SettingsError(
+            "REJECT_AFTER_SECONDS, the sweep's minute and SWEEP_GRACE_SECONDS must together stay "
+            f"under the shortest reservation time-out, {shortest} seconds."
+        )
+    if not settings.reject_activity_sid:
+        raise SettingsError(
+            "REJECT_ACTIVITY_SID must be set where REJECT_AFTER_SECONDS is: a Worker who stays "
+            "available is offered the same Task again, up to 1,000 times."
+        )
 
 
 _FIELDS = fields(Settings)

@@ -23,6 +23,7 @@ from chalicelib.adapters.store import DynamoStore
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.instructions import BY_NAME, Instruction
 from chalicelib.usecases.decide import Desk
+from chalicelib.usecases.sweep import Orders
 from chalicelib.usecases.timing import Timing
 
 if TYPE_CHECKING:
@@ -67,6 +68,8 @@ class Runtime:
             by_workflow=self.settings.reservation_timeouts_by_workflow,
             grace=self.settings.sweep_grace_seconds,
             claim_lease=self.settings.claim_lease_seconds,
+            reject_after=self.settings.reject_after_seconds,
+            max_wrapup=self.settings.max_wrapup_seconds,
         )
 
     @cached_property
@@ -118,6 +121,14 @@ class Runtime:
             account_sid=settings.twilio_account_sid,
             secrets=self.secrets,
             workspace_sid=settings.twilio_workspace_sid,
+        )
+
+    @cached_property
+    def orders(self) -> Orders:
+        """What the sweep may do besides mirroring."""
+        return Orders(
+            reject_activity_sid=self.settings.reject_activity_sid or None,
+            monitor_only=self.settings.sweep_monitor_only,
         )
 
     @cached_property

@@ -7,7 +7,7 @@ from typing import Any
 
 from chalicelib.adapters.store import DynamoStore
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
-from chalicelib.domain.reservations import Status
+from chalicelib.domain.reservations import MOVES, Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
 from chalicelib.usecases.decide import Desk
 from chalicelib.usecases.timing import Timing
@@ -48,6 +48,7 @@ class FakeTaskRouter:
     def __init__(self) -> None:
         self.reservations: dict[str, Seen] = {}
         self.calls: Counter[str] = Counter()
+        self.activities: list[str | None] = []
         self.fail_before: dict[str, list[Exception]] = {}
         self.fail_after: dict[str, list[Exception]] = {}
         self.workspace_error: Exception | None = None
@@ -93,9 +94,10 @@ class FakeTaskRouter:
         seen = self.reservations.get(reservation_sid)
         if seen is None or seen.task_sid != task_sid:
             raise TaskRouterNotFound("not found")
-        if seen.status is not Status.PENDING:
+        if to not in MOVES[seen.status]:
             raise TaskRouterRefused("not pending")
         self.becomes(reservation_sid, to)
+        self.activities.append(activity_sid)
         self._end("update")
         return self.reservations[reservation_sid]
 
@@ -106,6 +108,11 @@ class FakeTaskRouter:
             for one in self.reservations.values()
             if one.task_sid == task_sid and one.status is Status.PENDING
         ]
+
+    def reserved_tasks(self) -> list[str]:
+        self._begin("tasks")
+        pending = [one for one in self.reservations.values() if one.status is Status.PENDING]
+        return sorted({one.task_sid for one in pending})
 
     def create_task(self, task: NewTask) -> CreatedTask:
         self._begin("create")
@@ -134,11 +141,13 @@ class FakeTaskRouter:
             raise self.fail_after[verb].pop(0)
 
 
-def make_desk(store: DynamoStore, taskrouter: FakeTaskRouter, clock: ManualClock) -> Desk:
+def make_desk(
+    store: DynamoStore, taskrouter: FakeTaskRouter, clock: ManualClock, timing: Timing = TIMING
+) -> Desk:
     return Desk(
         store=store,
         taskrouter=taskrouter,
         clock=clock,
-        timing=TIMING,
+        timing=timing,
         new_id=lambda: f"claim-{next(_numbers)}",
     )

@@ -196,6 +196,7 @@ class DynamoStore:
                     worker_sid=item["worker_sid"],
                     status=status,
                     due_at=int(item["due_at"]),
+                    reserved_at=int(item["reserved_at"]),
                     expires_at=int(item["expires_at"]),
                     checks=int(item.get("checks", 0)),
                 )
@@ -207,6 +208,31 @@ class DynamoStore:
         """Keep the last sweep's result."""
         with translated():
             self._client.put_item(TableName=self._state, Item=to_item({"id": LAST_SWEEP, **result}))
+
+    def begin(self, job: str, *, now: int, every_ms: int) -> bool:
+        """Begin a job that is to be done so often, unless somebody has begun it since.
+
+        Args:
+            job: its key in the table `state`.
+            now: epoch ms.
+            every_ms: how long after a beginning the next may be.
+        """
+        update = Update()
+        update.set(at=now)
+        at = update.name("at")
+        update.only_if(f"attribute_not_exists({at}) OR {at} <= {update.value(now - every_ms)}")
+        begun, _ = update.run(self._client, self._state, {"id": job})
+        return begun
+
+    def erase(self, reservation_sid: str) -> bool:
+        """Delete one record, on request; tell whether there was one."""
+        with translated():
+            answer = self._client.delete_item(
+                TableName=self._reservations,
+                Key=to_item({"reservation_sid": reservation_sid}),
+                ReturnValues="ALL_OLD",
+            )
+        return "Attributes" in answer
 
     @staticmethod
     def _unclaimed(update: Update, now: int) -> str:

@@ -129,6 +129,15 @@ class TwilioTaskRouter:
 
         return self._ask(question)
 
+    def reserved_tasks(self) -> list[str]:
+        """List the SIDs (WT…) of the Tasks that are reserved."""
+
+        def question(workspace: Any) -> list[str]:
+            reserved = workspace.tasks.stream(assignment_status=["reserved"], page_size=1000)
+            return [task.sid for task in reserved]
+
+        return self._ask(question)
+
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
         given = {

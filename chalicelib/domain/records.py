@@ -14,6 +14,7 @@ class Due:
     worker_sid: str
     status: Status
     due_at: int
+    reserved_at: int
     expires_at: int
     checks: int
 

@@ -4,7 +4,7 @@ As much of it as possible is in the two tables below: the storage conditions and
 ``docs/state-machine.md`` are made from them. TaskRouter is the truth; a record mirrors it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -78,7 +78,7 @@ _PENDING_LOOKS_MS = (15_000, 15 * 60_000)
 _ASSIGNED_LOOKS_MS = (15 * 60_000, 6 * 3_600_000)
 
 
-def next_look(status: Status, *, now: int, deadline: int, checks: int) -> int | None:
+def next_look(status: Status, *, now: int, appointments: Iterable[int], checks: int) -> int | None:
     """Return when the sweep should look at a Reservation, or None where it has ended.
 
     A pending one is looked at when its deadline has passed, and then less and less often: voice
@@ -88,16 +88,18 @@ def next_look(status: Status, *, now: int, deadline: int, checks: int) -> int | 
     Args:
         status: the Reservation's.
         now: epoch ms.
-        deadline: epoch ms at which TaskRouter will surely have ended it if nobody decided
-            (its time-out and the sweep's grace).
-        checks: how often the sweep has looked since the status changed or the deadline passed.
+        appointments: epoch ms at which there is something to do, in any order. Those of a pending
+            one (its deadline among them) take the place of looking now and then until the last
+            has passed; an earlier one of an assigned one comes first.
+        checks: how often the sweep has looked in vain since the status changed.
     """
     if status not in OPEN:
         return None
-    if status is Status.PENDING and now < deadline:
-        return deadline
+    ahead = sorted(at for at in appointments if at > now)
+    if status is Status.PENDING and ahead:
+        return ahead[0]
     first, most = _PENDING_LOOKS_MS if status is Status.PENDING else _ASSIGNED_LOOKS_MS
-    return now + int(min(first * 2 ** min(checks, 20), most))
+    return min([now + int(min(first * 2 ** min(checks, 20), most)), *ahead])
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def assign(
     """
     answer = instruction.render()
     expires_at = timing.expires_at(now, callback.workflow_sid)
-    deadline = timing.next_look(Status.PENDING, now=now, expires_at=expires_at)
+    deadline = timing.next_look(Status.PENDING, now=now, reserved_at=now, expires_at=expires_at)
     reservation = Reservation(
         reservation_sid=callback.reservation_sid,
         task_sid=callback.task_sid,

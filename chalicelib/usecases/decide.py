@@ -28,13 +28,13 @@ from chalicelib.domain.records import News
 from chalicelib.domain.reservations import (
     ACHIEVED,
     MOVES,
-    Change,
     Claim,
     Reservation,
     Status,
 )
 from chalicelib.domain.taskrouter import Seen
 from chalicelib.usecases.ports import Clock, Store, TaskRouter
+from chalicelib.usecases.record import record
 from chalicelib.usecases.timing import Timing
 
 _WAIT_MS = 3_000
@@ -92,15 +92,15 @@ def decide(decision: Decision, desk: Desk) -> Reservation:
         StoreUnavailable: DynamoDB failed before anything was asked.
     """
     started = desk.clock.now_ms()
-    claim, (won, record) = _claim(decision, desk)
-    if record is None:
+    claim, (won, found) = _claim(decision, desk)
+    if found is None:
         _record_from_taskrouter(decision, desk)
-        claim, (won, record) = _claim(decision, desk)
-    if record is None:
+        claim, (won, found) = _claim(decision, desk)
+    if found is None:
         raise Unsettled("The Reservation's record is not there yet; try again.")
     if not won:
-        return _learn(decision, record, desk)
-    return _ask(decision, record, claim, desk, started)
+        return _learn(decision, found, desk)
+    return _ask(decision, found, claim, desk, started)
 
 
 def _claim(decision: Decision, desk: Desk) -> tuple[Claim, tuple[bool, Reservation | None]]:
@@ -132,27 +132,12 @@ def _record_from_taskrouter(decision: Decision, desk: Desk) -> None:
     except TaskRouterNotFound as error:
         raise NotFound("Neither a record nor TaskRouter knows this Reservation.") from error
     decision.principal.must_reach(seen.worker_sid)
-    now = desk.clock.now_ms()
-    expires_at = desk.timing.expires_at(seen.created_at, None)
-    desk.store.record_seen(
-        Reservation(
-            reservation_sid=seen.reservation_sid,
-            task_sid=seen.task_sid,
-            worker_sid=seen.worker_sid,
-            worker_name=seen.worker_name,
-            status=seen.status,
-            reserved_at=seen.created_at,
-            expires_at=expires_at,
-            history=(
-                Change(
-                    at=now,
-                    to=seen.status,
-                    by=decision.principal.name,
-                    note="heard of from TaskRouter, not by a callback",
-                ),
-            ),
-        ),
-        due_at=desk.timing.next_look(seen.status, now=now, expires_at=expires_at),
+    record(
+        seen,
+        store=desk.store,
+        timing=desk.timing,
+        now=desk.clock.now_ms(),
+        by=decision.principal.name,
     )
 
 
@@ -254,7 +239,7 @@ def _settle(decision: Decision, record: Reservation, seen: Seen, desk: Desk) -> 
         status=seen.status,
         at=now,
         by=decision.principal.name,
-        next_look_at=desk.timing.next_look(seen.status, now=now, expires_at=record.expires_at),
+        next_look_at=_next_look(seen.status, record, desk, now),
         worker_name=seen.worker_name,
     )
     heard = replace(record, status=seen.status, worker_name=seen.worker_name)
@@ -305,9 +290,15 @@ def _fetch(record: Reservation, desk: Desk) -> Seen:
 def _release(record: Reservation, claim: Claim, desk: Desk) -> None:
     """Give the claim up at once; where that fails, it lapses by itself."""
     now = desk.clock.now_ms()
-    due_at = desk.timing.next_look(record.status, now=now, expires_at=record.expires_at)
+    due_at = _next_look(record.status, record, desk, now)
     with suppress(StoreUnavailable):
         desk.store.release(record.reservation_sid, claim, due_at=due_at or now)
+
+
+def _next_look(status: Status, record: Reservation, desk: Desk, now: int) -> int | None:
+    return desk.timing.next_look(
+        status, now=now, reserved_at=record.reserved_at, expires_at=record.expires_at
+    )
 
 
 def _unsettled() -> Unsettled:

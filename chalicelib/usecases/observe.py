@@ -27,7 +27,7 @@ def observe(event: ReservationEvent, *, store: Store, timing: Timing, now: int) 
         StoreUnavailable: nothing was recorded; the sweep will find out.
     """
     expires_at = timing.expires_at(now, event.workflow_sid)
-    look_at = timing.next_look(event.status, now=now, expires_at=expires_at)
+    look_at = timing.next_look(event.status, now=now, reserved_at=now, expires_at=expires_at)
     news = News(
         status=event.status,
         at=now,

@@ -34,6 +34,9 @@ class TaskRouter(Protocol):
     def pending_reservations(self, task_sid: str) -> list[Seen]:
         """List a Task's pending Reservations."""
 
+    def reserved_tasks(self) -> list[str]:
+        """List the SIDs (WT…) of the Tasks that are reserved."""
+
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
 
@@ -79,6 +82,9 @@ class Store(Protocol):
 
     def due(self, status: Status, *, now: int) -> Iterator[Due]:
         """Go through what is due in an open status, the longest overdue first."""
+
+    def begin(self, job: str, *, now: int, every_ms: int) -> bool:
+        """Begin a job that is to be done so often, unless somebody has begun it since."""
 
     def save_sweep(self, result: Mapping[str, Any]) -> None:
         """Keep the last sweep's result."""

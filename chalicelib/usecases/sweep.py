@@ -7,36 +7,35 @@ it heals. A sweep touches only what is due, so its cost does not grow with the t
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from threading import Event, Lock
+from threading import Lock
 
 from chalicelib.domain.errors import (
     AppError,
+    ReservationGone,
+    ReservationNotPending,
     StoreUnavailable,
     SweepFailed,
-    TaskRouterError,
     TaskRouterNotFound,
     TaskRouterThrottled,
-    TaskRouterUnavailable,
 )
+from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.records import Due, News
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import Seen
-from chalicelib.usecases.ports import Clock, Store, TaskRouter
-from chalicelib.usecases.timing import Timing
+from chalicelib.usecases.decide import Decision, Desk, decide
+from chalicelib.usecases.reconcile import reconcile, reserved_tasks
+from chalicelib.usecases.run import CONCURRENCY, Run
 
 BY = "sweep"
+
+_PRINCIPAL = Principal(Role.SERVICE, identity=BY)
 
 # Nobody waits longer than a caller whose Reservation is still pending.
 _ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 
-_CONCURRENCY = 8
-_ONE_LOOK_MS = 15_000
-"""No look is begun with less time left: TaskRouter may take 10 s, and then we write."""
-
-_PAUSES_WHEN_THROTTLED = (0.5, 1.0, 2.0)
-"""Seconds. After the last, the rest of the sweep is left to the next one."""
+_ONE_DECISION_MS = 25_000
+"""No decision is begun with less time left: it may ask TaskRouter twice."""
 
 
 class Look(StrEnum):
@@ -45,59 +44,60 @@ class Look(StrEnum):
     MIRRORED = "mirrored"
     UNCHANGED = "unchanged"
     GONE = "gone"
+    REJECTED = "rejected"
+    COMPLETED = "completed"
     FAILED = "failed"
     LEFT = "left"
 
 
-@dataclass
+@dataclass(frozen=True)
+class Orders:
+    """What a sweep may do besides mirroring.
+
+    Attributes:
+        reject_activity_sid: WA… that a Worker is moved to whose Reservation is rejected.
+        monitor_only: only count what would be rejected and completed.
+    """
+
+    reject_activity_sid: str | None = None
+    monitor_only: bool = False
+
+
 class _Sweep:
-    """One run: what its looks share."""
+    """One sweep: what its looks share."""
 
-    store: Store
-    taskrouter: TaskRouter
-    clock: Clock
-    timing: Timing
-    time_left_ms: Callable[[], int]
-    counts: Counter[Look] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
-    stopped: Event = field(default_factory=Event)
-    _workspace: Lock = field(default_factory=Lock)
-    _workspace_known: bool = False
+    def __init__(self, desk: Desk, orders: Orders, run: Run) -> None:
+        self._desk = desk
+        self._orders = orders
+        self._run = run
+        self._workspace = Lock()
+        self._workspace_known = False
 
-    def run(self) -> None:
-        with ThreadPoolExecutor(_CONCURRENCY) as pool:
-            for look in pool.map(self.look, self._all_due()):
-                self.counts[look] += 1
-
-    def _all_due(self) -> Iterator[Due]:
-        now = self.clock.now_ms()
+    def all_due(self) -> Iterator[Due]:
+        now = self._desk.clock.now_ms()
         for status in _ORDER:
-            for due in self.store.due(status, now=now):
+            for due in self._desk.store.due(status, now=now):
                 yield due
-                if not self._may_go_on():
+                if not self._run.may_go_on():
                     return
 
-    def _may_go_on(self) -> bool:
-        return not self.stopped.is_set() and self.time_left_ms() >= _ONE_LOOK_MS
-
     def look(self, due: Due) -> Look:
-        if not self._may_go_on():
+        if not self._run.may_go_on():
             return Look.LEFT
         try:
             return self._look(due)
         except TaskRouterThrottled:
-            self.stopped.set()
             return Look.LEFT
         except AppError as error:
-            self.errors[error.code] += 1
-            if isinstance(error, TaskRouterError) and not isinstance(error, TaskRouterUnavailable):
-                # Our key or Workspace is refused: every other look would end the same way.
-                self.stopped.set()
+            self._run.failed(error)
             return Look.FAILED
 
     def _look(self, due: Due) -> Look:
+        taskrouter = self._desk.taskrouter
         try:
-            seen = self._fetch(due)
+            seen = self._run.patiently(
+                lambda: taskrouter.fetch_reservation(due.reservation_sid, task_sid=due.task_sid)
+            )
         except TaskRouterNotFound:
             self._must_know_the_workspace()
             self._observe(due, Status.GONE, note="TaskRouter answered 404")
@@ -105,91 +105,125 @@ class _Sweep:
         if seen.status is not due.status:
             self._observe(due, seen.status, worker_name=seen.worker_name)
             return Look.MIRRORED
-        now = self.clock.now_ms()
-        again = self.timing.next_look(
-            due.status, now=now, expires_at=due.expires_at, checks=due.checks
-        )
-        self.store.look_again(due, at=again or now, checks=due.checks + 1)
+        if self._is_to_be_rejected(due):
+            return self._act(due, Status.REJECTED, Look.REJECTED)
+        if self._is_to_be_completed(due):
+            return self._act(due, Status.COMPLETED, Look.COMPLETED)
+        self._look_again(due)
         return Look.UNCHANGED
 
-    def _fetch(self, due: Due) -> Seen:
-        for pause in _PAUSES_WHEN_THROTTLED:
-            try:
-                return self._fetch_once(due)
-            except TaskRouterThrottled:
-                if not self._may_go_on():
-                    raise
-                self.clock.sleep(pause)
-        return self._fetch_once(due)
+    def _look_again(self, due: Due) -> None:
+        now = self._desk.clock.now_ms()
+        again = self._next_look(due, due.status, now, due.checks)
+        self._desk.store.look_again(due, at=again or now, checks=due.checks + 1)
 
-    def _fetch_once(self, due: Due) -> Seen:
-        return self.taskrouter.fetch_reservation(due.reservation_sid, task_sid=due.task_sid)
+    def _is_to_be_rejected(self, due: Due) -> bool:
+        at = self._desk.timing.rejects_at(due.reserved_at)
+        if due.status is not Status.PENDING or at is None:
+            return False
+        return at <= self._desk.clock.now_ms() < due.expires_at
+
+    def _is_to_be_completed(self, due: Due) -> bool:
+        if due.status is not Status.WRAPPING or self._desk.timing.max_wrapup is None:
+            return False
+        record = self._desk.store.get(due.reservation_sid)
+        if record is None or record.status is not Status.WRAPPING:
+            return False
+        at = self._desk.timing.completes_at(record.history[-1].at)
+        return at is not None and at <= self._desk.clock.now_ms()
+
+    def _act(self, due: Due, target: Status, done: Look) -> Look:
+        """Ask TaskRouter for an end, as anybody would; who decides meanwhile has decided."""
+        if self._orders.monitor_only:
+            self._look_again(due)
+            return done
+        if not self._run.may_go_on(_ONE_DECISION_MS):
+            return Look.LEFT
+        decision = Decision(
+            target=target,
+            reservation_sid=due.reservation_sid,
+            principal=_PRINCIPAL,
+            activity_sid=self._orders.reject_activity_sid if target is Status.REJECTED else None,
+        )
+        try:
+            decide(decision, self._desk)
+        except (ReservationNotPending, ReservationGone):
+            return Look.MIRRORED
+        return done
 
     def _must_know_the_workspace(self) -> None:
         with self._workspace:
             if not self._workspace_known:
-                self.taskrouter.must_know_the_workspace()
+                self._desk.taskrouter.must_know_the_workspace()
                 self._workspace_known = True
 
     def _observe(
         self, due: Due, status: Status, *, worker_name: str | None = None, note: str | None = None
     ) -> None:
-        now = self.clock.now_ms()
-        self.store.observe(
-            due.reservation_sid,
-            News(
-                status=status,
-                at=now,
-                by=BY,
-                next_look_at=self.timing.next_look(status, now=now, expires_at=due.expires_at),
-                worker_name=worker_name,
-                note=note,
-            ),
+        now = self._desk.clock.now_ms()
+        news = News(
+            status=status,
+            at=now,
+            by=BY,
+            next_look_at=self._next_look(due, status, now, 0),
+            worker_name=worker_name,
+            note=note,
+        )
+        self._desk.store.observe(due.reservation_sid, news)
+
+    def _next_look(self, due: Due, status: Status, now: int, checks: int) -> int | None:
+        return self._desk.timing.next_look(
+            status, now=now, reserved_at=due.reserved_at, expires_at=due.expires_at, checks=checks
         )
 
 
 def sweep(
+    desk: Desk,
+    orders: Orders,
     *,
-    store: Store,
-    taskrouter: TaskRouter,
-    clock: Clock,
-    timing: Timing,
     time_left_ms: Callable[[], int],
     report: Callable[[dict[str, object]], None],
 ) -> None:
-    """Go through what is due, within the time there is, and report the counts.
+    """Go through what is due, within the time there is, then reconcile; report the counts.
 
     Args:
-        store: the records.
-        taskrouter: the truth.
-        clock: the time.
-        timing: when things are due.
+        desk: the collaborators.
+        orders: what to do besides mirroring.
         time_left_ms: how long this run may still take, in ms.
         report: is given the counts once, also where the sweep fails: ``due``, one count a `Look`,
-            ``errors`` by Code, ``at`` (epoch ms), ``duration_ms`` and ``ok``.
+            ``reconciled``, ``errors`` by Code, ``at`` (epoch ms), ``duration_ms``,
+            ``monitor_only`` and ``ok``.
 
     Raises:
         SweepFailed: something due could not be looked at, so that an alarm fires. What merely
             had no time left, or was throttled, is counted as ``left`` and is due again next time.
     """
-    started = clock.now_ms()
-    run = _Sweep(store, taskrouter, clock, timing, time_left_ms)
+    started = desk.clock.now_ms()
+    run = Run(desk.clock, time_left_ms)
+    one = _Sweep(desk, orders, run)
+    looks: Counter[Look] = Counter()
+    reconciled = 0
     try:
-        run.run()
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            looks.update(pool.map(one.look, one.all_due()))
+            tasks = reserved_tasks(desk, run)
+            reconciled = sum(pool.map(lambda task_sid: reconcile(task_sid, desk, run), tasks))
     except StoreUnavailable as error:
-        run.errors[error.code] += 1
+        run.failed(error)
     result: dict[str, object] = {
         "at": started,
-        "duration_ms": clock.now_ms() - started,
-        "due": run.counts.total(),
-        **{look.value: run.counts[look] for look in Look},
+        "duration_ms": desk.clock.now_ms() - started,
+        "due": looks.total(),
+        **{look.value: looks[look] for look in Look},
+        "reconciled": reconciled,
+        "monitor_only": orders.monitor_only,
         "errors": dict(run.errors),
         "ok": not run.errors,
     }
     try:
-        store.save_sweep(result)
+        desk.store.save_sweep(result)
     except StoreUnavailable as error:
-        run.errors[error.code] += 1
+        run.failed(error)
         result |= {"errors": dict(run.errors), "ok": False}
     report(result)
     if run.errors:

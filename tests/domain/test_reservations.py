@@ -41,17 +41,24 @@ def test_every_decision_has_its_proof() -> None:
 
 @given(
     status=st.sampled_from(sorted(OPEN)),
-    deadline=st.integers(NOW - 10**9, NOW + 10**9),
+    appointments=st.lists(st.integers(NOW - 10**9, NOW + 10**9), max_size=2),
     checks=st.integers(0, 10_000),
 )
-def test_what_is_open_is_looked_at_again_in_the_future_and_within_six_hours_of_its_deadline(
-    status: Status, deadline: int, checks: int
+def test_what_is_open_is_looked_at_again_in_the_future_and_within_six_hours_of_what_is_to_do(
+    status: Status, appointments: list[int], checks: int
 ) -> None:
-    look = next_look(status, now=NOW, deadline=deadline, checks=checks)
+    look = next_look(status, now=NOW, appointments=appointments, checks=checks)
     assert look is not None
-    assert NOW < look <= max(deadline, NOW + 6 * 3_600_000)
+    assert NOW < look <= max([NOW + 6 * 3_600_000, *appointments])
+
+
+@given(st.sampled_from(sorted(OPEN)), st.lists(st.integers(NOW + 1, NOW + 10**9), min_size=1))
+def test_no_appointment_is_slept_through(status: Status, appointments: list[int]) -> None:
+    look = next_look(status, now=NOW, appointments=appointments, checks=0)
+    assert look is not None
+    assert look <= min(appointments)
 
 
 @given(st.sampled_from(sorted(set(Status) - OPEN)))
 def test_what_has_ended_is_never_looked_at(status: Status) -> None:
-    assert next_look(status, now=NOW, deadline=NOW - 1, checks=0) is None
+    assert next_look(status, now=NOW, appointments=[NOW + 1], checks=0) is None

@@ -1,19 +1,21 @@
 """Use cases run on the real store over a real DynamoDB API; only TaskRouter and time are fakes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from chalicelib.adapters.store import DynamoStore
-from chalicelib.domain.callbacks import AssignmentCallback
+from chalicelib.domain.callbacks import AssignmentCallback, ReservationEvent
 from chalicelib.domain.instructions import Accept, Defer, Instruction
 from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.reservations import Reservation, Status
 from chalicelib.domain.taskrouter import Seen
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.decide import Decision, decide
-from chalicelib.usecases.sweep import sweep
+from chalicelib.usecases.observe import observe
+from chalicelib.usecases.sweep import Orders, sweep
+from chalicelib.usecases.timing import Timing
 from tests.support import TIMING, FakeTaskRouter, ManualClock, make_desk
 
 SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
@@ -26,6 +28,8 @@ class World:
     store: DynamoStore
     taskrouter: FakeTaskRouter
     clock: ManualClock
+    timing: Timing = TIMING
+    orders: Orders = field(default_factory=Orders)
 
     def callback(self, seen: Seen, **parameters: str) -> AssignmentCallback:
         return AssignmentCallback(
@@ -44,9 +48,23 @@ class World:
             self.callback(seen),
             instruction or Defer(),
             store=self.store,
-            timing=TIMING,
+            timing=self.timing,
             now=self.clock.now,
         )
+
+    def event(self, seen: Seen, status: Status) -> bool:
+        event = ReservationEvent(
+            status=status,
+            reservation_sid=seen.reservation_sid,
+            task_sid=seen.task_sid,
+            worker_sid=seen.worker_sid,
+            worker_name=seen.worker_name,
+            workflow_sid=None,
+            task_queue_sid=None,
+            task_attributes="{}",
+            worker_attributes="{}",
+        )
+        return observe(event, store=self.store, timing=self.timing, now=self.clock.now)
 
     def decide(self, seen: Seen, target: Status, **given: Any) -> Reservation:
         decision = Decision(
@@ -57,7 +75,7 @@ class World:
                 **given,
             }
         )
-        return decide(decision, make_desk(self.store, self.taskrouter, self.clock))
+        return decide(decision, make_desk(self.store, self.taskrouter, self.clock, self.timing))
 
     def accept(self, seen: Seen, **given: Any) -> Reservation:
         return self.decide(seen, Status.ACCEPTED, **given)
@@ -69,10 +87,8 @@ class World:
         reports: list[dict[str, Any]] = []
         try:
             sweep(
-                store=self.store,
-                taskrouter=self.taskrouter,
-                clock=self.clock,
-                timing=TIMING,
+                make_desk(self.store, self.taskrouter, self.clock, self.timing),
+                self.orders,
                 time_left_ms=lambda: time_left_ms,
                 report=reports.append,
             )

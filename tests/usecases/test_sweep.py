@@ -19,7 +19,7 @@ def test_nothing_due_asks_taskrouter_nothing(world: World) -> None:
     world.clock.now += PAST_THE_DEADLINE - 1
 
     assert world.sweep()["due"] == 0
-    assert not world.taskrouter.calls
+    assert world.taskrouter.calls["fetch"] == 0
 
 
 def test_a_reservation_that_timed_out_is_mirrored(world: World) -> None:

@@ -1,0 +1,185 @@
+"""What the sweep does besides mirroring: reject in time, complete what is stuck, reconcile."""
+
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.domain.errors import SweepFailed, TaskRouterDenied, TaskRouterUnavailable
+from chalicelib.domain.reservations import Status
+from chalicelib.domain.taskrouter import Seen
+from chalicelib.usecases.sweep import Orders
+from tests.support import NOW, TIMING, sid
+from tests.usecases.conftest import World
+
+ACTIVITY = sid("WA")
+
+
+@pytest.fixture
+def rejecting(world: World) -> World:
+    """120 s to decide; rejected after 40."""
+    world.timing = replace(TIMING, reject_after=40)
+    world.orders = Orders(reject_activity_sid=ACTIVITY)
+    return world
+
+
+@pytest.fixture
+def wrapping(world: World) -> tuple[World, Seen]:
+    """Wrapping since 15 minutes after it was accepted; to be completed after 5 minutes of it."""
+    world.timing = replace(TIMING, max_wrapup=300)
+    seen = world.taskrouter.add()
+    world.assign(seen)
+    world.accept(seen)
+    world.taskrouter.becomes(seen.reservation_sid, Status.WRAPPING)
+    world.clock.now += 15 * 60_000
+    assert world.sweep()["mirrored"] == 1
+    return world, seen
+
+
+def test_a_pending_reservation_is_rejected_before_it_would_put_the_worker_offline(
+    rejecting: World,
+) -> None:
+    seen = rejecting.taskrouter.add()
+    rejecting.assign(seen)
+
+    rejecting.clock.now = NOW + 39_999
+    assert rejecting.sweep()["due"] == 0
+    rejecting.clock.now = NOW + 40_000
+    assert rejecting.sweep()["rejected"] == 1
+
+    record = rejecting.record(seen)
+    assert (record.status, record.history[-1].by) == (Status.REJECTED, "service:sweep")
+    assert rejecting.taskrouter.activities == [ACTIVITY]
+
+
+def test_nothing_is_rejected_past_its_time_out(rejecting: World) -> None:
+    seen = rejecting.taskrouter.add()
+    rejecting.assign(seen)
+    rejecting.clock.now = NOW + 120_000
+
+    assert rejecting.sweep()["unchanged"] == 1
+    assert rejecting.taskrouter.calls["update"] == 0
+
+
+def test_who_accepts_first_is_not_rejected(rejecting: World) -> None:
+    seen = rejecting.taskrouter.add()
+    rejecting.assign(seen)
+    rejecting.clock.now = NOW + 40_000
+
+    def accept_meanwhile(verb: str) -> None:
+        if verb == "fetch":
+            rejecting.taskrouter.when_called = lambda _verb: None
+            rejecting.accept(seen)
+
+    rejecting.taskrouter.when_called = accept_meanwhile
+    assert rejecting.sweep()["mirrored"] == 1
+    assert rejecting.record(seen).status is Status.ACCEPTED
+    assert rejecting.taskrouter.calls["update"] == 1
+
+
+def test_a_rejection_that_is_never_heard_of_fails_the_sweep_and_heals(rejecting: World) -> None:
+    seen = rejecting.taskrouter.add()
+    rejecting.assign(seen)
+    rejecting.clock.now = NOW + 40_000
+    rejecting.taskrouter.fail_after["update"] = [TaskRouterUnavailable("cut")]
+    rejecting.taskrouter.fail_before["fetch"] = []
+
+    def lose_the_truth_too(verb: str) -> None:
+        if verb == "update":
+            rejecting.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("cut")]
+
+    rejecting.taskrouter.when_called = lose_the_truth_too
+    with pytest.raises(SweepFailed):
+        rejecting.sweep()
+    rejecting.clock.now += 30_000
+    assert rejecting.sweep()["mirrored"] == 1
+    assert rejecting.record(seen).status is Status.REJECTED
+    assert rejecting.taskrouter.calls["update"] == 1
+
+
+def test_a_monitor_only_counts_and_asks_for_nothing(rejecting: World) -> None:
+    rejecting.orders = replace(rejecting.orders, monitor_only=True)
+    seen = rejecting.taskrouter.add()
+    rejecting.assign(seen)
+    rejecting.clock.now = NOW + 40_000
+
+    assert rejecting.sweep()["rejected"] == 1
+    assert rejecting.taskrouter.calls["update"] == 0
+    assert rejecting.record(seen).status is Status.PENDING
+
+
+def test_a_decision_is_not_begun_without_time_for_it(rejecting: World) -> None:
+    rejecting.assign(rejecting.taskrouter.add())
+    rejecting.clock.now = NOW + 40_000
+
+    assert rejecting.sweep(time_left_ms=20_000)["left"] == 1
+    assert rejecting.taskrouter.calls["update"] == 0
+
+
+def test_what_is_stuck_in_wrapping_is_completed(wrapping: tuple[World, Seen]) -> None:
+    world, seen = wrapping
+
+    world.clock.now += 299_999
+    assert world.sweep()["due"] == 0
+    world.clock.now += 1
+    assert world.sweep()["completed"] == 1
+    assert world.record(seen).status is Status.COMPLETED
+
+
+def test_what_is_wrapping_is_left_alone_by_default(world: World) -> None:
+    seen = world.taskrouter.add(Status.WRAPPING)
+    world.event(seen, Status.WRAPPING)
+    world.clock.now += 10 * 3_600_000
+
+    assert world.sweep()["unchanged"] == 1
+    assert world.taskrouter.calls["update"] == 0
+
+
+def test_a_reservation_whose_callback_never_came_is_recorded_within_five_minutes(
+    world: World,
+) -> None:
+    assert world.sweep()["reconciled"] == 0
+    seen = world.taskrouter.add()
+
+    world.clock.now += 299_999
+    assert world.sweep()["reconciled"] == 0
+    world.clock.now += 1
+    assert world.sweep()["reconciled"] == 1
+
+    record = world.record(seen)
+    assert (record.status, record.callback, record.history[0].by) == (
+        Status.PENDING,
+        None,
+        "reconcile",
+    )
+    assert record.expires_at == NOW + 120_000
+
+
+def test_what_is_recorded_already_is_not_touched_by_reconciling(world: World) -> None:
+    seen = world.taskrouter.add()
+    world.assign(seen)
+    before = world.record(seen)
+
+    assert world.sweep()["reconciled"] == 0
+    assert world.record(seen) == before
+
+
+def test_two_sweeps_at_once_reconcile_once(world: World) -> None:
+    reports = []
+
+    def another(verb: str) -> None:
+        if verb == "tasks":
+            world.taskrouter.when_called = lambda _verb: None
+            reports.append(world.sweep())
+
+    world.taskrouter.add()
+    world.taskrouter.when_called = another
+    reports.append(world.sweep())
+
+    assert sorted(report["reconciled"] for report in reports) == [0, 1]
+    assert world.taskrouter.calls["tasks"] == 1
+
+
+def test_reconciling_with_a_refused_key_fails_the_sweep(world: World) -> None:
+    world.taskrouter.fail_before["tasks"] = [TaskRouterDenied("401")]
+    with pytest.raises(SweepFailed):
+        world.sweep()
