@@ -1,0 +1,40 @@
+// TaskQueues: whom they reach, and how much waits in them.
+
+import { el, setText } from "./dom.js";
+import { facts, openable } from "./row.js";
+
+export function queueRow() {
+  const name = el("strong", { class: "clip" });
+  const expression = el("code", { class: "clip" });
+  const load = el("span", { class: "clip where" });
+  const { details, update } = openable(
+    [
+      el("span", { class: "line" }, name),
+      el("span", { class: "line" }, expression),
+      el("span", { class: "line" }, load),
+    ],
+    draw,
+  );
+  return {
+    node: el("li", {}, details),
+    update(queue) {
+      setText(name, queue.name);
+      setText(expression, queue.target_workers || "no expression: takes nobody");
+      const waiting = queue.tasks.pending ?? 0;
+      setText(
+        load,
+        `${waiting} waiting · ${queue.available_workers} of ${queue.workers} Workers available`,
+      );
+      update(queue);
+    },
+  };
+}
+
+function draw(body, queue) {
+  facts(body, "queue", [
+    ["TaskQueue SID", queue.sid],
+    ["Target Workers", queue.target_workers],
+    ["Workers", `${queue.workers}, available ${queue.available_workers}`],
+    ...Object.entries(queue.tasks).map(([status, number]) => [`Tasks ${status}`, number]),
+  ]);
+}

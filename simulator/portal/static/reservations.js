@@ -1,0 +1,82 @@
+// Reservations: a Task offered to a Worker, and the time left to take it.
+
+import { el, setPill, setShown, setText } from "./dom.js";
+import { action, facts, openable, short } from "./row.js";
+import { clock, countdown, moment, now } from "./time.js";
+
+const TONES = {
+  pending: "blue",
+  accepted: "green",
+  wrapping: "violet",
+  rejected: "red",
+  timeout: "red",
+};
+
+/** @param ask (reservation, form) => Promise: updates the Reservation by REST */
+export function reservationRow(ask) {
+  return () => {
+    const pill = el("span", { class: "pill" });
+    const worker = el("strong", { class: "clip" });
+    const task = el("code", { class: "sid" });
+    const since = el("span", { class: "age" });
+    const left = el("progress", { max: "1", value: "1" });
+    const queue = el("span", { class: "clip where" });
+    const { details, summary, update } = openable(
+      [
+        el("span", { class: "line" }, pill, worker, since),
+        el("span", { class: "line" }, task, left, queue),
+      ],
+      draw,
+    );
+    const accept = action(
+      "Accept",
+      (one) => ask(one, { ReservationStatus: "accepted" }),
+      summary,
+      "primary",
+    );
+    const reject = action("Reject", (one) => ask(one, { ReservationStatus: "rejected" }), summary);
+    let reservation = null;
+    const tick = () => {
+      if (reservation.status !== "pending") return;
+      const seconds = Math.max(0, reservation.expires - now());
+      setText(since, `${countdown(seconds)} left`);
+      left.value = seconds / Math.max(1, reservation.expires - reservation.created);
+    };
+    return {
+      node: el("li", {}, details, el("div", { class: "actions" }, accept.button, reject.button)),
+      tick,
+      update(next) {
+        reservation = next;
+        const { status } = reservation;
+        const pending = status === "pending";
+        setPill(pill, status, TONES[status] ?? "grey");
+        setText(worker, reservation.worker);
+        setText(task, short(reservation.task_sid));
+        if (!pending) setText(since, clock(reservation.updated));
+        left.setAttribute("aria-label", `Time left for ${reservation.worker}`);
+        setShown(left, pending, summary);
+        setShown(queue, !pending, summary);
+        setText(queue, reservation.queue ?? "");
+        const what = `${short(reservation.task_sid)} for ${reservation.worker}`;
+        accept.update(reservation, pending, `Accept ${what}`);
+        reject.update(reservation, pending, `Reject ${what}`);
+        update(reservation);
+        tick();
+      },
+    };
+  };
+}
+
+function draw(body, reservation) {
+  facts(body, "reservation", [
+    ["Reservation SID", reservation.sid],
+    ["Status", reservation.status],
+    ["Task SID", reservation.task_sid],
+    ["Worker", reservation.worker],
+    ["Worker SID", reservation.worker_sid],
+    ["TaskQueue", reservation.queue],
+    ["Created", moment(reservation.created)],
+    ["Updated", moment(reservation.updated)],
+    ["Times out", reservation.status === "pending" ? moment(reservation.expires) : null],
+  ]);
+}
