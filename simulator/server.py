@@ -63,7 +63,8 @@ class Simulator:
         )
         rest = Rest(lambda: self.engine, credentials, self.log.record, self.faults)
         self.app = Starlette(
-            routes=[*control.routes(self), *portal.routes(self), *rest.routes()], lifespan=self._lifespan
+            routes=[*control.routes(self), *portal.routes(self), *rest.routes()],
+            lifespan=self._lifespan,
         )
 
     def reset(self, description: seed.Description | None = None) -> None:
