@@ -4,15 +4,25 @@ import itertools
 import os
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pytest
 
+from chalicelib.config import Settings
 from local import dynamodb as local_dynamodb
 from local import engine, ports, processes, waiting
 from local.dynamodb import Tables
 from simulator.testing import taskrouter  # noqa: F401  # a fixture
+
+
+def pytest_configure():
+    """Whosever shell this is, no account, profile, proxy or setting of theirs takes part."""
+    settings = {field.name.upper() for field in fields(Settings)} | {"SETTINGS_DEFAULTS"}
+    for name in list(os.environ):
+        theirs = name.startswith(("AWS_", "TWILIO_", "SIMULATOR_"))
+        if theirs or name in settings or name.lower().endswith("_proxy"):
+            del os.environ[name]
 
 
 @dataclass
