@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from simulator.engine import workers, workspaces
+from simulator.engine import queues, workers, workflows, workspaces
 from simulator.engine.core import Engine
 from simulator.engine.errors import Refusal
 from simulator.engine.model import Workspace
@@ -132,7 +132,7 @@ def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
 
 def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
     name = _name(item)
-    workspaces.add_queue(
+    queues.add(
         engine,
         workspace,
         friendly_name=name,
@@ -147,7 +147,7 @@ def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
 
 def _workflow(engine: Engine, workspace: Workspace, item: Description, *, first: bool) -> None:
     name, settings = _name(item), engine.settings
-    workspaces.add_workflow(
+    workflows.add(
         engine,
         workspace,
         friendly_name=name,
@@ -175,9 +175,9 @@ def _with_sids(value: Any, workspace: Workspace) -> Any:
         return [_with_sids(item, workspace) for item in value]
     if not isinstance(value, dict):
         return value
-    queues = {queue.friendly_name: queue.sid for queue in workspace.queues.values()}
+    sids = {queue.friendly_name: queue.sid for queue in workspace.queues.values()}
     return {
-        key: queues.get(item, item)
+        key: sids.get(item, item)
         if key == "queue" and isinstance(item, str)
         else _with_sids(item, workspace)
         for key, item in value.items()

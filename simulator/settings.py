@@ -76,6 +76,9 @@ class Settings:
         default=False,
         text="a Reservation whose callbacks all fail is canceled (else it waits for its time-out)",
     )
+    events_newest_first: bool = _setting(
+        default=False, text="the Events list begins with the newest (else with the oldest)"
+    )
     event_callback_retries: int = _setting(0, "how often a failed event callback is repeated")
     task_timeout: int = _setting(86_400, "seconds a Task waits unless it says otherwise")
     default_capacity: int = _setting(1, "capacity of a Worker's channel until it is set")

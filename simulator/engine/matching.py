@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from simulator.engine import workers
+from simulator.engine.configuration import Target
 from simulator.engine.core import Engine
 from simulator.engine.expressions import ExpressionError, parse, parse_reference
 from simulator.engine.model import Task, TaskQueue, Worker, Workspace
 from simulator.engine.placement import task_context, worker_context
-from simulator.engine.workflow import Target
 
 WORKER_NOT_IN_QUEUE = 40152
 INVALID_KNOWN_WORKER = 40154

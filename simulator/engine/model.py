@@ -9,7 +9,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from simulator.engine.workflow import Configuration, Filter, Target
+from simulator.engine.configuration import Configuration, Filter, Target
 
 
 class TaskStatus(StrEnum):

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
+from simulator.engine.configuration import Configuration, Filter
 from simulator.engine.expressions import parse
 from simulator.engine.model import Step, Task, Worker, Workspace, parsed
-from simulator.engine.workflow import Configuration, Filter
 
 
 def task_context(task: Task) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Tasks: creation, update, life span."""
 
 from simulator.engine import assignments, events, offers, reservations, routing
+from simulator.engine.configuration import Configuration, Target
 from simulator.engine.core import Engine
 from simulator.engine.errors import BadRequest
 from simulator.engine.matching import serves
@@ -15,7 +16,6 @@ from simulator.engine.model import (
     Workflow,
     Workspace,
 )
-from simulator.engine.workflow import Configuration, Target
 
 TTL_EXCEEDED = "Task TTL Exceeded"
 

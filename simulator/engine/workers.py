@@ -1,14 +1,12 @@
 """Workers: creation, Activity, attributes, capacity."""
 
-from simulator.engine import events
+from simulator.engine import channels, events
 from simulator.engine.core import Engine
 from simulator.engine.errors import BadRequest
 from simulator.engine.model import (
     Activity,
     ReservationStatus,
-    TaskChannel,
     Worker,
-    WorkerChannel,
     Workspace,
 )
 
@@ -49,7 +47,7 @@ def create(
     )
     workspace.workers[worker.sid] = worker
     for channel in workspace.channels.values():
-        open_channel(engine, worker, channel)
+        channels.open_for(engine, worker, channel)
     events.publish(
         engine, workspace, "worker.created", f"Worker {friendly_name} created",
         sid=worker.sid, worker=worker,
@@ -77,15 +75,6 @@ def require_activity(workspace: Workspace, sid: str) -> Activity:
     if sid not in workspace.activities:
         raise BadRequest(f"Activity {sid} does not exist in workspace {workspace.sid}")
     return workspace.activities[sid]
-
-
-def open_channel(engine: Engine, worker: Worker, channel: TaskChannel) -> None:
-    """Give the Worker its share of a channel."""
-    worker.channels[channel.sid] = WorkerChannel(
-        **vars(engine.stamp("WC")),
-        channel_sid=channel.sid,
-        capacity=engine.settings.default_capacity,
-    )
 
 
 def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_sid: str) -> None:
@@ -126,12 +115,6 @@ def set_attributes(engine: Engine, workspace: Workspace, worker: Worker, attribu
     engine.wake(workspace)
 
 
-def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> int:
-    """How many Tasks of the channel the Worker has, those on offer included."""
-    tasks = [workspace.tasks[held.task_sid] for held in workspace.held_by(worker)]
-    return sum(task.channel_sid == channel_sid for task in tasks)
-
-
 def can_take(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
     """Whether the Worker is free for one more Task of the channel.
 
@@ -144,7 +127,9 @@ def can_take(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
         offers = workspace.held_by(worker)
         return not any(offer.status is ReservationStatus.PENDING for offer in offers)
     share = worker.channels[channel_sid]
-    return share.available and assigned_tasks(workspace, worker, channel_sid) < share.capacity
+    return (
+        share.available and channels.assigned_tasks(workspace, worker, channel_sid) < share.capacity
+    )
 
 
 def delete(engine: Engine, workspace: Workspace, worker: Worker) -> None:

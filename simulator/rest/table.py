@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 from simulator.rest import (
     activities,
+    events,
     reservations,
+    task_channels,
     task_queues,
     tasks,
+    worker_channels,
     workers,
     workflows,
     workspaces,
@@ -56,6 +59,19 @@ ROUTES: dict[str, dict[str, Handler]] = {
         "POST": tasks.update,
         "DELETE": tasks.delete,
     },
+    f"{_WORKSPACE}/TaskChannels": {"GET": task_channels.index, "POST": task_channels.create},
+    f"{_WORKSPACE}/TaskChannels/{{sid}}": {
+        "GET": task_channels.fetch,
+        "POST": task_channels.update,
+        "DELETE": task_channels.delete,
+    },
+    f"{_WORKSPACE}/Workers/{{worker}}/Channels": {"GET": worker_channels.index},
+    f"{_WORKSPACE}/Workers/{{worker}}/Channels/{{sid}}": {
+        "GET": worker_channels.fetch,
+        "POST": worker_channels.update,
+    },
+    f"{_WORKSPACE}/Events": {"GET": events.index},
+    f"{_WORKSPACE}/Events/{{sid}}": {"GET": events.fetch},
     _BY_TASK: {"GET": reservations.index},
     f"{_BY_TASK}/{{sid}}": {"GET": reservations.fetch, "POST": reservations.update},
     _BY_WORKER: {"GET": reservations.index},

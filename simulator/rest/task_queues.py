@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulator.engine import matching, workers, workspaces
+from simulator.engine import matching, queues, workers
 from simulator.engine.errors import BadRequest
 from simulator.engine.model import TaskQueue
 from simulator.rest.call import Answer, Call
@@ -72,7 +72,7 @@ def create(call: Call) -> Answer:
     """POST: create."""
     form = call.form
     target_workers = form.text("TargetWorkers")
-    queue = workspaces.add_queue(
+    queue = queues.add(
         call.engine,
         call.workspace,
         friendly_name=form.required("FriendlyName"),
@@ -97,7 +97,7 @@ def update(call: Call) -> Answer:
     if any(one.friendly_name == name and one is not queue for one in workspace.queues.values()):
         raise BadRequest(f"TaskQueue {name} already exists in this workspace")
     target_workers = form.text("TargetWorkers")
-    workspaces.require_expression(target_workers or "")
+    queues.require_expression(target_workers or "")
     reservation, assignment = (
         workers.require_activity(workspace, sid).sid if sid else None
         for sid in (
@@ -115,14 +115,14 @@ def update(call: Call) -> Answer:
     call.engine.touch(queue)
     if target_workers is not None:
         queue.target_workers = target_workers
-        workspaces.publish_queue(call.engine, workspace, queue, "expression.updated")
+        queues.publish(call.engine, workspace, queue, "expression.updated")
     call.engine.wake(workspace)
     return Answer(200, render(call, queue))
 
 
 def delete(call: Call) -> Answer:
     """DELETE: remove, unless it is in use."""
-    workspaces.delete_queue(call.engine, call.workspace, _found(call))
+    queues.delete(call.engine, call.workspace, _found(call))
     return Answer(204)
 
 

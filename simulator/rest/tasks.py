@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from simulator.engine import assignments, tasks, workspaces
+from simulator.engine import assignments, queues, tasks
 from simulator.engine.errors import BadRequest
 from simulator.engine.expressions import parse
 from simulator.engine.model import Task, TaskStatus
@@ -136,7 +136,7 @@ def _filter(call: Call) -> Callable[[Task], bool]:
     statuses = set(query.every("AssignmentStatus"))
     priority = query.integer("Priority", 0, _MAX_PRIORITY)
     expression = query.text("EvaluateTaskAttributes")
-    workspaces.require_expression(expression or "")
+    queues.require_expression(expression or "")
     test = parse(expression) if expression and expression.strip() else None
 
     def keep(task: Task) -> bool:

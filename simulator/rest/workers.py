@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from simulator.engine import matching, offers, workers, workspaces
+from simulator.engine import matching, offers, queues, workers
 from simulator.engine.errors import BadRequest
 from simulator.engine.expressions import parse
 from simulator.engine.model import ReservationStatus, Worker
@@ -120,8 +120,8 @@ def _reject_all(call: Call, worker: Worker) -> None:
 def _filter(call: Call) -> Callable[[Worker], bool]:
     query, workspace = call.query, call.workspace
     expression = query.text("TargetWorkersExpression")
-    workspaces.require_expression(expression or "")
-    queues = [
+    queues.require_expression(expression or "")
+    named = [
         queue
         for queue in workspace.queues.values()
         if queue.sid == query.text("TaskQueueSid")
@@ -141,7 +141,7 @@ def _filter(call: Call) -> Callable[[Worker], bool]:
             all(query.text(name) in {None, value} for name, value in wanted.items())
             and query.boolean("Available") in {None, activity.available}
             and (test is None or test(worker_context(workspace, worker)))
-            and (not by_queue or any(matching.serves(workspace, one, worker) for one in queues))
+            and (not by_queue or any(matching.serves(workspace, one, worker) for one in named))
         )
 
     return keep

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from simulator.engine import tasks, workspaces
+from simulator.engine import tasks, workflows
 from simulator.engine.errors import BadRequest
 from simulator.engine.model import Workflow
 from simulator.rest.call import Answer, Call
@@ -51,7 +51,7 @@ def index(call: Call) -> Answer:
 def create(call: Call) -> Answer:
     """POST: create."""
     form = call.form
-    workflow = workspaces.add_workflow(
+    workflow = workflows.add(
         call.engine,
         call.workspace,
         friendly_name=form.required("FriendlyName"),
@@ -76,7 +76,7 @@ def update(call: Call) -> Answer:
     if any(one.friendly_name == name for one in others):
         raise BadRequest(f"Workflow {name} already exists in this workspace")
     text = form.text("Configuration", longest=_MAX_CONFIGURATION) or workflow.text
-    configuration = workspaces.require_configuration(workspace, text)
+    configuration = workflows.require_configuration(workspace, text)
     primary, fallback = (
         form.url("AssignmentCallbackUrl"),
         form.url("FallbackAssignmentCallbackUrl"),
@@ -90,7 +90,7 @@ def update(call: Call) -> Answer:
         workflow.fallback_assignment_callback_url = fallback
     workflow.task_reservation_timeout = timeout or workflow.task_reservation_timeout
     call.engine.touch(workflow)
-    workspaces.publish_workflow(call.engine, workspace, workflow, "updated")
+    workflows.publish(call.engine, workspace, workflow, "updated")
     if form.boolean("ReEvaluateTasks"):
         tasks.re_evaluate(call.engine, workspace, workflow)
     return Answer(200, render(call, workflow))
@@ -98,7 +98,7 @@ def update(call: Call) -> Answer:
 
 def delete(call: Call) -> Answer:
     """DELETE: remove, unless Tasks are in it."""
-    workspaces.delete_workflow(call.engine, call.workspace, _found(call))
+    workflows.delete(call.engine, call.workspace, _found(call))
     return Answer(204)
 
 

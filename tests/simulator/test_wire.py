@@ -122,6 +122,14 @@ def walk(taskrouter):
     worker.update(activity_sid=activities["Available"].sid)
     worker.fetch()
     made.workers.list()
+    channel = made.task_channels.create(friendly_name="Fax", unique_name="fax")
+    channel.update(channel_optimized_routing=True)
+    channel.fetch()
+    made.task_channels.list()
+    for share in worker.worker_channels.list():
+        share.update(capacity=2, available=True)
+        share.fetch()
+    channel.delete()
     task = made.tasks.create(attributes="{}", priority=3)
     taskrouter.advance()
     task.update(attributes='{"b": 2}')
@@ -137,6 +145,8 @@ def walk(taskrouter):
     task.delete()
     worker.update(activity_sid=activities["Offline"].sid)
     worker.delete()
+    for event in made.events.list():
+        event.fetch()
     workflow.delete()
     queue.delete()
     activities["Lunch"].delete()

@@ -65,17 +65,17 @@ def read(text: str) -> Configuration:
     except (ValueError, RecursionError) as error:
         raise ConfigurationError("it is not JSON") from error
     routing = _object(_object(document, "the document").get("task_routing"), "task_routing")
-    filters = _list(routing.get("filters") or [], "filters")
+    filters = routing.get("filters")
     default = routing.get("default_filter")
     return Configuration(
-        filters=tuple(_filter(_object(item, "a filter")) for item in filters),
+        filters=tuple(_filter(_object(item, "a filter")) for item in _list(filters, "filters")),
         default=_target(_object(default, "default_filter")) if default else None,
     )
 
 
 def _filter(item: dict[str, Any]) -> Filter:
     expression = item.get("expression", item.get("Expression", "1==1"))
-    targets = _list(item.get("targets") or [item], "targets")
+    targets = _list(item.get("targets"), "targets") or [item]
     read_targets = tuple(_target(_object(target, "a target")) for target in targets)
     if not read_targets[0].queue_sid:
         raise ConfigurationError("the first target of a filter needs a queue")
@@ -108,6 +108,7 @@ def _object(value: Any, name: str) -> dict[str, Any]:
 
 
 def _list(value: Any, name: str) -> list[Any]:
+    value = [] if value is None else value
     if not isinstance(value, list):
         raise ConfigurationError(f"{name} must be an array")
     return value

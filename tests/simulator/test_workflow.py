@@ -1,0 +1,478 @@
+"""Workflows: what a configuration may say, and how a Task goes through it."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.engine import (
+    assignments,
+    channels,
+    offers,
+    queues,
+    tasks,
+    workers,
+    workflows,
+    workspaces,
+)
+from simulator.engine.configuration import ConfigurationError, read
+from simulator.engine.core import Alert
+from tests.simulator.conftest import Story
+
+
+class Office(Story):
+    """A Workspace with the queues One, Two and Three, and a Workflow of a test's own."""
+
+    def __init__(self, *filters, default=None, multi=False, **settings):
+        super().__init__(**settings)
+        self.workspace.multi_task_enabled = multi
+        self.queues = {
+            name: queues.add(
+                self.engine,
+                self.workspace,
+                friendly_name=name,
+                target_workers=f"queues HAS '{name}'",
+            )
+            for name in ("One", "Two", "Three")
+        }
+        self.flow = workflows.add(
+            self.engine,
+            self.workspace,
+            friendly_name="Own",
+            configuration=self.configuration(*filters, default=default),
+            task_reservation_timeout=5,
+        )
+
+    def configuration(self, *filters, default=None):
+        text = json.dumps({"task_routing": {"filters": filters, "default_filter": default}})
+        for name, queue in self.queues.items():
+            text = text.replace(f'"{name}"', f'"{queue.sid}"')
+        return text
+
+    def hire(self, name, *served, **attributes):
+        worker = workers.create(
+            self.engine,
+            self.workspace,
+            friendly_name=name,
+            attributes=json.dumps({"queues": served, **attributes}),
+            activity_sid=self.activity_sid("Idle"),
+        )
+        self.clock.run_due()
+        return worker
+
+    def enter(self, **attributes):
+        return self.task(json.dumps(attributes), workflow_sid=self.flow.sid)
+
+    def where(self, task):
+        return self.workspace.queues[task.queue_sid].friendly_name
+
+    def offered_to(self, task):
+        return [one.worker_name for one in self.reservations(task) if one.status == "pending"]
+
+
+ALL = {"expression": "1==1"}
+
+
+def targets(*some):
+    return {**ALL, "targets": list(some)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "no json", "[]", "{}", '{"task_routing": []}', '{"task_routing": {"filters": {}}}',
+        '{"task_routing": {"filters": [1]}}',
+        '{"task_routing": {"filters": [{"targets": [1]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": 1}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "timeout": 0}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "timeout": true}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "priority": "x"}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "skip_if": "("}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "known_worker_sid": "1"}]}]}}',
+        '{"task_routing": {"filters": [{"expression": "a =", "queue": "WQ"}]}}',
+        '{"task_routing": {"filters": [{"expression": 1, "queue": "WQ"}]}}',
+        '{"task_routing": {"default_filter": 1}}',
+        "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_configuration_is_refused(text):
+    with pytest.raises(ConfigurationError):
+        read(text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["task_routing", "filters", "targets", "queue", "expression",
+                             "timeout", "priority", "skip_if", "default_filter"]),
+            inner,
+        )
+    ),
+)  # fmt: skip
+
+
+@given(JSON)
+def test_no_json_raises_anything_but_the_own_error(document):
+    with contextlib.suppress(ConfigurationError):
+        read(json.dumps(document))
+
+
+def test_unknown_keys_and_text_numbers_are_taken_as_twilios_tutorial_sends_them():
+    configuration = read(
+        '{"task_routing": {"filters": [{"filter_friendly_name": "SMS", "Expression": "a==1",'
+        '"targets": [{"queue": "WQ1", "priority": "5", "timeout": "30", "color": "red"}]}],'
+        '"default_filter": {"filter_friendly_name": "Default", "queue": "WQ2",'
+        '"Expression": "1==1", "priority": 1, "timeout": 15}}}'
+    )
+    assert configuration.filters[0].targets[0].timeout == 30
+    assert configuration.default.queue_sid == "WQ2"
+
+
+def test_a_filter_may_name_its_queue_directly():
+    (one,) = read('{"task_routing": {"filters": [{"queue": "WQ1"}]}}').filters
+    assert one.targets[0].queue_sid == "WQ1"
+
+
+def test_the_first_filter_that_matches_is_used_and_no_other():
+    office = Office(
+        {"expression": "kind == 'a'", "targets": [{"queue": "One"}]},
+        {"expression": "kind != null", "targets": [{"queue": "Two"}]},
+        default={"queue": "Three"},
+    )
+    assert office.where(office.enter(kind="a")) == "One"
+    assert office.where(office.enter(kind="b")) == "Two"
+    assert office.where(office.enter()) == "Three"
+
+
+def test_targets_time_out_one_after_the_other_and_then_the_task_is_canceled():
+    office = Office(targets({"queue": "One", "timeout": 10}, {"queue": "Two", "timeout": 20}))
+    task = office.enter()
+    office.clock.advance(9)
+    assert office.where(task) == "One"
+    office.clock.advance(1)
+    assert office.where(task) == "Two"
+    office.clock.advance(19)
+    assert task.status == "pending"
+    office.clock.advance(1)
+    assert (task.status, task.reason) == ("canceled", "Task canceled on Workflow timeout")
+    assert "workflow.timeout" in office.events()
+
+
+def test_after_the_last_target_a_later_filter_that_matches_goes_on_but_never_the_default():
+    office = Office(
+        targets({"queue": "One", "timeout": 10}),
+        {"expression": "kind == 'a'", "targets": [{"queue": "Two", "timeout": 10}]},
+        default={"queue": "Three"},
+    )
+    first, second = office.enter(kind="a"), office.enter(kind="b")
+    office.clock.advance(10)
+    assert (office.where(first), second.status) == ("Two", "canceled")
+    office.clock.advance(10)
+    assert first.status == "canceled"
+
+
+def test_a_target_without_a_queue_has_that_of_the_target_before():
+    office = Office(
+        targets({"queue": "One", "expression": "worker.level > 5", "timeout": 10}, {"priority": 9})
+    )
+    office.hire("Carol", "One", level=3)
+    task = office.enter()
+    assert task.status == "pending"
+    office.clock.advance(10)
+    assert (office.offered_to(task), task.priority) == (["Carol"], 9)
+
+
+def test_a_reservation_that_times_out_sends_the_task_to_the_next_target():
+    """Twilio's own example: times add up on the Task's age, and Q1 is left early."""
+    office = Office(
+        targets(
+            {"queue": "One", "timeout": 10},
+            {"queue": "Two", "timeout": 10},
+            {"queue": "Three", "timeout": 10},
+        )
+    )
+    task = office.enter()
+    office.clock.advance(3)
+    office.hire("Carol", "One")
+    assert office.offered_to(task) == ["Carol"]
+    office.clock.advance(5)
+    assert office.where(task) == "Two"
+    office.clock.advance(11)
+    assert office.where(task) == "Two"
+    office.clock.advance(1)
+    assert office.where(task) == "Three"
+
+
+def test_whether_it_does_is_a_setting():
+    office = Office(
+        targets({"queue": "One", "timeout": 100}, {"queue": "Two"}),
+        timeout_moves_to_next_target=False,
+    )
+    office.hire("Carol", "One")
+    task = office.enter()
+    office.clock.advance(5)
+    assert office.where(task) == "One"
+
+
+def test_a_rejected_task_is_evaluated_from_the_top_past_what_has_timed_out():
+    office = Office(
+        targets({"queue": "One", "timeout": 2}, {"queue": "Two", "timeout": 10}),
+    )
+    carol = office.hire("Carol", "One")
+    task = office.enter()
+    office.clock.advance(3)
+    away = office.activity_sid("Offline")
+    offers.reject(office.engine, office.workspace, office.reservations(task)[0], away)
+    office.clock.run_due()
+    assert (office.where(task), task.status) == ("Two", "pending")
+    assert office.activity_of(carol) == "Offline"
+
+
+def test_a_step_is_skipped_only_where_nobody_can_be_reserved_at_once():
+    office = Office(
+        targets({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"})
+    )
+    assert office.where(office.enter()) == "Two"
+    office.hire("Carol", "One")
+    task = office.enter()
+    assert (office.where(task), office.offered_to(task)) == ("One", ["Carol"])
+
+
+def test_skip_if_counts_the_queues_workers_by_activity():
+    office = Office(default={"queue": "Three"})
+    busy = office.activity_sid("Busy")
+    text = office.configuration(
+        targets({"queue": "One", "skip_if": f"workers.{busy} == 1 AND workers.unavailable == 1"}),
+        default={"queue": "Two"},
+    )
+    office.flow.configuration = workflows.require_configuration(office.workspace, text)
+    office.move(office.hire("Carol", "One"), "Busy")
+    assert office.where(office.enter()) == "Two"
+
+
+def test_a_task_that_skipped_its_filter_is_open_to_the_default():
+    office = Office(targets({"queue": "One", "skip_if": "1==1"}), default={"queue": "Two"})
+    task = office.enter()
+    assert office.where(task) == "Two"
+    assert "workflow.skipped" in office.events()
+
+
+def test_skip_if_is_not_asked_again_while_the_task_waits():
+    office = Office(
+        targets({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"}),
+        multi=True,
+    )
+    carol = office.hire("Carol", "One")
+    office.enter()
+    waiting = office.enter()
+    office.move(carol, "Offline")
+    assert (office.where(waiting), waiting.status) == ("One", "pending")
+
+
+def test_the_default_filters_time_out_counts_only_if_told():
+    for setting in (False, True):
+        office = Office(default={"queue": "One", "timeout": 10}, default_filter_timeout=setting)
+        task = office.enter()
+        office.clock.advance(10)
+        assert (task.status == "canceled") is setting
+
+
+def test_target_expressions_compare_task_and_worker():
+    office = Office(targets({"queue": "One", "expression": "task.skill IN worker.skills"}))
+    office.hire("Carol", "One", skills=["chess"])
+    office.hire("Dan", "One", skills=["go"])
+    assert office.offered_to(office.enter(skill="go")) == ["Dan"]
+    assert office.offered_to(office.enter(skill="shogi")) == []
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("worker.level DESC", ["High", "Low", "None"]),
+        ("worker.level ASC", ["Low", "High", "None"]),
+        ("worker.none ASC, worker.level DESC", ["High", "Low", "None"]),
+        ("", ["None", "Low", "High"]),
+        ("nonsense here", ["None", "Low", "High"]),
+    ],
+)
+def test_workers_are_ordered(order, expected):
+    office = Office(targets({"queue": "One", "order_by": order}))
+    office.hire("None", "One")
+    office.hire("Low", "One", level=1)
+    office.hire("High", "One", level=9)
+    found = [office.offered_to(office.enter())[0] for _ in range(3)]
+    assert found == expected
+
+
+@pytest.mark.parametrize("key", ["known_worker_sid", "known_worker_friendly_name"])
+def test_a_known_worker_is_preferred_until_its_target_times_out(key):
+    office = Office(targets({"queue": "One", key: "task.agent", "timeout": 10}, {"queue": "One"}))
+    office.hire("Carol", "One")
+    dan = office.hire("Dan", "One")
+    office.move(dan, "Offline")
+    task = office.enter(agent=dan.sid if key.endswith("sid") else "Dan")
+    assert task.status == "pending"
+    office.clock.advance(10)
+    assert office.offered_to(task) == ["Carol"]
+
+
+@pytest.mark.parametrize(("agent", "code"), [("Bob", 40152), (None, 40154), (7, 40154)])
+def test_a_known_worker_that_cannot_be_found_raises_an_alert(agent, code):
+    office = Office(targets({"queue": "One", "known_worker_friendly_name": "task.agent"}))
+    office.enter(agent=agent)
+    assert code in [one.code for one in office.effects if isinstance(one, Alert)]
+
+
+def test_an_empty_target_workers_takes_nobody():
+    office = Office(targets({"queue": "One"}))
+    office.hire("Carol", "One")
+    office.queues["One"].target_workers = ""
+    assert office.enter().status == "pending"
+
+
+def test_a_lifo_queue_serves_the_newest_first():
+    office = Office(targets({"queue": "One"}))
+    office.queues["One"].task_order = "LIFO"
+    old = office.enter()
+    office.clock.advance(1)
+    new = office.enter()
+    office.hire("Carol", "One")
+    assert (old.status, new.status) == ("pending", "reserved")
+
+
+def test_a_virtual_start_time_puts_a_task_ahead():
+    office = Office(targets({"queue": "One"}))
+    first = office.enter()
+    early = tasks.create(
+        office.engine, office.workspace, workflow_sid=office.flow.sid, virtual_start_time=1.0
+    )
+    office.hire("Carol", "One")
+    assert (first.status, early.status) == ("pending", "reserved")
+
+
+def test_several_workers_are_reserved_and_the_first_to_accept_takes_the_task():
+    office = Office(targets({"queue": "One"}))
+    office.queues["One"].max_reserved_workers = 2
+    for name in ("Carol", "Dan", "Eve"):
+        office.hire(name, "One")
+    task = office.enter()
+    first, second = office.reservations(task)
+    assert task.assignments == 1
+    assignments.accept(office.engine, office.workspace, second)
+    assert (first.status, second.status) == ("rescinded", "accepted")
+    assert [office.activity_of(office.worker(name)) for name in ("Carol", "Dan", "Eve")] == [
+        "Idle", "Busy", "Idle"
+    ]  # fmt: skip
+
+
+def test_a_task_is_pending_again_only_when_the_last_of_several_reservations_has_ended():
+    office = Office(targets({"queue": "One"}))
+    office.queues["One"].max_reserved_workers = 2
+    office.hire("Carol", "One")
+    office.hire("Dan", "One")
+    task = office.enter()
+    first, second = office.reservations(task)
+    away = office.activity_sid("Offline")
+    offers.reject(office.engine, office.workspace, first, away)
+    assert task.status == "reserved"
+    offers.reject(office.engine, office.workspace, second, away)
+    assert task.status == "pending"
+
+
+def test_re_evaluation_cancels_offers_and_takes_the_new_way():
+    office = Office(targets({"queue": "One"}))
+    carol = office.hire("Carol", "One")
+    task = office.enter()
+    text = office.configuration(targets({"queue": "Two"}))
+    office.flow.configuration = workflows.require_configuration(office.workspace, text)
+    tasks.re_evaluate(office.engine, office.workspace, office.flow)
+    office.clock.run_due()
+    assert [one.status for one in office.reservations(task)] == ["canceled"]
+    assert (office.where(task), office.activity_of(carol)) == ("Two", "Idle")
+
+
+def test_a_task_keeps_the_configuration_that_it_came_in_with():
+    office = Office(targets({"queue": "One", "timeout": 10}, {"queue": "Two"}))
+    task = office.enter()
+    office.flow.configuration = read('{"task_routing": {}}')
+    office.clock.advance(10)
+    assert office.where(task) == "Two"
+
+
+def test_a_multi_tasking_worker_takes_as_many_tasks_as_its_channel_allows():
+    office = Office(targets({"queue": "One"}), multi=True)
+    carol = office.hire("Carol", "One")
+    share = carol.channels[office.workspace.channel("default").sid]
+    channels.change_share(office.engine, office.workspace, carol, share, capacity=2)
+    some = [office.enter() for _ in range(3)]
+    assert [task.status for task in some] == ["reserved", "reserved", "pending"]
+    assert office.activity_of(carol) == "Idle"
+    for task in some[:2]:
+        assignments.accept(office.engine, office.workspace, office.reservations(task)[0])
+    assert office.activity_of(carol) == "Idle"
+    assignments.complete(office.engine, office.workspace, some[0])
+    office.clock.run_due()
+    assert some[2].status == "reserved"
+
+
+def test_channels_have_their_own_capacity():
+    office = Office(targets({"queue": "One"}), multi=True)
+    carol = office.hire("Carol", "One")
+    chat = office.workspace.channel("chat").sid
+    channels.change_share(
+        office.engine, office.workspace, carol, carol.channels[chat], available=False
+    )
+    made = {
+        name: tasks.create(
+            office.engine, office.workspace, workflow_sid=office.flow.sid, channel=name
+        )
+        for name in ("default", "voice", "chat")
+    }
+    office.clock.run_due()
+    assert {name: task.status.value for name, task in made.items()} == {
+        "default": "reserved", "voice": "reserved", "chat": "pending"
+    }  # fmt: skip
+
+
+def test_a_multi_tasking_worker_goes_offline_on_a_time_out_as_well():
+    office = Office(targets({"queue": "One"}), multi=True)
+    carol = office.hire("Carol", "One")
+    office.enter()
+    office.clock.advance(5)
+    assert office.activity_of(carol) == "Offline"
+
+
+def test_moving_between_available_activities_keeps_reservations():
+    office = Office(targets({"queue": "One"}), multi=True)
+    workspaces.add_activity(office.engine, office.workspace, friendly_name="Happy", available=True)
+    carol = office.hire("Carol", "One")
+    task = office.enter()
+    office.move(carol, "Happy")
+    assert office.offered_to(task) == ["Carol"]
+
+
+def test_a_task_can_be_aimed_at_a_worker_whatever_its_activity():
+    office = Office(default={"queue": "Two"})
+    carol = office.hire("Carol", "One")
+    office.move(carol, "Offline")
+    task = tasks.create(office.engine, office.workspace, routing_target=carol.sid)
+    office.clock.run_due()
+    assert office.offered_to(task) == ["Carol"]
+    polite = tasks.create(
+        office.engine, office.workspace, routing_target=carol.sid, ignore_capacity=False
+    )
+    office.clock.run_due()
+    assert polite.status == "pending"
+
+
+def test_a_task_can_be_aimed_at_a_queue():
+    office = Office(default={"queue": "Two"})
+    office.hire("Carol", "Three")
+    task = tasks.create(office.engine, office.workspace, queue_sid=office.queues["Three"].sid)
+    office.clock.run_due()
+    assert office.offered_to(task) == ["Carol"]
