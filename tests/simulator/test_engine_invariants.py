@@ -1,0 +1,170 @@
+"""hypothesis drives the engine through anything that can happen, and looks after each step."""
+
+import json
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from simulator.engine import assignments, instructions, offers, queues, tasks, workers
+from simulator.engine.core import AssignmentCallback
+from simulator.engine.errors import BadRequest
+from simulator.engine.model import HELD, ReservationStatus, TaskStatus
+from simulator.engine.reservations import TRANSITIONS
+from tests.simulator.conftest import Story
+
+PICK = st.integers(0, 30)
+LANGUAGES = st.sampled_from(["es", "en", "fr"])
+ACTIVITIES = st.sampled_from(["Offline", "Idle", "Busy", "Reserved"])
+
+
+class Contact(RuleBasedStateMachine):
+    @initialize(multi=st.booleans(), at_once=st.integers(1, 3), capacity=st.integers(0, 3))
+    def open(self, multi, at_once, capacity):
+        self.story = Story(default_capacity=capacity, max_assignments=5, closed_task_seconds=7)
+        self.engine, self.workspace = self.story.engine, self.story.workspace
+        self.workspace.multi_task_enabled = multi
+        for queue in self.workspace.queues.values():
+            queue.max_reserved_workers = at_once
+        for workflow in self.workspace.workflows.values():
+            workflow.task_reservation_timeout = 5
+        self.seen = {}
+
+    def pick(self, resources, number):
+        every = list(resources.values())
+        return every[number % len(every)] if every else None
+
+    def attempt(self, action, resource, *arguments):
+        """What is refused must change nothing; that it may be refused is the rules' business."""
+        if resource is None:
+            return
+        before = self.picture()
+        try:
+            action(self.engine, self.workspace, resource, *arguments)
+        except BadRequest:
+            assert self.picture() == before
+
+    def picture(self):
+        return (
+            [(task.sid, task.status) for task in self.workspace.tasks.values()],
+            [(one.sid, one.status) for one in self.workspace.reservations.values()],
+            [(one.sid, one.activity_sid) for one in self.workspace.workers.values()],
+        )
+
+    @rule(language=LANGUAGES, priority=st.integers(0, 2), timeout=st.sampled_from([3, 1000]))
+    def create(self, language, priority, timeout):
+        tasks.create(
+            self.engine,
+            self.workspace,
+            attributes=json.dumps({"selected_language": language}),
+            priority=priority,
+            timeout=timeout,
+        )
+
+    @rule(name=st.sampled_from(["Alice", "Bob"]), activity=ACTIVITIES)
+    def move(self, name, activity):
+        sid = self.story.activity_sid(activity)
+        workers.set_activity(self.engine, self.workspace, self.story.worker(name), sid)
+
+    @rule(number=PICK)
+    def accept(self, number):
+        self.attempt(assignments.accept, self.pick(self.workspace.reservations, number))
+
+    @rule(number=PICK, activity=st.none() | ACTIVITIES)
+    def reject(self, number, activity):
+        sid = self.story.activity_sid(activity) if activity else None
+        self.attempt(offers.reject, self.pick(self.workspace.reservations, number), sid)
+
+    @rule(number=PICK, verb=st.sampled_from(["cancel", "wrap", "complete", "delete"]))
+    def end(self, number, verb):
+        self.attempt(getattr(assignments, verb), self.pick(self.workspace.tasks, number))
+
+    @rule(number=PICK, name=st.sampled_from(["accept", "reject", "dequeue", "dance"]))
+    def answer(self, number, name):
+        callbacks = [one for one in self.story.effects if isinstance(one, AssignmentCallback)]
+        if callbacks:
+            about = callbacks[number % len(callbacks)]
+            instructions.answered(
+                self.engine, about.workspace_sid, about.reservation_sid, {"instruction": name}
+            )
+
+    @rule(expression=st.sampled_from(["", "1==1", 'languages HAS "es"']), number=PICK)
+    def retarget(self, expression, number):
+        queues.require_expression(expression)
+        self.pick(self.workspace.queues, number).target_workers = expression
+        self.engine.wake(self.workspace)
+
+    @rule()
+    def re_evaluate(self):
+        tasks.re_evaluate(self.engine, self.workspace, self.pick(self.workspace.workflows, 0))
+
+    @rule(seconds=st.sampled_from([0, 1, 3, 5, 10, 100_000]))
+    def advance(self, seconds):
+        self.story.clock.advance(seconds)
+
+    @invariant()
+    def a_task_is_what_its_reservations_make_it(self):
+        for task in self.workspace.tasks.values():
+            statuses = {one.status for one in self.workspace.reservations_of(task)}
+            pending = ReservationStatus.PENDING in statuses
+            assert pending == (task.status is TaskStatus.RESERVED), task
+            accepted = ReservationStatus.ACCEPTED in statuses
+            assert accepted == (task.status is TaskStatus.ASSIGNED), task
+            assert (ReservationStatus.WRAPPING in statuses) == (
+                task.status is TaskStatus.WRAPPING
+            ), task
+
+    @invariant()
+    def a_task_is_taken_by_one_worker(self):
+        for task in self.workspace.tasks.values():
+            every = self.workspace.reservations_of(task)
+            assert sum(one.status in HELD - {ReservationStatus.PENDING} for one in every) <= 1
+
+    @invariant()
+    def a_worker_holds_what_is_not_ended(self):
+        for worker in self.workspace.workers.values():
+            held = {
+                one.sid
+                for one in self.workspace.reservations.values()
+                if one.worker_sid == worker.sid and one.status in HELD
+            }
+            assert worker.held == held
+
+    @invariant()
+    def a_single_tasking_worker_has_one_offer(self):
+        if not self.workspace.multi_task_enabled:
+            for worker in self.workspace.workers.values():
+                offered = [
+                    one.status is ReservationStatus.PENDING
+                    for one in self.workspace.held_by(worker)
+                ]
+                assert sum(offered) <= 1
+
+    @invariant()
+    def a_multi_tasking_worker_is_never_over_its_capacity(self):
+        if self.workspace.multi_task_enabled:
+            for worker in self.workspace.workers.values():
+                assert len(worker.held) <= self.engine.settings.default_capacity
+
+    @invariant()
+    def statuses_change_as_the_table_says(self):
+        for one in self.workspace.reservations.values():
+            before = self.seen.get(one.sid, ReservationStatus.PENDING)
+            assert one.status is before or one.status in reachable(before)
+            self.seen[one.sid] = one.status
+
+    @invariant()
+    def no_timer_is_left_for_what_is_gone(self):
+        known = {*self.workspace.tasks, *self.workspace.reservations, self.workspace.sid}
+        assert {sid for _, sid in self.engine._timers} <= known
+
+
+def reachable(status):
+    found = set(TRANSITIONS[status])
+    for one in TRANSITIONS[status]:
+        found |= reachable(one)
+    return found
+
+
+Contact.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestContact = Contact.TestCase
