@@ -6,7 +6,7 @@ import click
 
 from chalicelib import config
 from chalicelib.domain.principals import Role
-from infra import stages, tokens, workers
+from infra import keys, stages, tokens, workers
 from infra.errors import OperatorError
 
 
@@ -35,10 +35,11 @@ def token(role: str, worker: str | None, hours: float, stage: str) -> None:
         raise click.UsageError("A worker token needs --worker, a Worker's SID or name.")
     try:
         settings = config.load(stages.environment(stage, os.environ))
-        worker_sid = workers.find_sid(settings, worker) if worker else None
+        key = keys.of_stage(settings)
+        worker_sid = workers.find_sid(settings, key, worker) if worker else None
     except (OperatorError, config.SettingsError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(tokens.mint(settings, role=role, worker_sid=worker_sid, hours=hours))
+    click.echo(tokens.mint(settings, key, role=role, worker_sid=worker_sid, hours=hours))
 
 
 if __name__ == "__main__":

@@ -4,16 +4,20 @@ from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
 
 from chalicelib.config import Settings
+from infra.keys import ApiKey
 
 MAX_HOURS = 24
 """Twilio's limit for the life of an AccessToken (docs, "Access Tokens": at most 24 hours)."""
 
 
-def mint(settings: Settings, *, role: str, worker_sid: str | None, hours: float) -> str:
+def mint(
+    settings: Settings, key: ApiKey, *, role: str, worker_sid: str | None, hours: float
+) -> str:
     """A signed token.
 
     Args:
-        settings: Whose account, API key and Workspace.
+        settings: Whose account and Workspace.
+        key: Signs the token.
         role: "worker", "supervisor" or "service".
         worker_sid: The Worker (WK...) that the bearer is; needed for "worker".
         hours: How long the token holds, at most `MAX_HOURS`.
@@ -23,8 +27,8 @@ def mint(settings: Settings, *, role: str, worker_sid: str | None, hours: float)
     )
     token = AccessToken(
         settings.twilio_account_sid,
-        settings.twilio_api_key_sid,
-        settings.twilio_api_key_secret,
+        key.sid,
+        key.secret,
         grants=[grant],
         ttl=round(hours * 3600),
     )

@@ -8,15 +8,17 @@ from twilio.rest import Client
 from chalicelib.config import Settings
 from chalicelib.domain.sids import is_sid
 from infra.errors import OperatorError
+from infra.keys import ApiKey
 
 TIMEOUT_SECONDS = 10
 
 
-def find_sid(settings: Settings, worker: str) -> str:
+def find_sid(settings: Settings, key: ApiKey, worker: str) -> str:
     """The SID of a Worker.
 
     Args:
         settings: Which TaskRouter, and which of its Workspaces.
+        key: What TaskRouter is asked with.
         worker: A Worker SID, which is returned as it is, or a FriendlyName (unique in its
             Workspace), which TaskRouter is asked about.
 
@@ -25,16 +27,16 @@ def find_sid(settings: Settings, worker: str) -> str:
     """
     if is_sid(worker, "WK"):
         return worker
-    for sid, name in _named(settings, worker):
+    for sid, name in _named(settings, key, worker):
         if name == worker:
             return sid
     raise OperatorError(f"The Workspace has no Worker named {worker!r}.")
 
 
-def _named(settings: Settings, name: str) -> list[tuple[str, str]]:
+def _named(settings: Settings, key: ApiKey, name: str) -> list[tuple[str, str]]:
     client = Client(
-        settings.twilio_api_key_sid,
-        settings.twilio_api_key_secret,
+        key.sid,
+        key.secret,
         settings.twilio_account_sid,
         http_client=TwilioHttpClient(timeout=TIMEOUT_SECONDS),
     )

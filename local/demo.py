@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from infra import tokens
+from infra import keys, tokens
 from local import launching, ports, simulated, stack, story
 from local.calling import Caller
 from local.narration import Narrator, StageFailedError
@@ -64,7 +64,12 @@ def _start_accepting_api(running: launching.Running, described: stack.Stack, por
 
 def _story(described: stack.Stack, accepting_url: str) -> story.Story:
     names = simulated.names(described.simulator_url)
-    token = tokens.mint(described.settings, role="supervisor", worker_sid=None, hours=1)
+    token = tokens.mint(
+        described.settings,
+        keys.of_stage(described.settings),
+        role="supervisor",
+        hours=1,
+    )
     workspace = f"{described.simulator_url}/v1/Workspaces/{names['workspace_sid']}"
     account = (names["account_sid"], names["auth_token"])
     return story.Story(

@@ -1,6 +1,6 @@
 """What `make run` prints when everything answers: addresses, a token, commands to paste."""
 
-from infra import tokens
+from infra import keys, tokens
 from local import simulated
 from local.stack import Stack
 
@@ -52,13 +52,18 @@ TOKEN_HOURS = 8
 def text(stack: Stack) -> str:
     """The whole message, for a stack that answers."""
     simulator = simulated.names(stack.simulator_url)
-    settings = stack.settings
+    token = tokens.mint(
+        stack.settings,
+        keys.of_stage(stack.settings),
+        role="supervisor",
+        hours=TOKEN_HOURS,
+    )
     return TEMPLATE.format(
         api=stack.api_url,
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
         hours=TOKEN_HOURS,
-        token=tokens.mint(settings, role="supervisor", worker_sid=None, hours=TOKEN_HOURS),
+        token=token,
         account=f"{simulator['account_sid']}:{simulator['auth_token']}",
         idle=simulator["activities"]["Idle"],
         offline=simulator["activities"]["Offline"],

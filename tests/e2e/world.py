@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import tokens
+from infra import keys, tokens
 from local import dynamodb, launching, ports, simulated, stack
 from local.calling import Caller
 from local.launching import Running
@@ -107,7 +107,12 @@ def world(environ, overrides=None):
     described = stack.describe(environ)
     with launching.running(described, overrides) as running:
         names = simulated.names(described.simulator_url)
-        token = tokens.mint(described.settings, role="supervisor", worker_sid=None, hours=1)
+        token = tokens.mint(
+            described.settings,
+            keys.of_stage(described.settings),
+            role="supervisor",
+            hours=1,
+        )
         workspace = f"{described.simulator_url}/v1/Workspaces/{names['workspace_sid']}"
         account = (names["account_sid"], names["auth_token"])
         yield World(
