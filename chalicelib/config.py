@@ -81,6 +81,12 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _origin(text: str) -> str:
+    if text != "*" and (urlsplit(text).path or _url(text) != text):
+        raise ValueError("must be an origin such as https://desk.example, or *")
+    return text
+
+
 def _timeouts_by_workflow(text: str) -> dict[str, int]:
     try:
         timeouts = parse_json_object(text)
@@ -140,7 +146,8 @@ class Settings:
     max_wrapup_seconds: int | None = _setting(_off_or(_whole(1, 86_400)), default="off")
     callback_budget_seconds: float = _setting(_seconds(1.0, 4.5), default="2.8")
     retention_days: int = _setting(_whole(1, 3_650), default="30")
-    public_base_url: str = _setting(lambda text: _url(text) if text else "", default="")
+    public_base_url: str = _setting(lambda text: text and _url(text), default="")
+    cors_allow_origin: str = _setting(lambda text: text and _origin(text), default="")
     assignment_instruction: str = _setting(_one_of(*BY_NAME), default="defer")
     log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chalicelib import config, observability
 from chalicelib.adapters import dynamodb
 from chalicelib.adapters.clock import SystemClock
+from chalicelib.adapters.keys import DynamoKeys
 from chalicelib.adapters.pages import DynamoPages
 from chalicelib.adapters.secrets import (
     FixedSecrets,
@@ -22,6 +23,7 @@ from chalicelib.adapters.signature import SignatureVerifier
 from chalicelib.adapters.store import DynamoStore
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.instructions import BY_NAME, Instruction
+from chalicelib.usecases.create_once import Once
 from chalicelib.usecases.decide import Desk
 from chalicelib.usecases.sweep import Orders
 from chalicelib.usecases.timing import Timing
@@ -53,6 +55,7 @@ class Runtime:
             reservations_table=self.settings.reservations_table,
             state_table=self.settings.state_table,
             retention_days=self.settings.retention_days,
+            callback_seconds=self.settings.dynamodb_seconds,
         )
 
     @cached_property
@@ -124,6 +127,17 @@ class Runtime:
         )
 
     @cached_property
+    def once(self) -> Once:
+        """What creating a Task once needs."""
+        return Once(
+            keys=DynamoKeys(self.dynamodb, state_table=self.settings.state_table),
+            taskrouter=self.taskrouter,
+            clock=self.clock,
+            lease_seconds=self.settings.claim_lease_seconds,
+            new_id=_new_id,
+        )
+
+    @cached_property
     def orders(self) -> Orders:
         """What the sweep may do besides mirroring."""
         return Orders(
@@ -139,8 +153,12 @@ class Runtime:
             taskrouter=self.taskrouter,
             clock=self.clock,
             timing=self.timing,
-            new_id=lambda: uuid.uuid4().hex,
+            new_id=_new_id,
         )
+
+
+def _new_id() -> str:
+    return uuid.uuid4().hex
 
 
 _lock = threading.Lock()

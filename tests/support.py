@@ -1,8 +1,10 @@
 """What tests of several layers share: a clock that stands still, SIDs, a TaskRouter by hand."""
 
 import itertools
+import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from chalicelib.adapters.store import DynamoStore
@@ -48,9 +50,10 @@ class FakeTaskRouter:
     def __init__(self) -> None:
         self.reservations: dict[str, Seen] = {}
         self.calls: Counter[str] = Counter()
+        self.tasks: dict[str, CreatedTask] = {}
         self.activities: list[str | None] = []
-        self.fail_before: dict[str, list[Exception]] = {}
-        self.fail_after: dict[str, list[Exception]] = {}
+        self.fail_before: dict[str, list[BaseException]] = {}
+        self.fail_after: dict[str, list[BaseException]] = {}
         self.workspace_error: Exception | None = None
         self.when_called: Callable[[str], None] = lambda _verb: None
 
@@ -116,7 +119,7 @@ class FakeTaskRouter:
 
     def create_task(self, task: NewTask) -> CreatedTask:
         self._begin("create")
-        return CreatedTask(
+        created = CreatedTask(
             sid=sid("WT"),
             attributes=task.attributes,
             assignment_status="pending",
@@ -124,6 +127,16 @@ class FakeTaskRouter:
             task_queue_sid=None,
             priority=task.priority,
         )
+        self.tasks[created.sid] = created
+        self._end("create")
+        return created
+
+    def find_task(self, name: str, value: str, *, attributes: str) -> CreatedTask | None:
+        self._begin("find")
+        for task in self.tasks.values():
+            if json.loads(task.attributes).get(name) == value:
+                return replace(task, attributes=attributes)
+        return None
 
     def must_know_the_workspace(self) -> None:
         self._begin("workspace")

@@ -29,7 +29,7 @@ def test_no_setting_is_described_that_is_not_there() -> None:
 
 def test_every_route_is_described() -> None:
     for path, methods in app.routes.items():
-        for method in methods:
+        for method in methods.keys() - {"OPTIONS"}:
             assert re.search(rf"`[A-Z\\|]*{method}[A-Z\\|]* {re.escape(path)}`", API), (
                 method,
                 path,

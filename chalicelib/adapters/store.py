@@ -5,11 +5,13 @@ The attribute ``acceptor`` is who is trying to have the Reservation accepted: a 
 an answered instruction. Once TaskRouter says accepted, whoever brings that news, it is who did.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chalicelib.adapters.dynamodb import Update, from_item, to_item, translated
 from chalicelib.adapters.items import birth, change_item, reservation_of, telling
+from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.records import Due, News
 from chalicelib.domain.reservations import (
     ACHIEVED,
@@ -39,15 +41,23 @@ class DynamoStore:
         reservations_table: the name of the table `reservations`.
         state_table: the name of the table `state`.
         retention_days: how long records are kept.
+        callback_seconds: how long recording a callback may take.
     """
 
     def __init__(
-        self, client: Any, *, reservations_table: str, state_table: str, retention_days: int
+        self,
+        client: Any,
+        *,
+        reservations_table: str,
+        state_table: str,
+        retention_days: int,
+        callback_seconds: float = 2.0,
     ) -> None:
         self._client = client
         self._reservations = reservations_table
         self._state = state_table
         self._retention_days = retention_days
+        self._callback_seconds = callback_seconds
 
     def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
         """Record a callback once, in one write unless the Reservation is already decided.
@@ -57,6 +67,7 @@ class DynamoStore:
             was answered before; or ``{}``, where the Reservation is no longer pending, or
             somebody is deciding it at this moment.
         """
+        started = time.monotonic()
         answer = dict(reservation.answer or {})
         update = Update()
         update.set(answer=answer, **telling(reservation))
@@ -75,6 +86,8 @@ class DynamoStore:
         recorded, item = self._run(update, reservation.reservation_sid)
         if recorded or "answer" in item:
             return dict(item["answer"])
+        if time.monotonic() - started > self._callback_seconds / 2:
+            raise StoreUnavailable("DynamoDB is too slow for a second write; try again.")
         return self._record_late_callback(reservation)
 
     def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:

@@ -11,6 +11,7 @@
     ├── NotFound                 404
     ├── ReservationNotPending    409  it ended otherwise, or is being decided otherwise
     ├── ReservationGone          410  TaskRouter no longer knows it
+    ├── KeyReused                422  the Idempotency-Key belongs to another request
     ├── Unsettled                503  asked, and the outcome is not known yet
     ├── StoreUnavailable         503  DynamoDB did not answer in time
     ├── SecretsUnavailable       503  our keys can't be read
@@ -98,6 +99,13 @@ class ReservationGone(AppError):
 
     status = 410
     code = "ReservationGone"
+
+
+class KeyReused(AppError):
+    """The Idempotency-Key was used for something else."""
+
+    status = 422
+    code = "IdempotencyKeyReused"
 
 
 class Unsettled(AppError):

@@ -1,6 +1,7 @@
 """What goes between the use cases and the records. Times are epoch ms."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.domain.reservations import Reservation, Status
 
@@ -38,6 +39,23 @@ class News:
     next_look_at: int | None
     worker_name: str | None = None
     note: str | None = None
+
+
+@dataclass(frozen=True)
+class KeyUse:
+    """What an Idempotency-Key stands for.
+
+    Attributes:
+        fingerprint: of the request that it was first used for.
+        owner: who took it last.
+        until: epoch ms at which that lease lapses.
+        answer: what came of it, once that is known.
+    """
+
+    fingerprint: str
+    owner: str
+    until: int
+    answer: dict[str, Any] | None
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,18 @@
 """What TaskRouter tells, and what it is told. Times are epoch ms."""
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 from chalicelib.domain.reservations import Status
+
+MAX_ATTRIBUTES = 4_096
+"""Characters, white space included: https://www.twilio.com/docs/taskrouter/limits."""
+
+
+def compact(attributes: dict[str, Any]) -> str:
+    """Return attributes as the shortest JSON text, which is what the limit is measured on."""
+    return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)

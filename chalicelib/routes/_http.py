@@ -10,7 +10,7 @@ from chalice.app import Blueprint, MultiDict, Request, Response
 from chalicelib import observability, runtime
 from chalicelib.config import SettingsError
 from chalicelib.domain.callbacks import Form
-from chalicelib.domain.errors import AppError, BadRequest, TooLarge, Unauthorized
+from chalicelib.domain.errors import AppError, BadRequest, Forbidden, TooLarge, Unauthorized
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.principals import Principal
 from chalicelib.domain.sids import checked_sid
@@ -36,29 +36,63 @@ View = Callable[..., Any]
 def route(
     blueprint: Blueprint, path: str, *, methods: list[str], content_types: tuple[str, ...]
 ) -> Callable[[View], View]:
-    """Register a view whose errors become answers; Chalice would log their messages."""
+    """Register a view whose errors become answers; Chalice would log their messages.
+
+    Routes that take JSON are for people's own pages too: CORS_ALLOW_ORIGIN says whose.
+    """
 
     def register(view: View) -> View:
         @functools.wraps(view)
-        def call(**path_parameters: str) -> Any:
-            try:
-                return view(**path_parameters)
-            except AppError as error:
-                return _error_response(error)
-            except SettingsError as error:
-                observability.log_crash("settings", error)
-                return Response({"Code": "SettingsError", "Message": str(error)}, status_code=500)
-            except Exception as error:  # noqa: BLE001  the last place that can answer at all
-                observability.log_crash("crash", error)
-                return Response(
-                    {"Code": AppError.code, "Message": "An internal server error occurred."},
-                    status_code=AppError.status,
-                )
+        def call(**path_parameters: str) -> Response:
+            return _answer(view, path_parameters)
 
         blueprint.route(path, methods=methods, content_types=list(content_types))(call)
+        if JSON in content_types:
+            # A browser asks before it sends a token or JSON to another origin.
+            @functools.wraps(view)
+            def preflight(**_path_parameters: str) -> Response:
+                return _answer(functools.partial(_preflight, methods), {})
+
+            blueprint.route(path, methods=["OPTIONS"])(preflight)
         return call
 
     return register
+
+
+def _answer(view: View, path_parameters: Mapping[str, str]) -> Response:
+    try:
+        answer = view(**path_parameters)
+        response = answer if isinstance(answer, Response) else Response(answer)
+        _allow_origin(response)
+    except AppError as error:
+        response = _error_response(error)
+        _allow_origin(response)
+    except SettingsError as error:
+        observability.log_crash("settings", error)
+        response = Response({"Code": "SettingsError", "Message": str(error)}, status_code=500)
+    except Exception as error:  # noqa: BLE001  the last place that can answer at all
+        observability.log_crash("crash", error)
+        body = {"Code": AppError.code, "Message": "An internal server error occurred."}
+        response = Response(body, status_code=AppError.status)
+    return response
+
+
+def _allow_origin(response: Response) -> None:
+    origin = runtime.current().settings.cors_allow_origin
+    if origin:
+        response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Vary"] = "Origin"
+
+
+def _preflight(methods: list[str]) -> Response:
+    if not runtime.current().settings.cors_allow_origin:
+        raise Forbidden("Pages of other origins may not call this service: see CORS_ALLOW_ORIGIN.")
+    headers: dict[str, str | list[str]] = {
+        "Access-Control-Allow-Methods": ", ".join(methods),
+        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
+        "Access-Control-Max-Age": "600",
+    }
+    return Response("", status_code=204, headers=headers)
 
 
 def _error_response(error: AppError) -> Response:

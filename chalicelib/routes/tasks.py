@@ -3,23 +3,25 @@
 from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
+from chalicelib.domain.new_task import task_of
 from chalicelib.routes._http import FORM, JSON, parameters_of, principal_of, route
 from chalicelib.routes.shapes import task_json
-from chalicelib.usecases.create_task import create_task
+from chalicelib.usecases.create_once import create_once
 
 blueprint = Blueprint(__name__)
 
 
 @route(blueprint, "/create-task", methods=["GET", "POST"], content_types=(JSON, FORM))
 def create() -> Response:
-    """Create a Task; with no parameters, the quickstart's."""
+    """Create a Task; with no parameters, the quickstart's. Once only under an Idempotency-Key."""
     request = blueprint.current_request
     principal_of(request).must_create_tasks()
     service = runtime.current()
-    task = create_task(
-        parameters_of(request),
-        workflow_sid=service.settings.twilio_workflow_sid,
-        taskrouter=service.taskrouter,
-    )
+    wanted = task_of(parameters_of(request), workflow_sid=service.settings.twilio_workflow_sid)
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        task = service.taskrouter.create_task(wanted)
+    else:
+        task = create_once(key, wanted, service.once)
     observability.bind(task_sid=task.sid)
     return Response(task_json(task), status_code=201)

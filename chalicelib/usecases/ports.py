@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from chalicelib.domain.records import Due, News
+from chalicelib.domain.records import Due, KeyUse, News
 from chalicelib.domain.reservations import Claim, Reservation, Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
 
@@ -36,6 +36,9 @@ class TaskRouter(Protocol):
 
     def reserved_tasks(self) -> list[str]:
         """List the SIDs (WT…) of the Tasks that are reserved."""
+
+    def find_task(self, name: str, value: str, *, attributes: str) -> CreatedTask | None:
+        """Find a Task by one of its attributes, which *attributes* (JSON text) are."""
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
@@ -88,3 +91,25 @@ class Store(Protocol):
 
     def save_sweep(self, result: Mapping[str, Any]) -> None:
         """Keep the last sweep's result."""
+
+
+class Keys(Protocol):
+    """The Idempotency-Keys of the last day. Every call raises StoreUnavailable on failure."""
+
+    def take(self, key: str, fingerprint: str, *, owner: str, now: int, until: int) -> KeyUse:
+        """Take a key that nobody has used; tell how it stands now."""
+
+    def take_over(self, key: str, *, owner: str, lapsed: int, until: int) -> bool:
+        """Take a key whose lease lapsed at *lapsed*; tell whether nobody else did."""
+
+    def give_back(self, key: str, *, owner: str, now: int) -> None:
+        """Let one's lease lapse now."""
+
+    def keep(self, key: str, answer: dict[str, Any], *, owner: str) -> None:
+        """Keep what came of it."""
+
+    def free(self, key: str, *, owner: str) -> None:
+        """Forget a key under which nothing was created."""
+
+    def may_search(self, *, now: int) -> bool:
+        """Count a search of TaskRouter by attribute; False where this second has had its share."""

@@ -1,6 +1,5 @@
-"""Create a Task from what a caller sent."""
+"""What a caller may want of a new Task."""
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +7,10 @@ from typing import Any
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import checked_sid
-from chalicelib.domain.taskrouter import CreatedTask, NewTask
-from chalicelib.usecases.ports import TaskRouter
+from chalicelib.domain.taskrouter import MAX_ATTRIBUTES, NewTask, compact
 
 QUICKSTART_ATTRIBUTES = {"selected_language": "es"}
 """What Twilio's TaskRouter quickstart creates its Task with."""
-
-MAX_ATTRIBUTES = 4_096
-"""Characters, white space included: https://www.twilio.com/docs/taskrouter/limits."""
 
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
@@ -23,38 +18,32 @@ _MAX_CHANNEL = 64
 _DIGITS = re.compile("[0-9]{1,10}")
 
 
-def create_task(
-    parameters: Mapping[str, Any], *, workflow_sid: str, taskrouter: TaskRouter
-) -> CreatedTask:
-    """Create a Task.
+def task_of(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTask:
+    """Read the Task that a caller wants.
 
     Args:
         parameters: ``attributes`` (an object, or JSON text of one), ``priority``, ``timeout``
             (seconds), ``task_channel`` (SID or unique name), ``workflow_sid``; all optional.
         workflow_sid: the Workflow (WW…) for Tasks that name none.
-        taskrouter: where it is created.
 
     Raises:
         BadRequest: a parameter is not what it should be; the message names it.
-        TaskRouterError: TaskRouter refused, or did not answer.
     """
-    return taskrouter.create_task(
-        NewTask(
-            attributes=_attributes(parameters.get("attributes", QUICKSTART_ATTRIBUTES)),
-            workflow_sid=checked_sid(
-                parameters.get("workflow_sid", workflow_sid), "WW", "workflow_sid"
-            ),
-            priority=_whole_number(parameters, "priority", 0, _MAX_PRIORITY),
-            timeout=_whole_number(parameters, "timeout", 1, _MAX_TIMEOUT),
-            task_channel=_channel(parameters.get("task_channel")),
-        )
+    return NewTask(
+        attributes=_attributes(parameters.get("attributes", QUICKSTART_ATTRIBUTES)),
+        workflow_sid=checked_sid(
+            parameters.get("workflow_sid", workflow_sid), "WW", "workflow_sid"
+        ),
+        priority=_whole_number(parameters, "priority", 0, _MAX_PRIORITY),
+        timeout=_whole_number(parameters, "timeout", 1, _MAX_TIMEOUT),
+        task_channel=_channel(parameters.get("task_channel")),
     )
 
 
 def _attributes(given: object) -> str:
     if not isinstance(given, (str, dict)):
         raise BadRequest("attributes must be a JSON object, or the text of one.")
-    text = given if isinstance(given, str) else _compact(given)
+    text = given if isinstance(given, str) else compact(given)
     if len(text) > MAX_ATTRIBUTES:
         raise BadRequest(f"attributes may have at most {MAX_ATTRIBUTES} characters as JSON text.")
     try:
@@ -62,10 +51,6 @@ def _attributes(given: object) -> str:
     except JsonError as error:
         raise BadRequest(f"attributes must be the text of a JSON object: {error}.") from error
     return text
-
-
-def _compact(attributes: dict[str, Any]) -> str:
-    return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
 
 
 def _whole_number(parameters: Mapping[str, Any], name: str, least: int, most: int) -> int | None:

@@ -1,0 +1,191 @@
+"""Secrets in a parameter: read once, renewed where it helps, and seldom."""
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from twilio.jwt.access_token import AccessToken
+from twilio.jwt.access_token.grants import TaskRouterGrant
+from twilio.request_validator import HMAC_SHA256, RequestValidator
+
+from chalicelib.adapters.secrets import ParameterSecrets, parse_secrets
+from chalicelib.adapters.signature import SignatureVerifier
+from chalicelib.adapters.tokens import TokenVerifier
+from chalicelib.domain.callbacks import Form
+from chalicelib.domain.errors import InvalidSignature, SecretsUnavailable, Unauthorized
+from tests.support import ManualClock
+
+URL = "https://example.test/api/event_callback"
+FORM = Form([("a", "1")])
+ACCOUNT, WORKSPACE, KEY = "AC" + "1" * 32, "WS" + "2" * 32, "SK" + "3" * 32
+SECRET = "a secret that is long enough for HS256"
+
+
+class FakeSsm:
+    """A parameter that tests change; it counts its readings, and fails as told."""
+
+    def __init__(self, **value: Any) -> None:
+        self.value: dict[str, Any] = {"auth_tokens": ["old"], "api_keys": {KEY: SECRET}, **value}
+        self.readings = 0
+        self.failing = False
+
+    def get_parameter(self, **_request: object) -> dict[str, Any]:
+        self.readings += 1
+        if self.failing:
+            raise ReadTimeoutError(endpoint_url="https://ssm")
+        return {"Parameter": {"Value": json.dumps(self.value)}}
+
+
+def source(ssm: FakeSsm, clock: ManualClock) -> ParameterSecrets:
+    return ParameterSecrets("/taskrouter/secrets", ssm, clock)
+
+
+def signed(token: str) -> str:
+    return str(RequestValidator(token).compute_signature(URL, FORM))
+
+
+def test_it_is_read_once_for_many_callbacks() -> None:
+    ssm = FakeSsm()
+    verifier = SignatureVerifier(source(ssm, ManualClock()))
+    for _ in range(10):
+        verifier.verify(URL, FORM, signed("old"))
+    assert ssm.readings == 1
+
+
+def test_a_rotation_heals_by_itself() -> None:
+    ssm, clock = FakeSsm(), ManualClock()
+    verifier = SignatureVerifier(source(ssm, clock))
+    verifier.verify(URL, FORM, signed("old"))
+
+    ssm.value["auth_tokens"] = ["old", "new"]
+    clock.now += 60_000
+    verifier.verify(URL, FORM, signed("new"))
+    verifier.verify(URL, FORM, signed("old"))
+    assert ssm.readings == 2
+
+
+def test_a_flood_of_forgeries_reads_once_a_minute() -> None:
+    ssm, clock = FakeSsm(), ManualClock()
+    verifier = SignatureVerifier(source(ssm, clock))
+    for _ in range(120):
+        with pytest.raises(InvalidSignature):
+            verifier.verify(URL, FORM, signed("forged"))
+        clock.now += 1_000
+    assert ssm.readings == 2
+
+
+def test_where_it_can_not_be_read_nobody_is_verified_and_nobody_called_a_forger() -> None:
+    ssm = FakeSsm()
+    ssm.failing = True
+    verifier = SignatureVerifier(source(ssm, ManualClock()))
+    with pytest.raises(SecretsUnavailable):
+        verifier.verify(URL, FORM, signed("old"))
+    ssm.failing = False
+    verifier.verify(URL, FORM, signed("old"))
+
+
+def test_what_was_read_is_kept_where_renewing_fails() -> None:
+    ssm, clock = FakeSsm(), ManualClock()
+    verifier = SignatureVerifier(source(ssm, clock))
+    verifier.verify(URL, FORM, signed("old"))
+    ssm.failing = True
+    clock.now += 60_000
+
+    with pytest.raises(InvalidSignature):
+        verifier.verify(URL, FORM, signed("forged"))
+    verifier.verify(URL, FORM, signed("old"))
+
+
+def token(secret: str = SECRET, key: str = KEY) -> str:
+    grant = TaskRouterGrant(workspace_sid=WORKSPACE, role="supervisor")
+    return f"Bearer {AccessToken(ACCOUNT, key, secret, grants=[grant]).to_jwt()}"
+
+
+def test_a_new_api_key_holds_and_a_removed_one_stops_holding() -> None:
+    ssm, clock = FakeSsm(), ManualClock()
+    verifier = TokenVerifier(source(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
+    verifier.principal(token())
+
+    new = "SK" + "4" * 32
+    ssm.value["api_keys"] = {new: SECRET}
+    clock.now += 60_000
+    verifier.principal(token(key=new))
+    with pytest.raises(Unauthorized):
+        verifier.principal(token())
+
+
+def test_a_removed_api_key_stops_holding_within_five_minutes_though_no_other_comes() -> None:
+    ssm, clock = FakeSsm(), ManualClock()
+    verifier = TokenVerifier(source(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
+    verifier.principal(token())
+
+    ssm.value["api_keys"] = {"SK" + "4" * 32: SECRET}
+    clock.now += 299_999
+    verifier.principal(token())
+    clock.now += 1
+    with pytest.raises(Unauthorized):
+        verifier.principal(token())
+
+
+SHARED = "key=k1,algorithm=HMAC_SHA256"
+
+
+def shared_signature(secret: str, algorithm: str = HMAC_SHA256) -> str:
+    return str(RequestValidator(secret).compute_signature(URL, FORM, algorithm))
+
+
+def test_a_shared_key_verifies_sha256() -> None:
+    verifier = SignatureVerifier(source(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))
+    verifier.verify(URL, FORM, shared_signature("one"), SHARED)
+    verifier.verify(URL, FORM, shared_signature("one"), "key=k1, algorithm=HMAC_SHA256")
+    verifier.verify(URL, FORM, signed("old"))
+
+
+@pytest.mark.parametrize(
+    ("secret", "algorithm", "header"),
+    [
+        ("two", HMAC_SHA256, SHARED),
+        ("one", HMAC_SHA256, "key=k2,algorithm=HMAC_SHA256"),
+        ("one", "HMAC_SHA1", "key=k1,algorithm=HMAC_SHA1"),
+        ("one", "HMAC_SHA1", "key=k1"),
+        ("one", "HMAC_SHA1", None),
+        ("old", "HMAC_SHA1", SHARED),
+        ("old", HMAC_SHA256, SHARED),
+        ("old", HMAC_SHA256, "algorithm=HMAC_SHA256"),
+        ("old", HMAC_SHA256, None),
+        ("", HMAC_SHA256, "key=,algorithm=HMAC_SHA256"),
+        ("one", HMAC_SHA256, "key=k2,key=k1,algorithm=HMAC_SHA256"),
+        ("one", HMAC_SHA256, "key=k1,algorithm=HMAC_MD5"),
+        ("one", HMAC_SHA256, ",,=,"),
+    ],
+)
+def test_the_header_chooses_a_key_and_never_weakens_one(
+    secret: str, algorithm: str, header: str | None
+) -> None:
+    verifier = SignatureVerifier(source(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))
+    with pytest.raises(InvalidSignature):
+        verifier.verify(URL, FORM, shared_signature(secret, algorithm), header)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        {"auth_tokens": ["t"]},
+        {"auth_tokens": [], "api_keys": {KEY: SECRET}},
+        {"auth_tokens": "token", "api_keys": {KEY: SECRET}},
+        {"auth_tokens": [1], "api_keys": {KEY: SECRET}},
+        {"auth_tokens": [""], "api_keys": {KEY: SECRET}},
+        {"auth_tokens": ["t"], "api_keys": {}},
+        {"auth_tokens": ["t"], "api_keys": {"key": SECRET}},
+        {"auth_tokens": ["t"], "api_keys": {KEY: ""}},
+        {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "shared_keys": ["k"]},
+        [],
+        "token",
+    ],
+)
+def test_a_value_of_another_shape_is_refused_and_not_shown(value: Any) -> None:
+    with pytest.raises(SecretsUnavailable) as error:
+        parse_secrets(json.dumps(value))
+    assert SECRET not in str(error.value)

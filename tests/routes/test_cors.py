@@ -1,0 +1,28 @@
+import pytest
+
+from tests.routes.conftest import Api
+
+ROUTES = ["/create-task", "/reservations", f"/reservations/WR{'0' * 32}/accept"]
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_by_default_no_page_of_another_origin_may_call(api: Api, path: str) -> None:
+    assert api.call("OPTIONS", path, token=None).status_code == 403
+    answer = api.call("GET", "/reservations")
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_the_origin_that_is_set_may(
+    environ: dict[str, str], request: pytest.FixtureRequest, path: str
+) -> None:
+    environ["CORS_ALLOW_ORIGIN"] = "https://desk.example"
+    api: Api = request.getfixturevalue("api")
+
+    preflight = api.call("OPTIONS", path, token=None)
+    assert preflight.status_code == 204
+    assert preflight.headers["Access-Control-Allow-Origin"] == "https://desk.example"
+    assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
+    refused = api.call("GET", "/reservations", token=None)
+    assert refused.status_code == 401
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://desk.example"

@@ -1,0 +1,127 @@
+from urllib.parse import urlencode
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError
+
+from tests.routes.conftest import BASE_URL, FORM, Api
+from tests.support import sid
+
+EVENTS = {
+    "reservation.created": "pending",
+    "reservation.accepted": "accepted",
+    "reservation.rejected": "rejected",
+    "reservation.timeout": "timeout",
+    "reservation.canceled": "canceled",
+    "reservation.rescinded": "rescinded",
+    "reservation.wrapup": "wrapping",
+    "reservation.completed": "completed",
+}
+
+
+def post(api: Api, path: str, parameters: dict[str, str], signature: str | None = None) -> object:
+    signed = signature or api.sign(parameters, url=BASE_URL + path)
+    headers = {"Content-Type": f"{FORM}; charset=utf-8", "X-Twilio-Signature": signed}
+    return api.http.post(path, headers=headers, body=urlencode(parameters).encode())
+
+
+def event(api: Api, event_type: str, **given: str) -> dict[str, str]:
+    return api.callback_parameters(
+        EventType=event_type,
+        Sid=sid("EV"),
+        WorkerName="Alice",
+        Timestamp="1790000000",
+        TimestampMs="1790000000123",
+        **given,
+    )
+
+
+@pytest.mark.parametrize(("event_type", "status"), EVENTS.items())
+def test_an_event_is_mirrored_and_acknowledged_as_twilio_wants_it(
+    api: Api, event_type: str, status: str
+) -> None:
+    parameters = api.callback_parameters()
+    api.post_callback(parameters)
+
+    answer = post(api, "/event_callback", {**event(api, event_type), **parameters})
+
+    assert (answer.status_code, answer.body) == (204, b"")
+    assert answer.headers["Content-Type"] == "application/json"
+    record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
+    assert record["status"] == status
+    assert api.lines()[1]["event_type"] == event_type
+
+
+def test_a_reservation_first_heard_of_by_event_is_recorded_with_its_attributes(api: Api) -> None:
+    parameters = event(api, "reservation.accepted")
+    post(api, "/event_callback", parameters)
+
+    record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
+    assert record["status"] == "accepted"
+    assert record["accepted_by"] == "event"
+    assert record["worker_name"] == "Alice"
+    assert record["task_attributes"] == {"selected_language": "es"}
+    assert record["callback"] is None
+
+
+@pytest.mark.parametrize("event_type", ["task.created", "reservation.failed", "worker.x", ""])
+def test_other_events_are_acknowledged_and_record_nothing(api: Api, event_type: str) -> None:
+    parameters = event(api, event_type)
+
+    assert post(api, "/event_callback", parameters).status_code == 204
+    path = f"/reservations/{parameters['ReservationSid']}"
+    assert api.call("GET", path).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/event_callback", "/assignment_callback/fallback"])
+def test_a_forged_post_is_403_and_records_nothing(api: Api, path: str) -> None:
+    parameters = event(api, "reservation.accepted")
+    # A signature for another of our URLs is a forgery too.
+    signature = api.sign(parameters)
+
+    assert post(api, path, parameters, signature).status_code == 403
+    record = f"/reservations/{parameters['ReservationSid']}"
+    assert api.call("GET", record).status_code == 404
+
+
+def test_the_fallback_answers_what_was_answered_before(
+    environ: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    environ["ASSIGNMENT_INSTRUCTION"] = "accept"
+    api: Api = request.getfixturevalue("api")
+    parameters = api.callback_parameters()
+    first = api.post_callback(parameters)
+
+    answer = post(api, "/assignment_callback/fallback", parameters)
+    assert answer.body == first.body == b'{"instruction":"accept"}'
+
+
+def test_the_fallback_answers_without_dynamodb_and_says_that_it_could_not_record(
+    environ: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    class Dead:
+        def update_item(self, **_request: object) -> None:
+            raise ConnectTimeoutError(endpoint_url="http://dynamodb")
+
+    environ["ASSIGNMENT_INSTRUCTION"] = "accept"
+    api: Api = request.getfixturevalue("api")
+    api.service.store._client = Dead()
+    parameters = api.callback_parameters()
+
+    assert api.post_callback(parameters).status_code == 503
+    answer = post(api, "/assignment_callback/fallback", parameters)
+
+    assert (answer.status_code, answer.body) == (200, b'{"instruction":"accept"}')
+    line = api.lines()[-1]
+    assert line["UnrecordedReservation"] == 1
+    assert line["reservation_sid"] == parameters["ReservationSid"]
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Metrics"] == [{"Name": "UnrecordedReservation", "Unit": "Count"}]
+
+
+def test_an_event_that_could_not_be_recorded_is_503(api: Api) -> None:
+    class Dead:
+        def update_item(self, **_request: object) -> None:
+            raise ConnectTimeoutError(endpoint_url="http://dynamodb")
+
+    api.service.store._client = Dead()
+    assert post(api, "/event_callback", event(api, "reservation.timeout")).status_code == 503

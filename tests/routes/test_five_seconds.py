@@ -1,0 +1,179 @@
+"""TaskRouter waits 5 seconds: with DynamoDB or the secrets store slow, we answer in under 3.
+
+Real sockets, real boto3 clients; the clock is the wall's, because it is time-outs that are tested.
+"""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from chalicelib import config, runtime
+from chalicelib.adapters import dynamodb as adapter
+from tests.routes.conftest import ENVIRON, Api
+
+LIMIT = 3.0
+
+
+@dataclass
+class Engine:
+    """An endpoint that speaks AWS's JSON protocol just far enough, and fails as told."""
+
+    url: str
+    requests: int = 0
+
+
+def reply(status: int, body: dict[str, Any]) -> bytes:
+    text = json.dumps(body)
+    head = f"HTTP/1.1 {status} x\r\nContent-Type: application/x-amz-json-1.0\r\n"
+    return f"{head}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode()
+
+
+@pytest.fixture
+def engine() -> Iterator[Callable[[float, bytes], Engine]]:
+    """Starts engines that wait so many seconds, and then say that; empty bytes hang up."""
+    ended = threading.Event()
+    listeners: list[socket.socket] = []
+    threads: list[threading.Thread] = []
+
+    def answer(connection: socket.socket, seconds: float, said: bytes) -> None:
+        with connection:
+            connection.recv(65536)
+            ended.wait(seconds)
+            if not ended.is_set() and said:
+                connection.sendall(said)
+
+    def serve(listener: socket.socket, one: Engine, seconds: float, said: bytes) -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            one.requests += 1
+            thread = threading.Thread(target=answer, args=(connection, seconds, said))
+            threads.append(thread)
+            thread.start()
+
+    def start(seconds: float, said: bytes) -> Engine:
+        listener = socket.create_server(("127.0.0.1", 0))
+        one = Engine(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = threading.Thread(target=serve, args=(listener, one, seconds, said))
+        threads.append(thread)
+        thread.start()
+        listeners.append(listener)
+        return one
+
+    yield start
+    ended.set()
+    for listener in listeners:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+    for thread in threads:
+        thread.join()
+
+
+def client_at(url: str, service: str, made: Any) -> Any:
+    """A client with the time-outs of *made*, at another address."""
+    timeouts: Config = made.meta.config
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",
+        config=timeouts,
+    )
+
+
+@pytest.fixture(autouse=True)
+def region(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+
+THROTTLED = reply(400, {"__type": "com.amazonaws.dynamodb#ThrottlingException", "message": "slow"})
+BROKEN = reply(500, {"__type": "com.amazonaws.dynamodb#InternalServerError", "message": "broken"})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(1, BROKEN), (10, b""), (60, b""), (0, THROTTLED), (0, BROKEN), (0, b"")],
+    ids=["1 s", "10 s", "hanging", "throttling", "5xx", "cut"],
+)
+def test_with_dynamodb_failing_it_is_503_in_time(
+    api: Api, engine: Callable[[float, bytes], Engine], seconds: float, said: bytes
+) -> None:
+    one = engine(seconds, said)
+    made = adapter.client(api.service.settings.dynamodb_seconds)
+    api.service.store._client = client_at(one.url, "dynamodb", made)
+
+    started = time.monotonic()
+    answer = api.post_callback(api.callback_parameters())
+
+    assert time.monotonic() - started < LIMIT
+    assert (answer.status_code, answer.json_body["Code"]) == (503, "StoreUnavailable")
+    assert one.requests == 2
+
+
+def test_with_the_secrets_store_and_dynamodb_hanging_at_a_cold_start_it_is_still_in_time(
+    api: Api, engine: Callable[[float, bytes], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssm, dynamodb = engine(60, b""), engine(60, b"")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    cold = replace(
+        api.service,
+        settings=config.load({**ENVIRON, **tables_of(api), "SECRETS_PARAMETER": "/x"}),
+        dynamodb=client_at(
+            dynamodb.url, "dynamodb", adapter.client(api.service.settings.dynamodb_seconds)
+        ),
+    )
+    runtime.use(cold)
+
+    started = time.monotonic()
+    answer = api.post_callback(api.callback_parameters())
+
+    assert time.monotonic() - started < LIMIT
+    assert (answer.status_code, answer.json_body["Code"]) == (503, "SecretsUnavailable")
+
+
+def test_a_slow_secrets_store_and_then_a_hanging_dynamodb_share_one_budget(
+    api: Api, engine: Callable[[float, bytes], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = json.dumps(
+        {
+            "auth_tokens": [ENVIRON["TWILIO_AUTH_TOKEN"]],
+            "api_keys": {ENVIRON["TWILIO_API_KEY_SID"]: ENVIRON["TWILIO_API_KEY_SECRET"]},
+        }
+    )
+    ssm = engine(0.4, reply(200, {"Parameter": {"Value": value}}))
+    dynamodb = engine(60, b"")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    cold = replace(
+        api.service,
+        settings=config.load({**ENVIRON, **tables_of(api), "SECRETS_PARAMETER": "/x"}),
+        dynamodb=client_at(
+            dynamodb.url, "dynamodb", adapter.client(api.service.settings.dynamodb_seconds)
+        ),
+    )
+    runtime.use(cold)
+
+    started = time.monotonic()
+    answer = api.post_callback(api.callback_parameters())
+
+    assert time.monotonic() - started < LIMIT
+    assert (answer.status_code, answer.json_body["Code"]) == (503, "StoreUnavailable")
+
+
+def tables_of(api: Api) -> dict[str, str]:
+    settings = api.service.settings
+    return {"RESERVATIONS_TABLE": settings.reservations_table, "STATE_TABLE": settings.state_table}
