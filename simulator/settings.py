@@ -47,6 +47,11 @@ class Settings:
         default=True,
         text="a reject instruction without activity_sid is carried out (else alert 40100)",
     )
+    nulls_are_values: bool = _setting(
+        default=False,
+        text="in expressions a missing attribute equals another and differs from any value"
+        " (else only `== null` and `!= null` see it, and other comparisons are false)",
+    )
     not_pending_code: int = _setting(
         20001, "code for a Reservation that is no longer pending (400, or alert after a callback)"
     )

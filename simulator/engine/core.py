@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from simulator.clock import Clock, Timer
 from simulator.engine.errors import NotFound
+from simulator.engine.expressions import Test, parse
 from simulator.engine.model import Event, Resource, Workspace
 from simulator.identifiers import new_sid
 from simulator.settings import Settings
@@ -94,6 +95,10 @@ class Engine:
         if sid not in self.workspaces:
             raise NotFound(f"/Workspaces/{sid}")
         return self.workspaces[sid]
+
+    def test(self, expression: str) -> Test:
+        """An expression compiled as the settings say; it was checked when it came in."""
+        return parse(expression, nulls_are_values=self.settings.nulls_are_values)
 
     def arm(self, kind: str, sid: str, when: float, action: Callable[[], None]) -> None:
         """Set the one timer of that kind that a resource has, in place of the last."""

@@ -1,8 +1,7 @@
 """TaskRouter's expression language: queues, workflow filters, targets, skip_if.
 
-Where Twilio's pages are silent the choice is written down in `docs/simulator.md`: a comparison
-with a missing attribute is false, but for `== null` and `!= null`; so is one of mixed types, but
-for `!=`.
+Where Twilio's pages are silent this is chosen: values of different types are unequal and have no
+order; what a missing attribute compares to is a setting. Missing is NULL.
 """
 
 import operator
@@ -112,11 +111,19 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _compare(left: Value, name: str, right: Value) -> Test:
+def _compare(left: Value, name: str, right: Value, *, nulls_are_values: bool) -> Test:
     test = _OPERATORS[name]
-    if name in {"==", "!="} and _null in (left, right):
-        return lambda context: (left(context) is right(context) is None) == (name == "==")
-    return lambda context: test(left(context), right(context))
+    if name not in {"==", "!="}:
+        return lambda context: test(left(context), right(context))
+    literal = _null in (left, right)
+
+    def compare(context: Context) -> bool:
+        one, other = left(context), right(context)
+        if (literal or nulls_are_values) and (one is None or other is None):
+            return (one is other) == (name == "==")
+        return test(one, other)
+
+    return compare
 
 
 def _look_up(value: Any, key: str | int) -> Any:
@@ -131,7 +138,16 @@ def _path(keys: list[str | int]) -> Value:
 
 @v_args(inline=True)
 class _Compiler(Transformer[Token, Any]):
-    """Turns each rule into a function of the context."""
+    """Turns each rule into a function of the context.
+
+    Args:
+        nulls_are_values: whether NULL equals NULL and differs from all else; otherwise it does so
+            only where `null` is written out.
+    """
+
+    def __init__(self, *, nulls_are_values: bool) -> None:
+        super().__init__()
+        self._nulls_are_values = nulls_are_values
 
     def disjunction(self, *tests: Test) -> Test:
         return lambda context: any(test(context) for test in tests)
@@ -140,7 +156,7 @@ class _Compiler(Transformer[Token, Any]):
         return lambda context: all(test(context) for test in tests)
 
     def comparison(self, left: Value, name: str, right: Value) -> Test:
-        return _compare(left, name, right)
+        return _compare(left, name, right, nulls_are_values=self._nulls_are_values)
 
     def operator(self, token: Token) -> str:
         return re.sub(r"\s+", " ", token.upper())
@@ -170,7 +186,15 @@ class _Compiler(Transformer[Token, Any]):
         return _path([int(part) if part.type == "INDEX" else str(part) for part in parts])
 
 
-_PARSER = Lark(_GRAMMAR, parser="lalr", transformer=_Compiler(), maybe_placeholders=False)
+_PARSERS = {
+    nulls_are_values: Lark(
+        _GRAMMAR,
+        parser="lalr",
+        transformer=_Compiler(nulls_are_values=nulls_are_values),
+        maybe_placeholders=False,
+    )
+    for nulls_are_values in (False, True)
+}
 
 
 def _depth(text: str) -> int:
@@ -183,11 +207,13 @@ def _depth(text: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def parse(text: str) -> Test:
+def parse(text: str, *, nulls_are_values: bool = False) -> Test:
     """Compile an expression.
 
     Args:
         text: the expression; keywords in any case.
+        nulls_are_values: whether a missing attribute equals another, and differs from a value;
+            otherwise every comparison with it is false, but with `null` written out.
 
     Returns:
         A function of the context (attributes by name) that says whether it holds.
@@ -198,7 +224,7 @@ def parse(text: str) -> Test:
     if _depth(text) > _MAX_DEPTH:
         raise ExpressionError(f"the expression is nested more than {_MAX_DEPTH} deep")
     try:
-        return _PARSER.parse(text)  # type: ignore[return-value]
+        return _PARSERS[nulls_are_values].parse(text)  # type: ignore[return-value]
     except (LarkError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ExpressionError(f"{text[:200]!r} is not an expression: {reason}") from error

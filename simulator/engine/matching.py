@@ -6,7 +6,7 @@ from typing import Any
 from simulator.engine import workers
 from simulator.engine.configuration import Target
 from simulator.engine.core import Engine
-from simulator.engine.expressions import ExpressionError, parse, parse_reference
+from simulator.engine.expressions import ExpressionError, parse_reference
 from simulator.engine.model import Task, TaskQueue, Worker, Workspace
 from simulator.engine.placement import task_context, worker_context
 
@@ -14,16 +14,18 @@ WORKER_NOT_IN_QUEUE = 40152
 INVALID_KNOWN_WORKER = 40154
 
 
-def serves(workspace: Workspace, queue: TaskQueue, worker: Worker) -> bool:
+def serves(engine: Engine, workspace: Workspace, queue: TaskQueue, worker: Worker) -> bool:
     """Whether the TaskQueue's expression takes the Worker in; an empty one takes nobody."""
     if not queue.target_workers.strip():
         return False
-    return parse(queue.target_workers)(worker_context(workspace, worker))
+    return engine.test(queue.target_workers)(worker_context(workspace, worker))
 
 
-def members(workspace: Workspace, queue: TaskQueue) -> list[Worker]:
+def members(engine: Engine, workspace: Workspace, queue: TaskQueue) -> list[Worker]:
     """The Workers of a TaskQueue, whatever their Activity."""
-    return [worker for worker in workspace.workers.values() if serves(workspace, queue, worker)]
+    return [
+        worker for worker in workspace.workers.values() if serves(engine, workspace, queue, worker)
+    ]
 
 
 def candidates(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue) -> list[Worker]:
@@ -32,22 +34,22 @@ def candidates(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueu
     context = task_context(task)
     chosen = [
         worker
-        for worker in _known(engine, task, target, members(workspace, queue))
-        if _matches(workspace, target, context, worker) and _free(workspace, task, worker)
+        for worker in _known(engine, task, target, members(engine, workspace, queue))
+        if _matches(engine, workspace, target, context, worker) and _free(workspace, task, worker)
     ]
     return _ordered(workspace, target, chosen)
 
 
-def skips(workspace: Workspace, task: Task, queue: TaskQueue) -> bool:
+def skips(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue) -> bool:
     """Whether the step's `skip_if` says to pass on."""
     if task.step is None or task.step.target.skip_if is None:
         return False
-    activities = [worker.activity_sid for worker in members(workspace, queue)]
+    activities = [worker.activity_sid for worker in members(engine, workspace, queue)]
     available = sum(workspace.activities[sid].available for sid in activities)
     counts: dict[str, Any] = {sid: activities.count(sid) for sid in workspace.activities}
     counts |= {"available": available, "unavailable": len(activities) - available}
     context = {**task_context(task), "workers": counts}
-    return parse(task.step.target.skip_if)(context)
+    return engine.test(task.step.target.skip_if)(context)
 
 
 def _free(workspace: Workspace, task: Task, worker: Worker) -> bool:
@@ -57,10 +59,16 @@ def _free(workspace: Workspace, task: Task, worker: Worker) -> bool:
     return task.ignore_capacity or workers.can_take(workspace, worker, task.channel_sid)
 
 
-def _matches(workspace: Workspace, target: Target, context: dict[str, Any], worker: Worker) -> bool:
+def _matches(
+    engine: Engine,
+    workspace: Workspace,
+    target: Target,
+    context: dict[str, Any],
+    worker: Worker,
+) -> bool:
     if target.expression is None:
         return True
-    return parse(target.expression)({**context, **worker_context(workspace, worker)})
+    return engine.test(target.expression)({**context, **worker_context(workspace, worker)})
 
 
 def _known(

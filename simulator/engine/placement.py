@@ -4,12 +4,12 @@ A target's time-out is counted on the Task's age, the targets before it included
 (https://www.twilio.com/docs/taskrouter/task-evaluation). Nothing here changes anything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Any
 
 from simulator.engine.configuration import Configuration, Filter
-from simulator.engine.expressions import parse
+from simulator.engine.expressions import Test
 from simulator.engine.model import Step, Task, Worker, Workspace, parsed
 
 
@@ -44,6 +44,7 @@ def first(
     configuration: Configuration,
     context: dict[str, Any],
     age: float,
+    test: Callable[[str], Test],
     *,
     start: int = 0,
     base: int = 0,
@@ -56,6 +57,7 @@ def first(
         configuration: the Workflow's.
         context: what the filters are evaluated on.
         age: the Task's age in seconds; targets that have timed out by it are passed over.
+        test: compiles an expression.
         start: the first filter to look at.
         base: seconds that the filters before have used up.
         default: whether the default filter is open to the Task.
@@ -65,7 +67,7 @@ def first(
         The step, or None at the end of the Workflow.
     """
     for index, one in enumerate(configuration.filters[start:], start):
-        if not parse(one.expression)(context):
+        if not test(one.expression)(context):
             continue
         for step in _steps(configuration, index, base):
             if step.expires_at_age is None or step.expires_at_age > age:

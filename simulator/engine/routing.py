@@ -60,7 +60,7 @@ def _offer(engine: Engine, workspace: Workspace, task: Task) -> None:
             _skip(engine, workspace, task, step)
         elif _reserve(engine, workspace, task, queue):
             return
-        elif not task.waiting and matching.skips(workspace, task, queue):
+        elif not task.waiting and matching.skips(engine, workspace, task, queue):
             _skip(engine, workspace, task, step)
         else:
             _wait(engine, workspace, task, step)
@@ -115,6 +115,7 @@ def _first(engine: Engine, workspace: Workspace, task: Task) -> Step | None:
         workflow.configuration,
         placement.task_context(task),
         engine.now() - task.created,
+        engine.test,
         default_timeout=engine.settings.default_filter_timeout,
     )
 
@@ -127,6 +128,7 @@ def _later_filter(engine: Engine, task: Task, step: Step) -> Step | None:
         step.configuration,
         placement.task_context(task),
         engine.now() - task.created,
+        engine.test,
         start=start,
         base=base,
         default=not task.timed_out,

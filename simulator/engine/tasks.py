@@ -64,7 +64,7 @@ def create(
         virtual_start_time=stamp.created if virtual_start_time is None else virtual_start_time,
         routing_target=routing_target,
     )
-    _aim(workspace, task, target)
+    _aim(engine, workspace, task, target)
     if task.step and (routing_target or "").startswith("WK"):
         task.ignore_capacity = ignore_capacity is not False
     workspace.tasks[task.sid] = task
@@ -151,7 +151,7 @@ def _only_workflow(workspace: Workspace) -> Workflow:
     return next(iter(workspace.workflows.values()))
 
 
-def _aim(workspace: Workspace, task: Task, target: str) -> None:
+def _aim(engine: Engine, workspace: Workspace, task: Task, target: str) -> None:
     """Give the Task its Workflow, or the one step that leads to a TaskQueue or Worker."""
     if target in workspace.workflows:
         task.workflow_sid = target
@@ -160,16 +160,16 @@ def _aim(workspace: Workspace, task: Task, target: str) -> None:
     elif target in workspace.workers:
         worker = workspace.workers[target]
         only = Target(
-            queue_sid=_queue_of(workspace, worker), expression=f"worker.sid == '{target}'"
+            queue_sid=_queue_of(engine, workspace, worker), expression=f"worker.sid == '{target}'"
         )
         task.step = Step(Configuration(default=only), None, 0)
     else:
         raise BadRequest(f"{target} does not exist in workspace {workspace.sid}")
 
 
-def _queue_of(workspace: Workspace, worker: Worker) -> str:
+def _queue_of(engine: Engine, workspace: Workspace, worker: Worker) -> str:
     for queue in workspace.queues.values():
-        if serves(workspace, queue, worker):
+        if serves(engine, workspace, queue, worker):
             return queue.sid
     raise BadRequest(f"Worker {worker.sid} is in no TaskQueue of workspace {workspace.sid}")
 

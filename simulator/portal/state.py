@@ -47,13 +47,13 @@ def overview(engine: Engine, log: list[Json], workspace_sid: str | None = None) 
     return {
         "workspaces": [_named(one) for one in workspaces.values()],
         "clock_frozen": engine.settings.frozen_clock,
-        "workspace": _workspace(chosen) if chosen else None,
+        "workspace": _workspace(engine, chosen) if chosen else None,
         **_newest("callbacks", [one for one in log if one["kind"] in CALLBACKS]),
         **_newest("alerts", [one for one in log if one["kind"] == "alert"]),
     }
 
 
-def _workspace(workspace: Workspace) -> Json:
+def _workspace(engine: Engine, workspace: Workspace) -> Json:
     return {
         **_named(workspace),
         "activities": [
@@ -61,7 +61,7 @@ def _workspace(workspace: Workspace) -> Json:
         ],
         "workflows": [_named(one) for one in workspace.workflows.values()],
         "workers": [_worker(one) for one in workspace.workers.values()],
-        "task_queues": _task_queues(workspace),
+        "task_queues": _task_queues(engine, workspace),
         "tasks": _tasks(workspace),
         "tasks_total": len(workspace.tasks),
         "reservations": _reservations(workspace),
@@ -83,15 +83,15 @@ def _worker(worker: Worker) -> Json:
     }
 
 
-def _task_queues(workspace: Workspace) -> list[Json]:
+def _task_queues(engine: Engine, workspace: Workspace) -> list[Json]:
     tasks = Counter((task.queue_sid, task.status.value) for task in workspace.tasks.values())
-    return [_task_queue(workspace, one, tasks) for one in workspace.queues.values()]
+    return [_task_queue(engine, workspace, one, tasks) for one in workspace.queues.values()]
 
 
 def _task_queue(
-    workspace: Workspace, queue: TaskQueue, tasks: "Counter[tuple[str | None, str]]"
+    engine: Engine, workspace: Workspace, queue: TaskQueue, tasks: "Counter[tuple[str | None, str]]"
 ) -> Json:
-    members = matching.members(workspace, queue)
+    members = matching.members(engine, workspace, queue)
     return {
         **_named(queue),
         "target_workers": queue.target_workers,

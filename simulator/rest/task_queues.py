@@ -63,7 +63,10 @@ def index(call: Call) -> Answer:
         lambda queue: render(call, queue),
         keep=lambda queue: (
             name in {None, queue.friendly_name}
-            and (not by_worker or bool(worker and matching.serves(workspace, queue, worker)))
+            and (
+                not by_worker
+                or bool(worker and matching.serves(call.engine, workspace, queue, worker))
+            )
         ),
     )
 

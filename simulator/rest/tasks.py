@@ -5,7 +5,6 @@ from typing import Any
 
 from simulator.engine import assignments, queues, tasks
 from simulator.engine.errors import BadRequest
-from simulator.engine.expressions import parse
 from simulator.engine.model import Task, TaskStatus
 from simulator.engine.placement import task_context
 from simulator.rest.call import Answer, Call
@@ -137,7 +136,7 @@ def _filter(call: Call) -> Callable[[Task], bool]:
     priority = query.integer("Priority", 0, _MAX_PRIORITY)
     expression = query.text("EvaluateTaskAttributes")
     queues.require_expression(expression or "")
-    test = parse(expression) if expression and expression.strip() else None
+    test = call.engine.test(expression) if expression and expression.strip() else None
 
     def keep(task: Task) -> bool:
         workflow = workspace.workflows.get(task.workflow_sid or "")

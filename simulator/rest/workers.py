@@ -5,7 +5,6 @@ from typing import Any
 
 from simulator.engine import matching, offers, queues, workers
 from simulator.engine.errors import BadRequest
-from simulator.engine.expressions import parse
 from simulator.engine.model import ReservationStatus, Worker
 from simulator.engine.placement import worker_context
 from simulator.rest.call import Answer, Call
@@ -128,7 +127,7 @@ def _filter(call: Call) -> Callable[[Worker], bool]:
         or queue.friendly_name == query.text("TaskQueueName")
     ]
     by_queue = "TaskQueueSid" in query or "TaskQueueName" in query
-    test = parse(expression) if expression and expression.strip() else None
+    test = call.engine.test(expression) if expression and expression.strip() else None
 
     def keep(worker: Worker) -> bool:
         activity = workspace.activities[worker.activity_sid]
@@ -141,7 +140,10 @@ def _filter(call: Call) -> Callable[[Worker], bool]:
             all(query.text(name) in {None, value} for name, value in wanted.items())
             and query.boolean("Available") in {None, activity.available}
             and (test is None or test(worker_context(workspace, worker)))
-            and (not by_queue or any(matching.serves(workspace, one, worker) for one in named))
+            and (
+                not by_queue
+                or any(matching.serves(call.engine, workspace, one, worker) for one in named)
+            )
         )
 
     return keep

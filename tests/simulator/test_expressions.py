@@ -121,3 +121,19 @@ def test_a_reference_is_followed():
 def test_what_is_no_reference_is_refused(text):
     with pytest.raises(ExpressionError):
         parse_reference(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "strict", "values"),
+    [
+        ("missing == missing_too", False, True),
+        ("missing != 'x'", False, True),
+        ("missing == 'x'", False, False),
+        ("missing != missing_too", False, False),
+        ("missing > 3", False, False),
+        ("missing == null", True, True),
+    ],
+)
+def test_what_a_missing_attribute_compares_to_is_a_setting(text, strict, values):
+    assert parse(text)(CONTEXT) is strict
+    assert parse(text, nulls_are_values=True)(CONTEXT) is values
