@@ -20,31 +20,41 @@ const sidOf = (one) => one.sid;
 const idOf = (one) => `${one.id} ${one.at}`;
 const poll = new Poll({ onState: show, onTime: setTime, onReach: showReach });
 
-const tasks = new Panel(
-  "tasks",
-  "Tasks",
-  taskRow((task, form) => ask(`Tasks/${task.sid}`, form)),
-  sidOf,
-  taskText,
-);
-const reservations = new Panel(
-  "reservations",
-  "Reservations",
-  reservationRow((one, form) => ask(`Tasks/${one.task_sid}/Reservations/${one.sid}`, form)),
-  sidOf,
-);
-const workers = new Panel(
-  "workers",
-  "Workers",
-  workerRow(
+const tasks = new Panel({
+  id: "tasks",
+  name: "Tasks",
+  limit: 10,
+  make: taskRow((task, form) => ask(`Tasks/${task.sid}`, form)),
+  key: sidOf,
+  text: taskText,
+});
+const reservations = new Panel({
+  id: "reservations",
+  name: "Reservations",
+  limit: 10,
+  make: reservationRow((one, form) => ask(`Tasks/${one.task_sid}/Reservations/${one.sid}`, form)),
+  key: sidOf,
+});
+const workers = new Panel({
+  id: "workers",
+  name: "Workers",
+  limit: 20,
+  make: workerRow(
     (worker, form) => ask(`Workers/${worker.sid}`, form),
     () => state.workspace.activities,
   ),
-  sidOf,
-);
-const queues = new Panel("queues", "TaskQueues", queueRow, sidOf);
-const callbacks = new Panel("callbacks", "Callbacks", callbackRow, idOf, JSON.stringify);
-const alerts = new Panel("alerts", "Alerts", alertRow, idOf);
+  key: sidOf,
+});
+const queues = new Panel({ id: "queues", name: "TaskQueues", limit: 20, make: queueRow, key: sidOf });
+const callbacks = new Panel({
+  id: "callbacks",
+  name: "Callbacks",
+  limit: 20,
+  make: callbackRow,
+  key: idOf,
+  text: JSON.stringify,
+});
+const alerts = new Panel({ id: "alerts", name: "Alerts", limit: 3, make: alertRow, key: idOf });
 
 function show(next) {
   const sentence = news(state, next);

@@ -3,22 +3,25 @@
 import { byId, el, setShown, setText } from "./dom.js";
 import { KeyedList } from "./list.js";
 
-const STEP = 25;
+const MORE = 100;
 
 export class Panel {
   #items = [];
   #total = 0;
-  #shown = STEP;
+  #limit;
+  #shown;
   #wanted = "";
 
   /**
    * @param id of the section
    * @param name as the navigation calls it
+   * @param limit how many rows are shown until more are asked for
    * @param make see KeyedList
    * @param key see KeyedList
    * @param text makes the text that the section's filter looks into, where it has one
    */
-  constructor(id, name, make, key, text) {
+  constructor({ id, name, limit, make, key, text }) {
+    this.#limit = this.#shown = limit;
     const section = byId(id);
     this.heading = section.querySelector("h2");
     this.empty = section.querySelector(".empty");
@@ -41,6 +44,7 @@ export class Panel {
     this.#items = items;
     this.#total = total;
     setText(this.count, String(total));
+    this.count.dataset.count = total;
     this.#draw();
   }
 
@@ -50,7 +54,7 @@ export class Panel {
 
   #filter(wanted) {
     this.#wanted = wanted.trim().toLowerCase();
-    this.#shown = STEP;
+    this.#shown = this.#limit;
     this.#draw();
   }
 
@@ -60,7 +64,7 @@ export class Panel {
     const chosen = wanted ? this.#items.filter(matches) : this.#items;
     this.list.update(chosen.slice(0, this.#shown));
     const hidden = Math.max(0, chosen.length - this.#shown);
-    setText(this.more, `Show ${Math.min(hidden, STEP * 4)} more of ${chosen.length}`);
+    setText(this.more, `Show ${Math.min(hidden, MORE)} more of ${chosen.length}`);
     setShown(this.more, hidden > 0, this.heading);
     const left = this.#total - this.#items.length;
     let note = left ? `${left} older ones are not shown.` : "";
@@ -70,7 +74,7 @@ export class Panel {
   }
 
   #showMore() {
-    this.#shown += STEP * 4;
+    this.#shown += MORE;
     this.#draw();
   }
 }

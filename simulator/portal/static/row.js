@@ -53,11 +53,12 @@ export function facts(parent, name, pairs) {
 /** A name that may break before a capital: WorkerPrevious|Activity|Name. */
 const breakable = (name) => name.split(/(?=[A-Z][a-z])/).flatMap((part) => [el("wbr"), part]);
 
-/** Draws a named piece of text that keeps its lines. */
-export function block(parent, name, text) {
+/** Draws a named piece of text, of somebody or something, that keeps its lines. */
+export function block(parent, name, owner, text) {
   let pre = parent.querySelector(`[data-block="${name}"]`);
   if (!pre) {
-    pre = el("pre", { "data-block": name, tabindex: "0", role: "region", "aria-label": name });
+    const label = `${name} of ${owner}`;
+    pre = el("pre", { "data-block": name, tabindex: "0", role: "region", "aria-label": label });
     parent.append(el("h3", {}, name), pre);
   }
   setText(pre, text);

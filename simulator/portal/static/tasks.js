@@ -74,5 +74,5 @@ function draw(body, task) {
     ["Updated", moment(task.updated)],
     ["May wait", duration(task.timeout)],
   ]);
-  block(body, "Attributes", pretty(task.attributes));
+  block(body, "Attributes", `Task ${short(task.sid)}`, pretty(task.attributes));
 }

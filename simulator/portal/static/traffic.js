@@ -15,12 +15,9 @@ export function callbackRow(entry) {
   const at = el("span", { class: "age" });
   const result = el("span", { class: "pill" });
   const took = el("span", { class: "took" });
-  const said = entry.error || entry.answer;
+  const said = el("code", { class: "clip said" }, (entry.error || entry.answer || "").slice(0, 200));
   const { details, update } = openable(
-    [
-      el("span", { class: "line wrap" }, pill, about, result, took, at),
-      ...(said ? [el("span", { class: "line" }, el("code", { class: "clip" }, said.slice(0, 200)))] : []),
-    ],
+    [el("span", { class: "line entry" }, pill, about, result, took, at, said)],
     drawCallback,
   );
   setPill(pill, entry.kind, TONES[entry.kind] ?? "grey");
@@ -54,7 +51,7 @@ function drawCallback(body, entry) {
     ["Content-Type", entry.content_type],
     ["Took", milliseconds(entry.seconds)],
   ]);
-  if (entry.answer) block(body, "Answer's body", bodyOf(entry));
+  if (entry.answer) block(body, "Body", `the answer at ${clock(entry.at)}, ${entry.id}`, bodyOf(entry));
 }
 
 function bodyOf({ answer, answer_length: length }) {

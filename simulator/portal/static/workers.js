@@ -71,5 +71,5 @@ function draw(body, worker) {
     ["Activity SID", worker.activity_sid],
     ["Since", moment(worker.activity_changed)],
   ]);
-  block(body, "Attributes", pretty(worker.attributes));
+  block(body, "Attributes", worker.name, pretty(worker.attributes));
 }
