@@ -11,7 +11,7 @@ MAX_HOURS = 24
 
 
 def mint(
-    settings: Settings, key: ApiKey, *, role: str, worker_sid: str | None, hours: float
+    settings: Settings, key: ApiKey, *, role: str, hours: float, worker_sid: str | None = None
 ) -> str:
     """A signed token.
 
@@ -19,8 +19,8 @@ def mint(
         settings: Whose account and Workspace.
         key: Signs the token.
         role: "worker", "supervisor" or "service".
-        worker_sid: The Worker (WK...) that the bearer is; needed for "worker".
         hours: How long the token holds, at most `MAX_HOURS`.
+        worker_sid: The Worker (WK...) that the bearer is; needed for "worker".
     """
     grant = TaskRouterGrant(
         workspace_sid=settings.twilio_workspace_sid, worker_sid=worker_sid, role=role
