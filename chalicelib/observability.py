@@ -42,6 +42,9 @@ def configure(level: str) -> None:
     _logger.handlers = [handler]
     _logger.setLevel(level)
     _logger.propagate = False
+    for talkative in ("botocore", "twilio.http_client"):
+        # They tell of credentials found and of requests sent, attributes and all.
+        logging.getLogger(talkative).setLevel(logging.WARNING)
 
 
 def start() -> None:
