@@ -9,6 +9,7 @@ Everything answers. Ctrl-C ends it.
 
   API         {api}
   TaskRouter  {simulator}   (the simulator; GET /simulator tells its SIDs and keys)
+  Portal      {simulator}/simulator/portal   (what Twilio's Console shows and does)
   DynamoDB    {dynamodb}
 
 A supervisor's token for {hours} hours, and the simulator's account, for the commands below:
