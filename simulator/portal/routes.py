@@ -95,7 +95,7 @@ def _state(simulator: "Simulator", request: Request) -> Response:
     )
     body = json.dumps(content, separators=(",", ":")).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, TIME_HEADER: f"{simulator.clock.now():.3f}"}
+    headers = {"ETag": etag, TIME_HEADER: f"{simulator.clock.now():.6f}"}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     return Response(body, headers={**headers, "Content-Type": "application/json"})

@@ -2,7 +2,7 @@
 
 import { el, setPill, setShown, setText } from "./dom.js";
 import { action, facts, openable, short } from "./row.js";
-import { clock, countdown, moment, now } from "./time.js";
+import { clock, countdown, moment, until } from "./time.js";
 
 const TONES = {
   pending: "blue",
@@ -19,7 +19,7 @@ export function reservationRow(ask) {
     const worker = el("strong", { class: "clip" });
     const task = el("code", { class: "sid" });
     const since = el("span", { class: "age" });
-    const left = el("progress", { max: "1", value: "1" });
+    const left = el("progress");
     const queue = el("span", { class: "clip where" });
     const { details, summary, update } = openable(
       [
@@ -38,9 +38,10 @@ export function reservationRow(ask) {
     let reservation = null;
     const tick = () => {
       if (reservation.status !== "pending") return;
-      const seconds = Math.max(0, reservation.expires - now());
+      const seconds = until(reservation.expires);
       setText(since, `${countdown(seconds)} left`);
-      left.value = seconds / Math.max(1, reservation.expires - reservation.created);
+      left.max = reservation.expires - reservation.created;
+      left.value = seconds;
     };
     return {
       node: el("li", {}, details, el("div", { class: "actions" }, accept.button, reject.button)),

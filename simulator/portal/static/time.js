@@ -29,9 +29,11 @@ export function duration(seconds) {
   return minutes ? `${minutes} min ${rest} s` : `${rest} s`;
 }
 
+/** How many seconds it is to a moment; a begun one counts, 60.0000002 is 60. */
+export const until = (moment) => Math.max(0, Math.ceil(moment - now() - 0.001));
+
 /** 75 as "1:15". */
-export function countdown(seconds) {
-  const whole = Math.max(0, Math.ceil(seconds));
+export function countdown(whole) {
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
   const rest = String(whole % 60).padStart(2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
