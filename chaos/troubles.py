@@ -1,0 +1,70 @@
+"""What goes wrong with whole programs: one trouble at a time, and a calm after each."""
+
+import asyncio
+import time
+from collections import Counter
+
+from chaos.plan import Link, Trouble
+from chaos.stage import RESERVATION_TIMEOUT_SECONDS, Stage
+
+CALM_SECONDS = RESERVATION_TIMEOUT_SECONDS + 2
+"""A Reservation of which every single call is lost ends unheard of, so some must get through."""
+
+_FROZEN_SECONDS = 1.5
+_AWAY_SECONDS = 1.5
+_DEAD_SECONDS = 0.3
+
+
+class Troubles:
+    """Makes trouble on a stage.
+
+    Attributes:
+        struck: how often each has struck.
+    """
+
+    def __init__(self, stage: Stage) -> None:
+        self.struck: Counter[Trouble] = Counter()
+        self._stage = stage
+        self._calm_from = 0.0
+        self._busy = asyncio.Lock()
+
+    async def strike(self, trouble: Trouble) -> None:
+        """Make *trouble*, unless the last one is too near."""
+        if self._busy.locked() or time.monotonic() < self._calm_from:
+            return
+        async with self._busy:
+            self.struck[trouble] += 1
+            await self._make(trouble)
+            self._calm_from = time.monotonic() + CALM_SECONDS
+
+    async def over(self) -> None:
+        """Wait until the one that is under way is over."""
+        async with self._busy:
+            pass
+
+    async def _make(self, trouble: Trouble) -> None:
+        match trouble:
+            case Trouble.API_KILLED:
+                await self._kill("api")
+            case Trouble.SWEEP_KILLED:
+                await self._kill("sweep")
+            case Trouble.API_FROZEN:
+                with self._stage.frozen("api"):
+                    await asyncio.sleep(_FROZEN_SECONDS)
+            case Trouble.DATABASE_AWAY:
+                await self._away(Link.DATABASE)
+            case Trouble.TASKROUTER_AWAY:
+                await self._away(Link.REST)
+
+    async def _kill(self, name: str) -> None:
+        self._stage.kill(name)
+        await asyncio.sleep(_DEAD_SECONDS)
+        await self._stage.start_again(name)
+
+    async def _away(self, link: Link) -> None:
+        proxy = self._stage.links[link]
+        proxy.away = True
+        try:
+            await asyncio.sleep(_AWAY_SECONDS)
+        finally:
+            proxy.away = False
