@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from simulator.control import _is_local as is_local
+from simulator.control import is_local
 from simulator.portal.state import overview
 
 if TYPE_CHECKING:

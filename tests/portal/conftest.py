@@ -28,9 +28,9 @@ _ARGUMENTS = (
 
 
 @pytest.fixture
-def tr(app: App) -> Iterator[TaskRouter]:
-    """The quickstart's Workspace; the app answers `{}`; time stands still."""
-    with running(callback_base_url=app.url, event_path="") as handle:
+def tr(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]:
+    """The quickstart's Workspace; the app answers `{}`; time stands still, unless told not to."""
+    with running(callback_base_url=app.url, **getattr(request, "param", {})) as handle:
         yield handle
 
 

@@ -105,6 +105,7 @@ def press(page: Page, text: str, key: str) -> None:
 def test_the_countdown_follows_the_clock_and_a_time_out_sends_the_worker_offline(page, tr):
     reserve(tr)
     offer = rows(page, "reservations")
+    expect(page.get_by_role("form", name="Clock")).to_contain_text("stands still")
     tr.advance(60)
     expect(offer).to_contain_text("19:00 left")
     expect(offer.get_by_role("progressbar")).to_have_js_property("value", 1140)
@@ -112,6 +113,13 @@ def test_the_countdown_follows_the_clock_and_a_time_out_sends_the_worker_offline
     page.get_by_role("button", name="Advance").click()
     expect(offer).to_contain_text("timeout")
     expect(switch(page, "Alice", "Offline")).to_have_attribute("aria-pressed", "true")
+
+
+@pytest.mark.parametrize("tr", [{"frozen_clock": False}], indirect=True)
+def test_age_and_countdown_run_with_the_clock(page, tr):
+    reserve(tr)
+    expect(rows(page, "reservations")).to_contain_text(re.compile("19:5[0-8] left"))
+    expect(rows(page, "tasks")).to_contain_text(re.compile("[2-9] s"))
 
 
 def test_a_reservation_can_be_rejected(page, tr):

@@ -60,6 +60,7 @@ function show(next) {
   const sentence = news(state, next);
   state = next;
   setFrozen(state.clock_frozen);
+  byId("frozen").hidden = !state.clock_frozen;
   setOptions(byId("workspace"), state.workspaces);
   const { workspace } = state;
   if (workspace) byId("workspace").value = workspace.sid;
