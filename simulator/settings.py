@@ -55,6 +55,10 @@ class Settings:
     not_pending_code: int = _setting(
         20001, "code for a Reservation that is no longer pending (400, or alert after a callback)"
     )
+    accept_twice: bool = _setting(
+        default=False, text="accepting an accepted Reservation once more succeeds (else 400)"
+    )
+    least_reservation_timeout: int = _setting(1, "seconds, the least a Workflow may have")
     etag_quoted: bool = _setting(default=True, text="ETags are in quotes")
     timeout_moves_to_next_target: bool = _setting(
         default=True,

@@ -1,6 +1,5 @@
 """Which Workers a routing step can offer a Task to, and in what order."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from simulator.engine import workers
@@ -28,14 +27,51 @@ def members(engine: Engine, workspace: Workspace, queue: TaskQueue) -> list[Work
     ]
 
 
-def candidates(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue) -> list[Worker]:
-    """The Workers who can be offered the Task now, the best first, but for those held back."""
+class Pool:
+    """The Workers that are free for a Task, looked up once in a pass of the routing.
+
+    With many Tasks waiting and all Workers taken, the usual case, a Task then costs next to
+    nothing.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._free: dict[str, list[Worker]] = {}
+
+    def free_for(self, task: Task) -> list[Worker]:
+        """Those whom Activity and capacity leave free, in order of creation."""
+        every = self._workspace.workers.values()
+        if task.ignore_capacity:
+            return list(every)
+        if task.channel_sid not in self._free:
+            self._free[task.channel_sid] = [
+                worker
+                for worker in every
+                if workers.can_take(self._workspace, worker, task.channel_sid)
+            ]
+        return self._free[task.channel_sid]
+
+    def forget(self) -> None:
+        """Look again: a Worker was reserved."""
+        self._free.clear()
+
+
+def candidates(
+    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, pool: Pool
+) -> list[Worker]:
+    """The Workers who can be offered the Task now, the best first, even those held back."""
     target = task.step.target if task.step else Target()
+    wanted = _known(engine, workspace, task, queue, target)
+    free = pool.free_for(task)
+    if not free:
+        return []
     context = task_context(task)
     chosen = [
         worker
-        for worker in _known(engine, task, target, members(engine, workspace, queue))
-        if _matches(engine, workspace, target, context, worker) and _free(workspace, task, worker)
+        for worker in free
+        if (wanted is None or worker in wanted)
+        and serves(engine, workspace, queue, worker)
+        and _matches(engine, workspace, target, context, worker)
     ]
     return _ordered(workspace, target, chosen)
 
@@ -52,13 +88,6 @@ def skips(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue) ->
     return engine.test(task.step.target.skip_if)(context)
 
 
-def _free(workspace: Workspace, task: Task, worker: Worker) -> bool:
-    offered = {workspace.reservations[sid].task_sid for sid in worker.held}
-    if task.sid in offered:
-        return False
-    return task.ignore_capacity or workers.can_take(workspace, worker, task.channel_sid)
-
-
 def _matches(
     engine: Engine,
     workspace: Workspace,
@@ -72,13 +101,12 @@ def _matches(
 
 
 def _known(
-    engine: Engine,
-    task: Task,
-    target: Target,
-    queued: list[Worker],
-) -> Iterable[Worker]:
-    """Only the Worker that the Task itself names, where the target asks for that."""
-    about = {"task_sid": task.sid}
+    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, target: Target
+) -> list[Worker] | None:
+    """The Worker that the Task itself names, where the target asks for that; None if it does not.
+
+    An alert is raised once, when the Task enters the step.
+    """
     for reference, field in (
         (target.known_worker_sid, "sid"),
         (target.known_worker_friendly_name, "friendly_name"),
@@ -86,18 +114,15 @@ def _known(
         if reference is None:
             continue
         value = parse_reference(reference)(task_context(task))
-        if not isinstance(value, str) or not value:
-            engine.alert(
-                INVALID_KNOWN_WORKER, f"Known worker {reference} is not in the task", about
-            )
-            return []
-        found = [worker for worker in queued if getattr(worker, field) == value]
-        if not found:
-            engine.alert(
-                WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue", about
-            )
+        every = members(engine, workspace, queue)
+        found = [worker for worker in every if getattr(worker, field) == value]
+        if not found and not task.waiting:
+            named = isinstance(value, str) and value
+            code = WORKER_NOT_IN_QUEUE if named else INVALID_KNOWN_WORKER
+            message = f"Known worker {value if named else reference} is not in the task queue"
+            engine.alert(code, message, {"task_sid": task.sid})
         return found
-    return queued
+    return None
 
 
 def _ordered(workspace: Workspace, target: Target, chosen: list[Worker]) -> list[Worker]:

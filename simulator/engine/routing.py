@@ -18,9 +18,9 @@ def route(engine: Engine, workspace: Workspace) -> None:
     waiting = [task for task in workspace.tasks.values() if task.status is TaskStatus.PENDING]
     for task in waiting:
         place(engine, workspace, task)
+    pool = matching.Pool(workspace)
     for task in sorted(waiting, key=lambda task: _rank(workspace, task)):
-        if task.status is TaskStatus.PENDING:
-            _offer(engine, workspace, task)
+        _offer(engine, workspace, task, pool)
 
 
 def place(engine: Engine, workspace: Workspace, task: Task) -> None:
@@ -48,7 +48,7 @@ def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
     return -task.priority, order != workspace.prioritize_queue_order, age, number
 
 
-def _offer(engine: Engine, workspace: Workspace, task: Task) -> None:
+def _offer(engine: Engine, workspace: Workspace, task: Task, pool: matching.Pool) -> None:
     if task.assignments >= engine.settings.max_assignments:
         assignments.cancel(engine, workspace, task, TOO_MANY_ASSIGNMENTS)
         return
@@ -58,7 +58,7 @@ def _offer(engine: Engine, workspace: Workspace, task: Task) -> None:
             _time_out_of_step(engine, workspace, task, step)
         elif queue is None:
             _skip(engine, workspace, task, step)
-        elif _reserve(engine, workspace, task, queue):
+        elif _reserve(engine, workspace, task, queue, pool):
             return
         elif not task.waiting and matching.skips(engine, workspace, task, queue):
             _skip(engine, workspace, task, step)
@@ -69,11 +69,14 @@ def _offer(engine: Engine, workspace: Workspace, task: Task) -> None:
     assignments.cancel(engine, workspace, task, END_OF_WORKFLOW)
 
 
-def _reserve(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue) -> bool:
-    found = matching.candidates(engine, workspace, task, queue)
+def _reserve(
+    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, pool: matching.Pool
+) -> bool:
+    found = matching.candidates(engine, workspace, task, queue, pool)
     ready = [one for one in found if task.held_back.get(one.sid, 0.0) <= engine.now()]
     for worker in ready[: queue.max_reserved_workers]:
         offers.create(engine, workspace, task, worker, queue)
+        pool.forget()
     if found and not ready:
         soonest = min(task.held_back[worker.sid] for worker in found)
         engine.wake(workspace, max(0.0, soonest - engine.now()))

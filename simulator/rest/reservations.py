@@ -83,6 +83,10 @@ def _set_status(
     match status:
         case None:
             pass
+        case ReservationStatus.ACCEPTED if engine.settings.accept_twice and (
+            reservation.status is ReservationStatus.ACCEPTED
+        ):
+            pass
         case ReservationStatus.ACCEPTED:
             assignments.accept(engine, workspace, reservation)
         case ReservationStatus.REJECTED:

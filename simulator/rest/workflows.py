@@ -58,7 +58,7 @@ def create(call: Call) -> Answer:
         configuration=form.required("Configuration", longest=_MAX_CONFIGURATION),
         assignment_callback_url=form.url("AssignmentCallbackUrl") or "",
         fallback_assignment_callback_url=form.url("FallbackAssignmentCallbackUrl") or "",
-        task_reservation_timeout=form.integer("TaskReservationTimeout", 1, _MAX_TIMEOUT) or 120,
+        task_reservation_timeout=_timeout(call) or 120,
     )
     return Answer(201, render(call, workflow))
 
@@ -81,7 +81,7 @@ def update(call: Call) -> Answer:
         form.url("AssignmentCallbackUrl"),
         form.url("FallbackAssignmentCallbackUrl"),
     )
-    timeout = form.integer("TaskReservationTimeout", 1, _MAX_TIMEOUT)
+    timeout = _timeout(call)
     workflow.friendly_name = name
     workflow.text, workflow.configuration = text, configuration
     if primary is not None:
@@ -100,6 +100,11 @@ def delete(call: Call) -> Answer:
     """DELETE: remove, unless Tasks are in it."""
     workflows.delete(call.engine, call.workspace, _found(call))
     return Answer(204)
+
+
+def _timeout(call: Call) -> int | None:
+    least = call.engine.settings.least_reservation_timeout
+    return call.form.integer("TaskReservationTimeout", least, _MAX_TIMEOUT)
 
 
 def _found(call: Call) -> Workflow:
