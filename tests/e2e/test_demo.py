@@ -54,7 +54,8 @@ def test_a_stage_that_fails_is_named_with_what_was_expected():
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_ended_half_way_it_leaves_no_process(number, tmp_path):
-    environ = bare_environ(DEMO_MARK=number.name)
+    # What SIGKILL leaves of its logs is tidied up with the test.
+    environ = bare_environ(DEMO_MARK=number.name, TMPDIR=str(tmp_path))
     log = tmp_path / "demo.log"
     with log.open("wb") as output:
         popen = subprocess.Popen(
