@@ -7,6 +7,7 @@ import click
 from chalicelib import config
 from chalicelib.domain.principals import Role
 from infra import keys, stages, tokens, workers
+from infra.erasing import erase
 from infra.errors import OperatorError
 
 
@@ -41,6 +42,8 @@ def token(role: str, worker: str | None, hours: float, stage: str) -> None:
         raise click.ClickException(str(error)) from error
     click.echo(tokens.mint(settings, key, role=role, worker_sid=worker_sid, hours=hours))
 
+
+main.add_command(erase)
 
 if __name__ == "__main__":
     main()

@@ -1,0 +1,39 @@
+"""Erase one record on request, as somebody whose data it holds may ask."""
+
+import click
+
+from chalicelib.adapters import dynamodb
+from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.sids import is_sid
+from infra.commands import settings_of, stage_option, told
+
+_SECONDS = 10.0
+"""For the one call; nobody waits for an answer within TaskRouter's five."""
+
+
+@click.command()
+@click.argument("reservation_sid")
+@stage_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@told
+def erase(reservation_sid: str, stage: str, *, yes: bool) -> None:
+    """Delete the record of RESERVATION_SID (WR...), for good.
+
+    TaskRouter keeps its own. A point-in-time backup holds the record for up to 35 more days.
+    Exit code 1: there is no such record, or it was not deleted.
+    """
+    if not is_sid(reservation_sid, "WR"):
+        raise click.UsageError("RESERVATION_SID must be WR followed by 32 hexadecimal digits.")
+    settings = settings_of(stage)
+    if not yes:
+        table = settings.reservations_table
+        click.confirm(f"Delete {reservation_sid} from the table {table}?", abort=True, err=True)
+    store = DynamoStore(
+        dynamodb.client(_SECONDS),
+        reservations_table=settings.reservations_table,
+        state_table=settings.state_table,
+        retention_days=settings.retention_days,
+    )
+    if not store.erase(reservation_sid):
+        raise click.ClickException(f"There is no record of {reservation_sid} in stage {stage}.")
+    click.echo(f"{reservation_sid} is erased.")
