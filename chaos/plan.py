@@ -115,7 +115,7 @@ _TROUBLES = {
     Trouble.DATABASE_AWAY: 3,
     Trouble.TASKROUTER_AWAY: 2,
 }
-_TROUBLES_AMONG_FAULTS = 0.08
+_TROUBLES_AMONG_FAULTS = 0.2
 
 _TOLD_AT_FIRST = ("assignment", "fallback", "event reservation.created")
 _THROTTLED_BY_TASKROUTER = (429, '{"code": 20429, "message": "Too Many Requests", "status": 429}')

@@ -21,7 +21,7 @@ from infra import keys, tokens
 from local import dynamodb, simulated
 
 _SPARE_TASKS = 4
-_FAULTS_THAT_MISS = 1.5
+_FAULTS_THAT_MISS = 1.1
 """Some strike nothing: no call of their kind comes. So more are planned than asked for."""
 
 _RECONCILE_SECONDS = 2

@@ -1,0 +1,357 @@
+"""The five invariants, whatever happens in whatever order: hypothesis writes the stories.
+
+The use cases run on the real store over a real DynamoDB API, against the simulator's engine in
+this process, whose clock is theirs. At any outside call something may happen: it fails before or
+after its effect, the process dies, or somebody else acts in between.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
+from chalicelib.domain.errors import (
+    AppError,
+    StoreUnavailable,
+    TaskRouterThrottled,
+    TaskRouterUnavailable,
+)
+from chalicelib.domain.instructions import Accept, Defer
+from chalicelib.domain.principals import Principal, Role
+from chalicelib.domain.reservations import OPEN, Reservation, Status
+from chalicelib.usecases.assign import assign
+from chalicelib.usecases.decide import Decision, Desk, decide
+from chalicelib.usecases.observe import observe
+from chalicelib.usecases.sweep import Orders, sweep
+from chalicelib.usecases.timing import Timing
+from simulator.engine.core import AssignmentCallback as Posted
+from tests.chaos.engine import Asked, EngineTaskRouter
+from tests.chaos.sabotage import AFTER, BEFORE, Killed, Sabotaged, Saboteur
+
+LEASE = 30
+TIMING = Timing(reservation_timeout=120, grace=10, claim_lease=LEASE)
+TARGETS = (Status.ACCEPTED, Status.REJECTED, Status.COMPLETED)
+IN_THE_END = 7 * 3_600
+"""Seconds: the sweep comes by every open Reservation within 6 hours."""
+
+_ids = itertools.count(1)
+
+faults = st.none() | st.tuples(
+    st.integers(1, 5),
+    st.sampled_from([BEFORE, AFTER]),
+    st.sampled_from(
+        ["fails", "dies", "throttled", "accepted", "rejected", "swept", "told", "late"]
+    ),
+)
+indexes = st.integers(0, 999)
+
+
+class Story(RuleBasedStateMachine):
+    store: DynamoStore
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.saboteur = Saboteur()
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.ended: dict[str, Reservation] = {}
+        self.promised: list[tuple[str, Status]] = []
+        self.has_begun = False
+
+    @initialize(forgetful=st.booleans(), delay=st.sampled_from([0.0, 0.5]))
+    def begin(self, *, forgetful: bool, delay: float) -> None:
+        kept = {} if forgetful else {"closed_task_seconds": 10**7}
+        self.taskrouter = EngineTaskRouter(
+            reoffer_delay=1.0, routing_delay=delay, assigned_task_seconds=10**7, **kept
+        )
+        self.desk = Desk(
+            store=Sabotaged("store", self.store, self.saboteur),
+            taskrouter=Sabotaged("taskrouter", self.taskrouter, self.saboteur),
+            clock=self.taskrouter,
+            timing=TIMING,
+            new_id=lambda: f"claim-{next(_ids)}",
+        )
+        self._minutes_pass()
+        self.taskrouter.everybody_is_idle()
+        self.taskrouter.new_task()
+        self.has_begun = True
+
+    # What others do
+
+    @rule(idle=st.booleans())
+    def a_task_comes_in(self, *, idle: bool) -> None:
+        if idle:
+            self.taskrouter.everybody_is_idle()
+        self.taskrouter.new_task()
+
+    @rule(index=indexes, status=st.sampled_from(["canceled", "wrapping", "completed"]))
+    def an_operator_changes_a_task(self, index: int, status: str) -> None:
+        if one := self._some_reservation(index):
+            self.taskrouter.set_task(one.task_sid, status)
+
+    @rule(seconds=st.sampled_from([0.2, 1, 5, 31, 115, 125, 400]))
+    def time_passes(self, seconds: float) -> None:
+        self.taskrouter.sleep(seconds)
+
+    @rule()
+    def minutes_pass_since_the_last_reconciliation(self) -> None:
+        self._minutes_pass()
+
+    # What reaches us
+
+    @precondition(lambda self: self.taskrouter.callbacks)
+    @rule(
+        index=indexes,
+        accept=st.booleans(),
+        is_lost=st.booleans(),
+        fault=faults,
+    )
+    def a_callback_arrives(self, *, index: int, accept: bool, is_lost: bool, fault: Any) -> None:
+        """Late, repeated, before or after any other; those never drawn never arrive."""
+        callbacks = self.taskrouter.callbacks
+        # Most often one of the newest.
+        chosen = callbacks[-1 - index % min(len(callbacks), 6)]
+        with self._sabotaged(fault):
+            self._arrive(chosen, accept=accept, is_lost=is_lost)
+
+    @rule(
+        index=indexes,
+        wanted=st.sampled_from([Status.ACCEPTED, *TARGETS]),
+        as_worker=st.booleans(),
+        names_task=st.booleans(),
+        fault=faults,
+    )
+    def somebody_decides(
+        self, *, index: int, wanted: Status, as_worker: bool, names_task: bool, fault: Any
+    ) -> None:
+        if one := self._some_reservation(index):
+            with self._sabotaged(fault):
+                self._decide(one, wanted, as_worker=as_worker, names_task=names_task)
+
+    @rule(fault=faults)
+    def the_sweep_runs(self, fault: Any) -> None:
+        due = self._due()
+        with self._sabotaged(fault):
+            self._sweep()
+            if fault is None:
+                fetched = self.saboteur.calls.count("taskrouter.fetch_reservation")
+                assert fetched <= due, "a sweep touches only what is due"
+
+    # The invariants
+
+    @invariant()
+    def an_ended_record_never_changes(self) -> None:
+        for sid in self._heard_of():
+            record = self.store.get(sid)
+            before = self.ended.get(sid)
+            if before is not None:
+                assert record is not None
+                assert (record.status, record.history) == (before.status, before.history)
+            elif record is not None and record.status not in OPEN | {Status.GONE}:
+                self.ended[sid] = record
+
+    @invariant()
+    def what_was_answered_is_recorded(self) -> None:
+        for sid, answer in self.answers.items():
+            record = self.store.get(sid)
+            assert record is not None
+            assert record.answer == answer
+
+    @invariant()
+    def nothing_is_asked_twice_within_a_lease(self) -> None:
+        """But for what TaskRouter has refused: then nothing has happened."""
+        latest: dict[tuple[str, Status], Asked] = {}
+        for one in self.taskrouter.asked if self.has_begun else ():
+            before = latest.get((one.reservation_sid, one.to))
+            assert before is None or before.was_refused or one.at - before.at >= LEASE * 1000, (
+                before,
+                one,
+            )
+            latest[one.reservation_sid, one.to] = one
+
+    def teardown(self) -> None:
+        try:
+            if self.has_begun:
+                self._heal()
+        finally:
+            for sid in self._heard_of():
+                self.store.erase(sid)
+
+    def _heal(self) -> None:
+        self.saboteur.revive()
+        self.taskrouter.sleep(LEASE)
+        self._sweep()
+        for sid, record in self._records().items():
+            assert record.claim is None, "a lease and a sweep later no claim is left"
+            assert sid in self.taskrouter.statuses
+        self._minutes_pass()
+        pending = [
+            sid for sid, one in self.taskrouter.known().items() if one.status.value == "pending"
+        ]
+        self._sweep()
+        assert set(pending) <= self._records().keys(), "reconciled"
+        for seconds in (150, IN_THE_END, IN_THE_END):
+            self.taskrouter.sleep(seconds)
+            self._minutes_pass()
+            self._sweep()
+        for sid, record in self._records().items():
+            self._must_be_true(sid, record)
+        for sid, status in self.promised:
+            assert status in self.taskrouter.statuses[sid], "who was told yes was told the truth"
+
+    def _must_be_true(self, sid: str, record: Reservation) -> None:
+        true = self.taskrouter.statuses[sid]
+        said = [change.to for change in record.history]
+        if record.status is Status.GONE:
+            assert sid not in self.taskrouter.known()
+            said.pop()
+        else:
+            assert record.status is true[-1]
+        rest = iter(true)
+        assert all(status in rest for status in said), (said, true)
+
+    # How it is done
+
+    def _answer(self, posted: Posted, *, accept: bool, is_lost: bool) -> None:
+        form = Form(list(posted.parameters.items()))
+        callback = AssignmentCallback.from_form(form, **self.taskrouter.ours())
+        answer = assign(
+            callback,
+            Accept() if accept else Defer(),
+            store=self.desk.store,
+            timing=TIMING,
+            now=self.taskrouter.now_ms(),
+        )
+        sid = callback.reservation_sid
+        assert self.answers.setdefault(sid, answer) == answer, "the same answer again"
+        if not is_lost:
+            self.taskrouter.hear_answer(sid, answer)
+
+    def _observe(self, parameters: dict[str, str]) -> None:
+        event = ReservationEvent.from_form(Form(list(parameters.items())), **self.taskrouter.ours())
+        assert event is not None
+        observe(event, store=self.desk.store, timing=TIMING, now=self.taskrouter.now_ms())
+
+    def _decide(self, one: Any, target: Status, *, as_worker: bool, names_task: bool) -> None:
+        principal = (
+            Principal(Role.WORKER, worker_sid=one.worker_sid)
+            if as_worker
+            else Principal(Role.SUPERVISOR, identity="ann")
+        )
+        decision = Decision(
+            target=target,
+            reservation_sid=one.sid,
+            principal=principal,
+            task_sid=one.task_sid if names_task else None,
+        )
+        decide(decision, self.desk)
+        self.promised.append((one.sid, target))
+
+    def _sweep(self) -> None:
+        sweep(self.desk, Orders(), time_left_ms=lambda: 60_000, report=lambda _result: None)
+
+    @contextmanager
+    def _sabotaged(self, fault: Any) -> Iterator[None]:
+        """Let *fault* strike; what the use case says to that, and its death, is part of it."""
+        if fault is not None:
+            number, moment, what = fault
+            # 429 means that it was never processed.
+            self.saboteur.at(number, BEFORE if what == "throttled" else moment, self._acts[what])
+        with suppress(AppError, Killed):
+            yield
+        self.saboteur.revive()
+
+    @property
+    def _acts(self) -> dict[str, Callable[[str], None]]:
+        return {
+            "fails": _fail,
+            "throttled": _throttle,
+            "dies": self.saboteur.kill,
+            "accepted": lambda _name: self._meanwhile(Status.ACCEPTED),
+            "rejected": lambda _name: self._meanwhile(Status.REJECTED),
+            "swept": lambda _name: self._quietly(self._sweep),
+            "told": lambda _name: self._quietly(self._hear_the_latest),
+            "late": lambda _name: self.taskrouter.sleep(LEASE + 1),
+        }
+
+    def _meanwhile(self, target: Status) -> None:
+        if one := self._some_reservation(0):
+            self._quietly(lambda: self._decide(one, target, as_worker=False, names_task=False))
+
+    def _hear_the_latest(self) -> None:
+        for latest in self.taskrouter.callbacks[-1:]:
+            self._arrive(latest, accept=False, is_lost=False)
+
+    @staticmethod
+    def _quietly(act: Callable[[], None]) -> None:
+        with suppress(AppError):
+            act()
+
+    def _arrive(self, chosen: Any, *, accept: bool, is_lost: bool) -> None:
+        if isinstance(chosen, Posted):
+            self._answer(chosen, accept=accept, is_lost=is_lost)
+        else:
+            self._observe(chosen.event.parameters)
+
+    def _minutes_pass(self) -> None:
+        self.store._client.delete_item(
+            TableName=self.store._state, Key={"id": {"S": "last_reconcile"}}
+        )
+
+    def _due(self) -> int:
+        now = self.taskrouter.now_ms()
+        return sum(len(list(self.store.due(status, now=now))) for status in OPEN)
+
+    def _heard_of(self) -> list[str]:
+        return list(self.taskrouter.statuses) if self.has_begun else []
+
+    def _records(self) -> dict[str, Reservation]:
+        every = {sid: self.store.get(sid) for sid in self._heard_of()}
+        return {sid: record for sid, record in every.items() if record is not None}
+
+    def _some_reservation(self, index: int) -> Any:
+        known = list(self.taskrouter.known().values())
+        return known[-1 - index % min(len(known), 3)] if known else None
+
+
+def _fail(name: str) -> None:
+    raise (StoreUnavailable if name.startswith("store") else TaskRouterUnavailable)("as told")
+
+
+def _throttle(name: str) -> None:
+    raise (StoreUnavailable if name.startswith("store") else TaskRouterThrottled)("as told")
+
+
+def tell_stories(store: DynamoStore, examples: int) -> None:
+    """Have hypothesis write so many stories, and tell the shortest that breaks an invariant."""
+
+    class OfThisStore(Story):
+        pass
+
+    OfThisStore.store = store
+    run_state_machine_as_test(
+        OfThisStore,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
+
+
+def test_the_invariants_hold_in_any_story(store: DynamoStore) -> None:
+    tell_stories(store, 30)
