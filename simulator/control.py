@@ -135,7 +135,3 @@ async def _json(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ControlError("the body must be a JSON object")
     return body
-
-
-# the portal's routes are guarded alike
-_is_local = is_local

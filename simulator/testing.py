@@ -101,10 +101,16 @@ class TaskRouter:
 def running(**settings: Any) -> Iterator[TaskRouter]:
     """A simulator in a thread of this process; its clock stands still unless told otherwise.
 
+    Without `callback_base_url` it calls nobody back.
+
     Args:
         **settings: fields of `Settings`.
     """
-    chosen = Settings(**{"frozen_clock": True, **settings, "port": 0})
+    defaults: dict[str, Any] = {"frozen_clock": True}
+    if "callback_base_url" not in settings:
+        # no test calls whatever happens to listen on the default port
+        defaults["assignment_path"] = ""
+    chosen = Settings(**{**defaults, **settings, "port": 0})
     listener = listen(chosen.host, 0)
     server = uvicorn.Server(configuration(Simulator(chosen)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

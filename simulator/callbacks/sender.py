@@ -163,7 +163,14 @@ class Sender:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        """Let go of a task; a mistake of ours in it is reported, not swallowed."""
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            context = {"message": "a callback failed", "exception": error, "task": task}
+            task.get_loop().call_exception_handler(context)
 
     async def _deliver(self, engine: Engine, delivery: _Delivery, then: Then) -> None:
         """Post, as often as the connection overrides say, within the limit on the whole."""

@@ -74,6 +74,10 @@ class Engine:
         """Seconds since the epoch."""
         return self.clock.now()
 
+    def since(self, moment: float) -> float:
+        """Seconds since a moment, to the millisecond: nine seconds, not 8.9999998."""
+        return round(self.now() - moment, 3)
+
     def stamp(self, prefix: str, sid: str | None = None) -> Resource:
         """What a new resource has in common with all others."""
         now = self.now()

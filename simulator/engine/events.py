@@ -77,7 +77,7 @@ def _task(engine: Engine, workspace: Workspace, task: Task) -> dict[str, str]:
     parameters = {
         "TaskSid": task.sid,
         "TaskAttributes": task.attributes,
-        "TaskAge": str(int(engine.now() - task.created)),
+        "TaskAge": str(int(engine.since(task.created))),
         "TaskPriority": str(task.priority),
         "TaskAssignmentStatus": task.status.value,
         "TaskChannelSid": task.channel_sid,

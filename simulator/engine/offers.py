@@ -87,9 +87,7 @@ def reject(
     if activity_sid:
         workers.require_activity(workspace, activity_sid)
     _withdraw(engine, workspace, reservation, Status.REJECTED, activity_sid)
-    if workspace.is_available(workspace.workers[reservation.worker_sid]):
-        task = workspace.tasks[reservation.task_sid]
-        task.held_back[reservation.worker_sid] = engine.now() + engine.settings.reoffer_delay
+    _hold_back(engine, workspace, reservation)
     _put_back(engine, workspace, reservation, Entry.TOP)
 
 
@@ -104,6 +102,7 @@ def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> 
 def give_up(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
     """End an offer that nobody could be told of; the Task is offered again."""
     _withdraw(engine, workspace, reservation, Status.CANCELED)
+    _hold_back(engine, workspace, reservation)
     _put_back(engine, workspace, reservation, Entry.TOP)
 
 
@@ -141,6 +140,13 @@ def _withdraw(
         workers.set_activity(engine, workspace, worker, reservation.previous_activity_sid)
 
 
+def _hold_back(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Keep the Task from a Worker that is still available, else it would come back at once."""
+    if workspace.is_available(workspace.workers[reservation.worker_sid]):
+        task = workspace.tasks[reservation.task_sid]
+        task.held_back[reservation.worker_sid] = engine.now() + engine.settings.reoffer_delay
+
+
 def _put_back(engine: Engine, workspace: Workspace, reservation: Reservation, entry: Entry) -> None:
     """Let the Task be offered again once the last of its offers has ended without acceptance."""
     task = workspace.tasks[reservation.task_sid]
@@ -165,7 +171,7 @@ def _callback_parameters(
         "WorkerAttributes": worker.attributes,
         "TaskSid": task.sid,
         "TaskAttributes": task.attributes,
-        "TaskAge": str(int(engine.now() - task.created)),
+        "TaskAge": str(int(engine.since(task.created))),
         "TaskPriority": str(task.priority),
         "ReservationSid": reservation.sid,
     }

@@ -28,7 +28,7 @@ def place(engine: Engine, workspace: Workspace, task: Task) -> None:
     entry, task.entry = task.entry, Entry.HERE
     if entry is Entry.HERE:
         return
-    age = engine.now() - task.created
+    age = engine.since(task.created)
     step: Step | None
     if entry is Entry.NEXT and task.step:
         # the last target is kept: its Task waits there for another Worker
@@ -98,14 +98,14 @@ def _has_timed_out(engine: Engine, task: Task, step: Step) -> bool:
 def _time_out_of_step(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
     task.timed_out = True
     _publish(engine, workspace, task, "task-queue.timeout", "Task timed out of TaskQueue")
-    age = engine.now() - task.created
+    age = engine.since(task.created)
     following = placement.following(step, age) or _later_filter(engine, task, step)
     _enter(engine, workspace, task, following)
 
 
 def _skip(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
     _publish(engine, workspace, task, "workflow.skipped", "Task skipped a Workflow step")
-    age = engine.now() - task.created
+    age = engine.since(task.created)
     following = placement.following(step, age) or _later_filter(engine, task, step)
     _enter(engine, workspace, task, following)
 
@@ -117,7 +117,7 @@ def _first(engine: Engine, workspace: Workspace, task: Task) -> Step | None:
     return placement.first(
         workflow.configuration,
         placement.task_context(task),
-        engine.now() - task.created,
+        engine.since(task.created),
         engine.test,
         default_timeout=engine.settings.default_filter_timeout,
     )
@@ -130,7 +130,7 @@ def _later_filter(engine: Engine, task: Task, step: Step) -> Step | None:
     return placement.first(
         step.configuration,
         placement.task_context(task),
-        engine.now() - task.created,
+        engine.since(task.created),
         engine.test,
         start=start,
         base=base,

@@ -83,7 +83,7 @@ def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_
         return
     before = workspace.activities[worker.activity_sid]
     after = workspace.activities[activity_sid]
-    spent = engine.now() - worker.activity_changed
+    spent = engine.since(worker.activity_changed)
     worker.activity_sid = after.sid
     worker.activity_changed = engine.now()
     if after.available and not before.available:

@@ -28,7 +28,7 @@ def render(call: Call, task: Task, *, attributes: bool = True) -> dict[str, Any]
         links["workflow"] = call.url(workspace.sid, "Workflows", workflow.sid)
     return {
         "account_sid": call.engine.account_sid,
-        "age": int(call.engine.now() - task.created),
+        "age": int(call.engine.since(task.created)),
         "assignment_status": task.status.value,
         "attributes": task.attributes if attributes else None,
         "addons": "{}",

@@ -223,6 +223,13 @@ def test_an_instruction_that_comes_late_raises_an_alert_and_changes_nothing(stor
     assert story.effects[-1].message.endswith("is not currently in a Pending state.")
 
 
+def test_ages_are_whole_seconds_whatever_floats_say(story):
+    task = story.task()
+    for age in range(1, 200):
+        story.clock.advance(1)
+        assert int(story.engine.since(task.created)) == age
+
+
 def test_a_worker_in_use_is_not_deleted(story):
     story.reserved()
     with pytest.raises(BadRequest):

@@ -1,0 +1,52 @@
+"""What the simulator has, its page in the docs has."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from simulator import control
+from simulator.faults import Fault
+from simulator.settings import Settings, environment_name
+from simulator.testing import TaskRouter
+
+PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+
+
+def row(one):
+    default = str(one.default).lower() if isinstance(one.default, bool) else one.default
+    choices = f" ({', '.join(one.metadata['choices'])})" if one.metadata["choices"] else ""
+    shown = f"`{default}`" if default != "" else "none"
+    return f"| `{environment_name(one.name)}` | {shown} | {one.metadata['help']}{choices} |"
+
+
+def test_the_settings_are_those_of_the_code():
+    table = "| setting | default | what it is |\n|---|---|---|\n"
+    table += "\n".join(row(one) for one in fields(Settings))
+    between = re.search("<!-- settings -->\n(.*)\n<!-- /settings -->", PAGE, re.DOTALL)
+    assert between.group(1) == table
+
+
+def test_every_control_route_is_described():
+    described = set(re.findall(r"^\| `([A-Z]+ /simulator[a-z/]*)` \|", PAGE, re.MULTILINE))
+    assert described == {
+        f"{method} {path}" for path, (_, methods) in control._ROUTES.items() for method in methods
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in Fault.__dataclass_fields__ if name != "id"])
+def test_every_field_of_a_fault_is_described(name):
+    assert f"`{name}`" in PAGE
+
+
+@pytest.mark.parametrize("name", [name for name in vars(TaskRouter) if not name.startswith("_")])
+def test_every_method_of_the_handle_is_described(name):
+    assert re.search(rf"`{name}\(", PAGE)
+
+
+def test_the_example_of_a_test_passes(taskrouter):
+    example = re.search(r"^def test_a_spanish.*?(?=^```)", PAGE, re.DOTALL | re.MULTILINE)
+    scope = {}
+    exec(example.group(), scope)  # noqa: S102 - our own page
+    scope["test_a_spanish_task_reaches_alice"](taskrouter)
