@@ -46,7 +46,7 @@ export function taskRow(ask) {
         setText(priority, `prio ${task.priority}`);
         setText(attributes, task.attributes);
         const people = task.workers.join(", ");
-        setText(where, [task.queue ?? "in no TaskQueue", people].filter(Boolean).join(" · "));
+        setText(where, [task.queue ?? "in no TaskQueue", people, task.reason].filter(Boolean).join(" · "));
         complete.update(task, TAKEN.includes(task.status), `Complete Task ${short(task.sid)}`);
         cancel.update(task, WAITING.includes(task.status), `Cancel Task ${short(task.sid)}`);
         update(task);
