@@ -1,0 +1,109 @@
+"""Any input to any route is answered well, and who is not verified costs and leaves nothing."""
+
+import os
+from collections import Counter
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from app import app
+from chalicelib.domain.reservations import Status
+from tests.fuzz.inputs import RESERVATIONS, TASKS, WORKERS, Input, inputs
+from tests.fuzz.oracle import SECRETS, check
+from tests.fuzz.sender import sent, tokens_by
+from tests.routes.conftest import BASE_URL
+
+
+class Watched:
+    """A DynamoDB client that counts what it is asked."""
+
+    def __init__(self, client):
+        self._client = client
+        self.calls = Counter()
+
+    def __getattr__(self, name):
+        function = getattr(self._client, name)
+
+        def counted(**request):
+            self.calls[name] += 1
+            return function(**request)
+
+        return counted
+
+
+@pytest.fixture
+def watched(api):
+    """The app with Reservations in it, in every open status."""
+    client = Watched(api.service.dynamodb)
+    vars(api.service)["dynamodb"] = client
+    tokens = tokens_by(api.token)
+    statuses = [Status.PENDING, Status.PENDING, Status.PENDING, Status.ACCEPTED, Status.WRAPPING]
+    for number, (sid, task) in enumerate(zip(RESERVATIONS, TASKS, strict=True)):
+        api.taskrouter.add(
+            statuses[number % len(statuses)],
+            reservation_sid=sid,
+            task_sid=task,
+            worker_sid=WORKERS[number % len(WORKERS)],
+        )
+    for sid, task in zip(RESERVATIONS[:4], TASKS, strict=False):
+        worker = api.taskrouter.known[sid].worker_sid
+        parameters = api.callback_parameters(ReservationSid=sid, TaskSid=task, WorkerSid=worker)
+        assert api.post_callback(parameters).status_code == 200
+    return api, client, tokens
+
+
+def fuzz(watched, examples):
+    api, client, tokens = watched
+    met = Counter()
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=True,
+    )
+    @given(inputs())
+    def send(one: Input) -> None:
+        complete = sent(one, tokens, BASE_URL)
+        client.calls.clear()
+        api.taskrouter.calls.clear()
+        api.log.seek(0)
+        api.log.truncate()
+
+        answer = api.http.request(one.method, one.path, headers=complete.headers, body=one.body)
+
+        met[one.method, answer.status_code] += 1
+        check(complete, answer.status_code, answer.headers, answer.body)
+        if not one.is_verified:
+            assert not client.calls, "nothing is recorded, nor even looked up"
+            assert not api.taskrouter.calls
+        _check_log(api.log.getvalue(), complete)
+
+    send()
+    return met
+
+
+def _check_log(log, complete):
+    assert "Traceback" not in log
+    for secret in (*SECRETS, complete.headers.get("Authorization", SECRETS[0])[-20:]):
+        assert secret not in log
+
+
+def test_any_input_is_answered_well(watched):
+    met = fuzz(watched, 500)
+    assert {200, 400, 401, 403} <= {status for _, status in met}
+
+
+@pytest.mark.chaos
+@pytest.mark.timeout(3_600)
+def test_ten_thousand_inputs_are_answered_well(watched, capsys):
+    met = fuzz(watched, int(os.environ.get("CHAOS_INPUTS", "10000")))
+
+    with capsys.disabled():
+        by_status = Counter()
+        for (_, status), count in met.items():
+            by_status[status] += count
+        print(f"\n{met.total()} inputs: {dict(sorted(by_status.items()))}")  # noqa: T201
+    assert {200, 201, 204, 400, 401, 403, 404, 409, 413, 415} <= set(by_status)
+    assert len(app.routes) >= 11
