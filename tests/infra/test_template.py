@@ -1,23 +1,13 @@
 """The template itself: what the local engine does not carry out must be right all the same."""
 
-from pathlib import Path
-
 import pytest
-import yaml
 
-TEMPLATE = Path(__file__).parents[2] / "infra" / "tables.yaml"
-
-
-class Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags, read as {tag: value}."""
-
-
-Loader.add_multi_constructor("!", lambda loader, tag, node: {tag: loader.construct_scalar(node)})
+from tests.infra import templates
 
 
 @pytest.fixture(scope="module")
 def template():
-    return yaml.load(TEMPLATE.read_text(encoding="utf-8"), Loader)  # noqa: S506  # a SafeLoader
+    return templates.read("tables.yaml")
 
 
 def test_no_update_and_no_deletion_of_the_stack_takes_a_table_away(template):

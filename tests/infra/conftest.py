@@ -1,0 +1,1 @@
+from tests.routes.conftest import api, environ  # noqa: F401  # fixtures

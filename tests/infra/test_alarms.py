@@ -1,0 +1,161 @@
+"""An alarm that reads a metric nobody emits is silent for ever, so each is traced to its source."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from app import app
+from chalicelib import observability
+from tests.infra import templates
+
+OPERATIONS = templates.read("operations.yaml")
+ALARMS = templates.of_type(OPERATIONS, "AWS::CloudWatch::Alarm")
+FILTERS = templates.of_type(OPERATIONS, "AWS::Logs::MetricFilter")
+DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
+STAGE = "dev"
+OURS = f"taskrouter-callbacks/{STAGE}"
+
+_OPERATORS = {"=": lambda a, b: a == b, ">=": lambda a, b: a is not None and a >= b}
+
+
+def metrics_of(alarm):
+    """What an alarm reads: (namespace, name, dimensions)."""
+    if "Metrics" in alarm:
+        read = [one["MetricStat"]["Metric"] for one in alarm["Metrics"] if "MetricStat" in one]
+    else:
+        read = [alarm]
+    for one in read:
+        dimensions = {d["Name"]: d["Value"] for d in one.get("Dimensions", [])}
+        yield (
+            templates.with_stage(one["Namespace"], STAGE),
+            one["MetricName"],
+            {name: templates.with_stage(value, STAGE) for name, value in dimensions.items()},
+        )
+
+
+READ = [(name, *metric) for name, alarm in ALARMS.items() for metric in metrics_of(alarm)]
+
+
+def matches(pattern, line):
+    """Whether CloudWatch's filter pattern { $.a = "x" && $.b >= 1 } selects a line."""
+    terms = re.fullmatch(r"\{ (.*) \}", pattern)[1].split(" && ")
+    parsed = [re.fullmatch(r"\$\.(\w+) (=|>=) (.+)", term).groups() for term in terms]
+    return all(
+        member in line and _OPERATORS[operator](line[member], json.loads(value))
+        for member, operator, value in parsed
+    )
+
+
+@pytest.fixture
+def written(capsys):
+    """Runs what is given, and returns the lines that were logged meanwhile."""
+
+    def run(action):
+        capsys.readouterr()
+        observability.configure("INFO")
+        observability.start()
+        action()
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    return run
+
+
+@pytest.mark.parametrize(("alarm", "namespace", "metric", "dimensions"), READ)
+def test_what_an_alarm_reads_is_emitted(alarm, namespace, metric, dimensions):
+    match namespace:
+        case "AWS/Lambda":
+            functions = {
+                f"taskrouter-callbacks-{STAGE}",
+                *(f"taskrouter-callbacks-{STAGE}-{handler}" for handler in _schedules()),
+            }
+            assert dimensions.keys() == {"FunctionName"}
+            assert dimensions["FunctionName"] in functions
+            assert metric in {"Errors", "Invocations", "Throttles"}
+        case "AWS/ApiGateway":
+            assert dimensions["ApiName"] == app.app_name
+            assert dimensions["Stage"] == STAGE
+            if "Resource" in dimensions:
+                assert dimensions["Method"] in app.routes[dimensions["Resource"]]
+            assert metric in {"5XXError", "Latency"}
+        case "AWS/DynamoDB":
+            assert dimensions == {"TableName": {"Ref": "ReservationsTableName"}}
+            assert metric in {"ReadThrottleEvents", "WriteThrottleEvents"}
+        case _:
+            assert namespace == OURS
+            made = [t for f in FILTERS.values() for t in f["MetricTransformations"]]
+            assert dimensions == {}
+            assert (OURS, metric) in {
+                (templates.with_stage(t["MetricNamespace"], STAGE), t["MetricName"]) for t in made
+            }
+
+
+def _schedules():
+    return [source.name for source in app.event_sources]
+
+
+def test_a_refused_signature_is_counted(written, api):
+    api.post_callback(api.callback_parameters(), signature="0" * 28)
+    api.post_callback(api.callback_parameters())
+
+    pattern = FILTERS["InvalidSignatures"]["FilterPattern"]
+    assert [matches(pattern, line) for line in api.lines()] == [True, False]
+
+
+def test_an_unrecorded_reservation_is_counted(written):
+    def fall_back():
+        observability.count(observability.UNRECORDED_RESERVATION)
+        observability.log("request", {"route": "/assignment_callback/fallback"})
+        observability.start()
+        observability.log("request", {"route": "/assignment_callback/fallback"})
+
+    pattern = FILTERS["UnrecordedReservations"]["FilterPattern"]
+    assert [matches(pattern, line) for line in written(fall_back)] == [True, False]
+
+
+def test_what_a_sweep_left_is_counted(written):
+    results = [{"left": 3, "ok": True}, {"left": 0, "ok": True}]
+
+    lines = written(lambda: [observability.log("sweep", result) for result in results])
+
+    pattern = FILTERS["SweepsLeft"]["FilterPattern"]
+    assert [matches(pattern, line) for line in lines] == [True, True]
+    (transformation,) = FILTERS["SweepsLeft"]["MetricTransformations"]
+    assert [line[transformation["MetricValue"].removeprefix("$.")] for line in lines] == [3, 0]
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_every_alarm_tells_somebody_and_has_its_paragraph(alarm):
+    properties = ALARMS[alarm]
+    assert properties["AlarmActions"] == [{"Ref": "Alarms"}]
+    assert templates.with_stage(properties["AlarmName"], STAGE).endswith(f"-{STAGE}-{alarm}")
+    assert f"See docs/operations.md, {alarm}." in " ".join(properties["AlarmDescription"].split())
+    paragraphs = re.split(r"^### ", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (paragraph,) = [text for text in paragraphs if text.startswith(f"{alarm}\n")]
+    for part in ("**Means**", "**Look**", "**Do**"):
+        assert part in paragraph
+
+
+def test_no_paragraph_is_left_of_an_alarm_that_is_gone():
+    text = DOCS.read_text(encoding="utf-8")
+    assert set(re.findall(r"^### ([A-Z]\w+)$", text, re.MULTILINE)) == ALARMS.keys()
+
+
+def test_logs_end_and_the_bucket_is_closed():
+    for group in templates.of_type(OPERATIONS, "AWS::Logs::LogGroup").values():
+        assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    (bucket,) = templates.of_type(OPERATIONS, "AWS::S3::Bucket").values()
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+
+
+def test_the_dashboard_is_json_and_reads_the_same_metrics():
+    (dashboard,) = templates.of_type(OPERATIONS, "AWS::CloudWatch::Dashboard").values()
+    body = json.loads(dashboard["DashboardBody"]["Sub"])
+    rows = {widget["y"] for widget in body["widgets"]}
+    assert rows == {0, 6, 12}
+    shown = json.dumps(body)
+    for _, _, metric, _ in READ:
+        if metric not in {"Invocations", "ReadThrottleEvents"}:
+            assert f'"{metric}"' in shown
