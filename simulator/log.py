@@ -10,11 +10,13 @@ class Log:
 
     Args:
         size: how many to keep.
+        answers: how many of the newest keep the answer of a request; lists of many add up.
         now: the simulator's time, in seconds since the epoch.
     """
 
-    def __init__(self, size: int, now: Callable[[], float]) -> None:
+    def __init__(self, size: int, answers: int, now: Callable[[], float]) -> None:
         self._entries: deque[dict[str, Any]] = deque(maxlen=size)
+        self._answers = answers
         self._count = 0
         self._now = now
 
@@ -27,6 +29,10 @@ class Log:
         """
         self._count += 1
         self._entries.append({"id": self._count, "at": self._now(), "kind": kind, **what})
+        if len(self._entries) > self._answers:
+            aged = self._entries[-self._answers - 1]
+            if aged["kind"] == "request":
+                aged["answer"] = None
 
     def clear(self) -> None:
         """Forget the entries; the numbers go on."""

@@ -52,7 +52,7 @@ class Simulator:
             (lambda: standing) if settings.frozen_clock else (lambda: began + time.monotonic()),
             on_arm=self._set_alarm,
         )
-        self.log = Log(settings.log_size, self.clock.now)
+        self.log = Log(settings.log_size, settings.log_answers, self.clock.now)
         self.faults = Faults()
         self.sender = Sender(self.auth_token, self.log.record, self.faults)
         file = settings.workspace_file
@@ -146,6 +146,8 @@ def configuration(simulator: Simulator) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=1,
+        # clients keep connections; closing one just as it is used again looks like a cut
+        timeout_keep_alive=120,
     )
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from simulator.urls import is_url
+
 
 def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
     return field(default=default, metadata={"help": text, "choices": choices})
@@ -36,6 +38,7 @@ class Settings:
         default=False, text="time stands still until POST /simulator/clock moves it"
     )
     log_size: int = _setting(10_000, "how many entries the log keeps")
+    log_answers: int = _setting(1_000, "how many of the newest log entries keep REST's answers")
 
     routing_delay: float = _setting(
         0.0, "seconds from a change to the routing that it causes (about 0.5 was seen at Twilio)"
@@ -120,7 +123,11 @@ def read(values: Mapping[str, str | None]) -> Settings:
             if choices and text not in choices:
                 name = environment_name(one.name)
                 raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {text!r}")
-    return Settings(**chosen)
+    settings = Settings(**chosen)
+    if not is_url(settings.callback_base_url):
+        name = environment_name("callback_base_url")
+        raise SettingsError(f"{name} must be a URL, not {settings.callback_base_url!r}")
+    return settings
 
 
 def environment_name(name: str) -> str:

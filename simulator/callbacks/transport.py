@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 import aiohttp
+from yarl import URL
 
 from simulator.callbacks.answers import Reply
 from simulator.callbacks.overrides import Overrides
@@ -20,7 +21,11 @@ class Transport:
 
     async def open(self) -> None:
         """Make ready to post; needs a running loop."""
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        # a connection each: one kept open may be closed by the app just as it is used again
+        connector = aiohttp.TCPConnector(force_close=True, limit=0)
+        self._session = aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -52,7 +57,7 @@ class Transport:
             async with (
                 asyncio.timeout(seconds),
                 self._session.post(
-                    url,
+                    URL(url, encoded=True),  # as it was signed, to the letter
                     data=urlencode(parameters),
                     headers=headers,
                     allow_redirects=False,

@@ -5,9 +5,9 @@ They come from JSON or from a form, so a number or a flag may be text.
 
 import re
 from typing import Any
-from urllib.parse import urlsplit
 
 from simulator.engine.model import Workspace
+from simulator.urls import is_url
 
 Answer = dict[str, Any]
 
@@ -57,16 +57,6 @@ def url(answer: Answer, name: str, code: int, *, required: bool = False) -> None
         return
     if not isinstance(value, str) or not is_url(value):
         raise _invalid(code, name, value)
-
-
-def is_url(text: str) -> bool:
-    """Whether the text is an absolute http(s) URL."""
-    try:
-        parts = urlsplit(text)
-        _ = parts.port
-    except ValueError:
-        return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname)
 
 
 def number(answer: Answer, name: str, prefix: str, code: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from simulator.engine.errors import BadRequest
-from simulator.engine.parameters import is_url
+from simulator.urls import is_url
 
 ATTRIBUTES_LENGTH = 4096
 _TRUE = {"true", "1", "yes"}

@@ -20,6 +20,23 @@ def test_signatures_are_those_of_the_sdk(token, parameters):
     assert RequestValidator(token).validate(url, parameters, sign(token, url, parameters))
 
 
+def test_user_and_password_in_a_url_are_not_signed():
+    signed = sign("t", "https://user:p@ss@example.com:8443/a@b?c=@", {})
+    assert signed == sign("t", "https://example.com:8443/a@b?c=@", {})
+    assert sign("t", "https://user@example.com", {}) == sign("t", "https://example.com", {})
+
+
+def test_a_url_is_requested_as_it_was_signed(app):
+    path = "/a%7Eb%2Fc?d=%7e&e=f+g"
+    with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
+        offer(taskrouter)
+        (received,) = app.received
+        assert received["path"] == path
+        assert RequestValidator(taskrouter.auth_token).validate(
+            f"{app.url}{path}", received["parameters"], received["headers"]["X-Twilio-Signature"]
+        )
+
+
 @pytest.fixture
 def pair(app):
     """An app, and a simulator that calls it back."""

@@ -11,6 +11,8 @@ import urllib.request
 
 import pytest
 
+from simulator.settings import SettingsError, read
+
 
 def start(*arguments, **environment):
     return subprocess.Popen(
@@ -42,8 +44,31 @@ def test_a_port_in_use_is_one_clear_sentence():
     assert errors == f"simulator: cannot listen on 127.0.0.1:{port}: Address already in use\n"
 
 
-def test_a_malformed_setting_is_named():
+@pytest.mark.parametrize(
+    ("field", "text", "sentence"),
+    [
+        ("reservation_timeout", "soon", "must be a number, not 'soon'"),
+        ("reservation_timeout", "-1", "must be 0 or more, not '-1'"),
+        ("routing_delay", "nan", "must be 0 or more, not 'nan'"),
+        ("frozen_clock", "maybe", "must be true or false, not 'maybe'"),
+        ("callback_timestamp", "x", "must be one of seconds, iso, none, not 'x'"),
+        ("callback_base_url", "here", "must be a URL, not 'here'"),
+    ],
+)
+def test_a_malformed_setting_is_named(field, text, sentence):
+    with pytest.raises(SettingsError) as refused:
+        read({field: text})
+    assert str(refused.value) == f"SIMULATOR_{field.upper()} {sentence}"
+
+
+def test_a_malformed_setting_is_one_clear_sentence():
     with start(SIMULATOR_RESERVATION_TIMEOUT="soon") as process:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert errors == "simulator: SIMULATOR_RESERVATION_TIMEOUT must be a number, not 'soon'\n"
+
+
+def test_settings_are_read_from_texts():
+    settings = read({"port": "1", "frozen_clock": "yes", "fallback_path": "/f", "host": None})
+    assert (settings.port, settings.frozen_clock, settings.host) == (1, True, "127.0.0.1")
+    assert settings.url(settings.fallback_path) == "http://127.0.0.1:8000/f"

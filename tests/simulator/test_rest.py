@@ -66,6 +66,14 @@ def test_a_workspace_from_nothing(taskrouter):
     assert refused.value.status == 404
 
 
+@pytest.mark.parametrize(
+    "url", ["nowhere", "ftp://a/b", "http://", "http://a b/", "http://a/\r\nX: y", "http://[", "ü"]
+)
+def test_a_callback_url_must_be_one(taskrouter, workspace, url):
+    with pytest.raises(TwilioRestException, match="AssignmentCallbackUrl is not a valid URL"):
+        workspace.workflows(taskrouter.workflow_sid).update(assignment_callback_url=url)
+
+
 def test_both_pairs_of_credentials_open_it(taskrouter):
     token = Client(taskrouter.account_sid, taskrouter.auth_token)
     token.taskrouter.base_url = taskrouter.url

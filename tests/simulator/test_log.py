@@ -1,0 +1,25 @@
+"""The log: numbered, bounded, and old answers let go."""
+
+from simulator.log import Log
+
+
+def test_the_newest_entries_are_kept_and_numbered_on():
+    log = Log(size=3, answers=3, now=lambda: 7.0)
+    for number in range(5):
+        log.record("request", path=str(number), answer={})
+    assert [(entry["id"], entry["path"]) for entry in log.entries()] == [
+        (3, "2"), (4, "3"), (5, "4")
+    ]  # fmt: skip
+    assert [entry["id"] for entry in log.entries(after=4)] == [5]
+    log.clear()
+    log.record("alert", code=1)
+    assert [entry["id"] for entry in log.entries("alert")] == [6]
+    assert log.entries("request") == []
+
+
+def test_only_the_newest_requests_keep_their_answer():
+    log = Log(size=10, answers=1, now=lambda: 7.0)
+    log.record("request", answer={"a": 1})
+    log.record("assignment", answer="{}")
+    log.record("request", answer={"b": 2})
+    assert [entry["answer"] for entry in log.entries()] == [None, "{}", {"b": 2}]
