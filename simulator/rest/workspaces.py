@@ -72,11 +72,11 @@ def create(call: Call) -> Answer:
         friendly_name=form.required("FriendlyName", longest=64),
         multi_task_enabled=multi_task is not False,
     )
-    workspaces.add_default_activities(call.engine, workspace)
     workspace.prioritize_queue_order = order or QueueOrder.FIFO
     workspace.events_filter = form.text("EventsFilter") or ""
     workspace.event_callback_url = url
     _publish(call, workspace, "created")
+    workspaces.add_default_activities(call.engine, workspace)
     return Answer(201, render(call, workspace))
 
 
