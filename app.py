@@ -9,6 +9,9 @@ from chalicelib.routes import callbacks, health, reservations, tasks
 from chalicelib.routes._http import one_line_per_request
 from chalicelib.usecases.sweep import sweep as look_at_what_is_due
 
+# Until the settings are read, and where they can't be.
+observability.configure("INFO")
+
 app = Chalice(app_name="taskrouter-callbacks", configure_logs=False)
 
 app.register_middleware(one_line_per_request, "http")

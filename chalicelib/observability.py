@@ -82,8 +82,12 @@ def count(metric: str) -> None:
 
 
 def log(event: str, fields: Mapping[str, Any], *, level: int = logging.INFO) -> None:
-    """Write one line: what happened, what was bound, and *fields*."""
-    _logger.log(level, event, extra={"fields": {**(_bound.get() or {}), **fields}})
+    """Write one line: what happened, what was bound, and *fields*.
+
+    A line that counts something is written whatever LOG_LEVEL is, for an alarm hangs on it.
+    """
+    line = {**(_bound.get() or {}), **fields}
+    _logger.log(logging.ERROR if "_aws" in line else level, event, extra={"fields": line})
 
 
 def log_crash(event: str, error: BaseException) -> None:

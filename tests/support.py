@@ -48,9 +48,11 @@ class FakeTaskRouter:
     """
 
     def __init__(self) -> None:
-        self.reservations: dict[str, Seen] = {}
+        self.known: dict[str, Seen] = {}
         self.calls: Counter[str] = Counter()
         self.tasks: dict[str, CreatedTask] = {}
+        self.created_at: dict[str, int] = {}
+        self.now_ms: Callable[[], int] = lambda: NOW
         self.activities: list[str | None] = []
         self.fail_before: dict[str, list[BaseException]] = {}
         self.fail_after: dict[str, list[BaseException]] = {}
@@ -69,21 +71,21 @@ class FakeTaskRouter:
                 **given,
             }
         )
-        self.reservations[seen.reservation_sid] = seen
+        self.known[seen.reservation_sid] = seen
         return seen
 
     def becomes(self, reservation_sid: str, status: Status) -> None:
-        old = self.reservations[reservation_sid]
-        self.reservations[reservation_sid] = Seen(**{**vars(old), "status": status})
+        old = self.known[reservation_sid]
+        self.known[reservation_sid] = Seen(**{**vars(old), "status": status})
 
     def forget(self, reservation_sid: str) -> None:
-        del self.reservations[reservation_sid]
+        del self.known[reservation_sid]
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
     ) -> Seen:
         self._begin("fetch")
-        seen = self.reservations.get(reservation_sid)
+        seen = self.known.get(reservation_sid)
         if seen is None or task_sid not in (None, seen.task_sid):
             raise TaskRouterNotFound("not found")
         if task_sid is None and worker_sid != seen.worker_sid:
@@ -94,7 +96,7 @@ class FakeTaskRouter:
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
     ) -> Seen:
         self._begin("update")
-        seen = self.reservations.get(reservation_sid)
+        seen = self.known.get(reservation_sid)
         if seen is None or seen.task_sid != task_sid:
             raise TaskRouterNotFound("not found")
         if to not in MOVES[seen.status]:
@@ -102,19 +104,22 @@ class FakeTaskRouter:
         self.becomes(reservation_sid, to)
         self.activities.append(activity_sid)
         self._end("update")
-        return self.reservations[reservation_sid]
+        return self.known[reservation_sid]
 
     def pending_reservations(self, task_sid: str) -> list[Seen]:
         self._begin("list")
         return [
             one
-            for one in self.reservations.values()
+            for one in self.known.values()
             if one.task_sid == task_sid and one.status is Status.PENDING
         ]
 
+    def reservations(self, task_sid: str) -> list[Seen]:
+        return [one for one in self.known.values() if one.task_sid == task_sid]
+
     def reserved_tasks(self) -> list[str]:
         self._begin("tasks")
-        pending = [one for one in self.reservations.values() if one.status is Status.PENDING]
+        pending = [one for one in self.known.values() if one.status is Status.PENDING]
         return sorted({one.task_sid for one in pending})
 
     def create_task(self, task: NewTask) -> CreatedTask:
@@ -128,14 +133,16 @@ class FakeTaskRouter:
             priority=task.priority,
         )
         self.tasks[created.sid] = created
+        self.created_at[created.sid] = self.now_ms()
         self._end("create")
         return created
 
-    def find_task(self, name: str, value: str, *, attributes: str) -> CreatedTask | None:
+    def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
         self._begin("find")
         for task in self.tasks.values():
-            if json.loads(task.attributes).get(name) == value:
-                return replace(task, attributes=attributes)
+            is_it = json.loads(task.attributes).get(name) == value
+            if is_it and self.created_at[task.sid] >= since:
+                return replace(task, attributes="null")
         return None
 
     def must_know_the_workspace(self) -> None:

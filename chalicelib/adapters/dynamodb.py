@@ -101,6 +101,11 @@ class Update:
                 name = self.name(attribute)
                 self._sets.append(f"{name} = if_not_exists({name}, {self.value(value)})")
 
+    def set_sum(self, attribute: str, base: str, default: int, addend: int) -> None:
+        """Set an attribute to the number *base*, or *default* where that is not there, plus one."""
+        start = f"if_not_exists({self.name(base)}, {self.value(default)})"
+        self._sets.append(f"{self.name(attribute)} = {start} + {self.value(addend)}")
+
     def append(self, attribute: str, value: Any) -> None:
         """Append to a list, which need not be there yet."""
         name = self.name(attribute)

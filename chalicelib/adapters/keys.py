@@ -28,7 +28,11 @@ class DynamoKeys:
         """Take a key that nobody has used; tell how it stands now."""
         update = Update()
         update.set(
-            fingerprint=fingerprint, owner=owner, until=until, ttl=now // 1000 + _DAY_SECONDS
+            fingerprint=fingerprint,
+            owner=owner,
+            taken_at=now,
+            until=until,
+            ttl=now // 1000 + _DAY_SECONDS,
         )
         # DynamoDB deletes an expired item only in its own time.
         expired = f"{update.name('ttl')} <= {update.value(now // 1000)}"
@@ -38,6 +42,7 @@ class DynamoKeys:
         return KeyUse(
             fingerprint=item["fingerprint"],
             owner=item["owner"],
+            taken_at=int(item["taken_at"]),
             until=int(item["until"]),
             answer=_answer_of(item),
         )
@@ -66,10 +71,10 @@ class DynamoKeys:
         update.only_if(f"{update.name('owner')} = {update.value(owner)}")
         self._run(update, key)
 
-    def free(self, key: str, *, owner: str) -> None:
+    def free(self, key: str, *, owner: str, now: int) -> None:
         """Forget a key under which nothing was created; whoever has it by now keeps it."""
         update = Update()
-        update.set(ttl=0)
+        update.set(ttl=now // 1000)
         update.only_if(f"{update.name('owner')} = {update.value(owner)}")
         self._run(update, key)
 

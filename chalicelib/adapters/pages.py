@@ -1,16 +1,16 @@
-"""Lists of Reservations: an index names them, the table tells them.
+"""Lists of Reservations, the newest first: an index names them, the table tells them.
 
 The indexes hold only what choosing needs, so that attributes are stored once. Which index serves
-follows from the question: a Worker's by ``by_worker``, open ones by ``due`` (the most urgent
-first), all others by ``by_hour``, hour after hour back in time; both of these the newest first.
+follows from the question. Open ones are in ``due``, whose order changes as they are claimed and
+looked at, and they are few: that partition is read whole and sorted. A Worker's are in
+``by_worker``; all others in ``by_hour``, read hour after hour back in time.
 """
 
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Self
 
 from chalicelib.adapters.dynamodb import from_item, to_item, translated
@@ -18,7 +18,7 @@ from chalicelib.adapters.items import hour_of, reservation_of
 from chalicelib.domain.errors import BadRequest, StoreUnavailable
 from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.records import Page, Query
-from chalicelib.domain.reservations import OPEN, Reservation
+from chalicelib.domain.reservations import OPEN, Reservation, Status
 from chalicelib.domain.sids import is_sid
 
 _HOUR_MS = 3_600_000
@@ -32,23 +32,23 @@ _MAX_BATCHES = 5
 """BatchGetItem may leave keys unprocessed; so often is it asked for the rest."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class _Position:
-    """Where a page ended.
+    """A place in a list.
 
-    The index and partition follow from the question that comes with it, so no cursor reaches
+    The index and partition follow from the question that a cursor comes with, so none reaches
     what its bearer's question may not.
 
     Attributes:
-        at: the sort key of the last entry read; without one, where to start reading.
-        reservation_sid: that entry's.
+        at: epoch ms, the entry's reserved_at; without an entry, where to go on reading.
+        reservation_sid: the entry's, or empty.
     """
 
     at: int
-    reservation_sid: str | None = None
+    reservation_sid: str = ""
 
     def to_cursor(self) -> str:
-        place = [self.at] if self.reservation_sid is None else [self.at, self.reservation_sid]
+        place = [self.at, self.reservation_sid] if self.reservation_sid else [self.at]
         text = json.dumps(place, separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
@@ -73,71 +73,7 @@ class _Position:
         raise BadRequest("cursor must be the next_cursor of a page of the same list.")
 
 
-@dataclass(frozen=True)
-class _Partition:
-    """One partition of an index, and the way to read it."""
-
-    index: str
-    key: str
-    value: str
-    sort: str
-    newest_first: bool
-
-    def request(self, query: Query, after: _Position | None) -> dict[str, Any]:
-        """Return the arguments of the Query that reads on *after* that position."""
-        values = {":value": self.value, ":since": query.since}
-        names = {"#key": self.key, "#reserved_at": "reserved_at"}
-        conditions = "#key = :value"
-        filters = []
-        if self.sort == "reserved_at":
-            conditions += " AND #reserved_at >= :since"
-        else:
-            filters.append("#reserved_at >= :since")
-        if query.status is not None and self.index != "due":
-            filters.append("#status = :status")
-            names["#status"] = "status"
-            values[":status"] = query.status.value
-        request = {
-            "IndexName": self.index,
-            "KeyConditionExpression": conditions,
-            "ExpressionAttributeNames": names,
-            "ExpressionAttributeValues": to_item(values),
-            "ScanIndexForward": not self.newest_first,
-            "Limit": _READ_AT_ONCE,
-        }
-        if filters:
-            request["FilterExpression"] = " AND ".join(filters)
-        if after is not None and after.reservation_sid is not None:
-            request["ExclusiveStartKey"] = to_item(
-                {
-                    self.key: self.value,
-                    self.sort: after.at,
-                    "reservation_sid": after.reservation_sid,
-                }
-            )
-        return request
-
-    def position(self, key: Mapping[str, Any]) -> _Position:
-        """Return the position of an index entry, or of a LastEvaluatedKey."""
-        return _Position(int(key[self.sort]), key["reservation_sid"])
-
-
-def _partitions(query: Query, newest: int) -> Iterator[_Partition]:
-    """Name the partitions that answer *query*, in the order to read them.
-
-    Args:
-        query: the question.
-        newest: epoch ms; where to begin, in an index by the hour.
-    """
-    if query.worker_sid is not None:
-        yield _Partition("by_worker", "worker_sid", query.worker_sid, "reserved_at", True)
-    elif query.status in OPEN:
-        yield _Partition("due", "open_as", query.status.value, "due_at", False)
-    else:
-        hour = newest - newest % _HOUR_MS
-        while hour + _HOUR_MS > query.since:
-            yield _Partition("by_hour", "hour", hour_of(hour), "reserved_at", True)
-            hour -= _HOUR_MS
+_Positions = Iterator[tuple[_Position, bool]]
 
 
 class DynamoPages:
@@ -164,52 +100,103 @@ class DynamoPages:
             BadRequest: the cursor is not one of ours.
             StoreUnavailable: DynamoDB failed.
         """
-        start = None if cursor is None else _Position.from_cursor(cursor)
+        after = None if cursor is None else _Position.from_cursor(cursor)
         sids: list[str] = []
-        end: _Position | None = None
-        for reservation_sid, position in self._entries(query, start, now):
-            end = position
-            if reservation_sid is not None:
-                sids.append(reservation_sid)
-            if reservation_sid is None or len(sids) == query.limit:
+        for position, is_entry in self._positions(query, after, now):
+            if position.at < query.since:
                 break
-        else:
-            end = None
-        told = self._tell(sids)
-        # The index is a moment behind the table, which may know of another status by now.
-        still = [one for one in told if query.status in (None, one.status)]
-        return Page(still, end.to_cursor() if end else None)
+            if is_entry:
+                sids.append(position.reservation_sid)
+            if len(sids) == query.limit or not is_entry:
+                return Page(self._tell(sids, query.status), position.to_cursor())
+        return Page(self._tell(sids, query.status), None)
 
-    def _entries(
-        self, query: Query, start: _Position | None, now: int
-    ) -> Iterator[tuple[str | None, _Position]]:
-        """Go through the index entries after *start*; ends with None where it became too long."""
-        queries = 0
-        after = start
-        for partition in _partitions(query, start.at if start else now):
-            while True:
-                queries += 1
-                entries, last = self._read(partition.request(query, after))
-                for entry in entries:
-                    yield entry["reservation_sid"], partition.position(entry)
-                after = partition.position(last) if last else None
-                if after is None:
-                    break
-                if queries >= _MAX_QUERIES:
-                    yield None, after
-                    return
-            if queries >= _MAX_QUERIES and partition.key == "hour":
-                yield None, _Position(_hour_before(partition.value))
+    def _positions(self, query: Query, after: _Position | None, now: int) -> _Positions:
+        """Go through the entries after *after*; what is no entry ends what took too long."""
+        if query.status in OPEN:
+            return self._open(query, query.status, after)
+        if query.worker_sid is not None:
+            return self._of_worker(query, query.worker_sid, after)
+        return self._by_hour(query, after or _Position(now))
+
+    def _open(self, query: Query, status: Status, after: _Position | None) -> _Positions:
+        found: list[_Position] = []
+        start = None
+        while True:
+            entries, start = self._read("due", "open_as", status.value, start=start)
+            found += [
+                _position(entry)
+                for entry in entries
+                if query.worker_sid in (None, entry["worker_sid"])
+            ]
+            if start is None:
+                break
+        # What moves within the index while it is read can be met twice.
+        for position in sorted(set(found), reverse=True):
+            if after is None or position < after:
+                yield position, True
+
+    def _of_worker(self, query: Query, worker_sid: str, after: _Position | None) -> _Positions:
+        start = _start("worker_sid", worker_sid, after) if after else None
+        for _ in range(_MAX_QUERIES):
+            entries, start = self._read(
+                "by_worker", "worker_sid", worker_sid, start=start, status=query.status
+            )
+            yield from ((_position(entry), True) for entry in entries)
+            if start is None:
                 return
+        yield _position(from_item(start or {})), False
 
-    def _read(self, request: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    def _by_hour(self, query: Query, after: _Position) -> _Positions:
+        hour = after.at - after.at % _HOUR_MS
+        start = _start("hour", hour_of(hour), after) if after.reservation_sid else None
+        for _ in range(_MAX_QUERIES):
+            entries, start = self._read(
+                "by_hour", "hour", hour_of(hour), start=start, status=query.status
+            )
+            yield from ((_position(entry), True) for entry in entries)
+            if start is None:
+                hour -= _HOUR_MS
+                if hour + _HOUR_MS <= query.since:
+                    return
+        yield _position(from_item(start)) if start else _Position(hour + _HOUR_MS - 1), False
+
+    def _read(
+        self,
+        index: str,
+        key: str,
+        value: str,
+        *,
+        start: dict[str, Any] | None,
+        status: Status | None = None,
+    ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+        """Read on in one partition; return its entries, and where to go on."""
+        values = {":value": value, ":status": status and status.value}
+        request: dict[str, Any] = {
+            "TableName": self._table,
+            "IndexName": index,
+            "KeyConditionExpression": "#key = :value",
+            "ExpressionAttributeNames": {"#key": key},
+            "ExpressionAttributeValues": to_item(values),
+            "ScanIndexForward": False,
+        }
+        if status is not None:
+            request["FilterExpression"] = "#status = :status"
+            request["ExpressionAttributeNames"]["#status"] = "status"
+        if index != "due":
+            request["Limit"] = _READ_AT_ONCE
+        if start is not None:
+            request["ExclusiveStartKey"] = start
         with translated():
-            answer = self._client.query(TableName=self._table, **request)
-        last = answer.get("LastEvaluatedKey")
-        return [from_item(item) for item in answer["Items"]], from_item(last) if last else None
+            answer = self._client.query(**request)
+        return [from_item(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
 
-    def _tell(self, sids: list[str]) -> list[Reservation]:
-        """Read the records, in the order of *sids*; those that are no more are left out."""
+    def _tell(self, sids: list[str], status: Status | None) -> list[Reservation]:
+        """Read the records, in the order of *sids*.
+
+        The index is a moment behind the table: those that are no more, or no longer in *status*,
+        are left out.
+        """
         told: dict[str, Reservation] = {}
         keys = [to_item({"reservation_sid": sid}) for sid in sids]
         for _ in range(_MAX_BATCHES):
@@ -225,10 +212,16 @@ class DynamoPages:
             keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
         if keys:
             raise StoreUnavailable("DynamoDB is too busy for a page of this size; try again.")
-        return [told[sid] for sid in sids if sid in told]
+        found = [told[sid] for sid in sids if sid in told]
+        return [one for one in found if status in (None, one.status)]
 
 
-def _hour_before(hour: str) -> int:
-    """Return an epoch ms in the hour before *hour*, such as ``2026-11-22T01``."""
-    begin = datetime.strptime(f"{hour}+0000", "%Y-%m-%dT%H%z")
-    return int(begin.timestamp()) * 1000 - 1
+def _position(entry: dict[str, Any]) -> _Position:
+    return _Position(int(entry["reserved_at"]), entry["reservation_sid"])
+
+
+def _start(key: str, value: str, after: _Position) -> dict[str, Any]:
+    """Return the ExclusiveStartKey of an index that is sorted by reserved_at."""
+    # A position without an entry comes before every entry of its time, reading backwards.
+    sid = after.reservation_sid or "WR" + "f" * 32
+    return to_item({key: value, "reserved_at": after.at, "reservation_sid": sid})

@@ -5,6 +5,7 @@ not verify makes us read again, at most once a minute, however many forged calls
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,10 +13,12 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib import observability
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import is_sid
 
+_RETRY_AFTER_MS = 1_000
 _REREAD_AFTER_MS = 60_000
 _STALE_AFTER_MS = 300_000
 
@@ -78,10 +81,13 @@ class ParameterSecrets:
         self._clock = clock
         self._secrets: Secrets | None = None
         self._tried_at = 0
+        self._failure: SecretsUnavailable | None = None
 
     def current(self) -> Secrets:
-        """Return them; read where that has not succeeded yet."""
+        """Return them; read where that has not succeeded yet, once a second at most."""
         if self._secrets is None:
+            if self._failure and self._clock.now_ms() - self._tried_at < _RETRY_AFTER_MS:
+                raise self._failure
             self._secrets = self._read()
         return self._secrets
 
@@ -97,22 +103,29 @@ class ParameterSecrets:
         secrets = self.current()
         if self._clock.now_ms() - self._tried_at < age:
             return secrets
-        try:
+        # Where that fails, what we have held a minute ago, and is better than nothing.
+        with suppress(SecretsUnavailable):
             self._secrets = self._read()
-        except SecretsUnavailable:
-            # What we have held a minute ago, and is better than nothing.
-            return secrets
-        return self._secrets
+        return self._secrets or secrets
 
     def _read(self) -> Secrets:
         self._tried_at = self._clock.now_ms()
+        try:
+            return parse_secrets(self._value())
+        except SecretsUnavailable as failure:
+            self._failure = failure
+            observability.bind(secrets=failure.message)
+            raise
+
+    def _value(self) -> str:
         try:
             answer = self._client.get_parameter(Name=self._name, WithDecryption=True)
         except (ClientError, BotoCoreError) as error:
             raise SecretsUnavailable(
                 f"The secrets can't be read ({type(error).__name__}); try again."
             ) from error
-        return parse_secrets(answer["Parameter"]["Value"])
+        value: str = answer["Parameter"]["Value"]
+        return value
 
 
 class _Clock(Protocol):

@@ -49,7 +49,7 @@ class SignatureVerifier:
         algorithm = HMAC_SHA256 if settings else HMAC_SHA1
         if not signature or len(signature) != _LENGTHS[algorithm]:
             raise InvalidSignature(_REFUSAL)
-        held = self._secrets.current()
+        held = self._secrets.recent()
         if _holds(_keys(held, settings), algorithm, url, form, signature):
             return
         renewed = self._secrets.renewed()

@@ -27,6 +27,9 @@ from chalicelib.domain.reservations import (
 
 _CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
 
+_QUICK = 0.1
+"""A callback's second write is begun only if the first took less than this part of its time."""
+
 _BY_INSTRUCTION = "assignment_instruction"
 
 LAST_SWEEP = "last_sweep"
@@ -72,6 +75,13 @@ class DynamoStore:
         update = Update()
         update.set(answer=answer, **telling(reservation))
         born = birth(reservation, due_at=due_at, retention_days=self._retention_days)
+        # Only now is the Workflow known, and with it the time-out; since when may be known longer.
+        update.set_sum(
+            "expires_at",
+            "reserved_at",
+            born["reserved_at"],
+            born.pop("expires_at") - born["reserved_at"],
+        )
         if answer:
             update.set(due_at=born.pop("due_at"))
         if answer.get("instruction") == "accept":
@@ -86,8 +96,9 @@ class DynamoStore:
         recorded, item = self._run(update, reservation.reservation_sid)
         if recorded or "answer" in item:
             return dict(item["answer"])
-        if time.monotonic() - started > self._callback_seconds / 2:
-            raise StoreUnavailable("DynamoDB is too slow for a second write; try again.")
+        if time.monotonic() - started > self._callback_seconds * _QUICK:
+            # The Reservation is recorded, and decided or being decided: that is what counts.
+            return {}
         return self._record_late_callback(reservation)
 
     def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:
@@ -95,8 +106,12 @@ class DynamoStore:
         update = Update()
         update.set(answer={}, **telling(reservation))
         update.only_if(f"attribute_not_exists({update.name('answer')})")
-        _, item = self._run(update, reservation.reservation_sid)
-        return dict(item["answer"])
+        update.only_if(f"attribute_exists({update.name('status')})")
+        try:
+            _, item = self._run(update, reservation.reservation_sid)
+        except StoreUnavailable:
+            return {}
+        return dict(item.get("answer", {}))
 
     def record_seen(self, reservation: Reservation, *, due_at: int | None) -> bool:
         """Record a Reservation that no callback told us of, unless there is a record."""
@@ -150,24 +165,49 @@ class DynamoStore:
 
     def observe(self, reservation_sid: str, news: News) -> tuple[bool, Reservation | None]:
         """Mirror a status, where OBSERVED allows it; else nothing changes."""
-        before = sources(OBSERVED, news.status)
-        if not before:
-            return False, self.get(reservation_sid)
+        if news.status is Status.PENDING:
+            # Where every record begins: it may only bring the Worker's name.
+            return False, self._name_worker(reservation_sid, news.worker_name)
+        if news.status is Status.WRAPPING:
+            # A claim to complete it outlives this news: its owner may yet crash.
+            moved, record = self._observe(reservation_sid, news, claimed=True)
+            if moved:
+                return moved, record
+        return self._observe(reservation_sid, news, claimed=False)
+
+    def _observe(
+        self, reservation_sid: str, news: News, *, claimed: bool
+    ) -> tuple[bool, Reservation | None]:
+        """Mirror a status; *claimed* is for a record with a live claim, which it leaves alone."""
         update = Update()
         update.set(status=news.status.value, worker_name=news.worker_name)
         update.append(
             "history",
             change_item(Change(at=news.at, to=news.status, by=news.by, note=news.note)),
         )
-        if news.status in OPEN:
+        if claimed:
+            update.set(open_as=news.status.value)
+            update.only_if(f"{update.name('claim_until')} > {update.value(news.at)}")
+        elif news.status in OPEN:
             update.set(open_as=news.status.value, due_at=news.next_look_at)
             update.remove("checks", *_CLAIM)
         else:
             update.remove("open_as", "due_at", "checks", *_CLAIM)
         if news.status in ACHIEVED[Status.ACCEPTED]:
             update.set_once(acceptor=news.by)
-        self._only_in(update, before)
+        self._only_in(update, sources(OBSERVED, news.status))
         return self._outcome(update, reservation_sid)
+
+    def _name_worker(self, reservation_sid: str, worker_name: str | None) -> Reservation | None:
+        """Add the Worker's name to a record that lacks it; return the record."""
+        if worker_name is None:
+            return self.get(reservation_sid)
+        update = Update()
+        update.set(worker_name=worker_name)
+        update.only_if(f"attribute_exists({update.name('status')})")
+        update.only_if(f"attribute_not_exists({update.name('worker_name')})")
+        _, record = self._outcome(update, reservation_sid)
+        return record
 
     def look_again(self, due: Due, *, at: int, checks: int) -> None:
         """Put off the sweep's next look, unless something has happened since it read *due*."""

@@ -6,7 +6,6 @@ pay.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -121,12 +120,20 @@ class TwilioTaskRouter:
         )
 
     def pending_reservations(self, task_sid: str) -> list[Seen]:
-        """List a Task's pending Reservations; MaxReservedWorkers allows 50 at most."""
+        """List a Task's pending Reservations."""
+        return self._reservations(task_sid, Status.PENDING.value)
 
+    def reservations(self, task_sid: str) -> list[Seen]:
+        """List a Task's Reservations, whatever became of them."""
+        return self._reservations(task_sid, values.unset)
+
+    def _reservations(self, task_sid: str, status: Any) -> list[Seen]:
         def question(workspace: Any) -> list[Seen]:
-            reservations = workspace.tasks(task_sid).reservations
-            pending = reservations.list(reservation_status=Status.PENDING.value, limit=50)
-            return [_seen(one) for one in pending]
+            # One page: MaxReservedWorkers allows 50 pending, and the limit on assignments is 1,000.
+            found = workspace.tasks(task_sid).reservations.list(
+                reservation_status=status, page_size=1000, limit=1000
+            )
+            return [_seen(one) for one in found]
 
         return self._ask(question)
 
@@ -155,19 +162,20 @@ class TwilioTaskRouter:
             )
         )
 
-    def find_task(self, name: str, value: str, *, attributes: str) -> CreatedTask | None:
+    def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
         """Find a Task by one of its attributes; TaskRouter takes 3 such questions a second.
 
         Args:
             name: the attribute's.
             value: letters, digits and ``_ . : -`` only, for it goes into an expression.
-            attributes: the Task's, as JSON text; a list does not tell them.
+            since: epoch ms; a Task that was created before is another one.
         """
         expression = f'{name} == "{value}"'
 
         def question(workspace: Any) -> CreatedTask | None:
-            found = workspace.tasks.list(evaluate_task_attributes=expression, limit=1)
-            return replace(_created(found[0]), attributes=attributes) if found else None
+            found = workspace.tasks.list(evaluate_task_attributes=expression, limit=50)
+            recent = [task for task in found if _ms(task.date_created) >= since]
+            return _created(recent[0]) if recent else None
 
         return self._ask(question)
 
@@ -188,15 +196,18 @@ def _created(task: Any) -> CreatedTask:
 
 
 def _seen(reservation: Any) -> Seen:
-    created: datetime = reservation.date_created
     return Seen(
         reservation_sid=reservation.sid,
         task_sid=reservation.task_sid,
         worker_sid=reservation.worker_sid,
         worker_name=reservation.worker_name,
         status=Status(reservation.reservation_status),
-        created_at=int(created.timestamp() * 1000),
+        created_at=_ms(reservation.date_created),
     )
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Twilio may add parameters without notice (https://www.twilio.com/docs/usage/secu
 ones are kept, and every one of them takes part in the signature.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -14,6 +15,7 @@ from chalicelib.domain.reservations import Status
 from chalicelib.domain.sids import checked_sid
 
 _MAX_FIELDS = 200
+_SECONDS = re.compile("[0-9]{10}")
 
 
 class Form(Mapping[str, str]):
@@ -147,6 +149,7 @@ class ReservationEvent:
 
     Attributes:
         status: what it has become.
+        at: epoch ms at which TaskRouter says that it did, or None.
         reservation_sid: WR….
         task_sid: WT….
         worker_sid: WK….
@@ -158,6 +161,7 @@ class ReservationEvent:
     """
 
     status: Status
+    at: int | None
     reservation_sid: str
     task_sid: str
     worker_sid: str
@@ -181,7 +185,17 @@ class ReservationEvent:
         status = _NEWS.get(form.get("EventType", ""))
         if status is None:
             return None
-        return cls(status=status, worker_name=form.get("WorkerName"), **_told(form))
+        return cls(
+            status=status,
+            at=_moment(form.get("Timestamp", "")),
+            worker_name=form.get("WorkerName"),
+            **_told(form),
+        )
+
+
+def _moment(timestamp: str) -> int | None:
+    """Return an event's Timestamp, epoch seconds as text, in epoch ms; None if it is none."""
+    return int(timestamp) * 1000 if _SECONDS.fullmatch(timestamp) else None
 
 
 def _must_be_ours(form: Form, *, account_sid: str, workspace_sid: str) -> None:

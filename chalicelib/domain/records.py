@@ -48,12 +48,14 @@ class KeyUse:
     Attributes:
         fingerprint: of the request that it was first used for.
         owner: who took it last.
+        taken_at: epoch ms at which it was first used.
         until: epoch ms at which that lease lapses.
         answer: what came of it, once that is known.
     """
 
     fingerprint: str
     owner: str
+    taken_at: int
     until: int
     answer: dict[str, Any] | None
 

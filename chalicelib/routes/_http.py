@@ -1,6 +1,7 @@
 """What the routes share: errors to answers, parameters, the caller, the line in the log."""
 
 import functools
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -34,24 +35,31 @@ View = Callable[..., Any]
 
 
 def route(
-    blueprint: Blueprint, path: str, *, methods: list[str], content_types: tuple[str, ...]
+    blueprint: Blueprint, path: str, *, methods: list[str], shared: bool
 ) -> Callable[[View], View]:
     """Register a view whose errors become answers; Chalice would log their messages.
 
-    Routes that take JSON are for people's own pages too: CORS_ALLOW_ORIGIN says whose.
+    Args:
+        blueprint: where it is registered.
+        path: the route.
+        methods: the HTTP methods.
+        shared: whether people's own pages call it too: they send JSON, or none, as well as forms,
+            and CORS_ALLOW_ORIGIN says whose pages. The others are called by Twilio.
     """
+    # A request without a body has no type, which Chalice takes for JSON.
+    content_types = [JSON, FORM] if shared or "GET" in methods else [FORM]
 
     def register(view: View) -> View:
         @functools.wraps(view)
         def call(**path_parameters: str) -> Response:
-            return _answer(view, path_parameters)
+            return _answer(view, path_parameters, shared=shared)
 
-        blueprint.route(path, methods=methods, content_types=list(content_types))(call)
-        if JSON in content_types:
+        blueprint.route(path, methods=methods, content_types=content_types)(call)
+        if shared:
             # A browser asks before it sends a token or JSON to another origin.
             @functools.wraps(view)
             def preflight(**_path_parameters: str) -> Response:
-                return _answer(functools.partial(_preflight, methods), {})
+                return _answer(functools.partial(_preflight, methods), {}, shared=True)
 
             blueprint.route(path, methods=["OPTIONS"])(preflight)
         return call
@@ -59,14 +67,16 @@ def route(
     return register
 
 
-def _answer(view: View, path_parameters: Mapping[str, str]) -> Response:
+def _answer(view: View, path_parameters: Mapping[str, str], *, shared: bool) -> Response:
     try:
         answer = view(**path_parameters)
         response = answer if isinstance(answer, Response) else Response(answer)
-        _allow_origin(response)
+        if shared:
+            _allow_origin(response)
     except AppError as error:
         response = _error_response(error)
-        _allow_origin(response)
+        if shared:
+            _allow_origin(response)
     except SettingsError as error:
         observability.log_crash("settings", error)
         response = Response({"Code": "SettingsError", "Message": str(error)}, status_code=500)
@@ -81,6 +91,7 @@ def _allow_origin(response: Response) -> None:
     origin = runtime.current().settings.cors_allow_origin
     if origin:
         response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers["Access-Control-Expose-Headers"] = "Retry-After"
         response.headers["Vary"] = "Origin"
 
 
@@ -120,6 +131,7 @@ def one_line_per_request(request: Request, get_response: Callable[[Request], Res
             "status": response.status_code,
             "duration_ms": round((time.perf_counter() - started) * 1000, 1),
         },
+        level=logging.ERROR if response.status_code >= AppError.status else logging.INFO,
     )
     return response
 

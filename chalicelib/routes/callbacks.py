@@ -9,26 +9,26 @@ from chalicelib.adapters import signature
 from chalicelib.config import Settings
 from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
 from chalicelib.domain.errors import InvalidSignature, StoreUnavailable
-from chalicelib.routes._http import FORM, body_of, route
+from chalicelib.routes._http import body_of, route
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.observe import observe
 
 blueprint = Blueprint(__name__)
 
 
-@route(blueprint, "/assignment_callback", methods=["POST"], content_types=(FORM,))
+@route(blueprint, "/assignment_callback", methods=["POST"], shared=False)
 def assignment_callback() -> dict[str, Any]:
     """Record the Reservation; answer an assignment instruction, or ``{}`` to decide later."""
     service = runtime.current()
     return _answered(_assignment(blueprint.current_request, service), service)
 
 
-@route(blueprint, "/assignment_callback/fallback", methods=["POST"], content_types=(FORM,))
+@route(blueprint, "/assignment_callback/fallback", methods=["POST"], shared=False)
 def fallback() -> dict[str, Any]:
     """The Workflow's fallback URL: the same, but it answers even when DynamoDB does not.
 
-    Better an agent gets the call and an alarm says that its record is missing (until an event or
-    the sweep brings it) than that nobody gets it.
+    Better an agent gets the call and an alarm says that its record is missing, until an event (or,
+    while it is pending, a reconciliation) brings it, than that nobody gets it.
     """
     service = runtime.current()
     callback = _assignment(blueprint.current_request, service)
@@ -40,7 +40,7 @@ def fallback() -> dict[str, Any]:
         return _bound(service.instruction.render())
 
 
-@route(blueprint, "/event_callback", methods=["POST"], content_types=(FORM,))
+@route(blueprint, "/event_callback", methods=["POST"], shared=False)
 def event_callback() -> Response:
     """Mirror ``reservation.*`` events; acknowledge the others."""
     service = runtime.current()

@@ -1,5 +1,6 @@
 """Looking at Reservations, and deciding them."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,8 +14,6 @@ from chalicelib.domain.records import Query
 from chalicelib.domain.reservations import Reservation, Status
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes._http import (
-    FORM,
-    JSON,
     optional_sid,
     parameters_of,
     principal_of,
@@ -22,16 +21,17 @@ from chalicelib.routes._http import (
 )
 from chalicelib.routes.shapes import decision_json, reservation_json
 from chalicelib.usecases.decide import Decision, decide
-from chalicelib.usecases.find import pending_reservation_of
+from chalicelib.usecases.find import reservation_to_accept
 
 blueprint = Blueprint(__name__)
 
 _DAY_MS = 86_400_000
 _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 100
+_LIMIT = re.compile("[1-9][0-9]?|100")
 
 
-@route(blueprint, "/reservations", methods=["GET"], content_types=(JSON, FORM))
+@route(blueprint, "/reservations", methods=["GET"], shared=True)
 def list_reservations() -> dict[str, Any]:
     """List a Worker's own Reservations, or everybody's."""
     request = blueprint.current_request
@@ -48,14 +48,14 @@ def list_reservations() -> dict[str, Any]:
     }
 
 
-@route(blueprint, "/reservations/{sid}", methods=["GET"], content_types=(JSON, FORM))
+@route(blueprint, "/reservations/{sid}", methods=["GET"], shared=True)
 def get_reservation(sid: str) -> dict[str, Any]:
     """Answer one record."""
     principal = principal_of(blueprint.current_request)
     return reservation_json(_recorded(sid, principal))
 
 
-@route(blueprint, "/reservations/{sid}/accept", methods=["POST"], content_types=(JSON, FORM))
+@route(blueprint, "/reservations/{sid}/accept", methods=["POST"], shared=True)
 def accept(sid: str) -> dict[str, Any]:
     """Accept a Reservation, so that its Task is assigned to its Worker."""
     request = blueprint.current_request
@@ -64,7 +64,7 @@ def accept(sid: str) -> dict[str, Any]:
     return _decide(Status.ACCEPTED, sid, principal, parameters)
 
 
-@route(blueprint, "/reservations/{sid}/reject", methods=["POST"], content_types=(JSON, FORM))
+@route(blueprint, "/reservations/{sid}/reject", methods=["POST"], shared=True)
 def reject(sid: str) -> dict[str, Any]:
     """Reject a Reservation; ``activity_sid`` names the Activity that the Worker moves to."""
     request = blueprint.current_request
@@ -73,7 +73,7 @@ def reject(sid: str) -> dict[str, Any]:
     return _decide(Status.REJECTED, sid, principal, parameters)
 
 
-@route(blueprint, "/reservations/{sid}/complete", methods=["POST"], content_types=(JSON, FORM))
+@route(blueprint, "/reservations/{sid}/complete", methods=["POST"], shared=True)
 def complete(sid: str) -> dict[str, Any]:
     """Complete an accepted Reservation, and its Task with it."""
     request = blueprint.current_request
@@ -82,24 +82,30 @@ def complete(sid: str) -> dict[str, Any]:
     return _decide(Status.COMPLETED, sid, principal, parameters)
 
 
-@route(blueprint, "/accept_reservation", methods=["GET", "POST"], content_types=(JSON, FORM))
+@route(blueprint, "/accept_reservation", methods=["GET", "POST"], shared=True)
 def accept_reservation() -> dict[str, Any]:
     """Accept as the quickstart does: by ``task_sid``, ``reservation_sid``, or both."""
     request = blueprint.current_request
     principal = principal_of(request)
     parameters = parameters_of(request)
+    started = runtime.current().clock.now_ms()
     reservation_sid = optional_sid(parameters, "reservation_sid", "WR")
     if reservation_sid is None:
-        reservation_sid = pending_reservation_of(
+        reservation_sid = reservation_to_accept(
             checked_sid(parameters.get("task_sid"), "WT", "task_sid"),
             principal=principal,
             taskrouter=runtime.current().taskrouter,
         )
-    return _decide(Status.ACCEPTED, reservation_sid, principal, parameters)
+    return _decide(Status.ACCEPTED, reservation_sid, principal, parameters, started=started)
 
 
 def _decide(
-    target: Status, sid: str, principal: Principal, parameters: Mapping[str, Any]
+    target: Status,
+    sid: str,
+    principal: Principal,
+    parameters: Mapping[str, Any],
+    *,
+    started: int | None = None,
 ) -> dict[str, Any]:
     reservation_sid = checked_sid(sid, "WR", "The Reservation")
     observability.bind(reservation_sid=reservation_sid, asked=target.value)
@@ -111,7 +117,7 @@ def _decide(
         task_sid=optional_sid(parameters, "task_sid", "WT"),
         activity_sid=optional_sid(parameters, "activity_sid", "WA") if rejecting else None,
     )
-    decided = decide(decision, runtime.current().desk)
+    decided = decide(decision, runtime.current().desk, started=started)
     observability.bind(
         task_sid=decided.task_sid, worker_sid=decided.worker_sid, answer=decided.status.value
     )
@@ -164,6 +170,6 @@ def _moment(given: str | None, *, default: int) -> int:
 
 
 def _limit(given: str) -> int:
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:4]) <= _MAX_LIMIT):
+    if not _LIMIT.fullmatch(given):
         raise BadRequest(f"limit must be a whole number from 1 to {_MAX_LIMIT}.")
     return int(given)

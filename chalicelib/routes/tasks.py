@@ -4,14 +4,14 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.new_task import task_of
-from chalicelib.routes._http import FORM, JSON, parameters_of, principal_of, route
+from chalicelib.routes._http import parameters_of, principal_of, route
 from chalicelib.routes.shapes import task_json
 from chalicelib.usecases.create_once import create_once
 
 blueprint = Blueprint(__name__)
 
 
-@route(blueprint, "/create-task", methods=["GET", "POST"], content_types=(JSON, FORM))
+@route(blueprint, "/create-task", methods=["GET", "POST"], shared=True)
 def create() -> Response:
     """Create a Task; with no parameters, the quickstart's. Once only under an Idempotency-Key."""
     request = blueprint.current_request

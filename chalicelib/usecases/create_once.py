@@ -22,6 +22,7 @@ from chalicelib.domain.errors import (
     Unsettled,
 )
 from chalicelib.domain.json_text import parse_json_object
+from chalicelib.domain.records import KeyUse
 from chalicelib.domain.taskrouter import MAX_ATTRIBUTES, CreatedTask, NewTask, compact
 from chalicelib.usecases.ports import Clock, Keys, TaskRouter
 
@@ -31,6 +32,8 @@ ATTRIBUTE = "idempotency_key"
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
+_CLOCKS_DIFFER_MS = 60_000
+"""A Task with the key of yesterday's request is not ours; Twilio's clock need not be ours."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +94,9 @@ def create_once(key: str, task: NewTask, once: Once) -> CreatedTask:
         if use.answer is not None:
             return CreatedTask(**use.answer)
         if use.owner == attempt.owner:
-            return _create(attempt, once)
+            return _create(attempt, use, once)
         if use.until <= now:
-            return _take_over(attempt, use.until, once)
+            return _take_over(attempt, use, once)
         if now >= deadline:
             raise _unsettled()
         once.clock.sleep(_POLL_SECONDS)
@@ -113,25 +116,27 @@ def _attempt(key: str, task: NewTask, once: Once) -> _Attempt:
     return _Attempt(key, keyed, fingerprint, once.new_id())
 
 
-def _create(attempt: _Attempt, once: Once) -> CreatedTask:
+def _create(attempt: _Attempt, use: KeyUse, once: Once) -> CreatedTask:
     try:
         created = once.taskrouter.create_task(attempt.task)
     except TaskRouterUnavailable as error:
         if isinstance(error, TaskRouterThrottled):
-            once.keys.free(attempt.key, owner=attempt.owner)
+            _free(attempt, once)
             raise
-        return _find_after(error, attempt, once)
+        return _find_after(error, attempt, use, once)
     except TaskRouterError:
         # Nothing was created, so the key is free for a request that is right.
-        once.keys.free(attempt.key, owner=attempt.owner)
+        _free(attempt, once)
         raise
     return _kept(created, attempt, once)
 
 
-def _find_after(failure: TaskRouterUnavailable, attempt: _Attempt, once: Once) -> CreatedTask:
+def _find_after(
+    failure: TaskRouterUnavailable, attempt: _Attempt, use: KeyUse, once: Once
+) -> CreatedTask:
     """Ask once for the Task whose creation was never answered; it may still be under way."""
     try:
-        found = _find(attempt, once)
+        found = _find(attempt, use, once)
     except (TaskRouterError, StoreUnavailable):
         found = None
     if found is None:
@@ -140,24 +145,33 @@ def _find_after(failure: TaskRouterUnavailable, attempt: _Attempt, once: Once) -
     return _kept(found, attempt, once)
 
 
-def _take_over(attempt: _Attempt, lapsed: int, once: Once) -> CreatedTask:
+def _take_over(attempt: _Attempt, use: KeyUse, once: Once) -> CreatedTask:
     """Go on where an earlier attempt ended without saying how."""
     now = once.clock.now_ms()
     until = now + once.lease_seconds * 1000
-    if not once.keys.take_over(attempt.key, owner=attempt.owner, lapsed=lapsed, until=until):
+    if not once.keys.take_over(attempt.key, owner=attempt.owner, lapsed=use.until, until=until):
         raise _unsettled()
     try:
-        found = _find(attempt, once)
+        found = _find(attempt, use, once)
     except TaskRouterError as error:
         once.keys.give_back(attempt.key, owner=attempt.owner, now=now)
         raise _unsettled() from error
-    return _create(attempt, once) if found is None else _kept(found, attempt, once)
+    return _create(attempt, use, once) if found is None else _kept(found, attempt, once)
 
 
-def _find(attempt: _Attempt, once: Once) -> CreatedTask | None:
+def _find(attempt: _Attempt, use: KeyUse, once: Once) -> CreatedTask | None:
     if not once.keys.may_search(now=once.clock.now_ms()):
         raise TaskRouterThrottled("TaskRouter takes 3 such questions a second; try again.")
-    return once.taskrouter.find_task(ATTRIBUTE, attempt.key, attributes=attempt.task.attributes)
+    since = use.taken_at - _CLOCKS_DIFFER_MS
+    found = once.taskrouter.find_task(ATTRIBUTE, attempt.key, since=since)
+    # A list of Tasks does not tell their attributes.
+    return found and replace(found, attributes=attempt.task.attributes)
+
+
+def _free(attempt: _Attempt, once: Once) -> None:
+    """Nothing was created, so let the key be used anew; where that fails, its lease lapses."""
+    with suppress(StoreUnavailable):
+        once.keys.free(attempt.key, owner=attempt.owner, now=once.clock.now_ms())
 
 
 def _kept(created: CreatedTask, attempt: _Attempt, once: Once) -> CreatedTask:

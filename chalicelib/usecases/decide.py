@@ -74,8 +74,13 @@ class Desk:
     new_id: Callable[[], str]
 
 
-def decide(decision: Decision, desk: Desk) -> Reservation:
+def decide(decision: Decision, desk: Desk, *, started: int | None = None) -> Reservation:
     """Bring *decision* about, or learn that somebody else has.
+
+    Args:
+        decision: what is wanted, and by whom.
+        desk: the collaborators.
+        started: epoch ms at which the request began, if that was before now.
 
     Returns:
         The Reservation, in a status which shows that it has come about.
@@ -91,7 +96,7 @@ def decide(decision: Decision, desk: Desk) -> Reservation:
         Unsettled: the outcome is not known yet.
         StoreUnavailable: DynamoDB failed before anything was asked.
     """
-    started = desk.clock.now_ms()
+    started = desk.clock.now_ms() if started is None else started
     claim, (won, found) = _claim(decision, desk)
     if found is None:
         _record_from_taskrouter(decision, desk)

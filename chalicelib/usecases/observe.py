@@ -26,8 +26,11 @@ def observe(event: ReservationEvent, *, store: Store, timing: Timing, now: int) 
     Raises:
         StoreUnavailable: nothing was recorded; the sweep will find out.
     """
-    expires_at = timing.expires_at(now, event.workflow_sid)
-    look_at = timing.next_look(event.status, now=now, reserved_at=now, expires_at=expires_at)
+    reserved_at = _reserved_at(event, now)
+    expires_at = timing.expires_at(reserved_at, event.workflow_sid)
+    look_at = timing.next_look(
+        event.status, now=now, reserved_at=reserved_at, expires_at=expires_at
+    )
     news = News(
         status=event.status,
         at=now,
@@ -49,7 +52,7 @@ def observe(event: ReservationEvent, *, store: Store, timing: Timing, now: int) 
         worker_attributes=event.worker_attributes,
         status=event.status,
         accepted_by=BY if event.status in ACHIEVED[Status.ACCEPTED] else None,
-        reserved_at=now,
+        reserved_at=reserved_at,
         expires_at=expires_at,
         history=(Change(at=now, to=event.status, by=BY),),
     )
@@ -58,3 +61,9 @@ def observe(event: ReservationEvent, *, store: Store, timing: Timing, now: int) 
     # Somebody else made the record in between, so there is one to mirror into now.
     moved, _ = store.observe(event.reservation_sid, news)
     return moved
+
+
+def _reserved_at(event: ReservationEvent, now: int) -> int:
+    """Return since when the Reservation is there: of the events only the first one tells."""
+    tells = event.status is Status.PENDING and event.at is not None
+    return min(event.at or now, now) if tells else now

@@ -34,11 +34,14 @@ class TaskRouter(Protocol):
     def pending_reservations(self, task_sid: str) -> list[Seen]:
         """List a Task's pending Reservations."""
 
+    def reservations(self, task_sid: str) -> list[Seen]:
+        """List a Task's Reservations, whatever became of them."""
+
     def reserved_tasks(self) -> list[str]:
         """List the SIDs (WT…) of the Tasks that are reserved."""
 
-    def find_task(self, name: str, value: str, *, attributes: str) -> CreatedTask | None:
-        """Find a Task by one of its attributes, which *attributes* (JSON text) are."""
+    def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
+        """Find a Task that was created at *since* (epoch ms) or later, by one of its attributes."""
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
@@ -108,7 +111,7 @@ class Keys(Protocol):
     def keep(self, key: str, answer: dict[str, Any], *, owner: str) -> None:
         """Keep what came of it."""
 
-    def free(self, key: str, *, owner: str) -> None:
+    def free(self, key: str, *, owner: str, now: int) -> None:
         """Forget a key under which nothing was created."""
 
     def may_search(self, *, now: int) -> bool:

@@ -7,17 +7,18 @@ from typing import TypeVar
 
 from chalicelib.domain.errors import (
     AppError,
-    TaskRouterError,
+    TaskRouterDenied,
+    TaskRouterNotFound,
     TaskRouterThrottled,
-    TaskRouterUnavailable,
 )
 from chalicelib.usecases.ports import Clock
 
 CONCURRENCY = 8
 """So many questions are put to TaskRouter at once."""
 
-_ONE_QUESTION_MS = 15_000
-"""Nothing is begun with less time left: TaskRouter may take 10 s, and then we write."""
+_ONE_QUESTION_MS = 25_000
+"""Nothing is begun with less time left: it may ask TaskRouter twice, for 10 s each, and then
+writes."""
 
 _PAUSES_WHEN_THROTTLED = (0.5, 1.0, 2.0)
 """Seconds. After the last, the rest is left to the next run."""
@@ -39,9 +40,9 @@ class Run:
         self._stopped = Event()
         self.errors: Counter[str] = Counter()
 
-    def may_go_on(self, needed_ms: int = _ONE_QUESTION_MS) -> bool:
-        """Tell whether something that takes up to *needed_ms* may be begun."""
-        return not self._stopped.is_set() and self._time_left_ms() >= needed_ms
+    def may_go_on(self) -> bool:
+        """Tell whether another question to TaskRouter may be begun."""
+        return not self._stopped.is_set() and self._time_left_ms() >= _ONE_QUESTION_MS
 
     def patiently(self, ask: Callable[[], _Answer]) -> _Answer:
         """Ask TaskRouter, and again after a pause where it throttles.
@@ -63,7 +64,11 @@ class Run:
             raise
 
     def failed(self, error: AppError) -> None:
-        """Count a failure; one that all else would share (our key is refused) ends the run."""
+        """Count a failure; one that all else would share ends the run.
+
+        Those are a key that TaskRouter refuses, and a Workspace that it does not know; what is
+        not found otherwise is no failure.
+        """
         self.errors[error.code] += 1
-        if isinstance(error, TaskRouterError) and not isinstance(error, TaskRouterUnavailable):
+        if isinstance(error, (TaskRouterDenied, TaskRouterNotFound)):
             self._stopped.set()

@@ -19,6 +19,7 @@ from chalicelib.domain.errors import (
     SweepFailed,
     TaskRouterNotFound,
     TaskRouterThrottled,
+    Unsettled,
 )
 from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.records import Due, News
@@ -34,14 +35,11 @@ _PRINCIPAL = Principal(Role.SERVICE, identity=BY)
 # Nobody waits longer than a caller whose Reservation is still pending.
 _ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 
-_ONE_DECISION_MS = 25_000
-"""No decision is begun with less time left: it may ask TaskRouter twice."""
-
 
 class Look(StrEnum):
     """What came of looking at one Reservation."""
 
-    MIRRORED = "mirrored"
+    MIRRORED = "mirrored"  # or being decided by somebody else at this moment
     UNCHANGED = "unchanged"
     GONE = "gone"
     REJECTED = "rejected"
@@ -71,7 +69,7 @@ class _Sweep:
         self._orders = orders
         self._run = run
         self._workspace = Lock()
-        self._workspace_known = False
+        self._workspace_answer: AppError | bool | None = None
 
     def all_due(self) -> Iterator[Due]:
         now = self._desk.clock.now_ms()
@@ -107,15 +105,17 @@ class _Sweep:
             return Look.MIRRORED
         if self._is_to_be_rejected(due):
             return self._act(due, Status.REJECTED, Look.REJECTED)
-        if self._is_to_be_completed(due):
+        completes_at = self._completes_at(due)
+        if completes_at is not None and completes_at <= self._desk.clock.now_ms():
             return self._act(due, Status.COMPLETED, Look.COMPLETED)
-        self._look_again(due)
+        self._look_again(due, completes_at)
         return Look.UNCHANGED
 
-    def _look_again(self, due: Due) -> None:
+    def _look_again(self, due: Due, appointment: int | None = None) -> None:
         now = self._desk.clock.now_ms()
-        again = self._next_look(due, due.status, now, due.checks)
-        self._desk.store.look_again(due, at=again or now, checks=due.checks + 1)
+        again = self._next_look(due, due.status, now, due.checks) or now
+        at = again if appointment is None else min(again, appointment)
+        self._desk.store.look_again(due, at=at, checks=due.checks + 1)
 
     def _is_to_be_rejected(self, due: Due) -> bool:
         at = self._desk.timing.rejects_at(due.reserved_at)
@@ -123,21 +123,21 @@ class _Sweep:
             return False
         return at <= self._desk.clock.now_ms() < due.expires_at
 
-    def _is_to_be_completed(self, due: Due) -> bool:
+    def _completes_at(self, due: Due) -> int | None:
+        """Return when a wrapping Reservation is to be completed; since when is in its record."""
         if due.status is not Status.WRAPPING or self._desk.timing.max_wrapup is None:
-            return False
+            return None
         record = self._desk.store.get(due.reservation_sid)
         if record is None or record.status is not Status.WRAPPING:
-            return False
-        at = self._desk.timing.completes_at(record.history[-1].at)
-        return at is not None and at <= self._desk.clock.now_ms()
+            return None
+        return self._desk.timing.completes_at(record.history[-1].at)
 
     def _act(self, due: Due, target: Status, done: Look) -> Look:
         """Ask TaskRouter for an end, as anybody would; who decides meanwhile has decided."""
         if self._orders.monitor_only:
             self._look_again(due)
             return done
-        if not self._run.may_go_on(_ONE_DECISION_MS):
+        if not self._run.may_go_on():
             return Look.LEFT
         decision = Decision(
             target=target,
@@ -149,13 +149,23 @@ class _Sweep:
             decide(decision, self._desk)
         except (ReservationNotPending, ReservationGone):
             return Look.MIRRORED
+        except Unsettled as error:
+            if isinstance(error.__cause__, TaskRouterThrottled):
+                raise error.__cause__ from error
+            raise
         return done
 
     def _must_know_the_workspace(self) -> None:
+        """Ask once a sweep, also where the answer is no: the others would wait for the same."""
         with self._workspace:
-            if not self._workspace_known:
-                self._desk.taskrouter.must_know_the_workspace()
-                self._workspace_known = True
+            if self._workspace_answer is None:
+                try:
+                    self._desk.taskrouter.must_know_the_workspace()
+                    self._workspace_answer = True
+                except AppError as error:
+                    self._workspace_answer = error
+            if isinstance(self._workspace_answer, AppError):
+                raise self._workspace_answer
 
     def _observe(
         self, due: Due, status: Status, *, worker_name: str | None = None, note: str | None = None
@@ -191,7 +201,8 @@ def sweep(
         orders: what to do besides mirroring.
         time_left_ms: how long this run may still take, in ms.
         report: is given the counts once, also where the sweep fails: ``due``, one count a `Look`,
-            ``reconciled``, ``errors`` by Code, ``at`` (epoch ms), ``duration_ms``,
+            ``reconciled`` Reservations, ``unreconciled`` Tasks that it did not come to, ``errors``
+            by Code, ``at`` (epoch ms), ``duration_ms``,
             ``monitor_only`` and ``ok``.
 
     Raises:
@@ -202,12 +213,12 @@ def sweep(
     run = Run(desk.clock, time_left_ms)
     one = _Sweep(desk, orders, run)
     looks: Counter[Look] = Counter()
-    reconciled = 0
+    recorded: list[int | None] = []
     try:
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             looks.update(pool.map(one.look, one.all_due()))
             tasks = reserved_tasks(desk, run)
-            reconciled = sum(pool.map(lambda task_sid: reconcile(task_sid, desk, run), tasks))
+            recorded += pool.map(lambda task_sid: reconcile(task_sid, desk, run), tasks)
     except StoreUnavailable as error:
         run.failed(error)
     result: dict[str, object] = {
@@ -215,7 +226,8 @@ def sweep(
         "duration_ms": desk.clock.now_ms() - started,
         "due": looks.total(),
         **{look.value: looks[look] for look in Look},
-        "reconciled": reconciled,
+        "reconciled": sum(count or 0 for count in recorded),
+        "unreconciled": recorded.count(None),
         "monitor_only": orders.monitor_only,
         "errors": dict(run.errors),
         "ok": not run.errors,

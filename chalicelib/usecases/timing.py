@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from chalicelib.domain.reservations import Status, next_look
 
+_TRY_AGAIN_MS = 15_000
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -45,7 +47,11 @@ class Timing:
         """Return when the sweep should look next; None where it need not. Times are epoch ms."""
         appointments: list[int | None] = []
         if status is Status.PENDING:
-            appointments = [self.rejects_at(reserved_at), expires_at + self.grace * 1000]
+            rejects_at = self.rejects_at(reserved_at)
+            if rejects_at is not None and rejects_at <= now < expires_at:
+                # It should have been rejected by now: the next sweep tries again.
+                rejects_at = now + _TRY_AGAIN_MS
+            appointments = [rejects_at, expires_at + self.grace * 1000]
         elif status is Status.WRAPPING:
             # Since when is in the record; from now on is late enough to find it so.
             appointments = [self.completes_at(now)]

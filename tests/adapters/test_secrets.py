@@ -76,12 +76,15 @@ def test_a_flood_of_forgeries_reads_once_a_minute() -> None:
 
 
 def test_where_it_can_not_be_read_nobody_is_verified_and_nobody_called_a_forger() -> None:
-    ssm = FakeSsm()
+    ssm, clock = FakeSsm(), ManualClock()
     ssm.failing = True
-    verifier = SignatureVerifier(source(ssm, ManualClock()))
-    with pytest.raises(SecretsUnavailable):
-        verifier.verify(URL, FORM, signed("old"))
+    verifier = SignatureVerifier(source(ssm, clock))
+    for _ in range(50):
+        with pytest.raises(SecretsUnavailable):
+            verifier.verify(URL, FORM, signed("old"))
+    assert ssm.readings == 1
     ssm.failing = False
+    clock.now += 1_000
     verifier.verify(URL, FORM, signed("old"))
 
 
@@ -95,6 +98,17 @@ def test_what_was_read_is_kept_where_renewing_fails() -> None:
     with pytest.raises(InvalidSignature):
         verifier.verify(URL, FORM, signed("forged"))
     verifier.verify(URL, FORM, signed("old"))
+
+
+def test_a_removed_auth_token_stops_holding_within_five_minutes() -> None:
+    ssm, clock = FakeSsm(), ManualClock()
+    verifier = SignatureVerifier(source(ssm, clock))
+    verifier.verify(URL, FORM, signed("old"))
+    ssm.value["auth_tokens"] = ["new"]
+    clock.now += 300_000
+
+    with pytest.raises(InvalidSignature):
+        verifier.verify(URL, FORM, signed("old"))
 
 
 def token(secret: str = SECRET, key: str = KEY) -> str:

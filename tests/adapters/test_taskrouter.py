@@ -100,6 +100,9 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
         RESERVATION, task_sid=TASK, to=Status.ACCEPTED, activity_sid=None
     ),
     "list": lambda one: one.pending_reservations(TASK),
+    "reservations": lambda one: one.reservations(TASK),
+    "reserved tasks": lambda one: one.reserved_tasks(),
+    "find": lambda one: one.find_task("idempotency_key", "x", since=0),
     "create": lambda one: one.create_task(NewTask(attributes="{}", workflow_sid="WW" + "d" * 32)),
     "workspace": lambda one: one.must_know_the_workspace(),
 }

@@ -141,6 +141,7 @@ def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
         settings=config.load(environ), dynamodb=dynamodb.client(), clock=clock
     )
     taskrouter = FakeTaskRouter()
+    taskrouter.now_ms = clock.now_ms
     vars(service)["taskrouter"] = taskrouter
     observability.configure("INFO")
     log = io.StringIO()

@@ -1,3 +1,4 @@
+import logging
 from urllib.parse import urlencode
 
 import pytest
@@ -29,9 +30,7 @@ def event(api: Api, event_type: str, **given: str) -> dict[str, str]:
         EventType=event_type,
         Sid=sid("EV"),
         WorkerName="Alice",
-        Timestamp="1790000000",
-        TimestampMs="1790000000123",
-        **given,
+        **{"Timestamp": "1790000000", "TimestampMs": "1790000000123", **given},
     )
 
 
@@ -116,6 +115,39 @@ def test_the_fallback_answers_without_dynamodb_and_says_that_it_could_not_record
     assert line["reservation_sid"] == parameters["ReservationSid"]
     (directive,) = line["_aws"]["CloudWatchMetrics"]
     assert directive["Metrics"] == [{"Name": "UnrecordedReservation", "Unit": "Count"}]
+
+
+def test_an_unrecorded_reservation_is_counted_whatever_the_log_level_is(
+    environ: dict[str, str], request: pytest.FixtureRequest
+) -> None:
+    class Dead:
+        def update_item(self, **_request: object) -> None:
+            raise ConnectTimeoutError(endpoint_url="http://dynamodb")
+
+    api: Api = request.getfixturevalue("api")
+    logging.getLogger("taskrouter-callbacks").setLevel("ERROR")
+    api.service.store._client = Dead()
+    post(api, "/assignment_callback/fallback", api.callback_parameters())
+    assert api.lines()[-1]["UnrecordedReservation"] == 1
+
+
+def test_a_created_event_tells_since_when_and_who(api: Api) -> None:
+    parameters = api.callback_parameters()
+    api.post_callback(parameters)
+    created = {**event(api, "reservation.created"), **parameters}
+    assert post(api, "/event_callback", created).status_code == 204
+    path = f"/reservations/{parameters['ReservationSid']}"
+    assert api.call("GET", path).json_body["worker_name"] == "Alice"
+
+    other = event(api, "reservation.created", Timestamp="x")
+    late = {**event(api, "reservation.created"), "Timestamp": str(api.clock.now // 1000 - 60)}
+    for one in (other, late):
+        post(api, "/event_callback", one)
+    record = api.call("GET", f"/reservations/{late['ReservationSid']}").json_body
+    assert record["reserved_at"] == "2026-09-21T14:12:20.000Z"
+    assert record["expires_at"] == "2026-09-21T14:14:20.000Z"
+    record = api.call("GET", f"/reservations/{other['ReservationSid']}").json_body
+    assert record["reserved_at"] == "2026-09-21T14:13:20.000Z"
 
 
 def test_an_event_that_could_not_be_recorded_is_503(api: Api) -> None:

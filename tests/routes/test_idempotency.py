@@ -60,6 +60,16 @@ def test_the_key_holds_for_a_day(api: Api) -> None:
     assert create(api).json_body["sid"] != first.json_body["sid"]
 
 
+def test_yesterdays_task_is_not_taken_for_todays(api: Api) -> None:
+    first = create(api)
+    api.clock.now += 2 * 86_400_000
+    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("cut")]
+    assert create(api).status_code == 503
+    api.clock.now += 30_000
+
+    assert create(api).json_body["sid"] != first.json_body["sid"]
+
+
 @pytest.mark.parametrize("key", ["", " ", "é", 'a"b', "x" * 129, "a b", "a\\"])
 def test_a_key_that_could_not_stand_in_an_expression_is_refused(api: Api, key: str) -> None:
     assert create(api, key).status_code == 400

@@ -1,8 +1,11 @@
 import base64
 import json
+from typing import Any
 
 import pytest
 
+from chalicelib.adapters import pages
+from chalicelib.domain.errors import TaskRouterUnavailable
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.taskrouter import Seen
 from tests.routes.conftest import FORM, Api
@@ -104,6 +107,8 @@ def test_the_quickstarts_accept(api: Api, method: str, named: str) -> None:
     assert answer.status_code == 200
     assert answer.json_body["worker_name"] == "Alice"
     assert answer.json_body["reservation_status"] == "accepted"
+    again = api.call(method, f"/accept_reservation?{query}")
+    assert (again.status_code, again.json_body) == (200, answer.json_body)
 
 
 def test_the_quickstarts_accept_wants_a_name(api: Api) -> None:
@@ -218,8 +223,69 @@ def test_pages_hold_each_once_and_end(api: Api, query: str) -> None:
     for limit in (1, 2, 7, 100):
         pages = listed(api, f"{query}limit={limit}")
         assert sorted(pages) == sorted(sids)
-    expected = sids if query.startswith("status") else sids[::-1]
-    assert listed(api, f"{query}limit=3") == expected
+    assert listed(api, f"{query}limit=3") == sids[::-1]
+
+
+def test_what_is_claimed_between_two_pages_is_not_skipped(api: Api) -> None:
+    seen = []
+    for _ in range(4):
+        seen.append(reserve(api))
+        api.clock.now += 1_000
+    api.taskrouter.fail_before["update"] = [TaskRouterUnavailable("cut")]
+    first = api.call("GET", "/reservations?status=pending&limit=2").json_body
+    # A claim moves it within the index that the list is read from.
+    api.call("POST", f"/reservations/{seen[0].reservation_sid}/accept")
+
+    cursor = first["next_cursor"]
+    rest = api.call("GET", f"/reservations?status=pending&limit=9&cursor={cursor}").json_body
+    found = [one["reservation_sid"] for one in first["reservations"] + rest["reservations"]]
+    assert found == [one.reservation_sid for one in reversed(seen)]
+
+
+@pytest.mark.parametrize("query", ["", "status=rejected&", "worker"])
+def test_a_cursor_that_has_become_older_than_since_ends_the_list(api: Api, query: str) -> None:
+    worker_sid = sid("WK")
+    for _ in range(3):
+        reserve(api, worker_sid=worker_sid)
+    query = f"worker_sid={worker_sid}&" if query == "worker" else query
+    page = api.call("GET", f"/reservations?{query.replace('status=rejected&', '')}limit=1")
+    cursor = page.json_body["next_cursor"]
+    since = "since=2026-09-21T14:13:21Z"
+
+    answer = api.call("GET", f"/reservations?{query}{since}&cursor={cursor}")
+    assert (answer.status_code, answer.json_body["reservations"]) == (200, [])
+
+
+def test_a_workers_pending_ones_cost_no_reading_of_its_history(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker_sid = sid("WK")
+    reserve(api, worker_sid=worker_sid)
+    indexes: list[str] = []
+    query = api.service.dynamodb.query
+
+    def counted(**request: Any) -> Any:
+        indexes.append(request["IndexName"])
+        return query(**request)
+
+    monkeypatch.setattr(api.service.dynamodb, "query", counted)
+    assert len(listed(api, f"status=pending&worker_sid={worker_sid}")) == 1
+    assert listed(api, f"status=pending&worker_sid={sid('WK')}") == []
+    assert indexes == ["due", "due"]
+
+
+def test_far_back_it_goes_on_page_after_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "_READ_AT_ONCE", 1)
+    worker_sid = sid("WK")
+    sids = [reserve(api, worker_sid=worker_sid).reservation_sid for _ in range(60)]
+    for seen in sids[:2]:
+        api.call("POST", f"/reservations/{seen}/reject")
+    api.clock.now += 3 * 86_400_000
+
+    since = "since=2026-09-20"
+    assert set(listed(api, since)) == set(sids)
+    assert set(listed(api, f"{since}&status=rejected")) == set(sids[:2])
+    assert set(listed(api, f"worker_sid={worker_sid}&status=rejected")) == set(sids[:2])
 
 
 def test_a_list_tells_every_callback_parameter(api: Api) -> None:
@@ -243,6 +309,9 @@ def test_a_list_tells_every_callback_parameter(api: Api) -> None:
         "limit=-1",
         "limit=1e2",
         "limit=99999999999999999999",
+        "limit=0100",
+        "limit=0001",
+        f"limit=0001{'0' * 4500}",
         "cursor=",
         "cursor=x",
         "cursor=%C3%A9",

@@ -1,5 +1,6 @@
 """Use cases run on the real store over a real DynamoDB API; only TaskRouter and time are fakes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,7 @@ class World:
     def event(self, seen: Seen, status: Status) -> bool:
         event = ReservationEvent(
             status=status,
+            at=None,
             reservation_sid=seen.reservation_sid,
             task_sid=seen.task_sid,
             worker_sid=seen.worker_sid,
@@ -83,13 +85,14 @@ class World:
     def reject(self, seen: Seen, **given: Any) -> Reservation:
         return self.decide(seen, Status.REJECTED, **given)
 
-    def sweep(self, time_left_ms: int = 60_000) -> dict[str, Any]:
+    def sweep(self, time_left_ms: int | Callable[[], int] = 60_000) -> dict[str, Any]:
+        left = time_left_ms if callable(time_left_ms) else lambda: time_left_ms
         reports: list[dict[str, Any]] = []
         try:
             sweep(
                 make_desk(self.store, self.taskrouter, self.clock, self.timing),
                 self.orders,
-                time_left_ms=lambda: time_left_ms,
+                time_left_ms=left,
                 report=reports.append,
             )
         finally:

@@ -1,6 +1,10 @@
+from dataclasses import replace
+
+import pytest
+
 from chalicelib.domain.instructions import Accept, Defer
 from chalicelib.domain.reservations import Status
-from tests.support import NOW
+from tests.support import NOW, TIMING
 from tests.usecases.conftest import ACCEPT, World
 
 
@@ -75,6 +79,28 @@ def test_a_callback_that_meets_a_decision_under_way_is_deferred(world: World) ->
 
     assert answers == [{}]
     assert world.record(seen).status is Status.REJECTED
+
+
+def test_the_time_out_is_the_workflows_as_soon_as_that_is_known(world: World) -> None:
+    world.timing = replace(TIMING, by_workflow={"WW" + "0" * 32: 300})
+    seen = world.taskrouter.add(created_at=NOW - 5_000)
+    world.sweep()
+    assert world.record(seen).expires_at == NOW - 5_000 + 120_000
+
+    world.assign(seen)
+    assert world.record(seen).expires_at == NOW - 5_000 + 300_000
+
+
+def test_a_record_that_is_slow_to_write_twice_is_answered_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = world.taskrouter.add()
+    world.reject(seen, task_sid=seen.task_sid)
+    before = world.record(seen)
+    monkeypatch.setattr(world.store, "_callback_seconds", 0)
+
+    assert world.assign(seen, ACCEPT) == {}
+    assert world.record(seen) == before
 
 
 def test_a_late_callback_does_not_make_an_ended_record_due_again(world: World) -> None:

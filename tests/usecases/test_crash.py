@@ -35,7 +35,7 @@ def test_killed_while_deciding(
     world.clock.now += 30_000
     world.sweep()
 
-    truth = world.taskrouter.reservations[seen.reservation_sid].status
+    truth = world.taskrouter.known[seen.reservation_sid].status
     record = world.record(seen)
     assert (record.status, record.claim) == (truth, None)
     assert world.decide(seen, target).status is target

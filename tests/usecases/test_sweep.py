@@ -99,6 +99,19 @@ def test_a_wrong_key_or_workspace_ends_no_record_and_raises(world: World, error:
     assert world.sweep()["gone"] == 20
 
 
+def test_a_workspace_that_can_not_be_asked_for_is_asked_for_once(world: World) -> None:
+    for _ in range(20):
+        seen = world.taskrouter.add()
+        world.assign(seen)
+        world.taskrouter.forget(seen.reservation_sid)
+    world.taskrouter.workspace_error = TaskRouterUnavailable("slow")
+    world.clock.now += PAST_THE_DEADLINE
+
+    with pytest.raises(SweepFailed):
+        world.sweep()
+    assert world.taskrouter.calls["workspace"] == 1
+
+
 def test_one_failure_does_not_keep_the_others_from_being_mirrored(world: World) -> None:
     many = [world.taskrouter.add() for _ in range(10)]
     for seen in many:
@@ -142,7 +155,7 @@ def test_a_sweep_without_time_begins_no_look(world: World) -> None:
     world.assign(world.taskrouter.add())
     world.clock.now += PAST_THE_DEADLINE
 
-    assert world.sweep(time_left_ms=14_999)["left"] == 1
+    assert world.sweep(time_left_ms=24_999)["left"] == 1
     assert not world.taskrouter.calls
 
 

@@ -1,10 +1,18 @@
 """What the sweep does besides mirroring: reject in time, complete what is stuck, reconcile."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
 
-from chalicelib.domain.errors import SweepFailed, TaskRouterDenied, TaskRouterUnavailable
+from chalicelib.domain.errors import (
+    SweepFailed,
+    TaskRouterDenied,
+    TaskRouterRefused,
+    TaskRouterThrottled,
+    TaskRouterUnavailable,
+    Unsettled,
+)
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.taskrouter import Seen
 from chalicelib.usecases.sweep import Orders
@@ -111,8 +119,52 @@ def test_a_decision_is_not_begun_without_time_for_it(rejecting: World) -> None:
     rejecting.assign(rejecting.taskrouter.add())
     rejecting.clock.now = NOW + 40_000
 
-    assert rejecting.sweep(time_left_ms=20_000)["left"] == 1
+    def no_time_left_after_the_fetch() -> int:
+        return 24_999 if rejecting.taskrouter.calls["fetch"] else 60_000
+
+    assert rejecting.sweep(time_left_ms=no_time_left_after_the_fetch)["left"] == 1
     assert rejecting.taskrouter.calls["update"] == 0
+
+
+def test_one_refused_rejection_does_not_keep_the_others_from_being_looked_at(
+    rejecting: World,
+) -> None:
+    many = [rejecting.taskrouter.add() for _ in range(20)]
+    for seen in many:
+        rejecting.assign(seen)
+    rejecting.taskrouter.fail_before["update"] = [TaskRouterRefused("no such Activity")]
+    rejecting.clock.now = NOW + 40_000
+
+    with pytest.raises(SweepFailed):
+        rejecting.sweep()
+    statuses = Counter(rejecting.record(seen).status for seen in many)
+    assert statuses == {Status.REJECTED: 19, Status.PENDING: 1}
+
+
+def test_a_throttled_rejection_is_left_to_the_next_sweep_and_is_no_failure(
+    rejecting: World,
+) -> None:
+    seen = rejecting.taskrouter.add()
+    rejecting.assign(seen)
+    rejecting.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
+    rejecting.clock.now = NOW + 40_000
+
+    report = rejecting.sweep()
+    assert (report["left"], report["ok"]) == (1, True)
+    rejecting.clock.now += 60_000
+    assert rejecting.sweep()["rejected"] == 1
+
+
+def test_an_agents_throttled_accept_does_not_lose_the_rejection(rejecting: World) -> None:
+    seen = rejecting.taskrouter.add()
+    rejecting.assign(seen)
+    rejecting.clock.now = NOW + 41_000
+    rejecting.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
+    with pytest.raises(Unsettled):
+        rejecting.accept(seen)
+
+    rejecting.clock.now += 60_000
+    assert rejecting.sweep()["rejected"] == 1
 
 
 def test_what_is_stuck_in_wrapping_is_completed(wrapping: tuple[World, Seen]) -> None:
@@ -123,6 +175,44 @@ def test_what_is_stuck_in_wrapping_is_completed(wrapping: tuple[World, Seen]) ->
     world.clock.now += 1
     assert world.sweep()["completed"] == 1
     assert world.record(seen).status is Status.COMPLETED
+
+
+def test_a_long_wrap_up_is_completed_in_time_not_at_the_next_doubling(world: World) -> None:
+    world.timing = replace(TIMING, max_wrapup=1_200)
+    seen = world.taskrouter.add(Status.WRAPPING)
+    world.event(seen, Status.WRAPPING)
+
+    world.clock.now += 900_000
+    assert world.sweep()["unchanged"] == 1
+    world.clock.now += 300_000
+    assert world.sweep()["completed"] == 1
+
+
+def test_a_wrap_up_heard_of_late_leaves_a_claim_to_complete_alone(
+    world: World,
+) -> None:
+    accepted = world.taskrouter.add()
+    world.assign(accepted)
+    world.accept(accepted)
+
+    def wrapup_in_between(verb: str) -> None:
+        if verb == "update":
+            world.event(accepted, Status.WRAPPING)
+            raise KeyboardInterrupt
+
+    world.taskrouter.when_called = wrapup_in_between
+    with pytest.raises(KeyboardInterrupt):
+        world.decide(accepted, Status.COMPLETED)
+    record = world.record(accepted)
+    assert (record.status, record.claimed_at(world.clock.now) is not None) == (
+        Status.WRAPPING,
+        True,
+    )
+    world.taskrouter.when_called = lambda _verb: None
+    world.taskrouter.becomes(accepted.reservation_sid, Status.COMPLETED)
+    world.clock.now += 30_000
+    world.sweep()
+    assert world.record(accepted).status is Status.COMPLETED
 
 
 def test_what_is_wrapping_is_left_alone_by_default(world: World) -> None:
@@ -177,6 +267,15 @@ def test_two_sweeps_at_once_reconcile_once(world: World) -> None:
 
     assert sorted(report["reconciled"] for report in reports) == [0, 1]
     assert world.taskrouter.calls["tasks"] == 1
+
+
+def test_reconciling_counts_what_it_could_not_come_to(world: World) -> None:
+    for _ in range(3):
+        world.taskrouter.add()
+    world.taskrouter.fail_before["list"] = [TaskRouterThrottled("429")] * 100
+
+    report = world.sweep()
+    assert (report["reconciled"], report["unreconciled"], report["ok"]) == (0, 3, True)
 
 
 def test_reconciling_with_a_refused_key_fails_the_sweep(world: World) -> None:
