@@ -15,6 +15,7 @@ from simulator.engine.model import (
     TaskQueue,
     TaskStatus,
     Worker,
+    Workflow,
     Workspace,
 )
 from simulator.engine.model import ReservationStatus as Status
@@ -56,15 +57,7 @@ def create(
     )
     reservations.publish(engine, workspace, reservation)
     if workflow and workflow.assignment_callback_url:
-        engine.emit(
-            AssignmentCallback(
-                workspace_sid=workspace.sid,
-                reservation_sid=reservation.sid,
-                url=workflow.assignment_callback_url,
-                fallback_url=workflow.fallback_assignment_callback_url,
-                parameters=_callback_parameters(engine, workspace, reservation),
-            )
-        )
+        _ask(engine, workspace, reservation, workflow)
     if not workspace.multi_task_enabled and queue.reservation_activity_sid:
         workers.set_activity(engine, workspace, worker, queue.reservation_activity_sid)
     return reservation
@@ -155,6 +148,19 @@ def _put_back(engine: Engine, workspace: Workspace, reservation: Reservation, en
         task.entry = entry
         engine.touch(task)
         engine.wake(workspace)
+
+
+def _ask(
+    engine: Engine, workspace: Workspace, reservation: Reservation, workflow: Workflow
+) -> None:
+    callback = AssignmentCallback(
+        workspace_sid=workspace.sid,
+        reservation_sid=reservation.sid,
+        url=workflow.assignment_callback_url,
+        fallback_url=workflow.fallback_assignment_callback_url,
+        parameters=_callback_parameters(engine, workspace, reservation),
+    )
+    engine.emit(callback)
 
 
 def _callback_parameters(

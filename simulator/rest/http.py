@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -93,7 +93,10 @@ class Rest:
             fault = self.faults.take("request", request.method, path)
             if fault and fault.kind == "latency" and fault.moment == "before":
                 await asyncio.sleep(fault.seconds)
-            answer, parameters = await self._answer(request, handlers, fault)
+            try:
+                answer, parameters = await self._answer(request, handlers, fault)
+            except ClientDisconnect:
+                return Response(status_code=400)  # nobody is there to read it
             self.record(
                 "request",
                 method=request.method,

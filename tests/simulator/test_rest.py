@@ -3,6 +3,8 @@
 import base64
 import http.client
 import json
+import socket
+import time
 from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
@@ -213,6 +215,32 @@ def test_a_reset_begins_anew(taskrouter, workspace):
     taskrouter.reset()
     assert taskrouter.log() == []
     assert workspace.tasks.list() == []
+
+
+def test_in_real_time_a_reservation_times_out_by_itself():
+    with running(frozen_clock=False, reservation_timeout=1) as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        alice = workspace.workers(taskrouter.workers["Alice"])
+        alice.update(activity_sid=taskrouter.activities["Idle"])
+        task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+        assert task.fetch().assignment_status == "reserved"
+        until = time.monotonic() + 10
+        while task.fetch().assignment_status == "reserved":
+            assert time.monotonic() < until
+        assert alice.fetch().activity_name == "Offline"
+
+
+def test_a_client_that_hangs_up_breaks_nothing(taskrouter, workspace, capfd):
+    host = urlsplit(taskrouter.url)
+    pair = base64.b64encode(f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()).decode()
+    for _ in range(3):
+        with socket.create_connection((host.hostname, host.port)) as connection:
+            connection.sendall(
+                f"POST /v1/Workspaces HTTP/1.1\r\nHost: {host.netloc}\r\n"
+                f"Authorization: Basic {pair}\r\nContent-Length: 100\r\n\r\nFriendly".encode()
+            )
+    assert workspace.fetch().sid == taskrouter.workspace_sid
+    assert capfd.readouterr().err == ""
 
 
 @pytest.fixture(scope="module")
