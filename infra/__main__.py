@@ -7,8 +7,14 @@ import click
 from chalicelib import config
 from chalicelib.domain.principals import Role
 from infra import keys, stages, tokens, workers
+from infra.deploying import deploy, package, prepare_command
+from infra.destroying import destroy
 from infra.erasing import erase
 from infra.errors import OperatorError
+from infra.logs import logs
+from infra.secret_keys import secrets
+from infra.status import status
+from infra.sweeping import sweep
 
 
 @click.group()
@@ -43,7 +49,18 @@ def token(role: str, worker: str | None, hours: float, stage: str) -> None:
     click.echo(tokens.mint(settings, key, role=role, worker_sid=worker_sid, hours=hours))
 
 
-main.add_command(erase)
+for command in (
+    deploy,
+    prepare_command,
+    package,
+    destroy,
+    status,
+    secrets,
+    sweep,
+    erase,
+    logs,
+):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

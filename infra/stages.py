@@ -21,18 +21,19 @@ def environment(stage: str, environ: Mapping[str, str], *, config: Path = CONFIG
     Raises:
         OperatorError: There is no such stage, or the file can't be read.
     """
-    project = _read(config)
-    stages = project.get("stages", {})
+    whole = project(config)
+    stages = whole.get("stages", {})
     if stage not in stages:
         known = ", ".join(sorted(stages)) or "none"
         raise OperatorError(f"There is no stage {stage!r} in {config.name}; it has: {known}.")
     variables: dict[str, str] = {}
-    for level in (project, stages[stage]):
+    for level in (whole, stages[stage]):
         variables |= level.get("environment_variables", {})
     return {**variables, **environ}
 
 
-def _read(config: Path) -> Any:
+def project(config: Path = CONFIG) -> Any:
+    """The whole configuration; raises OperatorError where the file can't be read."""
     try:
         return json.loads(config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,0 +1,98 @@
+"""What .chalice/config.json declares of a stage that is to be deployed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chalicelib import config
+from infra import stages
+from infra.errors import OperatorError
+
+PROJECT = stages.CONFIG.parent.parent
+
+# Lambda sets it; with it the settings are checked as they will be there.
+_IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
+
+API = "api_handler"
+SWEEP = "sweep"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage, with the names that its parts have in AWS.
+
+    Attributes:
+        name: under "stages" in config.json.
+        app: the app's name.
+        api_stage: API Gateway's, the first part of every path.
+        settings: what the functions will read.
+        policy_files: by handler, relative to `.chalice`.
+    """
+
+    name: str
+    app: str
+    api_stage: str
+    settings: config.Settings
+    policy_files: dict[str, str]
+
+    def function(self, handler: str) -> str:
+        """Name a handler's function, as Chalice does."""
+        whole = f"{self.app}-{self.name}"
+        return whole if handler == API else f"{whole}-{handler}"
+
+    def log_group(self, handler: str) -> str:
+        """Name a handler's log group, as Lambda does."""
+        return f"/aws/lambda/{self.function(handler)}"
+
+    @property
+    def schedule(self) -> str:
+        """The EventBridge rule that starts the sweep, as Chalice names it."""
+        return f"{self.function(SWEEP)}-event"
+
+    def stack(self, part: str) -> str:
+        """Name a CloudFormation stack: "tables" or "operations"."""
+        return f"{self.app}-{self.name}-{part}"
+
+    @property
+    def deployed_file(self) -> Path:
+        """Where Chalice records what it deployed."""
+        return PROJECT / ".chalice" / "deployed" / f"{self.name}.json"
+
+
+def read(name: str) -> Stage:
+    """Read a stage and check that it can be deployed.
+
+    Raises:
+        OperatorError: there is no such stage, or it lacks something.
+        chalicelib.config.SettingsError: the functions would refuse one of its settings.
+    """
+    environ = stages.environment(name, {})
+    try:
+        settings = config.load({**environ, **_IN_LAMBDA})
+    except config.SettingsError as error:
+        raise OperatorError(f"Stage {name} of .chalice/config.json: {error}") from error
+    if not settings.secrets_parameter:
+        raise OperatorError(
+            f"Stage {name} of .chalice/config.json: SECRETS_PARAMETER is not set. Secrets do not "
+            "belong into a function's environment."
+        )
+    whole = stages.project()
+    stage: dict[str, Any] = whole["stages"][name]
+    functions = stage.get("lambda_functions", {})
+    try:
+        policy_files = {handler: functions[handler]["iam_policy_file"] for handler in (API, SWEEP)}
+    except KeyError as error:
+        raise OperatorError(
+            f"Stage {name} of .chalice/config.json names no iam_policy_file for {error}."
+        ) from error
+    api_stage = stage.get("api_gateway_stage", "api")
+    if api_stage != name:
+        # Chalice names the API of every stage by the app: only this tells their metrics apart.
+        raise OperatorError(f"Stage {name} of .chalice/config.json: api_gateway_stage must be it.")
+    return Stage(
+        name=name,
+        app=whole["app_name"],
+        api_stage=api_stage,
+        settings=settings,
+        policy_files=policy_files,
+    )

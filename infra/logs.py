@@ -1,0 +1,52 @@
+"""A stage's log lines."""
+
+import re
+import time
+from collections.abc import Iterator
+
+import click
+
+from infra import aws, declared
+from infra.aws import Aws
+from infra.commands import told
+from infra.declared import API, SWEEP
+
+_UNITS = {"m": 60, "h": 3600, "d": 86_400}
+_PAUSE_SECONDS = 2
+_OVERLAP_MS = 60_000
+"""CloudWatch takes lines in out of order, and some late."""
+
+
+@click.command()
+@click.option("--stage", required=True, help="Of .chalice/config.json; not local.")
+@click.option("--sweep", "of_sweep", is_flag=True, help="The sweep's, not the API's.")
+@click.option("--since", default="10m", show_default=True, help="15m, 2h, 1d.")
+@click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
+@told
+def logs(stage: str, since: str, *, of_sweep: bool, follow: bool) -> None:
+    """Print a stage's log lines: one JSON line a request, or a sweep."""
+    parsed = re.fullmatch(r"(\d+)([mhd])", since)
+    if not parsed:
+        raise click.BadParameter("--since takes a number and m, h or d, such as 15m.")
+    target, place = declared.read(stage), aws.here()
+    start = round((time.time() - int(parsed[1]) * _UNITS[parsed[2]]) * 1000)
+    group = target.log_group(SWEEP if of_sweep else API)
+    for line in _lines(place, group, start, follow=follow):
+        click.echo(line.rstrip())
+
+
+def _lines(place: Aws, group: str, start: int, *, follow: bool) -> Iterator[str]:
+    pages = place.client("logs").get_paginator("filter_log_events")
+    seen: set[str] = set()
+    while True:
+        newest = start
+        for page in pages.paginate(logGroupName=group, startTime=start):
+            for event in page["events"]:
+                if event["eventId"] not in seen:
+                    seen.add(event["eventId"])
+                    newest = max(newest, event["timestamp"])
+                    yield event["message"]
+        if not follow:
+            return
+        start = max(start, newest - _OVERLAP_MS)
+        time.sleep(_PAUSE_SECONDS)

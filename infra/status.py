@@ -1,0 +1,109 @@
+"""What a stage looks like from the operator's desk."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.adapters.store import LAST_SWEEP
+from infra import aws, checking, declared, deployed, stacks
+from infra.aws import Aws
+from infra.commands import told
+from infra.declared import Stage
+from infra.errors import OperatorError
+
+
+@click.command()
+@click.option("--stage", required=True, help="Of .chalice/config.json; not local.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def status(stage: str, *, as_json: bool) -> None:
+    """Show URL, tables, schedule, last sweep and alarms of a stage.
+
+    Exit code 1: something is not as it should be.
+    """
+    target, place = declared.read(stage), aws.here()
+    found = look(place, target)
+    if as_json:
+        click.echo(json.dumps(found, default=str))
+    else:
+        for name, value in found.items():
+            click.echo(f"{name:12}  {_line(value)}")
+    raise SystemExit(0 if found["ok"] else 1)
+
+
+def look(place: Aws, stage: Stage) -> dict[str, Any]:
+    """Ask for all of it; what can't be told says why instead."""
+    outputs = stacks.outputs(place, stage, stacks.OPERATIONS)
+    if bucket := outputs.get("Deployments"):
+        deployed.fetch(place, stage, bucket)
+    tables = {
+        table: _told(lambda table=table: _table(place, table))  # type: ignore[misc]
+        for table in (stage.settings.reservations_table, stage.settings.state_table)
+    }
+    url = _told(lambda: deployed.base_url(stage))
+    answers = _told(lambda: _answers(url))
+    schedule = _told(lambda: _schedule(place, stage))
+    alarms = _told(lambda: _alarms(place, stage))
+    return {
+        "url": url,
+        "answers": answers,
+        "tables": tables,
+        "schedule": schedule,
+        "last_sweep": _told(lambda: _last_sweep(place, stage)),
+        "alarms": alarms,
+        "alarm_topic": outputs.get("AlarmTopic", "none"),
+        "ok": set(tables.values()) == {"ACTIVE"}
+        and (answers, schedule, alarms) == ("as it should", "ENABLED", []),
+    }
+
+
+def _told(ask: Callable[[], Any]) -> Any:
+    try:
+        return ask()
+    except (OperatorError, ClientError, BotoCoreError) as error:
+        return str(error)
+
+
+def _answers(url: str) -> str:
+    checking.check(url, patience=0)
+    return "as it should"
+
+
+def _table(place: Aws, name: str) -> str:
+    described = place.client("dynamodb").describe_table(TableName=name)
+    return str(described["Table"]["TableStatus"])
+
+
+def _schedule(place: Aws, stage: Stage) -> str:
+    return str(place.client("events").describe_rule(Name=stage.schedule)["State"])
+
+
+def _last_sweep(place: Aws, stage: Stage) -> Any:
+    item = place.client("dynamodb").get_item(
+        TableName=stage.settings.state_table, Key={"id": {"S": LAST_SWEEP}}
+    )
+    deserialize = TypeDeserializer().deserialize
+    return {name: deserialize(value) for name, value in item.get("Item", {}).items()} or "none yet"
+
+
+def _alarms(place: Aws, stage: Stage) -> list[str]:
+    """Name the alarms that fire."""
+    pages = place.client("cloudwatch").get_paginator("describe_alarms")
+    prefix = f"{stage.app}-{stage.name}-"
+    return [
+        alarm["AlarmName"].removeprefix(prefix)
+        for page in pages.paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
+        for alarm in page["MetricAlarms"]
+    ]
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {one}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return str(value)

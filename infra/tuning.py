@@ -1,0 +1,93 @@
+"""What Chalice can't set: the API's throttles and metrics, and the sweep's retries.
+
+One table says it, for both ways to deploy: `apply` after `chalice deploy`, `merged_template` for
+`chalice package`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from infra.aws import Aws
+from infra.declared import API, SWEEP, Stage
+
+TWILIOS = ("/assignment_callback", "/assignment_callback/fallback", "/event_callback")
+
+
+@dataclass(frozen=True)
+class Throttle:
+    """Requests a second, and how many more at once."""
+
+    rate: float
+    burst: int
+
+
+# The rest of the API (people, pages that poll) can use up only its own share of the account's
+# 10,000 a second and of Lambda's concurrency, so that callbacks always find room.
+EVERYBODYS = Throttle(rate=50, burst=100)
+CALLBACKS = Throttle(rate=1_000, burst=2_000)
+
+SWEEP_RETRIES = 0
+"""A failed sweep is over: the next one comes within the minute, and two at once help nobody."""
+
+
+def _methods() -> list[tuple[str, str, Throttle]]:
+    """Name each path and method that is set; what is set for one inherits nothing from ``*``.
+
+    API Gateway writes a path's slashes as ``~1``, after one that is a slash.
+    """
+    twilios = ["/" + path.replace("/", "~1") for path in TWILIOS]
+    return [("/*", "*", EVERYBODYS), *((path, "POST", CALLBACKS) for path in twilios)]
+
+
+def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
+    """Set all of it."""
+    operations = []
+    for path, method, throttle in _methods():
+        settings = {
+            "metrics/enabled": "true",
+            "throttling/rateLimit": str(throttle.rate),
+            "throttling/burstLimit": str(throttle.burst),
+        }
+        operations += [
+            {"op": "replace", "path": f"{path}/{method}/{name}", "value": value}
+            for name, value in settings.items()
+        ]
+    aws.client("apigateway").update_stage(
+        restApiId=rest_api_id, stageName=stage.api_stage, patchOperations=operations
+    )
+    aws.client("lambda").put_function_event_invoke_config(
+        FunctionName=stage.function(SWEEP), MaximumRetryAttempts=SWEEP_RETRIES
+    )
+
+
+def merged_template(stage: Stage) -> dict[str, Any]:
+    """Return what `chalice package --merge-template` is to add, in SAM's words.
+
+    The functions get the names that `chalice deploy` gives them: logs and alarms go by these.
+    """
+    return {
+        "Resources": {
+            "APIHandler": {"Properties": {"FunctionName": stage.function(API)}},
+            "Sweep": {
+                "Properties": {
+                    "FunctionName": stage.function(SWEEP),
+                    "EventInvokeConfig": {"MaximumRetryAttempts": SWEEP_RETRIES},
+                }
+            },
+            "RestAPI": {
+                "Properties": {
+                    "TracingEnabled": True,
+                    "MethodSettings": [
+                        {
+                            "ResourcePath": path,
+                            "HttpMethod": method,
+                            "MetricsEnabled": True,
+                            "ThrottlingRateLimit": throttle.rate,
+                            "ThrottlingBurstLimit": throttle.burst,
+                        }
+                        for path, method, throttle in _methods()
+                    ],
+                }
+            },
+        }
+    }
