@@ -24,11 +24,19 @@ demo: $(INSTALLED) ## Walk a Task's life cycle, both ways, and show each step
 
 .PHONY: test
 test: $(INSTALLED) ## The tests, but for the slow ones
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not chaos"
 
 .PHONY: e2e
 e2e: $(INSTALLED) ## The slow tests: whole stacks, crashes, broken connections
 	$(BIN)/pytest -m slow
+
+# How much the chaos runner goes through, and from which seed: make chaos CHAOS="--seed 5"
+CHAOS ?= --reservations 1000 --faults 200
+
+.PHONY: chaos
+chaos: $(INSTALLED) ## Break everything, at random but repeatably; see that nothing is lost
+	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos
+	$(BIN)/python -m chaos run $(CHAOS)
 
 .PHONY: check
 check: $(INSTALLED) ## Style, types, the direction of imports, the template

@@ -36,7 +36,7 @@ def run_all() -> None:
     """Run the whole stack until Ctrl-C."""
     from local import running  # noqa: PLC0415  # honcho's import is for this command
 
-    described = stack.describe(os.environ)
+    described = stack.describe(stack.WHOLE_TASKROUTER | dict(os.environ))
     stack.refuse_taken_ports(described)
     _warn(described)
     sys.exit(running.run(described))

@@ -14,6 +14,12 @@ from local import dynamodb, ports, waiting
 
 STAGE = "local"
 DEFAULT_PORTS = {"API_PORT": 8000, "DYNAMODB_PORT": 8001, "SIMULATOR_PORT": 8002}
+# What a production Workspace and Workflow have besides the assignment callback. The demo and the
+# tests do without, so as to show what the sweep alone finds out.
+WHOLE_TASKROUTER = {
+    "SIMULATOR_FALLBACK_PATH": "/assignment_callback/fallback",
+    "SIMULATOR_EVENT_PATH": "/event_callback",
+}
 # Set in the shell, these lead away from what the stack brings.
 DIVERTING = ("TWILIO_", "AWS_ENDPOINT_URL_DYNAMODB")
 
