@@ -18,6 +18,7 @@ from simulator.identifiers import new_sid
 
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _SUCCESS = range(200, 300)
+_AT_ONCE = 200
 
 Then = Callable[[Reply], None]
 
@@ -49,6 +50,7 @@ class Sender:
         self._faults = faults
         self._transport = Transport()
         self._running: set[asyncio.Task[None]] = set()
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def open(self) -> None:
         """Make ready to post; needs a running loop."""
@@ -81,7 +83,7 @@ class Sender:
             case AssignmentCallback():
                 self._assignment(engine, effect)
             case EventCallback():
-                self._event(engine, effect, engine.settings.event_callback_retries)
+                self._event(engine, effect, engine.settings.event_callback_retries, new_sid(""))
 
     def _assignment(self, engine: Engine, effect: AssignmentCallback) -> None:
         def answered(reply: Reply) -> None:
@@ -123,18 +125,23 @@ class Sender:
         instructions.answered(engine, effect.workspace_sid, effect.reservation_sid, answer)
         return True
 
-    def _event(self, engine: Engine, effect: EventCallback, retries: int) -> None:
+    def _event(self, engine: Engine, effect: EventCallback, retries: int, token: str) -> None:
         def answered(reply: Reply) -> None:
             if not reply.error and reply.status in _SUCCESS:
                 return
             about = {"url": effect.url, "event_sid": effect.event.sid}
             engine.alert(answers.HTTP_FAILURE, reply.problem, about)
             if retries:
-                self._event(engine, effect, retries - 1)
+                self._event(engine, effect, retries - 1, token)
 
-        seconds = engine.settings.event_callback_seconds
         self._call(
-            engine, "event", effect.url, effect.event.parameters, seconds=seconds, then=answered
+            engine,
+            "event",
+            effect.url,
+            effect.event.parameters,
+            seconds=engine.settings.event_callback_seconds,
+            then=answered,
+            token=token,
         )
 
     def _call(
@@ -146,14 +153,15 @@ class Sender:
         *,
         seconds: float,
         then: Then,
+        token: str | None = None,
     ) -> None:
         fault = self._faults.take(kind, "POST", urlsplit(url).path)
-        delivery = _Delivery(kind, url, parameters, seconds, new_sid(""), fault)
+        delivery = _Delivery(kind, url, parameters, seconds, token or new_sid(""), fault)
 
         def start() -> None:
-            self._start(self._deliver(engine, delivery, then))
+            self._start(self._in_turn(engine, delivery, then))
             if fault and fault.kind == "duplicate":
-                self._start(self._deliver(engine, replace(delivery, fault=None), then))
+                self._start(self._in_turn(engine, replace(delivery, fault=None), then))
 
         if fault and fault.kind == "latency":
             engine.clock.call_at(engine.now() + fault.seconds, start)
@@ -172,7 +180,13 @@ class Sender:
             context = {"message": "a callback failed", "exception": error, "task": task}
             task.get_loop().call_exception_handler(context)
 
-    async def _deliver(self, engine: Engine, delivery: _Delivery, then: Then) -> None:
+    async def _in_turn(self, engine: Engine, delivery: _Delivery, then: Then) -> None:
+        """Deliver when there is room: a thousand events at once would run out of sockets."""
+        async with self._room:
+            reply = await self._deliver(engine, delivery)
+        then(reply)
+
+    async def _deliver(self, engine: Engine, delivery: _Delivery) -> Reply:
         """Post, as often as the connection overrides say, within the limit on the whole."""
         url, connection = overrides.read(delivery.url)
         ends = time.monotonic() + min(delivery.seconds, connection.total)
@@ -184,7 +198,7 @@ class Sender:
             self._note(delivery, headers, reply, attempt, time.monotonic() - began)
             if not connection.retries_on(reply) or time.monotonic() >= ends:
                 break
-        then(reply)
+        return reply
 
     def _headers(self, engine: Engine, delivery: _Delivery, url: str) -> dict[str, str]:
         return {

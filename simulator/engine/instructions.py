@@ -31,6 +31,7 @@ from simulator.identifiers import new_sid
 
 NO_INSTRUCTION = 40005
 INVALID_INSTRUCTION = 55555
+CALLER_GONE = 40144
 _RECORD = {"do-not-record", "record-from-answer"}
 _MAX_SECONDS = 999
 
@@ -124,7 +125,9 @@ def carry_out(
         raise InstructionError(INVALID_INSTRUCTION, f"Invalid instruction {str(name)[:100]}")
     if reservation.status is not ReservationStatus.PENDING:
         what = not_pending(reservation, f"execute {str(name).capitalize()} instruction")
-        raise InstructionError(instruction.late_code or engine.settings.not_pending_code, what)
+        late = instruction.late_code or engine.settings.not_pending_code
+        gone = name == "conference" and reservation.status is ReservationStatus.CANCELED
+        raise InstructionError(CALLER_GONE if gone else late, what)
     try:
         instruction.carry_out(_Order(engine, workspace, reservation, answer))
     except BadRequest as refusal:

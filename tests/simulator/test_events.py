@@ -199,6 +199,21 @@ def test_failed_event_callbacks_are_repeated_if_told(app):
     created = [one["parameters"]["Sid"] for one in app.received]
     assert len(created) >= 3
     assert len(set(created[-3:])) == 1
+    tokens = [one["headers"]["I-Twilio-Idempotency-Token"] for one in app.received]
+    assert len(set(tokens[-3:])) == 1
+
+
+def test_a_thousand_events_at_once_all_arrive(app):
+    app.answers["/events"] = (204, "application/json", b"")
+    settings = {"event_path": "/events", "assignment_path": "", "frozen_clock": False}
+    with running(callback_base_url=app.url, **settings) as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        for _ in range(200):
+            workspace.tasks.create(attributes='{"selected_language": "fr"}')
+        taskrouter.advance()
+        sent = len(taskrouter.log("event"))
+        assert sent == len(app.received) >= 800
+        assert taskrouter.log("alert") == []
 
 
 def test_events_can_be_listed_and_filtered(taskrouter):

@@ -125,6 +125,13 @@ def test_an_answer_to_an_ended_reservation_raises_its_code(name, code):
     assert reservation.status == "timeout"
 
 
+def test_a_conference_whose_caller_hung_up_has_a_code_of_its_own():
+    story, task, reservation = offered()
+    assignments.cancel(story.engine, story.workspace, task, "hangup")
+    answer(story, reservation, "conference", **GOOD["conference"])
+    assert alerts(story) == [40144]
+
+
 def test_an_answer_to_a_reservation_that_is_gone_raises_an_alert():
     story, task, reservation = offered()
     assignments.delete(story.engine, story.workspace, task)
