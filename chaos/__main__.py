@@ -23,14 +23,27 @@ def main() -> None:
 @click.option("--faults", default=200, show_default=True, help="At least so many that strike.")
 @click.option("--seed", type=int, help="Of an earlier run; by default a new one.")
 @click.option("--workers", default=20, show_default=True, help="So many Workers.")
+@click.option(
+    "--instruction",
+    type=click.Choice(["defer", "accept"]),
+    default="defer",
+    show_default=True,
+    help="What the app answers to callbacks.",
+)
 @click.option("--limit", default=900.0, show_default=True, help="Give up after so many seconds.")
 def run_command(
-    reservations: int, faults: int, seed: int | None, workers: int, limit: float
+    *,
+    reservations: int,
+    faults: int,
+    seed: int | None,
+    workers: int,
+    instruction: str,
+    limit: float,
 ) -> None:
     """Run the real stack under faults, then compare every record with the truth."""
     chosen = secrets.randbelow(1_000_000) if seed is None else seed
     click.echo(f"seed {chosen}: at least {reservations} Reservations and {faults} faults")
-    orders = Orders(chosen, reservations, faults, workers, limit)
+    orders = Orders(chosen, reservations, faults, workers, instruction, limit)
     try:
         outcome = asyncio.run(run(orders, click.echo))
     except StackError as error:

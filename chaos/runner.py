@@ -37,6 +37,7 @@ class Orders:
         reservations: at least so many.
         faults: at least so many that strike.
         workers: how many.
+        instruction: what the app answers to callbacks: "defer", or "accept" at once.
         limit: seconds after which no more Tasks come, whatever was reached.
     """
 
@@ -44,6 +45,7 @@ class Orders:
     reservations: int
     faults: int
     workers: int
+    instruction: str
     limit: float
 
 
@@ -84,7 +86,9 @@ async def run(orders: Orders, tell: Callable[[str], None]) -> Outcome:
     rate = _FAULTS_THAT_MISS * orders.faults / orders.reservations
     floor = Floor(Plan(orders.seed, rate))
     async with (
-        running(orders.workers, heard=floor.hear, answered=floor.hear_answer) as stage,
+        running(
+            orders.workers, orders.instruction, heard=floor.hear, answered=floor.hear_answer
+        ) as stage,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         control = Client(session, f"{stage.described.simulator_url}/simulator")

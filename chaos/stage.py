@@ -25,12 +25,13 @@ GRACE_SECONDS = 1
 _NEVER = "86400"
 
 
-def _environ(workspace_file: Path) -> dict[str, str]:
+def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
     numbers = dict(zip(stack.DEFAULT_PORTS, map(str, ports.find_free(3)), strict=True))
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return {
         **kept,
         **numbers,
+        "ASSIGNMENT_INSTRUCTION": instruction,
         "RESERVATION_TIMEOUT_SECONDS": str(RESERVATION_TIMEOUT_SECONDS),
         "CLAIM_LEASE_SECONDS": str(LEASE_SECONDS),
         "SWEEP_GRACE_SECONDS": str(GRACE_SECONDS),
@@ -151,6 +152,7 @@ def _behind_links(links: Mapping[Link, Proxy]) -> dict[str, str]:
 @asynccontextmanager
 async def running(
     workers: int,
+    instruction: str,
     *,
     heard: Callable[[Call], None],
     answered: Callable[[Call, Answer], None],
@@ -159,6 +161,7 @@ async def running(
 
     Args:
         workers: how many.
+        instruction: what the app answers to callbacks.
         heard: told of each callback that TaskRouter sends.
         answered: told of each answer that the app gave to one.
 
@@ -168,7 +171,7 @@ async def running(
     with TemporaryDirectory(prefix="taskrouter-callbacks-") as folder:
         file = Path(folder) / "workspace.json"
         file.write_text(json.dumps(workspace(workers)), encoding="utf-8")
-        environ = _environ(file)
+        environ = _environ(file, instruction)
         upstream = {
             name: f"http://{ports.LOOPBACK}:{environ[name]}" for name in stack.DEFAULT_PORTS
         }

@@ -4,13 +4,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chaos.floor import Heard
+from chaos.floor import Heard, Told
 from chaos.truth import TrueReservation, Truth
 
 Record = Mapping[str, Any]
 
 _OPEN = {"pending", "accepted", "wrapping"}
 _KEPT = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
+_NOTHING = "{}"
 _UNRECORDED = "UnrecordedReservation"
 
 
@@ -112,13 +113,24 @@ def _answers(heard: Heard, records: Mapping[str, Record], log: str) -> Iterator[
     answers = defaultdict(set)
     for told in heard.told:
         answers[told.reservation_sid].add(told.answer)
-        if "answer" not in records.get(told.reservation_sid, {}) and not (
-            told.about == "fallback" and _is_counted(told.reservation_sid, log)
-        ):
-            yield f"answered 200 to the {told.about} of {told.reservation_sid}, and not recorded"
+        record = records.get(told.reservation_sid)
+        counted = told.about == "fallback" and _is_counted(told.reservation_sid, log)
+        if not _is_kept(told, record) and not counted:
+            recorded = _recorded(record) if record else "nothing"
+            sentence = f"answered 200 to the {told.about} of {told.reservation_sid}"
+            yield f"{sentence}, and not recorded; recorded {recorded}"
     for sid, different in answers.items():
         if len(different) > 1:
             yield f"different answers to the callbacks of {sid}: {sorted(different)}"
+
+
+def _is_kept(told: Told, record: Record | None) -> bool:
+    """Tell whether *told* is recorded.
+
+    That the record was there, and decided, may be all that a callback had the time to find out;
+    then it is told to do nothing, and leaves nothing.
+    """
+    return record is not None and ("answer" in record or told.answer == _NOTHING)
 
 
 def _is_counted(sid: str, log: str) -> bool:

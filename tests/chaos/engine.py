@@ -2,7 +2,7 @@
 
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
@@ -124,11 +124,21 @@ class EngineTaskRouter:
         with self._lock:
             return _created(self.new_task(task.attributes))
 
-    def find_task(self, name: str, value: str, *, attributes: str) -> CreatedTask | None:
+    def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
         with self._lock:
-            every = self._workspace.tasks.values()
-            found = (one for one in every if json.loads(one.attributes).get(name) == value)
-            return next((_created(one) for one in found), None)
+            for task in self._workspace.tasks.values():
+                is_it = json.loads(task.attributes).get(name) == value
+                if is_it and task.created * 1000 >= since:
+                    # As TaskRouter lists them: without their attributes.
+                    return replace(_created(task), attributes="null")
+            return None
+
+    def reservations(self, task_sid: str) -> list[Seen]:
+        with self._lock:
+            if task_sid not in self._workspace.tasks:
+                raise TaskRouterNotFound("no such Task")
+            every = self._workspace.reservations_of(self._workspace.tasks[task_sid])
+            return [_seen(one) for one in every]
 
     def must_know_the_workspace(self) -> None:
         pass

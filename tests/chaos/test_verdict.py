@@ -7,6 +7,7 @@ from chaos.truth import TrueReservation, Truth
 from chaos.verdict import differences, left_to_the_backstop
 
 NOW = 1_790_000_000_000
+ACCEPT = '{"instruction": "accept"}'
 
 
 def truth(*statuses, **more):
@@ -93,20 +94,25 @@ def test_a_promise_that_was_broken():
 
 
 def test_a_callback_that_was_answered_and_not_recorded():
-    heard = Heard(told=[Told("WR1", "assignment", "{}")])
+    heard = Heard(told=[Told("WR1", "assignment", ACCEPT)])
     (one,) = found(records={"WR1": record(answer=None)}, heard=heard)
-    assert one == "answered 200 to the assignment of WR1, and not recorded"
+    assert one.startswith("answered 200 to the assignment of WR1, and not recorded; recorded pen")
 
 
 def test_the_fallback_may_answer_without_a_record_if_it_says_so():
-    heard = Heard(told=[Told("WR1", "fallback", "{}")])
+    heard = Heard(told=[Told("WR1", "fallback", ACCEPT)])
     records = {"WR1": record(answer=None)}
     assert len(found(records=records, heard=heard)) == 1
     assert found(records=records, heard=heard, log='{"UnrecordedReservation": 1, "x": "WR1"}') == []
 
 
+def test_a_callback_that_came_too_late_to_matter_may_leave_nothing():
+    heard = Heard(told=[Told("WR1", "assignment", "{}")])
+    assert found(records={"WR1": record(answer=None)}, heard=heard) == []
+
+
 def test_two_answers_to_one_callback():
-    told = [Told("WR1", "assignment", "{}"), Told("WR1", "fallback", '{"instruction": "accept"}')]
+    told = [Told("WR1", "assignment", "{}"), Told("WR1", "fallback", ACCEPT)]
     (one,) = found(heard=Heard(told=told))
     assert one.startswith("different answers to the callbacks of WR1")
 
