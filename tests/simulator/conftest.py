@@ -16,9 +16,7 @@ from simulator.clock import Clock
 from simulator.engine import start, tasks, workers
 from simulator.engine.model import Reservation, Task, Worker
 from simulator.settings import Settings
-from simulator.testing import taskrouter
-
-__all__ = ["taskrouter"]
+from simulator.testing import TaskRouter, running
 
 SPANISH = '{"selected_language": "es"}'
 
@@ -77,6 +75,19 @@ class Story:
 @pytest.fixture
 def story() -> Story:
     return Story()
+
+
+@pytest.fixture(scope="session")
+def one_simulator() -> Iterator[TaskRouter]:
+    with running() as taskrouter:
+        yield taskrouter
+
+
+@pytest.fixture
+def taskrouter(one_simulator: TaskRouter) -> TaskRouter:
+    """The quickstart's Workspace, fresh; one simulator for all, since its end takes 0.1 s."""
+    one_simulator.reset()
+    return one_simulator
 
 
 class App:
