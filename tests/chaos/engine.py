@@ -17,6 +17,7 @@ from simulator.engine.model import Reservation, ReservationStatus, Task
 from simulator.settings import Settings
 
 SPANISH = '{"selected_language": "es"}'
+_WORKERS = ("Alice", "Bob", "Carol", "Dora")
 _NEWS = {"created": "pending", "wrapup": "wrapping"}
 
 
@@ -51,7 +52,10 @@ class EngineTaskRouter:
             **{"event_path": "/event_callback", "reservation_timeout": 120, **settings}
         )
         self._engine = start(chosen, self.clock, self._emit)
-        self._workspace = seed.load(self._engine, seed.quickstart())
+        workers = [
+            {"friendly_name": name, "attributes": {"languages": ["es"]}} for name in _WORKERS
+        ]
+        self._workspace = seed.load(self._engine, {**seed.quickstart(), "workers": workers})
         self._lock = threading.RLock()
 
     def _emit(self, effect: Effect) -> None:

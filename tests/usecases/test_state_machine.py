@@ -69,6 +69,7 @@ class Story(RuleBasedStateMachine):
         self.ended: dict[str, Reservation] = {}
         self.promised: list[tuple[str, Status]] = []
         self.has_begun = False
+        self.current: Any = None
 
     @initialize(forgetful=st.booleans(), delay=st.sampled_from([0.0, 0.5]))
     def begin(self, *, forgetful: bool, delay: float) -> None:
@@ -137,6 +138,7 @@ class Story(RuleBasedStateMachine):
         self, *, index: int, wanted: Status, as_worker: bool, names_task: bool, fault: Any
     ) -> None:
         if one := self._some_reservation(index):
+            self.current = one
             with self._sabotaged(fault):
                 self._decide(one, wanted, as_worker=as_worker, names_task=names_task)
 
@@ -273,6 +275,7 @@ class Story(RuleBasedStateMachine):
         with suppress(AppError, Killed):
             yield
         self.saboteur.revive()
+        self.current = None
 
     @property
     def _acts(self) -> dict[str, Callable[[str], None]]:
@@ -288,7 +291,7 @@ class Story(RuleBasedStateMachine):
         }
 
     def _meanwhile(self, target: Status) -> None:
-        if one := self._some_reservation(0):
+        if one := self.current or self._some_reservation(0):
             self._quietly(lambda: self._decide(one, target, as_worker=False, names_task=False))
 
     def _hear_the_latest(self) -> None:
@@ -323,7 +326,10 @@ class Story(RuleBasedStateMachine):
         return {sid: record for sid, record in every.items() if record is not None}
 
     def _some_reservation(self, index: int) -> Any:
+        """One of the newest; at an even index one that somebody has still to decide, if any is."""
         known = list(self.taskrouter.known().values())
+        if index % 2 == 0:
+            known = [one for one in known if one.status.value == "pending"] or known
         return known[-1 - index % min(len(known), 3)] if known else None
 
 
