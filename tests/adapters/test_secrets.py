@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from moto import mock_aws
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
 from twilio.request_validator import HMAC_SHA256, RequestValidator
 
-from chalicelib.adapters.secrets import ParameterSecrets, parse_secrets
+from chalicelib.adapters.secrets import ParameterSecrets, parse_secrets, ssm_client
 from chalicelib.adapters.signature import SignatureVerifier
 from chalicelib.adapters.tokens import TokenVerifier
 from chalicelib.domain.callbacks import Form
@@ -51,6 +52,21 @@ def test_it_is_read_once_for_many_callbacks() -> None:
     for _ in range(10):
         verifier.verify(URL, FORM, signed("old"))
     assert ssm.readings == 1
+
+
+def test_a_secure_string_of_a_real_ssm_api_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "moto")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "moto")
+    with mock_aws():
+        client = ssm_client(0.8)
+        secrets = ParameterSecrets("/taskrouter/secrets", client, ManualClock())
+        with pytest.raises(SecretsUnavailable):
+            secrets.current()
+        value = json.dumps(FakeSsm().value)
+        client.put_parameter(Name="/taskrouter/secrets", Value=value, Type="SecureString")
+        secrets = ParameterSecrets("/taskrouter/secrets", client, ManualClock())
+        assert secrets.current().auth_tokens == ("old",)
 
 
 def test_a_rotation_heals_by_itself() -> None:

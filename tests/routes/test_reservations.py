@@ -71,6 +71,21 @@ def test_rejecting_takes_an_activity(api: Api) -> None:
     assert answer.json_body["reservation_status"] == "rejected"
 
 
+def test_completing_ends_what_was_accepted_and_nothing_else(api: Api) -> None:
+    seen = reserve(api)
+    path = f"/reservations/{seen.reservation_sid}"
+    refused = api.call("POST", f"{path}/complete")
+    assert (refused.status_code, refused.json_body["reservation_status"]) == (409, "pending")
+
+    api.call("POST", f"{path}/accept")
+    for _ in range(2):
+        answer = api.call("POST", f"{path}/complete")
+        assert (answer.status_code, answer.json_body["reservation_status"]) == (200, "completed")
+    assert api.taskrouter.calls["update"] == 2
+    record = api.call("GET", path).json_body
+    assert [change["to"] for change in record["history"]] == ["pending", "accepted", "completed"]
+
+
 def test_who_comes_too_late_learns_the_status(api: Api) -> None:
     seen = reserve(api)
     api.taskrouter.becomes(seen.reservation_sid, Status.TIMEOUT)

@@ -55,7 +55,10 @@ faults = st.none() | st.tuples(
     st.integers(1, 3) | st.integers(1, 8),
     st.sampled_from([BEFORE, AFTER]),
     st.sampled_from(
-        ["fails", "dies", "throttled", "accepted", "rejected", "swept", "told", "late"]
+        [
+            *("fails", "dies", "dies", "dies", "throttled", "late"),
+            *("accepted", "rejected", "swept", "told"),
+        ]
     ),
 )
 indexes = st.integers(0, 999)

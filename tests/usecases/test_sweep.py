@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from chalicelib.domain.errors import (
@@ -110,6 +112,24 @@ def test_a_workspace_that_can_not_be_asked_for_is_asked_for_once(world: World) -
     with pytest.raises(SweepFailed):
         world.sweep()
     assert world.taskrouter.calls["workspace"] == 1
+
+
+def test_two_sweeps_at_once_do_no_harm(world: World) -> None:
+    many = [world.taskrouter.add() for _ in range(30)]
+    for number, seen in enumerate(many):
+        world.assign(seen)
+        ends = (Status.TIMEOUT, Status.ACCEPTED, Status.PENDING)
+        world.taskrouter.becomes(seen.reservation_sid, ends[number % 3])
+    world.clock.now += PAST_THE_DEADLINE
+
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(lambda _: world.sweep(), range(2)))
+
+    assert all(report["ok"] for report in reports)
+    for seen in many:
+        record = world.record(seen)
+        assert record.status is world.taskrouter.known[seen.reservation_sid].status
+        assert len(record.history) == (1 if record.status is Status.PENDING else 2)
 
 
 def test_one_failure_does_not_keep_the_others_from_being_mirrored(world: World) -> None:
