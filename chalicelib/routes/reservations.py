@@ -58,28 +58,19 @@ def get_reservation(sid: str) -> dict[str, Any]:
 @route(blueprint, "/reservations/{sid}/accept", methods=["POST"], shared=True)
 def accept(sid: str) -> dict[str, Any]:
     """Accept a Reservation, so that its Task is assigned to its Worker."""
-    request = blueprint.current_request
-    principal = principal_of(request)
-    parameters = parameters_of(request)
-    return _decide(Status.ACCEPTED, sid, principal, parameters)
+    return _decide_for_caller(Status.ACCEPTED, sid)
 
 
 @route(blueprint, "/reservations/{sid}/reject", methods=["POST"], shared=True)
 def reject(sid: str) -> dict[str, Any]:
     """Reject a Reservation; ``activity_sid`` names the Activity that the Worker moves to."""
-    request = blueprint.current_request
-    principal = principal_of(request)
-    parameters = parameters_of(request)
-    return _decide(Status.REJECTED, sid, principal, parameters)
+    return _decide_for_caller(Status.REJECTED, sid)
 
 
 @route(blueprint, "/reservations/{sid}/complete", methods=["POST"], shared=True)
 def complete(sid: str) -> dict[str, Any]:
     """Complete an accepted Reservation, and its Task with it."""
-    request = blueprint.current_request
-    principal = principal_of(request)
-    parameters = parameters_of(request)
-    return _decide(Status.COMPLETED, sid, principal, parameters)
+    return _decide_for_caller(Status.COMPLETED, sid)
 
 
 @route(blueprint, "/accept_reservation", methods=["GET", "POST"], shared=True)
@@ -97,6 +88,12 @@ def accept_reservation() -> dict[str, Any]:
             taskrouter=runtime.current().taskrouter,
         )
     return _decide(Status.ACCEPTED, reservation_sid, principal, parameters, started=started)
+
+
+def _decide_for_caller(target: Status, sid: str) -> dict[str, Any]:
+    request = blueprint.current_request
+    principal = principal_of(request)
+    return _decide(target, sid, principal, parameters_of(request))
 
 
 def _decide(

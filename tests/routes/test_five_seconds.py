@@ -125,17 +125,7 @@ def test_with_the_secrets_store_and_dynamodb_hanging_at_a_cold_start_it_is_still
     api: Api, engine: Callable[[float, bytes], Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ssm, dynamodb = engine(60, b""), engine(60, b"")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm.url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    cold = replace(
-        api.service,
-        settings=config.load({**ENVIRON, **tables_of(api), "SECRETS_PARAMETER": "/x"}),
-        dynamodb=client_at(
-            dynamodb.url, "dynamodb", adapter.client(api.service.settings.dynamodb_seconds)
-        ),
-    )
-    runtime.use(cold)
+    start_cold(api, monkeypatch, ssm, dynamodb)
 
     started = time.monotonic()
     answer = api.post_callback(api.callback_parameters())
@@ -155,23 +145,27 @@ def test_a_slow_secrets_store_and_then_a_hanging_dynamodb_share_one_budget(
     )
     ssm = engine(0.4, reply(200, {"Parameter": {"Value": value}}))
     dynamodb = engine(60, b"")
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm.url)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    cold = replace(
-        api.service,
-        settings=config.load({**ENVIRON, **tables_of(api), "SECRETS_PARAMETER": "/x"}),
-        dynamodb=client_at(
-            dynamodb.url, "dynamodb", adapter.client(api.service.settings.dynamodb_seconds)
-        ),
-    )
-    runtime.use(cold)
+    start_cold(api, monkeypatch, ssm, dynamodb)
 
     started = time.monotonic()
     answer = api.post_callback(api.callback_parameters())
 
     assert time.monotonic() - started < LIMIT
     assert (answer.status_code, answer.json_body["Code"]) == (503, "StoreUnavailable")
+
+
+def start_cold(api: Api, monkeypatch: pytest.MonkeyPatch, ssm: Engine, dynamodb: Engine) -> None:
+    """A container that has read no secrets yet, at these addresses."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm.url)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
+    made = adapter.client(api.service.settings.dynamodb_seconds)
+    cold = replace(
+        api.service,
+        settings=config.load({**ENVIRON, **tables_of(api), "SECRETS_PARAMETER": "/x"}),
+        dynamodb=client_at(dynamodb.url, "dynamodb", made),
+    )
+    runtime.use(cold)
 
 
 def tables_of(api: Api) -> dict[str, str]:
