@@ -37,13 +37,14 @@ def logs(stage: str, since: str, *, of_sweep: bool, follow: bool) -> None:
 
 def _lines(place: Aws, group: str, start: int, *, follow: bool) -> Iterator[str]:
     pages = place.client("logs").get_paginator("filter_log_events")
-    seen: set[str] = set()
+    seen: set[tuple[str | None, int, str]] = set()
     while True:
         newest = start
         for page in pages.paginate(logGroupName=group, startTime=start):
             for event in page["events"]:
-                if event["eventId"] not in seen:
-                    seen.add(event["eventId"])
+                line = (event.get("logStreamName"), event["timestamp"], event["message"])
+                if line not in seen:
+                    seen.add(line)
                     newest = max(newest, event["timestamp"])
                     yield event["message"]
         if not follow:
