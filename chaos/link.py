@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 import aiohttp
 from aiohttp import web
 
-from chaos.plan import Fault, Link
+from chaos.plan import Fault
 from local import ports
 
 _HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding", "date", "server"}
@@ -71,30 +71,26 @@ class Proxy:
     """Passes every call on, but for those that an armed fault fits.
 
     Args:
-        link: which way it is.
-        upstream: where calls go on to, such as "http://127.0.0.1:8000".
         heard: told of each call, before anything goes wrong with it.
         answered: told of each answer that the program behind gave, whoever got to see it.
 
     Attributes:
         url: where it listens.
+        upstream: where calls go on to, such as "http://127.0.0.1:8000".
         away: whether every call is cut.
         struck: how often each fault has struck.
     """
 
     def __init__(
         self,
-        link: Link,
-        upstream: str,
         *,
         heard: Callable[[Call], None] = lambda _call: None,
         answered: Callable[[Call, Answer], None] = lambda _call, _answer: None,
     ) -> None:
-        self.link = link
         self.url = ""
+        self.upstream = ""
         self.away = False
         self.struck: Counter[Fault] = Counter()
-        self._upstream = upstream
         self._heard = heard
         self._answered = answered
         self._armed: list[_Armed] = []
@@ -177,7 +173,7 @@ class Proxy:
     async def _pass_on(self, call: Call) -> Answer:
         async with self._session.request(
             call.method,
-            self._upstream + call.path,
+            self.upstream + call.path,
             headers=call.headers,
             data=call.body or None,
             allow_redirects=False,

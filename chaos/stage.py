@@ -23,6 +23,11 @@ LEASE_SECONDS = 4
 GRACE_SECONDS = 1
 
 _NEVER = "86400"
+_BEHIND = {
+    Link.CALLBACKS: "API_PORT",
+    Link.REST: "SIMULATOR_PORT",
+    Link.DATABASE: "DYNAMODB_PORT",
+}
 
 
 def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
@@ -171,20 +176,18 @@ async def running(
     with TemporaryDirectory(prefix="taskrouter-callbacks-") as folder:
         file = Path(folder) / "workspace.json"
         file.write_text(json.dumps(workspace(workers)), encoding="utf-8")
-        environ = _environ(file, instruction)
-        upstream = {
-            name: f"http://{ports.LOOPBACK}:{environ[name]}" for name in stack.DEFAULT_PORTS
-        }
         links = {
-            Link.CALLBACKS: Proxy(
-                Link.CALLBACKS, upstream["API_PORT"], heard=heard, answered=answered
-            ),
-            Link.REST: Proxy(Link.REST, upstream["SIMULATOR_PORT"]),
-            Link.DATABASE: Proxy(Link.DATABASE, upstream["DYNAMODB_PORT"]),
+            Link.CALLBACKS: Proxy(heard=heard, answered=answered),
+            Link.REST: Proxy(),
+            Link.DATABASE: Proxy(),
         }
         async with contextlib.AsyncExitStack() as opened:
             for link in links.values():
                 await opened.enter_async_context(link.listening())
+            # Only now, so that no proxy takes a port that was found free.
+            environ = _environ(file, instruction)
+            for name, link in links.items():
+                link.upstream = f"http://{ports.LOOPBACK}:{environ[_BEHIND[name]]}"
             described = stack.describe({**environ, "PUBLIC_BASE_URL": links[Link.CALLBACKS].url})
             own = _behind_links(links)
             # Not in another thread: a program ends with the thread that has started it.

@@ -16,7 +16,7 @@ EVENT = {"ReservationSid": SID, "EventType": "reservation.created"}
 
 
 @asynccontextmanager
-async def behind(link=Link.REST):
+async def behind():
     """A program that answers "yes", a proxy before it, and somebody who asks."""
     arrived = []
 
@@ -28,7 +28,8 @@ async def behind(link=Link.REST):
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]
-    proxy = Proxy(link, f"http://{host}:{port}")
+    proxy = Proxy()
+    proxy.upstream = f"http://{host}:{port}"
     async with proxy.listening(), aiohttp.ClientSession() as session:
 
         async def ask(path="/", data=None):
@@ -42,11 +43,11 @@ async def behind(link=Link.REST):
     await runner.cleanup()
 
 
-def struck_by(fault, *, link=Link.REST, path=f"/Reservations/{SID}", data=None, asked=1):
+def struck_by(fault, *, path=f"/Reservations/{SID}", data=None, asked=1):
     """What callers are answered, and how often the program behind was asked."""
 
     async def story():
-        async with behind(link) as (proxy, ask, arrived):
+        async with behind() as (proxy, ask, arrived):
             proxy.arm(fault, SID)
             answers = [await ask(path, data) for _ in range(asked)]
             await proxy.settled()
@@ -92,13 +93,13 @@ def test_what_is_slow_takes_its_time():
 
 def test_what_is_lost_stays_lost_and_counts_once():
     fault = Fault(Link.CALLBACKS, "lost", only=("fallback", "event reservation.created"))
-    lost = struck_by(fault, link=Link.CALLBACKS, path="/event_callback", data=EVENT, asked=3)
+    lost = struck_by(fault, path="/event_callback", data=EVENT, asked=3)
     assert lost == ([None] * 3, 0, 1)
 
 
 def test_a_callback_is_struck_only_by_a_fault_of_its_kind():
     fault = Fault(Link.CALLBACKS, "cut", only=("assignment",))
-    passed = struck_by(fault, link=Link.CALLBACKS, path="/event_callback", data=EVENT)
+    passed = struck_by(fault, path="/event_callback", data=EVENT)
     assert passed == ([(200, "yes")], 1, 0)
 
 
