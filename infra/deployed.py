@@ -5,6 +5,7 @@ so a laptop and a pipeline share it here.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -24,6 +25,32 @@ def fetch(aws: Aws, stage: Stage, bucket: str) -> None:
         raise
     stage.deployed_file.parent.mkdir(parents=True, exist_ok=True)
     stage.deployed_file.write_bytes(answer["Body"].read())
+
+
+def must_not_be_lost(aws: Aws, stage: Stage) -> None:
+    """Refuse to deploy without the record where there is an API already.
+
+    Raises:
+        OperatorError: Chalice would make a second API, with another URL.
+    """
+    if stage.deployed_file.exists():
+        return
+    for api_id in _apis(aws, stage):
+        raise OperatorError(
+            f"The API {api_id} serves stage {stage.name} already, and there is no record that "
+            "Chalice made it: a second one would have another URL. If CloudFormation made it, go "
+            f"on with that. If the record was lost, bring {_key(stage)} back: the bucket of the "
+            "operations stack keeps versions."
+        )
+
+
+def _apis(aws: Aws, stage: Stage) -> Iterator[str]:
+    gateway = aws.client("apigateway")
+    for page in gateway.get_paginator("get_rest_apis").paginate():
+        for api_id in [one["id"] for one in page["items"] if one["name"] == stage.app]:
+            stages = gateway.get_stages(restApiId=api_id)["item"]
+            if stage.api_stage in [one["stageName"] for one in stages]:
+                yield api_id
 
 
 def keep(aws: Aws, stage: Stage, bucket: str) -> None:

@@ -1,7 +1,7 @@
 """Deploy a stage: stacks, functions and API, what Chalice can't set, and a look from outside."""
 
 import json
-import platform
+import sys
 from pathlib import Path
 
 import click
@@ -12,6 +12,8 @@ from infra.aws import Aws
 from infra.commands import told
 from infra.declared import PROJECT, Stage
 from infra.errors import OperatorError
+
+_RUNTIME = "python3.13"
 
 _stage = click.option("--stage", required=True, help="Of .chalice/config.json; not local.")
 
@@ -50,13 +52,14 @@ def deploy(stage: str, *, check: bool, as_json: bool) -> None:
     is put right, whatever was done before is found and kept.
     """
     target, place = declared.read(stage), aws.here()
-    click.echo(
-        f"Stage {stage}: account {place.account}, {place.region}, "
-        f"Python {platform.python_version()}",
-        err=True,
-    )
+    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    where = f"account {place.account}, {place.region}"
+    click.echo(f"Stage {stage}: {where}, functions on {runtime}", err=True)
+    if runtime != _RUNTIME:
+        click.echo(f"Chalice takes the runtime from this Python; {_RUNTIME} is meant.", err=True)
     bucket = prepare(place, target)["Deployments"]
     deployed.fetch(place, target, bucket)
+    deployed.must_not_be_lost(place, target)
     chalice.run("deploy", "--stage", stage)
     deployed.keep(place, target, bucket)
     tuning.apply(place, target, deployed.api(target)["rest_api_id"])

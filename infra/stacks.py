@@ -48,35 +48,45 @@ def _put(aws: Aws, stage: Stage, part: str, parameters: Mapping[str, str]) -> di
         ],
     }
     started = time.monotonic()
-    try:
-        done = _begin(cloudformation, request)
-        if done:
-            cloudformation.get_waiter(done).wait(StackName=name, WaiterConfig=_WAIT)
-    except WaiterError as error:
-        raise OperatorError(f"The stack {name}: {_why(cloudformation, name)}") from error
+    stack_id, done = _begin(cloudformation, request)
+    if done:
+        _wait(cloudformation, done, name, stack_id)
     took = f"done in {time.monotonic() - started:.0f} s" if done else "as it should be"
     click.echo(f"Stack {name}: {took}", err=True)
     return outputs(aws, stage, part)
 
 
-def _begin(cloudformation: Any, request: Mapping[str, Any]) -> str | None:
-    """Begin to create or update; return the name of the waiter, None where nothing changes."""
+def _begin(cloudformation: Any, request: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Begin to create or update.
+
+    Returns:
+        The stack's id, and the name of the waiter; None instead where nothing changes.
+    """
     try:
-        cloudformation.create_stack(**request)
+        # What can't be made is taken away again, so that the next try finds nothing in its way.
+        created = cloudformation.create_stack(**request, OnFailure="DELETE")
     except cloudformation.exceptions.AlreadyExistsException:
         try:
-            cloudformation.update_stack(**request)
+            updated = cloudformation.update_stack(**request)
         except ClientError as error:
             if "No updates are to be performed" in str(error):
-                return None
+                return "", None
             raise
-        return "stack_update_complete"
-    return "stack_create_complete"
+        return updated["StackId"], "stack_update_complete"
+    return created["StackId"], "stack_create_complete"
 
 
-def _why(cloudformation: Any, name: str) -> str:
+def _wait(cloudformation: Any, until: str, name: str, stack_id: str) -> None:
+    try:
+        cloudformation.get_waiter(until).wait(StackName=stack_id, WaiterConfig=_WAIT)
+    except WaiterError as error:
+        raise OperatorError(f"The stack {name}: {_why(cloudformation, stack_id)}") from error
+
+
+def _why(cloudformation: Any, stack_id: str) -> str:
     """Say what failed first; what follows is only its undoing."""
-    events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+    # By its id, as a deleted stack has no name.
+    events = cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]
     for event in reversed(events):
         if event["ResourceStatus"].endswith("_FAILED"):
             return f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'failed')}"
@@ -99,9 +109,12 @@ def delete(aws: Aws, stage: Stage, part: str) -> None:
     """Delete a stack, if it is there; what its template retains stays."""
     cloudformation = aws.client("cloudformation")
     name = stage.stack(part)
-    cloudformation.delete_stack(StackName=name)
     try:
-        cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig=_WAIT)
-    except WaiterError as error:
-        raise OperatorError(f"The stack {name}: {_why(cloudformation, name)}") from error
+        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return
+        raise
+    cloudformation.delete_stack(StackName=name)
+    _wait(cloudformation, "stack_delete_complete", name, found["StackId"])
     click.echo(f"Stack {name}: deleted", err=True)

@@ -12,7 +12,8 @@ def template():
 
 def test_no_update_and_no_deletion_of_the_stack_takes_a_table_away(template):
     for table in template["Resources"].values():
-        assert table["DeletionPolicy"] == "Retain"
+        # Kept, but for what an attempt to create the stack leaves behind.
+        assert table["DeletionPolicy"] == "RetainExceptOnCreate"
         assert table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
     assert template["Parameters"]["DeletionProtection"]["Default"] == "true"
