@@ -68,5 +68,7 @@ def test_any_input_over_sockets_is_answered_well(service):
     assert client.scan(TableName=table, Select="COUNT")["Count"] == 0, "nobody has signed"
     printed = running.processes["api"].output()
     assert running.processes["api"].popen.poll() is None
-    assert "Traceback" not in printed
+    # `chalice local` itself prints a trace where a caller hangs up; none may be of ours.
+    assert "/chalicelib/" not in printed
+    assert '"event": "crash"' not in printed
     assert described.settings.twilio_auth_token not in printed
