@@ -47,8 +47,8 @@ def must_not_be_lost(aws: Aws, stage: Stage) -> None:
 def _apis(aws: Aws, stage: Stage) -> Iterator[str]:
     gateway = aws.client("apigateway")
     for page in gateway.get_paginator("get_rest_apis").paginate():
-        for api_id in [one["id"] for one in page["items"] if one["name"] == stage.app]:
-            stages = gateway.get_stages(restApiId=api_id)["item"]
+        for api_id in [one["id"] for one in page.get("items", []) if one["name"] == stage.app]:
+            stages = gateway.get_stages(restApiId=api_id).get("item", [])
             if stage.api_stage in [one["stageName"] for one in stages]:
                 yield api_id
 

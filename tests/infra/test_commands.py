@@ -1,0 +1,113 @@
+"""The operator's commands on an AWS in memory: what they ask, refuse, and keep to themselves."""
+
+import json
+
+import boto3
+import pytest
+from click.testing import CliRunner
+from moto import mock_aws
+
+from chalicelib.adapters.secrets import parse_secrets
+from infra import declared
+from infra.__main__ import main
+
+NAME = "/taskrouter-callbacks/dev/secrets"
+TOKEN, NEXT, SECRET = "token-of-today", "token-of-tomorrow", "secret-of-the-key"
+KEY = "SK" + "1" * 32
+
+
+@pytest.fixture
+def operator(monkeypatch, tmp_path):
+    """Runs a command in an account, for a stage that has its SIDs."""
+    whole = declared.stages.project()
+    whole["stages"]["dev"]["environment_variables"] |= {
+        "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
+        "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
+        "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
+    }
+    config = tmp_path / ".chalice" / "config.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps(whole))
+    monkeypatch.setattr(declared.stages.environment, "__kwdefaults__", {"config": config})
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+
+    def run(*arguments, says=None):
+        return CliRunner().invoke(main, arguments, input=says)
+
+    with mock_aws():
+        yield run
+
+
+def test_secrets_are_asked_for_written_encrypted_and_never_shown(operator):
+    says = f"{TOKEN}\n{NEXT}\n\n{KEY}\n{SECRET}\n\n\n"
+
+    result = operator("secrets", "put", "--stage", "dev", says=says)
+
+    assert result.exit_code == 0, result.output
+    for secret in (TOKEN, NEXT, SECRET):
+        assert secret not in result.output
+    parameter = boto3.client("ssm").get_parameter(Name=NAME, WithDecryption=True)["Parameter"]
+    assert parameter["Type"] == "SecureString"
+    written = parse_secrets(parameter["Value"])
+    assert written.auth_tokens == (TOKEN, NEXT)
+    assert written.api_keys == {KEY: SECRET}
+
+
+def test_what_is_no_secrets_is_not_written_and_not_shown(operator):
+    junk = json.dumps({"auth_tokens": TOKEN})
+
+    result = operator("secrets", "put", "--stage", "dev", "--stdin", says=junk)
+
+    assert result.exit_code == 1
+    assert "must be JSON with auth_tokens" in result.output
+    assert TOKEN not in result.output
+    assert boto3.client("ssm").describe_parameters()["Parameters"] == []
+
+
+def test_nothing_is_made_before_the_secrets_are_there(operator):
+    result = operator("deploy", "--stage", "dev")
+
+    assert result.exit_code == 1
+    assert "python -m infra secrets put --stage dev" in result.output
+    assert boto3.client("dynamodb").list_tables()["TableNames"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says", "asked"),
+    [
+        (["destroy", "--stage", "dev"], "n\n", "but for its tables?"),
+        (["destroy", "--stage", "dev", "--data"], "y\n", "Type the stage's name"),
+    ],
+)
+def test_destroying_asks_and_takes_no_for_an_answer(operator, arguments, says, asked):
+    boto3.client("ssm").put_parameter(Name=NAME, Value="kept", Type="String")
+
+    result = operator(*arguments, says=says)
+
+    assert result.exit_code == 1
+    assert asked in result.output
+    assert "Aborted!" in result.output
+    assert boto3.client("ssm").get_parameter(Name=NAME)
+
+
+@pytest.mark.parametrize("stage", ["local", "nowhere", "prod"])
+def test_a_stage_that_can_t_be_deployed_says_why(operator, stage):
+    why = {
+        "local": "SETTINGS_DEFAULTS is for laptops",
+        "nowhere": "There is no stage 'nowhere'",
+        "prod": "TWILIO_ACCOUNT_SID is not set",
+    }
+
+    result = operator("deploy", "--stage", stage)
+
+    assert result.exit_code == 1
+    assert why[stage] in result.output
+
+
+def test_no_region_says_what_to_do(operator, monkeypatch):
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+
+    result = operator("status", "--stage", "dev")
+
+    assert result.exit_code == 1
+    assert "export AWS_DEFAULT_REGION" in result.output
