@@ -64,7 +64,7 @@ class Transport:
                     timeout=limits,
                 ) as response,
             ):
-                content = await response.content.read(_MAX_ANSWER)
+                content = await _read(response.content)
                 kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
                 return Reply(response.status, kind, content)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
@@ -75,3 +75,13 @@ class Transport:
             return Reply(error=f"no answer within {seconds:.3g} s", failure="rt")
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Reply(error=f"{type(error).__name__}: {error}"[:300], failure="cut")
+
+
+async def _read(stream: aiohttp.StreamReader) -> bytes:
+    """The whole body, in however many pieces it comes, up to the limit."""
+    content = bytearray()
+    async for piece in stream.iter_any():
+        content += piece
+        if len(content) >= _MAX_ANSWER:
+            break
+    return bytes(content[:_MAX_ANSWER])

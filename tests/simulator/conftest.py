@@ -97,6 +97,7 @@ class App:
         self.received: list[dict[str, Any]] = []
         self.answers: dict[str, tuple[int, str, bytes]] = {}
         self.delay = 0.0
+        self.pause = 0.0
         app = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -116,7 +117,10 @@ class App:
                     self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
-                self.wfile.write(content)
+                half = len(content) // 2
+                self.wfile.write(content[:half])
+                time.sleep(app.pause)
+                self.wfile.write(content[half:])
 
             def log_message(self, *_arguments: Any) -> None:
                 pass
