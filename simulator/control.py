@@ -1,20 +1,18 @@
 """What a test or a person does to the simulator itself, under /simulator; loopback only."""
 
-import ipaddress
 import json
-import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.engine.model import Activity, TaskQueue, Worker
 from simulator.faults import FaultError
 from simulator.seed import SeedError
+from simulator.web import AsciiJson, is_local
 
 if TYPE_CHECKING:
     from simulator.server import Simulator
@@ -57,7 +55,7 @@ async def _clock(simulator: "Simulator", request: Request) -> Any:
     seconds = (await _json(request)).get("advance")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise ControlError('send {"advance": seconds}')
-    if not (math.isfinite(seconds) and 0 <= seconds <= _MAX_ADVANCE):
+    if not 0 <= seconds <= _MAX_ADVANCE:
         raise ControlError(f"advance must be 0 to {_MAX_ADVANCE} seconds")
     await simulator.advance(seconds)
     return {"now": simulator.clock.now()}
@@ -95,30 +93,14 @@ def routes(simulator: "Simulator") -> list[Route]:
     ]
 
 
-def is_local(request: Request) -> bool:
-    """Whether the peer is this machine, and no web page of another origin sent it here."""
-    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
-    origin = request.headers.get("origin")
-    same = origin is None or urlsplit(origin).netloc == request.headers.get("host")
-    peer = request.client.host if request.client else ""
-    return same and _is_loopback(host) and _is_loopback(peer)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _endpoint(simulator: "Simulator", handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         if not is_local(request):
-            return JSONResponse({"message": "loopback only"}, status_code=403)
+            return AsciiJson({"message": "loopback only"}, status_code=403)
         try:
-            return JSONResponse(await handler(simulator, request))
+            return AsciiJson(await handler(simulator, request))
         except (ControlError, FaultError, SeedError) as error:
-            return JSONResponse({"message": str(error)}, status_code=400)
+            return AsciiJson({"message": str(error)}, status_code=400)
 
     return endpoint
 

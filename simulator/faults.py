@@ -1,7 +1,6 @@
 """Faults on demand: what a network and a busy service do, done when a test says so."""
 
 import itertools
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +15,7 @@ _KINDS = {
 }
 _MOMENTS = ("before", "after")
 _STATUSES = range(400, 600)
+_MOST = 10**9
 
 
 class FaultError(ValueError):
@@ -74,26 +74,24 @@ class Faults:
             raise FaultError(f"a fault has no {', '.join(sorted(unknown))}")
         _require(description)
         fault = Fault(id=next(self._ids), **description)
-        self._faults.append(fault)
+        if fault.times != 0:
+            self._faults.append(fault)
         return fault
 
     def take(self, on: str, method: str, path: str) -> Fault | None:
         """The first fault for such a call, used up by one, or None."""
         for fault in self._faults:
-            if (
-                fault.on == on
-                and fault.method in {None, method}
-                and fnmatchcase(path, fault.path)
-                and fault.times != 0
-            ):
+            if fault.on == on and fault.method in {None, method} and fnmatchcase(path, fault.path):
                 if fault.times is not None:
                     fault.times -= 1
+                    if not fault.times:
+                        self._faults.remove(fault)
                 return fault
         return None
 
     def waiting(self) -> list[dict[str, Any]]:
         """The faults that are not used up."""
-        return [asdict(fault) for fault in self._faults if fault.times != 0]
+        return [asdict(fault) for fault in self._faults]
 
     def clear(self) -> None:
         """Drop them all."""
@@ -114,7 +112,8 @@ def _require(description: Mapping[str, Any]) -> None:
         raise FaultError("method must be a string")
     if not _is_number(description.get("seconds", 0)):
         raise FaultError("seconds must be a number, 0 or more")
-    if description.get("status", 500) not in _STATUSES:
+    status = description.get("status", 500)
+    if not isinstance(status, int) or status not in _STATUSES:
         raise FaultError("status must be 400 to 599")
     for name in ("retry_after", "times"):
         value = description.get(name)
@@ -123,9 +122,4 @@ def _require(description: Mapping[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return (
-        isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and math.isfinite(value)
-        and value >= 0
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST

@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from simulator.control import is_local
 from simulator.portal.state import overview
+from simulator.web import is_local
 
 if TYPE_CHECKING:
     from simulator.server import Simulator

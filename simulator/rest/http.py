@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from simulator.engine.core import Engine
@@ -20,6 +20,7 @@ from simulator.rest.call import Answer, Call, error_body
 from simulator.rest.faulty import CutConnection, error_answer
 from simulator.rest.forms import Form
 from simulator.rest.table import ROUTES, Handler
+from simulator.web import AsciiJson, is_foreign
 
 _MAX_BODY = 4_000_000
 
@@ -30,6 +31,13 @@ class Unauthenticated(Refusal):
     """No credentials, or wrong ones."""
 
     status = 401
+    code = 20003
+
+
+class Foreign(Refusal):
+    """A web page sends what only an SDK should: the made-up credentials are no secret."""
+
+    status = 403
     code = 20003
 
 
@@ -122,6 +130,8 @@ class Rest:
         parameters: dict[str, str] = {}
         spoils = fault is not None and fault.kind in {"error", "cut"}
         try:
+            if is_foreign(request):
+                raise Foreign("Requests of web pages of another origin are refused")
             self.credentials.check(request.headers.get("authorization"))
             form = Form(await _body(request))
             query = Form(request.scope["query_string"].decode("latin-1"))
@@ -187,4 +197,4 @@ def _response(answer: Answer) -> Response:
         headers["Retry-After"] = str(answer.retry_after)
     if answer.body is None:
         return Response(status_code=answer.status, headers=headers)
-    return JSONResponse(answer.body, status_code=answer.status, headers=headers)
+    return AsciiJson(answer.body, status_code=answer.status, headers=headers)

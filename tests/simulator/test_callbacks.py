@@ -95,6 +95,21 @@ def test_an_instruction_to_accept_is_carried_out(pair):
     assert offer(taskrouter) == ("assigned", "Busy")
 
 
+def test_an_answer_that_comes_in_pieces_is_heard_whole(pair):
+    app, taskrouter = pair
+    app.pause = 0.1
+    app.answer("/assignment_callback", {"instruction": "accept"})
+    assert offer(taskrouter) == ("assigned", "Busy")
+    assert taskrouter.log("alert") == []
+
+
+def test_any_text_that_an_app_answers_can_be_read_in_the_log(pair):
+    app, taskrouter = pair
+    app.answer("/assignment_callback", b'{"instruction": "\\ud800"}')
+    offer(taskrouter)
+    assert [one["code"] for one in taskrouter.log("alert")] == [55555]
+
+
 def test_an_instruction_to_reject_moves_the_worker(pair):
     app, taskrouter = pair
     offline = taskrouter.activities["Offline"]

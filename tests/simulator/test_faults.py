@@ -1,5 +1,6 @@
 """Faults on demand: each one, over REST and on callbacks."""
 
+import math
 import time
 
 import pytest
@@ -67,6 +68,15 @@ def test_a_fault_is_used_up_as_often_as_it_says(taskrouter, workspace):
     create(workspace)
 
 
+def test_only_faults_that_wait_for_a_call_are_kept():
+    faults = Faults()
+    faults.add({"on": "request", "kind": "cut", "times": 2})
+    assert [faults.take("request", "GET", "/v1/Workspaces") is None for _ in range(3)] == [
+        False, False, True,
+    ]  # fmt: skip
+    assert faults.waiting() == []
+
+
 def test_faults_can_be_taken_back(taskrouter, workspace):
     taskrouter.fault("request", "error", times=None)
     taskrouter.clear_faults()
@@ -88,6 +98,9 @@ def test_faults_can_be_taken_back(taskrouter, workspace):
         {"on": "request", "kind": "latency", "seconds": True},
         {"on": "request", "kind": "error", "status": 200},
         {"on": "request", "kind": "error", "status": "500"},
+        {"on": "request", "kind": "error", "status": 500.0},
+        {"on": "request", "kind": "latency", "seconds": 10**400},
+        {"on": "request", "kind": "latency", "seconds": math.nan},
         {"on": "request", "kind": "error", "retry_after": 1.5},
         {"on": "request", "kind": "error", "times": -1},
         {"on": "request", "kind": "error", "id": 1},
@@ -101,7 +114,13 @@ def test_what_is_no_fault_is_refused(description):
 
 def test_the_control_routes_refuse_junk(taskrouter):
     for path in ("clock", "faults", "reset"):
-        for body in ("no json", "[]", '{"on": 1, "advance": "x", "friendly_name": 1}'):
+        for body in (
+            "no json",
+            "[]",
+            '{"on": 1, "advance": "x", "friendly_name": 1}',
+            '{"advance": 1%s}' % ("0" * 400),
+            '{"advance": NaN}',
+        ):
             answer = requests.post(f"{taskrouter.url}/simulator/{path}", data=body, timeout=5)
             assert answer.status_code == 400
             assert answer.json()["message"]

@@ -203,11 +203,54 @@ def test_pending_reservations_are_rejected_with_a_move_to_an_unavailable_activit
 
 def test_the_simulator_tells_about_itself_on_loopback_only(taskrouter):
     assert sorted(taskrouter.workers) == ["Alice", "Bob"]
-    for headers in ({"Host": "evil.example"}, {"Origin": "https://evil.example"}):
+    for headers in (
+        {"Host": "evil.example"},
+        {"Host": "["},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://["},
+        {"Origin": "null"},
+    ):
         connection = http.client.HTTPConnection(urlsplit(taskrouter.url).netloc)
         connection.request("GET", "/simulator", headers=headers)
         assert connection.getresponse().status == 403
         connection.close()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        # a page whose name resolves to this machine: the same origin, in the browser's eyes
+        {"Origin": "http://evil.example", "Host": "evil.example"},
+    ],
+)
+def test_a_web_page_that_knows_the_credentials_is_refused(taskrouter, workspace, headers):
+    assert post_task(taskrouter, headers) == 403
+    assert workspace.tasks.list() == []
+
+
+def test_the_portals_own_page_and_an_sdk_under_another_name_are_let_in(taskrouter):
+    host = urlsplit(taskrouter.url).netloc
+    assert post_task(taskrouter, {"Origin": taskrouter.url, "Host": host}) == 201
+    assert post_task(taskrouter, {"Host": "taskrouter.internal:8002"}) == 201
+
+
+def post_task(taskrouter, headers):
+    """Create a Task as a form with the right credentials does; the status."""
+    pair = base64.b64encode(f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()).decode()
+    kind = "application/x-www-form-urlencoded"
+    connection = http.client.HTTPConnection(urlsplit(taskrouter.url).netloc)
+    connection.request(
+        "POST",
+        f"/v1/Workspaces/{taskrouter.workspace_sid}/Tasks",
+        body="Attributes=%7B%7D",
+        headers={"Authorization": f"Basic {pair}", "Content-Type": kind, **headers},
+    )
+    status = connection.getresponse().status
+    connection.close()
+    return status
 
 
 def test_a_reset_begins_anew(taskrouter, workspace):
