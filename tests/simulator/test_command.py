@@ -8,25 +8,45 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
 
 from simulator.settings import SettingsError, read
 
 
-def start(*arguments, **environment):
-    return subprocess.Popen(
+@contextmanager
+def started(*arguments, **environment):
+    """The command, with its output in pipes; whatever a test finds, it is gone afterwards."""
+    with subprocess.Popen(
         [sys.executable, "-m", "simulator", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **environment},
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_test_that_fails_leaves_no_process():
+    def fail():
+        with started("--port", "0") as process:
+            left.append(process)
+            process.stdout.readline()
+            raise ZeroDivisionError
+
+    left = []
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert left[0].returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_when_it_is_ready_and_ends_cleanly(number):
-    with start("--port", "0") as process:
+    with started("--port", "0") as process:
         url = re.search(r"http://\S+", process.stdout.readline()).group()
         with urllib.request.urlopen(f"{url}/simulator") as answer:  # noqa: S310 - loopback
             assert json.load(answer)["workflow_sid"].startswith("WW")
@@ -38,7 +58,7 @@ def test_it_says_when_it_is_ready_and_ends_cleanly(number):
 def test_a_port_in_use_is_one_clear_sentence():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with start(SIMULATOR_PORT=str(port)) as process:
+        with started(SIMULATOR_PORT=str(port)) as process:
             _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert errors == f"simulator: cannot listen on 127.0.0.1:{port}: Address already in use\n"
@@ -62,7 +82,7 @@ def test_a_malformed_setting_is_named(field, text, sentence):
 
 
 def test_a_malformed_setting_is_one_clear_sentence():
-    with start(SIMULATOR_RESERVATION_TIMEOUT="soon") as process:
+    with started(SIMULATOR_RESERVATION_TIMEOUT="soon") as process:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert errors == "simulator: SIMULATOR_RESERVATION_TIMEOUT must be a number, not 'soon'\n"
