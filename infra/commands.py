@@ -17,6 +17,10 @@ stage_option = click.option(
     "--stage", default="local", show_default=True, help="Of .chalice/config.json."
 )
 
+cloud_stage_option = click.option(
+    "--stage", required=True, help="Of .chalice/config.json; not local."
+)
+
 _WHAT_CAN_BE_SAID = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
 
 

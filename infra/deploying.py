@@ -9,23 +9,18 @@ from botocore.exceptions import ClientError
 
 from infra import aws, chalice, checking, declared, deployed, permissions, stacks, tuning
 from infra.aws import Aws
-from infra.commands import told
-from infra.declared import PROJECT, Stage
+from infra.commands import cloud_stage_option, told
+from infra.declared import Stage
 from infra.errors import OperatorError
 
 _RUNTIME = "python3.13"
-
-_stage = click.option("--stage", required=True, help="Of .chalice/config.json; not local.")
 
 
 def prepare(place: Aws, stage: Stage) -> dict[str, str]:
     """Bring the stacks to what the files say and write the policies; return the outputs."""
     _must_have_secrets(place, stage)
     outputs = stacks.put(place, stage)
-    rendered = permissions.render(
-        stage, partition=place.partition, region=place.region, account=place.account
-    )
-    permissions.write(rendered, PROJECT)
+    permissions.write(place, stage)
     return outputs
 
 
@@ -41,7 +36,7 @@ def _must_have_secrets(place: Aws, stage: Stage) -> None:
 
 
 @click.command()
-@_stage
+@cloud_stage_option
 @click.option("--check/--no-check", default=True, help="Look at it from outside at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @told
@@ -72,7 +67,7 @@ def deploy(stage: str, *, check: bool, as_json: bool) -> None:
 
 
 @click.command("prepare")
-@_stage
+@cloud_stage_option
 @told
 def prepare_command(stage: str) -> None:
     """Do what `deploy` does before the functions: stacks and policies.
@@ -84,7 +79,7 @@ def prepare_command(stage: str) -> None:
 
 
 @click.command()
-@_stage
+@cloud_stage_option
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @told
 def package(stage: str, folder: Path) -> None:
@@ -93,12 +88,7 @@ def package(stage: str, folder: Path) -> None:
     Never for a stage that `deploy` has made: CloudFormation would make everything a second time.
     """
     target, place = declared.read(stage), aws.here()
-    permissions.write(
-        permissions.render(
-            target, partition=place.partition, region=place.region, account=place.account
-        ),
-        PROJECT,
-    )
+    permissions.write(place, target)
     folder.mkdir(parents=True, exist_ok=True)
     merged = folder.resolve() / "merged.json"
     merged.write_text(json.dumps(tuning.merged_template(target)), encoding="utf-8")

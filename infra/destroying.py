@@ -7,14 +7,14 @@ from botocore.exceptions import ClientError
 
 from infra import aws, chalice, declared, deployed, stacks
 from infra.aws import Aws
-from infra.commands import told
+from infra.commands import cloud_stage_option, told
 from infra.declared import Stage
 
 _ABSENT = ("ResourceNotFoundException", "ParameterNotFound")
 
 
 @click.command()
-@click.option("--stage", required=True, help="Of .chalice/config.json; not local.")
+@cloud_stage_option
 @click.option("--data", is_flag=True, help="The tables and the secrets too. There is no way back.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @told

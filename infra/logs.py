@@ -8,7 +8,7 @@ import click
 
 from infra import aws, declared
 from infra.aws import Aws
-from infra.commands import told
+from infra.commands import cloud_stage_option, told
 from infra.declared import API, SWEEP
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400}
@@ -18,7 +18,7 @@ _OVERLAP_MS = 60_000
 
 
 @click.command()
-@click.option("--stage", required=True, help="Of .chalice/config.json; not local.")
+@cloud_stage_option
 @click.option("--sweep", "of_sweep", is_flag=True, help="The sweep's, not the API's.")
 @click.option("--since", default="10m", show_default=True, help="15m, 2h, 1d.")
 @click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")

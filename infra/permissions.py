@@ -9,7 +9,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from infra.declared import Stage
+from infra.aws import Aws
+from infra.declared import PROJECT, Stage
 
 TEMPLATES = Path(__file__).parent / "policies"
 
@@ -58,8 +59,9 @@ def _secret(stage: Stage, place: dict[str, str]) -> dict[str, str]:
     }
 
 
-def write(policies: dict[str, Any], project: Path) -> None:
-    """Write them where config.json names them."""
+def write(place: Aws, stage: Stage, project: Path = PROJECT) -> None:
+    """Write a stage's policies where config.json names them."""
+    policies = render(stage, partition=place.partition, region=place.region, account=place.account)
     for file, policy in policies.items():
         path = project / ".chalice" / file
         path.parent.mkdir(parents=True, exist_ok=True)

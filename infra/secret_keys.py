@@ -8,7 +8,7 @@ import click
 
 from chalicelib.adapters.secrets import parse_secrets
 from infra import aws, declared
-from infra.commands import told
+from infra.commands import cloud_stage_option, told
 from infra.errors import OperatorError
 
 
@@ -18,7 +18,7 @@ def secrets() -> None:
 
 
 @secrets.command()
-@click.option("--stage", required=True, help="Of .chalice/config.json; not local.")
+@cloud_stage_option
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read the JSON from standard input.")
 @told
 def put(stage: str, *, from_stdin: bool) -> None:

@@ -50,6 +50,7 @@ def _put(aws: Aws, stage: Stage, part: str, parameters: Mapping[str, str]) -> di
     started = time.monotonic()
     stack_id, done = _begin(cloudformation, request)
     if done:
+        click.echo(f"Stack {name}: on its way ...", err=True)
         _wait(cloudformation, done, name, stack_id)
     took = f"done in {time.monotonic() - started:.0f} s" if done else "as it should be"
     click.echo(f"Stack {name}: {took}", err=True)

@@ -11,13 +11,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.adapters.store import LAST_SWEEP
 from infra import aws, checking, declared, deployed, stacks
 from infra.aws import Aws
-from infra.commands import told
+from infra.commands import cloud_stage_option, told
 from infra.declared import Stage
 from infra.errors import OperatorError
 
 
 @click.command()
-@click.option("--stage", required=True, help="Of .chalice/config.json; not local.")
+@cloud_stage_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @told
 def status(stage: str, *, as_json: bool) -> None:

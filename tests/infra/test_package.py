@@ -11,6 +11,7 @@ import pytest
 
 from app import app
 from infra import declared, permissions, tuning
+from infra.aws import Aws
 from local.processes import ROOT
 from tests.infra import templates
 
@@ -35,8 +36,8 @@ def packaged(request, tmp_path_factory):
     (folder / ".chalice" / "config.json").write_text(json.dumps(config))
 
     stage = read(request.param, folder)
-    policies = permissions.render(stage, partition="aws", region="eu-west-1", account="1" * 12)
-    permissions.write(policies, folder)
+    place = Aws(session=None, partition="aws", region="eu-west-1", account="1" * 12)
+    permissions.write(place, stage, folder)
     (folder / "merged.json").write_text(json.dumps(tuning.merged_template(stage)))
     chalice = [sys.executable, "-c", "from chalice.cli import main; main()", "package"]
     subprocess.run(
