@@ -96,10 +96,16 @@ class DynamoStore:
         recorded, item = self._run(update, reservation.reservation_sid)
         if recorded or "answer" in item:
             return dict(item["answer"])
-        if time.monotonic() - started > self._callback_seconds * _QUICK:
-            # The Reservation is recorded, and decided or being decided: that is what counts.
+        try:
+            if time.monotonic() - started > self._callback_seconds * _QUICK:
+                raise StoreUnavailable("DynamoDB is too slow for a second write; try again.")
+            return self._record_late_callback(reservation)
+        except StoreUnavailable:
+            if item["status"] == Status.PENDING:
+                # Who decides it may yet give up, and a repeated callback would be answered anew.
+                raise
+            # It is recorded, and decided for good: that is what counts.
             return {}
-        return self._record_late_callback(reservation)
 
     def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:
         """Keep what the callback carried; its Reservation is decided, so nothing else changes."""
@@ -107,10 +113,7 @@ class DynamoStore:
         update.set(answer={}, **telling(reservation))
         update.only_if(f"attribute_not_exists({update.name('answer')})")
         update.only_if(f"attribute_exists({update.name('status')})")
-        try:
-            _, item = self._run(update, reservation.reservation_sid)
-        except StoreUnavailable:
-            return {}
+        _, item = self._run(update, reservation.reservation_sid)
         return dict(item.get("answer", {}))
 
     def record_seen(self, reservation: Reservation, *, due_at: int | None) -> bool:

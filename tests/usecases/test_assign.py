@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.domain.errors import StoreUnavailable, TaskRouterThrottled, Unsettled
 from chalicelib.domain.instructions import Accept, Defer
 from chalicelib.domain.reservations import Status
 from tests.support import NOW, TIMING
@@ -101,6 +102,27 @@ def test_a_record_that_is_slow_to_write_twice_is_answered_all_the_same(
 
     assert world.assign(seen, ACCEPT) == {}
     assert world.record(seen) == before
+
+
+def test_one_that_is_only_being_decided_is_not_answered_without_a_trace(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The decision may come to nothing, and then the fallback would get another answer."""
+    seen = world.taskrouter.add()
+    world.event(seen, Status.PENDING)
+
+    def post(_verb: str) -> None:
+        world.taskrouter.when_called = lambda _verb: None
+        with pytest.raises(StoreUnavailable):
+            world.assign(seen, ACCEPT)
+
+    monkeypatch.setattr(world.store, "_callback_seconds", 0)
+    world.taskrouter.when_called = post
+    world.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
+    with pytest.raises(Unsettled):
+        world.accept(seen)
+
+    assert world.assign(seen, ACCEPT) == {"instruction": "accept"}
 
 
 def test_a_late_callback_does_not_make_an_ended_record_due_again(world: World) -> None:
