@@ -5,6 +5,8 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+_SWEPT_FROM = 1000
+
 
 @dataclass(order=True)
 class Timer:
@@ -34,6 +36,7 @@ class Clock:
         self._ahead = 0.0
         self._timers: list[Timer] = []
         self._order = itertools.count()
+        self._full = _SWEPT_FROM
         self.on_arm = on_arm
 
     def now(self) -> float:
@@ -42,11 +45,19 @@ class Clock:
 
     def call_at(self, when: float, action: Callable[[], None]) -> Timer:
         """Run `action` once time has reached `when` (seconds since the epoch)."""
+        if len(self._timers) >= self._full:
+            self._sweep()
         timer = Timer(when, next(self._order), action)
         heapq.heappush(self._timers, timer)
         if self.on_arm:
             self.on_arm()
         return timer
+
+    def _sweep(self) -> None:
+        """Let go of cancelled timers: most are, long before their time, and hold on to Tasks."""
+        self._timers = [timer for timer in self._timers if not timer.cancelled]
+        heapq.heapify(self._timers)
+        self._full = max(_SWEPT_FROM, 2 * len(self._timers))
 
     def forget(self) -> None:
         """Drop every timer."""
