@@ -34,6 +34,7 @@ INVALID_INSTRUCTION = 55555
 CALLER_GONE = 40144
 _RECORD = {"do-not-record", "record-from-answer"}
 _MAX_SECONDS = 999
+_MAX_SIP_SECONDS = 600
 
 Answer = dict[str, Any]
 
@@ -150,10 +151,11 @@ def _dequeue(order: _Order) -> None:
     post_work = activity(order.workspace, answer, "post_work_activity_sid", 40130)
     if not isinstance(attributes.get("call_sid"), str):
         raise missing(40140, "call_sid", "the Task's attributes")
-    contact(answer.get("to") or order.contact_uri, "to", 40131)
+    to = contact(answer.get("to") or order.contact_uri, "to", 40131)
     contact(answer.get("from") or attributes.get("to"), "from", 40132)
     choice(answer, "record", _RECORD, 40133)
-    whole(answer, "timeout", 1, _MAX_SECONDS, 40133)
+    most = _MAX_SIP_SECONDS if to.lower().startswith(("sip:", "sips:")) else _MAX_SECONDS
+    whole(answer, "timeout", 1, most, 40133)
     url(answer, "status_callback_url", 40157)
     events(answer, "status_callback_events", 40134)
     order.note_worker_call()
@@ -198,11 +200,14 @@ def _conference(order: _Order) -> None:
         choice(answer, name, allowed, 40145)
     whole(answer, "timeout", 1, _MAX_SECONDS, 40145)
     whole(answer, "max_participants", 2, 250, 40145)
+    events(answer, "status_callback_event", 40145)
+    events(answer, "conference_status_callback_event", 40145, _CONFERENCE_EVENTS)
     order.reservation.post_work_activity_sid = post_work
     order.accept()
 
 
 _METHODS = {"GET", "POST"}
+_CONFERENCE_EVENTS = frozenset({"start", "end", "join", "leave", "mute", "hold", "speaker"})
 _CONFERENCE_URLS = (
     "status_callback",
     "conference_status_callback",

@@ -11,7 +11,7 @@ from simulator.urls import is_url
 
 Answer = dict[str, Any]
 
-_CALL_EVENTS = {"initiated", "ringing", "answered", "completed"}
+_CALL_EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
 
 
 class InstructionError(Exception):
@@ -74,13 +74,13 @@ def choice(answer: Answer, name: str, allowed: set[str], code: int) -> None:
         raise _invalid(code, name, value)
 
 
-def events(answer: Answer, name: str, code: int) -> None:
-    """A comma list, or an array, of call progress events."""
+def events(answer: Answer, name: str, code: int, allowed: frozenset[str] = _CALL_EVENTS) -> None:
+    """A comma list, or an array, of events; of a call's progress unless told otherwise."""
     value = answer.get(name)
     if value is None or value == "":
         return
     names = value if isinstance(value, list) else str(value).split(",")
-    if any(not isinstance(one, str) or one.strip() not in _CALL_EVENTS for one in names):
+    if any(not isinstance(one, str) or one.strip() not in allowed for one in names):
         raise _invalid(code, name, value)
 
 

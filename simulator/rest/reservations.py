@@ -13,7 +13,7 @@ from simulator.rest.call import Answer, Call
 from simulator.rest.forms import Form, iso
 
 _PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
-_NAMES = {"status_callback_event": "status_callback_events"}
+_NAMES = {"DequeueStatusCallbackEvent": "status_callback_events"}
 
 
 def render(call: Call, reservation: Reservation) -> dict[str, Any]:
@@ -61,12 +61,12 @@ def update(call: Call) -> Answer:
     """POST: an instruction, or a status: accept, reject, wrap up, complete."""
     reservation = _found(call)
     call.require_match(reservation)
-    activity_sid = call.form.sid("WorkerActivitySid", "WA")
-    if activity_sid:
-        workers.require_activity(call.workspace, activity_sid)
     if name := call.form.text("Instruction"):
         _instruct(call, reservation, name.lower())
     else:
+        activity_sid = call.form.sid("WorkerActivitySid", "WA")
+        if activity_sid:
+            workers.require_activity(call.workspace, activity_sid)
         status = call.form.choice("ReservationStatus", ReservationStatus)
         _set_status(call, reservation, status, activity_sid)
     return Answer(200, render(call, reservation), call.etag(reservation))
@@ -118,8 +118,8 @@ def _as_answer(form: Form, name: str) -> dict[str, Any]:
     for key in dict(form.pairs):
         if key.startswith(prefix) and key != "Instruction":
             words = re.findall("[A-Z][a-z0-9]*", key.removeprefix(prefix))
-            own = "_".join(words).lower()
-            answer[_NAMES.get(own, own)] = ",".join(form.every(key))
+            own = _NAMES.get(key, "_".join(words).lower())
+            answer[own] = ",".join(form.every(key))
     if name == "reject":
         answer["activity_sid"] = form.text("WorkerActivitySid")
     return {**answer, "instruction": name}

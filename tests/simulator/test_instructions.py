@@ -77,6 +77,7 @@ def test_call_and_redirect_leave_the_reservation_pending_unless_told_to_accept(n
         ("dequeue", {"to": None}, 40131),
         ("dequeue", {"from": ["x"]}, 40132),
         ("dequeue", {"timeout": 0}, 40133),
+        ("dequeue", {"to": "sip:alice@example.com", "timeout": 601}, 40133),
         ("dequeue", {"status_callback_events": "ringing,exploded"}, 40134),
         ("dequeue", {"status_callback_url": "nowhere"}, 40157),
         ("conference", {"to": None}, 40137),
@@ -86,6 +87,8 @@ def test_call_and_redirect_leave_the_reservation_pending_unless_told_to_accept(n
         ("conference", {"max_participants": 251}, 40145),
         ("conference", {"region": "moon"}, 40145),
         ("conference", {"status_callback": "nowhere"}, 40159),
+        ("conference", {"status_callback_event": ["exploded"]}, 40145),
+        ("conference", {"conference_status_callback_event": "start,ringing"}, 40145),
     ],
 )
 def test_a_bad_parameter_raises_its_code_and_changes_nothing(name, change, code):
@@ -196,7 +199,8 @@ def call(taskrouter):
         {"instruction": "redirect", "redirect_call_sid": CALL["call_sid"],
          "redirect_url": "http://a/b", "redirect_accept": True},
         {"instruction": "conference", "to": PHONE, "from_": PHONE, "end_conference_on_exit": True,
-         "status_callback_event": ["ringing"]},
+         "status_callback_event": ["ringing"],
+         "conference_status_callback_event": ["start", "end"]},
         {"instruction": "accept"},
     ],
 )  # fmt: skip
@@ -217,11 +221,16 @@ def test_a_rejection_by_rest_moves_the_worker(taskrouter, call):
     [
         ({"instruction": "dequeue", "dequeue_to": PHONE, "dequeue_timeout": 1000}, 40133),
         ({"instruction": "call", "call_to": PHONE}, 40111),
+        ({"instruction": "reject", "worker_activity_sid": "WA" + "0" * 32}, 40100),
+        ({"instruction": "conference", "to": PHONE, "worker_activity_sid": "WA0"}, 40139),
+        ({"instruction": "conference", "to": PHONE, "status_callback_event": ["x"]}, 40145),
+        ({"instruction": "dequeue", "dequeue_to": PHONE,
+          "dequeue_status_callback_event": ["x"]}, 40134),
         ({"instruction": "dance"}, 55555),
         ({"instruction": "supervise"}, 20001),
         ({"reservation_status": "timeout"}, 20001),
     ],
-)
+)  # fmt: skip
 def test_a_bad_instruction_by_rest_is_a_400_with_its_code(call, parameters, code):
     with pytest.raises(TwilioRestException) as refused:
         call.update(**parameters)
