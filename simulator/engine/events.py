@@ -2,6 +2,9 @@
 
 from simulator.engine.core import Engine, EventCallback
 from simulator.engine.model import Event, Reservation, Task, TaskQueue, Worker, Workflow, Workspace
+from simulator.identifiers import made_up
+
+_OPERATING_UNIT_SID = "OU" + made_up("operating-unit")
 
 
 def publish(
@@ -80,6 +83,7 @@ def _task(engine: Engine, workspace: Workspace, task: Task) -> dict[str, str]:
         "TaskAge": str(int(engine.since(task.created))),
         "TaskPriority": str(task.priority),
         "TaskAssignmentStatus": task.status.value,
+        "TaskAddons": "{}",
         "TaskChannelSid": task.channel_sid,
         "TaskChannelUniqueName": workspace.channels[task.channel_sid].unique_name,
     }
@@ -117,4 +121,5 @@ def _worker(workspace: Workspace, worker: Worker) -> dict[str, str]:
         "WorkerActivitySid": worker.activity_sid,
         "WorkerActivityName": workspace.activities[worker.activity_sid].friendly_name,
         "WorkerVersion": str(worker.version),
+        "OperatingUnitSid": _OPERATING_UNIT_SID,
     }

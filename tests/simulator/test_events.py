@@ -9,6 +9,7 @@ from twilio.request_validator import RequestValidator
 from simulator.engine import assignments, channels, workers
 from simulator.engine.core import EventCallback
 from simulator.engine.events import wanted
+from simulator.identifiers import made_up
 from simulator.testing import running
 
 DOCUMENTED = {
@@ -88,6 +89,7 @@ def test_a_reservation_event_carries_task_worker_queue_and_workflow(story):
         "TaskAge": "0",
         "TaskPriority": "0",
         "TaskAssignmentStatus": "reserved",
+        "TaskAddons": "{}",
         "TaskChannelSid": task.channel_sid,
         "TaskChannelUniqueName": "default",
         "WorkflowSid": task.workflow_sid,
@@ -103,6 +105,7 @@ def test_a_reservation_event_carries_task_worker_queue_and_workflow(story):
         "WorkerActivitySid": story.activity_sid("Idle"),
         "WorkerActivityName": "Idle",
         "WorkerVersion": event.parameters["WorkerVersion"],
+        "OperatingUnitSid": "OU" + made_up("operating-unit"),
     }
 
 
