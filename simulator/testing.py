@@ -111,8 +111,8 @@ def running(**settings: Any) -> Iterator[TaskRouter]:
         # no test calls whatever happens to listen on the default port
         defaults["assignment_path"] = ""
     chosen = Settings(**{**defaults, **settings, "port": 0})
-    listener = listen(chosen.host, 0)
     server = uvicorn.Server(configuration(Simulator(chosen)))
+    listener = listen(chosen.host, 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:

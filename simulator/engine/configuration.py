@@ -10,6 +10,8 @@ from typing import Any
 
 from simulator.engine.expressions import ExpressionError, parse, parse_reference
 
+_MOST = 2**31 - 1
+
 
 class ConfigurationError(ValueError):
     """The text is not a Workflow configuration."""
@@ -129,8 +131,8 @@ def _whole(item: dict[str, Any], key: str, least: int) -> int | None:
         number = int(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise ConfigurationError(f"{key} must be a whole number") from error
-    if isinstance(value, bool) or number < least:
-        raise ConfigurationError(f"{key} must be a whole number, {least} or more")
+    if isinstance(value, bool) or not least <= number <= _MOST:
+        raise ConfigurationError(f"{key} must be a whole number from {least} to {_MOST}")
     return number
 
 

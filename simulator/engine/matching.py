@@ -145,7 +145,7 @@ def _by_attribute(
     def key(worker: Worker) -> tuple[bool, float]:
         value = look_up(worker_context(workspace, worker))
         known = isinstance(value, int | float) and not isinstance(value, bool)
-        number = float(value) if known else 0.0
+        number = value if known else 0
         return not known, -number if descending else number
 
     return sorted(chosen, key=key)

@@ -134,9 +134,10 @@ def _withdraw(
 
 
 def _hold_back(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Keep the Task from a Worker that is still available, else it would come back at once."""
-    if workspace.is_available(workspace.workers[reservation.worker_sid]):
-        task = workspace.tasks[reservation.task_sid]
+    """Keep the Task from a Worker that can still be offered it, else it comes back at once."""
+    task = workspace.tasks[reservation.task_sid]
+    worker = workspace.workers[reservation.worker_sid]
+    if task.ignore_capacity or workspace.is_available(worker):
         task.held_back[reservation.worker_sid] = engine.now() + engine.settings.reoffer_delay
 
 

@@ -104,6 +104,8 @@ def update(call: Call) -> Answer:
         "channel": form.text("TaskChannel") or None,
         "virtual_start_time": _virtual_start_time(call),
     }
+    if changes["channel"]:
+        tasks.require_channel(workspace, changes["channel"])
     if status:
         tasks.set_status(call.engine, workspace, task, status, reason)
     if any(value is not None for value in changes.values()):

@@ -132,6 +132,13 @@ def test_a_bad_parameter_is_twilios_400(workspace, options):
     assert (refused.value.status, refused.value.code) == (400, 20001)
 
 
+def test_an_update_that_is_refused_changes_nothing(workspace):
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    with pytest.raises(TwilioRestException):
+        task.update(assignment_status="canceled", task_channel="telepathy")
+    assert task.fetch().assignment_status == "pending"
+
+
 def test_lists_show_tasks_without_their_attributes(workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     assert workspace.tasks.list()[0].attributes is None

@@ -89,6 +89,9 @@ def targets(*some):
         '{"task_routing": {"filters": [{"targets": [{"queue": 1}]}]}}',
         '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "timeout": 0}]}]}}',
         '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "timeout": true}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "timeout": 1%s}]}]}}'
+        % ("0" * 400),
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "priority": 2147483648}]}]}}',
         '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "priority": "x"}]}]}}',
         '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "skip_if": "("}]}]}}',
         '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "known_worker_sid": "1"}]}]}}',
@@ -304,7 +307,7 @@ def test_workers_are_ordered(order, expected):
     office = Office(targets({"queue": "One", "order_by": order}))
     office.hire("None", "One")
     office.hire("Low", "One", level=1)
-    office.hire("High", "One", level=9)
+    office.hire("High", "One", level=10**400)  # more than a float holds
     found = [office.offered_to(office.enter())[0] for _ in range(3)]
     assert found == expected
 
@@ -468,6 +471,19 @@ def test_a_task_can_be_aimed_at_a_worker_whatever_its_activity():
     )
     office.clock.run_due()
     assert polite.status == "pending"
+
+
+def test_a_worker_that_rejects_what_was_aimed_at_it_is_asked_again_only_after_a_while():
+    office = Office(default={"queue": "Two"})
+    carol = office.hire("Carol", "One")
+    office.move(carol, "Offline")
+    task = tasks.create(office.engine, office.workspace, routing_target=carol.sid)
+    office.clock.run_due()
+    offers.reject(office.engine, office.workspace, office.workspace.reservations_of(task)[-1])
+    office.clock.run_due()
+    assert (task.status, task.assignments) == ("pending", 1)
+    office.clock.advance(1)
+    assert (task.status, task.assignments) == ("reserved", 2)
 
 
 def test_a_task_can_be_aimed_at_a_queue():
