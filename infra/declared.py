@@ -13,6 +13,8 @@ PROJECT = stages.CONFIG.parent.parent
 # Lambda sets it; with it the settings are checked as they will be there.
 _IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
 
+_LEVELS = ("DEBUG", "INFO")
+
 API = "api_handler"
 SWEEP = "sweep"
 
@@ -75,6 +77,11 @@ def read(name: str) -> Stage:
         raise OperatorError(
             f"Stage {name} of .chalice/config.json: SECRETS_PARAMETER is not set. Secrets do not "
             "belong into a function's environment."
+        )
+    if settings.log_level not in _LEVELS:
+        raise OperatorError(
+            f"Stage {name} of .chalice/config.json: LOG_LEVEL must be {' or '.join(_LEVELS)}, "
+            "because the alarms are read from the lines of requests and sweeps."
         )
     whole = stages.project()
     stage: dict[str, Any] = whole["stages"][name]

@@ -3,11 +3,14 @@
 import json
 import re
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
+import app as functions
 from app import app
-from chalicelib import observability
+from chalicelib.domain.errors import StoreUnavailable
+from local import sweeping
 from tests.infra import templates
 
 OPERATIONS = templates.read("operations.yaml")
@@ -15,6 +18,7 @@ ALARMS = templates.of_type(OPERATIONS, "AWS::CloudWatch::Alarm")
 FILTERS = templates.of_type(OPERATIONS, "AWS::Logs::MetricFilter")
 DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
 STAGE = "dev"
+FORM = "application/x-www-form-urlencoded"
 OURS = f"taskrouter-callbacks/{STAGE}"
 
 _OPERATORS = {"=": lambda a, b: a == b, ">=": lambda a, b: a is not None and a >= b}
@@ -41,20 +45,6 @@ def matches(pattern, line):
         member in line and _OPERATORS[operator](line[member], json.loads(value))
         for member, operator, value in parsed
     )
-
-
-@pytest.fixture
-def written(capsys):
-    """Runs what is given, and returns the lines that were logged meanwhile."""
-
-    def run(action):
-        capsys.readouterr()
-        observability.configure("INFO")
-        observability.start()
-        action()
-        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-    return run
 
 
 @pytest.mark.parametrize(("alarm", "namespace", "metric", "dimensions"), READ)
@@ -91,7 +81,7 @@ def _schedules():
     return [source.name for source in app.event_sources]
 
 
-def test_a_refused_signature_is_counted(written, api):
+def test_a_refused_signature_is_counted(api):
     api.post_callback(api.callback_parameters(), signature="0" * 28)
     api.post_callback(api.callback_parameters())
 
@@ -99,26 +89,43 @@ def test_a_refused_signature_is_counted(written, api):
     assert [matches(pattern, line) for line in api.lines()] == [True, False]
 
 
-def test_an_unrecorded_reservation_is_counted(written):
+def test_an_unrecorded_reservation_is_counted(api, monkeypatch):
     def fall_back():
-        observability.count(observability.UNRECORDED_RESERVATION)
-        observability.log("request", {"route": "/assignment_callback/fallback"})
-        observability.start()
-        observability.log("request", {"route": "/assignment_callback/fallback"})
+        parameters = api.callback_parameters()
+        path = "/assignment_callback/fallback"
+        signature = api.sign(parameters, f"{api.service.settings.public_base_url}{path}")
+        headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
+        assert api.http.post(path, headers=headers, body=urlencode(parameters)).status_code == 200
+
+    def dead(*_args, **_kwargs):
+        raise StoreUnavailable("DynamoDB does not answer.")
+
+    fall_back()
+    monkeypatch.setattr(api.service.store, "record_callback", dead)
+    fall_back()
 
     pattern = FILTERS["UnrecordedReservations"]["FilterPattern"]
-    assert [matches(pattern, line) for line in written(fall_back)] == [True, False]
+    assert [matches(pattern, line) for line in api.lines()] == [False, True]
 
 
-def test_what_a_sweep_left_is_counted(written):
-    results = [{"left": 3, "ok": True}, {"left": 0, "ok": True}]
-
-    lines = written(lambda: [observability.log("sweep", result) for result in results])
+def test_what_a_sweep_left_is_counted(api):
+    api.post_callback(api.callback_parameters())
+    api.clock.now += 3_600_000
+    functions.sweep(sweeping.scheduled_event(), ShortOfTime())
+    # Nothing of it is left once TaskRouter has told what became of it.
+    functions.sweep(sweeping.scheduled_event(), sweeping.Context())
 
     pattern = FILTERS["SweepsLeft"]["FilterPattern"]
-    assert [matches(pattern, line) for line in lines] == [True, True]
     (transformation,) = FILTERS["SweepsLeft"]["MetricTransformations"]
-    assert [line[transformation["MetricValue"].removeprefix("$.")] for line in lines] == [3, 0]
+    member = transformation["MetricValue"].removeprefix("$.")
+    assert [line[member] for line in api.lines() if matches(pattern, line)] == [1, 0]
+
+
+class ShortOfTime(sweeping.Context):
+    """A Lambda context whose function has to end in a second."""
+
+    def get_remaining_time_in_millis(self):
+        return 1_000
 
 
 @pytest.mark.parametrize("alarm", ALARMS)

@@ -17,8 +17,8 @@ KEY = "SK" + "1" * 32
 
 
 @pytest.fixture
-def operator(monkeypatch, tmp_path):
-    """Runs a command in an account, for a stage that has its SIDs."""
+def config(tmp_path):
+    """A config.json in which the stage dev has its SIDs."""
     whole = declared.stages.project()
     whole["stages"]["dev"]["environment_variables"] |= {
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
@@ -28,6 +28,12 @@ def operator(monkeypatch, tmp_path):
     config = tmp_path / ".chalice" / "config.json"
     config.parent.mkdir()
     config.write_text(json.dumps(whole))
+    return config
+
+
+@pytest.fixture
+def operator(config, monkeypatch):
+    """Runs a command in an empty account."""
     monkeypatch.setattr(declared.stages.environment, "__kwdefaults__", {"config": config})
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
@@ -102,6 +108,17 @@ def test_a_stage_that_can_t_be_deployed_says_why(operator, stage):
 
     assert result.exit_code == 1
     assert why[stage] in result.output
+
+
+def test_a_log_level_that_would_silence_alarms_is_refused(operator, config):
+    whole = json.loads(config.read_text())
+    whole["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
+    config.write_text(json.dumps(whole))
+
+    result = operator("deploy", "--stage", "dev")
+
+    assert result.exit_code == 1
+    assert "LOG_LEVEL must be DEBUG or INFO" in result.output
 
 
 def test_no_region_says_what_to_do(operator, monkeypatch):
