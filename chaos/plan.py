@@ -109,13 +109,13 @@ _FINISHES = {
     Finish.WRAP_AND_COMPLETE: 15,
 }
 _TROUBLES = {
-    Trouble.API_KILLED: 5,
-    Trouble.SWEEP_KILLED: 2,
+    Trouble.API_KILLED: 8,
+    Trouble.SWEEP_KILLED: 3,
     Trouble.API_FROZEN: 2,
     Trouble.DATABASE_AWAY: 3,
     Trouble.TASKROUTER_AWAY: 2,
 }
-_TROUBLES_AMONG_FAULTS = 0.2
+_TROUBLES_AMONG_FAULTS = 0.35
 
 _TOLD_AT_FIRST = ("assignment", "fallback", "event reservation.created")
 _THROTTLED_BY_TASKROUTER = (429, '{"code": 20429, "message": "Too Many Requests", "status": 429}')
