@@ -58,6 +58,11 @@ class Settings:
     not_pending_code: int = _setting(
         20001, "code for a Reservation that is no longer pending (400, or alert after a callback)"
     )
+    problem_details: bool = _setting(
+        default=False,
+        text="errors are RFC 9457 problem documents, which the Python SDK raises as"
+        " TwilioServiceException (else TwilioRestException)",
+    )
     accept_twice: bool = _setting(
         default=False, text="accepting an accepted Reservation once more succeeds (else 400)"
     )

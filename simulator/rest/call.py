@@ -19,13 +19,14 @@ _ABSOLUTE_PAGING = 40153
 class Answer:
     """What goes back: a JSON body or none, and the ETag where Twilio gives one.
 
-    `retry_after` is in seconds.
+    `retry_after` is in seconds, `kind` the body's media type.
     """
 
     status: int
     body: Any = None
     etag: str | None = None
     retry_after: int | None = None
+    kind: str = "application/json"
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,21 @@ class Call:
         return f"{self.base}{self.path}?{urlencode(pairs)}"
 
 
-def error_body(refusal: Refusal) -> dict[str, Any]:
-    """Twilio's error body."""
-    return {
-        "code": refusal.code,
-        "message": refusal.message,
-        "more_info": f"https://www.twilio.com/docs/errors/{refusal.code}",
-        "status": refusal.status,
-    }
+def refused(refusal: Refusal, *, problem: bool, retry_after: int | None = None) -> Answer:
+    """The answer of an error.
+
+    Args:
+        refusal: what is wrong.
+        problem: whether the body is an RFC 9457 problem document, else it is Twilio's older one.
+        retry_after: seconds in the Retry-After header.
+    """
+    page = f"https://www.twilio.com/docs/errors/{refusal.code}"
+    body: dict[str, Any] = {"code": refusal.code, "status": refusal.status}
+    if problem:
+        body |= {"type": page, "title": refusal.message}
+        return Answer(refusal.status, body, None, retry_after, "application/problem+json")
+    body |= {"message": refusal.message, "more_info": page}
+    return Answer(refusal.status, body, None, retry_after)
 
 
 def _start(ordered: Sequence[Resource], token: str | None) -> int:

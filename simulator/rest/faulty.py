@@ -7,7 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from simulator.engine.errors import Refusal
 from simulator.faults import Fault
-from simulator.rest.call import Answer, error_body
+from simulator.rest.call import Answer, refused
 
 _TOO_MANY = 429
 
@@ -16,13 +16,13 @@ class _Told(Refusal):
     """The error that a fault asks for."""
 
 
-def error_answer(fault: Fault) -> Answer:
-    """The answer of an "error" fault, with Twilio's body."""
+def error_answer(fault: Fault, *, problem: bool) -> Answer:
+    """The answer of an "error" fault, with Twilio's body, or a problem document."""
     too_many = fault.status == _TOO_MANY
     refusal = _Told("Too Many Requests" if too_many else "Internal Server Error", 20_500)
     refusal.status = fault.status
     refusal.code = 20_429 if too_many else 20_500
-    return Answer(fault.status, error_body(refusal), retry_after=fault.retry_after)
+    return refused(refusal, problem=problem, retry_after=fault.retry_after)
 
 
 class CutConnection(Response):

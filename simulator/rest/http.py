@@ -16,7 +16,7 @@ from starlette.routing import Route
 from simulator.engine.core import Engine
 from simulator.engine.errors import BadRequest, NotFound, Refusal
 from simulator.faults import Fault, Faults
-from simulator.rest.call import Answer, Call, error_body
+from simulator.rest.call import Answer, Call, refused
 from simulator.rest.faulty import CutConnection, error_answer
 from simulator.rest.forms import Form
 from simulator.rest.table import ROUTES, Handler
@@ -128,6 +128,7 @@ class Rest:
         A fault before the effect leaves the handler out; one after it only spoils the answer.
         """
         parameters: dict[str, str] = {}
+        problem = self.engine().settings.problem_details
         spoils = fault is not None and fault.kind in {"error", "cut"}
         try:
             if is_foreign(request):
@@ -137,12 +138,12 @@ class Rest:
             query = Form(request.scope["query_string"].decode("latin-1"))
             parameters = dict([*query.pairs, *form.pairs])
             if spoils and fault and fault.moment == "before":
-                return error_answer(fault), parameters
+                return error_answer(fault, problem=problem), parameters
             answer = self._handle(request, handlers, form, query)
         except Refusal as refusal:
-            answer = Answer(refusal.status, error_body(refusal))
+            answer = refused(refusal, problem=problem)
         if fault and fault.kind == "error":
-            return error_answer(fault), parameters
+            return error_answer(fault, problem=problem), parameters
         return answer, parameters
 
     def _handle(
@@ -197,4 +198,4 @@ def _response(answer: Answer) -> Response:
         headers["Retry-After"] = str(answer.retry_after)
     if answer.body is None:
         return Response(status_code=answer.status, headers=headers)
-    return AsciiJson(answer.body, status_code=answer.status, headers=headers)
+    return AsciiJson(answer.body, answer.status, headers, answer.kind)

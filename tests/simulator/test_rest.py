@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode, urlsplit
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twilio.base.exceptions import TwilioRestException
+from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.rest import Client
 
 from simulator.rest.table import ROUTES
@@ -130,6 +130,18 @@ def test_a_bad_parameter_is_twilios_400(workspace, options):
     with pytest.raises(TwilioRestException) as refused:
         workspace.tasks.create(**{"attributes": "{}", **options})
     assert (refused.value.status, refused.value.code) == (400, 20001)
+
+
+def test_errors_can_be_problem_documents():
+    with running(problem_details=True) as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        with pytest.raises(TwilioServiceException) as refused:
+            workspace.tasks("WT" + "0" * 32).fetch()
+        assert (refused.value.status, refused.value.code) == (404, 20404)
+        taskrouter.fault("request", "error", status=429)
+        with pytest.raises(TwilioServiceException) as refused:
+            workspace.fetch()
+        assert (refused.value.status, refused.value.code) == (429, 20429)
 
 
 def test_an_update_that_is_refused_changes_nothing(workspace):
