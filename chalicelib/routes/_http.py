@@ -18,6 +18,8 @@ from chalicelib.domain.sids import checked_sid
 
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
+UNTYPED = "application/octet-stream"
+"""What some clients (aiohttp) call a body that is not there."""
 
 _HEADERS = {
     # TaskRouter insists on it; API Gateway would only fill it in as its own default.
@@ -47,7 +49,7 @@ def route(
             and CORS_ALLOW_ORIGIN says whose pages. The others are called by Twilio.
     """
     # A request without a body has no type, which Chalice takes for JSON.
-    content_types = [JSON, FORM] if shared or "GET" in methods else [FORM]
+    content_types = [JSON, FORM, UNTYPED] if shared or "GET" in methods else [FORM]
 
     def register(view: View) -> View:
         @functools.wraps(view)

@@ -42,7 +42,13 @@ def listed(api: Api, query: str = "") -> list[str]:
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
-    [(b"", None), (b"", FORM), (b"{}", "application/json"), (b"", "application/json")],
+    [
+        (b"", None),
+        (b"", FORM),
+        (b"{}", "application/json"),
+        (b"", "application/json"),
+        (b"", "application/octet-stream"),
+    ],
 )
 def test_accepting_answers_who_and_what(api: Api, body: bytes, content_type: str | None) -> None:
     seen = reserve(api)

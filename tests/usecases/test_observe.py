@@ -46,6 +46,17 @@ def test_a_reservation_first_heard_of_by_event_is_recorded_and_its_callback_comp
     assert [change.by for change in record.history] == ["event"]
 
 
+def test_a_reservation_first_heard_of_by_event_is_swept_like_any_other(world: World) -> None:
+    seen = world.taskrouter.add()
+    world.event(seen, Status.PENDING)
+    world.taskrouter.becomes(seen.reservation_sid, Status.TIMEOUT)
+
+    world.clock.now += 129_999
+    assert world.sweep()["due"] == 0
+    world.clock.now += 1
+    assert world.sweep()["mirrored"] == 1
+
+
 def test_who_accepted_is_known_though_the_event_is_faster_than_our_own_write(
     world: World,
 ) -> None:
