@@ -1,7 +1,5 @@
 """Events: their order, their parameters, their callback, the Events resource."""
 
-import json
-
 import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
@@ -11,37 +9,6 @@ from simulator.engine.core import EventCallback
 from simulator.engine.events import wanted
 from simulator.identifiers import made_up
 from simulator.testing import running
-
-DOCUMENTED = {
-    *(f"activity.{what}" for what in ("created", "updated", "deleted")),
-    *(
-        f"reservation.{what}"
-        for what in ("created", "accepted", "rejected", "timeout", "canceled", "rescinded",
-                     "completed", "wrapup")
-    ),
-    *(
-        f"task.{what}"
-        for what in ("created", "updated", "canceled", "wrapup", "completed", "deleted",
-                     "system-deleted")
-    ),
-    *(f"task-channel.{what}" for what in ("created", "updated", "deleted")),
-    *(
-        f"task-queue.{what}"
-        for what in ("created", "deleted", "entered", "timeout", "moved", "expression.updated")
-    ),
-    *(
-        f"worker.{what}"
-        for what in ("created", "activity.update", "attributes.update", "capacity.update",
-                     "channel.availability.update", "deleted")
-    ),
-    *(
-        f"workflow.{what}"
-        for what in ("created", "updated", "deleted", "target-matched", "entered", "timeout",
-                     "skipped")
-    ),
-    *(f"workspace.{what}" for what in ("created", "updated", "deleted")),
-}  # fmt: skip
-"""All of Twilio's, but for transfers and `reservation.failed`, which nothing here can cause."""
 
 
 def published(story):
@@ -241,114 +208,3 @@ def test_events_can_be_listed_and_filtered(taskrouter):
     )
     with pytest.raises(TwilioRestException):
         workspace.events("EV" + "0" * 32).fetch()
-
-
-def test_every_documented_type_can_happen(taskrouter):
-    taskrouter.reset(STORY)
-    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-    change_channels(taskrouter, workspace)
-    live_through(taskrouter, workspace)
-    clear_up(taskrouter, workspace)
-    seen = {event.event_type for event in workspace.events.list(minutes=43_200)}
-    made = workspace._version.workspaces.create(friendly_name="Other")
-    seen |= {event.event_type for event in made.events.list()}
-    assert seen | {"workspace.deleted"} == DOCUMENTED
-
-
-def change_channels(taskrouter, workspace):
-    channel = workspace.task_channels.create(friendly_name="Fax", unique_name="fax")
-    channel.update(friendly_name="Telefax")
-    share = workspace.workers(taskrouter.workers["Carol"]).worker_channels("default")
-    share.update(capacity=3, available=False)
-    share.update(available=True)
-    channel.delete()
-
-
-def live_through(taskrouter, workspace):
-    def offered(to):
-        carol = workspace.workers(taskrouter.workers["Carol"])
-        carol.update(activity_sid=taskrouter.activities["Here"])
-        attributes = json.dumps({"to": to})
-        task = workspace.tasks.create(attributes=attributes, workflow_sid=taskrouter.workflow_sid)
-        taskrouter.advance()
-        return task, task.reservations.list(reservation_status="pending")
-
-    _, (one,) = offered("first")
-    gone = taskrouter.activities["Gone"]
-    one.update(reservation_status="rejected", worker_activity_sid=gone)
-    taskrouter.advance(20)
-    task, (one, other) = offered("both")
-    task.update(priority=3)
-    one.update(reservation_status="accepted")
-    assert other.fetch().reservation_status == "rescinded"
-    task.update(assignment_status="wrapping")
-    task.update(assignment_status="completed")
-    offered("first")
-    taskrouter.advance(5)
-    task, _ = offered("first")
-    task.update(assignment_status="canceled")
-    offered("nobody")
-    taskrouter.advance(30)
-    _, (one, *_) = offered("first")
-    one.update(reservation_status="accepted")
-    taskrouter.advance(86_400)
-    task, _ = offered("first")
-    task.delete()
-
-
-def clear_up(taskrouter, workspace):
-    carol = workspace.workers(taskrouter.workers["Carol"])
-    carol.update(attributes="{}", activity_sid=taskrouter.activities["Gone"])
-    carol.delete()
-    activity = workspace.activities.create(friendly_name="Lunch")
-    activity.update(friendly_name="Dinner")
-    activity.delete()
-    queue = workspace.task_queues(taskrouter.task_queues["Second"])
-    queue.update(target_workers="1==2")
-    workflow = workspace.workflows(taskrouter.workflow_sid)
-    workflow.update(friendly_name="Renamed")
-    workflow.delete()
-    queue.delete()
-    workspace.update(friendly_name="Renamed")
-
-
-STORY = {
-    "friendly_name": "Story",
-    "activities": [
-        {"friendly_name": "Gone"},
-        {"friendly_name": "Here", "available": True},
-    ],
-    "task_queues": [
-        {"friendly_name": "First", "target_workers": "friendly_name == 'Carol'"},
-        {"friendly_name": "Second", "max_reserved_workers": 2},
-        {"friendly_name": "Empty", "target_workers": "1 == 2"},
-    ],
-    "workers": [
-        {"friendly_name": "Carol", "activity": "Here"},
-        {"friendly_name": "Dan", "activity": "Here", "capacity": {"default": 9}},
-    ],
-    "workflows": [
-        {
-            "friendly_name": "Main",
-            "assignment_callback_url": "",
-            "task_reservation_timeout": 5,
-            "configuration": {
-                "task_routing": {
-                    "filters": [
-                        {"expression": "to == 'first'",
-                         "targets": [{"queue": "First", "timeout": 20}]},
-                        {"expression": "to == 'both'",
-                         "targets": [{"queue": "Empty", "skip_if": "1==1"}, {"queue": "Second"}]},
-                        {"expression": "to == 'nobody'",
-                         "targets": [{"queue": "Empty", "timeout": 10},
-                                     {"queue": "First", "expression": "1==2", "timeout": 10}]},
-                    ]
-                }
-            },
-        }
-    ],
-}  # fmt: skip
-
-
-def test_the_story_is_json():
-    assert json.loads(json.dumps(STORY)) == STORY

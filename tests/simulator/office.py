@@ -1,0 +1,63 @@
+"""A Workspace with three queues and a Workflow of a test's own."""
+
+import json
+
+from simulator.engine import queues, workers, workflows
+from tests.simulator.conftest import Story
+
+
+class Office(Story):
+    """A Workspace with the queues One, Two and Three, and a Workflow of a test's own."""
+
+    def __init__(self, *filters, default=None, multi=False, **settings):
+        super().__init__(**settings)
+        self.workspace.multi_task_enabled = multi
+        self.queues = {
+            name: queues.add(
+                self.engine,
+                self.workspace,
+                friendly_name=name,
+                target_workers=f"queues HAS '{name}'",
+            )
+            for name in ("One", "Two", "Three")
+        }
+        self.flow = workflows.add(
+            self.engine,
+            self.workspace,
+            friendly_name="Own",
+            configuration=self.configuration(*filters, default=default),
+            task_reservation_timeout=5,
+        )
+
+    def configuration(self, *filters, default=None):
+        text = json.dumps({"task_routing": {"filters": filters, "default_filter": default}})
+        for name, queue in self.queues.items():
+            text = text.replace(f'"{name}"', f'"{queue.sid}"')
+        return text
+
+    def hire(self, name, *served, **attributes):
+        worker = workers.create(
+            self.engine,
+            self.workspace,
+            friendly_name=name,
+            attributes=json.dumps({"queues": served, **attributes}),
+            activity_sid=self.activity_sid("Idle"),
+        )
+        self.clock.run_due()
+        return worker
+
+    def enter(self, **attributes):
+        return self.task(json.dumps(attributes), workflow_sid=self.flow.sid)
+
+    def where(self, task):
+        return self.workspace.queues[task.queue_sid].friendly_name
+
+    def offered_to(self, task):
+        return [one.worker_name for one in self.reservations(task) if one.status == "pending"]
+
+
+ALL = {"expression": "1==1"}
+
+
+def targets(*some):
+    return {**ALL, "targets": list(some)}

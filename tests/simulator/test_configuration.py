@@ -1,0 +1,72 @@
+"""What a Workflow's configuration may say."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.engine.configuration import ConfigurationError, read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "no json", "[]", "{}", '{"task_routing": []}', '{"task_routing": {"filters": {}}}',
+        '{"task_routing": {"filters": [1]}}',
+        '{"task_routing": {"filters": [{"targets": [1]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": 1}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "timeout": 0}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "timeout": true}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "timeout": 1%s}]}]}}'
+        % ("0" * 400),
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "priority": 2147483648}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "priority": "x"}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "skip_if": "("}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "known_worker_sid": "1"}]}]}}',
+        '{"task_routing": {"filters": [{"expression": "a =", "queue": "WQ"}]}}',
+        '{"task_routing": {"filters": [{"expression": 1, "queue": "WQ"}]}}',
+        '{"task_routing": {"default_filter": 1}}',
+        "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_what_is_no_configuration_is_refused(text):
+    with pytest.raises(ConfigurationError):
+        read(text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["task_routing", "filters", "targets", "queue", "expression",
+                             "timeout", "priority", "skip_if", "default_filter"]),
+            inner,
+        )
+    ),
+)  # fmt: skip
+
+
+@given(JSON)
+def test_no_json_raises_anything_but_the_own_error(document):
+    with contextlib.suppress(ConfigurationError):
+        read(json.dumps(document))
+
+
+def test_unknown_keys_and_text_numbers_are_taken_as_twilios_tutorial_sends_them():
+    configuration = read(
+        '{"task_routing": {"filters": [{"filter_friendly_name": "SMS", "Expression": "a==1",'
+        '"targets": [{"queue": "WQ1", "priority": "5", "timeout": "30", "color": "red"}]}],'
+        '"default_filter": {"filter_friendly_name": "Default", "queue": "WQ2",'
+        '"Expression": "1==1", "priority": 1, "timeout": 15}}}'
+    )
+    assert configuration.filters[0].targets[0].timeout == 30
+    assert configuration.default.queue_sid == "WQ2"
+
+
+def test_a_filter_may_name_its_queue_directly():
+    (one,) = read('{"task_routing": {"filters": [{"queue": "WQ1"}]}}').filters
+    assert one.targets[0].queue_sid == "WQ1"
