@@ -1,4 +1,4 @@
-"""What Chalice can't set: the API's throttles and metrics, and the sweep's retries.
+"""What Chalice can't set: the API's throttles, metrics and traces, and the sweep's retries.
 
 One table says it, for both ways to deploy: `apply` after `chalice deploy`, `merged_template` for
 `chalice package`.
@@ -41,7 +41,7 @@ def _methods() -> list[tuple[str, str, Throttle]]:
 
 def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
     """Set all of it."""
-    operations = []
+    operations = [{"op": "replace", "path": "/tracingEnabled", "value": "true"}]
     for path, method, throttle in _methods():
         settings = {
             "metrics/enabled": "true",

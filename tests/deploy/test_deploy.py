@@ -33,10 +33,9 @@ def put_secrets(checkout, secrets):
     assert not any(secret in said for secret in re.findall(r"[0-9a-f]{32}", secrets))
 
 
-def settings_of_method(aws):
+def api_stage(aws):
     (api,) = aws.client("apigateway").get_rest_apis()["items"]
-    stage = aws.client("apigateway").get_stage(restApiId=api["id"], stageName=STAGE)
-    return stage["methodSettings"]
+    return aws.client("apigateway").get_stage(restApiId=api["id"], stageName=STAGE)
 
 
 def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets):
@@ -53,7 +52,8 @@ def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets)
     centre.walk()
 
     # What Chalice can't set.
-    methods = settings_of_method(aws)
+    assert api_stage(aws)["tracingEnabled"] is True
+    methods = api_stage(aws)["methodSettings"]
     assert methods["*/*"]["metricsEnabled"]
     callbacks = methods["/assignment_callback/POST"]
     assert callbacks["throttlingRateLimit"] > methods["*/*"]["throttlingRateLimit"]
