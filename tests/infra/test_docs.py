@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click import Group
 
+from infra import stages, tuning
 from infra.__main__ import main
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +43,16 @@ def test_actions_are_pinned_by_commit(workflow):
     used = re.findall(r"uses: (\S+)", workflow.read_text(encoding="utf-8"))
     assert used
     assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", one) for one in used)
+
+
+def test_memory_and_time_outs_are_explained_as_they_are():
+    functions = stages.project()["stages"]["prod"]["lambda_functions"]
+    for name, unit in (("memory_size", "MB"), ("timeout", "s")):
+        row = "memory" if name == "memory_size" else "time-out"
+        api, sweep = (functions[one][f"lambda_{name}"] for one in ("api_handler", "sweep"))
+        assert f"| {row} | {api} {unit} | {sweep} {unit} |" in DEPLOY
+
+
+def test_the_throttles_are_explained_as_they_are():
+    callbacks, rest = tuning.CALLBACKS.rate, tuning.EVERYBODYS.rate
+    assert f"callbacks {callbacks:,}/s, all else {rest}/s" in DEPLOY

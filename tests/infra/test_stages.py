@@ -34,3 +34,14 @@ def test_a_file_that_is_no_json_is_named(tmp_path):
 
     with pytest.raises(OperatorError, match=r"config\.json can't be read"):
         stages.environment("dev", {}, config=path)
+
+
+def test_dev_and_prod_differ_in_their_names_only():
+    declared = stages.project()["stages"]
+
+    assert json.loads(json.dumps(declared["dev"]).replace("dev", "prod")) == declared["prod"]
+
+
+def test_every_variable_is_a_text_as_lambda_wants_it():
+    for declared in stages.project()["stages"].values():
+        assert all(isinstance(value, str) for value in declared["environment_variables"].values())
