@@ -55,6 +55,11 @@ class Settings:
         text="in expressions a missing attribute equals another and differs from any value"
         " (else only `== null` and `!= null` see it, and other comparisons are false)",
     )
+    texts_are_numbers: bool = _setting(
+        default=False,
+        text="in expressions a text that holds a number compares to a number as one"
+        " (else they are unequal, and have no order)",
+    )
     not_pending_code: int = _setting(
         20001, "code for a Reservation that is no longer pending (400, or alert after a callback)"
     )

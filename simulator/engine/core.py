@@ -102,7 +102,11 @@ class Engine:
 
     def test(self, expression: str) -> Test:
         """An expression compiled as the settings say; it was checked when it came in."""
-        return parse(expression, nulls_are_values=self.settings.nulls_are_values)
+        return parse(
+            expression,
+            nulls_are_values=self.settings.nulls_are_values,
+            texts_are_numbers=self.settings.texts_are_numbers,
+        )
 
     def arm(self, kind: str, sid: str, when: float, action: Callable[[], None]) -> None:
         """Set the one timer of that kind that a resource has, in place of the last."""

@@ -1,13 +1,13 @@
 """TaskRouter's expression language: queues, workflow filters, targets, skip_if.
 
-Where Twilio's pages are silent this is chosen: values of different types are unequal and have no
-order; what a missing attribute compares to is a setting. Missing is NULL.
+Where Twilio's pages are silent there are settings: what a missing attribute (NULL) compares to, and
+whether a text that holds a number does. Other values of different types are unequal, without order.
 """
 
 import operator
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache, reduce
+from functools import cache, lru_cache, partial, reduce
 from typing import Any
 
 from lark import Lark, Token, Transformer, v_args
@@ -111,8 +111,30 @@ _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _compare(left: Value, name: str, right: Value, *, nulls_are_values: bool) -> Test:
+def _number(value: Any) -> Any:
+    """The number that a text holds, else the value as it is."""
+    if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,300}(\.[0-9]{1,300})?", value):
+        return value
+    return float(value) if "." in value else int(value)
+
+
+def _with_numbers(test: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]:
+    """The comparison, but a number beside a text that holds one sees two numbers."""
+
+    def compare(left: Any, right: Any) -> bool:
+        if "number" in {_kind(left), _kind(right)}:
+            return test(_number(left), _number(right))
+        return test(left, right)
+
+    return compare
+
+
+def _compare(
+    left: Value, name: str, right: Value, *, nulls_are_values: bool, texts_are_numbers: bool
+) -> Test:
     test = _OPERATORS[name]
+    if texts_are_numbers and not name[0].isalpha():
+        test = _with_numbers(test)
     if name not in {"==", "!="}:
         return lambda context: test(left(context), right(context))
     literal = _null in (left, right)
@@ -143,11 +165,14 @@ class _Compiler(Transformer[Token, Any]):
     Args:
         nulls_are_values: whether NULL equals NULL and differs from all else; otherwise it does so
             only where `null` is written out.
+        texts_are_numbers: whether `"5" == 5`.
     """
 
-    def __init__(self, *, nulls_are_values: bool) -> None:
+    def __init__(self, *, nulls_are_values: bool, texts_are_numbers: bool) -> None:
         super().__init__()
-        self._nulls_are_values = nulls_are_values
+        self._compare = partial(
+            _compare, nulls_are_values=nulls_are_values, texts_are_numbers=texts_are_numbers
+        )
 
     def disjunction(self, *tests: Test) -> Test:
         return lambda context: any(test(context) for test in tests)
@@ -156,7 +181,7 @@ class _Compiler(Transformer[Token, Any]):
         return lambda context: all(test(context) for test in tests)
 
     def comparison(self, left: Value, name: str, right: Value) -> Test:
-        return _compare(left, name, right, nulls_are_values=self._nulls_are_values)
+        return self._compare(left, name, right)
 
     def operator(self, token: Token) -> str:
         return re.sub(r"\s+", " ", token.upper())
@@ -186,15 +211,10 @@ class _Compiler(Transformer[Token, Any]):
         return _path([int(part) if part.type == "INDEX" else str(part) for part in parts])
 
 
-_PARSERS = {
-    nulls_are_values: Lark(
-        _GRAMMAR,
-        parser="lalr",
-        transformer=_Compiler(nulls_are_values=nulls_are_values),
-        maybe_placeholders=False,
-    )
-    for nulls_are_values in (False, True)
-}
+@cache
+def _parser(*, nulls_are_values: bool, texts_are_numbers: bool) -> Lark:
+    compiler = _Compiler(nulls_are_values=nulls_are_values, texts_are_numbers=texts_are_numbers)
+    return Lark(_GRAMMAR, parser="lalr", transformer=compiler, maybe_placeholders=False)
 
 
 def _depth(text: str) -> int:
@@ -207,13 +227,14 @@ def _depth(text: str) -> int:
 
 
 @lru_cache(maxsize=4096)
-def parse(text: str, *, nulls_are_values: bool = False) -> Test:
+def parse(text: str, *, nulls_are_values: bool = False, texts_are_numbers: bool = False) -> Test:
     """Compile an expression.
 
     Args:
         text: the expression; keywords in any case.
         nulls_are_values: whether a missing attribute equals another, and differs from a value;
             otherwise every comparison with it is false, but with `null` written out.
+        texts_are_numbers: whether a text that holds a number compares to a number as one.
 
     Returns:
         A function of the context (attributes by name) that says whether it holds.
@@ -223,8 +244,9 @@ def parse(text: str, *, nulls_are_values: bool = False) -> Test:
     """
     if _depth(text) > _MAX_DEPTH:
         raise ExpressionError(f"the expression is nested more than {_MAX_DEPTH} deep")
+    parser = _parser(nulls_are_values=nulls_are_values, texts_are_numbers=texts_are_numbers)
     try:
-        return _PARSERS[nulls_are_values].parse(text)  # type: ignore[return-value]
+        return parser.parse(text)  # type: ignore[return-value]
     except (LarkError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ExpressionError(f"{text[:200]!r} is not an expression: {reason}") from error

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.engine.expressions import ExpressionError, parse, parse_reference
+from tests.simulator.conftest import Story
 
 CONTEXT = {
     "selected_language": "es",
@@ -137,3 +138,29 @@ def test_what_is_no_reference_is_refused(text):
 def test_what_a_missing_attribute_compares_to_is_a_setting(text, strict, values):
     assert parse(text)(CONTEXT) is strict
     assert parse(text, nulls_are_values=True)(CONTEXT) is values
+
+
+@pytest.mark.parametrize(
+    ("text", "converted"),
+    [
+        ("five == 5", True),
+        ("5 == five", True),
+        ("five != 5", False),
+        ("five > 4.5", True),
+        ("five < '40'", False),
+        ("word == 5", False),
+        ("word > 4", False),
+    ],
+)
+def test_whether_a_text_compares_as_the_number_that_it_holds_is_a_setting(text, converted):
+    context = {"five": "5", "word": "five"}
+    assert parse(text, texts_are_numbers=True)(context) is converted
+    assert parse(text)(context) is (text == "five != 5")
+
+
+def test_an_engine_compares_as_its_settings_say():
+    strict, converting = Story().engine, Story(texts_are_numbers=True).engine
+    assert [engine.test("level == 5")({"level": "5"}) for engine in (strict, converting)] == [
+        False,
+        True,
+    ]
