@@ -1,5 +1,6 @@
 """A REST call that goes wrong on purpose."""
 
+import asyncio
 from typing import Any
 
 from starlette.responses import Response
@@ -31,19 +32,31 @@ class CutConnection(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Abort the transport that uvicorn's `send` writes to, found by `expose_transport`."""
         del send
-        scope["simulator.transport"].abort()
-        # uvicorn would answer 500 for us if we returned before it has noticed
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await _hang_up(scope, receive)
+
+
+async def _hang_up(scope: Scope, receive: Receive) -> None:
+    scope["simulator.transport"].abort()
+    # uvicorn would answer 500 for us if we returned before it has noticed
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def expose_transport(app: Any) -> Any:
-    """Put uvicorn's transport into the scope, which ASGI has no word for."""
+    """Put uvicorn's transport into the scope, which ASGI has no word for.
+
+    Who still waits for an answer when the simulator stops is hung up on, without a stack trace.
+    """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             cycle = getattr(send, "__self__", None)
             scope["simulator.transport"] = getattr(cycle, "transport", None)
-        await app(scope, receive, send)
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            await _hang_up(scope, receive)
 
     return wrapped

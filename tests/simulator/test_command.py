@@ -9,10 +9,12 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pytest
 
 from simulator.settings import SettingsError, read
+from simulator.testing import TaskRouter
 
 
 @contextmanager
@@ -53,6 +55,20 @@ def test_it_says_when_it_is_ready_and_ends_cleanly(number):
         process.send_signal(number)
         assert process.wait(timeout=5) == 0
         assert process.stderr.read() == ""
+
+
+def test_it_ends_cleanly_though_a_client_still_waits():
+    with started("--port", "0") as process:
+        taskrouter = TaskRouter(re.search(r"http://\S+", process.stdout.readline()).group())
+        taskrouter.fault("request", "latency", seconds=60)
+        host = urlsplit(taskrouter.url)
+        with socket.create_connection((host.hostname, host.port)) as client:
+            client.sendall(f"GET /v1/Workspaces HTTP/1.1\r\nHost: {host.netloc}\r\n\r\n".encode())
+            while taskrouter._call("GET", "/faults")["faults"]:
+                pass
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=5) == 0
+            assert "Traceback" not in process.stderr.read()
 
 
 def test_a_port_in_use_is_one_clear_sentence():
