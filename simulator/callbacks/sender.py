@@ -18,7 +18,7 @@ from simulator.identifiers import new_sid
 
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _SUCCESS = range(200, 300)
-_AT_ONCE = 200
+_AT_ONCE = 50
 
 Then = Callable[[Reply], None]
 
@@ -50,7 +50,9 @@ class Sender:
         self._faults = faults
         self._transport = Transport()
         self._running: set[asyncio.Task[None]] = set()
+        # events have a room of their own: an app slow on them must not delay an assignment
         self._room = asyncio.Semaphore(_AT_ONCE)
+        self._events_room = asyncio.Semaphore(_AT_ONCE)
 
     async def open(self) -> None:
         """Make ready to post; needs a running loop."""
@@ -182,7 +184,7 @@ class Sender:
 
     async def _in_turn(self, engine: Engine, delivery: _Delivery, then: Then) -> None:
         """Deliver when there is room: a thousand events at once would run out of sockets."""
-        async with self._room:
+        async with self._events_room if delivery.kind == "event" else self._room:
             reply = await self._deliver(engine, delivery)
         then(reply)
 

@@ -1,9 +1,13 @@
 """Events: their order, their parameters, their callback, the Events resource."""
 
+import socket
+import time
+
 import pytest
 from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
 
+from simulator.callbacks import sender
 from simulator.engine import assignments, channels, workers
 from simulator.engine.core import EventCallback
 from simulator.engine.events import wanted
@@ -184,6 +188,23 @@ def test_a_thousand_events_at_once_all_arrive(app):
         sent = len(taskrouter.log("event"))
         assert sent == len(app.received) >= 800
         assert taskrouter.log("alert") == []
+
+
+def test_slow_event_callbacks_delay_no_assignment_callback(app, monkeypatch):
+    monkeypatch.setattr(sender, "_AT_ONCE", 1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        running(callback_base_url=app.url) as taskrouter,
+    ):
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        workspace.update(event_callback_url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        alice = workspace.workers(taskrouter.workers["Alice"])
+        alice.update(activity_sid=taskrouter.activities["Idle"])
+        workspace.tasks.create(attributes='{"selected_language": "es"}')
+        until = time.monotonic() + 5
+        while not taskrouter.log("assignment"):
+            assert time.monotonic() < until
+        assert taskrouter.log("event") == []
 
 
 def test_events_can_be_listed_and_filtered(taskrouter):
