@@ -38,13 +38,23 @@ chaos: $(INSTALLED) ## Break everything, at random but repeatably; see that noth
 	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos
 	$(BIN)/python -m chaos run $(CHAOS)
 
+.PHONY: deploy
+deploy: $(INSTALLED) ## Bring a stage on AWS to what the files say: make deploy STAGE=dev
+	@test -n "$(STAGE)" || { echo "Which stage? make deploy STAGE=dev" >&2; exit 2; }
+	$(BIN)/python -m infra deploy --stage $(STAGE)
+
+.PHONY: destroy
+destroy: $(INSTALLED) ## Take a stage away, but for its data: make destroy STAGE=dev
+	@test -n "$(STAGE)" || { echo "Which stage? make destroy STAGE=dev" >&2; exit 2; }
+	$(BIN)/python -m infra destroy --stage $(STAGE)
+
 .PHONY: check
 check: $(INSTALLED) ## Style, types, the direction of imports, the template
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/cfn-lint infra/tables.yaml
+	$(BIN)/cfn-lint infra/*.yaml
 
 .PHONY: format
 format: $(INSTALLED) ## Put the code into the shape that check wants

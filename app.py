@@ -14,6 +14,9 @@ observability.configure("INFO")
 
 app = Chalice(app_name="taskrouter-callbacks", configure_logs=False)
 
+# Nothing here is binary; else a body that is not there, yet has a type, could not come with JSON.
+app.api.binary_types = []
+
 app.register_middleware(one_line_per_request, "http")
 
 app.register_blueprint(callbacks.blueprint)

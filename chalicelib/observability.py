@@ -7,7 +7,6 @@ not by their message, which may repeat what came in.
 import json
 import logging
 import sys
-import time
 import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -17,11 +16,9 @@ from typing import Any
 _logger = logging.getLogger("taskrouter-callbacks")
 _bound: ContextVar[dict[str, Any] | None] = ContextVar("bound", default=None)
 
-NAMESPACE = "TaskRouterCallbacks"
-"""The CloudWatch namespace of our metrics."""
-
 UNRECORDED_RESERVATION = "UnrecordedReservation"
-"""A callback was answered by the fallback although its Reservation could not be recorded."""
+"""A callback was answered by the fallback although its Reservation could not be recorded: a member
+of the request's line that an alarm counts (infra/operations.yaml)."""
 
 
 class _JsonLines(logging.Formatter):
@@ -59,35 +56,15 @@ def bind(**fields: Any) -> None:
         bound.update({name: value for name, value in fields.items() if value is not None})
 
 
-def count(metric: str) -> None:
-    """Count one of *metric* in the line that this request will write.
-
-    CloudWatch reads it there (Embedded Metric Format), so counting costs no call.
-    """
-    bind(
-        **{
-            metric: 1,
-            "_aws": {
-                "Timestamp": time.time_ns() // 1_000_000,
-                "CloudWatchMetrics": [
-                    {
-                        "Namespace": NAMESPACE,
-                        "Dimensions": [[]],
-                        "Metrics": [{"Name": metric, "Unit": "Count"}],
-                    }
-                ],
-            },
-        }
-    )
-
-
 def log(event: str, fields: Mapping[str, Any], *, level: int = logging.INFO) -> None:
     """Write one line: what happened, what was bound, and *fields*.
 
-    A line that counts something is written whatever LOG_LEVEL is, for an alarm hangs on it.
+    A Reservation that could not be recorded is told whatever LOG_LEVEL is: an alarm hangs on it.
     """
     line = {**(_bound.get() or {}), **fields}
-    _logger.log(logging.ERROR if "_aws" in line else level, event, extra={"fields": line})
+    if UNRECORDED_RESERVATION in line:
+        level = logging.ERROR
+    _logger.log(level, event, extra={"fields": line})
 
 
 def log_crash(event: str, error: BaseException) -> None:

@@ -35,8 +35,7 @@ def fallback() -> dict[str, Any]:
     try:
         return _answered(callback, service)
     except StoreUnavailable as error:
-        observability.bind(error=error.code)
-        observability.count(observability.UNRECORDED_RESERVATION)
+        observability.bind(error=error.code, **{observability.UNRECORDED_RESERVATION: 1})
         return _bound(service.instruction.render())
 
 

@@ -113,8 +113,6 @@ def test_the_fallback_answers_without_dynamodb_and_says_that_it_could_not_record
     line = api.lines()[-1]
     assert line["UnrecordedReservation"] == 1
     assert line["reservation_sid"] == parameters["ReservationSid"]
-    (directive,) = line["_aws"]["CloudWatchMetrics"]
-    assert directive["Metrics"] == [{"Name": "UnrecordedReservation", "Unit": "Count"}]
 
 
 def test_an_unrecorded_reservation_is_counted_whatever_the_log_level_is(
