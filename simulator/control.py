@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator.engine import events
 from simulator.engine.model import Activity, TaskQueue, Worker
 from simulator.faults import FaultError
 from simulator.seed import SeedError
@@ -70,6 +71,33 @@ async def _faults(simulator: "Simulator", request: Request) -> Any:
     return {"faults": simulator.faults.waiting()}
 
 
+async def _events(simulator: "Simulator", request: Request) -> Any:
+    """POST `{"event_type": …, "reservation_sid" or "task_sid": …}`: publish such an event."""
+    given = await _json(request)
+    event_type = str(given.get("event_type"))
+    if event_type not in events.TYPES:
+        raise ControlError("event_type must be one that Twilio documents")
+    engine = simulator.engine
+    for workspace in engine.workspaces.values():
+        reservation = workspace.reservations.get(str(given.get("reservation_sid")))
+        task_sid = reservation.task_sid if reservation else str(given.get("task_sid"))
+        task = workspace.tasks.get(task_sid)
+        if task:
+            events.publish(
+                engine,
+                workspace,
+                event_type,
+                f"{event_type}, on request",
+                sid=reservation.sid if reservation else task.sid,
+                task=task,
+                worker=workspace.workers.get(reservation.worker_sid) if reservation else None,
+                reservation=reservation,
+            )
+            await simulator.advance(0)
+            return {"event_type": event_type}
+    raise ControlError("name the reservation_sid or task_sid of one that is there")
+
+
 async def _reset(simulator: "Simulator", request: Request) -> Any:
     """POST: begin anew, with the Workspace that the body describes, or the first one."""
     simulator.reset(await _json(request) or None)
@@ -81,6 +109,7 @@ _ROUTES: dict[str, tuple[Handler, list[str]]] = {
     "/simulator/log": (_log, ["GET"]),
     "/simulator/clock": (_clock, ["POST"]),
     "/simulator/faults": (_faults, ["GET", "POST", "DELETE"]),
+    "/simulator/events": (_events, ["POST"]),
     "/simulator/reset": (_reset, ["POST"]),
 }
 

@@ -88,6 +88,9 @@ class Settings:
         "Timestamp of assignment callbacks (absent in a capture)",
         ("seconds", "iso", "none"),
     )
+    event_callback_wants_204: bool = _setting(
+        default=True, text="an event callback answered with another 2xx than 204 has failed"
+    )
     bad_json_uses_fallback: bool = _setting(
         default=False, text="an answer that is not JSON sends TaskRouter to the fallback URL"
     )

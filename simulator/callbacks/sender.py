@@ -18,6 +18,7 @@ from simulator.identifiers import new_sid
 
 _FORM = "application/x-www-form-urlencoded; charset=utf-8"
 _SUCCESS = range(200, 300)
+_NO_CONTENT = range(204, 205)
 _AT_ONCE = 50
 
 Then = Callable[[Reply], None]
@@ -129,7 +130,8 @@ class Sender:
 
     def _event(self, engine: Engine, effect: EventCallback, retries: int, token: str) -> None:
         def answered(reply: Reply) -> None:
-            if not reply.error and reply.status in _SUCCESS:
+            wanted = _NO_CONTENT if engine.settings.event_callback_wants_204 else _SUCCESS
+            if not reply.error and reply.status in wanted:
                 return
             about = {"url": effect.url, "event_sid": effect.event.sid}
             engine.alert(answers.HTTP_FAILURE, reply.problem, about)

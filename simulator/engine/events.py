@@ -7,6 +7,27 @@ from simulator.identifiers import made_up
 _OPERATING_UNIT_SID = "OU" + made_up("operating-unit")
 
 
+TYPES = frozenset(
+    f"{resource}.{what}"
+    for resource, whats in {
+        "activity": "created updated deleted",
+        "reservation": "created accepted rejected timeout canceled rescinded completed failed"
+        " wrapup",
+        "task": "created updated canceled wrapup completed deleted system-deleted"
+        " transfer-initiated transfer-attempt-failed transfer-failed transfer-canceled"
+        " transfer-completed",
+        "task-channel": "created updated deleted",
+        "task-queue": "created deleted entered timeout moved expression.updated",
+        "worker": "created activity.update attributes.update capacity.update"
+        " channel.availability.update deleted",
+        "workflow": "created updated deleted target-matched entered timeout skipped",
+        "workspace": "created updated deleted",
+    }.items()
+    for what in whats.split()
+)
+"""All that Twilio documents (https://www.twilio.com/docs/taskrouter/api/event/reference)."""
+
+
 def publish(
     engine: Engine,
     workspace: Workspace,

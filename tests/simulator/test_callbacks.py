@@ -1,5 +1,6 @@
 """Assignment callbacks over real HTTP: signature, limit, fallback, what the answer does."""
 
+import json
 import re
 import socket
 
@@ -10,6 +11,7 @@ from twilio.request_validator import RequestValidator
 
 from simulator.callbacks.signature import sign
 from simulator.testing import running
+from tests.simulator.test_instructions import BAD, CALL, GOOD
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -93,6 +95,44 @@ def test_an_instruction_to_accept_is_carried_out(pair):
     app, taskrouter = pair
     app.answer("/assignment_callback", {"instruction": "accept"})
     assert offer(taskrouter) == ("assigned", "Busy")
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_each_instruction_is_carried_out_and_stands_in_the_log(pair, name):
+    app, taskrouter = pair
+    body = {"instruction": name, **GOOD[name]}
+    app.answer("/assignment_callback", body)
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    alice = workspace.workers(taskrouter.workers["Alice"])
+    alice.update(activity_sid=taskrouter.activities["Idle"])
+    task = workspace.tasks.create(attributes=json.dumps(CALL))
+    taskrouter.advance()
+
+    (entry,) = taskrouter.log("assignment")[:1]
+    assert json.loads(entry["answer"]) == body
+    assert taskrouter.log("alert") == []
+    (reservation,) = workspace.tasks(task.sid).reservations.list()
+    expected = "rejected" if name == "reject" else "accepted"
+    assert reservation.reservation_status == expected
+    has_call = "worker_call_sid" in json.loads(workspace.tasks(task.sid).fetch().attributes)
+    assert has_call is (name in {"dequeue", "call"})
+
+
+@pytest.mark.parametrize(("name", "change", "code"), BAD)
+def test_each_instructions_fault_stands_in_the_log(pair, name, change, code):
+    app, taskrouter = pair
+    parameters = {**GOOD[name], **change}
+    app.answer("/assignment_callback", {"instruction": name, **parameters})
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    alice = workspace.workers(taskrouter.workers["Alice"])
+    alice.update(activity_sid=taskrouter.activities["Idle"])
+    task = workspace.tasks.create(attributes=json.dumps(CALL))
+    taskrouter.advance()
+
+    (alert,) = taskrouter.log("alert")
+    (reservation,) = workspace.tasks(task.sid).reservations.list()
+    assert (alert["code"], alert["reservation_sid"]) == (code, reservation.sid)
+    assert reservation.reservation_status == "pending"
 
 
 def test_an_answer_that_comes_in_pieces_is_heard_whole(pair):

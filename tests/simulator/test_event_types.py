@@ -2,6 +2,8 @@
 
 import json
 
+from simulator.engine.events import TYPES
+
 DOCUMENTED = {
     *(f"activity.{what}" for what in ("created", "updated", "deleted")),
     *(
@@ -31,7 +33,7 @@ DOCUMENTED = {
     ),
     *(f"workspace.{what}" for what in ("created", "updated", "deleted")),
 }  # fmt: skip
-"""All of Twilio's, but for transfers and `reservation.failed`, which nothing here can cause."""
+"""All of Twilio's, but for transfers and `reservation.failed`, which come on request only."""
 
 
 def test_every_documented_type_can_happen(taskrouter):
@@ -44,6 +46,8 @@ def test_every_documented_type_can_happen(taskrouter):
     made = workspace._version.workspaces.create(friendly_name="Other")
     seen |= {event.event_type for event in made.events.list()}
     assert seen | {"workspace.deleted"} == DOCUMENTED
+    others = {event_type for event_type in TYPES if "transfer" in event_type}
+    assert DOCUMENTED | others | {"reservation.failed"} == TYPES
 
 
 def change_channels(taskrouter, workspace):

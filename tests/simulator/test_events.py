@@ -4,6 +4,7 @@ import socket
 import time
 
 import pytest
+import requests
 from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
 
@@ -148,7 +149,7 @@ def test_events_are_posted_signed_and_filtered(pair):
     assert taskrouter.log("alert") == []
 
 
-@pytest.mark.parametrize(("status", "delay"), [(500, 0), (302, 0), (204, 0.5)])
+@pytest.mark.parametrize(("status", "delay"), [(500, 0), (302, 0), (200, 0), (204, 0.5)])
 def test_an_event_callback_that_fails_raises_an_alert(pair, status, delay):
     app, taskrouter = pair
     app.answers["/events"] = (status, "application/json", b"")
@@ -158,6 +159,60 @@ def test_an_event_callback_that_fails_raises_an_alert(pair, status, delay):
     workspace.tasks.create(attributes='{"selected_language": "es"}')
     taskrouter.advance()
     assert [alert["code"] for alert in taskrouter.log("alert")] == [11200]
+
+
+def test_whether_another_2xx_than_204_is_a_failure_is_a_setting(app):
+    app.answers["/events"] = (200, "application/json", b"{}")
+    settings = {"event_path": "/events", "assignment_path": "", "event_callback_wants_204": False}
+    with running(callback_base_url=app.url, **settings) as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        workspace.tasks.create(attributes='{"selected_language": "es"}')
+        taskrouter.advance()
+        assert taskrouter.log("event")
+        assert taskrouter.log("alert") == []
+
+
+def post(taskrouter, body):
+    url = f"{taskrouter.url}/simulator/events"
+    return requests.post(url, json=body, timeout=5).status_code
+
+
+def test_what_nothing_here_can_cause_is_published_on_request(pair):
+    app, taskrouter = pair
+    app.answers["/events"] = (204, "application/json", b"")
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    alice = workspace.workers(taskrouter.workers["Alice"])
+    alice.update(activity_sid=taskrouter.activities["Idle"])
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    taskrouter.advance()
+    (reservation,) = workspace.tasks(task.sid).reservations.list()
+    workspace.update(events_filter="reservation.failed,task.transfer-initiated")
+    app.received.clear()
+
+    body = {"event_type": "reservation.failed", "reservation_sid": reservation.sid}
+    assert post(taskrouter, body) == 200
+    body = {"event_type": "task.transfer-initiated", "task_sid": task.sid}
+    assert post(taskrouter, body) == 200
+    failed, initiated = [one["parameters"] for one in app.received if one["path"] == "/events"]
+    assert failed["EventType"] == "reservation.failed"
+    assert failed["ReservationSid"] == failed["ResourceSid"] == reservation.sid
+    assert failed["WorkerName"] == "Alice"
+    assert (initiated["EventType"], initiated["TaskSid"]) == ("task.transfer-initiated", task.sid)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"event_type": "task.lost", "task_sid": "WT" + "0" * 32},
+        {"event_type": ["task.created"]},
+        {"event_type": "task.created"},
+        {"event_type": "task.created", "task_sid": ["WT"]},
+        {},
+    ],
+)
+def test_an_event_about_nothing_is_refused(pair, body):
+    _, taskrouter = pair
+    assert post(taskrouter, body) == 400
 
 
 def test_failed_event_callbacks_are_repeated_if_told(app):
