@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chalicelib.config import Settings
 from local import dynamodb as local_dynamodb
@@ -23,6 +24,11 @@ def pytest_configure():
         theirs = name.startswith(("AWS_", "TWILIO_", "SIMULATOR_"))
         if theirs or name in settings or name.lower().endswith("_proxy"):
             del os.environ[name]
+
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ours")
 
 
 @dataclass
