@@ -14,6 +14,7 @@ _KINDS = {
     "WR": "Reservation",
     "WK": "Worker",
     "WA": "Activity",
+    "CA": "Call",
 }
 _PATTERNS = {prefix: re.compile(prefix + "[0-9a-fA-F]{32}") for prefix in _KINDS}
 

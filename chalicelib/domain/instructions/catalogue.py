@@ -1,0 +1,240 @@
+"""The instructions, each with all of its documented parameters."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from chalicelib.domain.instructions.base import (
+    SHOWN,
+    Fault,
+    Instruction,
+    InvalidInstruction,
+    nearest,
+    optional,
+    required,
+)
+from chalicelib.domain.instructions.kinds import (
+    ACTIVITY,
+    CALL,
+    CALL_EVENTS,
+    CONFERENCE_EVENTS,
+    CONTACT,
+    FLAG,
+    METHOD,
+    RECORD,
+    TEXT,
+    URL,
+    array,
+    comma_list,
+    is_sip,
+    one_of,
+    whole,
+)
+
+_SECONDS = whole(1, 999)
+_MAX_SIP_SECONDS = 600
+_EVENTS = array(*CALL_EVENTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defer(Instruction):
+    """Decide later, over REST: the documented empty JSON object."""
+
+    name: ClassVar[str] = "defer"
+    asks: ClassVar[Mapping[str, str]] = {}
+
+    def render(self) -> dict[str, Any]:
+        """Return the JSON object to answer the assignment callback with."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accept(Instruction):
+    """Accept the Reservation; TaskRouter assigns the Task and does nothing further."""
+
+    name: ClassVar[str] = "accept"
+    asks: ClassVar[Mapping[str, str]] = {"ReservationStatus": "accepted"}
+    accepts_always: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reject(Instruction):
+    """Reject the Reservation, and move the Worker to another Activity.
+
+    One table of Twilio's calls ``activity_sid`` required, its text does not. Without it the Worker
+    stays where it is, and may be offered the same Task at once, up to 1,000 times.
+    """
+
+    name: ClassVar[str] = "reject"
+    asks: ClassVar[Mapping[str, str]] = {"ReservationStatus": "rejected"}
+
+    activity_sid: str | None = optional(ACTIVITY, "WorkerActivitySid")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dequeue(Instruction):
+    """Connect a caller, who waits in a queue since ``<Enqueue workflowSid>``, to the Worker.
+
+    The Task must have the attribute ``call_sid``, as ``<Enqueue>`` gives it (else error 40140).
+    """
+
+    name: ClassVar[str] = "dequeue"
+    asks: ClassVar[Mapping[str, str]] = {"Instruction": "dequeue"}
+    accepts_always: ClassVar[bool] = True
+
+    to: str | None = optional(CONTACT, "DequeueTo", default="the Worker's contact_uri")
+    from_: str | None = optional(CONTACT, "DequeueFrom", default="the number that was dialled")
+    post_work_activity_sid: str | None = optional(ACTIVITY, "DequeuePostWorkActivitySid")
+    record: str | None = optional(RECORD, "DequeueRecord", default="do-not-record")
+    timeout: int | None = optional(_SECONDS, "DequeueTimeout", default=60)
+    status_callback_url: str | None = optional(URL, "DequeueStatusCallbackUrl")
+    status_callback_events: str | None = optional(
+        comma_list(*CALL_EVENTS), "DequeueStatusCallbackEvent"
+    )
+
+    @classmethod
+    def value_faults(cls, given: Mapping[str, Any]) -> Iterator[Fault]:
+        """Yield what is wrong with values; a SIP address has a limit of its own."""
+        faults = list(super().value_faults(given))
+        yield from faults
+        if not faults and is_sip(given.get("to")) and given.get("timeout", 0) > _MAX_SIP_SECONDS:
+            yield Fault(
+                "timeout",
+                f"timeout must be {whole(1, _MAX_SIP_SECONDS).must_be} where to is a SIP address.",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call(Instruction):
+    """Call the Worker, and run TwiML once they answer."""
+
+    name: ClassVar[str] = "call"
+    asks: ClassVar[Mapping[str, str]] = {"Instruction": "call"}
+
+    to: str | None = optional(CONTACT, "CallTo", default="the Worker's contact_uri")
+    from_: str = required(CONTACT, "CallFrom")
+    url: str = required(URL, "CallUrl")
+    accept: bool | None = optional(FLAG, "CallAccept", default=False)
+    record: str | None = optional(RECORD, "CallRecord", default="do-not-record")
+    timeout: int | None = optional(_SECONDS, "CallTimeout", default=60)
+    status_callback_url: str | None = optional(URL, "CallStatusCallbackUrl")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redirect(Instruction):
+    """Redirect a call that waits in a queue to TwiML."""
+
+    name: ClassVar[str] = "redirect"
+    asks: ClassVar[Mapping[str, str]] = {"Instruction": "redirect"}
+
+    call_sid: str = required(CALL, "RedirectCallSid")
+    url: str = required(URL, "RedirectUrl")
+    accept: bool | None = optional(FLAG, "RedirectAccept", default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conference(Instruction):
+    """Bring the caller and the Worker together in a conference.
+
+    Twilio recommends it over dequeue and call. Its parameters are documented for REST; that
+    callbacks may be answered with it, in the same names, is told by Twilio's errors 40137 and
+    40138 only. The Task must have the attribute ``call_sid`` or ``outbound_to`` (else 40142).
+    """
+
+    name: ClassVar[str] = "conference"
+    asks: ClassVar[Mapping[str, str]] = {"Instruction": "conference"}
+    accepts_always: ClassVar[bool] = True
+
+    to: str | None = optional(CONTACT, "To", default="the Worker's contact_uri")
+    from_: str | None = optional(CONTACT, "From")
+    post_work_activity_sid: str | None = optional(ACTIVITY, "PostWorkActivitySid")
+    timeout: int | None = optional(_SECONDS, "Timeout")
+    status_callback: str | None = optional(URL, "StatusCallback")
+    status_callback_method: str | None = optional(METHOD, "StatusCallbackMethod", default="POST")
+    status_callback_event: Sequence[str] | None = optional(_EVENTS, "StatusCallbackEvent")
+    record: bool | None = optional(FLAG, "Record", default=False)
+    muted: bool | None = optional(FLAG, "Muted", default=False)
+    beep: str | None = optional(
+        one_of("true", "false", "onEnter", "onExit"), "Beep", default="true"
+    )
+    start_conference_on_enter: bool | None = optional(FLAG, "StartConferenceOnEnter", default=True)
+    end_conference_on_exit: bool | None = optional(FLAG, "EndConferenceOnExit")
+    end_conference_on_customer_exit: bool | None = optional(FLAG, "EndConferenceOnCustomerExit")
+    beep_on_customer_entrance: bool | None = optional(FLAG, "BeepOnCustomerEntrance")
+    wait_url: str | None = optional(URL, "WaitUrl", default="Twilio's hold music")
+    wait_method: str | None = optional(METHOD, "WaitMethod", default="POST")
+    early_media: bool | None = optional(FLAG, "EarlyMedia", default=True)
+    max_participants: int | None = optional(whole(2, 250), "MaxParticipants", default=250)
+    conference_status_callback: str | None = optional(URL, "ConferenceStatusCallback")
+    conference_status_callback_method: str | None = optional(
+        METHOD, "ConferenceStatusCallbackMethod", default="POST"
+    )
+    conference_status_callback_event: Sequence[str] | None = optional(
+        array(*CONFERENCE_EVENTS), "ConferenceStatusCallbackEvent"
+    )
+    conference_record: str | None = optional(
+        one_of("true", "false", "record-from-start", "do-not-record"),
+        "ConferenceRecord",
+        default="false",
+    )
+    conference_trim: str | None = optional(
+        one_of("trim-silence", "do-not-trim"), "ConferenceTrim", default="trim-silence"
+    )
+    recording_channels: str | None = optional(
+        one_of("mono", "dual"), "RecordingChannels", default="mono"
+    )
+    recording_status_callback: str | None = optional(URL, "RecordingStatusCallback")
+    recording_status_callback_method: str | None = optional(
+        METHOD, "RecordingStatusCallbackMethod", default="POST"
+    )
+    conference_recording_status_callback: str | None = optional(
+        URL, "ConferenceRecordingStatusCallback"
+    )
+    conference_recording_status_callback_method: str | None = optional(
+        METHOD, "ConferenceRecordingStatusCallbackMethod", default="POST"
+    )
+    region: str | None = optional(
+        one_of("us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1"), "Region"
+    )
+    sip_auth_username: str | None = optional(TEXT, "SipAuthUsername")
+    sip_auth_password: str | None = optional(TEXT, "SipAuthPassword", secret=True)
+    jitter_buffer_size: str | None = optional(
+        one_of("small", "medium", "large", "off"), "JitterBufferSize"
+    )
+
+
+CATALOGUE: Mapping[str, type[Instruction]] = {
+    kind.name: kind for kind in (Defer, Accept, Reject, Dequeue, Call, Redirect, Conference)
+}
+"""Every instruction by its name."""
+
+BY_NAME: Mapping[str, Instruction] = {"defer": Defer(), "accept": Accept()}
+"""The instructions that the setting ASSIGNMENT_INSTRUCTION may name."""
+
+
+def kind_of(name: object) -> type[Instruction]:
+    """Return the instruction of that name; raises InvalidInstruction where there is none."""
+    if name is None:
+        message = f"instruction is missing: it must be one of {', '.join(CATALOGUE)}."
+    elif isinstance(name, str):
+        if name in CATALOGUE:
+            return CATALOGUE[name]
+        message = f'There is no instruction "{name[:SHOWN]}"{nearest(name, CATALOGUE)}'
+    else:
+        message = f"instruction must be a text, one of {', '.join(CATALOGUE)}."
+    raise InvalidInstruction([Fault("instruction", message)])
+
+
+def parse(mapping: Mapping[str, Any]) -> Instruction:
+    """Read an instruction: ``instruction`` and its parameters, by their JSON names.
+
+    Raises:
+        InvalidInstruction: TaskRouter would refuse it; each fault names a parameter and says what
+            to write instead.
+    """
+    given = dict(mapping)
+    kind = kind_of(given.pop("instruction", None))
+    if faults := kind.faults(given):
+        raise InvalidInstruction(faults)
+    known = kind.parameters()
+    return kind(**{known[name].attribute: value for name, value in given.items()})

@@ -1,0 +1,179 @@
+"""Every parameter of every instruction, by Twilio's pages: written down apart from the code.
+
+https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (names and limits in callbacks)
+https://www.twilio.com/docs/taskrouter/api/reservations (names in REST; all of conference)
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+WA = "WA" + "0a" * 16
+CA = "CA" + "0B" * 16
+
+MUST = {
+    "contact": "a phone number such as +15556667777, client:NAME, or sip:USER@HOST",
+    "activity": "the SID of an Activity: WA followed by 32 hexadecimal digits",
+    "call": "the SID of a call: CA followed by 32 hexadecimal digits",
+    "url": "a URL that begins with https:// or http://",
+    "flag": "true or false, without quotes",
+    "seconds": "a whole number from 1 to 999",
+    "text": "a text that is not empty",
+    "method": 'one of "GET", "POST"',
+    "recorded": 'one of "do-not-record", "record-from-answer"',
+}
+GOOD = {
+    "contact": [
+        "+15556667777",
+        "client:joey",
+        "sip:joey@example.com",
+        "SIPS:joey@a.b:5061",
+        "joey",
+    ],
+    "activity": [WA],
+    "call": [CA],
+    "url": ["https://example.com/a?b=c#rc=2", "http://127.0.0.1:8000/", "HTTPS://example.com"],
+    "flag": [True, False],
+    "seconds": [1, 60, 999],
+    "text": ["joey", "correct horse"],
+    "method": ["GET", "POST"],
+    "recorded": ["do-not-record", "record-from-answer"],
+}
+BAD = {
+    "contact": [15556667777, "", "+1 555 666", "+0123", "+1" + "5" * 15, "client:",
+                "tel:+1555", None],
+    "activity": ["WA123", "WK" + "0" * 32, 5, None, WA + "\n"],
+    "call": ["CA123", WA, 5, None],
+    "url": ["example.com", "ftp://example.com", "https://", "https://a b", "//a", "http://a:x", 1,
+            None],
+    "flag": ["true", 1, 0, "", None],
+    "seconds": [0, 1000, -1, 60.0, "60", True, None],
+    "text": ["", "  ", "a\nb", 5, None],
+    "method": ["get", "PUT", True, None],
+    "recorded": ["record", True, "", None],
+}  # fmt: skip
+CALL_EVENTS = ["initiated", "ringing", "answered", "completed"]
+CONFERENCE_EVENTS = ["start", "end", "join", "leave", "mute", "hold", "speaker"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One parameter: what it is called where, and what it may be.
+
+    ``kind`` is one of the words above, a list of the words that it may be, or ``good`` and ``bad``
+    and ``must`` are its own.
+    """
+
+    instruction: str
+    name: str
+    rest: str
+    kind: str | list[str] = ""
+    required: bool = False
+    default: object = None
+    good: tuple[Any, ...] = ()
+    bad: tuple[Any, ...] = ()
+    must: str = ""
+
+    @property
+    def takes(self) -> list[Any]:
+        return list(self.good or (self.kind if isinstance(self.kind, list) else GOOD[self.kind]))
+
+    @property
+    def refuses(self) -> list[Any]:
+        if isinstance(self.kind, list):
+            return [self.kind[0].upper() + "x", "", True, 1, [], None]
+        return list(self.bad or BAD[self.kind])
+
+    @property
+    def must_be(self) -> str:
+        if isinstance(self.kind, list):
+            return "one of " + ", ".join(f'"{word}"' for word in self.kind)
+        return self.must or MUST[self.kind]
+
+
+def _events(instruction: str, name: str, rest: str, known: list[str]) -> Row:
+    return Row(
+        instruction, name, rest,
+        good=(known, known[:1]), bad=([], "start", ["exploded"], [[]], [None], {}, None),
+        must=f"a list of one or more of {', '.join(known)}",
+    )  # fmt: skip
+
+
+TWILIO_TRUE_FALSE = ["true", "false", "onEnter", "onExit"]
+RECORD = ["true", "false", "record-from-start", "do-not-record"]
+TO = "the Worker's contact_uri"
+
+TABLE = [
+    Row("reject", "activity_sid", "WorkerActivitySid", "activity"),
+    Row("dequeue", "to", "DequeueTo", "contact", default=TO),
+    Row("dequeue", "from", "DequeueFrom", "contact", default="the number that was dialled"),
+    Row("dequeue", "post_work_activity_sid", "DequeuePostWorkActivitySid", "activity"),
+    Row("dequeue", "record", "DequeueRecord", "recorded", default="do-not-record"),
+    Row("dequeue", "timeout", "DequeueTimeout", "seconds", default=60),
+    Row("dequeue", "status_callback_url", "DequeueStatusCallbackUrl", "url"),
+    Row(
+        "dequeue", "status_callback_events", "DequeueStatusCallbackEvent",
+        good=("initiated,ringing,answered,completed", "ringing"),
+        bad=("", "ringing, answered", "exploded", "ringing,", ["ringing"], None),
+        must='events between commas and without spaces, such as "answered,completed", '
+             "of initiated, ringing, answered, completed",
+    ),
+    Row("call", "to", "CallTo", "contact", default=TO),
+    Row("call", "from", "CallFrom", "contact", required=True),
+    Row("call", "url", "CallUrl", "url", required=True),
+    Row("call", "accept", "CallAccept", "flag", default=False),
+    Row("call", "record", "CallRecord", "recorded", default="do-not-record"),
+    Row("call", "timeout", "CallTimeout", "seconds", default=60),
+    Row("call", "status_callback_url", "CallStatusCallbackUrl", "url"),
+    Row("redirect", "call_sid", "RedirectCallSid", "call", required=True),
+    Row("redirect", "url", "RedirectUrl", "url", required=True),
+    Row("redirect", "accept", "RedirectAccept", "flag", default=False),
+    Row("conference", "to", "To", "contact", default=TO),
+    Row("conference", "from", "From", "contact"),
+    Row("conference", "post_work_activity_sid", "PostWorkActivitySid", "activity"),
+    Row("conference", "timeout", "Timeout", "seconds"),
+    Row("conference", "status_callback", "StatusCallback", "url"),
+    Row("conference", "status_callback_method", "StatusCallbackMethod", "method", default="POST"),
+    _events("conference", "status_callback_event", "StatusCallbackEvent", CALL_EVENTS),
+    Row("conference", "record", "Record", "flag", default=False),
+    Row("conference", "muted", "Muted", "flag", default=False),
+    Row("conference", "beep", "Beep", TWILIO_TRUE_FALSE, default="true"),
+    Row("conference", "start_conference_on_enter", "StartConferenceOnEnter", "flag", default=True),
+    Row("conference", "end_conference_on_exit", "EndConferenceOnExit", "flag"),
+    Row("conference", "end_conference_on_customer_exit", "EndConferenceOnCustomerExit", "flag"),
+    Row("conference", "beep_on_customer_entrance", "BeepOnCustomerEntrance", "flag"),
+    Row("conference", "wait_url", "WaitUrl", "url", default="Twilio's hold music"),
+    Row("conference", "wait_method", "WaitMethod", "method", default="POST"),
+    Row("conference", "early_media", "EarlyMedia", "flag", default=True),
+    Row(
+        "conference", "max_participants", "MaxParticipants",
+        default=250, good=(2, 250), bad=(1, 251, "2", True, None),
+        must="a whole number from 2 to 250",
+    ),
+    Row("conference", "conference_status_callback", "ConferenceStatusCallback", "url"),
+    Row("conference", "conference_status_callback_method", "ConferenceStatusCallbackMethod",
+        "method", default="POST"),
+    _events("conference", "conference_status_callback_event", "ConferenceStatusCallbackEvent",
+            CONFERENCE_EVENTS),
+    Row("conference", "conference_record", "ConferenceRecord", RECORD, default="false"),
+    Row("conference", "conference_trim", "ConferenceTrim", ["trim-silence", "do-not-trim"],
+        default="trim-silence"),
+    Row("conference", "recording_channels", "RecordingChannels", ["mono", "dual"], default="mono"),
+    Row("conference", "recording_status_callback", "RecordingStatusCallback", "url"),
+    Row("conference", "recording_status_callback_method", "RecordingStatusCallbackMethod",
+        "method", default="POST"),
+    Row("conference", "conference_recording_status_callback", "ConferenceRecordingStatusCallback",
+        "url"),
+    Row("conference", "conference_recording_status_callback_method",
+        "ConferenceRecordingStatusCallbackMethod", "method", default="POST"),
+    Row("conference", "region", "Region",
+        ["us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1"]),
+    Row("conference", "sip_auth_username", "SipAuthUsername", "text"),
+    Row("conference", "sip_auth_password", "SipAuthPassword", "text"),
+    Row("conference", "jitter_buffer_size", "JitterBufferSize",
+        ["small", "medium", "large", "off"]),
+]  # fmt: skip
+
+REQUIRED: dict[str, dict[str, Any]] = {
+    "call": {"from": "+15556667777", "url": "https://example.com/twiml"},
+    "redirect": {"call_sid": CA, "url": "https://example.com/twiml"},
+}

@@ -1,0 +1,210 @@
+import json
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from chalicelib.domain.instructions import (
+    CATALOGUE,
+    Accept,
+    Call,
+    Conference,
+    Defer,
+    Dequeue,
+    InvalidInstruction,
+    Redirect,
+    Reject,
+    parse,
+)
+from tests.domain.instruction_table import CA, REQUIRED, TABLE, WA, Row
+
+ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}.{row.name}")
+URL = "https://example.com/twiml"
+
+
+def given(row: Row, value: object) -> dict[str, object]:
+    return {**REQUIRED.get(row.instruction, {}), "instruction": row.instruction, row.name: value}
+
+
+def messages(mapping: dict[str, object]) -> list[str]:
+    with pytest.raises(InvalidInstruction) as refused:
+        parse(mapping)
+    return [fault.message for fault in refused.value.faults]
+
+
+@ROWS
+def test_a_value_that_twilio_documents_is_rendered_as_it_is(row: Row) -> None:
+    for value in row.takes:
+        mapping = given(row, value)
+        assert parse(mapping).render() == mapping
+        assert json.loads(json.dumps(parse(mapping).render())) == mapping
+
+
+@ROWS
+def test_rest_has_it_under_its_own_name_as_a_form_writes_it(row: Row) -> None:
+    for value in row.takes:
+        sent = parse(given(row, value)).rest()[row.rest]
+        if isinstance(value, bool):
+            assert sent == str(value).lower()
+        elif row.name == "status_callback_events":
+            assert sent == value.split(",")
+        else:
+            assert sent == value
+
+
+@ROWS
+def test_any_other_value_is_refused_by_name_and_the_sentence_says_what_to_write(row: Row) -> None:
+    for value in row.refuses:
+        assert messages(given(row, value)) == [f"{row.name} must be {row.must_be}."]
+
+
+@ROWS
+def test_what_is_required_is_missed_and_what_is_not_is_not(row: Row) -> None:
+    mapping = given(row, row.takes[0])
+    del mapping[row.name]
+    if row.required:
+        assert messages(mapping) == [f"{row.instruction} needs {row.name}: {row.must_be}."]
+    else:
+        assert row.name not in parse(mapping).render()
+        assert row.rest not in parse(mapping).rest()
+
+
+def test_the_table_is_the_catalogue() -> None:
+    documented = {(row.instruction, row.name, row.rest, row.required, row.default) for row in TABLE}
+    assert documented == {
+        (kind.name, name, one.rest, one.required, one.default)
+        for kind in CATALOGUE.values()
+        for name, one in kind.parameters().items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("instruction", "answer", "form"),
+    [
+        (Defer(), {}, {}),
+        (Accept(), {"instruction": "accept"}, {"ReservationStatus": "accepted"}),
+        (Reject(), {"instruction": "reject"}, {"ReservationStatus": "rejected"}),
+        (Dequeue(), {"instruction": "dequeue"}, {"Instruction": "dequeue"}),
+        (
+            Call(from_="joey", url=URL),
+            {"instruction": "call", "from": "joey", "url": URL},
+            {"Instruction": "call", "CallFrom": "joey", "CallUrl": URL},
+        ),
+        (
+            Redirect(call_sid=CA, url=URL, accept=False),
+            {"instruction": "redirect", "call_sid": CA, "url": URL, "accept": False},
+            {
+                "Instruction": "redirect",
+                "RedirectCallSid": CA,
+                "RedirectUrl": URL,
+                "RedirectAccept": "false",
+            },
+        ),
+        (Conference(), {"instruction": "conference"}, {"Instruction": "conference"}),
+    ],
+)
+def test_an_absent_parameter_is_not_rendered(instruction, answer, form) -> None:
+    assert instruction.render() == answer
+    assert instruction.rest() == form
+
+
+@pytest.mark.parametrize(
+    ("instruction", "accepts"),
+    [
+        (Defer(), False),
+        (Accept(), True),
+        (Reject(activity_sid=WA), False),
+        (Dequeue(), True),
+        (Conference(), True),
+        (Call(from_="joey", url=URL), False),
+        (Call(from_="joey", url=URL, accept=False), False),
+        (Call(from_="joey", url=URL, accept=True), True),
+        (Redirect(call_sid=CA, url=URL), False),
+        (Redirect(call_sid=CA, url=URL, accept=True), True),
+    ],
+)
+def test_call_and_redirect_accept_only_when_told_to(instruction, accepts) -> None:
+    assert instruction.accepts is accepts
+
+
+def test_defer_is_an_instruction_of_ours_by_that_name() -> None:
+    assert parse({"instruction": "defer"}) == Defer()
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        (
+            {},
+            (
+                "instruction is missing: it must be one of defer, accept, reject, dequeue, call, "
+                "redirect, conference."
+            ),
+        ),
+        (
+            {"instruction": ["accept"]},
+            (
+                "instruction must be a text, one of defer, accept, reject, dequeue, call, redirect, "
+                "conference."
+            ),
+        ),
+        (
+            {"instruction": "deqeue", "from": 5},
+            'There is no instruction "deqeue"; did you mean dequeue?',
+        ),
+        (
+            {"instruction": "supervise"},
+            (
+                'There is no instruction "supervise"; there are defer, accept, reject, dequeue, call, '
+                "redirect, conference."
+            ),
+        ),
+        (
+            {"instruction": "dequeue", "post_work_activity": WA},
+            "dequeue has no parameter post_work_activity; did you mean post_work_activity_sid?",
+        ),
+        (
+            {"instruction": "redirect", "call_sid": CA, "url": URL, "zebra": 1},
+            "redirect has no parameter zebra; there are call_sid, url, accept.",
+        ),
+        (
+            {"instruction": "accept", "to": "joey"},
+            "accept has no parameter to: it has none.",
+        ),
+        ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
+    ],
+)
+def test_what_is_not_known_is_refused_and_the_nearest_name_told(mapping, message: str) -> None:
+    (told,) = messages(mapping)
+    assert message in told
+    assert len(told) < 200
+
+
+@pytest.mark.parametrize("to", ["sip:joey@example.com", "SIPS:joey@example.com"])
+def test_a_dequeue_to_a_sip_address_may_ring_for_600_seconds(to: str) -> None:
+    assert Dequeue(to=to, timeout=600).render()["timeout"] == 600
+    assert messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
+        "timeout must be a whole number from 1 to 600 where to is a SIP address."
+    ]
+
+
+def test_all_faults_are_told_at_once() -> None:
+    assert messages({"instruction": "call", "url": "x", "timeout": 0, "form": "joey"}) == [
+        "call has no parameter form; did you mean from?",
+        "call needs from: a phone number such as +15556667777, client:NAME, or sip:USER@HOST.",
+        "url must be a URL that begins with https:// or http://.",
+        "timeout must be a whole number from 1 to 999.",
+    ]
+
+
+def test_a_fault_never_repeats_a_value() -> None:
+    with pytest.raises(InvalidInstruction) as refused:
+        parse({"instruction": "dequeue", "to": "tel:secret"})
+    assert "secret" not in str(refused.value)
+    assert "secret" not in repr(Conference(sip_auth_password="secret"))
+
+
+def test_an_instruction_can_not_be_made_wrong_nor_be_changed() -> None:
+    with pytest.raises(InvalidInstruction, match="timeout must be"):
+        Dequeue(timeout=1000)
+    with pytest.raises(FrozenInstanceError):
+        Dequeue().timeout = 5
