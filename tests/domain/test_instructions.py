@@ -130,33 +130,21 @@ def test_defer_is_an_instruction_of_ours_by_that_name() -> None:
     assert parse({"instruction": "defer"}) == Defer()
 
 
+ALL = "defer, accept, reject, dequeue, call, redirect, conference"
+
+
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        (
-            {},
-            (
-                "instruction is missing: it must be one of defer, accept, reject, dequeue, call, "
-                "redirect, conference."
-            ),
-        ),
-        (
-            {"instruction": ["accept"]},
-            (
-                "instruction must be a text, one of defer, accept, reject, dequeue, call, redirect, "
-                "conference."
-            ),
-        ),
+        ({}, f"instruction is missing: it must be one of {ALL}."),
+        ({"instruction": ["accept"]}, f"instruction must be a text, one of {ALL}."),
         (
             {"instruction": "deqeue", "from": 5},
             'There is no instruction "deqeue"; did you mean dequeue?',
         ),
         (
             {"instruction": "supervise"},
-            (
-                'There is no instruction "supervise"; there are defer, accept, reject, dequeue, call, '
-                "redirect, conference."
-            ),
+            f'There is no instruction "supervise"; there are {ALL}.',
         ),
         (
             {"instruction": "dequeue", "post_work_activity": WA},
@@ -166,10 +154,7 @@ def test_defer_is_an_instruction_of_ours_by_that_name() -> None:
             {"instruction": "redirect", "call_sid": CA, "url": URL, "zebra": 1},
             "redirect has no parameter zebra; there are call_sid, url, accept.",
         ),
-        (
-            {"instruction": "accept", "to": "joey"},
-            "accept has no parameter to: it has none.",
-        ),
+        ({"instruction": "accept", "to": "joey"}, "accept has no parameter to: it has none."),
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
 )
