@@ -35,6 +35,8 @@ async def _about(simulator: "Simulator", _request: Request) -> Any:
         "auth_token": simulator.auth_token,
         "api_key_sid": simulator.api_key_sid,
         "api_key_secret": simulator.api_key_secret,
+        "shared_key_id": simulator.shared_key_id,
+        "shared_key": simulator.shared_key,
         "workspace_sid": simulator.workspace_sid,
         "workflow_sid": simulator.workflow_sid,
         "workers": _by_name(workspace.workers if workspace else {}),

@@ -4,6 +4,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+MAX_ANSWER = 20_000
+"""How many characters of an answer in text are kept: an app may answer with a megabyte."""
+
 
 class Log:
     """The newest entries, numbered from 1.
@@ -25,9 +28,13 @@ class Log:
 
         Args:
             kind: "request", "assignment", "fallback", "event" or "alert".
-            **what: its fields.
+            **what: its fields; of a longer `answer` in text the beginning is kept, and
+                `answer_length` in characters.
         """
         self._count += 1
+        answer = what.get("answer")
+        if isinstance(answer, str) and len(answer) > MAX_ANSWER:
+            what |= {"answer": answer[:MAX_ANSWER], "answer_length": len(answer)}
         self._entries.append({"id": self._count, "at": self._now(), "kind": kind, **what})
         if len(self._entries) > self._answers:
             aged = self._entries[-self._answers - 1]

@@ -12,7 +12,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from simulator import control, seed
+from simulator.callbacks.courier import Courier
 from simulator.callbacks.sender import Sender
+from simulator.callbacks.signature import Keys
 from simulator.clock import Clock
 from simulator.engine import start
 from simulator.engine.core import Effect, Engine
@@ -54,7 +56,16 @@ class Simulator:
         )
         self.log = Log(settings.log_size, settings.log_answers, self.clock.now)
         self.faults = Faults()
-        self.sender = Sender(self.auth_token, self.log.record, self.faults)
+        self.shared_key_id = made_up("shared-key-id")
+        self.shared_key = made_up("shared-key")
+        keys = Keys(self.auth_token, self.shared_key_id, self.shared_key)
+        self.courier = Courier(keys, self.log.record)
+        self.sender = Sender(
+            self.courier,
+            self.log.record,
+            self.faults,
+            one_event_at_a_time=settings.event_callbacks_in_order,
+        )
         file = settings.workspace_file
         self._description = seed.read(Path(file)) if file else seed.quickstart()
         self.engine = self._seeded(self._description)
@@ -110,11 +121,12 @@ class Simulator:
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        await self.sender.open()
+        await self.courier.open()
         self._set_alarm()
         yield
         self._loop = None
         await self.sender.close()
+        await self.courier.close()
 
     def _set_alarm(self) -> None:
         """Have the loop wake up for the next timer."""

@@ -34,6 +34,11 @@ class Settings:
     event_path: str = _setting("", "path of the Workspace's event callback; '' for none")
     reservation_timeout: int = _setting(1200, "seconds a Reservation of the seeded Workflow lives")
     workspace_file: str = _setting("", "JSON file of the Workspace; '' is the quickstart's")
+    allowed_hosts: str = _setting(
+        "",
+        "names with a dot under which /v1 may be called, comma separated; addresses, localhost and"
+        " names without a dot always may",
+    )
     frozen_clock: bool = _setting(
         default=False, text="time stands still until POST /simulator/clock moves it"
     )
@@ -55,13 +60,25 @@ class Settings:
         text="in expressions a missing attribute equals another and differs from any value"
         " (else only `== null` and `!= null` see it, and other comparisons are false)",
     )
-    texts_are_numbers: bool = _setting(
-        default=False,
-        text="in expressions a text that holds a number compares to a number as one"
-        " (else they are unequal, and have no order)",
+    mixed_types: str = _setting(
+        "unequal",
+        "in expressions values of two types are unequal, without order; every comparison of them is"
+        " false; or a text that holds a number is one beside a number",
+        ("unequal", "false", "numbers"),
     )
     not_pending_code: int = _setting(
         20001, "code for a Reservation that is no longer pending (400, or alert after a callback)"
+    )
+    not_pending_status: int = _setting(
+        400, "HTTP status of that refusal (400 was seen; nothing tells of a 409)"
+    )
+    retry_after: int = _setting(
+        0, "Retry-After of a 429 whose fault names none, in seconds; 0 for no such header"
+    )
+    rate_limit: int = _setting(
+        0,
+        "X-Rate-Limit-Limit and -Config of REST's answers, and -Remaining unless it is a 429; 0 for"
+        " no such headers (Twilio's description names them, not what they hold)",
     )
     problem_details: bool = _setting(
         default=False,
@@ -80,6 +97,15 @@ class Settings:
     default_filter_timeout: bool = _setting(
         default=False, text="a timeout in default_filter counts (it is not documented there)"
     )
+    callback_order: str = _setting(
+        "unordered",
+        "which goes first, and is answered before the other goes: a Reservation's assignment"
+        " callback or its reservation.created event",
+        ("unordered", "callback-first", "event-first"),
+    )
+    event_callbacks_in_order: bool = _setting(
+        default=False, text="an event callback waits for the answer to the one before"
+    )
     assignment_callback_seconds: float = _setting(5.0, "limit of an assignment callback")
     fallback_callback_seconds: float = _setting(5.0, "limit of a fallback callback")
     event_callback_seconds: float = _setting(15.0, "limit of an event callback")
@@ -92,7 +118,14 @@ class Settings:
         default=True, text="an event callback answered with another 2xx than 204 has failed"
     )
     bad_json_uses_fallback: bool = _setting(
-        default=False, text="an answer that is not JSON sends TaskRouter to the fallback URL"
+        default=False,
+        text="an answer that is not JSON, or names no instruction (alerts 40001, 40005), sends"
+        " TaskRouter to the fallback URL",
+    )
+    fallback_connection_overrides: bool = _setting(
+        default=True,
+        text="a fallback callback is retried, and connected, as the first is: by its URL's fragment"
+        " (else it is posted once)",
     )
     fallback_error_parameters: bool = _setting(
         default=False, text="fallback callbacks carry ErrorCode and ErrorUrl"
@@ -111,6 +144,21 @@ class Settings:
     assigned_task_seconds: int = _setting(86_400, "an assigned Task is deleted after this")
     max_assignments: int = _setting(1000, "moves to reserved after which a Task is canceled")
     user_agent: str = _setting("TwilioProxy/1.1", "User-Agent of callbacks")
+    idempotency_token: bool = _setting(
+        default=True, text="callbacks carry I-Twilio-Idempotency-Token"
+    )
+    signed_port: bool = _setting(
+        default=True, text="a port that stands in a callback's URL is part of what is signed"
+    )
+    shared_key_signatures: bool = _setting(
+        default=False,
+        text="callbacks are signed with a SharedKey and HMAC-SHA256 (else with the Auth Token and"
+        " HMAC-SHA1)",
+    )
+
+    def names(self) -> set[str]:
+        """The further hosts under which REST may be called, in lower case."""
+        return {name.strip().lower() for name in self.allowed_hosts.split(",")} - {""}
 
     def url(self, path: str) -> str:
         """The app's URL for one of the paths; an empty path is no URL."""

@@ -2,6 +2,7 @@
 
 import ipaddress
 import json
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,14 +24,30 @@ def is_local(request: Request) -> bool:
     return _is_loopback(peer) and _is_loopback(_host(request)) and _is_same_origin(request)
 
 
-def is_foreign(request: Request) -> bool:
-    """Whether a web page sent it that is not the simulator's own, seen on this machine.
+def is_foreign(request: Request, names: Collection[str]) -> bool:
+    """Whether a web page may have sent it that is not the simulator's own, seen on this machine.
 
-    Such a page may have had its own name resolve to this address, so that an Origin like the Host
-    proves nothing unless both are loopback. An SDK sends no Origin, under whatever name it calls.
+    A page of another origin says so in Origin. One whose own name has come to resolve to this
+    address is of the same origin in the browser's eyes; it shows in Host, by a name that the public
+    DNS can hold. An SDK sends no Origin, and calls under an address, a name without a dot, or one
+    of the names.
+
+    Args:
+        request: the request.
+        names: further hosts that are ours.
     """
-    own = _is_same_origin(request) and _is_loopback(_host(request))
-    return "origin" in request.headers and not own
+    host = _host(request)
+    own = _is_same_origin(request) and _is_loopback(host)
+    return ("origin" in request.headers and not own) or not (_is_private(host) or host in names)
+
+
+def _is_private(host: str) -> bool:
+    """Whether no page can be of that host: an address, or a name without a dot."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host
+    return True
 
 
 def _host(request: Request) -> str:

@@ -46,7 +46,12 @@ def instruction(reply: Reply) -> dict[str, Any] | None:
     if not reply.body.strip():
         return {}
     try:
-        answer = json.loads(reply.body)
+        answer = json.loads(reply.body, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
     return answer if isinstance(answer, dict) else None
+
+
+def _refuse(name: str) -> None:
+    """Python's parser takes NaN and Infinity, which JSON does not have."""
+    raise ValueError(name)

@@ -8,8 +8,10 @@ that out.
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from simulator.clock import Clock, Timer
+from simulator.engine.comparisons import Comparisons
 from simulator.engine.errors import NotFound
 from simulator.engine.expressions import Test, parse
 from simulator.engine.model import Event, Resource, Workspace
@@ -70,6 +72,10 @@ class Engine:
     _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
     _orders: "itertools.count[int]" = field(default_factory=itertools.count)
 
+    @cached_property
+    def _comparisons(self) -> Comparisons:
+        return Comparisons(self.settings.nulls_are_values, self.settings.mixed_types)
+
     def now(self) -> float:
         """Seconds since the epoch."""
         return self.clock.now()
@@ -102,11 +108,7 @@ class Engine:
 
     def test(self, expression: str) -> Test:
         """An expression compiled as the settings say; it was checked when it came in."""
-        return parse(
-            expression,
-            nulls_are_values=self.settings.nulls_are_values,
-            texts_are_numbers=self.settings.texts_are_numbers,
-        )
+        return parse(expression, self._comparisons)
 
     def arm(self, kind: str, sid: str, when: float, action: Callable[[], None]) -> None:
         """Set the one timer of that kind that a resource has, in place of the last."""

@@ -21,6 +21,14 @@ class BadRequest(Refusal):
     """A parameter that is missing or wrong, or a state that does not allow what was asked."""
 
 
+class NotPending(BadRequest):
+    """A Reservation that cannot go where it was asked to; status and code are settings."""
+
+    def __init__(self, message: str, code: int, status: int) -> None:
+        super().__init__(message, code)
+        self.status = status
+
+
 class NotFound(Refusal):
     """No such resource."""
 

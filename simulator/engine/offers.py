@@ -55,9 +55,7 @@ def create(
     engine.arm(
         "reservation", reservation.sid, expires, lambda: time_out(engine, workspace, reservation)
     )
-    reservations.publish(engine, workspace, reservation)
-    if workflow and workflow.assignment_callback_url:
-        _ask(engine, workspace, reservation, workflow)
+    _tell(engine, workspace, reservation, workflow)
     if not workspace.multi_task_enabled and queue.reservation_activity_sid:
         workers.set_activity(engine, workspace, worker, queue.reservation_activity_sid)
     return reservation
@@ -149,6 +147,19 @@ def _put_back(engine: Engine, workspace: Workspace, reservation: Reservation, en
         task.entry = entry
         engine.touch(task)
         engine.wake(workspace)
+
+
+def _tell(
+    engine: Engine, workspace: Workspace, reservation: Reservation, workflow: Workflow | None
+) -> None:
+    """Emit the event and the assignment callback; their order matters if the settings say so."""
+    callback_first = engine.settings.callback_order == "callback-first"
+    if not callback_first:
+        reservations.publish(engine, workspace, reservation)
+    if workflow and workflow.assignment_callback_url:
+        _ask(engine, workspace, reservation, workflow)
+    if callback_first:
+        reservations.publish(engine, workspace, reservation)
 
 
 def _ask(

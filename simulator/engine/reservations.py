@@ -6,7 +6,7 @@ what is not in their sentences is inferred.
 
 from simulator.engine import events
 from simulator.engine.core import Engine
-from simulator.engine.errors import BadRequest
+from simulator.engine.errors import NotPending
 from simulator.engine.model import HELD, Reservation, Task, Workspace
 from simulator.engine.model import ReservationStatus as Status
 
@@ -29,7 +29,7 @@ def move(engine: Engine, workspace: Workspace, reservation: Reservation, status:
     """Change the status; a Reservation that ends frees its Worker's capacity.
 
     Raises:
-        BadRequest: the table does not allow it; nothing changed.
+        NotPending: the table does not allow it; nothing changed.
     """
     require_move(engine, reservation, status)
     reservation.status = status
@@ -47,10 +47,12 @@ def require_move(engine: Engine, reservation: Reservation, status: Status) -> No
     """Refuse what the table does not allow.
 
     Raises:
-        BadRequest: the Reservation cannot go to that status.
+        NotPending: the Reservation cannot go to that status.
     """
     if status not in TRANSITIONS[reservation.status]:
-        raise BadRequest(_refusal(reservation, status), engine.settings.not_pending_code)
+        settings = engine.settings
+        refusal = _refusal(reservation, status)
+        raise NotPending(refusal, settings.not_pending_code, settings.not_pending_status)
 
 
 def publish(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:

@@ -24,7 +24,6 @@ from simulator.engine.offers import DEFAULT_RESERVATION_TIMEOUT
 MAX_TASKS = 1000
 MAX_ENDED_RESERVATIONS = 200
 MAX_LOG = 100
-MAX_ANSWER = 20_000
 CALLBACKS = frozenset({"assignment", "fallback", "event"})
 
 Json = dict[str, Any]
@@ -161,12 +160,4 @@ def _reservation(workspace: Workspace, reservation: Reservation) -> Json:
 
 def _newest(name: str, entries: list[Json]) -> Json:
     newest = islice(reversed(entries), MAX_LOG)
-    return {name: [_shortened(one) for one in newest], f"{name}_total": len(entries)}
-
-
-def _shortened(entry: Json) -> Json:
-    """The entry with a long answer cut: an app may answer with a megabyte."""
-    answer = entry.get("answer")
-    if not isinstance(answer, str) or len(answer) <= MAX_ANSWER:
-        return entry
-    return {**entry, "answer": answer[:MAX_ANSWER], "answer_length": len(answer)}
+    return {name: list(newest), f"{name}_total": len(entries)}

@@ -7,6 +7,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import ClientDisconnect, Request
@@ -20,9 +21,15 @@ from simulator.rest.call import Answer, Call, refused
 from simulator.rest.faulty import CutConnection, error_answer
 from simulator.rest.forms import Form
 from simulator.rest.table import ROUTES, Handler
+from simulator.settings import Settings
 from simulator.web import AsciiJson, is_foreign
 
 _MAX_BODY = 4_000_000
+
+_FOREIGN = (
+    "Requests of web pages of another origin are refused; so is a Host with a dot in its name that "
+    "SIMULATOR_ALLOWED_HOSTS does not list"
+)
 
 Record = Callable[..., None]
 
@@ -116,7 +123,11 @@ class Rest:
             )
             if fault and fault.kind == "latency" and fault.moment == "after":
                 await asyncio.sleep(fault.seconds)
-            return CutConnection() if fault and fault.kind == "cut" else _response(answer)
+            return (
+                CutConnection()
+                if fault and fault.kind == "cut"
+                else _response(answer, self.engine().settings)
+            )
 
         return endpoint
 
@@ -128,11 +139,12 @@ class Rest:
         A fault before the effect leaves the handler out; one after it only spoils the answer.
         """
         parameters: dict[str, str] = {}
-        problem = self.engine().settings.problem_details
+        settings = self.engine().settings
+        problem = settings.problem_details
         spoils = fault is not None and fault.kind in {"error", "cut"}
         try:
-            if is_foreign(request):
-                raise Foreign("Requests of web pages of another origin are refused")
+            if is_foreign(request, settings.names()):
+                raise Foreign(_FOREIGN)
             self.credentials.check(request.headers.get("authorization"))
             form = Form(await _body(request))
             query = Form(request.scope["query_string"].decode("latin-1"))
@@ -190,12 +202,26 @@ async def _body(request: Request) -> str:
     return body.decode("utf-8", errors="replace") if is_form else ""
 
 
-def _response(answer: Answer) -> Response:
-    headers = {"ETag": answer.etag} if answer.etag else {}
+def _response(answer: Answer, settings: Settings) -> Response:
+    headers = _limits(answer, settings)
+    if answer.etag:
+        headers["ETag"] = answer.etag
     if answer.status == Unauthenticated.status:
         headers["WWW-Authenticate"] = 'Basic realm="Twilio API"'
-    if answer.retry_after is not None:
-        headers["Retry-After"] = str(answer.retry_after)
     if answer.body is None:
         return Response(status_code=answer.status, headers=headers)
     return AsciiJson(answer.body, answer.status, headers, answer.kind)
+
+
+def _limits(answer: Answer, settings: Settings) -> dict[str, str]:
+    """What is told of rate limits, as far as the settings say."""
+    headers = {}
+    too_many = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+    if limit := settings.rate_limit:
+        headers["X-Rate-Limit-Limit"] = headers["X-Rate-Limit-Config"] = str(limit)
+        headers["X-Rate-Limit-Remaining"] = "0" if too_many else str(limit)
+    if answer.retry_after is not None:
+        headers["Retry-After"] = str(answer.retry_after)
+    elif too_many and settings.retry_after:
+        headers["Retry-After"] = str(settings.retry_after)
+    return headers

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from simulator import log
 from simulator.portal import state
 from simulator.portal.routes import PAGE, STATE, TIME_HEADER
 
@@ -18,7 +19,7 @@ def test_routes_and_limits_are_the_codes():
         state.MAX_ENDED_RESERVATIONS,
         state.MAX_LOG,
         state.MAX_LOG,
-        state.MAX_ANSWER,
+        log.MAX_ANSWER,
     ]
 
 

@@ -98,6 +98,8 @@ class App:
         self.answers: dict[str, tuple[int, str, bytes]] = {}
         self.delay = 0.0
         self.pause = 0.0
+        self.most_at_once = 0
+        self._at_once: set[int] = set()
         app = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -110,7 +112,10 @@ class App:
                         "parameters": dict(parse_qsl(body.decode(), keep_blank_values=True)),
                     }
                 )
+                app._at_once.add(threading.get_ident())
+                app.most_at_once = max(app.most_at_once, len(app._at_once))
                 time.sleep(app.delay)
+                app._at_once.discard(threading.get_ident())
                 status, kind, content = app.answers.get(self.path, (200, "application/json", b"{}"))
                 self.send_response(status)
                 if kind:

@@ -170,6 +170,8 @@ def test_rejections_without_an_activity_do_not_spin(pair):
     [
         (b"{", 40001),
         (b'"{}"', 40001),
+        (b'{"instruction": "accept", "n": NaN}', 40001),
+        (b'{"instruction": "accept", "n": -Infinity}', 40001),
         ({"message": "success"}, 40005),
         ({"instruction": "dance"}, 55555),
         ({"instruction": ["accept"]}, 55555),
@@ -284,35 +286,3 @@ def unused_port():
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         yield one.getsockname()[1]
-
-
-@pytest.mark.parametrize("setting", [False, True])
-def test_what_becomes_of_a_reservation_whose_callbacks_all_fail_is_a_setting(app, setting):
-    app.answer("/assignment_callback", {}, 500)
-    with running(callback_base_url=app.url, failed_callbacks_cancel=setting) as taskrouter:
-        offer(taskrouter)
-        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-        (first, *_) = workspace.workers(taskrouter.workers["Alice"]).reservations.list()
-        assert first.reservation_status == ("canceled" if setting else "pending")
-
-
-@pytest.mark.parametrize("setting", [False, True])
-def test_whether_bad_json_goes_to_the_fallback_is_a_setting(app, setting):
-    app.answer("/assignment_callback", b"{")
-    settings = {"fallback_path": "/fallback", "bad_json_uses_fallback": setting,
-                "fallback_error_parameters": True}  # fmt: skip
-    with running(callback_base_url=app.url, **settings) as taskrouter:
-        offer(taskrouter)
-    fallback = [one["parameters"] for one in app.received if one["path"] == "/fallback"]
-    assert len(fallback) == setting
-    assert all(one["ErrorCode"] == "40001" for one in fallback)
-
-
-@pytest.mark.parametrize(
-    ("setting", "pattern"), [("seconds", "[0-9]{10}"), ("iso", "20..-..-..T.*"), ("none", None)]
-)
-def test_the_timestamp_is_a_setting(app, setting, pattern):
-    with running(callback_base_url=app.url, callback_timestamp=setting) as taskrouter:
-        offer(taskrouter)
-    timestamp = app.received[0]["parameters"].get("Timestamp")
-    assert timestamp is None if pattern is None else re.fullmatch(pattern, timestamp)

@@ -28,6 +28,20 @@ def test_the_settings_are_those_of_the_code():
     assert between.group(1) == table
 
 
+OPEN = re.search("<!-- open -->\n(.*)\n<!-- /open -->", PAGE, re.DOTALL).group(1)
+TESTS = "\n".join(one.read_text(encoding="utf-8") for one in Path(__file__).parent.glob("*.py"))
+
+
+def test_every_setting_that_the_page_names_is_there():
+    named = set(re.findall(r"SIMULATOR_[A-Z0-9_]+", PAGE))
+    assert named == {environment_name(one.name) for one in fields(Settings)}
+
+
+@pytest.mark.parametrize("name", re.findall(r"SIMULATOR_([A-Z0-9_]+)", OPEN))
+def test_every_open_question_has_a_test_that_sets_its_setting(name):
+    assert re.search(rf"\b{name.lower()}\b(=|\": )", TESTS)
+
+
 def test_every_control_route_is_described():
     described = set(re.findall(r"^\| `([A-Z]+ /simulator[a-z/]*)` \|", PAGE, re.MULTILINE))
     assert described == {

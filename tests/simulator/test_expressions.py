@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulator.engine.comparisons import Comparisons
 from simulator.engine.expressions import ExpressionError, parse, parse_reference
 from tests.simulator.conftest import Story
 
@@ -106,11 +107,14 @@ JSON = st.recursive(
 )
 
 
-@given(JSON, JSON, st.sampled_from(
-    ["==", "!=", ">", ">=", "<", "<=", "CONTAINS", "HAS", "IN", "NOT IN"]
-))  # fmt: skip
-def test_every_operator_gives_an_answer_for_any_two_values(left, right, operator):
-    assert parse(f"a {operator} b")({"a": left, "b": right}) in {True, False}
+@given(
+    JSON,
+    JSON,
+    st.sampled_from(["==", "!=", ">", ">=", "<", "<=", "CONTAINS", "HAS", "IN", "NOT IN"]),
+    st.builds(Comparisons, st.booleans(), st.sampled_from(["unequal", "false", "numbers"])),
+)
+def test_every_operator_gives_an_answer_for_any_two_values(left, right, operator, comparisons):
+    assert parse(f"a {operator} b", comparisons)({"a": left, "b": right}) in {True, False}
 
 
 def test_a_reference_is_followed():
@@ -132,35 +136,51 @@ def test_what_is_no_reference_is_refused(text):
         ("missing == 'x'", False, False),
         ("missing != missing_too", False, False),
         ("missing > 3", False, False),
+        ("missing HAS 'x'", False, False),
+        ("missing IN ['x']", False, False),
+        ("missing NOT IN ['x']", False, True),
         ("missing == null", True, True),
     ],
 )
 def test_what_a_missing_attribute_compares_to_is_a_setting(text, strict, values):
     assert parse(text)(CONTEXT) is strict
-    assert parse(text, nulls_are_values=True)(CONTEXT) is values
+    assert parse(text, Comparisons(nulls_are_values=True))(CONTEXT) is values
 
 
 @pytest.mark.parametrize(
-    ("text", "converted"),
+    ("text", "unequal", "false", "numbers"),
     [
-        ("five == 5", True),
-        ("5 == five", True),
-        ("five != 5", False),
-        ("five > 4.5", True),
-        ("five < '40'", False),
-        ("word == 5", False),
-        ("word > 4", False),
+        ("five == 5", False, False, True),
+        ("5 == five", False, False, True),
+        ("five != 5", True, False, False),
+        ("word != 5", True, False, True),
+        ("five > 4.5", False, False, True),
+        ("five < '40'", False, False, False),
+        ("word == 5", False, False, False),
+        ("word > 4", False, False, False),
+        ("yes == 1", False, False, False),
+        ("yes != 'true'", True, False, True),
+        ("[5] HAS five", False, False, True),
+        ("five IN [4, 5]", False, False, True),
+        ("five NOT IN [5]", True, True, False),
+        ("room CONTAINS 5", True, False, True),
+        ("55 CONTAINS five", False, False, True),
+        ("room CONTAINS yes", False, False, False),
+        ("word == 'five'", True, True, True),
+        ("[5] == 5", False, False, False),
     ],
 )
-def test_whether_a_text_compares_as_the_number_that_it_holds_is_a_setting(text, converted):
-    context = {"five": "5", "word": "five"}
-    assert parse(text, texts_are_numbers=True)(context) is converted
-    assert parse(text)(context) is (text == "five != 5")
+def test_what_values_of_two_types_compare_to_is_a_setting(text, unequal, false, numbers):
+    context = {"five": "5", "word": "five", "yes": True, "room": "room 5"}
+    for mixed_types, holds in (("unequal", unequal), ("false", false), ("numbers", numbers)):
+        assert parse(text, Comparisons(mixed_types=mixed_types))(context) is holds
 
 
 def test_an_engine_compares_as_its_settings_say():
-    strict, converting = Story().engine, Story(texts_are_numbers=True).engine
+    strict, converting = Story().engine, Story(mixed_types="numbers").engine
     assert [engine.test("level == 5")({"level": "5"}) for engine in (strict, converting)] == [
         False,
         True,
     ]
+    lenient = Story(nulls_are_values=True).engine
+    assert [engine.test("a == b")({}) for engine in (strict, lenient)] == [False, True]

@@ -52,6 +52,22 @@ def test_retry_after_is_there_only_if_asked_for(taskrouter):
     assert "Retry-After" not in requests.get(url, auth=auth, timeout=5).headers
 
 
+def test_what_a_429_tells_of_limits_is_a_setting():
+    with running(retry_after=3, rate_limit=100) as taskrouter:
+        url = f"{taskrouter.url}/v1/Workspaces"
+        auth = (taskrouter.account_sid, taskrouter.auth_token)
+        taskrouter.fault("request", "error", status=429)
+        refused = requests.get(url, auth=auth, timeout=5).headers
+        assert refused["Retry-After"] == "3"
+        limits = ["X-Rate-Limit-Limit", "X-Rate-Limit-Config", "X-Rate-Limit-Remaining"]
+        assert [refused[name] for name in limits] == ["100", "100", "0"]
+        taskrouter.fault("request", "error", status=429, retry_after=7)
+        assert requests.get(url, auth=auth, timeout=5).headers["Retry-After"] == "7"
+        answered = requests.get(url, auth=auth, timeout=5).headers
+        assert [answered[name] for name in limits] == ["100", "100", "100"]
+        assert "Retry-After" not in answered
+
+
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_latency_is_real_on_a_request(taskrouter, workspace, moment):
     taskrouter.fault("request", "latency", seconds=0.2, moment=moment)

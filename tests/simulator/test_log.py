@@ -23,3 +23,13 @@ def test_only_the_newest_requests_keep_their_answer():
     log.record("assignment", answer="{}")
     log.record("request", answer={"b": 2})
     assert [entry["answer"] for entry in log.entries()] == [None, "{}", {"b": 2}]
+
+
+def test_of_a_long_answer_the_beginning_is_kept():
+    log = Log(size=2, answers=2, now=lambda: 7.0)
+    log.record("assignment", answer="x" * 1_000_000)
+    log.record("assignment", answer="x" * 20_000)
+    long, short = log.entries()
+    assert (len(long["answer"]), long["answer_length"]) == (20_000, 1_000_000)
+    assert len(short["answer"]) == 20_000
+    assert "answer_length" not in short

@@ -49,10 +49,33 @@ def test_a_web_page_that_knows_the_credentials_is_refused(taskrouter, workspace,
     assert workspace.tasks.list() == []
 
 
-def test_the_portals_own_page_and_an_sdk_under_another_name_are_let_in(taskrouter):
+def test_the_portals_own_page_is_let_in(taskrouter):
     host = urlsplit(taskrouter.url).netloc
     assert post_task(taskrouter, {"Origin": taskrouter.url, "Host": host}) == 201
-    assert post_task(taskrouter, {"Host": "taskrouter.internal:8002"}) == 201
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("simulator:8002", 201),
+        ("192.168.0.7:8002", 201),
+        ("[fd00::7]:8002", 201),
+        # a GET of a page whose name resolves to this machine has no Origin
+        ("evil.example:8002", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("taskrouter.internal:8002", 403),
+    ],
+)
+def test_rest_may_be_called_under_an_address_or_a_name_that_no_page_can_have(
+    taskrouter, host, status
+):
+    assert post_task(taskrouter, {"Host": host}) == status
+
+
+def test_a_name_with_a_dot_can_be_allowed():
+    with running(allowed_hosts="other.internal, taskrouter.internal") as taskrouter:
+        assert post_task(taskrouter, {"Host": "TaskRouter.internal:8002"}) == 201
+        assert post_task(taskrouter, {"Host": "evil.example"}) == 403
 
 
 def post_task(taskrouter, headers):
