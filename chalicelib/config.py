@@ -2,9 +2,10 @@
 
 import math
 import os
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from chalicelib.domain.instructions import BY_NAME
@@ -12,6 +13,9 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import is_sid
 
 TASKROUTER_URL = "https://taskrouter.twilio.com"
+
+PROJECT = Path(__file__).parent.parent
+"""What paths are relative to: the checkout, or on Lambda what was unpacked from the zip."""
 
 _LAMBDA_TIMEOUT_SECONDS = 29
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -87,6 +91,10 @@ def _origin(text: str) -> str:
     return text
 
 
+def _file(text: str) -> Path:
+    return PROJECT / text
+
+
 def _timeouts_by_workflow(text: str) -> dict[str, int]:
     try:
         timeouts = parse_json_object(text)
@@ -149,6 +157,7 @@ class Settings:
     public_base_url: str = _setting(lambda text: text and _url(text), default="")
     cors_allow_origin: str = _setting(lambda text: text and _origin(text), default="")
     assignment_instruction: str = _setting(_one_of(*BY_NAME), default="defer")
+    rules_file: Path = _setting(_file, default="chalicelib/rules.toml")  # noqa: RUF009  see above
     log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")
 
     @property
@@ -160,6 +169,12 @@ class Settings:
     def dynamodb_seconds(self) -> float:
         """The part of the callback's budget that DynamoDB may take, retry included."""
         return self.callback_budget_seconds * 5 / 7
+
+
+def rules_file(environ: Mapping[str, str]) -> Path:
+    """Return where the rules are, which can be told before the other settings are there."""
+    (one,) = (one for one in _FIELDS if one.name == "rules_file")
+    return cast("Path", _read(environ, one.name, one.metadata))
 
 
 def in_lambda(environ: MutableMapping[str, str] | None = None) -> bool:
@@ -221,7 +236,7 @@ def _check_rejection(settings: Settings) -> None:
 _FIELDS = fields(Settings)
 
 
-def _read(environ: MutableMapping[str, str], field_name: str, metadata: Any) -> Any:
+def _read(environ: Mapping[str, str], field_name: str, metadata: Any) -> Any:
     name = field_name.upper()
     if metadata["in_parameter"] and environ.get("SECRETS_PARAMETER"):
         return ""

@@ -18,7 +18,10 @@ _bound: ContextVar[dict[str, Any] | None] = ContextVar("bound", default=None)
 
 UNRECORDED_RESERVATION = "UnrecordedReservation"
 """A callback was answered by the fallback although its Reservation could not be recorded: a member
-of the request's line that an alarm counts (infra/operations.yaml)."""
+of the request's line that an alarm counts (infra/stage.yaml)."""
+
+FAILED_RULES = "FailedRules"
+"""How many rules should have answered a callback and could not: another such member."""
 
 
 class _JsonLines(logging.Formatter):

@@ -1,5 +1,6 @@
 """Builds the service from its settings, once per container; tests build their own."""
 
+import os
 import threading
 import uuid
 from contextlib import suppress
@@ -8,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config, observability
-from chalicelib.adapters import dynamodb
+from chalicelib.adapters import dynamodb, rules_file
 from chalicelib.adapters.clock import SystemClock
 from chalicelib.adapters.keys import DynamoKeys
 from chalicelib.adapters.pages import DynamoPages
@@ -22,7 +23,8 @@ from chalicelib.adapters.secrets import (
 from chalicelib.adapters.signature import SignatureVerifier
 from chalicelib.adapters.store import DynamoStore
 from chalicelib.domain.errors import SecretsUnavailable
-from chalicelib.domain.instructions import BY_NAME, Instruction
+from chalicelib.domain.instructions import BY_NAME
+from chalicelib.domain.rules import Rules
 from chalicelib.usecases.create_once import Once
 from chalicelib.usecases.decide import Desk
 from chalicelib.usecases.sweep import Orders
@@ -76,9 +78,12 @@ class Runtime:
         )
 
     @cached_property
-    def instruction(self) -> Instruction:
+    def rules(self) -> Rules:
         """What callbacks are answered with."""
-        return BY_NAME[self.settings.assignment_instruction]
+        return Rules(
+            rules_file.read(self.settings.rules_file),
+            otherwise=BY_NAME[self.settings.assignment_instruction],
+        )
 
     @cached_property
     def secrets(self) -> SecretsSource:
@@ -197,3 +202,8 @@ if config.in_lambda():
     # The init phase has the full CPU and is not in anybody's 5 seconds.
     with suppress(SecretsUnavailable):
         current().secrets.current()
+    with suppress(rules_file.RulesError):  # the sweep needs none, and a request tells of it
+        _ = current().rules
+elif "AWS_CHALICE_CLI_MODE" in os.environ:
+    # Chalice imports the app before it deploys or packages it: bad rules must not get any further.
+    rules_file.read(config.rules_file(os.environ))

@@ -30,8 +30,6 @@ _CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
 _QUICK = 0.1
 """A callback's second write is begun only if the first took less than this part of its time."""
 
-_BY_INSTRUCTION = "assignment_instruction"
-
 LAST_SWEEP = "last_sweep"
 """The key in the table `state` of the last sweep's result."""
 
@@ -84,8 +82,7 @@ class DynamoStore:
         )
         if answer:
             update.set(due_at=born.pop("due_at"))
-        if answer.get("instruction") == "accept":
-            update.set(acceptor=_BY_INSTRUCTION)
+        update.set(acceptor=born.pop("acceptor"))
         update.set_once(**born)
         status = update.name("status")
         update.only_if(f"attribute_not_exists({update.name('answer')})")

@@ -9,6 +9,7 @@ from chalicelib.adapters import signature
 from chalicelib.config import Settings
 from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
 from chalicelib.domain.errors import InvalidSignature, StoreUnavailable
+from chalicelib.domain.rules import Decision
 from chalicelib.routes._http import body_of, route
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.observe import observe
@@ -20,7 +21,8 @@ blueprint = Blueprint(__name__)
 def assignment_callback() -> dict[str, Any]:
     """Record the Reservation; answer an assignment instruction, or ``{}`` to decide later."""
     service = runtime.current()
-    return _answered(_assignment(blueprint.current_request, service), service)
+    callback = _assignment(blueprint.current_request, service)
+    return _answered(callback, _decided(callback, service), service)
 
 
 @route(blueprint, "/assignment_callback/fallback", methods=["POST"], shared=False)
@@ -32,11 +34,12 @@ def fallback() -> dict[str, Any]:
     """
     service = runtime.current()
     callback = _assignment(blueprint.current_request, service)
+    decision = _decided(callback, service)
     try:
-        return _answered(callback, service)
+        return _answered(callback, decision, service)
     except StoreUnavailable as error:
         observability.bind(error=error.code, **{observability.UNRECORDED_RESERVATION: 1})
-        return _bound(service.instruction.render())
+        return _bound(decision.instruction.render(), decision)
 
 
 @route(blueprint, "/event_callback", methods=["POST"], shared=False)
@@ -61,19 +64,35 @@ def _assignment(request: Request, service: runtime.Runtime) -> AssignmentCallbac
     return callback
 
 
-def _answered(callback: AssignmentCallback, service: runtime.Runtime) -> dict[str, Any]:
+def _decided(callback: AssignmentCallback, service: runtime.Runtime) -> Decision:
+    decision = service.rules.decide(callback)
+    if decision.failures:
+        observability.bind(
+            failed_rules=decision.failures,
+            **{observability.FAILED_RULES: len(decision.failures)},
+        )
+    return decision
+
+
+def _answered(
+    callback: AssignmentCallback, decision: Decision, service: runtime.Runtime
+) -> dict[str, Any]:
     answer = assign(
         callback,
-        service.instruction,
+        decision.instruction,
+        rule=decision.rule,
         store=service.store,
         timing=service.timing,
         now=service.clock.now_ms(),
     )
-    return _bound(answer)
+    return _bound(answer, decision)
 
 
-def _bound(answer: dict[str, Any]) -> dict[str, Any]:
+def _bound(answer: dict[str, Any], decision: Decision) -> dict[str, Any]:
     observability.bind(answer=answer.get("instruction", "defer"))
+    if answer == decision.instruction.render():
+        # Else an earlier answer stands, whichever rule gave that.
+        observability.bind(rule=decision.rule)
     return answer
 
 

@@ -14,12 +14,14 @@ from chalicelib.usecases.ports import Store
 from chalicelib.usecases.timing import Timing
 
 BY = "assignment_callback"
+BY_INSTRUCTION = "assignment_instruction"
 
 
 def assign(
     callback: AssignmentCallback,
     instruction: Instruction,
     *,
+    rule: str | None = None,
     store: Store,
     timing: Timing,
     now: int,
@@ -32,6 +34,7 @@ def assign(
     Args:
         callback: the callback, its signature verified.
         instruction: what to answer if this is the first time.
+        rule: the name of the rule that said so, for the history.
         store: the records.
         timing: the deadlines' settings.
         now: epoch ms.
@@ -55,7 +58,8 @@ def assign(
         answer=answer,
         reserved_at=now,
         expires_at=expires_at,
-        history=(Change(at=now, to=Status.PENDING, by=BY),),
+        accepted_by=BY_INSTRUCTION if instruction.accepts else None,
+        history=(Change(at=now, to=Status.PENDING, by=BY, note=rule and f"rule {rule}"),),
     )
     due_at = now + INSTRUCTION_CONFIRM_MS if answer else deadline
     return store.record_callback(reservation, due_at=due_at or expires_at, now=now)

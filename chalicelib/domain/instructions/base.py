@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any, ClassVar, NamedTuple
 
 from chalicelib.domain.instructions.kinds import Kind
+from chalicelib.domain.nearest import nearest
 
 SHOWN = 64
 """As much of an unknown name as is worth showing: it may have come from outside."""
@@ -146,12 +147,10 @@ class Instruction:
         names = list(cls.parameters())
         if not names:
             return f"{cls.name} has no parameter {name[:SHOWN]}: it has none."
-        return f"{cls.name} has no parameter {name[:SHOWN]}{nearest(name, names)}"
+        return f"{cls.name} has no parameter {name[:SHOWN]}{instead(name, names)}"
 
 
-def nearest(name: str, known: Collection[str]) -> str:
+def instead(name: str, known: Collection[str]) -> str:
     """Return what follows a name that is not known: the nearest, else all of them."""
-    from difflib import get_close_matches  # noqa: PLC0415  no callback needs it
-
-    close = get_close_matches(name[:SHOWN], known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}."
+    close = nearest(name[:SHOWN], known)
+    return f"; did you mean {close}?" if close else f"; there are {', '.join(known)}."

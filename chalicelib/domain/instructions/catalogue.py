@@ -9,7 +9,7 @@ from chalicelib.domain.instructions.base import (
     Fault,
     Instruction,
     InvalidInstruction,
-    nearest,
+    instead,
     optional,
     required,
 )
@@ -219,7 +219,7 @@ def kind_of(name: object) -> type[Instruction]:
     elif isinstance(name, str):
         if name in CATALOGUE:
             return CATALOGUE[name]
-        message = f'There is no instruction "{name[:SHOWN]}"{nearest(name, CATALOGUE)}'
+        message = f'There is no instruction "{name[:SHOWN]}"{instead(name, CATALOGUE)}'
     else:
         message = f"instruction must be a text, one of {', '.join(CATALOGUE)}."
     raise InvalidInstruction([Fault("instruction", message)])

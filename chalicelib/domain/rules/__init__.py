@@ -1,0 +1,20 @@
+"""Rules: which instruction answers which callback. The first that matches and can be rendered wins.
+
+``docs/rules.md`` says how they are written.
+"""
+
+from chalicelib.domain.rules.document import InvalidRules, read
+from chalicelib.domain.rules.facts import FACTS, facts_of
+from chalicelib.domain.rules.judging import Decision, Failure, Rule, Rules, Verdict
+
+__all__ = [
+    "FACTS",
+    "Decision",
+    "Failure",
+    "InvalidRules",
+    "Rule",
+    "Rules",
+    "Verdict",
+    "facts_of",
+    "read",
+]

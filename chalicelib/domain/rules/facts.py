@@ -1,0 +1,47 @@
+"""What a rule can ask of a callback."""
+
+import re
+from typing import Any
+
+from chalicelib.domain.callbacks import AssignmentCallback
+from chalicelib.domain.reservations import attributes_object
+
+FACTS = (
+    "task",
+    "worker",
+    "priority",
+    "age",
+    "reservation_sid",
+    "task_sid",
+    "worker_sid",
+    "workflow_sid",
+    "task_queue_sid",
+    "workspace_sid",
+)
+"""The names that an expression may begin with."""
+
+_NUMBER = re.compile("[0-9]{1,18}")
+
+
+def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
+    """Return the facts of a callback.
+
+    ``task`` and ``worker`` are their attributes as objects, empty where they are none; ``age`` is
+    the Task's in seconds. What the callback does not tell is None.
+    """
+    return {
+        "task": attributes_object(callback.task_attributes) or {},
+        "worker": attributes_object(callback.worker_attributes) or {},
+        "priority": _number(callback.parameters.get("TaskPriority")),
+        "age": _number(callback.parameters.get("TaskAge")),
+        "reservation_sid": callback.reservation_sid,
+        "task_sid": callback.task_sid,
+        "worker_sid": callback.worker_sid,
+        "workflow_sid": callback.workflow_sid,
+        "task_queue_sid": callback.task_queue_sid,
+        "workspace_sid": callback.parameters.get("WorkspaceSid"),
+    }
+
+
+def _number(text: object) -> int | None:
+    return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text) else None

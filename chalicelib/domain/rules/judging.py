@@ -1,0 +1,137 @@
+"""The rules themselves, and what they make of a callback. Nothing in a rule can fail a callback."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from chalicelib.domain.callbacks import AssignmentCallback
+from chalicelib.domain.instructions import Fault, Instruction, InvalidInstruction
+from chalicelib.domain.rules.expressions import Expression
+from chalicelib.domain.rules.facts import facts_of
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        name: tells it from the others.
+        when: its condition; None matches always.
+        instruction: the kind of the instruction that it answers with.
+        literals: the instruction's parameters that are always the same, by JSON name.
+        references: its parameters that are values of the callback, by JSON name.
+    """
+
+    name: str
+    when: Expression | None
+    instruction: type[Instruction]
+    literals: Mapping[str, Any]
+    references: Mapping[str, Expression]
+
+    def matches(self, facts: Mapping[str, Any]) -> bool:
+        """Tell whether its condition holds; raises whatever jmespath does."""
+        return self.when is None or self.when.holds(facts)
+
+    def render(self, facts: Mapping[str, Any]) -> Instruction:
+        """Return the instruction; raises InvalidInstruction, or whatever jmespath does."""
+        values = {name: one.evaluate(facts) for name, one in self.references.items()}
+        missing = [
+            Fault(name, f"{name} is not there: {self.references[name].text} is null.")
+            for name, value in values.items()
+            if value is None
+        ]
+        if missing:
+            raise InvalidInstruction(missing)
+        known = self.instruction.parameters()
+        given = {**self.literals, **values}
+        return self.instruction(**{known[name].attribute: one for name, one in given.items()})
+
+
+class Failure(NamedTuple):
+    """Why a rule could not do what it is there for.
+
+    Attributes:
+        what: ``when``, the name of a parameter, or ``crash``.
+        why: a sentence for the operator; it may repeat names, and the type of an error.
+    """
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one rule makes of a callback.
+
+    Attributes:
+        rule: the rule.
+        matched: whether its condition holds.
+        instruction: its answer; None where it did not match, or failed.
+        failures: why it failed, in its condition or in its parameters.
+    """
+
+    rule: Rule
+    matched: bool
+    instruction: Instruction | None = None
+    failures: tuple[Failure, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What answers a callback.
+
+    Attributes:
+        instruction: the answer.
+        rule: the name of the rule that gave it; None where none did.
+        failures: ``rule: parameter`` of the rules before it that should have and could not.
+    """
+
+    instruction: Instruction
+    rule: str | None = None
+    failures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Ordered rules.
+
+    Attributes:
+        rules: the first that matches and can be rendered answers.
+        otherwise: what answers where none does.
+    """
+
+    rules: tuple[Rule, ...]
+    otherwise: Instruction
+
+    def decide(self, callback: AssignmentCallback) -> Decision:
+        """Return what answers a callback; never raises."""
+        failures: list[str] = []
+        try:
+            facts = facts_of(callback) if self.rules else {}
+            for rule in self.rules:
+                verdict = judge(rule, facts)
+                failures.extend(f"{rule.name}: {one.what}" for one in verdict.failures)
+                if verdict.instruction is not None:
+                    return Decision(verdict.instruction, rule.name, tuple(failures))
+        except Exception as error:  # noqa: BLE001  an agent waits; the log tells
+            failures.append(f"rules: {type(error).__name__}")
+        return Decision(self.otherwise, failures=tuple(failures))
+
+
+def verdicts(rules: Rules, facts: Mapping[str, Any]) -> Iterator[Verdict]:
+    """Yield what each rule makes of a callback's facts, those too that are not asked any more."""
+    return (judge(rule, facts) for rule in rules.rules)
+
+
+def judge(rule: Rule, facts: Mapping[str, Any]) -> Verdict:
+    """Return what a rule makes of a callback's facts; never raises."""
+    matched = False
+    try:
+        matched = rule.matches(facts)
+        return Verdict(rule, matched, rule.render(facts) if matched else None)
+    except InvalidInstruction as error:
+        return Verdict(rule, matched, failures=tuple(Failure(*one) for one in error.faults))
+    except Exception as error:  # noqa: BLE001  jmespath raises errors of Python's too
+        what = "parameters" if matched else "when"
+        why = f"{what} could not be evaluated ({type(error).__name__}): a value has another type."
+        return Verdict(rule, matched, failures=(Failure(what, why),))
