@@ -16,7 +16,7 @@ MUST = {
     "call": "the SID of a call: CA followed by 32 hexadecimal digits",
     "url": "a URL that begins with https:// or http://",
     "flag": "true or false, without quotes",
-    "seconds": "a whole number from 1 to 999",
+    "seconds": "a whole number from 1 to 999, without quotes",
     "text": "a text that is not empty",
     "method": 'one of "GET", "POST"',
     "recorded": 'one of "do-not-record", "record-from-answer"',
@@ -147,7 +147,7 @@ TABLE = [
     Row(
         "conference", "max_participants", "MaxParticipants",
         default=250, good=(2, 250), bad=(1, 251, "2", True, None),
-        must="a whole number from 2 to 250",
+        must="a whole number from 2 to 250, without quotes",
     ),
     Row("conference", "conference_status_callback", "ConferenceStatusCallback", "url"),
     Row("conference", "conference_status_callback_method", "ConferenceStatusCallbackMethod",

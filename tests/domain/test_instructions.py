@@ -168,7 +168,7 @@ def test_what_is_not_known_is_refused_and_the_nearest_name_told(mapping, message
 def test_a_dequeue_to_a_sip_address_may_ring_for_600_seconds(to: str) -> None:
     assert Dequeue(to=to, timeout=600).render()["timeout"] == 600
     assert messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
-        "timeout must be a whole number from 1 to 600 where to is a SIP address."
+        "timeout must be at most 600 where to is a SIP address."
     ]
 
 
@@ -177,7 +177,7 @@ def test_all_faults_are_told_at_once() -> None:
         "call has no parameter form; did you mean from?",
         "call needs from: a phone number such as +15556667777, client:NAME, or sip:USER@HOST.",
         "url must be a URL that begins with https:// or http://.",
-        "timeout must be a whole number from 1 to 999.",
+        "timeout must be a whole number from 1 to 999, without quotes.",
     ]
 
 

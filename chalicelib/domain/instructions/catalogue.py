@@ -100,7 +100,7 @@ class Dequeue(Instruction):
         if not faults and is_sip(given.get("to")) and given.get("timeout", 0) > _MAX_SIP_SECONDS:
             yield Fault(
                 "timeout",
-                f"timeout must be {whole(1, _MAX_SIP_SECONDS).must_be} where to is a SIP address.",
+                f"timeout must be at most {_MAX_SIP_SECONDS} where to is a SIP address.",
             )
 
 

@@ -71,7 +71,7 @@ FLAG = Kind(
 def whole(least: int, most: int) -> Kind:
     """Return the kind of a whole number within bounds."""
     return Kind(
-        f"a whole number from {least} to {most}",
+        f"a whole number from {least} to {most}, without quotes",
         lambda value: type(value) is int and least <= value <= most,
     )
 

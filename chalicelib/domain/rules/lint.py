@@ -105,7 +105,7 @@ def _about_function(name: str, given: int) -> Iterator[str]:
     signature = _FUNCTIONS[name]["signature"]
     takes = len(signature)
     if given < takes or (given > takes and not signature[-1].get("variadic")):
-        yield f"calls {name}() with {given} values: it takes {takes}"
+        yield f"calls {name}() with {given} instead of {takes} values"
 
 
 def _paths(node: Node) -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,257 @@
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from chalicelib.adapters import rules_file
+from chalicelib.domain.callbacks import AssignmentCallback
+from chalicelib.domain.instructions import Accept, Defer, Dequeue, Reject
+from chalicelib.domain.rules import FACTS, Decision, Rules, facts_of, read
+
+BAD = sorted((Path(__file__).parent / "bad_rules").glob("*.toml"))
+WA = "WA" + "0" * 32
+CALLBACK = AssignmentCallback(
+    reservation_sid="WR" + "1" * 32,
+    task_sid="WT" + "2" * 32,
+    worker_sid="WK" + "3" * 32,
+    workflow_sid="WW" + "4" * 32,
+    task_queue_sid="WQ" + "5" * 32,
+    task_attributes=json.dumps(
+        {
+            "vip": True,
+            "language": "es",
+            "to": "+15556667777",
+            "customer-value": 7,
+            "skill": "gold",
+            "rings": 30,
+            "zero": 0,
+            "none": None,
+            "empty": "",
+            "text": "30",
+        }
+    ),
+    worker_attributes=json.dumps({"contact_uri": "client:joey", "skills": ["gold", "es"]}),
+    parameters={"TaskPriority": "5", "TaskAge": "61", "WorkspaceSid": "WS" + "6" * 32},
+)
+BARE = replace(
+    CALLBACK,
+    workflow_sid=None,
+    task_queue_sid=None,
+    task_attributes=None,
+    worker_attributes=None,
+    parameters={},
+)
+
+
+def rules(*tables: dict[str, object]) -> Rules:
+    named = [{"name": f"rule {number}", **one} for number, one in enumerate(tables, start=1)]
+    return Rules(read({"rule": named}), otherwise=Defer())
+
+
+def decide(*tables: dict[str, object], callback: AssignmentCallback = CALLBACK) -> Decision:
+    return rules(*tables).decide(callback)
+
+
+def holds(when: str, callback: AssignmentCallback = CALLBACK) -> bool:
+    decision = decide({"when": when, "instruction": "accept"}, callback=callback)
+    assert decision.failures == ()
+    return decision.instruction == Accept()
+
+
+@pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
+def test_a_bad_file_is_refused_with_a_line_for_each_mistake(file: Path) -> None:
+    comments = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
+    with pytest.raises(rules_file.RulesError) as refused:
+        rules_file.read(file)
+    shown = f"tests/domain/bad_rules/{file.name}"
+    assert str(refused.value).splitlines() == [
+        f"{shown}: {comment.removeprefix('# ')}" for comment in comments
+    ]
+
+
+def test_there_are_bad_files_enough() -> None:
+    assert len(BAD) >= 20
+
+
+@pytest.mark.parametrize("content", [b"\xff", b"a = " + b"[" * 9999])
+def test_a_file_that_is_no_text_or_nests_too_deep_is_refused(tmp_path: Path, content: bytes):
+    file = tmp_path / "rules.toml"
+    file.write_bytes(content)
+    with pytest.raises(rules_file.RulesError, match=rf"^{file}: it "):
+        rules_file.read(file)
+
+
+@pytest.mark.parametrize("name", ["", "nowhere.toml"])
+def test_a_file_that_is_not_there_is_refused_by_the_settings_name(tmp_path: Path, name: str):
+    with pytest.raises(rules_file.RulesError, match="^RULES_FILE names a file that can't be read"):
+        rules_file.read(tmp_path / name)
+
+
+def test_the_rules_that_ship_are_good_and_defer_everything() -> None:
+    shipped = rules_file.read(rules_file.PROJECT / "chalicelib" / "rules.toml")
+    assert Rules(shipped, otherwise=Defer()).decide(CALLBACK) == Decision(Defer())
+
+
+def test_the_examples_in_the_rules_that_ship_are_good_too() -> None:
+    text = (rules_file.PROJECT / "chalicelib" / "rules.toml").read_text(encoding="utf-8")
+    examples = text[text.index("# [[rule]]") :].replace("# ", "").replace("#", "")
+    assert [rule.name for rule in read(tomllib.loads(examples))] == ["VIPs at once", "calls"]
+
+
+def test_the_first_rule_that_matches_answers() -> None:
+    decision = decide(
+        {"when": "task.language == 'fr'", "instruction": "accept"},
+        {"when": "task.language == 'es'", "instruction": "reject", "activity_sid": WA},
+        {"when": "task.vip", "instruction": "accept"},
+    )
+    assert decision == Decision(Reject(activity_sid=WA), "rule 2")
+
+
+def test_a_rule_without_a_condition_always_matches() -> None:
+    assert decide({"instruction": "accept"}, callback=BARE) == Decision(Accept(), "rule 1")
+
+
+def test_a_rule_may_defer_so_that_those_below_it_are_not_asked() -> None:
+    decision = decide({"when": "task.vip", "instruction": "defer"}, {"instruction": "accept"})
+    assert decision == Decision(Defer(), "rule 1")
+
+
+def test_without_a_match_the_setting_answers() -> None:
+    unmatched = rules({"when": "task.gold", "instruction": "reject"})
+    assert replace(unmatched, otherwise=Accept()).decide(CALLBACK) == Decision(Accept())
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "task.vip",
+        "task.vip == `true`",
+        "!(task.gold)",
+        "!(task.vip) == `false`",
+        "task.language == 'es' && worker.contact_uri == 'client:joey'",
+        "task.nothing || task.vip",
+        'task."customer-value" > `5`',
+        "priority >= `5` && age > `60`",
+        "task.zero",
+        "contains(worker.skills, task.skill)",
+        "worker.skills[?@ == 'gold']",
+        "starts_with(worker.contact_uri, 'client:')",
+        f"workflow_sid == '{CALLBACK.workflow_sid}' && starts_with(task_queue_sid, 'WQ')",
+        "workspace_sid && reservation_sid && task_sid && worker_sid",
+        "to_number(task.text) == `30`",
+        "task.none == `null` && task.nothing == `null`",
+    ],
+)
+def test_conditions_that_hold(when: str) -> None:
+    assert holds(when)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "task.gold",
+        "task.empty",
+        "task.vip == 'true'",
+        "task.vip.more.still",
+        "task.language == 'ES'",
+        "worker.skills[?@ == 'silver']",
+        "task.rings > `30`",
+        "task.nothing > `1`",
+    ],
+)
+def test_conditions_that_do_not_hold(when: str) -> None:
+    assert not holds(when)
+
+
+@pytest.mark.parametrize("attributes", [None, "", "no JSON", "[]", "5", "null", '{"a": NaN}', "{"])
+def test_attributes_that_are_no_object_are_empty(attributes: str | None) -> None:
+    callback = replace(CALLBACK, task_attributes=attributes, worker_attributes=attributes)
+    facts = facts_of(callback)
+    assert (facts["task"], facts["worker"]) == ({}, {})
+    assert not holds("task.vip || worker.skills", callback)
+
+
+@pytest.mark.parametrize("number", ["", "-1", "5.0", "\u0665", "9" * 99, ["5", "6"]])
+def test_a_priority_or_age_that_is_no_number_is_null(number: object) -> None:
+    facts = facts_of(replace(CALLBACK, parameters={"TaskPriority": number, "TaskAge": number}))
+    assert (facts["priority"], facts["age"]) == (None, None)
+
+
+def test_the_facts_are_those_that_an_expression_may_begin_with() -> None:
+    assert tuple(facts_of(CALLBACK)) == tuple(facts_of(BARE)) == FACTS
+
+
+def test_parameters_are_literal_or_refer_to_the_callback() -> None:
+    decision = decide(
+        {
+            "instruction": "dequeue",
+            "to": {"ref": "worker.contact_uri"},
+            "from": {"ref": "task.from || task.to"},
+            "timeout": {"ref": "task.rings"},
+            "record": "record-from-answer",
+        }
+    )
+    assert decision.instruction == Dequeue(
+        to="client:joey", from_="+15556667777", timeout=30, record="record-from-answer"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reference", "failure"),
+    [
+        ("task.nothing", "from"),
+        ("task.none", "from"),
+        ("task.rings", "from"),
+        ("task.empty", "from"),
+        ("worker.skills", "from"),
+        ("length(task.rings)", "parameters"),
+    ],
+)
+def test_what_can_not_be_rendered_is_told_and_the_next_rule_answers(
+    reference: str, failure: str
+) -> None:
+    decision = decide(
+        {"instruction": "dequeue", "from": {"ref": reference}},
+        {"when": "task.gold", "instruction": "reject"},
+        {"when": "task.vip", "instruction": "accept"},
+    )
+    assert decision == Decision(Accept(), "rule 3", (f"rule 1: {failure}",))
+
+
+def test_a_limit_that_hangs_on_another_parameter_holds_for_references_too() -> None:
+    decision = decide(
+        {"instruction": "dequeue", "to": {"ref": "'sip:joey@example.com'"}, "timeout": 700},
+    )
+    assert decision == Decision(Defer(), None, ("rule 1: timeout",))
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "contains(task.rings, 'x')",  # JMESPathTypeError
+        "task.language > `1`",  # a TypeError of Python's
+        "worker.skills[::0]",  # a ValueError of Python's
+        "ceil(to_number('1e999'))",  # an OverflowError
+    ],
+)
+def test_a_condition_that_fails_does_not_match_and_is_told(when: str) -> None:
+    decision = decide({"when": when, "instruction": "reject"}, {"instruction": "accept"})
+    assert decision == Decision(Accept(), "rule 2", ("rule 1: when",))
+
+
+def test_nothing_can_fail_a_callback() -> None:
+    broken = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
+    assert decide({"instruction": "accept"}, callback=broken) == Decision(
+        Defer(), None, ("rules: AttributeError",)
+    )
+
+
+def test_a_failure_never_tells_a_value() -> None:
+    secret = replace(CALLBACK, task_attributes='{"to": "tel:secret"}')
+    tables = (
+        {"instruction": "dequeue", "to": {"ref": "task.to"}},
+        {"when": "abs(task.to)", "instruction": "accept"},
+    )
+    assert "secret" not in repr(decide(*tables, callback=secret))

@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+
+from tests.routes.conftest import BASE_URL, FORM, Api
+
+FALLBACK = "/assignment_callback/fallback"
+RULES = """
+[[rule]]
+name = "no caller, no call"
+when = "task.language == 'es'"
+instruction = "dequeue"
+from = {ref = "task.to"}
+
+[[rule]]
+name = "VIPs at once"
+when = "task.vip == `true`"
+instruction = "accept"
+"""
+
+
+@pytest.fixture
+def rules(environ: dict[str, str], tmp_path: Path) -> Path:
+    """The file of rules that the `api` reads at its first request."""
+    file = tmp_path / "rules.toml"
+    file.write_text(RULES)
+    environ["RULES_FILE"] = str(file)
+    return file
+
+
+def callback(api: Api, **attributes: object) -> dict[str, str]:
+    return api.callback_parameters(TaskAttributes=json.dumps(attributes))
+
+
+def post_fallback(api: Api, parameters: dict[str, str]):
+    signature = api.sign(parameters, url=BASE_URL + FALLBACK)
+    headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
+    return api.http.post(FALLBACK, headers=headers, body=urlencode(parameters).encode())
+
+
+def test_the_rule_that_matches_answers_and_its_name_is_told(rules: Path, api: Api) -> None:
+    parameters = callback(api, language="es", to="+15556667777")
+
+    answer = api.post_callback(parameters)
+
+    assert answer.json_body == {"instruction": "dequeue", "from": "+15556667777"}
+    (line,) = api.lines()
+    assert (line["answer"], line["rule"]) == ("dequeue", "no caller, no call")
+    assert "FailedRules" not in line
+    record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
+    assert record["instruction"] == answer.json_body
+    assert [change["note"] for change in record["history"]] == ["rule no caller, no call"]
+
+
+def test_where_none_matches_the_setting_answers(rules: Path, environ, request) -> None:
+    environ["ASSIGNMENT_INSTRUCTION"] = "accept"
+    api: Api = request.getfixturevalue("api")
+
+    assert api.post_callback(callback(api, vip=False)).json_body == {"instruction": "accept"}
+    assert "rule" not in api.lines()[0]
+
+
+def test_a_rule_that_can_not_be_rendered_is_told_without_a_value_and_passed_over(
+    rules: Path, api: Api
+) -> None:
+    answer = api.post_callback(callback(api, language="es", vip=True, to="tel:secret"))
+
+    assert answer.json_body == {"instruction": "accept"}
+    (line,) = api.lines()
+    assert line["rule"] == "VIPs at once"
+    assert (line["FailedRules"], line["failed_rules"]) == (1, ["no caller, no call: from"])
+    assert "secret" not in api.log.getvalue()
+
+
+@pytest.mark.parametrize("attributes", ["no JSON", "[1]", "", '{"vip": NaN}'])
+def test_attributes_that_are_no_json_break_nothing(rules: Path, api: Api, attributes: str) -> None:
+    answer = api.post_callback(api.callback_parameters(TaskAttributes=attributes))
+    assert (answer.status_code, answer.json_body) == (200, {})
+
+
+def test_the_same_callback_gets_the_first_answer_whatever_the_rules_say_now(
+    rules: Path, api: Api
+) -> None:
+    parameters = callback(api, vip=True)
+    first = api.post_callback(parameters).json_body
+    rules.write_text("")
+    del vars(api.service)["rules"]
+
+    assert api.post_callback(parameters).json_body == first == {"instruction": "accept"}
+    assert "rule" not in api.lines()[1]
+
+
+def test_the_fallback_answers_what_the_rules_say_when_dynamodb_does_not(
+    rules: Path, api: Api
+) -> None:
+    class Dead:
+        def update_item(self, **_request: object) -> None:
+            raise ReadTimeoutError(endpoint_url="http://dynamodb")
+
+    api.service.store._client = Dead()
+
+    answer = post_fallback(api, callback(api, vip=True))
+
+    assert (answer.status_code, answer.json_body) == (200, {"instruction": "accept"})
+    (line,) = api.lines()
+    assert (line["rule"], line["UnrecordedReservation"]) == ("VIPs at once", 1)
+
+
+def test_who_answers_a_dequeue_has_it_accepted_by_the_instruction(rules: Path, api: Api) -> None:
+    parameters = callback(api, language="es", to="+15556667777")
+    api.post_callback(parameters)
+    event = {**parameters, "EventType": "reservation.accepted"}
+    signature = api.sign(event, url=f"{BASE_URL}/event_callback")
+    headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
+
+    api.http.post("/event_callback", headers=headers, body=urlencode(event).encode())
+
+    record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
+    assert (record["status"], record["accepted_by"]) == ("accepted", "assignment_instruction")
+
+
+def test_a_file_that_is_bad_is_an_error_that_names_it(rules: Path, api: Api) -> None:
+    rules.write_text('[[rule]]\nname = "one"\ninstruction = "dance"\n')
+
+    answer = api.post_callback(callback(api))
+
+    assert (answer.status_code, answer.json_body["Code"]) == (500, "SettingsError")
+    assert f'{rules}: rule "one": There is no instruction "dance"' in answer.json_body["Message"]
