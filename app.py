@@ -5,7 +5,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate
 
 from chalicelib import observability, runtime
-from chalicelib.routes import callbacks, health, reservations, tasks
+from chalicelib.routes import callbacks, health, reservations, tasks, voice
 from chalicelib.routes._http import one_line_per_request
 from chalicelib.usecases.sweep import sweep as look_at_what_is_due
 
@@ -20,6 +20,7 @@ app.api.binary_types = []
 app.register_middleware(one_line_per_request, "http")
 
 app.register_blueprint(callbacks.blueprint)
+app.register_blueprint(voice.blueprint)
 app.register_blueprint(tasks.blueprint)
 app.register_blueprint(reservations.blueprint)
 app.register_blueprint(health.blueprint)

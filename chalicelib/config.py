@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
+from chalicelib.domain import voice
 from chalicelib.domain.instructions import BY_NAME
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import is_sid
@@ -158,6 +159,9 @@ class Settings:
     cors_allow_origin: str = _setting(lambda text: text and _origin(text), default="")
     assignment_instruction: str = _setting(_one_of(*BY_NAME), default="defer")
     rules_file: Path = _setting(_file, default="chalicelib/rules.toml")  # noqa: RUF009  see above
+    voice_languages: voice.Menu = _setting(  # noqa: RUF009  see above
+        voice.Menu.parse, default=voice.QUICKSTART
+    )
     log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")
 
     @property

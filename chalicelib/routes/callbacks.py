@@ -5,12 +5,11 @@ from typing import Any
 from chalice.app import Blueprint, Request, Response
 
 from chalicelib import observability, runtime
-from chalicelib.adapters import signature
-from chalicelib.config import Settings
-from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
-from chalicelib.domain.errors import InvalidSignature, StoreUnavailable
+from chalicelib.domain.callbacks import AssignmentCallback, ReservationEvent
+from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.rules import Decision
-from chalicelib.routes._http import body_of, route
+from chalicelib.routes._http import route
+from chalicelib.routes._signed import signed_form
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.observe import observe
 
@@ -46,7 +45,7 @@ def fallback() -> dict[str, Any]:
 def event_callback() -> Response:
     """Mirror ``reservation.*`` events; acknowledge the others."""
     service = runtime.current()
-    form = _signed_form(blueprint.current_request, service)
+    form = signed_form(blueprint.current_request, service)
     observability.bind(event_type=form.get("EventType"))
     event = ReservationEvent.from_form(form, **_ours(service))
     if event is not None:
@@ -59,7 +58,7 @@ def event_callback() -> Response:
 
 
 def _assignment(request: Request, service: runtime.Runtime) -> AssignmentCallback:
-    callback = AssignmentCallback.from_form(_signed_form(request, service), **_ours(service))
+    callback = AssignmentCallback.from_form(signed_form(request, service), **_ours(service))
     _bind_sids(callback)
     return callback
 
@@ -107,28 +106,3 @@ def _ours(service: runtime.Runtime) -> dict[str, str]:
         "account_sid": service.settings.twilio_account_sid,
         "workspace_sid": service.settings.twilio_workspace_sid,
     }
-
-
-def _signed_form(request: Request, service: runtime.Runtime) -> Form:
-    """Return the form that Twilio posted; raises InvalidSignature where it was not Twilio."""
-    form = Form.parse(body_of(request))
-    url = _requested_url(request, service.settings)
-    try:
-        service.signatures.verify(
-            url,
-            form,
-            request.headers.get(signature.HEADER),
-            request.headers.get(signature.SETTINGS_HEADER),
-        )
-    except InvalidSignature:
-        # The one thing that finds a wrong PUBLIC_BASE_URL.
-        observability.bind(checked_url=url)
-        raise
-    return form
-
-
-def _requested_url(request: Request, settings: Settings) -> str:
-    """Return the URL that Twilio signed: our public base and the route, without a query."""
-    if settings.public_base_url:
-        return settings.public_base_url + str(request.path)
-    return f"https://{request.context.get('domainName')}{request.context.get('path')}"

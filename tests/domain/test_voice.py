@@ -1,0 +1,86 @@
+"""The menu that callers hear, and the setting that it comes from."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib import config
+from chalicelib.domain.voice import QUICKSTART, Menu
+from tests.test_config import COMPLETE
+
+ES = {"digit": "1", "language": "es", "say": "Uno."}
+EN = {"digit": "2", "language": "en", "say": "Two.", "default": True}
+
+
+def test_the_default_is_the_quickstarts() -> None:
+    menu = config.load(dict(COMPLETE)).voice_languages
+    assert [(one.digit, one.language, one.say) for one in menu.languages] == [
+        ("1", "es", "Para Español oprime el uno."),
+        ("2", "en", "For English, please hold or press two."),
+    ]
+    assert menu.default.language == "en"
+
+
+@pytest.mark.parametrize(
+    ("digits", "language"),
+    [("1", "es"), ("2", "en"), ("3", None), ("", None), ("12", None), ("*", None)],
+)
+def test_a_key_chooses_a_language_or_nothing(digits: str, language: str | None) -> None:
+    chosen = Menu.parse(QUICKSTART).chosen(digits)
+    assert (chosen.language if chosen else None) == language
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("", "must be JSON: it is not well-formed JSON"),
+        ("{", "must be JSON: it is not well-formed JSON"),
+        ("[NaN]", "must be JSON: NaN is not JSON"),
+        ("{}", "must be a JSON list"),
+        ("[]", "must be a JSON list"),
+        ([7], "must list objects with digit, language and say"),
+        ([{"digit": "1"}], "must list objects with digit, language and say"),
+        ([{**EN, "dialect": "x"}], "knows no dialect"),
+        ([{**EN, "digit": "12"}], 'needs a digit, "0" to "9"'),
+        ([{**EN, "digit": 2}], 'needs a digit, "0" to "9"'),
+        ([{**EN, "digit": "٣"}], 'needs a digit, "0" to "9"'),
+        ([{**EN, "language": "English, please"}], "needs a language such as es or es-MX"),
+        ([{**EN, "language": ["en"]}], "needs a language such as es or es-MX"),
+        ([{**EN, "say": ""}], "needs a text of at most 1000 characters as say"),
+        ([{**EN, "say": "x" * 1001}], "needs a text of at most 1000 characters as say"),
+        ([{**EN, "say": "a\u0000b"}], "must not have control characters or line breaks in say"),
+        ([{**EN, "sorry": None}], "needs a text of at most 1000 characters as sorry"),
+        ([{**EN, "voice": 7}], "needs a text of at most 1000 characters as voice"),
+        ([{**EN, "default": "yes"}], "needs true or false as default"),
+        ([{**EN, "default": 1}], "needs true or false as default"),
+        ([{**EN, "default": []}], "needs true or false as default"),
+        ([EN, {**ES, "digit": "2"}], "has a digit twice"),
+        ([ES], 'needs "default": true in one entry'),
+        ([EN, {**ES, "default": True}], 'needs "default": true in one entry'),
+    ],
+)
+def test_a_menu_that_cannot_be_is_refused_by_name(value: object, sentence: str) -> None:
+    text = value if isinstance(value, str) else json.dumps(value)
+    with pytest.raises(ValueError, match=sentence):
+        Menu.parse(text)
+    if text:
+        with pytest.raises(config.SettingsError) as refused:
+            config.load({**COMPLETE, "VOICE_LANGUAGES": text})
+        assert str(refused.value).startswith(f"VOICE_LANGUAGES {sentence}")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*EN, "sorry"]), inner),
+)
+
+
+@given(JSON)
+def test_no_value_raises_anything_but_a_refusal(value: object) -> None:
+    try:
+        menu = Menu.parse(json.dumps(value))
+    except ValueError:
+        return
+    assert menu.default in menu.languages
