@@ -12,6 +12,7 @@ from infra.destroying import destroy
 from infra.erasing import erase
 from infra.errors import OperatorError
 from infra.logs import logs
+from infra.rules import rules
 from infra.secret_keys import secrets
 from infra.status import status
 from infra.sweeping import sweep
@@ -59,6 +60,7 @@ for command in (
     sweep,
     erase,
     logs,
+    rules,
 ):
     main.add_command(command)
 

@@ -5,7 +5,7 @@
 
 from chalicelib.domain.rules.document import InvalidRules, read
 from chalicelib.domain.rules.facts import FACTS, facts_of
-from chalicelib.domain.rules.judging import Decision, Failure, Rule, Rules, Verdict
+from chalicelib.domain.rules.judging import Decision, Failure, Rule, Rules, Verdict, verdicts
 
 __all__ = [
     "FACTS",
@@ -17,4 +17,5 @@ __all__ = [
     "Verdict",
     "facts_of",
     "read",
+    "verdicts",
 ]

@@ -40,10 +40,11 @@ class Rule:
             for name, value in values.items()
             if value is None
         ]
-        if missing:
-            raise InvalidInstruction(missing)
+        there = {name: value for name, value in values.items() if value is not None}
+        given = {**self.literals, **there}
+        if faults := [*missing, *self.instruction.value_faults(given)]:
+            raise InvalidInstruction(faults)
         known = self.instruction.parameters()
-        given = {**self.literals, **values}
         return self.instruction(**{known[name].attribute: one for name, one in given.items()})
 
 

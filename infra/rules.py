@@ -1,0 +1,179 @@
+"""Rules, looked at from the operator's desk: are they good, and what do they make of a callback?"""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chalicelib import config
+from chalicelib.adapters import dynamodb, rules_file
+from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.callbacks import AssignmentCallback, Form
+from chalicelib.domain.instructions import BY_NAME
+from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.rules import Rule, Rules, Verdict, facts_of, verdicts
+from chalicelib.domain.sids import is_sid
+from infra import stages
+from infra.commands import settings_of, stage_option, told
+from infra.errors import OperatorError
+
+_SECONDS = 10.0
+"""For the one read; nobody waits for an answer within TaskRouter's five."""
+
+
+@click.group()
+def rules() -> None:
+    """Which rule answers which callback: see docs/rules.md."""
+
+
+@rules.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path, exists=True))
+@stage_option
+@told
+def check(file: Path | None, stage: str) -> None:
+    """Check the rules in FILE, or else those of the stage.
+
+    Exit code 1: something is wrong with them; each line says what, and what to write instead.
+    """
+    path = file or config.rules_file(stages.environment(stage, os.environ))
+    read = rules_file.read(path.absolute())
+    click.echo(f"{path}: {len(read)} rule(s), nothing wrong.")
+    always = next((one for one in read if one.when is None and not one.references), None)
+    for number, rule in enumerate(read, start=1):
+        asked = f"when {rule.when.text}" if rule.when else "always"
+        if always and number > read.index(always) + 1:
+            asked = f'never asked: "{always.name}" always answers'
+        click.echo(f"{number:3}  {rule.name}: {rule.instruction.name}, {asked}")
+
+
+@rules.command()
+@click.argument("subject", metavar="FILE-OR-SID")
+@click.option(
+    "--rules",
+    "file",
+    type=click.Path(path_type=Path, exists=True),
+    help="Other rules than the stage's.",
+)
+@stage_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@told
+def explain(subject: str, file: Path | None, stage: str, *, as_json: bool) -> None:
+    """Say which rule answers a callback, and why the others do not.
+
+    FILE holds a captured callback, the form that TaskRouter posted or a JSON object of its
+    parameters; - reads it from standard input. SID is a recorded Reservation, WR..., of the stage.
+    It shows attributes, which may be personal data.
+
+    Exit code 1: there is no such callback, or the rules are bad.
+    """
+    settings = settings_of(stage)
+    path = file.absolute() if file else settings.rules_file
+    ruled = Rules(rules_file.read(path), otherwise=BY_NAME[settings.assignment_instruction])
+    form, answered = _recorded(subject, settings) if is_sid(subject, "WR") else _captured(subject)
+    callback = AssignmentCallback.from_form(
+        form,
+        account_sid=form.get("AccountSid", ""),
+        workspace_sid=form.get("WorkspaceSid", ""),
+    )
+    told_of = _explained(ruled, callback) | ({} if answered is None else {"answered": answered})
+    click.echo(json.dumps(told_of) if as_json else "\n".join(_lines(told_of)))
+
+
+def _captured(source: str) -> tuple[Form, None]:
+    try:
+        with click.open_file(source, "rb") as opened:
+            body = opened.read().strip()
+    except OSError as error:
+        raise OperatorError(f"{source} is no Reservation's SID, and no file either.") from error
+    if not body.startswith(b"{"):
+        return Form.parse(body), None
+    try:
+        return _form(parse_json_object(body.decode())), None
+    except (JsonError, UnicodeDecodeError) as error:
+        raise OperatorError(f"{source} must hold a form or a JSON object: {error}.") from error
+
+
+def _form(parameters: dict[str, Any]) -> Form:
+    return Form(
+        [
+            (name, value if isinstance(value, str) else json.dumps(value))
+            for name, given in parameters.items()
+            for value in (given if isinstance(given, list) else [given])
+        ]
+    )
+
+
+def _recorded(reservation_sid: str, settings: config.Settings) -> tuple[Form, Any]:
+    """Return the callback as it was received, and what it was answered."""
+    store = DynamoStore(
+        dynamodb.client(_SECONDS),
+        reservations_table=settings.reservations_table,
+        state_table=settings.state_table,
+        retention_days=settings.retention_days,
+    )
+    record = store.get(reservation_sid)
+    if record is None:
+        raise OperatorError(f"There is no record of {reservation_sid}.")
+    if record.callback is None:
+        raise OperatorError(f"No callback about {reservation_sid} has come, so none was answered.")
+    return _form(record.callback), record.answer
+
+
+def _explained(ruled: Rules, callback: AssignmentCallback) -> dict[str, Any]:
+    facts = facts_of(callback)
+    decision = ruled.decide(callback)
+    return {
+        "rules": [
+            _rule(verdict, facts, answers=verdict.rule.name == decision.rule)
+            for verdict in verdicts(ruled, facts)
+        ],
+        "answer": decision.instruction.render(),
+        "rule": decision.rule,
+    }
+
+
+def _rule(verdict: Verdict, facts: dict[str, Any], *, answers: bool) -> dict[str, Any]:
+    rule = verdict.rule
+    return {
+        "name": rule.name,
+        "when": rule.when.text if rule.when else None,
+        "matched": verdict.matched,
+        "answers": answers,
+        "looked_at": _looked_at(rule, facts),
+        "failures": [{"parameter": one.what, "why": one.why} for one in verdict.failures],
+    }
+
+
+def _looked_at(rule: Rule, facts: dict[str, Any]) -> dict[str, Any]:
+    expressions = [rule.when, *rule.references.values()]
+    return {path: value for one in expressions if one for path, value in one.reads(facts).items()}
+
+
+def _lines(told_of: dict[str, Any]) -> Iterator[str]:
+    asked = True
+    for number, rule in enumerate(told_of["rules"], start=1):
+        yield f"{number:3}  {rule['name']}: {_verdict(rule, asked=asked)}"
+        if rule["when"]:
+            yield f"     when {rule['when']}"
+        for path, value in rule["looked_at"].items():
+            yield f"     {path} is {json.dumps(value, ensure_ascii=False)}"
+        for failure in rule["failures"]:
+            yield f"     {failure['why']}"
+        asked = asked and not rule["answers"]
+    by = f'rule "{told_of["rule"]}"' if told_of["rule"] else "no rule: ASSIGNMENT_INSTRUCTION"
+    yield f"answer: {json.dumps(told_of['answer'])}, by {by}"
+    if "answered" in told_of:
+        yield f"it was answered: {json.dumps(told_of['answered'])}"
+
+
+def _verdict(rule: dict[str, Any], *, asked: bool) -> str:
+    if rule["answers"]:
+        return "answers"
+    if rule["failures"]:
+        what = "matches, but can not answer" if rule["matched"] else "can not be evaluated"
+    else:
+        what = "matches" if rule["matched"] else "does not match"
+    return what if asked else f"{what} (not asked any more)"

@@ -1,0 +1,189 @@
+import json
+import os
+import subprocess
+import sys
+from urllib.parse import urlencode
+
+import pytest
+
+from local.processes import ROOT
+
+SID = "WR" + "e" * 32
+RULES = """
+[[rule]]
+name = "VIPs at once"
+when = "task.vip == `true` && priority"
+instruction = "accept"
+
+[[rule]]
+name = "calls"
+when = "task.language == 'es'"
+instruction = "dequeue"
+from = {ref = "task.to"}
+timeout = {ref = "task.rings"}
+
+[[rule]]
+name = "by skill"
+when = "contains(worker.skills, 'gold')"
+instruction = "accept"
+
+[[rule]]
+name = "all"
+instruction = "reject"
+
+[[rule]]
+name = "priority"
+when = "priority"
+instruction = "accept"
+"""
+EXPLAINED = """\
+  1  VIPs at once: does not match
+     when task.vip == `true` && priority
+     task.vip is null
+     priority is 5
+  2  calls: matches, but can not answer
+     when task.language == 'es'
+     task.language is "es"
+     task.to is "tel:x"
+     task.rings is null
+     timeout is not there: task.rings is null.
+     from must be a phone number such as +15556667777, client:NAME, or sip:USER@HOST.
+  3  by skill: can not be evaluated
+     when contains(worker.skills, 'gold')
+     worker.skills is null
+     when could not be evaluated (JMESPathTypeError): a value has another type.
+  4  all: answers
+  5  priority: matches (not asked any more)
+     when priority
+     priority is 5
+answer: {"instruction": "reject"}, by rule "all"
+"""
+CHECKED = """\
+  1  VIPs at once: accept, when task.vip == `true` && priority
+  2  calls: dequeue, when task.language == 'es'
+  3  by skill: accept, when contains(worker.skills, 'gold')
+  4  all: reject, always
+  5  priority: accept, never asked: "all" always answers
+"""
+CALLBACK = {
+    "ReservationSid": SID,
+    "TaskSid": "WT" + "0" * 32,
+    "WorkerSid": "WK" + "0" * 32,
+    "TaskAttributes": '{"language": "es", "to": "tel:x"}',
+    "TaskPriority": "5",
+}
+
+
+@pytest.fixture
+def file(tmp_path):
+    file = tmp_path / "rules.toml"
+    file.write_text(RULES)
+    return file
+
+
+def rules(*arguments, says="", **environ):
+    return subprocess.run(
+        [sys.executable, "-m", "infra", "rules", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | environ,
+        input=says,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_good_rules_are_listed(file):
+    checked = rules("check", file)
+    assert checked.returncode == 0, checked.stderr
+    assert checked.stdout == f"{file}: 5 rule(s), nothing wrong.\n{CHECKED}"
+
+
+def test_those_that_ship_are_checked_or_those_that_the_setting_names(file):
+    shipped = ROOT / "chalicelib" / "rules.toml"
+    assert rules("check").stdout == f"{shipped}: 0 rule(s), nothing wrong.\n"
+    assert rules("check", RULES_FILE=str(file)).stdout.endswith(CHECKED)
+    assert rules("check", RULES_FILE="no.toml").stderr == (
+        "Error: RULES_FILE names a file that can't be read: no.toml.\n"
+    )
+
+
+def test_every_mistake_is_told_and_the_exit_code_is_1():
+    checked = rules("check", "tests/domain/bad_rules/many_mistakes.toml")
+    assert (checked.returncode, checked.stdout) == (1, "")
+    assert checked.stderr.count('many_mistakes.toml: rule "') == 6
+
+
+@pytest.mark.parametrize(
+    "capture",
+    [
+        urlencode(CALLBACK),
+        json.dumps(CALLBACK),
+        json.dumps(CALLBACK | {"TaskAttributes": json.loads(CALLBACK["TaskAttributes"])}),
+    ],
+    ids=["form", "JSON", "JSON with objects"],
+)
+def test_a_captured_callback_is_explained_rule_by_rule(file, capture):
+    explained = rules("explain", "-", "--rules", file, says=capture)
+    assert explained.returncode == 0, explained.stderr
+    assert explained.stdout == EXPLAINED
+
+
+def test_programs_get_json(file, tmp_path):
+    capture = tmp_path / "callback"
+    capture.write_text(json.dumps(CALLBACK | {"TaskAttributes": '{"vip": true}'}))
+
+    explained = json.loads(rules("explain", capture, "--rules", file, "--json").stdout)
+
+    assert explained["answer"] == {"instruction": "accept"}
+    assert explained["rule"] == "VIPs at once"
+    assert explained["rules"][0] == {
+        "name": "VIPs at once",
+        "when": "task.vip == `true` && priority",
+        "matched": True,
+        "answers": True,
+        "looked_at": {"task.vip": True, "priority": 5},
+        "failures": [],
+    }
+
+
+def test_without_a_match_the_setting_answers():
+    explained = rules("explain", "-", says=urlencode(CALLBACK), ASSIGNMENT_INSTRUCTION="accept")
+    assert explained.stdout == (
+        'answer: {"instruction": "accept"}, by no rule: ASSIGNMENT_INSTRUCTION\n'
+    )
+
+
+def test_a_recorded_reservation_is_explained_and_what_it_was_answered(file, api, dynamodb):
+    parameters = api.callback_parameters(**CALLBACK)
+    api.post_callback(parameters)
+    environ = {
+        **dynamodb.environ,
+        "RESERVATIONS_TABLE": api.service.settings.reservations_table,
+        "STATE_TABLE": api.service.settings.state_table,
+    }
+
+    explained = rules("explain", SID, "--rules", file, **environ)
+
+    assert explained.returncode == 0, explained.stderr
+    assert explained.stdout == EXPLAINED + "it was answered: {}\n"
+    absent = rules("explain", "WR" + "0" * 32, "--rules", file, **environ)
+    assert (absent.returncode, absent.stdout) == (1, "")
+    assert absent.stderr == f"Error: There is no record of WR{'0' * 32}.\n"
+
+
+@pytest.mark.parametrize(
+    ("subject", "says", "message"),
+    [
+        ("nowhere", "", "nowhere is no Reservation's SID, and no file either."),
+        ("-", "a=b", "ReservationSid must be a Reservation SID"),
+        ("-", "{", "- must hold a form or a JSON object: it is not well-formed JSON."),
+        ("-", "\u00ff", "The body must be a form"),
+    ],
+)
+def test_what_is_no_callback_is_said_without_a_traceback(subject, says, message):
+    explained = rules("explain", subject, says=says)
+    assert (explained.returncode, explained.stdout) == (1, "")
+    assert message in explained.stderr
+    assert "Traceback" not in explained.stderr
