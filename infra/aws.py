@@ -18,16 +18,22 @@ class Aws:
         partition: "aws", or "aws-cn" and its kin.
         region: such as "eu-west-1".
         account: twelve digits.
+        identity: the ARN of whoever runs this.
     """
 
     session: Any
     partition: str
     region: str
     account: str
+    identity: str
 
     def client(self, service: str) -> Any:
-        """Return a boto3 client, which repeats what AWS throttles."""
-        return self.session.client(service, config=Config(retries={"mode": "standard"}))
+        """Return a boto3 client, which repeats what AWS throttles.
+
+        Patiently: API Gateway takes one deployment in 5 seconds.
+        """
+        retries = {"mode": "standard", "total_max_attempts": 8}
+        return self.session.client(service, config=Config(retries=retries))
 
 
 def here() -> Aws:
@@ -41,7 +47,7 @@ def here() -> Aws:
     if not region:
         raise OperatorError("No AWS region: export AWS_DEFAULT_REGION=eu-west-1, or whichever.")
     try:
-        account = session.client("sts").get_caller_identity()["Account"]
+        caller = session.client("sts").get_caller_identity()
     except NoCredentialsError as error:
         raise OperatorError(
             "No AWS credentials: log in (aws sso login, aws configure) or export AWS_PROFILE."
@@ -50,5 +56,6 @@ def here() -> Aws:
         session=session,
         partition=session.get_partition_for_region(region),
         region=region,
-        account=account,
+        account=caller["Account"],
+        identity=caller["Arn"],
     )

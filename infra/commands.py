@@ -21,6 +21,10 @@ cloud_stage_option = click.option(
     "--stage", required=True, help="Of .chalice/config.json; not local."
 )
 
+break_lock_option = click.option(
+    "--break-lock", is_flag=True, help="Go on although another deployment holds the stage's lock."
+)
+
 _WHAT_CAN_BE_SAID = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
 
 

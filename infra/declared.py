@@ -42,18 +42,29 @@ class Stage:
         whole = f"{self.app}-{self.name}"
         return whole if handler == API else f"{whole}-{handler}"
 
+    def role(self, handler: str) -> str:
+        """Name a handler's role, as Chalice does."""
+        return f"{self.app}-{self.name}-{handler}"
+
     def log_group(self, handler: str) -> str:
         """Name a handler's log group, as Lambda does."""
         return f"/aws/lambda/{self.function(handler)}"
+
+    @property
+    def resource_names(self) -> set[str]:
+        """What Chalice calls the parts of the stage in its record."""
+        handlers = {name for one in (API, SWEEP) for name in (one, f"{one}_role")}
+        return {*handlers, f"{SWEEP}-event", "rest_api"}
 
     @property
     def schedule(self) -> str:
         """The EventBridge rule that starts the sweep, as Chalice names it."""
         return f"{self.function(SWEEP)}-event"
 
-    def stack(self, part: str) -> str:
-        """Name a CloudFormation stack: "tables" or "operations"."""
-        return f"{self.app}-{self.name}-{part}"
+    @property
+    def stack(self) -> str:
+        """The CloudFormation stack of what is not Chalice's."""
+        return f"{self.app}-{self.name}"
 
     @property
     def deployed_file(self) -> Path:

@@ -1,4 +1,4 @@
-"""Deploy a stage: stacks, functions and API, what Chalice can't set, and a look from outside."""
+"""Deploy a stage: its stack, functions and API, what Chalice can't set, and a look from outside."""
 
 import json
 import sys
@@ -7,17 +7,34 @@ from pathlib import Path
 import click
 from botocore.exceptions import ClientError
 
-from infra import aws, chalice, checking, declared, deployed, permissions, stacks, tuning
+from infra import (
+    aws,
+    chalice,
+    checking,
+    declared,
+    deployed,
+    found,
+    lock,
+    permissions,
+    stacks,
+    tuning,
+)
 from infra.aws import Aws
-from infra.commands import cloud_stage_option, told
+from infra.commands import break_lock_option, cloud_stage_option, told
 from infra.declared import Stage
 from infra.errors import OperatorError
 
 _RUNTIME = "python3.13"
 
+any_python_option = click.option(
+    "--any-python",
+    is_flag=True,
+    help=f"Also from another Python than that of {_RUNTIME}; functions run on its version then.",
+)
+
 
 def prepare(place: Aws, stage: Stage) -> dict[str, str]:
-    """Bring the stacks to what the files say and write the policies; return the outputs."""
+    """Bring the stack to what the template says and write the policies; return the outputs."""
     _must_have_secrets(place, stage)
     outputs = stacks.put(place, stage)
     permissions.write(place, stage)
@@ -27,38 +44,58 @@ def prepare(place: Aws, stage: Stage) -> dict[str, str]:
 def _must_have_secrets(place: Aws, stage: Stage) -> None:
     name = stage.settings.secrets_parameter
     try:
-        place.client("ssm").get_parameter(Name=name, WithDecryption=False)
+        # SSM hands a secret of Secrets Manager out decrypted, or not at all.
+        place.client("ssm").get_parameter(
+            Name=name, WithDecryption=name.startswith(permissions.SECRETS_MANAGER)
+        )
     except ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterNotFound":
+            raise OperatorError(f"The parameter {name} can't be read: {error}") from error
+        where = (
+            "Write the secret in Secrets Manager; docs/settings.md shows its form."
+            if name.startswith(permissions.SECRETS_MANAGER)
+            else f"Write it: python -m infra secrets put --stage {stage.name}"
+        )
+        raise OperatorError(f"There is no parameter {name}. {where}") from error
+
+
+def _runtime(*, any_python: bool) -> str:
+    """Return what the functions will run on: Chalice takes it from this Python."""
+    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if runtime != _RUNTIME and not any_python:
         raise OperatorError(
-            f"The parameter {name} can't be read ({error.response['Error']['Code']}). Write it: "
-            f"python -m infra secrets put --stage {stage.name}"
-        ) from error
+            f"The functions would run on {runtime}, as Chalice takes the runtime from the Python "
+            f"that deploys; {_RUNTIME} is meant. Make the .venv with it: make clean, then make "
+            f"PYTHON={_RUNTIME} deploy STAGE=... . Or say --any-python."
+        )
+    return runtime
 
 
 @click.command()
 @cloud_stage_option
 @click.option("--check/--no-check", default=True, help="Look at it from outside at the end.")
+@any_python_option
+@break_lock_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @told
-def deploy(stage: str, *, check: bool, as_json: bool) -> None:
+def deploy(stage: str, *, check: bool, any_python: bool, break_lock: bool, as_json: bool) -> None:
     """Bring a stage to what the files say; the first time, make it.
 
     Prints the URL for TaskRouter's callbacks. Exit code 1: something failed; run it again once it
     is put right, whatever was done before is found and kept.
     """
+    runtime = _runtime(any_python=any_python)
     target, place = declared.read(stage), aws.here()
-    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
     where = f"account {place.account}, {place.region}"
     click.echo(f"Stage {stage}: {where}, functions on {runtime}", err=True)
-    if runtime != _RUNTIME:
-        click.echo(f"Chalice takes the runtime from this Python; {_RUNTIME} is meant.", err=True)
-    bucket = prepare(place, target)["Deployments"]
-    deployed.fetch(place, target, bucket)
-    deployed.must_not_be_lost(place, target)
-    chalice.run("deploy", "--stage", stage)
-    deployed.keep(place, target, bucket)
-    tuning.apply(place, target, deployed.api(target)["rest_api_id"])
-    url = deployed.base_url(target)
+    with lock.held(place, target, force=break_lock) as take_lock:
+        bucket = prepare(place, target)["Deployments"]
+        take_lock()
+        deployed.fetch(place, target, bucket)
+        chalice.run("deploy", "--stage", stage)
+        api_id = deployed.keep(place, target, bucket)
+        tuning.apply(place, target, api_id)
+    url = target.settings.public_base_url or found.url(place, target, api_id)
     if check:
         checking.check(url)
         click.echo(f"{url} answers as it should.", err=True)
@@ -70,7 +107,7 @@ def deploy(stage: str, *, check: bool, as_json: bool) -> None:
 @cloud_stage_option
 @told
 def prepare_command(stage: str) -> None:
-    """Do what `deploy` does before the functions: stacks and policies.
+    """Do what `deploy` does before the functions: the stack and the policies.
 
     For those who deploy the functions by CloudFormation; `package` comes next.
     """
@@ -80,13 +117,15 @@ def prepare_command(stage: str) -> None:
 
 @click.command()
 @cloud_stage_option
+@any_python_option
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @told
-def package(stage: str, folder: Path) -> None:
+def package(stage: str, folder: Path, *, any_python: bool) -> None:
     """Write a SAM template and the functions' zip into FOLDER, for CloudFormation.
 
     Never for a stage that `deploy` has made: CloudFormation would make everything a second time.
     """
+    _runtime(any_python=any_python)
     target, place = declared.read(stage), aws.here()
     permissions.write(place, target)
     folder.mkdir(parents=True, exist_ok=True)

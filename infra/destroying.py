@@ -5,10 +5,11 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from infra import aws, chalice, declared, deployed, stacks
+from infra import aws, chalice, declared, deployed, lock, stacks
 from infra.aws import Aws
-from infra.commands import cloud_stage_option, told
+from infra.commands import break_lock_option, cloud_stage_option, told
 from infra.declared import Stage
+from infra.permissions import SECRETS_MANAGER
 
 _ABSENT = ("ResourceNotFoundException", "ParameterNotFound")
 
@@ -17,31 +18,33 @@ _ABSENT = ("ResourceNotFoundException", "ParameterNotFound")
 @cloud_stage_option
 @click.option("--data", is_flag=True, help="The tables and the secrets too. There is no way back.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@break_lock_option
 @told
-def destroy(stage: str, *, data: bool, yes: bool) -> None:
-    """Remove functions, API, schedule, logs, alarms and bucket; keep the tables.
+def destroy(stage: str, *, data: bool, yes: bool, break_lock: bool) -> None:
+    """Remove functions, API, schedule, logs, alarms and bucket; keep tables and secrets.
 
-    TaskRouter's callbacks fail from then on.
+    TaskRouter's callbacks fail from then on. Exit code 1: something failed; run it again once it is
+    put right, it goes on with what is left.
     """
     target, place = declared.read(stage), aws.here()
     if not yes:
         _ask(place, stage, data=data)
-    bucket = stacks.outputs(place, target, stacks.OPERATIONS).get("Deployments")
-    if bucket:
-        deployed.fetch(place, target, bucket)
-    if target.deployed_file.exists():
-        chalice.run("delete", "--stage", stage)
-        target.deployed_file.unlink(missing_ok=True)
-    if bucket:
-        _empty(place, bucket)
-    stacks.delete(place, target, stacks.OPERATIONS)
-    if data:
-        _remove_data(place, target)
-    click.echo(f"Stage {stage} is removed{'' if data else '; its tables are kept'}.")
+    with lock.held(place, target, force=break_lock):
+        bucket = stacks.outputs(place, target).get("Deployments")
+        if deployed.fetch(place, target, bucket):
+            chalice.run("delete", "--stage", stage)
+            target.deployed_file.unlink(missing_ok=True)
+        if bucket:
+            _empty(place, bucket)
+        if data:
+            _remove_data(place, target)
+        elif stacks.exists(place, target):
+            stacks.put(place, target, operate=False)
+    click.echo(f"Stage {stage} is removed{'' if data else '; its tables and secrets are kept'}.")
 
 
 def _ask(place: Aws, stage: str, *, data: bool) -> None:
-    what = "with all its data" if data else "but for its tables"
+    what = "with all its data" if data else "but for its tables and secrets"
     question = f"Remove stage {stage} in account {place.account}, {place.region}, {what}?"
     if not data:
         click.confirm(question, abort=True, err=True)
@@ -60,21 +63,24 @@ def _empty(place: Aws, bucket: str) -> None:
 
 def _remove_data(place: Aws, stage: Stage) -> None:
     dynamodb = place.client("dynamodb")
-    stacks.delete(place, stage, stacks.TABLES)
+    stacks.delete(place, stage)
     for table in (stage.settings.reservations_table, stage.settings.state_table):
-        _unless_absent(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False)
+        if _unless_absent(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False):
+            # A table that is being updated can't be deleted.
+            dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
         _unless_absent(dynamodb.delete_table, TableName=table)
-        dynamodb.get_waiter("table_not_exists").wait(TableName=table)
+        dynamodb.get_waiter("table_not_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
         click.echo(f"Table {table}: deleted", err=True)
-    _unless_absent(place.client("ssm").delete_parameter, Name=stage.settings.secrets_parameter)
+    if not stage.settings.secrets_parameter.startswith(SECRETS_MANAGER):
+        _unless_absent(place.client("ssm").delete_parameter, Name=stage.settings.secrets_parameter)
 
 
-def _unless_absent(call: Any, **arguments: Any) -> None:
+def _unless_absent(call: Any, **arguments: Any) -> bool:
+    """Call; return whether there was what it is about."""
     try:
         call(**arguments)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in (
-            "ResourceNotFoundException",
-            "ParameterNotFound",
-        ):
+        if error.response["Error"]["Code"] not in _ABSENT:
             raise
+        return False
+    return True

@@ -14,7 +14,7 @@ from infra.declared import PROJECT, Stage
 
 TEMPLATES = Path(__file__).parent / "policies"
 
-_SECRETS_MANAGER = "/aws/reference/secretsmanager/"
+SECRETS_MANAGER = "/aws/reference/secretsmanager/"
 
 
 def render(stage: Stage, *, partition: str, region: str, account: str) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def render(stage: Stage, *, partition: str, region: str, account: str) -> dict[s
                 SecretsParameter=stage.settings.secrets_parameter.lstrip("/"),
             )
         )
-        if stage.settings.secrets_parameter.startswith(_SECRETS_MANAGER):
+        if stage.settings.secrets_parameter.startswith(SECRETS_MANAGER):
             policy["Statement"].append(_secret(stage, place))
         policies[file] = policy
     return policies
@@ -50,7 +50,7 @@ def render(stage: Stage, *, partition: str, region: str, account: str) -> dict[s
 
 def _secret(stage: Stage, place: dict[str, str]) -> dict[str, str]:
     """SSM reads a secret with the rights of who asks; an ARN of one ends in six random letters."""
-    name = stage.settings.secrets_parameter.removeprefix(_SECRETS_MANAGER)
+    name = stage.settings.secrets_parameter.removeprefix(SECRETS_MANAGER)
     arn = "arn:${Partition}:secretsmanager:${Region}:${Account}:secret:"
     return {
         "Effect": "Allow",

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from chalicelib.adapters.secrets import parse_secrets
-from infra import aws, declared
+from infra import aws, declared, permissions
 from infra.commands import cloud_stage_option, told
 from infra.errors import OperatorError
 
@@ -29,7 +29,7 @@ def put(stage: str, *, from_stdin: bool) -> None:
     """
     target, place = declared.read(stage), aws.here()
     name = target.settings.secrets_parameter
-    if name.startswith("/aws/reference/"):
+    if name.startswith(permissions.SECRETS_MANAGER):
         raise OperatorError(f"{name} is a secret of Secrets Manager: write it there.")
     value = sys.stdin.read() if from_stdin else json.dumps(_asked())
     parse_secrets(value)

@@ -1,68 +1,68 @@
-"""The two CloudFormation stacks of a stage: its tables, and what watches over it."""
+"""A stage's CloudFormation stack: its tables, and what watches over it."""
 
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError, WaiterError
+from botocore.exceptions import ClientError
 
 from infra.aws import Aws
 from infra.declared import Stage
 from infra.errors import OperatorError
 
-HERE = Path(__file__).parent
+TEMPLATE = Path(__file__).parent / "stage.yaml"
 
-TABLES = "tables"
-OPERATIONS = "operations"
-
-_WAIT = {"Delay": 2, "MaxAttempts": 450}
-
-
-def put(aws: Aws, stage: Stage) -> dict[str, str]:
-    """Bring both stacks to what the files say; return the outputs of both."""
-    settings = stage.settings
-    tables = {
-        "ReservationsTableName": settings.reservations_table,
-        "StateTableName": settings.state_table,
-    }
-    return {
-        **_put(aws, stage, TABLES, tables),
-        **_put(aws, stage, OPERATIONS, {**tables, "Stage": stage.name}),
-    }
+_PAUSE_SECONDS = 2
+_TELL_SECONDS = 15
+_PATIENCE_SECONDS = 30 * 60
+_GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 
 
-def _put(aws: Aws, stage: Stage, part: str, parameters: Mapping[str, str]) -> dict[str, str]:
+def put(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
+    """Bring the stack to what the template says; return its outputs.
+
+    Args:
+        aws: where.
+        stage: whose stack.
+        operate: whether there is more than the tables.
+
+    Raises:
+        OperatorError: CloudFormation could not; the message says what failed first.
+    """
     cloudformation = aws.client("cloudformation")
-    name = stage.stack(part)
+    _let_others_finish(cloudformation, stage)
     request = {
-        "StackName": name,
-        "TemplateBody": (HERE / f"{part}.yaml").read_text(encoding="utf-8"),
+        "StackName": stage.stack,
+        "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
         "Parameters": [
-            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
+            {"ParameterKey": key, "ParameterValue": value}
+            for key, value in {
+                "Stage": stage.name,
+                "Operate": "true" if operate else "false",
+                "ReservationsTableName": stage.settings.reservations_table,
+                "StateTableName": stage.settings.state_table,
+            }.items()
         ],
         "Tags": [
             {"Key": "service", "Value": stage.app},
             {"Key": "stage", "Value": stage.name},
         ],
+        "ClientRequestToken": uuid.uuid4().hex,
     }
     started = time.monotonic()
-    stack_id, done = _begin(cloudformation, request)
-    if done:
-        click.echo(f"Stack {name}: on its way ...", err=True)
-        _wait(cloudformation, done, name, stack_id)
-    took = f"done in {time.monotonic() - started:.0f} s" if done else "as it should be"
-    click.echo(f"Stack {name}: {took}", err=True)
-    return outputs(aws, stage, part)
+    took = "as it should be"
+    if stack_id := _begin(cloudformation, request):
+        _see_through(cloudformation, stage, stack_id, request["ClientRequestToken"], _GOOD)
+        took = f"done in {time.monotonic() - started:.0f} s"
+    click.echo(f"Stack {stage.stack}: {took}", err=True)
+    return outputs(aws, stage)
 
 
-def _begin(cloudformation: Any, request: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Begin to create or update.
-
-    Returns:
-        The stack's id, and the name of the waiter; None instead where nothing changes.
-    """
+def _begin(cloudformation: Any, request: Mapping[str, Any]) -> str | None:
+    """Begin to create or update; return the stack's id, None where nothing changes."""
     try:
         # What can't be made is taken away again, so that the next try finds nothing in its way.
         created = cloudformation.create_stack(**request, OnFailure="DELETE")
@@ -71,51 +71,91 @@ def _begin(cloudformation: Any, request: Mapping[str, Any]) -> tuple[str, str | 
             updated = cloudformation.update_stack(**request)
         except ClientError as error:
             if "No updates are to be performed" in str(error):
-                return "", None
+                return None
             raise
-        return updated["StackId"], "stack_update_complete"
-    return created["StackId"], "stack_create_complete"
+        return str(updated["StackId"])
+    return str(created["StackId"])
 
 
-def _wait(cloudformation: Any, until: str, name: str, stack_id: str) -> None:
-    try:
-        cloudformation.get_waiter(until).wait(StackName=stack_id, WaiterConfig=_WAIT)
-    except WaiterError as error:
-        raise OperatorError(f"The stack {name}: {_why(cloudformation, stack_id)}") from error
+def _let_others_finish(cloudformation: Any, stage: Stage) -> None:
+    """Wait for what an earlier try, or somebody else, has begun: nothing can be begun beside it."""
+    stack = _find(cloudformation, stage.stack)
+    if stack and _is_on_its_way(stack):
+        click.echo(f"Stack {stage.stack}: is being changed already ...", err=True)
+        _settle(cloudformation, stage, stack["StackId"])
 
 
-def _why(cloudformation: Any, stack_id: str) -> str:
-    """Say what failed first; what follows is only its undoing."""
-    # By its id, as a deleted stack has no name.
-    events = cloudformation.describe_stack_events(StackName=stack_id)["StackEvents"]
+def _see_through(
+    cloudformation: Any, stage: Stage, stack_id: str, token: str, good: tuple[str, ...]
+) -> None:
+    status = _settle(cloudformation, stage, stack_id)
+    if status not in good:
+        why = _why(cloudformation, stack_id, token)
+        raise OperatorError(f"The stack {stage.stack} is {status}: {why}")
+
+
+def _settle(cloudformation: Any, stage: Stage, stack_id: str) -> str:
+    """Wait until nothing is on its way, and tell of it now and then; return the status."""
+    started = told = time.monotonic()
+    while _is_on_its_way(stack := _find(cloudformation, stack_id) or {"StackStatus": "gone"}):
+        now = time.monotonic()
+        if now - started > _PATIENCE_SECONDS:
+            raise OperatorError(
+                f"The stack {stage.stack} is {stack['StackStatus']} for half an hour now. See its "
+                "events in CloudFormation's console, and run this again once it has ended."
+            )
+        if now - told > _TELL_SECONDS:
+            told = now
+            seconds = f"{now - started:.0f} s"
+            click.echo(f"Stack {stage.stack}: {stack['StackStatus']}, {seconds} ...", err=True)
+        time.sleep(_PAUSE_SECONDS)
+    return str(stack["StackStatus"])
+
+
+def _is_on_its_way(stack: Mapping[str, Any]) -> bool:
+    status = stack["StackStatus"]
+    # A review waits for somebody, for as long as it takes.
+    return bool(status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS")
+
+
+def _why(cloudformation: Any, stack_id: str, token: str) -> str:
+    """Say what failed first of what was asked for; what follows is only its undoing."""
+    pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
+    events = [event for page in pages for event in page["StackEvents"]]
     for event in reversed(events):
-        if event["ResourceStatus"].endswith("_FAILED"):
+        ours = event.get("ClientRequestToken") == token
+        if ours and event["ResourceStatus"].endswith("_FAILED"):
             return f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'failed')}"
-    return "it did not become complete; see its events in CloudFormation's console."
+    return "see its events in CloudFormation's console."
 
 
-def outputs(aws: Aws, stage: Stage, part: str) -> dict[str, str]:
-    """Return a stack's outputs; empty where there is no such stack."""
-    try:
-        answer = aws.client("cloudformation").describe_stacks(StackName=stage.stack(part))
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ValidationError":
-            return {}
-        raise
-    found = answer["Stacks"][0].get("Outputs", [])
-    return {output["OutputKey"]: output["OutputValue"] for output in found}
+def outputs(aws: Aws, stage: Stage) -> dict[str, str]:
+    """Return the stack's outputs; empty where there is no such stack."""
+    stack = _find(aws.client("cloudformation"), stage.stack) or {}
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def delete(aws: Aws, stage: Stage, part: str) -> None:
-    """Delete a stack, if it is there; what its template retains stays."""
+def exists(aws: Aws, stage: Stage) -> bool:
+    """Tell whether there is a stack."""
+    return _find(aws.client("cloudformation"), stage.stack) is not None
+
+
+def delete(aws: Aws, stage: Stage) -> None:
+    """Delete the stack, if it is there; its tables stay."""
     cloudformation = aws.client("cloudformation")
-    name = stage.stack(part)
+    _let_others_finish(cloudformation, stage)
+    if stack := _find(cloudformation, stage.stack):
+        token = uuid.uuid4().hex
+        cloudformation.delete_stack(StackName=stage.stack, ClientRequestToken=token)
+        _see_through(cloudformation, stage, stack["StackId"], token, ("DELETE_COMPLETE", "gone"))
+        click.echo(f"Stack {stage.stack}: deleted", err=True)
+
+
+def _find(cloudformation: Any, name_or_id: str) -> dict[str, Any] | None:
     try:
-        (found,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        (stack,) = cloudformation.describe_stacks(StackName=name_or_id)["Stacks"]
     except ClientError as error:
         if error.response["Error"]["Code"] == "ValidationError":
-            return
+            return None
         raise
-    cloudformation.delete_stack(StackName=name)
-    _wait(cloudformation, "stack_delete_complete", name, found["StackId"])
-    click.echo(f"Stack {name}: deleted", err=True)
+    return dict(stack)

@@ -15,6 +15,8 @@ from infra.commands import cloud_stage_option, told
 from infra.declared import Stage
 from infra.errors import OperatorError
 
+_NOWHERE = "not deployed"
+
 
 @click.command()
 @cloud_stage_option
@@ -31,23 +33,22 @@ def status(stage: str, *, as_json: bool) -> None:
         click.echo(json.dumps(found, default=str))
     else:
         for name, value in found.items():
-            click.echo(f"{name:12}  {_line(value)}")
+            click.echo(f"{name:17}  {_line(value)}")
     raise SystemExit(0 if found["ok"] else 1)
 
 
 def look(place: Aws, stage: Stage) -> dict[str, Any]:
     """Ask for all of it; what can't be told says why instead."""
-    outputs = stacks.outputs(place, stage, stacks.OPERATIONS)
-    if bucket := outputs.get("Deployments"):
-        deployed.fetch(place, stage, bucket)
+    outputs = stacks.outputs(place, stage)
+    url = _told(lambda: _url(place, stage, outputs.get("Deployments")))
+    answers = _told(lambda: _answers(url))
     tables = {
         table: _told(lambda table=table: _table(place, table))  # type: ignore[misc]
         for table in (stage.settings.reservations_table, stage.settings.state_table)
     }
-    url = _told(lambda: deployed.base_url(stage))
-    answers = _told(lambda: _answers(url))
     schedule = _told(lambda: _schedule(place, stage))
     alarms = _told(lambda: _alarms(place, stage))
+    topic = outputs.get("AlarmTopic")
     return {
         "url": url,
         "answers": answers,
@@ -55,8 +56,10 @@ def look(place: Aws, stage: Stage) -> dict[str, Any]:
         "schedule": schedule,
         "last_sweep": _told(lambda: _last_sweep(place, stage)),
         "alarms": alarms,
-        "alarm_topic": outputs.get("AlarmTopic", "none"),
-        "ok": set(tables.values()) == {"ACTIVE"}
+        "alarm_topic": topic or "none",
+        "alarm_subscribers": _told(lambda: _subscribers(place, topic)) if topic else 0,
+        "ok": topic is not None
+        and set(tables.values()) == {"ACTIVE"}
         and (answers, schedule, alarms) == ("as it should", "ENABLED", []),
     }
 
@@ -68,7 +71,13 @@ def _told(ask: Callable[[], Any]) -> Any:
         return str(error)
 
 
+def _url(place: Aws, stage: Stage, bucket: str | None) -> str:
+    return deployed.url(place, stage, bucket) or _NOWHERE
+
+
 def _answers(url: str) -> str:
+    if not url.startswith("http"):
+        return "not at all"
     checking.check(url, patience=0)
     return "as it should"
 
@@ -99,6 +108,11 @@ def _alarms(place: Aws, stage: Stage) -> list[str]:
         for page in pages.paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
         for alarm in page["MetricAlarms"]
     ]
+
+
+def _subscribers(place: Aws, topic: str) -> int:
+    attributes = place.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
+    return int(attributes["SubscriptionsConfirmed"])
 
 
 def _line(value: Any) -> str:

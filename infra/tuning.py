@@ -1,4 +1,4 @@
-"""What Chalice can't set: the API's throttles, metrics and traces, and the sweep's retries.
+"""What Chalice can't set: throttles, metrics, traces and own answers of the API; sweeps' retries.
 
 One table says it, for both ways to deploy: `apply` after `chalice deploy`, `merged_template` for
 `chalice package`.
@@ -7,6 +7,7 @@ One table says it, for both ways to deploy: `apply` after `chalice deploy`, `mer
 from dataclasses import dataclass
 from typing import Any
 
+from infra import gateway_responses
 from infra.aws import Aws
 from infra.declared import API, SWEEP, Stage
 
@@ -29,6 +30,9 @@ CALLBACKS = Throttle(rate=1_000, burst=2_000)
 SWEEP_RETRIES = 0
 """A failed sweep is over: the next one comes within the minute, and two at once help nobody."""
 
+SWEEP_MAX_AGE_SECONDS = 60
+"""One that Lambda throttles is over, too; else Lambda would hold it for six hours."""
+
 
 def _methods() -> list[tuple[str, str, Throttle]]:
     """Name each path and method that is set; what is set for one inherits nothing from ``*``.
@@ -41,6 +45,7 @@ def _methods() -> list[tuple[str, str, Throttle]]:
 
 def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
     """Set all of it."""
+    gateway_responses.apply(aws, stage, rest_api_id)
     operations = [{"op": "replace", "path": "/tracingEnabled", "value": "true"}]
     for path, method, throttle in _methods():
         settings = {
@@ -56,7 +61,9 @@ def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
         restApiId=rest_api_id, stageName=stage.api_stage, patchOperations=operations
     )
     aws.client("lambda").put_function_event_invoke_config(
-        FunctionName=stage.function(SWEEP), MaximumRetryAttempts=SWEEP_RETRIES
+        FunctionName=stage.function(SWEEP),
+        MaximumRetryAttempts=SWEEP_RETRIES,
+        MaximumEventAgeInSeconds=SWEEP_MAX_AGE_SECONDS,
     )
 
 
@@ -71,12 +78,18 @@ def merged_template(stage: Stage) -> dict[str, Any]:
             "Sweep": {
                 "Properties": {
                     "FunctionName": stage.function(SWEEP),
-                    "EventInvokeConfig": {"MaximumRetryAttempts": SWEEP_RETRIES},
+                    "EventInvokeConfig": {
+                        "MaximumRetryAttempts": SWEEP_RETRIES,
+                        "MaximumEventAgeInSeconds": SWEEP_MAX_AGE_SECONDS,
+                    },
                 }
             },
             "RestAPI": {
                 "Properties": {
+                    # Else SAM makes a second stage, named Stage, that has none of this.
+                    "OpenApiVersion": "2.0",
                     "TracingEnabled": True,
+                    "GatewayResponses": gateway_responses.merged(stage),
                     "MethodSettings": [
                         {
                             "ResourcePath": path,

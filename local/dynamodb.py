@@ -9,7 +9,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-TEMPLATE = Path(__file__).parent.parent / "infra" / "tables.yaml"
+TEMPLATE = Path(__file__).parent.parent / "infra" / "stage.yaml"
 STACK = "taskrouter-callbacks-tables"
 
 
@@ -46,7 +46,7 @@ def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
 
 
 def create_tables(cloudformation: Any, tables: Tables, *, stack: str = STACK) -> None:
-    """Create or update the tables from infra/tables.yaml.
+    """Create or update the tables as infra/stage.yaml has them, and nothing else of it.
 
     Args:
         cloudformation: A client, see `client`.
@@ -64,6 +64,7 @@ def create_tables(cloudformation: Any, tables: Tables, *, stack: str = STACK) ->
             {"ParameterKey": "ReservationsTableName", "ParameterValue": tables.reservations},
             {"ParameterKey": "StateTableName", "ParameterValue": tables.state},
             {"ParameterKey": "DeletionProtection", "ParameterValue": "false"},
+            {"ParameterKey": "Operate", "ParameterValue": "false"},
         ],
     }
     try:

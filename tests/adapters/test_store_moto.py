@@ -13,7 +13,7 @@ from chalicelib.adapters.store import DynamoStore
 from chalicelib.domain.reservations import MOVES, OBSERVED, Claim, Status
 from tests.adapters.test_store_state_machine import heard, seed
 
-TEMPLATE = Path(__file__).parents[2] / "infra" / "tables.yaml"
+TEMPLATE = Path(__file__).parents[2] / "infra" / "stage.yaml"
 CREATE_TABLE = (
     "AttributeDefinitions",
     "KeySchema",

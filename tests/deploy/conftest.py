@@ -83,18 +83,22 @@ class Checkout:
     folder: Path
     aws: Aws
 
-    def infra(self, *arguments, says=""):
-        """Run one of the operator's commands; return what it printed."""
-        done = subprocess.run(
+    def run(self, *arguments, says="", **environ):
+        """Run one of the operator's commands."""
+        return subprocess.run(
             [sys.executable, "-m", "infra", *arguments],
             cwd=self.folder,
-            env=os.environ | self.aws.environ,
+            env=os.environ | self.aws.environ | environ,
             input=says,
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
+
+    def infra(self, *arguments, says="", **environ):
+        """Run one that succeeds; return what it printed."""
+        done = self.run(*arguments, says=says, **environ)
         assert done.returncode == 0, f"infra {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 

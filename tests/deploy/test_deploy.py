@@ -21,7 +21,9 @@ def api_url(aws, stage=STAGE):
 
 
 def deploy(checkout, *options):
-    return json.loads(checkout.infra("deploy", "--stage", STAGE, "--json", *options))
+    return json.loads(
+        checkout.infra("deploy", "--stage", STAGE, "--any-python", "--json", *options)
+    )
 
 
 def token(checkout):

@@ -13,9 +13,9 @@ from chalicelib.domain.errors import StoreUnavailable
 from local import sweeping
 from tests.infra import templates
 
-OPERATIONS = templates.read("operations.yaml")
-ALARMS = templates.of_type(OPERATIONS, "AWS::CloudWatch::Alarm")
-FILTERS = templates.of_type(OPERATIONS, "AWS::Logs::MetricFilter")
+TEMPLATE = templates.read("stage.yaml")
+ALARMS = templates.of_type(TEMPLATE, "AWS::CloudWatch::Alarm")
+FILTERS = templates.of_type(TEMPLATE, "AWS::Logs::MetricFilter")
 DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
 STAGE = "dev"
 FORM = "application/x-www-form-urlencoded"
@@ -146,15 +146,15 @@ def test_no_paragraph_is_left_of_an_alarm_that_is_gone():
 
 
 def test_logs_end_and_the_bucket_is_closed():
-    for group in templates.of_type(OPERATIONS, "AWS::Logs::LogGroup").values():
+    for group in templates.of_type(TEMPLATE, "AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
-    (bucket,) = templates.of_type(OPERATIONS, "AWS::S3::Bucket").values()
+    (bucket,) = templates.of_type(TEMPLATE, "AWS::S3::Bucket").values()
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
 def test_the_dashboard_is_json_and_reads_the_same_metrics():
-    (dashboard,) = templates.of_type(OPERATIONS, "AWS::CloudWatch::Dashboard").values()
+    (dashboard,) = templates.of_type(TEMPLATE, "AWS::CloudWatch::Dashboard").values()
     body = json.loads(dashboard["DashboardBody"]["Sub"])
     rows = {widget["y"] for widget in body["widgets"]}
     assert rows == {0, 6, 12}

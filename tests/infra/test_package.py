@@ -84,7 +84,7 @@ def test_functions_have_the_names_that_logs_alarms_and_policies_go_by(packaged):
         stage.function(declared.API),
         stage.function(declared.SWEEP),
     }
-    groups = templates.of_type(templates.read("operations.yaml"), "AWS::Logs::LogGroup")
+    groups = templates.of_type(templates.read("stage.yaml"), "AWS::Logs::LogGroup")
     assert {templates.with_stage(one["LogGroupName"], stage.name) for one in groups.values()} == {
         stage.log_group(declared.API),
         stage.log_group(declared.SWEEP),

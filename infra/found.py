@@ -1,0 +1,113 @@
+"""What there is in AWS of a stage's functions and API, whatever any record says."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.aws import Aws
+from infra.declared import API, SWEEP, Stage
+from infra.errors import OperatorError
+
+_ABSENT = ("ResourceNotFoundException", "NoSuchEntity", "NotFoundException")
+
+
+def api(aws: Aws, stage: Stage, *, recorded: str | None = None) -> str | None:
+    """Return the id of the stage's API, None where there is none.
+
+    Args:
+        aws: where.
+        stage: whose API.
+        recorded: what a record says it is. It is looked for if that is gone.
+
+    Raises:
+        OperatorError: there are several, which only people can tell apart.
+    """
+    gateway = aws.client("apigateway")
+    if recorded and _unless_absent(gateway.get_rest_api, restApiId=recorded):
+        return recorded
+    found = list(_apis(gateway, stage))
+    if len(found) > 1:
+        # One that was never deployed serves nobody.
+        found = [one for one in found if _serves(gateway, stage, one)] or found[:1]
+    if len(found) > 1:
+        raise OperatorError(
+            f"The APIs {', '.join(found)} all serve stage {stage.name}. Delete those that "
+            "TaskRouter does not call: aws apigateway delete-rest-api --rest-api-id ID"
+        )
+    return found[0] if found else None
+
+
+def url(aws: Aws, stage: Stage, api_id: str) -> str:
+    """Return the address that AWS gives an API's stage, without a slash at its end."""
+    suffix = "amazonaws.com.cn" if aws.partition == "aws-cn" else "amazonaws.com"
+    return f"https://{api_id}.execute-api.{aws.region}.{suffix}/{stage.api_stage}"
+
+
+def _apis(gateway: Any, stage: Stage) -> Iterator[str]:
+    # Chalice gives the APIs of all stages one name: it is the function that tells them apart.
+    called = f":function:{stage.function(API)}/"
+    for page in gateway.get_paginator("get_rest_apis").paginate():
+        for api_id in [one["id"] for one in page.get("items", []) if one["name"] == stage.app]:
+            resources = gateway.get_resources(restApiId=api_id, embed=["methods"], limit=500)
+            methods = [
+                method
+                for resource in resources.get("items", [])
+                for method in resource.get("resourceMethods", {}).values()
+            ]
+            if any(called in one.get("methodIntegration", {}).get("uri", "") for one in methods):
+                yield api_id
+
+
+def _serves(gateway: Any, stage: Stage, api_id: str) -> bool:
+    stages = gateway.get_stages(restApiId=api_id).get("item", [])
+    return stage.api_stage in [one["stageName"] for one in stages]
+
+
+def resources(aws: Aws, stage: Stage, *, recorded_api: str | None) -> list[dict[str, str]]:
+    """List what Chalice has made, in the words of its own record.
+
+    Args:
+        aws: where.
+        stage: whose functions and API.
+        recorded_api: see `api`.
+
+    Raises:
+        OperatorError: it was CloudFormation that made the functions.
+    """
+    made = [entry for handler in (API, SWEEP) for entry in _of_handler(aws, stage, handler)]
+    if _unless_absent(aws.client("events").describe_rule, Name=stage.schedule):
+        made.append(_entry(f"{SWEEP}-event", "cloudwatch_event", rule_name=stage.schedule))
+    if api_id := api(aws, stage, recorded=recorded_api):
+        address = f"{url(aws, stage, api_id)}/"
+        made.append(_entry("rest_api", "rest_api", rest_api_id=api_id, rest_api_url=address))
+    return made
+
+
+def _of_handler(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str, str]]:
+    name = stage.function(handler)
+    function = _unless_absent(aws.client("lambda").get_function_configuration, FunctionName=name)
+    role_name = stage.role(handler)
+    if function and not function["Role"].endswith(f"/{role_name}"):
+        raise OperatorError(
+            f"The function {name} was not made by Chalice: its role is {function['Role']}. If "
+            "CloudFormation made it, go on with that: never both ways on one stage."
+        )
+    if role := _unless_absent(aws.client("iam").get_role, RoleName=role_name):
+        arn = role["Role"]["Arn"]
+        yield _entry(f"{handler}_role", "iam_role", role_name=role_name, role_arn=arn)
+    if function:
+        yield _entry(handler, "lambda_function", lambda_arn=function["FunctionArn"])
+
+
+def _entry(name: str, kind: str, **values: str) -> dict[str, str]:
+    return {"name": name, "resource_type": kind, **values}
+
+
+def _unless_absent(call: Callable[..., Any], **arguments: str) -> Any:
+    try:
+        return call(**arguments)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _ABSENT:
+            return None
+        raise
