@@ -40,6 +40,10 @@ chaos: $(INSTALLED) ## Break everything, at random but repeatably; see that noth
 	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 	$(BIN)/python -m chaos run $(CHAOS)
 
+.PHONY: bench
+bench: $(INSTALLED) ## Measure what our promises about speed say
+	$(BIN)/python -m benchmarks
+
 .PHONY: deploy
 deploy: $(INSTALLED) ## Bring a stage on AWS to what the files say: make deploy STAGE=dev
 	@test -n "$(STAGE)" || { echo "Which stage? make deploy STAGE=dev" >&2; exit 2; }

@@ -1,0 +1,1 @@
+"""What our promises about speed are measured by: `python -m benchmarks`."""
