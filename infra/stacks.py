@@ -32,7 +32,7 @@ def put(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
     Raises:
         OperatorError: CloudFormation could not; the message says what failed first.
     """
-    cloudformation = aws.client("cloudformation")
+    cloudformation, token = aws.client("cloudformation"), uuid.uuid4().hex
     _let_others_finish(cloudformation, stage)
     request = {
         "StackName": stage.stack,
@@ -50,12 +50,12 @@ def put(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
             {"Key": "service", "Value": stage.app},
             {"Key": "stage", "Value": stage.name},
         ],
-        "ClientRequestToken": uuid.uuid4().hex,
+        "ClientRequestToken": token,
     }
     started = time.monotonic()
     took = "as it should be"
     if stack_id := _begin(cloudformation, request):
-        _see_through(cloudformation, stage, stack_id, request["ClientRequestToken"], _GOOD)
+        _see_through(cloudformation, stage, stack_id, token, _GOOD)
         took = f"done in {time.monotonic() - started:.0f} s"
     click.echo(f"Stack {stage.stack}: {took}", err=True)
     return outputs(aws, stage)

@@ -11,7 +11,7 @@ from infra import gateway_responses
 from infra.aws import Aws
 from infra.declared import API, SWEEP, Stage
 
-TWILIOS = ("/assignment_callback", "/assignment_callback/fallback", "/event_callback")
+_FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,25 @@ SWEEP_MAX_AGE_SECONDS = 60
 """One that Lambda throttles is over, too; else Lambda would hold it for six hours."""
 
 
+def twilios() -> list[tuple[str, str]]:
+    """List path and method of the routes that Twilio calls: those that take nothing but a form."""
+    from app import app  # noqa: PLC0415  only what deploys needs the whole app
+
+    return [
+        (path, method)
+        for path, methods in sorted(app.routes.items())
+        for method, entry in methods.items()
+        if entry.content_types == [_FORM]
+    ]
+
+
 def _methods() -> list[tuple[str, str, Throttle]]:
     """Name each path and method that is set; what is set for one inherits nothing from ``*``.
 
     API Gateway writes a path's slashes as ``~1``, after one that is a slash.
     """
-    twilios = ["/" + path.replace("/", "~1") for path in TWILIOS]
-    return [("/*", "*", EVERYBODYS), *((path, "POST", CALLBACKS) for path in twilios)]
+    callbacks = [("/" + path.replace("/", "~1"), method) for path, method in twilios()]
+    return [("/*", "*", EVERYBODYS), *((*callback, CALLBACKS) for callback in callbacks)]
 
 
 def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:

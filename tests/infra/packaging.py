@@ -1,0 +1,100 @@
+"""What `chalice package` makes of a stage, and CloudFormation of that."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from samtranslator.translator.transform import transform
+
+from infra import declared, permissions, tuning
+from infra.aws import Aws
+from local.processes import ROOT
+from tests.infra import templates
+
+REGION = "eu-west-1"
+PLACE = Aws(
+    session=None,
+    partition="aws",
+    region=REGION,
+    account="1" * 12,
+    identity="arn:aws:iam::1:user/me",
+)
+SIDS = {
+    "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
+    "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
+    "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
+}
+BUCKET = "s3://packages-of-the-pipeline/package.zip"
+
+
+class Packaged:
+    """A stage's template, as Chalice writes it and as CloudFormation makes it."""
+
+    def __init__(self, stage, folder):
+        self.stage = stage
+        self.sam = json.loads((folder / "out" / "sam.json").read_text())
+        for resource in self.sam["Resources"].values():
+            if "CodeUri" in resource["Properties"]:
+                resource["Properties"]["CodeUri"] = BUCKET  # as `aws cloudformation package` does
+        self._folder = folder
+
+    @property
+    def translated(self):
+        """The SAM translator's answer: plain CloudFormation."""
+        no_managed_policies = SimpleNamespace(load=dict)
+        return transform(copy.deepcopy(self.sam), {}, no_managed_policies)
+
+    def of_type(self, kind):
+        """The properties of the resources of a kind, plain or SAM's."""
+        template = self.sam if kind.startswith("AWS::Serverless::") else self.translated
+        found = templates.of_type(template, kind)
+        assert found
+        return found
+
+    def lint(self, template):
+        """What cfn-lint has against a template."""
+        file = self._folder / "linted.json"
+        file.write_text(json.dumps(template))
+        command = [Path(sys.executable).with_name("cfn-lint"), "--regions", REGION, "--", file]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def package(folder, name, change=lambda stage: None):
+    """Package a stage of config.json, after *change* of what that declares."""
+    shutil.copy(ROOT / "app.py", folder)
+    shutil.copytree(ROOT / "chalicelib", folder / "chalicelib")
+    (folder / "requirements.txt").touch()  # nothing to install: only the template is looked at
+    (folder / ".chalice").mkdir()
+    config = json.loads((ROOT / ".chalice" / "config.json").read_text())
+    config["stages"][name]["environment_variables"] |= SIDS
+    change(config["stages"][name])
+    (folder / ".chalice" / "config.json").write_text(json.dumps(config))
+
+    stage = _read(name, config)
+    permissions.write(PLACE, stage, folder)
+    (folder / "merged.json").write_text(json.dumps(tuning.merged_template(stage)))
+    chalice = [sys.executable, "-c", "from chalice.cli import main; main()", "package"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_DEFAULT_REGION", REGION)
+        subprocess.run(
+            [*chalice, "--stage", stage.name, "--merge-template", "merged.json", "out"],
+            cwd=folder,
+            env=os.environ,
+            check=True,
+            capture_output=True,
+        )
+    return Packaged(stage, folder)
+
+
+def _read(name, whole):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(declared.stages, "project", lambda *_: whole)
+        environ = whole["stages"][name]["environment_variables"]
+        patch.setattr(declared.stages, "environment", lambda *_: environ)
+        return declared.read(name)
