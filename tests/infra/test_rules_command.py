@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from urllib.parse import urlencode
@@ -171,6 +172,16 @@ def test_a_recorded_reservation_is_explained_and_what_it_was_answered(file, api,
     absent = rules("explain", "WR" + "0" * 32, "--rules", file, **environ)
     assert (absent.returncode, absent.stdout) == (1, "")
     assert absent.stderr == f"Error: There is no record of WR{'0' * 32}.\n"
+
+
+def test_the_documents_example_is_what_it_prints(tmp_path):
+    text = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    file = tmp_path / "rules.toml"
+    file.write_text(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])
+    (capture, printed) = re.search(
+        r"```console\n\$ echo '(.*?)' \| python -m infra rules explain -\n(.*?)```", text, re.DOTALL
+    ).groups()
+    assert rules("explain", "-", "--rules", file, says=capture).stdout == printed
 
 
 @pytest.mark.parametrize(
