@@ -16,6 +16,7 @@ from infra import (
     found,
     lock,
     permissions,
+    rules,
     stacks,
     tuning,
 )
@@ -59,6 +60,12 @@ def _must_have_secrets(place: Aws, stage: Stage) -> None:
         raise OperatorError(f"There is no parameter {name}. {where}") from error
 
 
+def _declared(name: str) -> Stage:
+    stage = declared.read(name)
+    rules.must_be_good(stage)
+    return stage
+
+
 def _runtime(*, any_python: bool) -> str:
     """Return what the functions will run on: Chalice takes it from this Python."""
     runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -85,7 +92,7 @@ def deploy(stage: str, *, check: bool, any_python: bool, break_lock: bool, as_js
     is put right, whatever was done before is found and kept.
     """
     runtime = _runtime(any_python=any_python)
-    target, place = declared.read(stage), aws.here()
+    target, place = _declared(stage), aws.here()
     where = f"account {place.account}, {place.region}"
     click.echo(f"Stage {stage}: {where}, functions on {runtime}", err=True)
     with lock.held(place, target, force=break_lock) as take_lock:
@@ -111,7 +118,7 @@ def prepare_command(stage: str) -> None:
 
     For those who deploy the functions by CloudFormation; `package` comes next.
     """
-    target = declared.read(stage)
+    target = _declared(stage)
     prepare(aws.here(), target)
 
 
@@ -126,7 +133,7 @@ def package(stage: str, folder: Path, *, any_python: bool) -> None:
     Never for a stage that `deploy` has made: CloudFormation would make everything a second time.
     """
     _runtime(any_python=any_python)
-    target, place = declared.read(stage), aws.here()
+    target, place = _declared(stage), aws.here()
     permissions.write(place, target)
     folder.mkdir(parents=True, exist_ok=True)
     merged = folder.resolve() / "merged.json"

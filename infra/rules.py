@@ -18,10 +18,27 @@ from chalicelib.domain.rules import Rule, Rules, Verdict, facts_of, verdicts
 from chalicelib.domain.sids import is_sid
 from infra import stages
 from infra.commands import settings_of, stage_option, told
+from infra.declared import Stage
 from infra.errors import OperatorError
 
 _SECONDS = 10.0
 """For the one read; nobody waits for an answer within TaskRouter's five."""
+
+
+def must_be_good(stage: Stage) -> None:
+    """Refuse to deploy rules that could not be used.
+
+    Raises:
+        OperatorError: the file would not be deployed.
+        chalicelib.adapters.rules_file.RulesError: there is something wrong in it.
+    """
+    path = stage.settings.rules_file
+    if not path.resolve().is_relative_to(config.PROJECT / "chalicelib"):
+        raise OperatorError(
+            f"Stage {stage.name} of .chalice/config.json: RULES_FILE must name a file in "
+            "chalicelib/, because nothing else is deployed."
+        )
+    rules_file.read(path)
 
 
 @click.group()

@@ -10,6 +10,8 @@ import pytest
 import app as functions
 from app import app
 from chalicelib.domain.errors import StoreUnavailable
+from chalicelib.domain.instructions import Defer
+from chalicelib.domain.rules import Rules, read
 from local import sweeping
 from tests.infra import templates
 
@@ -106,6 +108,19 @@ def test_an_unrecorded_reservation_is_counted(api, monkeypatch):
 
     pattern = FILTERS["UnrecordedReservations"]["FilterPattern"]
     assert [matches(pattern, line) for line in api.lines()] == [False, True]
+
+
+def test_rules_that_failed_are_counted(api):
+    rule = {"name": "one", "instruction": "dequeue", "from": {"ref": "task.to"}}
+    vars(api.service)["rules"] = Rules(read({"rule": [rule]}), otherwise=Defer())
+    for attributes in ('{"to": "+15556667777"}', "{}"):
+        api.post_callback(api.callback_parameters(TaskAttributes=attributes))
+
+    pattern = FILTERS["RulesFailed"]["FilterPattern"]
+    (transformation,) = FILTERS["RulesFailed"]["MetricTransformations"]
+    member = transformation["MetricValue"].removeprefix("$.")
+    assert [matches(pattern, line) for line in api.lines()] == [False, True]
+    assert api.lines()[1][member] == 1
 
 
 def test_what_a_sweep_left_is_counted(api):
