@@ -2,7 +2,8 @@
 
 Runs in an environment of its own, in which functions find what Lambda brings and nothing of ours.
 ministack reads an API's OpenAPI description for CloudFormation only; Chalice sends it to API
-Gateway itself (ImportRestApi, PutRestApi), so those two calls are added here.
+Gateway itself (ImportRestApi, PutRestApi), so those two calls are added here. And functions are
+told the domain name of a request, as API Gateway tells them.
 
 usage: python emulator.py PORT
 """
@@ -48,7 +49,17 @@ def teach(v1):
         ]
         return update(api_id, {**data, "patchOperations": wanted})
 
+    build_event = v1._build_lambda_event_v1
+
+    def build_lambda_event(*args, **kwargs):
+        event = build_event(*args, **kwargs)
+        # Where the request came in, which is what a signature is checked against.
+        context, headers = event["requestContext"], event["headers"]
+        context["domainName"] = headers.get("host") or headers.get("Host")
+        return event
+
     v1.handle_request, v1._update_rest_api = handle_request, update_rest_api
+    v1._build_lambda_event_v1 = build_lambda_event
 
 
 def _overwrite(v1, api_id, spec):

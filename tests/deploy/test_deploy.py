@@ -4,8 +4,11 @@ import json
 import re
 
 import pytest
+import requests
+from twilio.request_validator import RequestValidator
 
-from tests.deploy.conftest import STAGE
+from tests.deploy import front
+from tests.deploy.conftest import REGION, STAGE
 from tests.deploy.world import Centre, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -20,10 +23,33 @@ def api_url(aws, stage=STAGE):
     return f"{aws.url}/restapis/{api['id']}/{stage}/_user_request_"
 
 
-def deploy(checkout, *options):
-    return json.loads(
-        checkout.infra("deploy", "--stage", STAGE, "--any-python", "--json", *options)
+def deploy(checkout, *options, **environ):
+    options = ["--stage", STAGE, "--any-python", "--json", *options]
+    return json.loads(checkout.infra("deploy", *options, **environ))
+
+
+def post_signed(url, twilio, environ):
+    parameters = {
+        "AccountSid": twilio.account_sid,
+        "WorkspaceSid": twilio.workspace_sid,
+        "WorkflowSid": twilio.workflow_sid,
+        "TaskQueueSid": "WQ" + "1" * 32,
+        "TaskSid": "WT" + "1" * 32,
+        "TaskAttributes": "{}",
+        "WorkerSid": "WK" + "1" * 32,
+        "WorkerAttributes": "{}",
+        "ReservationSid": "WR" + "1" * 32,
+    }
+    signature = RequestValidator(twilio.auth_token).compute_signature(url, parameters)
+    answer = requests.post(
+        url,
+        data=parameters,
+        headers={"X-Twilio-Signature": signature},
+        proxies={"https": environ["HTTPS_PROXY"]},
+        verify=environ["REQUESTS_CA_BUNDLE"],
+        timeout=30,
     )
+    return answer.status_code, answer.json()
 
 
 def token(checkout):
@@ -40,11 +66,16 @@ def api_stage(aws):
     return aws.client("apigateway").get_stage(restApiId=api["id"], stageName=STAGE)
 
 
-def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets):
+def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets, tmp_path):
     assert aws.everything() == {}
     put_secrets(checkout, secrets)
-    # The emulator serves another address than the one that AWS would, so that is told by now only.
-    deploy(checkout, "--no-check")
+    # The address is AWS's own, and so is what the signature is checked against.
+    with front.serving(aws.url, REGION, tmp_path) as environ:
+        given = deploy(checkout, **environ)
+        (api_id,) = [one["id"] for one in aws.client("apigateway").get_rest_apis()["items"]]
+        assert given["url"] == f"https://{api_id}.execute-api.{REGION}.amazonaws.com/{STAGE}"
+        assert post_signed(given["assignment_callback"], twilio, environ) == (200, {})
+    # From now on one that the simulator reaches without a proxy.
     url = api_url(aws)
     checkout.set(PUBLIC_BASE_URL=url, RESERVATION_TIMEOUT_SECONDS="5", SWEEP_GRACE_SECONDS="0")
     assert deploy(checkout)["assignment_callback"] == f"{url}/assignment_callback"
@@ -52,6 +83,10 @@ def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets)
     # The life cycle, called back under the stage's prefix, signed.
     centre = Centre.at(url, token(checkout), twilio)
     centre.walk()
+
+    # What API Gateway answers itself has the shape of our own answers.
+    absent = centre.app.get("/no-such-route")
+    assert (absent.status, absent.body["Code"]) == (404, "RouteNotFound")
 
     # What Chalice can't set.
     assert api_stage(aws)["tracingEnabled"] is True

@@ -1,0 +1,138 @@
+"""The address that AWS gives an API, on loopback: HTTPS, by its own name, through a proxy.
+
+Programs reach it as they would AWS, once HTTPS_PROXY names this proxy and they trust its
+certificate. Everything else that they ask the proxy for is passed on untouched.
+"""
+
+import http.client
+import re
+import select
+import socket
+import ssl
+import threading
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import certifi
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+SECONDS = 60
+
+
+@contextmanager
+def serving(emulator_url, region, folder):
+    """Serve; yields the environment of programs that are to come through here."""
+    domain = f"execute-api.{region}.amazonaws.com"
+    certificate = _certificate(f"*.{domain}", folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    api = re.compile(rf"(\w+)\.{re.escape(domain)}:443")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api, context, emulator_url))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    bundle = folder / "trusted.pem"
+    bundle.write_text(Path(certifi.where()).read_text() + certificate.read_text())
+    try:
+        yield {
+            "HTTPS_PROXY": f"http://127.0.0.1:{server.server_port}",
+            "REQUESTS_CA_BUNDLE": str(bundle),
+        }
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _handler(api, context, emulator_url):
+    class Proxy(BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            self.send_response(200)
+            self.end_headers()
+            if found := api.fullmatch(self.path):
+                gateway = _handler_of(found[1], urlsplit(emulator_url))
+                with context.wrap_socket(self.connection, server_side=True) as connection:
+                    gateway(connection, self.client_address, self.server)
+            else:
+                _tunnel(self.connection, self.path)
+
+        def log_message(self, *_):
+            pass
+
+    return Proxy
+
+
+def _handler_of(api_id, emulator):
+    """Serve one connection for one API: its host is its id, its path begins with its stage."""
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_GET(self):
+            _, stage, path = self.path.split("/", 2)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            address = f"/restapis/{api_id}/{stage}/_user_request_/{path}"
+            asked = http.client.HTTPConnection(emulator.hostname, emulator.port, timeout=SECONDS)
+            with closing(asked):
+                asked.request(self.command, address, body, dict(self.headers))
+                answer = asked.getresponse()
+                content = answer.read()
+            self.send_response(answer.status)
+            for name, value in answer.getheaders():
+                if name.lower() not in ("transfer-encoding", "content-length", "connection"):
+                    self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_POST(self):
+            self.do_GET()
+
+        def log_message(self, *_):
+            pass
+
+    return Gateway
+
+
+def _tunnel(client, address):
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=SECONDS) as server:
+        other = {client: server, server: client}
+        while True:
+            ready, _, _ = select.select([client, server], [], [], SECONDS)
+            for one in ready:
+                data = one.recv(65_536)
+                if not data:
+                    return
+                other[one].sendall(data)
+            if not ready:
+                return
+
+
+def _certificate(name, folder):
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "An emulated AWS")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "certificate.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
