@@ -1,0 +1,85 @@
+"""The simulator carries out what our instructions render, in a callback's answer or by REST."""
+
+import json
+from typing import Any
+
+import pytest
+import requests
+
+from chalicelib.domain.instructions import CATALOGUE, Instruction, parse
+from simulator.engine.core import Alert
+from simulator.engine.instructions import answered
+from simulator.testing import running
+from tests.domain.instruction_table import CA, REQUIRED, TABLE, WA, Row
+from tests.simulator.conftest import Story
+
+CALL = {"selected_language": "es", "call_sid": CA, "to": "+15550001111"}
+CALLING = {"dequeue", "call", "conference"}
+ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}.{row.name}")
+
+
+def instruction_of(name: str, there: str, **given: Any) -> Instruction:
+    """An instruction with what it needs, and an Activity that is there."""
+    whom = {"to": "client:alice"} if name in CALLING else {}
+    mapping = {"instruction": name, **whom, **REQUIRED.get(name, {}), **given}
+    return parse({key: there if one == WA else one for key, one in mapping.items()})
+
+
+def becomes(instruction: Instruction) -> str:
+    if instruction.name == "reject":
+        return "rejected"
+    return "accepted" if instruction.accepts else "pending"
+
+
+def carry_out(name: str, **given: Any) -> None:
+    story = Story()
+    task = story.task(json.dumps(CALL))
+    story.move(story.alice, "Idle")
+    reservation = story.reservations(task)[-1]
+    instruction = instruction_of(name, story.activity_sid("Offline"), **given)
+
+    answered(story.engine, story.workspace.sid, reservation.sid, instruction.render())
+
+    assert [one.code for one in story.effects if isinstance(one, Alert)] == []
+    assert reservation.status == becomes(instruction)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_an_answer_with_what_is_required_is_carried_out(name: str) -> None:
+    carry_out(name)
+
+
+@ROWS
+def test_an_answer_with_the_parameter_is_carried_out(row: Row) -> None:
+    for value in row.takes:
+        carry_out(row.instruction, **{row.name: value})
+
+
+@pytest.fixture(scope="module")
+def twilio():
+    with running() as simulator:
+        yield simulator
+
+
+@ROWS
+def test_what_is_sent_by_rest_is_carried_out(twilio, row: Row) -> None:
+    twilio.reset()
+    workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
+    alice = workspace.workers(twilio.workers["Alice"])
+    alice.update(activity_sid=twilio.activities["Idle"])
+    task = workspace.tasks.create(attributes=json.dumps(CALL))
+    twilio.advance()
+    (reservation,) = task.reservations.list()
+    offline = twilio.activities["Offline"]
+    instruction = instruction_of(row.instruction, offline, **{row.name: row.takes[0]})
+
+    answer = requests.post(
+        f"{twilio.url}/v1/Workspaces/{twilio.workspace_sid}/Tasks/{task.sid}"
+        f"/Reservations/{reservation.sid}",
+        data=instruction.rest(),
+        auth=(twilio.api_key_sid, twilio.api_key_secret),
+        timeout=5,
+    )
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["reservation_status"] == becomes(instruction)
