@@ -1,14 +1,18 @@
+import contextlib
+import itertools
 import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.adapters import rules_file
 from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.instructions import Accept, Defer, Dequeue, Reject
-from chalicelib.domain.rules import FACTS, Decision, Rules, facts_of, read
+from chalicelib.domain.rules import FACTS, Decision, InvalidRules, Rules, facts_of, read
 
 BAD = sorted((Path(__file__).parent / "bad_rules").glob("*.toml"))
 WA = "WA" + "0" * 32
@@ -255,3 +259,51 @@ def test_a_failure_never_tells_a_value() -> None:
         {"when": "abs(task.to)", "instruction": "accept"},
     )
     assert "secret" not in repr(decide(*tables, callback=secret))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from("abcd") | st.text(), inner),
+    max_leaves=9,
+)
+EXPRESSIONS = [
+    "task.a > task.b",
+    "contains(task.a, task.b)",
+    "sort_by(task.a, &b)[0].c",
+    "task.a[?b > `1`].c | [0]",
+    "max_by(task.*, &a)",
+    "task.a[].b[::-1]",
+    "to_number(to_string(task.a)) <= length(task.b)",
+    "join(',', keys(task))",
+    "merge(task.a, task.b).c",
+    "avg(task.a)",
+    "ceil(to_number(task.a))",
+]
+
+
+@given(
+    attributes=st.dictionaries(st.sampled_from("abcd"), JSON),
+    expressions=st.lists(st.sampled_from(EXPRESSIONS), min_size=1, max_size=4),
+)
+def test_whatever_the_attributes_are_there_is_an_answer(attributes, expressions) -> None:
+    callback = replace(CALLBACK, task_attributes=json.dumps(attributes))
+    tables = [
+        {"when": one, "instruction": "dequeue", "to": {"ref": other}, "timeout": {"ref": "task.d"}}
+        for one, other in itertools.product(expressions, expressions)
+    ]
+    answer = decide(*tables, callback=callback).instruction.render()
+    assert answer == {} or answer["instruction"] == "dequeue"
+
+
+@given(st.text() | st.text("task.worker[]?*@&|!=<>()`'\"{}:, \\0123456789", max_size=30))
+def test_whatever_is_written_for_a_condition_is_taken_or_refused(when: str) -> None:
+    with contextlib.suppress(InvalidRules):
+        read({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+
+
+@given(JSON, st.sampled_from(["name", "when", "instruction", "to", "timeout", "x"]))
+def test_whatever_is_written_for_a_key_is_taken_or_refused(value, key: str) -> None:
+    with contextlib.suppress(InvalidRules):
+        read({"rule": [{"name": "one", "instruction": "dequeue", key: value}]})
+    with contextlib.suppress(InvalidRules):
+        read({"rule": value})
