@@ -15,7 +15,6 @@ from chaos.troubles import Troubles
 _OK = 200
 _TICK_SECONDS = 0.05
 _REFUSED = range(400, 500)
-_BEHIND_OUR_BACK = {Decision.ACCEPT_AT_TASKROUTER, Decision.CANCEL}
 
 
 @dataclass(frozen=True)
@@ -162,9 +161,6 @@ class Floor:
 
     async def _live(self, sid: str, task_sid: str, worker_sid: str, fate: Fate) -> None:
         await asyncio.sleep(fate.after)
-        if fate.decision in _BEHIND_OUR_BACK:
-            # What begins and ends while the app is dead is told to nobody; see docs/chaos.md.
-            await self._troubles.over()
         own = self._people.worker[worker_sid]
         every = self._people.supervisor
         match fate.decision:

@@ -10,6 +10,7 @@ from typing import Any
 
 import aiohttp
 
+from chalicelib.usecases.reconcile import JOB
 from chaos.client import Client
 from chaos.floor import Floor, People
 from chaos.plan import Plan
@@ -95,19 +96,17 @@ async def run(orders: Orders, tell: Callable[[str], None]) -> Outcome:
         people = await _people(stage, session)
         troubles = Troubles(stage)
         floor.open(people, stage.links, troubles)
-        async with _beside(
-            floor.keep_tasks_coming(orders.workers + _SPARE_TASKS),
-            _have_minutes_pass(stage),
-        ):
-            await _until_enough(orders, floor, stage, troubles, tell)
-        await floor.go_home()
-        await troubles.over()
-        for link in stage.links.values():
-            link.disarm()
-            await link.settled()
-        tell("everybody has gone home; the records are let settle")
-        truth = await read_truth(people.taskrouter, control)
-        settled = await Settling(stage, truth, floor.heard).settle()
+        async with _beside(_have_minutes_pass(stage)):
+            async with _beside(floor.keep_tasks_coming(orders.workers + _SPARE_TASKS)):
+                await _until_enough(orders, floor, stage, troubles, tell)
+            await floor.go_home()
+            await troubles.over()
+            for link in stage.links.values():
+                link.disarm()
+                await link.settled()
+            tell("everybody has gone home; the records are let settle")
+            truth = await read_truth(people.taskrouter, control)
+            settled = await Settling(stage, truth, floor.heard).settle()
         return Outcome(
             orders,
             truth,
@@ -178,9 +177,12 @@ async def _have_minutes_pass(stage: Stage) -> None:
     while True:
         await asyncio.sleep(_RECONCILE_SECONDS)
         await asyncio.to_thread(
-            client.delete_item,
+            client.update_item,
             TableName=stage.settings.state_table,
-            Key={"id": {"S": "last_reconcile"}},
+            Key={"id": {"S": JOB}},
+            UpdateExpression="SET #at = :long_ago",
+            ExpressionAttributeNames={"#at": "at"},
+            ExpressionAttributeValues={":long_ago": {"N": "0"}},
         )
 
 

@@ -1,14 +1,10 @@
-"""What goes wrong with whole programs: one trouble at a time, and a calm after each."""
+"""What goes wrong with whole programs: one trouble at a time, at any time."""
 
 import asyncio
-import time
 from collections import Counter
 
 from chaos.plan import Link, Trouble
-from chaos.stage import RESERVATION_TIMEOUT_SECONDS, Stage
-
-CALM_SECONDS = RESERVATION_TIMEOUT_SECONDS + 2
-"""A Reservation of which every single call is lost ends unheard of, so some must get through."""
+from chaos.stage import Stage
 
 _FROZEN_SECONDS = 1.5
 _AWAY_SECONDS = 1.5
@@ -25,17 +21,15 @@ class Troubles:
     def __init__(self, stage: Stage) -> None:
         self.struck: Counter[Trouble] = Counter()
         self._stage = stage
-        self._calm_from = 0.0
         self._busy = asyncio.Lock()
 
     async def strike(self, trouble: Trouble) -> None:
-        """Make *trouble*, unless the last one is too near."""
-        if self._busy.locked() or time.monotonic() < self._calm_from:
+        """Make *trouble*, unless another is under way."""
+        if self._busy.locked():
             return
         async with self._busy:
             self.struck[trouble] += 1
             await self._make(trouble)
-            self._calm_from = time.monotonic() + CALM_SECONDS
 
     async def over(self) -> None:
         """Wait until the one that is under way is over."""

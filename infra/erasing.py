@@ -19,7 +19,9 @@ _SECONDS = 10.0
 def erase(reservation_sid: str, stage: str, *, yes: bool) -> None:
     """Delete the record of RESERVATION_SID (WR...), for good.
 
-    TaskRouter keeps its own. A point-in-time backup holds the record for up to 35 more days.
+    TaskRouter keeps its own, and while it tells of the Reservation its record comes back: erase
+    what ended a quarter of an hour ago or earlier. A point-in-time backup holds the record for up
+    to 35 more days.
     Exit code 1: there is no such record, or it was not deleted.
     """
     if not is_sid(reservation_sid, "WR"):

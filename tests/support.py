@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.callbacks import EVENT_TYPES, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.reservations import MOVES, Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
 from chalicelib.usecases.decide import Desk
+from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.timing import Timing
 
 NOW = 1_790_000_000_000
@@ -52,6 +54,7 @@ class FakeTaskRouter:
         self.calls: Counter[str] = Counter()
         self.tasks: dict[str, CreatedTask] = {}
         self.created_at: dict[str, int] = {}
+        self.events: list[ReservationEvent] = []
         self.now_ms: Callable[[], int] = lambda: NOW
         self.activities: list[str | None] = []
         self.fail_before: dict[str, list[BaseException]] = {}
@@ -73,6 +76,22 @@ class FakeTaskRouter:
         )
         self.known[seen.reservation_sid] = seen
         return seen
+
+    def happened(self, seen: Seen, status: Status, *, at: int) -> None:
+        """Note an Event, of which nobody tells us."""
+        event = ReservationEvent(
+            status=status,
+            at=at,
+            reservation_sid=seen.reservation_sid,
+            task_sid=seen.task_sid,
+            worker_sid=seen.worker_sid,
+            worker_name=seen.worker_name,
+            workflow_sid="WW" + "0" * 32,
+            task_queue_sid="WQ" + "0" * 32,
+            task_attributes='{"selected_language": "es"}',
+            worker_attributes="{}",
+        )
+        self.events.append(event)
 
     def becomes(self, reservation_sid: str, status: Status) -> None:
         old = self.known[reservation_sid]
@@ -122,6 +141,16 @@ class FakeTaskRouter:
         pending = [one for one in self.known.values() if one.status is Status.PENDING]
         return sorted({one.task_sid for one in pending})
 
+    def reservation_events(
+        self, event_type: str, *, since: int, until: int
+    ) -> list[ReservationEvent]:
+        self._begin("events")
+        return [
+            event
+            for event in self.events
+            if EVENT_TYPES[event_type] is event.status and since <= (event.at or 0) <= until
+        ]
+
     def create_task(self, task: NewTask) -> CreatedTask:
         self._begin("create")
         created = CreatedTask(
@@ -159,6 +188,17 @@ class FakeTaskRouter:
     def _end(self, verb: str) -> None:
         if self.fail_after.get(verb):
             raise self.fail_after[verb].pop(0)
+
+
+def minutes_pass(store: DynamoStore) -> None:
+    """Have it be long since the last reconciliation."""
+    store._client.update_item(
+        TableName=store._state,
+        Key={"id": {"S": JOB}},
+        UpdateExpression="SET #at = :long_ago",
+        ExpressionAttributeNames={"#at": "at"},
+        ExpressionAttributeValues={":long_ago": {"N": "0"}},
+    )
 
 
 def make_desk(

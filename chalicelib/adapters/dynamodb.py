@@ -1,6 +1,6 @@
 """What the DynamoDB adapters share: the client with our time budget, values, one UpdateItem."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,12 @@ from chalicelib.domain.errors import StoreUnavailable
 
 _PAUSE_SECONDS = 0.05
 """The longest that the legacy retry mode waits before its one retry."""
+
+_BATCH = 100
+"""So many keys BatchGetItem takes."""
+
+_MAX_ROUNDS = 5
+"""It may leave keys unprocessed; so often is it asked for them."""
 
 _serialize = TypeSerializer().serialize
 _deserialize = TypeDeserializer().deserialize
@@ -60,6 +66,33 @@ def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
     """Return an item's attributes as Python values."""
     return {name: _deserialize(value) for name, value in item.items()}
+
+
+def read_all(
+    client: Any, table: str, keys: Sequence[Mapping[str, str]], **options: Any
+) -> Iterator[dict[str, Any]]:
+    """Read items by their keys, in any order; those that are not there are left out.
+
+    Args:
+        client: from `client`.
+        table: its name.
+        keys: at most 100 are read at once.
+        **options: further members of BatchGetItem's request for the table.
+
+    Raises:
+        StoreUnavailable: DynamoDB failed, or is too busy to tell all of them.
+    """
+    for start in range(0, len(keys), _BATCH):
+        left = [to_item(key) for key in keys[start : start + _BATCH]]
+        for _ in range(_MAX_ROUNDS):
+            with translated():
+                answer = client.batch_get_item(RequestItems={table: {"Keys": left, **options}})
+            yield from map(from_item, answer["Responses"].get(table, []))
+            left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+            if not left:
+                break
+        else:
+            raise StoreUnavailable("DynamoDB is too busy to tell so much at once; try again.")
 
 
 class Update:

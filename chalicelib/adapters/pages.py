@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from chalicelib.adapters.dynamodb import from_item, to_item, translated
+from chalicelib.adapters.dynamodb import from_item, read_all, to_item, translated
 from chalicelib.adapters.items import hour_of, reservation_of
-from chalicelib.domain.errors import BadRequest, StoreUnavailable
+from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.records import Page, Query
 from chalicelib.domain.reservations import OPEN, Reservation, Status
@@ -27,9 +27,6 @@ _MAX_QUERIES = 24
 """A request that finds little gives what it has and a cursor, rather than take long."""
 
 _LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
-
-_MAX_BATCHES = 5
-"""BatchGetItem may leave keys unprocessed; so often is it asked for the rest."""
 
 
 @dataclass(frozen=True, order=True)
@@ -197,21 +194,9 @@ class DynamoPages:
         The index is a moment behind the table: those that are no more, or no longer in *status*,
         are left out.
         """
-        told: dict[str, Reservation] = {}
-        keys = [to_item({"reservation_sid": sid}) for sid in sids]
-        for _ in range(_MAX_BATCHES):
-            if not keys:
-                break
-            with translated():
-                answer = self._client.batch_get_item(
-                    RequestItems={self._table: {"Keys": keys, "ConsistentRead": True}}
-                )
-            for item in answer["Responses"].get(self._table, []):
-                reservation = reservation_of(from_item(item))
-                told[reservation.reservation_sid] = reservation
-            keys = answer.get("UnprocessedKeys", {}).get(self._table, {}).get("Keys", [])
-        if keys:
-            raise StoreUnavailable("DynamoDB is too busy for a page of this size; try again.")
+        keys = [{"reservation_sid": sid} for sid in sids]
+        items = read_all(self._client, self._table, keys, ConsistentRead=True)
+        told = {item["reservation_sid"]: reservation_of(item) for item in items}
         found = [told[sid] for sid in sids if sid in told]
         return [one for one in found if status in (None, one.status)]
 

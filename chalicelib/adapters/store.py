@@ -6,10 +6,10 @@ an answered instruction. Once TaskRouter says accepted, whoever brings that news
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from chalicelib.adapters.dynamodb import Update, from_item, to_item, translated
+from chalicelib.adapters.dynamodb import Update, from_item, read_all, to_item, translated
 from chalicelib.adapters.items import birth, change_item, reservation_of, telling
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.records import Due, News
@@ -262,20 +262,44 @@ class DynamoStore:
         with translated():
             self._client.put_item(TableName=self._state, Item=to_item({"id": LAST_SWEEP, **result}))
 
-    def begin(self, job: str, *, now: int, every_ms: int) -> bool:
+    def statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
+        """Read the statuses of those that are recorded; an older one may be told for a moment."""
+        items = read_all(
+            self._client,
+            self._reservations,
+            [{"reservation_sid": sid} for sid in reservation_sids],
+            ProjectionExpression="reservation_sid, #status",
+            ExpressionAttributeNames={"#status": "status"},
+        )
+        return {item["reservation_sid"]: Status(item["status"]) for item in items}
+
+    def begin(self, job: str, *, now: int, every_ms: int) -> tuple[bool, int | None]:
         """Begin a job that is to be done so often, unless somebody has begun it since.
 
         Args:
             job: its key in the table `state`.
             now: epoch ms.
             every_ms: how long after a beginning the next may be.
+
+        Returns:
+            Whether it has begun, and the moment (epoch ms) up to which the job is done.
         """
         update = Update()
         update.set(at=now)
         at = update.name("at")
         update.only_if(f"attribute_not_exists({at}) OR {at} <= {update.value(now - every_ms)}")
-        begun, _ = update.run(self._client, self._state, {"id": job})
-        return begun
+        begun, item = update.run(self._client, self._state, {"id": job})
+        return begun, int(item["done_until"]) if "done_until" in item else None
+
+    def has_done(self, job: str, *, until: int) -> None:
+        """Keep the moment (epoch ms) up to which a job is done; an earlier one changes nothing."""
+        update = Update()
+        update.set(done_until=until)
+        done_until = update.name("done_until")
+        update.only_if(
+            f"attribute_not_exists({done_until}) OR {done_until} < {update.value(until)}"
+        )
+        update.run(self._client, self._state, {"id": job})
 
     def erase(self, reservation_sid: str) -> bool:
         """Delete one record, on request; tell whether there was one."""

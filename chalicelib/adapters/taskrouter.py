@@ -6,7 +6,8 @@ pay.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from requests import RequestException
@@ -17,7 +18,9 @@ from twilio.http.response import Response
 from twilio.rest import Client
 
 from chalicelib.adapters.secrets import Secrets, SecretsSource
+from chalicelib.domain.callbacks import Form, ReservationEvent
 from chalicelib.domain.errors import (
+    BadRequest,
     TaskRouterDenied,
     TaskRouterNotFound,
     TaskRouterRefused,
@@ -145,6 +148,45 @@ class TwilioTaskRouter:
             return [task.sid for task in reserved]
 
         return self._ask(question)
+
+    def reservation_events(
+        self, event_type: str, *, since: int, until: int
+    ) -> list[ReservationEvent]:
+        """List the Events of a type that happened from *since* to *until*.
+
+        They are what event callbacks tell, with the names in lower case
+        (https://www.twilio.com/docs/taskrouter/api/event). One that does not say which Reservation,
+        Task and Worker it is about is left out: nothing could be recorded of it.
+
+        Args:
+            event_type: such as ``reservation.created``.
+            since: epoch ms, asked for to the second.
+            until: epoch ms, as well.
+        """
+
+        def question(workspace: Any) -> list[ReservationEvent]:
+            events = workspace.events.stream(
+                event_type=event_type,
+                start_date=datetime.fromtimestamp(since // 1000, UTC),
+                end_date=datetime.fromtimestamp(until // 1000, UTC),
+                page_size=1000,
+            )
+            return [told for event in events if (told := self._told(event)) is not None]
+
+        return self._ask(question)
+
+    def _told(self, event: Any) -> ReservationEvent | None:
+        pairs = [("EventType", event.event_type)]
+        for name, value in (event.event_data or {}).items():
+            if isinstance(value, str):
+                pairs.append(("".join(map(str.capitalize, name.split("_"))), value))
+        try:
+            told = ReservationEvent.from_form(
+                Form(pairs), account_sid=self._account_sid, workspace_sid=self._workspace_sid
+            )
+        except BadRequest:
+            return None
+        return told and replace(told, at=int(event.event_date_ms))
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""

@@ -127,7 +127,7 @@ class AssignmentCallback:
         )
 
 
-_NEWS = {
+EVENT_TYPES = {
     "reservation.created": Status.PENDING,
     "reservation.accepted": Status.ACCEPTED,
     "reservation.rejected": Status.REJECTED,
@@ -182,7 +182,7 @@ class ReservationEvent:
             BadRequest: as for a callback.
         """
         _must_be_ours(form, account_sid=account_sid, workspace_sid=workspace_sid)
-        status = _NEWS.get(form.get("EventType", ""))
+        status = EVENT_TYPES.get(form.get("EventType", ""))
         if status is None:
             return None
         return cls(

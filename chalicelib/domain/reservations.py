@@ -71,6 +71,11 @@ def sources(table: Mapping[Status, frozenset[Status]], to: Status) -> list[Statu
     return [status for status in Status if to in table[status]]
 
 
+def is_news(status: Status, of: Status | None) -> bool:
+    """Tell whether OBSERVED lets a record in the status *of*, None where there is none, take it."""
+    return of is None or status in OBSERVED[of]
+
+
 INSTRUCTION_CONFIRM_MS = 15_000
 """How long after an answered instruction the sweep makes sure of its effect."""
 

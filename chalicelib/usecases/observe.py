@@ -1,4 +1,7 @@
-"""Mirror an event: what TaskRouter says of a Reservation, in whatever order it comes."""
+"""Mirror an event: what TaskRouter says of a Reservation, in whatever order it comes.
+
+It was posted to us, or found among TaskRouter's Events by a reconciliation.
+"""
 
 from chalicelib.domain.callbacks import ReservationEvent
 from chalicelib.domain.records import News
@@ -9,16 +12,19 @@ from chalicelib.usecases.timing import Timing
 BY = "event"
 
 
-def observe(event: ReservationEvent, *, store: Store, timing: Timing, now: int) -> bool:
+def observe(
+    event: ReservationEvent, *, store: Store, timing: Timing, now: int, by: str = BY
+) -> bool:
     """Record what *event* says, unless it is late or repeated.
 
     A Reservation first heard of by event is recorded: its callback may never come.
 
     Args:
-        event: the event, its signature verified.
+        event: the event, as TaskRouter has told it.
         store: the records.
         timing: the deadlines' settings.
         now: epoch ms.
+        by: who brings it, for the history.
 
     Returns:
         Whether it was news.
@@ -34,7 +40,7 @@ def observe(event: ReservationEvent, *, store: Store, timing: Timing, now: int) 
     news = News(
         status=event.status,
         at=now,
-        by=BY,
+        by=by,
         next_look_at=look_at,
         worker_name=event.worker_name,
     )
@@ -51,10 +57,10 @@ def observe(event: ReservationEvent, *, store: Store, timing: Timing, now: int) 
         task_attributes=event.task_attributes,
         worker_attributes=event.worker_attributes,
         status=event.status,
-        accepted_by=BY if event.status in ACHIEVED[Status.ACCEPTED] else None,
+        accepted_by=by if event.status in ACHIEVED[Status.ACCEPTED] else None,
         reserved_at=reserved_at,
         expires_at=expires_at,
-        history=(Change(at=now, to=event.status, by=BY),),
+        history=(Change(at=now, to=event.status, by=by),),
     )
     if store.record_seen(reservation, due_at=look_at):
         return True

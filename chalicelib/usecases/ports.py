@@ -1,8 +1,9 @@
 """What the use cases need of the outside world; `chalicelib.adapters` provides it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
+from chalicelib.domain.callbacks import ReservationEvent
 from chalicelib.domain.records import Due, KeyUse, News
 from chalicelib.domain.reservations import Claim, Reservation, Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
@@ -42,6 +43,11 @@ class TaskRouter(Protocol):
 
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
         """Find a Task that was created at *since* (epoch ms) or later, by one of its attributes."""
+
+    def reservation_events(
+        self, event_type: str, *, since: int, until: int
+    ) -> list[ReservationEvent]:
+        """List the Events of a type that happened from *since* to *until* (epoch ms)."""
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
@@ -89,8 +95,17 @@ class Store(Protocol):
     def due(self, status: Status, *, now: int) -> Iterator[Due]:
         """Go through what is due in an open status, the longest overdue first."""
 
-    def begin(self, job: str, *, now: int, every_ms: int) -> bool:
-        """Begin a job that is to be done so often, unless somebody has begun it since."""
+    def statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
+        """Read the statuses of those that are recorded; an older one may be told for a moment."""
+
+    def begin(self, job: str, *, now: int, every_ms: int) -> tuple[bool, int | None]:
+        """Begin a job that is to be done so often, unless somebody has begun it since.
+
+        Tells whether it has, and the moment (epoch ms) up to which the job is done.
+        """
+
+    def has_done(self, job: str, *, until: int) -> None:
+        """Keep the moment (epoch ms) up to which a job is done; an earlier one changes nothing."""
 
     def save_sweep(self, result: Mapping[str, Any]) -> None:
         """Keep the last sweep's result."""

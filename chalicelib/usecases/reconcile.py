@@ -1,51 +1,159 @@
-"""Record the Reservations whose callback never came, and of which no event told either."""
+"""Bring in what nobody has told us: neither a callback nor an event reached us, or was recorded.
 
+TaskRouter is asked two things. Which Tasks are reserved now: their pending Reservations may be
+waiting for a decision of which nobody knows. And what has happened to Reservations since the last
+time, by its own Events: that finds those too that were made and ended while we heard nothing, and
+the ends of those that we know. docs/adr/0008 tells why it takes both.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Protocol, TypeVar
+
+from chalicelib.domain.callbacks import EVENT_TYPES, ReservationEvent
 from chalicelib.domain.errors import AppError, TaskRouterNotFound, TaskRouterThrottled
+from chalicelib.domain.reservations import is_news
 from chalicelib.usecases.decide import Desk
+from chalicelib.usecases.observe import observe
 from chalicelib.usecases.record import record
 from chalicelib.usecases.run import Run
 
 BY = "reconcile"
 
-_JOB = "last_reconcile"
+JOB = "last_reconcile"
+
 _EVERY_MS = 5 * 60_000
+_IN_FLIGHT_MS = 15_000
+"""A callback may take 5 s, its fallback as long: what is younger may be on its way to us."""
+_OVERLAP_MS = 60_000
+"""How late an Event may show up in the list, and how far TaskRouter's clock may be from ours."""
+_WINDOW_MS = 10 * 60_000
+"""So much is read at once: what was caught up with is not lost where a run comes to its end."""
+_AT_FIRST_MS = 60 * 60_000
+"""How far the very first reconciliation looks back."""
+_KEPT_MS = 30 * 24 * 3_600_000
+"""TaskRouter redacts older Events."""
+
+_One = TypeVar("_One")
+_Found = TypeVar("_Found")
 
 
-def reserved_tasks(desk: Desk, run: Run) -> list[str]:
-    """List the reserved Tasks' SIDs (WT…), if it is time to: every 5 minutes, whoever does it.
+class Each(Protocol):
+    """Does the same for each, perhaps several at once; results in order."""
 
-    Each time the list begins elsewhere, so that a run that does not come to its end does not
-    neglect the same Tasks every time.
+    def __call__(self, do: Callable[[_One], _Found], ones: Iterable[_One], /) -> Iterator[_Found]:
+        """Return an iterator over what *do* returned for each of *ones*."""
+
+
+def reconcile(desk: Desk, run: Run, each: Each) -> list[int | None]:
+    """Reconcile, if it is time to: every 5 minutes, whoever does it.
+
+    Args:
+        desk: the collaborators.
+        run: the run that this is a part of.
+        each: how to do the same for many.
+
+    Returns:
+        A number for each thing there was to look at, a reserved Task or ten minutes of Events: how
+        many Reservations' records were missing or behind; None where there was no time to look,
+        or it failed.
     """
     now = desk.clock.now_ms()
-    try:
-        if run.may_go_on() and desk.store.begin(_JOB, now=now, every_ms=_EVERY_MS):
-            tasks = run.patiently(desk.taskrouter.reserved_tasks)
-            begin = now // _EVERY_MS % len(tasks) if tasks else 0
-            return tasks[begin:] + tasks[:begin]
-    except AppError as error:
-        run.failed(error)
+    one = _Reconciliation(desk, run, each)
+    begun = one.tried(lambda: desk.store.begin(JOB, now=now, every_ms=_EVERY_MS))
+    match begun:
+        case (True, done_until):
+            return one.record_pending(now) + one.catch_up(done_until, now)
     return []
 
 
-def reconcile(task_sid: str, desk: Desk, run: Run) -> int | None:
-    """Record a reserved Task's (WT…) pending Reservations.
+@dataclass(frozen=True)
+class _Reconciliation:
+    desk: Desk
+    run: Run
+    each: Each
 
-    Returns:
-        How many were missing; None where there was no time to look, or TaskRouter throttles.
-    """
-    if not run.may_go_on():
-        return None
-    try:
-        pending = run.patiently(lambda: desk.taskrouter.pending_reservations(task_sid))
+    def record_pending(self, now: int) -> list[int | None]:
+        """Record the pending Reservations of the Tasks that are reserved now."""
+        tasks = self.tried(lambda: self.run.patiently(self.desk.taskrouter.reserved_tasks))
+        if tasks is None:
+            return [None]
+        # Each time the list begins elsewhere, so that a run that does not come to its end does not
+        # neglect the same Tasks every time.
+        begin = now // _EVERY_MS % len(tasks) if tasks else 0
+        in_turn = tasks[begin:] + tasks[:begin]
+        return list(self.each(lambda sid: self.tried(lambda: self._record(sid)), in_turn))
+
+    def _record(self, task_sid: str) -> int:
+        desk = self.desk
+        try:
+            pending = self.run.patiently(lambda: desk.taskrouter.pending_reservations(task_sid))
+        except TaskRouterNotFound:
+            return 0  # the Task has ended meanwhile
         now = desk.clock.now_ms()
         return sum(
             record(seen, store=desk.store, timing=desk.timing, now=now, by=BY) for seen in pending
         )
-    except TaskRouterNotFound:
-        return 0  # the Task has ended meanwhile
-    except TaskRouterThrottled:
-        return None
-    except AppError as error:
-        run.failed(error)
-        return None
+
+    def catch_up(self, done_until: int | None, now: int) -> list[int | None]:
+        """Mirror the Events since *done_until* (epoch ms), a window at a time."""
+        end = now - _IN_FLIGHT_MS
+        since = max(end - _AT_FIRST_MS if done_until is None else done_until, now - _KEPT_MS)
+        found: list[int | None] = []
+        while since < end and None not in found:
+            until = min(since + _WINDOW_MS, end)
+            found.append(self._mirror_window(since - _OVERLAP_MS, until))
+            since = until
+        return found
+
+    def _mirror_window(self, since: int, until: int) -> int | None:
+        ask = self.desk.taskrouter.reservation_events
+
+        def events(event_type: str) -> list[ReservationEvent]:
+            return self.run.patiently(lambda: ask(event_type, since=since, until=until))
+
+        told = self._all(events, EVENT_TYPES)
+        news = None if told is None else self.tried(lambda: self._news(chain(*told)))
+        mirrored = None if news is None else self._all(self._mirror, news)
+        if mirrored is None:
+            return None
+        self.tried(lambda: self.desk.store.has_done(JOB, until=until))
+        return mirrored.count(True)
+
+    def _news(self, events: Iterable[ReservationEvent]) -> Iterable[list[ReservationEvent]]:
+        """Return, by Reservation and in their order, the events that our records do not show."""
+        in_order = sorted(events, key=lambda event: event.at or 0)
+        recorded = self.desk.store.statuses({event.reservation_sid for event in in_order})
+        news: dict[str, list[ReservationEvent]] = defaultdict(list)
+        for event in in_order:
+            if is_news(event.status, recorded.get(event.reservation_sid)):
+                news[event.reservation_sid].append(event)
+        return news.values()
+
+    def _mirror(self, story: Iterable[ReservationEvent]) -> bool:
+        """Mirror one Reservation's events; tell whether any of them was news still."""
+        desk, moved = self.desk, False
+        for event in story:
+            now = desk.clock.now_ms()
+            moved |= observe(event, store=desk.store, timing=desk.timing, now=now, by=BY)
+        return moved
+
+    def _all(self, do: Callable[[_One], _Found], ones: Iterable[_One]) -> list[_Found] | None:
+        """Do the same for each; None where it was not done for all."""
+        found = list(self.each(lambda one: self.tried(lambda: do(one)), ones))
+        done = [one for one in found if one is not None]
+        return done if len(done) == len(found) else None
+
+    def tried(self, do: Callable[[], _Found]) -> _Found | None:
+        """Do it, if there is time; None where there is not, or it fails."""
+        if not self.run.may_go_on():
+            return None
+        try:
+            return do()
+        except TaskRouterThrottled:
+            return None
+        except AppError as error:
+            self.run.failed(error)
+            return None

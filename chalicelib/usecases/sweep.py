@@ -25,7 +25,7 @@ from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.records import Due, News
 from chalicelib.domain.reservations import Status
 from chalicelib.usecases.decide import Decision, Desk, decide
-from chalicelib.usecases.reconcile import reconcile, reserved_tasks
+from chalicelib.usecases.reconcile import reconcile
 from chalicelib.usecases.run import CONCURRENCY, Run
 
 BY = "sweep"
@@ -201,8 +201,8 @@ def sweep(
         orders: what to do besides mirroring.
         time_left_ms: how long this run may still take, in ms.
         report: is given the counts once, also where the sweep fails: ``due``, one count a `Look`,
-            ``reconciled`` Reservations, ``unreconciled`` Tasks that it did not come to, ``errors``
-            by Code, ``at`` (epoch ms), ``duration_ms``,
+            ``reconciled`` Reservations, ``unreconciled`` questions that it did not come to the end
+            of, ``errors`` by Code, ``at`` (epoch ms), ``duration_ms``,
             ``monitor_only`` and ``ok``.
 
     Raises:
@@ -217,8 +217,7 @@ def sweep(
     try:
         with ThreadPoolExecutor(CONCURRENCY) as pool:
             looks.update(pool.map(one.look, one.all_due()))
-            tasks = reserved_tasks(desk, run)
-            recorded += pool.map(lambda task_sid: reconcile(task_sid, desk, run), tasks)
+            recorded += reconcile(desk, run, pool.map)
     except StoreUnavailable as error:
         run.failed(error)
     result: dict[str, object] = {

@@ -102,6 +102,7 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
     "list": lambda one: one.pending_reservations(TASK),
     "reservations": lambda one: one.reservations(TASK),
     "reserved tasks": lambda one: one.reserved_tasks(),
+    "events": lambda one: one.reservation_events("reservation.created", since=0, until=1),
     "find": lambda one: one.find_task("idempotency_key", "x", since=0),
     "create": lambda one: one.create_task(NewTask(attributes="{}", workflow_sid="WW" + "d" * 32)),
     "workspace": lambda one: one.must_know_the_workspace(),
@@ -186,3 +187,38 @@ def test_an_update_says_status_and_activity(server: Server) -> None:
     assert request.startswith(f"POST /v1/Workspaces/WS{'c' * 32}/Tasks/{TASK}/Reservations/WR3")
     assert "ReservationStatus=rejected" in request
     assert f"WorkerActivitySid={activity_sid}" in request
+
+
+def test_events_are_read_as_event_callbacks_are(server: Server) -> None:
+    data = {
+        "reservation_sid": RESERVATION,
+        "task_sid": TASK,
+        "worker_sid": WORKER,
+        "worker_name": "Alice",
+        "task_queue_sid": "WQ" + "5" * 32,
+        "task_attributes": '{"selected_language": "es"}',
+        "worker_version": 3,
+    }
+    event = {
+        "event_type": "reservation.accepted",
+        "event_date": "2026-11-22T01:02:03Z",
+        "event_date_ms": 1_795_309_323_456,
+        "event_data": data,
+    }
+    of_nobody = {**event, "event_data": {**data, "worker_sid": "Alice"}}
+    of_others = {**event, "event_data": {**data, "workspace_sid": "WS" + "9" * 32}}
+    empty = {**event, "event_data": None}
+    events = [event, of_nobody, of_others, empty]
+    server.reply = answer(200, {"events": events, "meta": {"key": "events"}})
+
+    (told,) = taskrouter(server.url).reservation_events(
+        "reservation.accepted", since=1_795_309_000_999, until=1_795_309_600_000
+    )
+
+    assert (told.status, told.at) == (Status.ACCEPTED, 1_795_309_323_456)
+    assert (told.reservation_sid, told.task_sid, told.worker_sid) == (RESERVATION, TASK, WORKER)
+    assert (told.worker_name, told.task_attributes) == ("Alice", data["task_attributes"])
+    (request,) = server.requests
+    assert "EventType=reservation.accepted" in request
+    assert "StartDate=2026-11-22T00%3A56%3A40Z" in request
+    assert "EndDate=2026-11-22T01%3A06%3A40Z" in request

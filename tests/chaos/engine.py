@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chalicelib.domain.callbacks import Form, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
@@ -13,7 +14,7 @@ from simulator.clock import Clock
 from simulator.engine import assignments, instructions, offers, start, tasks, workers
 from simulator.engine.core import AssignmentCallback, Effect, EventCallback
 from simulator.engine.errors import BadRequest
-from simulator.engine.model import Reservation, ReservationStatus, Task
+from simulator.engine.model import Event, Reservation, ReservationStatus, Task
 from simulator.settings import Settings
 
 SPANISH = '{"selected_language": "es"}'
@@ -123,6 +124,21 @@ class EngineTaskRouter:
         with self._lock:
             every = self._workspace.tasks.values()
             return [task.sid for task in every if task.status == "reserved"]
+
+    def reservation_events(
+        self, event_type: str, *, since: int, until: int
+    ) -> list[ReservationEvent]:
+        with self._lock:
+            return [
+                told
+                for event in self._workspace.events.values()
+                if event.event_type == event_type and since <= event.created * 1000 <= until
+                if (told := self._told(event))
+            ]
+
+    def _told(self, event: Event) -> ReservationEvent | None:
+        told = ReservationEvent.from_form(Form(list(event.parameters.items())), **self.ours())
+        return told and replace(told, at=round(event.created * 1000))
 
     def create_task(self, task: NewTask) -> CreatedTask:
         with self._lock:

@@ -21,11 +21,13 @@ from chalicelib.usecases.assign import assign
 from chalicelib.usecases.create_once import Once, create_once
 from chalicelib.usecases.decide import Decision, Desk, decide
 from chalicelib.usecases.observe import observe
+from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.timing import Timing
 from simulator.engine.core import AssignmentCallback as Posted
 from simulator.engine.core import EventCallback
 from tests.chaos.engine import SPANISH, EngineTaskRouter
 from tests.chaos.sabotage import AFTER, BEFORE, Killed, Sabotaged, Saboteur
+from tests.support import minutes_pass
 
 LEASE = 30
 TIMING = Timing(reservation_timeout=120, grace=10, claim_lease=LEASE)
@@ -57,7 +59,7 @@ class Bench:
         self._keys = DynamoKeys(store._client, state_table=store._state)
         self.orders = sweeping.Orders()
         self.key = f"matrix-{next(_ids)}"
-        self._minutes_pass()
+        self._everything_is_reconciled()
         self.one = self.taskrouter.offer()
         self.tasks_before = self.taskrouter.count_of_tasks()
 
@@ -132,16 +134,18 @@ class Bench:
     def pass_(self, seconds: float) -> None:
         self.taskrouter.sleep(seconds)
 
-    def _minutes_pass(self) -> None:
-        self.store._client.delete_item(
-            TableName=self.store._state, Key={"id": {"S": "last_reconcile"}}
-        )
+    def _everything_is_reconciled(self) -> None:
+        now = self.taskrouter.now_ms()
+        self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
+        self.store.begin(JOB, now=now, every_ms=0)
+        self.store.has_done(JOB, until=now)
+        minutes_pass(self.store)
 
     def heal(self) -> None:
         """A claim lapses, 5 minutes since the last reconciliation are over, the sweep comes by."""
         self.saboteur.revive()
         self.pass_(LEASE)
-        self._minutes_pass()
+        minutes_pass(self.store)
         self.sweep()
 
     def wait_until_due(self) -> str:
@@ -217,6 +221,12 @@ def _forgotten_by_taskrouter(bench: Bench) -> None:
     bench.pass_(131)
 
 
+def _unheard_of(bench: Bench) -> None:
+    bench.taskrouter.set_task(bench.one.task_sid, "canceled")
+    bench.taskrouter.forget(bench.one.task_sid)
+    bench.pass_(60)
+
+
 def _accept(bench: Bench) -> None:
     bench.decide(Status.ACCEPTED)
 
@@ -263,6 +273,7 @@ CASES = [
     Case("sweep, completes what is stuck", _stuck_in_wrapping, Bench.sweep),
     Case("sweep, finds it gone", _forgotten_by_taskrouter, Bench.sweep),
     Case("sweep, reconciles", _nothing, Bench.sweep),
+    Case("sweep, catches up", _unheard_of, Bench.sweep),
     Case("create-task with a key", _nothing, Bench.create_task, Bench.create_task),
 ]
 
@@ -297,8 +308,17 @@ def rows(store: DynamoStore, case: Case) -> Iterator[Row]:
     calls = list(bench.saboteur.calls)
     store.erase(bench.one.sid)
     yield _stopped(store, case, 1, BEFORE, f"before {_said(calls, 0)}")
-    for number in range(1, len(calls) + 1):
-        yield _stopped(store, case, number, AFTER, f"after {_said(calls, number - 1)}")
+    for _name, numbers in itertools.groupby(range(1, len(calls) + 1), lambda n: calls[n - 1]):
+        same = [_stopped(store, case, n, AFTER, f"after {_said(calls, n - 1)}") for n in numbers]
+        yield from _joined(same)
+
+
+def _joined(same: list[Row]) -> Iterator[Row]:
+    """Make one row of those that say the same about calls of one name, one after the other."""
+    for _, group in itertools.groupby(same, lambda row: replace(row, point="")):
+        first, *others = group
+        last = others[-1].point.rpartition(" ")[2] if others else ""
+        yield replace(first, point=f"{first.point} to {last}") if others else first
 
 
 def _prepared(store: DynamoStore, case: Case) -> Bench:

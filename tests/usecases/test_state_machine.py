@@ -37,11 +37,13 @@ from chalicelib.domain.reservations import OPEN, Reservation, Status
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.decide import Decision, Desk, decide
 from chalicelib.usecases.observe import observe
+from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import Orders, sweep
 from chalicelib.usecases.timing import Timing
 from simulator.engine.core import AssignmentCallback as Posted
 from tests.chaos.engine import Asked, EngineTaskRouter
 from tests.chaos.sabotage import AFTER, BEFORE, Killed, Sabotaged, Saboteur
+from tests.support import minutes_pass
 
 LEASE = 30
 TIMING = Timing(reservation_timeout=120, grace=10, claim_lease=LEASE)
@@ -89,7 +91,8 @@ class Story(RuleBasedStateMachine):
             timing=TIMING,
             new_id=lambda: f"claim-{next(_ids)}",
         )
-        self._minutes_pass()
+        self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
+        self._sweep()  # as after every deployment
         self.taskrouter.everybody_is_idle()
         self.taskrouter.new_task()
         self.has_begun = True
@@ -113,7 +116,7 @@ class Story(RuleBasedStateMachine):
 
     @rule()
     def minutes_pass_since_the_last_reconciliation(self) -> None:
-        self._minutes_pass()
+        minutes_pass(self.store)
 
     # What reaches us
 
@@ -201,7 +204,7 @@ class Story(RuleBasedStateMachine):
         for sid, record in self._records().items():
             assert record.claim is None, "a lease and a sweep later no claim is left"
             assert sid in self.taskrouter.statuses
-        self._minutes_pass()
+        minutes_pass(self.store)
         pending = [
             sid for sid, one in self.taskrouter.known().items() if one.status.value == "pending"
         ]
@@ -209,8 +212,9 @@ class Story(RuleBasedStateMachine):
         assert set(pending) <= self._records().keys(), "reconciled"
         for seconds in (150, IN_THE_END, IN_THE_END):
             self.taskrouter.sleep(seconds)
-            self._minutes_pass()
+            minutes_pass(self.store)
             self._sweep()
+        assert self._records().keys() == self.taskrouter.statuses.keys(), "none is missing"
         for sid, record in self._records().items():
             self._must_be_true(sid, record)
         for sid, status in self.promised:
@@ -222,6 +226,7 @@ class Story(RuleBasedStateMachine):
         said = [change.to for change in record.history if change.to is not Status.GONE]
         if record.status is Status.GONE:
             assert sid not in self.taskrouter.known()
+            assert true[-1] in OPEN, "an end is heard in the end"
         else:
             assert record.status is true[-1]
         rest = iter(true)
@@ -310,11 +315,6 @@ class Story(RuleBasedStateMachine):
             self._answer(chosen, accept=accept, is_lost=is_lost)
         else:
             self._observe(chosen.event.parameters)
-
-    def _minutes_pass(self) -> None:
-        self.store._client.delete_item(
-            TableName=self.store._state, Key={"id": {"S": "last_reconcile"}}
-        )
 
     def _due(self) -> int:
         now = self.taskrouter.now_ms()

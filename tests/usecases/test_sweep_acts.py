@@ -1,4 +1,4 @@
-"""What the sweep does besides mirroring: reject in time, complete what is stuck, reconcile."""
+"""What the sweep does besides mirroring: reject in time, complete what is stuck."""
 
 from collections import Counter
 from dataclasses import replace
@@ -7,7 +7,6 @@ import pytest
 
 from chalicelib.domain.errors import (
     SweepFailed,
-    TaskRouterDenied,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
@@ -222,63 +221,3 @@ def test_what_is_wrapping_is_left_alone_by_default(world: World) -> None:
 
     assert world.sweep()["unchanged"] == 1
     assert world.taskrouter.calls["update"] == 0
-
-
-def test_a_reservation_whose_callback_never_came_is_recorded_within_five_minutes(
-    world: World,
-) -> None:
-    assert world.sweep()["reconciled"] == 0
-    seen = world.taskrouter.add()
-
-    world.clock.now += 299_999
-    assert world.sweep()["reconciled"] == 0
-    world.clock.now += 1
-    assert world.sweep()["reconciled"] == 1
-
-    record = world.record(seen)
-    assert (record.status, record.callback, record.history[0].by) == (
-        Status.PENDING,
-        None,
-        "reconcile",
-    )
-    assert record.expires_at == NOW + 120_000
-
-
-def test_what_is_recorded_already_is_not_touched_by_reconciling(world: World) -> None:
-    seen = world.taskrouter.add()
-    world.assign(seen)
-    before = world.record(seen)
-
-    assert world.sweep()["reconciled"] == 0
-    assert world.record(seen) == before
-
-
-def test_two_sweeps_at_once_reconcile_once(world: World) -> None:
-    reports = []
-
-    def another(verb: str) -> None:
-        if verb == "tasks":
-            world.taskrouter.when_called = lambda _verb: None
-            reports.append(world.sweep())
-
-    world.taskrouter.add()
-    world.taskrouter.when_called = another
-    reports.append(world.sweep())
-
-    assert sorted(report["reconciled"] for report in reports) == [0, 1]
-    assert world.taskrouter.calls["tasks"] == 1
-
-
-def test_reconciling_counts_what_it_could_not_come_to(world: World) -> None:
-    for _ in range(3):
-        world.taskrouter.add()
-    world.taskrouter.fail_before["list"] = [TaskRouterThrottled("429")] * 100
-
-    report = world.sweep()
-    assert (report["reconciled"], report["unreconciled"], report["ok"]) == (0, 3, True)
-
-
-def test_reconciling_with_a_refused_key_fails_the_sweep(world: World) -> None:
-    world.taskrouter.fail_before["tasks"] = [TaskRouterDenied("401")]
-    with pytest.raises(SweepFailed):
-        world.sweep()
