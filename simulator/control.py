@@ -9,6 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from simulator import calling
+from simulator.calling import CallError
 from simulator.engine import events
 from simulator.engine.model import Activity, TaskQueue, Worker
 from simulator.faults import FaultError
@@ -100,6 +102,25 @@ async def _events(simulator: "Simulator", request: Request) -> Any:
     raise ControlError("name the reservation_sid or task_sid of one that is there")
 
 
+async def _calls(simulator: "Simulator", request: Request) -> Any:
+    """POST a call, GET those that were placed, the oldest first."""
+    if request.method == "GET":
+        return {"calls": [calling.render(one) for one in simulator.engine.calls.values()]}
+    call = calling.place(simulator.engine, await _json(request))
+    await simulator.advance(0)
+    return calling.render(call)
+
+
+async def _call(simulator: "Simulator", request: Request) -> Any:
+    """GET one call; POST `{"status": "completed"}` to hang up."""
+    sid = request.path_params["sid"]
+    if request.method == "GET":
+        return calling.render(calling.find(simulator.engine, sid))
+    call = calling.change(simulator.engine, sid, await _json(request))
+    await simulator.advance(0)
+    return calling.render(call)
+
+
 async def _reset(simulator: "Simulator", request: Request) -> Any:
     """POST: begin anew, with the Workspace that the body describes, or the first one."""
     simulator.reset(await _json(request) or None)
@@ -112,6 +133,8 @@ _ROUTES: dict[str, tuple[Handler, list[str]]] = {
     "/simulator/clock": (_clock, ["POST"]),
     "/simulator/faults": (_faults, ["GET", "POST", "DELETE"]),
     "/simulator/events": (_events, ["POST"]),
+    "/simulator/calls": (_calls, ["GET", "POST"]),
+    "/simulator/calls/{sid}": (_call, ["GET", "POST"]),
     "/simulator/reset": (_reset, ["POST"]),
 }
 
@@ -130,6 +153,8 @@ def _endpoint(simulator: "Simulator", handler: Handler) -> Callable[[Request], A
             return AsciiJson({"message": "loopback only"}, status_code=403)
         try:
             return AsciiJson(await handler(simulator, request))
+        except CallError as error:
+            return AsciiJson({"message": str(error)}, status_code=error.status)
         except (ControlError, FaultError, SeedError) as error:
             return AsciiJson({"message": str(error)}, status_code=400)
 

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-ON = ("request", "assignment", "fallback", "event")
+ON = ("request", "assignment", "fallback", "event", "twiml")
 _KINDS = {
     "request": ("latency", "error", "cut"),
     "assignment": ("latency", "cut", "duplicate"),
     "fallback": ("latency", "cut", "duplicate"),
     "event": ("latency", "cut", "duplicate"),
+    "twiml": ("latency", "cut", "duplicate"),
 }
 _MOMENTS = ("before", "after")
 _STATUSES = range(400, 600)
@@ -28,7 +29,8 @@ class Fault:
 
     Attributes:
         id: its number.
-        on: "request" for REST, or the kind of callback: "assignment", "fallback", "event".
+        on: "request" for REST, or the kind of callback: "assignment", "fallback", "event",
+            "twiml".
         kind: "latency" (the call comes `seconds` late: real seconds on a request, the
             simulator's on a callback), "error" (`status` is answered, with Retry-After if
             `retry_after` is given), "cut" (the connection breaks), "duplicate" (sent twice).

@@ -27,7 +27,7 @@ class Log:
         """Add an entry.
 
         Args:
-            kind: "request", "assignment", "fallback", "event" or "alert".
+            kind: "request", "assignment", "fallback", "event", "twiml", "call" or "alert".
             **what: its fields; of a longer `answer` in text the beginning is kept, and
                 `answer_length` in characters.
         """

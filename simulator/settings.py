@@ -32,6 +32,7 @@ class Settings:
     )
     fallback_path: str = _setting("", "path of its fallback assignment callback; '' for none")
     event_path: str = _setting("", "path of the Workspace's event callback; '' for none")
+    voice_path: str = _setting("/incoming_call", "path that a call is asked for its first TwiML")
     reservation_timeout: int = _setting(1200, "seconds a Reservation of the seeded Workflow lives")
     workspace_file: str = _setting("", "JSON file of the Workspace; '' is the quickstart's")
     allowed_hosts: str = _setting(
@@ -138,6 +139,26 @@ class Settings:
         default=False, text="the Events list begins with the newest (else with the oldest)"
     )
     event_callback_retries: int = _setting(0, "how often a failed event callback is repeated")
+    twiml_seconds: float = _setting(15.0, "limit of a request for TwiML")
+    answer_seconds: float = _setting(0.0, "how long a Worker's phone rings until it is picked up")
+    unanswered_call: str = _setting(
+        "canceled",
+        "what becomes of the Reservation of a Worker who does not pick up; pending waits for its"
+        " own time-out",
+        ("canceled", "rejected", "timeout", "pending"),
+    )
+    ended_call: str = _setting(
+        "completed",
+        "what becomes of an assigned Task when its call ends",
+        ("completed", "wrapping", "assigned"),
+    )
+    canceled_task_result: str = _setting(
+        "leave",
+        "QueueResult with which a call leaves its queue when its Task is canceled otherwise than by"
+        " hanging up; none has it wait on",
+        ("leave", "error", "none"),
+    )
+    voice_queue_size: int = _setting(100, "calls that may wait for one Workflow")
     task_timeout: int = _setting(86_400, "seconds a Task waits unless it says otherwise")
     default_capacity: int = _setting(1, "capacity of a Worker's channel until it is set")
     closed_task_seconds: int = _setting(300, "how long a closed Task can still be fetched")

@@ -70,6 +70,34 @@ class TaskRouter:
         """Put the clock forward, and wait for the callbacks that this leads to."""
         self._call("POST", "/clock", {"advance": seconds})
 
+    def place_call(
+        self, caller: str, called: str, *digits: str | None, **more: Any
+    ) -> dict[str, Any]:
+        """Have somebody call the app, and wait for the callbacks that this leads to.
+
+        Args:
+            caller: who calls, such as "+15550001111".
+            called: which number.
+            *digits: what is pressed, one for each `<Gather>`; None is nothing.
+            **more: `url` and `worker_answers`, as POST /simulator/calls has them.
+
+        Returns:
+            The call: `sid`, `status`, `task_sid`, `steps` and more.
+        """
+        call = {"from": caller, "to": called, "digits": list(digits), **more}
+        placed: dict[str, Any] = self._call("POST", "/calls", call)
+        return placed
+
+    def call(self, sid: str) -> dict[str, Any]:
+        """A call as it is now: a caller's, or the one to a Worker."""
+        found: dict[str, Any] = self._call("GET", f"/calls/{sid}")
+        return found
+
+    def hang_up(self, sid: str) -> dict[str, Any]:
+        """Have whoever is at that end hang up."""
+        ended: dict[str, Any] = self._call("POST", f"/calls/{sid}", {"status": "completed"})
+        return ended
+
     def fault(self, on: str, kind: str, **more: Any) -> None:
         """Have the next matching call go wrong: the fields of `simulator.faults.Fault`."""
         self._call("POST", "/faults", {"on": on, "kind": kind, **more})

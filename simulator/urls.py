@@ -1,7 +1,7 @@
 """URLs."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 
 def is_url(text: str) -> bool:
@@ -14,3 +14,12 @@ def is_url(text: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname)
+
+
+def resolve(base: str, url: str) -> str | None:
+    """An absolute URL from one that may be relative to the base; None if that is no URL."""
+    try:
+        target = urljoin(base, url)
+    except ValueError:
+        return None
+    return target if is_url(target) else None

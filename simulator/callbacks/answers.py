@@ -7,6 +7,9 @@ from typing import Any
 HTTP_FAILURE = 11200
 NOT_JSON_TYPE = 40000
 NOT_JSON = 40001
+NOT_XML_TYPE = 12300
+_XML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
+_SUCCESS = range(200, 300)
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,15 @@ def failure(reply: Reply) -> tuple[int, str] | None:
         return HTTP_FAILURE, reply.problem
     if reply.content_type != "application/json":
         return NOT_JSON_TYPE, f"The answer's Content-Type is {reply.content_type or 'missing'}"
+    return None
+
+
+def no_twiml(reply: Reply) -> tuple[int, str] | None:
+    """Why the reply holds no TwiML: an alert's code and message, or None."""
+    if reply.error or reply.status not in _SUCCESS:
+        return HTTP_FAILURE, reply.problem
+    if reply.content_type not in _XML_TYPES:
+        return NOT_XML_TYPE, f"The answer's Content-Type is {reply.content_type or 'missing'}"
     return None
 
 

@@ -11,7 +11,16 @@ from simulator.callbacks.answers import Reply
 from simulator.callbacks.courier import Courier, Delivery
 from simulator.callbacks.turns import Turns
 from simulator.engine import instructions, offers
-from simulator.engine.core import Alert, AssignmentCallback, Effect, Engine, EventCallback
+from simulator.engine.calls import lines
+from simulator.engine.core import (
+    Alert,
+    AssignmentCallback,
+    CallStep,
+    Effect,
+    Engine,
+    EventCallback,
+    FetchTwiml,
+)
 from simulator.faults import Faults
 from simulator.identifiers import new_sid
 
@@ -75,6 +84,10 @@ class Sender:
             case Alert():
                 about = {"code": effect.code, "level": effect.level, "message": effect.message}
                 self._record("alert", **about, **effect.about)
+            case CallStep():
+                self._record("call", call_sid=effect.call_sid, step=effect.step, **effect.more)
+            case FetchTwiml():
+                self._twiml(engine, effect)
             case AssignmentCallback():
                 sid = effect.reservation_sid
                 self._in_order(engine, sid, lambda: self._assignment(engine, effect))
@@ -166,6 +179,17 @@ class Sender:
             engine.settings.event_callback_seconds,
             token,
         )
+        self._call(engine, delivery, answered)
+
+    def _twiml(self, engine: Engine, effect: FetchTwiml) -> None:
+        def answered(reply: Reply) -> None:
+            if failed := answers.no_twiml(reply):
+                lines.unheard(engine, effect.call_sid, effect.request, *failed)
+            else:
+                lines.heard(engine, effect.call_sid, effect.request, reply.body)
+
+        seconds = engine.settings.twiml_seconds
+        delivery = Delivery("twiml", effect.url, effect.parameters, seconds, new_sid(""))
         self._call(engine, delivery, answered)
 
     def _call(self, engine: Engine, delivery: Delivery, then: Then) -> None:

@@ -71,6 +71,7 @@ def cancel(engine: Engine, workspace: Workspace, task: Task, reason: str | None 
         raise BadRequest(f"Cannot cancel task {task.sid} because it is not pending or reserved.")
     _close(engine, workspace, task, TaskStatus.CANCELED, reason)
     _publish(engine, workspace, task, "canceled", reason)
+    engine.task_gone(engine, workspace, task)
 
 
 def delete(engine: Engine, workspace: Workspace, task: Task) -> None:
@@ -109,6 +110,7 @@ def _end_reservations(engine: Engine, workspace: Workspace, task: Task) -> None:
 def _remove(engine: Engine, workspace: Workspace, task: Task, what: str) -> None:
     _end_reservations(engine, workspace, task)
     _publish(engine, workspace, task, what)
+    engine.task_gone(engine, workspace, task)
     _forget(engine, workspace, task)
 
 

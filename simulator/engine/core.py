@@ -9,14 +9,18 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from simulator.clock import Clock, Timer
 from simulator.engine.comparisons import Comparisons
 from simulator.engine.errors import NotFound
 from simulator.engine.expressions import Test, parse
-from simulator.engine.model import Event, Resource, Workspace
+from simulator.engine.model import Event, Resource, Task, Workspace
 from simulator.identifiers import new_sid
 from simulator.settings import Settings
+
+if TYPE_CHECKING:
+    from simulator.engine.calls.model import Call
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,25 @@ class EventCallback:
 
 
 @dataclass(frozen=True)
+class FetchTwiml:
+    """To post: a call needs its next document. The answer goes to `calls.lines.heard`."""
+
+    call_sid: str
+    request: int
+    url: str
+    parameters: dict[str, str]
+
+
+@dataclass(frozen=True)
+class CallStep:
+    """Something happened in a call."""
+
+    call_sid: str
+    step: str
+    more: dict[str, Any]
+
+
+@dataclass(frozen=True)
 class Alert:
     """An error or warning as Twilio's debugger would show it."""
 
@@ -48,7 +71,7 @@ class Alert:
     about: dict[str, str]
 
 
-Effect = AssignmentCallback | EventCallback | Alert
+Effect = AssignmentCallback | EventCallback | FetchTwiml | CallStep | Alert
 
 
 @dataclass(kw_only=True)
@@ -61,6 +84,7 @@ class Engine:
         clock: time and timers.
         emit: takes each effect as it arises; must not call back into the engine.
         route: runs the routing of a Workspace; put in by `routing`.
+        task_gone: told of every Task that is canceled or deleted; put in by `calls.orders`.
     """
 
     account_sid: str
@@ -68,7 +92,9 @@ class Engine:
     clock: Clock
     emit: Callable[[Effect], None]
     route: Callable[["Engine", Workspace], None]
+    task_gone: Callable[["Engine", Workspace, Task], None]
     workspaces: dict[str, Workspace] = field(default_factory=dict)
+    calls: "dict[str, Call]" = field(default_factory=dict)
     _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
     _orders: "itertools.count[int]" = field(default_factory=itertools.count)
 

@@ -1,20 +1,22 @@
 """Assignment instructions, answered to a callback or sent by REST, carried out.
 
-Telephony is not simulated: an instruction that would make a call checks its parameters, and then
-takes the call for answered. Parameters and codes:
+An instruction that makes a call checks its parameters. A caller who was placed here is connected as
+`calls` has it; the `call_sid` of any other Task stands for a call that is answered at once.
+Parameters and codes:
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and .../docs/api/errors.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from simulator.engine import assignments, offers
+from simulator.engine import offers
+from simulator.engine.calls import orders
 from simulator.engine.core import Engine
 from simulator.engine.errors import BadRequest
-from simulator.engine.model import Reservation, ReservationStatus, Task, Workspace, parsed
+from simulator.engine.model import Reservation, ReservationStatus, Workspace
+from simulator.engine.order import Order
 from simulator.engine.parameters import (
+    Answer,
     InstructionError,
     activity,
     choice,
@@ -27,7 +29,6 @@ from simulator.engine.parameters import (
     whole,
 )
 from simulator.engine.reservations import not_pending
-from simulator.identifiers import new_sid
 
 NO_INSTRUCTION = 40005
 INVALID_INSTRUCTION = 55555
@@ -36,47 +37,13 @@ _RECORD = {"do-not-record", "record-from-answer"}
 _MAX_SECONDS = 999
 _MAX_SIP_SECONDS = 600
 
-Answer = dict[str, Any]
-
 
 @dataclass(frozen=True)
 class _Instruction:
     """What an instruction does, and its code where the Reservation is no longer pending."""
 
     late_code: int | None
-    carry_out: Callable[["_Order"], None]
-
-
-@dataclass(frozen=True)
-class _Order:
-    """An instruction about to be carried out, on a pending Reservation."""
-
-    engine: Engine
-    workspace: Workspace
-    reservation: Reservation
-    answer: Answer
-
-    @property
-    def task(self) -> Task:
-        return self.workspace.tasks[self.reservation.task_sid]
-
-    @property
-    def task_attributes(self) -> dict[str, Any]:
-        return parsed(self.task.attributes)
-
-    @property
-    def contact_uri(self) -> Any:
-        worker = self.workspace.workers[self.reservation.worker_sid]
-        return parsed(worker.attributes).get("contact_uri")
-
-    def accept(self) -> None:
-        assignments.accept(self.engine, self.workspace, self.reservation)
-
-    def note_worker_call(self) -> None:
-        """The Task tells the SID of the call to the Worker, as after a real one."""
-        attributes = {**self.task_attributes, "worker_call_sid": new_sid("CA")}
-        self.task.attributes = json.dumps(attributes)
-        self.engine.touch(self.task)
+    carry_out: Callable[["Order"], None]
 
 
 def answered(engine: Engine, workspace_sid: str, reservation_sid: str, answer: Answer) -> None:
@@ -130,80 +97,90 @@ def carry_out(
         gone = name == "conference" and reservation.status is ReservationStatus.CANCELED
         raise InstructionError(CALLER_GONE if gone else late, what)
     try:
-        instruction.carry_out(_Order(engine, workspace, reservation, answer))
+        instruction.carry_out(Order(engine, workspace, reservation, answer))
     except BadRequest as refusal:
         raise InstructionError(refusal.code, refusal.message) from refusal
 
 
-def _accept(order: _Order) -> None:
+def _accept(order: Order) -> None:
     order.accept()
 
 
-def _reject(order: _Order) -> None:
+def _reject(order: Order) -> None:
     activity_sid = activity(order.workspace, order.answer, "activity_sid", 40100)
     if activity_sid is None and not order.engine.settings.reject_without_activity:
         raise missing(40100, "activity_sid")
     offers.reject(order.engine, order.workspace, order.reservation, activity_sid)
 
 
-def _dequeue(order: _Order) -> None:
+def _dequeue(order: Order) -> None:
     answer, attributes = order.answer, order.task_attributes
     post_work = activity(order.workspace, answer, "post_work_activity_sid", 40130)
     if not isinstance(attributes.get("call_sid"), str):
         raise missing(40140, "call_sid", "the Task's attributes")
     to = contact(answer.get("to") or order.contact_uri, "to", 40131)
-    contact(answer.get("from") or attributes.get("to"), "from", 40132)
+    caller_id = contact(answer.get("from") or attributes.get("to"), "from", 40132)
     choice(answer, "record", _RECORD, 40133)
     most = _MAX_SIP_SECONDS if to.lower().startswith(("sip:", "sips:")) else _MAX_SECONDS
-    whole(answer, "timeout", 1, most, 40133)
+    seconds = whole(answer, "timeout", 1, most, 40133)
     url(answer, "status_callback_url", 40157)
     events(answer, "status_callback_events", 40134)
-    order.note_worker_call()
+    pair = order.call_worker(to, caller_id, 40133)
+    order.note_worker_call(pair)
     order.reservation.post_work_activity_sid = post_work
-    order.accept()
+    order.connect(pair, "dequeue", seconds)
 
 
-def _call(order: _Order) -> None:
+def _call(order: Order) -> None:
     answer = order.answer
-    contact(answer.get("to") or order.contact_uri, "to", 40110)
-    contact(answer.get("from"), "from", 40111)
+    to = contact(answer.get("to") or order.contact_uri, "to", 40110)
+    caller_id = contact(answer.get("from"), "from", 40111)
     url(answer, "url", 40112, required=True)
     choice(answer, "record", _RECORD, 40113)
-    whole(answer, "timeout", 1, _MAX_SECONDS, 40113)
+    seconds = whole(answer, "timeout", 1, _MAX_SECONDS, 40113)
     url(answer, "status_callback_url", 40158)
-    order.note_worker_call()
-    if flag(answer, "accept"):
+    accept = flag(answer, "accept")
+    pair = order.call_worker(to, caller_id, 40113)
+    order.note_worker_call(pair)
+    if pair:
+        orders.call(pair, answer["url"], seconds or orders.RING_SECONDS, accept=accept)
+    elif accept:
         order.accept()
 
 
-def _redirect(order: _Order) -> None:
+def _redirect(order: Order) -> None:
     url(order.answer, "url", 40120, required=True)
     number(order.answer, "call_sid", "CA", 40121)
+    try:
+        orders.redirect(order.engine, order.answer["call_sid"], order.answer["url"])
+    except BadRequest as refusal:
+        raise InstructionError(40122, refusal.message) from refusal
     if flag(order.answer, "accept"):
         order.accept()
 
 
-def _conference(order: _Order) -> None:
+def _conference(order: Order) -> None:
     answer, attributes = order.answer, order.task_attributes
     post_work = activity(order.workspace, answer, "post_work_activity_sid", 40143)
     activity(order.workspace, answer, "worker_activity_sid", 40139)
     if not (attributes.get("call_sid") or attributes.get("outbound_to")):
         raise missing(40142, "call_sid or outbound_to", "the Task's attributes")
-    contact(answer.get("to") or order.contact_uri, "to", 40137)
+    to = contact(answer.get("to") or order.contact_uri, "to", 40137)
     caller = answer.get("from") or attributes.get("to")
     if not caller:
         raise missing(40138, "from")
-    contact(caller, "from", 40141)
+    caller_id = contact(caller, "from", 40141)
     for name in _CONFERENCE_URLS:
         url(answer, name, 40159)
     for name, allowed in _CONFERENCE_CHOICES.items():
         choice(answer, name, allowed, 40145)
-    whole(answer, "timeout", 1, _MAX_SECONDS, 40145)
+    seconds = whole(answer, "timeout", 1, _MAX_SECONDS, 40145)
     whole(answer, "max_participants", 2, 250, 40145)
     events(answer, "status_callback_event", 40145)
     events(answer, "conference_status_callback_event", 40145, _CONFERENCE_EVENTS)
+    pair = order.call_worker(to, caller_id, 40145)
     order.reservation.post_work_activity_sid = post_work
-    order.accept()
+    order.connect(pair, "conference", seconds)
 
 
 _METHODS = {"GET", "POST"}

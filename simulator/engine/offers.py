@@ -50,15 +50,21 @@ def create(
         task.status = TaskStatus.RESERVED
         task.assignments += 1
     engine.touch(task)
+    arm(engine, workspace, reservation)
+    _tell(engine, workspace, reservation, workflow)
+    if not workspace.multi_task_enabled and queue.reservation_activity_sid:
+        workers.set_activity(engine, workspace, worker, queue.reservation_activity_sid)
+    return reservation
+
+
+def arm(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Start the timer of an offer; one that was paused goes on, or fires if its time is over."""
+    workflow = workspace.workflows.get(reservation.workflow_sid or "")
     lifetime = workflow.task_reservation_timeout if workflow else DEFAULT_RESERVATION_TIMEOUT
     expires = reservation.created + lifetime
     engine.arm(
         "reservation", reservation.sid, expires, lambda: time_out(engine, workspace, reservation)
     )
-    _tell(engine, workspace, reservation, workflow)
-    if not workspace.multi_task_enabled and queue.reservation_activity_sid:
-        workers.set_activity(engine, workspace, worker, queue.reservation_activity_sid)
-    return reservation
 
 
 def reject(

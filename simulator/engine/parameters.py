@@ -84,14 +84,15 @@ def events(answer: Answer, name: str, code: int, allowed: frozenset[str] = _CALL
         raise _invalid(code, name, value)
 
 
-def whole(answer: Answer, name: str, least: int, most: int, code: int) -> None:
-    """A whole number within bounds."""
+def whole(answer: Answer, name: str, least: int, most: int, code: int) -> int | None:
+    """A whole number within bounds, or None if absent or empty."""
     value = answer.get(name)
     if value is None or value == "":
-        return
+        return None
     fits = re.fullmatch("[0-9]{1,9}", str(value)) and least <= int(value) <= most
     if isinstance(value, bool) or not fits:
         raise _invalid(code, name, value)
+    return int(value)
 
 
 def flag(answer: Answer, name: str) -> bool:

@@ -24,7 +24,7 @@ from simulator.engine.offers import DEFAULT_RESERVATION_TIMEOUT
 MAX_TASKS = 1000
 MAX_ENDED_RESERVATIONS = 200
 MAX_LOG = 100
-CALLBACKS = frozenset({"assignment", "fallback", "event"})
+CALLBACKS = frozenset({"assignment", "fallback", "event", "twiml"})
 
 Json = dict[str, Any]
 

@@ -7,7 +7,7 @@ import { clock, moment } from "./time.js";
 const REQUEST = ["url", "headers", "parameters"];
 const ANSWER = ["status", "content_type", "answer", "answer_length", "error", "seconds"];
 const COMMON = ["id", "at", "kind"];
-const TONES = { assignment: "blue", fallback: "amber", event: "grey" };
+const TONES = { assignment: "blue", fallback: "amber", event: "grey", twiml: "green" };
 
 export function callbackRow(entry) {
   const pill = el("span", { class: "pill" });
@@ -21,7 +21,8 @@ export function callbackRow(entry) {
     drawCallback,
   );
   setPill(pill, entry.kind, TONES[entry.kind] ?? "grey");
-  setText(about, entry.parameters?.EventType ?? short(entry.parameters?.ReservationSid));
+  const { EventType, ReservationSid, CallSid } = entry.parameters ?? {};
+  setText(about, EventType ?? short(ReservationSid ?? CallSid));
   setText(at, clock(entry.at));
   const good = entry.status >= 200 && entry.status < 300;
   setPill(result, entry.status ? String(entry.status) : "no answer", good ? "green" : "red");

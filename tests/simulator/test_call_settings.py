@@ -1,0 +1,155 @@
+"""What nobody tells about calls: each setting, with each of its values."""
+
+import pytest
+
+from simulator.engine import assignments
+from simulator.testing import running
+from tests.simulator.exchange import APP, DEQUEUE, DESK, NUMBER, Exchange, steps
+
+CONFERENCE = {"instruction": "conference", "to": DESK, "from": NUMBER}
+
+
+@pytest.mark.parametrize(
+    ("setting", "status", "alice", "task"),
+    [
+        ("canceled", "canceled", "Idle", "pending"),
+        ("rejected", "rejected", "Idle", "pending"),
+        ("timeout", "timeout", "Offline", "pending"),
+        ("pending", "pending", "Reserved", "reserved"),
+    ],
+)
+@pytest.mark.parametrize("instruction", [DEQUEUE, CONFERENCE])
+def test_what_becomes_of_the_reservation_of_a_worker_who_does_not_pick_up(
+    instruction, setting, status, alice, task
+):
+    exchange = Exchange({**instruction, "timeout": 20}, unanswered_call=setting)
+    call = exchange.place("1", worker_answers=False)
+    exchange.at_work()
+    reservation = exchange.reservation_of(call)
+    exchange.serve(19.9)
+    assert reservation.status == "pending"
+    exchange.instruction = {}
+    exchange.serve(0.1)
+    assert (reservation.status, exchange.activity_of(exchange.alice)) == (status, alice)
+    assert exchange.task_of(call).status == task
+    assert exchange.worker_leg().status == "no-answer"
+    assert call.waiting
+    if setting == "pending":
+        exchange.serve(1180)
+        assert reservation.status == "timeout"
+
+
+@pytest.mark.parametrize(("accept", "status"), [(False, "pending"), (True, "canceled")])
+def test_a_call_that_nobody_picks_up_touches_the_reservation_only_if_it_was_to_accept(
+    accept, status
+):
+    instruction = {"instruction": "call", "to": DESK, "from": NUMBER, "url": f"{APP}agent"}
+    exchange = Exchange({**instruction, "accept": accept})
+    call = exchange.place("1", worker_answers=False)
+    exchange.at_work()
+    reservation = exchange.reservation_of(call)
+    exchange.instruction = {}
+    exchange.serve(60)
+    assert reservation.status == status
+
+
+@pytest.mark.parametrize("seconds", [0.0, 7.0])
+def test_how_long_a_phone_rings_is_a_setting_and_the_reservation_waits_for_it(seconds):
+    exchange = Exchange(DEQUEUE, answer_seconds=seconds)
+    next(iter(exchange.workspace.workflows.values())).task_reservation_timeout = 5
+    call = exchange.place("1")
+    exchange.at_work()
+    exchange.serve(seconds)
+    assert exchange.reservation_of(call).status == "accepted"
+    assert call.steps[-1]["at"] == exchange.clock.now()
+
+
+def test_a_phone_that_rings_longer_than_it_may_is_not_picked_up():
+    exchange = Exchange({**DEQUEUE, "timeout": 5}, answer_seconds=5.0, unanswered_call="timeout")
+    call = exchange.place("1")
+    exchange.at_work()
+    exchange.serve(5)
+    assert exchange.reservation_of(call).status == "timeout"
+
+
+def test_a_worker_can_decline():
+    exchange = Exchange(DEQUEUE, answer_seconds=10.0)
+    call = exchange.place("1")
+    exchange.at_work()
+    exchange.instruction = {}
+    reservation = exchange.reservation_of(call)
+    exchange.hang_up(exchange.worker_leg())
+    assert (reservation.status, call.status) == ("canceled", "in-progress")
+    exchange.serve(10)
+    assert call.partner_sid is None
+
+
+def test_no_phone_rings_for_a_caller_who_has_hung_up():
+    exchange = Exchange(DEQUEUE, answer_seconds=10.0)
+    call = exchange.place("1")
+    exchange.at_work()
+    exchange.hang_up(call)
+    assert exchange.worker_leg().status == "canceled"
+    assert exchange.reservation_of(call).status == "canceled"
+    exchange.serve(10)
+    assert exchange.task_of(call).status == "canceled"
+
+
+def test_a_reservation_that_ends_otherwise_while_it_rings_connects_nobody():
+    exchange = Exchange(DEQUEUE, answer_seconds=10.0)
+    call = exchange.place("1")
+    exchange.at_work()
+    exchange.instruction = {}
+    assignments.accept(exchange.engine, exchange.workspace, exchange.reservation_of(call))
+    exchange.serve(10)
+    assert exchange.worker_leg().status == "canceled"
+    assert call.waiting
+
+
+@pytest.mark.parametrize("setting", ["completed", "wrapping", "assigned"])
+def test_what_becomes_of_a_task_whose_call_ends_is_a_setting(setting):
+    exchange = Exchange(ended_call=setting)
+    offline = exchange.activity_sid("Offline")
+    exchange.instruction = {**DEQUEUE, "post_work_activity_sid": offline}
+    call = exchange.place("1")
+    exchange.at_work()
+    exchange.hang_up(call)
+    task, reservation = exchange.task_of(call), exchange.reservation_of(call)
+    assert task.status == setting
+    assert reservation.status == ("accepted" if setting == "assigned" else setting)
+    assert exchange.activity_of(exchange.alice) == "Offline"
+    if setting != "completed":
+        exchange.move(exchange.alice, "Idle")
+        assignments.complete(exchange.engine, exchange.workspace, task)
+        assert reservation.status == "completed"
+        assert exchange.activity_of(exchange.alice) == "Idle"
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(15.0, "completed"), (0.1, "failed")])
+def test_how_long_twiml_may_take_is_a_setting(app, seconds, status):
+    app.answer("/incoming_call", b"<Response/>", kind="text/xml")
+    app.delay = 0.3
+    with running(callback_base_url=app.url, twiml_seconds=seconds) as taskrouter:
+        assert taskrouter.place_call("+1", "+2")["status"] == status
+
+
+@pytest.mark.parametrize("setting", ["leave", "error", "none"])
+def test_how_a_call_whose_task_is_canceled_leaves_its_queue_is_a_setting(setting):
+    exchange = Exchange(canceled_task_result=setting)
+    exchange.documents["left_queue"] = "<Say>Sorry.</Say>"
+    call = exchange.place("1")
+    assignments.cancel(exchange.engine, exchange.workspace, exchange.task_of(call), "by hand")
+    exchange.serve()
+    if setting == "none":
+        assert (call.status, steps(call)[-1]) == ("in-progress", "enqueued")
+        exchange.hang_up(call)
+        return
+    assert exchange.requests()[-1][1]["QueueResult"] == setting
+    assert (call.status, steps(call)[-2:]) == ("completed", ["say", "ended"])
+
+
+def test_the_first_document_comes_from_a_path_that_is_a_setting(app):
+    app.answer("/voice", b"<Response/>", kind="text/xml")
+    with running(callback_base_url=app.url, voice_path="/voice") as taskrouter:
+        assert taskrouter.place_call("+1", "+2")["status"] == "completed"
+    assert app.received[0]["path"] == "/voice"

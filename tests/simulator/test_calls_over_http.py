@@ -1,0 +1,198 @@
+"""Calls over real HTTP: placed by a control route, signed requests, hung up, read in the log."""
+
+import json
+
+import pytest
+import requests
+from twilio.request_validator import RequestValidator
+
+from simulator.testing import running
+from tests.simulator.exchange import CALLER, DEQUEUE, NUMBER, WORKFLOW, queue
+
+
+def twiml(verbs):
+    return f'<?xml version="1.0" encoding="UTF-8"?><Response>{verbs}</Response>'.encode()
+
+
+@pytest.fixture
+def voice(app):
+    """An app with the quickstart's voice routes, and a simulator that calls it."""
+    menu = '<Gather numDigits="1" action="enqueue_call" timeout="5"><Say>One.</Say></Gather>'
+    app.answer("/incoming_call", twiml(menu), kind="text/xml")
+    app.answer("/enqueue_call", twiml(queue(action="left_queue")), kind="text/xml; charset=utf-8")
+    app.answer("/left_queue", twiml("<Hangup/>"), kind="application/xml")
+    with running(callback_base_url=app.url) as taskrouter:
+        yield app, taskrouter
+
+
+def workspace_of(taskrouter):
+    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+
+
+def turn_idle(taskrouter):
+    alice = workspace_of(taskrouter).workers(taskrouter.workers["Alice"])
+    alice.update(activity_sid=taskrouter.activities["Idle"])
+    taskrouter.advance()
+
+
+def test_a_call_answered_by_dequeue_from_the_first_ring_to_the_end(voice):
+    app, taskrouter = voice
+    app.answer("/assignment_callback", DEQUEUE)
+    call = taskrouter.place_call(CALLER, NUMBER, "1")
+    task = workspace_of(taskrouter).tasks(call["task_sid"])
+    attributes = json.loads(task.fetch().attributes)
+    assert (attributes["call_sid"], attributes["selected_language"]) == (call["sid"], "es")
+    assert task.fetch().task_channel_unique_name == "voice"
+
+    turn_idle(taskrouter)
+    assert task.fetch().assignment_status == "assigned"
+    call = taskrouter.call(call["sid"])
+    worker_call_sid = json.loads(task.fetch().attributes)["worker_call_sid"]
+    assert call["connected_with"] == worker_call_sid
+    assert taskrouter.call(worker_call_sid)["to"] == DEQUEUE["to"]
+
+    assert taskrouter.hang_up(call["sid"])["status"] == "completed"
+    assert task.fetch().assignment_status == "completed"
+    assert [one.reservation_status for one in task.reservations.list()] == ["completed"]
+    told = [one["step"] for one in taskrouter.log("call") if one["call_sid"] == call["sid"]]
+    assert told == [
+        "placed", "document", "say", "pressed", "document", "enqueued", "ringing the Worker",
+        "connected", "ended",
+    ]  # fmt: skip
+    assert [one["step"] for one in taskrouter.call(call["sid"])["steps"]] == told
+    assert taskrouter.log("alert") == []
+
+
+def test_every_request_for_twiml_is_signed(voice):
+    app, taskrouter = voice
+    taskrouter.place_call(CALLER, NUMBER, "1")
+    assert [one["path"] for one in app.received] == ["/incoming_call", "/enqueue_call"]
+    validator = RequestValidator(taskrouter.auth_token)
+    for one in app.received:
+        signature = one["headers"]["X-Twilio-Signature"]
+        assert validator.validate(app.url + one["path"], one["parameters"], signature)
+    assert [one["url"] for one in taskrouter.log("twiml")] == [
+        f"{app.url}/incoming_call", f"{app.url}/enqueue_call"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [(500, "text/xml", 11200), (404, "text/xml", 11200), (200, "application/json", 12300),
+     (200, "", 12300)],
+)  # fmt: skip
+def test_an_answer_that_is_no_twiml_fails_the_call(voice, status, kind, code):
+    app, taskrouter = voice
+    app.answer("/enqueue_call", twiml(""), status, kind)
+    call = taskrouter.place_call(CALLER, NUMBER, "1")
+    assert call["status"] == "failed"
+    (alert,) = taskrouter.log("alert")
+    assert (alert["code"], alert["call_sid"]) == (code, call["sid"])
+    assert workspace_of(taskrouter).tasks.list() == []
+
+
+@pytest.mark.parametrize(("kind", "status"), [("cut", "failed"), ("duplicate", "in-progress")])
+def test_a_fault_of_a_request_for_twiml(voice, kind, status):
+    _, taskrouter = voice
+    taskrouter.fault("twiml", kind, path="/enqueue_call", times=None)
+    call = taskrouter.place_call(CALLER, NUMBER, "1")
+    assert call["status"] == status
+    assert len(workspace_of(taskrouter).tasks.list()) == (kind == "duplicate")
+
+
+def test_an_answer_after_the_caller_has_hung_up_is_not_heard(voice):
+    _, taskrouter = voice
+    taskrouter.fault("twiml", "latency", path="/enqueue_call", seconds=10)
+    call = taskrouter.place_call(CALLER, NUMBER, "1")
+    taskrouter.hang_up(call["sid"])
+    taskrouter.advance(10)
+    assert workspace_of(taskrouter).tasks.list() == []
+
+
+def test_an_sdk_can_send_the_instruction_and_the_call_can_go_to_any_url(voice):
+    app, taskrouter = voice
+    app.answer("/other", twiml(queue(workflowSid=WORKFLOW)), kind="text/xml")
+    call = taskrouter.place_call(CALLER, NUMBER, url=f"{app.url}/other")
+    turn_idle(taskrouter)
+    task = workspace_of(taskrouter).tasks(call["task_sid"])
+    task.reservations.list()[0].update(
+        instruction="conference", to=DEQUEUE["to"], from_=DEQUEUE["from"]
+    )
+    assert taskrouter.call(call["sid"])["connected_with"]
+
+
+GOOD = {"from": CALLER, "to": NUMBER}
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        ({}, "from must be"),
+        ({"from": CALLER}, "to must be"),
+        ({**GOOD, "from": 7}, "from must be"),
+        ({**GOOD, "from": "a b"}, "from must be"),
+        ({**GOOD, "to": "x" * 101}, "to must be"),
+        ({**GOOD, "url": "/incoming_call"}, "url must be"),
+        ({**GOOD, "url": None}, "url must be"),
+        ({**GOOD, "digits": 1}, "digits must be"),
+        ({**GOOD, "digits": ["1", 2]}, "digits must be"),
+        ({**GOOD, "digits": "one"}, "digits must be"),
+        ({**GOOD, "digits": ["1"] * 101}, "digits must be"),
+        ({**GOOD, "worker_answers": "no"}, "worker_answers must be"),
+        ({**GOOD, "volume": 11}, "a call has no volume"),
+        ([], "the body must be a JSON object"),
+        ("{", "the body is not JSON"),
+    ],
+)
+def test_a_call_that_cannot_be_placed_is_a_400_that_says_why(taskrouter, body, sentence):
+    text = body if isinstance(body, str) else json.dumps(body)
+    answer = requests.post(f"{taskrouter.url}/simulator/calls", data=text, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith(sentence)
+    assert taskrouter._call("GET", "/calls") == {"calls": []}
+
+
+@pytest.mark.parametrize(
+    ("sid", "body", "status"),
+    [
+        ("CA" + "0" * 32, {"status": "completed"}, 404),
+        ("", {"status": "completed"}, 401),  # no route of ours, so REST's
+        (None, {"status": "busy"}, 400),
+        (None, {}, 400),
+        (None, {"status": "completed", "more": 1}, 400),
+    ],
+)
+def test_hanging_up_what_is_not_there_or_otherwise_is_refused(voice, sid, body, status):
+    _, taskrouter = voice
+    placed = taskrouter.place_call(CALLER, NUMBER, "1")
+    url = f"{taskrouter.url}/simulator/calls/{placed['sid'] if sid is None else sid}"
+    assert requests.post(url, json=body, timeout=5).status_code == status
+    assert taskrouter.call(placed["sid"])["status"] == "in-progress"
+
+
+def test_a_call_that_is_over_cannot_be_hung_up_again(voice):
+    _, taskrouter = voice
+    call = taskrouter.place_call(CALLER, NUMBER)
+    taskrouter.hang_up(call["sid"])
+    url = f"{taskrouter.url}/simulator/calls/{call['sid']}"
+    answer = requests.post(url, json={"status": "completed"}, timeout=5)
+    assert (answer.status_code, answer.json()["message"]) == (
+        400, f"Call {call['sid']} has ended"
+    )  # fmt: skip
+
+
+def test_calls_are_listed_until_a_reset(voice):
+    _, taskrouter = voice
+    placed = [taskrouter.place_call(CALLER, NUMBER, key)["sid"] for key in ("1", "9")]
+    assert [one["sid"] for one in taskrouter._call("GET", "/calls")["calls"]] == placed
+    taskrouter.reset()
+    assert taskrouter._call("GET", "/calls") == {"calls": []}
+
+
+def test_a_reset_while_a_document_is_awaited_is_survived(voice):
+    app, taskrouter = voice
+    taskrouter.fault("twiml", "latency", seconds=1)
+    taskrouter.place_call(CALLER, NUMBER, "1")
+    taskrouter.reset()
+    taskrouter.advance(2)
+    assert app.received == []
