@@ -12,7 +12,7 @@ from chalicelib.adapters.store import LAST_SWEEP
 from infra import aws, checking, declared, deployed, stacks
 from infra.aws import Aws
 from infra.commands import cloud_stage_option, told
-from infra.declared import Stage
+from infra.declared import SWEEP, Stage
 from infra.errors import OperatorError
 
 _NOWHERE = "not deployed"
@@ -30,7 +30,8 @@ def status(stage: str, *, as_json: bool) -> None:
     target, place = declared.read(stage), aws.here()
     found = look(place, target)
     if as_json:
-        click.echo(json.dumps(found, default=str))
+        # DynamoDB's numbers, all of them whole.
+        click.echo(json.dumps(found, default=int))
     else:
         for name, value in found.items():
             click.echo(f"{name:17}  {_line(value)}")
@@ -88,7 +89,13 @@ def _table(place: Aws, name: str) -> str:
 
 
 def _schedule(place: Aws, stage: Stage) -> str:
-    return str(place.client("events").describe_rule(Name=stage.schedule)["State"])
+    """Tell the state of the rule that starts the sweep; CloudFormation names it as it likes."""
+    name = stage.function(SWEEP)
+    arn = f"arn:{place.partition}:lambda:{place.region}:{place.account}:function:{name}"
+    events = place.client("events")
+    rules = events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]
+    states = {events.describe_rule(Name=rule)["State"] for rule in rules}
+    return ", ".join(sorted(states)) or "none"
 
 
 def _last_sweep(place: Aws, stage: Stage) -> Any:

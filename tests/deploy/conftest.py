@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -67,6 +68,7 @@ class Aws:
             "alarms": names(
                 self.client("cloudwatch").describe_alarms(), "MetricAlarms", "AlarmName"
             ),
+            "stacks": names(self.client("cloudformation").describe_stacks(), "Stacks", "StackName"),
             "parameters": names(self.client("ssm").describe_parameters(), "Parameters", "Name"),
         }
         return {kind: those for kind, those in found.items() if those}
@@ -108,6 +110,12 @@ class Checkout:
         config = json.loads(path.read_text())
         config["stages"][STAGE]["environment_variables"] |= settings
         path.write_text(json.dumps(config))
+
+    def become_version(self, version):
+        """Change the code."""
+        package = self.folder / "chalicelib" / "__init__.py"
+        text = re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', package.read_text())
+        package.write_text(text)
 
 
 @pytest.fixture(scope="session")

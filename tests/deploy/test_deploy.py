@@ -98,7 +98,7 @@ def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets,
     retries = aws.client("lambda").get_function_event_invoke_config(
         FunctionName=f"taskrouter-callbacks-{STAGE}-sweep"
     )
-    assert retries["MaximumRetryAttempts"] == 0
+    assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (0, 60)
 
     # The schedule fires: a Reservation that nobody decides is found out without any event.
     centre.configure(TaskReservationTimeout="5")
@@ -116,8 +116,7 @@ def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets,
 
     # Another version, from a checkout that has never deployed: the same URL serves it.
     (checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json").unlink()
-    package = checkout.folder / "chalicelib" / "__init__.py"
-    package.write_text(re.sub(r'__version__ = ".*"', '__version__ = "9.9.9"', package.read_text()))
+    checkout.become_version("9.9.9")
     assert deploy(checkout)["url"] == url
     assert centre.app.get("/health").body["version"] == "9.9.9"
     assert centre.app.get(path).body["status"] == "timeout"
@@ -127,6 +126,7 @@ def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets,
     left = aws.everything()
     assert left == {
         "tables": [f"taskrouter-callbacks-{STAGE}-{name}" for name in ("reservations", "state")],
+        "stacks": [f"taskrouter-callbacks-{STAGE}"],
         "parameters": [f"/taskrouter-callbacks/{STAGE}/secrets"],
     }
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
