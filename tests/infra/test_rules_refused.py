@@ -5,12 +5,22 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
 from local.processes import ROOT
+from tests.infra.packaging import package
 
 BAD = '[[rule]]\nname = "one"\nwhen = "task.vip == true"\ninstruction = "accept"\n'
+GOOD = BAD.replace("true", "`true`")
+NO_AWS = {
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_MAX_ATTEMPTS": "1",
+}
 SAID = 'rule "one": when takes true for the name of a field: write it between backticks, `true`.'
 CHALICE = ["-c", "from chalice.cli import main; raise SystemExit(main())"]
 INFRA = ["-m", "infra"]
@@ -30,13 +40,6 @@ def run(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("app.py", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    environ = {
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_ACCESS_KEY_ID": "none",
-        "AWS_SECRET_ACCESS_KEY": "none",
-        "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
-        "AWS_MAX_ATTEMPTS": "1",
-    }
 
     def run(*arguments, **settings):
         config = json.loads((ROOT / ".chalice" / "config.json").read_text())
@@ -50,7 +53,7 @@ def run(tmp_path):
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=tmp_path,
-            env=os.environ | environ,
+            env=os.environ | NO_AWS,
             capture_output=True,
             text=True,
             timeout=60,
@@ -96,6 +99,26 @@ def test_rules_that_would_not_be_deployed_are_refused(run, name):
     )
 
 
+def test_the_rules_are_in_the_package_and_found_there(tmp_path):
+    packaged = package(tmp_path, "dev")
+    bundle = tmp_path / "bundle"
+    with zipfile.ZipFile(tmp_path / "out" / "deployment.zip") as zipped:
+        zipped.extractall(bundle)
+    (bundle / "chalicelib" / "rules.toml").write_text(GOOD)
+    api = packaged.sam["Resources"]["APIHandler"]["Properties"]
+
+    program = "from chalicelib import runtime; print(runtime.current().rules.rules[0].name)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=bundle,
+        env=os.environ | NO_AWS | api["Environment"]["Variables"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "one\n", done.stderr
+
+
 def test_an_import_by_anything_else_reads_no_rules(run):
     checkout, run = run
     (checkout / "chalicelib" / "rules.toml").write_text(BAD)
@@ -108,9 +131,8 @@ def test_on_lambda_bad_rules_do_not_stop_the_sweep_from_starting(run, monkeypatc
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     for name, value in config["stages"]["dev"]["environment_variables"].items():
         monkeypatch.setenv(name, value)
-    for name in ("AC", "WS", "WW"):
-        kind = {"AC": "ACCOUNT", "WS": "WORKSPACE", "WW": "WORKFLOW"}[name]
-        monkeypatch.setenv(f"TWILIO_{kind}_SID", name + "a" * 32)
+    for kind, prefix in (("ACCOUNT", "AC"), ("WORKSPACE", "WS"), ("WORKFLOW", "WW")):
+        monkeypatch.setenv(f"TWILIO_{kind}_SID", prefix + "a" * 32)
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "sweep")
 
     done = run("-c", "import app; print(app.sweep)")
