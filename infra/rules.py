@@ -141,14 +141,14 @@ def _recorded(reservation_sid: str, settings: config.Settings) -> tuple[Form, An
 
 def _explained(ruled: Rules, callback: AssignmentCallback) -> dict[str, Any]:
     facts = facts_of(callback)
-    decision = ruled.decide(callback)
+    ruling = ruled.decide(callback)
     return {
         "rules": [
-            _rule(verdict, facts, answers=verdict.rule.name == decision.rule)
+            _rule(verdict, facts, answers=verdict.rule.name == ruling.rule)
             for verdict in verdicts(ruled, facts)
         ],
-        "answer": decision.instruction.render(),
-        "rule": decision.rule,
+        "answer": ruling.instruction.render(),
+        "rule": ruling.rule,
     }
 
 

@@ -7,7 +7,7 @@ from chalice.app import Blueprint, Request, Response
 from chalicelib import observability, runtime
 from chalicelib.domain.callbacks import AssignmentCallback, ReservationEvent
 from chalicelib.domain.errors import StoreUnavailable
-from chalicelib.domain.rules import Decision
+from chalicelib.domain.rules import Ruling
 from chalicelib.routes._http import route
 from chalicelib.routes._signed import signed_form
 from chalicelib.usecases.assign import assign
@@ -33,12 +33,12 @@ def fallback() -> dict[str, Any]:
     """
     service = runtime.current()
     callback = _assignment(blueprint.current_request, service)
-    decision = _decided(callback, service)
+    ruling = _decided(callback, service)
     try:
-        return _answered(callback, decision, service)
+        return _answered(callback, ruling, service)
     except StoreUnavailable as error:
         observability.bind(error=error.code, **{observability.UNRECORDED_RESERVATION: 1})
-        return _bound(decision.instruction.render(), decision)
+        return _bound(ruling.instruction.render(), ruling)
 
 
 @route(blueprint, "/event_callback", methods=["POST"], shared=False)
@@ -63,35 +63,35 @@ def _assignment(request: Request, service: runtime.Runtime) -> AssignmentCallbac
     return callback
 
 
-def _decided(callback: AssignmentCallback, service: runtime.Runtime) -> Decision:
-    decision = service.rules.decide(callback)
-    if decision.failures:
+def _decided(callback: AssignmentCallback, service: runtime.Runtime) -> Ruling:
+    ruling = service.rules.decide(callback)
+    if ruling.failures:
         observability.bind(
-            failed_rules=decision.failures,
-            **{observability.FAILED_RULES: len(decision.failures)},
+            failed_rules=ruling.failures,
+            **{observability.FAILED_RULES: len(ruling.failures)},
         )
-    return decision
+    return ruling
 
 
 def _answered(
-    callback: AssignmentCallback, decision: Decision, service: runtime.Runtime
+    callback: AssignmentCallback, ruling: Ruling, service: runtime.Runtime
 ) -> dict[str, Any]:
     answer = assign(
         callback,
-        decision.instruction,
-        rule=decision.rule,
+        ruling.instruction,
+        rule=ruling.rule,
         store=service.store,
         timing=service.timing,
         now=service.clock.now_ms(),
     )
-    return _bound(answer, decision)
+    return _bound(answer, ruling)
 
 
-def _bound(answer: dict[str, Any], decision: Decision) -> dict[str, Any]:
+def _bound(answer: dict[str, Any], ruling: Ruling) -> dict[str, Any]:
     observability.bind(answer=answer.get("instruction", "defer"))
-    if answer == decision.instruction.render():
+    if answer == ruling.instruction.render():
         # Else an earlier answer stands, whichever rule gave that.
-        observability.bind(rule=decision.rule)
+        observability.bind(rule=ruling.rule)
     return answer
 
 

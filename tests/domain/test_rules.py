@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chalicelib.adapters import rules_file
 from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.instructions import Accept, Defer, Dequeue, Reject
-from chalicelib.domain.rules import FACTS, Decision, InvalidRules, Rules, facts_of, read
+from chalicelib.domain.rules import FACTS, InvalidRules, Rules, Ruling, facts_of, read
 
 BAD = sorted((Path(__file__).parent / "bad_rules").glob("*.toml"))
 WA = "WA" + "0" * 32
@@ -54,14 +54,14 @@ def rules(*tables: dict[str, object]) -> Rules:
     return Rules(read({"rule": named}), otherwise=Defer())
 
 
-def decide(*tables: dict[str, object], callback: AssignmentCallback = CALLBACK) -> Decision:
+def decide(*tables: dict[str, object], callback: AssignmentCallback = CALLBACK) -> Ruling:
     return rules(*tables).decide(callback)
 
 
 def holds(when: str, callback: AssignmentCallback = CALLBACK) -> bool:
-    decision = decide({"when": when, "instruction": "accept"}, callback=callback)
-    assert decision.failures == ()
-    return decision.instruction == Accept()
+    ruling = decide({"when": when, "instruction": "accept"}, callback=callback)
+    assert ruling.failures == ()
+    return ruling.instruction == Accept()
 
 
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
@@ -95,7 +95,7 @@ def test_a_file_that_is_not_there_is_refused_by_the_settings_name(tmp_path: Path
 
 def test_the_rules_that_ship_are_good_and_defer_everything() -> None:
     shipped = rules_file.read(rules_file.PROJECT / "chalicelib" / "rules.toml")
-    assert Rules(shipped, otherwise=Defer()).decide(CALLBACK) == Decision(Defer())
+    assert Rules(shipped, otherwise=Defer()).decide(CALLBACK) == Ruling(Defer())
 
 
 def test_the_examples_in_the_rules_that_ship_are_good_too() -> None:
@@ -105,26 +105,26 @@ def test_the_examples_in_the_rules_that_ship_are_good_too() -> None:
 
 
 def test_the_first_rule_that_matches_answers() -> None:
-    decision = decide(
+    ruling = decide(
         {"when": "task.language == 'fr'", "instruction": "accept"},
         {"when": "task.language == 'es'", "instruction": "reject", "activity_sid": WA},
         {"when": "task.vip", "instruction": "accept"},
     )
-    assert decision == Decision(Reject(activity_sid=WA), "rule 2")
+    assert ruling == Ruling(Reject(activity_sid=WA), "rule 2")
 
 
 def test_a_rule_without_a_condition_always_matches() -> None:
-    assert decide({"instruction": "accept"}, callback=BARE) == Decision(Accept(), "rule 1")
+    assert decide({"instruction": "accept"}, callback=BARE) == Ruling(Accept(), "rule 1")
 
 
 def test_a_rule_may_defer_so_that_those_below_it_are_not_asked() -> None:
-    decision = decide({"when": "task.vip", "instruction": "defer"}, {"instruction": "accept"})
-    assert decision == Decision(Defer(), "rule 1")
+    ruling = decide({"when": "task.vip", "instruction": "defer"}, {"instruction": "accept"})
+    assert ruling == Ruling(Defer(), "rule 1")
 
 
 def test_without_a_match_the_setting_answers() -> None:
     unmatched = rules({"when": "task.gold", "instruction": "reject"})
-    assert replace(unmatched, otherwise=Accept()).decide(CALLBACK) == Decision(Accept())
+    assert replace(unmatched, otherwise=Accept()).decide(CALLBACK) == Ruling(Accept())
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_the_facts_are_those_that_an_expression_may_begin_with() -> None:
 
 
 def test_parameters_are_literal_or_refer_to_the_callback() -> None:
-    decision = decide(
+    ruling = decide(
         {
             "instruction": "dequeue",
             "to": {"ref": "worker.contact_uri"},
@@ -197,7 +197,7 @@ def test_parameters_are_literal_or_refer_to_the_callback() -> None:
             "record": "record-from-answer",
         }
     )
-    assert decision.instruction == Dequeue(
+    assert ruling.instruction == Dequeue(
         to="client:joey", from_="+15556667777", timeout=30, record="record-from-answer"
     )
 
@@ -216,19 +216,19 @@ def test_parameters_are_literal_or_refer_to_the_callback() -> None:
 def test_what_can_not_be_rendered_is_told_and_the_next_rule_answers(
     reference: str, failure: str
 ) -> None:
-    decision = decide(
+    ruling = decide(
         {"instruction": "dequeue", "from": {"ref": reference}},
         {"when": "task.gold", "instruction": "reject"},
         {"when": "task.vip", "instruction": "accept"},
     )
-    assert decision == Decision(Accept(), "rule 3", (f"rule 1: {failure}",))
+    assert ruling == Ruling(Accept(), "rule 3", (f"rule 1: {failure}",))
 
 
 def test_a_limit_that_hangs_on_another_parameter_holds_for_references_too() -> None:
-    decision = decide(
+    ruling = decide(
         {"instruction": "dequeue", "to": {"ref": "'sip:joey@example.com'"}, "timeout": 700},
     )
-    assert decision == Decision(Defer(), None, ("rule 1: timeout",))
+    assert ruling == Ruling(Defer(), None, ("rule 1: timeout",))
 
 
 @pytest.mark.parametrize(
@@ -241,13 +241,13 @@ def test_a_limit_that_hangs_on_another_parameter_holds_for_references_too() -> N
     ],
 )
 def test_a_condition_that_fails_does_not_match_and_is_told(when: str) -> None:
-    decision = decide({"when": when, "instruction": "reject"}, {"instruction": "accept"})
-    assert decision == Decision(Accept(), "rule 2", ("rule 1: when",))
+    ruling = decide({"when": when, "instruction": "reject"}, {"instruction": "accept"})
+    assert ruling == Ruling(Accept(), "rule 2", ("rule 1: when",))
 
 
 def test_nothing_can_fail_a_callback() -> None:
     broken = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
-    assert decide({"instruction": "accept"}, callback=broken) == Decision(
+    assert decide({"instruction": "accept"}, callback=broken) == Ruling(
         Defer(), None, ("rules: AttributeError",)
     )
 

@@ -5,15 +5,15 @@
 
 from chalicelib.domain.rules.document import InvalidRules, read
 from chalicelib.domain.rules.facts import FACTS, facts_of
-from chalicelib.domain.rules.judging import Decision, Failure, Rule, Rules, Verdict, verdicts
+from chalicelib.domain.rules.judging import Failure, Rule, Rules, Ruling, Verdict, verdicts
 
 __all__ = [
     "FACTS",
-    "Decision",
     "Failure",
     "InvalidRules",
     "Rule",
     "Rules",
+    "Ruling",
     "Verdict",
     "facts_of",
     "read",

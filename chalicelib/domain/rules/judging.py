@@ -78,7 +78,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Decision:
+class Ruling:
     """What answers a callback.
 
     Attributes:
@@ -104,7 +104,7 @@ class Rules:
     rules: tuple[Rule, ...]
     otherwise: Instruction
 
-    def decide(self, callback: AssignmentCallback) -> Decision:
+    def decide(self, callback: AssignmentCallback) -> Ruling:
         """Return what answers a callback; never raises."""
         failures: list[str] = []
         try:
@@ -113,10 +113,10 @@ class Rules:
                 verdict = judge(rule, facts)
                 failures.extend(f"{rule.name}: {one.what}" for one in verdict.failures)
                 if verdict.instruction is not None:
-                    return Decision(verdict.instruction, rule.name, tuple(failures))
+                    return Ruling(verdict.instruction, rule.name, tuple(failures))
         except Exception as error:  # noqa: BLE001  an agent waits; the log tells
             failures.append(f"rules: {type(error).__name__}")
-        return Decision(self.otherwise, failures=tuple(failures))
+        return Ruling(self.otherwise, failures=tuple(failures))
 
 
 def verdicts(rules: Rules, facts: Mapping[str, Any]) -> Iterator[Verdict]:
