@@ -21,7 +21,13 @@ class Caller:
     """Calls one server with one identity."""
 
     def __init__(
-        self, name: str, url: str, *, token: str = "", account: tuple[str, str] | None = None
+        self,
+        name: str,
+        url: str,
+        *,
+        token: str = "",
+        account: tuple[str, str] | None = None,
+        json: bool = False,
     ) -> None:
         """Set up the calls.
 
@@ -30,9 +36,11 @@ class Caller:
             url: What paths are relative to.
             token: A bearer token to send.
             account: User and password of Basic auth.
+            json: Whether what is posted goes as JSON, else as a form.
         """
         self.name = name
         self._url = url
+        self._body = "json" if json else "data"
         self._session = requests.Session()
         # Loopback, whatever proxies and .netrc the shell has.
         self._session.trust_env = False
@@ -52,10 +60,9 @@ class Caller:
         )
 
     def post(self, path: str, form: Mapping[str, str] | None = None) -> Answer:
-        """POST a form, or nothing."""
-        return self._answer(
-            self._session.post(self._url + path, data=form, timeout=TIMEOUT_SECONDS)
-        )
+        """POST parameters, or nothing."""
+        body: dict[str, Any] = {self._body: form}
+        return self._answer(self._session.post(self._url + path, **body, timeout=TIMEOUT_SECONDS))
 
     @staticmethod
     def _answer(response: requests.Response) -> Answer:

@@ -18,6 +18,8 @@ TIMES = {
     # Of the stages that decide; the one that waits sets its own.
     "SIMULATOR_RESERVATION_TIMEOUT": "60",
 }
+DEFERRING = {"ASSIGNMENT_INSTRUCTION": "defer", "RULES_FILE": "chalicelib/rules.toml"}
+INSTRUCTING = {"ASSIGNMENT_INSTRUCTION": "accept", "RULES_FILE": "local/voice-rules.toml"}
 SHOWN_LOG_LINES = 20
 
 
@@ -26,7 +28,7 @@ def run(environ: Mapping[str, str]) -> int:
 
     Args:
         environ: The shell's; what it sets wins, but for the ports, which are free ones, and
-            ASSIGNMENT_INSTRUCTION, of which both values are shown.
+            ASSIGNMENT_INSTRUCTION and RULES_FILE: answers of several kinds are shown.
 
     Returns:
         The exit code: 0, or 1 where a stage went otherwise, which is printed.
@@ -36,14 +38,14 @@ def run(environ: Mapping[str, str]) -> int:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
-    *numbers, accepting_port = ports.find_free(len(stack.DEFAULT_PORTS) + 1)
+    *numbers, instructing_port = ports.find_free(len(stack.DEFAULT_PORTS) + 1)
     own = dict(zip(stack.DEFAULT_PORTS, map(str, numbers), strict=True))
-    described = stack.describe(TIMES | dict(environ) | own | {"ASSIGNMENT_INSTRUCTION": "defer"})
+    described = stack.describe(TIMES | dict(environ) | own | DEFERRING)
     print("Starting a DynamoDB, the TaskRouter simulator, the API and the sweep ...", flush=True)
     with launching.running(described) as running:
-        accepting_url = _start_accepting_api(running, described, accepting_port)
+        instructing_url = _start_instructing_api(running, described, instructing_port)
         try:
-            _story(described, accepting_url).walk()
+            _story(described, instructing_url).walk()
         except StageFailedError as failure:
             _print_logs(running)
             print(f"\n{failure}", file=sys.stderr)
@@ -52,17 +54,17 @@ def run(environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _start_accepting_api(running: launching.Running, described: stack.Stack, port: int) -> str:
-    """A second API on the same tables, which answers callbacks with accept; returns its address."""
+def _start_instructing_api(running: launching.Running, described: stack.Stack, port: int) -> str:
+    """A second API on the same tables, which answers with instructions; returns its address."""
     url = f"http://{ports.LOOPBACK}:{port}"
-    own = {"API_PORT": str(port), "PUBLIC_BASE_URL": url, "ASSIGNMENT_INSTRUCTION": "accept"}
+    own = INSTRUCTING | {"API_PORT": str(port), "PUBLIC_BASE_URL": url}
     second = stack.describe(described.environ | own)
-    running.start(second.program("api"), second.environ, "accepting-api")
-    running.wait_for(second.program("api"), "accepting-api")
+    running.start(second.program("api"), second.environ, "instructing-api")
+    running.wait_for(second.program("api"), "instructing-api")
     return url
 
 
-def _story(described: stack.Stack, accepting_url: str) -> story.Story:
+def _story(described: stack.Stack, instructing_url: str) -> story.Story:
     names = simulated.names(described.simulator_url)
     token = tokens.mint(
         described.settings,
@@ -76,8 +78,9 @@ def _story(described: stack.Stack, accepting_url: str) -> story.Story:
         tell=Narrator(lambda line: print(line, flush=True)),
         app=Caller("app", described.api_url, token=token),
         taskrouter=Caller("TaskRouter", workspace, account=account),
+        simulator=Caller("simulator", f"{described.simulator_url}/simulator", json=True),
         app_url=described.api_url,
-        accepting_url=accepting_url,
+        instructing_url=instructing_url,
         names=names,
     )
 

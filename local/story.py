@@ -1,5 +1,6 @@
 """The life cycle that the demo walks, stage by stage."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,9 @@ RESERVATION_SECONDS = 3
 SWEPT_SECONDS = 15
 """Time-out, grace, a sweep every second, and patience with a busy machine."""
 
+CALLER, NUMBER, ALICES_PHONE = "+15550001111", "+15556667777", "+15555555555"
+"""Who calls, whom, and where Alice is called: numbers that nobody has."""
+
 BEARER_SHOWN = 18
 """Enough to recognise one, too little to use it."""
 
@@ -45,16 +49,19 @@ class Story:
         tell: Makes and prints the calls.
         app: Our API, which defers its answers; the bearer is a supervisor.
         taskrouter: TaskRouter's REST API, relative to the Workspace.
+        simulator: The simulator's control routes, where calls are placed.
         app_url: Where TaskRouter calls the deferring API back.
-        accepting_url: Where it calls one back that answers with the accept instruction.
+        instructing_url: Where it calls one back that answers with instructions: dequeue for phone
+            calls, accept for all else.
         names: What GET /simulator says.
     """
 
     tell: Narrator
     app: Caller
     taskrouter: Caller
+    simulator: Caller
     app_url: str
-    accepting_url: str
+    instructing_url: str
     names: Mapping[str, Any]
 
     def walk(self) -> None:
@@ -70,6 +77,7 @@ class Story:
         self._instructed()
         self._rejected()
         self._timed_out()
+        self._called()
 
     def _deferred(self) -> None:
         self.tell.stage("1. Deferred: recorded, looked at, accepted over REST")
@@ -97,7 +105,7 @@ class Story:
     def _instructed(self) -> None:
         self.tell.stage("2. Instructed: the callback itself is answered with accept")
         self.tell.say("The Workflow calls an app with ASSIGNMENT_INSTRUCTION=accept; Alice: Idle.")
-        self._call_back(self.accepting_url)
+        self._call_back(self.instructing_url)
         self._turn("Idle")
         task = self._create_task()
         self.tell.say("Nobody does anything more.")
@@ -139,6 +147,33 @@ class Story:
         self.tell.expect("our record's status", "timeout", record["status"])
         self._expect_alice("Offline")
         self._expect_task(task["sid"], "pending")
+        self._cancel(task["sid"])
+
+    def _called(self) -> None:
+        self.tell.stage("5. Called: a phone call becomes a Task, and a rule connects it to Alice")
+        self.tell.say("Alice gets a phone, as in the tutorial's part 3, and turns Idle.")
+        attributes = {"languages": ["en", "es"], "contact_uri": ALICES_PHONE}
+        form = {"Attributes": json.dumps(attributes)}
+        self.tell.post(self.taskrouter, self._alice, form, show="friendly_name attributes")
+        self._call_back(self.instructing_url)
+        self._turn("Idle")
+
+        self.tell.say("Somebody calls, and presses 1 for Spanish.")
+        form = {"from": CALLER, "to": NUMBER, "digits": "1"}
+        call = self.tell.post(self.simulator, "/calls", form, show="sid status task_sid")
+        self._await_task(call["task_sid"], "assigned")
+        call = self.tell.get(self.simulator, f"/calls/{call['sid']}", show="connected_with")
+        self.tell.say("What happened in the call: a rule answered the callback with dequeue.")
+        for step in call["steps"]:
+            what = {name: value for name, value in step.items() if name not in {"at", "step"}}
+            self.tell.fields({step["step"]: what})
+        self.tell.expect("the call's status", "in-progress", call["status"])
+        self._expect_alice("Busy")
+
+        self.tell.say("The caller hangs up, and the work is done.")
+        end = {"status": "completed"}
+        self.tell.post(self.simulator, f"/calls/{call['sid']}", end, show="status")
+        self._expect_task(call["task_sid"], "completed")
 
     def _create_task(self) -> Any:
         return self.tell.post(self.app, "/create-task", show=TASK_FIELDS)

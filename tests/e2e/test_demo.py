@@ -35,7 +35,7 @@ def test_it_walks_every_stage_within_a_minute_and_leaves_no_process():
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert time.monotonic() - started < 60
-    for title in ("1. Deferred", "2. Instructed", "3. Rejected", "4. Timed out"):
+    for title in ("1. Deferred", "2. Instructed", "3. Rejected", "4. Timed out", "5. Called"):
         assert title in result.stdout
     assert eventually(lambda: not processes_with("DEMO_MARK", "walks"))
 
