@@ -87,6 +87,12 @@ def test_a_file_that_is_no_text_or_nests_too_deep_is_refused(tmp_path: Path, con
         rules_file.read(file)
 
 
+@pytest.mark.parametrize("when", ["(" * 5000 + "age" + ")" * 5000, " || ".join(["age"] * 5000)])
+def test_a_condition_beyond_all_measure_is_refused(when: str) -> None:
+    with pytest.raises(InvalidRules, match="when nests too deep, or goes on for too long"):
+        read({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+
+
 @pytest.mark.parametrize("name", ["", "nowhere.toml"])
 def test_a_file_that_is_not_there_is_refused_by_the_settings_name(tmp_path: Path, name: str):
     with pytest.raises(rules_file.RulesError, match="^RULES_FILE names a file that can't be read"):

@@ -43,8 +43,12 @@ class Expression:
         """Compile an expression; raises InvalidExpression."""
         if not isinstance(text, str):
             raise InvalidExpression("must be a text: a JMESPath expression in quotes")
-        tree = _parse(text)
-        if wrong := complaint(tree):
+        try:
+            tree = _parse(text)
+            wrong = complaint(tree)
+        except RecursionError as error:
+            raise InvalidExpression("nests too deep, or goes on for too long") from error
+        if wrong:
             raise InvalidExpression(wrong)
         return cls(text, tree)
 
@@ -90,8 +94,6 @@ def _parse(text: str) -> Node:
         raise InvalidExpression(_at(error) + _LEXER_HINTS.get(error.lexer_value, "")) from error
     except ParseError as error:
         raise InvalidExpression(_at(error) + _hint(error)) from error
-    except RecursionError as error:
-        raise InvalidExpression("nests too deep") from error
     return tree
 
 
