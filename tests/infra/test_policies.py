@@ -3,23 +3,32 @@
 The calls are recorded while the app does all that its functions can do.
 """
 
+import json
+import re
+from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from urllib.parse import urlencode
 
+import boto3
 import pytest
+from moto import mock_aws
 
 from app import app
 from chalicelib import config
+from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
 from chalicelib.domain.reservations import Status
 from chalicelib.usecases.sweep import sweep
-from infra import declared, permissions
+from infra import declared, permissions, tuning
 from infra.declared import API, SWEEP
-from tests.support import sid
+from tests.support import ManualClock, sid
 
 PLACE = {"partition": "aws", "region": "us-east-1", "account": "123456789012"}
 ARN = f"arn:aws:{{service}}:{PLACE['region']}:{PLACE['account']}:{{resource}}"
 
 FORM = "application/x-www-form-urlencoded"
+CHALICELIB = Path(__file__).parents[2] / "chalicelib"
+SECRETS = "/taskrouter-callbacks/dev/secrets"
 
 
 @pytest.fixture
@@ -34,7 +43,7 @@ def stage(tables):
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
         "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
         "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
-        "SECRETS_PARAMETER": "/taskrouter-callbacks/dev/secrets",
+        "SECRETS_PARAMETER": SECRETS,
         "RESERVATIONS_TABLE": tables.reservations,
         "STATE_TABLE": tables.state,
     }
@@ -95,8 +104,19 @@ def record(api, **given):
     return seen
 
 
+def post_signed(api, path, parameters):
+    url = f"{api.service.settings.public_base_url}{path}"
+    headers = {"Content-Type": FORM, "X-Twilio-Signature": api.sign(parameters, url)}
+    return api.http.post(path, headers=headers, body=urlencode(parameters).encode())
+
+
+VOICE = sorted(
+    {path for path, _ in tuning.twilios()} - {path for path in app.routes if "callback" in path}
+)
+
+
 def use_every_route(api):
-    first, second, third = record(api), record(api), record(api)
+    first, second, third, fourth = record(api), record(api), record(api), record(api)
     api.taskrouter.becomes(first.reservation_sid, Status.ACCEPTED)
     event = {
         "AccountSid": api.service.settings.twilio_account_sid,
@@ -107,22 +127,36 @@ def use_every_route(api):
         "WorkerSid": first.worker_sid,
         "TimestampMs": str(api.clock.now),
     }
-    url = f"{api.service.settings.public_base_url}/event_callback"
-    told = api.http.post(
-        "/event_callback",
-        headers={"Content-Type": FORM, "X-Twilio-Signature": api.sign(event, url)},
-        body=urlencode(event).encode(),
-    )
-    assert told.status_code == 204
-    for verb, seen in (("accept", second), ("reject", third)):
+    assert post_signed(api, "/event_callback", event).status_code == 204
+    again = api.callback_parameters()
+    assert post_signed(api, "/assignment_callback/fallback", again).status_code == 200
+    for path in VOICE:
+        caller = {"AccountSid": event["AccountSid"], "CallSid": sid("CA")}
+        assert post_signed(api, path, caller).status_code == 200
+    for verb, seen in (("accept", second), ("reject", third), ("complete", second)):
         path = f"/reservations/{seen.reservation_sid}/{verb}"
         body = {"activity_sid": sid("WA")} if verb == "reject" else {}
         assert api.post_json(path, body).status_code == 200
     for query in ("", "?status=pending", f"?worker_sid={first.worker_sid}"):
         assert api.call("GET", f"/reservations{query}").status_code == 200
     assert api.call("GET", f"/reservations/{first.reservation_sid}").status_code == 200
+    quickstarts = f"task_sid={fourth.task_sid}&reservation_sid={fourth.reservation_sid}"
+    assert api.call("GET", f"/accept_reservation?{quickstarts}").status_code == 200
     created = api.post_json("/create-task", {}, headers={"Idempotency-Key": "one"})
     assert created.status_code == 201
+    assert api.call("GET", "/health").status_code == 200
+    assert routes_walked(api) == set(app.routes)
+
+
+def routes_walked(api):
+    """The routes, as they are declared, that have written a line."""
+    patterns = {path: re.sub(r"\{\w+\}", "[^/]+", path) for path in app.routes}
+    paths = {line["route"] for line in api.lines() if line["event"] == "request"}
+    return {
+        path
+        for path, pattern in patterns.items()
+        if any(re.fullmatch(pattern, one) for one in paths)
+    }
 
 
 def test_the_apis_function_may_do_what_it_does_and_no_more(api, calls, allowed):
@@ -151,10 +185,62 @@ def test_the_sweeps_function_may_do_what_it_does_and_no_more(api, calls, allowed
     assert of_service(allowed(SWEEP), "dynamodb") == calls
 
 
+@pytest.fixture
+def ssm_calls(monkeypatch):
+    """The calls to SSM of whoever reads the secrets: (action, ARN)."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", PLACE["region"])
+    made = set()
+
+    def note(model, params, **_):
+        name = params["Name"].lstrip("/")
+        made.add((f"ssm:{model.name}", ARN.format(service="ssm", resource=f"parameter/{name}")))
+
+    with mock_aws():
+        value = {"auth_tokens": ["t"], "api_keys": {"SK" + "1" * 32: "s"}}
+        boto3.client("ssm").put_parameter(Name=SECRETS, Value=json.dumps(value), Type="String")
+        client = ssm_client(1.0)
+        client.meta.events.register("provide-client-params.ssm.*", note)
+        secrets = ParameterSecrets(SECRETS, client, ManualClock())
+        assert secrets.current().auth_tokens == ("t",)
+        secrets.renewed()
+    return made
+
+
+def test_each_function_may_read_its_secrets_as_it_does_and_no_more(ssm_calls, allowed):
+    for handler in (API, SWEEP):
+        assert of_service(allowed(handler), "ssm") == ssm_calls
+
+
+def test_no_other_service_is_called():
+    clients = [
+        service
+        for file in CHALICELIB.rglob("*.py")
+        for service in re.findall(r'\.client\(\s*"(\w+)"', file.read_text(encoding="utf-8"))
+    ]
+    assert sorted(clients) == ["dynamodb", "ssm"]
+
+
+def test_a_secret_of_secrets_manager_may_be_read_and_nothing_like_it(stage):
+    settings = replace(stage.settings, secrets_parameter=f"{permissions.SECRETS_MANAGER}twilio/dev")
+    rendered = permissions.render(replace(stage, settings=settings), **PLACE)
+    for policy in rendered.values():
+        named = {
+            one["Action"]: one["Resource"]
+            for one in policy["Statement"]
+            if one["Action"] in ("secretsmanager:GetSecretValue", "ssm:GetParameter")
+        }
+        secret = "secret:twilio/dev-??????"
+        parameter = "parameter/aws/reference/secretsmanager/twilio/dev"
+        assert named == {
+            "secretsmanager:GetSecretValue": ARN.format(service="secretsmanager", resource=secret),
+            "ssm:GetParameter": ARN.format(service="ssm", resource=parameter),
+        }
+
+
 def test_beside_the_tables_there_are_only_secrets_logs_and_traces(stage, allowed):
     for handler in (API, SWEEP):
         group = f"log-group:{stage.log_group(handler)}:*"
-        secret = "parameter/taskrouter-callbacks/dev/secrets"
+        secret = f"parameter{SECRETS}"
         assert allowed(handler) - of_service(allowed(handler), "dynamodb") == {
             ("ssm:GetParameter", ARN.format(service="ssm", resource=secret)),
             ("logs:CreateLogStream", ARN.format(service="logs", resource=group)),

@@ -40,3 +40,12 @@ def test_all_but_the_tables_goes_where_nothing_is_operated():
         "State",
     }
     assert set(conditions.values()) == {None, "Operate"}
+
+
+def test_the_template_can_be_sent_as_it_is():
+    assert (templates.INFRA / "stage.yaml").stat().st_size < 51_200
+
+
+def test_the_tables_have_no_outputs_so_that_a_restored_one_can_be_imported():
+    outputs = templates.read("stage.yaml")["Outputs"].values()
+    assert {one["Value"]["Ref"] for one in outputs}.isdisjoint({"Reservations", "State"})
