@@ -1,20 +1,16 @@
 import contextlib
 import itertools
 import json
-import tomllib
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.adapters import rules_file
 from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.instructions import Accept, Defer, Dequeue, Reject
 from chalicelib.domain.rules import FACTS, InvalidRules, Rules, Ruling, facts_of, read
 
-BAD = sorted((Path(__file__).parent / "bad_rules").glob("*.toml"))
 WA = "WA" + "0" * 32
 CALLBACK = AssignmentCallback(
     reservation_sid="WR" + "1" * 32,
@@ -64,50 +60,10 @@ def holds(when: str, callback: AssignmentCallback = CALLBACK) -> bool:
     return ruling.instruction == Accept()
 
 
-@pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
-def test_a_bad_file_is_refused_with_a_line_for_each_mistake(file: Path) -> None:
-    comments = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
-    with pytest.raises(rules_file.RulesError) as refused:
-        rules_file.read(file)
-    shown = f"tests/domain/bad_rules/{file.name}"
-    assert str(refused.value).splitlines() == [
-        f"{shown}: {comment.removeprefix('# ')}" for comment in comments
-    ]
-
-
-def test_there_are_bad_files_enough() -> None:
-    assert len(BAD) >= 20
-
-
-@pytest.mark.parametrize("content", [b"\xff", b"a = " + b"[" * 9999])
-def test_a_file_that_is_no_text_or_nests_too_deep_is_refused(tmp_path: Path, content: bytes):
-    file = tmp_path / "rules.toml"
-    file.write_bytes(content)
-    with pytest.raises(rules_file.RulesError, match=rf"^{file}: it "):
-        rules_file.read(file)
-
-
 @pytest.mark.parametrize("when", ["(" * 5000 + "age" + ")" * 5000, " || ".join(["age"] * 5000)])
 def test_a_condition_beyond_all_measure_is_refused(when: str) -> None:
     with pytest.raises(InvalidRules, match="when nests too deep, or goes on for too long"):
         read({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
-
-
-@pytest.mark.parametrize("name", ["", "nowhere.toml"])
-def test_a_file_that_is_not_there_is_refused_by_the_settings_name(tmp_path: Path, name: str):
-    with pytest.raises(rules_file.RulesError, match="^RULES_FILE names a file that can't be read"):
-        rules_file.read(tmp_path / name)
-
-
-def test_the_rules_that_ship_are_good_and_defer_everything() -> None:
-    shipped = rules_file.read(rules_file.PROJECT / "chalicelib" / "rules.toml")
-    assert Rules(shipped, otherwise=Defer()).decide(CALLBACK) == Ruling(Defer())
-
-
-def test_the_examples_in_the_rules_that_ship_are_good_too() -> None:
-    text = (rules_file.PROJECT / "chalicelib" / "rules.toml").read_text(encoding="utf-8")
-    examples = text[text.index("# [[rule]]") :].replace("# ", "").replace("#", "")
-    assert [rule.name for rule in read(tomllib.loads(examples))] == ["VIPs at once", "calls"]
 
 
 def test_the_first_rule_that_matches_answers() -> None:
