@@ -101,10 +101,18 @@ def end(engine: Engine, call: Call, why: str, status: str = "completed") -> None
     for kind in ("call", "ring"):
         engine.disarm(kind, call.sid)
     call.note(engine, "ended", why=why, status=status)
+    stop_ringing(engine, call)
     partner = bridges.part(engine, call)
     bridges.finish_task(engine, call)
     if partner:
         left_over(engine, partner)
+
+
+def stop_ringing(engine: Engine, caller: Call) -> None:
+    """No Worker's phone rings for somebody who does not wait any more."""
+    leg = engine.calls.get(caller.ringing_sid)
+    if leg and leg.declined:
+        end(engine, leg, "the caller does not wait any more", "canceled")
 
 
 def left_over(engine: Engine, call: Call) -> None:

@@ -41,6 +41,7 @@ class Call(Resource):
         is_asking: whether the last of them has not come.
         waiting: its place in a queue, if it is in one.
         partner_sid: the call that it is connected with.
+        ringing_sid: of a caller, the Worker's leg that was placed last.
         workspace_sid, task_sid: of the Task that `<Enqueue>` made of it.
         reservation_sid: of a Worker's leg, the Reservation that it was placed for.
         declined: of a Worker's leg that rings, what happens if nobody picks up.
@@ -59,6 +60,7 @@ class Call(Resource):
     is_asking: bool = False
     waiting: Waiting | None = None
     partner_sid: str | None = None
+    ringing_sid: str = ""
     workspace_sid: str = ""
     task_sid: str = ""
     reservation_sid: str = ""

@@ -189,13 +189,10 @@ def hang_up(engine: Engine, one: Call) -> None:
 def task_gone(engine: Engine, workspace: Workspace, task: Task) -> None:
     """A Task was canceled or deleted: its caller leaves the queue, and no Worker's phone rings."""
     for one in list(engine.calls.values()):
-        if one.has_ended or one.workspace_sid != workspace.sid or one.partner_sid:
-            continue
-        if one.declined and one.reservation_sid in task.reservation_sids:
-            lines.end(engine, one, "the Task is gone", "canceled")
-        elif one.waiting and one.task_sid == task.sid:
-            result = engine.settings.canceled_task_result
-            if result != "none":
+        waits = one.waiting and not one.partner_sid and one.workspace_sid == workspace.sid
+        if waits and one.task_sid == task.sid:
+            lines.stop_ringing(engine, one)
+            if (result := engine.settings.canceled_task_result) != "none":
                 lines.leave(engine, one, result)
 
 
@@ -212,6 +209,8 @@ def _ring(
     pair: Legs, seconds: int, answered: Callable[[], None], unanswered: Callable[[], None]
 ) -> None:
     engine, worker = pair.engine, pair.worker
+    lines.stop_ringing(engine, pair.caller)
+    pair.caller.ringing_sid = worker.sid
 
     def pick_up() -> None:
         worker.declined = None

@@ -1,0 +1,148 @@
+"""Callers, Workers and the app do anything in any order: what stays true of every call."""
+
+import contextlib
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.engine import assignments, offers
+from simulator.engine.calls import orders
+from simulator.engine.errors import Refusal
+from simulator.engine.model import WAITING
+from tests.simulator.exchange import APP, DESK, NUMBER, Exchange, queue
+
+NAMES = ["dequeue", "conference", "call", "redirect", "accept", "reject"]
+DOCUMENTS = [
+    queue(),
+    queue("{"),
+    queue().replace('action="left_queue"', "") + "<Say>Sorry</Say>",
+    "<Say>Hello</Say><Pause length='2'/>",
+    "<Dial>+15550003333</Dial>",
+    '<Gather action="enqueue_call" timeout="3"/>',
+    "<Redirect>enqueue_call</Redirect>",
+    "<Hangup/>",
+    "<Dance/>",
+    "<Oops",
+]
+KEYS = st.sampled_from([["1"], ["1"], ["7", "1"], [None], []])
+SETTINGS = st.fixed_dictionaries(
+    {
+        "answer_seconds": st.sampled_from([0.0, 5.0]),
+        "ended_call": st.sampled_from(["completed", "wrapping", "assigned"]),
+        "unanswered_call": st.sampled_from(["canceled", "rejected", "timeout", "pending"]),
+        "canceled_task_result": st.sampled_from(["leave", "none"]),
+    }
+)
+
+
+def instruction(name, accept):
+    def answer(parameters):
+        call_sid = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
+        return {
+            "instruction": name, "to": DESK, "from": NUMBER, "url": f"{APP}agent",
+            "call_sid": call_sid, "accept": accept, "timeout": 8,
+        }  # fmt: skip
+
+    return answer
+
+
+def dials_its_queue(exchange):
+    """Have the Worker's leg dial the newest Reservation, as a document for it would."""
+    sids = list(exchange.workspace.reservations)
+    sid = sids[-1] if sids else "WR" + "0" * 32
+    exchange.documents["agent"] = f'<Dial><Queue reservationSid="{sid}"/></Dial>'
+
+
+def pick(resources, number):
+    """One of them, if there are any, in a list."""
+    every = list(resources.values())
+    return every[number % len(every) :][:1] if every else []
+
+
+def call_up(exchange, keys, answers):
+    exchange.place(*keys, worker_answers=answers)
+
+
+def hang_up(exchange, number):
+    for one in pick(exchange.engine.calls, number):
+        orders.hang_up(exchange.engine, one)
+
+
+def turn_idle(exchange, alice):
+    exchange.move(exchange.alice if alice else exchange.bob, "Idle")
+
+
+def instruct(exchange, name, accept):
+    exchange.instruction = instruction(name, accept)
+    dials_its_queue(exchange)
+
+
+def write(exchange, path, text):
+    exchange.documents[path] = text
+
+
+def end_task(exchange, how, number):
+    for one in pick(exchange.workspace.tasks, number):
+        getattr(assignments, how)(exchange.engine, exchange.workspace, one)
+
+
+def decide(exchange, how):
+    for one in pick(exchange.workspace.reservations, -1):
+        how(exchange.engine, exchange.workspace, one)
+
+
+def check(exchange):
+    for call in exchange.engine.calls.values():
+        partner = exchange.engine.calls.get(call.partner_sid or "")
+        if partner:
+            assert partner.partner_sid == call.sid
+            assert call.status == partner.status == "in-progress"
+        if call.has_ended:
+            assert (call.partner_sid, call.waiting, call.declined) == (None, None, None)
+            task = exchange.workspace.tasks.get(call.task_sid)
+            assert task is None or task.status not in WAITING
+        if call.declined:
+            (caller,) = [one for one in exchange.engine.calls.values()
+                         if one.ringing_sid == call.sid]  # fmt: skip
+            assert not caller.has_ended
+
+
+MOVES = st.one_of(
+    st.tuples(st.just(call_up), KEYS, st.booleans()),
+    st.tuples(st.just(hang_up), st.integers(0, 9)),
+    st.tuples(st.just(Exchange.serve), st.sampled_from([1, 10, 60, 400])),
+    st.tuples(st.just(turn_idle), st.booleans()),
+    st.tuples(st.just(turn_idle), st.just(value=True)),
+    st.tuples(st.just(instruct), st.sampled_from(NAMES[:3] * 2 + NAMES), st.booleans()),
+    st.tuples(st.just(write), st.sampled_from(["incoming_call", "enqueue_call", "agent"]),
+              st.sampled_from(DOCUMENTS)),
+    st.tuples(st.just(end_task), st.sampled_from(["cancel", "complete", "wrap", "delete"]),
+              st.integers(0, 9)),
+    st.tuples(st.just(decide), st.sampled_from([assignments.accept, offers.reject])),
+)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(SETTINGS, st.sampled_from(NAMES), st.booleans(), st.lists(MOVES, max_size=25))
+def test_whatever_happens_calls_and_tasks_stay_in_step(chosen, name, accept, moves):
+    exchange = Exchange(instruction(name, accept=accept), **chosen)
+    exchange.documents["agent"] = "<Hangup/>"
+    exchange.at_work()
+    exchange.place("1")
+    for move, *arguments in moves:
+        with contextlib.suppress(Refusal):
+            move(exchange, *arguments)
+        exchange.serve()
+        check(exchange)
+
+
+# what a short random walk seldom reaches: two waiting calls, a Worker who takes the second
+def test_a_worker_who_is_free_again_takes_the_next_caller():
+    exchange = Exchange(instruction("dequeue", accept=False))
+    first, second = exchange.place("1"), exchange.place("1")
+    exchange.at_work()
+    assert (bool(first.partner_sid), bool(second.partner_sid)) == (True, False)
+    exchange.hang_up(first)
+    exchange.move(exchange.alice, "Idle")
+    exchange.serve()
+    assert second.partner_sid
