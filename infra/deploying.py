@@ -36,13 +36,14 @@ any_python_option = click.option(
 
 def prepare(place: Aws, stage: Stage) -> dict[str, str]:
     """Bring the stack to what the template says and write the policies; return the outputs."""
-    _must_have_secrets(place, stage)
+    must_have_secrets(place, stage)
     outputs = stacks.put(place, stage)
     permissions.write(place, stage)
     return outputs
 
 
-def _must_have_secrets(place: Aws, stage: Stage) -> None:
+def must_have_secrets(place: Aws, stage: Stage) -> None:
+    """Make sure that the functions will find their secrets; raises OperatorError."""
     name = stage.settings.secrets_parameter
     try:
         # SSM hands a secret of Secrets Manager out decrypted, or not at all.

@@ -1,6 +1,7 @@
 """The operator's commands on an AWS in memory: what they ask, refuse, and keep to themselves."""
 
 import json
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from chalicelib.adapters.secrets import parse_secrets
-from infra import declared
+from infra import aws, declared, deploying
 from infra.__main__ import main
 
 NAME = "/taskrouter-callbacks/dev/secrets"
@@ -71,17 +72,53 @@ def test_what_is_no_secrets_is_not_written_and_not_shown(operator):
 
 
 def test_nothing_is_made_before_the_secrets_are_there(operator):
-    result = operator("deploy", "--stage", "dev")
+    result = operator("deploy", "--stage", "dev", "--any-python")
 
     assert result.exit_code == 1
     assert "python -m infra secrets put --stage dev" in result.output
     assert boto3.client("dynamodb").list_tables()["TableNames"] == []
 
 
+def in_secrets_manager(config):
+    whole = json.loads(config.read_text())
+    name = "/aws/reference/secretsmanager/twilio/dev"
+    whole["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name
+    config.write_text(json.dumps(whole))
+
+
+def test_a_secret_of_secrets_manager_is_found(operator, config):
+    in_secrets_manager(config)
+    boto3.client("secretsmanager").create_secret(Name="twilio/dev", SecretString="{}")
+
+    assert deploying.must_have_secrets(aws.here(), declared.read("dev")) is None
+
+
+def test_a_secret_of_secrets_manager_that_is_not_there_is_to_be_written_there(operator, config):
+    in_secrets_manager(config)
+
+    result = operator("prepare", "--stage", "dev")
+
+    assert result.exit_code == 1
+    assert "Write the secret in Secrets Manager" in result.output
+    assert "secrets put" not in result.output
+
+
+@pytest.mark.parametrize("command", [["deploy"], ["package", "out"]])
+def test_another_python_than_that_of_the_functions_is_refused(operator, monkeypatch, command):
+    older = SimpleNamespace(version_info=SimpleNamespace(major=3, minor=11))
+    monkeypatch.setattr(deploying, "sys", older)
+
+    result = operator(*command, "--stage", "dev")
+
+    assert result.exit_code == 1
+    assert "would run on python3.11" in result.output
+    assert "make PYTHON=python3.13 deploy" in result.output
+
+
 @pytest.mark.parametrize(
     ("arguments", "says", "asked"),
     [
-        (["destroy", "--stage", "dev"], "n\n", "but for its tables?"),
+        (["destroy", "--stage", "dev"], "n\n", "but for its tables and secrets?"),
         (["destroy", "--stage", "dev", "--data"], "y\n", "Type the stage's name"),
     ],
 )
@@ -104,7 +141,7 @@ def test_a_stage_that_can_t_be_deployed_says_why(operator, stage):
         "prod": "TWILIO_ACCOUNT_SID is not set",
     }
 
-    result = operator("deploy", "--stage", stage)
+    result = operator("deploy", "--stage", stage, "--any-python")
 
     assert result.exit_code == 1
     assert why[stage] in result.output
@@ -115,7 +152,7 @@ def test_a_log_level_that_would_silence_alarms_is_refused(operator, config):
     whole["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
     config.write_text(json.dumps(whole))
 
-    result = operator("deploy", "--stage", "dev")
+    result = operator("deploy", "--stage", "dev", "--any-python")
 
     assert result.exit_code == 1
     assert "LOG_LEVEL must be DEBUG or INFO" in result.output
