@@ -70,11 +70,18 @@ class _Sweep:
         self._run = run
         self._workspace = Lock()
         self._workspace_answer: AppError | bool | None = None
+        self._started = desk.clock.now_ms()
+        self._oldest_due_at = self._started
+
+    @property
+    def oldest_due_ms(self) -> int:
+        """For how long the oldest of what was found due had been due."""
+        return self._started - self._oldest_due_at
 
     def all_due(self) -> Iterator[Due]:
-        now = self._desk.clock.now_ms()
         for status in _ORDER:
-            for due in self._desk.store.due(status, now=now):
+            for due in self._desk.store.due(status, now=self._started):
+                self._oldest_due_at = min(self._oldest_due_at, due.due_at)
                 yield due
                 if not self._run.may_go_on():
                     return
@@ -200,7 +207,8 @@ def sweep(
         desk: the collaborators.
         orders: what to do besides mirroring.
         time_left_ms: how long this run may still take, in ms.
-        report: is given the counts once, also where the sweep fails: ``due``, one count a `Look`,
+        report: is given the counts once, also where the sweep fails: ``due``, ``oldest_due_ms``
+            (for how long the oldest of these had been due), one count a `Look`,
             ``reconciled`` Reservations, ``unreconciled`` questions that it did not come to the end
             of, ``errors`` by Code, ``at`` (epoch ms), ``duration_ms``,
             ``monitor_only`` and ``ok``.
@@ -224,6 +232,7 @@ def sweep(
         "at": started,
         "duration_ms": desk.clock.now_ms() - started,
         "due": looks.total(),
+        "oldest_due_ms": one.oldest_due_ms,
         **{look.value: looks[look] for look in Look},
         "reconciled": sum(count or 0 for count in recorded),
         "unreconciled": recorded.count(None),

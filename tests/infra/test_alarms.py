@@ -20,6 +20,7 @@ ALARMS = templates.of_type(TEMPLATE, "AWS::CloudWatch::Alarm")
 FILTERS = templates.of_type(TEMPLATE, "AWS::Logs::MetricFilter")
 DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
 STAGE = "dev"
+SWEEP_GRACE_SECONDS = 10
 FORM = "application/x-www-form-urlencoded"
 OURS = f"taskrouter-callbacks/{STAGE}"
 
@@ -65,7 +66,7 @@ def test_what_an_alarm_reads_is_emitted(alarm, namespace, metric, dimensions):
             assert dimensions["Stage"] == STAGE
             if "Resource" in dimensions:
                 assert dimensions["Method"] in app.routes[dimensions["Resource"]]
-            assert metric in {"5XXError", "Latency"}
+            assert metric in {"4XXError", "5XXError", "Latency"}
         case "AWS/DynamoDB":
             table = {"Ref": "ReservationsTableName"}
             assert dimensions == {"TableName": table, "Operation": "UpdateItem"}
@@ -123,24 +124,19 @@ def test_rules_that_failed_are_counted(api):
     assert api.lines()[1][member] == 1
 
 
-def test_what_a_sweep_left_is_counted(api):
-    api.post_callback(api.callback_parameters())
-    api.clock.now += 3_600_000
-    functions.sweep(sweeping.scheduled_event(), ShortOfTime())
-    # Nothing of it is left once TaskRouter has told what became of it.
+def test_how_late_a_sweep_is_is_counted(api):
+    parameters = api.callback_parameters()
+    api.post_callback(parameters)
+    expires_in = (api.service.settings.reservation_timeout_seconds + SWEEP_GRACE_SECONDS) * 1000
+    api.clock.now += expires_in + 600_000
+    functions.sweep(sweeping.scheduled_event(), sweeping.Context())
+    # Once TaskRouter has told what became of it, nothing is due.
     functions.sweep(sweeping.scheduled_event(), sweeping.Context())
 
-    pattern = FILTERS["SweepsLeft"]["FilterPattern"]
-    (transformation,) = FILTERS["SweepsLeft"]["MetricTransformations"]
+    pattern = FILTERS["SweepsLag"]["FilterPattern"]
+    (transformation,) = FILTERS["SweepsLag"]["MetricTransformations"]
     member = transformation["MetricValue"].removeprefix("$.")
-    assert [line[member] for line in api.lines() if matches(pattern, line)] == [1, 0]
-
-
-class ShortOfTime(sweeping.Context):
-    """A Lambda context whose function has to end in a second."""
-
-    def get_remaining_time_in_millis(self):
-        return 1_000
+    assert [line[member] for line in api.lines() if matches(pattern, line)] == [600_000, 0]
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
@@ -168,12 +164,54 @@ def test_logs_end_and_the_bucket_is_closed():
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
 
 
-def test_the_dashboard_is_json_and_reads_the_same_metrics():
+@pytest.fixture(scope="module")
+def dashboard():
     (dashboard,) = templates.of_type(TEMPLATE, "AWS::CloudWatch::Dashboard").values()
-    body = json.loads(dashboard["DashboardBody"]["Sub"])
-    rows = {widget["y"] for widget in body["widgets"]}
-    assert rows == {0, 6, 12}
-    shown = json.dumps(body)
-    for _, _, metric, _ in READ:
-        if metric != "Invocations":
-            assert f'"{metric}"' in shown
+    return json.loads(dashboard["DashboardBody"]["Sub"])
+
+
+def test_the_dashboard_shows_what_the_alarms_read(dashboard):
+    assert {widget["y"] for widget in dashboard["widgets"]} == {0, 6, 12}
+    shown = {metric[1:2] for metric in written_out(dashboard)}
+    assert {(name,) for _, _, name, _ in READ} - {("Invocations",)} <= shown
+    for namespace, _, *pairs in written_out(dashboard):
+        dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
+        if namespace == "AWS/ApiGateway":
+            assert dimensions["Method"] in app.routes[dimensions["Resource"]]
+
+
+def written_out(dashboard):
+    """Each metric of the widgets; CloudWatch takes "." for what the one before it has there."""
+    for widget in dashboard["widgets"]:
+        before = ()
+        for metric in widget["properties"].get("metrics", []):
+            said = [one for one in metric if isinstance(one, str)]
+            before = tuple(before[at] if one == "." else one for at, one in enumerate(said))
+            yield before
+
+
+def test_what_the_dashboards_queries_ask_for_is_in_the_lines(api, dashboard):
+    parameters = api.callback_parameters()
+    api.post_callback(parameters)
+    api.post_callback(parameters, signature="0" * 28)
+    event = {
+        **{name: parameters[name] for name in ("AccountSid", "WorkspaceSid", "ReservationSid")},
+        **{name: parameters[name] for name in ("TaskSid", "WorkerSid")},
+        "EventType": "reservation.accepted",
+        "TimestampMs": str(api.clock.now),
+    }
+    url = f"{api.service.settings.public_base_url}/event_callback"
+    headers = {"Content-Type": FORM, "X-Twilio-Signature": api.sign(event, url)}
+    api.http.post("/event_callback", headers=headers, body=urlencode(event))
+    functions.sweep(sweeping.scheduled_event(), sweeping.Context())
+    written = {member for line in api.lines() for member in line}
+
+    queries = [one["properties"].get("query", "") for one in dashboard["widgets"]]
+    asked = {
+        name
+        for query in queries
+        for part in re.findall(r"(?:filter|and|by|fields) (@?\w+(?:, \w+)*)", query)
+        for name in part.split(", ")
+    }
+    assert {"answer", "event_type", "oldest_due_ms"} <= asked
+    assert asked <= written | {"@timestamp"}

@@ -46,6 +46,6 @@ def test_a_sweep_by_hand_that_fails_says_so(sweep):
     result = sweep("--once", TWILIO_TASKROUTER_URL=f"http://127.0.0.1:{port}")
 
     assert result.returncode == 1
-    assert json.loads(result.stdout)["errors"] == {"TaskRouterUnavailable": 1}
+    assert json.loads(result.stdout)["errors"].keys() == {"TaskRouterUnavailable"}
     assert "The sweep failed" in result.stderr
     assert "Traceback" not in result.stderr
