@@ -70,9 +70,10 @@ def _workspace_of(engine: Engine, workflow_sid: str) -> Workspace:
 
 
 def _attributes(own: dict[str, str], text: str) -> str:
-    """The call's attributes and the document's, which win."""
+    """The document's attributes, and those of the call's that it does not have."""
     try:
-        merged = json.dumps({**own, **json.loads(text or "{}")}, allow_nan=False)
+        given = dict(**json.loads(text or "{}"))
+        merged = json.dumps({**given, **own, **given}, allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
         raise BadRequest("The Task's attributes are not a JSON object") from error
     if len(merged) > _MAX_ATTRIBUTES:
