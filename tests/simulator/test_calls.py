@@ -1,24 +1,16 @@
 """Calls: TwiML is carried out, the caller becomes a Task, caller and Worker are connected."""
 
-import contextlib
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from simulator.engine import assignments, tasks
-from simulator.engine.calls.twiml import TwimlError, parse
 from simulator.engine.errors import BadRequest
 from tests.simulator.exchange import (
     APP,
     CALLER,
     DEQUEUE,
     DESK,
-    MENU,
     NUMBER,
     WORKFLOW,
     Exchange,
-    queue,
     steps,
 )
 
@@ -64,58 +56,6 @@ def test_the_app_is_asked_as_twilio_asks():
         assert asked["AccountSid"] == exchange.engine.account_sid
         assert (asked["From"], asked["To"], asked["Direction"]) == (CALLER, NUMBER, "inbound")
         assert (asked["ApiVersion"], asked["FromCity"]) == ("2010-04-01", "")
-
-
-@pytest.mark.parametrize("key", [None, "", "#"])
-def test_without_a_key_the_document_goes_on_after_the_gathers_time_out(key):
-    exchange = Exchange()
-    exchange.documents["incoming_call"] = MENU + queue('{"selected_language": "en"}')
-    call = exchange.place(key)
-    assert call.task_sid == ""
-    exchange.serve(4.9)
-    assert call.task_sid == ""
-    exchange.serve(0.1)
-    assert exchange.attributes_of(call)["selected_language"] == "en"
-
-
-def test_no_key_leads_to_the_action_where_the_gather_says_so():
-    exchange = Exchange()
-    exchange.documents["incoming_call"] = MENU.replace(">", ' actionOnEmptyResult="true">', 1)
-    exchange.place()
-    exchange.serve(5)
-    assert exchange.requests()[-1][1]["Digits"] == ""
-
-
-def test_each_gather_has_a_key_of_its_own():
-    exchange = Exchange()
-    exchange.documents["enqueue_call"] = MENU.replace("enqueue_call", "again/here")
-    exchange.documents["again/here"] = "<Redirect>../enqueue_call_at_last</Redirect>"
-    exchange.documents["enqueue_call_at_last"] = "<Hangup/>"
-    call = exchange.place("7", "1")
-    assert [path for path, _ in exchange.requests()] == [
-        "incoming_call", "enqueue_call", "again/here", "enqueue_call_at_last"
-    ]  # fmt: skip
-    assert [one["digits"] for one in call.steps if one["step"] == "pressed"] == ["7", "1"]
-    assert call.status == "completed"
-
-
-def test_a_pause_takes_its_time():
-    exchange = Exchange()
-    exchange.documents["incoming_call"] = '<Pause length="3"/><Say>Hello</Say>'
-    call = exchange.place()
-    exchange.serve(2.9)
-    assert call.status == "in-progress"
-    exchange.serve(0.1)
-    assert (call.status, steps(call)[-2:]) == ("completed", ["say", "ended"])
-
-
-def test_priority_and_timeout_of_the_task_are_heeded():
-    exchange = Exchange()
-    exchange.documents["enqueue_call"] = queue(more='priority="7" timeout="30"')
-    call = exchange.place("1")
-    assert exchange.task_of(call).priority == 7
-    exchange.serve(30)
-    assert exchange.task_of(call).reason == tasks.TTL_EXCEEDED
 
 
 @pytest.mark.parametrize("instruction", CONNECTING)
@@ -297,106 +237,3 @@ def test_a_connected_call_cannot_be_redirected():
     exchange.move(exchange.alice, "Idle")
     exchange.serve()
     assert exchange.alerts() == [40122]
-
-
-BAD_TWIML = ["<Response>", "", "{}", "<Html/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><Response/>",
-             "<Response>" + "<a>" * 30 + "</a>" * 30 + "</Response>", "\ud800"]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", BAD_TWIML)
-def test_what_is_no_twiml_is_refused(text):
-    with pytest.raises(TwimlError):
-        parse(text.encode("utf-8", errors="surrogatepass"))
-
-
-@given(st.binary() | st.text().map(lambda text: f"<Response>{text}</Response>".encode()))
-def test_no_document_raises_anything_but_the_own_error(body):
-    with contextlib.suppress(TwimlError):
-        assert isinstance(parse(body), tuple)
-
-
-def test_bad_twiml_raises_an_alert_and_ends_the_call():
-    exchange = Exchange()
-    exchange.documents["incoming_call"] = "<?xml no <Response/>"
-    call = exchange.place()
-    assert (call.status, exchange.alerts()) == ("failed", [12100])
-
-
-def test_bad_twiml_of_a_caller_who_waited_cancels_nothing_twice():
-    exchange = Exchange(DEQUEUE)
-    exchange.documents["left_queue"] = "<Oops"
-    call = exchange.place("1")
-    exchange.at_work()
-    exchange.hang_up(exchange.worker_leg())
-    assert (call.status, exchange.task_of(call).status) == ("failed", "completed")
-
-
-def test_an_unknown_verb_is_passed_over_with_a_warning():
-    exchange = Exchange()
-    exchange.documents["incoming_call"] = "<Dance/><Redirect>enqueue_call</Redirect>"
-    call = exchange.place()
-    assert exchange.alerts() == [12200]
-    assert call.task_sid
-
-
-def test_a_document_that_redirects_to_itself_does_not_go_on_for_ever():
-    exchange = Exchange()
-    exchange.documents["incoming_call"] = "<Redirect/>"
-    call = exchange.place()
-    assert (call.status, exchange.alerts()) == ("failed", [12100])
-
-
-@pytest.mark.parametrize("url", ["http://[", "ftp://a/b", "http://a b/", "mailto:a@b"])
-def test_a_url_that_is_none_ends_the_call(url):
-    exchange = Exchange()
-    exchange.documents["incoming_call"] = f"<Redirect>{url}</Redirect>"
-    call = exchange.place()
-    assert (call.status, exchange.alerts()) == ("failed", [11100])
-
-
-@pytest.mark.parametrize(
-    "verb",
-    [
-        queue("{"),
-        queue("[1]"),
-        queue('"text"'),
-        queue('{"a": NaN}'),
-        queue('{"a": "' + "x" * 4096 + '"}'),
-        queue(workflowSid="WW" + "0" * 32),
-    ],
-)
-def test_a_task_that_cannot_be_created_raises_an_alert_and_the_caller_leaves_the_queue(verb):
-    exchange = Exchange()
-    exchange.documents["enqueue_call"] = verb
-    call = exchange.place("1")
-    assert exchange.alerts() == [14222]
-    path, parameters = exchange.requests()[-1]
-    assert (path, parameters["QueueResult"]) == ("left_queue", "error")
-    assert (call.status, exchange.workspace.tasks) == ("completed", {})
-
-
-def test_without_an_action_a_failed_enqueue_goes_on_with_the_next_verb():
-    exchange = Exchange()
-    failing = queue("{").replace('action="left_queue"', "")
-    exchange.documents["enqueue_call"] = failing * 500 + "<Say>Sorry.</Say>"
-    call = exchange.place("1")
-    assert steps(call)[-2:] == ["say", "ended"]
-
-
-def test_a_full_queue_takes_no_more_calls():
-    exchange = Exchange(voice_queue_size=1)
-    first, second = exchange.place("1"), exchange.place("1")
-    assert first.waiting
-    assert second.waiting is None
-    assert exchange.requests()[-1][1]["QueueResult"] == "queue-full"
-    exchange.hang_up(first)
-    assert exchange.place("1").waiting
-
-
-def test_a_task_that_is_deleted_ends_the_wait_too():
-    exchange = Exchange()
-    call = exchange.place("1")
-    assignments.delete(exchange.engine, exchange.workspace, exchange.task_of(call))
-    exchange.serve()
-    assert exchange.requests()[-1][1]["QueueResult"] == "leave"
-    assert call.status == "completed"
