@@ -51,12 +51,6 @@ class Stage:
         return f"/aws/lambda/{self.function(handler)}"
 
     @property
-    def resource_names(self) -> set[str]:
-        """What Chalice calls the parts of the stage in its record."""
-        handlers = {name for one in (API, SWEEP) for name in (one, f"{one}_role")}
-        return {*handlers, f"{SWEEP}-event", "rest_api"}
-
-    @property
     def schedule(self) -> str:
         """The EventBridge rule that starts the sweep, as Chalice names it."""
         return f"{self.function(SWEEP)}-event"
@@ -107,6 +101,7 @@ def read(name: str) -> Stage:
     if api_stage != name:
         # Chalice names the API of every stage by the app: only this tells their metrics apart.
         raise OperatorError(f"Stage {name} of .chalice/config.json: api_gateway_stage must be it.")
+    _check_domain(name, stage.get("api_gateway_custom_domain"), settings)
     return Stage(
         name=name,
         app=whole["app_name"],
@@ -114,3 +109,16 @@ def read(name: str) -> Stage:
         settings=settings,
         policy_files=policy_files,
     )
+
+
+def _check_domain(name: str, domain: dict[str, str] | None, settings: config.Settings) -> None:
+    """Refuse an address that signatures would be checked against, and that is not the API's."""
+    if not domain:
+        return
+    prefix = domain.get("url_prefix", "").replace("(none)", "").strip("/")
+    address = f"https://{domain.get('domain_name')}/{prefix}".rstrip("/")
+    if settings.public_base_url != address:
+        raise OperatorError(
+            f"Stage {name} of .chalice/config.json: PUBLIC_BASE_URL must be {address}, as "
+            "api_gateway_custom_domain says. Signatures are checked against it."
+        )

@@ -2,8 +2,8 @@
 
 Chalice writes it into the checkout. Whoever deploys without it gets a second API with another URL,
 so a laptop and a pipeline share it here. It is the last thing that Chalice writes: a deployment
-that breaks off leaves none, and a removal that does leaves one of things that are gone. So what is
-known by name is looked up.
+that breaks off leaves none, and a removal that does leaves one of things that are gone. So all that
+is recorded, or known by name, is looked for.
 """
 
 import json
@@ -35,10 +35,10 @@ def fetch(aws: Aws, stage: Stage, bucket: str | None) -> bool:
     """
     recorded = _recorded(aws, stage, bucket)
     there = found.resources(aws, stage, recorded_api=_api_id(recorded))
-    known = stage.resource_names
-    resources = [*there, *(one for one in recorded if one["name"] not in known)]
+    kept = [one for one in recorded if found.is_there(aws, one)]
+    resources = {one["name"]: one for one in (*there, *kept)}
     if resources:
-        record = {"resources": resources, "schema_version": "2.0", "backend": "api"}
+        record = {"resources": [*resources.values()], "schema_version": "2.0", "backend": "api"}
         stage.deployed_file.parent.mkdir(parents=True, exist_ok=True)
         stage.deployed_file.write_text(json.dumps(record, indent=2), encoding="utf-8")
     else:

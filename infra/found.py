@@ -100,6 +100,27 @@ def _of_handler(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str, str]
         yield _entry(handler, "lambda_function", lambda_arn=function["FunctionArn"])
 
 
+def is_there(aws: Aws, entry: dict[str, Any]) -> bool:
+    """Tell whether something that a record names is still there; what has no such name is."""
+    match entry["resource_type"]:
+        case "lambda_function":
+            call = aws.client("lambda").get_function_configuration
+            found = _unless_absent(call, FunctionName=entry["lambda_arn"])
+        case "iam_role":
+            found = _unless_absent(aws.client("iam").get_role, RoleName=entry["role_name"])
+        case "cloudwatch_event":
+            found = _unless_absent(aws.client("events").describe_rule, Name=entry["rule_name"])
+        case "rest_api":
+            call = aws.client("apigateway").get_rest_api
+            found = _unless_absent(call, restApiId=entry["rest_api_id"])
+        case "domain_name":
+            call = aws.client("apigateway").get_domain_name
+            found = _unless_absent(call, domainName=entry["domain_name"])
+        case _:
+            return True
+    return found is not None
+
+
 def _entry(name: str, kind: str, **values: str) -> dict[str, str]:
     return {"name": name, "resource_type": kind, **values}
 

@@ -36,6 +36,7 @@ def config(tmp_path):
 def operator(config, monkeypatch):
     """Runs a command in an empty account."""
     monkeypatch.setattr(declared.stages.environment, "__kwdefaults__", {"config": config})
+    monkeypatch.setattr(declared.stages.project, "__defaults__", (config,))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
     def run(*arguments, says=None):
@@ -156,6 +157,36 @@ def test_a_log_level_that_would_silence_alarms_is_refused(operator, config):
 
     assert result.exit_code == 1
     assert "LOG_LEVEL must be DEBUG or INFO" in result.output
+
+
+@pytest.mark.parametrize(
+    ("prefix", "address", "good"),
+    [
+        ("/", "https://calls.example.com", True),
+        ("taskrouter", "https://calls.example.com/taskrouter", True),
+        ("/", "", False),
+        ("/", "https://other.example.com", False),
+        ("taskrouter", "https://calls.example.com", False),
+    ],
+)
+def test_a_domain_and_the_address_that_signatures_are_checked_against_agree(
+    operator, config, prefix, address, good
+):
+    whole = json.loads(config.read_text())
+    whole["stages"]["dev"] |= {
+        "api_gateway_custom_domain": {
+            "domain_name": "calls.example.com",
+            "certificate_arn": "arn:aws:acm:eu-west-1:111111111111:certificate/ours",
+            "url_prefix": prefix,
+        }
+    }
+    whole["stages"]["dev"]["environment_variables"]["PUBLIC_BASE_URL"] = address
+    config.write_text(json.dumps(whole))
+
+    result = operator("prepare", "--stage", "dev")
+
+    assert result.exit_code == 1
+    assert ("PUBLIC_BASE_URL must be https://calls.example.com" in result.output) is not good
 
 
 def test_no_region_says_what_to_do(operator, monkeypatch):
