@@ -42,9 +42,10 @@ def _complaint(base_url: str) -> str | None:
     code = _member(refusal, "Code")
     # API Gateway answers 403 for a route that is not there, too.
     if (refusal.status_code, code) != (403, "InvalidSignature"):
+        answer = f"{refusal.status_code} {code}" if code else str(refusal.status_code)
         return (
-            f"An unsigned callback is answered {refusal.status_code} {code or ''} and not our 403 "
-            "InvalidSignature. docs/operations.md, 'Callbacks fail', says where to look."
+            f"An unsigned callback is answered {answer} and not our 403 InvalidSignature. "
+            "docs/operations.md, 'Callbacks fail', says where to look."
         )
     return None
 

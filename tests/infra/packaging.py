@@ -48,7 +48,9 @@ class Packaged:
     def translated(self):
         """The SAM translator's answer: plain CloudFormation."""
         no_managed_policies = SimpleNamespace(load=dict)
-        return transform(copy.deepcopy(self.sam), {}, no_managed_policies)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_DEFAULT_REGION", REGION)
+            return transform(copy.deepcopy(self.sam), {}, no_managed_policies)
 
     def of_type(self, kind):
         """The properties of the resources of a kind, plain or SAM's."""

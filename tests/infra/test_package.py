@@ -1,7 +1,6 @@
 """What `chalice package` makes of config.json, the policies and what we merge in."""
 
 import json
-import os
 
 import pytest
 
@@ -19,7 +18,6 @@ DOMAIN = {
 
 @pytest.fixture(scope="module", params=["dev", "prod"])
 def packaged(request, tmp_path_factory):
-    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)  # the translator wants to know
     return package(tmp_path_factory.mktemp("package"), request.param)
 
 
