@@ -47,12 +47,12 @@ bench: $(INSTALLED) ## Measure what our promises about speed say
 .PHONY: deploy
 deploy: $(INSTALLED) ## Bring a stage on AWS to what the files say: make deploy STAGE=dev
 	@test -n "$(STAGE)" || { echo "Which stage? make deploy STAGE=dev" >&2; exit 2; }
-	$(BIN)/python -m infra deploy --stage $(STAGE)
+	@$(BIN)/python -m infra deploy --stage $(STAGE)
 
 .PHONY: destroy
 destroy: $(INSTALLED) ## Take a stage away, but for its data: make destroy STAGE=dev
 	@test -n "$(STAGE)" || { echo "Which stage? make destroy STAGE=dev" >&2; exit 2; }
-	$(BIN)/python -m infra destroy --stage $(STAGE)
+	@$(BIN)/python -m infra destroy --stage $(STAGE)
 
 .PHONY: check
 check: $(INSTALLED) ## Style, types, the direction of imports, the template
