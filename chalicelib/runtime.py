@@ -26,7 +26,7 @@ from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.instructions import BY_NAME
 from chalicelib.domain.rules import Rules
 from chalicelib.usecases.create_once import Once
-from chalicelib.usecases.decide import Desk
+from chalicelib.usecases.decision import Desk
 from chalicelib.usecases.sweep import Orders
 from chalicelib.usecases.timing import Timing
 

@@ -10,9 +10,10 @@ from typing import Any
 from chalicelib.adapters.store import DynamoStore
 from chalicelib.domain.callbacks import EVENT_TYPES, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
+from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import MOVES, Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
-from chalicelib.usecases.decide import Desk
+from chalicelib.usecases.decision import Desk
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.timing import Timing
 
@@ -55,6 +56,8 @@ class FakeTaskRouter:
         self.tasks: dict[str, CreatedTask] = {}
         self.created_at: dict[str, int] = {}
         self.events: list[ReservationEvent] = []
+        self.instructions: list[Instruction] = []
+        self.answers_the_phone = False
         self.now_ms: Callable[[], int] = lambda: NOW
         self.activities: list[str | None] = []
         self.fail_before: dict[str, list[BaseException]] = {}
@@ -123,6 +126,19 @@ class FakeTaskRouter:
         self.becomes(reservation_sid, to)
         self.activities.append(activity_sid)
         self._end("update")
+        return self.known[reservation_sid]
+
+    def instruct(self, reservation_sid: str, *, task_sid: str, instruction: Instruction) -> Seen:
+        self._begin("instruct")
+        seen = self.known.get(reservation_sid)
+        if seen is None or seen.task_sid != task_sid:
+            raise TaskRouterNotFound("not found")
+        if seen.status is not Status.PENDING:
+            raise TaskRouterRefused("not pending")
+        self.instructions.append(instruction)
+        if self.answers_the_phone:
+            self.becomes(reservation_sid, Status.ACCEPTED)
+        self._end("instruct")
         return self.known[reservation_sid]
 
     def pending_reservations(self, task_sid: str) -> list[Seen]:

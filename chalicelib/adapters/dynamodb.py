@@ -20,8 +20,16 @@ _BATCH = 100
 _MAX_ROUNDS = 5
 """It may leave keys unprocessed; so often is it asked for them."""
 
+
+class _Deserializer(TypeDeserializer):  # type: ignore[misc]  # boto3 has no types
+    """Reads numbers as int: we store no others, and a Decimal is answered as ``30.0``."""
+
+    def _deserialize_n(self, value: str) -> int:
+        return int(value)
+
+
 _serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
+_deserialize = _Deserializer().deserialize
 
 
 def client(budget: float) -> Any:

@@ -4,7 +4,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from chalicelib.domain.reservations import ACHIEVED, OPEN, Change, Claim, Reservation, Status
+from chalicelib.domain.reservations import (
+    ACHIEVED,
+    OPEN,
+    Change,
+    Claim,
+    InstructionSent,
+    Reservation,
+    Status,
+)
 
 _MS = 1000
 _DAY_SECONDS = 86_400
@@ -73,6 +81,7 @@ def reservation_of(item: Mapping[str, Any]) -> Reservation:
         worker_attributes=item.get("worker_attributes"),
         parameters=item.get("parameters", {}),
         accepted_by=item.get("acceptor") if _was_accepted(item) else None,
+        instruction_sent=_sent_of(item),
         claim=_claim_of(item),
         checks=int(item.get("checks", 0)),
         history=tuple(
@@ -89,6 +98,15 @@ def reservation_of(item: Mapping[str, Any]) -> Reservation:
 
 def _was_accepted(item: Mapping[str, Any]) -> bool:
     return any(entry["to"] in ACHIEVED[Status.ACCEPTED] for entry in item.get("history", ()))
+
+
+def sent_item(sent: InstructionSent) -> dict[str, Any]:
+    """Return how an instruction that is about to be sent is stored."""
+    return {"claim_id": sent.claim_id, "by": sent.by, "instruction": dict(sent.instruction)}
+
+
+def _sent_of(item: Mapping[str, Any]) -> InstructionSent | None:
+    return InstructionSent(**item["instruction_sent"]) if "instruction_sent" in item else None
 
 
 def _claim_of(item: Mapping[str, Any]) -> Claim | None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from chalicelib.adapters.dynamodb import Update, from_item, read_all, to_item, translated
-from chalicelib.adapters.items import birth, change_item, reservation_of, telling
+from chalicelib.adapters.items import birth, change_item, reservation_of, sent_item, telling
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.records import Due, News
 from chalicelib.domain.reservations import (
@@ -18,6 +18,7 @@ from chalicelib.domain.reservations import (
     MOVES,
     OBSERVED,
     OPEN,
+    RINGING,
     Change,
     Claim,
     Reservation,
@@ -66,7 +67,7 @@ class DynamoStore:
         Returns:
             The answer that stands: that of *reservation*; or the earlier one, where a callback
             was answered before; or ``{}``, where the Reservation is no longer pending, or
-            somebody is deciding it at this moment.
+            somebody is deciding it at this moment, or has had an instruction sent.
         """
         started = time.monotonic()
         answer = dict(reservation.answer or {})
@@ -90,6 +91,9 @@ class DynamoStore:
             f"attribute_not_exists({status}) OR {status} = {update.value(Status.PENDING.value)}"
         )
         update.only_if(self._unclaimed(update, now))
+        if answer:
+            # An instruction sent over REST is being carried out: a second could ring twice.
+            update.only_if(f"attribute_not_exists({update.name('instruction_sent')})")
         recorded, item = self._run(update, reservation.reservation_sid)
         if recorded or "answer" in item:
             return dict(item["answer"])
@@ -148,18 +152,37 @@ class DynamoStore:
         # Our own claim may stand there already: boto3 repeats a write whose answer was lost.
         own = f"{update.name('claim_id')} = {update.value(claim.claim_id)}"
         update.only_if(f"{self._unclaimed(update, now)} OR {own}")
+        if claim.sends:
+            update.set(instruction_sent=sent_item(claim.sends))
+            sent = update.name("instruction_sent")
+            update.only_if(f"attribute_not_exists({sent}) OR {own}")
+            answered = f"{update.name('answer')}.{update.name('instruction')}"
+            ringing = ", ".join(map(update.value, RINGING))
+            update.only_if(f"NOT {answered} IN ({ringing})")
         for attribute, wanted in (("worker_sid", worker_sid), ("task_sid", task_sid)):
             if wanted is not None:
                 update.only_if(f"{update.name(attribute)} = {update.value(wanted)}")
         return self._outcome(update, reservation_sid)
 
     def release(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """Give up a claim, if it still stands, and put the sweep's look back to *due_at*."""
+        """Give up a claim, if it still stands: nothing came of it, and nothing was sent.
+
+        The sweep's look is put back to *due_at*.
+        """
         update = Update()
-        update.set(due_at=due_at)
-        update.remove(*_CLAIM)
         if claim.target is Status.ACCEPTED:
             update.remove("acceptor")
+        if claim.sends:
+            update.remove("instruction_sent")
+        self._give_up(update, reservation_sid, claim, due_at)
+
+    def hand_over(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
+        """Give up a claim, if it still stands: TaskRouter carries its instruction out by now."""
+        self._give_up(Update(), reservation_sid, claim, due_at)
+
+    def _give_up(self, update: Update, reservation_sid: str, claim: Claim, due_at: int) -> None:
+        update.set(due_at=due_at)
+        update.remove(*_CLAIM)
         update.only_if(f"{update.name('claim_id')} = {update.value(claim.claim_id)}")
         self._run(update, reservation_sid)
 
@@ -214,7 +237,8 @@ class DynamoStore:
         update = Update()
         update.set(due_at=at, checks=checks)
         update.remove(*_CLAIM)
-        if due.status is Status.PENDING:
+        if due.status is Status.PENDING and due.is_claimed:
+            # Whose claim has lapsed has not had it accepted. An instruction may yet.
             update.remove("acceptor")
         update.only_if(f"{update.name('open_as')} = {update.value(due.status.value)}")
         seen = update.value(due.due_at)
@@ -252,6 +276,7 @@ class DynamoStore:
                     reserved_at=int(item["reserved_at"]),
                     expires_at=int(item["expires_at"]),
                     checks=int(item.get("checks", 0)),
+                    is_claimed="claim_until" in item,
                 )
             if "LastEvaluatedKey" not in answer:
                 return

@@ -4,10 +4,12 @@ Imported only where it is used: the SDK takes some 150 ms to import, which the c
 pay.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from keyword import iskeyword
 from typing import Any, TypeVar
 
 from requests import RequestException
@@ -27,6 +29,7 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
+from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
 
@@ -119,6 +122,24 @@ class TwilioTaskRouter:
                 workspace.tasks(task_sid)
                 .reservations(reservation_sid)
                 .update(reservation_status=to.value, worker_activity_sid=activity)
+            )
+        )
+
+    def instruct(self, reservation_sid: str, *, task_sid: str, instruction: Instruction) -> Seen:
+        """Have an assignment instruction carried out.
+
+        https://www.twilio.com/docs/taskrouter/api/reservations. The Reservation that comes back may
+        be pending still: somebody has to answer a call first.
+
+        Args:
+            reservation_sid: WR….
+            task_sid: WT….
+            instruction: one that REST knows.
+        """
+        form = {_keyword(name): value for name, value in instruction.rest().items()}
+        return self._ask(
+            lambda workspace: _seen(
+                workspace.tasks(task_sid).reservations(reservation_sid).update(**form)
             )
         )
 
@@ -224,6 +245,12 @@ class TwilioTaskRouter:
     def must_know_the_workspace(self) -> None:
         """Fetch the Workspace: what else is 404 is then truly gone, not asked for wrongly."""
         self._ask(lambda workspace: workspace.fetch())
+
+
+def _keyword(name: str) -> str:
+    """Return how the SDK calls a parameter: ``DequeueFrom`` is dequeue_from, ``From`` from_."""
+    word = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    return f"{word}_" if iskeyword(word) else word
 
 
 def _created(task: Any) -> CreatedTask:

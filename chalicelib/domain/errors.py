@@ -10,6 +10,7 @@
     │   └── InvalidSignature     403  not signed by Twilio with a key of ours
     ├── NotFound                 404
     ├── ReservationNotPending    409  it ended otherwise, or is being decided otherwise
+    ├── InstructionAlreadySent   409  another one; a second would ring twice
     ├── ReservationGone          410  TaskRouter no longer knows it
     ├── KeyReused                422  the Idempotency-Key belongs to another request
     ├── Unsettled                503  asked, and the outcome is not known yet
@@ -92,6 +93,13 @@ class ReservationNotPending(AppError):
 
     status = 409
     code = "ReservationNotPending"
+
+
+class InstructionAlreadySent(AppError):
+    """Another instruction was sent for the Reservation; it is never sent a second."""
+
+    status = 409
+    code = "InstructionAlreadySent"
 
 
 class ReservationGone(AppError):

@@ -18,6 +18,7 @@ class Due:
     reserved_at: int
     expires_at: int
     checks: int
+    is_claimed: bool = False
 
 
 @dataclass(frozen=True)

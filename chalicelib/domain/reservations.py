@@ -133,12 +133,43 @@ class Claim:
         target: the status asked for.
         claim_id: tells the owner's own claim from another's, also after a retried write.
         by: the owner's name.
+        instruction: what is sent with it, as a callback would have been answered; None where it is
+            only a status that is asked for.
     """
 
     until: int
     target: Status
     claim_id: str
     by: str
+    instruction: Mapping[str, Any] | None = None
+
+    @property
+    def sends(self) -> "InstructionSent | None":
+        """What this claim is for sending, if it is an instruction."""
+        if self.instruction is None:
+            return None
+        return InstructionSent(claim_id=self.claim_id, by=self.by, instruction=self.instruction)
+
+
+@dataclass(frozen=True)
+class InstructionSent:
+    """An instruction that was sent to TaskRouter over REST, or was about to be.
+
+    It is recorded before it is sent, so that nobody's phone ever rings twice.
+
+    Attributes:
+        claim_id: the claim under which it was sent.
+        by: who sent it.
+        instruction: the instruction, as a callback would have been answered.
+    """
+
+    claim_id: str
+    by: str
+    instruction: Mapping[str, Any]
+
+
+RINGING = ("dequeue", "call", "redirect", "conference")
+"""The instructions that make a phone ring, or move a caller: each is given once at most."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +192,7 @@ class Reservation:
         worker_attributes: JSON text as received.
         parameters: the callback's other parameters as received, unknown ones too.
         accepted_by: who got it accepted.
+        instruction_sent: the instruction that somebody had sent over REST, if anybody did.
         claim: the claim on it, live or lapsed.
         checks: how often the sweep has looked in vain.
         history: oldest first.
@@ -180,6 +212,7 @@ class Reservation:
     worker_attributes: str | None = None
     parameters: Mapping[str, str | list[str]] = field(default_factory=dict)
     accepted_by: str | None = None
+    instruction_sent: InstructionSent | None = None
     claim: Claim | None = None
     checks: int = 0
     history: tuple[Change, ...] = ()
@@ -187,6 +220,18 @@ class Reservation:
     def claimed_at(self, now: int) -> Claim | None:
         """Return the claim that is live at *now* (epoch ms), if there is one."""
         return self.claim if self.claim and self.claim.until > now else None
+
+    @property
+    def instructed(self) -> Mapping[str, Any] | None:
+        """The one of RINGING that TaskRouter was given, over REST or in answer to the callback."""
+        if self.instruction_sent:
+            return self.instruction_sent.instruction
+        return self.answer if self.answer and self.answer["instruction"] in RINGING else None
+
+    @property
+    def rings(self) -> bool:
+        """Whether somebody's phone may be ringing now."""
+        return self.status is Status.PENDING and self.instructed is not None
 
     @property
     def callback(self) -> dict[str, str | list[str]] | None:

@@ -5,10 +5,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from chalice.app import Blueprint
+from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.errors import BadRequest, NotFound
+from chalicelib.domain.instructions import (
+    Call,
+    Conference,
+    Dequeue,
+    Instruction,
+    InvalidInstruction,
+    Redirect,
+    parse,
+)
 from chalicelib.domain.principals import Principal
 from chalicelib.domain.records import Query
 from chalicelib.domain.reservations import Reservation, Status
@@ -20,7 +29,8 @@ from chalicelib.routes._http import (
     route,
 )
 from chalicelib.routes.shapes import decision_json, reservation_json
-from chalicelib.usecases.decide import Decision, decide
+from chalicelib.usecases.decide import decide
+from chalicelib.usecases.decision import Decision
 from chalicelib.usecases.find import reservation_to_accept
 
 blueprint = Blueprint(__name__)
@@ -28,6 +38,8 @@ blueprint = Blueprint(__name__)
 _DAY_MS = 86_400_000
 _DEFAULT_LIMIT = 50
 _MAX_LIMIT = 100
+_SENT = (Conference.name, Dequeue.name, Call.name, Redirect.name)
+"""Instructions that make something of a plain accept; each rings, or moves a caller."""
 _LIMIT = re.compile("[1-9][0-9]?|100")
 
 
@@ -56,9 +68,19 @@ def get_reservation(sid: str) -> dict[str, Any]:
 
 
 @route(blueprint, "/reservations/{sid}/accept", methods=["POST"], shared=True)
-def accept(sid: str) -> dict[str, Any]:
-    """Accept a Reservation, so that its Task is assigned to its Worker."""
-    return _decide_for_caller(Status.ACCEPTED, sid)
+def accept(sid: str) -> Response:
+    """Accept a Reservation, so that its Task is assigned to its Worker.
+
+    It may carry an assignment instruction, for a phone call; then it may still be pending, which
+    is 202.
+    """
+    request = blueprint.current_request
+    principal = principal_of(request)
+    parameters = parameters_of(request)
+    instruction = _instruction(parameters)
+    answer = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)
+    is_pending = answer["reservation_status"] == Status.PENDING
+    return Response(answer, status_code=202 if is_pending else 200)
 
 
 @route(blueprint, "/reservations/{sid}/reject", methods=["POST"], shared=True)
@@ -103,6 +125,7 @@ def _decide(
     parameters: Mapping[str, Any],
     *,
     started: int | None = None,
+    instruction: Instruction | None = None,
 ) -> dict[str, Any]:
     reservation_sid = checked_sid(sid, "WR", "The Reservation")
     observability.bind(reservation_sid=reservation_sid, asked=target.value)
@@ -113,12 +136,26 @@ def _decide(
         principal=principal,
         task_sid=optional_sid(parameters, "task_sid", "WT"),
         activity_sid=optional_sid(parameters, "activity_sid", "WA") if rejecting else None,
+        instruction=instruction,
     )
     decided = decide(decision, runtime.current().desk, started=started)
     observability.bind(
         task_sid=decided.task_sid, worker_sid=decided.worker_sid, answer=decided.status.value
     )
     return decision_json(decided)
+
+
+def _instruction(parameters: Mapping[str, Any]) -> Instruction | None:
+    """Return the instruction that an accept carries, in the words of a callback's answer."""
+    given = {name: value for name, value in parameters.items() if name != "task_sid"}
+    if "instruction" not in given:
+        return None
+    if given["instruction"] not in _SENT:
+        raise BadRequest(f"An accept may carry the instruction {', '.join(_SENT)}, or none.")
+    try:
+        return parse(given)
+    except InvalidInstruction as error:
+        raise BadRequest(str(error)) from error
 
 
 def _recorded(sid: str, principal: Principal) -> Reservation:

@@ -29,10 +29,16 @@ def reservation_json(reservation: Reservation) -> dict[str, Any]:
         "expires_at": iso(reservation.expires_at),
         "task_attributes": attributes_object(reservation.task_attributes),
         "worker_attributes": attributes_object(reservation.worker_attributes),
+        "instruction_sent": _sent(reservation),
         "accepted_by": reservation.accepted_by,
         "callback": reservation.callback,
         "history": _history(reservation),
     }
+
+
+def _sent(reservation: Reservation) -> dict[str, Any] | None:
+    sent = reservation.instruction_sent
+    return {"by": sent.by, "instruction": sent.instruction} if sent else None
 
 
 def _history(reservation: Reservation) -> list[dict[str, Any]]:

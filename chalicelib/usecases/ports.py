@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
 from chalicelib.domain.callbacks import ReservationEvent
+from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.records import Due, KeyUse, News
 from chalicelib.domain.reservations import Claim, Reservation, Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
@@ -31,6 +32,9 @@ class TaskRouter(Protocol):
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
     ) -> Seen:
         """Ask for a Reservation to be accepted, rejected or completed."""
+
+    def instruct(self, reservation_sid: str, *, task_sid: str, instruction: Instruction) -> Seen:
+        """Have an assignment instruction carried out; the Reservation may stay pending."""
 
     def pending_reservations(self, task_sid: str) -> list[Seen]:
         """List a Task's pending Reservations."""
@@ -81,7 +85,10 @@ class Store(Protocol):
         """Claim the right to ask TaskRouter, for one Worker's or Task's Reservation if named."""
 
     def release(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """Give up a claim of which nothing came."""
+        """Give up a claim of which nothing came; what it was to send was not sent."""
+
+    def hand_over(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
+        """Give up a claim whose instruction TaskRouter carries out by now."""
 
     def observe(self, reservation_sid: str, news: News) -> tuple[bool, Reservation | None]:
         """Mirror a status, where OBSERVED allows it."""

@@ -3,7 +3,7 @@
 TaskRouter is asked two things. Which Tasks are reserved now: their pending Reservations may be
 waiting for a decision of which nobody knows. And what has happened to Reservations since the last
 time, by its own Events: that finds those too that were made and ended while we heard nothing, and
-the ends of those that we know. docs/adr/0008 tells why it takes both.
+the ends of those that we know. docs/adr/0009 tells why it takes both.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from chalicelib.domain.callbacks import EVENT_TYPES, ReservationEvent
 from chalicelib.domain.errors import AppError, TaskRouterNotFound, TaskRouterThrottled
 from chalicelib.domain.reservations import is_news
-from chalicelib.usecases.decide import Desk
+from chalicelib.usecases.decision import Desk
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.record import record
 from chalicelib.usecases.run import Run

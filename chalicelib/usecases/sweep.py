@@ -24,7 +24,8 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.records import Due, News
 from chalicelib.domain.reservations import Status
-from chalicelib.usecases.decide import Decision, Desk, decide
+from chalicelib.usecases.decide import decide
+from chalicelib.usecases.decision import Decision, Desk
 from chalicelib.usecases.reconcile import reconcile
 from chalicelib.usecases.run import CONCURRENCY, Run
 
@@ -111,7 +112,7 @@ class _Sweep:
             self._observe(due, seen.status, worker_name=seen.worker_name)
             return Look.MIRRORED
         if self._is_to_be_rejected(due):
-            return self._act(due, Status.REJECTED, Look.REJECTED)
+            return self._reject(due)
         completes_at = self._completes_at(due)
         if completes_at is not None and completes_at <= self._desk.clock.now_ms():
             return self._act(due, Status.COMPLETED, Look.COMPLETED)
@@ -129,6 +130,14 @@ class _Sweep:
         if due.status is not Status.PENDING or at is None:
             return False
         return at <= self._desk.clock.now_ms() < due.expires_at
+
+    def _reject(self, due: Due) -> Look:
+        """Reject it, unless an instruction has somebody's phone ringing: that may take a while."""
+        record = self._desk.store.get(due.reservation_sid)
+        if record is None or record.rings:
+            self._look_again(due)
+            return Look.UNCHANGED
+        return self._act(due, Status.REJECTED, Look.REJECTED)
 
     def _completes_at(self, due: Due) -> int | None:
         """Return when a wrapping Reservation is to be completed; since when is in its record."""

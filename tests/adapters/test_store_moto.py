@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import boto3
@@ -73,3 +74,40 @@ def test_only_a_move_can_be_claimed(moto_store: DynamoStore, status: Status) -> 
 
     won, _ = moto_store.claim(reservation_sid, claim, now=1, worker_sid=None, task_sid=None)
     assert won == (Status.ACCEPTED in MOVES[status])
+
+
+@pytest.mark.parametrize(
+    ("answer", "may_be_sent"),
+    [
+        (None, True),
+        ({}, True),
+        ({"instruction": "accept"}, True),
+        ({"instruction": "dequeue", "timeout": 30}, False),
+    ],
+)
+def test_an_instruction_is_claimed_once_and_not_after_an_answer_that_rings(
+    moto_store: DynamoStore, *, answer: dict[str, object] | None, may_be_sent: bool
+) -> None:
+    reservation_sid = seed(moto_store, Status.PENDING)
+    if answer is not None:
+        seeded = moto_store.get(reservation_sid)
+        assert seeded is not None
+        told = moto_store.record_callback(replace(seeded, answer=answer), due_at=2, now=1)
+        assert told == answer
+    call = {"instruction": "call", "timeout": 20}
+    claims = [
+        Claim(until=2, target=Status.ACCEPTED, claim_id=one, by="tests", instruction=call)
+        for one in ("first", "second")
+    ]
+
+    won = []
+    for claim in claims:
+        happened, record = moto_store.claim(
+            reservation_sid, claim, now=1, worker_sid=None, task_sid=None
+        )
+        won.append(happened)
+        moto_store.hand_over(reservation_sid, claim, due_at=3)
+
+    assert won == [may_be_sent, False]
+    assert record is not None
+    assert record.instructed == (call if may_be_sent else answer)

@@ -1,5 +1,6 @@
 """The SDK against a server that fails in every way, through real sockets."""
 
+import inspect
 import json
 import re
 import socket
@@ -7,8 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from urllib.parse import parse_qs
 
 import pytest
+from twilio.rest.taskrouter.v1.workspace.task.reservation import ReservationContext
 
 from chalicelib.adapters import taskrouter as adapter
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
@@ -20,10 +23,18 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
+from chalicelib.domain.instructions import CATALOGUE, Dequeue, parse
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.taskrouter import NewTask
 
 TASK, WORKER, RESERVATION = "WT" + "1" * 32, "WK" + "2" * 32, "WR" + "3" * 32
+RESERVATION_RESOURCE = {
+    "sid": RESERVATION,
+    "task_sid": TASK,
+    "worker_sid": WORKER,
+    "worker_name": "Alice",
+    "date_created": "2026-11-22T01:02:03Z",
+}
 
 
 def answer(status: int, body: object) -> bytes:
@@ -99,6 +110,9 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
     "update": lambda one: one.update_reservation(
         RESERVATION, task_sid=TASK, to=Status.ACCEPTED, activity_sid=None
     ),
+    "instruct": lambda one: one.instruct(
+        RESERVATION, task_sid=TASK, instruction=Dequeue(from_="+15556667777")
+    ),
     "list": lambda one: one.pending_reservations(TASK),
     "reservations": lambda one: one.reservations(TASK),
     "reserved tasks": lambda one: one.reserved_tasks(),
@@ -162,17 +176,7 @@ def test_a_server_that_never_answers_is_given_up(
 
 
 def test_an_update_says_status_and_activity(server: Server) -> None:
-    server.reply = answer(
-        200,
-        {
-            "sid": RESERVATION,
-            "task_sid": TASK,
-            "worker_sid": WORKER,
-            "worker_name": "Alice",
-            "reservation_status": "rejected",
-            "date_created": "2026-11-22T01:02:03Z",
-        },
-    )
+    server.reply = answer(200, RESERVATION_RESOURCE | {"reservation_status": "rejected"})
     activity_sid = "WA" + "4" * 32
     seen = taskrouter(server.url).update_reservation(
         RESERVATION, task_sid=TASK, to=Status.REJECTED, activity_sid=activity_sid
@@ -222,3 +226,79 @@ def test_events_are_read_as_event_callbacks_are(server: Server) -> None:
     assert "EventType=reservation.accepted" in request
     assert "StartDate=2026-11-22T00%3A56%3A40Z" in request
     assert "EndDate=2026-11-22T01%3A06%3A40Z" in request
+
+
+ACTIVITY, CALL = "WA" + "4" * 32, "CA" + "6" * 32
+INSTRUCTIONS: list[tuple[dict[str, object], dict[str, list[str]]]] = [
+    (
+        {
+            "instruction": "dequeue",
+            "from": "+15556667777",
+            "timeout": 30,
+            "post_work_activity_sid": ACTIVITY,
+            "status_callback_events": "initiated,answered",
+        },
+        {
+            "Instruction": ["dequeue"],
+            "DequeueFrom": ["+15556667777"],
+            "DequeueTimeout": ["30"],
+            "DequeuePostWorkActivitySid": [ACTIVITY],
+            "DequeueStatusCallbackEvent": ["initiated", "answered"],
+        },
+    ),
+    (
+        {
+            "instruction": "call",
+            "to": "client:alice",
+            "from": "+15556667777",
+            "url": "https://desk.example/twiml",
+            "accept": True,
+        },
+        {
+            "Instruction": ["call"],
+            "CallTo": ["client:alice"],
+            "CallFrom": ["+15556667777"],
+            "CallUrl": ["https://desk.example/twiml"],
+            "CallAccept": ["true"],
+        },
+    ),
+    (
+        {"instruction": "redirect", "call_sid": CALL, "url": "https://desk.example/twiml"},
+        {
+            "Instruction": ["redirect"],
+            "RedirectCallSid": [CALL],
+            "RedirectUrl": ["https://desk.example/twiml"],
+        },
+    ),
+    (
+        {"instruction": "conference", "from": "+15556667777", "muted": False, "timeout": 20},
+        {
+            "Instruction": ["conference"],
+            "From": ["+15556667777"],
+            "Muted": ["false"],
+            "Timeout": ["20"],
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("instruction", "form"), INSTRUCTIONS)
+def test_an_instruction_goes_out_by_its_rest_names(
+    server: Server, instruction: dict[str, object], form: dict[str, list[str]]
+) -> None:
+    server.reply = answer(200, RESERVATION_RESOURCE | {"reservation_status": "pending"})
+
+    seen = taskrouter(server.url).instruct(
+        RESERVATION, task_sid=TASK, instruction=parse(instruction)
+    )
+
+    assert seen.status is Status.PENDING
+    (request,) = server.requests
+    assert parse_qs(request.partition("\r\n\r\n")[2]) == form
+
+
+def test_the_sdk_knows_every_parameter_of_every_instruction() -> None:
+    known = inspect.signature(ReservationContext.update).parameters
+    for kind in CATALOGUE.values():
+        for parameter in kind.parameters().values():
+            assert adapter._keyword(parameter.rest) in known

@@ -2,11 +2,13 @@
 
 import json
 import threading
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
 from chalicelib.domain.callbacks import Form, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
+from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
 from simulator import seed
@@ -42,12 +44,14 @@ class EngineTaskRouter:
         callbacks: every assignment callback and event callback so far; nobody has posted them.
         statuses: by Reservation SID, what TaskRouter has made of it, also of those long forgotten.
         asked: each update that reached it.
+        instructed: how often an instruction was carried out, by Reservation SID.
     """
 
     def __init__(self, **settings: Any) -> None:
         self.callbacks: list[AssignmentCallback | EventCallback] = []
         self.statuses: dict[str, list[Status]] = {}
         self.asked: list[Asked] = []
+        self.instructed: Counter[str] = Counter()
         self.clock = Clock(lambda: 1_790_000_000.0)
         chosen = Settings(
             **{"event_path": "/event_callback", "reservation_timeout": 120, **settings}
@@ -101,6 +105,17 @@ class EngineTaskRouter:
                 self.asked.append(Asked(reservation_sid, to, self.now_ms(), was_refused=True))
                 raise TaskRouterRefused(refusal.message) from refusal
             self.asked.append(Asked(reservation_sid, to, self.now_ms(), was_refused=False))
+            self.clock.run_due()
+            return _seen(found)
+
+    def instruct(self, reservation_sid: str, *, task_sid: str, instruction: Instruction) -> Seen:
+        with self._lock:
+            found = self._found(reservation_sid)
+            try:
+                instructions.carry_out(self._engine, self._workspace, found, instruction.render())
+            except instructions.InstructionError as refusal:
+                raise TaskRouterRefused(refusal.message) from refusal
+            self.instructed[reservation_sid] += 1
             self.clock.run_due()
             return _seen(found)
 

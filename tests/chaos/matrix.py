@@ -12,14 +12,15 @@ from chalicelib.adapters.keys import DynamoKeys
 from chalicelib.adapters.store import DynamoStore
 from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
 from chalicelib.domain.errors import AppError
-from chalicelib.domain.instructions import Accept, Defer, Instruction
+from chalicelib.domain.instructions import Accept, Call, Defer, Instruction
 from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.taskrouter import NewTask
 from chalicelib.usecases import sweep as sweeping
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.create_once import Once, create_once
-from chalicelib.usecases.decide import Decision, Desk, decide
+from chalicelib.usecases.decide import decide
+from chalicelib.usecases.decision import Decision, Desk
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.timing import Timing
@@ -31,6 +32,7 @@ from tests.support import minutes_pass
 
 LEASE = 30
 TIMING = Timing(reservation_timeout=120, grace=10, claim_lease=LEASE)
+CALL = Call(to="client:a", from_="+15556667777", url="https://desk.example/twiml", accept=True)
 ANN = Principal(Role.SUPERVISOR, identity="ann")
 _ids = itertools.count(1)
 
@@ -102,12 +104,13 @@ class Bench:
         now = self.taskrouter.now_ms()
         observe(event, store=self.desk.store, timing=self.timing, now=now)
 
-    def decide(self, target: Status) -> None:
+    def decide(self, target: Status, instruction: Instruction | None = None) -> None:
         decision = Decision(
             target=target,
             reservation_sid=self.one.sid,
             principal=ANN,
             task_sid=self.one.task_sid,
+            instruction=instruction,
         )
         decide(decision, self.desk)
 
@@ -231,6 +234,10 @@ def _accept(bench: Bench) -> None:
     bench.decide(Status.ACCEPTED)
 
 
+def _call(bench: Bench) -> None:
+    bench.decide(Status.ACCEPTED, CALL)
+
+
 def _reject(bench: Bench) -> None:
     bench.decide(Status.REJECTED)
 
@@ -264,6 +271,7 @@ CASES = [
     Case("accept", _recorded, _accept, _accept),
     Case("accept, no callback ever came", _nothing, _accept, _accept),
     Case("accept, canceled meanwhile", _ended_elsewhere, _accept, _accept),
+    Case("accept by a call", _recorded, _call, _call),
     Case("reject", _recorded, _reject, _reject),
     Case("complete", _accepted, _complete, _complete),
     Case("event of what is recorded", _ended_elsewhere, Bench.hear_the_latest_event),
@@ -372,9 +380,13 @@ def _difference(bench: Bench, case: Case) -> str:
     if case.again and case.act is not Bench.create_task:
         with suppress(AppError):
             case.again(bench)
+    return _twice(bench)
+
+
+def _twice(bench: Bench) -> str:
     if sum(one.to is Status.ACCEPTED and not one.was_refused for one in bench.taskrouter.asked) > 1:
         return "accepted twice"
-    return ""
+    return "called twice" if bench.taskrouter.instructed[bench.one.sid] > 1 else ""
 
 
 def _is_true(bench: Bench) -> bool:

@@ -119,6 +119,6 @@ def world(environ, overrides=None):
             described=described,
             running=running,
             names=names,
-            app=Caller("app", described.api_url, token=token),
+            app=Caller("app", described.api_url, token=token, json=True),
             taskrouter=Caller("TaskRouter", workspace, account=account),
         )

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
@@ -212,3 +213,18 @@ def test_an_error_that_nothing_foresaw_shows_nothing_of_itself(api: Api) -> None
     crash = api.lines()[0]
     assert crash["error"] == ["RuntimeError"]
     assert "update_item" in json.dumps(crash["where"])
+
+
+def test_a_number_in_an_answer_is_whole_the_second_time_too(
+    environ: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text('[[rule]]\nname = "ring"\ninstruction = "dequeue"\ntimeout = 30\n')
+    environ["RULES_FILE"] = str(file)
+    api: Api = request.getfixturevalue("api")
+    parameters = api.callback_parameters()
+
+    for _ in range(2):
+        answer = api.post_callback(parameters)
+        assert json.loads(answer.body) == {"instruction": "dequeue", "timeout": 30}
+        assert b"30.0" not in answer.body

@@ -13,7 +13,8 @@ from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.reservations import Reservation, Status
 from chalicelib.domain.taskrouter import Seen
 from chalicelib.usecases.assign import assign
-from chalicelib.usecases.decide import Decision, decide
+from chalicelib.usecases.decide import decide
+from chalicelib.usecases.decision import Decision
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.sweep import Orders, sweep
 from chalicelib.usecases.timing import Timing

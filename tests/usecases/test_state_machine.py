@@ -31,11 +31,12 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.instructions import Accept, Defer
+from chalicelib.domain.instructions import Accept, Call, Defer
 from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.reservations import OPEN, Reservation, Status
 from chalicelib.usecases.assign import assign
-from chalicelib.usecases.decide import Decision, Desk, decide
+from chalicelib.usecases.decide import decide
+from chalicelib.usecases.decision import Decision, Desk
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import Orders, sweep
@@ -63,6 +64,10 @@ faults = st.none() | st.tuples(
         ]
     ),
 )
+CALLS = [
+    Call(to="client:a", from_="+15556667777", url="https://desk.example/twiml", accept=accepts)
+    for accepts in (False, True)
+]
 indexes = st.integers(0, 999)
 
 
@@ -150,6 +155,20 @@ class Story(RuleBasedStateMachine):
             with self._sabotaged(fault):
                 self._decide(one, wanted, as_worker=as_worker, names_task=names_task)
 
+    @rule(index=indexes, accepts=st.booleans(), fault=faults)
+    def somebody_has_the_worker_called(self, *, index: int, accepts: bool, fault: Any) -> None:
+        if one := self._some_reservation(index):
+            self.current = one
+            decision = Decision(
+                target=Status.ACCEPTED,
+                reservation_sid=one.sid,
+                principal=Principal(Role.SUPERVISOR, identity="ann"),
+                task_sid=one.task_sid,
+                instruction=CALLS[accepts],
+            )
+            with self._sabotaged(fault):
+                decide(decision, self.desk)
+
     @rule(fault=faults)
     def the_sweep_runs(self, fault: Any) -> None:
         due = self._due()
@@ -188,6 +207,11 @@ class Story(RuleBasedStateMachine):
                 one,
             )
             latest[one.reservation_sid, one.to] = one
+
+    @invariant()
+    def nobody_is_called_twice(self) -> None:
+        if self.has_begun:
+            assert max(self.taskrouter.instructed.values(), default=0) <= 1
 
     def teardown(self) -> None:
         try:
