@@ -50,4 +50,5 @@ def _lines(place: Aws, group: str, start: int, *, follow: bool) -> Iterator[str]
         if not follow:
             return
         start = max(start, newest - _OVERLAP_MS)
+        seen = {line for line in seen if line[1] >= start}
         time.sleep(_PAUSE_SECONDS)

@@ -18,6 +18,7 @@ TEMPLATE = Path(__file__).parent / "stage.yaml"
 _PAUSE_SECONDS = 2
 _TELL_SECONDS = 15
 _PATIENCE_SECONDS = 30 * 60
+_UNDONE = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 _GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 
 
@@ -32,19 +33,29 @@ def put(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
     Raises:
         OperatorError: CloudFormation could not; the message says what failed first.
     """
-    cloudformation, token = aws.client("cloudformation"), uuid.uuid4().hex
+    cloudformation = aws.client("cloudformation")
+    parameters = {
+        "Stage": stage.name,
+        "Operate": "true" if operate else "false",
+        "ReservationsTableName": stage.settings.reservations_table,
+        "StateTableName": stage.settings.state_table,
+    }
     _let_others_finish(cloudformation, stage)
+    _must_be_sound(cloudformation, stage)
+    if _find(cloudformation, stage.stack) is None:
+        # Protected tables could not be taken away again where something else can't be made.
+        _put(cloudformation, stage, {**parameters, "DeletionProtection": "false"})
+    _put(cloudformation, stage, parameters)
+    return outputs(aws, stage)
+
+
+def _put(cloudformation: Any, stage: Stage, parameters: Mapping[str, str]) -> None:
+    token = uuid.uuid4().hex
     request = {
         "StackName": stage.stack,
         "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
         "Parameters": [
-            {"ParameterKey": key, "ParameterValue": value}
-            for key, value in {
-                "Stage": stage.name,
-                "Operate": "true" if operate else "false",
-                "ReservationsTableName": stage.settings.reservations_table,
-                "StateTableName": stage.settings.state_table,
-            }.items()
+            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
         ],
         "Tags": [
             {"Key": "service", "Value": stage.app},
@@ -58,7 +69,6 @@ def put(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
         _see_through(cloudformation, stage, stack_id, token, _GOOD)
         took = f"done in {time.monotonic() - started:.0f} s"
     click.echo(f"Stack {stage.stack}: {took}", err=True)
-    return outputs(aws, stage)
 
 
 def _begin(cloudformation: Any, request: Mapping[str, Any]) -> str | None:
@@ -83,6 +93,16 @@ def _let_others_finish(cloudformation: Any, stage: Stage) -> None:
     if stack and _is_on_its_way(stack):
         click.echo(f"Stack {stage.stack}: is being changed already ...", err=True)
         _settle(cloudformation, stage, stack["StackId"])
+
+
+def _must_be_sound(cloudformation: Any, stage: Stage) -> None:
+    stack = _find(cloudformation, stage.stack)
+    if stack and stack["StackStatus"] not in (*_GOOD, *_UNDONE):
+        raise OperatorError(
+            f"The stack {stage.stack} is {stack['StackStatus']} and can't be updated. See why in "
+            "CloudFormation's console, and put it right there (continue its update rollback, or "
+            "delete it: its tables stay). Then run this again."
+        )
 
 
 def _see_through(

@@ -130,3 +130,34 @@ def test_two_deployments_at_once_are_one_and_a_refusal(aws, checkout, deployed):
         TableName=f"{NAME}-state", Key={"id": {"S": "deploying"}}
     )
     assert "Item" not in lock
+
+
+BROKEN = """Resources:
+  Broken:
+    Type: AWS::Logs::MetricFilter
+    DependsOn: [Reservations, State]
+    Properties:
+      LogGroupName: nowhere
+      FilterPattern: ""
+      MetricTransformations: [{MetricNamespace: a, MetricName: b, MetricValue: "1"}]
+"""
+
+
+def test_a_stack_that_could_not_be_made_is_no_obstacle_once_the_cause_is_gone(
+    aws, checkout, secrets
+):
+    put_secrets(checkout, secrets)
+    template = checkout.folder / "infra" / "stage.yaml"
+    sound = template.read_text()
+    template.write_text(sound.replace("Resources:\n", BROKEN, 1))
+
+    refused = checkout.run("prepare", "--stage", STAGE)
+    assert refused.returncode == 1
+    assert "Broken: " in refused.stderr
+    assert aws.everything().keys() == {"parameters"}
+
+    template.write_text(sound)
+    checkout.infra("prepare", "--stage", STAGE)
+    for table in aws.everything()["tables"]:
+        described = aws.client("dynamodb").describe_table(TableName=table)["Table"]
+        assert str(described["DeletionProtectionEnabled"]).lower() == "true"
