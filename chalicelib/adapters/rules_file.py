@@ -19,14 +19,15 @@ def read(path: Path) -> tuple[Rule, ...]:
     """
     shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
     try:
-        return document.read(tomllib.loads(path.read_text(encoding="utf-8")))
+        # Some editors begin a file with a byte order mark, which TOML does not know.
+        return document.read(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise RulesError(f"RULES_FILE names a file that can't be read: {shown}.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise RulesError(f"{shown}: it is not TOML: {error}.") from error
+    except InvalidRules as error:
+        raise RulesError("\n".join(f"{shown}: {one}" for one in error.problems)) from error
     except UnicodeDecodeError as error:
         raise RulesError(f"{shown}: it must be UTF-8.") from error
     except RecursionError as error:
         raise RulesError(f"{shown}: it nests too deep.") from error
-    except InvalidRules as error:
-        raise RulesError("\n".join(f"{shown}: {one}" for one in error.problems)) from error
+    except ValueError as error:  # tomllib's, or Python's of a number with thousands of digits
+        raise RulesError(f"{shown}: it is not TOML: {error}.") from error

@@ -9,6 +9,7 @@ from chalicelib.adapters import rules_file
 from chalicelib.domain.rules import read
 
 BAD = sorted((Path(__file__).parent / "bad_rules").glob("*.toml"))
+GOOD = b'[[rule]]\nname = "one"\ninstruction = "accept"\n'
 
 
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
@@ -26,12 +27,19 @@ def test_there_are_bad_files_enough() -> None:
     assert len(BAD) >= 20
 
 
-@pytest.mark.parametrize("content", [b"\xff", b"a = " + b"[" * 9999])
-def test_a_file_that_is_no_text_or_nests_too_deep_is_refused(tmp_path: Path, content: bytes):
+@pytest.mark.parametrize("content", [b"\xff", b"a = " + b"[" * 9999, b"a = " + b"9" * 9999])
+def test_a_file_beyond_all_measure_is_refused(tmp_path: Path, content: bytes):
     file = tmp_path / "rules.toml"
     file.write_bytes(content)
     with pytest.raises(rules_file.RulesError, match=rf"^{file}: it "):
         rules_file.read(file)
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + GOOD, GOOD.replace(b"\n", b"\r\n")])
+def test_a_file_may_be_written_on_windows(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_bytes(content)
+    assert [rule.name for rule in rules_file.read(file)] == ["one"]
 
 
 @pytest.mark.parametrize("name", ["", "nowhere.toml"])

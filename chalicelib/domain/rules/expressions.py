@@ -94,6 +94,8 @@ def _parse(text: str) -> Node:
         raise InvalidExpression(_at(error) + _LEXER_HINTS.get(error.lexer_value, "")) from error
     except ParseError as error:
         raise InvalidExpression(_at(error) + _hint(error)) from error
+    except ValueError as error:  # Python's, of a number with thousands of digits
+        raise InvalidExpression("is not JMESPath: a number is too long") from error
     return tree
 
 
