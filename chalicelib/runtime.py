@@ -1,5 +1,6 @@
 """Builds the service from its settings, once per container; tests build their own."""
 
+import logging
 import os
 import threading
 import uuid
@@ -79,11 +80,18 @@ class Runtime:
 
     @cached_property
     def rules(self) -> Rules:
-        """What callbacks are answered with."""
-        return Rules(
-            rules_file.read(self.settings.rules_file),
-            otherwise=BY_NAME[self.settings.assignment_instruction],
-        )
+        """What callbacks are answered with.
+
+        A bad file is not deployed. Where it got there all the same, a caller is better answered by
+        the setting than not at all: each request's line tells, and an alarm rings.
+        """
+        otherwise = BY_NAME[self.settings.assignment_instruction]
+        try:
+            return Rules(rules_file.read(self.settings.rules_file), otherwise)
+        except rules_file.RulesError as error:
+            problems = str(error).splitlines()
+            observability.log("rules", {"problems": problems}, level=logging.ERROR)
+            return Rules((), otherwise, failures=("RULES_FILE",))
 
     @cached_property
     def secrets(self) -> SecretsSource:
@@ -202,8 +210,7 @@ if config.in_lambda():
     # The init phase has the full CPU and is not in anybody's 5 seconds.
     with suppress(SecretsUnavailable):
         current().secrets.current()
-    with suppress(rules_file.RulesError):  # the sweep needs none, and a request tells of it
-        _ = current().rules
+    _ = current().rules
 elif "AWS_CHALICE_CLI_MODE" in os.environ:
     # Chalice imports the app before it deploys or packages it: bad rules must not get any further.
     rules_file.read(config.rules_file(os.environ))

@@ -160,7 +160,7 @@ def _rule(verdict: Verdict, facts: dict[str, Any], *, answers: bool) -> dict[str
         "matched": verdict.matched,
         "answers": answers,
         "looked_at": _looked_at(rule, facts),
-        "failures": [{"parameter": one.what, "why": one.why} for one in verdict.failures],
+        "failures": [{"parameter": one.parameter, "why": one.message} for one in verdict.faults],
     }
 
 

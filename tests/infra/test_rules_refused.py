@@ -138,3 +138,4 @@ def test_on_lambda_bad_rules_do_not_stop_the_sweep_from_starting(run, monkeypatc
     done = run("-c", "import app; print(app.sweep)")
 
     assert done.returncode == 0, done.stderr
+    assert SAID.replace('"', r"\"") in done.stdout

@@ -122,10 +122,21 @@ def test_who_answers_a_dequeue_has_it_accepted_by_the_instruction(rules: Path, a
     assert (record["status"], record["accepted_by"]) == ("accepted", "assignment_instruction")
 
 
-def test_a_file_that_is_bad_is_an_error_that_names_it(rules: Path, api: Api) -> None:
+@pytest.mark.parametrize("instruction", ["defer", "accept"])
+def test_with_a_bad_file_the_setting_answers_and_every_line_tells(
+    instruction: str, rules: Path, environ, request
+) -> None:
     rules.write_text('[[rule]]\nname = "one"\ninstruction = "dance"\n')
+    environ["ASSIGNMENT_INSTRUCTION"] = instruction
+    api: Api = request.getfixturevalue("api")
 
-    answer = api.post_callback(callback(api))
+    answers = [api.post_callback(callback(api)), post_fallback(api, callback(api))]
 
-    assert (answer.status_code, answer.json_body["Code"]) == (500, "SettingsError")
-    assert f'{rules}: rule "one": There is no instruction "dance"' in answer.json_body["Message"]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert {answer.json_body.get("instruction", "defer") for answer in answers} == {instruction}
+    told, *lines = api.lines()
+    assert (told["event"], told["level"]) == ("rules", "ERROR")
+    assert told["problems"][0].startswith(f'{rules}: rule "one": There is no instruction "dance"')
+    assert [(line["FailedRules"], line["failed_rules"]) for line in lines] == [
+        (1, ["RULES_FILE"])
+    ] * 2

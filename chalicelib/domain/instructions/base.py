@@ -16,7 +16,7 @@ class Fault(NamedTuple):
     """What is wrong with one parameter.
 
     Attributes:
-        parameter: its JSON name, or ``instruction``.
+        parameter: its JSON name, or ``instruction``; in a rule ``when`` or ``parameters`` too.
         message: one sentence that says what to write instead, and never a parameter's value.
     """
 

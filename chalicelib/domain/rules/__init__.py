@@ -5,11 +5,10 @@
 
 from chalicelib.domain.rules.document import InvalidRules, read
 from chalicelib.domain.rules.facts import FACTS, facts_of
-from chalicelib.domain.rules.judging import Failure, Rule, Rules, Ruling, Verdict, verdicts
+from chalicelib.domain.rules.judging import Rule, Rules, Ruling, Verdict, verdicts
 
 __all__ = [
     "FACTS",
-    "Failure",
     "InvalidRules",
     "Rule",
     "Rules",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.instructions import Fault, Instruction, InvalidInstruction
@@ -48,18 +48,6 @@ class Rule:
         return self.instruction(**{known[name].attribute: one for name, one in given.items()})
 
 
-class Failure(NamedTuple):
-    """Why a rule could not do what it is there for.
-
-    Attributes:
-        what: ``when``, the name of a parameter, or ``crash``.
-        why: a sentence for the operator; it may repeat names, and the type of an error.
-    """
-
-    what: str
-    why: str
-
-
 @dataclass(frozen=True)
 class Verdict:
     """What one rule makes of a callback.
@@ -68,13 +56,14 @@ class Verdict:
         rule: the rule.
         matched: whether its condition holds.
         instruction: its answer; None where it did not match, or failed.
-        failures: why it failed, in its condition or in its parameters.
+        faults: why it failed; the parameter is ``when`` where its condition did, and
+            ``parameters`` where a reference could not be evaluated.
     """
 
     rule: Rule
     matched: bool
     instruction: Instruction | None = None
-    failures: tuple[Failure, ...] = ()
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +73,7 @@ class Ruling:
     Attributes:
         instruction: the answer.
         rule: the name of the rule that gave it; None where none did.
-        failures: ``rule: parameter`` of the rules before it that should have and could not.
+        failures: ``rule: parameters`` of the rules before it that should have and could not.
     """
 
     instruction: Instruction
@@ -99,19 +88,23 @@ class Rules:
     Attributes:
         rules: the first that matches and can be rendered answers.
         otherwise: what answers where none does.
+        failures: what every ruling tells: why there are no rules although there should be.
     """
 
     rules: tuple[Rule, ...]
     otherwise: Instruction
+    failures: tuple[str, ...] = ()
 
     def decide(self, callback: AssignmentCallback) -> Ruling:
         """Return what answers a callback; never raises."""
-        failures: list[str] = []
+        failures = list(self.failures)
         try:
             facts = facts_of(callback) if self.rules else {}
             for rule in self.rules:
                 verdict = judge(rule, facts)
-                failures.extend(f"{rule.name}: {one.what}" for one in verdict.failures)
+                if verdict.faults:
+                    where = ", ".join(fault.parameter for fault in verdict.faults)
+                    failures.append(f"{rule.name}: {where}")
                 if verdict.instruction is not None:
                     return Ruling(verdict.instruction, rule.name, tuple(failures))
         except Exception as error:  # noqa: BLE001  an agent waits; the log tells
@@ -131,8 +124,8 @@ def judge(rule: Rule, facts: Mapping[str, Any]) -> Verdict:
         matched = rule.matches(facts)
         return Verdict(rule, matched, rule.render(facts) if matched else None)
     except InvalidInstruction as error:
-        return Verdict(rule, matched, failures=tuple(Failure(*one) for one in error.faults))
+        return Verdict(rule, matched, faults=error.faults)
     except Exception as error:  # noqa: BLE001  jmespath raises errors of Python's too
         what = "parameters" if matched else "when"
         why = f"{what} could not be evaluated ({type(error).__name__}): a value has another type."
-        return Verdict(rule, matched, failures=(Failure(what, why),))
+        return Verdict(rule, matched, faults=(Fault(what, why),))
