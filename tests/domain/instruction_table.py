@@ -93,8 +93,10 @@ class Row:
 def _events(instruction: str, name: str, rest: str, known: list[str]) -> Row:
     return Row(
         instruction, name, rest,
-        good=(known, known[:1]), bad=([], "start", ["exploded"], [[]], [None], {}, None),
-        must=f"a list of one or more of {', '.join(known)}",
+        good=(",".join(known), known[0]),
+        bad=("", ", ".join(known), "exploded", known[0] + ",", known, [], {}, 1, None),
+        must=f'events between commas and without spaces, such as "{",".join(known[-2:])}", '
+             f"of {', '.join(known)}",
     )  # fmt: skip
 
 
@@ -110,13 +112,7 @@ TABLE = [
     Row("dequeue", "record", "DequeueRecord", "recorded", default="do-not-record"),
     Row("dequeue", "timeout", "DequeueTimeout", "seconds", default=60),
     Row("dequeue", "status_callback_url", "DequeueStatusCallbackUrl", "url"),
-    Row(
-        "dequeue", "status_callback_events", "DequeueStatusCallbackEvent",
-        good=("initiated,ringing,answered,completed", "ringing"),
-        bad=("", "ringing, answered", "exploded", "ringing,", ["ringing"], None),
-        must='events between commas and without spaces, such as "answered,completed", '
-             "of initiated, ringing, answered, completed",
-    ),
+    _events("dequeue", "status_callback_events", "DequeueStatusCallbackEvent", CALL_EVENTS),
     Row("call", "to", "CallTo", "contact", default=TO),
     Row("call", "from", "CallFrom", "contact", required=True),
     Row("call", "url", "CallUrl", "url", required=True),

@@ -100,26 +100,13 @@ RECORD = one_of("do-not-record", "record-from-answer")
 METHOD = one_of("GET", "POST")
 
 
-def _are_events(values: object, known: tuple[str, ...]) -> bool:
-    return isinstance(values, (list, tuple)) and bool(values) and all(v in known for v in values)
-
-
 def comma_list(*known: str) -> Kind:
     """Return the kind of events in one text, between commas; REST wants them one by one."""
     return Kind(
         f'events between commas and without spaces, such as "{",".join(known[-2:])}", '
         f"of {', '.join(known)}",
-        lambda value: isinstance(value, str) and _are_events(value.split(","), known),
+        lambda value: isinstance(value, str) and set(value.split(",")) <= {*known},
         form=lambda value: value.split(","),
-    )
-
-
-def array(*known: str) -> Kind:
-    """Return the kind of a list of events."""
-    return Kind(
-        f"a list of one or more of {', '.join(known)}",
-        lambda value: _are_events(value, known),
-        form=list,
     )
 
 
