@@ -108,6 +108,7 @@ def test_without_a_match_the_setting_answers() -> None:
         "workspace_sid && reservation_sid && task_sid && worker_sid",
         "to_number(task.text) == `30`",
         "task.none == `null` && task.nothing == `null`",
+        "(task.nothing || `[]`) || contains(worker.skills || 'none', 'gold')",
     ],
 )
 def test_conditions_that_hold(when: str) -> None:

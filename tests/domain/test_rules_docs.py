@@ -119,7 +119,7 @@ def test_what_is_to_be_written_is_good_and_what_is_not_is_refused(write, instead
 
 
 def test_there_are_mistakes() -> None:
-    assert len(MISTAKES) == 8
+    assert len(MISTAKES) == 9
 
 
 def test_every_fact_is_described() -> None:

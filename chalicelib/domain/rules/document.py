@@ -62,7 +62,7 @@ def _rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
     wrong = list(_about_name(given.pop("name", None)))
     when = None
     if "when" in given:
-        when = _compiled("when", given.pop("when"), wrong)
+        when = _compiled("when", given.pop("when"), wrong, condition=True)
     try:
         kind: type[Instruction] | None = kind_of(given.pop("instruction", None))
     except InvalidInstruction as error:
@@ -102,9 +102,11 @@ def _referred(name: str, value: Mapping[str, Any], wrong: list[str]) -> Expressi
     return _compiled(name, value["ref"], wrong)
 
 
-def _compiled(name: str, text: object, wrong: list[str]) -> Expression | None:
+def _compiled(
+    name: str, text: object, wrong: list[str], *, condition: bool = False
+) -> Expression | None:
     try:
-        return Expression.compile(text)
+        return Expression.compile(text, condition=condition)
     except InvalidExpression as error:
         sentence = f"{name} {error}"
         wrong.append(sentence if sentence.endswith("?") else f"{sentence}.")

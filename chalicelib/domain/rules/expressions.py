@@ -17,7 +17,7 @@ from jmespath.exceptions import (
     ParseError,
 )
 
-from chalicelib.domain.rules.lint import Node, complaint, paths
+from chalicelib.domain.rules.lint import Node, complaint, complaint_of_condition, is_false, paths
 
 # `ParsedResult.search` builds an interpreter each time, which takes longer than the search does.
 _INTERPRETER = visitor.TreeInterpreter()
@@ -39,13 +39,13 @@ class Expression:
     _tree: Node = field(repr=False, compare=False)
 
     @classmethod
-    def compile(cls, text: object) -> Self:
-        """Compile an expression; raises InvalidExpression."""
+    def compile(cls, text: object, *, condition: bool = False) -> Self:
+        """Compile an expression, for a condition or a value; raises InvalidExpression."""
         if not isinstance(text, str):
             raise InvalidExpression("must be a text: a JMESPath expression in quotes")
         try:
             tree = _parse(text)
-            wrong = complaint(tree)
+            wrong = complaint(tree) or (complaint_of_condition(tree) if condition else None)
         except RecursionError as error:
             raise InvalidExpression("nests too deep, or goes on for too long") from error
         if wrong:
@@ -58,15 +58,11 @@ class Expression:
 
     def holds(self, facts: Mapping[str, Any]) -> bool:
         """Tell whether its value is true to JMESPath: 0 is, an empty text or list is not."""
-        return not _is_false(self.evaluate(facts))
+        return not is_false(self.evaluate(facts))
 
     def reads(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that it looks at, by their paths such as ``task.vip``."""
         return {".".join(path): _follow(path, facts) for path in paths(self._tree)}
-
-
-def _is_false(value: object) -> bool:
-    return value is None or value is False or value in ("", [], {})
 
 
 def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:

@@ -4,6 +4,7 @@ JMESPath takes any name for a field, and the field that is not there for null: a
 mistake in it does not fail, it just never holds.
 """
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,6 +34,31 @@ _LEAVES = {"slice", "index", "literal", "current", "identity"}
 def complaint(tree: Node) -> str | None:
     """Return what is wrong with a compiled expression, as a clause; None where nothing is."""
     return next(_complaints(tree, at_root=True), None)
+
+
+def complaint_of_condition(tree: Node) -> str | None:
+    """Return what is wrong with an expression that is fine but for a condition; None: nothing."""
+    return next((_by_itself(value) for value in _operands(tree) if not is_false(value)), None)
+
+
+def is_false(value: object) -> bool:
+    """Tell whether a value is false to JMESPath: 0 is not, an empty text or list is."""
+    return value is None or value is False or value in ("", [], {})
+
+
+def _operands(node: Node) -> Iterator[Any]:
+    """Yield the values among what && and || combine: a mistake for a comparison with each."""
+    if node["type"] in ("or_expression", "and_expression"):
+        for child in node["children"]:
+            yield from [child["value"]] if child["type"] == "literal" else _operands(child)
+
+
+def _by_itself(value: object) -> str:
+    shown = f"'{value}'" if isinstance(value, str) else f"`{json.dumps(value)}`"
+    return (
+        f"has {shown} by itself beside || or &&, where it is always true: "
+        f"compare with each, as in task.a == 'x' || task.a == 'y'"
+    )
 
 
 def paths(tree: Node) -> list[tuple[str, ...]]:
