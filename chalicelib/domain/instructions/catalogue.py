@@ -136,7 +136,8 @@ class Conference(Instruction):
     Twilio recommends it over dequeue and call. Its parameters are documented for REST; that
     callbacks may be answered with it, in the same names, is told by Twilio's errors 40137 and
     40138 only. How these write events is told nowhere; here as dequeue does, the one instruction
-    whose events Twilio documents for callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to`` (else 40142).
+    whose events Twilio documents for callbacks. The Task must have the attribute ``call_sid`` or
+    ``outbound_to`` (else 40142).
     """
 
     name: ClassVar[str] = "conference"
