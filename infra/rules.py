@@ -12,7 +12,7 @@ from chalicelib import config
 from chalicelib.adapters import dynamodb, rules_file
 from chalicelib.adapters.store import DynamoStore
 from chalicelib.domain.callbacks import AssignmentCallback, Form
-from chalicelib.domain.instructions import BY_NAME
+from chalicelib.domain.instructions import BY_NAME, without_secrets
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.rules import Rule, Rules, Verdict, facts_of, verdicts
 from chalicelib.domain.sids import is_sid
@@ -136,7 +136,7 @@ def _recorded(reservation_sid: str, settings: config.Settings) -> tuple[Form, An
         raise OperatorError(f"There is no record of {reservation_sid}.")
     if record.callback is None:
         raise OperatorError(f"No callback about {reservation_sid} has come, so none was answered.")
-    return _form(record.callback), record.answer
+    return _form(record.callback), without_secrets(record.answer or {})
 
 
 def _explained(ruled: Rules, callback: AssignmentCallback) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _explained(ruled: Rules, callback: AssignmentCallback) -> dict[str, Any]:
             _rule(verdict, facts, answers=verdict.rule.name == ruling.rule)
             for verdict in verdicts(ruled, facts)
         ],
-        "answer": ruling.instruction.render(),
+        "answer": without_secrets(ruling.instruction.render()),
         "rule": ruling.rule,
     }
 
@@ -176,7 +176,7 @@ def _lines(told_of: dict[str, Any]) -> Iterator[str]:
         if rule["when"]:
             yield f"     when {rule['when']}"
         for path, value in rule["looked_at"].items():
-            yield f"     {path} is {json.dumps(value, ensure_ascii=False)}"
+            yield f"     {path} is {_shown(value)}"
         for failure in rule["failures"]:
             yield f"     {failure['why']}"
         asked = asked and not rule["answers"]
@@ -184,6 +184,12 @@ def _lines(told_of: dict[str, Any]) -> Iterator[str]:
     yield f"answer: {json.dumps(told_of['answer'])}, by {by}"
     if "answered" in told_of:
         yield f"it was answered: {json.dumps(told_of['answered'])}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value of a callback as JSON; what could steer a terminal is escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(value)
 
 
 def _verdict(rule: dict[str, Any], *, asked: bool) -> str:

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from chalicelib.domain.instructions import without_secrets
 from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.reservations import Reservation, attributes_object
 from chalicelib.domain.taskrouter import CreatedTask
@@ -24,7 +25,7 @@ def reservation_json(reservation: Reservation) -> dict[str, Any]:
         "workflow_sid": reservation.workflow_sid,
         "task_queue_sid": reservation.task_queue_sid,
         "status": reservation.status.value,
-        "instruction": reservation.answer,
+        "instruction": None if reservation.answer is None else without_secrets(reservation.answer),
         "reserved_at": iso(reservation.reserved_at),
         "expires_at": iso(reservation.expires_at),
         "task_attributes": attributes_object(reservation.task_attributes),

@@ -131,6 +131,17 @@ def test_a_captured_callback_is_explained_rule_by_rule(file, capture):
     assert explained.stdout == EXPLAINED
 
 
+def test_neither_a_password_nor_what_steers_a_terminal_is_printed(file):
+    file.write_text(
+        '[[rule]]\nname = "sip"\nwhen = "task.name"\ninstruction = "conference"\n'
+        'sip_auth_password = "hunter2"\n'
+    )
+    capture = json.dumps(CALLBACK | {"TaskAttributes": {"name": "Zo\u00eb\u009b31m"}})
+    explained = rules("explain", "-", "--rules", file, says=capture)
+    assert 'task.name is "Zo\\u00eb\\u009b31m"\n' in explained.stdout
+    assert explained.stdout.endswith('"sip_auth_password": "(secret)"}, by rule "sip"\n')
+
+
 def test_programs_get_json(file, tmp_path):
     capture = tmp_path / "callback"
     capture.write_text(json.dumps(CALLBACK | {"TaskAttributes": '{"vip": true}'}))

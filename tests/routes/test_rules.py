@@ -55,6 +55,22 @@ def test_the_rule_that_matches_answers_and_its_name_is_told(rules: Path, api: Ap
     assert [change["note"] for change in record["history"]] == ["rule no caller, no call"]
 
 
+def test_taskrouter_is_told_a_password_and_nobody_else(rules: Path, api: Api) -> None:
+    rules.write_text(
+        '[[rule]]\nname = "sip"\ninstruction = "conference"\nsip_auth_username = "joey"\n'
+        'sip_auth_password = "hunter2"\n'
+    )
+    parameters = callback(api)
+
+    answers = [api.post_callback(parameters).json_body for _ in range(2)]
+
+    assert [answer["sip_auth_password"] for answer in answers] == ["hunter2"] * 2
+    record = api.call("GET", f"/reservations/{parameters['ReservationSid']}")
+    assert record.json_body["instruction"]["sip_auth_username"] == "joey"
+    assert b"hunter2" not in record.body
+    assert "hunter2" not in api.log.getvalue()
+
+
 def test_where_none_matches_the_setting_answers(rules: Path, environ, request) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
     api: Api = request.getfixturevalue("api")

@@ -18,9 +18,8 @@ from chalicelib.domain.instructions.catalogue import (
     Dequeue,
     Redirect,
     Reject,
-    kind_of,
-    parse,
 )
+from chalicelib.domain.instructions.mappings import kind_of, parse, without_secrets
 
 __all__ = [
     "BY_NAME",
@@ -37,4 +36,5 @@ __all__ = [
     "Reject",
     "kind_of",
     "parse",
+    "without_secrets",
 ]

@@ -43,6 +43,7 @@ class Parameter:
         required: whether the instruction can't do without it.
         default: what TaskRouter takes where it is absent, as Twilio documents it; None where that
             is nothing, or not documented. It is never sent.
+        secret: whether only TaskRouter may see its value.
     """
 
     attribute: str
@@ -50,6 +51,7 @@ class Parameter:
     rest: str
     required: bool
     default: object
+    secret: bool = False
 
 
 def required(kind: Kind, rest: str) -> Any:
@@ -64,9 +66,15 @@ def optional(kind: Kind, rest: str, *, default: object = None, secret: bool = Fa
         kind: what its value may be.
         rest: its name in the REST API.
         default: what TaskRouter takes instead.
-        secret: whether it is to be kept out of the instruction's repr.
+        secret: whether only TaskRouter may see its value; it is kept out of the repr too.
     """
-    metadata = {"kind": kind, "rest": rest, "required": False, "default": default}
+    metadata = {
+        "kind": kind,
+        "rest": rest,
+        "required": False,
+        "default": default,
+        "secret": secret,
+    }
     return field(default=None, repr=not secret, metadata=metadata)
 
 

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from chalicelib.domain.instructions.base import (
-    SHOWN,
     Fault,
     Instruction,
-    InvalidInstruction,
-    instead,
     optional,
     required,
 )
@@ -209,31 +206,3 @@ CATALOGUE: Mapping[str, type[Instruction]] = {
 
 BY_NAME: Mapping[str, Instruction] = {"defer": Defer(), "accept": Accept()}
 """The instructions that the setting ASSIGNMENT_INSTRUCTION may name."""
-
-
-def kind_of(name: object) -> type[Instruction]:
-    """Return the instruction of that name; raises InvalidInstruction where there is none."""
-    if name is None:
-        message = f"instruction is missing: it must be one of {', '.join(CATALOGUE)}."
-    elif isinstance(name, str):
-        if name in CATALOGUE:
-            return CATALOGUE[name]
-        message = f'There is no instruction "{name[:SHOWN]}"{instead(name, CATALOGUE)}'
-    else:
-        message = f"instruction must be a text, one of {', '.join(CATALOGUE)}."
-    raise InvalidInstruction([Fault("instruction", message)])
-
-
-def parse(mapping: Mapping[str, Any]) -> Instruction:
-    """Read an instruction: ``instruction`` and its parameters, by their JSON names.
-
-    Raises:
-        InvalidInstruction: TaskRouter would refuse it; each fault names a parameter and says what
-            to write instead.
-    """
-    given = dict(mapping)
-    kind = kind_of(given.pop("instruction", None))
-    if faults := kind.faults(given):
-        raise InvalidInstruction(faults)
-    known = kind.parameters()
-    return kind(**{known[name].attribute: value for name, value in given.items()})
