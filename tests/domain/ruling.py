@@ -1,0 +1,56 @@
+"""A callback that knows all, one that knows nothing, and rules to ask of them."""
+
+import json
+from dataclasses import replace
+
+from chalicelib.domain.callbacks import AssignmentCallback
+from chalicelib.domain.instructions import Accept, Defer
+from chalicelib.domain.rules import Rules, Ruling, read
+
+WA = "WA" + "0" * 32
+CALLBACK = AssignmentCallback(
+    reservation_sid="WR" + "1" * 32,
+    task_sid="WT" + "2" * 32,
+    worker_sid="WK" + "3" * 32,
+    workflow_sid="WW" + "4" * 32,
+    task_queue_sid="WQ" + "5" * 32,
+    task_attributes=json.dumps(
+        {
+            "vip": True,
+            "language": "es",
+            "to": "+15556667777",
+            "customer-value": 7,
+            "skill": "gold",
+            "rings": 30,
+            "zero": 0,
+            "none": None,
+            "empty": "",
+            "text": "30",
+        }
+    ),
+    worker_attributes=json.dumps({"contact_uri": "client:joey", "skills": ["gold", "es"]}),
+    parameters={"TaskPriority": "5", "TaskAge": "61", "WorkspaceSid": "WS" + "6" * 32},
+)
+BARE = replace(
+    CALLBACK,
+    workflow_sid=None,
+    task_queue_sid=None,
+    task_attributes=None,
+    worker_attributes=None,
+    parameters={},
+)
+
+
+def rules(*tables: dict[str, object]) -> Rules:
+    named = [{"name": f"rule {number}", **one} for number, one in enumerate(tables, start=1)]
+    return Rules(read({"rule": named}), otherwise=Defer())
+
+
+def decide(*tables: dict[str, object], callback: AssignmentCallback = CALLBACK) -> Ruling:
+    return rules(*tables).decide(callback)
+
+
+def holds(when: str, callback: AssignmentCallback = CALLBACK) -> bool:
+    ruling = decide({"when": when, "instruction": "accept"}, callback=callback)
+    assert ruling.failures == ()
+    return ruling.instruction == Accept()

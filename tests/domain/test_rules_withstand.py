@@ -1,0 +1,157 @@
+"""Whatever is written for a rule, and whatever comes in, there is an answer."""
+
+import contextlib
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.adapters import rules_file
+from chalicelib.domain.instructions import Accept, Defer
+from chalicelib.domain.rules import InvalidRules, Ruling, facts_of, read
+from tests.domain.ruling import CALLBACK, decide, holds
+
+
+@pytest.mark.parametrize("attributes", [None, "", "no JSON", "[]", "5", "null", '{"a": NaN}', "{"])
+def test_attributes_that_are_no_object_are_empty(attributes: str | None) -> None:
+    callback = replace(CALLBACK, task_attributes=attributes, worker_attributes=attributes)
+    facts = facts_of(callback)
+    assert (facts["task"], facts["worker"]) == ({}, {})
+    assert not holds("task.vip || worker.skills", callback)
+
+
+@pytest.mark.parametrize("number", ["", "-1", "5.0", "\u0665", "9" * 99, ["5", "6"]])
+def test_a_priority_or_age_that_is_no_number_is_null(number: object) -> None:
+    facts = facts_of(replace(CALLBACK, parameters={"TaskPriority": number, "TaskAge": number}))
+    assert (facts["priority"], facts["age"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("reference", "failure"),
+    [
+        ("task.nothing", "from"),
+        ("task.none", "from"),
+        ("task.rings", "from"),
+        ("task.empty", "from"),
+        ("worker.skills", "from"),
+        ("length(task.rings)", "parameters"),
+    ],
+)
+def test_what_can_not_be_rendered_is_told_and_the_next_rule_answers(
+    reference: str, failure: str
+) -> None:
+    ruling = decide(
+        {"instruction": "dequeue", "from": {"ref": reference}},
+        {"when": "task.gold", "instruction": "reject"},
+        {"when": "task.vip", "instruction": "accept"},
+    )
+    assert ruling == Ruling(Accept(), "rule 3", (f"rule 1: {failure}",))
+
+
+def test_a_rule_that_can_not_answer_counts_once_whatever_is_wrong_in_it() -> None:
+    ruling = decide(
+        {"instruction": "call", "from": {"ref": "task.nothing"}, "url": {"ref": "task.language"}}
+    )
+    assert ruling == Ruling(Defer(), None, ("rule 1: from, url",))
+
+
+def test_a_limit_that_hangs_on_another_parameter_holds_for_references_too() -> None:
+    ruling = decide(
+        {"instruction": "dequeue", "to": {"ref": "'sip:joey@example.com'"}, "timeout": 700},
+    )
+    assert ruling == Ruling(Defer(), None, ("rule 1: timeout",))
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "contains(task.rings, 'x')",  # JMESPathTypeError
+        "task.language > `1`",  # a TypeError of Python's
+        "worker.skills[::0]",  # a ValueError of Python's
+        "ceil(to_number('1e999'))",  # an OverflowError
+    ],
+)
+def test_a_condition_that_fails_does_not_match_and_is_told(when: str) -> None:
+    ruling = decide({"when": when, "instruction": "reject"}, {"instruction": "accept"})
+    assert ruling == Ruling(Accept(), "rule 2", ("rule 1: when",))
+
+
+def test_nothing_can_fail_a_callback() -> None:
+    broken = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
+    assert decide({"instruction": "accept"}, callback=broken) == Ruling(
+        Defer(), None, ("rules: AttributeError",)
+    )
+
+
+def test_a_failure_never_tells_a_value() -> None:
+    secret = replace(CALLBACK, task_attributes='{"to": "tel:secret"}')
+    tables = (
+        {"instruction": "dequeue", "to": {"ref": "task.to"}},
+        {"when": "abs(task.to)", "instruction": "accept"},
+    )
+    assert "secret" not in repr(decide(*tables, callback=secret))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from("abcd") | st.text(), inner),
+    max_leaves=9,
+)
+EXPRESSIONS = [
+    "task.a > task.b",
+    "contains(task.a, task.b)",
+    "sort_by(task.a, &b)[0].c",
+    "task.a[?b > `1`].c | [0]",
+    "max_by(task.*, &a)",
+    "task.a[].b[::-1]",
+    "to_number(to_string(task.a)) <= length(task.b)",
+    "join(',', keys(task))",
+    "merge(task.a, task.b).c",
+    "avg(task.a)",
+    "ceil(to_number(task.a))",
+]
+
+
+@given(
+    attributes=st.dictionaries(st.sampled_from("abcd"), JSON),
+    expressions=st.lists(st.sampled_from(EXPRESSIONS), min_size=1, max_size=4),
+)
+def test_whatever_the_attributes_are_there_is_an_answer(attributes, expressions) -> None:
+    callback = replace(CALLBACK, task_attributes=json.dumps(attributes))
+    tables = [
+        {"when": one, "instruction": "dequeue", "to": {"ref": other}, "timeout": {"ref": "task.d"}}
+        for one, other in itertools.product(expressions, expressions)
+    ]
+    answer = decide(*tables, callback=callback).instruction.render()
+    assert answer == {} or answer["instruction"] == "dequeue"
+
+
+@given(st.text() | st.text("task.worker[]?*@&|!=<>()`'\"{}:, \\0123456789", max_size=30))
+def test_whatever_is_written_for_a_condition_is_taken_or_refused(when: str) -> None:
+    with contextlib.suppress(InvalidRules):
+        read({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+
+
+@given(JSON, st.sampled_from(["name", "when", "instruction", "to", "timeout", "x"]))
+def test_whatever_is_written_for_a_key_is_taken_or_refused(value, key: str) -> None:
+    with contextlib.suppress(InvalidRules):
+        read({"rule": [{"name": "one", "instruction": "dequeue", key: value}]})
+    with contextlib.suppress(InvalidRules):
+        read({"rule": value})
+
+
+@pytest.mark.parametrize("when", ["(" * 5000 + "age" + ")" * 5000, " || ".join(["age"] * 5000)])
+def test_a_condition_beyond_all_measure_is_refused(when: str) -> None:
+    with pytest.raises(InvalidRules, match="when nests too deep, or goes on for too long"):
+        read({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+
+
+@given(st.binary() | st.text("rule[]{}=.,#'\"\\\n 9e-:TZ").map(str.encode))
+def test_whatever_is_in_the_file_it_is_taken_or_refused(tmp_path_factory, content: bytes) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.toml"
+    file.write_bytes(content)
+    with contextlib.suppress(rules_file.RulesError):
+        rules_file.read(file)
