@@ -42,7 +42,7 @@ def place(engine: Engine, description: Mapping[str, Any]) -> Call:
     if unknown := sorted(description.keys() - set(_FIELDS)):
         raise CallError(f"a call has no {unknown[0]}, only {', '.join(_FIELDS)}")
     for name in ("from", "to"):
-        if not _fits(description.get(name), r"\S{1,100}"):
+        if not _fits(description.get(name), "[!-~]{1,100}"):
             raise CallError(f"{name} must be a number or a client, such as +15550001111")
     url = description.get("url", engine.settings.url(engine.settings.voice_path))
     if not isinstance(url, str) or not is_url(url):
@@ -107,4 +107,4 @@ def _keys(digits: Any) -> list[str | None]:
 
 
 def _fits(value: Any, pattern: str) -> bool:
-    return isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None

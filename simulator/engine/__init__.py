@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from simulator.clock import Clock
 from simulator.engine import routing
-from simulator.engine.calls import orders
+from simulator.engine.calls import orders, ringing
 from simulator.engine.core import Effect, Engine
 from simulator.identifiers import made_up
 from simulator.settings import Settings
@@ -30,4 +30,5 @@ def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> E
         emit=emit,
         route=routing.route,
         task_gone=orders.task_gone,
+        offer_over=ringing.offer_over,
     )

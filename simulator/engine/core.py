@@ -15,7 +15,7 @@ from simulator.clock import Clock, Timer
 from simulator.engine.comparisons import Comparisons
 from simulator.engine.errors import NotFound
 from simulator.engine.expressions import Test, parse
-from simulator.engine.model import Event, Resource, Task, Workspace
+from simulator.engine.model import Event, Reservation, Resource, Task, Workspace
 from simulator.identifiers import new_sid
 from simulator.settings import Settings
 
@@ -85,6 +85,7 @@ class Engine:
         emit: takes each effect as it arises; must not call back into the engine.
         route: runs the routing of a Workspace; put in by `routing`.
         task_gone: told of every Task that is canceled or deleted; put in by `calls.orders`.
+        offer_over: told of every Reservation that is pending no more; put in by `calls.ringing`.
     """
 
     account_sid: str
@@ -93,6 +94,7 @@ class Engine:
     emit: Callable[[Effect], None]
     route: Callable[["Engine", Workspace], None]
     task_gone: Callable[["Engine", Workspace, Task], None]
+    offer_over: Callable[["Engine", Reservation], None]
     workspaces: dict[str, Workspace] = field(default_factory=dict)
     calls: "dict[str, Call]" = field(default_factory=dict)
     _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)

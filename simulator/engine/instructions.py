@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from simulator.engine import offers
-from simulator.engine.calls import orders
+from simulator.engine.calls import orders, ringing
 from simulator.engine.core import Engine
 from simulator.engine.errors import BadRequest
 from simulator.engine.model import Reservation, ReservationStatus, Workspace
@@ -143,7 +143,7 @@ def _call(order: Order) -> None:
     pair = order.call_worker(to, caller_id, 40113)
     order.note_worker_call(pair)
     if pair:
-        orders.call(pair, answer["url"], seconds or orders.RING_SECONDS, accept=accept)
+        ringing.call(pair, answer["url"], seconds or ringing.RING_SECONDS, accept=accept)
     elif accept:
         order.accept()
 

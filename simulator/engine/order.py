@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.engine import assignments
-from simulator.engine.calls import orders
+from simulator.engine.calls import ringing
 from simulator.engine.core import Engine
 from simulator.engine.errors import BadRequest
 from simulator.engine.model import Reservation, Task, Workspace, parsed
@@ -38,10 +38,10 @@ class Order:
         worker = self.workspace.workers[self.reservation.worker_sid]
         return parsed(worker.attributes).get("contact_uri")
 
-    def connect(self, pair: orders.Legs | None, how: str, seconds: int | None) -> None:
+    def connect(self, pair: ringing.Legs | None, how: str, seconds: int | None) -> None:
         """Connect caller and Worker; where nobody here has called, accept at once."""
         if pair:
-            orders.connect(pair, how, seconds or orders.RING_SECONDS)
+            ringing.connect(pair, how, seconds or ringing.RING_SECONDS)
         else:
             self.accept()
 
@@ -49,7 +49,7 @@ class Order:
         """Have the Worker take the Task."""
         assignments.accept(self.engine, self.workspace, self.reservation)
 
-    def call_worker(self, to: str, caller_id: str, code: int) -> orders.Legs | None:
+    def call_worker(self, to: str, caller_id: str, code: int) -> ringing.Legs | None:
         """A leg to the Worker who was reserved for a caller; None where nobody here has called.
 
         Raises:
@@ -57,7 +57,7 @@ class Order:
         """
         call_sid = self.task_attributes.get("call_sid")
         try:
-            return orders.legs(
+            return ringing.legs(
                 self.engine,
                 self.workspace,
                 self.reservation,
@@ -68,7 +68,7 @@ class Order:
         except BadRequest as refusal:
             raise InstructionError(code, refusal.message) from refusal
 
-    def note_worker_call(self, pair: orders.Legs | None) -> None:
+    def note_worker_call(self, pair: ringing.Legs | None) -> None:
         """The Task tells the SID of the call to the Worker."""
         worker_call_sid = pair.worker.sid if pair else new_sid("CA")
         attributes = {**self.task_attributes, "worker_call_sid": worker_call_sid}

@@ -34,6 +34,7 @@ def move(engine: Engine, workspace: Workspace, reservation: Reservation, status:
     require_move(engine, reservation, status)
     reservation.status = status
     engine.disarm("reservation", reservation.sid)
+    engine.offer_over(engine, reservation)
     engine.touch(reservation)
     if status not in HELD:
         worker = workspace.workers[reservation.worker_sid]

@@ -38,13 +38,15 @@ def add_default_activities(engine: Engine, workspace: Workspace) -> None:
 
 def delete(engine: Engine, workspace: Workspace) -> None:
     """Remove a Workspace and everything in it."""
-    for task in list(workspace.tasks.values()):
+    del engine.workspaces[workspace.sid]
+    engine.disarm("routing", workspace.sid)
+    for reservation in workspace.reservations.values():
+        engine.disarm("reservation", reservation.sid)
+        engine.offer_over(engine, reservation)
+    for task in workspace.tasks.values():
         for kind in ("lifetime", "assigned", "step", "closed"):
             engine.disarm(kind, task.sid)
-    for sid in workspace.reservations:
-        engine.disarm("reservation", sid)
-    engine.disarm("routing", workspace.sid)
-    del engine.workspaces[workspace.sid]
+        engine.task_gone(engine, workspace, task)
 
 
 def add_activity(

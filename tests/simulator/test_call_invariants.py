@@ -1,6 +1,7 @@
 """Callers, Workers and the app do anything in any order: what stays true of every call."""
 
 import contextlib
+import json
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -68,6 +69,12 @@ def hang_up(exchange, number):
         orders.hang_up(exchange.engine, one)
 
 
+def offer_to(exchange, both):
+    """Have every Task offered to one Worker at a time, or to both."""
+    for one in exchange.workspace.queues.values():
+        one.max_reserved_workers = 2 if both else 1
+
+
 def turn_idle(exchange, alice):
     exchange.move(exchange.alice if alice else exchange.bob, "Idle")
 
@@ -102,9 +109,23 @@ def check(exchange):
             task = exchange.workspace.tasks.get(call.task_sid)
             assert task is None or task.status not in WAITING
         if call.declined:
-            (caller,) = [one for one in exchange.engine.calls.values()
-                         if one.ringing_sid == call.sid]  # fmt: skip
-            assert not caller.has_ended
+            caller = exchange.engine.calls[call.caller_sid]
+            assert caller.waiting
+            assert not caller.partner_sid
+            assert exchange.workspace.reservations[call.reservation_sid].status == "pending"
+    check_no_one_is_forgotten(exchange)
+
+
+def check_no_one_is_forgotten(exchange):
+    """No Task waits for a caller who is gone, no offer without a timer or a ringing phone."""
+    calls = exchange.engine.calls
+    for task in exchange.workspace.tasks.values():
+        caller = calls[json.loads(task.attributes)["call_sid"]]
+        assert not (caller.has_ended and task.status in WAITING)
+    rung = {one.reservation_sid for one in calls.values() if one.declined}
+    timed = {sid for kind, sid in exchange.engine._timers if kind == "reservation"}
+    for one in exchange.workspace.reservations.values():
+        assert one.status != "pending" or one.sid in rung | timed
 
 
 MOVES = st.one_of(
@@ -113,6 +134,7 @@ MOVES = st.one_of(
     st.tuples(st.just(Exchange.serve), st.sampled_from([1, 10, 60, 400])),
     st.tuples(st.just(turn_idle), st.booleans()),
     st.tuples(st.just(turn_idle), st.just(value=True)),
+    st.tuples(st.just(offer_to), st.booleans()),
     st.tuples(st.just(instruct), st.sampled_from(NAMES[:3] * 2 + NAMES), st.booleans()),
     st.tuples(st.just(write), st.sampled_from(["incoming_call", "enqueue_call", "agent"]),
               st.sampled_from(DOCUMENTS)),

@@ -11,6 +11,7 @@ from tests.simulator.exchange import (
     NUMBER,
     WORKFLOW,
     Exchange,
+    queue,
     steps,
 )
 
@@ -226,6 +227,31 @@ def test_a_caller_who_does_not_wait_any_more_cannot_be_connected(name, code):
     exchange.at_work()
     assert exchange.alerts() == [code]
     assert call.partner_sid is None
+
+
+@pytest.mark.parametrize(
+    ("accept", "status", "reason"), [(False, "canceled", "redirected"), (True, "completed", None)]
+)
+def test_a_call_that_is_enqueued_anew_is_done_with_its_former_task(accept, status, reason):
+    exchange = Exchange()
+    exchange.documents["desk"] = queue(more='priority="3"')
+    exchange.instruction = lambda parameters: {
+        "instruction": "redirect",
+        "call_sid": call_sid(parameters),
+        "url": f"{APP}desk",
+        "accept": accept,
+    }
+    call = exchange.place("1")
+    former = exchange.task_of(call)
+    exchange.move(exchange.alice, "Idle")
+    exchange.clock.advance(0)
+    exchange.move(exchange.alice, "Offline")  # so that the second Task waits
+    exchange.serve()
+    assert (former.status, former.reason) == (status, reason)
+    assert exchange.task_of(call) is not former
+    assert (exchange.task_of(call).priority, call.waiting is None) == (3, False)
+    exchange.hang_up(call)
+    assert exchange.task_of(call).status == "canceled"
 
 
 def test_a_connected_call_cannot_be_redirected():

@@ -132,6 +132,8 @@ GOOD = {"from": CALLER, "to": NUMBER}
         ({**GOOD, "from": 7}, "from must be"),
         ({**GOOD, "from": "a b"}, "from must be"),
         ({**GOOD, "to": "x" * 101}, "to must be"),
+        ({**GOOD, "from": "\ud800"}, "from must be"),
+        ({**GOOD, "to": "client:zoé"}, "to must be"),
         ({**GOOD, "url": "/incoming_call"}, "url must be"),
         ({**GOOD, "url": None}, "url must be"),
         ({**GOOD, "digits": 1}, "digits must be"),

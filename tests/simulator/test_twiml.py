@@ -109,9 +109,37 @@ def test_an_unknown_verb_is_passed_over_with_a_warning():
     assert call.task_sid
 
 
-def test_a_document_that_redirects_to_itself_does_not_go_on_for_ever():
+def test_what_is_said_is_read_through_its_markup_and_across_its_lines():
     exchange = Exchange()
-    exchange.documents["incoming_call"] = "<Redirect/>"
+    exchange.documents["incoming_call"] = """<Say>Caf&#233;
+        &amp; <emphasis>tea</emphasis>, <break time="1s"/>please.</Say>"""
+    call = exchange.place()
+    assert [one["text"] for one in call.steps if one["step"] == "say"] == ["Café & tea, please."]
+
+
+def test_the_blanks_in_a_tasks_attributes_stay():
+    exchange = Exchange()
+    exchange.documents["enqueue_call"] = queue('{"name": "a  b"}')
+    assert exchange.attributes_of(exchange.place("1"))["name"] == "a  b"
+
+
+@pytest.mark.parametrize(
+    "waits", ['<Gather timeout="5"/>', '<Say>Please hold.</Say><Pause length="5"/>']
+)
+def test_a_loop_that_waits_goes_on_until_somebody_hangs_up(waits):
+    exchange = Exchange()
+    exchange.documents["incoming_call"] = f"{waits}<Redirect/>"
+    call = exchange.place()
+    for _ in range(150):
+        exchange.serve(5)
+    assert (call.status, exchange.alerts()) == ("in-progress", [])
+    assert len(exchange.requests()) == 151
+
+
+@pytest.mark.parametrize("document", ["<Redirect/>", '<Pause length="0"/><Redirect/>'])
+def test_a_document_that_redirects_to_itself_does_not_go_on_for_ever(document):
+    exchange = Exchange()
+    exchange.documents["incoming_call"] = document
     call = exchange.place()
     assert (call.status, exchange.alerts()) == ("failed", [12100])
 

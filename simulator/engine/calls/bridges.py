@@ -12,6 +12,7 @@ from simulator.engine.model import WAITING, Task, TaskStatus, Workspace
 from simulator.engine.reservations import assignments as assigned
 
 HANGUP = "hangup"
+REDIRECTED = "redirected"
 
 
 def join(engine: Engine, caller: Call, worker: Call, how: str) -> None:
@@ -49,14 +50,20 @@ def part(engine: Engine, call: Call) -> Call | None:
     return partner
 
 
-def finish_task(engine: Engine, call: Call) -> None:
-    """The call that a Task was is over: cancel it, or end the work as the settings say."""
+def finish_task(engine: Engine, call: Call, why: str = HANGUP) -> None:
+    """The call that a Task was is over: cancel it, or end the work as the settings say.
+
+    Args:
+        engine: the engine.
+        call: the caller's leg.
+        why: the reason that a canceled Task tells.
+    """
     found = task_of(engine, call)
     if found is None:
         return
     workspace, task = found
     if task.status in WAITING:
-        assignments.cancel(engine, workspace, task, HANGUP)
+        assignments.cancel(engine, workspace, task, why)
     elif task.status is TaskStatus.ASSIGNED:
         _end_work(engine, workspace, task)
 

@@ -6,11 +6,13 @@ is said or played takes none.
 
 from collections.abc import Callable
 
+from simulator.engine import offers
 from simulator.engine.calls import bridges, queueing
-from simulator.engine.calls.model import Call
+from simulator.engine.calls.model import Call, reservation_of, ringing
 from simulator.engine.calls.twiml import SPOKEN, VERBS, TwimlError, Verb, parse
 from simulator.engine.core import Engine, FetchTwiml
 from simulator.engine.errors import BadRequest
+from simulator.engine.model import ReservationStatus
 from simulator.urls import resolve
 
 NOT_TWIML = 12100
@@ -18,7 +20,7 @@ UNKNOWN_VERB = 12200
 INVALID_URL = 11100
 NO_RESERVATION = 14215
 MAX_DOCUMENTS = 100
-"""A call that asks for more goes round in circles."""
+"""A call that asks for more at one go, without waiting for anything, goes round in circles."""
 
 _GATHER_SECONDS = 5
 _MAX_SECONDS = 3600
@@ -36,11 +38,12 @@ def fetch(engine: Engine, call: Call, url: str, **more: str) -> None:
     """
     target = resolve(call.url, url)
     call.requests += 1
+    call.at_one_go += 1
     if target is None:
         fail(engine, call, INVALID_URL, f"{url[:100]} is not a valid URL")
         return
-    if call.requests > MAX_DOCUMENTS:
-        fail(engine, call, NOT_TWIML, f"the call asked for more than {MAX_DOCUMENTS} documents")
+    if call.at_one_go > MAX_DOCUMENTS:
+        fail(engine, call, NOT_TWIML, f"more than {MAX_DOCUMENTS} documents at one go")
         return
     engine.disarm("call", call.sid)
     call.url = target
@@ -104,23 +107,25 @@ def end(engine: Engine, call: Call, why: str, status: str = "completed") -> None
     stop_ringing(engine, call)
     partner = bridges.part(engine, call)
     bridges.finish_task(engine, call)
-    if partner:
-        left_over(engine, partner)
+    if partner and partner.waiting:
+        leave(engine, partner, "bridged")
+    elif partner:
+        run(engine, partner)
 
 
 def stop_ringing(engine: Engine, caller: Call) -> None:
     """No Worker's phone rings for somebody who does not wait any more."""
-    leg = engine.calls.get(caller.ringing_sid)
-    if leg and leg.declined:
-        end(engine, leg, "the caller does not wait any more", "canceled")
+    for leg in ringing(engine):
+        if leg.caller_sid == caller.sid:
+            call_off(engine, leg, "the caller does not wait any more")
 
 
-def left_over(engine: Engine, call: Call) -> None:
-    """Whom the call was connected with has hung up: a caller's document goes on."""
-    if call.waiting:
-        leave(engine, call, "bridged")
-    else:
-        run(engine, call)
+def call_off(engine: Engine, leg: Call, why: str) -> None:
+    """Nobody wants the Worker to pick up any more; an offer's paused timer goes on."""
+    end(engine, leg, why, "canceled")
+    found = reservation_of(engine, leg)
+    if found and found[1].status is ReservationStatus.PENDING:
+        offers.arm(engine, *found)
 
 
 def leave(engine: Engine, call: Call, result: str) -> None:
@@ -152,6 +157,8 @@ def fail(engine: Engine, call: Call, code: int, message: str) -> None:
 
 
 def _wait(engine: Engine, call: Call, seconds: float, then: Callable[[], None]) -> None:
+    if seconds:
+        call.at_one_go = 0
     engine.arm("call", call.sid, engine.now() + seconds, then)
 
 
@@ -161,8 +168,8 @@ def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
         call.note(engine, "paused", seconds=seconds)
         _wait(engine, call, seconds, lambda: run(engine, call))
         return True
-    language = verb.attributes.get("language", "")
-    call.note(engine, verb.name.lower(), text=verb.text[:_MAX_SHOWN], language=language)
+    said, language = " ".join(verb.text.split()), verb.attributes.get("language", "")
+    call.note(engine, verb.name.lower(), text=said[:_MAX_SHOWN], language=language)
     return False
 
 
@@ -194,6 +201,7 @@ def _gather(engine: Engine, call: Call, verb: Verb) -> bool:
 
 
 def _enqueue(engine: Engine, call: Call, verb: Verb) -> bool:
+    bridges.finish_task(engine, call, bridges.REDIRECTED)
     result = queueing.enqueue(engine, call, verb)
     return _leave(engine, call, result) if result else True
 
@@ -211,12 +219,8 @@ def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
     if noun is None or noun.name != "Queue" or reservation_sid is None:
         call.note(engine, "dialed", to=noun.text if noun else verb.text)
         return True
-    caller = queueing.waiting_for(engine, reservation_sid)
     try:
-        if caller is None:
-            raise BadRequest(f"Reservation {reservation_sid[:50]} has no waiting call")
-        queueing.claim(engine, call, reservation_sid, noun)
-        bridges.join(engine, caller, call, "dial")
+        queueing.dial(engine, call, reservation_sid, noun)
     except BadRequest as refusal:
         engine.alert(NO_RESERVATION, refusal.message, {"call_sid": call.sid, "url": call.url})
         return False

@@ -10,6 +10,7 @@ from simulator.engine.core import CallStep, Engine
 from simulator.engine.model import Reservation, Resource, Task, Workspace
 
 API_VERSION = "2010-04-01"
+_KEPT = 1000
 ENDED = frozenset({"completed", "busy", "failed", "no-answer", "canceled"})
 _PLACES = ("from", "to", "caller", "called")
 _PLACE = ("city", "state", "zip", "country")
@@ -38,12 +39,13 @@ class Call(Resource):
         worker_answers: whether the Worker that this call is given to picks up.
         verbs: what is left of the document.
         requests: how many documents were asked for; the answer to an earlier one is not heard.
+        at_one_go: how many of them without a wait in between.
         is_asking: whether the last of them has not come.
         waiting: its place in a queue, if it is in one.
         partner_sid: the call that it is connected with.
-        ringing_sid: of a caller, the Worker's leg that was placed last.
         workspace_sid, task_sid: of the Task that `<Enqueue>` made of it.
         reservation_sid: of a Worker's leg, the Reservation that it was placed for.
+        caller_sid: of a Worker's leg, the call that it was placed for.
         declined: of a Worker's leg that rings, what happens if nobody picks up.
         steps: what happened, oldest first.
     """
@@ -57,13 +59,14 @@ class Call(Resource):
     worker_answers: bool = True
     verbs: list[Verb] = field(default_factory=list)
     requests: int = 0
+    at_one_go: int = 0
     is_asking: bool = False
     waiting: Waiting | None = None
     partner_sid: str | None = None
-    ringing_sid: str = ""
     workspace_sid: str = ""
     task_sid: str = ""
     reservation_sid: str = ""
+    caller_sid: str = ""
     declined: Callable[[], None] | None = None
     steps: list[dict[str, Any]] = field(default_factory=list)
 
@@ -119,3 +122,17 @@ def reservation_of(engine: Engine, call: Call) -> tuple[Workspace, Reservation] 
     workspace = engine.workspaces.get(call.workspace_sid)
     reservation = workspace.reservations.get(call.reservation_sid) if workspace else None
     return (workspace, reservation) if workspace and reservation else None
+
+
+def ringing(engine: Engine) -> list[Call]:
+    """The Workers' legs that ring."""
+    return [one for one in engine.calls.values() if one.declined]
+
+
+def keep(engine: Engine, one: Call) -> None:
+    """Keep the call, in place of the oldest that has ended if there are too many."""
+    engine.calls[one.sid] = one
+    if len(engine.calls) > _KEPT:
+        oldest = next((old for old in engine.calls.values() if old.has_ended), None)
+        if oldest:
+            del engine.calls[oldest.sid]

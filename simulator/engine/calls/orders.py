@@ -1,40 +1,10 @@
-"""What an assignment instruction, a test or a Task's end does to calls.
+"""What a caller, an instruction that redirects or a Task's end does to a call."""
 
-The instructions: https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks. While a Worker
-is being connected the Reservation's time-out is paused, as Twilio's help center tells
-(https://support.twilio.com/hc/en-us/articles/42786996187419). What becomes of a Reservation whose
-Worker does not pick up, nobody tells: a setting.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from simulator.engine import assignments, offers
-from simulator.engine.calls import bridges, lines
-from simulator.engine.calls.model import Call
+from simulator.engine.calls import lines
+from simulator.engine.calls.model import Call, keep
 from simulator.engine.core import Engine
 from simulator.engine.errors import BadRequest
-from simulator.engine.model import Reservation, ReservationStatus, Task, Workspace
-
-RING_SECONDS = 60
-_KEPT = 1000
-
-
-@dataclass(frozen=True)
-class Legs:
-    """A waiting caller and the leg that is placed to the Worker who was reserved for it."""
-
-    engine: Engine
-    workspace: Workspace
-    reservation: Reservation
-    caller: Call
-    worker: Call
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether the caller still waits, for this Worker."""
-        pending = self.reservation.status is ReservationStatus.PENDING
-        return pending and self.caller.waiting is not None and not self.caller.partner_sid
+from simulator.engine.model import Task, Workspace
 
 
 def place(
@@ -65,94 +35,10 @@ def place(
         keys=keys,
         worker_answers=worker_answers,
     )
-    _keep(engine, one)
+    keep(engine, one)
     one.note(engine, "placed", caller=caller, called=called)
     lines.fetch(engine, one, url)
     return one
-
-
-def legs(
-    engine: Engine,
-    workspace: Workspace,
-    reservation: Reservation,
-    *,
-    call_sid: object,
-    to: str,
-    caller_id: str,
-) -> Legs | None:
-    """A leg for the Worker, not yet ringing; None where nobody here has called.
-
-    Args:
-        engine: the engine.
-        workspace: where.
-        reservation: the offer.
-        call_sid: of the caller, as the Task's attributes tell.
-        to: whom to call.
-        caller_id: as whom.
-
-    Raises:
-        BadRequest: the caller does not wait any more.
-    """
-    caller = engine.calls.get(str(call_sid))
-    if caller is None:
-        return None
-    worker = Call(
-        **vars(engine.stamp("CA")),
-        caller=caller_id,
-        called=to,
-        direction="outbound-api",
-        url="",
-        workspace_sid=workspace.sid,
-        reservation_sid=reservation.sid,
-    )
-    pair = Legs(engine, workspace, reservation, caller, worker)
-    if not pair.is_wanted:
-        raise BadRequest(f"Call {caller.sid} does not wait in a queue")
-    _keep(engine, worker)
-    return pair
-
-
-def connect(pair: Legs, how: str, seconds: int) -> None:
-    """Ring the Worker, and connect caller and Worker; this accepts the Reservation.
-
-    Args:
-        pair: the two legs.
-        how: the instruction.
-        seconds: how long it may ring.
-    """
-
-    def answered() -> None:
-        if pair.is_wanted:
-            bridges.join(pair.engine, pair.caller, pair.worker, how)
-        else:
-            lines.end(pair.engine, pair.worker, "the caller does not wait any more", "canceled")
-
-    pair.engine.disarm("reservation", pair.reservation.sid)
-    _ring(pair, seconds, answered, lambda: _unanswered(pair))
-
-
-def call(pair: Legs, url: str, seconds: int, *, accept: bool) -> None:
-    """Ring the Worker, whose leg then does what its own document says.
-
-    Args:
-        pair: the two legs.
-        url: of the document.
-        seconds: how long it may ring.
-        accept: whether picking up accepts the Reservation.
-    """
-
-    def answered() -> None:
-        pair.worker.status = "in-progress"
-        pair.worker.note(pair.engine, "picked up")
-        if accept and pair.is_wanted:
-            assignments.accept(pair.engine, pair.workspace, pair.reservation)
-        lines.fetch(pair.engine, pair.worker, url)
-
-    def unanswered() -> None:
-        if accept:
-            _unanswered(pair)
-
-    _ring(pair, seconds, answered, unanswered)
 
 
 def redirect(engine: Engine, call_sid: str, url: str) -> None:
@@ -167,6 +53,7 @@ def redirect(engine: Engine, call_sid: str, url: str) -> None:
     if one.has_ended or one.partner_sid:
         raise BadRequest(f"Call {call_sid} cannot be redirected")
     one.waiting = None
+    lines.stop_ringing(engine, one)
     one.note(engine, "redirected", url=url)
     lines.fetch(engine, one, url)
 
@@ -187,65 +74,9 @@ def hang_up(engine: Engine, one: Call) -> None:
 
 
 def task_gone(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """A Task was canceled or deleted: its caller leaves the queue, and no Worker's phone rings."""
+    """A Task was canceled or deleted: its caller leaves the queue."""
+    result = engine.settings.canceled_task_result
     for one in list(engine.calls.values()):
         waits = one.waiting and not one.partner_sid and one.workspace_sid == workspace.sid
-        if waits and one.task_sid == task.sid:
-            lines.stop_ringing(engine, one)
-            if (result := engine.settings.canceled_task_result) != "none":
-                lines.leave(engine, one, result)
-
-
-def _keep(engine: Engine, one: Call) -> None:
-    """Keep the call, in place of the oldest that has ended if there are too many."""
-    engine.calls[one.sid] = one
-    if len(engine.calls) > _KEPT:
-        oldest = next((old for old in engine.calls.values() if old.has_ended), None)
-        if oldest:
-            del engine.calls[oldest.sid]
-
-
-def _ring(
-    pair: Legs, seconds: int, answered: Callable[[], None], unanswered: Callable[[], None]
-) -> None:
-    engine, worker = pair.engine, pair.worker
-    lines.stop_ringing(engine, pair.caller)
-    pair.caller.ringing_sid = worker.sid
-
-    def pick_up() -> None:
-        worker.declined = None
-        answered()
-
-    def let_ring() -> None:
-        worker.declined = None
-        lines.end(engine, worker, "nobody picked up", "no-answer")
-        unanswered()
-
-    worker.note(engine, "ringing", at_worker=pair.reservation.worker_name, called=worker.called)
-    pair.caller.note(
-        engine, "ringing the Worker", worker=pair.reservation.worker_name, with_call=worker.sid
-    )
-    takes = engine.settings.answer_seconds
-    if pair.caller.worker_answers and not takes:
-        answered()
-        return
-    worker.declined = let_ring
-    if pair.caller.worker_answers and takes < seconds:
-        engine.arm("ring", worker.sid, engine.now() + takes, pick_up)
-    else:
-        engine.arm("ring", worker.sid, engine.now() + seconds, let_ring)
-
-
-def _unanswered(pair: Legs) -> None:
-    if pair.reservation.status is not ReservationStatus.PENDING:
-        return
-    engine, workspace, reservation = pair.engine, pair.workspace, pair.reservation
-    match engine.settings.unanswered_call:
-        case "canceled":
-            offers.give_up(engine, workspace, reservation)
-        case "rejected":
-            offers.reject(engine, workspace, reservation)
-        case "timeout":
-            offers.time_out(engine, workspace, reservation)
-        case _:
-            offers.arm(engine, workspace, reservation)
+        if waits and one.task_sid == task.sid and result != "none":
+            lines.leave(engine, one, result)

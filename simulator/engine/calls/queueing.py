@@ -3,6 +3,7 @@
 import json
 
 from simulator.engine import tasks
+from simulator.engine.calls import bridges
 from simulator.engine.calls.model import Call, Waiting, task_of
 from simulator.engine.calls.twiml import Verb
 from simulator.engine.core import Engine
@@ -81,7 +82,20 @@ def _attributes(own: dict[str, str], text: str) -> str:
     return merged
 
 
-def waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
+def dial(engine: Engine, worker: Call, reservation_sid: str, noun: Verb) -> None:
+    """Connect a leg with the caller who waits for the Worker of that Reservation.
+
+    Raises:
+        BadRequest: there is no such caller, or the Reservation is not pending.
+    """
+    caller = _waiting_for(engine, reservation_sid)
+    if caller is None:
+        raise BadRequest(f"Reservation {reservation_sid[:50]} has no waiting call")
+    _claim(engine, worker, reservation_sid, noun)
+    bridges.join(engine, caller, worker, "dial")
+
+
+def _waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
     """The call that waits in a queue for the Worker of that Reservation."""
     for call in engine.calls.values():
         found = task_of(engine, call)
@@ -90,7 +104,7 @@ def waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
     return None
 
 
-def claim(engine: Engine, worker: Call, reservation_sid: str, noun: Verb) -> None:
+def _claim(engine: Engine, worker: Call, reservation_sid: str, noun: Verb) -> None:
     """Make a leg that dials the queue the one of that Reservation, with its post-work Activity."""
     for workspace in engine.workspaces.values():
         if reservation := workspace.reservations.get(reservation_sid):

@@ -14,7 +14,7 @@ class TwimlError(ValueError):
 
 @dataclass(frozen=True)
 class Verb:
-    """An element: its name, attributes, text and children."""
+    """An element: its name, attributes, the text in it and below it, and its children."""
 
     name: str
     attributes: dict[str, str]
@@ -59,6 +59,6 @@ def _verb(element: "ET.Element[str]", depth: int) -> Verb:
     return Verb(
         str(element.tag),
         dict(element.attrib),
-        (element.text or "").strip(),
+        "".join(element.itertext()).strip(),
         tuple(_verb(child, depth + 1) for child in element),
     )

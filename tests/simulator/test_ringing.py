@@ -1,0 +1,111 @@
+"""A Worker's phone rings for a waiting caller, and only while its Reservation is pending."""
+
+import pytest
+
+from simulator.engine import assignments, instructions, offers, workers, workspaces
+from tests.simulator.exchange import APP, DEQUEUE, DESK, NUMBER, Exchange
+
+CALL = {"instruction": "call", "to": DESK, "from": NUMBER, "url": f"{APP}agent"}
+
+
+def order(exchange, reservation, instruction):
+    """Carry an instruction out, as REST would."""
+    instructions.carry_out(exchange.engine, exchange.workspace, reservation, instruction)
+    exchange.serve()
+
+
+def ringing(**more):
+    """A caller, and Alice whose phone rings for ten seconds; later callbacks are deferred."""
+    exchange = Exchange({**DEQUEUE, **more}, answer_seconds=10.0)
+    exchange.documents["desk"] = "<Dial>+15550003333</Dial>"
+    call = exchange.place("1")
+    exchange.at_work()
+    exchange.instruction = {}
+    return exchange, call, exchange.reservation_of(call)
+
+
+def statuses(exchange):
+    return [one.status for one in exchange.engine.calls.values()]
+
+
+def test_a_caller_who_is_redirected_stops_the_phone_and_starts_the_offers_time_again():
+    exchange, call, reservation = ringing()
+    redirect = {"instruction": "redirect", "call_sid": call.sid, "url": f"{APP}desk"}
+    order(exchange, reservation, redirect)
+    assert exchange.worker_leg().status == "canceled"
+    exchange.serve(1199)
+    assert reservation.status == "pending"
+    exchange.serve(1)
+    assert reservation.status == "timeout"
+
+
+def test_a_second_call_to_the_same_worker_takes_the_place_of_the_first():
+    exchange, call, reservation = ringing()
+    order(exchange, reservation, DEQUEUE)
+    assert statuses(exchange) == ["in-progress", "canceled", "ringing"]
+    exchange.serve(10)
+    assert call.partner_sid == exchange.worker_leg().sid
+
+
+def test_an_offer_whose_second_instruction_leaves_it_pending_times_out_after_all():
+    exchange, call, reservation = ringing()
+    exchange.documents["agent"] = "<Hangup/>"
+    order(exchange, reservation, CALL)
+    exchange.serve(1200)
+    assert reservation.status == "timeout"
+    assert call.waiting
+
+
+@pytest.fixture
+def both():
+    """A caller, and two Workers whose phones ring for ten seconds."""
+    exchange = Exchange({**DEQUEUE, "timeout": 20}, answer_seconds=10.0)
+    for one in exchange.workspace.queues.values():
+        one.max_reserved_workers = 2
+    attributes = exchange.alice.attributes
+    workers.set_attributes(exchange.engine, exchange.workspace, exchange.bob, attributes)
+    exchange.move(exchange.bob, "Idle")
+    exchange.at_work()
+    return exchange
+
+
+def test_several_phones_ring_for_one_caller_and_stop_when_one_is_picked_up(both):
+    call = both.place("1")
+    assert statuses(both) == ["in-progress", "ringing", "ringing"]
+    both.serve(10)
+    assert statuses(both) == ["in-progress", "in-progress", "canceled"]
+    offered = both.reservations(both.task_of(call))
+    assert [one.status for one in offered] == ["accepted", "rescinded"]
+    assert both.activity_of(both.bob) == "Idle"
+
+
+def test_where_nobody_picks_up_every_offer_ends(both):
+    call = both.place("1", worker_answers=False)
+    both.instruction = {}
+    both.serve(20)
+    offered = both.reservations(both.task_of(call))[:2]
+    assert [one.status for one in offered] == ["canceled", "canceled"]
+
+
+@pytest.mark.parametrize(
+    "end", [assignments.accept, offers.reject, offers.rescind, offers.time_out]
+)
+@pytest.mark.parametrize("instruction", [DEQUEUE, CALL])
+def test_a_phone_falls_silent_when_its_reservation_ends_otherwise(instruction, end):
+    exchange, call, reservation = ringing(**instruction)
+    end(exchange.engine, exchange.workspace, reservation)
+    assert exchange.worker_leg().status == "canceled"
+    exchange.serve(10)
+    assert (call.waiting is None, call.partner_sid) == (False, None)
+
+
+@pytest.mark.parametrize("result", ["leave", "none"])
+def test_a_workspace_that_is_deleted_stops_the_phones_and_lets_the_callers_go(result):
+    exchange = Exchange(DEQUEUE, answer_seconds=10.0, canceled_task_result=result)
+    call = exchange.place("1")
+    exchange.at_work()
+    workspaces.delete(exchange.engine, exchange.workspace)
+    exchange.serve(10)
+    assert exchange.worker_leg().status == "canceled"
+    assert call.has_ended == (result == "leave")
+    assert call.partner_sid is None
