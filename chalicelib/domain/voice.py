@@ -35,6 +35,8 @@ QUICKSTART = json.dumps(
 """Twilio's quickstart, part 3; `sorry` is ours."""
 
 _DIGIT = re.compile("[0-9]")
+_UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+"""What XML can't hold, or nobody can say. Other scripts' blanks and joiners are text."""
 _LANGUAGE = re.compile("[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
 
@@ -80,8 +82,7 @@ def _check(entry: Mapping[str, Any]) -> None:
         text = entry.get(name, "x")
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAID:
             raise ValueError(f"needs a text of at most {MAX_SAID} characters as {name}")
-        if not text.isprintable():
-            # XML can't hold control characters, and nobody can say them.
+        if _UNSPEAKABLE.search(text):
             raise ValueError(f"must not have control characters or line breaks in {name}")
     if type(entry.get("default", False)) is not bool:
         raise ValueError("needs true or false as default")

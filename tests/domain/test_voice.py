@@ -1,6 +1,7 @@
 """The menu that callers hear, and the setting that it comes from."""
 
 import json
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -51,6 +52,9 @@ def test_a_key_chooses_a_language_or_nothing(digits: str, language: str | None) 
         ([{**EN, "say": ""}], "needs a text of at most 1000 characters as say"),
         ([{**EN, "say": "x" * 1001}], "needs a text of at most 1000 characters as say"),
         ([{**EN, "say": "a\u0000b"}], "must not have control characters or line breaks in say"),
+        ([{**EN, "say": "a\nb"}], "must not have control characters or line breaks in say"),
+        ([{**EN, "say": "a\u2028b"}], "must not have control characters or line breaks in say"),
+        ([{**EN, "say": "a\uffffb"}], "must not have control characters or line breaks in say"),
         ([{**EN, "sorry": None}], "needs a text of at most 1000 characters as sorry"),
         ([{**EN, "voice": 7}], "needs a text of at most 1000 characters as voice"),
         ([{**EN, "default": "yes"}], "needs true or false as default"),
@@ -69,6 +73,32 @@ def test_a_menu_that_cannot_be_is_refused_by_name(value: object, sentence: str) 
         with pytest.raises(config.SettingsError) as refused:
             config.load({**COMPLETE, "VOICE_LANGUAGES": text})
         assert str(refused.value).startswith(f"VOICE_LANGUAGES {sentence}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Français\u00a0: appuyez sur le 1.",  # a blank that does not break
+        "می\u200cروم.",  # what keeps letters apart
+        "日本語は\u30001を押してください。",  # a wide blank
+        "हिन्दी के लिए\u200d 1 दबाएँ",
+        "Co\u00adoperate, 😀",
+    ],
+)
+def test_every_script_can_be_said(text: str) -> None:
+    menu = Menu.parse(json.dumps([{**EN, "say": text, "sorry": text}]))
+    assert (menu.default.say, menu.default.sorry) == (text, text)
+
+
+@given(st.text(min_size=1, max_size=5))
+def test_whatever_can_be_said_can_be_written_in_twiml(text: str) -> None:
+    try:
+        said = Menu.parse(json.dumps([{**EN, "say": text}])).default.say
+    except ValueError:
+        return
+    element = ET.Element("Say")
+    element.text = said
+    assert ET.fromstring(ET.tostring(element)).text == text  # noqa: S314  our own
 
 
 JSON = st.recursive(
