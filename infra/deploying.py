@@ -131,10 +131,11 @@ def prepare_command(stage: str) -> None:
 def package(stage: str, folder: Path, *, any_python: bool) -> None:
     """Write a SAM template and the functions' zip into FOLDER, for CloudFormation.
 
-    Never for a stage that `deploy` has made: CloudFormation would make everything a second time.
+    Refuses a stage that `deploy` has made: CloudFormation can't make functions that are there.
     """
     _runtime(any_python=any_python)
     target, place = _declared(stage), aws.here()
+    found.must_not_be_chalices(place, target)
     permissions.write(place, target)
     folder.mkdir(parents=True, exist_ok=True)
     merged = folder.resolve() / "merged.json"

@@ -84,14 +84,33 @@ def resources(aws: Aws, stage: Stage, *, recorded_api: str | None) -> list[dict[
     return made
 
 
-def _of_handler(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str, str]]:
-    name = stage.function(handler)
-    function = _unless_absent(aws.client("lambda").get_function_configuration, FunctionName=name)
-    role_name = stage.role(handler)
-    if function and not function["Role"].endswith(f"/{role_name}"):
+def must_not_be_chalices(aws: Aws, stage: Stage) -> None:
+    """Refuse to package what Chalice has deployed; raises OperatorError."""
+    function = _function(aws, stage, API)
+    if function and _is_chalices(function, stage, API):
         raise OperatorError(
-            f"The function {name} was not made by Chalice: its role is {function['Role']}. If "
-            "CloudFormation made it, go on with that: never both ways on one stage."
+            f"Stage {stage.name} was made by Chalice: go on with python -m infra deploy, or "
+            "destroy it first. CloudFormation can't make functions that are there."
+        )
+
+
+def _function(aws: Aws, stage: Stage, handler: str) -> Any:
+    call = aws.client("lambda").get_function_configuration
+    return _unless_absent(call, FunctionName=stage.function(handler))
+
+
+def _is_chalices(function: dict[str, Any], stage: Stage, handler: str) -> bool:
+    """Tell by the role: CloudFormation gives it a name of its own."""
+    return bool(function["Role"].endswith(f"/{stage.role(handler)}"))
+
+
+def _of_handler(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str, str]]:
+    function, role_name = _function(aws, stage, handler), stage.role(handler)
+    if function and not _is_chalices(function, stage, handler):
+        raise OperatorError(
+            f"The function {stage.function(handler)} was not made by Chalice: its role is "
+            f"{function['Role']}. If CloudFormation made it, go on with that: never both ways on "
+            "one stage."
         )
     if role := _unless_absent(aws.client("iam").get_role, RoleName=role_name):
         arn = role["Role"]["Arn"]

@@ -104,6 +104,13 @@ def test_a_stage_without_its_rest_is_made_again_over_its_data(aws, checkout, dep
     assert len(aws.everything()["alarms"]) > 5
 
 
+def test_a_stage_that_chalice_made_is_not_packaged(checkout, deployed):
+    refused = checkout.run("package", "--stage", STAGE, "--any-python", "out")
+
+    assert refused.returncode == 1
+    assert f"Stage {STAGE} was made by Chalice" in refused.stderr
+
+
 def test_two_deployments_at_once_are_one_and_a_refusal(aws, checkout, deployed):
     aws.client("dynamodb").put_item(
         TableName=f"{NAME}-state",
