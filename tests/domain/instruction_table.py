@@ -105,7 +105,10 @@ RECORD = ["true", "false", "record-from-start", "do-not-record"]
 TO = "the Worker's contact_uri"
 
 TABLE = [
-    Row("reject", "activity_sid", "WorkerActivitySid", "activity"),
+    Row(
+        "reject", "activity_sid", "WorkerActivitySid", "activity",
+        default="the Activity that they are in",
+    ),
     Row("dequeue", "to", "DequeueTo", "contact", default=TO),
     Row("dequeue", "from", "DequeueFrom", "contact", default="the number that was dialled"),
     Row("dequeue", "post_work_activity_sid", "DequeuePostWorkActivitySid", "activity"),

@@ -42,6 +42,7 @@ def test_without_a_match_the_setting_answers() -> None:
         'task."customer-value" > `5`',
         "priority >= `5` && age > `60`",
         "task.zero",
+        "task.text == '30' && `60` < age",
         "contains(worker.skills, task.skill)",
         "worker.skills[?@ == 'gold']",
         "starts_with(worker.contact_uri, 'client:')",

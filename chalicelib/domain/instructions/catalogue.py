@@ -64,7 +64,9 @@ class Reject(Instruction):
     name: ClassVar[str] = "reject"
     asks: ClassVar[Mapping[str, str]] = {"ReservationStatus": "rejected"}
 
-    activity_sid: str | None = optional(ACTIVITY, "WorkerActivitySid")
+    activity_sid: str | None = optional(
+        ACTIVITY, "WorkerActivitySid", default="the Activity that they are in"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

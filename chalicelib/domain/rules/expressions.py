@@ -116,4 +116,6 @@ def _at(error: ParseError) -> str:
 def _hint(error: ParseError) -> str:
     if error.token_type == "NUMBER":  # noqa: S105  no secret, a word of the parser's
         return f": a number stands between backticks, as `{error.token_value}`"
-    return _WORDS.get(str(error.token_value), "")
+    # `not` itself is a good name for a field; what comes after it is not expected.
+    not_before = error.expression[: error.lex_position].split()[-1:] == ["not"]
+    return _WORDS.get("not" if not_before else str(error.token_value), "")

@@ -17,7 +17,9 @@ Node = dict[str, Any]
 """A node of jmespath's syntax tree."""
 
 _FUNCTIONS = Functions.FUNCTION_TABLE
-_LITERALS = ("true", "false", "null")
+_LITERALS = {word: word for word in ("true", "false", "null")}
+_LITERALS |= {"True": "true", "False": "false", "None": "null"}
+_NUMBERS = ("priority", "age")
 _CHAINS = {
     "subexpression",
     "index_expression",
@@ -77,6 +79,8 @@ def _complaints(node: Node, *, at_root: bool, member: bool = False) -> Iterator[
     kind = node["type"]
     if kind == "field" and not member:
         yield from _about_name(node["value"], at_root=at_root)
+    if kind == "comparator" and at_root:
+        yield from _about_comparison(*node["children"])
     if kind == "function_expression":
         yield from _about_function(node["value"], len(node["children"]))
     if kind in _CHAINS and kind != "pipe" and node["children"][0]["type"] == "not_expression":
@@ -105,7 +109,8 @@ def _follows_a_dot(kind: str, node: Node, child: Node) -> bool:
 
 def _about_name(name: str, *, at_root: bool) -> Iterator[str]:
     if name in _LITERALS:
-        yield f"takes {name} for the name of a field: write it between backticks, `{name}`"
+        literal = _LITERALS[name]
+        yield f"takes {name} for the name of a field: write it between backticks, `{literal}`"
     elif not at_root and name in ("task", "worker"):
         yield (
             f"looks for {name} within a list, or after a |, where it is not: "
@@ -120,6 +125,13 @@ def _about_name(name: str, *, at_root: bool) -> Iterator[str]:
                 f"takes {name} for the name of a field, which no callback has: a text stands in "
                 f"single quotes, as '{name}', and a name begins with one of {', '.join(FACTS)}"
             )
+
+
+def _about_comparison(one: Node, other: Node) -> Iterator[str]:
+    for fact, given in ((one, other), (other, one)):
+        is_number = fact["type"] == "field" and fact["value"] in _NUMBERS
+        if is_number and given["type"] == "literal" and isinstance(given["value"], str):
+            yield f"compares {fact['value']}, a number, with a text: write `5`, not '5'"
 
 
 def _about_function(name: str, given: int) -> Iterator[str]:
