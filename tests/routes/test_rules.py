@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from tests.domain.instruction_table import TABLE
 from tests.routes.conftest import BASE_URL, FORM, Api
 
 FALLBACK = "/assignment_callback/fallback"
@@ -107,6 +108,19 @@ def test_the_same_callback_gets_the_first_answer_whatever_the_rules_say_now(
 
     assert api.post_callback(parameters).json_body == first == {"instruction": "accept"}
     assert "rule" not in api.lines()[1]
+
+
+def test_every_parameter_is_answered_again_to_the_byte(rules: Path, api: Api) -> None:
+    rows = [row for row in TABLE if row.instruction == "conference"]
+    lines = [f"{row.name} = {json.dumps(row.takes[-1])}" for row in rows]
+    rules.write_text("\n".join(['[[rule]]\nname = "all"\ninstruction = "conference"', *lines]))
+    parameters = callback(api)
+
+    first, again = (api.post_callback(parameters) for _ in range(2))
+
+    expected = {"instruction": "conference", **{row.name: row.takes[-1] for row in rows}}
+    assert first.json_body == expected
+    assert again.body == first.body == post_fallback(api, parameters).body
 
 
 def test_the_fallback_answers_what_the_rules_say_when_dynamodb_does_not(
