@@ -23,7 +23,7 @@ ACCOUNT = "000000000000"
 STAGE = "dev"
 # What runs functions here has, of what we use, only what Lambda has: boto3. The translator is for
 # CloudFormation's SAM transform.
-BARE = ["ministack==1.5.33", "boto3==1.43.106", "aws-sam-translator==1.115.0"]
+BARE = ("ministack", "boto3", "aws-sam-translator")
 SHIPPED = ["app.py", "chalicelib", "infra", "requirements.txt"]
 
 
@@ -124,7 +124,10 @@ def bare_python(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lambda") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *BARE], check=True)
+    pinned = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    wanted = [line for line in pinned if line.split("==")[0] in BARE]
+    assert len(wanted) == len(BARE)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
     return python
 
 

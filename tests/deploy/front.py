@@ -5,6 +5,7 @@ certificate. Everything else that they ask the proxy for is passed on untouched.
 """
 
 import http.client
+import os
 import re
 import select
 import socket
@@ -36,7 +37,8 @@ def serving(emulator_url, region, folder):
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     bundle = folder / "trusted.pem"
-    bundle.write_text(Path(certifi.where()).read_text() + certificate.read_text())
+    trusted = os.environ.get("REQUESTS_CA_BUNDLE") or certifi.where()
+    bundle.write_text(Path(trusted).read_text() + certificate.read_text())
     try:
         yield {
             "HTTPS_PROXY": f"http://127.0.0.1:{server.server_port}",
