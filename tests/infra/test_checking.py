@@ -6,9 +6,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from app import app
 from chalicelib import __version__
 from infra import checking
 from infra.errors import OperatorError
+from tests.infra import templates
 
 WELL = (200, {"status": "ok", "version": __version__})
 OURS = (403, {"Code": "InvalidSignature", "Message": "The signature does not hold."})
@@ -84,3 +86,17 @@ def test_another_version_is_told(serve):
 def test_an_address_where_nobody_answers_is_told():
     with pytest.raises(OperatorError, match="can't be reached"):
         checking.check("http://127.0.0.1:1", patience=0)
+
+
+def test_looking_often_sets_no_alarm_off():
+    counted = {
+        dimension["Value"]
+        for alarm in templates.of_type(
+            templates.read("stage.yaml"), "AWS::CloudWatch::Alarm"
+        ).values()
+        for dimension in alarm.get("Dimensions", [])
+        if (alarm["MetricName"], dimension["Name"]) == ("4XXError", "Resource")
+    }
+    assert counted == {"/assignment_callback"}
+    assert checking.CALLBACK not in counted
+    assert checking.CALLBACK in app.routes
