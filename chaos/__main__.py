@@ -63,8 +63,7 @@ def _report(outcome: Outcome) -> str:
         f"{outcome.struck.total()} faults:",
         *(f"  {count:5} {name}" for name, count in sorted(outcome.struck.items())),
         f"{outcome.promises} decisions were answered 200.",
-        f"The records agreed {outcome.settled.seconds:.1f} s after the last fault,",
-        f"{outcome.settled.backstop} of them only when the sweep came by hours later.",
+        f"The records agreed {outcome.settled.seconds:.1f} s after the last fault.",
         f"seed {outcome.orders.seed}, {outcome.seconds:.0f} s",
     ]
     differ = outcome.differ

@@ -14,7 +14,7 @@ from chalicelib.usecases.reconcile import JOB
 from chaos.client import Client
 from chaos.floor import Floor, People
 from chaos.plan import Plan
-from chaos.settling import Settled, Settling
+from chaos.settling import Settled, settle
 from chaos.stage import Stage, running
 from chaos.troubles import Troubles
 from chaos.truth import Truth, read_truth
@@ -106,7 +106,7 @@ async def run(orders: Orders, tell: Callable[[str], None]) -> Outcome:
                 await link.settled()
             tell("everybody has gone home; the records are let settle")
             truth = await read_truth(people.taskrouter, control)
-            settled = await Settling(stage, truth, floor.heard).settle()
+            settled = await settle(stage, truth, floor.heard)
         return Outcome(
             orders,
             truth,

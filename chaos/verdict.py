@@ -38,23 +38,6 @@ def differences(
     ]
 
 
-def left_to_the_backstop(truth: Truth, records: Mapping[str, Record], now: int) -> list[str]:
-    """List the assigned Reservations (WR...) whose later news was lost.
-
-    They are looked at within hours, which is what the design promises, so before that they may
-    differ.
-    """
-    return [
-        sid
-        for sid, one in truth.reservations.items()
-        if sid in records
-        and records[sid]["status"] in {"accepted", "wrapping"}
-        and records[sid]["status"] in one.statuses[:-1]
-        and records[sid].get("due_at", 0) > now
-        and "claim_until" not in records[sid]
-    ]
-
-
 def _missing(truth: Truth, records: Mapping[str, Record]) -> Iterator[tuple[str, TrueReservation]]:
     return ((sid, one) for sid, one in truth.reservations.items() if sid not in records)
 

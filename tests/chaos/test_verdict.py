@@ -4,7 +4,7 @@ import pytest
 
 from chaos.floor import Heard, Told
 from chaos.truth import TrueReservation, Truth
-from chaos.verdict import differences, left_to_the_backstop
+from chaos.verdict import differences
 
 NOW = 1_790_000_000_000
 ACCEPT = '{"instruction": "accept"}'
@@ -115,11 +115,3 @@ def test_two_answers_to_one_callback():
     told = [Told("WR1", "assignment", "{}"), Told("WR1", "fallback", ACCEPT)]
     (one,) = found(heard=Heard(told=told))
     assert one.startswith("different answers to the callbacks of WR1")
-
-
-def test_only_an_assigned_one_whose_news_was_lost_is_left_to_the_backstop():
-    ended = truth("pending", "accepted", "completed")
-    assert left_to_the_backstop(ended, {"WR1": record()}, NOW) == ["WR1"]
-    for changed in ({"claim_until": NOW}, {"due_at": NOW}, {"status": "pending"}):
-        assert left_to_the_backstop(ended, {"WR1": record(**changed)}, NOW) == []
-    assert left_to_the_backstop(truth(), {"WR1": record()}, NOW) == []
