@@ -39,7 +39,7 @@ def reservation_json(reservation: Reservation) -> dict[str, Any]:
 
 def _sent(reservation: Reservation) -> dict[str, Any] | None:
     sent = reservation.instruction_sent
-    return {"by": sent.by, "instruction": sent.instruction} if sent else None
+    return {"by": sent.by, "instruction": without_secrets(sent.instruction)} if sent else None
 
 
 def _history(reservation: Reservation) -> list[dict[str, Any]]:

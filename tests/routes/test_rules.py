@@ -72,6 +72,19 @@ def test_taskrouter_is_told_a_password_and_nobody_else(rules: Path, api: Api) ->
     assert "hunter2" not in api.log.getvalue()
 
 
+def test_a_password_that_an_accept_carries_is_not_shown_either(api: Api) -> None:
+    seen = api.taskrouter.add()
+    sids = {"ReservationSid": seen.reservation_sid, "TaskSid": seen.task_sid}
+    api.post_callback(api.callback_parameters(**sids, WorkerSid=seen.worker_sid))
+    path = f"/reservations/{seen.reservation_sid}"
+
+    api.post_json(f"{path}/accept", {"instruction": "conference", "sip_auth_password": "hunter2"})
+
+    (sent,) = api.taskrouter.instructions
+    assert sent.render()["sip_auth_password"] == "hunter2"
+    assert b"hunter2" not in api.call("GET", path).body
+
+
 def test_where_none_matches_the_setting_answers(rules: Path, environ, request) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
     api: Api = request.getfixturevalue("api")
