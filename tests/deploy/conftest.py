@@ -68,6 +68,9 @@ class Aws:
             "alarms": names(
                 self.client("cloudwatch").describe_alarms(), "MetricAlarms", "AlarmName"
             ),
+            "dashboards": names(
+                self.client("cloudwatch").list_dashboards(), "DashboardEntries", "DashboardName"
+            ),
             "stacks": names(self.client("cloudformation").describe_stacks(), "Stacks", "StackName"),
             "parameters": names(self.client("ssm").describe_parameters(), "Parameters", "Name"),
         }

@@ -102,6 +102,7 @@ def test_a_stage_without_its_rest_is_made_again_over_its_data(aws, checkout, dep
 
     assert aws.client("dynamodb").get_item(TableName=table, Key={"id": {"S": "kept"}})["Item"]
     assert len(aws.everything()["alarms"]) > 5
+    assert aws.everything()["dashboards"] == [NAME]
 
 
 def test_a_stage_that_chalice_made_is_not_packaged(checkout, deployed):

@@ -7,6 +7,7 @@ import pytest
 import requests
 from twilio.request_validator import RequestValidator
 
+from local.processes import ROOT
 from tests.deploy import front
 from tests.deploy.conftest import REGION, STAGE
 from tests.deploy.world import Centre, eventually
@@ -15,6 +16,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCHEDULE_SECONDS = 90
 """The schedule fires every minute; then the sweep has to do its work."""
+
+
+DOCUMENT = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
+def shapes(text):
+    """Lines without what differs each time: account, region, API, seconds, Python."""
+    for pattern in (r"\d{12}", r"eu-west-\d", r"(?<=https://)\w+", r"\d+(?= s\b)", r"python[\d.]+"):
+        text = re.sub(pattern, "*", text)
+    return set(text.splitlines())
 
 
 def api_url(aws, stage=STAGE):
@@ -71,10 +82,14 @@ def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets,
     put_secrets(checkout, secrets)
     # The address is AWS's own, and so is what the signature is checked against.
     with front.serving(aws.url, REGION, tmp_path) as environ:
-        given = deploy(checkout, **environ)
+        done = checkout.run("deploy", "--stage", STAGE, "--any-python", **environ)
+        assert done.returncode == 0, done.stderr
         (api_id,) = [one["id"] for one in aws.client("apigateway").get_rest_apis()["items"]]
-        assert given["url"] == f"https://{api_id}.execute-api.{REGION}.amazonaws.com/{STAGE}"
-        assert post_signed(given["assignment_callback"], twilio, environ) == (200, {})
+        callback = done.stdout.strip()
+        host = f"{api_id}.execute-api.{REGION}.amazonaws.com"
+        assert callback == f"https://{host}/{STAGE}/assignment_callback"
+        assert post_signed(callback, twilio, environ) == (200, {})
+    assert shapes(done.stderr + done.stdout) <= shapes(DOCUMENT)
     # From now on one that the simulator reaches without a proxy.
     url = api_url(aws)
     checkout.set(PUBLIC_BASE_URL=url, RESERVATION_TIMEOUT_SECONDS="5", SWEEP_GRACE_SECONDS="0")
