@@ -49,7 +49,7 @@ def measure(starts: int) -> bool:
 
 
 def _start(program: str, bytecode: Path) -> float:
-    # On Lambda ours is compiled at every cold start: the zip holds no bytecode, nothing can be kept.
+    # On Lambda ours is compiled at every start: the zip has no bytecode, and nothing can be kept.
     shutil.rmtree(bytecode / _ROOT.relative_to("/") / "chalicelib", ignore_errors=True)
     environ = os.environ | {
         "SETTINGS_DEFAULTS": "simulator/local.env",
