@@ -44,7 +44,9 @@ def place(engine: Engine, description: Mapping[str, Any]) -> Call:
     for name in ("from", "to"):
         if not _fits(description.get(name), "[!-~]{1,100}"):
             raise CallError(f"{name} must be a number or a client, such as +15550001111")
-    url = description.get("url", engine.settings.url(engine.settings.voice_path))
+    url = description.get("url", engine.settings.url(engine.settings.voice_path) or None)
+    if url is None:
+        raise CallError("a url is needed: the settings name no app to call")
     if not isinstance(url, str) or not is_url(url):
         raise CallError("url must be an absolute URL")
     answers = description.get("worker_answers", True)

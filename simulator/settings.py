@@ -32,7 +32,9 @@ class Settings:
     )
     fallback_path: str = _setting("", "path of its fallback assignment callback; '' for none")
     event_path: str = _setting("", "path of the Workspace's event callback; '' for none")
-    voice_path: str = _setting("/incoming_call", "path that a call is asked for its first TwiML")
+    voice_path: str = _setting(
+        "/incoming_call", "path where a call gets its first TwiML; '' for none"
+    )
     reservation_timeout: int = _setting(1200, "seconds a Reservation of the seeded Workflow lives")
     workspace_file: str = _setting("", "JSON file of the Workspace; '' is the quickstart's")
     allowed_hosts: str = _setting(
@@ -205,6 +207,9 @@ def read(values: Mapping[str, str | None]) -> Settings:
             if choices and text not in choices:
                 name = environment_name(one.name)
                 raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {text!r}")
+            if one.name.endswith("_path") and text and not text.startswith("/"):
+                name = environment_name(one.name)
+                raise SettingsError(f"{name} must begin with /, not be {text!r}")
     settings = Settings(**chosen)
     if not is_url(settings.callback_base_url):
         name = environment_name("callback_base_url")

@@ -121,7 +121,7 @@ def test_an_sdk_can_send_the_instruction_and_the_call_can_go_to_any_url(voice):
     assert taskrouter.call(call["sid"])["connected_with"]
 
 
-GOOD = {"from": CALLER, "to": NUMBER}
+GOOD = {"from": CALLER, "to": NUMBER, "url": "http://app.example/"}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,10 @@ GOOD = {"from": CALLER, "to": NUMBER}
         ({**GOOD, "from": "\ud800"}, "from must be"),
         ({**GOOD, "to": "client:zoé"}, "to must be"),
         ({**GOOD, "url": "/incoming_call"}, "url must be"),
-        ({**GOOD, "url": None}, "url must be"),
+        ({**GOOD, "url": 7}, "url must be"),
+        ({**GOOD, "url": None}, "a url is needed"),
+        ({**GOOD, "url": ""}, "url must be"),
+        ({"from": CALLER, "to": NUMBER}, "a url is needed"),
         ({**GOOD, "digits": 1}, "digits must be"),
         ({**GOOD, "digits": ["1", 2]}, "digits must be"),
         ({**GOOD, "digits": "one"}, "digits must be"),

@@ -1,6 +1,7 @@
 """What other people's test suites use."""
 
 import time
+import urllib.error
 
 import pytest
 
@@ -24,6 +25,18 @@ def test_settings_go_in_by_indirect_parametrization(fresh):
 def test_without_a_base_url_nobody_is_called(fresh):
     workspace = fresh.client().taskrouter.v1.workspaces(fresh.workspace_sid)
     assert workspace.workflows(fresh.workflow_sid).fetch().assignment_callback_url is None
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        fresh.place_call("+1", "+2")
+    assert refused.value.__notes__ == ["a url is needed: the settings name no app to call"]
+
+
+def test_a_proxy_of_the_shell_is_not_asked(monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with running() as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        assert workspace.fetch().sid == taskrouter.workspace_sid
 
 
 def test_it_is_up_in_well_under_a_second():
