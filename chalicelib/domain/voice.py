@@ -88,6 +88,13 @@ def _check(entry: Mapping[str, Any]) -> None:
         raise ValueError("needs true or false as default")
 
 
+def _read(number: int, entry: object) -> Language:
+    try:
+        return Language.read(entry)
+    except ValueError as error:
+        raise ValueError(f"{error} (see entry {number})") from error
+
+
 def _is_text(value: object, pattern: re.Pattern[str]) -> bool:
     return isinstance(value, str) and pattern.fullmatch(value) is not None
 
@@ -114,7 +121,7 @@ class Menu:
             raise ValueError(f"must be JSON: {error}") from error
         if not isinstance(entries, list) or not entries:
             raise ValueError("must be a JSON list of objects with digit, language and say")
-        languages = tuple(Language.read(entry) for entry in entries)
+        languages = tuple(_read(number, entry) for number, entry in enumerate(entries, 1))
         if len({one.digit for one in languages}) < len(languages):
             raise ValueError("has a digit twice: each key chooses one language")
         if sum(one.default for one in languages) != 1:

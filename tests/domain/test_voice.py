@@ -101,6 +101,11 @@ def test_whatever_can_be_said_can_be_written_in_twiml(text: str) -> None:
     assert ET.fromstring(ET.tostring(element)).text == text  # noqa: S314  our own
 
 
+def test_a_refusal_says_which_entry_it_is_about() -> None:
+    with pytest.raises(ValueError, match=r"needs a digit, .* \(see entry 2\)$"):
+        Menu.parse(json.dumps([EN, {**ES, "digit": "x"}]))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from([*EN, "sorry"]), inner),
