@@ -85,7 +85,7 @@ def test_caller_and_worker_are_connected_and_the_end_of_the_call_ends_the_work(i
 
 def test_where_the_worker_hangs_up_the_caller_goes_on_with_the_action():
     exchange = Exchange(DEQUEUE)
-    exchange.documents["left_queue"] = "<Say>Goodbye.</Say>"
+    exchange.documents["left_queue"] = '<Say>Goodbye.</Say><Pause length="3"/>'
     call = exchange.place("1")
     exchange.at_work()
     exchange.serve(60)
@@ -95,7 +95,9 @@ def test_where_the_worker_hangs_up_the_caller_goes_on_with_the_action():
     assert (path, parameters["QueueResult"], parameters["QueueTime"]) == (
         "left_queue", "bridged", "60"
     )  # fmt: skip
-    assert steps(call)[-2:] == ["say", "ended"]
+    assert steps(call)[-2:] == ["say", "paused"]
+    exchange.serve(3)
+    assert call.status == "completed"
 
 
 def test_a_post_work_activity_comes_when_the_call_ends():
@@ -127,6 +129,7 @@ def test_who_hangs_up_in_the_menu_leaves_nothing_behind():
     exchange.hang_up(call)
     exchange.serve(10)
     assert (call.status, exchange.workspace.tasks) == ("completed", {})
+    assert steps(call)[-2:] == ["pressed nothing", "ended"]
     with pytest.raises(BadRequest):
         exchange.hang_up(call)
 

@@ -57,6 +57,33 @@ def test_an_offer_whose_second_instruction_leaves_it_pending_times_out_after_all
 
 
 @pytest.fixture
+def plain():
+    """Somebody in a queue without a Workflow, and a Task that names the call."""
+    exchange = Exchange(DEQUEUE, answer_seconds=10.0)
+    exchange.documents["enqueue_call"] = "<Enqueue>desk</Enqueue>"
+    call = exchange.place("1")
+    exchange.at_work()
+    task = exchange.task(f'{{"selected_language": "es", "call_sid": "{call.sid}"}}')
+    exchange.serve(5)
+    return exchange, call, exchange.reservations(task)[-1]
+
+
+def test_a_task_by_rest_connects_the_call_that_it_names(plain):
+    exchange, call, reservation = plain
+    exchange.serve(5)
+    assert (call.partner_sid, reservation.status) == (exchange.worker_leg().sid, "accepted")
+
+
+def test_a_task_by_rest_outlives_its_caller_and_times_out(plain):
+    exchange, call, reservation = plain
+    exchange.instruction = {}
+    exchange.hang_up(call)
+    assert (exchange.worker_leg().status, reservation.status) == ("canceled", "pending")
+    exchange.serve(1195)
+    assert reservation.status == "timeout"
+
+
+@pytest.fixture
 def both():
     """A caller, and two Workers whose phones ring for ten seconds."""
     exchange = Exchange({**DEQUEUE, "timeout": 20}, answer_seconds=10.0)

@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.engine import assignments, tasks
+from simulator.engine.calls import lines, orders
 from simulator.engine.calls.twiml import TwimlError, parse
+from simulator.engine.core import FetchTwiml
 from tests.simulator.exchange import (
+    APP,
     DEQUEUE,
     MENU,
     Exchange,
@@ -60,6 +63,29 @@ def test_a_pause_takes_its_time():
     assert (call.status, steps(call)[-2:]) == ("completed", ["say", "ended"])
 
 
+@pytest.mark.parametrize(
+    ("attributes", "pressed", "digits"),
+    [
+        ('numDigits="1"', "12", "1"),
+        ('numDigits="4"', "12#3", "12"),
+        ('finishOnKey="*"', "1#2*3", "1#2"),
+        ('finishOnKey=""', "1#*", "1#*"),
+        ("", "123456", "123456"),
+    ],
+)
+def test_a_gather_takes_as_many_keys_as_it_wants(attributes, pressed, digits):
+    exchange = Exchange()
+    exchange.documents["incoming_call"] = f'<Gather {attributes} action="enqueue_call"/>'
+    exchange.place(pressed)
+    assert exchange.requests()[-1][1]["Digits"] == digits
+
+
+def test_a_pause_in_a_menu_does_not_hold_up_the_key():
+    exchange = Exchange()
+    exchange.documents["incoming_call"] = MENU.replace("</Gather>", "<Pause/></Gather>")
+    assert steps(exchange.place("1"))[2:4] == ["say", "pressed"]
+
+
 def test_priority_and_timeout_of_the_task_are_heeded():
     exchange = Exchange()
     exchange.documents["enqueue_call"] = queue(more='priority="7" timeout="30"')
@@ -67,6 +93,31 @@ def test_priority_and_timeout_of_the_task_are_heeded():
     assert exchange.task_of(call).priority == 7
     exchange.serve(30)
     assert exchange.task_of(call).reason == tasks.TTL_EXCEEDED
+
+
+def test_a_call_that_is_redirected_leaves_its_pause_behind():
+    exchange = Exchange()
+    exchange.documents["incoming_call"] = '<Pause length="3"/><Hangup/>'
+    exchange.documents["desk"] = '<Pause length="9"/><Say>Hello</Say><Pause/>'
+    call = exchange.place()
+    orders.redirect(exchange.engine, call.sid, f"{APP}desk")
+    exchange.serve(8.9)
+    assert steps(call)[-1] == "paused"
+    exchange.serve(0.1)
+    assert steps(call)[-2:] == ["say", "paused"]
+
+
+def test_a_document_that_comes_when_another_was_asked_for_is_not_heard():
+    exchange = Exchange()
+    exchange.documents["incoming_call"] = '<Pause length="60"/>'
+    call = exchange.place()
+    orders.redirect(exchange.engine, call.sid, f"{APP}slow")
+    orders.redirect(exchange.engine, call.sid, f"{APP}fast")
+    slow, fast = [one for one in exchange.effects if isinstance(one, FetchTwiml)][-2:]
+    for asked, verb in ((slow, "Hangup"), (fast, "Pause"), (fast, "Hangup")):
+        body = f"<Response><{verb}/></Response>".encode()
+        lines.heard(exchange.engine, call.sid, asked.request, body)
+    assert (call.status, steps(call)[-1]) == ("in-progress", "paused")
 
 
 BAD_TWIML = ["<Response>", "", "{}", "<Html/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><Response/>",

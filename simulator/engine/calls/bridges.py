@@ -40,12 +40,11 @@ def join(engine: Engine, caller: Call, worker: Call, how: str) -> None:
 
 
 def part(engine: Engine, call: Call) -> Call | None:
-    """End the connection of a call, if it has one; the leg that is left over."""
+    """End the connection of a call, if it has one, and the other end's Task; the leg left over."""
     partner = engine.calls.get(call.partner_sid or "")
     if partner is None:
         return None
     call.partner_sid = partner.partner_sid = None
-    finish_task(engine, call)
     finish_task(engine, partner)
     return partner
 

@@ -47,7 +47,6 @@ def fetch(engine: Engine, call: Call, url: str, **more: str) -> None:
         return
     engine.disarm("call", call.sid)
     call.url = target
-    call.verbs = []
     call.is_asking = True
     parameters = call.parameters(engine.account_sid) | more
     engine.emit(FetchTwiml(call.sid, call.requests, target, parameters))
@@ -216,7 +215,7 @@ def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
     """Connect with a waiting caller; anybody else counts as answered, until somebody hangs up."""
     noun = verb.child("Queue", "Number", "Client", "Sip", "Conference")
     reservation_sid = noun.attributes.get("reservationSid") if noun else None
-    if noun is None or noun.name != "Queue" or reservation_sid is None:
+    if noun is None or reservation_sid is None:
         call.note(engine, "dialed", to=noun.text if noun else verb.text)
         return True
     try:
@@ -228,7 +227,6 @@ def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
 
 
 def _hang_up(engine: Engine, call: Call, _verb: Verb) -> bool:
-    call.verbs = []
     end(engine, call, "the document hangs up")
     return True
 
