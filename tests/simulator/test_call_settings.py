@@ -153,3 +153,32 @@ def test_the_first_document_comes_from_a_path_that_is_a_setting(app):
     with running(callback_base_url=app.url, voice_path="/voice") as taskrouter:
         assert taskrouter.place_call("+1", "+2")["status"] == "completed"
     assert app.received[0]["path"] == "/voice"
+
+
+@pytest.mark.parametrize("seconds", [30, 600])
+def test_how_long_a_calls_task_waits_is_a_setting(seconds):
+    exchange = Exchange(task_timeout=seconds)
+    call = exchange.place("1")
+    exchange.serve(seconds - 1)
+    assert exchange.task_of(call).status == "pending"
+    exchange.serve(1)
+    assert exchange.task_of(call).status == "canceled"
+
+
+def test_a_full_queue_takes_no_more_calls():
+    exchange = Exchange(voice_queue_size=1)
+    first, second = exchange.place("1"), exchange.place("1")
+    assert first.waiting
+    assert second.waiting is None
+    assert exchange.requests()[-1][1]["QueueResult"] == "queue-full"
+    exchange.hang_up(first)
+    assert exchange.place("1").waiting
+
+
+def test_who_is_talked_to_takes_no_place_in_the_queue():
+    exchange = Exchange(DEQUEUE, voice_queue_size=1)
+    first = exchange.place("1")
+    exchange.at_work()
+    second = exchange.place("1")
+    assert first.partner_sid
+    assert second.waiting

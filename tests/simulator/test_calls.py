@@ -2,6 +2,7 @@
 
 import pytest
 
+from simulator.engine.calls import model
 from simulator.engine.errors import BadRequest
 from tests.simulator.exchange import (
     APP,
@@ -43,6 +44,14 @@ def test_a_pressed_key_leads_to_a_task_with_the_calls_attributes():
               for part in ("city", "state", "zip", "country")}  # fmt: skip
     assert attributes.keys() == known.keys() | places
     assert steps(call) == ["placed", "document", "say", "pressed", "document", "enqueued"]
+
+
+def test_the_documents_attributes_win_over_the_calls():
+    exchange = Exchange()
+    exchange.documents["enqueue_call"] = queue('{"from": "a friend", "to": null}')
+    attributes = exchange.attributes_of(exchange.place("1"))
+    assert (attributes["from"], attributes["to"]) == ("a friend", None)
+    assert attributes["caller"] == CALLER
 
 
 def test_the_app_is_asked_as_twilio_asks():
@@ -132,6 +141,16 @@ def test_who_hangs_up_in_the_menu_leaves_nothing_behind():
     assert steps(call)[-2:] == ["pressed nothing", "ended"]
     with pytest.raises(BadRequest):
         exchange.hang_up(call)
+
+
+def test_only_the_newest_calls_that_have_ended_are_kept(monkeypatch):
+    monkeypatch.setattr(model, "_KEPT", 3)
+    exchange = Exchange()
+    waiting, *ended = [exchange.place("1") for _ in range(3)]
+    for call in ended:
+        exchange.hang_up(call)
+    newest = exchange.place("1")
+    assert list(exchange.engine.calls) == [waiting.sid, ended[1].sid, newest.sid]
 
 
 QUEUE_LEG = '<Dial><Queue reservationSid="{sid}" {more}/></Dial>'
@@ -257,10 +276,13 @@ def test_a_call_that_is_enqueued_anew_is_done_with_its_former_task(accept, statu
     assert exchange.task_of(call).status == "canceled"
 
 
-def test_a_connected_call_cannot_be_redirected():
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_call_that_is_connected_or_over_cannot_be_redirected(ended):
     exchange = Exchange(DEQUEUE)
     call = exchange.place("1")
     exchange.at_work()
+    if ended:
+        exchange.hang_up(call)
     exchange.task('{"selected_language": "es"}')
     exchange.instruction = {"instruction": "redirect", "call_sid": call.sid, "url": f"{APP}desk"}
     exchange.move(exchange.alice, "Idle")

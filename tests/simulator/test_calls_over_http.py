@@ -91,6 +91,13 @@ def test_an_answer_that_is_no_twiml_fails_the_call(voice, status, kind, code):
     assert workspace_of(taskrouter).tasks.list() == []
 
 
+@pytest.mark.parametrize("kind", ["application/xml", "text/html; charset=utf-8"])
+def test_twiml_may_have_any_type_that_twilio_reads_as_such(voice, kind):
+    app, taskrouter = voice
+    app.answer("/incoming_call", twiml("<Hangup/>"), kind=kind)
+    assert taskrouter.place_call(CALLER, NUMBER)["status"] == "completed"
+
+
 @pytest.mark.parametrize(("kind", "status"), [("cut", "failed"), ("duplicate", "in-progress")])
 def test_a_fault_of_a_request_for_twiml(voice, kind, status):
     _, taskrouter = voice

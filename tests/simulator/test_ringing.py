@@ -74,6 +74,32 @@ def test_a_task_by_rest_connects_the_call_that_it_names(plain):
     assert (call.partner_sid, reservation.status) == (exchange.worker_leg().sid, "accepted")
 
 
+def test_who_is_connected_is_rung_for_no_more(plain):
+    exchange, call, _ = plain
+    workers.set_attributes(
+        exchange.engine, exchange.workspace, exchange.bob, exchange.alice.attributes
+    )
+    exchange.move(exchange.bob, "Idle")
+    task = exchange.task(f'{{"selected_language": "es", "call_sid": "{call.sid}"}}')
+    exchange.serve()
+    assert statuses(exchange) == ["in-progress", "ringing", "ringing"]
+    exchange.instruction = {}
+    exchange.serve(5)
+    assert statuses(exchange) == ["in-progress", "in-progress", "canceled"]
+    exchange.serve(1195)
+    assert exchange.reservations(task)[-1].status == "timeout"
+
+
+def test_who_is_connected_is_not_connected_with_another(plain):
+    exchange, call, _ = plain
+    exchange.serve(5)
+    exchange.move(exchange.alice, "Idle")
+    exchange.task(f'{{"selected_language": "es", "call_sid": "{call.sid}"}}')
+    exchange.serve()
+    assert exchange.alerts() == [40133]
+    assert statuses(exchange) == ["in-progress", "in-progress"]
+
+
 def test_a_task_by_rest_outlives_its_caller_and_times_out(plain):
     exchange, call, reservation = plain
     exchange.instruction = {}

@@ -219,7 +219,7 @@ def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
         call.note(engine, "dialed", to=noun.text if noun else verb.text)
         return True
     try:
-        queueing.dial(engine, call, reservation_sid, noun)
+        stop_ringing(engine, queueing.dial(engine, call, reservation_sid, noun))
     except BadRequest as refusal:
         engine.alert(NO_RESERVATION, refusal.message, {"call_sid": call.sid, "url": call.url})
         return False

@@ -67,7 +67,6 @@ def hang_up(engine: Engine, one: Call) -> None:
     if one.has_ended:
         raise BadRequest(f"Call {one.sid} has ended")
     if one.declined:
-        engine.disarm("ring", one.sid)
         one.declined()
     else:
         lines.end(engine, one, "hung up")

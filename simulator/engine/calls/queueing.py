@@ -74,7 +74,7 @@ def _attributes(own: dict[str, str], text: str) -> str:
     """The document's attributes, and those of the call's that it does not have."""
     try:
         given = dict(**json.loads(text or "{}"))
-        merged = json.dumps({**given, **own, **given}, allow_nan=False)
+        merged = json.dumps({**own, **given}, allow_nan=False)
     except (ValueError, TypeError, RecursionError) as error:
         raise BadRequest("The Task's attributes are not a JSON object") from error
     if len(merged) > _MAX_ATTRIBUTES:
@@ -82,8 +82,11 @@ def _attributes(own: dict[str, str], text: str) -> str:
     return merged
 
 
-def dial(engine: Engine, worker: Call, reservation_sid: str, noun: Verb) -> None:
+def dial(engine: Engine, worker: Call, reservation_sid: str, noun: Verb) -> Call:
     """Connect a leg with the caller who waits for the Worker of that Reservation.
+
+    Returns:
+        The caller.
 
     Raises:
         BadRequest: there is no such caller, or the Reservation is not pending.
@@ -93,6 +96,7 @@ def dial(engine: Engine, worker: Call, reservation_sid: str, noun: Verb) -> None
         raise BadRequest(f"Reservation {reservation_sid[:50]} has no waiting call")
     _claim(engine, worker, reservation_sid, noun)
     bridges.join(engine, caller, worker, "dial")
+    return caller
 
 
 def _waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
@@ -100,7 +104,7 @@ def _waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
     for call in engine.calls.values():
         found = task_of(engine, call)
         if found and call.waiting and reservation_sid in found[1].reservation_sids:
-            return call if call.partner_sid is None else None
+            return call
     return None
 
 

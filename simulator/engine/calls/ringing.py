@@ -13,7 +13,7 @@ from simulator.engine.calls import bridges, lines
 from simulator.engine.calls.model import Call, keep, ringing
 from simulator.engine.core import Engine
 from simulator.engine.errors import BadRequest
-from simulator.engine.model import Reservation, ReservationStatus, Workspace
+from simulator.engine.model import Reservation, Workspace
 
 RING_SECONDS = 60
 
@@ -27,12 +27,6 @@ class Legs:
     reservation: Reservation
     caller: Call
     worker: Call
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether the caller still waits, for this Worker."""
-        pending = self.reservation.status is ReservationStatus.PENDING
-        return pending and self.caller.waiting is not None and not self.caller.partner_sid
 
 
 def legs(
@@ -55,11 +49,13 @@ def legs(
         caller_id: as whom.
 
     Raises:
-        BadRequest: the caller does not wait any more.
+        BadRequest: the caller does not wait, or not any more.
     """
     caller = engine.calls.get(str(call_sid))
     if caller is None:
         return None
+    if caller.waiting is None or caller.partner_sid:
+        raise BadRequest(f"Call {caller.sid} does not wait in a queue")
     worker = Call(
         **vars(engine.stamp("CA")),
         caller=caller_id,
@@ -70,12 +66,9 @@ def legs(
         reservation_sid=reservation.sid,
         caller_sid=caller.sid,
     )
-    pair = Legs(engine, workspace, reservation, caller, worker)
-    if not pair.is_wanted:
-        raise BadRequest(f"Call {caller.sid} does not wait in a queue")
     _stop_ringing_for(engine, reservation, "the Worker is called anew")
     keep(engine, worker)
-    return pair
+    return Legs(engine, workspace, reservation, caller, worker)
 
 
 def connect(pair: Legs, how: str, seconds: int) -> None:
@@ -88,10 +81,8 @@ def connect(pair: Legs, how: str, seconds: int) -> None:
     """
 
     def answered() -> None:
-        if pair.is_wanted:
-            bridges.join(pair.engine, pair.caller, pair.worker, how)
-        else:
-            lines.call_off(pair.engine, pair.worker, "the caller does not wait any more")
+        bridges.join(pair.engine, pair.caller, pair.worker, how)
+        lines.stop_ringing(pair.engine, pair.caller)
 
     pair.engine.disarm("reservation", pair.reservation.sid)
     _ring(pair, seconds, answered, lambda: _unanswered(pair))
@@ -110,7 +101,7 @@ def call(pair: Legs, url: str, seconds: int, *, accept: bool) -> None:
     def answered() -> None:
         pair.worker.status = "in-progress"
         pair.worker.note(pair.engine, "picked up")
-        if accept and pair.is_wanted:
+        if accept:
             assignments.accept(pair.engine, pair.workspace, pair.reservation)
         lines.fetch(pair.engine, pair.worker, url)
 
@@ -162,8 +153,6 @@ def _ring(
 
 
 def _unanswered(pair: Legs) -> None:
-    if pair.reservation.status is not ReservationStatus.PENDING:
-        return
     engine, workspace, reservation = pair.engine, pair.workspace, pair.reservation
     match engine.settings.unanswered_call:
         case "canceled":

@@ -1,0 +1,48 @@
+"""TwiML as text: what is read from a document, and what is none."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulator.engine.calls.twiml import TwimlError, parse
+
+BAD_TWIML = ["<Response>", "", "{}", "<Html/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><Response/>",
+             "<Response>" + "<a>" * 30 + "</a>" * 30 + "</Response>", "\ud800"]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BAD_TWIML)
+def test_what_is_no_twiml_is_refused(text):
+    with pytest.raises(TwimlError):
+        parse(text.encode("utf-8", errors="surrogatepass"))
+
+
+@given(st.binary() | st.text().map(lambda text: f"<Response>{text}</Response>".encode()))
+def test_no_document_raises_anything_but_the_own_error(body):
+    with contextlib.suppress(TwimlError):
+        assert isinstance(parse(body), tuple)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff<Response><Say>A &amp; B</Say></Response>",
+        "<!-- one --><Response><!-- two --><Say>A &#38; B</Say></Response>",
+        "<Response><Say><![CDATA[A & B]]></Say></Response>",
+        "<?xml version='1.0' encoding='UTF-8'?>\n<Response>\n<Say>A &#x26; B\n</Say>\n</Response>",
+    ],
+)
+def test_what_is_twiml_is_read(text):
+    (said,) = parse(text.encode())
+    assert (said.name, said.text) == ("Say", "A & B")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("0", 0), ("7", 7), ("007", 7), ("999", 999), ("1000", 5), ("998.5", 5), ("-1", 5), ("", 5),
+     ("x", 5), ("\u0663", 5), ("9" * 5000, 5)],
+)  # fmt: skip
+def test_a_number_that_is_none_is_the_default(text, number):
+    (verb,) = parse(f'<Response><Pause length="{text}"/></Response>'.encode())
+    assert verb.number("length", 5, 999) == number
