@@ -64,7 +64,8 @@ def twiml(answer: HTTPResponse) -> ET.Element:
 def task_of(root: ET.Element) -> dict[str, str]:
     """The attributes of the Task that the document enqueues."""
     (queue,) = root.iter("Enqueue")
-    assert queue.attrib["workflowSid"] == ENVIRON["TWILIO_WORKFLOW_SID"]
+    workflow_sid = ENVIRON["TWILIO_WORKFLOW_SID"]
+    assert queue.attrib == {"workflowSid": workflow_sid, "action": "left_queue", "method": "POST"}
     (task,) = queue
     assert task.tag == "Task"
     attributes: dict[str, str] = json.loads(task.text or "")
@@ -209,6 +210,9 @@ def test_a_signature_for_another_route_or_of_other_parameters_is_403(api: Api, p
         ({"CallSid": "WT" + "1" * 32}, "CallSid"),
         ({"pairs": [("CallSid", "CA" + "2" * 32)]}, "CallSid"),
         ({"pairs": [("Digits", "1"), ("Digits", "2")]}, "Digits"),
+        ({"pairs": [("Digits", "1"), ("Digits", "1")]}, "Digits"),
+        ({"pairs": [("QueueResult", "leave"), ("QueueResult", "bridged")]}, "QueueResult"),
+        ({"pairs": [("AccountSid", "AC" + "0" * 32)]}, "AccountSid"),
     ],
 )
 def test_what_is_wrong_with_a_call_is_400_and_named(
@@ -230,6 +234,8 @@ def test_the_log_tells_the_call_and_the_language_and_no_phone_number(api: Api) -
     post(api, "/enqueue_call", Digits="1")
     line = api.lines()[-1]
     assert (line["call_sid"], line["selected_language"]) == (CALL_SID, "es")
+    post(api, "/left_queue", QueueResult="leave")
+    assert api.lines()[-1]["queue_result"] == "leave"
     assert "+1555" not in api.log.getvalue()
 
 

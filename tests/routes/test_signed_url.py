@@ -1,0 +1,70 @@
+"""Which URL Twilio has signed, from events as API Gateway hands them to Lambda."""
+
+import base64
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from twilio.request_validator import RequestValidator
+
+from app import app
+from tests.routes.conftest import ENVIRON, FORM, Api
+
+EXECUTE_API = "abc123.execute-api.eu-central-1.amazonaws.com"
+PARAMETERS = {"CallSid": "CA" + "1" * 32, "AccountSid": ENVIRON["TWILIO_ACCOUNT_SID"]}
+
+
+def status_of(signed_url: str, route: str, *, domain: str, path: str) -> int:
+    """What a post is answered that came in at that domain and path, and was signed as that URL."""
+    validator = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"])
+    event: dict[str, Any] = {
+        "resource": route,
+        "path": route,
+        "httpMethod": "POST",
+        "headers": {
+            "Content-Type": f"{FORM}; charset=UTF-8",
+            "X-Twilio-Signature": validator.compute_signature(signed_url, PARAMETERS),
+        },
+        "multiValueHeaders": {},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "requestContext": {
+            "resourcePath": route,
+            "httpMethod": "POST",
+            "stage": "api",
+            "path": path,
+            "domainName": domain,
+            "identity": {"sourceIp": "127.0.0.1"},
+        },
+        "body": base64.b64encode(urlencode(PARAMETERS).encode()).decode(),
+        "isBase64Encoded": True,
+    }
+    answer: dict[str, int] = app(event, None)
+    return answer["statusCode"]
+
+
+@pytest.mark.parametrize("route", ["/incoming_call", "/enqueue_call", "/left_queue"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        ("https://example.test/api", EXECUTE_API, "/api", "https://example.test/api"),
+        ("https://example.test", EXECUTE_API, "/api", "https://example.test"),
+        ("", EXECUTE_API, "/api", f"https://{EXECUTE_API}/api"),
+        ("", "calls.example.com", "/v1", "https://calls.example.com/v1"),
+        ("", "calls.example.com", "", "https://calls.example.com"),
+    ],
+)
+def test_the_stage_or_base_path_is_part_of_what_is_signed(
+    environ: dict[str, str],
+    request: pytest.FixtureRequest,
+    route: str,
+    where: tuple[str, str, str, str],
+) -> None:
+    base_url, domain, prefix, signed = where
+    environ["PUBLIC_BASE_URL"] = base_url
+    _: Api = request.getfixturevalue("api")
+    came = {"domain": domain, "path": prefix + route}
+    assert status_of(signed + route, route, **came) == 200
+    assert status_of(f"{signed}/api{route}", route, **came) == 403
+    assert status_of(f"https://evil.example{route}", route, **came) == 403
