@@ -8,6 +8,8 @@ HTTP_FAILURE = 11200
 NOT_JSON_TYPE = 40000
 NOT_JSON = 40001
 NOT_XML_TYPE = 12300
+TOO_LARGE = 11750
+_MAX_TWIML = 64 * 1024
 _XML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
 _SUCCESS = range(200, 300)
 
@@ -47,6 +49,8 @@ def no_twiml(reply: Reply) -> tuple[int, str] | None:
         return HTTP_FAILURE, reply.problem
     if reply.content_type not in _XML_TYPES:
         return NOT_XML_TYPE, f"The answer's Content-Type is {reply.content_type or 'missing'}"
+    if len(reply.body) > _MAX_TWIML:
+        return TOO_LARGE, f"The answer is larger than {_MAX_TWIML} bytes"
     return None
 
 

@@ -91,6 +91,15 @@ def test_an_answer_that_is_no_twiml_fails_the_call(voice, status, kind, code):
     assert workspace_of(taskrouter).tasks.list() == []
 
 
+@pytest.mark.parametrize(("size", "codes"), [(64 * 1024, []), (64 * 1024 + 1, [11750])])
+def test_twiml_of_more_than_64_kb_fails_the_call(voice, size, codes):
+    app, taskrouter = voice
+    blank = " " * (size - len(twiml("<Hangup/>")))
+    app.answer("/incoming_call", twiml(f"<Hangup/>{blank}"), kind="text/xml")
+    assert taskrouter.place_call(CALLER, NUMBER)["status"] == ("failed" if codes else "completed")
+    assert [one["code"] for one in taskrouter.log("alert")] == codes
+
+
 @pytest.mark.parametrize("kind", ["application/xml", "text/html; charset=utf-8"])
 def test_twiml_may_have_any_type_that_twilio_reads_as_such(voice, kind):
     app, taskrouter = voice
