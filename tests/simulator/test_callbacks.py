@@ -272,9 +272,10 @@ def test_a_failed_connection_is_retried_once(unused_port):
         assert codes(taskrouter) == [11200]
 
 
-def test_a_read_time_out_can_be_shortened(app):
+@pytest.mark.parametrize("fragment", ["rt=100", "tt=100"])
+def test_the_time_to_read_and_the_time_in_all_can_be_shortened(app, fragment):
     app.delay = 0.4
-    path = "/assignment_callback#rt=100"
+    path = f"/assignment_callback#{fragment}"
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
         offer(taskrouter)
         (entry,) = taskrouter.log("assignment")

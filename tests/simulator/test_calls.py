@@ -213,12 +213,7 @@ def test_a_queue_that_cannot_be_dialed_raises_an_alert(given):
 def test_redirect_takes_the_caller_to_another_document(accept):
     exchange = Exchange()
     exchange.documents["desk"] = "<Dial>+15550003333</Dial>"
-    exchange.instruction = lambda parameters: {
-        "instruction": "redirect",
-        "call_sid": call_sid(parameters),
-        "url": f"{APP}desk",
-        "accept": accept,
-    }
+    exchange.instruction = redirect_to_desk(accept=accept)
     call = exchange.place("1")
     exchange.at_work()
     assert steps(call)[-3:] == ["redirected", "document", "dialed"]
@@ -227,8 +222,15 @@ def test_redirect_takes_the_caller_to_another_document(accept):
     assert exchange.task_of(call).status == ("completed" if accept else "canceled")
 
 
-def call_sid(parameters):
-    return parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
+def redirect_to_desk(sid=None, *, accept=False):
+    """The redirect instruction, by default for the call of the Task that is offered."""
+
+    def answer(parameters):
+        own = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
+        url = f"{APP}desk"
+        return {"instruction": "redirect", "call_sid": sid or own, "url": url, "accept": accept}
+
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -237,9 +239,7 @@ def call_sid(parameters):
 def test_a_caller_who_does_not_wait_any_more_cannot_be_connected(name, code):
     exchange = Exchange()
     exchange.documents["desk"] = "<Dial>+15550003333</Dial>"
-    exchange.instruction = lambda parameters: {
-        "instruction": "redirect", "call_sid": call_sid(parameters), "url": f"{APP}desk"
-    }  # fmt: skip
+    exchange.instruction = redirect_to_desk()
     call = exchange.place("1")
     exchange.at_work()
     exchange.instruction = {
@@ -257,12 +257,7 @@ def test_a_caller_who_does_not_wait_any_more_cannot_be_connected(name, code):
 def test_a_call_that_is_enqueued_anew_is_done_with_its_former_task(accept, status, reason):
     exchange = Exchange()
     exchange.documents["desk"] = queue(more='priority="3"')
-    exchange.instruction = lambda parameters: {
-        "instruction": "redirect",
-        "call_sid": call_sid(parameters),
-        "url": f"{APP}desk",
-        "accept": accept,
-    }
+    exchange.instruction = redirect_to_desk(accept=accept)
     call = exchange.place("1")
     former = exchange.task_of(call)
     exchange.move(exchange.alice, "Idle")
@@ -284,7 +279,7 @@ def test_a_call_that_is_connected_or_over_cannot_be_redirected(ended):
     if ended:
         exchange.hang_up(call)
     exchange.task('{"selected_language": "es"}')
-    exchange.instruction = {"instruction": "redirect", "call_sid": call.sid, "url": f"{APP}desk"}
+    exchange.instruction = redirect_to_desk(call.sid)
     exchange.move(exchange.alice, "Idle")
     exchange.serve()
     assert exchange.alerts() == [40122]

@@ -90,6 +90,41 @@ def test_who_is_connected_is_rung_for_no_more(plain):
     assert exchange.reservations(task)[-1].status == "timeout"
 
 
+@pytest.mark.parametrize(
+    ("dialed_first", "apart", "own_is_accepted"),
+    [(True, 5, True), (False, 5, False), (True, 0, False)],  # a document takes its time
+)
+def test_one_caller_of_two_tasks_is_connected_once(dialed_first, apart, own_is_accepted):
+    exchange = Exchange(answer_seconds=10.0)
+    spanish = exchange.alice.attributes
+    workers.set_attributes(exchange.engine, exchange.workspace, exchange.bob, spanish)
+    call = exchange.place("1")
+    own = exchange.task_of(call)
+    attributes = f'{{"selected_language": "es", "call_sid": "{call.sid}"}}'
+    other = exchange.task(attributes, priority=0 if dialed_first else 9)
+
+    def instruction(parameters):
+        if parameters["TaskSid"] == other.sid:
+            return DEQUEUE
+        sid = parameters["ReservationSid"]
+        exchange.documents["agent"] = f'<Dial><Queue reservationSid="{sid}"/></Dial>'
+        return CALL
+
+    exchange.instruction = instruction
+    exchange.at_work()
+    exchange.serve(apart)
+    exchange.move(exchange.bob, "Idle")
+    exchange.serve()
+    exchange.instruction = {}
+    exchange.serve(10 - apart)
+    first, second = (own, other) if own_is_accepted else (other, own)
+    assert exchange.reservations(first)[-1].status == "accepted"
+    exchange.serve(5)
+    assert exchange.reservations(second)[-1].status == "pending"
+    legs = [one for one in exchange.engine.calls.values() if one.partner_sid]
+    assert len(legs) == 2
+
+
 def test_who_is_connected_is_not_connected_with_another(plain):
     exchange, call, _ = plain
     exchange.serve(5)

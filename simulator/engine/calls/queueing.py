@@ -104,7 +104,7 @@ def _waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
     for call in engine.calls.values():
         found = task_of(engine, call)
         if found and call.waiting and reservation_sid in found[1].reservation_sids:
-            return call
+            return call if call.partner_sid is None else None
     return None
 
 
