@@ -397,6 +397,20 @@ def test_an_accept_may_carry_an_instruction_and_is_202_while_it_rings(api: Api) 
     assert '"timeout":30}' in record.body.decode().replace(" ", "")
 
 
+def test_a_password_that_was_sent_is_never_shown_again(api: Api) -> None:
+    seen = reserve(api)
+    path = f"/reservations/{seen.reservation_sid}"
+    sent = {"instruction": "conference", "to": "sip:ann@example.com", "sip_auth_password": "x7!"}
+    assert api.post_json(f"{path}/accept", sent).status_code == 202
+
+    (given,) = api.taskrouter.instructions
+    assert given.render() == sent
+    for query in (path, "/reservations"):
+        shown = api.call("GET", query).body.decode()
+        assert "x7!" not in shown
+        assert "sip:ann@example.com" in shown
+
+
 def test_a_second_instruction_is_409(api: Api) -> None:
     seen = reserve(api)
     path = f"/reservations/{seen.reservation_sid}/accept"
