@@ -56,6 +56,7 @@ class FakeTaskRouter:
         self.tasks: dict[str, CreatedTask] = {}
         self.created_at: dict[str, int] = {}
         self.events: list[ReservationEvent] = []
+        self.most_events = 2000
         self.instructions: list[Instruction] = []
         self.answers_the_phone = False
         self.now_ms: Callable[[], int] = lambda: NOW
@@ -159,13 +160,16 @@ class FakeTaskRouter:
 
     def reservation_events(
         self, event_type: str, *, since: int, until: int
-    ) -> list[ReservationEvent]:
+    ) -> tuple[list[ReservationEvent], bool]:
         self._begin("events")
-        return [
+        # As TaskRouter is asked: to the second, both ends included.
+        since, until = since // 1000 * 1000, until // 1000 * 1000
+        found = [
             event
             for event in self.events
             if EVENT_TYPES[event_type] is event.status and since <= (event.at or 0) <= until
         ]
+        return found[: self.most_events], len(found) < self.most_events
 
     def create_task(self, task: NewTask) -> CreatedTask:
         self._begin("create")

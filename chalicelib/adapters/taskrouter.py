@@ -38,6 +38,10 @@ _Answer = TypeVar("_Answer")
 _CONNECT_SECONDS = 2.0
 _READ_SECONDS = 8.0
 
+_PAGE_SIZE = 1000
+_MOST_EVENTS = 2 * _PAGE_SIZE
+"""Two pages take no longer than a question and its answer after a time-out."""
+
 _REFUSED = range(400, 500)
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
@@ -165,14 +169,14 @@ class TwilioTaskRouter:
         """List the SIDs (WT…) of the Tasks that are reserved."""
 
         def question(workspace: Any) -> list[str]:
-            reserved = workspace.tasks.stream(assignment_status=["reserved"], page_size=1000)
+            reserved = workspace.tasks.stream(assignment_status=["reserved"], page_size=_PAGE_SIZE)
             return [task.sid for task in reserved]
 
         return self._ask(question)
 
     def reservation_events(
         self, event_type: str, *, since: int, until: int
-    ) -> list[ReservationEvent]:
+    ) -> tuple[list[ReservationEvent], bool]:
         """List the Events of a type that happened from *since* to *until*.
 
         They are what event callbacks tell, with the names in lower case
@@ -183,22 +187,31 @@ class TwilioTaskRouter:
             event_type: such as ``reservation.created``.
             since: epoch ms, asked for to the second.
             until: epoch ms, as well.
+
+        Returns:
+            The Events, and whether these are all: no more are read than two pages hold, so that
+            one question takes no longer than any other.
         """
 
-        def question(workspace: Any) -> list[ReservationEvent]:
-            events = workspace.events.stream(
+        def question(workspace: Any) -> tuple[list[ReservationEvent], bool]:
+            events = workspace.events.list(
                 event_type=event_type,
                 start_date=datetime.fromtimestamp(since // 1000, UTC),
                 end_date=datetime.fromtimestamp(until // 1000, UTC),
-                page_size=1000,
+                page_size=_PAGE_SIZE,
+                limit=_MOST_EVENTS,
             )
-            return [told for event in events if (told := self._told(event)) is not None]
+            told = [told for event in events if (told := self._told(event)) is not None]
+            return told, len(events) < _MOST_EVENTS
 
         return self._ask(question)
 
     def _told(self, event: Any) -> ReservationEvent | None:
+        data = {"reservation_sid": event.resource_sid}
+        if isinstance(event.event_data, dict):
+            data |= event.event_data
         pairs = [("EventType", event.event_type)]
-        for name, value in (event.event_data or {}).items():
+        for name, value in data.items():
             if isinstance(value, str):
                 pairs.append(("".join(map(str.capitalize, name.split("_"))), value))
         try:
@@ -207,7 +220,9 @@ class TwilioTaskRouter:
             )
         except BadRequest:
             return None
-        return told and replace(told, at=int(event.event_date_ms))
+        # Twilio describes all of an Event's members as nullable.
+        at = event.event_date_ms
+        return told and replace(told, at=at if type(at) is int and at > 0 else None)
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""

@@ -70,6 +70,5 @@ def observe(
 
 
 def _reserved_at(event: ReservationEvent, now: int) -> int:
-    """Return since when the Reservation is there: of the events only the first one tells."""
-    tells = event.status is Status.PENDING and event.at is not None
-    return min(event.at or now, now) if tells else now
+    """Return since when the Reservation is there: the first event tells, a later one at least."""
+    return min(event.at or now, now)

@@ -50,8 +50,11 @@ class TaskRouter(Protocol):
 
     def reservation_events(
         self, event_type: str, *, since: int, until: int
-    ) -> list[ReservationEvent]:
-        """List the Events of a type that happened from *since* to *until* (epoch ms)."""
+    ) -> tuple[list[ReservationEvent], bool]:
+        """List the Events of a type that happened from *since* to *until* (epoch ms).
+
+        Tells too whether these are all: of very many only some are listed.
+        """
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""

@@ -9,11 +9,17 @@ the ends of those that we know. docs/adr/0009 tells why it takes both.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Protocol, TypeVar
 
 from chalicelib.domain.callbacks import EVENT_TYPES, ReservationEvent
-from chalicelib.domain.errors import AppError, TaskRouterNotFound, TaskRouterThrottled
+from chalicelib.domain.errors import (
+    AppError,
+    StoreUnavailable,
+    TaskRouterNotFound,
+    TaskRouterThrottled,
+)
 from chalicelib.domain.reservations import is_news
 from chalicelib.usecases.decision import Desk
 from chalicelib.usecases.observe import observe
@@ -30,11 +36,16 @@ _IN_FLIGHT_MS = 15_000
 _OVERLAP_MS = 60_000
 """How late an Event may show up in the list, and how far TaskRouter's clock may be from ours."""
 _WINDOW_MS = 10 * 60_000
-"""So much is read at once: what was caught up with is not lost where a run comes to its end."""
+"""So much is read at once: what was caught up with is not lost where a run comes to its end. Where
+TaskRouter has more to tell of it than one question may ask for, half of it, and so on."""
+_LEAST_WINDOW_MS = 1_000
+"""TaskRouter is asked to the second."""
 _AT_FIRST_MS = 60 * 60_000
 """How far the very first reconciliation looks back."""
 _KEPT_MS = 30 * 24 * 3_600_000
 """TaskRouter redacts older Events."""
+
+_Told = tuple[list[ReservationEvent], bool]
 
 _One = TypeVar("_One")
 _Found = TypeVar("_Found")
@@ -65,7 +76,11 @@ def reconcile(desk: Desk, run: Run, each: Each) -> list[int | None]:
     begun = one.tried(lambda: desk.store.begin(JOB, now=now, every_ms=_EVERY_MS))
     match begun:
         case (True, done_until):
-            return one.record_pending(now) + one.catch_up(done_until, now)
+            parts = [partial(one.record_pending, now), partial(one.catch_up, done_until, now)]
+            # In turn each is first, so that neither can take all the time of every run.
+            if now // _EVERY_MS % 2:
+                parts.reverse()
+            return [count for part in parts for count in part()]
     return []
 
 
@@ -100,26 +115,33 @@ class _Reconciliation:
     def catch_up(self, done_until: int | None, now: int) -> list[int | None]:
         """Mirror the Events since *done_until* (epoch ms), a window at a time."""
         end = now - _IN_FLIGHT_MS
-        since = max(end - _AT_FIRST_MS if done_until is None else done_until, now - _KEPT_MS)
-        found: list[int | None] = []
+        since = end - _AT_FIRST_MS if done_until is None else done_until
+        since = max(since - _OVERLAP_MS, now - _KEPT_MS)
+        window, found = _WINDOW_MS, list[int | None]()
         while since < end and None not in found:
-            until = min(since + _WINDOW_MS, end)
-            found.append(self._mirror_window(since - _OVERLAP_MS, until))
-            since = until
+            until = min(since + window, end)
+            told = self._all(partial(self._events, since, until), EVENT_TYPES)
+            if told and window > _LEAST_WINDOW_MS and not all(are_all for _, are_all in told):
+                window = max((until - since) // 2, _LEAST_WINDOW_MS)
+                continue
+            found.append(None if told is None else self._mirror_window(told, until))
+            since, window = until, min(window * 2, _WINDOW_MS)
         return found
 
-    def _mirror_window(self, since: int, until: int) -> int | None:
+    def _events(self, since: int, until: int, event_type: str) -> _Told:
         ask = self.desk.taskrouter.reservation_events
+        return self.run.patiently(lambda: ask(event_type, since=since, until=until))
 
-        def events(event_type: str) -> list[ReservationEvent]:
-            return self.run.patiently(lambda: ask(event_type, since=since, until=until))
-
-        told = self._all(events, EVENT_TYPES)
-        news = None if told is None else self.tried(lambda: self._news(chain(*told)))
+    def _mirror_window(self, told: list[_Told], until: int) -> int | None:
+        news = self.tried(lambda: self._news(chain(*(events for events, _ in told))))
         mirrored = None if news is None else self._all(self._mirror, news)
         if mirrored is None:
             return None
-        self.tried(lambda: self.desk.store.has_done(JOB, until=until))
+        # Also where no time is left for a question: else all of it would be done again.
+        try:
+            self.desk.store.has_done(JOB, until=until)
+        except StoreUnavailable as error:
+            self.run.failed(error)
         return mirrored.count(True)
 
     def _news(self, events: Iterable[ReservationEvent]) -> Iterable[list[ReservationEvent]]:

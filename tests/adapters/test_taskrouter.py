@@ -215,10 +215,11 @@ def test_events_are_read_as_event_callbacks_are(server: Server) -> None:
     events = [event, of_nobody, of_others, empty]
     server.reply = answer(200, {"events": events, "meta": {"key": "events"}})
 
-    (told,) = taskrouter(server.url).reservation_events(
+    (told,), are_all = taskrouter(server.url).reservation_events(
         "reservation.accepted", since=1_795_309_000_999, until=1_795_309_600_000
     )
 
+    assert are_all
     assert (told.status, told.at) == (Status.ACCEPTED, 1_795_309_323_456)
     assert (told.reservation_sid, told.task_sid, told.worker_sid) == (RESERVATION, TASK, WORKER)
     assert (told.worker_name, told.task_attributes) == ("Alice", data["task_attributes"])
@@ -226,6 +227,42 @@ def test_events_are_read_as_event_callbacks_are(server: Server) -> None:
     assert "EventType=reservation.accepted" in request
     assert "StartDate=2026-11-22T00%3A56%3A40Z" in request
     assert "EndDate=2026-11-22T01%3A06%3A40Z" in request
+
+
+def test_an_event_without_what_twilio_may_leave_out_spoils_no_other(server: Server) -> None:
+    data = {"task_sid": TASK, "worker_sid": WORKER}
+    event = {
+        "event_type": "reservation.canceled",
+        "event_date_ms": 1_795_309_323_456,
+        "resource_sid": RESERVATION,
+        "event_data": data,
+    }
+    odd: list[dict[str, object]] = [
+        {**event, "event_date_ms": None},
+        {**event, "event_date_ms": "soon"},
+        {**event, "event_data": json.dumps(data)},
+        {**event, "event_data": [data]},
+        {**event, "event_type": None},
+        {**event, "resource_sid": None},
+    ]
+    server.reply = answer(200, {"events": [*odd, event], "meta": {"key": "events"}})
+
+    told, _ = taskrouter(server.url).reservation_events("reservation.canceled", since=0, until=1)
+
+    assert {one.reservation_sid for one in told} == {RESERVATION}
+    assert [one.at for one in told] == [None, None, 1_795_309_323_456]
+
+
+def test_of_very_many_events_two_pages_are_read(server: Server) -> None:
+    event = {"event_type": "reservation.created", "event_data": {}}
+    more = f"{server.url}/v1/Workspaces/WS/Events?Page=1"
+    page = {"events": [event] * 1000, "meta": {"key": "events", "next_page_url": more}}
+    server.reply = answer(200, page)
+
+    told = taskrouter(server.url).reservation_events("reservation.created", since=0, until=1)
+
+    assert told == ([], False)
+    assert len(server.requests) == 2
 
 
 ACTIVITY, CALL = "WA" + "4" * 32, "CA" + "6" * 32

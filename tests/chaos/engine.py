@@ -142,14 +142,15 @@ class EngineTaskRouter:
 
     def reservation_events(
         self, event_type: str, *, since: int, until: int
-    ) -> list[ReservationEvent]:
+    ) -> tuple[list[ReservationEvent], bool]:
         with self._lock:
-            return [
+            every = [
                 told
                 for event in self._workspace.events.values()
                 if event.event_type == event_type and since <= event.created * 1000 <= until
                 if (told := self._told(event))
             ]
+            return every, True
 
     def _told(self, event: Event) -> ReservationEvent | None:
         told = ReservationEvent.from_form(Form(list(event.parameters.items())), **self.ours())

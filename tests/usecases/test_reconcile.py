@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.taskrouter import Seen
+from chalicelib.usecases.reconcile import JOB
 from tests.support import NOW, TIMING
 from tests.usecases.conftest import World
 
@@ -116,6 +118,14 @@ def test_a_reservation_that_lived_and_ended_while_we_heard_nothing_is_recorded(
     assert record.task_attributes == '{"selected_language": "es"}'
 
 
+def test_a_story_is_recorded_in_the_order_in_which_it_happened(world: World) -> None:
+    story = [Status.PENDING, Status.ACCEPTED, Status.WRAPPING, Status.CANCELED]
+    seen = lived_and_ended(world, NOW - MINUTE, statuses=story)
+    world.sweep()
+
+    assert [change.to for change in world.record(seen).history] == story
+
+
 def test_an_end_of_which_we_were_not_told_is_mirrored_by_the_next_reconciliation(
     world: World,
 ) -> None:
@@ -198,6 +208,88 @@ def test_what_a_run_does_not_come_to_the_next_one_does(world: World) -> None:
     world.clock.now += 5 * MINUTE
     assert world.sweep()["reconciled"] == 1
     assert world.record(late).status is Status.COMPLETED
+
+
+def test_of_more_events_than_are_told_at_once_none_is_missed(world: World) -> None:
+    world.sweep()
+    world.taskrouter.most_events = 4
+    lost = [lived_and_ended(world, NOW + MINUTE + n * 2000) for n in range(20)]
+    world.clock.now += 15 * MINUTE
+
+    assert world.sweep()["unreconciled"] == 0
+    assert {world.record(seen).status for seen in lost} == {Status.COMPLETED}
+
+
+def test_many_events_within_a_second_hold_up_nothing(world: World) -> None:
+    world.sweep()
+    world.taskrouter.most_events = 3
+    for _ in range(5):
+        lived_and_ended(world, NOW + MINUTE, statuses=[Status.CANCELED])
+    later = lived_and_ended(world, NOW + 2 * MINUTE)
+    world.clock.now += 5 * MINUTE
+
+    assert world.sweep()["reconciled"] == 4
+    assert world.record(later).status is Status.COMPLETED
+
+
+def test_a_window_that_took_all_the_time_is_not_read_again(world: World) -> None:
+    world.sweep()
+    lived_and_ended(world, NOW + MINUTE, statuses=[Status.CANCELED])
+    world.clock.now += 5 * MINUTE
+    record_seen, written = world.store.record_seen, []
+
+    def last_write(*given: Any, **named: Any) -> bool:
+        written.append(given)
+        return record_seen(*given, **named)
+
+    world.store.record_seen = last_write  # type: ignore[method-assign]
+    assert world.sweep(lambda: 24_000 if written else 60_000)["reconciled"] == 1
+
+    world.clock.now += 5 * MINUTE
+    _, done_until = world.store.begin(JOB, now=world.clock.now, every_ms=0)
+    assert done_until == NOW + 5 * MINUTE - 15_000
+
+
+def test_neither_question_takes_the_time_of_the_other_every_time(world: World) -> None:
+    world.sweep()
+    world.clock.now += 5 * MINUTE
+    waiting = world.taskrouter.add()
+    ended = lived_and_ended(world, world.clock.now - MINUTE)
+    asked: set[str] = set()
+    world.taskrouter.when_called = asked.add
+
+    for _ in range(2):
+        asked.clear()
+        # Each time there is time for one of them.
+        world.sweep(lambda: 24_000 if {"tasks", "events"} <= asked else 60_000)
+        world.clock.now += 5 * MINUTE
+
+    assert world.record(waiting).status is Status.PENDING
+    assert world.record(ended).status is Status.COMPLETED
+
+
+def test_what_is_first_heard_of_by_its_end_was_there_by_then(world: World) -> None:
+    world.sweep()
+    seen = lived_and_ended(world, NOW + MINUTE, statuses=[Status.COMPLETED])
+    world.clock.now += 8 * 60 * MINUTE
+    world.sweep()
+
+    assert world.record(seen).reserved_at == NOW + MINUTE
+
+
+def test_nothing_is_asked_for_that_is_older_than_taskrouter_keeps_it(world: World) -> None:
+    world.sweep()
+    world.clock.now += 31 * 24 * 60 * MINUTE
+    oldest: list[int] = []
+    ask = world.taskrouter.reservation_events
+
+    def noted(event_type: str, *, since: int, until: int) -> Any:
+        oldest.append(since)
+        return ask(event_type, since=since, until=until)
+
+    world.taskrouter.reservation_events = noted  # type: ignore[method-assign]
+    world.sweep(lambda: 24_000 if len(oldest) >= 8 else 60_000)
+    assert min(oldest) == world.clock.now - 30 * 24 * 60 * MINUTE
 
 
 def test_a_window_of_which_one_question_failed_is_read_again(world: World) -> None:
