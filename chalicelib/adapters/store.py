@@ -146,7 +146,7 @@ class DynamoStore:
             claim_by=claim.by,
             due_at=claim.until,
         )
-        if claim.target is Status.ACCEPTED:
+        if claim.accepts:
             update.set(acceptor=claim.by)
         self._only_in(update, sources(MOVES, claim.target))
         # Our own claim may stand there already: boto3 repeats a write whose answer was lost.
@@ -164,14 +164,16 @@ class DynamoStore:
                 update.only_if(f"{update.name(attribute)} = {update.value(wanted)}")
         return self._outcome(update, reservation_sid)
 
-    def release(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
+    def release(
+        self, reservation_sid: str, claim: Claim, *, due_at: int, acceptor: str | None
+    ) -> None:
         """Give up a claim, if it still stands: nothing came of it, and nothing was sent.
 
-        The sweep's look is put back to *due_at*.
+        The sweep's look is put back to *due_at*; *acceptor* may still get it accepted.
         """
         update = Update()
-        if claim.target is Status.ACCEPTED:
-            update.remove("acceptor")
+        if claim.accepts:
+            self._hand_back(update, acceptor)
         if claim.sends:
             update.remove("instruction_sent")
         self._give_up(update, reservation_sid, claim, due_at)
@@ -232,14 +234,14 @@ class DynamoStore:
         _, record = self._outcome(update, reservation_sid)
         return record
 
-    def look_again(self, due: Due, *, at: int, checks: int) -> None:
+    def look_again(self, due: Due, *, at: int, checks: int, acceptor: str | None = None) -> None:
         """Put off the sweep's next look, unless something has happened since it read *due*."""
         update = Update()
         update.set(due_at=at, checks=checks)
         update.remove(*_CLAIM)
         if due.status is Status.PENDING and due.is_claimed:
             # Whose claim has lapsed has not had it accepted. An instruction may yet.
-            update.remove("acceptor")
+            self._hand_back(update, acceptor)
         update.only_if(f"{update.name('open_as')} = {update.value(due.status.value)}")
         seen = update.value(due.due_at)
         update.only_if(f"{update.name('due_at')} = {seen}")
@@ -335,6 +337,13 @@ class DynamoStore:
                 ReturnValues="ALL_OLD",
             )
         return "Attributes" in answer
+
+    @staticmethod
+    def _hand_back(update: Update, acceptor: str | None) -> None:
+        if acceptor is None:
+            update.remove("acceptor")
+        else:
+            update.set(acceptor=acceptor)
 
     @staticmethod
     def _unclaimed(update: Update, now: int) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from chalicelib.domain.instructions import CATALOGUE
 from chalicelib.domain.json_text import JsonError, parse_json_object
 
 
@@ -133,6 +134,7 @@ class Claim:
         target: the status asked for.
         claim_id: tells the owner's own claim from another's, also after a retried write.
         by: the owner's name.
+        accepts: whether TaskRouter accepts the Reservation by what is asked for.
         instruction: what is sent with it, as a callback would have been answered; None where it is
             only a status that is asked for.
     """
@@ -141,6 +143,7 @@ class Claim:
     target: Status
     claim_id: str
     by: str
+    accepts: bool = False
     instruction: Mapping[str, Any] | None = None
 
     @property
@@ -170,6 +173,9 @@ class InstructionSent:
 
 RINGING = ("dequeue", "call", "redirect", "conference")
 """The instructions that make a phone ring, or move a caller: each is given once at most."""
+
+BY_INSTRUCTION = "assignment_instruction"
+"""Who got it accepted where the callback's answer did."""
 
 
 @dataclass(frozen=True)
@@ -229,6 +235,14 @@ class Reservation:
         return self.answer if self.answer and self.answer["instruction"] in RINGING else None
 
     @property
+    def accepts_by(self) -> str | None:
+        """Who gave TaskRouter an instruction by which it accepts, if anybody did."""
+        sent = self.instruction_sent
+        if sent and _accepts(sent.instruction):
+            return sent.by
+        return BY_INSTRUCTION if self.answer and _accepts(self.answer) else None
+
+    @property
     def rings(self) -> bool:
         """Whether somebody's phone may be ringing now."""
         return self.status is Status.PENDING and self.instructed is not None
@@ -249,6 +263,11 @@ class Reservation:
         }
         given = {name: value for name, value in stored_by_themselves.items() if value is not None}
         return {**given, **self.parameters}
+
+
+def _accepts(instruction: Mapping[str, Any]) -> bool:
+    kind = CATALOGUE[instruction["instruction"]]
+    return kind.accepts_always or bool(instruction.get("accept"))
 
 
 def attributes_object(text: str | None) -> dict[str, Any] | None:

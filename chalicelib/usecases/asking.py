@@ -80,6 +80,9 @@ def _settle_refused(
     if seen.status is record.status:
         _release(record, claim, desk)
         raise refusal
+    if claim.sends:
+        _release(record, claim, desk)
+        record = replace(record, instruction_sent=None)
     return _settle(decision, record, seen, desk)
 
 
@@ -155,9 +158,10 @@ def _fetch(record: Reservation, desk: Desk) -> Seen:
 def _release(record: Reservation, claim: Claim, desk: Desk) -> None:
     """Give the claim up at once; where that fails, it lapses by itself."""
     now = desk.clock.now_ms()
-    due_at = _next_look(record.status, record, desk, now)
+    due_at = _next_look(record.status, record, desk, now) or now
+    before = replace(record, instruction_sent=None) if claim.sends else record
     with suppress(StoreUnavailable):
-        desk.store.release(record.reservation_sid, claim, due_at=due_at or now)
+        desk.store.release(record.reservation_sid, claim, due_at=due_at, acceptor=before.accepts_by)
 
 
 def _next_look(status: Status, record: Reservation, desk: Desk, now: int) -> int | None:

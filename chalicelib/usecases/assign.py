@@ -5,6 +5,7 @@ from typing import Any
 from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import (
+    BY_INSTRUCTION,
     INSTRUCTION_CONFIRM_MS,
     Change,
     Reservation,
@@ -14,7 +15,6 @@ from chalicelib.usecases.ports import Store
 from chalicelib.usecases.timing import Timing
 
 BY = "assignment_callback"
-BY_INSTRUCTION = "assignment_instruction"
 
 
 def assign(

@@ -9,6 +9,7 @@ from chalicelib.domain.errors import (
     InstructionAlreadySent,
     NotFound,
     ReservationNotPending,
+    StoreUnavailable,
     TaskRouterNotFound,
     Unsettled,
 )
@@ -64,15 +65,23 @@ def _claim(decision: Decision, desk: Desk) -> tuple[Claim, tuple[bool, Reservati
         target=decision.target,
         claim_id=desk.new_id(),
         by=decision.principal.name,
+        accepts=decision.accepts,
         instruction=decision.instruction.render() if decision.instruction else None,
     )
-    return claim, desk.store.claim(
-        decision.reservation_sid,
-        claim,
-        now=now,
-        worker_sid=decision.principal.confined_to,
-        task_sid=decision.task_sid,
-    )
+    try:
+        return claim, desk.store.claim(
+            decision.reservation_sid,
+            claim,
+            now=now,
+            worker_sid=decision.principal.confined_to,
+            task_sid=decision.task_sid,
+        )
+    except StoreUnavailable:
+        # It may have been written all the same, and nobody else sends what was claimed for us.
+        record = desk.store.get(decision.reservation_sid)
+        if record and record.claim and record.claim.claim_id == claim.claim_id:
+            return claim, (True, record)
+        raise
 
 
 def _record_from_taskrouter(decision: Decision, desk: Desk) -> None:

@@ -35,6 +35,16 @@ class Decision:
     activity_sid: str | None = None
     instruction: Instruction | None = None
 
+    @property
+    def accepts(self) -> bool:
+        """Whether TaskRouter accepts the Reservation by what it is asked for."""
+        asked = self.instruction.accepts if self.instruction else True
+        return self.target is Status.ACCEPTED and asked
+
+    def was_given(self, record: Reservation) -> bool:
+        """Tell whether TaskRouter was given the instruction, if this carries one."""
+        return self.instruction is None or record.instructed == self.instruction.render()
+
 
 @dataclass(frozen=True)
 class Desk:
@@ -50,9 +60,10 @@ class Desk:
 def outcome(decision: Decision, record: Reservation) -> Reservation:
     """Return *record* if it shows that the decision has come about, else say why it has not.
 
-    An instruction has come about once it was sent: what comes of it may take minutes.
+    An instruction has come about once it was sent: what comes of it may take minutes. Accepted
+    without it is something else: nobody is on the phone.
     """
-    if record.status in ACHIEVED[decision.target]:
+    if record.status in ACHIEVED[decision.target] and decision.was_given(record):
         return record
     if decision.instruction and record.rings:
         return record  # somebody's phone rings

@@ -87,8 +87,13 @@ class Store(Protocol):
     ) -> tuple[bool, Reservation | None]:
         """Claim the right to ask TaskRouter, for one Worker's or Task's Reservation if named."""
 
-    def release(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """Give up a claim of which nothing came; what it was to send was not sent."""
+    def release(
+        self, reservation_sid: str, claim: Claim, *, due_at: int, acceptor: str | None
+    ) -> None:
+        """Give up a claim of which nothing came; what it was to send was not sent.
+
+        *acceptor* may still get it accepted, by an earlier instruction.
+        """
 
     def hand_over(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
         """Give up a claim whose instruction TaskRouter carries out by now."""
@@ -96,8 +101,11 @@ class Store(Protocol):
     def observe(self, reservation_sid: str, news: News) -> tuple[bool, Reservation | None]:
         """Mirror a status, where OBSERVED allows it."""
 
-    def look_again(self, due: Due, *, at: int, checks: int) -> None:
-        """Put off the sweep's next look, unless something has happened since."""
+    def look_again(self, due: Due, *, at: int, checks: int, acceptor: str | None = None) -> None:
+        """Put off the sweep's next look, unless something has happened since.
+
+        Of a claim that has lapsed nothing came; *acceptor* may still get it accepted.
+        """
 
     def get(self, reservation_sid: str) -> Reservation | None:
         """Read a record, consistently."""

@@ -123,7 +123,9 @@ class _Sweep:
         now = self._desk.clock.now_ms()
         again = self._next_look(due, due.status, now, due.checks) or now
         at = again if appointment is None else min(again, appointment)
-        self._desk.store.look_again(due, at=at, checks=due.checks + 1)
+        record = self._desk.store.get(due.reservation_sid) if due.is_claimed else None
+        acceptor = record.accepts_by if record else None
+        self._desk.store.look_again(due, at=at, checks=due.checks + 1, acceptor=acceptor)
 
     def _is_to_be_rejected(self, due: Due) -> bool:
         at = self._desk.timing.rejects_at(due.reserved_at)

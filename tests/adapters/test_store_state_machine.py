@@ -190,9 +190,9 @@ def test_a_claim_is_released_by_its_owner_only(store: DynamoStore) -> None:
     claim = Claim(until=NOW + 30_000, target=Status.ACCEPTED, claim_id="mine", by="me")
     store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
 
-    store.release(reservation_sid, replace(claim, claim_id="other"), due_at=NOW)
+    store.release(reservation_sid, replace(claim, claim_id="other"), due_at=NOW, acceptor=None)
     assert "claim_until" in row(store, reservation_sid)
-    store.release(reservation_sid, claim, due_at=NOW + 5)
+    store.release(reservation_sid, claim, due_at=NOW + 5, acceptor=None)
     after = row(store, reservation_sid)
     assert "claim_until" not in after
     assert after["due_at"] == NOW + 5

@@ -19,6 +19,7 @@ from chalicelib.domain.errors import (
     Unsettled,
 )
 from chalicelib.domain.instructions import Accept, Call, Conference, Dequeue, Instruction
+from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.reservations import Reservation, Status
 from chalicelib.domain.taskrouter import Seen
 from chalicelib.usecases.sweep import Orders
@@ -226,6 +227,103 @@ def test_the_sweep_rejects_nobody_whose_phone_may_be_ringing(world: World) -> No
     assert world.sweep()["rejected"] == 2
     statuses = [world.record(seen).status for seen in (sent, answered, accepted, quiet)]
     assert statuses == [Status.PENDING, Status.PENDING, Status.REJECTED, Status.REJECTED]
+
+
+def test_who_had_a_call_placed_that_does_not_accept_has_not_had_it_accepted(
+    world: World, pending: Seen
+) -> None:
+    instruct(world, pending, CALL)
+    world.event(pending, Status.ACCEPTED)  # the Worker accepted at the desk
+
+    assert world.record(pending).accepted_by == "event"
+
+
+def test_an_instruction_whose_answer_was_never_heard_is_still_whose_it_was(
+    world: World, pending: Seen
+) -> None:
+    world.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("cut")]
+    with pytest.raises(Unsettled):
+        instruct(world, pending)
+    world.clock.now += 31_000
+    world.sweep()
+    world.event(pending, Status.ACCEPTED)  # somebody has picked up
+
+    assert world.record(pending).accepted_by == "supervisor:ann"
+
+
+@pytest.mark.parametrize("sent", [True, False], ids=["sent", "answered"])
+@pytest.mark.parametrize("ends", ["refused", "crashed"])
+def test_who_tried_in_vain_while_it_rang_has_not_had_it_accepted(
+    world: World, *, sent: bool, ends: str
+) -> None:
+    seen = world.taskrouter.add()
+    world.assign(seen, None if sent else DEQUEUE)
+    if sent:
+        instruct(world, seen)
+    worker = Principal(Role.WORKER, worker_sid=seen.worker_sid)
+    failure = TaskRouterRefused("no") if ends == "refused" else TaskRouterUnavailable("cut")
+    world.taskrouter.fail_before["update"] = [failure]
+    with pytest.raises((TaskRouterRefused, Unsettled)):
+        world.accept(seen, principal=worker)
+    if ends == "crashed":
+        world.clock.now += 31_000
+        world.sweep()
+    world.event(seen, Status.ACCEPTED)  # somebody has picked up
+
+    expected = "supervisor:ann" if sent else "assignment_instruction"
+    assert world.record(seen).accepted_by == expected
+
+
+def test_accepted_without_its_instruction_is_not_what_was_asked_for(
+    world: World, pending: Seen
+) -> None:
+    world.accept(pending)
+
+    with pytest.raises(ReservationNotPending) as raised:
+        instruct(world, pending)
+    assert raised.value.details == {"reservation_status": "accepted"}
+    assert world.taskrouter.instructions == []
+
+
+def test_a_refused_instruction_is_not_taken_for_sent_because_it_was_accepted_elsewhere(
+    world: World, pending: Seen
+) -> None:
+    world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)  # at the desk
+
+    for _ in range(2):
+        with pytest.raises(ReservationNotPending):
+            instruct(world, pending)
+    record = world.record(pending)
+    assert (record.status, record.instruction_sent) == (Status.ACCEPTED, None)
+
+
+def test_a_claim_whose_writing_was_not_confirmed_is_found_and_used(
+    world: World, pending: Seen
+) -> None:
+    claim = world.store.claim
+
+    def written_but_not_told(*given: Any, **named: Any) -> Any:
+        claim(*given, **named)
+        raise StoreUnavailable("read time-out")
+
+    world.store.claim = written_but_not_told  # type: ignore[method-assign]
+    assert instruct(world, pending).status is Status.PENDING
+    assert world.taskrouter.instructions == [DEQUEUE]
+    assert world.record(pending).claim is None
+
+
+def test_a_claim_that_was_not_written_sends_nothing(world: World, pending: Seen) -> None:
+    claim = world.store.claim
+
+    def fails(*_given: Any, **_named: Any) -> Any:
+        raise StoreUnavailable("throttled")
+
+    world.store.claim = fails  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        instruct(world, pending)
+    world.store.claim = claim  # type: ignore[method-assign]
+    world.accept(pending)
+    assert world.taskrouter.instructions == []
 
 
 def test_without_dynamodb_nothing_rings(world: World, pending: Seen) -> None:
