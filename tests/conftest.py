@@ -38,17 +38,31 @@ class LocalDynamoDb:
     url: str
     environ: dict[str, str]
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _made: list[dict[str, Any]] = field(default_factory=list)
 
     def client(self, service: str = "dynamodb") -> Any:
         return local_dynamodb.client(service, self.url, self.environ)
 
     def create_tables(self) -> Tables:
+        """The first pair as the template has it; every further one alike, which takes no stack."""
         number = next(self._numbers)
         tables = Tables(f"reservations-{number}", f"state-{number}")
-        local_dynamodb.create_tables(
-            self.client("cloudformation"), tables, stack=f"tables-{number}"
-        )
+        if number == 1:
+            local_dynamodb.create_tables(self.client("cloudformation"), tables)
+            self._made += map(self._described, (tables.reservations, tables.state))
+        else:
+            for name, like in zip((tables.reservations, tables.state), self._made, strict=True):
+                self.client().create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **like)
         return tables
+
+    def _described(self, name: str) -> dict[str, Any]:
+        table = self.client().describe_table(TableName=name)["Table"]
+        indexes = [
+            {key: index[key] for key in ("IndexName", "KeySchema", "Projection")}
+            for index in table.get("GlobalSecondaryIndexes", [])
+        ]
+        own = {key: table[key] for key in ("AttributeDefinitions", "KeySchema")}
+        return {**own, "GlobalSecondaryIndexes": indexes} if indexes else own
 
 
 @pytest.fixture(scope="session")

@@ -391,4 +391,4 @@ def tell_stories(store: DynamoStore, examples: int) -> None:
 
 
 def test_the_invariants_hold_in_any_story(store: DynamoStore) -> None:
-    tell_stories(store, 30)
+    tell_stories(store, 12)
