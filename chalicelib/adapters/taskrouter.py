@@ -42,7 +42,9 @@ _PAGE_SIZE = 1000
 _MOST_EVENTS = 2 * _PAGE_SIZE
 """Two pages take no longer than a question and its answer after a time-out."""
 
-_REFUSED = range(400, 500)
+_TIMED_OUT = 408
+_REFUSED = {*range(400, 500)} - {_TIMED_OUT}
+"""TaskRouter understood and did nothing; a request that timed out may have been carried out."""
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429

@@ -131,6 +131,7 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
         (problem(401, 20003), TaskRouterDenied),
         (problem(403, 20008), TaskRouterDenied),
         (problem(404, 20404), TaskRouterNotFound),
+        (problem(408, 20408), TaskRouterUnavailable),
         (problem(409, 20409), TaskRouterRefused),
         (problem(429, 20429), TaskRouterThrottled),
         (problem(500, 20500), TaskRouterUnavailable),
