@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from chalicelib.adapters.dynamodb import from_item, to_item
 from chalicelib.adapters.store import DynamoStore
+from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.records import News
 from chalicelib.domain.reservations import MOVES, OBSERVED, OPEN, Change, Claim, Reservation, Status
 from tests.support import NOW, sid
@@ -176,9 +177,18 @@ def test_the_same_callback_at_once_makes_one_record_and_equal_answers(
     assert len(record.history) == 1
 
 
-def test_a_claim_that_boto3_repeats_after_a_lost_answer_is_still_ours(store: DynamoStore) -> None:
+@pytest.mark.parametrize("instruction", [None, {"instruction": "dequeue", "timeout": 30}])
+def test_a_claim_that_boto3_repeats_after_a_lost_answer_is_still_ours(
+    store: DynamoStore, instruction: dict[str, Any] | None
+) -> None:
     reservation_sid = seed(store, Status.PENDING)
-    claim = Claim(until=NOW + 30_000, target=Status.ACCEPTED, claim_id="mine", by="me")
+    claim = Claim(
+        until=NOW + 30_000,
+        target=Status.ACCEPTED,
+        claim_id="mine",
+        by="me",
+        instruction=instruction,
+    )
 
     for _ in range(2):
         won, _ = store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
@@ -196,6 +206,25 @@ def test_a_claim_is_released_by_its_owner_only(store: DynamoStore) -> None:
     after = row(store, reservation_sid)
     assert "claim_until" not in after
     assert after["due_at"] == NOW + 5
+
+
+def test_keys_that_dynamodb_leaves_for_later_are_asked_for_again(
+    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sids = {seed(store, Status.PENDING) for _ in range(3)}
+    read = store._client.batch_get_item
+
+    def one_at_a_time(RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803  boto3's name
+        ((table, request),) = RequestItems.items()
+        first, *later = request["Keys"]
+        answer = read(RequestItems={table: {**request, "Keys": [first]}})
+        left = {table: {**request, "Keys": later}} if later else {}
+        return {**answer, "UnprocessedKeys": left}
+
+    monkeypatch.setattr(store._client, "batch_get_item", one_at_a_time)
+    assert store.statuses(sids) == dict.fromkeys(sids, Status.PENDING)
+    with pytest.raises(StoreUnavailable):
+        store.statuses({seed(store, Status.PENDING) for _ in range(6)})
 
 
 def test_what_is_due_comes_in_pages_and_the_longest_overdue_first(
