@@ -101,6 +101,8 @@ def accept_reservation() -> dict[str, Any]:
     request = blueprint.current_request
     principal = principal_of(request)
     parameters = parameters_of(request)
+    if "instruction" in parameters:
+        raise BadRequest("Only POST /reservations/{sid}/accept takes an instruction.")
     started = runtime.current().clock.now_ms()
     reservation_sid = optional_sid(parameters, "reservation_sid", "WR")
     if reservation_sid is None:

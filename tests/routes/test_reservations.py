@@ -411,6 +411,15 @@ def test_a_password_that_was_sent_is_never_shown_again(api: Api) -> None:
         assert "sip:ann@example.com" in shown
 
 
+def test_the_quickstarts_route_does_not_accept_without_the_instruction(api: Api) -> None:
+    seen = reserve(api)
+    asked = {**DEQUEUE, "reservation_sid": seen.reservation_sid}
+
+    answer = api.post_json("/accept_reservation", asked)
+    assert (answer.status_code, answer.json_body["Code"]) == (400, "BadRequestError")
+    assert api.taskrouter.calls["update"] == 0
+
+
 def test_a_second_instruction_is_409(api: Api) -> None:
     seen = reserve(api)
     path = f"/reservations/{seen.reservation_sid}/accept"
