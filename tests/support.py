@@ -12,7 +12,7 @@ from chalicelib.domain.callbacks import EVENT_TYPES, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import MOVES, Status
-from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
+from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen, Told
 from chalicelib.usecases.decision import Desk
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.timing import Timing
@@ -56,6 +56,7 @@ class FakeTaskRouter:
         self.tasks: dict[str, CreatedTask] = {}
         self.created_at: dict[str, int] = {}
         self.events: list[ReservationEvent] = []
+        self.unreadable_events = 0
         self.most_events = 2000
         self.instructions: list[Instruction] = []
         self.answers_the_phone = False
@@ -158,9 +159,7 @@ class FakeTaskRouter:
         pending = [one for one in self.known.values() if one.status is Status.PENDING]
         return sorted({one.task_sid for one in pending})
 
-    def reservation_events(
-        self, event_type: str, *, since: int, until: int
-    ) -> tuple[list[ReservationEvent], bool]:
+    def reservation_events(self, event_type: str, *, since: int, until: int) -> Told:
         self._begin("events")
         # As TaskRouter is asked: to the second, both ends included.
         since, until = since // 1000 * 1000, until // 1000 * 1000
@@ -169,7 +168,11 @@ class FakeTaskRouter:
             for event in self.events
             if EVENT_TYPES[event_type] is event.status and since <= (event.at or 0) <= until
         ]
-        return found[: self.most_events], len(found) < self.most_events
+        return Told(
+            found[: self.most_events],
+            are_all=len(found) < self.most_events,
+            unreadable=self.unreadable_events,
+        )
 
     def create_task(self, task: NewTask) -> CreatedTask:
         self._begin("create")

@@ -31,7 +31,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
+from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen, Told
 
 _Answer = TypeVar("_Answer")
 
@@ -176,14 +176,12 @@ class TwilioTaskRouter:
 
         return self._ask(question)
 
-    def reservation_events(
-        self, event_type: str, *, since: int, until: int
-    ) -> tuple[list[ReservationEvent], bool]:
+    def reservation_events(self, event_type: str, *, since: int, until: int) -> Told:
         """List the Events of a type that happened from *since* to *until*.
 
         They are what event callbacks tell, with the names in lower case
-        (https://www.twilio.com/docs/taskrouter/api/event). One that does not say which Reservation,
-        Task and Worker it is about is left out: nothing could be recorded of it.
+        (https://www.twilio.com/docs/taskrouter/api/event). Of one that does not say which
+        Reservation, Task and Worker it is about nothing can be recorded: it is counted.
 
         Args:
             event_type: such as ``reservation.created``.
@@ -191,11 +189,11 @@ class TwilioTaskRouter:
             until: epoch ms, as well.
 
         Returns:
-            The Events, and whether these are all: no more are read than two pages hold, so that
-            one question takes no longer than any other.
+            The Events, of which no more are read than two pages hold, so that one question takes
+            no longer than any other.
         """
 
-        def question(workspace: Any) -> tuple[list[ReservationEvent], bool]:
+        def question(workspace: Any) -> Told:
             events = workspace.events.list(
                 event_type=event_type,
                 start_date=datetime.fromtimestamp(since // 1000, UTC),
@@ -204,7 +202,11 @@ class TwilioTaskRouter:
                 limit=_MOST_EVENTS,
             )
             told = [told for event in events if (told := self._told(event)) is not None]
-            return told, len(events) < _MOST_EVENTS
+            return Told(
+                told,
+                are_all=len(events) < _MOST_EVENTS,
+                unreadable=len(events) - len(told),
+            )
 
         return self._ask(question)
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from chalicelib.domain.callbacks import ReservationEvent
 from chalicelib.domain.reservations import Status
 
 MAX_ATTRIBUTES = 4_096
@@ -25,6 +26,21 @@ class Seen:
     worker_name: str | None
     status: Status
     created_at: int
+
+
+@dataclass(frozen=True)
+class Told:
+    """Some of TaskRouter's Events.
+
+    Attributes:
+        events: those that tell of a Reservation, as event callbacks do.
+        are_all: whether these are all that were asked for.
+        unreadable: how many do not say which Reservation, Task and Worker they are about.
+    """
+
+    events: list[ReservationEvent]
+    are_all: bool = True
+    unreadable: int = 0
 
 
 @dataclass(frozen=True)

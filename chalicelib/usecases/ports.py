@@ -3,11 +3,10 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
-from chalicelib.domain.callbacks import ReservationEvent
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.records import Due, KeyUse, News
 from chalicelib.domain.reservations import Claim, Reservation, Status
-from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
+from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen, Told
 
 
 class Clock(Protocol):
@@ -48,12 +47,10 @@ class TaskRouter(Protocol):
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
         """Find a Task that was created at *since* (epoch ms) or later, by one of its attributes."""
 
-    def reservation_events(
-        self, event_type: str, *, since: int, until: int
-    ) -> tuple[list[ReservationEvent], bool]:
+    def reservation_events(self, event_type: str, *, since: int, until: int) -> Told:
         """List the Events of a type that happened from *since* to *until* (epoch ms).
 
-        Tells too whether these are all: of very many only some are listed.
+        Of very many only some are listed.
         """
 
     def create_task(self, task: NewTask) -> CreatedTask:

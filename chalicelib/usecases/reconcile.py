@@ -19,8 +19,10 @@ from chalicelib.domain.errors import (
     StoreUnavailable,
     TaskRouterNotFound,
     TaskRouterThrottled,
+    TaskRouterUnavailable,
 )
 from chalicelib.domain.reservations import is_news
+from chalicelib.domain.taskrouter import Told
 from chalicelib.usecases.decision import Desk
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.record import record
@@ -44,8 +46,6 @@ _AT_FIRST_MS = 60 * 60_000
 """How far the very first reconciliation looks back."""
 _KEPT_MS = 30 * 24 * 3_600_000
 """TaskRouter redacts older Events."""
-
-_Told = tuple[list[ReservationEvent], bool]
 
 _One = TypeVar("_One")
 _Found = TypeVar("_Found")
@@ -121,19 +121,22 @@ class _Reconciliation:
         while since < end and None not in found:
             until = min(since + window, end)
             told = self._all(partial(self._events, since, until), EVENT_TYPES)
-            if told and window > _LEAST_WINDOW_MS and not all(are_all for _, are_all in told):
+            if told and window > _LEAST_WINDOW_MS and not all(one.are_all for one in told):
                 window = max((until - since) // 2, _LEAST_WINDOW_MS)
                 continue
             found.append(None if told is None else self._mirror_window(told, until))
             since, window = until, min(window * 2, _WINDOW_MS)
         return found
 
-    def _events(self, since: int, until: int, event_type: str) -> _Told:
+    def _events(self, since: int, until: int, event_type: str) -> Told:
         ask = self.desk.taskrouter.reservation_events
         return self.run.patiently(lambda: ask(event_type, since=since, until=until))
 
-    def _mirror_window(self, told: list[_Told], until: int) -> int | None:
-        news = self.tried(lambda: self._news(chain(*(events for events, _ in told))))
+    def _mirror_window(self, told: list[Told], until: int) -> int | None:
+        if unreadable := sum(one.unreadable for one in told):
+            # The others go on; somebody has to look at these, or at how we read them.
+            self.run.failed(TaskRouterUnavailable(f"{unreadable} Events can't be read."))
+        news = self.tried(lambda: self._news(chain(*(one.events for one in told))))
         mirrored = None if news is None else self._all(self._mirror, news)
         if mirrored is None:
             return None

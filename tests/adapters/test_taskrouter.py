@@ -216,11 +216,12 @@ def test_events_are_read_as_event_callbacks_are(server: Server) -> None:
     events = [event, of_nobody, of_others, empty]
     server.reply = answer(200, {"events": events, "meta": {"key": "events"}})
 
-    (told,), are_all = taskrouter(server.url).reservation_events(
+    answered = taskrouter(server.url).reservation_events(
         "reservation.accepted", since=1_795_309_000_999, until=1_795_309_600_000
     )
 
-    assert are_all
+    (told,) = answered.events
+    assert (answered.are_all, answered.unreadable) == (True, 3)
     assert (told.status, told.at) == (Status.ACCEPTED, 1_795_309_323_456)
     assert (told.reservation_sid, told.task_sid, told.worker_sid) == (RESERVATION, TASK, WORKER)
     assert (told.worker_name, told.task_attributes) == ("Alice", data["task_attributes"])
@@ -248,10 +249,12 @@ def test_an_event_without_what_twilio_may_leave_out_spoils_no_other(server: Serv
     ]
     server.reply = answer(200, {"events": [*odd, event], "meta": {"key": "events"}})
 
-    told, _ = taskrouter(server.url).reservation_events("reservation.canceled", since=0, until=1)
+    answered = taskrouter(server.url).reservation_events("reservation.canceled", since=0, until=1)
 
+    told = answered.events
     assert {one.reservation_sid for one in told} == {RESERVATION}
     assert [one.at for one in told] == [None, None, 1_795_309_323_456]
+    assert answered.unreadable == 4
 
 
 def test_of_very_many_events_two_pages_are_read(server: Server) -> None:
@@ -262,7 +265,7 @@ def test_of_very_many_events_two_pages_are_read(server: Server) -> None:
 
     told = taskrouter(server.url).reservation_events("reservation.created", since=0, until=1)
 
-    assert told == ([], False)
+    assert (told.events, told.are_all, told.unreadable) == ([], False, 2000)
     assert len(server.requests) == 2
 
 

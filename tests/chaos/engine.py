@@ -10,7 +10,7 @@ from chalicelib.domain.callbacks import Form, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen
+from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen, Told
 from simulator import seed
 from simulator.clock import Clock
 from simulator.engine import assignments, instructions, offers, start, tasks, workers
@@ -140,9 +140,7 @@ class EngineTaskRouter:
             every = self._workspace.tasks.values()
             return [task.sid for task in every if task.status == "reserved"]
 
-    def reservation_events(
-        self, event_type: str, *, since: int, until: int
-    ) -> tuple[list[ReservationEvent], bool]:
+    def reservation_events(self, event_type: str, *, since: int, until: int) -> Told:
         with self._lock:
             every = [
                 told
@@ -150,7 +148,7 @@ class EngineTaskRouter:
                 if event.event_type == event_type and since <= event.created * 1000 <= until
                 if (told := self._told(event))
             ]
-            return every, True
+            return Told(every)
 
     def _told(self, event: Event) -> ReservationEvent | None:
         told = ReservationEvent.from_form(Form(list(event.parameters.items())), **self.ours())

@@ -355,3 +355,17 @@ def test_statuses_are_told_of_any_number_of_records(world: World) -> None:
 
     told = world.store.statuses(sids | {"WR" + "f" * 32})
     assert told == dict.fromkeys(sids, Status.PENDING)
+
+
+def test_an_event_that_can_not_be_read_makes_the_alarm_fire_and_holds_up_no_other(
+    world: World,
+) -> None:
+    seen = lived_and_ended(world, NOW - MINUTE)
+    world.taskrouter.unreadable_events = 1
+    with pytest.raises(SweepFailed):
+        world.sweep()
+    assert world.record(seen).status is Status.COMPLETED
+
+    world.taskrouter.unreadable_events = 0
+    world.clock.now += 15 * MINUTE
+    assert world.sweep()["ok"] is True
