@@ -29,6 +29,7 @@ class Stage:
         api_stage: API Gateway's, the first part of every path.
         settings: what the functions will read.
         policy_files: by handler, relative to `.chalice`.
+        domain: the domain of one's own that leads to the API, if there is one.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Stage:
     api_stage: str
     settings: config.Settings
     policy_files: dict[str, str]
+    domain: str | None = None
 
     def function(self, handler: str) -> str:
         """Name a handler's function, as Chalice does."""
@@ -101,17 +103,19 @@ def read(name: str) -> Stage:
     if api_stage != name:
         # Chalice names the API of every stage by the app: only this tells their metrics apart.
         raise OperatorError(f"Stage {name} of .chalice/config.json: api_gateway_stage must be it.")
-    _check_domain(name, stage.get("api_gateway_custom_domain"), settings)
+    domain = stage.get("api_gateway_custom_domain", {})
+    _check_domain(name, domain, settings)
     return Stage(
         name=name,
         app=whole["app_name"],
         api_stage=api_stage,
         settings=settings,
         policy_files=policy_files,
+        domain=domain.get("domain_name"),
     )
 
 
-def _check_domain(name: str, domain: dict[str, str] | None, settings: config.Settings) -> None:
+def _check_domain(name: str, domain: dict[str, str], settings: config.Settings) -> None:
     """Refuse an address that signatures would be checked against, and that is not the API's."""
     if not domain:
         return

@@ -19,24 +19,30 @@ from infra.declared import Stage
 _API = "rest_api"
 
 
-def fetch(aws: Aws, stage: Stage, bucket: str | None) -> bool:
+def fetch(aws: Aws, stage: Stage, bucket: str | None, *, domain: str | None = None) -> bool:
     """Put the record of what there is into the checkout, whatever was there before.
 
     Args:
         aws: whose account and region.
         stage: whose record.
         bucket: where it is kept; None where there is no bucket.
+        domain: that will still be wanted: Chalice deletes any other that is recorded.
 
     Returns:
         Whether there is anything.
 
     Raises:
-        OperatorError: it was not Chalice that made the functions.
+        OperatorError: it was not Chalice that made the functions, they are in another region, or
+            a domain would be deleted that others use.
     """
+    found.must_be_of_this_region(aws, stage)
     recorded = _recorded(aws, stage, bucket)
     there = found.resources(aws, stage, recorded_api=_api_id(recorded))
     kept = [one for one in recorded if found.is_there(aws, one)]
     resources = {one["name"]: one for one in (*there, *kept)}
+    for one in resources.values():
+        if one["resource_type"] == "domain_name" and one["domain_name"] != domain:
+            found.must_be_ours_alone(aws, one["domain_name"], _api_id(resources.values()))
     if resources:
         record = {"resources": [*resources.values()], "schema_version": "2.0", "backend": "api"}
         stage.deployed_file.parent.mkdir(parents=True, exist_ok=True)

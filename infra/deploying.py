@@ -97,9 +97,10 @@ def deploy(stage: str, *, check: bool, any_python: bool, break_lock: bool, as_js
     where = f"account {place.account}, {place.region}"
     click.echo(f"Stage {stage}: {where}, functions on {runtime}", err=True)
     with lock.held(place, target, force=break_lock) as take_lock:
+        found.must_be_of_this_region(place, target)
         bucket = prepare(place, target)["Deployments"]
         take_lock()
-        deployed.fetch(place, target, bucket)
+        deployed.fetch(place, target, bucket, domain=target.domain)
         chalice.run("deploy", "--stage", stage)
         api_id = deployed.keep(place, target, bucket)
         tuning.apply(place, target, api_id)

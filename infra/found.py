@@ -1,5 +1,6 @@
 """What there is in AWS of a stage's functions and API, whatever any record says."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -64,7 +65,7 @@ def _serves(gateway: Any, stage: Stage, api_id: str) -> bool:
     return stage.api_stage in [one["stageName"] for one in stages]
 
 
-def resources(aws: Aws, stage: Stage, *, recorded_api: str | None) -> list[dict[str, str]]:
+def resources(aws: Aws, stage: Stage, *, recorded_api: str | None) -> list[dict[str, Any]]:
     """List what Chalice has made, in the words of its own record.
 
     Args:
@@ -75,13 +76,63 @@ def resources(aws: Aws, stage: Stage, *, recorded_api: str | None) -> list[dict[
     Raises:
         OperatorError: it was CloudFormation that made the functions.
     """
-    made = [entry for handler in (API, SWEEP) for entry in _of_handler(aws, stage, handler)]
+    made: list[dict[str, Any]] = []
+    for handler in (API, SWEEP):
+        made += _of_handler(aws, stage, handler)
     if _unless_absent(aws.client("events").describe_rule, Name=stage.schedule):
         made.append(_entry(f"{SWEEP}-event", "cloudwatch_event", rule_name=stage.schedule))
     if api_id := api(aws, stage, recorded=recorded_api):
         address = f"{url(aws, stage, api_id)}/"
         made.append(_entry("rest_api", "rest_api", rest_api_id=api_id, rest_api_url=address))
+        made += _of_domain(aws, stage, api_id)
     return made
+
+
+def _of_domain(aws: Aws, stage: Stage, api_id: str) -> Iterator[dict[str, Any]]:
+    mappings = _mappings(aws, stage.domain) if stage.domain else []
+    ours = [{"key": f"/{path}"} for path, mapped in mappings if mapped == api_id]
+    if ours:
+        entry = _entry("api_gateway_custom_domain", "domain_name", domain_name=str(stage.domain))
+        yield {**entry, "api_mapping": ours}
+
+
+def _mappings(aws: Aws, domain: str) -> list[tuple[str, str]]:
+    """List a domain's base paths, and the API that each leads to."""
+    call = aws.client("apigateway").get_base_path_mappings
+    items = (_unless_absent(call, domainName=domain) or {}).get("items", [])
+    return [(one["basePath"].replace("(none)", ""), one["restApiId"]) for one in items]
+
+
+def must_be_ours_alone(aws: Aws, domain: str, api_id: str | None) -> None:
+    """Refuse to let Chalice delete a domain that leads to other APIs too: it deletes it whole.
+
+    Raises:
+        OperatorError: it does.
+    """
+    others = sorted({mapped for _, mapped in _mappings(aws, domain)} - {api_id})
+    if others:
+        raise OperatorError(
+            f"The domain {domain} leads to other APIs too ({', '.join(others)}), and Chalice would "
+            "delete it whole. Move those to a domain of their own first."
+        )
+
+
+def must_be_of_this_region(aws: Aws, stage: Stage) -> None:
+    """Refuse to touch a stage that is in another region: its roles are the whole account's.
+
+    Raises:
+        OperatorError: the roles that are there are allowed another region's tables.
+    """
+    for handler in (API, SWEEP):
+        name = stage.role(handler)
+        call = aws.client("iam").get_role_policy
+        policy = _unless_absent(call, RoleName=name, PolicyName=name)
+        if policy and f":dynamodb:{aws.region}:" not in json.dumps(policy["PolicyDocument"]):
+            raise OperatorError(
+                f"The role {name} is that of stage {stage.name} in another region than "
+                f"{aws.region}: export AWS_DEFAULT_REGION=... . A stage in a second region needs "
+                "a name of its own."
+            )
 
 
 def must_not_be_chalices(aws: Aws, stage: Stage) -> None:

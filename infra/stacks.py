@@ -41,6 +41,9 @@ def put(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
         "StateTableName": stage.settings.state_table,
     }
     _let_others_finish(cloudformation, stage)
+    stack = _find(cloudformation, stage.stack)
+    if stack and stack["StackStatus"] == "ROLLBACK_COMPLETE":
+        delete(aws, stage)  # it was never made, and can't be updated
     _must_be_sound(cloudformation, stage)
     if _find(cloudformation, stage.stack) is None:
         # Protected tables could not be taken away again where something else can't be made.
@@ -74,8 +77,8 @@ def _put(cloudformation: Any, stage: Stage, parameters: Mapping[str, str]) -> No
 def _begin(cloudformation: Any, request: Mapping[str, Any]) -> str | None:
     """Begin to create or update; return the stack's id, None where nothing changes."""
     try:
-        # What can't be made is taken away again, so that the next try finds nothing in its way.
-        created = cloudformation.create_stack(**request, OnFailure="DELETE")
+        # Rolled back, what can't be made is taken away again, tables too (RetainExceptOnCreate).
+        created = cloudformation.create_stack(**request, OnFailure="ROLLBACK")
     except cloudformation.exceptions.AlreadyExistsException:
         try:
             updated = cloudformation.update_stack(**request)

@@ -22,10 +22,10 @@ class Throttle:
     burst: int
 
 
-# The rest of the API (people, pages that poll) can use up only its own share of the account's
-# 10,000 a second and of Lambda's concurrency, so that callbacks always find room.
+# The rest of the API (people, pages that poll) can use up only its own share of what the account
+# may ask of API Gateway, so that callbacks find room. Some regions allow a burst of 1,250 only.
 EVERYBODYS = Throttle(rate=50, burst=100)
-CALLBACKS = Throttle(rate=1_000, burst=2_000)
+CALLBACKS = Throttle(rate=1_000, burst=1_000)
 
 SWEEP_RETRIES = 0
 """A failed sweep is over: the next one comes within the minute, and two at once help nobody."""

@@ -39,7 +39,7 @@ def test_all_but_the_tables_goes_where_nothing_is_operated():
         "Reservations",
         "State",
     }
-    assert set(conditions.values()) == {None, "Operate"}
+    assert set(conditions.values()) == {None, "IsOperated"}
 
 
 def test_the_template_can_be_sent_as_it_is():

@@ -27,12 +27,13 @@ def test_the_tables_have_the_keys_and_indexes_that_the_store_reads(dynamodb, tab
     }
 
 
-def test_creating_the_tables_again_keeps_what_is_in_them(dynamodb, tables):
-    client = dynamodb.client()
+def test_creating_the_tables_again_keeps_what_is_in_them(dynamodb):
+    client, cloudformation = dynamodb.client(), dynamodb.client("cloudformation")
+    tables = local_dynamodb.Tables("reservations-again", "state-again")
+    local_dynamodb.create_tables(cloudformation, tables, stack="again")
     client.put_item(TableName=tables.state, Item={"id": {"S": "kept"}})
 
-    stack = "tables-" + tables.state.rpartition("-")[2]
-    local_dynamodb.create_tables(dynamodb.client("cloudformation"), tables, stack=stack)
+    local_dynamodb.create_tables(cloudformation, tables, stack="again")
 
     assert client.get_item(TableName=tables.state, Key={"id": {"S": "kept"}})["Item"]
 

@@ -1,0 +1,139 @@
+"""What is in AWS decides, and what is not this stage's is not touched."""
+
+import json
+from types import SimpleNamespace
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from infra import deployed, found
+from infra.aws import Aws
+from infra.errors import OperatorError
+
+APP = "taskrouter-callbacks"
+DOMAIN = "calls.example.com"
+
+
+@pytest.fixture
+def aws(monkeypatch):
+    for name, value in {"ACCESS_KEY_ID": "moto", "SECRET_ACCESS_KEY": "moto"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    with mock_aws():
+        session = boto3.Session(region_name="eu-west-1")
+        moto = Aws(session, "aws", "eu-west-1", "123456789012", "arn:aws:iam::123456789012:root")
+        gateway = FakeGateway()
+        yield SimpleNamespace(
+            partition="aws",
+            region="eu-west-1",
+            gateway=gateway,
+            client=lambda name: gateway if name == "apigateway" else moto.client(name),
+        )
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return SimpleNamespace(
+        name="prod",
+        app=APP,
+        api_stage="prod",
+        domain=DOMAIN,
+        schedule=f"{APP}-prod-sweep-event",
+        function=lambda handler: f"{APP}-prod" + ("-sweep" if handler == "sweep" else ""),
+        role=lambda handler: f"{APP}-prod-{handler}",
+        deployed_file=tmp_path / "prod.json",
+    )
+
+
+def make_role(aws, name, region):
+    iam = aws.client("iam")
+    iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
+    table = f"arn:aws:dynamodb:{region}:123456789012:table/t"
+    document = {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": table}],
+    }
+    iam.put_role_policy(RoleName=name, PolicyName=name, PolicyDocument=json.dumps(document))
+
+
+class FakeGateway:
+    """API Gateway, which moto has only with a dozen packages more: APIs, and where a domain leads.
+
+    Attributes:
+        functions: by an API's id, the function that it calls.
+        mappings: the domain's base paths.
+    """
+
+    def __init__(self):
+        self.functions, self.mappings = {}, []
+
+    def get_paginator(self, _name):
+        apis = [{"id": one, "name": APP} for one in self.functions]
+        return SimpleNamespace(paginate=lambda: [{"items": apis}])
+
+    def get_resources(self, *, restApiId, **_given):  # noqa: N803  boto3's name
+        uri = f"arn:aws:lambda:eu-west-1:123456789012:function:{self.functions[restApiId]}/invoke"
+        return {"items": [{"resourceMethods": {"GET": {"methodIntegration": {"uri": uri}}}}]}
+
+    def get_base_path_mappings(self, *, domainName):  # noqa: N803
+        if not self.mappings:
+            error = {"Error": {"Code": "NotFoundException"}}
+            raise ClientError(error, "GetBasePathMappings")
+        assert domainName == DOMAIN
+        return {"items": self.mappings}
+
+    def get_domain_name(self, **_given):
+        return {}
+
+    def maps(self, *apis):
+        paths = ["(none)", "desk"]
+        self.mappings = [
+            {"basePath": path, "restApiId": api} for path, api in zip(paths, apis, strict=False)
+        ]
+
+
+@pytest.mark.parametrize("handler", ["api_handler", "sweep"])
+def test_a_stage_of_another_region_is_refused_before_anything_is_touched(aws, stage, handler):
+    make_role(aws, stage.role(handler), "us-east-1")
+
+    with pytest.raises(OperatorError, match="in another region than eu-west-1"):
+        deployed.fetch(aws, stage, None)
+    assert not stage.deployed_file.exists()
+    assert aws.client("iam").get_role(RoleName=stage.role(handler))
+
+
+def test_roles_of_this_region_are_this_stages(aws, stage):
+    make_role(aws, stage.role("sweep"), "eu-west-1")
+
+    assert deployed.fetch(aws, stage, None)
+    (entry,) = json.loads(stage.deployed_file.read_text())["resources"]
+    assert entry["role_name"] == stage.role("sweep")
+
+
+def test_a_domain_is_found_without_a_record(aws, stage):
+    aws.gateway.functions["ours"] = f"{APP}-prod"
+    aws.gateway.maps("ours")
+
+    assert deployed.fetch(aws, stage, None, domain=DOMAIN)
+    *_, last = json.loads(stage.deployed_file.read_text())["resources"]
+    assert last == {
+        "name": "api_gateway_custom_domain",
+        "resource_type": "domain_name",
+        "domain_name": DOMAIN,
+        "api_mapping": [{"key": "/"}],
+    }
+
+
+def test_a_domain_that_others_use_is_not_taken_away(aws, stage):
+    aws.gateway.functions |= {"ours": f"{APP}-prod", "theirs": f"{APP}-dev"}
+    aws.gateway.maps("ours", "theirs")
+
+    with pytest.raises(OperatorError, match="leads to other APIs too .theirs."):
+        deployed.fetch(aws, stage, None)
+    assert deployed.fetch(aws, stage, None, domain=DOMAIN), "to deploy over it takes nothing away"
+
+
+def test_nothing_there_is_nothing_found(aws, stage):
+    assert found.resources(aws, stage, recorded_api=None) == []
+    assert not deployed.fetch(aws, stage, None)
