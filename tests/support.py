@@ -43,6 +43,25 @@ class ManualClock:
         self.when_sleeping()
 
 
+def event_of(seen: Seen, status: Status, **given: Any) -> ReservationEvent:
+    """What TaskRouter tells when a Reservation comes to a status; at no known time by itself."""
+    return ReservationEvent(
+        **{
+            "status": status,
+            "at": None,
+            "reservation_sid": seen.reservation_sid,
+            "task_sid": seen.task_sid,
+            "worker_sid": seen.worker_sid,
+            "worker_name": seen.worker_name,
+            "workflow_sid": None,
+            "task_queue_sid": None,
+            "task_attributes": "{}",
+            "worker_attributes": "{}",
+            **given,
+        }
+    )
+
+
 class FakeTaskRouter:
     """A TaskRouter that knows Reservations, applies updates, and fails as told.
 
@@ -84,19 +103,12 @@ class FakeTaskRouter:
 
     def happened(self, seen: Seen, status: Status, *, at: int) -> None:
         """Note an Event, of which nobody tells us."""
-        event = ReservationEvent(
-            status=status,
-            at=at,
-            reservation_sid=seen.reservation_sid,
-            task_sid=seen.task_sid,
-            worker_sid=seen.worker_sid,
-            worker_name=seen.worker_name,
-            workflow_sid="WW" + "0" * 32,
-            task_queue_sid="WQ" + "0" * 32,
-            task_attributes='{"selected_language": "es"}',
-            worker_attributes="{}",
-        )
-        self.events.append(event)
+        told = {
+            "workflow_sid": "WW" + "0" * 32,
+            "task_queue_sid": "WQ" + "0" * 32,
+            "task_attributes": '{"selected_language": "es"}',
+        }
+        self.events.append(event_of(seen, status, at=at, **told))
 
     def becomes(self, reservation_sid: str, status: Status) -> None:
         old = self.known[reservation_sid]

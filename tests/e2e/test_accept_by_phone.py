@@ -2,7 +2,6 @@
 
 import pytest
 
-from local.calling import Caller
 from tests.e2e.world import bare_environ, eventually, world
 
 pytestmark = pytest.mark.slow
@@ -15,15 +14,8 @@ def office():
     """A stack that defers every callback, and hears TaskRouter's events."""
     environ = bare_environ(ASSIGNMENT_INSTRUCTION="defer", SIMULATOR_EVENT_PATH="/event_callback")
     with world(environ) as one:
-        attributes = '{"languages": ["en", "es"], "contact_uri": "+15555555555"}'
-        assert one.taskrouter.post(one.alice, {"Attributes": attributes}).status == 200
+        one.give_alice_a_phone()
         yield one
-
-
-@pytest.fixture
-def phone(office):
-    yield Caller("simulator", f"{office.described.simulator_url}/simulator", json=True)
-    office.clear()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import subprocess
 import pytest
 import requests
 
-from local.calling import Caller
 from local.processes import ROOT
 from tests.e2e.world import bare_environ, eventually, world
 
@@ -24,15 +23,8 @@ def office():
         SIMULATOR_EVENT_PATH="/event_callback",
     )
     with world(environ) as one:
-        attributes = '{"languages": ["en", "es"], "contact_uri": "+15555555555"}'
-        assert one.taskrouter.post(one.alice, {"Attributes": attributes}).status == 200
+        one.give_alice_a_phone()
         yield one
-
-
-@pytest.fixture
-def phone(office):
-    yield Caller("simulator", f"{office.described.simulator_url}/simulator", json=True)
-    office.clear()
 
 
 def place(phone, *digits, **more):

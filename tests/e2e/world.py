@@ -59,6 +59,10 @@ class World:
         form = {"ActivitySid": self.names["activities"][activity]}
         assert self.taskrouter.post(self.alice, form).status == 200
 
+    def give_alice_a_phone(self):
+        attributes = '{"languages": ["en", "es"], "contact_uri": "+15555555555"}'
+        assert self.taskrouter.post(self.alice, {"Attributes": attributes}).status == 200
+
     def task(self, sid):
         return self.taskrouter.get(f"/Tasks/{sid}").body
 

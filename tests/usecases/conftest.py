@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.store import DynamoStore
-from chalicelib.domain.callbacks import AssignmentCallback, ReservationEvent
+from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.instructions import Accept, Defer, Instruction
 from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.reservations import Reservation, Status
@@ -18,7 +18,7 @@ from chalicelib.usecases.decision import Decision
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.sweep import Orders, sweep
 from chalicelib.usecases.timing import Timing
-from tests.support import TIMING, FakeTaskRouter, ManualClock, make_desk
+from tests.support import TIMING, FakeTaskRouter, ManualClock, event_of, make_desk
 
 SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
 
@@ -55,18 +55,7 @@ class World:
         )
 
     def event(self, seen: Seen, status: Status) -> bool:
-        event = ReservationEvent(
-            status=status,
-            at=None,
-            reservation_sid=seen.reservation_sid,
-            task_sid=seen.task_sid,
-            worker_sid=seen.worker_sid,
-            worker_name=seen.worker_name,
-            workflow_sid=None,
-            task_queue_sid=None,
-            task_attributes="{}",
-            worker_attributes="{}",
-        )
+        event = event_of(seen, status)
         return observe(event, store=self.store, timing=self.timing, now=self.clock.now)
 
     def decide(self, seen: Seen, target: Status, **given: Any) -> Reservation:
