@@ -1,6 +1,5 @@
 """What a caller may want of a new Task."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,6 @@ QUICKSTART_ATTRIBUTES = {"selected_language": "es"}
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
 _MAX_CHANNEL = 64
-_DIGITS = re.compile("[0-9]{1,10}")
 
 
 def task_of(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTask:

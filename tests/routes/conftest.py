@@ -16,6 +16,7 @@ from twilio.request_validator import RequestValidator
 
 from app import app
 from chalicelib import config, observability, runtime
+from chalicelib.domain.taskrouter import Seen
 from tests.support import FakeTaskRouter, ManualClock, sid
 
 BASE_URL = "https://example.test/api"
@@ -122,6 +123,20 @@ class Api:
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+def reserve(api: Api, **given: str) -> Seen:
+    """A Reservation that TaskRouter knows, and that we were called back for."""
+    seen = api.taskrouter.add(**given)
+    answer = api.post_callback(
+        api.callback_parameters(
+            ReservationSid=seen.reservation_sid,
+            TaskSid=seen.task_sid,
+            WorkerSid=seen.worker_sid,
+        )
+    )
+    assert answer.status_code == 200
+    return seen
 
 
 @pytest.fixture

@@ -6,26 +6,11 @@ import pytest
 
 from chalicelib.adapters import pages
 from chalicelib.domain.errors import TaskRouterUnavailable
-from chalicelib.domain.records import News
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import Seen
-from tests.routes.conftest import FORM, Api
+from tests.routes.conftest import FORM, Api, reserve
 from tests.support import NOW, sid
 
 WR = "WR" + "0" * 32
-
-
-def reserve(api: Api, **given: str) -> Seen:
-    seen = api.taskrouter.add(**given)
-    answer = api.post_callback(
-        api.callback_parameters(
-            ReservationSid=seen.reservation_sid,
-            TaskSid=seen.task_sid,
-            WorkerSid=seen.worker_sid,
-        )
-    )
-    assert answer.status_code == 200
-    return seen
 
 
 def listed(api: Api, query: str = "") -> list[str]:
@@ -374,94 +359,3 @@ def test_health_is_open_and_says_the_version(api: Api) -> None:
     assert answer.status_code == 200
     assert answer.json_body["status"] == "ok"
     assert answer.json_body["version"].count(".") == 2
-
-
-DEQUEUE = {"instruction": "dequeue", "from": "+15556667777", "timeout": 30}
-
-
-def test_an_accept_may_carry_an_instruction_and_is_202_while_it_rings(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}/accept"
-
-    answer = api.post_json(path, {**DEQUEUE, "task_sid": seen.task_sid})
-    assert (answer.status_code, answer.json_body["reservation_status"]) == (202, "pending")
-    repeated = api.post_json(path, DEQUEUE)
-    assert (repeated.status_code, repeated.json_body) == (202, answer.json_body)
-    api.taskrouter.becomes(seen.reservation_sid, Status.ACCEPTED)
-    api.service.store.observe(seen.reservation_sid, News(Status.ACCEPTED, NOW, "event", None))
-    assert api.post_json(path, DEQUEUE).status_code == 200
-
-    assert [one.render() for one in api.taskrouter.instructions] == [DEQUEUE]
-    record = api.call("GET", f"/reservations/{seen.reservation_sid}")
-    assert record.json_body["instruction_sent"] == {"by": "supervisor", "instruction": DEQUEUE}
-    assert '"timeout":30}' in record.body.decode().replace(" ", "")
-
-
-def test_a_password_that_was_sent_is_never_shown_again(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}"
-    sent = {"instruction": "conference", "to": "sip:ann@example.com", "sip_auth_password": "x7!"}
-    assert api.post_json(f"{path}/accept", sent).status_code == 202
-
-    (given,) = api.taskrouter.instructions
-    assert given.render() == sent
-    for query in (path, "/reservations"):
-        shown = api.call("GET", query).body.decode()
-        assert "x7!" not in shown
-        assert "sip:ann@example.com" in shown
-
-
-def test_the_quickstarts_route_does_not_accept_without_the_instruction(api: Api) -> None:
-    seen = reserve(api)
-    asked = {**DEQUEUE, "reservation_sid": seen.reservation_sid}
-
-    answer = api.post_json("/accept_reservation", asked)
-    assert (answer.status_code, answer.json_body["Code"]) == (400, "BadRequestError")
-    assert api.taskrouter.calls["update"] == 0
-
-
-def test_a_second_instruction_is_409(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}/accept"
-    api.post_json(path, DEQUEUE)
-
-    answer = api.post_json(path, {**DEQUEUE, "timeout": 31})
-    assert (answer.status_code, answer.json_body["Code"]) == (409, "InstructionAlreadySent")
-    assert answer.json_body["reservation_status"] == "pending"
-
-
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ({"instruction": "accept"}, "An accept may carry the instruction conference, dequeue, "),
-        ({"instruction": "reject"}, "An accept may carry"),
-        ({"instruction": "supervise"}, "An accept may carry"),
-        ({"instruction": ["dequeue"]}, "An accept may carry"),
-        ({"instruction": None}, "An accept may carry"),
-        ({"instruction": {"instruction": "dequeue"}}, "An accept may carry"),
-        ({"instruction": "call", "from": "+15556667777"}, "call needs url"),
-        ({**DEQUEUE, "timeout": "30"}, "timeout must be"),
-        ({**DEQUEUE, "timeout": 1000}, "timeout must be"),
-        ({**DEQUEUE, "colour": "red"}, "dequeue has no parameter colour"),
-        ({"instruction": "redirect", "call_sid": "CA1", "url": "x"}, "call_sid must be"),
-    ],
-)
-def test_a_wrong_instruction_is_400_and_sends_nothing(
-    api: Api, body: dict[str, Any], message: str
-) -> None:
-    seen = reserve(api)
-    answer = api.post_json(f"/reservations/{seen.reservation_sid}/accept", body)
-
-    assert (answer.status_code, answer.json_body["Code"]) == (400, "BadRequestError")
-    assert answer.json_body["Message"].startswith(message)
-    assert api.taskrouter.instructions == []
-
-
-def test_a_worker_has_only_its_own_phone_rung(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}/accept"
-
-    another = api.token(role="worker", worker_sid=sid("WK"))
-    assert api.post_json(path, DEQUEUE, token=another).status_code == 403
-    own = api.token(role="worker", worker_sid=seen.worker_sid)
-    assert api.post_json(path, DEQUEUE, token=own).status_code == 202
