@@ -6,8 +6,8 @@ from chalice.app import Chalice, CloudWatchEvent, Rate
 
 from chalicelib import observability, runtime
 from chalicelib.routes import callbacks, health, reservations, tasks, voice
-from chalicelib.routes._http import one_line_per_request
-from chalicelib.usecases.sweep import sweep as look_at_what_is_due
+from chalicelib.routes.http import log_request
+from chalicelib.usecases.sweep import sweep_due_reservations as look_at_what_is_due
 
 # Until the settings are read, and where they can't be.
 observability.configure("INFO")
@@ -17,7 +17,7 @@ app = Chalice(app_name="taskrouter-callbacks", configure_logs=False)
 # Nothing here is binary; else a body that is not there, yet has a type, could not come with JSON.
 app.api.binary_types = []
 
-app.register_middleware(one_line_per_request, "http")
+app.register_middleware(log_request, "http")
 
 app.register_blueprint(callbacks.blueprint)
 app.register_blueprint(voice.blueprint)

@@ -16,7 +16,7 @@ from twilio.request_validator import RequestValidator
 from app import app
 from chalicelib import config, observability, runtime
 from chalicelib.adapters import rules_file
-from chalicelib.adapters.clock import SystemClock
+from chalicelib.runtime import SystemClock
 
 LIMIT_MS = 1.0
 MANY = 100

@@ -52,7 +52,7 @@ def _start(program: str, bytecode: Path) -> float:
     # On Lambda ours is compiled at every start: the zip has no bytecode, and nothing can be kept.
     shutil.rmtree(bytecode / _ROOT.relative_to("/") / "chalicelib", ignore_errors=True)
     environ = os.environ | {
-        "SETTINGS_DEFAULTS": "simulator/local.env",
+        "SETTINGS_DEFAULTS": "local/settings.env",
         "AWS_DEFAULT_REGION": "us-east-1",
         "PYTHONPYCACHEPREFIX": str(bytecode),
         "PYTHONDONTWRITEBYTECODE": "",

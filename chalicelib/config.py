@@ -9,7 +9,7 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from chalicelib.domain import voice
-from chalicelib.domain.instructions import BY_NAME
+from chalicelib.domain.instructions import WITHOUT_PARAMETERS
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import is_sid
 
@@ -157,7 +157,7 @@ class Settings:
     retention_days: int = _setting(_whole(1, 3_650), default="30")
     public_base_url: str = _setting(lambda text: text and _url(text), default="")
     cors_allow_origin: str = _setting(lambda text: text and _origin(text), default="")
-    assignment_instruction: str = _setting(_one_of(*BY_NAME), default="defer")
+    assignment_instruction: str = _setting(_one_of(*WITHOUT_PARAMETERS), default="defer")
     rules_file: Path = _setting(_file, default="chalicelib/rules.toml")  # noqa: RUF009  see above
     voice_languages: voice.Menu = _setting(  # noqa: RUF009  see above
         voice.Menu.parse, default=voice.QUICKSTART

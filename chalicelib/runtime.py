@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chalicelib import config, observability
-from chalicelib.adapters import dynamodb, rules_file
-from chalicelib.adapters.clock import SystemClock
-from chalicelib.adapters.keys import DynamoKeys
-from chalicelib.adapters.pages import DynamoPages
+from chalicelib.adapters import rules_file
+from chalicelib.adapters.dynamodb.client import make_client
+from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
+from chalicelib.adapters.dynamodb.listing import DynamoReservationListing
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.adapters.secrets import (
     FixedSecrets,
     ParameterSecrets,
@@ -21,19 +23,30 @@ from chalicelib.adapters.secrets import (
     SecretsSource,
     ssm_client,
 )
-from chalicelib.adapters.signature import SignatureVerifier
-from chalicelib.adapters.store import DynamoStore
+from chalicelib.adapters.twilio.signature import SignatureVerifier
 from chalicelib.domain.errors import SecretsUnavailable
-from chalicelib.domain.instructions import BY_NAME
+from chalicelib.domain.instructions import WITHOUT_PARAMETERS
 from chalicelib.domain.rules import Rules
-from chalicelib.usecases.create_once import Once
-from chalicelib.usecases.decision import Desk
-from chalicelib.usecases.sweep import Orders
-from chalicelib.usecases.timing import Timing
+from chalicelib.usecases.create_task import Once
+from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.decide import Collaborators
+from chalicelib.usecases.sweep import SweepPolicy
 
 if TYPE_CHECKING:
-    from chalicelib.adapters.taskrouter import TwilioTaskRouter
-    from chalicelib.adapters.tokens import TokenVerifier
+    from chalicelib.adapters.twilio.access_tokens import TokenVerifier
+    from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
+
+
+class SystemClock:
+    """`chalicelib.usecases.ports.Clock` over the system's clock."""
+
+    def now_ms(self) -> int:
+        """Return the time, in epoch ms."""
+        return time.time_ns() // 1_000_000
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
 
 
 @dataclass(frozen=True)
@@ -51,9 +64,9 @@ class Runtime:
     clock: SystemClock
 
     @cached_property
-    def store(self) -> DynamoStore:
+    def store(self) -> DynamoReservationStore:
         """The records."""
-        return DynamoStore(
+        return DynamoReservationStore(
             self.dynamodb,
             reservations_table=self.settings.reservations_table,
             state_table=self.settings.state_table,
@@ -62,14 +75,16 @@ class Runtime:
         )
 
     @cached_property
-    def pages(self) -> DynamoPages:
+    def pages(self) -> DynamoReservationListing:
         """Lists of records."""
-        return DynamoPages(self.dynamodb, reservations_table=self.settings.reservations_table)
+        return DynamoReservationListing(
+            self.dynamodb, reservations_table=self.settings.reservations_table
+        )
 
     @cached_property
-    def timing(self) -> Timing:
+    def timing(self) -> Deadlines:
         """When things are due."""
-        return Timing(
+        return Deadlines(
             reservation_timeout=self.settings.reservation_timeout_seconds,
             by_workflow=self.settings.reservation_timeouts_by_workflow,
             grace=self.settings.sweep_grace_seconds,
@@ -85,7 +100,7 @@ class Runtime:
         A bad file is not deployed. Where it got there all the same, a caller is better answered by
         the setting than not at all: each request's line tells, and an alarm rings.
         """
-        otherwise = BY_NAME[self.settings.assignment_instruction]
+        otherwise = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
         try:
             return Rules(rules_file.read(self.settings.rules_file), otherwise)
         except rules_file.RulesError as error:
@@ -115,7 +130,7 @@ class Runtime:
     @cached_property
     def tokens(self) -> "TokenVerifier":
         """Verifies bearer tokens."""
-        from chalicelib.adapters.tokens import TokenVerifier  # noqa: PLC0415  jwt is heavy
+        from chalicelib.adapters.twilio.access_tokens import TokenVerifier  # noqa: PLC0415  jwt is heavy
 
         settings = self.settings
         return TokenVerifier(
@@ -127,9 +142,7 @@ class Runtime:
     @cached_property
     def taskrouter(self) -> "TwilioTaskRouter":
         """TaskRouter's REST API."""
-        from chalicelib.adapters.taskrouter import (  # noqa: PLC0415  twilio.rest is heavy
-            TwilioTaskRouter,
-        )
+        from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter  # noqa: PLC0415  twilio.rest is heavy
 
         settings = self.settings
         return TwilioTaskRouter(
@@ -143,7 +156,7 @@ class Runtime:
     def once(self) -> Once:
         """What creating a Task once needs."""
         return Once(
-            keys=DynamoKeys(self.dynamodb, state_table=self.settings.state_table),
+            keys=DynamoIdempotencyStore(self.dynamodb, state_table=self.settings.state_table),
             taskrouter=self.taskrouter,
             clock=self.clock,
             lease_seconds=self.settings.claim_lease_seconds,
@@ -151,17 +164,17 @@ class Runtime:
         )
 
     @cached_property
-    def orders(self) -> Orders:
+    def orders(self) -> SweepPolicy:
         """What the sweep may do besides mirroring."""
-        return Orders(
+        return SweepPolicy(
             reject_activity_sid=self.settings.reject_activity_sid or None,
             monitor_only=self.settings.sweep_monitor_only,
         )
 
     @cached_property
-    def desk(self) -> Desk:
+    def desk(self) -> Collaborators:
         """What deciding a Reservation needs."""
-        return Desk(
+        return Collaborators(
             store=self.store,
             taskrouter=self.taskrouter,
             clock=self.clock,
@@ -182,7 +195,7 @@ def build() -> Runtime:
     """Build the service from the environment; raises SettingsError naming what is wrong there."""
     settings = config.load()
     observability.configure(settings.log_level)
-    client = dynamodb.client(settings.dynamodb_seconds)
+    client = make_client(settings.dynamodb_seconds)
     return Runtime(settings=settings, dynamodb=client, clock=SystemClock())
 
 

@@ -5,17 +5,18 @@ import os
 import click
 
 from chalicelib import config
-from chalicelib.domain.principals import Role
-from infra import keys, stages, tokens, workers
-from infra.deploying import deploy, package, prepare_command
-from infra.destroying import destroy
-from infra.erasing import erase
+from chalicelib.domain.auth import Role
+from infra.aws import stage_config
+from infra.commands import token as token_command
+from infra.commands.deploy import deploy, package, prepare_command
+from infra.commands.destroy import destroy
+from infra.commands.erase import erase
+from infra.commands.logs import logs
+from infra.commands.rules import rules
+from infra.commands.secrets import secrets
+from infra.commands.status import status
+from infra.commands.sweep import sweep
 from infra.errors import OperatorError
-from infra.logs import logs
-from infra.rules import rules
-from infra.secret_keys import secrets
-from infra.status import status
-from infra.sweeping import sweep
 
 
 @click.group()
@@ -30,7 +31,7 @@ def main() -> None:
     "--hours",
     default=8.0,
     show_default=True,
-    type=click.FloatRange(0, tokens.MAX_HOURS, min_open=True),
+    type=click.FloatRange(0, token_command.MAX_HOURS, min_open=True),
     help="How long the token holds.",
 )
 @click.option("--stage", default="local", show_default=True, help="Of .chalice/config.json.")
@@ -42,12 +43,12 @@ def token(role: str, worker: str | None, hours: float, stage: str) -> None:
     if role == Role.WORKER and not worker:
         raise click.UsageError("A worker token needs --worker, a Worker's SID or name.")
     try:
-        settings = config.load(stages.environment(stage, os.environ))
-        key = keys.of_stage(settings)
-        worker_sid = workers.find_sid(settings, key, worker) if worker else None
+        settings = config.load(stage_config.environment(stage, os.environ))
+        key = token_command.of_stage(settings)
+        worker_sid = token_command.find_sid(settings, key, worker) if worker else None
     except (OperatorError, config.SettingsError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(tokens.mint(settings, key, role=role, worker_sid=worker_sid, hours=hours))
+    click.echo(token_command.mint(settings, key, role=role, worker_sid=worker_sid, hours=hours))
 
 
 for command in (

@@ -9,9 +9,9 @@ import click
 
 from chalicelib.config import SettingsError
 from infra.errors import OperatorError
-from local import dynamodb, greeting, stack, waiting
+from local import dynamodb, network, run, stack
 
-ERRORS = (stack.StackError, SettingsError, OperatorError, waiting.NotReadyError)
+ERRORS = (stack.StackError, SettingsError, OperatorError, network.NotReadyError)
 
 
 class _OneSentence(click.Group):
@@ -34,12 +34,12 @@ def main() -> None:
 @main.command("run")
 def run_all() -> None:
     """Run the whole stack until Ctrl-C."""
-    from local import running  # noqa: PLC0415  # honcho's import is for this command
+    from local import run  # noqa: PLC0415  # honcho's import is for this command
 
     described = stack.describe(stack.WHOLE_TASKROUTER | dict(os.environ))
     stack.refuse_taken_ports(described)
     _warn(described)
-    sys.exit(running.run(described))
+    sys.exit(run.run(described))
 
 
 @main.command("demo")
@@ -53,17 +53,15 @@ def run_demo() -> None:
 @main.command("dynamodb")
 def run_dynamodb() -> None:
     """Run a DynamoDB on loopback, with the tables."""
-    from local import engine  # noqa: PLC0415
-
     described = stack.describe(os.environ)
     stack.refuse_taken_ports(described, "dynamodb")
     port = described.port("DYNAMODB_PORT")
 
     def create_tables() -> None:
-        client = dynamodb.client("cloudformation", engine.url(port), described.resolved)
+        client = dynamodb.client("cloudformation", dynamodb.url(port), described.resolved)
         dynamodb.create_tables(client, described.tables)
 
-    engine.serve(port, create_tables)
+    dynamodb.serve(port, create_tables)
 
 
 @main.command("api")
@@ -88,11 +86,11 @@ def run_api() -> None:
 )
 def run_sweep(every: float) -> None:
     """Sweep again and again."""
-    from local import sweeping  # noqa: PLC0415
+    from local import sweep_timer  # noqa: PLC0415
 
     os.environ.update(stack.describe(os.environ).environ)
     app = importlib.import_module("app")
-    sweeping.sweep_for_ever(app.sweep, every)
+    sweep_timer.sweep_for_ever(app.sweep, every)
 
 
 @main.command("greet", hidden=True)
@@ -101,15 +99,15 @@ def greet() -> None:
     described = stack.describe(os.environ)
     for program in described.programs:
         if program.ready:
-            waiting.wait_for(f"The program {program.name}", program.ready)
-    click.echo(greeting.text(described))
+            network.wait_for(f"The program {program.name}", program.ready)
+    click.echo(run.text(described))
     signal.pause()
 
 
 def _warn(described: stack.Stack) -> None:
     names = stack.diverted(described, os.environ)
     if names:
-        click.echo(greeting.warning(names), err=True)
+        click.echo(run.warning(names), err=True)
 
 
 main()

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from chalicelib import config
-from infra import stages
-from local import dynamodb, ports, waiting
+from infra.aws import stage_config
+from local import dynamodb, network
 
 STAGE = "local"
 DEFAULT_PORTS = {"API_PORT": 8000, "DYNAMODB_PORT": 8001, "SIMULATOR_PORT": 8002}
@@ -105,7 +105,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
         # Lines as they are written, not when a buffer is full.
         "PYTHONUNBUFFERED": "1",
     }
-    whole = followers | stages.environment(STAGE, environ)
+    whole = followers | stage_config.environment(STAGE, environ)
     whole |= {name: str(number) for name, number in numbers.items()}
     whole |= _without_proxy(environ)
     resolved = dict(whole)
@@ -141,7 +141,7 @@ def refuse_taken_ports(stack: Stack, *names: str) -> None:
     """
     for program in stack.programs:
         variable = program.port_variable if program.name in names or not names else None
-        if variable and ports.is_taken(port := stack.port(variable)):
+        if variable and network.is_taken(port := stack.port(variable)):
             raise StackError(
                 f"Port {port} is in use, and {program.name} needs it: end what listens there, or "
                 f"set {variable} to another port."
@@ -154,28 +154,28 @@ def _programs(has_tables: Callable[[], bool], api: str, simulator: str) -> tuple
         Program("dynamodb", [*local, "dynamodb"], "DYNAMODB_PORT", has_tables),
         Program(
             "simulator",
-            [sys.executable, "-m", "simulator"],
+            [sys.executable, "-m", "taskrouter_simulator"],
             "SIMULATOR_PORT",
-            lambda: waiting.answers(f"{simulator}/simulator"),
+            lambda: network.answers(f"{simulator}/simulator"),
         ),
-        Program("api", [*local, "api"], "API_PORT", lambda: waiting.answers(f"{api}/health")),
+        Program("api", [*local, "api"], "API_PORT", lambda: network.answers(f"{api}/health")),
         Program("sweep", [*local, "sweep"]),
     )
 
 
 def _port(name: str, environ: Mapping[str, str]) -> int:
     text = environ.get(name, str(DEFAULT_PORTS[name]))
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= ports.HIGHEST:
-        raise StackError(f"{name} must be a port, 1 to {ports.HIGHEST}, not {text!r}.")
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= network.HIGHEST:
+        raise StackError(f"{name} must be a port, 1 to {network.HIGHEST}, not {text!r}.")
     return int(text)
 
 
 def _url(port: int) -> str:
-    return f"http://{ports.LOOPBACK}:{port}"
+    return f"http://{network.LOOPBACK}:{port}"
 
 
 def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
     """Loopback is reached directly, also where the shell names a proxy."""
     names = [name for name in ("NO_PROXY", "no_proxy") if environ.get(name)]
-    value = ",".join([*(environ[name] for name in names[:1]), ports.LOOPBACK, "localhost"])
+    value = ",".join([*(environ[name] for name in names[:1]), network.LOOPBACK, "localhost"])
     return {"NO_PROXY": value, "no_proxy": value}

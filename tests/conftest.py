@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, settings
 
 from chalicelib.config import Settings
 from local import dynamodb as local_dynamodb
-from local import engine, ports, processes, waiting
+from local import network, supervisor
 from local.dynamodb import Tables
-from simulator.testing import taskrouter  # noqa: F401  # a fixture
+from taskrouter_simulator.testing import taskrouter  # noqa: F401  # a fixture
 
 
 def pytest_configure():
@@ -68,18 +68,18 @@ class LocalDynamoDb:
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb]:
     """A DynamoDB in a process of its own, for the whole run."""
-    (port,) = ports.find_free(1)
+    (port,) = network.find_free(1)
     environ = {
-        "AWS_ENDPOINT_URL_DYNAMODB": engine.url(port),
+        "AWS_ENDPOINT_URL_DYNAMODB": local_dynamodb.url(port),
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
     }
-    command = [sys.executable, "-m", "local.engine", str(port)]
-    process = processes.start("dynamodb", command, os.environ, tmp_path_factory.mktemp("dynamodb"))
+    command = [sys.executable, "-m", "local.dynamodb", str(port)]
+    process = supervisor.start("dynamodb", command, os.environ, tmp_path_factory.mktemp("dynamodb"))
     try:
-        waiting.wait_for("The local DynamoDB", lambda: engine.answers(port))
-        yield LocalDynamoDb(engine.url(port), environ)
+        network.wait_for("The local DynamoDB", lambda: local_dynamodb.answers(port))
+        yield LocalDynamoDb(local_dynamodb.url(port), environ)
     finally:
         process.end()
 

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from chalicelib.adapters.store import DynamoStore
-from chalicelib.domain.callbacks import EVENT_TYPES, ReservationEvent
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
+from chalicelib.domain.callbacks import EVENT_TYPES, EventPage, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.instructions import Instruction
-from chalicelib.domain.reservations import MOVES, Status
-from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen, Told
-from chalicelib.usecases.decision import Desk
+from chalicelib.domain.reservations import MOVES, RemoteReservation, Status
+from chalicelib.domain.tasks import CreatedTask, NewTask
+from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.reconcile import JOB
-from chalicelib.usecases.timing import Timing
 
 NOW = 1_790_000_000_000
-TIMING = Timing(reservation_timeout=120, grace=10, claim_lease=30)
+TIMING = Deadlines(reservation_timeout=120, grace=10, claim_lease=30)
 
 _numbers = itertools.count(1)
 
@@ -43,7 +43,7 @@ class ManualClock:
         self.when_sleeping()
 
 
-def event_of(seen: Seen, status: Status, **given: Any) -> ReservationEvent:
+def event_of(seen: RemoteReservation, status: Status, **given: Any) -> ReservationEvent:
     """What TaskRouter tells when a Reservation comes to a status; at no known time by itself."""
     return ReservationEvent(
         **{
@@ -70,7 +70,7 @@ class FakeTaskRouter:
     """
 
     def __init__(self) -> None:
-        self.known: dict[str, Seen] = {}
+        self.known: dict[str, RemoteReservation] = {}
         self.calls: Counter[str] = Counter()
         self.tasks: dict[str, CreatedTask] = {}
         self.created_at: dict[str, int] = {}
@@ -86,8 +86,10 @@ class FakeTaskRouter:
         self.workspace_error: Exception | None = None
         self.when_called: Callable[[str], None] = lambda _verb: None
 
-    def add(self, status: Status = Status.PENDING, created_at: int = NOW, **given: Any) -> Seen:
-        seen = Seen(
+    def add(
+        self, status: Status = Status.PENDING, created_at: int = NOW, **given: Any
+    ) -> RemoteReservation:
+        seen = RemoteReservation(
             **{
                 "reservation_sid": sid("WR"),
                 "task_sid": sid("WT"),
@@ -101,7 +103,7 @@ class FakeTaskRouter:
         self.known[seen.reservation_sid] = seen
         return seen
 
-    def happened(self, seen: Seen, status: Status, *, at: int) -> None:
+    def happened(self, seen: RemoteReservation, status: Status, *, at: int) -> None:
         """Note an Event, of which nobody tells us."""
         told = {
             "workflow_sid": "WW" + "0" * 32,
@@ -112,14 +114,14 @@ class FakeTaskRouter:
 
     def becomes(self, reservation_sid: str, status: Status) -> None:
         old = self.known[reservation_sid]
-        self.known[reservation_sid] = Seen(**{**vars(old), "status": status})
+        self.known[reservation_sid] = RemoteReservation(**{**vars(old), "status": status})
 
     def forget(self, reservation_sid: str) -> None:
         del self.known[reservation_sid]
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
-    ) -> Seen:
+    ) -> RemoteReservation:
         self._begin("fetch")
         seen = self.known.get(reservation_sid)
         if seen is None or task_sid not in (None, seen.task_sid):
@@ -130,7 +132,7 @@ class FakeTaskRouter:
 
     def update_reservation(
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
-    ) -> Seen:
+    ) -> RemoteReservation:
         self._begin("update")
         seen = self.known.get(reservation_sid)
         if seen is None or seen.task_sid != task_sid:
@@ -142,7 +144,9 @@ class FakeTaskRouter:
         self._end("update")
         return self.known[reservation_sid]
 
-    def instruct(self, reservation_sid: str, *, task_sid: str, instruction: Instruction) -> Seen:
+    def instruct(
+        self, reservation_sid: str, *, task_sid: str, instruction: Instruction
+    ) -> RemoteReservation:
         self._begin("instruct")
         seen = self.known.get(reservation_sid)
         if seen is None or seen.task_sid != task_sid:
@@ -155,7 +159,7 @@ class FakeTaskRouter:
         self._end("instruct")
         return self.known[reservation_sid]
 
-    def pending_reservations(self, task_sid: str) -> list[Seen]:
+    def pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         self._begin("list")
         return [
             one
@@ -163,7 +167,7 @@ class FakeTaskRouter:
             if one.task_sid == task_sid and one.status is Status.PENDING
         ]
 
-    def reservations(self, task_sid: str) -> list[Seen]:
+    def reservations(self, task_sid: str) -> list[RemoteReservation]:
         return [one for one in self.known.values() if one.task_sid == task_sid]
 
     def reserved_tasks(self) -> list[str]:
@@ -171,7 +175,7 @@ class FakeTaskRouter:
         pending = [one for one in self.known.values() if one.status is Status.PENDING]
         return sorted({one.task_sid for one in pending})
 
-    def reservation_events(self, event_type: str, *, since: int, until: int) -> Told:
+    def reservation_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         self._begin("events")
         # As TaskRouter is asked: to the second, both ends included.
         since, until = since // 1000 * 1000, until // 1000 * 1000
@@ -180,7 +184,7 @@ class FakeTaskRouter:
             for event in self.events
             if EVENT_TYPES[event_type] is event.status and since <= (event.at or 0) <= until
         ]
-        return Told(
+        return EventPage(
             found[: self.most_events],
             are_all=len(found) < self.most_events,
             unreadable=self.unreadable_events,
@@ -225,7 +229,7 @@ class FakeTaskRouter:
             raise self.fail_after[verb].pop(0)
 
 
-def minutes_pass(store: DynamoStore) -> None:
+def minutes_pass(store: DynamoReservationStore) -> None:
     """Have it be long since the last reconciliation."""
     store._client.update_item(
         TableName=store._state,
@@ -237,9 +241,12 @@ def minutes_pass(store: DynamoStore) -> None:
 
 
 def make_desk(
-    store: DynamoStore, taskrouter: FakeTaskRouter, clock: ManualClock, timing: Timing = TIMING
-) -> Desk:
-    return Desk(
+    store: DynamoReservationStore,
+    taskrouter: FakeTaskRouter,
+    clock: ManualClock,
+    timing: Deadlines = TIMING,
+) -> Collaborators:
+    return Collaborators(
         store=store,
         taskrouter=taskrouter,
         clock=clock,

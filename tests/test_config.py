@@ -65,7 +65,10 @@ def test_secrets_do_not_show_in_repr() -> None:
 
 
 def test_the_defaults_file_lies_under_the_environment() -> None:
-    environ = {"SETTINGS_DEFAULTS": "simulator/local.env", "ASSIGNMENT_INSTRUCTION": "accept"}
+    environ = {
+        "SETTINGS_DEFAULTS": "local/settings.env",
+        "ASSIGNMENT_INSTRUCTION": "accept",
+    }
     environ["RESERVATION_TIMEOUT_SECONDS"] = "77"
 
     settings = config.load(environ)
@@ -77,7 +80,10 @@ def test_the_defaults_file_lies_under_the_environment() -> None:
 
 
 def test_the_defaults_file_is_refused_inside_lambda() -> None:
-    environ = {"SETTINGS_DEFAULTS": "simulator/local.env", "AWS_LAMBDA_FUNCTION_NAME": "f"}
+    environ = {
+        "SETTINGS_DEFAULTS": "local/settings.env",
+        "AWS_LAMBDA_FUNCTION_NAME": "f",
+    }
     with pytest.raises(config.SettingsError, match="SETTINGS_DEFAULTS"):
         config.load(environ)
 

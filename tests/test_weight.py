@@ -12,7 +12,7 @@ HEAVY = [
     "aiohttp",
     "pydantic",
     "jinja2",
-    "simulator",
+    "taskrouter_simulator",
     "infra",
 ]
 

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 from chalicelib.config import PROJECT, SettingsError
-from chalicelib.domain.rules import InvalidRules, Rule, document
+from chalicelib.domain.rules import InvalidRules, Rule, parsing
 
 
 class RulesError(SettingsError):
@@ -20,7 +20,7 @@ def read(path: Path) -> tuple[Rule, ...]:
     shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
     try:
         # Some editors begin a file with a byte order mark, which TOML does not know.
-        return document.read(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        return parsing.parse_rules(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise RulesError(f"RULES_FILE names a file that can't be read: {shown}.") from error
     except InvalidRules as error:

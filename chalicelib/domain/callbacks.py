@@ -193,6 +193,21 @@ class ReservationEvent:
         )
 
 
+@dataclass(frozen=True)
+class EventPage:
+    """Some of TaskRouter's Events.
+
+    Attributes:
+        events: those that tell of a Reservation, as event callbacks do.
+        are_all: whether these are all that were asked for.
+        unreadable: how many do not say which Reservation, Task and Worker they are about.
+    """
+
+    events: list[ReservationEvent]
+    are_all: bool = True
+    unreadable: int = 0
+
+
 def _moment(timestamp: str) -> int | None:
     """Return an event's Timestamp, epoch seconds as text, in epoch ms; None if it is none."""
     return int(timestamp) * 1000 if _SECONDS.fullmatch(timestamp) else None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from chalicelib.domain.instructions import CATALOGUE
+from chalicelib.domain.instructions import INSTRUCTION_TYPES
 from chalicelib.domain.json_text import JsonError, parse_json_object
 
 
@@ -72,7 +72,7 @@ def sources(table: Mapping[Status, frozenset[Status]], to: Status) -> list[Statu
     return [status for status in Status if to in table[status]]
 
 
-def is_news(status: Status, of: Status | None) -> bool:
+def is_allowed(status: Status, of: Status | None) -> bool:
     """Tell whether OBSERVED lets a record in the status *of*, None where there is none, take it."""
     return of is None or status in OBSERVED[of]
 
@@ -84,7 +84,7 @@ _PENDING_LOOKS_MS = (15_000, 15 * 60_000)
 _ASSIGNED_LOOKS_MS = (15 * 60_000, 6 * 3_600_000)
 
 
-def next_look(status: Status, *, now: int, appointments: Iterable[int], checks: int) -> int | None:
+def next_check(status: Status, *, now: int, appointments: Iterable[int], checks: int) -> int | None:
     """Return when the sweep should look at a Reservation, or None where it has ended.
 
     A pending one is looked at when its deadline has passed, and then less and less often: voice
@@ -109,7 +109,7 @@ def next_look(status: Status, *, now: int, appointments: Iterable[int], checks: 
 
 
 @dataclass(frozen=True)
-class Change:
+class HistoryEntry:
     """One entry of a record's history.
 
     Attributes:
@@ -147,15 +147,15 @@ class Claim:
     instruction: Mapping[str, Any] | None = None
 
     @property
-    def sends(self) -> "InstructionSent | None":
+    def sends(self) -> "SentInstruction | None":
         """What this claim is for sending, if it is an instruction."""
         if self.instruction is None:
             return None
-        return InstructionSent(claim_id=self.claim_id, by=self.by, instruction=self.instruction)
+        return SentInstruction(claim_id=self.claim_id, by=self.by, instruction=self.instruction)
 
 
 @dataclass(frozen=True)
-class InstructionSent:
+class SentInstruction:
     """An instruction that was sent to TaskRouter over REST, or was about to be.
 
     It is recorded before it is sent, so that nobody's phone ever rings twice.
@@ -218,10 +218,10 @@ class Reservation:
     worker_attributes: str | None = None
     parameters: Mapping[str, str | list[str]] = field(default_factory=dict)
     accepted_by: str | None = None
-    instruction_sent: InstructionSent | None = None
+    instruction_sent: SentInstruction | None = None
     claim: Claim | None = None
     checks: int = 0
-    history: tuple[Change, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
 
     def claimed_at(self, now: int) -> Claim | None:
         """Return the claim that is live at *now* (epoch ms), if there is one."""
@@ -266,7 +266,7 @@ class Reservation:
 
 
 def _accepts(instruction: Mapping[str, Any]) -> bool:
-    kind = CATALOGUE[instruction["instruction"]]
+    kind = INSTRUCTION_TYPES[instruction["instruction"]]
     return kind.accepts_always or bool(instruction.get("accept"))
 
 
@@ -278,3 +278,76 @@ def attributes_object(text: str | None) -> dict[str, Any] | None:
         return parse_json_object(text)
     except JsonError:
         return None
+
+
+@dataclass(frozen=True)
+class DueReservation:
+    """An entry of the index ``due``: what the sweep needs, no more. Times are epoch ms."""
+
+    reservation_sid: str
+    task_sid: str
+    worker_sid: str
+    status: Status
+    due_at: int
+    reserved_at: int
+    expires_at: int
+    checks: int
+    is_claimed: bool = False
+
+
+@dataclass(frozen=True)
+class StatusUpdate:
+    """What has been heard of a Reservation's status.
+
+    Attributes:
+        status: the status heard.
+        at: epoch ms.
+        by: who brought it.
+        next_check_at: epoch ms of the sweep's next look; None where the status is an end.
+        worker_name: where it was told.
+        note: for the history.
+    """
+
+    status: Status
+    at: int
+    by: str
+    next_check_at: int | None
+    worker_name: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class ReservationQuery:
+    """Which Reservations to list.
+
+    Attributes:
+        since: epoch ms; only those made then or later.
+        status: only those in it now.
+        worker_sid: only that Worker's.
+        limit: at most so many in a page.
+    """
+
+    since: int
+    status: Status | None = None
+    worker_sid: str | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class ReservationPage:
+    """A page of a list, and the cursor to its next page, None where this is the last."""
+
+    reservations: list[Reservation]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True)
+class RemoteReservation:
+    """A Reservation as TaskRouter tells it; times are epoch ms."""
+
+    reservation_sid: str
+    task_sid: str
+    worker_sid: str
+    worker_name: str | None
+    status: Status
+    created_at: int

@@ -7,9 +7,8 @@ from chalice.app import Blueprint, Request, Response
 from chalicelib import observability, runtime
 from chalicelib.domain.callbacks import AssignmentCallback, ReservationEvent
 from chalicelib.domain.errors import StoreUnavailable
-from chalicelib.domain.rules import Ruling
-from chalicelib.routes._http import route
-from chalicelib.routes._signed import signed_form
+from chalicelib.domain.rules import RuleResult
+from chalicelib.routes.http import route, signed_form
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.observe import observe
 
@@ -63,7 +62,7 @@ def _assignment(request: Request, service: runtime.Runtime) -> AssignmentCallbac
     return callback
 
 
-def _decided(callback: AssignmentCallback, service: runtime.Runtime) -> Ruling:
+def _decided(callback: AssignmentCallback, service: runtime.Runtime) -> RuleResult:
     ruling = service.rules.decide(callback)
     if ruling.failures:
         observability.bind(
@@ -74,7 +73,7 @@ def _decided(callback: AssignmentCallback, service: runtime.Runtime) -> Ruling:
 
 
 def _answered(
-    callback: AssignmentCallback, ruling: Ruling, service: runtime.Runtime
+    callback: AssignmentCallback, ruling: RuleResult, service: runtime.Runtime
 ) -> dict[str, Any]:
     answer = assign(
         callback,
@@ -87,7 +86,7 @@ def _answered(
     return _bound(answer, ruling)
 
 
-def _bound(answer: dict[str, Any], ruling: Ruling) -> dict[str, Any]:
+def _bound(answer: dict[str, Any], ruling: RuleResult) -> dict[str, Any]:
     observability.bind(answer=answer.get("instruction", "defer"))
     if answer == ruling.instruction.render():
         # Else an earlier answer stands, whichever rule gave that.

@@ -3,7 +3,7 @@
 from chalice.app import Blueprint
 
 from chalicelib import __version__
-from chalicelib.routes._http import route
+from chalicelib.routes.http import route
 
 blueprint = Blueprint(__name__)
 

@@ -8,6 +8,7 @@ from typing import Any
 from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
+from chalicelib.domain.auth import Principal
 from chalicelib.domain.errors import BadRequest, NotFound
 from chalicelib.domain.instructions import (
     Call,
@@ -16,22 +17,13 @@ from chalicelib.domain.instructions import (
     Instruction,
     InvalidInstruction,
     Redirect,
-    parse,
+    parse_instruction,
 )
-from chalicelib.domain.principals import Principal
-from chalicelib.domain.records import Query
-from chalicelib.domain.reservations import Reservation, Status
+from chalicelib.domain.reservations import Reservation, ReservationQuery, Status
 from chalicelib.domain.sids import checked_sid
-from chalicelib.routes._http import (
-    optional_sid,
-    parameters_of,
-    principal_of,
-    route,
-)
-from chalicelib.routes.shapes import decision_json, reservation_json
-from chalicelib.usecases.decide import decide
-from chalicelib.usecases.decision import Decision
-from chalicelib.usecases.find import reservation_to_accept
+from chalicelib.routes.http import authenticate, optional_sid, parse_parameters, route
+from chalicelib.routes.responses import decision_json, reservation_json
+from chalicelib.usecases.decide import Decision, decide, find_reservation_to_accept
 
 blueprint = Blueprint(__name__)
 
@@ -47,8 +39,8 @@ _LIMIT = re.compile("[1-9][0-9]?|100")
 def list_reservations() -> dict[str, Any]:
     """List a Worker's own Reservations, or everybody's."""
     request = blueprint.current_request
-    principal = principal_of(request)
-    parameters = parameters_of(request)
+    principal = authenticate(request)
+    parameters = parse_parameters(request)
     service = runtime.current()
     now = service.clock.now_ms()
     query = _query(parameters, principal, now, service.settings.retention_days * _DAY_MS)
@@ -63,7 +55,7 @@ def list_reservations() -> dict[str, Any]:
 @route(blueprint, "/reservations/{sid}", methods=["GET"], shared=True)
 def get_reservation(sid: str) -> dict[str, Any]:
     """Answer one record."""
-    principal = principal_of(blueprint.current_request)
+    principal = authenticate(blueprint.current_request)
     return reservation_json(_recorded(sid, principal))
 
 
@@ -75,8 +67,8 @@ def accept(sid: str) -> Response:
     is 202.
     """
     request = blueprint.current_request
-    principal = principal_of(request)
-    parameters = parameters_of(request)
+    principal = authenticate(request)
+    parameters = parse_parameters(request)
     instruction = _instruction(parameters)
     answer = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)
     is_pending = answer["reservation_status"] == Status.PENDING
@@ -99,14 +91,14 @@ def complete(sid: str) -> dict[str, Any]:
 def accept_reservation() -> dict[str, Any]:
     """Accept as the quickstart does: by ``task_sid``, ``reservation_sid``, or both."""
     request = blueprint.current_request
-    principal = principal_of(request)
-    parameters = parameters_of(request)
+    principal = authenticate(request)
+    parameters = parse_parameters(request)
     if "instruction" in parameters:
         raise BadRequest("Only POST /reservations/{sid}/accept takes an instruction.")
     started = runtime.current().clock.now_ms()
     reservation_sid = optional_sid(parameters, "reservation_sid", "WR")
     if reservation_sid is None:
-        reservation_sid = reservation_to_accept(
+        reservation_sid = find_reservation_to_accept(
             checked_sid(parameters.get("task_sid"), "WT", "task_sid"),
             principal=principal,
             taskrouter=runtime.current().taskrouter,
@@ -116,8 +108,8 @@ def accept_reservation() -> dict[str, Any]:
 
 def _decide_for_caller(target: Status, sid: str) -> dict[str, Any]:
     request = blueprint.current_request
-    principal = principal_of(request)
-    return _decide(target, sid, principal, parameters_of(request))
+    principal = authenticate(request)
+    return _decide(target, sid, principal, parse_parameters(request))
 
 
 def _decide(
@@ -155,7 +147,7 @@ def _instruction(parameters: Mapping[str, Any]) -> Instruction | None:
     if given["instruction"] not in _SENT:
         raise BadRequest(f"An accept may carry the instruction {', '.join(_SENT)}, or none.")
     try:
-        return parse(given)
+        return parse_instruction(given)
     except InvalidInstruction as error:
         raise BadRequest(str(error)) from error
 
@@ -170,7 +162,9 @@ def _recorded(sid: str, principal: Principal) -> Reservation:
     return reservation
 
 
-def _query(parameters: Mapping[str, Any], principal: Principal, now: int, kept_ms: int) -> Query:
+def _query(
+    parameters: Mapping[str, Any], principal: Principal, now: int, kept_ms: int
+) -> ReservationQuery:
     worker_sid = optional_sid(parameters, "worker_sid", "WK") or principal.confined_to
     if worker_sid is not None:
         principal.must_reach(worker_sid)
@@ -178,7 +172,7 @@ def _query(parameters: Mapping[str, Any], principal: Principal, now: int, kept_m
     # Open ones are few, whatever their age; of the ended ones, a day is what people look at.
     default_age = _DAY_MS if status is None and worker_sid is None else kept_ms
     since = _moment(parameters.get("since"), default=now - default_age)
-    return Query(
+    return ReservationQuery(
         since=max(since, now - kept_ms),
         status=status,
         worker_sid=worker_sid,

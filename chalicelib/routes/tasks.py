@@ -3,10 +3,10 @@
 from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
-from chalicelib.domain.new_task import task_of
-from chalicelib.routes._http import parameters_of, principal_of, route
-from chalicelib.routes.shapes import task_json
-from chalicelib.usecases.create_once import create_once
+from chalicelib.domain.tasks import parse_new_task
+from chalicelib.routes.http import authenticate, parse_parameters, route
+from chalicelib.routes.responses import task_json
+from chalicelib.usecases.create_task import create_once
 
 blueprint = Blueprint(__name__)
 
@@ -15,9 +15,11 @@ blueprint = Blueprint(__name__)
 def create() -> Response:
     """Create a Task; with no parameters, the quickstart's. Once only under an Idempotency-Key."""
     request = blueprint.current_request
-    principal_of(request).must_create_tasks()
+    authenticate(request).must_create_tasks()
     service = runtime.current()
-    wanted = task_of(parameters_of(request), workflow_sid=service.settings.twilio_workflow_sid)
+    wanted = parse_new_task(
+        parse_parameters(request), workflow_sid=service.settings.twilio_workflow_sid
+    )
     key = request.headers.get("idempotency-key")
     if key is None:
         task = service.taskrouter.create_task(wanted)

@@ -12,8 +12,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.voice import Language, Menu, VoiceRequest
-from chalicelib.routes._http import route
-from chalicelib.routes._signed import signed_form
+from chalicelib.routes.http import route, signed_form
 
 if TYPE_CHECKING:
     from twilio.twiml.voice_response import VoiceResponse

@@ -7,12 +7,12 @@ from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import (
     BY_INSTRUCTION,
     INSTRUCTION_CONFIRM_MS,
-    Change,
+    HistoryEntry,
     Reservation,
     Status,
 )
-from chalicelib.usecases.ports import Store
-from chalicelib.usecases.timing import Timing
+from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.ports import ReservationStore
 
 BY = "assignment_callback"
 
@@ -22,8 +22,8 @@ def assign(
     instruction: Instruction,
     *,
     rule: str | None = None,
-    store: Store,
-    timing: Timing,
+    store: ReservationStore,
+    timing: Deadlines,
     now: int,
 ) -> dict[str, Any]:
     """Record the Reservation and return what to answer TaskRouter.
@@ -44,7 +44,7 @@ def assign(
     """
     answer = instruction.render()
     expires_at = timing.expires_at(now, callback.workflow_sid)
-    deadline = timing.next_look(Status.PENDING, now=now, reserved_at=now, expires_at=expires_at)
+    deadline = timing.next_check(Status.PENDING, now=now, reserved_at=now, expires_at=expires_at)
     reservation = Reservation(
         reservation_sid=callback.reservation_sid,
         task_sid=callback.task_sid,
@@ -59,7 +59,7 @@ def assign(
         reserved_at=now,
         expires_at=expires_at,
         accepted_by=BY_INSTRUCTION if instruction.accepts else None,
-        history=(Change(at=now, to=Status.PENDING, by=BY, note=rule and f"rule {rule}"),),
+        history=(HistoryEntry(at=now, to=Status.PENDING, by=BY, note=rule and f"rule {rule}"),),
     )
     due_at = now + INSTRUCTION_CONFIRM_MS if answer else deadline
     return store.record_callback(reservation, due_at=due_at or expires_at, now=now)

@@ -4,16 +4,22 @@ It was posted to us, or found among TaskRouter's Events by a reconciliation.
 """
 
 from chalicelib.domain.callbacks import ReservationEvent
-from chalicelib.domain.records import News
-from chalicelib.domain.reservations import ACHIEVED, Change, Reservation, Status
-from chalicelib.usecases.ports import Store
-from chalicelib.usecases.timing import Timing
+from chalicelib.domain.reservations import (
+    ACHIEVED,
+    HistoryEntry,
+    RemoteReservation,
+    Reservation,
+    Status,
+    StatusUpdate,
+)
+from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.ports import ReservationStore
 
 BY = "event"
 
 
 def observe(
-    event: ReservationEvent, *, store: Store, timing: Timing, now: int, by: str = BY
+    event: ReservationEvent, *, store: ReservationStore, timing: Deadlines, now: int, by: str = BY
 ) -> bool:
     """Record what *event* says, unless it is late or repeated.
 
@@ -34,14 +40,14 @@ def observe(
     """
     reserved_at = _reserved_at(event, now)
     expires_at = timing.expires_at(reserved_at, event.workflow_sid)
-    look_at = timing.next_look(
+    look_at = timing.next_check(
         event.status, now=now, reserved_at=reserved_at, expires_at=expires_at
     )
-    news = News(
+    news = StatusUpdate(
         status=event.status,
         at=now,
         by=by,
-        next_look_at=look_at,
+        next_check_at=look_at,
         worker_name=event.worker_name,
     )
     moved, record = store.observe(event.reservation_sid, news)
@@ -60,7 +66,7 @@ def observe(
         accepted_by=by if event.status in ACHIEVED[Status.ACCEPTED] else None,
         reserved_at=reserved_at,
         expires_at=expires_at,
-        history=(Change(at=now, to=event.status, by=by),),
+        history=(HistoryEntry(at=now, to=event.status, by=by),),
     )
     if store.record_seen(reservation, due_at=look_at):
         return True
@@ -72,3 +78,38 @@ def observe(
 def _reserved_at(event: ReservationEvent, now: int) -> int:
     """Return since when the Reservation is there: the first event tells, a later one at least."""
     return min(event.at or now, now)
+
+
+def record_remote_reservation(
+    seen: RemoteReservation, *, store: ReservationStore, timing: Deadlines, now: int, by: str
+) -> bool:
+    """Record *seen*, unless there is a record.
+
+    Args:
+        seen: what TaskRouter told.
+        store: the records.
+        timing: the deadlines' settings.
+        now: epoch ms.
+        by: who asked, for the history.
+
+    Returns:
+        Whether there was none.
+
+    Raises:
+        StoreUnavailable: DynamoDB failed.
+    """
+    expires_at = timing.expires_at(seen.created_at, None)
+    reservation = Reservation(
+        reservation_sid=seen.reservation_sid,
+        task_sid=seen.task_sid,
+        worker_sid=seen.worker_sid,
+        worker_name=seen.worker_name,
+        status=seen.status,
+        reserved_at=seen.created_at,
+        expires_at=expires_at,
+        history=(HistoryEntry(at=now, to=seen.status, by=by, note="no callback has told of it"),),
+    )
+    due_at = timing.next_check(
+        seen.status, now=now, reserved_at=seen.created_at, expires_at=expires_at
+    )
+    return store.record_seen(reservation, due_at=due_at)

@@ -3,10 +3,17 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
 
+from chalicelib.domain.callbacks import EventPage
 from chalicelib.domain.instructions import Instruction
-from chalicelib.domain.records import Due, KeyUse, News
-from chalicelib.domain.reservations import Claim, Reservation, Status
-from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen, Told
+from chalicelib.domain.reservations import (
+    Claim,
+    DueReservation,
+    RemoteReservation,
+    Reservation,
+    Status,
+    StatusUpdate,
+)
+from chalicelib.domain.tasks import CreatedTask, IdempotencyRecord, NewTask
 
 
 class Clock(Protocol):
@@ -24,21 +31,23 @@ class TaskRouter(Protocol):
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
-    ) -> Seen:
+    ) -> RemoteReservation:
         """Fetch a Reservation by its Task, or else by its Worker."""
 
     def update_reservation(
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
-    ) -> Seen:
+    ) -> RemoteReservation:
         """Ask for a Reservation to be accepted, rejected or completed."""
 
-    def instruct(self, reservation_sid: str, *, task_sid: str, instruction: Instruction) -> Seen:
+    def instruct(
+        self, reservation_sid: str, *, task_sid: str, instruction: Instruction
+    ) -> RemoteReservation:
         """Have an assignment instruction carried out; the Reservation may stay pending."""
 
-    def pending_reservations(self, task_sid: str) -> list[Seen]:
+    def pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         """List a Task's pending Reservations."""
 
-    def reservations(self, task_sid: str) -> list[Seen]:
+    def reservations(self, task_sid: str) -> list[RemoteReservation]:
         """List a Task's Reservations, whatever became of them."""
 
     def reserved_tasks(self) -> list[str]:
@@ -47,7 +56,7 @@ class TaskRouter(Protocol):
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
         """Find a Task that was created at *since* (epoch ms) or later, by one of its attributes."""
 
-    def reservation_events(self, event_type: str, *, since: int, until: int) -> Told:
+    def reservation_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Events of a type that happened from *since* to *until* (epoch ms).
 
         Of very many only some are listed.
@@ -60,7 +69,7 @@ class TaskRouter(Protocol):
         """Fetch the Workspace: what else is 404 is then truly gone, not asked for wrongly."""
 
 
-class Store(Protocol):
+class ReservationStore(Protocol):
     """The records. Every call raises StoreUnavailable where DynamoDB fails.
 
     Those that return ``(happened, record)`` write under a condition, and tell the record as it
@@ -95,10 +104,12 @@ class Store(Protocol):
     def hand_over(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
         """Give up a claim whose instruction TaskRouter carries out by now."""
 
-    def observe(self, reservation_sid: str, news: News) -> tuple[bool, Reservation | None]:
+    def observe(self, reservation_sid: str, news: StatusUpdate) -> tuple[bool, Reservation | None]:
         """Mirror a status, where OBSERVED allows it."""
 
-    def look_again(self, due: Due, *, at: int, checks: int, acceptor: str | None = None) -> None:
+    def reschedule_check(
+        self, due: DueReservation, *, at: int, checks: int, acceptor: str | None = None
+    ) -> None:
         """Put off the sweep's next look, unless something has happened since.
 
         Of a claim that has lapsed nothing came; *acceptor* may still get it accepted.
@@ -107,7 +118,7 @@ class Store(Protocol):
     def get(self, reservation_sid: str) -> Reservation | None:
         """Read a record, consistently."""
 
-    def due(self, status: Status, *, now: int) -> Iterator[Due]:
+    def due(self, status: Status, *, now: int) -> Iterator[DueReservation]:
         """Go through what is due in an open status, the longest overdue first."""
 
     def statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
@@ -126,10 +137,12 @@ class Store(Protocol):
         """Keep the last sweep's result."""
 
 
-class Keys(Protocol):
+class IdempotencyStore(Protocol):
     """The Idempotency-Keys of the last day. Every call raises StoreUnavailable on failure."""
 
-    def take(self, key: str, fingerprint: str, *, owner: str, now: int, until: int) -> KeyUse:
+    def take(
+        self, key: str, fingerprint: str, *, owner: str, now: int, until: int
+    ) -> IdempotencyRecord:
         """Take a key that nobody has used; tell how it stands now."""
 
     def take_over(self, key: str, *, owner: str, lapsed: int, until: int) -> bool:

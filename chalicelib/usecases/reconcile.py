@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import Protocol, TypeVar
 
-from chalicelib.domain.callbacks import EVENT_TYPES, ReservationEvent
+from chalicelib.domain.callbacks import EVENT_TYPES, EventPage, ReservationEvent
 from chalicelib.domain.errors import (
     AppError,
     StoreUnavailable,
@@ -21,12 +21,10 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.reservations import is_news
-from chalicelib.domain.taskrouter import Told
-from chalicelib.usecases.decision import Desk
-from chalicelib.usecases.observe import observe
-from chalicelib.usecases.record import record
-from chalicelib.usecases.run import Run
+from chalicelib.domain.reservations import is_allowed
+from chalicelib.usecases.decide import Collaborators
+from chalicelib.usecases.observe import observe, record_remote_reservation
+from chalicelib.usecases.run import RunBudget
 
 BY = "reconcile"
 
@@ -58,7 +56,7 @@ class Each(Protocol):
         """Return an iterator over what *do* returned for each of *ones*."""
 
 
-def reconcile(desk: Desk, run: Run, each: Each) -> list[int | None]:
+def reconcile(desk: Collaborators, run: RunBudget, each: Each) -> list[int | None]:
     """Reconcile, if it is time to: every 5 minutes, whoever does it.
 
     Args:
@@ -86,8 +84,8 @@ def reconcile(desk: Desk, run: Run, each: Each) -> list[int | None]:
 
 @dataclass(frozen=True)
 class _Reconciliation:
-    desk: Desk
-    run: Run
+    desk: Collaborators
+    run: RunBudget
     each: Each
 
     def record_pending(self, now: int) -> list[int | None]:
@@ -109,7 +107,8 @@ class _Reconciliation:
             return 0  # the Task has ended meanwhile
         now = desk.clock.now_ms()
         return sum(
-            record(seen, store=desk.store, timing=desk.timing, now=now, by=BY) for seen in pending
+            record_remote_reservation(seen, store=desk.store, timing=desk.timing, now=now, by=BY)
+            for seen in pending
         )
 
     def catch_up(self, done_until: int | None, now: int) -> list[int | None]:
@@ -128,11 +127,11 @@ class _Reconciliation:
             since, window = until, min(window * 2, _WINDOW_MS)
         return found
 
-    def _events(self, since: int, until: int, event_type: str) -> Told:
+    def _events(self, since: int, until: int, event_type: str) -> EventPage:
         ask = self.desk.taskrouter.reservation_events
         return self.run.patiently(lambda: ask(event_type, since=since, until=until))
 
-    def _mirror_window(self, told: list[Told], until: int) -> int | None:
+    def _mirror_window(self, told: list[EventPage], until: int) -> int | None:
         if unreadable := sum(one.unreadable for one in told):
             # The others go on; somebody has to look at these, or at how we read them.
             self.run.failed(TaskRouterUnavailable(f"{unreadable} Events can't be read."))
@@ -153,7 +152,7 @@ class _Reconciliation:
         recorded = self.desk.store.statuses({event.reservation_sid for event in in_order})
         news: dict[str, list[ReservationEvent]] = defaultdict(list)
         for event in in_order:
-            if is_news(event.status, recorded.get(event.reservation_sid)):
+            if is_allowed(event.status, recorded.get(event.reservation_sid)):
                 news[event.reservation_sid].append(event)
         return news.values()
 

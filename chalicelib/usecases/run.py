@@ -26,7 +26,7 @@ _PAUSES_WHEN_THROTTLED = (0.5, 1.0, 2.0)
 _Answer = TypeVar("_Answer")
 
 
-class Run:
+class RunBudget:
     """One run; its methods may be called from several threads.
 
     Args:

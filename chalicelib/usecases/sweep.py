@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from threading import Lock
 
+from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.errors import (
     AppError,
     ReservationGone,
@@ -21,13 +22,10 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     Unsettled,
 )
-from chalicelib.domain.principals import Principal, Role
-from chalicelib.domain.records import Due, News
-from chalicelib.domain.reservations import Status
-from chalicelib.usecases.decide import decide
-from chalicelib.usecases.decision import Decision, Desk
+from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
+from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.reconcile import reconcile
-from chalicelib.usecases.run import CONCURRENCY, Run
+from chalicelib.usecases.run import CONCURRENCY, RunBudget
 
 BY = "sweep"
 
@@ -37,7 +35,7 @@ _PRINCIPAL = Principal(Role.SERVICE, identity=BY)
 _ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 
 
-class Look(StrEnum):
+class SweepOutcome(StrEnum):
     """What came of looking at one Reservation."""
 
     MIRRORED = "mirrored"  # or being decided by somebody else at this moment
@@ -50,7 +48,7 @@ class Look(StrEnum):
 
 
 @dataclass(frozen=True)
-class Orders:
+class SweepPolicy:
     """What a sweep may do besides mirroring.
 
     Attributes:
@@ -65,7 +63,7 @@ class Orders:
 class _Sweep:
     """One sweep: what its looks share."""
 
-    def __init__(self, desk: Desk, orders: Orders, run: Run) -> None:
+    def __init__(self, desk: Collaborators, orders: SweepPolicy, run: RunBudget) -> None:
         self._desk = desk
         self._orders = orders
         self._run = run
@@ -79,7 +77,7 @@ class _Sweep:
         """For how long the oldest of what was found due had been due."""
         return self._started - self._oldest_due_at
 
-    def all_due(self) -> Iterator[Due]:
+    def all_due(self) -> Iterator[DueReservation]:
         for status in _ORDER:
             for due in self._desk.store.due(status, now=self._started):
                 self._oldest_due_at = min(self._oldest_due_at, due.due_at)
@@ -87,18 +85,18 @@ class _Sweep:
                 if not self._run.may_go_on():
                     return
 
-    def look(self, due: Due) -> Look:
+    def look(self, due: DueReservation) -> SweepOutcome:
         if not self._run.may_go_on():
-            return Look.LEFT
+            return SweepOutcome.LEFT
         try:
             return self._look(due)
         except TaskRouterThrottled:
-            return Look.LEFT
+            return SweepOutcome.LEFT
         except AppError as error:
             self._run.failed(error)
-            return Look.FAILED
+            return SweepOutcome.FAILED
 
-    def _look(self, due: Due) -> Look:
+    def _look(self, due: DueReservation) -> SweepOutcome:
         taskrouter = self._desk.taskrouter
         try:
             seen = self._run.patiently(
@@ -107,41 +105,41 @@ class _Sweep:
         except TaskRouterNotFound:
             self._must_know_the_workspace()
             self._observe(due, Status.GONE, note="TaskRouter answered 404")
-            return Look.GONE
+            return SweepOutcome.GONE
         if seen.status is not due.status:
             self._observe(due, seen.status, worker_name=seen.worker_name)
-            return Look.MIRRORED
+            return SweepOutcome.MIRRORED
         if self._is_to_be_rejected(due):
             return self._reject(due)
         completes_at = self._completes_at(due)
         if completes_at is not None and completes_at <= self._desk.clock.now_ms():
-            return self._act(due, Status.COMPLETED, Look.COMPLETED)
+            return self._act(due, Status.COMPLETED, SweepOutcome.COMPLETED)
         self._look_again(due, completes_at)
-        return Look.UNCHANGED
+        return SweepOutcome.UNCHANGED
 
-    def _look_again(self, due: Due, appointment: int | None = None) -> None:
+    def _look_again(self, due: DueReservation, appointment: int | None = None) -> None:
         now = self._desk.clock.now_ms()
         again = self._next_look(due, due.status, now, due.checks) or now
         at = again if appointment is None else min(again, appointment)
         record = self._desk.store.get(due.reservation_sid) if due.is_claimed else None
         acceptor = record.accepts_by if record else None
-        self._desk.store.look_again(due, at=at, checks=due.checks + 1, acceptor=acceptor)
+        self._desk.store.reschedule_check(due, at=at, checks=due.checks + 1, acceptor=acceptor)
 
-    def _is_to_be_rejected(self, due: Due) -> bool:
+    def _is_to_be_rejected(self, due: DueReservation) -> bool:
         at = self._desk.timing.rejects_at(due.reserved_at)
         if due.status is not Status.PENDING or at is None:
             return False
         return at <= self._desk.clock.now_ms() < due.expires_at
 
-    def _reject(self, due: Due) -> Look:
+    def _reject(self, due: DueReservation) -> SweepOutcome:
         """Reject it, unless an instruction has somebody's phone ringing: that may take a while."""
         record = self._desk.store.get(due.reservation_sid)
         if record is None or record.rings:
             self._look_again(due)
-            return Look.UNCHANGED
-        return self._act(due, Status.REJECTED, Look.REJECTED)
+            return SweepOutcome.UNCHANGED
+        return self._act(due, Status.REJECTED, SweepOutcome.REJECTED)
 
-    def _completes_at(self, due: Due) -> int | None:
+    def _completes_at(self, due: DueReservation) -> int | None:
         """Return when a wrapping Reservation is to be completed; since when is in its record."""
         if due.status is not Status.WRAPPING or self._desk.timing.max_wrapup is None:
             return None
@@ -150,13 +148,13 @@ class _Sweep:
             return None
         return self._desk.timing.completes_at(record.history[-1].at)
 
-    def _act(self, due: Due, target: Status, done: Look) -> Look:
+    def _act(self, due: DueReservation, target: Status, done: SweepOutcome) -> SweepOutcome:
         """Ask TaskRouter for an end, as anybody would; who decides meanwhile has decided."""
         if self._orders.monitor_only:
             self._look_again(due)
             return done
         if not self._run.may_go_on():
-            return Look.LEFT
+            return SweepOutcome.LEFT
         decision = Decision(
             target=target,
             reservation_sid=due.reservation_sid,
@@ -166,7 +164,7 @@ class _Sweep:
         try:
             decide(decision, self._desk)
         except (ReservationNotPending, ReservationGone):
-            return Look.MIRRORED
+            return SweepOutcome.MIRRORED
         except Unsettled as error:
             if isinstance(error.__cause__, TaskRouterThrottled):
                 raise error.__cause__ from error
@@ -186,28 +184,33 @@ class _Sweep:
                 raise self._workspace_answer
 
     def _observe(
-        self, due: Due, status: Status, *, worker_name: str | None = None, note: str | None = None
+        self,
+        due: DueReservation,
+        status: Status,
+        *,
+        worker_name: str | None = None,
+        note: str | None = None,
     ) -> None:
         now = self._desk.clock.now_ms()
-        news = News(
+        news = StatusUpdate(
             status=status,
             at=now,
             by=BY,
-            next_look_at=self._next_look(due, status, now, 0),
+            next_check_at=self._next_look(due, status, now, 0),
             worker_name=worker_name,
             note=note,
         )
         self._desk.store.observe(due.reservation_sid, news)
 
-    def _next_look(self, due: Due, status: Status, now: int, checks: int) -> int | None:
-        return self._desk.timing.next_look(
+    def _next_look(self, due: DueReservation, status: Status, now: int, checks: int) -> int | None:
+        return self._desk.timing.next_check(
             status, now=now, reserved_at=due.reserved_at, expires_at=due.expires_at, checks=checks
         )
 
 
-def sweep(
-    desk: Desk,
-    orders: Orders,
+def sweep_due_reservations(
+    desk: Collaborators,
+    orders: SweepPolicy,
     *,
     time_left_ms: Callable[[], int],
     report: Callable[[dict[str, object]], None],
@@ -229,9 +232,9 @@ def sweep(
             had no time left, or was throttled, is counted as ``left`` and is due again next time.
     """
     started = desk.clock.now_ms()
-    run = Run(desk.clock, time_left_ms)
+    run = RunBudget(desk.clock, time_left_ms)
     one = _Sweep(desk, orders, run)
-    looks: Counter[Look] = Counter()
+    looks: Counter[SweepOutcome] = Counter()
     recorded: list[int | None] = []
     try:
         with ThreadPoolExecutor(CONCURRENCY) as pool:
@@ -244,7 +247,7 @@ def sweep(
         "duration_ms": desk.clock.now_ms() - started,
         "due": looks.total(),
         "oldest_due_ms": one.oldest_due_ms,
-        **{look.value: looks[look] for look in Look},
+        **{look.value: looks[look] for look in SweepOutcome},
         "reconciled": sum(count or 0 for count in recorded),
         "unreconciled": recorded.count(None),
         "monitor_only": orders.monitor_only,

@@ -2,14 +2,14 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.store import DynamoStore
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 
 
 @pytest.fixture(scope="module")
-def store(dynamodb: Any) -> DynamoStore:
+def store(dynamodb: Any) -> DynamoReservationStore:
     """One for the module: its tests tell their records apart by SID."""
     tables = dynamodb.create_tables()
-    return DynamoStore(
+    return DynamoReservationStore(
         dynamodb.client(),
         reservations_table=tables.reservations,
         state_table=tables.state,

@@ -11,8 +11,8 @@ from twilio.jwt.access_token.grants import TaskRouterGrant
 from twilio.request_validator import HMAC_SHA256, RequestValidator
 
 from chalicelib.adapters.secrets import ParameterSecrets, parse_secrets, ssm_client
-from chalicelib.adapters.signature import SignatureVerifier
-from chalicelib.adapters.tokens import TokenVerifier
+from chalicelib.adapters.twilio.access_tokens import TokenVerifier
+from chalicelib.adapters.twilio.signature import SignatureVerifier
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import InvalidSignature, SecretsUnavailable, Unauthorized
 from tests.support import ManualClock

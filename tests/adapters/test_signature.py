@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
-from chalicelib.adapters.signature import SignatureVerifier
+from chalicelib.adapters.twilio.signature import SignatureVerifier
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import InvalidSignature
 

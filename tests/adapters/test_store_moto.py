@@ -10,7 +10,7 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from chalicelib.adapters.store import DynamoStore
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.reservations import MOVES, OBSERVED, Claim, Status
 from tests.adapters.test_store_state_machine import heard, seed
 
@@ -31,7 +31,7 @@ _AnyTag.add_multi_constructor("!", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
-def moto_store() -> Iterator[DynamoStore]:
+def moto_store() -> Iterator[DynamoReservationStore]:
     with mock_aws():
         client = boto3.client(
             "dynamodb",
@@ -46,7 +46,7 @@ def moto_store() -> Iterator[DynamoStore]:
             client.create_table(
                 TableName=name, **{key: value for key, value in given.items() if value}
             )
-        yield DynamoStore(
+        yield DynamoReservationStore(
             client,
             reservations_table="Reservations",
             state_table="State",
@@ -56,7 +56,7 @@ def moto_store() -> Iterator[DynamoStore]:
 
 @pytest.mark.parametrize(("status", "news"), list(itertools.product(Status, Status)))
 def test_news_is_recorded_where_observed_allows(
-    moto_store: DynamoStore, status: Status, news: Status
+    moto_store: DynamoReservationStore, status: Status, news: Status
 ) -> None:
     reservation_sid = seed(moto_store, status)
 
@@ -68,7 +68,7 @@ def test_news_is_recorded_where_observed_allows(
 
 
 @pytest.mark.parametrize("status", Status)
-def test_only_a_move_can_be_claimed(moto_store: DynamoStore, status: Status) -> None:
+def test_only_a_move_can_be_claimed(moto_store: DynamoReservationStore, status: Status) -> None:
     reservation_sid = seed(moto_store, status)
     claim = Claim(until=2, target=Status.ACCEPTED, claim_id="mine", by="tests")
 
@@ -86,7 +86,7 @@ def test_only_a_move_can_be_claimed(moto_store: DynamoStore, status: Status) -> 
     ],
 )
 def test_an_instruction_is_claimed_once_and_not_after_an_answer_that_rings(
-    moto_store: DynamoStore, *, answer: dict[str, object] | None, may_be_sent: bool
+    moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, may_be_sent: bool
 ) -> None:
     reservation_sid = seed(moto_store, Status.PENDING)
     if answer is not None:

@@ -10,11 +10,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.adapters.dynamodb import from_item, to_item
-from chalicelib.adapters.store import DynamoStore
+from chalicelib.adapters.dynamodb.client import from_item, to_item
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import StoreUnavailable
-from chalicelib.domain.records import News
-from chalicelib.domain.reservations import MOVES, OBSERVED, OPEN, Change, Claim, Reservation, Status
+from chalicelib.domain.reservations import (
+    MOVES,
+    OBSERVED,
+    OPEN,
+    Claim,
+    HistoryEntry,
+    Reservation,
+    Status,
+    StatusUpdate,
+)
 from tests.support import NOW, sid
 
 statuses = st.sampled_from(list(Status))
@@ -24,7 +32,7 @@ on_dynamodb = settings(
 )
 
 
-def seed(store: DynamoStore, status: Status) -> str:
+def seed(store: DynamoReservationStore, status: Status) -> str:
     """A record in *status*, made as the app makes it."""
     reservation_sid = sid("WR")
     reservation = Reservation(
@@ -34,13 +42,13 @@ def seed(store: DynamoStore, status: Status) -> str:
         status=status,
         reserved_at=NOW,
         expires_at=NOW + 120_000,
-        history=(Change(at=NOW, to=status, by="tests"),),
+        history=(HistoryEntry(at=NOW, to=status, by="tests"),),
     )
     store.record_seen(reservation, due_at=NOW + 130_000 if status in OPEN else None)
     return reservation_sid
 
 
-def row(store: DynamoStore, reservation_sid: str) -> dict[str, Any]:
+def row(store: DynamoReservationStore, reservation_sid: str) -> dict[str, Any]:
     answer = store._client.get_item(
         TableName=store._reservations,
         Key=to_item({"reservation_sid": reservation_sid}),
@@ -49,13 +57,15 @@ def row(store: DynamoStore, reservation_sid: str) -> dict[str, Any]:
     return from_item(answer["Item"])
 
 
-def heard(status: Status, at: int = NOW + 1) -> News:
-    return News(status=status, at=at, by="tests", next_look_at=at + 1 if status in OPEN else None)
+def heard(status: Status, at: int = NOW + 1) -> StatusUpdate:
+    return StatusUpdate(
+        status=status, at=at, by="tests", next_check_at=at + 1 if status in OPEN else None
+    )
 
 
 @pytest.mark.parametrize(("status", "news"), list(itertools.product(Status, Status)))
 def test_news_is_recorded_where_observed_allows_and_else_changes_nothing(
-    store: DynamoStore, status: Status, news: Status
+    store: DynamoReservationStore, status: Status, news: Status
 ) -> None:
     reservation_sid = seed(store, status)
     before = row(store, reservation_sid)
@@ -78,7 +88,9 @@ def test_news_is_recorded_where_observed_allows_and_else_changes_nothing(
     ("status", "target"),
     list(itertools.product(Status, [Status.ACCEPTED, Status.REJECTED, Status.COMPLETED])),
 )
-def test_only_a_move_can_be_claimed(store: DynamoStore, status: Status, target: Status) -> None:
+def test_only_a_move_can_be_claimed(
+    store: DynamoReservationStore, status: Status, target: Status
+) -> None:
     reservation_sid = seed(store, status)
     before = row(store, reservation_sid)
     claim = Claim(until=NOW + 30_000, target=target, claim_id="mine", by="tests")
@@ -98,7 +110,7 @@ def test_only_a_move_can_be_claimed(store: DynamoStore, status: Status, target: 
 @given(news_of)
 @on_dynamodb
 def test_any_sequence_of_news_ends_where_the_table_says(
-    store: DynamoStore, sequence: list[Status]
+    store: DynamoReservationStore, sequence: list[Status]
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
     expected = [Status.PENDING]
@@ -117,7 +129,7 @@ def test_any_sequence_of_news_ends_where_the_table_says(
 @given(st.permutations([Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED]), st.data())
 @on_dynamodb
 def test_events_in_any_order_repeated_and_at_once_end_at_the_end(
-    store: DynamoStore, order: list[Status], data: st.DataObject
+    store: DynamoReservationStore, order: list[Status], data: st.DataObject
 ) -> None:
     """`completed` is an end, so wherever it stands in the order nothing comes after it."""
     repeated = order + data.draw(st.lists(st.sampled_from(order), max_size=4))
@@ -135,7 +147,7 @@ def test_events_in_any_order_repeated_and_at_once_end_at_the_end(
 @given(target=st.sampled_from([Status.ACCEPTED, Status.REJECTED]), claimants=st.integers(2, 12))
 @on_dynamodb
 def test_of_many_claims_at_once_one_wins(
-    store: DynamoStore, target: Status, claimants: int
+    store: DynamoReservationStore, target: Status, claimants: int
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
 
@@ -151,7 +163,7 @@ def test_of_many_claims_at_once_one_wins(
 @given(callbacks=st.integers(2, 12))
 @on_dynamodb
 def test_the_same_callback_at_once_makes_one_record_and_equal_answers(
-    store: DynamoStore, callbacks: int
+    store: DynamoReservationStore, callbacks: int
 ) -> None:
     reservation = Reservation(
         reservation_sid=sid("WR"),
@@ -160,7 +172,7 @@ def test_the_same_callback_at_once_makes_one_record_and_equal_answers(
         status=Status.PENDING,
         reserved_at=NOW,
         expires_at=NOW + 120_000,
-        history=(Change(at=NOW, to=Status.PENDING, by="assignment_callback"),),
+        history=(HistoryEntry(at=NOW, to=Status.PENDING, by="assignment_callback"),),
     )
 
     def post(number: int) -> dict[str, Any]:
@@ -179,7 +191,7 @@ def test_the_same_callback_at_once_makes_one_record_and_equal_answers(
 
 @pytest.mark.parametrize("instruction", [None, {"instruction": "dequeue", "timeout": 30}])
 def test_a_claim_that_boto3_repeats_after_a_lost_answer_is_still_ours(
-    store: DynamoStore, instruction: dict[str, Any] | None
+    store: DynamoReservationStore, instruction: dict[str, Any] | None
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
     claim = Claim(
@@ -195,7 +207,7 @@ def test_a_claim_that_boto3_repeats_after_a_lost_answer_is_still_ours(
         assert won
 
 
-def test_a_claim_is_released_by_its_owner_only(store: DynamoStore) -> None:
+def test_a_claim_is_released_by_its_owner_only(store: DynamoReservationStore) -> None:
     reservation_sid = seed(store, Status.PENDING)
     claim = Claim(until=NOW + 30_000, target=Status.ACCEPTED, claim_id="mine", by="me")
     store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
@@ -209,7 +221,7 @@ def test_a_claim_is_released_by_its_owner_only(store: DynamoStore) -> None:
 
 
 def test_keys_that_dynamodb_leaves_for_later_are_asked_for_again(
-    store: DynamoStore, monkeypatch: pytest.MonkeyPatch
+    store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {seed(store, Status.PENDING) for _ in range(3)}
     read = store._client.batch_get_item
@@ -232,7 +244,7 @@ def test_what_is_due_comes_in_pages_and_the_longest_overdue_first(
 ) -> None:
     tables = dynamodb.create_tables()
     client = dynamodb.client()
-    store = DynamoStore(
+    store = DynamoReservationStore(
         client, reservations_table=tables.reservations, state_table=tables.state, retention_days=1
     )
     sids = [seed(store, Status.PENDING) for _ in range(5)]
@@ -244,5 +256,5 @@ def test_what_is_due_comes_in_pages_and_the_longest_overdue_first(
     assert sorted(due.reservation_sid for due in _due(store, NOW + 130_000)) == sorted(sids)
 
 
-def _due(store: DynamoStore, now: int) -> Iterator[Any]:
+def _due(store: DynamoReservationStore, now: int) -> Iterator[Any]:
     return store.due(Status.PENDING, now=now)

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs
 import pytest
 from twilio.rest.taskrouter.v1.workspace.task.reservation import ReservationContext
 
-from chalicelib.adapters import taskrouter as adapter
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
-from chalicelib.adapters.taskrouter import TwilioTaskRouter
+from chalicelib.adapters.twilio import taskrouter as adapter
+from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
 from chalicelib.domain.errors import (
     TaskRouterDenied,
     TaskRouterNotFound,
@@ -23,9 +23,9 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.instructions import CATALOGUE, Dequeue, parse
+from chalicelib.domain.instructions import INSTRUCTION_TYPES, Dequeue, parse_instruction
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import NewTask
+from chalicelib.domain.tasks import NewTask
 
 TASK, WORKER, RESERVATION = "WT" + "1" * 32, "WK" + "2" * 32, "WR" + "3" * 32
 RESERVATION_RESOURCE = {
@@ -330,7 +330,7 @@ def test_an_instruction_goes_out_by_its_rest_names(
     server.reply = answer(200, RESERVATION_RESOURCE | {"reservation_status": "pending"})
 
     seen = taskrouter(server.url).instruct(
-        RESERVATION, task_sid=TASK, instruction=parse(instruction)
+        RESERVATION, task_sid=TASK, instruction=parse_instruction(instruction)
     )
 
     assert seen.status is Status.PENDING
@@ -340,6 +340,6 @@ def test_an_instruction_goes_out_by_its_rest_names(
 
 def test_the_sdk_knows_every_parameter_of_every_instruction() -> None:
     known = inspect.signature(ReservationContext.update).parameters
-    for kind in CATALOGUE.values():
+    for kind in INSTRUCTION_TYPES.values():
         for parameter in kind.parameters().values():
             assert adapter._keyword(parameter.rest) in known

@@ -6,18 +6,18 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
-from chalicelib.domain.callbacks import Form, ReservationEvent
+from chalicelib.domain.callbacks import EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.instructions import Instruction
-from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import CreatedTask, NewTask, Seen, Told
-from simulator import seed
-from simulator.clock import Clock
-from simulator.engine import assignments, instructions, offers, start, tasks, workers
-from simulator.engine.core import AssignmentCallback, Effect, EventCallback
-from simulator.engine.errors import BadRequest
-from simulator.engine.model import Event, Reservation, ReservationStatus, Task
-from simulator.settings import Settings
+from chalicelib.domain.reservations import RemoteReservation, Status
+from chalicelib.domain.tasks import CreatedTask, NewTask
+from taskrouter_simulator import seed
+from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.engine import assignments, instructions, offers, start, tasks, workers
+from taskrouter_simulator.engine.core import AssignmentCallback, Effect, EventCallback
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.model import Event, Reservation, ReservationStatus, Task
+from taskrouter_simulator.settings import Settings
 
 SPANISH = '{"selected_language": "es"}'
 _WORKERS = ("Alice", "Bob", "Carol", "Dora")
@@ -85,7 +85,7 @@ class EngineTaskRouter:
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
-    ) -> Seen:
+    ) -> RemoteReservation:
         with self._lock:
             found = self._found(reservation_sid)
             if task_sid not in (None, found.task_sid):
@@ -96,7 +96,7 @@ class EngineTaskRouter:
 
     def update_reservation(
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
-    ) -> Seen:
+    ) -> RemoteReservation:
         with self._lock:
             found = self._found(reservation_sid)
             try:
@@ -108,7 +108,9 @@ class EngineTaskRouter:
             self.clock.run_due()
             return _seen(found)
 
-    def instruct(self, reservation_sid: str, *, task_sid: str, instruction: Instruction) -> Seen:
+    def instruct(
+        self, reservation_sid: str, *, task_sid: str, instruction: Instruction
+    ) -> RemoteReservation:
         with self._lock:
             found = self._found(reservation_sid)
             try:
@@ -128,7 +130,7 @@ class EngineTaskRouter:
             task = self._workspace.tasks[found.task_sid]
             assignments.complete(self._engine, self._workspace, task)
 
-    def pending_reservations(self, task_sid: str) -> list[Seen]:
+    def pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
@@ -140,7 +142,7 @@ class EngineTaskRouter:
             every = self._workspace.tasks.values()
             return [task.sid for task in every if task.status == "reserved"]
 
-    def reservation_events(self, event_type: str, *, since: int, until: int) -> Told:
+    def reservation_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         with self._lock:
             every = [
                 told
@@ -148,7 +150,7 @@ class EngineTaskRouter:
                 if event.event_type == event_type and since <= event.created * 1000 <= until
                 if (told := self._told(event))
             ]
-            return Told(every)
+            return EventPage(every)
 
     def _told(self, event: Event) -> ReservationEvent | None:
         told = ReservationEvent.from_form(Form(list(event.parameters.items())), **self.ours())
@@ -167,7 +169,7 @@ class EngineTaskRouter:
                     return replace(_created(task), attributes="null")
             return None
 
-    def reservations(self, task_sid: str) -> list[Seen]:
+    def reservations(self, task_sid: str) -> list[RemoteReservation]:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
@@ -241,8 +243,8 @@ class EngineTaskRouter:
         return len(self._workspace.tasks)
 
 
-def _seen(one: Reservation) -> Seen:
-    return Seen(
+def _seen(one: Reservation) -> RemoteReservation:
+    return RemoteReservation(
         reservation_sid=one.sid,
         task_sid=one.task_sid,
         worker_sid=one.worker_sid,

@@ -8,30 +8,29 @@ from typing import Any, Self
 
 import pytest
 
-from chalicelib.adapters.keys import DynamoKeys
-from chalicelib.adapters.store import DynamoStore
+from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
+from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
 from chalicelib.domain.errors import AppError
 from chalicelib.domain.instructions import Accept, Call, Defer, Instruction
-from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import NewTask
+from chalicelib.domain.tasks import NewTask
 from chalicelib.usecases import sweep as sweeping
 from chalicelib.usecases.assign import assign
-from chalicelib.usecases.create_once import Once, create_once
-from chalicelib.usecases.decide import decide
-from chalicelib.usecases.decision import Decision, Desk
+from chalicelib.usecases.create_task import Once, create_once
+from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.reconcile import JOB
-from chalicelib.usecases.timing import Timing
-from simulator.engine.core import AssignmentCallback as Posted
-from simulator.engine.core import EventCallback
+from taskrouter_simulator.engine.core import AssignmentCallback as Posted
+from taskrouter_simulator.engine.core import EventCallback
 from tests.chaos.engine import SPANISH, EngineTaskRouter
 from tests.chaos.sabotage import AFTER, BEFORE, Killed, Sabotaged, Saboteur
 from tests.support import minutes_pass
 
 LEASE = 30
-TIMING = Timing(reservation_timeout=120, grace=10, claim_lease=LEASE)
+TIMING = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
 CALL = Call(to="client:a", from_="+15556667777", url="https://desk.example/twiml", accept=True)
 ANN = Principal(Role.SUPERVISOR, identity="ann")
 _ids = itertools.count(1)
@@ -53,13 +52,13 @@ class OneAfterTheOther:
 class Bench:
     """One service, one TaskRouter with one Reservation, and a saboteur in between."""
 
-    def __init__(self, store: DynamoStore, timing: Timing = TIMING) -> None:
+    def __init__(self, store: DynamoReservationStore, timing: Deadlines = TIMING) -> None:
         self.saboteur = Saboteur()
         self.taskrouter = EngineTaskRouter(closed_task_seconds=10**7)
         self.timing = timing
         self.store = store
-        self._keys = DynamoKeys(store._client, state_table=store._state)
-        self.orders = sweeping.Orders()
+        self._keys = DynamoIdempotencyStore(store._client, state_table=store._state)
+        self.orders = sweeping.SweepPolicy()
         self.key = f"matrix-{next(_ids)}"
         self._everything_is_reconciled()
         self.one = self.taskrouter.offer()
@@ -68,8 +67,8 @@ class Bench:
     # The use cases
 
     @property
-    def desk(self) -> Desk:
-        return Desk(
+    def desk(self) -> Collaborators:
+        return Collaborators(
             store=Sabotaged("store", self.store, self.saboteur),
             taskrouter=Sabotaged("taskrouter", self.taskrouter, self.saboteur),
             clock=self.taskrouter,
@@ -115,7 +114,7 @@ class Bench:
         decide(decision, self.desk)
 
     def sweep(self) -> None:
-        sweeping.sweep(
+        sweeping.sweep_due_reservations(
             self.desk,
             self.orders,
             time_left_ms=lambda: 60_000,
@@ -308,7 +307,7 @@ class Row:
         return f"| {self.case} | {self.point} | {self.left} | {self.healed} |"
 
 
-def rows(store: DynamoStore, case: Case) -> Iterator[Row]:
+def rows(store: DynamoReservationStore, case: Case) -> Iterator[Row]:
     """Stop *case* at every point, each time in a world of its own."""
     bench = _prepared(store, case)
     with suppress(AppError):
@@ -329,7 +328,7 @@ def _joined(same: list[Row]) -> Iterator[Row]:
         yield replace(first, point=f"{first.point} to {last}") if others else first
 
 
-def _prepared(store: DynamoStore, case: Case) -> Bench:
+def _prepared(store: DynamoReservationStore, case: Case) -> Bench:
     bench = Bench(store)
     case.prepare(bench)
     bench.saboteur.revive()
@@ -344,7 +343,9 @@ def _said(calls: list[str], index: int) -> str:
     return f"`{name}` {calls[: index + 1].count(name)}"
 
 
-def _stopped(store: DynamoStore, case: Case, number: int, moment: str, point: str) -> Row:
+def _stopped(
+    store: DynamoReservationStore, case: Case, number: int, moment: str, point: str
+) -> Row:
     bench = _prepared(store, case)
     bench.saboteur.at(number, moment, bench.saboteur.kill)
     with pytest.raises(Killed):

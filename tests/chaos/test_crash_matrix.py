@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.adapters.store import DynamoStore
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.usecases import sweep as sweeping
 from tests.chaos.matrix import CASES, Case, OneAfterTheOther, Row, rows
 
@@ -20,7 +20,9 @@ def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_lease_and_a_sweep_heal_it_and_the_table_says_so(store: DynamoStore, case: Case) -> None:
+def test_a_lease_and_a_sweep_heal_it_and_the_table_says_so(
+    store: DynamoReservationStore, case: Case
+) -> None:
     found = list(rows(store, case))
 
     assert len(found) > 1

@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from chaos.link import Proxy
-from chaos.plan import Fault, Link
+from tests.chaos.link import Proxy
+from tests.chaos.plan import Fault, Link
 
 SID = "WR" + "1" * 32
 EVENT = {"ReservationSid": SID, "EventType": "reservation.created"}

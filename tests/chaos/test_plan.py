@@ -1,6 +1,6 @@
 """The seed decides."""
 
-from chaos.plan import Fault, Link, Plan
+from tests.chaos.plan import Fault, Link, Plan
 
 
 def fates(seed, rate=0.3, count=300):

@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from chalicelib.adapters.store import DynamoStore
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from tests.usecases.test_state_machine import tell_stories
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
 
 
-def test_the_invariants_hold_in_a_thousand_stories(store: DynamoStore) -> None:
+def test_the_invariants_hold_in_a_thousand_stories(store: DynamoReservationStore) -> None:
     tell_stories(store, int(os.environ.get("CHAOS_EXAMPLES", "1000")))

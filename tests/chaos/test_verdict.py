@@ -2,9 +2,9 @@
 
 import pytest
 
-from chaos.floor import Heard, Told
-from chaos.truth import TrueReservation, Truth
-from chaos.verdict import differences
+from tests.chaos.floor import Heard, Told
+from tests.chaos.truth import TrueReservation, Truth
+from tests.chaos.verdict import differences
 
 NOW = 1_790_000_000_000
 ACCEPT = '{"instruction": "accept"}'

@@ -13,9 +13,9 @@ import boto3
 import pytest
 import requests
 
-from local import ports, processes, waiting
-from local.processes import ROOT
-from simulator.testing import running
+from local import network, supervisor
+from local.supervisor import ROOT
+from taskrouter_simulator.testing import running
 
 REGION = "eu-west-1"
 # Requests that nobody signed, as those of TaskRouter, reach the emulator's default account only.
@@ -137,16 +137,16 @@ def bare_python(tmp_path_factory):
 @pytest.fixture
 def aws(bare_python, tmp_path):
     """An empty account."""
-    (port,) = ports.find_free(1)
+    (port,) = network.find_free(1)
     url = f"http://127.0.0.1:{port}"
     launcher = Path(__file__).with_name("emulator.py")
     # Nothing of ours is on its path: a function sees its zip, as in Lambda.
     environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    process = processes.start(
+    process = supervisor.start(
         "aws", [str(bare_python), str(launcher), str(port)], environ, tmp_path
     )
     try:
-        waiting.wait_for("The emulator", lambda: waiting.answers(f"{url}/_ministack/ready"))
+        network.wait_for("The emulator", lambda: network.answers(f"{url}/_ministack/ready"))
         yield Aws(url, process.output)
     finally:
         process.end()

@@ -7,7 +7,7 @@ import pytest
 import requests
 from twilio.request_validator import RequestValidator
 
-from local.processes import ROOT
+from local.supervisor import ROOT
 from tests.deploy import front
 from tests.deploy.conftest import REGION, STAGE
 from tests.deploy.world import Centre, eventually

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from local.processes import ROOT
+from local.supervisor import ROOT
 from tests.deploy.conftest import STAGE
 from tests.deploy.test_deploy import put_secrets
 

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from local.calling import Caller
+from local.demo.http_client import Caller
 
 
 def eventually(look, seconds=10.0):

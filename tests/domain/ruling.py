@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.instructions import Accept, Defer
-from chalicelib.domain.rules import Rules, Ruling, read
+from chalicelib.domain.rules import RuleResult, Rules, parse_rules
 
 WA = "WA" + "0" * 32
 CALLBACK = AssignmentCallback(
@@ -43,10 +43,10 @@ BARE = replace(
 
 def rules(*tables: dict[str, object]) -> Rules:
     named = [{"name": f"rule {number}", **one} for number, one in enumerate(tables, start=1)]
-    return Rules(read({"rule": named}), otherwise=Defer())
+    return Rules(parse_rules({"rule": named}), otherwise=Defer())
 
 
-def decide(*tables: dict[str, object], callback: AssignmentCallback = CALLBACK) -> Ruling:
+def decide(*tables: dict[str, object], callback: AssignmentCallback = CALLBACK) -> RuleResult:
     return rules(*tables).decide(callback)
 
 

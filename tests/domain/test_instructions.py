@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from chalicelib.domain.instructions import (
-    CATALOGUE,
+    INSTRUCTION_TYPES,
     Accept,
     Call,
     Conference,
@@ -13,7 +13,7 @@ from chalicelib.domain.instructions import (
     InvalidInstruction,
     Redirect,
     Reject,
-    parse,
+    parse_instruction,
 )
 from tests.domain.instruction_table import CA, REQUIRED, TABLE, WA, Row
 
@@ -27,7 +27,7 @@ def given(row: Row, value: object) -> dict[str, object]:
 
 def messages(mapping: dict[str, object]) -> list[str]:
     with pytest.raises(InvalidInstruction) as refused:
-        parse(mapping)
+        parse_instruction(mapping)
     return [fault.message for fault in refused.value.faults]
 
 
@@ -35,14 +35,14 @@ def messages(mapping: dict[str, object]) -> list[str]:
 def test_a_value_that_twilio_documents_is_rendered_as_it_is(row: Row) -> None:
     for value in row.takes:
         mapping = given(row, value)
-        assert parse(mapping).render() == mapping
-        assert json.loads(json.dumps(parse(mapping).render())) == mapping
+        assert parse_instruction(mapping).render() == mapping
+        assert json.loads(json.dumps(parse_instruction(mapping).render())) == mapping
 
 
 @ROWS
 def test_rest_has_it_under_its_own_name_as_a_form_writes_it(row: Row) -> None:
     for value in row.takes:
-        sent = parse(given(row, value)).rest()[row.rest]
+        sent = parse_instruction(given(row, value)).rest()[row.rest]
         if isinstance(value, bool):
             assert sent == str(value).lower()
         elif "status_callback_event" in row.name:
@@ -64,15 +64,15 @@ def test_what_is_required_is_missed_and_what_is_not_is_not(row: Row) -> None:
     if row.required:
         assert messages(mapping) == [f"{row.instruction} needs {row.name}: {row.must_be}."]
     else:
-        assert row.name not in parse(mapping).render()
-        assert row.rest not in parse(mapping).rest()
+        assert row.name not in parse_instruction(mapping).render()
+        assert row.rest not in parse_instruction(mapping).rest()
 
 
 def test_the_table_is_the_catalogue() -> None:
     documented = {(row.instruction, row.name, row.rest, row.required, row.default) for row in TABLE}
     assert documented == {
         (kind.name, name, one.rest, one.required, one.default)
-        for kind in CATALOGUE.values()
+        for kind in INSTRUCTION_TYPES.values()
         for name, one in kind.parameters().items()
     }
 
@@ -127,7 +127,7 @@ def test_call_and_redirect_accept_only_when_told_to(instruction, accepts) -> Non
 
 
 def test_defer_is_an_instruction_of_ours_by_that_name() -> None:
-    assert parse({"instruction": "defer"}) == Defer()
+    assert parse_instruction({"instruction": "defer"}) == Defer()
 
 
 ALL = "defer, accept, reject, dequeue, call, redirect, conference"
@@ -183,7 +183,7 @@ def test_all_faults_are_told_at_once() -> None:
 
 def test_a_fault_never_repeats_a_value() -> None:
     with pytest.raises(InvalidInstruction) as refused:
-        parse({"instruction": "dequeue", "to": "tel:secret"})
+        parse_instruction({"instruction": "dequeue", "to": "tel:secret"})
     assert "secret" not in str(refused.value)
     assert "secret" not in repr(Conference(sip_auth_password="secret"))
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import requests
 
-from chalicelib.domain.instructions import CATALOGUE, Instruction, parse
-from simulator.engine.core import Alert
-from simulator.engine.instructions import answered
-from simulator.testing import running
+from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction, parse_instruction
+from taskrouter_simulator.engine.core import Alert
+from taskrouter_simulator.engine.instructions import answered
+from taskrouter_simulator.testing import running
 from tests.domain.instruction_table import CA, REQUIRED, TABLE, WA, Row
 from tests.simulator.conftest import Story
 
@@ -22,7 +22,7 @@ def instruction_of(name: str, there: str, **given: Any) -> Instruction:
     """An instruction with what it needs, and an Activity that is there."""
     whom = {"to": "client:alice"} if name in CALLING else {}
     mapping = {"instruction": name, **whom, **REQUIRED.get(name, {}), **given}
-    return parse({key: there if one == WA else one for key, one in mapping.items()})
+    return parse_instruction({key: there if one == WA else one for key, one in mapping.items()})
 
 
 def becomes(instruction: Instruction) -> str:
@@ -44,7 +44,7 @@ def carry_out(name: str, **given: Any) -> None:
     assert reservation.status == becomes(instruction)
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("name", INSTRUCTION_TYPES)
 def test_an_answer_with_what_is_required_is_carried_out(name: str) -> None:
     carry_out(name)
 

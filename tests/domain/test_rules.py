@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.domain.instructions import Accept, Defer, Dequeue, Reject
-from chalicelib.domain.rules import FACTS, Ruling, facts_of
+from chalicelib.domain.rules import FACTS, RuleResult, facts_of
 from tests.domain.ruling import BARE, CALLBACK, WA, decide, holds, rules
 
 
@@ -13,21 +13,21 @@ def test_the_first_rule_that_matches_answers() -> None:
         {"when": "task.language == 'es'", "instruction": "reject", "activity_sid": WA},
         {"when": "task.vip", "instruction": "accept"},
     )
-    assert ruling == Ruling(Reject(activity_sid=WA), "rule 2")
+    assert ruling == RuleResult(Reject(activity_sid=WA), "rule 2")
 
 
 def test_a_rule_without_a_condition_always_matches() -> None:
-    assert decide({"instruction": "accept"}, callback=BARE) == Ruling(Accept(), "rule 1")
+    assert decide({"instruction": "accept"}, callback=BARE) == RuleResult(Accept(), "rule 1")
 
 
 def test_a_rule_may_defer_so_that_those_below_it_are_not_asked() -> None:
     ruling = decide({"when": "task.vip", "instruction": "defer"}, {"instruction": "accept"})
-    assert ruling == Ruling(Defer(), "rule 1")
+    assert ruling == RuleResult(Defer(), "rule 1")
 
 
 def test_without_a_match_the_setting_answers() -> None:
     unmatched = rules({"when": "task.gold", "instruction": "reject"})
-    assert replace(unmatched, otherwise=Accept()).decide(CALLBACK) == Ruling(Accept())
+    assert replace(unmatched, otherwise=Accept()).decide(CALLBACK) == RuleResult(Accept())
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from chalicelib.domain.callbacks import AssignmentCallback
-from chalicelib.domain.instructions import CATALOGUE, Defer
-from chalicelib.domain.rules import FACTS, InvalidRules, Rules, read
+from chalicelib.domain.instructions import INSTRUCTION_TYPES, Defer
+from chalicelib.domain.rules import FACTS, InvalidRules, Rules, parse_rules
 
 TEXT = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
 CODE = r"``(.+?) ?``|<code>(.+?)</code>|`(.+?)`"
@@ -76,7 +76,7 @@ def examples() -> dict[str, str]:
 
 @pytest.mark.parametrize(("heading", "task", "worker", "priority", "answer"), CASES)
 def test_the_examples_answer_what_they_say(heading, task, worker, priority, answer) -> None:
-    rules = Rules(read(tomllib.loads(examples()[heading])), otherwise=Defer())
+    rules = Rules(parse_rules(tomllib.loads(examples()[heading])), otherwise=Defer())
     callback = AssignmentCallback(
         reservation_sid="WR" + "0" * 32,
         task_sid="WT" + "0" * 32,
@@ -113,9 +113,9 @@ MISTAKES = [
 @pytest.mark.parametrize(("write", "instead"), MISTAKES)
 def test_what_is_to_be_written_is_good_and_what_is_not_is_refused(write, instead) -> None:
     rule = {"name": "one", "instruction": "accept"}
-    assert read({"rule": [{**rule, "when": write}]})
+    assert parse_rules({"rule": [{**rule, "when": write}]})
     with pytest.raises(InvalidRules):
-        read({"rule": [{**rule, "when": instead}]})
+        parse_rules({"rule": [{**rule, "when": instead}]})
 
 
 def test_there_are_mistakes() -> None:
@@ -141,6 +141,6 @@ def test_every_parameter_is_described_as_it_is() -> None:
     }
     assert described == {
         kind.name: [row(name, one) for name, one in kind.parameters().items()]
-        for kind in CATALOGUE.values()
+        for kind in INSTRUCTION_TYPES.values()
         if kind.parameters()
     }

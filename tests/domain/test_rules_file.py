@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.adapters import rules_file
-from chalicelib.domain.rules import read
+from chalicelib.domain.rules import parse_rules
 
 BAD = sorted((Path(__file__).parent / "bad_rules").glob("*.toml"))
 GOOD = b'[[rule]]\nname = "one"\ninstruction = "accept"\n'
@@ -55,4 +55,4 @@ def test_the_rules_that_ship_are_good_and_defer_everything() -> None:
 def test_the_examples_in_the_rules_that_ship_are_good_too() -> None:
     text = (rules_file.PROJECT / "chalicelib" / "rules.toml").read_text(encoding="utf-8")
     examples = text[text.index("# [[rule]]") :].replace("# ", "").replace("#", "")
-    assert [rule.name for rule in read(tomllib.loads(examples))] == ["VIPs at once", "calls"]
+    assert [rule.name for rule in parse_rules(tomllib.loads(examples))] == ["VIPs at once", "calls"]

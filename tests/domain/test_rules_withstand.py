@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from chalicelib.adapters import rules_file
 from chalicelib.domain.instructions import Accept, Defer
-from chalicelib.domain.rules import InvalidRules, Ruling, facts_of, read
+from chalicelib.domain.rules import InvalidRules, RuleResult, facts_of, parse_rules
 from tests.domain.ruling import CALLBACK, decide, holds
 
 
@@ -48,21 +48,21 @@ def test_what_can_not_be_rendered_is_told_and_the_next_rule_answers(
         {"when": "task.gold", "instruction": "reject"},
         {"when": "task.vip", "instruction": "accept"},
     )
-    assert ruling == Ruling(Accept(), "rule 3", (f"rule 1: {failure}",))
+    assert ruling == RuleResult(Accept(), "rule 3", (f"rule 1: {failure}",))
 
 
 def test_a_rule_that_can_not_answer_counts_once_whatever_is_wrong_in_it() -> None:
     ruling = decide(
         {"instruction": "call", "from": {"ref": "task.nothing"}, "url": {"ref": "task.language"}}
     )
-    assert ruling == Ruling(Defer(), None, ("rule 1: from, url",))
+    assert ruling == RuleResult(Defer(), None, ("rule 1: from, url",))
 
 
 def test_a_limit_that_hangs_on_another_parameter_holds_for_references_too() -> None:
     ruling = decide(
         {"instruction": "dequeue", "to": {"ref": "'sip:joey@example.com'"}, "timeout": 700},
     )
-    assert ruling == Ruling(Defer(), None, ("rule 1: timeout",))
+    assert ruling == RuleResult(Defer(), None, ("rule 1: timeout",))
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_a_limit_that_hangs_on_another_parameter_holds_for_references_too() -> N
 )
 def test_a_condition_that_fails_does_not_match_and_is_told(when: str) -> None:
     ruling = decide({"when": when, "instruction": "reject"}, {"instruction": "accept"})
-    assert ruling == Ruling(Accept(), "rule 2", ("rule 1: when",))
+    assert ruling == RuleResult(Accept(), "rule 2", ("rule 1: when",))
 
 
 def test_nothing_can_fail_a_callback() -> None:
     broken = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
-    assert decide({"instruction": "accept"}, callback=broken) == Ruling(
+    assert decide({"instruction": "accept"}, callback=broken) == RuleResult(
         Defer(), None, ("rules: AttributeError",)
     )
 
@@ -132,21 +132,21 @@ def test_whatever_the_attributes_are_there_is_an_answer(attributes, expressions)
 @given(st.text() | st.text("task.worker[]?*@&|!=<>()`'\"{}:, \\0123456789", max_size=30))
 def test_whatever_is_written_for_a_condition_is_taken_or_refused(when: str) -> None:
     with contextlib.suppress(InvalidRules):
-        read({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+        parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
 
 
 @given(JSON, st.sampled_from(["name", "when", "instruction", "to", "timeout", "x"]))
 def test_whatever_is_written_for_a_key_is_taken_or_refused(value, key: str) -> None:
     with contextlib.suppress(InvalidRules):
-        read({"rule": [{"name": "one", "instruction": "dequeue", key: value}]})
+        parse_rules({"rule": [{"name": "one", "instruction": "dequeue", key: value}]})
     with contextlib.suppress(InvalidRules):
-        read({"rule": value})
+        parse_rules({"rule": value})
 
 
 @pytest.mark.parametrize("when", ["(" * 5000 + "age" + ")" * 5000, " || ".join(["age"] * 5000)])
 def test_a_condition_beyond_all_measure_is_refused(when: str) -> None:
     with pytest.raises(InvalidRules, match="when nests too deep, or goes on for too long"):
-        read({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+        parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
 
 
 @given(st.binary() | st.text("rule[]{}=.,#'\"\\\n 9e-:TZ").map(str.encode))

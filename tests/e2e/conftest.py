@@ -1,6 +1,6 @@
 import pytest
 
-from local.calling import Caller
+from local.demo.http_client import Caller
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-from local import ports
+from local import network
 
 PASSED_ON = ("Authorization", "Content-Type", "Accept")
 
@@ -97,8 +97,8 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def proxy_of(upstream, port=0):
     """Run a proxy in front of this address."""
-    server = _Server((ports.LOOPBACK, port), _Handler)
-    server.proxy = Proxy(upstream, f"http://{ports.LOOPBACK}:{server.server_address[1]}")
+    server = _Server((network.LOOPBACK, port), _Handler)
+    server.proxy = Proxy(upstream, f"http://{network.LOOPBACK}:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import requests
 
-from local.processes import ROOT
+from local.supervisor import ROOT
 from tests.e2e.world import bare_environ, eventually, world
 
 pytestmark = pytest.mark.slow

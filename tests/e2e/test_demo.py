@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from local.processes import ROOT
+from local.supervisor import ROOT
 from tests.e2e.world import bare_environ, eventually, processes_with
 
 pytestmark = pytest.mark.slow

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra import keys, tokens
-from local import dynamodb, launching, ports, simulated, stack
-from local.calling import Caller
-from local.launching import Running
+from infra.commands.token import mint, of_stage
+from local import dynamodb, network, stack, supervisor
+from local.demo import http_client
+from local.demo.http_client import Caller
+from local.supervisor import Running
 
 PATIENCE = 20
 """Seconds that a busy machine may take for what is a matter of moments."""
@@ -18,7 +19,7 @@ PATIENCE = 20
 def bare_environ(**own):
     """The shell of somebody who has set nothing, on free ports."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    numbers = dict(zip(stack.DEFAULT_PORTS, map(str, ports.find_free(3)), strict=True))
+    numbers = dict(zip(stack.DEFAULT_PORTS, map(str, network.find_free(3)), strict=True))
     return kept | numbers | own
 
 
@@ -109,11 +110,11 @@ class World:
 def world(environ, overrides=None):
     """Run a stack for this shell; `overrides` are variables that one program gets."""
     described = stack.describe(environ)
-    with launching.running(described, overrides) as running:
-        names = simulated.names(described.simulator_url)
-        token = tokens.mint(
+    with supervisor.running(described, overrides) as running:
+        names = http_client.names(described.simulator_url)
+        token = mint(
             described.settings,
-            keys.of_stage(described.settings),
+            of_stage(described.settings),
             role="supervisor",
             hours=1,
         )

@@ -6,8 +6,8 @@ import os
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from infra import keys, tokens
-from local import dynamodb, launching, stack
+from infra.commands import token
+from local import dynamodb, stack, supervisor
 from tests.e2e.world import bare_environ
 from tests.fuzz.inputs import Input, inputs
 from tests.fuzz.oracle import check
@@ -23,19 +23,19 @@ AWAY = "http://127.0.0.1:1"
 def service():
     """The API and its DynamoDB; there is no TaskRouter."""
     described = stack.describe(bare_environ())
-    with launching.running(described, {"api": {"TWILIO_TASKROUTER_URL": AWAY}}) as running:
+    with supervisor.running(described, {"api": {"TWILIO_TASKROUTER_URL": AWAY}}) as running:
         yield described, running
 
 
 def test_any_input_over_sockets_is_answered_well(service):
     described, running = service
-    key = keys.of_stage(described.settings)
+    key = token.of_stage(described.settings)
 
     def mint(role, **given):
         worker = given.get("worker_sid")
         hours = -1 if given.get("ttl", 1) < 0 else 1
-        own = keys.ApiKey(key.sid, given.get("secret", key.secret))
-        return tokens.mint(described.settings, own, role=role, worker_sid=worker, hours=hours)
+        own = token.ApiKey(key.sid, given.get("secret", key.secret))
+        return token.mint(described.settings, own, role=role, worker_sid=worker, hours=hours)
 
     by_identity = tokens_by(mint)
     table = described.tables.reservations

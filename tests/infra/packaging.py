@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 from samtranslator.translator.transform import transform
 
-from infra import declared, permissions, tuning
-from infra.aws import Aws
-from local.processes import ROOT
+from infra.aws import api_settings, policies, stage_config
+from infra.aws.session import Aws
+from local.supervisor import ROOT
 from tests.infra import templates
 
 REGION = "eu-west-1"
@@ -79,8 +79,8 @@ def package(folder, name, change=lambda stage: None):
     (folder / ".chalice" / "config.json").write_text(json.dumps(config))
 
     stage = _read(name, config)
-    permissions.write(PLACE, stage, folder)
-    (folder / "merged.json").write_text(json.dumps(tuning.merged_template(stage)))
+    policies.write(PLACE, stage, folder)
+    (folder / "merged.json").write_text(json.dumps(api_settings.merged_template(stage)))
     chalice = [sys.executable, "-c", "from chalice.cli import main; main()", "package"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_DEFAULT_REGION", REGION)
@@ -96,7 +96,7 @@ def package(folder, name, change=lambda stage: None):
 
 def _read(name, whole):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(declared.stages, "project", lambda *_: whole)
+        patch.setattr(stage_config, "project", lambda *_: whole)
         environ = whole["stages"][name]["environment_variables"]
-        patch.setattr(declared.stages, "environment", lambda *_: environ)
-        return declared.read(name)
+        patch.setattr(stage_config, "environment", lambda *_: environ)
+        return stage_config.read(name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infra import stages
+from infra.aws import stage_config
 from tests.infra.packaging import package
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ def packaged(tmp_path_factory):
 
 
 def test_log_groups_are_not_left_to_chalice():
-    declared = stages.project()
+    declared = stage_config.project()
     for level in (declared, *declared["stages"].values()):
         assert "log_retention_in_days" not in level
     assert declared["autogen_policy"] is False

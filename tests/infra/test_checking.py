@@ -8,7 +8,7 @@ import pytest
 
 from app import app
 from chalicelib import __version__
-from infra import checking
+from infra import smoke_test
 from infra.errors import OperatorError
 from tests.infra import templates
 
@@ -52,14 +52,14 @@ def serve():
 
 
 def test_our_version_and_our_403_are_as_it_should(serve):
-    checking.check(serve(WELL, OURS), patience=0)
+    smoke_test.check(serve(WELL, OURS), patience=0)
 
 
 def test_a_403_that_is_not_ours_is_told_apart(serve):
     gateways = (403, {"message": "Missing Authentication Token"})
 
     with pytest.raises(OperatorError, match="is answered 403 and not our 403 InvalidSignature"):
-        checking.check(serve(WELL, gateways), patience=0)
+        smoke_test.check(serve(WELL, gateways), patience=0)
 
 
 @pytest.mark.parametrize(
@@ -73,19 +73,19 @@ def test_a_403_that_is_not_ours_is_told_apart(serve):
 )
 def test_any_other_answer_to_an_unsigned_callback_is_told(serve, callback, said):
     with pytest.raises(OperatorError, match=said):
-        checking.check(serve(WELL, callback), patience=0)
+        smoke_test.check(serve(WELL, callback), patience=0)
 
 
 def test_another_version_is_told(serve):
     older = (200, {"status": "ok", "version": "0.0.1"})
 
     with pytest.raises(OperatorError, match=f"and not version {__version__}"):
-        checking.check(serve(older, OURS), patience=0)
+        smoke_test.check(serve(older, OURS), patience=0)
 
 
 def test_an_address_where_nobody_answers_is_told():
     with pytest.raises(OperatorError, match="can't be reached"):
-        checking.check("http://127.0.0.1:1", patience=0)
+        smoke_test.check("http://127.0.0.1:1", patience=0)
 
 
 def test_looking_often_sets_no_alarm_off():
@@ -98,5 +98,5 @@ def test_looking_often_sets_no_alarm_off():
         if (alarm["MetricName"], dimension["Name"]) == ("4XXError", "Resource")
     }
     assert counted == {"/assignment_callback"}
-    assert checking.CALLBACK not in counted
-    assert checking.CALLBACK in app.routes
+    assert smoke_test.CALLBACK not in counted
+    assert smoke_test.CALLBACK in app.routes

@@ -9,8 +9,9 @@ from click.testing import CliRunner
 from moto import mock_aws
 
 from chalicelib.adapters.secrets import parse_secrets
-from infra import aws, declared, deploying
 from infra.__main__ import main
+from infra.aws import session, stage_config
+from infra.commands import deploy
 
 NAME = "/taskrouter-callbacks/dev/secrets"
 TOKEN, NEXT, SECRET = "token-of-today", "token-of-tomorrow", "secret-of-the-key"
@@ -20,7 +21,7 @@ KEY = "SK" + "1" * 32
 @pytest.fixture
 def config(tmp_path):
     """A config.json in which the stage dev has its SIDs."""
-    whole = declared.stages.project()
+    whole = stage_config.project()
     whole["stages"]["dev"]["environment_variables"] |= {
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
         "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
@@ -35,8 +36,8 @@ def config(tmp_path):
 @pytest.fixture
 def operator(config, monkeypatch):
     """Runs a command in an empty account."""
-    monkeypatch.setattr(declared.stages.environment, "__kwdefaults__", {"config": config})
-    monkeypatch.setattr(declared.stages.project, "__defaults__", (config,))
+    monkeypatch.setattr(stage_config.environment, "__kwdefaults__", {"config": config})
+    monkeypatch.setattr(stage_config.project, "__defaults__", (config,))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
     def run(*arguments, says=None):
@@ -91,7 +92,7 @@ def test_a_secret_of_secrets_manager_is_found(operator, config):
     in_secrets_manager(config)
     boto3.client("secretsmanager").create_secret(Name="twilio/dev", SecretString="{}")
 
-    assert deploying.must_have_secrets(aws.here(), declared.read("dev")) is None
+    assert deploy.must_have_secrets(session.here(), stage_config.read("dev")) is None
 
 
 def test_a_secret_of_secrets_manager_that_is_not_there_is_to_be_written_there(operator, config):
@@ -107,7 +108,7 @@ def test_a_secret_of_secrets_manager_that_is_not_there_is_to_be_written_there(op
 @pytest.mark.parametrize("command", [["deploy"], ["package", "out"]])
 def test_another_python_than_that_of_the_functions_is_refused(operator, monkeypatch, command):
     older = SimpleNamespace(version_info=SimpleNamespace(major=3, minor=11))
-    monkeypatch.setattr(deploying, "sys", older)
+    monkeypatch.setattr(deploy, "sys", older)
 
     result = operator(*command, "--stage", "dev")
 

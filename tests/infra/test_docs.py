@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from click import Group
 
-from infra import stages, tuning
 from infra.__main__ import main
+from infra.aws import api_settings, stage_config
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -46,7 +46,7 @@ def test_actions_are_pinned_by_commit(workflow):
 
 
 def test_memory_and_time_outs_are_explained_as_they_are():
-    functions = stages.project()["stages"]["prod"]["lambda_functions"]
+    functions = stage_config.project()["stages"]["prod"]["lambda_functions"]
     for name, unit in (("memory_size", "MB"), ("timeout", "s")):
         row = "memory" if name == "memory_size" else "time-out"
         api, sweep = (functions[one][f"lambda_{name}"] for one in ("api_handler", "sweep"))
@@ -54,5 +54,5 @@ def test_memory_and_time_outs_are_explained_as_they_are():
 
 
 def test_the_throttles_are_explained_as_they_are():
-    callbacks, rest = tuning.CALLBACKS.rate, tuning.EVERYBODYS.rate
+    callbacks, rest = api_settings.CALLBACKS.rate, api_settings.EVERYBODYS.rate
     assert f"callbacks {callbacks:,}/s, all else {rest}/s" in DEPLOY

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from local.processes import ROOT
+from local.supervisor import ROOT
 
 SID = "WR" + "e" * 32
 

@@ -8,8 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from infra import deployed, found
-from infra.aws import Aws
+from infra.aws import chalice_record, live_resources
+from infra.aws.session import Aws
 from infra.errors import OperatorError
 
 APP = "taskrouter-callbacks"
@@ -98,7 +98,7 @@ def test_a_stage_of_another_region_is_refused_before_anything_is_touched(aws, st
     make_role(aws, stage.role(handler), "us-east-1")
 
     with pytest.raises(OperatorError, match="in another region than eu-west-1"):
-        deployed.fetch(aws, stage, None)
+        chalice_record.fetch(aws, stage, None)
     assert not stage.deployed_file.exists()
     assert aws.client("iam").get_role(RoleName=stage.role(handler))
 
@@ -106,7 +106,7 @@ def test_a_stage_of_another_region_is_refused_before_anything_is_touched(aws, st
 def test_roles_of_this_region_are_this_stages(aws, stage):
     make_role(aws, stage.role("sweep"), "eu-west-1")
 
-    assert deployed.fetch(aws, stage, None)
+    assert chalice_record.fetch(aws, stage, None)
     (entry,) = json.loads(stage.deployed_file.read_text())["resources"]
     assert entry["role_name"] == stage.role("sweep")
 
@@ -115,7 +115,7 @@ def test_a_domain_is_found_without_a_record(aws, stage):
     aws.gateway.functions["ours"] = f"{APP}-prod"
     aws.gateway.maps("ours")
 
-    assert deployed.fetch(aws, stage, None, domain=DOMAIN)
+    assert chalice_record.fetch(aws, stage, None, domain=DOMAIN)
     *_, last = json.loads(stage.deployed_file.read_text())["resources"]
     assert last == {
         "name": "api_gateway_custom_domain",
@@ -130,10 +130,12 @@ def test_a_domain_that_others_use_is_not_taken_away(aws, stage):
     aws.gateway.maps("ours", "theirs")
 
     with pytest.raises(OperatorError, match="leads to other APIs too .theirs."):
-        deployed.fetch(aws, stage, None)
-    assert deployed.fetch(aws, stage, None, domain=DOMAIN), "to deploy over it takes nothing away"
+        chalice_record.fetch(aws, stage, None)
+    assert chalice_record.fetch(aws, stage, None, domain=DOMAIN), (
+        "to deploy over it takes nothing away"
+    )
 
 
 def test_nothing_there_is_nothing_found(aws, stage):
-    assert found.resources(aws, stage, recorded_api=None) == []
-    assert not deployed.fetch(aws, stage, None)
+    assert live_resources.resources(aws, stage, recorded_api=None) == []
+    assert not chalice_record.fetch(aws, stage, None)

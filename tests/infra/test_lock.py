@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from infra import lock
-from infra.aws import Aws
+from infra.aws import lock
+from infra.aws.session import Aws
 from infra.errors import OperatorError
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app import app
-from infra import declared, gateway_responses, tuning
+from infra.aws import api_settings, stage_config
 from tests.infra import templates
 from tests.infra.packaging import REGION, package
 
@@ -29,13 +29,13 @@ def test_the_template_is_valid_before_and_after_sams_transform(packaged):
 def test_functions_have_the_names_that_logs_alarms_and_policies_go_by(packaged):
     stage = packaged.stage
     assert {one["FunctionName"] for one in packaged.of_type("AWS::Lambda::Function").values()} == {
-        stage.function(declared.API),
-        stage.function(declared.SWEEP),
+        stage.function(stage_config.API),
+        stage.function(stage_config.SWEEP),
     }
     groups = templates.of_type(templates.read("stage.yaml"), "AWS::Logs::LogGroup")
     assert {templates.with_stage(one["LogGroupName"], stage.name) for one in groups.values()} == {
-        stage.log_group(declared.API),
-        stage.log_group(declared.SWEEP),
+        stage.log_group(stage_config.API),
+        stage.log_group(stage_config.SWEEP),
     }
 
 
@@ -89,7 +89,7 @@ def test_callbacks_have_more_room_than_the_rest_and_each_method_is_measured(pack
     everybodys = settings.pop("/*")
     assert {
         (path[1:].replace("~1", "/"), one["HttpMethod"]) for path, one in settings.items()
-    } == set(tuning.twilios())
+    } == set(api_settings.twilios())
     for one in settings.values():
         assert one["ThrottlingRateLimit"] > everybodys["ThrottlingRateLimit"]
         # What is set for a method inherits nothing.
@@ -99,7 +99,7 @@ def test_callbacks_have_more_room_than_the_rest_and_each_method_is_measured(pack
 
 def test_the_routes_that_twilio_calls_are_those_that_it_is_told_of():
     callbacks = {"/assignment_callback", "/assignment_callback/fallback", "/event_callback"}
-    found = {path for path, method in tuning.twilios() if method == "POST"}
+    found = {path for path, method in api_settings.twilios() if method == "POST"}
     assert callbacks <= found
     # What people and pages call takes JSON too.
     assert not any(path.startswith(("/reservations", "/create-task")) for path in found)
@@ -108,7 +108,7 @@ def test_the_routes_that_twilio_calls_are_those_that_it_is_told_of():
 def test_api_gateways_own_answers_have_the_shape_of_ours(packaged):
     (gateway,) = packaged.of_type("AWS::ApiGateway::RestApi").values()
     answers = gateway["Body"]["x-amazon-apigateway-gateway-responses"]
-    assert answers.keys() == gateway_responses.ANSWERS.keys()
+    assert answers.keys() == api_settings.ANSWERS.keys()
     for answer in answers.values():
         text = answer["responseTemplates"]["application/json"]
         filled = text.replace("$context.error.messageString", '"What went wrong."')

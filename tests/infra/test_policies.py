@@ -18,9 +18,9 @@ from app import app
 from chalicelib import config
 from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
 from chalicelib.domain.reservations import Status
-from chalicelib.usecases.sweep import sweep
-from infra import declared, permissions, tuning
-from infra.declared import API, SWEEP
+from chalicelib.usecases.sweep import sweep_due_reservations
+from infra.aws import api_settings, policies, stage_config
+from infra.aws.stage_config import API, SWEEP
 from tests.support import ManualClock, sid
 
 PLACE = {"partition": "aws", "region": "us-east-1", "account": "123456789012"}
@@ -47,7 +47,7 @@ def stage(tables):
         "RESERVATIONS_TABLE": tables.reservations,
         "STATE_TABLE": tables.state,
     }
-    return declared.Stage(
+    return stage_config.Stage(
         name="dev",
         app=app.app_name,
         api_stage="dev",
@@ -59,7 +59,7 @@ def stage(tables):
 @pytest.fixture
 def allowed(stage):
     """What a function's policy allows: (action, ARN)."""
-    rendered = permissions.render(stage, **PLACE)
+    rendered = policies.render(stage, **PLACE)
 
     def of(handler):
         pairs = set()
@@ -111,7 +111,8 @@ def post_signed(api, path, parameters):
 
 
 VOICE = sorted(
-    {path for path, _ in tuning.twilios()} - {path for path in app.routes if "callback" in path}
+    {path for path, _ in api_settings.twilios()}
+    - {path for path in app.routes if "callback" in path}
 )
 
 
@@ -174,7 +175,7 @@ def test_the_sweeps_function_may_do_what_it_does_and_no_more(api, calls, allowed
 
     for _ in range(3):
         api.clock.now += 3_600_000
-        sweep(
+        sweep_due_reservations(
             api.service.desk,
             api.service.orders,
             time_left_ms=lambda: 60_000,
@@ -221,8 +222,8 @@ def test_no_other_service_is_called():
 
 
 def test_a_secret_of_secrets_manager_may_be_read_and_nothing_like_it(stage):
-    settings = replace(stage.settings, secrets_parameter=f"{permissions.SECRETS_MANAGER}twilio/dev")
-    rendered = permissions.render(replace(stage, settings=settings), **PLACE)
+    settings = replace(stage.settings, secrets_parameter=f"{policies.SECRETS_MANAGER}twilio/dev")
+    rendered = policies.render(replace(stage, settings=settings), **PLACE)
     for policy in rendered.values():
         named = {
             one["Action"]: one["Resource"]

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from local.processes import ROOT
+from local.supervisor import ROOT
 
 SID = "WR" + "e" * 32
 RULES = """

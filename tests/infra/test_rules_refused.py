@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from local.processes import ROOT
+from local.supervisor import ROOT
 from tests.infra.packaging import package
 
 BAD = '[[rule]]\nname = "one"\nwhen = "task.vip == true"\ninstruction = "accept"\n'

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from local import ports
-from local.processes import ROOT
+from local import network
+from local.supervisor import ROOT
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_a_sweep_by_hand_says_what_came_of_it(sweep):
 
 
 def test_a_sweep_by_hand_that_fails_says_so(sweep):
-    (port,) = ports.find_free(1)
+    (port,) = network.find_free(1)
 
     result = sweep("--once", TWILIO_TASKROUTER_URL=f"http://127.0.0.1:{port}")
 

@@ -7,16 +7,16 @@ import jwt
 import pytest
 
 from chalicelib import config
-from infra import stages
-from local import ports
-from local.processes import ROOT
+from infra.aws import stage_config
+from local import network
+from local.supervisor import ROOT
 
 ALICE = "WK" + "a" * 32
 
 
 @pytest.fixture(scope="module")
 def settings():
-    return config.load(stages.environment("local", {}))
+    return config.load(stage_config.environment("local", {}))
 
 
 def run(*arguments, **environ):
@@ -104,7 +104,7 @@ def test_a_refused_key_says_so(taskrouter):
 
 
 def test_a_name_that_nobody_can_be_asked_about_says_so():
-    (port,) = ports.find_free(1)
+    (port,) = network.find_free(1)
     url = f"http://127.0.0.1:{port}"
 
     result = run("--role", "worker", "--worker", "Alice", TWILIO_TASKROUTER_URL=url)

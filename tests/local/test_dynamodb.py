@@ -1,7 +1,7 @@
 import time
 
 from local import dynamodb as local_dynamodb
-from local import ports
+from local import network
 
 
 def test_the_tables_have_the_keys_and_indexes_that_the_store_reads(dynamodb, tables):
@@ -55,6 +55,6 @@ def test_the_engine_is_ready_once_both_tables_are_there(dynamodb, tables):
 
 
 def test_an_engine_that_is_not_there_is_not_ready(tables):
-    (port,) = ports.find_free(1)
+    (port,) = network.find_free(1)
 
     assert not local_dynamodb.TablesProbe(f"http://127.0.0.1:{port}", tables, {})()

@@ -1,7 +1,7 @@
 import pytest
 
-from local.calling import Answer
-from local.narration import Narrator, StageFailedError
+from local.demo.http_client import Answer
+from local.demo.output import Narrator, StageFailedError
 
 
 class Fake:

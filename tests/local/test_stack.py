@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from chalicelib.config import SettingsError
-from local import ports, stack
+from local import network, stack
 
 
 def test_addresses_follow_the_ports():
@@ -74,7 +74,7 @@ def test_a_setting_that_makes_no_sense_is_refused_by_name():
 
 
 def test_a_taken_port_is_refused_with_who_needs_it_and_what_moves_it():
-    numbers = [str(n) for n in ports.find_free(2)]
+    numbers = [str(n) for n in network.find_free(2)]
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         environ = dict(zip(stack.DEFAULT_PORTS, [*numbers, str(taken)], strict=True))

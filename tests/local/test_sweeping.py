@@ -1,7 +1,7 @@
 import pytest
 from chalice.app import CloudWatchEvent
 
-from local import sweeping
+from local import sweep_timer
 
 
 class EnoughError(Exception):
@@ -17,7 +17,7 @@ def run(sweep, times):
         waited.append(seconds)
 
     with pytest.raises(EnoughError):
-        sweeping.sweep_for_ever(sweep, 5, sleep)
+        sweep_timer.sweep_for_ever(sweep, 5, sleep)
     return waited
 
 
@@ -40,7 +40,7 @@ def test_a_sweep_that_fails_is_told_and_the_next_one_comes(capsys):
 
 
 def test_the_event_is_one_that_chalice_understands_and_the_time_left_shrinks():
-    event = CloudWatchEvent(sweeping.scheduled_event(), sweeping.Context())
+    event = CloudWatchEvent(sweep_timer.scheduled_event(), sweep_timer.Context())
 
     assert event.source == "aws.events"
     first = event.context.get_remaining_time_in_millis()

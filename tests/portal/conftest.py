@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from simulator.testing import TaskRouter, running
+from taskrouter_simulator.testing import TaskRouter, running
 from tests.simulator.conftest import SPANISH, App, Story, app, story
 
 __all__ = ["SPANISH", "App", "Story", "app", "story"]

@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from simulator import log
-from simulator.portal import state
-from simulator.portal.routes import PAGE, STATE, TIME_HEADER
+from taskrouter_simulator import log
+from taskrouter_simulator.portal import state
+from taskrouter_simulator.portal.routes import PAGE, STATE, TIME_HEADER
 
 DOC = (Path(__file__).parents[2] / "docs" / "portal.md").read_text(encoding="utf-8")
 

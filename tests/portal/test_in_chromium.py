@@ -7,7 +7,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from simulator.testing import TaskRouter
+from taskrouter_simulator.testing import TaskRouter
 
 PHONE = {"viewport": {"width": 360, "height": 800}, "has_touch": True, "is_mobile": True}
 REST_REFUSAL = "error: Failed to load resource: the server responded with a status of 400"

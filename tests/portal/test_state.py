@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-import simulator.portal
-from simulator.engine import assignments, workspaces
-from simulator.portal import state
-from simulator.portal.state import overview
-from simulator.testing import TaskRouter
+import taskrouter_simulator.portal
+from taskrouter_simulator.engine import assignments, workspaces
+from taskrouter_simulator.portal import state
+from taskrouter_simulator.portal.state import overview
+from taskrouter_simulator.testing import TaskRouter
 
-STATIC = Path(simulator.portal.__file__).parent / "static"
+STATIC = Path(taskrouter_simulator.portal.__file__).parent / "static"
 PAGE = (STATIC / "portal.html").read_text(encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ from twilio.request_validator import RequestValidator
 
 from app import app
 from chalicelib import config, observability, runtime
-from chalicelib.domain.taskrouter import Seen
+from chalicelib.domain.reservations import RemoteReservation
 from tests.support import FakeTaskRouter, ManualClock, sid
 
 BASE_URL = "https://example.test/api"
@@ -125,7 +125,7 @@ class Api:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
 
-def reserve(api: Api, **given: str) -> Seen:
+def reserve(api: Api, **given: str) -> RemoteReservation:
     """A Reservation that TaskRouter knows, and that we were called back for."""
     seen = api.taskrouter.add(**given)
     answer = api.post_callback(

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.records import News
-from chalicelib.domain.reservations import Status
+from chalicelib.domain.reservations import Status, StatusUpdate
 from tests.routes.conftest import Api, reserve
 from tests.support import NOW, sid
 
@@ -21,7 +20,9 @@ def test_an_accept_may_carry_an_instruction_and_is_202_while_it_rings(api: Api) 
     repeated = api.post_json(path, DEQUEUE)
     assert (repeated.status_code, repeated.json_body) == (202, answer.json_body)
     api.taskrouter.becomes(seen.reservation_sid, Status.ACCEPTED)
-    api.service.store.observe(seen.reservation_sid, News(Status.ACCEPTED, NOW, "event", None))
+    api.service.store.observe(
+        seen.reservation_sid, StatusUpdate(Status.ACCEPTED, NOW, "event", None)
+    )
     assert api.post_json(path, DEQUEUE).status_code == 200
 
     assert [one.render() for one in api.taskrouter.instructions] == [DEQUEUE]

@@ -16,7 +16,7 @@ import pytest
 from botocore.config import Config
 
 from chalicelib import config, runtime
-from chalicelib.adapters import dynamodb as adapter
+from chalicelib.adapters.dynamodb import client as adapter
 from tests.routes.conftest import ENVIRON, Api
 
 LIMIT = 3.0
@@ -110,7 +110,7 @@ def test_with_dynamodb_failing_it_is_503_in_time(
     api: Api, engine: Callable[[float, bytes], Engine], seconds: float, said: bytes
 ) -> None:
     one = engine(seconds, said)
-    made = adapter.client(api.service.settings.dynamodb_seconds)
+    made = adapter.make_client(api.service.settings.dynamodb_seconds)
     api.service.store._client = client_at(one.url, "dynamodb", made)
 
     started = time.monotonic()
@@ -159,7 +159,7 @@ def start_cold(api: Api, monkeypatch: pytest.MonkeyPatch, ssm: Engine, dynamodb:
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    made = adapter.client(api.service.settings.dynamodb_seconds)
+    made = adapter.make_client(api.service.settings.dynamodb_seconds)
     cold = replace(
         api.service,
         settings=config.load({**ENVIRON, **tables_of(api), "SECRETS_PARAMETER": "/x"}),

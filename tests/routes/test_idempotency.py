@@ -14,8 +14,8 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
     Unsettled,
 )
-from chalicelib.domain.taskrouter import NewTask
-from chalicelib.usecases.create_once import create_once
+from chalicelib.domain.tasks import NewTask
+from chalicelib.usecases.create_task import create_once
 from tests.routes.conftest import Api
 
 WANTED = {"attributes": {"selected_language": "en"}, "priority": 3}

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters import pages
+from chalicelib.adapters.dynamodb import listing
 from chalicelib.domain.errors import TaskRouterUnavailable
 from chalicelib.domain.reservations import Status
 from tests.routes.conftest import FORM, Api, reserve
@@ -228,8 +228,8 @@ def test_pages_hold_each_once_and_end(api: Api, query: str) -> None:
     query = f"worker_sid={worker_sid}&" if query == "worker" else query
 
     for limit in (1, 2, 7, 100):
-        pages = listed(api, f"{query}limit={limit}")
-        assert sorted(pages) == sorted(sids)
+        listing = listed(api, f"{query}limit={limit}")
+        assert sorted(listing) == sorted(sids)
     assert listed(api, f"{query}limit=3") == sids[::-1]
 
 
@@ -282,7 +282,7 @@ def test_a_workers_pending_ones_cost_no_reading_of_its_history(
 
 
 def test_far_back_it_goes_on_page_after_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pages, "_READ_AT_ONCE", 1)
+    monkeypatch.setattr(listing, "_READ_AT_ONCE", 1)
     worker_sid = sid("WK")
     sids = [reserve(api, worker_sid=worker_sid).reservation_sid for _ in range(60)]
     for seen in sids[:2]:

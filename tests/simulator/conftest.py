@@ -11,12 +11,12 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from simulator import seed
-from simulator.clock import Clock
-from simulator.engine import start, tasks, workers
-from simulator.engine.model import Reservation, Task, Worker
-from simulator.settings import Settings
-from simulator.testing import TaskRouter, running
+from taskrouter_simulator import seed
+from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.engine import start, tasks, workers
+from taskrouter_simulator.engine.model import Reservation, Task, Worker
+from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.testing import TaskRouter, running
 
 SPANISH = '{"selected_language": "es"}'
 

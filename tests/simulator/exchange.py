@@ -2,10 +2,10 @@
 
 import json
 
-from simulator.engine.calls import lines, orders
-from simulator.engine.core import Alert, AssignmentCallback, FetchTwiml
-from simulator.engine.instructions import answered
-from simulator.identifiers import made_up
+from taskrouter_simulator.engine.calls import lines, orders
+from taskrouter_simulator.engine.core import Alert, AssignmentCallback, FetchTwiml
+from taskrouter_simulator.engine.instructions import answered
+from taskrouter_simulator.identifiers import made_up
 from tests.simulator.conftest import Story
 
 APP = "http://app.example/api/"

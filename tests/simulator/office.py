@@ -2,7 +2,7 @@
 
 import json
 
-from simulator.engine import queues, workers, workflows
+from taskrouter_simulator.engine import queues, workers, workflows
 from tests.simulator.conftest import Story
 
 

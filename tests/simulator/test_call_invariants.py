@@ -6,10 +6,10 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.engine import assignments, offers
-from simulator.engine.calls import orders
-from simulator.engine.errors import Refusal
-from simulator.engine.model import WAITING
+from taskrouter_simulator.engine import assignments, offers
+from taskrouter_simulator.engine.calls import orders
+from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.model import WAITING
 from tests.simulator.exchange import APP, DESK, NUMBER, Exchange, queue
 
 NAMES = ["dequeue", "conference", "call", "redirect", "accept", "reject"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from simulator.engine import assignments
-from simulator.testing import running
+from taskrouter_simulator.engine import assignments
+from taskrouter_simulator.testing import running
 from tests.simulator.exchange import APP, DEQUEUE, DESK, NUMBER, Exchange, steps
 
 CONFERENCE = {"instruction": "conference", "to": DESK, "from": NUMBER}

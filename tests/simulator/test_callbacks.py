@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
-from simulator.callbacks.signature import sign
-from simulator.testing import running
+from taskrouter_simulator.callbacks.signature import sign
+from taskrouter_simulator.testing import running
 from tests.simulator.test_instructions import BAD, CALL, GOOD
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

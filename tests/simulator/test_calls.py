@@ -2,8 +2,8 @@
 
 import pytest
 
-from simulator.engine.calls import model
-from simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.calls import model
+from taskrouter_simulator.engine.errors import BadRequest
 from tests.simulator.exchange import (
     APP,
     CALLER,

@@ -6,7 +6,7 @@ import pytest
 import requests
 from twilio.request_validator import RequestValidator
 
-from simulator.testing import running
+from taskrouter_simulator.testing import running
 from tests.simulator.exchange import CALLER, DEQUEUE, NUMBER, WORKFLOW, queue
 
 

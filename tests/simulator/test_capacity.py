@@ -1,6 +1,6 @@
 """Who may take how many Tasks, and Tasks that are aimed at a Worker or a TaskQueue."""
 
-from simulator.engine import assignments, channels, offers, tasks, workspaces
+from taskrouter_simulator.engine import assignments, channels, offers, tasks, workspaces
 from tests.simulator.office import Office, targets
 
 

@@ -2,7 +2,7 @@
 
 import weakref
 
-from simulator.clock import Clock
+from taskrouter_simulator.clock import Clock
 
 
 class Thing:

@@ -1,4 +1,4 @@
-"""`python -m simulator` as a person starts it."""
+"""`python -m taskrouter_simulator` as a person starts it."""
 
 import json
 import os
@@ -13,15 +13,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from simulator.settings import SettingsError, read
-from simulator.testing import TaskRouter
+from taskrouter_simulator.settings import SettingsError, read
+from taskrouter_simulator.testing import TaskRouter
 
 
 @contextmanager
 def started(*arguments, **environment):
     """The command, with its output in pipes; whatever a test finds, it is gone afterwards."""
     with subprocess.Popen(
-        [sys.executable, "-m", "simulator", *arguments],
+        [sys.executable, "-m", "taskrouter_simulator", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

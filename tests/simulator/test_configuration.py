@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.engine.configuration import ConfigurationError, read
+from taskrouter_simulator.engine.configuration import ConfigurationError, read
 
 
 @pytest.mark.parametrize(

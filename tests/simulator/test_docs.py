@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from simulator import control
-from simulator.faults import Fault
-from simulator.settings import Settings, environment_name
-from simulator.testing import TaskRouter
+from taskrouter_simulator import control
+from taskrouter_simulator.faults import Fault
+from taskrouter_simulator.settings import Settings, environment_name
+from taskrouter_simulator.testing import TaskRouter
 
 PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
 

@@ -6,11 +6,11 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from simulator.engine import assignments, instructions, offers, queues, tasks, workers
-from simulator.engine.core import AssignmentCallback
-from simulator.engine.errors import BadRequest
-from simulator.engine.model import HELD, ReservationStatus, TaskStatus
-from simulator.engine.reservations import TRANSITIONS
+from taskrouter_simulator.engine import assignments, instructions, offers, queues, tasks, workers
+from taskrouter_simulator.engine.core import AssignmentCallback
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.model import HELD, ReservationStatus, TaskStatus
+from taskrouter_simulator.engine.reservations import TRANSITIONS
 from tests.simulator.conftest import Story
 
 PICK = st.integers(0, 30)

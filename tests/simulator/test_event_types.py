@@ -2,7 +2,7 @@
 
 import json
 
-from simulator.engine.events import TYPES
+from taskrouter_simulator.engine.events import TYPES
 
 DOCUMENTED = {
     *(f"activity.{what}" for what in ("created", "updated", "deleted")),

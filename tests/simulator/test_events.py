@@ -8,12 +8,12 @@ import requests
 from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
 
-from simulator.callbacks import sender
-from simulator.engine import assignments, channels, workers
-from simulator.engine.core import EventCallback
-from simulator.engine.events import wanted
-from simulator.identifiers import made_up
-from simulator.testing import running
+from taskrouter_simulator.callbacks import sender
+from taskrouter_simulator.engine import assignments, channels, workers
+from taskrouter_simulator.engine.core import EventCallback
+from taskrouter_simulator.engine.events import wanted
+from taskrouter_simulator.identifiers import made_up
+from taskrouter_simulator.testing import running
 
 
 def published(story):

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.engine.comparisons import Comparisons
-from simulator.engine.expressions import ExpressionError, parse, parse_reference
+from taskrouter_simulator.engine.comparisons import Comparisons
+from taskrouter_simulator.engine.expressions import ExpressionError, parse, parse_reference
 from tests.simulator.conftest import Story
 
 CONTEXT = {

@@ -7,8 +7,8 @@ import pytest
 import requests
 from twilio.base.exceptions import TwilioRestException
 
-from simulator.faults import FaultError, Faults
-from simulator.testing import running
+from taskrouter_simulator.faults import FaultError, Faults
+from taskrouter_simulator.testing import running
 
 TASKS = "/v1/Workspaces/*/Tasks"
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twilio.base.exceptions import TwilioRestException
 
-from simulator.engine import assignments
-from simulator.engine.core import Alert
-from simulator.engine.instructions import answered
+from taskrouter_simulator.engine import assignments
+from taskrouter_simulator.engine.core import Alert
+from taskrouter_simulator.engine.instructions import answered
 from tests.simulator.conftest import Story
 
 CALL = {"selected_language": "es", "call_sid": "CA" + "1" * 32, "to": "+15550001111"}

@@ -2,11 +2,11 @@
 
 import pytest
 
-from simulator.engine import assignments, offers, reservations, tasks, workers
-from simulator.engine.core import AssignmentCallback
-from simulator.engine.errors import BadRequest
-from simulator.engine.instructions import answered
-from simulator.engine.model import ReservationStatus
+from taskrouter_simulator.engine import assignments, offers, reservations, tasks, workers
+from taskrouter_simulator.engine.core import AssignmentCallback
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.instructions import answered
+from taskrouter_simulator.engine.model import ReservationStatus
 from tests.simulator.conftest import SPANISH, Story
 
 

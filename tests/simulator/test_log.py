@@ -1,6 +1,6 @@
 """The log: numbered, bounded, and old answers let go."""
 
-from simulator.log import Log
+from taskrouter_simulator.log import Log
 
 
 def test_the_newest_entries_are_kept_and_numbered_on():

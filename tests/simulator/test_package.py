@@ -6,7 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-SIMULATOR = Path(__file__).parents[2] / "simulator"
+SIMULATOR = Path(__file__).parents[2] / "taskrouter_simulator"
 PROJECT = tomllib.loads((SIMULATOR / "pyproject.toml").read_text(encoding="utf-8"))
 BUILT = {"build", "taskrouter_simulator.egg-info", "__pycache__"}
 
@@ -18,7 +18,7 @@ def files():
 
 def test_every_folder_with_code_is_in_the_package():
     folders = {one.parent for one in files() if one.suffix == ".py"}
-    named = {".".join(("simulator", *one.parts)) for one in folders}
+    named = {".".join(("taskrouter_simulator", *one.parts)) for one in folders}
     assert named == set(PROJECT["tool"]["setuptools"]["packages"])
 
 
@@ -46,7 +46,7 @@ def names(requirements):
 
 
 def test_what_the_code_imports_is_required_and_nothing_else():
-    known = {*sys.stdlib_module_names, "simulator"}
+    known = {*sys.stdlib_module_names, "taskrouter_simulator"}
     foreign = {(name, testing) for name, testing in imported() if name not in known}
     required = names(PROJECT["project"]["dependencies"])
     assert {name for name, testing in foreign if not testing} == required

@@ -7,7 +7,7 @@ import pytest
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.rest import Client
 
-from simulator.testing import running
+from taskrouter_simulator.testing import running
 
 
 @pytest.fixture

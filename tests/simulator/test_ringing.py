@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.engine import assignments, instructions, offers, workers, workspaces
+from taskrouter_simulator.engine import assignments, instructions, offers, workers, workspaces
 from tests.simulator.exchange import APP, DEQUEUE, DESK, NUMBER, Exchange
 
 CALL = {"instruction": "call", "to": DESK, "from": NUMBER, "url": f"{APP}agent"}

@@ -8,8 +8,8 @@ import sys
 import pytest
 import requests
 
-from simulator import seed
-from simulator.identifiers import made_up
+from taskrouter_simulator import seed
+from taskrouter_simulator.identifiers import made_up
 
 SALES = {
     "friendly_name": "Sales",
@@ -97,7 +97,15 @@ def test_a_workspace_file_is_read_at_the_start(tmp_path):
     path.write_text(json.dumps(SALES))
     assert seed.read(path) == SALES
     path.write_text("[]")
-    command = [sys.executable, "-m", "simulator", "--workspace-file", str(path), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "taskrouter_simulator",
+        "--workspace-file",
+        str(path),
+        "--port",
+        "0",
+    ]
     run = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     assert run.returncode == 1
     assert run.stderr == f"simulator: cannot read a workspace from {path}: it is no JSON object\n"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.rest.table import ROUTES
-from simulator.testing import running
+from taskrouter_simulator.rest.table import ROUTES
+from taskrouter_simulator.testing import running
 
 
 @pytest.fixture

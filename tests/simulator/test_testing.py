@@ -5,8 +5,8 @@ import urllib.error
 
 import pytest
 
-from simulator.testing import TaskRouter, running
-from simulator.testing import taskrouter as fresh
+from taskrouter_simulator.testing import TaskRouter, running
+from taskrouter_simulator.testing import taskrouter as fresh
 
 __all__ = ["fresh"]
 

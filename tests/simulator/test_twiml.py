@@ -2,9 +2,9 @@
 
 import pytest
 
-from simulator.engine import assignments, tasks
-from simulator.engine.calls import lines, orders
-from simulator.engine.core import FetchTwiml
+from taskrouter_simulator.engine import assignments, tasks
+from taskrouter_simulator.engine.calls import lines, orders
+from taskrouter_simulator.engine.core import FetchTwiml
 from tests.simulator.exchange import (
     APP,
     DEQUEUE,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.engine.calls.twiml import TwimlError, parse
+from taskrouter_simulator.engine.calls.twiml import TwimlError, parse
 
 BAD_TWIML = ["<Response>", "", "{}", "<Html/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><Response/>",
              "<Response>" + "<a>" * 30 + "</a>" * 30 + "</Response>", "\ud800"]  # fmt: skip

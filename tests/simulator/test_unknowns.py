@@ -5,8 +5,8 @@ import re
 import pytest
 from twilio.request_validator import HMAC_SHA1, HMAC_SHA256, RequestValidator
 
-from simulator.callbacks.signature import sign
-from simulator.testing import running
+from taskrouter_simulator.callbacks.signature import sign
+from taskrouter_simulator.testing import running
 from tests.simulator.test_callbacks import codes, offer
 
 

@@ -4,7 +4,7 @@ import pytest
 import requests
 from twilio.base.exceptions import TwilioRestException
 
-from simulator.testing import running
+from taskrouter_simulator.testing import running
 
 
 def offered(taskrouter):

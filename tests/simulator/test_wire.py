@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from simulator.rest.table import ROUTES
+from taskrouter_simulator.rest.table import ROUTES
 
 DESCRIPTION = Path(__file__).parents[3] / "shared" / "twilio_taskrouter_v1.json"
 

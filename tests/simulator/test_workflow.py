@@ -2,9 +2,9 @@
 
 import pytest
 
-from simulator.engine import assignments, offers, tasks, workflows
-from simulator.engine.configuration import read
-from simulator.engine.core import Alert
+from taskrouter_simulator.engine import assignments, offers, tasks, workflows
+from taskrouter_simulator.engine.configuration import read
+from taskrouter_simulator.engine.core import Alert
 from tests.simulator.office import Office, targets
 
 

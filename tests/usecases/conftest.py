@@ -6,18 +6,16 @@ from typing import Any
 
 import pytest
 
-from chalicelib.adapters.store import DynamoStore
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
+from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.instructions import Accept, Defer, Instruction
-from chalicelib.domain.principals import Principal, Role
-from chalicelib.domain.reservations import Reservation, Status
-from chalicelib.domain.taskrouter import Seen
+from chalicelib.domain.reservations import RemoteReservation, Reservation, Status
 from chalicelib.usecases.assign import assign
-from chalicelib.usecases.decide import decide
-from chalicelib.usecases.decision import Decision
+from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.observe import observe
-from chalicelib.usecases.sweep import Orders, sweep
-from chalicelib.usecases.timing import Timing
+from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
 from tests.support import TIMING, FakeTaskRouter, ManualClock, event_of, make_desk
 
 SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
@@ -27,13 +25,13 @@ SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
 class World:
     """One service in a world of its own."""
 
-    store: DynamoStore
+    store: DynamoReservationStore
     taskrouter: FakeTaskRouter
     clock: ManualClock
-    timing: Timing = TIMING
-    orders: Orders = field(default_factory=Orders)
+    timing: Deadlines = TIMING
+    orders: SweepPolicy = field(default_factory=SweepPolicy)
 
-    def callback(self, seen: Seen, **parameters: str) -> AssignmentCallback:
+    def callback(self, seen: RemoteReservation, **parameters: str) -> AssignmentCallback:
         return AssignmentCallback(
             reservation_sid=seen.reservation_sid,
             task_sid=seen.task_sid,
@@ -45,7 +43,9 @@ class World:
             parameters={"TaskAge": "1", **parameters},
         )
 
-    def assign(self, seen: Seen, instruction: Instruction | None = None) -> dict[str, Any]:
+    def assign(
+        self, seen: RemoteReservation, instruction: Instruction | None = None
+    ) -> dict[str, Any]:
         return assign(
             self.callback(seen),
             instruction or Defer(),
@@ -54,11 +54,11 @@ class World:
             now=self.clock.now,
         )
 
-    def event(self, seen: Seen, status: Status) -> bool:
+    def event(self, seen: RemoteReservation, status: Status) -> bool:
         event = event_of(seen, status)
         return observe(event, store=self.store, timing=self.timing, now=self.clock.now)
 
-    def decide(self, seen: Seen, target: Status, **given: Any) -> Reservation:
+    def decide(self, seen: RemoteReservation, target: Status, **given: Any) -> Reservation:
         decision = Decision(
             **{
                 "target": target,
@@ -69,17 +69,17 @@ class World:
         )
         return decide(decision, make_desk(self.store, self.taskrouter, self.clock, self.timing))
 
-    def accept(self, seen: Seen, **given: Any) -> Reservation:
+    def accept(self, seen: RemoteReservation, **given: Any) -> Reservation:
         return self.decide(seen, Status.ACCEPTED, **given)
 
-    def reject(self, seen: Seen, **given: Any) -> Reservation:
+    def reject(self, seen: RemoteReservation, **given: Any) -> Reservation:
         return self.decide(seen, Status.REJECTED, **given)
 
     def sweep(self, time_left_ms: int | Callable[[], int] = 60_000) -> dict[str, Any]:
         left = time_left_ms if callable(time_left_ms) else lambda: time_left_ms
         reports: list[dict[str, Any]] = []
         try:
-            sweep(
+            sweep_due_reservations(
                 make_desk(self.store, self.taskrouter, self.clock, self.timing),
                 self.orders,
                 time_left_ms=left,
@@ -89,16 +89,16 @@ class World:
             assert len(reports) == 1
         return reports[0]
 
-    def record(self, seen: Seen) -> Reservation:
+    def record(self, seen: RemoteReservation) -> Reservation:
         record = self.store.get(seen.reservation_sid)
         assert record is not None
         return record
 
 
 @pytest.fixture
-def store(dynamodb: Any) -> DynamoStore:
+def store(dynamodb: Any) -> DynamoReservationStore:
     tables = dynamodb.create_tables()
-    return DynamoStore(
+    return DynamoReservationStore(
         dynamodb.client(),
         reservations_table=tables.reservations,
         state_table=tables.state,
@@ -107,7 +107,7 @@ def store(dynamodb: Any) -> DynamoStore:
 
 
 @pytest.fixture
-def world(store: DynamoStore) -> World:
+def world(store: DynamoReservationStore) -> World:
     return World(store, FakeTaskRouter(), ManualClock())
 
 

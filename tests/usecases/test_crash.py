@@ -3,8 +3,7 @@
 import pytest
 
 from chalicelib.domain.errors import StoreUnavailable
-from chalicelib.domain.records import News
-from chalicelib.domain.reservations import Status
+from chalicelib.domain.reservations import Status, StatusUpdate
 from tests.usecases.conftest import World
 
 
@@ -45,7 +44,7 @@ def test_killed_while_deciding(
 def test_where_the_record_can_not_be_settled_the_caller_still_learns_and_the_sweep_mends(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unavailable(_sid: str, _news: News) -> None:
+    def unavailable(_sid: str, _news: StatusUpdate) -> None:
         raise StoreUnavailable("DynamoDB is down")
 
     seen = world.taskrouter.add()

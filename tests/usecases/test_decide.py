@@ -1,5 +1,6 @@
 import pytest
 
+from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.errors import (
     BadRequest,
     Forbidden,
@@ -13,21 +14,21 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
     Unsettled,
 )
-from chalicelib.domain.principals import Principal, Role
-from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import Seen
+from chalicelib.domain.reservations import RemoteReservation, Status
 from tests.support import sid
 from tests.usecases.conftest import SUPERVISOR, World
 
 
 @pytest.fixture
-def pending(world: World) -> Seen:
+def pending(world: World) -> RemoteReservation:
     seen = world.taskrouter.add()
     world.assign(seen)
     return seen
 
 
-def test_accepting_asks_taskrouter_and_records_who_did_it(world: World, pending: Seen) -> None:
+def test_accepting_asks_taskrouter_and_records_who_did_it(
+    world: World, pending: RemoteReservation
+) -> None:
     accepted = world.accept(pending)
 
     assert (accepted.status, accepted.worker_name) == (Status.ACCEPTED, "Alice")
@@ -40,14 +41,14 @@ def test_accepting_asks_taskrouter_and_records_who_did_it(world: World, pending:
     ]
 
 
-def test_rejecting_records_no_acceptor(world: World, pending: Seen) -> None:
+def test_rejecting_records_no_acceptor(world: World, pending: RemoteReservation) -> None:
     assert world.reject(pending).status is Status.REJECTED
     assert world.record(pending).accepted_by is None
 
 
 @pytest.mark.parametrize("today", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
 def test_a_repeated_accept_answers_todays_status_and_asks_nobody(
-    world: World, pending: Seen, today: Status
+    world: World, pending: RemoteReservation, today: Status
 ) -> None:
     world.accept(pending)
     if today is not Status.ACCEPTED:
@@ -59,7 +60,7 @@ def test_a_repeated_accept_answers_todays_status_and_asks_nobody(
     assert world.taskrouter.calls["update"] == 1
 
 
-def test_what_was_rejected_can_not_be_accepted(world: World, pending: Seen) -> None:
+def test_what_was_rejected_can_not_be_accepted(world: World, pending: RemoteReservation) -> None:
     world.reject(pending)
 
     with pytest.raises(ReservationNotPending) as refusal:
@@ -68,7 +69,9 @@ def test_what_was_rejected_can_not_be_accepted(world: World, pending: Seen) -> N
     assert world.taskrouter.calls["update"] == 1
 
 
-def test_one_who_finds_a_claim_waits_for_the_outcome(world: World, pending: Seen) -> None:
+def test_one_who_finds_a_claim_waits_for_the_outcome(
+    world: World, pending: RemoteReservation
+) -> None:
     outcomes = []
 
     def second_accept(verb: str) -> None:
@@ -88,7 +91,7 @@ def test_one_who_finds_a_claim_waits_for_the_outcome(world: World, pending: Seen
 
 
 def test_one_who_waits_learns_the_outcome_as_soon_as_it_is_there(
-    world: World, pending: Seen
+    world: World, pending: RemoteReservation
 ) -> None:
     """The claim's owner settles while the other waits its first 100 ms."""
     decided = []
@@ -110,7 +113,9 @@ def test_one_who_waits_learns_the_outcome_as_soon_as_it_is_there(
     assert decided == [Status.ACCEPTED]
 
 
-def test_a_claim_for_the_opposite_is_a_conflict_at_once(world: World, pending: Seen) -> None:
+def test_a_claim_for_the_opposite_is_a_conflict_at_once(
+    world: World, pending: RemoteReservation
+) -> None:
     def reject_in_between(verb: str) -> None:
         if verb == "update":
             before = world.clock.now
@@ -124,7 +129,7 @@ def test_a_claim_for_the_opposite_is_a_conflict_at_once(world: World, pending: S
     assert world.taskrouter.calls["update"] == 1
 
 
-def test_a_lapsed_claim_can_be_taken_over(world: World, pending: Seen) -> None:
+def test_a_lapsed_claim_can_be_taken_over(world: World, pending: RemoteReservation) -> None:
     world.taskrouter.fail_before["update"] = [TaskRouterUnavailable("cut")]
     with pytest.raises(Unsettled):
         world.accept(pending)
@@ -137,7 +142,9 @@ def test_a_lapsed_claim_can_be_taken_over(world: World, pending: Seen) -> None:
     assert world.taskrouter.calls["update"] == 2
 
 
-def test_an_answer_that_was_never_heard_is_asked_for_once(world: World, pending: Seen) -> None:
+def test_an_answer_that_was_never_heard_is_asked_for_once(
+    world: World, pending: RemoteReservation
+) -> None:
     world.taskrouter.fail_after["update"] = [TaskRouterUnavailable("cut")]
 
     assert world.accept(pending).status is Status.ACCEPTED
@@ -145,7 +152,7 @@ def test_an_answer_that_was_never_heard_is_asked_for_once(world: World, pending:
 
 
 def test_where_the_truth_can_not_be_had_the_claim_stays_and_the_sweep_finds_out(
-    world: World, pending: Seen
+    world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.fail_after["update"] = [TaskRouterUnavailable("cut")]
     world.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("cut")]
@@ -160,7 +167,9 @@ def test_where_the_truth_can_not_be_had_the_claim_stays_and_the_sweep_finds_out(
     assert (record.status, record.accepted_by) == (Status.ACCEPTED, "supervisor:ann")
 
 
-def test_the_truth_is_not_asked_for_when_time_is_short(world: World, pending: Seen) -> None:
+def test_the_truth_is_not_asked_for_when_time_is_short(
+    world: World, pending: RemoteReservation
+) -> None:
     def slow(verb: str) -> None:
         world.clock.now += 20_000 if verb == "update" else 0
 
@@ -172,7 +181,7 @@ def test_the_truth_is_not_asked_for_when_time_is_short(world: World, pending: Se
 
 
 def test_a_throttled_request_was_never_processed_so_the_claim_is_given_up(
-    world: World, pending: Seen
+    world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
     with pytest.raises(Unsettled):
@@ -181,13 +190,15 @@ def test_a_throttled_request_was_never_processed_so_the_claim_is_given_up(
     assert world.accept(pending).status is Status.ACCEPTED
 
 
-def test_accepted_by_other_means_counts_as_success(world: World, pending: Seen) -> None:
+def test_accepted_by_other_means_counts_as_success(
+    world: World, pending: RemoteReservation
+) -> None:
     world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)
 
     assert world.accept(pending).status is Status.ACCEPTED
 
 
-def test_ended_at_taskrouter_is_mirrored_and_told(world: World, pending: Seen) -> None:
+def test_ended_at_taskrouter_is_mirrored_and_told(world: World, pending: RemoteReservation) -> None:
     world.taskrouter.becomes(pending.reservation_sid, Status.TIMEOUT)
 
     with pytest.raises(ReservationNotPending) as refusal:
@@ -196,7 +207,9 @@ def test_ended_at_taskrouter_is_mirrored_and_told(world: World, pending: Seen) -
     assert world.record(pending).status is Status.TIMEOUT
 
 
-def test_refused_though_pending_gives_the_claim_up_and_says_so(world: World, pending: Seen) -> None:
+def test_refused_though_pending_gives_the_claim_up_and_says_so(
+    world: World, pending: RemoteReservation
+) -> None:
     world.taskrouter.fail_before["update"] = [TaskRouterRefused("bad activity")]
     with pytest.raises(TaskRouterRefused):
         world.reject(pending, activity_sid=sid("WA"))
@@ -205,7 +218,7 @@ def test_refused_though_pending_gives_the_claim_up_and_says_so(world: World, pen
     assert world.reject(pending).status is Status.REJECTED
 
 
-def test_gone_at_taskrouter_is_gone(world: World, pending: Seen) -> None:
+def test_gone_at_taskrouter_is_gone(world: World, pending: RemoteReservation) -> None:
     world.taskrouter.forget(pending.reservation_sid)
 
     with pytest.raises(ReservationGone):
@@ -217,7 +230,7 @@ def test_gone_at_taskrouter_is_gone(world: World, pending: Seen) -> None:
 
 
 def test_a_workspace_that_taskrouter_does_not_know_ends_no_record(
-    world: World, pending: Seen
+    world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.forget(pending.reservation_sid)
     world.taskrouter.workspace_error = TaskRouterNotFound("wrong WorkspaceSid")
@@ -227,26 +240,30 @@ def test_a_workspace_that_taskrouter_does_not_know_ends_no_record(
     assert world.record(pending).status is Status.PENDING
 
 
-def test_refused_credentials_give_the_claim_up(world: World, pending: Seen) -> None:
+def test_refused_credentials_give_the_claim_up(world: World, pending: RemoteReservation) -> None:
     world.taskrouter.fail_before["update"] = [TaskRouterDenied("401")]
     with pytest.raises(TaskRouterDenied):
         world.accept(pending)
     assert world.record(pending).claim is None
 
 
-def test_a_worker_may_not_decide_anothers_and_claims_nothing(world: World, pending: Seen) -> None:
+def test_a_worker_may_not_decide_anothers_and_claims_nothing(
+    world: World, pending: RemoteReservation
+) -> None:
     other = Principal(Role.WORKER, worker_sid=sid("WK"))
     with pytest.raises(Forbidden):
         world.accept(pending, principal=other)
     assert world.record(pending).claim is None
 
 
-def test_a_worker_decides_its_own(world: World, pending: Seen) -> None:
+def test_a_worker_decides_its_own(world: World, pending: RemoteReservation) -> None:
     own = Principal(Role.WORKER, worker_sid=pending.worker_sid)
     assert world.accept(pending, principal=own).accepted_by == f"worker:{pending.worker_sid}"
 
 
-def test_another_task_than_the_reservations_is_a_mistake(world: World, pending: Seen) -> None:
+def test_another_task_than_the_reservations_is_a_mistake(
+    world: World, pending: RemoteReservation
+) -> None:
     with pytest.raises(BadRequest):
         world.accept(pending, task_sid=sid("WT"))
     assert world.record(pending).claim is None

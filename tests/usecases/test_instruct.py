@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.errors import (
     AppError,
     InstructionAlreadySent,
@@ -19,10 +20,8 @@ from chalicelib.domain.errors import (
     Unsettled,
 )
 from chalicelib.domain.instructions import Accept, Call, Conference, Dequeue, Instruction
-from chalicelib.domain.principals import Principal, Role
-from chalicelib.domain.reservations import Reservation, Status
-from chalicelib.domain.taskrouter import Seen
-from chalicelib.usecases.sweep import Orders
+from chalicelib.domain.reservations import RemoteReservation, Reservation, Status
+from chalicelib.usecases.sweep import SweepPolicy
 from tests.support import TIMING, sid
 from tests.usecases.conftest import World
 
@@ -31,17 +30,21 @@ CALL = Call(from_="+15556667777", url="https://desk.example/twiml")
 
 
 @pytest.fixture
-def pending(world: World) -> Seen:
+def pending(world: World) -> RemoteReservation:
     seen = world.taskrouter.add()
     world.assign(seen)
     return seen
 
 
-def instruct(world: World, seen: Seen, instruction: Instruction = DEQUEUE) -> Reservation:
+def instruct(
+    world: World, seen: RemoteReservation, instruction: Instruction = DEQUEUE
+) -> Reservation:
     return world.decide(seen, Status.ACCEPTED, instruction=instruction)
 
 
-def test_an_instruction_is_sent_and_recorded_with_who_sent_it(world: World, pending: Seen) -> None:
+def test_an_instruction_is_sent_and_recorded_with_who_sent_it(
+    world: World, pending: RemoteReservation
+) -> None:
     assert instruct(world, pending).status is Status.PENDING
 
     assert world.taskrouter.instructions == [DEQUEUE]
@@ -53,7 +56,7 @@ def test_an_instruction_is_sent_and_recorded_with_who_sent_it(world: World, pend
     assert world.taskrouter.calls["update"] == 0
 
 
-def test_a_call_that_is_answered_at_once_accepts(world: World, pending: Seen) -> None:
+def test_a_call_that_is_answered_at_once_accepts(world: World, pending: RemoteReservation) -> None:
     world.taskrouter.answers_the_phone = True
 
     assert instruct(world, pending).status is Status.ACCEPTED
@@ -62,7 +65,7 @@ def test_a_call_that_is_answered_at_once_accepts(world: World, pending: Seen) ->
 
 @pytest.mark.parametrize("today", [Status.PENDING, Status.ACCEPTED, Status.COMPLETED])
 def test_a_repeat_tells_todays_status_and_never_sends_again(
-    world: World, pending: Seen, today: Status
+    world: World, pending: RemoteReservation, today: Status
 ) -> None:
     instruct(world, pending)
     world.taskrouter.becomes(pending.reservation_sid, today)
@@ -72,7 +75,7 @@ def test_a_repeat_tells_todays_status_and_never_sends_again(
     assert len(world.taskrouter.instructions) == 1
 
 
-def test_another_instruction_is_refused(world: World, pending: Seen) -> None:
+def test_another_instruction_is_refused(world: World, pending: RemoteReservation) -> None:
     instruct(world, pending)
 
     with pytest.raises(InstructionAlreadySent, match="given the instruction dequeue"):
@@ -102,7 +105,7 @@ def test_a_callback_that_comes_after_the_instruction_is_answered_to_wait(world: 
     assert record.callback is not None
 
 
-def test_many_who_ask_at_once_make_it_ring_once(world: World, pending: Seen) -> None:
+def test_many_who_ask_at_once_make_it_ring_once(world: World, pending: RemoteReservation) -> None:
     answers: list[Reservation] = []
 
     def another(verb: str) -> None:
@@ -116,7 +119,9 @@ def test_many_who_ask_at_once_make_it_ring_once(world: World, pending: Seen) -> 
     assert len(world.taskrouter.instructions) == 1
 
 
-def test_while_it_rings_one_may_accept_or_reject_outright(world: World, pending: Seen) -> None:
+def test_while_it_rings_one_may_accept_or_reject_outright(
+    world: World, pending: RemoteReservation
+) -> None:
     instruct(world, pending, CALL)  # which does not accept by itself
 
     assert world.accept(pending).status is Status.ACCEPTED
@@ -132,7 +137,7 @@ def test_while_it_rings_one_may_accept_or_reject_outright(world: World, pending:
     ids=lambda error: error.code,
 )
 def test_what_was_never_carried_out_can_be_sent_again(
-    world: World, pending: Seen, failure: AppError
+    world: World, pending: RemoteReservation, failure: AppError
 ) -> None:
     world.taskrouter.fail_before["instruct"] = [failure]
     with pytest.raises((type(failure), Unsettled)):
@@ -146,7 +151,7 @@ def test_what_was_never_carried_out_can_be_sent_again(
 
 @pytest.mark.parametrize("moment", ["fail_before", "fail_after"])
 def test_what_may_have_been_carried_out_is_never_sent_again(
-    world: World, pending: Seen, moment: str
+    world: World, pending: RemoteReservation, moment: str
 ) -> None:
     getattr(world.taskrouter, moment)["instruct"] = [TaskRouterUnavailable("cut")]
     with pytest.raises(Unsettled):
@@ -161,7 +166,9 @@ def test_what_may_have_been_carried_out_is_never_sent_again(
     assert world.record(pending).claim is None
 
 
-def test_an_answer_that_was_never_heard_is_asked_for(world: World, pending: Seen) -> None:
+def test_an_answer_that_was_never_heard_is_asked_for(
+    world: World, pending: RemoteReservation
+) -> None:
     world.taskrouter.answers_the_phone = True
     world.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("cut")]
 
@@ -180,7 +187,10 @@ def test_an_answer_that_was_never_heard_is_asked_for(world: World, pending: Seen
     ids=["gone", "the caller has hung up"],
 )
 def test_what_has_ended_meanwhile_is_told(
-    world: World, pending: Seen, ends: Callable[[World, Seen], None], error: type[AppError]
+    world: World,
+    pending: RemoteReservation,
+    ends: Callable[[World, RemoteReservation], None],
+    error: type[AppError],
 ) -> None:
     ends(world, pending)
     for _ in range(2):
@@ -189,7 +199,7 @@ def test_what_has_ended_meanwhile_is_told(
     assert world.taskrouter.calls["instruct"] == 1
 
 
-def test_the_sweep_confirms_what_no_event_told(world: World, pending: Seen) -> None:
+def test_the_sweep_confirms_what_no_event_told(world: World, pending: RemoteReservation) -> None:
     instruct(world, pending)
     world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)
 
@@ -199,7 +209,9 @@ def test_the_sweep_confirms_what_no_event_told(world: World, pending: Seen) -> N
     assert (record.status, record.accepted_by) == (Status.ACCEPTED, "supervisor:ann")
 
 
-def test_who_had_it_ring_has_it_accepted_however_long_it_rang(world: World, pending: Seen) -> None:
+def test_who_had_it_ring_has_it_accepted_however_long_it_rang(
+    world: World, pending: RemoteReservation
+) -> None:
     instruct(world, pending)
     for _ in range(3):
         world.clock.now += 15_000
@@ -211,7 +223,7 @@ def test_who_had_it_ring_has_it_accepted_however_long_it_rang(world: World, pend
 
 def test_the_sweep_rejects_nobody_whose_phone_may_be_ringing(world: World) -> None:
     world.timing = replace(TIMING, reject_after=40)
-    world.orders = Orders(reject_activity_sid=sid("WA"))
+    world.orders = SweepPolicy(reject_activity_sid=sid("WA"))
     sent, answered, accepted, quiet = (world.taskrouter.add() for _ in range(4))
     instructions: dict[str, Any] = {
         answered.reservation_sid: Conference(from_="+15556667777"),
@@ -230,7 +242,7 @@ def test_the_sweep_rejects_nobody_whose_phone_may_be_ringing(world: World) -> No
 
 
 def test_who_had_a_call_placed_that_does_not_accept_has_not_had_it_accepted(
-    world: World, pending: Seen
+    world: World, pending: RemoteReservation
 ) -> None:
     instruct(world, pending, CALL)
     world.event(pending, Status.ACCEPTED)  # the Worker accepted at the desk
@@ -239,7 +251,7 @@ def test_who_had_a_call_placed_that_does_not_accept_has_not_had_it_accepted(
 
 
 def test_an_instruction_whose_answer_was_never_heard_is_still_whose_it_was(
-    world: World, pending: Seen
+    world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("cut")]
     with pytest.raises(Unsettled):
@@ -275,7 +287,7 @@ def test_who_tried_in_vain_while_it_rang_has_not_had_it_accepted(
 
 
 def test_accepted_without_its_instruction_is_not_what_was_asked_for(
-    world: World, pending: Seen
+    world: World, pending: RemoteReservation
 ) -> None:
     world.accept(pending)
 
@@ -286,7 +298,7 @@ def test_accepted_without_its_instruction_is_not_what_was_asked_for(
 
 
 def test_a_refused_instruction_is_not_taken_for_sent_because_it_was_accepted_elsewhere(
-    world: World, pending: Seen
+    world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)  # at the desk
 
@@ -298,7 +310,7 @@ def test_a_refused_instruction_is_not_taken_for_sent_because_it_was_accepted_els
 
 
 def test_a_claim_whose_writing_was_not_confirmed_is_found_and_used(
-    world: World, pending: Seen
+    world: World, pending: RemoteReservation
 ) -> None:
     claim = world.store.claim
 
@@ -312,7 +324,9 @@ def test_a_claim_whose_writing_was_not_confirmed_is_found_and_used(
     assert world.record(pending).claim is None
 
 
-def test_a_claim_that_was_not_written_sends_nothing(world: World, pending: Seen) -> None:
+def test_a_claim_that_was_not_written_sends_nothing(
+    world: World, pending: RemoteReservation
+) -> None:
     claim = world.store.claim
 
     def fails(*_given: Any, **_named: Any) -> Any:
@@ -326,7 +340,7 @@ def test_a_claim_that_was_not_written_sends_nothing(world: World, pending: Seen)
     assert world.taskrouter.instructions == []
 
 
-def test_without_dynamodb_nothing_rings(world: World, pending: Seen) -> None:
+def test_without_dynamodb_nothing_rings(world: World, pending: RemoteReservation) -> None:
     class Down:
         def __getattr__(self, _name: str) -> Any:
             raise StoreUnavailable("down")

@@ -12,8 +12,7 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import Seen
+from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.usecases.reconcile import JOB
 from tests.support import NOW, TIMING
 from tests.usecases.conftest import World
@@ -22,13 +21,15 @@ MINUTE = 60_000
 LIFE = (Status.PENDING, Status.ACCEPTED, Status.COMPLETED)
 
 
-def happened(world: World, seen: Seen, *story: tuple[Status, int]) -> None:
+def happened(world: World, seen: RemoteReservation, *story: tuple[Status, int]) -> None:
     """Have TaskRouter note what became of a Reservation, and when."""
     for status, at in story:
         world.taskrouter.happened(seen, status, at=at)
 
 
-def lived_and_ended(world: World, at: int, *, statuses: Iterable[Status] = LIFE) -> Seen:
+def lived_and_ended(
+    world: World, at: int, *, statuses: Iterable[Status] = LIFE
+) -> RemoteReservation:
     """A Reservation of which we have not heard, and of which TaskRouter has forgotten all else."""
     seen = world.taskrouter.add()
     world.taskrouter.forget(seen.reservation_sid)

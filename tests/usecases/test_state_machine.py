@@ -21,9 +21,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chalicelib.adapters.dynamodb import from_item
-from chalicelib.adapters.items import reservation_of
-from chalicelib.adapters.store import DynamoStore
+from chalicelib.adapters.dynamodb.client import from_item
+from chalicelib.adapters.dynamodb.items import reservation_of
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
+from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
 from chalicelib.domain.errors import (
     AppError,
@@ -32,22 +33,20 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
 )
 from chalicelib.domain.instructions import Accept, Call, Defer
-from chalicelib.domain.principals import Principal, Role
 from chalicelib.domain.reservations import OPEN, Reservation, Status
 from chalicelib.usecases.assign import assign
-from chalicelib.usecases.decide import decide
-from chalicelib.usecases.decision import Decision, Desk
+from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.reconcile import JOB
-from chalicelib.usecases.sweep import Orders, sweep
-from chalicelib.usecases.timing import Timing
-from simulator.engine.core import AssignmentCallback as Posted
+from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
+from taskrouter_simulator.engine.core import AssignmentCallback as Posted
 from tests.chaos.engine import Asked, EngineTaskRouter
 from tests.chaos.sabotage import AFTER, BEFORE, Killed, Sabotaged, Saboteur
 from tests.support import minutes_pass
 
 LEASE = 30
-TIMING = Timing(reservation_timeout=120, grace=10, claim_lease=LEASE)
+TIMING = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
 TARGETS = (Status.ACCEPTED, Status.REJECTED, Status.COMPLETED)
 IN_THE_END = 7 * 3_600
 """Seconds: the sweep comes by every open Reservation within 6 hours."""
@@ -72,7 +71,7 @@ indexes = st.integers(0, 999)
 
 
 class Story(RuleBasedStateMachine):
-    store: DynamoStore
+    store: DynamoReservationStore
 
     def __init__(self) -> None:
         super().__init__()
@@ -89,7 +88,7 @@ class Story(RuleBasedStateMachine):
         self.taskrouter = EngineTaskRouter(
             reoffer_delay=1.0, routing_delay=delay, assigned_task_seconds=10**7, **kept
         )
-        self.desk = Desk(
+        self.desk = Collaborators(
             store=Sabotaged("store", self.store, self.saboteur),
             taskrouter=Sabotaged("taskrouter", self.taskrouter, self.saboteur),
             clock=self.taskrouter,
@@ -294,7 +293,9 @@ class Story(RuleBasedStateMachine):
         self.promised.append((one.sid, target))
 
     def _sweep(self) -> None:
-        sweep(self.desk, Orders(), time_left_ms=lambda: 60_000, report=lambda _result: None)
+        sweep_due_reservations(
+            self.desk, SweepPolicy(), time_left_ms=lambda: 60_000, report=lambda _result: None
+        )
 
     @contextmanager
     def _sabotaged(self, fault: Any) -> Iterator[None]:
@@ -369,7 +370,7 @@ def _throttle(name: str) -> None:
     raise (StoreUnavailable if name.startswith("store") else TaskRouterThrottled)("as told")
 
 
-def tell_stories(store: DynamoStore, examples: int) -> None:
+def tell_stories(store: DynamoReservationStore, examples: int) -> None:
     """Have hypothesis write so many stories, and tell the shortest that breaks an invariant."""
 
     class OfThisStore(Story):
@@ -390,5 +391,5 @@ def tell_stories(store: DynamoStore, examples: int) -> None:
     )
 
 
-def test_the_invariants_hold_in_any_story(store: DynamoStore) -> None:
+def test_the_invariants_hold_in_any_story(store: DynamoReservationStore) -> None:
     tell_stories(store, 12)

@@ -9,8 +9,7 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import Seen
+from chalicelib.domain.reservations import RemoteReservation, Status
 from tests.usecases.conftest import World
 
 PAST_THE_DEADLINE = 130_000
@@ -38,7 +37,7 @@ def test_a_reservation_that_timed_out_is_mirrored(world: World) -> None:
     assert [change.by for change in record.history] == ["assignment_callback", "sweep"]
 
 
-def gaps_between_looks(world: World, seen: Seen, looks: int) -> list[int]:
+def gaps_between_looks(world: World, seen: RemoteReservation, looks: int) -> list[int]:
     """Sweep just before each time that the record is due, and then; return the seconds between."""
     gaps = []
     for _ in range(looks):
@@ -51,7 +50,7 @@ def gaps_between_looks(world: World, seen: Seen, looks: int) -> list[int]:
     return gaps
 
 
-def next_due(world: World, seen: Seen) -> int:
+def next_due(world: World, seen: RemoteReservation) -> int:
     (due,) = world.store.due(world.record(seen).status, now=world.clock.now + 10**9)
     return due.due_at
 

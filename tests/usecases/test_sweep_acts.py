@@ -12,9 +12,8 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
     Unsettled,
 )
-from chalicelib.domain.reservations import Status
-from chalicelib.domain.taskrouter import Seen
-from chalicelib.usecases.sweep import Orders
+from chalicelib.domain.reservations import RemoteReservation, Status
+from chalicelib.usecases.sweep import SweepPolicy
 from tests.support import NOW, TIMING, sid
 from tests.usecases.conftest import World
 
@@ -25,12 +24,12 @@ ACTIVITY = sid("WA")
 def rejecting(world: World) -> World:
     """120 s to decide; rejected after 40."""
     world.timing = replace(TIMING, reject_after=40)
-    world.orders = Orders(reject_activity_sid=ACTIVITY)
+    world.orders = SweepPolicy(reject_activity_sid=ACTIVITY)
     return world
 
 
 @pytest.fixture
-def wrapping(world: World) -> tuple[World, Seen]:
+def wrapping(world: World) -> tuple[World, RemoteReservation]:
     """Wrapping since 15 minutes after it was accepted; to be completed after 5 minutes of it."""
     world.timing = replace(TIMING, max_wrapup=300)
     seen = world.taskrouter.add()
@@ -166,7 +165,7 @@ def test_an_agents_throttled_accept_does_not_lose_the_rejection(rejecting: World
     assert rejecting.sweep()["rejected"] == 1
 
 
-def test_what_is_stuck_in_wrapping_is_completed(wrapping: tuple[World, Seen]) -> None:
+def test_what_is_stuck_in_wrapping_is_completed(wrapping: tuple[World, RemoteReservation]) -> None:
     world, seen = wrapping
 
     world.clock.now += 299_999

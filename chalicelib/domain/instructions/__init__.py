@@ -7,34 +7,40 @@ https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks
 https://www.twilio.com/docs/taskrouter/api/reservations
 """
 
-from chalicelib.domain.instructions.base import Fault, Instruction, InvalidInstruction
-from chalicelib.domain.instructions.catalogue import (
-    BY_NAME,
-    CATALOGUE,
+from chalicelib.domain.instructions.definitions import (
+    INSTRUCTION_TYPES,
+    WITHOUT_PARAMETERS,
     Accept,
     Call,
     Conference,
     Defer,
     Dequeue,
+    Instruction,
+    InvalidInstruction,
+    ParameterError,
     Redirect,
     Reject,
 )
-from chalicelib.domain.instructions.mappings import kind_of, parse, without_secrets
+from chalicelib.domain.instructions.parsing import (
+    instruction_type,
+    parse_instruction,
+    without_secrets,
+)
 
 __all__ = [
-    "BY_NAME",
-    "CATALOGUE",
+    "INSTRUCTION_TYPES",
+    "WITHOUT_PARAMETERS",
     "Accept",
     "Call",
     "Conference",
     "Defer",
     "Dequeue",
-    "Fault",
     "Instruction",
     "InvalidInstruction",
+    "ParameterError",
     "Redirect",
     "Reject",
-    "kind_of",
-    "parse",
+    "instruction_type",
+    "parse_instruction",
     "without_secrets",
 ]

@@ -3,18 +3,24 @@
 ``docs/rules.md`` says how they are written.
 """
 
-from chalicelib.domain.rules.document import InvalidRules, read
+from chalicelib.domain.rules.evaluation import (
+    Rule,
+    RuleEvaluation,
+    RuleResult,
+    Rules,
+    evaluate_all,
+)
 from chalicelib.domain.rules.facts import FACTS, facts_of
-from chalicelib.domain.rules.judging import Rule, Rules, Ruling, Verdict, verdicts
+from chalicelib.domain.rules.parsing import InvalidRules, parse_rules
 
 __all__ = [
     "FACTS",
     "InvalidRules",
     "Rule",
+    "RuleEvaluation",
+    "RuleResult",
     "Rules",
-    "Ruling",
-    "Verdict",
+    "evaluate_all",
     "facts_of",
-    "read",
-    "verdicts",
+    "parse_rules",
 ]

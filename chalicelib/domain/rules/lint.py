@@ -10,7 +10,7 @@ from typing import Any
 
 from jmespath.functions import Functions
 
-from chalicelib.domain.nearest import nearest
+from chalicelib.domain.errors import nearest_name
 from chalicelib.domain.rules.facts import FACTS
 
 Node = dict[str, Any]
@@ -117,7 +117,7 @@ def _about_name(name: str, *, at_root: bool) -> Iterator[str]:
             "write contains(LIST, VALUE), or || for or"
         )
     elif at_root and name not in FACTS:
-        close = nearest(name, FACTS, cutoff=0.8)
+        close = nearest_name(name, FACTS, cutoff=0.8)
         if close:
             yield f"begins with {name}, which no callback has: did you mean {close}?"
         else:
@@ -136,7 +136,7 @@ def _about_comparison(one: Node, other: Node) -> Iterator[str]:
 
 def _about_function(name: str, given: int) -> Iterator[str]:
     if name not in _FUNCTIONS:
-        close = nearest(name, _FUNCTIONS)
+        close = nearest_name(name, _FUNCTIONS)
         hint = f"did you mean {close}?" if close else f"there are {', '.join(_FUNCTIONS)}"
         yield f"calls {name}(), which JMESPath does not have: {hint}"
         return

@@ -1,0 +1,1 @@
+"""What a stage consists of on AWS, and how Chalice deploys it."""

@@ -1,0 +1,184 @@
+"""A Workspace from a description: names in place of SIDs, and SIDs that stay the same.
+
+`quickstart.json` beside this file is one, and the example to write others after: the tutorial's
+Workspace, https://www.twilio.com/docs/taskrouter/quickstart. It is single-tasking, as the
+tutorial's older Workspaces were: else no Worker ever turns Busy.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from taskrouter_simulator.engine import queues, workers, workflows, workspaces
+from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.engine.errors import Refusal
+from taskrouter_simulator.engine.model import Workspace
+from taskrouter_simulator.identifiers import made_up
+from taskrouter_simulator.settings import Settings
+
+Description = Mapping[str, Any]
+
+_PARTS = ("activities", "workers", "task_queues", "workflows")
+
+
+class SeedError(ValueError):
+    """A description that makes no Workspace; the message says why."""
+
+
+def read(path: Path) -> Description:
+    """A description from a JSON file.
+
+    Raises:
+        SeedError: it cannot be read, or is no JSON object.
+    """
+    try:
+        description = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SeedError(f"cannot read a workspace from {path}: {error}") from error
+    if not isinstance(description, dict):
+        raise SeedError(f"cannot read a workspace from {path}: it is no JSON object")
+    return description
+
+
+def quickstart() -> Description:
+    """The description of the quickstart's Workspace."""
+    return read(Path(__file__).with_name("quickstart.json"))
+
+
+def load(engine: Engine, description: Description) -> Workspace:
+    """Set a Workspace up.
+
+    Args:
+        engine: the engine.
+        description: as `quickstart.json` has it. An Activity, a TaskQueue or a Worker is named by
+            its friendly name. A Workflow without callback URLs gets those of the settings.
+
+    Raises:
+        SeedError: something in it is missing, wrong, or refused by TaskRouter's rules.
+    """
+    try:
+        return _load(engine, description)
+    except Refusal as refusal:
+        raise SeedError(f"the workspace cannot be loaded: {refusal.message}") from refusal
+    except KeyError as error:
+        raise SeedError(f"the workspace cannot be loaded: no {error}") from error
+    except (TypeError, AttributeError, ValueError) as error:
+        raise SeedError(f"the workspace cannot be loaded: {error}") from error
+
+
+def _load(engine: Engine, description: Description) -> Workspace:
+    workspace = workspaces.create(
+        engine,
+        friendly_name=_name(description),
+        multi_task_enabled=bool(description.get("multi_task_enabled", True)),
+        sid="WS" + made_up("workspace"),
+    )
+    parts = {name: list(description.get(name, [])) for name in _PARTS}
+    for item in parts["activities"]:
+        workspaces.add_activity(
+            engine,
+            workspace,
+            friendly_name=_name(item),
+            available=bool(item.get("available", False)),
+            sid="WA" + made_up(f"activity/{_name(item)}"),
+        )
+    default = _activity(workspace, description.get("default_activity"))
+    timeout = _activity(workspace, description.get("timeout_activity"))
+    workspace.default_activity_sid = default or workspace.default_activity_sid
+    workspace.timeout_activity_sid = timeout or workspace.timeout_activity_sid
+    for item in parts["workers"]:
+        _worker(engine, workspace, item)
+    for item in parts["task_queues"]:
+        _queue(engine, workspace, item)
+    for number, item in enumerate(parts["workflows"]):
+        _workflow(engine, workspace, item, first=number == 0)
+    settings = engine.settings
+    workspace.event_callback_url = _url(settings, description, "event_callback_url", "event_path")
+    workspace.events_filter = str(description.get("events_filter", ""))
+    return workspace
+
+
+def _name(item: Description) -> str:
+    name = item["friendly_name"]
+    if not isinstance(name, str) or not name:
+        raise SeedError(f"a friendly_name must be a text, not {name!r}")
+    return name
+
+
+def _activity(workspace: Workspace, name: str | None) -> str | None:
+    found = workspace.activity(name) if name else None
+    if name and found is None:
+        raise SeedError(f"there is no Activity {name}")
+    return found.sid if found else None
+
+
+def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
+    name = _name(item)
+    worker = workers.create(
+        engine,
+        workspace,
+        friendly_name=name,
+        attributes=json.dumps(dict(item.get("attributes", {}))),
+        activity_sid=_activity(workspace, item.get("activity")),
+        sid="WK" + made_up(f"worker/{name}"),
+    )
+    for channel_name, capacity in item.get("capacity", {}).items():
+        channel = workspace.channel(channel_name)
+        if channel is None:
+            raise SeedError(f"there is no TaskChannel {channel_name}")
+        worker.channels[channel.sid].capacity = int(capacity)
+
+
+def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
+    name = _name(item)
+    queues.add(
+        engine,
+        workspace,
+        friendly_name=name,
+        target_workers=str(item.get("target_workers", "1==1")),
+        max_reserved_workers=int(item.get("max_reserved_workers", 1)),
+        task_order="LIFO" if item.get("task_order") == "LIFO" else "FIFO",
+        reservation_activity_sid=_activity(workspace, item.get("reservation_activity")),
+        assignment_activity_sid=_activity(workspace, item.get("assignment_activity")),
+        sid="WQ" + made_up(f"queue/{name}"),
+    )
+
+
+def _workflow(engine: Engine, workspace: Workspace, item: Description, *, first: bool) -> None:
+    name, settings = _name(item), engine.settings
+    workflows.add(
+        engine,
+        workspace,
+        friendly_name=name,
+        configuration=json.dumps(_with_sids(item["configuration"], workspace)),
+        assignment_callback_url=_url(settings, item, "assignment_callback_url", "assignment_path"),
+        fallback_assignment_callback_url=_url(
+            settings, item, "fallback_assignment_callback_url", "fallback_path"
+        ),
+        task_reservation_timeout=int(
+            item.get("task_reservation_timeout", settings.reservation_timeout)
+        ),
+        sid="WW" + made_up("workflow" if first else f"workflow/{name}"),
+    )
+
+
+def _url(settings: Settings, item: Description, name: str, setting: str) -> str:
+    """The description's own URL, or a path behind the app's base URL, or the settings'."""
+    own = str(item.get(name, getattr(settings, setting)))
+    return settings.url(own) if own.startswith("/") else own
+
+
+def _with_sids(value: Any, workspace: Workspace) -> Any:
+    """The configuration with each target's queue by its SID; a name that fits none stays."""
+    if isinstance(value, list):
+        return [_with_sids(item, workspace) for item in value]
+    if not isinstance(value, dict):
+        return value
+    sids = {queue.friendly_name: queue.sid for queue in workspace.queues.values()}
+    return {
+        key: sids.get(item, item)
+        if key == "queue" and isinstance(item, str)
+        else _with_sids(item, workspace)
+        for key, item in value.items()
+    }

@@ -1,0 +1,237 @@
+"""Trace which of our functions typical operations enter: `python -m tests.reading_paths`.
+
+A newcomer who follows an operation reads every function that it enters and jumps back whenever the
+path returns to a file that it had left. The report counts both. Comprehensions and lambdas are read
+as part of the function around them, so they do not count.
+"""
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from types import CodeType, FrameType
+from urllib.parse import parse_qs, urlencode
+
+import boto3
+import click
+from chalice.test import Client
+from moto import mock_aws
+from twilio.jwt.access_token import AccessToken
+from twilio.jwt.access_token.grants import TaskRouterGrant
+from twilio.request_validator import RequestValidator
+
+from app import app
+from chalicelib import config, runtime
+from taskrouter_simulator.testing import TaskRouter, running
+
+ROOT = Path(__file__).parent.parent
+APP = ("app.py", "chalicelib")
+SIMULATOR = ("taskrouter_simulator",)
+_PARTS_OF_A_FUNCTION = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>")
+
+
+@dataclass
+class ReadingPath:
+    """The functions that one operation enters.
+
+    Attributes:
+        packages: Top-level files and folders whose functions count.
+        functions: Distinct functions as `file:name`, in the order entered.
+        files: Distinct files, in the order entered.
+        returns: Number of times that the path enters a file that it had left.
+    """
+
+    packages: tuple[str, ...]
+    functions: dict[CodeType, str] = field(default_factory=dict)
+    files: dict[str, None] = field(default_factory=dict)
+    returns: int = 0
+    _current: str = ""
+
+    def enter(self, code: CodeType) -> None:
+        """Record a function, unless it was entered before or is not of these packages."""
+        if code in self.functions or code.co_name in _PARTS_OF_A_FUNCTION:
+            return
+        if not code.co_filename.startswith(f"{ROOT}/"):
+            return
+        file = str(Path(code.co_filename).relative_to(ROOT))
+        if file.split("/", maxsplit=1)[0] not in self.packages:
+            return
+        self.functions[code] = f"{file}:{code.co_qualname}"
+        if file != self._current and file in self.files:
+            self.returns += 1
+        self.files.setdefault(file)
+        self._current = file
+
+    def __str__(self) -> str:
+        """Return the three figures."""
+        return f"{len(self.functions)} functions in {len(self.files)} files, {self.returns} returns"
+
+
+_path: ReadingPath | None = None
+
+
+def _profile(frame: FrameType, event: str, _argument: object) -> None:
+    if _path is not None and event == "call":
+        _path.enter(frame.f_code)
+
+
+@contextmanager
+def tracing(packages: tuple[str, ...]) -> Iterator[ReadingPath]:
+    """Trace this thread, and every thread that was started after `threading.setprofile`."""
+    global _path  # noqa: PLW0603  the profile function has no other way to reach it
+    path = _path = ReadingPath(packages)
+    sys.setprofile(_profile)
+    try:
+        yield path
+    finally:
+        sys.setprofile(None)
+        _path = None
+
+
+class _DeferringApp(BaseHTTPRequestHandler):
+    """Answers every callback with `{}` and hands its parameters to the tracer."""
+
+    received: "Queue[dict[str, list[str]]]" = Queue()
+
+    def do_POST(self) -> None:
+        """Answer a callback."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+        self.received.put(parse_qs(body.decode()))
+
+    def log_message(self, *_arguments: object) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def _deferring_app() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _DeferringApp)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _make_alice_available(simulator: TaskRouter) -> None:
+    workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
+    alice = workspace.workers(simulator.workers["Alice"])
+    alice.update(activity_sid=simulator.activities["Idle"])
+
+
+def _reserve_alice(simulator: TaskRouter) -> dict[str, str]:
+    """Create a Task for Alice, who is available; return the callback's parameters."""
+    workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
+    workspace.tasks.create(
+        attributes='{"selected_language": "es"}', workflow_sid=simulator.workflow_sid
+    )
+    callback = _DeferringApp.received.get(timeout=5)
+    return {name: values[0] for name, values in callback.items()}
+
+
+def trace_simulator(simulator: TaskRouter) -> ReadingPath:
+    """Trace a Task's creation, its callback and an accept over REST inside the simulator."""
+    workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
+    _make_alice_available(simulator)
+    with tracing(SIMULATOR) as path:
+        callback = _reserve_alice(simulator)
+        task = workspace.tasks(callback["TaskSid"])
+        task.reservations(callback["ReservationSid"]).update(reservation_status="accepted")
+        time.sleep(0.2)  # the callback's answer is processed after it was received
+    return path
+
+
+@contextmanager
+def _service(simulator: TaskRouter) -> Iterator[runtime.Runtime]:
+    environ = {
+        "TWILIO_ACCOUNT_SID": simulator.account_sid,
+        "TWILIO_AUTH_TOKEN": simulator.auth_token,
+        "TWILIO_API_KEY_SID": simulator.api_key_sid,
+        "TWILIO_API_KEY_SECRET": simulator.api_key_secret,
+        "TWILIO_WORKSPACE_SID": simulator.workspace_sid,
+        "TWILIO_WORKFLOW_SID": simulator.workflow_sid,
+        "TWILIO_TASKROUTER_URL": simulator.url,
+        "PUBLIC_BASE_URL": "https://example.test",
+        "RESERVATIONS_TABLE": "reservations",
+        "STATE_TABLE": "state",
+    }
+    with mock_aws():
+        dynamodb = boto3.client("dynamodb", "us-east-1")
+        for table, key in (("reservations", "reservation_sid"), ("state", "id")):
+            dynamodb.create_table(
+                TableName=table,
+                KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+                AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+                BillingMode="PAY_PER_REQUEST",
+            )
+        yield runtime.Runtime(config.load(environ), dynamodb, runtime.SystemClock())
+
+
+def _post(client: Client, path: str, parameters: dict[str, str], headers: dict[str, str]) -> None:
+    body = urlencode(parameters).encode()
+    sent = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+    response = client.http.post(path, headers=sent, body=body)
+    if response.status_code != 200:
+        raise click.ClickException(f"{path} answered {response.status_code}: {response.body!r}")
+
+
+def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
+    """Trace an assignment callback, and an accept of the Reservation that it recorded."""
+    workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
+    validator = RequestValidator(simulator.auth_token)
+    grant = TaskRouterGrant(workspace_sid=simulator.workspace_sid, role="supervisor")
+    key = (simulator.account_sid, simulator.api_key_sid, simulator.api_key_secret)
+    bearer = {"Authorization": f"Bearer {AccessToken(*key, grants=[grant]).to_jwt()}"}
+    with _service(simulator) as service, Client(app) as client:
+        runtime.use(service)
+        # The first round builds what the runtime builds on first use; the second is traced.
+        for _ in range(2):
+            _make_alice_available(simulator)
+            parameters = _reserve_alice(simulator)
+            url = "https://example.test/assignment_callback"
+            signature = {"X-Twilio-Signature": validator.compute_signature(url, parameters)}
+            with tracing(APP) as callback:
+                _post(client, "/assignment_callback", parameters, signature)
+            with tracing(APP) as accept:
+                _post(client, f"/reservations/{parameters['ReservationSid']}/accept", {}, bearer)
+            workspace.tasks(parameters["TaskSid"]).update(assignment_status="completed")
+        runtime.use(None)
+    return callback, accept
+
+
+@click.command()
+@click.option("--verbose", is_flag=True, help="Print every function.")
+def main(*, verbose: bool) -> None:
+    """Print how many of our functions and files three typical operations enter."""
+    logging.disable()  # the app's own log lines
+    threading.setprofile(_profile)
+    with (
+        _deferring_app() as url,
+        running(callback_base_url=url, assignment_path="/", frozen_clock=False) as simulator,
+    ):
+        life_cycle = trace_simulator(simulator)
+        simulator.reset()
+        callback, accept = trace_app(simulator)
+    for name, path in (
+        ("assignment callback", callback),
+        ("accept over REST", accept),
+        ("Task, callback, accept in the simulator", life_cycle),
+    ):
+        click.echo(f"{name}: {path}")
+        if verbose:
+            click.echo("".join(f"  {function}\n" for function in path.functions.values()))
+
+
+if __name__ == "__main__":
+    main()
