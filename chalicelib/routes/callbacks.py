@@ -15,7 +15,7 @@ from chalicelib.usecases.observe import observe
 blueprint = Blueprint(__name__)
 
 
-@route(blueprint, "/assignment_callback", methods=["POST"], shared=False)
+@route(blueprint, "/assignment_callback", methods=["POST"], action=None)
 def assignment_callback() -> dict[str, Any]:
     """Record the Reservation; answer an assignment instruction, or ``{}`` to decide later."""
     service = runtime.current()
@@ -23,7 +23,7 @@ def assignment_callback() -> dict[str, Any]:
     return _answered(callback, _decided(callback, service), service)
 
 
-@route(blueprint, "/assignment_callback/fallback", methods=["POST"], shared=False)
+@route(blueprint, "/assignment_callback/fallback", methods=["POST"], action=None)
 def fallback() -> dict[str, Any]:
     """The Workflow's fallback URL: the same, but it answers even when DynamoDB does not.
 
@@ -40,7 +40,7 @@ def fallback() -> dict[str, Any]:
         return _bound(ruling.instruction.render(), ruling)
 
 
-@route(blueprint, "/event_callback", methods=["POST"], shared=False)
+@route(blueprint, "/event_callback", methods=["POST"], action=None)
 def event_callback() -> Response:
     """Mirror ``reservation.*`` events; acknowledge the others."""
     service = runtime.current()
