@@ -36,7 +36,7 @@ def fallback() -> dict[str, Any]:
     try:
         return _answered(callback, ruling, service)
     except StoreUnavailable as error:
-        observability.bind(error=error.code, **{observability.UNRECORDED_RESERVATION: 1})
+        observability.bind(error=error.code, UnrecordedReservation=1)
         return _bound(ruling.instruction.render(), ruling)
 
 
@@ -65,10 +65,7 @@ def _assignment(request: Request, service: runtime.Runtime) -> AssignmentCallbac
 def _decided(callback: AssignmentCallback, service: runtime.Runtime) -> RuleResult:
     ruling = service.rules.decide(callback)
     if ruling.failures:
-        observability.bind(
-            failed_rules=ruling.failures,
-            **{observability.FAILED_RULES: len(ruling.failures)},
-        )
+        observability.bind(failed_rules=ruling.failures, FailedRules=len(ruling.failures))
     return ruling
 
 

@@ -36,6 +36,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+AUTHORIZATION = "Authorization"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
 MAX_BODY_BYTES = 128 * 1024
 """Two attributes of 4,096 characters of four bytes each, percent-encoded, stay below this."""
 
@@ -122,7 +125,7 @@ def _preflight(methods: list[str]) -> Response:
         raise Forbidden("Pages of other origins may not call this service: see CORS_ALLOW_ORIGIN.")
     headers: dict[str, str | list[str]] = {
         "Access-Control-Allow-Methods": ", ".join(methods),
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
+        "Access-Control-Allow-Headers": f"{AUTHORIZATION}, Content-Type, {IDEMPOTENCY_KEY}",
         "Access-Control-Max-Age": "600",
     }
     return Response("", status_code=204, headers=headers)
@@ -160,7 +163,7 @@ def log_request(request: Request, get_response: Callable[[Request], Response]) -
 
 def authenticate(request: Request) -> Principal:
     """Return who calls; raises Unauthorized without a token that holds."""
-    principal = runtime.current().tokens.principal(request.headers.get("authorization"))
+    principal = runtime.current().tokens.principal(request.headers.get(AUTHORIZATION))
     observability.bind(principal=principal.name)
     return principal
 

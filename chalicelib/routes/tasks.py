@@ -5,7 +5,7 @@ from chalice.app import Blueprint, Response
 from chalicelib import observability, runtime
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.tasks import parse_new_task
-from chalicelib.routes.http import parse_parameters, route
+from chalicelib.routes.http import IDEMPOTENCY_KEY, parse_parameters, route
 from chalicelib.routes.responses import task_json
 from chalicelib.usecases.create_task import create_once
 
@@ -20,7 +20,7 @@ def create(_principal: Principal) -> Response:
     wanted = parse_new_task(
         parse_parameters(request), workflow_sid=service.settings.twilio_workflow_sid
     )
-    key = request.headers.get("idempotency-key")
+    key = request.headers.get(IDEMPOTENCY_KEY)
     if key is None:
         task = service.taskrouter.create_task(wanted)
     else:
