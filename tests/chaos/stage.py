@@ -31,7 +31,7 @@ _BEHIND = {
 
 
 def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
-    numbers = dict(zip(stack.DEFAULT_PORTS, map(str, network.find_free(3)), strict=True))
+    numbers = dict(zip(stack.DEFAULT_PORTS, map(str, network.find_free_ports(3)), strict=True))
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return {
         **kept,
