@@ -67,7 +67,8 @@ def run(stack: Stack) -> int:
     Raises:
         StackError: A program did not start.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with supervisor.running(stack, print_line=_print_line) as programs:
             _write(greeting(stack))
