@@ -37,7 +37,7 @@ CHAOS ?= --reservations 1000 --faults 200
 
 .PHONY: chaos
 chaos: $(INSTALLED) ## Break everything, at random but repeatably; see that nothing is lost
-	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m tests.chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 	$(BIN)/python -m tests.chaos run $(CHAOS)
 
 .PHONY: bench

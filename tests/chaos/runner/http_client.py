@@ -1,4 +1,4 @@
-"""Calls over HTTP, many at once, as people and programs make them: until there is an answer."""
+"""Asynchronous HTTP client that can retry until it gets a response."""
 
 import asyncio
 import time
@@ -8,27 +8,27 @@ from typing import Any
 
 import aiohttp
 
-_PAUSE_SECONDS = 0.4
-_ONE_CALL = aiohttp.ClientTimeout(total=20)
-_UNSETTLED = 503
+_RETRY_SECONDS = 0.4
+_TIMEOUT = aiohttp.ClientTimeout(total=20)
+_RETRY_LATER = 503
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What came back; no status where nothing did."""
+class Response:
+    """The status and the JSON body; both are None if there was no response."""
 
     status: int | None
     body: Any = None
 
 
-class Client:
-    """Calls one server with one identity.
+class HttpClient:
+    """Sends requests to one server with one identity.
 
     Args:
-        session: open.
-        url: what paths are relative to.
-        headers: sent with every call.
-        auth: user and password of Basic auth.
+        session: An open session.
+        url: Base URL for all paths.
+        headers: Headers of every request.
+        auth: User and password for Basic authentication.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Client:
         self._headers = dict(headers or {})
         self._auth = aiohttp.BasicAuth(*auth) if auth else None
 
-    async def call(
+    async def request(
         self,
         method: str,
         path: str,
         form: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Reply:
-        """Call once."""
+    ) -> Response:
+        """Send a request once."""
         try:
             async with self._session.request(
                 method,
@@ -59,15 +59,15 @@ class Client:
                 data=form,
                 headers={**self._headers, **(headers or {})},
                 auth=self._auth,
-                timeout=_ONE_CALL,
-                # Without a body it would say application/octet-stream.
+                timeout=_TIMEOUT,
+                # For an empty body aiohttp would send application/octet-stream.
                 skip_auto_headers=() if form else ("Content-Type",),
             ) as response:
-                return Reply(response.status, await response.json(content_type=None))
+                return Response(response.status, await response.json(content_type=None))
         except (aiohttp.ClientError, OSError, TimeoutError):
-            return Reply(None)
+            return Response(None)
 
-    async def insist(
+    async def request_with_retries(
         self,
         method: str,
         path: str,
@@ -75,11 +75,11 @@ class Client:
         headers: Mapping[str, str] | None = None,
         *,
         seconds: float = 25,
-    ) -> Reply:
-        """Call again and again while there is no answer, or one that says to try again."""
-        ends = time.monotonic() + seconds
+    ) -> Response:
+        """Repeat a request until there is a response other than 503, or the time is up."""
+        deadline = time.monotonic() + seconds
         while True:
-            reply = await self.call(method, path, form, headers)
-            if reply.status not in (None, _UNSETTLED) or time.monotonic() > ends:
-                return reply
-            await asyncio.sleep(_PAUSE_SECONDS)
+            response = await self.request(method, path, form, headers)
+            if response.status not in (None, _RETRY_LATER) or time.monotonic() > deadline:
+                return response
+            await asyncio.sleep(_RETRY_SECONDS)
