@@ -48,11 +48,11 @@ def test_actions_are_pinned_by_commit(workflow):
 def test_memory_and_time_outs_are_explained_as_they_are():
     functions = stage_config.project()["stages"]["prod"]["lambda_functions"]
     for name, unit in (("memory_size", "MB"), ("timeout", "s")):
-        row = "memory" if name == "memory_size" else "time-out"
+        row = "memory" if name == "memory_size" else "timeout"
         api, sweep = (functions[one][f"lambda_{name}"] for one in ("api_handler", "sweep"))
         assert f"| {row} | {api} {unit} | {sweep} {unit} |" in DEPLOY
 
 
 def test_the_throttles_are_explained_as_they_are():
     callbacks, rest = api_settings.CALLBACKS.rate, api_settings.EVERYBODYS.rate
-    assert f"callbacks {callbacks:,}/s, all else {rest}/s" in DEPLOY
+    assert f"callbacks {callbacks:,}/s, everything else {rest}/s" in DEPLOY
