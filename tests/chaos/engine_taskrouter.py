@@ -13,7 +13,14 @@ from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.tasks import CreatedTask, NewTask
 from taskrouter_simulator import seed
 from taskrouter_simulator.clock import Clock
-from taskrouter_simulator.engine import assignments, instructions, offers, start, tasks, workers
+from taskrouter_simulator.engine import (
+    assignments,
+    instructions,
+    reservations,
+    start,
+    tasks,
+    workers,
+)
 from taskrouter_simulator.engine.core import AssignmentCallback, Effect, EventCallback
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Event, Reservation, ReservationStatus, Task
@@ -114,7 +121,7 @@ class EngineTaskRouter:
         with self._lock:
             found = self._found(reservation_sid)
             try:
-                instructions.carry_out(self._engine, self._workspace, found, instruction.render())
+                instructions.execute(self._engine, self._workspace, found, instruction.render())
             except instructions.InstructionError as refusal:
                 raise TaskRouterRefused(refusal.message) from refusal
             self.instructed[reservation_sid] += 1
@@ -125,7 +132,7 @@ class EngineTaskRouter:
         if to is Status.ACCEPTED:
             assignments.accept(self._engine, self._workspace, found)
         elif to is Status.REJECTED:
-            offers.reject(self._engine, self._workspace, found, activity_sid)
+            reservations.reject(self._engine, self._workspace, found, activity_sid)
         else:
             task = self._workspace.tasks[found.task_sid]
             assignments.complete(self._engine, self._workspace, task)
@@ -134,7 +141,7 @@ class EngineTaskRouter:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
-            every = self._workspace.reservations_of(self._workspace.tasks[task_sid])
+            every = self._workspace.tasks[task_sid].reservations
             return [_seen(one) for one in every if one.status is ReservationStatus.PENDING]
 
     def reserved_tasks(self) -> list[str]:
@@ -173,7 +180,7 @@ class EngineTaskRouter:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
-            every = self._workspace.reservations_of(self._workspace.tasks[task_sid])
+            every = self._workspace.tasks[task_sid].reservations
             return [_seen(one) for one in every]
 
     def must_know_the_workspace(self) -> None:
@@ -221,7 +228,7 @@ class EngineTaskRouter:
 
     def hear_answer(self, reservation_sid: str, answer: dict[str, Any]) -> None:
         """Carry an assignment instruction out."""
-        instructions.answered(self._engine, self._workspace.sid, reservation_sid, answer)
+        instructions.handle_response(self._engine, self._workspace.sid, reservation_sid, answer)
         self.clock.run_due()
 
     # The truth
