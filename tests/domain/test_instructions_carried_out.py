@@ -76,7 +76,7 @@ def test_what_is_sent_by_rest_is_carried_out(twilio, row: Row) -> None:
     answer = requests.post(
         f"{twilio.url}/v1/Workspaces/{twilio.workspace_sid}/Tasks/{task.sid}"
         f"/Reservations/{reservation.sid}",
-        data=instruction.rest(),
+        data=instruction.rest_form(),
         auth=(twilio.api_key_sid, twilio.api_key_secret),
         timeout=5,
     )

@@ -113,7 +113,7 @@ def test_an_unrecorded_reservation_is_counted(api, monkeypatch):
 
 def test_rules_that_failed_are_counted(api):
     rule = {"name": "one", "instruction": "dequeue", "from": {"ref": "task.to"}}
-    vars(api.service)["rules"] = Rules(parse_rules({"rule": [rule]}), otherwise=Defer())
+    vars(api.service)["rules"] = Rules(parse_rules({"rule": [rule]}), default=Defer())
     for attributes in ('{"to": "+15556667777"}', "{}"):
         api.post_callback(api.callback_parameters(TaskAttributes=attributes))
 
