@@ -5,6 +5,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate
 
 from chalicelib import observability, runtime
+from chalicelib.config import SWEEP_INTERVAL_MINUTES
 from chalicelib.routes import callbacks, health, reservations, tasks, voice
 from chalicelib.routes.http import log_request
 from chalicelib.usecases.sweep import sweep_due_reservations as look_at_what_is_due
@@ -26,7 +27,7 @@ app.register_blueprint(reservations.blueprint)
 app.register_blueprint(health.blueprint)
 
 
-@app.schedule(Rate(1, unit=Rate.MINUTES))
+@app.schedule(Rate(SWEEP_INTERVAL_MINUTES, unit=Rate.MINUTES))
 def sweep(event: CloudWatchEvent) -> None:
     """Mirror what is due from TaskRouter; raises SweepFailed, so that the alarm fires."""
     service = runtime.current()

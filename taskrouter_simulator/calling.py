@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from taskrouter_simulator.engine.calls import orders
-from taskrouter_simulator.engine.calls.model import Call
+from taskrouter_simulator.engine.call_model import Call
+from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.urls import is_url
@@ -52,7 +52,7 @@ def place(engine: Engine, description: Mapping[str, Any]) -> Call:
     answers = description.get("worker_answers", True)
     if not isinstance(answers, bool):
         raise CallError("worker_answers must be true or false")
-    return orders.place(
+    return call_control.place(
         engine,
         caller=description["from"],
         called=description["to"],
@@ -72,7 +72,7 @@ def change(engine: Engine, sid: str, description: Mapping[str, Any]) -> Call:
     if dict(description) != {"status": "completed"}:
         raise CallError('send {"status": "completed"}: hanging up is all that can be done')
     try:
-        orders.hang_up(engine, call)
+        call_control.hang_up(engine, call)
     except Refusal as refusal:
         raise CallError(refusal.message) from refusal
     return call

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from taskrouter_simulator.engine import queues, workers, workflows, workspaces
+from taskrouter_simulator.engine import workers, workflows, workspaces
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import Workspace
@@ -132,7 +132,7 @@ def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
 
 def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
     name = _name(item)
-    queues.add(
+    workspaces.add_queue(
         engine,
         workspace,
         friendly_name=name,

@@ -15,7 +15,7 @@ from chalicelib.usecases.observe import observe
 blueprint = Blueprint(__name__)
 
 
-@route(blueprint, "/assignment_callback", methods=["POST"], shared=False)
+@route(blueprint, "/assignment_callback", methods=["POST"], action=None)
 def assignment_callback() -> dict[str, Any]:
     """Record the Reservation; answer an assignment instruction, or ``{}`` to decide later."""
     service = runtime.current()
@@ -23,7 +23,7 @@ def assignment_callback() -> dict[str, Any]:
     return _answered(callback, _decided(callback, service), service)
 
 
-@route(blueprint, "/assignment_callback/fallback", methods=["POST"], shared=False)
+@route(blueprint, "/assignment_callback/fallback", methods=["POST"], action=None)
 def fallback() -> dict[str, Any]:
     """The Workflow's fallback URL: the same, but it answers even when DynamoDB does not.
 
@@ -36,11 +36,11 @@ def fallback() -> dict[str, Any]:
     try:
         return _answered(callback, ruling, service)
     except StoreUnavailable as error:
-        observability.bind(error=error.code, **{observability.UNRECORDED_RESERVATION: 1})
+        observability.bind(error=error.code, UnrecordedReservation=1)
         return _bound(ruling.instruction.render(), ruling)
 
 
-@route(blueprint, "/event_callback", methods=["POST"], shared=False)
+@route(blueprint, "/event_callback", methods=["POST"], action=None)
 def event_callback() -> Response:
     """Mirror ``reservation.*`` events; acknowledge the others."""
     service = runtime.current()
@@ -65,10 +65,7 @@ def _assignment(request: Request, service: runtime.Runtime) -> AssignmentCallbac
 def _decided(callback: AssignmentCallback, service: runtime.Runtime) -> RuleResult:
     ruling = service.rules.decide(callback)
     if ruling.failures:
-        observability.bind(
-            failed_rules=ruling.failures,
-            **{observability.FAILED_RULES: len(ruling.failures)},
-        )
+        observability.bind(failed_rules=ruling.failures, FailedRules=len(ruling.failures))
     return ruling
 
 

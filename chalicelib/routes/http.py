@@ -11,7 +11,7 @@ from chalice.app import Blueprint, MultiDict, Request, Response
 from chalicelib import observability, runtime
 from chalicelib.adapters.twilio import signature
 from chalicelib.config import Settings, SettingsError
-from chalicelib.domain.auth import Principal
+from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import (
     AppError,
@@ -36,6 +36,9 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+AUTHORIZATION = "Authorization"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+
 MAX_BODY_BYTES = 128 * 1024
 """Two attributes of 4,096 characters of four bytes each, percent-encoded, stay below this."""
 
@@ -45,31 +48,43 @@ View = Callable[..., Any]
 
 
 def route(
-    blueprint: Blueprint, path: str, *, methods: list[str], shared: bool
+    blueprint: Blueprint, path: str, *, methods: list[str], action: Action | None
 ) -> Callable[[View], View]:
-    """Register a view whose errors become answers; Chalice would log their messages.
+    """Register a view, authorize its callers, and turn its errors into responses.
+
+    Chalice would log the messages of errors, which may repeat what a request contained.
 
     Args:
-        blueprint: where it is registered.
-        path: the route.
+        blueprint: the blueprint that gets the route.
+        path: the path of the route.
         methods: the HTTP methods.
-        shared: whether people's own pages call it too: they send JSON, or none, as well as forms,
-            and CORS_ALLOW_ORIGIN says whose pages. The others are called by Twilio.
+        action: the action that the view performs. The caller needs a bearer token that allows the
+            action, and the view gets the caller's Principal as its first argument. Web pages call
+            these routes too: with JSON, a form or no body, and from the origins that
+            CORS_ALLOW_ORIGIN allows. None: the route takes no token. It is called by Twilio, or
+            it is public.
     """
-    # A request without a body has no type, which Chalice takes for JSON.
-    content_types = [JSON, FORM, UNTYPED] if shared or "GET" in methods else [FORM]
+    # Chalice treats a request without a content type as JSON.
+    content_types = [JSON, FORM, UNTYPED] if action or "GET" in methods else [FORM]
 
     def register(view: View) -> View:
         @functools.wraps(view)
         def call(**path_parameters: str) -> Response:
-            return _answer(view, path_parameters, shared=shared)
+            def respond() -> Any:
+                if action is None:
+                    return view(**path_parameters)
+                principal = authenticate(blueprint.current_request)
+                principal.authorize(action)
+                return view(principal, **path_parameters)
+
+            return _answer(respond, shared=action is not None)
 
         blueprint.route(path, methods=methods, content_types=content_types)(call)
-        if shared:
-            # A browser asks before it sends a token or JSON to another origin.
+        if action is not None:
+            # A browser sends this request before a token or JSON goes to another origin.
             @functools.wraps(view)
             def preflight(**_path_parameters: str) -> Response:
-                return _answer(functools.partial(_preflight, methods), {}, shared=True)
+                return _answer(functools.partial(_preflight, methods), shared=True)
 
             blueprint.route(path, methods=["OPTIONS"])(preflight)
         return call
@@ -77,9 +92,9 @@ def route(
     return register
 
 
-def _answer(view: View, path_parameters: Mapping[str, str], *, shared: bool) -> Response:
+def _answer(respond: Callable[[], Any], *, shared: bool) -> Response:
     try:
-        answer = view(**path_parameters)
+        answer = respond()
         response = answer if isinstance(answer, Response) else Response(answer)
         if shared:
             _allow_origin(response)
@@ -110,7 +125,7 @@ def _preflight(methods: list[str]) -> Response:
         raise Forbidden("Pages of other origins may not call this service: see CORS_ALLOW_ORIGIN.")
     headers: dict[str, str | list[str]] = {
         "Access-Control-Allow-Methods": ", ".join(methods),
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
+        "Access-Control-Allow-Headers": f"{AUTHORIZATION}, Content-Type, {IDEMPOTENCY_KEY}",
         "Access-Control-Max-Age": "600",
     }
     return Response("", status_code=204, headers=headers)
@@ -148,7 +163,7 @@ def log_request(request: Request, get_response: Callable[[Request], Response]) -
 
 def authenticate(request: Request) -> Principal:
     """Return who calls; raises Unauthorized without a token that holds."""
-    principal = runtime.current().tokens.principal(request.headers.get("authorization"))
+    principal = runtime.current().tokens.principal(request.headers.get(AUTHORIZATION))
     observability.bind(principal=principal.name)
     return principal
 

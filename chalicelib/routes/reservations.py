@@ -8,7 +8,7 @@ from typing import Any
 from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
-from chalicelib.domain.auth import Principal
+from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import BadRequest, NotFound
 from chalicelib.domain.instructions import (
     Call,
@@ -21,7 +21,7 @@ from chalicelib.domain.instructions import (
 )
 from chalicelib.domain.reservations import Reservation, ReservationQuery, Status
 from chalicelib.domain.sids import checked_sid
-from chalicelib.routes.http import authenticate, optional_sid, parse_parameters, route
+from chalicelib.routes.http import optional_sid, parse_parameters, route
 from chalicelib.routes.responses import decision_json, reservation_json
 from chalicelib.usecases.decide import Decision, decide, find_reservation_to_accept
 
@@ -35,12 +35,10 @@ _SENT = (Conference.name, Dequeue.name, Call.name, Redirect.name)
 _LIMIT = re.compile("[1-9][0-9]?|100")
 
 
-@route(blueprint, "/reservations", methods=["GET"], shared=True)
-def list_reservations() -> dict[str, Any]:
+@route(blueprint, "/reservations", methods=["GET"], action=Action.LIST_RESERVATIONS)
+def list_reservations(principal: Principal) -> dict[str, Any]:
     """List a Worker's own Reservations, or everybody's."""
-    request = blueprint.current_request
-    principal = authenticate(request)
-    parameters = parse_parameters(request)
+    parameters = parse_parameters(blueprint.current_request)
     service = runtime.current()
     now = service.clock.now_ms()
     query = _query(parameters, principal, now, service.settings.retention_days * _DAY_MS)
@@ -52,47 +50,44 @@ def list_reservations() -> dict[str, Any]:
     }
 
 
-@route(blueprint, "/reservations/{sid}", methods=["GET"], shared=True)
-def get_reservation(sid: str) -> dict[str, Any]:
+@route(blueprint, "/reservations/{sid}", methods=["GET"], action=Action.READ_RESERVATION)
+def get_reservation(principal: Principal, sid: str) -> dict[str, Any]:
     """Answer one record."""
-    principal = authenticate(blueprint.current_request)
     return reservation_json(_recorded(sid, principal))
 
 
-@route(blueprint, "/reservations/{sid}/accept", methods=["POST"], shared=True)
-def accept(sid: str) -> Response:
+@route(blueprint, "/reservations/{sid}/accept", methods=["POST"], action=Action.ACCEPT_RESERVATION)
+def accept(principal: Principal, sid: str) -> Response:
     """Accept a Reservation, so that its Task is assigned to its Worker.
 
     It may carry an assignment instruction, for a phone call; then it may still be pending, which
     is 202.
     """
-    request = blueprint.current_request
-    principal = authenticate(request)
-    parameters = parse_parameters(request)
+    parameters = parse_parameters(blueprint.current_request)
     instruction = _instruction(parameters)
     answer = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)
     is_pending = answer["reservation_status"] == Status.PENDING
     return Response(answer, status_code=202 if is_pending else 200)
 
 
-@route(blueprint, "/reservations/{sid}/reject", methods=["POST"], shared=True)
-def reject(sid: str) -> dict[str, Any]:
+@route(blueprint, "/reservations/{sid}/reject", methods=["POST"], action=Action.REJECT_RESERVATION)
+def reject(principal: Principal, sid: str) -> dict[str, Any]:
     """Reject a Reservation; ``activity_sid`` names the Activity that the Worker moves to."""
-    return _decide_for_caller(Status.REJECTED, sid)
+    return _decide(Status.REJECTED, sid, principal, parse_parameters(blueprint.current_request))
 
 
-@route(blueprint, "/reservations/{sid}/complete", methods=["POST"], shared=True)
-def complete(sid: str) -> dict[str, Any]:
+@route(
+    blueprint, "/reservations/{sid}/complete", methods=["POST"], action=Action.COMPLETE_RESERVATION
+)
+def complete(principal: Principal, sid: str) -> dict[str, Any]:
     """Complete an accepted Reservation, and its Task with it."""
-    return _decide_for_caller(Status.COMPLETED, sid)
+    return _decide(Status.COMPLETED, sid, principal, parse_parameters(blueprint.current_request))
 
 
-@route(blueprint, "/accept_reservation", methods=["GET", "POST"], shared=True)
-def accept_reservation() -> dict[str, Any]:
+@route(blueprint, "/accept_reservation", methods=["GET", "POST"], action=Action.ACCEPT_RESERVATION)
+def accept_reservation(principal: Principal) -> dict[str, Any]:
     """Accept as the quickstart does: by ``task_sid``, ``reservation_sid``, or both."""
-    request = blueprint.current_request
-    principal = authenticate(request)
-    parameters = parse_parameters(request)
+    parameters = parse_parameters(blueprint.current_request)
     if "instruction" in parameters:
         raise BadRequest("Only POST /reservations/{sid}/accept takes an instruction.")
     started = runtime.current().clock.now_ms()
@@ -104,12 +99,6 @@ def accept_reservation() -> dict[str, Any]:
             taskrouter=runtime.current().taskrouter,
         )
     return _decide(Status.ACCEPTED, reservation_sid, principal, parameters, started=started)
-
-
-def _decide_for_caller(target: Status, sid: str) -> dict[str, Any]:
-    request = blueprint.current_request
-    principal = authenticate(request)
-    return _decide(target, sid, principal, parse_parameters(request))
 
 
 def _decide(
@@ -158,16 +147,16 @@ def _recorded(sid: str, principal: Principal) -> Reservation:
     reservation = runtime.current().store.get(reservation_sid)
     if reservation is None:
         raise NotFound("No such Reservation is recorded.")
-    principal.must_reach(reservation.worker_sid)
+    principal.authorize(Action.READ_RESERVATION, worker_sid=reservation.worker_sid)
     return reservation
 
 
 def _query(
     parameters: Mapping[str, Any], principal: Principal, now: int, kept_ms: int
 ) -> ReservationQuery:
-    worker_sid = optional_sid(parameters, "worker_sid", "WK") or principal.confined_to
-    if worker_sid is not None:
-        principal.must_reach(worker_sid)
+    action = Action.LIST_RESERVATIONS
+    worker_sid = optional_sid(parameters, "worker_sid", "WK") or principal.confined_to(action)
+    principal.authorize(action, worker_sid=worker_sid)
     status = _status(parameters.get("status"))
     # Open ones are few, whatever their age; of the ended ones, a day is what people look at.
     default_age = _DAY_MS if status is None and worker_sid is None else kept_ms

@@ -23,14 +23,14 @@ _GATHER_SECONDS = 5
 _XML = "text/xml; charset=utf-8"
 
 
-@route(blueprint, "/incoming_call", methods=["POST"], shared=False)
+@route(blueprint, "/incoming_call", methods=["POST"], action=None)
 def incoming_call() -> Response:
     """Say the menu and wait for a key; who presses none is enqueued in the default language."""
     _read()
     return _menu("enqueue_call")
 
 
-@route(blueprint, "/enqueue_call", methods=["POST"], shared=False)
+@route(blueprint, "/enqueue_call", methods=["POST"], action=None)
 def enqueue_call() -> Response:
     """Enqueue the call in the chosen language; after a key that is no choice, ask once more."""
     asked = _read()
@@ -39,7 +39,7 @@ def enqueue_call() -> Response:
     return _enqueue(chosen) if chosen else _menu("enqueue_call_again")
 
 
-@route(blueprint, "/enqueue_call_again", methods=["POST"], shared=False)
+@route(blueprint, "/enqueue_call_again", methods=["POST"], action=None)
 def enqueue_call_again() -> Response:
     """Enqueue the call in the language that was chosen at last, or in the default one."""
     asked = _read()
@@ -47,7 +47,7 @@ def enqueue_call_again() -> Response:
     return _enqueue(menu.chosen(asked.digits) or menu.default)
 
 
-@route(blueprint, "/left_queue", methods=["POST"], shared=False)
+@route(blueprint, "/left_queue", methods=["POST"], action=None)
 def left_queue() -> Response:
     """End a call that left its queue, with an apology where nobody talked to the caller."""
     asked = _read()

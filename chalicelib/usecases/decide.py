@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from chalicelib.domain.auth import Principal
+from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import (
     BadRequest,
     InstructionAlreadySent,
@@ -35,6 +35,12 @@ from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.observe import record_remote_reservation
 from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
 
+_ACTIONS = {
+    Status.ACCEPTED: Action.ACCEPT_RESERVATION,
+    Status.REJECTED: Action.REJECT_RESERVATION,
+    Status.COMPLETED: Action.COMPLETE_RESERVATION,
+}
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -55,6 +61,11 @@ class Decision:
     task_sid: str | None = None
     activity_sid: str | None = None
     instruction: Instruction | None = None
+
+    @property
+    def action(self) -> Action:
+        """The action that the caller performs."""
+        return _ACTIONS[self.target]
 
     @property
     def accepts(self) -> bool:
@@ -159,7 +170,7 @@ def _claim(
             decision.reservation_sid,
             claim,
             now=now,
-            worker_sid=decision.principal.confined_to,
+            worker_sid=decision.principal.confined_to(decision.action),
             task_sid=decision.task_sid,
         )
     except StoreUnavailable:
@@ -176,7 +187,7 @@ def _claim(
 
 def _record_from_taskrouter(decision: Decision, desk: Collaborators) -> None:
     """Record a Reservation whose callback never reached us, if the caller may touch it."""
-    worker_sid = decision.principal.confined_to
+    worker_sid = decision.principal.confined_to(decision.action)
     if decision.task_sid is None and worker_sid is None:
         raise NotFound("No such Reservation is recorded; name its task_sid to ask TaskRouter.")
     try:
@@ -185,7 +196,7 @@ def _record_from_taskrouter(decision: Decision, desk: Collaborators) -> None:
         )
     except TaskRouterNotFound as error:
         raise NotFound("Neither a record nor TaskRouter knows this Reservation.") from error
-    decision.principal.must_reach(seen.worker_sid)
+    decision.principal.authorize(decision.action, worker_sid=seen.worker_sid)
     record_remote_reservation(
         seen,
         store=desk.store,
@@ -199,7 +210,7 @@ def _learn(
     decision: Decision, record_remote_reservation: Reservation, desk: Collaborators
 ) -> Reservation:
     """Tell one who could not claim why, or wait for the outcome of the one who could."""
-    decision.principal.must_reach(record_remote_reservation.worker_sid)
+    decision.principal.authorize(decision.action, worker_sid=record_remote_reservation.worker_sid)
     if decision.task_sid not in (None, record_remote_reservation.task_sid):
         raise BadRequest("The Reservation belongs to another Task than the task_sid given.")
     if decision.instruction and (given := record_remote_reservation.instructed):
@@ -410,11 +421,13 @@ def find_reservation_to_accept(
 
 
 def _the_one(found: list[RemoteReservation], principal: Principal) -> RemoteReservation:
-    own = [seen for seen in found if principal.confined_to in (None, seen.worker_sid)]
+    action = Action.ACCEPT_RESERVATION
+    own_worker_sid = principal.confined_to(action)
+    own = [seen for seen in found if own_worker_sid in (None, seen.worker_sid)]
     if len(own) == 1:
         return own[0]
     if own:
         raise BadRequest("The Task has several pending Reservations; name the reservation_sid.")
     if found:
-        principal.must_reach(found[0].worker_sid)
+        principal.authorize(action, worker_sid=found[0].worker_sid)
     raise NotFound("The Task has no pending Reservation.")

@@ -10,8 +10,8 @@ from taskrouter_simulator.callbacks import answers
 from taskrouter_simulator.callbacks.answers import Reply
 from taskrouter_simulator.callbacks.courier import Courier, Delivery
 from taskrouter_simulator.callbacks.turns import Turns
-from taskrouter_simulator.engine import instructions, offers
-from taskrouter_simulator.engine.calls import lines
+from taskrouter_simulator.engine import instructions, reservations
+from taskrouter_simulator.engine.calls import execution
 from taskrouter_simulator.engine.core import (
     Alert,
     AssignmentCallback,
@@ -83,9 +83,9 @@ class Sender:
         match effect:
             case Alert():
                 about = {"code": effect.code, "level": effect.level, "message": effect.message}
-                self._record("alert", **about, **effect.about)
+                self._record("alert", **about, **effect.details)
             case CallStep():
-                self._record("call", call_sid=effect.call_sid, step=effect.step, **effect.more)
+                self._record("call", call_sid=effect.call_sid, step=effect.step, **effect.details)
             case FetchTwiml():
                 self._twiml(engine, effect)
             case AssignmentCallback():
@@ -153,7 +153,7 @@ class Sender:
         if answer is None:
             engine.alert(answers.NOT_JSON, "The answer is not a JSON object", about, "warning")
             return answers.NOT_JSON if bad_json_fails else None
-        instructions.answered(engine, effect.workspace_sid, effect.reservation_sid, answer)
+        instructions.handle_response(engine, effect.workspace_sid, effect.reservation_sid, answer)
         says_nothing = bool(answer) and "instruction" not in answer
         return instructions.NO_INSTRUCTION if says_nothing and bad_json_fails else None
 
@@ -184,9 +184,9 @@ class Sender:
     def _twiml(self, engine: Engine, effect: FetchTwiml) -> None:
         def answered(reply: Reply) -> None:
             if failed := answers.no_twiml(reply):
-                lines.unheard(engine, effect.call_sid, effect.request, *failed)
+                execution.receive_failure(engine, effect.call_sid, effect.request, *failed)
             else:
-                lines.heard(engine, effect.call_sid, effect.request, reply.body)
+                execution.receive_document(engine, effect.call_sid, effect.request, reply.body)
 
         seconds = engine.settings.twiml_seconds
         delivery = Delivery("twiml", effect.url, effect.parameters, seconds, new_sid(""))
@@ -231,4 +231,4 @@ def _give_up(engine: Engine, effect: AssignmentCallback) -> None:
     reservation = workspace.reservations.get(effect.reservation_sid) if workspace else None
     cancels = engine.settings.failed_callbacks_cancel
     if cancels and workspace and reservation and reservation.status == "pending":
-        offers.give_up(engine, workspace, reservation)
+        reservations.cancel_and_reoffer(engine, workspace, reservation)

@@ -8,7 +8,7 @@ from collections import Counter
 from itertools import islice
 from typing import Any
 
-from taskrouter_simulator.engine import matching
+from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.model import (
     HELD,
@@ -19,7 +19,7 @@ from taskrouter_simulator.engine.model import (
     Worker,
     Workspace,
 )
-from taskrouter_simulator.engine.offers import DEFAULT_RESERVATION_TIMEOUT
+from taskrouter_simulator.engine.reservations import DEFAULT_TIMEOUT
 
 MAX_TASKS = 1000
 MAX_ENDED_RESERVATIONS = 200
@@ -90,7 +90,7 @@ def _task_queues(engine: Engine, workspace: Workspace) -> list[Json]:
 def _task_queue(
     engine: Engine, workspace: Workspace, queue: TaskQueue, tasks: "Counter[tuple[str | None, str]]"
 ) -> Json:
-    members = matching.members(engine, workspace, queue)
+    members = workers.members(engine, workspace, queue)
     return {
         **_named(queue),
         "target_workers": queue.target_workers,
@@ -144,7 +144,7 @@ def _reservations(workspace: Workspace) -> list[Json]:
 
 def _reservation(workspace: Workspace, reservation: Reservation) -> Json:
     workflow = workspace.workflows.get(reservation.workflow_sid or "")
-    lifetime = workflow.task_reservation_timeout if workflow else DEFAULT_RESERVATION_TIMEOUT
+    lifetime = workflow.task_reservation_timeout if workflow else DEFAULT_TIMEOUT
     return {
         "sid": reservation.sid,
         "status": reservation.status.value,

@@ -88,7 +88,7 @@ class Call:
         render: Callable[[Kind], dict[str, Any]],
         *,
         keep: Callable[[Kind], bool] = lambda _resource: True,
-        sort: Callable[[Kind], Any] = lambda resource: resource.order,
+        sort: Callable[[Kind], Any] = lambda resource: resource.sequence,
     ) -> Answer:
         """One page of a list, in Twilio's envelope.
 

@@ -62,7 +62,7 @@ def index(call: Call) -> Answer:
         call.workspace.events.values(),
         lambda event: render(call, event),
         keep=_filter(call),
-        sort=lambda event: -event.order if newest_first else event.order,
+        sort=lambda event: -event.sequence if newest_first else event.sequence,
     )
 
 

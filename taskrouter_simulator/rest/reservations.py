@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from taskrouter_simulator.engine import assignments, instructions, offers, workers
+from taskrouter_simulator.engine import assignments, instructions, reservations, workers
 from taskrouter_simulator.engine.errors import BadRequest, NotFound
+from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.engine.model import Reservation, ReservationStatus
-from taskrouter_simulator.engine.parameters import InstructionError
-from taskrouter_simulator.engine.reservations import require_move
+from taskrouter_simulator.engine.reservations import require_transition
 from taskrouter_simulator.rest.call import Answer, Call
 from taskrouter_simulator.rest.forms import Form, iso
 
@@ -90,12 +90,12 @@ def _set_status(
         case ReservationStatus.ACCEPTED:
             assignments.accept(engine, workspace, reservation)
         case ReservationStatus.REJECTED:
-            offers.reject(engine, workspace, reservation, activity_sid)
+            reservations.reject(engine, workspace, reservation, activity_sid)
         case ReservationStatus.WRAPPING:
-            require_move(engine, reservation, status)
+            require_transition(engine, reservation, status)
             assignments.wrap(engine, workspace, task)
         case ReservationStatus.COMPLETED:
-            require_move(engine, reservation, status)
+            require_transition(engine, reservation, status)
             assignments.complete(engine, workspace, task)
         case _:
             raise BadRequest(f"ReservationStatus cannot be set to {status}")
@@ -106,7 +106,7 @@ def _instruct(call: Call, reservation: Reservation, name: str) -> None:
         raise BadRequest("Instruction supervise is not simulated")
     try:
         answer = _as_answer(call.form, name)
-        instructions.carry_out(call.engine, call.workspace, reservation, answer)
+        instructions.execute(call.engine, call.workspace, reservation, answer)
     except InstructionError as fault:
         raise BadRequest(fault.message, fault.code) from fault
 
@@ -130,7 +130,7 @@ def _of_parent(call: Call) -> Iterable[Reservation]:
     if "worker" in call.ids:
         worker = call.find(workspace.workers, "worker")
         return [one for one in workspace.reservations.values() if one.worker_sid == worker.sid]
-    return workspace.reservations_of(call.find(workspace.tasks, "task"))
+    return call.find(workspace.tasks, "task").reservations
 
 
 def _found(call: Call) -> Reservation:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from taskrouter_simulator.engine import channels
+from taskrouter_simulator.engine import workspaces
 from taskrouter_simulator.engine.model import TaskChannel
 from taskrouter_simulator.rest.call import Answer, Call
 from taskrouter_simulator.rest.forms import iso
@@ -33,14 +33,14 @@ def index(call: Call) -> Answer:
 
 def create(call: Call) -> Answer:
     """POST: create."""
-    channel = channels.add(
+    channel = workspaces.add_channel(
         call.engine,
         call.workspace,
         friendly_name=call.form.required("FriendlyName", longest=64),
         unique_name=call.form.required("UniqueName"),
         channel_optimized_routing=call.form.boolean("ChannelOptimizedRouting") or False,
     )
-    channels.publish(call.engine, call.workspace, channel, "created")
+    workspaces.publish_channel(call.engine, call.workspace, channel, "created")
     return Answer(201, render(call, channel))
 
 
@@ -57,13 +57,13 @@ def update(call: Call) -> Answer:
     if optimized is not None:
         channel.channel_optimized_routing = optimized
     call.engine.touch(channel)
-    channels.publish(call.engine, call.workspace, channel, "updated")
+    workspaces.publish_channel(call.engine, call.workspace, channel, "updated")
     return Answer(200, render(call, channel))
 
 
 def delete(call: Call) -> Answer:
     """DELETE: remove one that is not Twilio's own."""
-    channels.delete(call.engine, call.workspace, _found(call))
+    workspaces.delete_channel(call.engine, call.workspace, _found(call))
     return Answer(204)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from taskrouter_simulator.engine import matching, queues, workers
+from taskrouter_simulator.engine import workers, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import TaskQueue
 from taskrouter_simulator.rest.call import Answer, Call
@@ -65,7 +65,7 @@ def index(call: Call) -> Answer:
             name in {None, queue.friendly_name}
             and (
                 not by_worker
-                or bool(worker and matching.serves(call.engine, workspace, queue, worker))
+                or bool(worker and workers.is_member(call.engine, workspace, queue, worker))
             )
         ),
     )
@@ -75,7 +75,7 @@ def create(call: Call) -> Answer:
     """POST: create."""
     form = call.form
     target_workers = form.text("TargetWorkers")
-    queue = queues.add(
+    queue = workspaces.add_queue(
         call.engine,
         call.workspace,
         friendly_name=form.required("FriendlyName"),
@@ -100,7 +100,7 @@ def update(call: Call) -> Answer:
     if any(one.friendly_name == name and one is not queue for one in workspace.queues.values()):
         raise BadRequest(f"TaskQueue {name} already exists in this workspace")
     target_workers = form.text("TargetWorkers")
-    queues.require_expression(target_workers or "")
+    workspaces.require_expression(target_workers or "")
     reservation, assignment = (
         workers.require_activity(workspace, sid).sid if sid else None
         for sid in (
@@ -118,14 +118,14 @@ def update(call: Call) -> Answer:
     call.engine.touch(queue)
     if target_workers is not None:
         queue.target_workers = target_workers
-        queues.publish(call.engine, workspace, queue, "expression.updated")
-    call.engine.wake(workspace)
+        workspaces.publish_queue(call.engine, workspace, queue, "expression.updated")
+    call.engine.schedule_routing(workspace)
     return Answer(200, render(call, queue))
 
 
 def delete(call: Call) -> Answer:
     """DELETE: remove, unless it is in use."""
-    queues.delete(call.engine, call.workspace, _found(call))
+    workspaces.delete_queue(call.engine, call.workspace, _found(call))
     return Answer(204)
 
 

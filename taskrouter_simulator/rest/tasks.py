@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from taskrouter_simulator.engine import assignments, queues, tasks
+from taskrouter_simulator.engine import assignments, tasks, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Task, TaskStatus
-from taskrouter_simulator.engine.placement import task_context
+from taskrouter_simulator.engine.routing import task_context
 from taskrouter_simulator.rest.call import Answer, Call
 from taskrouter_simulator.rest.forms import Form, iso
 
@@ -28,7 +28,7 @@ def render(call: Call, task: Task, *, attributes: bool = True) -> dict[str, Any]
         links["workflow"] = call.url(workspace.sid, "Workflows", workflow.sid)
     return {
         "account_sid": call.engine.account_sid,
-        "age": int(call.engine.since(task.created)),
+        "age": int(call.engine.seconds_since(task.created)),
         "assignment_status": task.status.value,
         "attributes": task.attributes if attributes else None,
         "addons": "{}",
@@ -62,7 +62,7 @@ def index(call: Call) -> Answer:
         call.workspace.tasks.values(),
         lambda task: render(call, task, attributes=False),
         keep=_filter(call),
-        sort=lambda task: (-sort(task) if descending else sort(task), task.order),
+        sort=lambda task: (-sort(task) if descending else sort(task), task.sequence),
     )
 
 
@@ -107,9 +107,9 @@ def update(call: Call) -> Answer:
     if changes["channel"]:
         tasks.require_channel(workspace, changes["channel"])
     if status:
-        tasks.set_status(call.engine, workspace, task, status, reason)
+        assignments.set_status(call.engine, workspace, task, status, reason)
     if any(value is not None for value in changes.values()):
-        tasks.change(call.engine, workspace, task, **changes)
+        tasks.update(call.engine, workspace, task, **changes)
     return Answer(200, render(call, task), call.etag(task))
 
 
@@ -137,8 +137,8 @@ def _filter(call: Call) -> Callable[[Task], bool]:
     statuses = set(query.every("AssignmentStatus"))
     priority = query.integer("Priority", 0, _MAX_PRIORITY)
     expression = query.text("EvaluateTaskAttributes")
-    queues.require_expression(expression or "")
-    test = call.engine.test(expression) if expression and expression.strip() else None
+    workspaces.require_expression(expression or "")
+    test = call.engine.compile(expression) if expression and expression.strip() else None
 
     def keep(task: Task) -> bool:
         workflow = workspace.workflows.get(task.workflow_sid or "")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from taskrouter_simulator.engine import channels
+from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.model import Worker, WorkerChannel
 from taskrouter_simulator.rest.call import Answer, Call
 from taskrouter_simulator.rest.forms import iso
@@ -13,7 +13,7 @@ _MAX_CAPACITY = 100_000
 def render(call: Call, share: WorkerChannel) -> dict[str, Any]:
     """The resource as Twilio shows it."""
     workspace, worker = call.workspace, _worker(call)
-    assigned = channels.assigned_tasks(workspace, worker, share.channel_sid)
+    assigned = workers.assigned_tasks(workspace, worker, share.channel_sid)
     free = max(0, share.capacity - assigned)
     return {
         "account_sid": call.engine.account_sid,
@@ -45,7 +45,7 @@ def fetch(call: Call) -> Answer:
 def update(call: Call) -> Answer:
     """POST: capacity, and whether the Worker takes Tasks of the channel."""
     share = _found(call)
-    channels.change_share(
+    workers.update_channel(
         call.engine,
         call.workspace,
         _worker(call),

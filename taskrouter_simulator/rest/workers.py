@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from taskrouter_simulator.engine import matching, offers, queues, workers
+from taskrouter_simulator.engine import reservations, workers, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import ReservationStatus, Worker
-from taskrouter_simulator.engine.placement import worker_context
+from taskrouter_simulator.engine.workers import expression_context
 from taskrouter_simulator.rest.call import Answer, Call
 from taskrouter_simulator.rest.forms import iso
 
@@ -111,15 +111,15 @@ def _found(call: Call) -> Worker:
 
 def _reject_all(call: Call, worker: Worker) -> None:
     workspace = call.workspace
-    for reservation in workspace.held_by(worker):
+    for reservation in list(worker.held.values()):
         if reservation.status is ReservationStatus.PENDING:
-            offers.reject(call.engine, workspace, reservation, worker.activity_sid)
+            reservations.reject(call.engine, workspace, reservation, worker.activity_sid)
 
 
 def _filter(call: Call) -> Callable[[Worker], bool]:
     query, workspace = call.query, call.workspace
     expression = query.text("TargetWorkersExpression")
-    queues.require_expression(expression or "")
+    workspaces.require_expression(expression or "")
     named = [
         queue
         for queue in workspace.queues.values()
@@ -127,7 +127,7 @@ def _filter(call: Call) -> Callable[[Worker], bool]:
         or queue.friendly_name == query.text("TaskQueueName")
     ]
     by_queue = "TaskQueueSid" in query or "TaskQueueName" in query
-    test = call.engine.test(expression) if expression and expression.strip() else None
+    test = call.engine.compile(expression) if expression and expression.strip() else None
 
     def keep(worker: Worker) -> bool:
         activity = workspace.activities[worker.activity_sid]
@@ -139,10 +139,10 @@ def _filter(call: Call) -> Callable[[Worker], bool]:
         return (
             all(query.text(name) in {None, value} for name, value in wanted.items())
             and query.boolean("Available") in {None, activity.available}
-            and (test is None or test(worker_context(workspace, worker)))
+            and (test is None or test(expression_context(workspace, worker)))
             and (
                 not by_queue
-                or any(matching.serves(call.engine, workspace, one, worker) for one in named)
+                or any(workers.is_member(call.engine, workspace, one, worker) for one in named)
             )
         )
 

@@ -92,7 +92,7 @@ def update(call: Call) -> Answer:
     call.engine.touch(workflow)
     workflows.publish(call.engine, workspace, workflow, "updated")
     if form.boolean("ReEvaluateTasks"):
-        tasks.re_evaluate(call.engine, workspace, workflow)
+        tasks.reevaluate(call.engine, workspace, workflow)
     return Answer(200, render(call, workflow))
 
 

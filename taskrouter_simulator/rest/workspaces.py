@@ -108,7 +108,7 @@ def update(call: Call) -> Answer:
     if multi_task is not None:
         workspace.multi_task_enabled = multi_task
     call.engine.touch(workspace)
-    call.engine.wake(workspace)
+    call.engine.schedule_routing(workspace)
     _publish(call, workspace, "updated")
     return Answer(200, render(call, workspace))
 

@@ -17,7 +17,7 @@ MUST = {
     "url": "a URL that begins with https:// or http://",
     "flag": "true or false, without quotes",
     "seconds": "a whole number from 1 to 999, without quotes",
-    "text": "a text that is not empty",
+    "text": "a non-empty string",
     "method": 'one of "GET", "POST"',
     "recorded": 'one of "do-not-record", "record-from-answer"',
 }
@@ -95,8 +95,8 @@ def _events(instruction: str, name: str, rest: str, known: list[str]) -> Row:
         instruction, name, rest,
         good=(",".join(known), known[0]),
         bad=("", ", ".join(known), "exploded", known[0] + ",", known, [], {}, 1, None),
-        must=f'events between commas and without spaces, such as "{",".join(known[-2:])}", '
-             f"of {', '.join(known)}",
+        must=f'events separated by commas without spaces, such as "{",".join(known[-2:])}"; '
+             f"allowed are {', '.join(known)}",
     )  # fmt: skip
 
 
@@ -107,10 +107,10 @@ TO = "the Worker's contact_uri"
 TABLE = [
     Row(
         "reject", "activity_sid", "WorkerActivitySid", "activity",
-        default="the Activity that they are in",
+        default="the Worker's current Activity",
     ),
     Row("dequeue", "to", "DequeueTo", "contact", default=TO),
-    Row("dequeue", "from", "DequeueFrom", "contact", default="the number that was dialled"),
+    Row("dequeue", "from", "DequeueFrom", "contact", default="the number that was dialed"),
     Row("dequeue", "post_work_activity_sid", "DequeuePostWorkActivitySid", "activity"),
     Row("dequeue", "record", "DequeueRecord", "recorded", default="do-not-record"),
     Row("dequeue", "timeout", "DequeueTimeout", "seconds", default=60),

@@ -43,7 +43,7 @@ BARE = replace(
 
 def rules(*tables: dict[str, object]) -> Rules:
     named = [{"name": f"rule {number}", **one} for number, one in enumerate(tables, start=1)]
-    return Rules(parse_rules({"rule": named}), otherwise=Defer())
+    return Rules(parse_rules({"rule": named}), default=Defer())
 
 
 def decide(*tables: dict[str, object], callback: AssignmentCallback = CALLBACK) -> RuleResult:

@@ -28,7 +28,7 @@ def given(row: Row, value: object) -> dict[str, object]:
 def messages(mapping: dict[str, object]) -> list[str]:
     with pytest.raises(InvalidInstruction) as refused:
         parse_instruction(mapping)
-    return [fault.message for fault in refused.value.faults]
+    return [fault.message for fault in refused.value.errors]
 
 
 @ROWS
@@ -42,7 +42,7 @@ def test_a_value_that_twilio_documents_is_rendered_as_it_is(row: Row) -> None:
 @ROWS
 def test_rest_has_it_under_its_own_name_as_a_form_writes_it(row: Row) -> None:
     for value in row.takes:
-        sent = parse_instruction(given(row, value)).rest()[row.rest]
+        sent = parse_instruction(given(row, value)).rest_form()[row.rest]
         if isinstance(value, bool):
             assert sent == str(value).lower()
         elif "status_callback_event" in row.name:
@@ -65,13 +65,13 @@ def test_what_is_required_is_missed_and_what_is_not_is_not(row: Row) -> None:
         assert messages(mapping) == [f"{row.instruction} needs {row.name}: {row.must_be}."]
     else:
         assert row.name not in parse_instruction(mapping).render()
-        assert row.rest not in parse_instruction(mapping).rest()
+        assert row.rest not in parse_instruction(mapping).rest_form()
 
 
 def test_the_table_is_the_catalogue() -> None:
     documented = {(row.instruction, row.name, row.rest, row.required, row.default) for row in TABLE}
     assert documented == {
-        (kind.name, name, one.rest, one.required, one.default)
+        (kind.name, name, one.rest_name, one.required, one.default)
         for kind in INSTRUCTION_TYPES.values()
         for name, one in kind.parameters().items()
     }
@@ -104,7 +104,7 @@ def test_the_table_is_the_catalogue() -> None:
 )
 def test_an_absent_parameter_is_not_rendered(instruction, answer, form) -> None:
     assert instruction.render() == answer
-    assert instruction.rest() == form
+    assert instruction.rest_form() == form
 
 
 @pytest.mark.parametrize(
@@ -136,15 +136,15 @@ ALL = "defer, accept, reject, dequeue, call, redirect, conference"
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({}, f"instruction is missing: it must be one of {ALL}."),
-        ({"instruction": ["accept"]}, f"instruction must be a text, one of {ALL}."),
+        ({}, f"instruction is missing. Use one of {ALL}."),
+        ({"instruction": ["accept"]}, f"instruction must be a string, one of {ALL}."),
         (
             {"instruction": "deqeue", "from": 5},
             'There is no instruction "deqeue"; did you mean dequeue?',
         ),
         (
             {"instruction": "supervise"},
-            f'There is no instruction "supervise"; there are {ALL}.',
+            f'There is no instruction "supervise"; use one of {ALL}.',
         ),
         (
             {"instruction": "dequeue", "post_work_activity": WA},
@@ -152,9 +152,9 @@ ALL = "defer, accept, reject, dequeue, call, redirect, conference"
         ),
         (
             {"instruction": "redirect", "call_sid": CA, "url": URL, "zebra": 1},
-            "redirect has no parameter zebra; there are call_sid, url, accept.",
+            "redirect has no parameter zebra; use one of call_sid, url, accept.",
         ),
-        ({"instruction": "accept", "to": "joey"}, "accept has no parameter to: it has none."),
+        ({"instruction": "accept", "to": "joey"}, "accept has no parameter to; it has no parameters."),
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
 )
@@ -168,7 +168,7 @@ def test_what_is_not_known_is_refused_and_the_nearest_name_told(mapping, message
 def test_a_dequeue_to_a_sip_address_may_ring_for_600_seconds(to: str) -> None:
     assert Dequeue(to=to, timeout=600).render()["timeout"] == 600
     assert messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
-        "timeout must be at most 600 where to is a SIP address."
+        "timeout must be at most 600 if to is a SIP address."
     ]
 
 

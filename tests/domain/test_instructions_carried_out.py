@@ -8,7 +8,7 @@ import requests
 
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction, parse_instruction
 from taskrouter_simulator.engine.core import Alert
-from taskrouter_simulator.engine.instructions import answered
+from taskrouter_simulator.engine.instructions import handle_response
 from taskrouter_simulator.testing import running
 from tests.domain.instruction_table import CA, REQUIRED, TABLE, WA, Row
 from tests.simulator.conftest import Story
@@ -38,7 +38,7 @@ def carry_out(name: str, **given: Any) -> None:
     reservation = story.reservations(task)[-1]
     instruction = instruction_of(name, story.activity_sid("Offline"), **given)
 
-    answered(story.engine, story.workspace.sid, reservation.sid, instruction.render())
+    handle_response(story.engine, story.workspace.sid, reservation.sid, instruction.render())
 
     assert [one.code for one in story.effects if isinstance(one, Alert)] == []
     assert reservation.status == becomes(instruction)
@@ -76,7 +76,7 @@ def test_what_is_sent_by_rest_is_carried_out(twilio, row: Row) -> None:
     answer = requests.post(
         f"{twilio.url}/v1/Workspaces/{twilio.workspace_sid}/Tasks/{task.sid}"
         f"/Reservations/{reservation.sid}",
-        data=instruction.rest(),
+        data=instruction.rest_form(),
         auth=(twilio.api_key_sid, twilio.api_key_secret),
         timeout=5,
     )

@@ -27,7 +27,7 @@ def test_a_rule_may_defer_so_that_those_below_it_are_not_asked() -> None:
 
 def test_without_a_match_the_setting_answers() -> None:
     unmatched = rules({"when": "task.gold", "instruction": "reject"})
-    assert replace(unmatched, otherwise=Accept()).decide(CALLBACK) == RuleResult(Accept())
+    assert replace(unmatched, default=Accept()).decide(CALLBACK) == RuleResult(Accept())
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def examples() -> dict[str, str]:
 
 @pytest.mark.parametrize(("heading", "task", "worker", "priority", "answer"), CASES)
 def test_the_examples_answer_what_they_say(heading, task, worker, priority, answer) -> None:
-    rules = Rules(parse_rules(tomllib.loads(examples()[heading])), otherwise=Defer())
+    rules = Rules(parse_rules(tomllib.loads(examples()[heading])), default=Defer())
     callback = AssignmentCallback(
         reservation_sid="WR" + "0" * 32,
         task_sid="WT" + "0" * 32,
@@ -131,7 +131,7 @@ def test_every_fact_is_described() -> None:
 def row(name, one) -> str:
     default = str(one.default).lower() if isinstance(one.default, bool) else one.default
     without = "**required**" if one.required else "" if default is None else str(default)
-    return f"| `{name}` | {one.kind.must_be} | {without} |".replace("|  |", "| |")
+    return f"| `{name}` | {one.value_type.description} | {without} |".replace("|  |", "| |")
 
 
 def test_every_parameter_is_described_as_it_is() -> None:

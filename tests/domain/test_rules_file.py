@@ -31,7 +31,7 @@ def test_there_are_bad_files_enough() -> None:
 def test_a_file_beyond_all_measure_is_refused(tmp_path: Path, content: bytes):
     file = tmp_path / "rules.toml"
     file.write_bytes(content)
-    with pytest.raises(rules_file.RulesError, match=rf"^{file}: it "):
+    with pytest.raises(rules_file.RulesError, match=rf"^{file}: the file "):
         rules_file.read(file)
 
 

@@ -145,7 +145,7 @@ def test_whatever_is_written_for_a_key_is_taken_or_refused(value, key: str) -> N
 
 @pytest.mark.parametrize("when", ["(" * 5000 + "age" + ")" * 5000, " || ".join(["age"] * 5000)])
 def test_a_condition_beyond_all_measure_is_refused(when: str) -> None:
-    with pytest.raises(InvalidRules, match="when nests too deep, or goes on for too long"):
+    with pytest.raises(InvalidRules, match="when is nested too deeply or too long"):
         parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
 
 

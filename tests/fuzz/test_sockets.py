@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from infra.commands import token
 from local import dynamodb, stack, supervisor
-from tests.e2e.world import bare_environ
+from tests.e2e.live_stack import bare_environ
 from tests.fuzz.inputs import Input, inputs
 from tests.fuzz.oracle import check
 from tests.fuzz.sender import sent, tokens_by

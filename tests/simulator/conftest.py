@@ -59,7 +59,7 @@ class Story:
         return task
 
     def reservations(self, task: Task) -> list[Reservation]:
-        return self.workspace.reservations_of(task)
+        return list(task.reservations)
 
     def reserved(self) -> tuple[Task, Reservation]:
         """A Task that Alice is offered."""

@@ -2,9 +2,9 @@
 
 import json
 
-from taskrouter_simulator.engine.calls import lines, orders
+from taskrouter_simulator.engine.calls import call_control, execution
 from taskrouter_simulator.engine.core import Alert, AssignmentCallback, FetchTwiml
-from taskrouter_simulator.engine.instructions import answered
+from taskrouter_simulator.engine.instructions import handle_response
 from taskrouter_simulator.identifiers import made_up
 from tests.simulator.conftest import Story
 
@@ -31,7 +31,7 @@ class Exchange(Story):
         self._done = 0
 
     def place(self, *keys, **given):
-        call = orders.place(
+        call = call_control.place(
             self.engine,
             caller=CALLER,
             called=NUMBER,
@@ -52,20 +52,22 @@ class Exchange(Story):
                 case FetchTwiml():
                     body = self.documents[effect.url.removeprefix(APP)]
                     whole = body if body.startswith("<?") else f"<Response>{body}</Response>"
-                    lines.heard(self.engine, effect.call_sid, effect.request, whole.encode())
+                    execution.receive_document(
+                        self.engine, effect.call_sid, effect.request, whole.encode()
+                    )
                 case AssignmentCallback():
                     sids = effect.workspace_sid, effect.reservation_sid
                     instruction = self.instruction
                     if callable(instruction):
                         instruction = instruction(effect.parameters)
-                    answered(self.engine, *sids, instruction)
+                    handle_response(self.engine, *sids, instruction)
             self.clock.advance(0)
         if seconds:
             self.clock.advance(seconds)
             self.serve()
 
     def hang_up(self, call):
-        orders.hang_up(self.engine, call)
+        call_control.hang_up(self.engine, call)
         self.serve()
 
     def at_work(self):

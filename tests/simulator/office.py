@@ -2,7 +2,7 @@
 
 import json
 
-from taskrouter_simulator.engine import queues, workers, workflows
+from taskrouter_simulator.engine import workers, workflows, workspaces
 from tests.simulator.conftest import Story
 
 
@@ -13,7 +13,7 @@ class Office(Story):
         super().__init__(**settings)
         self.workspace.multi_task_enabled = multi
         self.queues = {
-            name: queues.add(
+            name: workspaces.add_queue(
                 self.engine,
                 self.workspace,
                 friendly_name=name,

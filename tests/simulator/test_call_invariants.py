@@ -6,8 +6,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskrouter_simulator.engine import assignments, offers
-from taskrouter_simulator.engine.calls import orders
+from taskrouter_simulator.engine import assignments, reservations
+from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import WAITING
 from tests.simulator.exchange import APP, DESK, NUMBER, Exchange, queue
@@ -66,7 +66,7 @@ def call_up(exchange, keys, answers):
 
 def hang_up(exchange, number):
     for one in pick(exchange.engine.calls, number):
-        orders.hang_up(exchange.engine, one)
+        call_control.hang_up(exchange.engine, one)
 
 
 def offer_to(exchange, both):
@@ -105,12 +105,12 @@ def check(exchange):
             assert partner.partner_sid == call.sid
             assert call.status == partner.status == "in-progress"
         if call.has_ended:
-            assert (call.partner_sid, call.waiting, call.declined) == (None, None, None)
+            assert (call.partner_sid, call.queued, call.on_no_answer) == (None, None, None)
             task = exchange.workspace.tasks.get(call.task_sid)
             assert task is None or task.status not in WAITING
-        if call.declined:
+        if call.on_no_answer:
             caller = exchange.engine.calls[call.caller_sid]
-            assert caller.waiting
+            assert caller.queued
             assert not caller.partner_sid
             assert exchange.workspace.reservations[call.reservation_sid].status == "pending"
     check_no_one_is_forgotten(exchange)
@@ -122,7 +122,7 @@ def check_no_one_is_forgotten(exchange):
     for task in exchange.workspace.tasks.values():
         caller = calls[json.loads(task.attributes)["call_sid"]]
         assert not (caller.has_ended and task.status in WAITING)
-    rung = {one.reservation_sid for one in calls.values() if one.declined}
+    rung = {one.reservation_sid for one in calls.values() if one.on_no_answer}
     timed = {sid for kind, sid in exchange.engine._timers if kind == "reservation"}
     for one in exchange.workspace.reservations.values():
         assert one.status != "pending" or one.sid in rung | timed
@@ -140,7 +140,7 @@ MOVES = st.one_of(
               st.sampled_from(DOCUMENTS)),
     st.tuples(st.just(end_task), st.sampled_from(["cancel", "complete", "wrap", "delete"]),
               st.integers(0, 9)),
-    st.tuples(st.just(decide), st.sampled_from([assignments.accept, offers.reject])),
+    st.tuples(st.just(decide), st.sampled_from([assignments.accept, reservations.reject])),
 )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def test_what_becomes_of_the_reservation_of_a_worker_who_does_not_pick_up(
     assert (reservation.status, exchange.activity_of(exchange.alice)) == (status, alice)
     assert exchange.task_of(call).status == task
     assert exchange.worker_leg().status == "no-answer"
-    assert call.waiting
+    assert call.queued
     if setting == "pending":
         exchange.serve(1180)
         assert reservation.status == "timeout"
@@ -103,7 +103,7 @@ def test_a_reservation_that_ends_otherwise_while_it_rings_connects_nobody():
     assignments.accept(exchange.engine, exchange.workspace, exchange.reservation_of(call))
     exchange.serve(10)
     assert exchange.worker_leg().status == "canceled"
-    assert call.waiting
+    assert call.queued
 
 
 @pytest.mark.parametrize("setting", ["completed", "wrapping", "assigned"])
@@ -168,11 +168,11 @@ def test_how_long_a_calls_task_waits_is_a_setting(seconds):
 def test_a_full_queue_takes_no_more_calls():
     exchange = Exchange(voice_queue_size=1)
     first, second = exchange.place("1"), exchange.place("1")
-    assert first.waiting
-    assert second.waiting is None
+    assert first.queued
+    assert second.queued is None
     assert exchange.requests()[-1][1]["QueueResult"] == "queue-full"
     exchange.hang_up(first)
-    assert exchange.place("1").waiting
+    assert exchange.place("1").queued
 
 
 def test_who_is_talked_to_takes_no_place_in_the_queue():
@@ -181,4 +181,4 @@ def test_who_is_talked_to_takes_no_place_in_the_queue():
     exchange.at_work()
     second = exchange.place("1")
     assert first.partner_sid
-    assert second.waiting
+    assert second.queued

@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskrouter_simulator.engine.calls import model
+from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.errors import BadRequest
 from tests.simulator.exchange import (
     APP,
@@ -144,7 +144,7 @@ def test_who_hangs_up_in_the_menu_leaves_nothing_behind():
 
 
 def test_only_the_newest_calls_that_have_ended_are_kept(monkeypatch):
-    monkeypatch.setattr(model, "_KEPT", 3)
+    monkeypatch.setattr(call_control, "_MAX_CALLS", 3)
     exchange = Exchange()
     waiting, *ended = [exchange.place("1") for _ in range(3)]
     for call in ended:
@@ -266,7 +266,7 @@ def test_a_call_that_is_enqueued_anew_is_done_with_its_former_task(accept, statu
     exchange.serve()
     assert (former.status, former.reason) == (status, reason)
     assert exchange.task_of(call) is not former
-    assert (exchange.task_of(call).priority, call.waiting is None) == (3, False)
+    assert (exchange.task_of(call).priority, call.queued is None) == (3, False)
     exchange.hang_up(call)
     assert exchange.task_of(call).status == "canceled"
 

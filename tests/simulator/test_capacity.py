@@ -1,6 +1,6 @@
 """Who may take how many Tasks, and Tasks that are aimed at a Worker or a TaskQueue."""
 
-from taskrouter_simulator.engine import assignments, channels, offers, tasks, workspaces
+from taskrouter_simulator.engine import assignments, reservations, tasks, workers, workspaces
 from tests.simulator.office import Office, targets
 
 
@@ -8,7 +8,7 @@ def test_a_multi_tasking_worker_takes_as_many_tasks_as_its_channel_allows():
     office = Office(targets({"queue": "One"}), multi=True)
     carol = office.hire("Carol", "One")
     share = carol.channels[office.workspace.channel("default").sid]
-    channels.change_share(office.engine, office.workspace, carol, share, capacity=2)
+    workers.update_channel(office.engine, office.workspace, carol, share, capacity=2)
     some = [office.enter() for _ in range(3)]
     assert [task.status for task in some] == ["reserved", "reserved", "pending"]
     assert office.activity_of(carol) == "Idle"
@@ -24,7 +24,7 @@ def test_channels_have_their_own_capacity():
     office = Office(targets({"queue": "One"}), multi=True)
     carol = office.hire("Carol", "One")
     chat = office.workspace.channel("chat").sid
-    channels.change_share(
+    workers.update_channel(
         office.engine, office.workspace, carol, carol.channels[chat], available=False
     )
     made = {
@@ -76,11 +76,11 @@ def test_a_worker_that_rejects_what_was_aimed_at_it_is_asked_again_only_after_a_
     office.move(carol, "Offline")
     task = tasks.create(office.engine, office.workspace, routing_target=carol.sid)
     office.clock.run_due()
-    offers.reject(office.engine, office.workspace, office.workspace.reservations_of(task)[-1])
+    reservations.reject(office.engine, office.workspace, task.reservations[-1])
     office.clock.run_due()
-    assert (task.status, task.assignments) == ("pending", 1)
+    assert (task.status, task.times_reserved) == ("pending", 1)
     office.clock.advance(1)
-    assert (task.status, task.assignments) == ("reserved", 2)
+    assert (task.status, task.times_reserved) == ("reserved", 2)
 
 
 def test_a_task_can_be_aimed_at_a_queue():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskrouter_simulator.engine.configuration import ConfigurationError, read
+from taskrouter_simulator.engine.workflows import ConfigurationError, parse_configuration
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from taskrouter_simulator.engine.configuration import ConfigurationError, read
 )  # fmt: skip
 def test_what_is_no_configuration_is_refused(text):
     with pytest.raises(ConfigurationError):
-        read(text)
+        parse_configuration(text)
 
 
 JSON = st.recursive(
@@ -53,11 +53,11 @@ JSON = st.recursive(
 @given(JSON)
 def test_no_json_raises_anything_but_the_own_error(document):
     with contextlib.suppress(ConfigurationError):
-        read(json.dumps(document))
+        parse_configuration(json.dumps(document))
 
 
 def test_unknown_keys_and_text_numbers_are_taken_as_twilios_tutorial_sends_them():
-    configuration = read(
+    configuration = parse_configuration(
         '{"task_routing": {"filters": [{"filter_friendly_name": "SMS", "Expression": "a==1",'
         '"targets": [{"queue": "WQ1", "priority": "5", "timeout": "30", "color": "red"}]}],'
         '"default_filter": {"filter_friendly_name": "Default", "queue": "WQ2",'
@@ -68,5 +68,5 @@ def test_unknown_keys_and_text_numbers_are_taken_as_twilios_tutorial_sends_them(
 
 
 def test_a_filter_may_name_its_queue_directly():
-    (one,) = read('{"task_routing": {"filters": [{"queue": "WQ1"}]}}').filters
+    (one,) = parse_configuration('{"task_routing": {"filters": [{"queue": "WQ1"}]}}').filters
     assert one.targets[0].queue_sid == "WQ1"

@@ -6,7 +6,14 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from taskrouter_simulator.engine import assignments, instructions, offers, queues, tasks, workers
+from taskrouter_simulator.engine import (
+    assignments,
+    instructions,
+    reservations,
+    tasks,
+    workers,
+    workspaces,
+)
 from taskrouter_simulator.engine.core import AssignmentCallback
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import HELD, ReservationStatus, TaskStatus
@@ -73,7 +80,7 @@ class Contact(RuleBasedStateMachine):
     @rule(number=PICK, activity=st.none() | ACTIVITIES)
     def reject(self, number, activity):
         sid = self.story.activity_sid(activity) if activity else None
-        self.attempt(offers.reject, self.pick(self.workspace.reservations, number), sid)
+        self.attempt(reservations.reject, self.pick(self.workspace.reservations, number), sid)
 
     @rule(number=PICK, verb=st.sampled_from(["cancel", "wrap", "complete", "delete"]))
     def end(self, number, verb):
@@ -84,19 +91,19 @@ class Contact(RuleBasedStateMachine):
         callbacks = [one for one in self.story.effects if isinstance(one, AssignmentCallback)]
         if callbacks:
             about = callbacks[number % len(callbacks)]
-            instructions.answered(
+            instructions.handle_response(
                 self.engine, about.workspace_sid, about.reservation_sid, {"instruction": name}
             )
 
     @rule(expression=st.sampled_from(["", "1==1", 'languages HAS "es"']), number=PICK)
     def retarget(self, expression, number):
-        queues.require_expression(expression)
+        workspaces.require_expression(expression)
         self.pick(self.workspace.queues, number).target_workers = expression
-        self.engine.wake(self.workspace)
+        self.engine.schedule_routing(self.workspace)
 
     @rule()
     def re_evaluate(self):
-        tasks.re_evaluate(self.engine, self.workspace, self.pick(self.workspace.workflows, 0))
+        tasks.reevaluate(self.engine, self.workspace, self.pick(self.workspace.workflows, 0))
 
     @rule(seconds=st.sampled_from([0, 1, 3, 5, 10, 100_000]))
     def advance(self, seconds):
@@ -105,7 +112,7 @@ class Contact(RuleBasedStateMachine):
     @invariant()
     def a_task_is_what_its_reservations_make_it(self):
         for task in self.workspace.tasks.values():
-            statuses = {one.status for one in self.workspace.reservations_of(task)}
+            statuses = {one.status for one in task.reservations}
             pending = ReservationStatus.PENDING in statuses
             assert pending == (task.status is TaskStatus.RESERVED), task
             accepted = ReservationStatus.ACCEPTED in statuses
@@ -117,7 +124,7 @@ class Contact(RuleBasedStateMachine):
     @invariant()
     def a_task_is_taken_by_one_worker(self):
         for task in self.workspace.tasks.values():
-            every = self.workspace.reservations_of(task)
+            every = task.reservations
             assert sum(one.status in HELD - {ReservationStatus.PENDING} for one in every) <= 1
 
     @invariant()
@@ -128,16 +135,13 @@ class Contact(RuleBasedStateMachine):
                 for one in self.workspace.reservations.values()
                 if one.worker_sid == worker.sid and one.status in HELD
             }
-            assert worker.held == held
+            assert set(worker.held) == held
 
     @invariant()
     def a_single_tasking_worker_has_one_offer(self):
         if not self.workspace.multi_task_enabled:
             for worker in self.workspace.workers.values():
-                offered = [
-                    one.status is ReservationStatus.PENDING
-                    for one in self.workspace.held_by(worker)
-                ]
+                offered = [one.status is ReservationStatus.PENDING for one in worker.held.values()]
                 assert sum(offered) <= 1
 
     @invariant()

@@ -9,9 +9,9 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
 
 from taskrouter_simulator.callbacks import sender
-from taskrouter_simulator.engine import assignments, channels, workers
+from taskrouter_simulator.engine import assignments, workers
 from taskrouter_simulator.engine.core import EventCallback
-from taskrouter_simulator.engine.events import wanted
+from taskrouter_simulator.engine.events import is_subscribed
 from taskrouter_simulator.identifiers import made_up
 from taskrouter_simulator.testing import running
 
@@ -102,9 +102,9 @@ def test_a_canceled_task_tells_why(story):
 
 def test_a_change_of_capacity_is_an_event(story):
     share = next(iter(story.alice.channels.values()))
-    channels.change_share(story.engine, story.workspace, story.alice, share, capacity=4)
-    channels.change_share(story.engine, story.workspace, story.alice, share, available=False)
-    channels.change_share(story.engine, story.workspace, story.alice, share, available=False)
+    workers.update_channel(story.engine, story.workspace, story.alice, share, capacity=4)
+    workers.update_channel(story.engine, story.workspace, story.alice, share, available=False)
+    workers.update_channel(story.engine, story.workspace, story.alice, share, available=False)
     assert story.events("worker.c")[2:] == [
         "worker.capacity.update", "worker.channel.availability.update"
     ]  # fmt: skip
@@ -117,7 +117,7 @@ def test_a_change_of_capacity_is_an_event(story):
 )  # fmt: skip
 def test_the_filter_lists_the_types_that_are_wanted(story, text, kept):
     story.workspace.events_filter = text
-    assert wanted(story.workspace, "task.created") is kept
+    assert is_subscribed(story.workspace, "task.created") is kept
 
 
 def test_without_a_url_nothing_is_sent(story):

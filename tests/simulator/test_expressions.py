@@ -2,8 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskrouter_simulator.engine.comparisons import Comparisons
-from taskrouter_simulator.engine.expressions import ExpressionError, parse, parse_reference
+from taskrouter_simulator.engine.expressions import (
+    Comparisons,
+    ExpressionError,
+    parse,
+    parse_reference,
+)
 from tests.simulator.conftest import Story
 
 CONTEXT = {
@@ -47,7 +51,7 @@ CONTEXT = {
     ],
 )
 def test_what_holds(text):
-    assert parse(text)(CONTEXT) is True
+    assert parse(text, Comparisons())(CONTEXT) is True
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,7 @@ def test_what_holds(text):
     ],
 )
 def test_what_does_not_hold(text):
-    assert parse(text)(CONTEXT) is False
+    assert parse(text, Comparisons())(CONTEXT) is False
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,7 @@ def test_what_does_not_hold(text):
 )  # fmt: skip
 def test_what_is_no_expression_is_refused(text):
     with pytest.raises(ExpressionError):
-        parse(text)
+        parse(text, Comparisons())
 
 
 WORDS = ["AND", "OR", "HAS", "IN", "NOT IN", "==", "!=", "<", "(", ")", "[", "]", ",", ".", "a",
@@ -95,7 +99,7 @@ WORDS = ["AND", "OR", "HAS", "IN", "NOT IN", "==", "!=", "<", "(", ")", "[", "]"
 @given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join)))
 def test_no_text_raises_anything_but_the_own_error(text):
     try:
-        test = parse(text)
+        test = parse(text, Comparisons())
     except ExpressionError:
         return
     assert test({"a": [1], "task": {"a": None}}) in {True, False}
@@ -143,7 +147,7 @@ def test_what_is_no_reference_is_refused(text):
     ],
 )
 def test_what_a_missing_attribute_compares_to_is_a_setting(text, strict, values):
-    assert parse(text)(CONTEXT) is strict
+    assert parse(text, Comparisons())(CONTEXT) is strict
     assert parse(text, Comparisons(nulls_are_values=True))(CONTEXT) is values
 
 
@@ -178,9 +182,9 @@ def test_what_values_of_two_types_compare_to_is_a_setting(text, unequal, false, 
 
 def test_an_engine_compares_as_its_settings_say():
     strict, converting = Story().engine, Story(mixed_types="numbers").engine
-    assert [engine.test("level == 5")({"level": "5"}) for engine in (strict, converting)] == [
+    assert [engine.compile("level == 5")({"level": "5"}) for engine in (strict, converting)] == [
         False,
         True,
     ]
     lenient = Story(nulls_are_values=True).engine
-    assert [engine.test("a == b")({}) for engine in (strict, lenient)] == [False, True]
+    assert [engine.compile("a == b")({}) for engine in (strict, lenient)] == [False, True]

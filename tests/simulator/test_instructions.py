@@ -9,7 +9,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from taskrouter_simulator.engine import assignments
 from taskrouter_simulator.engine.core import Alert
-from taskrouter_simulator.engine.instructions import answered
+from taskrouter_simulator.engine.instructions import handle_response
 from tests.simulator.conftest import Story
 
 CALL = {"selected_language": "es", "call_sid": "CA" + "1" * 32, "to": "+15550001111"}
@@ -34,7 +34,7 @@ def offered(attributes=None, **settings):
 
 def answer(story, reservation, instruction, **parameters):
     body = {"instruction": instruction, **parameters}
-    answered(story.engine, story.workspace.sid, reservation.sid, body)
+    handle_response(story.engine, story.workspace.sid, reservation.sid, body)
 
 
 def alerts(story):

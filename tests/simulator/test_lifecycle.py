@@ -2,10 +2,10 @@
 
 import pytest
 
-from taskrouter_simulator.engine import assignments, offers, reservations, tasks, workers
+from taskrouter_simulator.engine import assignments, reservations, workers
 from taskrouter_simulator.engine.core import AssignmentCallback
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.instructions import answered
+from taskrouter_simulator.engine.instructions import handle_response
 from taskrouter_simulator.engine.model import ReservationStatus
 from tests.simulator.conftest import SPANISH, Story
 
@@ -74,7 +74,7 @@ def test_a_rejected_task_goes_to_the_next_worker(story):
     task = story.task('{"selected_language": "en"}')
     (first,) = story.reservations(task)
     assert first.worker_name == "Bob"
-    offers.reject(story.engine, story.workspace, first)
+    reservations.reject(story.engine, story.workspace, first)
     story.clock.run_due()
     assert story.reservations(task)[-1].worker_name == "Alice"
     assert story.activity_of(story.bob) == "Idle"
@@ -82,14 +82,14 @@ def test_a_rejected_task_goes_to_the_next_worker(story):
 
 def test_a_worker_that_rejects_goes_to_the_activity_it_names(story):
     task, reservation = story.reserved()
-    offers.reject(story.engine, story.workspace, reservation, story.activity_sid("Offline"))
+    reservations.reject(story.engine, story.workspace, reservation, story.activity_sid("Offline"))
     story.clock.run_due()
     assert (task.status, story.activity_of(story.alice)) == ("pending", "Offline")
 
 
 def test_a_task_is_not_offered_again_to_the_same_worker_within_the_same_instant(story):
     task, reservation = story.reserved()
-    offers.reject(story.engine, story.workspace, reservation)
+    reservations.reject(story.engine, story.workspace, reservation)
     story.clock.run_due()
     assert task.status == "pending"
     story.clock.advance(1)
@@ -101,7 +101,7 @@ def test_a_task_is_canceled_after_a_thousand_assignments():
     task, _ = story.reserved()
     for _ in range(3):
         assert task.status == "reserved"
-        offers.reject(story.engine, story.workspace, story.reservations(task)[-1])
+        reservations.reject(story.engine, story.workspace, story.reservations(task)[-1])
         story.clock.advance(1)
     assert task.status == "canceled"
     assert "Max assignment count exceeded" in task.reason
@@ -158,7 +158,7 @@ def test_a_task_that_no_filter_matches_is_canceled(story):
     assert story.task('{"selected_language": "fr"}').status == "canceled"
 
 
-@pytest.mark.parametrize("verb", [assignments.accept, offers.reject])
+@pytest.mark.parametrize("verb", [assignments.accept, reservations.reject])
 def test_an_ended_reservation_cannot_be_changed(story, verb):
     _, reservation = story.reserved()
     story.clock.advance(1200)
@@ -175,7 +175,7 @@ def test_every_status_is_in_the_table():
 def test_a_worker_that_moved_on_meanwhile_stays_where_it_is(story):
     _, reservation = story.reserved()
     story.move(story.alice, "Busy")
-    offers.reject(story.engine, story.workspace, reservation)
+    reservations.reject(story.engine, story.workspace, reservation)
     assert story.activity_of(story.alice) == "Busy"
 
 
@@ -205,20 +205,20 @@ def test_wrapping_up_comes_between_accepted_and_completed(story):
     assignments.accept(story.engine, story.workspace, reservation)
     assignments.wrap(story.engine, story.workspace, task)
     assert (task.status, reservation.status) == ("wrapping", "wrapping")
-    tasks.set_status(story.engine, story.workspace, task, task.status.COMPLETED, "done")
+    assignments.set_status(story.engine, story.workspace, task, task.status.COMPLETED, "done")
     assert (task.status, reservation.status) == ("completed", "completed")
 
 
 def test_an_instruction_to_accept_accepts(story):
     task, reservation = story.reserved()
-    answered(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
+    handle_response(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
     assert task.status == "assigned"
 
 
 def test_an_instruction_that_comes_late_raises_an_alert_and_changes_nothing(story):
     _, reservation = story.reserved()
     story.clock.advance(1200)
-    answered(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
+    handle_response(story.engine, story.workspace.sid, reservation.sid, {"instruction": "accept"})
     assert reservation.status == "timeout"
     assert story.effects[-1].message.endswith("is not currently in a Pending state.")
 
@@ -227,7 +227,7 @@ def test_ages_are_whole_seconds_whatever_floats_say(story):
     task = story.task()
     for age in range(1, 200):
         story.clock.advance(1)
-        assert int(story.engine.since(task.created)) == age
+        assert int(story.engine.seconds_since(task.created)) == age
 
 
 def test_a_worker_in_use_is_not_deleted(story):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from taskrouter_simulator.engine import assignments, instructions, offers, workers, workspaces
+from taskrouter_simulator.engine import assignments, instructions, reservations, workers, workspaces
 from tests.simulator.exchange import APP, DEQUEUE, DESK, NUMBER, Exchange
 
 CALL = {"instruction": "call", "to": DESK, "from": NUMBER, "url": f"{APP}agent"}
@@ -10,7 +10,7 @@ CALL = {"instruction": "call", "to": DESK, "from": NUMBER, "url": f"{APP}agent"}
 
 def order(exchange, reservation, instruction):
     """Carry an instruction out, as REST would."""
-    instructions.carry_out(exchange.engine, exchange.workspace, reservation, instruction)
+    instructions.execute(exchange.engine, exchange.workspace, reservation, instruction)
     exchange.serve()
 
 
@@ -53,7 +53,7 @@ def test_an_offer_whose_second_instruction_leaves_it_pending_times_out_after_all
     order(exchange, reservation, CALL)
     exchange.serve(1200)
     assert reservation.status == "timeout"
-    assert call.waiting
+    assert call.queued
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_where_nobody_picks_up_every_offer_ends(both):
 
 
 @pytest.mark.parametrize(
-    "end", [assignments.accept, offers.reject, offers.rescind, offers.time_out]
+    "end", [assignments.accept, reservations.reject, reservations.rescind, reservations.time_out]
 )
 @pytest.mark.parametrize("instruction", [DEQUEUE, CALL])
 def test_a_phone_falls_silent_when_its_reservation_ends_otherwise(instruction, end):
@@ -184,7 +184,7 @@ def test_a_phone_falls_silent_when_its_reservation_ends_otherwise(instruction, e
     end(exchange.engine, exchange.workspace, reservation)
     assert exchange.worker_leg().status == "canceled"
     exchange.serve(10)
-    assert (call.waiting is None, call.partner_sid) == (False, None)
+    assert (call.queued is None, call.partner_sid) == (False, None)
 
 
 @pytest.mark.parametrize("result", ["leave", "none"])

@@ -3,7 +3,7 @@
 import pytest
 
 from taskrouter_simulator.engine import assignments, tasks
-from taskrouter_simulator.engine.calls import lines, orders
+from taskrouter_simulator.engine.calls import call_control, execution
 from taskrouter_simulator.engine.core import FetchTwiml
 from tests.simulator.exchange import (
     APP,
@@ -95,7 +95,7 @@ def test_a_call_that_is_redirected_leaves_its_pause_behind():
     exchange.documents["incoming_call"] = '<Pause length="3"/><Hangup/>'
     exchange.documents["desk"] = '<Pause length="9"/><Say>Hello</Say><Pause/>'
     call = exchange.place()
-    orders.redirect(exchange.engine, call.sid, f"{APP}desk")
+    call_control.redirect(exchange.engine, call.sid, f"{APP}desk")
     exchange.serve(8.9)
     assert steps(call)[-1] == "paused"
     exchange.serve(0.1)
@@ -106,12 +106,12 @@ def test_a_document_that_comes_when_another_was_asked_for_is_not_heard():
     exchange = Exchange()
     exchange.documents["incoming_call"] = '<Pause length="60"/>'
     call = exchange.place()
-    orders.redirect(exchange.engine, call.sid, f"{APP}slow")
-    orders.redirect(exchange.engine, call.sid, f"{APP}fast")
+    call_control.redirect(exchange.engine, call.sid, f"{APP}slow")
+    call_control.redirect(exchange.engine, call.sid, f"{APP}fast")
     slow, fast = [one for one in exchange.effects if isinstance(one, FetchTwiml)][-2:]
     for asked, verb in ((slow, "Hangup"), (fast, "Pause"), (fast, "Hangup")):
         body = f"<Response><{verb}/></Response>".encode()
-        lines.heard(exchange.engine, call.sid, asked.request, body)
+        execution.receive_document(exchange.engine, call.sid, asked.request, body)
     assert (call.status, steps(call)[-1]) == ("in-progress", "paused")
 
 

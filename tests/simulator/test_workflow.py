@@ -2,9 +2,9 @@
 
 import pytest
 
-from taskrouter_simulator.engine import assignments, offers, tasks, workflows
-from taskrouter_simulator.engine.configuration import read
+from taskrouter_simulator.engine import assignments, reservations, tasks, workflows
 from taskrouter_simulator.engine.core import Alert
+from taskrouter_simulator.engine.workflows import parse_configuration
 from tests.simulator.office import Office, targets
 
 
@@ -97,7 +97,7 @@ def test_a_rejected_task_is_evaluated_from_the_top_past_what_has_timed_out():
     task = office.enter()
     office.clock.advance(3)
     away = office.activity_sid("Offline")
-    offers.reject(office.engine, office.workspace, office.reservations(task)[0], away)
+    reservations.reject(office.engine, office.workspace, office.reservations(task)[0], away)
     office.clock.run_due()
     assert (office.where(task), task.status) == ("Two", "pending")
     assert office.activity_of(carol) == "Offline"
@@ -232,7 +232,7 @@ def test_several_workers_are_reserved_and_the_first_to_accept_takes_the_task():
         office.hire(name, "One")
     task = office.enter()
     first, second = office.reservations(task)
-    assert task.assignments == 1
+    assert task.times_reserved == 1
     assignments.accept(office.engine, office.workspace, second)
     assert (first.status, second.status) == ("rescinded", "accepted")
     assert [office.activity_of(office.worker(name)) for name in ("Carol", "Dan", "Eve")] == [
@@ -248,9 +248,9 @@ def test_a_task_is_pending_again_only_when_the_last_of_several_reservations_has_
     task = office.enter()
     first, second = office.reservations(task)
     away = office.activity_sid("Offline")
-    offers.reject(office.engine, office.workspace, first, away)
+    reservations.reject(office.engine, office.workspace, first, away)
     assert task.status == "reserved"
-    offers.reject(office.engine, office.workspace, second, away)
+    reservations.reject(office.engine, office.workspace, second, away)
     assert task.status == "pending"
 
 
@@ -260,7 +260,7 @@ def test_re_evaluation_cancels_offers_and_takes_the_new_way():
     task = office.enter()
     text = office.configuration(targets({"queue": "Two"}))
     office.flow.configuration = workflows.require_configuration(office.workspace, text)
-    tasks.re_evaluate(office.engine, office.workspace, office.flow)
+    tasks.reevaluate(office.engine, office.workspace, office.flow)
     office.clock.run_due()
     assert [one.status for one in office.reservations(task)] == ["canceled"]
     assert (office.where(task), office.activity_of(carol)) == ("Two", "Idle")
@@ -269,6 +269,6 @@ def test_re_evaluation_cancels_offers_and_takes_the_new_way():
 def test_a_task_keeps_the_configuration_that_it_came_in_with():
     office = Office(targets({"queue": "One", "timeout": 10}, {"queue": "Two"}))
     task = office.enter()
-    office.flow.configuration = read('{"task_routing": {}}')
+    office.flow.configuration = parse_configuration('{"task_routing": {}}')
     office.clock.advance(10)
     assert office.where(task) == "Two"

@@ -77,11 +77,11 @@ class TokenVerifier:
             raise ValueError("no grant for this Workspace")
         role = Role(str(grant.get("role")))
         worker_sid = grant.get("worker_sid")
-        if role is Role.WORKER and not is_sid(worker_sid, "WK"):
+        if role.has_worker and not is_sid(worker_sid, "WK"):
             raise ValueError("a worker's token without its Worker")
         identity = grants.get("identity")
         return Principal(
             role=role,
-            worker_sid=worker_sid if role is Role.WORKER else None,
+            worker_sid=worker_sid if role.has_worker else None,
             identity=identity if isinstance(identity, str) else None,
         )

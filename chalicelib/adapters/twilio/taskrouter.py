@@ -144,7 +144,7 @@ class TwilioTaskRouter:
             task_sid: WT….
             instruction: one that REST knows.
         """
-        form = {_keyword(name): value for name, value in instruction.rest().items()}
+        form = {_keyword(name): value for name, value in instruction.rest_form().items()}
         return self._ask(
             lambda workspace: _seen(
                 workspace.tasks(task_sid).reservations(reservation_sid).update(**form)

@@ -1,4 +1,4 @@
-"""What a rule can ask of a callback."""
+"""The facts of a callback that the expressions of rules can read."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ FACTS = (
     "task_queue_sid",
     "workspace_sid",
 )
-"""The names that an expression may begin with."""
+"""Names that a path in an expression can begin with."""
 
 _NUMBER = re.compile("[0-9]{1,18}")
 
@@ -26,8 +26,8 @@ _NUMBER = re.compile("[0-9]{1,18}")
 def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
     """Return the facts of a callback.
 
-    ``task`` and ``worker`` are their attributes as objects, empty where they are none; ``age`` is
-    the Task's in seconds. What the callback does not tell is None.
+    ``task`` and ``worker`` are the attributes as objects, empty if they are not JSON objects.
+    ``age`` is the age of the Task in seconds. A fact that the callback lacks is None.
     """
     return {
         "task": attributes_object(callback.task_attributes) or {},
