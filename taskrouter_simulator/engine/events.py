@@ -53,10 +53,8 @@ def publish(
         reservation: Adds ReservationSid.
         **parameters: Further parameters by Twilio's name.
     """
-    if task:
-        parameters |= _task_parameters(engine, workspace, task)
-    if worker:
-        parameters |= _worker_parameters(workspace, worker)
+    parameters |= _task_parameters(engine, workspace, task) if task else {}
+    parameters |= _worker_parameters(workspace, worker) if worker else {}
     if reservation:
         parameters["ReservationSid"] = reservation.sid
     event = Event(

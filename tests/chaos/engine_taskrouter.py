@@ -243,8 +243,8 @@ class EngineTaskRouter:
         """A new Task's Reservation, pending."""
         self.everybody_is_idle()
         task = self.new_task()
-        (sid,) = task.reservation_sids
-        return self._workspace.reservations[sid]
+        (reservation,) = task.reservations
+        return reservation
 
     def count_of_tasks(self) -> int:
         return len(self._workspace.tasks)
