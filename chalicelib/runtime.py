@@ -114,7 +114,7 @@ class Runtime:
         settings = self.settings
         if settings.secrets_parameter:
             client = ssm_client(settings.secrets_seconds)
-            return ParameterSecrets(settings.secrets_parameter, client, self.clock)
+            return ParameterSecrets(settings.secrets_parameter, client, self.clock.now_ms)
         return FixedSecrets(
             Secrets(
                 auth_tokens=(settings.twilio_auth_token,),

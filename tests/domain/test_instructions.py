@@ -154,7 +154,10 @@ ALL = "defer, accept, reject, dequeue, call, redirect, conference"
             {"instruction": "redirect", "call_sid": CA, "url": URL, "zebra": 1},
             "redirect has no parameter zebra; use one of call_sid, url, accept.",
         ),
-        ({"instruction": "accept", "to": "joey"}, "accept has no parameter to; it has no parameters."),
+        (
+            {"instruction": "accept", "to": "joey"},
+            "accept has no parameter to; it has no parameters.",
+        ),
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
 )

@@ -201,7 +201,7 @@ def ssm_calls(monkeypatch):
         boto3.client("ssm").put_parameter(Name=SECRETS, Value=json.dumps(value), Type="String")
         client = ssm_client(1.0)
         client.meta.events.register("provide-client-params.ssm.*", note)
-        secrets = ParameterSecrets(SECRETS, client, ManualClock())
+        secrets = ParameterSecrets(SECRETS, client, ManualClock().now_ms)
         assert secrets.current().auth_tokens == ("t",)
         secrets.renewed()
     return made

@@ -41,13 +41,15 @@ class TokenVerifier:
             SecretsUnavailable: there are no keys to verify it with.
         """
         if authorization is None:
-            raise Unauthorized("Send a token: Authorization: Bearer <Twilio AccessToken>.")
+            raise Unauthorized(
+                "The token is missing. Send Authorization: Bearer <Twilio AccessToken>."
+            )
         try:
             return self._principal(authorization)
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Unauthorized(
-                "The token does not hold: it is malformed, expired, of another key or Workspace, "
-                "or carries no TaskRouter role."
+                "The token is not valid: it is malformed or expired, belongs to another API key or "
+                "Workspace, or has no TaskRouter role."
             ) from error
 
     def _principal(self, authorization: str) -> Principal:
