@@ -1,4 +1,4 @@
-"""The simulator's engine in this process, behind the verbs of the port TaskRouter."""
+"""The simulator's engine in this process, as an implementation of the port TaskRouter."""
 
 import json
 import threading
@@ -28,12 +28,12 @@ from taskrouter_simulator.settings import Settings
 
 SPANISH = '{"selected_language": "es"}'
 _WORKERS = ("Alice", "Bob", "Carol", "Dora")
-_NEWS = {"created": "pending", "wrapup": "wrapping"}
+_STATUSES = {"created": "pending", "wrapup": "wrapping"}
 
 
 @dataclass(frozen=True)
-class Asked:
-    """An update that somebody asked for; *at* is epoch ms."""
+class UpdateRequest:
+    """A request to update a Reservation, received at `at` (epoch ms)."""
 
     reservation_sid: str
     to: Status
@@ -42,23 +42,23 @@ class Asked:
 
 
 class EngineTaskRouter:
-    """`chalicelib.usecases.ports.TaskRouter`, and the people who use TaskRouter without us.
+    """Implements `chalicelib.usecases.ports.TaskRouter` and actions of TaskRouter's other clients.
 
     Args:
-        **settings: the simulator's.
+        **settings: Settings of the simulator.
 
     Attributes:
-        callbacks: every assignment callback and event callback so far; nobody has posted them.
-        statuses: by Reservation SID, what TaskRouter has made of it, also of those long forgotten.
-        asked: each update that reached it.
-        instructed: how often an instruction was carried out, by Reservation SID.
+        callbacks: All assignment and event callbacks so far; none of them has been posted.
+        statuses: All statuses by Reservation SID, including deleted Reservations.
+        update_requests: All update requests received.
+        executed_instructions: Number of executed instructions by Reservation SID.
     """
 
     def __init__(self, **settings: Any) -> None:
         self.callbacks: list[AssignmentCallback | EventCallback] = []
         self.statuses: dict[str, list[Status]] = {}
-        self.asked: list[Asked] = []
-        self.instructed: Counter[str] = Counter()
+        self.update_requests: list[UpdateRequest] = []
+        self.executed_instructions: Counter[str] = Counter()
         self.clock = Clock(lambda: 1_790_000_000.0)
         chosen = Settings(
             **{"event_path": "/event_callback", "reservation_timeout": 120, **settings}
@@ -75,11 +75,11 @@ class EngineTaskRouter:
             self.callbacks.append(effect)
         elif isinstance(effect, EventCallback) and effect.event.resource_type == "reservation":
             self.callbacks.append(effect)
-            what = effect.event.event_type.removeprefix("reservation.")
+            change = effect.event.event_type.removeprefix("reservation.")
             sid = effect.event.parameters["ReservationSid"]
-            self.statuses.setdefault(sid, []).append(Status(_NEWS.get(what, what)))
+            self.statuses.setdefault(sid, []).append(Status(_STATUSES.get(change, change)))
 
-    # The clock of the use cases
+    # The port Clock
 
     def now_ms(self) -> int:
         return round(self.clock.now() * 1000)
@@ -88,91 +88,97 @@ class EngineTaskRouter:
         with self._lock:
             self.clock.advance(seconds)
 
-    # What the use cases ask
+    # The port TaskRouter
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
     ) -> RemoteReservation:
         with self._lock:
-            found = self._found(reservation_sid)
-            if task_sid not in (None, found.task_sid):
+            reservation = self._reservation(reservation_sid)
+            if task_sid not in (None, reservation.task_sid):
                 raise TaskRouterNotFound("no such Reservation of this Task")
-            if task_sid is None and worker_sid != found.worker_sid:
+            if task_sid is None and worker_sid != reservation.worker_sid:
                 raise TaskRouterNotFound("no such Reservation of this Worker")
-            return _seen(found)
+            return _remote(reservation)
 
     def update_reservation(
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
     ) -> RemoteReservation:
         with self._lock:
-            found = self._found(reservation_sid)
+            reservation = self._reservation(reservation_sid)
             try:
-                self._set(found, to, activity_sid)
-            except BadRequest as refusal:
-                self.asked.append(Asked(reservation_sid, to, self.now_ms(), was_refused=True))
-                raise TaskRouterRefused(refusal.message) from refusal
-            self.asked.append(Asked(reservation_sid, to, self.now_ms(), was_refused=False))
+                self._set(reservation, to, activity_sid)
+            except BadRequest as error:
+                self._record_update(reservation_sid, to, was_refused=True)
+                raise TaskRouterRefused(error.message) from error
+            self._record_update(reservation_sid, to, was_refused=False)
             self.clock.run_due()
-            return _seen(found)
+            return _remote(reservation)
 
     def instruct(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
     ) -> RemoteReservation:
         with self._lock:
-            found = self._found(reservation_sid)
+            reservation = self._reservation(reservation_sid)
             try:
-                instructions.execute(self._engine, self._workspace, found, instruction.render())
-            except instructions.InstructionError as refusal:
-                raise TaskRouterRefused(refusal.message) from refusal
-            self.instructed[reservation_sid] += 1
+                instructions.execute(
+                    self._engine, self._workspace, reservation, instruction.render()
+                )
+            except instructions.InstructionError as error:
+                raise TaskRouterRefused(error.message) from error
+            self.executed_instructions[reservation_sid] += 1
             self.clock.run_due()
-            return _seen(found)
+            return _remote(reservation)
 
-    def _set(self, found: Reservation, to: Status, activity_sid: str | None) -> None:
+    def _record_update(self, reservation_sid: str, to: Status, *, was_refused: bool) -> None:
+        request = UpdateRequest(reservation_sid, to, self.now_ms(), was_refused=was_refused)
+        self.update_requests.append(request)
+
+    def _set(self, reservation: Reservation, to: Status, activity_sid: str | None) -> None:
         if to is Status.ACCEPTED:
-            assignments.accept(self._engine, self._workspace, found)
+            assignments.accept(self._engine, self._workspace, reservation)
         elif to is Status.REJECTED:
-            reservations.reject(self._engine, self._workspace, found, activity_sid)
+            reservations.reject(self._engine, self._workspace, reservation, activity_sid)
         else:
-            task = self._workspace.tasks[found.task_sid]
+            task = self._workspace.tasks[reservation.task_sid]
             assignments.complete(self._engine, self._workspace, task)
 
     def pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
-            every = self._workspace.tasks[task_sid].reservations
-            return [_seen(one) for one in every if one.status is ReservationStatus.PENDING]
+            found = self._workspace.tasks[task_sid].reservations
+            return [_remote(one) for one in found if one.status is ReservationStatus.PENDING]
 
     def reserved_tasks(self) -> list[str]:
         with self._lock:
-            every = self._workspace.tasks.values()
-            return [task.sid for task in every if task.status == "reserved"]
+            tasks = self._workspace.tasks.values()
+            return [task.sid for task in tasks if task.status == "reserved"]
 
     def reservation_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         with self._lock:
-            every = [
-                told
+            events = [
+                parsed
                 for event in self._workspace.events.values()
                 if event.event_type == event_type and since <= event.created * 1000 <= until
-                if (told := self._told(event))
+                if (parsed := self._parse(event))
             ]
-            return EventPage(every)
+            return EventPage(events)
 
-    def _told(self, event: Event) -> ReservationEvent | None:
-        told = ReservationEvent.from_form(Form(list(event.parameters.items())), **self.ours())
-        return told and replace(told, at=round(event.created * 1000))
+    def _parse(self, event: Event) -> ReservationEvent | None:
+        parsed = ReservationEvent.from_form(Form(list(event.parameters.items())), **self.sids())
+        return parsed and replace(parsed, at=round(event.created * 1000))
 
     def create_task(self, task: NewTask) -> CreatedTask:
         with self._lock:
-            return _created(self.new_task(task.attributes))
+            return _created(self.add_task(task.attributes))
 
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
         with self._lock:
             for task in self._workspace.tasks.values():
-                is_it = json.loads(task.attributes).get(name) == value
-                if is_it and task.created * 1000 >= since:
-                    # As TaskRouter lists them: without their attributes.
+                matches = json.loads(task.attributes).get(name) == value
+                if matches and task.created * 1000 >= since:
+                    # TaskRouter's list omits the attributes.
                     return replace(_created(task), attributes="null")
             return None
 
@@ -180,25 +186,25 @@ class EngineTaskRouter:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
-            every = self._workspace.tasks[task_sid].reservations
-            return [_seen(one) for one in every]
+            reservations = self._workspace.reservations_of(self._workspace.tasks[task_sid])
+            return [_remote(reservation) for reservation in reservations]
 
     def must_know_the_workspace(self) -> None:
         pass
 
-    def _found(self, sid: str) -> Reservation:
+    def _reservation(self, sid: str) -> Reservation:
         if sid not in self._workspace.reservations:
             raise TaskRouterNotFound("no such Reservation")
         return self._workspace.reservations[sid]
 
-    # What others do at TaskRouter
+    # Actions of other clients
 
-    def new_task(self, attributes: str = SPANISH) -> Task:
+    def add_task(self, attributes: str = SPANISH) -> Task:
         task = tasks.create(self._engine, self._workspace, attributes=attributes)
         self.clock.run_due()
         return task
 
-    def everybody_is_idle(self) -> None:
+    def set_free_workers_idle(self) -> None:
         idle = self._workspace.activity("Idle")
         assert idle
         for worker in self._workspace.workers.values():
@@ -207,7 +213,7 @@ class EngineTaskRouter:
         self.clock.run_due()
 
     def set_task(self, task_sid: str, status: str) -> None:
-        """Have an operator end or wrap up a Task, if that can be done now."""
+        """End or wrap up a Task as an operator; do nothing if TaskRouter refuses."""
         moves = {
             "canceled": assignments.cancel,
             "wrapping": assignments.wrap,
@@ -219,46 +225,47 @@ class EngineTaskRouter:
             return
         self.clock.run_due()
 
-    def forget(self, task_sid: str) -> None:
-        """Have a closed Task vanish, and its Reservations with it."""
+    def delete_task(self, task_sid: str) -> None:
+        """Delete a closed Task and its Reservations."""
         assignments.delete(self._engine, self._workspace, self._workspace.tasks[task_sid])
 
-    def has_forgotten(self, reservation_sid: str) -> bool:
-        return reservation_sid in self.statuses and reservation_sid not in self.known()
+    def has_deleted(self, reservation_sid: str) -> bool:
+        exists = reservation_sid in self._workspace.reservations
+        return reservation_sid in self.statuses and not exists
 
-    def hear_answer(self, reservation_sid: str, answer: dict[str, Any]) -> None:
-        """Carry an assignment instruction out."""
-        instructions.handle_response(self._engine, self._workspace.sid, reservation_sid, answer)
+    def handle_callback_response(self, reservation_sid: str, answer: dict[str, Any]) -> None:
+        """Execute the instruction in the app's answer to a callback."""
+        instructions.answered(self._engine, self._workspace.sid, reservation_sid, answer)
         self.clock.run_due()
 
-    # The truth
+    # The state of TaskRouter
 
-    def ours(self) -> dict[str, str]:
+    def sids(self) -> dict[str, str]:
         return {"account_sid": self._engine.account_sid, "workspace_sid": self._workspace.sid}
 
-    def known(self) -> dict[str, Reservation]:
+    def reservations_by_sid(self) -> dict[str, Reservation]:
         return self._workspace.reservations
 
-    def offer(self) -> Reservation:
-        """A new Task's Reservation, pending."""
-        self.everybody_is_idle()
-        task = self.new_task()
-        (reservation,) = task.reservations
-        return reservation
+    def add_reservation(self) -> Reservation:
+        """Create a Task and return its pending Reservation."""
+        self.set_free_workers_idle()
+        task = self.add_task()
+        (sid,) = task.reservation_sids
+        return self._workspace.reservations[sid]
 
-    def count_of_tasks(self) -> int:
+    def count_tasks(self) -> int:
         return len(self._workspace.tasks)
 
 
-def _seen(one: Reservation) -> RemoteReservation:
+def _remote(reservation: Reservation) -> RemoteReservation:
     return RemoteReservation(
-        reservation_sid=one.sid,
-        task_sid=one.task_sid,
-        worker_sid=one.worker_sid,
-        worker_name=one.worker_name,
-        status=Status(one.status.value),
-        # Twilio tells it to the second.
-        created_at=int(one.created) * 1000,
+        reservation_sid=reservation.sid,
+        task_sid=reservation.task_sid,
+        worker_sid=reservation.worker_sid,
+        worker_name=reservation.worker_name,
+        status=Status(reservation.status.value),
+        # Twilio reports this time in whole seconds.
+        created_at=int(reservation.created) * 1000,
     )
 
 

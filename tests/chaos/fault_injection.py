@@ -1,4 +1,4 @@
-"""Stands before the outside world, counts the calls, and does as it is told at one of them."""
+"""Intercepts the calls of a use case to its dependencies, and injects faults into them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,71 +7,71 @@ from typing import Any
 BEFORE, AFTER = "before", "after"
 
 
-class Killed(BaseException):
-    """Not an Exception: nothing may catch it, as nothing catches SIGKILL."""
+class ProcessKilled(BaseException):
+    """Simulates SIGKILL. Not an Exception, so that no handler catches it."""
 
 
-class Saboteur:
-    """Does something at the n-th outside call, before or after it takes effect.
+class FaultInjector:
+    """Performs an action at the n-th intercepted call, before or after it takes effect.
 
-    After `kill` every further call is killed too, in whatever thread, until `revive`.
+    After `kill` every call is killed, in any thread, until `reset`.
     """
 
     def __init__(self) -> None:
         self.calls: list[str] = []
         self._lock = threading.Lock()
-        self._plan: dict[tuple[int, str], Callable[[str], None]] = {}
-        self._dead = False
+        self._actions: dict[tuple[int, str], Callable[[str], None]] = {}
+        self._is_killed = False
 
-    def at(self, number: int, moment: str, act: Callable[[str], None]) -> None:
-        """Have *act* done, with the call's name, at the call of that number; it may raise."""
-        self._plan[number, moment] = act
+    def inject(self, number: int, moment: str, action: Callable[[str], None]) -> None:
+        """Perform an action, which gets the call's name and may raise, at the n-th call."""
+        self._actions[number, moment] = action
 
     def kill(self, _name: str = "") -> None:
-        self._dead = True
-        raise Killed
+        self._is_killed = True
+        raise ProcessKilled
 
-    def revive(self) -> None:
-        """Begin anew, with nothing planned."""
+    def reset(self) -> None:
+        """Forget all calls and actions."""
         self.calls.clear()
-        self._plan.clear()
-        self._dead = False
+        self._actions.clear()
+        self._is_killed = False
 
-    def call(self, name: str, function: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with self._lock:
-            if self._dead:
-                raise Killed
+            if self._is_killed:
+                raise ProcessKilled
             self.calls.append(name)
             number = len(self.calls)
         self._act(number, BEFORE, name)
         try:
-            answer = function(*given, **named)
+            result = function(*args, **kwargs)
         except Exception:
-            # Told no, too, is an outside call that has come to its end.
+            # A call that raises has also ended.
             self._act(number, AFTER, name)
             raise
-        if isinstance(answer, Iterator):
-            # A lazy answer has its effect when it is read.
-            answer = iter(list(answer))
+        if isinstance(result, Iterator):
+            # Read a lazy result now, because reading is what takes effect.
+            result = iter(list(result))
         self._act(number, AFTER, name)
-        return answer
+        return result
 
     def _act(self, number: int, moment: str, name: str) -> None:
-        act = self._plan.pop((number, moment), None)
-        if act:
-            act(name)
+        action = self._actions.pop((number, moment), None)
+        if action:
+            action(name)
 
 
-class Sabotaged:
-    """An outside thing, all of whose methods go through a Saboteur."""
+class FaultInjectingProxy:
+    """Passes all method calls of a dependency through a FaultInjector."""
 
-    def __init__(self, what: str, real: Any, saboteur: Saboteur) -> None:
-        self._what, self._real, self._saboteur = what, real, saboteur
+    def __init__(self, name: str, dependency: Any, injector: FaultInjector) -> None:
+        self._name, self._dependency, self._injector = name, dependency, injector
 
     def __getattr__(self, name: str) -> Any:
-        function = getattr(self._real, name)
+        function = getattr(self._dependency, name)
 
-        def through(*given: Any, **named: Any) -> Any:
-            return self._saboteur.call(f"{self._what}.{name}", function, *given, **named)
+        def intercepted(*args: Any, **kwargs: Any) -> Any:
+            return self._injector.call(f"{self._name}.{name}", function, *args, **kwargs)
 
-        return through
+        return intercepted

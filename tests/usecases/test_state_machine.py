@@ -41,8 +41,14 @@ from chalicelib.usecases.observe import observe
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
 from taskrouter_simulator.engine.core import AssignmentCallback as Posted
-from tests.chaos.engine import Asked, EngineTaskRouter
-from tests.chaos.sabotage import AFTER, BEFORE, Killed, Sabotaged, Saboteur
+from tests.chaos.engine_taskrouter import EngineTaskRouter, UpdateRequest
+from tests.chaos.fault_injection import (
+    AFTER,
+    BEFORE,
+    FaultInjectingProxy,
+    FaultInjector,
+    ProcessKilled,
+)
 from tests.support import minutes_pass
 
 LEASE = 30
@@ -75,7 +81,7 @@ class Story(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.saboteur = Saboteur()
+        self.saboteur = FaultInjector()
         self.answers: dict[str, dict[str, Any]] = {}
         self.ended: dict[str, Reservation] = {}
         self.promised: list[tuple[str, Status]] = []
@@ -89,16 +95,16 @@ class Story(RuleBasedStateMachine):
             reoffer_delay=1.0, routing_delay=delay, assigned_task_seconds=10**7, **kept
         )
         self.desk = Collaborators(
-            store=Sabotaged("store", self.store, self.saboteur),
-            taskrouter=Sabotaged("taskrouter", self.taskrouter, self.saboteur),
+            store=FaultInjectingProxy("store", self.store, self.saboteur),
+            taskrouter=FaultInjectingProxy("taskrouter", self.taskrouter, self.saboteur),
             clock=self.taskrouter,
             timing=TIMING,
             new_id=lambda: f"claim-{next(_ids)}",
         )
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
         self._sweep()  # as after every deployment
-        self.taskrouter.everybody_is_idle()
-        self.taskrouter.new_task()
+        self.taskrouter.set_free_workers_idle()
+        self.taskrouter.add_task()
         self.has_begun = True
 
     # What others do
@@ -106,8 +112,8 @@ class Story(RuleBasedStateMachine):
     @rule(idle=st.booleans())
     def a_task_comes_in(self, *, idle: bool) -> None:
         if idle:
-            self.taskrouter.everybody_is_idle()
-        self.taskrouter.new_task()
+            self.taskrouter.set_free_workers_idle()
+        self.taskrouter.add_task()
 
     @rule(index=indexes, status=st.sampled_from(["canceled", "wrapping", "completed"]))
     def an_operator_changes_a_task(self, index: int, status: str) -> None:
@@ -198,8 +204,8 @@ class Story(RuleBasedStateMachine):
     @invariant()
     def nothing_is_asked_twice_within_a_lease(self) -> None:
         """But for what TaskRouter has refused: then nothing has happened."""
-        latest: dict[tuple[str, Status], Asked] = {}
-        for one in self.taskrouter.asked if self.has_begun else ():
+        latest: dict[tuple[str, Status], UpdateRequest] = {}
+        for one in self.taskrouter.update_requests if self.has_begun else ():
             before = latest.get((one.reservation_sid, one.to))
             assert before is None or before.was_refused or one.at - before.at >= LEASE * 1000, (
                 before,
@@ -210,7 +216,7 @@ class Story(RuleBasedStateMachine):
     @invariant()
     def nobody_is_called_twice(self) -> None:
         if self.has_begun:
-            assert max(self.taskrouter.instructed.values(), default=0) <= 1
+            assert max(self.taskrouter.executed_instructions.values(), default=0) <= 1
 
     def teardown(self) -> None:
         try:
@@ -221,7 +227,7 @@ class Story(RuleBasedStateMachine):
                 self.store.erase(sid)
 
     def _heal(self) -> None:
-        self.saboteur.revive()
+        self.saboteur.reset()
         self.taskrouter.sleep(LEASE)
         self._sweep()
         for sid, record in self._records().items():
@@ -229,7 +235,9 @@ class Story(RuleBasedStateMachine):
             assert sid in self.taskrouter.statuses
         minutes_pass(self.store)
         pending = [
-            sid for sid, one in self.taskrouter.known().items() if one.status.value == "pending"
+            sid
+            for sid, one in self.taskrouter.reservations_by_sid().items()
+            if one.status.value == "pending"
         ]
         self._sweep()
         assert set(pending) <= self._records().keys(), "reconciled"
@@ -248,7 +256,7 @@ class Story(RuleBasedStateMachine):
         # Of "gone" TaskRouter knows nothing; the real end may be heard after it.
         said = [change.to for change in record.history if change.to is not Status.GONE]
         if record.status is Status.GONE:
-            assert sid not in self.taskrouter.known()
+            assert sid not in self.taskrouter.reservations_by_sid()
             assert true[-1] in OPEN, "an end is heard in the end"
         else:
             assert record.status is true[-1]
@@ -259,7 +267,7 @@ class Story(RuleBasedStateMachine):
 
     def _answer(self, posted: Posted, *, accept: bool, is_lost: bool) -> None:
         form = Form(list(posted.parameters.items()))
-        callback = AssignmentCallback.from_form(form, **self.taskrouter.ours())
+        callback = AssignmentCallback.from_form(form, **self.taskrouter.sids())
         answer = assign(
             callback,
             Accept() if accept else Defer(),
@@ -270,10 +278,10 @@ class Story(RuleBasedStateMachine):
         sid = callback.reservation_sid
         assert self.answers.setdefault(sid, answer) == answer, "the same answer again"
         if not is_lost:
-            self.taskrouter.hear_answer(sid, answer)
+            self.taskrouter.handle_callback_response(sid, answer)
 
     def _observe(self, parameters: dict[str, str]) -> None:
-        event = ReservationEvent.from_form(Form(list(parameters.items())), **self.taskrouter.ours())
+        event = ReservationEvent.from_form(Form(list(parameters.items())), **self.taskrouter.sids())
         assert event is not None
         observe(event, store=self.desk.store, timing=TIMING, now=self.taskrouter.now_ms())
 
@@ -303,10 +311,12 @@ class Story(RuleBasedStateMachine):
         if fault is not None:
             number, moment, what = fault
             # 429 means that it was never processed.
-            self.saboteur.at(number, BEFORE if what == "throttled" else moment, self._acts[what])
-        with suppress(AppError, Killed):
+            self.saboteur.inject(
+                number, BEFORE if what == "throttled" else moment, self._acts[what]
+            )
+        with suppress(AppError, ProcessKilled):
             yield
-        self.saboteur.revive()
+        self.saboteur.reset()
         self.current = None
 
     @property
@@ -356,7 +366,7 @@ class Story(RuleBasedStateMachine):
 
     def _some_reservation(self, index: int) -> Any:
         """One of the newest; at an even index one that somebody has still to decide, if any is."""
-        known = list(self.taskrouter.known().values())
+        known = list(self.taskrouter.reservations_by_sid().values())
         if index % 2 == 0:
             known = [one for one in known if one.status.value == "pending"] or known
         return known[-1 - index % min(len(known), 3)] if known else None
