@@ -45,7 +45,7 @@ def test_every_open_question_has_a_test_that_sets_its_setting(name):
 def test_every_control_route_is_described():
     described = set(re.findall(r"^\| `([A-Z]+ /simulator[a-z/{}]*)` \|", PAGE, re.MULTILINE))
     assert described == {
-        f"{method} {path}" for path, (_, methods) in control._ROUTES.items() for method in methods
+        f"{method} {path}" for path, (_, methods) in control.ROUTES.items() for method in methods
     }
 
 

@@ -13,7 +13,7 @@ from taskrouter_simulator.engine.calls.twiml import SPOKEN, VERBS, TwimlError, V
 from taskrouter_simulator.engine.core import Engine, FetchTwiml
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import ReservationStatus
-from taskrouter_simulator.urls import resolve
+from taskrouter_simulator.identifiers import resolve_url
 
 NOT_TWIML = 12100
 UNKNOWN_VERB = 12200
@@ -36,7 +36,7 @@ def fetch(engine: Engine, call: Call, url: str, **more: str) -> None:
         url: absolute, or relative to the call's document.
         **more: further parameters, such as Digits.
     """
-    target = resolve(call.url, url)
+    target = resolve_url(call.url, url)
     call.requests += 1
     call.at_one_go += 1
     if target is None:
