@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from taskrouter_simulator.engine.model import Workspace
-from taskrouter_simulator.urls import is_url
+from taskrouter_simulator.identifiers import is_url
 
 Parameters = dict[str, Any]
 

@@ -170,7 +170,7 @@ def test_a_call_that_cannot_be_placed_is_a_400_that_says_why(taskrouter, body, s
     answer = requests.post(f"{taskrouter.url}/simulator/calls", data=text, timeout=5)
     assert answer.status_code == 400
     assert answer.json()["message"].startswith(sentence)
-    assert taskrouter._call("GET", "/calls") == {"calls": []}
+    assert taskrouter._request("GET", "/calls") == {"calls": []}
 
 
 @pytest.mark.parametrize(
@@ -205,9 +205,9 @@ def test_a_call_that_is_over_cannot_be_hung_up_again(voice):
 def test_calls_are_listed_until_a_reset(voice):
     _, taskrouter = voice
     placed = [taskrouter.place_call(CALLER, NUMBER, key)["sid"] for key in ("1", "9")]
-    assert [one["sid"] for one in taskrouter._call("GET", "/calls")["calls"]] == placed
+    assert [one["sid"] for one in taskrouter._request("GET", "/calls")["calls"]] == placed
     taskrouter.reset()
-    assert taskrouter._call("GET", "/calls") == {"calls": []}
+    assert taskrouter._request("GET", "/calls") == {"calls": []}
 
 
 def test_a_reset_while_a_document_is_awaited_is_survived(voice):

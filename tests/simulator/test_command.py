@@ -64,7 +64,7 @@ def test_it_ends_cleanly_though_a_client_still_waits():
         host = urlsplit(taskrouter.url)
         with socket.create_connection((host.hostname, host.port)) as client:
             client.sendall(f"GET /v1/Workspaces HTTP/1.1\r\nHost: {host.netloc}\r\n\r\n".encode())
-            while taskrouter._call("GET", "/faults")["faults"]:
+            while taskrouter._request("GET", "/faults")["faults"]:
                 pass
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=5) == 0

@@ -8,7 +8,7 @@ import requests
 from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
 
-from taskrouter_simulator.callbacks import sender
+from taskrouter_simulator.callbacks import dispatcher
 from taskrouter_simulator.engine import assignments, workers
 from taskrouter_simulator.engine.core import EventCallback
 from taskrouter_simulator.engine.events import is_subscribed
@@ -246,7 +246,7 @@ def test_a_thousand_events_at_once_all_arrive(app):
 
 
 def test_slow_event_callbacks_delay_no_assignment_callback(app, monkeypatch):
-    monkeypatch.setattr(sender, "_AT_ONCE", 1)
+    monkeypatch.setattr(dispatcher, "MAX_CONCURRENT", 1)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         running(callback_base_url=app.url) as taskrouter,

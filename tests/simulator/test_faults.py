@@ -90,7 +90,7 @@ def test_only_faults_that_wait_for_a_call_are_kept():
     assert [faults.take("request", "GET", "/v1/Workspaces") is None for _ in range(3)] == [
         False, False, True,
     ]  # fmt: skip
-    assert faults.waiting() == []
+    assert faults.pending() == []
 
 
 def test_faults_can_be_taken_back(taskrouter, workspace):

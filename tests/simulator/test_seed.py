@@ -108,4 +108,5 @@ def test_a_workspace_file_is_read_at_the_start(tmp_path):
     ]
     run = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     assert run.returncode == 1
-    assert run.stderr == f"simulator: cannot read a workspace from {path}: it is no JSON object\n"
+    problem = f"cannot read a workspace from {path}: it is not a JSON object"
+    assert run.stderr == f"simulator: {problem}\n"

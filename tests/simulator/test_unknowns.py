@@ -179,7 +179,7 @@ def test_whether_the_port_is_signed_is_a_setting(app, setting):
 def test_whether_a_shared_key_signs_is_a_setting(app, setting):
     with running(callback_base_url=app.url, shared_key_signatures=setting) as taskrouter:
         offer(taskrouter)
-        about = taskrouter._call("GET", "")
+        about = taskrouter._request("GET", "")
     (received,) = app.received
     chosen = received["headers"].get("X-Twilio-Webhooks-Signature-Settings")
     named = f"key={about['shared_key_id']},algorithm={HMAC_SHA256}"

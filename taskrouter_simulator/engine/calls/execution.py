@@ -13,7 +13,7 @@ from taskrouter_simulator.engine.calls.twiml import SPOKEN, VERBS, TwimlError, p
 from taskrouter_simulator.engine.core import Engine, FetchTwiml
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import ReservationStatus
-from taskrouter_simulator.urls import resolve
+from taskrouter_simulator.identifiers import resolve_url
 
 NOT_TWIML = 12100
 UNKNOWN_VERB = 12200
@@ -36,7 +36,7 @@ def fetch(engine: Engine, call: Call, url: str, **parameters: str) -> None:
         url: Absolute, or relative to the call's current document.
         **parameters: Further parameters, such as Digits.
     """
-    target = resolve(call.url, url)
+    target = resolve_url(call.url, url)
     call.requests += 1
     call.requests_without_pause += 1
     if target is None:

@@ -1,10 +1,11 @@
-"""The overview that the page shows, made from the model.
+"""The overview shown on the portal's page, built from the engine's state.
 
-Moments are seconds since the epoch, never ages: the overview stays the same, byte for byte, while
-nothing happens, so that a poll can be answered with 304.
+Times are seconds since the epoch, not ages, so the overview does not change by a byte while
+nothing happens, and polls can be answered with 304.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -12,11 +13,13 @@ from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.model import (
     HELD,
+    Activity,
     Reservation,
     ReservationStatus,
     Task,
     TaskQueue,
     Worker,
+    Workflow,
     Workspace,
 )
 from taskrouter_simulator.engine.reservations import DEFAULT_TIMEOUT
@@ -27,28 +30,30 @@ MAX_LOG = 100
 CALLBACKS = frozenset({"assignment", "fallback", "event", "twiml"})
 
 Json = dict[str, Any]
+Named = Activity | TaskQueue | Worker | Workflow | Workspace
 
 
-def overview(engine: Engine, log: list[Json], workspace_sid: str | None = None) -> Json:
-    """Everything that the page shows of one Workspace.
+def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = None) -> Json:
+    """Return everything that the page shows of one Workspace.
 
     Args:
-        engine: the engine.
-        log: the log's entries, oldest first.
-        workspace_sid: which Workspace; the first one if None, or if it is gone.
+        engine: The engine.
+        log: Entries of the log, oldest first.
+        workspace_sid: The WS… SID. None or an unknown SID means the first Workspace.
 
     Returns:
-        JSON: the newest Tasks, Reservations, callbacks and alerts first, all others in order of
-        creation. Of what can grow without end only the newest are there, with the number of all.
+        A JSON object. Tasks, Reservations, callbacks and alerts are ordered newest first, all
+        others by creation. Lists that can grow without limit contain only the newest items, with
+        the total number beside the list.
     """
     workspaces = engine.workspaces
     chosen = workspaces.get(workspace_sid or "") or next(iter(workspaces.values()), None)
     return {
-        "workspaces": [_named(one) for one in workspaces.values()],
+        "workspaces": [_named(workspace) for workspace in workspaces.values()],
         "clock_frozen": engine.settings.frozen_clock,
         "workspace": _workspace(engine, chosen) if chosen else None,
-        **_newest("callbacks", [one for one in log if one["kind"] in CALLBACKS]),
-        **_newest("alerts", [one for one in log if one["kind"] == "alert"]),
+        **_newest("callbacks", [entry for entry in log if entry["kind"] in CALLBACKS]),
+        **_newest("alerts", [entry for entry in log if entry["kind"] == "alert"]),
     }
 
 
@@ -56,10 +61,11 @@ def _workspace(engine: Engine, workspace: Workspace) -> Json:
     return {
         **_named(workspace),
         "activities": [
-            {**_named(one), "available": one.available} for one in workspace.activities.values()
+            {**_named(activity), "available": activity.available}
+            for activity in workspace.activities.values()
         ],
-        "workflows": [_named(one) for one in workspace.workflows.values()],
-        "workers": [_worker(one) for one in workspace.workers.values()],
+        "workflows": [_named(workflow) for workflow in workspace.workflows.values()],
+        "workers": [_worker(worker) for worker in workspace.workers.values()],
         "task_queues": _task_queues(engine, workspace),
         "tasks": _tasks(workspace),
         "tasks_total": len(workspace.tasks),
@@ -68,8 +74,8 @@ def _workspace(engine: Engine, workspace: Workspace) -> Json:
     }
 
 
-def _named(one: Any) -> Json:
-    return {"sid": one.sid, "name": one.friendly_name}
+def _named(resource: Named) -> Json:
+    return {"sid": resource.sid, "name": resource.friendly_name}
 
 
 def _worker(worker: Worker) -> Json:
@@ -84,7 +90,7 @@ def _worker(worker: Worker) -> Json:
 
 def _task_queues(engine: Engine, workspace: Workspace) -> list[Json]:
     tasks = Counter((task.queue_sid, task.status.value) for task in workspace.tasks.values())
-    return [_task_queue(engine, workspace, one, tasks) for one in workspace.queues.values()]
+    return [_task_queue(engine, workspace, queue, tasks) for queue in workspace.queues.values()]
 
 
 def _task_queue(
@@ -95,21 +101,21 @@ def _task_queue(
         **_named(queue),
         "target_workers": queue.target_workers,
         "workers": len(members),
-        "available_workers": sum(workspace.is_available(one) for one in members),
+        "available_workers": sum(workspace.is_available(worker) for worker in members),
         "tasks": {status: n for (sid, status), n in tasks.items() if sid == queue.sid},
     }
 
 
 def _tasks(workspace: Workspace) -> list[Json]:
-    takers: dict[str, list[str]] = {}
-    for one in workspace.reservations.values():
-        if one.status in HELD or one.status is ReservationStatus.COMPLETED:
-            takers.setdefault(one.task_sid, []).append(one.worker_name)
+    workers: dict[str, list[str]] = {}
+    for reservation in workspace.reservations.values():
+        if reservation.status in HELD or reservation.status is ReservationStatus.COMPLETED:
+            workers.setdefault(reservation.task_sid, []).append(reservation.worker_name)
     newest = islice(reversed(workspace.tasks.values()), MAX_TASKS)
-    return [_task(workspace, one, takers.get(one.sid, [])) for one in newest]
+    return [_task(workspace, task, workers.get(task.sid, [])) for task in newest]
 
 
-def _task(workspace: Workspace, task: Task, takers: list[str]) -> Json:
+def _task(workspace: Workspace, task: Task, workers: list[str]) -> Json:
     return {
         "sid": task.sid,
         "status": task.status.value,
@@ -122,23 +128,23 @@ def _task(workspace: Workspace, task: Task, takers: list[str]) -> Json:
         "queue": _name(workspace.queues, task.queue_sid),
         "workflow": _name(workspace.workflows, task.workflow_sid),
         "channel": workspace.channels[task.channel_sid].unique_name,
-        "workers": takers,
+        "workers": workers,
     }
 
 
-def _name(resources: Any, sid: str | None) -> str | None:
-    found = resources.get(sid or "")
-    return found.friendly_name if found else None
+def _name(resources: Mapping[str, TaskQueue | Workflow], sid: str | None) -> str | None:
+    resource = resources.get(sid or "")
+    return resource.friendly_name if resource else None
 
 
 def _reservations(workspace: Workspace) -> list[Json]:
-    """All that wait for an answer or are being worked on, and the newest of the others."""
+    """Return all Reservations that are pending or assigned, and the newest of the others."""
     shown = []
     ended = 0
-    for one in reversed(workspace.reservations.values()):
-        ended += one.status not in HELD
-        if one.status in HELD or ended <= MAX_ENDED_RESERVATIONS:
-            shown.append(_reservation(workspace, one))
+    for reservation in reversed(workspace.reservations.values()):
+        ended += reservation.status not in HELD
+        if reservation.status in HELD or ended <= MAX_ENDED_RESERVATIONS:
+            shown.append(_reservation(workspace, reservation))
     return shown
 
 

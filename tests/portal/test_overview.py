@@ -10,8 +10,8 @@ import pytest
 
 import taskrouter_simulator.portal
 from taskrouter_simulator.engine import assignments, workspaces
-from taskrouter_simulator.portal import state
-from taskrouter_simulator.portal.state import overview
+from taskrouter_simulator.portal import overview
+from taskrouter_simulator.portal.overview import build_overview
 from taskrouter_simulator.testing import TaskRouter
 
 STATIC = Path(taskrouter_simulator.portal.__file__).parent / "static"
@@ -39,7 +39,7 @@ class Unfollowing(urllib.request.HTTPRedirectHandler):
 
 
 def see(story, log=(), workspace_sid=None):
-    return overview(story.engine, list(log), workspace_sid)
+    return build_overview(story.engine, list(log), workspace_sid)
 
 
 def test_the_quickstarts_workspace_is_shown(story):
@@ -93,7 +93,7 @@ def test_time_alone_changes_nothing(story):
 
 
 def test_the_newest_tasks_are_shown_and_all_are_counted(story, monkeypatch):
-    monkeypatch.setattr(state, "MAX_TASKS", 2)
+    monkeypatch.setattr(overview, "MAX_TASKS", 2)
     sids = [story.task().sid for _ in range(3)]
     seen = see(story)["workspace"]
     assert [one["sid"] for one in seen["tasks"]] == [sids[2], sids[1]]
@@ -101,7 +101,7 @@ def test_the_newest_tasks_are_shown_and_all_are_counted(story, monkeypatch):
 
 
 def test_an_open_reservation_is_shown_however_old_it_is(story, monkeypatch):
-    monkeypatch.setattr(state, "MAX_ENDED_RESERVATIONS", 1)
+    monkeypatch.setattr(overview, "MAX_ENDED_RESERVATIONS", 1)
     _, first = story.reserved()
     assignments.accept(story.engine, story.workspace, first)
     story.task('{"selected_language": "en"}')
@@ -115,7 +115,7 @@ def test_an_open_reservation_is_shown_however_old_it_is(story, monkeypatch):
 
 
 def test_callbacks_and_alerts_come_newest_first_without_the_rest_calls(story, monkeypatch):
-    monkeypatch.setattr(state, "MAX_LOG", 2)
+    monkeypatch.setattr(overview, "MAX_LOG", 2)
     kinds = ["request", "assignment", "event", "alert", "fallback"]
     seen = see(story, [{"id": number, "kind": kind} for number, kind in enumerate(kinds)])
     assert [one["kind"] for one in seen["callbacks"]] == ["fallback", "event"]
