@@ -88,7 +88,7 @@ class Script:
         self.presenter.expect("the Task's assignment_status", "pending", task["assignment_status"])
 
         self.presenter.explain(
-            "Set Alice to Idle. TaskRouter reserves her and posts a callback, which the app records."
+            "Set Alice to Idle. TaskRouter reserves her and posts a callback. The app records it."
         )
         self._set_alice("Idle")
         reservation = self._pending_reservation(task["sid"])
