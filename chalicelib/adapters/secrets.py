@@ -4,7 +4,7 @@ On AWS they are one SSM parameter, read once per container. A rotation heals by 
 not verify makes us read again, at most once a minute, however many forged calls come.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -36,6 +36,11 @@ class Secrets:
     auth_tokens: tuple[str, ...] = field(repr=False)
     api_keys: Mapping[str, str] = field(repr=False)
     shared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def api_key(self) -> tuple[str, str]:
+        """The SID and secret of the API key for requests to TaskRouter."""
+        return next(iter(self.api_keys.items()))
 
 
 class SecretsSource(Protocol):
@@ -72,13 +77,13 @@ class ParameterSecrets:
     Args:
         name: the parameter's name.
         client: an SSM client, from `ssm_client`.
-        clock: the time.
+        now_ms: returns the current time, in epoch ms.
     """
 
-    def __init__(self, name: str, client: Any, clock: "_Clock") -> None:
+    def __init__(self, name: str, client: Any, now_ms: Callable[[], int]) -> None:
         self._name = name
         self._client = client
-        self._clock = clock
+        self._now_ms = now_ms
         self._secrets: Secrets | None = None
         self._tried_at = 0
         self._failure: SecretsUnavailable | None = None
@@ -86,7 +91,7 @@ class ParameterSecrets:
     def current(self) -> Secrets:
         """Return them; read where that has not succeeded yet, once a second at most."""
         if self._secrets is None:
-            if self._failure and self._clock.now_ms() - self._tried_at < _RETRY_AFTER_MS:
+            if self._failure and self._now_ms() - self._tried_at < _RETRY_AFTER_MS:
                 raise self._failure
             self._secrets = self._read()
         return self._secrets
@@ -101,7 +106,7 @@ class ParameterSecrets:
 
     def _no_older_than(self, age: int) -> Secrets:
         secrets = self.current()
-        if self._clock.now_ms() - self._tried_at < age:
+        if self._now_ms() - self._tried_at < age:
             return secrets
         # Where that fails, what we have held a minute ago, and is better than nothing.
         with suppress(SecretsUnavailable):
@@ -109,7 +114,7 @@ class ParameterSecrets:
         return self._secrets or secrets
 
     def _read(self) -> Secrets:
-        self._tried_at = self._clock.now_ms()
+        self._tried_at = self._now_ms()
         try:
             return parse_secrets(self._value())
         except SecretsUnavailable as failure:
@@ -126,10 +131,6 @@ class ParameterSecrets:
             ) from error
         value: str = answer["Parameter"]["Value"]
         return value
-
-
-class _Clock(Protocol):
-    def now_ms(self) -> int: ...
 
 
 def ssm_client(budget: float) -> Any:

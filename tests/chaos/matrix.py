@@ -18,7 +18,7 @@ from chalicelib.domain.reservations import Status
 from chalicelib.domain.tasks import NewTask
 from chalicelib.usecases import sweep as sweeping
 from chalicelib.usecases.assign import assign
-from chalicelib.usecases.create_task import Once, create_once
+from chalicelib.usecases.create_task import TaskCollaborators, create_task
 from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.observe import observe
@@ -72,7 +72,7 @@ class Bench:
             store=Sabotaged("store", self.store, self.saboteur),
             taskrouter=Sabotaged("taskrouter", self.taskrouter, self.saboteur),
             clock=self.taskrouter,
-            timing=self.timing,
+            deadlines=self.timing,
             new_id=lambda: f"claim-{next(_ids)}",
         )
 
@@ -86,7 +86,7 @@ class Bench:
         callback = AssignmentCallback.from_form(form, **self.taskrouter.ours())
         now = self.taskrouter.now_ms()
         answer = assign(
-            callback, instruction or Defer(), store=self.desk.store, timing=self.timing, now=now
+            callback, instruction or Defer(), store=self.desk.store, deadlines=self.timing, now=now
         )
         self.taskrouter.hear_answer(self.one.sid, answer)
         return answer
@@ -101,7 +101,7 @@ class Bench:
         event = ReservationEvent.from_form(Form(list(latest.items())), **self.taskrouter.ours())
         assert event
         now = self.taskrouter.now_ms()
-        observe(event, store=self.desk.store, timing=self.timing, now=now)
+        observe(event, store=self.desk.store, deadlines=self.timing, now=now)
 
     def decide(self, target: Status, instruction: Instruction | None = None) -> None:
         decision = Decision(
@@ -122,14 +122,18 @@ class Bench:
         )
 
     def create_task(self) -> None:
-        once = Once(
+        collaborators = TaskCollaborators(
             keys=Sabotaged("keys", self._keys, self.saboteur),
             taskrouter=Sabotaged("taskrouter", self.taskrouter, self.saboteur),
             clock=self.taskrouter,
             lease_seconds=LEASE,
             new_id=lambda: f"owner-{next(_ids)}",
         )
-        create_once(self.key, NewTask(attributes=SPANISH, workflow_sid="WW" + "0" * 32), once)
+        create_task(
+            NewTask(attributes=SPANISH, workflow_sid="WW" + "0" * 32),
+            collaborators,
+            idempotency_key=self.key,
+        )
 
     # What the world does
 
@@ -139,8 +143,8 @@ class Bench:
     def _everything_is_reconciled(self) -> None:
         now = self.taskrouter.now_ms()
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
-        self.store.begin(JOB, now=now, every_ms=0)
-        self.store.has_done(JOB, until=now)
+        self.store.start_periodic_job(JOB, now=now, every_ms=0)
+        self.store.save_progress(JOB, done_until=now)
         minutes_pass(self.store)
 
     def heal(self) -> None:
@@ -154,7 +158,9 @@ class Bench:
         """Nobody has heard of the end, so the sweep comes by when the record is due."""
         now = self.taskrouter.now_ms()
         open_ones = (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
-        due = [one for status in open_ones for one in self.store.due(status, now=2 * now)]
+        due = [
+            one for status in open_ones for one in self.store.due_reservations(status, now=2 * now)
+        ]
         (at,) = (one.due_at for one in due if one.reservation_sid == self.one.sid)
         self.pass_((at - now) / 1000)
         self.sweep()
