@@ -43,6 +43,11 @@ class Secrets:
     api_keys: Mapping[str, str] = field(repr=False)
     shared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def api_key(self) -> tuple[str, str]:
+        """The SID and secret of the API key for requests to TaskRouter."""
+        return next(iter(self.api_keys.items()))
+
 
 class SecretsSource(Protocol):
     """A source of secrets."""

@@ -1,4 +1,4 @@
-"""What the routes share: errors to answers, parameters, the caller, the line in the log."""
+"""Shared by the routes: error responses, parameters, authentication and the request log."""
 
 import functools
 import logging
@@ -10,7 +10,7 @@ from chalice.app import Blueprint, MultiDict, Request, Response
 
 from chalicelib import observability, runtime
 from chalicelib.adapters.twilio import signature
-from chalicelib.config import Settings, SettingsError
+from chalicelib.config import SettingsError
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import (
@@ -27,10 +27,10 @@ from chalicelib.domain.sids import checked_sid
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 UNTYPED = "application/octet-stream"
-"""What some clients (aiohttp) call a body that is not there."""
+"""The content type that some clients (aiohttp) send with an empty body."""
 
 _HEADERS = {
-    # TaskRouter insists on it; API Gateway would only fill it in as its own default.
+    # TaskRouter requires this header. API Gateway's default is the same, but not guaranteed.
     "Content-Type": JSON,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
@@ -40,9 +40,9 @@ AUTHORIZATION = "Authorization"
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
 MAX_BODY_BYTES = 128 * 1024
-"""Two attributes of 4,096 characters of four bytes each, percent-encoded, stay below this."""
+"""Large enough for two attribute documents at Twilio's 4,096-character limit, percent-encoded."""
 
-_TWICE = "A parameter was given more than once."
+_REPEATED = "A parameter was given more than once."
 
 View = Callable[..., Any]
 
@@ -70,21 +70,21 @@ def route(
     def register(view: View) -> View:
         @functools.wraps(view)
         def call(**path_parameters: str) -> Response:
-            def respond() -> Any:
+            def authorized_view() -> Any:
                 if action is None:
                     return view(**path_parameters)
                 principal = authenticate(blueprint.current_request)
                 principal.authorize(action)
                 return view(principal, **path_parameters)
 
-            return _answer(respond, shared=action is not None)
+            return _respond(authorized_view, shared=action is not None)
 
         blueprint.route(path, methods=methods, content_types=content_types)(call)
         if action is not None:
             # A browser sends this request before a token or JSON goes to another origin.
             @functools.wraps(view)
             def preflight(**_path_parameters: str) -> Response:
-                return _answer(functools.partial(_preflight, methods), shared=True)
+                return _respond(functools.partial(_preflight, methods), shared=True)
 
             blueprint.route(path, methods=["OPTIONS"])(preflight)
         return call
@@ -92,10 +92,11 @@ def route(
     return register
 
 
-def _answer(respond: Callable[[], Any], *, shared: bool) -> Response:
+def _respond(view: Callable[[], Any], *, shared: bool) -> Response:
+    """Call *view*, and convert its result or error into a response."""
     try:
-        answer = respond()
-        response = answer if isinstance(answer, Response) else Response(answer)
+        result = view()
+        response = result if isinstance(result, Response) else Response(result)
         if shared:
             _allow_origin(response)
     except AppError as error:
@@ -105,7 +106,7 @@ def _answer(respond: Callable[[], Any], *, shared: bool) -> Response:
     except SettingsError as error:
         observability.log_crash("settings", error)
         response = Response({"Code": "SettingsError", "Message": str(error)}, status_code=500)
-    except Exception as error:  # noqa: BLE001  the last place that can answer at all
+    except Exception as error:  # noqa: BLE001  the last place that can still respond
         observability.log_crash("crash", error)
         body = {"Code": AppError.code, "Message": "An internal server error occurred."}
         response = Response(body, status_code=AppError.status)
@@ -143,7 +144,7 @@ def _error_response(error: AppError) -> Response:
 
 
 def log_request(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Chalice middleware: write a request's one line, and set the headers that all answers have."""
+    """Chalice middleware: write one log line per request, and set the headers of all responses."""
     observability.start()
     started = time.perf_counter()
     response = get_response(request)
@@ -162,28 +163,28 @@ def log_request(request: Request, get_response: Callable[[Request], Response]) -
 
 
 def authenticate(request: Request) -> Principal:
-    """Return who calls; raises Unauthorized without a token that holds."""
+    """Return the caller; raise Unauthorized without a valid token."""
     principal = runtime.current().tokens.principal(request.headers.get(AUTHORIZATION))
     observability.bind(principal=principal.name)
     return principal
 
 
 def parse_parameters(request: Request) -> dict[str, Any]:
-    """Return the query's parameters and the body's (JSON object, form or none) in one.
+    """Return the parameters of the query string and the body (a JSON object, a form or none).
 
     Raises:
-        TooLarge: the body is larger than any honest one.
-        BadRequest: the body is neither, or a parameter was given twice.
+        TooLarge: the body is over MAX_BODY_BYTES.
+        BadRequest: the body is malformed, or a parameter is repeated.
     """
     query = request.query_params or MultiDict({})
-    body = _body_parameters(request)
+    body = _parse_body(request)
     if body.keys() & query.keys() or any(len(query.getlist(name)) > 1 for name in query):
-        raise BadRequest(_TWICE)
+        raise BadRequest(_REPEATED)
     return {**query, **body}
 
 
 def read_body(request: Request) -> bytes:
-    """Return a request's body; raises TooLarge where it is over MAX_BODY_BYTES."""
+    """Return the body of a request; raise TooLarge if it is over MAX_BODY_BYTES."""
     body = request.raw_body
     if isinstance(body, str):
         body = body.encode()
@@ -192,15 +193,15 @@ def read_body(request: Request) -> bytes:
     return body
 
 
-def _body_parameters(request: Request) -> Mapping[str, Any]:
+def _parse_body(request: Request) -> Mapping[str, Any]:
     body = read_body(request)
     if request.method == "GET" or not body.strip():
         return {}
-    # What `curl -d '{…}'` sends calls itself a form, and no form begins like that.
+    # `curl -d '{…}'` declares JSON as a form. No form starts with a brace.
     if FORM in request.headers.get("content-type", "").lower() and not body.startswith(b"{"):
         form = Form.parse(body)
         if any(len(form.getall(name)) > 1 for name in form):
-            raise BadRequest(_TWICE)
+            raise BadRequest(_REPEATED)
         return form
     try:
         return parse_json_object(body.decode())
@@ -211,15 +212,18 @@ def _body_parameters(request: Request) -> Mapping[str, Any]:
 
 
 def optional_sid(parameters: Mapping[str, Any], name: str, prefix: str) -> str | None:
-    """Return the SID that is named *name*, None where there is none; BadRequest if malformed."""
+    """Return the SID in the parameter *name*, or None; raise BadRequest if it is malformed."""
     value = parameters.get(name)
     return None if value is None else checked_sid(value, prefix, name)
 
 
 def signed_form(request: Request, service: runtime.Runtime) -> Form:
-    """Return the form that Twilio posted; raises InvalidSignature where it was not Twilio."""
+    """Return the form posted by Twilio; raise InvalidSignature if Twilio did not sign it."""
     form = Form.parse(read_body(request))
-    url = _requested_url(request, service.settings)
+    # Twilio signs the public URL, which here has no query string.
+    url = f"https://{request.context.get('domainName')}{request.context.get('path')}"
+    if service.settings.public_base_url:
+        url = service.settings.public_base_url + str(request.path)
     try:
         service.signatures.verify(
             url,
@@ -228,14 +232,7 @@ def signed_form(request: Request, service: runtime.Runtime) -> Form:
             request.headers.get(signature.SETTINGS_HEADER),
         )
     except InvalidSignature:
-        # The one thing that finds a wrong PUBLIC_BASE_URL.
+        # The log line reveals a wrong PUBLIC_BASE_URL.
         observability.bind(checked_url=url)
         raise
     return form
-
-
-def _requested_url(request: Request, settings: Settings) -> str:
-    """Return the URL that Twilio signed: our public base and the route, without a query."""
-    if settings.public_base_url:
-        return settings.public_base_url + str(request.path)
-    return f"https://{request.context.get('domainName')}{request.context.get('path')}"

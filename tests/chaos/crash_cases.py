@@ -14,7 +14,7 @@ from chalicelib.domain.reservations import Status
 from chalicelib.domain.tasks import NewTask
 from chalicelib.usecases import sweep as sweeping
 from chalicelib.usecases.assign import assign
-from chalicelib.usecases.create_task import Once, create_once
+from chalicelib.usecases.create_task import TaskCollaborators, create_task
 from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.observe import observe
@@ -26,7 +26,7 @@ from tests.chaos.fault_injection import FaultInjectingProxy, FaultInjector
 from tests.support import minutes_pass
 
 LEASE = 30
-TIMING = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
+DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
 CALL = Call(to="client:a", from_="+15556667777", url="https://desk.example/twiml", accept=True)
 ANN = Principal(Role.SUPERVISOR, identity="ann")
 _ids = itertools.count(1)
@@ -48,10 +48,10 @@ class SequentialExecutor:
 class Scenario:
     """A service and a TaskRouter with one Reservation, with a fault injector between them."""
 
-    def __init__(self, store: DynamoReservationStore, timing: Deadlines = TIMING) -> None:
+    def __init__(self, store: DynamoReservationStore, deadlines: Deadlines = DEADLINES) -> None:
         self.injector = FaultInjector()
         self.taskrouter = EngineTaskRouter(closed_task_seconds=10**7)
-        self.timing = timing
+        self.deadlines = deadlines
         self.store = store
         self._keys = DynamoIdempotencyStore(store._client, state_table=store._state)
         self.policy = sweeping.SweepPolicy()
@@ -68,7 +68,7 @@ class Scenario:
             store=FaultInjectingProxy("store", self.store, self.injector),
             taskrouter=FaultInjectingProxy("taskrouter", self.taskrouter, self.injector),
             clock=self.taskrouter,
-            timing=self.timing,
+            deadlines=self.deadlines,
             new_id=lambda: f"claim-{next(_ids)}",
         )
 
@@ -86,7 +86,7 @@ class Scenario:
             callback,
             instruction or Defer(),
             store=self.collaborators.store,
-            timing=self.timing,
+            deadlines=self.deadlines,
             now=now,
         )
         self.taskrouter.handle_callback_response(self.reservation.sid, answer)
@@ -102,7 +102,7 @@ class Scenario:
         event = ReservationEvent.from_form(Form(list(latest.items())), **self.taskrouter.sids())
         assert event
         now = self.taskrouter.now_ms()
-        observe(event, store=self.collaborators.store, timing=self.timing, now=now)
+        observe(event, store=self.collaborators.store, deadlines=self.deadlines, now=now)
 
     def decide(self, target: Status, instruction: Instruction | None = None) -> None:
         decision = Decision(
@@ -123,14 +123,18 @@ class Scenario:
         )
 
     def create_task(self) -> None:
-        once = Once(
+        collaborators = TaskCollaborators(
             keys=FaultInjectingProxy("keys", self._keys, self.injector),
             taskrouter=FaultInjectingProxy("taskrouter", self.taskrouter, self.injector),
             clock=self.taskrouter,
             lease_seconds=LEASE,
             new_id=lambda: f"owner-{next(_ids)}",
         )
-        create_once(self.key, NewTask(attributes=SPANISH, workflow_sid="WW" + "0" * 32), once)
+        create_task(
+            NewTask(attributes=SPANISH, workflow_sid="WW" + "0" * 32),
+            collaborators,
+            idempotency_key=self.key,
+        )
 
     # Time
 
@@ -140,8 +144,8 @@ class Scenario:
     def _mark_reconciled(self) -> None:
         now = self.taskrouter.now_ms()
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
-        self.store.begin(JOB, now=now, every_ms=0)
-        self.store.has_done(JOB, until=now)
+        self.store.start_periodic_job(JOB, now=now, every_ms=0)
+        self.store.save_progress(JOB, done_until=now)
         minutes_pass(self.store)
 
     def repair(self) -> None:
@@ -155,7 +159,11 @@ class Scenario:
         """Sweep when the record is due, because no event has reported the end."""
         now = self.taskrouter.now_ms()
         statuses = (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
-        due = [record for status in statuses for record in self.store.due(status, now=2 * now)]
+        due = [
+            record
+            for status in statuses
+            for record in self.store.due_reservations(status, now=2 * now)
+        ]
         (at,) = (r.due_at for r in due if r.reservation_sid == self.reservation.sid)
         self.advance((at - now) / 1000)
         self.sweep()
@@ -205,13 +213,13 @@ def _decided_before_the_callback(scenario: Scenario) -> None:
 
 
 def _due_for_rejection(scenario: Scenario) -> None:
-    scenario.timing = replace(TIMING, reject_after=40)
+    scenario.deadlines = replace(DEADLINES, reject_after=40)
     _recorded(scenario)
     scenario.advance(40)
 
 
 def _stuck_in_wrapping(scenario: Scenario) -> None:
-    scenario.timing = replace(TIMING, max_wrapup=300)
+    scenario.deadlines = replace(DEADLINES, max_wrapup=300)
     _accepted(scenario)
     scenario.taskrouter.set_task(scenario.reservation.task_sid, "wrapping")
     scenario.observe_latest_event()

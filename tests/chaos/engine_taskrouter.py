@@ -115,7 +115,7 @@ class EngineTaskRouter:
             self.clock.run_due()
             return _remote(reservation)
 
-    def instruct(
+    def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
     ) -> RemoteReservation:
         with self._lock:
@@ -143,19 +143,19 @@ class EngineTaskRouter:
             task = self._workspace.tasks[reservation.task_sid]
             assignments.complete(self._engine, self._workspace, task)
 
-    def pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
+    def list_pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
             found = self._workspace.tasks[task_sid].reservations
             return [_remote(one) for one in found if one.status is ReservationStatus.PENDING]
 
-    def reserved_tasks(self) -> list[str]:
+    def list_reserved_tasks(self) -> list[str]:
         with self._lock:
             tasks = self._workspace.tasks.values()
             return [task.sid for task in tasks if task.status == "reserved"]
 
-    def reservation_events(self, event_type: str, *, since: int, until: int) -> EventPage:
+    def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         with self._lock:
             events = [
                 parsed
@@ -182,14 +182,14 @@ class EngineTaskRouter:
                     return replace(_created(task), attributes="null")
             return None
 
-    def reservations(self, task_sid: str) -> list[RemoteReservation]:
+    def list_reservations(self, task_sid: str) -> list[RemoteReservation]:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
             reservations = self._workspace.reservations_of(self._workspace.tasks[task_sid])
             return [_remote(reservation) for reservation in reservations]
 
-    def must_know_the_workspace(self) -> None:
+    def verify_workspace(self) -> None:
         pass
 
     def _reservation(self, sid: str) -> Reservation:

@@ -176,8 +176,8 @@ def test_the_sweeps_function_may_do_what_it_does_and_no_more(api, calls, allowed
     for _ in range(3):
         api.clock.now += 3_600_000
         sweep_due_reservations(
-            api.service.desk,
-            api.service.orders,
+            api.service.collaborators,
+            api.service.sweep_policy,
             time_left_ms=lambda: 60_000,
             report=lambda result: None,
         )

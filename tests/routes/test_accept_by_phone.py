@@ -20,7 +20,7 @@ def test_an_accept_may_carry_an_instruction_and_is_202_while_it_rings(api: Api) 
     repeated = api.post_json(path, DEQUEUE)
     assert (repeated.status_code, repeated.json_body) == (202, answer.json_body)
     api.taskrouter.becomes(seen.reservation_sid, Status.ACCEPTED)
-    api.service.store.observe(
+    api.service.store.record_status(
         seen.reservation_sid, StatusUpdate(Status.ACCEPTED, NOW, "event", None)
     )
     assert api.post_json(path, DEQUEUE).status_code == 200

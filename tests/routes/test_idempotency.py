@@ -15,7 +15,7 @@ from chalicelib.domain.errors import (
     Unsettled,
 )
 from chalicelib.domain.tasks import NewTask
-from chalicelib.usecases.create_task import create_once
+from chalicelib.usecases.create_task import create_task
 from tests.routes.conftest import Api
 
 WANTED = {"attributes": {"selected_language": "en"}, "priority": 3}
@@ -146,11 +146,11 @@ def test_no_more_than_three_searches_a_second(api: Api) -> None:
 def test_many_at_once_create_one(api: Api) -> None:
     """Through the use case: `chalice.test` is not made for threads."""
     wanted = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)
-    once = replace(api.service.once, taskrouter=api.taskrouter)
+    collaborators = replace(api.service.task_collaborators, taskrouter=api.taskrouter)
 
     def ask(number: int) -> str:
         try:
-            return create_once("same", wanted, once).sid
+            return create_task(wanted, collaborators, idempotency_key="same").sid
         except Unsettled:
             return "later"
 
@@ -161,15 +161,15 @@ def test_many_at_once_create_one(api: Api) -> None:
 
 def test_a_dead_owner_is_succeeded_by_one(api: Api) -> None:
     wanted = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)
-    once = replace(api.service.once, taskrouter=api.taskrouter)
+    collaborators = replace(api.service.task_collaborators, taskrouter=api.taskrouter)
     api.taskrouter.fail_after["create"] = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
-        create_once("same", wanted, once)
+        create_task(wanted, collaborators, idempotency_key="same")
     api.clock.now += 30_000
 
     def ask(number: int) -> str:
         try:
-            return create_once("same", wanted, once).sid
+            return create_task(wanted, collaborators, idempotency_key="same").sid
         except Unsettled:
             return "later"
 
@@ -177,7 +177,7 @@ def test_a_dead_owner_is_succeeded_by_one(api: Api) -> None:
         sids = set(pool.map(ask, range(6))) - {"later"}
     assert len(sids) == len(api.taskrouter.tasks) == 1
     with pytest.raises(KeyReused):
-        create_once("same", replace(wanted, priority=1), once)
+        create_task(replace(wanted, priority=1), collaborators, idempotency_key="same")
 
 
 def test_no_key_shows_up_in_a_table(api: Api) -> None:

@@ -86,7 +86,7 @@ def test_who_comes_too_late_learns_the_status(api: Api) -> None:
     assert answer.status_code == 409
     assert answer.json_body == {
         "Code": "ReservationNotPending",
-        "Message": "The Reservation is timeout.",
+        "Message": "The Reservation's status is timeout.",
         "reservation_status": "timeout",
     }
 
@@ -282,7 +282,7 @@ def test_a_workers_pending_ones_cost_no_reading_of_its_history(
 
 
 def test_far_back_it_goes_on_page_after_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_READ_AT_ONCE", 1)
+    monkeypatch.setattr(listing, "_INDEX_PAGE_SIZE", 1)
     worker_sid = sid("WK")
     sids = [reserve(api, worker_sid=worker_sid).reservation_sid for _ in range(60)]
     for seen in sids[:2]:

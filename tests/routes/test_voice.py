@@ -241,5 +241,5 @@ def test_the_log_tells_the_call_and_the_language_and_no_phone_number(api: Api) -
 
 def test_no_call_needs_dynamodb_or_taskrouter(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     vars(api.service).update(store=None, taskrouter=None)
-    monkeypatch.setitem(vars(api.service), "pages", None)
+    monkeypatch.setitem(vars(api.service), "listing", None)
     assert all(post(api, path).status_code == 200 for path in ROUTES)

@@ -21,8 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chalicelib.adapters.dynamodb.client import from_item
-from chalicelib.adapters.dynamodb.items import reservation_of
+from chalicelib.adapters.dynamodb.client import from_item, to_reservation
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
@@ -52,7 +51,7 @@ from tests.chaos.fault_injection import (
 from tests.support import minutes_pass
 
 LEASE = 30
-TIMING = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
+DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
 TARGETS = (Status.ACCEPTED, Status.REJECTED, Status.COMPLETED)
 IN_THE_END = 7 * 3_600
 """Seconds: the sweep comes by every open Reservation within 6 hours."""
@@ -94,11 +93,11 @@ class Story(RuleBasedStateMachine):
         self.taskrouter = EngineTaskRouter(
             reoffer_delay=1.0, routing_delay=delay, assigned_task_seconds=10**7, **kept
         )
-        self.desk = Collaborators(
+        self.collaborators = Collaborators(
             store=FaultInjectingProxy("store", self.store, self.saboteur),
             taskrouter=FaultInjectingProxy("taskrouter", self.taskrouter, self.saboteur),
             clock=self.taskrouter,
-            timing=TIMING,
+            deadlines=DEADLINES,
             new_id=lambda: f"claim-{next(_ids)}",
         )
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
@@ -172,7 +171,7 @@ class Story(RuleBasedStateMachine):
                 instruction=CALLS[accepts],
             )
             with self._sabotaged(fault):
-                decide(decision, self.desk)
+                decide(decision, self.collaborators)
 
     @rule(fault=faults)
     def the_sweep_runs(self, fault: Any) -> None:
@@ -271,8 +270,8 @@ class Story(RuleBasedStateMachine):
         answer = assign(
             callback,
             Accept() if accept else Defer(),
-            store=self.desk.store,
-            timing=TIMING,
+            store=self.collaborators.store,
+            deadlines=DEADLINES,
             now=self.taskrouter.now_ms(),
         )
         sid = callback.reservation_sid
@@ -283,7 +282,9 @@ class Story(RuleBasedStateMachine):
     def _observe(self, parameters: dict[str, str]) -> None:
         event = ReservationEvent.from_form(Form(list(parameters.items())), **self.taskrouter.sids())
         assert event is not None
-        observe(event, store=self.desk.store, timing=TIMING, now=self.taskrouter.now_ms())
+        observe(
+            event, store=self.collaborators.store, deadlines=DEADLINES, now=self.taskrouter.now_ms()
+        )
 
     def _decide(self, one: Any, target: Status, *, as_worker: bool, names_task: bool) -> None:
         principal = (
@@ -297,12 +298,15 @@ class Story(RuleBasedStateMachine):
             principal=principal,
             task_sid=one.task_sid if names_task else None,
         )
-        decide(decision, self.desk)
+        decide(decision, self.collaborators)
         self.promised.append((one.sid, target))
 
     def _sweep(self) -> None:
         sweep_due_reservations(
-            self.desk, SweepPolicy(), time_left_ms=lambda: 60_000, report=lambda _result: None
+            self.collaborators,
+            SweepPolicy(),
+            time_left_ms=lambda: 60_000,
+            report=lambda _result: None,
         )
 
     @contextmanager
@@ -353,7 +357,7 @@ class Story(RuleBasedStateMachine):
 
     def _due(self) -> int:
         now = self.taskrouter.now_ms()
-        return sum(len(list(self.store.due(status, now=now))) for status in OPEN)
+        return sum(len(list(self.store.due_reservations(status, now=now))) for status in OPEN)
 
     def _heard_of(self) -> list[str]:
         return list(self.taskrouter.statuses) if self.has_begun else []
@@ -361,7 +365,7 @@ class Story(RuleBasedStateMachine):
     def _records(self) -> dict[str, Reservation]:
         """The whole table; it holds no other story's."""
         items = self.store._client.scan(TableName=self.store._reservations, ConsistentRead=True)
-        every = [reservation_of(from_item(item)) for item in items["Items"]]
+        every = [to_reservation(from_item(item)) for item in items["Items"]]
         return {one.reservation_sid: one for one in every}
 
     def _some_reservation(self, index: int) -> Any:

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from chalicelib.domain.callbacks import AssignmentCallback
-from chalicelib.domain.reservations import attributes_object
+from chalicelib.domain.reservations import parse_attributes
 
 FACTS = (
     "task",
@@ -30,8 +30,8 @@ def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
     ``age`` is the age of the Task in seconds. A fact that the callback lacks is None.
     """
     return {
-        "task": attributes_object(callback.task_attributes) or {},
-        "worker": attributes_object(callback.worker_attributes) or {},
+        "task": parse_attributes(callback.task_attributes) or {},
+        "worker": parse_attributes(callback.worker_attributes) or {},
         "priority": _number(callback.parameters.get("TaskPriority")),
         "age": _number(callback.parameters.get("TaskAge")),
         "reservation_sid": callback.reservation_sid,
