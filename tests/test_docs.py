@@ -1,4 +1,4 @@
-"""What the code names, the documents name."""
+"""The documents agree with the code."""
 
 import re
 from pathlib import Path
@@ -16,18 +16,18 @@ API = (DOCS / "api.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [*config.Settings.__annotations__, "SETTINGS_DEFAULTS"])
-def test_every_setting_is_described(name: str) -> None:
+def test_every_setting_is_documented(name: str) -> None:
     assert f"| `{name.upper()}` |" in SETTINGS
 
 
-def test_no_setting_is_described_that_is_not_there() -> None:
+def test_every_documented_setting_exists() -> None:
     described = set(re.findall(r"^\| `([A-Z_]+)` \|", SETTINGS, re.MULTILINE))
     boto3s = {"AWS_ENDPOINT_URL_DYNAMODB"}
-    ours = {name.upper() for name in config.Settings.__annotations__} | {"SETTINGS_DEFAULTS"}
-    assert described == ours | boto3s
+    settings = {name.upper() for name in config.Settings.__annotations__} | {"SETTINGS_DEFAULTS"}
+    assert described == settings | boto3s
 
 
-def test_every_route_is_described() -> None:
+def test_every_route_is_documented() -> None:
     for path, methods in app.routes.items():
         for method in methods.keys() - {"OPTIONS"}:
             assert re.search(rf"`[A-Z\\|]*{method}[A-Z\\|]* {re.escape(path)}`", API), (
@@ -36,7 +36,7 @@ def test_every_route_is_described() -> None:
             )
 
 
-def test_every_code_is_described() -> None:
+def test_every_code_is_documented() -> None:
     codes = {
         one.code
         for one in vars(errors).values()
@@ -46,7 +46,7 @@ def test_every_code_is_described() -> None:
         assert f"`{code}`" in API
 
 
-def test_the_diagram_shows_the_table() -> None:
+def test_diagram_equals_the_table() -> None:
     text = (DOCS / "state-machine.md").read_text(encoding="utf-8")
     drawn = set(re.findall(r"^    (\w+) --> (\w+)$", text, re.MULTILINE))
     assert drawn == {(status, to) for status in Status for to in OBSERVED[status]}
