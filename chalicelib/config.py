@@ -1,4 +1,4 @@
-"""Settings, read from the environment. An error names the missing or malformed setting."""
+"""Settings, read from the environment."""
 
 import hashlib
 import math
@@ -32,7 +32,7 @@ _HASH = re.compile(r"\{hash:(?P<name>[^}]+)\}")
 
 
 class SettingsError(Exception):
-    """A setting is missing or malformed. The message names the setting, never its value."""
+    """A setting is missing or malformed. The message never shows its value."""
 
 
 def _sid(prefix: str) -> Callable[[str], str]:
@@ -138,9 +138,10 @@ def _setting(
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings of the service. Each field is read from the variable of that name in upper case.
+    """Settings of the service.
 
-    ``docs/settings.md`` describes them.
+    Each field is read from the environment variable of that name in upper case.
+    ``docs/settings.md`` describes the settings.
     """
 
     twilio_account_sid: str = _setting(_sid("AC"))

@@ -1,4 +1,4 @@
-"""Logs: one JSON line per request or sweep, built from the fields bound while it runs.
+"""Logs: one JSON line per request or sweep, with the fields bound on the way.
 
 A line never contains a token, a signature, a key or attributes. Errors are therefore logged by
 type and place, not by message: a message may repeat what a request contained.
@@ -86,7 +86,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Write the service's lines of at least *level* (such as ``INFO``) to stdout as JSON."""
+    """Write lines of at least *level* (such as ``INFO``) to stdout as JSON."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter())
     _logger.handlers = [handler]
@@ -121,7 +121,7 @@ def log(event: str, fields: Mapping[str, Any], *, level: int = logging.INFO) -> 
 
 
 def log_crash(event: str, error: BaseException) -> None:
-    """Write one line about an unexpected error: the types in its chain, and its stack frames."""
+    """Write one line with the types and stack frames of an unexpected error."""
     chain = []
     cause: BaseException | None = error
     while cause is not None:

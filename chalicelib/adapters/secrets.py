@@ -1,8 +1,8 @@
-"""Secrets: auth tokens, API keys and shared keys, several of each during a rotation.
+"""Secrets: auth tokens, API keys and shared keys.
 
-On AWS the secrets are one SSM parameter, read once per container. After a rotation, the first
-request that can't be verified makes the container read the parameter again. Forged requests can
-cause at most one read per minute.
+There are several of each during a rotation. On AWS the secrets are one SSM parameter, read once per
+container. After a rotation, the first request that can't be verified makes the container read the
+parameter again. Forged requests can cause at most one read per minute.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -76,9 +76,10 @@ class FixedSecrets:
 
 
 class ParameterSecrets:
-    """Secrets in one SSM parameter: a SecureString, or a Secrets Manager secret read through SSM.
+    """Secrets in one SSM parameter.
 
-    The value is JSON: ``{"auth_tokens": ["…"], "api_keys": {"SK…": "…"}, "shared_keys": {}}``.
+    The parameter is a SecureString, or a Secrets Manager secret read through SSM. The value is
+    JSON: ``{"auth_tokens": ["…"], "api_keys": {"SK…": "…"}, "shared_keys": {}}``.
 
     Args:
         name: name of the parameter.
@@ -95,7 +96,7 @@ class ParameterSecrets:
         self._failure: SecretsUnavailable | None = None
 
     def current(self) -> Secrets:
-        """Return the secrets, read at the first call; a failed read is retried once per second."""
+        """Return the secrets. A failed first read is retried once per second."""
         if self._secrets is None:
             if self._failure and self._now_ms() - self._last_attempt_at < _RETRY_AFTER_MS:
                 raise self._failure

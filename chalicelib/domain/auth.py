@@ -76,7 +76,7 @@ class Principal:
         return f"{self.role}:{name}" if name else str(self.role)
 
     def confined_to(self, action: Action) -> str | None:
-        """Return the SID of the only Worker that the action may affect; None means any Worker.
+        """Return the only Worker (WK… SID) that the action may affect; None for any.
 
         Raises:
             Forbidden: The caller may not perform the action at all.

@@ -1,4 +1,4 @@
-"""All errors of the service as one tree. Each has the HTTP status and the Code of its response.
+"""All errors of the service, with the HTTP status and Code of the response.
 
 ::
 

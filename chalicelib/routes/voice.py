@@ -1,9 +1,10 @@
-"""Webhook routes called by Twilio Voice: a caller chooses a language and is enqueued as a Task.
+"""Webhook routes called by Twilio Voice.
 
-They implement part 3 of Twilio's quickstart: https://www.twilio.com/docs/taskrouter/quickstart.
-They use neither DynamoDB nor TaskRouter, so calls are answered during an outage of either. Every
-URL is relative, because the path of the deployed API begins with its stage. No URL has a query,
-because the signature check builds the URL without one.
+A caller chooses a language and is enqueued as a Task. The routes implement part 3 of Twilio's
+quickstart: https://www.twilio.com/docs/taskrouter/quickstart. They use neither DynamoDB nor
+TaskRouter, so calls are answered during an outage of either. Every URL is relative, because the
+path of the deployed API begins with its stage. No URL has a query, because the signature check
+builds the URL without one.
 """
 
 import json
@@ -33,7 +34,7 @@ def incoming_call() -> Response:
 
 @route(blueprint, "/enqueue_call", methods=["POST"], action=None)
 def enqueue_call() -> Response:
-    """Enqueue the call in the selected language, or repeat the menu after an invalid key."""
+    """Enqueue the call in the selected language; repeat the menu on a wrong key."""
     request = _read_request()
     menu = _languages()
     language = menu.selected(request.digits) if request.digits else menu.default

@@ -186,7 +186,7 @@ class EngineTaskRouter:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
-            reservations = self._workspace.reservations_of(self._workspace.tasks[task_sid])
+            reservations = self._workspace.tasks[task_sid].reservations
             return [_remote(reservation) for reservation in reservations]
 
     def verify_workspace(self) -> None:
@@ -250,8 +250,8 @@ class EngineTaskRouter:
         """Create a Task and return its pending Reservation."""
         self.set_free_workers_idle()
         task = self.add_task()
-        (sid,) = task.reservation_sids
-        return self._workspace.reservations[sid]
+        (reservation,) = task.reservations
+        return reservation
 
     def count_tasks(self) -> int:
         return len(self._workspace.tasks)

@@ -1,4 +1,4 @@
-"""Every parameter of every instruction, by Twilio's pages: written down apart from the code.
+"""Every parameter of every instruction, copied from Twilio's pages independently of the code.
 
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (names and limits in callbacks)
 https://www.twilio.com/docs/taskrouter/api/reservations (names in REST; all of conference)
@@ -57,10 +57,10 @@ CONFERENCE_EVENTS = ["start", "end", "join", "leave", "mute", "hold", "speaker"]
 
 @dataclass(frozen=True)
 class Row:
-    """One parameter: what it is called where, and what it may be.
+    """One parameter: its names and its allowed values.
 
-    ``kind`` is one of the words above, a list of the words that it may be, or ``good`` and ``bad``
-    and ``must`` are its own.
+    ``kind`` is a key of the tables above or a list of allowed strings. If it is empty, ``good``,
+    ``bad`` and ``must`` define the parameter.
     """
 
     instruction: str

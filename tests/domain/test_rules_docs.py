@@ -1,4 +1,4 @@
-"""The worked examples of docs/rules.md work."""
+"""The examples and tables of docs/rules.md agree with the code."""
 
 import html
 import json
@@ -64,7 +64,7 @@ CASES = [
 
 
 def examples() -> dict[str, str]:
-    """The TOML blocks, by the headings above them."""
+    """Return the TOML blocks by heading."""
     sections = re.split(r"^#+ (.+)$", TEXT, flags=re.MULTILINE)[1:]
     found = {}
     for heading, text in zip(sections[::2], sections[1::2], strict=True):
@@ -75,7 +75,7 @@ def examples() -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("heading", "task", "worker", "priority", "answer"), CASES)
-def test_the_examples_answer_what_they_say(heading, task, worker, priority, answer) -> None:
+def test_documented_example_returns_its_answer(heading, task, worker, priority, answer) -> None:
     rules = Rules(parse_rules(tomllib.loads(examples()[heading])), default=Defer())
     callback = AssignmentCallback(
         reservation_sid="WR" + "0" * 32,
@@ -91,7 +91,7 @@ def test_the_examples_answer_what_they_say(heading, task, worker, priority, answ
     assert rules.decide(callback).instruction.render() == expected
 
 
-def test_no_example_is_left_out() -> None:
+def test_every_documented_example_has_a_case() -> None:
     assert examples().keys() == {case[0] for case in CASES}
 
 
@@ -111,18 +111,18 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("write", "instead"), MISTAKES)
-def test_what_is_to_be_written_is_good_and_what_is_not_is_refused(write, instead) -> None:
+def test_documented_correction_is_valid_and_mistake_is_refused(write, instead) -> None:
     rule = {"name": "one", "instruction": "accept"}
     assert parse_rules({"rule": [{**rule, "when": write}]})
     with pytest.raises(InvalidRules):
         parse_rules({"rule": [{**rule, "when": instead}]})
 
 
-def test_there_are_mistakes() -> None:
+def test_documentation_has_nine_mistakes() -> None:
     assert len(MISTAKES) == 9
 
 
-def test_every_fact_is_described() -> None:
+def test_every_fact_is_documented() -> None:
     section = TEXT.partition("## Conditions")[2].partition("JMESPath takes")[0]
     rows = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(FACTS)
@@ -134,7 +134,7 @@ def row(name, one) -> str:
     return f"| `{name}` | {one.value_type.description} | {without} |".replace("|  |", "| |")
 
 
-def test_every_parameter_is_described_as_it_is() -> None:
+def test_documented_parameters_equal_the_definitions() -> None:
     tables = re.split(r"^### ", TEXT.partition("## Every instruction")[2], flags=re.MULTILINE)[1:]
     described = {
         table.partition("\n")[0]: re.findall(r"^\| `.*$", table, re.MULTILINE) for table in tables

@@ -202,7 +202,7 @@ class Instruction:
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """Return the end of a message about an unknown name: the most similar name, or all names."""
+    """Return a suggestion for an unknown name: the most similar name, or all names."""
     similar = nearest_name(name[:MAX_NAME_LENGTH], known)
     return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(known)}."
 
@@ -252,10 +252,10 @@ class Reject(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Dequeue(Instruction):
-    """Connect a caller who waits in a queue after ``<Enqueue workflowSid>`` to the Worker.
+    """Connect a caller who waits in a queue to the Worker.
 
-    The Task must have the attribute ``call_sid``, which ``<Enqueue>`` sets. Otherwise TaskRouter
-    reports error 40140.
+    The caller was enqueued with ``<Enqueue workflowSid>``. The Task must have the attribute
+    ``call_sid``, which ``<Enqueue>`` sets. Otherwise TaskRouter reports error 40140.
     """
 
     name: ClassVar[str] = "dequeue"

@@ -88,7 +88,7 @@ CALL = _sid("CA", "a call")
 
 
 def one_of(*values: str) -> ParameterType:
-    """Return the type of strings from a fixed set; ``"true"`` in it is a string, not a boolean."""
+    """Return the type of strings from a fixed set. Booleans are not strings."""
     return ParameterType(
         "one of " + ", ".join(f'"{value}"' for value in values),
         lambda value: isinstance(value, str) and value in values,

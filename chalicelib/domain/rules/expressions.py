@@ -1,4 +1,4 @@
-"""JMESPath expressions over the facts of a callback, checked when they are compiled.
+"""JMESPath expressions over the facts of a callback, checked at compilation.
 
 https://jmespath.org/specification.html
 """
@@ -63,7 +63,7 @@ class Expression:
         return _INTERPRETER.visit(self._tree, facts)
 
     def is_true(self, facts: Mapping[str, Any]) -> bool:
-        """Return whether JMESPath treats the value as true: 0 is true, empty strings are not."""
+        """Return whether JMESPath treats the value as true; 0 is true, "" is false."""
         return not is_false(self.evaluate(facts))
 
     def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -39,12 +39,12 @@ def find_error(tree: Node) -> str | None:
 
 
 def find_condition_error(tree: Node) -> str | None:
-    """Return the first mistake of an expression used as a condition; None if there is none."""
+    """Return the first mistake of a condition, as a clause; None if there is none."""
     return next((_always_true(value) for value in _operands(tree) if not is_false(value)), None)
 
 
 def is_false(value: object) -> bool:
-    """Return whether JMESPath treats a value as false: empty strings and lists are, 0 is not."""
+    """Return whether JMESPath treats a value as false; 0 is true, "" is false."""
     return value is None or value is False or value in ("", [], {})
 
 

@@ -94,7 +94,7 @@ def _name_errors(name: object) -> Iterator[str]:
 def _remove_misspelled_keys(
     values: dict[str, Any], instruction: type[Instruction]
 ) -> Iterator[str]:
-    """Remove keys that look like ``name``, ``when`` or ``instruction``; yield their errors."""
+    """Remove misspelled rule keys, such as ``whenn``, and yield their errors."""
     for key in [key for key in values if key not in instruction.parameters()]:
         if similar := nearest_name(key, _RULE_KEYS, cutoff=0.75):
             yield f"unknown key {key}: did you mean {similar}?"

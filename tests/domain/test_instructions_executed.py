@@ -1,4 +1,4 @@
-"""The simulator carries out what our instructions render, in a callback's answer or by REST."""
+"""The simulator executes our instructions, as answers to callbacks and over REST."""
 
 import json
 from typing import Any
@@ -19,19 +19,19 @@ ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}
 
 
 def instruction_of(name: str, there: str, **given: Any) -> Instruction:
-    """An instruction with what it needs, and an Activity that is there."""
+    """Build an instruction with its required parameters and an existing Activity."""
     whom = {"to": "client:alice"} if name in CALLING else {}
     mapping = {"instruction": name, **whom, **REQUIRED.get(name, {}), **given}
     return parse_instruction({key: there if one == WA else one for key, one in mapping.items()})
 
 
-def becomes(instruction: Instruction) -> str:
+def expected_status(instruction: Instruction) -> str:
     if instruction.name == "reject":
         return "rejected"
     return "accepted" if instruction.accepts else "pending"
 
 
-def carry_out(name: str, **given: Any) -> None:
+def execute(name: str, **given: Any) -> None:
     story = Story()
     task = story.task(json.dumps(CALL))
     story.move(story.alice, "Idle")
@@ -41,18 +41,18 @@ def carry_out(name: str, **given: Any) -> None:
     handle_response(story.engine, story.workspace.sid, reservation.sid, instruction.render())
 
     assert [one.code for one in story.effects if isinstance(one, Alert)] == []
-    assert reservation.status == becomes(instruction)
+    assert reservation.status == expected_status(instruction)
 
 
 @pytest.mark.parametrize("name", INSTRUCTION_TYPES)
-def test_an_answer_with_what_is_required_is_carried_out(name: str) -> None:
-    carry_out(name)
+def test_simulator_executes_answer_with_required_parameters(name: str) -> None:
+    execute(name)
 
 
 @ROWS
-def test_an_answer_with_the_parameter_is_carried_out(row: Row) -> None:
+def test_simulator_executes_answer_with_each_parameter(row: Row) -> None:
     for value in row.takes:
-        carry_out(row.instruction, **{row.name: value})
+        execute(row.instruction, **{row.name: value})
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def twilio():
 
 
 @ROWS
-def test_what_is_sent_by_rest_is_carried_out(twilio, row: Row) -> None:
+def test_simulator_executes_rest_request_with_each_parameter(twilio, row: Row) -> None:
     twilio.reset()
     workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
     alice = workspace.workers(twilio.workers["Alice"])
@@ -82,4 +82,4 @@ def test_what_is_sent_by_rest_is_carried_out(twilio, row: Row) -> None:
     )
 
     assert answer.status_code == 200, answer.text
-    assert answer.json()["reservation_status"] == becomes(instruction)
+    assert answer.json()["reservation_status"] == expected_status(instruction)

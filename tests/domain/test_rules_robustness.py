@@ -1,4 +1,4 @@
-"""Whatever is written for a rule, and whatever comes in, there is an answer."""
+"""Any rule and any callback get an answer."""
 
 import contextlib
 import itertools
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from chalicelib.adapters import rules_file
 from chalicelib.domain.instructions import Accept, Defer
 from chalicelib.domain.rules import InvalidRules, RuleResult, facts_of, parse_rules
-from tests.domain.ruling import CALLBACK, decide, holds
+from tests.domain.rule_cases import CALLBACK, decide, holds
 
 
 @pytest.mark.parametrize("attributes", [None, "", "no JSON", "[]", "5", "null", '{"a": NaN}', "{"])
-def test_attributes_that_are_no_object_are_empty(attributes: str | None) -> None:
+def test_attributes_that_are_not_an_object_are_empty(attributes: str | None) -> None:
     callback = replace(CALLBACK, task_attributes=attributes, worker_attributes=attributes)
     facts = facts_of(callback)
     assert (facts["task"], facts["worker"]) == ({}, {})
@@ -24,7 +24,7 @@ def test_attributes_that_are_no_object_are_empty(attributes: str | None) -> None
 
 
 @pytest.mark.parametrize("number", ["", "-1", "5.0", "\u0665", "9" * 99, ["5", "6"]])
-def test_a_priority_or_age_that_is_no_number_is_null(number: object) -> None:
+def test_priority_or_age_that_is_not_a_number_is_null(number: object) -> None:
     facts = facts_of(replace(CALLBACK, parameters={"TaskPriority": number, "TaskAge": number}))
     assert (facts["priority"], facts["age"]) == (None, None)
 
@@ -40,53 +40,53 @@ def test_a_priority_or_age_that_is_no_number_is_null(number: object) -> None:
         ("length(task.rings)", "parameters"),
     ],
 )
-def test_what_can_not_be_rendered_is_told_and_the_next_rule_answers(
+def test_rule_that_can_not_be_rendered_is_reported_and_next_rule_answers(
     reference: str, failure: str
 ) -> None:
-    ruling = decide(
+    result = decide(
         {"instruction": "dequeue", "from": {"ref": reference}},
         {"when": "task.gold", "instruction": "reject"},
         {"when": "task.vip", "instruction": "accept"},
     )
-    assert ruling == RuleResult(Accept(), "rule 3", (f"rule 1: {failure}",))
+    assert result == RuleResult(Accept(), "rule 3", (f"rule 1: {failure}",))
 
 
-def test_a_rule_that_can_not_answer_counts_once_whatever_is_wrong_in_it() -> None:
-    ruling = decide(
+def test_failing_rule_is_reported_once_with_all_its_parameters() -> None:
+    result = decide(
         {"instruction": "call", "from": {"ref": "task.nothing"}, "url": {"ref": "task.language"}}
     )
-    assert ruling == RuleResult(Defer(), None, ("rule 1: from, url",))
+    assert result == RuleResult(Defer(), None, ("rule 1: from, url",))
 
 
-def test_a_limit_that_hangs_on_another_parameter_holds_for_references_too() -> None:
-    ruling = decide(
+def test_limit_that_depends_on_another_parameter_applies_to_references() -> None:
+    result = decide(
         {"instruction": "dequeue", "to": {"ref": "'sip:joey@example.com'"}, "timeout": 700},
     )
-    assert ruling == RuleResult(Defer(), None, ("rule 1: timeout",))
+    assert result == RuleResult(Defer(), None, ("rule 1: timeout",))
 
 
 @pytest.mark.parametrize(
     "when",
     [
         "contains(task.rings, 'x')",  # JMESPathTypeError
-        "task.language > `1`",  # a TypeError of Python's
-        "worker.skills[::0]",  # a ValueError of Python's
-        "ceil(to_number('1e999'))",  # an OverflowError
+        "task.language > `1`",  # TypeError
+        "worker.skills[::0]",  # ValueError
+        "ceil(to_number('1e999'))",  # OverflowError
     ],
 )
-def test_a_condition_that_fails_does_not_match_and_is_told(when: str) -> None:
-    ruling = decide({"when": when, "instruction": "reject"}, {"instruction": "accept"})
-    assert ruling == RuleResult(Accept(), "rule 2", ("rule 1: when",))
+def test_failing_condition_does_not_match_and_is_reported(when: str) -> None:
+    result = decide({"when": when, "instruction": "reject"}, {"instruction": "accept"})
+    assert result == RuleResult(Accept(), "rule 2", ("rule 1: when",))
 
 
-def test_nothing_can_fail_a_callback() -> None:
+def test_unexpected_error_does_not_fail_a_callback() -> None:
     broken = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
     assert decide({"instruction": "accept"}, callback=broken) == RuleResult(
         Defer(), None, ("rules: AttributeError",)
     )
 
 
-def test_a_failure_never_tells_a_value() -> None:
+def test_failure_never_contains_a_value() -> None:
     secret = replace(CALLBACK, task_attributes='{"to": "tel:secret"}')
     tables = (
         {"instruction": "dequeue", "to": {"ref": "task.to"}},
@@ -119,7 +119,7 @@ EXPRESSIONS = [
     attributes=st.dictionaries(st.sampled_from("abcd"), JSON),
     expressions=st.lists(st.sampled_from(EXPRESSIONS), min_size=1, max_size=4),
 )
-def test_whatever_the_attributes_are_there_is_an_answer(attributes, expressions) -> None:
+def test_any_attributes_get_an_answer(attributes, expressions) -> None:
     callback = replace(CALLBACK, task_attributes=json.dumps(attributes))
     tables = [
         {"when": one, "instruction": "dequeue", "to": {"ref": other}, "timeout": {"ref": "task.d"}}
@@ -130,13 +130,13 @@ def test_whatever_the_attributes_are_there_is_an_answer(attributes, expressions)
 
 
 @given(st.text() | st.text("task.worker[]?*@&|!=<>()`'\"{}:, \\0123456789", max_size=30))
-def test_whatever_is_written_for_a_condition_is_taken_or_refused(when: str) -> None:
+def test_any_condition_is_parsed_or_refused(when: str) -> None:
     with contextlib.suppress(InvalidRules):
         parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
 
 
 @given(JSON, st.sampled_from(["name", "when", "instruction", "to", "timeout", "x"]))
-def test_whatever_is_written_for_a_key_is_taken_or_refused(value, key: str) -> None:
+def test_any_value_of_a_key_is_parsed_or_refused(value, key: str) -> None:
     with contextlib.suppress(InvalidRules):
         parse_rules({"rule": [{"name": "one", "instruction": "dequeue", key: value}]})
     with contextlib.suppress(InvalidRules):
@@ -144,13 +144,13 @@ def test_whatever_is_written_for_a_key_is_taken_or_refused(value, key: str) -> N
 
 
 @pytest.mark.parametrize("when", ["(" * 5000 + "age" + ")" * 5000, " || ".join(["age"] * 5000)])
-def test_a_condition_beyond_all_measure_is_refused(when: str) -> None:
+def test_too_large_condition_is_refused(when: str) -> None:
     with pytest.raises(InvalidRules, match="when is nested too deeply or too long"):
         parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
 
 
 @given(st.binary() | st.text("rule[]{}=.,#'\"\\\n 9e-:TZ").map(str.encode))
-def test_whatever_is_in_the_file_it_is_taken_or_refused(tmp_path_factory, content: bytes) -> None:
+def test_any_file_is_parsed_or_refused(tmp_path_factory, content: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "any.toml"
     file.write_bytes(content)
     with contextlib.suppress(rules_file.RulesError):

@@ -1,4 +1,4 @@
-"""A callback that knows all, one that knows nothing, and rules to ask of them."""
+"""A callback with all facts, a callback without facts, and helpers that evaluate rules."""
 
 import json
 from dataclasses import replace
@@ -51,6 +51,6 @@ def decide(*tables: dict[str, object], callback: AssignmentCallback = CALLBACK) 
 
 
 def holds(when: str, callback: AssignmentCallback = CALLBACK) -> bool:
-    ruling = decide({"when": when, "instruction": "accept"}, callback=callback)
-    assert ruling.failures == ()
-    return ruling.instruction == Accept()
+    result = decide({"when": when, "instruction": "accept"}, callback=callback)
+    assert result.failures == ()
+    return result.instruction == Accept()
