@@ -228,15 +228,8 @@ class Request:
     ) -> Response:
         """Return one page of a list in Twilio's envelope.
 
-        A page begins after the resource named in its token, so resources that are created or
-        changed between two requests shift no page.
-
-        Args:
-            key: Name of the list in the envelope.
-            resources: All resources.
-            render: Returns a resource as JSON.
-            keep: Whether a resource matches the query's filters.
-            sort: Sort key; the default is the order of creation.
+        A page begins after the resource named in its token, so changes between two requests shift
+        no page. The default order is the order of creation.
 
         Raises:
             BadRequest: The page size or the token is invalid.
@@ -249,21 +242,19 @@ class Request:
         ordered = sorted(resources, key=sort)
         remaining = [item for item in ordered[_page_start(ordered, token) :] if keep(item)]
         items = remaining[:size]
-        has_next = len(remaining) > size
-        next_token = f"PA{items[-1].sid}" if has_next else None
-        body = {
-            key: [render(self, item) for item in items],
-            "meta": {
-                "first_page_url": self._page_url(size, 0, None),
-                "key": key,
-                "next_page_url": self._page_url(size, number + 1, next_token) if has_next else None,
-                "page": number,
-                "page_size": size,
-                "previous_page_url": None,
-                "url": self._page_url(size, number, token),
-            },
+        next_url = None
+        if len(remaining) > size:
+            next_url = self._page_url(size, number + 1, f"PA{items[-1].sid}")
+        meta = {
+            "first_page_url": self._page_url(size, 0, None),
+            "key": key,
+            "next_page_url": next_url,
+            "page": number,
+            "page_size": size,
+            "previous_page_url": None,
+            "url": self._page_url(size, number, token),
         }
-        return Response(200, body)
+        return Response(200, {key: [render(self, item) for item in items], "meta": meta})
 
     def _page_url(self, size: int, number: int, token: str | None) -> str:
         pairs = [(name, value) for name, value in self.query.pairs if name not in _PAGING]

@@ -23,7 +23,7 @@ def test_documented_routes_and_limits_match_code():
     ]
 
 
-def test_every_section_is_described():
+def test_every_section_is_documented():
     page = Path(overview.__file__).with_name("static") / "portal.html"
     headings = re.findall(r'<h2 id="[a-z]+-heading" tabindex="-1">(\w+)</h2>', page.read_text())
     assert sorted(re.findall(r"^\| (\w+) \| (?!Shows)", DOC, re.MULTILINE)) == sorted(headings)

@@ -1,4 +1,4 @@
-"""A telephone exchange for tests: an engine, and an app's answers by URL, without HTTP."""
+"""Calls without HTTP: an engine, and an app whose TwiML documents are in a dictionary."""
 
 import json
 
@@ -15,14 +15,19 @@ MENU = """<Gather numDigits="1" action="enqueue_call"><Say language="es">Uno.</S
 DEQUEUE = {"instruction": "dequeue", "to": DESK, "from": NUMBER}
 
 
-def queue(attributes='{"selected_language": "es"}', more="", **given):
-    named = {"workflowSid": WORKFLOW, "action": "left_queue", **given}
-    written = " ".join(f'{name}="{value}"' for name, value in named.items())
-    return f"<Enqueue {written}><Task {more}>{attributes}</Task></Enqueue>"
+def queue(attributes='{"selected_language": "es"}', more="", **options):
+    values = {"workflowSid": WORKFLOW, "action": "left_queue", **options}
+    text = " ".join(f'{name}="{value}"' for name, value in values.items())
+    return f"<Enqueue {text}><Task {more}>{attributes}</Task></Enqueue>"
 
 
 class Exchange(Story):
-    """The quickstart's Workspace, with Alice at the phone; `documents` by the end of their URL."""
+    """An engine with the quickstart's Workspace and an app that answers the calls.
+
+    Attributes:
+        documents: TwiML by path.
+        instruction: Response to assignment callbacks, or a function of their parameters.
+    """
 
     def __init__(self, instruction=None, **settings):
         super().__init__(**settings)
@@ -30,20 +35,20 @@ class Exchange(Story):
         self.documents = {"incoming_call": MENU, "enqueue_call": queue(), "left_queue": ""}
         self._done = 0
 
-    def place(self, *keys, **given):
+    def place(self, *keys, worker_answers=True):
         call = call_control.place(
             self.engine,
             caller=CALLER,
             called=NUMBER,
             url=f"{APP}incoming_call",
             keys=list(keys),
-            worker_answers=given.get("worker_answers", True),
+            worker_answers=worker_answers,
         )
         self.serve()
         return call
 
     def serve(self, seconds=0.0):
-        """Answer everything that was asked, then let time pass, and answer what comes of that."""
+        """Answer all requests, then advance the clock and answer the requests that this causes."""
         self.clock.advance(0)
         while self._done < len(self.effects):
             effect = self.effects[self._done]
@@ -71,7 +76,7 @@ class Exchange(Story):
         self.serve()
 
     def at_work(self):
-        """Alice turns Idle."""
+        """Set Alice to Idle."""
         self.move(self.alice, "Idle")
         self.serve()
 
@@ -85,17 +90,17 @@ class Exchange(Story):
         return self.reservations(self.task_of(call))[-1]
 
     def worker_leg(self):
-        """The newest leg to a Worker."""
-        return [one for one in self.engine.calls.values() if one.direction != "inbound"][-1]
+        """Return the newest call to a Worker."""
+        return [call for call in self.engine.calls.values() if call.direction != "inbound"][-1]
 
     def alerts(self):
-        return [one.code for one in self.effects if isinstance(one, Alert)]
+        return [effect.code for effect in self.effects if isinstance(effect, Alert)]
 
     def requests(self):
-        """What the app was asked, as (path, parameters)."""
-        asked = [one for one in self.effects if isinstance(one, FetchTwiml)]
-        return [(one.url.removeprefix(APP), one.parameters) for one in asked]
+        """Return the path and the parameters of each request for TwiML."""
+        fetches = [effect for effect in self.effects if isinstance(effect, FetchTwiml)]
+        return [(fetch.url.removeprefix(APP), fetch.parameters) for fetch in fetches]
 
 
 def steps(call):
-    return [one["step"] for one in call.steps]
+    return [entry["step"] for entry in call.steps]

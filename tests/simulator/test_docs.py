@@ -42,9 +42,9 @@ def test_every_undocumented_behavior_has_a_test_that_sets_its_setting(name):
     assert re.search(rf"\b{name.lower()}\b(=|\": )", TESTS)
 
 
-def test_every_control_route_is_described():
-    described = set(re.findall(r"^\| `([A-Z]+ /simulator[a-z/{}]*)` \|", PAGE, re.MULTILINE))
-    assert described == {
+def test_every_control_route_is_documented():
+    documented = set(re.findall(r"^\| `([A-Z]+ /simulator[a-z/{}]*)` \|", PAGE, re.MULTILINE))
+    assert documented == {
         f"{method} {path}" for path, (_, methods) in control.ROUTES.items() for method in methods
     }
 

@@ -1,9 +1,9 @@
-"""The log: numbered, bounded, and old answers let go."""
+"""The log: numbering, limits, removal of old answers."""
 
 from taskrouter_simulator.log import Log
 
 
-def test_the_newest_entries_are_kept_and_numbered_on():
+def test_newest_entries_are_kept_and_numbering_continues():
     log = Log(max_entries=3, max_answers=3, now=lambda: 7.0)
     for number in range(5):
         log.record("request", path=str(number), answer={})
@@ -17,7 +17,7 @@ def test_the_newest_entries_are_kept_and_numbered_on():
     assert log.entries("request") == []
 
 
-def test_only_the_newest_requests_keep_their_answer():
+def test_only_newest_requests_keep_their_answer():
     log = Log(max_entries=10, max_answers=1, now=lambda: 7.0)
     log.record("request", answer={"a": 1})
     log.record("assignment", answer="{}")
@@ -25,7 +25,7 @@ def test_only_the_newest_requests_keep_their_answer():
     assert [entry["answer"] for entry in log.entries()] == [None, "{}", {"b": 2}]
 
 
-def test_of_a_long_answer_the_beginning_is_kept():
+def test_long_answer_is_truncated():
     log = Log(max_entries=2, max_answers=2, now=lambda: 7.0)
     log.record("assignment", answer="x" * 1_000_000)
     log.record("assignment", answer="x" * 20_000)

@@ -1,31 +1,31 @@
-// The log: each callback with its request and its answer, and each alert.
+// Log entries: callbacks with request and response, and alerts.
 
 import { el, setPill, setText } from "./dom.js";
 import { block, facts, openable, pretty, short } from "./row.js";
 import { clock, moment } from "./time.js";
 
 const REQUEST = ["url", "headers", "parameters"];
-const ANSWER = ["status", "content_type", "answer", "answer_length", "error", "seconds"];
+const RESPONSE = ["status", "content_type", "answer", "answer_length", "error", "seconds"];
 const COMMON = ["id", "at", "kind"];
 const TONES = { assignment: "blue", fallback: "amber", event: "grey", twiml: "green" };
 
 export function callbackRow(entry) {
   const pill = el("span", { class: "pill" });
-  const about = el("code", { class: "clip sid" });
-  const at = el("span", { class: "age" });
+  const subject = el("code", { class: "clip sid" });
+  const time = el("span", { class: "age" });
   const result = el("span", { class: "pill" });
   const took = el("span", { class: "took" });
-  const said = el("code", { class: "clip said" }, (entry.error || entry.answer || "").slice(0, 200));
+  const content = el("code", { class: "clip said" }, (entry.error || entry.answer || "").slice(0, 200));
   const { details, update } = openable(
-    [el("span", { class: "line entry" }, pill, about, result, took, at, said)],
+    [el("span", { class: "line entry" }, pill, subject, result, took, time, content)],
     drawCallback,
   );
   setPill(pill, entry.kind, TONES[entry.kind] ?? "grey");
   const { EventType, ReservationSid, CallSid } = entry.parameters ?? {};
-  setText(about, EventType ?? short(ReservationSid ?? CallSid));
-  setText(at, clock(entry.at));
-  const good = entry.status >= 200 && entry.status < 300;
-  setPill(result, entry.status ? String(entry.status) : "no answer", good ? "green" : "red");
+  setText(subject, EventType ?? short(ReservationSid ?? CallSid));
+  setText(time, clock(entry.at));
+  const succeeded = entry.status >= 200 && entry.status < 300;
+  setPill(result, entry.status ? String(entry.status) : "no response", succeeded ? "green" : "red");
   setText(took, milliseconds(entry.seconds));
   return { node: el("li", {}, details), update };
 }
@@ -41,22 +41,22 @@ function drawCallback(body, entry) {
     ["POST", entry.url],
     ["Sent", moment(entry.at)],
     ...Object.entries(entry.headers ?? {}),
-    ...others(entry, [...COMMON, ...REQUEST, ...ANSWER]),
+    ...others(entry, [...COMMON, ...REQUEST, ...RESPONSE]),
   ]);
   body.append(el("h3", {}, "Parameters"));
   facts(body, "parameters", Object.entries(entry.parameters ?? {}));
-  body.append(el("h3", {}, "Answer"));
-  facts(body, "answer", [
+  body.append(el("h3", {}, "Response"));
+  facts(body, "response", [
     ["Status", entry.status],
     ["Error", entry.error],
     ["Content-Type", entry.content_type],
     ["Took", milliseconds(entry.seconds)],
   ]);
-  if (entry.answer) block(body, "Body", `the answer at ${clock(entry.at)}, ${entry.id}`, bodyOf(entry));
+  if (entry.answer) block(body, "Body", `the response at ${clock(entry.at)}, ${entry.id}`, bodyOf(entry));
 }
 
 function bodyOf({ answer, answer_length: length }) {
-  return length ? `${answer}\n... cut: ${length} characters in all` : pretty(answer);
+  return length ? `${answer}\n… truncated; ${length} characters in total` : pretty(answer);
 }
 
 export function alertRow(entry) {
@@ -80,11 +80,11 @@ function drawAlert(body, entry) {
   if (body.firstChild) return;
   facts(body, "alert", [["Raised", moment(entry.at)], ...others(entry, [...COMMON, "code", "level", "message"])]);
   const page = `https://www.twilio.com/docs/api/errors/${Number(entry.code)}`;
-  const link = el("a", { href: page, target: "_blank", rel: "noopener noreferrer" }, `Twilio on error ${entry.code}`);
+  const link = el("a", { href: page, target: "_blank", rel: "noopener noreferrer" }, `Twilio's page on error ${entry.code}`);
   body.append(el("p", {}, link));
 }
 
-/** What an entry has beyond the names that are shown elsewhere. */
+/** Returns the fields of an entry that are not shown elsewhere. */
 function others(entry, known) {
   return Object.entries(entry)
     .filter(([name, value]) => value !== null && !known.includes(name))

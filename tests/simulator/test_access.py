@@ -1,4 +1,4 @@
-"""Callers that the simulator turns down, and junk that it survives."""
+"""Refused clients and invalid requests."""
 
 import base64
 import http.client
@@ -19,7 +19,7 @@ def workspace(taskrouter):
     return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
 
 
-def test_the_simulator_tells_about_itself_on_loopback_only(taskrouter):
+def test_control_routes_are_loopback_only(taskrouter):
     assert sorted(taskrouter.workers) == ["Alice", "Bob"]
     for headers in (
         {"Host": "evil.example"},
@@ -40,16 +40,16 @@ def test_the_simulator_tells_about_itself_on_loopback_only(taskrouter):
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://["},
-        # a page whose name resolves to this machine: the same origin, in the browser's eyes
+        # DNS rebinding: the page's own name resolves to this machine, so its origin is the same
         {"Origin": "http://evil.example", "Host": "evil.example"},
     ],
 )
-def test_a_web_page_that_knows_the_credentials_is_refused(taskrouter, workspace, headers):
+def test_foreign_web_page_is_refused_despite_credentials(taskrouter, workspace, headers):
     assert post_task(taskrouter, headers) == 403
     assert workspace.tasks.list() == []
 
 
-def test_the_portals_own_page_is_let_in(taskrouter):
+def test_portal_page_is_accepted(taskrouter):
     host = urlsplit(taskrouter.url).netloc
     assert post_task(taskrouter, {"Origin": taskrouter.url, "Host": host}) == 201
 
@@ -60,26 +60,24 @@ def test_the_portals_own_page_is_let_in(taskrouter):
         ("simulator:8002", 201),
         ("192.168.0.7:8002", 201),
         ("[fd00::7]:8002", 201),
-        # a GET of a page whose name resolves to this machine has no Origin
+        # DNS rebinding: a GET has no Origin
         ("evil.example:8002", 403),
         ("127.0.0.1.evil.example", 403),
         ("taskrouter.internal:8002", 403),
     ],
 )
-def test_rest_may_be_called_under_an_address_or_a_name_that_no_page_can_have(
-    taskrouter, host, status
-):
+def test_rest_accepts_ip_addresses_and_names_without_dot(taskrouter, host, status):
     assert post_task(taskrouter, {"Host": host}) == status
 
 
-def test_a_name_with_a_dot_can_be_allowed():
+def test_name_with_dot_can_be_allowed():
     with running(allowed_hosts="other.internal, taskrouter.internal") as taskrouter:
         assert post_task(taskrouter, {"Host": "TaskRouter.internal:8002"}) == 201
         assert post_task(taskrouter, {"Host": "evil.example"}) == 403
 
 
 def post_task(taskrouter, headers):
-    """Create a Task as a form with the right credentials does; the status."""
+    """Create a Task with the right credentials and further headers; return the status."""
     pair = base64.b64encode(f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()).decode()
     kind = "application/x-www-form-urlencoded"
     connection = http.client.HTTPConnection(urlsplit(taskrouter.url).netloc)
@@ -94,7 +92,7 @@ def post_task(taskrouter, headers):
     return status
 
 
-def test_a_client_that_hangs_up_breaks_nothing(taskrouter, workspace, capfd):
+def test_disconnecting_client_causes_no_error(taskrouter, workspace, capfd):
     host = urlsplit(taskrouter.url)
     pair = base64.b64encode(f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()).decode()
     for _ in range(3):
@@ -134,7 +132,7 @@ VALUES = st.one_of(
     raw=st.binary(max_size=20),
 )
 @settings(max_examples=150, deadline=None)
-def test_no_junk_makes_a_500(shared, path, method, ids, parameters, raw):  # noqa: PLR0917 - given by name
+def test_invalid_requests_never_return_500(shared, path, method, ids, parameters, raw):  # noqa: PLR0917 - hypothesis passes keywords
     for name, sid in zip(("workspace", "task", "worker"), ids, strict=True):
         path = path.replace(f"{{{name}}}", sid.replace("{seeded}", shared.workspace_sid))
     path = path.replace("{sid}", ids[2].replace("{seeded}", shared.workers["Alice"]))
@@ -152,9 +150,9 @@ def test_no_junk_makes_a_500(shared, path, method, ids, parameters, raw):  # noq
             "Content-Type": "application/x-www-form-urlencoded",
         },
     )
-    answer = connection.getresponse()
-    body = answer.read()
+    response = connection.getresponse()
+    body = response.read()
     connection.close()
-    assert answer.status < 500
-    if answer.status >= 400:
-        assert json.loads(body)["status"] == answer.status
+    assert response.status < 500
+    if response.status >= 400:
+        assert json.loads(body)["status"] == response.status

@@ -1,4 +1,4 @@
-"""What Twilio's documents leave open about REST: each setting, tried both ways."""
+"""Settings for REST behavior that Twilio does not document, each tested both ways."""
 
 import pytest
 import requests
@@ -7,8 +7,8 @@ from twilio.base.exceptions import TwilioRestException
 from taskrouter_simulator.testing import running
 
 
-def offered(taskrouter):
-    """Alice is offered a Task: its only Reservation, by SDK."""
+def reserve(taskrouter):
+    """Reserve a Task for Alice; return its Reservation."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
@@ -18,9 +18,9 @@ def offered(taskrouter):
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 20001), (409, 12345)])
-def test_how_a_reservation_that_is_no_longer_pending_refuses_is_a_setting(status, code):
+def test_setting_controls_error_of_reservation_no_longer_pending(status, code):
     with running(not_pending_status=status, not_pending_code=code) as taskrouter:
-        reservation = offered(taskrouter)
+        reservation = reserve(taskrouter)
         taskrouter.advance(1200)
         with pytest.raises(TwilioRestException) as refused:
             reservation.update(reservation_status="accepted")
@@ -28,9 +28,9 @@ def test_how_a_reservation_that_is_no_longer_pending_refuses_is_a_setting(status
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_whether_an_accepted_reservation_can_be_accepted_again_is_a_setting(setting):
+def test_setting_controls_second_accept(setting):
     with running(accept_twice=setting) as taskrouter:
-        reservation = offered(taskrouter)
+        reservation = reserve(taskrouter)
         reservation.update(reservation_status="accepted")
         if setting:
             again = reservation.update(reservation_status="accepted")
@@ -42,21 +42,21 @@ def test_whether_an_accepted_reservation_can_be_accepted_again_is_a_setting(sett
 
 
 @pytest.mark.parametrize(("setting", "etag"), [(True, '"2"'), (False, "2")])
-def test_whether_etags_are_quoted_is_a_setting(setting, etag):
+def test_setting_controls_quotes_of_etags(setting, etag):
     with running(etag_quoted=setting) as taskrouter:
-        reservation = offered(taskrouter)
+        reservation = reserve(taskrouter)
         url = f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks/"
         auth = (taskrouter.account_sid, taskrouter.auth_token)
-        answer = requests.get(url + reservation.task_sid, auth=auth, timeout=5)
-    assert answer.headers["ETag"] == etag
+        response = requests.get(url + reservation.task_sid, auth=auth, timeout=5)
+    assert response.headers["ETag"] == etag
 
 
-@pytest.mark.parametrize(("least", "fits"), [(1, True), (5, False)])
-def test_the_least_reservation_timeout_is_a_setting(least, fits):
-    with running(least_reservation_timeout=least) as taskrouter:
+@pytest.mark.parametrize(("minimum", "is_accepted"), [(1, True), (5, False)])
+def test_setting_controls_minimum_reservation_timeout(minimum, is_accepted):
+    with running(least_reservation_timeout=minimum) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         workflow = workspace.workflows(taskrouter.workflow_sid)
-        if fits:
+        if is_accepted:
             assert workflow.update(task_reservation_timeout=1).task_reservation_timeout == 1
             return
         with pytest.raises(TwilioRestException) as refused:
@@ -65,10 +65,10 @@ def test_the_least_reservation_timeout_is_a_setting(least, fits):
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_the_order_of_the_events_list_is_a_setting(newest_first):
+def test_setting_controls_order_of_events_list(newest_first):
     with running(events_newest_first=newest_first) as taskrouter:
-        offered(taskrouter)
+        reserve(taskrouter)
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-        types = [one.event_type for one in workspace.events.list()]
+        types = [event.event_type for event in workspace.events.list()]
     created, reserved = types.index("task.created"), types.index("reservation.created")
     assert (reserved < created) is newest_first
