@@ -15,6 +15,8 @@ from local.supervisor import RunningStack
 TIMEOUT_SECONDS = 20
 """Much longer than needed, so that a busy machine does not fail a test."""
 
+STARTUP_SECONDS = supervisor.READY_SECONDS + TIMEOUT_SECONDS
+
 
 def bare_environ(**variables):
     """Return a minimal shell environment with free ports and these variables."""

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from local.supervisor import ROOT
-from tests.e2e.live_stack import bare_environ, eventually, find_processes
+from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, eventually, find_processes
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,9 @@ def test_interrupted_demo_leaves_no_process(number, tmp_path):
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    assert eventually(lambda: "1. Deferred" in log.read_text(encoding="utf-8"))
+    assert eventually(
+        lambda: "1. Deferred" in log.read_text(encoding="utf-8"), within=STARTUP_SECONDS
+    )
 
     popen.send_signal(number)
 

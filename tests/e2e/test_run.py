@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from local.supervisor import ROOT
-from tests.e2e.live_stack import bare_environ, eventually, find_processes
+from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, eventually, find_processes
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,10 @@ class Run:
         return self._log.read_text(encoding="utf-8")
 
     def wait_until_started(self):
-        eventually(lambda: LAST_LINE in self.output() or self.popen.poll() is not None)
+        eventually(
+            lambda: LAST_LINE in self.output() or self.popen.poll() is not None,
+            within=STARTUP_SECONDS,
+        )
         assert LAST_LINE in self.output(), self.output()
 
     def remaining(self):
