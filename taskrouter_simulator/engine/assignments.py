@@ -1,6 +1,6 @@
 """Changes of a Task's assignment status: accept, wrap up, complete, cancel, delete.
 
-Facts: https://www.twilio.com/docs/taskrouter/lifecycle-task-state.
+See https://www.twilio.com/docs/taskrouter/lifecycle-task-state.
 """
 
 from taskrouter_simulator.engine import events, reservations, workers

@@ -23,7 +23,7 @@ class Verb:
     children: tuple["Verb", ...]
 
     def number(self, name: str, default: int, maximum: int) -> int:
-        """Return an attribute that is an integer from 0 to `maximum`, else the default."""
+        """Return an attribute that is an integer from 0 to `maximum`, or the default."""
         text = self.attributes.get(name, "")
         is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(maximum))
         return int(text) if is_number and int(text) <= maximum else default

@@ -128,7 +128,7 @@ class Comparisons:
         return isinstance(right, list) and is_single and not self._has(right, left)
 
     def _comparable(self, left: Any, right: Any) -> tuple[Any, Any] | None:
-        """Return two scalars of one type, converted if the settings say so, else None."""
+        """Return two scalars of the same type, converted if `mixed_types` is "numbers", or None."""
         if self.mixed_types == "numbers" and "number" in {_type_name(left), _type_name(right)}:
             left, right = _text_to_number(left), _text_to_number(right)
         # Booleans are integers, so both checks are needed.

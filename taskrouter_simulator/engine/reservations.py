@@ -1,8 +1,8 @@
 """Reservations: their state machine, and the offers that end without an acceptance.
 
-Facts: https://www.twilio.com/docs/taskrouter/api/reservations, and for the Worker's Activity
-https://www.twilio.com/docs/taskrouter/api/activity. No page lists all transitions; those that
-Twilio does not mention are inferred.
+See https://www.twilio.com/docs/taskrouter/api/reservations and, for the Worker's Activity,
+https://www.twilio.com/docs/taskrouter/api/activity. No page lists all transitions. Transitions
+that Twilio does not mention are inferred.
 """
 
 from collections.abc import Callable
@@ -205,7 +205,7 @@ def reject(
         engine: The engine.
         workspace: The Workspace.
         reservation: The offer.
-        activity_sid: The Worker's new Activity; None for the one before the offer.
+        activity_sid: The Worker's new Activity; None for the Activity before the offer.
 
     Raises:
         BadRequest: The Reservation is not pending or the Activity does not exist.
@@ -249,7 +249,7 @@ def _end(
     status: Status,
     activity_sid: str | None = None,
 ) -> None:
-    """End an offer, and change the Worker's Activity, by default to the one before the offer."""
+    """End an offer, and set the Worker's Activity, by default that before the offer."""
     change_status(engine, workspace, reservation, status)
     publish(engine, workspace, reservation)
     worker = workspace.workers[reservation.worker_sid]
@@ -259,7 +259,7 @@ def _end(
     elif (
         not workspace.multi_task_enabled
         and queue
-        # If the Worker's Activity was changed in the meantime, it stays as it is.
+        # An Activity that was changed in the meantime is kept.
         and worker.activity_sid == queue.reservation_activity_sid
         and reservation.previous_activity_sid in workspace.activities
     ):
@@ -267,7 +267,10 @@ def _end(
 
 
 def _delay_next_offer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Delay the next offer to a Worker that is still available; it would follow immediately."""
+    """Delay the next offer to a Worker that is still available.
+
+    Without a delay, the Task would be offered to the same Worker immediately.
+    """
     task = workspace.tasks[reservation.task_sid]
     worker = workspace.workers[reservation.worker_sid]
     if task.ignore_capacity or workspace.is_available(worker):

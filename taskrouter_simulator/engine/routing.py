@@ -1,6 +1,6 @@
 """Routing: move waiting Tasks through their Workflow and offer them to Workers.
 
-Facts: https://www.twilio.com/docs/taskrouter/lifecycle-task-workflows-and-assignment. The time-out
+See https://www.twilio.com/docs/taskrouter/lifecycle-task-workflows-and-assignment. The time-out
 of a target is compared with the Task's age, which includes the time spent in preceding targets:
 https://www.twilio.com/docs/taskrouter/task-evaluation.
 """
@@ -32,8 +32,10 @@ WORKER_NOT_IN_QUEUE = 40152
 INVALID_KNOWN_WORKER = 40154
 
 FreeWorkers = dict[str, list[Worker]]
-"""Workers with capacity by TaskChannel SID: a cache for one routing pass, which stays fast when
-many Tasks wait and no Worker is free. It is cleared when a Worker is reserved."""
+"""Workers with capacity, by TaskChannel SID.
+
+The dictionary is a cache for a routing pass, which keeps the pass fast if many Tasks wait and no
+Worker is free."""
 
 
 def route(engine: Engine, workspace: Workspace) -> None:
@@ -74,7 +76,7 @@ def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
 
 
 def task_context(task: Task) -> dict[str, Any]:
-    """Return what expressions can refer to: a Task's attributes, also as `task.…`."""
+    """Return an expression's variables: a Task's attributes, with and without `task.`."""
     attributes = parse_attributes(task.attributes)
     return {**attributes, "task": attributes}
 
@@ -312,9 +314,9 @@ def _find_candidates(
 def _find_known_workers(
     engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, target: Target
 ) -> list[Worker]:
-    """Return the Worker that the Task's attributes name, or nobody.
+    """Return the Worker that the Task's attributes name, or an empty list.
 
-    If nobody is found, an alert is emitted once, when the Task enters the step.
+    If there is no such Worker, emit an alert once, when the Task enters the step.
     """
     if target.known_worker_sid:
         reference, field = target.known_worker_sid, "sid"

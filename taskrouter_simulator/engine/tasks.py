@@ -34,7 +34,7 @@ def create(
     ignore_capacity: bool | None = None,
     queue_sid: str | None = None,
 ) -> Task:
-    """Create a Task; it is offered to Workers later.
+    """Create a Task; the next routing pass offers it to Workers.
 
     Args:
         engine: The engine.

@@ -83,7 +83,7 @@ def require_activity(workspace: Workspace, sid: str) -> Activity:
 
 
 def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_sid: str) -> None:
-    """Change a Worker's Activity to an existing one; do nothing if it is the current one."""
+    """Set a Worker's Activity; do nothing if the Worker is already in that Activity."""
     if worker.activity_sid == activity_sid:
         return
     before = workspace.activities[worker.activity_sid]
@@ -192,8 +192,8 @@ def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> in
 def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
     """Return whether a Worker can be offered another Task of a TaskChannel.
 
-    With multitasking, the channel's capacity decides. Without, a Worker gets one offer at a time,
-    and its Activity prevents further ones.
+    If the Workspace is multitasking, the capacity on the channel decides. Otherwise a Worker has
+    one offer at a time, and the Activity Busy prevents offers during an assignment.
     """
     if not workspace.is_available(worker):
         return False
@@ -204,7 +204,7 @@ def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool
 
 
 def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
-    """Return what expressions can refer to: a Worker's attributes, also as `worker.…`."""
+    """Return an expression's variables: a Worker's attributes, with and without `worker.`."""
     held = [workspace.tasks[held.task_sid].channel_sid for held in worker.held.values()]
     attributes = {
         **parse_attributes(worker.attributes),

@@ -1,4 +1,4 @@
-"""Calls without HTTP: an engine, and an app whose TwiML documents are in a dictionary."""
+"""A telephone exchange for tests: an engine and an app's documents by URL, without HTTP."""
 
 import json
 
@@ -15,19 +15,14 @@ MENU = """<Gather numDigits="1" action="enqueue_call"><Say language="es">Uno.</S
 DEQUEUE = {"instruction": "dequeue", "to": DESK, "from": NUMBER}
 
 
-def queue(attributes='{"selected_language": "es"}', more="", **options):
-    values = {"workflowSid": WORKFLOW, "action": "left_queue", **options}
-    text = " ".join(f'{name}="{value}"' for name, value in values.items())
-    return f"<Enqueue {text}><Task {more}>{attributes}</Task></Enqueue>"
+def queue(attributes='{"selected_language": "es"}', task_options="", **options):
+    options = {"workflowSid": WORKFLOW, "action": "left_queue", **options}
+    text = " ".join(f'{name}="{value}"' for name, value in options.items())
+    return f"<Enqueue {text}><Task {task_options}>{attributes}</Task></Enqueue>"
 
 
 class Exchange(Story):
-    """An engine with the quickstart's Workspace and an app that answers the calls.
-
-    Attributes:
-        documents: TwiML by path.
-        instruction: Response to assignment callbacks, or a function of their parameters.
-    """
+    """The quickstart's Workspace with a phone for Alice; `documents` by the end of their URL."""
 
     def __init__(self, instruction=None, **settings):
         super().__init__(**settings)
@@ -48,7 +43,7 @@ class Exchange(Story):
         return call
 
     def serve(self, seconds=0.0):
-        """Answer all requests, then advance the clock and answer the requests that this causes."""
+        """Respond to all requests, let time pass, and respond to the requests that follow."""
         self.clock.advance(0)
         while self._done < len(self.effects):
             effect = self.effects[self._done]
@@ -56,9 +51,9 @@ class Exchange(Story):
             match effect:
                 case FetchTwiml():
                     body = self.documents[effect.url.removeprefix(APP)]
-                    whole = body if body.startswith("<?") else f"<Response>{body}</Response>"
+                    document = body if body.startswith("<?") else f"<Response>{body}</Response>"
                     execution.receive_document(
-                        self.engine, effect.call_sid, effect.request, whole.encode()
+                        self.engine, effect.call_sid, effect.request, document.encode()
                     )
                 case AssignmentCallback():
                     sids = effect.workspace_sid, effect.reservation_sid
@@ -75,8 +70,8 @@ class Exchange(Story):
         call_control.hang_up(self.engine, call)
         self.serve()
 
-    def at_work(self):
-        """Set Alice to Idle."""
+    def make_alice_idle(self):
+        """Set Alice to Idle, and respond to the requests that follow."""
         self.move(self.alice, "Idle")
         self.serve()
 
@@ -90,17 +85,17 @@ class Exchange(Story):
         return self.reservations(self.task_of(call))[-1]
 
     def worker_leg(self):
-        """Return the newest call to a Worker."""
+        """Return the newest leg to a Worker."""
         return [call for call in self.engine.calls.values() if call.direction != "inbound"][-1]
 
     def alerts(self):
         return [effect.code for effect in self.effects if isinstance(effect, Alert)]
 
     def requests(self):
-        """Return the path and the parameters of each request for TwiML."""
-        fetches = [effect for effect in self.effects if isinstance(effect, FetchTwiml)]
-        return [(fetch.url.removeprefix(APP), fetch.parameters) for fetch in fetches]
+        """Return the TwiML requests as (path, parameters)."""
+        requests = [effect for effect in self.effects if isinstance(effect, FetchTwiml)]
+        return [(request.url.removeprefix(APP), request.parameters) for request in requests]
 
 
 def steps(call):
-    return [entry["step"] for entry in call.steps]
+    return [step["step"] for step in call.steps]

@@ -1,4 +1,4 @@
-"""What a Workflow's configuration may say."""
+"""Parsing of Workflow configurations."""
 
 import contextlib
 import json
@@ -32,7 +32,7 @@ from taskrouter_simulator.engine.workflows import ConfigurationError, parse_conf
         "[" * 100_000,
     ],
 )  # fmt: skip
-def test_what_is_no_configuration_is_refused(text):
+def test_invalid_configuration_is_rejected(text):
     with pytest.raises(ConfigurationError):
         parse_configuration(text)
 
@@ -51,12 +51,12 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_json_raises_anything_but_the_own_error(document):
+def test_any_json_parses_or_raises_configuration_error(document):
     with contextlib.suppress(ConfigurationError):
         parse_configuration(json.dumps(document))
 
 
-def test_unknown_keys_and_text_numbers_are_taken_as_twilios_tutorial_sends_them():
+def test_unknown_keys_and_numeric_strings_are_accepted():
     configuration = parse_configuration(
         '{"task_routing": {"filters": [{"filter_friendly_name": "SMS", "Expression": "a==1",'
         '"targets": [{"queue": "WQ1", "priority": "5", "timeout": "30", "color": "red"}]}],'
@@ -67,6 +67,6 @@ def test_unknown_keys_and_text_numbers_are_taken_as_twilios_tutorial_sends_them(
     assert configuration.default.queue_sid == "WQ2"
 
 
-def test_a_filter_may_name_its_queue_directly():
-    (one,) = parse_configuration('{"task_routing": {"filters": [{"queue": "WQ1"}]}}').filters
-    assert one.targets[0].queue_sid == "WQ1"
+def test_filter_can_name_queue_directly():
+    (parsed,) = parse_configuration('{"task_routing": {"filters": [{"queue": "WQ1"}]}}').filters
+    assert parsed.targets[0].queue_sid == "WQ1"

@@ -1,7 +1,7 @@
 """Execution of TwiML: a call from its first document to its end.
 
-Verbs are executed until one has to wait. `<Pause>`, and `<Gather>` without a key, take time on the
-simulator's clock. `<Say>` and `<Play>` take none.
+Verbs are executed until a verb has to wait. `<Pause>`, and `<Gather>` without a key, take time on
+the simulator's clock. `<Say>` and `<Play>` take no time.
 """
 
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def _take_fetching_call(engine: Engine, call_sid: str, request: int) -> Call | N
 
 
 def run(engine: Engine, call: Call) -> None:
-    """Execute the remaining verbs until one has to wait; end the call after the last one."""
+    """Execute the remaining verbs until a verb has to wait; end the call after the last verb."""
     while call.verbs:
         verb = call.verbs.pop(0)
         if verb.name not in VERBS:
