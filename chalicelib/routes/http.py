@@ -60,42 +60,45 @@ def route(
     content_types = [JSON, FORM, UNTYPED] if shared or "GET" in methods else [FORM]
 
     def register(view: View) -> View:
-        @functools.wraps(view)
-        def call(**path_parameters: str) -> Response:
-            return _respond(view, path_parameters, shared=shared)
-
-        blueprint.route(path, methods=methods, content_types=content_types)(call)
+        respond = _responding(view, shared=shared)
+        blueprint.route(path, methods=methods, content_types=content_types)(respond)
         if shared:
             # A browser sends a preflight request before a token or JSON goes to another origin.
             @functools.wraps(view)
             def preflight(**_path_parameters: str) -> Response:
-                return _respond(functools.partial(_preflight, methods), {}, shared=True)
+                return _preflight(methods)
 
-            blueprint.route(path, methods=["OPTIONS"])(preflight)
-        return call
+            blueprint.route(path, methods=["OPTIONS"])(_responding(preflight, shared=True))
+        return respond
 
     return register
 
 
-def _respond(view: View, path_parameters: Mapping[str, str], *, shared: bool) -> Response:
-    """Call *view*, and convert its result or error into a response."""
-    try:
-        result = view(**path_parameters)
-        response = result if isinstance(result, Response) else Response(result)
-        if shared:
-            _allow_origin(response)
-    except AppError as error:
-        response = _error_response(error)
-        if shared:
-            _allow_origin(response)
-    except SettingsError as error:
-        observability.log_crash("settings", error)
-        response = Response({"Code": "SettingsError", "Message": str(error)}, status_code=500)
-    except Exception as error:  # noqa: BLE001  the last place that can still respond
-        observability.log_crash("crash", error)
-        body = {"Code": AppError.code, "Message": "An internal server error occurred."}
-        response = Response(body, status_code=AppError.status)
-    return response
+def _responding(view: View, *, shared: bool) -> View:
+    """Return a view that converts the result or error of *view* into a response."""
+
+    @functools.wraps(view)
+    def respond(**path_parameters: str) -> Response:
+        try:
+            result = view(**path_parameters)
+            response = result if isinstance(result, Response) else Response(result)
+            if shared:
+                _allow_origin(response)
+        except AppError as error:
+            response = _error_response(error)
+            if shared:
+                _allow_origin(response)
+        except SettingsError as error:
+            observability.log_crash("settings", error)
+            body = {"Code": "SettingsError", "Message": str(error)}
+            response = Response(body, status_code=500)
+        except Exception as error:  # noqa: BLE001  the last place that can still respond
+            observability.log_crash("crash", error)
+            body = {"Code": AppError.code, "Message": "An internal server error occurred."}
+            response = Response(body, status_code=AppError.status)
+        return response
+
+    return respond
 
 
 def _allow_origin(response: Response) -> None:

@@ -114,7 +114,7 @@ class EngineTaskRouter:
         with self._lock:
             found = self._found(reservation_sid)
             try:
-                instructions.carry_out(self._engine, self._workspace, found, instruction.render())
+                instructions.carry_out(self._engine, self._workspace, found, instruction.answer)
             except instructions.InstructionError as refusal:
                 raise TaskRouterRefused(refusal.message) from refusal
             self.instructed[reservation_sid] += 1

@@ -35,8 +35,8 @@ def messages(mapping: dict[str, object]) -> list[str]:
 def test_a_value_that_twilio_documents_is_rendered_as_it_is(row: Row) -> None:
     for value in row.takes:
         mapping = given(row, value)
-        assert parse_instruction(mapping).render() == mapping
-        assert json.loads(json.dumps(parse_instruction(mapping).render())) == mapping
+        assert parse_instruction(mapping).answer == mapping
+        assert json.loads(json.dumps(parse_instruction(mapping).answer)) == mapping
 
 
 @ROWS
@@ -64,7 +64,7 @@ def test_what_is_required_is_missed_and_what_is_not_is_not(row: Row) -> None:
     if row.required:
         assert messages(mapping) == [f"{row.instruction} needs {row.name}: {row.must_be}."]
     else:
-        assert row.name not in parse_instruction(mapping).render()
+        assert row.name not in parse_instruction(mapping).answer
         assert row.rest not in parse_instruction(mapping).rest()
 
 
@@ -103,7 +103,7 @@ def test_the_table_is_the_catalogue() -> None:
     ],
 )
 def test_an_absent_parameter_is_not_rendered(instruction, answer, form) -> None:
-    assert instruction.render() == answer
+    assert instruction.answer == answer
     assert instruction.rest() == form
 
 
@@ -166,7 +166,7 @@ def test_what_is_not_known_is_refused_and_the_nearest_name_told(mapping, message
 
 @pytest.mark.parametrize("to", ["sip:joey@example.com", "SIPS:joey@example.com"])
 def test_a_dequeue_to_a_sip_address_may_ring_for_600_seconds(to: str) -> None:
-    assert Dequeue(to=to, timeout=600).render()["timeout"] == 600
+    assert Dequeue(to=to, timeout=600).answer["timeout"] == 600
     assert messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
         "timeout must be at most 600 where to is a SIP address."
     ]

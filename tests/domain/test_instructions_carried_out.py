@@ -38,7 +38,7 @@ def carry_out(name: str, **given: Any) -> None:
     reservation = story.reservations(task)[-1]
     instruction = instruction_of(name, story.activity_sid("Offline"), **given)
 
-    answered(story.engine, story.workspace.sid, reservation.sid, instruction.render())
+    answered(story.engine, story.workspace.sid, reservation.sid, instruction.answer)
 
     assert [one.code for one in story.effects if isinstance(one, Alert)] == []
     assert reservation.status == becomes(instruction)

@@ -88,7 +88,7 @@ def test_the_examples_answer_what_they_say(heading, task, worker, priority, answ
         parameters={"TaskPriority": str(priority)},
     )
     expected = {name: value for name, value in answer.items() if value is not None}
-    assert rules.decide(callback).instruction.render() == expected
+    assert rules.decide(callback).instruction.answer == expected
 
 
 def test_no_example_is_left_out() -> None:

@@ -81,7 +81,7 @@ def test_a_password_that_an_accept_carries_is_not_shown_either(api: Api) -> None
     api.post_json(f"{path}/accept", {"instruction": "conference", "sip_auth_password": "hunter2"})
 
     (sent,) = api.taskrouter.instructions
-    assert sent.render()["sip_auth_password"] == "hunter2"
+    assert sent.answer["sip_auth_password"] == "hunter2"
     assert b"hunter2" not in api.call("GET", path).body
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from chalicelib.domain.errors import nearest_name
@@ -113,13 +113,14 @@ class Instruction:
         if faults := list(self.value_faults(self._given())):
             raise InvalidInstruction(faults)
 
-    @property
+    @cached_property
     def accepts(self) -> bool:
         """Whether TaskRouter accepts the Reservation by it, once it is carried out."""
         return self.accepts_always or bool(getattr(self, "accept", None))
 
-    def render(self) -> dict[str, Any]:
-        """Return the JSON object to answer the assignment callback with."""
+    @cached_property
+    def answer(self) -> Mapping[str, Any]:
+        """The JSON object that answers the assignment callback."""
         return {"instruction": self.name, **self._given()}
 
     def rest(self) -> dict[str, Any]:
@@ -198,8 +199,9 @@ class Defer(Instruction):
     name: ClassVar[str] = "defer"
     asks: ClassVar[Mapping[str, str]] = {}
 
-    def render(self) -> dict[str, Any]:
-        """Return the JSON object to answer the assignment callback with."""
+    @cached_property
+    def answer(self) -> Mapping[str, Any]:
+        """The empty JSON object."""
         return {}
 
 
