@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.sids import checked_sid
+from chalicelib.domain.sids import SID_PATTERNS, invalid_sid
 
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
@@ -73,6 +73,9 @@ _COLUMNS = {
     "WorkerAttributes",
 }
 """The parameters that are stored as separate attributes of a record."""
+
+_SIDS = {"ReservationSid": "WR", "TaskSid": "WT", "WorkerSid": "WK"}
+"""The required parameters, with the prefixes of their SIDs."""
 
 
 @dataclass(frozen=True)
@@ -209,13 +212,17 @@ def _check_owner(form: Form, *, account_sid: str, workspace_sid: str) -> None:
 
 
 def _parse_columns(form: Form) -> dict[str, Any]:
+    """Return the parameters of *form* that are stored as separate attributes, validated."""
     for name in _COLUMNS & form.keys():
         if len(form.getall(name)) > 1:
             raise BadRequest(f"{name} was given more than once.")
+    for name, prefix in _SIDS.items():
+        if not SID_PATTERNS[prefix].fullmatch(form.get(name, "")):
+            raise invalid_sid(prefix, name)
     return {
-        "reservation_sid": checked_sid(form.get("ReservationSid"), "WR", "ReservationSid"),
-        "task_sid": checked_sid(form.get("TaskSid"), "WT", "TaskSid"),
-        "worker_sid": checked_sid(form.get("WorkerSid"), "WK", "WorkerSid"),
+        "reservation_sid": form["ReservationSid"],
+        "task_sid": form["TaskSid"],
+        "worker_sid": form["WorkerSid"],
         "workflow_sid": form.get("WorkflowSid"),
         "task_queue_sid": form.get("TaskQueueSid"),
         "task_attributes": form.get("TaskAttributes"),

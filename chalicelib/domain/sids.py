@@ -16,12 +16,13 @@ _KINDS = {
     "WA": "Activity",
     "CA": "Call",
 }
-_PATTERNS = {prefix: re.compile(prefix + "[0-9a-fA-F]{32}") for prefix in _KINDS}
+SID_PATTERNS = {prefix: re.compile(prefix + "[0-9a-fA-F]{32}") for prefix in _KINDS}
+"""The format of SIDs, by prefix."""
 
 
 def is_sid(value: object, prefix: str) -> bool:
     """Return whether *value* is a SID with the given prefix, such as ``WR``."""
-    return isinstance(value, str) and _PATTERNS[prefix].fullmatch(value) is not None
+    return isinstance(value, str) and SID_PATTERNS[prefix].fullmatch(value) is not None
 
 
 def checked_sid(value: object, prefix: str, name: str) -> str:
@@ -36,8 +37,13 @@ def checked_sid(value: object, prefix: str, name: str) -> str:
         BadRequest: *value* is no such SID. The message describes the format, and never contains
             the value.
     """
-    if isinstance(value, str) and _PATTERNS[prefix].fullmatch(value):
+    if isinstance(value, str) and SID_PATTERNS[prefix].fullmatch(value):
         return value
-    raise BadRequest(
+    raise invalid_sid(prefix, name)
+
+
+def invalid_sid(prefix: str, name: str) -> BadRequest:
+    """Build the error for a parameter that is not a SID with the given prefix."""
+    return BadRequest(
         f"{name} must be a {_KINDS[prefix]} SID: {prefix} followed by 32 hexadecimal digits."
     )

@@ -82,9 +82,9 @@ def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
         if not is_fallback:
             raise
         observability.bind(error=error.code, UnrecordedReservation=1)
-        answer = result.instruction.render()
+        answer = dict(result.instruction.answer)
     observability.bind(answer=answer.get("instruction", "defer"))
-    if answer == result.instruction.render():
+    if answer == result.instruction.answer:
         # Otherwise an earlier answer is repeated, and another rule may have chosen it.
         observability.bind(rule=result.rule)
     return answer

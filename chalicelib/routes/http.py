@@ -68,49 +68,59 @@ def route(
     content_types = [JSON, FORM, UNTYPED] if action or "GET" in methods else [FORM]
 
     def register(view: View) -> View:
-        @functools.wraps(view)
-        def call(**path_parameters: str) -> Response:
-            def authorized_view() -> Any:
-                if action is None:
-                    return view(**path_parameters)
-                principal = authenticate(blueprint.current_request)
-                principal.authorize(action)
-                return view(principal, **path_parameters)
-
-            return _respond(authorized_view, shared=action is not None)
-
-        blueprint.route(path, methods=methods, content_types=content_types)(call)
-        if action is not None:
-            # A browser sends this request before a token or JSON goes to another origin.
+        shared = action is not None
+        authorized = view if action is None else _authorized(view, blueprint, action)
+        respond = _responding(authorized, shared=shared)
+        blueprint.route(path, methods=methods, content_types=content_types)(respond)
+        if shared:
+            # A browser sends a preflight request before a token or JSON goes to another origin.
             @functools.wraps(view)
             def preflight(**_path_parameters: str) -> Response:
-                return _respond(functools.partial(_preflight, methods), shared=True)
+                return _preflight(methods)
 
-            blueprint.route(path, methods=["OPTIONS"])(preflight)
-        return call
+            blueprint.route(path, methods=["OPTIONS"])(_responding(preflight, shared=True))
+        return respond
 
     return register
 
 
-def _respond(view: Callable[[], Any], *, shared: bool) -> Response:
-    """Call *view*, and convert its result or error into a response."""
-    try:
-        result = view()
-        response = result if isinstance(result, Response) else Response(result)
-        if shared:
-            _allow_origin(response)
-    except AppError as error:
-        response = _error_response(error)
-        if shared:
-            _allow_origin(response)
-    except SettingsError as error:
-        observability.log_crash("settings", error)
-        response = Response({"Code": "SettingsError", "Message": str(error)}, status_code=500)
-    except Exception as error:  # noqa: BLE001  the last place that can still respond
-        observability.log_crash("crash", error)
-        body = {"Code": AppError.code, "Message": "An internal server error occurred."}
-        response = Response(body, status_code=AppError.status)
-    return response
+def _authorized(view: View, blueprint: Blueprint, action: Action) -> View:
+    """Return a view that calls *view* with the caller, if the caller may perform the action."""
+
+    @functools.wraps(view)
+    def call(**path_parameters: str) -> Any:
+        principal = authenticate(blueprint.current_request)
+        principal.authorize(action)
+        return view(principal, **path_parameters)
+
+    return call
+
+
+def _responding(view: View, *, shared: bool) -> View:
+    """Return a view that converts the result or error of *view* into a response."""
+
+    @functools.wraps(view)
+    def respond(**path_parameters: str) -> Response:
+        try:
+            result = view(**path_parameters)
+            response = result if isinstance(result, Response) else Response(result)
+            if shared:
+                _allow_origin(response)
+        except AppError as error:
+            response = _error_response(error)
+            if shared:
+                _allow_origin(response)
+        except SettingsError as error:
+            observability.log_crash("settings", error)
+            body = {"Code": "SettingsError", "Message": str(error)}
+            response = Response(body, status_code=500)
+        except Exception as error:  # noqa: BLE001  the last place that can still respond
+            observability.log_crash("crash", error)
+            body = {"Code": AppError.code, "Message": "An internal server error occurred."}
+            response = Response(body, status_code=AppError.status)
+        return response
+
+    return respond
 
 
 def _allow_origin(response: Response) -> None:

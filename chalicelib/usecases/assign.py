@@ -36,7 +36,7 @@ def assign(
     Raises:
         StoreUnavailable: nothing was recorded, so no answer may be sent.
     """
-    answer = instruction.render()
+    answer = instruction.answer
     expires_at = deadlines.expires_at(now, callback.workflow_sid)
     due_at: int | None = now + INSTRUCTION_CHECK_MS
     if not answer:

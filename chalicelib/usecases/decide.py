@@ -138,7 +138,7 @@ def _claim(
         claim_id=collaborators.new_id(),
         by=decision.principal.name,
         accepts=decision.target is Status.ACCEPTED and (not instruction or instruction.accepts),
-        instruction=instruction.render() if instruction else None,
+        instruction=instruction.answer if instruction else None,
     )
     try:
         succeeded, record = collaborators.store.claim(
@@ -186,7 +186,7 @@ def _await_outcome(
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation belongs to another Task than the task_sid given.")
     if decision.instruction and (sent := record.ringing_instruction):
-        if sent != decision.instruction.render():
+        if sent != decision.instruction.answer:
             raise InstructionAlreadySent(
                 f"TaskRouter was given the instruction {sent['instruction']} for this "
                 "Reservation: a second one could ring twice.",
@@ -369,7 +369,7 @@ def _outcome(decision: Decision, record: Reservation) -> Reservation:
     take minutes. A Reservation accepted without the instruction is a failure: nobody was called.
     """
     instruction = decision.instruction
-    was_sent = instruction is None or record.ringing_instruction == instruction.render()
+    was_sent = instruction is None or record.ringing_instruction == instruction.answer
     if record.status in ACHIEVED[decision.target] and was_sent:
         return record
     if instruction and record.may_be_ringing:

@@ -150,7 +150,7 @@ def _explained(ruled: Rules, callback: AssignmentCallback) -> dict[str, Any]:
             _rule(verdict, facts, answers=verdict.rule.name == ruling.rule)
             for verdict in evaluate_all(ruled, facts)
         ],
-        "answer": without_secrets(ruling.instruction.render()),
+        "answer": without_secrets(ruling.instruction.answer),
         "rule": ruling.rule,
     }
 

@@ -121,9 +121,7 @@ class EngineTaskRouter:
         with self._lock:
             reservation = self._reservation(reservation_sid)
             try:
-                instructions.execute(
-                    self._engine, self._workspace, reservation, instruction.render()
-                )
+                instructions.execute(self._engine, self._workspace, reservation, instruction.answer)
             except instructions.InstructionError as error:
                 raise TaskRouterRefused(error.message) from error
             self.executed_instructions[reservation_sid] += 1

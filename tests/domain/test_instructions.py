@@ -35,8 +35,8 @@ def messages(mapping: dict[str, object]) -> list[str]:
 def test_documented_value_is_rendered_unchanged(row: Row) -> None:
     for value in row.takes:
         mapping = given(row, value)
-        assert parse_instruction(mapping).render() == mapping
-        assert json.loads(json.dumps(parse_instruction(mapping).render())) == mapping
+        assert parse_instruction(mapping).answer == mapping
+        assert json.loads(json.dumps(parse_instruction(mapping).answer)) == mapping
 
 
 @ROWS
@@ -64,7 +64,7 @@ def test_only_required_parameters_are_reported_missing(row: Row) -> None:
     if row.required:
         assert messages(mapping) == [f"{row.instruction} needs {row.name}: {row.must_be}."]
     else:
-        assert row.name not in parse_instruction(mapping).render()
+        assert row.name not in parse_instruction(mapping).answer
         assert row.rest not in parse_instruction(mapping).rest_form()
 
 
@@ -103,7 +103,7 @@ def test_definitions_equal_the_documented_table() -> None:
     ],
 )
 def test_absent_parameter_is_not_rendered(instruction, answer, form) -> None:
-    assert instruction.render() == answer
+    assert instruction.answer == answer
     assert instruction.rest_form() == form
 
 
@@ -169,7 +169,7 @@ def test_unknown_name_is_refused_with_a_suggestion(mapping, message: str) -> Non
 
 @pytest.mark.parametrize("to", ["sip:joey@example.com", "SIPS:joey@example.com"])
 def test_dequeue_to_sip_address_rings_for_at_most_600_seconds(to: str) -> None:
-    assert Dequeue(to=to, timeout=600).render()["timeout"] == 600
+    assert Dequeue(to=to, timeout=600).answer["timeout"] == 600
     assert messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
         "timeout must be at most 600 if to is a SIP address."
     ]

@@ -38,7 +38,7 @@ def execute(name: str, **given: Any) -> None:
     reservation = story.reservations(task)[-1]
     instruction = instruction_of(name, story.activity_sid("Offline"), **given)
 
-    handle_response(story.engine, story.workspace.sid, reservation.sid, instruction.render())
+    handle_response(story.engine, story.workspace.sid, reservation.sid, instruction.answer)
 
     assert [one.code for one in story.effects if isinstance(one, Alert)] == []
     assert reservation.status == expected_status(instruction)

@@ -125,7 +125,7 @@ def test_any_attributes_get_an_answer(attributes, expressions) -> None:
         {"when": one, "instruction": "dequeue", "to": {"ref": other}, "timeout": {"ref": "task.d"}}
         for one, other in itertools.product(expressions, expressions)
     ]
-    answer = decide(*tables, callback=callback).instruction.render()
+    answer = decide(*tables, callback=callback).instruction.answer
     assert answer == {} or answer["instruction"] == "dequeue"
 
 

@@ -25,7 +25,7 @@ def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
     )
     assert api.post_json(path, DEQUEUE).status_code == 200
 
-    assert [one.render() for one in api.taskrouter.instructions] == [DEQUEUE]
+    assert [one.answer for one in api.taskrouter.instructions] == [DEQUEUE]
     record = api.call("GET", f"/reservations/{seen.reservation_sid}")
     assert record.json_body["instruction_sent"] == {"by": "supervisor", "instruction": DEQUEUE}
     assert '"timeout":30}' in record.body.decode().replace(" ", "")
@@ -38,7 +38,7 @@ def test_sent_password_is_never_shown(api: Api) -> None:
     assert api.post_json(f"{path}/accept", sent).status_code == 202
 
     (given,) = api.taskrouter.instructions
-    assert given.render() == sent
+    assert given.answer == sent
     for query in (path, "/reservations"):
         shown = api.call("GET", query).body.decode()
         assert "x7!" not in shown

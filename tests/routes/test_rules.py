@@ -81,7 +81,7 @@ def test_password_in_an_accept_is_not_shown(api: Api) -> None:
     api.post_json(f"{path}/accept", {"instruction": "conference", "sip_auth_password": "hunter2"})
 
     (sent,) = api.taskrouter.instructions
-    assert sent.render()["sip_auth_password"] == "hunter2"
+    assert sent.answer["sip_auth_password"] == "hunter2"
     assert b"hunter2" not in api.call("GET", path).body
 
 

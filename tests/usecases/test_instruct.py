@@ -50,7 +50,7 @@ def test_an_instruction_is_sent_and_recorded_with_who_sent_it(
     assert world.taskrouter.instructions == [DEQUEUE]
     record = world.record(pending)
     assert record.instruction_sent is not None
-    assert record.instruction_sent.instruction == DEQUEUE.render()
+    assert record.instruction_sent.instruction == DEQUEUE.answer
     assert record.instruction_sent.by == "supervisor:ann"
     assert record.claim is None
     assert world.taskrouter.calls["update"] == 0

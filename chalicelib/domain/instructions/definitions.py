@@ -7,7 +7,7 @@ it in `INSTRUCTION_TYPES`.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from chalicelib.domain.errors import nearest_name
@@ -126,13 +126,14 @@ class Instruction:
         if errors := list(self.value_errors(self._present())):
             raise InvalidInstruction(errors)
 
-    @property
+    @cached_property
     def accepts(self) -> bool:
         """Whether executing the instruction makes TaskRouter accept the Reservation."""
         return self.accepts_always or bool(getattr(self, "accept", None))
 
-    def render(self) -> dict[str, Any]:
-        """Return the JSON object that answers the assignment callback."""
+    @cached_property
+    def answer(self) -> Mapping[str, Any]:
+        """The JSON object that answers the assignment callback."""
         return {"instruction": self.name, **self._present()}
 
     def rest_form(self) -> dict[str, Any]:
@@ -219,8 +220,9 @@ class Defer(Instruction):
     name: ClassVar[str] = "defer"
     base_form: ClassVar[Mapping[str, str]] = {}
 
-    def render(self) -> dict[str, Any]:
-        """Return the JSON object that answers the assignment callback."""
+    @cached_property
+    def answer(self) -> Mapping[str, Any]:
+        """The empty JSON object."""
         return {}
 
 
