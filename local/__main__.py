@@ -8,7 +8,7 @@ import sys
 import click
 
 from chalicelib.config import SettingsError
-from infra.errors import OperatorError
+from infra import OperatorError
 from local import dynamodb, network, run, stack
 
 ERRORS = (stack.StackError, SettingsError, OperatorError, network.NotReadyError)

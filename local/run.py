@@ -8,7 +8,7 @@ from honcho.manager import Manager
 from honcho.printer import Message, Printer
 from honcho.process import Popen, Process
 
-from infra.commands.token import mint, of_stage
+from infra.commands.token import create_token, read_api_key
 from local import supervisor
 from local.demo import http_client
 from local.stack import Stack
@@ -123,9 +123,9 @@ TOKEN_HOURS = 8
 def text(stack: Stack) -> str:
     """The whole message, for a stack that answers."""
     simulator = http_client.names(stack.simulator_url)
-    token = mint(
+    token = create_token(
         stack.settings,
-        of_stage(stack.settings),
+        read_api_key(stack.settings),
         role="supervisor",
         hours=TOKEN_HOURS,
     )

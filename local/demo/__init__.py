@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from infra.commands.token import mint, of_stage
+from infra.commands.token import create_token, read_api_key
 from local import network, stack, supervisor
 from local.demo import http_client, script
 from local.demo.http_client import Caller
@@ -67,9 +67,9 @@ def _start_instructing_api(running: supervisor.Running, described: stack.Stack, 
 
 def _story(described: stack.Stack, instructing_url: str) -> script.Story:
     names = http_client.names(described.simulator_url)
-    token = mint(
+    token = create_token(
         described.settings,
-        of_stage(described.settings),
+        read_api_key(described.settings),
         role="supervisor",
         hours=1,
     )

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from chalicelib.usecases.reconcile import JOB
-from infra.commands.token import mint, of_stage
+from infra.commands.token import create_token, read_api_key
 from local import dynamodb
 from local.demo import http_client
 from tests.chaos.client import Client
@@ -150,9 +150,9 @@ async def _people(stage: Stage, session: aiohttp.ClientSession) -> People:
     names = await asyncio.to_thread(http_client.names, described.simulator_url)
 
     def caller(role: str, worker_sid: str | None = None) -> Client:
-        token = mint(
+        token = create_token(
             stage.settings,
-            of_stage(stage.settings),
+            read_api_key(stage.settings),
             role=role,
             worker_sid=worker_sid,
             hours=2,

@@ -1,4 +1,4 @@
-"""A contact centre whose app is deployed: what a test asks of it."""
+"""A contact center whose app is deployed, and the steps that tests take there."""
 
 import time
 from dataclasses import dataclass
@@ -6,68 +6,74 @@ from dataclasses import dataclass
 from local.demo.http_client import Caller
 
 
-def eventually(look, seconds=10.0):
-    """The first answer that is not empty; None once time is up."""
+def eventually(read, seconds=10.0):
+    """Return the first truthy result of *read*, or the last result after *seconds*."""
     deadline = time.monotonic() + seconds
-    while not (found := look()) and time.monotonic() < deadline:
+    while not (result := read()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    return found
+    return result
 
 
 @dataclass
-class Centre:
-    """The app at its address under the API's stage, and TaskRouter, which calls it there."""
+class ContactCenter:
+    """The app at its URL under the API's stage, and TaskRouter, which calls that URL."""
 
     app: Caller
     taskrouter: Caller
-    names: object
+    simulator: object
 
     @classmethod
     def at(cls, url, token, twilio):
-        centre = cls(
+        center = cls(
             app=Caller("app", url, token=token),
             taskrouter=Caller(
                 "TaskRouter",
                 f"{twilio.url}/v1/Workspaces/{twilio.workspace_sid}",
                 account=(twilio.account_sid, twilio.auth_token),
             ),
-            names=twilio,
+            simulator=twilio,
         )
-        centre.configure(AssignmentCallbackUrl=f"{url}/assignment_callback")
-        return centre
+        center.update_workflow(AssignmentCallbackUrl=f"{url}/assignment_callback")
+        return center
 
-    def configure(self, **form):
-        workflow = f"/Workflows/{self.names.workflow_sid}"
+    def update_workflow(self, **form):
+        workflow = f"/Workflows/{self.simulator.workflow_sid}"
         assert self.taskrouter.post(workflow, form).status == 200
 
-    def turn_alice(self, activity):
-        form = {"ActivitySid": self.names.activities[activity]}
-        alice = f"/Workers/{self.names.workers['Alice']}"
+    def set_alice_to(self, activity):
+        form = {"ActivitySid": self.simulator.activities[activity]}
+        alice = f"/Workers/{self.simulator.workers['Alice']}"
         assert self.taskrouter.post(alice, form).status == 200
 
-    def reserved(self):
-        """A new Task, reserved for Alice, called back and recorded; the record."""
+    def reserve(self):
+        """Create a Task and reserve it for Alice; return the record of its Reservation."""
         created = self.app.post("/create-task")
         assert created.status == 201, created
-        self.turn_alice("Idle")
+        self.set_alice_to("Idle")
 
-        def look():
+        def find_record():
             listed = self.app.get("/reservations", {"status": "pending"})
             assert listed.status == 200, listed
-            mine = [r for r in listed.body["reservations"] if r["task_sid"] == created.body["sid"]]
-            return mine[0] if mine else None
+            for record in listed.body["reservations"]:
+                if record["task_sid"] == created.body["sid"]:
+                    return record
+            return None
 
-        record = eventually(look)
-        assert record, self.names.log("callback")
+        record = eventually(find_record)
+        assert record, self.simulator.log("callback")
         return record
 
     def task_status(self, task_sid):
         return self.taskrouter.get(f"/Tasks/{task_sid}").body["assignment_status"]
 
-    def walk(self):
-        """A Task's life: created, reserved, called back, looked at, accepted, assigned."""
-        record = self.reserved()
+    def complete_life_cycle(self):
+        """Create, reserve, accept and complete a Task."""
+        record = self.reserve()
         assert record["status"] == "pending"
+        self.accept(record)
+
+    def accept(self, record):
+        """Accept a pending Reservation of Alice and complete its Task."""
         accepted = self.app.post(f"/reservations/{record['reservation_sid']}/accept")
         assert (accepted.status, accepted.body["reservation_status"]) == (200, "accepted")
         assert accepted.body["worker_name"] == "Alice"

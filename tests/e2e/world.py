@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.commands.token import mint, of_stage
+from infra.commands.token import create_token, read_api_key
 from local import dynamodb, network, stack, supervisor
 from local.demo import http_client
 from local.demo.http_client import Caller
@@ -112,9 +112,9 @@ def world(environ, overrides=None):
     described = stack.describe(environ)
     with supervisor.running(described, overrides) as running:
         names = http_client.names(described.simulator_url)
-        token = mint(
+        token = create_token(
             described.settings,
-            of_stage(described.settings),
+            read_api_key(described.settings),
             role="supervisor",
             hours=1,
         )

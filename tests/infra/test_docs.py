@@ -1,4 +1,4 @@
-"""What the documents of the deployment name is there."""
+"""The deployment documents describe commands, files and values that exist."""
 
 import re
 from pathlib import Path
@@ -24,35 +24,36 @@ def commands(group, before=""):
 
 
 @pytest.mark.parametrize("command", list(commands(main)))
-def test_every_command_is_described(command):
+def test_every_command_is_documented(command):
     assert re.search(rf"infra {command}\b", DEPLOY + OPERATIONS)
 
 
-def test_no_command_is_described_that_is_not_there():
-    described = set(re.findall(r"python -m infra ([a-z]+)", DEPLOY + OPERATIONS))
-    assert described <= set(main.commands)
+def test_documented_commands_exist():
+    documented = set(re.findall(r"python -m infra ([a-z]+)", DEPLOY + OPERATIONS))
+    assert documented <= set(main.commands)
 
 
-def test_what_shows_that_a_threat_is_held_exists():
-    named = set(re.findall(r"`((?:tests|chalicelib|infra|\.github)/[\w./]*)`", SECURITY))
-    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+def test_files_cited_in_security_docs_exist():
+    cited = set(re.findall(r"`((?:tests|chalicelib|infra|\.github)/[\w./]*)`", SECURITY))
+    assert [path for path in sorted(cited) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / ".github" / "workflows").glob("*.yml")))
-def test_actions_are_pinned_by_commit(workflow):
+def test_github_actions_are_pinned_by_commit(workflow):
     used = re.findall(r"uses: (\S+)", workflow.read_text(encoding="utf-8"))
     assert used
-    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", one) for one in used)
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in used)
 
 
-def test_memory_and_time_outs_are_explained_as_they_are():
+def test_documented_memory_and_timeouts_match_the_configuration():
     functions = stage_config.project()["stages"]["prod"]["lambda_functions"]
     for name, unit in (("memory_size", "MB"), ("timeout", "s")):
         row = "memory" if name == "memory_size" else "time-out"
-        api, sweep = (functions[one][f"lambda_{name}"] for one in ("api_handler", "sweep"))
+        api, sweep = (functions[handler][f"lambda_{name}"] for handler in ("api_handler", "sweep"))
         assert f"| {row} | {api} {unit} | {sweep} {unit} |" in DEPLOY
 
 
-def test_the_throttles_are_explained_as_they_are():
-    callbacks, rest = api_settings.CALLBACKS.rate, api_settings.EVERYBODYS.rate
-    assert f"callbacks {callbacks:,}/s, all else {rest}/s" in DEPLOY
+def test_documented_throttles_match_the_configuration():
+    callbacks = api_settings.CALLBACK_THROTTLE.rate
+    default = api_settings.DEFAULT_THROTTLE.rate
+    assert f"callbacks {callbacks:,}/s, all else {default}/s" in DEPLOY
