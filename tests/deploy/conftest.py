@@ -16,6 +16,7 @@ import requests
 from local import network, supervisor
 from local.supervisor import ROOT
 from taskrouter_simulator.testing import running
+from tests.routes.conftest import api, environ  # noqa: F401  # fixtures
 
 REGION = "eu-west-1"
 # Unsigned requests, such as TaskRouter's, reach only the emulator's default account.
@@ -88,12 +89,12 @@ class Checkout:
     folder: Path
     aws: Aws
 
-    def run(self, *arguments, stdin="", **environ):
+    def run(self, *arguments, stdin="", **variables):
         """Run an operator command."""
         return subprocess.run(
             [sys.executable, "-m", "infra", *arguments],
             cwd=self.folder,
-            env=os.environ | self.aws.environ | environ,
+            env=os.environ | self.aws.environ | variables,
             input=stdin,
             capture_output=True,
             text=True,
@@ -101,9 +102,9 @@ class Checkout:
             check=False,
         )
 
-    def infra(self, *arguments, stdin="", **environ):
+    def infra(self, *arguments, stdin="", **variables):
         """Run an operator command that must succeed; return its output."""
-        completed = self.run(*arguments, stdin=stdin, **environ)
+        completed = self.run(*arguments, stdin=stdin, **variables)
         output = f"{completed.stdout}\n{completed.stderr}"
         assert completed.returncode == 0, f"infra {' '.join(arguments)}\n{output}"
         return completed.stdout
@@ -142,10 +143,8 @@ def aws(bare_python, tmp_path):
     url = f"http://127.0.0.1:{port}"
     launcher = Path(__file__).with_name("emulator.py")
     # The project is not on its path: a function sees only its zip file, as on Lambda.
-    environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    process = supervisor.start(
-        "aws", [str(bare_python), str(launcher), str(port)], environ, tmp_path
-    )
+    clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    process = supervisor.start("aws", [str(bare_python), str(launcher), str(port)], clean, tmp_path)
     try:
         network.wait_for("The emulator", lambda: network.answers(f"{url}/_ministack/ready"))
         yield Aws(url, process.output)

@@ -1,5 +1,6 @@
 """A contact center whose app is deployed, and the steps that tests take there."""
 
+import json
 import time
 from dataclasses import dataclass
 
@@ -40,16 +41,34 @@ class ContactCenter:
         workflow = f"/Workflows/{self.simulator.workflow_sid}"
         assert self.taskrouter.post(workflow, form).status == 200
 
-    def set_alice_to(self, activity):
-        form = {"ActivitySid": self.simulator.activities[activity]}
-        alice = f"/Workers/{self.simulator.workers['Alice']}"
-        assert self.taskrouter.post(alice, form).status == 200
+    def set_idle(self, worker):
+        form = {"ActivitySid": self.simulator.activities["Idle"]}
+        path = f"/Workers/{self.simulator.workers[worker]}"
+        assert self.taskrouter.post(path, form).status == 200
+
+    def offer(self, worker, language):
+        """Create a Task in TaskRouter and offer it to a Worker; return the Reservation."""
+        form = {
+            "WorkflowSid": self.simulator.workflow_sid,
+            "Attributes": json.dumps({"selected_language": language}),
+        }
+        created = self.taskrouter.post("/Tasks", form)
+        assert created.status == 201, created
+        self.set_idle(worker)
+        path = f"/Tasks/{created.body['sid']}/Reservations"
+        (reservation,) = eventually(lambda: self.taskrouter.get(path).body["reservations"])
+        assert reservation["worker_sid"] == self.simulator.workers[worker]
+        return reservation
+
+    def cancel(self, task_sid):
+        form = {"AssignmentStatus": "canceled"}
+        assert self.taskrouter.post(f"/Tasks/{task_sid}", form).status == 200
 
     def reserve(self):
         """Create a Task and reserve it for Alice; return the record of its Reservation."""
         created = self.app.post("/create-task")
         assert created.status == 201, created
-        self.set_alice_to("Idle")
+        self.set_idle("Alice")
 
         def find_record():
             listed = self.app.get("/reservations", {"status": "pending"})
