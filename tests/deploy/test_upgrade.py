@@ -71,7 +71,7 @@ def identities(aws):
     }
 
 
-def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, http, old_api_id):
+def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_id):
     url = api_url(aws)
     checkout.set(PUBLIC_BASE_URL=url)
     center = ContactCenter.at(url, token(checkout), twilio)
@@ -97,13 +97,6 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, http, ol
 
     # An old pending record is accepted, once.
     center.accept({"reservation_sid": sids["pending"], "task_sid": offers["pending"]["task_sid"]})
-
-    # An old idempotency key returns the Task that it created.
-    body = {"attributes": {"selected_language": "en"}, "priority": 3}
-    headers = {"Authorization": f"Bearer {token(checkout)}", "Idempotency-Key": "order-1"}
-    created = http.post(f"{url}/create-task", json=body, headers=headers, timeout=30)
-    answer = old_stage.read("items.json")["state"]["key"]["answer"]["M"]
-    assert (created.status_code, created.json()["sid"]) == (201, answer["sid"]["S"])
 
     # The sweep releases an old claim and records the end of the Reservation.
     center.cancel(offers["claimed"]["task_sid"])

@@ -174,7 +174,7 @@ def test_public_base_url_must_match_the_custom_domain(operator, config, prefix, 
     declared["stages"]["dev"] |= {
         "api_gateway_custom_domain": {
             "domain_name": "calls.example.com",
-            "certificate_arn": "arn:aws:acm:eu-west-1:111111111111:certificate/ours",
+            "certificate_arn": "arn:aws:acm:eu-west-1:111111111111:certificate/example",
             "url_prefix": prefix,
         }
     }

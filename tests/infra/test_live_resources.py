@@ -111,8 +111,8 @@ def test_roles_of_this_region_are_recorded(aws, stage):
 
 
 def test_domain_is_found_without_a_record(aws, stage):
-    aws.gateway.functions["ours"] = f"{APP}-prod"
-    aws.gateway.map_domain_to("ours")
+    aws.gateway.functions["own"] = f"{APP}-prod"
+    aws.gateway.map_domain_to("own")
 
     assert chalice_record.fetch(aws, stage, None, domain=DOMAIN)
     *_, last = json.loads(stage.deployed_file.read_text())["resources"]
@@ -125,10 +125,10 @@ def test_domain_is_found_without_a_record(aws, stage):
 
 
 def test_domain_used_by_other_apis_is_not_removed(aws, stage):
-    aws.gateway.functions |= {"ours": f"{APP}-prod", "theirs": f"{APP}-dev"}
-    aws.gateway.map_domain_to("ours", "theirs")
+    aws.gateway.functions |= {"own": f"{APP}-prod", "other": f"{APP}-dev"}
+    aws.gateway.map_domain_to("own", "other")
 
-    with pytest.raises(OperatorError, match="also leads to other APIs .theirs."):
+    with pytest.raises(OperatorError, match="also leads to other APIs .other."):
         chalice_record.fetch(aws, stage, None)
     assert chalice_record.fetch(aws, stage, None, domain=DOMAIN), (
         "a deployment that keeps the domain removes nothing"

@@ -13,7 +13,7 @@ from infra.commands.status import SMOKE_TEST_ROUTE, smoke_test
 from tests.infra import templates
 
 HEALTHY = (200, {"status": "ok", "version": __version__})
-REFUSED = (403, {"Code": "InvalidSignature", "Message": "The signature does not hold."})
+REFUSED = (403, {"Code": "InvalidSignature", "Message": "The signature is not valid."})
 
 
 @pytest.fixture
