@@ -60,7 +60,7 @@ def test_news_is_recorded_where_observed_allows(
 ) -> None:
     reservation_sid = seed(moto_store, status)
 
-    moved, record = moto_store.observe(reservation_sid, heard(news))
+    moved, record = moto_store.record_status(reservation_sid, heard(news))
 
     assert moved == (news in OBSERVED[status])
     assert record is not None

@@ -342,4 +342,4 @@ def test_the_sdk_knows_every_parameter_of_every_instruction() -> None:
     known = inspect.signature(ReservationContext.update).parameters
     for kind in INSTRUCTION_TYPES.values():
         for parameter in kind.parameters().values():
-            assert adapter._keyword(parameter.rest) in known
+            assert adapter._keyword(parameter.rest_name) in known

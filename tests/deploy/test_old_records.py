@@ -7,7 +7,7 @@ import app as functions
 from chalicelib.domain.reservations import Status
 from infra.aws import Aws, stage_config
 from infra.commands import status
-from local import sweep_timer
+from local import functions as local_functions
 from tests.deploy import old_stage
 
 OLD = old_stage.read("items.json")
@@ -50,7 +50,7 @@ def accept(api, role):
 
 
 def run_sweep():
-    functions.sweep(sweep_timer.scheduled_event(), sweep_timer.Context())
+    functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
 
 
 def test_old_records_are_listed(old):

@@ -67,7 +67,7 @@ def test_malformed_secrets_are_neither_written_nor_shown(operator):
     result = operator("secrets", "put", "--stage", "dev", "--stdin", stdin=malformed)
 
     assert result.exit_code == 1
-    assert "must be JSON with auth_tokens" in result.output
+    assert "must be a JSON object with auth_tokens" in result.output
     assert TOKEN not in result.output
     assert boto3.client("ssm").describe_parameters()["Parameters"] == []
 

@@ -50,7 +50,7 @@ def test_sweep_prints_its_result(infra, taskrouter):
 
 
 def test_failed_sweep_is_reported(infra):
-    (port,) = network.find_free(1)
+    (port,) = network.find_free_ports(1)
 
     completed = infra("sweep", TWILIO_TASKROUTER_URL=f"http://127.0.0.1:{port}")
 
