@@ -27,7 +27,7 @@ from taskrouter_simulator.engine.core import AssignmentCallback as Posted
 from taskrouter_simulator.engine.core import EventCallback
 from tests.chaos.engine import SPANISH, EngineTaskRouter
 from tests.chaos.sabotage import AFTER, BEFORE, Killed, Sabotaged, Saboteur
-from tests.support import minutes_pass
+from tests.support import make_reconciliation_due
 
 LEASE = 30
 TIMING = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
@@ -145,13 +145,13 @@ class Bench:
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
         self.store.start_periodic_job(JOB, now=now, every_ms=0)
         self.store.save_progress(JOB, done_until=now)
-        minutes_pass(self.store)
+        make_reconciliation_due(self.store)
 
     def heal(self) -> None:
         """A claim lapses, 5 minutes since the last reconciliation are over, the sweep comes by."""
         self.saboteur.revive()
         self.pass_(LEASE)
-        minutes_pass(self.store)
+        make_reconciliation_due(self.store)
         self.sweep()
 
     def wait_until_due(self) -> str:
