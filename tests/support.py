@@ -78,7 +78,7 @@ class FakeTaskRouter:
         self.unreadable_events = 0
         self.most_events = 2000
         self.instructions: list[Instruction] = []
-        self.answers_the_phone = False
+        self.answers_calls = False
         self.now_ms: Callable[[], int] = lambda: NOW
         self.activities: list[str | None] = []
         self.fail_before: dict[str, list[BaseException]] = {}
@@ -103,7 +103,7 @@ class FakeTaskRouter:
         self.known[remote.reservation_sid] = remote
         return remote
 
-    def happened(self, remote: RemoteReservation, status: Status, *, at: int) -> None:
+    def add_event(self, remote: RemoteReservation, status: Status, *, at: int) -> None:
         """Add to the list of Events without posting an event callback."""
         details = {
             "workflow_sid": "WW" + "0" * 32,
@@ -154,7 +154,7 @@ class FakeTaskRouter:
         if remote.status is not Status.PENDING:
             raise TaskRouterRefused("not pending")
         self.instructions.append(instruction)
-        if self.answers_the_phone:
+        if self.answers_calls:
             self.becomes(reservation_sid, Status.ACCEPTED)
         self._end("instruct")
         return self.known[reservation_sid]

@@ -170,7 +170,7 @@ def test_the_sweeps_function_may_do_what_it_does_and_no_more(api, calls, allowed
     record(api)
     api.taskrouter.becomes(record(api).reservation_sid, Status.WRAPPING)
     unheard = api.taskrouter.add(created_at=api.clock.now)  # its callback never came
-    api.taskrouter.happened(unheard, Status.PENDING, at=api.clock.now)
+    api.taskrouter.add_event(unheard, Status.PENDING, at=api.clock.now)
     calls.clear()
 
     for _ in range(3):

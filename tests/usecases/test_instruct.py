@@ -59,7 +59,7 @@ def test_instruction_is_sent_and_recorded_with_sender(
 def test_immediately_answered_call_accepts_reservation(
     world: World, pending: RemoteReservation
 ) -> None:
-    world.taskrouter.answers_the_phone = True
+    world.taskrouter.answers_calls = True
 
     assert instruct(world, pending).status is Status.ACCEPTED
     assert world.record(pending).accepted_by == "supervisor:ann"
@@ -171,7 +171,7 @@ def test_instruction_that_may_have_been_executed_is_not_sent_again(
 def test_status_is_fetched_after_lost_response_to_instruction(
     world: World, pending: RemoteReservation
 ) -> None:
-    world.taskrouter.answers_the_phone = True
+    world.taskrouter.answers_calls = True
     world.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("cut")]
 
     assert instruct(world, pending).status is Status.ACCEPTED

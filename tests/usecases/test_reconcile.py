@@ -21,10 +21,10 @@ MINUTE = 60_000
 LIFE = (Status.PENDING, Status.ACCEPTED, Status.COMPLETED)
 
 
-def happened(world: World, remote: RemoteReservation, *story: tuple[Status, int]) -> None:
+def add_events(world: World, remote: RemoteReservation, *story: tuple[Status, int]) -> None:
     """Add a Reservation's status changes to TaskRouter's list of Events."""
     for status, at in story:
-        world.taskrouter.happened(remote, status, at=at)
+        world.taskrouter.add_event(remote, status, at=at)
 
 
 def add_ended_reservation(
@@ -33,7 +33,7 @@ def add_ended_reservation(
     """Add a Reservation that was never reported, and of which TaskRouter has only Events left."""
     remote = world.taskrouter.add()
     world.taskrouter.forget(remote.reservation_sid)
-    happened(world, remote, *((status, at + n * 1000) for n, status in enumerate(statuses)))
+    add_events(world, remote, *((status, at + n * 1000) for n, status in enumerate(statuses)))
     return remote
 
 
@@ -135,7 +135,7 @@ def test_missed_end_is_recorded_by_next_reconciliation(
     world.accept(remote)
     world.sweep()
     world.taskrouter.becomes(remote.reservation_sid, Status.COMPLETED)
-    happened(world, remote, *((status, NOW + MINUTE) for status in LIFE))
+    add_events(world, remote, *((status, NOW + MINUTE) for status in LIFE))
     world.clock.now += 5 * MINUTE  # the sweep checks an accepted Reservation after 15
 
     report = world.sweep()
@@ -147,7 +147,7 @@ def test_recorded_events_cause_no_write(world: World) -> None:
     world.sweep()
     remote = world.taskrouter.add()
     world.assign(remote)
-    happened(world, remote, (Status.PENDING, NOW))
+    add_events(world, remote, (Status.PENDING, NOW))
     before = world.record(remote)
     world.clock.now += 5 * MINUTE
 
@@ -317,7 +317,7 @@ def test_reconciliation_does_not_start_without_time(world: World) -> None:
 def test_open_reservation_found_by_events_is_checked_in_time(world: World) -> None:
     world.deadlines = replace(DEADLINES, reservation_timeout=120)
     remote = world.taskrouter.add(Status.ACCEPTED)
-    happened(world, remote, (Status.PENDING, NOW - MINUTE), (Status.ACCEPTED, NOW - MINUTE))
+    add_events(world, remote, (Status.PENDING, NOW - MINUTE), (Status.ACCEPTED, NOW - MINUTE))
     assert world.sweep()["reconciled"] == 1
     world.taskrouter.becomes(remote.reservation_sid, Status.COMPLETED)
 
@@ -333,7 +333,7 @@ def test_final_status_is_recorded_after_gone(world: World) -> None:
     world.taskrouter.forget(remote.reservation_sid)
     world.clock.now += 3 * MINUTE
     assert world.sweep()["gone"] == 1
-    happened(world, remote, (Status.PENDING, NOW), (Status.CANCELED, NOW + MINUTE))
+    add_events(world, remote, (Status.PENDING, NOW), (Status.CANCELED, NOW + MINUTE))
 
     world.clock.now += 5 * MINUTE
     assert world.sweep()["reconciled"] == 1
