@@ -148,7 +148,7 @@ def test_old_records_are_swept(old):
 def test_reconciliation_continues_from_the_old_state(old, dynamodb, tables):
     before = OLD["state"]["last_reconcile"]
     missed = old.taskrouter.add(created_at=old_stage.NOW)
-    old.taskrouter.happened(missed, Status.TIMEOUT, at=old_stage.NOW)
+    old.taskrouter.add_event(missed, Status.TIMEOUT, at=old_stage.NOW)
 
     run_sweep()
     assert old.call("GET", f"/reservations/{missed.reservation_sid}").status_code == 404

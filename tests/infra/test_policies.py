@@ -177,7 +177,7 @@ def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
     create_reservation(api)
     api.taskrouter.becomes(create_reservation(api).reservation_sid, Status.WRAPPING)
     unrecorded = api.taskrouter.add(created_at=api.clock.now)  # without a callback
-    api.taskrouter.happened(unrecorded, Status.PENDING, at=api.clock.now)
+    api.taskrouter.add_event(unrecorded, Status.PENDING, at=api.clock.now)
     calls.clear()
 
     for _ in range(3):
