@@ -11,7 +11,7 @@ from taskrouter_simulator.engine.core import Alert
 from taskrouter_simulator.engine.instructions import handle_response
 from taskrouter_simulator.testing import running
 from tests.domain.instruction_table import CA, REQUIRED, TABLE, WA, Row
-from tests.simulator.conftest import Story
+from tests.simulator.conftest import Simulation
 
 CALL = {"selected_language": "es", "call_sid": CA, "to": "+15550001111"}
 CALLING = {"dequeue", "call", "conference"}
@@ -32,15 +32,17 @@ def expected_status(instruction: Instruction) -> str:
 
 
 def execute(name: str, **given: Any) -> None:
-    story = Story()
-    task = story.task(json.dumps(CALL))
-    story.move(story.alice, "Idle")
-    reservation = story.reservations(task)[-1]
-    instruction = instruction_of(name, story.activity_sid("Offline"), **given)
+    simulation = Simulation()
+    task = simulation.create_task(json.dumps(CALL))
+    simulation.set_activity(simulation.alice, "Idle")
+    reservation = simulation.reservations(task)[-1]
+    instruction = instruction_of(name, simulation.activity_sid("Offline"), **given)
 
-    handle_response(story.engine, story.workspace.sid, reservation.sid, instruction.answer)
+    handle_response(
+        simulation.engine, simulation.workspace.sid, reservation.sid, instruction.answer
+    )
 
-    assert [one.code for one in story.effects if isinstance(one, Alert)] == []
+    assert [one.code for one in simulation.effects if isinstance(one, Alert)] == []
     assert reservation.status == expected_status(instruction)
 
 

@@ -1,6 +1,6 @@
-"""A simulator with an app that answers its callbacks, and a Chromium that opens the portal.
+"""Fixtures: a simulator with an app that answers its callbacks, and Chromium with the portal.
 
-The browser is the program named in the environment variable CHROMIUM, or else Debian's `chromium`.
+The environment variable CHROMIUM names the browser. The default is an installed Chromium or Chrome.
 """
 
 import os
@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from taskrouter_simulator.testing import TaskRouter, running
-from tests.simulator.conftest import SPANISH, App, Story, app, story
+from tests.simulator.conftest import SPANISH, App, Simulation, app, simulation
 
-__all__ = ["SPANISH", "App", "Story", "app", "story"]
+__all__ = ["SPANISH", "App", "Simulation", "app", "simulation"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 _ARGUMENTS = (
@@ -28,7 +28,7 @@ _ARGUMENTS = (
 
 
 @pytest.fixture
-def tr(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]:
+def taskrouter(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]:
     """A simulator with the quickstart's Workspace, a frozen clock, and an app that answers `{}`."""
     with running(callback_base_url=app.url, **getattr(request, "param", {})) as simulator:
         yield simulator
@@ -36,10 +36,10 @@ def tr(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium for each module: its event loop must not run during the tests of others."""
+    """One Chromium per module, because its event loop must not run during other modules' tests."""
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
-        pytest.skip("no Chromium: install Debian's package chromium, or set CHROMIUM to a program")
+        pytest.skip("Chromium is missing: install the package chromium or set CHROMIUM")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=[*_ARGUMENTS])
         yield chromium
@@ -47,42 +47,45 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def complaints() -> list[str]:
+def page_problems() -> list[str]:
     """Console messages, errors, dialogs and foreign requests of the page.
 
-    A test that provokes some must remove them from the list.
+    A test that expects such entries must remove them from the list.
     """
     return []
 
 
 @pytest.fixture
 def open_portal(
-    browser: Browser, tr: TaskRouter, complaints: list[str]
+    browser: Browser, taskrouter: TaskRouter, page_problems: list[str]
 ) -> Iterator[Callable[..., Page]]:
-    """A function that opens the portal with options of a Playwright context.
+    """A function that opens the portal in a new Playwright context with the given options.
 
-    The test fails if any complaints are left at its end.
+    The test fails if `page_problems` is not empty at its end.
     """
     contexts = []
 
-    def open_page(before: Callable[[Page], Any] = lambda _page: None, **options: Any) -> Page:
+    def open_page(prepare: Callable[[Page], Any] = lambda _page: None, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         contexts.append(context)
         context.set_default_timeout(15_000)
         page = context.new_page()
-        page.on("console", lambda line: complaints.append(f"{line.type}: {line.text}"))
-        page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda sent: sent.url.startswith(tr.url) or complaints.append(sent.url))
-        before(page)
-        page.goto(f"{tr.url}/simulator/portal")
+        page.on("console", lambda line: page_problems.append(f"{line.type}: {line.text}"))
+        page.on("pageerror", lambda error: page_problems.append(f"error: {error}"))
+        page.on("dialog", lambda dialog: page_problems.append(f"dialog: {dialog.message}"))
+        page.on(
+            "request",
+            lambda sent: sent.url.startswith(taskrouter.url) or page_problems.append(sent.url),
+        )
+        prepare(page)
+        page.goto(f"{taskrouter.url}/simulator/portal")
         page.get_by_text("Live", exact=True).wait_for()
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    assert complaints == []
+    assert page_problems == []
 
 
 @pytest.fixture

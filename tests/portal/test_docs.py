@@ -1,4 +1,4 @@
-"""docs/portal.md describes the portal as it is."""
+"""docs/portal.md matches the portal's code and page."""
 
 import re
 from pathlib import Path

@@ -18,11 +18,11 @@ STATIC = Path(taskrouter_simulator.portal.__file__).parent / "static"
 PAGE = (STATIC / "portal.html").read_text(encoding="utf-8")
 
 
-def get(tr: TaskRouter, path: str, method: str = "GET", **headers: str):
+def get(taskrouter: TaskRouter, path: str, method: str = "GET", **headers: str):
     """Send a request; return status, headers and body. Redirects are not followed."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(  # noqa: S310 - the simulator's own URL
-        f"{tr.url}{path}", headers=names, method=method
+        f"{taskrouter.url}{path}", headers=names, method=method
     )
     opener = urllib.request.build_opener(NoRedirects)
     try:
@@ -38,12 +38,12 @@ class NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def overview_of(story, log=(), workspace_sid=None):
-    return build_overview(story.engine, list(log), workspace_sid)
+def overview_of(simulation, log=(), workspace_sid=None):
+    return build_overview(simulation.engine, list(log), workspace_sid)
 
 
-def test_quickstart_workspace_is_shown(story):
-    result = overview_of(story)["workspace"]
+def test_quickstart_workspace_is_shown(simulation):
+    result = overview_of(simulation)["workspace"]
     assert result["name"] == "Quickstart"
     assert [item["name"] for item in result["workers"]] == ["Alice", "Bob"]
     assert [item["name"] for item in result["activities"]] == [
@@ -60,9 +60,9 @@ def test_quickstart_workspace_is_shown(story):
     assert (result["tasks"], result["reservations"]) == ([], [])
 
 
-def test_reserved_task_and_its_reservation_are_shown(story):
-    task, reservation = story.reserved()
-    result = overview_of(story)["workspace"]
+def test_reserved_task_and_its_reservation_are_shown(simulation):
+    task, reservation = simulation.offer_task()
+    result = overview_of(simulation)["workspace"]
     (shown,) = result["tasks"]
     assert (shown["sid"], shown["status"], shown["workers"]) == (task.sid, "reserved", ["Alice"])
     assert shown["attributes"] == '{"selected_language": "es"}'
@@ -73,108 +73,114 @@ def test_reserved_task_and_its_reservation_are_shown(story):
     assert offer["expires"] - offer["created"] == 1200
 
 
-def test_task_queue_shows_its_workers_and_waiting_tasks(story):
-    story.task()
-    story.move(story.bob, "Idle")
-    spanish, english = overview_of(story)["workspace"]["task_queues"]
+def test_task_queue_shows_its_workers_and_waiting_tasks(simulation):
+    simulation.create_task()
+    simulation.set_activity(simulation.bob, "Idle")
+    spanish, english = overview_of(simulation)["workspace"]["task_queues"]
     assert (spanish["workers"], spanish["available_workers"]) == (1, 0)
     assert (english["workers"], english["available_workers"]) == (2, 1)
     assert (spanish["tasks"], english["tasks"]) == ({"pending": 1}, {})
 
 
-def test_completed_task_still_names_its_worker(story):
-    task, reservation = story.reserved()
-    assignments.accept(story.engine, story.workspace, reservation)
-    assignments.complete(story.engine, story.workspace, task)
-    (shown,) = overview_of(story)["workspace"]["tasks"]
+def test_completed_task_still_names_its_worker(simulation):
+    task, reservation = simulation.offer_task()
+    assignments.accept(simulation.engine, simulation.workspace, reservation)
+    assignments.complete(simulation.engine, simulation.workspace, task)
+    (shown,) = overview_of(simulation)["workspace"]["tasks"]
     assert (shown["status"], shown["workers"]) == ("completed", ["Alice"])
 
 
-def test_passing_time_does_not_change_overview(story):
-    story.task()
-    before = overview_of(story)
-    story.clock.advance(60)
-    assert overview_of(story) == before
+def test_passing_time_does_not_change_overview(simulation):
+    simulation.create_task()
+    before = overview_of(simulation)
+    simulation.clock.advance(60)
+    assert overview_of(simulation) == before
 
 
-def test_newest_tasks_are_shown_and_all_are_counted(story, monkeypatch):
+def test_newest_tasks_are_shown_and_all_are_counted(simulation, monkeypatch):
     monkeypatch.setattr(overview, "MAX_TASKS", 2)
-    sids = [story.task().sid for _ in range(3)]
-    result = overview_of(story)["workspace"]
+    sids = [simulation.create_task().sid for _ in range(3)]
+    result = overview_of(simulation)["workspace"]
     assert [item["sid"] for item in result["tasks"]] == [sids[2], sids[1]]
     assert result["tasks_total"] == 3
 
 
-def test_open_reservation_is_shown_regardless_of_age(story, monkeypatch):
+def test_open_reservation_is_shown_regardless_of_age(simulation, monkeypatch):
     monkeypatch.setattr(overview, "MAX_ENDED_RESERVATIONS", 1)
-    _, first = story.reserved()
-    assignments.accept(story.engine, story.workspace, first)
-    story.task('{"selected_language": "en"}')
+    _, first = simulation.offer_task()
+    assignments.accept(simulation.engine, simulation.workspace, first)
+    simulation.create_task('{"selected_language": "en"}')
     for _ in range(3):
-        story.move(story.bob, "Idle")
-        story.clock.advance(1200)
-    result = overview_of(story)["workspace"]
+        simulation.set_activity(simulation.bob, "Idle")
+        simulation.clock.advance(1200)
+    result = overview_of(simulation)["workspace"]
     shown = [(item["worker"], item["status"]) for item in result["reservations"]]
     assert shown == [("Bob", "timeout"), ("Alice", "accepted")]
     assert result["reservations_total"] == 4
 
 
-def test_callbacks_and_alerts_are_newest_first_without_rest_requests(story, monkeypatch):
+def test_callbacks_and_alerts_are_newest_first_without_rest_requests(simulation, monkeypatch):
     monkeypatch.setattr(overview, "MAX_LOG", 2)
     kinds = ["request", "assignment", "event", "alert", "fallback"]
-    result = overview_of(story, [{"id": number, "kind": kind} for number, kind in enumerate(kinds)])
+    result = overview_of(
+        simulation, [{"id": number, "kind": kind} for number, kind in enumerate(kinds)]
+    )
     assert [item["kind"] for item in result["callbacks"]] == ["fallback", "event"]
     assert [item["id"] for item in result["alerts"]] == [3]
     assert (result["callbacks_total"], result["alerts_total"]) == (3, 1)
 
 
-def test_another_workspace_can_be_selected(story):
-    other = workspaces.create(story.engine, friendly_name="Other")
-    result = overview_of(story, workspace_sid=other.sid)
+def test_another_workspace_can_be_selected(simulation):
+    other = workspaces.create(simulation.engine, friendly_name="Other")
+    result = overview_of(simulation, workspace_sid=other.sid)
     assert result["workspace"]["name"] == "Other"
     assert [item["name"] for item in result["workspaces"]] == ["Quickstart", "Other"]
-    assert overview_of(story, workspace_sid="WSgone")["workspace"]["name"] == "Quickstart"
+    assert overview_of(simulation, workspace_sid="WSgone")["workspace"]["name"] == "Quickstart"
 
 
-def test_overview_without_workspace_is_valid(story):
-    workspaces.delete(story.engine, story.workspace)
-    assert overview_of(story)["workspace"] is None
+def test_overview_without_workspace_is_valid(simulation):
+    workspaces.delete(simulation.engine, simulation.workspace)
+    assert overview_of(simulation)["workspace"] is None
 
 
-def test_unchanged_overview_returns_304(tr):
-    status, headers, body = get(tr, "/simulator/state")
+def test_unchanged_overview_returns_304(taskrouter):
+    status, headers, body = get(taskrouter, "/simulator/state")
     assert status == 200
-    assert json.loads(body)["workspace"]["sid"] == tr.workspace_sid
-    tr.advance(60)
-    status, later, body = get(tr, "/simulator/state", If_None_Match=headers["ETag"])
+    assert json.loads(body)["workspace"]["sid"] == taskrouter.workspace_sid
+    taskrouter.advance(60)
+    status, later, body = get(taskrouter, "/simulator/state", If_None_Match=headers["ETag"])
     assert (status, body) == (304, b"")
     passed = float(later["X-Simulator-Time"]) - float(headers["X-Simulator-Time"])
     assert passed == pytest.approx(60)
-    tr.client().taskrouter.v1.workspaces(tr.workspace_sid).tasks.create(attributes="{}")
-    assert get(tr, "/simulator/state", If_None_Match=headers["ETag"])[0] == 200
+    taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid).tasks.create(
+        attributes="{}"
+    )
+    assert get(taskrouter, "/simulator/state", If_None_Match=headers["ETag"])[0] == 200
 
 
-def test_callback_is_shown_with_signature_and_answer(tr):
-    workspace = tr.client().taskrouter.v1.workspaces(tr.workspace_sid)
-    workspace.workers(tr.workers["Alice"]).update(activity_sid=tr.activities["Idle"])
+def test_callback_is_shown_with_signature_and_answer(taskrouter):
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    workspace.workers(taskrouter.workers["Alice"]).update(
+        activity_sid=taskrouter.activities["Idle"]
+    )
     task = workspace.tasks.create(attributes='{"selected_language":"es"}')
-    tr.advance(0)
-    (shown,) = json.loads(get(tr, "/simulator/state")[2])["callbacks"]
+    taskrouter.advance(0)
+    (shown,) = json.loads(get(taskrouter, "/simulator/state")[2])["callbacks"]
     assert shown["parameters"]["TaskSid"] == task.sid
     assert shown["headers"]["X-Twilio-Signature"]
     assert (shown["status"], shown["answer"]) == (200, "{}")
 
 
-def test_root_redirects_to_page(tr):
+def test_root_redirects_to_page(taskrouter):
     for path in ("/", "/simulator/portal/"):
-        status, headers, _ = get(tr, path)
+        status, headers, _ = get(taskrouter, path)
         assert (status, headers["Location"]) == (307, "/simulator/portal")
 
 
-def test_page_and_files_forbid_foreign_content(tr):
+def test_page_and_files_forbid_foreign_content(taskrouter):
     names = re.findall(r'(?:href|src)="(/simulator/portal/[^"]+)"', PAGE)
     for path in ["/simulator/portal", *names, "/simulator/state"]:
-        status, headers, _ = get(tr, path)
+        status, headers, _ = get(taskrouter, path)
         assert status == 200
         assert "default-src 'self'" in headers["Content-Security-Policy"]
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
@@ -189,22 +195,22 @@ def test_page_contains_no_inline_code_or_foreign_urls():
     assert not [text for text in scripts if re.search(forbidden, text)]
 
 
-def test_other_files_are_not_served(tr):
+def test_other_files_are_not_served(taskrouter):
     for name in ("nothing.js", "..%2fstate.py", "%2e%2e/%2e%2e/local.env"):
-        assert get(tr, f"/simulator/portal/{name}")[0] in {401, 404}
+        assert get(taskrouter, f"/simulator/portal/{name}")[0] in {401, 404}
 
 
 @pytest.mark.parametrize("path", ["/", "/simulator/portal", "/simulator/state"])
-def test_foreign_host_is_refused(tr, path):
-    status, _, body = get(tr, path, Host="rebound.example:8002")
+def test_foreign_host_is_refused(taskrouter, path):
+    status, _, body = get(taskrouter, path, Host="rebound.example:8002")
     assert (status, body) == (403, b"loopback only")
 
 
-def test_page_of_another_origin_cannot_change_anything(tr):
-    workspace = f"/v1/Workspaces/{tr.workspace_sid}/Tasks"
+def test_page_of_another_origin_cannot_change_anything(taskrouter):
+    workspace = f"/v1/Workspaces/{taskrouter.workspace_sid}/Tasks"
     preflight_headers = {"Origin": "http://evil.example", "Access_Control_Request_Method": "POST"}
     for path in (workspace, "/simulator/clock", "/simulator/reset"):
-        preflight = get(tr, path, "OPTIONS", **preflight_headers)
+        preflight = get(taskrouter, path, "OPTIONS", **preflight_headers)
         assert preflight[0] >= 400
         assert preflight[1]["Access-Control-Allow-Origin"] is None
-    assert get(tr, "/simulator/reset", "POST", Origin="http://evil.example")[0] == 403
+    assert get(taskrouter, "/simulator/reset", "POST", Origin="http://evil.example")[0] == 403

@@ -1,4 +1,4 @@
-"""An engine with a frozen clock, and an app with configurable responses to callbacks."""
+"""Fixtures: an engine with a frozen clock, and an app with configurable responses."""
 
 import contextlib
 import json
@@ -21,8 +21,8 @@ from taskrouter_simulator.testing import TaskRouter, running
 SPANISH = '{"selected_language": "es"}'
 
 
-class Story:
-    """The quickstart's Workspace in an engine without HTTP, with helpers for tests."""
+class Simulation:
+    """The quickstart's Workspace in an engine without HTTP, with a frozen clock."""
 
     def __init__(self, **settings: Any) -> None:
         self.effects: list[Any] = []
@@ -43,11 +43,11 @@ class Story:
     def activity_of(self, worker: Worker) -> str:
         return self.workspace.activities[worker.activity_sid].friendly_name
 
-    def move(self, worker: Worker, activity: str) -> None:
+    def set_activity(self, worker: Worker, activity: str) -> None:
         workers.set_activity(self.engine, self.workspace, worker, self.activity_sid(activity))
         self.clock.run_due()
 
-    def task(self, attributes: str = SPANISH, **options: Any) -> Task:
+    def create_task(self, attributes: str = SPANISH, **options: Any) -> Task:
         task = tasks.create(
             self.engine,
             self.workspace,
@@ -61,10 +61,10 @@ class Story:
     def reservations(self, task: Task) -> list[Reservation]:
         return list(task.reservations)
 
-    def reserved(self) -> tuple[Task, Reservation]:
-        """Return a Task that is offered to Alice, and its Reservation."""
-        task = self.task()
-        self.move(self.alice, "Idle")
+    def offer_task(self) -> tuple[Task, Reservation]:
+        """Create a Task that is offered to Alice; return the Task and its Reservation."""
+        task = self.create_task()
+        self.set_activity(self.alice, "Idle")
         return task, self.reservations(task)[-1]
 
     def events(self, prefix: str = "") -> list[str]:
@@ -73,33 +73,33 @@ class Story:
 
 
 @pytest.fixture
-def story() -> Story:
-    return Story()
+def simulation() -> Simulation:
+    return Simulation()
 
 
 @pytest.fixture(scope="session")
-def one_simulator() -> Iterator[TaskRouter]:
+def shared_simulator() -> Iterator[TaskRouter]:
     with running() as taskrouter:
         yield taskrouter
 
 
 @pytest.fixture
-def taskrouter(one_simulator: TaskRouter) -> TaskRouter:
-    """A new quickstart Workspace; all tests share a simulator because stopping takes 0.1 s."""
-    one_simulator.reset()
-    return one_simulator
+def taskrouter(shared_simulator: TaskRouter) -> TaskRouter:
+    """A simulator reset to the quickstart; tests share it because stopping takes 0.1 s."""
+    shared_simulator.reset()
+    return shared_simulator
 
 
 class App:
-    """An HTTP server in a thread; `answers` holds the response of each path."""
+    """An HTTP server in a thread; `responses` maps each path to its response."""
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
-        self.answers: dict[str, tuple[int, str, bytes]] = {}
+        self.responses: dict[str, tuple[int, str, bytes]] = {}
         self.delay = 0.0
         self.pause = 0.0
-        self.most_at_once = 0
-        self._at_once: set[int] = set()
+        self.max_concurrent = 0
+        self._active: set[int] = set()
         app = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -112,14 +112,16 @@ class App:
                         "parameters": dict(parse_qsl(body.decode(), keep_blank_values=True)),
                     }
                 )
-                app._at_once.add(threading.get_ident())
-                app.most_at_once = max(app.most_at_once, len(app._at_once))
+                app._active.add(threading.get_ident())
+                app.max_concurrent = max(app.max_concurrent, len(app._active))
                 time.sleep(app.delay)
-                app._at_once.discard(threading.get_ident())
-                status, kind, content = app.answers.get(self.path, (200, "application/json", b"{}"))
+                app._active.discard(threading.get_ident())
+                status, content_type, content = app.responses.get(
+                    self.path, (200, "application/json", b"{}")
+                )
                 self.send_response(status)
-                if kind:
-                    self.send_header("Content-Type", kind)
+                if content_type:
+                    self.send_header("Content-Type", content_type)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 half = len(content) // 2
@@ -143,11 +145,11 @@ class App:
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
         self._thread.start()
 
-    def answer(
-        self, path: str, body: Any, status: int = 200, kind: str = "application/json"
+    def set_response(
+        self, path: str, body: Any, status: int = 200, content_type: str = "application/json"
     ) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.answers[path] = (status, kind, content)
+        self.responses[path] = (status, content_type, content)
 
     def close(self) -> None:
         self._server.shutdown()

@@ -1,4 +1,4 @@
-"""Refused clients and invalid requests."""
+"""Access control, and responses to invalid requests."""
 
 import base64
 import http.client
@@ -40,7 +40,7 @@ def test_control_routes_are_loopback_only(taskrouter):
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Origin": "http://["},
-        # DNS rebinding: the page's own name resolves to this machine, so its origin is the same
+        # DNS rebinding: the page's host resolves to this machine, so Origin and Host match
         {"Origin": "http://evil.example", "Host": "evil.example"},
     ],
 )
@@ -66,26 +66,31 @@ def test_portal_page_is_accepted(taskrouter):
         ("taskrouter.internal:8002", 403),
     ],
 )
-def test_rest_accepts_ip_addresses_and_names_without_dot(taskrouter, host, status):
+def test_rest_accepts_ip_addresses_and_names_without_dots(taskrouter, host, status):
     assert post_task(taskrouter, {"Host": host}) == status
 
 
-def test_name_with_dot_can_be_allowed():
+def test_allowed_hosts_setting_accepts_name_with_dot():
     with running(allowed_hosts="other.internal, taskrouter.internal") as taskrouter:
         assert post_task(taskrouter, {"Host": "TaskRouter.internal:8002"}) == 201
         assert post_task(taskrouter, {"Host": "evil.example"}) == 403
 
 
 def post_task(taskrouter, headers):
-    """Create a Task with the right credentials and further headers; return the status."""
-    pair = base64.b64encode(f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()).decode()
-    kind = "application/x-www-form-urlencoded"
+    """Create a Task with valid credentials and the given headers; return the HTTP status."""
+    credentials = base64.b64encode(
+        f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()
+    ).decode()
     connection = http.client.HTTPConnection(urlsplit(taskrouter.url).netloc)
     connection.request(
         "POST",
         f"/v1/Workspaces/{taskrouter.workspace_sid}/Tasks",
         body="Attributes=%7B%7D",
-        headers={"Authorization": f"Basic {pair}", "Content-Type": kind, **headers},
+        headers={
+            "Authorization": f"Basic {credentials}",
+            "Content-Type": "application/x-www-form-urlencoded",
+            **headers,
+        },
     )
     status = connection.getresponse().status
     connection.close()
@@ -94,19 +99,22 @@ def post_task(taskrouter, headers):
 
 def test_disconnecting_client_causes_no_error(taskrouter, workspace, capfd):
     host = urlsplit(taskrouter.url)
-    pair = base64.b64encode(f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()).decode()
+    credentials = base64.b64encode(
+        f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()
+    ).decode()
     for _ in range(3):
         with socket.create_connection((host.hostname, host.port)) as connection:
             connection.sendall(
                 f"POST /v1/Workspaces HTTP/1.1\r\nHost: {host.netloc}\r\n"
-                f"Authorization: Basic {pair}\r\nContent-Length: 100\r\n\r\nFriendly".encode()
+                f"Authorization: Basic {credentials}\r\n"
+                f"Content-Length: 100\r\n\r\nFriendly".encode()
             )
     assert workspace.fetch().sid == taskrouter.workspace_sid
     assert capfd.readouterr().err == ""
 
 
 @pytest.fixture(scope="module")
-def shared():
+def shared_simulator():
     with running() as taskrouter:
         yield taskrouter
 
@@ -132,21 +140,21 @@ VALUES = st.one_of(
     raw=st.binary(max_size=20),
 )
 @settings(max_examples=150, deadline=None)
-def test_invalid_requests_never_return_500(shared, path, method, ids, parameters, raw):  # noqa: PLR0917 - hypothesis passes keywords
+def test_invalid_requests_never_return_500(shared_simulator, path, method, ids, parameters, raw):  # noqa: PLR0917 - hypothesis passes keywords
     for name, sid in zip(("workspace", "task", "worker"), ids, strict=True):
-        path = path.replace(f"{{{name}}}", sid.replace("{seeded}", shared.workspace_sid))
-    path = path.replace("{sid}", ids[2].replace("{seeded}", shared.workers["Alice"]))
-    if method == "DELETE" and path.endswith(shared.workspace_sid):
+        path = path.replace(f"{{{name}}}", sid.replace("{seeded}", shared_simulator.workspace_sid))
+    path = path.replace("{sid}", ids[2].replace("{seeded}", shared_simulator.workers["Alice"]))
+    if method == "DELETE" and path.endswith(shared_simulator.workspace_sid):
         return
     query = urlencode(parameters, errors="surrogatepass")
-    pair = f"{shared.account_sid}:{shared.auth_token}"
-    connection = http.client.HTTPConnection(urlsplit(shared.url).netloc)
+    credentials = f"{shared_simulator.account_sid}:{shared_simulator.auth_token}"
+    connection = http.client.HTTPConnection(urlsplit(shared_simulator.url).netloc)
     connection.request(
         method,
         f"{quote(path, safe='/%')}?{query}",
         body=query.encode() + raw,
         headers={
-            "Authorization": "Basic " + base64.b64encode(pair.encode()).decode(),
+            "Authorization": "Basic " + base64.b64encode(credentials.encode()).decode(),
             "Content-Type": "application/x-www-form-urlencoded",
         },
     )

@@ -1,4 +1,4 @@
-"""Assignment callbacks over HTTP: signature, time limit, fallback, effect of the response."""
+"""Assignment callbacks over HTTP: signature, time limit, fallback and executed response."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from twilio.request_validator import RequestValidator
 
 from taskrouter_simulator.callbacks.signature import sign
 from taskrouter_simulator.testing import running
-from tests.simulator.test_instructions import BAD, CALL, GOOD
+from tests.simulator.test_instructions import CALL_ATTRIBUTES, INVALID_PARAMETERS, VALID_PARAMETERS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -86,26 +86,26 @@ def test_empty_object_leaves_reservation_pending(pair):
 
 def test_empty_body_leaves_reservation_pending(pair):
     app, taskrouter = pair
-    app.answer("/assignment_callback", b"")
+    app.set_response("/assignment_callback", b"")
     assert offer(taskrouter) == ("reserved", "Reserved")
     assert codes(taskrouter) == []
 
 
 def test_accept_instruction_is_executed(pair):
     app, taskrouter = pair
-    app.answer("/assignment_callback", {"instruction": "accept"})
+    app.set_response("/assignment_callback", {"instruction": "accept"})
     assert offer(taskrouter) == ("assigned", "Busy")
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", VALID_PARAMETERS)
 def test_each_instruction_is_executed_and_logged(pair, name):
     app, taskrouter = pair
-    body = {"instruction": name, **GOOD[name]}
-    app.answer("/assignment_callback", body)
+    body = {"instruction": name, **VALID_PARAMETERS[name]}
+    app.set_response("/assignment_callback", body)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
-    task = workspace.tasks.create(attributes=json.dumps(CALL))
+    task = workspace.tasks.create(attributes=json.dumps(CALL_ATTRIBUTES))
     taskrouter.advance()
 
     (entry,) = taskrouter.log("assignment")[:1]
@@ -118,15 +118,15 @@ def test_each_instruction_is_executed_and_logged(pair, name):
     assert has_call is (name in {"dequeue", "call"})
 
 
-@pytest.mark.parametrize(("name", "change", "code"), BAD)
+@pytest.mark.parametrize(("name", "change", "code"), INVALID_PARAMETERS)
 def test_each_invalid_instruction_raises_alert(pair, name, change, code):
     app, taskrouter = pair
-    parameters = {**GOOD[name], **change}
-    app.answer("/assignment_callback", {"instruction": name, **parameters})
+    parameters = {**VALID_PARAMETERS[name], **change}
+    app.set_response("/assignment_callback", {"instruction": name, **parameters})
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
-    task = workspace.tasks.create(attributes=json.dumps(CALL))
+    task = workspace.tasks.create(attributes=json.dumps(CALL_ATTRIBUTES))
     taskrouter.advance()
 
     (alert,) = taskrouter.log("alert")
@@ -138,14 +138,14 @@ def test_each_invalid_instruction_raises_alert(pair, name, change, code):
 def test_response_in_several_chunks_is_read_completely(pair):
     app, taskrouter = pair
     app.pause = 0.1
-    app.answer("/assignment_callback", {"instruction": "accept"})
+    app.set_response("/assignment_callback", {"instruction": "accept"})
     assert offer(taskrouter) == ("assigned", "Busy")
     assert taskrouter.log("alert") == []
 
 
 def test_log_accepts_any_response_text(pair):
     app, taskrouter = pair
-    app.answer("/assignment_callback", b'{"instruction": "\\ud800"}')
+    app.set_response("/assignment_callback", b'{"instruction": "\\ud800"}')
     offer(taskrouter)
     assert [alert["code"] for alert in taskrouter.log("alert")] == [55555]
 
@@ -153,13 +153,13 @@ def test_log_accepts_any_response_text(pair):
 def test_reject_instruction_changes_activity(pair):
     app, taskrouter = pair
     offline = taskrouter.activities["Offline"]
-    app.answer("/assignment_callback", {"instruction": "reject", "activity_sid": offline})
+    app.set_response("/assignment_callback", {"instruction": "reject", "activity_sid": offline})
     assert offer(taskrouter) == ("pending", "Offline")
 
 
 def test_repeated_rejections_are_delayed(pair):
     app, taskrouter = pair
-    app.answer("/assignment_callback", {"instruction": "reject"})
+    app.set_response("/assignment_callback", {"instruction": "reject"})
     assert offer(taskrouter) == ("pending", "Idle")
     taskrouter.advance(5)
     assert len(app.received) == 6
@@ -180,31 +180,31 @@ def test_repeated_rejections_are_delayed(pair):
 )
 def test_invalid_response_raises_alert_and_changes_nothing(pair, body, code):
     app, taskrouter = pair
-    app.answer("/assignment_callback", body)
+    app.set_response("/assignment_callback", body)
     assert offer(taskrouter) == ("reserved", "Reserved")
     assert codes(taskrouter) == [code]
     assert len(app.received) == 1
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "code"),
+    ("status", "content_type", "code"),
     [(503, "application/json", 11200), (204, "application/json", 11200), (302, "", 11200),
      (200, "text/html", 40000), (200, "", 40000)],
 )  # fmt: skip
-def test_failed_callback_uses_fallback(pair, status, kind, code):
+def test_failed_callback_uses_fallback(pair, status, content_type, code):
     app, taskrouter = pair
-    app.answer("/assignment_callback", {"instruction": "accept"}, status, kind)
-    app.answer("/fallback", {"instruction": "accept"})
+    app.set_response("/assignment_callback", {"instruction": "accept"}, status, content_type)
+    app.set_response("/fallback", {"instruction": "accept"})
     assert offer(taskrouter) == ("assigned", "Busy")
     assert [request["path"] for request in app.received] == ["/assignment_callback", "/fallback"]
     assert app.received[0]["parameters"] == app.received[1]["parameters"]
     assert codes(taskrouter) == [code]
 
 
-def test_slow_callback_uses_fallback_and_its_response_is_ignored(pair):
+def test_response_of_slow_callback_is_ignored_and_fallback_is_used(pair):
     app, taskrouter = pair
     app.delay = 0.5
-    app.answer("/assignment_callback", {"instruction": "accept"})
+    app.set_response("/assignment_callback", {"instruction": "accept"})
     assert offer(taskrouter) == ("reserved", "Reserved")
     assert codes(taskrouter) == [11200]
     assert [entry["error"] for entry in taskrouter.log("assignment")] == ["no answer within 0.3 s"]
@@ -212,8 +212,8 @@ def test_slow_callback_uses_fallback_and_its_response_is_ignored(pair):
 
 def test_reservation_times_out_if_both_urls_fail(pair):
     app, taskrouter = pair
-    app.answer("/assignment_callback", {}, 500)
-    app.answer("/fallback", {}, 500)
+    app.set_response("/assignment_callback", {}, 500)
+    app.set_response("/fallback", {}, 500)
     assert offer(taskrouter) == ("reserved", "Reserved")
     taskrouter.advance(1200)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -223,7 +223,7 @@ def test_reservation_times_out_if_both_urls_fail(pair):
 def test_late_response_raises_alert_and_changes_nothing(app):
     with running(callback_base_url=app.url) as taskrouter:
         app.delay = 0.3
-        app.answer("/assignment_callback", {"instruction": "accept"})
+        app.set_response("/assignment_callback", {"instruction": "accept"})
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         alice = workspace.workers(taskrouter.workers["Alice"])
         alice.update(activity_sid=taskrouter.activities["Idle"])
@@ -257,7 +257,7 @@ def test_fragment_is_neither_signed_nor_sent(app):
     ],
 )
 def test_connection_overrides_control_retries(app, fragment, attempts):
-    app.answer("/assignment_callback", {}, 503)
+    app.set_response("/assignment_callback", {}, 503)
     path = f"/assignment_callback{fragment}"
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
         offer(taskrouter)

@@ -1,4 +1,4 @@
-"""Calls over HTTP: control routes, signed requests for TwiML, log entries."""
+"""Calls over HTTP: control routes, signed TwiML requests, log entries."""
 
 import json
 
@@ -7,7 +7,7 @@ import requests
 from twilio.request_validator import RequestValidator
 
 from taskrouter_simulator.testing import running
-from tests.simulator.exchange import CALLER, DEQUEUE, NUMBER, WORKFLOW, queue
+from tests.simulator.call_simulation import CALLER, DEQUEUE, NUMBER, WORKFLOW, queue
 
 
 def twiml(verbs):
@@ -18,9 +18,11 @@ def twiml(verbs):
 def voice(app):
     """An app with the quickstart's voice routes, and a simulator that places calls to it."""
     menu = '<Gather numDigits="1" action="enqueue_call" timeout="5"><Say>One.</Say></Gather>'
-    app.answer("/incoming_call", twiml(menu), kind="text/xml")
-    app.answer("/enqueue_call", twiml(queue(action="left_queue")), kind="text/xml; charset=utf-8")
-    app.answer("/left_queue", twiml("<Hangup/>"), kind="application/xml")
+    app.set_response("/incoming_call", twiml(menu), content_type="text/xml")
+    app.set_response(
+        "/enqueue_call", twiml(queue(action="left_queue")), content_type="text/xml; charset=utf-8"
+    )
+    app.set_response("/left_queue", twiml("<Hangup/>"), content_type="application/xml")
     with running(callback_base_url=app.url) as taskrouter:
         yield app, taskrouter
 
@@ -37,7 +39,7 @@ def set_alice_idle(taskrouter):
 
 def test_call_is_connected_by_dequeue_and_completed(voice):
     app, taskrouter = voice
-    app.answer("/assignment_callback", DEQUEUE)
+    app.set_response("/assignment_callback", DEQUEUE)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
     task = workspace_of(taskrouter).tasks(call["task_sid"])
     attributes = json.loads(task.fetch().attributes)
@@ -78,13 +80,13 @@ def test_every_twiml_request_is_signed(voice):
 
 
 @pytest.mark.parametrize(
-    ("status", "kind", "code"),
+    ("status", "content_type", "code"),
     [(500, "text/xml", 11200), (404, "text/xml", 11200), (200, "application/json", 12300),
      (200, "", 12300)],
 )  # fmt: skip
-def test_response_without_twiml_fails_call(voice, status, kind, code):
+def test_response_without_twiml_fails_call(voice, status, content_type, code):
     app, taskrouter = voice
-    app.answer("/enqueue_call", twiml(""), status, kind)
+    app.set_response("/enqueue_call", twiml(""), status, content_type)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
     assert call["status"] == "failed"
     (alert,) = taskrouter.log("alert")
@@ -95,16 +97,16 @@ def test_response_without_twiml_fails_call(voice, status, kind, code):
 @pytest.mark.parametrize(("size", "codes"), [(64 * 1024, []), (64 * 1024 + 1, [11750])])
 def test_twiml_over_64_kb_fails_call(voice, size, codes):
     app, taskrouter = voice
-    blank = " " * (size - len(twiml("<Hangup/>")))
-    app.answer("/incoming_call", twiml(f"<Hangup/>{blank}"), kind="text/xml")
+    padding = " " * (size - len(twiml("<Hangup/>")))
+    app.set_response("/incoming_call", twiml(f"<Hangup/>{padding}"), content_type="text/xml")
     assert taskrouter.place_call(CALLER, NUMBER)["status"] == ("failed" if codes else "completed")
     assert [alert["code"] for alert in taskrouter.log("alert")] == codes
 
 
-@pytest.mark.parametrize("kind", ["application/xml", "text/html; charset=utf-8"])
-def test_every_twiml_content_type_is_accepted(voice, kind):
+@pytest.mark.parametrize("content_type", ["application/xml", "text/html; charset=utf-8"])
+def test_every_twiml_content_type_is_accepted(voice, content_type):
     app, taskrouter = voice
-    app.answer("/incoming_call", twiml("<Hangup/>"), kind=kind)
+    app.set_response("/incoming_call", twiml("<Hangup/>"), content_type=content_type)
     assert taskrouter.place_call(CALLER, NUMBER)["status"] == "completed"
 
 
@@ -128,7 +130,7 @@ def test_twiml_after_hangup_is_ignored(voice):
 
 def test_instruction_over_rest_connects_call_from_custom_url(voice):
     app, taskrouter = voice
-    app.answer("/other", twiml(queue(workflowSid=WORKFLOW)), kind="text/xml")
+    app.set_response("/other", twiml(queue(workflowSid=WORKFLOW)), content_type="text/xml")
     call = taskrouter.place_call(CALLER, NUMBER, url=f"{app.url}/other")
     set_alice_idle(taskrouter)
     task = workspace_of(taskrouter).tasks(call["task_sid"])
@@ -138,7 +140,7 @@ def test_instruction_over_rest_connects_call_from_custom_url(voice):
     assert taskrouter.call(call["sid"])["connected_with"]
 
 
-GOOD = {"from": CALLER, "to": NUMBER, "url": "http://app.example/"}
+VALID_CALL = {"from": CALLER, "to": NUMBER, "url": "http://app.example/"}
 
 
 @pytest.mark.parametrize(
@@ -146,22 +148,22 @@ GOOD = {"from": CALLER, "to": NUMBER, "url": "http://app.example/"}
     [
         ({}, "from must be"),
         ({"from": CALLER}, "to must be"),
-        ({**GOOD, "from": 7}, "from must be"),
-        ({**GOOD, "from": "a b"}, "from must be"),
-        ({**GOOD, "to": "x" * 101}, "to must be"),
-        ({**GOOD, "from": "\ud800"}, "from must be"),
-        ({**GOOD, "to": "client:zoé"}, "to must be"),
-        ({**GOOD, "url": "/incoming_call"}, "url must be"),
-        ({**GOOD, "url": 7}, "url must be"),
-        ({**GOOD, "url": None}, "a url is needed"),
-        ({**GOOD, "url": ""}, "url must be"),
+        ({**VALID_CALL, "from": 7}, "from must be"),
+        ({**VALID_CALL, "from": "a b"}, "from must be"),
+        ({**VALID_CALL, "to": "x" * 101}, "to must be"),
+        ({**VALID_CALL, "from": "\ud800"}, "from must be"),
+        ({**VALID_CALL, "to": "client:zoé"}, "to must be"),
+        ({**VALID_CALL, "url": "/incoming_call"}, "url must be"),
+        ({**VALID_CALL, "url": 7}, "url must be"),
+        ({**VALID_CALL, "url": None}, "a url is needed"),
+        ({**VALID_CALL, "url": ""}, "url must be"),
         ({"from": CALLER, "to": NUMBER}, "a url is needed"),
-        ({**GOOD, "digits": 1}, "digits must be"),
-        ({**GOOD, "digits": ["1", 2]}, "digits must be"),
-        ({**GOOD, "digits": "one"}, "digits must be"),
-        ({**GOOD, "digits": ["1"] * 101}, "digits must be"),
-        ({**GOOD, "worker_answers": "no"}, "worker_answers must be"),
-        ({**GOOD, "volume": 11}, "a call has no volume"),
+        ({**VALID_CALL, "digits": 1}, "digits must be"),
+        ({**VALID_CALL, "digits": ["1", 2]}, "digits must be"),
+        ({**VALID_CALL, "digits": "one"}, "digits must be"),
+        ({**VALID_CALL, "digits": ["1"] * 101}, "digits must be"),
+        ({**VALID_CALL, "worker_answers": "no"}, "worker_answers must be"),
+        ({**VALID_CALL, "volume": 11}, "a call has no volume"),
         ([], "the body must be a JSON object"),
         ("{", "the body is not JSON"),
     ],

@@ -5,8 +5,8 @@ import weakref
 from taskrouter_simulator.clock import Clock
 
 
-class Thing:
-    def act(self) -> None:
+class Target:
+    def callback(self) -> None:
         pass
 
 
@@ -20,11 +20,11 @@ def test_timers_fire_by_time_then_in_order_of_creation():
 
 
 def test_canceled_timers_are_released_early():
-    clock, things, kept = Clock(lambda: 0.0), [], Thing()
+    clock, targets, kept = Clock(lambda: 0.0), [], Target()
     for _ in range(5000):
-        thing = Thing()
-        things.append(weakref.ref(thing))
-        clock.call_at(86_400.0, thing.act).cancel()
-    clock.call_at(1.0, kept.act)
-    assert sum(thing() is not None for thing in things) <= 1000
+        target = Target()
+        targets.append(weakref.ref(target))
+        clock.call_at(86_400.0, target.callback).cancel()
+    clock.call_at(1.0, kept.callback)
+    assert sum(target() is not None for target in targets) <= 1000
     assert clock.next_due() == 1.0

@@ -19,7 +19,7 @@ from taskrouter_simulator.testing import TaskRouter
 
 @contextmanager
 def started(*arguments, **environment):
-    """Start the command with its output in pipes; kill it at the end of the test."""
+    """Run the command with its output in pipes; kill the process on exit."""
     with subprocess.Popen(
         [sys.executable, "-m", "taskrouter_simulator", *arguments],
         stdout=subprocess.PIPE,
@@ -47,7 +47,7 @@ def test_failing_test_leaves_no_process():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_command_reports_readiness_and_ends_cleanly(number):
+def test_command_reports_readiness_and_exits_cleanly(number):
     with started("--port", "0") as process:
         url = re.search(r"http://\S+", process.stdout.readline()).group()
         with urllib.request.urlopen(f"{url}/simulator") as response:  # noqa: S310 - loopback
@@ -57,7 +57,7 @@ def test_command_reports_readiness_and_ends_cleanly(number):
         assert process.stderr.read() == ""
 
 
-def test_command_ends_cleanly_while_client_waits():
+def test_command_exits_cleanly_while_client_waits():
     with started("--port", "0") as process:
         taskrouter = TaskRouter(re.search(r"http://\S+", process.stdout.readline()).group())
         taskrouter.fault("request", "latency", seconds=60)
@@ -72,8 +72,8 @@ def test_command_ends_cleanly_while_client_waits():
 
 
 def test_port_in_use_is_reported_in_one_line():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         with started(SIMULATOR_PORT=str(port)) as process:
             _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
@@ -93,7 +93,7 @@ def test_port_in_use_is_reported_in_one_line():
         ("callback_base_url", "here", "must be a URL, not 'here'"),
     ],
 )
-def test_invalid_setting_is_named(field, text, message):
+def test_error_names_invalid_setting(field, text, message):
     with pytest.raises(SettingsError) as refused:
         read({field: text})
     assert str(refused.value) == f"SIMULATOR_{field.upper()} {message}"

@@ -28,17 +28,17 @@ def test_table_of_settings_matches_code():
     assert between.group(1) == table
 
 
-OPEN = re.search("<!-- open -->\n(.*)\n<!-- /open -->", PAGE, re.DOTALL).group(1)
+UNDOCUMENTED = re.search("<!-- open -->\n(.*)\n<!-- /open -->", PAGE, re.DOTALL).group(1)
 TESTS = "\n".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.py"))
 
 
-def test_every_named_setting_exists():
-    named = set(re.findall(r"SIMULATOR_[A-Z0-9_]+", PAGE))
-    assert named == {environment_name(setting.name) for setting in fields(Settings)}
+def test_page_and_code_have_same_settings():
+    settings_in_page = set(re.findall(r"SIMULATOR_[A-Z0-9_]+", PAGE))
+    assert settings_in_page == {environment_name(setting.name) for setting in fields(Settings)}
 
 
-@pytest.mark.parametrize("name", re.findall(r"SIMULATOR_([A-Z0-9_]+)", OPEN))
-def test_every_undocumented_behavior_has_a_test_that_sets_its_setting(name):
+@pytest.mark.parametrize("name", re.findall(r"SIMULATOR_([A-Z0-9_]+)", UNDOCUMENTED))
+def test_every_setting_for_undocumented_behavior_is_tested(name):
     assert re.search(rf"\b{name.lower()}\b(=|\": )", TESTS)
 
 
@@ -50,16 +50,16 @@ def test_every_control_route_is_documented():
 
 
 @pytest.mark.parametrize("name", [name for name in Fault.__dataclass_fields__ if name != "id"])
-def test_every_field_of_a_fault_is_documented(name):
+def test_every_fault_field_is_documented(name):
     assert f"`{name}`" in PAGE
 
 
 @pytest.mark.parametrize("name", [name for name in vars(TaskRouter) if not name.startswith("_")])
-def test_every_method_of_the_handle_is_documented(name):
+def test_every_taskrouter_method_is_documented(name):
     assert re.search(rf"`{name}\(", PAGE)
 
 
-def test_example_in_the_page_passes(taskrouter):
+def test_documented_example_passes(taskrouter):
     example = re.search(r"^def test_a_spanish.*?(?=^```)", PAGE, re.DOTALL | re.MULTILINE)
     scope = {}
     exec(example.group(), scope)  # noqa: S102 - the code is in this repository

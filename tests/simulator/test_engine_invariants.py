@@ -1,4 +1,4 @@
-"""Invariants of the engine, checked by hypothesis after each step of random operations."""
+"""Invariants of the engine, checked by hypothesis after reservation step of random operations."""
 
 import json
 
@@ -18,21 +18,23 @@ from taskrouter_simulator.engine.core import AssignmentCallback
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import HELD, ReservationStatus, TaskStatus
 from taskrouter_simulator.engine.reservations import TRANSITIONS
-from tests.simulator.conftest import Story
+from tests.simulator.conftest import Simulation
 
 PICK = st.integers(0, 30)
 LANGUAGES = st.sampled_from(["es", "en", "fr"])
 ACTIVITIES = st.sampled_from(["Offline", "Idle", "Busy", "Reserved"])
 
 
-class Contact(RuleBasedStateMachine):
-    @initialize(multi=st.booleans(), at_once=st.integers(1, 3), capacity=st.integers(0, 3))
-    def open(self, multi, at_once, capacity):
-        self.story = Story(default_capacity=capacity, max_assignments=5, closed_task_seconds=7)
-        self.engine, self.workspace = self.story.engine, self.story.workspace
+class EngineMachine(RuleBasedStateMachine):
+    @initialize(multi=st.booleans(), max_reserved=st.integers(1, 3), capacity=st.integers(0, 3))
+    def open(self, multi, max_reserved, capacity):
+        self.simulation = Simulation(
+            default_capacity=capacity, max_assignments=5, closed_task_seconds=7
+        )
+        self.engine, self.workspace = self.simulation.engine, self.simulation.workspace
         self.workspace.multi_task_enabled = multi
         for queue in self.workspace.queues.values():
-            queue.max_reserved_workers = at_once
+            queue.max_reserved_workers = max_reserved
         for workflow in self.workspace.workflows.values():
             workflow.task_reservation_timeout = 5
         self.statuses = {}
@@ -42,7 +44,7 @@ class Contact(RuleBasedStateMachine):
         return items[number % len(items)] if items else None
 
     def attempt(self, action, resource, *arguments):
-        """Check that a refused operation changes nothing."""
+        """Execute an operation; if it is refused, check that it changed nothing."""
         if resource is None:
             return
         before = self.snapshot()
@@ -54,8 +56,11 @@ class Contact(RuleBasedStateMachine):
     def snapshot(self):
         return (
             [(task.sid, task.status) for task in self.workspace.tasks.values()],
-            [(each.sid, each.status) for each in self.workspace.reservations.values()],
-            [(each.sid, each.activity_sid) for each in self.workspace.workers.values()],
+            [
+                (reservation.sid, reservation.status)
+                for reservation in self.workspace.reservations.values()
+            ],
+            [(worker.sid, worker.activity_sid) for worker in self.workspace.workers.values()],
         )
 
     @rule(language=LANGUAGES, priority=st.integers(0, 2), timeout=st.sampled_from([3, 1000]))
@@ -69,9 +74,9 @@ class Contact(RuleBasedStateMachine):
         )
 
     @rule(name=st.sampled_from(["Alice", "Bob"]), activity=ACTIVITIES)
-    def move(self, name, activity):
-        sid = self.story.activity_sid(activity)
-        workers.set_activity(self.engine, self.workspace, self.story.worker(name), sid)
+    def set_activity(self, name, activity):
+        sid = self.simulation.activity_sid(activity)
+        workers.set_activity(self.engine, self.workspace, self.simulation.worker(name), sid)
 
     @rule(number=PICK)
     def accept(self, number):
@@ -79,7 +84,7 @@ class Contact(RuleBasedStateMachine):
 
     @rule(number=PICK, activity=st.none() | ACTIVITIES)
     def reject(self, number, activity):
-        sid = self.story.activity_sid(activity) if activity else None
+        sid = self.simulation.activity_sid(activity) if activity else None
         self.attempt(reservations.reject, self.pick(self.workspace.reservations, number), sid)
 
     @rule(number=PICK, verb=st.sampled_from(["cancel", "wrap", "complete", "delete"]))
@@ -88,7 +93,7 @@ class Contact(RuleBasedStateMachine):
 
     @rule(number=PICK, name=st.sampled_from(["accept", "reject", "dequeue", "dance"]))
     def answer(self, number, name):
-        effects = self.story.effects
+        effects = self.simulation.effects
         callbacks = [effect for effect in effects if isinstance(effect, AssignmentCallback)]
         if callbacks:
             callback = callbacks[number % len(callbacks)]
@@ -108,7 +113,7 @@ class Contact(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([0, 1, 3, 5, 10, 100_000]))
     def advance(self, seconds):
-        self.story.clock.advance(seconds)
+        self.simulation.clock.advance(seconds)
 
     @invariant()
     def task_status_matches_reservations(self):
@@ -126,15 +131,15 @@ class Contact(RuleBasedStateMachine):
     def task_is_assigned_to_one_worker(self):
         for task in self.workspace.tasks.values():
             assigned = HELD - {ReservationStatus.PENDING}
-            assert sum(each.status in assigned for each in task.reservations) <= 1
+            assert sum(reservation.status in assigned for reservation in task.reservations) <= 1
 
     @invariant()
     def worker_holds_reservations_that_have_not_ended(self):
         for worker in self.workspace.workers.values():
             held = {
-                each.sid
-                for each in self.workspace.reservations.values()
-                if each.worker_sid == worker.sid and each.status in HELD
+                reservation.sid
+                for reservation in self.workspace.reservations.values()
+                if reservation.worker_sid == worker.sid and reservation.status in HELD
             }
             assert set(worker.held) == held
 
@@ -143,7 +148,7 @@ class Contact(RuleBasedStateMachine):
         if not self.workspace.multi_task_enabled:
             for worker in self.workspace.workers.values():
                 held = worker.held.values()
-                assert sum(each.status is ReservationStatus.PENDING for each in held) <= 1
+                assert sum(offer.status is ReservationStatus.PENDING for offer in held) <= 1
 
     @invariant()
     def multitasking_worker_never_exceeds_capacity(self):
@@ -153,10 +158,10 @@ class Contact(RuleBasedStateMachine):
 
     @invariant()
     def statuses_change_according_to_table(self):
-        for each in self.workspace.reservations.values():
-            before = self.statuses.get(each.sid, ReservationStatus.PENDING)
-            assert each.status is before or each.status in reachable(before)
-            self.statuses[each.sid] = each.status
+        for reservation in self.workspace.reservations.values():
+            before = self.statuses.get(reservation.sid, ReservationStatus.PENDING)
+            assert reservation.status is before or reservation.status in reachable(before)
+            self.statuses[reservation.sid] = reservation.status
 
     @invariant()
     def no_timer_is_left_for_deleted_resources(self):
@@ -171,5 +176,5 @@ def reachable(status):
     return statuses
 
 
-Contact.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
-TestContact = Contact.TestCase
+EngineMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestEngineInvariants = EngineMachine.TestCase

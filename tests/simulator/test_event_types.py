@@ -53,9 +53,9 @@ def test_every_documented_event_type_can_be_caused(taskrouter):
 def change_channels(taskrouter, workspace):
     channel = workspace.task_channels.create(friendly_name="Fax", unique_name="fax")
     channel.update(friendly_name="Telefax")
-    share = workspace.workers(taskrouter.workers["Carol"]).worker_channels("default")
-    share.update(capacity=3, available=False)
-    share.update(available=True)
+    worker_channel = workspace.workers(taskrouter.workers["Carol"]).worker_channels("default")
+    worker_channel.update(capacity=3, available=False)
+    worker_channel.update(available=True)
     channel.delete()
 
 

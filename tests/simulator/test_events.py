@@ -16,17 +16,17 @@ from taskrouter_simulator.identifiers import made_up
 from taskrouter_simulator.testing import running
 
 
-def published(story):
-    return list(story.workspace.events.values())
+def published(simulation):
+    return list(simulation.workspace.events.values())
 
 
-def test_quickstart_publishes_events_in_order(story):
-    story.move(story.alice, "Idle")
-    before = len(published(story))
-    task = story.task()
-    assignments.accept(story.engine, story.workspace, story.reservations(task)[0])
-    assignments.complete(story.engine, story.workspace, task)
-    assert [event.event_type for event in published(story)[before:]] == [
+def test_quickstart_publishes_events_in_order(simulation):
+    simulation.set_activity(simulation.alice, "Idle")
+    before = len(published(simulation))
+    task = simulation.create_task()
+    assignments.accept(simulation.engine, simulation.workspace, simulation.reservations(task)[0])
+    assignments.complete(simulation.engine, simulation.workspace, task)
+    assert [event.event_type for event in published(simulation)[before:]] == [
         "task.created",
         "workflow.entered",
         "workflow.target-matched",
@@ -40,17 +40,17 @@ def test_quickstart_publishes_events_in_order(story):
     ]
 
 
-def test_reservation_event_has_all_parameters(story):
-    task, reservation = story.reserved()
+def test_reservation_event_has_all_parameters(simulation):
+    task, reservation = simulation.offer_task()
     created = "reservation.created"
-    event = next(event for event in published(story) if event.event_type == created)
-    queue = story.workspace.queues[task.queue_sid]
+    event = next(event for event in published(simulation) if event.event_type == created)
+    queue = simulation.workspace.queues[task.queue_sid]
     assert event.parameters == {
         "Sid": event.sid,
         "EventType": "reservation.created",
         "EventDescription": f"Reservation {reservation.sid} created",
-        "AccountSid": story.engine.account_sid,
-        "WorkspaceSid": story.workspace.sid,
+        "AccountSid": simulation.engine.account_sid,
+        "WorkspaceSid": simulation.workspace.sid,
         "WorkspaceName": "Quickstart",
         "ResourceType": "reservation",
         "ResourceSid": reservation.sid,
@@ -72,41 +72,49 @@ def test_reservation_event_has_all_parameters(story):
         "TaskQueueSid": queue.sid,
         "TaskQueueName": "Customer Care Requests - Spanish",
         "TaskQueueTargetExpression": 'languages HAS "es"',
-        "WorkerSid": story.alice.sid,
+        "WorkerSid": simulation.alice.sid,
         "WorkerName": "Alice",
         "WorkerAttributes": '{"languages": ["en", "es"]}',
-        "WorkerActivitySid": story.activity_sid("Idle"),
+        "WorkerActivitySid": simulation.activity_sid("Idle"),
         "WorkerActivityName": "Idle",
         "WorkerVersion": event.parameters["WorkerVersion"],
         "OperatingUnitSid": "OU" + made_up("operating-unit"),
     }
 
 
-def test_activity_event_has_previous_activity_and_duration(story):
-    story.clock.advance(26.123)
-    workers.set_activity(story.engine, story.workspace, story.alice, story.activity_sid("Busy"))
-    parameters = published(story)[-1].parameters
+def test_activity_event_has_previous_activity_and_duration(simulation):
+    simulation.clock.advance(26.123)
+    workers.set_activity(
+        simulation.engine, simulation.workspace, simulation.alice, simulation.activity_sid("Busy")
+    )
+    parameters = published(simulation)[-1].parameters
     assert parameters["WorkerActivityName"] == "Busy"
     assert parameters["WorkerPreviousActivityName"] == "Offline"
     assert parameters["WorkerTimeInPreviousActivity"] == "26"
     assert parameters["WorkerTimeInPreviousActivityMs"].startswith("2612")
 
 
-def test_canceled_task_event_has_reason(story):
-    task = story.task(timeout=1)
-    story.clock.advance(1)
-    parameters = published(story)[-1].parameters
+def test_canceled_task_event_has_reason(simulation):
+    task = simulation.create_task(timeout=1)
+    simulation.clock.advance(1)
+    parameters = published(simulation)[-1].parameters
     assert parameters["EventType"] == "task.canceled"
     assert parameters["TaskCanceledReason"] == "Task TTL Exceeded"
     assert task.status == "canceled"
 
 
-def test_capacity_change_publishes_event(story):
-    share = next(iter(story.alice.channels.values()))
-    workers.update_channel(story.engine, story.workspace, story.alice, share, capacity=4)
-    workers.update_channel(story.engine, story.workspace, story.alice, share, available=False)
-    workers.update_channel(story.engine, story.workspace, story.alice, share, available=False)
-    assert story.events("worker.c")[2:] == [
+def test_capacity_change_publishes_event(simulation):
+    share = next(iter(simulation.alice.channels.values()))
+    workers.update_channel(
+        simulation.engine, simulation.workspace, simulation.alice, share, capacity=4
+    )
+    workers.update_channel(
+        simulation.engine, simulation.workspace, simulation.alice, share, available=False
+    )
+    workers.update_channel(
+        simulation.engine, simulation.workspace, simulation.alice, share, available=False
+    )
+    assert simulation.events("worker.c")[2:] == [
         "worker.capacity.update", "worker.channel.availability.update"
     ]  # fmt: skip
 
@@ -116,19 +124,19 @@ def test_capacity_change_publishes_event(story):
     [("", True), ("task.created", True), ("task.canceled, task.created", True),
      ("task.canceled", False), ("task", False), (",", True)],
 )  # fmt: skip
-def test_events_filter_selects_types(story, text, is_included):
-    story.workspace.events_filter = text
-    assert is_subscribed(story.workspace, "task.created") is is_included
+def test_events_filter_selects_types(simulation, text, is_included):
+    simulation.workspace.events_filter = text
+    assert is_subscribed(simulation.workspace, "task.created") is is_included
 
 
-def test_no_event_is_posted_without_url(story):
-    story.reserved()
-    assert not [effect for effect in story.effects if isinstance(effect, EventCallback)]
+def test_no_event_is_posted_without_url(simulation):
+    simulation.offer_task()
+    assert not [effect for effect in simulation.effects if isinstance(effect, EventCallback)]
 
 
 @pytest.fixture
 def pair(app):
-    app.answers["/events"] = (204, "application/json", b"")
+    app.responses["/events"] = (204, "application/json", b"")
     settings = {"callback_base_url": app.url, "event_path": "/events", "assignment_path": ""}
     with running(**settings, event_callback_seconds=0.3) as taskrouter:
         yield app, taskrouter
@@ -153,7 +161,7 @@ def test_events_are_posted_signed_and_filtered(pair):
 @pytest.mark.parametrize(("status", "delay"), [(500, 0), (302, 0), (200, 0), (204, 0.5)])
 def test_failed_event_callback_emits_alert(pair, status, delay):
     app, taskrouter = pair
-    app.answers["/events"] = (status, "application/json", b"")
+    app.responses["/events"] = (status, "application/json", b"")
     app.delay = delay
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     workspace.update(events_filter="task.created")
@@ -163,7 +171,7 @@ def test_failed_event_callback_emits_alert(pair, status, delay):
 
 
 def test_setting_accepts_any_2xx_for_events(app):
-    app.answers["/events"] = (200, "application/json", b"{}")
+    app.responses["/events"] = (200, "application/json", b"{}")
     settings = {"event_path": "/events", "assignment_path": "", "event_callback_wants_204": False}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -180,7 +188,7 @@ def post(taskrouter, body):
 
 def test_events_can_be_published_on_request(pair):
     app, taskrouter = pair
-    app.answers["/events"] = (204, "application/json", b"")
+    app.responses["/events"] = (204, "application/json", b"")
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
@@ -217,8 +225,8 @@ def test_event_without_resource_is_rejected(pair, body):
     assert post(taskrouter, body) == 400
 
 
-def test_failed_event_callback_is_retried_as_set(app):
-    app.answers["/events"] = (500, "application/json", b"")
+def test_failed_event_callback_is_retried_as_configured(app):
+    app.responses["/events"] = (500, "application/json", b"")
     with running(
         callback_base_url=app.url, event_path="/events", event_callback_retries=2
     ) as taskrouter:
@@ -234,8 +242,8 @@ def test_failed_event_callback_is_retried_as_set(app):
     assert len(set(tokens[-3:])) == 1
 
 
-def test_thousand_concurrent_events_all_arrive(app):
-    app.answers["/events"] = (204, "application/json", b"")
+def test_all_concurrent_events_arrive(app):
+    app.responses["/events"] = (204, "application/json", b"")
     settings = {"event_path": "/events", "assignment_path": "", "frozen_clock": False}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -258,9 +266,9 @@ def test_slow_event_callbacks_do_not_delay_assignment_callbacks(app, monkeypatch
         alice = workspace.workers(taskrouter.workers["Alice"])
         alice.update(activity_sid=taskrouter.activities["Idle"])
         workspace.tasks.create(attributes='{"selected_language": "es"}')
-        until = time.monotonic() + 5
+        deadline = time.monotonic() + 5
         while not taskrouter.log("assignment"):
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
         assert taskrouter.log("event") == []
 
 

@@ -1,3 +1,5 @@
+"""Parsing and evaluation of expressions, and the settings for comparisons."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from taskrouter_simulator.engine.expressions import (
     parse,
     parse_reference,
 )
-from tests.simulator.conftest import Story
+from tests.simulator.conftest import Simulation
 
 CONTEXT = {
     "selected_language": "es",
@@ -181,10 +183,10 @@ def test_setting_defines_comparison_of_mixed_types(text, unequal, false, numbers
 
 
 def test_engine_compares_according_to_settings():
-    strict, converting = Story().engine, Story(mixed_types="numbers").engine
+    strict, converting = Simulation().engine, Simulation(mixed_types="numbers").engine
     assert [engine.compile("level == 5")({"level": "5"}) for engine in (strict, converting)] == [
         False,
         True,
     ]
-    lenient = Story(nulls_are_values=True).engine
+    lenient = Simulation(nulls_are_values=True).engine
     assert [engine.compile("a == b")({}) for engine in (strict, lenient)] == [False, True]

@@ -43,7 +43,7 @@ def test_connection_is_cut_before_or_after_effect(taskrouter, workspace, moment)
     assert [entry["fault"] for entry in taskrouter.log("request")] == [f"cut {moment}", None]
 
 
-def test_retry_after_is_sent_only_if_set(taskrouter):
+def test_retry_after_is_sent_only_if_configured(taskrouter):
     url = f"{taskrouter.url}/v1/Workspaces"
     auth = (taskrouter.account_sid, taskrouter.auth_token)
     taskrouter.fault("request", "error", status=429, retry_after=7)
@@ -52,15 +52,15 @@ def test_retry_after_is_sent_only_if_set(taskrouter):
     assert "Retry-After" not in requests.get(url, auth=auth, timeout=5).headers
 
 
-def test_rate_limit_headers_are_settings():
+def test_settings_define_rate_limit_headers():
     with running(retry_after=3, rate_limit=100) as taskrouter:
         url = f"{taskrouter.url}/v1/Workspaces"
         auth = (taskrouter.account_sid, taskrouter.auth_token)
         taskrouter.fault("request", "error", status=429)
-        refused = requests.get(url, auth=auth, timeout=5).headers
-        assert refused["Retry-After"] == "3"
+        throttled = requests.get(url, auth=auth, timeout=5).headers
+        assert throttled["Retry-After"] == "3"
         limits = ["X-Rate-Limit-Limit", "X-Rate-Limit-Config", "X-Rate-Limit-Remaining"]
-        assert [refused[name] for name in limits] == ["100", "100", "0"]
+        assert [throttled[name] for name in limits] == ["100", "100", "0"]
         taskrouter.fault("request", "error", status=429, retry_after=7)
         assert requests.get(url, auth=auth, timeout=5).headers["Retry-After"] == "7"
         success = requests.get(url, auth=auth, timeout=5).headers
@@ -71,9 +71,9 @@ def test_rate_limit_headers_are_settings():
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_latency_of_request_is_real_time(taskrouter, workspace, moment):
     taskrouter.fault("request", "latency", seconds=0.2, moment=moment)
-    began = time.monotonic()
+    start = time.monotonic()
     create(workspace)
-    assert time.monotonic() - began >= 0.2
+    assert time.monotonic() - start >= 0.2
 
 
 def test_fault_affects_given_number_of_requests(taskrouter, workspace):
@@ -84,7 +84,7 @@ def test_fault_affects_given_number_of_requests(taskrouter, workspace):
     create(workspace)
 
 
-def test_used_up_fault_is_removed():
+def test_exhausted_fault_is_removed():
     faults = Faults()
     faults.add({"on": "request", "kind": "cut", "times": 2})
     assert [faults.take("request", "GET", "/v1/Workspaces") is None for _ in range(3)] == [
@@ -172,7 +172,7 @@ def test_duplicate_callback_is_sent_twice_with_one_idempotency_token(pair):
 def test_latency_of_callback_is_simulated_time(pair):
     app, taskrouter = pair
     taskrouter.fault("assignment", "latency", seconds=1300)
-    app.answer("/assignment_callback", {"instruction": "accept"})
+    app.set_response("/assignment_callback", {"instruction": "accept"})
     task = offer(taskrouter)
     taskrouter.advance(1299)
     assert app.received == []
@@ -193,7 +193,7 @@ def test_callback_cut_before_sending_is_retried(pair):
 def test_callback_with_lost_response_uses_fallback(pair):
     app, taskrouter = pair
     taskrouter.fault("assignment", "cut", moment="after")
-    app.answer("/assignment_callback", {"instruction": "accept"})
+    app.set_response("/assignment_callback", {"instruction": "accept"})
     task = offer(taskrouter)
     assert [sent["path"] for sent in app.received] == ["/assignment_callback", "/fallback"]
     assert task.fetch().assignment_status == "reserved"

@@ -31,7 +31,7 @@ def test_no_callbacks_without_base_url(fresh):
     assert refused.value.__notes__ == ["a url is needed: the settings name no app to call"]
 
 
-def test_proxy_of_environment_is_ignored(monkeypatch):
+def test_environment_proxy_is_ignored(monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     with running() as taskrouter:
@@ -40,20 +40,20 @@ def test_proxy_of_environment_is_ignored(monkeypatch):
 
 
 def test_simulator_starts_in_under_a_second():
-    began = time.monotonic()
+    start = time.monotonic()
     with running():
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - start < 0.9
 
 
 def test_two_simulators_run_side_by_side():
     with running() as first, running() as second:
         first.client().taskrouter.v1.workspaces(first.workspace_sid).update(friendly_name="One")
         names = [
-            TaskRouter(each.url)
+            TaskRouter(simulator.url)
             .client()
-            .taskrouter.v1.workspaces(each.workspace_sid)
+            .taskrouter.v1.workspaces(simulator.workspace_sid)
             .fetch()
             .friendly_name
-            for each in (first, second)
+            for simulator in (first, second)
         ]
     assert names == ["One", "Quickstart"]

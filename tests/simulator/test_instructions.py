@@ -1,4 +1,4 @@
-"""Assignment instructions: their effects and the error code of each fault."""
+"""Assignment instructions: the effect of each, and the error code of each invalid parameter."""
 
 import json
 
@@ -10,11 +10,11 @@ from twilio.base.exceptions import TwilioRestException
 from taskrouter_simulator.engine import assignments
 from taskrouter_simulator.engine.core import Alert
 from taskrouter_simulator.engine.instructions import handle_response
-from tests.simulator.conftest import Story
+from tests.simulator.conftest import Simulation
 
-CALL = {"selected_language": "es", "call_sid": "CA" + "1" * 32, "to": "+15550001111"}
+CALL_ATTRIBUTES = {"selected_language": "es", "call_sid": "CA" + "1" * 32, "to": "+15550001111"}
 PHONE = "+15556667777"
-GOOD = {
+VALID_PARAMETERS = {
     "accept": {},
     "reject": {},
     "dequeue": {"to": PHONE, "from": PHONE, "timeout": 10, "record": "record-from-answer",
@@ -25,41 +25,41 @@ GOOD = {
 }  # fmt: skip
 
 
-def offered(attributes=None, **settings):
-    story = Story(**settings)
-    task = story.task(json.dumps(CALL if attributes is None else attributes))
-    story.move(story.alice, "Idle")
-    return story, task, story.reservations(task)[-1]
+def simulate_offer(attributes=None, **settings):
+    simulation = Simulation(**settings)
+    task = simulation.create_task(json.dumps(CALL_ATTRIBUTES if attributes is None else attributes))
+    simulation.set_activity(simulation.alice, "Idle")
+    return simulation, task, simulation.reservations(task)[-1]
 
 
-def respond(story, reservation, instruction, **parameters):
+def respond(simulation, reservation, instruction, **parameters):
     body = {"instruction": instruction, **parameters}
-    handle_response(story.engine, story.workspace.sid, reservation.sid, body)
+    handle_response(simulation.engine, simulation.workspace.sid, reservation.sid, body)
 
 
-def alerts(story):
-    return [effect.code for effect in story.effects if isinstance(effect, Alert)]
+def alerts(simulation):
+    return [effect.code for effect in simulation.effects if isinstance(effect, Alert)]
 
 
-@pytest.mark.parametrize("name", GOOD)
+@pytest.mark.parametrize("name", VALID_PARAMETERS)
 def test_valid_instruction_is_executed(name):
-    story, task, reservation = offered()
-    respond(story, reservation, name, **GOOD[name])
-    assert alerts(story) == []
+    simulation, task, reservation = simulate_offer()
+    respond(simulation, reservation, name, **VALID_PARAMETERS[name])
+    assert alerts(simulation) == []
     assert reservation.status == ("rejected" if name == "reject" else "accepted")
-    calls = name in {"dequeue", "call"}
-    assert ("worker_call_sid" in json.loads(task.attributes)) is calls
+    has_call = name in {"dequeue", "call"}
+    assert ("worker_call_sid" in json.loads(task.attributes)) is has_call
 
 
 @pytest.mark.parametrize("name", ["call", "redirect"])
 def test_call_and_redirect_without_accept_leave_reservation_pending(name):
-    story, _, reservation = offered()
-    respond(story, reservation, name, **{**GOOD[name], "accept": False})
+    simulation, _, reservation = simulate_offer()
+    respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], "accept": False})
     assert reservation.status == "pending"
-    assert alerts(story) == []
+    assert alerts(simulation) == []
 
 
-BAD = [
+INVALID_PARAMETERS = [
     ("reject", {"activity_sid": "WA0"}, 40100),
     ("call", {"to": None}, 40110),
     ("call", {"from": None}, 40111),
@@ -90,12 +90,12 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("name", "change", "code"), BAD)
+@pytest.mark.parametrize(("name", "change", "code"), INVALID_PARAMETERS)
 def test_invalid_parameter_emits_alert_and_changes_nothing(name, change, code):
-    story, task, reservation = offered()
+    simulation, task, reservation = simulate_offer()
     before = task.attributes
-    respond(story, reservation, name, **{**GOOD[name], **change})
-    assert alerts(story) == [code]
+    respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], **change})
+    assert alerts(simulation) == [code]
     assert (reservation.status, task.attributes) == ("pending", before)
 
 
@@ -103,16 +103,16 @@ def test_invalid_parameter_emits_alert_and_changes_nothing(name, change, code):
     ("name", "attributes", "code"),
     [
         ("dequeue", {"selected_language": "es"}, 40140),
-        ("dequeue", {"selected_language": "es", "call_sid": CALL["call_sid"]}, 40132),
+        ("dequeue", {"selected_language": "es", "call_sid": CALL_ATTRIBUTES["call_sid"]}, 40132),
         ("conference", {"selected_language": "es"}, 40142),
         ("conference", {"selected_language": "es", "outbound_to": PHONE}, 40138),
     ],
 )
 def test_missing_call_attribute_emits_alert(name, attributes, code):
-    story, _, reservation = offered(attributes)
-    parameters = {key: value for key, value in GOOD[name].items() if key != "from"}
-    respond(story, reservation, name, **parameters)
-    assert alerts(story) == [code]
+    simulation, _, reservation = simulate_offer(attributes)
+    parameters = {key: value for key, value in VALID_PARAMETERS[name].items() if key != "from"}
+    respond(simulation, reservation, name, **parameters)
+    assert alerts(simulation) == [code]
 
 
 @pytest.mark.parametrize(
@@ -121,70 +121,78 @@ def test_missing_call_attribute_emits_alert(name, attributes, code):
      ("dequeue", 40135), ("conference", 40136)],
 )  # fmt: skip
 def test_instruction_for_ended_reservation_emits_alert(name, code):
-    story, _, reservation = offered()
-    story.clock.advance(1200)
-    respond(story, reservation, name, **GOOD[name])
-    assert alerts(story) == [code]
+    simulation, _, reservation = simulate_offer()
+    simulation.clock.advance(1200)
+    respond(simulation, reservation, name, **VALID_PARAMETERS[name])
+    assert alerts(simulation) == [code]
     assert reservation.status == "timeout"
 
 
 def test_conference_without_caller_has_separate_code():
-    story, task, reservation = offered()
-    assignments.cancel(story.engine, story.workspace, task, "hangup")
-    respond(story, reservation, "conference", **GOOD["conference"])
-    assert alerts(story) == [40144]
+    simulation, task, reservation = simulate_offer()
+    assignments.cancel(simulation.engine, simulation.workspace, task, "hangup")
+    respond(simulation, reservation, "conference", **VALID_PARAMETERS["conference"])
+    assert alerts(simulation) == [40144]
 
 
 def test_instruction_for_deleted_reservation_emits_alert():
-    story, task, reservation = offered()
-    assignments.delete(story.engine, story.workspace, task)
-    respond(story, reservation, "accept")
-    assert alerts(story) == [20001]
+    simulation, task, reservation = simulate_offer()
+    assignments.delete(simulation.engine, simulation.workspace, task)
+    respond(simulation, reservation, "accept")
+    assert alerts(simulation) == [20001]
 
 
 def test_setting_requires_activity_for_reject():
-    story, _, reservation = offered(reject_without_activity=False)
-    respond(story, reservation, "reject")
-    assert (alerts(story), reservation.status) == ([40100], "pending")
+    simulation, _, reservation = simulate_offer(reject_without_activity=False)
+    respond(simulation, reservation, "reject")
+    assert (alerts(simulation), reservation.status) == ([40100], "pending")
 
 
 def test_contact_uri_replaces_missing_to():
-    story, _, reservation = offered()
-    story.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
-    respond(story, reservation, "dequeue", **{"from": PHONE})
+    simulation, _, reservation = simulate_offer()
+    simulation.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
+    respond(simulation, reservation, "dequeue", **{"from": PHONE})
     assert reservation.status == "accepted"
 
 
 def test_post_work_activity_is_set_on_completion():
-    story, task, reservation = offered()
-    idle = story.activity_sid("Idle")
-    respond(story, reservation, "dequeue", **GOOD["dequeue"], post_work_activity_sid=idle)
-    assert story.activity_of(story.alice) == "Busy"
-    assignments.complete(story.engine, story.workspace, task)
-    assert story.activity_of(story.alice) == "Idle"
+    simulation, task, reservation = simulate_offer()
+    idle = simulation.activity_sid("Idle")
+    respond(
+        simulation,
+        reservation,
+        "dequeue",
+        **VALID_PARAMETERS["dequeue"],
+        post_work_activity_sid=idle,
+    )
+    assert simulation.activity_of(simulation.alice) == "Busy"
+    assignments.complete(simulation.engine, simulation.workspace, task)
+    assert simulation.activity_of(simulation.alice) == "Idle"
 
 
 @given(
-    st.sampled_from(sorted(GOOD)),
+    st.sampled_from(sorted(VALID_PARAMETERS)),
     st.dictionaries(
-        st.sampled_from(sorted({name for parameters in GOOD.values() for name in parameters})),
+        st.sampled_from(
+            sorted({name for parameters in VALID_PARAMETERS.values() for name in parameters})
+        ),
         st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()),
     ),
 )
 def test_any_parameters_execute_or_emit_alert(name, parameters):
-    story, _, reservation = offered()
-    respond(story, reservation, name, **parameters)
-    assert (alerts(story) == []) or reservation.status == "pending"
+    simulation, _, reservation = simulate_offer()
+    respond(simulation, reservation, name, **parameters)
+    assert (alerts(simulation) == []) or reservation.status == "pending"
 
 
 @pytest.fixture
-def call(taskrouter):
-    """The SDK's Reservation of a call that is offered to Alice."""
+def reservation(taskrouter):
+    """The SDK's Reservation for a call that is offered to Alice."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )
-    task = workspace.tasks.create(attributes=json.dumps(CALL))
+    task = workspace.tasks.create(attributes=json.dumps(CALL_ATTRIBUTES))
     taskrouter.advance()
     return task.reservations.list()[0]
 
@@ -196,7 +204,7 @@ def call(taskrouter):
          "dequeue_status_callback_event": ["ringing", "completed"]},
         {"instruction": "call", "call_to": PHONE, "call_from": PHONE, "call_url": "http://a/b",
          "call_accept": True},
-        {"instruction": "redirect", "redirect_call_sid": CALL["call_sid"],
+        {"instruction": "redirect", "redirect_call_sid": CALL_ATTRIBUTES["call_sid"],
          "redirect_url": "http://a/b", "redirect_accept": True},
         {"instruction": "conference", "to": PHONE, "from_": PHONE, "end_conference_on_exit": True,
          "status_callback_event": ["ringing"],
@@ -204,13 +212,13 @@ def call(taskrouter):
         {"instruction": "accept"},
     ],
 )  # fmt: skip
-def test_instruction_over_rest_is_executed(call, parameters):
-    assert call.update(**parameters).reservation_status == "accepted"
+def test_instruction_over_rest_is_executed(reservation, parameters):
+    assert reservation.update(**parameters).reservation_status == "accepted"
 
 
-def test_reject_over_rest_changes_activity(taskrouter, call):
+def test_reject_over_rest_changes_activity(taskrouter, reservation):
     offline = taskrouter.activities["Offline"]
-    rejected = call.update(instruction="reject", worker_activity_sid=offline)
+    rejected = reservation.update(instruction="reject", worker_activity_sid=offline)
     assert rejected.reservation_status == "rejected"
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     assert workspace.workers(taskrouter.workers["Alice"]).fetch().activity_name == "Offline"
@@ -231,8 +239,8 @@ def test_reject_over_rest_changes_activity(taskrouter, call):
         ({"reservation_status": "timeout"}, 20001),
     ],
 )  # fmt: skip
-def test_invalid_instruction_over_rest_returns_400_with_code(call, parameters, code):
+def test_invalid_instruction_over_rest_returns_400_with_code(reservation, parameters, code):
     with pytest.raises(TwilioRestException) as refused:
-        call.update(**parameters)
+        reservation.update(**parameters)
     assert (refused.value.status, refused.value.code) == (400, code)
-    assert call.fetch().reservation_status == "pending"
+    assert reservation.fetch().reservation_status == "pending"

@@ -1,4 +1,4 @@
-"""The log: numbering, limits, removal of old answers."""
+"""The log: numbering, limits and removal of old answers."""
 
 from taskrouter_simulator.log import Log
 

@@ -1,4 +1,4 @@
-"""The simulator's own package is complete."""
+"""The simulator's separate distribution package is complete."""
 
 import ast
 import re
@@ -23,15 +23,15 @@ def test_every_package_is_included():
 
 
 def test_every_data_file_is_included():
-    packed = {SIMULATOR / "pyproject.toml"}
+    included = {SIMULATOR / "pyproject.toml"}
     for name, patterns in PROJECT["tool"]["setuptools"]["package-data"].items():
         folder = SIMULATOR.joinpath(*name.split(".")[1:])
-        packed |= {path for pattern in patterns for path in folder.glob(pattern)}
-    assert {SIMULATOR / path for path in files() if path.suffix != ".py"} == packed
+        included |= {path for pattern in patterns for path in folder.glob(pattern)}
+    assert {SIMULATOR / path for path in files() if path.suffix != ".py"} == included
 
 
 def imported():
-    """Yield the top-level name of each imported module, and whether `testing` imports it."""
+    """Yield each imported module's top-level name, and whether `testing.py` imports it."""
     for path in files():
         if path.suffix == ".py":
             tree = ast.parse((SIMULATOR / path).read_text(encoding="utf-8"))
@@ -46,9 +46,9 @@ def names(requirements):
 
 
 def test_dependencies_match_imports():
-    known = {*sys.stdlib_module_names, "taskrouter_simulator"}
-    foreign = {(name, testing) for name, testing in imported() if name not in known}
+    not_required = {*sys.stdlib_module_names, "taskrouter_simulator"}
+    third_party = {(name, testing) for name, testing in imported() if name not in not_required}
     required = names(PROJECT["project"]["dependencies"])
-    assert {name for name, testing in foreign if not testing} == required
+    assert {name for name, testing in third_party if not testing} == required
     extra = names(PROJECT["project"]["optional-dependencies"]["testing"])
-    assert {name for name, testing in foreign if testing} - required == extra
+    assert {name for name, testing in third_party if testing} - required == extra

@@ -29,35 +29,35 @@ def test_quickstart_works_with_sdk(taskrouter, workspace):
     assert reservation.update(reservation_status="accepted").reservation_status == "accepted"
     assert workspace.tasks(task.sid).fetch().assignment_status == "assigned"
     assert alice.fetch().activity_name == "Busy"
-    (mine,) = alice.reservations.list(reservation_status="accepted")
-    assert mine.sid == reservation.sid
+    (worker_reservation,) = alice.reservations.list(reservation_status="accepted")
+    assert worker_reservation.sid == reservation.sid
 
 
 def test_new_workspace_can_be_set_up_and_deleted(taskrouter):
     workspaces = taskrouter.client().taskrouter.v1.workspaces
-    made = workspaces.create(friendly_name="Sales", multi_task_enabled=False)
-    activities = {activity.friendly_name: activity.sid for activity in made.activities.list()}
+    workspace = workspaces.create(friendly_name="Sales", multi_task_enabled=False)
+    activities = {activity.friendly_name: activity.sid for activity in workspace.activities.list()}
     assert list(activities) == ["Offline", "Available", "Unavailable"]
-    assert made.default_activity_name == made.timeout_activity_name == "Offline"
-    queue = made.task_queues.create(friendly_name="All", target_workers="1==1")
+    assert workspace.default_activity_name == workspace.timeout_activity_name == "Offline"
+    queue = workspace.task_queues.create(friendly_name="All", target_workers="1==1")
     configuration = json.dumps({"task_routing": {"default_filter": {"queue": queue.sid}}})
-    made.workflows.create(friendly_name="Main", configuration=configuration)
-    worker = made.workers.create(friendly_name="Carol", activity_sid=activities["Available"])
-    task = made.tasks.create(attributes="{}")
+    workspace.workflows.create(friendly_name="Main", configuration=configuration)
+    worker = workspace.workers.create(friendly_name="Carol", activity_sid=activities["Available"])
+    task = workspace.tasks.create(attributes="{}")
     taskrouter.advance()
-    (reservation,) = made.workers(worker.sid).fetch().reservations.list()
+    (reservation,) = workspace.workers(worker.sid).fetch().reservations.list()
     assert reservation.task_sid == task.sid
     rejected = (
-        made.workers(worker.sid)
+        workspace.workers(worker.sid)
         .reservations(reservation.sid)
         .update(reservation_status="rejected", worker_activity_sid=activities["Offline"])
     )
     assert rejected.reservation_status == "rejected"
-    made.tasks(task.sid).update(assignment_status="canceled", reason="enough")
-    assert made.tasks(task.sid).fetch().reason == "enough"
-    made.delete()
+    workspace.tasks(task.sid).update(assignment_status="canceled", reason="enough")
+    assert workspace.tasks(task.sid).fetch().reason == "enough"
+    workspace.delete()
     with pytest.raises(TwilioRestException) as refused:
-        workspaces(made.sid).fetch()
+        workspaces(workspace.sid).fetch()
     assert refused.value.status == 404
 
 
@@ -151,9 +151,11 @@ def test_list_shows_tasks_without_attributes(workspace):
 
 
 def test_sdk_follows_pages_of_list(workspace):
-    made = [workspace.tasks.create(attributes='{"selected_language": "es"}').sid for _ in range(7)]
-    assert [task.sid for task in workspace.tasks.list(page_size=3)] == made
-    assert [task.sid for task in workspace.tasks.list(page_size=3, limit=4)] == made[:4]
+    created = [
+        workspace.tasks.create(attributes='{"selected_language": "es"}').sid for _ in range(7)
+    ]
+    assert [task.sid for task in workspace.tasks.list(page_size=3)] == created
+    assert [task.sid for task in workspace.tasks.list(page_size=3, limit=4)] == created[:4]
 
 
 def test_lists_are_filtered(taskrouter, workspace):
@@ -225,7 +227,7 @@ def test_reservation_times_out_in_real_time():
         alice.update(activity_sid=taskrouter.activities["Idle"])
         task = workspace.tasks.create(attributes='{"selected_language": "es"}')
         assert task.fetch().assignment_status == "reserved"
-        until = time.monotonic() + 10
+        deadline = time.monotonic() + 10
         while task.fetch().assignment_status == "reserved":
-            assert time.monotonic() < until
+            assert time.monotonic() < deadline
         assert alice.fetch().activity_name == "Offline"

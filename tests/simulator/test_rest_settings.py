@@ -1,4 +1,4 @@
-"""Settings for REST behavior that Twilio does not document, each tested both ways."""
+"""Settings for undocumented REST behavior, each with several values."""
 
 import pytest
 import requests

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from taskrouter_simulator.engine.calls.twiml import TwimlError, parse
 
-BAD_TWIML = ["<Response>", "", "{}", "<Html/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><Response/>",
+INVALID_TWIML = ["<Response>", "", "{}", "<Html/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><Response/>",
              "<Response>" + "<a>" * 30 + "</a>" * 30 + "</Response>", "\ud800"]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", BAD_TWIML)
+@pytest.mark.parametrize("text", INVALID_TWIML)
 def test_invalid_twiml_is_rejected(text):
     with pytest.raises(TwimlError):
         parse(text.encode("utf-8", errors="surrogatepass"))

@@ -1,4 +1,4 @@
-"""Every response agrees with Twilio's OpenAPI description, if a copy of it is available."""
+"""Every response matches Twilio's OpenAPI description; skipped if no copy is available."""
 
 import json
 import re
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-KINDS = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
 
 
 @pytest.fixture(scope="module")
@@ -25,21 +25,21 @@ def description():
     return json.loads(DESCRIPTION.read_text())
 
 
-def problems(description, schema, value, where="$"):
-    """Return the violations of a schema, using the part of OpenAPI 3 that the description needs."""
+def problems(description, schema, value, location="$"):
+    """Return the violations of a schema, for the OpenAPI 3 keywords that the description uses."""
     schema = resolved(description, schema)
     if value is None:
-        free = schema.get("nullable") or schema.get("enum") or "type" not in schema
-        return [] if free else [f"{where} is null"]
+        may_be_null = schema.get("nullable") or schema.get("enum") or "type" not in schema
+        return [] if may_be_null else [f"{location} is null"]
     kind = schema.get("type")
-    if kind and (not isinstance(value, KINDS[kind]) or (kind == "integer" and value is True)):
-        return [f"{where} is not of type {kind}: {value!r}"]
-    found = [f"{where}: {problem}" for problem in text_problems(schema, value)]
+    if kind and (not isinstance(value, TYPES[kind]) or (kind == "integer" and value is True)):
+        return [f"{location} is not of type {kind}: {value!r}"]
+    found = [f"{location}: {problem}" for problem in text_problems(schema, value)]
     if kind == "array":
         for index, item in enumerate(value):
-            found += problems(description, schema.get("items", {}), item, f"{where}[{index}]")
+            found += problems(description, schema.get("items", {}), item, f"{location}[{index}]")
     if kind == "object":
-        found += object_problems(description, schema, value, where)
+        found += object_problems(description, schema, value, location)
     return found
 
 
@@ -62,19 +62,21 @@ def text_problems(schema, value):
         yield from (f"{key} is not a URI" for key, url in value.items() if "://" not in url)
 
 
-def object_problems(description, schema, value, where):
+def object_problems(description, schema, value, location):
     if "properties" not in schema:
         return []
-    expected, got = set(schema["properties"]), set(value)
-    found = [f"{where} lacks {name}" for name in sorted(expected - got)]
-    found += [f"{where} has the unknown member {name}" for name in sorted(got - expected)]
-    for name in expected & got:
-        found += problems(description, schema["properties"][name], value[name], f"{where}.{name}")
+    expected, actual = set(schema["properties"]), set(value)
+    found = [f"{location} lacks {name}" for name in sorted(expected - actual)]
+    found += [f"{location} has the unknown member {name}" for name in sorted(actual - expected)]
+    for name in expected & actual:
+        found += problems(
+            description, schema["properties"][name], value[name], f"{location}.{name}"
+        )
     return found
 
 
 def operation(description, method, path):
-    """Return the description of the operation that a request called."""
+    """Return the description of the operation with this method and path."""
     best = None
     for template, item in description["paths"].items():
         pattern = re.sub(r"\{[^}]*\}", "[A-Z]{2}[0-9a-f]{32}", template)
@@ -85,82 +87,86 @@ def operation(description, method, path):
 
 def check(description, entry):
     expected = operation(description, entry["method"], entry["path"])
-    where = f"{entry['method']} {entry['path']}"
-    assert expected, f"{where} is not described"
-    assert str(entry["status"]) in expected["responses"], f"{where} returned {entry['status']}"
+    location = f"{entry['method']} {entry['path']}"
+    assert expected, f"{location} is not described"
+    assert str(entry["status"]) in expected["responses"], f"{location} returned {entry['status']}"
     response = expected["responses"][str(entry["status"])]
     if "content" not in response:
-        return [] if entry["answer"] is None else [f"{where} has a body"]
+        return [] if entry["answer"] is None else [f"{location} has a body"]
     schema = response["content"]["application/json"]["schema"]
-    return problems(description, schema, entry["answer"], where)
+    return problems(description, schema, entry["answer"], location)
 
 
-def walk(taskrouter):
+def call_every_operation(taskrouter):
     """Call every operation at least once, successfully."""
     workspaces = taskrouter.client().taskrouter.v1.workspaces
     workspaces.list()
-    made = workspaces.create(friendly_name="Wire", multi_task_enabled=False)
-    made = made.update(event_callback_url="http://127.0.0.1:9/events", events_filter="task.created")
-    made.fetch()
-    activity = made.activities.create(friendly_name="Break", available=False)
+    workspace = workspaces.create(friendly_name="Wire", multi_task_enabled=False)
+    workspace = workspace.update(
+        event_callback_url="http://127.0.0.1:9/events", events_filter="task.created"
+    )
+    workspace.fetch()
+    activity = workspace.activities.create(friendly_name="Break", available=False)
     activity.update(friendly_name="Lunch")
-    activities = {activity.friendly_name: activity for activity in made.activities.list()}
+    activities = {activity.friendly_name: activity for activity in workspace.activities.list()}
     activities["Lunch"].fetch()
-    queue = made.task_queues.create(friendly_name="All", task_order="LIFO")
+    queue = workspace.task_queues.create(friendly_name="All", task_order="LIFO")
     queue = queue.update(
         reservation_activity_sid=activities["Unavailable"].sid,
         assignment_activity_sid=activities["Unavailable"].sid,
     )
     queue.fetch()
-    made.task_queues.list()
+    workspace.task_queues.list()
     configuration = json.dumps({"task_routing": {"default_filter": {"queue": queue.sid}}})
-    workflow = made.workflows.create(friendly_name="Main", configuration=configuration)
+    workflow = workspace.workflows.create(friendly_name="Main", configuration=configuration)
     workflow.update(task_reservation_timeout=60)
     workflow.fetch()
-    made.workflows.list()
-    worker = made.workers.create(friendly_name="Carol", attributes='{"a": 1}')
+    workspace.workflows.list()
+    worker = workspace.workers.create(friendly_name="Carol", attributes='{"a": 1}')
     worker.update(activity_sid=activities["Available"].sid)
     worker.fetch()
-    made.workers.list()
-    channel = made.task_channels.create(friendly_name="Fax", unique_name="fax")
+    workspace.workers.list()
+    channel = workspace.task_channels.create(friendly_name="Fax", unique_name="fax")
     channel.update(channel_optimized_routing=True)
     channel.fetch()
-    made.task_channels.list()
-    for share in worker.worker_channels.list():
-        share.update(capacity=2, available=True)
-        share.fetch()
+    workspace.task_channels.list()
+    for worker_channel in worker.worker_channels.list():
+        worker_channel.update(capacity=2, available=True)
+        worker_channel.fetch()
     channel.delete()
-    task = made.tasks.create(attributes="{}", priority=3)
+    task = workspace.tasks.create(attributes="{}", priority=3)
     taskrouter.advance()
     task.update(attributes='{"b": 2}')
     task.fetch()
     (reservation,) = task.reservations.list()
     reservation.fetch()
-    mine = made.workers(worker.sid).reservations(reservation.sid)
-    mine.update(reservation_status="accepted")
-    mine.fetch()
+    worker_reservation = workspace.workers(worker.sid).reservations(reservation.sid)
+    worker_reservation.update(reservation_status="accepted")
+    worker_reservation.fetch()
     reservation.update(reservation_status="completed")
-    made.workers(worker.sid).reservations.list()
-    made.tasks.list(page_size=1)
+    workspace.workers(worker.sid).reservations.list()
+    workspace.tasks.list(page_size=1)
     task.delete()
     worker.update(activity_sid=activities["Offline"].sid)
     worker.delete()
-    for event in made.events.list():
+    for event in workspace.events.list():
         event.fetch()
     workflow.delete()
     queue.delete()
     activities["Lunch"].delete()
-    made.delete()
+    workspace.delete()
 
 
 def test_every_response_matches_twilios_description(taskrouter, description):
-    walk(taskrouter)
+    call_every_operation(taskrouter)
     entries = taskrouter.log("request")
     found = [problem for entry in entries for problem in check(description, entry)]
     assert found == []
     used = {(entry["method"], template(entry["path"])) for entry in entries}
     implemented = {
-        (method, re.sub(r"\{[^}]*\}", "{}", path)) for path, by in ROUTES.items() for method in by
+        (method, re.sub(r"\{[^}]*\}", "{}", path))
+        for path, methods in ROUTES.items()
+        for method in methods
     }
     assert implemented - used == set()
 

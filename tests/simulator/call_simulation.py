@@ -1,4 +1,4 @@
-"""A telephone exchange for tests: an engine and an app's documents by URL, without HTTP."""
+"""Simulated calls without HTTP: an engine, and the TwiML documents of an app by URL."""
 
 import json
 
@@ -6,13 +6,13 @@ from taskrouter_simulator.engine.calls import call_control, execution
 from taskrouter_simulator.engine.core import Alert, AssignmentCallback, FetchTwiml
 from taskrouter_simulator.engine.instructions import handle_response
 from taskrouter_simulator.identifiers import made_up
-from tests.simulator.conftest import Story
+from tests.simulator.conftest import Simulation
 
 APP = "http://app.example/api/"
 WORKFLOW = "WW" + made_up("workflow")
-CALLER, NUMBER, DESK = "+15550001111", "+15556667777", "+15550002222"
+CALLER, NUMBER, WORKER_NUMBER = "+15550001111", "+15556667777", "+15550002222"
 MENU = """<Gather numDigits="1" action="enqueue_call"><Say language="es">Uno.</Say></Gather>"""
-DEQUEUE = {"instruction": "dequeue", "to": DESK, "from": NUMBER}
+DEQUEUE = {"instruction": "dequeue", "to": WORKER_NUMBER, "from": NUMBER}
 
 
 def queue(attributes='{"selected_language": "es"}', task_options="", **options):
@@ -21,16 +21,20 @@ def queue(attributes='{"selected_language": "es"}', task_options="", **options):
     return f"<Enqueue {text}><Task {task_options}>{attributes}</Task></Enqueue>"
 
 
-class Exchange(Story):
-    """The quickstart's Workspace with a phone for Alice; `documents` by the end of their URL."""
+class CallSimulation(Simulation):
+    """The quickstart's Workspace with an app that responds to callbacks and TwiML requests.
+
+    `documents` maps each path of the app to its TwiML verbs or its complete document.
+    `instruction` is the response to assignment callbacks, or a function of their parameters.
+    """
 
     def __init__(self, instruction=None, **settings):
         super().__init__(**settings)
         self.instruction = instruction or {}
         self.documents = {"incoming_call": MENU, "enqueue_call": queue(), "left_queue": ""}
-        self._done = 0
+        self._processed = 0
 
-    def place(self, *keys, worker_answers=True):
+    def place_call(self, *keys, worker_answers=True):
         call = call_control.place(
             self.engine,
             caller=CALLER,
@@ -39,15 +43,15 @@ class Exchange(Story):
             keys=list(keys),
             worker_answers=worker_answers,
         )
-        self.serve()
+        self.run()
         return call
 
-    def serve(self, seconds=0.0):
-        """Respond to all requests, let time pass, and respond to the requests that follow."""
+    def run(self, seconds=0.0):
+        """Respond to all requests, advance the clock, and respond to the resulting requests."""
         self.clock.advance(0)
-        while self._done < len(self.effects):
-            effect = self.effects[self._done]
-            self._done += 1
+        while self._processed < len(self.effects):
+            effect = self.effects[self._processed]
+            self._processed += 1
             match effect:
                 case FetchTwiml():
                     body = self.documents[effect.url.removeprefix(APP)]
@@ -64,16 +68,16 @@ class Exchange(Story):
             self.clock.advance(0)
         if seconds:
             self.clock.advance(seconds)
-            self.serve()
+            self.run()
 
     def hang_up(self, call):
         call_control.hang_up(self.engine, call)
-        self.serve()
+        self.run()
 
     def make_alice_idle(self):
-        """Set Alice to Idle, and respond to the requests that follow."""
-        self.move(self.alice, "Idle")
-        self.serve()
+        """Set Alice to Idle, and respond to the resulting requests."""
+        self.set_activity(self.alice, "Idle")
+        self.run()
 
     def task_of(self, call):
         return self.workspace.tasks[call.task_sid]
@@ -85,7 +89,7 @@ class Exchange(Story):
         return self.reservations(self.task_of(call))[-1]
 
     def worker_leg(self):
-        """Return the newest leg to a Worker."""
+        """Return the newest call to a Worker."""
         return [call for call in self.engine.calls.values() if call.direction != "inbound"][-1]
 
     def alerts(self):

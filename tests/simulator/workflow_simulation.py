@@ -1,13 +1,13 @@
-"""A Workspace with three TaskQueues and a Workflow that the test defines."""
+"""An engine with three TaskQueues and a Workflow that the test defines."""
 
 import json
 
 from taskrouter_simulator.engine import workers, workflows, workspaces
-from tests.simulator.conftest import Story
+from tests.simulator.conftest import Simulation
 
 
-class Office(Story):
-    """A Workspace with the TaskQueues One, Two and Three, and a Workflow of the test."""
+class WorkflowSimulation(Simulation):
+    """A Workspace with the TaskQueues One, Two and Three, and a Workflow with given filters."""
 
     def __init__(self, *filters, default=None, multi=False, **settings):
         super().__init__(**settings)
@@ -21,10 +21,10 @@ class Office(Story):
             )
             for name in ("One", "Two", "Three")
         }
-        self.flow = workflows.add(
+        self.workflow = workflows.add(
             self.engine,
             self.workspace,
-            friendly_name="Own",
+            friendly_name="Test",
             configuration=self.configuration(*filters, default=default),
             task_reservation_timeout=5,
         )
@@ -35,21 +35,21 @@ class Office(Story):
             text = text.replace(f'"{name}"', f'"{queue.sid}"')
         return text
 
-    def hire(self, name, *served, **attributes):
+    def add_worker(self, name, *queues, **attributes):
         worker = workers.create(
             self.engine,
             self.workspace,
             friendly_name=name,
-            attributes=json.dumps({"queues": served, **attributes}),
+            attributes=json.dumps({"queues": queues, **attributes}),
             activity_sid=self.activity_sid("Idle"),
         )
         self.clock.run_due()
         return worker
 
-    def enter(self, **attributes):
-        return self.task(json.dumps(attributes), workflow_sid=self.flow.sid)
+    def enqueue_task(self, **attributes):
+        return self.create_task(json.dumps(attributes), workflow_sid=self.workflow.sid)
 
-    def where(self, task):
+    def queue_name(self, task):
         return self.workspace.queues[task.queue_sid].friendly_name
 
     def offered_to(self, task):

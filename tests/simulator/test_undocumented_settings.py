@@ -12,7 +12,7 @@ from tests.simulator.test_callbacks import codes, offer
 
 @pytest.mark.parametrize("setting", [False, True])
 def test_setting_cancels_reservation_if_all_callbacks_fail(app, setting):
-    app.answer("/assignment_callback", {}, 500)
+    app.set_response("/assignment_callback", {}, 500)
     with running(callback_base_url=app.url, failed_callbacks_cancel=setting) as taskrouter:
         offer(taskrouter)
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -23,12 +23,12 @@ def test_setting_cancels_reservation_if_all_callbacks_fail(app, setting):
 @pytest.mark.parametrize("setting", [False, True])
 @pytest.mark.parametrize(("body", "code"), [(b"{", "40001"), (b'{"message": "success"}', "40005")])
 def test_setting_sends_invalid_json_to_fallback(app, body, code, setting):
-    app.answer("/assignment_callback", body)
+    app.set_response("/assignment_callback", body)
     settings = {"fallback_path": "/fallback", "bad_json_uses_fallback": setting,
                 "fallback_error_parameters": True}  # fmt: skip
     with running(callback_base_url=app.url, **settings) as taskrouter:
         offer(taskrouter)
-    fallback = [each["parameters"] for each in app.received if each["path"] == "/fallback"]
+    fallback = [request["parameters"] for request in app.received if request["path"] == "/fallback"]
     assert len(fallback) == setting
     assert all(parameters["ErrorCode"] == code for parameters in fallback)
 
@@ -45,7 +45,7 @@ def test_setting_defines_timestamp_format(app, setting, pattern):
 
 @pytest.mark.parametrize("setting", [False, True])
 def test_setting_adds_error_parameters_to_fallback(app, setting):
-    app.answer("/assignment_callback", {}, 500)
+    app.set_response("/assignment_callback", {}, 500)
     settings = {"fallback_path": "/fallback", "fallback_error_parameters": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         offer(taskrouter)
@@ -55,7 +55,7 @@ def test_setting_adds_error_parameters_to_fallback(app, setting):
 
 @pytest.mark.parametrize(("setting", "attempts"), [(True, [1, 2]), (False, [1])])
 def test_setting_retries_fallback_connection(app, setting, attempts):
-    app.answer("/assignment_callback", {}, 500)
+    app.set_response("/assignment_callback", {}, 500)
     settings = {"fallback_path": "/fallback", "fallback_connection_overrides": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         taskrouter.fault("fallback", "cut")
@@ -66,8 +66,8 @@ def test_setting_retries_fallback_connection(app, setting, attempts):
 
 @pytest.mark.parametrize(("setting", "attempts"), [(True, 3), (False, 1)])
 def test_setting_applies_overrides_to_fallback_url(app, setting, attempts):
-    app.answer("/assignment_callback", {}, 500)
-    app.answer("/fallback", {}, 503)
+    app.set_response("/assignment_callback", {}, 500)
+    app.set_response("/fallback", {}, 503)
     settings = {
         "fallback_path": "/fallback#rp=5xx&rc=2",
         "fallback_connection_overrides": setting,
@@ -79,8 +79,8 @@ def test_setting_applies_overrides_to_fallback_url(app, setting, attempts):
 
 @pytest.mark.parametrize(("seconds", "assigned"), [(5.0, "assigned"), (0.1, "reserved")])
 def test_fallback_callback_has_time_limit(app, seconds, assigned):
-    app.answer("/assignment_callback", {}, 500)
-    app.answer("/fallback", {"instruction": "accept"})
+    app.set_response("/assignment_callback", {}, 500)
+    app.set_response("/fallback", {"instruction": "accept"})
     app.delay = 0.3
     settings = {"fallback_path": "/fallback", "fallback_callback_seconds": seconds}
     with running(callback_base_url=app.url, **settings) as taskrouter:
@@ -98,7 +98,7 @@ def received_kinds(app):
 
 
 @pytest.mark.parametrize(
-    ("setting", "late", "before", "after"),
+    ("setting", "delayed", "before", "after"),
     [
         ("unordered", "assignment", ["event"], ["event", "callback"]),
         ("unordered", "event", ["callback"], ["callback", "event"]),
@@ -108,10 +108,10 @@ def received_kinds(app):
         ("event-first", "assignment", ["event"], ["event", "callback"]),
     ],
 )
-def test_setting_defines_order_of_callback_and_event(app, setting, late, before, after):
+def test_setting_defines_order_of_callback_and_event(app, setting, delayed, before, after):
     settings = {"event_path": "/events", "callback_order": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
-        taskrouter.fault(late, "latency", seconds=10, times=None)
+        taskrouter.fault(delayed, "latency", seconds=10, times=None)
         offer(taskrouter)
         assert received_kinds(app) == before
         taskrouter.advance(10)
@@ -119,7 +119,7 @@ def test_setting_defines_order_of_callback_and_event(app, setting, late, before,
 
 
 def test_second_request_is_sent_if_first_fails(app):
-    app.answer("/assignment_callback", {}, 500)
+    app.set_response("/assignment_callback", {}, 500)
     settings = {"event_path": "/events", "callback_order": "callback-first"}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         offer(taskrouter)
@@ -145,7 +145,7 @@ def test_setting_posts_events_one_at_a_time(app, setting):
     assert sorted(posted) == sorted(published[-len(posted) :])
     if setting:
         assert posted == published[-len(posted) :]
-    assert (app.most_at_once == 1) is setting
+    assert (app.max_concurrent == 1) is setting
 
 
 @pytest.mark.parametrize("setting", ["TwilioProxy/1.1", "TwilioProxy/2.0"])
