@@ -144,7 +144,7 @@ def test_every_alarm_notifies_the_topic_and_is_documented(alarm):
     assert f"See docs/operations.md, {alarm}." in " ".join(properties["AlarmDescription"].split())
     paragraphs = re.split(r"^### ", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE)
     (paragraph,) = [text for text in paragraphs if text.startswith(f"{alarm}\n")]
-    for part in ("**Means**", "**Look**", "**Do**"):
+    for part in ("**Meaning:**", "**Check:**", "**Action:**"):
         assert part in paragraph
 
 
