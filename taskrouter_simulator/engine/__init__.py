@@ -1,8 +1,7 @@
 """TaskRouter's rules: state and time in, effects out, no I/O.
 
 Pass a clock and an effect handler to `start`, then call the rules as plain functions, for example
-`tasks.create(engine, workspace, ...)`. Timers fire only in the clock's `advance` and
-`run_due`.
+`tasks.create(engine, workspace, ...)`. Timers fire only in the clock's `advance` and `run_due`.
 """
 
 from collections.abc import Callable

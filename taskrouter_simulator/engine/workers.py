@@ -225,7 +225,7 @@ def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
 
 
 def is_member(engine: Engine, workspace: Workspace, queue: TaskQueue, worker: Worker) -> bool:
-    """Return whether a Worker matches a TaskQueue's expression, which matches nobody if empty."""
+    """Return whether a Worker matches a TaskQueue's expression; an empty one matches no Worker."""
     if not queue.target_workers.strip():
         return False
     return engine.compile(queue.target_workers)(expression_context(workspace, worker))

@@ -227,7 +227,7 @@ def publish_queue(engine: Engine, workspace: Workspace, queue: TaskQueue, change
 
 
 def require_expression(text: str) -> None:
-    """Check that a text is an expression; an empty text matches nobody.
+    """Check that a text is an expression; an empty text matches no Worker.
 
     Raises:
         BadRequest: The text is not an expression.

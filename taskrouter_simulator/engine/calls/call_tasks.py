@@ -1,4 +1,4 @@
-"""Calls and their Tasks: create a Task when a call is queued, and finish the Task with the call.
+"""Calls and their Tasks: create a Task when a call is queued, accept it and finish it.
 
 A caller who hangs up while waiting cancels the Task. When a connected call ends, its Task ends too:
 https://www.twilio.com/docs/taskrouter/twiml-queue-calls.
