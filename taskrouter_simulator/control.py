@@ -28,15 +28,15 @@ _MAX_DIGITS = 100
 
 
 class Simulator(Protocol):
-    """The running simulator, as far as the control routes use it.
+    """The parts of the running simulator that the control routes use.
 
     Attributes:
         credentials: The test credentials.
         engine: The current engine; a reset replaces it.
         log: The log.
-        faults: The faults that are not used up.
+        faults: The pending faults.
         workspace_sid: The loaded Workspace, a WS… SID.
-        workflow_sid: The first Workflow loaded, a WW… SID, or "".
+        workflow_sid: The first loaded Workflow, a WW… SID; "" if there is none.
     """
 
     credentials: Credentials
@@ -83,7 +83,7 @@ async def _describe(simulator: Simulator, _request: Request) -> Any:
 
 
 async def _log(simulator: Simulator, request: Request) -> Any:
-    """List log entries: all, or those of one `kind`, with an id above `after`."""
+    """List the log entries with an id above `after`, optionally of one `kind`."""
     after = request.query_params.get("after", "0")
     if not re.fullmatch("[0-9]{1,15}", after):
         raise ControlError("after must be the id of a log entry")
@@ -102,7 +102,7 @@ async def _clock(simulator: Simulator, request: Request) -> Any:
 
 
 async def _faults(simulator: Simulator, request: Request) -> Any:
-    """Add a fault (POST), list the faults that are not used up (GET), or remove all (DELETE)."""
+    """Add a fault (POST), list the pending faults (GET), or remove all (DELETE)."""
     if request.method == "POST":
         simulator.faults.add(await _json_object(request))
     if request.method == "DELETE":
@@ -115,7 +115,7 @@ async def _events(simulator: Simulator, request: Request) -> Any:
     body = await _json_object(request)
     event_type = str(body.get("event_type"))
     if event_type not in events.TYPES:
-        raise ControlError("event_type must be one that Twilio documents")
+        raise ControlError("event_type must be an event type that Twilio documents")
     engine = simulator.engine
     for workspace in engine.workspaces.values():
         reservation = workspace.reservations.get(str(body.get("reservation_sid")))
@@ -165,7 +165,7 @@ async def _call(simulator: Simulator, request: Request) -> Any:
 
 
 async def _reset(simulator: Simulator, request: Request) -> Any:
-    """Reset the simulator; load the Workspace described in the body, or the first one again."""
+    """Reset the simulator; load the Workspace described in the body, or the original Workspace."""
     simulator.reset(await _json_object(request) or None)
     return await _describe(simulator, request)
 
@@ -224,21 +224,21 @@ def _place_call(engine: Engine, description: Mapping[str, Any]) -> Call:
 
     Args:
         engine: The engine.
-        description: `from` and `to`. Optional: `url` of the first document (default: the settings'
-            `voice_path` of the app); `digits`, the keys pressed: a string, or a list with an item
-            for each `<Gather>`, null for no key; `worker_answers` (default: true).
+        description: `from` and `to`. Optional: `url` of the first document (default: the app's URL
+            with the setting `voice_path`); `digits`, the keys pressed: a string, or a list with an
+            item for each `<Gather>`, in which null means no key; `worker_answers` (default: true).
 
     Raises:
         ControlError: The description is invalid.
     """
     if unknown := sorted(description.keys() - set(_CALL_FIELDS)):
-        raise ControlError(f"a call has no {unknown[0]}, only {', '.join(_CALL_FIELDS)}")
+        raise ControlError(f"{unknown[0]} is not a field of a call; use {', '.join(_CALL_FIELDS)}")
     for name in ("from", "to"):
         if not _matches(description.get(name), "[!-~]{1,100}"):
             raise ControlError(f"{name} must be a phone number or a client, such as +15550001111")
     url = description.get("url", engine.settings.url(engine.settings.voice_path) or None)
     if url is None:
-        raise ControlError("a url is needed: the settings name no app to call")
+        raise ControlError("url is required if the setting voice_path is empty")
     if not isinstance(url, str) or not is_url(url):
         raise ControlError("url must be an absolute URL")
     worker_answers = description.get("worker_answers", True)

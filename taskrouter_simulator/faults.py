@@ -1,4 +1,4 @@
-"""Fault injection: errors, latency, cut connections and duplicates, on request of a test."""
+"""Fault injection for tests: errors, latency, cut connections and duplicates."""
 
 import itertools
 from collections.abc import Mapping
@@ -33,9 +33,9 @@ class Fault:
         id: Number of the fault.
         on: "request" for requests to the REST API, or the kind of callback: "assignment",
             "fallback", "event", "twiml".
-        kind: "latency" (the request is `seconds` late: real seconds on a REST request, simulated
-            seconds on a callback), "error" (the response is `status`, with Retry-After if
-            `retry_after` is set), "cut" (the connection breaks), "duplicate" (sent twice).
+        kind: "latency" (the request is delayed by `seconds`: real seconds for a REST request,
+            simulated seconds for a callback), "error" (the response is `status`, with Retry-After
+            if `retry_after` is set), "cut" (the connection breaks), "duplicate" (sent twice).
         method: HTTP method; None matches all.
         path: Path of the URL; `*` matches any characters.
         moment: "before" or "after" the request takes effect.
@@ -58,7 +58,7 @@ class Fault:
 
 
 class Faults:
-    """The faults that are not used up."""
+    """The pending faults, oldest first."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
@@ -75,7 +75,7 @@ class Faults:
         """
         unknown = set(description) - (set(Fault.__dataclass_fields__) - {"id"})
         if unknown:
-            raise FaultError(f"a fault has no {', '.join(sorted(unknown))}")
+            raise FaultError(f"these are not fields of a fault: {', '.join(sorted(unknown))}")
         _validate(description)
         fault = Fault(id=next(self._ids), **description)
         if fault.times != 0:
@@ -94,7 +94,7 @@ class Faults:
         return None
 
     def pending(self) -> list[dict[str, Any]]:
-        """Return the faults that are not used up."""
+        """Return the pending faults as JSON objects."""
         return [asdict(fault) for fault in self._faults]
 
     def clear(self) -> None:

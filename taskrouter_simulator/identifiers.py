@@ -11,7 +11,7 @@ def new_sid(prefix: str) -> str:
     """Return a new random SID: the prefix and 32 hexadecimal digits.
 
     Args:
-        prefix: Twilio's two letters for the type of resource, such as "WT".
+        prefix: Twilio's two-letter prefix for the type of resource, such as "WT".
     """
     return prefix + secrets.token_hex(16)
 
@@ -19,7 +19,7 @@ def new_sid(prefix: str) -> str:
 def made_up(name: str) -> str:
     """Return 32 hexadecimal digits that are the same in every run.
 
-    They are derived from the name instead of being written down, so that no scanner reports the
+    The digits are derived from the name instead of hard-coded, so that no scanner reports the
     simulator's test credentials as leaked secrets.
 
     Args:
@@ -34,10 +34,11 @@ class Credentials:
 
     Attributes:
         account_sid: The account, an AC… SID.
-        auth_token: The account's primary Auth Token. It signs callbacks and opens the REST API.
-        api_key_sid: An API key, an SK… SID. It opens the REST API.
+        auth_token: The account's primary Auth Token. It signs callbacks and authenticates
+            REST requests.
+        api_key_sid: An API key, an SK… SID. It authenticates REST requests.
         api_key_secret: Secret of the API key.
-        shared_key_id: A SharedKey, which signs callbacks if the settings ask for one:
+        shared_key_id: A SharedKey, which signs callbacks if the settings require it:
             https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys.
         shared_key: Secret of the SharedKey.
     """
@@ -63,7 +64,7 @@ def is_url(text: str) -> bool:
 
 
 def resolve_url(base: str, url: str) -> str | None:
-    """Return the absolute URL of a URL that may be relative to `base`, or None if invalid."""
+    """Return a URL resolved against `base`, or None if the result is not an absolute URL."""
     try:
         target = urljoin(base, url)
     except ValueError:

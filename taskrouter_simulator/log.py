@@ -5,16 +5,16 @@ from collections.abc import Callable
 from typing import Any
 
 MAX_ANSWER_LENGTH = 20_000
-"""Number of characters kept of a text answer, since an app may answer with a megabyte."""
+"""Maximum number of characters kept of a text answer; an app may answer with a megabyte."""
 
 
 class Log:
-    """The newest entries, numbered from 1.
+    """The newest log entries, numbered from 1.
 
     Args:
         max_entries: Number of entries kept.
         max_answers: Number of the newest entries that keep the answer of a REST request, because
-            answers with long lists use much memory.
+            answers with long lists use a lot of memory.
         now: Returns the simulator's time in seconds since the epoch.
     """
 
@@ -29,8 +29,8 @@ class Log:
 
         Args:
             kind: "request", "assignment", "fallback", "event", "twiml", "call" or "alert".
-            **fields: Fields of the entry. A text `answer` longer than MAX_ANSWER_LENGTH is cut,
-                and `answer_length` is its original length in characters.
+            **fields: Fields of the entry. A text `answer` longer than MAX_ANSWER_LENGTH is
+                truncated, and `answer_length` is its original length in characters.
         """
         self._count += 1
         answer = fields.get("answer")

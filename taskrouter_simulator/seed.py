@@ -64,7 +64,7 @@ def load(engine: Engine, description: Description) -> Workspace:
     except Refusal as refusal:
         raise SeedError(f"the workspace cannot be loaded: {refusal.message}") from refusal
     except KeyError as error:
-        raise SeedError(f"the workspace cannot be loaded: no {error}") from error
+        raise SeedError(f"the workspace cannot be loaded: {error} is missing") from error
     except (TypeError, AttributeError, ValueError) as error:
         raise SeedError(f"the workspace cannot be loaded: {error}") from error
 

@@ -27,7 +27,7 @@ from taskrouter_simulator.settings import Settings
 
 
 class Simulator:
-    """A TaskRouter with one Workspace, loaded from the settings' file or the quickstart's.
+    """A TaskRouter with one Workspace: the one in the settings' file, or the quickstart's.
 
     The engine and all methods run on the event loop that serves `app`.
 
@@ -62,10 +62,10 @@ class Simulator:
         )
 
     def reset(self, description: seed.Description | None = None) -> None:
-        """Replace the Workspace, and clear timers, callbacks, log and faults; the clock goes on.
+        """Replace the Workspace, and clear timers, callbacks, log and faults; keep the time.
 
         Args:
-            description: Description of the new Workspace; None means the one loaded at the start.
+            description: Description of the new Workspace; None means the original Workspace.
 
         Raises:
             SeedError: The description is invalid; nothing has changed.
@@ -124,8 +124,8 @@ def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=1,
-        # Clients keep connections. If one is closed just as a client reuses it, the client sees a
-        # broken connection.
+        # Clients keep connections alive. If the server closes a connection just as a client reuses
+        # it, the client sees a broken connection.
         timeout_keep_alive=120,
     )
 

@@ -21,7 +21,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings. A field's environment variable is `SIMULATOR_` and its name in capitals."""
+    """The settings. A field's environment variable is `SIMULATOR_` plus its name in upper case."""
 
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(8002, "port to listen on; 0 picks a free port")
@@ -46,7 +46,7 @@ class Settings:
     )
     allowed_hosts: str = _setting(
         "",
-        "host names with a dot under which clients may call /v1, comma separated; IP addresses,"
+        "host names with a dot under which clients may call /v1, comma-separated; IP addresses,"
         " localhost and names without a dot are always allowed",
     )
     frozen_clock: bool = _setting(
@@ -61,7 +61,8 @@ class Settings:
         0.0, "seconds from a change to the routing it causes (about 0.5 observed at Twilio)"
     )
     reoffer_delay: float = _setting(
-        1.0, "seconds until a Worker who rejects a Task and stays available is offered it again"
+        1.0,
+        "seconds until a Worker who rejects a Task and stays available is offered the Task again",
     )
     reject_without_activity: bool = _setting(
         default=True,
@@ -75,8 +76,9 @@ class Settings:
     )
     mixed_types: str = _setting(
         "unequal",
-        "comparison of different types in expressions: they are unequal and have no order; every"
-        " comparison is false; or a string that contains a number counts as a number beside one",
+        "result of comparing different types in expressions: they are unequal and have no order;"
+        " every comparison is false; or a string that contains a number is converted if the other"
+        " value is a number",
         ("unequal", "false", "numbers"),
     )
     not_pending_code: int = _setting(
@@ -85,16 +87,19 @@ class Settings:
         " callback)",
     )
     not_pending_status: int = _setting(
-        400, "HTTP status of that error (400 was observed; 409 is not documented)"
+        400,
+        "HTTP status of the error for a Reservation that is no longer pending (400 was observed;"
+        " 409 is not documented)",
     )
     retry_after: int = _setting(
-        0, "Retry-After in seconds of a 429 whose fault sets none; 0 for no header"
+        0,
+        "Retry-After, in seconds, of a 429 whose fault does not set retry_after; 0 for no header",
     )
     rate_limit: int = _setting(
         0,
         "value of X-Rate-Limit-Limit and -Config in REST responses, and of -Remaining unless the"
-        " status is 429; 0 for no headers (Twilio's API description names them without their"
-        " values)",
+        " status is 429; 0 for no headers (Twilio's API description names the headers but not"
+        " their values)",
     )
     problem_details: bool = _setting(
         default=False,
@@ -117,8 +122,8 @@ class Settings:
     )
     callback_order: str = _setting(
         "unordered",
-        "which is sent first, the other following the response: a Reservation's assignment callback"
-        " or its reservation.created event",
+        "whether a Reservation's assignment callback or its reservation.created event is sent"
+        " first; the other is sent after the response, but unordered sends both at once",
         ("unordered", "callback-first", "event-first"),
     )
     event_callbacks_in_order: bool = _setting(
@@ -138,7 +143,7 @@ class Settings:
     bad_json_uses_fallback: bool = _setting(
         default=False,
         text="after a response that is not JSON or names no instruction (alerts 40001, 40005),"
-        " TaskRouter turns to the fallback URL",
+        " TaskRouter requests the fallback URL",
     )
     fallback_connection_overrides: bool = _setting(
         default=True,
@@ -173,8 +178,8 @@ class Settings:
     )
     canceled_task_result: str = _setting(
         "leave",
-        "QueueResult with which a call leaves its queue when its Task is canceled, except by"
-        " hanging up; with none, the call keeps waiting",
+        "QueueResult with which a call leaves its queue when its Task is canceled for any reason"
+        " but a hangup; with none, the call keeps waiting",
         ("leave", "error", "none"),
     )
     voice_queue_size: int = _setting(100, "maximum number of calls waiting for one Workflow")
@@ -203,7 +208,7 @@ class Settings:
         return {name.strip().lower() for name in self.allowed_hosts.split(",")} - {""}
 
     def url(self, path: str) -> str:
-        """Return the app's URL for one of the paths; an empty path has no URL."""
+        """Return the app's URL for a path; return an empty string for an empty path."""
         return self.callback_base_url.rstrip("/") + path if path else ""
 
 
@@ -229,7 +234,7 @@ def read(values: Mapping[str, str | None]) -> Settings:
             raise SettingsError(f"{name} must be one of {', '.join(choices)}, not {text!r}")
         if setting.name.endswith("_path") and text and not text.startswith("/"):
             name = environment_name(setting.name)
-            raise SettingsError(f"{name} must begin with /, not be {text!r}")
+            raise SettingsError(f"{name} must begin with /, not {text!r}")
     settings = Settings(**chosen)
     if not is_url(settings.callback_base_url):
         name = environment_name("callback_base_url")

@@ -73,7 +73,7 @@ class TaskRouter:
         return client
 
     def log(self, kind: str | None = None, after: int = 0) -> list[dict[str, Any]]:
-        """Return log entries, oldest first: of one kind or of all, with an id above `after`."""
+        """Return the log entries with an id above `after`, oldest first; None means all kinds."""
         query = {"after": str(after)} | ({"kind": kind} if kind else {})
         entries: list[dict[str, Any]] = self._request("GET", f"/log?{urlencode(query)}")["entries"]
         return entries
@@ -106,7 +106,7 @@ class TaskRouter:
         return call
 
     def hang_up(self, sid: str) -> dict[str, Any]:
-        """Hang up, for the caller or for the Worker whose call it is."""
+        """Hang up a caller's call or a call to a Worker."""
         ended: dict[str, Any] = self._request("POST", f"/calls/{sid}", {"status": "completed"})
         return ended
 
@@ -122,8 +122,8 @@ class TaskRouter:
         """Replace the Workspace, and clear the log and the faults.
 
         Args:
-            workspace: Description in the format of `quickstart.json`; None means the Workspace
-                loaded at the start.
+            workspace: Description in the format of `quickstart.json`; None means the original
+                Workspace.
         """
         self._set_attributes(self._request("POST", "/reset", workspace or {}))
 
@@ -144,7 +144,7 @@ class TaskRouter:
 
 
 class _Server(uvicorn.Server):
-    """A server that `stop` ends at once, where uvicorn's own waits twice for 0.1 s."""
+    """A server that stops immediately; uvicorn's own server waits twice for 0.1 s."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -174,7 +174,7 @@ class _Server(uvicorn.Server):
             _, unfinished = await asyncio.wait(self.server_state.tasks, timeout=_GRACE_SECONDS)
             for task in unfinished:
                 task.cancel()
-        # a transport that closes needs one more turn of the loop to release its socket
+        # a closing transport releases its socket in the event loop's next iteration
         await asyncio.sleep(0)
         await self.lifespan.shutdown()
 

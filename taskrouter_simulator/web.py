@@ -1,4 +1,4 @@
-"""Shared by all routes: access checks and JSON responses."""
+"""Access checks and JSON responses, shared by all routes."""
 
 import ipaddress
 import json
@@ -35,9 +35,9 @@ def is_local(request: Request) -> bool:
 def is_foreign(request: Request, allowed_hosts: Collection[str]) -> bool:
     """Return whether another site's web page may have sent the request.
 
-    A browser names the page's origin in `Origin`; only the simulator's own page, opened on this
-    machine, may have one. With DNS rebinding, a page's own host name resolves to this address, so
-    the browser sees no other origin; but then `Host` is a public DNS name. An SDK sends no
+    A browser sends the page's origin in `Origin`, which must be that of the simulator's own page,
+    opened on this machine. With DNS rebinding, the page's host name resolves to this address, so
+    the browser regards the request as same-origin, but `Host` is a public DNS name. An SDK sends no
     `Origin`, and `Host` is an IP address, a name without a dot, or one of the allowed hosts.
 
     Args:

@@ -16,14 +16,14 @@ _XML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP response of the app, or the reason why there is none.
+    """An HTTP response of the app, or the reason there is none.
 
     Attributes:
         status: HTTP status; None without a response.
         content_type: Content-Type header without its parameters, in lower case.
         body: Body of the response.
-        error: Reason why there is no response; empty if there is one.
-        failure: The failure as connection overrides name it: "4xx", "5xx", "ct" (no connection),
+        error: Reason there is no response; empty if there is a response.
+        failure: The failure, as named in connection overrides: "4xx", "5xx", "ct" (no connection),
             "rt" (no response in time); "cut" if the connection broke; empty without a failure.
     """
 
@@ -40,7 +40,7 @@ class Response:
 
 
 class UnusableResponse(Exception):
-    """A response that contains no instruction or no TwiML.
+    """A response without a usable instruction or usable TwiML.
 
     Args:
         code: Code of the alert to raise.
@@ -55,7 +55,7 @@ class UnusableResponse(Exception):
 def parse_instruction(response: Response) -> dict[str, Any]:
     """Return the JSON object in the response to an assignment callback.
 
-    An empty body counts as an empty object: Twilio's own Python quickstart sends one.
+    An empty body counts as an empty object: Twilio's own Python quickstart sends an empty body.
 
     Raises:
         UnusableResponse: The response is not a 200 with a JSON object.

@@ -36,7 +36,7 @@ class ConnectionOverrides:
         read: Limit for reading, in seconds.
         total: Limit for all attempts together, in seconds.
         retries: Maximum number of retries.
-        retried: Failures that are retried, as `Response.failure` names them.
+        retried: Failures to retry, as named in `Response.failure`.
     """
 
     connect: float = 5.0
@@ -60,7 +60,7 @@ class Delivery:
         seconds: Limit for all attempts together.
         token: Value of I-Twilio-Idempotency-Token, the same for every attempt.
         fault: Fault to inject.
-        single_attempt: Whether to ignore the URL's connection overrides and not to retry.
+        single_attempt: Whether to ignore the URL's connection overrides and never retry.
     """
 
     kind: str
@@ -76,8 +76,8 @@ class DeliveryClient:
     """Posts callbacks and logs each attempt.
 
     Args:
-        credentials: Sign the callbacks.
-        settings: Choose the headers.
+        credentials: Credentials that sign the callbacks.
+        settings: Settings that choose the headers.
         record: Adds an entry to the log.
     """
 
@@ -92,7 +92,7 @@ class DeliveryClient:
         """Post a form, with the retries that the connection overrides allow.
 
         Returns:
-            The response to the last attempt; it also reports a failure to get a response.
+            The response to the last attempt, or the reason there is none.
         """
         url, overrides = parse_overrides(delivery.url)
         if delivery.single_attempt:
@@ -105,10 +105,10 @@ class DeliveryClient:
         }
         if self._settings.idempotency_token:
             headers["I-Twilio-Idempotency-Token"] = delivery.token
-        ends = time.monotonic() + min(delivery.seconds, overrides.total)
+        deadline = time.monotonic() + min(delivery.seconds, overrides.total)
         for attempt in range(1, overrides.retries + 2):
-            began = time.monotonic()
-            response = await _post(delivery, url, headers, overrides, max(0.0, ends - began))
+            started = time.monotonic()
+            response = await _post(delivery, url, headers, overrides, max(0.0, deadline - started))
             self._record(
                 delivery.kind,
                 url=delivery.url,
@@ -119,10 +119,10 @@ class DeliveryClient:
                 content_type=response.content_type,
                 answer=response.body.decode("utf-8", errors="replace"),
                 error=response.error,
-                seconds=round(time.monotonic() - began, 4),
+                seconds=round(time.monotonic() - started, 4),
                 fault=delivery.fault.kind if delivery.fault else None,
             )
-            if response.failure not in overrides.retried or time.monotonic() >= ends:
+            if response.failure not in overrides.retried or time.monotonic() >= deadline:
                 break
         return response
 
@@ -134,7 +134,7 @@ async def _post(
     overrides: ConnectionOverrides,
     seconds: float,
 ) -> Response:
-    """Post once; cut the connection if the delivery's fault says so."""
+    """Post once; cut the connection if the delivery's fault requires that."""
     cut = delivery.fault.moment if delivery.fault and delivery.fault.kind == "cut" else ""
     if cut == "before":
         return Response(
@@ -161,9 +161,9 @@ async def _post(
 async def _request(
     delivery: Delivery, url: str, headers: Mapping[str, str], overrides: ConnectionOverrides
 ) -> Response:
-    """Send the form over a connection of its own and read the response.
+    """Send the form over a new connection and read the response.
 
-    The app might close a kept connection at the moment of its reuse, so none is kept.
+    No connection is kept alive, because the app might close it just as it is reused.
     """
     limits = aiohttp.ClientTimeout(sock_connect=overrides.connect, sock_read=overrides.read)
     async with (

@@ -23,7 +23,7 @@ from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.settings import Settings
 
 MAX_CONCURRENT = 50
-"""Number of callbacks in progress at once: a thousand events would run out of sockets."""
+"""Maximum number of concurrent callbacks, because a thousand events would exhaust the sockets."""
 
 _NO_CONTENT = range(204, 205)
 _RESERVATION_CREATED = "reservation.created"
@@ -45,7 +45,7 @@ class ReservationQueue:
         self._waiting: dict[str, list[Callable[[], None]]] = {}
 
     def enqueue(self, sid: str, start: Callable[[], None]) -> None:
-        """Start a callback now, or when the callback in progress about the WR… SID is done."""
+        """Start a callback now, or after the callback in progress about the same WR… SID."""
         if self._ordered and sid in self._waiting:
             self._waiting[sid].append(start)
         else:
@@ -63,7 +63,7 @@ class ReservationQueue:
 
 
 class Dispatcher:
-    """Executes effects while the engine goes on, each callback in its own asyncio task.
+    """Executes effects while the engine continues, each callback in its own asyncio task.
 
     Args:
         client: Delivers the callbacks.
@@ -106,11 +106,11 @@ class Dispatcher:
         """Wait until no callback is in progress."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
-            # The loop's next turn routes what a response changed, which may emit more callbacks.
+            # Routing runs in the loop's next iteration, and may emit more callbacks.
             await asyncio.sleep(0)
 
     def dispatch(self, engine: Engine, effect: Effect) -> None:
-        """Execute an effect of the engine; callbacks start soon after this returns."""
+        """Execute an effect of the engine; callbacks start soon after this method returns."""
         match effect:
             case Alert():
                 alert = {"code": effect.code, "level": effect.level, "message": effect.message}
@@ -135,9 +135,13 @@ class Dispatcher:
             effect.parameters,
             self._settings.assignment_callback_seconds,
         )
-        self._send(engine, delivery, lambda response: self._assigned(engine, effect, response))
+        self._send(
+            engine, delivery, lambda response: self._handle_assignment(engine, effect, response)
+        )
 
-    def _assigned(self, engine: Engine, effect: AssignmentCallback, response: Response) -> None:
+    def _handle_assignment(
+        self, engine: Engine, effect: AssignmentCallback, response: Response
+    ) -> None:
         """Process the response to an assignment callback."""
         if code := _execute_instruction(engine, effect, effect.url, response):
             self._post_fallback(engine, effect, code)
@@ -181,8 +185,8 @@ class Dispatcher:
             success = _NO_CONTENT if self._settings.event_callback_wants_204 else answers.SUCCESS
             if not response.error and response.status in success:
                 return
-            about = {"url": effect.url, "event_sid": effect.event.sid}
-            engine.alert(answers.HTTP_FAILURE, response.problem, about)
+            details = {"url": effect.url, "event_sid": effect.event.sid}
+            engine.alert(answers.HTTP_FAILURE, response.problem, details)
             if failures < self._settings.event_callback_retries:
                 self._post_event(engine, effect, delivery, failures + 1)
 
@@ -232,15 +236,15 @@ def _execute_instruction(
     """Execute the instruction in a response.
 
     Returns:
-        The code of the alert because of which TaskRouter turns to the next URL, or None.
+        The alert code if the response makes TaskRouter request the next URL; otherwise None.
     """
     bad_json_fails = engine.settings.bad_json_uses_fallback
-    about = {"url": url, "reservation_sid": effect.reservation_sid}
+    details = {"url": url, "reservation_sid": effect.reservation_sid}
     try:
         instruction = answers.parse_instruction(response)
     except answers.UnusableResponse as error:
         is_warning = error.code == answers.NOT_JSON
-        engine.alert(error.code, str(error), about, "warning" if is_warning else "error")
+        engine.alert(error.code, str(error), details, "warning" if is_warning else "error")
         return error.code if bad_json_fails or not is_warning else None
     instructions.handle_response(engine, effect.workspace_sid, effect.reservation_sid, instruction)
     is_missing = bool(instruction) and "instruction" not in instruction
@@ -248,7 +252,7 @@ def _execute_instruction(
 
 
 def _give_up(engine: Engine, effect: AssignmentCallback) -> None:
-    """Leave the Reservation to its timeout, or cancel it if the setting says so."""
+    """Let the Reservation time out, or cancel it if the setting requires that."""
     workspace = engine.workspaces.get(effect.workspace_sid)
     reservation = workspace.reservations.get(effect.reservation_sid) if workspace else None
     cancels = engine.settings.failed_callbacks_cancel

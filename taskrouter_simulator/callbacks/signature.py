@@ -15,8 +15,8 @@ def signature_headers(
     """Return the headers that authenticate a callback.
 
     Args:
-        credentials: Hold the signing keys.
-        settings: Decide between Auth Token and SharedKey, and whether a port in the URL is signed.
+        credentials: Credentials with the signing keys.
+        settings: Settings that choose the key, and whether a port in the URL is signed.
         url: URL as requested, without the fragment.
         parameters: Parameters of the form.
     """
@@ -36,7 +36,7 @@ def sign(key: str, url: str, parameters: Mapping[str, str], algorithm: str = "sh
 
     Args:
         key: An Auth Token, or the secret of a SharedKey.
-        url: URL as requested, without the fragment. User and password in it are not signed.
+        url: URL as requested, without the fragment. User name and password in it are not signed.
         parameters: Parameters of the form.
         algorithm: "sha1", or "sha256" for SharedKeys.
     """

@@ -1,7 +1,7 @@
 """TaskRouter's rules: state and time in, effects out, no I/O.
 
 Pass a clock and an effect handler to `start`, then call the rules as plain functions, for example
-`tasks.create(engine, workspace, ...)`. Between two calls, only `clock.advance` fires timers.
+`tasks.create(engine, workspace, ...)`. Timers fire only in the clock's `advance` and `run_due`.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> E
     Args:
         settings: The simulator's settings.
         clock: Time and timers; call its `run_due` after an operation to route Tasks.
-        emit: Takes each effect as it arises; must not call the engine.
+        emit: Receives each effect as it arises; must not call the engine.
     """
     return Engine(
         account_sid="AC" + made_up("account"),

@@ -21,9 +21,9 @@ def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> No
     task.status = TaskStatus.ASSIGNED
     engine.touch(task)
     engine.cancel_timer("lifetime", task.sid)
-    ends = engine.now() + engine.settings.assigned_task_seconds
+    due = engine.now() + engine.settings.assigned_task_seconds
     engine.set_timer(
-        "assigned", task.sid, ends, lambda: _remove(engine, workspace, task, "system-deleted")
+        "assigned", task.sid, due, lambda: _remove(engine, workspace, task, "system-deleted")
     )
     reservations.publish(engine, workspace, reservation)
     for other in reservations.pending(task):
@@ -40,7 +40,7 @@ def set_status(
     """Change a Task's status to canceled, wrapping or completed, as a REST update requests.
 
     Raises:
-        BadRequest: The status is another one, or the Task's current status does not allow it.
+        BadRequest: The status is none of these, or the Task's current status does not allow it.
     """
     operations = {
         TaskStatus.CANCELED: cancel,
@@ -108,8 +108,8 @@ def _close(
     _end_reservations(engine, workspace, task)
     for kind in ("lifetime", "assigned", "step"):
         engine.cancel_timer(kind, task.sid)
-    ends = engine.now() + engine.settings.closed_task_seconds
-    engine.set_timer("closed", task.sid, ends, lambda: _discard(engine, workspace, task))
+    due = engine.now() + engine.settings.closed_task_seconds
+    engine.set_timer("closed", task.sid, due, lambda: _discard(engine, workspace, task))
 
 
 def _end_reservations(engine: Engine, workspace: Workspace, task: Task) -> None:

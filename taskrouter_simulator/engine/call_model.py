@@ -15,7 +15,7 @@ _LOCATION = ("city", "state", "zip", "country")
 
 @dataclass(frozen=True)
 class Verb:
-    """A TwiML element: name, attributes, the text in it and below it, child elements."""
+    """A TwiML element: name, attributes, text including its descendants' text, child elements."""
 
     name: str
     attributes: dict[str, str]
@@ -50,7 +50,7 @@ class QueuePosition:
 
 @dataclass(kw_only=True, eq=False)
 class Call(Resource):
-    """A call leg: a caller's, or one placed to a Worker.
+    """A caller's call leg, or a leg placed to a Worker.
 
     Attributes:
         caller: Number or client that calls.
@@ -63,7 +63,7 @@ class Call(Resource):
         verbs: Verbs of the document that have not been executed.
         requests: Number of documents requested; responses to earlier requests are ignored.
         requests_without_pause: Number of documents requested since the call last waited.
-        is_fetching: Whether the response to the latest request has not arrived.
+        is_fetching: Whether the response to the latest request is outstanding.
         queued: Position in a queue, if the call is in one.
         partner_sid: SID of the connected call.
         workspace_sid: Workspace of the Task or Reservation.
@@ -103,7 +103,7 @@ class Call(Resource):
         """Return the attributes that Twilio gives the Task of a call.
 
         The list is from https://www.twilio.com/docs/taskrouter/twiml-queue-calls. Locations are
-        empty because the simulator does not know where numbers belong.
+        empty because the simulator does not know the location of a number.
         """
         return {
             **{f"{party}_{part}": "" for party in _PARTIES for part in _LOCATION},

@@ -1,8 +1,8 @@
 """The engine's state, its timers, and the effects that it emits.
 
 Each operation of the engine is a plain function call that never waits, so that no operation sees
-another half done. Work that needs a network is emitted as an effect, which the owner of the engine
-performs.
+another one half-finished. Work that needs a network is emitted as an effect, which the owner of the
+engine executes.
 """
 
 import itertools
@@ -78,7 +78,7 @@ class Engine:
         account_sid: The only account.
         settings: The simulator's settings.
         clock: Time and timers.
-        emit: Takes each effect as it arises; must not call the engine.
+        emit: Receives each effect as it arises; must not call the engine.
         route: Routes the Tasks of a Workspace.
         on_task_removed: Called with each Task that is canceled or deleted.
         on_reservation_changed: Called with each Reservation that changes or is deleted.
@@ -144,7 +144,7 @@ class Engine:
         return parse(expression, self._comparisons)
 
     def set_timer(self, kind: str, sid: str, when: float, action: Callable[[], None]) -> None:
-        """Set a resource's timer of that kind, replacing an earlier one."""
+        """Set a resource's timer of that kind, replacing an earlier timer."""
         self.cancel_timer(kind, sid)
         self._timers[kind, sid] = self.clock.call_at(when, action)
 

@@ -6,7 +6,7 @@ class Refusal(Exception):
 
     Args:
         message: Twilio's message.
-        code: Twilio's error code; None for that of the class.
+        code: Twilio's error code; None for the class's code.
     """
 
     status = 400

@@ -6,7 +6,6 @@ from taskrouter_simulator.identifiers import made_up
 
 _OPERATING_UNIT_SID = "OU" + made_up("operating-unit")
 
-
 TYPES = frozenset(
     f"{resource}.{change}"
     for resource, changes in {
@@ -65,18 +64,7 @@ def publish(
         resource_sid=sid,
         parameters=parameters,
     )
-    event.parameters |= {
-        "Sid": event.sid,
-        "EventType": event_type,
-        "AccountSid": engine.account_sid,
-        "WorkspaceSid": workspace.sid,
-        "WorkspaceName": workspace.friendly_name,
-        "EventDescription": description,
-        "ResourceType": event.resource_type,
-        "ResourceSid": sid,
-        "Timestamp": str(int(event.created)),
-        "TimestampMs": str(int(event.created * 1000)),
-    }
+    event.parameters |= _common_parameters(engine, workspace, event)
     workspace.events[event.sid] = event
     if len(workspace.events) > engine.settings.log_size:
         del workspace.events[next(iter(workspace.events))]
@@ -88,6 +76,21 @@ def is_subscribed(workspace: Workspace, event_type: str) -> bool:
     """Return whether the Workspace's filter includes the type; an empty filter includes all."""
     names = {name.strip() for name in workspace.events_filter.split(",")} - {""}
     return not names or event_type in names
+
+
+def _common_parameters(engine: Engine, workspace: Workspace, event: Event) -> dict[str, str]:
+    return {
+        "Sid": event.sid,
+        "EventType": event.event_type,
+        "AccountSid": engine.account_sid,
+        "WorkspaceSid": workspace.sid,
+        "WorkspaceName": workspace.friendly_name,
+        "EventDescription": event.description,
+        "ResourceType": event.resource_type,
+        "ResourceSid": event.resource_sid,
+        "Timestamp": str(int(event.created)),
+        "TimestampMs": str(int(event.created * 1000)),
+    }
 
 
 def _task_parameters(engine: Engine, workspace: Workspace, task: Task) -> dict[str, str]:

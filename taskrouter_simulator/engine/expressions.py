@@ -2,7 +2,7 @@
 
 Twilio documents that a missing attribute is NULL, that scalar operators are false on arrays and
 array operators on two scalars, and that comparing mixed types "should be avoided":
-https://www.twilio.com/docs/taskrouter/expression-syntax. Settings define the undocumented rest.
+https://www.twilio.com/docs/taskrouter/expression-syntax. Settings define the undocumented behavior.
 """
 
 import operator
@@ -65,8 +65,9 @@ class Comparisons:
     Args:
         nulls_are_values: Whether NULL equals NULL and differs from every other value. If false,
             this applies only to a literal `null`, and all other comparisons with NULL are false.
-        mixed_types: How values of two types compare: "unequal" without an order; "false" for every
-            operator; "numbers" converts a string that holds a number if the other is a number.
+        mixed_types: How values of two types compare: "unequal" means unequal and without an order;
+            "false" makes every operator false; "numbers" converts a string that contains a number
+            if the other value is a number.
     """
 
     nulls_are_values: bool = False
@@ -152,7 +153,7 @@ def _number_to_text(value: Any) -> Any:
 
 
 def _text_to_number(value: Any) -> Any:
-    """Return the number that a string holds; return any other value unchanged."""
+    """Return the number that a string contains; return any other value unchanged."""
     if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,300}(\.[0-9]{1,300})?", value):
         return value
     return float(value) if "." in value else int(value)

@@ -1,4 +1,4 @@
-"""Validation of instruction parameters; each check is given the error code of its parameter.
+"""Validation of instruction parameters; each check takes the error code of its parameter.
 
 Parameters come from JSON or from a form, so numbers and booleans may be strings.
 """
@@ -30,7 +30,7 @@ class InstructionError(Exception):
 
 def missing(code: int, name: str, where: str = "the instruction") -> InstructionError:
     """Return the error for a missing parameter."""
-    return InstructionError(code, f"{name} is missing in {where}")
+    return InstructionError(code, f"{name} is missing from {where}")
 
 
 def read_activity(workspace: Workspace, parameters: Parameters, name: str, code: int) -> str | None:
@@ -64,7 +64,7 @@ def read_integer(
 
 
 def read_flag(parameters: Parameters, name: str) -> bool:
-    """Return whether a parameter is true; absent is false."""
+    """Return whether a parameter is true; an absent parameter is false."""
     return str(parameters.get(name)).lower() in {"true", "1", "yes"}
 
 

@@ -55,7 +55,7 @@ def handle_response(
         engine: The engine.
         workspace_sid: WS… SID.
         reservation_sid: WR… SID of the callback's Reservation, which may no longer exist.
-        response: The JSON object of the response; an empty one defers the decision.
+        response: The JSON object of the response; an empty object defers the decision.
     """
     if not response:
         return
@@ -125,7 +125,7 @@ class InstructionContext:
 
     @property
     def contact_uri(self) -> Any:
-        """The Worker's address, used unless the instruction names another one."""
+        """The Worker's address, used unless the instruction names another address."""
         worker = self.workspace.workers[self.reservation.worker_sid]
         return parse_attributes(worker.attributes).get("contact_uri")
 
@@ -134,15 +134,15 @@ class InstructionContext:
         assignments.accept(self.engine, self.workspace, self.reservation)
 
     def call_worker(self, to: str, caller_id: str, code: int) -> WorkerCall | None:
-        """Create a leg to the Worker; return None if the simulator has no call for the Task.
+        """Create a call leg to the Worker; return None if the simulator has no call for the Task.
 
         Args:
             to: Number or client to call.
             caller_id: Number or client shown to the Worker.
-            code: Error code used if the caller no longer waits.
+            code: Error code used if the caller is no longer waiting.
 
         Raises:
-            InstructionError: The caller no longer waits.
+            InstructionError: The caller is no longer waiting.
         """
         try:
             return call_control.create_worker_call(
@@ -253,7 +253,7 @@ def _conference(context: InstructionContext) -> None:
 
 @dataclass(frozen=True)
 class _Instruction:
-    """An instruction's function, and its code if the Reservation is not pending."""
+    """An instruction's function, and its error code for a Reservation that is not pending."""
 
     not_pending_code: int | None
     execute: Callable[[InstructionContext], None]

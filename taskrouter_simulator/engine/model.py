@@ -1,6 +1,6 @@
 """The resources of a Workspace as plain data; the other modules of the engine hold the rules.
 
-Times are seconds since the epoch. `attributes` are JSON text as received.
+Times are seconds since the epoch. `attributes` is JSON text as received.
 """
 
 import json
@@ -60,7 +60,7 @@ class Target:
         expression: Which Workers of the TaskQueue qualify; None for all.
         priority: Priority that the Task gets; None to keep its own.
         timeout: Seconds until the Task moves on; None for no limit.
-        skip_if: When to move on immediately if no Worker is free; None for never.
+        skip_if: Condition for moving on immediately if no Worker is free; None for never.
         order_by: Attributes by which Workers are sorted.
         known_worker_sid: Reference to the Task attribute that holds a Worker SID.
         known_worker_friendly_name: Reference to the Task attribute that holds a Worker's name.
@@ -190,7 +190,8 @@ class Worker(Resource):
 
     Attributes:
         activity_changed: Time of the latest change of Activity.
-        unoccupied_since: Time since when the Worker waits; the longest waiting Worker is first.
+        unoccupied_since: Time since which the Worker has been waiting; the longest-waiting Worker
+            is offered a Task first.
         held: The Reservations that use the Worker's capacity, by SID.
         channels: WorkerChannels by the SID of the TaskChannel.
     """
@@ -246,7 +247,7 @@ class Task(Resource):
         is_waiting: Whether the current step found no Worker and was not skipped.
         step_timed_out: Whether a step timed out, which excludes the default filter.
         times_reserved: Number of changes of the status to reserved.
-        reoffer_times: Earliest time of the next offer, by the SID of a Worker that rejected.
+        reoffer_times: Earliest time of the next offer, by the SID of a Worker whose offer ended.
         reservations: Oldest first.
     """
 
@@ -284,7 +285,7 @@ class Event(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class Workspace(Resource):
-    """All resources of a contact center; dictionaries by SID, in order of creation."""
+    """All resources of a contact center, by SID in order of creation."""
 
     friendly_name: str
     multi_task_enabled: bool = True
@@ -304,8 +305,8 @@ class Workspace(Resource):
 
     def activity(self, name: str) -> Activity | None:
         """Return the Activity with that friendly name, or None."""
-        named = (each for each in self.activities.values() if each.friendly_name == name)
-        return next(named, None)
+        matches = (each for each in self.activities.values() if each.friendly_name == name)
+        return next(matches, None)
 
     def channel(self, sid_or_name: str) -> TaskChannel | None:
         """Return the TaskChannel with that SID or unique name, or None."""

@@ -1,4 +1,4 @@
-"""Reservations: their state machine, and the offers that end without an acceptance.
+"""Reservations: their state machine, and offers that end without being accepted.
 
 See https://www.twilio.com/docs/taskrouter/api/reservations and, for the Worker's Activity,
 https://www.twilio.com/docs/taskrouter/api/activity. No page lists all transitions. Transitions
@@ -78,7 +78,7 @@ def change_status(
 
 
 def require_transition(engine: Engine, reservation: Reservation, status: Status) -> None:
-    """Check that a Reservation's status may change to another one.
+    """Check that a Reservation's status may change to the given status.
 
     Raises:
         NotPending: The transition is not allowed.
@@ -218,7 +218,7 @@ def reject(
 
 
 def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Time out an offer; the Worker moves to the Workspace's time-out Activity."""
+    """Time out an offer; the Worker moves to the Workspace's timeout Activity."""
     _end(engine, workspace, reservation, Status.TIMEOUT, workspace.timeout_activity_sid)
     moves_on = engine.settings.timeout_moves_to_next_target
     evaluation = Evaluation.NEXT_TARGET if moves_on else Evaluation.RESTART
@@ -249,7 +249,7 @@ def _end(
     status: Status,
     activity_sid: str | None = None,
 ) -> None:
-    """End an offer, and set the Worker's Activity, by default that before the offer."""
+    """End an offer, and set the Worker's Activity, by default to the Activity before the offer."""
     change_status(engine, workspace, reservation, status)
     publish(engine, workspace, reservation)
     worker = workspace.workers[reservation.worker_sid]
@@ -267,7 +267,7 @@ def _end(
 
 
 def _delay_next_offer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Delay the next offer to a Worker that is still available.
+    """Delay the next offer to a Worker who is still available.
 
     Without a delay, the Task would be offered to the same Worker immediately.
     """

@@ -1,6 +1,6 @@
 """Routing: move waiting Tasks through their Workflow and offer them to Workers.
 
-See https://www.twilio.com/docs/taskrouter/lifecycle-task-workflows-and-assignment. The time-out
+See https://www.twilio.com/docs/taskrouter/lifecycle-task-workflows-and-assignment. The timeout
 of a target is compared with the Task's age, which includes the time spent in preceding targets:
 https://www.twilio.com/docs/taskrouter/task-evaluation.
 """
@@ -34,12 +34,12 @@ INVALID_KNOWN_WORKER = 40154
 FreeWorkers = dict[str, list[Worker]]
 """Workers with capacity, by TaskChannel SID.
 
-The dictionary is a cache for a routing pass, which keeps the pass fast if many Tasks wait and no
+The dictionary is a cache for a routing pass. It keeps the pass fast if many Tasks wait and no
 Worker is free."""
 
 
 def route(engine: Engine, workspace: Workspace) -> None:
-    """Offer each waiting Task for which a Worker is free."""
+    """Offer each waiting Task to free Workers, if there are any."""
     engine.cancel_timer("routing", workspace.sid)
     if workspace.sid not in engine.workspaces:
         return
@@ -90,7 +90,7 @@ def _find_step(
     base: int = 0,
     allow_default: bool = True,
 ) -> Step | None:
-    """Return the step of the first matching filter that has not timed out.
+    """Return the first step of a matching filter that has not timed out.
 
     Args:
         engine: The engine.
@@ -244,7 +244,7 @@ def _wait(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
 
 
 def _is_skipped(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue) -> bool:
-    """Return whether the current target's `skip_if` holds."""
+    """Return whether the current target's `skip_if` is true."""
     if task.step is None or task.step.target.skip_if is None:
         return False
     activities = [worker.activity_sid for worker in workers.members(engine, workspace, queue)]
@@ -276,20 +276,21 @@ def _find_candidates(
 ) -> list[Worker]:
     """Return the free Workers that match the current target, best first.
 
-    The list includes Workers to whom the next offer is delayed.
+    The list includes Workers whose next offer is delayed.
     """
     target = task.step.target if task.step else Target()
-    known = None
+    known_workers = None
     if target.known_worker_sid or target.known_worker_friendly_name:
-        known = _find_known_workers(engine, workspace, task, queue, target)
+        known_workers = _find_known_workers(engine, workspace, task, queue, target)
     if task.ignore_capacity:
         available = list(workspace.workers.values())
     else:
         channel = task.channel_sid
         if channel not in free:
-            every = workspace.workers.values()
             free[channel] = [
-                each for each in every if workers.has_capacity(workspace, each, channel)
+                worker
+                for worker in workspace.workers.values()
+                if workers.has_capacity(workspace, worker, channel)
             ]
         available = free[channel]
     if not available:
@@ -298,7 +299,7 @@ def _find_candidates(
     chosen = [
         worker
         for worker in available
-        if (known is None or worker in known)
+        if (known_workers is None or worker in known_workers)
         and workers.is_member(engine, workspace, queue, worker)
         and (
             target.expression is None
@@ -314,9 +315,9 @@ def _find_candidates(
 def _find_known_workers(
     engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, target: Target
 ) -> list[Worker]:
-    """Return the Worker that the Task's attributes name, or an empty list.
+    """Return the TaskQueue's Workers that the Task's attributes name.
 
-    If there is no such Worker, emit an alert once, when the Task enters the step.
+    If there are none, emit an alert once, when the Task enters the step.
     """
     if target.known_worker_sid:
         reference, field = target.known_worker_sid, "sid"
@@ -326,9 +327,9 @@ def _find_known_workers(
     members = workers.members(engine, workspace, queue)
     found = [worker for worker in members if getattr(worker, field) == value]
     if not found and not task.is_waiting:
-        is_named = isinstance(value, str) and value
-        code = WORKER_NOT_IN_QUEUE if is_named else INVALID_KNOWN_WORKER
-        message = f"Known worker {value if is_named else reference} is not in the task queue"
+        has_value = isinstance(value, str) and value
+        code = WORKER_NOT_IN_QUEUE if has_value else INVALID_KNOWN_WORKER
+        message = f"Known worker {value if has_value else reference} is not in the task queue"
         engine.alert(code, message, {"task_sid": task.sid})
     return found
 

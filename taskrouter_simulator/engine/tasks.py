@@ -50,7 +50,7 @@ def create(
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: A resource does not exist, or no Workflow is named and there are several.
+        BadRequest: A resource does not exist, or no Workflow is given and there is not exactly one.
     """
     target = routing_target or queue_sid or workflow_sid or _only_workflow(workspace).sid
     resource = engine.new_resource("WT")
@@ -72,14 +72,14 @@ def create(
     if sid := task.workflow_sid:
         events.publish(engine, workspace, "workflow.entered", "Task entered", sid=sid, task=task)
     routing.evaluate(engine, workspace, task)
-    ends = task.created + timeout
-    engine.set_timer("lifetime", task.sid, ends, lambda: _expire(engine, workspace, task))
+    due = task.created + timeout
+    engine.set_timer("lifetime", task.sid, due, lambda: _expire(engine, workspace, task))
     engine.schedule_routing(workspace)
     return task
 
 
 def require_channel(workspace: Workspace, name: str) -> TaskChannel:
-    """Return the TaskChannel whose SID or unique name a parameter names.
+    """Return the TaskChannel with that SID or unique name.
 
     Raises:
         BadRequest: The TaskChannel does not exist.
@@ -117,7 +117,7 @@ def update(
 
 
 def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
-    """Route a Workflow's waiting Tasks again from its first filter; offers are canceled."""
+    """Cancel the offers of a Workflow's waiting Tasks, and route them from the first filter."""
     for task in list(workspace.tasks.values()):
         if task.workflow_sid == workflow.sid and task.status in WAITING:
             for offer in reservations.pending(task):

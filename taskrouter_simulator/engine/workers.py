@@ -72,7 +72,7 @@ def require_free_name(workspace: Workspace, name: str) -> None:
 
 
 def require_activity(workspace: Workspace, sid: str) -> Activity:
-    """Return the Activity that a parameter names.
+    """Return the Activity with that SID.
 
     Raises:
         BadRequest: The Activity does not exist.
@@ -184,7 +184,7 @@ def _publish_channel(
 
 
 def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> int:
-    """Return the number of a Worker's Tasks on a TaskChannel, including those offered."""
+    """Return the number of a Worker's Tasks on a TaskChannel, including offered Tasks."""
     tasks = [workspace.tasks[held.task_sid] for held in worker.held.values()]
     return sum(task.channel_sid == channel_sid for task in tasks)
 
@@ -205,7 +205,7 @@ def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool
 
 def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
     """Return an expression's variables: a Worker's attributes, with and without `worker.`."""
-    held = [workspace.tasks[held.task_sid].channel_sid for held in worker.held.values()]
+    used_channels = [workspace.tasks[held.task_sid].channel_sid for held in worker.held.values()]
     attributes = {
         **parse_attributes(worker.attributes),
         "sid": worker.sid,
@@ -214,7 +214,7 @@ def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
         "activity_name": workspace.activities[worker.activity_sid].friendly_name,
         "channel": {
             workspace.channels[channel.channel_sid].unique_name: {
-                "assigned_tasks": held.count(channel.channel_sid),
+                "assigned_tasks": used_channels.count(channel.channel_sid),
                 "configured_capacity": channel.capacity,
                 "available": channel.available,
             }
@@ -225,7 +225,7 @@ def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
 
 
 def is_member(engine: Engine, workspace: Workspace, queue: TaskQueue, worker: Worker) -> bool:
-    """Return whether a Worker matches a TaskQueue's expression; an empty one matches nobody."""
+    """Return whether a Worker matches a TaskQueue's expression; an empty one matches no Worker."""
     if not queue.target_workers.strip():
         return False
     return engine.compile(queue.target_workers)(expression_context(workspace, worker))
@@ -233,5 +233,8 @@ def is_member(engine: Engine, workspace: Workspace, queue: TaskQueue, worker: Wo
 
 def members(engine: Engine, workspace: Workspace, queue: TaskQueue) -> list[Worker]:
     """Return the Workers of a TaskQueue in any Activity."""
-    every = workspace.workers.values()
-    return [worker for worker in every if is_member(engine, workspace, queue, worker)]
+    return [
+        worker
+        for worker in workspace.workers.values()
+        if is_member(engine, workspace, queue, worker)
+    ]

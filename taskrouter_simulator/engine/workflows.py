@@ -1,7 +1,7 @@
 """Workflows and their configuration: filters, targets and the default filter.
 
-Unknown keys of a configuration are ignored because Twilio's own tutorial sends some. A filter may
-name its `queue` directly, as one of Twilio's older samples does.
+Unknown keys of a configuration are ignored because Twilio's own tutorial contains some. A filter
+may name its `queue` directly, as in one of Twilio's older samples.
 """
 
 import json
@@ -133,7 +133,7 @@ def _filter(item: dict[str, Any]) -> Filter:
     targets = _array(item.get("targets"), "targets") or [item]
     parsed_targets = tuple(_target(_object(target, "a target")) for target in targets)
     if not parsed_targets[0].queue_sid:
-        raise ConfigurationError("the first target of a filter needs a queue")
+        raise ConfigurationError("the first target of a filter must have a queue")
     if not item.get("targets"):
         # The filter is its own target; its expression has already selected the Task.
         parsed_targets = (_target({**item, "expression": None}),)

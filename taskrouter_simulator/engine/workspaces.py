@@ -39,7 +39,7 @@ def create(
 
 
 def add_default_activities(engine: Engine, workspace: Workspace) -> None:
-    """Add Twilio's default Activities; Workers start in the first and move there on time-out."""
+    """Add Twilio's default Activities; the first becomes the default and the timeout Activity."""
     for name, available in DEFAULT_ACTIVITIES:
         add_activity(engine, workspace, friendly_name=name, available=available)
 
@@ -65,7 +65,7 @@ def add_activity(
     available: bool = False,
     sid: str | None = None,
 ) -> Activity:
-    """Add an Activity; the first becomes the default and the time-out Activity.
+    """Add an Activity; the first becomes the default and the timeout Activity.
 
     Raises:
         BadRequest: The name is in use.
@@ -203,7 +203,7 @@ def delete_queue(engine: Engine, workspace: Workspace, queue: TaskQueue) -> None
     Raises:
         BadRequest: A Workflow refers to the TaskQueue, or a Task in it is not closed.
     """
-    is_named = any(
+    is_referenced = any(
         queue.sid in workflow.configuration.queue_sids()
         for workflow in workspace.workflows.values()
     )
@@ -211,7 +211,7 @@ def delete_queue(engine: Engine, workspace: Workspace, queue: TaskQueue) -> None
         queue.sid == task.queue_sid and task.status not in CLOSED
         for task in workspace.tasks.values()
     )
-    if is_named or has_tasks:
+    if is_referenced or has_tasks:
         raise BadRequest(f"TaskQueue {queue.sid} is in use and cannot be deleted")
     del workspace.queues[queue.sid]
     publish_queue(engine, workspace, queue, "deleted")
@@ -227,7 +227,7 @@ def publish_queue(engine: Engine, workspace: Workspace, queue: TaskQueue, change
 
 
 def require_expression(text: str) -> None:
-    """Check that a text is an expression; an empty one matches nobody.
+    """Check that a text is an expression; an empty text matches no Worker.
 
     Raises:
         BadRequest: The text is not an expression.
@@ -242,5 +242,5 @@ def require_expression(text: str) -> None:
 def _activity_sid(workspace: Workspace, sid: str | None, name: str) -> str | None:
     if sid:
         return workers.require_activity(workspace, sid).sid
-    named = workspace.activity(name)
-    return named.sid if named else None
+    activity = workspace.activity(name)
+    return activity.sid if activity else None

@@ -1,7 +1,7 @@
 """The overview shown on the portal's page, built from the engine's state.
 
-Times are seconds since the epoch, not ages, so the overview does not change by a byte while
-nothing happens, and polls can be answered with 304.
+Times are seconds since the epoch, not ages, so the overview stays byte-identical while nothing
+happens, and polls can be answered with 304.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ MAX_LOG = 100
 CALLBACKS = frozenset({"assignment", "fallback", "event", "twiml"})
 
 Json = dict[str, Any]
-Named = Activity | TaskQueue | Worker | Workflow | Workspace
+NamedResource = Activity | TaskQueue | Worker | Workflow | Workspace
 
 
 def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = None) -> Json:
@@ -49,7 +49,7 @@ def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = 
     workspaces = engine.workspaces
     chosen = workspaces.get(workspace_sid or "") or next(iter(workspaces.values()), None)
     return {
-        "workspaces": [_named(workspace) for workspace in workspaces.values()],
+        "workspaces": [_sid_and_name(workspace) for workspace in workspaces.values()],
         "clock_frozen": engine.settings.frozen_clock,
         "workspace": _workspace(engine, chosen) if chosen else None,
         **_newest("callbacks", [entry for entry in log if entry["kind"] in CALLBACKS]),
@@ -59,12 +59,12 @@ def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = 
 
 def _workspace(engine: Engine, workspace: Workspace) -> Json:
     return {
-        **_named(workspace),
+        **_sid_and_name(workspace),
         "activities": [
-            {**_named(activity), "available": activity.available}
+            {**_sid_and_name(activity), "available": activity.available}
             for activity in workspace.activities.values()
         ],
-        "workflows": [_named(workflow) for workflow in workspace.workflows.values()],
+        "workflows": [_sid_and_name(workflow) for workflow in workspace.workflows.values()],
         "workers": [_worker(worker) for worker in workspace.workers.values()],
         "task_queues": _task_queues(engine, workspace),
         "tasks": _tasks(workspace),
@@ -74,13 +74,13 @@ def _workspace(engine: Engine, workspace: Workspace) -> Json:
     }
 
 
-def _named(resource: Named) -> Json:
+def _sid_and_name(resource: NamedResource) -> Json:
     return {"sid": resource.sid, "name": resource.friendly_name}
 
 
 def _worker(worker: Worker) -> Json:
     return {
-        **_named(worker),
+        **_sid_and_name(worker),
         "attributes": worker.attributes,
         "activity_sid": worker.activity_sid,
         "activity_changed": worker.activity_changed,
@@ -98,11 +98,11 @@ def _task_queue(
 ) -> Json:
     members = workers.members(engine, workspace, queue)
     return {
-        **_named(queue),
+        **_sid_and_name(queue),
         "target_workers": queue.target_workers,
         "workers": len(members),
         "available_workers": sum(workspace.is_available(worker) for worker in members),
-        "tasks": {status: n for (sid, status), n in tasks.items() if sid == queue.sid},
+        "tasks": {status: count for (sid, status), count in tasks.items() if sid == queue.sid},
     }
 
 

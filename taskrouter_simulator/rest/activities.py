@@ -25,7 +25,7 @@ def render(request: Request, activity: Activity) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Activities, by name or availability."""
+    """List Activities, optionally filtered by name or availability."""
     name, available = request.query.text("FriendlyName"), request.query.boolean("Available")
     return request.page(
         "activities",

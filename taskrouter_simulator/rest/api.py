@@ -53,7 +53,7 @@ class MethodNotAllowed(Refusal):
 
 
 class InjectedError(Refusal):
-    """The error that a fault asks for."""
+    """An error injected by a fault."""
 
     def __init__(self, fault: Fault) -> None:
         too_many = fault.status == HTTPStatus.TOO_MANY_REQUESTS
@@ -186,7 +186,7 @@ class RestApi:
             raise Unauthenticated("Authenticate")
 
     def _error(self, refusal: Refusal, retry_after: int | None = None) -> Response:
-        """Return an error as Twilio's classic body or, by setting, as RFC 9457 problem document."""
+        """Return an error as Twilio's classic body or, by setting, as an RFC 9457 document."""
         page = f"https://www.twilio.com/docs/errors/{refusal.code}"
         body: dict[str, Any] = {"code": refusal.code, "status": refusal.status}
         if self._settings.problem_details:
@@ -196,7 +196,7 @@ class RestApi:
         return Response(refusal.status, body, None, retry_after)
 
     def _to_http(self, response: Response) -> HttpResponse:
-        """Add the headers: rate limits as far as the settings say, ETag, authentication."""
+        """Add the headers: rate limits as the settings define, ETag, authentication."""
         headers = {}
         too_many = response.status == HTTPStatus.TOO_MANY_REQUESTS
         if limit := self._settings.rate_limit:
@@ -239,8 +239,8 @@ class CutConnection(HttpResponse):
 
 async def _abort(scope: Scope, receive: Receive) -> None:
     scope[_TRANSPORT].abort()
-    # uvicorn would send a 500 if this returned before uvicorn has noticed the disconnect. When the
-    # event loop ends it cancels this task a second time, which must not end the wait either.
+    # uvicorn would send a 500 if this function returned before uvicorn noticed the disconnect. A
+    # closing event loop cancels this task a second time, which must not end the wait either.
     disconnected = False
     while not disconnected:
         with contextlib.suppress(asyncio.CancelledError):
@@ -250,8 +250,8 @@ async def _abort(scope: Scope, receive: Receive) -> None:
 def expose_transport(app: ASGIApp) -> ASGIApp:
     """Put uvicorn's transport into the scope, because ASGI has no way to cut a connection.
 
-    Clients that still wait for a response when the simulator stops are disconnected, without a
-    stack trace.
+    Clients that are still waiting for a response when the simulator stops are disconnected, without
+    a stack trace.
     """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,6 +1,6 @@
-"""A REST request as its handler sees it: checked parameters, resources of the path, lists.
+"""A REST request for its handler: validated parameters, resources in the path, lists.
 
-An invalid parameter is refused as Twilio does, with code 20001.
+An invalid parameter is refused with code 20001, as at Twilio.
 """
 
 import json
@@ -51,7 +51,7 @@ class Parameters:
         return name in self._values
 
     def all(self, name: str) -> list[str]:
-        """Return all values of a repeated parameter; commas separate values, too."""
+        """Return all values of a repeated or comma-separated parameter."""
         values = [part for key, value in self.pairs if key == name for part in value.split(",")]
         return [value.strip() for value in values if value.strip()]
 
@@ -139,7 +139,7 @@ def _reject_constant(name: str) -> NoReturn:
 
 
 def iso(moment: float | None) -> str | None:
-    """Return seconds since the epoch as Twilio writes a date and time, without fractions."""
+    """Return seconds since the epoch in Twilio's date and time format, without fractions."""
     if moment is None:
         return None
     return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -188,14 +188,15 @@ class Request:
 
     @property
     def workspace(self) -> Workspace:
-        """The Workspace of the path."""
+        """The Workspace in the path."""
         return self.find(self.engine.workspaces, "workspace")
 
     def find(self, resources: Mapping[str, AnyResource], name: str) -> AnyResource:
-        """Return the resource with the SID that has this name in the path.
+        """Return the resource whose SID has this name in the path.
 
         Raises:
-            NotFound: There is none. The message shows the path without /v1, as Twilio's does.
+            NotFound: The resource does not exist. As at Twilio, the message shows the path without
+                /v1.
         """
         resource = resources.get(self.ids[name])
         if resource is None:
@@ -228,8 +229,8 @@ class Request:
     ) -> Response:
         """Return one page of a list in Twilio's envelope.
 
-        A page begins after the resource named in its token, so changes between two requests shift
-        no page. The default order is the order of creation.
+        A page begins after the resource named in its token, so changes between two requests do
+        not shift pages. The default order is the order of creation.
 
         Raises:
             BadRequest: The page size or the token is invalid.
@@ -270,4 +271,4 @@ def _page_start(ordered: Sequence[Resource], token: str | None) -> int:
     for index, resource in enumerate(ordered, 1):
         if token == f"PA{resource.sid}":
             return index
-    raise BadRequest("PageToken is not valid any more")
+    raise BadRequest("PageToken is no longer valid")

@@ -15,7 +15,7 @@ _RENAMED = {"DequeueStatusCallbackEvent": "status_callback_events"}
 
 
 def render(request: Request, reservation: Reservation) -> dict[str, Any]:
-    """Return a Reservation as JSON; its URL is under the same parent as the request's."""
+    """Return a Reservation as JSON; its URL has the same parent as the request's URL."""
     workspace = request.workspace
     task = request.url(workspace.sid, "Tasks", reservation.task_sid)
     worker = request.url(workspace.sid, "Workers", reservation.worker_sid)
@@ -110,7 +110,7 @@ def _instruct(request: Request, reservation: Reservation, name: str) -> None:
 
 
 def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:
-    """Return the instruction as the response to a callback would contain it."""
+    """Return the instruction in the format of a response to a callback."""
     prefix = _PREFIXES.get(name, "")
     instruction: dict[str, Any] = {}
     for key in dict(form.pairs):

@@ -60,7 +60,7 @@ def update(request: Request) -> Response:
 
 
 def delete(request: Request) -> Response:
-    """Delete a TaskChannel, unless it is one of Twilio's own."""
+    """Delete a TaskChannel, unless it is built in or in use."""
     workspaces.delete_channel(request.engine, request.workspace, _find(request))
     return Response(204)
 

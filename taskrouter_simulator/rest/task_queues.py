@@ -50,7 +50,7 @@ def render(request: Request, queue: TaskQueue) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List TaskQueues, by name or by a Worker whom they reach."""
+    """List TaskQueues, optionally filtered by name or by a Worker who matches them."""
     workspace, name = request.workspace, request.query.text("FriendlyName")
     worker = workspace.workers.get(request.query.text("WorkerSid") or "")
     by_worker = "WorkerSid" in request.query

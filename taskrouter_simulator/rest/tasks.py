@@ -70,7 +70,7 @@ def index(request: Request) -> Response:
 
 
 def create(request: Request) -> Response:
-    """Create a Task; the response shows it before it is routed."""
+    """Create a Task; the response shows the Task before it is routed."""
     form = request.form
     timeout = form.integer("Timeout", 1, _MAX_TIMEOUT)
     task = tasks.create(
@@ -117,7 +117,7 @@ def update(request: Request) -> Response:
 
 
 def delete(request: Request) -> Response:
-    """Delete a Task, whatever its status."""
+    """Delete a Task, regardless of its status."""
     task = _find(request)
     request.require_match(task)
     assignments.delete(request.engine, request.workspace, task)

@@ -44,7 +44,7 @@ def fetch(request: Request) -> Response:
 
 
 def update(request: Request) -> Response:
-    """Set the capacity, and whether the Worker takes Tasks of the TaskChannel."""
+    """Set the capacity, and whether the Worker accepts Tasks of the TaskChannel."""
     worker_channel = _find(request)
     workers.update_channel(
         request.engine,

@@ -44,7 +44,7 @@ def render(request: Request, worker: Worker) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Workers, by Activity, name, availability, TaskQueue or expression."""
+    """List Workers, optionally by Activity, name, availability, TaskQueue or expression."""
     return request.page(
         "workers",
         request.workspace.workers.values(),

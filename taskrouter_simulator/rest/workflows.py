@@ -37,7 +37,7 @@ def render(request: Request, workflow: Workflow) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Workflows, by name."""
+    """List Workflows, optionally filtered by name."""
     name = request.query.text("FriendlyName")
     return request.page(
         "workflows",
@@ -96,7 +96,7 @@ def update(request: Request) -> Response:
 
 
 def delete(request: Request) -> Response:
-    """Delete a Workflow, unless it contains Tasks."""
+    """Delete a Workflow, unless it has open Tasks."""
     workflows.delete(request.engine, request.workspace, _find(request))
     return Response(204)
 

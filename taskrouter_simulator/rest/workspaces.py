@@ -50,7 +50,7 @@ def render(request: Request, workspace: Workspace) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Workspaces, by name."""
+    """List Workspaces, optionally filtered by name."""
     name = request.query.text("FriendlyName")
     return request.page(
         "workspaces",
@@ -113,7 +113,7 @@ def update(request: Request) -> Response:
 
 
 def delete(request: Request) -> Response:
-    """Delete a Workspace with everything in it."""
+    """Delete a Workspace and all its resources."""
     workspace = request.workspace
     _publish(request, workspace, "deleted")
     workspaces.delete(request.engine, workspace)

@@ -141,7 +141,7 @@ def test_form_sets_workflow_and_priority(page, taskrouter):
     page.get_by_label("Attributes (JSON)").fill('{"selected_language":"en"}')
     page.get_by_label("Priority").fill("7")
     page.get_by_role("button", name="Create Task").click()
-    expect(rows(page, "tasks")).to_contain_text("prio 7")
+    expect(rows(page, "tasks")).to_contain_text("priority 7")
     (task,) = workspace(taskrouter).tasks.list()
     assert (task.priority, task.workflow_sid) == (7, taskrouter.workflow_sid)
 

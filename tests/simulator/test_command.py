@@ -88,8 +88,8 @@ def test_port_in_use_is_reported_in_one_line():
         ("routing_delay", "nan", "must be 0 or more, not 'nan'"),
         ("frozen_clock", "maybe", "must be true or false, not 'maybe'"),
         ("callback_timestamp", "x", "must be one of seconds, iso, none, not 'x'"),
-        ("assignment_path", "here", "must begin with /, not be 'here'"),
-        ("voice_path", "http://a/b", "must begin with /, not be 'http://a/b'"),
+        ("assignment_path", "here", "must begin with /, not 'here'"),
+        ("voice_path", "http://a/b", "must begin with /, not 'http://a/b'"),
         ("callback_base_url", "here", "must be a URL, not 'here'"),
     ],
 )

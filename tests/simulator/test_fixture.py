@@ -28,7 +28,7 @@ def test_no_callbacks_without_base_url(fresh):
 
     with pytest.raises(urllib.error.HTTPError) as refused:
         fresh.place_call("+1", "+2")
-    assert refused.value.__notes__ == ["a url is needed: the settings name no app to call"]
+    assert refused.value.__notes__ == ["url is required if the setting voice_path is empty"]
 
 
 def test_environment_proxy_is_ignored(monkeypatch):

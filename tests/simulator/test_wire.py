@@ -9,11 +9,11 @@ import pytest
 
 from taskrouter_simulator.rest.table import ROUTES
 
-DESCRIPTION = Path(__file__).parents[3] / "shared" / "twilio_taskrouter_v1.json"
+DESCRIPTION = Path(__file__).parents[2] / ".venv" / "twilio_taskrouter_v1.json"
 
 pytestmark = pytest.mark.skipif(
     not DESCRIPTION.exists(),
-    reason=f"Twilio's OpenAPI description is not at {DESCRIPTION}; get it from twilio/twilio-oai",
+    reason="Twilio's OpenAPI description is missing. Run make api-description.",
 )
 
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"

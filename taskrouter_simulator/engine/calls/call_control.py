@@ -1,8 +1,8 @@
 """Call control: place, redirect and hang up calls, and ring Workers for waiting callers.
 
 While a Worker's phone rings, the Reservation's timer is paused:
-https://support.twilio.com/hc/en-us/articles/42786996187419. What happens to the Reservation if
-the Worker does not answer is undocumented, so it is a setting.
+https://support.twilio.com/hc/en-us/articles/42786996187419. Twilio does not document the
+Reservation's outcome if the Worker does not answer, so a setting defines it.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ def redirect(engine: Engine, call_sid: str, url: str) -> None:
 
 
 def hang_up(engine: Engine, call: Call) -> None:
-    """End a call; a Worker's leg that rings is not answered.
+    """End a call; a ringing leg to a Worker ends unanswered.
 
     Raises:
         BadRequest: The call has ended.
@@ -88,15 +88,15 @@ def remove_from_queue(engine: Engine, workspace: Workspace, task: Task) -> None:
     """Take the caller of a canceled or deleted Task out of the queue, as the settings define."""
     result = engine.settings.canceled_task_result
     for call in list(engine.calls.values()):
-        waits = call.queued and not call.partner_sid and call.workspace_sid == workspace.sid
-        if waits and call.task_sid == task.sid and result != "none":
+        is_waiting = call.queued and not call.partner_sid and call.workspace_sid == workspace.sid
+        if is_waiting and call.task_sid == task.sid and result != "none":
             execution.leave_queue(engine, call, result)
 
 
 def stop_ringing(
     engine: Engine, reservation: Reservation, why: str = "the Reservation is no longer pending"
 ) -> None:
-    """Cancel the leg that rings for a Reservation."""
+    """Cancel the leg that is ringing for a Reservation."""
     for leg in execution.ringing_legs(engine):
         if leg.reservation_sid == reservation.sid:
             execution.cancel_leg(engine, leg, why)
@@ -104,7 +104,7 @@ def stop_ringing(
 
 @dataclass(frozen=True)
 class WorkerCall:
-    """A waiting caller and the leg that is placed to the Worker reserved for it."""
+    """A waiting caller, and the leg that is placed to the reserved Worker."""
 
     engine: Engine
     workspace: Workspace
@@ -136,13 +136,13 @@ def create_worker_call(
         None if the simulator has no call with that SID.
 
     Raises:
-        BadRequest: The caller does not wait in a queue.
+        BadRequest: The caller is not waiting in a queue.
     """
     caller = engine.calls.get(str(call_sid))
     if caller is None:
         return None
     if caller.queued is None or caller.partner_sid:
-        raise BadRequest(f"Call {caller.sid} does not wait in a queue")
+        raise BadRequest(f"Call {caller.sid} is not waiting in a queue")
     leg = Call(
         **vars(engine.new_resource("CA")),
         caller=caller_id,

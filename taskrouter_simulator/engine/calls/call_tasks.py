@@ -1,6 +1,6 @@
-"""Calls and their Tasks: create a Task when a call is queued, accept and finish it with the call.
+"""Calls and their Tasks: create a Task when a call is queued, accept it and finish it.
 
-A caller who hangs up while waiting cancels the Task. When a connected call ends, so does the work:
+A caller who hangs up while waiting cancels the Task. When a connected call ends, its Task ends too:
 https://www.twilio.com/docs/taskrouter/twiml-queue-calls.
 """
 
@@ -21,14 +21,14 @@ _MAX_TIMEOUT = 1_209_600
 
 
 def task_of(engine: Engine, call: Call) -> tuple[Workspace, Task] | None:
-    """Return the Task created for a caller's leg, or None if there is none (any more)."""
+    """Return the Task created for a caller's leg, or None if no such Task exists."""
     workspace = engine.workspaces.get(call.workspace_sid)
     task = workspace.tasks.get(call.task_sid) if workspace else None
     return (workspace, task) if workspace and task else None
 
 
 def reservation_of(engine: Engine, call: Call) -> tuple[Workspace, Reservation] | None:
-    """Return the Reservation of a Worker's leg, or None if there is none (any more)."""
+    """Return the Reservation of a Worker's leg, or None if no such Reservation exists."""
     workspace = engine.workspaces.get(call.workspace_sid)
     reservation = workspace.reservations.get(call.reservation_sid) if workspace else None
     return (workspace, reservation) if workspace and reservation else None
@@ -56,7 +56,7 @@ def enqueue(engine: Engine, call: Call, verb: Verb) -> str:
 
 
 def _queue_length(engine: Engine, name: str) -> int:
-    """Return the number of calls in a queue; connected calls have left it."""
+    """Return the number of calls in a queue; connected calls do not count."""
     return sum(
         call.queued is not None and call.queued.name == name and not call.partner_sid
         for call in engine.calls.values()
@@ -89,7 +89,7 @@ def _workspace_of(engine: Engine, workflow_sid: str) -> Workspace:
 
 
 def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
-    """Return the document's attributes, completed by those of the call, as JSON text."""
+    """Return the call's attributes, overridden by the document's attributes, as JSON text."""
     try:
         document_attributes = dict(**json.loads(text or "{}"))
         merged = json.dumps({**call_attributes, **document_attributes}, allow_nan=False)
@@ -157,7 +157,7 @@ def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
 
 
 def disconnect(engine: Engine, call: Call) -> Call | None:
-    """Disconnect a call, and finish its partner's Task; return the partner, if there was one."""
+    """Disconnect a call, and finish its partner's Task; return the partner, if any."""
     partner = engine.calls.get(call.partner_sid or "")
     if partner is None:
         return None
@@ -167,12 +167,12 @@ def disconnect(engine: Engine, call: Call) -> Call | None:
 
 
 def finish_task(engine: Engine, call: Call, reason: str = HANGUP) -> None:
-    """Cancel the Task of a call that waits no longer, or finish it as the settings define.
+    """Cancel the Task of a call that is no longer waiting, or finish it as the settings define.
 
     Args:
         engine: The engine.
         call: The caller's leg.
-        reason: The reason of a canceled Task.
+        reason: Reason recorded if the Task is canceled.
     """
     found = task_of(engine, call)
     if found is None:

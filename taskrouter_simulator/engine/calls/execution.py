@@ -20,7 +20,7 @@ UNKNOWN_VERB = 12200
 INVALID_URL = 11100
 NO_RESERVATION = 14215
 MAX_DOCUMENTS = 100
-"""Maximum number of documents that a call may request without waiting: more are a loop."""
+"""Maximum number of documents that a call may request without waiting; more would be a loop."""
 
 _GATHER_SECONDS = 5
 _MAX_SECONDS = 3600
@@ -77,7 +77,7 @@ def receive_failure(engine: Engine, call_sid: str, request: int, code: int, mess
 
 
 def _take_fetching_call(engine: Engine, call_sid: str, request: int) -> Call | None:
-    """Return the call that waits for the response to a request, or None if none does."""
+    """Return the call that is waiting for the response to a request, or None."""
     call = engine.calls.get(call_sid)
     if call is None or call.has_ended or call.requests != request or not call.is_fetching:
         return None
@@ -99,7 +99,7 @@ def run(engine: Engine, call: Call) -> None:
 
 
 def end(engine: Engine, call: Call, why: str, status: str = "completed") -> None:
-    """End a call; the call connected with it continues with its document."""
+    """End a call; a connected call continues with its own document."""
     call.status = status
     call.queued = call.on_no_answer = None
     for kind in ("call", "ring"):
@@ -115,15 +115,15 @@ def end(engine: Engine, call: Call, why: str, status: str = "completed") -> None
 
 
 def ringing_legs(engine: Engine) -> list[Call]:
-    """Return the Workers' legs that ring."""
+    """Return the Workers' legs that are ringing."""
     return [call for call in engine.calls.values() if call.on_no_answer]
 
 
 def stop_ringing(engine: Engine, caller: Call) -> None:
-    """Cancel the legs that ring for a caller who no longer waits."""
+    """Cancel the legs that are ringing for a caller who is no longer waiting."""
     for leg in ringing_legs(engine):
         if leg.caller_sid == caller.sid:
-            cancel_leg(engine, leg, "the caller no longer waits")
+            cancel_leg(engine, leg, "the caller is no longer waiting")
 
 
 def cancel_leg(engine: Engine, leg: Call, why: str) -> None:
@@ -139,7 +139,7 @@ def leave_queue(engine: Engine, call: Call, result: str) -> None:
 
     Args:
         engine: The engine.
-        call: A call that waits, or waited until it was connected.
+        call: A call that is waiting, or was waiting until it was connected.
         result: Twilio's `QueueResult`, such as "bridged".
     """
     if not _request_action(engine, call, result):
@@ -250,4 +250,4 @@ _VERBS: dict[str, Callable[[Engine, Call, Verb], bool]] = {
     "Dial": _dial,
     "Hangup": _hang_up,
 }
-"""Handler of each verb; it returns whether the rest of the document has to wait."""
+"""Handlers by verb. A handler returns whether the rest of the document has to wait."""

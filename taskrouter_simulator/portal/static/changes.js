@@ -14,12 +14,12 @@ export function describeChanges(before, after) {
     ...added(before.alerts, after.alerts).map(({ code, message }) => `Alert ${code}: ${message}`),
   ].filter(Boolean);
   const remaining = sentences.length - MAX_SENTENCES;
-  return sentences.slice(0, MAX_SENTENCES).join(" ") + (remaining > 0 ? ` And ${remaining} more changes.` : "");
+  return sentences.slice(0, MAX_SENTENCES).join(" ") + (remaining > 0 ? ` And ${remaining} more change${remaining > 1 ? "s" : ""}.` : "");
 }
 
 function changed(before, after, describe) {
-  const known = new Map(before.map((resource) => [resource.sid, resource]));
-  return after.map((resource) => describe(known.get(resource.sid), resource)).reverse();
+  const previous = new Map(before.map((resource) => [resource.sid, resource]));
+  return after.map((resource) => describe(previous.get(resource.sid), resource)).reverse();
 }
 
 function added(before, after) {

@@ -14,10 +14,10 @@ export function callbackRow(entry) {
   const subject = el("code", { class: "clip sid" });
   const time = el("span", { class: "age" });
   const result = el("span", { class: "pill" });
-  const took = el("span", { class: "took" });
-  const content = el("code", { class: "clip said" }, (entry.error || entry.answer || "").slice(0, 200));
+  const duration = el("span", { class: "duration" });
+  const content = el("code", { class: "clip content" }, (entry.error || entry.answer || "").slice(0, 200));
   const { details, update } = openable(
-    [el("span", { class: "line entry" }, pill, subject, result, took, time, content)],
+    [el("span", { class: "line entry" }, pill, subject, result, duration, time, content)],
     drawCallback,
   );
   setPill(pill, entry.kind, TONES[entry.kind] ?? "gray");
@@ -26,7 +26,7 @@ export function callbackRow(entry) {
   setText(time, clock(entry.at));
   const succeeded = entry.status >= 200 && entry.status < 300;
   setPill(result, entry.status ? String(entry.status) : "no response", succeeded ? "green" : "red");
-  setText(took, milliseconds(entry.seconds));
+  setText(duration, milliseconds(entry.seconds));
   return { node: el("li", {}, details), update };
 }
 
@@ -85,8 +85,8 @@ function drawAlert(body, entry) {
 }
 
 /** Returns the fields of an entry that are not shown elsewhere. */
-function others(entry, known) {
+function others(entry, excluded) {
   return Object.entries(entry)
-    .filter(([name, value]) => value !== null && !known.includes(name))
+    .filter(([name, value]) => value !== null && !excluded.includes(name))
     .map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]);
 }

@@ -1,4 +1,4 @@
-// The page: panels show the overview, forms and buttons change it through the REST API.
+// The page: panels show the overview; forms and buttons make changes through the REST API.
 
 import * as api from "./api.js";
 import { describeChanges } from "./changes.js";
@@ -17,7 +17,7 @@ let state = null;
 let connected = false;
 
 const sidOf = (resource) => resource.sid;
-const idOf = (entry) => `${entry.id} ${entry.at}`; // ids begin again when the simulator restarts
+const idOf = (entry) => `${entry.id} ${entry.at}`; // ids start over when the simulator restarts
 const poll = new Poll({ onState: show, onTime: setTime, onConnection: showConnection });
 
 const tasks = new Panel({

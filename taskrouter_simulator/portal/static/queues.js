@@ -6,7 +6,7 @@ import { facts, openable } from "./row.js";
 export function queueRow() {
   const name = el("strong", { class: "clip" });
   const expression = el("code", { class: "clip" });
-  const load = el("span", { class: "clip where" });
+  const load = el("span", { class: "clip detail" });
   const { details, update } = openable(
     [
       el("span", { class: "line" }, name),

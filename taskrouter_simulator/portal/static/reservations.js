@@ -20,7 +20,7 @@ export function reservationRow(change) {
     const task = el("code", { class: "sid" });
     const since = el("span", { class: "age" });
     const left = el("progress");
-    const queue = el("span", { class: "clip where" });
+    const queue = el("span", { class: "clip detail" });
     const { details, summary, update } = openable(
       [
         el("span", { class: "line" }, pill, worker, since),

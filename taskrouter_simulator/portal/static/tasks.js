@@ -22,12 +22,12 @@ export function taskRow(change) {
     const priority = el("span", { class: "priority" });
     const age = el("span", { class: "age" });
     const attributes = el("code", { class: "clip" });
-    const where = el("span", { class: "clip where" });
+    const detail = el("span", { class: "clip detail" });
     const { details, summary, update } = openable(
       [
         el("span", { class: "line" }, pill, sid, priority, age),
         el("span", { class: "line" }, attributes),
-        el("span", { class: "line" }, where),
+        el("span", { class: "line" }, detail),
       ],
       draw,
     );
@@ -43,10 +43,10 @@ export function taskRow(change) {
         task = next;
         setPill(pill, task.status, TONES[task.status] ?? "gray");
         setText(sid, short(task.sid));
-        setText(priority, `prio ${task.priority}`);
+        setText(priority, `priority ${task.priority}`);
         setText(attributes, task.attributes);
         const names = task.workers.join(", ");
-        setText(where, [task.queue ?? "no TaskQueue", names, task.reason].filter(Boolean).join(" · "));
+        setText(detail, [task.queue ?? "no TaskQueue", names, task.reason].filter(Boolean).join(" · "));
         complete.update(task, ASSIGNED.includes(task.status), `Complete Task ${short(task.sid)}`);
         cancel.update(task, WAITING.includes(task.status), `Cancel Task ${short(task.sid)}`);
         update(task);

@@ -15,7 +15,7 @@ export function workerRow(change, activities) {
   return () => {
     const name = el("strong", { class: "clip" });
     const pill = el("span", { class: "pill" });
-    const tasks = el("span", { class: "holds" });
+    const tasks = el("span", { class: "load" });
     const since = el("span", { class: "age" });
     const { details, update } = openable(
       [el("span", { class: "line" }, name, pill, tasks, since)],
