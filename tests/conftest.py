@@ -39,9 +39,13 @@ class LocalDynamoDb:
     environ: dict[str, str]
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _made: list[dict[str, Any]] = field(default_factory=list)
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str = "dynamodb") -> Any:
-        return local_dynamodb.client(service, self.url, self.environ)
+        """Return the shared client of a service; making one takes longer than most tests."""
+        if service not in self._clients:
+            self._clients[service] = local_dynamodb.client(service, self.url, self.environ)
+        return self._clients[service]
 
     def create_tables(self) -> Tables:
         """The first pair as the template has it; every further one alike, which takes no stack."""

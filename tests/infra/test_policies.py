@@ -86,8 +86,10 @@ def calls(dynamodb, api):
             arn = ARN.format(service="dynamodb", resource=f"table/{table}{index}")
             made.add((f"dynamodb:{model.name}", arn))
 
-    api.service.dynamodb.meta.events.register("provide-client-params.dynamodb.*", note)
-    return made
+    events = api.service.dynamodb.meta.events
+    events.register("provide-client-params.dynamodb.*", note)
+    yield made
+    events.unregister("provide-client-params.dynamodb.*", note)
 
 
 def of_service(pairs, *services):
