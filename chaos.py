@@ -1,5 +1,5 @@
-"""Print the new name of the module that was called `chaos`."""
+"""Prints the new name of the module `tests.chaos`, which was called `chaos`."""
 
 import sys
 
-sys.exit("This module is now called tests.chaos: run python -m tests.chaos.")
+sys.exit("This module was renamed. Run `python -m tests.chaos`.")

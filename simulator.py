@@ -1,5 +1,5 @@
-"""Print the new name of the module that was called `simulator`."""
+"""Prints the new name of the module `taskrouter_simulator`, which was called `simulator`."""
 
 import sys
 
-sys.exit("This module is now called taskrouter_simulator: run python -m taskrouter_simulator.")
+sys.exit("This module was renamed. Run `python -m taskrouter_simulator`.")

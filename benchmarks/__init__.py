@@ -1,1 +1,1 @@
-"""What our promises about speed are measured by: `python -m benchmarks`."""
+"""Benchmarks of the documented performance limits: `python -m benchmarks`."""

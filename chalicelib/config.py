@@ -1,9 +1,11 @@
-"""Settings, read once from the environment; a missing or malformed one is named."""
+"""Settings, read from the environment."""
 
+import hashlib
 import math
 import os
+import re
 from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -16,14 +18,21 @@ from chalicelib.domain.sids import is_sid
 TASKROUTER_URL = "https://taskrouter.twilio.com"
 
 PROJECT = Path(__file__).parent.parent
-"""What paths are relative to: the checkout, or on Lambda what was unpacked from the zip."""
+"""Folder that relative paths start from: the checkout, or on Lambda the unpacked package."""
+
+SWEEP_INTERVAL_MINUTES = 1
+"""Interval between two scheduled sweeps on AWS."""
 
 _LAMBDA_TIMEOUT_SECONDS = 29
+"""``lambda_timeout`` in .chalice/config.json."""
+
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
+_HASH = re.compile(r"\{hash:(?P<name>[^}]+)\}")
 
 
 class SettingsError(Exception):
-    """A setting is missing or malformed; the message names it and never shows its value."""
+    """A setting is missing or malformed. The message never shows its value."""
 
 
 def _sid(prefix: str) -> Callable[[str], str]:
@@ -35,23 +44,23 @@ def _sid(prefix: str) -> Callable[[str], str]:
     return parse
 
 
-def _whole(least: int, most: int) -> Callable[[str], int]:
+def _whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-            raise ValueError(f"must be a whole number from {least} to {most}")
+        if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
+            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
         return int(text)
 
     return parse
 
 
-def _seconds(least: float, most: float) -> Callable[[str], float]:
+def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
             seconds = float(text)
         except ValueError:
             seconds = math.nan
-        if not least <= seconds <= most:
-            raise ValueError(f"must be a number of seconds from {least} to {most}")
+        if not minimum <= seconds <= maximum:
+            raise ValueError(f"must be a number of seconds from {minimum} to {maximum}")
         return seconds
 
     return parse
@@ -66,23 +75,24 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _switch(text: str) -> bool:
+def _boolean(text: str) -> bool:
     return _one_of("true", "false")(text) == "true"
 
 
 def _off_or(parse: Callable[[str], int]) -> Callable[[str], int | None]:
-    def parse_or_off(text: str) -> int | None:
-        return None if text == "off" else parse(text)
+    return lambda text: None if text == "off" else parse(text)
 
-    return parse_or_off
+
+def _empty_or(parse: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: text and parse(text)
 
 
 def _url(text: str) -> str:
     parts = urlsplit(text)
-    plain = not (parts.query or parts.fragment or parts.username or parts.password)
-    if parts.scheme not in ("http", "https") or not parts.hostname or not plain:
+    has_extras = parts.query or parts.fragment or parts.username or parts.password
+    if parts.scheme not in ("http", "https") or not parts.hostname or has_extras:
         raise ValueError("must be an http or https URL without query, fragment or user")
-    parts.port  # noqa: B018  raises ValueError where it is no port
+    parts.port  # noqa: B018  raises ValueError if the port is invalid
     return text.rstrip("/")
 
 
@@ -92,7 +102,7 @@ def _origin(text: str) -> str:
     return text
 
 
-def _file(text: str) -> Path:
+def _project_path(text: str) -> Path:
     return PROJECT / text
 
 
@@ -114,13 +124,13 @@ def _setting(
     secret: bool = False,
     in_parameter: bool = False,
 ) -> Any:
-    """Declare a field.
+    """Declare a field of Settings.
 
     Args:
-        parse: raises ValueError where the text is not what it should be.
-        default: without one the setting is required.
-        secret: whether it is to be kept out of the settings' repr.
-        in_parameter: whether it is not read where SECRETS_PARAMETER says where it is.
+        parse: converts the text of the setting; raises ValueError if the text is malformed.
+        default: text used if the setting is not set; None makes the setting required.
+        secret: whether the repr of the settings omits the value.
+        in_parameter: whether the SSM parameter SECRETS_PARAMETER, if set, replaces the setting.
     """
     metadata = {"parse": parse, "default": default, "in_parameter": in_parameter}
     return field(repr=not secret, metadata=metadata)
@@ -128,9 +138,10 @@ def _setting(
 
 @dataclass(frozen=True)
 class Settings:
-    """What the service is set to. Each field is the setting of the same name in capitals.
+    """Settings of the service.
 
-    ``docs/settings.md`` describes each.
+    Each field is read from the environment variable of that name in upper case.
+    ``docs/settings.md`` describes the settings.
     """
 
     twilio_account_sid: str = _setting(_sid("AC"))
@@ -143,46 +154,41 @@ class Settings:
     twilio_taskrouter_url: str = _setting(_url, default=TASKROUTER_URL)
     reservations_table: str = _setting()
     state_table: str = _setting()
-    reservation_timeout_seconds: int = _setting(_whole(1, 86_400), default="120")
-    reservation_timeouts_by_workflow: dict[str, int] = _setting(  # noqa: RUF009  it is a dataclasses.field
-        _timeouts_by_workflow, default="{}"
-    )
-    claim_lease_seconds: int = _setting(_whole(1, 900), default="30")
-    sweep_grace_seconds: int = _setting(_whole(0, 3_600), default="10")
-    sweep_monitor_only: bool = _setting(_switch, default="false")
-    reject_after_seconds: int | None = _setting(_off_or(_whole(1, 86_400)), default="off")
-    reject_activity_sid: str = _setting(lambda text: text and _sid("WA")(text), default="")
-    max_wrapup_seconds: int | None = _setting(_off_or(_whole(1, 86_400)), default="off")
+    reservation_timeout_seconds: int = _setting(_whole_number(1, 86_400), default="120")
+    reservation_timeouts_by_workflow: dict[str, int] = _setting(_timeouts_by_workflow, default="{}")
+    claim_lease_seconds: int = _setting(_whole_number(1, 900), default="30")
+    sweep_grace_seconds: int = _setting(_whole_number(0, 3_600), default="10")
+    sweep_monitor_only: bool = _setting(_boolean, default="false")
+    reject_after_seconds: int | None = _setting(_off_or(_whole_number(1, 86_400)), default="off")
+    reject_activity_sid: str = _setting(_empty_or(_sid("WA")), default="")
+    max_wrapup_seconds: int | None = _setting(_off_or(_whole_number(1, 86_400)), default="off")
     callback_budget_seconds: float = _setting(_seconds(1.0, 4.5), default="2.8")
-    retention_days: int = _setting(_whole(1, 3_650), default="30")
-    public_base_url: str = _setting(lambda text: text and _url(text), default="")
-    cors_allow_origin: str = _setting(lambda text: text and _origin(text), default="")
+    retention_days: int = _setting(_whole_number(1, 3_650), default="30")
+    public_base_url: str = _setting(_empty_or(_url), default="")
+    cors_allow_origin: str = _setting(_empty_or(_origin), default="")
     assignment_instruction: str = _setting(_one_of(*WITHOUT_PARAMETERS), default="defer")
-    rules_file: Path = _setting(_file, default="chalicelib/rules.toml")  # noqa: RUF009  see above
-    voice_languages: voice.Menu = _setting(  # noqa: RUF009  see above
-        voice.Menu.parse, default=voice.QUICKSTART
-    )
+    rules_file: Path = _setting(_project_path, default="chalicelib/rules.toml")
+    voice_languages: voice.Menu = _setting(voice.Menu.parse, default=voice.QUICKSTART)
     log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")
 
     @property
     def secrets_seconds(self) -> float:
-        """The part of the callback's budget that reading the secrets may take."""
+        """Time limit for reading the secrets: 2/7 of the callback's budget."""
         return self.callback_budget_seconds * 2 / 7
 
     @property
     def dynamodb_seconds(self) -> float:
-        """The part of the callback's budget that DynamoDB may take, retry included."""
+        """Time limit for DynamoDB, one retry included: 5/7 of the callback's budget."""
         return self.callback_budget_seconds * 5 / 7
 
 
 def rules_file(environ: Mapping[str, str]) -> Path:
-    """Return where the rules are, which can be told before the other settings are there."""
-    (one,) = (one for one in _FIELDS if one.name == "rules_file")
-    return cast("Path", _read(environ, one.name, one.metadata))
+    """Return the path of the rules file without reading the other settings."""
+    return cast("Path", _read(environ, _FIELDS["rules_file"]))
 
 
-def in_lambda(environ: MutableMapping[str, str] | None = None) -> bool:
-    """Tell whether this is a Lambda function."""
+def in_lambda(environ: Mapping[str, str] | None = None) -> bool:
+    """Return whether this process, or the given environment, is a Lambda function."""
     return "AWS_LAMBDA_FUNCTION_NAME" in (os.environ if environ is None else environ)
 
 
@@ -190,64 +196,91 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     """Read the settings.
 
     Args:
-        environ: the environment, by default the process's. What the file named by
-            SETTINGS_DEFAULTS sets is added to it where nothing is set, so that boto3 finds its
-            own settings there too.
+        environ: the environment; by default that of the process. Settings from the file named by
+            SETTINGS_DEFAULTS are added to it unless already set, so that boto3 finds its own
+            settings there too.
 
     Raises:
-        SettingsError: one is missing or malformed.
+        SettingsError: A setting is missing or malformed.
     """
     environ = os.environ if environ is None else environ
-    if environ.get("SETTINGS_DEFAULTS"):
+    if defaults := environ.get("SETTINGS_DEFAULTS"):
         if in_lambda(environ):
-            raise SettingsError("SETTINGS_DEFAULTS is for laptops: unset it in this stage.")
-        from chalicelib import local_defaults  # noqa: PLC0415  never needed inside Lambda
-
-        local_defaults.lay_under(environ, environ["SETTINGS_DEFAULTS"])
-    settings = Settings(**{one.name: _read(environ, one.name, one.metadata) for one in _FIELDS})
+            raise SettingsError("SETTINGS_DEFAULTS is for laptops only: unset it in this stage.")
+        _add_defaults(environ, defaults)
+    settings = Settings(**{name: _read(environ, setting) for name, setting in _FIELDS.items()})
     _check_rejection(settings)
     if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
         raise SettingsError(
-            f"CLAIM_LEASE_SECONDS must be over {_LAMBDA_TIMEOUT_SECONDS}, the function's time-out: "
-            "else a second claim can overlap a first that is still asking TaskRouter."
+            f"CLAIM_LEASE_SECONDS must be over {_LAMBDA_TIMEOUT_SECONDS}, the function's timeout. "
+            "Otherwise a second claim can overlap a first one that still waits for TaskRouter."
         )
     return settings
 
 
-_SWEEP_EVERY_SECONDS = 60
-
-
 def _check_rejection(settings: Settings) -> None:
-    """Refuse a pre-emptive rejection that could come too late, or go round in circles."""
+    """Refuse to reject Reservations after their timeout, or without moving the Worker."""
     if settings.reject_after_seconds is None:
         return
     shortest = min(
         [settings.reservation_timeout_seconds, *settings.reservation_timeouts_by_workflow.values()]
     )
-    latest = settings.reject_after_seconds + _SWEEP_EVERY_SECONDS + settings.sweep_grace_seconds
+    sweep_interval = SWEEP_INTERVAL_MINUTES * 60
+    latest = settings.reject_after_seconds + sweep_interval + settings.sweep_grace_seconds
     if latest >= shortest:
         raise SettingsError(
-            "REJECT_AFTER_SECONDS, the sweep's minute and SWEEP_GRACE_SECONDS must together stay "
-            f"under the shortest reservation time-out, {shortest} seconds."
+            f"REJECT_AFTER_SECONDS + {sweep_interval} (the sweep interval) + SWEEP_GRACE_SECONDS "
+            f"must be less than the shortest reservation timeout, {shortest} seconds."
         )
     if not settings.reject_activity_sid:
         raise SettingsError(
-            "REJECT_ACTIVITY_SID must be set where REJECT_AFTER_SECONDS is: a Worker who stays "
-            "available is offered the same Task again, up to 1,000 times."
+            "REJECT_ACTIVITY_SID must be set if REJECT_AFTER_SECONDS is. Otherwise the Worker "
+            "stays available and is offered the same Task again, up to 1,000 times."
         )
 
 
-_FIELDS = fields(Settings)
+_FIELDS = {setting.name: setting for setting in fields(Settings)}
 
 
-def _read(environ: Mapping[str, str], field_name: str, metadata: Any) -> Any:
-    name = field_name.upper()
-    if metadata["in_parameter"] and environ.get("SECRETS_PARAMETER"):
+def _read(environ: Mapping[str, str], setting: Field[Any]) -> Any:
+    name = setting.name.upper()
+    if setting.metadata["in_parameter"] and environ.get("SECRETS_PARAMETER"):
         return ""
-    text = environ.get(name, "").strip() or metadata["default"]
+    text = environ.get(name, "").strip() or setting.metadata["default"]
     if text is None:
-        raise SettingsError(f"{name} is not set; docs/settings.md says what it is.")
+        raise SettingsError(f"{name} is not set. See docs/settings.md.")
     try:
-        return metadata["parse"](text)
+        return setting.metadata["parse"](text)
     except ValueError as error:
         raise SettingsError(f"{name} {error}.") from error
+
+
+def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
+    """Add the settings of a file to the environment, except those already set.
+
+    Args:
+        environ: the environment.
+        path: the file, relative to the project's folder. It has lines of ``NAME=value`` and
+            comments. In a value, ``{hash:NAME}`` stands for the 32 hexadecimal digits of a fake
+            SID or key, so that secret scanners do not mistake the file's text for a real one.
+
+    Raises:
+        SettingsError: The file can't be read, or a line is malformed.
+    """
+    try:
+        lines = (PROJECT / path).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise SettingsError(f"SETTINGS_DEFAULTS: the file {path} can't be read.") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise SettingsError(f"SETTINGS_DEFAULTS: line {number} of {path} is not NAME=value.")
+        environ.setdefault(match["name"], _HASH.sub(_fake_digits, match["value"]))
+
+
+def _fake_digits(match: re.Match[str]) -> str:
+    """Return the digits that the simulator derives from the same name."""
+    seed = "taskrouter-simulator/" + match["name"]
+    return hashlib.sha256(seed.encode()).hexdigest()[:32]

@@ -1,30 +1,80 @@
-"""Logs: one JSON line a request or sweep, made of what was bound on the way.
+"""Logs: one JSON line per request or sweep, with the fields bound on the way.
 
-Never in a line: a token, a signature, a key, or attributes. So errors are told by type and place,
-not by their message, which may repeat what came in.
+A line never contains a token, a signature, a key or attributes. Errors are therefore logged by
+type and place, not by message: a message may repeat what a request contained.
 """
 
 import json
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
+
+UNRECORDED_RESERVATION = "UnrecordedReservation"
+
+
+class LogFields(TypedDict, total=False):
+    """Fields that a request or a sweep can bind to its log line; None is left out.
+
+    The members of a request's line that alarms read (infra/stage.yaml) are ``error``,
+    ``UnrecordedReservation`` and ``FailedRules``.
+    """
+
+    answer: str | None
+    """Assignment instruction of a callback, or status after a decision."""
+
+    asked: str | None
+    """Status that the caller asked for."""
+
+    call_sid: str | None
+    checked_url: str | None
+    """URL against which an invalid signature was checked; shows a wrong PUBLIC_BASE_URL."""
+
+    error: str | None
+    """``Code`` of the error in the response."""
+
+    event_type: str | None
+    """``EventType`` of an event callback."""
+
+    failed_rules: Sequence[str] | None
+    """``rule: parameters`` of the rules that should have answered a callback but could not."""
+
+    found: int | None
+    """Number of Reservations in a page."""
+
+    news: bool | None
+    """Whether an event changed the record."""
+
+    principal: str | None
+    """Name of the authenticated caller."""
+
+    queue_result: str | None
+    reservation_sid: str | None
+    rule: str | None
+    """Name of the rule that answered a callback."""
+
+    secrets: str | None
+    """Reason why the secrets can't be read."""
+
+    selected_language: str | None
+    task_sid: str | None
+    worker_sid: str | None
+
+    UnrecordedReservation: int | None
+    """1 if the fallback answered a callback whose Reservation could not be recorded."""
+
+    FailedRules: int | None
+    """Number of rules in ``failed_rules``."""
+
 
 _logger = logging.getLogger("taskrouter-callbacks")
 _bound: ContextVar[dict[str, Any] | None] = ContextVar("bound", default=None)
 
-UNRECORDED_RESERVATION = "UnrecordedReservation"
-"""A callback was answered by the fallback although its Reservation could not be recorded: a member
-of the request's line that an alarm counts (infra/stage.yaml)."""
 
-FAILED_RULES = "FailedRules"
-"""How many rules should have answered a callback and could not: another such member."""
-
-
-class _JsonLines(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -36,33 +86,33 @@ class _JsonLines(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Write our lines, from *level* on (such as ``INFO``), to standard output as JSON."""
+    """Write lines of at least *level* (such as ``INFO``) to stdout as JSON."""
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(_JsonLines())
+    handler.setFormatter(_JsonFormatter())
     _logger.handlers = [handler]
     _logger.setLevel(level)
     _logger.propagate = False
-    for talkative in ("botocore", "twilio.http_client"):
-        # They tell of credentials found and of requests sent, attributes and all.
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+    for verbose in ("botocore", "twilio.http_client"):
+        # At INFO they log the credentials found, and requests including attributes.
+        logging.getLogger(verbose).setLevel(logging.WARNING)
 
 
 def start() -> None:
-    """Begin a request: nothing is bound yet."""
+    """Start a request with no bound fields."""
     _bound.set({})
 
 
-def bind(**fields: Any) -> None:
-    """Add *fields* to the line that this request will write; None says nothing."""
+def bind(**fields: Unpack[LogFields]) -> None:
+    """Add fields to the log line of the current request; None is left out."""
     bound = _bound.get()
     if bound is not None:
         bound.update({name: value for name, value in fields.items() if value is not None})
 
 
 def log(event: str, fields: Mapping[str, Any], *, level: int = logging.INFO) -> None:
-    """Write one line: what happened, what was bound, and *fields*.
+    """Write one line with the event, the bound fields and *fields*.
 
-    A Reservation that could not be recorded is told whatever LOG_LEVEL is: an alarm hangs on it.
+    A line about an unrecorded Reservation is written at any LOG_LEVEL, because an alarm counts it.
     """
     line = {**(_bound.get() or {}), **fields}
     if UNRECORDED_RESERVATION in line:
@@ -71,7 +121,7 @@ def log(event: str, fields: Mapping[str, Any], *, level: int = logging.INFO) -> 
 
 
 def log_crash(event: str, error: BaseException) -> None:
-    """Write one line about an error that nothing foresaw: its types and its frames."""
+    """Write one line with the types and stack frames of an unexpected error."""
     chain = []
     cause: BaseException | None = error
     while cause is not None:

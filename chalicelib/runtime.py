@@ -1,4 +1,4 @@
-"""Builds the service from its settings, once per container; tests build their own."""
+"""Builds the service from its settings, once per Lambda container. Tests build their own."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ from chalicelib.adapters.twilio.signature import SignatureVerifier
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.instructions import WITHOUT_PARAMETERS
 from chalicelib.domain.rules import Rules
-from chalicelib.usecases.create_task import Once
+from chalicelib.usecases.create_task import TaskCollaborators
 from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.sweep import SweepPolicy
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 
 class SystemClock:
-    """`chalicelib.usecases.ports.Clock` over the system's clock."""
+    """Implements `chalicelib.usecases.ports.Clock` with the system clock."""
 
     def now_ms(self) -> int:
-        """Return the time, in epoch ms."""
+        """Return the current time, in epoch ms."""
         return time.time_ns() // 1_000_000
 
     def sleep(self, seconds: float) -> None:
@@ -51,12 +51,14 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class Runtime:
-    """The service's parts. What the callback does not need is built, and imported, on first use.
+    """The parts of the service.
+
+    Parts that the assignment callback does not need are imported and built on first use.
 
     Args:
-        settings: the service's.
+        settings: the settings of the service.
         dynamodb: a DynamoDB client.
-        clock: the time.
+        clock: the system clock.
     """
 
     settings: config.Settings
@@ -65,7 +67,7 @@ class Runtime:
 
     @cached_property
     def store(self) -> DynamoReservationStore:
-        """The records."""
+        """The records of Reservations."""
         return DynamoReservationStore(
             self.dynamodb,
             reservations_table=self.settings.reservations_table,
@@ -75,15 +77,15 @@ class Runtime:
         )
 
     @cached_property
-    def pages(self) -> DynamoReservationListing:
-        """Lists of records."""
+    def listing(self) -> DynamoReservationListing:
+        """The lists of records."""
         return DynamoReservationListing(
             self.dynamodb, reservations_table=self.settings.reservations_table
         )
 
     @cached_property
-    def timing(self) -> Deadlines:
-        """When things are due."""
+    def deadlines(self) -> Deadlines:
+        """The deadline settings."""
         return Deadlines(
             reservation_timeout=self.settings.reservation_timeout_seconds,
             by_workflow=self.settings.reservation_timeouts_by_workflow,
@@ -95,10 +97,10 @@ class Runtime:
 
     @cached_property
     def rules(self) -> Rules:
-        """What callbacks are answered with.
+        """The rules that choose the answers to callbacks.
 
-        A bad file is not deployed. Where it got there all the same, a caller is better answered by
-        the setting than not at all: each request's line tells, and an alarm rings.
+        Invalid rules are not deployed. If they are loaded nevertheless, the default instruction
+        answers all callbacks, each log line reports the failure, and an alarm fires.
         """
         otherwise = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
         try:
@@ -110,11 +112,11 @@ class Runtime:
 
     @cached_property
     def secrets(self) -> SecretsSource:
-        """The keys that we verify others by, and show TaskRouter."""
+        """The keys that verify requests, and that authenticate this service to TaskRouter."""
         settings = self.settings
         if settings.secrets_parameter:
             client = ssm_client(settings.secrets_seconds)
-            return ParameterSecrets(settings.secrets_parameter, client, self.clock)
+            return ParameterSecrets(settings.secrets_parameter, client, self.clock.now_ms)
         return FixedSecrets(
             Secrets(
                 auth_tokens=(settings.twilio_auth_token,),
@@ -124,12 +126,12 @@ class Runtime:
 
     @cached_property
     def signatures(self) -> SignatureVerifier:
-        """Verifies Twilio's signatures."""
+        """The verifier of Twilio signatures."""
         return SignatureVerifier(self.secrets)
 
     @cached_property
     def tokens(self) -> "TokenVerifier":
-        """Verifies bearer tokens."""
+        """The verifier of bearer tokens."""
         from chalicelib.adapters.twilio.access_tokens import TokenVerifier  # noqa: PLC0415  jwt is heavy
 
         settings = self.settings
@@ -153,38 +155,34 @@ class Runtime:
         )
 
     @cached_property
-    def once(self) -> Once:
-        """What creating a Task once needs."""
-        return Once(
+    def task_collaborators(self) -> TaskCollaborators:
+        """The services that creating a Task uses."""
+        return TaskCollaborators(
             keys=DynamoIdempotencyStore(self.dynamodb, state_table=self.settings.state_table),
             taskrouter=self.taskrouter,
             clock=self.clock,
             lease_seconds=self.settings.claim_lease_seconds,
-            new_id=_new_id,
+            new_id=lambda: uuid.uuid4().hex,
         )
 
     @cached_property
-    def orders(self) -> SweepPolicy:
-        """What the sweep may do besides mirroring."""
+    def sweep_policy(self) -> SweepPolicy:
+        """The actions of the sweep besides recording statuses."""
         return SweepPolicy(
             reject_activity_sid=self.settings.reject_activity_sid or None,
             monitor_only=self.settings.sweep_monitor_only,
         )
 
     @cached_property
-    def desk(self) -> Collaborators:
-        """What deciding a Reservation needs."""
+    def collaborators(self) -> Collaborators:
+        """The services that deciding a Reservation uses."""
         return Collaborators(
             store=self.store,
             taskrouter=self.taskrouter,
             clock=self.clock,
-            timing=self.timing,
-            new_id=_new_id,
+            deadlines=self.deadlines,
+            new_id=lambda: uuid.uuid4().hex,
         )
-
-
-def _new_id() -> str:
-    return uuid.uuid4().hex
 
 
 _lock = threading.Lock()
@@ -192,7 +190,7 @@ _current: Runtime | None = None
 
 
 def build() -> Runtime:
-    """Build the service from the environment; raises SettingsError naming what is wrong there."""
+    """Build the service from the environment; raise SettingsError if a setting is invalid."""
     settings = config.load()
     observability.configure(settings.log_level)
     client = make_client(settings.dynamodb_seconds)
@@ -200,12 +198,12 @@ def build() -> Runtime:
 
 
 def current() -> Runtime:
-    """Return this container's, built on first use.
+    """Return the runtime of this container, built on first use.
 
-    Outside Lambda that is the first request: `chalice local` and `chalice.test` set the stage's
-    variables only after the app is imported.
+    Outside Lambda, the first use is the first request, because `chalice local` and `chalice.test`
+    set the stage's environment variables after they import the app.
     """
-    global _current  # noqa: PLW0603  the one place that is allowed to know a global
+    global _current  # noqa: PLW0603  the only global state of the service
     if _current is None:
         with _lock:
             if _current is None:
@@ -214,16 +212,16 @@ def current() -> Runtime:
 
 
 def use(runtime: Runtime | None) -> None:
-    """Set what `current` returns; None lets it build anew. For tests."""
+    """Replace the current runtime (for tests). None makes the next call build a new one."""
     global _current  # noqa: PLW0603  see `current`
     _current = runtime
 
 
 if config.in_lambda():
-    # The init phase has the full CPU and is not in anybody's 5 seconds.
+    # The init phase has the full CPU, and does not count toward TaskRouter's 5 seconds.
     with suppress(SecretsUnavailable):
         current().secrets.current()
     _ = current().rules
 elif "AWS_CHALICE_CLI_MODE" in os.environ:
-    # Chalice imports the app before it deploys or packages it: bad rules must not get any further.
+    # Chalice imports the app before it deploys or packages it. Invalid rules must stop it here.
     rules_file.read(config.rules_file(os.environ))

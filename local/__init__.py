@@ -1,1 +1,1 @@
-"""The whole thing on a laptop: starts what is needed, and shows that it works."""
+"""Runs the whole system on one machine: the local stack and its demo."""

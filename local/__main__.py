@@ -1,21 +1,20 @@
-"""The local stack's command line: `python -m local --help`."""
+"""The command line of the local stack: `python -m local --help`."""
 
 import importlib
 import os
-import signal
 import sys
 
 import click
 
 from chalicelib.config import SettingsError
 from infra.errors import OperatorError
-from local import dynamodb, network, run, stack
+from local import demo, dynamodb, functions, network, run, stack
 
 ERRORS = (stack.StackError, SettingsError, OperatorError, network.NotReadyError)
 
 
-class _OneSentence(click.Group):
-    """Reports what went wrong as one sentence and exit code 1."""
+class _ErrorReportingGroup(click.Group):
+    """Reports expected errors as a single message, with exit code 1."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -24,55 +23,49 @@ class _OneSentence(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-@click.group(cls=_OneSentence)
+@click.group(cls=_ErrorReportingGroup)
 def main() -> None:
-    """Run everything on a laptop, in parts or whole. Ports and settings come by environment."""
-    # Nothing here needs an AWS profile, and boto3 fails on one that this machine does not have.
+    """Run the local stack or parts of it. Set ports and settings as environment variables."""
+    # No command needs an AWS profile, and boto3 fails if the profile does not exist here.
     os.environ.pop("AWS_PROFILE", None)
 
 
 @main.command("run")
 def run_all() -> None:
     """Run the whole stack until Ctrl-C."""
-    from local import run  # noqa: PLC0415  # honcho's import is for this command
-
-    described = stack.describe(stack.WHOLE_TASKROUTER | dict(os.environ))
-    stack.refuse_taken_ports(described)
-    _warn(described)
+    described = stack.describe(stack.OPTIONAL_CALLBACKS | dict(os.environ))
+    stack.check_ports_are_free(described)
+    if conflicts := stack.conflicting_variables(described, os.environ):
+        click.echo(run.warning(conflicts), err=True)
     sys.exit(run.run(described))
 
 
 @main.command("demo")
 def run_demo() -> None:
-    """Walk the life cycle on free ports, and say what was sent and answered."""
-    from local import demo  # noqa: PLC0415
-
+    """Run the life cycle of a Task on free ports, and print every request and response."""
     sys.exit(demo.run(os.environ))
 
 
 @main.command("dynamodb")
 def run_dynamodb() -> None:
-    """Run a DynamoDB on loopback, with the tables."""
+    """Run DynamoDB on 127.0.0.1, and create the tables."""
     described = stack.describe(os.environ)
-    stack.refuse_taken_ports(described, "dynamodb")
-    port = described.port("DYNAMODB_PORT")
+    stack.check_ports_are_free(described, "dynamodb")
 
     def create_tables() -> None:
-        client = dynamodb.client("cloudformation", dynamodb.url(port), described.resolved)
+        client = dynamodb.client("cloudformation", described.dynamodb_url, described.resolved)
         dynamodb.create_tables(client, described.tables)
 
-    dynamodb.serve(port, create_tables)
+    dynamodb.serve(described.port("DYNAMODB_PORT"), create_tables)
 
 
 @main.command("api")
 def run_api() -> None:
-    """Run `chalice local`, fit for programs as callers."""
-    from local import api  # noqa: PLC0415
-
+    """Run `chalice local`, tuned for concurrent programs as clients."""
     described = stack.describe(os.environ)
-    stack.refuse_taken_ports(described, "api")
+    stack.check_ports_are_free(described, "api")
     os.environ.update(described.environ)
-    api.serve(described.port("API_PORT"), stack.STAGE)
+    functions.serve_api(described.port("API_PORT"), stack.STAGE)
 
 
 @main.command("sweep")
@@ -85,29 +78,11 @@ def run_api() -> None:
     help="Seconds between sweeps.",
 )
 def run_sweep(every: float) -> None:
-    """Sweep again and again."""
-    from local import sweep_timer  # noqa: PLC0415
-
+    """Run the sweep periodically."""
     os.environ.update(stack.describe(os.environ).environ)
+    # Imported only now because the app takes its settings from the environment.
     app = importlib.import_module("app")
-    sweep_timer.sweep_for_ever(app.sweep, every)
-
-
-@main.command("greet", hidden=True)
-def greet() -> None:
-    """Wait until everything answers, print what to do with it, and stay."""
-    described = stack.describe(os.environ)
-    for program in described.programs:
-        if program.ready:
-            network.wait_for(f"The program {program.name}", program.ready)
-    click.echo(run.text(described))
-    signal.pause()
-
-
-def _warn(described: stack.Stack) -> None:
-    names = stack.diverted(described, os.environ)
-    if names:
-        click.echo(run.warning(names), err=True)
+    functions.sweep_periodically(app.sweep, every)
 
 
 main()

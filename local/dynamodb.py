@@ -1,4 +1,4 @@
-"""Our tables in the local DynamoDB, made from the same template as in the cloud."""
+"""Runs DynamoDB locally, with tables created from the same template as on AWS."""
 
 import asyncio
 import os
@@ -21,23 +21,23 @@ STACK = "taskrouter-callbacks-tables"
 
 @dataclass(frozen=True)
 class Tables:
-    """The names of our two tables."""
+    """The names of the app's two tables."""
 
     reservations: str
     state: str
 
 
 def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
-    """A boto3 client of the local engine.
+    """Return a boto3 client for the local engine.
 
-    The engine keeps what it holds apart by region and account, so the client must use the region
-    and the keys that the app uses.
+    The engine separates data by region and account, so the client must use the same region and
+    keys as the app.
 
     Args:
         service: "dynamodb" or "cloudformation".
-        url: The engine's address.
-        environ: Where AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are read;
-            absent ones are made up.
+        url: Base URL of the engine.
+        environ: Provides AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which
+            all have defaults.
     """
     return boto3.client(
         service,
@@ -52,16 +52,16 @@ def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
 
 
 def create_tables(cloudformation: Any, tables: Tables, *, stack: str = STACK) -> None:
-    """Create or update the tables as infra/stage.yaml has them, and nothing else of it.
+    """Create or update the tables defined in infra/stage.yaml, without its other resources.
 
     Args:
-        cloudformation: A client, see `client`.
-        tables: What to call them.
+        cloudformation: The client; see `client`.
+        tables: The table names.
         stack: The name of the CloudFormation stack.
 
     Raises:
-        ClientError: The engine refused the template.
-        WaiterError: The stack did not become complete.
+        ClientError: The engine rejected the template.
+        WaiterError: The stack was not completed.
     """
     request = {
         "StackName": stack,
@@ -90,7 +90,7 @@ def create_tables(cloudformation: Any, tables: Tables, *, stack: str = STACK) ->
 
 
 class TablesProbe:
-    """Asks, again and again, whether the engine answers and both tables can be used."""
+    """Checks repeatedly whether the engine responds and both tables are active."""
 
     def __init__(self, url: str, tables: Tables, environ: Mapping[str, str]) -> None:
         """See `client` for `url` and `environ`."""
@@ -98,7 +98,7 @@ class TablesProbe:
         self._client: Any = None
 
     def __call__(self) -> bool:
-        """Ask once."""
+        """Return whether both tables are active now."""
         self._client = self._client or client("dynamodb", self._url, self._environ)
         try:
             return all(
@@ -109,40 +109,35 @@ class TablesProbe:
             return False
 
 
-def url(port: int) -> str:
-    """The engine's address."""
-    return f"http://{network.LOOPBACK}:{port}"
+def is_ready(port: int) -> bool:
+    """Return whether the engine responds on this port."""
+    return network.is_responding(f"{network.url(port)}/_ministack/ready")
 
 
-def answers(port: int) -> bool:
-    """Whether the engine is up on this port."""
-    return network.answers(f"{url(port)}/_ministack/ready")
-
-
-def serve(port: int, once_up: Callable[[], None] = lambda: None) -> None:
-    """Serve until SIGTERM or SIGINT, which end the process.
+def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Run the engine until SIGTERM or SIGINT ends the process.
 
     Args:
-        port: On 127.0.0.1.
-        once_up: Called when the engine answers; what it raises ends the engine.
+        port: Port on 127.0.0.1.
+        on_ready: Called when the engine responds. An exception in it ends the engine.
 
     Raises:
-        NotReadyError: The engine did not come up.
+        NotReadyError: The engine did not start.
     """
 
     def prepare() -> None:
-        network.wait_for("The local DynamoDB", lambda: answers(port))
-        once_up()
+        network.wait_for("The local DynamoDB", lambda: is_ready(port))
+        on_ready()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # There is nothing to save, so nothing to wait for.
+        # Exit at once: the engine keeps its data in memory, so there is nothing to save.
         signal.signal(number, lambda *_: os._exit(0))
     _configure(port)
     asyncio.run(_serve(port, prepare))
 
 
 async def _serve(port: int, prepare: Callable[[], None]) -> None:
-    # ministack reads its settings when it is imported.
+    # Imported here because ministack reads its settings during the import.
     from hypercorn.asyncio import serve as run_server  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
@@ -157,7 +152,7 @@ async def _serve(port: int, prepare: Callable[[], None]) -> None:
 
 
 def _configure(port: int) -> None:
-    """Only what we need of ministack: two services, loopback, no files, no other ports."""
+    """Limit ministack to two services on loopback, without files or other ports."""
     for name in ("PERSIST_STATE", "S3_PERSIST", "LOCALSTACK_PERSISTENCE", "USE_SSL"):
         os.environ.pop(name, None)
     os.environ |= {
@@ -167,7 +162,7 @@ def _configure(port: int) -> None:
         "LOG_LEVEL": "WARNING",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        # Not a folder, so that nothing can be written to it.
+        # Not a folder, so ministack can't write any files.
         "STATE_DIR": os.devnull,
     }
 

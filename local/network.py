@@ -1,4 +1,4 @@
-"""Ports on loopback: which are taken, and which are free."""
+"""Loopback ports, and waiting until a server responds."""
 
 import socket
 import time
@@ -6,13 +6,26 @@ import urllib.request
 from collections.abc import Callable
 
 LOOPBACK = "127.0.0.1"
-HIGHEST = 65535
+MAX_PORT = 65535
+POLL_SECONDS = 0.05
+
+# Loopback requests bypass any proxy that the shell configures.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def is_taken(port: int) -> bool:
-    """Whether something listens on (or holds) this port of the loopback interface."""
+class NotReadyError(Exception):
+    """A server did not start in time; the message names the server."""
+
+
+def url(port: int) -> str:
+    """Return the base URL of a server on this port of the loopback interface."""
+    return f"http://{LOOPBACK}:{port}"
+
+
+def is_port_taken(port: int) -> bool:
+    """Return whether a socket is bound to this port of the loopback interface."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # What servers do too: a port whose last connections linger is free.
+        # Servers set this option too: connections in TIME_WAIT do not block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -21,12 +34,8 @@ def is_taken(port: int) -> bool:
     return False
 
 
-def find_free(count: int) -> list[int]:
-    """Free ports of the loopback interface, all different.
-
-    Args:
-        count: How many.
-    """
+def find_free_ports(count: int) -> list[int]:
+    """Return this many different free ports of the loopback interface."""
     probes = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
     try:
         for probe in probes:
@@ -37,37 +46,28 @@ def find_free(count: int) -> list[int]:
             probe.close()
 
 
-POLL_SECONDS = 0.05
-# Loopback is never reached through a proxy, whatever the shell says.
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-class NotReadyError(Exception):
-    """Something did not start in time; the message says what."""
-
-
-def answers(url: str) -> bool:
-    """Whether a GET of this URL is answered with a 2xx within a second."""
+def is_responding(url: str) -> bool:
+    """Return whether a GET of this URL returns a 2xx status within a second."""
     try:
-        with _DIRECT.open(url, timeout=1):
+        with DIRECT.open(url, timeout=1):
             return True
     except OSError:
         return False
 
 
-def wait_for(what: str, ready: Callable[[], bool], timeout: float = 30) -> None:
-    """Wait until `ready` says so.
+def wait_for(name: str, is_ready: Callable[[], bool], timeout: float = 30) -> None:
+    """Poll until `is_ready` returns true.
 
     Args:
-        what: Names it in the error.
-        ready: Asked again and again; true ends the wait.
-        timeout: Seconds.
+        name: Subject of the error message, such as "The local DynamoDB".
+        is_ready: The condition to poll.
+        timeout: Maximum wait in seconds.
 
     Raises:
-        NotReadyError: Time is up.
+        NotReadyError: The timeout has passed.
     """
     deadline = time.monotonic() + timeout
-    while not ready():
+    while not is_ready():
         if time.monotonic() > deadline:
-            raise NotReadyError(f"{what} did not answer within {timeout:g} seconds.")
+            raise NotReadyError(f"{name} did not respond within {timeout:g} seconds.")
         time.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Programs as child processes, which never outlive the one that started them."""
+"""Starts the stack's programs as child processes that never outlive this process."""
 
 import contextlib
 import ctypes
@@ -7,150 +7,207 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from local import network
 from local.stack import Program, Stack, StackError
 
 ROOT = Path(__file__).parent.parent
 GRACE_SECONDS = 5
+"""Seconds between SIGTERM and SIGKILL."""
+READY_SECONDS = 30
+EXIT_POLL_SECONDS = 0.2
+
+PrintLine = Callable[[str, str], None]
+"""Prints one line of output, given the program's name and the line."""
+
+_PR_SET_PDEATHSIG = 1
+# Loaded here because, between fork and exec, only the system call itself is safe.
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True)
 class Process:
-    """A program that was started, in a process group of its own."""
+    """A started program, in its own process group.
+
+    Attributes:
+        name: The name used in messages.
+        popen: The child process.
+        log: The file that receives the program's output; None if the output is printed instead.
+    """
 
     name: str
     popen: subprocess.Popen[bytes]
-    log: Path
+    log: Path | None
 
     def output(self) -> str:
-        """What it has printed so far."""
-        return self.log.read_text(encoding="utf-8", errors="replace")
+        """Return the logged output so far."""
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log else ""
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
-        self._signal(signal.SIGKILL)
+        """Send SIGKILL, as in a crash, and wait for the end."""
+        self.signal(signal.SIGKILL)
         self.popen.wait()
 
     def end(self) -> None:
-        """End it; kindly first."""
-        self._signal(signal.SIGTERM)
+        """Send SIGTERM, then SIGKILL if the program does not end within the grace period."""
+        self.signal(signal.SIGTERM)
         try:
             self.popen.wait(GRACE_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
 
-    def _signal(self, number: signal.Signals) -> None:
-        # Its group outlives it where it has left children.
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process group, which can outlive the program itself."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.popen.pid, number)
 
 
 def start(name: str, command: list[str], environ: Mapping[str, str], folder: Path) -> Process:
-    """Start a program.
+    """Start a program that writes its output to a log file.
 
     Args:
-        name: What to call it, and its log in the folder.
-        command: Program and arguments; runs in the checkout.
-        environ: All of its environment.
-        folder: Where its output goes.
+        name: Name of the process and of its log file.
+        command: Program and arguments; runs in the project's root folder.
+        environ: The complete environment.
+        folder: Folder for the log file.
     """
     log = folder / f"{name}.log"
     with log.open("wb") as output:
-        popen = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            # Nothing but one system call, on an object that exists before the fork.
-            preexec_fn=end_with_parent,  # noqa: PLW1509
-        )
-    return Process(name, popen, log)
+        return Process(name, _spawn(command, environ, output), log)
 
 
-_PR_SET_PDEATHSIG = 1
-# Looked up before any fork, where nothing but the call itself is safe.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+def _spawn(
+    command: list[str], environ: Mapping[str, str], output: IO[bytes] | int
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        # Safe after fork: a single system call, through a library loaded before the fork.
+        preexec_fn=_end_with_parent,  # noqa: PLW1509
+    )
 
 
-def end_with_parent() -> None:
-    """Ask the kernel to kill this process when the thread that started it ends. Linux only."""
+def _end_with_parent() -> None:
+    """Make the kernel kill this process when the thread that started it ends. Linux only."""
     if _LIBC:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-READY_SECONDS = 30
-
-
 @dataclass
-class Running:
-    """Programs that run, by name."""
+class RunningStack:
+    """The started programs of a stack.
+
+    Attributes:
+        folder: Folder for log files.
+        print_line: Prints the programs' output; None writes the output to log files instead.
+        processes: The processes by name.
+    """
 
     folder: Path
+    print_line: PrintLine | None = None
     processes: dict[str, Process] = field(default_factory=dict)
+    _readers: list[threading.Thread] = field(default_factory=list)
 
     def start(self, program: Program, environ: Mapping[str, str], name: str = "") -> None:
-        """Start one more, without waiting for it.
+        """Start a program without waiting until it is ready.
 
         Args:
-            program: What to start.
-            environ: All of its environment.
-            name: What to call it, if not by the program's name. One of that name is replaced.
+            program: The program to start.
+            environ: Its complete environment.
+            name: Name of the process; the program's name by default. A process that already has
+                this name is replaced.
         """
         name = name or program.name
-        self.processes[name] = start(name, program.command, environ, self.folder)
+        if self.print_line is None:
+            self.processes[name] = start(name, program.command, environ, self.folder)
+            return
+        popen = _spawn(program.command, environ, subprocess.PIPE)
+        self.processes[name] = Process(name, popen, log=None)
+        reader = threading.Thread(target=_print_output, args=(name, popen, self.print_line))
+        reader.daemon = True
+        reader.start()
+        self._readers.append(reader)
 
     def wait_for(self, program: Program, name: str = "") -> None:
-        """Wait until a started program does its work.
+        """Wait until a started program is ready.
 
         Raises:
-            StackError: It ended, or did not answer in time; shows what it printed.
+            StackError: The program ended or was not ready in time; includes its logged output.
         """
         process = self.processes[name or program.name]
 
-        def ready() -> bool:
+        def is_ready() -> bool:
             if process.popen.poll() is not None:
-                raise StackError(f"{process.name} ended before it answered:\n{process.output()}")
-            return program.ready is None or program.ready()
+                message = f"{process.name} ended during startup.\n{process.output()}"
+                raise StackError(message.rstrip())
+            return program.is_ready is None or program.is_ready()
 
         try:
-            network.wait_for(process.name, ready, READY_SECONDS)
+            network.wait_for(process.name, is_ready, READY_SECONDS)
         except network.NotReadyError as error:
-            raise StackError(f"{error} It printed:\n{process.output()}") from error
+            raise StackError(f"{error}\n{process.output()}".rstrip()) from error
+
+    def wait_for_exit(self) -> Process:
+        """Wait until a program ends, and return its process."""
+        while True:
+            for process in self.processes.values():
+                if process.popen.poll() is not None:
+                    return process
+            time.sleep(EXIT_POLL_SECONDS)
 
     def end(self) -> None:
-        """End all of them."""
+        """End all programs."""
+        for process in self.processes.values():
+            process.signal(signal.SIGTERM)
         for process in self.processes.values():
             process.end()
+        for reader in self._readers:
+            # A program's children can keep the pipe open.
+            reader.join(timeout=1)
+
+
+def _print_output(name: str, popen: subprocess.Popen[bytes], print_line: PrintLine) -> None:
+    print_line("system", f"{name} started (pid={popen.pid})")
+    for line in popen.stdout or ():
+        print_line(name, line.decode(errors="replace").rstrip("\n"))
+    print_line("system", f"{name} stopped (rc={popen.wait()})")
 
 
 @contextlib.contextmanager
 def running(
-    stack: Stack, overrides: Mapping[str, Mapping[str, str]] | None = None
-) -> Iterator[Running]:
-    """Run a stack; on leaving, end everything that was started.
+    stack: Stack,
+    overrides: Mapping[str, Mapping[str, str]] | None = None,
+    print_line: PrintLine | None = None,
+) -> Iterator[RunningStack]:
+    """Run a stack inside a `with` block; at the end of the block, end all its programs.
 
     Args:
-        stack: What to run.
-        overrides: By program, variables that only this one gets.
+        stack: The stack to run.
+        overrides: Additional variables of single programs, by program name.
+        print_line: Prints the programs' output; None writes the output to log files instead.
 
     Raises:
-        StackError: A program did not come up.
+        StackError: A program did not start.
     """
     overrides = overrides or {}
     with tempfile.TemporaryDirectory(prefix="taskrouter-callbacks-") as folder:
-        started = Running(Path(folder))
+        programs = RunningStack(Path(folder), print_line)
         try:
             for program in stack.programs:
-                started.start(program, {**stack.environ, **overrides.get(program.name, {})})
+                programs.start(program, {**stack.environ, **overrides.get(program.name, {})})
             for program in stack.programs:
-                started.wait_for(program)
-            yield started
+                programs.wait_for(program)
+            yield programs
         finally:
-            started.end()
+            programs.end()

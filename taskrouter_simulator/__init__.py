@@ -1,5 +1,5 @@
-"""A TaskRouter that runs on loopback: stateful, signed callbacks, no Twilio account.
+"""A stateful local simulator of Twilio TaskRouter that needs no Twilio account.
 
-`engine` holds the rules and does no I/O; `rest` is Twilio's REST surface over
-it; `callbacks` posts what the engine asks for; `server` ties them together.
+`engine` contains TaskRouter's rules and does no I/O, `rest` is Twilio's REST API, `callbacks` posts
+what the engine emits, `portal` is a web page, and `server` connects them.
 """

@@ -1,16 +1,24 @@
-"""Time and timers in one hand, so that a test can move both."""
+"""Time and timers. A test can move both forward."""
 
 import heapq
 import itertools
+from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-_SWEPT_FROM = 1000
+_MIN_PURGE_SIZE = 1000
 
 
 @dataclass(order=True)
 class Timer:
-    """Something to do at a moment; a cancelled one is passed over."""
+    """An action that runs at a point in time, unless it is canceled.
+
+    Attributes:
+        when: Due time in seconds since the epoch.
+        order: Number of the timer; timers due at the same time run in this order.
+        action: Function to run.
+        cancelled: Whether the action must not run.
+    """
 
     when: float
     order: int
@@ -18,71 +26,93 @@ class Timer:
     cancelled: bool = field(default=False, compare=False)
 
     def cancel(self) -> None:
-        """Make sure that the action never runs."""
+        """Prevent the action from running."""
         self.cancelled = True
 
 
 class Clock:
-    """The simulator's time, in seconds since the epoch, and the timers that hang on it.
+    """The simulator's time, in seconds since the epoch, and its timers.
 
     Args:
-        read: where time comes from; it may stand still (`lambda: 1700000000.0`), then only
-            `jump` and `advance` move it.
-        on_arm: called when a timer is set, so that a server can wake up for it.
+        read: Source of time. It may return a constant (`lambda: 1_700_000_000.0`); time then
+            moves only by `jump` and `advance`.
+        frozen: Whether `read` returns a constant, so that waiting makes no timer due.
     """
 
-    def __init__(self, read: Callable[[], float], on_arm: Callable[[], None] | None = None) -> None:
+    def __init__(self, read: Callable[[], float], *, frozen: bool = False) -> None:
         self._read = read
-        self._ahead = 0.0
+        self._frozen = frozen
+        self._offset = 0.0
         self._timers: list[Timer] = []
         self._order = itertools.count()
-        self._full = _SWEPT_FROM
-        self.on_arm = on_arm
+        self._purge_at = _MIN_PURGE_SIZE
+        self._loop: AbstractEventLoop | None = None
+        self._wakeup: TimerHandle | None = None
 
     def now(self) -> float:
-        """Seconds since the epoch."""
-        return self._read() + self._ahead
+        """Return the time in seconds since the epoch."""
+        return self._read() + self._offset
 
     def call_at(self, when: float, action: Callable[[], None]) -> Timer:
         """Run `action` once time has reached `when` (seconds since the epoch)."""
-        if len(self._timers) >= self._full:
-            self._sweep()
+        if len(self._timers) >= self._purge_at:
+            self._purge()
         timer = Timer(when, next(self._order), action)
         heapq.heappush(self._timers, timer)
-        if self.on_arm:
-            self.on_arm()
+        self._schedule()
         return timer
 
-    def _sweep(self) -> None:
-        """Let go of cancelled timers: most are, long before their time, and hold on to Tasks."""
+    def _purge(self) -> None:
+        """Drop canceled timers: most are canceled long before they are due, and they hold Tasks."""
         self._timers = [timer for timer in self._timers if not timer.cancelled]
         heapq.heapify(self._timers)
-        self._full = max(_SWEPT_FROM, 2 * len(self._timers))
+        self._purge_at = max(_MIN_PURGE_SIZE, 2 * len(self._timers))
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Drop every timer."""
         self._timers.clear()
 
     def next_due(self) -> float | None:
-        """When the next timer fires, or None."""
+        """Return the due time of the next timer, or None if there is no timer."""
         while self._timers and self._timers[0].cancelled:
             heapq.heappop(self._timers)
         return self._timers[0].when if self._timers else None
 
     def jump(self, moment: float) -> None:
-        """Put the clock forward to `moment`, firing nothing; never back."""
-        self._ahead += max(0.0, moment - self.now())
+        """Move time forward to `moment` without running timers; never move it back."""
+        self._offset += max(0.0, moment - self.now())
 
     def run_due(self) -> None:
-        """Fire what is due, in order of time, then of setting."""
-        while (due := self.next_due()) is not None and due <= self.now():
-            heapq.heappop(self._timers).action()
+        """Run the due timers, ordered by due time, then by creation."""
+        try:
+            while (due := self.next_due()) is not None and due <= self.now():
+                heapq.heappop(self._timers).action()
+        finally:
+            self._schedule()
 
     def advance(self, seconds: float) -> None:
-        """Put the clock forward, stopping at each timer on the way to fire it."""
+        """Move time forward, stopping at each due timer to run it."""
         end = self.now() + seconds
         self.run_due()
         while (due := self.next_due()) is not None and due <= end:
             self.jump(due)
             self.run_due()
         self.jump(end)
+
+    def attach(self, loop: AbstractEventLoop | None) -> None:
+        """Have an event loop run the timers as they become due; None detaches the clock."""
+        self._loop = loop
+        self._schedule()
+
+    def _schedule(self) -> None:
+        """Have the event loop wake up for the next timer."""
+        if self._loop is None:
+            return
+        if self._wakeup:
+            self._wakeup.cancel()
+        due = self.next_due()
+        if due is None:
+            return
+        delay = max(0.0, due - self.now())
+        if delay == 0.0 or not self._frozen:
+            self._wakeup = self._loop.call_later(delay, self.run_due)

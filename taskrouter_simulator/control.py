@@ -1,90 +1,125 @@
-"""What a test or a person does to the simulator itself, under /simulator; loopback only."""
+"""Control routes under /simulator: clock, log, faults, events, calls, reset. Loopback only."""
 
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import Any, Protocol
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from taskrouter_simulator import calling
-from taskrouter_simulator.calling import CallError
 from taskrouter_simulator.engine import events
+from taskrouter_simulator.engine.call_model import Call
+from taskrouter_simulator.engine.calls import call_control
+from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import Activity, TaskQueue, Worker
-from taskrouter_simulator.faults import FaultError
-from taskrouter_simulator.seed import SeedError
-from taskrouter_simulator.web import AsciiJson, is_local
-
-if TYPE_CHECKING:
-    from taskrouter_simulator.server import Simulator
-
-Handler = Callable[["Simulator", Request], Awaitable[Any]]
+from taskrouter_simulator.faults import FaultError, Faults
+from taskrouter_simulator.identifiers import Credentials, is_url
+from taskrouter_simulator.log import Log
+from taskrouter_simulator.seed import Description, SeedError
+from taskrouter_simulator.web import AsciiJsonResponse, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
+_CALL_FIELDS = ("from", "to", "url", "digits", "worker_answers")
+_MAX_DIGITS = 100
+
+
+class Simulator(Protocol):
+    """The running simulator, as far as the control routes use it.
+
+    Attributes:
+        credentials: The test credentials.
+        engine: The current engine; a reset replaces it.
+        log: The log.
+        faults: The faults that are not used up.
+        workspace_sid: The loaded Workspace, a WS… SID.
+        workflow_sid: The first Workflow loaded, a WW… SID, or "".
+    """
+
+    credentials: Credentials
+    engine: Engine
+    log: Log
+    faults: Faults
+    workspace_sid: str
+    workflow_sid: str
+
+    async def advance(self, seconds: float) -> None:
+        """Move the clock forward and wait for the callbacks that this causes."""
+
+    def reset(self, description: Description | None = None) -> None:
+        """Replace the Workspace, and clear timers, callbacks, log and faults."""
+
+
+Handler = Callable[[Simulator, Request], Awaitable[Any]]
 
 
 class ControlError(ValueError):
-    """A request that cannot be carried out; the message says why."""
+    """An invalid request.
+
+    Args:
+        message: What is wrong.
+        status: HTTP status of the response.
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
-async def _about(simulator: "Simulator", _request: Request) -> Any:
-    """GET: the made-up credentials, and the SIDs by name of the Workspace that was loaded."""
+async def _describe(simulator: Simulator, _request: Request) -> Any:
+    """Return the test credentials, and the loaded Workspace's SIDs by friendly name."""
     workspace = simulator.engine.workspaces.get(simulator.workspace_sid)
     return {
-        "account_sid": simulator.account_sid,
-        "auth_token": simulator.auth_token,
-        "api_key_sid": simulator.api_key_sid,
-        "api_key_secret": simulator.api_key_secret,
-        "shared_key_id": simulator.shared_key_id,
-        "shared_key": simulator.shared_key,
+        **asdict(simulator.credentials),
         "workspace_sid": simulator.workspace_sid,
         "workflow_sid": simulator.workflow_sid,
-        "workers": _by_name(workspace.workers if workspace else {}),
-        "activities": _by_name(workspace.activities if workspace else {}),
-        "task_queues": _by_name(workspace.queues if workspace else {}),
+        "workers": _sids_by_name(workspace.workers if workspace else {}),
+        "activities": _sids_by_name(workspace.activities if workspace else {}),
+        "task_queues": _sids_by_name(workspace.queues if workspace else {}),
     }
 
 
-async def _log(simulator: "Simulator", request: Request) -> Any:
-    """GET: the log's entries, of one `kind`, with an id above `after`."""
+async def _log(simulator: Simulator, request: Request) -> Any:
+    """List log entries: all, or those of one `kind`, with an id above `after`."""
     after = request.query_params.get("after", "0")
     if not re.fullmatch("[0-9]{1,15}", after):
         raise ControlError("after must be the id of a log entry")
     return {"entries": simulator.log.entries(request.query_params.get("kind"), int(after))}
 
 
-async def _clock(simulator: "Simulator", request: Request) -> Any:
-    """POST `{"advance": seconds}`: fire what is due until then, in order."""
-    seconds = (await _json(request)).get("advance")
+async def _clock(simulator: Simulator, request: Request) -> Any:
+    """Move the clock forward by `{"advance": seconds}` and run the due timers in order."""
+    seconds = (await _json_object(request)).get("advance")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         raise ControlError('send {"advance": seconds}')
     if not 0 <= seconds <= _MAX_ADVANCE:
         raise ControlError(f"advance must be 0 to {_MAX_ADVANCE} seconds")
     await simulator.advance(seconds)
-    return {"now": simulator.clock.now()}
+    return {"now": simulator.engine.now()}
 
 
-async def _faults(simulator: "Simulator", request: Request) -> Any:
-    """POST a fault, GET those that wait, DELETE them all."""
+async def _faults(simulator: Simulator, request: Request) -> Any:
+    """Add a fault (POST), list the faults that are not used up (GET), or remove all (DELETE)."""
     if request.method == "POST":
-        simulator.faults.add(await _json(request))
+        simulator.faults.add(await _json_object(request))
     if request.method == "DELETE":
         simulator.faults.clear()
-    return {"faults": simulator.faults.waiting()}
+    return {"faults": simulator.faults.pending()}
 
 
-async def _events(simulator: "Simulator", request: Request) -> Any:
-    """POST `{"event_type": …, "reservation_sid" or "task_sid": …}`: publish such an event."""
-    given = await _json(request)
-    event_type = str(given.get("event_type"))
+async def _events(simulator: Simulator, request: Request) -> Any:
+    """Publish an event of any documented type about a Reservation or a Task."""
+    body = await _json_object(request)
+    event_type = str(body.get("event_type"))
     if event_type not in events.TYPES:
         raise ControlError("event_type must be one that Twilio documents")
     engine = simulator.engine
     for workspace in engine.workspaces.values():
-        reservation = workspace.reservations.get(str(given.get("reservation_sid")))
-        task_sid = reservation.task_sid if reservation else str(given.get("task_sid"))
+        reservation = workspace.reservations.get(str(body.get("reservation_sid")))
+        task_sid = reservation.task_sid if reservation else str(body.get("task_sid"))
         task = workspace.tasks.get(task_sid)
         if task:
             events.publish(
@@ -99,36 +134,44 @@ async def _events(simulator: "Simulator", request: Request) -> Any:
             )
             await simulator.advance(0)
             return {"event_type": event_type}
-    raise ControlError("name the reservation_sid or task_sid of one that is there")
+    raise ControlError("reservation_sid or task_sid must name an existing Reservation or Task")
 
 
-async def _calls(simulator: "Simulator", request: Request) -> Any:
-    """POST a call, GET those that were placed, the oldest first."""
+async def _calls(simulator: Simulator, request: Request) -> Any:
+    """Place a call (POST), or list the calls, oldest first (GET)."""
     if request.method == "GET":
-        return {"calls": [calling.render(one) for one in simulator.engine.calls.values()]}
-    call = calling.place(simulator.engine, await _json(request))
+        return {"calls": [_render_call(call) for call in simulator.engine.calls.values()]}
+    call = _place_call(simulator.engine, await _json_object(request))
     await simulator.advance(0)
-    return calling.render(call)
+    return _render_call(call)
 
 
-async def _call(simulator: "Simulator", request: Request) -> Any:
-    """GET one call; POST `{"status": "completed"}` to hang up."""
+async def _call(simulator: Simulator, request: Request) -> Any:
+    """Return a call (GET), or hang up with `{"status": "completed"}` (POST)."""
     sid = request.path_params["sid"]
-    if request.method == "GET":
-        return calling.render(calling.find(simulator.engine, sid))
-    call = calling.change(simulator.engine, sid, await _json(request))
-    await simulator.advance(0)
-    return calling.render(call)
+    body = await _json_object(request) if request.method == "POST" else None
+    call = simulator.engine.calls.get(sid)
+    if call is None:
+        raise ControlError(f"there is no call {sid[:50]}", 404)
+    if body is not None:
+        if body != {"status": "completed"}:
+            raise ControlError('send {"status": "completed"}; a call can only be hung up')
+        try:
+            call_control.hang_up(simulator.engine, call)
+        except Refusal as refusal:
+            raise ControlError(refusal.message) from refusal
+        await simulator.advance(0)
+    return _render_call(call)
 
 
-async def _reset(simulator: "Simulator", request: Request) -> Any:
-    """POST: begin anew, with the Workspace that the body describes, or the first one."""
-    simulator.reset(await _json(request) or None)
-    return await _about(simulator, request)
+async def _reset(simulator: Simulator, request: Request) -> Any:
+    """Reset the simulator; load the Workspace described in the body, or the first one again."""
+    simulator.reset(await _json_object(request) or None)
+    return await _describe(simulator, request)
 
 
-_ROUTES: dict[str, tuple[Handler, list[str]]] = {
-    "/simulator": (_about, ["GET"]),
+ROUTES: dict[str, tuple[Handler, list[str]]] = {
+    "/simulator": (_describe, ["GET"]),
     "/simulator/log": (_log, ["GET"]),
     "/simulator/clock": (_clock, ["POST"]),
     "/simulator/faults": (_faults, ["GET", "POST", "DELETE"]),
@@ -137,35 +180,36 @@ _ROUTES: dict[str, tuple[Handler, list[str]]] = {
     "/simulator/calls/{sid}": (_call, ["GET", "POST"]),
     "/simulator/reset": (_reset, ["POST"]),
 }
+"""Handlers and methods by path."""
 
 
-def routes(simulator: "Simulator") -> list[Route]:
-    """The control routes of a simulator."""
+def control_routes(simulator: Simulator) -> list[Route]:
+    """Return the control routes of a simulator."""
     return [
         Route(path, _endpoint(simulator, handler), methods=methods)
-        for path, (handler, methods) in _ROUTES.items()
+        for path, (handler, methods) in ROUTES.items()
     ]
 
 
-def _endpoint(simulator: "Simulator", handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         if not is_local(request):
-            return AsciiJson({"message": "loopback only"}, status_code=403)
+            return AsciiJsonResponse({"message": "loopback only"}, status_code=403)
         try:
-            return AsciiJson(await handler(simulator, request))
-        except CallError as error:
-            return AsciiJson({"message": str(error)}, status_code=error.status)
-        except (ControlError, FaultError, SeedError) as error:
-            return AsciiJson({"message": str(error)}, status_code=400)
+            return AsciiJsonResponse(await handler(simulator, request))
+        except ControlError as error:
+            return AsciiJsonResponse({"message": str(error)}, status_code=error.status)
+        except (FaultError, SeedError) as error:
+            return AsciiJsonResponse({"message": str(error)}, status_code=400)
 
     return endpoint
 
 
-def _by_name(resources: Mapping[str, Worker | Activity | TaskQueue]) -> dict[str, str]:
-    return {one.friendly_name: sid for sid, one in resources.items()}
+def _sids_by_name(resources: Mapping[str, Worker | Activity | TaskQueue]) -> dict[str, str]:
+    return {resource.friendly_name: sid for sid, resource in resources.items()}
 
 
-async def _json(request: Request) -> dict[str, Any]:
+async def _json_object(request: Request) -> dict[str, Any]:
     try:
         body = json.loads(await request.body() or b"{}")
     except (ValueError, RecursionError) as error:
@@ -173,3 +217,65 @@ async def _json(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise ControlError("the body must be a JSON object")
     return body
+
+
+def _place_call(engine: Engine, description: Mapping[str, Any]) -> Call:
+    """Place a call.
+
+    Args:
+        engine: The engine.
+        description: `from` and `to`. Optional: `url` of the first document (default: the settings'
+            `voice_path` of the app); `digits`, the keys pressed: a string, or a list with an item
+            for each `<Gather>`, null for no key; `worker_answers` (default: true).
+
+    Raises:
+        ControlError: The description is invalid.
+    """
+    if unknown := sorted(description.keys() - set(_CALL_FIELDS)):
+        raise ControlError(f"a call has no {unknown[0]}, only {', '.join(_CALL_FIELDS)}")
+    for name in ("from", "to"):
+        if not _matches(description.get(name), "[!-~]{1,100}"):
+            raise ControlError(f"{name} must be a phone number or a client, such as +15550001111")
+    url = description.get("url", engine.settings.url(engine.settings.voice_path) or None)
+    if url is None:
+        raise ControlError("a url is needed: the settings name no app to call")
+    if not isinstance(url, str) or not is_url(url):
+        raise ControlError("url must be an absolute URL")
+    worker_answers = description.get("worker_answers", True)
+    if not isinstance(worker_answers, bool):
+        raise ControlError("worker_answers must be true or false")
+    return call_control.place(
+        engine,
+        caller=description["from"],
+        called=description["to"],
+        url=url,
+        keys=_parse_digits(description.get("digits")),
+        worker_answers=worker_answers,
+    )
+
+
+def _parse_digits(digits: Any) -> list[str | None]:
+    keys = digits if isinstance(digits, list) else [digits]
+    are_valid = all(item is None or _matches(item, "[0-9*#]*") for item in keys)
+    if len(keys) > _MAX_DIGITS or not are_valid:
+        raise ControlError('digits must be keys such as "1", or a list of keys and nulls')
+    return list(keys)
+
+
+def _matches(value: Any, pattern: str) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _render_call(call: Call) -> dict[str, Any]:
+    return {
+        "sid": call.sid,
+        "from": call.caller,
+        "to": call.called,
+        "direction": call.direction,
+        "status": call.status,
+        "url": call.url,
+        "task_sid": call.task_sid or None,
+        "reservation_sid": call.reservation_sid or None,
+        "connected_with": call.partner_sid,
+        "steps": call.steps,
+    }

@@ -1,4 +1,4 @@
-"""Faults on demand: what a network and a busy service do, done when a test says so."""
+"""Fault injection: errors, latency, cut connections and duplicates, on request of a test."""
 
 import itertools
 from collections.abc import Mapping
@@ -6,41 +6,43 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-ON = ("request", "assignment", "fallback", "event", "twiml")
+_CALLBACK_FAULTS = ("latency", "cut", "duplicate")
 _KINDS = {
     "request": ("latency", "error", "cut"),
-    "assignment": ("latency", "cut", "duplicate"),
-    "fallback": ("latency", "cut", "duplicate"),
-    "event": ("latency", "cut", "duplicate"),
-    "twiml": ("latency", "cut", "duplicate"),
+    "assignment": _CALLBACK_FAULTS,
+    "fallback": _CALLBACK_FAULTS,
+    "event": _CALLBACK_FAULTS,
+    "twiml": _CALLBACK_FAULTS,
 }
+"""Allowed values of `Fault.kind` by value of `Fault.on`."""
+
 _MOMENTS = ("before", "after")
 _STATUSES = range(400, 600)
-_MOST = 10**9
+_MAX_NUMBER = 10**9
 
 
 class FaultError(ValueError):
-    """A description that is no fault; the message says what is wrong."""
+    """An invalid description of a fault; the message says what is wrong."""
 
 
 @dataclass
 class Fault:
-    """Something that goes wrong with the next calls that match.
+    """A fault that affects the next matching requests.
 
     Attributes:
-        id: its number.
-        on: "request" for REST, or the kind of callback: "assignment", "fallback", "event",
-            "twiml".
-        kind: "latency" (the call comes `seconds` late: real seconds on a request, the
-            simulator's on a callback), "error" (`status` is answered, with Retry-After if
-            `retry_after` is given), "cut" (the connection breaks), "duplicate" (sent twice).
-        method: which method; None for all.
-        path: which paths; `*` stands for anything.
-        moment: "before" the call took effect, or "after" it.
-        seconds: of latency.
-        status: of an error.
-        retry_after: seconds in the Retry-After header.
-        times: how many calls it is good for; None for all.
+        id: Number of the fault.
+        on: "request" for requests to the REST API, or the kind of callback: "assignment",
+            "fallback", "event", "twiml".
+        kind: "latency" (the request is `seconds` late: real seconds on a REST request, simulated
+            seconds on a callback), "error" (the response is `status`, with Retry-After if
+            `retry_after` is set), "cut" (the connection breaks), "duplicate" (sent twice).
+        method: HTTP method; None matches all.
+        path: Path of the URL; `*` matches any characters.
+        moment: "before" or "after" the request takes effect.
+        seconds: Latency in seconds.
+        status: HTTP status of an error.
+        retry_after: Value of the Retry-After header in seconds.
+        times: Number of requests affected; None means all.
     """
 
     id: int
@@ -56,32 +58,32 @@ class Fault:
 
 
 class Faults:
-    """The faults that wait for their call."""
+    """The faults that are not used up."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
         self._ids = itertools.count(1)
 
     def add(self, description: Mapping[str, Any]) -> Fault:
-        """Add a fault, behind those that are there.
+        """Add a fault; earlier faults take precedence.
 
         Args:
-            description: fields of `Fault` but `id`; `on` and `kind` are required.
+            description: Fields of `Fault` except `id`; `on` and `kind` are required.
 
         Raises:
-            FaultError: it is no fault.
+            FaultError: The description is invalid.
         """
         unknown = set(description) - (set(Fault.__dataclass_fields__) - {"id"})
         if unknown:
             raise FaultError(f"a fault has no {', '.join(sorted(unknown))}")
-        _require(description)
+        _validate(description)
         fault = Fault(id=next(self._ids), **description)
         if fault.times != 0:
             self._faults.append(fault)
         return fault
 
     def take(self, on: str, method: str, path: str) -> Fault | None:
-        """The first fault for such a call, used up by one, or None."""
+        """Return the first fault that matches a request, and count the request against it."""
         for fault in self._faults:
             if fault.on == on and fault.method in {None, method} and fnmatchcase(path, fault.path):
                 if fault.times is not None:
@@ -91,19 +93,19 @@ class Faults:
                 return fault
         return None
 
-    def waiting(self) -> list[dict[str, Any]]:
-        """The faults that are not used up."""
+    def pending(self) -> list[dict[str, Any]]:
+        """Return the faults that are not used up."""
         return [asdict(fault) for fault in self._faults]
 
     def clear(self) -> None:
-        """Drop them all."""
+        """Remove all faults."""
         self._faults.clear()
 
 
-def _require(description: Mapping[str, Any]) -> None:
+def _validate(description: Mapping[str, Any]) -> None:
     on = description.get("on")
-    if on not in ON:
-        raise FaultError(f"on must be one of {', '.join(ON)}")
+    if on not in tuple(_KINDS):
+        raise FaultError(f"on must be one of {', '.join(_KINDS)}")
     if description.get("kind") not in _KINDS[on]:
         raise FaultError(f"kind must be one of {', '.join(_KINDS[on])}")
     if description.get("moment", "before") not in _MOMENTS:
@@ -124,4 +126,5 @@ def _require(description: Mapping[str, Any]) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 <= value <= _MAX_NUMBER

@@ -1,8 +1,9 @@
-"""A Workspace from a description: names in place of SIDs, and SIDs that stay the same.
+"""Builds a Workspace from a description that uses names instead of SIDs.
 
-`quickstart.json` beside this file is one, and the example to write others after: the tutorial's
-Workspace, https://www.twilio.com/docs/taskrouter/quickstart. It is single-tasking, as the
-tutorial's older Workspaces were: else no Worker ever turns Busy.
+The SIDs are derived from the names, so they are the same in every run. `quickstart.json` is the
+default description and an example for others: the Workspace of Twilio's tutorial,
+https://www.twilio.com/docs/taskrouter/quickstart. It is single-tasking, as the tutorial's
+Workspaces used to be, because in a multitasking Workspace no Worker ever becomes Busy.
 """
 
 import json
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from taskrouter_simulator.engine import queues, workers, workflows, workspaces
+from taskrouter_simulator.engine import workers, workflows, workspaces
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import Workspace
@@ -23,39 +24,40 @@ _PARTS = ("activities", "workers", "task_queues", "workflows")
 
 
 class SeedError(ValueError):
-    """A description that makes no Workspace; the message says why."""
+    """An invalid description of a Workspace; the message says what is wrong."""
 
 
 def read(path: Path) -> Description:
-    """A description from a JSON file.
+    """Read a description from a JSON file.
 
     Raises:
-        SeedError: it cannot be read, or is no JSON object.
+        SeedError: The file cannot be read, or contains no JSON object.
     """
     try:
         description = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise SeedError(f"cannot read a workspace from {path}: {error}") from error
     if not isinstance(description, dict):
-        raise SeedError(f"cannot read a workspace from {path}: it is no JSON object")
+        raise SeedError(f"cannot read a workspace from {path}: it is not a JSON object")
     return description
 
 
 def quickstart() -> Description:
-    """The description of the quickstart's Workspace."""
+    """Return the description of the quickstart's Workspace."""
     return read(Path(__file__).with_name("quickstart.json"))
 
 
 def load(engine: Engine, description: Description) -> Workspace:
-    """Set a Workspace up.
+    """Create a Workspace.
 
     Args:
-        engine: the engine.
-        description: as `quickstart.json` has it. An Activity, a TaskQueue or a Worker is named by
-            its friendly name. A Workflow without callback URLs gets those of the settings.
+        engine: The engine.
+        description: Description in the format of `quickstart.json`. Activities and TaskQueues are
+            referenced by their friendly names. A Workflow without callback URLs gets the URLs in
+            the settings.
 
     Raises:
-        SeedError: something in it is missing, wrong, or refused by TaskRouter's rules.
+        SeedError: Part of the description is missing, wrong, or refused by TaskRouter's rules.
     """
     try:
         return _load(engine, description)
@@ -91,8 +93,8 @@ def _load(engine: Engine, description: Description) -> Workspace:
         _worker(engine, workspace, item)
     for item in parts["task_queues"]:
         _queue(engine, workspace, item)
-    for number, item in enumerate(parts["workflows"]):
-        _workflow(engine, workspace, item, first=number == 0)
+    for index, item in enumerate(parts["workflows"]):
+        _workflow(engine, workspace, item, is_first=index == 0)
     settings = engine.settings
     workspace.event_callback_url = _url(settings, description, "event_callback_url", "event_path")
     workspace.events_filter = str(description.get("events_filter", ""))
@@ -102,15 +104,15 @@ def _load(engine: Engine, description: Description) -> Workspace:
 def _name(item: Description) -> str:
     name = item["friendly_name"]
     if not isinstance(name, str) or not name:
-        raise SeedError(f"a friendly_name must be a text, not {name!r}")
+        raise SeedError(f"friendly_name must be a non-empty string, not {name!r}")
     return name
 
 
 def _activity(workspace: Workspace, name: str | None) -> str | None:
-    found = workspace.activity(name) if name else None
-    if name and found is None:
+    activity = workspace.activity(name) if name else None
+    if name and activity is None:
         raise SeedError(f"there is no Activity {name}")
-    return found.sid if found else None
+    return activity.sid if activity else None
 
 
 def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
@@ -132,7 +134,7 @@ def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
 
 def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
     name = _name(item)
-    queues.add(
+    workspaces.add_queue(
         engine,
         workspace,
         friendly_name=name,
@@ -145,7 +147,7 @@ def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
     )
 
 
-def _workflow(engine: Engine, workspace: Workspace, item: Description, *, first: bool) -> None:
+def _workflow(engine: Engine, workspace: Workspace, item: Description, *, is_first: bool) -> None:
     name, settings = _name(item), engine.settings
     workflows.add(
         engine,
@@ -159,18 +161,21 @@ def _workflow(engine: Engine, workspace: Workspace, item: Description, *, first:
         task_reservation_timeout=int(
             item.get("task_reservation_timeout", settings.reservation_timeout)
         ),
-        sid="WW" + made_up("workflow" if first else f"workflow/{name}"),
+        sid="WW" + made_up("workflow" if is_first else f"workflow/{name}"),
     )
 
 
 def _url(settings: Settings, item: Description, name: str, setting: str) -> str:
-    """The description's own URL, or a path behind the app's base URL, or the settings'."""
-    own = str(item.get(name, getattr(settings, setting)))
-    return settings.url(own) if own.startswith("/") else own
+    """Return the URL in the description or, by default, the one in the settings.
+
+    A path is appended to the app's base URL.
+    """
+    url = str(item.get(name, getattr(settings, setting)))
+    return settings.url(url) if url.startswith("/") else url
 
 
 def _with_sids(value: Any, workspace: Workspace) -> Any:
-    """The configuration with each target's queue by its SID; a name that fits none stays."""
+    """Return a Workflow configuration with SIDs instead of TaskQueue names; keep unknown names."""
     if isinstance(value, list):
         return [_with_sids(item, workspace) for item in value]
     if not isinstance(value, dict):

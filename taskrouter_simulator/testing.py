@@ -1,8 +1,7 @@
-"""For test suites: a simulator in this process, on a free port, as a pytest fixture.
+"""A pytest fixture that runs the simulator in the test's process, on a free port.
 
-Put `from taskrouter_simulator.testing import taskrouter` into a
-`conftest.py`, then ask for `taskrouter`.
-Settings go in by indirect parametrization:
+Put `from taskrouter_simulator.testing import taskrouter` into your `conftest.py`, and give your
+test a parameter `taskrouter`. Pass settings by indirect parametrization:
 `@pytest.mark.parametrize("taskrouter", [{"callback_base_url": url}], indirect=True)`.
 """
 
@@ -20,117 +19,124 @@ from urllib.parse import urlencode
 import pytest
 import uvicorn
 
-from taskrouter_simulator.server import Simulator, configuration, listen
+from taskrouter_simulator.server import Simulator, listen, uvicorn_config
 from taskrouter_simulator.settings import Settings
 
 if TYPE_CHECKING:
     from twilio.rest import Client
 
-_PATIENCE = 600
+_TIMEOUT_SECONDS = 600
 _GRACE_SECONDS = 1
-_DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class TaskRouter:
-    """A running simulator, seen from a test.
+    """Controls a running simulator from a test.
 
     Args:
-        url: where it listens, such as "http://127.0.0.1:8002".
+        url: Base URL of the simulator, such as "http://127.0.0.1:8002".
 
     Attributes:
-        account_sid, auth_token, api_key_sid, api_key_secret: made-up credentials.
-        workspace_sid, workflow_sid: of the seeded Workspace.
-        workers, activities, task_queues: SIDs by friendly name.
+        account_sid: The account of the test credentials, an AC… SID.
+        auth_token: The account's Auth Token.
+        api_key_sid: An API key, an SK… SID.
+        api_key_secret: Secret of the API key.
+        workspace_sid: The loaded Workspace, a WS… SID.
+        workflow_sid: The first Workflow loaded, a WW… SID.
+        workers: WK… SIDs by friendly name.
+        activities: WA… SIDs by friendly name.
+        task_queues: WQ… SIDs by friendly name.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._learn(self._call("GET", ""))
+        self._set_attributes(self._request("GET", ""))
 
-    def _learn(self, about: dict[str, Any]) -> None:
-        self.account_sid: str = about["account_sid"]
-        self.auth_token: str = about["auth_token"]
-        self.api_key_sid: str = about["api_key_sid"]
-        self.api_key_secret: str = about["api_key_secret"]
-        self.workspace_sid: str = about["workspace_sid"]
-        self.workflow_sid: str = about["workflow_sid"]
-        self.workers: dict[str, str] = about["workers"]
-        self.activities: dict[str, str] = about["activities"]
-        self.task_queues: dict[str, str] = about["task_queues"]
+    def _set_attributes(self, description: dict[str, Any]) -> None:
+        self.account_sid: str = description["account_sid"]
+        self.auth_token: str = description["auth_token"]
+        self.api_key_sid: str = description["api_key_sid"]
+        self.api_key_secret: str = description["api_key_secret"]
+        self.workspace_sid: str = description["workspace_sid"]
+        self.workflow_sid: str = description["workflow_sid"]
+        self.workers: dict[str, str] = description["workers"]
+        self.activities: dict[str, str] = description["activities"]
+        self.task_queues: dict[str, str] = description["task_queues"]
 
     def client(self) -> "Client":
-        """Twilio's own client, pointed here."""
-        from twilio.rest import Client  # noqa: PLC0415 - only who asks for it needs it installed
+        """Return a client of Twilio's SDK that calls the simulator."""
+        from twilio.rest import Client  # noqa: PLC0415 - optional dependency
 
         client = Client(self.api_key_sid, self.api_key_secret, self.account_sid)
         client.taskrouter.base_url = self.url
-        client.http_client.session.trust_env = False  # no proxy of the shell's on loopback
+        client.http_client.session.trust_env = False  # ignore proxies set in the environment
         return client
 
     def log(self, kind: str | None = None, after: int = 0) -> list[dict[str, Any]]:
-        """Log entries, oldest first: of one kind, or all; with an id above `after`."""
+        """Return log entries, oldest first: of one kind or of all, with an id above `after`."""
         query = {"after": str(after)} | ({"kind": kind} if kind else {})
-        entries: list[dict[str, Any]] = self._call("GET", f"/log?{urlencode(query)}")["entries"]
+        entries: list[dict[str, Any]] = self._request("GET", f"/log?{urlencode(query)}")["entries"]
         return entries
 
     def advance(self, seconds: float = 0) -> None:
-        """Put the clock forward, and wait for the callbacks that this leads to."""
-        self._call("POST", "/clock", {"advance": seconds})
+        """Move the clock forward, and wait for the callbacks that this causes."""
+        self._request("POST", "/clock", {"advance": seconds})
 
     def place_call(
         self, caller: str, called: str, *digits: str | None, **more: Any
     ) -> dict[str, Any]:
-        """Have somebody call the app, and wait for the callbacks that this leads to.
+        """Place a call to the app, and wait for the callbacks that this causes.
 
         Args:
-            caller: who calls, such as "+15550001111".
-            called: which number.
-            *digits: what is pressed, one for each `<Gather>`; None is nothing.
-            **more: `url` and `worker_answers`, as POST /simulator/calls has them.
+            caller: The caller's number, such as "+15550001111".
+            called: The number called.
+            *digits: Keys pressed, one argument for each `<Gather>`; None presses no key.
+            **more: `url` and `worker_answers` of POST /simulator/calls.
 
         Returns:
             The call: `sid`, `status`, `task_sid`, `steps` and more.
         """
         call = {"from": caller, "to": called, "digits": list(digits), **more}
-        placed: dict[str, Any] = self._call("POST", "/calls", call)
+        placed: dict[str, Any] = self._request("POST", "/calls", call)
         return placed
 
     def call(self, sid: str) -> dict[str, Any]:
-        """A call as it is now: a caller's, or the one to a Worker."""
-        found: dict[str, Any] = self._call("GET", f"/calls/{sid}")
-        return found
+        """Return the current state of a caller's call, or of a call to a Worker."""
+        call: dict[str, Any] = self._request("GET", f"/calls/{sid}")
+        return call
 
     def hang_up(self, sid: str) -> dict[str, Any]:
-        """Have whoever is at that end hang up."""
-        ended: dict[str, Any] = self._call("POST", f"/calls/{sid}", {"status": "completed"})
+        """Hang up, for the caller or for the Worker whose call it is."""
+        ended: dict[str, Any] = self._request("POST", f"/calls/{sid}", {"status": "completed"})
         return ended
 
     def fault(self, on: str, kind: str, **more: Any) -> None:
-        """Have the next matching call go wrong: the fields of `simulator.faults.Fault`."""
-        self._call("POST", "/faults", {"on": on, "kind": kind, **more})
+        """Inject a fault; `more` are fields of `taskrouter_simulator.faults.Fault`."""
+        self._request("POST", "/faults", {"on": on, "kind": kind, **more})
 
     def clear_faults(self) -> None:
-        """Have nothing go wrong any more."""
-        self._call("DELETE", "/faults")
+        """Remove all faults."""
+        self._request("DELETE", "/faults")
 
     def reset(self, workspace: Mapping[str, Any] | None = None) -> None:
-        """Begin anew, with an empty log, no faults, and the Workspace that is described.
+        """Replace the Workspace, and clear the log and the faults.
 
         Args:
-            workspace: as `quickstart.json` has it; None is the one of the start.
+            workspace: Description in the format of `quickstart.json`; None means the Workspace
+                loaded at the start.
         """
-        self._learn(self._call("POST", "/reset", workspace or {}))
+        self._set_attributes(self._request("POST", "/reset", workspace or {}))
 
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310 - the URL is the simulator's own
+    def _request(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(  # noqa: S310 - URL of the simulator
             f"{self.url}/simulator{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
         try:
-            with _DIRECTLY.open(request, timeout=_PATIENCE) as answer:
-                return json.load(answer)
+            with _WITHOUT_PROXY.open(request, timeout=_TIMEOUT_SECONDS) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
                 error.add_note(json.load(error)["message"])
@@ -175,19 +181,19 @@ class _Server(uvicorn.Server):
 
 @contextmanager
 def running(**settings: Any) -> Iterator[TaskRouter]:
-    """A simulator in a thread of this process; its clock stands still unless told otherwise.
+    """Run a simulator in a thread of this process.
 
-    Without `callback_base_url` it calls nobody back.
+    By default, its clock is frozen. Without `callback_base_url` it sends no callbacks.
 
     Args:
-        **settings: fields of `Settings`.
+        **settings: Fields of `Settings`.
     """
     defaults: dict[str, Any] = {"frozen_clock": True}
     if "callback_base_url" not in settings:
-        # no test calls whatever happens to listen on the default port
+        # An unrelated program might listen on the default port.
         defaults |= {"assignment_path": "", "voice_path": ""}
     chosen = Settings(**{**defaults, **settings, "port": 0})
-    server = _Server(configuration(Simulator(chosen)))
+    server = _Server(uvicorn_config(Simulator(chosen)))
     listener = listen(chosen.host, 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
@@ -202,6 +208,6 @@ def running(**settings: Any) -> Iterator[TaskRouter]:
 
 @pytest.fixture
 def taskrouter(request: pytest.FixtureRequest) -> Iterator[TaskRouter]:
-    """A fresh simulator with the quickstart's Workspace."""
-    with running(**getattr(request, "param", {})) as handle:
-        yield handle
+    """Run a new simulator with the quickstart's Workspace."""
+    with running(**getattr(request, "param", {})) as simulator:
+        yield simulator

@@ -1,4 +1,4 @@
-"""What every route shares: who may call it, and JSON that any text fits into."""
+"""Shared by all routes: access checks and JSON responses."""
 
 import ipaddress
 import json
@@ -10,58 +10,55 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 
-class AsciiJson(JSONResponse):
-    """JSON in ASCII: an app may answer with half a surrogate pair, which UTF-8 cannot hold."""
+class AsciiJsonResponse(JSONResponse):
+    """A JSON response in ASCII.
+
+    An app may answer with half a surrogate pair, which UTF-8 cannot encode.
+    """
 
     def render(self, content: Any) -> bytes:
-        """The content as bytes."""
+        """Return the content as bytes."""
         return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 def is_local(request: Request) -> bool:
-    """Whether the peer is this machine, and no web page of another origin sent it here."""
+    """Return whether the request comes from this machine, but not from another site's web page."""
+    origin, authority = request.headers.get("origin"), request.headers.get("host", "")
     peer = request.client.host if request.client else ""
-    return _is_loopback(peer) and _is_loopback(_host(request)) and _is_same_origin(request)
+    return (
+        _is_loopback(peer)
+        and _is_loopback(_hostname(authority))
+        and (origin is None or origin.partition("://")[2] == authority)
+    )
 
 
-def is_foreign(request: Request, names: Collection[str]) -> bool:
-    """Whether a web page may have sent it that is not the simulator's own, seen on this machine.
+def is_foreign(request: Request, allowed_hosts: Collection[str]) -> bool:
+    """Return whether another site's web page may have sent the request.
 
-    A page of another origin says so in Origin. One whose own name has come to resolve to this
-    address is of the same origin in the browser's eyes; it shows in Host, by a name that the public
-    DNS can hold. An SDK sends no Origin, and calls under an address, a name without a dot, or one
-    of the names.
+    A browser names the page's origin in `Origin`; only the simulator's own page, opened on this
+    machine, may have one. With DNS rebinding, a page's own host name resolves to this address, so
+    the browser sees no other origin; but then `Host` is a public DNS name. An SDK sends no
+    `Origin`, and `Host` is an IP address, a name without a dot, or one of the allowed hosts.
 
     Args:
-        request: the request.
-        names: further hosts that are ours.
+        request: The request.
+        allowed_hosts: Further accepted host names, in lower case.
     """
-    host = _host(request)
-    own = _is_same_origin(request) and _is_loopback(host)
-    return ("origin" in request.headers and not own) or not (_is_private(host) or host in names)
-
-
-def _is_private(host: str) -> bool:
-    """Whether no page can be of that host: an address, or a name without a dot."""
+    origin, authority = request.headers.get("origin"), request.headers.get("host", "")
+    host = _hostname(authority)
+    if origin is not None and (origin.partition("://")[2] != authority or not _is_loopback(host)):
+        return True
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return "." not in host
-    return True
+        return "." in host and host not in allowed_hosts
+    return False
 
 
-def _host(request: Request) -> str:
-    return _name(f"//{request.headers.get('host', '')}")
-
-
-def _is_same_origin(request: Request) -> bool:
-    origin = request.headers.get("origin")
-    return origin is None or origin.partition("://")[2] == request.headers.get("host")
-
-
-def _name(url: str) -> str:
+def _hostname(authority: str) -> str:
+    """Return the host name of a Host header, in lower case; empty if it is malformed."""
     try:
-        return urlsplit(url).hostname or ""
+        return urlsplit(f"//{authority}").hostname or ""
     except ValueError:
         return ""
 

@@ -72,9 +72,9 @@ class LocalDynamoDb:
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb]:
     """A DynamoDB in a process of its own, for the whole run."""
-    (port,) = network.find_free(1)
+    (port,) = network.find_free_ports(1)
     environ = {
-        "AWS_ENDPOINT_URL_DYNAMODB": local_dynamodb.url(port),
+        "AWS_ENDPOINT_URL_DYNAMODB": network.url(port),
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
@@ -82,8 +82,8 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb
     command = [sys.executable, "-m", "local.dynamodb", str(port)]
     process = supervisor.start("dynamodb", command, os.environ, tmp_path_factory.mktemp("dynamodb"))
     try:
-        network.wait_for("The local DynamoDB", lambda: local_dynamodb.answers(port))
-        yield LocalDynamoDb(local_dynamodb.url(port), environ)
+        network.wait_for("The local DynamoDB", lambda: local_dynamodb.is_ready(port))
+        yield LocalDynamoDb(network.url(port), environ)
     finally:
         process.end()
 

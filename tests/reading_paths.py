@@ -25,6 +25,7 @@ from moto import mock_aws
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
 from twilio.request_validator import RequestValidator
+from twilio.rest.taskrouter.v1.workspace import WorkspaceContext
 
 from app import app
 from chalicelib import config, runtime
@@ -130,12 +131,9 @@ def _make_alice_available(simulator: TaskRouter) -> None:
     alice.update(activity_sid=simulator.activities["Idle"])
 
 
-def _reserve_alice(simulator: TaskRouter) -> dict[str, str]:
+def _reserve_alice(workspace: WorkspaceContext, workflow_sid: str) -> dict[str, str]:
     """Create a Task for Alice, who is available; return the callback's parameters."""
-    workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
-    workspace.tasks.create(
-        attributes='{"selected_language": "es"}', workflow_sid=simulator.workflow_sid
-    )
+    workspace.tasks.create(attributes='{"selected_language": "es"}', workflow_sid=workflow_sid)
     callback = _DeferringApp.received.get(timeout=5)
     return {name: values[0] for name, values in callback.items()}
 
@@ -145,7 +143,7 @@ def trace_simulator(simulator: TaskRouter) -> ReadingPath:
     workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
     _make_alice_available(simulator)
     with tracing(SIMULATOR) as path:
-        callback = _reserve_alice(simulator)
+        callback = _reserve_alice(workspace, simulator.workflow_sid)
         task = workspace.tasks(callback["TaskSid"])
         task.reservations(callback["ReservationSid"]).update(reservation_status="accepted")
         time.sleep(0.2)  # the callback's answer is processed after it was received
@@ -198,7 +196,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
         # The first round builds what the runtime builds on first use; the second is traced.
         for _ in range(2):
             _make_alice_available(simulator)
-            parameters = _reserve_alice(simulator)
+            parameters = _reserve_alice(workspace, simulator.workflow_sid)
             url = "https://example.test/assignment_callback"
             signature = {"X-Twilio-Signature": validator.compute_signature(url, parameters)}
             with tracing(APP) as callback:

@@ -18,7 +18,7 @@ from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.reconcile import JOB
 
 NOW = 1_790_000_000_000
-TIMING = Deadlines(reservation_timeout=120, grace=10, claim_lease=30)
+DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=30)
 
 _numbers = itertools.count(1)
 
@@ -144,7 +144,7 @@ class FakeTaskRouter:
         self._end("update")
         return self.known[reservation_sid]
 
-    def instruct(
+    def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
     ) -> RemoteReservation:
         self._begin("instruct")
@@ -159,7 +159,7 @@ class FakeTaskRouter:
         self._end("instruct")
         return self.known[reservation_sid]
 
-    def pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
+    def list_pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         self._begin("list")
         return [
             one
@@ -167,15 +167,15 @@ class FakeTaskRouter:
             if one.task_sid == task_sid and one.status is Status.PENDING
         ]
 
-    def reservations(self, task_sid: str) -> list[RemoteReservation]:
+    def list_reservations(self, task_sid: str) -> list[RemoteReservation]:
         return [one for one in self.known.values() if one.task_sid == task_sid]
 
-    def reserved_tasks(self) -> list[str]:
+    def list_reserved_tasks(self) -> list[str]:
         self._begin("tasks")
         pending = [one for one in self.known.values() if one.status is Status.PENDING]
         return sorted({one.task_sid for one in pending})
 
-    def reservation_events(self, event_type: str, *, since: int, until: int) -> EventPage:
+    def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         self._begin("events")
         # As TaskRouter is asked: to the second, both ends included.
         since, until = since // 1000 * 1000, until // 1000 * 1000
@@ -186,7 +186,7 @@ class FakeTaskRouter:
         ]
         return EventPage(
             found[: self.most_events],
-            are_all=len(found) < self.most_events,
+            is_complete=len(found) < self.most_events,
             unreadable=self.unreadable_events,
         )
 
@@ -213,7 +213,7 @@ class FakeTaskRouter:
                 return replace(task, attributes="null")
         return None
 
-    def must_know_the_workspace(self) -> None:
+    def verify_workspace(self) -> None:
         self._begin("workspace")
         if self.workspace_error:
             raise self.workspace_error
@@ -240,16 +240,16 @@ def minutes_pass(store: DynamoReservationStore) -> None:
     )
 
 
-def make_desk(
+def make_collaborators(
     store: DynamoReservationStore,
     taskrouter: FakeTaskRouter,
     clock: ManualClock,
-    timing: Deadlines = TIMING,
+    deadlines: Deadlines = DEADLINES,
 ) -> Collaborators:
     return Collaborators(
         store=store,
         taskrouter=taskrouter,
         clock=clock,
-        timing=timing,
+        deadlines=deadlines,
         new_id=lambda: f"claim-{next(_numbers)}",
     )

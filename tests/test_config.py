@@ -19,7 +19,7 @@ def test_defaults() -> None:
 
 @pytest.mark.parametrize("name", REQUIRED)
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
+def test_missing_setting_is_named(name: str, value: str | None) -> None:
     environ = {**COMPLETE, name: value or ""}
     with pytest.raises(config.SettingsError, match=name):
         config.load(environ)
@@ -51,20 +51,20 @@ def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
         ("RETENTION_DAYS", "0"),
     ],
 )
-def test_a_malformed_setting_is_named_and_its_value_not_shown(name: str, value: str) -> None:
+def test_malformed_setting_is_named_without_its_value(name: str, value: str) -> None:
     with pytest.raises(config.SettingsError, match=f"^{name} ") as error:
         config.load({**COMPLETE, name: value})
     assert "password" not in str(error.value)
 
 
-def test_secrets_do_not_show_in_repr() -> None:
+def test_repr_contains_no_secrets() -> None:
     text = repr(config.load(dict(COMPLETE)))
     assert COMPLETE["TWILIO_AUTH_TOKEN"] not in text
     assert COMPLETE["TWILIO_API_KEY_SECRET"] not in text
     assert COMPLETE["TWILIO_ACCOUNT_SID"] in text
 
 
-def test_the_defaults_file_lies_under_the_environment() -> None:
+def test_environment_overrides_the_defaults_file() -> None:
     environ = {
         "SETTINGS_DEFAULTS": "local/settings.env",
         "ASSIGNMENT_INSTRUCTION": "accept",
@@ -79,7 +79,7 @@ def test_the_defaults_file_lies_under_the_environment() -> None:
     assert environ["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:8001"
 
 
-def test_the_defaults_file_is_refused_inside_lambda() -> None:
+def test_defaults_file_is_refused_on_lambda() -> None:
     environ = {
         "SETTINGS_DEFAULTS": "local/settings.env",
         "AWS_LAMBDA_FUNCTION_NAME": "f",
@@ -88,12 +88,12 @@ def test_the_defaults_file_is_refused_inside_lambda() -> None:
         config.load(environ)
 
 
-def test_a_defaults_file_that_is_not_there_is_said() -> None:
+def test_missing_defaults_file_is_reported() -> None:
     with pytest.raises(config.SettingsError, match="SETTINGS_DEFAULTS"):
         config.load({"SETTINGS_DEFAULTS": "nowhere.env"})
 
 
-def test_inside_lambda_a_claim_must_outlast_the_function() -> None:
+def test_claim_lease_must_exceed_the_function_timeout_on_lambda() -> None:
     environ = {**COMPLETE, "AWS_LAMBDA_FUNCTION_NAME": "f", "CLAIM_LEASE_SECONDS": "29"}
     with pytest.raises(config.SettingsError, match="CLAIM_LEASE_SECONDS"):
         config.load(environ)

@@ -1,6 +1,8 @@
-"""What the code names, the documents name."""
+"""The documentation names everything that the code defines, and every path it names exists."""
 
+import ast
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,26 +10,32 @@ import pytest
 from app import app
 from chalicelib import config
 from chalicelib.domain import errors
-from chalicelib.domain.reservations import OBSERVED, Status
+from chalicelib.domain.reservations import MOVES, OBSERVED, Status
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 SETTINGS = (DOCS / "settings.md").read_text(encoding="utf-8")
 API = (DOCS / "api.md").read_text(encoding="utf-8")
+STATES = (DOCS / "state-machine.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PAGES = [*ROOT.glob("*.md"), *DOCS.rglob("*.md"), ROOT / "benchmarks" / "README.md"]
 
 
 @pytest.mark.parametrize("name", [*config.Settings.__annotations__, "SETTINGS_DEFAULTS"])
-def test_every_setting_is_described(name: str) -> None:
+def test_every_setting_is_documented(name: str) -> None:
     assert f"| `{name.upper()}` |" in SETTINGS
 
 
-def test_no_setting_is_described_that_is_not_there() -> None:
-    described = set(re.findall(r"^\| `([A-Z_]+)` \|", SETTINGS, re.MULTILINE))
-    boto3s = {"AWS_ENDPOINT_URL_DYNAMODB"}
-    ours = {name.upper() for name in config.Settings.__annotations__} | {"SETTINGS_DEFAULTS"}
-    assert described == ours | boto3s
+def test_no_unknown_setting_is_documented() -> None:
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", SETTINGS, re.MULTILINE))
+    boto3_settings = {"AWS_ENDPOINT_URL_DYNAMODB"}
+    app_settings = {name.upper() for name in config.Settings.__annotations__} | {
+        "SETTINGS_DEFAULTS"
+    }
+    assert documented == app_settings | boto3_settings
 
 
-def test_every_route_is_described() -> None:
+def test_every_route_is_documented() -> None:
     for path, methods in app.routes.items():
         for method in methods.keys() - {"OPTIONS"}:
             assert re.search(rf"`[A-Z\\|]*{method}[A-Z\\|]* {re.escape(path)}`", API), (
@@ -36,17 +44,96 @@ def test_every_route_is_described() -> None:
             )
 
 
-def test_every_code_is_described() -> None:
+def test_every_error_code_is_documented() -> None:
     codes = {
-        one.code
-        for one in vars(errors).values()
-        if isinstance(one, type) and issubclass(one, errors.AppError)
+        error.code
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.AppError)
     }
     for code in codes:
         assert f"`{code}`" in API
 
 
-def test_the_diagram_shows_the_table() -> None:
-    text = (DOCS / "state-machine.md").read_text(encoding="utf-8")
-    drawn = set(re.findall(r"^    (\w+) --> (\w+)$", text, re.MULTILINE))
+def test_state_diagram_shows_every_transition() -> None:
+    drawn = set(re.findall(r"^    (\w+) --> (\w+)$", STATES, re.MULTILINE))
     assert drawn == {(status, to) for status in Status for to in OBSERVED[status]}
+
+
+def test_table_of_moves_matches_code() -> None:
+    rows = re.findall(r"^\| (`[a-z`, ]+`) \| (`[a-z`, ]+`) \|$", STATES, re.MULTILINE)
+    documented = {
+        (status, to)
+        for sources, targets in rows
+        for status in re.findall(r"\w+", sources)
+        for to in re.findall(r"\w+", targets)
+    }
+    assert documented == {(status, to) for status in Status for to in MOVES[status]}
+
+
+CHANGES = CONTRIBUTING.partition("## Where does a change go?")[2].partition("\n## ")[0]
+CHANGE_ROWS = re.findall(r"^\| (?!Change \||-)(.+?) \| (.+?) \| (.+?) \|$", CHANGES, re.MULTILINE)
+
+
+def paths(text: str) -> list[str]:
+    """Return the code spans that name a file or a folder."""
+    return re.findall(r"`(Makefile|[\w./-]+(?:/|\.(?:py|md|toml|yaml|json)))`", text)
+
+
+def test_table_of_changes_has_at_least_twelve_rows() -> None:
+    assert len(CHANGE_ROWS) >= 12
+
+
+@pytest.mark.parametrize(("change", "files", "tests"), CHANGE_ROWS)
+def test_every_change_names_existing_files_and_tests(change: str, files: str, tests: str) -> None:
+    assert paths(files), change
+    assert [path for path in paths(tests) if path.startswith("tests/")], change
+    assert [path for path in paths(files + tests) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(
+        r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8")
+    ):
+        file = page.parent / target if target else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file), f"{target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub derives from the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_every_make_target_has_a_help_text() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE))
+    assert targets == set(re.findall(r"^([a-z0-9-]+):.*## \S", makefile, re.MULTILINE))
+
+
+def test_every_documented_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    command = r"(?:`|^\$ |^|[A-Z]\w+=\S+ )make ([a-z][\w-]*)(?=`| [A-Z]+=| +#|$)"
+    named = set(re.findall(command, text, re.MULTILINE))
+    assert {"run", "deploy"} < named <= targets
+
+
+def test_domain_imports_only_the_standard_library_and_jmespath() -> None:
+    imported = set()
+    for file in (ROOT / "chalicelib" / "domain").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {name.name for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0
+                imported.add(node.module)
+    allowed = sys.stdlib_module_names | {"jmespath"}
+    assert {
+        name
+        for name in imported
+        if name.partition(".")[0] not in allowed and not f"{name}.".startswith("chalicelib.domain.")
+    } == set()

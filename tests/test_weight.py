@@ -1,4 +1,4 @@
-"""The callback path imports nothing that it does not need: it is paid at every cold start."""
+"""The app imports no heavy module, because every cold start pays for its imports."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ HEAVY = [
 ]
 
 
-def test_importing_the_app_imports_nothing_heavy() -> None:
+def test_importing_the_app_imports_no_heavy_module() -> None:
     program = f"import app, sys; print([name for name in {HEAVY} if name in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", program],

@@ -1,4 +1,4 @@
-"""The file of rules that the setting RULES_FILE names."""
+"""Read the rules file named by the setting RULES_FILE."""
 
 import tomllib
 from pathlib import Path
@@ -8,26 +8,26 @@ from chalicelib.domain.rules import InvalidRules, Rule, parsing
 
 
 class RulesError(SettingsError):
-    """The file can't be used; the message has a line for each thing that is wrong with it."""
+    """The file can't be used. The message has one line per mistake."""
 
 
 def read(path: Path) -> tuple[Rule, ...]:
-    """Read rules from a TOML file, and check all of it.
+    """Read and check a TOML file of rules.
 
     Raises:
-        RulesError: there is no such file, or something is wrong with it.
+        RulesError: The file can't be read, or has mistakes.
     """
     shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
     try:
-        # Some editors begin a file with a byte order mark, which TOML does not know.
+        # Some editors write a byte order mark, which TOML does not allow.
         return parsing.parse_rules(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise RulesError(f"RULES_FILE names a file that can't be read: {shown}.") from error
     except InvalidRules as error:
-        raise RulesError("\n".join(f"{shown}: {one}" for one in error.problems)) from error
+        raise RulesError("\n".join(f"{shown}: {problem}" for problem in error.problems)) from error
     except UnicodeDecodeError as error:
-        raise RulesError(f"{shown}: it must be UTF-8.") from error
+        raise RulesError(f"{shown}: the file must be UTF-8.") from error
     except RecursionError as error:
-        raise RulesError(f"{shown}: it nests too deep.") from error
-    except ValueError as error:  # tomllib's, or Python's of a number with thousands of digits
-        raise RulesError(f"{shown}: it is not TOML: {error}.") from error
+        raise RulesError(f"{shown}: the file is nested too deeply.") from error
+    except ValueError as error:  # by tomllib, or by int() for thousands of digits
+        raise RulesError(f"{shown}: the file is not valid TOML: {error}.") from error

@@ -1,10 +1,11 @@
-"""Secrets: auth tokens, API keys and shared keys, several of each while one is being rotated.
+"""Secrets: auth tokens, API keys and shared keys.
 
-On AWS they are one SSM parameter, read once per container. A rotation heals by itself: what does
-not verify makes us read again, at most once a minute, however many forged calls come.
+There are several of each during a rotation. On AWS the secrets are one SSM parameter, read once per
+container. After a rotation, the first request that can't be verified makes the container read the
+parameter again. Forged requests can cause at most one read per minute.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,121 +20,128 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import is_sid
 
 _RETRY_AFTER_MS = 1_000
-_REREAD_AFTER_MS = 60_000
-_STALE_AFTER_MS = 300_000
+"""Minimum time between two attempts to read the secrets for the first time."""
+
+_RENEW_AFTER_MS = 60_000
+"""Minimum age of the secrets before an unverified request makes us read them again."""
+
+_MAX_AGE_MS = 300_000
+"""Maximum age of the secrets that verify a request."""
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """What we hold.
+    """The secrets of the service.
 
     Attributes:
-        auth_tokens: the account's; the current one, and during a rotation the next.
-        api_keys: secret by API key SID (SK…); TaskRouter is called with the first.
-        shared_keys: Twilio SharedKey secret by its id.
+        auth_tokens: auth tokens of the account: the current one and, during a rotation, the next.
+        api_keys: secrets by API key SID (SK…); the first key authenticates requests to TaskRouter.
+        shared_keys: secrets of Twilio SharedKeys by id.
     """
 
     auth_tokens: tuple[str, ...] = field(repr=False)
     api_keys: Mapping[str, str] = field(repr=False)
     shared_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def api_key(self) -> tuple[str, str]:
+        """The SID and secret of the API key for requests to TaskRouter."""
+        return next(iter(self.api_keys.items()))
+
 
 class SecretsSource(Protocol):
-    """Where secrets come from."""
+    """A source of secrets."""
 
     def current(self) -> Secrets:
-        """Return them; raises SecretsUnavailable where they were never read."""
+        """Return the secrets; raises SecretsUnavailable if they were never read."""
 
     def renewed(self) -> Secrets:
-        """Return them read anew, if the last reading is long enough ago, else as they are."""
+        """Return the secrets, read again unless the last read was within the last minute."""
 
     def recent(self) -> Secrets:
-        """Return them as they were within the last minutes, so that a removed key stops holding."""
+        """Return secrets at most some minutes old, so that removed keys become invalid."""
 
 
 class FixedSecrets:
-    """Secrets that came with the settings."""
+    """Secrets from the settings."""
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
 
     def current(self) -> Secrets:
-        """Return them."""
+        """Return the secrets."""
         return self._secrets
 
     renewed = recent = current
 
 
 class ParameterSecrets:
-    """Secrets in one SSM parameter: a SecureString, or Secrets Manager through SSM.
+    """Secrets in one SSM parameter.
 
-    Its value is JSON: ``{"auth_tokens": ["…"], "api_keys": {"SK…": "…"}, "shared_keys": {}}``.
+    The parameter is a SecureString, or a Secrets Manager secret read through SSM. The value is
+    JSON: ``{"auth_tokens": ["…"], "api_keys": {"SK…": "…"}, "shared_keys": {}}``.
 
     Args:
-        name: the parameter's name.
-        client: an SSM client, from `ssm_client`.
-        clock: the time.
+        name: name of the parameter.
+        client: SSM client made by `ssm_client`.
+        now_ms: returns the current time in epoch ms.
     """
 
-    def __init__(self, name: str, client: Any, clock: "_Clock") -> None:
+    def __init__(self, name: str, client: Any, now_ms: Callable[[], int]) -> None:
         self._name = name
         self._client = client
-        self._clock = clock
+        self._now_ms = now_ms
         self._secrets: Secrets | None = None
-        self._tried_at = 0
+        self._last_attempt_at = 0
         self._failure: SecretsUnavailable | None = None
 
     def current(self) -> Secrets:
-        """Return them; read where that has not succeeded yet, once a second at most."""
+        """Return the secrets. A failed first read is retried once per second."""
         if self._secrets is None:
-            if self._failure and self._clock.now_ms() - self._tried_at < _RETRY_AFTER_MS:
+            if self._failure and self._now_ms() - self._last_attempt_at < _RETRY_AFTER_MS:
                 raise self._failure
             self._secrets = self._read()
         return self._secrets
 
     def renewed(self) -> Secrets:
-        """Return them read anew, unless the last reading was within the minute."""
-        return self._no_older_than(_REREAD_AFTER_MS)
+        """Return the secrets, read again unless the last read was within the last minute."""
+        return self._not_older_than(_RENEW_AFTER_MS)
 
     def recent(self) -> Secrets:
-        """Return them, read anew where the last reading was minutes ago and this one succeeds."""
-        return self._no_older_than(_STALE_AFTER_MS)
+        """Return the secrets, read again if they are older than five minutes."""
+        return self._not_older_than(_MAX_AGE_MS)
 
-    def _no_older_than(self, age: int) -> Secrets:
+    def _not_older_than(self, max_age_ms: int) -> Secrets:
         secrets = self.current()
-        if self._clock.now_ms() - self._tried_at < age:
+        if self._now_ms() - self._last_attempt_at < max_age_ms:
             return secrets
-        # Where that fails, what we have held a minute ago, and is better than nothing.
+        # If the read fails, the previous secrets are better than none.
         with suppress(SecretsUnavailable):
             self._secrets = self._read()
         return self._secrets or secrets
 
     def _read(self) -> Secrets:
-        self._tried_at = self._clock.now_ms()
+        self._last_attempt_at = self._now_ms()
         try:
-            return parse_secrets(self._value())
+            return parse_secrets(self._read_value())
         except SecretsUnavailable as failure:
             self._failure = failure
             observability.bind(secrets=failure.message)
             raise
 
-    def _value(self) -> str:
+    def _read_value(self) -> str:
         try:
-            answer = self._client.get_parameter(Name=self._name, WithDecryption=True)
+            response = self._client.get_parameter(Name=self._name, WithDecryption=True)
         except (ClientError, BotoCoreError) as error:
             raise SecretsUnavailable(
-                f"The secrets can't be read ({type(error).__name__}); try again."
+                f"The secrets can't be read ({type(error).__name__}). Try again."
             ) from error
-        value: str = answer["Parameter"]["Value"]
+        value: str = response["Parameter"]["Value"]
         return value
 
 
-class _Clock(Protocol):
-    def now_ms(self) -> int: ...
-
-
 def ssm_client(budget: float) -> Any:
-    """Return an SSM client whose only attempt is over within *budget* seconds."""
+    """Return an SSM client that makes one attempt of at most *budget* seconds."""
     return boto3.client(
         "ssm",
         config=Config(
@@ -144,34 +152,38 @@ def ssm_client(budget: float) -> Any:
     )
 
 
+_FORMAT_MESSAGE = (
+    "The SSM parameter named by SECRETS_PARAMETER must be a JSON object with auth_tokens (a list), "
+    "api_keys (an object, by SK… SID) and, if used, shared_keys (an object, by id)."
+)
+
+
 def parse_secrets(text: str) -> Secrets:
-    """Read a parameter's value; raises SecretsUnavailable, which shows nothing of it."""
+    """Parse the value of the parameter.
+
+    Raises:
+        SecretsUnavailable: The value is malformed. The message shows nothing of it.
+    """
     try:
         value = parse_json_object(text)
         tokens, keys = value["auth_tokens"], value["api_keys"]
         shared = value.get("shared_keys", {})
     except (JsonError, KeyError) as error:
-        raise SecretsUnavailable(_SHAPE) from error
-    right = (
-        _all_texts(tokens, list)
-        and _all_texts(keys, dict)
+        raise SecretsUnavailable(_FORMAT_MESSAGE) from error
+    is_valid = (
+        _has_strings(tokens, list)
+        and _has_strings(keys, dict)
         and all(is_sid(sid, "SK") for sid in keys)
-        and (shared == {} or _all_texts(shared, dict))
+        and (shared == {} or _has_strings(shared, dict))
     )
-    if not right:
-        raise SecretsUnavailable(_SHAPE)
+    if not is_valid:
+        raise SecretsUnavailable(_FORMAT_MESSAGE)
     return Secrets(tuple(tokens), keys, shared)
 
 
-_SHAPE = (
-    "The parameter that SECRETS_PARAMETER names must be JSON with auth_tokens (a list), "
-    "api_keys (an object by SK…) and, if used, shared_keys (an object by id)."
-)
-
-
-def _all_texts(value: Any, kind: type[list[Any]] | type[dict[Any, Any]]) -> bool:
-    """Tell whether *value* is a *kind* (list or dict) of non-empty texts, and not empty itself."""
-    if not isinstance(value, kind) or not value:
+def _has_strings(value: Any, container: type[list[Any]] | type[dict[Any, Any]]) -> bool:
+    """Return whether *value* is a non-empty list or dict of non-empty strings."""
+    if not isinstance(value, container) or not value:
         return False
-    texts: Iterable[Any] = value.values() if isinstance(value, dict) else value
-    return all(isinstance(text, str) and text for text in texts)
+    strings: Iterable[Any] = value.values() if isinstance(value, dict) else value
+    return all(isinstance(string, str) and string for string in strings)

@@ -1,5 +1,9 @@
-"""Who calls: the role that a token carries, and what it may do."""
+"""Roles, the actions that each may perform, and the authenticated caller.
 
+Everything that `PERMISSIONS` does not list is denied. ``docs/security.md`` shows the same table.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -7,21 +11,58 @@ from chalicelib.domain.errors import Forbidden
 
 
 class Role(StrEnum):
-    """The roles that a token can carry in its TaskRouter grant."""
+    """The roles that the TaskRouter grant of a token can name."""
 
     WORKER = "worker"
     SUPERVISOR = "supervisor"
     SERVICE = "service"
 
+    @property
+    def has_worker(self) -> bool:
+        """Whether a token with this role must name a Worker, because an action needs one."""
+        return Scope.OWN_WORKER in PERMISSIONS.get(self, {}).values()
+
+
+class Action(StrEnum):
+    """The actions that the routes perform for an authenticated caller."""
+
+    LIST_RESERVATIONS = "list Reservations"
+    READ_RESERVATION = "read a Reservation"
+    ACCEPT_RESERVATION = "accept a Reservation"
+    REJECT_RESERVATION = "reject a Reservation"
+    COMPLETE_RESERVATION = "complete a Reservation"
+    CREATE_TASK = "create a Task"
+
+
+class Scope(StrEnum):
+    """The Workers on whose Reservations an action may be performed."""
+
+    OWN_WORKER = "own Worker"
+    ANY_WORKER = "any Worker"
+
+
+PERMISSIONS: Mapping[Role, Mapping[Action, Scope]] = {
+    Role.WORKER: {
+        Action.LIST_RESERVATIONS: Scope.OWN_WORKER,
+        Action.READ_RESERVATION: Scope.OWN_WORKER,
+        Action.ACCEPT_RESERVATION: Scope.OWN_WORKER,
+        Action.REJECT_RESERVATION: Scope.OWN_WORKER,
+        Action.COMPLETE_RESERVATION: Scope.OWN_WORKER,
+    },
+    Role.SUPERVISOR: dict.fromkeys(Action, Scope.ANY_WORKER),
+    Role.SERVICE: dict.fromkeys(Action, Scope.ANY_WORKER),
+}
+"""The actions that each role may perform; all others are denied."""
+
 
 @dataclass(frozen=True)
 class Principal:
-    """A caller whose token holds.
+    """A caller with a valid token.
 
     Attributes:
-        role: what it may do.
-        worker_sid: the Worker (WK…) it is; always there for the role ``worker``.
-        identity: the name that the token's issuer gave it, if any.
+        role: the role in the token.
+        worker_sid: SID (WK…) of the caller's own Worker; None if the role has none.
+        identity: the name that the issuer of the token gave the caller, if any.
     """
 
     role: Role
@@ -30,21 +71,35 @@ class Principal:
 
     @property
     def name(self) -> str:
-        """How records and logs name it: ``worker:WK…``, ``supervisor:ann``, ``service``."""
-        who = self.worker_sid if self.role is Role.WORKER else self.identity
-        return f"{self.role}:{who}" if who else str(self.role)
+        """The name in records and logs: ``worker:WK…``, ``supervisor:ann``, ``service``."""
+        name = self.worker_sid or self.identity
+        return f"{self.role}:{name}" if name else str(self.role)
 
-    @property
-    def confined_to(self) -> str | None:
-        """The Worker SID whose Reservations are the only ones it may touch, or None for all."""
-        return self.worker_sid if self.role is Role.WORKER else None
+    def confined_to(self, action: Action) -> str | None:
+        """Return the only Worker (WK… SID) that the action may affect; None for any.
 
-    def must_reach(self, worker_sid: str) -> None:
-        """Raise Forbidden unless it may see and decide that Worker's Reservations."""
-        if self.confined_to not in (None, worker_sid):
-            raise Forbidden("This token may only see and decide its own Worker's Reservations.")
+        Raises:
+            Forbidden: The caller may not perform the action at all.
+        """
+        scope = PERMISSIONS.get(self.role, {}).get(action)
+        if scope is Scope.ANY_WORKER:
+            return None
+        if scope is Scope.OWN_WORKER and self.worker_sid is not None:
+            return self.worker_sid
+        raise Forbidden(f"A token with the role {self.role} may not {action}.")
 
-    def must_create_tasks(self) -> None:
-        """Raise Forbidden unless it may create Tasks."""
-        if self.role is Role.WORKER:
-            raise Forbidden("Creating a Task takes a token of the role service or supervisor.")
+    def authorize(self, action: Action, *, worker_sid: str | None = None) -> None:
+        """Check that the caller may perform an action.
+
+        Args:
+            action: the action.
+            worker_sid: SID (WK…) of the Worker that the action affects; None if not known yet.
+
+        Raises:
+            Forbidden: The caller may not perform the action, or not for this Worker.
+        """
+        own_worker_sid = self.confined_to(action)
+        if worker_sid is not None and own_worker_sid not in (None, worker_sid):
+            raise Forbidden(
+                f"A token with the role {self.role} may {action} only for its own Worker."
+            )

@@ -1,41 +1,43 @@
-"""Twilio's form posts, parsed: bad input is refused by name.
+"""Form requests posted by Twilio, parsed and validated. Errors name the invalid parameter.
 
-Twilio may add parameters without notice (https://www.twilio.com/docs/usage/security), so unknown
-ones are kept, and every one of them takes part in the signature.
+Twilio may add parameters without notice (https://www.twilio.com/docs/usage/security). Unknown
+parameters are kept, because the signature covers all of them.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.sids import checked_sid
+from chalicelib.domain.sids import SID_PATTERNS, invalid_sid
 
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 
 
-class Form(Mapping[str, str]):
-    """A form's parameters, in which a name may stand more than once.
+class Form(dict[str, str]):
+    """The parameters of a form. If a name is repeated, the mapping holds its first value.
 
-    Item access gives a name's first value; `getall` gives all of them, which is also where
-    Twilio's RequestValidator looks.
+    Args:
+        pairs: names and values, in the order received.
     """
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        super().__init__()
         self._values: dict[str, list[str]] = {}
         for name, value in pairs:
+            self.setdefault(name, value)
             self._values.setdefault(name, []).append(value)
 
     @classmethod
     def parse(cls, body: bytes) -> Self:
-        """Parse a body of the type application/x-www-form-urlencoded.
+        """Parse a request body of type application/x-www-form-urlencoded.
 
         Raises:
-            BadRequest: it is not such a form.
+            BadRequest: the body is not such a form.
         """
         try:
             pairs = parse_qsl(
@@ -53,26 +55,15 @@ class Form(Mapping[str, str]):
             ) from error
         return cls(pairs)
 
-    def __getitem__(self, name: str) -> str:
-        return self._values[name][0]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
     def getall(self, name: str) -> list[str]:
-        """Return every value of *name*, in the order received."""
+        """Return all values of *name*, in the order received.
+
+        Twilio's RequestValidator calls a method of this name.
+        """
         return list(self._values[name])
 
-    def received(self, name: str) -> str | list[str]:
-        """Return the value of *name*, or the list of them where it was repeated."""
-        values = self._values[name]
-        return values[0] if len(values) == 1 else list(values)
 
-
-_STORED_BY_THEMSELVES = {
+_COLUMNS = {
     "ReservationSid",
     "TaskSid",
     "WorkerSid",
@@ -81,14 +72,18 @@ _STORED_BY_THEMSELVES = {
     "TaskAttributes",
     "WorkerAttributes",
 }
+"""The parameters that are stored as separate attributes of a record."""
+
+_SIDS = {"ReservationSid": "WR", "TaskSid": "WT", "WorkerSid": "WK"}
+"""The required parameters, with the prefixes of their SIDs."""
 
 
 @dataclass(frozen=True)
 class AssignmentCallback:
-    """TaskRouter has reserved a Worker for a Task and asks what to do.
+    """An assignment callback: TaskRouter reserved a Worker for a Task, and asks for an instruction.
 
-    https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks lists the parameters;
-    ``Timestamp`` is among them but captured callbacks lack it, so nothing relies on it.
+    https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks lists the parameters.
+    ``Timestamp`` is among them, but recorded callbacks lack it, so it is not used.
 
     Attributes:
         reservation_sid: WR….
@@ -98,7 +93,7 @@ class AssignmentCallback:
         task_queue_sid: WQ…, or None.
         task_attributes: JSON text, or None.
         worker_attributes: JSON text, or None.
-        parameters: every other parameter as received.
+        parameters: all other parameters as received. A repeated one has a list of values.
     """
 
     reservation_sid: str
@@ -112,19 +107,19 @@ class AssignmentCallback:
 
     @classmethod
     def from_form(cls, form: Form, *, account_sid: str, workspace_sid: str) -> Self:
-        """Read a callback that was sent for this account (AC…) and Workspace (WS…).
+        """Parse a callback for this account (AC…) and Workspace (WS…).
 
         Raises:
-            BadRequest: a parameter that everything hangs on is missing, malformed or repeated,
-                or the callback is about another account or Workspace; the message names it.
+            BadRequest: a required parameter is missing, malformed or repeated, or the callback
+                belongs to another account or Workspace. The message names the parameter.
         """
-        _must_be_ours(form, account_sid=account_sid, workspace_sid=workspace_sid)
-        return cls(
-            **_told(form),
-            parameters={
-                name: form.received(name) for name in form if name not in _STORED_BY_THEMSELVES
-            },
-        )
+        _check_owner(form, account_sid=account_sid, workspace_sid=workspace_sid)
+        parameters: dict[str, str | list[str]] = {}
+        for name in form:
+            if name not in _COLUMNS:
+                values = form.getall(name)
+                parameters[name] = values if len(values) > 1 else values[0]
+        return cls(**_parse_columns(form), parameters=parameters)
 
 
 EVENT_TYPES = {
@@ -137,23 +132,23 @@ EVENT_TYPES = {
     "reservation.wrapup": Status.WRAPPING,
     "reservation.completed": Status.COMPLETED,
 }
-"""The events that tell a Reservation's status. ``reservation.failed`` is not among them: there is
-no status of that name, so what has become of such a Reservation is the sweep's to find out."""
+"""The event types that report a status. ``reservation.failed`` is not among them, because there is
+no such status: the sweep finds out the status of such a Reservation."""
 
 
 @dataclass(frozen=True)
 class ReservationEvent:
-    """TaskRouter tells what has become of a Reservation.
+    """An event that reports the status of a Reservation.
 
     https://www.twilio.com/docs/taskrouter/api/event/reference
 
     Attributes:
-        status: what it has become.
-        at: epoch ms at which TaskRouter says that it did, or None.
+        status: the reported status.
+        at: epoch ms of the event according to TaskRouter, or None.
         reservation_sid: WR….
         task_sid: WT….
         worker_sid: WK….
-        worker_name: or None.
+        worker_name: the Worker's friendly name, or None.
         workflow_sid: WW…, or None.
         task_queue_sid: WQ…, or None.
         task_attributes: JSON text, or None.
@@ -173,62 +168,61 @@ class ReservationEvent:
 
     @classmethod
     def from_form(cls, form: Form, *, account_sid: str, workspace_sid: str) -> Self | None:
-        """Read an event that was sent for this account (AC…) and Workspace (WS…).
+        """Parse an event of this account (AC…) and Workspace (WS…).
 
         Returns:
-            The event; None where it tells no Reservation's status.
+            The event, or None if it does not report a Reservation's status.
 
         Raises:
-            BadRequest: as for a callback.
+            BadRequest: a required parameter is missing, malformed or repeated, or the event
+                belongs to another account or Workspace. The message names the parameter.
         """
-        _must_be_ours(form, account_sid=account_sid, workspace_sid=workspace_sid)
+        _check_owner(form, account_sid=account_sid, workspace_sid=workspace_sid)
         status = EVENT_TYPES.get(form.get("EventType", ""))
         if status is None:
             return None
+        timestamp = form.get("Timestamp", "")
         return cls(
             status=status,
-            at=_moment(form.get("Timestamp", "")),
+            at=int(timestamp) * 1000 if _SECONDS.fullmatch(timestamp) else None,
             worker_name=form.get("WorkerName"),
-            **_told(form),
+            **_parse_columns(form),
         )
 
 
 @dataclass(frozen=True)
 class EventPage:
-    """Some of TaskRouter's Events.
+    """A part of TaskRouter's list of Events.
 
     Attributes:
-        events: those that tell of a Reservation, as event callbacks do.
-        are_all: whether these are all that were asked for.
-        unreadable: how many do not say which Reservation, Task and Worker they are about.
+        events: the Events that report a Reservation's status.
+        is_complete: whether the list contains all requested Events.
+        unreadable: number of Events without a valid Reservation, Task and Worker SID.
     """
 
     events: list[ReservationEvent]
-    are_all: bool = True
+    is_complete: bool = True
     unreadable: int = 0
 
 
-def _moment(timestamp: str) -> int | None:
-    """Return an event's Timestamp, epoch seconds as text, in epoch ms; None if it is none."""
-    return int(timestamp) * 1000 if _SECONDS.fullmatch(timestamp) else None
-
-
-def _must_be_ours(form: Form, *, account_sid: str, workspace_sid: str) -> None:
-    """Raise BadRequest where *form* is about another account (AC…) or Workspace (WS…)."""
-    for name, ours in (("AccountSid", account_sid), ("WorkspaceSid", workspace_sid)):
-        if form.get(name, ours) != ours:
+def _check_owner(form: Form, *, account_sid: str, workspace_sid: str) -> None:
+    for name, expected in (("AccountSid", account_sid), ("WorkspaceSid", workspace_sid)):
+        if form.get(name, expected) != expected:
             raise BadRequest(f"{name} is not the one that this service is set up for.")
 
 
-def _told(form: Form) -> dict[str, Any]:
-    """Return whose Reservation *form* is about, and what it says of Task and Worker."""
-    for name in _STORED_BY_THEMSELVES & form.keys():
+def _parse_columns(form: Form) -> dict[str, Any]:
+    """Return the parameters of *form* that are stored as separate attributes, validated."""
+    for name in _COLUMNS & form.keys():
         if len(form.getall(name)) > 1:
             raise BadRequest(f"{name} was given more than once.")
+    for name, prefix in _SIDS.items():
+        if not SID_PATTERNS[prefix].fullmatch(form.get(name, "")):
+            raise invalid_sid(prefix, name)
     return {
-        "reservation_sid": checked_sid(form.get("ReservationSid"), "WR", "ReservationSid"),
-        "task_sid": checked_sid(form.get("TaskSid"), "WT", "TaskSid"),
-        "worker_sid": checked_sid(form.get("WorkerSid"), "WK", "WorkerSid"),
+        "reservation_sid": form["ReservationSid"],
+        "task_sid": form["TaskSid"],
+        "worker_sid": form["WorkerSid"],
         "workflow_sid": form.get("WorkflowSid"),
         "task_queue_sid": form.get("TaskQueueSid"),
         "task_attributes": form.get("TaskAttributes"),

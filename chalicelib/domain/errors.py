@@ -1,28 +1,28 @@
-"""Everything that can go wrong, as one tree; each error knows its HTTP status and Code.
+"""All errors of the service, with the HTTP status and Code of the response.
 
 ::
 
     AppError
-    ├── BadRequest               400  the caller can mend the request
-    │   └── TooLarge             413
-    ├── Unauthorized             401  no token, or one that does not hold
-    ├── Forbidden                403  a token that holds, for something else
-    │   └── InvalidSignature     403  not signed by Twilio with a key of ours
-    ├── NotFound                 404
-    ├── ReservationNotPending    409  it ended otherwise, or is being decided otherwise
-    ├── InstructionAlreadySent   409  another one; a second would ring twice
-    ├── ReservationGone          410  TaskRouter no longer knows it
-    ├── KeyReused                422  the Idempotency-Key belongs to another request
-    ├── Unsettled                503  asked, and the outcome is not known yet
-    ├── StoreUnavailable         503  DynamoDB did not answer in time
-    ├── SecretsUnavailable       503  our keys can't be read
-    ├── SweepFailed              500  never answered to a caller: it makes the alarm fire
+    ├── BadRequest               400  malformed request
+    │   └── TooLarge             413  body too large
+    ├── Unauthorized             401  missing or invalid token
+    ├── Forbidden                403  valid token without the permission
+    │   └── InvalidSignature     403  no valid Twilio signature
+    ├── NotFound                 404  unknown resource
+    ├── ReservationNotPending    409  ended with, or being changed to, another status
+    ├── InstructionAlreadySent   409  another instruction was sent, a second could ring twice
+    ├── ReservationGone          410  TaskRouter no longer has the Reservation
+    ├── KeyReused                422  Idempotency-Key of another request
+    ├── Unsettled                503  request sent to TaskRouter, outcome not known yet
+    ├── StoreUnavailable         503  DynamoDB failed or was too slow
+    ├── SecretsUnavailable       503  secrets can't be read
+    ├── SweepFailed              500  fails the sweep's invocation, so that an alarm fires
     └── TaskRouterError
-        ├── TaskRouterRefused    400  TaskRouter answered 400 to what was asked
-        ├── TaskRouterNotFound   404
-        ├── TaskRouterDenied     502  our own key or account is refused (401, 403)
-        └── TaskRouterUnavailable 503 time-out, cut connection, 5xx, junk: the effect is unknown
-            └── TaskRouterThrottled 503  429: it was never processed
+        ├── TaskRouterRefused    400  TaskRouter answered 400
+        ├── TaskRouterNotFound   404  TaskRouter answered 404
+        ├── TaskRouterDenied     502  TaskRouter answered 401 or 403: our credentials are wrong
+        └── TaskRouterUnavailable 503 timeout, cut connection or 5xx: outcome unknown
+            └── TaskRouterThrottled 503  TaskRouter answered 429: request not processed
 """
 
 from collections.abc import Iterable
@@ -33,14 +33,14 @@ class AppError(Exception):
     """Root of the tree.
 
     Args:
-        message: one sentence for the caller, which names no secret and no attribute.
-        details: further members of the answer, such as ``reservation_status``.
+        message: one sentence for the caller, without secrets and attributes.
+        details: further members of the response, such as ``reservation_status``.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "InternalServerError"
     retry_after: ClassVar[int | None] = None
-    """Seconds for the ``Retry-After`` header; None where a retry would not help."""
+    """Seconds for the ``Retry-After`` header; None if a retry would not help."""
 
     def __init__(self, message: str, **details: str) -> None:
         super().__init__(message)
@@ -49,76 +49,76 @@ class AppError(Exception):
 
 
 class BadRequest(AppError):
-    """The request can't be understood; the message says what to send instead."""
+    """The request is malformed. The message says what to send instead."""
 
     status = 400
     code = "BadRequestError"
 
 
 class TooLarge(BadRequest):
-    """The body is larger than any honest one."""
+    """The body is larger than any legitimate one."""
 
     status = 413
     code = "PayloadTooLarge"
 
 
 class Unauthorized(AppError):
-    """No token, or one that does not hold."""
+    """The token is missing or not valid."""
 
     status = 401
     code = "UnauthorizedError"
 
 
 class Forbidden(AppError):
-    """The token holds, but not for this."""
+    """The token is valid but does not permit the action."""
 
     status = 403
     code = "ForbiddenError"
 
 
 class InvalidSignature(Forbidden):
-    """The request was not signed by Twilio with a key that we know."""
+    """The request has no signature by Twilio with one of the known keys."""
 
     code = "InvalidSignature"
 
 
 class NotFound(AppError):
-    """No such thing, or none that we know of."""
+    """The resource does not exist, or is not recorded."""
 
     status = 404
     code = "NotFoundError"
 
 
 class ReservationNotPending(AppError):
-    """The Reservation ended otherwise, or another decision about it is under way."""
+    """The Reservation has ended, or is being changed to another status."""
 
     status = 409
     code = "ReservationNotPending"
 
 
 class InstructionAlreadySent(AppError):
-    """Another instruction was sent for the Reservation; it is never sent a second."""
+    """Another instruction was already sent for the Reservation."""
 
     status = 409
     code = "InstructionAlreadySent"
 
 
 class ReservationGone(AppError):
-    """TaskRouter no longer knows the Reservation, so its end can't be known."""
+    """TaskRouter no longer has the Reservation, so its outcome can't be determined."""
 
     status = 410
     code = "ReservationGone"
 
 
 class KeyReused(AppError):
-    """The Idempotency-Key was used for something else."""
+    """The Idempotency-Key belongs to another request."""
 
     status = 422
     code = "IdempotencyKeyReused"
 
 
 class Unsettled(AppError):
-    """TaskRouter was asked and the outcome is not known yet; the sweep will find out."""
+    """The outcome of a request to TaskRouter is not known yet. The sweep will find it."""
 
     status = 503
     code = "OutcomeUnknown"
@@ -126,7 +126,7 @@ class Unsettled(AppError):
 
 
 class StoreUnavailable(AppError):
-    """DynamoDB did not do what was asked in its time."""
+    """DynamoDB failed, or exceeded its time limit."""
 
     status = 503
     code = "StoreUnavailable"
@@ -134,7 +134,7 @@ class StoreUnavailable(AppError):
 
 
 class SecretsUnavailable(AppError):
-    """The secrets can't be read, so nobody can be verified."""
+    """The secrets can't be read, so no caller can be verified."""
 
     status = 503
     code = "SecretsUnavailable"
@@ -142,38 +142,38 @@ class SecretsUnavailable(AppError):
 
 
 class SweepFailed(AppError):
-    """A sweep could not look at everything that it should have looked at."""
+    """A sweep could not check every due Reservation."""
 
     code = "SweepFailed"
 
 
 class TaskRouterError(AppError):
-    """TaskRouter did not do what was asked."""
+    """A request to TaskRouter failed."""
 
 
 class TaskRouterRefused(TaskRouterError):
-    """TaskRouter understood and said no (HTTP 400)."""
+    """TaskRouter refused the request (HTTP 400)."""
 
     status = 400
     code = "TaskRouterRefused"
 
 
 class TaskRouterNotFound(TaskRouterError):
-    """TaskRouter does not know the resource, or no longer does (HTTP 404)."""
+    """TaskRouter does not have the resource, or no longer has it (HTTP 404)."""
 
     status = 404
     code = "NotFoundError"
 
 
 class TaskRouterDenied(TaskRouterError):
-    """TaskRouter refuses our own credentials (HTTP 401 or 403): an operator has to act."""
+    """TaskRouter refused our credentials (HTTP 401 or 403). An operator must act."""
 
     status = 502
     code = "TaskRouterDenied"
 
 
 class TaskRouterUnavailable(TaskRouterError):
-    """No usable answer: whether the request took effect is unknown."""
+    """TaskRouter gave no usable response. The request may have taken effect."""
 
     status = 503
     code = "TaskRouterUnavailable"
@@ -181,20 +181,20 @@ class TaskRouterUnavailable(TaskRouterError):
 
 
 class TaskRouterThrottled(TaskRouterUnavailable):
-    """HTTP 429: the request was not processed, so a retry is safe (Twilio error 20429)."""
+    """TaskRouter did not process the request (HTTP 429, Twilio error 20429)."""
 
     code = "TaskRouterThrottled"
 
 
 def nearest_name(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known name that is most like *name*, None where none is.
+    """Return the known name that is most similar to *name*; None if none is similar.
 
     Args:
-        name: what was written.
-        known: what could be meant.
-        cutoff: how alike they must be, from 0 to 1.
+        name: an unknown name.
+        known: the known names.
+        cutoff: minimum similarity, from 0 to 1.
     """
-    from difflib import get_close_matches  # noqa: PLC0415  needed only where something is wrong
+    from difflib import get_close_matches  # noqa: PLC0415  needed for error messages only
 
-    close = get_close_matches(name, list(known), n=1, cutoff=cutoff)
-    return close[0] if close else None
+    matches = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return matches[0] if matches else None

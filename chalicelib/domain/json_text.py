@@ -1,14 +1,14 @@
-"""JSON from outside: bounded in size and depth, NaN refused, one kind of error."""
+"""Parse untrusted JSON: bounded depth, no NaN, one type of error."""
 
 import json
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
-"""Levels of nesting; Twilio names no limit, and attributes of 4,096 characters need few."""
+"""Maximum nesting. Twilio documents no limit; attributes have at most 4,096 characters."""
 
 
 class JsonError(ValueError):
-    """The text is not JSON that we take; the message says why in a clause."""
+    """The text is not acceptable JSON. The message gives the reason as a clause."""
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -16,17 +16,17 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def parse_json(text: str) -> Any:
-    """Parse *text*.
+    """Parse a JSON text.
 
     Raises:
-        JsonError: it is not JSON, holds NaN or Infinity or half a surrogate pair, or nests
-            deeper than MAX_DEPTH.
+        JsonError: The text is not JSON, contains NaN, Infinity or half a surrogate pair, or is
+            nested deeper than MAX_DEPTH.
     """
     if _depth(text) > MAX_DEPTH:
-        raise JsonError(f"it nests deeper than {MAX_DEPTH} levels")
+        raise JsonError(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
-        # "\ud800" is legal JSON but no text: neither DynamoDB nor a form can carry it.
+        # "\ud800" is valid JSON, but neither DynamoDB nor a form can represent it.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except JsonError:
         raise
@@ -36,7 +36,7 @@ def parse_json(text: str) -> Any:
 
 
 def parse_json_object(text: str) -> dict[str, Any]:
-    """Parse *text*, which must be a JSON object; raises JsonError as `parse_json` does."""
+    """Parse a JSON object; raises JsonError like `parse_json`."""
     value = parse_json(text)
     if not isinstance(value, dict):
         raise JsonError("it is not a JSON object")
@@ -44,7 +44,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
 
 
 def _depth(text: str) -> int:
-    """Return the deepest nesting, counted before parsing because the parser recurses."""
+    """Return the maximum nesting without parsing, because the parser recurses."""
     deepest = depth = 0
     in_string = escaped = False
     for character in text:

@@ -1,10 +1,11 @@
 """The Reservation and its state machine.
 
-As much of it as possible is in the two tables below: the storage conditions and the diagram in
-``docs/state-machine.md`` are made from them. TaskRouter is the truth; a record mirrors it.
+Two tables, MOVES and OBSERVED, define the state machine. The storage conditions and the diagram in
+``docs/state-machine.md`` are generated from them. TaskRouter is the source of truth; a record
+mirrors TaskRouter's status.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -14,7 +15,7 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 
 
 class Status(StrEnum):
-    """TaskRouter's ReservationStatus, and ``gone``: TaskRouter answers 404, the end unknown."""
+    """TaskRouter's ReservationStatus, and ``gone``: TaskRouter returns 404, the end is unknown."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -40,13 +41,13 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     _S.COMPLETED: frozenset(),
     _S.GONE: frozenset(),
 }
-"""What we may ask TaskRouter for, by the status that it is in."""
+"""For each status, the statuses that this service may ask TaskRouter for."""
 
 OBSERVED: Mapping[Status, frozenset[Status]] = {
     _S.PENDING: frozenset(_S) - {_S.PENDING},
     _S.ACCEPTED: frozenset({_S.WRAPPING, _S.COMPLETED, _S.CANCELED, _S.GONE}),
     _S.WRAPPING: frozenset({_S.COMPLETED, _S.CANCELED, _S.GONE}),
-    # The real end, once it is heard after all.
+    # TaskRouter may report the final status later, for example in an event.
     _S.GONE: frozenset({_S.REJECTED, _S.TIMEOUT, _S.CANCELED, _S.RESCINDED, _S.COMPLETED}),
     _S.REJECTED: frozenset(),
     _S.TIMEOUT: frozenset(),
@@ -54,69 +55,42 @@ OBSERVED: Mapping[Status, frozenset[Status]] = {
     _S.RESCINDED: frozenset(),
     _S.COMPLETED: frozenset(),
 }
-"""What a mirror may record when TaskRouter says so; other news is late or repeated: dropped."""
+"""For each status, the statuses that a record may take when TaskRouter reports them.
+
+Any other reported status is late or repeated, and is dropped.
+"""
 
 OPEN = frozenset({_S.PENDING, _S.ACCEPTED, _S.WRAPPING})
-"""The statuses that the sweep still has to look at."""
+"""The statuses that are not final, so the sweep checks them."""
 
 ACHIEVED: Mapping[Status, frozenset[Status]] = {
     _S.ACCEPTED: frozenset({_S.ACCEPTED, _S.WRAPPING, _S.COMPLETED}),
     _S.REJECTED: frozenset({_S.REJECTED}),
     _S.COMPLETED: frozenset({_S.COMPLETED}),
 }
-"""By what was asked for: the statuses which show that it has come about."""
+"""For each requested status, the statuses which prove that the request succeeded."""
 
 
-def sources(table: Mapping[Status, frozenset[Status]], to: Status) -> list[Status]:
-    """Return the statuses from which *table* leads to *to*, in the order of `Status`."""
-    return [status for status in Status if to in table[status]]
-
-
-def is_allowed(status: Status, of: Status | None) -> bool:
-    """Tell whether OBSERVED lets a record in the status *of*, None where there is none, take it."""
-    return of is None or status in OBSERVED[of]
-
-
-INSTRUCTION_CONFIRM_MS = 15_000
-"""How long after an answered instruction the sweep makes sure of its effect."""
-
-_PENDING_LOOKS_MS = (15_000, 15 * 60_000)
-_ASSIGNED_LOOKS_MS = (15 * 60_000, 6 * 3_600_000)
-
-
-def next_check(status: Status, *, now: int, appointments: Iterable[int], checks: int) -> int | None:
-    """Return when the sweep should look at a Reservation, or None where it has ended.
-
-    A pending one is looked at when its deadline has passed, and then less and less often: voice
-    can hold a Reservation for minutes beyond its time-out. An accepted one is looked at now and
-    then, as a backstop to the events.
+def is_allowed(status: Status, current: Status | None) -> bool:
+    """Return whether OBSERVED lets a record change to *status*.
 
     Args:
-        status: the Reservation's.
-        now: epoch ms.
-        appointments: epoch ms at which there is something to do, in any order. Those of a pending
-            one (its deadline among them) take the place of looking now and then until the last
-            has passed; an earlier one of an assigned one comes first.
-        checks: how often the sweep has looked in vain since the status changed.
+        status: the status reported by TaskRouter.
+        current: the status of the record, or None if there is no record.
     """
-    if status not in OPEN:
-        return None
-    ahead = sorted(at for at in appointments if at > now)
-    if status is Status.PENDING and ahead:
-        return ahead[0]
-    first, most = _PENDING_LOOKS_MS if status is Status.PENDING else _ASSIGNED_LOOKS_MS
-    return min([now + int(min(first * 2 ** min(checks, 20), most)), *ahead])
+    return current is None or status in OBSERVED[current]
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One entry of a record's history.
+    """One status change in the history of a record.
 
     Attributes:
         at: epoch ms.
-        to: the status from then on; the one before is the previous entry's.
-        by: who brought the news: ``assignment_callback``, ``sweep``, or a Principal's name.
-        note: what a reader should know besides, else None.
+        to: the new status. The previous entry holds the status before it.
+        by: who reported or made the change: ``assignment_callback``, ``event``, ``sweep``,
+            ``reconcile``, or the name of a Principal.
+        note: an explanation for readers, or None.
     """
 
     at: int
@@ -127,16 +101,16 @@ class HistoryEntry:
 
 @dataclass(frozen=True)
 class Claim:
-    """Somebody is asking TaskRouter at this moment.
+    """The exclusive, time-limited right to ask TaskRouter to change a Reservation.
 
     Attributes:
-        until: epoch ms at which the claim lapses, whatever became of its owner.
-        target: the status asked for.
-        claim_id: tells the owner's own claim from another's, also after a retried write.
-        by: the owner's name.
-        accepts: whether TaskRouter accepts the Reservation by what is asked for.
-        instruction: what is sent with it, as a callback would have been answered; None where it is
-            only a status that is asked for.
+        until: epoch ms at which the claim expires, whatever happened to its owner.
+        target: the requested status.
+        claim_id: identifies the claim, so that its owner recognizes it after a retried write.
+        by: the name of the owner.
+        accepts: whether TaskRouter accepts the Reservation if it does what is requested.
+        instruction: the instruction to send, as the JSON object of a callback's answer. None if
+            only a status is requested.
     """
 
     until: int
@@ -146,24 +120,17 @@ class Claim:
     accepts: bool = False
     instruction: Mapping[str, Any] | None = None
 
-    @property
-    def sends(self) -> "SentInstruction | None":
-        """What this claim is for sending, if it is an instruction."""
-        if self.instruction is None:
-            return None
-        return SentInstruction(claim_id=self.claim_id, by=self.by, instruction=self.instruction)
-
 
 @dataclass(frozen=True)
 class SentInstruction:
-    """An instruction that was sent to TaskRouter over REST, or was about to be.
+    """An instruction that was, or is about to be, sent to TaskRouter over REST.
 
-    It is recorded before it is sent, so that nobody's phone ever rings twice.
+    It is recorded before it is sent, so that no phone rings twice.
 
     Attributes:
-        claim_id: the claim under which it was sent.
-        by: who sent it.
-        instruction: the instruction, as a callback would have been answered.
+        claim_id: the claim under which it is sent.
+        by: the name of the sender.
+        instruction: the instruction, as the JSON object of a callback's answer.
     """
 
     claim_id: str
@@ -172,10 +139,10 @@ class SentInstruction:
 
 
 RINGING = ("dequeue", "call", "redirect", "conference")
-"""The instructions that make a phone ring, or move a caller: each is given once at most."""
+"""The instructions that ring a phone or move a caller. At most one is sent per Reservation."""
 
 BY_INSTRUCTION = "assignment_instruction"
-"""Who got it accepted where the callback's answer did."""
+"""The value of `Reservation.accepted_by` if the callback's answer accepted the Reservation."""
 
 
 @dataclass(frozen=True)
@@ -186,22 +153,22 @@ class Reservation:
         reservation_sid: WR….
         task_sid: WT….
         worker_sid: WK….
-        status: the mirror of TaskRouter's.
-        reserved_at: when it was made, as far as we know.
-        expires_at: when TaskRouter times it out.
-        workflow_sid: WW…, once a callback has told.
-        task_queue_sid: WQ…, once a callback has told.
-        worker_name: once TaskRouter has told.
-        answer: the assignment instruction that the callback was answered with; None where no
-            callback has come.
+        status: the last status reported by TaskRouter.
+        reserved_at: the best known creation time.
+        expires_at: when TaskRouter times the Reservation out.
+        workflow_sid: WW…, or None until a callback or event reports it.
+        task_queue_sid: WQ…, or None until a callback or event reports it.
+        worker_name: the Worker's friendly name, or None until TaskRouter reports it.
+        answer: the assignment instruction that answered the callback, or None if no callback
+            arrived.
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
-        parameters: the callback's other parameters as received, unknown ones too.
-        accepted_by: who got it accepted.
-        instruction_sent: the instruction that somebody had sent over REST, if anybody did.
-        claim: the claim on it, live or lapsed.
-        checks: how often the sweep has looked in vain.
-        history: oldest first.
+        parameters: all other parameters of the callback as received, including unknown ones.
+        accepted_by: who accepted the Reservation.
+        instruction_sent: the instruction sent over REST, if any.
+        claim: the claim on the Reservation, live or expired.
+        checks: number of sweep checks since the status last changed.
+        history: the status changes, oldest first.
     """
 
     reservation_sid: str
@@ -223,36 +190,36 @@ class Reservation:
     checks: int = 0
     history: tuple[HistoryEntry, ...] = ()
 
-    def claimed_at(self, now: int) -> Claim | None:
-        """Return the claim that is live at *now* (epoch ms), if there is one."""
+    def live_claim(self, now: int) -> Claim | None:
+        """Return the claim, unless it has expired at *now* (epoch ms)."""
         return self.claim if self.claim and self.claim.until > now else None
 
     @property
-    def instructed(self) -> Mapping[str, Any] | None:
-        """The one of RINGING that TaskRouter was given, over REST or in answer to the callback."""
+    def ringing_instruction(self) -> Mapping[str, Any] | None:
+        """The RINGING instruction that TaskRouter received, over REST or as a callback's answer."""
         if self.instruction_sent:
             return self.instruction_sent.instruction
         return self.answer if self.answer and self.answer["instruction"] in RINGING else None
 
     @property
-    def accepts_by(self) -> str | None:
-        """Who gave TaskRouter an instruction by which it accepts, if anybody did."""
+    def instruction_acceptor(self) -> str | None:
+        """Who gave TaskRouter an instruction that accepts the Reservation, if anyone."""
         sent = self.instruction_sent
         if sent and _accepts(sent.instruction):
             return sent.by
         return BY_INSTRUCTION if self.answer and _accepts(self.answer) else None
 
     @property
-    def rings(self) -> bool:
-        """Whether somebody's phone may be ringing now."""
-        return self.status is Status.PENDING and self.instructed is not None
+    def may_be_ringing(self) -> bool:
+        """Whether an instruction may be ringing a phone at this moment."""
+        return self.status is Status.PENDING and self.ringing_instruction is not None
 
     @property
     def callback(self) -> dict[str, str | list[str]] | None:
-        """Each parameter of the assignment callback as received; None where none has come."""
+        """Each parameter of the assignment callback as received, or None if none arrived."""
         if self.answer is None:
             return None
-        stored_by_themselves = {
+        columns = {
             "ReservationSid": self.reservation_sid,
             "TaskSid": self.task_sid,
             "WorkerSid": self.worker_sid,
@@ -261,17 +228,17 @@ class Reservation:
             "TaskAttributes": self.task_attributes,
             "WorkerAttributes": self.worker_attributes,
         }
-        given = {name: value for name, value in stored_by_themselves.items() if value is not None}
-        return {**given, **self.parameters}
+        received = {name: value for name, value in columns.items() if value is not None}
+        return {**received, **self.parameters}
 
 
 def _accepts(instruction: Mapping[str, Any]) -> bool:
-    kind = INSTRUCTION_TYPES[instruction["instruction"]]
-    return kind.accepts_always or bool(instruction.get("accept"))
+    instruction_type = INSTRUCTION_TYPES[instruction["instruction"]]
+    return instruction_type.accepts_always or bool(instruction.get("accept"))
 
 
-def attributes_object(text: str | None) -> dict[str, Any] | None:
-    """Return attributes as an object; None where there are none, or none that are JSON."""
+def parse_attributes(text: str | None) -> dict[str, Any] | None:
+    """Return Task or Worker attributes as an object, or None if *text* is not a JSON object."""
     if text is None:
         return None
     try:
@@ -282,7 +249,19 @@ def attributes_object(text: str | None) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class DueReservation:
-    """An entry of the index ``due``: what the sweep needs, no more. Times are epoch ms."""
+    """An entry of the index ``due``, with the attributes that the sweep needs.
+
+    Attributes:
+        reservation_sid: WR….
+        task_sid: WT….
+        worker_sid: WK….
+        status: the recorded status.
+        due_at: when the sweep should check the Reservation, in epoch ms.
+        reserved_at: epoch ms.
+        expires_at: epoch ms.
+        checks: number of sweep checks since the status last changed.
+        is_claimed: whether the record has a claim, live or expired.
+    """
 
     reservation_sid: str
     task_sid: str
@@ -297,15 +276,15 @@ class DueReservation:
 
 @dataclass(frozen=True)
 class StatusUpdate:
-    """What has been heard of a Reservation's status.
+    """A status reported by TaskRouter.
 
     Attributes:
-        status: the status heard.
+        status: the reported status.
         at: epoch ms.
-        by: who brought it.
-        next_check_at: epoch ms of the sweep's next look; None where the status is an end.
-        worker_name: where it was told.
-        note: for the history.
+        by: who reported the status, for the history.
+        next_check_at: epoch ms of the sweep's next check, or None if the status is final.
+        worker_name: the Worker's friendly name, if reported.
+        note: a note for the history.
     """
 
     status: Status
@@ -318,24 +297,24 @@ class StatusUpdate:
 
 @dataclass(frozen=True)
 class ReservationQuery:
-    """Which Reservations to list.
+    """A query for a list of Reservations.
 
     Attributes:
-        since: epoch ms; only those made then or later.
-        status: only those in it now.
-        worker_sid: only that Worker's.
-        limit: at most so many in a page.
+        since: epoch ms; list only Reservations created at this time or later.
+        limit: maximum number of Reservations per page.
+        status: list only Reservations that have this status now.
+        worker_sid: list only the Reservations of this Worker (WK…).
     """
 
     since: int
+    limit: int
     status: Status | None = None
     worker_sid: str | None = None
-    limit: int = 50
 
 
 @dataclass(frozen=True)
 class ReservationPage:
-    """A page of a list, and the cursor to its next page, None where this is the last."""
+    """A page of a list, with the cursor of the next page, or None on the last page."""
 
     reservations: list[Reservation]
     next_cursor: str | None
@@ -343,7 +322,16 @@ class ReservationPage:
 
 @dataclass(frozen=True)
 class RemoteReservation:
-    """A Reservation as TaskRouter tells it; times are epoch ms."""
+    """A Reservation as returned by TaskRouter.
+
+    Attributes:
+        reservation_sid: WR….
+        task_sid: WT….
+        worker_sid: WK….
+        worker_name: the Worker's friendly name.
+        status: the current status.
+        created_at: epoch ms.
+    """
 
     reservation_sid: str
     task_sid: str

@@ -1,4 +1,4 @@
-"""Twilio's SIDs: two letters that say the kind, then 32 hexadecimal digits."""
+"""Twilio SIDs: two letters that name the kind of resource, followed by 32 hexadecimal digits."""
 
 import re
 
@@ -16,27 +16,34 @@ _KINDS = {
     "WA": "Activity",
     "CA": "Call",
 }
-_PATTERNS = {prefix: re.compile(prefix + "[0-9a-fA-F]{32}") for prefix in _KINDS}
+SID_PATTERNS = {prefix: re.compile(prefix + "[0-9a-fA-F]{32}") for prefix in _KINDS}
+"""The format of SIDs, by prefix."""
 
 
 def is_sid(value: object, prefix: str) -> bool:
-    """Tell whether *value* is a SID of the kind that *prefix* (two letters) names."""
-    return isinstance(value, str) and _PATTERNS[prefix].fullmatch(value) is not None
+    """Return whether *value* is a SID with the given prefix, such as ``WR``."""
+    return isinstance(value, str) and SID_PATTERNS[prefix].fullmatch(value) is not None
 
 
 def checked_sid(value: object, prefix: str, name: str) -> str:
-    """Return *value* where it is a SID of that kind.
+    """Return *value* if it is a SID with the given prefix.
 
     Args:
-        value: what came in.
-        prefix: the two letters of the kind, such as ``WR``.
-        name: the parameter's name, for the message.
+        value: the received value.
+        prefix: the two letters that name the kind of resource, such as ``WR``.
+        name: the name of the parameter, for the error message.
 
     Raises:
-        BadRequest: it is not; the message says what one looks like, never what came.
+        BadRequest: *value* is no such SID. The message describes the format, and never contains
+            the value.
     """
-    if isinstance(value, str) and is_sid(value, prefix):
+    if isinstance(value, str) and SID_PATTERNS[prefix].fullmatch(value):
         return value
-    raise BadRequest(
+    raise invalid_sid(prefix, name)
+
+
+def invalid_sid(prefix: str, name: str) -> BadRequest:
+    """Build the error for a parameter that is not a SID with the given prefix."""
+    return BadRequest(
         f"{name} must be a {_KINDS[prefix]} SID: {prefix} followed by 32 hexadecimal digits."
     )

@@ -1,4 +1,4 @@
-"""What a caller may want of a new Task."""
+"""New Tasks: the parameters that a caller may set, and idempotency records."""
 
 import json
 from collections.abc import Mapping
@@ -10,19 +10,28 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import checked_sid
 
 MAX_ATTRIBUTES_LENGTH = 4_096
-"""Characters, white space included: https://www.twilio.com/docs/taskrouter/limits."""
+"""In characters, including white space: https://www.twilio.com/docs/taskrouter/limits."""
 
 QUICKSTART_ATTRIBUTES = {"selected_language": "es"}
-"""What Twilio's TaskRouter quickstart creates its Task with."""
+"""The attributes of the Task in Twilio's TaskRouter quickstart."""
 
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
-_MAX_CHANNEL = 64
+_MAX_CHANNEL_LENGTH = 64
+_MAX_DIGITS = 10
 
 
 @dataclass(frozen=True)
 class NewTask:
-    """A Task to create; None leaves a value to TaskRouter."""
+    """A Task to create. TaskRouter chooses values that are None.
+
+    Attributes:
+        attributes: JSON text.
+        workflow_sid: WW….
+        priority: higher values first.
+        timeout: seconds.
+        task_channel: SID or unique name of a TaskChannel.
+    """
 
     attributes: str
     workflow_sid: str
@@ -33,7 +42,7 @@ class NewTask:
 
 @dataclass(frozen=True)
 class CreatedTask:
-    """A Task as TaskRouter has created it; attributes as JSON text."""
+    """A Task created by TaskRouter. Its attributes are JSON text."""
 
     sid: str
     attributes: str
@@ -45,54 +54,54 @@ class CreatedTask:
 
 @dataclass(frozen=True)
 class IdempotencyRecord:
-    """What an Idempotency-Key stands for.
+    """The record of an idempotency key.
 
     Attributes:
-        fingerprint: of the request that it was first used for.
-        owner: who took it last.
-        taken_at: epoch ms at which it was first used.
-        until: epoch ms at which that lease lapses.
-        answer: what came of it, once that is known.
+        fingerprint: identifies the content of the first request with the key.
+        owner: identifies the request that holds the key.
+        taken_at: epoch ms of the first request with the key.
+        until: epoch ms at which the owner's lease expires.
+        response: the created Task, or None until it is known.
     """
 
     fingerprint: str
     owner: str
     taken_at: int
     until: int
-    answer: dict[str, Any] | None
+    response: dict[str, Any] | None
 
 
 def compact_json(attributes: dict[str, Any]) -> str:
-    """Return attributes as the shortest JSON text, which is what the limit is measured on."""
+    """Return attributes as the shortest JSON text, whose length counts for the limit."""
     return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
 
 
 def parse_new_task(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTask:
-    """Read the Task that a caller wants.
+    """Parse the parameters of a request to create a Task.
 
     Args:
-        parameters: ``attributes`` (an object, or JSON text of one), ``priority``, ``timeout``
-            (seconds), ``task_channel`` (SID or unique name), ``workflow_sid``; all optional.
-        workflow_sid: the Workflow (WW…) for Tasks that name none.
+        parameters: ``attributes`` (an object, or its JSON text), ``priority``, ``timeout``
+            (seconds), ``task_channel`` (SID or unique name), ``workflow_sid``; all are optional.
+        workflow_sid: the default Workflow (WW…).
 
     Raises:
-        BadRequest: a parameter is not what it should be; the message names it.
+        BadRequest: a parameter is invalid. The message names the parameter.
     """
     return NewTask(
-        attributes=_attributes(parameters.get("attributes", QUICKSTART_ATTRIBUTES)),
+        attributes=_parse_attributes(parameters.get("attributes", QUICKSTART_ATTRIBUTES)),
         workflow_sid=checked_sid(
             parameters.get("workflow_sid", workflow_sid), "WW", "workflow_sid"
         ),
-        priority=_whole_number(parameters, "priority", 0, _MAX_PRIORITY),
-        timeout=_whole_number(parameters, "timeout", 1, _MAX_TIMEOUT),
-        task_channel=_channel(parameters.get("task_channel")),
+        priority=_parse_whole_number(parameters, "priority", 0, _MAX_PRIORITY),
+        timeout=_parse_whole_number(parameters, "timeout", 1, _MAX_TIMEOUT),
+        task_channel=_parse_channel(parameters.get("task_channel")),
     )
 
 
-def _attributes(given: object) -> str:
-    if not isinstance(given, (str, dict)):
-        raise BadRequest("attributes must be a JSON object, or the text of one.")
-    text = given if isinstance(given, str) else compact_json(given)
+def _parse_attributes(value: object) -> str:
+    if not isinstance(value, (str, dict)):
+        raise BadRequest("attributes must be a JSON object, or its JSON text.")
+    text = value if isinstance(value, str) else compact_json(value)
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
             f"attributes may have at most {MAX_ATTRIBUTES_LENGTH} characters as JSON text."
@@ -100,32 +109,33 @@ def _attributes(given: object) -> str:
     try:
         parse_json_object(text)
     except JsonError as error:
-        raise BadRequest(f"attributes must be the text of a JSON object: {error}.") from error
+        raise BadRequest(f"attributes must be a JSON object: {error}.") from error
     return text
 
 
-def _whole_number(parameters: Mapping[str, Any], name: str, least: int, most: int) -> int | None:
-    given = parameters.get(name)
-    if given is None:
+def _parse_whole_number(
+    parameters: Mapping[str, Any], name: str, minimum: int, maximum: int
+) -> int | None:
+    value = parameters.get(name)
+    if value is None:
+        return None
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not minimum <= value <= maximum:
+        raise BadRequest(f"{name} must be a whole number from {minimum} to {maximum}.")
+    return value
+
+
+def _parse_channel(value: object) -> str | None:
+    if value is None:
         return None
     if (
-        isinstance(given, str)
-        and given.isascii()
-        and given.isdigit()
-        and len(given) <= len("9" * 10)
+        not isinstance(value, str)
+        or not value.isprintable()
+        or not 1 <= len(value) <= _MAX_CHANNEL_LENGTH
     ):
-        given = int(given)
-    if isinstance(given, bool) or not isinstance(given, int) or not least <= given <= most:
-        raise BadRequest(f"{name} must be a whole number from {least} to {most}.")
-    return given
-
-
-def _channel(given: object) -> str | None:
-    if given is None:
-        return None
-    if not isinstance(given, str) or not given.isprintable() or not 1 <= len(given) <= _MAX_CHANNEL:
         raise BadRequest(
-            f"task_channel must be a TaskChannel's SID or unique name, "
-            f"at most {_MAX_CHANNEL} characters."
+            f"task_channel must be the SID or unique name of a TaskChannel, with at most "
+            f"{_MAX_CHANNEL_LENGTH} characters."
         )
-    return given
+    return value

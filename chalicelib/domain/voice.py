@@ -1,4 +1,4 @@
-"""The menu that a caller hears, and which key chooses what."""
+"""The language menu of phone calls, and the requests that Twilio Voice sends."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.sids import checked_sid
 
-MAX_SAID = 1_000
-"""Characters of one text. Twilio says 4,096 of them at most, and no caller listens for so long."""
+MAX_TEXT_LENGTH = 1_000
+"""Maximum characters of a spoken text. Twilio's limit, 4,096, is too long for a caller."""
 
 QUICKSTART = json.dumps(
     [
@@ -32,12 +32,12 @@ QUICKSTART = json.dumps(
     ],
     ensure_ascii=False,
 )
-"""Twilio's quickstart, part 3; `sorry` is ours."""
+"""The menu of part 3 of Twilio's quickstart, with `sorry` added."""
 
 _DIGIT = re.compile("[0-9]")
-_UNSPEAKABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
-"""What XML can't hold, or nobody can say. Other scripts' blanks and joiners are text."""
-_LANGUAGE = re.compile("[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
+_INVALID_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]")
+"""Characters that XML can't contain or that can't be spoken. Spaces and joiners are allowed."""
+_LANGUAGE_CODE = re.compile("[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class Language:
     """One entry of the menu.
 
     Attributes:
-        digit: the key that chooses it, 0 to 9.
-        language: what the Task's `selected_language` says, and what the texts are spoken in, such
-            as ``es`` or ``es-MX``.
-        say: what the menu says of it.
-        sorry: what a caller hears whom nobody can talk to, or empty.
-        voice: Twilio's name of a voice, or None for its own.
-        default: whether it is for callers who choose nothing.
+        digit: key that selects the language, 0 to 9.
+        language: language code such as ``es`` or ``es-MX``, for the Task's attribute
+            `selected_language` and for speaking the texts.
+        say: text of the menu.
+        sorry: text for callers who can't be connected; may be empty.
+        voice: name of a Twilio voice; None for Twilio's default.
+        default: whether callers who press no key get this language.
     """
 
     digit: str
@@ -63,12 +63,12 @@ class Language:
 
     @classmethod
     def read(cls, entry: object) -> Self:
-        """Read an entry of the setting; raises ValueError saying what is wrong in it."""
+        """Read an entry of the setting; raises ValueError with the reason as a clause."""
         known = cls.__dataclass_fields__
         if not isinstance(entry, dict) or not {"digit", "language", "say"} <= entry.keys():
             raise ValueError("must list objects with digit, language and say")
         if unknown := sorted(entry.keys() - known.keys()):
-            raise ValueError(f"knows no {unknown[0]}, only {', '.join(known)}")
+            raise ValueError(f"has an unknown member {unknown[0]}; allowed are {', '.join(known)}")
         _check(entry)
         return cls(**entry)
 
@@ -76,14 +76,14 @@ class Language:
 def _check(entry: Mapping[str, Any]) -> None:
     if not _is_text(entry["digit"], _DIGIT):
         raise ValueError('needs a digit, "0" to "9", in each entry')
-    if not _is_text(entry["language"], _LANGUAGE):
+    if not _is_text(entry["language"], _LANGUAGE_CODE):
         raise ValueError("needs a language such as es or es-MX in each entry")
     for name in ("say", "sorry", "voice"):
         text = entry.get(name, "x")
-        if not isinstance(text, str) or not text.strip() or len(text) > MAX_SAID:
-            raise ValueError(f"needs a text of at most {MAX_SAID} characters as {name}")
-        if _UNSPEAKABLE.search(text):
-            raise ValueError(f"must not have control characters or line breaks in {name}")
+        if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT_LENGTH:
+            raise ValueError(f"needs a text of at most {MAX_TEXT_LENGTH} characters as {name}")
+        if _INVALID_CHARACTERS.search(text):
+            raise ValueError(f"must not contain control characters or line breaks in {name}")
     if type(entry.get("default", False)) is not bool:
         raise ValueError("needs true or false as default")
 
@@ -101,7 +101,7 @@ def _is_text(value: object, pattern: re.Pattern[str]) -> bool:
 
 @dataclass(frozen=True)
 class Menu:
-    """What a caller can choose from, in the order in which it is said."""
+    """The languages that a caller can choose, in the order of the menu."""
 
     languages: tuple[Language, ...]
 
@@ -110,10 +110,10 @@ class Menu:
         """Read the setting VOICE_LANGUAGES.
 
         Args:
-            text: a JSON list of objects with the fields of `Language`; one has ``default: true``.
+            text: JSON list of objects with the fields of `Language`; one has ``default: true``.
 
         Raises:
-            ValueError: it is not; the message goes on where the setting's name stops.
+            ValueError: The text is malformed. The message continues after the setting's name.
         """
         try:
             entries = parse_json(text)
@@ -122,35 +122,35 @@ class Menu:
         if not isinstance(entries, list) or not entries:
             raise ValueError("must be a JSON list of objects with digit, language and say")
         languages = tuple(_read(number, entry) for number, entry in enumerate(entries, 1))
-        if len({one.digit for one in languages}) < len(languages):
-            raise ValueError("has a digit twice: each key chooses one language")
-        if sum(one.default for one in languages) != 1:
-            raise ValueError('needs "default": true in one entry, for callers who choose nothing')
+        if len({language.digit for language in languages}) < len(languages):
+            raise ValueError("must not use a digit twice: each key selects one language")
+        if sum(language.default for language in languages) != 1:
+            raise ValueError('needs "default": true in one entry, for callers who press no key')
         return cls(languages)
 
     @property
     def default(self) -> Language:
-        """The language of callers who choose nothing."""
-        return next(one for one in self.languages if one.default)
+        """The language of callers who press no key."""
+        return next(language for language in self.languages if language.default)
 
-    def chosen(self, digits: str) -> Language | None:
-        """Return what the pressed key chooses; None where it is no choice of the menu."""
-        return next((one for one in self.languages if one.digit == digits), None)
+    def selected(self, digits: str) -> Language | None:
+        """Return the language that the pressed key selects; None if there is none."""
+        return next((language for language in self.languages if language.digit == digits), None)
 
 
-_UNSERVED = frozenset({"error", "system-error", "queue-full", "leave"})
+_UNANSWERED_RESULTS = frozenset({"error", "system-error", "queue-full", "leave"})
 
 
 @dataclass(frozen=True)
 class VoiceRequest:
-    """Twilio asks what to do with a call.
+    """A request by Twilio Voice for the next TwiML of a call.
 
     https://www.twilio.com/docs/voice/twiml#request-parameters
 
     Attributes:
-        call_sid: CA….
-        digits: the keys that were pressed, empty where none was.
-        queue_result: how the call left its queue, or empty.
+        call_sid: CA… SID of the call.
+        digits: keys that the caller pressed; empty if none.
+        queue_result: reason why the call left its queue, or empty.
     """
 
     call_sid: str
@@ -159,17 +159,17 @@ class VoiceRequest:
 
     @classmethod
     def from_form(cls, form: Form, *, account_sid: str) -> Self:
-        """Read a request that was sent for this account (AC…).
+        """Read a request for the given account (AC… SID).
 
         Raises:
-            BadRequest: it is about another account, or a parameter that matters is missing,
-                malformed or repeated.
+            BadRequest: The request is for another account, or a parameter is missing, malformed
+                or repeated.
         """
         for name in {"AccountSid", "CallSid", "Digits", "QueueResult"} & form.keys():
             if len(form.getall(name)) > 1:
-                raise BadRequest(f"{name} was given more than once.")
+                raise BadRequest(f"{name} must not be repeated.")
         if form.get("AccountSid") != account_sid:
-            raise BadRequest("AccountSid is not the one that this service is set up for.")
+            raise BadRequest("AccountSid does not match TWILIO_ACCOUNT_SID.")
         return cls(
             call_sid=checked_sid(form.get("CallSid"), "CA", "CallSid"),
             digits=form.get("Digits", ""),
@@ -177,6 +177,6 @@ class VoiceRequest:
         )
 
     @property
-    def is_unserved(self) -> bool:
-        """Whether the caller left the queue, and was neither connected nor gone by themselves."""
-        return self.queue_result in _UNSERVED
+    def is_unanswered(self) -> bool:
+        """Whether the call left the queue unanswered although the caller did not hang up."""
+        return self.queue_result in _UNANSWERED_RESULTS

@@ -1,13 +1,12 @@
-"""What TaskRouter calls; the signature is all that says who it is."""
+"""Webhook routes called by TaskRouter. Their Twilio signature authenticates them."""
 
 from typing import Any
 
-from chalice.app import Blueprint, Request, Response
+from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.callbacks import AssignmentCallback, ReservationEvent
 from chalicelib.domain.errors import StoreUnavailable
-from chalicelib.domain.rules import RuleResult
 from chalicelib.routes.http import route, signed_form
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.observe import observe
@@ -15,93 +14,77 @@ from chalicelib.usecases.observe import observe
 blueprint = Blueprint(__name__)
 
 
-@route(blueprint, "/assignment_callback", methods=["POST"], shared=False)
+@route(blueprint, "/assignment_callback", methods=["POST"], action=None)
 def assignment_callback() -> dict[str, Any]:
-    """Record the Reservation; answer an assignment instruction, or ``{}`` to decide later."""
-    service = runtime.current()
-    callback = _assignment(blueprint.current_request, service)
-    return _answered(callback, _decided(callback, service), service)
+    """Record the Reservation; answer with an instruction, or with ``{}`` to decide later."""
+    return _answer_callback(is_fallback=False)
 
 
-@route(blueprint, "/assignment_callback/fallback", methods=["POST"], shared=False)
+@route(blueprint, "/assignment_callback/fallback", methods=["POST"], action=None)
 def fallback() -> dict[str, Any]:
-    """The Workflow's fallback URL: the same, but it answers even when DynamoDB does not.
+    """Answer a callback sent to the Workflow's fallback URL, even if DynamoDB fails.
 
-    Better an agent gets the call and an alarm says that its record is missing, until an event (or,
-    while it is pending, a reconciliation) brings it, than that nobody gets it.
+    The Worker then gets the call although the Reservation is not recorded. An alarm reports this.
+    An event, or a reconciliation while the Reservation is pending, creates the record later.
     """
-    service = runtime.current()
-    callback = _assignment(blueprint.current_request, service)
-    ruling = _decided(callback, service)
-    try:
-        return _answered(callback, ruling, service)
-    except StoreUnavailable as error:
-        observability.bind(error=error.code, **{observability.UNRECORDED_RESERVATION: 1})
-        return _bound(ruling.instruction.render(), ruling)
+    return _answer_callback(is_fallback=True)
 
 
-@route(blueprint, "/event_callback", methods=["POST"], shared=False)
+@route(blueprint, "/event_callback", methods=["POST"], action=None)
 def event_callback() -> Response:
-    """Mirror ``reservation.*`` events; acknowledge the others."""
+    """Record the status reported by a ``reservation.*`` event; acknowledge all other events."""
     service = runtime.current()
     form = signed_form(blueprint.current_request, service)
     observability.bind(event_type=form.get("EventType"))
-    event = ReservationEvent.from_form(form, **_ours(service))
+    event = ReservationEvent.from_form(
+        form,
+        account_sid=service.settings.twilio_account_sid,
+        workspace_sid=service.settings.twilio_workspace_sid,
+    )
     if event is not None:
-        _bind_sids(event)
-        news = observe(
-            event, store=service.store, timing=service.timing, now=service.clock.now_ms()
+        observability.bind(
+            reservation_sid=event.reservation_sid,
+            task_sid=event.task_sid,
+            worker_sid=event.worker_sid,
         )
-        observability.bind(news=news)
+        changed = observe(
+            event, store=service.store, deadlines=service.deadlines, now=service.clock.now_ms()
+        )
+        observability.bind(news=changed)
     return Response("", status_code=204)
 
 
-def _assignment(request: Request, service: runtime.Runtime) -> AssignmentCallback:
-    callback = AssignmentCallback.from_form(signed_form(request, service), **_ours(service))
-    _bind_sids(callback)
-    return callback
-
-
-def _decided(callback: AssignmentCallback, service: runtime.Runtime) -> RuleResult:
-    ruling = service.rules.decide(callback)
-    if ruling.failures:
-        observability.bind(
-            failed_rules=ruling.failures,
-            **{observability.FAILED_RULES: len(ruling.failures)},
-        )
-    return ruling
-
-
-def _answered(
-    callback: AssignmentCallback, ruling: RuleResult, service: runtime.Runtime
-) -> dict[str, Any]:
-    answer = assign(
-        callback,
-        ruling.instruction,
-        rule=ruling.rule,
-        store=service.store,
-        timing=service.timing,
-        now=service.clock.now_ms(),
+def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
+    service = runtime.current()
+    callback = AssignmentCallback.from_form(
+        signed_form(blueprint.current_request, service),
+        account_sid=service.settings.twilio_account_sid,
+        workspace_sid=service.settings.twilio_workspace_sid,
     )
-    return _bound(answer, ruling)
-
-
-def _bound(answer: dict[str, Any], ruling: RuleResult) -> dict[str, Any]:
-    observability.bind(answer=answer.get("instruction", "defer"))
-    if answer == ruling.instruction.render():
-        # Else an earlier answer stands, whichever rule gave that.
-        observability.bind(rule=ruling.rule)
-    return answer
-
-
-def _bind_sids(told: AssignmentCallback | ReservationEvent) -> None:
     observability.bind(
-        reservation_sid=told.reservation_sid, task_sid=told.task_sid, worker_sid=told.worker_sid
+        reservation_sid=callback.reservation_sid,
+        task_sid=callback.task_sid,
+        worker_sid=callback.worker_sid,
     )
-
-
-def _ours(service: runtime.Runtime) -> dict[str, str]:
-    return {
-        "account_sid": service.settings.twilio_account_sid,
-        "workspace_sid": service.settings.twilio_workspace_sid,
-    }
+    result = service.rules.decide(callback)
+    if result.failures:
+        observability.bind(failed_rules=result.failures, FailedRules=len(result.failures))
+    try:
+        answer = assign(
+            callback,
+            result.instruction,
+            rule=result.rule,
+            store=service.store,
+            deadlines=service.deadlines,
+            now=service.clock.now_ms(),
+        )
+    except StoreUnavailable as error:
+        if not is_fallback:
+            raise
+        observability.bind(error=error.code, UnrecordedReservation=1)
+        answer = dict(result.instruction.answer)
+    observability.bind(answer=answer.get("instruction", "defer"))
+    if answer == result.instruction.answer:
+        # Otherwise an earlier answer is repeated, and another rule may have chosen it.
+        observability.bind(rule=result.rule)
+    return answer

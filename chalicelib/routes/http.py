@@ -1,4 +1,4 @@
-"""What the routes share: errors to answers, parameters, the caller, the line in the log."""
+"""Shared by the routes: error responses, parameters, authentication and the request log."""
 
 import functools
 import logging
@@ -10,8 +10,8 @@ from chalice.app import Blueprint, MultiDict, Request, Response
 
 from chalicelib import observability, runtime
 from chalicelib.adapters.twilio import signature
-from chalicelib.config import Settings, SettingsError
-from chalicelib.domain.auth import Principal
+from chalicelib.config import SettingsError
+from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import (
     AppError,
@@ -27,74 +27,100 @@ from chalicelib.domain.sids import checked_sid
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 UNTYPED = "application/octet-stream"
-"""What some clients (aiohttp) call a body that is not there."""
+"""The content type that some clients (aiohttp) send with an empty body."""
 
 _HEADERS = {
-    # TaskRouter insists on it; API Gateway would only fill it in as its own default.
+    # TaskRouter requires this header. API Gateway's default is the same, but not guaranteed.
     "Content-Type": JSON,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
 }
 
-MAX_BODY_BYTES = 128 * 1024
-"""Two attributes of 4,096 characters of four bytes each, percent-encoded, stay below this."""
+AUTHORIZATION = "Authorization"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
-_TWICE = "A parameter was given more than once."
+MAX_BODY_BYTES = 128 * 1024
+"""Large enough for two attribute documents at Twilio's 4,096-character limit, percent-encoded."""
+
+_REPEATED = "A parameter was given more than once."
 
 View = Callable[..., Any]
 
 
 def route(
-    blueprint: Blueprint, path: str, *, methods: list[str], shared: bool
+    blueprint: Blueprint, path: str, *, methods: list[str], action: Action | None
 ) -> Callable[[View], View]:
-    """Register a view whose errors become answers; Chalice would log their messages.
+    """Register a view, authorize its callers, and turn its errors into responses.
+
+    Chalice would log the messages of errors, which may repeat what a request contained.
 
     Args:
-        blueprint: where it is registered.
-        path: the route.
+        blueprint: the blueprint that gets the route.
+        path: the path of the route.
         methods: the HTTP methods.
-        shared: whether people's own pages call it too: they send JSON, or none, as well as forms,
-            and CORS_ALLOW_ORIGIN says whose pages. The others are called by Twilio.
+        action: the action that the view performs. The caller needs a bearer token that allows the
+            action, and the view gets the caller's Principal as its first argument. Web pages call
+            these routes too: with JSON, a form or no body, and from the origins that
+            CORS_ALLOW_ORIGIN allows. None: the route takes no token. It is called by Twilio, or
+            it is public.
     """
-    # A request without a body has no type, which Chalice takes for JSON.
-    content_types = [JSON, FORM, UNTYPED] if shared or "GET" in methods else [FORM]
+    # Chalice treats a request without a content type as JSON.
+    content_types = [JSON, FORM, UNTYPED] if action or "GET" in methods else [FORM]
 
     def register(view: View) -> View:
-        @functools.wraps(view)
-        def call(**path_parameters: str) -> Response:
-            return _answer(view, path_parameters, shared=shared)
-
-        blueprint.route(path, methods=methods, content_types=content_types)(call)
+        shared = action is not None
+        authorized = view if action is None else _authorized(view, blueprint, action)
+        respond = _responding(authorized, shared=shared)
+        blueprint.route(path, methods=methods, content_types=content_types)(respond)
         if shared:
-            # A browser asks before it sends a token or JSON to another origin.
+            # A browser sends a preflight request before a token or JSON goes to another origin.
             @functools.wraps(view)
             def preflight(**_path_parameters: str) -> Response:
-                return _answer(functools.partial(_preflight, methods), {}, shared=True)
+                return _preflight(methods)
 
-            blueprint.route(path, methods=["OPTIONS"])(preflight)
-        return call
+            blueprint.route(path, methods=["OPTIONS"])(_responding(preflight, shared=True))
+        return respond
 
     return register
 
 
-def _answer(view: View, path_parameters: Mapping[str, str], *, shared: bool) -> Response:
-    try:
-        answer = view(**path_parameters)
-        response = answer if isinstance(answer, Response) else Response(answer)
-        if shared:
-            _allow_origin(response)
-    except AppError as error:
-        response = _error_response(error)
-        if shared:
-            _allow_origin(response)
-    except SettingsError as error:
-        observability.log_crash("settings", error)
-        response = Response({"Code": "SettingsError", "Message": str(error)}, status_code=500)
-    except Exception as error:  # noqa: BLE001  the last place that can answer at all
-        observability.log_crash("crash", error)
-        body = {"Code": AppError.code, "Message": "An internal server error occurred."}
-        response = Response(body, status_code=AppError.status)
-    return response
+def _authorized(view: View, blueprint: Blueprint, action: Action) -> View:
+    """Return a view that calls *view* with the caller, if the caller may perform the action."""
+
+    @functools.wraps(view)
+    def call(**path_parameters: str) -> Any:
+        principal = authenticate(blueprint.current_request)
+        principal.authorize(action)
+        return view(principal, **path_parameters)
+
+    return call
+
+
+def _responding(view: View, *, shared: bool) -> View:
+    """Return a view that converts the result or error of *view* into a response."""
+
+    @functools.wraps(view)
+    def respond(**path_parameters: str) -> Response:
+        try:
+            result = view(**path_parameters)
+            response = result if isinstance(result, Response) else Response(result)
+            if shared:
+                _allow_origin(response)
+        except AppError as error:
+            response = _error_response(error)
+            if shared:
+                _allow_origin(response)
+        except SettingsError as error:
+            observability.log_crash("settings", error)
+            body = {"Code": "SettingsError", "Message": str(error)}
+            response = Response(body, status_code=500)
+        except Exception as error:  # noqa: BLE001  the last place that can still respond
+            observability.log_crash("crash", error)
+            body = {"Code": AppError.code, "Message": "An internal server error occurred."}
+            response = Response(body, status_code=AppError.status)
+        return response
+
+    return respond
 
 
 def _allow_origin(response: Response) -> None:
@@ -110,7 +136,7 @@ def _preflight(methods: list[str]) -> Response:
         raise Forbidden("Pages of other origins may not call this service: see CORS_ALLOW_ORIGIN.")
     headers: dict[str, str | list[str]] = {
         "Access-Control-Allow-Methods": ", ".join(methods),
-        "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key",
+        "Access-Control-Allow-Headers": f"{AUTHORIZATION}, Content-Type, {IDEMPOTENCY_KEY}",
         "Access-Control-Max-Age": "600",
     }
     return Response("", status_code=204, headers=headers)
@@ -128,7 +154,7 @@ def _error_response(error: AppError) -> Response:
 
 
 def log_request(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Chalice middleware: write a request's one line, and set the headers that all answers have."""
+    """Chalice middleware: write one log line per request, and set the headers of all responses."""
     observability.start()
     started = time.perf_counter()
     response = get_response(request)
@@ -147,28 +173,28 @@ def log_request(request: Request, get_response: Callable[[Request], Response]) -
 
 
 def authenticate(request: Request) -> Principal:
-    """Return who calls; raises Unauthorized without a token that holds."""
-    principal = runtime.current().tokens.principal(request.headers.get("authorization"))
+    """Return the caller; raise Unauthorized without a valid token."""
+    principal = runtime.current().tokens.principal(request.headers.get(AUTHORIZATION))
     observability.bind(principal=principal.name)
     return principal
 
 
 def parse_parameters(request: Request) -> dict[str, Any]:
-    """Return the query's parameters and the body's (JSON object, form or none) in one.
+    """Return the parameters of the query string and the body (a JSON object, a form or none).
 
     Raises:
-        TooLarge: the body is larger than any honest one.
-        BadRequest: the body is neither, or a parameter was given twice.
+        TooLarge: the body is over MAX_BODY_BYTES.
+        BadRequest: the body is malformed, or a parameter is repeated.
     """
     query = request.query_params or MultiDict({})
-    body = _body_parameters(request)
+    body = _parse_body(request)
     if body.keys() & query.keys() or any(len(query.getlist(name)) > 1 for name in query):
-        raise BadRequest(_TWICE)
+        raise BadRequest(_REPEATED)
     return {**query, **body}
 
 
 def read_body(request: Request) -> bytes:
-    """Return a request's body; raises TooLarge where it is over MAX_BODY_BYTES."""
+    """Return the body of a request; raise TooLarge if it is over MAX_BODY_BYTES."""
     body = request.raw_body
     if isinstance(body, str):
         body = body.encode()
@@ -177,15 +203,15 @@ def read_body(request: Request) -> bytes:
     return body
 
 
-def _body_parameters(request: Request) -> Mapping[str, Any]:
+def _parse_body(request: Request) -> Mapping[str, Any]:
     body = read_body(request)
     if request.method == "GET" or not body.strip():
         return {}
-    # What `curl -d '{…}'` sends calls itself a form, and no form begins like that.
+    # `curl -d '{…}'` declares JSON as a form. No form starts with a brace.
     if FORM in request.headers.get("content-type", "").lower() and not body.startswith(b"{"):
         form = Form.parse(body)
         if any(len(form.getall(name)) > 1 for name in form):
-            raise BadRequest(_TWICE)
+            raise BadRequest(_REPEATED)
         return form
     try:
         return parse_json_object(body.decode())
@@ -196,15 +222,18 @@ def _body_parameters(request: Request) -> Mapping[str, Any]:
 
 
 def optional_sid(parameters: Mapping[str, Any], name: str, prefix: str) -> str | None:
-    """Return the SID that is named *name*, None where there is none; BadRequest if malformed."""
+    """Return the SID in the parameter *name*, or None; raise BadRequest if it is malformed."""
     value = parameters.get(name)
     return None if value is None else checked_sid(value, prefix, name)
 
 
 def signed_form(request: Request, service: runtime.Runtime) -> Form:
-    """Return the form that Twilio posted; raises InvalidSignature where it was not Twilio."""
+    """Return the form posted by Twilio; raise InvalidSignature if Twilio did not sign it."""
     form = Form.parse(read_body(request))
-    url = _requested_url(request, service.settings)
+    # Twilio signs the public URL, which here has no query string.
+    url = f"https://{request.context.get('domainName')}{request.context.get('path')}"
+    if service.settings.public_base_url:
+        url = service.settings.public_base_url + str(request.path)
     try:
         service.signatures.verify(
             url,
@@ -213,14 +242,7 @@ def signed_form(request: Request, service: runtime.Runtime) -> Form:
             request.headers.get(signature.SETTINGS_HEADER),
         )
     except InvalidSignature:
-        # The one thing that finds a wrong PUBLIC_BASE_URL.
+        # The log line reveals a wrong PUBLIC_BASE_URL.
         observability.bind(checked_url=url)
         raise
     return form
-
-
-def _requested_url(request: Request, settings: Settings) -> str:
-    """Return the URL that Twilio signed: our public base and the route, without a query."""
-    if settings.public_base_url:
-        return settings.public_base_url + str(request.path)
-    return f"https://{request.context.get('domainName')}{request.context.get('path')}"

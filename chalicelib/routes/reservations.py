@@ -1,4 +1,7 @@
-"""Looking at Reservations, and deciding them."""
+"""Routes that list, read and decide Reservations.
+
+Times in responses are ISO 8601 in UTC. Task and Worker attributes are objects.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,8 +11,8 @@ from typing import Any
 from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
-from chalicelib.domain.auth import Principal
-from chalicelib.domain.errors import BadRequest, NotFound
+from chalicelib.domain.auth import Action, Principal
+from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.instructions import (
     Call,
     Conference,
@@ -18,98 +21,100 @@ from chalicelib.domain.instructions import (
     InvalidInstruction,
     Redirect,
     parse_instruction,
+    without_secrets,
 )
-from chalicelib.domain.reservations import Reservation, ReservationQuery, Status
+from chalicelib.domain.reservations import Reservation, Status, parse_attributes
 from chalicelib.domain.sids import checked_sid
-from chalicelib.routes.http import authenticate, optional_sid, parse_parameters, route
-from chalicelib.routes.responses import decision_json, reservation_json
-from chalicelib.usecases.decide import Decision, decide, find_reservation_to_accept
+from chalicelib.routes.http import optional_sid, parse_parameters, route
+from chalicelib.usecases import list_reservations as reading
+from chalicelib.usecases.decide import Decision, decide
+from chalicelib.usecases.find_reservation import find_reservation_to_accept
 
 blueprint = Blueprint(__name__)
 
-_DAY_MS = 86_400_000
-_DEFAULT_LIMIT = 50
-_MAX_LIMIT = 100
-_SENT = (Conference.name, Dequeue.name, Call.name, Redirect.name)
-"""Instructions that make something of a plain accept; each rings, or moves a caller."""
-_LIMIT = re.compile("[1-9][0-9]?|100")
+_INSTRUCTIONS = (Conference.name, Dequeue.name, Call.name, Redirect.name)
+"""The instructions that an accept may carry. Each rings a phone or moves a caller."""
+
+_NUMBER = re.compile("[1-9][0-9]{0,2}")
 
 
-@route(blueprint, "/reservations", methods=["GET"], shared=True)
-def list_reservations() -> dict[str, Any]:
-    """List a Worker's own Reservations, or everybody's."""
-    request = blueprint.current_request
-    principal = authenticate(request)
-    parameters = parse_parameters(request)
+@route(blueprint, "/reservations", methods=["GET"], action=Action.LIST_RESERVATIONS)
+def list_reservations(principal: Principal) -> dict[str, Any]:
+    """List Reservations; a Worker gets only its own."""
+    parameters = parse_parameters(blueprint.current_request)
     service = runtime.current()
-    now = service.clock.now_ms()
-    query = _query(parameters, principal, now, service.settings.retention_days * _DAY_MS)
-    page = service.pages.page(query, parameters.get("cursor"), now=now)
+    page = reading.list_reservations(
+        principal=principal,
+        listing=service.listing,
+        retention_days=service.settings.retention_days,
+        now=service.clock.now_ms(),
+        worker_sid=optional_sid(parameters, "worker_sid", "WK"),
+        status=_parse_status(parameters.get("status")),
+        since=_parse_time(parameters.get("since")),
+        limit=_parse_limit(parameters.get("limit")),
+        cursor=parameters.get("cursor"),
+    )
     observability.bind(found=len(page.reservations))
     return {
-        "reservations": [reservation_json(one) for one in page.reservations],
+        "reservations": [_reservation_json(reservation) for reservation in page.reservations],
         "next_cursor": page.next_cursor,
     }
 
 
-@route(blueprint, "/reservations/{sid}", methods=["GET"], shared=True)
-def get_reservation(sid: str) -> dict[str, Any]:
-    """Answer one record."""
-    principal = authenticate(blueprint.current_request)
-    return reservation_json(_recorded(sid, principal))
+@route(blueprint, "/reservations/{sid}", methods=["GET"], action=Action.READ_RESERVATION)
+def get_reservation(principal: Principal, sid: str) -> dict[str, Any]:
+    """Return a recorded Reservation."""
+    reservation_sid = checked_sid(sid, "WR", "The Reservation")
+    observability.bind(reservation_sid=reservation_sid)
+    return _reservation_json(
+        reading.get_reservation(reservation_sid, principal=principal, store=runtime.current().store)
+    )
 
 
-@route(blueprint, "/reservations/{sid}/accept", methods=["POST"], shared=True)
-def accept(sid: str) -> Response:
-    """Accept a Reservation, so that its Task is assigned to its Worker.
+@route(blueprint, "/reservations/{sid}/accept", methods=["POST"], action=Action.ACCEPT_RESERVATION)
+def accept(principal: Principal, sid: str) -> Response:
+    """Accept a Reservation, so that TaskRouter assigns its Task to its Worker.
 
-    It may carry an assignment instruction, for a phone call; then it may still be pending, which
-    is 202.
+    The request may carry an assignment instruction, for a phone call. The Reservation may then
+    stay pending for now, and the response is 202.
     """
-    request = blueprint.current_request
-    principal = authenticate(request)
-    parameters = parse_parameters(request)
-    instruction = _instruction(parameters)
-    answer = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)
-    is_pending = answer["reservation_status"] == Status.PENDING
-    return Response(answer, status_code=202 if is_pending else 200)
+    parameters = parse_parameters(blueprint.current_request)
+    instruction = _parse_instruction(parameters)
+    decided = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)
+    is_pending = decided["reservation_status"] == Status.PENDING
+    return Response(decided, status_code=202 if is_pending else 200)
 
 
-@route(blueprint, "/reservations/{sid}/reject", methods=["POST"], shared=True)
-def reject(sid: str) -> dict[str, Any]:
+@route(blueprint, "/reservations/{sid}/reject", methods=["POST"], action=Action.REJECT_RESERVATION)
+def reject(principal: Principal, sid: str) -> dict[str, Any]:
     """Reject a Reservation; ``activity_sid`` names the Activity that the Worker moves to."""
-    return _decide_for_caller(Status.REJECTED, sid)
+    return _decide(Status.REJECTED, sid, principal, parse_parameters(blueprint.current_request))
 
 
-@route(blueprint, "/reservations/{sid}/complete", methods=["POST"], shared=True)
-def complete(sid: str) -> dict[str, Any]:
+@route(
+    blueprint, "/reservations/{sid}/complete", methods=["POST"], action=Action.COMPLETE_RESERVATION
+)
+def complete(principal: Principal, sid: str) -> dict[str, Any]:
     """Complete an accepted Reservation, and its Task with it."""
-    return _decide_for_caller(Status.COMPLETED, sid)
+    return _decide(Status.COMPLETED, sid, principal, parse_parameters(blueprint.current_request))
 
 
-@route(blueprint, "/accept_reservation", methods=["GET", "POST"], shared=True)
-def accept_reservation() -> dict[str, Any]:
-    """Accept as the quickstart does: by ``task_sid``, ``reservation_sid``, or both."""
-    request = blueprint.current_request
-    principal = authenticate(request)
-    parameters = parse_parameters(request)
+@route(blueprint, "/accept_reservation", methods=["GET", "POST"], action=Action.ACCEPT_RESERVATION)
+def accept_reservation(principal: Principal) -> dict[str, Any]:
+    """Accept a Reservation as in the quickstart: by ``task_sid``, ``reservation_sid`` or both."""
+    parameters = parse_parameters(blueprint.current_request)
     if "instruction" in parameters:
         raise BadRequest("Only POST /reservations/{sid}/accept takes an instruction.")
-    started = runtime.current().clock.now_ms()
+    service = runtime.current()
+    started = service.clock.now_ms()
     reservation_sid = optional_sid(parameters, "reservation_sid", "WR")
     if reservation_sid is None:
         reservation_sid = find_reservation_to_accept(
             checked_sid(parameters.get("task_sid"), "WT", "task_sid"),
             principal=principal,
-            taskrouter=runtime.current().taskrouter,
+            taskrouter=service.taskrouter,
         )
     return _decide(Status.ACCEPTED, reservation_sid, principal, parameters, started=started)
-
-
-def _decide_for_caller(target: Status, sid: str) -> dict[str, Any]:
-    request = blueprint.current_request
-    principal = authenticate(request)
-    return _decide(target, sid, principal, parse_parameters(request))
 
 
 def _decide(
@@ -121,85 +126,112 @@ def _decide(
     started: int | None = None,
     instruction: Instruction | None = None,
 ) -> dict[str, Any]:
+    """Decide a Reservation and return the response; the quickstart reads its last two members."""
     reservation_sid = checked_sid(sid, "WR", "The Reservation")
     observability.bind(reservation_sid=reservation_sid, asked=target.value)
-    rejecting = target is Status.REJECTED
+    is_rejection = target is Status.REJECTED
     decision = Decision(
         target=target,
         reservation_sid=reservation_sid,
         principal=principal,
         task_sid=optional_sid(parameters, "task_sid", "WT"),
-        activity_sid=optional_sid(parameters, "activity_sid", "WA") if rejecting else None,
+        activity_sid=optional_sid(parameters, "activity_sid", "WA") if is_rejection else None,
         instruction=instruction,
     )
-    decided = decide(decision, runtime.current().desk, started=started)
+    reservation = decide(decision, runtime.current().collaborators, started=started)
     observability.bind(
-        task_sid=decided.task_sid, worker_sid=decided.worker_sid, answer=decided.status.value
+        task_sid=reservation.task_sid,
+        worker_sid=reservation.worker_sid,
+        answer=reservation.status.value,
     )
-    return decision_json(decided)
+    return {
+        "reservation_sid": reservation.reservation_sid,
+        "task_sid": reservation.task_sid,
+        "worker_sid": reservation.worker_sid,
+        "worker_name": reservation.worker_name,
+        "reservation_status": reservation.status.value,
+    }
 
 
-def _instruction(parameters: Mapping[str, Any]) -> Instruction | None:
-    """Return the instruction that an accept carries, in the words of a callback's answer."""
-    given = {name: value for name, value in parameters.items() if name != "task_sid"}
-    if "instruction" not in given:
+def _parse_instruction(parameters: Mapping[str, Any]) -> Instruction | None:
+    """Return the instruction of an accept request, with the parameters of a callback's answer."""
+    if "instruction" not in parameters:
         return None
-    if given["instruction"] not in _SENT:
-        raise BadRequest(f"An accept may carry the instruction {', '.join(_SENT)}, or none.")
+    if parameters["instruction"] not in _INSTRUCTIONS:
+        raise BadRequest(
+            f"An accept may carry the instruction {', '.join(_INSTRUCTIONS)}, or none."
+        )
     try:
-        return parse_instruction(given)
+        return parse_instruction(
+            {name: value for name, value in parameters.items() if name != "task_sid"}
+        )
     except InvalidInstruction as error:
         raise BadRequest(str(error)) from error
 
 
-def _recorded(sid: str, principal: Principal) -> Reservation:
-    reservation_sid = checked_sid(sid, "WR", "The Reservation")
-    observability.bind(reservation_sid=reservation_sid)
-    reservation = runtime.current().store.get(reservation_sid)
-    if reservation is None:
-        raise NotFound("No such Reservation is recorded.")
-    principal.must_reach(reservation.worker_sid)
-    return reservation
-
-
-def _query(
-    parameters: Mapping[str, Any], principal: Principal, now: int, kept_ms: int
-) -> ReservationQuery:
-    worker_sid = optional_sid(parameters, "worker_sid", "WK") or principal.confined_to
-    if worker_sid is not None:
-        principal.must_reach(worker_sid)
-    status = _status(parameters.get("status"))
-    # Open ones are few, whatever their age; of the ended ones, a day is what people look at.
-    default_age = _DAY_MS if status is None and worker_sid is None else kept_ms
-    since = _moment(parameters.get("since"), default=now - default_age)
-    return ReservationQuery(
-        since=max(since, now - kept_ms),
-        status=status,
-        worker_sid=worker_sid,
-        limit=_limit(parameters.get("limit", str(_DEFAULT_LIMIT))),
-    )
-
-
-def _status(given: str | None) -> Status | None:
-    if given is None:
+def _parse_status(value: str | None) -> Status | None:
+    if value is None:
         return None
     try:
-        return Status(given)
+        return Status(value)
     except ValueError as error:
         raise BadRequest(f"status must be one of {', '.join(Status)}.") from error
 
 
-def _moment(given: str | None, *, default: int) -> int:
-    if given is None:
-        return default
+def _parse_time(value: str | None) -> int | None:
+    """Return an ISO 8601 time in epoch ms. Without a UTC offset it is in UTC."""
+    if value is None:
+        return None
     try:
-        moment = datetime.fromisoformat(given)
-        return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
+        time = datetime.fromisoformat(value)
+        return int(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise BadRequest("since must be ISO 8601, such as 2026-11-22T01:00:00Z.") from error
 
 
-def _limit(given: str) -> int:
-    if not _LIMIT.fullmatch(given):
-        raise BadRequest(f"limit must be a whole number from 1 to {_MAX_LIMIT}.")
-    return int(given)
+def _parse_limit(value: str | None) -> int:
+    if value is None:
+        return reading.DEFAULT_LIMIT
+    if not _NUMBER.fullmatch(value) or int(value) > reading.MAX_LIMIT:
+        raise BadRequest(f"limit must be a whole number from 1 to {reading.MAX_LIMIT}.")
+    return int(value)
+
+
+def _reservation_json(reservation: Reservation) -> dict[str, Any]:
+    sent = reservation.instruction_sent
+    previous = [None, *(entry.to.value for entry in reservation.history)]
+    return {
+        "reservation_sid": reservation.reservation_sid,
+        "task_sid": reservation.task_sid,
+        "worker_sid": reservation.worker_sid,
+        "worker_name": reservation.worker_name,
+        "workflow_sid": reservation.workflow_sid,
+        "task_queue_sid": reservation.task_queue_sid,
+        "status": reservation.status.value,
+        "instruction": None if reservation.answer is None else without_secrets(reservation.answer),
+        "reserved_at": _iso_time(reservation.reserved_at),
+        "expires_at": _iso_time(reservation.expires_at),
+        "task_attributes": parse_attributes(reservation.task_attributes),
+        "worker_attributes": parse_attributes(reservation.worker_attributes),
+        "instruction_sent": None
+        if sent is None
+        else {"by": sent.by, "instruction": without_secrets(sent.instruction)},
+        "accepted_by": reservation.accepted_by,
+        "callback": reservation.callback,
+        "history": [
+            {
+                "at": _iso_time(entry.at),
+                "from": before,
+                "to": entry.to.value,
+                "by": entry.by,
+                "note": entry.note,
+            }
+            for before, entry in zip(previous, reservation.history, strict=False)
+        ],
+    }
+
+
+def _iso_time(at: int) -> str:
+    """Return epoch ms as ISO 8601, such as ``2026-11-22T01:12:26.000Z``."""
+    time = datetime.fromtimestamp(at / 1000, UTC)
+    return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,29 +1,46 @@
-"""Creating Tasks."""
+"""Routes that create Tasks."""
+
+from typing import Any
 
 from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
-from chalicelib.domain.tasks import parse_new_task
-from chalicelib.routes.http import authenticate, parse_parameters, route
-from chalicelib.routes.responses import task_json
-from chalicelib.usecases.create_task import create_once
+from chalicelib.domain.auth import Action, Principal
+from chalicelib.domain.json_text import JsonError, parse_json
+from chalicelib.domain.tasks import CreatedTask, parse_new_task
+from chalicelib.routes.http import IDEMPOTENCY_KEY, parse_parameters, route
+from chalicelib.usecases.create_task import create_task
 
 blueprint = Blueprint(__name__)
 
 
-@route(blueprint, "/create-task", methods=["GET", "POST"], shared=True)
-def create() -> Response:
-    """Create a Task; with no parameters, the quickstart's. Once only under an Idempotency-Key."""
+@route(blueprint, "/create-task", methods=["GET", "POST"], action=Action.CREATE_TASK)
+def create(_principal: Principal) -> Response:
+    """Create a Task, by default the quickstart's; only once per Idempotency-Key."""
     request = blueprint.current_request
-    authenticate(request).must_create_tasks()
     service = runtime.current()
-    wanted = parse_new_task(
+    new_task = parse_new_task(
         parse_parameters(request), workflow_sid=service.settings.twilio_workflow_sid
     )
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        task = service.taskrouter.create_task(wanted)
-    else:
-        task = create_once(key, wanted, service.once)
+    task = create_task(
+        new_task,
+        service.task_collaborators,
+        idempotency_key=request.headers.get(IDEMPOTENCY_KEY),
+    )
     observability.bind(task_sid=task.sid)
-    return Response(task_json(task), status_code=201)
+    return Response(_task_json(task), status_code=201)
+
+
+def _task_json(task: CreatedTask) -> dict[str, Any]:
+    try:
+        attributes = parse_json(task.attributes)
+    except (JsonError, TypeError):
+        attributes = None
+    return {
+        "sid": task.sid,
+        "attributes": attributes,
+        "assignment_status": task.assignment_status,
+        "workflow_sid": task.workflow_sid,
+        "task_queue_sid": task.task_queue_sid,
+        "priority": task.priority,
+    }

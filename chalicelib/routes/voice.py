@@ -1,8 +1,10 @@
-"""What Twilio Voice calls: a caller chooses a language and becomes a Task.
+"""Webhook routes called by Twilio Voice.
 
-Twilio's quickstart, part 3: https://www.twilio.com/docs/taskrouter/quickstart. Nothing here needs
-DynamoDB or TaskRouter, so a caller is served while they are not. Every URL is relative, because
-the deployed API stands under its stage, and none has a query, which would make signing hard.
+A caller chooses a language and is enqueued as a Task. The routes implement part 3 of Twilio's
+quickstart: https://www.twilio.com/docs/taskrouter/quickstart. They use neither DynamoDB nor
+TaskRouter, so calls are answered during an outage of either. Every URL is relative, because the
+path of the deployed API begins with its stage. No URL has a query, because the signature check
+builds the URL without one.
 """
 
 import json
@@ -23,50 +25,50 @@ _GATHER_SECONDS = 5
 _XML = "text/xml; charset=utf-8"
 
 
-@route(blueprint, "/incoming_call", methods=["POST"], shared=False)
+@route(blueprint, "/incoming_call", methods=["POST"], action=None)
 def incoming_call() -> Response:
-    """Say the menu and wait for a key; who presses none is enqueued in the default language."""
-    _read()
+    """Say the menu and wait for a key; without one, enqueue in the default language."""
+    _read_request()
     return _menu("enqueue_call")
 
 
-@route(blueprint, "/enqueue_call", methods=["POST"], shared=False)
+@route(blueprint, "/enqueue_call", methods=["POST"], action=None)
 def enqueue_call() -> Response:
-    """Enqueue the call in the chosen language; after a key that is no choice, ask once more."""
-    asked = _read()
+    """Enqueue the call in the selected language; repeat the menu on a wrong key."""
+    request = _read_request()
     menu = _languages()
-    chosen = menu.chosen(asked.digits) if asked.digits else menu.default
-    return _enqueue(chosen) if chosen else _menu("enqueue_call_again")
+    language = menu.selected(request.digits) if request.digits else menu.default
+    return _enqueue(language) if language else _menu("enqueue_call_again")
 
 
-@route(blueprint, "/enqueue_call_again", methods=["POST"], shared=False)
+@route(blueprint, "/enqueue_call_again", methods=["POST"], action=None)
 def enqueue_call_again() -> Response:
-    """Enqueue the call in the language that was chosen at last, or in the default one."""
-    asked = _read()
+    """Enqueue the call in the selected language, or in the default language."""
+    request = _read_request()
     menu = _languages()
-    return _enqueue(menu.chosen(asked.digits) or menu.default)
+    return _enqueue(menu.selected(request.digits) or menu.default)
 
 
-@route(blueprint, "/left_queue", methods=["POST"], shared=False)
+@route(blueprint, "/left_queue", methods=["POST"], action=None)
 def left_queue() -> Response:
-    """End a call that left its queue, with an apology where nobody talked to the caller."""
-    asked = _read()
-    observability.bind(queue_result=asked.queue_result)
+    """End a call that left its queue, with an apology if nobody answered the call."""
+    request = _read_request()
+    observability.bind(queue_result=request.queue_result)
     response = _response()
-    if asked.is_unserved:
-        for one in _languages().languages:
-            if one.sorry:
-                response.say(one.sorry, language=one.language, voice=one.voice)
+    if request.is_unanswered:
+        for language in _languages().languages:
+            if language.sorry:
+                response.say(language.sorry, language=language.language, voice=language.voice)
     response.hangup()
-    return _answer(response)
+    return _respond(response)
 
 
-def _read() -> VoiceRequest:
+def _read_request() -> VoiceRequest:
     service = runtime.current()
     form = signed_form(blueprint.current_request, service)
-    asked = VoiceRequest.from_form(form, account_sid=service.settings.twilio_account_sid)
-    observability.bind(call_sid=asked.call_sid)
-    return asked
+    request = VoiceRequest.from_form(form, account_sid=service.settings.twilio_account_sid)
+    observability.bind(call_sid=request.call_sid)
+    return request
 
 
 def _languages() -> Menu:
@@ -74,25 +76,25 @@ def _languages() -> Menu:
 
 
 def _menu(action: str) -> Response:
-    """Say what can be chosen; with one language there is no choice, and no key to press."""
+    """Say the menu and gather a key; a menu of one language needs no key."""
     menu, response = _languages(), _response()
     speaker = response
     if len(menu.languages) > 1:
         speaker = response.gather(
             num_digits=1, action=action, method="POST", timeout=_GATHER_SECONDS
         )
-    for one in menu.languages:
-        speaker.say(one.say, language=one.language, voice=one.voice)
-    # Where no key is pressed Twilio goes on here, and needs no second answer of ours.
+    for language in menu.languages:
+        speaker.say(language.say, language=language.language, voice=language.voice)
+    # If no key is pressed, Twilio continues with the next verb.
     _append_queue(response, menu.default)
-    return _answer(response)
+    return _respond(response)
 
 
 def _enqueue(language: Language) -> Response:
     observability.bind(selected_language=language.language)
     response = _response()
     _append_queue(response, language)
-    return _answer(response)
+    return _respond(response)
 
 
 def _append_queue(response: "VoiceResponse", language: Language) -> None:
@@ -106,12 +108,12 @@ def _append_queue(response: "VoiceResponse", language: Language) -> None:
 
 
 def _response() -> "VoiceResponse":
-    from twilio.twiml.voice_response import (  # noqa: PLC0415  no callback needs it
+    from twilio.twiml.voice_response import (  # noqa: PLC0415  callbacks do not need TwiML
         VoiceResponse,
     )
 
     return VoiceResponse()
 
 
-def _answer(response: "VoiceResponse") -> Response:
+def _respond(response: "VoiceResponse") -> Response:
     return Response(str(response), headers={"Content-Type": _XML})

@@ -1,17 +1,11 @@
-"""Answer an assignment callback: one write, then an assignment instruction."""
+"""Answer an assignment callback: record the Reservation in one write, then instruct TaskRouter."""
 
 from typing import Any
 
 from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.instructions import Instruction
-from chalicelib.domain.reservations import (
-    BY_INSTRUCTION,
-    INSTRUCTION_CONFIRM_MS,
-    HistoryEntry,
-    Reservation,
-    Status,
-)
-from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.domain.reservations import BY_INSTRUCTION, HistoryEntry, Reservation, Status
+from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
 from chalicelib.usecases.ports import ReservationStore
 
 BY = "assignment_callback"
@@ -23,28 +17,32 @@ def assign(
     *,
     rule: str | None = None,
     store: ReservationStore,
-    timing: Deadlines,
+    deadlines: Deadlines,
     now: int,
 ) -> dict[str, Any]:
-    """Record the Reservation and return what to answer TaskRouter.
+    """Record a Reservation, and return the answer to its assignment callback.
 
-    The same Reservation posted again gets the answer that it got first, whatever has happened
-    since: TaskRouter may post twice (a retried connection, or the fallback after a slow answer).
+    A repeated callback gets the first answer, whatever has happened since. TaskRouter may post a
+    callback twice: after a retried connection, or to the fallback URL after a slow answer.
 
     Args:
-        callback: the callback, its signature verified.
-        instruction: what to answer if this is the first time.
-        rule: the name of the rule that said so, for the history.
+        callback: the callback, with a verified signature.
+        instruction: the instruction to answer with, unless the callback was answered before.
+        rule: the name of the rule that chose the instruction, for the history.
         store: the records.
-        timing: the deadlines' settings.
+        deadlines: the deadline settings.
         now: epoch ms.
 
     Raises:
-        StoreUnavailable: nothing was recorded, so nothing may be answered.
+        StoreUnavailable: nothing was recorded, so no answer may be sent.
     """
-    answer = instruction.render()
-    expires_at = timing.expires_at(now, callback.workflow_sid)
-    deadline = timing.next_check(Status.PENDING, now=now, reserved_at=now, expires_at=expires_at)
+    answer = instruction.answer
+    expires_at = deadlines.expires_at(now, callback.workflow_sid)
+    due_at: int | None = now + INSTRUCTION_CHECK_MS
+    if not answer:
+        due_at = deadlines.next_check(
+            Status.PENDING, now=now, reserved_at=now, expires_at=expires_at
+        )
     reservation = Reservation(
         reservation_sid=callback.reservation_sid,
         task_sid=callback.task_sid,
@@ -61,5 +59,4 @@ def assign(
         accepted_by=BY_INSTRUCTION if instruction.accepts else None,
         history=(HistoryEntry(at=now, to=Status.PENDING, by=BY, note=rule and f"rule {rule}"),),
     )
-    due_at = now + INSTRUCTION_CONFIRM_MS if answer else deadline
     return store.record_callback(reservation, due_at=due_at or expires_at, now=now)

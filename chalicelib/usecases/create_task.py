@@ -1,8 +1,8 @@
-"""Create a Task once per Idempotency-Key, even if the first answer was lost.
+"""Create a Task, only once per idempotency key even if a response is lost.
 
-A key is taken, under a lease, before TaskRouter is asked, and keeps the answer for a day. It is
-also set on the Task as an attribute: where nobody knows whether a Task was created (the answer was
-lost, or the one who asked died), TaskRouter is asked for a Task with that attribute first.
+Before TaskRouter is asked, the key is acquired under a lease. It keeps the response for a day. The
+key is also set as an attribute of the Task. If nobody knows whether a Task was created, because a
+response was lost or a process crashed, TaskRouter is first searched for a Task with that attribute.
 """
 
 import hashlib
@@ -37,20 +37,21 @@ ATTRIBUTE = "idempotency_key"
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
-_CLOCKS_DIFFER_MS = 60_000
-"""A Task with the key of yesterday's request is not ours; Twilio's clock need not be ours."""
+_CLOCK_SKEW_MS = 60_000
+"""Maximum assumed difference from Twilio's clock. A search must find the Task of this request, but
+not a Task that was created under the same key on an earlier day."""
 
 
 @dataclass(frozen=True)
-class Once:
-    """The collaborators of creating once.
+class TaskCollaborators:
+    """The services that creating a Task uses.
 
     Attributes:
-        keys: the keys that were used within a day.
-        taskrouter: where Tasks are created.
-        clock: the time.
-        lease_seconds: for how long a taken key keeps others from asking TaskRouter.
-        new_id: makes an owner's id at each call.
+        keys: the idempotency keys of the last day.
+        taskrouter: creates the Tasks.
+        clock: the system time.
+        lease_seconds: how long the owner of a key may exclusively ask TaskRouter.
+        new_id: returns a new owner ID at each call.
     """
 
     keys: IdempotencyStore
@@ -60,133 +61,137 @@ class Once:
     new_id: Callable[[], str]
 
 
-@dataclass(frozen=True)
-class _Attempt:
-    """One caller's attempt."""
-
-    key: str
-    task: NewTask
-    fingerprint: str
-    owner: str
-
-
-def create_once(key: str, task: NewTask, once: Once) -> CreatedTask:
-    """Create *task*, unless that was done under *key* already.
+def create_task(
+    task: NewTask, collaborators: TaskCollaborators, *, idempotency_key: str | None = None
+) -> CreatedTask:
+    """Create a Task, or return the Task that was created earlier under the same key.
 
     Args:
-        key: 1 to 128 letters, digits and ``_ . : -``.
-        task: what to create; its attributes gain the key.
-        once: the collaborators.
-
-    Returns:
-        The Task that was created now, or under the same key before.
+        task: the Task to create. The key is added to its attributes.
+        collaborators: the services to use.
+        idempotency_key: 1 to 128 letters, digits and ``_ . : -``, or None to create a Task at
+            every call.
 
     Raises:
-        BadRequest: the key, or the attributes with it, are not what they should be.
-        KeyReused: another Task was asked for under this key.
-        Unsettled: whether the Task was created is not known yet; the same key may be tried again.
+        BadRequest: the key, or the attributes including the key, are invalid.
+        KeyReused: the key was used for another Task.
+        Unsettled: it is not known yet whether the Task was created; retry with the same key.
         TaskRouterError: TaskRouter refused, and created nothing.
-        StoreUnavailable: DynamoDB failed, and nothing was asked.
+        StoreUnavailable: DynamoDB failed before TaskRouter was asked.
     """
-    attempt = _attempt(key, task, once)
-    deadline = once.clock.now_ms() + _WAIT_MS
+    if idempotency_key is None:
+        return collaborators.taskrouter.create_task(task)
+    task = _with_key(task, idempotency_key)
+    fingerprint = hashlib.sha256(json.dumps(asdict(task)).encode()).hexdigest()
+    owner = collaborators.new_id()
+    clock = collaborators.clock
+    deadline = clock.now_ms() + _WAIT_MS
     while True:
-        now = once.clock.now_ms()
-        until = now + once.lease_seconds * 1000
-        use = once.keys.take(key, attempt.fingerprint, owner=attempt.owner, now=now, until=until)
-        if use.fingerprint != attempt.fingerprint:
+        now = clock.now_ms()
+        until = now + collaborators.lease_seconds * 1000
+        record = collaborators.keys.acquire(
+            idempotency_key, fingerprint, owner=owner, now=now, until=until
+        )
+        if record.fingerprint != fingerprint:
             raise KeyReused("This Idempotency-Key was used for another Task; use a new one.")
-        if use.answer is not None:
-            return CreatedTask(**use.answer)
-        if use.owner == attempt.owner:
-            return _create(attempt, use, once)
-        if use.until <= now:
-            return _take_over(attempt, use, once)
+        if record.response is not None:
+            return CreatedTask(**record.response)
+        attempt = _Attempt(idempotency_key, task, owner, record, collaborators)
+        if record.owner == owner:
+            return attempt.create()
+        if record.until <= now:
+            return attempt.take_over()
         if now >= deadline:
             raise _unsettled()
-        once.clock.sleep(_POLL_SECONDS)
+        clock.sleep(_POLL_SECONDS)
 
 
-def _attempt(key: str, task: NewTask, once: Once) -> _Attempt:
+def _with_key(task: NewTask, key: str) -> NewTask:
+    """Return *task* with the idempotency key among its attributes."""
     if not _KEY.fullmatch(key):
         raise BadRequest("Idempotency-Key must be 1 to 128 letters, digits, or any of _ . : -")
     attributes = parse_json_object(task.attributes)
     if attributes.setdefault(ATTRIBUTE, key) != key:
-        raise BadRequest(f"attributes may not hold another {ATTRIBUTE} than the header.")
+        raise BadRequest(
+            f"The attribute {ATTRIBUTE} must be equal to the header Idempotency-Key, or absent."
+        )
     text = compact_json(attributes)
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
             f"attributes with the {ATTRIBUTE} are over {MAX_ATTRIBUTES_LENGTH} characters."
         )
-    keyed = replace(task, attributes=text)
-    fingerprint = hashlib.sha256(json.dumps(asdict(keyed)).encode()).hexdigest()
-    return _Attempt(key, keyed, fingerprint, once.new_id())
+    return replace(task, attributes=text)
 
 
-def _create(attempt: _Attempt, use: IdempotencyRecord, once: Once) -> CreatedTask:
-    try:
-        created = once.taskrouter.create_task(attempt.task)
-    except TaskRouterUnavailable as error:
-        if isinstance(error, TaskRouterThrottled):
-            _free(attempt, once)
+@dataclass(frozen=True)
+class _Attempt:
+    """One request's attempt to create the Task of a key."""
+
+    key: str
+    task: NewTask
+    owner: str
+    record: IdempotencyRecord
+    collaborators: TaskCollaborators
+
+    def create(self) -> CreatedTask:
+        """Create the Task as the owner of the key."""
+        try:
+            created = self.collaborators.taskrouter.create_task(self.task)
+        except TaskRouterThrottled:
+            self._release_key()
             raise
-        return _find_after(error, attempt, use, once)
-    except TaskRouterError:
-        # Nothing was created, so the key is free for a request that is right.
-        _free(attempt, once)
-        raise
-    return _kept(created, attempt, once)
+        except TaskRouterUnavailable as error:
+            found = None
+            with suppress(TaskRouterError, StoreUnavailable):
+                found = self._find()
+            if found is None:
+                # The Task may still be created. The lease stays, so that nobody creates another.
+                raise _unsettled() from error
+            return self._save(found)
+        except TaskRouterError:
+            # No Task was created, so a corrected request may use the key.
+            self._release_key()
+            raise
+        return self._save(created)
 
+    def take_over(self) -> CreatedTask:
+        """Continue an earlier attempt whose lease expired without a response."""
+        now = self.collaborators.clock.now_ms()
+        until = now + self.collaborators.lease_seconds * 1000
+        if not self.collaborators.keys.take_over(
+            self.key, owner=self.owner, expired_at=self.record.until, until=until
+        ):
+            raise _unsettled()
+        try:
+            found = self._find()
+        except TaskRouterError as error:
+            self.collaborators.keys.expire_lease(self.key, owner=self.owner, now=now)
+            raise _unsettled() from error
+        return self.create() if found is None else self._save(found)
 
-def _find_after(
-    failure: TaskRouterUnavailable, attempt: _Attempt, use: IdempotencyRecord, once: Once
-) -> CreatedTask:
-    """Ask once for the Task whose creation was never answered; it may still be under way."""
-    try:
-        found = _find(attempt, use, once)
-    except (TaskRouterError, StoreUnavailable):
-        found = None
-    if found is None:
-        # The lease stays: nobody may create another before this one has surely come to its end.
-        raise _unsettled() from failure
-    return _kept(found, attempt, once)
+    def _find(self) -> CreatedTask | None:
+        """Search TaskRouter for the Task that has the key as an attribute."""
+        now = self.collaborators.clock.now_ms()
+        if not self.collaborators.keys.consume_search_budget(now=now):
+            raise TaskRouterThrottled("TaskRouter takes 3 such questions a second; try again.")
+        since = self.record.taken_at - _CLOCK_SKEW_MS
+        found = self.collaborators.taskrouter.find_task(ATTRIBUTE, self.key, since=since)
+        # TaskRouter's list of Tasks does not include their attributes.
+        return found and replace(found, attributes=self.task.attributes)
 
+    def _release_key(self) -> None:
+        """Release the key, because no Task was created. If the write fails, the lease expires."""
+        with suppress(StoreUnavailable):
+            self.collaborators.keys.release(
+                self.key, owner=self.owner, now=self.collaborators.clock.now_ms()
+            )
 
-def _take_over(attempt: _Attempt, use: IdempotencyRecord, once: Once) -> CreatedTask:
-    """Go on where an earlier attempt ended without saying how."""
-    now = once.clock.now_ms()
-    until = now + once.lease_seconds * 1000
-    if not once.keys.take_over(attempt.key, owner=attempt.owner, lapsed=use.until, until=until):
-        raise _unsettled()
-    try:
-        found = _find(attempt, use, once)
-    except TaskRouterError as error:
-        once.keys.give_back(attempt.key, owner=attempt.owner, now=now)
-        raise _unsettled() from error
-    return _create(attempt, use, once) if found is None else _kept(found, attempt, once)
-
-
-def _find(attempt: _Attempt, use: IdempotencyRecord, once: Once) -> CreatedTask | None:
-    if not once.keys.may_search(now=once.clock.now_ms()):
-        raise TaskRouterThrottled("TaskRouter takes 3 such questions a second; try again.")
-    since = use.taken_at - _CLOCKS_DIFFER_MS
-    found = once.taskrouter.find_task(ATTRIBUTE, attempt.key, since=since)
-    # A list of Tasks does not tell their attributes.
-    return found and replace(found, attributes=attempt.task.attributes)
-
-
-def _free(attempt: _Attempt, once: Once) -> None:
-    """Nothing was created, so let the key be used anew; where that fails, its lease lapses."""
-    with suppress(StoreUnavailable):
-        once.keys.free(attempt.key, owner=attempt.owner, now=once.clock.now_ms())
-
-
-def _kept(created: CreatedTask, attempt: _Attempt, once: Once) -> CreatedTask:
-    # Where the answer can't be kept the lease lapses, and a retry finds the Task by its attribute.
-    with suppress(StoreUnavailable):
-        once.keys.keep(attempt.key, asdict(created), owner=attempt.owner)
-    return created
+    def _save(self, created: CreatedTask) -> CreatedTask:
+        # If the write fails, the lease expires, and a retry finds the Task by its attribute.
+        with suppress(StoreUnavailable):
+            self.collaborators.keys.save_response(self.key, asdict(created), owner=self.owner)
+        return created
 
 
 def _unsettled() -> Unsettled:
-    return Unsettled("Whether the Task was created is not known yet; send the same key again.")
+    return Unsettled("It is not known yet whether the Task was created; retry with the same key.")

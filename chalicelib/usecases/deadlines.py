@@ -1,24 +1,32 @@
-"""How long Reservations live, and when the sweep should look."""
+"""Deadlines: when Reservations expire, and when the sweep checks them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from chalicelib.domain.reservations import Status, next_check
+from chalicelib.domain.reservations import OPEN, Status
 
-_TRY_AGAIN_MS = 15_000
+INSTRUCTION_CHECK_MS = 15_000
+"""How long after an instruction was given the sweep checks its effect."""
+
+_RETRY_MS = 15_000
+
+_PENDING_BACKOFF_MS = (15_000, 15 * 60_000)
+_ASSIGNED_BACKOFF_MS = (15 * 60_000, 6 * 3_600_000)
+"""The first and the longest interval between two checks. Each check doubles the interval."""
 
 
 @dataclass(frozen=True)
 class Deadlines:
-    """The settings that say when something is due. All are in seconds.
+    """The settings that determine deadlines, all in seconds.
 
     Attributes:
-        reservation_timeout: the Workflow's TaskReservationTimeout, which a callback does not tell.
-        by_workflow: the same for single Workflows (WW…).
-        grace: how long a Reservation may outlive its time-out before the sweep looks.
-        claim_lease: for how long a claim keeps others from asking TaskRouter.
-        reject_after: at which age the sweep rejects a pending Reservation; None for never.
-        max_wrapup: after how long in wrapping the sweep completes one; None for never.
+        reservation_timeout: the Workflow's TaskReservationTimeout, which callbacks don't include.
+        by_workflow: the same for individual Workflows, by SID (WW…).
+        grace: how long after a Reservation's time-out the sweep checks it.
+        claim_lease: how long a claim is exclusive.
+        reject_after: the age at which the sweep rejects a pending Reservation, or None for never.
+        max_wrapup: how long a Reservation may be wrapping before the sweep completes it, or None
+            for no limit.
     """
 
     reservation_timeout: int
@@ -44,16 +52,33 @@ class Deadlines:
     def next_check(
         self, status: Status, *, now: int, reserved_at: int, expires_at: int, checks: int = 0
     ) -> int | None:
-        """Return when the sweep should look next; None where it need not. Times are epoch ms."""
-        appointments: list[int | None] = []
+        """Return when the sweep should check a Reservation next.
+
+        A pending Reservation is checked at its deadlines, and after the last one at growing
+        intervals, because a ringing call can hold it for minutes beyond its time-out. An assigned
+        one is checked at growing intervals, in case its events are lost.
+
+        Args:
+            status: the status of the Reservation.
+            now: epoch ms.
+            reserved_at: epoch ms.
+            expires_at: epoch ms.
+            checks: number of checks since the status last changed.
+
+        Returns:
+            Epoch ms, or None if the status is final.
+        """
+        if status not in OPEN:
+            return None
+        first, longest = _PENDING_BACKOFF_MS if status is Status.PENDING else _ASSIGNED_BACKOFF_MS
+        check_at = now + int(min(first * 2 ** min(checks, 20), longest))
         if status is Status.PENDING:
             rejects_at = self.rejects_at(reserved_at)
             if rejects_at is not None and rejects_at <= now < expires_at:
-                # It should have been rejected by now: the next sweep tries again.
-                rejects_at = now + _TRY_AGAIN_MS
-            appointments = [rejects_at, expires_at + self.grace * 1000]
-        elif status is Status.WRAPPING:
-            # Since when is in the record; from now on is late enough to find it so.
-            appointments = [self.completes_at(now)]
-        kept = [at for at in appointments if at is not None]
-        return next_check(status, now=now, appointments=kept, checks=checks)
+                rejects_at = now + _RETRY_MS  # the rejection is overdue
+            deadlines = (rejects_at, expires_at + self.grace * 1000)
+            return min((at for at in deadlines if at is not None and at > now), default=check_at)
+        if status is Status.WRAPPING:
+            # The record holds the start of the wrap-up, which is not later than now.
+            return min(check_at, self.completes_at(now) or check_at)
+        return check_at

@@ -1,10 +1,14 @@
-"""What somebody wants of a Reservation, whom it takes, and whether it has come about."""
+"""Decide a Reservation: claim it, ask TaskRouter, and settle the record.
+
+The claim ensures that only one caller at a time asks TaskRouter. All other callers wait for the
+outcome.
+"""
 
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from chalicelib.domain.auth import Principal
+from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import (
     BadRequest,
     InstructionAlreadySent,
@@ -23,7 +27,6 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import (
     ACHIEVED,
-    INSTRUCTION_CONFIRM_MS,
     MOVES,
     Claim,
     RemoteReservation,
@@ -31,22 +34,35 @@ from chalicelib.domain.reservations import (
     Status,
     StatusUpdate,
 )
-from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
 from chalicelib.usecases.observe import record_remote_reservation
 from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
+
+_WAIT_MS = 3_000
+_POLL_SECONDS = 0.1
+
+_LATEST_FETCH_MS = 15_000
+"""How late in a request TaskRouter may still be asked for the Reservation's status, because that
+takes up to 10 s and the function ends after 29 s."""
+
+_ACTIONS = {
+    Status.ACCEPTED: Action.ACCEPT_RESERVATION,
+    Status.REJECTED: Action.REJECT_RESERVATION,
+    Status.COMPLETED: Action.COMPLETE_RESERVATION,
+}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What somebody wants of a Reservation.
+    """A requested change of a Reservation.
 
     Attributes:
         target: the status to ask TaskRouter for.
         reservation_sid: WR….
-        principal: who wants it.
-        task_sid: WT…, where the caller named it.
-        activity_sid: WA… that a rejection moves the Worker to, if any.
-        instruction: what TaskRouter is to do for it to be accepted, if anything: ring, as a rule.
+        principal: the caller.
+        task_sid: WT…, if the caller named the Task.
+        activity_sid: WA… of the Activity that a rejection moves the Worker to, if any.
+        instruction: the instruction to send instead of a plain accept, if any. It usually rings.
     """
 
     target: Status
@@ -57,364 +73,316 @@ class Decision:
     instruction: Instruction | None = None
 
     @property
-    def accepts(self) -> bool:
-        """Whether TaskRouter accepts the Reservation by what it is asked for."""
-        asked = self.instruction.accepts if self.instruction else True
-        return self.target is Status.ACCEPTED and asked
-
-    def was_given(self, record: Reservation) -> bool:
-        """Tell whether TaskRouter was given the instruction, if this carries one."""
-        return self.instruction is None or record.instructed == self.instruction.render()
+    def action(self) -> Action:
+        """The action that the caller performs."""
+        return _ACTIONS[self.target]
 
 
 @dataclass(frozen=True)
 class Collaborators:
-    """The collaborators of a decision; *new_id* makes a fresh claim id at each call."""
+    """The services that a decision uses; `new_id` returns a new claim ID at each call."""
 
     store: ReservationStore
     taskrouter: TaskRouter
     clock: Clock
-    timing: Deadlines
+    deadlines: Deadlines
     new_id: Callable[[], str]
 
 
-def outcome(decision: Decision, record: Reservation) -> Reservation:
-    """Return *record* if it shows that the decision has come about, else say why it has not.
-
-    An instruction has come about once it was sent: what comes of it may take minutes. Accepted
-    without it is something else: nobody is on the phone.
-    """
-    if record.status in ACHIEVED[decision.target] and decision.was_given(record):
-        return record
-    if decision.instruction and record.rings:
-        return record  # somebody's phone rings
-    if record.status is Status.GONE:
-        raise ReservationGone("TaskRouter no longer knows this Reservation.")
-    if decision.target in MOVES[record.status]:
-        raise unsettled()
-    raise ReservationNotPending(
-        f"The Reservation is {record.status}.", reservation_status=record.status
-    )
-
-
-def unsettled() -> Unsettled:
-    """Return the error of one who can't be told yet."""
-    return Unsettled("TaskRouter's answer is not known yet; try again, or read the Reservation.")
-
-
-_WAIT_MS = 3_000
-_POLL_SECONDS = 0.1
-
-
-def decide(decision: Decision, desk: Collaborators, *, started: int | None = None) -> Reservation:
-    """Bring *decision* about, or learn that somebody else has.
+def decide(
+    decision: Decision, collaborators: Collaborators, *, started: int | None = None
+) -> Reservation:
+    """Have TaskRouter execute *decision*, or report how the Reservation was decided otherwise.
 
     Args:
-        decision: what is wanted, and by whom.
-        desk: the collaborators.
-        started: epoch ms at which the request began, if that was before now.
+        decision: the requested change, and the caller.
+        collaborators: the services to use.
+        started: epoch ms at which the request started, if earlier than now.
 
     Returns:
-        The Reservation, in a status which shows that it has come about; with an instruction it may
-        be pending still, and a repeat sends nothing again.
+        The Reservation, in a status which proves that the decision succeeded. With an instruction
+        it may still be pending; a repeated request sends no second instruction.
 
     Raises:
-        Forbidden: it is another Worker's.
-        NotFound: neither we nor TaskRouter know it.
-        BadRequest: it belongs to another Task than the one named.
-        ReservationNotPending: it ended otherwise, or is being decided otherwise.
-        InstructionAlreadySent: another instruction was sent for it.
-        ReservationGone: TaskRouter no longer knows it.
-        TaskRouterRefused: TaskRouter said no although it is pending.
-        TaskRouterDenied: TaskRouter refuses our credentials.
+        Forbidden: the Reservation belongs to another Worker.
+        NotFound: neither the records nor TaskRouter have the Reservation.
+        BadRequest: the Reservation belongs to another Task than the one named.
+        ReservationNotPending: the Reservation ended, or is being decided, in another way.
+        InstructionAlreadySent: another instruction was sent for the Reservation.
+        ReservationGone: TaskRouter no longer has the Reservation.
+        TaskRouterRefused: TaskRouter refused although the Reservation is pending.
+        TaskRouterDenied: TaskRouter refuses this service's credentials.
         Unsettled: the outcome is not known yet.
-        StoreUnavailable: DynamoDB failed before anything was asked.
+        StoreUnavailable: DynamoDB failed before TaskRouter was asked.
     """
-    started = desk.clock.now_ms() if started is None else started
-    claim, (won, found) = _claim(decision, desk)
-    if found is None:
-        _record_from_taskrouter(decision, desk)
-        claim, (won, found) = _claim(decision, desk)
-    if found is None:
-        raise Unsettled("The Reservation's record is not there yet; try again.")
-    if not won:
-        return _learn(decision, found, desk)
-    return ask(decision, found, claim, desk, started)
+    started = collaborators.clock.now_ms() if started is None else started
+    claim, succeeded, record = _claim(decision, collaborators)
+    if record is None:
+        _record_from_taskrouter(decision, collaborators)
+        claim, succeeded, record = _claim(decision, collaborators)
+    if record is None:
+        raise Unsettled("The Reservation is not recorded yet; try again.")
+    if not succeeded:
+        return _await_outcome(decision, record, collaborators)
+    return _Execution(decision, record, claim, collaborators, started).run()
 
 
 def _claim(
-    decision: Decision, desk: Collaborators
-) -> tuple[Claim, tuple[bool, Reservation | None]]:
-    now = desk.clock.now_ms()
+    decision: Decision, collaborators: Collaborators
+) -> tuple[Claim, bool, Reservation | None]:
+    now = collaborators.clock.now_ms()
+    instruction = decision.instruction
     claim = Claim(
-        until=now + desk.timing.claim_lease * 1000,
+        until=now + collaborators.deadlines.claim_lease * 1000,
         target=decision.target,
-        claim_id=desk.new_id(),
+        claim_id=collaborators.new_id(),
         by=decision.principal.name,
-        accepts=decision.accepts,
-        instruction=decision.instruction.render() if decision.instruction else None,
+        accepts=decision.target is Status.ACCEPTED and (not instruction or instruction.accepts),
+        instruction=instruction.answer if instruction else None,
     )
     try:
-        return claim, desk.store.claim(
+        succeeded, record = collaborators.store.claim(
             decision.reservation_sid,
             claim,
             now=now,
-            worker_sid=decision.principal.confined_to,
+            worker_sid=decision.principal.confined_to(decision.action),
             task_sid=decision.task_sid,
         )
     except StoreUnavailable:
-        # It may have been written all the same, and nobody else sends what was claimed for us.
-        record_remote_reservation = desk.store.get(decision.reservation_sid)
-        if (
-            record_remote_reservation
-            and record_remote_reservation.claim
-            and record_remote_reservation.claim.claim_id == claim.claim_id
-        ):
-            return claim, (True, record_remote_reservation)
-        raise
+        # The claim may have been written. Its request would then never be sent.
+        record = collaborators.store.get(decision.reservation_sid)
+        if record is None or record.claim is None or record.claim.claim_id != claim.claim_id:
+            raise
+        succeeded = True
+    return claim, succeeded, record
 
 
-def _record_from_taskrouter(decision: Decision, desk: Collaborators) -> None:
-    """Record a Reservation whose callback never reached us, if the caller may touch it."""
-    worker_sid = decision.principal.confined_to
+def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) -> None:
+    """Record a Reservation whose callback never arrived, if the caller may access it."""
+    worker_sid = decision.principal.confined_to(decision.action)
     if decision.task_sid is None and worker_sid is None:
         raise NotFound("No such Reservation is recorded; name its task_sid to ask TaskRouter.")
     try:
-        seen = desk.taskrouter.fetch_reservation(
+        remote = collaborators.taskrouter.fetch_reservation(
             decision.reservation_sid, task_sid=decision.task_sid, worker_sid=worker_sid
         )
     except TaskRouterNotFound as error:
         raise NotFound("Neither a record nor TaskRouter knows this Reservation.") from error
-    decision.principal.must_reach(seen.worker_sid)
+    decision.principal.authorize(decision.action, worker_sid=remote.worker_sid)
     record_remote_reservation(
-        seen,
-        store=desk.store,
-        timing=desk.timing,
-        now=desk.clock.now_ms(),
+        remote,
+        store=collaborators.store,
+        deadlines=collaborators.deadlines,
+        now=collaborators.clock.now_ms(),
         by=decision.principal.name,
     )
 
 
-def _learn(
-    decision: Decision, record_remote_reservation: Reservation, desk: Collaborators
+def _await_outcome(
+    decision: Decision, record: Reservation, collaborators: Collaborators
 ) -> Reservation:
-    """Tell one who could not claim why, or wait for the outcome of the one who could."""
-    decision.principal.must_reach(record_remote_reservation.worker_sid)
-    if decision.task_sid not in (None, record_remote_reservation.task_sid):
+    """Explain why the claim failed, or wait for the outcome of the current claim."""
+    decision.principal.authorize(decision.action, worker_sid=record.worker_sid)
+    if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation belongs to another Task than the task_sid given.")
-    if decision.instruction and (given := record_remote_reservation.instructed):
-        if given != decision.instruction.render():
+    if decision.instruction and (sent := record.ringing_instruction):
+        if sent != decision.instruction.answer:
             raise InstructionAlreadySent(
-                f"TaskRouter was given the instruction {given['instruction']} for this "
+                f"TaskRouter was given the instruction {sent['instruction']} for this "
                 "Reservation: a second one could ring twice.",
-                reservation_status=record_remote_reservation.status,
+                reservation_status=record.status,
             )
-        return outcome(decision, record_remote_reservation)
-    deadline = desk.clock.now_ms() + _WAIT_MS
-    while decision.target in MOVES[record_remote_reservation.status]:
-        now = desk.clock.now_ms()
-        claim = record_remote_reservation.claimed_at(now)
+        return _outcome(decision, record)
+    deadline = collaborators.clock.now_ms() + _WAIT_MS
+    while decision.target in MOVES[record.status]:
+        now = collaborators.clock.now_ms()
+        claim = record.live_claim(now)
         if claim and claim.target is not decision.target:
             raise ReservationNotPending(
                 f"The Reservation is being decided otherwise: {claim.target} was asked for.",
-                reservation_status=record_remote_reservation.status,
+                reservation_status=record.status,
             )
         if claim is None or now >= deadline:
             raise Unsettled("TaskRouter's answer to an earlier request is awaited; try again.")
-        desk.clock.sleep(_POLL_SECONDS)
-        record_remote_reservation = (
-            desk.store.get(record_remote_reservation.reservation_sid) or record_remote_reservation
-        )
-    return outcome(decision, record_remote_reservation)
+        collaborators.clock.sleep(_POLL_SECONDS)
+        record = collaborators.store.get(record.reservation_sid) or record
+    return _outcome(decision, record)
 
 
-_ASK_AGAIN_BEFORE_MS = 15_000
-"""TaskRouter may be asked for the truth only this early in a request: the question may take 10 s
-and the function ends after 29."""
+@dataclass(frozen=True)
+class _Execution:
+    """The execution of a decision whose claim succeeded: ask TaskRouter, then settle the record."""
 
+    decision: Decision
+    record: Reservation
+    claim: Claim
+    collaborators: Collaborators
+    started: int
 
-def ask(
-    decision: Decision, record: Reservation, claim: Claim, desk: Collaborators, started: int
-) -> Reservation:
-    """Ask TaskRouter under our claim, and settle the record by what it says."""
-    try:
-        seen = _put(decision, record, desk)
-    except TaskRouterNotFound:
-        return _settle_gone(decision, record, desk)
-    except TaskRouterDenied:
-        _release(record, claim, desk)
-        raise
-    except TaskRouterRefused as refusal:
-        return _settle_refused(decision, record, claim, desk, refusal)
-    except TaskRouterUnavailable as failure:
-        seen = _truth_after(failure, record, claim, desk, started)
-    if decision.instruction and seen.status is Status.PENDING:
-        return _leave_to_taskrouter(record, claim, desk)
-    return _settle(decision, record, seen, desk)
-
-
-def _put(decision: Decision, record: Reservation, desk: Collaborators) -> RemoteReservation:
-    sid, task_sid = record.reservation_sid, record.task_sid
-    if decision.instruction:
-        return desk.taskrouter.instruct(sid, task_sid=task_sid, instruction=decision.instruction)
-    return desk.taskrouter.update_reservation(
-        sid, task_sid=task_sid, to=decision.target, activity_sid=decision.activity_sid
-    )
-
-
-def _leave_to_taskrouter(record: Reservation, claim: Claim, desk: Collaborators) -> Reservation:
-    """TaskRouter is carrying the instruction out; an event tells the end, or the sweep finds it."""
-    now = desk.clock.now_ms()
-    with suppress(StoreUnavailable):  # the claim lapses by itself
-        desk.store.hand_over(record.reservation_sid, claim, due_at=now + INSTRUCTION_CONFIRM_MS)
-    return record
-
-
-def _settle_refused(
-    decision: Decision,
-    record: Reservation,
-    claim: Claim,
-    desk: Collaborators,
-    refusal: TaskRouterRefused,
-) -> Reservation:
-    """TaskRouter said no: usually because the Reservation is no longer pending."""
-    try:
-        seen = _fetch(record, desk)
-    except TaskRouterNotFound:
-        return _settle_gone(decision, record, desk)
-    except TaskRouterError as error:
-        raise unsettled() from error
-    if seen.status is record.status:
-        _release(record, claim, desk)
-        raise refusal
-    if claim.sends:
-        _release(record, claim, desk)
-        record = replace(record, instruction_sent=None)
-    return _settle(decision, record, seen, desk)
-
-
-def _truth_after(
-    failure: TaskRouterUnavailable,
-    record: Reservation,
-    claim: Claim,
-    desk: Collaborators,
-    started: int,
-) -> RemoteReservation:
-    """Ask once what became of a request whose answer we never heard.
-
-    Raises:
-        Unsettled: it can't be known yet. The claim stays, because the request may still be under
-            way; only one that was never processed (429) gives it up, so that a retry can go ahead.
-    """
-    seen = None
-    if desk.clock.now_ms() - started < _ASK_AGAIN_BEFORE_MS:
+    def run(self) -> Reservation:
+        """Ask TaskRouter under the claim, and settle the record by its response."""
         try:
-            seen = _fetch(record, desk)
-        except TaskRouterError:
-            # The first failure is the one to tell of; the sweep will ask again.
-            seen = None
-    if seen is not None and seen.status is not record.status:
-        return seen
-    if isinstance(failure, TaskRouterThrottled):
-        _release(record, claim, desk)
-    raise unsettled() from failure
+            remote = self._ask()
+        except TaskRouterNotFound:
+            return self._settle_gone()
+        except TaskRouterDenied:
+            self._release_claim()
+            raise
+        except TaskRouterRefused as refusal:
+            return self._settle_refused(refusal)
+        except TaskRouterUnavailable as failure:
+            remote = self._fetch_after(failure)
+        if self.decision.instruction and remote.status is Status.PENDING:
+            return self._settle_sent()
+        return self._settle(remote)
+
+    def _ask(self) -> RemoteReservation:
+        decision, taskrouter = self.decision, self.collaborators.taskrouter
+        sid, task_sid = self.record.reservation_sid, self.record.task_sid
+        if decision.instruction:
+            return taskrouter.send_instruction(
+                sid, task_sid=task_sid, instruction=decision.instruction
+            )
+        return taskrouter.update_reservation(
+            sid, task_sid=task_sid, to=decision.target, activity_sid=decision.activity_sid
+        )
+
+    def _fetch_after(self, failure: TaskRouterUnavailable) -> RemoteReservation:
+        """Fetch the Reservation once after a request whose response was lost.
+
+        Raises:
+            Unsettled: the outcome is not known yet. The claim stays, because the request may still
+                be processed. Only a throttled request (429) was not processed, so its claim is
+                released for a retry.
+        """
+        remote = None
+        if self.collaborators.clock.now_ms() - self.started < _LATEST_FETCH_MS:
+            # If the fetch fails too, the first failure is reported. The sweep will ask again.
+            with suppress(TaskRouterError):
+                remote = self._fetch()
+        if remote is not None and remote.status is not self.record.status:
+            return remote
+        if isinstance(failure, TaskRouterThrottled):
+            self._release_claim()
+        raise _unsettled() from failure
+
+    def _settle(
+        self, remote: RemoteReservation, *, record: Reservation | None = None
+    ) -> Reservation:
+        """Record the status returned by TaskRouter; a later status in the record prevails."""
+        now = self.collaborators.clock.now_ms()
+        record = record or self.record
+        update = StatusUpdate(
+            status=remote.status,
+            at=now,
+            by=self.decision.principal.name,
+            next_check_at=self._next_check(remote.status, now),
+            worker_name=remote.worker_name,
+        )
+        try:
+            _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
+        except StoreUnavailable:
+            # TaskRouter has decided, so the caller gets the outcome. The sweep corrects the
+            # record when the claim expires.
+            settled = None
+        updated = replace(record, status=remote.status, worker_name=remote.worker_name)
+        return _outcome(self.decision, settled or updated)
+
+    def _settle_sent(self) -> Reservation:
+        """End the claim while TaskRouter executes the instruction.
+
+        An event or the sweep will report the final status. If the write fails, the claim expires.
+        """
+        due_at = self.collaborators.clock.now_ms() + INSTRUCTION_CHECK_MS
+        with suppress(StoreUnavailable):
+            self.collaborators.store.confirm_sent(
+                self.record.reservation_sid, self.claim, due_at=due_at
+            )
+        return self.record
+
+    def _settle_refused(self, refusal: TaskRouterRefused) -> Reservation:
+        """Settle after a refusal, usually because the Reservation is no longer pending."""
+        try:
+            remote = self._fetch()
+        except TaskRouterNotFound:
+            return self._settle_gone()
+        except TaskRouterError as error:
+            raise _unsettled() from error
+        if remote.status is self.record.status:
+            self._release_claim()
+            raise refusal
+        record = self.record
+        if self.claim.instruction is not None:
+            self._release_claim()
+            record = replace(record, instruction_sent=None)
+        return self._settle(remote, record=record)
+
+    def _settle_gone(self) -> Reservation:
+        """Record that the Reservation is gone, unless TaskRouter lacks the whole Workspace."""
+        try:
+            self.collaborators.taskrouter.verify_workspace()
+        except TaskRouterError as error:
+            raise _unsettled() from error
+        update = StatusUpdate(
+            status=Status.GONE,
+            at=self.collaborators.clock.now_ms(),
+            by=self.decision.principal.name,
+            next_check_at=None,
+            note="TaskRouter answered 404",
+        )
+        record = self.record
+        _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
+        return _outcome(self.decision, settled or replace(record, status=Status.GONE))
+
+    def _fetch(self) -> RemoteReservation:
+        return self.collaborators.taskrouter.fetch_reservation(
+            self.record.reservation_sid, task_sid=self.record.task_sid
+        )
+
+    def _release_claim(self) -> None:
+        """Release the claim now. If the write fails, the claim expires."""
+        record = self.record
+        if self.claim.instruction is not None:
+            record = replace(record, instruction_sent=None)
+        now = self.collaborators.clock.now_ms()
+        with suppress(StoreUnavailable):
+            self.collaborators.store.release_claim(
+                record.reservation_sid,
+                self.claim,
+                due_at=self._next_check(record.status, now) or now,
+                acceptor=record.instruction_acceptor,
+            )
+
+    def _next_check(self, status: Status, now: int) -> int | None:
+        return self.collaborators.deadlines.next_check(
+            status,
+            now=now,
+            reserved_at=self.record.reserved_at,
+            expires_at=self.record.expires_at,
+        )
 
 
-def _settle(
-    decision: Decision, record: Reservation, seen: RemoteReservation, desk: Collaborators
-) -> Reservation:
-    """Mirror what TaskRouter says. Where the news is late, the record knows better."""
-    now = desk.clock.now_ms()
-    news = StatusUpdate(
-        status=seen.status,
-        at=now,
-        by=decision.principal.name,
-        next_check_at=_next_look(seen.status, record, desk, now),
-        worker_name=seen.worker_name,
-    )
-    heard = replace(record, status=seen.status, worker_name=seen.worker_name)
-    try:
-        _, settled = desk.store.observe(record.reservation_sid, news)
-    except StoreUnavailable:
-        # TaskRouter has decided, so the caller should know; the sweep mends the record as soon
-        # as the claim has lapsed.
-        settled = None
-    return outcome(decision, settled or heard)
+def _outcome(decision: Decision, record: Reservation) -> Reservation:
+    """Return *record* if it proves that the decision succeeded; otherwise raise why not.
 
-
-def _settle_gone(decision: Decision, record: Reservation, desk: Collaborators) -> Reservation:
-    """Record that it is gone, unless it is the Workspace that TaskRouter does not know."""
-    try:
-        desk.taskrouter.must_know_the_workspace()
-    except TaskRouterError as error:
-        raise unsettled() from error
-    now = desk.clock.now_ms()
-    news = StatusUpdate(
-        status=Status.GONE,
-        at=now,
-        by=decision.principal.name,
-        next_check_at=None,
-        note="TaskRouter answered 404",
-    )
-    _, settled = desk.store.observe(record.reservation_sid, news)
-    return outcome(decision, settled or replace(record, status=Status.GONE))
-
-
-def _fetch(record: Reservation, desk: Collaborators) -> RemoteReservation:
-    return desk.taskrouter.fetch_reservation(record.reservation_sid, task_sid=record.task_sid)
-
-
-def _release(record: Reservation, claim: Claim, desk: Collaborators) -> None:
-    """Give the claim up at once; where that fails, it lapses by itself."""
-    now = desk.clock.now_ms()
-    due_at = _next_look(record.status, record, desk, now) or now
-    before = replace(record, instruction_sent=None) if claim.sends else record
-    with suppress(StoreUnavailable):
-        desk.store.release(record.reservation_sid, claim, due_at=due_at, acceptor=before.accepts_by)
-
-
-def _next_look(status: Status, record: Reservation, desk: Collaborators, now: int) -> int | None:
-    return desk.timing.next_check(
-        status, now=now, reserved_at=record.reserved_at, expires_at=record.expires_at
-    )
-
-
-def find_reservation_to_accept(
-    task_sid: str, *, principal: Principal, taskrouter: TaskRouter
-) -> str:
-    """Ask TaskRouter for the Task's pending Reservation that *principal* may decide.
-
-    Where none is pending it may be that this was asked before, and worked: then it is the one that
-    was accepted.
-
-    Returns:
-        Its SID (WR…).
-
-    Raises:
-        NotFound: no such Task, or it has none pending nor accepted.
-        Forbidden: it is another Worker's.
-        BadRequest: several Workers are reserved at once, so it has to be named.
-        TaskRouterError: TaskRouter could not be asked.
+    A decision with an instruction succeeded when the instruction was sent, because its effect may
+    take minutes. A Reservation accepted without the instruction is a failure: nobody was called.
     """
-    try:
-        found = taskrouter.pending_reservations(task_sid)
-        if not found:
-            found = [
-                seen
-                for seen in taskrouter.reservations(task_sid)
-                if seen.status in ACHIEVED[Status.ACCEPTED]
-            ]
-    except TaskRouterNotFound as error:
-        raise NotFound("TaskRouter does not know this Task.") from error
-    return _the_one(found, principal).reservation_sid
+    instruction = decision.instruction
+    was_sent = instruction is None or record.ringing_instruction == instruction.answer
+    if record.status in ACHIEVED[decision.target] and was_sent:
+        return record
+    if instruction and record.may_be_ringing:
+        return record
+    if record.status is Status.GONE:
+        raise ReservationGone("TaskRouter no longer knows this Reservation.")
+    if decision.target in MOVES[record.status]:
+        raise _unsettled()
+    raise ReservationNotPending(
+        f"The Reservation's status is {record.status}.", reservation_status=record.status
+    )
 
 
-def _the_one(found: list[RemoteReservation], principal: Principal) -> RemoteReservation:
-    own = [seen for seen in found if principal.confined_to in (None, seen.worker_sid)]
-    if len(own) == 1:
-        return own[0]
-    if own:
-        raise BadRequest("The Task has several pending Reservations; name the reservation_sid.")
-    if found:
-        principal.must_reach(found[0].worker_sid)
-    raise NotFound("The Task has no pending Reservation.")
+def _unsettled() -> Unsettled:
+    """Build the error for a caller whose outcome is not known yet."""
+    return Unsettled("TaskRouter's answer is not known yet; try again, or read the Reservation.")

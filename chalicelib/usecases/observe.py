@@ -1,7 +1,4 @@
-"""Mirror an event: what TaskRouter says of a Reservation, in whatever order it comes.
-
-It was posted to us, or found among TaskRouter's Events by a reconciliation.
-"""
+"""Record what TaskRouter reports about Reservations, in any order and without duplicates."""
 
 from chalicelib.domain.callbacks import ReservationEvent
 from chalicelib.domain.reservations import (
@@ -19,40 +16,46 @@ BY = "event"
 
 
 def observe(
-    event: ReservationEvent, *, store: ReservationStore, timing: Deadlines, now: int, by: str = BY
+    event: ReservationEvent,
+    *,
+    store: ReservationStore,
+    deadlines: Deadlines,
+    now: int,
+    by: str = BY,
 ) -> bool:
-    """Record what *event* says, unless it is late or repeated.
+    """Record the status reported by an event, unless the event is late or repeated.
 
-    A Reservation first heard of by event is recorded: its callback may never come.
+    If there is no record yet, the event creates one: the callback may never arrive.
 
     Args:
-        event: the event, as TaskRouter has told it.
+        event: an event that was posted by TaskRouter or found in its list of Events.
         store: the records.
-        timing: the deadlines' settings.
+        deadlines: the deadline settings.
         now: epoch ms.
-        by: who brings it, for the history.
+        by: who reported the event, for the history.
 
     Returns:
-        Whether it was news.
+        Whether the event changed or created a record.
 
     Raises:
-        StoreUnavailable: nothing was recorded; the sweep will find out.
+        StoreUnavailable: nothing was recorded; the sweep will correct the record.
     """
-    reserved_at = _reserved_at(event, now)
-    expires_at = timing.expires_at(reserved_at, event.workflow_sid)
-    look_at = timing.next_check(
+    # The best known creation time: exact for the first event, an upper bound for a later one.
+    reserved_at = min(event.at or now, now)
+    expires_at = deadlines.expires_at(reserved_at, event.workflow_sid)
+    next_check_at = deadlines.next_check(
         event.status, now=now, reserved_at=reserved_at, expires_at=expires_at
     )
-    news = StatusUpdate(
+    update = StatusUpdate(
         status=event.status,
         at=now,
         by=by,
-        next_check_at=look_at,
+        next_check_at=next_check_at,
         worker_name=event.worker_name,
     )
-    moved, record = store.observe(event.reservation_sid, news)
+    changed, record = store.record_status(event.reservation_sid, update)
     if record is not None:
-        return moved
+        return changed
     reservation = Reservation(
         reservation_sid=event.reservation_sid,
         task_sid=event.task_sid,
@@ -68,48 +71,43 @@ def observe(
         expires_at=expires_at,
         history=(HistoryEntry(at=now, to=event.status, by=by),),
     )
-    if store.record_seen(reservation, due_at=look_at):
+    if store.create_record(reservation, due_at=next_check_at):
         return True
-    # Somebody else made the record in between, so there is one to mirror into now.
-    moved, _ = store.observe(event.reservation_sid, news)
-    return moved
-
-
-def _reserved_at(event: ReservationEvent, now: int) -> int:
-    """Return since when the Reservation is there: the first event tells, a later one at least."""
-    return min(event.at or now, now)
+    # Another request created the record in the meantime, so the status can be recorded now.
+    changed, _ = store.record_status(event.reservation_sid, update)
+    return changed
 
 
 def record_remote_reservation(
-    seen: RemoteReservation, *, store: ReservationStore, timing: Deadlines, now: int, by: str
+    remote: RemoteReservation, *, store: ReservationStore, deadlines: Deadlines, now: int, by: str
 ) -> bool:
-    """Record *seen*, unless there is a record.
+    """Record a Reservation fetched from TaskRouter, unless it is already recorded.
 
     Args:
-        seen: what TaskRouter told.
+        remote: the Reservation.
         store: the records.
-        timing: the deadlines' settings.
+        deadlines: the deadline settings.
         now: epoch ms.
-        by: who asked, for the history.
+        by: who fetched the Reservation, for the history.
 
     Returns:
-        Whether there was none.
+        Whether a record was created.
 
     Raises:
         StoreUnavailable: DynamoDB failed.
     """
-    expires_at = timing.expires_at(seen.created_at, None)
+    expires_at = deadlines.expires_at(remote.created_at, None)
     reservation = Reservation(
-        reservation_sid=seen.reservation_sid,
-        task_sid=seen.task_sid,
-        worker_sid=seen.worker_sid,
-        worker_name=seen.worker_name,
-        status=seen.status,
-        reserved_at=seen.created_at,
+        reservation_sid=remote.reservation_sid,
+        task_sid=remote.task_sid,
+        worker_sid=remote.worker_sid,
+        worker_name=remote.worker_name,
+        status=remote.status,
+        reserved_at=remote.created_at,
         expires_at=expires_at,
-        history=(HistoryEntry(at=now, to=seen.status, by=by, note="no callback has told of it"),),
+        history=(HistoryEntry(at=now, to=remote.status, by=by, note="no callback received"),),
     )
-    due_at = timing.next_check(
-        seen.status, now=now, reserved_at=seen.created_at, expires_at=expires_at
+    due_at = deadlines.next_check(
+        remote.status, now=now, reserved_at=remote.created_at, expires_at=expires_at
     )
-    return store.record_seen(reservation, due_at=due_at)
+    return store.create_record(reservation, due_at=due_at)

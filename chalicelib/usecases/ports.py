@@ -1,4 +1,4 @@
-"""What the use cases need of the outside world; `chalicelib.adapters` provides it."""
+"""Ports: the interfaces to external systems, implemented in `chalicelib.adapters`."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Protocol
@@ -10,6 +10,8 @@ from chalicelib.domain.reservations import (
     DueReservation,
     RemoteReservation,
     Reservation,
+    ReservationPage,
+    ReservationQuery,
     Status,
     StatusUpdate,
 )
@@ -17,70 +19,70 @@ from chalicelib.domain.tasks import CreatedTask, IdempotencyRecord, NewTask
 
 
 class Clock(Protocol):
-    """Time, handed in."""
+    """The system time."""
 
     def now_ms(self) -> int:
-        """Return the time, in epoch ms."""
+        """Return the current time, in epoch ms."""
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
 
 
 class TaskRouter(Protocol):
-    """TaskRouter's REST API. Every call raises a TaskRouterError where it fails."""
+    """TaskRouter's REST API. Every method raises a TaskRouterError on failure."""
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
     ) -> RemoteReservation:
-        """Fetch a Reservation by its Task, or else by its Worker."""
+        """Fetch a Reservation of a Task or, if no Task is given, of a Worker."""
 
     def update_reservation(
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
     ) -> RemoteReservation:
-        """Ask for a Reservation to be accepted, rejected or completed."""
+        """Accept, reject or complete a Reservation."""
 
-    def instruct(
+    def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
     ) -> RemoteReservation:
-        """Have an assignment instruction carried out; the Reservation may stay pending."""
+        """Send an assignment instruction. The Reservation may stay pending for now."""
 
-    def pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
+    def list_pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         """List a Task's pending Reservations."""
 
-    def reservations(self, task_sid: str) -> list[RemoteReservation]:
-        """List a Task's Reservations, whatever became of them."""
+    def list_reservations(self, task_sid: str) -> list[RemoteReservation]:
+        """List a Task's Reservations in any status."""
 
-    def reserved_tasks(self) -> list[str]:
-        """List the SIDs (WT…) of the Tasks that are reserved."""
+    def list_reserved_tasks(self) -> list[str]:
+        """List the SIDs (WT…) of the reserved Tasks."""
 
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
-        """Find a Task that was created at *since* (epoch ms) or later, by one of its attributes."""
+        """Find a Task created at *since* (epoch ms) or later by one of its attributes."""
 
-    def reservation_events(self, event_type: str, *, since: int, until: int) -> EventPage:
-        """List the Events of a type that happened from *since* to *until* (epoch ms).
+    def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
+        """List the Reservation events of a type from *since* to *until* (epoch ms).
 
-        Of very many only some are listed.
+        The list may be incomplete if there are very many events.
         """
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
 
-    def must_know_the_workspace(self) -> None:
-        """Fetch the Workspace: what else is 404 is then truly gone, not asked for wrongly."""
+    def verify_workspace(self) -> None:
+        """Fetch the Workspace, to prove that a 404 response is not caused by a wrong Workspace."""
 
 
 class ReservationStore(Protocol):
-    """The records. Every call raises StoreUnavailable where DynamoDB fails.
+    """The records of Reservations. Every method raises StoreUnavailable if DynamoDB fails.
 
-    Those that return ``(happened, record)`` write under a condition, and tell the record as it
-    is now, None where there is none.
+    Methods that return ``(succeeded, record)`` write conditionally, and return whether the
+    condition held, and the current record, or None if there is no record.
     """
 
     def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
-        """Record a callback once; return the answer that stands, which may be an earlier one."""
+        """Record a callback once; return the effective answer, which may be an earlier one."""
 
-    def record_seen(self, reservation: Reservation, *, due_at: int | None) -> bool:
-        """Record a Reservation that no callback told us of; tell whether there was no record."""
+    def create_record(self, reservation: Reservation, *, due_at: int | None) -> bool:
+        """Record a Reservation without a callback; return whether there was no record."""
 
     def claim(
         self,
@@ -91,71 +93,125 @@ class ReservationStore(Protocol):
         worker_sid: str | None,
         task_sid: str | None,
     ) -> tuple[bool, Reservation | None]:
-        """Claim the right to ask TaskRouter, for one Worker's or Task's Reservation if named."""
+        """Claim the exclusive right to ask TaskRouter to change a Reservation.
 
-    def release(
-        self, reservation_sid: str, claim: Claim, *, due_at: int, acceptor: str | None
-    ) -> None:
-        """Give up a claim of which nothing came; what it was to send was not sent.
-
-        *acceptor* may still get it accepted, by an earlier instruction.
+        Args:
+            reservation_sid: WR….
+            claim: the claim to record.
+            now: epoch ms.
+            worker_sid: WK… of the Worker that must own the Reservation, or None for any.
+            task_sid: WT… of the Task that the Reservation must belong to, or None for any.
         """
 
-    def hand_over(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """Give up a claim whose instruction TaskRouter carries out by now."""
+    def release_claim(
+        self, reservation_sid: str, claim: Claim, *, due_at: int, acceptor: str | None
+    ) -> None:
+        """Release a claim whose request was not executed.
 
-    def observe(self, reservation_sid: str, news: StatusUpdate) -> tuple[bool, Reservation | None]:
-        """Mirror a status, where OBSERVED allows it."""
+        Args:
+            reservation_sid: WR….
+            claim: the claim.
+            due_at: epoch ms of the sweep's next check.
+            acceptor: who sent an earlier instruction that may still accept the Reservation.
+        """
+
+    def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
+        """End a claim whose instruction was sent; the sweep checks at *due_at* (epoch ms)."""
+
+    def record_status(
+        self, reservation_sid: str, update: StatusUpdate
+    ) -> tuple[bool, Reservation | None]:
+        """Record a status reported by TaskRouter if OBSERVED allows it; otherwise do nothing."""
 
     def reschedule_check(
         self, due: DueReservation, *, at: int, checks: int, acceptor: str | None = None
     ) -> None:
-        """Put off the sweep's next look, unless something has happened since.
+        """Reschedule the next check of a Reservation, unless the record changed in the meantime.
 
-        Of a claim that has lapsed nothing came; *acceptor* may still get it accepted.
+        An expired claim is removed.
+
+        Args:
+            due: the entry that was checked.
+            at: epoch ms of the next check.
+            checks: number of checks since the status last changed.
+            acceptor: who sent an earlier instruction that may still accept the Reservation.
         """
 
     def get(self, reservation_sid: str) -> Reservation | None:
-        """Read a record, consistently."""
+        """Read a record with a consistent read."""
 
-    def due(self, status: Status, *, now: int) -> Iterator[DueReservation]:
-        """Go through what is due in an open status, the longest overdue first."""
+    def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
+        """Yield the due Reservations in an open status, longest overdue first."""
 
-    def statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
-        """Read the statuses of those that are recorded; an older one may be told for a moment."""
+    def fetch_statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
+        """Read the statuses of the recorded Reservations, eventually consistent."""
 
-    def begin(self, job: str, *, now: int, every_ms: int) -> tuple[bool, int | None]:
-        """Begin a job that is to be done so often, unless somebody has begun it since.
+    def start_periodic_job(self, job: str, *, now: int, every_ms: int) -> tuple[bool, int | None]:
+        """Start a periodic job if its interval has passed; only one caller wins.
 
-        Tells whether it has, and the moment (epoch ms) up to which the job is done.
+        Args:
+            job: the ID of the job.
+            now: epoch ms.
+            every_ms: minimum interval between two starts, in ms.
+
+        Returns:
+            Whether the job was started, and the time (epoch ms) up to which the job is done, or
+            None if it never was.
         """
 
-    def has_done(self, job: str, *, until: int) -> None:
-        """Keep the moment (epoch ms) up to which a job is done; an earlier one changes nothing."""
+    def save_progress(self, job: str, *, done_until: int) -> None:
+        """Save the time (epoch ms) up to which a job is done, unless a later time is saved."""
 
     def save_sweep(self, result: Mapping[str, Any]) -> None:
-        """Keep the last sweep's result."""
+        """Save the result of the last sweep."""
+
+
+class ReservationListing(Protocol):
+    """Lists of recorded Reservations."""
+
+    def fetch_page(
+        self, query: ReservationQuery, cursor: str | None, *, now: int
+    ) -> ReservationPage:
+        """Return a page of a list, newest first.
+
+        Args:
+            query: which Reservations to list.
+            cursor: the ``next_cursor`` of the previous page of the same query, or None.
+            now: epoch ms.
+
+        Raises:
+            BadRequest: the cursor is invalid.
+            StoreUnavailable: DynamoDB failed.
+        """
 
 
 class IdempotencyStore(Protocol):
-    """The Idempotency-Keys of the last day. Every call raises StoreUnavailable on failure."""
+    """The idempotency keys of the last day. Every method raises StoreUnavailable on failure."""
 
-    def take(
+    def acquire(
         self, key: str, fingerprint: str, *, owner: str, now: int, until: int
     ) -> IdempotencyRecord:
-        """Take a key that nobody has used; tell how it stands now."""
+        """Acquire an unused key, and return its current record.
 
-    def take_over(self, key: str, *, owner: str, lapsed: int, until: int) -> bool:
-        """Take a key whose lease lapsed at *lapsed*; tell whether nobody else did."""
+        Args:
+            key: the idempotency key.
+            fingerprint: identifies the content of the request.
+            owner: identifies the request.
+            now: epoch ms.
+            until: epoch ms at which the lease expires.
+        """
 
-    def give_back(self, key: str, *, owner: str, now: int) -> None:
-        """Let one's lease lapse now."""
+    def take_over(self, key: str, *, owner: str, expired_at: int, until: int) -> bool:
+        """Take over a key whose lease expired; return whether this owner now holds the key."""
 
-    def keep(self, key: str, answer: dict[str, Any], *, owner: str) -> None:
-        """Keep what came of it."""
+    def expire_lease(self, key: str, *, owner: str, now: int) -> None:
+        """Expire the owner's lease now."""
 
-    def free(self, key: str, *, owner: str, now: int) -> None:
-        """Forget a key under which nothing was created."""
+    def save_response(self, key: str, response: dict[str, Any], *, owner: str) -> None:
+        """Save the response to the owner's request."""
 
-    def may_search(self, *, now: int) -> bool:
-        """Count a search of TaskRouter by attribute; False where this second has had its share."""
+    def release(self, key: str, *, owner: str, now: int) -> None:
+        """Release an idempotency key whose request created no Task."""
+
+    def consume_search_budget(self, *, now: int) -> bool:
+        """Consume one unit of this second's budget for searches; return False if exhausted."""

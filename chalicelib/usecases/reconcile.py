@@ -1,9 +1,12 @@
-"""Bring in what nobody has told us: neither a callback nor an event reached us, or was recorded.
+"""Record what no callback or event reported, because it never arrived or was not recorded.
 
-TaskRouter is asked two things. Which Tasks are reserved now: their pending Reservations may be
-waiting for a decision of which nobody knows. And what has happened to Reservations since the last
-time, by its own Events: that finds those too that were made and ended while we heard nothing, and
-the ends of those that we know. docs/adr/0009 tells why it takes both.
+TaskRouter is asked for two things:
+
+- The Tasks that are reserved now. Their pending Reservations may be waiting for a decision.
+- Its Events since the last reconciliation. They reveal Reservations that were created and ended
+  without being recorded, and final statuses that were missed.
+
+docs/adr/0009 explains why both are needed.
 """
 
 from collections import defaultdict
@@ -11,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 from chalicelib.domain.callbacks import EVENT_TYPES, EventPage, ReservationEvent
 from chalicelib.domain.errors import (
@@ -24,59 +27,59 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.reservations import is_allowed
 from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.observe import observe, record_remote_reservation
-from chalicelib.usecases.run import RunBudget
+from chalicelib.usecases.run_budget import RunBudget
 
 BY = "reconcile"
 
 JOB = "last_reconcile"
 
-_EVERY_MS = 5 * 60_000
-_IN_FLIGHT_MS = 15_000
-"""A callback may take 5 s, its fallback as long: what is younger may be on its way to us."""
+_INTERVAL_MS = 5 * 60_000
+_IN_TRANSIT_MS = 15_000
+"""Younger events are skipped: a callback may take 5 s, and so may its fallback."""
 _OVERLAP_MS = 60_000
-"""How late an Event may show up in the list, and how far TaskRouter's clock may be from ours."""
+"""How late an Event may appear in the list, plus the assumed difference from TaskRouter's clock."""
 _WINDOW_MS = 10 * 60_000
-"""So much is read at once: what was caught up with is not lost where a run comes to its end. Where
-TaskRouter has more to tell of it than one question may ask for, half of it, and so on."""
-_LEAST_WINDOW_MS = 1_000
-"""TaskRouter is asked to the second."""
-_AT_FIRST_MS = 60 * 60_000
-"""How far the very first reconciliation looks back."""
-_KEPT_MS = 30 * 24 * 3_600_000
+"""Events are read in windows, so that an interrupted run keeps its progress. A window with more
+Events than one request returns is halved."""
+_MIN_WINDOW_MS = 1_000
+"""The precision of TaskRouter's time filter."""
+_FIRST_LOOKBACK_MS = 60 * 60_000
+"""How far the first reconciliation looks back."""
+_EVENT_RETENTION_MS = 30 * 24 * 3_600_000
 """TaskRouter redacts older Events."""
 
-_One = TypeVar("_One")
-_Found = TypeVar("_Found")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""A function such as `map`, which may make its calls concurrently."""
 
 
-class Each(Protocol):
-    """Does the same for each, perhaps several at once; results in order."""
-
-    def __call__(self, do: Callable[[_One], _Found], ones: Iterable[_One], /) -> Iterator[_Found]:
-        """Return an iterator over what *do* returned for each of *ones*."""
-
-
-def reconcile(desk: Collaborators, run: RunBudget, each: Each) -> list[int | None]:
-    """Reconcile, if it is time to: every 5 minutes, whoever does it.
+def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> list[int | None]:
+    """Reconcile, if 5 minutes have passed since the last reconciliation by any process.
 
     Args:
-        desk: the collaborators.
-        run: the run that this is a part of.
-        each: how to do the same for many.
+        collaborators: the services to use.
+        budget: the budget of the sweep.
+        map_: applies a function to many items.
 
     Returns:
-        A number for each thing there was to look at, a reserved Task or ten minutes of Events: how
-        many Reservations' records were missing or behind; None where there was no time to look,
-        or it failed.
+        An entry for each step, which is a reserved Task or a window of Events: the number of
+        Reservations whose records were missing or outdated, or None if the step failed or was not
+        started.
     """
-    now = desk.clock.now_ms()
-    one = _Reconciliation(desk, run, each)
-    begun = one.tried(lambda: desk.store.begin(JOB, now=now, every_ms=_EVERY_MS))
-    match begun:
+    now = collaborators.clock.now_ms()
+    reconciliation = _Reconciliation(collaborators, budget, map_)
+    started = reconciliation.attempt(
+        lambda: collaborators.store.start_periodic_job(JOB, now=now, every_ms=_INTERVAL_MS)
+    )
+    match started:
         case (True, done_until):
-            parts = [partial(one.record_pending, now), partial(one.catch_up, done_until, now)]
-            # In turn each is first, so that neither can take all the time of every run.
-            if now // _EVERY_MS % 2:
+            parts = [
+                partial(reconciliation.record_pending, now),
+                partial(reconciliation.record_events, done_until, now),
+            ]
+            # The order alternates, so that no part can use up the time of every run.
+            if now // _INTERVAL_MS % 2:
                 parts.reverse()
             return [count for part in parts for count in part()]
     return []
@@ -84,100 +87,126 @@ def reconcile(desk: Collaborators, run: RunBudget, each: Each) -> list[int | Non
 
 @dataclass(frozen=True)
 class _Reconciliation:
-    desk: Collaborators
-    run: RunBudget
-    each: Each
+    collaborators: Collaborators
+    budget: RunBudget
+    map_: Map
 
     def record_pending(self, now: int) -> list[int | None]:
-        """Record the pending Reservations of the Tasks that are reserved now."""
-        tasks = self.tried(lambda: self.run.patiently(self.desk.taskrouter.reserved_tasks))
+        """Record the pending Reservations of the reserved Tasks."""
+        taskrouter = self.collaborators.taskrouter
+        tasks = self.attempt(lambda: self.budget.retry_throttled(taskrouter.list_reserved_tasks))
         if tasks is None:
             return [None]
-        # Each time the list begins elsewhere, so that a run that does not come to its end does not
-        # neglect the same Tasks every time.
-        begin = now // _EVERY_MS % len(tasks) if tasks else 0
-        in_turn = tasks[begin:] + tasks[:begin]
-        return list(self.each(lambda sid: self.tried(lambda: self._record(sid)), in_turn))
+        # Each run starts at another Task, so that incomplete runs do not always miss the same.
+        first = now // _INTERVAL_MS % len(tasks) if tasks else 0
+        rotated = tasks[first:] + tasks[:first]
+        return list(self.map_(lambda sid: self.attempt(lambda: self._record_task(sid)), rotated))
 
-    def _record(self, task_sid: str) -> int:
-        desk = self.desk
+    def _record_task(self, task_sid: str) -> int:
+        """Record a Task's pending Reservations; return how many were missing."""
+        collaborators = self.collaborators
         try:
-            pending = self.run.patiently(lambda: desk.taskrouter.pending_reservations(task_sid))
+            pending = self.budget.retry_throttled(
+                lambda: collaborators.taskrouter.list_pending_reservations(task_sid)
+            )
         except TaskRouterNotFound:
-            return 0  # the Task has ended meanwhile
-        now = desk.clock.now_ms()
+            return 0  # the Task has ended in the meantime
+        now = collaborators.clock.now_ms()
         return sum(
-            record_remote_reservation(seen, store=desk.store, timing=desk.timing, now=now, by=BY)
-            for seen in pending
+            record_remote_reservation(
+                remote,
+                store=collaborators.store,
+                deadlines=collaborators.deadlines,
+                now=now,
+                by=BY,
+            )
+            for remote in pending
         )
 
-    def catch_up(self, done_until: int | None, now: int) -> list[int | None]:
-        """Mirror the Events since *done_until* (epoch ms), a window at a time."""
-        end = now - _IN_FLIGHT_MS
-        since = end - _AT_FIRST_MS if done_until is None else done_until
-        since = max(since - _OVERLAP_MS, now - _KEPT_MS)
-        window, found = _WINDOW_MS, list[int | None]()
-        while since < end and None not in found:
+    def record_events(self, done_until: int | None, now: int) -> list[int | None]:
+        """Record the Events since *done_until* (epoch ms), window by window."""
+        end = now - _IN_TRANSIT_MS
+        since = end - _FIRST_LOOKBACK_MS if done_until is None else done_until
+        since = max(since - _OVERLAP_MS, now - _EVENT_RETENTION_MS)
+        window, counts = _WINDOW_MS, list[int | None]()
+        while since < end and None not in counts:
             until = min(since + window, end)
-            told = self._all(partial(self._events, since, until), EVENT_TYPES)
-            if told and window > _LEAST_WINDOW_MS and not all(one.are_all for one in told):
-                window = max((until - since) // 2, _LEAST_WINDOW_MS)
+            pages = self._attempt_all(partial(self._list_events, since, until), EVENT_TYPES)
+            is_complete = pages is None or all(page.is_complete for page in pages)
+            if not is_complete and window > _MIN_WINDOW_MS:
+                window = max((until - since) // 2, _MIN_WINDOW_MS)
                 continue
-            found.append(None if told is None else self._mirror_window(told, until))
+            counts.append(None if pages is None else self._record_window(pages, until))
             since, window = until, min(window * 2, _WINDOW_MS)
-        return found
+        return counts
 
-    def _events(self, since: int, until: int, event_type: str) -> EventPage:
-        ask = self.desk.taskrouter.reservation_events
-        return self.run.patiently(lambda: ask(event_type, since=since, until=until))
+    def _list_events(self, since: int, until: int, event_type: str) -> EventPage:
+        list_events = self.collaborators.taskrouter.list_events
+        return self.budget.retry_throttled(
+            lambda: list_events(event_type, since=since, until=until)
+        )
 
-    def _mirror_window(self, told: list[EventPage], until: int) -> int | None:
-        if unreadable := sum(one.unreadable for one in told):
-            # The others go on; somebody has to look at these, or at how we read them.
-            self.run.failed(TaskRouterUnavailable(f"{unreadable} Events can't be read."))
-        news = self.tried(lambda: self._news(chain(*(one.events for one in told))))
-        mirrored = None if news is None else self._all(self._mirror, news)
-        if mirrored is None:
+    def _record_window(self, pages: list[EventPage], until: int) -> int | None:
+        """Record the Events of a window; return the number of changed Reservations, if complete."""
+        if unreadable := sum(page.unreadable for page in pages):
+            # The other Events are recorded. The failure alerts an operator to these.
+            self.budget.count_failure(TaskRouterUnavailable(f"{unreadable} Events can't be read."))
+        events = list(chain(*(page.events for page in pages)))
+        by_reservation = self.attempt(lambda: self._select_unrecorded(events))
+        if by_reservation is None:
             return None
-        # Also where no time is left for a question: else all of it would be done again.
+        changed = self._attempt_all(self._record_reservation, by_reservation)
+        if changed is None:
+            return None
+        # Saved even without time for another request, so that no work is repeated.
         try:
-            self.desk.store.has_done(JOB, until=until)
+            self.collaborators.store.save_progress(JOB, done_until=until)
         except StoreUnavailable as error:
-            self.run.failed(error)
-        return mirrored.count(True)
+            self.budget.count_failure(error)
+        return changed.count(True)
 
-    def _news(self, events: Iterable[ReservationEvent]) -> Iterable[list[ReservationEvent]]:
-        """Return, by Reservation and in their order, the events that our records do not show."""
+    def _select_unrecorded(
+        self, events: Iterable[ReservationEvent]
+    ) -> Iterable[list[ReservationEvent]]:
+        """Return the events that would change a record, by Reservation, oldest first."""
         in_order = sorted(events, key=lambda event: event.at or 0)
-        recorded = self.desk.store.statuses({event.reservation_sid for event in in_order})
-        news: dict[str, list[ReservationEvent]] = defaultdict(list)
+        statuses = self.collaborators.store.fetch_statuses(
+            {event.reservation_sid for event in in_order}
+        )
+        selected: dict[str, list[ReservationEvent]] = defaultdict(list)
         for event in in_order:
-            if is_allowed(event.status, recorded.get(event.reservation_sid)):
-                news[event.reservation_sid].append(event)
-        return news.values()
+            if is_allowed(event.status, statuses.get(event.reservation_sid)):
+                selected[event.reservation_sid].append(event)
+        return selected.values()
 
-    def _mirror(self, story: Iterable[ReservationEvent]) -> bool:
-        """Mirror one Reservation's events; tell whether any of them was news still."""
-        desk, moved = self.desk, False
-        for event in story:
-            now = desk.clock.now_ms()
-            moved |= observe(event, store=desk.store, timing=desk.timing, now=now, by=BY)
-        return moved
+    def _record_reservation(self, events: Iterable[ReservationEvent]) -> bool:
+        """Record one Reservation's events; return whether any of them changed the record."""
+        collaborators, changed = self.collaborators, False
+        for event in events:
+            changed |= observe(
+                event,
+                store=collaborators.store,
+                deadlines=collaborators.deadlines,
+                now=collaborators.clock.now_ms(),
+                by=BY,
+            )
+        return changed
 
-    def _all(self, do: Callable[[_One], _Found], ones: Iterable[_One]) -> list[_Found] | None:
-        """Do the same for each; None where it was not done for all."""
-        found = list(self.each(lambda one: self.tried(lambda: do(one)), ones))
-        done = [one for one in found if one is not None]
-        return done if len(done) == len(found) else None
+    def _attempt_all(
+        self, step: Callable[[_Item], _Result], items: Iterable[_Item]
+    ) -> list[_Result] | None:
+        """Attempt a step for each item; return the results, or None if any attempt failed."""
+        results = list(self.map_(lambda item: self.attempt(lambda: step(item)), items))
+        return None if None in results else results
 
-    def tried(self, do: Callable[[], _Found]) -> _Found | None:
-        """Do it, if there is time; None where there is not, or it fails."""
-        if not self.run.may_go_on():
+    def attempt(self, step: Callable[[], _Result]) -> _Result | None:
+        """Run a step if there is time; return None if there is not, or if the step fails."""
+        if not self.budget.may_continue():
             return None
         try:
-            return do()
+            return step()
         except TaskRouterThrottled:
             return None
         except AppError as error:
-            self.run.failed(error)
+            self.budget.count_failure(error)
             return None

@@ -1,7 +1,7 @@
-"""Look at what is due, and mirror what TaskRouter says.
+"""The sweep: check the due Reservations, and record what TaskRouter returns.
 
-What a crash, a lost answer or a missed event leaves behind becomes due in time, and this is where
-it heals. A sweep touches only what is due, so its cost does not grow with the table.
+Reservations become due after a crash, a lost response or a missed event, and the sweep repairs
+their records. It reads due records only, so its cost does not grow with the table.
 """
 
 from collections import Counter
@@ -25,20 +25,20 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
 from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.reconcile import reconcile
-from chalicelib.usecases.run import CONCURRENCY, RunBudget
+from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 
 BY = "sweep"
 
 _PRINCIPAL = Principal(Role.SERVICE, identity=BY)
 
-# Nobody waits longer than a caller whose Reservation is still pending.
-_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
+_STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
+"""Pending Reservations first, because their callers are waiting."""
 
 
 class SweepOutcome(StrEnum):
-    """What came of looking at one Reservation."""
+    """The outcome of checking one Reservation."""
 
-    MIRRORED = "mirrored"  # or being decided by somebody else at this moment
+    MIRRORED = "mirrored"  # also if another request decided it at the same time
     UNCHANGED = "unchanged"
     GONE = "gone"
     REJECTED = "rejected"
@@ -49,141 +49,186 @@ class SweepOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class SweepPolicy:
-    """What a sweep may do besides mirroring.
+    """The actions of a sweep besides recording statuses.
 
     Attributes:
-        reject_activity_sid: WA… that a Worker is moved to whose Reservation is rejected.
-        monitor_only: only count what would be rejected and completed.
+        reject_activity_sid: WA… of the Activity for Workers whose Reservation is rejected.
+        monitor_only: only count the Reservations that would be rejected and completed.
     """
 
     reject_activity_sid: str | None = None
     monitor_only: bool = False
 
 
+def sweep_due_reservations(
+    collaborators: Collaborators,
+    policy: SweepPolicy,
+    *,
+    time_left_ms: Callable[[], int],
+    report: Callable[[dict[str, object]], None],
+) -> None:
+    """Check the due Reservations within the available time, then reconcile; report the counts.
+
+    Args:
+        collaborators: the services to use.
+        policy: the actions besides recording statuses.
+        time_left_ms: returns the remaining time of this run, in ms.
+        report: receives the counts once, even if the sweep fails: ``due``, ``oldest_due_ms`` (how
+            long the oldest due Reservation had been due), one count per `SweepOutcome`,
+            ``reconciled`` (Reservations), ``unreconciled`` (steps that failed or were not
+            started), ``errors`` by Code, ``at`` (epoch ms), ``duration_ms``, ``monitor_only`` and
+            ``ok``.
+
+    Raises:
+        SweepFailed: a due Reservation could not be checked, so that an alarm fires. Reservations
+            that were throttled or for which no time was left are counted as ``left`` and stay due.
+    """
+    started = collaborators.clock.now_ms()
+    budget = RunBudget(collaborators.clock, time_left_ms)
+    sweep = _Sweep(collaborators, policy, budget, started)
+    outcomes: Counter[SweepOutcome] = Counter()
+    reconciled: list[int | None] = []
+    try:
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            outcomes.update(pool.map(sweep.check, sweep.due_reservations()))
+            reconciled += reconcile(collaborators, budget, pool.map)
+    except StoreUnavailable as error:
+        budget.count_failure(error)
+    result: dict[str, object] = {
+        "at": started,
+        "duration_ms": collaborators.clock.now_ms() - started,
+        "due": outcomes.total(),
+        "oldest_due_ms": started - sweep.oldest_due_at,
+        **{outcome.value: outcomes[outcome] for outcome in SweepOutcome},
+        "reconciled": sum(count or 0 for count in reconciled),
+        "unreconciled": reconciled.count(None),
+        "monitor_only": policy.monitor_only,
+        "errors": dict(budget.errors),
+        "ok": not budget.errors,
+    }
+    try:
+        collaborators.store.save_sweep(result)
+    except StoreUnavailable as error:
+        budget.count_failure(error)
+        result |= {"errors": dict(budget.errors), "ok": False}
+    report(result)
+    if budget.errors:
+        raise SweepFailed(f"The sweep failed: {dict(budget.errors)}.")
+
+
 class _Sweep:
-    """One sweep: what its looks share."""
+    """The state of one sweep, shared by its threads."""
 
-    def __init__(self, desk: Collaborators, orders: SweepPolicy, run: RunBudget) -> None:
-        self._desk = desk
-        self._orders = orders
-        self._run = run
-        self._workspace = Lock()
-        self._workspace_answer: AppError | bool | None = None
-        self._started = desk.clock.now_ms()
-        self._oldest_due_at = self._started
+    def __init__(
+        self, collaborators: Collaborators, policy: SweepPolicy, budget: RunBudget, started: int
+    ) -> None:
+        self._collaborators = collaborators
+        self._policy = policy
+        self._budget = budget
+        self._workspace_lock = Lock()
+        self._workspace_result: AppError | bool | None = None
+        self._started = started
+        self.oldest_due_at = started
 
-    @property
-    def oldest_due_ms(self) -> int:
-        """For how long the oldest of what was found due had been due."""
-        return self._started - self._oldest_due_at
-
-    def all_due(self) -> Iterator[DueReservation]:
-        for status in _ORDER:
-            for due in self._desk.store.due(status, now=self._started):
-                self._oldest_due_at = min(self._oldest_due_at, due.due_at)
+    def due_reservations(self) -> Iterator[DueReservation]:
+        """Yield the due Reservations while there is time."""
+        for status in _STATUS_ORDER:
+            for due in self._collaborators.store.due_reservations(status, now=self._started):
+                self.oldest_due_at = min(self.oldest_due_at, due.due_at)
                 yield due
-                if not self._run.may_go_on():
+                if not self._budget.may_continue():
                     return
 
-    def look(self, due: DueReservation) -> SweepOutcome:
-        if not self._run.may_go_on():
+    def check(self, due: DueReservation) -> SweepOutcome:
+        """Check a Reservation if there is time, and count a failure."""
+        if not self._budget.may_continue():
             return SweepOutcome.LEFT
         try:
-            return self._look(due)
+            return self._check(due)
         except TaskRouterThrottled:
             return SweepOutcome.LEFT
         except AppError as error:
-            self._run.failed(error)
+            self._budget.count_failure(error)
             return SweepOutcome.FAILED
 
-    def _look(self, due: DueReservation) -> SweepOutcome:
-        taskrouter = self._desk.taskrouter
+    def _check(self, due: DueReservation) -> SweepOutcome:
+        taskrouter = self._collaborators.taskrouter
         try:
-            seen = self._run.patiently(
+            remote = self._budget.retry_throttled(
                 lambda: taskrouter.fetch_reservation(due.reservation_sid, task_sid=due.task_sid)
             )
         except TaskRouterNotFound:
-            self._must_know_the_workspace()
-            self._observe(due, Status.GONE, note="TaskRouter answered 404")
+            self._verify_workspace()
+            self._record_status(due, Status.GONE, note="TaskRouter answered 404")
             return SweepOutcome.GONE
-        if seen.status is not due.status:
-            self._observe(due, seen.status, worker_name=seen.worker_name)
+        if remote.status is not due.status:
+            self._record_status(due, remote.status, worker_name=remote.worker_name)
             return SweepOutcome.MIRRORED
-        if self._is_to_be_rejected(due):
+        now = self._collaborators.clock.now_ms()
+        rejects_at = self._collaborators.deadlines.rejects_at(due.reserved_at)
+        is_pending = due.status is Status.PENDING
+        if is_pending and rejects_at is not None and rejects_at <= now < due.expires_at:
             return self._reject(due)
         completes_at = self._completes_at(due)
-        if completes_at is not None and completes_at <= self._desk.clock.now_ms():
-            return self._act(due, Status.COMPLETED, SweepOutcome.COMPLETED)
-        self._look_again(due, completes_at)
+        if completes_at is not None and completes_at <= now:
+            return self._decide(due, Status.COMPLETED, SweepOutcome.COMPLETED)
+        self._reschedule(due, completes_at)
         return SweepOutcome.UNCHANGED
 
-    def _look_again(self, due: DueReservation, appointment: int | None = None) -> None:
-        now = self._desk.clock.now_ms()
-        again = self._next_look(due, due.status, now, due.checks) or now
-        at = again if appointment is None else min(again, appointment)
-        record = self._desk.store.get(due.reservation_sid) if due.is_claimed else None
-        acceptor = record.accepts_by if record else None
-        self._desk.store.reschedule_check(due, at=at, checks=due.checks + 1, acceptor=acceptor)
-
-    def _is_to_be_rejected(self, due: DueReservation) -> bool:
-        at = self._desk.timing.rejects_at(due.reserved_at)
-        if due.status is not Status.PENDING or at is None:
-            return False
-        return at <= self._desk.clock.now_ms() < due.expires_at
-
     def _reject(self, due: DueReservation) -> SweepOutcome:
-        """Reject it, unless an instruction has somebody's phone ringing: that may take a while."""
-        record = self._desk.store.get(due.reservation_sid)
-        if record is None or record.rings:
-            self._look_again(due)
+        """Reject a Reservation, unless an instruction may be ringing, which may take a while."""
+        record = self._collaborators.store.get(due.reservation_sid)
+        if record is None or record.may_be_ringing:
+            self._reschedule(due)
             return SweepOutcome.UNCHANGED
-        return self._act(due, Status.REJECTED, SweepOutcome.REJECTED)
+        return self._decide(due, Status.REJECTED, SweepOutcome.REJECTED)
 
     def _completes_at(self, due: DueReservation) -> int | None:
-        """Return when a wrapping Reservation is to be completed; since when is in its record."""
-        if due.status is not Status.WRAPPING or self._desk.timing.max_wrapup is None:
+        """Return when a wrapping Reservation must be completed; its record holds the start."""
+        deadlines = self._collaborators.deadlines
+        if due.status is not Status.WRAPPING or deadlines.max_wrapup is None:
             return None
-        record = self._desk.store.get(due.reservation_sid)
+        record = self._collaborators.store.get(due.reservation_sid)
         if record is None or record.status is not Status.WRAPPING:
             return None
-        return self._desk.timing.completes_at(record.history[-1].at)
+        return deadlines.completes_at(record.history[-1].at)
 
-    def _act(self, due: DueReservation, target: Status, done: SweepOutcome) -> SweepOutcome:
-        """Ask TaskRouter for an end, as anybody would; who decides meanwhile has decided."""
-        if self._orders.monitor_only:
-            self._look_again(due)
-            return done
-        if not self._run.may_go_on():
+    def _decide(self, due: DueReservation, target: Status, outcome: SweepOutcome) -> SweepOutcome:
+        """Ask TaskRouter to end a Reservation; a concurrent decision takes precedence."""
+        if self._policy.monitor_only:
+            self._reschedule(due)
+            return outcome
+        if not self._budget.may_continue():
             return SweepOutcome.LEFT
         decision = Decision(
             target=target,
             reservation_sid=due.reservation_sid,
             principal=_PRINCIPAL,
-            activity_sid=self._orders.reject_activity_sid if target is Status.REJECTED else None,
+            activity_sid=self._policy.reject_activity_sid if target is Status.REJECTED else None,
         )
         try:
-            decide(decision, self._desk)
+            decide(decision, self._collaborators)
         except (ReservationNotPending, ReservationGone):
             return SweepOutcome.MIRRORED
         except Unsettled as error:
             if isinstance(error.__cause__, TaskRouterThrottled):
                 raise error.__cause__ from error
             raise
-        return done
+        return outcome
 
-    def _must_know_the_workspace(self) -> None:
-        """Ask once a sweep, also where the answer is no: the others would wait for the same."""
-        with self._workspace:
-            if self._workspace_answer is None:
+    def _verify_workspace(self) -> None:
+        """Verify the Workspace once per sweep; do not repeat a failed or slow request."""
+        with self._workspace_lock:
+            if self._workspace_result is None:
                 try:
-                    self._desk.taskrouter.must_know_the_workspace()
-                    self._workspace_answer = True
+                    self._collaborators.taskrouter.verify_workspace()
+                    self._workspace_result = True
                 except AppError as error:
-                    self._workspace_answer = error
-            if isinstance(self._workspace_answer, AppError):
-                raise self._workspace_answer
+                    self._workspace_result = error
+            if isinstance(self._workspace_result, AppError):
+                raise self._workspace_result
 
-    def _observe(
+    def _record_status(
         self,
         due: DueReservation,
         status: Status,
@@ -191,74 +236,30 @@ class _Sweep:
         worker_name: str | None = None,
         note: str | None = None,
     ) -> None:
-        now = self._desk.clock.now_ms()
-        news = StatusUpdate(
+        now = self._collaborators.clock.now_ms()
+        update = StatusUpdate(
             status=status,
             at=now,
             by=BY,
-            next_check_at=self._next_look(due, status, now, 0),
+            next_check_at=self._next_check(due, status, now, checks=0),
             worker_name=worker_name,
             note=note,
         )
-        self._desk.store.observe(due.reservation_sid, news)
+        self._collaborators.store.record_status(due.reservation_sid, update)
 
-    def _next_look(self, due: DueReservation, status: Status, now: int, checks: int) -> int | None:
-        return self._desk.timing.next_check(
+    def _reschedule(self, due: DueReservation, completes_at: int | None = None) -> None:
+        """Schedule the next check of an unchanged Reservation, and remove an expired claim."""
+        store, now = self._collaborators.store, self._collaborators.clock.now_ms()
+        at = self._next_check(due, due.status, now, checks=due.checks) or now
+        if completes_at is not None:
+            at = min(at, completes_at)
+        record = store.get(due.reservation_sid) if due.is_claimed else None
+        acceptor = record.instruction_acceptor if record else None
+        store.reschedule_check(due, at=at, checks=due.checks + 1, acceptor=acceptor)
+
+    def _next_check(
+        self, due: DueReservation, status: Status, now: int, *, checks: int
+    ) -> int | None:
+        return self._collaborators.deadlines.next_check(
             status, now=now, reserved_at=due.reserved_at, expires_at=due.expires_at, checks=checks
         )
-
-
-def sweep_due_reservations(
-    desk: Collaborators,
-    orders: SweepPolicy,
-    *,
-    time_left_ms: Callable[[], int],
-    report: Callable[[dict[str, object]], None],
-) -> None:
-    """Go through what is due, within the time there is, then reconcile; report the counts.
-
-    Args:
-        desk: the collaborators.
-        orders: what to do besides mirroring.
-        time_left_ms: how long this run may still take, in ms.
-        report: is given the counts once, also where the sweep fails: ``due``, ``oldest_due_ms``
-            (for how long the oldest of these had been due), one count a `Look`,
-            ``reconciled`` Reservations, ``unreconciled`` questions that it did not come to the end
-            of, ``errors`` by Code, ``at`` (epoch ms), ``duration_ms``,
-            ``monitor_only`` and ``ok``.
-
-    Raises:
-        SweepFailed: something due could not be looked at, so that an alarm fires. What merely
-            had no time left, or was throttled, is counted as ``left`` and is due again next time.
-    """
-    started = desk.clock.now_ms()
-    run = RunBudget(desk.clock, time_left_ms)
-    one = _Sweep(desk, orders, run)
-    looks: Counter[SweepOutcome] = Counter()
-    recorded: list[int | None] = []
-    try:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            looks.update(pool.map(one.look, one.all_due()))
-            recorded += reconcile(desk, run, pool.map)
-    except StoreUnavailable as error:
-        run.failed(error)
-    result: dict[str, object] = {
-        "at": started,
-        "duration_ms": desk.clock.now_ms() - started,
-        "due": looks.total(),
-        "oldest_due_ms": one.oldest_due_ms,
-        **{look.value: looks[look] for look in SweepOutcome},
-        "reconciled": sum(count or 0 for count in recorded),
-        "unreconciled": recorded.count(None),
-        "monitor_only": orders.monitor_only,
-        "errors": dict(run.errors),
-        "ok": not run.errors,
-    }
-    try:
-        desk.store.save_sweep(result)
-    except StoreUnavailable as error:
-        run.failed(error)
-        result |= {"errors": dict(run.errors), "ok": False}
-    report(result)
-    if run.errors:
-        raise SweepFailed(f"The sweep failed: {dict(run.errors)}.")

@@ -90,7 +90,7 @@ def explain(subject: str, file: Path | None, stage: str, *, as_json: bool) -> No
     settings = settings_of(stage)
     path = file.absolute() if file else settings.rules_file
     ruled = Rules(
-        rules_file.read(path), otherwise=WITHOUT_PARAMETERS[settings.assignment_instruction]
+        rules_file.read(path), default=WITHOUT_PARAMETERS[settings.assignment_instruction]
     )
     form, answered = _recorded(subject, settings) if is_sid(subject, "WR") else _captured(subject)
     callback = AssignmentCallback.from_form(
@@ -150,7 +150,7 @@ def _explained(ruled: Rules, callback: AssignmentCallback) -> dict[str, Any]:
             _rule(verdict, facts, answers=verdict.rule.name == ruling.rule)
             for verdict in evaluate_all(ruled, facts)
         ],
-        "answer": without_secrets(ruling.instruction.render()),
+        "answer": without_secrets(ruling.instruction.answer),
         "rule": ruling.rule,
     }
 
@@ -163,13 +163,15 @@ def _rule(verdict: RuleEvaluation, facts: dict[str, Any], *, answers: bool) -> d
         "matched": verdict.matched,
         "answers": answers,
         "looked_at": _looked_at(rule, facts),
-        "failures": [{"parameter": one.parameter, "why": one.message} for one in verdict.faults],
+        "failures": [{"parameter": one.parameter, "why": one.message} for one in verdict.errors],
     }
 
 
 def _looked_at(rule: Rule, facts: dict[str, Any]) -> dict[str, Any]:
     expressions = [rule.when, *rule.references.values()]
-    return {path: value for one in expressions if one for path, value in one.reads(facts).items()}
+    return {
+        path: value for one in expressions if one for path, value in one.facts_read(facts).items()
+    }
 
 
 def _lines(told_of: dict[str, Any]) -> Iterator[str]:

@@ -36,8 +36,8 @@ def sweep(stage: str, *, once: bool, monitor: bool) -> None:  # noqa: ARG001  # 
 
     try:
         use_case.sweep_due_reservations(
-            service.desk,
-            service.orders,
+            service.collaborators,
+            service.sweep_policy,
             time_left_ms=lambda: max(0, round((deadline - time.monotonic()) * 1000)),
             report=report,
         )

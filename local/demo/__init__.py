@@ -1,4 +1,4 @@
-"""`make demo`: a stack on free ports, and the life cycle walked on it."""
+"""`make demo`: runs a Task's life cycle on a stack on free ports."""
 
 import signal
 import sys
@@ -8,86 +8,85 @@ from collections.abc import Mapping
 from infra.commands.token import mint, of_stage
 from local import network, stack, supervisor
 from local.demo import http_client, script
-from local.demo.http_client import Caller
-from local.demo.output import Narrator, StageFailedError
+from local.demo.http_client import HttpClient
+from local.demo.output import Presenter, StageFailedError
 
-# Short, so that the stage that waits for them does not take long.
+# Short times, so that the stage that waits for a timeout does not take long.
 TIMES = {
     "RESERVATION_TIMEOUT_SECONDS": str(script.RESERVATION_SECONDS),
     "SWEEP_GRACE_SECONDS": "1",
     "SWEEP_EVERY_SECONDS": "1",
-    # Of the stages that decide; the one that waits sets its own.
+    # The stage that waits for a timeout sets a shorter one on the Workflow.
     "SIMULATOR_RESERVATION_TIMEOUT": "60",
 }
 DEFERRING = {"ASSIGNMENT_INSTRUCTION": "defer", "RULES_FILE": "chalicelib/rules.toml"}
 INSTRUCTING = {"ASSIGNMENT_INSTRUCTION": "accept", "RULES_FILE": "local/voice-rules.toml"}
-SHOWN_LOG_LINES = 20
+LOG_LINES = 20
+"""Number of log lines to print per program after a failure."""
 
 
 def run(environ: Mapping[str, str]) -> int:
-    """Walk the life cycle.
+    """Run the demo.
 
     Args:
-        environ: The shell's; what it sets wins, but for the ports, which are free ones, and
-            ASSIGNMENT_INSTRUCTION and RULES_FILE: answers of several kinds are shown.
+        environ: The shell's environment. Its values take precedence, except for the ports (the
+            demo uses free ones) and for ASSIGNMENT_INSTRUCTION and RULES_FILE (the demo shows
+            several instructions).
 
     Returns:
-        The exit code: 0, or 1 where a stage went otherwise, which is printed.
+        The exit code: 0, or 1 if a stage failed, after printing the failure.
 
     Raises:
-        StackError: Something did not start.
+        StackError: A program did not start.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
-    *numbers, instructing_port = network.find_free(len(stack.DEFAULT_PORTS) + 1)
-    own = dict(zip(stack.DEFAULT_PORTS, map(str, numbers), strict=True))
-    described = stack.describe(TIMES | dict(environ) | own | DEFERRING)
-    print("Starting a DynamoDB, the TaskRouter simulator, the API and the sweep ...", flush=True)
-    with supervisor.running(described) as running:
-        instructing_url = _start_instructing_api(running, described, instructing_port)
+    *numbers, instructing_port = network.find_free_ports(len(stack.DEFAULT_PORTS) + 1)
+    ports = dict(zip(stack.DEFAULT_PORTS, map(str, numbers), strict=True))
+    described = stack.describe(TIMES | dict(environ) | ports | DEFERRING)
+    print("Starting DynamoDB, the TaskRouter simulator, the API and the sweep ...", flush=True)
+    with supervisor.running(described) as programs:
+        instructing_url = _start_instructing_api(programs, described, instructing_port)
         try:
-            _story(described, instructing_url).walk()
+            _script(described, instructing_url).run()
         except StageFailedError as failure:
-            _print_logs(running)
+            _print_logs(programs)
             print(f"\n{failure}", file=sys.stderr)
             return 1
-    print(f"\nThe whole life cycle was walked in {time.monotonic() - started:.0f} seconds.")
+    print(f"\nAll stages succeeded in {time.monotonic() - started:.0f} seconds.")
     return 0
 
 
-def _start_instructing_api(running: supervisor.Running, described: stack.Stack, port: int) -> str:
-    """A second API on the same tables, which answers with instructions; returns its address."""
-    url = f"http://{network.LOOPBACK}:{port}"
-    own = INSTRUCTING | {"API_PORT": str(port), "PUBLIC_BASE_URL": url}
-    second = stack.describe(described.environ | own)
-    running.start(second.program("api"), second.environ, "instructing-api")
-    running.wait_for(second.program("api"), "instructing-api")
+def _start_instructing_api(
+    programs: supervisor.RunningStack, described: stack.Stack, port: int
+) -> str:
+    """Start a second API that answers callbacks with instructions; return its base URL."""
+    url = network.url(port)
+    overrides = INSTRUCTING | {"API_PORT": str(port), "PUBLIC_BASE_URL": url}
+    second = stack.describe(described.environ | overrides)
+    programs.start(second.program("api"), second.environ, "instructing-api")
+    programs.wait_for(second.program("api"), "instructing-api")
     return url
 
 
-def _story(described: stack.Stack, instructing_url: str) -> script.Story:
-    names = http_client.names(described.simulator_url)
-    token = mint(
-        described.settings,
-        of_stage(described.settings),
-        role="supervisor",
-        hours=1,
-    )
-    workspace = f"{described.simulator_url}/v1/Workspaces/{names['workspace_sid']}"
-    account = (names["account_sid"], names["auth_token"])
-    return script.Story(
-        tell=Narrator(lambda line: print(line, flush=True)),
-        app=Caller("app", described.api_url, token=token),
-        taskrouter=Caller("TaskRouter", workspace, account=account),
-        simulator=Caller("simulator", f"{described.simulator_url}/simulator", json=True),
+def _script(described: stack.Stack, instructing_url: str) -> script.Script:
+    identifiers = http_client.fetch_identifiers(described.simulator_url)
+    token = mint(described.settings, of_stage(described.settings), role="supervisor", hours=1)
+    workspace = f"{described.simulator_url}/v1/Workspaces/{identifiers['workspace_sid']}"
+    account = (identifiers["account_sid"], identifiers["auth_token"])
+    return script.Script(
+        presenter=Presenter(lambda line: print(line, flush=True)),
+        app=HttpClient("app", described.api_url, token=token),
+        taskrouter=HttpClient("TaskRouter", workspace, account=account),
+        simulator=HttpClient("simulator", f"{described.simulator_url}/simulator", json=True),
         app_url=described.api_url,
         instructing_url=instructing_url,
-        names=names,
+        identifiers=identifiers,
     )
 
 
-def _print_logs(running: supervisor.Running) -> None:
-    print("\nWhat the programs printed last:")
-    for process in running.processes.values():
-        for line in process.output().splitlines()[-SHOWN_LOG_LINES:]:
-            print(f"  {process.name:<14}| {line}")
+def _print_logs(programs: supervisor.RunningStack) -> None:
+    print("\nThe last log lines of each program:")
+    for process in programs.processes.values():
+        for line in process.output().splitlines()[-LOG_LINES:]:
+            print(f"  {process.name:<16}| {line}")

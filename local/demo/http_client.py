@@ -1,26 +1,27 @@
-"""Calls over HTTP, as the demo and the end-to-end tests make them."""
+"""HTTP client of the demo and the end-to-end tests."""
 
 import json
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import requests
 
+from local import network
+
 TIMEOUT_SECONDS = 15
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What came back."""
+class Response:
+    """The status and the parsed JSON body; without JSON, the body's text."""
 
     status: int
     body: Any
 
 
-class Caller:
-    """Calls one server with one identity."""
+class HttpClient:
+    """Sends requests to one server with one identity."""
 
     def __init__(
         self,
@@ -31,20 +32,20 @@ class Caller:
         account: tuple[str, str] | None = None,
         json: bool = False,
     ) -> None:
-        """Set up the calls.
+        """Create a client.
 
         Args:
-            name: What people call the server.
-            url: What paths are relative to.
-            token: A bearer token to send.
-            account: User and password of Basic auth.
-            json: Whether what is posted goes as JSON, else as a form.
+            name: Name of the server in printed texts.
+            url: Base URL for all paths.
+            token: Bearer token to send.
+            account: User and password for Basic authentication.
+            json: Whether to post parameters as JSON instead of as a form.
         """
         self.name = name
         self._url = url
         self._body = "json" if json else "data"
         self._session = requests.Session()
-        # Loopback, whatever proxies and .netrc the shell has.
+        # The servers are local, so ignore the shell's proxies and .netrc.
         self._session.trust_env = False
         self._session.auth = account
         if token:
@@ -52,35 +53,34 @@ class Caller:
 
     @property
     def headers(self) -> Mapping[str, str | bytes]:
-        """What is sent with every call."""
+        """The headers sent with every request."""
         return self._session.headers
 
-    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Answer:
+    def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Response:
         """GET a path."""
-        return self._answer(
+        return _parse(
             self._session.get(self._url + path, params=parameters, timeout=TIMEOUT_SECONDS)
         )
 
-    def post(self, path: str, form: Mapping[str, str] | None = None) -> Answer:
-        """POST parameters, or nothing."""
+    def post(self, path: str, form: Mapping[str, str] | None = None) -> Response:
+        """POST parameters, or an empty body."""
         body: dict[str, Any] = {self._body: form}
-        return self._answer(self._session.post(self._url + path, **body, timeout=TIMEOUT_SECONDS))
-
-    @staticmethod
-    def _answer(response: requests.Response) -> Answer:
-        try:
-            return Answer(response.status_code, response.json())
-        except ValueError:
-            return Answer(response.status_code, response.text)
+        return _parse(self._session.post(self._url + path, **body, timeout=TIMEOUT_SECONDS))
 
 
-def names(url: str) -> dict[str, Any]:
-    """Its made-up credentials, and the SIDs by name: what GET /simulator answers.
+def _parse(response: requests.Response) -> Response:
+    try:
+        return Response(response.status_code, response.json())
+    except ValueError:
+        return Response(response.status_code, response.text)
+
+
+def fetch_identifiers(url: str) -> dict[str, Any]:
+    """Return the simulator's test credentials and its SIDs by name, from GET /simulator.
 
     Args:
-        url: The simulator's.
+        url: Base URL of the simulator.
     """
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with direct.open(f"{url}/simulator", timeout=5) as answer:
-        described: dict[str, Any] = json.load(answer)
-    return described
+    with network.DIRECT.open(f"{url}/simulator", timeout=5) as response:
+        identifiers: dict[str, Any] = json.load(response)
+    return identifiers

@@ -1,106 +1,111 @@
-"""What the demo prints: stages, what was sent, what was answered."""
+"""Sends the demo's requests, prints them with their responses, and checks the results."""
 
 import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from local.demo.http_client import Answer, Caller
+from local.demo.http_client import HttpClient, Response
 
 _LABEL_WIDTH = 11
 _FIELD_WIDTH = 24
 _POLL_SECONDS = 0.1
-_MAX_VALUE = 100
+_MAX_VALUE_LENGTH = 100
 
 
 class StageFailedError(Exception):
-    """The demo did not see what it should; the message says what it saw instead."""
+    """A stage of the demo had an unexpected result; the message names both."""
 
 
-class Narrator:
-    """Makes the demo's calls, prints them, and insists on what they should bring."""
+class Presenter:
+    """Sends the demo's requests, prints them with their responses, and checks the results."""
 
-    def __init__(self, out: Callable[[str], object] = print) -> None:
-        """Print to `out`, a line a call."""
-        self._out = out
-        self._title = ""
+    def __init__(self, print_line: Callable[[str], object] = print) -> None:
+        """Create a presenter that prints with `print_line`."""
+        self._print = print_line
+        self._stage = ""
 
-    def stage(self, title: str) -> None:
-        """Begin a stage."""
-        self._title = title
-        self._out(f"\n{title}\n{'=' * len(title)}")
+    def begin_stage(self, title: str) -> None:
+        """Begin a stage and print its title."""
+        self._stage = title
+        self._print(f"\n{title}\n{'=' * len(title)}")
 
-    def say(self, sentence: str) -> None:
-        """Tell what comes."""
-        self._out(f"\n  {sentence}")
+    def explain(self, sentence: str) -> None:
+        """Print a sentence about the next step."""
+        self._print(f"\n  {sentence}")
 
     def post(
-        self, caller: Caller, path: str, form: Mapping[str, str] | None = None, *, show: str
+        self, client: HttpClient, path: str, form: Mapping[str, str] | None = None, *, show: str
     ) -> Any:
-        """POST, and show the named fields (separated by spaces) of the answer, or "all"."""
-        self._sent(caller, f"POST {path}", form)
-        return self._answered(caller.post(path, form), show)
+        """POST, and print the response's fields named in `show`, separated by spaces, or "all".
 
-    def get(self, caller: Caller, path: str, *, show: str) -> Any:
-        """GET, and show the named fields (separated by spaces) of the answer, or "all"."""
-        self._sent(caller, f"GET {path}", None)
-        return self._answered(caller.get(path), show)
+        Raises:
+            StageFailedError: The response is not a 2xx with a JSON object.
+        """
+        self._print_request(client, f"POST {path}", form)
+        return self._print_response(client.post(path, form), show)
 
-    def wait(self, what: str, look: Callable[[], Any], seconds: float) -> Any:
-        """Look until there is something to see (not None) and return it.
+    def get(self, client: HttpClient, path: str, *, show: str) -> Any:
+        """GET, and print the response's fields named in `show`, separated by spaces, or "all".
+
+        Raises:
+            StageFailedError: The response is not a 2xx with a JSON object.
+        """
+        self._print_request(client, f"GET {path}", None)
+        return self._print_response(client.get(path), show)
+
+    def wait(self, description: str, find: Callable[[], Any], seconds: float) -> Any:
+        """Poll until `find` returns a value other than None, and return that value.
 
         Args:
-            what: Is expected, for people.
-            look: Returns it, or None while it is not there.
-            seconds: How long it may take.
+            description: The expected result, for the error message.
+            find: Returns the result, or None if it is not available yet.
+            seconds: The maximum wait.
 
         Raises:
-            StageFailedError: It did not come.
+            StageFailedError: The maximum wait has passed.
         """
         started = time.monotonic()
-        while (seen := look()) is None:
+        while (result := find()) is None:
             if time.monotonic() - started > seconds:
                 raise StageFailedError(
-                    f"{self._title!r} failed: expected {what} within {seconds:g} seconds, "
-                    "and it did not come."
+                    f"{self._stage!r} failed: expected {description} within {seconds:g} seconds."
                 )
             time.sleep(_POLL_SECONDS)
-        return seen
+        return result
 
-    def expect(self, what: str, expected: object, got: object) -> None:
-        """Insist.
+    def expect(self, name: str, expected: object, actual: object) -> None:
+        """Check a value.
 
         Raises:
-            StageFailedError: It is not as expected.
+            StageFailedError: The values differ.
         """
-        if got != expected:
+        if actual != expected:
             raise StageFailedError(
-                f"{self._title!r} failed: expected {what} to be {expected!r}, got {got!r}."
+                f"{self._stage!r} failed: expected {name} to be {expected!r}, got {actual!r}."
             )
-        self._out(f"  {'ok':<{_LABEL_WIDTH}}{what} is {expected}")
+        self._print(f"  {'ok':<{_LABEL_WIDTH}}{name} is {expected}")
 
-    def _sent(self, caller: Caller, line: str, form: Mapping[str, str] | None) -> None:
-        self._out(f"  {caller.name:<{_LABEL_WIDTH}}{line}")
-        for name, value in (form or {}).items():
-            self._field(name, value)
-
-    def _answered(self, answer: Answer, show: str) -> Any:
-        self._out(f"  {'  answer':<{_LABEL_WIDTH}}{answer.status}")
-        if not 200 <= answer.status < 300 or not isinstance(answer.body, dict):  # noqa: PLR2004
-            raise StageFailedError(
-                f"{self._title!r} failed: expected a 2xx with a JSON object, got "
-                f"{answer.status} {answer.body}"
-            )
-        for name in answer.body if show == "all" else show.split():
-            self._field(name, answer.body.get(name))
-        return answer.body
-
-    def fields(self, values: Mapping[str, object]) -> None:
-        """Show names and values, one a line."""
+    def print_fields(self, values: Mapping[str, object]) -> None:
+        """Print names and values, one pair per line."""
         for name, value in values.items():
-            self._field(name, value)
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            if len(text) > _MAX_VALUE_LENGTH:
+                text = text[: _MAX_VALUE_LENGTH - 1] + "…"
+            self._print(f"  {'':<{_LABEL_WIDTH}}  {name:<{_FIELD_WIDTH}} {text}")
 
-    def _field(self, name: str, value: object) -> None:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        short = text if len(text) <= _MAX_VALUE else text[: _MAX_VALUE - 1] + "…"
-        self._out(f"  {'':<{_LABEL_WIDTH}}  {name:<{_FIELD_WIDTH}} {short}")
+    def _print_request(self, client: HttpClient, line: str, form: Mapping[str, str] | None) -> None:
+        self._print(f"  {client.name:<{_LABEL_WIDTH}}{line}")
+        self.print_fields(form or {})
+
+    def _print_response(self, response: Response, show: str) -> Any:
+        self._print(f"  {'  response':<{_LABEL_WIDTH}}{response.status}")
+        body = response.body
+        if not 200 <= response.status < 300 or not isinstance(body, dict):  # noqa: PLR2004
+            raise StageFailedError(
+                f"{self._stage!r} failed: expected a 2xx with a JSON object, got "
+                f"{response.status} {body}"
+            )
+        names = body if show == "all" else show.split()
+        self.print_fields({name: body.get(name) for name in names})
+        return body

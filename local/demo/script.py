@@ -1,12 +1,12 @@
-"""The life cycle that the demo walks, stage by stage."""
+"""The stages of the demo."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local.demo.http_client import Caller
-from local.demo.output import Narrator
+from local.demo.http_client import HttpClient
+from local.demo.output import Presenter
 
 CALLBACK_PARAMETERS = {
     "AccountSid",
@@ -21,58 +21,60 @@ CALLBACK_PARAMETERS = {
     "WorkflowSid",
     "WorkspaceSid",
 }
-"""The documented ones but Timestamp, which a captured callback does not have."""
+"""The documented parameters except Timestamp, which real callbacks do not contain."""
 
 CALLBACK_SECONDS = 5
-"""TaskRouter's own limit for a callback: what it causes is seen within it, or not at all."""
+"""TaskRouter's time limit for a callback, and so the longest wait for its effects."""
 
 RESERVATION_SECONDS = 3
-"""How long a Reservation lives in the stage that lets one time out."""
+"""Reservation timeout in the stage that waits for a timeout."""
 
-SWEPT_SECONDS = 15
-"""Time-out, grace, a sweep every second, and patience with a busy machine."""
+SWEEP_SECONDS = 15
+"""Timeout, grace period and sweep interval, with a margin for a busy machine."""
 
 CALLER, NUMBER, ALICES_PHONE = "+15550001111", "+15556667777", "+15555555555"
-"""Who calls, whom, and where Alice is called: numbers that nobody has."""
+"""The caller, the number called and Alice's phone: fictitious numbers."""
 
-BEARER_SHOWN = 18
-"""Enough to recognise one, too little to use it."""
+TOKEN_CHARACTERS_SHOWN = 18
+"""Enough to recognize a token, too few to use it."""
 
 TASK_FIELDS = "sid assignment_status attributes"
 
 
 @dataclass(frozen=True)
-class Story:
-    """Who takes part.
+class Script:
+    """Runs all stages.
 
     Attributes:
-        tell: Makes and prints the calls.
-        app: Our API, which defers its answers; the bearer is a supervisor.
-        taskrouter: TaskRouter's REST API, relative to the Workspace.
-        simulator: The simulator's control routes, where calls are placed.
-        app_url: Where TaskRouter calls the deferring API back.
-        instructing_url: Where it calls one back that answers with instructions: dequeue for phone
-            calls, accept for all else.
-        names: What GET /simulator says.
+        presenter: Sends and prints the requests.
+        app: Client of the deferring API, with a supervisor's token.
+        taskrouter: Client of TaskRouter's REST API, relative to the Workspace.
+        simulator: Client of the simulator's control routes, which place phone calls.
+        app_url: Base URL of the API that answers callbacks with "defer".
+        instructing_url: Base URL of the API that answers callbacks with an instruction: dequeue
+            for phone calls, otherwise accept.
+        identifiers: The response of GET /simulator.
     """
 
-    tell: Narrator
-    app: Caller
-    taskrouter: Caller
-    simulator: Caller
+    presenter: Presenter
+    app: HttpClient
+    taskrouter: HttpClient
+    simulator: HttpClient
     app_url: str
     instructing_url: str
-    names: Mapping[str, Any]
+    identifiers: Mapping[str, Any]
 
-    def walk(self) -> None:
-        """Walk all stages.
+    def run(self) -> None:
+        """Run all stages.
 
         Raises:
-            StageFailedError: One went otherwise.
+            StageFailedError: A stage had an unexpected result.
         """
-        bearer = str(self.app.headers["Authorization"])
-        self.tell.say(f"Calls to the app carry a supervisor's token: {bearer[:BEARER_SHOWN]}…")
-        self.tell.say("Calls to TaskRouter carry the simulator's account SID and auth token.")
+        token = str(self.app.headers["Authorization"])[:TOKEN_CHARACTERS_SHOWN]
+        self.presenter.explain(f"Requests to the app carry a supervisor's token: {token}…")
+        self.presenter.explain(
+            "Requests to TaskRouter carry the simulator's account SID and auth token."
+        )
         self._deferred()
         self._instructed()
         self._rejected()
@@ -80,153 +82,172 @@ class Story:
         self._called()
 
     def _deferred(self) -> None:
-        self.tell.stage("1. Deferred: recorded, looked at, accepted over REST")
-        self.tell.say("A Task is created. Alice, who speaks Spanish, is Offline.")
+        self.presenter.begin_stage("1. Deferred: record the Reservation, then accept it over REST")
+        self.presenter.explain("Create a Task. Alice, who speaks Spanish, is Offline.")
         task = self._create_task()
-        self.tell.expect("the Task's assignment_status", "pending", task["assignment_status"])
+        self.presenter.expect("the Task's assignment_status", "pending", task["assignment_status"])
 
-        self.tell.say("Alice turns Idle: TaskRouter reserves her and calls back; we record it.")
-        self._turn("Idle")
+        self.presenter.explain(
+            "Set Alice to Idle. TaskRouter reserves her and posts a callback. The app records it."
+        )
+        self._set_alice("Idle")
         reservation = self._pending_reservation(task["sid"])
-        self.tell.say("The Reservation's callback, as GET /reservations gives it:")
-        self.tell.fields(reservation["callback"])
+        self.presenter.explain("The callback that GET /reservations returns for the Reservation:")
+        self.presenter.print_fields(reservation["callback"])
         missing = sorted(CALLBACK_PARAMETERS - reservation["callback"].keys())
-        self.tell.expect("the list of missing callback parameters", [], missing)
+        self.presenter.expect("the list of missing callback parameters", [], missing)
 
-        self.tell.say("It is accepted.")
+        self.presenter.explain("Accept the Reservation.")
         query = f"task_sid={task['sid']}&reservation_sid={reservation['reservation_sid']}"
-        accepted = self.tell.get(self.app, f"/accept_reservation?{query}", show="all")
-        self.tell.expect("worker_name", "Alice", accepted["worker_name"])
-        self.tell.expect("reservation_status", "accepted", accepted["reservation_status"])
+        accepted = self.presenter.get(self.app, f"/accept_reservation?{query}", show="all")
+        self.presenter.expect("worker_name", "Alice", accepted["worker_name"])
+        self.presenter.expect("reservation_status", "accepted", accepted["reservation_status"])
         self._expect_task(task["sid"], "assigned")
         self._expect_alice("Busy")
-        self._free_alice(task["sid"])
+        self._complete(task["sid"])
 
     def _instructed(self) -> None:
-        self.tell.stage("2. Instructed: the callback itself is answered with accept")
-        self.tell.say("The Workflow calls an app with ASSIGNMENT_INSTRUCTION=accept; Alice: Idle.")
-        self._call_back(self.instructing_url)
-        self._turn("Idle")
+        self.presenter.begin_stage("2. Instructed: answer the callback with accept")
+        self.presenter.explain(
+            "Point the Workflow to an app with ASSIGNMENT_INSTRUCTION=accept, and set Alice to "
+            "Idle."
+        )
+        self._set_callback_url(self.instructing_url)
+        self._set_alice("Idle")
         task = self._create_task()
-        self.tell.say("Nobody does anything more.")
+        self.presenter.explain("No further request is needed.")
         self._await_task(task["sid"], "assigned")
         self._expect_task(task["sid"], "assigned")
         self._expect_alice("Busy")
-        self._call_back(self.app_url)
-        self._free_alice(task["sid"])
+        self._set_callback_url(self.app_url)
+        self._complete(task["sid"])
 
     def _rejected(self) -> None:
-        self.tell.stage("3. Rejected: the Task waits, the Worker goes Offline")
-        self._turn("Idle")
+        self.presenter.begin_stage("3. Rejected: the Task waits, and the Worker goes Offline")
+        self._set_alice("Idle")
         task = self._create_task()
         reservation = self._pending_reservation(task["sid"])
         path = f"/reservations/{reservation['reservation_sid']}/reject"
-        offline = {"activity_sid": self.names["activities"]["Offline"]}
-        rejected = self.tell.post(self.app, path, offline, show="all")
-        self.tell.expect("reservation_status", "rejected", rejected["reservation_status"])
+        offline = {"activity_sid": self.identifiers["activities"]["Offline"]}
+        rejected = self.presenter.post(self.app, path, offline, show="all")
+        self.presenter.expect("reservation_status", "rejected", rejected["reservation_status"])
         self._expect_task(task["sid"], "pending")
         self._expect_alice("Offline")
         self._cancel(task["sid"])
 
     def _timed_out(self) -> None:
-        self.tell.stage("4. Timed out: nobody decides, the sweep finds out")
-        self.tell.say(f"The Workflow's Reservations live {RESERVATION_SECONDS} seconds from now.")
-        seconds = {"TaskReservationTimeout": str(RESERVATION_SECONDS)}
-        self.tell.post(self.taskrouter, self._workflow, seconds, show="task_reservation_timeout")
-        task = self._create_task()
-        self._turn("Idle")
-        reservation = self._pending_reservation(task["sid"])
-        self.tell.say("Nobody decides.")
-        path = f"/reservations/{reservation['reservation_sid']}"
-        self.tell.wait(
-            "our record to say timeout",
-            lambda: self.app.get(path).body.get("status") == "timeout" or None,
-            SWEPT_SECONDS,
+        self.presenter.begin_stage("4. Timed out: nobody decides, and the sweep records it")
+        self.presenter.explain(
+            f"Set the Workflow's Reservation timeout to {RESERVATION_SECONDS} seconds."
         )
-        record = self.tell.get(self.app, path, show="reservation_sid status expires_at history")
-        self.tell.expect("our record's status", "timeout", record["status"])
+        timeout = {"TaskReservationTimeout": str(RESERVATION_SECONDS)}
+        self.presenter.post(
+            self.taskrouter, self._workflow, timeout, show="task_reservation_timeout"
+        )
+        task = self._create_task()
+        self._set_alice("Idle")
+        reservation = self._pending_reservation(task["sid"])
+        self.presenter.explain("Nobody decides.")
+        path = f"/reservations/{reservation['reservation_sid']}"
+        self.presenter.wait(
+            "the app's record to have the status timeout",
+            lambda: self.app.get(path).body.get("status") == "timeout" or None,
+            SWEEP_SECONDS,
+        )
+        fields = "reservation_sid status expires_at history"
+        record = self.presenter.get(self.app, path, show=fields)
+        self.presenter.expect("the record's status", "timeout", record["status"])
         self._expect_alice("Offline")
         self._expect_task(task["sid"], "pending")
         self._cancel(task["sid"])
 
     def _called(self) -> None:
-        self.tell.stage("5. Called: a phone call becomes a Task, and a rule connects it to Alice")
-        self.tell.say("Alice gets a phone, as in the tutorial's part 3, and turns Idle.")
+        self.presenter.begin_stage("5. Called: a phone call becomes a Task and is put through")
+        self.presenter.explain(
+            "Give Alice a phone, as in part 3 of the tutorial, and set her to Idle."
+        )
         attributes = {"languages": ["en", "es"], "contact_uri": ALICES_PHONE}
         form = {"Attributes": json.dumps(attributes)}
-        self.tell.post(self.taskrouter, self._alice, form, show="friendly_name attributes")
-        self._call_back(self.instructing_url)
-        self._turn("Idle")
+        self.presenter.post(self.taskrouter, self._alice, form, show="friendly_name attributes")
+        self._set_callback_url(self.instructing_url)
+        self._set_alice("Idle")
 
-        self.tell.say("Somebody calls, and presses 1 for Spanish.")
+        self.presenter.explain("Place a call, and press 1 for Spanish.")
         form = {"from": CALLER, "to": NUMBER, "digits": "1"}
-        call = self.tell.post(self.simulator, "/calls", form, show="sid status task_sid")
+        call = self.presenter.post(self.simulator, "/calls", form, show="sid status task_sid")
         self._await_task(call["task_sid"], "assigned")
-        call = self.tell.get(self.simulator, f"/calls/{call['sid']}", show="connected_with")
-        self.tell.say("What happened in the call: a rule answered the callback with dequeue.")
+        path = f"/calls/{call['sid']}"
+        call = self.presenter.get(self.simulator, path, show="connected_with")
+        self.presenter.explain("The steps of the call; a rule answered the callback with dequeue:")
         for step in call["steps"]:
-            what = {name: value for name, value in step.items() if name not in {"at", "step"}}
-            self.tell.fields({step["step"]: what})
-        self.tell.expect("the call's status", "in-progress", call["status"])
+            details = {name: value for name, value in step.items() if name not in {"at", "step"}}
+            self.presenter.print_fields({step["step"]: details})
+        self.presenter.expect("the call's status", "in-progress", call["status"])
         self._expect_alice("Busy")
 
-        self.tell.say("The caller hangs up, and the work is done.")
-        end = {"status": "completed"}
-        self.tell.post(self.simulator, f"/calls/{call['sid']}", end, show="status")
+        self.presenter.explain("End the call, which completes the Task.")
+        self.presenter.post(self.simulator, path, {"status": "completed"}, show="status")
         self._expect_task(call["task_sid"], "completed")
 
     def _create_task(self) -> Any:
-        return self.tell.post(self.app, "/create-task", show=TASK_FIELDS)
+        return self.presenter.post(self.app, "/create-task", show=TASK_FIELDS)
 
-    def _turn(self, activity: str) -> None:
-        form = {"ActivitySid": self.names["activities"][activity]}
-        self.tell.post(self.taskrouter, self._alice, form, show="friendly_name activity_name")
+    def _set_alice(self, activity: str) -> None:
+        form = {"ActivitySid": self.identifiers["activities"][activity]}
+        show = "friendly_name activity_name"
+        self.presenter.post(self.taskrouter, self._alice, form, show=show)
 
-    def _call_back(self, url: str) -> None:
+    def _set_callback_url(self, url: str) -> None:
         form = {"AssignmentCallbackUrl": f"{url}/assignment_callback"}
         show = "friendly_name assignment_callback_url"
-        self.tell.post(self.taskrouter, self._workflow, form, show=show)
+        self.presenter.post(self.taskrouter, self._workflow, form, show=show)
 
-    def _free_alice(self, task_sid: str) -> None:
-        self.tell.say("The work is done.")
-        form = {"AssignmentStatus": "completed"}
-        self.tell.post(self.taskrouter, f"/Tasks/{task_sid}", form, show="assignment_status")
+    def _complete(self, task_sid: str) -> None:
+        self.presenter.explain("Complete the Task.")
+        self._set_task(task_sid, "completed")
 
     def _cancel(self, task_sid: str) -> None:
-        form = {"AssignmentStatus": "canceled"}
-        self.tell.post(self.taskrouter, f"/Tasks/{task_sid}", form, show="assignment_status")
+        self._set_task(task_sid, "canceled")
+
+    def _set_task(self, task_sid: str, status: str) -> None:
+        form = {"AssignmentStatus": status}
+        self.presenter.post(self.taskrouter, f"/Tasks/{task_sid}", form, show="assignment_status")
 
     def _pending_reservation(self, task_sid: str) -> Any:
-        def look() -> Any:
-            listed = self.app.get("/reservations", {"status": "pending"}).body
-            found = [r for r in listed.get("reservations", []) if r["task_sid"] == task_sid]
-            return found[0] if found else None
+        def find() -> Any:
+            response = self.app.get("/reservations", {"status": "pending"})
+            reservations = response.body.get("reservations", [])
+            return next((r for r in reservations if r["task_sid"] == task_sid), None)
 
-        found = self.tell.wait("the callback's Reservation in our list", look, CALLBACK_SECONDS)
-        path = f"/reservations/{found['reservation_sid']}"
-        record = self.tell.get(self.app, path, show="status reserved_at expires_at")
-        self.tell.expect("the record's status", "pending", record["status"])
-        return found
+        reservation = self.presenter.wait(
+            "the callback's Reservation in GET /reservations", find, CALLBACK_SECONDS
+        )
+        path = f"/reservations/{reservation['reservation_sid']}"
+        record = self.presenter.get(self.app, path, show="status reserved_at expires_at")
+        self.presenter.expect("the record's status", "pending", record["status"])
+        return reservation
 
     def _await_task(self, task_sid: str, status: str) -> None:
-        def look() -> bool | None:
+        def find() -> bool | None:
             task = self.taskrouter.get(f"/Tasks/{task_sid}").body
             return task["assignment_status"] == status or None
 
-        self.tell.wait(f"the Task to be {status}", look, CALLBACK_SECONDS)
+        self.presenter.wait(f"the Task to be {status}", find, CALLBACK_SECONDS)
 
     def _expect_task(self, task_sid: str, status: str) -> None:
-        task = self.tell.get(self.taskrouter, f"/Tasks/{task_sid}", show="assignment_status")
-        self.tell.expect("the Task's assignment_status", status, task["assignment_status"])
+        path = f"/Tasks/{task_sid}"
+        task = self.presenter.get(self.taskrouter, path, show="assignment_status")
+        self.presenter.expect("the Task's assignment_status", status, task["assignment_status"])
 
     def _expect_alice(self, activity: str) -> None:
-        alice = self.tell.get(self.taskrouter, self._alice, show="friendly_name activity_name")
-        self.tell.expect("Alice's Activity", activity, alice["activity_name"])
+        show = "friendly_name activity_name"
+        alice = self.presenter.get(self.taskrouter, self._alice, show=show)
+        self.presenter.expect("Alice's Activity", activity, alice["activity_name"])
 
     @property
     def _alice(self) -> str:
-        return f"/Workers/{self.names['workers']['Alice']}"
+        return f"/Workers/{self.identifiers['workers']['Alice']}"
 
     @property
     def _workflow(self) -> str:
-        return f"/Workflows/{self.names['workflow_sid']}"
+        return f"/Workflows/{self.identifiers['workflow_sid']}"

@@ -1,1 +1,1 @@
-"""Callbacks: signed, posted within their limit, and what becomes of the answer."""
+"""Signed callbacks to the app, and the processing of its responses."""

@@ -1,25 +1,30 @@
-"""What an app answered to an assignment callback: an instruction, or a mistake with a code."""
+"""The app's responses to callbacks, and the alert codes for unusable responses."""
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 HTTP_FAILURE = 11200
 NOT_JSON_TYPE = 40000
 NOT_JSON = 40001
 NOT_XML_TYPE = 12300
 TOO_LARGE = 11750
+SUCCESS = range(200, 300)
 _MAX_TWIML = 64 * 1024
 _XML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
-_SUCCESS = range(200, 300)
 
 
 @dataclass(frozen=True)
-class Reply:
-    """An HTTP answer, or why there was none.
+class Response:
+    """An HTTP response of the app, or the reason why there is none.
 
-    `content_type` is the header's, without parameters. Where there was no answer `error` says
-    why, and `failure` is what connection overrides call it: "ct" (no connection), "rt" (slow).
+    Attributes:
+        status: HTTP status; None without a response.
+        content_type: Content-Type header without its parameters, in lower case.
+        body: Body of the response.
+        error: Reason why there is no response; empty if there is one.
+        failure: The failure as connection overrides name it: "4xx", "5xx", "ct" (no connection),
+            "rt" (no response in time); "cut" if the connection broke; empty without a failure.
     """
 
     status: int | None = None
@@ -30,44 +35,65 @@ class Reply:
 
     @property
     def problem(self) -> str:
-        """Why there was no answer, or which status it had, in Twilio's words."""
+        """The error or the status, in Twilio's words."""
         return f"HTTP retrieval failure: {self.error or f'got HTTP {self.status}'}"
 
 
-def failure(reply: Reply) -> tuple[int, str] | None:
-    """Why the reply sends TaskRouter to the fallback URL: an alert's code and message, or None."""
-    if reply.error or reply.status != 200:  # noqa: PLR2004 - HTTP's own number
-        return HTTP_FAILURE, reply.problem
-    if reply.content_type != "application/json":
-        return NOT_JSON_TYPE, f"The answer's Content-Type is {reply.content_type or 'missing'}"
-    return None
+class UnusableResponse(Exception):
+    """A response that contains no instruction or no TwiML.
+
+    Args:
+        code: Code of the alert to raise.
+        message: Message of the alert.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
-def no_twiml(reply: Reply) -> tuple[int, str] | None:
-    """Why the reply holds no TwiML: an alert's code and message, or None."""
-    if reply.error or reply.status not in _SUCCESS:
-        return HTTP_FAILURE, reply.problem
-    if reply.content_type not in _XML_TYPES:
-        return NOT_XML_TYPE, f"The answer's Content-Type is {reply.content_type or 'missing'}"
-    if len(reply.body) > _MAX_TWIML:
-        return TOO_LARGE, f"The answer is larger than {_MAX_TWIML} bytes"
-    return None
-
-
-def instruction(reply: Reply) -> dict[str, Any] | None:
-    """The JSON object of a reply that is no failure; None if it holds none (alert 40001).
+def parse_instruction(response: Response) -> dict[str, Any]:
+    """Return the JSON object in the response to an assignment callback.
 
     An empty body counts as an empty object: Twilio's own Python quickstart sends one.
+
+    Raises:
+        UnusableResponse: The response is not a 200 with a JSON object.
     """
-    if not reply.body.strip():
+    if response.error or response.status != 200:  # noqa: PLR2004 - HTTP's own number
+        raise UnusableResponse(HTTP_FAILURE, response.problem)
+    if response.content_type != "application/json":
+        raise UnusableResponse(NOT_JSON_TYPE, _content_type_problem(response))
+    if not response.body.strip():
         return {}
     try:
-        answer = json.loads(reply.body, parse_constant=_refuse)
+        answer = json.loads(response.body, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
-        return None
-    return answer if isinstance(answer, dict) else None
+        answer = None
+    if not isinstance(answer, dict):
+        raise UnusableResponse(NOT_JSON, "The answer is not a JSON object")
+    return answer
 
 
-def _refuse(name: str) -> None:
-    """Python's parser takes NaN and Infinity, which JSON does not have."""
+def twiml_body(response: Response) -> bytes:
+    """Return the TwiML in a response, unparsed.
+
+    Raises:
+        UnusableResponse: The response is not 2xx, not XML or too large.
+    """
+    if response.error or response.status not in SUCCESS:
+        raise UnusableResponse(HTTP_FAILURE, response.problem)
+    if response.content_type not in _XML_TYPES:
+        raise UnusableResponse(NOT_XML_TYPE, _content_type_problem(response))
+    if len(response.body) > _MAX_TWIML:
+        raise UnusableResponse(TOO_LARGE, f"The answer is larger than {_MAX_TWIML} bytes")
+    return response.body
+
+
+def _content_type_problem(response: Response) -> str:
+    return f"The answer's Content-Type is {response.content_type or 'missing'}"
+
+
+def _reject_constant(name: str) -> NoReturn:
+    """Reject NaN and Infinity, which Python's parser accepts although they are not JSON."""
     raise ValueError(name)

@@ -1,27 +1,26 @@
 """TaskRouter's rules: state and time in, effects out, no I/O.
 
-Give `start` a clock and a function that takes effects, then call the rules as plain functions:
-`tasks.create(engine, workspace, ...)`. Nothing happens between two calls but what
-`clock.advance` fires.
+Pass a clock and an effect handler to `start`, then call the rules as plain functions, for example
+`tasks.create(engine, workspace, ...)`. Between two calls, only `clock.advance` fires timers.
 """
 
 from collections.abc import Callable
 
 from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.engine import routing
-from taskrouter_simulator.engine.calls import orders, ringing
+from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.core import Effect, Engine
 from taskrouter_simulator.identifiers import made_up
 from taskrouter_simulator.settings import Settings
 
 
 def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> Engine:
-    """An engine with no Workspace.
+    """Return an engine without a Workspace.
 
     Args:
-        settings: the named defaults.
-        clock: time and timers; call its `run_due` after a step to have routing happen.
-        emit: takes each effect as it arises; must not call back into the engine.
+        settings: The simulator's settings.
+        clock: Time and timers; call its `run_due` after an operation to route Tasks.
+        emit: Takes each effect as it arises; must not call the engine.
     """
     return Engine(
         account_sid="AC" + made_up("account"),
@@ -29,6 +28,6 @@ def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> E
         clock=clock,
         emit=emit,
         route=routing.route,
-        task_gone=orders.task_gone,
-        offer_over=ringing.offer_over,
+        on_task_removed=call_control.remove_from_queue,
+        on_reservation_changed=call_control.stop_ringing,
     )

@@ -1,31 +1,27 @@
-"""The engine: the state, the time, and the way out for what is to be done elsewhere.
+"""The engine's state, its timers, and the effects that it emits.
 
-A step of the engine is a plain function call: it never waits, so no other step sees it half done.
-What has to go over a network it hands to `emit` as an effect, and whoever runs the engine carries
-that out.
+Each operation of the engine is a plain function call that never waits, so that no operation sees
+another half done. Work that needs a network is emitted as an effect, which the owner of the engine
+performs.
 """
 
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taskrouter_simulator.clock import Clock, Timer
-from taskrouter_simulator.engine.comparisons import Comparisons
+from taskrouter_simulator.engine.call_model import Call
 from taskrouter_simulator.engine.errors import NotFound
-from taskrouter_simulator.engine.expressions import Test, parse
+from taskrouter_simulator.engine.expressions import Comparisons, Predicate, parse
 from taskrouter_simulator.engine.model import Event, Reservation, Resource, Task, Workspace
 from taskrouter_simulator.identifiers import new_sid
 from taskrouter_simulator.settings import Settings
 
-if TYPE_CHECKING:
-    from taskrouter_simulator.engine.calls.model import Call
-
 
 @dataclass(frozen=True)
 class AssignmentCallback:
-    """To post: a Reservation was created. The answer goes to `instructions.answered`."""
+    """Post an assignment callback; its response goes to `instructions.handle_response`."""
 
     workspace_sid: str
     reservation_sid: str
@@ -36,7 +32,7 @@ class AssignmentCallback:
 
 @dataclass(frozen=True)
 class EventCallback:
-    """To post: something happened that the Workspace's event callback asks for."""
+    """Post an event to the Workspace's event callback URL."""
 
     url: str
     event: Event
@@ -44,7 +40,7 @@ class EventCallback:
 
 @dataclass(frozen=True)
 class FetchTwiml:
-    """To post: a call needs its next document. The answer goes to `calls.lines.heard`."""
+    """Request a call's next document; its response goes to `calls.execution.receive_document`."""
 
     call_sid: str
     request: int
@@ -54,21 +50,21 @@ class FetchTwiml:
 
 @dataclass(frozen=True)
 class CallStep:
-    """Something happened in a call."""
+    """Log a step of a call."""
 
     call_sid: str
     step: str
-    more: dict[str, Any]
+    details: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Alert:
-    """An error or warning as Twilio's debugger would show it."""
+    """Log an error or warning as Twilio's debugger would; `details` are SIDs and URLs."""
 
     code: int
     message: str
     level: str
-    about: dict[str, str]
+    details: dict[str, str]
 
 
 Effect = AssignmentCallback | EventCallback | FetchTwiml | CallStep | Alert
@@ -76,16 +72,16 @@ Effect = AssignmentCallback | EventCallback | FetchTwiml | CallStep | Alert
 
 @dataclass(kw_only=True)
 class Engine:
-    """State and time, handed to every rule.
+    """The state that is passed to every rule.
 
     Args:
-        account_sid: the one account.
-        settings: the named defaults.
-        clock: time and timers.
-        emit: takes each effect as it arises; must not call back into the engine.
-        route: runs the routing of a Workspace; put in by `routing`.
-        task_gone: told of every Task that is canceled or deleted; put in by `calls.orders`.
-        offer_over: told of every Reservation that is pending no more; put in by `calls.ringing`.
+        account_sid: The only account.
+        settings: The simulator's settings.
+        clock: Time and timers.
+        emit: Takes each effect as it arises; must not call the engine.
+        route: Routes the Tasks of a Workspace.
+        on_task_removed: Called with each Task that is canceled or deleted.
+        on_reservation_changed: Called with each Reservation that changes or is deleted.
     """
 
     account_sid: str
@@ -93,73 +89,83 @@ class Engine:
     clock: Clock
     emit: Callable[[Effect], None]
     route: Callable[["Engine", Workspace], None]
-    task_gone: Callable[["Engine", Workspace, Task], None]
-    offer_over: Callable[["Engine", Reservation], None]
+    on_task_removed: Callable[["Engine", Workspace, Task], None]
+    on_reservation_changed: Callable[["Engine", Reservation], None]
     workspaces: dict[str, Workspace] = field(default_factory=dict)
-    calls: "dict[str, Call]" = field(default_factory=dict)
+    calls: dict[str, Call] = field(default_factory=dict)
     _timers: dict[tuple[str, str], Timer] = field(default_factory=dict)
-    _orders: "itertools.count[int]" = field(default_factory=itertools.count)
+    _sequence: "itertools.count[int]" = field(default_factory=itertools.count)
+    _comparisons: Comparisons = field(init=False)
 
-    @cached_property
-    def _comparisons(self) -> Comparisons:
-        return Comparisons(self.settings.nulls_are_values, self.settings.mixed_types)
+    def __post_init__(self) -> None:
+        self._comparisons = Comparisons(self.settings.nulls_are_values, self.settings.mixed_types)
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """Return the current time in seconds since the epoch."""
         return self.clock.now()
 
-    def since(self, moment: float) -> float:
-        """Seconds since a moment, to the millisecond: nine seconds, not 8.9999998."""
+    def seconds_since(self, moment: float) -> float:
+        """Return the seconds since a moment, rounded to milliseconds: 9, not 8.9999998."""
         return round(self.now() - moment, 3)
 
-    def stamp(self, prefix: str, sid: str | None = None) -> Resource:
-        """What a new resource has in common with all others."""
+    def new_resource(self, prefix: str, sid: str | None = None) -> Resource:
+        """Return the fields that a new resource shares with all others.
+
+        Args:
+            prefix: The two letters of the resource's SIDs, such as "WT".
+            sid: A fixed SID; None for a random one.
+        """
         now = self.now()
         return Resource(
-            sid=sid or new_sid(prefix), created=now, updated=now, order=next(self._orders)
+            sid=sid or new_sid(prefix), created=now, updated=now, sequence=next(self._sequence)
         )
 
     def touch(self, resource: Resource) -> None:
-        """Note that the resource changed: its date and its version."""
+        """Update a changed resource's date and version."""
         resource.updated = self.now()
         resource.version += 1
 
     def workspace(self, sid: str) -> Workspace:
-        """The Workspace of that SID.
+        """Return the Workspace with that SID.
 
         Raises:
-            NotFound: there is none.
+            NotFound: No Workspace has that SID.
         """
         if sid not in self.workspaces:
             raise NotFound(f"/Workspaces/{sid}")
         return self.workspaces[sid]
 
-    def test(self, expression: str) -> Test:
-        """An expression compiled as the settings say; it was checked when it came in."""
+    def compile(self, expression: str) -> Predicate:
+        """Compile an expression with the comparisons that the settings define.
+
+        Args:
+            expression: A valid expression; it was validated when it was received.
+        """
         return parse(expression, self._comparisons)
 
-    def arm(self, kind: str, sid: str, when: float, action: Callable[[], None]) -> None:
-        """Set the one timer of that kind that a resource has, in place of the last."""
-        self.disarm(kind, sid)
+    def set_timer(self, kind: str, sid: str, when: float, action: Callable[[], None]) -> None:
+        """Set a resource's timer of that kind, replacing an earlier one."""
+        self.cancel_timer(kind, sid)
         self._timers[kind, sid] = self.clock.call_at(when, action)
 
-    def disarm(self, kind: str, sid: str) -> None:
-        """Take the timer away, if there is one."""
+    def cancel_timer(self, kind: str, sid: str) -> None:
+        """Cancel a resource's timer of that kind, if it is set."""
         if timer := self._timers.pop((kind, sid), None):
             timer.cancel()
 
-    def wake(self, workspace: Workspace, delay: float | None = None) -> None:
-        """Have the Workspace routed, after `delay` seconds (default: the routing delay)."""
+    def schedule_routing(self, workspace: Workspace, delay: float | None = None) -> None:
+        """Route a Workspace after `delay` seconds (default: the setting `routing_delay`)."""
         when = self.now() + (self.settings.routing_delay if delay is None else delay)
-        planned = self._timers.get(("routing", workspace.sid))
-        if planned is None or planned.when > when:
-            self.arm("routing", workspace.sid, when, lambda: self._route(workspace))
+        scheduled = self._timers.get(("routing", workspace.sid))
+        if scheduled is None or scheduled.when > when:
+            self.set_timer("routing", workspace.sid, when, lambda: self.route(self, workspace))
 
-    def _route(self, workspace: Workspace) -> None:
-        self._timers.pop(("routing", workspace.sid), None)
-        if workspace.sid in self.workspaces:
-            self.route(self, workspace)
+    def alert(self, code: int, message: str, details: dict[str, str], level: str = "error") -> None:
+        """Emit an alert; `details` are the SIDs and URLs concerned."""
+        self.emit(Alert(code, message, level, details))
 
-    def alert(self, code: int, message: str, about: dict[str, str], level: str = "error") -> None:
-        """Raise an alert; `about` names the SIDs and URLs that it concerns."""
-        self.emit(Alert(code, message, level, about))
+    def record_step(self, call: Call, step: str, **details: Any) -> None:
+        """Record a step of a call in the call and in the log."""
+        self.touch(call)
+        call.steps.append({"at": self.now(), "step": step, **details})
+        self.emit(CallStep(call.sid, step, details))

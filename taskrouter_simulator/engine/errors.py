@@ -1,11 +1,12 @@
-"""What TaskRouter refuses, with the status and the code that Twilio gives it."""
+"""Requests that TaskRouter refuses, with Twilio's HTTP status and error code."""
 
 
 class Refusal(Exception):
-    """A request that TaskRouter turns down.
+    """A refused request.
 
     Args:
-        message: Twilio's sentence for it.
+        message: Twilio's message.
+        code: Twilio's error code; None for that of the class.
     """
 
     status = 400
@@ -18,11 +19,11 @@ class Refusal(Exception):
 
 
 class BadRequest(Refusal):
-    """A parameter that is missing or wrong, or a state that does not allow what was asked."""
+    """A parameter is missing or invalid, or the resource's state does not allow the request."""
 
 
 class NotPending(BadRequest):
-    """A Reservation that cannot go where it was asked to; status and code are settings."""
+    """A Reservation's status does not allow the change; status and code are settings."""
 
     def __init__(self, message: str, code: int, status: int) -> None:
         super().__init__(message, code)
@@ -30,7 +31,7 @@ class NotPending(BadRequest):
 
 
 class NotFound(Refusal):
-    """No such resource."""
+    """The resource does not exist."""
 
     status = 404
     code = 20404
@@ -40,7 +41,7 @@ class NotFound(Refusal):
 
 
 class PreconditionFailed(Refusal):
-    """The If-Match header names another version than today's."""
+    """The If-Match header does not name the current version."""
 
     status = 412
     code = 20412

@@ -1,23 +1,15 @@
-"""Events: what happened, with the parameters that Twilio's event callback carries."""
+"""Events: changes that TaskRouter reports, with the parameters of Twilio's event callback."""
 
 from taskrouter_simulator.engine.core import Engine, EventCallback
-from taskrouter_simulator.engine.model import (
-    Event,
-    Reservation,
-    Task,
-    TaskQueue,
-    Worker,
-    Workflow,
-    Workspace,
-)
+from taskrouter_simulator.engine.model import Event, Reservation, Task, Worker, Workspace
 from taskrouter_simulator.identifiers import made_up
 
 _OPERATING_UNIT_SID = "OU" + made_up("operating-unit")
 
 
 TYPES = frozenset(
-    f"{resource}.{what}"
-    for resource, whats in {
+    f"{resource}.{change}"
+    for resource, changes in {
         "activity": "created updated deleted",
         "reservation": "created accepted rejected timeout canceled rescinded completed failed"
         " wrapup",
@@ -31,9 +23,9 @@ TYPES = frozenset(
         "workflow": "created updated deleted target-matched entered timeout skipped",
         "workspace": "created updated deleted",
     }.items()
-    for what in whats.split()
+    for change in changes.split()
 )
-"""All that Twilio documents (https://www.twilio.com/docs/taskrouter/api/event/reference)."""
+"""All documented types (https://www.twilio.com/docs/taskrouter/api/event/reference)."""
 
 
 def publish(
@@ -46,70 +38,63 @@ def publish(
     task: Task | None = None,
     worker: Worker | None = None,
     reservation: Reservation | None = None,
-    **more: str,
+    **parameters: str,
 ) -> None:
-    """Record an event, and have it posted if the Workspace wants it.
+    """Record an event, and post it if the Workspace subscribes to its type.
 
     Args:
-        engine: the engine.
-        workspace: where it happened.
-        event_type: one of Twilio's types, such as "task.created".
-        description: Twilio's sentence for it.
-        sid: the resource that it is about.
-        task: adds the Task's parameters, its Workflow's and its TaskQueue's.
-        worker: adds the Worker's.
-        reservation: adds ReservationSid.
-        **more: further parameters, by Twilio's name.
+        engine: The engine.
+        workspace: The Workspace.
+        event_type: One of TYPES, such as "task.created".
+        description: Twilio's description of the event.
+        sid: SID of the resource concerned.
+        task: Adds parameters of the Task, its Workflow and its TaskQueue.
+        worker: Adds parameters of the Worker.
+        reservation: Adds ReservationSid.
+        **parameters: Further parameters by Twilio's name.
     """
-    parameters = dict(more)
-    if task:
-        parameters |= _task(engine, workspace, task)
-    if worker:
-        parameters |= _worker(workspace, worker)
+    parameters |= _task_parameters(engine, workspace, task) if task else {}
+    parameters |= _worker_parameters(workspace, worker) if worker else {}
     if reservation:
         parameters["ReservationSid"] = reservation.sid
     event = Event(
-        **vars(engine.stamp("EV")),
+        **vars(engine.new_resource("EV")),
         event_type=event_type,
         description=description,
         resource_type=event_type.split(".", maxsplit=1)[0],
         resource_sid=sid,
         parameters=parameters,
     )
-    event.parameters |= _base(engine, workspace, event)
+    event.parameters |= {
+        "Sid": event.sid,
+        "EventType": event_type,
+        "AccountSid": engine.account_sid,
+        "WorkspaceSid": workspace.sid,
+        "WorkspaceName": workspace.friendly_name,
+        "EventDescription": description,
+        "ResourceType": event.resource_type,
+        "ResourceSid": sid,
+        "Timestamp": str(int(event.created)),
+        "TimestampMs": str(int(event.created * 1000)),
+    }
     workspace.events[event.sid] = event
     if len(workspace.events) > engine.settings.log_size:
         del workspace.events[next(iter(workspace.events))]
-    if workspace.event_callback_url and wanted(workspace, event_type):
+    if workspace.event_callback_url and is_subscribed(workspace, event_type):
         engine.emit(EventCallback(workspace.event_callback_url, event))
 
 
-def wanted(workspace: Workspace, event_type: str) -> bool:
-    """Whether the Workspace's filter lets the type through; an empty filter lets all."""
+def is_subscribed(workspace: Workspace, event_type: str) -> bool:
+    """Return whether the Workspace's filter includes the type; an empty filter includes all."""
     names = {name.strip() for name in workspace.events_filter.split(",")} - {""}
     return not names or event_type in names
 
 
-def _base(engine: Engine, workspace: Workspace, event: Event) -> dict[str, str]:
-    return {
-        "Sid": event.sid,
-        "EventType": event.event_type,
-        "AccountSid": engine.account_sid,
-        "WorkspaceSid": workspace.sid,
-        "WorkspaceName": workspace.friendly_name,
-        "EventDescription": event.description,
-        "ResourceType": event.resource_type,
-        "ResourceSid": event.resource_sid,
-        "Timestamp": str(int(event.created)),
-        "TimestampMs": str(int(event.created * 1000)),
-    }
-
-
-def _task(engine: Engine, workspace: Workspace, task: Task) -> dict[str, str]:
+def _task_parameters(engine: Engine, workspace: Workspace, task: Task) -> dict[str, str]:
     parameters = {
         "TaskSid": task.sid,
         "TaskAttributes": task.attributes,
-        "TaskAge": str(int(engine.since(task.created))),
+        "TaskAge": str(int(engine.seconds_since(task.created))),
         "TaskPriority": str(task.priority),
         "TaskAssignmentStatus": task.status.value,
         "TaskAddons": "{}",
@@ -120,29 +105,20 @@ def _task(engine: Engine, workspace: Workspace, task: Task) -> dict[str, str]:
         key = "TaskCanceledReason" if task.status == "canceled" else "TaskCompletedReason"
         parameters[key] = task.reason
     if workflow := workspace.workflows.get(task.workflow_sid or ""):
-        parameters |= _workflow(workflow, task)
+        parameters |= {"WorkflowSid": workflow.sid, "WorkflowName": workflow.friendly_name}
+        if task.step and (matched := task.step.filter):
+            parameters["WorkflowFilterName"] = matched.name or ""
+            parameters["WorkflowFilterExpression"] = matched.expression
     if queue := workspace.queues.get(task.queue_sid or ""):
-        parameters |= _queue(queue)
+        parameters |= {
+            "TaskQueueSid": queue.sid,
+            "TaskQueueName": queue.friendly_name,
+            "TaskQueueTargetExpression": queue.target_workers,
+        }
     return parameters
 
 
-def _workflow(workflow: Workflow, task: Task) -> dict[str, str]:
-    parameters = {"WorkflowSid": workflow.sid, "WorkflowName": workflow.friendly_name}
-    if task.step and (chosen := task.step.filter):
-        parameters["WorkflowFilterName"] = chosen.name or ""
-        parameters["WorkflowFilterExpression"] = chosen.expression
-    return parameters
-
-
-def _queue(queue: TaskQueue) -> dict[str, str]:
-    return {
-        "TaskQueueSid": queue.sid,
-        "TaskQueueName": queue.friendly_name,
-        "TaskQueueTargetExpression": queue.target_workers,
-    }
-
-
-def _worker(workspace: Workspace, worker: Worker) -> dict[str, str]:
+def _worker_parameters(workspace: Workspace, worker: Worker) -> dict[str, str]:
     return {
         "WorkerSid": worker.sid,
         "WorkerName": worker.friendly_name,

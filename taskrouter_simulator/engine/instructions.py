@@ -1,34 +1,42 @@
-"""Assignment instructions, answered to a callback or sent by REST, carried out.
+"""Assignment instructions from callback responses or REST: validate and execute them.
 
-An instruction that makes a call checks its parameters. A caller who was placed here is connected as
-`calls` has it; the `call_sid` of any other Task stands for a call that is answered at once.
-Parameters and codes:
-https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and .../docs/api/errors.
+Instructions that place a call validate their parameters. If the Task's `call_sid` is a call placed
+in the simulator, the package `calls` connects it; any other call counts as answered immediately.
+Parameters and codes: https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and
+https://www.twilio.com/docs/api/errors.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from taskrouter_simulator.engine import offers
-from taskrouter_simulator.engine.calls import orders, ringing
+from taskrouter_simulator.engine import assignments, reservations
+from taskrouter_simulator.engine.calls import call_control
+from taskrouter_simulator.engine.calls.call_control import WorkerCall
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.model import Reservation, ReservationStatus, Workspace
-from taskrouter_simulator.engine.order import Order
-from taskrouter_simulator.engine.parameters import (
-    Answer,
+from taskrouter_simulator.engine.instruction_parameters import (
     InstructionError,
-    activity,
-    choice,
-    contact,
-    events,
-    flag,
+    Parameters,
+    check_choice,
+    check_events,
+    check_sid,
+    check_url,
     missing,
-    number,
-    url,
-    whole,
+    read_activity,
+    read_contact,
+    read_flag,
+    read_integer,
 )
-from taskrouter_simulator.engine.reservations import not_pending
+from taskrouter_simulator.engine.model import (
+    Reservation,
+    ReservationStatus,
+    Task,
+    Workspace,
+    parse_attributes,
+)
+from taskrouter_simulator.identifiers import new_sid
 
 NO_INSTRUCTION = 40005
 INVALID_INSTRUCTION = 55555
@@ -38,149 +46,217 @@ _MAX_SECONDS = 999
 _MAX_SIP_SECONDS = 600
 
 
-@dataclass(frozen=True)
-class _Instruction:
-    """What an instruction does, and its code where the Reservation is no longer pending."""
-
-    late_code: int | None
-    carry_out: Callable[["Order"], None]
-
-
-def answered(engine: Engine, workspace_sid: str, reservation_sid: str, answer: Answer) -> None:
-    """Do what the app answered to the assignment callback; what cannot be done raises an alert.
+def handle_response(
+    engine: Engine, workspace_sid: str, reservation_sid: str, response: Parameters
+) -> None:
+    """Execute the app's response to an assignment callback; emit an alert if that fails.
 
     Args:
-        engine: the engine.
-        workspace_sid: where.
-        reservation_sid: the Reservation that the callback was about; it may be gone by now.
-        answer: the JSON object that came back; an empty one defers.
+        engine: The engine.
+        workspace_sid: WS… SID.
+        reservation_sid: WR… SID of the callback's Reservation, which may no longer exist.
+        response: The JSON object of the response; an empty one defers the decision.
     """
-    if not answer:
+    if not response:
         return
-    about = {"reservation_sid": reservation_sid}
-    if "instruction" not in answer:
-        engine.alert(NO_INSTRUCTION, "The answer has no instruction", about, "warning")
+    details = {"reservation_sid": reservation_sid}
+    if "instruction" not in response:
+        engine.alert(NO_INSTRUCTION, "The response has no instruction", details, "warning")
         return
     workspace = engine.workspaces.get(workspace_sid)
     reservation = workspace.reservations.get(reservation_sid) if workspace else None
     try:
         if workspace is None or reservation is None:
-            raise InstructionError(
-                engine.settings.not_pending_code, f"Reservation {reservation_sid} is gone"
-            )
-        carry_out(engine, workspace, reservation, answer)
-    except InstructionError as fault:
-        engine.alert(fault.code, fault.message, about)
+            message = f"Reservation {reservation_sid} no longer exists"
+            raise InstructionError(engine.settings.not_pending_code, message)
+        execute(engine, workspace, reservation, response)
+    except InstructionError as error:
+        engine.alert(error.code, error.message, details)
 
 
-def carry_out(
-    engine: Engine, workspace: Workspace, reservation: Reservation, answer: Answer
+def execute(
+    engine: Engine, workspace: Workspace, reservation: Reservation, parameters: Parameters
 ) -> None:
-    """Carry out an instruction.
+    """Execute an instruction.
 
     Args:
-        engine: the engine.
-        workspace: where.
-        reservation: the offer.
-        answer: `instruction` and its parameters, by their JSON names.
+        engine: The engine.
+        workspace: The Workspace.
+        reservation: The offer.
+        parameters: `instruction` and its parameters by their JSON names.
 
     Raises:
-        InstructionError: it cannot be carried out; nothing changed.
+        InstructionError: The instruction is invalid or not possible; nothing has changed.
     """
-    name = answer.get("instruction")
+    name = parameters.get("instruction")
     instruction = _INSTRUCTIONS.get(name) if isinstance(name, str) else None
     if instruction is None:
         raise InstructionError(INVALID_INSTRUCTION, f"Invalid instruction {str(name)[:100]}")
     if reservation.status is not ReservationStatus.PENDING:
-        what = not_pending(reservation, f"execute {str(name).capitalize()} instruction")
-        late = instruction.late_code or engine.settings.not_pending_code
-        gone = name == "conference" and reservation.status is ReservationStatus.CANCELED
-        raise InstructionError(CALLER_GONE if gone else late, what)
+        action = f"execute {str(name).capitalize()} instruction"
+        code = instruction.not_pending_code or engine.settings.not_pending_code
+        if name == "conference" and reservation.status is ReservationStatus.CANCELED:
+            code = CALLER_GONE
+        raise InstructionError(code, reservations.not_pending_message(reservation, action))
     try:
-        instruction.carry_out(Order(engine, workspace, reservation, answer))
+        instruction.execute(InstructionContext(engine, workspace, reservation, parameters))
     except BadRequest as refusal:
         raise InstructionError(refusal.code, refusal.message) from refusal
 
 
-def _accept(order: Order) -> None:
-    order.accept()
+@dataclass(frozen=True)
+class InstructionContext:
+    """An instruction for a pending Reservation, and operations that several instructions share."""
+
+    engine: Engine
+    workspace: Workspace
+    reservation: Reservation
+    parameters: Parameters
+
+    @property
+    def task(self) -> Task:
+        """The offered Task."""
+        return self.workspace.tasks[self.reservation.task_sid]
+
+    @property
+    def task_attributes(self) -> dict[str, Any]:
+        """The Task's attributes as an object."""
+        return parse_attributes(self.task.attributes)
+
+    @property
+    def contact_uri(self) -> Any:
+        """The Worker's address, used unless the instruction names another one."""
+        worker = self.workspace.workers[self.reservation.worker_sid]
+        return parse_attributes(worker.attributes).get("contact_uri")
+
+    def accept(self) -> None:
+        """Accept the Reservation."""
+        assignments.accept(self.engine, self.workspace, self.reservation)
+
+    def call_worker(self, to: str, caller_id: str, code: int) -> WorkerCall | None:
+        """Create a leg to the Worker; return None if the simulator has no call for the Task.
+
+        Args:
+            to: Number or client to call.
+            caller_id: Number or client shown to the Worker.
+            code: Error code used if the caller no longer waits.
+
+        Raises:
+            InstructionError: The caller no longer waits.
+        """
+        try:
+            return call_control.create_worker_call(
+                self.engine,
+                self.workspace,
+                self.reservation,
+                call_sid=self.task_attributes.get("call_sid"),
+                to=to,
+                caller_id=caller_id,
+            )
+        except BadRequest as refusal:
+            raise InstructionError(code, refusal.message) from refusal
+
+    def connect(self, call: WorkerCall | None, how: str, seconds: int | None) -> None:
+        """Ring the Worker and connect the caller; without a call, accept immediately."""
+        if call:
+            call_control.ring_and_connect(call, how, seconds or call_control.RING_SECONDS)
+        else:
+            self.accept()
+
+    def add_worker_call_sid(self, call: WorkerCall | None) -> None:
+        """Add the SID of the call to the Worker to the Task's attributes."""
+        worker_call_sid = call.leg.sid if call else new_sid("CA")
+        attributes = {**self.task_attributes, "worker_call_sid": worker_call_sid}
+        self.task.attributes = json.dumps(attributes)
+        self.engine.touch(self.task)
 
 
-def _reject(order: Order) -> None:
-    activity_sid = activity(order.workspace, order.answer, "activity_sid", 40100)
-    if activity_sid is None and not order.engine.settings.reject_without_activity:
+def _reject(context: InstructionContext) -> None:
+    activity_sid = read_activity(context.workspace, context.parameters, "activity_sid", 40100)
+    if activity_sid is None and not context.engine.settings.reject_without_activity:
         raise missing(40100, "activity_sid")
-    offers.reject(order.engine, order.workspace, order.reservation, activity_sid)
+    reservations.reject(context.engine, context.workspace, context.reservation, activity_sid)
 
 
-def _dequeue(order: Order) -> None:
-    answer, attributes = order.answer, order.task_attributes
-    post_work = activity(order.workspace, answer, "post_work_activity_sid", 40130)
+def _dequeue(context: InstructionContext) -> None:
+    parameters, attributes = context.parameters, context.task_attributes
+    post_work = read_activity(context.workspace, parameters, "post_work_activity_sid", 40130)
     if not isinstance(attributes.get("call_sid"), str):
         raise missing(40140, "call_sid", "the Task's attributes")
-    to = contact(answer.get("to") or order.contact_uri, "to", 40131)
-    caller_id = contact(answer.get("from") or attributes.get("to"), "from", 40132)
-    choice(answer, "record", _RECORD, 40133)
-    most = _MAX_SIP_SECONDS if to.lower().startswith(("sip:", "sips:")) else _MAX_SECONDS
-    seconds = whole(answer, "timeout", 1, most, 40133)
-    url(answer, "status_callback_url", 40157)
-    events(answer, "status_callback_events", 40134)
-    pair = order.call_worker(to, caller_id, 40133)
-    order.note_worker_call(pair)
-    order.reservation.post_work_activity_sid = post_work
-    order.connect(pair, "dequeue", seconds)
+    to = read_contact(parameters.get("to") or context.contact_uri, "to", 40131)
+    caller_id = read_contact(parameters.get("from") or attributes.get("to"), "from", 40132)
+    check_choice(parameters, "record", _RECORD, 40133)
+    is_sip = to.lower().startswith(("sip:", "sips:"))
+    maximum = _MAX_SIP_SECONDS if is_sip else _MAX_SECONDS
+    seconds = read_integer(parameters, "timeout", 1, maximum, 40133)
+    check_url(parameters, "status_callback_url", 40157)
+    check_events(parameters, "status_callback_events", 40134)
+    call = context.call_worker(to, caller_id, 40133)
+    context.add_worker_call_sid(call)
+    context.reservation.post_work_activity_sid = post_work
+    context.connect(call, "dequeue", seconds)
 
 
-def _call(order: Order) -> None:
-    answer = order.answer
-    to = contact(answer.get("to") or order.contact_uri, "to", 40110)
-    caller_id = contact(answer.get("from"), "from", 40111)
-    url(answer, "url", 40112, required=True)
-    choice(answer, "record", _RECORD, 40113)
-    seconds = whole(answer, "timeout", 1, _MAX_SECONDS, 40113)
-    url(answer, "status_callback_url", 40158)
-    accept = flag(answer, "accept")
-    pair = order.call_worker(to, caller_id, 40113)
-    order.note_worker_call(pair)
-    if pair:
-        ringing.call(pair, answer["url"], seconds or ringing.RING_SECONDS, accept=accept)
+def _call(context: InstructionContext) -> None:
+    parameters = context.parameters
+    to = read_contact(parameters.get("to") or context.contact_uri, "to", 40110)
+    caller_id = read_contact(parameters.get("from"), "from", 40111)
+    check_url(parameters, "url", 40112, required=True)
+    check_choice(parameters, "record", _RECORD, 40113)
+    seconds = read_integer(parameters, "timeout", 1, _MAX_SECONDS, 40113)
+    check_url(parameters, "status_callback_url", 40158)
+    accept = read_flag(parameters, "accept")
+    call = context.call_worker(to, caller_id, 40113)
+    context.add_worker_call_sid(call)
+    if call:
+        seconds = seconds or call_control.RING_SECONDS
+        call_control.ring_and_run(call, parameters["url"], seconds, accept=accept)
     elif accept:
-        order.accept()
+        context.accept()
 
 
-def _redirect(order: Order) -> None:
-    url(order.answer, "url", 40120, required=True)
-    number(order.answer, "call_sid", "CA", 40121)
+def _redirect(context: InstructionContext) -> None:
+    parameters = context.parameters
+    check_url(parameters, "url", 40120, required=True)
+    check_sid(parameters, "call_sid", "CA", 40121)
     try:
-        orders.redirect(order.engine, order.answer["call_sid"], order.answer["url"])
+        call_control.redirect(context.engine, parameters["call_sid"], parameters["url"])
     except BadRequest as refusal:
         raise InstructionError(40122, refusal.message) from refusal
-    if flag(order.answer, "accept"):
-        order.accept()
+    if read_flag(parameters, "accept"):
+        context.accept()
 
 
-def _conference(order: Order) -> None:
-    answer, attributes = order.answer, order.task_attributes
-    post_work = activity(order.workspace, answer, "post_work_activity_sid", 40143)
-    activity(order.workspace, answer, "worker_activity_sid", 40139)
+def _conference(context: InstructionContext) -> None:
+    parameters, attributes = context.parameters, context.task_attributes
+    post_work = read_activity(context.workspace, parameters, "post_work_activity_sid", 40143)
+    read_activity(context.workspace, parameters, "worker_activity_sid", 40139)
     if not (attributes.get("call_sid") or attributes.get("outbound_to")):
         raise missing(40142, "call_sid or outbound_to", "the Task's attributes")
-    to = contact(answer.get("to") or order.contact_uri, "to", 40137)
-    caller = answer.get("from") or attributes.get("to")
+    to = read_contact(parameters.get("to") or context.contact_uri, "to", 40137)
+    caller = parameters.get("from") or attributes.get("to")
     if not caller:
         raise missing(40138, "from")
-    caller_id = contact(caller, "from", 40141)
+    caller_id = read_contact(caller, "from", 40141)
     for name in _CONFERENCE_URLS:
-        url(answer, name, 40159)
+        check_url(parameters, name, 40159)
     for name, allowed in _CONFERENCE_CHOICES.items():
-        choice(answer, name, allowed, 40145)
-    seconds = whole(answer, "timeout", 1, _MAX_SECONDS, 40145)
-    whole(answer, "max_participants", 2, 250, 40145)
-    events(answer, "status_callback_event", 40145)
-    events(answer, "conference_status_callback_event", 40145, _CONFERENCE_EVENTS)
-    pair = order.call_worker(to, caller_id, 40145)
-    order.reservation.post_work_activity_sid = post_work
-    order.connect(pair, "conference", seconds)
+        check_choice(parameters, name, allowed, 40145)
+    seconds = read_integer(parameters, "timeout", 1, _MAX_SECONDS, 40145)
+    read_integer(parameters, "max_participants", 2, 250, 40145)
+    check_events(parameters, "status_callback_event", 40145)
+    check_events(parameters, "conference_status_callback_event", 40145, _CONFERENCE_EVENTS)
+    call = context.call_worker(to, caller_id, 40145)
+    context.reservation.post_work_activity_sid = post_work
+    context.connect(call, "conference", seconds)
+
+
+@dataclass(frozen=True)
+class _Instruction:
+    """An instruction's function, and its code if the Reservation is not pending."""
+
+    not_pending_code: int | None
+    execute: Callable[[InstructionContext], None]
 
 
 _METHODS = {"GET", "POST"}
@@ -206,7 +282,7 @@ _CONFERENCE_CHOICES = {
     "jitter_buffer_size": {"small", "medium", "large", "off"},
 }
 _INSTRUCTIONS = {
-    "accept": _Instruction(None, _accept),
+    "accept": _Instruction(None, InstructionContext.accept),
     "reject": _Instruction(None, _reject),
     "dequeue": _Instruction(40135, _dequeue),
     "call": _Instruction(40114, _call),

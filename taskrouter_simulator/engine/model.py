@@ -1,15 +1,14 @@
-"""What a Workspace holds. Plain data: the rules are in the modules beside this one.
+"""The resources of a Workspace as plain data; the other modules of the engine hold the rules.
 
-Moments are seconds since the epoch; `attributes` are JSON text, as sent.
+Times are seconds since the epoch. `attributes` are JSON text as received.
 """
 
 import json
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
-
-from taskrouter_simulator.engine.configuration import Configuration, Filter, Target
 
 
 class TaskStatus(StrEnum):
@@ -37,28 +36,111 @@ class ReservationStatus(StrEnum):
 
 
 WAITING = frozenset({TaskStatus.PENDING, TaskStatus.RESERVED})
+"""The statuses of a Task that no Worker has accepted yet."""
 CLOSED = frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELED})
 HELD = frozenset(
     {ReservationStatus.PENDING, ReservationStatus.ACCEPTED, ReservationStatus.WRAPPING}
 )
-"""The Reservation statuses that take up a Worker's capacity."""
+"""The Reservation statuses that use a Worker's capacity."""
 
 
 @lru_cache(maxsize=4096)
-def parsed(attributes: str) -> dict[str, Any]:
-    """The attributes as an object; the text was checked when it came in."""
+def parse_attributes(attributes: str) -> dict[str, Any]:
+    """Return attributes as an object; the text was validated when it was received."""
     loaded: dict[str, Any] = json.loads(attributes)
     return loaded
 
 
+@dataclass(frozen=True)
+class Target:
+    """A routing step of a filter.
+
+    Attributes:
+        queue_sid: WQ… SID; None for the TaskQueue of the preceding target.
+        expression: Which Workers of the TaskQueue qualify; None for all.
+        priority: Priority that the Task gets; None to keep its own.
+        timeout: Seconds until the Task moves on; None for no limit.
+        skip_if: When to move on immediately if no Worker is free; None for never.
+        order_by: Attributes by which Workers are sorted.
+        known_worker_sid: Reference to the Task attribute that holds a Worker SID.
+        known_worker_friendly_name: Reference to the Task attribute that holds a Worker's name.
+    """
+
+    queue_sid: str | None = None
+    expression: str | None = None
+    priority: int | None = None
+    timeout: int | None = None
+    skip_if: str | None = None
+    order_by: str | None = None
+    known_worker_sid: str | None = None
+    known_worker_friendly_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A Workflow filter: Tasks that match `expression` try `targets` in order."""
+
+    name: str | None
+    expression: str
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A Workflow's configuration: its filters in order, and the default filter's target."""
+
+    filters: tuple[Filter, ...] = ()
+    default: Target | None = None
+
+    def queue_sids(self) -> set[str]:
+        """Return the SIDs of all TaskQueues that the configuration names."""
+        targets = [target for each in self.filters for target in each.targets]
+        return {t.queue_sid for t in [*targets, self.default] if t and t.queue_sid}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A Task's current position in its Workflow.
+
+    Attributes:
+        configuration: The configuration that the Task was evaluated with; later changes of the
+            Workflow do not affect it.
+        target: The current target.
+        queue_sid: The target's TaskQueue, inherited from an earlier target if it names none; ""
+            if no target names one.
+        filter: The filter that matched; None for the default filter.
+        filter_index: The filter's position in the configuration.
+        target_index: The target's position in the filter.
+        base: Seconds of Task age that the preceding filters used up.
+        expires_at_age: Task age in seconds at which the step times out; infinite for never.
+    """
+
+    configuration: Configuration
+    target: Target
+    queue_sid: str
+    filter: Filter | None = None
+    filter_index: int = 0
+    target_index: int = 0
+    base: int = 0
+    expires_at_age: float = math.inf
+
+
 @dataclass(kw_only=True, eq=False)
 class Resource:
-    """What every resource has. `order` counts creations; `version` becomes the ETag."""
+    """The fields that all resources share.
+
+    Attributes:
+        sid: Twilio's identifier.
+        created: Creation time.
+        updated: Time of the latest change.
+        sequence: Position in the order of creation.
+        version: Number of changes, shown as the ETag.
+    """
 
     sid: str
     created: float
     updated: float
-    order: int
+    sequence: int
     version: int = 0
 
 
@@ -72,7 +154,7 @@ class Activity(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class TaskChannel(Resource):
-    """A kind of Task that takes capacity of its own."""
+    """A kind of Task for which Workers have a separate capacity."""
 
     friendly_name: str
     unique_name: str
@@ -81,7 +163,7 @@ class TaskChannel(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class WorkerChannel(Resource):
-    """How many Tasks of one channel a Worker takes at a time."""
+    """A Worker's capacity on one TaskChannel."""
 
     channel_sid: str
     capacity: int
@@ -89,10 +171,28 @@ class WorkerChannel(Resource):
 
 
 @dataclass(kw_only=True, eq=False)
-class Worker(Resource):
-    """Someone who takes Tasks. `unoccupied_since` orders Workers: the longest waits first.
+class Reservation(Resource):
+    """An offer of a Task to a Worker."""
 
-    `held` are the SIDs of the Reservations that take up its capacity.
+    task_sid: str
+    worker_sid: str
+    worker_name: str
+    workflow_sid: str | None
+    queue_sid: str
+    status: ReservationStatus = ReservationStatus.PENDING
+    previous_activity_sid: str
+    post_work_activity_sid: str | None = None
+
+
+@dataclass(kw_only=True, eq=False)
+class Worker(Resource):
+    """A person or program that handles Tasks.
+
+    Attributes:
+        activity_changed: Time of the latest change of Activity.
+        unoccupied_since: Time since when the Worker waits; the longest waiting Worker is first.
+        held: The Reservations that use the Worker's capacity, by SID.
+        channels: WorkerChannels by the SID of the TaskChannel.
     """
 
     friendly_name: str
@@ -100,13 +200,13 @@ class Worker(Resource):
     activity_sid: str
     activity_changed: float
     unoccupied_since: float
-    held: set[str] = field(default_factory=set)
+    held: dict[str, Reservation] = field(default_factory=dict)
     channels: dict[str, WorkerChannel] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True, eq=False)
 class TaskQueue(Resource):
-    """A group of Workers, chosen by an expression over their attributes."""
+    """A group of Workers, selected by an expression over their attributes."""
 
     friendly_name: str
     target_workers: str = "1==1"
@@ -118,7 +218,7 @@ class TaskQueue(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class Workflow(Resource):
-    """How Tasks find their queue. `text` is the configuration as sent."""
+    """The rules that assign Tasks to TaskQueues; `text` is the configuration as received."""
 
     friendly_name: str
     text: str
@@ -128,58 +228,26 @@ class Workflow(Resource):
     fallback_assignment_callback_url: str = ""
 
 
-class Entry(StrEnum):
-    """Where the next evaluation of a pending Task begins."""
+class Evaluation(StrEnum):
+    """How the next routing pass evaluates a pending Task."""
 
-    TOP = "top"
-    NEXT = "next"
-    HERE = "here"
-
-
-@dataclass(frozen=True)
-class Step:
-    """Where in its Workflow a Task is.
-
-    The configuration is the one that the Task was evaluated with, whatever came after.
-    `filter_index` None is the default filter. `expires_at_age` is when the step times out, in
-    seconds of Task age; None is never. `base` is the part of it that earlier filters took.
-    """
-
-    configuration: Configuration
-    filter_index: int | None
-    target_index: int
-    base: int = 0
-    expires_at_age: int | None = None
-
-    @property
-    def filter(self) -> Filter | None:
-        """The filter that matched; None for the default."""
-        if self.filter_index is None:
-            return None
-        return self.configuration.filters[self.filter_index]
-
-    @property
-    def target(self) -> Target:
-        """The routing step itself."""
-        if self.filter:
-            return self.filter.targets[self.target_index]
-        return self.configuration.default or Target()
-
-    @property
-    def queue_sid(self) -> str:
-        """The step's TaskQueue; a target without one has that of the target before."""
-        targets = self.filter.targets[: self.target_index + 1] if self.filter else (self.target,)
-        named = [target.queue_sid for target in targets if target.queue_sid]
-        return named[-1] if named else ""
+    RESTART = "restart"
+    NEXT_TARGET = "next-target"
+    NONE = "none"
 
 
 @dataclass(kw_only=True, eq=False)
 class Task(Resource):
-    """Work to be assigned.
+    """Work to be assigned to a Worker.
 
-    `held_back` says until when a Worker that has rejected the Task is not offered it again.
-    `waiting` is set once a step found nobody and was not skipped; `timed_out` once a step timed
-    out, after which the default filter is closed to the Task.
+    Attributes:
+        evaluation: How the next routing pass determines the Task's step.
+        step: Position in the Workflow; None after its end.
+        is_waiting: Whether the current step found no Worker and was not skipped.
+        step_timed_out: Whether a step timed out, which excludes the default filter.
+        times_reserved: Number of changes of the status to reserved.
+        reoffer_times: Earliest time of the next offer, by the SID of a Worker that rejected.
+        reservations: Oldest first.
     """
 
     workflow_sid: str | None
@@ -194,32 +262,18 @@ class Task(Resource):
     queue_entered: float | None = None
     routing_target: str | None = None
     ignore_capacity: bool = False
-    entry: Entry = Entry.TOP
+    evaluation: Evaluation = Evaluation.RESTART
     step: Step | None = None
-    waiting: bool = False
-    timed_out: bool = False
-    assignments: int = 0
-    held_back: dict[str, float] = field(default_factory=dict)
-    reservation_sids: list[str] = field(default_factory=list)
-
-
-@dataclass(kw_only=True, eq=False)
-class Reservation(Resource):
-    """A Task offered to a Worker."""
-
-    task_sid: str
-    worker_sid: str
-    worker_name: str
-    workflow_sid: str | None
-    queue_sid: str
-    status: ReservationStatus = ReservationStatus.PENDING
-    previous_activity_sid: str
-    post_work_activity_sid: str | None = None
+    is_waiting: bool = False
+    step_timed_out: bool = False
+    times_reserved: int = 0
+    reoffer_times: dict[str, float] = field(default_factory=dict)
+    reservations: list[Reservation] = field(default_factory=list)
 
 
 @dataclass(kw_only=True, eq=False)
 class Event(Resource):
-    """Something that happened; `parameters` as the event callback carries them."""
+    """A change that TaskRouter reports; `parameters` are those of the event callback."""
 
     event_type: str
     description: str
@@ -230,7 +284,7 @@ class Event(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class Workspace(Resource):
-    """Everything of one contact centre; dictionaries by SID, in order of creation."""
+    """All resources of a contact center; dictionaries by SID, in order of creation."""
 
     friendly_name: str
     multi_task_enabled: bool = True
@@ -249,25 +303,17 @@ class Workspace(Resource):
     events: dict[str, Event] = field(default_factory=dict)
 
     def activity(self, name: str) -> Activity | None:
-        """The Activity of that friendly name, if there is one."""
-        found = (one for one in self.activities.values() if one.friendly_name == name)
-        return next(found, None)
+        """Return the Activity with that friendly name, or None."""
+        named = (each for each in self.activities.values() if each.friendly_name == name)
+        return next(named, None)
 
     def channel(self, sid_or_name: str) -> TaskChannel | None:
-        """The TaskChannel of that SID or unique name."""
+        """Return the TaskChannel with that SID or unique name, or None."""
         for channel in self.channels.values():
             if sid_or_name in {channel.sid, channel.unique_name}:
                 return channel
         return None
 
-    def reservations_of(self, task: Task) -> list[Reservation]:
-        """The Task's Reservations, oldest first."""
-        return [self.reservations[sid] for sid in task.reservation_sids]
-
-    def held_by(self, worker: Worker) -> list[Reservation]:
-        """The Reservations that take up the Worker's capacity."""
-        return [self.reservations[sid] for sid in worker.held]
-
     def is_available(self, worker: Worker) -> bool:
-        """Whether the Worker's Activity lets it receive Tasks."""
+        """Return whether the Worker's Activity lets it receive Tasks."""
         return self.activities[worker.activity_sid].available

@@ -1,13 +1,26 @@
-"""A Reservation's state machine, in one table, and what every move in it does.
+"""Reservations: their state machine, and the offers that end without an acceptance.
 
-Facts: https://www.twilio.com/docs/taskrouter/api/reservations; no page states the table whole, so
-what is not in their sentences is inferred.
+See https://www.twilio.com/docs/taskrouter/api/reservations and, for the Worker's Activity,
+https://www.twilio.com/docs/taskrouter/api/activity. No page lists all transitions. Transitions
+that Twilio does not mention are inferred.
 """
 
-from taskrouter_simulator.engine import events
-from taskrouter_simulator.engine.core import Engine
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from taskrouter_simulator.engine import events, workers
+from taskrouter_simulator.engine.core import AssignmentCallback, Engine
 from taskrouter_simulator.engine.errors import NotPending
-from taskrouter_simulator.engine.model import HELD, Reservation, Task, Workspace
+from taskrouter_simulator.engine.model import (
+    HELD,
+    Evaluation,
+    Reservation,
+    Task,
+    TaskQueue,
+    TaskStatus,
+    Worker,
+    Workspace,
+)
 from taskrouter_simulator.engine.model import ReservationStatus as Status
 
 TRANSITIONS: dict[Status, frozenset[Status]] = {
@@ -22,48 +35,80 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.RESCINDED: frozenset(),
     Status.COMPLETED: frozenset(),
 }
+DEFAULT_TIMEOUT = 120
+"""Seconds until a Reservation without a Workflow times out."""
 _EVENTS = {Status.PENDING: "created", Status.WRAPPING: "wrapup"}
+_TIMESTAMPS: dict[str, Callable[[float], str]] = {
+    "seconds": lambda moment: str(int(moment)),
+    "iso": lambda moment: datetime.fromtimestamp(int(moment), UTC).isoformat(),
+    "none": lambda _moment: "",
+}
 
 
-def move(engine: Engine, workspace: Workspace, reservation: Reservation, status: Status) -> None:
-    """Change the status; a Reservation that ends frees its Worker's capacity.
+def pending(task: Task) -> list[Reservation]:
+    """Return a Task's pending Reservations."""
+    return [each for each in task.reservations if each.status is Status.PENDING]
+
+
+def assigned(task: Task) -> list[Reservation]:
+    """Return a Task's accepted and wrapping Reservations."""
+    return [each for each in task.reservations if each.status in HELD - {Status.PENDING}]
+
+
+def change_status(
+    engine: Engine, workspace: Workspace, reservation: Reservation, status: Status
+) -> None:
+    """Change a Reservation's status; a final status frees the Worker's capacity.
 
     Raises:
-        NotPending: the table does not allow it; nothing changed.
+        NotPending: The transition is not allowed; nothing has changed.
     """
-    require_move(engine, reservation, status)
+    require_transition(engine, reservation, status)
     reservation.status = status
-    engine.disarm("reservation", reservation.sid)
-    engine.offer_over(engine, reservation)
+    engine.cancel_timer("reservation", reservation.sid)
+    if engine.calls:  # otherwise no phone can ring for the Reservation
+        engine.on_reservation_changed(engine, reservation)
     engine.touch(reservation)
     if status not in HELD:
         worker = workspace.workers[reservation.worker_sid]
-        worker.held.discard(reservation.sid)
+        worker.held.pop(reservation.sid, None)
         worker.unoccupied_since = engine.now()
         engine.touch(worker)
-        engine.wake(workspace)
+        engine.schedule_routing(workspace)
 
 
-def require_move(engine: Engine, reservation: Reservation, status: Status) -> None:
-    """Refuse what the table does not allow.
+def require_transition(engine: Engine, reservation: Reservation, status: Status) -> None:
+    """Check that a Reservation's status may change to another one.
 
     Raises:
-        NotPending: the Reservation cannot go to that status.
+        NotPending: The transition is not allowed.
     """
-    if status not in TRANSITIONS[reservation.status]:
-        settings = engine.settings
-        refusal = _refusal(reservation, status)
-        raise NotPending(refusal, settings.not_pending_code, settings.not_pending_status)
+    if status in TRANSITIONS[reservation.status]:
+        return
+    if status in TRANSITIONS[Status.PENDING]:
+        message = not_pending_message(reservation, f"set Reservation status to {status}")
+    else:
+        message = (
+            f"Unable to set Reservation status to {status}. "
+            f"Reservation {reservation.sid} is currently {reservation.status}."
+        )
+    settings = engine.settings
+    raise NotPending(message, settings.not_pending_code, settings.not_pending_status)
+
+
+def not_pending_message(reservation: Reservation, action: str) -> str:
+    """Return Twilio's message, as observed, for an action that needs a pending Reservation."""
+    return f"Unable to {action}. Reservation {reservation.sid} is not currently in a Pending state."
 
 
 def publish(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Publish the event of the status that the Reservation has now."""
-    what = _EVENTS.get(reservation.status, reservation.status.value)
+    """Publish the event of a Reservation's current status."""
+    change = _EVENTS.get(reservation.status, reservation.status.value)
     events.publish(
         engine,
         workspace,
-        f"reservation.{what}",
-        f"Reservation {reservation.sid} {what}",
+        f"reservation.{change}",
+        f"Reservation {reservation.sid} {change}",
         sid=reservation.sid,
         task=workspace.tasks[reservation.task_sid],
         worker=workspace.workers[reservation.worker_sid],
@@ -71,27 +116,174 @@ def publish(engine: Engine, workspace: Workspace, reservation: Reservation) -> N
     )
 
 
-def offers(workspace: Workspace, task: Task) -> list[Reservation]:
-    """The Task's Reservations that nobody has answered."""
-    every = workspace.reservations_of(task)
-    return [one for one in every if one.status is Status.PENDING]
-
-
-def assignments(workspace: Workspace, task: Task) -> list[Reservation]:
-    """The Task's Reservations that a Worker has accepted and not completed."""
-    every = workspace.reservations_of(task)
-    return [one for one in every if one.status in HELD - {Status.PENDING}]
-
-
-def not_pending(reservation: Reservation, doing: str) -> str:
-    """Twilio's sentence for whoever comes too late, as far as it was seen."""
-    return f"Unable to {doing}. Reservation {reservation.sid} is not currently in a Pending state."
-
-
-def _refusal(reservation: Reservation, status: Status) -> str:
-    if status in TRANSITIONS[Status.PENDING]:
-        return not_pending(reservation, f"set Reservation status to {status}")
-    return (
-        f"Unable to set Reservation status to {status}. "
-        f"Reservation {reservation.sid} is currently {reservation.status}."
+def create(
+    engine: Engine, workspace: Workspace, task: Task, worker: Worker, queue: TaskQueue
+) -> Reservation:
+    """Offer a Task to a Worker: reserve both, start the timer, request the callback."""
+    reservation = Reservation(
+        **vars(engine.new_resource("WR")),
+        task_sid=task.sid,
+        worker_sid=worker.sid,
+        worker_name=worker.friendly_name,
+        workflow_sid=task.workflow_sid,
+        queue_sid=queue.sid,
+        previous_activity_sid=worker.activity_sid,
     )
+    workspace.reservations[reservation.sid] = reservation
+    task.reservations.append(reservation)
+    worker.held[reservation.sid] = reservation
+    engine.touch(worker)
+    if task.status is TaskStatus.PENDING:
+        task.status = TaskStatus.RESERVED
+        task.times_reserved += 1
+    engine.touch(task)
+    start_timer(engine, workspace, reservation)
+    _announce(engine, workspace, reservation)
+    if not workspace.multi_task_enabled and queue.reservation_activity_sid:
+        workers.set_activity(engine, workspace, worker, queue.reservation_activity_sid)
+    return reservation
+
+
+def start_timer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Start or resume an offer's timer; it fires immediately if its time has passed."""
+    workflow = workspace.workflows.get(reservation.workflow_sid or "")
+    timeout = workflow.task_reservation_timeout if workflow else DEFAULT_TIMEOUT
+    expires = reservation.created + timeout
+    engine.set_timer(
+        "reservation", reservation.sid, expires, lambda: time_out(engine, workspace, reservation)
+    )
+
+
+def _announce(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Emit the event and the assignment callback in the order that the settings define."""
+    callback_first = engine.settings.callback_order == "callback-first"
+    if not callback_first:
+        publish(engine, workspace, reservation)
+    workflow = workspace.workflows.get(reservation.workflow_sid or "")
+    if workflow and workflow.assignment_callback_url:
+        callback = AssignmentCallback(
+            workspace_sid=workspace.sid,
+            reservation_sid=reservation.sid,
+            url=workflow.assignment_callback_url,
+            fallback_url=workflow.fallback_assignment_callback_url,
+            parameters=_callback_parameters(engine, workspace, reservation),
+        )
+        engine.emit(callback)
+    if callback_first:
+        publish(engine, workspace, reservation)
+
+
+def _callback_parameters(
+    engine: Engine, workspace: Workspace, reservation: Reservation
+) -> dict[str, str]:
+    task = workspace.tasks[reservation.task_sid]
+    worker = workspace.workers[reservation.worker_sid]
+    parameters = {
+        "AccountSid": engine.account_sid,
+        "WorkspaceSid": workspace.sid,
+        "WorkflowSid": reservation.workflow_sid or "",
+        "TaskQueueSid": reservation.queue_sid,
+        "WorkerSid": worker.sid,
+        "WorkerAttributes": worker.attributes,
+        "TaskSid": task.sid,
+        "TaskAttributes": task.attributes,
+        "TaskAge": str(int(engine.seconds_since(task.created))),
+        "TaskPriority": str(task.priority),
+        "ReservationSid": reservation.sid,
+    }
+    if timestamp := _TIMESTAMPS[engine.settings.callback_timestamp](engine.now()):
+        parameters["Timestamp"] = timestamp
+    return parameters
+
+
+def reject(
+    engine: Engine, workspace: Workspace, reservation: Reservation, activity_sid: str | None = None
+) -> None:
+    """Reject an offer on behalf of its Worker.
+
+    Args:
+        engine: The engine.
+        workspace: The Workspace.
+        reservation: The offer.
+        activity_sid: The Worker's new Activity; None for the Activity before the offer.
+
+    Raises:
+        BadRequest: The Reservation is not pending or the Activity does not exist.
+    """
+    if activity_sid:
+        workers.require_activity(workspace, activity_sid)
+    _end(engine, workspace, reservation, Status.REJECTED, activity_sid)
+    _delay_next_offer(engine, workspace, reservation)
+    _return_task(engine, workspace, reservation, Evaluation.RESTART)
+
+
+def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Time out an offer; the Worker moves to the Workspace's time-out Activity."""
+    _end(engine, workspace, reservation, Status.TIMEOUT, workspace.timeout_activity_sid)
+    moves_on = engine.settings.timeout_moves_to_next_target
+    evaluation = Evaluation.NEXT_TARGET if moves_on else Evaluation.RESTART
+    _return_task(engine, workspace, reservation, evaluation)
+
+
+def cancel_and_reoffer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Cancel an offer that could not be delivered; the Task is offered again."""
+    _end(engine, workspace, reservation, Status.CANCELED)
+    _delay_next_offer(engine, workspace, reservation)
+    _return_task(engine, workspace, reservation, Evaluation.RESTART)
+
+
+def cancel(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Cancel an offer because its Task was canceled, closed or reevaluated."""
+    _end(engine, workspace, reservation, Status.CANCELED)
+
+
+def rescind(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Rescind an offer because another Worker accepted the Task."""
+    _end(engine, workspace, reservation, Status.RESCINDED)
+
+
+def _end(
+    engine: Engine,
+    workspace: Workspace,
+    reservation: Reservation,
+    status: Status,
+    activity_sid: str | None = None,
+) -> None:
+    """End an offer, and set the Worker's Activity, by default that before the offer."""
+    change_status(engine, workspace, reservation, status)
+    publish(engine, workspace, reservation)
+    worker = workspace.workers[reservation.worker_sid]
+    queue = workspace.queues.get(reservation.queue_sid)
+    if activity_sid:
+        workers.set_activity(engine, workspace, worker, activity_sid)
+    elif (
+        not workspace.multi_task_enabled
+        and queue
+        # An Activity that was changed in the meantime is kept.
+        and worker.activity_sid == queue.reservation_activity_sid
+        and reservation.previous_activity_sid in workspace.activities
+    ):
+        workers.set_activity(engine, workspace, worker, reservation.previous_activity_sid)
+
+
+def _delay_next_offer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
+    """Delay the next offer to a Worker that is still available.
+
+    Without a delay, the Task would be offered to the same Worker immediately.
+    """
+    task = workspace.tasks[reservation.task_sid]
+    worker = workspace.workers[reservation.worker_sid]
+    if task.ignore_capacity or workspace.is_available(worker):
+        task.reoffer_times[worker.sid] = engine.now() + engine.settings.reoffer_delay
+
+
+def _return_task(
+    engine: Engine, workspace: Workspace, reservation: Reservation, evaluation: Evaluation
+) -> None:
+    """Make the Task pending again if its last offer has ended."""
+    task = workspace.tasks[reservation.task_sid]
+    if task.status is TaskStatus.RESERVED and not pending(task):
+        task.status = TaskStatus.PENDING
+        task.evaluation = evaluation
+        engine.touch(task)
+        engine.schedule_routing(workspace)

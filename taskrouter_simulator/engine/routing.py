@@ -1,167 +1,355 @@
-"""The assignment loop: takes waiting Tasks through their Workflow until somebody is offered them.
+"""Routing: move waiting Tasks through their Workflow and offer them to Workers.
 
-Facts: https://www.twilio.com/docs/taskrouter/lifecycle-task-workflows-and-assignment.
+See https://www.twilio.com/docs/taskrouter/lifecycle-task-workflows-and-assignment. The time-out
+of a target is compared with the Task's age, which includes the time spent in preceding targets:
+https://www.twilio.com/docs/taskrouter/task-evaluation.
 """
 
+import math
+from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
-from taskrouter_simulator.engine import assignments, events, matching, offers, placement
+from taskrouter_simulator.engine import assignments, events, reservations, workers
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.model import Entry, Step, Task, TaskQueue, TaskStatus, Workspace
+from taskrouter_simulator.engine.expressions import ExpressionError, parse_reference
+from taskrouter_simulator.engine.model import (
+    Configuration,
+    Evaluation,
+    Step,
+    Target,
+    Task,
+    TaskQueue,
+    TaskStatus,
+    Worker,
+    Workspace,
+    parse_attributes,
+)
 
 END_OF_WORKFLOW = "Task canceled on Workflow timeout"
 TOO_MANY_ASSIGNMENTS = "Task TTL Exceeded or Max assignment count exceeded"
+WORKER_NOT_IN_QUEUE = 40152
+INVALID_KNOWN_WORKER = 40154
+
+FreeWorkers = dict[str, list[Worker]]
+"""Workers with capacity, by TaskChannel SID.
+
+The dictionary is a cache for a routing pass, which keeps the pass fast if many Tasks wait and no
+Worker is free."""
 
 
 def route(engine: Engine, workspace: Workspace) -> None:
-    """Offer every waiting Task that somebody can be offered."""
+    """Offer each waiting Task for which a Worker is free."""
+    engine.cancel_timer("routing", workspace.sid)
+    if workspace.sid not in engine.workspaces:
+        return
     waiting = [task for task in workspace.tasks.values() if task.status is TaskStatus.PENDING]
     for task in waiting:
-        place(engine, workspace, task)
-    pool = matching.Pool(workspace)
+        evaluate(engine, workspace, task)
+    free: FreeWorkers = {}
     for task in sorted(waiting, key=lambda task: _rank(workspace, task)):
-        _offer(engine, workspace, task, pool)
-
-
-def place(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """Put a Task that is to be evaluated into its step; others stay where they are."""
-    entry, task.entry = task.entry, Entry.HERE
-    if entry is Entry.HERE:
-        return
-    age = engine.since(task.created)
-    step: Step | None
-    if entry is Entry.NEXT and task.step:
-        # the last target is kept: its Task waits there for another Worker
-        step = placement.following(task.step, age) or task.step
-    else:
-        task.timed_out = False
-        step = _first(engine, workspace, task)
-    _enter(engine, workspace, task, step)
+        _offer(engine, workspace, task, free)
 
 
 def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
-    """Priority first, then the queue's order: oldest or, where it says LIFO, newest first."""
+    """Return the sort key of a Task: priority, then the order of its TaskQueue."""
     queue = workspace.queues.get(task.queue_sid or "")
     order = queue.task_order if queue else "FIFO"
-    age = task.virtual_start_time if order == "FIFO" else -task.virtual_start_time
-    number = task.order if order == "FIFO" else -task.order
-    return -task.priority, order != workspace.prioritize_queue_order, age, number
+    sign = 1 if order == "FIFO" else -1
+    is_second = order != workspace.prioritize_queue_order
+    return -task.priority, is_second, sign * task.virtual_start_time, sign * task.sequence
 
 
-def _offer(engine: Engine, workspace: Workspace, task: Task, pool: matching.Pool) -> None:
-    if task.assignments >= engine.settings.max_assignments:
-        assignments.cancel(engine, workspace, task, TOO_MANY_ASSIGNMENTS)
+def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
+    """Determine a Task's routing step, if an evaluation is due."""
+    evaluation, task.evaluation = task.evaluation, Evaluation.NONE
+    if evaluation is Evaluation.NONE:
         return
-    while step := task.step:
-        queue = workspace.queues.get(step.queue_sid)
-        if _has_timed_out(engine, task, step):
-            _time_out_of_step(engine, workspace, task, step)
-        elif queue is None:
-            _skip(engine, workspace, task, step)
-        elif _reserve(engine, workspace, task, queue, pool):
-            return
-        elif not task.waiting and matching.skips(engine, workspace, task, queue):
-            _skip(engine, workspace, task, step)
-        else:
-            _wait(engine, workspace, task, step)
-            return
-    _publish(engine, workspace, task, "workflow.timeout", END_OF_WORKFLOW)
-    assignments.cancel(engine, workspace, task, END_OF_WORKFLOW)
-
-
-def _reserve(
-    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, pool: matching.Pool
-) -> bool:
-    found = matching.candidates(engine, workspace, task, queue, pool)
-    ready = [one for one in found if task.held_back.get(one.sid, 0.0) <= engine.now()]
-    for worker in ready[: queue.max_reserved_workers]:
-        offers.create(engine, workspace, task, worker, queue)
-        pool.forget()
-    if found and not ready:
-        soonest = min(task.held_back[worker.sid] for worker in found)
-        engine.wake(workspace, max(0.0, soonest - engine.now()))
-    return bool(ready)
-
-
-def _wait(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
-    task.waiting = True
-    if step.expires_at_age is not None:
-        expires = task.created + step.expires_at_age
-        engine.arm("step", task.sid, expires, lambda: engine.wake(workspace, 0.0))
-
-
-def _has_timed_out(engine: Engine, task: Task, step: Step) -> bool:
-    # against the same sum as the timer's, so that both agree on the last bit of it
-    return step.expires_at_age is not None and task.created + step.expires_at_age <= engine.now()
-
-
-def _time_out_of_step(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
-    task.timed_out = True
-    _publish(engine, workspace, task, "task-queue.timeout", "Task timed out of TaskQueue")
-    age = engine.since(task.created)
-    following = placement.following(step, age) or _later_filter(engine, task, step)
-    _enter(engine, workspace, task, following)
-
-
-def _skip(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
-    _publish(engine, workspace, task, "workflow.skipped", "Task skipped a Workflow step")
-    age = engine.since(task.created)
-    following = placement.following(step, age) or _later_filter(engine, task, step)
-    _enter(engine, workspace, task, following)
-
-
-def _first(engine: Engine, workspace: Workspace, task: Task) -> Step | None:
     workflow = workspace.workflows.get(task.workflow_sid or "")
-    if workflow is None:
-        return task.step
-    return placement.first(
-        workflow.configuration,
-        placement.task_context(task),
-        engine.since(task.created),
-        engine.test,
-        default_timeout=engine.settings.default_filter_timeout,
-    )
+    if evaluation is Evaluation.NEXT_TARGET and task.step:
+        # A Task stays at the last target, where it waits for another Worker.
+        step: Step | None = _next_target(engine, task, task.step) or task.step
+    else:
+        task.step_timed_out = False
+        step = _find_step(engine, task, workflow.configuration) if workflow else task.step
+    _enter(engine, workspace, task, step)
 
 
-def _later_filter(engine: Engine, task: Task, step: Step) -> Step | None:
-    if step.filter_index is None:
+def task_context(task: Task) -> dict[str, Any]:
+    """Return an expression's variables: a Task's attributes, with and without `task.`."""
+    attributes = parse_attributes(task.attributes)
+    return {**attributes, "task": attributes}
+
+
+def _find_step(
+    engine: Engine,
+    task: Task,
+    configuration: Configuration,
+    *,
+    start: int = 0,
+    base: int = 0,
+    allow_default: bool = True,
+) -> Step | None:
+    """Return the step of the first matching filter that has not timed out.
+
+    Args:
+        engine: The engine.
+        task: The Task.
+        configuration: The Workflow's configuration.
+        start: Index of the first filter to consider.
+        base: Seconds of Task age that the preceding filters used up.
+        allow_default: Whether the default filter may match.
+
+    Returns:
+        The step; None at the end of the Workflow.
+    """
+    context = task_context(task)
+    age = engine.seconds_since(task.created)
+    for index, each in enumerate(configuration.filters[start:], start):
+        if not engine.compile(each.expression)(context):
+            continue
+        for step in _steps(configuration, index, base):
+            if step.expires_at_age > age:
+                return step
+        base += sum(target.timeout or 0 for target in each.targets)
+        allow_default = False
+    default = configuration.default
+    if default is None or not allow_default:
         return None
-    start, base = placement.after_filter(step)
-    return placement.first(
-        step.configuration,
-        placement.task_context(task),
-        engine.since(task.created),
-        engine.test,
-        start=start,
+    has_timeout = engine.settings.default_filter_timeout and default.timeout is not None
+    return Step(
+        configuration=configuration,
+        target=default,
+        queue_sid=default.queue_sid or "",
         base=base,
-        default=not task.timed_out,
-        default_timeout=engine.settings.default_filter_timeout,
+        expires_at_age=base + (default.timeout or 0) if has_timeout else math.inf,
     )
+
+
+def _steps(configuration: Configuration, filter_index: int, base: int) -> Iterator[Step]:
+    """Yield a filter's steps."""
+    matched = configuration.filters[filter_index]
+    age, queue_sid = base, ""
+    for index, target in enumerate(matched.targets):
+        age += target.timeout or 0
+        queue_sid = target.queue_sid or queue_sid
+        yield Step(
+            configuration=configuration,
+            target=target,
+            queue_sid=queue_sid,
+            filter=matched,
+            filter_index=filter_index,
+            target_index=index,
+            base=base,
+            expires_at_age=age if target.timeout else math.inf,
+        )
+
+
+def _next_target(engine: Engine, task: Task, step: Step) -> Step | None:
+    """Return the filter's next target that has not timed out."""
+    if step.filter is None:
+        return None
+    age = engine.seconds_since(task.created)
+    later = list(_steps(step.configuration, step.filter_index, step.base))[step.target_index + 1 :]
+    return next((each for each in later if each.expires_at_age > age), None)
+
+
+def _advance(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
+    """Move a Task to the filter's next target, to a later filter, or to the Workflow's end."""
+    following = _next_target(engine, task, step)
+    if following is None and step.filter:
+        following = _find_step(
+            engine,
+            task,
+            step.configuration,
+            start=step.filter_index + 1,
+            base=step.base + sum(target.timeout or 0 for target in step.filter.targets),
+            allow_default=not task.step_timed_out,
+        )
+    _enter(engine, workspace, task, following)
 
 
 def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) -> None:
-    engine.disarm("step", task.sid)
+    engine.cancel_timer("step", task.sid)
     before = task.queue_sid
     task.step = step
-    task.waiting = False
+    task.is_waiting = False
     if step is None:
         return
     if step.target.priority is not None:
         task.priority = step.target.priority
-    _publish(engine, workspace, task, "workflow.target-matched", "Task matched a Workflow target")
+    events.publish(
+        engine, workspace, "workflow.target-matched", "Task matched a Workflow target",
+        sid=task.workflow_sid or task.sid, task=task,
+    )  # fmt: skip
     if step.queue_sid == before:
         return
     task.queue_sid = step.queue_sid
     task.queue_entered = engine.now()
     engine.touch(task)
+    sid = task.queue_sid or task.sid
     if before:
-        _publish(engine, workspace, task, "task-queue.moved", "Task moved to another TaskQueue")
-    _publish(engine, workspace, task, "task-queue.entered", "Task entered TaskQueue")
+        moved = "Task moved to another TaskQueue"
+        events.publish(engine, workspace, "task-queue.moved", moved, sid=sid, task=task)
+    entered = "Task entered TaskQueue"
+    events.publish(engine, workspace, "task-queue.entered", entered, sid=sid, task=task)
 
 
-def _publish(
-    engine: Engine, workspace: Workspace, task: Task, event_type: str, description: str
-) -> None:
-    kind = event_type.split(".", maxsplit=1)[0]
-    about = task.queue_sid if kind == "task-queue" else task.workflow_sid
-    events.publish(engine, workspace, event_type, description, sid=about or task.sid, task=task)
+def _offer(engine: Engine, workspace: Workspace, task: Task, free: FreeWorkers) -> None:
+    """Move a Task through its Workflow until it is offered or has to wait."""
+    if task.times_reserved >= engine.settings.max_assignments:
+        assignments.cancel(engine, workspace, task, TOO_MANY_ASSIGNMENTS)
+        return
+    while step := task.step:
+        queue = workspace.queues.get(step.queue_sid)
+        # The same sum as in `_wait`: the comparison must be exact when the timer fires.
+        if task.created + step.expires_at_age <= engine.now():
+            _time_out_of_step(engine, workspace, task, step)
+        elif queue is None:
+            _skip(engine, workspace, task, step)
+        elif _reserve(engine, workspace, task, queue, free):
+            return
+        elif not task.is_waiting and _is_skipped(engine, workspace, task, queue):
+            _skip(engine, workspace, task, step)
+        else:
+            _wait(engine, workspace, task, step)
+            return
+    sid = task.workflow_sid or task.sid
+    events.publish(engine, workspace, "workflow.timeout", END_OF_WORKFLOW, sid=sid, task=task)
+    assignments.cancel(engine, workspace, task, END_OF_WORKFLOW)
+
+
+def _time_out_of_step(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
+    task.step_timed_out = True
+    events.publish(
+        engine, workspace, "task-queue.timeout", "Task timed out of TaskQueue",
+        sid=task.queue_sid or task.sid, task=task,
+    )  # fmt: skip
+    _advance(engine, workspace, task, step)
+
+
+def _skip(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
+    events.publish(
+        engine, workspace, "workflow.skipped", "Task skipped a Workflow step",
+        sid=task.workflow_sid or task.sid, task=task,
+    )  # fmt: skip
+    _advance(engine, workspace, task, step)
+
+
+def _wait(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
+    task.is_waiting = True
+    if step.expires_at_age < math.inf:
+        expires = task.created + step.expires_at_age
+        engine.set_timer("step", task.sid, expires, lambda: engine.schedule_routing(workspace, 0.0))
+
+
+def _is_skipped(engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue) -> bool:
+    """Return whether the current target's `skip_if` holds."""
+    if task.step is None or task.step.target.skip_if is None:
+        return False
+    activities = [worker.activity_sid for worker in workers.members(engine, workspace, queue)]
+    available = sum(workspace.activities[sid].available for sid in activities)
+    counts: dict[str, Any] = {sid: activities.count(sid) for sid in workspace.activities}
+    counts |= {"available": available, "unavailable": len(activities) - available}
+    context = {**task_context(task), "workers": counts}
+    return engine.compile(task.step.target.skip_if)(context)
+
+
+def _reserve(
+    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, free: FreeWorkers
+) -> bool:
+    """Reserve up to `max_reserved_workers` Workers; return whether any was reserved."""
+    candidates = _find_candidates(engine, workspace, task, queue, free)
+    now = engine.now()
+    ready = [worker for worker in candidates if task.reoffer_times.get(worker.sid, 0.0) <= now]
+    for worker in ready[: queue.max_reserved_workers]:
+        reservations.create(engine, workspace, task, worker, queue)
+        free.clear()
+    if candidates and not ready:
+        soonest = min(task.reoffer_times[worker.sid] for worker in candidates)
+        engine.schedule_routing(workspace, max(0.0, soonest - now))
+    return bool(ready)
+
+
+def _find_candidates(
+    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, free: FreeWorkers
+) -> list[Worker]:
+    """Return the free Workers that match the current target, best first.
+
+    The list includes Workers to whom the next offer is delayed.
+    """
+    target = task.step.target if task.step else Target()
+    known = None
+    if target.known_worker_sid or target.known_worker_friendly_name:
+        known = _find_known_workers(engine, workspace, task, queue, target)
+    if task.ignore_capacity:
+        available = list(workspace.workers.values())
+    else:
+        channel = task.channel_sid
+        if channel not in free:
+            every = workspace.workers.values()
+            free[channel] = [
+                each for each in every if workers.has_capacity(workspace, each, channel)
+            ]
+        available = free[channel]
+    if not available:
+        return []
+    context = task_context(task)
+    chosen = [
+        worker
+        for worker in available
+        if (known is None or worker in known)
+        and workers.is_member(engine, workspace, queue, worker)
+        and (
+            target.expression is None
+            or engine.compile(target.expression)(
+                {**context, **workers.expression_context(workspace, worker)}
+            )
+        )
+    ]
+    chosen.sort(key=lambda worker: (worker.unoccupied_since, worker.sequence))
+    return _sort_by_attributes(workspace, chosen, target.order_by) if target.order_by else chosen
+
+
+def _find_known_workers(
+    engine: Engine, workspace: Workspace, task: Task, queue: TaskQueue, target: Target
+) -> list[Worker]:
+    """Return the Worker that the Task's attributes name, or an empty list.
+
+    If there is no such Worker, emit an alert once, when the Task enters the step.
+    """
+    if target.known_worker_sid:
+        reference, field = target.known_worker_sid, "sid"
+    else:
+        reference, field = target.known_worker_friendly_name or "", "friendly_name"
+    value = parse_reference(reference)(task_context(task))
+    members = workers.members(engine, workspace, queue)
+    found = [worker for worker in members if getattr(worker, field) == value]
+    if not found and not task.is_waiting:
+        is_named = isinstance(value, str) and value
+        code = WORKER_NOT_IN_QUEUE if is_named else INVALID_KNOWN_WORKER
+        message = f"Known worker {value if is_named else reference} is not in the task queue"
+        engine.alert(code, message, {"task_sid": task.sid})
+    return found
+
+
+def _sort_by_attributes(workspace: Workspace, chosen: list[Worker], order_by: str) -> list[Worker]:
+    """Sort Workers by numeric attributes, such as `worker.level DESC, worker.age`.
+
+    Workers without the attribute come last. Invalid parts of `order_by` are ignored.
+    """
+    for part in reversed(order_by.split(",")):
+        name, _, direction = part.strip().partition(" ")
+        sign = -1 if direction.upper() == "DESC" else 1
+        try:
+            look_up = parse_reference(name)
+        except ExpressionError:
+            continue
+        keyed = []
+        for worker in chosen:
+            value = look_up(workers.expression_context(workspace, worker))
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            keyed.append(((not is_number, sign * value if is_number else 0), worker))
+        keyed.sort(key=itemgetter(0))
+        chosen = [worker for _key, worker in keyed]
+    return chosen

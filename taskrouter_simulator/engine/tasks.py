@@ -1,14 +1,14 @@
-"""Tasks: creation, update, life span."""
+"""Tasks: creation, update, reevaluation and time-to-live."""
 
-from taskrouter_simulator.engine import assignments, events, offers, reservations, routing
-from taskrouter_simulator.engine.configuration import Configuration, Target
+from taskrouter_simulator.engine import assignments, events, reservations, routing, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.matching import serves
 from taskrouter_simulator.engine.model import (
     WAITING,
-    Entry,
+    Configuration,
+    Evaluation,
     Step,
+    Target,
     Task,
     TaskChannel,
     TaskStatus,
@@ -34,55 +34,55 @@ def create(
     ignore_capacity: bool | None = None,
     queue_sid: str | None = None,
 ) -> Task:
-    """Create a Task; it is routed in a step of its own.
+    """Create a Task; the next routing pass offers it to Workers.
 
     Args:
-        engine: the engine.
-        workspace: where.
-        attributes: a JSON object as text.
-        workflow_sid: None takes the Workspace's only Workflow.
-        priority: None is 0, or what the matching target says.
-        timeout: seconds that it may wait to be assigned.
-        channel: a TaskChannel's SID or unique name.
-        virtual_start_time: seconds since the epoch; None is now.
-        routing_target: the SID of a Worker, TaskQueue or Workflow to route to.
-        ignore_capacity: whether a targeted Worker's capacity and Activity do not matter.
-        queue_sid: a TaskQueue to route to, in place of a Workflow.
+        engine: The engine.
+        workspace: The Workspace.
+        attributes: A JSON object as text.
+        workflow_sid: WW… SID; None for the only Workflow of the Workspace.
+        priority: None for the priority of the matching target, or 0.
+        timeout: Seconds until the Task is canceled unless it is assigned.
+        channel: A TaskChannel's SID or unique name.
+        virtual_start_time: Seconds since the epoch; None for now.
+        routing_target: SID of a Worker, TaskQueue or Workflow to which the Task is routed.
+        ignore_capacity: Whether a targeted Worker's capacity and Activity are ignored.
+        queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: what a SID names does not exist, or no Workflow can be told.
+        BadRequest: A resource does not exist, or no Workflow is named and there are several.
     """
     target = routing_target or queue_sid or workflow_sid or _only_workflow(workspace).sid
-    stamp = engine.stamp("WT")
+    resource = engine.new_resource("WT")
     task = Task(
-        **vars(stamp),
+        **vars(resource),
         workflow_sid=None,
         attributes=attributes,
         priority=priority or 0,
         timeout=timeout,
         channel_sid=require_channel(workspace, channel).sid,
-        virtual_start_time=stamp.created if virtual_start_time is None else virtual_start_time,
+        virtual_start_time=resource.created if virtual_start_time is None else virtual_start_time,
         routing_target=routing_target,
     )
-    _aim(engine, workspace, task, target)
+    _set_target(engine, workspace, task, target)
     if task.step and (routing_target or "").startswith("WK"):
         task.ignore_capacity = ignore_capacity is not False
     workspace.tasks[task.sid] = task
-    _publish(engine, workspace, task, "task.created")
-    if task.workflow_sid:
-        _publish(engine, workspace, task, "workflow.entered", task.workflow_sid)
-    routing.place(engine, workspace, task)
+    events.publish(engine, workspace, "task.created", "Task created", sid=task.sid, task=task)
+    if sid := task.workflow_sid:
+        events.publish(engine, workspace, "workflow.entered", "Task entered", sid=sid, task=task)
+    routing.evaluate(engine, workspace, task)
     ends = task.created + timeout
-    engine.arm("lifetime", task.sid, ends, lambda: _expire(engine, workspace, task))
-    engine.wake(workspace)
+    engine.set_timer("lifetime", task.sid, ends, lambda: _expire(engine, workspace, task))
+    engine.schedule_routing(workspace)
     return task
 
 
 def require_channel(workspace: Workspace, name: str) -> TaskChannel:
-    """The TaskChannel of that SID or unique name, as a parameter names it.
+    """Return the TaskChannel whose SID or unique name a parameter names.
 
     Raises:
-        BadRequest: there is none.
+        BadRequest: The TaskChannel does not exist.
     """
     channel = workspace.channel(name)
     if channel is None:
@@ -90,25 +90,7 @@ def require_channel(workspace: Workspace, name: str) -> TaskChannel:
     return channel
 
 
-def set_status(
-    engine: Engine, workspace: Workspace, task: Task, status: TaskStatus, reason: str | None
-) -> None:
-    """What a REST update may ask for: canceled, wrapping, completed.
-
-    Raises:
-        BadRequest: another status, or one that the Task cannot go to.
-    """
-    moves = {
-        TaskStatus.CANCELED: assignments.cancel,
-        TaskStatus.WRAPPING: assignments.wrap,
-        TaskStatus.COMPLETED: assignments.complete,
-    }
-    if status not in moves:
-        raise BadRequest(f"Cannot set task {task.sid} to {status}.")
-    moves[status](engine, workspace, task, reason)
-
-
-def change(
+def update(
     engine: Engine,
     workspace: Workspace,
     task: Task,
@@ -118,10 +100,10 @@ def change(
     channel: str | None = None,
     virtual_start_time: float | None = None,
 ) -> None:
-    """Change what can be changed; None leaves it.
+    """Update a Task; None keeps a value.
 
     Raises:
-        BadRequest: there is no such TaskChannel.
+        BadRequest: The TaskChannel does not exist.
     """
     if channel is not None:
         task.channel_sid = require_channel(workspace, channel).sid
@@ -130,19 +112,19 @@ def change(
     if virtual_start_time is not None:
         task.virtual_start_time = virtual_start_time
     engine.touch(task)
-    _publish(engine, workspace, task, "task.updated")
-    engine.wake(workspace)
+    events.publish(engine, workspace, "task.updated", "Task updated", sid=task.sid, task=task)
+    engine.schedule_routing(workspace)
 
 
-def re_evaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
-    """Send the Workflow's waiting Tasks through it again, from the top; offers are canceled."""
+def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
+    """Route a Workflow's waiting Tasks again from its first filter; offers are canceled."""
     for task in list(workspace.tasks.values()):
         if task.workflow_sid == workflow.sid and task.status in WAITING:
-            for offer in reservations.offers(workspace, task):
-                offers.cancel(engine, workspace, offer)
-            task.status, task.entry = TaskStatus.PENDING, Entry.TOP
+            for offer in reservations.pending(task):
+                reservations.cancel(engine, workspace, offer)
+            task.status, task.evaluation = TaskStatus.PENDING, Evaluation.RESTART
             engine.touch(task)
-    engine.wake(workspace)
+    engine.schedule_routing(workspace)
 
 
 def _only_workflow(workspace: Workspace) -> Workflow:
@@ -151,25 +133,26 @@ def _only_workflow(workspace: Workspace) -> Workflow:
     return next(iter(workspace.workflows.values()))
 
 
-def _aim(engine: Engine, workspace: Workspace, task: Task, target: str) -> None:
-    """Give the Task its Workflow, or the one step that leads to a TaskQueue or Worker."""
-    if target in workspace.workflows:
-        task.workflow_sid = target
-    elif target in workspace.queues:
-        task.step = Step(Configuration(default=Target(queue_sid=target)), None, 0)
-    elif target in workspace.workers:
-        worker = workspace.workers[target]
-        only = Target(
-            queue_sid=_queue_of(engine, workspace, worker), expression=f"worker.sid == '{target}'"
-        )
-        task.step = Step(Configuration(default=only), None, 0)
+def _set_target(engine: Engine, workspace: Workspace, task: Task, sid: str) -> None:
+    """Set a Task's Workflow, or the single step that leads to a TaskQueue or Worker."""
+    if sid in workspace.workflows:
+        task.workflow_sid = sid
+        return
+    if sid in workspace.queues:
+        target = Target(queue_sid=sid)
+    elif sid in workspace.workers:
+        queue_sid = _queue_sid_of(engine, workspace, workspace.workers[sid])
+        target = Target(queue_sid=queue_sid, expression=f"worker.sid == '{sid}'")
     else:
-        raise BadRequest(f"{target} does not exist in workspace {workspace.sid}")
+        raise BadRequest(f"{sid} does not exist in workspace {workspace.sid}")
+    task.step = Step(
+        configuration=Configuration(default=target), target=target, queue_sid=target.queue_sid or ""
+    )
 
 
-def _queue_of(engine: Engine, workspace: Workspace, worker: Worker) -> str:
+def _queue_sid_of(engine: Engine, workspace: Workspace, worker: Worker) -> str:
     for queue in workspace.queues.values():
-        if serves(engine, workspace, queue, worker):
+        if workers.is_member(engine, workspace, queue, worker):
             return queue.sid
     raise BadRequest(f"Worker {worker.sid} is in no TaskQueue of workspace {workspace.sid}")
 
@@ -177,10 +160,3 @@ def _queue_of(engine: Engine, workspace: Workspace, worker: Worker) -> str:
 def _expire(engine: Engine, workspace: Workspace, task: Task) -> None:
     if task.status in WAITING:
         assignments.cancel(engine, workspace, task, TTL_EXCEEDED)
-
-
-def _publish(
-    engine: Engine, workspace: Workspace, task: Task, event_type: str, sid: str | None = None
-) -> None:
-    what = event_type.split(".")[1]
-    events.publish(engine, workspace, event_type, f"Task {what}", sid=sid or task.sid, task=task)

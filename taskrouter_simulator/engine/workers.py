@@ -1,9 +1,20 @@
-"""Workers: creation, Activity, attributes, capacity."""
+"""Workers: Activity, attributes, channels and capacity, and membership in TaskQueues."""
 
-from taskrouter_simulator.engine import channels, events
+from typing import Any
+
+from taskrouter_simulator.engine import events
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.model import Activity, ReservationStatus, Worker, Workspace
+from taskrouter_simulator.engine.model import (
+    Activity,
+    ReservationStatus,
+    TaskChannel,
+    TaskQueue,
+    Worker,
+    WorkerChannel,
+    Workspace,
+    parse_attributes,
+)
 
 
 def create(
@@ -15,57 +26,56 @@ def create(
     activity_sid: str | None = None,
     sid: str | None = None,
 ) -> Worker:
-    """Add a Worker.
+    """Create a Worker.
 
     Args:
-        engine: the engine.
-        workspace: where it works.
-        friendly_name: unique in the Workspace.
-        attributes: a JSON object as text.
-        activity_sid: its first Activity; the Workspace's default if None.
-        sid: a fixed SID, for seeds.
+        engine: The engine.
+        workspace: The Workspace.
+        friendly_name: A name that is unique in the Workspace.
+        attributes: A JSON object as text.
+        activity_sid: The initial Activity; None for the Workspace's default.
+        sid: A fixed WK… SID; None for a random one.
 
     Raises:
-        BadRequest: the name is taken, or there is no such Activity.
+        BadRequest: The name is in use or the Activity does not exist.
     """
     require_free_name(workspace, friendly_name)
-    stamp = engine.stamp("WK", sid)
+    activity = require_activity(workspace, activity_sid or workspace.default_activity_sid)
+    resource = engine.new_resource("WK", sid)
     worker = Worker(
-        **vars(stamp),
+        **vars(resource),
         friendly_name=friendly_name,
         attributes=attributes,
-        activity_sid=require_activity(
-            workspace, activity_sid or workspace.default_activity_sid
-        ).sid,
-        activity_changed=stamp.created,
-        unoccupied_since=stamp.created,
+        activity_sid=activity.sid,
+        activity_changed=resource.created,
+        unoccupied_since=resource.created,
     )
     workspace.workers[worker.sid] = worker
     for channel in workspace.channels.values():
-        channels.open_for(engine, worker, channel)
+        add_channel(engine, worker, channel)
     events.publish(
         engine, workspace, "worker.created", f"Worker {friendly_name} created",
         sid=worker.sid, worker=worker,
     )  # fmt: skip
-    engine.wake(workspace)
+    engine.schedule_routing(workspace)
     return worker
 
 
 def require_free_name(workspace: Workspace, name: str) -> None:
-    """Refuse a friendly name that another Worker has.
+    """Check that no Worker has that friendly name.
 
     Raises:
-        BadRequest: it is taken.
+        BadRequest: The name is in use.
     """
     if any(worker.friendly_name == name for worker in workspace.workers.values()):
         raise BadRequest(f"Worker friendly name {name} already exists in this workspace")
 
 
 def require_activity(workspace: Workspace, sid: str) -> Activity:
-    """The Activity of that SID, as a parameter names it.
+    """Return the Activity that a parameter names.
 
     Raises:
-        BadRequest: there is none.
+        BadRequest: The Activity does not exist.
     """
     if sid not in workspace.activities:
         raise BadRequest(f"Activity {sid} does not exist in workspace {workspace.sid}")
@@ -73,12 +83,12 @@ def require_activity(workspace: Workspace, sid: str) -> Activity:
 
 
 def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_sid: str) -> None:
-    """Move the Worker to an Activity that the Workspace has; the same one changes nothing."""
+    """Set a Worker's Activity; do nothing if the Worker is already in that Activity."""
     if worker.activity_sid == activity_sid:
         return
     before = workspace.activities[worker.activity_sid]
     after = workspace.activities[activity_sid]
-    spent = engine.since(worker.activity_changed)
+    spent = engine.seconds_since(worker.activity_changed)
     worker.activity_sid = after.sid
     worker.activity_changed = engine.now()
     if after.available and not before.available:
@@ -96,42 +106,25 @@ def set_activity(engine: Engine, workspace: Workspace, worker: Worker, activity_
         WorkerTimeInPreviousActivity=str(int(spent)),
         WorkerTimeInPreviousActivityMs=str(int(spent * 1000)),
     )
-    engine.wake(workspace)
+    engine.schedule_routing(workspace)
 
 
 def set_attributes(engine: Engine, workspace: Workspace, worker: Worker, attributes: str) -> None:
-    """Replace the attributes (a JSON object as text)."""
+    """Replace a Worker's attributes with a JSON object as text."""
     worker.attributes = attributes
     engine.touch(worker)
     events.publish(
         engine, workspace, "worker.attributes.update",
         f"Worker {worker.friendly_name} attributes updated", sid=worker.sid, worker=worker,
     )  # fmt: skip
-    engine.wake(workspace)
-
-
-def can_take(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
-    """Whether the Worker is free for one more Task of the channel.
-
-    A multi-tasking Worker goes by the channel's capacity; a single-tasking one takes one offer at
-    a time and is kept from more by its Activity.
-    """
-    if not workspace.is_available(worker):
-        return False
-    if not workspace.multi_task_enabled:
-        offers = workspace.held_by(worker)
-        return not any(offer.status is ReservationStatus.PENDING for offer in offers)
-    share = worker.channels[channel_sid]
-    return (
-        share.available and channels.assigned_tasks(workspace, worker, channel_sid) < share.capacity
-    )
+    engine.schedule_routing(workspace)
 
 
 def delete(engine: Engine, workspace: Workspace, worker: Worker) -> None:
-    """Remove a Worker.
+    """Delete a Worker.
 
     Raises:
-        BadRequest: it is available, or holds Reservations.
+        BadRequest: The Worker is available or holds Reservations.
     """
     if workspace.is_available(worker) or worker.held:
         raise BadRequest(
@@ -142,3 +135,103 @@ def delete(engine: Engine, workspace: Workspace, worker: Worker) -> None:
         engine, workspace, "worker.deleted", f"Worker {worker.friendly_name} deleted",
         sid=worker.sid, worker=worker,
     )  # fmt: skip
+
+
+def add_channel(engine: Engine, worker: Worker, channel: TaskChannel) -> None:
+    """Give a Worker the default capacity on a TaskChannel."""
+    worker.channels[channel.sid] = WorkerChannel(
+        **vars(engine.new_resource("WC")),
+        channel_sid=channel.sid,
+        capacity=engine.settings.default_capacity,
+    )
+
+
+def update_channel(
+    engine: Engine,
+    workspace: Workspace,
+    worker: Worker,
+    worker_channel: WorkerChannel,
+    *,
+    capacity: int | None = None,
+    available: bool | None = None,
+) -> None:
+    """Change a Worker's capacity and availability on a TaskChannel; None keeps a value."""
+    channel = workspace.channels[worker_channel.channel_sid]
+    if capacity is not None and capacity != worker_channel.capacity:
+        worker_channel.capacity = capacity
+        _publish_channel(engine, workspace, worker, channel, "worker.capacity.update")
+    if available is not None and available != worker_channel.available:
+        worker_channel.available = available
+        event_type = "worker.channel.availability.update"
+        _publish_channel(engine, workspace, worker, channel, event_type)
+    engine.touch(worker_channel)
+    engine.schedule_routing(workspace)
+
+
+def _publish_channel(
+    engine: Engine, workspace: Workspace, worker: Worker, channel: TaskChannel, event_type: str
+) -> None:
+    events.publish(
+        engine,
+        workspace,
+        event_type,
+        f"Worker {worker.friendly_name}: {event_type.removeprefix('worker.')}",
+        sid=worker.sid,
+        worker=worker,
+        TaskChannelSid=channel.sid,
+        TaskChannelUniqueName=channel.unique_name,
+    )
+
+
+def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> int:
+    """Return the number of a Worker's Tasks on a TaskChannel, including those offered."""
+    tasks = [workspace.tasks[held.task_sid] for held in worker.held.values()]
+    return sum(task.channel_sid == channel_sid for task in tasks)
+
+
+def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
+    """Return whether a Worker can be offered another Task of a TaskChannel.
+
+    If the Workspace is multitasking, the capacity on the channel decides. Otherwise a Worker has
+    one offer at a time, and the Activity Busy prevents offers during an assignment.
+    """
+    if not workspace.is_available(worker):
+        return False
+    if not workspace.multi_task_enabled:
+        return all(held.status is not ReservationStatus.PENDING for held in worker.held.values())
+    channel = worker.channels[channel_sid]
+    return channel.available and assigned_tasks(workspace, worker, channel_sid) < channel.capacity
+
+
+def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
+    """Return an expression's variables: a Worker's attributes, with and without `worker.`."""
+    held = [workspace.tasks[held.task_sid].channel_sid for held in worker.held.values()]
+    attributes = {
+        **parse_attributes(worker.attributes),
+        "sid": worker.sid,
+        "friendly_name": worker.friendly_name,
+        "activity_sid": worker.activity_sid,
+        "activity_name": workspace.activities[worker.activity_sid].friendly_name,
+        "channel": {
+            workspace.channels[channel.channel_sid].unique_name: {
+                "assigned_tasks": held.count(channel.channel_sid),
+                "configured_capacity": channel.capacity,
+                "available": channel.available,
+            }
+            for channel in worker.channels.values()
+        },
+    }
+    return {**attributes, "worker": attributes}
+
+
+def is_member(engine: Engine, workspace: Workspace, queue: TaskQueue, worker: Worker) -> bool:
+    """Return whether a Worker matches a TaskQueue's expression; an empty one matches nobody."""
+    if not queue.target_workers.strip():
+        return False
+    return engine.compile(queue.target_workers)(expression_context(workspace, worker))
+
+
+def members(engine: Engine, workspace: Workspace, queue: TaskQueue) -> list[Worker]:
+    """Return the Workers of a TaskQueue in any Activity."""
+    every = workspace.workers.values()
+    return [worker for worker in every if is_member(engine, workspace, queue, worker)]

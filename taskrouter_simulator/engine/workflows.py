@@ -1,10 +1,30 @@
-"""Workflows."""
+"""Workflows and their configuration: filters, targets and the default filter.
+
+Unknown keys of a configuration are ignored because Twilio's own tutorial sends some. A filter may
+name its `queue` directly, as one of Twilio's older samples does.
+"""
+
+import json
+from typing import Any
 
 from taskrouter_simulator.engine import events
-from taskrouter_simulator.engine.configuration import Configuration, ConfigurationError, read
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.model import CLOSED, Workflow, Workspace
+from taskrouter_simulator.engine.expressions import ExpressionError, check, parse_reference
+from taskrouter_simulator.engine.model import (
+    CLOSED,
+    Configuration,
+    Filter,
+    Target,
+    Workflow,
+    Workspace,
+)
+
+_MAX_INTEGER = 2**31 - 1
+
+
+class ConfigurationError(ValueError):
+    """The text is not a Workflow configuration."""
 
 
 def add(
@@ -21,22 +41,22 @@ def add(
     """Add a Workflow.
 
     Args:
-        engine: the engine.
-        workspace: where.
-        friendly_name: unique in the Workspace.
+        engine: The engine.
+        workspace: The Workspace.
+        friendly_name: A name that is unique in the Workspace.
         configuration: JSON text.
         assignment_callback_url: "" for none.
         fallback_assignment_callback_url: "" for none.
-        task_reservation_timeout: seconds.
-        sid: a fixed SID, for seeds.
+        task_reservation_timeout: Seconds.
+        sid: A fixed WW… SID; None for a random one.
 
     Raises:
-        BadRequest: the name is taken, or the configuration is wrong.
+        BadRequest: The name is in use or the configuration is invalid.
     """
-    if any(one.friendly_name == friendly_name for one in workspace.workflows.values()):
+    if any(each.friendly_name == friendly_name for each in workspace.workflows.values()):
         raise BadRequest(f"Workflow {friendly_name} already exists in this workspace")
     workflow = Workflow(
-        **vars(engine.stamp("WW", sid)),
+        **vars(engine.new_resource("WW", sid)),
         friendly_name=friendly_name,
         text=configuration,
         configuration=require_configuration(workspace, configuration),
@@ -49,26 +69,11 @@ def add(
     return workflow
 
 
-def require_configuration(workspace: Workspace, text: str) -> Configuration:
-    """Read a configuration that fits the Workspace.
-
-    Raises:
-        BadRequest: it is not one, or names a TaskQueue that is not there.
-    """
-    try:
-        configuration = read(text)
-    except ConfigurationError as error:
-        raise BadRequest(f"Workflow configuration is invalid: {error}") from error
-    for sid in configuration.queue_sids() - set(workspace.queues):
-        raise BadRequest(f"Workflow configuration is invalid: TaskQueue {sid} does not exist")
-    return configuration
-
-
 def delete(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
-    """Remove a Workflow.
+    """Delete a Workflow.
 
     Raises:
-        BadRequest: a Task that is not closed is in it.
+        BadRequest: A Task of the Workflow is not closed.
     """
     open_tasks = (task for task in workspace.tasks.values() if task.status not in CLOSED)
     if any(task.workflow_sid == workflow.sid for task in open_tasks):
@@ -77,9 +82,133 @@ def delete(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
     publish(engine, workspace, workflow, "deleted")
 
 
-def publish(engine: Engine, workspace: Workspace, workflow: Workflow, what: str) -> None:
+def publish(engine: Engine, workspace: Workspace, workflow: Workflow, change: str) -> None:
     """Publish `workflow.created`, `workflow.updated` or `workflow.deleted`."""
     events.publish(
-        engine, workspace, f"workflow.{what}", f"Workflow {workflow.friendly_name} {what}",
+        engine, workspace, f"workflow.{change}", f"Workflow {workflow.friendly_name} {change}",
         sid=workflow.sid, WorkflowSid=workflow.sid, WorkflowName=workflow.friendly_name,
     )  # fmt: skip
+
+
+def require_configuration(workspace: Workspace, text: str) -> Configuration:
+    """Parse a configuration, and check that its TaskQueues exist.
+
+    Raises:
+        BadRequest: The configuration is invalid or names a TaskQueue that does not exist.
+    """
+    try:
+        configuration = parse_configuration(text)
+    except ConfigurationError as error:
+        raise BadRequest(f"Workflow configuration is invalid: {error}") from error
+    for sid in configuration.queue_sids() - set(workspace.queues):
+        raise BadRequest(f"Workflow configuration is invalid: TaskQueue {sid} does not exist")
+    return configuration
+
+
+def parse_configuration(text: str) -> Configuration:
+    """Parse a configuration.
+
+    Args:
+        text: JSON text.
+
+    Raises:
+        ConfigurationError: The text is not JSON, does not have the documented shape, or contains
+            an invalid expression.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError("the configuration is not JSON") from error
+    routing = _object(_object(document, "the document").get("task_routing"), "task_routing")
+    filters = routing.get("filters")
+    default = routing.get("default_filter")
+    return Configuration(
+        filters=tuple(_filter(_object(item, "a filter")) for item in _array(filters, "filters")),
+        default=_target(_object(default, "default_filter")) if default else None,
+    )
+
+
+def _filter(item: dict[str, Any]) -> Filter:
+    expression = item.get("expression", item.get("Expression", "1==1"))
+    targets = _array(item.get("targets"), "targets") or [item]
+    parsed_targets = tuple(_target(_object(target, "a target")) for target in targets)
+    if not parsed_targets[0].queue_sid:
+        raise ConfigurationError("the first target of a filter needs a queue")
+    if not item.get("targets"):
+        # The filter is its own target; its expression has already selected the Task.
+        parsed_targets = (_target({**item, "expression": None}),)
+    name = item.get("filter_friendly_name", item.get("friendly_name"))
+    return Filter(
+        name=name if isinstance(name, str) else None,
+        expression=_expression(expression) or "1==1",
+        targets=parsed_targets,
+    )
+
+
+def _target(item: dict[str, Any]) -> Target:
+    return Target(
+        queue_sid=_text(item, "queue"),
+        expression=_expression(item.get("expression")),
+        priority=_integer(item, "priority", 0),
+        timeout=_integer(item, "timeout", 1),
+        skip_if=_expression(item.get("skip_if")),
+        order_by=_text(item, "order_by"),
+        known_worker_sid=_reference(item, "known_worker_sid"),
+        known_worker_friendly_name=_reference(item, "known_worker_friendly_name"),
+    )
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigurationError(f"{name} must be an object")
+    return value
+
+
+def _array(value: Any, name: str) -> list[Any]:
+    value = [] if value is None else value
+    if not isinstance(value, list):
+        raise ConfigurationError(f"{name} must be an array")
+    return value
+
+
+def _text(item: dict[str, Any], key: str) -> str | None:
+    value = item.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{key} must be a string")
+    return value or None
+
+
+def _integer(item: dict[str, Any], key: str, minimum: int) -> int | None:
+    value = item.get(key)
+    if value is None or value == "":
+        return None
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ConfigurationError(f"{key} must be an integer") from error
+    if isinstance(value, bool) or not minimum <= number <= _MAX_INTEGER:
+        raise ConfigurationError(f"{key} must be an integer from {minimum} to {_MAX_INTEGER}")
+    return number
+
+
+def _expression(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise ConfigurationError("an expression must be a string")
+    try:
+        check(value)
+    except ExpressionError as error:
+        raise ConfigurationError(str(error)) from error
+    return value
+
+
+def _reference(item: dict[str, Any], key: str) -> str | None:
+    text = _text(item, key)
+    if text is None:
+        return None
+    try:
+        parse_reference(text)
+    except ExpressionError as error:
+        raise ConfigurationError(str(error)) from error
+    return text

@@ -1,52 +1,60 @@
-"""Workspaces and their Activities."""
+"""Workspaces, and the Activities, TaskChannels and TaskQueues that they define."""
 
-from taskrouter_simulator.engine import channels, events
+from taskrouter_simulator.engine import events, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.model import Activity, Workspace
+from taskrouter_simulator.engine.expressions import ExpressionError, check
+from taskrouter_simulator.engine.model import (
+    CLOSED,
+    Activity,
+    TaskChannel,
+    TaskQueue,
+    Workspace,
+)
 
-ACTIVITIES = (("Offline", False), ("Available", True), ("Unavailable", False))
+DEFAULT_ACTIVITIES = (("Offline", False), ("Available", True), ("Unavailable", False))
+BUILT_IN_CHANNELS = ("default", "voice", "sms", "chat", "video")
 
 
 def create(
     engine: Engine, *, friendly_name: str, multi_task_enabled: bool = True, sid: str | None = None
 ) -> Workspace:
-    """A Workspace with Twilio's channels, and no Activity yet.
+    """Create a Workspace with Twilio's TaskChannels and without Activities.
 
     Args:
-        engine: the engine.
-        friendly_name: its name.
-        multi_task_enabled: whether Workers take several Tasks at a time.
-        sid: a fixed SID, for seeds.
+        engine: The engine.
+        friendly_name: The name.
+        multi_task_enabled: Whether a Worker can have several Tasks at a time.
+        sid: A fixed WS… SID; None for a random one.
     """
     workspace = Workspace(
-        **vars(engine.stamp("WS", sid)),
+        **vars(engine.new_resource("WS", sid)),
         friendly_name=friendly_name,
         multi_task_enabled=multi_task_enabled,
     )
     engine.workspaces[workspace.sid] = workspace
-    for name in channels.BUILT_IN:
-        channels.add(engine, workspace, friendly_name=name.capitalize(), unique_name=name)
+    for name in BUILT_IN_CHANNELS:
+        add_channel(engine, workspace, friendly_name=name.capitalize(), unique_name=name)
     return workspace
 
 
 def add_default_activities(engine: Engine, workspace: Workspace) -> None:
-    """The Activities of a new Workspace; the first is where Workers start and time out to."""
-    for name, available in ACTIVITIES:
+    """Add Twilio's default Activities; Workers start in the first and move there on time-out."""
+    for name, available in DEFAULT_ACTIVITIES:
         add_activity(engine, workspace, friendly_name=name, available=available)
 
 
 def delete(engine: Engine, workspace: Workspace) -> None:
-    """Remove a Workspace and everything in it."""
+    """Delete a Workspace and all its resources."""
     del engine.workspaces[workspace.sid]
-    engine.disarm("routing", workspace.sid)
+    engine.cancel_timer("routing", workspace.sid)
     for reservation in workspace.reservations.values():
-        engine.disarm("reservation", reservation.sid)
-        engine.offer_over(engine, reservation)
+        engine.cancel_timer("reservation", reservation.sid)
+        engine.on_reservation_changed(engine, reservation)
     for task in workspace.tasks.values():
         for kind in ("lifetime", "assigned", "step", "closed"):
-            engine.disarm(kind, task.sid)
-        engine.task_gone(engine, workspace, task)
+            engine.cancel_timer(kind, task.sid)
+        engine.on_task_removed(engine, workspace, task)
 
 
 def add_activity(
@@ -57,15 +65,15 @@ def add_activity(
     available: bool = False,
     sid: str | None = None,
 ) -> Activity:
-    """Add an Activity; the first one becomes the default and the time-out Activity.
+    """Add an Activity; the first becomes the default and the time-out Activity.
 
     Raises:
-        BadRequest: the name is taken.
+        BadRequest: The name is in use.
     """
     if workspace.activity(friendly_name):
         raise BadRequest(f"Activity {friendly_name} already exists in this workspace")
     activity = Activity(
-        **vars(engine.stamp("WA", sid)), friendly_name=friendly_name, available=available
+        **vars(engine.new_resource("WA", sid)), friendly_name=friendly_name, available=available
     )
     workspace.activities[activity.sid] = activity
     workspace.default_activity_sid = workspace.default_activity_sid or activity.sid
@@ -75,10 +83,10 @@ def add_activity(
 
 
 def delete_activity(engine: Engine, workspace: Workspace, activity: Activity) -> None:
-    """Remove an Activity.
+    """Delete an Activity.
 
     Raises:
-        BadRequest: something refers to it.
+        BadRequest: The Workspace, a Worker or a TaskQueue refers to the Activity.
     """
     used = {workspace.default_activity_sid, workspace.timeout_activity_sid}
     used |= {worker.activity_sid for worker in workspace.workers.values()}
@@ -90,9 +98,149 @@ def delete_activity(engine: Engine, workspace: Workspace, activity: Activity) ->
     publish_activity(engine, workspace, activity, "deleted")
 
 
-def publish_activity(engine: Engine, workspace: Workspace, activity: Activity, what: str) -> None:
+def publish_activity(engine: Engine, workspace: Workspace, activity: Activity, change: str) -> None:
     """Publish `activity.created`, `activity.updated` or `activity.deleted`."""
     events.publish(
-        engine, workspace, f"activity.{what}", f"Activity {activity.friendly_name} {what}",
+        engine, workspace, f"activity.{change}", f"Activity {activity.friendly_name} {change}",
         sid=activity.sid,
     )  # fmt: skip
+
+
+def add_channel(
+    engine: Engine,
+    workspace: Workspace,
+    *,
+    friendly_name: str,
+    unique_name: str,
+    channel_optimized_routing: bool = False,
+) -> TaskChannel:
+    """Add a TaskChannel, and give every Worker capacity on it.
+
+    Raises:
+        BadRequest: The unique name is in use.
+    """
+    if workspace.channel(unique_name):
+        raise BadRequest(f"TaskChannel {unique_name} already exists in this workspace")
+    channel = TaskChannel(
+        **vars(engine.new_resource("TC")),
+        friendly_name=friendly_name,
+        unique_name=unique_name,
+        channel_optimized_routing=channel_optimized_routing,
+    )
+    workspace.channels[channel.sid] = channel
+    for worker in workspace.workers.values():
+        workers.add_channel(engine, worker, channel)
+    return channel
+
+
+def delete_channel(engine: Engine, workspace: Workspace, channel: TaskChannel) -> None:
+    """Delete a TaskChannel.
+
+    Raises:
+        BadRequest: The TaskChannel is built in, or a Task uses it.
+    """
+    used = any(task.channel_sid == channel.sid for task in workspace.tasks.values())
+    if used or channel.unique_name in BUILT_IN_CHANNELS:
+        raise BadRequest(f"TaskChannel {channel.sid} is in use and cannot be deleted")
+    publish_channel(engine, workspace, channel, "deleted")
+    del workspace.channels[channel.sid]
+    for worker in workspace.workers.values():
+        del worker.channels[channel.sid]
+
+
+def publish_channel(
+    engine: Engine, workspace: Workspace, channel: TaskChannel, change: str
+) -> None:
+    """Publish `task-channel.created`, `.updated` or `.deleted`."""
+    events.publish(
+        engine,
+        workspace,
+        f"task-channel.{change}",
+        f"TaskChannel {channel.friendly_name} {change}",
+        sid=channel.sid,
+        TaskChannelSid=channel.sid,
+        TaskChannelUniqueName=channel.unique_name,
+    )
+
+
+def add_queue(
+    engine: Engine,
+    workspace: Workspace,
+    *,
+    friendly_name: str,
+    target_workers: str = "1==1",
+    reservation_activity_sid: str | None = None,
+    assignment_activity_sid: str | None = None,
+    max_reserved_workers: int = 1,
+    task_order: str = "FIFO",
+    sid: str | None = None,
+) -> TaskQueue:
+    """Add a TaskQueue; its Activities default to those named Reserved and Busy.
+
+    Raises:
+        BadRequest: The name is in use, the expression is invalid, or an Activity does not exist.
+    """
+    if any(queue.friendly_name == friendly_name for queue in workspace.queues.values()):
+        raise BadRequest(f"TaskQueue {friendly_name} already exists in this workspace")
+    require_expression(target_workers)
+    queue = TaskQueue(
+        **vars(engine.new_resource("WQ", sid)),
+        friendly_name=friendly_name,
+        target_workers=target_workers,
+        reservation_activity_sid=_activity_sid(workspace, reservation_activity_sid, "Reserved"),
+        assignment_activity_sid=_activity_sid(workspace, assignment_activity_sid, "Busy"),
+        max_reserved_workers=max_reserved_workers,
+        task_order=task_order,
+    )
+    workspace.queues[queue.sid] = queue
+    publish_queue(engine, workspace, queue, "created")
+    return queue
+
+
+def delete_queue(engine: Engine, workspace: Workspace, queue: TaskQueue) -> None:
+    """Delete a TaskQueue.
+
+    Raises:
+        BadRequest: A Workflow refers to the TaskQueue, or a Task in it is not closed.
+    """
+    is_named = any(
+        queue.sid in workflow.configuration.queue_sids()
+        for workflow in workspace.workflows.values()
+    )
+    has_tasks = any(
+        queue.sid == task.queue_sid and task.status not in CLOSED
+        for task in workspace.tasks.values()
+    )
+    if is_named or has_tasks:
+        raise BadRequest(f"TaskQueue {queue.sid} is in use and cannot be deleted")
+    del workspace.queues[queue.sid]
+    publish_queue(engine, workspace, queue, "deleted")
+
+
+def publish_queue(engine: Engine, workspace: Workspace, queue: TaskQueue, change: str) -> None:
+    """Publish `task-queue.created`, `.deleted` or `.expression.updated`."""
+    events.publish(
+        engine, workspace, f"task-queue.{change}", f"TaskQueue {queue.friendly_name} {change}",
+        sid=queue.sid, TaskQueueSid=queue.sid, TaskQueueName=queue.friendly_name,
+        TaskQueueTargetExpression=queue.target_workers,
+    )  # fmt: skip
+
+
+def require_expression(text: str) -> None:
+    """Check that a text is an expression; an empty one matches nobody.
+
+    Raises:
+        BadRequest: The text is not an expression.
+    """
+    try:
+        if text.strip():
+            check(text)
+    except ExpressionError as error:
+        raise BadRequest(f"Invalid expression: {error}") from error
+
+
+def _activity_sid(workspace: Workspace, sid: str | None, name: str) -> str | None:
+    if sid:
+        return workers.require_activity(workspace, sid).sid
+    named = workspace.activity(name)
+    return named.sid if named else None

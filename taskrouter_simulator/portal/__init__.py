@@ -1,5 +1,5 @@
-"""The portal: a page that stands in for the TaskRouter pages of Twilio's Console.
+"""The portal: a web page that plays the part of TaskRouter's pages in Twilio's Console.
 
-It reads one overview, `GET /simulator/state`, and changes things through the REST API under /v1
-like any other client, so it has no rules of its own.
+The page reads one overview, `GET /simulator/state`, and makes changes through the REST API under
+/v1 like any other client, so it contains no routing rules.
 """

@@ -1,27 +1,25 @@
-"""The portal's routes: the page, its files, the overview; loopback only, like all of /simulator."""
+"""Routes of the portal: the page, its static files and the overview. Loopback only."""
 
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from taskrouter_simulator.portal.state import overview
+from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.log import Log
+from taskrouter_simulator.portal.overview import build_overview
 from taskrouter_simulator.web import is_local
-
-if TYPE_CHECKING:
-    from taskrouter_simulator.server import Simulator
 
 PAGE = "/simulator/portal"
 STATE = "/simulator/state"
 TIME_HEADER = "X-Simulator-Time"
 
 _FILES = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
-_TYPES = {
+_CONTENT_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -41,61 +39,64 @@ _HEADERS = {
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def routes(simulator: "Simulator") -> list[Route]:
-    """The table of the portal's routes."""
+def portal_routes(current_engine: Callable[[], Engine], log: Log) -> list[Route]:
+    """Return the portal's routes.
+
+    Args:
+        current_engine: Returns the current engine, which a reset replaces.
+        log: The log shown in the overview.
+    """
+
+    async def redirect(_request: Request) -> Response:
+        return RedirectResponse(PAGE)
+
+    async def page(_request: Request) -> Response:
+        return _file("portal.html")
+
+    async def file(request: Request) -> Response:
+        return _file(request.path_params["name"])
 
     async def state(request: Request) -> Response:
-        return _state(simulator, request)
+        return _state(current_engine(), log, request)
 
     return [
-        _route("/", _to_page),
-        _route(f"{PAGE}/", _to_page),
-        _route(PAGE, _page),
-        _route(f"{PAGE}/{{name}}", _file),
+        _route("/", redirect),
+        _route(f"{PAGE}/", redirect),
+        _route(PAGE, page),
+        _route(f"{PAGE}/{{name}}", file),
         _route(STATE, state),
     ]
 
 
 def _route(path: str, handler: Endpoint) -> Route:
     async def endpoint(request: Request) -> Response:
-        answer = (
+        response = (
             await handler(request)
             if is_local(request)
             else PlainTextResponse("loopback only", status_code=403)
         )
-        answer.headers.update(_HEADERS)
-        return answer
+        response.headers.update(_HEADERS)
+        return response
 
     return Route(path, endpoint, methods=["GET"])
 
 
-async def _to_page(_request: Request) -> Response:
-    return RedirectResponse(PAGE)
-
-
-async def _page(_request: Request) -> Response:
-    return _content("portal.html")
-
-
-async def _file(request: Request) -> Response:
-    return _content(request.path_params["name"])
-
-
-def _content(name: str) -> Response:
+def _file(name: str) -> Response:
     path = _FILES.get(name)
     if path is None:
         return PlainTextResponse("no such file", status_code=404)
-    return Response(path.read_bytes(), headers={"Content-Type": _TYPES[path.suffix]})
+    return Response(path.read_bytes(), headers={"Content-Type": _CONTENT_TYPES[path.suffix]})
 
 
-def _state(simulator: "Simulator", request: Request) -> Response:
-    """The overview or 304; time goes into a header, as it changes when nothing else does."""
-    content = overview(
-        simulator.engine, simulator.log.entries(), request.query_params.get("workspace")
-    )
+def _state(engine: Engine, log: Log, request: Request) -> Response:
+    """Return the overview, or 304 if it is unchanged.
+
+    The time is in a header, because it changes even when the overview does not.
+    """
+    content = build_overview(engine, log.entries(), request.query_params.get("workspace"))
     body = json.dumps(content, separators=(",", ":")).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, TIME_HEADER: f"{simulator.clock.now():.6f}"}
+    headers = {"ETag": etag, TIME_HEADER: f"{engine.now():.6f}"}
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     return Response(body, headers={**headers, "Content-Type": "application/json"})

@@ -1,1 +1,1 @@
-"""Twilio's REST surface: paths, forms, envelopes and error bodies; no rules."""
+"""Twilio's REST API for TaskRouter: paths, parameters, lists and errors, but no routing rules."""

@@ -1,14 +1,13 @@
-"""/v1/Workspaces/{WorkspaceSid}/Events."""
+"""Events: /v1/Workspaces/{WorkspaceSid}/Events."""
 
 import re
 from collections.abc import Callable
 from typing import Any
 
 from taskrouter_simulator.engine.model import Event
-from taskrouter_simulator.rest.call import Answer, Call
-from taskrouter_simulator.rest.forms import iso
+from taskrouter_simulator.rest.request import Request, Response, iso
 
-_WINDOW_MINUTES = 15
+_DEFAULT_MINUTES = 15
 _MAX_MINUTES = 43_200
 _COLLECTIONS = {
     "activity": "Activities",
@@ -30,14 +29,14 @@ _FILTERS = {
 }
 
 
-def render(call: Call, event: Event) -> dict[str, Any]:
-    """The resource as Twilio shows it; the Workspace is taken for the actor."""
-    workspace = call.workspace
+def render(request: Request, event: Event) -> dict[str, Any]:
+    """Return an Event as JSON, with the Workspace as its actor."""
+    workspace = request.workspace
     return {
-        "account_sid": call.engine.account_sid,
+        "account_sid": request.engine.account_sid,
         "actor_sid": workspace.sid,
         "actor_type": "workspace",
-        "actor_url": call.url(workspace.sid),
+        "actor_url": request.url(workspace.sid),
         "description": event.description,
         "event_data": {_snake(name): value for name, value in event.parameters.items()},
         "event_date": iso(event.created),
@@ -45,62 +44,62 @@ def render(call: Call, event: Event) -> dict[str, Any]:
         "event_type": event.event_type,
         "resource_sid": event.resource_sid,
         "resource_type": event.resource_type,
-        "resource_url": _resource_url(call, event),
+        "resource_url": _resource_url(request, event),
         "sid": event.sid,
         "source": "twilio",
         "source_ip_address": None,
-        "url": call.url(workspace.sid, "Events", event.sid),
+        "url": request.url(workspace.sid, "Events", event.sid),
         "workspace_sid": workspace.sid,
     }
 
 
-def index(call: Call) -> Answer:
-    """GET: list; without a period, of the last 15 minutes."""
-    newest_first = call.engine.settings.events_newest_first
-    return call.page(
+def index(request: Request) -> Response:
+    """List Events, by default those of the last 15 minutes."""
+    newest_first = request.engine.settings.events_newest_first
+    return request.page(
         "events",
-        call.workspace.events.values(),
-        lambda event: render(call, event),
-        keep=_filter(call),
-        sort=lambda event: -event.order if newest_first else event.order,
+        request.workspace.events.values(),
+        render,
+        keep=_filter(request),
+        sort=lambda event: -event.sequence if newest_first else event.sequence,
     )
 
 
-def fetch(call: Call) -> Answer:
-    """GET: one."""
-    return Answer(200, render(call, call.find(call.workspace.events, "sid")))
+def fetch(request: Request) -> Response:
+    """Fetch an Event."""
+    return Response(200, render(request, request.find(request.workspace.events, "sid")))
 
 
-def _filter(call: Call) -> Callable[[Event], bool]:
-    query, now = call.query, call.engine.now()
+def _filter(request: Request) -> Callable[[Event], bool]:
+    query, now = request.query, request.engine.now()
     start, end = query.moment("StartDate"), query.moment("EndDate")
     minutes = query.integer("Minutes", 1, _MAX_MINUTES)
     if start is None and (end is None or minutes):
-        start = now - 60 * (minutes or _WINDOW_MINUTES)
-    wanted = {name: query.text(name) for name in _FILTERS}
+        start = now - 60 * (minutes or _DEFAULT_MINUTES)
+    filters = {name: query.text(name) for name in _FILTERS}
 
     def keep(event: Event) -> bool:
         return (
             (start is None or event.created >= start)
-            # a date is given to the second, an event happens within one
+            # EndDate has no fractions of a second, but the time of an Event has
             and (end is None or event.created < end + 1)
             and all(
                 value is None or value in {event.parameters.get(key) for key in _FILTERS[name]}
-                for name, value in wanted.items()
+                for name, value in filters.items()
             )
         )
 
     return keep
 
 
-def _resource_url(call: Call, event: Event) -> str:
-    workspace = call.workspace
+def _resource_url(request: Request, event: Event) -> str:
+    workspace = request.workspace
     if event.resource_type == "workspace":
-        return call.url(workspace.sid)
+        return request.url(workspace.sid)
     if event.resource_type == "reservation":
         task_sid = event.parameters["TaskSid"]
-        return call.url(workspace.sid, "Tasks", task_sid, "Reservations", event.resource_sid)
-    return call.url(workspace.sid, _COLLECTIONS[event.resource_type], event.resource_sid)
+        return request.url(workspace.sid, "Tasks", task_sid, "Reservations", event.resource_sid)
+    return request.url(workspace.sid, _COLLECTIONS[event.resource_type], event.resource_sid)
 
 
 def _snake(name: str) -> str:

@@ -1,29 +1,27 @@
-"""Reservations, under a Task and under a Worker."""
+"""Reservations, with paths under a Task and under a Worker."""
 
 import re
-from collections.abc import Iterable
 from typing import Any
 
-from taskrouter_simulator.engine import assignments, instructions, offers, workers
-from taskrouter_simulator.engine.errors import BadRequest, NotFound
+from taskrouter_simulator.engine import assignments, instructions, reservations, workers
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.instruction_parameters import InstructionError
 from taskrouter_simulator.engine.model import Reservation, ReservationStatus
-from taskrouter_simulator.engine.parameters import InstructionError
-from taskrouter_simulator.engine.reservations import require_move
-from taskrouter_simulator.rest.call import Answer, Call
-from taskrouter_simulator.rest.forms import Form, iso
+from taskrouter_simulator.engine.reservations import require_transition
+from taskrouter_simulator.rest.request import Parameters, Request, Response, iso
 
 _PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
-_NAMES = {"DequeueStatusCallbackEvent": "status_callback_events"}
+_RENAMED = {"DequeueStatusCallbackEvent": "status_callback_events"}
 
 
-def render(call: Call, reservation: Reservation) -> dict[str, Any]:
-    """The resource as Twilio shows it; its URL is under whatever the call came by."""
-    workspace = call.workspace
-    task = call.url(workspace.sid, "Tasks", reservation.task_sid)
-    worker = call.url(workspace.sid, "Workers", reservation.worker_sid)
-    parent = worker if "worker" in call.ids else task
+def render(request: Request, reservation: Reservation) -> dict[str, Any]:
+    """Return a Reservation as JSON; its URL is under the same parent as the request's."""
+    workspace = request.workspace
+    task = request.url(workspace.sid, "Tasks", reservation.task_sid)
+    worker = request.url(workspace.sid, "Workers", reservation.worker_sid)
+    parent = worker if "worker" in request.ids else task
     return {
-        "account_sid": call.engine.account_sid,
+        "account_sid": request.engine.account_sid,
         "date_created": iso(reservation.created),
         "date_updated": iso(reservation.updated),
         "reservation_status": reservation.status.value,
@@ -33,52 +31,52 @@ def render(call: Call, reservation: Reservation) -> dict[str, Any]:
         "worker_sid": reservation.worker_sid,
         "workspace_sid": workspace.sid,
         "url": f"{parent}/Reservations/{reservation.sid}",
-        "links": {"task": task, "worker": worker, "workspace": call.url(workspace.sid)},
+        "links": {"task": task, "worker": worker, "workspace": request.url(workspace.sid)},
     }
 
 
-def index(call: Call) -> Answer:
-    """GET: list, of one Task or of one Worker."""
-    status = call.query.choice("ReservationStatus", ReservationStatus)
-    worker_sid = call.query.text("WorkerSid")
-    return call.page(
+def index(request: Request) -> Response:
+    """List the Reservations of a Task or a Worker."""
+    status = request.query.choice("ReservationStatus", ReservationStatus)
+    worker_sid = request.query.text("WorkerSid")
+    return request.page(
         "reservations",
-        _of_parent(call),
-        lambda reservation: render(call, reservation),
+        _of_parent(request).values(),
+        render,
         keep=lambda reservation: (
             status in {None, reservation.status} and worker_sid in {None, reservation.worker_sid}
         ),
     )
 
 
-def fetch(call: Call) -> Answer:
-    """GET: one."""
-    reservation = _found(call)
-    return Answer(200, render(call, reservation), call.etag(reservation))
+def fetch(request: Request) -> Response:
+    """Fetch a Reservation."""
+    reservation = request.find(_of_parent(request), "sid")
+    return Response(200, render(request, reservation), reservation.version)
 
 
-def update(call: Call) -> Answer:
-    """POST: an instruction, or a status: accept, reject, wrap up, complete."""
-    reservation = _found(call)
-    call.require_match(reservation)
-    if name := call.form.text("Instruction"):
-        _instruct(call, reservation, name.lower())
+def update(request: Request) -> Response:
+    """Execute an `Instruction`, or accept, reject, wrap up or complete by `ReservationStatus`."""
+    reservation = request.find(_of_parent(request), "sid")
+    request.require_match(reservation)
+    if name := request.form.text("Instruction"):
+        _instruct(request, reservation, name.lower())
     else:
-        activity_sid = call.form.sid("WorkerActivitySid", "WA")
+        activity_sid = request.form.sid("WorkerActivitySid", "WA")
         if activity_sid:
-            workers.require_activity(call.workspace, activity_sid)
-        status = call.form.choice("ReservationStatus", ReservationStatus)
-        _set_status(call, reservation, status, activity_sid)
-    return Answer(200, render(call, reservation), call.etag(reservation))
+            workers.require_activity(request.workspace, activity_sid)
+        status = request.form.choice("ReservationStatus", ReservationStatus)
+        _set_status(request, reservation, status, activity_sid)
+    return Response(200, render(request, reservation), reservation.version)
 
 
 def _set_status(
-    call: Call,
+    request: Request,
     reservation: Reservation,
     status: ReservationStatus | None,
     activity_sid: str | None,
 ) -> None:
-    engine, workspace = call.engine, call.workspace
+    engine, workspace = request.engine, request.workspace
     task = workspace.tasks[reservation.task_sid]
     match status:
         case None:
@@ -90,51 +88,47 @@ def _set_status(
         case ReservationStatus.ACCEPTED:
             assignments.accept(engine, workspace, reservation)
         case ReservationStatus.REJECTED:
-            offers.reject(engine, workspace, reservation, activity_sid)
+            reservations.reject(engine, workspace, reservation, activity_sid)
         case ReservationStatus.WRAPPING:
-            require_move(engine, reservation, status)
+            require_transition(engine, reservation, status)
             assignments.wrap(engine, workspace, task)
         case ReservationStatus.COMPLETED:
-            require_move(engine, reservation, status)
+            require_transition(engine, reservation, status)
             assignments.complete(engine, workspace, task)
         case _:
             raise BadRequest(f"ReservationStatus cannot be set to {status}")
 
 
-def _instruct(call: Call, reservation: Reservation, name: str) -> None:
+def _instruct(request: Request, reservation: Reservation, name: str) -> None:
     if name == "supervise":
         raise BadRequest("Instruction supervise is not simulated")
     try:
-        answer = _as_answer(call.form, name)
-        instructions.carry_out(call.engine, call.workspace, reservation, answer)
-    except InstructionError as fault:
-        raise BadRequest(fault.message, fault.code) from fault
+        instruction = _parse_instruction(request.form, name)
+        instructions.execute(request.engine, request.workspace, reservation, instruction)
+    except InstructionError as error:
+        raise BadRequest(error.message, error.code) from error
 
 
-def _as_answer(form: Form, name: str) -> dict[str, Any]:
-    """The form's parameters by the names that they have in a callback's answer."""
+def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:
+    """Return the instruction as the response to a callback would contain it."""
     prefix = _PREFIXES.get(name, "")
-    answer: dict[str, Any] = {}
+    instruction: dict[str, Any] = {}
     for key in dict(form.pairs):
         if key.startswith(prefix) and key != "Instruction":
             words = re.findall("[A-Z][a-z0-9]*", key.removeprefix(prefix))
-            own = _NAMES.get(key, "_".join(words).lower())
-            answer[own] = ",".join(form.every(key))
+            parameter = _RENAMED.get(key, "_".join(words).lower())
+            instruction[parameter] = ",".join(form.all(key))
     if name == "reject":
-        answer["activity_sid"] = form.text("WorkerActivitySid")
-    return {**answer, "instruction": name}
+        instruction["activity_sid"] = form.text("WorkerActivitySid")
+    return {**instruction, "instruction": name}
 
 
-def _of_parent(call: Call) -> Iterable[Reservation]:
-    workspace = call.workspace
-    if "worker" in call.ids:
-        worker = call.find(workspace.workers, "worker")
-        return [one for one in workspace.reservations.values() if one.worker_sid == worker.sid]
-    return workspace.reservations_of(call.find(workspace.tasks, "task"))
-
-
-def _found(call: Call) -> Reservation:
-    for reservation in _of_parent(call):
-        if reservation.sid == call.ids["sid"]:
-            return reservation
-    raise NotFound(call.path.removeprefix("/v1"))
+def _of_parent(request: Request) -> dict[str, Reservation]:
+    """Return the Reservations of the Task or Worker in the path, by SID."""
+    workspace = request.workspace
+    if "worker" in request.ids:
+        worker = request.find(workspace.workers, "worker")
+        every = workspace.reservations.values()
+        return {item.sid: item for item in every if item.worker_sid == worker.sid}
+    task = request.find(workspace.tasks, "task")
+    return {item.sid: item for item in task.reservations}

@@ -1,4 +1,4 @@
-"""The table of routes: what is answered, and by whom."""
+"""The route table of the REST API."""
 
 from collections.abc import Callable
 
@@ -14,9 +14,9 @@ from taskrouter_simulator.rest import (
     workflows,
     workspaces,
 )
-from taskrouter_simulator.rest.call import Answer, Call
+from taskrouter_simulator.rest.request import Request, Response
 
-Handler = Callable[[Call], Answer]
+Handler = Callable[[Request], Response]
 
 _WORKSPACE = "/v1/Workspaces/{workspace}"
 _BY_TASK = f"{_WORKSPACE}/Tasks/{{task}}/Reservations"
@@ -77,4 +77,4 @@ ROUTES: dict[str, dict[str, Handler]] = {
     _BY_WORKER: {"GET": reservations.index},
     f"{_BY_WORKER}/{{sid}}": {"GET": reservations.fetch, "POST": reservations.update},
 }
-"""Handlers by path and method; the names in braces are the keys of `Call.ids`."""
+"""Handlers by path and method. The names in braces are the keys of `Request.ids`."""

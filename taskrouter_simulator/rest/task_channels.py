@@ -1,18 +1,17 @@
-"""/v1/Workspaces/{WorkspaceSid}/TaskChannels."""
+"""TaskChannels: /v1/Workspaces/{WorkspaceSid}/TaskChannels."""
 
 from typing import Any
 
-from taskrouter_simulator.engine import channels
+from taskrouter_simulator.engine import workspaces
 from taskrouter_simulator.engine.model import TaskChannel
-from taskrouter_simulator.rest.call import Answer, Call
-from taskrouter_simulator.rest.forms import iso
+from taskrouter_simulator.rest.request import Request, Response, iso
 
 
-def render(call: Call, channel: TaskChannel) -> dict[str, Any]:
-    """The resource as Twilio shows it."""
-    workspace = call.workspace
+def render(request: Request, channel: TaskChannel) -> dict[str, Any]:
+    """Return a TaskChannel as JSON."""
+    workspace = request.workspace
     return {
-        "account_sid": call.engine.account_sid,
+        "account_sid": request.engine.account_sid,
         "date_created": iso(channel.created),
         "date_updated": iso(channel.updated),
         "friendly_name": channel.friendly_name,
@@ -20,54 +19,53 @@ def render(call: Call, channel: TaskChannel) -> dict[str, Any]:
         "unique_name": channel.unique_name,
         "workspace_sid": workspace.sid,
         "channel_optimized_routing": channel.channel_optimized_routing,
-        "url": call.url(workspace.sid, "TaskChannels", channel.sid),
-        "links": {"workspace": call.url(workspace.sid)},
+        "url": request.url(workspace.sid, "TaskChannels", channel.sid),
+        "links": {"workspace": request.url(workspace.sid)},
     }
 
 
-def index(call: Call) -> Answer:
-    """GET: list; the envelope's key is `channels`."""
-    every = call.workspace.channels.values()
-    return call.page("channels", every, lambda channel: render(call, channel))
+def index(request: Request) -> Response:
+    """List TaskChannels; the key in the envelope is `channels`."""
+    return request.page("channels", request.workspace.channels.values(), render)
 
 
-def create(call: Call) -> Answer:
-    """POST: create."""
-    channel = channels.add(
-        call.engine,
-        call.workspace,
-        friendly_name=call.form.required("FriendlyName", longest=64),
-        unique_name=call.form.required("UniqueName"),
-        channel_optimized_routing=call.form.boolean("ChannelOptimizedRouting") or False,
+def create(request: Request) -> Response:
+    """Create a TaskChannel."""
+    channel = workspaces.add_channel(
+        request.engine,
+        request.workspace,
+        friendly_name=request.form.required("FriendlyName", max_length=64),
+        unique_name=request.form.required("UniqueName"),
+        channel_optimized_routing=request.form.boolean("ChannelOptimizedRouting") or False,
     )
-    channels.publish(call.engine, call.workspace, channel, "created")
-    return Answer(201, render(call, channel))
+    workspaces.publish_channel(request.engine, request.workspace, channel, "created")
+    return Response(201, render(request, channel))
 
 
-def fetch(call: Call) -> Answer:
-    """GET: one, by SID or unique name."""
-    return Answer(200, render(call, _found(call)))
+def fetch(request: Request) -> Response:
+    """Fetch a TaskChannel by its SID or unique name."""
+    return Response(200, render(request, _find(request)))
 
 
-def update(call: Call) -> Answer:
-    """POST: change."""
-    channel, form = _found(call), call.form
-    channel.friendly_name = form.text("FriendlyName", longest=64) or channel.friendly_name
+def update(request: Request) -> Response:
+    """Update a TaskChannel."""
+    channel, form = _find(request), request.form
+    channel.friendly_name = form.text("FriendlyName", max_length=64) or channel.friendly_name
     optimized = form.boolean("ChannelOptimizedRouting")
     if optimized is not None:
         channel.channel_optimized_routing = optimized
-    call.engine.touch(channel)
-    channels.publish(call.engine, call.workspace, channel, "updated")
-    return Answer(200, render(call, channel))
+    request.engine.touch(channel)
+    workspaces.publish_channel(request.engine, request.workspace, channel, "updated")
+    return Response(200, render(request, channel))
 
 
-def delete(call: Call) -> Answer:
-    """DELETE: remove one that is not Twilio's own."""
-    channels.delete(call.engine, call.workspace, _found(call))
-    return Answer(204)
+def delete(request: Request) -> Response:
+    """Delete a TaskChannel, unless it is one of Twilio's own."""
+    workspaces.delete_channel(request.engine, request.workspace, _find(request))
+    return Response(204)
 
 
-def _found(call: Call) -> TaskChannel:
-    workspace = call.workspace
-    named = {channel.unique_name: channel for channel in workspace.channels.values()}
-    return call.find({**named, **workspace.channels}, "sid")
+def _find(request: Request) -> TaskChannel:
+    workspace = request.workspace
+    by_name = {channel.unique_name: channel for channel in workspace.channels.values()}
+    return request.find({**by_name, **workspace.channels}, "sid")

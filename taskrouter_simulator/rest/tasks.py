@@ -1,36 +1,35 @@
-"""/v1/Workspaces/{WorkspaceSid}/Tasks."""
+"""Tasks: /v1/Workspaces/{WorkspaceSid}/Tasks."""
 
 from collections.abc import Callable
 from typing import Any
 
-from taskrouter_simulator.engine import assignments, queues, tasks
+from taskrouter_simulator.engine import assignments, tasks, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Task, TaskStatus
-from taskrouter_simulator.engine.placement import task_context
-from taskrouter_simulator.rest.call import Answer, Call
-from taskrouter_simulator.rest.forms import Form, iso
+from taskrouter_simulator.engine.routing import task_context
+from taskrouter_simulator.rest.request import Parameters, Request, Response, iso
 
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
 _YEAR_1900 = -2_208_988_800
 
 
-def render(call: Call, task: Task, *, attributes: bool = True) -> dict[str, Any]:
-    """The resource as Twilio shows it; in a list without attributes."""
-    workspace = call.workspace
-    url = call.url(workspace.sid, "Tasks", task.sid)
+def render(request: Request, task: Task) -> dict[str, Any]:
+    """Return a Task as JSON."""
+    workspace = request.workspace
+    url = request.url(workspace.sid, "Tasks", task.sid)
     queue = workspace.queues.get(task.queue_sid or "")
     workflow = workspace.workflows.get(task.workflow_sid or "")
-    links = {"workspace": call.url(workspace.sid), "reservations": f"{url}/Reservations"}
+    links = {"workspace": request.url(workspace.sid), "reservations": f"{url}/Reservations"}
     if queue:
-        links["task_queue"] = call.url(workspace.sid, "TaskQueues", queue.sid)
+        links["task_queue"] = request.url(workspace.sid, "TaskQueues", queue.sid)
     if workflow:
-        links["workflow"] = call.url(workspace.sid, "Workflows", workflow.sid)
+        links["workflow"] = request.url(workspace.sid, "Workflows", workflow.sid)
     return {
-        "account_sid": call.engine.account_sid,
-        "age": int(call.engine.since(task.created)),
+        "account_sid": request.engine.account_sid,
+        "age": int(request.engine.seconds_since(task.created)),
         "assignment_status": task.status.value,
-        "attributes": task.attributes if attributes else None,
+        "attributes": task.attributes,
         "addons": "{}",
         "date_created": iso(task.created),
         "date_updated": iso(task.updated),
@@ -54,96 +53,100 @@ def render(call: Call, task: Task, *, attributes: bool = True) -> dict[str, Any]
     }
 
 
-def index(call: Call) -> Answer:
-    """GET: list."""
-    sort, descending = _ordering(call.query)
-    return call.page(
+def _render_in_list(request: Request, task: Task) -> dict[str, Any]:
+    return {**render(request, task), "attributes": None}
+
+
+def index(request: Request) -> Response:
+    """List Tasks with the filters and orders that Twilio documents."""
+    sort, descending = _ordering(request.query)
+    return request.page(
         "tasks",
-        call.workspace.tasks.values(),
-        lambda task: render(call, task, attributes=False),
-        keep=_filter(call),
-        sort=lambda task: (-sort(task) if descending else sort(task), task.order),
+        request.workspace.tasks.values(),
+        _render_in_list,
+        keep=_filter(request),
+        sort=lambda task: (-sort(task) if descending else sort(task), task.sequence),
     )
 
 
-def create(call: Call) -> Answer:
-    """POST: create; the answer shows the Task before it is routed."""
-    form = call.form
+def create(request: Request) -> Response:
+    """Create a Task; the response shows it before it is routed."""
+    form = request.form
     timeout = form.integer("Timeout", 1, _MAX_TIMEOUT)
     task = tasks.create(
-        call.engine,
-        call.workspace,
+        request.engine,
+        request.workspace,
         attributes=form.attributes() or "{}",
         workflow_sid=form.sid("WorkflowSid", "WW"),
         priority=form.integer("Priority", 0, _MAX_PRIORITY),
-        timeout=call.engine.settings.task_timeout if timeout is None else timeout,
+        timeout=request.engine.settings.task_timeout if timeout is None else timeout,
         channel=form.text("TaskChannel") or "default",
-        virtual_start_time=_virtual_start_time(call),
+        virtual_start_time=_virtual_start_time(request),
         routing_target=form.sid("RoutingTarget", "(WK|WQ|WW)"),
         ignore_capacity=form.boolean("IgnoreCapacity"),
         queue_sid=form.sid("TaskQueueSid", "WQ"),
     )
-    return Answer(201, render(call, task), call.etag(task))
+    return Response(201, render(request, task), task.version)
 
 
-def fetch(call: Call) -> Answer:
-    """GET: one."""
-    task = _found(call)
-    return Answer(200, render(call, task), call.etag(task))
+def fetch(request: Request) -> Response:
+    """Fetch a Task."""
+    task = _find(request)
+    return Response(200, render(request, task), task.version)
 
 
-def update(call: Call) -> Answer:
-    """POST: change; a new status goes last, and takes the new attributes with it."""
-    form, workspace, task = call.form, call.workspace, _found(call)
-    call.require_match(task)
+def update(request: Request) -> Response:
+    """Update a Task; nothing changes if one of the parameters is refused."""
+    form, workspace, task = request.form, request.workspace, _find(request)
+    request.require_match(task)
     status = form.choice("AssignmentStatus", TaskStatus)
     reason = form.text("Reason")
     changes: dict[str, Any] = {
         "attributes": form.attributes(),
         "priority": form.integer("Priority", 0, _MAX_PRIORITY),
         "channel": form.text("TaskChannel") or None,
-        "virtual_start_time": _virtual_start_time(call),
+        "virtual_start_time": _virtual_start_time(request),
     }
     if changes["channel"]:
         tasks.require_channel(workspace, changes["channel"])
     if status:
-        tasks.set_status(call.engine, workspace, task, status, reason)
+        assignments.set_status(request.engine, workspace, task, status, reason)
     if any(value is not None for value in changes.values()):
-        tasks.change(call.engine, workspace, task, **changes)
-    return Answer(200, render(call, task), call.etag(task))
+        tasks.update(request.engine, workspace, task, **changes)
+    return Response(200, render(request, task), task.version)
 
 
-def delete(call: Call) -> Answer:
-    """DELETE: remove, whatever its status."""
-    task = _found(call)
-    call.require_match(task)
-    assignments.delete(call.engine, call.workspace, task)
-    return Answer(204)
+def delete(request: Request) -> Response:
+    """Delete a Task, whatever its status."""
+    task = _find(request)
+    request.require_match(task)
+    assignments.delete(request.engine, request.workspace, task)
+    return Response(204)
 
 
-def _found(call: Call) -> Task:
-    return call.find(call.workspace.tasks, "sid")
+def _find(request: Request) -> Task:
+    return request.find(request.workspace.tasks, "sid")
 
 
-def _virtual_start_time(call: Call) -> float | None:
-    moment = call.form.moment("VirtualStartTime")
-    if moment is not None and not _YEAR_1900 <= moment <= call.engine.now():
+def _virtual_start_time(request: Request) -> float | None:
+    moment = request.form.moment("VirtualStartTime")
+    if moment is not None and not _YEAR_1900 <= moment <= request.engine.now():
         raise BadRequest("VirtualStartTime must not be in the future or before the year 1900")
     return moment
 
 
-def _filter(call: Call) -> Callable[[Task], bool]:
-    query, workspace = call.query, call.workspace
-    statuses = set(query.every("AssignmentStatus"))
+def _filter(request: Request) -> Callable[[Task], bool]:
+    query, workspace = request.query, request.workspace
+    statuses = set(query.all("AssignmentStatus"))
     priority = query.integer("Priority", 0, _MAX_PRIORITY)
     expression = query.text("EvaluateTaskAttributes")
-    queues.require_expression(expression or "")
-    test = call.engine.test(expression) if expression and expression.strip() else None
+    workspaces.require_expression(expression or "")
+    test = request.engine.compile(expression) if expression and expression.strip() else None
 
     def keep(task: Task) -> bool:
         workflow = workspace.workflows.get(task.workflow_sid or "")
         queue = workspace.queues.get(task.queue_sid or "")
-        wanted = {
+        values = {
             "WorkflowSid": task.workflow_sid,
             "WorkflowName": workflow.friendly_name if workflow else None,
             "TaskQueueSid": task.queue_sid,
@@ -151,7 +154,7 @@ def _filter(call: Call) -> Callable[[Task], bool]:
             "RoutingTarget": task.routing_target,
         }
         return (
-            all(query.text(name) in {None, value} for name, value in wanted.items())
+            all(query.text(name) in {None, value} for name, value in values.items())
             and (not statuses or task.status.value in statuses)
             and priority in {None, task.priority}
             and not query.boolean("HasAddons")
@@ -161,7 +164,7 @@ def _filter(call: Call) -> Callable[[Task], bool]:
     return keep
 
 
-def _ordering(query: Form) -> tuple[Callable[[Task], float], bool]:
+def _ordering(query: Parameters) -> tuple[Callable[[Task], float], bool]:
     attributes: dict[str, Callable[[Task], float]] = {
         "DateCreated": lambda task: task.created,
         "Priority": lambda task: task.priority,

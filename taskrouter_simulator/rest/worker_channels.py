@@ -1,68 +1,70 @@
-"""/v1/Workspaces/{WorkspaceSid}/Workers/{WorkerSid}/Channels."""
+"""WorkerChannels: /v1/Workspaces/{WorkspaceSid}/Workers/{WorkerSid}/Channels."""
 
 from typing import Any
 
-from taskrouter_simulator.engine import channels
+from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.model import Worker, WorkerChannel
-from taskrouter_simulator.rest.call import Answer, Call
-from taskrouter_simulator.rest.forms import iso
+from taskrouter_simulator.rest.request import Request, Response, iso
 
 _MAX_CAPACITY = 100_000
 
 
-def render(call: Call, share: WorkerChannel) -> dict[str, Any]:
-    """The resource as Twilio shows it."""
-    workspace, worker = call.workspace, _worker(call)
-    assigned = channels.assigned_tasks(workspace, worker, share.channel_sid)
-    free = max(0, share.capacity - assigned)
+def render(request: Request, worker_channel: WorkerChannel) -> dict[str, Any]:
+    """Return a WorkerChannel as JSON."""
+    workspace, worker = request.workspace, _worker(request)
+    assigned = workers.assigned_tasks(workspace, worker, worker_channel.channel_sid)
+    free = max(0, worker_channel.capacity - assigned)
     return {
-        "account_sid": call.engine.account_sid,
+        "account_sid": request.engine.account_sid,
         "assigned_tasks": assigned,
-        "available": share.available,
-        "available_capacity_percentage": 100 * free // share.capacity if share.capacity else 0,
-        "configured_capacity": share.capacity,
-        "date_created": iso(share.created),
-        "date_updated": iso(share.updated),
-        "sid": share.sid,
-        "task_channel_sid": share.channel_sid,
-        "task_channel_unique_name": workspace.channels[share.channel_sid].unique_name,
+        "available": worker_channel.available,
+        "available_capacity_percentage": 100 * free // worker_channel.capacity
+        if worker_channel.capacity
+        else 0,
+        "configured_capacity": worker_channel.capacity,
+        "date_created": iso(worker_channel.created),
+        "date_updated": iso(worker_channel.updated),
+        "sid": worker_channel.sid,
+        "task_channel_sid": worker_channel.channel_sid,
+        "task_channel_unique_name": workspace.channels[worker_channel.channel_sid].unique_name,
         "worker_sid": worker.sid,
         "workspace_sid": workspace.sid,
-        "url": call.url(workspace.sid, "Workers", worker.sid, "Channels", share.sid),
+        "url": request.url(workspace.sid, "Workers", worker.sid, "Channels", worker_channel.sid),
     }
 
 
-def index(call: Call) -> Answer:
-    """GET: list."""
-    return call.page("channels", _worker(call).channels.values(), lambda share: render(call, share))
+def index(request: Request) -> Response:
+    """List the WorkerChannels of a Worker."""
+    return request.page("channels", _worker(request).channels.values(), render)
 
 
-def fetch(call: Call) -> Answer:
-    """GET: one, by its SID, the channel's, or the channel's unique name."""
-    return Answer(200, render(call, _found(call)))
+def fetch(request: Request) -> Response:
+    """Fetch a WorkerChannel by its SID, or by the TaskChannel's SID or unique name."""
+    return Response(200, render(request, _find(request)))
 
 
-def update(call: Call) -> Answer:
-    """POST: capacity, and whether the Worker takes Tasks of the channel."""
-    share = _found(call)
-    channels.change_share(
-        call.engine,
-        call.workspace,
-        _worker(call),
-        share,
-        capacity=call.form.integer("Capacity", 0, _MAX_CAPACITY),
-        available=call.form.boolean("Available"),
+def update(request: Request) -> Response:
+    """Set the capacity, and whether the Worker takes Tasks of the TaskChannel."""
+    worker_channel = _find(request)
+    workers.update_channel(
+        request.engine,
+        request.workspace,
+        _worker(request),
+        worker_channel,
+        capacity=request.form.integer("Capacity", 0, _MAX_CAPACITY),
+        available=request.form.boolean("Available"),
     )
-    return Answer(200, render(call, share))
+    return Response(200, render(request, worker_channel))
 
 
-def _worker(call: Call) -> Worker:
-    return call.find(call.workspace.workers, "worker")
+def _worker(request: Request) -> Worker:
+    return request.find(request.workspace.workers, "worker")
 
 
-def _found(call: Call) -> WorkerChannel:
-    shares: dict[str, WorkerChannel] = {}
-    for share in _worker(call).channels.values():
-        channel = call.workspace.channels[share.channel_sid]
-        shares |= dict.fromkeys((share.sid, channel.sid, channel.unique_name), share)
-    return call.find(shares, "sid")
+def _find(request: Request) -> WorkerChannel:
+    by_name: dict[str, WorkerChannel] = {}
+    for worker_channel in _worker(request).channels.values():
+        channel = request.workspace.channels[worker_channel.channel_sid]
+        names = (worker_channel.sid, channel.sid, channel.unique_name)
+        by_name |= dict.fromkeys(names, worker_channel)
+    return request.find(by_name, "sid")

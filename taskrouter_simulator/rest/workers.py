@@ -1,23 +1,23 @@
-"""/v1/Workspaces/{WorkspaceSid}/Workers."""
+"""Workers: /v1/Workspaces/{WorkspaceSid}/Workers."""
 
 from collections.abc import Callable
 from typing import Any
 
-from taskrouter_simulator.engine import matching, offers, queues, workers
+from taskrouter_simulator.engine import reservations, workers, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import ReservationStatus, Worker
-from taskrouter_simulator.engine.placement import worker_context
-from taskrouter_simulator.rest.call import Answer, Call
-from taskrouter_simulator.rest.forms import iso
+from taskrouter_simulator.engine.workers import expression_context
+from taskrouter_simulator.rest.request import Request, Response, iso
 
 
-def render(call: Call, worker: Worker) -> dict[str, Any]:
-    """The resource as Twilio shows it."""
-    workspace = call.workspace
+def render(request: Request, worker: Worker) -> dict[str, Any]:
+    """Return a Worker as JSON."""
+    workspace = request.workspace
     activity = workspace.activities[worker.activity_sid]
-    every, url = call.url(workspace.sid, "Workers"), call.url(workspace.sid, "Workers", worker.sid)
+    collection = request.url(workspace.sid, "Workers")
+    url = f"{collection}/{worker.sid}"
     return {
-        "account_sid": call.engine.account_sid,
+        "account_sid": request.engine.account_sid,
         "activity_name": activity.friendly_name,
         "activity_sid": activity.sid,
         "attributes": worker.attributes,
@@ -31,11 +31,11 @@ def render(call: Call, worker: Worker) -> dict[str, Any]:
         "url": url,
         "links": {
             "channels": f"{url}/Channels",
-            "activity": call.url(workspace.sid, "Activities", activity.sid),
-            "workspace": call.url(workspace.sid),
-            "statistics": f"{every}/Statistics",
-            "real_time_statistics": f"{every}/RealTimeStatistics",
-            "cumulative_statistics": f"{every}/CumulativeStatistics",
+            "activity": request.url(workspace.sid, "Activities", activity.sid),
+            "workspace": request.url(workspace.sid),
+            "statistics": f"{collection}/Statistics",
+            "real_time_statistics": f"{collection}/RealTimeStatistics",
+            "cumulative_statistics": f"{collection}/CumulativeStatistics",
             "worker_statistics": f"{url}/Statistics",
             "worker_channels": f"{url}/Channels",
             "reservations": f"{url}/Reservations",
@@ -43,40 +43,40 @@ def render(call: Call, worker: Worker) -> dict[str, Any]:
     }
 
 
-def index(call: Call) -> Answer:
-    """GET: list."""
-    return call.page(
+def index(request: Request) -> Response:
+    """List Workers, by Activity, name, availability, TaskQueue or expression."""
+    return request.page(
         "workers",
-        call.workspace.workers.values(),
-        lambda worker: render(call, worker),
-        keep=_filter(call),
+        request.workspace.workers.values(),
+        render,
+        keep=_filter(request),
     )
 
 
-def create(call: Call) -> Answer:
-    """POST: create."""
+def create(request: Request) -> Response:
+    """Create a Worker."""
     worker = workers.create(
-        call.engine,
-        call.workspace,
-        friendly_name=call.form.required("FriendlyName", longest=64),
-        attributes=call.form.attributes() or "{}",
-        activity_sid=call.form.sid("ActivitySid", "WA"),
+        request.engine,
+        request.workspace,
+        friendly_name=request.form.required("FriendlyName", max_length=64),
+        attributes=request.form.attributes() or "{}",
+        activity_sid=request.form.sid("ActivitySid", "WA"),
     )
-    return Answer(201, render(call, worker), call.etag(worker))
+    return Response(201, render(request, worker), worker.version)
 
 
-def fetch(call: Call) -> Answer:
-    """GET: one."""
-    worker = _found(call)
-    return Answer(200, render(call, worker), call.etag(worker))
+def fetch(request: Request) -> Response:
+    """Fetch a Worker."""
+    worker = _find(request)
+    return Response(200, render(request, worker), worker.version)
 
 
-def update(call: Call) -> Answer:
-    """POST: Activity, attributes, name."""
-    workspace, worker, form = call.workspace, _found(call), call.form
-    call.require_match(worker)
+def update(request: Request) -> Response:
+    """Update a Worker's Activity, attributes and name."""
+    workspace, worker, form = request.workspace, _find(request), request.form
+    request.require_match(worker)
     attributes = form.attributes()
-    name = form.text("FriendlyName", longest=64) or worker.friendly_name
+    name = form.text("FriendlyName", max_length=64) or worker.friendly_name
     if name != worker.friendly_name:
         workers.require_free_name(workspace, name)
     activity_sid = form.sid("ActivitySid", "WA")
@@ -88,61 +88,64 @@ def update(call: Call) -> Answer:
         )
     worker.friendly_name = name
     if attributes is not None:
-        workers.set_attributes(call.engine, workspace, worker, attributes)
+        workers.set_attributes(request.engine, workspace, worker, attributes)
     if activity:
-        workers.set_activity(call.engine, workspace, worker, activity.sid)
+        workers.set_activity(request.engine, workspace, worker, activity.sid)
     if rejects:
-        _reject_all(call, worker)
-    call.engine.touch(worker)
-    return Answer(200, render(call, worker), call.etag(worker))
+        _reject_all(request, worker)
+    request.engine.touch(worker)
+    return Response(200, render(request, worker), worker.version)
 
 
-def delete(call: Call) -> Answer:
-    """DELETE: remove."""
-    worker = _found(call)
-    call.require_match(worker)
-    workers.delete(call.engine, call.workspace, worker)
-    return Answer(204)
+def delete(request: Request) -> Response:
+    """Delete a Worker."""
+    worker = _find(request)
+    request.require_match(worker)
+    workers.delete(request.engine, request.workspace, worker)
+    return Response(204)
 
 
-def _found(call: Call) -> Worker:
-    return call.find(call.workspace.workers, "sid")
+def _find(request: Request) -> Worker:
+    return request.find(request.workspace.workers, "sid")
 
 
-def _reject_all(call: Call, worker: Worker) -> None:
-    workspace = call.workspace
-    for reservation in workspace.held_by(worker):
+def _reject_all(request: Request, worker: Worker) -> None:
+    workspace = request.workspace
+    for reservation in list(worker.held.values()):
         if reservation.status is ReservationStatus.PENDING:
-            offers.reject(call.engine, workspace, reservation, worker.activity_sid)
+            reservations.reject(request.engine, workspace, reservation, worker.activity_sid)
 
 
-def _filter(call: Call) -> Callable[[Worker], bool]:
-    query, workspace = call.query, call.workspace
+def _filter(request: Request) -> Callable[[Worker], bool]:
+    query, workspace = request.query, request.workspace
     expression = query.text("TargetWorkersExpression")
-    queues.require_expression(expression or "")
-    named = [
+    workspaces.require_expression(expression or "")
+    selected = [
         queue
         for queue in workspace.queues.values()
         if queue.sid == query.text("TaskQueueSid")
         or queue.friendly_name == query.text("TaskQueueName")
     ]
     by_queue = "TaskQueueSid" in query or "TaskQueueName" in query
-    test = call.engine.test(expression) if expression and expression.strip() else None
+    test = request.engine.compile(expression) if expression and expression.strip() else None
 
     def keep(worker: Worker) -> bool:
         activity = workspace.activities[worker.activity_sid]
-        wanted = {
+        values = {
             "ActivityName": activity.friendly_name,
             "ActivitySid": activity.sid,
             "FriendlyName": worker.friendly_name,
         }
         return (
-            all(query.text(name) in {None, value} for name, value in wanted.items())
+            all(query.text(name) in {None, value} for name, value in values.items())
             and query.boolean("Available") in {None, activity.available}
-            and (test is None or test(worker_context(workspace, worker)))
+            and (test is None or test(expression_context(workspace, worker)))
             and (
                 not by_queue
-                or any(matching.serves(call.engine, workspace, one, worker) for one in named)
+                or any(
+                    workers.is_member(request.engine, workspace, queue, worker)
+                    for queue in selected
+                )
             )
         )
 

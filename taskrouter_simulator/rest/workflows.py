@@ -1,23 +1,22 @@
-"""/v1/Workspaces/{WorkspaceSid}/Workflows."""
+"""Workflows: /v1/Workspaces/{WorkspaceSid}/Workflows."""
 
 from typing import Any
 
 from taskrouter_simulator.engine import tasks, workflows
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Workflow
-from taskrouter_simulator.rest.call import Answer, Call
-from taskrouter_simulator.rest.forms import iso
+from taskrouter_simulator.rest.request import Request, Response, iso
 
 _MAX_TIMEOUT = 86_400
 _MAX_CONFIGURATION = 1_038_576
 
 
-def render(call: Call, workflow: Workflow) -> dict[str, Any]:
-    """The resource as Twilio shows it."""
-    workspace = call.workspace
-    url = call.url(workspace.sid, "Workflows", workflow.sid)
+def render(request: Request, workflow: Workflow) -> dict[str, Any]:
+    """Return a Workflow as JSON."""
+    workspace = request.workspace
+    url = request.url(workspace.sid, "Workflows", workflow.sid)
     return {
-        "account_sid": call.engine.account_sid,
+        "account_sid": request.engine.account_sid,
         "assignment_callback_url": workflow.assignment_callback_url or None,
         "configuration": workflow.text,
         "date_created": iso(workflow.created),
@@ -37,51 +36,51 @@ def render(call: Call, workflow: Workflow) -> dict[str, Any]:
     }
 
 
-def index(call: Call) -> Answer:
-    """GET: list."""
-    name = call.query.text("FriendlyName")
-    return call.page(
+def index(request: Request) -> Response:
+    """List Workflows, by name."""
+    name = request.query.text("FriendlyName")
+    return request.page(
         "workflows",
-        call.workspace.workflows.values(),
-        lambda workflow: render(call, workflow),
+        request.workspace.workflows.values(),
+        render,
         keep=lambda workflow: name in {None, workflow.friendly_name},
     )
 
 
-def create(call: Call) -> Answer:
-    """POST: create."""
-    form = call.form
+def create(request: Request) -> Response:
+    """Create a Workflow."""
+    form = request.form
     workflow = workflows.add(
-        call.engine,
-        call.workspace,
+        request.engine,
+        request.workspace,
         friendly_name=form.required("FriendlyName"),
-        configuration=form.required("Configuration", longest=_MAX_CONFIGURATION),
+        configuration=form.required("Configuration", max_length=_MAX_CONFIGURATION),
         assignment_callback_url=form.url("AssignmentCallbackUrl") or "",
         fallback_assignment_callback_url=form.url("FallbackAssignmentCallbackUrl") or "",
-        task_reservation_timeout=_timeout(call) or 120,
+        task_reservation_timeout=_timeout(request) or 120,
     )
-    return Answer(201, render(call, workflow))
+    return Response(201, render(request, workflow))
 
 
-def fetch(call: Call) -> Answer:
-    """GET: one."""
-    return Answer(200, render(call, _found(call)))
+def fetch(request: Request) -> Response:
+    """Fetch a Workflow."""
+    return Response(200, render(request, _find(request)))
 
 
-def update(call: Call) -> Answer:
-    """POST: change; `ReEvaluateTasks` sends waiting Tasks through it again."""
-    form, workspace, workflow = call.form, call.workspace, _found(call)
+def update(request: Request) -> Response:
+    """Update a Workflow. `ReEvaluateTasks` reroutes its waiting Tasks."""
+    form, workspace, workflow = request.form, request.workspace, _find(request)
     name = form.text("FriendlyName") or workflow.friendly_name
-    others = (one for one in workspace.workflows.values() if one is not workflow)
-    if any(one.friendly_name == name for one in others):
+    others = (other for other in workspace.workflows.values() if other is not workflow)
+    if any(other.friendly_name == name for other in others):
         raise BadRequest(f"Workflow {name} already exists in this workspace")
-    text = form.text("Configuration", longest=_MAX_CONFIGURATION) or workflow.text
+    text = form.text("Configuration", max_length=_MAX_CONFIGURATION) or workflow.text
     configuration = workflows.require_configuration(workspace, text)
     primary, fallback = (
         form.url("AssignmentCallbackUrl"),
         form.url("FallbackAssignmentCallbackUrl"),
     )
-    timeout = _timeout(call)
+    timeout = _timeout(request)
     workflow.friendly_name = name
     workflow.text, workflow.configuration = text, configuration
     if primary is not None:
@@ -89,23 +88,23 @@ def update(call: Call) -> Answer:
     if fallback is not None:
         workflow.fallback_assignment_callback_url = fallback
     workflow.task_reservation_timeout = timeout or workflow.task_reservation_timeout
-    call.engine.touch(workflow)
-    workflows.publish(call.engine, workspace, workflow, "updated")
+    request.engine.touch(workflow)
+    workflows.publish(request.engine, workspace, workflow, "updated")
     if form.boolean("ReEvaluateTasks"):
-        tasks.re_evaluate(call.engine, workspace, workflow)
-    return Answer(200, render(call, workflow))
+        tasks.reevaluate(request.engine, workspace, workflow)
+    return Response(200, render(request, workflow))
 
 
-def delete(call: Call) -> Answer:
-    """DELETE: remove, unless Tasks are in it."""
-    workflows.delete(call.engine, call.workspace, _found(call))
-    return Answer(204)
+def delete(request: Request) -> Response:
+    """Delete a Workflow, unless it contains Tasks."""
+    workflows.delete(request.engine, request.workspace, _find(request))
+    return Response(204)
 
 
-def _timeout(call: Call) -> int | None:
-    least = call.engine.settings.least_reservation_timeout
-    return call.form.integer("TaskReservationTimeout", least, _MAX_TIMEOUT)
+def _timeout(request: Request) -> int | None:
+    minimum = request.engine.settings.least_reservation_timeout
+    return request.form.integer("TaskReservationTimeout", minimum, _MAX_TIMEOUT)
 
 
-def _found(call: Call) -> Workflow:
-    return call.find(call.workspace.workflows, "sid")
+def _find(request: Request) -> Workflow:
+    return request.find(request.workspace.workflows, "sid")

@@ -1,24 +1,23 @@
-"""/v1/Workspaces."""
+"""Workspaces: /v1/Workspaces."""
 
 from enum import StrEnum
 from typing import Any
 
 from taskrouter_simulator.engine import events, workers, workspaces
 from taskrouter_simulator.engine.model import Workspace
-from taskrouter_simulator.rest.call import Answer, Call
-from taskrouter_simulator.rest.forms import iso
+from taskrouter_simulator.rest.request import Request, Response, iso
 
 
 class QueueOrder(StrEnum):
-    """First in first out, or last in first out."""
+    """Order of a TaskQueue: first in, first out, or last in, first out."""
 
     FIFO = "FIFO"
     LIFO = "LIFO"
 
 
-def render(call: Call, workspace: Workspace) -> dict[str, Any]:
-    """The resource as Twilio shows it."""
-    url = call.url(workspace.sid)
+def render(request: Request, workspace: Workspace) -> dict[str, Any]:
+    """Return a Workspace as JSON."""
+    url = request.url(workspace.sid)
     subresources = {
         "activities": "Activities",
         "statistics": "Statistics",
@@ -32,7 +31,7 @@ def render(call: Call, workspace: Workspace) -> dict[str, Any]:
         "events": "Events",
     }
     return {
-        "account_sid": call.engine.account_sid,
+        "account_sid": request.engine.account_sid,
         "date_created": iso(workspace.created),
         "date_updated": iso(workspace.updated),
         "default_activity_name": _activity_name(workspace, workspace.default_activity_sid),
@@ -50,45 +49,45 @@ def render(call: Call, workspace: Workspace) -> dict[str, Any]:
     }
 
 
-def index(call: Call) -> Answer:
-    """GET: list."""
-    name = call.query.text("FriendlyName")
-    return call.page(
+def index(request: Request) -> Response:
+    """List Workspaces, by name."""
+    name = request.query.text("FriendlyName")
+    return request.page(
         "workspaces",
-        call.engine.workspaces.values(),
-        lambda workspace: render(call, workspace),
+        request.engine.workspaces.values(),
+        render,
         keep=lambda workspace: name is None or workspace.friendly_name == name,
     )
 
 
-def create(call: Call) -> Answer:
-    """POST: create, with the Activities of a new Workspace."""
-    form = call.form
+def create(request: Request) -> Response:
+    """Create a Workspace with Twilio's default Activities."""
+    form = request.form
     multi_task = form.boolean("MultiTaskEnabled")
     order = form.choice("PrioritizeQueueOrder", QueueOrder)
     url = form.url("EventCallbackUrl") or ""
     workspace = workspaces.create(
-        call.engine,
-        friendly_name=form.required("FriendlyName", longest=64),
+        request.engine,
+        friendly_name=form.required("FriendlyName", max_length=64),
         multi_task_enabled=multi_task is not False,
     )
     workspace.prioritize_queue_order = order or QueueOrder.FIFO
     workspace.events_filter = form.text("EventsFilter") or ""
     workspace.event_callback_url = url
-    _publish(call, workspace, "created")
-    workspaces.add_default_activities(call.engine, workspace)
-    return Answer(201, render(call, workspace))
+    _publish(request, workspace, "created")
+    workspaces.add_default_activities(request.engine, workspace)
+    return Response(201, render(request, workspace))
 
 
-def fetch(call: Call) -> Answer:
-    """GET: one."""
-    return Answer(200, render(call, call.workspace))
+def fetch(request: Request) -> Response:
+    """Fetch a Workspace."""
+    return Response(200, render(request, request.workspace))
 
 
-def update(call: Call) -> Answer:
-    """POST: change."""
-    form, workspace = call.form, call.workspace
-    name = form.text("FriendlyName", longest=64)
+def update(request: Request) -> Response:
+    """Update a Workspace."""
+    form, workspace = request.form, request.workspace
+    name = form.text("FriendlyName", max_length=64)
     order = form.choice("PrioritizeQueueOrder", QueueOrder)
     url = form.url("EventCallbackUrl")
     multi_task = form.boolean("MultiTaskEnabled")
@@ -107,18 +106,18 @@ def update(call: Call) -> Answer:
         workspace.events_filter = events_filter
     if multi_task is not None:
         workspace.multi_task_enabled = multi_task
-    call.engine.touch(workspace)
-    call.engine.wake(workspace)
-    _publish(call, workspace, "updated")
-    return Answer(200, render(call, workspace))
+    request.engine.touch(workspace)
+    request.engine.schedule_routing(workspace)
+    _publish(request, workspace, "updated")
+    return Response(200, render(request, workspace))
 
 
-def delete(call: Call) -> Answer:
-    """DELETE: remove it with all that is in it."""
-    workspace = call.workspace
-    _publish(call, workspace, "deleted")
-    workspaces.delete(call.engine, workspace)
-    return Answer(204)
+def delete(request: Request) -> Response:
+    """Delete a Workspace with everything in it."""
+    workspace = request.workspace
+    _publish(request, workspace, "deleted")
+    workspaces.delete(request.engine, workspace)
+    return Response(204)
 
 
 def _activity_name(workspace: Workspace, sid: str) -> str | None:
@@ -126,7 +125,7 @@ def _activity_name(workspace: Workspace, sid: str) -> str | None:
     return activity.friendly_name if activity else None
 
 
-def _publish(call: Call, workspace: Workspace, what: str) -> None:
+def _publish(request: Request, workspace: Workspace, change: str) -> None:
     events.publish(
-        call.engine, workspace, f"workspace.{what}", f"Workspace {what}", sid=workspace.sid
+        request.engine, workspace, f"workspace.{change}", f"Workspace {change}", sid=workspace.sid
     )

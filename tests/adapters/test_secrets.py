@@ -39,7 +39,7 @@ class FakeSsm:
 
 
 def source(ssm: FakeSsm, clock: ManualClock) -> ParameterSecrets:
-    return ParameterSecrets("/taskrouter/secrets", ssm, clock)
+    return ParameterSecrets("/taskrouter/secrets", ssm, clock.now_ms)
 
 
 def signed(token: str) -> str:
@@ -60,12 +60,12 @@ def test_a_secure_string_of_a_real_ssm_api_is_read(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "moto")
     with mock_aws():
         client = ssm_client(0.8)
-        secrets = ParameterSecrets("/taskrouter/secrets", client, ManualClock())
+        secrets = ParameterSecrets("/taskrouter/secrets", client, ManualClock().now_ms)
         with pytest.raises(SecretsUnavailable):
             secrets.current()
         value = json.dumps(FakeSsm().value)
         client.put_parameter(Name="/taskrouter/secrets", Value=value, Type="SecureString")
-        secrets = ParameterSecrets("/taskrouter/secrets", client, ManualClock())
+        secrets = ParameterSecrets("/taskrouter/secrets", client, ManualClock().now_ms)
         assert secrets.current().auth_tokens == ("old",)
 
 

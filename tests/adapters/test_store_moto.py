@@ -106,8 +106,8 @@ def test_an_instruction_is_claimed_once_and_not_after_an_answer_that_rings(
             reservation_sid, claim, now=1, worker_sid=None, task_sid=None
         )
         won.append(happened)
-        moto_store.hand_over(reservation_sid, claim, due_at=3)
+        moto_store.confirm_sent(reservation_sid, claim, due_at=3)
 
     assert won == [may_be_sent, False]
     assert record is not None
-    assert record.instructed == (call if may_be_sent else answer)
+    assert record.ringing_instruction == (call if may_be_sent else answer)

@@ -44,7 +44,7 @@ def seed(store: DynamoReservationStore, status: Status) -> str:
         expires_at=NOW + 120_000,
         history=(HistoryEntry(at=NOW, to=status, by="tests"),),
     )
-    store.record_seen(reservation, due_at=NOW + 130_000 if status in OPEN else None)
+    store.create_record(reservation, due_at=NOW + 130_000 if status in OPEN else None)
     return reservation_sid
 
 
@@ -70,7 +70,7 @@ def test_news_is_recorded_where_observed_allows_and_else_changes_nothing(
     reservation_sid = seed(store, status)
     before = row(store, reservation_sid)
 
-    moved, record = store.observe(reservation_sid, heard(news))
+    moved, record = store.record_status(reservation_sid, heard(news))
 
     assert moved == (news in OBSERVED[status])
     assert record is not None
@@ -117,7 +117,7 @@ def test_any_sequence_of_news_ends_where_the_table_says(
     for number, news in enumerate(sequence):
         if news in OBSERVED[expected[-1]]:
             expected.append(news)
-        store.observe(reservation_sid, heard(news, NOW + number))
+        store.record_status(reservation_sid, heard(news, NOW + number))
 
     record = store.get(reservation_sid)
     assert record is not None
@@ -136,7 +136,9 @@ def test_events_in_any_order_repeated_and_at_once_end_at_the_end(
     reservation_sid = seed(store, Status.PENDING)
 
     with ThreadPoolExecutor(4) as pool:
-        outcomes = list(pool.map(lambda one: store.observe(reservation_sid, heard(one)), repeated))
+        outcomes = list(
+            pool.map(lambda one: store.record_status(reservation_sid, heard(one)), repeated)
+        )
 
     record = store.get(reservation_sid)
     assert record is not None
@@ -212,9 +214,11 @@ def test_a_claim_is_released_by_its_owner_only(store: DynamoReservationStore) ->
     claim = Claim(until=NOW + 30_000, target=Status.ACCEPTED, claim_id="mine", by="me")
     store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
 
-    store.release(reservation_sid, replace(claim, claim_id="other"), due_at=NOW, acceptor=None)
+    store.release_claim(
+        reservation_sid, replace(claim, claim_id="other"), due_at=NOW, acceptor=None
+    )
     assert "claim_until" in row(store, reservation_sid)
-    store.release(reservation_sid, claim, due_at=NOW + 5, acceptor=None)
+    store.release_claim(reservation_sid, claim, due_at=NOW + 5, acceptor=None)
     after = row(store, reservation_sid)
     assert "claim_until" not in after
     assert after["due_at"] == NOW + 5
@@ -234,9 +238,9 @@ def test_keys_that_dynamodb_leaves_for_later_are_asked_for_again(
         return {**answer, "UnprocessedKeys": left}
 
     monkeypatch.setattr(store._client, "batch_get_item", one_at_a_time)
-    assert store.statuses(sids) == dict.fromkeys(sids, Status.PENDING)
+    assert store.fetch_statuses(sids) == dict.fromkeys(sids, Status.PENDING)
     with pytest.raises(StoreUnavailable):
-        store.statuses({seed(store, Status.PENDING) for _ in range(6)})
+        store.fetch_statuses({seed(store, Status.PENDING) for _ in range(6)})
 
 
 def test_what_is_due_comes_in_pages_and_the_longest_overdue_first(
@@ -257,4 +261,4 @@ def test_what_is_due_comes_in_pages_and_the_longest_overdue_first(
 
 
 def _due(store: DynamoReservationStore, now: int) -> Iterator[Any]:
-    return store.due(Status.PENDING, now=now)
+    return store.due_reservations(Status.PENDING, now=now)

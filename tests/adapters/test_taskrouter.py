@@ -110,16 +110,16 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
     "update": lambda one: one.update_reservation(
         RESERVATION, task_sid=TASK, to=Status.ACCEPTED, activity_sid=None
     ),
-    "instruct": lambda one: one.instruct(
+    "instruct": lambda one: one.send_instruction(
         RESERVATION, task_sid=TASK, instruction=Dequeue(from_="+15556667777")
     ),
-    "list": lambda one: one.pending_reservations(TASK),
-    "reservations": lambda one: one.reservations(TASK),
-    "reserved tasks": lambda one: one.reserved_tasks(),
-    "events": lambda one: one.reservation_events("reservation.created", since=0, until=1),
+    "list": lambda one: one.list_pending_reservations(TASK),
+    "reservations": lambda one: one.list_reservations(TASK),
+    "reserved tasks": lambda one: one.list_reserved_tasks(),
+    "events": lambda one: one.list_events("reservation.created", since=0, until=1),
     "find": lambda one: one.find_task("idempotency_key", "x", since=0),
     "create": lambda one: one.create_task(NewTask(attributes="{}", workflow_sid="WW" + "d" * 32)),
-    "workspace": lambda one: one.must_know_the_workspace(),
+    "workspace": lambda one: one.verify_workspace(),
 }
 
 
@@ -162,7 +162,7 @@ def test_nobody_there_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(TaskRouterUnavailable):
-        taskrouter(url).must_know_the_workspace()
+        taskrouter(url).verify_workspace()
 
 
 def test_a_server_that_never_answers_is_given_up(
@@ -172,7 +172,7 @@ def test_a_server_that_never_answers_is_given_up(
     server.reply = None
     started = time.monotonic()
     with pytest.raises(TaskRouterUnavailable):
-        taskrouter(server.url).must_know_the_workspace()
+        taskrouter(server.url).verify_workspace()
     assert time.monotonic() - started < 5
 
 
@@ -216,12 +216,12 @@ def test_events_are_read_as_event_callbacks_are(server: Server) -> None:
     events = [event, of_nobody, of_others, empty]
     server.reply = answer(200, {"events": events, "meta": {"key": "events"}})
 
-    answered = taskrouter(server.url).reservation_events(
+    answered = taskrouter(server.url).list_events(
         "reservation.accepted", since=1_795_309_000_999, until=1_795_309_600_000
     )
 
     (told,) = answered.events
-    assert (answered.are_all, answered.unreadable) == (True, 3)
+    assert (answered.is_complete, answered.unreadable) == (True, 3)
     assert (told.status, told.at) == (Status.ACCEPTED, 1_795_309_323_456)
     assert (told.reservation_sid, told.task_sid, told.worker_sid) == (RESERVATION, TASK, WORKER)
     assert (told.worker_name, told.task_attributes) == ("Alice", data["task_attributes"])
@@ -249,7 +249,7 @@ def test_an_event_without_what_twilio_may_leave_out_spoils_no_other(server: Serv
     ]
     server.reply = answer(200, {"events": [*odd, event], "meta": {"key": "events"}})
 
-    answered = taskrouter(server.url).reservation_events("reservation.canceled", since=0, until=1)
+    answered = taskrouter(server.url).list_events("reservation.canceled", since=0, until=1)
 
     told = answered.events
     assert {one.reservation_sid for one in told} == {RESERVATION}
@@ -263,9 +263,9 @@ def test_of_very_many_events_two_pages_are_read(server: Server) -> None:
     page = {"events": [event] * 1000, "meta": {"key": "events", "next_page_url": more}}
     server.reply = answer(200, page)
 
-    told = taskrouter(server.url).reservation_events("reservation.created", since=0, until=1)
+    told = taskrouter(server.url).list_events("reservation.created", since=0, until=1)
 
-    assert (told.events, told.are_all, told.unreadable) == ([], False, 2000)
+    assert (told.events, told.is_complete, told.unreadable) == ([], False, 2000)
     assert len(server.requests) == 2
 
 
@@ -329,7 +329,7 @@ def test_an_instruction_goes_out_by_its_rest_names(
 ) -> None:
     server.reply = answer(200, RESERVATION_RESOURCE | {"reservation_status": "pending"})
 
-    seen = taskrouter(server.url).instruct(
+    seen = taskrouter(server.url).send_instruction(
         RESERVATION, task_sid=TASK, instruction=parse_instruction(instruction)
     )
 

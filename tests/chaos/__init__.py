@@ -1,4 +1,4 @@
-"""Proves, on the real stack and under faults, that nothing is lost and nothing happens twice.
+"""Fault-injection tests: no Reservation is lost or decided twice.
 
-`python -m tests.chaos run`; docs/chaos.md says what it does and how to read what it prints.
+`python -m tests.chaos run` tests the real stack; see docs/chaos.md.
 """

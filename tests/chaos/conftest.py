@@ -1,4 +1,4 @@
-"""What only `make chaos` runs is marked so."""
+"""Shares the store fixture with the use cases' tests."""
 
 from tests.usecases.conftest import store
 

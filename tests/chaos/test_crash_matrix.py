@@ -1,4 +1,4 @@
-"""Whichever use case dies between whichever two outside calls: a lease and a sweep heal it."""
+"""A lease and a sweep repair a use case that was stopped between any two external calls."""
 
 import os
 import re
@@ -8,47 +8,48 @@ import pytest
 
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.usecases import sweep as sweeping
-from tests.chaos.matrix import CASES, Case, OneAfterTheOther, Row, rows
+from tests.chaos.crash_cases import CASES, Case, SequentialExecutor
+from tests.chaos.crash_matrix import Row, rows
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "chaos.md"
 _TABLE = re.compile(r"(?<=\n\| --- \| --- \| --- \| --- \|\n)(\|.*\n)+")
 
 
 @pytest.fixture(autouse=True)
-def _in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweeping, "ThreadPoolExecutor", OneAfterTheOther)
+def _sequential_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "ThreadPoolExecutor", SequentialExecutor)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_lease_and_a_sweep_heal_it_and_the_table_says_so(
+def test_lease_and_sweep_repair_each_stop_as_documented(
     store: DynamoReservationStore, case: Case
 ) -> None:
-    found = list(rows(store, case))
+    results = list(rows(store, case))
 
-    assert len(found) > 1
-    assert [row for row in found if row.differs] == []
+    assert len(results) > 1
+    assert [row for row in results if row.problem] == []
     if os.environ.get("CRASH_MATRIX") == "write":
-        _write(case, found)
+        _write(case, results)
     documented = [line for line in _documented() if line.startswith(f"| {case.name} |")]
-    assert documented == [str(row) for row in found], "CRASH_MATRIX=write pytest brings it up"
+    assert documented == [str(row) for row in results], "update with CRASH_MATRIX=write"
 
 
-def test_the_table_names_no_case_that_is_not_there() -> None:
+def test_documented_cases_are_exactly_the_tested_cases() -> None:
     assert {line.split(" | ")[0][2:] for line in _documented()} == {case.name for case in CASES}
 
 
 def _documented() -> list[str]:
-    found = _TABLE.search(DOCUMENT.read_text(encoding="utf-8"))
-    return found[0].splitlines() if found else []
+    table = _TABLE.search(DOCUMENT.read_text(encoding="utf-8"))
+    return table[0].splitlines() if table else []
 
 
-def _write(case: Case, found: list[Row]) -> None:
-    """Put these rows in their place: the cases come in the order of CASES."""
-    order = [one.name for one in CASES]
+def _write(case: Case, results: list[Row]) -> None:
+    """Replace the rows of a case in the document; the cases keep the order of CASES."""
+    order = [known.name for known in CASES]
     others = [line for line in _documented() if not line.startswith(f"| {case.name} |")]
     lines = sorted(
-        [*others, *(str(row) for row in found)],
+        [*others, *(str(row) for row in results)],
         key=lambda line: order.index(line.split(" | ")[0][2:]),
     )
     text = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(_TABLE.sub(lambda _old: "\n".join(lines) + "\n", text), encoding="utf-8")
+    DOCUMENT.write_text(_TABLE.sub(lambda _match: "\n".join(lines) + "\n", text), encoding="utf-8")

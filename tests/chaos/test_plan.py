@@ -1,44 +1,51 @@
-"""The seed decides."""
+"""The plan depends only on the seed and contains all kinds of faults."""
 
-from tests.chaos.plan import Fault, Link, Plan
+from tests.chaos.runner.plan import Connection, Plan, RequestFault
 
 
-def fates(seed, rate=0.3, count=300):
+def plans(seed, rate=0.3, count=300):
     plan = Plan(seed, rate)
-    return [(plan.fate(number), plan.faults_of_task(number)) for number in range(count)]
+    return [(plan.reservation(number), plan.task_faults(number)) for number in range(count)]
 
 
-def test_the_same_seed_means_the_same_fates():
-    assert fates(7) == fates(7)
+def test_same_seed_gives_the_same_plan():
+    assert plans(7) == plans(7)
 
 
-def test_another_seed_means_others():
-    assert fates(7) != fates(8)
+def test_different_seeds_give_different_plans():
+    assert plans(7) != plans(8)
 
 
-def test_about_as_many_faults_are_planned_as_asked_for():
-    planned = sum(len(fate.faults) + bool(fate.trouble) for fate, _ in fates(1, 0.3, 2000))
+def test_number_of_planned_faults_is_close_to_the_requested_number():
+    planned = sum(
+        len(reservation.request_faults) + bool(reservation.process_fault)
+        for reservation, _ in plans(1, 0.3, 2000)
+    )
     assert 500 < planned < 700
 
 
-def test_every_decision_every_way_and_every_trouble_comes_up():
-    drawn = [fate for fate, _ in fates(3, 1.0, 2000)]
-    assert len({fate.decision for fate in drawn}) == 7
-    assert len({fate.finish for fate in drawn}) == 3
-    assert len({fate.trouble for fate in drawn} - {None}) == 5
-    assert {fault.link for fate in drawn for fault in fate.faults} == set(Link)
+def test_plan_contains_every_decision_completion_process_fault_and_connection():
+    reservations = [reservation for reservation, _ in plans(3, 1.0, 2000)]
+    assert len({reservation.decision for reservation in reservations}) == 7
+    assert len({reservation.completion for reservation in reservations}) == 3
+    assert len({reservation.process_fault for reservation in reservations} - {None}) == 5
+    connections = {
+        fault.connection for reservation in reservations for fault in reservation.request_faults
+    }
+    assert connections == set(Connection)
 
 
-def test_a_task_is_never_created_twice_by_the_network():
-    """TaskRouter would make two of it, and nobody could be blamed."""
-    faults = {fault for _, of_task in fates(3, 4.0, 2000) for fault in of_task}
+def test_task_creation_is_never_duplicated():
+    """TaskRouter would create two Tasks, and the app could not prevent it."""
+    faults = {fault for _, task_faults in plans(3, 4.0, 2000) for fault in task_faults}
     assert faults
-    assert "twice" not in {fault.effect for fault in faults}
+    assert "duplicated" not in {fault.effect for fault in faults}
 
 
-def test_a_fault_says_what_it_is():
-    assert Fault(Link.REST, "cut", after=True).name == "TaskRouter's REST: cut after the effect"
-    throttled = Fault(Link.DATABASE, "answer", answer=(400, "{}"))
-    assert throttled.name == "DynamoDB: answer 400"
-    late = Fault(Link.CALLBACKS, "late", seconds=3, only=("event",))
-    assert late.name == "callbacks: event late 3 s"
+def test_name_of_a_fault_describes_it():
+    disconnected = RequestFault(Connection.REST, "disconnected", after=True)
+    assert disconnected.name == "TaskRouter's REST API: disconnected after taking effect"
+    throttled = RequestFault(Connection.DATABASE, "error response", response=(400, "{}"))
+    assert throttled.name == "DynamoDB: error response 400"
+    late = RequestFault(Connection.CALLBACKS, "delivered late", seconds=3, subjects=("event",))
+    assert late.name == "callbacks: event delivered late 3 s"

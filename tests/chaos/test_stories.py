@@ -1,4 +1,4 @@
-"""The stories of tests/usecases/test_state_machine.py, a thousand of them."""
+"""Runs tests/usecases/test_state_machine.py with a thousand examples."""
 
 import os
 
@@ -10,5 +10,5 @@ from tests.usecases.test_state_machine import tell_stories
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
 
 
-def test_the_invariants_hold_in_a_thousand_stories(store: DynamoReservationStore) -> None:
+def test_invariants_hold_in_a_thousand_examples(store: DynamoReservationStore) -> None:
     tell_stories(store, int(os.environ.get("CHAOS_EXAMPLES", "1000")))

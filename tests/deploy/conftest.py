@@ -137,7 +137,7 @@ def bare_python(tmp_path_factory):
 @pytest.fixture
 def aws(bare_python, tmp_path):
     """An empty account."""
-    (port,) = network.find_free(1)
+    (port,) = network.find_free_ports(1)
     url = f"http://127.0.0.1:{port}"
     launcher = Path(__file__).with_name("emulator.py")
     # Nothing of ours is on its path: a function sees its zip, as in Lambda.
@@ -146,7 +146,7 @@ def aws(bare_python, tmp_path):
         "aws", [str(bare_python), str(launcher), str(port)], environ, tmp_path
     )
     try:
-        network.wait_for("The emulator", lambda: network.answers(f"{url}/_ministack/ready"))
+        network.wait_for("The emulator", lambda: network.is_responding(f"{url}/_ministack/ready"))
         yield Aws(url, process.output)
     finally:
         process.end()

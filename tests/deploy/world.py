@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 
-from local.demo.http_client import Caller
+from local.demo.http_client import HttpClient
 
 
 def eventually(look, seconds=10.0):
@@ -18,15 +18,15 @@ def eventually(look, seconds=10.0):
 class Centre:
     """The app at its address under the API's stage, and TaskRouter, which calls it there."""
 
-    app: Caller
-    taskrouter: Caller
+    app: HttpClient
+    taskrouter: HttpClient
     names: object
 
     @classmethod
     def at(cls, url, token, twilio):
         centre = cls(
-            app=Caller("app", url, token=token),
-            taskrouter=Caller(
+            app=HttpClient("app", url, token=token),
+            taskrouter=HttpClient(
                 "TaskRouter",
                 f"{twilio.url}/v1/Workspaces/{twilio.workspace_sid}",
                 account=(twilio.account_sid, twilio.auth_token),

@@ -1,4 +1,4 @@
-"""Every parameter of every instruction, by Twilio's pages: written down apart from the code.
+"""Every parameter of every instruction, copied from Twilio's pages independently of the code.
 
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (names and limits in callbacks)
 https://www.twilio.com/docs/taskrouter/api/reservations (names in REST; all of conference)
@@ -17,7 +17,7 @@ MUST = {
     "url": "a URL that begins with https:// or http://",
     "flag": "true or false, without quotes",
     "seconds": "a whole number from 1 to 999, without quotes",
-    "text": "a text that is not empty",
+    "text": "a non-empty string",
     "method": 'one of "GET", "POST"',
     "recorded": 'one of "do-not-record", "record-from-answer"',
 }
@@ -57,10 +57,10 @@ CONFERENCE_EVENTS = ["start", "end", "join", "leave", "mute", "hold", "speaker"]
 
 @dataclass(frozen=True)
 class Row:
-    """One parameter: what it is called where, and what it may be.
+    """One parameter: its names and its allowed values.
 
-    ``kind`` is one of the words above, a list of the words that it may be, or ``good`` and ``bad``
-    and ``must`` are its own.
+    ``kind`` is a key of the tables above or a list of allowed strings. If it is empty, ``good``,
+    ``bad`` and ``must`` define the parameter.
     """
 
     instruction: str
@@ -95,8 +95,8 @@ def _events(instruction: str, name: str, rest: str, known: list[str]) -> Row:
         instruction, name, rest,
         good=(",".join(known), known[0]),
         bad=("", ", ".join(known), "exploded", known[0] + ",", known, [], {}, 1, None),
-        must=f'events between commas and without spaces, such as "{",".join(known[-2:])}", '
-             f"of {', '.join(known)}",
+        must=f'events separated by commas without spaces, such as "{",".join(known[-2:])}"; '
+             f"allowed are {', '.join(known)}",
     )  # fmt: skip
 
 
@@ -107,10 +107,10 @@ TO = "the Worker's contact_uri"
 TABLE = [
     Row(
         "reject", "activity_sid", "WorkerActivitySid", "activity",
-        default="the Activity that they are in",
+        default="the Worker's current Activity",
     ),
     Row("dequeue", "to", "DequeueTo", "contact", default=TO),
-    Row("dequeue", "from", "DequeueFrom", "contact", default="the number that was dialled"),
+    Row("dequeue", "from", "DequeueFrom", "contact", default="the number that was dialed"),
     Row("dequeue", "post_work_activity_sid", "DequeuePostWorkActivitySid", "activity"),
     Row("dequeue", "record", "DequeueRecord", "recorded", default="do-not-record"),
     Row("dequeue", "timeout", "DequeueTimeout", "seconds", default=60),

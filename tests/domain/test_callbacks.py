@@ -22,7 +22,7 @@ def encodable(pairs: list[tuple[str, str]]) -> bool:
 
 
 @given(pairs.filter(encodable))
-def test_a_form_keeps_every_value_of_every_name_in_order(sent: list[tuple[str, str]]) -> None:
+def test_form_keeps_all_values_in_order(sent: list[tuple[str, str]]) -> None:
     form = Form.parse(urlencode(sent).encode())
 
     for name in {name for name, _ in sent}:
@@ -31,13 +31,13 @@ def test_a_form_keeps_every_value_of_every_name_in_order(sent: list[tuple[str, s
 
 
 @given(st.binary(max_size=300))
-def test_any_body_is_a_form_or_a_bad_request(body: bytes) -> None:
+def test_any_body_is_parsed_or_raises_bad_request(body: bytes) -> None:
     with suppress(BadRequest):
         Form.parse(body)
 
 
 @given(pairs.filter(encodable))
-def test_any_form_is_a_callback_or_a_bad_request(sent: list[tuple[str, str]]) -> None:
+def test_any_form_is_a_callback_or_raises_bad_request(sent: list[tuple[str, str]]) -> None:
     form = Form.parse(urlencode([*SIDS, *sent]).encode())
     try:
         callback = AssignmentCallback.from_form(form, account_sid=ACCOUNT, workspace_sid=WORKSPACE)
@@ -54,7 +54,7 @@ def test_any_form_is_a_callback_or_a_bad_request(sent: list[tuple[str, str]]) ->
     }
 
 
-def test_a_sid_given_twice_is_refused_even_if_signed() -> None:
+def test_repeated_sid_is_refused() -> None:
     form = Form.parse(urlencode([*SIDS, ("TaskSid", "WT" + "4" * 32)]).encode())
     with pytest.raises(BadRequest, match="TaskSid"):
         AssignmentCallback.from_form(form, account_sid=ACCOUNT, workspace_sid=WORKSPACE)

@@ -28,21 +28,21 @@ def given(row: Row, value: object) -> dict[str, object]:
 def messages(mapping: dict[str, object]) -> list[str]:
     with pytest.raises(InvalidInstruction) as refused:
         parse_instruction(mapping)
-    return [fault.message for fault in refused.value.faults]
+    return [fault.message for fault in refused.value.errors]
 
 
 @ROWS
-def test_a_value_that_twilio_documents_is_rendered_as_it_is(row: Row) -> None:
+def test_documented_value_is_rendered_unchanged(row: Row) -> None:
     for value in row.takes:
         mapping = given(row, value)
-        assert parse_instruction(mapping).render() == mapping
-        assert json.loads(json.dumps(parse_instruction(mapping).render())) == mapping
+        assert parse_instruction(mapping).answer == mapping
+        assert json.loads(json.dumps(parse_instruction(mapping).answer)) == mapping
 
 
 @ROWS
-def test_rest_has_it_under_its_own_name_as_a_form_writes_it(row: Row) -> None:
+def test_rest_form_has_value_under_its_rest_name(row: Row) -> None:
     for value in row.takes:
-        sent = parse_instruction(given(row, value)).rest()[row.rest]
+        sent = parse_instruction(given(row, value)).rest_form()[row.rest]
         if isinstance(value, bool):
             assert sent == str(value).lower()
         elif "status_callback_event" in row.name:
@@ -52,26 +52,26 @@ def test_rest_has_it_under_its_own_name_as_a_form_writes_it(row: Row) -> None:
 
 
 @ROWS
-def test_any_other_value_is_refused_by_name_and_the_sentence_says_what_to_write(row: Row) -> None:
+def test_invalid_value_is_refused_with_name_and_allowed_values(row: Row) -> None:
     for value in row.refuses:
         assert messages(given(row, value)) == [f"{row.name} must be {row.must_be}."]
 
 
 @ROWS
-def test_what_is_required_is_missed_and_what_is_not_is_not(row: Row) -> None:
+def test_only_required_parameters_are_reported_missing(row: Row) -> None:
     mapping = given(row, row.takes[0])
     del mapping[row.name]
     if row.required:
         assert messages(mapping) == [f"{row.instruction} needs {row.name}: {row.must_be}."]
     else:
-        assert row.name not in parse_instruction(mapping).render()
-        assert row.rest not in parse_instruction(mapping).rest()
+        assert row.name not in parse_instruction(mapping).answer
+        assert row.rest not in parse_instruction(mapping).rest_form()
 
 
-def test_the_table_is_the_catalogue() -> None:
+def test_definitions_equal_the_documented_table() -> None:
     documented = {(row.instruction, row.name, row.rest, row.required, row.default) for row in TABLE}
     assert documented == {
-        (kind.name, name, one.rest, one.required, one.default)
+        (kind.name, name, one.rest_name, one.required, one.default)
         for kind in INSTRUCTION_TYPES.values()
         for name, one in kind.parameters().items()
     }
@@ -102,9 +102,9 @@ def test_the_table_is_the_catalogue() -> None:
         (Conference(), {"instruction": "conference"}, {"Instruction": "conference"}),
     ],
 )
-def test_an_absent_parameter_is_not_rendered(instruction, answer, form) -> None:
-    assert instruction.render() == answer
-    assert instruction.rest() == form
+def test_absent_parameter_is_not_rendered(instruction, answer, form) -> None:
+    assert instruction.answer == answer
+    assert instruction.rest_form() == form
 
 
 @pytest.mark.parametrize(
@@ -122,11 +122,11 @@ def test_an_absent_parameter_is_not_rendered(instruction, answer, form) -> None:
         (Redirect(call_sid=CA, url=URL, accept=True), True),
     ],
 )
-def test_call_and_redirect_accept_only_when_told_to(instruction, accepts) -> None:
+def test_call_and_redirect_accept_only_if_accept_is_true(instruction, accepts) -> None:
     assert instruction.accepts is accepts
 
 
-def test_defer_is_an_instruction_of_ours_by_that_name() -> None:
+def test_defer_can_be_written_by_name() -> None:
     assert parse_instruction({"instruction": "defer"}) == Defer()
 
 
@@ -136,15 +136,15 @@ ALL = "defer, accept, reject, dequeue, call, redirect, conference"
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({}, f"instruction is missing: it must be one of {ALL}."),
-        ({"instruction": ["accept"]}, f"instruction must be a text, one of {ALL}."),
+        ({}, f"instruction is missing. Use one of {ALL}."),
+        ({"instruction": ["accept"]}, f"instruction must be a string, one of {ALL}."),
         (
             {"instruction": "deqeue", "from": 5},
             'There is no instruction "deqeue"; did you mean dequeue?',
         ),
         (
             {"instruction": "supervise"},
-            f'There is no instruction "supervise"; there are {ALL}.',
+            f'There is no instruction "supervise"; use one of {ALL}.',
         ),
         (
             {"instruction": "dequeue", "post_work_activity": WA},
@@ -152,27 +152,30 @@ ALL = "defer, accept, reject, dequeue, call, redirect, conference"
         ),
         (
             {"instruction": "redirect", "call_sid": CA, "url": URL, "zebra": 1},
-            "redirect has no parameter zebra; there are call_sid, url, accept.",
+            "redirect has no parameter zebra; use one of call_sid, url, accept.",
         ),
-        ({"instruction": "accept", "to": "joey"}, "accept has no parameter to: it has none."),
+        (
+            {"instruction": "accept", "to": "joey"},
+            "accept has no parameter to; it has no parameters.",
+        ),
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
 )
-def test_what_is_not_known_is_refused_and_the_nearest_name_told(mapping, message: str) -> None:
+def test_unknown_name_is_refused_with_a_suggestion(mapping, message: str) -> None:
     (told,) = messages(mapping)
     assert message in told
     assert len(told) < 200
 
 
 @pytest.mark.parametrize("to", ["sip:joey@example.com", "SIPS:joey@example.com"])
-def test_a_dequeue_to_a_sip_address_may_ring_for_600_seconds(to: str) -> None:
-    assert Dequeue(to=to, timeout=600).render()["timeout"] == 600
+def test_dequeue_to_sip_address_rings_for_at_most_600_seconds(to: str) -> None:
+    assert Dequeue(to=to, timeout=600).answer["timeout"] == 600
     assert messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
-        "timeout must be at most 600 where to is a SIP address."
+        "timeout must be at most 600 if to is a SIP address."
     ]
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     assert messages({"instruction": "call", "url": "x", "timeout": 0, "form": "joey"}) == [
         "call has no parameter form; did you mean from?",
         "call needs from: a phone number such as +15556667777, client:NAME, or sip:USER@HOST.",
@@ -181,14 +184,14 @@ def test_all_faults_are_told_at_once() -> None:
     ]
 
 
-def test_a_fault_never_repeats_a_value() -> None:
+def test_error_never_contains_a_value() -> None:
     with pytest.raises(InvalidInstruction) as refused:
         parse_instruction({"instruction": "dequeue", "to": "tel:secret"})
     assert "secret" not in str(refused.value)
     assert "secret" not in repr(Conference(sip_auth_password="secret"))
 
 
-def test_an_instruction_can_not_be_made_wrong_nor_be_changed() -> None:
+def test_instruction_is_validated_and_immutable() -> None:
     with pytest.raises(InvalidInstruction, match="timeout must be"):
         Dequeue(timeout=1000)
     with pytest.raises(FrozenInstanceError):

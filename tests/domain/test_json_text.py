@@ -18,7 +18,7 @@ values = st.recursive(
 
 
 @given(values)
-def test_what_json_writes_is_read_back(value: object) -> None:
+def test_serialized_json_is_parsed_back(value: object) -> None:
     try:
         assert parse_json(json.dumps(value)) == value
     except JsonError:
@@ -27,7 +27,7 @@ def test_what_json_writes_is_read_back(value: object) -> None:
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_json_or_a_json_error(text: str) -> None:
+def test_any_text_is_parsed_or_raises_json_error(text: str) -> None:
     with suppress(JsonError):
         parse_json(text)
 
@@ -35,16 +35,16 @@ def test_any_text_is_json_or_a_json_error(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["NaN", "-Infinity", "1e999", '"\\ud800"', "[" * 100_000, "9" * 5_000, "", "{}x"]
 )
-def test_what_json_in_python_would_take_or_choke_on_is_refused(text: str) -> None:
+def test_json_that_python_mishandles_is_refused(text: str) -> None:
     with pytest.raises(JsonError):
         parse_json(text)
 
 
-def test_the_deepest_that_is_taken() -> None:
+def test_maximum_depth_is_parsed_and_one_level_more_is_refused() -> None:
     assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)
     with pytest.raises(JsonError, match="deeper"):
         parse_json("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))
 
 
-def test_brackets_in_strings_are_no_depth() -> None:
+def test_brackets_in_strings_do_not_count_as_depth() -> None:
     assert parse_json_object('{"a": "\\"' + "[" * 100 + '"}')

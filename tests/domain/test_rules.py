@@ -4,30 +4,30 @@ import pytest
 
 from chalicelib.domain.instructions import Accept, Defer, Dequeue, Reject
 from chalicelib.domain.rules import FACTS, RuleResult, facts_of
-from tests.domain.ruling import BARE, CALLBACK, WA, decide, holds, rules
+from tests.domain.rule_cases import BARE, CALLBACK, WA, decide, holds, rules
 
 
-def test_the_first_rule_that_matches_answers() -> None:
-    ruling = decide(
+def test_first_matching_rule_answers() -> None:
+    result = decide(
         {"when": "task.language == 'fr'", "instruction": "accept"},
         {"when": "task.language == 'es'", "instruction": "reject", "activity_sid": WA},
         {"when": "task.vip", "instruction": "accept"},
     )
-    assert ruling == RuleResult(Reject(activity_sid=WA), "rule 2")
+    assert result == RuleResult(Reject(activity_sid=WA), "rule 2")
 
 
-def test_a_rule_without_a_condition_always_matches() -> None:
+def test_rule_without_condition_always_matches() -> None:
     assert decide({"instruction": "accept"}, callback=BARE) == RuleResult(Accept(), "rule 1")
 
 
-def test_a_rule_may_defer_so_that_those_below_it_are_not_asked() -> None:
-    ruling = decide({"when": "task.vip", "instruction": "defer"}, {"instruction": "accept"})
-    assert ruling == RuleResult(Defer(), "rule 1")
+def test_rule_that_defers_ends_the_evaluation() -> None:
+    result = decide({"when": "task.vip", "instruction": "defer"}, {"instruction": "accept"})
+    assert result == RuleResult(Defer(), "rule 1")
 
 
-def test_without_a_match_the_setting_answers() -> None:
+def test_default_answers_if_no_rule_matches() -> None:
     unmatched = rules({"when": "task.gold", "instruction": "reject"})
-    assert replace(unmatched, otherwise=Accept()).decide(CALLBACK) == RuleResult(Accept())
+    assert replace(unmatched, default=Accept()).decide(CALLBACK) == RuleResult(Accept())
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_without_a_match_the_setting_answers() -> None:
         "(task.nothing || `[]`) || contains(worker.skills || 'none', 'gold')",
     ],
 )
-def test_conditions_that_hold(when: str) -> None:
+def test_true_conditions(when: str) -> None:
     assert holds(when)
 
 
@@ -70,16 +70,16 @@ def test_conditions_that_hold(when: str) -> None:
         "task.nothing > `1`",
     ],
 )
-def test_conditions_that_do_not_hold(when: str) -> None:
+def test_false_conditions(when: str) -> None:
     assert not holds(when)
 
 
-def test_the_facts_are_those_that_an_expression_may_begin_with() -> None:
+def test_facts_of_any_callback_have_the_documented_names() -> None:
     assert tuple(facts_of(CALLBACK)) == tuple(facts_of(BARE)) == FACTS
 
 
-def test_parameters_are_literal_or_refer_to_the_callback() -> None:
-    ruling = decide(
+def test_parameters_are_literals_or_references() -> None:
+    result = decide(
         {
             "instruction": "dequeue",
             "to": {"ref": "worker.contact_uri"},
@@ -88,6 +88,6 @@ def test_parameters_are_literal_or_refer_to_the_callback() -> None:
             "record": "record-from-answer",
         }
     )
-    assert ruling.instruction == Dequeue(
+    assert result.instruction == Dequeue(
         to="client:joey", from_="+15556667777", timeout=30, record="record-from-answer"
     )

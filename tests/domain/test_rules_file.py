@@ -1,4 +1,4 @@
-"""The file of rules: what is wrong in it, and the one that ships."""
+"""Rules files: the messages about mistakes, and the shipped file."""
 
 import tomllib
 from pathlib import Path
@@ -13,7 +13,7 @@ GOOD = b'[[rule]]\nname = "one"\ninstruction = "accept"\n'
 
 
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
-def test_a_bad_file_is_refused_with_a_line_for_each_mistake(file: Path) -> None:
+def test_bad_file_is_refused_with_one_line_per_mistake(file: Path) -> None:
     comments = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     with pytest.raises(rules_file.RulesError) as refused:
         rules_file.read(file)
@@ -23,36 +23,36 @@ def test_a_bad_file_is_refused_with_a_line_for_each_mistake(file: Path) -> None:
     ]
 
 
-def test_there_are_bad_files_enough() -> None:
+def test_at_least_20_bad_files_are_tested() -> None:
     assert len(BAD) >= 20
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"a = " + b"[" * 9999, b"a = " + b"9" * 9999])
-def test_a_file_beyond_all_measure_is_refused(tmp_path: Path, content: bytes):
+def test_unparsable_file_is_refused(tmp_path: Path, content: bytes):
     file = tmp_path / "rules.toml"
     file.write_bytes(content)
-    with pytest.raises(rules_file.RulesError, match=rf"^{file}: it "):
+    with pytest.raises(rules_file.RulesError, match=rf"^{file}: the file "):
         rules_file.read(file)
 
 
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + GOOD, GOOD.replace(b"\n", b"\r\n")])
-def test_a_file_may_be_written_on_windows(tmp_path: Path, content: bytes) -> None:
+def test_file_with_byte_order_mark_or_crlf_is_read(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "rules.toml"
     file.write_bytes(content)
     assert [rule.name for rule in rules_file.read(file)] == ["one"]
 
 
 @pytest.mark.parametrize("name", ["", "nowhere.toml"])
-def test_a_file_that_is_not_there_is_refused_by_the_settings_name(tmp_path: Path, name: str):
+def test_missing_file_is_refused_with_the_settings_name(tmp_path: Path, name: str):
     with pytest.raises(rules_file.RulesError, match="^RULES_FILE names a file that can't be read"):
         rules_file.read(tmp_path / name)
 
 
-def test_the_rules_that_ship_are_good_and_defer_everything() -> None:
+def test_shipped_rules_are_empty() -> None:
     assert rules_file.read(rules_file.PROJECT / "chalicelib" / "rules.toml") == ()
 
 
-def test_the_examples_in_the_rules_that_ship_are_good_too() -> None:
+def test_examples_in_shipped_rules_are_valid() -> None:
     text = (rules_file.PROJECT / "chalicelib" / "rules.toml").read_text(encoding="utf-8")
     examples = text[text.index("# [[rule]]") :].replace("# ", "").replace("#", "")
     assert [rule.name for rule in parse_rules(tomllib.loads(examples))] == ["VIPs at once", "calls"]

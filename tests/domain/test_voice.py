@@ -1,4 +1,4 @@
-"""The menu that callers hear, and the setting that it comes from."""
+"""The voice menu and its setting."""
 
 import json
 from xml.etree import ElementTree as ET
@@ -15,7 +15,7 @@ ES = {"digit": "1", "language": "es", "say": "Uno."}
 EN = {"digit": "2", "language": "en", "say": "Two.", "default": True}
 
 
-def test_the_default_is_the_quickstarts() -> None:
+def test_default_menu_is_from_the_quickstart() -> None:
     menu = config.load(dict(COMPLETE)).voice_languages
     assert [(one.digit, one.language, one.say) for one in menu.languages] == [
         ("1", "es", "Para Español oprime el uno."),
@@ -28,8 +28,8 @@ def test_the_default_is_the_quickstarts() -> None:
     ("digits", "language"),
     [("1", "es"), ("2", "en"), ("3", None), ("", None), ("12", None), ("*", None)],
 )
-def test_a_key_chooses_a_language_or_nothing(digits: str, language: str | None) -> None:
-    chosen = Menu.parse(QUICKSTART).chosen(digits)
+def test_key_selects_a_language_or_nothing(digits: str, language: str | None) -> None:
+    chosen = Menu.parse(QUICKSTART).selected(digits)
     assert (chosen.language if chosen else None) == language
 
 
@@ -43,7 +43,7 @@ def test_a_key_chooses_a_language_or_nothing(digits: str, language: str | None) 
         ("[]", "must be a JSON list"),
         ([7], "must list objects with digit, language and say"),
         ([{"digit": "1"}], "must list objects with digit, language and say"),
-        ([{**EN, "dialect": "x"}], "knows no dialect"),
+        ([{**EN, "dialect": "x"}], "has an unknown member dialect"),
         ([{**EN, "digit": "12"}], 'needs a digit, "0" to "9"'),
         ([{**EN, "digit": 2}], 'needs a digit, "0" to "9"'),
         ([{**EN, "digit": "٣"}], 'needs a digit, "0" to "9"'),
@@ -51,21 +51,21 @@ def test_a_key_chooses_a_language_or_nothing(digits: str, language: str | None) 
         ([{**EN, "language": ["en"]}], "needs a language such as es or es-MX"),
         ([{**EN, "say": ""}], "needs a text of at most 1000 characters as say"),
         ([{**EN, "say": "x" * 1001}], "needs a text of at most 1000 characters as say"),
-        ([{**EN, "say": "a\u0000b"}], "must not have control characters or line breaks in say"),
-        ([{**EN, "say": "a\nb"}], "must not have control characters or line breaks in say"),
-        ([{**EN, "say": "a\u2028b"}], "must not have control characters or line breaks in say"),
-        ([{**EN, "say": "a\uffffb"}], "must not have control characters or line breaks in say"),
+        ([{**EN, "say": "a\u0000b"}], "must not contain control characters or line breaks in say"),
+        ([{**EN, "say": "a\nb"}], "must not contain control characters or line breaks in say"),
+        ([{**EN, "say": "a\u2028b"}], "must not contain control characters or line breaks in say"),
+        ([{**EN, "say": "a\uffffb"}], "must not contain control characters or line breaks in say"),
         ([{**EN, "sorry": None}], "needs a text of at most 1000 characters as sorry"),
         ([{**EN, "voice": 7}], "needs a text of at most 1000 characters as voice"),
         ([{**EN, "default": "yes"}], "needs true or false as default"),
         ([{**EN, "default": 1}], "needs true or false as default"),
         ([{**EN, "default": []}], "needs true or false as default"),
-        ([EN, {**ES, "digit": "2"}], "has a digit twice"),
+        ([EN, {**ES, "digit": "2"}], "must not use a digit twice"),
         ([ES], 'needs "default": true in one entry'),
         ([EN, {**ES, "default": True}], 'needs "default": true in one entry'),
     ],
 )
-def test_a_menu_that_cannot_be_is_refused_by_name(value: object, sentence: str) -> None:
+def test_invalid_menu_is_refused_with_its_reason(value: object, sentence: str) -> None:
     text = value if isinstance(value, str) else json.dumps(value)
     with pytest.raises(ValueError, match=sentence):
         Menu.parse(text)
@@ -78,20 +78,20 @@ def test_a_menu_that_cannot_be_is_refused_by_name(value: object, sentence: str) 
 @pytest.mark.parametrize(
     "text",
     [
-        "Français\u00a0: appuyez sur le 1.",  # a blank that does not break
-        "می\u200cروم.",  # what keeps letters apart
-        "日本語は\u30001を押してください。",  # a wide blank
+        "Français\u00a0: appuyez sur le 1.",  # no-break space
+        "می\u200cروم.",  # zero-width non-joiner
+        "日本語は\u30001を押してください。",  # ideographic space
         "हिन्दी के लिए\u200d 1 दबाएँ",
         "Co\u00adoperate, 😀",
     ],
 )
-def test_every_script_can_be_said(text: str) -> None:
+def test_text_in_any_script_is_accepted(text: str) -> None:
     menu = Menu.parse(json.dumps([{**EN, "say": text, "sorry": text}]))
     assert (menu.default.say, menu.default.sorry) == (text, text)
 
 
 @given(st.text(min_size=1, max_size=5))
-def test_whatever_can_be_said_can_be_written_in_twiml(text: str) -> None:
+def test_any_accepted_text_can_be_written_in_twiml(text: str) -> None:
     try:
         said = Menu.parse(json.dumps([{**EN, "say": text}])).default.say
     except ValueError:
@@ -101,7 +101,7 @@ def test_whatever_can_be_said_can_be_written_in_twiml(text: str) -> None:
     assert ET.fromstring(ET.tostring(element)).text == text  # noqa: S314  our own
 
 
-def test_a_refusal_says_which_entry_it_is_about() -> None:
+def test_refusal_names_the_entry() -> None:
     with pytest.raises(ValueError, match=r"needs a digit, .* \(see entry 2\)$"):
         Menu.parse(json.dumps([EN, {**ES, "digit": "x"}]))
 
@@ -113,7 +113,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_value_raises_anything_but_a_refusal(value: object) -> None:
+def test_any_value_is_parsed_or_raises_value_error(value: object) -> None:
     try:
         menu = Menu.parse(json.dumps(value))
     except ValueError:

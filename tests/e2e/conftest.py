@@ -1,10 +1,10 @@
 import pytest
 
-from local.demo.http_client import Caller
+from local.demo.http_client import HttpClient
 
 
 @pytest.fixture
-def phone(office):
-    """Places the calls of a test; afterwards the office has nothing left to do."""
-    yield Caller("simulator", f"{office.described.simulator_url}/simulator", json=True)
-    office.clear()
+def phone(live):
+    """A client of the simulator's call routes; afterwards the stack is cleared."""
+    yield HttpClient("simulator", f"{live.definition.simulator_url}/simulator", json=True)
+    live.clear()

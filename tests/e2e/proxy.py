@@ -1,4 +1,4 @@
-"""Stands between the app and TaskRouter: counts what passes, and breaks it where a test says so."""
+"""Proxy between the app and TaskRouter that records requests and breaks them on demand."""
 
 import http.client
 import threading
@@ -9,15 +9,15 @@ from urllib.parse import parse_qs, urlsplit
 
 from local import network
 
-PASSED_ON = ("Authorization", "Content-Type", "Accept")
+FORWARDED_HEADERS = ("Authorization", "Content-Type", "Accept")
 
 
 class CutError(Exception):
-    """Close the connection without an answer."""
+    """Close the connection without a response."""
 
 
 @dataclass(frozen=True)
-class Passed:
+class ForwardedRequest:
     """A request that TaskRouter has answered."""
 
     method: str
@@ -25,31 +25,34 @@ class Passed:
     form: dict
 
     @property
-    def is_update_of_a_reservation(self):
+    def updates_reservation(self):
         return self.method == "POST" and "/Reservations/" in self.path
 
 
 @dataclass
 class Proxy:
-    """Set `before` or `after` to be called with each request; either may wait or raise CutError."""
+    """Calls the hooks `before` and `after` with each request.
+
+    A hook may block, or raise CutError.
+    """
 
     upstream: str
     url: str = ""
-    passed: list = field(default_factory=list)
+    forwarded: list = field(default_factory=list)
     before: object = staticmethod(lambda request: None)
     after: object = staticmethod(lambda request: None)
 
     @property
     def updates(self):
-        return [request for request in self.passed if request.is_update_of_a_reservation]
+        return [request for request in self.forwarded if request.updates_reservation]
 
     def forward(self, method, path, headers, body):
         host = urlsplit(self.upstream)
         connection = http.client.HTTPConnection(host.hostname, host.port, timeout=30)
         try:
             connection.request(method, path, body or None, headers)
-            answer = connection.getresponse()
-            return answer.status, answer.getheader("Content-Type", ""), answer.read()
+            response = connection.getresponse()
+            return response.status, response.getheader("Content-Type", ""), response.read()
         finally:
             connection.close()
 
@@ -59,23 +62,23 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        self._pass_on()
+        self._forward()
 
     def do_POST(self):
-        self._pass_on()
+        self._forward()
 
     def log_message(self, *arguments):
         pass
 
-    def _pass_on(self):
+    def _forward(self):
         proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        headers = {name: self.headers[name] for name in PASSED_ON if name in self.headers}
-        request = Passed(self.command, self.path, parse_qs(body.decode()))
+        headers = {name: self.headers[name] for name in FORWARDED_HEADERS if name in self.headers}
+        request = ForwardedRequest(self.command, self.path, parse_qs(body.decode()))
         try:
             proxy.before(request)
-            status, content_type, answer = proxy.forward(self.command, self.path, headers, body)
-            proxy.passed.append(request)
+            status, content_type, content = proxy.forward(self.command, self.path, headers, body)
+            proxy.forwarded.append(request)
             proxy.after(request)
         except CutError:
             self.close_connection = True
@@ -83,11 +86,11 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.send_response(status)
             self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(answer)))
+            self.send_header("Content-Length", str(len(content)))
             self.end_headers()
-            self.wfile.write(answer)
+            self.wfile.write(content)
         except OSError:
-            self.close_connection = True  # the one who asked has gone
+            self.close_connection = True  # The client has disconnected.
 
 
 class _Server(ThreadingHTTPServer):
@@ -95,10 +98,10 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def proxy_of(upstream, port=0):
-    """Run a proxy in front of this address."""
+def run_proxy(upstream, port=0):
+    """Run a proxy in front of this base URL."""
     server = _Server((network.LOOPBACK, port), _Handler)
-    server.proxy = Proxy(upstream, f"http://{network.LOOPBACK}:{server.server_address[1]}")
+    server.proxy = Proxy(upstream, network.url(server.server_address[1]))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -1,8 +1,8 @@
-"""An accept that carries an instruction, over real sockets: it rings once, and is recorded."""
+"""Accepts with an instruction, over real sockets: the Worker is called once."""
 
 import pytest
 
-from tests.e2e.world import bare_environ, eventually, world
+from tests.e2e.live_stack import bare_environ, eventually, live_stack
 
 pytestmark = pytest.mark.slow
 
@@ -10,103 +10,108 @@ CALLER, NUMBER = "+15550001111", "+15556667777"
 
 
 @pytest.fixture(scope="module")
-def office():
-    """A stack that defers every callback, and hears TaskRouter's events."""
+def live():
+    """A stack that defers every callback and receives TaskRouter's events."""
     environ = bare_environ(ASSIGNMENT_INSTRUCTION="defer", SIMULATOR_EVENT_PATH="/event_callback")
-    with world(environ) as one:
-        one.give_alice_a_phone()
-        yield one
+    with live_stack(environ) as running:
+        running.give_alice_a_phone()
+        yield running
 
 
 @pytest.fixture
-def waiting(office, phone):
-    """Place a call; return it, and its Reservation, which waits for somebody to decide."""
+def place_call(live, phone):
+    """A function that places a call and returns it with the SID of its pending Reservation."""
 
-    def of_a_call(**more):
-        call = phone.post("/calls", {"from": CALLER, "to": NUMBER, "digits": ["1"], **more}).body
-        office.turn_alice("Idle")
+    def place(**parameters):
+        call = phone.post(
+            "/calls", {"from": CALLER, "to": NUMBER, "digits": ["1"], **parameters}
+        ).body
+        live.set_alice("Idle")
 
         def reserved():
             path = f"/Tasks/{call['task_sid']}/Reservations"
-            listed = office.taskrouter.get(path).body["reservations"]
-            return listed and office.record(listed[-1]["sid"]).get("status") == "pending" and listed
+            listed = live.taskrouter.get(path).body["reservations"]
+            return listed and live.record(listed[-1]["sid"]).get("status") == "pending" and listed
 
         return call, eventually(reserved)[-1]["sid"]
 
-    return of_a_call
+    return place
 
 
-def accept(office, reservation_sid, instruction=None):
-    return office.app.post(f"/reservations/{reservation_sid}/accept", instruction or {})
+def accept(live, reservation_sid, instruction=None):
+    return live.app.post(f"/reservations/{reservation_sid}/accept", instruction or {})
 
 
-def times_sent(phone, reservation_sid):
+def count_instructions(phone, reservation_sid):
     log = phone.get("/log", {"kind": "request"}).body["entries"]
     return sum(
-        "Instruction" in one["parameters"] and one["path"].endswith(reservation_sid) for one in log
+        "Instruction" in entry["parameters"] and entry["path"].endswith(reservation_sid)
+        for entry in log
     )
 
 
 @pytest.mark.parametrize("name", ["dequeue", "conference"])
-def test_caller_and_worker_are_connected_and_the_reservation_accepted(office, phone, waiting, name):
-    call, sid = waiting()
+def test_accept_with_instruction_connects_the_call_and_accepts_the_reservation(
+    live, phone, place_call, name
+):
+    call, sid = place_call()
     instruction = {"instruction": name, "from": NUMBER}
 
-    answers = [accept(office, sid, instruction) for _ in range(2)]
+    responses = [accept(live, sid, instruction) for _ in range(2)]
 
-    assert {one.status for one in answers} <= {200, 202}
-    assert eventually(lambda: office.record(sid)["status"] == "accepted")
-    assert times_sent(phone, sid) == 1
-    record = office.record(sid)
+    assert {response.status for response in responses} <= {200, 202}
+    assert eventually(lambda: live.record(sid)["status"] == "accepted")
+    assert count_instructions(phone, sid) == 1
+    record = live.record(sid)
     assert record["instruction_sent"]["instruction"] == instruction
     assert record["accepted_by"] == record["instruction_sent"]["by"]
     assert phone.get(f"/calls/{call['sid']}").body["connected_with"]
-    assert accept(office, sid, instruction).status == 200
+    assert accept(live, sid, instruction).status == 200
 
 
-def test_after_a_call_that_does_not_accept_a_plain_accept_does(office, phone, waiting):
-    _, sid = waiting()
-    url = f"{office.described.api_url}/incoming_call"  # any TwiML will do
+def test_plain_accept_succeeds_after_a_call_instruction_without_accept(live, phone, place_call):
+    _, sid = place_call()
+    url = f"{live.definition.api_url}/incoming_call"  # Any TwiML document works here.
     instruction = {"instruction": "call", "from": NUMBER, "url": url}
 
-    assert accept(office, sid, instruction).status == 202
-    assert accept(office, sid, instruction).status == 202
-    assert accept(office, sid, {**instruction, "timeout": 10}).status == 409
-    assert times_sent(phone, sid) == 1
+    assert accept(live, sid, instruction).status == 202
+    assert accept(live, sid, instruction).status == 202
+    assert accept(live, sid, {**instruction, "timeout": 10}).status == 409
+    assert count_instructions(phone, sid) == 1
 
-    answer = accept(office, sid)
-    assert (answer.status, answer.body["reservation_status"]) == (200, "accepted")
+    response = accept(live, sid)
+    assert (response.status, response.body["reservation_status"]) == (200, "accepted")
 
 
-def test_a_redirect_that_accepts_does(office, phone, waiting):
-    call, sid = waiting()
-    url = f"{office.described.api_url}/incoming_call"
+def test_redirect_with_accept_accepts_the_reservation(live, phone, place_call):
+    call, sid = place_call()
+    url = f"{live.definition.api_url}/incoming_call"
     instruction = {"instruction": "redirect", "call_sid": call["sid"], "url": url, "accept": True}
 
-    assert accept(office, sid, instruction).status in {200, 202}
-    assert eventually(lambda: office.record(sid)["status"] != "pending")
-    assert times_sent(phone, sid) == 1
+    assert accept(live, sid, instruction).status in {200, 202}
+    assert eventually(lambda: live.record(sid)["status"] != "pending")
+    assert count_instructions(phone, sid) == 1
 
 
-def test_while_a_phone_rings_a_repeat_rings_no_second(office, phone, waiting):
-    call, sid = waiting(worker_answers=False)
+def test_repeated_accept_while_ringing_places_no_second_call(live, phone, place_call):
+    call, sid = place_call(worker_answers=False)
     instruction = {"instruction": "conference", "from": NUMBER}
 
     for _ in range(3):
-        answer = accept(office, sid, instruction)
-        assert (answer.status, answer.body["reservation_status"]) == (202, "pending")
-    assert times_sent(phone, sid) == 1
+        response = accept(live, sid, instruction)
+        assert (response.status, response.body["reservation_status"]) == (202, "pending")
+    assert count_instructions(phone, sid) == 1
     phone.post(f"/calls/{call['sid']}", {"status": "completed"})
-    assert eventually(lambda: office.record(sid)["status"] == "canceled")
-    assert accept(office, sid, instruction).status == 409
+    assert eventually(lambda: live.record(sid)["status"] == "canceled")
+    assert accept(live, sid, instruction).status == 409
 
 
-def test_what_taskrouter_refuses_may_be_sent_again_mended(office, phone, waiting):
-    _, sid = waiting()
+def test_corrected_instruction_is_sent_after_a_refused_one(live, phone, place_call):
+    _, sid = place_call()
     unknown = "WA" + "0" * 32
-    refused = {"instruction": "dequeue", "from": NUMBER, "post_work_activity_sid": unknown}
+    invalid = {"instruction": "dequeue", "from": NUMBER, "post_work_activity_sid": unknown}
 
-    answer = accept(office, sid, refused)
-    assert (answer.status, answer.body["Code"]) == (400, "TaskRouterRefused")
-    assert accept(office, sid, {"instruction": "dequeue", "from": NUMBER}).status in {200, 202}
-    assert eventually(lambda: office.record(sid)["status"] == "accepted")
+    response = accept(live, sid, invalid)
+    assert (response.status, response.body["Code"]) == (400, "TaskRouterRefused")
+    assert accept(live, sid, {"instruction": "dequeue", "from": NUMBER}).status in {200, 202}
+    assert eventually(lambda: live.record(sid)["status"] == "accepted")

@@ -1,4 +1,4 @@
-"""TaskRouter's callbacks, as they come over HTTP: signed or not, once or ten times."""
+"""Assignment callbacks over HTTP: valid and invalid signatures, and duplicates."""
 
 import secrets
 import threading
@@ -8,20 +8,20 @@ import pytest
 import requests
 from twilio.request_validator import RequestValidator
 
-from tests.e2e.world import bare_environ, world
+from tests.e2e.live_stack import bare_environ, live_stack
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def here():
-    with world(bare_environ()) as running:
+def live():
+    with live_stack(bare_environ()) as running:
         yield running
 
 
 @pytest.fixture
-def callback(here):
-    """A callback for a Reservation that only this test knows."""
+def callback(live):
+    """The parameters of a callback for a new Reservation."""
     sids = {
         f"{name}Sid": prefix + secrets.token_hex(16)
         for name, prefix in (
@@ -32,9 +32,9 @@ def callback(here):
         )
     }
     return sids | {
-        "AccountSid": here.names["account_sid"],
-        "WorkspaceSid": here.names["workspace_sid"],
-        "WorkflowSid": here.names["workflow_sid"],
+        "AccountSid": live.identifiers["account_sid"],
+        "WorkspaceSid": live.identifiers["workspace_sid"],
+        "WorkflowSid": live.identifiers["workflow_sid"],
         "TaskAttributes": '{"selected_language": "es"}',
         "WorkerAttributes": '{"languages": ["en", "es"]}',
         "TaskAge": "1",
@@ -42,55 +42,56 @@ def callback(here):
     }
 
 
-def post(here, form, signature):
+def post(live, form, signature):
     headers = {} if signature is None else {"X-Twilio-Signature": signature}
     return requests.post(
-        f"{here.described.api_url}/assignment_callback", data=form, headers=headers, timeout=30
+        f"{live.definition.api_url}/assignment_callback", data=form, headers=headers, timeout=30
     )
 
 
-def sign(here, form, token=None):
-    url = f"{here.described.api_url}/assignment_callback"
-    return RequestValidator(token or here.names["auth_token"]).compute_signature(url, form)
+def sign(live, form, token=None):
+    url = f"{live.definition.api_url}/assignment_callback"
+    return RequestValidator(token or live.identifiers["auth_token"]).compute_signature(url, form)
 
 
-def test_an_absent_a_junk_and_a_foreign_signature_are_403_and_nothing_is_recorded(here, callback):
-    foreign = sign(here, callback, token="somebody else's")
-    of_another = sign(here, callback | {"TaskAge": "2"})
+def test_invalid_signatures_are_refused_and_nothing_is_recorded(live, callback):
+    other_account = sign(live, callback, token="another account's")
+    other_request = sign(live, callback | {"TaskAge": "2"})
 
-    answers = [post(here, callback, s) for s in (None, "", "junk", "\x7f" * 9, foreign, of_another)]
+    signatures = (None, "", "junk", "\x7f" * 9, other_account, other_request)
+    responses = [post(live, callback, signature) for signature in signatures]
 
-    assert [answer.status_code for answer in answers] == [403] * 6
-    recorded = here.app.get(f"/reservations/{callback['ReservationSid']}")
+    assert [response.status_code for response in responses] == [403] * 6
+    recorded = live.app.get(f"/reservations/{callback['ReservationSid']}")
     assert recorded.status == 404
 
 
-def test_ten_of_the_same_at_once_are_one_record_and_ten_equal_answers(here, callback):
-    signature = sign(here, callback)
-    together = threading.Barrier(10)
+def test_ten_simultaneous_duplicates_create_one_record_and_get_equal_responses(live, callback):
+    signature = sign(live, callback)
+    barrier = threading.Barrier(10)
 
     def send(_):
-        together.wait()
-        return post(here, callback, signature)
+        barrier.wait()
+        return post(live, callback, signature)
 
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(send, range(10)))
+        responses = list(pool.map(send, range(10)))
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert {answer.headers["Content-Type"].partition(";")[0] for answer in answers} == {
+    assert {response.status_code for response in responses} == {200}
+    assert {response.headers["Content-Type"].partition(";")[0] for response in responses} == {
         "application/json"
     }
-    assert {answer.text for answer in answers} == {"{}"}
-    listed = here.app.get("/reservations", {"worker_sid": callback["WorkerSid"]}).body
+    assert {response.text for response in responses} == {"{}"}
+    listed = live.app.get("/reservations", {"worker_sid": callback["WorkerSid"]}).body
     (record,) = listed["reservations"]
     assert record["callback"] == callback
     assert len(record["history"]) == 1
 
 
-def test_a_parameter_that_nobody_documented_is_signed_and_kept(here, callback):
+def test_undocumented_parameter_is_verified_and_stored(live, callback):
     form = callback | {"Novelty": "ünïcode & +%"}
 
-    answer = post(here, form, sign(here, form))
+    response = post(live, form, sign(live, form))
 
-    assert answer.status_code == 200
-    assert here.record(form["ReservationSid"])["callback"]["Novelty"] == "ünïcode & +%"
+    assert response.status_code == 200
+    assert live.record(form["ReservationSid"])["callback"]["Novelty"] == "ünïcode & +%"

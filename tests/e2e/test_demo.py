@@ -8,7 +8,7 @@ import time
 import pytest
 
 from local.supervisor import ROOT
-from tests.e2e.world import bare_environ, eventually, processes_with
+from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, eventually, find_processes
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +25,10 @@ def demo(environ):
     )
 
 
-def test_it_walks_every_stage_within_a_minute_and_leaves_no_process():
-    # What shells have set for other work does not matter.
-    elsewhere = {"AWS_PROFILE": "work", "http_proxy": "http://127.0.0.1:9", "LOG_LEVEL": "WARNING"}
-    environ = bare_environ(DEMO_MARK="walks", **elsewhere)
+def test_demo_runs_all_stages_within_a_minute_and_leaves_no_process():
+    # Variables that the shell sets for other work must not matter.
+    unrelated = {"AWS_PROFILE": "work", "http_proxy": "http://127.0.0.1:9", "LOG_LEVEL": "WARNING"}
+    environ = bare_environ(DEMO_MARK="succeeds", **unrelated)
     started = time.monotonic()
 
     result = demo(environ)
@@ -37,11 +37,11 @@ def test_it_walks_every_stage_within_a_minute_and_leaves_no_process():
     assert time.monotonic() - started < 60
     for title in ("1. Deferred", "2. Instructed", "3. Rejected", "4. Timed out", "5. Called"):
         assert title in result.stdout
-    assert eventually(lambda: not processes_with("DEMO_MARK", "walks"))
+    assert eventually(lambda: not find_processes("DEMO_MARK", "succeeds"))
 
 
-def test_a_stage_that_fails_is_named_with_what_was_expected():
-    # The simulator refuses a token that is not its own, so the first Task can't be created.
+def test_failed_stage_is_named_with_its_expected_result():
+    # The simulator rejects tokens signed with another key, so the first Task can't be created.
     environ = bare_environ(DEMO_MARK="fails", TWILIO_API_KEY_SECRET="not the simulator's")
 
     result = demo(environ)
@@ -49,12 +49,12 @@ def test_a_stage_that_fails_is_named_with_what_was_expected():
     assert result.returncode == 1
     assert "'1. Deferred" in result.stderr
     assert "failed: expected" in result.stderr
-    assert eventually(lambda: not processes_with("DEMO_MARK", "fails"))
+    assert eventually(lambda: not find_processes("DEMO_MARK", "fails"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_ended_half_way_it_leaves_no_process(number, tmp_path):
-    # What SIGKILL leaves of its logs is tidied up with the test.
+def test_interrupted_demo_leaves_no_process(number, tmp_path):
+    # SIGKILL leaves log files behind, so put them into the test's folder.
     environ = bare_environ(DEMO_MARK=number.name, TMPDIR=str(tmp_path))
     log = tmp_path / "demo.log"
     with log.open("wb") as output:
@@ -65,10 +65,12 @@ def test_ended_half_way_it_leaves_no_process(number, tmp_path):
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    assert eventually(lambda: "1. Deferred" in log.read_text(encoding="utf-8"))
+    assert eventually(
+        lambda: "1. Deferred" in log.read_text(encoding="utf-8"), within=STARTUP_SECONDS
+    )
 
     popen.send_signal(number)
 
     assert popen.wait(20) != 0
-    assert eventually(lambda: not processes_with("DEMO_MARK", number.name))
+    assert eventually(lambda: not find_processes("DEMO_MARK", number.name))
     assert "Traceback" not in log.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""docs/quickstart.md, word for word."""
+"""The commands in docs/quickstart.md."""
 
 import re
 import subprocess
@@ -8,39 +8,39 @@ import pytest
 import requests
 
 from local.supervisor import ROOT
-from tests.e2e.world import bare_environ, eventually, world
+from tests.e2e.live_stack import bare_environ, eventually, live_stack
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def here():
-    with world(bare_environ()) as running:
+def live():
+    with live_stack(bare_environ()) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
-def _nothing_goes_on(here):
-    here.clear()
+def _clean_start(live):
+    live.clear()
 
 
-def commands(here):
+def commands(live):
     text = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     script = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-    described = here.described
-    return script.replace("http://127.0.0.1:8000", described.api_url).replace(
-        "http://127.0.0.1:8002", described.simulator_url
+    definition = live.definition
+    return script.replace("http://127.0.0.1:8000", definition.api_url).replace(
+        "http://127.0.0.1:8002", definition.simulator_url
     )
 
 
-def test_its_commands_take_a_task_from_created_to_completed(here):
-    script = commands(here)
-    assert here.described.api_url in script
+def test_commands_take_a_task_from_created_to_completed(live):
+    script = commands(live)
+    assert live.definition.api_url in script
 
     shell = subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", script],
         cwd=ROOT,
-        env=here.described.environ,
+        env=live.definition.environ,
         capture_output=True,
         text=True,
         timeout=60,
@@ -49,7 +49,7 @@ def test_its_commands_take_a_task_from_created_to_completed(here):
 
     assert shell.returncode == 0, shell.stderr
     assert '"assignment_status":"pending"' in shell.stderr.replace(" ", "")
-    told = shell.stdout.replace(" ", "")
+    output = shell.stdout.replace(" ", "")
     steps = [
         '"status":"pending"',
         '"worker_name":"Alice"',
@@ -58,19 +58,18 @@ def test_its_commands_take_a_task_from_created_to_completed(here):
         '"activity_name":"Busy"',
         '"assignment_status":"completed"',
     ]
-    places = [told.find(step) for step in steps]
-    assert -1 not in places
-    assert places == sorted(places)
+    positions = [output.find(step) for step in steps]
+    assert -1 not in positions
+    assert positions == sorted(positions)
 
 
-def test_a_worker_sees_and_decides_only_its_own(here):
-    """The same by a Worker's token, minted by name."""
-    reservation = here.pending_reservation()
+def test_worker_token_reads_and_decides_only_its_own_reservations(live):
+    reservation = live.pending_reservation()
     tokens = {
         name: subprocess.run(
             [sys.executable, "-m", "infra", "token", "--role", "worker", "--worker", name],
             cwd=ROOT,
-            env=here.described.environ,
+            env=live.definition.environ,
             capture_output=True,
             text=True,
             timeout=60,
@@ -78,12 +77,12 @@ def test_a_worker_sees_and_decides_only_its_own(here):
         ).stdout.strip()
         for name in ("Alice", "Bob")
     }
-    url = f"{here.described.api_url}/reservations"
+    url = f"{live.definition.api_url}/reservations"
     sid = reservation["reservation_sid"]
 
-    seen = get(url, tokens["Alice"]).json()["reservations"]
-    assert sid in [r["reservation_sid"] for r in seen]
-    assert {r["worker_sid"] for r in seen} == {here.names["workers"]["Alice"]}
+    listed = get(url, tokens["Alice"]).json()["reservations"]
+    assert sid in [r["reservation_sid"] for r in listed]
+    assert {r["worker_sid"] for r in listed} == {live.identifiers["workers"]["Alice"]}
     assert get(url, tokens["Bob"]).json()["reservations"] == []
     assert get(f"{url}/{sid}", tokens["Bob"]).status_code == 403
     assert get(url, "junk").status_code == 401
@@ -91,7 +90,7 @@ def test_a_worker_sees_and_decides_only_its_own(here):
     assert refused.status_code == 403
     accepted = requests.post(f"{url}/{sid}/accept", headers=bearer(tokens["Alice"]), timeout=30)
     assert accepted.json()["reservation_status"] == "accepted"
-    assert eventually(lambda: here.activity_of_alice() == "Busy")
+    assert eventually(lambda: live.activity_of_alice() == "Busy")
 
 
 def bearer(token):

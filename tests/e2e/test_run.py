@@ -1,4 +1,4 @@
-"""`make run`, as people use it: what it prints works when pasted, and it leaves nothing behind."""
+"""`make run`: its printed commands work, and it leaves no processes behind."""
 
 import re
 import signal
@@ -10,16 +10,15 @@ from contextlib import contextmanager
 import pytest
 
 from local.supervisor import ROOT
-from tests.e2e.world import bare_environ, eventually, processes_with
+from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, eventually, find_processes
 
 pytestmark = pytest.mark.slow
 
-STARTED = "Everything answers."
 LAST_LINE = "docs/quickstart.md."
 
 
 class Run:
-    """`python -m local run` for a shell with these variables."""
+    """`python -m local run` in a shell with these variables."""
 
     def __init__(self, environ, log):
         self.environ = environ
@@ -38,14 +37,17 @@ class Run:
         return self._log.read_text(encoding="utf-8")
 
     def wait_until_started(self):
-        eventually(lambda: LAST_LINE in self.output() or self.popen.poll() is not None)
+        eventually(
+            lambda: LAST_LINE in self.output() or self.popen.poll() is not None,
+            within=STARTUP_SECONDS,
+        )
         assert LAST_LINE in self.output(), self.output()
 
-    def left(self):
-        """The processes of this stack that are still there."""
-        return processes_with("API_PORT", self.environ["API_PORT"])
+    def remaining(self):
+        """Return the IDs of this stack's remaining processes."""
+        return find_processes("API_PORT", self.environ["API_PORT"])
 
-    def ends(self, number):
+    def end(self, number):
         self.popen.send_signal(number)
         return self.popen.wait(20)
 
@@ -57,8 +59,8 @@ class Run:
 def start(tmp_path):
     runs = []
 
-    def start(**own):
-        run = Run(bare_environ(**own), tmp_path / f"run-{len(runs)}.log")
+    def start(**variables):
+        run = Run(bare_environ(**variables), tmp_path / f"run-{len(runs)}.log")
         runs.append(run)
         return run
 
@@ -69,14 +71,14 @@ def start(tmp_path):
             run.popen.wait()
 
 
-def paste(text):
-    """What a person would paste: the indented lines after the table of addresses."""
+def printed_commands(text):
+    """Return the indented lines after the addresses, which a user would paste."""
     _, _, commands = text.partition("TOKEN=")
     lines = ["TOKEN=" + commands.splitlines()[0], *commands.splitlines()[1:]]
     return "\n".join(line for line in lines if line.startswith(("  ", "TOKEN=")))
 
 
-def run_in_a_shell(commands, environ):
+def run_in_shell(commands, environ):
     return subprocess.run(
         ["bash", "-eu", "-o", "pipefail", "-c", commands],
         env=environ,
@@ -87,67 +89,66 @@ def run_in_a_shell(commands, environ):
     )
 
 
-def test_the_printed_commands_do_the_quickstart_and_ctrl_c_ends_everything(start):
+def test_printed_commands_run_the_quickstart_and_ctrl_c_ends_all_programs(start):
     run = start()
     run.wait_until_started()
 
-    shell = run_in_a_shell(paste(run.output()), run.environ)
+    shell = run_in_shell(printed_commands(run.output()), run.environ)
 
-    created = shell.stderr
-    assert '"assignment_status":"pending"' in created.replace(" ", "")
-    told = shell.stdout.replace(" ", "")
-    assert '"activity_name":"Idle"' in told or '"activity_name":"Reserved"' in told
+    assert '"assignment_status":"pending"' in shell.stderr.replace(" ", "")
+    output = shell.stdout.replace(" ", "")
+    assert '"activity_name":"Idle"' in output or '"activity_name":"Reserved"' in output
     for name in ("ReservationSid", "TaskAttributes", "WorkerAttributes", "TaskAge", "AccountSid"):
-        assert f'"{name}":' in told
-    assert '"worker_name":"Alice"' in told
-    assert '"reservation_status":"accepted"' in told
-    assert '"assignment_status":"assigned"' in told
-    assert '"activity_name":"Busy"' in told
+        assert f'"{name}":' in output
+    assert '"worker_name":"Alice"' in output
+    assert '"reservation_status":"accepted"' in output
+    assert '"assignment_status":"assigned"' in output
+    assert '"activity_name":"Busy"' in output
 
-    assert run.ends(signal.SIGINT) == 0
-    assert eventually(lambda: not run.left())
+    assert run.end(signal.SIGINT) == 0
+    assert eventually(lambda: not run.remaining())
 
 
-def test_with_the_accept_instruction_creating_the_task_is_all(start):
+def test_accept_instruction_assigns_the_task_without_further_requests(start):
     run = start(ASSIGNMENT_INSTRUCTION="accept")
     run.wait_until_started()
-    commands = paste(run.output()).splitlines()
+    commands = printed_commands(run.output()).splitlines()
     first_two = [line for line in commands if "TOKEN=" in line or "ACCOUNT=" in line]
     first_two += [line for line in commands if "create-task" in line or "ActivitySid" in line]
     task = next(line for line in commands if "/Tasks/" in line)
 
-    shell = run_in_a_shell("\n".join([*first_two, "sleep 2", task]), run.environ)
+    shell = run_in_shell("\n".join([*first_two, "sleep 2", task]), run.environ)
 
     assert '"assignment_status":"assigned"' in shell.stdout.replace(" ", "")
-    assert run.ends(signal.SIGINT) == 0
+    assert run.end(signal.SIGINT) == 0
 
 
-def test_sigterm_ends_everything(start):
+def test_sigterm_ends_all_programs(start):
     run = start()
     run.wait_until_started()
 
-    assert run.ends(signal.SIGTERM) == 0
-    assert eventually(lambda: not run.left())
+    assert run.end(signal.SIGTERM) == 0
+    assert eventually(lambda: not run.remaining())
 
 
-def test_sigkill_leaves_nothing_either(start):
+def test_sigkill_leaves_no_process(start):
     run = start()
     run.wait_until_started()
 
-    run.ends(signal.SIGKILL)
+    run.end(signal.SIGKILL)
 
-    assert eventually(lambda: not run.left())
+    assert eventually(lambda: not run.remaining())
 
 
 @pytest.mark.parametrize("name", ["dynamodb", "simulator", "api", "sweep"])
-def test_a_program_that_dies_takes_the_others_with_it(start, name):
+def test_end_of_one_program_ends_all_programs(start, name):
     run = start()
     run.wait_until_started()
 
     subprocess.run(["kill", "-9", str(run.pid_of(name))], check=True)
 
     assert run.popen.wait(20) != 0
-    assert eventually(lambda: not run.left())
+    assert eventually(lambda: not run.remaining())
 
 
 @contextmanager
@@ -160,20 +161,20 @@ def listening_on(port):
     ("variable", "program"),
     [("API_PORT", "api"), ("DYNAMODB_PORT", "dynamodb"), ("SIMULATOR_PORT", "simulator")],
 )
-def test_a_port_in_use_is_one_clear_sentence_before_anything_starts(start, variable, program):
+def test_port_in_use_is_reported_before_any_program_starts(start, variable, program):
     environ = bare_environ()
     with listening_on(environ[variable]):
         run = start(**environ)
         assert run.popen.wait(20) == 1
 
     assert run.output() == (
-        f"Error: Port {environ[variable]} is in use, and {program} needs it: end what listens "
-        f"there, or set {variable} to another port.\n"
+        f"Error: Port {environ[variable]} is in use, but {program} needs it. Stop the program "
+        f"that uses the port, or set {variable} to another port.\n"
     )
-    assert not run.left()
+    assert not run.remaining()
 
 
-def test_a_twilio_account_in_the_shell_is_warned_of_with_the_cure(start):
+def test_twilio_account_in_the_shell_prints_a_warning_with_a_remedy(start):
     run = start(TWILIO_ACCOUNT_SID="AC" + "1" * 32, TWILIO_AUTH_TOKEN="secret")
     run.wait_until_started()
 
@@ -182,7 +183,7 @@ def test_a_twilio_account_in_the_shell_is_warned_of_with_the_cure(start):
     assert "secret" not in run.output()
 
 
-def test_a_setting_that_makes_no_sense_is_one_sentence(start):
+def test_invalid_setting_is_reported_in_one_line(start):
     run = start(ASSIGNMENT_INSTRUCTION="perhaps")
 
     assert run.popen.wait(20) == 1

@@ -1,4 +1,4 @@
-"""Fifty callers accept the same Reservation at the same moment."""
+"""Fifty clients accept the same Reservation at the same time."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -6,16 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.e2e.proxy import proxy_of
-from tests.e2e.world import bare_environ, eventually, world
+from tests.e2e.live_stack import bare_environ, eventually, live_stack
+from tests.e2e.proxy import run_proxy
 
 pytestmark = pytest.mark.slow
 
-CALLERS = 50
+CLIENTS = 50
 
 
-def bodies(number):
-    """By turns a form, JSON, and nothing at all."""
+def body_of(number):
+    """Return a form, JSON or an empty body, depending on the client's number."""
     return [
         {"data": {"note": "from a form"}},
         {"json": {"note": "from JSON"}},
@@ -24,31 +24,31 @@ def bodies(number):
     ][number % 4]
 
 
-def test_taskrouter_gets_one_update_and_all_fifty_learn_the_outcome():
+def test_taskrouter_gets_one_update_and_all_fifty_clients_get_the_outcome():
     environ = bare_environ()
     simulator = f"http://127.0.0.1:{environ['SIMULATOR_PORT']}"
     with (
-        proxy_of(simulator) as proxy,
-        world(environ, {"api": {"TWILIO_TASKROUTER_URL": proxy.url}}) as here,
+        run_proxy(simulator) as proxy,
+        live_stack(environ, {"api": {"TWILIO_TASKROUTER_URL": proxy.url}}) as live,
     ):
-        reservation = here.pending_reservation()
-        url = f"{here.described.api_url}/reservations/{reservation['reservation_sid']}/accept"
-        authorization = here.app.headers["Authorization"]
-        together = threading.Barrier(CALLERS)
+        reservation = live.pending_reservation()
+        url = f"{live.definition.api_url}/reservations/{reservation['reservation_sid']}/accept"
+        authorization = live.app.headers["Authorization"]
+        barrier = threading.Barrier(CLIENTS)
 
         def accept(number):
-            request = bodies(number)
+            request = body_of(number)
             headers = request.pop("headers", {}) | {"Authorization": authorization}
-            together.wait()
+            barrier.wait()
             return requests.post(url, headers=headers, timeout=30, **request)
 
-        with ThreadPoolExecutor(CALLERS) as pool:
-            answers = list(pool.map(accept, range(CALLERS)))
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            responses = list(pool.map(accept, range(CLIENTS)))
 
-        assert [answer.status_code for answer in answers] == [200] * CALLERS
-        assert {answer.json()["reservation_status"] for answer in answers} == {"accepted"}
+        assert [response.status_code for response in responses] == [200] * CLIENTS
+        assert {response.json()["reservation_status"] for response in responses} == {"accepted"}
         assert len(proxy.updates) == 1
-        assert here.task(reservation["task_sid"])["assignment_status"] == "assigned"
-        record = here.record(reservation["reservation_sid"])
+        assert live.task(reservation["task_sid"])["assignment_status"] == "assigned"
+        record = live.record(reservation["reservation_sid"])
         assert [change["to"] for change in record["history"]] == ["pending", "accepted"]
-        assert eventually(lambda: here.activity_of_alice() == "Busy")
+        assert eventually(lambda: live.activity_of_alice() == "Busy")

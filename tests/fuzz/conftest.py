@@ -1,4 +1,4 @@
-"""The app of tests/routes, watched."""
+"""The fixtures of tests/routes."""
 
 from tests.routes.conftest import api, environ
 

@@ -1,4 +1,4 @@
-"""What may come in over HTTP: half of it nearly right, the rest anything."""
+"""Random HTTP requests: half of them almost valid, the others arbitrary."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SIGNATURES = ["none", "right", "right", "wrong", "of another form", "with settin
 
 @dataclass(frozen=True)
 class Input:
-    """One request. `identity` and `signature` say what the sender shows; see IDENTITIES."""
+    """One request, with the sender's kind of token (IDENTITIES) and signature (SIGNATURES)."""
 
     method: str
     path: str
@@ -41,7 +41,7 @@ class Input:
 
     @property
     def is_verified(self) -> bool:
-        """Whether the sender shows something that holds."""
+        """Whether the token or signature is valid."""
         if self.is_callback:
             return self.signature == "right"
         return self.identity in {"worker", "supervisor", "service"}
@@ -94,7 +94,7 @@ parameters = st.lists(
     max_size=4,
 )
 
-_TOLD = {
+_CALLBACK_PARAMETERS = {
     "AccountSid": st.just("AC" + "a" * 32),
     "WorkspaceSid": st.just("WS" + "c" * 32),
     "ReservationSid": st.sampled_from(RESERVATIONS) | sids,
@@ -110,11 +110,14 @@ _TOLD = {
     "WorkerName": junk,
     "Timestamp": junk,
 }
-honest_forms = st.fixed_dictionaries(_TOLD).map(lambda form: list(form.items()))
+valid_forms = st.fixed_dictionaries(_CALLBACK_PARAMETERS).map(lambda form: list(form.items()))
 forms = st.one_of(
-    honest_forms,
+    valid_forms,
     st.tuples(
-        honest_forms, st.lists(st.tuples(st.sampled_from(sorted(_TOLD)) | texts, junk), max_size=3)
+        valid_forms,
+        st.lists(
+            st.tuples(st.sampled_from(sorted(_CALLBACK_PARAMETERS)) | texts, junk), max_size=3
+        ),
     ).map(lambda both: both[0][3:] + both[1]),
     st.lists(st.tuples(texts, junk), max_size=6),
     st.integers(150, 260).map(lambda count: [(f"p{number}", "") for number in range(count)]),
@@ -192,10 +195,10 @@ def _with_query(path: str, pairs: list[tuple[str, str]]) -> str:
 
 @st.composite
 def inputs(draw: st.DrawFn) -> Input:
-    """Any route, mostly by a method that it has."""
+    """Draw a request to any route, mostly with one of its methods."""
     route = draw(st.sampled_from(sorted(app.routes)))
     known = [*app.routes[route]]
-    # A preflight for a route without one is API Gateway's, and chalice.test's own crash.
+    # API Gateway answers a preflight of a route without OPTIONS; chalice.test crashes.
     method = draw(st.sampled_from(known * (40 // len(known)) + METHODS))
     is_signed = route in SIGNED
     body = draw(st.one_of(_encoded(forms), bodies) if is_signed else bodies)
@@ -215,4 +218,4 @@ def inputs(draw: st.DrawFn) -> Input:
 
 
 def _encoded(pairs: st.SearchStrategy[list[tuple[str, str]]]) -> st.SearchStrategy[bytes]:
-    return pairs.map(lambda chosen: urlencode(chosen, errors="surrogatepass").encode())
+    return pairs.map(lambda drawn: urlencode(drawn, errors="surrogatepass").encode())

@@ -1,4 +1,4 @@
-"""What must be true of any answer to any input."""
+"""Properties of every response to any input."""
 
 import json
 import re
@@ -9,17 +9,17 @@ from tests.routes.conftest import ENVIRON
 
 SECRETS = (ENVIRON["TWILIO_AUTH_TOKEN"], ENVIRON["TWILIO_API_KEY_SECRET"])
 _TRACE = re.compile(rb"Traceback|File \"|site-packages|\.py\b")
-_OF_CHALICE = {"MethodNotAllowedError", "UnsupportedMediaType"}
-_OF_GATEWAY = b'{"message": "'
-"""No route of ours fits; API Gateway answers, and no line of ours runs."""
+_CHALICE_CODES = {"MethodNotAllowedError", "UnsupportedMediaType"}
+_GATEWAY_BODY = b'{"message": "'
+"""Body of a response by API Gateway, without running our code: no route matches."""
 
-_ANSWERS = range(200, 500)
+_STATUSES = range(200, 500)
 
 
 def check(given: Input, status: int, headers: Mapping[str, object], body: bytes) -> None:
-    """Hold an answer against what every answer has to be."""
-    assert status in _ANSWERS, (status, body)
-    if body.startswith(_OF_GATEWAY):
+    """Assert the properties of every response."""
+    assert status in _STATUSES, (status, body)
+    if body.startswith(_GATEWAY_BODY):
         return
     assert not _TRACE.search(body), body
     for secret in SECRETS:
@@ -33,12 +33,12 @@ def check(given: Input, status: int, headers: Mapping[str, object], body: bytes)
 
 
 def _check_refusal(body: bytes) -> None:
-    told = json.loads(body)
-    assert {"Code", "Message"} <= told.keys() <= {"Code", "Message", "reservation_status"}, told
-    message = told["Message"]
+    error = json.loads(body)
+    assert {"Code", "Message"} <= error.keys() <= {"Code", "Message", "reservation_status"}, error
+    message = error["Message"]
     assert isinstance(message, str)
     assert "\n" not in message
-    assert "SettingsError" not in told["Code"]
-    if told["Code"] not in _OF_CHALICE:
+    assert "SettingsError" not in error["Code"]
+    if error["Code"] not in _CHALICE_CODES:
         assert message.endswith((".", "_ . : -", "AccessToken>.")), message
         assert len(message) < 300, message

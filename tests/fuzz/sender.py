@@ -1,4 +1,4 @@
-"""Gives an input what its sender shows: a token, a signature."""
+"""Add the sender's token and signature to an input."""
 
 from dataclasses import replace
 
@@ -11,12 +11,12 @@ from tests.routes.conftest import ENVIRON
 
 
 def sent(given: Input, tokens: dict[str, str], base_url: str) -> Input:
-    """Return *given* with its headers complete.
+    """Return a request with all headers.
 
     Args:
-        given: what hypothesis made.
-        tokens: by identity.
-        base_url: what signed URLs begin with.
+        given: the request drawn by hypothesis.
+        tokens: Authorization headers by identity.
+        base_url: beginning of signed URLs.
     """
     headers = dict(given.headers)
     if given.identity != "none":
@@ -41,7 +41,7 @@ def _signature(given: Input, base_url: str) -> str:
 
 
 def tokens_by(mint) -> dict[str, str]:
-    """Return what each identity sends as its Authorization; *mint* is `Api.token`."""
+    """Return the Authorization header of each identity; *mint* is `Api.token`."""
     bearer = {
         "worker": mint("worker", worker_sid=WORKERS[0]),
         "supervisor": mint("supervisor"),

@@ -1,4 +1,4 @@
-"""The same inputs over real sockets, to `chalice local` as a process of its own."""
+"""The same inputs over real sockets to a `chalice local` process."""
 
 import http.client
 import os
@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from infra.commands import token
 from local import dynamodb, stack, supervisor
-from tests.e2e.world import bare_environ
+from tests.e2e.live_stack import bare_environ
 from tests.fuzz.inputs import Input, inputs
 from tests.fuzz.oracle import check
 from tests.fuzz.sender import sent, tokens_by
@@ -16,18 +16,18 @@ from tests.fuzz.sender import sent, tokens_by
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 
 AWAY = "http://127.0.0.1:1"
-"""Nobody answers there, so what asks TaskRouter is 503 at once."""
+"""Unused address: routes that call TaskRouter return 503 at once."""
 
 
 @pytest.fixture(scope="module")
 def service():
-    """The API and its DynamoDB; there is no TaskRouter."""
+    """The API and its DynamoDB, without TaskRouter."""
     described = stack.describe(bare_environ())
     with supervisor.running(described, {"api": {"TWILIO_TASKROUTER_URL": AWAY}}) as running:
         yield described, running
 
 
-def test_any_input_over_sockets_is_answered_well(service):
+def test_any_input_over_sockets_gets_a_valid_response(service):
     described, running = service
     key = token.of_stage(described.settings)
 
@@ -68,7 +68,7 @@ def test_any_input_over_sockets_is_answered_well(service):
     assert client.scan(TableName=table, Select="COUNT")["Count"] == 0, "nobody has signed"
     printed = running.processes["api"].output()
     assert running.processes["api"].popen.poll() is None
-    # `chalice local` itself prints a trace where a caller hangs up; none may be of ours.
+    # `chalice local` prints a traceback when a client disconnects; none may be from our code.
     assert "/chalicelib/" not in printed
     assert '"event": "crash"' not in printed
     assert described.settings.twilio_auth_token not in printed

@@ -12,7 +12,7 @@ from app import app
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.instructions import Defer
 from chalicelib.domain.rules import Rules, parse_rules
-from local import sweep_timer
+from local import functions as local_functions
 from tests.infra import templates
 
 TEMPLATE = templates.read("stage.yaml")
@@ -113,7 +113,7 @@ def test_an_unrecorded_reservation_is_counted(api, monkeypatch):
 
 def test_rules_that_failed_are_counted(api):
     rule = {"name": "one", "instruction": "dequeue", "from": {"ref": "task.to"}}
-    vars(api.service)["rules"] = Rules(parse_rules({"rule": [rule]}), otherwise=Defer())
+    vars(api.service)["rules"] = Rules(parse_rules({"rule": [rule]}), default=Defer())
     for attributes in ('{"to": "+15556667777"}', "{}"):
         api.post_callback(api.callback_parameters(TaskAttributes=attributes))
 
@@ -129,9 +129,9 @@ def test_how_late_a_sweep_is_is_counted(api):
     api.post_callback(parameters)
     expires_in = (api.service.settings.reservation_timeout_seconds + SWEEP_GRACE_SECONDS) * 1000
     api.clock.now += expires_in + 600_000
-    functions.sweep(sweep_timer.scheduled_event(), sweep_timer.Context())
+    functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
     # Once TaskRouter has told what became of it, nothing is due.
-    functions.sweep(sweep_timer.scheduled_event(), sweep_timer.Context())
+    functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
 
     pattern = FILTERS["SweepsLag"]["FilterPattern"]
     (transformation,) = FILTERS["SweepsLag"]["MetricTransformations"]
@@ -203,7 +203,7 @@ def test_what_the_dashboards_queries_ask_for_is_in_the_lines(api, dashboard):
     url = f"{api.service.settings.public_base_url}/event_callback"
     headers = {"Content-Type": FORM, "X-Twilio-Signature": api.sign(event, url)}
     api.http.post("/event_callback", headers=headers, body=urlencode(event))
-    functions.sweep(sweep_timer.scheduled_event(), sweep_timer.Context())
+    functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
     written = {member for line in api.lines() for member in line}
 
     queries = [one["properties"].get("query", "") for one in dashboard["widgets"]]

@@ -1,4 +1,4 @@
-"""What the documents of the deployment name is there."""
+"""The guides to deployment, operations and security match the code."""
 
 import re
 from pathlib import Path
@@ -15,44 +15,46 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 
 
-def commands(group, before=""):
+def commands(group, prefix=""):
     for name, command in group.commands.items():
         if isinstance(command, Group):
-            yield from commands(command, f"{before}{name} ")
+            yield from commands(command, f"{prefix}{name} ")
         else:
-            yield f"{before}{name}"
+            yield f"{prefix}{name}"
 
 
 @pytest.mark.parametrize("command", list(commands(main)))
-def test_every_command_is_described(command):
+def test_every_command_is_documented(command):
     assert re.search(rf"infra {command}\b", DEPLOY + OPERATIONS)
 
 
-def test_no_command_is_described_that_is_not_there():
-    described = set(re.findall(r"python -m infra ([a-z]+)", DEPLOY + OPERATIONS))
-    assert described <= set(main.commands)
+def test_no_unknown_command_is_documented():
+    documented = set(re.findall(r"python -m infra ([a-z]+)", DEPLOY + OPERATIONS))
+    assert documented <= set(main.commands)
 
 
-def test_what_shows_that_a_threat_is_held_exists():
-    named = set(re.findall(r"`((?:tests|chalicelib|infra|\.github)/[\w./]*)`", SECURITY))
-    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+def test_every_path_in_security_guide_exists():
+    paths = set(re.findall(r"`((?:tests|chalicelib|infra|\.github)/[\w./]*)`", SECURITY))
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("workflow", sorted((ROOT / ".github" / "workflows").glob("*.yml")))
 def test_actions_are_pinned_by_commit(workflow):
-    used = re.findall(r"uses: (\S+)", workflow.read_text(encoding="utf-8"))
-    assert used
-    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", one) for one in used)
+    actions = re.findall(r"uses: (\S+)", workflow.read_text(encoding="utf-8"))
+    assert actions
+    assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action) for action in actions)
 
 
-def test_memory_and_time_outs_are_explained_as_they_are():
+def test_documented_memory_and_timeouts_match_configuration():
     functions = stage_config.project()["stages"]["prod"]["lambda_functions"]
     for name, unit in (("memory_size", "MB"), ("timeout", "s")):
-        row = "memory" if name == "memory_size" else "time-out"
-        api, sweep = (functions[one][f"lambda_{name}"] for one in ("api_handler", "sweep"))
+        row = "memory" if name == "memory_size" else "timeout"
+        api, sweep = (
+            functions[function][f"lambda_{name}"] for function in ("api_handler", "sweep")
+        )
         assert f"| {row} | {api} {unit} | {sweep} {unit} |" in DEPLOY
 
 
-def test_the_throttles_are_explained_as_they_are():
+def test_documented_throttles_match_code():
     callbacks, rest = api_settings.CALLBACKS.rate, api_settings.EVERYBODYS.rate
-    assert f"callbacks {callbacks:,}/s, all else {rest}/s" in DEPLOY
+    assert f"callbacks {callbacks:,}/s, everything else {rest}/s" in DEPLOY

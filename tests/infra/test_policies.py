@@ -178,8 +178,8 @@ def test_the_sweeps_function_may_do_what_it_does_and_no_more(api, calls, allowed
     for _ in range(3):
         api.clock.now += 3_600_000
         sweep_due_reservations(
-            api.service.desk,
-            api.service.orders,
+            api.service.collaborators,
+            api.service.sweep_policy,
             time_left_ms=lambda: 60_000,
             report=lambda result: None,
         )
@@ -203,7 +203,7 @@ def ssm_calls(monkeypatch):
         boto3.client("ssm").put_parameter(Name=SECRETS, Value=json.dumps(value), Type="String")
         client = ssm_client(1.0)
         client.meta.events.register("provide-client-params.ssm.*", note)
-        secrets = ParameterSecrets(SECRETS, client, ManualClock())
+        secrets = ParameterSecrets(SECRETS, client, ManualClock().now_ms)
         assert secrets.current().auth_tokens == ("t",)
         secrets.renewed()
     return made

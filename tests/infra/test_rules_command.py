@@ -47,12 +47,12 @@ EXPLAINED = """\
      task.language is "es"
      task.to is "tel:x"
      task.rings is null
-     timeout is not there: task.rings is null.
+     timeout is missing: task.rings is null.
      from must be a phone number such as +15556667777, client:NAME, or sip:USER@HOST.
   3  by skill: can not be evaluated
      when contains(worker.skills, 'gold')
      worker.skills is null
-     when could not be evaluated (JMESPathTypeError): a value has another type.
+     when can't be evaluated (JMESPathTypeError): a value has the wrong type.
   4  all: answers
   5  priority: matches (not asked any more)
      when priority

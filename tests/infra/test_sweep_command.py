@@ -41,7 +41,7 @@ def test_a_sweep_by_hand_says_what_came_of_it(sweep):
 
 
 def test_a_sweep_by_hand_that_fails_says_so(sweep):
-    (port,) = network.find_free(1)
+    (port,) = network.find_free_ports(1)
 
     result = sweep("--once", TWILIO_TASKROUTER_URL=f"http://127.0.0.1:{port}")
 

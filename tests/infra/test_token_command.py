@@ -104,7 +104,7 @@ def test_a_refused_key_says_so(taskrouter):
 
 
 def test_a_name_that_nobody_can_be_asked_about_says_so():
-    (port,) = network.find_free(1)
+    (port,) = network.find_free_ports(1)
     url = f"http://127.0.0.1:{port}"
 
     result = run("--role", "worker", "--worker", "Alice", TWILIO_TASKROUTER_URL=url)

@@ -4,7 +4,7 @@ from local import dynamodb as local_dynamodb
 from local import network
 
 
-def test_the_tables_have_the_keys_and_indexes_that_the_store_reads(dynamodb, tables):
+def test_tables_have_the_keys_and_indexes_used_by_the_store(dynamodb, tables):
     table = dynamodb.client().describe_table(TableName=tables.reservations)["Table"]
 
     indexes = {i["IndexName"]: i for i in table["GlobalSecondaryIndexes"]}
@@ -27,7 +27,7 @@ def test_the_tables_have_the_keys_and_indexes_that_the_store_reads(dynamodb, tab
     }
 
 
-def test_creating_the_tables_again_keeps_what_is_in_them(dynamodb):
+def test_creating_existing_tables_keeps_their_items(dynamodb):
     client, cloudformation = dynamodb.client(), dynamodb.client("cloudformation")
     tables = local_dynamodb.Tables("reservations-again", "state-again")
     local_dynamodb.create_tables(cloudformation, tables, stack="again")
@@ -38,7 +38,7 @@ def test_creating_the_tables_again_keeps_what_is_in_them(dynamodb):
     assert client.get_item(TableName=tables.state, Key={"id": {"S": "kept"}})["Item"]
 
 
-def test_every_test_gets_tables_of_its_own_and_quickly(dynamodb):
+def test_each_test_gets_separate_tables_within_a_second(dynamodb):
     first = dynamodb.create_tables()
     started = time.monotonic()
     second = dynamodb.create_tables()
@@ -47,14 +47,14 @@ def test_every_test_gets_tables_of_its_own_and_quickly(dynamodb):
     assert {first.reservations, first.state}.isdisjoint({second.reservations, second.state})
 
 
-def test_the_engine_is_ready_once_both_tables_are_there(dynamodb, tables):
-    no_tables = local_dynamodb.Tables(tables.reservations, "absent")
+def test_engine_is_ready_when_both_tables_exist(dynamodb, tables):
+    missing_table = local_dynamodb.Tables(tables.reservations, "absent")
 
     assert local_dynamodb.TablesProbe(dynamodb.url, tables, dynamodb.environ)()
-    assert not local_dynamodb.TablesProbe(dynamodb.url, no_tables, dynamodb.environ)()
+    assert not local_dynamodb.TablesProbe(dynamodb.url, missing_table, dynamodb.environ)()
 
 
-def test_an_engine_that_is_not_there_is_not_ready(tables):
-    (port,) = network.find_free(1)
+def test_stopped_engine_is_not_ready(tables):
+    (port,) = network.find_free_ports(1)
 
     assert not local_dynamodb.TablesProbe(f"http://127.0.0.1:{port}", tables, {})()

@@ -6,7 +6,7 @@ from chalicelib.config import SettingsError
 from local import network, stack
 
 
-def test_addresses_follow_the_ports():
+def test_addresses_are_derived_from_the_ports():
     described = stack.describe(
         {"API_PORT": "9000", "DYNAMODB_PORT": "9001", "SIMULATOR_PORT": "9002"}
     )
@@ -17,7 +17,7 @@ def test_addresses_follow_the_ports():
     assert described.settings.twilio_taskrouter_url == "http://127.0.0.1:9002"
 
 
-def test_what_the_shell_sets_wins():
+def test_shell_variables_take_precedence():
     described = stack.describe(
         {
             "API_PORT": "9000",
@@ -33,57 +33,57 @@ def test_what_the_shell_sets_wins():
     assert described.environ["SIMULATOR_RESERVATION_TIMEOUT"] == "60"
 
 
-def test_the_shells_own_twilio_account_is_noticed():
+def test_twilio_account_in_the_shell_is_reported_as_conflict():
     account = "AC" + "1" * 32
     environ = {"TWILIO_ACCOUNT_SID": account, "TWILIO_AUTH_TOKEN": "secret", "API_PORT": "9000"}
 
     described = stack.describe(environ)
 
     assert described.settings.twilio_account_sid == account
-    noticed = stack.diverted(described, environ)
-    assert sorted(noticed) == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"]
+    conflicts = stack.conflicting_variables(described, environ)
+    assert sorted(conflicts) == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"]
 
 
-def test_ports_and_the_simulators_own_values_in_the_shell_are_nothing_to_notice():
-    plain = stack.describe({})
-    environ = {"TWILIO_ACCOUNT_SID": plain.settings.twilio_account_sid, "SIMULATOR_PORT": "9002"}
+def test_ports_and_simulator_credentials_in_the_shell_are_no_conflict():
+    default = stack.describe({})
+    environ = {"TWILIO_ACCOUNT_SID": default.settings.twilio_account_sid, "SIMULATOR_PORT": "9002"}
 
-    assert stack.diverted(stack.describe(environ), environ) == []
+    assert stack.conflicting_variables(stack.describe(environ), environ) == []
 
 
-def test_a_proxy_in_the_shell_is_not_asked_for_loopback():
+def test_loopback_bypasses_a_proxy_set_in_the_shell():
     environ = stack.describe({"HTTP_PROXY": "http://proxy:3128", "no_proxy": "corp"}).environ
 
     assert environ["no_proxy"] == environ["NO_PROXY"] == "corp,127.0.0.1,localhost"
 
 
 @pytest.mark.parametrize("port", ["", "0", "65536", "80a", "-1", "٣"])
-def test_what_is_no_port_is_refused_by_name(port):
-    with pytest.raises(stack.StackError, match="SIMULATOR_PORT must be a port"):
+def test_invalid_port_is_rejected_and_names_the_variable(port):
+    with pytest.raises(stack.StackError, match="SIMULATOR_PORT must be a port from 1 to 65535"):
         stack.describe({"SIMULATOR_PORT": port})
 
 
-def test_two_programs_on_one_port_are_refused():
+def test_equal_ports_are_rejected():
     with pytest.raises(stack.StackError, match="must be different ports"):
         stack.describe({"SIMULATOR_PORT": "8000"})
 
 
-def test_a_setting_that_makes_no_sense_is_refused_by_name():
+def test_invalid_setting_is_rejected_and_named():
     with pytest.raises(SettingsError, match="ASSIGNMENT_INSTRUCTION must be one of"):
         stack.describe({"ASSIGNMENT_INSTRUCTION": "perhaps"})
 
 
-def test_a_taken_port_is_refused_with_who_needs_it_and_what_moves_it():
-    numbers = [str(n) for n in network.find_free(2)]
+def test_taken_port_is_rejected_with_its_program_and_variable():
+    numbers = [str(n) for n in network.find_free_ports(2)]
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
         environ = dict(zip(stack.DEFAULT_PORTS, [*numbers, str(taken)], strict=True))
 
-        with pytest.raises(stack.StackError) as refusal:
-            stack.refuse_taken_ports(stack.describe(environ))
+        with pytest.raises(stack.StackError) as caught:
+            stack.check_ports_are_free(stack.describe(environ))
 
-        stack.refuse_taken_ports(stack.describe(environ), "api", "dynamodb")
-    assert str(refusal.value) == (
-        f"Port {taken} is in use, and simulator needs it: end what listens there, or set "
-        "SIMULATOR_PORT to another port."
+        stack.check_ports_are_free(stack.describe(environ), "api", "dynamodb")
+    assert str(caught.value) == (
+        f"Port {taken} is in use, but simulator needs it. Stop the program that uses the port, "
+        "or set SIMULATOR_PORT to another port."
     )

@@ -1,6 +1,6 @@
-"""A simulator with an app that answers its callbacks, and a real Chromium that looks at the portal.
+"""A simulator with an app that answers its callbacks, and a Chromium that opens the portal.
 
-The browser is Debian's package `chromium`, or whatever the environment's CHROMIUM names.
+The browser is the program named in the environment variable CHROMIUM, or else Debian's `chromium`.
 """
 
 import os
@@ -49,17 +49,17 @@ _ARGUMENTS = (
 
 @pytest.fixture
 def tr(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]:
-    """The quickstart's Workspace; the app answers `{}`; time stands still, unless told not to."""
-    with running(callback_base_url=app.url, **getattr(request, "param", {})) as handle:
-        yield handle
+    """A simulator with the quickstart's Workspace, a frozen clock, and an app that answers `{}`."""
+    with running(callback_base_url=app.url, **getattr(request, "param", {})) as simulator:
+        yield simulator
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium for the module; it ends with it, as its event loop is in the way of others."""
+    """A Chromium for each module: its event loop must not run during the tests of others."""
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
-        pytest.skip("no Chromium: install Debian's package chromium, or name one in CHROMIUM")
+        pytest.skip("no Chromium: install Debian's package chromium, or set CHROMIUM to a program")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=[*_ARGUMENTS])
         yield chromium
@@ -68,7 +68,10 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def complaints() -> list[str]:
-    """What the page complained of; a test that provokes some clears the list."""
+    """Console messages, errors, dialogs and foreign requests of the page.
+
+    A test that provokes some must remove them from the list.
+    """
     return []
 
 
@@ -76,10 +79,13 @@ def complaints() -> list[str]:
 def open_portal(
     browser: Browser, tr: TaskRouter, complaints: list[str]
 ) -> Iterator[Callable[..., Page]]:
-    """Opens the portal; options are those of a Playwright context. In the end nobody complained."""
+    """A function that opens the portal with options of a Playwright context.
+
+    The test fails if any complaints are left at its end.
+    """
     contexts = []
 
-    def open_it(before: Callable[[Page], Any] = lambda _page: None, **options: Any) -> Page:
+    def open_page(before: Callable[[Page], Any] = lambda _page: None, **options: Any) -> Page:
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **options})
         contexts.append(context)
         context.set_default_timeout(15_000)
@@ -87,13 +93,13 @@ def open_portal(
         page.on("console", lambda line: complaints.append(f"{line.type}: {line.text}"))
         page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
         page.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}"))
-        page.on("request", lambda one: one.url.startswith(tr.url) or complaints.append(one.url))
+        page.on("request", lambda sent: sent.url.startswith(tr.url) or complaints.append(sent.url))
         before(page)
         page.goto(f"{tr.url}/simulator/portal")
         page.get_by_text("Live", exact=True).wait_for()
         return page
 
-    yield open_it
+    yield open_page
     for context in contexts:
         context.close()
     assert complaints == []
@@ -101,5 +107,5 @@ def open_portal(
 
 @pytest.fixture
 def page(open_portal: Callable[..., Page]) -> Page:
-    """The portal in a window of 1280 by 800."""
+    """The portal in a window of 1280 by 800 pixels."""
     return open_portal()

@@ -1,29 +1,29 @@
-"""What docs/portal.md says of the overview is so."""
+"""docs/portal.md describes the portal as it is."""
 
 import re
 from pathlib import Path
 
 from taskrouter_simulator import log
-from taskrouter_simulator.portal import state
+from taskrouter_simulator.portal import overview
 from taskrouter_simulator.portal.routes import PAGE, STATE, TIME_HEADER
 
 DOC = (Path(__file__).parents[2] / "docs" / "portal.md").read_text(encoding="utf-8")
 
 
-def test_routes_and_limits_are_the_codes():
+def test_documented_routes_and_limits_match_code():
     for name in (f"127.0.0.1:8002{PAGE}", f"GET {STATE}?", TIME_HEADER):
         assert name in DOC
     numbers = [int(number) for number in re.findall(r"(?:newest|and|first) ([0-9]+)", DOC)]
     assert numbers == [
-        state.MAX_TASKS,
-        state.MAX_ENDED_RESERVATIONS,
-        state.MAX_LOG,
-        state.MAX_LOG,
-        log.MAX_ANSWER,
+        overview.MAX_TASKS,
+        overview.MAX_ENDED_RESERVATIONS,
+        overview.MAX_LOG,
+        overview.MAX_LOG,
+        log.MAX_ANSWER_LENGTH,
     ]
 
 
-def test_every_section_is_described():
-    page = Path(state.__file__).with_name("static") / "portal.html"
+def test_every_section_is_documented():
+    page = Path(overview.__file__).with_name("static") / "portal.html"
     headings = re.findall(r'<h2 id="[a-z]+-heading" tabindex="-1">(\w+)</h2>', page.read_text())
     assert sorted(re.findall(r"^\| (\w+) \| (?!Shows)", DOC, re.MULTILINE)) == sorted(headings)

@@ -1,4 +1,4 @@
-"""The portal in a real Chromium."""
+"""The portal in Chromium."""
 
 import json
 import re
@@ -37,13 +37,13 @@ def create(tr: TaskRouter, **attributes: str):
 
 
 def reserve(tr: TaskRouter):
-    """A Task that Alice is offered."""
+    """Create a Task that is reserved for Alice."""
     task = create(tr, selected_language="es")
     set_activity(tr, "Alice", "Idle")
     return task
 
 
-def test_the_quickstart_by_mouse(page, tr, app):
+def test_quickstart_works_by_mouse(page, tr, app):
     page.get_by_role("button", name="Create Task").click()
     task = rows(page, "tasks")
     expect(task).to_have_count(1)
@@ -69,14 +69,14 @@ def test_the_quickstart_by_mouse(page, tr, app):
     expect(task).to_contain_text("assigned")
     expect(offer).to_contain_text("accepted")
     expect(switch(page, "Alice", "Busy")).to_have_attribute("aria-pressed", "true")
-    expect(page.get_by_role("log", name="What happened last")).to_contain_text("Alice is Busy.")
+    expect(page.get_by_role("log", name="Recent changes")).to_contain_text("Alice is Busy.")
 
     task.get_by_role("button", name="Complete").click()
     expect(task).to_contain_text("completed")
     expect(task.get_by_role("button")).to_have_count(0)
 
 
-def test_the_quickstart_by_keyboard(page):
+def test_quickstart_works_by_keyboard(page):
     press(page, "Create Task", "Enter")
     expect(rows(page, "tasks")).to_contain_text("pending")
     press(page, "Idle", " ")
@@ -92,50 +92,50 @@ def test_the_quickstart_by_keyboard(page):
 
 
 def press(page: Page, text: str, key: str) -> None:
-    """Go to a control with Tab alone, see the focus on it, and press the key."""
+    """Move to a control with the Tab key, check that its focus is visible, and press a key."""
     for _ in range(80):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == text:
             assert page.evaluate("getComputedStyle(document.activeElement).outlineWidth") == "2px"
             page.keyboard.press(key)
             return
-    raise AssertionError(f"Tab does not lead to {text}")
+    raise AssertionError(f"The Tab key does not reach {text}")
 
 
-def test_the_countdown_follows_the_clock_and_a_time_out_sends_the_worker_offline(page, tr):
+def test_countdown_follows_clock_and_timeout_sets_worker_offline(page, tr):
     reserve(tr)
     offer = rows(page, "reservations")
-    expect(page.get_by_role("form", name="Clock")).to_contain_text("stands still")
+    expect(page.get_by_role("form", name="Clock")).to_contain_text("frozen")
     tr.advance(60)
     expect(offer).to_contain_text("19:00 left")
     expect(offer.get_by_role("progressbar")).to_have_js_property("value", 1140)
-    page.get_by_label("Seconds to put the clock forward").fill("1140")
+    page.get_by_label("Seconds to advance the clock").fill("1140")
     page.get_by_role("button", name="Advance").click()
     expect(offer).to_contain_text("timeout")
     expect(switch(page, "Alice", "Offline")).to_have_attribute("aria-pressed", "true")
 
 
 @pytest.mark.parametrize("tr", [{"frozen_clock": False}], indirect=True)
-def test_age_and_countdown_run_with_the_clock(page, tr):
+def test_age_and_countdown_follow_running_clock(page, tr):
     reserve(tr)
     expect(rows(page, "reservations")).to_contain_text(re.compile("19:5[0-8] left"))
     expect(rows(page, "tasks")).to_contain_text(re.compile("[2-9] s"))
 
 
-def test_a_reservation_can_be_rejected(page, tr):
+def test_reservation_can_be_rejected(page, tr):
     reserve(tr)
     rows(page, "reservations").get_by_role("button", name="Reject").click()
     expect(rows(page, "reservations")).to_contain_text("rejected")
     expect(switch(page, "Alice", "Idle")).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_task_can_be_canceled(page, tr):
+def test_task_can_be_canceled(page, tr):
     create(tr, selected_language="es")
     rows(page, "tasks").get_by_role("button", name="Cancel").click()
     expect(rows(page, "tasks")).to_contain_text("canceled")
 
 
-def test_the_form_says_workflow_and_priority(page, tr):
+def test_form_sets_workflow_and_priority(page, tr):
     page.get_by_label("Attributes (JSON)").fill('{"selected_language":"en"}')
     page.get_by_label("Priority").fill("7")
     page.get_by_role("button", name="Create Task").click()
@@ -144,7 +144,7 @@ def test_the_form_says_workflow_and_priority(page, tr):
     assert (task.priority, task.workflow_sid) == (7, tr.workflow_sid)
 
 
-def test_what_rest_refuses_is_told_beside_the_field(page, complaints):
+def test_rest_error_is_shown_beside_field(page, complaints):
     page.get_by_label("Attributes (JSON)").fill("[1")
     page.get_by_role("button", name="Create Task").click()
     problem = page.locator("#create-problem")
@@ -157,7 +157,7 @@ def test_what_rest_refuses_is_told_beside_the_field(page, complaints):
     assert complaints.pop(0).startswith(REST_REFUSAL)
 
 
-def test_a_click_that_comes_too_late_is_told(page, tr, complaints):
+def test_error_after_late_click_is_shown(page, tr, complaints):
     task = reserve(tr)
     expect(rows(page, "reservations")).to_have_count(1)
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, writable: true})")
@@ -170,7 +170,7 @@ def test_a_click_that_comes_too_late_is_told(page, tr, complaints):
     assert complaints.pop(0).startswith(REST_REFUSAL)
 
 
-def test_the_page_updates_by_itself(page, tr, app):
+def test_page_updates_automatically(page, tr, app):
     app.answer("/assignment_callback", b"oh", kind="text/html")
     task = create(tr, selected_language="es")
     expect(rows(page, "tasks")).to_contain_text("pending")
@@ -179,10 +179,10 @@ def test_the_page_updates_by_itself(page, tr, app):
     expect(rows(page, "alerts")).to_contain_text("40000")
     workspace(tr).tasks(task.sid).delete()
     expect(rows(page, "tasks")).to_have_count(0)
-    expect(page.locator("#tasks .empty")).to_have_text("No Tasks. Create one with the form.")
+    expect(page.locator("#tasks .empty")).to_have_text("No Tasks. Use the form to create a Task.")
 
 
-def test_html_in_the_data_is_shown_as_text(page, tr):
+def test_html_in_data_is_shown_as_text(page, tr):
     code = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     create(tr, selected_language="es", note=code)
     workspace(tr).workers.create(friendly_name="<b>Eve</b>", attributes=json.dumps({"n": code}))
@@ -194,7 +194,7 @@ def test_html_in_the_data_is_shown_as_text(page, tr):
     assert page.locator(".rows img, .rows script, .rows b").count() == 0
 
 
-def test_an_update_leaves_focus_details_selection_and_a_half_filled_form_alone(page, tr):
+def test_update_keeps_focus_details_selection_and_form_input(page, tr):
     create(tr, selected_language="es")
     row = rows(page, "tasks").last
     row.locator("summary").click()
@@ -217,14 +217,14 @@ def test_an_update_leaves_focus_details_selection_and_a_half_filled_form_alone(p
     expect(field).to_have_value('{"half":')
 
 
-def test_a_row_that_goes_hands_its_focus_to_the_heading(page, tr):
+def test_heading_gets_focus_of_removed_row(page, tr):
     task = create(tr, selected_language="es")
     rows(page, "tasks").locator("summary").focus()
     workspace(tr).tasks(task.sid).delete()
     expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_focused()
 
 
-def test_five_hundred_tasks_stay_usable(page, tr):
+def test_list_of_500_tasks_stays_usable(page, tr):
     tasks = workspace(tr).tasks
     for number in range(500):
         tasks.create(attributes=f'{{"selected_language": "en", "order": "order-{number}"}}')
@@ -241,7 +241,7 @@ def test_five_hundred_tasks_stay_usable(page, tr):
     expect(page.locator("#tasks .empty")).to_have_text("Nothing matches the filter.")
 
 
-def test_another_workspace_is_chosen_and_its_tasks_are_created_there(page, tr):
+def test_tasks_are_created_in_selected_workspace(page, tr):
     other = tr.client().taskrouter.v1.workspaces.create(friendly_name="Other")
     there = tr.client().taskrouter.v1.workspaces(other.sid)
     queue = there.task_queues.create(friendly_name="All")
@@ -257,7 +257,7 @@ def test_another_workspace_is_chosen_and_its_tasks_are_created_there(page, tr):
     expect(rows(page, "tasks")).to_contain_text("Customer Care Requests - Spanish")
 
 
-def test_the_page_says_when_the_simulator_is_gone_and_comes_back_with_it(page, tr, complaints):
+def test_page_reports_lost_connection_and_recovers(page, tr, complaints):
     page.context.set_offline(True)
     expect(page.get_by_role("status")).to_contain_text("cannot be reached")
     page.get_by_role("button", name="Create Task").click()
@@ -267,23 +267,23 @@ def test_the_page_says_when_the_simulator_is_gone_and_comes_back_with_it(page, t
     expect(page.get_by_role("status")).to_have_text("Live")
     expect(rows(page, "tasks")).to_have_count(1)
     assert complaints
-    assert all("ERR_INTERNET_DISCONNECTED" in one for one in complaints)
+    assert all("ERR_INTERNET_DISCONNECTED" in message for message in complaints)
     complaints.clear()
 
 
-def test_a_page_that_nobody_sees_does_not_ask(open_portal):
+def test_hidden_page_does_not_poll(open_portal):
     page = open_portal(before=lambda page: page.clock.install())
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
+    requested = []
+    page.on("request", lambda request: requested.append(request.url))
     for _ in range(3):
-        with page.expect_response("**/simulator/state*") as answer:
+        with page.expect_response("**/simulator/state*") as response:
             page.clock.run_for(1000)
-        assert answer.value.status == 304
+        assert response.value.status == 304
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, writable: true})")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    asked.clear()
+    requested.clear()
     page.clock.run_for(60_000)
-    assert asked == []
+    assert requested == []
     with page.expect_response("**/simulator/state*"):
         page.evaluate("document.hidden = false")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -291,7 +291,7 @@ def test_a_page_that_nobody_sees_does_not_ask(open_portal):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("window", [PHONE, {}], ids=["phone", "desktop"])
-def test_axe_finds_nothing_to_complain_of(open_portal, tr, app, scheme, window):
+def test_axe_reports_no_violations(open_portal, tr, app, scheme, window):
     task = reserve(tr)
     workspace(tr).tasks(task.sid).reservations.list()[0].update(reservation_status="accepted")
     create(tr, selected_language="es")
@@ -304,10 +304,10 @@ def test_axe_finds_nothing_to_complain_of(open_portal, tr, app, scheme, window):
         rows(page, section).first.locator("summary").click()
     page.get_by_label("Attributes (JSON)").fill("[]")
     violations = Axe().run(page).response["violations"]
-    assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == []
+    assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in violations] == []
 
 
-def test_a_phone_shows_it_all_without_scrolling_sideways(open_portal, tr):
+def test_phone_needs_no_horizontal_scrolling(open_portal, tr):
     page = open_portal(**PHONE)
     workspace(tr).workers.create(friendly_name="W" * 64)
     for language in ("es", "en"):

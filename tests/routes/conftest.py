@@ -1,4 +1,4 @@
-"""The app through `chalice.test`, as API Gateway calls it, on a real DynamoDB API."""
+"""The app, called through `chalice.test` like by API Gateway, with a real DynamoDB API."""
 
 import io
 import json
@@ -34,7 +34,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass
 class Api:
-    """The app, and what a client and Twilio would send it."""
+    """The app, and methods that send requests like a client or Twilio."""
 
     http: Any
     service: runtime.Runtime
@@ -74,7 +74,7 @@ class Api:
         content_type: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> HTTPResponse:
-        """With a supervisor's token, unless another, or None, is given."""
+        """Send a request, by default with a supervisor's token; None sends no token."""
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Bearer {token or self.token()}"
@@ -110,7 +110,7 @@ class Api:
         content_type: str = FORM,
         headers: dict[str, str] | None = None,
     ) -> HTTPResponse:
-        """Signed rightly, unless another signature, or None, is given."""
+        """Post a callback, by default with a valid signature; None sends no signature."""
         sent = {"Content-Type": content_type, **(headers or {})}
         if signature is not None:
             sent["X-Twilio-Signature"] = signature or self.sign(parameters)
@@ -126,7 +126,7 @@ class Api:
 
 
 def reserve(api: Api, **given: str) -> RemoteReservation:
-    """A Reservation that TaskRouter knows, and that we were called back for."""
+    """Add a Reservation to TaskRouter and post its assignment callback."""
     seen = api.taskrouter.add(**given)
     answer = api.post_callback(
         api.callback_parameters(
@@ -141,7 +141,7 @@ def reserve(api: Api, **given: str) -> RemoteReservation:
 
 @pytest.fixture
 def environ(tables: Any) -> dict[str, str]:
-    """What a test may change before it asks for the `api`."""
+    """Settings that a test can change before it uses the `api` fixture."""
     return {
         **ENVIRON,
         "RESERVATIONS_TABLE": tables.reservations,

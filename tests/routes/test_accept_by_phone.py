@@ -1,4 +1,4 @@
-"""An accept that carries an assignment instruction: what is answered, refused and shown."""
+"""Accepting with an assignment instruction."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.support import NOW, sid
 DEQUEUE = {"instruction": "dequeue", "from": "+15556667777", "timeout": 30}
 
 
-def test_an_accept_may_carry_an_instruction_and_is_202_while_it_rings(api: Api) -> None:
+def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
     seen = reserve(api)
     path = f"/reservations/{seen.reservation_sid}/accept"
 
@@ -20,32 +20,32 @@ def test_an_accept_may_carry_an_instruction_and_is_202_while_it_rings(api: Api) 
     repeated = api.post_json(path, DEQUEUE)
     assert (repeated.status_code, repeated.json_body) == (202, answer.json_body)
     api.taskrouter.becomes(seen.reservation_sid, Status.ACCEPTED)
-    api.service.store.observe(
+    api.service.store.record_status(
         seen.reservation_sid, StatusUpdate(Status.ACCEPTED, NOW, "event", None)
     )
     assert api.post_json(path, DEQUEUE).status_code == 200
 
-    assert [one.render() for one in api.taskrouter.instructions] == [DEQUEUE]
+    assert [one.answer for one in api.taskrouter.instructions] == [DEQUEUE]
     record = api.call("GET", f"/reservations/{seen.reservation_sid}")
     assert record.json_body["instruction_sent"] == {"by": "supervisor", "instruction": DEQUEUE}
     assert '"timeout":30}' in record.body.decode().replace(" ", "")
 
 
-def test_a_password_that_was_sent_is_never_shown_again(api: Api) -> None:
+def test_sent_password_is_never_shown(api: Api) -> None:
     seen = reserve(api)
     path = f"/reservations/{seen.reservation_sid}"
     sent = {"instruction": "conference", "to": "sip:ann@example.com", "sip_auth_password": "x7!"}
     assert api.post_json(f"{path}/accept", sent).status_code == 202
 
     (given,) = api.taskrouter.instructions
-    assert given.render() == sent
+    assert given.answer == sent
     for query in (path, "/reservations"):
         shown = api.call("GET", query).body.decode()
         assert "x7!" not in shown
         assert "sip:ann@example.com" in shown
 
 
-def test_the_quickstarts_route_does_not_accept_without_the_instruction(api: Api) -> None:
+def test_quickstart_route_refuses_an_instruction(api: Api) -> None:
     seen = reserve(api)
     asked = {**DEQUEUE, "reservation_sid": seen.reservation_sid}
 
@@ -54,7 +54,7 @@ def test_the_quickstarts_route_does_not_accept_without_the_instruction(api: Api)
     assert api.taskrouter.calls["update"] == 0
 
 
-def test_a_second_instruction_is_409(api: Api) -> None:
+def test_second_instruction_returns_409(api: Api) -> None:
     seen = reserve(api)
     path = f"/reservations/{seen.reservation_sid}/accept"
     api.post_json(path, DEQUEUE)
@@ -80,7 +80,7 @@ def test_a_second_instruction_is_409(api: Api) -> None:
         ({"instruction": "redirect", "call_sid": "CA1", "url": "x"}, "call_sid must be"),
     ],
 )
-def test_a_wrong_instruction_is_400_and_sends_nothing(
+def test_invalid_instruction_returns_400_and_sends_nothing(
     api: Api, body: dict[str, Any], message: str
 ) -> None:
     seen = reserve(api)
@@ -91,7 +91,7 @@ def test_a_wrong_instruction_is_400_and_sends_nothing(
     assert api.taskrouter.instructions == []
 
 
-def test_a_worker_has_only_its_own_phone_rung(api: Api) -> None:
+def test_worker_can_not_make_another_phone_ring(api: Api) -> None:
     seen = reserve(api)
     path = f"/reservations/{seen.reservation_sid}/accept"
 

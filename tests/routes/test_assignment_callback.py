@@ -18,7 +18,7 @@ def recorded(api: Api, parameters: dict[str, str]) -> dict[str, object] | None:
 @pytest.mark.parametrize(
     "content_type", [FORM, f"{FORM}; charset=utf-8", f"{FORM};charset=UTF-8", FORM.upper()]
 )
-def test_a_signed_callback_is_answered_with_an_empty_object(api: Api, content_type: str) -> None:
+def test_signed_callback_returns_empty_object(api: Api, content_type: str) -> None:
     parameters = api.callback_parameters()
 
     answer = api.post_callback(parameters, content_type=content_type)
@@ -33,7 +33,7 @@ def test_a_signed_callback_is_answered_with_an_empty_object(api: Api, content_ty
     assert record["worker_attributes"] == {"languages": ["en", "es"]}
 
 
-def test_unknown_parameters_are_kept_and_the_timestamp_may_be_there(api: Api) -> None:
+def test_unknown_parameters_and_timestamp_are_kept(api: Api) -> None:
     parameters = api.callback_parameters(Timestamp="1790000000", NewIn2027="ünïcode +&=")
 
     assert api.post_callback(parameters).status_code == 200
@@ -43,9 +43,7 @@ def test_unknown_parameters_are_kept_and_the_timestamp_may_be_there(api: Api) ->
 
 
 @pytest.mark.parametrize("signature", FORGERIES)
-def test_without_a_right_signature_it_is_403_and_nothing_is_recorded(
-    api: Api, signature: str | None
-) -> None:
+def test_invalid_signature_returns_403_and_records_nothing(api: Api, signature: str | None) -> None:
     parameters = api.callback_parameters()
 
     answer = api.post_callback(parameters, signature=signature)
@@ -55,7 +53,7 @@ def test_without_a_right_signature_it_is_403_and_nothing_is_recorded(
     assert recorded(api, parameters) is None
 
 
-def test_every_parameter_takes_part_in_the_signature(api: Api) -> None:
+def test_signature_covers_every_parameter(api: Api) -> None:
     parameters = api.callback_parameters()
     signature = api.sign(parameters)
 
@@ -64,7 +62,7 @@ def test_every_parameter_takes_part_in_the_signature(api: Api) -> None:
         assert api.post_callback(changed, signature=signature).status_code == 403
 
 
-def test_a_refusal_logs_the_url_that_was_checked_and_no_signature(api: Api) -> None:
+def test_refusal_logs_the_checked_url_but_no_signature(api: Api) -> None:
     parameters = api.callback_parameters()
     signature = api.sign(parameters, url="https://wrong.example/assignment_callback")
 
@@ -74,7 +72,7 @@ def test_a_refusal_logs_the_url_that_was_checked_and_no_signature(api: Api) -> N
     assert signature not in api.log.getvalue()
 
 
-def test_a_key_that_the_settings_do_not_hold_is_refused_even_with_a_right_signature(
+def test_unknown_shared_key_is_refused_despite_valid_signature(
     api: Api,
 ) -> None:
     header = {"X-Twilio-Webhooks-Signature-Settings": "key=k1,algorithm=HMAC_SHA1"}
@@ -85,7 +83,7 @@ def test_a_key_that_the_settings_do_not_hold_is_refused_even_with_a_right_signat
     "base_url",
     ["https://example.test:8443/api", "http://127.0.0.1:8000", "https://example.test/api/"],
 )
-def test_the_signed_url_is_the_public_base_url_and_the_route(
+def test_signed_url_is_public_base_url_plus_route(
     environ: dict[str, str], request: pytest.FixtureRequest, base_url: str
 ) -> None:
     environ["PUBLIC_BASE_URL"] = base_url
@@ -109,7 +107,7 @@ def test_the_signed_url_is_the_public_base_url_and_the_route(
         (b"a=" + b"x" * 200_000, 413),
     ],
 )
-def test_junk_is_refused_with_one_sentence(api: Api, body: bytes, status: int) -> None:
+def test_malformed_body_is_refused_with_one_sentence(api: Api, body: bytes, status: int) -> None:
     answer = api.http.post(
         "/assignment_callback",
         headers={"Content-Type": FORM, "X-Twilio-Signature": "A" * 28},
@@ -129,7 +127,7 @@ def test_junk_is_refused_with_one_sentence(api: Api, body: bytes, status: int) -
         ("WorkspaceSid", "WS" + "9" * 32),
     ],
 )
-def test_a_signed_callback_that_can_not_be_ours_is_refused_by_name(
+def test_callback_of_other_account_or_without_sids_names_the_parameter(
     api: Api, name: str, value: str
 ) -> None:
     answer = api.post_callback(api.callback_parameters(**{name: value}))
@@ -138,7 +136,7 @@ def test_a_signed_callback_that_can_not_be_ours_is_refused_by_name(
     assert name in answer.json_body["Message"]
 
 
-def test_a_repeated_unknown_parameter_is_kept_and_signed_as_the_sdk_does(api: Api) -> None:
+def test_repeated_unknown_parameter_is_kept_and_verified_like_the_sdk(api: Api) -> None:
     parameters = api.callback_parameters()
     pairs = [*parameters.items(), ("Digit", "2"), ("Digit", "1")]
 
@@ -157,7 +155,9 @@ def test_a_repeated_unknown_parameter_is_kept_and_signed_as_the_sdk_does(api: Ap
     assert record["callback"] == {**parameters, "Digit": ["2", "1"]}
 
 
-def test_accept_as_the_setting(environ: dict[str, str], request: pytest.FixtureRequest) -> None:
+def test_setting_accept_answers_accept(
+    environ: dict[str, str], request: pytest.FixtureRequest
+) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
     api: Api = request.getfixturevalue("api")
     parameters = api.callback_parameters()
@@ -170,7 +170,7 @@ def test_accept_as_the_setting(environ: dict[str, str], request: pytest.FixtureR
     assert record["instruction"] == {"instruction": "accept"}
 
 
-def test_its_line_in_the_log_says_all_but_the_attributes(api: Api) -> None:
+def test_log_line_contains_everything_except_attributes(api: Api) -> None:
     parameters = api.callback_parameters()
     api.post_callback(parameters)
 
@@ -188,7 +188,7 @@ def test_its_line_in_the_log_says_all_but_the_attributes(api: Api) -> None:
     assert ENVIRON["TWILIO_AUTH_TOKEN"] not in text
 
 
-def test_where_nothing_could_be_recorded_it_answers_503(api: Api) -> None:
+def test_unrecorded_callback_returns_503(api: Api) -> None:
     class Dead:
         def update_item(self, **_request: object) -> None:
             raise ReadTimeoutError(endpoint_url="http://dynamodb")
@@ -200,7 +200,7 @@ def test_where_nothing_could_be_recorded_it_answers_503(api: Api) -> None:
     assert answer.json_body["Code"] == "StoreUnavailable"
 
 
-def test_an_error_that_nothing_foresaw_shows_nothing_of_itself(api: Api) -> None:
+def test_unexpected_error_reveals_nothing(api: Api) -> None:
     class Broken:
         def update_item(self, **_request: object) -> None:
             raise RuntimeError("the Task's attributes: secret")
@@ -215,7 +215,7 @@ def test_an_error_that_nothing_foresaw_shows_nothing_of_itself(api: Api) -> None
     assert "update_item" in json.dumps(crash["where"])
 
 
-def test_a_number_in_an_answer_is_whole_the_second_time_too(
+def test_repeated_answer_keeps_whole_numbers(
     environ: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     file = tmp_path / "rules.toml"

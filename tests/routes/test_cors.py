@@ -6,14 +6,14 @@ ROUTES = ["/create-task", "/reservations", f"/reservations/WR{'0' * 32}/accept"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_by_default_no_page_of_another_origin_may_call(api: Api, path: str) -> None:
+def test_other_origins_are_refused_by_default(api: Api, path: str) -> None:
     assert api.call("OPTIONS", path, token=None).status_code == 403
     answer = api.call("GET", "/reservations")
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_the_origin_that_is_set_may(
+def test_configured_origin_is_allowed(
     environ: dict[str, str], request: pytest.FixtureRequest, path: str
 ) -> None:
     environ["CORS_ALLOW_ORIGIN"] = "https://desk.example"

@@ -13,7 +13,7 @@ from tests.routes.conftest import ENVIRON, FORM, Api
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_with_nothing_given_it_is_the_quickstarts_task(api: Api, method: str) -> None:
+def test_request_without_parameters_creates_the_quickstart_task(api: Api, method: str) -> None:
     answer = api.call(method, "/create-task")
 
     assert answer.status_code == 201
@@ -24,7 +24,7 @@ def test_with_nothing_given_it_is_the_quickstarts_task(api: Api, method: str) ->
 
 
 @pytest.mark.parametrize("how", ["json", "json with text", "form", "query", "curl -d"])
-def test_attributes_come_in_every_usual_way(api: Api, how: str) -> None:
+def test_attributes_are_read_from_query_form_and_json(api: Api, how: str) -> None:
     attributes = {"selected_language": "en", "name": "Zoë"}
     text = json.dumps(attributes, ensure_ascii=False)
     match how:
@@ -47,7 +47,7 @@ def test_attributes_come_in_every_usual_way(api: Api, how: str) -> None:
     assert answer.json_body["priority"] == 7
 
 
-def test_an_empty_form_is_no_parameters(api: Api) -> None:
+def test_empty_form_has_no_parameters(api: Api) -> None:
     answer = api.call("POST", "/create-task", body=b"", content_type=FORM)
     assert answer.json_body["attributes"] == {"selected_language": "es"}
 
@@ -80,7 +80,7 @@ def test_an_empty_form_is_no_parameters(api: Api) -> None:
         ("workflow_sid", 1),
     ],
 )
-def test_a_bad_parameter_is_refused_by_name(api: Api, name: str, value: object) -> None:
+def test_invalid_parameter_is_named(api: Api, name: str, value: object) -> None:
     answer = api.post_json("/create-task", {name: value})
 
     assert answer.status_code == 400
@@ -88,7 +88,7 @@ def test_a_bad_parameter_is_refused_by_name(api: Api, name: str, value: object) 
     assert not api.taskrouter.calls
 
 
-def test_attributes_of_4096_characters_are_taken(api: Api) -> None:
+def test_attributes_of_4096_characters_are_accepted(api: Api) -> None:
     assert api.post_json("/create-task", {"attributes": {"a": "é" * 4_088}}).status_code == 201
 
 
@@ -96,18 +96,18 @@ def test_attributes_of_4096_characters_are_taken(api: Api) -> None:
     "body",
     [b"{", b"[]", b"null", b"\xff", b"{}{}", b"[" * 100_000, b'{"a":' * 5_000, b"NaN", b'"x"'],
 )
-def test_a_body_that_is_no_json_object_is_refused(api: Api, body: bytes) -> None:
+def test_body_that_is_not_a_json_object_is_refused(api: Api, body: bytes) -> None:
     answer = api.call("POST", "/create-task", body=body, content_type="application/json")
     assert answer.status_code == 400
     assert answer.json_body["Code"] == "BadRequestError"
 
 
-def test_a_huge_body_is_413(api: Api) -> None:
+def test_huge_body_returns_413(api: Api) -> None:
     answer = api.call("POST", "/create-task", body=b" " * 200_000, content_type="application/json")
     assert answer.status_code == 413
 
 
-def test_a_parameter_given_twice_is_refused(api: Api) -> None:
+def test_repeated_parameter_is_refused(api: Api) -> None:
     assert api.call("GET", "/create-task?priority=1&priority=2").status_code == 400
     body = b"priority=1&priority=1"
     assert api.call("POST", "/create-task", body=body, content_type=FORM).status_code == 400
@@ -125,7 +125,7 @@ def test_a_parameter_given_twice_is_refused(api: Api) -> None:
         (TaskRouterUnavailable("no"), 503),
     ],
 )
-def test_what_taskrouter_says_becomes_an_answer(api: Api, error: Exception, status: int) -> None:
+def test_taskrouter_error_becomes_a_response(api: Api, error: Exception, status: int) -> None:
     api.taskrouter.fail_before["create"] = [error]
 
     answer = api.call("POST", "/create-task")
@@ -133,7 +133,7 @@ def test_what_taskrouter_says_becomes_an_answer(api: Api, error: Exception, stat
     assert ("Retry-After" in answer.headers) == (status == 503)
 
 
-def test_no_attribute_shows_up_in_the_log(api: Api) -> None:
+def test_log_contains_no_attributes(api: Api) -> None:
     api.post_json("/create-task", {"attributes": {"card": "4111"}})
 
     assert "4111" not in api.log.getvalue()

@@ -35,7 +35,7 @@ def event(api: Api, event_type: str, **given: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("event_type", "status"), EVENTS.items())
-def test_an_event_is_mirrored_and_acknowledged_as_twilio_wants_it(
+def test_event_is_recorded_and_acknowledged_with_204(
     api: Api, event_type: str, status: str
 ) -> None:
     parameters = api.callback_parameters()
@@ -50,7 +50,7 @@ def test_an_event_is_mirrored_and_acknowledged_as_twilio_wants_it(
     assert api.lines()[1]["event_type"] == event_type
 
 
-def test_a_reservation_first_heard_of_by_event_is_recorded_with_its_attributes(api: Api) -> None:
+def test_event_of_unknown_reservation_records_it_with_attributes(api: Api) -> None:
     parameters = event(api, "reservation.accepted")
     post(api, "/event_callback", parameters)
 
@@ -63,7 +63,7 @@ def test_a_reservation_first_heard_of_by_event_is_recorded_with_its_attributes(a
 
 
 @pytest.mark.parametrize("event_type", ["task.created", "reservation.failed", "worker.x", ""])
-def test_other_events_are_acknowledged_and_record_nothing(api: Api, event_type: str) -> None:
+def test_other_events_are_acknowledged_but_not_recorded(api: Api, event_type: str) -> None:
     parameters = event(api, event_type)
 
     assert post(api, "/event_callback", parameters).status_code == 204
@@ -72,7 +72,7 @@ def test_other_events_are_acknowledged_and_record_nothing(api: Api, event_type: 
 
 
 @pytest.mark.parametrize("path", ["/event_callback", "/assignment_callback/fallback"])
-def test_a_forged_post_is_403_and_records_nothing(api: Api, path: str) -> None:
+def test_forged_post_returns_403_and_records_nothing(api: Api, path: str) -> None:
     parameters = event(api, "reservation.accepted")
     # A signature for another of our URLs is a forgery too.
     signature = api.sign(parameters)
@@ -82,7 +82,7 @@ def test_a_forged_post_is_403_and_records_nothing(api: Api, path: str) -> None:
     assert api.call("GET", record).status_code == 404
 
 
-def test_the_fallback_answers_what_was_answered_before(
+def test_fallback_repeats_the_first_answer(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
@@ -94,7 +94,7 @@ def test_the_fallback_answers_what_was_answered_before(
     assert answer.body == first.body == b'{"instruction":"accept"}'
 
 
-def test_the_fallback_answers_without_dynamodb_and_says_that_it_could_not_record(
+def test_fallback_answers_without_dynamodb_and_logs_unrecorded_reservation(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     class Dead:
@@ -115,7 +115,7 @@ def test_the_fallback_answers_without_dynamodb_and_says_that_it_could_not_record
     assert line["reservation_sid"] == parameters["ReservationSid"]
 
 
-def test_an_unrecorded_reservation_is_counted_whatever_the_log_level_is(
+def test_unrecorded_reservation_is_logged_at_any_log_level(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     class Dead:
@@ -129,7 +129,7 @@ def test_an_unrecorded_reservation_is_counted_whatever_the_log_level_is(
     assert api.lines()[-1]["UnrecordedReservation"] == 1
 
 
-def test_a_created_event_tells_since_when_and_who(api: Api) -> None:
+def test_created_event_records_creation_time_and_worker_name(api: Api) -> None:
     parameters = api.callback_parameters()
     api.post_callback(parameters)
     created = {**event(api, "reservation.created"), **parameters}
@@ -148,7 +148,7 @@ def test_a_created_event_tells_since_when_and_who(api: Api) -> None:
     assert record["reserved_at"] == "2026-09-21T14:13:20.000Z"
 
 
-def test_an_event_that_could_not_be_recorded_is_503(api: Api) -> None:
+def test_unrecorded_event_returns_503(api: Api) -> None:
     class Dead:
         def update_item(self, **_request: object) -> None:
             raise ConnectTimeoutError(endpoint_url="http://dynamodb")

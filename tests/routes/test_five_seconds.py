@@ -1,6 +1,6 @@
-"""TaskRouter waits 5 seconds: with DynamoDB or the secrets store slow, we answer in under 3.
+"""TaskRouter waits 5 seconds. If DynamoDB or SSM is slow, the API answers in less than 3.
 
-Real sockets, real boto3 clients; the clock is the wall's, because it is time-outs that are tested.
+The tests use real sockets, boto3 clients and time, because they test timeouts.
 """
 
 import json
@@ -23,8 +23,8 @@ LIMIT = 3.0
 
 
 @dataclass
-class Engine:
-    """An endpoint that speaks AWS's JSON protocol just far enough, and fails as told."""
+class Endpoint:
+    """A fake AWS endpoint with a fixed delay and response."""
 
     url: str
     requests: int = 0
@@ -37,34 +37,34 @@ def reply(status: int, body: dict[str, Any]) -> bytes:
 
 
 @pytest.fixture
-def engine() -> Iterator[Callable[[float, bytes], Engine]]:
-    """Starts engines that wait so many seconds, and then say that; empty bytes hang up."""
+def endpoint() -> Iterator[Callable[[float, bytes], Endpoint]]:
+    """Start endpoints that wait, then send the given bytes; empty bytes close the connection."""
     ended = threading.Event()
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def answer(connection: socket.socket, seconds: float, said: bytes) -> None:
+    def answer(connection: socket.socket, seconds: float, response: bytes) -> None:
         with connection:
             connection.recv(65536)
             ended.wait(seconds)
-            if not ended.is_set() and said:
-                connection.sendall(said)
+            if not ended.is_set() and response:
+                connection.sendall(response)
 
-    def serve(listener: socket.socket, one: Engine, seconds: float, said: bytes) -> None:
+    def serve(listener: socket.socket, one: Endpoint, seconds: float, response: bytes) -> None:
         while True:
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return
             one.requests += 1
-            thread = threading.Thread(target=answer, args=(connection, seconds, said))
+            thread = threading.Thread(target=answer, args=(connection, seconds, response))
             threads.append(thread)
             thread.start()
 
-    def start(seconds: float, said: bytes) -> Engine:
+    def start(seconds: float, response: bytes) -> Endpoint:
         listener = socket.create_server(("127.0.0.1", 0))
-        one = Engine(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        thread = threading.Thread(target=serve, args=(listener, one, seconds, said))
+        one = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = threading.Thread(target=serve, args=(listener, one, seconds, response))
         threads.append(thread)
         thread.start()
         listeners.append(listener)
@@ -80,7 +80,7 @@ def engine() -> Iterator[Callable[[float, bytes], Engine]]:
 
 
 def client_at(url: str, service: str, made: Any) -> Any:
-    """A client with the time-outs of *made*, at another address."""
+    """Return a client with the timeouts of *made* for another endpoint."""
     timeouts: Config = made.meta.config
     return boto3.client(
         service,
@@ -102,14 +102,14 @@ BROKEN = reply(500, {"__type": "com.amazonaws.dynamodb#InternalServerError", "me
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "response"),
     [(1, BROKEN), (10, b""), (60, b""), (0, THROTTLED), (0, BROKEN), (0, b"")],
     ids=["1 s", "10 s", "hanging", "throttling", "5xx", "cut"],
 )
-def test_with_dynamodb_failing_it_is_503_in_time(
-    api: Api, engine: Callable[[float, bytes], Engine], seconds: float, said: bytes
+def test_failing_dynamodb_returns_503_in_time(
+    api: Api, endpoint: Callable[[float, bytes], Endpoint], seconds: float, response: bytes
 ) -> None:
-    one = engine(seconds, said)
+    one = endpoint(seconds, response)
     made = adapter.make_client(api.service.settings.dynamodb_seconds)
     api.service.store._client = client_at(one.url, "dynamodb", made)
 
@@ -121,10 +121,10 @@ def test_with_dynamodb_failing_it_is_503_in_time(
     assert one.requests == 2
 
 
-def test_with_the_secrets_store_and_dynamodb_hanging_at_a_cold_start_it_is_still_in_time(
-    api: Api, engine: Callable[[float, bytes], Engine], monkeypatch: pytest.MonkeyPatch
+def test_hanging_ssm_at_cold_start_returns_503_in_time(
+    api: Api, endpoint: Callable[[float, bytes], Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ssm, dynamodb = engine(60, b""), engine(60, b"")
+    ssm, dynamodb = endpoint(60, b""), endpoint(60, b"")
     start_cold(api, monkeypatch, ssm, dynamodb)
 
     started = time.monotonic()
@@ -134,8 +134,8 @@ def test_with_the_secrets_store_and_dynamodb_hanging_at_a_cold_start_it_is_still
     assert (answer.status_code, answer.json_body["Code"]) == (503, "SecretsUnavailable")
 
 
-def test_a_slow_secrets_store_and_then_a_hanging_dynamodb_share_one_budget(
-    api: Api, engine: Callable[[float, bytes], Engine], monkeypatch: pytest.MonkeyPatch
+def test_slow_ssm_and_hanging_dynamodb_share_one_budget(
+    api: Api, endpoint: Callable[[float, bytes], Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value = json.dumps(
         {
@@ -143,8 +143,8 @@ def test_a_slow_secrets_store_and_then_a_hanging_dynamodb_share_one_budget(
             "api_keys": {ENVIRON["TWILIO_API_KEY_SID"]: ENVIRON["TWILIO_API_KEY_SECRET"]},
         }
     )
-    ssm = engine(0.4, reply(200, {"Parameter": {"Value": value}}))
-    dynamodb = engine(60, b"")
+    ssm = endpoint(0.4, reply(200, {"Parameter": {"Value": value}}))
+    dynamodb = endpoint(60, b"")
     start_cold(api, monkeypatch, ssm, dynamodb)
 
     started = time.monotonic()
@@ -154,8 +154,10 @@ def test_a_slow_secrets_store_and_then_a_hanging_dynamodb_share_one_budget(
     assert (answer.status_code, answer.json_body["Code"]) == (503, "StoreUnavailable")
 
 
-def start_cold(api: Api, monkeypatch: pytest.MonkeyPatch, ssm: Engine, dynamodb: Engine) -> None:
-    """A container that has read no secrets yet, at these addresses."""
+def start_cold(
+    api: Api, monkeypatch: pytest.MonkeyPatch, ssm: Endpoint, dynamodb: Endpoint
+) -> None:
+    """Use a new runtime that has not read its secrets, with the given endpoints."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")

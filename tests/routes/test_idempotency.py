@@ -1,4 +1,4 @@
-"""One Task a key: whoever repeats, whatever was lost, and however many come at once."""
+"""One Task per idempotency key, despite retries, lost responses and concurrency."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -15,17 +15,17 @@ from chalicelib.domain.errors import (
     Unsettled,
 )
 from chalicelib.domain.tasks import NewTask
-from chalicelib.usecases.create_task import create_once
+from chalicelib.usecases.create_task import create_task
 from tests.routes.conftest import Api
 
-WANTED = {"attributes": {"selected_language": "en"}, "priority": 3}
+BODY = {"attributes": {"selected_language": "en"}, "priority": 3}
 
 
 def create(api: Api, key: str = "order-1", body: dict[str, Any] | None = None) -> Any:
-    return api.post_json("/create-task", body or WANTED, headers={"Idempotency-Key": key})
+    return api.post_json("/create-task", body or BODY, headers={"Idempotency-Key": key})
 
 
-def test_a_repeat_answers_the_same_task(api: Api) -> None:
+def test_repeated_request_returns_the_same_task(api: Api) -> None:
     first, second = create(api), create(api)
 
     assert (first.status_code, second.status_code) == (201, 201)
@@ -38,21 +38,21 @@ def test_a_repeat_answers_the_same_task(api: Api) -> None:
     assert len(api.taskrouter.tasks) == 1
 
 
-def test_another_key_is_another_task(api: Api) -> None:
+def test_other_key_creates_another_task(api: Api) -> None:
     assert create(api, "a").json_body["sid"] != create(api, "b").json_body["sid"]
 
 
 @pytest.mark.parametrize("change", [{"priority": 4}, {"attributes": {}}, {"timeout": 5}])
-def test_another_body_under_the_same_key_is_422(api: Api, change: dict[str, Any]) -> None:
+def test_other_body_with_the_same_key_returns_422(api: Api, change: dict[str, Any]) -> None:
     create(api)
-    answer = create(api, body={**WANTED, **change})
+    answer = create(api, body={**BODY, **change})
 
     assert answer.status_code == 422
     assert answer.json_body["Code"] == "IdempotencyKeyReused"
     assert len(api.taskrouter.tasks) == 1
 
 
-def test_the_key_holds_for_a_day(api: Api) -> None:
+def test_key_is_kept_for_a_day(api: Api) -> None:
     first = create(api)
     api.clock.now += 86_399_000
     assert create(api).json_body == first.json_body
@@ -60,7 +60,7 @@ def test_the_key_holds_for_a_day(api: Api) -> None:
     assert create(api).json_body["sid"] != first.json_body["sid"]
 
 
-def test_yesterdays_task_is_not_taken_for_todays(api: Api) -> None:
+def test_task_of_an_expired_key_is_not_returned(api: Api) -> None:
     first = create(api)
     api.clock.now += 2 * 86_400_000
     api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("cut")]
@@ -71,24 +71,24 @@ def test_yesterdays_task_is_not_taken_for_todays(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "é", 'a"b', "x" * 129, "a b", "a\\"])
-def test_a_key_that_could_not_stand_in_an_expression_is_refused(api: Api, key: str) -> None:
+def test_key_with_unsafe_characters_is_refused(api: Api, key: str) -> None:
     assert create(api, key).status_code == 400
     assert not api.taskrouter.calls
 
 
-def test_attributes_that_hold_another_key_are_refused(api: Api) -> None:
+def test_attributes_with_another_key_are_refused(api: Api) -> None:
     body = {"attributes": {"idempotency_key": "x"}}
     assert create(api, body=body).status_code == 400
     assert create(api, body={"attributes": {"idempotency_key": "order-1"}}).status_code == 201
 
 
-def test_attributes_that_the_key_makes_too_long_are_refused(api: Api) -> None:
+def test_attributes_too_long_with_the_key_are_refused(api: Api) -> None:
     answer = create(api, body={"attributes": {"a": "x" * 4_080}})
     assert answer.status_code == 400
     assert "idempotency_key" in answer.json_body["Message"]
 
 
-def test_an_answer_that_was_lost_is_asked_for_by_the_attribute(api: Api) -> None:
+def test_lost_response_is_recovered_by_attribute_search(api: Api) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("cut")]
 
     answer = create(api)
@@ -98,7 +98,7 @@ def test_an_answer_that_was_lost_is_asked_for_by_the_attribute(api: Api) -> None
     assert create(api).json_body == answer.json_body
 
 
-def test_where_nothing_can_be_known_it_is_503_until_the_lease_lapses(api: Api) -> None:
+def test_unknown_outcome_returns_503_until_the_lease_expires(api: Api) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("cut")]
     api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("cut")]
     assert create(api).status_code == 503
@@ -111,7 +111,7 @@ def test_where_nothing_can_be_known_it_is_503_until_the_lease_lapses(api: Api) -
     assert api.taskrouter.calls["create"] == 1
 
 
-def test_a_creation_that_never_reached_taskrouter_is_repeated_after_the_lease(api: Api) -> None:
+def test_unsent_creation_is_repeated_after_the_lease(api: Api) -> None:
     api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("cut")]
     assert create(api).status_code == 503
     assert create(api).status_code == 503
@@ -123,14 +123,14 @@ def test_a_creation_that_never_reached_taskrouter_is_repeated_after_the_lease(ap
 
 
 @pytest.mark.parametrize("error", [TaskRouterRefused("400"), TaskRouterThrottled("429")])
-def test_where_nothing_was_created_the_key_is_free(api: Api, error: Exception) -> None:
+def test_key_is_released_if_nothing_was_created(api: Api, error: Exception) -> None:
     api.taskrouter.fail_before["create"] = [error]
     assert create(api).status_code == error.status  # type: ignore[attr-defined]
 
     assert create(api, body={"priority": 9}).status_code == 201
 
 
-def test_no_more_than_three_searches_a_second(api: Api) -> None:
+def test_at_most_three_searches_per_second(api: Api) -> None:
     api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("cut")] * 4
     for number in range(4):
         assert create(api, f"key-{number}").status_code == 503
@@ -143,44 +143,44 @@ def test_no_more_than_three_searches_a_second(api: Api) -> None:
     assert create(api, "key-3").status_code == 201
 
 
-def test_many_at_once_create_one(api: Api) -> None:
-    """Through the use case: `chalice.test` is not made for threads."""
-    wanted = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)
-    once = replace(api.service.once, taskrouter=api.taskrouter)
+def test_simultaneous_requests_create_one_task(api: Api) -> None:
+    """Call the use case directly, because `chalice.test` does not support threads."""
+    task = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)
+    collaborators = replace(api.service.task_collaborators, taskrouter=api.taskrouter)
 
-    def ask(number: int) -> str:
+    def create_in_thread(number: int) -> str:
         try:
-            return create_once("same", wanted, once).sid
+            return create_task(task, collaborators, idempotency_key="same").sid
         except Unsettled:
             return "later"
 
     with ThreadPoolExecutor(12) as pool:
-        sids = set(pool.map(ask, range(12))) - {"later"}
+        sids = set(pool.map(create_in_thread, range(12))) - {"later"}
     assert len(sids) == len(api.taskrouter.tasks) == 1
 
 
-def test_a_dead_owner_is_succeeded_by_one(api: Api) -> None:
-    wanted = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)
-    once = replace(api.service.once, taskrouter=api.taskrouter)
+def test_one_request_takes_over_after_a_crash(api: Api) -> None:
+    task = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)
+    collaborators = replace(api.service.task_collaborators, taskrouter=api.taskrouter)
     api.taskrouter.fail_after["create"] = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
-        create_once("same", wanted, once)
+        create_task(task, collaborators, idempotency_key="same")
     api.clock.now += 30_000
 
-    def ask(number: int) -> str:
+    def create_in_thread(number: int) -> str:
         try:
-            return create_once("same", wanted, once).sid
+            return create_task(task, collaborators, idempotency_key="same").sid
         except Unsettled:
             return "later"
 
     with ThreadPoolExecutor(6) as pool:
-        sids = set(pool.map(ask, range(6))) - {"later"}
+        sids = set(pool.map(create_in_thread, range(6))) - {"later"}
     assert len(sids) == len(api.taskrouter.tasks) == 1
     with pytest.raises(KeyReused):
-        create_once("same", replace(wanted, priority=1), once)
+        create_task(replace(task, priority=1), collaborators, idempotency_key="same")
 
 
-def test_no_key_shows_up_in_a_table(api: Api) -> None:
+def test_table_contains_no_key(api: Api) -> None:
     create(api, "secret-looking-key")
     items = api.service.dynamodb.scan(TableName=api.service.settings.state_table)["Items"]
     assert "secret-looking-key" not in json.dumps([item["id"] for item in items])

@@ -14,7 +14,7 @@ WR = "WR" + "0" * 32
 
 
 def listed(api: Api, query: str = "") -> list[str]:
-    """Every SID, page after page."""
+    """Return the SIDs on all pages."""
     sids: list[str] = []
     cursor = ""
     while True:
@@ -36,7 +36,9 @@ def listed(api: Api, query: str = "") -> list[str]:
         (b"", "application/octet-stream"),
     ],
 )
-def test_accepting_answers_who_and_what(api: Api, body: bytes, content_type: str | None) -> None:
+def test_accept_returns_reservation_task_and_worker(
+    api: Api, body: bytes, content_type: str | None
+) -> None:
     seen = reserve(api)
     path = f"/reservations/{seen.reservation_sid}/accept"
 
@@ -54,7 +56,7 @@ def test_accepting_answers_who_and_what(api: Api, body: bytes, content_type: str
     assert api.taskrouter.calls["update"] == 1
 
 
-def test_rejecting_takes_an_activity(api: Api) -> None:
+def test_reject_moves_worker_to_activity(api: Api) -> None:
     seen = reserve(api)
     path = f"/reservations/{seen.reservation_sid}/reject"
 
@@ -63,7 +65,7 @@ def test_rejecting_takes_an_activity(api: Api) -> None:
     assert answer.json_body["reservation_status"] == "rejected"
 
 
-def test_completing_ends_what_was_accepted_and_nothing_else(api: Api) -> None:
+def test_complete_needs_an_accepted_reservation(api: Api) -> None:
     seen = reserve(api)
     path = f"/reservations/{seen.reservation_sid}"
     refused = api.call("POST", f"{path}/complete")
@@ -78,7 +80,7 @@ def test_completing_ends_what_was_accepted_and_nothing_else(api: Api) -> None:
     assert [change["to"] for change in record["history"]] == ["pending", "accepted", "completed"]
 
 
-def test_who_comes_too_late_learns_the_status(api: Api) -> None:
+def test_late_accept_returns_409_with_the_status(api: Api) -> None:
     seen = reserve(api)
     api.taskrouter.becomes(seen.reservation_sid, Status.TIMEOUT)
 
@@ -86,12 +88,12 @@ def test_who_comes_too_late_learns_the_status(api: Api) -> None:
     assert answer.status_code == 409
     assert answer.json_body == {
         "Code": "ReservationNotPending",
-        "Message": "The Reservation is timeout.",
+        "Message": "The Reservation's status is timeout.",
         "reservation_status": "timeout",
     }
 
 
-def test_gone_is_410(api: Api) -> None:
+def test_gone_reservation_returns_410(api: Api) -> None:
     seen = reserve(api)
     api.taskrouter.forget(seen.reservation_sid)
     path = f"/reservations/{seen.reservation_sid}"
@@ -102,7 +104,7 @@ def test_gone_is_410(api: Api) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("named", ["both", "task_sid", "reservation_sid"])
-def test_the_quickstarts_accept(api: Api, method: str, named: str) -> None:
+def test_quickstart_accept(api: Api, method: str, named: str) -> None:
     seen = reserve(api)
     query = {
         "both": f"task_sid={seen.task_sid}&reservation_sid={seen.reservation_sid}",
@@ -118,19 +120,19 @@ def test_the_quickstarts_accept(api: Api, method: str, named: str) -> None:
     assert (again.status_code, again.json_body) == (200, answer.json_body)
 
 
-def test_the_quickstarts_accept_wants_a_name(api: Api) -> None:
+def test_quickstart_accept_needs_a_sid(api: Api) -> None:
     answer = api.call("GET", "/accept_reservation")
     assert answer.status_code == 400
     assert "task_sid" in answer.json_body["Message"]
 
 
-def test_a_task_without_a_pending_reservation_is_404(api: Api) -> None:
+def test_task_without_pending_reservation_returns_404(api: Api) -> None:
     seen = reserve(api)
     api.taskrouter.becomes(seen.reservation_sid, Status.REJECTED)
     assert api.call("GET", f"/accept_reservation?task_sid={seen.task_sid}").status_code == 404
 
 
-def test_a_task_with_several_pending_reservations_wants_one_named_unless_a_worker_asks(
+def test_task_with_several_pending_reservations_needs_reservation_sid_except_for_workers(
     api: Api,
 ) -> None:
     task_sid = sid("WT")
@@ -152,16 +154,16 @@ def test_a_task_with_several_pending_reservations_wants_one_named_unless_a_worke
         f"/reservations/{'WR' + 'g' * 32}",
     ],
 )
-def test_what_is_no_sid_is_400(api: Api, path: str) -> None:
+def test_malformed_sid_returns_400(api: Api, path: str) -> None:
     assert api.call("GET", path).status_code == 400
 
 
-def test_an_unknown_one_is_404(api: Api) -> None:
+def test_unknown_reservation_returns_404(api: Api) -> None:
     assert api.call("GET", f"/reservations/{WR}").status_code == 404
     assert api.call("POST", f"/reservations/{WR}/accept").status_code == 404
 
 
-def test_a_record_tells_its_history(api: Api) -> None:
+def test_record_contains_its_history(api: Api) -> None:
     seen = reserve(api)
     api.clock.now += 1_500
     api.call("POST", f"/reservations/{seen.reservation_sid}/accept")
@@ -188,7 +190,7 @@ def test_a_record_tells_its_history(api: Api) -> None:
     ]
 
 
-def test_lists_by_status_worker_and_time(api: Api) -> None:
+def test_list_filters_by_status_worker_and_time(api: Api) -> None:
     first = reserve(api)
     api.clock.now += 2 * 3_600_000
     second, third = reserve(api), reserve(api)
@@ -209,7 +211,7 @@ def test_lists_by_status_worker_and_time(api: Api) -> None:
     assert sids["first"] not in listed(api, "since=2026-09-21T15:00:00Z")
 
 
-def test_yesterday_is_listed_only_when_asked_for(api: Api) -> None:
+def test_older_reservations_are_listed_only_with_since(api: Api) -> None:
     seen = reserve(api)
     api.clock.now += 30 * 3_600_000
 
@@ -219,7 +221,7 @@ def test_yesterday_is_listed_only_when_asked_for(api: Api) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "status=pending&", "worker"])
-def test_pages_hold_each_once_and_end(api: Api, query: str) -> None:
+def test_pages_contain_each_reservation_once(api: Api, query: str) -> None:
     worker_sid = sid("WK")
     sids = []
     for _ in range(7):
@@ -233,14 +235,14 @@ def test_pages_hold_each_once_and_end(api: Api, query: str) -> None:
     assert listed(api, f"{query}limit=3") == sids[::-1]
 
 
-def test_what_is_claimed_between_two_pages_is_not_skipped(api: Api) -> None:
+def test_reservation_claimed_between_pages_is_not_skipped(api: Api) -> None:
     seen = []
     for _ in range(4):
         seen.append(reserve(api))
         api.clock.now += 1_000
     api.taskrouter.fail_before["update"] = [TaskRouterUnavailable("cut")]
     first = api.call("GET", "/reservations?status=pending&limit=2").json_body
-    # A claim moves it within the index that the list is read from.
+    # A claim moves the record within the index that the list reads.
     api.call("POST", f"/reservations/{seen[0].reservation_sid}/accept")
 
     cursor = first["next_cursor"]
@@ -250,7 +252,7 @@ def test_what_is_claimed_between_two_pages_is_not_skipped(api: Api) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "status=rejected&", "worker"])
-def test_a_cursor_that_has_become_older_than_since_ends_the_list(api: Api, query: str) -> None:
+def test_cursor_older_than_since_ends_the_list(api: Api, query: str) -> None:
     worker_sid = sid("WK")
     for _ in range(3):
         reserve(api, worker_sid=worker_sid)
@@ -263,7 +265,7 @@ def test_a_cursor_that_has_become_older_than_since_ends_the_list(api: Api, query
     assert (answer.status_code, answer.json_body["reservations"]) == (200, [])
 
 
-def test_a_workers_pending_ones_cost_no_reading_of_its_history(
+def test_listing_pending_reservations_does_not_read_the_history(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker_sid = sid("WK")
@@ -281,8 +283,8 @@ def test_a_workers_pending_ones_cost_no_reading_of_its_history(
     assert indexes == ["due", "due"]
 
 
-def test_far_back_it_goes_on_page_after_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_READ_AT_ONCE", 1)
+def test_long_time_range_continues_over_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "_INDEX_PAGE_SIZE", 1)
     worker_sid = sid("WK")
     sids = [reserve(api, worker_sid=worker_sid).reservation_sid for _ in range(60)]
     for seen in sids[:2]:
@@ -295,7 +297,7 @@ def test_far_back_it_goes_on_page_after_page(api: Api, monkeypatch: pytest.Monke
     assert set(listed(api, f"worker_sid={worker_sid}&status=rejected")) == set(sids[:2])
 
 
-def test_a_list_tells_every_callback_parameter(api: Api) -> None:
+def test_list_contains_every_callback_parameter(api: Api) -> None:
     parameters = api.callback_parameters()
     api.post_callback(parameters)
 
@@ -326,7 +328,7 @@ def test_a_list_tells_every_callback_parameter(api: Api) -> None:
         "limit=1&limit=2",
     ],
 )
-def test_a_question_that_makes_no_sense_is_400(api: Api, query: str) -> None:
+def test_invalid_query_returns_400(api: Api, query: str) -> None:
     answer = api.call("GET", f"/reservations?{query}")
     assert answer.status_code == 400, answer.body
     assert answer.json_body["Code"] == "BadRequestError"
@@ -348,13 +350,13 @@ def test_a_question_that_makes_no_sense_is_400(api: Api, query: str) -> None:
         None,
     ],
 )
-def test_a_cursor_that_is_not_ours_is_400(api: Api, place: object) -> None:
+def test_foreign_cursor_returns_400(api: Api, place: object) -> None:
     text = json.dumps(place, separators=(",", ":")).encode()
     cursor = base64.urlsafe_b64encode(text).decode().rstrip("=")
     assert api.call("GET", f"/reservations?cursor={cursor}").status_code == 400
 
 
-def test_health_is_open_and_says_the_version(api: Api) -> None:
+def test_health_needs_no_token_and_returns_the_version(api: Api) -> None:
     answer = api.call("GET", "/health", token=None)
     assert answer.status_code == 200
     assert answer.json_body["status"] == "ok"

@@ -25,7 +25,7 @@ instruction = "accept"
 
 @pytest.fixture
 def rules(environ: dict[str, str], tmp_path: Path) -> Path:
-    """The file of rules that the `api` reads at its first request."""
+    """The rules file that the `api` fixture reads at its first request."""
     file = tmp_path / "rules.toml"
     file.write_text(RULES)
     environ["RULES_FILE"] = str(file)
@@ -42,7 +42,7 @@ def post_fallback(api: Api, parameters: dict[str, str]):
     return api.http.post(FALLBACK, headers=headers, body=urlencode(parameters).encode())
 
 
-def test_the_rule_that_matches_answers_and_its_name_is_told(rules: Path, api: Api) -> None:
+def test_matching_rule_answers_and_its_name_is_logged(rules: Path, api: Api) -> None:
     parameters = callback(api, language="es", to="+15556667777")
 
     answer = api.post_callback(parameters)
@@ -56,7 +56,7 @@ def test_the_rule_that_matches_answers_and_its_name_is_told(rules: Path, api: Ap
     assert [change["note"] for change in record["history"]] == ["rule no caller, no call"]
 
 
-def test_taskrouter_is_told_a_password_and_nobody_else(rules: Path, api: Api) -> None:
+def test_password_is_sent_to_taskrouter_only(rules: Path, api: Api) -> None:
     rules.write_text(
         '[[rule]]\nname = "sip"\ninstruction = "conference"\nsip_auth_username = "joey"\n'
         'sip_auth_password = "hunter2"\n'
@@ -72,7 +72,7 @@ def test_taskrouter_is_told_a_password_and_nobody_else(rules: Path, api: Api) ->
     assert "hunter2" not in api.log.getvalue()
 
 
-def test_a_password_that_an_accept_carries_is_not_shown_either(api: Api) -> None:
+def test_password_in_an_accept_is_not_shown(api: Api) -> None:
     seen = api.taskrouter.add()
     sids = {"ReservationSid": seen.reservation_sid, "TaskSid": seen.task_sid}
     api.post_callback(api.callback_parameters(**sids, WorkerSid=seen.worker_sid))
@@ -81,11 +81,11 @@ def test_a_password_that_an_accept_carries_is_not_shown_either(api: Api) -> None
     api.post_json(f"{path}/accept", {"instruction": "conference", "sip_auth_password": "hunter2"})
 
     (sent,) = api.taskrouter.instructions
-    assert sent.render()["sip_auth_password"] == "hunter2"
+    assert sent.answer["sip_auth_password"] == "hunter2"
     assert b"hunter2" not in api.call("GET", path).body
 
 
-def test_where_none_matches_the_setting_answers(rules: Path, environ, request) -> None:
+def test_setting_answers_if_no_rule_matches(rules: Path, environ, request) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
     api: Api = request.getfixturevalue("api")
 
@@ -93,9 +93,7 @@ def test_where_none_matches_the_setting_answers(rules: Path, environ, request) -
     assert "rule" not in api.lines()[0]
 
 
-def test_a_rule_that_can_not_be_rendered_is_told_without_a_value_and_passed_over(
-    rules: Path, api: Api
-) -> None:
+def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api) -> None:
     answer = api.post_callback(callback(api, language="es", vip=True, to="tel:secret"))
 
     assert answer.json_body == {"instruction": "accept"}
@@ -106,14 +104,14 @@ def test_a_rule_that_can_not_be_rendered_is_told_without_a_value_and_passed_over
 
 
 @pytest.mark.parametrize("attributes", ["no JSON", "[1]", "", '{"vip": NaN}'])
-def test_attributes_that_are_no_json_break_nothing(rules: Path, api: Api, attributes: str) -> None:
+def test_malformed_attributes_do_not_fail_the_callback(
+    rules: Path, api: Api, attributes: str
+) -> None:
     answer = api.post_callback(api.callback_parameters(TaskAttributes=attributes))
     assert (answer.status_code, answer.json_body) == (200, {})
 
 
-def test_the_same_callback_gets_the_first_answer_whatever_the_rules_say_now(
-    rules: Path, api: Api
-) -> None:
+def test_repeated_callback_gets_first_answer_after_rules_change(rules: Path, api: Api) -> None:
     parameters = callback(api, vip=True)
     first = api.post_callback(parameters).json_body
     rules.write_text("")
@@ -123,7 +121,7 @@ def test_the_same_callback_gets_the_first_answer_whatever_the_rules_say_now(
     assert "rule" not in api.lines()[1]
 
 
-def test_every_parameter_is_answered_again_to_the_byte(rules: Path, api: Api) -> None:
+def test_repeated_answer_is_identical_byte_for_byte(rules: Path, api: Api) -> None:
     rows = [row for row in TABLE if row.instruction == "conference"]
     lines = [f"{row.name} = {json.dumps(row.takes[-1])}" for row in rows]
     rules.write_text("\n".join(['[[rule]]\nname = "all"\ninstruction = "conference"', *lines]))
@@ -136,9 +134,7 @@ def test_every_parameter_is_answered_again_to_the_byte(rules: Path, api: Api) ->
     assert again.body == first.body == post_fallback(api, parameters).body
 
 
-def test_the_fallback_answers_what_the_rules_say_when_dynamodb_does_not(
-    rules: Path, api: Api
-) -> None:
+def test_fallback_follows_the_rules_without_dynamodb(rules: Path, api: Api) -> None:
     class Dead:
         def update_item(self, **_request: object) -> None:
             raise ReadTimeoutError(endpoint_url="http://dynamodb")
@@ -152,7 +148,7 @@ def test_the_fallback_answers_what_the_rules_say_when_dynamodb_does_not(
     assert (line["rule"], line["UnrecordedReservation"]) == ("VIPs at once", 1)
 
 
-def test_who_answers_a_dequeue_has_it_accepted_by_the_instruction(rules: Path, api: Api) -> None:
+def test_reservation_accepted_by_dequeue_is_recorded_as_such(rules: Path, api: Api) -> None:
     parameters = callback(api, language="es", to="+15556667777")
     api.post_callback(parameters)
     event = {**parameters, "EventType": "reservation.accepted"}
@@ -166,7 +162,7 @@ def test_who_answers_a_dequeue_has_it_accepted_by_the_instruction(rules: Path, a
 
 
 @pytest.mark.parametrize("instruction", ["defer", "accept"])
-def test_with_a_bad_file_the_setting_answers_and_every_line_tells(
+def test_bad_rules_file_lets_the_setting_answer_and_is_logged(
     instruction: str, rules: Path, environ, request
 ) -> None:
     rules.write_text('[[rule]]\nname = "one"\ninstruction = "dance"\n')

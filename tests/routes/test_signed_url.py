@@ -1,4 +1,4 @@
-"""Which URL Twilio has signed, from events as API Gateway hands them to Lambda."""
+"""The URL signed by Twilio, derived from the events that API Gateway sends to Lambda."""
 
 import base64
 from typing import Any
@@ -15,7 +15,7 @@ PARAMETERS = {"CallSid": "CA" + "1" * 32, "AccountSid": ENVIRON["TWILIO_ACCOUNT_
 
 
 def status_of(signed_url: str, route: str, *, domain: str, path: str) -> int:
-    """What a post is answered that came in at that domain and path, and was signed as that URL."""
+    """Return the status of a post to a domain and path, signed with the given URL."""
     validator = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"])
     event: dict[str, Any] = {
         "resource": route,
@@ -55,7 +55,7 @@ def status_of(signed_url: str, route: str, *, domain: str, path: str) -> int:
         ("", "calls.example.com", "", "https://calls.example.com"),
     ],
 )
-def test_the_stage_or_base_path_is_part_of_what_is_signed(
+def test_signed_url_includes_stage_or_base_path(
     environ: dict[str, str],
     request: pytest.FixtureRequest,
     route: str,

@@ -1,4 +1,4 @@
-"""Who may do what; and no token opens anything that it should not."""
+"""Bearer tokens: validation, and the permissions of the roles."""
 
 import json
 
@@ -22,7 +22,7 @@ GUARDED = [
 
 
 def signed(claims: dict[str, object], *, secret: str = "", algorithm: str = "HS256") -> str:
-    """Any claims at all, also those that PyJWT would not put into a token."""
+    """Return a token with any claims, including claims that PyJWT refuses to encode."""
     key = secret or ENVIRON["TWILIO_API_KEY_SECRET"]
     return jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm=algorithm)
 
@@ -32,7 +32,7 @@ def claims_of(api: Api) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-def test_without_a_token_it_is_401(api: Api, method: str, path: str) -> None:
+def test_missing_token_returns_401(api: Api, method: str, path: str) -> None:
     answer = api.call(method, path, token=None)
 
     assert answer.status_code == 401
@@ -56,12 +56,12 @@ def test_without_a_token_it_is_401(api: Api, method: str, path: str) -> None:
         {"role": "worker", "worker_sid": "Alice"},
     ],
 )
-def test_a_token_that_does_not_hold_is_401(api: Api, change: dict[str, object]) -> None:
+def test_invalid_token_returns_401(api: Api, change: dict[str, object]) -> None:
     assert api.call("GET", "/reservations", token=api.token(**change)).status_code == 401  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("missing", ["exp", "iss", "sub", "grants"])
-def test_a_token_without_one_of_its_claims_is_401(api: Api, missing: str) -> None:
+def test_token_without_a_claim_returns_401(api: Api, missing: str) -> None:
     claims = claims_of(api)
     del claims[missing]
     assert api.call("GET", "/reservations", token=signed(claims)).status_code == 401
@@ -80,12 +80,12 @@ def test_a_token_without_one_of_its_claims_is_401(api: Api, missing: str) -> Non
         {"grants": {"task_router": {"role": ["supervisor"]}}},
     ],
 )
-def test_claims_of_the_wrong_shape_are_401(api: Api, claims: dict[str, object]) -> None:
+def test_malformed_claims_return_401(api: Api, claims: dict[str, object]) -> None:
     token = signed({**claims_of(api), **claims})
     assert api.call("GET", "/reservations", token=token).status_code == 401
 
 
-def test_no_other_algorithm_holds(api: Api) -> None:
+def test_other_algorithms_return_401(api: Api) -> None:
     claims = claims_of(api)
     unsigned = jwt.encode(claims, None, algorithm="none")  # type: ignore[arg-type]
     secret = ENVIRON["TWILIO_API_KEY_SECRET"] * 2
@@ -95,12 +95,12 @@ def test_no_other_algorithm_holds(api: Api) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
-def test_another_scheme_is_401(api: Api, header: str) -> None:
+def test_other_scheme_returns_401(api: Api, header: str) -> None:
     headers = {"Authorization": header}
     assert api.call("GET", "/reservations", token=None, headers=headers).status_code == 401
 
 
-def test_a_workers_token_creates_no_task(api: Api) -> None:
+def test_worker_can_not_create_a_task(api: Api) -> None:
     token = api.token("worker", worker_sid=sid("WK"))
 
     assert api.call("POST", "/create-task", token=token).status_code == 403
@@ -108,11 +108,11 @@ def test_a_workers_token_creates_no_task(api: Api) -> None:
 
 
 @pytest.mark.parametrize("role", ["service", "supervisor"])
-def test_service_and_supervisor_create_tasks(api: Api, role: str) -> None:
+def test_service_and_supervisor_can_create_tasks(api: Api, role: str) -> None:
     assert api.call("POST", "/create-task", token=api.token(role)).status_code == 201
 
 
-def test_a_worker_sees_and_decides_its_own_only(api: Api) -> None:
+def test_worker_can_read_and_decide_own_reservations_only(api: Api) -> None:
     seen, other = api.taskrouter.add(), api.taskrouter.add()
     for one in (seen, other):
         api.post_callback(
@@ -136,7 +136,7 @@ def test_a_worker_sees_and_decides_its_own_only(api: Api) -> None:
     assert api.call("POST", path, token=token).status_code == 200
 
 
-def test_no_token_shows_up_in_the_log(api: Api) -> None:
+def test_log_contains_no_token(api: Api) -> None:
     token = api.token()
     api.call("GET", "/reservations", token=token)
     api.call("GET", "/reservations", token=token[:-4] + "AAAA")

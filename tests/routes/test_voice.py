@@ -1,4 +1,4 @@
-"""What a caller meets, by TwiML; signatures are Twilio's own RequestValidator's."""
+"""TwiML of the voice routes; requests are signed by Twilio's RequestValidator."""
 
 import json
 from urllib.parse import urlencode, urljoin
@@ -24,7 +24,7 @@ def post(
     signed_path: str | None = None,
     **given: str,
 ) -> HTTPResponse:
-    """As Twilio posts it; signed rightly, unless another signature, or None, is given."""
+    """Post like Twilio, by default with a valid signature; None sends no signature."""
     parameters = {
         "CallSid": CALL_SID,
         "AccountSid": ENVIRON["TWILIO_ACCOUNT_SID"],
@@ -62,7 +62,7 @@ def twiml(answer: HTTPResponse) -> ET.Element:
 
 
 def task_of(root: ET.Element) -> dict[str, str]:
-    """The attributes of the Task that the document enqueues."""
+    """Return the attributes of the Task that the document enqueues."""
     (queue,) = root.iter("Enqueue")
     workflow_sid = ENVIRON["TWILIO_WORKFLOW_SID"]
     assert queue.attrib == {"workflowSid": workflow_sid, "action": "left_queue", "method": "POST"}
@@ -82,7 +82,7 @@ MENU = [
 ]
 
 
-def test_the_menu_is_the_quickstarts(api: Api) -> None:
+def test_menu_is_from_the_quickstart(api: Api) -> None:
     root = twiml(post(api, "/incoming_call"))
 
     gather, queue = root
@@ -91,7 +91,7 @@ def test_the_menu_is_the_quickstarts(api: Api) -> None:
         "numDigits": "1", "action": "enqueue_call", "method": "POST", "timeout": "5"
     }  # fmt: skip
     assert said(gather) == MENU
-    # who presses no key: Twilio goes on in the same document
+    # If no key is pressed, Twilio continues in the same document.
     assert queue.tag == "Enqueue"
     assert task_of(root) == {"selected_language": "en"}
 
@@ -101,7 +101,7 @@ def test_the_menu_is_the_quickstarts(api: Api) -> None:
     [({"Digits": "1"}, "es"), ({"Digits": "2"}, "en"), ({"Digits": ""}, "en"), ({}, "en")],
 )
 @pytest.mark.parametrize("path", ["/enqueue_call", "/enqueue_call_again"])
-def test_a_key_enqueues_the_call_in_its_language(
+def test_key_enqueues_the_call_in_its_language(
     api: Api, path: str, given: dict[str, str], language: str
 ) -> None:
     root = twiml(post(api, path, **given))
@@ -111,9 +111,7 @@ def test_a_key_enqueues_the_call_in_its_language(
 
 
 @pytest.mark.parametrize("digits", ["7", "*", "12", "٢", "<1>", "1" * 5000, "'\"&"])
-def test_a_key_that_is_no_choice_brings_the_menu_once_more_and_no_more(
-    api: Api, digits: str
-) -> None:
+def test_invalid_key_repeats_the_menu_once(api: Api, digits: str) -> None:
     again = twiml(post(api, "/enqueue_call", Digits=digits))
 
     assert said(again) == MENU
@@ -126,7 +124,7 @@ def test_a_key_that_is_no_choice_brings_the_menu_once_more_and_no_more(
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_every_url_is_relative_and_leads_to_a_route_under_the_stage(api: Api, path: str) -> None:
+def test_every_url_is_relative_and_resolves_to_a_route(api: Api, path: str) -> None:
     root = twiml(post(api, path, Digits="7"))
 
     for element in root.iter():
@@ -138,7 +136,7 @@ def test_every_url_is_relative_and_leads_to_a_route_under_the_stage(api: Api, pa
 
 
 @pytest.mark.parametrize("result", ["queue-full", "error", "system-error", "leave"])
-def test_whom_nobody_talked_to_hears_an_apology_in_every_language(api: Api, result: str) -> None:
+def test_unanswered_caller_hears_an_apology_in_every_language(api: Api, result: str) -> None:
     root = twiml(post(api, "/left_queue", QueueResult=result))
     assert said(root) == [
         ("es", "Lo sentimos, ahora nadie puede atender su llamada."),
@@ -148,12 +146,12 @@ def test_whom_nobody_talked_to_hears_an_apology_in_every_language(api: Api, resu
 
 
 @pytest.mark.parametrize("result", ["bridged", "hangup", "redirected", "", "new in 2027"])
-def test_whoever_has_talked_or_is_gone_hears_nothing_more(api: Api, result: str) -> None:
+def test_answered_or_ended_call_gets_no_apology(api: Api, result: str) -> None:
     root = twiml(post(api, "/left_queue", QueueResult=result))
     assert [one.tag for one in root] == ["Hangup"]
 
 
-def test_the_languages_are_a_setting(
+def test_setting_defines_the_languages(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     languages = [
@@ -171,7 +169,7 @@ def test_the_languages_are_a_setting(
     assert said(twiml(post(api, "/left_queue", QueueResult="leave"))) == []
 
 
-def test_with_one_language_there_is_nothing_to_press(
+def test_single_language_needs_no_key(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     only = {"digit": "1", "language": "en", "say": "Please hold.", "default": True}
@@ -185,14 +183,14 @@ def test_with_one_language_there_is_nothing_to_press(
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("signature", [None, "x", "A" * 28, "é" * 28])
-def test_without_a_right_signature_it_is_403(api: Api, path: str, signature: str | None) -> None:
+def test_invalid_signature_returns_403(api: Api, path: str, signature: str | None) -> None:
     answer = post(api, path, signature=signature)
     assert answer.status_code == 403
     assert answer.json_body["Code"] == "InvalidSignature"
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_a_signature_for_another_route_or_of_other_parameters_is_403(api: Api, path: str) -> None:
+def test_signature_of_other_route_or_parameters_returns_403(api: Api, path: str) -> None:
     assert post(api, path, signed_path="/assignment_callback").status_code == 403
     validator = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"])
     one = validator.compute_signature(BASE_URL + path, {"CallSid": CALL_SID})
@@ -215,7 +213,7 @@ def test_a_signature_for_another_route_or_of_other_parameters_is_403(api: Api, p
         ({"pairs": [("AccountSid", "AC" + "0" * 32)]}, "AccountSid"),
     ],
 )
-def test_what_is_wrong_with_a_call_is_400_and_named(
+def test_invalid_call_parameter_returns_400_with_its_name(
     api: Api, path: str, given: dict[str, str], name: str
 ) -> None:
     answer = post(api, path, **given)  # type: ignore[arg-type]
@@ -225,12 +223,12 @@ def test_what_is_wrong_with_a_call_is_400_and_named(
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_other_methods_and_types_are_refused(api: Api, path: str) -> None:
+def test_other_methods_and_content_types_are_refused(api: Api, path: str) -> None:
     assert api.call("GET", path).status_code == 405
     assert api.post_json(path, {"CallSid": CALL_SID}).status_code == 415
 
 
-def test_the_log_tells_the_call_and_the_language_and_no_phone_number(api: Api) -> None:
+def test_log_contains_call_and_language_but_no_phone_number(api: Api) -> None:
     post(api, "/enqueue_call", Digits="1")
     line = api.lines()[-1]
     assert (line["call_sid"], line["selected_language"]) == (CALL_SID, "es")
@@ -239,7 +237,9 @@ def test_the_log_tells_the_call_and_the_language_and_no_phone_number(api: Api) -
     assert "+1555" not in api.log.getvalue()
 
 
-def test_no_call_needs_dynamodb_or_taskrouter(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calls_need_neither_dynamodb_nor_taskrouter(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     vars(api.service).update(store=None, taskrouter=None)
-    monkeypatch.setitem(vars(api.service), "pages", None)
+    monkeypatch.setitem(vars(api.service), "listing", None)
     assert all(post(api, path).status_code == 200 for path in ROUTES)

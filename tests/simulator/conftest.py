@@ -1,4 +1,4 @@
-"""An engine with a clock that stands still, and an app that answers callbacks as it is told."""
+"""An engine with a frozen clock, and an app with configurable responses to callbacks."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ SPANISH = '{"selected_language": "es"}'
 
 
 class Story:
-    """The quickstart's Workspace in an engine without HTTP, in the words of a test."""
+    """The quickstart's Workspace in an engine without HTTP, with helpers for tests."""
 
     def __init__(self, **settings: Any) -> None:
         self.effects: list[Any] = []
@@ -33,12 +33,12 @@ class Story:
         self.bob = self.worker("Bob")
 
     def worker(self, name: str) -> Worker:
-        return next(one for one in self.workspace.workers.values() if one.friendly_name == name)
+        workers = self.workspace.workers.values()
+        return next(worker for worker in workers if worker.friendly_name == name)
 
     def activity_sid(self, name: str) -> str:
-        return next(
-            one.sid for one in self.workspace.activities.values() if one.friendly_name == name
-        )
+        activities = self.workspace.activities.values()
+        return next(activity.sid for activity in activities if activity.friendly_name == name)
 
     def activity_of(self, worker: Worker) -> str:
         return self.workspace.activities[worker.activity_sid].friendly_name
@@ -59,17 +59,17 @@ class Story:
         return task
 
     def reservations(self, task: Task) -> list[Reservation]:
-        return self.workspace.reservations_of(task)
+        return list(task.reservations)
 
     def reserved(self) -> tuple[Task, Reservation]:
-        """A Task that Alice is offered."""
+        """Return a Task that is offered to Alice, and its Reservation."""
         task = self.task()
         self.move(self.alice, "Idle")
         return task, self.reservations(task)[-1]
 
     def events(self, prefix: str = "") -> list[str]:
         types = [event.event_type for event in self.workspace.events.values()]
-        return [one for one in types if one.startswith(prefix)]
+        return [event_type for event_type in types if event_type.startswith(prefix)]
 
 
 @pytest.fixture
@@ -85,13 +85,13 @@ def one_simulator() -> Iterator[TaskRouter]:
 
 @pytest.fixture
 def taskrouter(one_simulator: TaskRouter) -> TaskRouter:
-    """The quickstart's Workspace, fresh; one simulator for all, since its end takes 0.1 s."""
+    """A new quickstart Workspace; all tests share a simulator because stopping takes 0.1 s."""
     one_simulator.reset()
     return one_simulator
 
 
 class App:
-    """An HTTP server in a thread; `answers` holds what each path answers."""
+    """An HTTP server in a thread; `answers` holds the response of each path."""
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
@@ -136,7 +136,7 @@ class App:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
-            request_queue_size = 500  # the default of 5 loses connections on a busy machine
+            request_queue_size = 500  # with the default of 5, a busy machine loses connections
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
@@ -157,6 +157,6 @@ class App:
 
 @pytest.fixture
 def app() -> Iterator[App]:
-    one = App()
-    yield one
-    one.close()
+    server = App()
+    yield server
+    server.close()

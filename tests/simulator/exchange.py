@@ -1,10 +1,10 @@
-"""A telephone exchange for tests: an engine, and an app's answers by URL, without HTTP."""
+"""A telephone exchange for tests: an engine and an app's documents by URL, without HTTP."""
 
 import json
 
-from taskrouter_simulator.engine.calls import lines, orders
+from taskrouter_simulator.engine.calls import call_control, execution
 from taskrouter_simulator.engine.core import Alert, AssignmentCallback, FetchTwiml
-from taskrouter_simulator.engine.instructions import answered
+from taskrouter_simulator.engine.instructions import handle_response
 from taskrouter_simulator.identifiers import made_up
 from tests.simulator.conftest import Story
 
@@ -15,14 +15,14 @@ MENU = """<Gather numDigits="1" action="enqueue_call"><Say language="es">Uno.</S
 DEQUEUE = {"instruction": "dequeue", "to": DESK, "from": NUMBER}
 
 
-def queue(attributes='{"selected_language": "es"}', more="", **given):
-    named = {"workflowSid": WORKFLOW, "action": "left_queue", **given}
-    written = " ".join(f'{name}="{value}"' for name, value in named.items())
-    return f"<Enqueue {written}><Task {more}>{attributes}</Task></Enqueue>"
+def queue(attributes='{"selected_language": "es"}', task_options="", **options):
+    options = {"workflowSid": WORKFLOW, "action": "left_queue", **options}
+    text = " ".join(f'{name}="{value}"' for name, value in options.items())
+    return f"<Enqueue {text}><Task {task_options}>{attributes}</Task></Enqueue>"
 
 
 class Exchange(Story):
-    """The quickstart's Workspace, with Alice at the phone; `documents` by the end of their URL."""
+    """The quickstart's Workspace with a phone for Alice; `documents` by the end of their URL."""
 
     def __init__(self, instruction=None, **settings):
         super().__init__(**settings)
@@ -30,20 +30,20 @@ class Exchange(Story):
         self.documents = {"incoming_call": MENU, "enqueue_call": queue(), "left_queue": ""}
         self._done = 0
 
-    def place(self, *keys, **given):
-        call = orders.place(
+    def place(self, *keys, worker_answers=True):
+        call = call_control.place(
             self.engine,
             caller=CALLER,
             called=NUMBER,
             url=f"{APP}incoming_call",
             keys=list(keys),
-            worker_answers=given.get("worker_answers", True),
+            worker_answers=worker_answers,
         )
         self.serve()
         return call
 
     def serve(self, seconds=0.0):
-        """Answer everything that was asked, then let time pass, and answer what comes of that."""
+        """Respond to all requests, let time pass, and respond to the requests that follow."""
         self.clock.advance(0)
         while self._done < len(self.effects):
             effect = self.effects[self._done]
@@ -51,25 +51,27 @@ class Exchange(Story):
             match effect:
                 case FetchTwiml():
                     body = self.documents[effect.url.removeprefix(APP)]
-                    whole = body if body.startswith("<?") else f"<Response>{body}</Response>"
-                    lines.heard(self.engine, effect.call_sid, effect.request, whole.encode())
+                    document = body if body.startswith("<?") else f"<Response>{body}</Response>"
+                    execution.receive_document(
+                        self.engine, effect.call_sid, effect.request, document.encode()
+                    )
                 case AssignmentCallback():
                     sids = effect.workspace_sid, effect.reservation_sid
                     instruction = self.instruction
                     if callable(instruction):
                         instruction = instruction(effect.parameters)
-                    answered(self.engine, *sids, instruction)
+                    handle_response(self.engine, *sids, instruction)
             self.clock.advance(0)
         if seconds:
             self.clock.advance(seconds)
             self.serve()
 
     def hang_up(self, call):
-        orders.hang_up(self.engine, call)
+        call_control.hang_up(self.engine, call)
         self.serve()
 
-    def at_work(self):
-        """Alice turns Idle."""
+    def make_alice_idle(self):
+        """Set Alice to Idle, and respond to the requests that follow."""
         self.move(self.alice, "Idle")
         self.serve()
 
@@ -83,17 +85,17 @@ class Exchange(Story):
         return self.reservations(self.task_of(call))[-1]
 
     def worker_leg(self):
-        """The newest leg to a Worker."""
-        return [one for one in self.engine.calls.values() if one.direction != "inbound"][-1]
+        """Return the newest leg to a Worker."""
+        return [call for call in self.engine.calls.values() if call.direction != "inbound"][-1]
 
     def alerts(self):
-        return [one.code for one in self.effects if isinstance(one, Alert)]
+        return [effect.code for effect in self.effects if isinstance(effect, Alert)]
 
     def requests(self):
-        """What the app was asked, as (path, parameters)."""
-        asked = [one for one in self.effects if isinstance(one, FetchTwiml)]
-        return [(one.url.removeprefix(APP), one.parameters) for one in asked]
+        """Return the TwiML requests as (path, parameters)."""
+        requests = [effect for effect in self.effects if isinstance(effect, FetchTwiml)]
+        return [(request.url.removeprefix(APP), request.parameters) for request in requests]
 
 
 def steps(call):
-    return [one["step"] for one in call.steps]
+    return [step["step"] for step in call.steps]

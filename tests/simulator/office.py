@@ -1,19 +1,19 @@
-"""A Workspace with three queues and a Workflow of a test's own."""
+"""A Workspace with three TaskQueues and a Workflow that the test defines."""
 
 import json
 
-from taskrouter_simulator.engine import queues, workers, workflows
+from taskrouter_simulator.engine import workers, workflows, workspaces
 from tests.simulator.conftest import Story
 
 
 class Office(Story):
-    """A Workspace with the queues One, Two and Three, and a Workflow of a test's own."""
+    """A Workspace with the TaskQueues One, Two and Three, and a Workflow of the test."""
 
     def __init__(self, *filters, default=None, multi=False, **settings):
         super().__init__(**settings)
         self.workspace.multi_task_enabled = multi
         self.queues = {
-            name: queues.add(
+            name: workspaces.add_queue(
                 self.engine,
                 self.workspace,
                 friendly_name=name,
@@ -53,11 +53,11 @@ class Office(Story):
         return self.workspace.queues[task.queue_sid].friendly_name
 
     def offered_to(self, task):
-        return [one.worker_name for one in self.reservations(task) if one.status == "pending"]
+        return [offer.worker_name for offer in self.reservations(task) if offer.status == "pending"]
 
 
 ALL = {"expression": "1==1"}
 
 
-def targets(*some):
-    return {**ALL, "targets": list(some)}
+def targets(*steps):
+    return {**ALL, "targets": list(steps)}

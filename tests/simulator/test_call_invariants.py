@@ -1,4 +1,4 @@
-"""Callers, Workers and the app do anything in any order: what stays true of every call."""
+"""Invariants of calls while callers, Workers and the app act in any order."""
 
 import contextlib
 import json
@@ -6,8 +6,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taskrouter_simulator.engine import assignments, offers
-from taskrouter_simulator.engine.calls import orders
+from taskrouter_simulator.engine import assignments, reservations
+from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import WAITING
 from tests.simulator.exchange import APP, DESK, NUMBER, Exchange, queue
@@ -47,55 +47,55 @@ def instruction(name, accept):
     return answer
 
 
-def dials_its_queue(exchange):
-    """Have the Worker's leg dial the newest Reservation, as a document for it would."""
+def dial_newest_reservation(exchange):
+    """Let the document of the Worker's leg dial the newest Reservation."""
     sids = list(exchange.workspace.reservations)
     sid = sids[-1] if sids else "WR" + "0" * 32
     exchange.documents["agent"] = f'<Dial><Queue reservationSid="{sid}"/></Dial>'
 
 
 def pick(resources, number):
-    """One of them, if there are any, in a list."""
-    every = list(resources.values())
-    return every[number % len(every) :][:1] if every else []
+    """Return one resource in a list, or an empty list if there are none."""
+    items = list(resources.values())
+    return items[number % len(items) :][:1] if items else []
 
 
-def call_up(exchange, keys, answers):
+def place_call(exchange, keys, answers):
     exchange.place(*keys, worker_answers=answers)
 
 
 def hang_up(exchange, number):
-    for one in pick(exchange.engine.calls, number):
-        orders.hang_up(exchange.engine, one)
+    for call in pick(exchange.engine.calls, number):
+        call_control.hang_up(exchange.engine, call)
 
 
 def offer_to(exchange, both):
-    """Have every Task offered to one Worker at a time, or to both."""
-    for one in exchange.workspace.queues.values():
-        one.max_reserved_workers = 2 if both else 1
+    """Offer every Task to one Worker at a time, or to both."""
+    for task_queue in exchange.workspace.queues.values():
+        task_queue.max_reserved_workers = 2 if both else 1
 
 
-def turn_idle(exchange, alice):
+def set_idle(exchange, alice):
     exchange.move(exchange.alice if alice else exchange.bob, "Idle")
 
 
 def instruct(exchange, name, accept):
     exchange.instruction = instruction(name, accept)
-    dials_its_queue(exchange)
+    dial_newest_reservation(exchange)
 
 
 def write(exchange, path, text):
     exchange.documents[path] = text
 
 
-def end_task(exchange, how, number):
-    for one in pick(exchange.workspace.tasks, number):
-        getattr(assignments, how)(exchange.engine, exchange.workspace, one)
+def end_task(exchange, operation, number):
+    for task in pick(exchange.workspace.tasks, number):
+        getattr(assignments, operation)(exchange.engine, exchange.workspace, task)
 
 
-def decide(exchange, how):
-    for one in pick(exchange.workspace.reservations, -1):
-        how(exchange.engine, exchange.workspace, one)
+def decide(exchange, operation):
+    for reservation in pick(exchange.workspace.reservations, -1):
+        operation(exchange.engine, exchange.workspace, reservation)
 
 
 def check(exchange):
@@ -105,51 +105,51 @@ def check(exchange):
             assert partner.partner_sid == call.sid
             assert call.status == partner.status == "in-progress"
         if call.has_ended:
-            assert (call.partner_sid, call.waiting, call.declined) == (None, None, None)
+            assert (call.partner_sid, call.queued, call.on_no_answer) == (None, None, None)
             task = exchange.workspace.tasks.get(call.task_sid)
             assert task is None or task.status not in WAITING
-        if call.declined:
+        if call.on_no_answer:
             caller = exchange.engine.calls[call.caller_sid]
-            assert caller.waiting
+            assert caller.queued
             assert not caller.partner_sid
             assert exchange.workspace.reservations[call.reservation_sid].status == "pending"
-    check_no_one_is_forgotten(exchange)
+    check_no_task_is_stuck(exchange)
 
 
-def check_no_one_is_forgotten(exchange):
-    """No Task waits for a caller who is gone, no offer without a timer or a ringing phone."""
+def check_no_task_is_stuck(exchange):
+    """Check that no Task waits for an ended call, and each offer has a timer or ringing phone."""
     calls = exchange.engine.calls
     for task in exchange.workspace.tasks.values():
         caller = calls[json.loads(task.attributes)["call_sid"]]
         assert not (caller.has_ended and task.status in WAITING)
-    rung = {one.reservation_sid for one in calls.values() if one.declined}
+    ringing = {call.reservation_sid for call in calls.values() if call.on_no_answer}
     timed = {sid for kind, sid in exchange.engine._timers if kind == "reservation"}
-    for one in exchange.workspace.reservations.values():
-        assert one.status != "pending" or one.sid in rung | timed
+    for reservation in exchange.workspace.reservations.values():
+        assert reservation.status != "pending" or reservation.sid in ringing | timed
 
 
 MOVES = st.one_of(
-    st.tuples(st.just(call_up), KEYS, st.booleans()),
+    st.tuples(st.just(place_call), KEYS, st.booleans()),
     st.tuples(st.just(hang_up), st.integers(0, 9)),
     st.tuples(st.just(Exchange.serve), st.sampled_from([1, 10, 60, 400])),
-    st.tuples(st.just(turn_idle), st.booleans()),
-    st.tuples(st.just(turn_idle), st.just(value=True)),
+    st.tuples(st.just(set_idle), st.booleans()),
+    st.tuples(st.just(set_idle), st.just(value=True)),
     st.tuples(st.just(offer_to), st.booleans()),
     st.tuples(st.just(instruct), st.sampled_from(NAMES[:3] * 2 + NAMES), st.booleans()),
     st.tuples(st.just(write), st.sampled_from(["incoming_call", "enqueue_call", "agent"]),
               st.sampled_from(DOCUMENTS)),
     st.tuples(st.just(end_task), st.sampled_from(["cancel", "complete", "wrap", "delete"]),
               st.integers(0, 9)),
-    st.tuples(st.just(decide), st.sampled_from([assignments.accept, offers.reject])),
+    st.tuples(st.just(decide), st.sampled_from([assignments.accept, reservations.reject])),
 )  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
 @given(SETTINGS, st.sampled_from(NAMES), st.booleans(), st.lists(MOVES, max_size=25))
-def test_whatever_happens_calls_and_tasks_stay_in_step(chosen, name, accept, moves):
-    exchange = Exchange(instruction(name, accept=accept), **chosen)
+def test_calls_and_tasks_stay_consistent(simulator_settings, name, accept, moves):
+    exchange = Exchange(instruction(name, accept=accept), **simulator_settings)
     exchange.documents["agent"] = "<Hangup/>"
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.place("1")
     for move, *arguments in moves:
         with contextlib.suppress(Refusal):
@@ -158,11 +158,11 @@ def test_whatever_happens_calls_and_tasks_stay_in_step(chosen, name, accept, mov
         check(exchange)
 
 
-# what a short random walk seldom reaches: two waiting calls, a Worker who takes the second
-def test_a_worker_who_is_free_again_takes_the_next_caller():
+# Random moves seldom lead to two waiting calls and a Worker who takes the second.
+def test_worker_takes_next_caller_after_hangup():
     exchange = Exchange(instruction("dequeue", accept=False))
     first, second = exchange.place("1"), exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     assert (bool(first.partner_sid), bool(second.partner_sid)) == (True, False)
     exchange.hang_up(first)
     exchange.move(exchange.alice, "Idle")

@@ -1,4 +1,4 @@
-"""What nobody tells about calls: each setting, with each of its values."""
+"""Settings for undocumented behavior of calls, each with several values."""
 
 import pytest
 
@@ -19,12 +19,10 @@ CONFERENCE = {"instruction": "conference", "to": DESK, "from": NUMBER}
     ],
 )
 @pytest.mark.parametrize("instruction", [DEQUEUE, CONFERENCE])
-def test_what_becomes_of_the_reservation_of_a_worker_who_does_not_pick_up(
-    instruction, setting, status, alice, task
-):
+def test_unanswered_call_ends_reservation_as_set(instruction, setting, status, alice, task):
     exchange = Exchange({**instruction, "timeout": 20}, unanswered_call=setting)
     call = exchange.place("1", worker_answers=False)
-    exchange.at_work()
+    exchange.make_alice_idle()
     reservation = exchange.reservation_of(call)
     exchange.serve(19.9)
     assert reservation.status == "pending"
@@ -33,20 +31,18 @@ def test_what_becomes_of_the_reservation_of_a_worker_who_does_not_pick_up(
     assert (reservation.status, exchange.activity_of(exchange.alice)) == (status, alice)
     assert exchange.task_of(call).status == task
     assert exchange.worker_leg().status == "no-answer"
-    assert call.waiting
+    assert call.queued
     if setting == "pending":
         exchange.serve(1180)
         assert reservation.status == "timeout"
 
 
 @pytest.mark.parametrize(("accept", "status"), [(False, "pending"), (True, "canceled")])
-def test_a_call_that_nobody_picks_up_touches_the_reservation_only_if_it_was_to_accept(
-    accept, status
-):
+def test_unanswered_call_instruction_ends_reservation_only_if_it_accepts(accept, status):
     instruction = {"instruction": "call", "to": DESK, "from": NUMBER, "url": f"{APP}agent"}
     exchange = Exchange({**instruction, "accept": accept})
     call = exchange.place("1", worker_answers=False)
-    exchange.at_work()
+    exchange.make_alice_idle()
     reservation = exchange.reservation_of(call)
     exchange.instruction = {}
     exchange.serve(60)
@@ -54,28 +50,28 @@ def test_a_call_that_nobody_picks_up_touches_the_reservation_only_if_it_was_to_a
 
 
 @pytest.mark.parametrize("seconds", [0.0, 7.0])
-def test_how_long_a_phone_rings_is_a_setting_and_the_reservation_waits_for_it(seconds):
+def test_reservation_timer_is_paused_while_phone_rings(seconds):
     exchange = Exchange(DEQUEUE, answer_seconds=seconds)
     next(iter(exchange.workspace.workflows.values())).task_reservation_timeout = 5
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.serve(seconds)
     assert exchange.reservation_of(call).status == "accepted"
     assert call.steps[-1]["at"] == exchange.clock.now()
 
 
-def test_a_phone_that_rings_longer_than_it_may_is_not_picked_up():
+def test_call_is_unanswered_if_ringing_reaches_time_limit():
     exchange = Exchange({**DEQUEUE, "timeout": 5}, answer_seconds=5.0, unanswered_call="timeout")
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.serve(5)
     assert exchange.reservation_of(call).status == "timeout"
 
 
-def test_a_worker_can_decline():
+def test_worker_can_decline_call():
     exchange = Exchange(DEQUEUE, answer_seconds=10.0)
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.instruction = {}
     reservation = exchange.reservation_of(call)
     exchange.hang_up(exchange.worker_leg())
@@ -84,10 +80,10 @@ def test_a_worker_can_decline():
     assert call.partner_sid is None
 
 
-def test_no_phone_rings_for_a_caller_who_has_hung_up():
+def test_phone_stops_ringing_when_caller_hangs_up():
     exchange = Exchange(DEQUEUE, answer_seconds=10.0)
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.hang_up(call)
     assert exchange.worker_leg().status == "canceled"
     assert exchange.reservation_of(call).status == "canceled"
@@ -95,24 +91,24 @@ def test_no_phone_rings_for_a_caller_who_has_hung_up():
     assert exchange.task_of(call).status == "canceled"
 
 
-def test_a_reservation_that_ends_otherwise_while_it_rings_connects_nobody():
+def test_accept_over_rest_stops_ringing_without_connecting():
     exchange = Exchange(DEQUEUE, answer_seconds=10.0)
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.instruction = {}
     assignments.accept(exchange.engine, exchange.workspace, exchange.reservation_of(call))
     exchange.serve(10)
     assert exchange.worker_leg().status == "canceled"
-    assert call.waiting
+    assert call.queued
 
 
 @pytest.mark.parametrize("setting", ["completed", "wrapping", "assigned"])
-def test_what_becomes_of_a_task_whose_call_ends_is_a_setting(setting):
+def test_ended_call_finishes_task_as_set(setting):
     exchange = Exchange(ended_call=setting)
     offline = exchange.activity_sid("Offline")
     exchange.instruction = {**DEQUEUE, "post_work_activity_sid": offline}
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.hang_up(call)
     task, reservation = exchange.task_of(call), exchange.reservation_of(call)
     assert task.status == setting
@@ -126,7 +122,7 @@ def test_what_becomes_of_a_task_whose_call_ends_is_a_setting(setting):
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(15.0, "completed"), (0.1, "failed")])
-def test_how_long_twiml_may_take_is_a_setting(app, seconds, status):
+def test_twiml_request_has_time_limit(app, seconds, status):
     app.answer("/incoming_call", b"<Response/>", kind="text/xml")
     app.delay = 0.3
     with running(callback_base_url=app.url, twiml_seconds=seconds) as taskrouter:
@@ -134,7 +130,7 @@ def test_how_long_twiml_may_take_is_a_setting(app, seconds, status):
 
 
 @pytest.mark.parametrize("setting", ["leave", "error", "none"])
-def test_how_a_call_whose_task_is_canceled_leaves_its_queue_is_a_setting(setting):
+def test_canceled_task_removes_call_from_queue_as_set(setting):
     exchange = Exchange(canceled_task_result=setting)
     exchange.documents["left_queue"] = "<Say>Sorry.</Say>"
     call = exchange.place("1")
@@ -148,7 +144,7 @@ def test_how_a_call_whose_task_is_canceled_leaves_its_queue_is_a_setting(setting
     assert (call.status, steps(call)[-2:]) == ("completed", ["say", "ended"])
 
 
-def test_the_first_document_comes_from_a_path_that_is_a_setting(app):
+def test_first_document_is_requested_from_voice_path(app):
     app.answer("/voice", b"<Response/>", kind="text/xml")
     with running(callback_base_url=app.url, voice_path="/voice") as taskrouter:
         assert taskrouter.place_call("+1", "+2")["status"] == "completed"
@@ -156,7 +152,7 @@ def test_the_first_document_comes_from_a_path_that_is_a_setting(app):
 
 
 @pytest.mark.parametrize("seconds", [30, 600])
-def test_how_long_a_calls_task_waits_is_a_setting(seconds):
+def test_task_of_call_has_default_timeout(seconds):
     exchange = Exchange(task_timeout=seconds)
     call = exchange.place("1")
     exchange.serve(seconds - 1)
@@ -165,20 +161,20 @@ def test_how_long_a_calls_task_waits_is_a_setting(seconds):
     assert exchange.task_of(call).status == "canceled"
 
 
-def test_a_full_queue_takes_no_more_calls():
+def test_full_queue_rejects_calls():
     exchange = Exchange(voice_queue_size=1)
     first, second = exchange.place("1"), exchange.place("1")
-    assert first.waiting
-    assert second.waiting is None
+    assert first.queued
+    assert second.queued is None
     assert exchange.requests()[-1][1]["QueueResult"] == "queue-full"
     exchange.hang_up(first)
-    assert exchange.place("1").waiting
+    assert exchange.place("1").queued
 
 
-def test_who_is_talked_to_takes_no_place_in_the_queue():
+def test_connected_call_does_not_count_as_queued():
     exchange = Exchange(DEQUEUE, voice_queue_size=1)
     first = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     second = exchange.place("1")
     assert first.partner_sid
-    assert second.waiting
+    assert second.queued

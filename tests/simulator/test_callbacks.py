@@ -1,4 +1,4 @@
-"""Assignment callbacks over real HTTP: signature, limit, fallback, what the answer does."""
+"""Assignment callbacks over HTTP: signature, time limit, fallback, effect of the response."""
 
 import json
 import re
@@ -17,18 +17,18 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(TEXT, st.dictionaries(TEXT, TEXT))
-def test_signatures_are_those_of_the_sdk(token, parameters):
+def test_signature_matches_sdk(token, parameters):
     url = "https://example.com/callback?a=1"
     assert RequestValidator(token).validate(url, parameters, sign(token, url, parameters))
 
 
-def test_user_and_password_in_a_url_are_not_signed():
+def test_user_and_password_in_url_are_not_signed():
     signed = sign("t", "https://user:p@ss@example.com:8443/a@b?c=@", {})
     assert signed == sign("t", "https://example.com:8443/a@b?c=@", {})
     assert sign("t", "https://user@example.com", {}) == sign("t", "https://example.com", {})
 
 
-def test_a_url_is_requested_as_it_was_signed(app):
+def test_requested_url_equals_signed_url(app):
     path = "/a%7Eb%2Fc?d=%7e&e=f+g"
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
         offer(taskrouter)
@@ -41,7 +41,7 @@ def test_a_url_is_requested_as_it_was_signed(app):
 
 @pytest.fixture
 def pair(app):
-    """An app, and a simulator that calls it back."""
+    """An app, and a simulator that sends its callbacks to it."""
     settings = {
         "callback_base_url": app.url,
         "fallback_path": "/fallback",
@@ -52,7 +52,7 @@ def pair(app):
 
 
 def offer(taskrouter):
-    """Have Alice offered a Task; its status after the callback was answered."""
+    """Reserve a Task for Alice; return its status and her Activity after the callback."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
@@ -65,7 +65,7 @@ def codes(taskrouter):
     return [alert["code"] for alert in taskrouter.log("alert")]
 
 
-def test_a_callback_is_a_signed_form(pair):
+def test_callback_is_signed_form(pair):
     app, taskrouter = pair
     offer(taskrouter)
     (received,) = app.received
@@ -78,27 +78,27 @@ def test_a_callback_is_a_signed_form(pair):
     assert validator.validate(url, parameters, headers["X-Twilio-Signature"])
 
 
-def test_an_empty_object_defers(pair):
+def test_empty_object_leaves_reservation_pending(pair):
     _, taskrouter = pair
     assert offer(taskrouter) == ("reserved", "Reserved")
     assert codes(taskrouter) == []
 
 
-def test_an_empty_body_defers(pair):
+def test_empty_body_leaves_reservation_pending(pair):
     app, taskrouter = pair
     app.answer("/assignment_callback", b"")
     assert offer(taskrouter) == ("reserved", "Reserved")
     assert codes(taskrouter) == []
 
 
-def test_an_instruction_to_accept_is_carried_out(pair):
+def test_accept_instruction_is_executed(pair):
     app, taskrouter = pair
     app.answer("/assignment_callback", {"instruction": "accept"})
     assert offer(taskrouter) == ("assigned", "Busy")
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_each_instruction_is_carried_out_and_stands_in_the_log(pair, name):
+def test_each_instruction_is_executed_and_logged(pair, name):
     app, taskrouter = pair
     body = {"instruction": name, **GOOD[name]}
     app.answer("/assignment_callback", body)
@@ -119,7 +119,7 @@ def test_each_instruction_is_carried_out_and_stands_in_the_log(pair, name):
 
 
 @pytest.mark.parametrize(("name", "change", "code"), BAD)
-def test_each_instructions_fault_stands_in_the_log(pair, name, change, code):
+def test_each_invalid_instruction_raises_alert(pair, name, change, code):
     app, taskrouter = pair
     parameters = {**GOOD[name], **change}
     app.answer("/assignment_callback", {"instruction": name, **parameters})
@@ -135,7 +135,7 @@ def test_each_instructions_fault_stands_in_the_log(pair, name, change, code):
     assert reservation.reservation_status == "pending"
 
 
-def test_an_answer_that_comes_in_pieces_is_heard_whole(pair):
+def test_response_in_several_chunks_is_read_completely(pair):
     app, taskrouter = pair
     app.pause = 0.1
     app.answer("/assignment_callback", {"instruction": "accept"})
@@ -143,21 +143,21 @@ def test_an_answer_that_comes_in_pieces_is_heard_whole(pair):
     assert taskrouter.log("alert") == []
 
 
-def test_any_text_that_an_app_answers_can_be_read_in_the_log(pair):
+def test_log_accepts_any_response_text(pair):
     app, taskrouter = pair
     app.answer("/assignment_callback", b'{"instruction": "\\ud800"}')
     offer(taskrouter)
-    assert [one["code"] for one in taskrouter.log("alert")] == [55555]
+    assert [alert["code"] for alert in taskrouter.log("alert")] == [55555]
 
 
-def test_an_instruction_to_reject_moves_the_worker(pair):
+def test_reject_instruction_changes_activity(pair):
     app, taskrouter = pair
     offline = taskrouter.activities["Offline"]
     app.answer("/assignment_callback", {"instruction": "reject", "activity_sid": offline})
     assert offer(taskrouter) == ("pending", "Offline")
 
 
-def test_rejections_without_an_activity_do_not_spin(pair):
+def test_repeated_rejections_are_delayed(pair):
     app, taskrouter = pair
     app.answer("/assignment_callback", {"instruction": "reject"})
     assert offer(taskrouter) == ("pending", "Idle")
@@ -178,7 +178,7 @@ def test_rejections_without_an_activity_do_not_spin(pair):
         ({"instruction": "reject", "activity_sid": "WA0"}, 40100),
     ],
 )
-def test_a_bad_answer_raises_its_code_and_changes_nothing(pair, body, code):
+def test_invalid_response_raises_alert_and_changes_nothing(pair, body, code):
     app, taskrouter = pair
     app.answer("/assignment_callback", body)
     assert offer(taskrouter) == ("reserved", "Reserved")
@@ -191,17 +191,17 @@ def test_a_bad_answer_raises_its_code_and_changes_nothing(pair, body, code):
     [(503, "application/json", 11200), (204, "application/json", 11200), (302, "", 11200),
      (200, "text/html", 40000), (200, "", 40000)],
 )  # fmt: skip
-def test_a_failed_callback_goes_to_the_fallback(pair, status, kind, code):
+def test_failed_callback_uses_fallback(pair, status, kind, code):
     app, taskrouter = pair
     app.answer("/assignment_callback", {"instruction": "accept"}, status, kind)
     app.answer("/fallback", {"instruction": "accept"})
     assert offer(taskrouter) == ("assigned", "Busy")
-    assert [one["path"] for one in app.received] == ["/assignment_callback", "/fallback"]
+    assert [request["path"] for request in app.received] == ["/assignment_callback", "/fallback"]
     assert app.received[0]["parameters"] == app.received[1]["parameters"]
     assert codes(taskrouter) == [code]
 
 
-def test_a_slow_callback_goes_to_the_fallback_and_its_answer_is_not_heard(pair):
+def test_slow_callback_uses_fallback_and_its_response_is_ignored(pair):
     app, taskrouter = pair
     app.delay = 0.5
     app.answer("/assignment_callback", {"instruction": "accept"})
@@ -210,7 +210,7 @@ def test_a_slow_callback_goes_to_the_fallback_and_its_answer_is_not_heard(pair):
     assert [entry["error"] for entry in taskrouter.log("assignment")] == ["no answer within 0.3 s"]
 
 
-def test_where_both_urls_fail_the_reservation_waits_for_its_time_out(pair):
+def test_reservation_times_out_if_both_urls_fail(pair):
     app, taskrouter = pair
     app.answer("/assignment_callback", {}, 500)
     app.answer("/fallback", {}, 500)
@@ -220,7 +220,7 @@ def test_where_both_urls_fail_the_reservation_waits_for_its_time_out(pair):
     assert workspace.tasks.list()[0].assignment_status == "pending"
 
 
-def test_a_late_answer_raises_an_alert_and_changes_nothing(app):
+def test_late_response_raises_alert_and_changes_nothing(app):
     with running(callback_base_url=app.url) as taskrouter:
         app.delay = 0.3
         app.answer("/assignment_callback", {"instruction": "accept"})
@@ -234,7 +234,7 @@ def test_a_late_answer_raises_an_alert_and_changes_nothing(app):
         assert len(codes(taskrouter)) == 1
 
 
-def test_the_fragment_is_neither_signed_nor_sent(app):
+def test_fragment_is_neither_signed_nor_sent(app):
     with running(callback_base_url=app.url, assignment_path="/a?b=c#rt=1000") as taskrouter:
         offer(taskrouter)
         (received,) = app.received
@@ -256,16 +256,16 @@ def test_the_fragment_is_neither_signed_nor_sent(app):
         ("#rp=nonsense&rc=x", 1),
     ],
 )
-def test_connection_overrides_say_when_to_retry(app, fragment, attempts):
+def test_connection_overrides_control_retries(app, fragment, attempts):
     app.answer("/assignment_callback", {}, 503)
     path = f"/assignment_callback{fragment}"
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
         offer(taskrouter)
     assert len(app.received) == attempts
-    assert len({one["headers"]["I-Twilio-Idempotency-Token"] for one in app.received}) == 1
+    assert len({sent["headers"]["I-Twilio-Idempotency-Token"] for sent in app.received}) == 1
 
 
-def test_a_failed_connection_is_retried_once(unused_port):
+def test_failed_connection_is_retried_once(unused_port):
     with running(callback_base_url=f"http://127.0.0.1:{unused_port}") as taskrouter:
         offer(taskrouter)
         assert [entry["attempt"] for entry in taskrouter.log("assignment")] == [1, 2]
@@ -273,7 +273,7 @@ def test_a_failed_connection_is_retried_once(unused_port):
 
 
 @pytest.mark.parametrize("fragment", ["rt=100", "tt=100"])
-def test_the_time_to_read_and_the_time_in_all_can_be_shortened(app, fragment):
+def test_read_and_total_timeouts_can_be_shortened(app, fragment):
     app.delay = 0.4
     path = f"/assignment_callback#{fragment}"
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
@@ -284,6 +284,6 @@ def test_the_time_to_read_and_the_time_in_all_can_be_shortened(app, fragment):
 
 @pytest.fixture
 def unused_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        yield one.getsockname()[1]
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]

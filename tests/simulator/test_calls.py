@@ -1,8 +1,8 @@
-"""Calls: TwiML is carried out, the caller becomes a Task, caller and Worker are connected."""
+"""Calls: TwiML creates a Task for the caller, who is then connected with a Worker."""
 
 import pytest
 
-from taskrouter_simulator.engine.calls import model
+from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.errors import BadRequest
 from tests.simulator.exchange import (
     APP,
@@ -19,7 +19,7 @@ from tests.simulator.exchange import (
 CONNECTING = [DEQUEUE, {"instruction": "conference", "to": DESK, "from": NUMBER}]
 
 
-def test_a_pressed_key_leads_to_a_task_with_the_calls_attributes():
+def test_pressed_key_creates_task_with_call_attributes():
     exchange = Exchange()
     call = exchange.place("1")
 
@@ -27,7 +27,7 @@ def test_a_pressed_key_leads_to_a_task_with_the_calls_attributes():
     assert exchange.workspace.channels[task.channel_sid].unique_name == "voice"
     assert task.workflow_sid == WORKFLOW
     attributes = exchange.attributes_of(call)
-    known = {
+    expected = {
         "selected_language": "es",
         "call_sid": call.sid,
         "account_sid": exchange.engine.account_sid,
@@ -39,14 +39,14 @@ def test_a_pressed_key_leads_to_a_task_with_the_calls_attributes():
         "call_status": "in-progress",
         "api_version": "2010-04-01",
     }
-    assert {name: attributes[name] for name in known} == known
-    places = {f"{end}_{part}" for end in ("from", "to", "caller", "called")
-              for part in ("city", "state", "zip", "country")}  # fmt: skip
-    assert attributes.keys() == known.keys() | places
+    assert {name: attributes[name] for name in expected} == expected
+    locations = {f"{party}_{part}" for party in ("from", "to", "caller", "called")
+                 for part in ("city", "state", "zip", "country")}  # fmt: skip
+    assert attributes.keys() == expected.keys() | locations
     assert steps(call) == ["placed", "document", "say", "pressed", "document", "enqueued"]
 
 
-def test_the_documents_attributes_win_over_the_calls():
+def test_document_attributes_override_call_attributes():
     exchange = Exchange()
     exchange.documents["enqueue_call"] = queue('{"from": "a friend", "to": null}')
     attributes = exchange.attributes_of(exchange.place("1"))
@@ -54,25 +54,25 @@ def test_the_documents_attributes_win_over_the_calls():
     assert attributes["caller"] == CALLER
 
 
-def test_the_app_is_asked_as_twilio_asks():
+def test_twiml_requests_have_twilio_parameters():
     exchange = Exchange()
     call = exchange.place("1")
     (first, parameters), (second, pressed) = exchange.requests()
     assert (first, second) == ("incoming_call", "enqueue_call")
     assert parameters["CallStatus"] == "ringing"
     assert (pressed["CallStatus"], pressed["Digits"]) == ("in-progress", "1")
-    for asked in (parameters, pressed):
-        assert asked["CallSid"] == call.sid
-        assert asked["AccountSid"] == exchange.engine.account_sid
-        assert (asked["From"], asked["To"], asked["Direction"]) == (CALLER, NUMBER, "inbound")
-        assert (asked["ApiVersion"], asked["FromCity"]) == ("2010-04-01", "")
+    for request in (parameters, pressed):
+        assert request["CallSid"] == call.sid
+        assert request["AccountSid"] == exchange.engine.account_sid
+        assert (request["From"], request["To"], request["Direction"]) == (CALLER, NUMBER, "inbound")
+        assert (request["ApiVersion"], request["FromCity"]) == ("2010-04-01", "")
 
 
 @pytest.mark.parametrize("instruction", CONNECTING)
-def test_caller_and_worker_are_connected_and_the_end_of_the_call_ends_the_work(instruction):
+def test_hangup_completes_task_of_connected_call(instruction):
     exchange = Exchange(instruction)
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
 
     leg = exchange.worker_leg()
     assert exchange.reservation_of(call).status == "accepted"
@@ -92,11 +92,11 @@ def test_caller_and_worker_are_connected_and_the_end_of_the_call_ends_the_work(i
     assert exchange.alerts() == []
 
 
-def test_where_the_worker_hangs_up_the_caller_goes_on_with_the_action():
+def test_worker_hangup_continues_caller_with_action():
     exchange = Exchange(DEQUEUE)
     exchange.documents["left_queue"] = '<Say>Goodbye.</Say><Pause length="3"/>'
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.serve(60)
     exchange.hang_up(exchange.worker_leg())
     assert exchange.task_of(call).status == "completed"
@@ -109,20 +109,20 @@ def test_where_the_worker_hangs_up_the_caller_goes_on_with_the_action():
     assert call.status == "completed"
 
 
-def test_a_post_work_activity_comes_when_the_call_ends():
+def test_post_work_activity_is_set_when_call_ends():
     exchange = Exchange()
     exchange.instruction = {**DEQUEUE, "post_work_activity_sid": exchange.activity_sid("Offline")}
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     assert exchange.activity_of(exchange.alice) == "Busy"
     exchange.hang_up(call)
     assert exchange.activity_of(exchange.alice) == "Offline"
 
 
-def test_who_hangs_up_while_waiting_cancels_the_task():
+def test_hangup_while_waiting_cancels_task():
     exchange = Exchange()
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     assert exchange.reservation_of(call).status == "pending"
     exchange.hang_up(call)
     task = exchange.task_of(call)
@@ -132,7 +132,7 @@ def test_who_hangs_up_while_waiting_cancels_the_task():
     assert [path for path, _ in exchange.requests()] == ["incoming_call", "enqueue_call"]
 
 
-def test_who_hangs_up_in_the_menu_leaves_nothing_behind():
+def test_hangup_in_menu_creates_no_task():
     exchange = Exchange()
     call = exchange.place()
     exchange.hang_up(call)
@@ -143,8 +143,8 @@ def test_who_hangs_up_in_the_menu_leaves_nothing_behind():
         exchange.hang_up(call)
 
 
-def test_only_the_newest_calls_that_have_ended_are_kept(monkeypatch):
-    monkeypatch.setattr(model, "_KEPT", 3)
+def test_oldest_ended_call_is_dropped_above_limit(monkeypatch):
+    monkeypatch.setattr(call_control, "_MAX_CALLS", 3)
     exchange = Exchange()
     waiting, *ended = [exchange.place("1") for _ in range(3)]
     for call in ended:
@@ -153,27 +153,27 @@ def test_only_the_newest_calls_that_have_ended_are_kept(monkeypatch):
     assert list(exchange.engine.calls) == [waiting.sid, ended[1].sid, newest.sid]
 
 
-QUEUE_LEG = '<Dial><Queue reservationSid="{sid}" {more}/></Dial>'
+DIAL_QUEUE = '<Dial><Queue reservationSid="{sid}" {attributes}/></Dial>'
 
 
-def call_instruction(exchange, more="", **given):
-    """The call instruction, and the document that the Worker's leg then gets."""
+def call_instruction(exchange, queue_attributes="", **options):
+    """Return a call instruction, and define the document of the Worker's leg."""
 
     def answer(parameters):
-        sid = given.pop("sid", parameters["ReservationSid"])
-        exchange.documents["agent"] = QUEUE_LEG.format(sid=sid, more=more)
+        sid = options.pop("sid", parameters["ReservationSid"])
+        exchange.documents["agent"] = DIAL_QUEUE.format(sid=sid, attributes=queue_attributes)
         url = f"{APP}agent"
-        return {"instruction": "call", "to": DESK, "from": NUMBER, "url": url, **given}
+        return {"instruction": "call", "to": DESK, "from": NUMBER, "url": url, **options}
 
     return answer
 
 
-def test_a_call_to_the_worker_leaves_the_reservation_pending_until_its_document_dials_the_queue():
+def test_call_instruction_accepts_when_document_dials_queue():
     exchange = Exchange()
     offline = exchange.activity_sid("Offline")
     exchange.instruction = call_instruction(exchange, f'postWorkActivitySid="{offline}"')
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     leg = exchange.worker_leg()
     path, parameters = exchange.requests()[-1]
     assert (path, parameters["CallSid"], parameters["Direction"]) == (
@@ -186,36 +186,36 @@ def test_a_call_to_the_worker_leaves_the_reservation_pending_until_its_document_
     assert exchange.activity_of(exchange.alice) == "Offline"
 
 
-def test_a_call_whose_document_dials_nothing_leaves_the_reservation_pending():
+def test_call_instruction_without_dial_leaves_reservation_pending():
     exchange = Exchange()
     exchange.documents["agent"] = "<Say>A caller waits.</Say>"
     url = f"{APP}agent"
     exchange.instruction = {"instruction": "call", "to": DESK, "from": NUMBER, "url": url}
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     assert exchange.reservation_of(call).status == "pending"
     assert exchange.worker_leg().status == "completed"
     exchange.serve(1200)
     assert exchange.reservation_of(call).status == "timeout"
 
 
-@pytest.mark.parametrize("given", [{"accept": True}, {"sid": "WR" + "0" * 32}])
-def test_a_queue_that_cannot_be_dialed_raises_an_alert(given):
-    # accepted already, or not there
+@pytest.mark.parametrize("options", [{"accept": True}, {"sid": "WR" + "0" * 32}])
+def test_dialing_unavailable_reservation_emits_alert(options):
+    # The Reservation is already accepted or does not exist.
     exchange = Exchange()
-    exchange.instruction = call_instruction(exchange, **given)
+    exchange.instruction = call_instruction(exchange, **options)
     exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     assert exchange.alerts() == [14215]
 
 
 @pytest.mark.parametrize("accept", [False, True])
-def test_redirect_takes_the_caller_to_another_document(accept):
+def test_redirect_moves_caller_to_another_document(accept):
     exchange = Exchange()
     exchange.documents["desk"] = "<Dial>+15550003333</Dial>"
     exchange.instruction = redirect_to_desk(accept=accept)
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     assert steps(call)[-3:] == ["redirected", "document", "dialed"]
     assert exchange.reservation_of(call).status == ("accepted" if accept else "pending")
     exchange.hang_up(call)
@@ -223,12 +223,17 @@ def test_redirect_takes_the_caller_to_another_document(accept):
 
 
 def redirect_to_desk(sid=None, *, accept=False):
-    """The redirect instruction, by default for the call of the Task that is offered."""
+    """Return a redirect instruction, by default for the call of the offered Task."""
 
     def answer(parameters):
-        own = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
+        task_call_sid = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
         url = f"{APP}desk"
-        return {"instruction": "redirect", "call_sid": sid or own, "url": url, "accept": accept}
+        return {
+            "instruction": "redirect",
+            "call_sid": sid or task_call_sid,
+            "url": url,
+            "accept": accept,
+        }
 
     return answer
 
@@ -236,17 +241,17 @@ def redirect_to_desk(sid=None, *, accept=False):
 @pytest.mark.parametrize(
     ("name", "code"), [("dequeue", 40133), ("conference", 40145), ("call", 40113)]
 )
-def test_a_caller_who_does_not_wait_any_more_cannot_be_connected(name, code):
+def test_caller_no_longer_waiting_is_not_connected(name, code):
     exchange = Exchange()
     exchange.documents["desk"] = "<Dial>+15550003333</Dial>"
     exchange.instruction = redirect_to_desk()
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.instruction = {
         "instruction": name, "to": DESK, "from": NUMBER, "url": f"{APP}agent"
     }  # fmt: skip
     exchange.serve(1200)
-    exchange.at_work()
+    exchange.make_alice_idle()
     assert exchange.alerts() == [code]
     assert call.partner_sid is None
 
@@ -254,28 +259,28 @@ def test_a_caller_who_does_not_wait_any_more_cannot_be_connected(name, code):
 @pytest.mark.parametrize(
     ("accept", "status", "reason"), [(False, "canceled", "redirected"), (True, "completed", None)]
 )
-def test_a_call_that_is_enqueued_anew_is_done_with_its_former_task(accept, status, reason):
+def test_second_enqueue_finishes_first_task(accept, status, reason):
     exchange = Exchange()
-    exchange.documents["desk"] = queue(more='priority="3"')
+    exchange.documents["desk"] = queue(task_options='priority="3"')
     exchange.instruction = redirect_to_desk(accept=accept)
     call = exchange.place("1")
-    former = exchange.task_of(call)
+    first = exchange.task_of(call)
     exchange.move(exchange.alice, "Idle")
     exchange.clock.advance(0)
-    exchange.move(exchange.alice, "Offline")  # so that the second Task waits
+    exchange.move(exchange.alice, "Offline")  # the second Task waits
     exchange.serve()
-    assert (former.status, former.reason) == (status, reason)
-    assert exchange.task_of(call) is not former
-    assert (exchange.task_of(call).priority, call.waiting is None) == (3, False)
+    assert (first.status, first.reason) == (status, reason)
+    assert exchange.task_of(call) is not first
+    assert (exchange.task_of(call).priority, call.queued is None) == (3, False)
     exchange.hang_up(call)
     assert exchange.task_of(call).status == "canceled"
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_a_call_that_is_connected_or_over_cannot_be_redirected(ended):
+def test_connected_or_ended_call_is_not_redirected(ended):
     exchange = Exchange(DEQUEUE)
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     if ended:
         exchange.hang_up(call)
     exchange.task('{"selected_language": "es"}')

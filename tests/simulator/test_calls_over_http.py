@@ -1,4 +1,4 @@
-"""Calls over real HTTP: placed by a control route, signed requests, hung up, read in the log."""
+"""Calls over HTTP: control routes, signed requests for TwiML, log entries."""
 
 import json
 
@@ -16,7 +16,7 @@ def twiml(verbs):
 
 @pytest.fixture
 def voice(app):
-    """An app with the quickstart's voice routes, and a simulator that calls it."""
+    """An app with the quickstart's voice routes, and a simulator that places calls to it."""
     menu = '<Gather numDigits="1" action="enqueue_call" timeout="5"><Say>One.</Say></Gather>'
     app.answer("/incoming_call", twiml(menu), kind="text/xml")
     app.answer("/enqueue_call", twiml(queue(action="left_queue")), kind="text/xml; charset=utf-8")
@@ -29,13 +29,13 @@ def workspace_of(taskrouter):
     return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
 
 
-def turn_idle(taskrouter):
+def set_alice_idle(taskrouter):
     alice = workspace_of(taskrouter).workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
     taskrouter.advance()
 
 
-def test_a_call_answered_by_dequeue_from_the_first_ring_to_the_end(voice):
+def test_call_is_connected_by_dequeue_and_completed(voice):
     app, taskrouter = voice
     app.answer("/assignment_callback", DEQUEUE)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
@@ -44,7 +44,7 @@ def test_a_call_answered_by_dequeue_from_the_first_ring_to_the_end(voice):
     assert (attributes["call_sid"], attributes["selected_language"]) == (call["sid"], "es")
     assert task.fetch().task_channel_unique_name == "voice"
 
-    turn_idle(taskrouter)
+    set_alice_idle(taskrouter)
     assert task.fetch().assignment_status == "assigned"
     call = taskrouter.call(call["sid"])
     worker_call_sid = json.loads(task.fetch().attributes)["worker_call_sid"]
@@ -53,25 +53,26 @@ def test_a_call_answered_by_dequeue_from_the_first_ring_to_the_end(voice):
 
     assert taskrouter.hang_up(call["sid"])["status"] == "completed"
     assert task.fetch().assignment_status == "completed"
-    assert [one.reservation_status for one in task.reservations.list()] == ["completed"]
-    told = [one["step"] for one in taskrouter.log("call") if one["call_sid"] == call["sid"]]
-    assert told == [
+    assert [item.reservation_status for item in task.reservations.list()] == ["completed"]
+    entries = [entry for entry in taskrouter.log("call") if entry["call_sid"] == call["sid"]]
+    steps = [entry["step"] for entry in entries]
+    assert steps == [
         "placed", "document", "say", "pressed", "document", "enqueued", "ringing the Worker",
         "connected", "ended",
     ]  # fmt: skip
-    assert [one["step"] for one in taskrouter.call(call["sid"])["steps"]] == told
+    assert [entry["step"] for entry in taskrouter.call(call["sid"])["steps"]] == steps
     assert taskrouter.log("alert") == []
 
 
-def test_every_request_for_twiml_is_signed(voice):
+def test_every_twiml_request_is_signed(voice):
     app, taskrouter = voice
     taskrouter.place_call(CALLER, NUMBER, "1")
-    assert [one["path"] for one in app.received] == ["/incoming_call", "/enqueue_call"]
+    assert [sent["path"] for sent in app.received] == ["/incoming_call", "/enqueue_call"]
     validator = RequestValidator(taskrouter.auth_token)
-    for one in app.received:
-        signature = one["headers"]["X-Twilio-Signature"]
-        assert validator.validate(app.url + one["path"], one["parameters"], signature)
-    assert [one["url"] for one in taskrouter.log("twiml")] == [
+    for sent in app.received:
+        signature = sent["headers"]["X-Twilio-Signature"]
+        assert validator.validate(app.url + sent["path"], sent["parameters"], signature)
+    assert [entry["url"] for entry in taskrouter.log("twiml")] == [
         f"{app.url}/incoming_call", f"{app.url}/enqueue_call"
     ]  # fmt: skip
 
@@ -81,7 +82,7 @@ def test_every_request_for_twiml_is_signed(voice):
     [(500, "text/xml", 11200), (404, "text/xml", 11200), (200, "application/json", 12300),
      (200, "", 12300)],
 )  # fmt: skip
-def test_an_answer_that_is_no_twiml_fails_the_call(voice, status, kind, code):
+def test_response_without_twiml_fails_call(voice, status, kind, code):
     app, taskrouter = voice
     app.answer("/enqueue_call", twiml(""), status, kind)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
@@ -92,23 +93,23 @@ def test_an_answer_that_is_no_twiml_fails_the_call(voice, status, kind, code):
 
 
 @pytest.mark.parametrize(("size", "codes"), [(64 * 1024, []), (64 * 1024 + 1, [11750])])
-def test_twiml_of_more_than_64_kb_fails_the_call(voice, size, codes):
+def test_twiml_over_64_kb_fails_call(voice, size, codes):
     app, taskrouter = voice
     blank = " " * (size - len(twiml("<Hangup/>")))
     app.answer("/incoming_call", twiml(f"<Hangup/>{blank}"), kind="text/xml")
     assert taskrouter.place_call(CALLER, NUMBER)["status"] == ("failed" if codes else "completed")
-    assert [one["code"] for one in taskrouter.log("alert")] == codes
+    assert [alert["code"] for alert in taskrouter.log("alert")] == codes
 
 
 @pytest.mark.parametrize("kind", ["application/xml", "text/html; charset=utf-8"])
-def test_twiml_may_have_any_type_that_twilio_reads_as_such(voice, kind):
+def test_every_twiml_content_type_is_accepted(voice, kind):
     app, taskrouter = voice
     app.answer("/incoming_call", twiml("<Hangup/>"), kind=kind)
     assert taskrouter.place_call(CALLER, NUMBER)["status"] == "completed"
 
 
 @pytest.mark.parametrize(("kind", "status"), [("cut", "failed"), ("duplicate", "in-progress")])
-def test_a_fault_of_a_request_for_twiml(voice, kind, status):
+def test_fault_affects_twiml_request(voice, kind, status):
     _, taskrouter = voice
     taskrouter.fault("twiml", kind, path="/enqueue_call", times=None)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
@@ -116,7 +117,7 @@ def test_a_fault_of_a_request_for_twiml(voice, kind, status):
     assert len(workspace_of(taskrouter).tasks.list()) == (kind == "duplicate")
 
 
-def test_an_answer_after_the_caller_has_hung_up_is_not_heard(voice):
+def test_twiml_after_hangup_is_ignored(voice):
     _, taskrouter = voice
     taskrouter.fault("twiml", "latency", path="/enqueue_call", seconds=10)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
@@ -125,11 +126,11 @@ def test_an_answer_after_the_caller_has_hung_up_is_not_heard(voice):
     assert workspace_of(taskrouter).tasks.list() == []
 
 
-def test_an_sdk_can_send_the_instruction_and_the_call_can_go_to_any_url(voice):
+def test_instruction_over_rest_connects_call_from_custom_url(voice):
     app, taskrouter = voice
     app.answer("/other", twiml(queue(workflowSid=WORKFLOW)), kind="text/xml")
     call = taskrouter.place_call(CALLER, NUMBER, url=f"{app.url}/other")
-    turn_idle(taskrouter)
+    set_alice_idle(taskrouter)
     task = workspace_of(taskrouter).tasks(call["task_sid"])
     task.reservations.list()[0].update(
         instruction="conference", to=DEQUEUE["to"], from_=DEQUEUE["from"]
@@ -141,7 +142,7 @@ GOOD = {"from": CALLER, "to": NUMBER, "url": "http://app.example/"}
 
 
 @pytest.mark.parametrize(
-    ("body", "sentence"),
+    ("body", "message"),
     [
         ({}, "from must be"),
         ({"from": CALLER}, "to must be"),
@@ -165,25 +166,25 @@ GOOD = {"from": CALLER, "to": NUMBER, "url": "http://app.example/"}
         ("{", "the body is not JSON"),
     ],
 )
-def test_a_call_that_cannot_be_placed_is_a_400_that_says_why(taskrouter, body, sentence):
+def test_invalid_call_is_refused_with_reason(taskrouter, body, message):
     text = body if isinstance(body, str) else json.dumps(body)
-    answer = requests.post(f"{taskrouter.url}/simulator/calls", data=text, timeout=5)
-    assert answer.status_code == 400
-    assert answer.json()["message"].startswith(sentence)
-    assert taskrouter._call("GET", "/calls") == {"calls": []}
+    response = requests.post(f"{taskrouter.url}/simulator/calls", data=text, timeout=5)
+    assert response.status_code == 400
+    assert response.json()["message"].startswith(message)
+    assert taskrouter._request("GET", "/calls") == {"calls": []}
 
 
 @pytest.mark.parametrize(
     ("sid", "body", "status"),
     [
         ("CA" + "0" * 32, {"status": "completed"}, 404),
-        ("", {"status": "completed"}, 401),  # no route of ours, so REST's
+        ("", {"status": "completed"}, 401),  # no control route, so the REST API answers
         (None, {"status": "busy"}, 400),
         (None, {}, 400),
         (None, {"status": "completed", "more": 1}, 400),
     ],
 )
-def test_hanging_up_what_is_not_there_or_otherwise_is_refused(voice, sid, body, status):
+def test_invalid_hangup_is_refused(voice, sid, body, status):
     _, taskrouter = voice
     placed = taskrouter.place_call(CALLER, NUMBER, "1")
     url = f"{taskrouter.url}/simulator/calls/{placed['sid'] if sid is None else sid}"
@@ -191,26 +192,26 @@ def test_hanging_up_what_is_not_there_or_otherwise_is_refused(voice, sid, body, 
     assert taskrouter.call(placed["sid"])["status"] == "in-progress"
 
 
-def test_a_call_that_is_over_cannot_be_hung_up_again(voice):
+def test_ended_call_cannot_be_hung_up_again(voice):
     _, taskrouter = voice
     call = taskrouter.place_call(CALLER, NUMBER)
     taskrouter.hang_up(call["sid"])
     url = f"{taskrouter.url}/simulator/calls/{call['sid']}"
-    answer = requests.post(url, json={"status": "completed"}, timeout=5)
-    assert (answer.status_code, answer.json()["message"]) == (
+    response = requests.post(url, json={"status": "completed"}, timeout=5)
+    assert (response.status_code, response.json()["message"]) == (
         400, f"Call {call['sid']} has ended"
     )  # fmt: skip
 
 
-def test_calls_are_listed_until_a_reset(voice):
+def test_reset_clears_list_of_calls(voice):
     _, taskrouter = voice
     placed = [taskrouter.place_call(CALLER, NUMBER, key)["sid"] for key in ("1", "9")]
-    assert [one["sid"] for one in taskrouter._call("GET", "/calls")["calls"]] == placed
+    assert [call["sid"] for call in taskrouter._request("GET", "/calls")["calls"]] == placed
     taskrouter.reset()
-    assert taskrouter._call("GET", "/calls") == {"calls": []}
+    assert taskrouter._request("GET", "/calls") == {"calls": []}
 
 
-def test_a_reset_while_a_document_is_awaited_is_survived(voice):
+def test_reset_discards_pending_twiml_request(voice):
     app, taskrouter = voice
     taskrouter.fault("twiml", "latency", seconds=1)
     taskrouter.place_call(CALLER, NUMBER, "1")

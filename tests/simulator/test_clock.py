@@ -1,4 +1,4 @@
-"""The clock: what it fires, and what it keeps."""
+"""The clock: firing and releasing timers."""
 
 import weakref
 
@@ -10,7 +10,7 @@ class Thing:
         pass
 
 
-def test_timers_fire_in_order_of_time_then_of_setting():
+def test_timers_fire_by_time_then_in_order_of_creation():
     clock, fired = Clock(lambda: 0.0), []
     for name, when in (("late", 2.0), ("first", 1.0), ("second", 1.0), ("never", 4.0)):
         clock.call_at(when, lambda name=name: fired.append((name, clock.now())))
@@ -19,7 +19,7 @@ def test_timers_fire_in_order_of_time_then_of_setting():
     assert clock.now() == 3.0
 
 
-def test_cancelled_timers_are_let_go_long_before_their_time():
+def test_canceled_timers_are_released_early():
     clock, things, kept = Clock(lambda: 0.0), [], Thing()
     for _ in range(5000):
         thing = Thing()

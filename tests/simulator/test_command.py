@@ -1,4 +1,4 @@
-"""`python -m taskrouter_simulator` as a person starts it."""
+"""The command `python -m taskrouter_simulator`."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from taskrouter_simulator.testing import TaskRouter
 
 @contextmanager
 def started(*arguments, **environment):
-    """The command, with its output in pipes; whatever a test finds, it is gone afterwards."""
+    """Start the command with its output in pipes; kill it at the end of the test."""
     with subprocess.Popen(
         [sys.executable, "-m", "taskrouter_simulator", *arguments],
         stdout=subprocess.PIPE,
@@ -33,45 +33,45 @@ def started(*arguments, **environment):
             process.kill()
 
 
-def test_a_test_that_fails_leaves_no_process():
+def test_failing_test_leaves_no_process():
     def fail():
         with started("--port", "0") as process:
-            left.append(process)
+            processes.append(process)
             process.stdout.readline()
             raise ZeroDivisionError
 
-    left = []
+    processes = []
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert left[0].returncode == -signal.SIGKILL
+    assert processes[0].returncode == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_says_when_it_is_ready_and_ends_cleanly(number):
+def test_command_reports_readiness_and_ends_cleanly(number):
     with started("--port", "0") as process:
         url = re.search(r"http://\S+", process.stdout.readline()).group()
-        with urllib.request.urlopen(f"{url}/simulator") as answer:  # noqa: S310 - loopback
-            assert json.load(answer)["workflow_sid"].startswith("WW")
+        with urllib.request.urlopen(f"{url}/simulator") as response:  # noqa: S310 - loopback
+            assert json.load(response)["workflow_sid"].startswith("WW")
         process.send_signal(number)
         assert process.wait(timeout=5) == 0
         assert process.stderr.read() == ""
 
 
-def test_it_ends_cleanly_though_a_client_still_waits():
+def test_command_ends_cleanly_while_client_waits():
     with started("--port", "0") as process:
         taskrouter = TaskRouter(re.search(r"http://\S+", process.stdout.readline()).group())
         taskrouter.fault("request", "latency", seconds=60)
         host = urlsplit(taskrouter.url)
         with socket.create_connection((host.hostname, host.port)) as client:
             client.sendall(f"GET /v1/Workspaces HTTP/1.1\r\nHost: {host.netloc}\r\n\r\n".encode())
-            while taskrouter._call("GET", "/faults")["faults"]:
+            while taskrouter._request("GET", "/faults")["faults"]:
                 pass
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=5) == 0
             assert "Traceback" not in process.stderr.read()
 
 
-def test_a_port_in_use_is_one_clear_sentence():
+def test_port_in_use_is_reported_in_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with started(SIMULATOR_PORT=str(port)) as process:
@@ -81,7 +81,7 @@ def test_a_port_in_use_is_one_clear_sentence():
 
 
 @pytest.mark.parametrize(
-    ("field", "text", "sentence"),
+    ("field", "text", "message"),
     [
         ("reservation_timeout", "soon", "must be a number, not 'soon'"),
         ("reservation_timeout", "-1", "must be 0 or more, not '-1'"),
@@ -93,20 +93,20 @@ def test_a_port_in_use_is_one_clear_sentence():
         ("callback_base_url", "here", "must be a URL, not 'here'"),
     ],
 )
-def test_a_malformed_setting_is_named(field, text, sentence):
+def test_invalid_setting_is_named(field, text, message):
     with pytest.raises(SettingsError) as refused:
         read({field: text})
-    assert str(refused.value) == f"SIMULATOR_{field.upper()} {sentence}"
+    assert str(refused.value) == f"SIMULATOR_{field.upper()} {message}"
 
 
-def test_a_malformed_setting_is_one_clear_sentence():
+def test_invalid_setting_is_reported_in_one_line():
     with started(SIMULATOR_RESERVATION_TIMEOUT="soon") as process:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert errors == "simulator: SIMULATOR_RESERVATION_TIMEOUT must be a number, not 'soon'\n"
 
 
-def test_settings_are_read_from_texts():
+def test_settings_are_parsed_from_text():
     settings = read({"port": "1", "frozen_clock": "yes", "fallback_path": "/f", "host": None})
     assert (settings.port, settings.frozen_clock, settings.host) == (1, True, "127.0.0.1")
     assert settings.url(settings.fallback_path) == "http://127.0.0.1:8000/f"

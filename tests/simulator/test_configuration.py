@@ -1,4 +1,4 @@
-"""What a Workflow's configuration may say."""
+"""Parsing of Workflow configurations."""
 
 import contextlib
 import json
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskrouter_simulator.engine.configuration import ConfigurationError, read
+from taskrouter_simulator.engine.workflows import ConfigurationError, parse_configuration
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ from taskrouter_simulator.engine.configuration import ConfigurationError, read
         "[" * 100_000,
     ],
 )  # fmt: skip
-def test_what_is_no_configuration_is_refused(text):
+def test_invalid_configuration_is_rejected(text):
     with pytest.raises(ConfigurationError):
-        read(text)
+        parse_configuration(text)
 
 
 JSON = st.recursive(
@@ -51,13 +51,13 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_no_json_raises_anything_but_the_own_error(document):
+def test_any_json_parses_or_raises_configuration_error(document):
     with contextlib.suppress(ConfigurationError):
-        read(json.dumps(document))
+        parse_configuration(json.dumps(document))
 
 
-def test_unknown_keys_and_text_numbers_are_taken_as_twilios_tutorial_sends_them():
-    configuration = read(
+def test_unknown_keys_and_numeric_strings_are_accepted():
+    configuration = parse_configuration(
         '{"task_routing": {"filters": [{"filter_friendly_name": "SMS", "Expression": "a==1",'
         '"targets": [{"queue": "WQ1", "priority": "5", "timeout": "30", "color": "red"}]}],'
         '"default_filter": {"filter_friendly_name": "Default", "queue": "WQ2",'
@@ -67,6 +67,6 @@ def test_unknown_keys_and_text_numbers_are_taken_as_twilios_tutorial_sends_them(
     assert configuration.default.queue_sid == "WQ2"
 
 
-def test_a_filter_may_name_its_queue_directly():
-    (one,) = read('{"task_routing": {"filters": [{"queue": "WQ1"}]}}').filters
-    assert one.targets[0].queue_sid == "WQ1"
+def test_filter_can_name_queue_directly():
+    (parsed,) = parse_configuration('{"task_routing": {"filters": [{"queue": "WQ1"}]}}').filters
+    assert parsed.targets[0].queue_sid == "WQ1"

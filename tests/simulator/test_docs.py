@@ -1,4 +1,4 @@
-"""What the simulator has, its page in the docs has."""
+"""docs/simulator.md documents every setting, control route, fault and method."""
 
 import re
 from dataclasses import fields
@@ -14,53 +14,53 @@ from taskrouter_simulator.testing import TaskRouter
 PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
 
 
-def row(one):
-    default = str(one.default).lower() if isinstance(one.default, bool) else one.default
-    choices = f" ({', '.join(one.metadata['choices'])})" if one.metadata["choices"] else ""
+def row(setting):
+    default = str(setting.default).lower() if isinstance(setting.default, bool) else setting.default
+    choices = f" ({', '.join(setting.metadata['choices'])})" if setting.metadata["choices"] else ""
     shown = f"`{default}`" if default != "" else "none"
-    return f"| `{environment_name(one.name)}` | {shown} | {one.metadata['help']}{choices} |"
+    return f"| `{environment_name(setting.name)}` | {shown} | {setting.metadata['help']}{choices} |"
 
 
-def test_the_settings_are_those_of_the_code():
+def test_table_of_settings_matches_code():
     table = "| setting | default | what it is |\n|---|---|---|\n"
-    table += "\n".join(row(one) for one in fields(Settings))
+    table += "\n".join(row(setting) for setting in fields(Settings))
     between = re.search("<!-- settings -->\n(.*)\n<!-- /settings -->", PAGE, re.DOTALL)
     assert between.group(1) == table
 
 
 OPEN = re.search("<!-- open -->\n(.*)\n<!-- /open -->", PAGE, re.DOTALL).group(1)
-TESTS = "\n".join(one.read_text(encoding="utf-8") for one in Path(__file__).parent.glob("*.py"))
+TESTS = "\n".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.py"))
 
 
-def test_every_setting_that_the_page_names_is_there():
+def test_every_named_setting_exists():
     named = set(re.findall(r"SIMULATOR_[A-Z0-9_]+", PAGE))
-    assert named == {environment_name(one.name) for one in fields(Settings)}
+    assert named == {environment_name(setting.name) for setting in fields(Settings)}
 
 
 @pytest.mark.parametrize("name", re.findall(r"SIMULATOR_([A-Z0-9_]+)", OPEN))
-def test_every_open_question_has_a_test_that_sets_its_setting(name):
+def test_every_undocumented_behavior_has_a_test_that_sets_its_setting(name):
     assert re.search(rf"\b{name.lower()}\b(=|\": )", TESTS)
 
 
-def test_every_control_route_is_described():
-    described = set(re.findall(r"^\| `([A-Z]+ /simulator[a-z/{}]*)` \|", PAGE, re.MULTILINE))
-    assert described == {
-        f"{method} {path}" for path, (_, methods) in control._ROUTES.items() for method in methods
+def test_every_control_route_is_documented():
+    documented = set(re.findall(r"^\| `([A-Z]+ /simulator[a-z/{}]*)` \|", PAGE, re.MULTILINE))
+    assert documented == {
+        f"{method} {path}" for path, (_, methods) in control.ROUTES.items() for method in methods
     }
 
 
 @pytest.mark.parametrize("name", [name for name in Fault.__dataclass_fields__ if name != "id"])
-def test_every_field_of_a_fault_is_described(name):
+def test_every_field_of_a_fault_is_documented(name):
     assert f"`{name}`" in PAGE
 
 
 @pytest.mark.parametrize("name", [name for name in vars(TaskRouter) if not name.startswith("_")])
-def test_every_method_of_the_handle_is_described(name):
+def test_every_method_of_the_handle_is_documented(name):
     assert re.search(rf"`{name}\(", PAGE)
 
 
-def test_the_example_of_a_test_passes(taskrouter):
+def test_example_in_the_page_passes(taskrouter):
     example = re.search(r"^def test_a_spanish.*?(?=^```)", PAGE, re.DOTALL | re.MULTILINE)
     scope = {}
-    exec(example.group(), scope)  # noqa: S102 - our own page
+    exec(example.group(), scope)  # noqa: S102 - the code is in this repository
     scope["test_a_spanish_task_reaches_alice"](taskrouter)

@@ -1,4 +1,4 @@
-"""hypothesis drives the engine through anything that can happen, and looks after each step."""
+"""Invariants of the engine, checked by hypothesis after each step of random operations."""
 
 import json
 
@@ -6,7 +6,14 @@ import hypothesis.strategies as st
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from taskrouter_simulator.engine import assignments, instructions, offers, queues, tasks, workers
+from taskrouter_simulator.engine import (
+    assignments,
+    instructions,
+    reservations,
+    tasks,
+    workers,
+    workspaces,
+)
 from taskrouter_simulator.engine.core import AssignmentCallback
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import HELD, ReservationStatus, TaskStatus
@@ -28,27 +35,27 @@ class Contact(RuleBasedStateMachine):
             queue.max_reserved_workers = at_once
         for workflow in self.workspace.workflows.values():
             workflow.task_reservation_timeout = 5
-        self.seen = {}
+        self.statuses = {}
 
     def pick(self, resources, number):
-        every = list(resources.values())
-        return every[number % len(every)] if every else None
+        items = list(resources.values())
+        return items[number % len(items)] if items else None
 
     def attempt(self, action, resource, *arguments):
-        """What is refused must change nothing; that it may be refused is the rules' business."""
+        """Check that a refused operation changes nothing."""
         if resource is None:
             return
-        before = self.picture()
+        before = self.snapshot()
         try:
             action(self.engine, self.workspace, resource, *arguments)
         except BadRequest:
-            assert self.picture() == before
+            assert self.snapshot() == before
 
-    def picture(self):
+    def snapshot(self):
         return (
             [(task.sid, task.status) for task in self.workspace.tasks.values()],
-            [(one.sid, one.status) for one in self.workspace.reservations.values()],
-            [(one.sid, one.activity_sid) for one in self.workspace.workers.values()],
+            [(each.sid, each.status) for each in self.workspace.reservations.values()],
+            [(each.sid, each.activity_sid) for each in self.workspace.workers.values()],
         )
 
     @rule(language=LANGUAGES, priority=st.integers(0, 2), timeout=st.sampled_from([3, 1000]))
@@ -73,7 +80,7 @@ class Contact(RuleBasedStateMachine):
     @rule(number=PICK, activity=st.none() | ACTIVITIES)
     def reject(self, number, activity):
         sid = self.story.activity_sid(activity) if activity else None
-        self.attempt(offers.reject, self.pick(self.workspace.reservations, number), sid)
+        self.attempt(reservations.reject, self.pick(self.workspace.reservations, number), sid)
 
     @rule(number=PICK, verb=st.sampled_from(["cancel", "wrap", "complete", "delete"]))
     def end(self, number, verb):
@@ -81,31 +88,32 @@ class Contact(RuleBasedStateMachine):
 
     @rule(number=PICK, name=st.sampled_from(["accept", "reject", "dequeue", "dance"]))
     def answer(self, number, name):
-        callbacks = [one for one in self.story.effects if isinstance(one, AssignmentCallback)]
+        effects = self.story.effects
+        callbacks = [effect for effect in effects if isinstance(effect, AssignmentCallback)]
         if callbacks:
-            about = callbacks[number % len(callbacks)]
-            instructions.answered(
-                self.engine, about.workspace_sid, about.reservation_sid, {"instruction": name}
+            callback = callbacks[number % len(callbacks)]
+            instructions.handle_response(
+                self.engine, callback.workspace_sid, callback.reservation_sid, {"instruction": name}
             )
 
     @rule(expression=st.sampled_from(["", "1==1", 'languages HAS "es"']), number=PICK)
     def retarget(self, expression, number):
-        queues.require_expression(expression)
+        workspaces.require_expression(expression)
         self.pick(self.workspace.queues, number).target_workers = expression
-        self.engine.wake(self.workspace)
+        self.engine.schedule_routing(self.workspace)
 
     @rule()
-    def re_evaluate(self):
-        tasks.re_evaluate(self.engine, self.workspace, self.pick(self.workspace.workflows, 0))
+    def reevaluate(self):
+        tasks.reevaluate(self.engine, self.workspace, self.pick(self.workspace.workflows, 0))
 
     @rule(seconds=st.sampled_from([0, 1, 3, 5, 10, 100_000]))
     def advance(self, seconds):
         self.story.clock.advance(seconds)
 
     @invariant()
-    def a_task_is_what_its_reservations_make_it(self):
+    def task_status_matches_reservations(self):
         for task in self.workspace.tasks.values():
-            statuses = {one.status for one in self.workspace.reservations_of(task)}
+            statuses = {reservation.status for reservation in task.reservations}
             pending = ReservationStatus.PENDING in statuses
             assert pending == (task.status is TaskStatus.RESERVED), task
             accepted = ReservationStatus.ACCEPTED in statuses
@@ -115,55 +123,52 @@ class Contact(RuleBasedStateMachine):
             ), task
 
     @invariant()
-    def a_task_is_taken_by_one_worker(self):
+    def task_is_assigned_to_one_worker(self):
         for task in self.workspace.tasks.values():
-            every = self.workspace.reservations_of(task)
-            assert sum(one.status in HELD - {ReservationStatus.PENDING} for one in every) <= 1
+            assigned = HELD - {ReservationStatus.PENDING}
+            assert sum(each.status in assigned for each in task.reservations) <= 1
 
     @invariant()
-    def a_worker_holds_what_is_not_ended(self):
+    def worker_holds_reservations_that_have_not_ended(self):
         for worker in self.workspace.workers.values():
             held = {
-                one.sid
-                for one in self.workspace.reservations.values()
-                if one.worker_sid == worker.sid and one.status in HELD
+                each.sid
+                for each in self.workspace.reservations.values()
+                if each.worker_sid == worker.sid and each.status in HELD
             }
-            assert worker.held == held
+            assert set(worker.held) == held
 
     @invariant()
-    def a_single_tasking_worker_has_one_offer(self):
+    def single_tasking_worker_has_one_offer(self):
         if not self.workspace.multi_task_enabled:
             for worker in self.workspace.workers.values():
-                offered = [
-                    one.status is ReservationStatus.PENDING
-                    for one in self.workspace.held_by(worker)
-                ]
-                assert sum(offered) <= 1
+                held = worker.held.values()
+                assert sum(each.status is ReservationStatus.PENDING for each in held) <= 1
 
     @invariant()
-    def a_multi_tasking_worker_is_never_over_its_capacity(self):
+    def multitasking_worker_never_exceeds_capacity(self):
         if self.workspace.multi_task_enabled:
             for worker in self.workspace.workers.values():
                 assert len(worker.held) <= self.engine.settings.default_capacity
 
     @invariant()
-    def statuses_change_as_the_table_says(self):
-        for one in self.workspace.reservations.values():
-            before = self.seen.get(one.sid, ReservationStatus.PENDING)
-            assert one.status is before or one.status in reachable(before)
-            self.seen[one.sid] = one.status
+    def statuses_change_according_to_table(self):
+        for each in self.workspace.reservations.values():
+            before = self.statuses.get(each.sid, ReservationStatus.PENDING)
+            assert each.status is before or each.status in reachable(before)
+            self.statuses[each.sid] = each.status
 
     @invariant()
-    def no_timer_is_left_for_what_is_gone(self):
-        known = {*self.workspace.tasks, *self.workspace.reservations, self.workspace.sid}
-        assert {sid for _, sid in self.engine._timers} <= known
+    def no_timer_is_left_for_deleted_resources(self):
+        existing = {*self.workspace.tasks, *self.workspace.reservations, self.workspace.sid}
+        assert {sid for _, sid in self.engine._timers} <= existing
 
 
 def reachable(status):
-    found = set(TRANSITIONS[status])
-    for one in TRANSITIONS[status]:
-        found |= reachable(one)
-    return found
+    statuses = set(TRANSITIONS[status])
+    for following in TRANSITIONS[status]:
+        statuses |= reachable(following)
+    return statuses
 
 
 Contact.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

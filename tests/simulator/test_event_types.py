@@ -1,53 +1,53 @@
-"""Every documented type of event can happen: one story that leads to all of them."""
+"""A sequence of operations that causes every documented type of event."""
 
 import json
 
 from taskrouter_simulator.engine.events import TYPES
 
 DOCUMENTED = {
-    *(f"activity.{what}" for what in ("created", "updated", "deleted")),
+    *(f"activity.{change}" for change in ("created", "updated", "deleted")),
     *(
-        f"reservation.{what}"
-        for what in ("created", "accepted", "rejected", "timeout", "canceled", "rescinded",
+        f"reservation.{change}"
+        for change in ("created", "accepted", "rejected", "timeout", "canceled", "rescinded",
                      "completed", "wrapup")
     ),
     *(
-        f"task.{what}"
-        for what in ("created", "updated", "canceled", "wrapup", "completed", "deleted",
+        f"task.{change}"
+        for change in ("created", "updated", "canceled", "wrapup", "completed", "deleted",
                      "system-deleted")
     ),
-    *(f"task-channel.{what}" for what in ("created", "updated", "deleted")),
+    *(f"task-channel.{change}" for change in ("created", "updated", "deleted")),
     *(
-        f"task-queue.{what}"
-        for what in ("created", "deleted", "entered", "timeout", "moved", "expression.updated")
+        f"task-queue.{change}"
+        for change in ("created", "deleted", "entered", "timeout", "moved", "expression.updated")
     ),
     *(
-        f"worker.{what}"
-        for what in ("created", "activity.update", "attributes.update", "capacity.update",
+        f"worker.{change}"
+        for change in ("created", "activity.update", "attributes.update", "capacity.update",
                      "channel.availability.update", "deleted")
     ),
     *(
-        f"workflow.{what}"
-        for what in ("created", "updated", "deleted", "target-matched", "entered", "timeout",
+        f"workflow.{change}"
+        for change in ("created", "updated", "deleted", "target-matched", "entered", "timeout",
                      "skipped")
     ),
-    *(f"workspace.{what}" for what in ("created", "updated", "deleted")),
+    *(f"workspace.{change}" for change in ("created", "updated", "deleted")),
 }  # fmt: skip
-"""All of Twilio's, but for transfers and `reservation.failed`, which come on request only."""
+"""All types except transfers and `reservation.failed`, which are published on request only."""
 
 
-def test_every_documented_type_can_happen(taskrouter):
-    taskrouter.reset(STORY)
+def test_every_documented_event_type_can_be_caused(taskrouter):
+    taskrouter.reset(DESCRIPTION)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     change_channels(taskrouter, workspace)
-    live_through(taskrouter, workspace)
-    clear_up(taskrouter, workspace)
-    seen = {event.event_type for event in workspace.events.list(minutes=43_200)}
-    made = workspace._version.workspaces.create(friendly_name="Other")
-    seen |= {event.event_type for event in made.events.list()}
-    assert seen | {"workspace.deleted"} == DOCUMENTED
-    others = {event_type for event_type in TYPES if "transfer" in event_type}
-    assert DOCUMENTED | others | {"reservation.failed"} == TYPES
+    cause_task_events(taskrouter, workspace)
+    delete_resources(taskrouter, workspace)
+    published = {event.event_type for event in workspace.events.list(minutes=43_200)}
+    other = workspace._version.workspaces.create(friendly_name="Other")
+    published |= {event.event_type for event in other.events.list()}
+    assert published | {"workspace.deleted"} == DOCUMENTED
+    transfers = {event_type for event_type in TYPES if "transfer" in event_type}
+    assert DOCUMENTED | transfers | {"reservation.failed"} == TYPES
 
 
 def change_channels(taskrouter, workspace):
@@ -59,8 +59,8 @@ def change_channels(taskrouter, workspace):
     channel.delete()
 
 
-def live_through(taskrouter, workspace):
-    def offered(to):
+def cause_task_events(taskrouter, workspace):
+    def offer(to):
         carol = workspace.workers(taskrouter.workers["Carol"])
         carol.update(activity_sid=taskrouter.activities["Here"])
         attributes = json.dumps({"to": to})
@@ -68,30 +68,30 @@ def live_through(taskrouter, workspace):
         taskrouter.advance()
         return task, task.reservations.list(reservation_status="pending")
 
-    _, (one,) = offered("first")
+    _, (reservation,) = offer("first")
     gone = taskrouter.activities["Gone"]
-    one.update(reservation_status="rejected", worker_activity_sid=gone)
+    reservation.update(reservation_status="rejected", worker_activity_sid=gone)
     taskrouter.advance(20)
-    task, (one, other) = offered("both")
+    task, (reservation, other) = offer("both")
     task.update(priority=3)
-    one.update(reservation_status="accepted")
+    reservation.update(reservation_status="accepted")
     assert other.fetch().reservation_status == "rescinded"
     task.update(assignment_status="wrapping")
     task.update(assignment_status="completed")
-    offered("first")
+    offer("first")
     taskrouter.advance(5)
-    task, _ = offered("first")
+    task, _ = offer("first")
     task.update(assignment_status="canceled")
-    offered("nobody")
+    offer("nobody")
     taskrouter.advance(30)
-    _, (one, *_) = offered("first")
-    one.update(reservation_status="accepted")
+    _, (reservation, *_) = offer("first")
+    reservation.update(reservation_status="accepted")
     taskrouter.advance(86_400)
-    task, _ = offered("first")
+    task, _ = offer("first")
     task.delete()
 
 
-def clear_up(taskrouter, workspace):
+def delete_resources(taskrouter, workspace):
     carol = workspace.workers(taskrouter.workers["Carol"])
     carol.update(attributes="{}", activity_sid=taskrouter.activities["Gone"])
     carol.delete()
@@ -107,8 +107,8 @@ def clear_up(taskrouter, workspace):
     workspace.update(friendly_name="Renamed")
 
 
-STORY = {
-    "friendly_name": "Story",
+DESCRIPTION = {
+    "friendly_name": "Event types",
     "activities": [
         {"friendly_name": "Gone"},
         {"friendly_name": "Here", "available": True},
@@ -145,5 +145,5 @@ STORY = {
 }  # fmt: skip
 
 
-def test_the_story_is_json():
-    assert json.loads(json.dumps(STORY)) == STORY
+def test_workspace_description_is_json():
+    assert json.loads(json.dumps(DESCRIPTION)) == DESCRIPTION

@@ -1,4 +1,4 @@
-"""Events: their order, their parameters, their callback, the Events resource."""
+"""Events: order, parameters, event callback and the Events resource."""
 
 import socket
 import time
@@ -8,10 +8,10 @@ import requests
 from twilio.base.exceptions import TwilioRestException
 from twilio.request_validator import RequestValidator
 
-from taskrouter_simulator.callbacks import sender
-from taskrouter_simulator.engine import assignments, channels, workers
+from taskrouter_simulator.callbacks import dispatcher
+from taskrouter_simulator.engine import assignments, workers
 from taskrouter_simulator.engine.core import EventCallback
-from taskrouter_simulator.engine.events import wanted
+from taskrouter_simulator.engine.events import is_subscribed
 from taskrouter_simulator.identifiers import made_up
 from taskrouter_simulator.testing import running
 
@@ -20,7 +20,7 @@ def published(story):
     return list(story.workspace.events.values())
 
 
-def test_the_events_of_the_quickstart_come_in_order(story):
+def test_quickstart_publishes_events_in_order(story):
     story.move(story.alice, "Idle")
     before = len(published(story))
     task = story.task()
@@ -40,9 +40,10 @@ def test_the_events_of_the_quickstart_come_in_order(story):
     ]
 
 
-def test_a_reservation_event_carries_task_worker_queue_and_workflow(story):
+def test_reservation_event_has_all_parameters(story):
     task, reservation = story.reserved()
-    event = next(one for one in published(story) if one.event_type == "reservation.created")
+    created = "reservation.created"
+    event = next(event for event in published(story) if event.event_type == created)
     queue = story.workspace.queues[task.queue_sid]
     assert event.parameters == {
         "Sid": event.sid,
@@ -81,7 +82,7 @@ def test_a_reservation_event_carries_task_worker_queue_and_workflow(story):
     }
 
 
-def test_an_activity_event_tells_the_activity_before_and_how_long_it_lasted(story):
+def test_activity_event_has_previous_activity_and_duration(story):
     story.clock.advance(26.123)
     workers.set_activity(story.engine, story.workspace, story.alice, story.activity_sid("Busy"))
     parameters = published(story)[-1].parameters
@@ -91,7 +92,7 @@ def test_an_activity_event_tells_the_activity_before_and_how_long_it_lasted(stor
     assert parameters["WorkerTimeInPreviousActivityMs"].startswith("2612")
 
 
-def test_a_canceled_task_tells_why(story):
+def test_canceled_task_event_has_reason(story):
     task = story.task(timeout=1)
     story.clock.advance(1)
     parameters = published(story)[-1].parameters
@@ -100,29 +101,29 @@ def test_a_canceled_task_tells_why(story):
     assert task.status == "canceled"
 
 
-def test_a_change_of_capacity_is_an_event(story):
+def test_capacity_change_publishes_event(story):
     share = next(iter(story.alice.channels.values()))
-    channels.change_share(story.engine, story.workspace, story.alice, share, capacity=4)
-    channels.change_share(story.engine, story.workspace, story.alice, share, available=False)
-    channels.change_share(story.engine, story.workspace, story.alice, share, available=False)
+    workers.update_channel(story.engine, story.workspace, story.alice, share, capacity=4)
+    workers.update_channel(story.engine, story.workspace, story.alice, share, available=False)
+    workers.update_channel(story.engine, story.workspace, story.alice, share, available=False)
     assert story.events("worker.c")[2:] == [
         "worker.capacity.update", "worker.channel.availability.update"
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("text", "kept"),
+    ("text", "is_included"),
     [("", True), ("task.created", True), ("task.canceled, task.created", True),
      ("task.canceled", False), ("task", False), (",", True)],
 )  # fmt: skip
-def test_the_filter_lists_the_types_that_are_wanted(story, text, kept):
+def test_events_filter_selects_types(story, text, is_included):
     story.workspace.events_filter = text
-    assert wanted(story.workspace, "task.created") is kept
+    assert is_subscribed(story.workspace, "task.created") is is_included
 
 
-def test_without_a_url_nothing_is_sent(story):
+def test_no_event_is_posted_without_url(story):
     story.reserved()
-    assert not [one for one in story.effects if isinstance(one, EventCallback)]
+    assert not [effect for effect in story.effects if isinstance(effect, EventCallback)]
 
 
 @pytest.fixture
@@ -140,17 +141,17 @@ def test_events_are_posted_signed_and_filtered(pair):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     task.update(assignment_status="canceled", reason="enough")
     taskrouter.advance()
-    types = sorted(one["parameters"]["EventType"] for one in app.received)
+    types = sorted(request["parameters"]["EventType"] for request in app.received)
     assert types == ["task.canceled", "task.created"]
     validator = RequestValidator(taskrouter.auth_token)
-    for one in app.received:
-        signature = one["headers"]["X-Twilio-Signature"]
-        assert validator.validate(f"{app.url}/events", one["parameters"], signature)
+    for request in app.received:
+        signature = request["headers"]["X-Twilio-Signature"]
+        assert validator.validate(f"{app.url}/events", request["parameters"], signature)
     assert taskrouter.log("alert") == []
 
 
 @pytest.mark.parametrize(("status", "delay"), [(500, 0), (302, 0), (200, 0), (204, 0.5)])
-def test_an_event_callback_that_fails_raises_an_alert(pair, status, delay):
+def test_failed_event_callback_emits_alert(pair, status, delay):
     app, taskrouter = pair
     app.answers["/events"] = (status, "application/json", b"")
     app.delay = delay
@@ -161,7 +162,7 @@ def test_an_event_callback_that_fails_raises_an_alert(pair, status, delay):
     assert [alert["code"] for alert in taskrouter.log("alert")] == [11200]
 
 
-def test_whether_another_2xx_than_204_is_a_failure_is_a_setting(app):
+def test_setting_accepts_any_2xx_for_events(app):
     app.answers["/events"] = (200, "application/json", b"{}")
     settings = {"event_path": "/events", "assignment_path": "", "event_callback_wants_204": False}
     with running(callback_base_url=app.url, **settings) as taskrouter:
@@ -177,7 +178,7 @@ def post(taskrouter, body):
     return requests.post(url, json=body, timeout=5).status_code
 
 
-def test_what_nothing_here_can_cause_is_published_on_request(pair):
+def test_events_can_be_published_on_request(pair):
     app, taskrouter = pair
     app.answers["/events"] = (204, "application/json", b"")
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -193,7 +194,8 @@ def test_what_nothing_here_can_cause_is_published_on_request(pair):
     assert post(taskrouter, body) == 200
     body = {"event_type": "task.transfer-initiated", "task_sid": task.sid}
     assert post(taskrouter, body) == 200
-    failed, initiated = [one["parameters"] for one in app.received if one["path"] == "/events"]
+    posted = [request for request in app.received if request["path"] == "/events"]
+    failed, initiated = [request["parameters"] for request in posted]
     assert failed["EventType"] == "reservation.failed"
     assert failed["ReservationSid"] == failed["ResourceSid"] == reservation.sid
     assert failed["WorkerName"] == "Alice"
@@ -210,12 +212,12 @@ def test_what_nothing_here_can_cause_is_published_on_request(pair):
         {},
     ],
 )
-def test_an_event_about_nothing_is_refused(pair, body):
+def test_event_without_resource_is_rejected(pair, body):
     _, taskrouter = pair
     assert post(taskrouter, body) == 400
 
 
-def test_failed_event_callbacks_are_repeated_if_told(app):
+def test_failed_event_callback_is_retried_as_set(app):
     app.answers["/events"] = (500, "application/json", b"")
     with running(
         callback_base_url=app.url, event_path="/events", event_callback_retries=2
@@ -225,14 +227,14 @@ def test_failed_event_callbacks_are_repeated_if_told(app):
         app.received.clear()
         workspace.tasks.create(attributes='{"selected_language": "es"}')
         taskrouter.advance()
-    created = [one["parameters"]["Sid"] for one in app.received]
+    created = [request["parameters"]["Sid"] for request in app.received]
     assert len(created) >= 3
     assert len(set(created[-3:])) == 1
-    tokens = [one["headers"]["I-Twilio-Idempotency-Token"] for one in app.received]
+    tokens = [request["headers"]["I-Twilio-Idempotency-Token"] for request in app.received]
     assert len(set(tokens[-3:])) == 1
 
 
-def test_a_thousand_events_at_once_all_arrive(app):
+def test_thousand_concurrent_events_all_arrive(app):
     app.answers["/events"] = (204, "application/json", b"")
     settings = {"event_path": "/events", "assignment_path": "", "frozen_clock": False}
     with running(callback_base_url=app.url, **settings) as taskrouter:
@@ -245,8 +247,8 @@ def test_a_thousand_events_at_once_all_arrive(app):
         assert taskrouter.log("alert") == []
 
 
-def test_slow_event_callbacks_delay_no_assignment_callback(app, monkeypatch):
-    monkeypatch.setattr(sender, "_AT_ONCE", 1)
+def test_slow_event_callbacks_do_not_delay_assignment_callbacks(app, monkeypatch):
+    monkeypatch.setattr(dispatcher, "MAX_CONCURRENT", 1)
     with (
         socket.create_server(("127.0.0.1", 0)) as silent,
         running(callback_base_url=app.url) as taskrouter,
@@ -273,9 +275,9 @@ def test_events_can_be_listed_and_filtered(taskrouter):
     recent = {event.event_type for event in workspace.events.list()}
     assert "task.created" in recent
     assert "worker.created" not in recent
-    mine = workspace.events.list(task_sid=first.sid, minutes=60)
-    assert {event.event_type for event in mine} >= {"task.created", "reservation.created"}
-    assert all(event.event_data["task_sid"] == first.sid for event in mine)
+    task_events = workspace.events.list(task_sid=first.sid, minutes=60)
+    assert {event.event_type for event in task_events} >= {"task.created", "reservation.created"}
+    assert all(event.event_data["task_sid"] == first.sid for event in task_events)
     (created,) = workspace.events.list(event_type="task.created", task_sid=first.sid, minutes=60)
     assert created.fetch().resource_url.endswith(f"/Tasks/{first.sid}")
     (reserved,) = workspace.events.list(event_type="reservation.created", minutes=60)

@@ -2,8 +2,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskrouter_simulator.engine.comparisons import Comparisons
-from taskrouter_simulator.engine.expressions import ExpressionError, parse, parse_reference
+from taskrouter_simulator.engine.expressions import (
+    Comparisons,
+    ExpressionError,
+    parse,
+    parse_reference,
+)
 from tests.simulator.conftest import Story
 
 CONTEXT = {
@@ -46,8 +50,8 @@ CONTEXT = {
         "-1 < 0",
     ],
 )
-def test_what_holds(text):
-    assert parse(text)(CONTEXT) is True
+def test_expression_is_true(text):
+    assert parse(text, Comparisons())(CONTEXT) is True
 
 
 @pytest.mark.parametrize(
@@ -74,8 +78,8 @@ def test_what_holds(text):
         "'language' == 'spanish'",
     ],
 )
-def test_what_does_not_hold(text):
-    assert parse(text)(CONTEXT) is False
+def test_expression_is_false(text):
+    assert parse(text, Comparisons())(CONTEXT) is False
 
 
 @pytest.mark.parametrize(
@@ -83,9 +87,9 @@ def test_what_does_not_hold(text):
     ["", "level", "level = 3", "== 3", "(level == 3", "level == 3 AND", "'open == 1", "9" * 5000,
      "9" * 5000 + " == 1", "(" * 5000 + "1==1" + ")" * 5000, "a == [" * 3000, "NOT a == 1"],
 )  # fmt: skip
-def test_what_is_no_expression_is_refused(text):
+def test_invalid_expression_is_rejected(text):
     with pytest.raises(ExpressionError):
-        parse(text)
+        parse(text, Comparisons())
 
 
 WORDS = ["AND", "OR", "HAS", "IN", "NOT IN", "==", "!=", "<", "(", ")", "[", "]", ",", ".", "a",
@@ -93,12 +97,12 @@ WORDS = ["AND", "OR", "HAS", "IN", "NOT IN", "==", "!=", "<", "(", ")", "[", "]"
 
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join)))
-def test_no_text_raises_anything_but_the_own_error(text):
+def test_any_text_parses_or_raises_expression_error(text):
     try:
-        test = parse(text)
+        predicate = parse(text, Comparisons())
     except ExpressionError:
         return
-    assert test({"a": [1], "task": {"a": None}}) in {True, False}
+    assert predicate({"a": [1], "task": {"a": None}}) in {True, False}
 
 
 JSON = st.recursive(
@@ -113,17 +117,17 @@ JSON = st.recursive(
     st.sampled_from(["==", "!=", ">", ">=", "<", "<=", "CONTAINS", "HAS", "IN", "NOT IN"]),
     st.builds(Comparisons, st.booleans(), st.sampled_from(["unequal", "false", "numbers"])),
 )
-def test_every_operator_gives_an_answer_for_any_two_values(left, right, operator, comparisons):
+def test_every_operator_returns_boolean_for_any_values(left, right, operator, comparisons):
     assert parse(f"a {operator} b", comparisons)({"a": left, "b": right}) in {True, False}
 
 
-def test_a_reference_is_followed():
+def test_reference_is_resolved():
     assert parse_reference("nested.list[1].key")(CONTEXT) == "x"
     assert parse_reference("nested.nothing.at.all")(CONTEXT) is None
 
 
 @pytest.mark.parametrize("text", ["", "'WKx'", "a.", "a b", "a == b"])
-def test_what_is_no_reference_is_refused(text):
+def test_invalid_reference_is_rejected(text):
     with pytest.raises(ExpressionError):
         parse_reference(text)
 
@@ -142,8 +146,8 @@ def test_what_is_no_reference_is_refused(text):
         ("missing == null", True, True),
     ],
 )
-def test_what_a_missing_attribute_compares_to_is_a_setting(text, strict, values):
-    assert parse(text)(CONTEXT) is strict
+def test_setting_defines_comparison_with_missing_attribute(text, strict, values):
+    assert parse(text, Comparisons())(CONTEXT) is strict
     assert parse(text, Comparisons(nulls_are_values=True))(CONTEXT) is values
 
 
@@ -170,17 +174,17 @@ def test_what_a_missing_attribute_compares_to_is_a_setting(text, strict, values)
         ("[5] == 5", False, False, False),
     ],
 )
-def test_what_values_of_two_types_compare_to_is_a_setting(text, unequal, false, numbers):
+def test_setting_defines_comparison_of_mixed_types(text, unequal, false, numbers):
     context = {"five": "5", "word": "five", "yes": True, "room": "room 5"}
-    for mixed_types, holds in (("unequal", unequal), ("false", false), ("numbers", numbers)):
-        assert parse(text, Comparisons(mixed_types=mixed_types))(context) is holds
+    for mixed_types, expected in (("unequal", unequal), ("false", false), ("numbers", numbers)):
+        assert parse(text, Comparisons(mixed_types=mixed_types))(context) is expected
 
 
-def test_an_engine_compares_as_its_settings_say():
+def test_engine_compares_according_to_settings():
     strict, converting = Story().engine, Story(mixed_types="numbers").engine
-    assert [engine.test("level == 5")({"level": "5"}) for engine in (strict, converting)] == [
+    assert [engine.compile("level == 5")({"level": "5"}) for engine in (strict, converting)] == [
         False,
         True,
     ]
     lenient = Story(nulls_are_values=True).engine
-    assert [engine.test("a == b")({}) for engine in (strict, lenient)] == [False, True]
+    assert [engine.compile("a == b")({}) for engine in (strict, lenient)] == [False, True]

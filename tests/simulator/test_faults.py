@@ -1,4 +1,4 @@
-"""Faults on demand: each one, over REST and on callbacks."""
+"""Fault injection into REST requests and callbacks."""
 
 import math
 import time
@@ -24,7 +24,7 @@ def create(workspace):
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("status", [429, 500, 503])
-def test_an_error_before_or_after_the_effect(taskrouter, workspace, status, moment):
+def test_error_is_injected_before_or_after_effect(taskrouter, workspace, status, moment):
     taskrouter.fault("request", "error", method="POST", path=TASKS, status=status, moment=moment)
     with pytest.raises(TwilioRestException) as refused:
         create(workspace)
@@ -35,7 +35,7 @@ def test_an_error_before_or_after_the_effect(taskrouter, workspace, status, mome
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_a_connection_cut_before_or_after_the_effect(taskrouter, workspace, moment):
+def test_connection_is_cut_before_or_after_effect(taskrouter, workspace, moment):
     taskrouter.fault("request", "cut", method="POST", path=TASKS, moment=moment)
     with pytest.raises(requests.ConnectionError):
         create(workspace)
@@ -43,7 +43,7 @@ def test_a_connection_cut_before_or_after_the_effect(taskrouter, workspace, mome
     assert [entry["fault"] for entry in taskrouter.log("request")] == [f"cut {moment}", None]
 
 
-def test_retry_after_is_there_only_if_asked_for(taskrouter):
+def test_retry_after_is_sent_only_if_set(taskrouter):
     url = f"{taskrouter.url}/v1/Workspaces"
     auth = (taskrouter.account_sid, taskrouter.auth_token)
     taskrouter.fault("request", "error", status=429, retry_after=7)
@@ -52,7 +52,7 @@ def test_retry_after_is_there_only_if_asked_for(taskrouter):
     assert "Retry-After" not in requests.get(url, auth=auth, timeout=5).headers
 
 
-def test_what_a_429_tells_of_limits_is_a_setting():
+def test_rate_limit_headers_are_settings():
     with running(retry_after=3, rate_limit=100) as taskrouter:
         url = f"{taskrouter.url}/v1/Workspaces"
         auth = (taskrouter.account_sid, taskrouter.auth_token)
@@ -63,20 +63,20 @@ def test_what_a_429_tells_of_limits_is_a_setting():
         assert [refused[name] for name in limits] == ["100", "100", "0"]
         taskrouter.fault("request", "error", status=429, retry_after=7)
         assert requests.get(url, auth=auth, timeout=5).headers["Retry-After"] == "7"
-        answered = requests.get(url, auth=auth, timeout=5).headers
-        assert [answered[name] for name in limits] == ["100", "100", "100"]
-        assert "Retry-After" not in answered
+        success = requests.get(url, auth=auth, timeout=5).headers
+        assert [success[name] for name in limits] == ["100", "100", "100"]
+        assert "Retry-After" not in success
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_latency_is_real_on_a_request(taskrouter, workspace, moment):
+def test_latency_of_request_is_real_time(taskrouter, workspace, moment):
     taskrouter.fault("request", "latency", seconds=0.2, moment=moment)
     began = time.monotonic()
     create(workspace)
     assert time.monotonic() - began >= 0.2
 
 
-def test_a_fault_is_used_up_as_often_as_it_says(taskrouter, workspace):
+def test_fault_affects_given_number_of_requests(taskrouter, workspace):
     taskrouter.fault("request", "error", path=TASKS, times=2)
     for _ in range(2):
         with pytest.raises(TwilioRestException):
@@ -84,16 +84,16 @@ def test_a_fault_is_used_up_as_often_as_it_says(taskrouter, workspace):
     create(workspace)
 
 
-def test_only_faults_that_wait_for_a_call_are_kept():
+def test_used_up_fault_is_removed():
     faults = Faults()
     faults.add({"on": "request", "kind": "cut", "times": 2})
     assert [faults.take("request", "GET", "/v1/Workspaces") is None for _ in range(3)] == [
         False, False, True,
     ]  # fmt: skip
-    assert faults.waiting() == []
+    assert faults.pending() == []
 
 
-def test_faults_can_be_taken_back(taskrouter, workspace):
+def test_faults_can_be_removed(taskrouter, workspace):
     taskrouter.fault("request", "error", times=None)
     taskrouter.clear_faults()
     create(workspace)
@@ -123,12 +123,12 @@ def test_faults_can_be_taken_back(taskrouter, workspace):
         {"on": ["request"], "kind": "error"},
     ],
 )
-def test_what_is_no_fault_is_refused(description):
+def test_invalid_fault_is_refused(description):
     with pytest.raises(FaultError):
         Faults().add(description)
 
 
-def test_the_control_routes_refuse_junk(taskrouter):
+def test_control_routes_refuse_invalid_bodies(taskrouter):
     for path in ("clock", "faults", "reset"):
         for body in (
             "no json",
@@ -137,9 +137,9 @@ def test_the_control_routes_refuse_junk(taskrouter):
             '{"advance": 1%s}' % ("0" * 400),
             '{"advance": NaN}',
         ):
-            answer = requests.post(f"{taskrouter.url}/simulator/{path}", data=body, timeout=5)
-            assert answer.status_code == 400
-            assert answer.json()["message"]
+            response = requests.post(f"{taskrouter.url}/simulator/{path}", data=body, timeout=5)
+            assert response.status_code == 400
+            assert response.json()["message"]
     assert requests.get(f"{taskrouter.url}/simulator/log?after=x", timeout=5).status_code == 400
 
 
@@ -159,7 +159,7 @@ def offer(taskrouter):
     return task
 
 
-def test_a_duplicate_callback_comes_twice_with_one_idempotency_token(pair):
+def test_duplicate_callback_is_sent_twice_with_one_idempotency_token(pair):
     app, taskrouter = pair
     taskrouter.fault("assignment", "duplicate")
     offer(taskrouter)
@@ -169,7 +169,7 @@ def test_a_duplicate_callback_comes_twice_with_one_idempotency_token(pair):
     assert first["headers"][token] == second["headers"][token]
 
 
-def test_a_late_callback_comes_when_the_simulators_clock_says_so(pair):
+def test_latency_of_callback_is_simulated_time(pair):
     app, taskrouter = pair
     taskrouter.fault("assignment", "latency", seconds=1300)
     app.answer("/assignment_callback", {"instruction": "accept"})
@@ -178,22 +178,22 @@ def test_a_late_callback_comes_when_the_simulators_clock_says_so(pair):
     assert app.received == []
     taskrouter.advance(1)
     assert len(app.received) == 1
-    assert [one.reservation_status for one in task.reservations.list()] == ["timeout"]
+    assert [item.reservation_status for item in task.reservations.list()] == ["timeout"]
     assert [alert["code"] for alert in taskrouter.log("alert")] == [20001]
 
 
-def test_a_callback_whose_connection_breaks_before_it_is_sent_is_retried(pair):
+def test_callback_cut_before_sending_is_retried(pair):
     app, taskrouter = pair
     taskrouter.fault("assignment", "cut", moment="before")
     offer(taskrouter)
     assert [entry["attempt"] for entry in taskrouter.log("assignment")] == [1, 2]
-    assert [one["path"] for one in app.received] == ["/fallback"]
+    assert [sent["path"] for sent in app.received] == ["/fallback"]
 
 
-def test_a_callback_whose_answer_is_lost_goes_to_the_fallback(pair):
+def test_callback_with_lost_response_uses_fallback(pair):
     app, taskrouter = pair
     taskrouter.fault("assignment", "cut", moment="after")
     app.answer("/assignment_callback", {"instruction": "accept"})
     task = offer(taskrouter)
-    assert [one["path"] for one in app.received] == ["/assignment_callback", "/fallback"]
+    assert [sent["path"] for sent in app.received] == ["/assignment_callback", "/fallback"]
     assert task.fetch().assignment_status == "reserved"

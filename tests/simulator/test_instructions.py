@@ -1,4 +1,4 @@
-"""Every assignment instruction: what it does, and the code of everything that can be wrong."""
+"""Assignment instructions: their effects and the error code of each fault."""
 
 import json
 
@@ -9,7 +9,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from taskrouter_simulator.engine import assignments
 from taskrouter_simulator.engine.core import Alert
-from taskrouter_simulator.engine.instructions import answered
+from taskrouter_simulator.engine.instructions import handle_response
 from tests.simulator.conftest import Story
 
 CALL = {"selected_language": "es", "call_sid": "CA" + "1" * 32, "to": "+15550001111"}
@@ -32,9 +32,9 @@ def offered(attributes=None, **settings):
     return story, task, story.reservations(task)[-1]
 
 
-def answer(story, reservation, instruction, **parameters):
+def respond(story, reservation, instruction, **parameters):
     body = {"instruction": instruction, **parameters}
-    answered(story.engine, story.workspace.sid, reservation.sid, body)
+    handle_response(story.engine, story.workspace.sid, reservation.sid, body)
 
 
 def alerts(story):
@@ -42,9 +42,9 @@ def alerts(story):
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_good_instruction_is_carried_out(name):
+def test_valid_instruction_is_executed(name):
     story, task, reservation = offered()
-    answer(story, reservation, name, **GOOD[name])
+    respond(story, reservation, name, **GOOD[name])
     assert alerts(story) == []
     assert reservation.status == ("rejected" if name == "reject" else "accepted")
     calls = name in {"dequeue", "call"}
@@ -52,9 +52,9 @@ def test_a_good_instruction_is_carried_out(name):
 
 
 @pytest.mark.parametrize("name", ["call", "redirect"])
-def test_call_and_redirect_leave_the_reservation_pending_unless_told_to_accept(name):
+def test_call_and_redirect_without_accept_leave_reservation_pending(name):
     story, _, reservation = offered()
-    answer(story, reservation, name, **{**GOOD[name], "accept": False})
+    respond(story, reservation, name, **{**GOOD[name], "accept": False})
     assert reservation.status == "pending"
     assert alerts(story) == []
 
@@ -91,10 +91,10 @@ BAD = [
 
 
 @pytest.mark.parametrize(("name", "change", "code"), BAD)
-def test_a_bad_parameter_raises_its_code_and_changes_nothing(name, change, code):
+def test_invalid_parameter_emits_alert_and_changes_nothing(name, change, code):
     story, task, reservation = offered()
     before = task.attributes
-    answer(story, reservation, name, **{**GOOD[name], **change})
+    respond(story, reservation, name, **{**GOOD[name], **change})
     assert alerts(story) == [code]
     assert (reservation.status, task.attributes) == ("pending", before)
 
@@ -108,10 +108,10 @@ def test_a_bad_parameter_raises_its_code_and_changes_nothing(name, change, code)
         ("conference", {"selected_language": "es", "outbound_to": PHONE}, 40138),
     ],
 )
-def test_a_task_that_is_no_call_raises_the_code_of_what_it_lacks(name, attributes, code):
+def test_missing_call_attribute_emits_alert(name, attributes, code):
     story, _, reservation = offered(attributes)
-    parameters = {key: one for key, one in GOOD[name].items() if key != "from"}
-    answer(story, reservation, name, **parameters)
+    parameters = {key: value for key, value in GOOD[name].items() if key != "from"}
+    respond(story, reservation, name, **parameters)
     assert alerts(story) == [code]
 
 
@@ -120,45 +120,45 @@ def test_a_task_that_is_no_call_raises_the_code_of_what_it_lacks(name, attribute
     [("accept", 20001), ("reject", 20001), ("call", 40114), ("redirect", 40123),
      ("dequeue", 40135), ("conference", 40136)],
 )  # fmt: skip
-def test_an_answer_to_an_ended_reservation_raises_its_code(name, code):
+def test_instruction_for_ended_reservation_emits_alert(name, code):
     story, _, reservation = offered()
     story.clock.advance(1200)
-    answer(story, reservation, name, **GOOD[name])
+    respond(story, reservation, name, **GOOD[name])
     assert alerts(story) == [code]
     assert reservation.status == "timeout"
 
 
-def test_a_conference_whose_caller_hung_up_has_a_code_of_its_own():
+def test_conference_without_caller_has_separate_code():
     story, task, reservation = offered()
     assignments.cancel(story.engine, story.workspace, task, "hangup")
-    answer(story, reservation, "conference", **GOOD["conference"])
+    respond(story, reservation, "conference", **GOOD["conference"])
     assert alerts(story) == [40144]
 
 
-def test_an_answer_to_a_reservation_that_is_gone_raises_an_alert():
+def test_instruction_for_deleted_reservation_emits_alert():
     story, task, reservation = offered()
     assignments.delete(story.engine, story.workspace, task)
-    answer(story, reservation, "accept")
+    respond(story, reservation, "accept")
     assert alerts(story) == [20001]
 
 
-def test_a_rejection_without_an_activity_can_be_made_a_fault():
+def test_setting_requires_activity_for_reject():
     story, _, reservation = offered(reject_without_activity=False)
-    answer(story, reservation, "reject")
+    respond(story, reservation, "reject")
     assert (alerts(story), reservation.status) == ([40100], "pending")
 
 
-def test_the_workers_contact_uri_stands_in_for_to():
+def test_contact_uri_replaces_missing_to():
     story, _, reservation = offered()
     story.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
-    answer(story, reservation, "dequeue", **{"from": PHONE})
+    respond(story, reservation, "dequeue", **{"from": PHONE})
     assert reservation.status == "accepted"
 
 
-def test_the_post_work_activity_comes_with_completion():
+def test_post_work_activity_is_set_on_completion():
     story, task, reservation = offered()
     idle = story.activity_sid("Idle")
-    answer(story, reservation, "dequeue", **GOOD["dequeue"], post_work_activity_sid=idle)
+    respond(story, reservation, "dequeue", **GOOD["dequeue"], post_work_activity_sid=idle)
     assert story.activity_of(story.alice) == "Busy"
     assignments.complete(story.engine, story.workspace, task)
     assert story.activity_of(story.alice) == "Idle"
@@ -167,19 +167,19 @@ def test_the_post_work_activity_comes_with_completion():
 @given(
     st.sampled_from(sorted(GOOD)),
     st.dictionaries(
-        st.sampled_from(sorted({name for one in GOOD.values() for name in one})),
+        st.sampled_from(sorted({name for parameters in GOOD.values() for name in parameters})),
         st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()),
     ),
 )
-def test_no_answer_breaks_the_engine(name, parameters):
+def test_any_parameters_execute_or_emit_alert(name, parameters):
     story, _, reservation = offered()
-    answer(story, reservation, name, **parameters)
+    respond(story, reservation, name, **parameters)
     assert (alerts(story) == []) or reservation.status == "pending"
 
 
 @pytest.fixture
 def call(taskrouter):
-    """Alice is offered a call; the Reservation by SDK."""
+    """The SDK's Reservation of a call that is offered to Alice."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
@@ -204,11 +204,11 @@ def call(taskrouter):
         {"instruction": "accept"},
     ],
 )  # fmt: skip
-def test_the_same_instructions_by_rest(call, parameters):
+def test_instruction_over_rest_is_executed(call, parameters):
     assert call.update(**parameters).reservation_status == "accepted"
 
 
-def test_a_rejection_by_rest_moves_the_worker(taskrouter, call):
+def test_reject_over_rest_changes_activity(taskrouter, call):
     offline = taskrouter.activities["Offline"]
     rejected = call.update(instruction="reject", worker_activity_sid=offline)
     assert rejected.reservation_status == "rejected"
@@ -231,7 +231,7 @@ def test_a_rejection_by_rest_moves_the_worker(taskrouter, call):
         ({"reservation_status": "timeout"}, 20001),
     ],
 )  # fmt: skip
-def test_a_bad_instruction_by_rest_is_a_400_with_its_code(call, parameters, code):
+def test_invalid_instruction_over_rest_returns_400_with_code(call, parameters, code):
     with pytest.raises(TwilioRestException) as refused:
         call.update(**parameters)
     assert (refused.value.status, refused.value.code) == (400, code)

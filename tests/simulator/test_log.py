@@ -1,10 +1,10 @@
-"""The log: numbered, bounded, and old answers let go."""
+"""The log: numbering, limits, removal of old answers."""
 
 from taskrouter_simulator.log import Log
 
 
-def test_the_newest_entries_are_kept_and_numbered_on():
-    log = Log(size=3, answers=3, now=lambda: 7.0)
+def test_newest_entries_are_kept_and_numbering_continues():
+    log = Log(max_entries=3, max_answers=3, now=lambda: 7.0)
     for number in range(5):
         log.record("request", path=str(number), answer={})
     assert [(entry["id"], entry["path"]) for entry in log.entries()] == [
@@ -17,16 +17,16 @@ def test_the_newest_entries_are_kept_and_numbered_on():
     assert log.entries("request") == []
 
 
-def test_only_the_newest_requests_keep_their_answer():
-    log = Log(size=10, answers=1, now=lambda: 7.0)
+def test_only_newest_requests_keep_their_answer():
+    log = Log(max_entries=10, max_answers=1, now=lambda: 7.0)
     log.record("request", answer={"a": 1})
     log.record("assignment", answer="{}")
     log.record("request", answer={"b": 2})
     assert [entry["answer"] for entry in log.entries()] == [None, "{}", {"b": 2}]
 
 
-def test_of_a_long_answer_the_beginning_is_kept():
-    log = Log(size=2, answers=2, now=lambda: 7.0)
+def test_long_answer_is_truncated():
+    log = Log(max_entries=2, max_answers=2, now=lambda: 7.0)
     log.record("assignment", answer="x" * 1_000_000)
     log.record("assignment", answer="x" * 20_000)
     long, short = log.entries()

@@ -1,4 +1,4 @@
-"""Over HTTP, with the unmodified Twilio SDK."""
+"""The REST API, called by Twilio's unmodified SDK."""
 
 import json
 import time
@@ -15,7 +15,7 @@ def workspace(taskrouter):
     return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
 
 
-def test_the_quickstart_by_sdk(taskrouter, workspace):
+def test_quickstart_works_with_sdk(taskrouter, workspace):
     task = workspace.tasks.create(
         attributes='{"selected_language": "es"}', workflow_sid=taskrouter.workflow_sid
     )
@@ -33,10 +33,10 @@ def test_the_quickstart_by_sdk(taskrouter, workspace):
     assert mine.sid == reservation.sid
 
 
-def test_a_workspace_from_nothing(taskrouter):
+def test_new_workspace_can_be_set_up_and_deleted(taskrouter):
     workspaces = taskrouter.client().taskrouter.v1.workspaces
     made = workspaces.create(friendly_name="Sales", multi_task_enabled=False)
-    activities = {one.friendly_name: one.sid for one in made.activities.list()}
+    activities = {activity.friendly_name: activity.sid for activity in made.activities.list()}
     assert list(activities) == ["Offline", "Available", "Unavailable"]
     assert made.default_activity_name == made.timeout_activity_name == "Offline"
     queue = made.task_queues.create(friendly_name="All", target_workers="1==1")
@@ -64,19 +64,19 @@ def test_a_workspace_from_nothing(taskrouter):
 @pytest.mark.parametrize(
     "url", ["nowhere", "ftp://a/b", "http://", "http://a b/", "http://a/\r\nX: y", "http://[", "ü"]
 )
-def test_a_callback_url_must_be_one(taskrouter, workspace, url):
+def test_invalid_callback_url_is_refused(taskrouter, workspace, url):
     with pytest.raises(TwilioRestException, match="AssignmentCallbackUrl is not a valid URL"):
         workspace.workflows(taskrouter.workflow_sid).update(assignment_callback_url=url)
 
 
-def test_both_pairs_of_credentials_open_it(taskrouter):
+def test_auth_token_and_api_key_are_accepted(taskrouter):
     token = Client(taskrouter.account_sid, taskrouter.auth_token)
     token.taskrouter.base_url = taskrouter.url
     assert token.taskrouter.v1.workspaces.list()[0].sid == taskrouter.workspace_sid
     assert taskrouter.client().taskrouter.v1.workspaces.list()
 
 
-def test_wrong_credentials_are_refused_as_twilio_does(taskrouter):
+def test_wrong_credentials_return_401(taskrouter):
     client = Client(taskrouter.account_sid, "wrong")
     client.taskrouter.base_url = taskrouter.url
     with pytest.raises(TwilioRestException) as refused:
@@ -84,7 +84,7 @@ def test_wrong_credentials_are_refused_as_twilio_does(taskrouter):
     assert (refused.value.status, refused.value.code) == (401, 20003)
 
 
-def test_an_unknown_sid_is_twilios_404(workspace):
+def test_unknown_sid_returns_404(workspace):
     with pytest.raises(TwilioRestException) as refused:
         workspace.tasks("WT" + "0" * 32).fetch()
     assert (refused.value.status, refused.value.code) == (404, 20404)
@@ -93,7 +93,7 @@ def test_an_unknown_sid_is_twilios_404(workspace):
     )
 
 
-def test_an_ended_reservation_is_twilios_400(taskrouter, workspace):
+def test_accept_of_ended_reservation_returns_400(taskrouter, workspace):
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )
@@ -119,7 +119,7 @@ def test_an_ended_reservation_is_twilios_400(taskrouter, workspace):
         {"workflow_sid": "WW" + "0" * 32},
     ],
 )
-def test_a_bad_parameter_is_twilios_400(workspace, options):
+def test_invalid_parameter_returns_400(workspace, options):
     with pytest.raises(TwilioRestException) as refused:
         workspace.tasks.create(**{"attributes": "{}", **options})
     assert (refused.value.status, refused.value.code) == (400, 20001)
@@ -137,20 +137,20 @@ def test_errors_can_be_problem_documents():
         assert (refused.value.status, refused.value.code) == (429, 20429)
 
 
-def test_an_update_that_is_refused_changes_nothing(workspace):
+def test_refused_update_changes_nothing(workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     with pytest.raises(TwilioRestException):
         task.update(assignment_status="canceled", task_channel="telepathy")
     assert task.fetch().assignment_status == "pending"
 
 
-def test_lists_show_tasks_without_their_attributes(workspace):
+def test_list_shows_tasks_without_attributes(workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     assert workspace.tasks.list()[0].attributes is None
     assert workspace.tasks(task.sid).fetch().attributes == '{"selected_language": "es"}'
 
 
-def test_lists_come_in_pages_that_the_sdk_follows(workspace):
+def test_sdk_follows_pages_of_list(workspace):
     made = [workspace.tasks.create(attributes='{"selected_language": "es"}').sid for _ in range(7)]
     assert [task.sid for task in workspace.tasks.list(page_size=3)] == made
     assert [task.sid for task in workspace.tasks.list(page_size=3, limit=4)] == made[:4]
@@ -161,18 +161,18 @@ def test_lists_are_filtered(taskrouter, workspace):
     second = workspace.tasks.create(attributes='{"selected_language": "en"}', priority=5)
     workspace.tasks(first.sid).update(assignment_status="canceled")
     by_status = workspace.tasks.list(assignment_status=["pending", "reserved"])
-    assert [one.sid for one in by_status] == [second.sid]
+    assert [task.sid for task in by_status] == [second.sid]
     found = workspace.tasks.list(evaluate_task_attributes="selected_language == 'en'")
-    assert [one.sid for one in found] == [second.sid]
+    assert [task.sid for task in found] == [second.sid]
     ordered = workspace.tasks.list(ordering="Priority:desc")
-    assert [one.sid for one in ordered] == [second.sid, first.sid]
+    assert [task.sid for task in ordered] == [second.sid, first.sid]
     spanish = workspace.workers.list(target_workers_expression='languages HAS "es"')
-    assert [one.friendly_name for one in spanish] == ["Alice"]
+    assert [worker.friendly_name for worker in spanish] == ["Alice"]
     queued = workspace.workers.list(task_queue_sid=next(iter(taskrouter.task_queues.values())))
-    assert [one.friendly_name for one in queued] == ["Alice"]
+    assert [worker.friendly_name for worker in queued] == ["Alice"]
 
 
-def test_an_old_version_is_not_updated(taskrouter, workspace):
+def test_update_of_old_version_returns_412(taskrouter, workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     workspace.tasks(task.sid).update(priority=1)
     with pytest.raises(TwilioRestException) as refused:
@@ -181,13 +181,13 @@ def test_an_old_version_is_not_updated(taskrouter, workspace):
     assert workspace.tasks(task.sid).fetch().priority == 1
 
 
-def test_completing_what_is_not_assigned_is_refused_in_twilios_words(workspace):
+def test_completing_unassigned_task_is_refused(workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     with pytest.raises(TwilioRestException, match="because it is not currently assigned"):
         workspace.tasks(task.sid).update(assignment_status="completed")
 
 
-def test_a_reservation_completes_with_its_task(taskrouter, workspace):
+def test_task_is_completed_with_its_reservation(taskrouter, workspace):
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )
@@ -199,9 +199,7 @@ def test_a_reservation_completes_with_its_task(taskrouter, workspace):
     assert task.fetch().assignment_status == "completed"
 
 
-def test_pending_reservations_are_rejected_with_a_move_to_an_unavailable_activity(
-    taskrouter, workspace
-):
+def test_worker_update_can_reject_pending_reservations(taskrouter, workspace):
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
@@ -213,14 +211,14 @@ def test_pending_reservations_are_rejected_with_a_move_to_an_unavailable_activit
     assert alice.fetch().activity_name == "Offline"
 
 
-def test_a_reset_begins_anew(taskrouter, workspace):
+def test_reset_clears_tasks_and_log(taskrouter, workspace):
     workspace.tasks.create(attributes='{"selected_language": "es"}')
     taskrouter.reset()
     assert taskrouter.log() == []
     assert workspace.tasks.list() == []
 
 
-def test_in_real_time_a_reservation_times_out_by_itself():
+def test_reservation_times_out_in_real_time():
     with running(frozen_clock=False, reservation_timeout=1) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         alice = workspace.workers(taskrouter.workers["Alice"])

@@ -1,37 +1,37 @@
-"""A Worker's phone rings for a waiting caller, and only while its Reservation is pending."""
+"""A Worker's phone rings for a waiting caller while the Reservation is pending."""
 
 import pytest
 
-from taskrouter_simulator.engine import assignments, instructions, offers, workers, workspaces
+from taskrouter_simulator.engine import assignments, instructions, reservations, workers, workspaces
 from tests.simulator.exchange import APP, DEQUEUE, DESK, NUMBER, Exchange
 
 CALL = {"instruction": "call", "to": DESK, "from": NUMBER, "url": f"{APP}agent"}
 
 
-def order(exchange, reservation, instruction):
-    """Carry an instruction out, as REST would."""
-    instructions.carry_out(exchange.engine, exchange.workspace, reservation, instruction)
+def instruct(exchange, reservation, instruction):
+    """Execute an instruction as REST does."""
+    instructions.execute(exchange.engine, exchange.workspace, reservation, instruction)
     exchange.serve()
 
 
-def ringing(**more):
-    """A caller, and Alice whose phone rings for ten seconds; later callbacks are deferred."""
-    exchange = Exchange({**DEQUEUE, **more}, answer_seconds=10.0)
+def ringing(**parameters):
+    """Return a caller for whom Alice's phone rings for ten seconds; defer later callbacks."""
+    exchange = Exchange({**DEQUEUE, **parameters}, answer_seconds=10.0)
     exchange.documents["desk"] = "<Dial>+15550003333</Dial>"
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.instruction = {}
     return exchange, call, exchange.reservation_of(call)
 
 
 def statuses(exchange):
-    return [one.status for one in exchange.engine.calls.values()]
+    return [call.status for call in exchange.engine.calls.values()]
 
 
-def test_a_caller_who_is_redirected_stops_the_phone_and_starts_the_offers_time_again():
+def test_redirect_stops_ringing_and_resumes_reservation_timer():
     exchange, call, reservation = ringing()
     redirect = {"instruction": "redirect", "call_sid": call.sid, "url": f"{APP}desk"}
-    order(exchange, reservation, redirect)
+    instruct(exchange, reservation, redirect)
     assert exchange.worker_leg().status == "canceled"
     exchange.serve(1199)
     assert reservation.status == "pending"
@@ -39,42 +39,42 @@ def test_a_caller_who_is_redirected_stops_the_phone_and_starts_the_offers_time_a
     assert reservation.status == "timeout"
 
 
-def test_a_second_call_to_the_same_worker_takes_the_place_of_the_first():
+def test_second_call_to_worker_replaces_first():
     exchange, call, reservation = ringing()
-    order(exchange, reservation, DEQUEUE)
+    instruct(exchange, reservation, DEQUEUE)
     assert statuses(exchange) == ["in-progress", "canceled", "ringing"]
     exchange.serve(10)
     assert call.partner_sid == exchange.worker_leg().sid
 
 
-def test_an_offer_whose_second_instruction_leaves_it_pending_times_out_after_all():
+def test_pending_reservation_times_out_after_second_call():
     exchange, call, reservation = ringing()
     exchange.documents["agent"] = "<Hangup/>"
-    order(exchange, reservation, CALL)
+    instruct(exchange, reservation, CALL)
     exchange.serve(1200)
     assert reservation.status == "timeout"
-    assert call.waiting
+    assert call.queued
 
 
 @pytest.fixture
 def plain():
-    """Somebody in a queue without a Workflow, and a Task that names the call."""
+    """A caller in a queue without a Workflow, and a Task that names the call."""
     exchange = Exchange(DEQUEUE, answer_seconds=10.0)
     exchange.documents["enqueue_call"] = "<Enqueue>desk</Enqueue>"
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     task = exchange.task(f'{{"selected_language": "es", "call_sid": "{call.sid}"}}')
     exchange.serve(5)
     return exchange, call, exchange.reservations(task)[-1]
 
 
-def test_a_task_by_rest_connects_the_call_that_it_names(plain):
+def test_task_over_rest_connects_named_call(plain):
     exchange, call, reservation = plain
     exchange.serve(5)
     assert (call.partner_sid, reservation.status) == (exchange.worker_leg().sid, "accepted")
 
 
-def test_who_is_connected_is_rung_for_no_more(plain):
+def test_other_phones_stop_ringing_when_caller_is_connected(plain):
     exchange, call, _ = plain
     workers.set_attributes(
         exchange.engine, exchange.workspace, exchange.bob, exchange.alice.attributes
@@ -92,9 +92,9 @@ def test_who_is_connected_is_rung_for_no_more(plain):
 
 @pytest.mark.parametrize(
     ("dialed_first", "apart", "own_is_accepted"),
-    [(True, 5, True), (False, 5, False), (True, 0, False)],  # a document takes its time
+    [(True, 5, True), (False, 5, False), (True, 0, False)],  # fetching a document takes time
 )
-def test_one_caller_of_two_tasks_is_connected_once(dialed_first, apart, own_is_accepted):
+def test_caller_of_two_tasks_is_connected_once(dialed_first, apart, own_is_accepted):
     exchange = Exchange(answer_seconds=10.0)
     spanish = exchange.alice.attributes
     workers.set_attributes(exchange.engine, exchange.workspace, exchange.bob, spanish)
@@ -111,7 +111,7 @@ def test_one_caller_of_two_tasks_is_connected_once(dialed_first, apart, own_is_a
         return CALL
 
     exchange.instruction = instruction
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.serve(apart)
     exchange.move(exchange.bob, "Idle")
     exchange.serve()
@@ -121,11 +121,11 @@ def test_one_caller_of_two_tasks_is_connected_once(dialed_first, apart, own_is_a
     assert exchange.reservations(first)[-1].status == "accepted"
     exchange.serve(5)
     assert exchange.reservations(second)[-1].status == "pending"
-    legs = [one for one in exchange.engine.calls.values() if one.partner_sid]
+    legs = [call for call in exchange.engine.calls.values() if call.partner_sid]
     assert len(legs) == 2
 
 
-def test_who_is_connected_is_not_connected_with_another(plain):
+def test_connected_caller_is_not_connected_again(plain):
     exchange, call, _ = plain
     exchange.serve(5)
     exchange.move(exchange.alice, "Idle")
@@ -135,7 +135,7 @@ def test_who_is_connected_is_not_connected_with_another(plain):
     assert statuses(exchange) == ["in-progress", "in-progress"]
 
 
-def test_a_task_by_rest_outlives_its_caller_and_times_out(plain):
+def test_task_over_rest_outlives_its_caller(plain):
     exchange, call, reservation = plain
     exchange.instruction = {}
     exchange.hang_up(call)
@@ -148,50 +148,50 @@ def test_a_task_by_rest_outlives_its_caller_and_times_out(plain):
 def both():
     """A caller, and two Workers whose phones ring for ten seconds."""
     exchange = Exchange({**DEQUEUE, "timeout": 20}, answer_seconds=10.0)
-    for one in exchange.workspace.queues.values():
-        one.max_reserved_workers = 2
+    for queue in exchange.workspace.queues.values():
+        queue.max_reserved_workers = 2
     attributes = exchange.alice.attributes
     workers.set_attributes(exchange.engine, exchange.workspace, exchange.bob, attributes)
     exchange.move(exchange.bob, "Idle")
-    exchange.at_work()
+    exchange.make_alice_idle()
     return exchange
 
 
-def test_several_phones_ring_for_one_caller_and_stop_when_one_is_picked_up(both):
+def test_first_answer_stops_other_phones(both):
     call = both.place("1")
     assert statuses(both) == ["in-progress", "ringing", "ringing"]
     both.serve(10)
     assert statuses(both) == ["in-progress", "in-progress", "canceled"]
     offered = both.reservations(both.task_of(call))
-    assert [one.status for one in offered] == ["accepted", "rescinded"]
+    assert [reservation.status for reservation in offered] == ["accepted", "rescinded"]
     assert both.activity_of(both.bob) == "Idle"
 
 
-def test_where_nobody_picks_up_every_offer_ends(both):
+def test_every_offer_ends_if_nobody_answers(both):
     call = both.place("1", worker_answers=False)
     both.instruction = {}
     both.serve(20)
     offered = both.reservations(both.task_of(call))[:2]
-    assert [one.status for one in offered] == ["canceled", "canceled"]
+    assert [reservation.status for reservation in offered] == ["canceled", "canceled"]
 
 
 @pytest.mark.parametrize(
-    "end", [assignments.accept, offers.reject, offers.rescind, offers.time_out]
+    "end", [assignments.accept, reservations.reject, reservations.rescind, reservations.time_out]
 )
 @pytest.mark.parametrize("instruction", [DEQUEUE, CALL])
-def test_a_phone_falls_silent_when_its_reservation_ends_otherwise(instruction, end):
+def test_phone_stops_ringing_when_reservation_ends(instruction, end):
     exchange, call, reservation = ringing(**instruction)
     end(exchange.engine, exchange.workspace, reservation)
     assert exchange.worker_leg().status == "canceled"
     exchange.serve(10)
-    assert (call.waiting is None, call.partner_sid) == (False, None)
+    assert (call.queued is None, call.partner_sid) == (False, None)
 
 
 @pytest.mark.parametrize("result", ["leave", "none"])
-def test_a_workspace_that_is_deleted_stops_the_phones_and_lets_the_callers_go(result):
+def test_deleted_workspace_stops_ringing_and_releases_callers(result):
     exchange = Exchange(DEQUEUE, answer_seconds=10.0, canceled_task_result=result)
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     workspaces.delete(exchange.engine, exchange.workspace)
     exchange.serve(10)
     assert exchange.worker_leg().status == "canceled"

@@ -1,4 +1,4 @@
-"""A Workspace from a description."""
+"""Workspaces built from a description."""
 
 import copy
 import json
@@ -35,7 +35,7 @@ SALES = {
 }
 
 
-def test_names_become_sids(taskrouter):
+def test_names_are_replaced_by_sids(taskrouter):
     taskrouter.reset(SALES)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     assert workspace.fetch().timeout_activity_name == "Gone"
@@ -50,7 +50,7 @@ def test_names_become_sids(taskrouter):
     assert workspace.workers(taskrouter.workers["Zoë"]).fetch().activity_name == "Gone"
 
 
-def test_a_reset_without_a_description_is_the_first_workspace_again(taskrouter):
+def test_reset_without_description_loads_first_workspace(taskrouter):
     taskrouter.reset(SALES)
     taskrouter.reset()
     assert sorted(taskrouter.workers) == ["Alice", "Bob"]
@@ -63,7 +63,7 @@ def test_sids_are_derived_from_names(taskrouter):
     assert taskrouter.account_sid == "AC" + made_up("account")
 
 
-def spoilt():
+def invalid_descriptions():
     for part in ("activities", "workers", "task_queues", "workflows"):
         for value in (1, [1], [{}], [{"friendly_name": None, "attributes": 1}]):
             yield {**SALES, part: value}
@@ -79,20 +79,18 @@ def spoilt():
         yield description
 
 
-@pytest.mark.parametrize("description", list(spoilt()))
-def test_a_description_that_makes_no_workspace_is_refused_and_changes_nothing(
-    taskrouter, description
-):
+@pytest.mark.parametrize("description", list(invalid_descriptions()))
+def test_invalid_description_is_refused_and_changes_nothing(taskrouter, description):
     url = f"{taskrouter.url}/simulator/reset"
-    answer = requests.post(url, json=description, timeout=5)
-    assert answer.status_code == 400
-    assert answer.json()["message"].startswith("the workspace cannot be loaded: ")
+    response = requests.post(url, json=description, timeout=5)
+    assert response.status_code == 400
+    assert response.json()["message"].startswith("the workspace cannot be loaded: ")
     assert requests.get(f"{taskrouter.url}/simulator", timeout=5).json()["workers"].keys() == {
         "Alice", "Bob"
     }  # fmt: skip
 
 
-def test_a_workspace_file_is_read_at_the_start(tmp_path):
+def test_workspace_file_is_read_at_start(tmp_path):
     path = tmp_path / "sales.json"
     path.write_text(json.dumps(SALES))
     assert seed.read(path) == SALES
@@ -108,4 +106,5 @@ def test_a_workspace_file_is_read_at_the_start(tmp_path):
     ]
     run = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     assert run.returncode == 1
-    assert run.stderr == f"simulator: cannot read a workspace from {path}: it is no JSON object\n"
+    problem = f"cannot read a workspace from {path}: it is not a JSON object"
+    assert run.stderr == f"simulator: {problem}\n"

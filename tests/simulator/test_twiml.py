@@ -1,9 +1,9 @@
-"""TwiML: what each verb does to a call."""
+"""TwiML: the effect of each verb on a call."""
 
 import pytest
 
 from taskrouter_simulator.engine import assignments, tasks
-from taskrouter_simulator.engine.calls import lines, orders
+from taskrouter_simulator.engine.calls import call_control, execution
 from taskrouter_simulator.engine.core import FetchTwiml
 from tests.simulator.exchange import (
     APP,
@@ -16,7 +16,7 @@ from tests.simulator.exchange import (
 
 
 @pytest.mark.parametrize("key", [None, "", "#"])
-def test_without_a_key_the_document_goes_on_after_the_gathers_time_out(key):
+def test_gather_without_key_continues_after_timeout(key):
     exchange = Exchange()
     exchange.documents["incoming_call"] = MENU + queue('{"selected_language": "en"}')
     call = exchange.place(key)
@@ -27,7 +27,7 @@ def test_without_a_key_the_document_goes_on_after_the_gathers_time_out(key):
     assert exchange.attributes_of(call)["selected_language"] == "en"
 
 
-def test_no_key_leads_to_the_action_where_the_gather_says_so():
+def test_gather_requests_action_on_empty_result():
     exchange = Exchange()
     exchange.documents["incoming_call"] = MENU.replace(">", ' actionOnEmptyResult="true">', 1)
     exchange.place()
@@ -35,7 +35,7 @@ def test_no_key_leads_to_the_action_where_the_gather_says_so():
     assert exchange.requests()[-1][1]["Digits"] == ""
 
 
-def test_each_gather_has_a_key_of_its_own():
+def test_each_gather_takes_next_entry_of_keys():
     exchange = Exchange()
     exchange.documents["enqueue_call"] = MENU.replace("enqueue_call", "again/here")
     exchange.documents["again/here"] = "<Redirect>../enqueue_call_at_last</Redirect>"
@@ -44,11 +44,11 @@ def test_each_gather_has_a_key_of_its_own():
     assert [path for path, _ in exchange.requests()] == [
         "incoming_call", "enqueue_call", "again/here", "enqueue_call_at_last"
     ]  # fmt: skip
-    assert [one["digits"] for one in call.steps if one["step"] == "pressed"] == ["7", "1"]
+    assert [step["digits"] for step in call.steps if step["step"] == "pressed"] == ["7", "1"]
     assert call.status == "completed"
 
 
-def test_a_pause_takes_its_time():
+def test_pause_takes_its_length():
     exchange = Exchange()
     exchange.documents["incoming_call"] = '<Pause length="3"/><Say>Hello</Say>'
     call = exchange.place()
@@ -68,70 +68,71 @@ def test_a_pause_takes_its_time():
         ("", "123456", "123456"),
     ],
 )
-def test_a_gather_takes_as_many_keys_as_it_wants(attributes, pressed, digits):
+def test_gather_limits_keys(attributes, pressed, digits):
     exchange = Exchange()
     exchange.documents["incoming_call"] = f'<Gather {attributes} action="enqueue_call"/>'
     exchange.place(pressed)
     assert exchange.requests()[-1][1]["Digits"] == digits
 
 
-def test_a_pause_in_a_menu_does_not_hold_up_the_key():
+def test_pause_in_gather_does_not_delay_key():
     exchange = Exchange()
     exchange.documents["incoming_call"] = MENU.replace("</Gather>", "<Pause/></Gather>")
     assert steps(exchange.place("1"))[2:4] == ["say", "pressed"]
 
 
-def test_priority_and_timeout_of_the_task_are_heeded():
+def test_task_noun_sets_priority_and_timeout():
     exchange = Exchange()
-    exchange.documents["enqueue_call"] = queue(more='priority="7" timeout="30"')
+    exchange.documents["enqueue_call"] = queue(task_options='priority="7" timeout="30"')
     call = exchange.place("1")
     assert exchange.task_of(call).priority == 7
     exchange.serve(30)
     assert exchange.task_of(call).reason == tasks.TTL_EXCEEDED
 
 
-def test_a_call_that_is_redirected_leaves_its_pause_behind():
+def test_redirect_ends_pause():
     exchange = Exchange()
     exchange.documents["incoming_call"] = '<Pause length="3"/><Hangup/>'
     exchange.documents["desk"] = '<Pause length="9"/><Say>Hello</Say><Pause/>'
     call = exchange.place()
-    orders.redirect(exchange.engine, call.sid, f"{APP}desk")
+    call_control.redirect(exchange.engine, call.sid, f"{APP}desk")
     exchange.serve(8.9)
     assert steps(call)[-1] == "paused"
     exchange.serve(0.1)
     assert steps(call)[-2:] == ["say", "paused"]
 
 
-def test_a_document_that_comes_when_another_was_asked_for_is_not_heard():
+def test_response_to_earlier_request_is_ignored():
     exchange = Exchange()
     exchange.documents["incoming_call"] = '<Pause length="60"/>'
     call = exchange.place()
-    orders.redirect(exchange.engine, call.sid, f"{APP}slow")
-    orders.redirect(exchange.engine, call.sid, f"{APP}fast")
-    slow, fast = [one for one in exchange.effects if isinstance(one, FetchTwiml)][-2:]
-    for asked, verb in ((slow, "Hangup"), (fast, "Pause"), (fast, "Hangup")):
+    call_control.redirect(exchange.engine, call.sid, f"{APP}slow")
+    call_control.redirect(exchange.engine, call.sid, f"{APP}fast")
+    requests = [effect for effect in exchange.effects if isinstance(effect, FetchTwiml)]
+    slow, fast = requests[-2:]
+    for request, verb in ((slow, "Hangup"), (fast, "Pause"), (fast, "Hangup")):
         body = f"<Response><{verb}/></Response>".encode()
-        lines.heard(exchange.engine, call.sid, asked.request, body)
+        execution.receive_document(exchange.engine, call.sid, request.request, body)
     assert (call.status, steps(call)[-1]) == ("in-progress", "paused")
 
 
-def test_bad_twiml_raises_an_alert_and_ends_the_call():
+def test_invalid_twiml_emits_alert_and_ends_call():
     exchange = Exchange()
     exchange.documents["incoming_call"] = "<?xml no <Response/>"
     call = exchange.place()
     assert (call.status, exchange.alerts()) == ("failed", [12100])
 
 
-def test_bad_twiml_of_a_caller_who_waited_cancels_nothing_twice():
+def test_invalid_twiml_after_queue_keeps_task_completed():
     exchange = Exchange(DEQUEUE)
     exchange.documents["left_queue"] = "<Oops"
     call = exchange.place("1")
-    exchange.at_work()
+    exchange.make_alice_idle()
     exchange.hang_up(exchange.worker_leg())
     assert (call.status, exchange.task_of(call).status) == ("failed", "completed")
 
 
-def test_an_unknown_verb_is_passed_over_with_a_warning():
+def test_unknown_verb_is_skipped_with_warning():
     exchange = Exchange()
     exchange.documents["incoming_call"] = "<Dance/><Redirect>enqueue_call</Redirect>"
     call = exchange.place()
@@ -139,15 +140,16 @@ def test_an_unknown_verb_is_passed_over_with_a_warning():
     assert call.task_sid
 
 
-def test_what_is_said_is_read_through_its_markup_and_across_its_lines():
+def test_say_text_omits_markup_and_line_breaks():
     exchange = Exchange()
     exchange.documents["incoming_call"] = """<Say>Caf&#233;
         &amp; <emphasis>tea</emphasis>, <break time="1s"/>please.</Say>"""
     call = exchange.place()
-    assert [one["text"] for one in call.steps if one["step"] == "say"] == ["Café & tea, please."]
+    spoken = [step["text"] for step in call.steps if step["step"] == "say"]
+    assert spoken == ["Café & tea, please."]
 
 
-def test_the_blanks_in_a_tasks_attributes_stay():
+def test_task_attributes_keep_spaces():
     exchange = Exchange()
     exchange.documents["enqueue_call"] = queue('{"name": "a  b"}')
     assert exchange.attributes_of(exchange.place("1"))["name"] == "a  b"
@@ -156,7 +158,7 @@ def test_the_blanks_in_a_tasks_attributes_stay():
 @pytest.mark.parametrize(
     "waits", ['<Gather timeout="5"/>', '<Say>Please hold.</Say><Pause length="5"/>']
 )
-def test_a_loop_that_waits_goes_on_until_somebody_hangs_up(waits):
+def test_loop_with_pause_continues(waits):
     exchange = Exchange()
     exchange.documents["incoming_call"] = f"{waits}<Redirect/>"
     call = exchange.place()
@@ -167,7 +169,7 @@ def test_a_loop_that_waits_goes_on_until_somebody_hangs_up(waits):
 
 
 @pytest.mark.parametrize("document", ["<Redirect/>", '<Pause length="0"/><Redirect/>'])
-def test_a_document_that_redirects_to_itself_does_not_go_on_for_ever(document):
+def test_endless_redirect_ends_call(document):
     exchange = Exchange()
     exchange.documents["incoming_call"] = document
     call = exchange.place()
@@ -175,7 +177,7 @@ def test_a_document_that_redirects_to_itself_does_not_go_on_for_ever(document):
 
 
 @pytest.mark.parametrize("url", ["http://[", "ftp://a/b", "http://a b/", "mailto:a@b"])
-def test_a_url_that_is_none_ends_the_call(url):
+def test_invalid_url_ends_call(url):
     exchange = Exchange()
     exchange.documents["incoming_call"] = f"<Redirect>{url}</Redirect>"
     call = exchange.place()
@@ -193,7 +195,7 @@ def test_a_url_that_is_none_ends_the_call(url):
         queue(workflowSid="WW" + "0" * 32),
     ],
 )
-def test_a_task_that_cannot_be_created_raises_an_alert_and_the_caller_leaves_the_queue(verb):
+def test_failed_task_creation_emits_alert_and_ends_wait(verb):
     exchange = Exchange()
     exchange.documents["enqueue_call"] = verb
     call = exchange.place("1")
@@ -203,7 +205,7 @@ def test_a_task_that_cannot_be_created_raises_an_alert_and_the_caller_leaves_the
     assert (call.status, exchange.workspace.tasks) == ("completed", {})
 
 
-def test_without_an_action_a_failed_enqueue_goes_on_with_the_next_verb():
+def test_failed_enqueue_without_action_continues_with_next_verb():
     exchange = Exchange()
     failing = queue("{").replace('action="left_queue"', "")
     exchange.documents["enqueue_call"] = failing * 500 + "<Say>Sorry.</Say>"
@@ -211,7 +213,7 @@ def test_without_an_action_a_failed_enqueue_goes_on_with_the_next_verb():
     assert steps(call)[-2:] == ["say", "ended"]
 
 
-def test_a_task_that_is_deleted_ends_the_wait_too():
+def test_deleted_task_ends_wait():
     exchange = Exchange()
     call = exchange.place("1")
     assignments.delete(exchange.engine, exchange.workspace, exchange.task_of(call))

@@ -1,4 +1,4 @@
-"""TwiML as text: what is read from a document, and what is none."""
+"""Parsing of TwiML documents."""
 
 import contextlib
 
@@ -13,13 +13,13 @@ BAD_TWIML = ["<Response>", "", "{}", "<Html/>", "<!DOCTYPE a [<!ENTITY b 'c'>]><
 
 
 @pytest.mark.parametrize("text", BAD_TWIML)
-def test_what_is_no_twiml_is_refused(text):
+def test_invalid_twiml_is_rejected(text):
     with pytest.raises(TwimlError):
         parse(text.encode("utf-8", errors="surrogatepass"))
 
 
 @given(st.binary() | st.text().map(lambda text: f"<Response>{text}</Response>".encode()))
-def test_no_document_raises_anything_but_the_own_error(body):
+def test_any_document_parses_or_raises_twiml_error(body):
     with contextlib.suppress(TwimlError):
         assert isinstance(parse(body), tuple)
 
@@ -33,7 +33,7 @@ def test_no_document_raises_anything_but_the_own_error(body):
         "<?xml version='1.0' encoding='UTF-8'?>\n<Response>\n<Say>A &#x26; B\n</Say>\n</Response>",
     ],
 )
-def test_what_is_twiml_is_read(text):
+def test_valid_twiml_is_parsed(text):
     (said,) = parse(text.encode())
     assert (said.name, said.text) == ("Say", "A & B")
 
@@ -43,6 +43,6 @@ def test_what_is_twiml_is_read(text):
     [("0", 0), ("7", 7), ("007", 7), ("999", 999), ("1000", 5), ("998.5", 5), ("-1", 5), ("", 5),
      ("x", 5), ("\u0663", 5), ("9" * 5000, 5)],
 )  # fmt: skip
-def test_a_number_that_is_none_is_the_default(text, number):
+def test_invalid_number_becomes_default(text, number):
     (verb,) = parse(f'<Response><Pause length="{text}"/></Response>'.encode())
     assert verb.number("length", 5, 999) == number

@@ -1,4 +1,4 @@
-"""What Twilio's documents leave open about callbacks: each setting, tried both ways."""
+"""Settings for undocumented behavior of callbacks, each with several values."""
 
 import re
 
@@ -11,7 +11,7 @@ from tests.simulator.test_callbacks import codes, offer
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_what_becomes_of_a_reservation_whose_callbacks_all_fail_is_a_setting(app, setting):
+def test_setting_cancels_reservation_if_all_callbacks_fail(app, setting):
     app.answer("/assignment_callback", {}, 500)
     with running(callback_base_url=app.url, failed_callbacks_cancel=setting) as taskrouter:
         offer(taskrouter)
@@ -22,21 +22,21 @@ def test_what_becomes_of_a_reservation_whose_callbacks_all_fail_is_a_setting(app
 
 @pytest.mark.parametrize("setting", [False, True])
 @pytest.mark.parametrize(("body", "code"), [(b"{", "40001"), (b'{"message": "success"}', "40005")])
-def test_whether_bad_json_goes_to_the_fallback_is_a_setting(app, body, code, setting):
+def test_setting_sends_invalid_json_to_fallback(app, body, code, setting):
     app.answer("/assignment_callback", body)
     settings = {"fallback_path": "/fallback", "bad_json_uses_fallback": setting,
                 "fallback_error_parameters": True}  # fmt: skip
     with running(callback_base_url=app.url, **settings) as taskrouter:
         offer(taskrouter)
-    fallback = [one["parameters"] for one in app.received if one["path"] == "/fallback"]
+    fallback = [each["parameters"] for each in app.received if each["path"] == "/fallback"]
     assert len(fallback) == setting
-    assert all(one["ErrorCode"] == code for one in fallback)
+    assert all(parameters["ErrorCode"] == code for parameters in fallback)
 
 
 @pytest.mark.parametrize(
     ("setting", "pattern"), [("seconds", "[0-9]{10}"), ("iso", "20..-..-..T.*"), ("none", None)]
 )
-def test_the_timestamp_is_a_setting(app, setting, pattern):
+def test_setting_defines_timestamp_format(app, setting, pattern):
     with running(callback_base_url=app.url, callback_timestamp=setting) as taskrouter:
         offer(taskrouter)
     timestamp = app.received[0]["parameters"].get("Timestamp")
@@ -44,17 +44,17 @@ def test_the_timestamp_is_a_setting(app, setting, pattern):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_whether_a_fallback_callback_tells_the_error_is_a_setting(app, setting):
+def test_setting_adds_error_parameters_to_fallback(app, setting):
     app.answer("/assignment_callback", {}, 500)
     settings = {"fallback_path": "/fallback", "fallback_error_parameters": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         offer(taskrouter)
-    told = app.received[1]["parameters"].keys() - app.received[0]["parameters"].keys()
-    assert told == ({"ErrorCode", "ErrorUrl"} if setting else set())
+    added = app.received[1]["parameters"].keys() - app.received[0]["parameters"].keys()
+    assert added == ({"ErrorCode", "ErrorUrl"} if setting else set())
 
 
 @pytest.mark.parametrize(("setting", "attempts"), [(True, [1, 2]), (False, [1])])
-def test_whether_the_fallbacks_connection_is_retried_is_a_setting(app, setting, attempts):
+def test_setting_retries_fallback_connection(app, setting, attempts):
     app.answer("/assignment_callback", {}, 500)
     settings = {"fallback_path": "/fallback", "fallback_connection_overrides": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
@@ -65,7 +65,7 @@ def test_whether_the_fallbacks_connection_is_retried_is_a_setting(app, setting, 
 
 
 @pytest.mark.parametrize(("setting", "attempts"), [(True, 3), (False, 1)])
-def test_whether_overrides_hold_for_the_fallback_url_is_a_setting(app, setting, attempts):
+def test_setting_applies_overrides_to_fallback_url(app, setting, attempts):
     app.answer("/assignment_callback", {}, 500)
     app.answer("/fallback", {}, 503)
     settings = {
@@ -74,11 +74,11 @@ def test_whether_overrides_hold_for_the_fallback_url_is_a_setting(app, setting, 
     }
     with running(callback_base_url=app.url, **settings) as taskrouter:
         offer(taskrouter)
-    assert [one["path"] for one in app.received].count("/fallback") == attempts
+    assert [request["path"] for request in app.received].count("/fallback") == attempts
 
 
 @pytest.mark.parametrize(("seconds", "assigned"), [(5.0, "assigned"), (0.1, "reserved")])
-def test_how_long_a_fallback_callback_may_take_is_a_setting(app, seconds, assigned):
+def test_fallback_callback_has_time_limit(app, seconds, assigned):
     app.answer("/assignment_callback", {}, 500)
     app.answer("/fallback", {"instruction": "accept"})
     app.delay = 0.3
@@ -87,13 +87,13 @@ def test_how_long_a_fallback_callback_may_take_is_a_setting(app, seconds, assign
         assert offer(taskrouter)[0] == assigned
 
 
-def told(app):
-    """Which of the two that tell of a new Reservation the app has heard, in order."""
+def received_kinds(app):
+    """Return the kinds of requests about a new Reservation that the app received, in order."""
     kinds = {"/assignment_callback": "callback", "/events": "event"}
     return [
-        kinds[one["path"]]
-        for one in app.received
-        if one["parameters"].get("EventType", "reservation.created") == "reservation.created"
+        kinds[request["path"]]
+        for request in app.received
+        if request["parameters"].get("EventType", "reservation.created") == "reservation.created"
     ]
 
 
@@ -108,62 +108,62 @@ def told(app):
         ("event-first", "assignment", ["event"], ["event", "callback"]),
     ],
 )
-def test_whether_callback_or_event_goes_first_is_a_setting(app, setting, late, before, after):
+def test_setting_defines_order_of_callback_and_event(app, setting, late, before, after):
     settings = {"event_path": "/events", "callback_order": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         taskrouter.fault(late, "latency", seconds=10, times=None)
         offer(taskrouter)
-        assert told(app) == before
+        assert received_kinds(app) == before
         taskrouter.advance(10)
-        assert told(app) == after
+        assert received_kinds(app) == after
 
 
-def test_what_goes_second_goes_though_the_first_fails(app):
+def test_second_request_is_sent_if_first_fails(app):
     app.answer("/assignment_callback", {}, 500)
     settings = {"event_path": "/events", "callback_order": "callback-first"}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         offer(taskrouter)
-    assert told(app) == ["callback", "event"]
+    assert received_kinds(app) == ["callback", "event"]
 
 
 @pytest.mark.parametrize("setting", ["callback-first", "event-first"])
-def test_an_order_holds_nothing_up_where_only_one_of_the_two_is_posted(app, setting):
+def test_order_setting_does_not_block_single_request(app, setting):
     with running(callback_base_url=app.url, callback_order=setting) as taskrouter:
         offer(taskrouter)
-    assert told(app) == ["callback"]
+    assert received_kinds(app) == ["callback"]
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_whether_an_event_waits_for_the_one_before_is_a_setting(app, setting):
+def test_setting_posts_events_one_at_a_time(app, setting):
     app.delay = 0.05
     settings = {"event_path": "/events", "event_callbacks_in_order": setting}
     with running(callback_base_url=app.url, assignment_path="", **settings) as taskrouter:
         offer(taskrouter)
         events = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid).events
-        happened = [one.sid for one in events.list()]
-    heard = [one["parameters"]["Sid"] for one in app.received]
-    assert sorted(heard) == sorted(happened[-len(heard) :])
+        published = [event.sid for event in events.list()]
+    posted = [request["parameters"]["Sid"] for request in app.received]
+    assert sorted(posted) == sorted(published[-len(posted) :])
     if setting:
-        assert heard == happened[-len(heard) :]
+        assert posted == published[-len(posted) :]
     assert (app.most_at_once == 1) is setting
 
 
 @pytest.mark.parametrize("setting", ["TwilioProxy/1.1", "TwilioProxy/2.0"])
-def test_the_user_agent_is_a_setting(app, setting):
+def test_setting_defines_user_agent(app, setting):
     with running(callback_base_url=app.url, user_agent=setting) as taskrouter:
         offer(taskrouter)
     assert app.received[0]["headers"]["User-Agent"] == setting
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_whether_callbacks_carry_an_idempotency_token_is_a_setting(app, setting):
+def test_setting_adds_idempotency_token(app, setting):
     with running(callback_base_url=app.url, idempotency_token=setting) as taskrouter:
         offer(taskrouter)
     assert ("I-Twilio-Idempotency-Token" in app.received[0]["headers"]) is setting
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_whether_the_port_is_signed_is_a_setting(app, setting):
+def test_setting_includes_port_in_signature(app, setting):
     with running(callback_base_url=app.url, signed_port=setting) as taskrouter:
         offer(taskrouter)
     (received,) = app.received
@@ -176,15 +176,15 @@ def test_whether_the_port_is_signed_is_a_setting(app, setting):
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_whether_a_shared_key_signs_is_a_setting(app, setting):
+def test_setting_signs_with_shared_key(app, setting):
     with running(callback_base_url=app.url, shared_key_signatures=setting) as taskrouter:
         offer(taskrouter)
-        about = taskrouter._call("GET", "")
+        overview = taskrouter._request("GET", "")
     (received,) = app.received
-    chosen = received["headers"].get("X-Twilio-Webhooks-Signature-Settings")
-    named = f"key={about['shared_key_id']},algorithm={HMAC_SHA256}"
-    assert chosen == (named if setting else None)
-    key = about["shared_key"] if setting else about["auth_token"]
+    header = received["headers"].get("X-Twilio-Webhooks-Signature-Settings")
+    expected = f"key={overview['shared_key_id']},algorithm={HMAC_SHA256}"
+    assert header == (expected if setting else None)
+    key = overview["shared_key"] if setting else overview["auth_token"]
     assert RequestValidator(key).validate(
         f"{app.url}/assignment_callback",
         received["parameters"],

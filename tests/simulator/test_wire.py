@@ -1,4 +1,4 @@
-"""Every answer against Twilio's own description of the API, where a copy of it is at hand."""
+"""Every response agrees with Twilio's OpenAPI description, if a copy of it is available."""
 
 import json
 import re
@@ -13,7 +13,7 @@ DESCRIPTION = Path(__file__).parents[3] / "shared" / "twilio_taskrouter_v1.json"
 
 pytestmark = pytest.mark.skipif(
     not DESCRIPTION.exists(),
-    reason=f"Twilio's API description is not at {DESCRIPTION}; get it from twilio/twilio-oai",
+    reason=f"Twilio's OpenAPI description is not at {DESCRIPTION}; get it from twilio/twilio-oai",
 )
 
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -26,14 +26,14 @@ def description():
 
 
 def problems(description, schema, value, where="$"):
-    """What is wrong with a value, by the part of OpenAPI 3 that the description uses."""
+    """Return the violations of a schema, using the part of OpenAPI 3 that the description needs."""
     schema = resolved(description, schema)
     if value is None:
         free = schema.get("nullable") or schema.get("enum") or "type" not in schema
         return [] if free else [f"{where} is null"]
     kind = schema.get("type")
     if kind and (not isinstance(value, KINDS[kind]) or (kind == "integer" and value is True)):
-        return [f"{where} is no {kind}: {value!r}"]
+        return [f"{where} is not of type {kind}: {value!r}"]
     found = [f"{where}: {problem}" for problem in text_problems(schema, value)]
     if kind == "array":
         for index, item in enumerate(value):
@@ -51,15 +51,15 @@ def resolved(description, schema):
 
 def text_problems(schema, value):
     if "enum" in schema and value not in schema["enum"]:
-        yield f"{value!r} is not of the enumeration"
+        yield f"{value!r} is not in the enumeration"
     if "pattern" in schema and not re.search(schema["pattern"], value):
         yield f"{value!r} does not match {schema['pattern']}"
     if schema.get("format") == "date-time" and not re.fullmatch(DATE, value):
-        yield f"{value!r} is no date"
+        yield f"{value!r} is not a date"
     if schema.get("format") == "uri" and not urlsplit(value).scheme:
-        yield f"{value!r} is no URI"
+        yield f"{value!r} is not a URI"
     if schema.get("format") == "uri-map":
-        yield from (f"{key} is no URI" for key, one in value.items() if "://" not in one)
+        yield from (f"{key} is not a URI" for key, url in value.items() if "://" not in url)
 
 
 def object_problems(description, schema, value, where):
@@ -67,14 +67,14 @@ def object_problems(description, schema, value, where):
         return []
     expected, got = set(schema["properties"]), set(value)
     found = [f"{where} lacks {name}" for name in sorted(expected - got)]
-    found += [f"{where} has {name} too much" for name in sorted(got - expected)]
+    found += [f"{where} has the unknown member {name}" for name in sorted(got - expected)]
     for name in expected & got:
         found += problems(description, schema["properties"][name], value[name], f"{where}.{name}")
     return found
 
 
 def operation(description, method, path):
-    """The described operation that a request was for, by the number of constant parts matched."""
+    """Return the description of the operation that a request called."""
     best = None
     for template, item in description["paths"].items():
         pattern = re.sub(r"\{[^}]*\}", "[A-Z]{2}[0-9a-f]{32}", template)
@@ -84,11 +84,11 @@ def operation(description, method, path):
 
 
 def check(description, entry):
-    described = operation(description, entry["method"], entry["path"])
+    expected = operation(description, entry["method"], entry["path"])
     where = f"{entry['method']} {entry['path']}"
-    assert described, f"{where} is not described"
-    assert str(entry["status"]) in described["responses"], f"{where} answered {entry['status']}"
-    response = described["responses"][str(entry["status"])]
+    assert expected, f"{where} is not described"
+    assert str(entry["status"]) in expected["responses"], f"{where} returned {entry['status']}"
+    response = expected["responses"][str(entry["status"])]
     if "content" not in response:
         return [] if entry["answer"] is None else [f"{where} has a body"]
     schema = response["content"]["application/json"]["schema"]
@@ -96,7 +96,7 @@ def check(description, entry):
 
 
 def walk(taskrouter):
-    """Use every operation at least once, successfully."""
+    """Call every operation at least once, successfully."""
     workspaces = taskrouter.client().taskrouter.v1.workspaces
     workspaces.list()
     made = workspaces.create(friendly_name="Wire", multi_task_enabled=False)
@@ -104,7 +104,7 @@ def walk(taskrouter):
     made.fetch()
     activity = made.activities.create(friendly_name="Break", available=False)
     activity.update(friendly_name="Lunch")
-    activities = {one.friendly_name: one for one in made.activities.list()}
+    activities = {activity.friendly_name: activity for activity in made.activities.list()}
     activities["Lunch"].fetch()
     queue = made.task_queues.create(friendly_name="All", task_order="LIFO")
     queue = queue.update(
@@ -153,7 +153,7 @@ def walk(taskrouter):
     made.delete()
 
 
-def test_every_answer_is_as_twilio_describes_it(taskrouter, description):
+def test_every_response_matches_twilios_description(taskrouter, description):
     walk(taskrouter)
     entries = taskrouter.log("request")
     found = [problem for entry in entries for problem in check(description, entry)]

@@ -1,14 +1,14 @@
-"""How a Task goes through its Workflow."""
+"""How a Task moves through its Workflow."""
 
 import pytest
 
-from taskrouter_simulator.engine import assignments, offers, tasks, workflows
-from taskrouter_simulator.engine.configuration import read
+from taskrouter_simulator.engine import assignments, reservations, tasks, workflows
 from taskrouter_simulator.engine.core import Alert
+from taskrouter_simulator.engine.workflows import parse_configuration
 from tests.simulator.office import Office, targets
 
 
-def test_the_first_filter_that_matches_is_used_and_no_other():
+def test_first_matching_filter_is_used():
     office = Office(
         {"expression": "kind == 'a'", "targets": [{"queue": "One"}]},
         {"expression": "kind != null", "targets": [{"queue": "Two"}]},
@@ -19,7 +19,7 @@ def test_the_first_filter_that_matches_is_used_and_no_other():
     assert office.where(office.enter()) == "Three"
 
 
-def test_targets_time_out_one_after_the_other_and_then_the_task_is_canceled():
+def test_task_is_canceled_after_last_target_times_out():
     office = Office(targets({"queue": "One", "timeout": 10}, {"queue": "Two", "timeout": 20}))
     task = office.enter()
     office.clock.advance(9)
@@ -33,7 +33,7 @@ def test_targets_time_out_one_after_the_other_and_then_the_task_is_canceled():
     assert "workflow.timeout" in office.events()
 
 
-def test_after_the_last_target_a_later_filter_that_matches_goes_on_but_never_the_default():
+def test_later_filter_but_not_default_follows_last_target():
     office = Office(
         targets({"queue": "One", "timeout": 10}),
         {"expression": "kind == 'a'", "targets": [{"queue": "Two", "timeout": 10}]},
@@ -46,7 +46,7 @@ def test_after_the_last_target_a_later_filter_that_matches_goes_on_but_never_the
     assert first.status == "canceled"
 
 
-def test_a_target_without_a_queue_has_that_of_the_target_before():
+def test_target_without_queue_inherits_previous_queue():
     office = Office(
         targets({"queue": "One", "expression": "worker.level > 5", "timeout": 10}, {"priority": 9})
     )
@@ -57,8 +57,8 @@ def test_a_target_without_a_queue_has_that_of_the_target_before():
     assert (office.offered_to(task), task.priority) == (["Carol"], 9)
 
 
-def test_a_reservation_that_times_out_sends_the_task_to_the_next_target():
-    """Twilio's own example: times add up on the Task's age, and Q1 is left early."""
+def test_reservation_time_out_moves_task_to_next_target():
+    """Twilio's example: time-outs add up on the Task's age, and the Task leaves Q1 early."""
     office = Office(
         targets(
             {"queue": "One", "timeout": 10},
@@ -78,7 +78,7 @@ def test_a_reservation_that_times_out_sends_the_task_to_the_next_target():
     assert office.where(task) == "Three"
 
 
-def test_whether_it_does_is_a_setting():
+def test_setting_keeps_task_at_target_after_reservation_time_out():
     office = Office(
         targets({"queue": "One", "timeout": 100}, {"queue": "Two"}),
         timeout_moves_to_next_target=False,
@@ -89,7 +89,7 @@ def test_whether_it_does_is_a_setting():
     assert office.where(task) == "One"
 
 
-def test_a_rejected_task_is_evaluated_from_the_top_past_what_has_timed_out():
+def test_rejected_task_restarts_after_timed_out_targets():
     office = Office(
         targets({"queue": "One", "timeout": 2}, {"queue": "Two", "timeout": 10}),
     )
@@ -97,13 +97,13 @@ def test_a_rejected_task_is_evaluated_from_the_top_past_what_has_timed_out():
     task = office.enter()
     office.clock.advance(3)
     away = office.activity_sid("Offline")
-    offers.reject(office.engine, office.workspace, office.reservations(task)[0], away)
+    reservations.reject(office.engine, office.workspace, office.reservations(task)[0], away)
     office.clock.run_due()
     assert (office.where(task), task.status) == ("Two", "pending")
     assert office.activity_of(carol) == "Offline"
 
 
-def test_a_step_is_skipped_only_where_nobody_can_be_reserved_at_once():
+def test_step_is_skipped_only_if_nobody_is_free():
     office = Office(
         targets({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"})
     )
@@ -113,7 +113,7 @@ def test_a_step_is_skipped_only_where_nobody_can_be_reserved_at_once():
     assert (office.where(task), office.offered_to(task)) == ("One", ["Carol"])
 
 
-def test_skip_if_counts_the_queues_workers_by_activity():
+def test_skip_if_counts_workers_by_activity():
     office = Office(default={"queue": "Three"})
     busy = office.activity_sid("Busy")
     text = office.configuration(
@@ -125,14 +125,14 @@ def test_skip_if_counts_the_queues_workers_by_activity():
     assert office.where(office.enter()) == "Two"
 
 
-def test_a_task_that_skipped_its_filter_is_open_to_the_default():
+def test_task_that_skipped_filter_uses_default():
     office = Office(targets({"queue": "One", "skip_if": "1==1"}), default={"queue": "Two"})
     task = office.enter()
     assert office.where(task) == "Two"
     assert "workflow.skipped" in office.events()
 
 
-def test_skip_if_is_not_asked_again_while_the_task_waits():
+def test_skip_if_is_not_evaluated_again_while_task_waits():
     office = Office(
         targets({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"}),
         multi=True,
@@ -144,7 +144,7 @@ def test_skip_if_is_not_asked_again_while_the_task_waits():
     assert (office.where(waiting), waiting.status) == ("One", "pending")
 
 
-def test_the_default_filters_time_out_counts_only_if_told():
+def test_setting_applies_default_filter_timeout():
     for setting in (False, True):
         office = Office(default={"queue": "One", "timeout": 10}, default_filter_timeout=setting)
         task = office.enter()
@@ -170,17 +170,17 @@ def test_target_expressions_compare_task_and_worker():
         ("nonsense here", ["None", "Low", "High"]),
     ],
 )
-def test_workers_are_ordered(order, expected):
+def test_order_by_sorts_workers(order, expected):
     office = Office(targets({"queue": "One", "order_by": order}))
     office.hire("None", "One")
     office.hire("Low", "One", level=1)
     office.hire("High", "One", level=10**400)  # more than a float holds
-    found = [office.offered_to(office.enter())[0] for _ in range(3)]
-    assert found == expected
+    offered = [office.offered_to(office.enter())[0] for _ in range(3)]
+    assert offered == expected
 
 
 @pytest.mark.parametrize("key", ["known_worker_sid", "known_worker_friendly_name"])
-def test_a_known_worker_is_preferred_until_its_target_times_out(key):
+def test_known_worker_is_required_until_target_times_out(key):
     office = Office(targets({"queue": "One", key: "task.agent", "timeout": 10}, {"queue": "One"}))
     office.hire("Carol", "One")
     dan = office.hire("Dan", "One")
@@ -192,20 +192,20 @@ def test_a_known_worker_is_preferred_until_its_target_times_out(key):
 
 
 @pytest.mark.parametrize(("agent", "code"), [("Bob", 40152), (None, 40154), (7, 40154)])
-def test_a_known_worker_that_cannot_be_found_raises_an_alert(agent, code):
+def test_unknown_known_worker_emits_alert(agent, code):
     office = Office(targets({"queue": "One", "known_worker_friendly_name": "task.agent"}))
     office.enter(agent=agent)
-    assert code in [one.code for one in office.effects if isinstance(one, Alert)]
+    assert code in [effect.code for effect in office.effects if isinstance(effect, Alert)]
 
 
-def test_an_empty_target_workers_takes_nobody():
+def test_empty_target_workers_matches_nobody():
     office = Office(targets({"queue": "One"}))
     office.hire("Carol", "One")
     office.queues["One"].target_workers = ""
     assert office.enter().status == "pending"
 
 
-def test_a_lifo_queue_serves_the_newest_first():
+def test_lifo_queue_serves_newest_task_first():
     office = Office(targets({"queue": "One"}))
     office.queues["One"].task_order = "LIFO"
     old = office.enter()
@@ -215,7 +215,7 @@ def test_a_lifo_queue_serves_the_newest_first():
     assert (old.status, new.status) == ("pending", "reserved")
 
 
-def test_a_virtual_start_time_puts_a_task_ahead():
+def test_earlier_virtual_start_time_moves_task_ahead():
     office = Office(targets({"queue": "One"}))
     first = office.enter()
     early = tasks.create(
@@ -225,14 +225,14 @@ def test_a_virtual_start_time_puts_a_task_ahead():
     assert (first.status, early.status) == ("pending", "reserved")
 
 
-def test_several_workers_are_reserved_and_the_first_to_accept_takes_the_task():
+def test_first_of_several_reserved_workers_to_accept_is_assigned():
     office = Office(targets({"queue": "One"}))
     office.queues["One"].max_reserved_workers = 2
     for name in ("Carol", "Dan", "Eve"):
         office.hire(name, "One")
     task = office.enter()
     first, second = office.reservations(task)
-    assert task.assignments == 1
+    assert task.times_reserved == 1
     assignments.accept(office.engine, office.workspace, second)
     assert (first.status, second.status) == ("rescinded", "accepted")
     assert [office.activity_of(office.worker(name)) for name in ("Carol", "Dan", "Eve")] == [
@@ -240,7 +240,7 @@ def test_several_workers_are_reserved_and_the_first_to_accept_takes_the_task():
     ]  # fmt: skip
 
 
-def test_a_task_is_pending_again_only_when_the_last_of_several_reservations_has_ended():
+def test_task_is_pending_after_last_of_several_reservations_ends():
     office = Office(targets({"queue": "One"}))
     office.queues["One"].max_reserved_workers = 2
     office.hire("Carol", "One")
@@ -248,27 +248,27 @@ def test_a_task_is_pending_again_only_when_the_last_of_several_reservations_has_
     task = office.enter()
     first, second = office.reservations(task)
     away = office.activity_sid("Offline")
-    offers.reject(office.engine, office.workspace, first, away)
+    reservations.reject(office.engine, office.workspace, first, away)
     assert task.status == "reserved"
-    offers.reject(office.engine, office.workspace, second, away)
+    reservations.reject(office.engine, office.workspace, second, away)
     assert task.status == "pending"
 
 
-def test_re_evaluation_cancels_offers_and_takes_the_new_way():
+def test_reevaluation_cancels_offers_and_uses_new_configuration():
     office = Office(targets({"queue": "One"}))
     carol = office.hire("Carol", "One")
     task = office.enter()
     text = office.configuration(targets({"queue": "Two"}))
     office.flow.configuration = workflows.require_configuration(office.workspace, text)
-    tasks.re_evaluate(office.engine, office.workspace, office.flow)
+    tasks.reevaluate(office.engine, office.workspace, office.flow)
     office.clock.run_due()
-    assert [one.status for one in office.reservations(task)] == ["canceled"]
+    assert [each.status for each in office.reservations(task)] == ["canceled"]
     assert (office.where(task), office.activity_of(carol)) == ("Two", "Idle")
 
 
-def test_a_task_keeps_the_configuration_that_it_came_in_with():
+def test_task_keeps_its_original_configuration():
     office = Office(targets({"queue": "One", "timeout": 10}, {"queue": "Two"}))
     task = office.enter()
-    office.flow.configuration = read('{"task_routing": {}}')
+    office.flow.configuration = parse_configuration('{"task_routing": {}}')
     office.clock.advance(10)
     assert office.where(task) == "Two"

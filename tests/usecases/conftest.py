@@ -16,7 +16,7 @@ from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
-from tests.support import TIMING, FakeTaskRouter, ManualClock, event_of, make_desk
+from tests.support import DEADLINES, FakeTaskRouter, ManualClock, event_of, make_collaborators
 
 SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
 
@@ -28,8 +28,8 @@ class World:
     store: DynamoReservationStore
     taskrouter: FakeTaskRouter
     clock: ManualClock
-    timing: Deadlines = TIMING
-    orders: SweepPolicy = field(default_factory=SweepPolicy)
+    deadlines: Deadlines = DEADLINES
+    policy: SweepPolicy = field(default_factory=SweepPolicy)
 
     def callback(self, seen: RemoteReservation, **parameters: str) -> AssignmentCallback:
         return AssignmentCallback(
@@ -50,13 +50,13 @@ class World:
             self.callback(seen),
             instruction or Defer(),
             store=self.store,
-            timing=self.timing,
+            deadlines=self.deadlines,
             now=self.clock.now,
         )
 
     def event(self, seen: RemoteReservation, status: Status) -> bool:
         event = event_of(seen, status)
-        return observe(event, store=self.store, timing=self.timing, now=self.clock.now)
+        return observe(event, store=self.store, deadlines=self.deadlines, now=self.clock.now)
 
     def decide(self, seen: RemoteReservation, target: Status, **given: Any) -> Reservation:
         decision = Decision(
@@ -67,7 +67,9 @@ class World:
                 **given,
             }
         )
-        return decide(decision, make_desk(self.store, self.taskrouter, self.clock, self.timing))
+        return decide(
+            decision, make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines)
+        )
 
     def accept(self, seen: RemoteReservation, **given: Any) -> Reservation:
         return self.decide(seen, Status.ACCEPTED, **given)
@@ -80,8 +82,8 @@ class World:
         reports: list[dict[str, Any]] = []
         try:
             sweep_due_reservations(
-                make_desk(self.store, self.taskrouter, self.clock, self.timing),
-                self.orders,
+                make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines),
+                self.policy,
                 time_left_ms=left,
                 report=reports.append,
             )

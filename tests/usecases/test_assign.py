@@ -5,7 +5,7 @@ import pytest
 from chalicelib.domain.errors import StoreUnavailable, TaskRouterThrottled, Unsettled
 from chalicelib.domain.instructions import Accept, Defer
 from chalicelib.domain.reservations import Status
-from tests.support import NOW, TIMING
+from tests.support import DEADLINES, NOW
 from tests.usecases.conftest import ACCEPT, World
 
 
@@ -83,7 +83,7 @@ def test_a_callback_that_meets_a_decision_under_way_is_deferred(world: World) ->
 
 
 def test_the_time_out_is_the_workflows_as_soon_as_that_is_known(world: World) -> None:
-    world.timing = replace(TIMING, by_workflow={"WW" + "0" * 32: 300})
+    world.deadlines = replace(DEADLINES, by_workflow={"WW" + "0" * 32: 300})
     seen = world.taskrouter.add(created_at=NOW - 5_000)
     world.sweep()
     assert world.record(seen).expires_at == NOW - 5_000 + 120_000

@@ -26,7 +26,7 @@ def test_killed_while_deciding(
         if point == "before TaskRouter":
             world.taskrouter.when_called = killed
         else:
-            patch.setattr(world.store, "observe", killed)
+            patch.setattr(world.store, "record_status", killed)
         with pytest.raises(Killed):
             world.decide(seen, target)
     world.taskrouter.when_called = lambda _verb: None
@@ -50,7 +50,7 @@ def test_where_the_record_can_not_be_settled_the_caller_still_learns_and_the_swe
     seen = world.taskrouter.add()
     world.assign(seen)
     with monkeypatch.context() as patch:
-        patch.setattr(world.store, "observe", unavailable)
+        patch.setattr(world.store, "record_status", unavailable)
         assert world.accept(seen).status is Status.ACCEPTED
     assert world.record(seen).status is Status.PENDING
 

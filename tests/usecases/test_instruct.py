@@ -22,7 +22,7 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.instructions import Accept, Call, Conference, Dequeue, Instruction
 from chalicelib.domain.reservations import RemoteReservation, Reservation, Status
 from chalicelib.usecases.sweep import SweepPolicy
-from tests.support import TIMING, sid
+from tests.support import DEADLINES, sid
 from tests.usecases.conftest import World
 
 DEQUEUE = Dequeue(from_="+15556667777", timeout=30)
@@ -50,7 +50,7 @@ def test_an_instruction_is_sent_and_recorded_with_who_sent_it(
     assert world.taskrouter.instructions == [DEQUEUE]
     record = world.record(pending)
     assert record.instruction_sent is not None
-    assert record.instruction_sent.instruction == DEQUEUE.render()
+    assert record.instruction_sent.instruction == DEQUEUE.answer
     assert record.instruction_sent.by == "supervisor:ann"
     assert record.claim is None
     assert world.taskrouter.calls["update"] == 0
@@ -222,8 +222,8 @@ def test_who_had_it_ring_has_it_accepted_however_long_it_rang(
 
 
 def test_the_sweep_rejects_nobody_whose_phone_may_be_ringing(world: World) -> None:
-    world.timing = replace(TIMING, reject_after=40)
-    world.orders = SweepPolicy(reject_activity_sid=sid("WA"))
+    world.deadlines = replace(DEADLINES, reject_after=40)
+    world.policy = SweepPolicy(reject_activity_sid=sid("WA"))
     sent, answered, accepted, quiet = (world.taskrouter.add() for _ in range(4))
     instructions: dict[str, Any] = {
         answered.reservation_sid: Conference(from_="+15556667777"),

@@ -108,4 +108,4 @@ def test_an_ended_reservation_is_not_made_due_by_late_news(
             world.event(seen, step)
 
     far = world.clock.now + 10**9
-    assert [one for status in OPEN for one in world.store.due(status, now=far)] == []
+    assert [one for status in OPEN for one in world.store.due_reservations(status, now=far)] == []

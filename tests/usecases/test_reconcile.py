@@ -14,7 +14,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.usecases.reconcile import JOB
-from tests.support import NOW, TIMING
+from tests.support import DEADLINES, NOW
 from tests.usecases.conftest import World
 
 MINUTE = 60_000
@@ -237,17 +237,17 @@ def test_a_window_that_took_all_the_time_is_not_read_again(world: World) -> None
     world.sweep()
     lived_and_ended(world, NOW + MINUTE, statuses=[Status.CANCELED])
     world.clock.now += 5 * MINUTE
-    record_seen, written = world.store.record_seen, []
+    create_record, written = world.store.create_record, []
 
     def last_write(*given: Any, **named: Any) -> bool:
         written.append(given)
-        return record_seen(*given, **named)
+        return create_record(*given, **named)
 
-    world.store.record_seen = last_write  # type: ignore[method-assign]
+    world.store.create_record = last_write  # type: ignore[method-assign]
     assert world.sweep(lambda: 24_000 if written else 60_000)["reconciled"] == 1
 
     world.clock.now += 5 * MINUTE
-    _, done_until = world.store.begin(JOB, now=world.clock.now, every_ms=0)
+    _, done_until = world.store.start_periodic_job(JOB, now=world.clock.now, every_ms=0)
     assert done_until == NOW + 5 * MINUTE - 15_000
 
 
@@ -282,13 +282,13 @@ def test_nothing_is_asked_for_that_is_older_than_taskrouter_keeps_it(world: Worl
     world.sweep()
     world.clock.now += 31 * 24 * 60 * MINUTE
     oldest: list[int] = []
-    ask = world.taskrouter.reservation_events
+    ask = world.taskrouter.list_events
 
     def noted(event_type: str, *, since: int, until: int) -> Any:
         oldest.append(since)
         return ask(event_type, since=since, until=until)
 
-    world.taskrouter.reservation_events = noted  # type: ignore[method-assign]
+    world.taskrouter.list_events = noted  # type: ignore[method-assign]
     world.sweep(lambda: 24_000 if len(oldest) >= 8 else 60_000)
     assert min(oldest) == world.clock.now - 30 * 24 * 60 * MINUTE
 
@@ -315,7 +315,7 @@ def test_without_time_nothing_is_begun(world: World) -> None:
 
 
 def test_a_reservation_found_open_by_its_events_is_looked_at_in_time(world: World) -> None:
-    world.timing = replace(TIMING, reservation_timeout=120)
+    world.deadlines = replace(DEADLINES, reservation_timeout=120)
     seen = world.taskrouter.add(Status.ACCEPTED)
     happened(world, seen, (Status.PENDING, NOW - MINUTE), (Status.ACCEPTED, NOW - MINUTE))
     assert world.sweep()["reconciled"] == 1
@@ -341,11 +341,14 @@ def test_the_real_end_is_heard_after_gone(world: World) -> None:
 
 
 def test_a_job_done_further_by_another_run_is_not_set_back(world: World) -> None:
-    world.store.begin("job", now=NOW, every_ms=MINUTE)
-    world.store.has_done("job", until=NOW + 2)
-    world.store.has_done("job", until=NOW + 1)
+    world.store.start_periodic_job("job", now=NOW, every_ms=MINUTE)
+    world.store.save_progress("job", done_until=NOW + 2)
+    world.store.save_progress("job", done_until=NOW + 1)
 
-    assert world.store.begin("job", now=NOW + MINUTE, every_ms=MINUTE) == (True, NOW + 2)
+    assert world.store.start_periodic_job("job", now=NOW + MINUTE, every_ms=MINUTE) == (
+        True,
+        NOW + 2,
+    )
 
 
 def test_statuses_are_told_of_any_number_of_records(world: World) -> None:
@@ -354,7 +357,7 @@ def test_statuses_are_told_of_any_number_of_records(world: World) -> None:
         world.assign(seen)
     sids = {seen.reservation_sid for seen in every}
 
-    told = world.store.statuses(sids | {"WR" + "f" * 32})
+    told = world.store.fetch_statuses(sids | {"WR" + "f" * 32})
     assert told == dict.fromkeys(sids, Status.PENDING)
 
 

@@ -21,8 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from chalicelib.adapters.dynamodb.client import from_item
-from chalicelib.adapters.dynamodb.items import reservation_of
+from chalicelib.adapters.dynamodb.client import from_item, to_reservation
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.callbacks import AssignmentCallback, Form, ReservationEvent
@@ -41,12 +40,18 @@ from chalicelib.usecases.observe import observe
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
 from taskrouter_simulator.engine.core import AssignmentCallback as Posted
-from tests.chaos.engine import Asked, EngineTaskRouter
-from tests.chaos.sabotage import AFTER, BEFORE, Killed, Sabotaged, Saboteur
+from tests.chaos.engine_taskrouter import EngineTaskRouter, UpdateRequest
+from tests.chaos.fault_injection import (
+    AFTER,
+    BEFORE,
+    FaultInjectingProxy,
+    FaultInjector,
+    ProcessKilled,
+)
 from tests.support import minutes_pass
 
 LEASE = 30
-TIMING = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
+DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
 TARGETS = (Status.ACCEPTED, Status.REJECTED, Status.COMPLETED)
 IN_THE_END = 7 * 3_600
 """Seconds: the sweep comes by every open Reservation within 6 hours."""
@@ -75,7 +80,7 @@ class Story(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.saboteur = Saboteur()
+        self.saboteur = FaultInjector()
         self.answers: dict[str, dict[str, Any]] = {}
         self.ended: dict[str, Reservation] = {}
         self.promised: list[tuple[str, Status]] = []
@@ -88,17 +93,17 @@ class Story(RuleBasedStateMachine):
         self.taskrouter = EngineTaskRouter(
             reoffer_delay=1.0, routing_delay=delay, assigned_task_seconds=10**7, **kept
         )
-        self.desk = Collaborators(
-            store=Sabotaged("store", self.store, self.saboteur),
-            taskrouter=Sabotaged("taskrouter", self.taskrouter, self.saboteur),
+        self.collaborators = Collaborators(
+            store=FaultInjectingProxy("store", self.store, self.saboteur),
+            taskrouter=FaultInjectingProxy("taskrouter", self.taskrouter, self.saboteur),
             clock=self.taskrouter,
-            timing=TIMING,
+            deadlines=DEADLINES,
             new_id=lambda: f"claim-{next(_ids)}",
         )
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
         self._sweep()  # as after every deployment
-        self.taskrouter.everybody_is_idle()
-        self.taskrouter.new_task()
+        self.taskrouter.set_free_workers_idle()
+        self.taskrouter.add_task()
         self.has_begun = True
 
     # What others do
@@ -106,8 +111,8 @@ class Story(RuleBasedStateMachine):
     @rule(idle=st.booleans())
     def a_task_comes_in(self, *, idle: bool) -> None:
         if idle:
-            self.taskrouter.everybody_is_idle()
-        self.taskrouter.new_task()
+            self.taskrouter.set_free_workers_idle()
+        self.taskrouter.add_task()
 
     @rule(index=indexes, status=st.sampled_from(["canceled", "wrapping", "completed"]))
     def an_operator_changes_a_task(self, index: int, status: str) -> None:
@@ -166,7 +171,7 @@ class Story(RuleBasedStateMachine):
                 instruction=CALLS[accepts],
             )
             with self._sabotaged(fault):
-                decide(decision, self.desk)
+                decide(decision, self.collaborators)
 
     @rule(fault=faults)
     def the_sweep_runs(self, fault: Any) -> None:
@@ -198,8 +203,8 @@ class Story(RuleBasedStateMachine):
     @invariant()
     def nothing_is_asked_twice_within_a_lease(self) -> None:
         """But for what TaskRouter has refused: then nothing has happened."""
-        latest: dict[tuple[str, Status], Asked] = {}
-        for one in self.taskrouter.asked if self.has_begun else ():
+        latest: dict[tuple[str, Status], UpdateRequest] = {}
+        for one in self.taskrouter.update_requests if self.has_begun else ():
             before = latest.get((one.reservation_sid, one.to))
             assert before is None or before.was_refused or one.at - before.at >= LEASE * 1000, (
                 before,
@@ -210,7 +215,7 @@ class Story(RuleBasedStateMachine):
     @invariant()
     def nobody_is_called_twice(self) -> None:
         if self.has_begun:
-            assert max(self.taskrouter.instructed.values(), default=0) <= 1
+            assert max(self.taskrouter.executed_instructions.values(), default=0) <= 1
 
     def teardown(self) -> None:
         try:
@@ -221,7 +226,7 @@ class Story(RuleBasedStateMachine):
                 self.store.erase(sid)
 
     def _heal(self) -> None:
-        self.saboteur.revive()
+        self.saboteur.reset()
         self.taskrouter.sleep(LEASE)
         self._sweep()
         for sid, record in self._records().items():
@@ -229,7 +234,9 @@ class Story(RuleBasedStateMachine):
             assert sid in self.taskrouter.statuses
         minutes_pass(self.store)
         pending = [
-            sid for sid, one in self.taskrouter.known().items() if one.status.value == "pending"
+            sid
+            for sid, one in self.taskrouter.reservations_by_sid().items()
+            if one.status.value == "pending"
         ]
         self._sweep()
         assert set(pending) <= self._records().keys(), "reconciled"
@@ -248,7 +255,7 @@ class Story(RuleBasedStateMachine):
         # Of "gone" TaskRouter knows nothing; the real end may be heard after it.
         said = [change.to for change in record.history if change.to is not Status.GONE]
         if record.status is Status.GONE:
-            assert sid not in self.taskrouter.known()
+            assert sid not in self.taskrouter.reservations_by_sid()
             assert true[-1] in OPEN, "an end is heard in the end"
         else:
             assert record.status is true[-1]
@@ -259,23 +266,25 @@ class Story(RuleBasedStateMachine):
 
     def _answer(self, posted: Posted, *, accept: bool, is_lost: bool) -> None:
         form = Form(list(posted.parameters.items()))
-        callback = AssignmentCallback.from_form(form, **self.taskrouter.ours())
+        callback = AssignmentCallback.from_form(form, **self.taskrouter.sids())
         answer = assign(
             callback,
             Accept() if accept else Defer(),
-            store=self.desk.store,
-            timing=TIMING,
+            store=self.collaborators.store,
+            deadlines=DEADLINES,
             now=self.taskrouter.now_ms(),
         )
         sid = callback.reservation_sid
         assert self.answers.setdefault(sid, answer) == answer, "the same answer again"
         if not is_lost:
-            self.taskrouter.hear_answer(sid, answer)
+            self.taskrouter.handle_callback_response(sid, answer)
 
     def _observe(self, parameters: dict[str, str]) -> None:
-        event = ReservationEvent.from_form(Form(list(parameters.items())), **self.taskrouter.ours())
+        event = ReservationEvent.from_form(Form(list(parameters.items())), **self.taskrouter.sids())
         assert event is not None
-        observe(event, store=self.desk.store, timing=TIMING, now=self.taskrouter.now_ms())
+        observe(
+            event, store=self.collaborators.store, deadlines=DEADLINES, now=self.taskrouter.now_ms()
+        )
 
     def _decide(self, one: Any, target: Status, *, as_worker: bool, names_task: bool) -> None:
         principal = (
@@ -289,12 +298,15 @@ class Story(RuleBasedStateMachine):
             principal=principal,
             task_sid=one.task_sid if names_task else None,
         )
-        decide(decision, self.desk)
+        decide(decision, self.collaborators)
         self.promised.append((one.sid, target))
 
     def _sweep(self) -> None:
         sweep_due_reservations(
-            self.desk, SweepPolicy(), time_left_ms=lambda: 60_000, report=lambda _result: None
+            self.collaborators,
+            SweepPolicy(),
+            time_left_ms=lambda: 60_000,
+            report=lambda _result: None,
         )
 
     @contextmanager
@@ -303,10 +315,12 @@ class Story(RuleBasedStateMachine):
         if fault is not None:
             number, moment, what = fault
             # 429 means that it was never processed.
-            self.saboteur.at(number, BEFORE if what == "throttled" else moment, self._acts[what])
-        with suppress(AppError, Killed):
+            self.saboteur.inject(
+                number, BEFORE if what == "throttled" else moment, self._acts[what]
+            )
+        with suppress(AppError, ProcessKilled):
             yield
-        self.saboteur.revive()
+        self.saboteur.reset()
         self.current = None
 
     @property
@@ -343,7 +357,7 @@ class Story(RuleBasedStateMachine):
 
     def _due(self) -> int:
         now = self.taskrouter.now_ms()
-        return sum(len(list(self.store.due(status, now=now))) for status in OPEN)
+        return sum(len(list(self.store.due_reservations(status, now=now))) for status in OPEN)
 
     def _heard_of(self) -> list[str]:
         return list(self.taskrouter.statuses) if self.has_begun else []
@@ -351,12 +365,12 @@ class Story(RuleBasedStateMachine):
     def _records(self) -> dict[str, Reservation]:
         """The whole table; it holds no other story's."""
         items = self.store._client.scan(TableName=self.store._reservations, ConsistentRead=True)
-        every = [reservation_of(from_item(item)) for item in items["Items"]]
+        every = [to_reservation(from_item(item)) for item in items["Items"]]
         return {one.reservation_sid: one for one in every}
 
     def _some_reservation(self, index: int) -> Any:
         """One of the newest; at an even index one that somebody has still to decide, if any is."""
-        known = list(self.taskrouter.known().values())
+        known = list(self.taskrouter.reservations_by_sid().values())
         if index % 2 == 0:
             known = [one for one in known if one.status.value == "pending"] or known
         return known[-1 - index % min(len(known), 3)] if known else None

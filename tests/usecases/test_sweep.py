@@ -51,7 +51,7 @@ def gaps_between_looks(world: World, seen: RemoteReservation, looks: int) -> lis
 
 
 def next_due(world: World, seen: RemoteReservation) -> int:
-    (due,) = world.store.due(world.record(seen).status, now=world.clock.now + 10**9)
+    (due,) = world.store.due_reservations(world.record(seen).status, now=world.clock.now + 10**9)
     return due.due_at
 
 

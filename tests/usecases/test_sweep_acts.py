@@ -14,7 +14,7 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.usecases.sweep import SweepPolicy
-from tests.support import NOW, TIMING, sid
+from tests.support import DEADLINES, NOW, sid
 from tests.usecases.conftest import World
 
 ACTIVITY = sid("WA")
@@ -23,15 +23,15 @@ ACTIVITY = sid("WA")
 @pytest.fixture
 def rejecting(world: World) -> World:
     """120 s to decide; rejected after 40."""
-    world.timing = replace(TIMING, reject_after=40)
-    world.orders = SweepPolicy(reject_activity_sid=ACTIVITY)
+    world.deadlines = replace(DEADLINES, reject_after=40)
+    world.policy = SweepPolicy(reject_activity_sid=ACTIVITY)
     return world
 
 
 @pytest.fixture
 def wrapping(world: World) -> tuple[World, RemoteReservation]:
     """Wrapping since 15 minutes after it was accepted; to be completed after 5 minutes of it."""
-    world.timing = replace(TIMING, max_wrapup=300)
+    world.deadlines = replace(DEADLINES, max_wrapup=300)
     seen = world.taskrouter.add()
     world.assign(seen)
     world.accept(seen)
@@ -103,7 +103,7 @@ def test_a_rejection_that_is_never_heard_of_fails_the_sweep_and_heals(rejecting:
 
 
 def test_a_monitor_only_counts_and_asks_for_nothing(rejecting: World) -> None:
-    rejecting.orders = replace(rejecting.orders, monitor_only=True)
+    rejecting.policy = replace(rejecting.policy, monitor_only=True)
     seen = rejecting.taskrouter.add()
     rejecting.assign(seen)
     rejecting.clock.now = NOW + 40_000
@@ -176,7 +176,7 @@ def test_what_is_stuck_in_wrapping_is_completed(wrapping: tuple[World, RemoteRes
 
 
 def test_a_long_wrap_up_is_completed_in_time_not_at_the_next_doubling(world: World) -> None:
-    world.timing = replace(TIMING, max_wrapup=1_200)
+    world.deadlines = replace(DEADLINES, max_wrapup=1_200)
     seen = world.taskrouter.add(Status.WRAPPING)
     world.event(seen, Status.WRAPPING)
 
@@ -202,7 +202,7 @@ def test_a_wrap_up_heard_of_late_leaves_a_claim_to_complete_alone(
     with pytest.raises(KeyboardInterrupt):
         world.decide(accepted, Status.COMPLETED)
     record = world.record(accepted)
-    assert (record.status, record.claimed_at(world.clock.now) is not None) == (
+    assert (record.status, record.live_claim(world.clock.now) is not None) == (
         Status.WRAPPING,
         True,
     )

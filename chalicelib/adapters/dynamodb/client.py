@@ -1,7 +1,10 @@
-"""What the DynamoDB adapters share: the client with our time budget, values, one UpdateItem."""
+"""Shared by the DynamoDB adapters: the client, value conversion, batch reads and UpdateItem."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -10,22 +13,31 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.domain.errors import StoreUnavailable
+from chalicelib.domain.reservations import (
+    ACHIEVED,
+    Claim,
+    HistoryEntry,
+    Reservation,
+    SentInstruction,
+    Status,
+)
 
-_PAUSE_SECONDS = 0.05
-"""The longest that the legacy retry mode waits before its one retry."""
+_RETRY_PAUSE_SECONDS = 0.05
+"""The longest pause of the legacy retry mode before its only retry."""
 
-_BATCH = 100
-"""So many keys BatchGetItem takes."""
+_MAX_KEYS_PER_BATCH = 100
+"""Maximum number of keys per BatchGetItem request."""
 
-_MAX_ROUNDS = 5
-"""It may leave keys unprocessed; so often is it asked for them."""
+_MAX_BATCH_ATTEMPTS = 5
+"""Maximum number of BatchGetItem requests for a batch whose keys are returned unprocessed."""
+
+_NAME = re.compile(r"#(\w+)")
 
 
 class _Deserializer(TypeDeserializer):  # type: ignore[misc]  # boto3 has no types
-    """Reads numbers as int: we store no others, and a Decimal is answered as ``30.0``."""
+    """Reads numbers as int: no other numbers are stored, and a Decimal is not JSON."""
 
-    def _deserialize_n(self, value: str) -> int:
-        return int(value)
+    _deserialize_n = staticmethod(int)
 
 
 _serialize = TypeSerializer().serialize
@@ -33,12 +45,12 @@ _deserialize = _Deserializer().deserialize
 
 
 def make_client(budget: float) -> Any:
-    """Return a DynamoDB client whose calls, one retry included, are over within *budget* seconds.
+    """Return a DynamoDB client whose calls, including one retry, end within *budget* seconds.
 
-    TaskRouter waits 5 s for an answer and then turns to the fallback; boto3 by itself would wait
-    60 s. The legacy retry mode is the one whose pause before a retry is short.
+    TaskRouter waits 5 s for an answer and then calls the fallback URL. By default boto3 would wait
+    60 s. The legacy retry mode pauses only briefly before a retry.
     """
-    attempt = (budget - _PAUSE_SECONDS) / 2
+    attempt = (budget - _RETRY_PAUSE_SECONDS) / 2
     return boto3.client(
         "dynamodb",
         config=Config(
@@ -51,8 +63,8 @@ def make_client(budget: float) -> Any:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Turn what boto3 raises into StoreUnavailable, but for a condition that failed."""
+def translate_errors() -> Iterator[None]:
+    """Raise StoreUnavailable for any boto3 error, except a failed condition."""
     try:
         yield
     except ClientError as error:
@@ -67,128 +79,147 @@ def translated() -> Iterator[None]:
 
 
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *values* as DynamoDB wants them; those that are None are left out."""
+    """Return *values* as DynamoDB attribute values, without those that are None."""
     return {name: _serialize(value) for name, value in values.items() if value is not None}
 
 
 def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an item's attributes as Python values."""
+    """Return the attributes of an item as Python values."""
     return {name: _deserialize(value) for name, value in item.items()}
+
+
+def utc_hour(at: int) -> str:
+    """Return the UTC hour of *at* (epoch ms), such as ``2026-11-22T01``."""
+    return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H")
+
+
+def to_reservation(item: Mapping[str, Any]) -> Reservation:
+    """Return the Reservation stored in *item* (Python values)."""
+    history = tuple(
+        HistoryEntry(at=entry["at"], to=Status(entry["to"]), by=entry["by"], note=entry.get("note"))
+        for entry in item.get("history", ())
+    )
+    was_accepted = any(entry.to in ACHIEVED[Status.ACCEPTED] for entry in history)
+    claim = None
+    if "claim_until" in item:
+        claim = Claim(
+            until=item["claim_until"],
+            target=Status(item["claim_target"]),
+            claim_id=item["claim_id"],
+            by=item["claim_by"],
+        )
+    sent = item.get("instruction_sent")
+    return Reservation(
+        reservation_sid=item["reservation_sid"],
+        task_sid=item["task_sid"],
+        worker_sid=item["worker_sid"],
+        status=Status(item["status"]),
+        reserved_at=item["reserved_at"],
+        expires_at=item["expires_at"],
+        workflow_sid=item.get("workflow_sid"),
+        task_queue_sid=item.get("task_queue_sid"),
+        worker_name=item.get("worker_name"),
+        answer=item.get("answer"),
+        task_attributes=item.get("task_attributes"),
+        worker_attributes=item.get("worker_attributes"),
+        parameters=item.get("parameters", {}),
+        accepted_by=item.get("acceptor") if was_accepted else None,
+        instruction_sent=SentInstruction(**sent) if sent else None,
+        claim=claim,
+        checks=item.get("checks", 0),
+        history=history,
+    )
 
 
 def read_all(
     client: Any, table: str, keys: Sequence[Mapping[str, str]], **options: Any
 ) -> Iterator[dict[str, Any]]:
-    """Read items by their keys, in any order; those that are not there are left out.
+    """Yield the items with the given keys, in any order. Missing items are skipped.
 
     Args:
-        client: from `client`.
-        table: its name.
-        keys: at most 100 are read at once.
-        **options: further members of BatchGetItem's request for the table.
+        client: from `make_client`.
+        table: the name of the table.
+        keys: any number of primary keys.
+        **options: other members of the table's BatchGetItem request.
 
     Raises:
-        StoreUnavailable: DynamoDB failed, or is too busy to tell all of them.
+        StoreUnavailable: DynamoDB failed, or repeatedly left keys unprocessed.
     """
-    for start in range(0, len(keys), _BATCH):
-        left = [to_item(key) for key in keys[start : start + _BATCH]]
-        for _ in range(_MAX_ROUNDS):
-            with translated():
-                answer = client.batch_get_item(RequestItems={table: {"Keys": left, **options}})
+    for start in range(0, len(keys), _MAX_KEYS_PER_BATCH):
+        pending = [to_item(key) for key in keys[start : start + _MAX_KEYS_PER_BATCH]]
+        for _ in range(_MAX_BATCH_ATTEMPTS):
+            with translate_errors():
+                answer = client.batch_get_item(RequestItems={table: {"Keys": pending, **options}})
             yield from map(from_item, answer["Responses"].get(table, []))
-            left = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
-            if not left:
+            pending = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+            if not pending:
                 break
         else:
-            raise StoreUnavailable("DynamoDB is too busy to tell so much at once; try again.")
+            raise StoreUnavailable("DynamoDB is too busy to read so many records; try again.")
 
 
-class Update:
-    """One conditional UpdateItem.
+@dataclass(kw_only=True)
+class UpdateItem:
+    """One conditional UpdateItem request.
 
-    Every name and value goes in as a placeholder, so that no reserved word can hurt. An attribute
-    may be named in one clause only: DynamoDB refuses overlapping paths, local engines may not.
+    In expressions, ``#name`` stands for the attribute *name*, so that no reserved word can clash,
+    and ``:name`` for an entry of `values`. DynamoDB refuses a request that changes an attribute in
+    two clauses; local engines may not.
+
+    Attributes:
+        set: attributes to set, by name. None leaves an attribute unchanged.
+        set_if_absent: attributes to set unless they exist, by name.
+        set_expressions: further SET clauses.
+        remove: names of attributes to remove.
+        conditions: condition expressions, all of which must hold.
+        values: values for `set_expressions` and `conditions`, by placeholder.
     """
 
-    def __init__(self) -> None:
-        self._sets: list[str] = []
-        self._removes: list[str] = []
-        self._conditions: list[str] = []
-        self._names: dict[str, str] = {}
-        self._values: dict[str, Any] = {}
-
-    def name(self, attribute: str) -> str:
-        """Return the placeholder of an attribute's name."""
-        placeholder = f"#{attribute}"
-        self._names[placeholder] = attribute
-        return placeholder
-
-    def value(self, value: Any) -> str:
-        """Return the placeholder of a value."""
-        placeholder = f":v{len(self._values)}"
-        self._values[placeholder] = _serialize(value)
-        return placeholder
-
-    def set(self, **values: Any) -> None:
-        """Set attributes; those that are None are left as they are."""
-        for attribute, value in values.items():
-            if value is not None:
-                self._sets.append(f"{self.name(attribute)} = {self.value(value)}")
-
-    def set_once(self, **values: Any) -> None:
-        """Set attributes that are not there yet."""
-        for attribute, value in values.items():
-            if value is not None:
-                name = self.name(attribute)
-                self._sets.append(f"{name} = if_not_exists({name}, {self.value(value)})")
-
-    def set_sum(self, attribute: str, base: str, default: int, addend: int) -> None:
-        """Set an attribute to the number *base*, or *default* where that is not there, plus one."""
-        start = f"if_not_exists({self.name(base)}, {self.value(default)})"
-        self._sets.append(f"{self.name(attribute)} = {start} + {self.value(addend)}")
-
-    def append(self, attribute: str, value: Any) -> None:
-        """Append to a list, which need not be there yet."""
-        name = self.name(attribute)
-        before = f"if_not_exists({name}, {self.value([])})"
-        self._sets.append(f"{name} = list_append({before}, {self.value([value])})")
-
-    def remove(self, *attributes: str) -> None:
-        """Remove attributes."""
-        self._removes += [self.name(attribute) for attribute in attributes]
-
-    def only_if(self, condition: str) -> None:
-        """Add a condition, made of `name` and `value` placeholders; all have to hold."""
-        self._conditions.append(f"({condition})")
+    set: dict[str, Any] = field(default_factory=dict)
+    set_if_absent: dict[str, Any] = field(default_factory=dict)
+    set_expressions: list[str] = field(default_factory=list)
+    remove: list[str] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    values: dict[str, Any] = field(default_factory=dict)
 
     def run(self, client: Any, table: str, key: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
-        """Run it.
+        """Run the request.
 
         Returns:
-            Whether the conditions held, and the item as it is now: the new one, or the one that
-            failed them; empty where there is none.
+            Whether the conditions held, and the current item: the updated item, or the item that
+            failed the conditions, which is empty if there is none.
 
         Raises:
-            StoreUnavailable: DynamoDB failed; whether it was written is unknown.
+            StoreUnavailable: DynamoDB failed. Whether it wrote the item is unknown.
         """
-        clauses = []
-        if self._sets:
-            clauses.append("SET " + ", ".join(self._sets))
-        if self._removes:
-            clauses.append("REMOVE " + ", ".join(self._removes))
-        request: dict[str, Any] = {
-            "TableName": table,
-            "Key": to_item(key),
-            "UpdateExpression": " ".join(clauses),
-            "ConditionExpression": " AND ".join(self._conditions),
-            "ExpressionAttributeNames": self._names,
-            "ReturnValues": "ALL_NEW",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        }
-        if self._values:
-            request["ExpressionAttributeValues"] = self._values
+        values = dict(self.values)
+        clauses = list(self.set_expressions)
+        for attributes, clause in (
+            (self.set, "#{0} = :set_{0}"),
+            (self.set_if_absent, "#{0} = if_not_exists(#{0}, :set_{0})"),
+        ):
+            for name, value in attributes.items():
+                if value is not None:
+                    clauses.append(clause.format(name))
+                    values[f":set_{name}"] = value
+        update = f"SET {', '.join(clauses)}"
+        if self.remove:
+            update += f" REMOVE {', '.join(f'#{name}' for name in self.remove)}"
+        condition = " AND ".join(f"({condition})" for condition in self.conditions)
         try:
-            with translated():
-                return True, from_item(client.update_item(**request)["Attributes"])
+            with translate_errors():
+                answer = client.update_item(
+                    TableName=table,
+                    Key=to_item(key),
+                    UpdateExpression=update,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames={
+                        f"#{name}": name for name in _NAME.findall(update + condition)
+                    },
+                    ExpressionAttributeValues=to_item(values),
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            return True, from_item(answer["Attributes"])
         except ClientError as error:
             return False, from_item(error.response.get("Item", {}))

@@ -1,9 +1,12 @@
-"""Lists of Reservations, the newest first: an index names them, the table tells them.
+"""Lists of Reservations, newest first. An index selects the SIDs; the table provides the records.
 
-The indexes hold only what choosing needs, so that attributes are stored once. Which index serves
-follows from the question. Open ones are in ``due``, whose order changes as they are claimed and
-looked at, and they are few: that partition is read whole and sorted. A Worker's are in
-``by_worker``; all others in ``by_hour``, read hour after hour back in time.
+The indexes hold only the attributes needed for selection, so that all others are stored once. The
+query determines the index:
+
+- Open Reservations: ``due``. Its order changes as Reservations are claimed and checked, and open
+  Reservations are few, so the partition is read completely and sorted.
+- A Worker's Reservations: ``by_worker``.
+- All others: ``by_hour``, read hour by hour, backward in time.
 """
 
 import base64
@@ -13,8 +16,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from chalicelib.adapters.dynamodb.client import from_item, read_all, to_item, translated
-from chalicelib.adapters.dynamodb.items import hour_of, reservation_of
+from chalicelib.adapters.dynamodb.client import (
+    from_item,
+    read_all,
+    to_item,
+    to_reservation,
+    translate_errors,
+    utc_hour,
+)
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.reservations import (
@@ -27,42 +36,42 @@ from chalicelib.domain.reservations import (
 from chalicelib.domain.sids import is_sid
 
 _HOUR_MS = 3_600_000
-_READ_AT_ONCE = 100
+_INDEX_PAGE_SIZE = 100
 _MAX_QUERIES = 24
-"""A request that finds little gives what it has and a cursor, rather than take long."""
+"""Maximum number of queries per request. A page that needs more is returned incomplete."""
 
 _LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
 
 
 @dataclass(frozen=True, order=True)
 class _Position:
-    """A place in a list.
+    """A position in a list.
 
-    The index and partition follow from the question that a cursor comes with, so none reaches
-    what its bearer's question may not.
+    A cursor holds no index or partition: these follow from the query sent with the cursor, so a
+    cursor gives no access to other Reservations.
 
     Attributes:
-        at: epoch ms, the entry's reserved_at; without an entry, where to go on reading.
-        reservation_sid: the entry's, or empty.
+        at: epoch ms: the entry's ``reserved_at`` or, without an entry, where to continue reading.
+        reservation_sid: the SID (WR…) of the entry, or empty.
     """
 
     at: int
     reservation_sid: str = ""
 
     def to_cursor(self) -> str:
-        place = [self.at, self.reservation_sid] if self.reservation_sid else [self.at]
-        text = json.dumps(place, separators=(",", ":"))
+        value = [self.at, self.reservation_sid] if self.reservation_sid else [self.at]
+        text = json.dumps(value, separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
     def from_cursor(cls, cursor: str) -> Self:
-        """Read a cursor; anything but one of ours raises BadRequest."""
+        """Parse a cursor made by `to_cursor`; raise BadRequest for any other text."""
         try:
             padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-            place = parse_json(base64.b64decode(padded, b"-_", validate=True).decode("ascii"))
+            value = parse_json(base64.b64decode(padded, b"-_", validate=True).decode("ascii"))
         except (JsonError, UnicodeError, binascii.Error):
-            place = None
-        match place:
+            value = None
+        match value:
             case [int(at)]:
                 position = cls(at)
             case [int(at), str(sid)] if is_sid(sid, "WR"):
@@ -76,10 +85,11 @@ class _Position:
 
 
 _Positions = Iterator[tuple[_Position, bool]]
+"""Positions, each with whether it is an entry. A position without an entry ends a page early."""
 
 
 class DynamoReservationListing:
-    """Pages of Reservations over a DynamoDB client.
+    """Implements `chalicelib.usecases.ports.ReservationListing` with DynamoDB.
 
     Args:
         client: from `chalicelib.adapters.dynamodb.client`.
@@ -90,16 +100,18 @@ class DynamoReservationListing:
         self._client = client
         self._table = reservations_table
 
-    def page(self, query: ReservationQuery, cursor: str | None, *, now: int) -> ReservationPage:
+    def fetch_page(
+        self, query: ReservationQuery, cursor: str | None, *, now: int
+    ) -> ReservationPage:
         """Return a page.
 
         Args:
-            query: the question; its *since* may lie as far back as records are kept.
-            cursor: the previous page's, to the same question.
+            query: which Reservations to list.
+            cursor: the ``next_cursor`` of the previous page of the same query, or None.
             now: epoch ms.
 
         Raises:
-            BadRequest: the cursor is not one of ours.
+            BadRequest: the cursor is invalid.
             StoreUnavailable: DynamoDB failed.
         """
         after = None if cursor is None else _Position.from_cursor(cursor)
@@ -110,11 +122,11 @@ class DynamoReservationListing:
             if is_entry:
                 sids.append(position.reservation_sid)
             if len(sids) == query.limit or not is_entry:
-                return ReservationPage(self._tell(sids, query.status), position.to_cursor())
-        return ReservationPage(self._tell(sids, query.status), None)
+                return ReservationPage(self._read_records(sids, query.status), position.to_cursor())
+        return ReservationPage(self._read_records(sids, query.status), None)
 
     def _positions(self, query: ReservationQuery, after: _Position | None, now: int) -> _Positions:
-        """Go through the entries after *after*; what is no entry ends what took too long."""
+        """Yield the entries after *after*, and a position without an entry if it took too long."""
         if query.status in OPEN:
             return self._open(query, query.status, after)
         if query.worker_sid is not None:
@@ -125,7 +137,7 @@ class DynamoReservationListing:
         found: list[_Position] = []
         start = None
         while True:
-            entries, start = self._read("due", "open_as", status.value, start=start)
+            entries, start = self._read_index("due", "open_as", status.value, start=start)
             found += [
                 _position(entry)
                 for entry in entries
@@ -133,7 +145,7 @@ class DynamoReservationListing:
             ]
             if start is None:
                 break
-        # What moves within the index while it is read can be met twice.
+        # An entry that moves within the index during the read can appear twice.
         for position in sorted(set(found), reverse=True):
             if after is None or position < after:
                 yield position, True
@@ -141,9 +153,9 @@ class DynamoReservationListing:
     def _of_worker(
         self, query: ReservationQuery, worker_sid: str, after: _Position | None
     ) -> _Positions:
-        start = _start("worker_sid", worker_sid, after) if after else None
+        start = _start_key("worker_sid", worker_sid, after) if after else None
         for _ in range(_MAX_QUERIES):
-            entries, start = self._read(
+            entries, start = self._read_index(
                 "by_worker", "worker_sid", worker_sid, start=start, status=query.status
             )
             yield from ((_position(entry), True) for entry in entries)
@@ -153,10 +165,10 @@ class DynamoReservationListing:
 
     def _by_hour(self, query: ReservationQuery, after: _Position) -> _Positions:
         hour = after.at - after.at % _HOUR_MS
-        start = _start("hour", hour_of(hour), after) if after.reservation_sid else None
+        start = _start_key("hour", utc_hour(hour), after) if after.reservation_sid else None
         for _ in range(_MAX_QUERIES):
-            entries, start = self._read(
-                "by_hour", "hour", hour_of(hour), start=start, status=query.status
+            entries, start = self._read_index(
+                "by_hour", "hour", utc_hour(hour), start=start, status=query.status
             )
             yield from ((_position(entry), True) for entry in entries)
             if start is None:
@@ -165,7 +177,7 @@ class DynamoReservationListing:
                     return
         yield _position(from_item(start)) if start else _Position(hour + _HOUR_MS - 1), False
 
-    def _read(
+    def _read_index(
         self,
         index: str,
         key: str,
@@ -174,7 +186,7 @@ class DynamoReservationListing:
         start: dict[str, Any] | None,
         status: Status | None = None,
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-        """Read on in one partition; return its entries, and where to go on."""
+        """Query one partition; return its entries, and the key to continue from, if any."""
         values = {":value": value, ":status": status and status.value}
         request: dict[str, Any] = {
             "TableName": self._table,
@@ -188,32 +200,33 @@ class DynamoReservationListing:
             request["FilterExpression"] = "#status = :status"
             request["ExpressionAttributeNames"]["#status"] = "status"
         if index != "due":
-            request["Limit"] = _READ_AT_ONCE
+            request["Limit"] = _INDEX_PAGE_SIZE
         if start is not None:
             request["ExclusiveStartKey"] = start
-        with translated():
+        with translate_errors():
             answer = self._client.query(**request)
         return [from_item(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
 
-    def _tell(self, sids: list[str], status: Status | None) -> list[Reservation]:
+    def _read_records(self, sids: list[str], status: Status | None) -> list[Reservation]:
         """Read the records, in the order of *sids*.
 
-        The index is a moment behind the table: those that are no more, or no longer in *status*,
-        are left out.
+        The indexes lag behind the table. Records that no longer exist, or whose status is no
+        longer *status*, are left out.
         """
         keys = [{"reservation_sid": sid} for sid in sids]
         items = read_all(self._client, self._table, keys, ConsistentRead=True)
-        told = {item["reservation_sid"]: reservation_of(item) for item in items}
-        found = [told[sid] for sid in sids if sid in told]
-        return [one for one in found if status in (None, one.status)]
+        records = {item["reservation_sid"]: to_reservation(item) for item in items}
+        return [
+            records[sid] for sid in sids if sid in records and status in (None, records[sid].status)
+        ]
 
 
 def _position(entry: dict[str, Any]) -> _Position:
-    return _Position(int(entry["reserved_at"]), entry["reservation_sid"])
+    return _Position(entry["reserved_at"], entry["reservation_sid"])
 
 
-def _start(key: str, value: str, after: _Position) -> dict[str, Any]:
-    """Return the ExclusiveStartKey of an index that is sorted by reserved_at."""
-    # A position without an entry comes before every entry of its time, reading backwards.
+def _start_key(key: str, value: str, after: _Position) -> dict[str, Any]:
+    """Return the ExclusiveStartKey in an index that is sorted by ``reserved_at``."""
+    # Reading backward, a position without an entry precedes every entry of the same time.
     sid = after.reservation_sid or "WR" + "f" * 32
     return to_item({key: value, "reserved_at": after.at, "reservation_sid": sid})

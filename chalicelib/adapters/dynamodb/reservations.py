@@ -1,21 +1,23 @@
-"""The records, in DynamoDB: every write is conditional, and none reads first.
+"""Reservation records in DynamoDB. Every write is conditional, and no write needs a prior read.
 
-The conditions are made from the tables MOVES and OBSERVED of `chalicelib.domain.reservations`.
-The attribute ``acceptor`` is who is trying to have the Reservation accepted: a claim's owner, or
-an answered instruction. Once TaskRouter says accepted, whoever brings that news, it is who did.
+The conditions are generated from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`.
+The attribute ``acceptor`` names who is trying to get the Reservation accepted: the owner of a
+claim, or an instruction. Once TaskRouter reports ``accepted``, it names who accepted the
+Reservation, whoever delivers the report.
 """
 
 import time
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from chalicelib.adapters.dynamodb.client import Update, from_item, read_all, to_item, translated
-from chalicelib.adapters.dynamodb.items import (
-    callback_attributes,
-    history_item,
-    initial_attributes,
-    reservation_of,
-    sent_instruction_item,
+from chalicelib.adapters.dynamodb.client import (
+    UpdateItem,
+    from_item,
+    read_all,
+    to_item,
+    to_reservation,
+    translate_errors,
+    utc_hour,
 )
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.reservations import (
@@ -30,27 +32,28 @@ from chalicelib.domain.reservations import (
     Reservation,
     Status,
     StatusUpdate,
-    sources,
 )
 
+_DAY_SECONDS = 86_400
 _CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
+_NOT_CLAIMED = "attribute_not_exists(#claim_until) OR #claim_until <= :now"
 
-_QUICK = 0.1
-"""A callback's second write is begun only if the first took less than this part of its time."""
+_SECOND_WRITE_LIMIT = 0.1
+"""A callback's second write starts only if the first took less than this share of the time."""
 
 LAST_SWEEP = "last_sweep"
-"""The key in the table `state` of the last sweep's result."""
+"""The key of the last sweep's result in the table `state`."""
 
 
 class DynamoReservationStore:
-    """`chalicelib.usecases.ports.Store` over a DynamoDB client.
+    """Implements `chalicelib.usecases.ports.ReservationStore` with DynamoDB.
 
     Args:
-        client: from `chalicelib.adapters.dynamodb.client`.
+        client: from `make_client`.
         reservations_table: the name of the table `reservations`.
         state_table: the name of the table `state`.
         retention_days: how long records are kept.
-        callback_seconds: how long recording a callback may take.
+        callback_seconds: time limit for recording a callback.
     """
 
     def __init__(
@@ -72,68 +75,81 @@ class DynamoReservationStore:
         """Record a callback once, in one write unless the Reservation is already decided.
 
         Returns:
-            The answer that stands: that of *reservation*; or the earlier one, where a callback
-            was answered before; or ``{}``, where the Reservation is no longer pending, or
-            somebody is deciding it at this moment, or has had an instruction sent.
+            The effective answer: the answer of *reservation*; the earlier answer if a callback was
+            answered before; or ``{}`` if the Reservation is no longer pending, is being decided at
+            this moment, or had an instruction sent.
         """
         started = time.monotonic()
-        answer = dict(reservation.answer or {})
-        update = Update()
-        update.set(answer=answer, **callback_attributes(reservation))
-        born = initial_attributes(reservation, due_at=due_at, retention_days=self._retention_days)
-        # Only now is the Workflow known, and with it the time-out; since when may be known longer.
-        update.set_sum(
-            "expires_at",
-            "reserved_at",
-            born["reserved_at"],
-            born.pop("expires_at") - born["reserved_at"],
+        answer, columns = dict(reservation.answer or {}), _callback_columns(reservation)
+        update = UpdateItem(
+            set={**columns, "answer": answer, "acceptor": reservation.accepted_by},
+            set_if_absent=self._new_record(reservation, due_at),
+            # An event may have recorded the creation time, but only callbacks name the Workflow.
+            set_expressions=["#expires_at = if_not_exists(#reserved_at, :reserved_at) + :timeout"],
+            conditions=[
+                "attribute_not_exists(#answer)",
+                "attribute_not_exists(#status) OR #status = :pending",
+                _NOT_CLAIMED,
+            ],
+            values={
+                ":reserved_at": reservation.reserved_at,
+                ":timeout": reservation.expires_at - reservation.reserved_at,
+                ":pending": Status.PENDING.value,
+                ":now": now,
+            },
         )
         if answer:
-            update.set(due_at=born.pop("due_at"))
-        update.set(acceptor=born.pop("acceptor"))
-        update.set_once(**born)
-        status = update.name("status")
-        update.only_if(f"attribute_not_exists({update.name('answer')})")
-        update.only_if(
-            f"attribute_not_exists({status}) OR {status} = {update.value(Status.PENDING.value)}"
-        )
-        update.only_if(self._unclaimed(update, now))
-        if answer:
-            # An instruction sent over REST is being carried out: a second could ring twice.
-            update.only_if(f"attribute_not_exists({update.name('instruction_sent')})")
-        recorded, item = self._run(update, reservation.reservation_sid)
+            update.set["due_at"] = update.set_if_absent.pop("due_at")
+            # An instruction sent over REST is being executed. A second one could ring twice.
+            update.conditions.append("attribute_not_exists(#instruction_sent)")
+        key = {"reservation_sid": reservation.reservation_sid}
+        recorded, item = update.run(self._client, self._reservations, key)
         if recorded or "answer" in item:
             return dict(item["answer"])
         try:
-            if time.monotonic() - started > self._callback_seconds * _QUICK:
+            if time.monotonic() - started > self._callback_seconds * _SECOND_WRITE_LIMIT:
                 raise StoreUnavailable("DynamoDB is too slow for a second write; try again.")
             return self._record_late_callback(reservation)
         except StoreUnavailable:
             if item["status"] == Status.PENDING:
-                # Who decides it may yet give up, and a repeated callback would be answered anew.
+                # The pending decision may fail, and then a repeated callback gets another answer.
                 raise
-            # It is recorded, and decided for good: that is what counts.
+            # The Reservation is recorded and its decision is final, which is what matters.
             return {}
 
     def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:
-        """Keep what the callback carried; its Reservation is decided, so nothing else changes."""
-        update = Update()
-        update.set(answer={}, **callback_attributes(reservation))
-        update.only_if(f"attribute_not_exists({update.name('answer')})")
-        update.only_if(f"attribute_exists({update.name('status')})")
-        _, item = self._run(update, reservation.reservation_sid)
+        """Record the callback of a Reservation that is already decided."""
+        update = UpdateItem(
+            set={"answer": {}, **_callback_columns(reservation)},
+            conditions=["attribute_not_exists(#answer)", "attribute_exists(#status)"],
+        )
+        key = {"reservation_sid": reservation.reservation_sid}
+        _, item = update.run(self._client, self._reservations, key)
         return dict(item.get("answer", {}))
 
-    def record_seen(self, reservation: Reservation, *, due_at: int | None) -> bool:
-        """Record a Reservation that no callback told us of, unless there is a record."""
-        update = Update()
-        update.set(
-            **callback_attributes(reservation),
-            **initial_attributes(reservation, due_at=due_at, retention_days=self._retention_days),
+    def create_record(self, reservation: Reservation, *, due_at: int | None) -> bool:
+        """Record a Reservation without a callback, unless it is already recorded."""
+        update = UpdateItem(
+            set=_callback_columns(reservation) | self._new_record(reservation, due_at),
+            conditions=["attribute_not_exists(#reservation_sid)"],
         )
-        update.only_if(f"attribute_not_exists({update.name('reservation_sid')})")
-        recorded, _ = self._run(update, reservation.reservation_sid)
-        return recorded
+        update.set |= {"expires_at": reservation.expires_at, "acceptor": reservation.accepted_by}
+        created, _ = self._run(update, reservation.reservation_sid)
+        return created
+
+    def _new_record(self, reservation: Reservation, due_at: int | None) -> dict[str, Any]:
+        """Return the attributes that are set when a record is created."""
+        is_open = reservation.status in OPEN
+        reserved_at = reservation.reserved_at
+        return {
+            "status": reservation.status.value,
+            "open_as": reservation.status.value if is_open else None,
+            "due_at": due_at if is_open else None,
+            "reserved_at": reserved_at,
+            "hour": utc_hour(reserved_at),
+            "ttl": reserved_at // 1000 + self._retention_days * _DAY_SECONDS,
+            "history": [_history_item(entry) for entry in reservation.history],
+        }
 
     def claim(
         self,
@@ -144,130 +160,134 @@ class DynamoReservationStore:
         worker_sid: str | None,
         task_sid: str | None,
     ) -> tuple[bool, Reservation | None]:
-        """Claim the right to ask TaskRouter; the sweep looks when the claim lapses."""
-        update = Update()
-        update.set(
-            claim_until=claim.until,
-            claim_target=claim.target.value,
-            claim_id=claim.claim_id,
-            claim_by=claim.by,
-            due_at=claim.until,
+        """Claim the right to ask TaskRouter. The sweep checks when the claim expires."""
+        update = UpdateItem(
+            set={
+                "claim_until": claim.until,
+                "claim_target": claim.target.value,
+                "claim_id": claim.claim_id,
+                "claim_by": claim.by,
+                "due_at": claim.until,
+                "acceptor": claim.by if claim.accepts else None,
+            },
+            # boto3 retries a write whose response was lost, and then finds its own claim.
+            conditions=[f"{_NOT_CLAIMED} OR #claim_id = :claim_id"],
+            values={":now": now, ":claim_id": claim.claim_id},
         )
-        if claim.accepts:
-            update.set(acceptor=claim.by)
-        self._only_in(update, sources(MOVES, claim.target))
-        # Our own claim may stand there already: boto3 repeats a write whose answer was lost.
-        own = f"{update.name('claim_id')} = {update.value(claim.claim_id)}"
-        update.only_if(f"{self._unclaimed(update, now)} OR {own}")
-        if claim.sends:
-            update.set(instruction_sent=sent_instruction_item(claim.sends))
-            sent = update.name("instruction_sent")
-            update.only_if(f"attribute_not_exists({sent}) OR {own}")
-            answered = f"{update.name('answer')}.{update.name('instruction')}"
-            ringing = ", ".join(map(update.value, RINGING))
-            update.only_if(f"NOT {answered} IN ({ringing})")
-        for attribute, wanted in (("worker_sid", worker_sid), ("task_sid", task_sid)):
-            if wanted is not None:
-                update.only_if(f"{update.name(attribute)} = {update.value(wanted)}")
-        return self._outcome(update, reservation_sid)
+        _require_transition(update, MOVES, claim.target)
+        if claim.instruction is not None:
+            update.set["instruction_sent"] = {
+                "claim_id": claim.claim_id,
+                "by": claim.by,
+                "instruction": dict(claim.instruction),
+            }
+            ringing = {f":{name}": name for name in RINGING}
+            update.values |= ringing
+            update.conditions += [
+                "attribute_not_exists(#instruction_sent) OR #claim_id = :claim_id",
+                f"NOT #answer.#instruction IN ({', '.join(ringing)})",
+            ]
+        for attribute, required in (("worker_sid", worker_sid), ("task_sid", task_sid)):
+            if required is not None:
+                update.conditions.append(f"#{attribute} = :{attribute}")
+                update.values[f":{attribute}"] = required
+        return self._run(update, reservation_sid)
 
-    def release(
+    def release_claim(
         self, reservation_sid: str, claim: Claim, *, due_at: int, acceptor: str | None
     ) -> None:
-        """Give up a claim, if it still stands: nothing came of it, and nothing was sent.
-
-        The sweep's look is put back to *due_at*; *acceptor* may still get it accepted.
-        """
-        update = Update()
+        """Release a claim whose request was not executed, if the claim is still recorded."""
+        update = UpdateItem()
         if claim.accepts:
-            self._hand_back(update, acceptor)
-        if claim.sends:
-            update.remove("instruction_sent")
-        self._give_up(update, reservation_sid, claim, due_at)
+            _restore_acceptor(update, acceptor)
+        if claim.instruction is not None:
+            update.remove.append("instruction_sent")
+        self._end_claim(update, reservation_sid, claim, due_at)
 
-    def hand_over(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """Give up a claim, if it still stands: TaskRouter carries its instruction out by now."""
-        self._give_up(Update(), reservation_sid, claim, due_at)
+    def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
+        """End a claim whose instruction was sent, if the claim is still recorded."""
+        self._end_claim(UpdateItem(), reservation_sid, claim, due_at)
 
-    def _give_up(self, update: Update, reservation_sid: str, claim: Claim, due_at: int) -> None:
-        update.set(due_at=due_at)
-        update.remove(*_CLAIM)
-        update.only_if(f"{update.name('claim_id')} = {update.value(claim.claim_id)}")
+    def _end_claim(
+        self, update: UpdateItem, reservation_sid: str, claim: Claim, due_at: int
+    ) -> None:
+        update.set["due_at"] = due_at
+        update.remove += _CLAIM
+        update.conditions.append("#claim_id = :claim_id")
+        update.values[":claim_id"] = claim.claim_id
         self._run(update, reservation_sid)
 
-    def observe(self, reservation_sid: str, news: StatusUpdate) -> tuple[bool, Reservation | None]:
-        """Mirror a status, where OBSERVED allows it; else nothing changes."""
-        if news.status is Status.PENDING:
-            # Where every record begins: it may only bring the Worker's name.
-            return False, self._name_worker(reservation_sid, news.worker_name)
-        if news.status is Status.WRAPPING:
-            # A claim to complete it outlives this news: its owner may yet crash.
-            moved, record = self._observe(reservation_sid, news, claimed=True)
-            if moved:
-                return moved, record
-        return self._observe(reservation_sid, news, claimed=False)
-
-    def _observe(
-        self, reservation_sid: str, news: StatusUpdate, *, claimed: bool
+    def record_status(
+        self, reservation_sid: str, update: StatusUpdate
     ) -> tuple[bool, Reservation | None]:
-        """Mirror a status; *claimed* is for a record with a live claim, which it leaves alone."""
-        update = Update()
-        update.set(status=news.status.value, worker_name=news.worker_name)
-        update.append(
-            "history",
-            history_item(HistoryEntry(at=news.at, to=news.status, by=news.by, note=news.note)),
-        )
-        if claimed:
-            update.set(open_as=news.status.value)
-            update.only_if(f"{update.name('claim_until')} > {update.value(news.at)}")
-        elif news.status in OPEN:
-            update.set(open_as=news.status.value, due_at=news.next_check_at)
-            update.remove("checks", *_CLAIM)
-        else:
-            update.remove("open_as", "due_at", "checks", *_CLAIM)
-        if news.status in ACHIEVED[Status.ACCEPTED]:
-            update.set_once(acceptor=news.by)
-        self._only_in(update, sources(OBSERVED, news.status))
-        return self._outcome(update, reservation_sid)
+        """Record a status reported by TaskRouter if OBSERVED allows it; otherwise do nothing."""
+        if update.status is Status.PENDING:
+            # Every record starts as pending, so only the Worker's name can be new.
+            if update.worker_name is None:
+                return False, self.get(reservation_sid)
+            request = UpdateItem(
+                set={"worker_name": update.worker_name},
+                conditions=["attribute_exists(#status)", "attribute_not_exists(#worker_name)"],
+            )
+            return False, self._run(request, reservation_sid)[1]
+        if update.status is Status.WRAPPING:
+            # A live claim to complete the Reservation stays: its owner may still crash.
+            recorded, record = self._record_status(reservation_sid, update, keep_claim=True)
+            if recorded:
+                return recorded, record
+        return self._record_status(reservation_sid, update)
 
-    def _name_worker(self, reservation_sid: str, worker_name: str | None) -> Reservation | None:
-        """Add the Worker's name to a record that lacks it; return the record."""
-        if worker_name is None:
-            return self.get(reservation_sid)
-        update = Update()
-        update.set(worker_name=worker_name)
-        update.only_if(f"attribute_exists({update.name('status')})")
-        update.only_if(f"attribute_not_exists({update.name('worker_name')})")
-        _, record = self._outcome(update, reservation_sid)
-        return record
+    def _record_status(
+        self, reservation_sid: str, update: StatusUpdate, *, keep_claim: bool = False
+    ) -> tuple[bool, Reservation | None]:
+        """Record a status. *keep_claim* requires a live claim, and leaves it unchanged."""
+        entry = HistoryEntry(at=update.at, to=update.status, by=update.by, note=update.note)
+        request = UpdateItem(
+            set={"status": update.status.value, "worker_name": update.worker_name},
+            set_expressions=["#history = list_append(if_not_exists(#history, :none), :entry)"],
+            values={":none": [], ":entry": [_history_item(entry)]},
+        )
+        if keep_claim:
+            request.set["open_as"] = update.status.value
+            request.conditions.append("#claim_until > :at")
+            request.values[":at"] = update.at
+        elif update.status in OPEN:
+            request.set |= {"open_as": update.status.value, "due_at": update.next_check_at}
+            request.remove = ["checks", *_CLAIM]
+        else:
+            request.remove = ["open_as", "due_at", "checks", *_CLAIM]
+        if update.status in ACHIEVED[Status.ACCEPTED]:
+            request.set_if_absent["acceptor"] = update.by
+        _require_transition(request, OBSERVED, update.status)
+        return self._run(request, reservation_sid)
 
     def reschedule_check(
         self, due: DueReservation, *, at: int, checks: int, acceptor: str | None = None
     ) -> None:
-        """Put off the sweep's next look, unless something has happened since it read *due*."""
-        update = Update()
-        update.set(due_at=at, checks=checks)
-        update.remove(*_CLAIM)
+        """Reschedule the next check of a Reservation, unless the record changed since *due*."""
+        update = UpdateItem(
+            set={"due_at": at, "checks": checks},
+            remove=[*_CLAIM],
+            conditions=["#open_as = :status", "#due_at = :due_at"],
+            values={":status": due.status.value, ":due_at": due.due_at},
+        )
         if due.status is Status.PENDING and due.is_claimed:
-            # Whose claim has lapsed has not had it accepted. An instruction may yet.
-            self._hand_back(update, acceptor)
-        update.only_if(f"{update.name('open_as')} = {update.value(due.status.value)}")
-        seen = update.value(due.due_at)
-        update.only_if(f"{update.name('due_at')} = {seen}")
+            # The owner of the expired claim did not accept. An earlier instruction still may.
+            _restore_acceptor(update, acceptor)
         self._run(update, due.reservation_sid)
 
     def get(self, reservation_sid: str) -> Reservation | None:
-        """Read a record, consistently."""
-        with translated():
+        """Read a record with a consistent read."""
+        with translate_errors():
             answer = self._client.get_item(
                 TableName=self._reservations,
                 Key=to_item({"reservation_sid": reservation_sid}),
                 ConsistentRead=True,
             )
-        return reservation_of(from_item(answer["Item"])) if "Item" in answer else None
+        return to_reservation(from_item(answer["Item"])) if "Item" in answer else None
 
-    def due(self, status: Status, *, now: int) -> Iterator[DueReservation]:
-        """Go through what is due in an open status, the longest overdue first."""
+    def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
+        """Yield the due Reservations in an open status, longest overdue first."""
         request = {
             "TableName": self._reservations,
             "IndexName": "due",
@@ -275,7 +295,7 @@ class DynamoReservationStore:
             "ExpressionAttributeValues": to_item({":status": status.value, ":now": now}),
         }
         while True:
-            with translated():
+            with translate_errors():
                 answer = self._client.query(**request)
             for item in map(from_item, answer["Items"]):
                 yield DueReservation(
@@ -283,23 +303,18 @@ class DynamoReservationStore:
                     task_sid=item["task_sid"],
                     worker_sid=item["worker_sid"],
                     status=status,
-                    due_at=int(item["due_at"]),
-                    reserved_at=int(item["reserved_at"]),
-                    expires_at=int(item["expires_at"]),
-                    checks=int(item.get("checks", 0)),
+                    due_at=item["due_at"],
+                    reserved_at=item["reserved_at"],
+                    expires_at=item["expires_at"],
+                    checks=item.get("checks", 0),
                     is_claimed="claim_until" in item,
                 )
             if "LastEvaluatedKey" not in answer:
                 return
             request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
 
-    def save_sweep(self, result: Mapping[str, Any]) -> None:
-        """Keep the last sweep's result."""
-        with translated():
-            self._client.put_item(TableName=self._state, Item=to_item({"id": LAST_SWEEP, **result}))
-
-    def statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
-        """Read the statuses of those that are recorded; an older one may be told for a moment."""
+    def fetch_statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
+        """Read the statuses of the recorded Reservations, eventually consistent."""
         items = read_all(
             self._client,
             self._reservations,
@@ -309,37 +324,33 @@ class DynamoReservationStore:
         )
         return {item["reservation_sid"]: Status(item["status"]) for item in items}
 
-    def begin(self, job: str, *, now: int, every_ms: int) -> tuple[bool, int | None]:
-        """Begin a job that is to be done so often, unless somebody has begun it since.
+    def start_periodic_job(self, job: str, *, now: int, every_ms: int) -> tuple[bool, int | None]:
+        """Start a periodic job if its interval has passed; only one caller wins."""
+        update = UpdateItem(
+            set={"at": now},
+            conditions=["attribute_not_exists(#at) OR #at <= :latest"],
+            values={":latest": now - every_ms},
+        )
+        started, item = update.run(self._client, self._state, {"id": job})
+        return started, item.get("done_until")
 
-        Args:
-            job: its key in the table `state`.
-            now: epoch ms.
-            every_ms: how long after a beginning the next may be.
-
-        Returns:
-            Whether it has begun, and the moment (epoch ms) up to which the job is done.
-        """
-        update = Update()
-        update.set(at=now)
-        at = update.name("at")
-        update.only_if(f"attribute_not_exists({at}) OR {at} <= {update.value(now - every_ms)}")
-        begun, item = update.run(self._client, self._state, {"id": job})
-        return begun, int(item["done_until"]) if "done_until" in item else None
-
-    def has_done(self, job: str, *, until: int) -> None:
-        """Keep the moment (epoch ms) up to which a job is done; an earlier one changes nothing."""
-        update = Update()
-        update.set(done_until=until)
-        done_until = update.name("done_until")
-        update.only_if(
-            f"attribute_not_exists({done_until}) OR {done_until} < {update.value(until)}"
+    def save_progress(self, job: str, *, done_until: int) -> None:
+        """Save the time up to which a job is done, unless a later time is saved."""
+        update = UpdateItem(
+            set={"done_until": done_until},
+            conditions=["attribute_not_exists(#done_until) OR #done_until < :done_until"],
+            values={":done_until": done_until},
         )
         update.run(self._client, self._state, {"id": job})
 
+    def save_sweep(self, result: Mapping[str, Any]) -> None:
+        """Save the result of the last sweep."""
+        with translate_errors():
+            self._client.put_item(TableName=self._state, Item=to_item({"id": LAST_SWEEP, **result}))
+
     def erase(self, reservation_sid: str) -> bool:
-        """Delete one record, on request; tell whether there was one."""
-        with translated():
+        """Delete a record on request, and return whether it existed."""
+        with translate_errors():
             answer = self._client.delete_item(
                 TableName=self._reservations,
                 Key=to_item({"reservation_sid": reservation_sid}),
@@ -347,26 +358,42 @@ class DynamoReservationStore:
             )
         return "Attributes" in answer
 
-    @staticmethod
-    def _hand_back(update: Update, acceptor: str | None) -> None:
-        if acceptor is None:
-            update.remove("acceptor")
-        else:
-            update.set(acceptor=acceptor)
+    def _run(self, update: UpdateItem, reservation_sid: str) -> tuple[bool, Reservation | None]:
+        """Run *update*; return whether its conditions held, and the current record, if any."""
+        key = {"reservation_sid": reservation_sid}
+        succeeded, item = update.run(self._client, self._reservations, key)
+        return succeeded, to_reservation(item) if item else None
 
-    @staticmethod
-    def _unclaimed(update: Update, now: int) -> str:
-        until = update.name("claim_until")
-        return f"attribute_not_exists({until}) OR {until} <= {update.value(now)}"
 
-    @staticmethod
-    def _only_in(update: Update, statuses: list[Status]) -> None:
-        wanted = ", ".join(update.value(status.value) for status in statuses)
-        update.only_if(f"{update.name('status')} IN ({wanted})")
+def _restore_acceptor(update: UpdateItem, acceptor: str | None) -> None:
+    update.set["acceptor"] = acceptor
+    if acceptor is None:
+        update.remove.append("acceptor")
 
-    def _run(self, update: Update, reservation_sid: str) -> tuple[bool, dict[str, Any]]:
-        return update.run(self._client, self._reservations, {"reservation_sid": reservation_sid})
 
-    def _outcome(self, update: Update, reservation_sid: str) -> tuple[bool, Reservation | None]:
-        happened, item = self._run(update, reservation_sid)
-        return happened, reservation_of(item) if item else None
+def _require_transition(
+    update: UpdateItem, table: Mapping[Status, Collection[Status]], target: Status
+) -> None:
+    """Add the condition that *table* leads from the current status to *target*."""
+    sources = {f":{status}": status.value for status in Status if target in table[status]}
+    update.conditions.append(f"#status IN ({', '.join(sources)})")
+    update.values |= sources
+
+
+def _history_item(entry: HistoryEntry) -> dict[str, Any]:
+    item = {"at": entry.at, "to": entry.to.value, "by": entry.by}
+    return {**item, "note": entry.note} if entry.note else item
+
+
+def _callback_columns(reservation: Reservation) -> dict[str, Any]:
+    """Return the attributes that a callback provides."""
+    return {
+        "task_sid": reservation.task_sid,
+        "worker_sid": reservation.worker_sid,
+        "worker_name": reservation.worker_name,
+        "workflow_sid": reservation.workflow_sid,
+        "task_queue_sid": reservation.task_queue_sid,
+        "task_attributes": reservation.task_attributes,
+        "worker_attributes": reservation.worker_attributes,
+        "parameters": dict(reservation.parameters) or None,
+    }

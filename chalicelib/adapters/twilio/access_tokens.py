@@ -1,8 +1,8 @@
-"""Bearer tokens: Twilio AccessTokens with a TaskRouter grant, verified with PyJWT.
+"""Verification of bearer tokens: Twilio AccessTokens with a TaskRouter grant, checked with PyJWT.
 
-They are what contact-centre front ends mint already: a JWT (HS256) whose ``iss`` is the API key's
-SID, ``sub`` the account's, and ``grants.task_router`` = {workspace_sid, worker_sid, role}.
-https://www.twilio.com/docs/iam/access-tokens
+Contact-center front ends already create such tokens. Each is a JWT (HS256) whose ``iss`` is the
+SID of the API key, ``sub`` the SID of the account, and ``grants.task_router`` an object with
+workspace_sid, worker_sid and role. https://www.twilio.com/docs/iam/access-tokens
 """
 
 from typing import Any
@@ -19,10 +19,10 @@ _SCHEME = "bearer "
 
 
 class TokenVerifier:
-    """Turns an Authorization header into a Principal.
+    """Verifies Authorization headers, and converts their tokens into Principals.
 
     Args:
-        secrets: the API keys, by their SIDs.
+        secrets: the source of the API keys.
         account_sid: AC….
         workspace_sid: WS….
     """
@@ -33,55 +33,62 @@ class TokenVerifier:
         self._workspace_sid = workspace_sid
 
     def principal(self, authorization: str | None) -> Principal:
-        """Return who calls.
+        """Return the caller.
+
+        Args:
+            authorization: the header Authorization, if present.
 
         Raises:
-            Unauthorized: there is no bearer token, or it does not hold here and now. Which of its
-                parts is wrong is not told: a forger would learn from it.
-            SecretsUnavailable: there are no keys to verify it with.
+            Unauthorized: there is no valid bearer token. The message does not say what is wrong
+                with the token, because that would help to forge one.
+            SecretsUnavailable: the keys can't be read.
         """
         if authorization is None:
-            raise Unauthorized("Send a token: Authorization: Bearer <Twilio AccessToken>.")
+            raise Unauthorized(
+                "The token is missing. Send Authorization: Bearer <Twilio AccessToken>."
+            )
         try:
-            return self._principal(authorization)
+            return self._to_principal(self._verify(authorization).get("grants"))
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Unauthorized(
-                "The token does not hold: it is malformed, expired, of another key or Workspace, "
-                "or carries no TaskRouter role."
+                "The token is not valid: it is malformed or expired, belongs to another API key or "
+                "Workspace, or has no TaskRouter role."
             ) from error
 
-    def _principal(self, authorization: str) -> Principal:
+    def _verify(self, authorization: str) -> dict[str, Any]:
+        """Return the claims of the token; raise ValueError or InvalidTokenError if invalid."""
         token = authorization[len(_SCHEME) :].strip()
         if not authorization.lower().startswith(_SCHEME) or len(token) > _MAX_LENGTH:
             raise ValueError("not a bearer token")
         issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
-        claims = jwt.decode(
+        if not isinstance(issuer, str):
+            raise jwt.InvalidIssuerError
+        secret = self._secrets.recent().api_keys.get(issuer)
+        if secret is None:
+            secret = self._secrets.renewed().api_keys.get(issuer)
+        if secret is None:
+            raise ValueError("an unknown API key")
+        claims: dict[str, Any] = jwt.decode(
             token,
-            self._key_of(issuer),
+            secret,
             algorithms=["HS256"],
             subject=self._account_sid,
             issuer=issuer,
             options={"require": ["exp", "iss", "sub"]},
         )
-        return self._granted(claims.get("grants"))
+        return claims
 
-    def _key_of(self, issuer: object) -> str:
-        for secrets in (self._secrets.recent, self._secrets.renewed):
-            if isinstance(issuer, str) and issuer in secrets().api_keys:
-                return secrets().api_keys[issuer]
-        raise ValueError("not a key of ours")
-
-    def _granted(self, grants: Any) -> Principal:
+    def _to_principal(self, grants: Any) -> Principal:
         grant = grants.get("task_router") if isinstance(grants, dict) else None
         if not isinstance(grant, dict) or grant.get("workspace_sid") != self._workspace_sid:
             raise ValueError("no grant for this Workspace")
         role = Role(str(grant.get("role")))
         worker_sid = grant.get("worker_sid")
-        if role is Role.WORKER and not is_sid(worker_sid, "WK"):
+        if role.has_worker and not is_sid(worker_sid, "WK"):
             raise ValueError("a worker's token without its Worker")
         identity = grants.get("identity")
         return Principal(
             role=role,
-            worker_sid=worker_sid if role is Role.WORKER else None,
+            worker_sid=worker_sid if role.has_worker else None,
             identity=identity if isinstance(identity, str) else None,
         )

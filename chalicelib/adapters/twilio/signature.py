@@ -1,4 +1,4 @@
-"""X-Twilio-Signature, verified by Twilio's own RequestValidator, wrapped so that nothing raises.
+"""Verification of the header X-Twilio-Signature with Twilio's own RequestValidator.
 
 https://www.twilio.com/docs/usage/security#validating-requests
 """
@@ -15,14 +15,15 @@ HEADER = "x-twilio-signature"
 SETTINGS_HEADER = "x-twilio-webhooks-signature-settings"
 
 _LENGTHS = {HMAC_SHA1: 28, HMAC_SHA256: 44}
-"""Of the digests, in Base64."""
+"""The lengths of the digests in Base64."""
 
 
 class SignatureVerifier:
-    """Verifies that a form was signed by Twilio with a key of ours.
+    """Verifies that Twilio signed a form with a key of this account.
 
     Args:
-        secrets: the keys. What none of them verifies is tried once more with renewed ones.
+        secrets: the source of the keys. If none of them verifies a signature, renewed keys are
+            tried once.
     """
 
     def __init__(self, secrets: SecretsSource) -> None:
@@ -31,46 +32,42 @@ class SignatureVerifier:
     def verify(
         self, url: str, form: Form, signature: str | None, settings: str | None = None
     ) -> None:
-        """Return if *signature* is right for *form* as posted to *url*.
+        """Verify that *signature* is the signature of *form* as posted to *url*.
 
         Args:
-            url: the URL as Twilio requested it. Signatures with and without an explicit port
-                are both taken, as by Twilio's SDKs.
-            form: all parameters that were posted.
-            signature: the header X-Twilio-Signature, if there is one.
-            settings: the header X-Twilio-Webhooks-Signature-Settings, if there is one: it names
-                a SharedKey and HMAC_SHA256. It chooses among our keys and never weakens one: the
-                auth tokens verify SHA-1 without that header, the SharedKeys SHA-256 with it.
+            url: the URL as requested by Twilio. Like Twilio's SDKs, this accepts signatures of the
+                URL with and without an explicit port.
+            form: all parameters of the form.
+            signature: the header X-Twilio-Signature, if present.
+            settings: the header X-Twilio-Webhooks-Signature-Settings, if present. It names a
+                SharedKey and HMAC_SHA256. It selects a key and never weakens one: auth tokens
+                verify SHA-1 without this header, SharedKeys verify SHA-256 with it.
 
         Raises:
-            InvalidSignature: it is not, or is missing.
-            SecretsUnavailable: there are no keys to verify it with.
+            InvalidSignature: the signature is wrong or missing.
+            SecretsUnavailable: the keys can't be read.
         """
         algorithm = HMAC_SHA256 if settings else HMAC_SHA1
-        if not signature or len(signature) != _LENGTHS[algorithm]:
-            raise InvalidSignature(_REFUSAL)
-        held = self._secrets.recent()
-        if _holds(_keys(held, settings), algorithm, url, form, signature):
-            return
-        renewed = self._secrets.renewed()
-        if renewed is held or not _holds(_keys(renewed, settings), algorithm, url, form, signature):
-            raise InvalidSignature(_REFUSAL)
+        if signature and len(signature) == _LENGTHS[algorithm]:
+            tried = None
+            for read in (self._secrets.recent, self._secrets.renewed):
+                secrets = read()
+                if secrets is tried:
+                    break
+                tried = secrets
+                for key in _select_keys(secrets, settings):
+                    if RequestValidator(key).validate(url, form, signature, algorithm):
+                        return
+        raise InvalidSignature("The request is not signed by Twilio with a key of this account.")
 
 
-_REFUSAL = "The request is not signed by Twilio with a key of this account."
-
-
-def _keys(secrets: Secrets, settings: str | None) -> Iterable[str]:
-    """Return the keys that may have signed; none where *settings* names none of ours."""
+def _select_keys(secrets: Secrets, settings: str | None) -> Iterable[str]:
+    """Return the keys that may have signed, or none if *settings* does not select a known key."""
     if not settings:
         return secrets.auth_tokens
-    given = [part.strip().partition("=")[::2] for part in settings.split(",")]
-    named = dict(given)
-    if len(named) != len(given) or named.get("algorithm") != HMAC_SHA256:
+    pairs = [part.strip().partition("=")[::2] for part in settings.split(",")]
+    selected = dict(pairs)
+    if len(selected) != len(pairs) or selected.get("algorithm") != HMAC_SHA256:
         return ()
-    key = secrets.shared_keys.get(named.get("key", ""))
+    key = secrets.shared_keys.get(selected.get("key", ""))
     return () if key is None else (key,)
-
-
-def _holds(keys: Iterable[str], algorithm: str, url: str, form: Form, signature: str) -> bool:
-    return any(RequestValidator(key).validate(url, form, signature, algorithm) for key in keys)

@@ -1,7 +1,7 @@
-"""TaskRouter's REST API over the twilio SDK, with time-outs and our errors.
+"""TaskRouter's REST API through the Twilio SDK, with time-outs and this service's errors.
 
-Imported only where it is used: the SDK takes some 150 ms to import, which the callback must not
-pay.
+This module is imported only when it is needed: importing the SDK takes about 150 ms, which must not
+delay assignment callbacks.
 """
 
 import re
@@ -16,7 +16,7 @@ from requests import RequestException
 from twilio.base import values
 from twilio.base.exceptions import TwilioException
 from twilio.http.http_client import TwilioHttpClient
-from twilio.http.response import Response
+from twilio.http.response import Response as HttpResponse
 from twilio.rest import Client
 
 from chalicelib.adapters.secrets import Secrets, SecretsSource
@@ -33,31 +33,31 @@ from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.tasks import CreatedTask, NewTask
 
-_Answer = TypeVar("_Answer")
+_Response = TypeVar("_Response")
 
 _CONNECT_SECONDS = 2.0
 _READ_SECONDS = 8.0
 
 _PAGE_SIZE = 1000
-_MOST_EVENTS = 2 * _PAGE_SIZE
-"""Two pages take no longer than a question and its answer after a time-out."""
+_MAX_EVENTS = 2 * _PAGE_SIZE
+"""Reading two pages takes no longer than a request that is retried after a time-out."""
 
 _TIMED_OUT = 408
 _REFUSED = {*range(400, 500)} - {_TIMED_OUT}
-"""TaskRouter understood and did nothing; a request that timed out may have been carried out."""
+"""TaskRouter did not process the request. A request that timed out may have been processed."""
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
 
 
 class TwilioTaskRouter:
-    """`chalicelib.usecases.ports.TaskRouter` for one Workspace.
+    """Implements `chalicelib.usecases.ports.TaskRouter` for one Workspace.
 
     Args:
-        base_url: TaskRouter's, without ``/v1``.
+        base_url: the URL of TaskRouter, without ``/v1``.
         account_sid: AC….
-        secrets: where the API key is. One that TaskRouter refuses is tried once more if renewed
-            secrets hold another.
+        secrets: the source of the API key. If TaskRouter refuses the key, the request is repeated
+            once with a renewed key.
         workspace_sid: WS….
     """
 
@@ -70,211 +70,206 @@ class TwilioTaskRouter:
         workspace_sid: str,
     ) -> None:
         self._http_client = TwilioHttpClient()
-        # Its constructor takes one number, but hands it to requests, which takes two.
+        # The constructor takes one number, but passes it to requests, which takes two.
         self._http_client.timeout = (_CONNECT_SECONDS, _READ_SECONDS)
         self._base_url = base_url
         self._account_sid = account_sid
         self._secrets = secrets
         self._workspace_sid = workspace_sid
 
-    def _ask(self, question: Callable[[Any], _Answer]) -> _Answer:
-        """Put *question* to the SDK's context of the Workspace, and translate its errors."""
-        key = self._key(self._secrets.current())
+    def _request(self, send: Callable[[Any], _Response]) -> _Response:
+        """Call *send* with the SDK's context of the Workspace, and translate its errors."""
+        secrets = self._secrets.current()
         try:
-            with _translated():
-                return question(self._workspace(key))
+            return self._send(send, secrets)
         except TaskRouterDenied:
-            renewed = self._key(self._secrets.renewed())
-            if renewed == key:
+            renewed = self._secrets.renewed()
+            if renewed.api_key == secrets.api_key:
                 raise
-            with _translated():
-                return question(self._workspace(renewed))
+            return self._send(send, renewed)
 
-    @staticmethod
-    def _key(secrets: Secrets) -> tuple[str, str]:
-        return next(iter(secrets.api_keys.items()))
-
-    def _workspace(self, key: tuple[str, str]) -> Any:
-        client = Client(*key, self._account_sid, http_client=self._http_client)
+    def _send(self, send: Callable[[Any], _Response], secrets: Secrets) -> _Response:
+        client = Client(*secrets.api_key, self._account_sid, http_client=self._http_client)
         client.taskrouter.base_url = self._base_url
-        return client.taskrouter.v1.workspaces(self._workspace_sid)
+        with _translate_errors():
+            return send(client.taskrouter.v1.workspaces(self._workspace_sid))
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
     ) -> RemoteReservation:
-        """Fetch a Reservation by its Task, or else by its Worker."""
+        """Fetch a Reservation of a Task or, if no Task is given, of a Worker."""
 
-        def question(workspace: Any) -> RemoteReservation:
+        def send(workspace: Any) -> RemoteReservation:
             owner = workspace.workers(worker_sid) if task_sid is None else workspace.tasks(task_sid)
-            return _seen(owner.reservations(reservation_sid).fetch())
+            return _to_reservation(owner.reservations(reservation_sid).fetch())
 
-        return self._ask(question)
+        return self._request(send)
 
     def update_reservation(
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
     ) -> RemoteReservation:
-        """Ask for a Reservation to be accepted, rejected or completed.
+        """Accept, reject or complete a Reservation.
 
         Args:
             reservation_sid: WR….
             task_sid: WT….
-            to: the status asked for.
-            activity_sid: WA… that a rejection moves the Worker to; without it TaskRouter takes
-                the Activity from before the Reservation.
+            to: the requested status.
+            activity_sid: WA… of the Activity that a rejection moves the Worker to. By default
+                TaskRouter uses the Activity from before the Reservation.
         """
         activity = values.unset if activity_sid is None else activity_sid
-        return self._ask(
-            lambda workspace: _seen(
+        return self._request(
+            lambda workspace: _to_reservation(
                 workspace.tasks(task_sid)
                 .reservations(reservation_sid)
                 .update(reservation_status=to.value, worker_activity_sid=activity)
             )
         )
 
-    def instruct(
+    def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
     ) -> RemoteReservation:
-        """Have an assignment instruction carried out.
+        """Send an assignment instruction.
 
-        https://www.twilio.com/docs/taskrouter/api/reservations. The Reservation that comes back may
-        be pending still: somebody has to answer a call first.
+        https://www.twilio.com/docs/taskrouter/api/reservations. The returned Reservation may still
+        be pending, because someone has to answer a call first.
 
         Args:
             reservation_sid: WR….
             task_sid: WT….
-            instruction: one that REST knows.
+            instruction: an instruction that the REST API supports.
         """
-        form = {_keyword(name): value for name, value in instruction.rest().items()}
-        return self._ask(
-            lambda workspace: _seen(
-                workspace.tasks(task_sid).reservations(reservation_sid).update(**form)
+        parameters = {_keyword(name): value for name, value in instruction.rest_form().items()}
+        return self._request(
+            lambda workspace: _to_reservation(
+                workspace.tasks(task_sid).reservations(reservation_sid).update(**parameters)
             )
         )
 
-    def pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
+    def list_pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         """List a Task's pending Reservations."""
-        return self._reservations(task_sid, Status.PENDING.value)
+        return self.list_reservations(task_sid, status=Status.PENDING.value)
 
-    def reservations(self, task_sid: str) -> list[RemoteReservation]:
-        """List a Task's Reservations, whatever became of them."""
-        return self._reservations(task_sid, values.unset)
+    def list_reservations(
+        self, task_sid: str, *, status: Any = values.unset
+    ) -> list[RemoteReservation]:
+        """List a Task's Reservations, by default in any status."""
 
-    def _reservations(self, task_sid: str, status: Any) -> list[RemoteReservation]:
-        def question(workspace: Any) -> list[RemoteReservation]:
+        def send(workspace: Any) -> list[RemoteReservation]:
             # One page: MaxReservedWorkers allows 50 pending, and the limit on assignments is 1,000.
-            found = workspace.tasks(task_sid).reservations.list(
-                reservation_status=status, page_size=1000, limit=1000
+            reservations = workspace.tasks(task_sid).reservations.list(
+                reservation_status=status, page_size=_PAGE_SIZE, limit=_PAGE_SIZE
             )
-            return [_seen(one) for one in found]
+            return [_to_reservation(reservation) for reservation in reservations]
 
-        return self._ask(question)
+        return self._request(send)
 
-    def reserved_tasks(self) -> list[str]:
-        """List the SIDs (WT…) of the Tasks that are reserved."""
+    def list_reserved_tasks(self) -> list[str]:
+        """List the SIDs (WT…) of the reserved Tasks."""
 
-        def question(workspace: Any) -> list[str]:
+        def send(workspace: Any) -> list[str]:
             reserved = workspace.tasks.stream(assignment_status=["reserved"], page_size=_PAGE_SIZE)
             return [task.sid for task in reserved]
 
-        return self._ask(question)
+        return self._request(send)
 
-    def reservation_events(self, event_type: str, *, since: int, until: int) -> EventPage:
-        """List the Events of a type that happened from *since* to *until*.
+    def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
+        """List the Events of a type from *since* to *until*.
 
-        They are what event callbacks tell, with the names in lower case
-        (https://www.twilio.com/docs/taskrouter/api/event). Of one that does not say which
-        Reservation, Task and Worker it is about nothing can be recorded: it is counted.
+        They hold the parameters of event callbacks, in snake case
+        (https://www.twilio.com/docs/taskrouter/api/event). An Event without a valid Reservation,
+        Task and Worker SID can't be recorded, and is counted.
 
         Args:
             event_type: such as ``reservation.created``.
-            since: epoch ms, asked for to the second.
-            until: epoch ms, as well.
+            since: epoch ms, rounded down to a second.
+            until: epoch ms, rounded down to a second.
 
         Returns:
-            The Events, of which no more are read than two pages hold, so that one question takes
-            no longer than any other.
+            At most two pages of Events, so that the request takes no longer than any other.
         """
 
-        def question(workspace: Any) -> EventPage:
-            events = workspace.events.list(
+        def send(workspace: Any) -> EventPage:
+            listed = workspace.events.list(
                 event_type=event_type,
                 start_date=datetime.fromtimestamp(since // 1000, UTC),
                 end_date=datetime.fromtimestamp(until // 1000, UTC),
                 page_size=_PAGE_SIZE,
-                limit=_MOST_EVENTS,
+                limit=_MAX_EVENTS,
             )
-            told = [told for event in events if (told := self._told(event)) is not None]
+            events = [event for item in listed if (event := self._to_event(item)) is not None]
             return EventPage(
-                told,
-                are_all=len(events) < _MOST_EVENTS,
-                unreadable=len(events) - len(told),
+                events,
+                is_complete=len(listed) < _MAX_EVENTS,
+                unreadable=len(listed) - len(events),
             )
 
-        return self._ask(question)
+        return self._request(send)
 
-    def _told(self, event: Any) -> ReservationEvent | None:
-        data = {"reservation_sid": event.resource_sid}
-        if isinstance(event.event_data, dict):
-            data |= event.event_data
-        pairs = [("EventType", event.event_type)]
+    def _to_event(self, item: Any) -> ReservationEvent | None:
+        """Convert an Event, or return None if it can't be read."""
+        data = {"reservation_sid": item.resource_sid}
+        if isinstance(item.event_data, dict):
+            data |= item.event_data
+        pairs = [("EventType", item.event_type)]
         for name, value in data.items():
             if isinstance(value, str):
                 pairs.append(("".join(map(str.capitalize, name.split("_"))), value))
         try:
-            told = ReservationEvent.from_form(
+            event = ReservationEvent.from_form(
                 Form(pairs), account_sid=self._account_sid, workspace_sid=self._workspace_sid
             )
         except BadRequest:
             return None
-        # Twilio describes all of an Event's members as nullable.
-        at = event.event_date_ms
-        return told and replace(told, at=at if type(at) is int and at > 0 else None)
+        # Twilio documents all members of an Event as nullable.
+        at = item.event_date_ms
+        return event and replace(event, at=at if type(at) is int and at > 0 else None)
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
-        given = {
+        options = {
             "priority": task.priority,
             "timeout": task.timeout,
             "task_channel": task.task_channel,
         }
-        given = {name: value for name, value in given.items() if value is not None}
-        return self._ask(
-            lambda workspace: _created(
+        options = {name: value for name, value in options.items() if value is not None}
+        return self._request(
+            lambda workspace: _to_task(
                 workspace.tasks.create(
-                    attributes=task.attributes, workflow_sid=task.workflow_sid, **given
+                    attributes=task.attributes, workflow_sid=task.workflow_sid, **options
                 )
             )
         )
 
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
-        """Find a Task by one of its attributes; TaskRouter takes 3 such questions a second.
+        """Find a Task by one of its attributes. TaskRouter allows 3 such requests per second.
 
         Args:
-            name: the attribute's.
-            value: letters, digits and ``_ . : -`` only, for it goes into an expression.
-            since: epoch ms; a Task that was created before is another one.
+            name: the name of the attribute.
+            value: letters, digits and ``_ . : -`` only, because it becomes part of an expression.
+            since: epoch ms; Tasks created earlier are ignored.
         """
         expression = f'{name} == "{value}"'
 
-        def question(workspace: Any) -> CreatedTask | None:
-            found = workspace.tasks.list(evaluate_task_attributes=expression, limit=50)
-            recent = [task for task in found if _ms(task.date_created) >= since]
-            return _created(recent[0]) if recent else None
+        def send(workspace: Any) -> CreatedTask | None:
+            tasks = workspace.tasks.list(evaluate_task_attributes=expression, limit=50)
+            recent = [task for task in tasks if _epoch_ms(task.date_created) >= since]
+            return _to_task(recent[0]) if recent else None
 
-        return self._ask(question)
+        return self._request(send)
 
-    def must_know_the_workspace(self) -> None:
-        """Fetch the Workspace: what else is 404 is then truly gone, not asked for wrongly."""
-        self._ask(lambda workspace: workspace.fetch())
+    def verify_workspace(self) -> None:
+        """Fetch the Workspace, to prove that a 404 response is not caused by a wrong Workspace."""
+        self._request(lambda workspace: workspace.fetch())
 
 
 def _keyword(name: str) -> str:
-    """Return how the SDK calls a parameter: ``DequeueFrom`` is dequeue_from, ``From`` from_."""
+    """Return the SDK's name of a REST parameter, such as ``dequeue_from`` for ``DequeueFrom``."""
     word = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
     return f"{word}_" if iskeyword(word) else word
 
 
-def _created(task: Any) -> CreatedTask:
+def _to_task(task: Any) -> CreatedTask:
     return CreatedTask(
         sid=task.sid,
         attributes=task.attributes,
@@ -285,27 +280,27 @@ def _created(task: Any) -> CreatedTask:
     )
 
 
-def _seen(reservation: Any) -> RemoteReservation:
+def _to_reservation(reservation: Any) -> RemoteReservation:
     return RemoteReservation(
         reservation_sid=reservation.sid,
         task_sid=reservation.task_sid,
         worker_sid=reservation.worker_sid,
         worker_name=reservation.worker_name,
         status=Status(reservation.reservation_status),
-        created_at=_ms(reservation.date_created),
+        created_at=_epoch_ms(reservation.date_created),
     )
 
 
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
+def _epoch_ms(time: datetime) -> int:
+    return int(time.timestamp() * 1000)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    """Turn whatever the SDK raises into our errors.
+def _translate_errors() -> Iterator[None]:
+    """Translate any error of the SDK into a TaskRouterError.
 
-    Twilio's message stays out of ours, because it may repeat what was sent; its error code is
-    what an operator looks up.
+    The new message does not contain Twilio's message, which may repeat parts of the request. It
+    contains Twilio's error code, which operators can look up.
     """
     try:
         yield
@@ -316,27 +311,27 @@ def _translated() -> Iterator[None]:
             f"TaskRouter did not answer ({type(error).__name__})."
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # A 2xx whose body is no JSON, or not what the SDK expects of TaskRouter.
+        # A 2xx response whose body is not JSON, or lacks what the SDK expects.
         raise TaskRouterUnavailable("TaskRouter's answer can't be read.") from error
 
 
 def _status_and_code(error: TwilioException) -> tuple[int | None, object]:
     match error.args:
-        case (str(), Response() as response):  # how the SDK tells that a list failed
+        case (str(), HttpResponse() as response):  # the SDK's error of a failed list request
             return response.status_code, response.status_code
     return getattr(error, "status", None), getattr(error, "code", None)
 
 
 def _error_of(status: int | None, code: object) -> Exception:
-    told = f"HTTP {status}, error {code}"
+    cause = f"HTTP {status}, error {code}"
     if status in _UNAUTHENTICATED:
-        return TaskRouterDenied(f"TaskRouter refuses this service's credentials ({told}).")
+        return TaskRouterDenied(f"TaskRouter refuses this service's credentials ({cause}).")
     if status == _NOT_FOUND:
-        return TaskRouterNotFound(f"TaskRouter does not know it ({told}).")
+        return TaskRouterNotFound(f"TaskRouter does not know the resource ({cause}).")
     if status == _THROTTLED:
-        return TaskRouterThrottled("TaskRouter takes no more requests at the moment; try again.")
+        return TaskRouterThrottled("TaskRouter throttled the request; try again.")
     if status in _REFUSED:
         return TaskRouterRefused(
-            f"TaskRouter refused the request ({told}); see https://www.twilio.com/docs/api/errors."
+            f"TaskRouter refused the request ({cause}); see https://www.twilio.com/docs/api/errors."
         )
-    return TaskRouterUnavailable(f"TaskRouter failed ({told}); try again.")
+    return TaskRouterUnavailable(f"TaskRouter failed ({cause}); try again.")

@@ -1,7 +1,7 @@
-"""Assignment instructions: what a callback may be answered with, or an accept may carry over REST.
+"""Assignment instructions, which answer a callback or go with an accept over REST.
 
-Everything that is known of a parameter stands once, beside its field in `catalogue`: what it may
-be (`kinds`), its names, whether it must be there, and what TaskRouter takes where it is not.
+`definitions` defines each instruction and parameter, `parameter_types` the allowed values, and
+`parsing` reads instructions from JSON.
 
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks
 https://www.twilio.com/docs/taskrouter/api/reservations

@@ -1,8 +1,13 @@
-"""What all assignment instructions have in common; the catalogue says in what they differ."""
+"""The assignment instructions and their parameters.
+
+Each parameter is defined once, at its dataclass field: its type, its name in the REST API, whether
+it is required, and the default that TaskRouter uses. To add an instruction, add a class and list
+it in `INSTRUCTION_TYPES`.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
 from chalicelib.domain.errors import nearest_name
@@ -15,25 +20,26 @@ from chalicelib.domain.instructions.parameter_types import (
     FLAG,
     METHOD,
     RECORD,
-    TEXT,
+    STRING,
     URL,
     ParameterType,
     comma_list,
     is_sip,
     one_of,
-    whole,
+    whole_number,
 )
 
-MAX_SHOWN_NAME = 64
-"""As much of an unknown name as is worth showing: it may have come from outside."""
+MAX_NAME_LENGTH = 64
+"""Maximum length of an unknown name in a message, because the name may come from a request."""
 
 
 class ParameterError(NamedTuple):
-    """What is wrong with one parameter.
+    """An error in one parameter.
 
     Attributes:
-        parameter: its JSON name, or ``instruction``; in a rule ``when`` or ``parameters`` too.
-        message: one sentence that says what to write instead, and never a parameter's value.
+        parameter: JSON name of the parameter, or ``instruction``; in a rule also ``when`` or
+            ``parameters``.
+        message: one sentence that says what is allowed. It never contains the parameter's value.
     """
 
     parameter: str
@@ -41,54 +47,60 @@ class ParameterError(NamedTuple):
 
 
 class InvalidInstruction(ValueError):
-    """It is no instruction that TaskRouter would carry out; each fault is one sentence."""
+    """TaskRouter would refuse the instruction. Each error is one sentence."""
 
-    def __init__(self, faults: Iterable[ParameterError]) -> None:
-        self.faults = tuple(faults)
-        super().__init__(" ".join(fault.message for fault in self.faults))
+    def __init__(self, errors: Iterable[ParameterError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(" ".join(error.message for error in self.errors))
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """What is known of a parameter.
+    """The definition of a parameter.
 
     Attributes:
-        attribute: the dataclass's field.
-        kind: what its value may be.
-        rest: its name in the REST API.
-        required: whether the instruction can't do without it.
-        default: what TaskRouter takes where it is absent, as Twilio documents it; None where that
-            is nothing, or not documented. It is never sent.
-        secret: whether only TaskRouter may see its value.
+        attribute: name of the dataclass field.
+        value_type: type of the value.
+        rest_name: name in the REST API.
+        required: whether the instruction requires the parameter.
+        default: value that TaskRouter uses if the parameter is absent, as Twilio documents it;
+            None if there is none, or none is documented. It is never sent.
+        secret: whether the value must be shown to TaskRouter only.
     """
 
     attribute: str
-    kind: ParameterType
-    rest: str
+    value_type: ParameterType
+    rest_name: str
     required: bool
     default: object
     secret: bool = False
 
 
-def required(kind: ParameterType, rest: str) -> Any:
-    """Declare a parameter that must be there, with its name in the REST API."""
-    return field(metadata={"kind": kind, "rest": rest, "required": True, "default": None})
+def required(value_type: ParameterType, rest_name: str) -> Any:
+    """Declare a required parameter and its name in the REST API."""
+    metadata = {
+        "value_type": value_type,
+        "rest_name": rest_name,
+        "required": True,
+        "default": None,
+    }
+    return field(metadata=metadata)
 
 
 def optional(
-    kind: ParameterType, rest: str, *, default: object = None, secret: bool = False
+    value_type: ParameterType, rest_name: str, *, default: object = None, secret: bool = False
 ) -> Any:
-    """Declare a parameter that may be absent; see `Parameter`.
+    """Declare an optional parameter.
 
     Args:
-        kind: what its value may be.
-        rest: its name in the REST API.
-        default: what TaskRouter takes instead.
-        secret: whether only TaskRouter may see its value; it is kept out of the repr too.
+        value_type: type of the value.
+        rest_name: name in the REST API.
+        default: value that TaskRouter uses if the parameter is absent.
+        secret: whether the value must be shown to TaskRouter only; the repr omits it too.
     """
     metadata = {
-        "kind": kind,
-        "rest": rest,
+        "value_type": value_type,
+        "rest_name": rest_name,
         "required": False,
         "default": default,
         "secret": secret,
@@ -98,149 +110,162 @@ def optional(
 
 @dataclass(frozen=True, kw_only=True)
 class Instruction:
-    """One assignment instruction. A parameter that is None is absent: nothing is sent of it.
+    """An assignment instruction. A parameter that is None is absent and is not sent.
 
     Raises:
         InvalidInstruction: TaskRouter would refuse a parameter.
     """
 
     name: ClassVar[str]
-    asks: ClassVar[Mapping[str, str]]
-    """What tells it from the others in the REST API."""
+    base_form: ClassVar[Mapping[str, str]]
+    """Form fields that select the instruction in the REST API."""
     accepts_always: ClassVar[bool] = False
+    """Whether TaskRouter accepts the Reservation whatever the parameters are."""
 
     def __post_init__(self) -> None:
-        if faults := list(self.value_faults(self._given())):
-            raise InvalidInstruction(faults)
+        if errors := list(self.value_errors(self._present())):
+            raise InvalidInstruction(errors)
 
-    @property
+    @cached_property
     def accepts(self) -> bool:
-        """Whether TaskRouter accepts the Reservation by it, once it is carried out."""
+        """Whether executing the instruction makes TaskRouter accept the Reservation."""
         return self.accepts_always or bool(getattr(self, "accept", None))
 
-    def render(self) -> dict[str, Any]:
-        """Return the JSON object to answer the assignment callback with."""
-        return {"instruction": self.name, **self._given()}
+    @cached_property
+    def answer(self) -> Mapping[str, Any]:
+        """The JSON object that answers the assignment callback."""
+        return {"instruction": self.name, **self._present()}
 
-    def rest(self) -> dict[str, Any]:
-        """Return the form to update the Reservation with: texts, numbers, lists of texts."""
+    def rest_form(self) -> dict[str, Any]:
+        """Return the form that updates the Reservation over REST: strings, numbers, lists."""
         known = self.parameters()
-        given = {known[name].rest: known[name].kind.form(v) for name, v in self._given().items()}
-        return {**self.asks, **given}
+        values = {
+            known[name].rest_name: known[name].value_type.to_form(value)
+            for name, value in self._present().items()
+        }
+        return {**self.base_form, **values}
 
-    def _given(self) -> dict[str, Any]:
-        values = {name: getattr(self, one.attribute) for name, one in self.parameters().items()}
+    def _present(self) -> dict[str, Any]:
+        values = {
+            name: getattr(self, parameter.attribute)
+            for name, parameter in self.parameters().items()
+        }
         return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
     @cache
     def parameters(cls) -> Mapping[str, Parameter]:
-        """Return the parameters that it takes, by JSON name, in the order of Twilio's tables."""
-        # `from` is a word of Python's own, so its field is `from_`.
-        return {one.name.rstrip("_"): Parameter(one.name, **one.metadata) for one in fields(cls)}
+        """Return the parameters by JSON name, in the order of Twilio's tables."""
+        # `from` is a Python keyword, so its field is `from_`.
+        return {
+            definition.name.rstrip("_"): Parameter(definition.name, **definition.metadata)
+            for definition in fields(cls)
+        }
 
     @classmethod
-    def faults(
-        cls, given: Mapping[str, Any], *, later: Collection[str] = ()
+    def errors_in(
+        cls, values: Mapping[str, Any], *, deferred: Collection[str] = ()
     ) -> list[ParameterError]:
-        """Return everything that is wrong with parameters, by JSON name.
+        """Return all errors in the parameters of an instruction.
 
         Args:
-            given: the parameters.
-            later: the names of others, whose values are not known yet.
+            values: the values by JSON name.
+            deferred: JSON names of further parameters, whose values are not known yet.
         """
         known = cls.parameters()
         unknown = [
-            ParameterError(name, cls._no_such(name))
-            for name in [*given, *later]
+            ParameterError(name, cls._unknown_message(name))
+            for name in [*values, *deferred]
             if name not in known
         ]
         missing = [
-            ParameterError(name, f"{cls.name} needs {name}: {one.kind.must_be}.")
-            for name, one in known.items()
-            if one.required and name not in given and name not in later
+            ParameterError(name, f"{cls.name} needs {name}: {parameter.value_type.description}.")
+            for name, parameter in known.items()
+            if parameter.required and name not in values and name not in deferred
         ]
-        values = {name: value for name, value in given.items() if name in known}
-        return [*unknown, *missing, *cls.value_faults(values)]
+        known_values = {name: value for name, value in values.items() if name in known}
+        return [*unknown, *missing, *cls.value_errors(known_values)]
 
     @classmethod
-    def value_faults(cls, given: Mapping[str, Any]) -> Iterator[ParameterError]:
-        """Yield what is wrong with the values of known parameters, by JSON name."""
+    def value_errors(cls, values: Mapping[str, Any]) -> Iterator[ParameterError]:
+        """Yield the errors in the values of known parameters, by JSON name."""
         known = cls.parameters()
-        for name, value in given.items():
-            kind = known[name].kind
-            if not kind.fits(value):
-                yield ParameterError(name, f"{name} must be {kind.must_be}.")
+        for name, value in values.items():
+            value_type = known[name].value_type
+            if not value_type.is_valid(value):
+                yield ParameterError(name, f"{name} must be {value_type.description}.")
 
     @classmethod
-    def _no_such(cls, name: str) -> str:
+    def _unknown_message(cls, name: str) -> str:
+        message = f"{cls.name} has no parameter {name[:MAX_NAME_LENGTH]}"
         names = list(cls.parameters())
-        if not names:
-            return f"{cls.name} has no parameter {name[:MAX_SHOWN_NAME]}: it has none."
-        return f"{cls.name} has no parameter {name[:MAX_SHOWN_NAME]}{suggestion(name, names)}"
+        return message + suggestion(name, names) if names else f"{message}; it has no parameters."
 
 
 def suggestion(name: str, known: Collection[str]) -> str:
-    """Return what follows a name that is not known: the nearest, else all of them."""
-    close = nearest_name(name[:MAX_SHOWN_NAME], known)
-    return f"; did you mean {close}?" if close else f"; there are {', '.join(known)}."
+    """Return a suggestion for an unknown name: the most similar name, or all names."""
+    similar = nearest_name(name[:MAX_NAME_LENGTH], known)
+    return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(known)}."
 
 
-_SECONDS = whole(1, 999)
+_SECONDS = whole_number(1, 999)
 _MAX_SIP_SECONDS = 600
 _EVENTS = comma_list(*CALL_EVENTS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Defer(Instruction):
-    """Decide later, over REST: the documented empty JSON object."""
+    """Decide later over REST. The answer is the empty JSON object, as documented."""
 
     name: ClassVar[str] = "defer"
-    asks: ClassVar[Mapping[str, str]] = {}
+    base_form: ClassVar[Mapping[str, str]] = {}
 
-    def render(self) -> dict[str, Any]:
-        """Return the JSON object to answer the assignment callback with."""
+    @cached_property
+    def answer(self) -> Mapping[str, Any]:
+        """The empty JSON object."""
         return {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Accept(Instruction):
-    """Accept the Reservation; TaskRouter assigns the Task and does nothing further."""
+    """Accept the Reservation. TaskRouter assigns the Task and does nothing else."""
 
     name: ClassVar[str] = "accept"
-    asks: ClassVar[Mapping[str, str]] = {"ReservationStatus": "accepted"}
+    base_form: ClassVar[Mapping[str, str]] = {"ReservationStatus": "accepted"}
     accepts_always: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reject(Instruction):
-    """Reject the Reservation, and move the Worker to another Activity.
+    """Reject the Reservation and move the Worker to another Activity.
 
-    One table of Twilio's calls ``activity_sid`` required, its text does not. Without it the Worker
-    stays where it is, and may be offered the same Task at once, up to 1,000 times.
+    A table on Twilio's page marks ``activity_sid`` as required; the text of the page does not.
+    Without it the Worker stays available and may be offered the same Task at once, up to 1,000
+    times.
     """
 
     name: ClassVar[str] = "reject"
-    asks: ClassVar[Mapping[str, str]] = {"ReservationStatus": "rejected"}
+    base_form: ClassVar[Mapping[str, str]] = {"ReservationStatus": "rejected"}
 
     activity_sid: str | None = optional(
-        ACTIVITY, "WorkerActivitySid", default="the Activity that they are in"
+        ACTIVITY, "WorkerActivitySid", default="the Worker's current Activity"
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dequeue(Instruction):
-    """Connect a caller, who waits in a queue since ``<Enqueue workflowSid>``, to the Worker.
+    """Connect a caller who waits in a queue to the Worker.
 
-    The Task must have the attribute ``call_sid``, as ``<Enqueue>`` gives it (else error 40140).
+    The caller was enqueued with ``<Enqueue workflowSid>``. The Task must have the attribute
+    ``call_sid``, which ``<Enqueue>`` sets. Otherwise TaskRouter reports error 40140.
     """
 
     name: ClassVar[str] = "dequeue"
-    asks: ClassVar[Mapping[str, str]] = {"Instruction": "dequeue"}
+    base_form: ClassVar[Mapping[str, str]] = {"Instruction": "dequeue"}
     accepts_always: ClassVar[bool] = True
 
     to: str | None = optional(CONTACT, "DequeueTo", default="the Worker's contact_uri")
-    from_: str | None = optional(CONTACT, "DequeueFrom", default="the number that was dialled")
+    from_: str | None = optional(CONTACT, "DequeueFrom", default="the number that was dialed")
     post_work_activity_sid: str | None = optional(ACTIVITY, "DequeuePostWorkActivitySid")
     record: str | None = optional(RECORD, "DequeueRecord", default="do-not-record")
     timeout: int | None = optional(_SECONDS, "DequeueTimeout", default=60)
@@ -248,23 +273,23 @@ class Dequeue(Instruction):
     status_callback_events: str | None = optional(_EVENTS, "DequeueStatusCallbackEvent")
 
     @classmethod
-    def value_faults(cls, given: Mapping[str, Any]) -> Iterator[ParameterError]:
-        """Yield what is wrong with values; a SIP address has a limit of its own."""
-        faults = list(super().value_faults(given))
-        yield from faults
-        if not faults and is_sip(given.get("to")) and given.get("timeout", 0) > _MAX_SIP_SECONDS:
+    def value_errors(cls, values: Mapping[str, Any]) -> Iterator[ParameterError]:
+        """Yield the errors in the values. The timeout has a lower limit for SIP addresses."""
+        errors = list(super().value_errors(values))
+        yield from errors
+        if not errors and is_sip(values.get("to")) and values.get("timeout", 0) > _MAX_SIP_SECONDS:
             yield ParameterError(
                 "timeout",
-                f"timeout must be at most {_MAX_SIP_SECONDS} where to is a SIP address.",
+                f"timeout must be at most {_MAX_SIP_SECONDS} if to is a SIP address.",
             )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call(Instruction):
-    """Call the Worker, and run TwiML once they answer."""
+    """Call the Worker, and run TwiML when the Worker answers."""
 
     name: ClassVar[str] = "call"
-    asks: ClassVar[Mapping[str, str]] = {"Instruction": "call"}
+    base_form: ClassVar[Mapping[str, str]] = {"Instruction": "call"}
 
     to: str | None = optional(CONTACT, "CallTo", default="the Worker's contact_uri")
     from_: str = required(CONTACT, "CallFrom")
@@ -277,10 +302,10 @@ class Call(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Redirect(Instruction):
-    """Redirect a call that waits in a queue to TwiML."""
+    """Redirect a call that waits in a queue to other TwiML."""
 
     name: ClassVar[str] = "redirect"
-    asks: ClassVar[Mapping[str, str]] = {"Instruction": "redirect"}
+    base_form: ClassVar[Mapping[str, str]] = {"Instruction": "redirect"}
 
     call_sid: str = required(CALL, "RedirectCallSid")
     url: str = required(URL, "RedirectUrl")
@@ -289,17 +314,18 @@ class Redirect(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Conference(Instruction):
-    """Bring the caller and the Worker together in a conference.
+    """Connect the caller and the Worker in a conference.
 
-    Twilio recommends it over dequeue and call. Its parameters are documented for REST; that
-    callbacks may be answered with it, in the same names, is told by Twilio's errors 40137 and
-    40138 only. How these write events is told nowhere; here as dequeue does, the one instruction
-    whose events Twilio documents for callbacks. The Task must have the attribute ``call_sid`` or
-    ``outbound_to`` (else 40142).
+    Twilio recommends conference over dequeue and call, and documents its parameters for REST. That
+    a callback may be answered with conference, with the same parameter names, follows only from
+    Twilio's pages about errors 40137 and 40138. The format of events in such an answer is
+    undocumented. This class uses the format of dequeue, the only instruction whose events Twilio
+    documents for callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``.
+    Otherwise TaskRouter reports error 40142.
     """
 
     name: ClassVar[str] = "conference"
-    asks: ClassVar[Mapping[str, str]] = {"Instruction": "conference"}
+    base_form: ClassVar[Mapping[str, str]] = {"Instruction": "conference"}
     accepts_always: ClassVar[bool] = True
 
     to: str | None = optional(CONTACT, "To", default="the Worker's contact_uri")
@@ -321,7 +347,7 @@ class Conference(Instruction):
     wait_url: str | None = optional(URL, "WaitUrl", default="Twilio's hold music")
     wait_method: str | None = optional(METHOD, "WaitMethod", default="POST")
     early_media: bool | None = optional(FLAG, "EarlyMedia", default=True)
-    max_participants: int | None = optional(whole(2, 250), "MaxParticipants", default=250)
+    max_participants: int | None = optional(whole_number(2, 250), "MaxParticipants", default=250)
     conference_status_callback: str | None = optional(URL, "ConferenceStatusCallback")
     conference_status_callback_method: str | None = optional(
         METHOD, "ConferenceStatusCallbackMethod", default="POST"
@@ -353,17 +379,18 @@ class Conference(Instruction):
     region: str | None = optional(
         one_of("us1", "us2", "ie1", "de1", "sg1", "br1", "au1", "jp1"), "Region"
     )
-    sip_auth_username: str | None = optional(TEXT, "SipAuthUsername")
-    sip_auth_password: str | None = optional(TEXT, "SipAuthPassword", secret=True)
+    sip_auth_username: str | None = optional(STRING, "SipAuthUsername")
+    sip_auth_password: str | None = optional(STRING, "SipAuthPassword", secret=True)
     jitter_buffer_size: str | None = optional(
         one_of("small", "medium", "large", "off"), "JitterBufferSize"
     )
 
 
 INSTRUCTION_TYPES: Mapping[str, type[Instruction]] = {
-    kind.name: kind for kind in (Defer, Accept, Reject, Dequeue, Call, Redirect, Conference)
+    instruction.name: instruction
+    for instruction in (Defer, Accept, Reject, Dequeue, Call, Redirect, Conference)
 }
-"""Every instruction by its name."""
+"""All instructions by name."""
 
 WITHOUT_PARAMETERS: Mapping[str, Instruction] = {"defer": Defer(), "accept": Accept()}
-"""The instructions that the setting ASSIGNMENT_INSTRUCTION may name."""
+"""Allowed values of the setting ASSIGNMENT_INSTRUCTION."""

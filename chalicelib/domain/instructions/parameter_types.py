@@ -1,4 +1,4 @@
-"""What the value of an instruction's parameter may be."""
+"""Types of the parameters of assignment instructions."""
 
 import re
 from collections.abc import Callable
@@ -9,42 +9,42 @@ from urllib.parse import urlsplit
 from chalicelib.domain.sids import is_sid
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
 @dataclass(frozen=True)
 class ParameterType:
-    """What a value may be, and how REST wants it.
+    """The values that a parameter accepts, and their format in the REST API.
 
     Attributes:
-        must_be: what it must be, to follow "must be" or a colon; never what it is.
-        fits: tells whether a JSON value is such a one.
-        form: turns it into a value, or a list of values, of a form.
+        description: noun phrase that completes "must be"; it never contains a value.
+        is_valid: returns whether a JSON value is of the type.
+        to_form: converts a valid value to a form value, or to a list of form values.
     """
 
-    must_be: str
-    fits: Callable[[Any], bool]
-    form: Callable[[Any], Any] = _as_it_is
+    description: str
+    is_valid: Callable[[Any], bool]
+    to_form: Callable[[Any], Any] = _unchanged
 
 
-def _is_text(value: object) -> bool:
+def _is_string(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and value.isprintable()
 
 
-TEXT = ParameterType("a text that is not empty", _is_text)
+STRING = ParameterType("a non-empty string", _is_string)
 
 _CONTACT = re.compile(r"\+[1-9][0-9]{1,14}|(?i:client|sips?):[^\s:]\S*|[^\s:+]+")
 
 CONTACT = ParameterType(
     "a phone number such as +15556667777, client:NAME, or sip:USER@HOST",
-    lambda value: _is_text(value) and _CONTACT.fullmatch(value) is not None,
+    lambda value: _is_string(value) and _CONTACT.fullmatch(value) is not None,
 )
-"""Whom to call, or the caller ID. TaskRouter takes a bare name for a Client's."""
+"""A callee or caller ID. TaskRouter treats a name without a prefix as a Client's."""
 
 
 def is_sip(contact: object) -> bool:
-    """Tell whether a contact is a SIP address."""
+    """Return whether a contact is a SIP address."""
     return isinstance(contact, str) and contact.lower().startswith(("sip:", "sips:"))
 
 
@@ -53,7 +53,7 @@ def _is_url(value: object) -> bool:
         return False
     try:
         parts = urlsplit(value)
-        parts.port  # noqa: B018  raises ValueError where it is no port
+        parts.port  # noqa: B018  raises ValueError if the port is invalid
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -64,35 +64,34 @@ URL = ParameterType("a URL that begins with https:// or http://", _is_url)
 FLAG = ParameterType(
     "true or false, without quotes",
     lambda value: isinstance(value, bool),
-    form=lambda value: "true" if value else "false",
+    to_form=lambda value: "true" if value else "false",
 )
 
 
-def whole(least: int, most: int) -> ParameterType:
-    """Return the kind of a whole number within bounds."""
+def whole_number(minimum: int, maximum: int) -> ParameterType:
+    """Return the type of whole numbers from *minimum* to *maximum*."""
     return ParameterType(
-        f"a whole number from {least} to {most}, without quotes",
-        lambda value: type(value) is int and least <= value <= most,
+        f"a whole number from {minimum} to {maximum}, without quotes",
+        lambda value: type(value) is int and minimum <= value <= maximum,
     )
 
 
-def sid(prefix: str, what: str) -> ParameterType:
-    """Return the kind of a SID, such as ``WA`` of an Activity."""
+def _sid(prefix: str, resource: str) -> ParameterType:
     return ParameterType(
-        f"the SID of {what}: {prefix} followed by 32 hexadecimal digits",
+        f"the SID of {resource}: {prefix} followed by 32 hexadecimal digits",
         lambda value: is_sid(value, prefix),
     )
 
 
-ACTIVITY = sid("WA", "an Activity")
-CALL = sid("CA", "a call")
+ACTIVITY = _sid("WA", "an Activity")
+CALL = _sid("CA", "a call")
 
 
-def one_of(*words: str) -> ParameterType:
-    """Return the kind of a text that is one of some words; ``true`` too is one in quotes."""
+def one_of(*values: str) -> ParameterType:
+    """Return the type of strings from a fixed set. Booleans are not strings."""
     return ParameterType(
-        "one of " + ", ".join(f'"{word}"' for word in words),
-        lambda value: isinstance(value, str) and value in words,
+        "one of " + ", ".join(f'"{value}"' for value in values),
+        lambda value: isinstance(value, str) and value in values,
     )
 
 
@@ -100,13 +99,13 @@ RECORD = one_of("do-not-record", "record-from-answer")
 METHOD = one_of("GET", "POST")
 
 
-def comma_list(*known: str) -> ParameterType:
-    """Return the kind of events in one text, between commas; REST wants them one by one."""
+def comma_list(*events: str) -> ParameterType:
+    """Return the type of comma-separated events; REST takes one form field per event."""
     return ParameterType(
-        f'events between commas and without spaces, such as "{",".join(known[-2:])}", '
-        f"of {', '.join(known)}",
-        lambda value: isinstance(value, str) and set(value.split(",")) <= {*known},
-        form=lambda value: value.split(","),
+        f'events separated by commas without spaces, such as "{",".join(events[-2:])}"; '
+        f"allowed are {', '.join(events)}",
+        lambda value: isinstance(value, str) and set(value.split(",")) <= {*events},
+        to_form=lambda value: value.split(","),
     )
 
 

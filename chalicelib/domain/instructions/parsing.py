@@ -1,11 +1,11 @@
-"""Instructions as JSON objects: read, and shown."""
+"""Read instructions from JSON objects, and hide their secrets."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from chalicelib.domain.instructions.definitions import (
     INSTRUCTION_TYPES,
-    MAX_SHOWN_NAME,
+    MAX_NAME_LENGTH,
     Defer,
     Instruction,
     InvalidInstruction,
@@ -15,36 +15,41 @@ from chalicelib.domain.instructions.definitions import (
 
 
 def instruction_type(name: object) -> type[Instruction]:
-    """Return the instruction of that name; raises InvalidInstruction where there is none."""
+    """Return the class of the instruction with that name.
+
+    Raises:
+        InvalidInstruction: There is no such instruction, or the name is missing.
+    """
+    if isinstance(name, str) and name in INSTRUCTION_TYPES:
+        return INSTRUCTION_TYPES[name]
+    allowed = ", ".join(INSTRUCTION_TYPES)
     if name is None:
-        message = f"instruction is missing: it must be one of {', '.join(INSTRUCTION_TYPES)}."
+        message = f"instruction is missing. Use one of {allowed}."
     elif isinstance(name, str):
-        if name in INSTRUCTION_TYPES:
-            return INSTRUCTION_TYPES[name]
-        shown = name[:MAX_SHOWN_NAME]
+        shown = name[:MAX_NAME_LENGTH]
         message = f'There is no instruction "{shown}"{suggestion(name, INSTRUCTION_TYPES)}'
     else:
-        message = f"instruction must be a text, one of {', '.join(INSTRUCTION_TYPES)}."
+        message = f"instruction must be a string, one of {allowed}."
     raise InvalidInstruction([ParameterError("instruction", message)])
 
 
 def parse_instruction(mapping: Mapping[str, Any]) -> Instruction:
-    """Read an instruction: ``instruction`` and its parameters, by their JSON names.
+    """Read an instruction from its JSON object: ``instruction`` and the parameters.
 
     Raises:
-        InvalidInstruction: TaskRouter would refuse it; each fault names a parameter and says what
-            to write instead.
+        InvalidInstruction: TaskRouter would refuse the instruction. Each error names a parameter
+            and what is allowed.
     """
-    given = dict(mapping)
-    kind = instruction_type(given.pop("instruction", None))
-    if faults := kind.faults(given):
-        raise InvalidInstruction(faults)
-    known = kind.parameters()
-    return kind(**{known[name].attribute: value for name, value in given.items()})
+    values = dict(mapping)
+    instruction = instruction_type(values.pop("instruction", None))
+    if errors := instruction.errors_in(values):
+        raise InvalidInstruction(errors)
+    known = instruction.parameters()
+    return instruction(**{known[name].attribute: value for name, value in values.items()})
 
 
 def without_secrets(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a callback was answered with, for eyes: who reads it may not know a password."""
+    """Return the answer to a callback with ``(secret)`` instead of secret values."""
     known = INSTRUCTION_TYPES.get(answer.get("instruction", ""), Defer).parameters()
     return {
         name: "(secret)" if name in known and known[name].secret else value

@@ -1,6 +1,7 @@
-"""Rules: which instruction answers which callback. The first that matches and can be rendered wins.
+"""Rules that select the instruction for an assignment callback.
 
-``docs/rules.md`` says how they are written.
+The first rule that matches, and whose instruction can be rendered, answers. ``docs/rules.md``
+describes the format of rules.
 """
 
 from chalicelib.domain.rules.evaluation import (

@@ -1,4 +1,4 @@
-"""The rules themselves, and what they make of a callback. Nothing in a rule can fail a callback."""
+"""Rules and their evaluation. An error in a rule never fails a callback."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ class Rule:
     """One rule.
 
     Attributes:
-        name: tells it from the others.
-        when: its condition; None matches always.
-        instruction: the kind of the instruction that it answers with.
-        literals: the instruction's parameters that are always the same, by JSON name.
-        references: its parameters that are values of the callback, by JSON name.
+        name: unique name.
+        when: condition; None always matches.
+        instruction: class of the instruction that answers.
+        literals: parameters of the instruction with fixed values, by JSON name.
+        references: parameters whose values come from the callback, by JSON name.
     """
 
     name: str
@@ -29,51 +29,52 @@ class Rule:
     references: Mapping[str, Expression]
 
     def matches(self, facts: Mapping[str, Any]) -> bool:
-        """Tell whether its condition holds; raises whatever jmespath does."""
-        return self.when is None or self.when.holds(facts)
+        """Return whether the condition is true; may raise any error of jmespath."""
+        return self.when is None or self.when.is_true(facts)
 
     def render(self, facts: Mapping[str, Any]) -> Instruction:
-        """Return the instruction; raises InvalidInstruction, or whatever jmespath does."""
-        values = {name: one.evaluate(facts) for name, one in self.references.items()}
-        missing = [
-            ParameterError(name, f"{name} is not there: {self.references[name].text} is null.")
-            for name, value in values.items()
-            if value is None
-        ]
-        there = {name: value for name, value in values.items() if value is not None}
-        given = {**self.literals, **there}
-        if faults := [*missing, *self.instruction.value_faults(given)]:
-            raise InvalidInstruction(faults)
+        """Return the instruction; may raise InvalidInstruction or any error of jmespath."""
+        values = dict(self.literals)
+        missing = []
+        for name, reference in self.references.items():
+            value = reference.evaluate(facts)
+            if value is None:
+                message = f"{name} is missing: {reference.text} is null."
+                missing.append(ParameterError(name, message))
+            else:
+                values[name] = value
+        if errors := [*missing, *self.instruction.value_errors(values)]:
+            raise InvalidInstruction(errors)
         known = self.instruction.parameters()
-        return self.instruction(**{known[name].attribute: one for name, one in given.items()})
+        return self.instruction(**{known[name].attribute: value for name, value in values.items()})
 
 
 @dataclass(frozen=True)
 class RuleEvaluation:
-    """What one rule makes of a callback.
+    """The result of one rule for a callback.
 
     Attributes:
         rule: the rule.
-        matched: whether its condition holds.
-        instruction: its answer; None where it did not match, or failed.
-        faults: why it failed; the parameter is ``when`` where its condition did, and
-            ``parameters`` where a reference could not be evaluated.
+        matched: whether the condition is true.
+        instruction: the answer; None if the rule did not match, or failed.
+        errors: reasons of a failure. Their parameter is ``when`` if the condition could not be
+            evaluated, and ``parameters`` if a reference could not.
     """
 
     rule: Rule
     matched: bool
     instruction: Instruction | None = None
-    faults: tuple[ParameterError, ...] = ()
+    errors: tuple[ParameterError, ...] = ()
 
 
 @dataclass(frozen=True)
 class RuleResult:
-    """What answers a callback.
+    """The answer to a callback.
 
     Attributes:
         instruction: the answer.
-        rule: the name of the rule that gave it; None where none did.
-        failures: ``rule: parameters`` of the rules before it that should have and could not.
+        rule: name of the rule that answered; None for the default.
+        failures: ``rule: parameters`` of each earlier rule that should have answered but failed.
     """
 
     instruction: Instruction
@@ -86,46 +87,46 @@ class Rules:
     """Ordered rules.
 
     Attributes:
-        rules: the first that matches and can be rendered answers.
-        otherwise: what answers where none does.
-        failures: what every ruling tells: why there are no rules although there should be.
+        rules: the rules; the first that matches and can be rendered answers.
+        default: the answer if no rule answers.
+        failures: failures in every result, for rules that could not be read.
     """
 
     rules: tuple[Rule, ...]
-    otherwise: Instruction
+    default: Instruction
     failures: tuple[str, ...] = ()
 
     def decide(self, callback: AssignmentCallback) -> RuleResult:
-        """Return what answers a callback; never raises."""
+        """Return the answer to a callback; never raises."""
         failures = list(self.failures)
         try:
             facts = facts_of(callback) if self.rules else {}
             for rule in self.rules:
-                verdict = evaluate(rule, facts)
-                if verdict.faults:
-                    where = ", ".join(fault.parameter for fault in verdict.faults)
-                    failures.append(f"{rule.name}: {where}")
-                if verdict.instruction is not None:
-                    return RuleResult(verdict.instruction, rule.name, tuple(failures))
-        except Exception as error:  # noqa: BLE001  an agent waits; the log tells
+                evaluation = evaluate(rule, facts)
+                if evaluation.errors:
+                    parameters = ", ".join(error.parameter for error in evaluation.errors)
+                    failures.append(f"{rule.name}: {parameters}")
+                if evaluation.instruction is not None:
+                    return RuleResult(evaluation.instruction, rule.name, tuple(failures))
+        except Exception as error:  # noqa: BLE001  the caller must get an answer
             failures.append(f"rules: {type(error).__name__}")
-        return RuleResult(self.otherwise, failures=tuple(failures))
+        return RuleResult(self.default, failures=tuple(failures))
 
 
 def evaluate_all(rules: Rules, facts: Mapping[str, Any]) -> Iterator[RuleEvaluation]:
-    """Yield what each rule makes of a callback's facts, those too that are not asked any more."""
+    """Yield the result of every rule, including the rules after the one that answers."""
     return (evaluate(rule, facts) for rule in rules.rules)
 
 
 def evaluate(rule: Rule, facts: Mapping[str, Any]) -> RuleEvaluation:
-    """Return what a rule makes of a callback's facts; never raises."""
+    """Return the result of one rule; never raises."""
     matched = False
     try:
         matched = rule.matches(facts)
         return RuleEvaluation(rule, matched, rule.render(facts) if matched else None)
     except InvalidInstruction as error:
-        return RuleEvaluation(rule, matched, faults=error.faults)
-    except Exception as error:  # noqa: BLE001  jmespath raises errors of Python's too
-        what = "parameters" if matched else "when"
-        why = f"{what} could not be evaluated ({type(error).__name__}): a value has another type."
-        return RuleEvaluation(rule, matched, faults=(ParameterError(what, why),))
+        return RuleEvaluation(rule, matched, errors=error.errors)
+    except Exception as error:  # noqa: BLE001  jmespath also raises TypeError, ValueError, …
+        part = "parameters" if matched else "when"
+        message = f"{part} can't be evaluated ({type(error).__name__}): a value has the wrong type."
+        return RuleEvaluation(rule, matched, errors=(ParameterError(part, message),))

@@ -1,4 +1,4 @@
-"""JMESPath over the facts of a callback: compiled once, and refused where it can't be meant so.
+"""JMESPath expressions over the facts of a callback, checked at compilation.
 
 https://jmespath.org/specification.html
 """
@@ -17,14 +17,20 @@ from jmespath.exceptions import (
     ParseError,
 )
 
-from chalicelib.domain.rules.lint import Node, complaint, complaint_of_condition, is_false, paths
+from chalicelib.domain.rules.lint import (
+    Node,
+    find_condition_error,
+    find_error,
+    is_false,
+    paths_read,
+)
 
-# `ParsedResult.search` builds an interpreter each time, which takes longer than the search does.
+# `ParsedResult.search` builds an interpreter per call, which takes longer than the search itself.
 _INTERPRETER = visitor.TreeInterpreter()
 
 
 class InvalidExpression(ValueError):
-    """It is not JMESPath, or can't be meant so; the message says what to write instead."""
+    """The expression is invalid or surely a mistake. The message says what to write."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Expression:
     """A JMESPath expression over `FACTS`.
 
     Attributes:
-        text: as it was written.
+        text: the source text.
     """
 
     text: str
@@ -40,29 +46,29 @@ class Expression:
 
     @classmethod
     def compile(cls, text: object, *, condition: bool = False) -> Self:
-        """Compile an expression, for a condition or a value; raises InvalidExpression."""
+        """Compile the expression of a condition or of a value; raises InvalidExpression."""
         if not isinstance(text, str):
-            raise InvalidExpression("must be a text: a JMESPath expression in quotes")
+            raise InvalidExpression("must be a string with a JMESPath expression")
         try:
             tree = _parse(text)
-            wrong = complaint(tree) or (complaint_of_condition(tree) if condition else None)
+            mistake = find_error(tree) or (find_condition_error(tree) if condition else None)
         except RecursionError as error:
-            raise InvalidExpression("nests too deep, or goes on for too long") from error
-        if wrong:
-            raise InvalidExpression(wrong)
+            raise InvalidExpression("is nested too deeply or too long") from error
+        if mistake:
+            raise InvalidExpression(mistake)
         return cls(text, tree)
 
     def evaluate(self, facts: Mapping[str, Any]) -> Any:
-        """Return its value; raises whatever jmespath does where a value is of the wrong type."""
+        """Return the value; may raise any error of jmespath if a fact has the wrong type."""
         return _INTERPRETER.visit(self._tree, facts)
 
-    def holds(self, facts: Mapping[str, Any]) -> bool:
-        """Tell whether its value is true to JMESPath: 0 is, an empty text or list is not."""
+    def is_true(self, facts: Mapping[str, Any]) -> bool:
+        """Return whether JMESPath treats the value as true; 0 is true, "" is false."""
         return not is_false(self.evaluate(facts))
 
-    def reads(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that it looks at, by their paths such as ``task.vip``."""
-        return {".".join(path): _follow(path, facts) for path in paths(self._tree)}
+    def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that the expression reads, by path such as ``task.vip``."""
+        return {".".join(path): _follow(path, facts) for path in paths_read(self._tree)}
 
 
 def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:
@@ -75,47 +81,49 @@ def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:
 def _parse(text: str) -> Node:
     try:
         with warnings.catch_warnings():
-            # `es` between backticks is no JSON; jmespath takes it for a text, for now.
+            # `es` between backticks is not JSON. jmespath still reads it as a string, but warns.
             warnings.simplefilter("error", PendingDeprecationWarning)
             tree: Node = jmespath.compile(text).parsed
     except PendingDeprecationWarning as error:
         raise InvalidExpression(
-            "holds between backticks what is not JSON: a text stands in single quotes, as 'es'"
+            "has text between backticks that is not JSON: "
+            "write strings in single quotes, as in 'es'"
         ) from error
     except EmptyExpressionError as error:
         raise InvalidExpression("is empty: write a JMESPath expression") from error
     except IncompleteExpressionError as error:
-        raise InvalidExpression("is not JMESPath: it ends too early") from error
+        raise InvalidExpression("is not valid JMESPath: it ends too early") from error
     except LexerError as error:
         raise InvalidExpression(_at(error) + _LEXER_HINTS.get(error.lexer_value, "")) from error
     except ParseError as error:
         raise InvalidExpression(_at(error) + _hint(error)) from error
-    except ValueError as error:  # Python's, of a number with thousands of digits
-        raise InvalidExpression("is not JMESPath: a number is too long") from error
+    except ValueError as error:  # raised by int() for thousands of digits
+        raise InvalidExpression("is not valid JMESPath: a number is too long") from error
     return tree
 
 
 _LEXER_HINTS = {
     "=": ": write == to compare",
-    "-": ': put a name that holds a hyphen into double quotes, as in task."customer-value"',
+    "-": ': write a name with a hyphen in double quotes, as in task."customer-value"',
 }
 _WORDS = {
-    "and": ": write && for and",
-    "or": ": write || for or",
-    "not": ": write ! for not",
-    "in": ": write contains(LIST, VALUE)",
+    "and": ": write && instead of and",
+    "or": ": write || instead of or",
+    "not": ": write ! instead of not",
+    "in": ": write contains(LIST, VALUE) instead of in",
 }
 
 
 def _at(error: ParseError) -> str:
+    column = error.lex_position + 1
     if "delimiter" in str(error.token_type).lower():
-        return f"is not JMESPath: the quote or backtick at column {error.lex_position + 1} is open"
-    return f"is not JMESPath, from column {error.lex_position + 1} on"
+        return f"is not valid JMESPath: the quote or backtick at column {column} is not closed"
+    return f"is not valid JMESPath at column {column}"
 
 
 def _hint(error: ParseError) -> str:
-    if error.token_type == "NUMBER":  # noqa: S105  no secret, a word of the parser's
-        return f": a number stands between backticks, as `{error.token_value}`"
-    # `not` itself is a good name for a field; what comes after it is not expected.
+    if error.token_type == "NUMBER":  # noqa: S105  a token of the parser
+        return f": write numbers between backticks, as in `{error.token_value}`"
+    # The parser reads `not` as a field name, and fails at the token after it.
     not_before = error.expression[: error.lex_position].split()[-1:] == ["not"]
     return _WORDS.get("not" if not_before else str(error.token_value), "")

@@ -1,10 +1,10 @@
-"""What a rule can ask of a callback."""
+"""The facts of a callback that the expressions of rules can read."""
 
 import re
 from typing import Any
 
 from chalicelib.domain.callbacks import AssignmentCallback
-from chalicelib.domain.reservations import attributes_object
+from chalicelib.domain.reservations import parse_attributes
 
 FACTS = (
     "task",
@@ -18,7 +18,7 @@ FACTS = (
     "task_queue_sid",
     "workspace_sid",
 )
-"""The names that an expression may begin with."""
+"""Names that a path in an expression can begin with."""
 
 _NUMBER = re.compile("[0-9]{1,18}")
 
@@ -26,12 +26,12 @@ _NUMBER = re.compile("[0-9]{1,18}")
 def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
     """Return the facts of a callback.
 
-    ``task`` and ``worker`` are their attributes as objects, empty where they are none; ``age`` is
-    the Task's in seconds. What the callback does not tell is None.
+    ``task`` and ``worker`` are the attributes as objects, empty if they are not JSON objects.
+    ``age`` is the age of the Task in seconds. A fact that the callback lacks is None.
     """
     return {
-        "task": attributes_object(callback.task_attributes) or {},
-        "worker": attributes_object(callback.worker_attributes) or {},
+        "task": parse_attributes(callback.task_attributes) or {},
+        "worker": parse_attributes(callback.worker_attributes) or {},
         "priority": _number(callback.parameters.get("TaskPriority")),
         "age": _number(callback.parameters.get("TaskAge")),
         "reservation_sid": callback.reservation_sid,

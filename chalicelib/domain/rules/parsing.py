@@ -1,4 +1,4 @@
-"""Rules as they are written: a document, read whole, every mistake told at once."""
+"""Read rules from a document, and report all mistakes at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,12 +8,12 @@ from chalicelib.domain.instructions import Instruction, InvalidInstruction, inst
 from chalicelib.domain.rules.evaluation import Rule
 from chalicelib.domain.rules.expressions import Expression, InvalidExpression
 
-_MAX_NAME = 64
-_OURS = ("name", "when", "instruction")
+_MAX_NAME_LENGTH = 64
+_RULE_KEYS = ("name", "when", "instruction")
 
 
 class InvalidRules(ValueError):
-    """The document can't be used; each problem is one sentence that names its rule."""
+    """The document has mistakes. Each problem is one sentence that names the rule."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -21,34 +21,31 @@ class InvalidRules(ValueError):
 
 
 def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
-    """Read rules.
+    """Read rules from a parsed TOML document.
 
     Args:
-        document: ``rule``: a list of tables, each with ``name``, ``instruction`` and its
-            parameters, and ``when`` where it has a condition.
+        document: ``rule`` is a list of tables, each with ``name``, ``instruction``, the parameters
+            of the instruction and, optionally, ``when``.
 
     Raises:
-        InvalidRules: something is wrong with it.
+        InvalidRules: The document has mistakes.
     """
-    problems: list[str] = []
-    rules: list[Rule] = []
-    seen: dict[str, int] = {}
-    problems.extend(
-        f'"{name}" is not known here: rules begin with [[rule]].'
-        for name in document
-        if name != "rule"
-    )
+    problems = [
+        f'unknown key "{key}": begin each rule with [[rule]].' for key in document if key != "rule"
+    ]
     tables = document.get("rule", [])
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-        problems.append('"rule" must be a list of tables: begin each with [[rule]].')
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        problems.append('"rule" must be a list of tables: begin each rule with [[rule]].')
         tables = []
+    rules: list[Rule] = []
+    numbers: dict[str, int] = {}
     for number, table in enumerate(tables, start=1):
-        wrong, rule = _rule(table)
+        errors, rule = _parse_rule(table)
         name = table.get("name")
-        if isinstance(name, str) and seen.setdefault(name, number) != number:
-            wrong.append(f"rule {seen[name]} has the same name: each needs one of its own.")
+        if isinstance(name, str) and numbers.setdefault(name, number) != number:
+            errors.append(f"rule {numbers[name]} has the same name: names must be unique.")
         label = f'rule "{name}"' if isinstance(name, str) and name else f"rule {number}"
-        problems.extend(f"{label}: {one}" for one in wrong)
+        problems.extend(f"{label}: {error}" for error in errors)
         if rule:
             rules.append(rule)
     if problems:
@@ -56,58 +53,67 @@ def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def _rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
-    """Return what is wrong with a rule, and the rule where nothing is."""
-    given = dict(table)
-    wrong = list(_about_name(given.pop("name", None)))
+def _parse_rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
+    """Return the errors of a rule, and the rule if there are none."""
+    values = dict(table)
+    errors = list(_name_errors(values.pop("name", None)))
     when = None
-    if "when" in given:
-        when = _compiled("when", given.pop("when"), wrong, condition=True)
+    if "when" in values:
+        when = _compile("when", values.pop("when"), errors, condition=True)
     try:
-        kind: type[Instruction] | None = instruction_type(given.pop("instruction", None))
+        instruction = instruction_type(values.pop("instruction", None))
     except InvalidInstruction as error:
-        wrong.append(str(error))
-        kind = None
-    for name in [name for name in given if kind and name not in kind.parameters()]:
-        if close := nearest_name(name, _OURS, cutoff=0.75):
-            wrong.append(f"it has no {name}: did you mean {close}?")
-            del given[name]
-    references: dict[str, Expression | None] = {
-        name: _referred(name, value, wrong)
-        for name, value in given.items()
+        errors.append(str(error))
+        instruction = None
+    if instruction:
+        errors.extend(_remove_misspelled_keys(values, instruction))
+    references = {
+        name: _parse_reference(name, value, errors)
+        for name, value in values.items()
         if isinstance(value, dict)
     }
-    literals = {name: value for name, value in given.items() if name not in references}
-    if kind is not None:
-        wrong.extend(fault.message for fault in kind.faults(literals, later=references.keys()))
-    if wrong or kind is None:
-        return wrong, None
-    compiled = {name: one for name, one in references.items() if one is not None}
-    return [], Rule(str(table["name"]), when, kind, literals, compiled)
+    literals = {name: value for name, value in values.items() if name not in references}
+    if instruction:
+        found = instruction.errors_in(literals, deferred=references.keys())
+        errors.extend(error.message for error in found)
+    if errors or not instruction:
+        return errors, None
+    compiled = {name: reference for name, reference in references.items() if reference}
+    return [], Rule(str(table["name"]), when, instruction, literals, compiled)
 
 
-def _about_name(name: object) -> Iterator[str]:
+def _name_errors(name: object) -> Iterator[str]:
     if name is None:
-        yield 'it has no name: write name = "…", which the log will tell.'
+        yield 'name is missing: write name = "…", which the log shows.'
     elif not isinstance(name, str) or not name.strip() or not name.isprintable():
-        yield "name must be a text that is not empty."
-    elif len(name) > _MAX_NAME:
-        yield f"name may have at most {_MAX_NAME} characters."
+        yield "name must be a non-empty string of printable characters."
+    elif len(name) > _MAX_NAME_LENGTH:
+        yield f"name must have at most {_MAX_NAME_LENGTH} characters."
 
 
-def _referred(name: str, value: Mapping[str, Any], wrong: list[str]) -> Expression | None:
+def _remove_misspelled_keys(
+    values: dict[str, Any], instruction: type[Instruction]
+) -> Iterator[str]:
+    """Remove misspelled rule keys, such as ``whenn``, and yield their errors."""
+    for key in [key for key in values if key not in instruction.parameters()]:
+        if similar := nearest_name(key, _RULE_KEYS, cutoff=0.75):
+            yield f"unknown key {key}: did you mean {similar}?"
+            del values[key]
+
+
+def _parse_reference(name: str, value: Mapping[str, Any], errors: list[str]) -> Expression | None:
     if value.keys() != {"ref"}:
-        wrong.append(f'{name} must be a value, or a reference such as {{ref = "task.from"}}.')
+        errors.append(f'{name} must be a value, or a reference such as {{ref = "task.from"}}.')
         return None
-    return _compiled(name, value["ref"], wrong)
+    return _compile(name, value["ref"], errors)
 
 
-def _compiled(
-    name: str, text: object, wrong: list[str], *, condition: bool = False
+def _compile(
+    name: str, text: object, errors: list[str], *, condition: bool = False
 ) -> Expression | None:
     try:
         return Expression.compile(text, condition=condition)
     except InvalidExpression as error:
         sentence = f"{name} {error}"
-        wrong.append(sentence if sentence.endswith("?") else f"{sentence}.")
+        errors.append(sentence if sentence.endswith("?") else f"{sentence}.")
         return None

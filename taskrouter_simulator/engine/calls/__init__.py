@@ -1,1 +1,1 @@
-"""Phone calls: what a caller does, as far as TaskRouter has to do with it. No audio."""
+"""Phone calls, as far as they affect TaskRouter; there is no audio."""

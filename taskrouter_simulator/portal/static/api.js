@@ -1,36 +1,36 @@
-// The simulator's REST API, the same that Twilio's libraries call: the page has no other way in.
+// Client of the simulator's REST API. The page makes all its changes through this API.
 
 let authorization = null;
 
 async function credentials() {
   if (!authorization) {
-    const answer = await fetch("/simulator");
-    if (!answer.ok) throw new Error(`The simulator answers ${answer.status}.`);
-    const about = await answer.json();
-    authorization = `Basic ${btoa(`${about.account_sid}:${about.auth_token}`)}`;
+    const response = await fetch("/simulator");
+    if (!response.ok) throw new Error(`The simulator returned ${response.status}.`);
+    const { account_sid: user, auth_token: password } = await response.json();
+    authorization = `Basic ${btoa(`${user}:${password}`)}`;
   }
   return authorization;
 }
 
 async function send(path, headers, body) {
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, { method: "POST", headers: await headers(), body, credentials: "omit" });
+    response = await fetch(path, { method: "POST", headers: await headers(), body, credentials: "omit" });
   } catch (error) {
     if (error instanceof TypeError) throw new Error("The simulator cannot be reached.");
     throw error;
   }
-  const content = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Error(refusal(answer.status, content));
+  const content = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(errorMessage(response.status, content));
   return content;
 }
 
-function refusal(status, content) {
+function errorMessage(status, content) {
   const code = content.code ? ` (error ${content.code})` : "";
-  return `${content.message ?? `The simulator answers ${status}.`}${code}`;
+  return `${content.message ?? `The simulator returned ${status}.`}${code}`;
 }
 
-/** POSTs a form under /v1/Workspaces; the answer's JSON, or an Error with Twilio's sentence. */
+/** Posts a form to a path in a Workspace. Returns JSON or throws an Error with Twilio's message. */
 export function post(workspace, path, form) {
   return send(
     `/v1/Workspaces/${workspace}/${path}`,
@@ -39,7 +39,7 @@ export function post(workspace, path, form) {
   );
 }
 
-/** Puts the simulator's clock forward, which fires what falls due on the way. */
+/** Advances the simulator's clock, which runs all timers that become due. */
 export function advance(seconds) {
   return send(
     "/simulator/clock",

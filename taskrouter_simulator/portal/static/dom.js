@@ -1,6 +1,6 @@
-// Elements are made from text and attributes, never from markup: what a Task says is not code.
+// Creates elements from text and attributes, never from markup, so data cannot inject code.
 
-/** Makes an element; attributes that are null or false are left out. */
+/** Creates an element; attributes that are null or false are omitted. */
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -12,31 +12,31 @@ export function el(tag, attributes = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Sets a text only where it differs, so that a selection in it outlives an update. */
+/** Sets a text only if it differs, so that an update keeps a selection in the text. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Shows a status as a coloured word. */
+/** Shows a status as a colored label. */
 export function setPill(node, text, tone) {
   setText(node, text);
   if (node.dataset.tone !== tone) node.dataset.tone = tone;
 }
 
-/** Hides or shows; a focus inside what goes moves to `heir`, else the keyboard would lose its place. */
-export function setShown(node, shown, heir) {
+/** Shows or hides an element. If it had the focus, `nextFocus` gets the focus. */
+export function setShown(node, shown, nextFocus) {
   if (node.hidden === !shown) return;
-  const held = node.contains(document.activeElement);
+  const hadFocus = node.contains(document.activeElement);
   node.hidden = !shown;
-  if (!shown && held) heir.focus();
+  if (!shown && hadFocus) nextFocus.focus();
 }
 
-/** Makes the options of a select those of `items` ({sid, name}), and keeps the choice. */
+/** Replaces the options of a select by `items` ({sid, name}), and keeps the selected item. */
 export function setOptions(select, items) {
-  const wanted = items.map((one) => `${one.sid} ${one.name}`).join("\n");
-  if (select.dataset.options === wanted) return;
-  const chosen = select.value;
-  select.replaceChildren(...items.map((one) => el("option", { value: one.sid }, one.name)));
-  select.dataset.options = wanted;
-  if (items.some((one) => one.sid === chosen)) select.value = chosen;
+  const options = items.map(({ sid, name }) => `${sid} ${name}`).join("\n");
+  if (select.dataset.options === options) return;
+  const selected = select.value;
+  select.replaceChildren(...items.map(({ sid, name }) => el("option", { value: sid }, name)));
+  select.dataset.options = options;
+  if (items.some(({ sid }) => sid === selected)) select.value = selected;
 }

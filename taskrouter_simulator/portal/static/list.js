@@ -1,29 +1,29 @@
-// A list whose rows live as long as their items: an update keeps focus, selection and open details.
+// A list that reuses the rows of its items, so an update keeps focus, selection and open details.
 
 export class KeyedList {
   #rows = new Map();
 
   /**
-   * @param parent the element that holds the rows
-   * @param make makes a row, {node, update(item), tick?()}, from an item
-   * @param key tells an item's identity
-   * @param heir gets the focus when the row that has it goes away
+   * @param parent element that contains the rows
+   * @param make creates a row, {node, update(item), tick?()}, from an item
+   * @param key returns the unique key of an item
+   * @param nextFocus gets the focus when the focused row is removed
    */
-  constructor(parent, make, key, heir) {
+  constructor(parent, make, key, nextFocus) {
     this.parent = parent;
     this.make = make;
     this.key = key;
-    this.heir = heir;
+    this.nextFocus = nextFocus;
   }
 
-  /** Shows `items`, in their order. */
+  /** Shows `items` in their order. */
   update(items) {
-    const wanted = new Set(items.map(this.key));
-    for (const [key, row] of this.#rows) if (!wanted.has(key)) this.#remove(key, row);
+    const keys = new Set(items.map(this.key));
+    for (const [key, row] of this.#rows) if (!keys.has(key)) this.#remove(key, row);
     let next = null;
     for (const item of items.toReversed()) {
       const row = this.#row(item);
-      // a row that is in its place is not touched: moving it would take its focus away
+      // A row in the right place is not moved, because moving it would remove its focus.
       if (row.node.parentNode !== this.parent || row.node.nextSibling !== next) {
         this.parent.insertBefore(row.node, next);
       }
@@ -31,7 +31,7 @@ export class KeyedList {
     }
   }
 
-  /** Lets each row show what time it is. */
+  /** Updates the times shown in the rows. */
   tick() {
     for (const row of this.#rows.values()) row.tick?.();
   }
@@ -46,9 +46,9 @@ export class KeyedList {
   }
 
   #remove(key, row) {
-    const held = row.node.contains(document.activeElement);
+    const hadFocus = row.node.contains(document.activeElement);
     row.node.remove();
     this.#rows.delete(key);
-    if (held) this.heir?.focus();
+    if (hadFocus) this.nextFocus?.focus();
   }
 }

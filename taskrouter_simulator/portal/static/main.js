@@ -1,8 +1,9 @@
-// Ties the page together: the overview comes in, the panels show it, the forms and buttons ask.
+// The page: panels show the overview, forms and buttons change it through the REST API.
 
 import * as api from "./api.js";
+import { describeChanges } from "./changes.js";
 import { byId, setOptions, setText } from "./dom.js";
-import { news } from "./news.js";
+import { alertRow, callbackRow } from "./log.js";
 import { Panel } from "./panel.js";
 import { Poll } from "./poll.js";
 import { queueRow } from "./queues.js";
@@ -10,21 +11,20 @@ import { reservationRow } from "./reservations.js";
 import { busy } from "./row.js";
 import { taskRow, taskText } from "./tasks.js";
 import { clock, now, setFrozen, setTime } from "./time.js";
-import { alertRow, callbackRow } from "./traffic.js";
 import { workerRow } from "./workers.js";
 
 let state = null;
-let reached = false;
+let connected = false;
 
-const sidOf = (one) => one.sid;
-const idOf = (one) => `${one.id} ${one.at}`;
-const poll = new Poll({ onState: show, onTime: setTime, onReach: showReach });
+const sidOf = (resource) => resource.sid;
+const idOf = (entry) => `${entry.id} ${entry.at}`; // ids begin again when the simulator restarts
+const poll = new Poll({ onState: show, onTime: setTime, onConnection: showConnection });
 
 const tasks = new Panel({
   id: "tasks",
   name: "Tasks",
   limit: 10,
-  make: taskRow((task, form) => ask(`Tasks/${task.sid}`, form)),
+  make: taskRow((task, form) => update(`Tasks/${task.sid}`, form)),
   key: sidOf,
   text: taskText,
 });
@@ -32,7 +32,9 @@ const reservations = new Panel({
   id: "reservations",
   name: "Reservations",
   limit: 10,
-  make: reservationRow((one, form) => ask(`Tasks/${one.task_sid}/Reservations/${one.sid}`, form)),
+  make: reservationRow((reservation, form) =>
+    update(`Tasks/${reservation.task_sid}/Reservations/${reservation.sid}`, form),
+  ),
   key: sidOf,
 });
 const workers = new Panel({
@@ -40,7 +42,7 @@ const workers = new Panel({
   name: "Workers",
   limit: 20,
   make: workerRow(
-    (worker, form) => ask(`Workers/${worker.sid}`, form),
+    (worker, form) => update(`Workers/${worker.sid}`, form),
     () => state.workspace.activities,
   ),
   key: sidOf,
@@ -57,7 +59,7 @@ const callbacks = new Panel({
 const alerts = new Panel({ id: "alerts", name: "Alerts", limit: 3, make: alertRow, key: idOf });
 
 function show(next) {
-  const sentence = news(state, next);
+  const changes = describeChanges(state, next);
   state = next;
   setFrozen(state.clock_frozen);
   byId("frozen").hidden = !state.clock_frozen;
@@ -71,39 +73,39 @@ function show(next) {
   reservations.update(workspace?.reservations ?? [], workspace?.reservations_total);
   callbacks.update(state.callbacks, state.callbacks_total);
   alerts.update(state.alerts, state.alerts_total);
-  if (sentence) setText(byId("news"), `${clock(now())} ${sentence}`);
+  if (changes) setText(byId("changes"), `${clock(now())} ${changes}`);
 }
 
 function tick() {
-  if (!state || !reached) return;
+  if (!state || !connected) return;
   setText(byId("now"), clock(now()));
   for (const panel of [tasks, reservations, workers]) panel.tick();
 }
 
-function showReach(isReached) {
-  reached = isReached;
-  const reach = byId("reach");
-  reach.dataset.reach = reached ? "yes" : "no";
-  setText(reach, reached ? "Live" : "The simulator cannot be reached. Trying again.");
+function showConnection(isConnected) {
+  connected = isConnected;
+  const connection = byId("connection");
+  connection.dataset.connection = connected ? "connected" : "lost";
+  setText(connection, connected ? "Live" : "The simulator cannot be reached. Retrying.");
   tick();
 }
 
-/** Changes something by REST, tells what was refused, and looks at what became of it. */
-async function ask(path, form) {
+/** Updates a resource through the REST API, shows an error if there is one, and polls. */
+async function update(path, form) {
   await attempt(() => api.post(state.workspace.sid, path, form));
 }
 
 async function attempt(run) {
   try {
     await run();
-    tell("");
+    showProblem("");
   } catch (error) {
-    tell(error.message);
+    showProblem(error.message);
   }
   poll.soon();
 }
 
-function tell(problem) {
+function showProblem(problem) {
   setText(byId("problem-text"), problem);
   byId("problem").hidden = !problem;
 }
@@ -134,7 +136,7 @@ onSubmit("create", create);
 onSubmit("clock", () => attempt(() => api.advance(Number(byId("advance").value))));
 byId("workspace").addEventListener("change", (event) => poll.choose(event.target.value));
 byId("problem-close").addEventListener("click", () => {
-  tell("");
+  showProblem("");
   byId("main").querySelector("h2[tabindex]").focus();
 });
 

@@ -1,24 +1,24 @@
-// A section of the page: heading, count, rows, and no more rows than one can look at.
+// A section of the page: heading, count, filter, and a limited number of rows.
 
 import { byId, el, setShown, setText } from "./dom.js";
 import { KeyedList } from "./list.js";
 
-const MORE = 100;
+const MORE = 100; // rows added by the button
 
 export class Panel {
   #items = [];
   #total = 0;
   #limit;
   #shown;
-  #wanted = "";
+  #query = "";
 
   /**
-   * @param id of the section
-   * @param name as the navigation calls it
-   * @param limit how many rows are shown until more are asked for
+   * @param id id of the section
+   * @param name name in the navigation
+   * @param limit number of rows shown at first
    * @param make see KeyedList
    * @param key see KeyedList
-   * @param text makes the text that the section's filter looks into, where it has one
+   * @param text returns the text searched by the section's filter, if it has a filter
    */
   constructor({ id, name, limit, make, key, text }) {
     this.#limit = this.#shown = limit;
@@ -26,7 +26,7 @@ export class Panel {
     this.heading = section.querySelector("h2");
     this.empty = section.querySelector(".empty");
     this.more = section.querySelector(".more");
-    this.nothing = this.empty.textContent;
+    this.emptyNote = this.empty.textContent;
     this.count = el("span", { class: "count" });
     byId("sections").append(
       el("li", {}, el("a", { href: `#${this.heading.id}` }, `${name} `, this.count)),
@@ -39,7 +39,7 @@ export class Panel {
     this.more.addEventListener("click", () => this.#showMore());
   }
 
-  /** Shows the items; `total` counts those too that the overview leaves out. */
+  /** Shows the items; `total` includes items that are not in the overview. */
   update(items, total = items.length) {
     this.#items = items;
     this.#total = total;
@@ -52,25 +52,25 @@ export class Panel {
     this.list.tick();
   }
 
-  #filter(wanted) {
-    this.#wanted = wanted.trim().toLowerCase();
+  #filter(query) {
+    this.#query = query.trim().toLowerCase();
     this.#shown = this.#limit;
     this.#draw();
   }
 
   #draw() {
-    const wanted = this.#wanted;
-    const matches = (item) => this.text(item).toLowerCase().includes(wanted);
-    const chosen = wanted ? this.#items.filter(matches) : this.#items;
-    this.list.update(chosen.slice(0, this.#shown));
-    const hidden = Math.max(0, chosen.length - this.#shown);
-    setText(this.more, `Show ${Math.min(hidden, MORE)} more of ${chosen.length}`);
+    const query = this.#query;
+    const matches = (item) => this.text(item).toLowerCase().includes(query);
+    const selected = query ? this.#items.filter(matches) : this.#items;
+    this.list.update(selected.slice(0, this.#shown));
+    const hidden = Math.max(0, selected.length - this.#shown);
+    setText(this.more, `Show ${Math.min(hidden, MORE)} more of ${selected.length}`);
     setShown(this.more, hidden > 0, this.heading);
-    const left = this.#total - this.#items.length;
-    let note = left ? `${left} older ones are not shown.` : "";
-    if (!chosen.length) note = this.#items.length ? "Nothing matches the filter." : this.nothing;
+    const omitted = this.#total - this.#items.length;
+    let note = omitted ? `${omitted} older ${omitted > 1 ? "items are" : "item is"} not shown.` : "";
+    if (!selected.length) note = this.#items.length ? "Nothing matches the filter." : this.emptyNote;
     setText(this.empty, note);
-    this.empty.hidden = !note || (hidden > 0 && chosen.length > 0);
+    this.empty.hidden = !note || (hidden > 0 && selected.length > 0);
   }
 
   #showMore() {

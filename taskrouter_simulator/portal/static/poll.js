@@ -1,77 +1,77 @@
-// Asks for the overview about once a second, as long as somebody can see the page.
+// Requests the overview once a second while the page is visible.
 
-const EVERY = 1000;
-const RETRY = 2000;
-const PATIENCE = 10_000;
+const INTERVAL_MS = 1000;
+const RETRY_MS = 2000;
+const TIMEOUT_MS = 10_000;
 
 export class Poll {
   #timer = 0;
   #busy = false;
-  #again = false;
+  #pollAgain = false;
   #etag = null;
   #path = "/simulator/state";
 
   /**
-   * @param onState gets an overview that differs from the last
-   * @param onTime gets the simulator's time at every answer (seconds since the epoch)
-   * @param onReach gets whether the simulator answered
+   * @param onState receives each overview that differs from the previous overview
+   * @param onTime receives the simulator's time with every response (seconds since the epoch)
+   * @param onConnection receives whether the simulator responded
    */
-  constructor({ onState, onTime, onReach }) {
+  constructor({ onState, onTime, onConnection }) {
     this.onState = onState;
     this.onTime = onTime;
-    this.onReach = onReach;
-    document.addEventListener("visibilitychange", () => this.#turn());
+    this.onConnection = onConnection;
+    document.addEventListener("visibilitychange", () => this.#onVisibilityChange());
   }
 
-  /** Looks now, and goes on from there. */
+  /** Polls now, and then once per interval. */
   async now() {
     if (this.#busy) {
-      this.#again = true;
+      this.#pollAgain = true;
       return;
     }
     clearTimeout(this.#timer);
     this.#busy = true;
-    const [reached, state] = await this.#ask();
+    const [connected, state] = await this.#fetch();
     this.#busy = false;
     if (!document.hidden) {
-      const wait = reached ? EVERY : RETRY;
-      this.#timer = setTimeout(() => this.now(), this.#again ? 0 : wait);
-      this.#again = false;
+      const delay = connected ? INTERVAL_MS : RETRY_MS;
+      this.#timer = setTimeout(() => this.now(), this.#pollAgain ? 0 : delay);
+      this.#pollAgain = false;
     }
     if (state) this.onState(state);
-    this.onReach(reached);
+    this.onConnection(connected);
   }
 
-  /** Looks now, and once more when what was asked for has gone through. */
+  /** Polls now, and again in 300 ms, when a change has probably taken effect. */
   soon() {
     this.now();
     setTimeout(() => this.now(), 300);
   }
 
-  /** From now on this Workspace. */
+  /** Switches to another Workspace. */
   choose(workspace) {
     this.#path = `/simulator/state?workspace=${encodeURIComponent(workspace)}`;
     this.#etag = null;
     this.now();
   }
 
-  async #ask() {
+  async #fetch() {
     const path = this.#path;
     const headers = this.#etag ? { "If-None-Match": this.#etag } : {};
     try {
-      const answer = await fetch(path, { headers, signal: AbortSignal.timeout(PATIENCE) });
-      if (!answer.ok && answer.status !== 304) return [false, null];
-      const state = answer.status === 304 ? null : await answer.json();
+      const response = await fetch(path, { headers, signal: AbortSignal.timeout(TIMEOUT_MS) });
+      if (!response.ok && response.status !== 304) return [false, null];
+      const state = response.status === 304 ? null : await response.json();
       if (path !== this.#path) return [true, null];
-      this.onTime(Number(answer.headers.get("X-Simulator-Time")));
-      this.#etag = answer.headers.get("ETag");
+      this.onTime(Number(response.headers.get("X-Simulator-Time")));
+      this.#etag = response.headers.get("ETag");
       return [true, state];
     } catch {
       return [false, null];
     }
   }
 
-  #turn() {
+  #onVisibilityChange() {
     if (document.hidden) clearTimeout(this.#timer);
     else this.now();
   }

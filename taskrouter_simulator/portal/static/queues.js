@@ -1,4 +1,4 @@
-// TaskQueues: whom they reach, and how much waits in them.
+// TaskQueues: their Workers and the number of waiting Tasks.
 
 import { el, setText } from "./dom.js";
 import { facts, openable } from "./row.js";
@@ -19,7 +19,7 @@ export function queueRow() {
     node: el("li", {}, details),
     update(queue) {
       setText(name, queue.name);
-      setText(expression, queue.target_workers || "no expression: takes nobody");
+      setText(expression, queue.target_workers || "no expression: matches no Worker");
       const waiting = queue.tasks.pending ?? 0;
       setText(
         load,
@@ -34,7 +34,7 @@ function draw(body, queue) {
   facts(body, "queue", [
     ["TaskQueue SID", queue.sid],
     ["Target Workers", queue.target_workers],
-    ["Workers", `${queue.workers}, available ${queue.available_workers}`],
-    ...Object.entries(queue.tasks).map(([status, number]) => [`Tasks ${status}`, number]),
+    ["Workers", `${queue.workers}, ${queue.available_workers} available`],
+    ...Object.entries(queue.tasks).map(([status, count]) => [`Tasks ${status}`, count]),
   ]);
 }

@@ -1,4 +1,4 @@
-// Reservations: a Task offered to a Worker, and the time left to take it.
+// Reservations: Task, Worker, status and the time left to accept.
 
 import { el, setPill, setShown, setText } from "./dom.js";
 import { action, facts, openable, short } from "./row.js";
@@ -12,8 +12,8 @@ const TONES = {
   timeout: "red",
 };
 
-/** @param ask (reservation, form) => Promise: updates the Reservation by REST */
-export function reservationRow(ask) {
+/** @param change (reservation, form) => Promise: updates the Reservation through the REST API */
+export function reservationRow(change) {
   return () => {
     const pill = el("span", { class: "pill" });
     const worker = el("strong", { class: "clip" });
@@ -30,11 +30,11 @@ export function reservationRow(ask) {
     );
     const accept = action(
       "Accept",
-      (one) => ask(one, { ReservationStatus: "accepted" }),
+      (item) => change(item, { ReservationStatus: "accepted" }),
       summary,
       "primary",
     );
-    const reject = action("Reject", (one) => ask(one, { ReservationStatus: "rejected" }), summary);
+    const reject = action("Reject", (item) => change(item, { ReservationStatus: "rejected" }), summary);
     let reservation = null;
     const tick = () => {
       if (reservation.status !== "pending") return;
@@ -58,9 +58,9 @@ export function reservationRow(ask) {
         setShown(left, pending, summary);
         setShown(queue, !pending, summary);
         setText(queue, reservation.queue ?? "");
-        const what = `${short(reservation.task_sid)} for ${reservation.worker}`;
-        accept.update(reservation, pending, `Accept ${what}`);
-        reject.update(reservation, pending, `Reject ${what}`);
+        const label = `${short(reservation.task_sid)} for ${reservation.worker}`;
+        accept.update(reservation, pending, `Accept ${label}`);
+        reject.update(reservation, pending, `Reject ${label}`);
         update(reservation);
         tick();
       },

@@ -1,11 +1,11 @@
-// What all rows have: a line or three that open into details, and buttons beside them.
+// Shared by all rows: a summary that opens into details, and action buttons.
 
 import { el, setShown, setText } from "./dom.js";
 
-/** WT3f2a...9c1d: enough of a SID to tell it from its neighbours. */
+/** Shortens a SID to WT3f2a…9c1d. */
 export const short = (sid) => (sid ? `${sid.slice(0, 6)}…${sid.slice(-4)}` : "");
 
-/** JSON text on several lines; any other text as it is. */
+/** Formats JSON text on several lines; returns any other text unchanged. */
 export function pretty(text) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
@@ -15,10 +15,10 @@ export function pretty(text) {
 }
 
 /**
- * A row that can be opened. What it opens into is drawn only once it is open.
+ * Creates a row that opens into details. The details are drawn only while the row is open.
  *
- * @param lines the summary's elements
- * @param draw draws the details into an element, at first and at each update
+ * @param lines elements of the summary
+ * @param draw draws the details of an item into an element, initially and at each update
  */
 export function openable(lines, draw) {
   const body = el("div", { class: "body" });
@@ -34,26 +34,26 @@ export function openable(lines, draw) {
   return { details, summary, update };
 }
 
-/** Draws a list of facts, [name, text], into an element; what is there already stays. */
+/** Draws a list of [label, text] pairs into an element, reusing a list with the same labels. */
 export function facts(parent, name, pairs) {
-  const kept = pairs.filter(([, text]) => text !== null && text !== undefined && text !== "");
-  const labels = kept.map(([label]) => label).join("\n");
+  const shown = pairs.filter(([, text]) => text !== null && text !== undefined && text !== "");
+  const labels = shown.map(([label]) => label).join("\n");
   let list = parent.querySelector(`[data-facts="${name}"]`);
   if (!list || list.dataset.labels !== labels) {
-    const fresh = el("dl", { "data-facts": name, "data-labels": labels });
-    for (const [label] of kept) fresh.append(el("div", {}, el("dt", {}, ...breakable(label)), el("dd")));
-    if (list) list.replaceWith(fresh);
-    else parent.append(fresh);
-    list = fresh;
+    const newList = el("dl", { "data-facts": name, "data-labels": labels });
+    for (const [label] of shown) newList.append(el("div", {}, el("dt", {}, ...breakable(label)), el("dd")));
+    if (list) list.replaceWith(newList);
+    else parent.append(newList);
+    list = newList;
   }
   const values = list.querySelectorAll("dd");
-  kept.forEach(([, text], index) => setText(values[index], String(text)));
+  shown.forEach(([, text], index) => setText(values[index], String(text)));
 }
 
-/** A name that may break before a capital: WorkerPrevious|Activity|Name. */
+/** Lets a name wrap before a capital letter: WorkerPrevious|Activity|Name. */
 const breakable = (name) => name.split(/(?=[A-Z][a-z])/).flatMap((part) => [el("wbr"), part]);
 
-/** Draws a named piece of text, of somebody or something, that keeps its lines. */
+/** Draws preformatted text with a heading; `owner` completes its label for screen readers. */
 export function block(parent, name, owner, text) {
   let pre = parent.querySelector(`[data-block="${name}"]`);
   if (!pre) {
@@ -65,26 +65,25 @@ export function block(parent, name, owner, text) {
 }
 
 /**
- * A button that does something with the row's item. While it works it takes no second press; once
- * it is of no use it goes, and the row keeps the focus.
+ * Creates a button for an action on the row's item. It ignores clicks while the action runs.
  *
- * @param text on the button
- * @param run (item) => Promise
- * @param heir gets the focus
+ * @param text text of the button
+ * @param run (item) => Promise: the action
+ * @param nextFocus gets the focus when the focused button is hidden
  */
-export function action(text, run, heir, className = "") {
+export function action(text, run, nextFocus, className = "") {
   const button = el("button", { type: "button", class: className }, text);
   let item = null;
   button.addEventListener("click", () => busy(button, () => run(item)));
-  const update = (next, useful, label) => {
+  const update = (next, shown, label) => {
     item = next;
     button.setAttribute("aria-label", label);
-    setShown(button, useful, heir);
+    setShown(button, shown, nextFocus);
   };
   return { button, update };
 }
 
-/** Runs something once at a time for a button, which keeps its focus meanwhile. */
+/** Runs an action unless it is running already; the button stays focusable meanwhile. */
 export async function busy(button, run) {
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");

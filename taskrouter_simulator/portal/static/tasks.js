@@ -1,4 +1,4 @@
-// Tasks: what is to be done, how long it has waited, who does it.
+// Tasks: status, age, attributes, TaskQueue and Workers.
 
 import { el, setPill, setText } from "./dom.js";
 import { action, block, facts, openable, pretty, short } from "./row.js";
@@ -12,10 +12,10 @@ const TONES = {
   canceled: "red",
 };
 const WAITING = ["pending", "reserved"];
-const TAKEN = ["assigned", "wrapping"];
+const ASSIGNED = ["assigned", "wrapping"];
 
-/** @param ask (task, form) => Promise: updates the Task by REST */
-export function taskRow(ask) {
+/** @param change (task, form) => Promise: updates the Task through the REST API */
+export function taskRow(change) {
   return () => {
     const pill = el("span", { class: "pill" });
     const sid = el("code", { class: "sid" });
@@ -31,9 +31,9 @@ export function taskRow(ask) {
       ],
       draw,
     );
-    const move = (status) => (one) => ask(one, { AssignmentStatus: status });
-    const complete = action("Complete", move("completed"), summary);
-    const cancel = action("Cancel", move("canceled"), summary);
+    const setStatus = (status) => (item) => change(item, { AssignmentStatus: status });
+    const complete = action("Complete", setStatus("completed"), summary);
+    const cancel = action("Cancel", setStatus("canceled"), summary);
     let task = null;
     const tick = () => setText(age, duration(now() - task.created));
     return {
@@ -45,9 +45,9 @@ export function taskRow(ask) {
         setText(sid, short(task.sid));
         setText(priority, `prio ${task.priority}`);
         setText(attributes, task.attributes);
-        const people = task.workers.join(", ");
-        setText(where, [task.queue ?? "in no TaskQueue", people, task.reason].filter(Boolean).join(" · "));
-        complete.update(task, TAKEN.includes(task.status), `Complete Task ${short(task.sid)}`);
+        const names = task.workers.join(", ");
+        setText(where, [task.queue ?? "no TaskQueue", names, task.reason].filter(Boolean).join(" · "));
+        complete.update(task, ASSIGNED.includes(task.status), `Complete Task ${short(task.sid)}`);
         cancel.update(task, WAITING.includes(task.status), `Cancel Task ${short(task.sid)}`);
         update(task);
         tick();
@@ -56,7 +56,7 @@ export function taskRow(ask) {
   };
 }
 
-/** The text that the filter looks into. */
+/** Returns the text searched by the filter. */
 export const taskText = (task) =>
   [task.sid, task.status, task.attributes, task.queue, task.workflow, ...task.workers].join("\n");
 
@@ -72,7 +72,7 @@ function draw(body, task) {
     ["TaskChannel", task.channel],
     ["Created", moment(task.created)],
     ["Updated", moment(task.updated)],
-    ["May wait", duration(task.timeout)],
+    ["Timeout", duration(task.timeout)],
   ]);
   block(body, "Attributes", `Task ${short(task.sid)}`, pretty(task.attributes));
 }

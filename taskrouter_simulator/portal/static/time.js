@@ -1,25 +1,25 @@
-// The simulator's time, which can stand still or jump, and how times are written.
+// The simulator's time, which can be frozen or advanced, and the formats of times.
 
-let last = 0;
-let at = 0;
+let received = 0; // the simulator's time in the last response
+let receivedAt = 0; // when that response came, by the browser's clock
 let frozen = true;
 
-/** Takes over the time that an answer came with (seconds since the epoch). */
+/** Sets the simulator's time from a response (seconds since the epoch). */
 export function setTime(seconds) {
-  last = seconds;
-  at = performance.now();
+  received = seconds;
+  receivedAt = performance.now();
 }
 
 export function setFrozen(isFrozen) {
   frozen = isFrozen;
 }
 
-/** Seconds since the epoch, by the simulator's clock. */
+/** Returns the simulator's time in seconds since the epoch. */
 export function now() {
-  return frozen ? last : last + (performance.now() - at) / 1000;
+  return frozen ? received : received + (performance.now() - receivedAt) / 1000;
 }
 
-/** 75 as "1 min 15 s". */
+/** Formats 75 as "1 min 15 s". */
 export function duration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   const [days, hours] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24];
@@ -29,10 +29,10 @@ export function duration(seconds) {
   return minutes ? `${minutes} min ${rest} s` : `${rest} s`;
 }
 
-/** How many seconds it is to a moment; a begun one counts, 60.0000002 is 60. */
+/** Returns the seconds until a time, rounded up; rounding errors do not count (60.0000002 is 60). */
 export const until = (moment) => Math.max(0, Math.ceil(moment - now() - 0.001));
 
-/** 75 as "1:15". */
+/** Formats 75 as "1:15". */
 export function countdown(whole) {
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
   const rest = String(whole % 60).padStart(2, "0");
@@ -41,13 +41,13 @@ export function countdown(whole) {
 
 const two = (number) => String(number).padStart(2, "0");
 
-/** The time of day, where the reader is. */
+/** Formats the local time of day. */
 export function clock(seconds) {
   const date = new Date(seconds * 1000);
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** Day and time of day, where the reader is. */
+/** Formats the local date and time. */
 export function moment(seconds) {
   const date = new Date(seconds * 1000);
   const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;

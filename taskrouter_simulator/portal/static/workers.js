@@ -1,17 +1,17 @@
-// Workers, each with a switch of as many positions as the Workspace has Activities.
+// Workers, each with one button per Activity.
 
 import { el, setPill, setShown, setText } from "./dom.js";
 import { KeyedList } from "./list.js";
 import { block, busy, facts, openable, pretty } from "./row.js";
 import { duration, moment, now } from "./time.js";
 
-const sidOf = (one) => one.sid;
+const sidOf = (resource) => resource.sid;
 
 /**
- * @param ask (worker, form) => Promise: updates the Worker by REST
- * @param activities () => the Workspace's Activities
+ * @param change (worker, form) => Promise: updates the Worker through the REST API
+ * @param activities () => Activities of the Workspace
  */
-export function workerRow(ask, activities) {
+export function workerRow(change, activities) {
   return () => {
     const name = el("strong", { class: "clip" });
     const pill = el("span", { class: "pill" });
@@ -24,9 +24,9 @@ export function workerRow(ask, activities) {
     let worker = null;
     const tick = () => setText(since, duration(now() - worker.activity_changed));
     const group = el("div", { class: "switch", role: "group" });
-    const positions = new KeyedList(
+    const buttons = new KeyedList(
       group,
-      () => position((activity) => ask(worker, { ActivitySid: activity.sid }), () => worker),
+      () => activityButton((activity) => change(worker, { ActivitySid: activity.sid }), () => worker),
       sidOf,
       details.firstChild,
     );
@@ -35,14 +35,14 @@ export function workerRow(ask, activities) {
       tick,
       update(next) {
         worker = next;
-        const current = activities().find((one) => one.sid === worker.activity_sid);
+        const current = activities().find(({ sid }) => sid === worker.activity_sid);
         setText(name, worker.name);
         setPill(pill, "available", "green");
         setShown(pill, current.available, details.firstChild);
         setText(tasks, worker.tasks ? `${worker.tasks} Task${worker.tasks > 1 ? "s" : ""}` : "");
         group.setAttribute("aria-label", `Activity of ${worker.name}`);
-        // copies, so that each position sees the Worker's change in an Activity that is the same
-        positions.update(activities().map((one) => ({ ...one })));
+        // Copies, because a KeyedList skips unchanged items, but the Worker may have changed.
+        buttons.update(activities().map((activity) => ({ ...activity })));
         update({ ...worker, activity: current.name });
         tick();
       },
@@ -50,7 +50,7 @@ export function workerRow(ask, activities) {
   };
 }
 
-function position(choose, worker) {
+function activityButton(choose, worker) {
   const button = el("button", { type: "button" });
   let activity = null;
   button.addEventListener("click", () => busy(button, () => choose(activity)));

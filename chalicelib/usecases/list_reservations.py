@@ -1,0 +1,77 @@
+"""Read recorded Reservations: a single one, or a page of a list."""
+
+from chalicelib.domain.auth import Action, Principal
+from chalicelib.domain.errors import NotFound
+from chalicelib.domain.reservations import (
+    Reservation,
+    ReservationPage,
+    ReservationQuery,
+    Status,
+)
+from chalicelib.usecases.ports import ReservationListing, ReservationStore
+
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 100
+"""Default and maximum number of Reservations per page."""
+
+_DAY_MS = 86_400_000
+
+
+def get_reservation(
+    reservation_sid: str, *, principal: Principal, store: ReservationStore
+) -> Reservation:
+    """Return a recorded Reservation.
+
+    Raises:
+        NotFound: the Reservation is not recorded.
+        Forbidden: the Reservation belongs to another Worker.
+        StoreUnavailable: DynamoDB failed.
+    """
+    reservation = store.get(reservation_sid)
+    if reservation is None:
+        raise NotFound("No such Reservation is recorded.")
+    principal.authorize(Action.READ_RESERVATION, worker_sid=reservation.worker_sid)
+    return reservation
+
+
+def list_reservations(
+    *,
+    principal: Principal,
+    listing: ReservationListing,
+    retention_days: int,
+    now: int,
+    worker_sid: str | None = None,
+    status: Status | None = None,
+    since: int | None = None,
+    limit: int = DEFAULT_LIMIT,
+    cursor: str | None = None,
+) -> ReservationPage:
+    """Return a page of recorded Reservations, newest first.
+
+    Args:
+        principal: the caller. A Worker gets only its own Reservations.
+        listing: the lists of records.
+        retention_days: how long records are kept.
+        now: epoch ms.
+        worker_sid: list only the Reservations of this Worker (WK…).
+        status: list only Reservations that have this status now.
+        since: epoch ms; list only Reservations created at this time or later. The default is one
+            day ago, or the retention time if *worker_sid* or *status* restricts the list.
+        limit: maximum number of Reservations in the page.
+        cursor: the ``next_cursor`` of the previous page, or None for the first page.
+
+    Raises:
+        Forbidden: the caller may not see this Worker's Reservations.
+        BadRequest: the cursor is invalid.
+        StoreUnavailable: DynamoDB failed.
+    """
+    action = Action.LIST_RESERVATIONS
+    worker_sid = worker_sid or principal.confined_to(action)
+    principal.authorize(action, worker_sid=worker_sid)
+    oldest = now - retention_days * _DAY_MS
+    if since is None:
+        since = now - _DAY_MS if status is None and worker_sid is None else oldest
+    query = ReservationQuery(
+        since=max(since, oldest), status=status, worker_sid=worker_sid, limit=limit
+    )
+    return listing.fetch_page(query, cursor, now=now)

@@ -1,0 +1,77 @@
+"""The budget of a sweep: its remaining time, its pauses when throttled, and its errors."""
+
+from collections import Counter
+from collections.abc import Callable
+from threading import Event
+from typing import TypeVar
+
+from chalicelib.domain.errors import (
+    AppError,
+    TaskRouterDenied,
+    TaskRouterNotFound,
+    TaskRouterThrottled,
+)
+from chalicelib.usecases.ports import Clock
+
+CONCURRENCY = 8
+"""Maximum number of concurrent requests to TaskRouter."""
+
+_MIN_TIME_LEFT_MS = 25_000
+"""No step starts with less time left: it may send two requests to TaskRouter, each with a time-out
+of 10 s, and then writes."""
+
+_THROTTLED_PAUSES = (0.5, 1.0, 2.0)
+"""Pauses between the attempts of a throttled request, in seconds."""
+
+_Response = TypeVar("_Response")
+
+
+class RunBudget:
+    """The budget of one sweep. Its methods are thread-safe.
+
+    Args:
+        clock: the system time.
+        time_left_ms: returns the remaining time of the run, in ms.
+
+    Attributes:
+        errors: number of failures by error Code.
+    """
+
+    def __init__(self, clock: Clock, time_left_ms: Callable[[], int]) -> None:
+        self._clock = clock
+        self._time_left_ms = time_left_ms
+        self._stopped = Event()
+        self.errors: Counter[str] = Counter()
+
+    def may_continue(self) -> bool:
+        """Return whether another step may start."""
+        return not self._stopped.is_set() and self._time_left_ms() >= _MIN_TIME_LEFT_MS
+
+    def retry_throttled(self, request: Callable[[], _Response]) -> _Response:
+        """Send a request to TaskRouter; if it is throttled, pause and retry.
+
+        Raises:
+            TaskRouterThrottled: the last attempt was throttled too, which ends the run.
+        """
+        try:
+            for pause in _THROTTLED_PAUSES:
+                try:
+                    return request()
+                except TaskRouterThrottled:
+                    if not self.may_continue():
+                        raise
+                    self._clock.sleep(pause)
+            return request()
+        except TaskRouterThrottled:
+            self._stopped.set()
+            raise
+
+    def count_failure(self, error: AppError) -> None:
+        """Count a failure. A failure that all other steps would share ends the run.
+
+        These are refused credentials, and an unknown Workspace. Callers handle other resources
+        that are not found without counting a failure.
+        """
+        self.errors[error.code] += 1
+        if isinstance(error, (TaskRouterDenied, TaskRouterNotFound)):
+            self._stopped.set()

@@ -1,0 +1,84 @@
+"""Runs the app's Lambda functions on this machine: the API over HTTP, the sweep on a timer."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+ACCEPT_QUEUE = 128
+"""Maximum number of connections that wait to be accepted."""
+
+LAMBDA_TIMEOUT_SECONDS = 60
+
+
+def serve_api(port: int, stage: str) -> None:
+    """Run `chalice local`, tuned for concurrent programs, until a signal ends it.
+
+    By default, Chalice's server writes headers and body as two packets with Nagle's algorithm
+    enabled, so every request on a kept-alive connection waits about 40 ms for a delayed
+    acknowledgment. Its queue of five connections also makes 50 concurrent clients wait for
+    retransmissions.
+
+    Args:
+        port: Port on 127.0.0.1.
+        stage: Stage in .chalice/config.json.
+    """
+    # Only this command needs Chalice's command line, which is slow to import.
+    from chalice import local  # noqa: PLC0415
+    from chalice.cli import main  # noqa: PLC0415
+
+    local.ChaliceRequestHandler.disable_nagle_algorithm = True
+    local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE
+    sys.argv = ["chalice", "local", "--stage", stage, "--no-autoreload", "--port", str(port)]
+    sys.exit(main())
+
+
+@dataclass
+class LambdaContext:
+    """The parts of a Lambda context that the sweep uses."""
+
+    function_name: str = "sweep"
+    aws_request_id: str = "local"
+    _started: float = field(default_factory=time.monotonic)
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the time left before the Lambda timeout, in ms."""
+        left = LAMBDA_TIMEOUT_SECONDS - (time.monotonic() - self._started)
+        return max(0, round(left * 1000))
+
+
+def scheduled_event() -> dict[str, Any]:
+    """Build the event that EventBridge sends for a schedule."""
+    return {
+        "version": "0",
+        "id": "local",
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": "000000000000",
+        "time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "region": "us-east-1",
+        "resources": [],
+        "detail": {},
+    }
+
+
+def sweep_periodically(
+    sweep: Callable[[dict[str, Any], LambdaContext], Any],
+    interval: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Sweep forever, waiting before each sweep. A failed sweep is reported, not raised.
+
+    Args:
+        sweep: The Lambda handler.
+        interval: Seconds between the end of a sweep and the start of the next.
+        sleep: Waits for a number of seconds.
+    """
+    while True:
+        sleep(interval)
+        try:
+            sweep(scheduled_event(), LambdaContext())
+        except Exception as error:  # noqa: BLE001  # the next sweep may succeed
+            print(f"The sweep failed: {type(error).__name__}: {error}", flush=True)

@@ -1,0 +1,213 @@
+"""Delivery of one callback: posts the signed form, with retries, and logs each attempt.
+
+The fragment of a callback's URL, which is neither sent nor signed, holds connection overrides:
+https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides. `ct`, `rt` and `tt` are
+limits in milliseconds, `rc` is the number of retries, `rp` the failures to retry. Values out of
+range are ignored. `sni` and `e` (edge) have no meaning on loopback.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, urldefrag, urlencode
+
+import aiohttp
+from yarl import URL
+
+from taskrouter_simulator.callbacks.answers import Response
+from taskrouter_simulator.callbacks.signature import signature_headers
+from taskrouter_simulator.faults import Fault
+from taskrouter_simulator.identifiers import Credentials
+from taskrouter_simulator.settings import Settings
+
+_MAX_ANSWER = 1_000_000
+_FAILURES = frozenset({"4xx", "5xx", "ct", "rt", "cut"})
+_HTTP_ERRORS = range(400, 600)
+
+
+@dataclass(frozen=True)
+class ConnectionOverrides:
+    """Limits and retries of a callback.
+
+    Attributes:
+        connect: Limit for connecting, in seconds.
+        read: Limit for reading, in seconds.
+        total: Limit for all attempts together, in seconds.
+        retries: Maximum number of retries.
+        retried: Failures that are retried, as `Response.failure` names them.
+    """
+
+    connect: float = 5.0
+    read: float = 15.0
+    total: float = 15.0
+    retries: int = 1
+    retried: frozenset[str] = frozenset({"ct"})
+
+
+_DEFAULTS = ConnectionOverrides()
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A form to post.
+
+    Attributes:
+        kind: Kind of the log entries.
+        url: URL of the callback, with its fragment.
+        parameters: Parameters of the form.
+        seconds: Limit for all attempts together.
+        token: Value of I-Twilio-Idempotency-Token, the same for every attempt.
+        fault: Fault to inject.
+        single_attempt: Whether to ignore the URL's connection overrides and not to retry.
+    """
+
+    kind: str
+    url: str
+    parameters: dict[str, str]
+    seconds: float
+    token: str = field(default_factory=lambda: secrets.token_hex(16))
+    fault: Fault | None = None
+    single_attempt: bool = False
+
+
+class DeliveryClient:
+    """Posts callbacks and logs each attempt.
+
+    Args:
+        credentials: Sign the callbacks.
+        settings: Choose the headers.
+        record: Adds an entry to the log.
+    """
+
+    def __init__(
+        self, credentials: Credentials, settings: Settings, record: Callable[..., None]
+    ) -> None:
+        self._credentials = credentials
+        self._settings = settings
+        self._record = record
+
+    async def deliver(self, delivery: Delivery) -> Response:
+        """Post a form, with the retries that the connection overrides allow.
+
+        Returns:
+            The response to the last attempt; it also reports a failure to get a response.
+        """
+        url, overrides = parse_overrides(delivery.url)
+        if delivery.single_attempt:
+            overrides = ConnectionOverrides(retries=0)
+        headers = {
+            "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
+            "User-Agent": self._settings.user_agent,
+            "Accept": "*/*",
+            **signature_headers(self._credentials, self._settings, url, delivery.parameters),
+        }
+        if self._settings.idempotency_token:
+            headers["I-Twilio-Idempotency-Token"] = delivery.token
+        ends = time.monotonic() + min(delivery.seconds, overrides.total)
+        for attempt in range(1, overrides.retries + 2):
+            began = time.monotonic()
+            response = await _post(delivery, url, headers, overrides, max(0.0, ends - began))
+            self._record(
+                delivery.kind,
+                url=delivery.url,
+                attempt=attempt,
+                headers=headers,
+                parameters=delivery.parameters,
+                status=response.status,
+                content_type=response.content_type,
+                answer=response.body.decode("utf-8", errors="replace"),
+                error=response.error,
+                seconds=round(time.monotonic() - began, 4),
+                fault=delivery.fault.kind if delivery.fault else None,
+            )
+            if response.failure not in overrides.retried or time.monotonic() >= ends:
+                break
+        return response
+
+
+async def _post(
+    delivery: Delivery,
+    url: str,
+    headers: Mapping[str, str],
+    overrides: ConnectionOverrides,
+    seconds: float,
+) -> Response:
+    """Post once; cut the connection if the delivery's fault says so."""
+    cut = delivery.fault.moment if delivery.fault and delivery.fault.kind == "cut" else ""
+    if cut == "before":
+        return Response(
+            error="connection cut before the request was sent (injected fault)", failure="ct"
+        )
+    try:
+        async with asyncio.timeout(seconds):
+            response = await _request(delivery, url, headers, overrides)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        return Response(error=f"no connection: {error}"[:300], failure="ct")
+    except TimeoutError as error:
+        is_read = isinstance(error, aiohttp.SocketTimeoutError)
+        limit = f"{overrides.read:g}" if is_read else f"{seconds:.3g}"
+        return Response(error=f"no answer within {limit} s", failure="rt")
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        return Response(error=f"{type(error).__name__}: {error}"[:300], failure="cut")
+    if cut == "after":
+        return Response(
+            error="connection cut before the response came (injected fault)", failure="cut"
+        )
+    return response
+
+
+async def _request(
+    delivery: Delivery, url: str, headers: Mapping[str, str], overrides: ConnectionOverrides
+) -> Response:
+    """Send the form over a connection of its own and read the response.
+
+    The app might close a kept connection at the moment of its reuse, so none is kept.
+    """
+    limits = aiohttp.ClientTimeout(sock_connect=overrides.connect, sock_read=overrides.read)
+    async with (
+        aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=limits,
+        ) as session,
+        session.post(
+            URL(url, encoded=True),  # byte for byte as it was signed
+            data=urlencode(delivery.parameters),
+            headers=headers,
+            allow_redirects=False,
+        ) as response,
+    ):
+        body = bytearray()
+        async for chunk in response.content.iter_any():
+            body += chunk
+            if len(body) >= _MAX_ANSWER:
+                break
+        content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        failure = f"{response.status // 100}xx" if response.status in _HTTP_ERRORS else ""
+        return Response(response.status, content_type, bytes(body[:_MAX_ANSWER]), "", failure)
+
+
+def parse_overrides(url: str) -> tuple[str, ConnectionOverrides]:
+    """Return a URL without its fragment, and the connection overrides in the fragment."""
+    bare, fragment = urldefrag(url)
+    if not fragment:
+        return bare, _DEFAULTS
+    values = {name: values[-1] for name, values in parse_qs(fragment).items()}
+    policy = frozenset(values.get("rp", "").split(",")) & {"4xx", "5xx", "ct", "rt", "all"}
+    return bare, ConnectionOverrides(
+        connect=_in_range(values.get("ct"), 100, 10_000, _DEFAULTS.connect * 1000) / 1000,
+        read=_in_range(values.get("rt"), 100, 15_000, _DEFAULTS.read * 1000) / 1000,
+        total=_in_range(values.get("tt"), 100, 15_000, _DEFAULTS.total * 1000) / 1000,
+        retries=int(_in_range(values.get("rc"), 0, 5, _DEFAULTS.retries)),
+        retried=_FAILURES if "all" in policy else policy or _DEFAULTS.retried,
+    )
+
+
+def _in_range(text: str | None, minimum: int, maximum: int, default: float) -> float:
+    if text is None or not text.isdecimal() or not text.isascii():
+        return default
+    if len(text) > len(str(maximum)):
+        return default
+    return int(text) if minimum <= int(text) <= maximum else default

@@ -1,0 +1,256 @@
+"""Executes the engine's effects: posts callbacks and passes the responses back to the engine."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from urllib.parse import urlsplit
+
+from taskrouter_simulator.callbacks import answers
+from taskrouter_simulator.callbacks.answers import Response
+from taskrouter_simulator.callbacks.delivery import Delivery, DeliveryClient
+from taskrouter_simulator.engine import instructions, reservations
+from taskrouter_simulator.engine.calls import execution
+from taskrouter_simulator.engine.core import (
+    Alert,
+    AssignmentCallback,
+    CallStep,
+    Effect,
+    Engine,
+    EventCallback,
+    FetchTwiml,
+)
+from taskrouter_simulator.faults import Faults
+from taskrouter_simulator.settings import Settings
+
+MAX_CONCURRENT = 50
+"""Number of callbacks in progress at once: a thousand events would run out of sockets."""
+
+_NO_CONTENT = range(204, 205)
+_RESERVATION_CREATED = "reservation.created"
+"""The event that reports the same Reservation as the assignment callback."""
+
+ResponseHandler = Callable[[Response], None]
+
+
+class ReservationQueue:
+    """Orders the callbacks about one Reservation.
+
+    Args:
+        ordered: Whether a callback waits for the response to the previous callback about the same
+            Reservation.
+    """
+
+    def __init__(self, *, ordered: bool) -> None:
+        self._ordered = ordered
+        self._waiting: dict[str, list[Callable[[], None]]] = {}
+
+    def enqueue(self, sid: str, start: Callable[[], None]) -> None:
+        """Start a callback now, or when the callback in progress about the WR… SID is done."""
+        if self._ordered and sid in self._waiting:
+            self._waiting[sid].append(start)
+        else:
+            self._waiting[sid] = []
+            start()
+
+    def done(self, sid: str) -> None:
+        """Start the callbacks that wait for the response about this WR… SID."""
+        for start in self._waiting.pop(sid, []):
+            start()
+
+    def clear(self) -> None:
+        """Drop all waiting callbacks."""
+        self._waiting.clear()
+
+
+class Dispatcher:
+    """Executes effects while the engine goes on, each callback in its own asyncio task.
+
+    Args:
+        client: Delivers the callbacks.
+        settings: Time limits, order and number of retries.
+        record: Adds an entry to the log.
+        faults: Faults to inject.
+    """
+
+    def __init__(
+        self,
+        client: DeliveryClient,
+        settings: Settings,
+        record: Callable[..., None],
+        faults: Faults,
+    ) -> None:
+        self._client = client
+        self._settings = settings
+        self._record = record
+        self._faults = faults
+        self._queue = ReservationQueue(ordered=settings.callback_order != "unordered")
+        self._tasks: set[asyncio.Task[None]] = set()
+        # Separate limits: an app that is slow to answer events must not delay assignments.
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
+        self._event_slots = asyncio.Semaphore(
+            1 if settings.event_callbacks_in_order else MAX_CONCURRENT
+        )
+
+    async def close(self) -> None:
+        """Cancel all callbacks and wait until their tasks have ended."""
+        self.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cancel(self) -> None:
+        """Cancel all callbacks, waiting and in progress."""
+        self._queue.clear()
+        for task in self._tasks:
+            task.cancel()
+
+    async def drain(self) -> None:
+        """Wait until no callback is in progress."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+            # The loop's next turn routes what a response changed, which may emit more callbacks.
+            await asyncio.sleep(0)
+
+    def dispatch(self, engine: Engine, effect: Effect) -> None:
+        """Execute an effect of the engine; callbacks start soon after this returns."""
+        match effect:
+            case Alert():
+                alert = {"code": effect.code, "level": effect.level, "message": effect.message}
+                self._record("alert", **alert, **effect.details)
+            case CallStep():
+                self._record("call", call_sid=effect.call_sid, step=effect.step, **effect.details)
+            case FetchTwiml():
+                self._fetch_twiml(engine, effect)
+            case AssignmentCallback():
+                sid = effect.reservation_sid
+                self._queue.enqueue(sid, lambda: self._post_assignment(engine, effect))
+            case EventCallback() if effect.event.event_type == _RESERVATION_CREATED:
+                sid = effect.event.resource_sid
+                self._queue.enqueue(sid, lambda: self._post_event(engine, effect))
+            case EventCallback():
+                self._post_event(engine, effect)
+
+    def _post_assignment(self, engine: Engine, effect: AssignmentCallback) -> None:
+        delivery = Delivery(
+            "assignment",
+            effect.url,
+            effect.parameters,
+            self._settings.assignment_callback_seconds,
+        )
+        self._send(engine, delivery, lambda response: self._assigned(engine, effect, response))
+
+    def _assigned(self, engine: Engine, effect: AssignmentCallback, response: Response) -> None:
+        """Process the response to an assignment callback."""
+        if code := _execute_instruction(engine, effect, effect.url, response):
+            self._post_fallback(engine, effect, code)
+        self._queue.done(effect.reservation_sid)
+
+    def _post_fallback(self, engine: Engine, effect: AssignmentCallback, code: int) -> None:
+        def answered(response: Response) -> None:
+            if _execute_instruction(engine, effect, effect.fallback_url, response):
+                _give_up(engine, effect)
+
+        if not effect.fallback_url:
+            _give_up(engine, effect)
+            return
+        parameters = dict(effect.parameters)
+        if self._settings.fallback_error_parameters:
+            parameters |= {"ErrorCode": str(code), "ErrorUrl": effect.url}
+        delivery = Delivery(
+            "fallback",
+            effect.fallback_url,
+            parameters,
+            self._settings.fallback_callback_seconds,
+            single_attempt=not self._settings.fallback_connection_overrides,
+        )
+        self._send(engine, delivery, answered)
+
+    def _post_event(
+        self,
+        engine: Engine,
+        effect: EventCallback,
+        failed: Delivery | None = None,
+        failures: int = 0,
+    ) -> None:
+        """Post an event, or retry a failed delivery with the same idempotency token."""
+        delivery = failed or Delivery(
+            "event", effect.url, effect.event.parameters, self._settings.event_callback_seconds
+        )
+
+        def answered(response: Response) -> None:
+            if effect.event.event_type == _RESERVATION_CREATED:
+                self._queue.done(effect.event.resource_sid)
+            success = _NO_CONTENT if self._settings.event_callback_wants_204 else answers.SUCCESS
+            if not response.error and response.status in success:
+                return
+            about = {"url": effect.url, "event_sid": effect.event.sid}
+            engine.alert(answers.HTTP_FAILURE, response.problem, about)
+            if failures < self._settings.event_callback_retries:
+                self._post_event(engine, effect, delivery, failures + 1)
+
+        self._send(engine, delivery, answered)
+
+    def _fetch_twiml(self, engine: Engine, effect: FetchTwiml) -> None:
+        def answered(response: Response) -> None:
+            try:
+                body = answers.twiml_body(response)
+            except answers.UnusableResponse as error:
+                failure = (error.code, str(error))
+                execution.receive_failure(engine, effect.call_sid, effect.request, *failure)
+            else:
+                execution.receive_document(engine, effect.call_sid, effect.request, body)
+
+        seconds = self._settings.twiml_seconds
+        delivery = Delivery("twiml", effect.url, effect.parameters, seconds)
+        self._send(engine, delivery, answered)
+
+    def _send(self, engine: Engine, delivery: Delivery, handle: ResponseHandler) -> None:
+        """Start a delivery, with the fault that matches it; latency is in simulated seconds."""
+        fault = self._faults.take(delivery.kind, "POST", urlsplit(delivery.url).path)
+        deliveries = [replace(delivery, fault=fault)]
+        if fault and fault.kind == "duplicate":
+            deliveries.append(delivery)
+        if fault and fault.kind == "latency":
+            due = engine.now() + fault.seconds
+            engine.clock.call_at(due, lambda: self._start(deliveries, handle))
+        else:
+            self._start(deliveries, handle)
+
+    def _start(self, deliveries: Sequence[Delivery], handle: ResponseHandler) -> None:
+        for delivery in deliveries:
+            task = asyncio.get_running_loop().create_task(self._deliver(delivery, handle))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, delivery: Delivery, handle: ResponseHandler) -> None:
+        async with self._event_slots if delivery.kind == "event" else self._slots:
+            response = await self._client.deliver(delivery)
+        handle(response)
+
+
+def _execute_instruction(
+    engine: Engine, effect: AssignmentCallback, url: str, response: Response
+) -> int | None:
+    """Execute the instruction in a response.
+
+    Returns:
+        The code of the alert because of which TaskRouter turns to the next URL, or None.
+    """
+    bad_json_fails = engine.settings.bad_json_uses_fallback
+    about = {"url": url, "reservation_sid": effect.reservation_sid}
+    try:
+        instruction = answers.parse_instruction(response)
+    except answers.UnusableResponse as error:
+        is_warning = error.code == answers.NOT_JSON
+        engine.alert(error.code, str(error), about, "warning" if is_warning else "error")
+        return error.code if bad_json_fails or not is_warning else None
+    instructions.handle_response(engine, effect.workspace_sid, effect.reservation_sid, instruction)
+    is_missing = bool(instruction) and "instruction" not in instruction
+    return instructions.NO_INSTRUCTION if is_missing and bad_json_fails else None
+
+
+def _give_up(engine: Engine, effect: AssignmentCallback) -> None:
+    """Leave the Reservation to its timeout, or cancel it if the setting says so."""
+    workspace = engine.workspaces.get(effect.workspace_sid)
+    reservation = workspace.reservations.get(effect.reservation_sid) if workspace else None
+    cancels = engine.settings.failed_callbacks_cancel
+    if cancels and workspace and reservation and reservation.status == "pending":
+        reservations.cancel_and_reoffer(engine, workspace, reservation)

@@ -1,0 +1,200 @@
+"""Calls and their Tasks: create a Task when a call is queued, accept and finish it with the call.
+
+A caller who hangs up while waiting cancels the Task. When a connected call ends, so does the work:
+https://www.twilio.com/docs/taskrouter/twiml-queue-calls.
+"""
+
+import json
+
+from taskrouter_simulator.engine import assignments, reservations, tasks, workers
+from taskrouter_simulator.engine.call_model import Call, QueuePosition, Verb
+from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.model import WAITING, Reservation, Task, TaskStatus, Workspace
+
+NO_TASK = 14222
+HANGUP = "hangup"
+REDIRECTED = "redirected"
+_MAX_ATTRIBUTES = 4096
+_MAX_PRIORITY = 2**31 - 1
+_MAX_TIMEOUT = 1_209_600
+
+
+def task_of(engine: Engine, call: Call) -> tuple[Workspace, Task] | None:
+    """Return the Task created for a caller's leg, or None if there is none (any more)."""
+    workspace = engine.workspaces.get(call.workspace_sid)
+    task = workspace.tasks.get(call.task_sid) if workspace else None
+    return (workspace, task) if workspace and task else None
+
+
+def reservation_of(engine: Engine, call: Call) -> tuple[Workspace, Reservation] | None:
+    """Return the Reservation of a Worker's leg, or None if there is none (any more)."""
+    workspace = engine.workspaces.get(call.workspace_sid)
+    reservation = workspace.reservations.get(call.reservation_sid) if workspace else None
+    return (workspace, reservation) if workspace and reservation else None
+
+
+def enqueue(engine: Engine, call: Call, verb: Verb) -> str:
+    """Execute `<Enqueue>`: put a call into a queue; with a Workflow, create its Task.
+
+    Returns:
+        "" if the call waits; otherwise the `QueueResult` with which it leaves immediately.
+    """
+    workflow_sid = verb.attributes.get("workflowSid", "")
+    name = workflow_sid or verb.text
+    call.queued = QueuePosition(engine.now(), name, verb.attributes.get("action", ""))
+    if _queue_length(engine, name) > engine.settings.voice_queue_size:
+        return "queue-full"
+    if workflow_sid:
+        try:
+            _create_task(engine, call, verb, workflow_sid)
+        except BadRequest as refusal:
+            engine.alert(NO_TASK, refusal.message, {"call_sid": call.sid, "url": call.url})
+            return "error"
+    engine.record_step(call, "enqueued", queue=name, task_sid=call.task_sid)
+    return ""
+
+
+def _queue_length(engine: Engine, name: str) -> int:
+    """Return the number of calls in a queue; connected calls have left it."""
+    return sum(
+        call.queued is not None and call.queued.name == name and not call.partner_sid
+        for call in engine.calls.values()
+    )
+
+
+def _create_task(engine: Engine, call: Call, verb: Verb, workflow_sid: str) -> None:
+    workspace = _workspace_of(engine, workflow_sid)
+    noun = verb.child("Task", "TaskAttributes")
+    priority = noun.number("priority", 0, _MAX_PRIORITY) if noun else 0
+    timeout = noun.number("timeout", 0, _MAX_TIMEOUT) if noun else 0
+    call_attributes = call.attributes(engine.account_sid)
+    task = tasks.create(
+        engine,
+        workspace,
+        attributes=_merge_attributes(call_attributes, noun.text if noun else ""),
+        workflow_sid=workflow_sid,
+        priority=priority,
+        timeout=timeout or engine.settings.task_timeout,
+        channel="voice" if workspace.channel("voice") else "default",
+    )
+    call.workspace_sid, call.task_sid = workspace.sid, task.sid
+
+
+def _workspace_of(engine: Engine, workflow_sid: str) -> Workspace:
+    for workspace in engine.workspaces.values():
+        if workflow_sid in workspace.workflows:
+            return workspace
+    raise BadRequest(f"Workflow {workflow_sid[:50]} does not exist")
+
+
+def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
+    """Return the document's attributes, completed by those of the call, as JSON text."""
+    try:
+        document_attributes = dict(**json.loads(text or "{}"))
+        merged = json.dumps({**call_attributes, **document_attributes}, allow_nan=False)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadRequest("The Task's attributes are not a JSON object") from error
+    if len(merged) > _MAX_ATTRIBUTES:
+        raise BadRequest(f"The Task's attributes are longer than {_MAX_ATTRIBUTES} characters")
+    return merged
+
+
+def dial_queue(engine: Engine, leg: Call, reservation_sid: str, noun: Verb) -> Call:
+    """Execute `<Dial><Queue>`: connect a leg with the caller waiting for the Reservation.
+
+    Returns:
+        The caller's leg.
+
+    Raises:
+        BadRequest: No caller waits for the Reservation, or the Reservation is not pending.
+    """
+    caller = _caller_waiting_for(engine, reservation_sid)
+    if caller is None:
+        raise BadRequest(f"Reservation {reservation_sid[:50]} has no waiting call")
+    for workspace in engine.workspaces.values():
+        if reservation := workspace.reservations.get(reservation_sid):
+            leg.workspace_sid, leg.reservation_sid = workspace.sid, reservation.sid
+            activity_sid = noun.attributes.get("postWorkActivitySid")
+            if activity_sid in workspace.activities:
+                reservation.post_work_activity_sid = activity_sid
+    connect(engine, caller, leg, "dial")
+    return caller
+
+
+def _caller_waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
+    for call in engine.calls.values():
+        found = task_of(engine, call)
+        if found and call.queued:
+            _, task = found
+            if any(each.sid == reservation_sid for each in task.reservations):
+                return call if call.partner_sid is None else None
+    return None
+
+
+def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
+    """Connect a caller with a Worker's leg, and accept the leg's Reservation.
+
+    Args:
+        engine: The engine.
+        caller: The caller's leg, which leaves its queue.
+        leg: The Worker's leg.
+        how: The instruction or verb that connects them.
+
+    Raises:
+        BadRequest: The Reservation is not pending; nothing has changed.
+    """
+    found = reservation_of(engine, leg)
+    name = leg.called
+    if found:
+        workspace, reservation = found
+        assignments.accept(engine, workspace, reservation)
+        name = reservation.worker_name
+    caller.partner_sid, leg.partner_sid = leg.sid, caller.sid
+    caller.status = leg.status = "in-progress"
+    engine.record_step(leg, "connected", with_call=caller.sid, how=how)
+    engine.record_step(caller, "connected", to=name, with_call=leg.sid, how=how)
+
+
+def disconnect(engine: Engine, call: Call) -> Call | None:
+    """Disconnect a call, and finish its partner's Task; return the partner, if there was one."""
+    partner = engine.calls.get(call.partner_sid or "")
+    if partner is None:
+        return None
+    call.partner_sid = partner.partner_sid = None
+    finish_task(engine, partner)
+    return partner
+
+
+def finish_task(engine: Engine, call: Call, reason: str = HANGUP) -> None:
+    """Cancel the Task of a call that waits no longer, or finish it as the settings define.
+
+    Args:
+        engine: The engine.
+        call: The caller's leg.
+        reason: The reason of a canceled Task.
+    """
+    found = task_of(engine, call)
+    if found is None:
+        return
+    workspace, task = found
+    if task.status in WAITING:
+        assignments.cancel(engine, workspace, task, reason)
+    elif task.status is TaskStatus.ASSIGNED:
+        _finish_assigned_task(engine, workspace, task)
+
+
+def _finish_assigned_task(engine: Engine, workspace: Workspace, task: Task) -> None:
+    match engine.settings.ended_call:
+        case "completed":
+            assignments.complete(engine, workspace, task)
+            return
+        case "wrapping":
+            assignments.wrap(engine, workspace, task)
+    for reservation in reservations.assigned(task):
+        activity_sid = reservation.post_work_activity_sid
+        # Completing the Task must not change the Activity a second time.
+        reservation.post_work_activity_sid = None
+        if activity_sid in workspace.activities:
+            worker = workspace.workers[reservation.worker_sid]
+            workers.set_activity(engine, workspace, worker, activity_sid)

@@ -1,0 +1,253 @@
+"""Execution of TwiML: a call from its first document to its end.
+
+Verbs are executed until a verb has to wait. `<Pause>`, and `<Gather>` without a key, take time on
+the simulator's clock. `<Say>` and `<Play>` take no time.
+"""
+
+from collections.abc import Callable
+
+from taskrouter_simulator.engine import reservations
+from taskrouter_simulator.engine.call_model import Call, Verb
+from taskrouter_simulator.engine.calls import call_tasks
+from taskrouter_simulator.engine.calls.twiml import SPOKEN, VERBS, TwimlError, parse
+from taskrouter_simulator.engine.core import Engine, FetchTwiml
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.model import ReservationStatus
+from taskrouter_simulator.identifiers import resolve_url
+
+NOT_TWIML = 12100
+UNKNOWN_VERB = 12200
+INVALID_URL = 11100
+NO_RESERVATION = 14215
+MAX_DOCUMENTS = 100
+"""Maximum number of documents that a call may request without waiting: more are a loop."""
+
+_GATHER_SECONDS = 5
+_MAX_SECONDS = 3600
+_MAX_SHOWN = 1000
+
+
+def fetch(engine: Engine, call: Call, url: str, **parameters: str) -> None:
+    """Request a call's next document.
+
+    Args:
+        engine: The engine.
+        call: The call.
+        url: Absolute, or relative to the call's current document.
+        **parameters: Further parameters, such as Digits.
+    """
+    target = resolve_url(call.url, url)
+    call.requests += 1
+    call.requests_without_pause += 1
+    if target is None:
+        fail(engine, call, INVALID_URL, f"{url[:100]} is not a valid URL")
+        return
+    if call.requests_without_pause > MAX_DOCUMENTS:
+        message = f"more than {MAX_DOCUMENTS} documents were requested without a pause"
+        fail(engine, call, NOT_TWIML, message)
+        return
+    engine.cancel_timer("call", call.sid)
+    call.url = target
+    call.is_fetching = True
+    parameters = call.parameters(engine.account_sid) | parameters
+    engine.emit(FetchTwiml(call.sid, call.requests, target, parameters))
+
+
+def receive_document(engine: Engine, call_sid: str, request: int, body: bytes) -> None:
+    """Execute a requested document, unless the call has moved on or ended."""
+    call = _take_fetching_call(engine, call_sid, request)
+    if call is None:
+        return
+    try:
+        verbs = parse(body)
+    except TwimlError as error:
+        fail(engine, call, NOT_TWIML, str(error))
+        return
+    call.status = "in-progress"
+    shown = body[:_MAX_SHOWN].decode("utf-8", errors="replace")
+    engine.record_step(call, "document", url=call.url, twiml=shown)
+    call.verbs = list(verbs)
+    run(engine, call)
+
+
+def receive_failure(engine: Engine, call_sid: str, request: int, code: int, message: str) -> None:
+    """Fail a call whose requested document could not be fetched."""
+    if call := _take_fetching_call(engine, call_sid, request):
+        fail(engine, call, code, message)
+
+
+def _take_fetching_call(engine: Engine, call_sid: str, request: int) -> Call | None:
+    """Return the call that waits for the response to a request, or None if none does."""
+    call = engine.calls.get(call_sid)
+    if call is None or call.has_ended or call.requests != request or not call.is_fetching:
+        return None
+    call.is_fetching = False
+    return call
+
+
+def run(engine: Engine, call: Call) -> None:
+    """Execute the remaining verbs until a verb has to wait; end the call after the last verb."""
+    while call.verbs:
+        verb = call.verbs.pop(0)
+        if verb.name not in VERBS:
+            details = {"call_sid": call.sid, "url": call.url}
+            message = f"{verb.name[:100]} is not a TwiML verb that the simulator supports"
+            engine.alert(UNKNOWN_VERB, message, details, "warning")
+        elif _VERBS[verb.name](engine, call, verb):
+            return
+    end(engine, call, "the document has no more verbs")
+
+
+def end(engine: Engine, call: Call, why: str, status: str = "completed") -> None:
+    """End a call; the call connected with it continues with its document."""
+    call.status = status
+    call.queued = call.on_no_answer = None
+    for kind in ("call", "ring"):
+        engine.cancel_timer(kind, call.sid)
+    engine.record_step(call, "ended", why=why, status=status)
+    stop_ringing(engine, call)
+    partner = call_tasks.disconnect(engine, call)
+    call_tasks.finish_task(engine, call)
+    if partner and partner.queued:
+        leave_queue(engine, partner, "bridged")
+    elif partner:
+        run(engine, partner)
+
+
+def ringing_legs(engine: Engine) -> list[Call]:
+    """Return the Workers' legs that ring."""
+    return [call for call in engine.calls.values() if call.on_no_answer]
+
+
+def stop_ringing(engine: Engine, caller: Call) -> None:
+    """Cancel the legs that ring for a caller who no longer waits."""
+    for leg in ringing_legs(engine):
+        if leg.caller_sid == caller.sid:
+            cancel_leg(engine, leg, "the caller no longer waits")
+
+
+def cancel_leg(engine: Engine, leg: Call, why: str) -> None:
+    """Cancel a ringing leg, and resume the timer of its Reservation if it is pending."""
+    end(engine, leg, why, "canceled")
+    found = call_tasks.reservation_of(engine, leg)
+    if found and found[1].status is ReservationStatus.PENDING:
+        reservations.start_timer(engine, *found)
+
+
+def leave_queue(engine: Engine, call: Call, result: str) -> None:
+    """Take a call out of its queue: request the queue's `action`, or run the next verb.
+
+    Args:
+        engine: The engine.
+        call: A call that waits, or waited until it was connected.
+        result: Twilio's `QueueResult`, such as "bridged".
+    """
+    if not _request_action(engine, call, result):
+        run(engine, call)
+
+
+def _request_action(engine: Engine, call: Call, result: str) -> bool:
+    position, call.queued = call.queued, None
+    engine.record_step(call, "left the queue", result=result)
+    if position is None or not position.action:
+        return False
+    seconds = str(int(engine.seconds_since(position.since)))
+    fetch(engine, call, position.action, QueueResult=result, QueueTime=seconds)
+    return True
+
+
+def fail(engine: Engine, call: Call, code: int, message: str) -> None:
+    """Emit an alert and end a call that cannot continue."""
+    engine.alert(code, message, {"call_sid": call.sid, "url": call.url})
+    end(engine, call, message, "failed")
+
+
+def _wait(engine: Engine, call: Call, seconds: float, then: Callable[[], None]) -> None:
+    if seconds:
+        call.requests_without_pause = 0
+    engine.set_timer("call", call.sid, engine.now() + seconds, then)
+
+
+def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
+    if verb.name == "Pause":
+        seconds = verb.number("length", 1, _MAX_SECONDS)
+        engine.record_step(call, "paused", seconds=seconds)
+        _wait(engine, call, seconds, lambda: run(engine, call))
+        return True
+    text = " ".join(verb.text.split())[:_MAX_SHOWN]
+    language = verb.attributes.get("language", "")
+    engine.record_step(call, verb.name.lower(), text=text, language=language)
+    return False
+
+
+def _gather(engine: Engine, call: Call, verb: Verb) -> bool:
+    for child in verb.children:
+        if child.name in SPOKEN and child.name != "Pause":
+            _speak(engine, call, child)
+    pressed = call.keys.pop(0) if call.keys else None
+    finish = verb.attributes.get("finishOnKey", "#")
+    digits = (pressed or "").partition(finish)[0] if finish else pressed or ""
+    digits = digits[: verb.number("numDigits", len(digits), 100)]
+    action = verb.attributes.get("action", "")
+    if digits:
+        engine.record_step(call, "pressed", digits=digits)
+        fetch(engine, call, action, Digits=digits)
+        return True
+    seconds = verb.number("timeout", _GATHER_SECONDS, _MAX_SECONDS)
+    requests_action = verb.attributes.get("actionOnEmptyResult") == "true"
+    engine.record_step(call, "pressed nothing", seconds=seconds)
+
+    def proceed() -> None:
+        if requests_action:
+            fetch(engine, call, action, Digits="")
+        else:
+            run(engine, call)
+
+    _wait(engine, call, seconds, proceed)
+    return True
+
+
+def _enqueue(engine: Engine, call: Call, verb: Verb) -> bool:
+    call_tasks.finish_task(engine, call, call_tasks.REDIRECTED)
+    result = call_tasks.enqueue(engine, call, verb)
+    return _request_action(engine, call, result) if result else True
+
+
+def _redirect(engine: Engine, call: Call, verb: Verb) -> bool:
+    engine.record_step(call, "redirected", url=verb.text)
+    fetch(engine, call, verb.text)
+    return True
+
+
+def _dial(engine: Engine, call: Call, verb: Verb) -> bool:
+    """Connect with a waiting caller; any other party answers and talks until a hangup."""
+    noun = verb.child("Queue", "Number", "Client", "Sip", "Conference")
+    reservation_sid = noun.attributes.get("reservationSid") if noun else None
+    if noun is None or reservation_sid is None:
+        engine.record_step(call, "dialed", to=noun.text if noun else verb.text)
+        return True
+    try:
+        stop_ringing(engine, call_tasks.dial_queue(engine, call, reservation_sid, noun))
+    except BadRequest as refusal:
+        details = {"call_sid": call.sid, "url": call.url}
+        engine.alert(NO_RESERVATION, refusal.message, details)
+        return False
+    return True
+
+
+def _hang_up(engine: Engine, call: Call, _verb: Verb) -> bool:
+    end(engine, call, "the document hangs up")
+    return True
+
+
+_VERBS: dict[str, Callable[[Engine, Call, Verb], bool]] = {
+    "Say": _speak,
+    "Play": _speak,
+    "Pause": _speak,
+    "Gather": _gather,
+    "Enqueue": _enqueue,
+    "Redirect": _redirect,
+    "Dial": _dial,
+    "Hangup": _hang_up,
+}
+"""Handler of each verb; it returns whether the rest of the document has to wait."""

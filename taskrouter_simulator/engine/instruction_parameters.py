@@ -1,0 +1,110 @@
+"""Validation of instruction parameters; each check is given the error code of its parameter.
+
+Parameters come from JSON or from a form, so numbers and booleans may be strings.
+"""
+
+import re
+from typing import Any
+
+from taskrouter_simulator.engine.model import Workspace
+from taskrouter_simulator.identifiers import is_url
+
+Parameters = dict[str, Any]
+
+_CALL_EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
+
+
+class InstructionError(Exception):
+    """An instruction is invalid or cannot be executed.
+
+    Args:
+        code: Twilio's error code.
+        message: What is wrong.
+    """
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def missing(code: int, name: str, where: str = "the instruction") -> InstructionError:
+    """Return the error for a missing parameter."""
+    return InstructionError(code, f"{name} is missing in {where}")
+
+
+def read_activity(workspace: Workspace, parameters: Parameters, name: str, code: int) -> str | None:
+    """Return the SID of an Activity of the Workspace, or None if it is absent or empty."""
+    sid = parameters.get(name)
+    if sid is None or sid == "":
+        return None
+    if not isinstance(sid, str) or sid not in workspace.activities:
+        raise _invalid(code, name, sid)
+    return sid
+
+
+def read_contact(value: Any, name: str, code: int) -> str:
+    """Return a phone number, a SIP or Client URI, or a Client's name."""
+    if not isinstance(value, str) or not re.fullmatch(r"\S{1,500}", value):
+        raise _invalid(code, name, value)
+    return value
+
+
+def read_integer(
+    parameters: Parameters, name: str, minimum: int, maximum: int, code: int
+) -> int | None:
+    """Return an integer within limits, or None if it is absent or empty."""
+    value = parameters.get(name)
+    if value is None or value == "":
+        return None
+    is_valid = re.fullmatch("[0-9]{1,9}", str(value)) and minimum <= int(value) <= maximum
+    if isinstance(value, bool) or not is_valid:
+        raise _invalid(code, name, value)
+    return int(value)
+
+
+def read_flag(parameters: Parameters, name: str) -> bool:
+    """Return whether a parameter is true; absent is false."""
+    return str(parameters.get(name)).lower() in {"true", "1", "yes"}
+
+
+def check_url(parameters: Parameters, name: str, code: int, *, required: bool = False) -> None:
+    """Check that a parameter is an absolute http(s) URL."""
+    value = parameters.get(name)
+    if not required and (value is None or value == ""):
+        return
+    if not isinstance(value, str) or not is_url(value):
+        raise _invalid(code, name, value)
+
+
+def check_sid(parameters: Parameters, name: str, prefix: str, code: int) -> None:
+    """Check that a required parameter is a SID with that prefix."""
+    value = parameters.get(name)
+    if not isinstance(value, str) or not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
+        raise _invalid(code, name, value)
+
+
+def check_choice(parameters: Parameters, name: str, allowed: set[str], code: int) -> None:
+    """Check that a parameter is an allowed word; JSON booleans count as `true` and `false`."""
+    value = parameters.get(name)
+    word = str(value).lower() if isinstance(value, bool) else value
+    if value is not None and (not isinstance(word, str) or word not in allowed):
+        raise _invalid(code, name, value)
+
+
+def check_events(
+    parameters: Parameters, name: str, code: int, allowed: frozenset[str] = _CALL_EVENTS
+) -> None:
+    """Check that a parameter is an array or comma-separated list of events."""
+    value = parameters.get(name)
+    if value is None or value == "":
+        return
+    names = value if isinstance(value, list) else str(value).split(",")
+    if any(not isinstance(each, str) or each.strip() not in allowed for each in names):
+        raise _invalid(code, name, value)
+
+
+def _invalid(code: int, name: str, value: Any) -> InstructionError:
+    if value is None or value == "":
+        return missing(code, name)
+    return InstructionError(code, f"{name} {str(value)[:100]} is invalid")

@@ -1,0 +1,46 @@
+// Describes in a few sentences what the last update changed; screen readers announce them.
+
+import { short } from "./row.js";
+
+const MAX_SENTENCES = 3;
+
+/** Describes the changes between two overviews; empty if they show different Workspaces. */
+export function describeChanges(before, after) {
+  if (!before?.workspace || before.workspace.sid !== after.workspace?.sid) return "";
+  const sentences = [
+    ...changed(before.workspace.tasks, after.workspace.tasks, task),
+    ...changed(before.workspace.workers, after.workspace.workers, worker(after.workspace)),
+    ...added(before.callbacks, after.callbacks).map(callback),
+    ...added(before.alerts, after.alerts).map(({ code, message }) => `Alert ${code}: ${message}`),
+  ].filter(Boolean);
+  const remaining = sentences.length - MAX_SENTENCES;
+  return sentences.slice(0, MAX_SENTENCES).join(" ") + (remaining > 0 ? ` And ${remaining} more changes.` : "");
+}
+
+function changed(before, after, describe) {
+  const known = new Map(before.map((resource) => [resource.sid, resource]));
+  return after.map((resource) => describe(known.get(resource.sid), resource)).reverse();
+}
+
+function added(before, after) {
+  const newest = before[0]?.id ?? 0;
+  return after.filter((entry) => entry.id > newest).reverse();
+}
+
+function task(before, { sid, status, workers }) {
+  if (before?.status === status) return "";
+  const preposition = { reserved: "for", assigned: "to" }[status];
+  const names = preposition ? ` ${preposition} ${workers.join(", ")}` : "";
+  return `Task ${short(sid)} is ${status}${names}.`;
+}
+
+function worker(workspace) {
+  const activityName = (sid) => workspace.activities.find((activity) => activity.sid === sid)?.name;
+  return (before, { activity_sid: sid, name }) =>
+    before && before.activity_sid !== sid ? `${name} is ${activityName(sid)}.` : "";
+}
+
+function callback(entry) {
+  const name = entry.kind === "event" ? `Event ${entry.parameters?.EventType}` : `The ${entry.kind} callback`;
+  return `${name} got ${entry.status ?? "no response"}.`;
+}

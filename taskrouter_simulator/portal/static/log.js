@@ -1,0 +1,92 @@
+// Log entries: callbacks with request and response, and alerts.
+
+import { el, setPill, setText } from "./dom.js";
+import { block, facts, openable, pretty, short } from "./row.js";
+import { clock, moment } from "./time.js";
+
+const REQUEST = ["url", "headers", "parameters"];
+const RESPONSE = ["status", "content_type", "answer", "answer_length", "error", "seconds"];
+const COMMON = ["id", "at", "kind"];
+const TONES = { assignment: "blue", fallback: "amber", event: "grey", twiml: "green" };
+
+export function callbackRow(entry) {
+  const pill = el("span", { class: "pill" });
+  const subject = el("code", { class: "clip sid" });
+  const time = el("span", { class: "age" });
+  const result = el("span", { class: "pill" });
+  const took = el("span", { class: "took" });
+  const content = el("code", { class: "clip said" }, (entry.error || entry.answer || "").slice(0, 200));
+  const { details, update } = openable(
+    [el("span", { class: "line entry" }, pill, subject, result, took, time, content)],
+    drawCallback,
+  );
+  setPill(pill, entry.kind, TONES[entry.kind] ?? "grey");
+  const { EventType, ReservationSid, CallSid } = entry.parameters ?? {};
+  setText(subject, EventType ?? short(ReservationSid ?? CallSid));
+  setText(time, clock(entry.at));
+  const succeeded = entry.status >= 200 && entry.status < 300;
+  setPill(result, entry.status ? String(entry.status) : "no response", succeeded ? "green" : "red");
+  setText(took, milliseconds(entry.seconds));
+  return { node: el("li", {}, details), update };
+}
+
+function milliseconds(seconds) {
+  return typeof seconds === "number" ? `${Math.round(seconds * 1000)} ms` : "";
+}
+
+function drawCallback(body, entry) {
+  if (body.firstChild) return;
+  body.append(el("h3", {}, "Request"));
+  facts(body, "request", [
+    ["POST", entry.url],
+    ["Sent", moment(entry.at)],
+    ...Object.entries(entry.headers ?? {}),
+    ...others(entry, [...COMMON, ...REQUEST, ...RESPONSE]),
+  ]);
+  body.append(el("h3", {}, "Parameters"));
+  facts(body, "parameters", Object.entries(entry.parameters ?? {}));
+  body.append(el("h3", {}, "Response"));
+  facts(body, "response", [
+    ["Status", entry.status],
+    ["Error", entry.error],
+    ["Content-Type", entry.content_type],
+    ["Took", milliseconds(entry.seconds)],
+  ]);
+  if (entry.answer) block(body, "Body", `the response at ${clock(entry.at)}, ${entry.id}`, bodyOf(entry));
+}
+
+function bodyOf({ answer, answer_length: length }) {
+  return length ? `${answer}\n… truncated; ${length} characters in total` : pretty(answer);
+}
+
+export function alertRow(entry) {
+  const { details, update } = openable(
+    [
+      el(
+        "span",
+        { class: "line" },
+        el("span", { class: "pill", "data-tone": entry.level === "error" ? "red" : "amber" }, entry.level),
+        el("strong", {}, String(entry.code)),
+        el("span", { class: "age" }, clock(entry.at)),
+      ),
+      el("span", { class: "line wrap" }, entry.message),
+    ],
+    drawAlert,
+  );
+  return { node: el("li", {}, details), update };
+}
+
+function drawAlert(body, entry) {
+  if (body.firstChild) return;
+  facts(body, "alert", [["Raised", moment(entry.at)], ...others(entry, [...COMMON, "code", "level", "message"])]);
+  const page = `https://www.twilio.com/docs/api/errors/${Number(entry.code)}`;
+  const link = el("a", { href: page, target: "_blank", rel: "noopener noreferrer" }, `Twilio's page on error ${entry.code}`);
+  body.append(el("p", {}, link));
+}
+
+/** Returns the fields of an entry that are not shown elsewhere. */
+function others(entry, known) {
+  return Object.entries(entry)
+    .filter(([name, value]) => value !== null && !known.includes(name))
+    .map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]);
+}

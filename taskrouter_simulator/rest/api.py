@@ -1,0 +1,268 @@
+"""Adapts HTTP to REST handlers: authentication, parsing, errors, fault injection, logging."""
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import hmac
+import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response as HttpResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.engine.errors import BadRequest, NotFound, Refusal
+from taskrouter_simulator.faults import Fault, Faults
+from taskrouter_simulator.identifiers import Credentials
+from taskrouter_simulator.rest.request import Parameters, Request, Response
+from taskrouter_simulator.rest.table import ROUTES, Handler
+from taskrouter_simulator.settings import Settings, environment_name
+from taskrouter_simulator.web import AsciiJsonResponse, is_foreign
+
+_METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
+_MAX_BODY = 4_000_000
+_TRANSPORT = "simulator.transport"
+_HOST = re.compile(r"[\w.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
+
+
+class Unauthenticated(Refusal):
+    """The credentials are missing or wrong."""
+
+    status = 401
+    code = 20003
+
+
+class Forbidden(Refusal):
+    """The request may come from another site's web page, which can know the test credentials."""
+
+    status = 403
+    code = 20003
+
+
+class MethodNotAllowed(Refusal):
+    """The path exists, but does not accept the method."""
+
+    status = 405
+    code = 20004
+
+
+class InjectedError(Refusal):
+    """The error that a fault asks for."""
+
+    def __init__(self, fault: Fault) -> None:
+        too_many = fault.status == HTTPStatus.TOO_MANY_REQUESTS
+        message = "Too Many Requests" if too_many else "Internal Server Error"
+        super().__init__(message, 20_429 if too_many else 20_500)
+        self.status = fault.status
+
+
+class RestApi:
+    """Twilio's REST API in front of an engine.
+
+    Args:
+        current_engine: Returns the current engine, which a reset replaces.
+        settings: The settings.
+        credentials: Accepted credentials.
+        record: Adds an entry to the log.
+        faults: Faults to inject.
+    """
+
+    def __init__(
+        self,
+        current_engine: Callable[[], Engine],
+        settings: Settings,
+        credentials: Credentials,
+        record: Callable[..., None],
+        faults: Faults,
+    ) -> None:
+        self._current_engine = current_engine
+        self._settings = settings
+        self._credentials = [
+            f"{credentials.account_sid}:{credentials.auth_token}".encode(),
+            f"{credentials.api_key_sid}:{credentials.api_key_secret}".encode(),
+        ]
+        self._allowed_hosts = settings.allowed_host_names()
+        self._record = record
+        self._faults = faults
+
+    def routes(self) -> list[Route]:
+        """Return a route for each path, and one that answers all other paths with 404."""
+        routes = [
+            Route(path, self._endpoint(handlers), methods=_METHODS)
+            for path, handlers in ROUTES.items()
+        ]
+        return [*routes, Route("/{path:path}", self._endpoint({}), methods=_METHODS)]
+
+    def _endpoint(self, handlers: Mapping[str, Handler]) -> Callable[[HttpRequest], Any]:
+        async def endpoint(http: HttpRequest) -> HttpResponse:
+            path = http.scope["path"]
+            fault = self._faults.take("request", http.method, path)
+            if fault and fault.kind == "latency" and fault.moment == "before":
+                await asyncio.sleep(fault.seconds)
+            try:
+                response, parameters = await self._respond(http, handlers, fault)
+            except ClientDisconnect:
+                return HttpResponse(status_code=400)  # never sent: the client is gone
+            self._record(
+                "request",
+                method=http.method,
+                path=path,
+                parameters=parameters,
+                status=response.status,
+                answer=response.body,
+                fault=f"{fault.kind} {fault.moment}" if fault else None,
+            )
+            if fault and fault.kind == "latency" and fault.moment == "after":
+                await asyncio.sleep(fault.seconds)
+            if fault and fault.kind == "cut":
+                return CutConnection()
+            return self._to_http(response)
+
+        return endpoint
+
+    async def _respond(
+        self, http: HttpRequest, handlers: Mapping[str, Handler], fault: Fault | None
+    ) -> tuple[Response, dict[str, str]]:
+        """Return the response, and the parameters for the log.
+
+        A fault before the effect skips the handler; a fault after it replaces the response.
+        """
+        parameters: dict[str, str] = {}
+        path, host = http.scope["path"], http.headers.get("host", "")
+        if not _HOST.fullmatch(host):
+            host = ":".join(map(str, http.scope["server"]))
+        try:
+            self._authorize(http)
+            form = Parameters(await _read_form(http))
+            query = Parameters(http.scope["query_string"].decode("latin-1"))
+            parameters = dict([*query.pairs, *form.pairs])
+            if fault and fault.moment == "before" and fault.kind in {"error", "cut"}:
+                return self._error(InjectedError(fault), fault.retry_after), parameters
+            if not handlers:
+                raise NotFound(path.removeprefix("/v1"))
+            if http.method not in handlers:
+                raise MethodNotAllowed(f"Method {http.method} is not allowed on {path}")
+            request = Request(
+                self._current_engine(),
+                f"{http.scope['scheme']}://{host}",
+                path,
+                http.path_params,
+                form,
+                query,
+                http.headers.get("if-match"),
+            )
+            response = handlers[http.method](request)
+        except Refusal as refusal:
+            response = self._error(refusal)
+        if fault and fault.kind == "error":
+            response = self._error(InjectedError(fault), fault.retry_after)
+        return response, parameters
+
+    def _authorize(self, http: HttpRequest) -> None:
+        """Refuse requests of other sites' web pages, then check the Authorization header.
+
+        Raises:
+            Forbidden: Another site's web page may have sent the request.
+            Unauthenticated: The header contains no accepted user name and password.
+        """
+        if is_foreign(http, self._allowed_hosts):
+            raise Forbidden(
+                "Requests from web pages of other origins are refused, and so are requests whose "
+                f"Host is a name with a dot that {environment_name('allowed_hosts')} does not list"
+            )
+        scheme, _, encoded = http.headers.get("authorization", "").partition(" ")
+        try:
+            decoded = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            decoded = b""
+        matches = [hmac.compare_digest(decoded, accepted) for accepted in self._credentials]
+        if scheme.lower() != "basic" or not any(matches):
+            raise Unauthenticated("Authenticate")
+
+    def _error(self, refusal: Refusal, retry_after: int | None = None) -> Response:
+        """Return an error as Twilio's classic body or, by setting, as RFC 9457 problem document."""
+        page = f"https://www.twilio.com/docs/errors/{refusal.code}"
+        body: dict[str, Any] = {"code": refusal.code, "status": refusal.status}
+        if self._settings.problem_details:
+            body |= {"type": page, "title": refusal.message}
+            return Response(refusal.status, body, None, retry_after, "application/problem+json")
+        body |= {"message": refusal.message, "more_info": page}
+        return Response(refusal.status, body, None, retry_after)
+
+    def _to_http(self, response: Response) -> HttpResponse:
+        """Add the headers: rate limits as far as the settings say, ETag, authentication."""
+        headers = {}
+        too_many = response.status == HTTPStatus.TOO_MANY_REQUESTS
+        if limit := self._settings.rate_limit:
+            headers["X-Rate-Limit-Limit"] = headers["X-Rate-Limit-Config"] = str(limit)
+            headers["X-Rate-Limit-Remaining"] = "0" if too_many else str(limit)
+        if response.retry_after is not None:
+            headers["Retry-After"] = str(response.retry_after)
+        elif too_many and self._settings.retry_after:
+            headers["Retry-After"] = str(self._settings.retry_after)
+        if response.version is not None:
+            quote = '"' if self._settings.etag_quoted else ""
+            headers["ETag"] = f"{quote}{response.version}{quote}"
+        if response.status == Unauthenticated.status:
+            headers["WWW-Authenticate"] = 'Basic realm="Twilio API"'
+        if response.body is None:
+            return HttpResponse(status_code=response.status, headers=headers)
+        return AsciiJsonResponse(response.body, response.status, headers, response.media_type)
+
+
+async def _read_form(http: HttpRequest) -> str:
+    """Return the body if it is a form, otherwise an empty string."""
+    body = b""
+    async for chunk in http.stream():
+        body += chunk
+        if len(body) > _MAX_BODY:
+            raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
+    content_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_form = content_type in {"", "application/x-www-form-urlencoded"}
+    return body.decode("utf-8", errors="replace") if is_form else ""
+
+
+class CutConnection(HttpResponse):
+    """No response: the connection is reset."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Abort the connection."""
+        del send
+        await _abort(scope, receive)
+
+
+async def _abort(scope: Scope, receive: Receive) -> None:
+    scope[_TRANSPORT].abort()
+    # uvicorn would send a 500 if this returned before uvicorn has noticed the disconnect. When the
+    # event loop ends it cancels this task a second time, which must not end the wait either.
+    disconnected = False
+    while not disconnected:
+        with contextlib.suppress(asyncio.CancelledError):
+            disconnected = (await receive())["type"] == "http.disconnect"
+
+
+def expose_transport(app: ASGIApp) -> ASGIApp:
+    """Put uvicorn's transport into the scope, because ASGI has no way to cut a connection.
+
+    Clients that still wait for a response when the simulator stops are disconnected, without a
+    stack trace.
+    """
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            cycle = getattr(send, "__self__", None)
+            scope[_TRANSPORT] = getattr(cycle, "transport", None)
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            if scope["type"] != "http":
+                raise
+            await _abort(scope, receive)
+
+    return wrapped

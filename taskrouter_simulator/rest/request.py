@@ -1,0 +1,273 @@
+"""A REST request as its handler sees it: checked parameters, resources of the path, lists.
+
+An invalid parameter is refused as Twilio does, with code 20001.
+"""
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import parse_qsl, urlencode
+
+from taskrouter_simulator.engine.core import Engine
+from taskrouter_simulator.engine.errors import BadRequest, NotFound, PreconditionFailed
+from taskrouter_simulator.engine.model import Resource, Workspace
+from taskrouter_simulator.identifiers import is_url
+
+AnyResource = TypeVar("AnyResource", bound=Resource)
+AnyEnum = TypeVar("AnyEnum", bound=StrEnum)
+
+_MAX_ATTRIBUTES = 4096
+_TRUE = {"true", "1", "yes"}
+_ABSOLUTE_PAGING = 40153
+_PAGING = {"PageSize", "Page", "PageToken"}
+
+
+class Parameters:
+    """The parameters in a form or a query string.
+
+    Each method returns the value of one parameter, or None if it is absent, and raises BadRequest
+    if the value is invalid.
+
+    Args:
+        text: The encoded parameters; a name may be repeated.
+
+    Raises:
+        BadRequest: There are more than 1000 parameters.
+    """
+
+    def __init__(self, text: str) -> None:
+        try:
+            self.pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=1000)
+        except ValueError as error:
+            raise BadRequest("The form has too many parameters") from error
+        self._values = dict(self.pairs)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def all(self, name: str) -> list[str]:
+        """Return all values of a repeated parameter; commas separate values, too."""
+        values = [part for key, value in self.pairs if key == name for part in value.split(",")]
+        return [value.strip() for value in values if value.strip()]
+
+    def text(self, name: str, *, max_length: int | None = None) -> str | None:
+        """Return the unchanged value."""
+        value = self._values.get(name)
+        if value is not None and max_length is not None and len(value) > max_length:
+            raise BadRequest(f"{name} must not be longer than {max_length} characters")
+        return value
+
+    def required(self, name: str, *, max_length: int | None = None) -> str:
+        """Return the unchanged value, which must not be empty."""
+        value = self.text(name, max_length=max_length)
+        if not value:
+            raise BadRequest(f"Missing required parameter {name} in the post body")
+        return value
+
+    def boolean(self, name: str) -> bool | None:
+        """Return True for `true`, `1` and `yes`, False for any other value."""
+        value = self._values.get(name)
+        return None if value is None else value.lower() in _TRUE
+
+    def integer(self, name: str, minimum: int, maximum: int) -> int | None:
+        """Return a whole number within limits; an empty value counts as absent."""
+        value = self._values.get(name)
+        if not value:
+            return None
+        number = int(value) if re.fullmatch(r"-?[0-9]{1,12}", value) else math.inf
+        if not minimum <= number <= maximum:
+            raise BadRequest(f"{name} must be a whole number from {minimum} to {maximum}")
+        return int(number)
+
+    def sid(self, name: str, prefix: str) -> str | None:
+        """Return a SID with this prefix; an empty value counts as absent."""
+        value = self._values.get(name)
+        if value and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
+            raise BadRequest(f"{name} {value[:100]} is not a valid SID")
+        return value or None
+
+    def choice(self, name: str, allowed: type[AnyEnum]) -> AnyEnum | None:
+        """Return a value of the enumeration, in any case; an empty value counts as absent."""
+        value = self._values.get(name)
+        if not value:
+            return None
+        for member in allowed:
+            if member.value.lower() == value.lower():
+                return member
+        raise BadRequest(f"{name} must be one of {', '.join(member.value for member in allowed)}")
+
+    def url(self, name: str) -> str | None:
+        """Return an absolute http(s) URL, or an empty value, which clears a stored URL."""
+        value = self._values.get(name)
+        if value and not is_url(value):
+            raise BadRequest(f"{name} is not a valid URL")
+        return value
+
+    def attributes(self) -> str | None:
+        """Return `Attributes`, a JSON object, as text; an empty value means `{}`."""
+        text = self.text("Attributes", max_length=_MAX_ATTRIBUTES)
+        if text is None:
+            return None
+        try:
+            value = json.loads(text or "{}", parse_constant=_reject_constant)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise BadRequest("Attributes must be a valid JSON object")
+        return text or "{}"
+
+    def moment(self, name: str) -> float | None:
+        """Return an ISO 8601 date and time, by default in UTC, in seconds since the epoch."""
+        value = self._values.get(name)
+        if not value:
+            return None
+        try:
+            moment = datetime.fromisoformat(value)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, OverflowError) as error:
+            raise BadRequest(f"{name} must be an ISO 8601 date and time") from error
+
+
+def _reject_constant(name: str) -> NoReturn:
+    """Reject NaN and Infinity, which Python's parser accepts although they are not JSON."""
+    raise ValueError(name)
+
+
+def iso(moment: float | None) -> str | None:
+    """Return seconds since the epoch as Twilio writes a date and time, without fractions."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response of the REST API.
+
+    Attributes:
+        status: HTTP status.
+        body: Content to send as JSON; None means no body.
+        version: Version of the resource, sent as ETag; None means no ETag.
+        retry_after: Value of the Retry-After header in seconds.
+        media_type: Media type of the body.
+    """
+
+    status: int
+    body: Any = None
+    version: int | None = None
+    retry_after: int | None = None
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """An authenticated request.
+
+    Attributes:
+        engine: The engine.
+        base_url: Scheme, host and port, as the client knows them.
+        path: Path of the URL, beginning with /v1.
+        ids: SIDs in the path, by their names in the route table.
+        form: Parameters of the body.
+        query: Parameters of the query string.
+        if_match: The If-Match header.
+    """
+
+    engine: Engine
+    base_url: str
+    path: str
+    ids: Mapping[str, str]
+    form: Parameters
+    query: Parameters
+    if_match: str | None = None
+
+    @property
+    def workspace(self) -> Workspace:
+        """The Workspace of the path."""
+        return self.find(self.engine.workspaces, "workspace")
+
+    def find(self, resources: Mapping[str, AnyResource], name: str) -> AnyResource:
+        """Return the resource with the SID that has this name in the path.
+
+        Raises:
+            NotFound: There is none. The message shows the path without /v1, as Twilio's does.
+        """
+        resource = resources.get(self.ids[name])
+        if resource is None:
+            raise NotFound(self.path.removeprefix("/v1"))
+        return resource
+
+    def url(self, *parts: str) -> str:
+        """Return the absolute URL of a resource."""
+        return "/".join((f"{self.base_url}/v1/Workspaces", *parts))
+
+    def require_match(self, resource: Resource) -> None:
+        """Compare the If-Match header with the version of a resource.
+
+        Raises:
+            PreconditionFailed: The header names another version.
+        """
+        if self.if_match is None or self.if_match.strip() == "*":
+            return
+        if self.if_match.strip().removeprefix("W/").strip('"') != str(resource.version):
+            raise PreconditionFailed(f"ETag {self.if_match} does not match")
+
+    def page(
+        self,
+        key: str,
+        resources: Iterable[AnyResource],
+        render: Callable[["Request", AnyResource], dict[str, Any]],
+        *,
+        keep: Callable[[AnyResource], bool] = lambda _resource: True,
+        sort: Callable[[AnyResource], Any] = lambda resource: resource.sequence,
+    ) -> Response:
+        """Return one page of a list in Twilio's envelope.
+
+        A page begins after the resource named in its token, so changes between two requests shift
+        no page. The default order is the order of creation.
+
+        Raises:
+            BadRequest: The page size or the token is invalid.
+        """
+        size = self.query.integer("PageSize", 1, 1000) or 50
+        number = self.query.integer("Page", 0, 10**6) or 0
+        token = self.query.text("PageToken")
+        if number and not token:
+            raise BadRequest("Absolute paging is not supported, use PageToken", _ABSOLUTE_PAGING)
+        ordered = sorted(resources, key=sort)
+        remaining = [item for item in ordered[_page_start(ordered, token) :] if keep(item)]
+        items = remaining[:size]
+        next_url = None
+        if len(remaining) > size:
+            next_url = self._page_url(size, number + 1, f"PA{items[-1].sid}")
+        meta = {
+            "first_page_url": self._page_url(size, 0, None),
+            "key": key,
+            "next_page_url": next_url,
+            "page": number,
+            "page_size": size,
+            "previous_page_url": None,
+            "url": self._page_url(size, number, token),
+        }
+        return Response(200, {key: [render(self, item) for item in items], "meta": meta})
+
+    def _page_url(self, size: int, number: int, token: str | None) -> str:
+        pairs = [(name, value) for name, value in self.query.pairs if name not in _PAGING]
+        pairs += [("PageSize", str(size)), ("Page", str(number))]
+        pairs += [("PageToken", token)] if token else []
+        return f"{self.base_url}{self.path}?{urlencode(pairs)}"
+
+
+def _page_start(ordered: Sequence[Resource], token: str | None) -> int:
+    """Return the index after the resource named in a page token."""
+    if not token:
+        return 0
+    for index, resource in enumerate(ordered, 1):
+        if token == f"PA{resource.sid}":
+            return index
+    raise BadRequest("PageToken is not valid any more")

@@ -1,0 +1,131 @@
+"""Stops each case between any two external calls, and lets the sweep repair the result."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import pytest
+
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
+from chalicelib.domain.errors import AppError
+from chalicelib.domain.reservations import Status
+from tests.chaos.crash_cases import Case, Scenario
+from tests.chaos.fault_injection import AFTER, BEFORE, ProcessKilled
+
+
+@dataclass(frozen=True)
+class Row:
+    """The result of stopping a use case at one point.
+
+    Attributes:
+        case: Name of the case.
+        point: Where the use case was stopped.
+        stopped: The states of the record and of TaskRouter after the stop.
+        repaired: The same states after a lease and a sweep.
+        problem: Why the repair failed; empty if it succeeded.
+    """
+
+    case: str
+    point: str
+    stopped: str
+    repaired: str
+    problem: str = ""
+
+    def __str__(self) -> str:
+        return f"| {self.case} | {self.point} | {self.stopped} | {self.repaired} |"
+
+
+def rows(store: DynamoReservationStore, case: Case) -> Iterator[Row]:
+    """Stop a case at every point, each time with a new Reservation."""
+    scenario = _prepare(store, case)
+    with suppress(AppError):
+        case.act(scenario)
+    calls = list(scenario.injector.calls)
+    store.erase(scenario.reservation.sid)
+    yield _stop(store, case, 1, BEFORE, f"before {_call_name(calls, 0)}")
+    for _name, numbers in itertools.groupby(range(1, len(calls) + 1), lambda n: calls[n - 1]):
+        same = [_stop(store, case, n, AFTER, f"after {_call_name(calls, n - 1)}") for n in numbers]
+        yield from _join(same)
+
+
+def _join(same: list[Row]) -> Iterator[Row]:
+    """Join consecutive rows that differ only in the number of the call."""
+    for _, group in itertools.groupby(same, lambda row: replace(row, point="")):
+        first, *others = group
+        last = others[-1].point.rpartition(" ")[2] if others else ""
+        yield replace(first, point=f"{first.point} to {last}") if others else first
+
+
+def _prepare(store: DynamoReservationStore, case: Case) -> Scenario:
+    scenario = Scenario(store)
+    case.prepare(scenario)
+    scenario.injector.reset()
+    return scenario
+
+
+def _call_name(calls: list[str], index: int) -> str:
+    """Return a call's name, numbered if there are several calls with the name."""
+    name = calls[index]
+    if calls.count(name) == 1:
+        return f"`{name}`"
+    return f"`{name}` {calls[: index + 1].count(name)}"
+
+
+def _stop(store: DynamoReservationStore, case: Case, number: int, moment: str, point: str) -> Row:
+    scenario = _prepare(store, case)
+    scenario.injector.inject(number, moment, scenario.injector.kill)
+    with pytest.raises(ProcessKilled):
+        case.act(scenario)
+    stopped = _state(scenario, case)
+    scenario.repair()
+    if case.retry and case.act is Scenario.create_task:
+        case.retry(scenario)
+    suffix = "" if _is_consistent(scenario) else scenario.sweep_when_due()
+    repaired = _state(scenario, case) + suffix
+    row = Row(case.name, point, stopped, repaired, _problem(scenario, case))
+    _clear(scenario)
+    return row
+
+
+def _state(scenario: Scenario, case: Case) -> str:
+    if case.act is Scenario.create_task:
+        return f"{scenario.new_tasks()} at TaskRouter"
+    recorded, actual = scenario.recorded(), scenario.actual()
+    return f"both {actual}" if recorded == actual else f"{recorded}; TaskRouter {actual}"
+
+
+def _problem(scenario: Scenario, case: Case) -> str:
+    record = scenario.store.get(scenario.reservation.sid)
+    if record is None:
+        return "no record"
+    if record.claim:
+        return "claim not released"
+    if not _is_consistent(scenario):
+        return "record differs from TaskRouter"
+    if case.act is Scenario.create_task and scenario.new_tasks() != "1 Task":
+        return "not exactly one Task"
+    if case.retry and case.act is not Scenario.create_task:
+        with suppress(AppError):
+            case.retry(scenario)
+    return _duplicate(scenario)
+
+
+def _duplicate(scenario: Scenario) -> str:
+    taskrouter = scenario.taskrouter
+    accepts = [r for r in taskrouter.update_requests if r.to is Status.ACCEPTED]
+    if sum(not request.was_refused for request in accepts) > 1:
+        return "accepted twice"
+    calls = taskrouter.executed_instructions[scenario.reservation.sid]
+    return "called twice" if calls > 1 else ""
+
+
+def _is_consistent(scenario: Scenario) -> bool:
+    return scenario.recorded() == scenario.actual() or (
+        scenario.recorded() == "gone" and scenario.taskrouter.has_deleted(scenario.reservation.sid)
+    )
+
+
+def _clear(scenario: Scenario) -> None:
+    for sid in scenario.taskrouter.statuses:
+        scenario.store.erase(sid)

@@ -1,0 +1,278 @@
+"""The simulator's engine in this process, as an implementation of the port TaskRouter."""
+
+import json
+import threading
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chalicelib.domain.callbacks import EventPage, Form, ReservationEvent
+from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
+from chalicelib.domain.instructions import Instruction
+from chalicelib.domain.reservations import RemoteReservation, Status
+from chalicelib.domain.tasks import CreatedTask, NewTask
+from taskrouter_simulator import seed
+from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.engine import (
+    assignments,
+    instructions,
+    reservations,
+    start,
+    tasks,
+    workers,
+)
+from taskrouter_simulator.engine.core import AssignmentCallback, Effect, EventCallback
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.model import Event, Reservation, ReservationStatus, Task
+from taskrouter_simulator.settings import Settings
+
+SPANISH = '{"selected_language": "es"}'
+_WORKERS = ("Alice", "Bob", "Carol", "Dora")
+_STATUSES = {"created": "pending", "wrapup": "wrapping"}
+
+
+@dataclass(frozen=True)
+class UpdateRequest:
+    """A request to update a Reservation, received at `at` (epoch ms)."""
+
+    reservation_sid: str
+    to: Status
+    at: int
+    was_refused: bool
+
+
+class EngineTaskRouter:
+    """Implements `chalicelib.usecases.ports.TaskRouter` and actions of TaskRouter's other clients.
+
+    Args:
+        **settings: Settings of the simulator.
+
+    Attributes:
+        callbacks: All assignment and event callbacks so far; none of them has been posted.
+        statuses: All statuses by Reservation SID, including deleted Reservations.
+        update_requests: All update requests received.
+        executed_instructions: Number of executed instructions by Reservation SID.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.callbacks: list[AssignmentCallback | EventCallback] = []
+        self.statuses: dict[str, list[Status]] = {}
+        self.update_requests: list[UpdateRequest] = []
+        self.executed_instructions: Counter[str] = Counter()
+        self.clock = Clock(lambda: 1_790_000_000.0)
+        chosen = Settings(
+            **{"event_path": "/event_callback", "reservation_timeout": 120, **settings}
+        )
+        self._engine = start(chosen, self.clock, self._emit)
+        workers = [
+            {"friendly_name": name, "attributes": {"languages": ["es"]}} for name in _WORKERS
+        ]
+        self._workspace = seed.load(self._engine, {**seed.quickstart(), "workers": workers})
+        self._lock = threading.RLock()
+
+    def _emit(self, effect: Effect) -> None:
+        if isinstance(effect, AssignmentCallback):
+            self.callbacks.append(effect)
+        elif isinstance(effect, EventCallback) and effect.event.resource_type == "reservation":
+            self.callbacks.append(effect)
+            change = effect.event.event_type.removeprefix("reservation.")
+            sid = effect.event.parameters["ReservationSid"]
+            self.statuses.setdefault(sid, []).append(Status(_STATUSES.get(change, change)))
+
+    # The port Clock
+
+    def now_ms(self) -> int:
+        return round(self.clock.now() * 1000)
+
+    def sleep(self, seconds: float) -> None:
+        with self._lock:
+            self.clock.advance(seconds)
+
+    # The port TaskRouter
+
+    def fetch_reservation(
+        self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
+    ) -> RemoteReservation:
+        with self._lock:
+            reservation = self._reservation(reservation_sid)
+            if task_sid not in (None, reservation.task_sid):
+                raise TaskRouterNotFound("no such Reservation of this Task")
+            if task_sid is None and worker_sid != reservation.worker_sid:
+                raise TaskRouterNotFound("no such Reservation of this Worker")
+            return _remote(reservation)
+
+    def update_reservation(
+        self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
+    ) -> RemoteReservation:
+        with self._lock:
+            reservation = self._reservation(reservation_sid)
+            try:
+                self._set(reservation, to, activity_sid)
+            except BadRequest as error:
+                self._record_update(reservation_sid, to, was_refused=True)
+                raise TaskRouterRefused(error.message) from error
+            self._record_update(reservation_sid, to, was_refused=False)
+            self.clock.run_due()
+            return _remote(reservation)
+
+    def send_instruction(
+        self, reservation_sid: str, *, task_sid: str, instruction: Instruction
+    ) -> RemoteReservation:
+        with self._lock:
+            reservation = self._reservation(reservation_sid)
+            try:
+                instructions.execute(self._engine, self._workspace, reservation, instruction.answer)
+            except instructions.InstructionError as error:
+                raise TaskRouterRefused(error.message) from error
+            self.executed_instructions[reservation_sid] += 1
+            self.clock.run_due()
+            return _remote(reservation)
+
+    def _record_update(self, reservation_sid: str, to: Status, *, was_refused: bool) -> None:
+        request = UpdateRequest(reservation_sid, to, self.now_ms(), was_refused=was_refused)
+        self.update_requests.append(request)
+
+    def _set(self, reservation: Reservation, to: Status, activity_sid: str | None) -> None:
+        if to is Status.ACCEPTED:
+            assignments.accept(self._engine, self._workspace, reservation)
+        elif to is Status.REJECTED:
+            reservations.reject(self._engine, self._workspace, reservation, activity_sid)
+        else:
+            task = self._workspace.tasks[reservation.task_sid]
+            assignments.complete(self._engine, self._workspace, task)
+
+    def list_pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
+        with self._lock:
+            if task_sid not in self._workspace.tasks:
+                raise TaskRouterNotFound("no such Task")
+            found = self._workspace.tasks[task_sid].reservations
+            return [_remote(one) for one in found if one.status is ReservationStatus.PENDING]
+
+    def list_reserved_tasks(self) -> list[str]:
+        with self._lock:
+            tasks = self._workspace.tasks.values()
+            return [task.sid for task in tasks if task.status == "reserved"]
+
+    def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
+        with self._lock:
+            events = [
+                parsed
+                for event in self._workspace.events.values()
+                if event.event_type == event_type and since <= event.created * 1000 <= until
+                if (parsed := self._parse(event))
+            ]
+            return EventPage(events)
+
+    def _parse(self, event: Event) -> ReservationEvent | None:
+        parsed = ReservationEvent.from_form(Form(list(event.parameters.items())), **self.sids())
+        return parsed and replace(parsed, at=round(event.created * 1000))
+
+    def create_task(self, task: NewTask) -> CreatedTask:
+        with self._lock:
+            return _created(self.add_task(task.attributes))
+
+    def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
+        with self._lock:
+            for task in self._workspace.tasks.values():
+                matches = json.loads(task.attributes).get(name) == value
+                if matches and task.created * 1000 >= since:
+                    # TaskRouter's list omits the attributes.
+                    return replace(_created(task), attributes="null")
+            return None
+
+    def list_reservations(self, task_sid: str) -> list[RemoteReservation]:
+        with self._lock:
+            if task_sid not in self._workspace.tasks:
+                raise TaskRouterNotFound("no such Task")
+            reservations = self._workspace.tasks[task_sid].reservations
+            return [_remote(reservation) for reservation in reservations]
+
+    def verify_workspace(self) -> None:
+        pass
+
+    def _reservation(self, sid: str) -> Reservation:
+        if sid not in self._workspace.reservations:
+            raise TaskRouterNotFound("no such Reservation")
+        return self._workspace.reservations[sid]
+
+    # Actions of other clients
+
+    def add_task(self, attributes: str = SPANISH) -> Task:
+        task = tasks.create(self._engine, self._workspace, attributes=attributes)
+        self.clock.run_due()
+        return task
+
+    def set_free_workers_idle(self) -> None:
+        idle = self._workspace.activity("Idle")
+        assert idle
+        for worker in self._workspace.workers.values():
+            if not worker.held:
+                workers.set_activity(self._engine, self._workspace, worker, idle.sid)
+        self.clock.run_due()
+
+    def set_task(self, task_sid: str, status: str) -> None:
+        """End or wrap up a Task as an operator; do nothing if TaskRouter refuses."""
+        moves = {
+            "canceled": assignments.cancel,
+            "wrapping": assignments.wrap,
+            "completed": assignments.complete,
+        }
+        try:
+            moves[status](self._engine, self._workspace, self._workspace.tasks[task_sid])
+        except (BadRequest, KeyError):
+            return
+        self.clock.run_due()
+
+    def delete_task(self, task_sid: str) -> None:
+        """Delete a closed Task and its Reservations."""
+        assignments.delete(self._engine, self._workspace, self._workspace.tasks[task_sid])
+
+    def has_deleted(self, reservation_sid: str) -> bool:
+        exists = reservation_sid in self._workspace.reservations
+        return reservation_sid in self.statuses and not exists
+
+    def handle_callback_response(self, reservation_sid: str, answer: dict[str, Any]) -> None:
+        """Execute the instruction in the app's answer to a callback."""
+        instructions.answered(self._engine, self._workspace.sid, reservation_sid, answer)
+        self.clock.run_due()
+
+    # The state of TaskRouter
+
+    def sids(self) -> dict[str, str]:
+        return {"account_sid": self._engine.account_sid, "workspace_sid": self._workspace.sid}
+
+    def reservations_by_sid(self) -> dict[str, Reservation]:
+        return self._workspace.reservations
+
+    def add_reservation(self) -> Reservation:
+        """Create a Task and return its pending Reservation."""
+        self.set_free_workers_idle()
+        task = self.add_task()
+        (reservation,) = task.reservations
+        return reservation
+
+    def count_tasks(self) -> int:
+        return len(self._workspace.tasks)
+
+
+def _remote(reservation: Reservation) -> RemoteReservation:
+    return RemoteReservation(
+        reservation_sid=reservation.sid,
+        task_sid=reservation.task_sid,
+        worker_sid=reservation.worker_sid,
+        worker_name=reservation.worker_name,
+        status=Status(reservation.status.value),
+        # Twilio reports this time in whole seconds.
+        created_at=int(reservation.created) * 1000,
+    )
+
+
+def _created(task: Task) -> CreatedTask:
+    return CreatedTask(
+        sid=task.sid,
+        attributes=task.attributes,
+        assignment_status=task.status.value,
+        workflow_sid=task.workflow_sid,
+        task_queue_sid=task.queue_sid,
+        priority=task.priority,
+    )

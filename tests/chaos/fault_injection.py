@@ -1,0 +1,77 @@
+"""Intercepts the calls of a use case to its dependencies, and injects faults into them."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+BEFORE, AFTER = "before", "after"
+
+
+class ProcessKilled(BaseException):
+    """Simulates SIGKILL. Not an Exception, so that no handler catches it."""
+
+
+class FaultInjector:
+    """Performs an action at the n-th intercepted call, before or after it takes effect.
+
+    After `kill` every call is killed, in any thread, until `reset`.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self._lock = threading.Lock()
+        self._actions: dict[tuple[int, str], Callable[[str], None]] = {}
+        self._is_killed = False
+
+    def inject(self, number: int, moment: str, action: Callable[[str], None]) -> None:
+        """Perform an action, which gets the call's name and may raise, at the n-th call."""
+        self._actions[number, moment] = action
+
+    def kill(self, _name: str = "") -> None:
+        self._is_killed = True
+        raise ProcessKilled
+
+    def reset(self) -> None:
+        """Forget all calls and actions."""
+        self.calls.clear()
+        self._actions.clear()
+        self._is_killed = False
+
+    def call(self, name: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            if self._is_killed:
+                raise ProcessKilled
+            self.calls.append(name)
+            number = len(self.calls)
+        self._act(number, BEFORE, name)
+        try:
+            result = function(*args, **kwargs)
+        except Exception:
+            # A call that raises has also ended.
+            self._act(number, AFTER, name)
+            raise
+        if isinstance(result, Iterator):
+            # Read a lazy result now, because reading is what takes effect.
+            result = iter(list(result))
+        self._act(number, AFTER, name)
+        return result
+
+    def _act(self, number: int, moment: str, name: str) -> None:
+        action = self._actions.pop((number, moment), None)
+        if action:
+            action(name)
+
+
+class FaultInjectingProxy:
+    """Passes all method calls of a dependency through a FaultInjector."""
+
+    def __init__(self, name: str, dependency: Any, injector: FaultInjector) -> None:
+        self._name, self._dependency, self._injector = name, dependency, injector
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(self._dependency, name)
+
+        def intercepted(*args: Any, **kwargs: Any) -> Any:
+            return self._injector.call(f"{self._name}.{name}", function, *args, **kwargs)
+
+        return intercepted

@@ -1,0 +1,1 @@
+"""Runs the real stack under faults and compares every record with TaskRouter."""

@@ -1,0 +1,190 @@
+"""Compares the app's records and responses with the ground truth."""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chalicelib.runtime import SystemClock
+from local import dynamodb
+from tests.chaos.runner.contact_center import CallbackResponse, Observations
+from tests.chaos.runner.ground_truth import GroundTruth, TaskRouterReservation, read_records
+from tests.chaos.runner.stack import ChaosStack
+
+Record = Mapping[str, Any]
+
+MAX_SECONDS = 60
+"""A lease, a sweep and a reconciliation with its safety margin of 15 s, on a busy machine."""
+
+_OPEN = {"pending", "accepted", "wrapping"}
+_DECIDED_STATUSES = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
+_NO_INSTRUCTION = "{}"
+_UNRECORDED_METRIC = "UnrecordedReservation"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The result of a comparison.
+
+    Attributes:
+        differences: Descriptions of all differences; empty if the run succeeded.
+        seconds: Time until the records were consistent, or until the maximum wait had passed.
+    """
+
+    differences: list[str]
+    seconds: float
+
+
+async def wait_until_consistent(
+    chaos_stack: ChaosStack, truth: GroundTruth, observations: Observations
+) -> Comparison:
+    """Compare repeatedly until nothing differs or the maximum wait has passed.
+
+    Args:
+        chaos_stack: The running stack, without further faults.
+        truth: The final state of TaskRouter.
+        observations: What the clients observed.
+    """
+    definition = chaos_stack.definition
+    client = dynamodb.client("dynamodb", definition.dynamodb_url, definition.resolved)
+    table = chaos_stack.settings.reservations_table
+    log = chaos_stack.output("api")
+    started = time.monotonic()
+    while True:
+        records = await asyncio.to_thread(read_records, client, table)
+        # A record that the sweep is just processing may be overdue for a moment.
+        now = SystemClock().now_ms() - 2_000
+        differences = find_differences(truth, records, observations, now=now, log=log)
+        seconds = time.monotonic() - started
+        if not differences or seconds > MAX_SECONDS:
+            break
+        await asyncio.sleep(1)
+    remaining = [f"after {MAX_SECONDS} s: {difference}" for difference in differences]
+    return Comparison([*remaining, *observations.errors], seconds)
+
+
+def find_differences(
+    truth: GroundTruth,
+    records: Mapping[str, Record],
+    observations: Observations,
+    *,
+    now: int,
+    log: str = "",
+) -> list[str]:
+    """Return a description of each difference, with the SIDs and both histories.
+
+    Args:
+        truth: The state of TaskRouter.
+        records: The app's table, by Reservation SID.
+        observations: What the clients observed.
+        now: Epoch ms; no record may be due before this time.
+        log: The output of the API.
+    """
+    reservations, keys = truth.reservations, truth.tasks_by_key
+    return [
+        *(f"missing: {_actual(r)}" for sid, r in reservations.items() if sid not in records),
+        *(f"unknown to TaskRouter: {sid}" for sid in records if sid not in reservations),
+        *_compare_records(truth, records, now),
+        *_check_accepts(truth),
+        *(f"key {key} created {n} Tasks" for key, n in keys.items() if key and n > 1),
+        *_check_confirmed_decisions(truth, observations),
+        *_check_callback_responses(observations, records, log),
+    ]
+
+
+def _compare_records(truth: GroundTruth, records: Mapping[str, Record], now: int) -> Iterator[str]:
+    for sid, reservation in truth.reservations.items():
+        if record := records.get(sid):
+            for difference in _compare_record(reservation, record, now):
+                yield f"{difference}: {_actual(reservation)}; recorded {_recorded(record)}"
+
+
+def _compare_record(reservation: TaskRouterReservation, record: Record, now: int) -> Iterator[str]:
+    status = record["status"]
+    history = [change["to"] for change in record["history"]]
+    if status != reservation.statuses[-1]:
+        yield "different status"
+    if (record["task_sid"], record["worker_sid"]) != (reservation.task_sid, reservation.worker_sid):
+        yield "different Task or Worker"
+    if not _is_subsequence(history, reservation.statuses):
+        yield "different history"
+    if "claim_until" in record:
+        yield "claim not released"
+    if record.get("open_as") != (status if status in _OPEN else None):
+        yield "wrong partition of the index due"
+    if ("due_at" in record) != (status in _OPEN):
+        yield "due although it has ended, or never due although it is open"
+    if record.get("due_at", now + 1) <= now:
+        yield "overdue"
+
+
+def _is_subsequence(part: list[str], whole: tuple[str, ...]) -> bool:
+    """Return whether the whole contains all elements of the part in the same order."""
+    rest = iter(whole)
+    return all(element in rest for element in part)
+
+
+def _check_accepts(truth: GroundTruth) -> Iterator[str]:
+    accepted: Counter[str] = Counter()
+    for reservation in truth.reservations.values():
+        accepted[reservation.task_sid] += reservation.statuses.count("accepted")
+    for task_sid, count in accepted.items():
+        accepts = max(count, truth.accepts.get(task_sid, 0))
+        if accepts > 1:
+            yield f"Task {task_sid} was accepted {accepts} times"
+
+
+def _check_confirmed_decisions(truth: GroundTruth, observations: Observations) -> Iterator[str]:
+    for sid, verb in observations.confirmed_decisions:
+        reservation = truth.reservations.get(sid)
+        if reservation is None or _DECIDED_STATUSES[verb] not in reservation.statuses:
+            actual = _actual(reservation) if reservation else sid
+            yield f"wrong confirmation: {verb} was answered with 200, but {actual}"
+
+
+def _check_callback_responses(
+    observations: Observations, records: Mapping[str, Record], log: str
+) -> Iterator[str]:
+    bodies = defaultdict(set)
+    for response in observations.callback_responses:
+        sid = response.reservation_sid
+        bodies[sid].add(response.body)
+        record = records.get(sid)
+        was_reported = response.subject == "fallback" and _is_reported_unrecorded(sid, log)
+        if not _is_recorded(response, record) and not was_reported:
+            recorded = _recorded(record) if record else "nothing"
+            callback = f"{response.subject} of {sid}"
+            yield f"{callback} answered with 200 but not recorded; recorded {recorded}"
+    for sid, different in bodies.items():
+        if len(different) > 1:
+            yield f"different answers to the callbacks of {sid}: {sorted(different)}"
+
+
+def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
+    """Return whether the record contains the answer or may omit it.
+
+    A late callback may only find out that the record exists and is decided. The app then answers
+    without an instruction and records no answer.
+    """
+    return record is not None and ("answer" in record or response.body == _NO_INSTRUCTION)
+
+
+def _is_reported_unrecorded(sid: str, log: str) -> bool:
+    return any(sid in line and _UNRECORDED_METRIC in line for line in log.splitlines())
+
+
+def _actual(reservation: TaskRouterReservation) -> str:
+    statuses = " -> ".join(reservation.statuses)
+    return f"{reservation.sid} of Task {reservation.task_sid} is actually {statuses}"
+
+
+def _recorded(record: Record) -> str:
+    history = [f"{change['to']} by {change['by']}" for change in record["history"]]
+    attributes = {
+        name: str(record[name])
+        for name in ("status", "open_as", "due_at", "claim_until", "answer")
+        if name in record
+    }
+    return f"{' -> '.join(history)} {attributes}"

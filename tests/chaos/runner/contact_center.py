@@ -1,0 +1,240 @@
+"""Simulates a contact center: creates Tasks, decides Reservations, returns Workers to Idle."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.runner.http_client import HttpClient
+from tests.chaos.runner.plan import Completion, Connection, Decision, Plan, ReservationPlan
+from tests.chaos.runner.proxy import Proxy, Request, Response, callback_subject
+from tests.chaos.runner.stack import ProcessFaultInjector
+
+_OK = 200
+_POLL_SECONDS = 0.05
+_CLIENT_ERRORS = range(400, 500)
+
+
+@dataclass(frozen=True)
+class CallbackResponse:
+    """The body of a 200 that the app sent for a callback about a Reservation."""
+
+    reservation_sid: str
+    subject: str
+    body: str
+
+
+@dataclass
+class Observations:
+    """What the clients of the app and of TaskRouter observed during the run.
+
+    Attributes:
+        reservations: Reservation SIDs in the order of creation.
+        callback_responses: The app's 200 responses to assignment and fallback callbacks.
+        confirmed_decisions: Reservation SID and verb ("accept", "reject", "complete") of every
+            decision that the app answered with 200.
+        errors: Descriptions of responses that must never occur.
+    """
+
+    reservations: list[str] = field(default_factory=list)
+    callback_responses: list[CallbackResponse] = field(default_factory=list)
+    confirmed_decisions: list[tuple[str, str]] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Clients:
+    """The HTTP clients of the contact center.
+
+    Attributes:
+        supervisor: Client of the app with a supervisor's token.
+        workers: Clients of the app with Workers' tokens, by Worker SID.
+        taskrouter: Client of the Workspace at TaskRouter, without a proxy.
+        idle_activity_sid: SID of the Activity in which Workers are available.
+    """
+
+    supervisor: HttpClient
+    workers: Mapping[str, HttpClient]
+    taskrouter: HttpClient
+    idle_activity_sid: str
+
+
+class ContactCenter:
+    """Reacts to TaskRouter's callbacks, which the proxy in front of the app reports.
+
+    Args:
+        plan: The plan of the run.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.observations = Observations()
+        self._plan = plan
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._reservation_plans: dict[str, ReservationPlan] = {}
+        self._waiting = 0
+        self._creating = 0
+        self._task_numbers = itertools.count(1)
+        self._clients: Clients
+        self._proxies: Mapping[Connection, Proxy]
+        self._process_faults: ProcessFaultInjector
+
+    def open(
+        self,
+        clients: Clients,
+        proxies: Mapping[Connection, Proxy],
+        process_faults: ProcessFaultInjector,
+    ) -> None:
+        """Provide the collaborators. Call this before the first callback arrives."""
+        self._clients, self._proxies = clients, proxies
+        self._process_faults = process_faults
+
+    # Reports from the proxy
+
+    def on_callback(self, request: Request) -> None:
+        """React to a callback, whether or not it reaches the app."""
+        form, subject = request.form, callback_subject(request)
+        sid = form.get("ReservationSid", "")
+        if sid and sid not in self._reservation_plans:
+            self._begin_reservation(sid, form["TaskSid"], form["WorkerSid"])
+        match subject:
+            case "event task.created":
+                self._waiting += 1
+            case "event task.canceled":
+                self._waiting -= 1
+            case "event reservation.accepted":
+                self._waiting -= 1
+                self._run(self._complete(sid, form["TaskSid"], self._reservation_plans[sid]))
+            case "event reservation.timeout" | "event reservation.completed":
+                self._run(self._set_idle(form["WorkerSid"]))
+
+    def on_callback_response(self, request: Request, response: Response) -> None:
+        """Record the app's response to a callback."""
+        subject, sid = callback_subject(request), request.form.get("ReservationSid", "")
+        if subject in {"assignment", "fallback"} and response.status == _OK:
+            self.observations.callback_responses.append(
+                CallbackResponse(sid, subject, response.body.decode())
+            )
+        if response.status in _CLIENT_ERRORS or response.status in {500, 502}:
+            self.observations.errors.append(
+                f"{response.status} for {subject} of {sid}: {response.body!r}"
+            )
+
+    # Tasks
+
+    async def keep_tasks_waiting(self, count: int) -> None:
+        """Create Tasks so that `count` Tasks always wait for a Worker, until canceled."""
+        while True:
+            for _ in range(count - self._waiting - self._creating):
+                self._creating += 1
+                self._run(self._create_task(next(self._task_numbers)))
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def close(self) -> None:
+        """Cancel the waiting Tasks, and wait until all running jobs have ended."""
+        taskrouter = self._clients.taskrouter
+        while self._jobs or self._waiting > 0:
+            path = "/Tasks?AssignmentStatus=pending&PageSize=100"
+            response = await taskrouter.request("GET", path)
+            for task in response.body["tasks"]:
+                await self._cancel_task(task["sid"])
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _create_task(self, number: int) -> None:
+        key = f"chaos-{self._plan.seed}-{number}"
+        for fault in self._plan.task_faults(number):
+            # The key as it appears in the form sent to TaskRouter, up to the closing quote.
+            self._proxies[Connection.REST].inject(fault, f"{key}%22")
+        form = {"attributes": json.dumps({"number": number})}
+        try:
+            response = await self._clients.supervisor.request_with_retries(
+                "POST", "/create-task", form, {"Idempotency-Key": key}
+            )
+        finally:
+            self._creating -= 1
+        if response.status not in {201, 503, None}:
+            self.observations.errors.append(f"{response} for the creation of Task {number}")
+
+    async def _cancel_task(self, task_sid: str) -> None:
+        form = {"AssignmentStatus": "canceled", "Reason": "chaos"}
+        await self._clients.taskrouter.request("POST", f"/Tasks/{task_sid}", form)
+
+    # Reservations and Workers
+
+    def _begin_reservation(self, sid: str, task_sid: str, worker_sid: str) -> None:
+        plan = self._plan.reservation(len(self.observations.reservations))
+        self._reservation_plans[sid] = plan
+        self.observations.reservations.append(sid)
+        for fault in plan.request_faults:
+            self._proxies[fault.connection].inject(fault, sid)
+        if plan.process_fault:
+            self._run(self._process_faults.inject(plan.process_fault))
+        self._run(self._carry_out(sid, task_sid, worker_sid, plan))
+
+    async def _carry_out(
+        self, sid: str, task_sid: str, worker_sid: str, plan: ReservationPlan
+    ) -> None:
+        await asyncio.sleep(plan.decision_delay)
+        worker, supervisor = self._clients.workers[worker_sid], self._clients.supervisor
+        match plan.decision:
+            case Decision.ACCEPT:
+                await self._decide(worker, sid, "accept")
+            case Decision.ACCEPT_TWICE:
+                await asyncio.gather(
+                    self._decide(worker, sid, "accept"),
+                    self._decide(supervisor, sid, "accept", task_sid),
+                )
+            case Decision.ACCEPT_AND_REJECT:
+                await asyncio.gather(
+                    self._decide(worker, sid, "accept"),
+                    self._decide(supervisor, sid, "reject", task_sid),
+                )
+            case Decision.REJECT:
+                await self._decide(worker, sid, "reject")
+            case Decision.ACCEPT_AT_TASKROUTER:
+                path = f"/Tasks/{task_sid}/Reservations/{sid}"
+                form = {"ReservationStatus": "accepted"}
+                await self._clients.taskrouter.request("POST", path, form)
+            case Decision.CANCEL:
+                await self._cancel_task(task_sid)
+            case Decision.IGNORE:
+                pass
+
+    async def _decide(
+        self, client: HttpClient, sid: str, verb: str, task_sid: str | None = None
+    ) -> bool:
+        """Send a decision, and return whether the app confirmed it."""
+        form = {"task_sid": task_sid} if task_sid else None
+        response = await client.request_with_retries("POST", f"/reservations/{sid}/{verb}", form)
+        if response.status == _OK:
+            self.observations.confirmed_decisions.append((sid, verb))
+        if response.status not in {200, 409, 503, None}:
+            self.observations.errors.append(f"{response} for {verb} {sid}")
+        return response.status == _OK
+
+    async def _complete(self, sid: str, task_sid: str, plan: ReservationPlan) -> None:
+        await asyncio.sleep(plan.completion_delay)
+        path = f"/Tasks/{task_sid}"
+        taskrouter, supervisor = self._clients.taskrouter, self._clients.supervisor
+        if plan.completion is Completion.WRAP_AND_COMPLETE:
+            await taskrouter.request("POST", path, {"AssignmentStatus": "wrapping"})
+            await asyncio.sleep(plan.completion_delay)
+        through_app = plan.completion is not Completion.COMPLETE_AT_TASKROUTER
+        if not (through_app and await self._decide(supervisor, sid, "complete", task_sid)):
+            await taskrouter.request("POST", path, {"AssignmentStatus": "completed"})
+
+    async def _set_idle(self, worker_sid: str) -> None:
+        form = {"ActivitySid": self._clients.idle_activity_sid}
+        path = f"/Workers/{worker_sid}"
+        await self._clients.taskrouter.request_with_retries("POST", path, form)
+
+    def _run(self, job: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(job)
+        self._jobs.add(task)
+        task.add_done_callback(self._on_job_done)
+
+    def _on_job_done(self, task: "asyncio.Task[None]") -> None:
+        self._jobs.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.observations.errors.append(f"error in the test runner: {error!r}")

@@ -1,0 +1,112 @@
+"""Reads the ground truth from TaskRouter, and the records from the app's table."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from boto3.dynamodb.types import TypeDeserializer
+
+from tests.chaos.runner.http_client import HttpClient
+
+_STATUSES = {
+    "reservation.created": "pending",
+    "reservation.wrapup": "wrapping",
+}
+_deserialize = TypeDeserializer().deserialize
+
+
+@dataclass(frozen=True)
+class TaskRouterReservation:
+    """A Reservation at TaskRouter with its statuses in order; the last is the current one."""
+
+    sid: str
+    task_sid: str
+    worker_sid: str
+    statuses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """The state of TaskRouter.
+
+    Attributes:
+        reservations: The Reservations by SID.
+        accepts: Number of accept requests or instructions that took effect, by Task SID.
+        tasks_by_key: Number of Tasks created, by Idempotency-Key.
+    """
+
+    reservations: Mapping[str, TaskRouterReservation]
+    accepts: Mapping[str, int] = field(default_factory=dict)
+    tasks_by_key: Mapping[str, int] = field(default_factory=dict)
+
+
+async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> GroundTruth:
+    """Read TaskRouter's state when all activity has ended.
+
+    Args:
+        workspace: Client of the simulator's REST API, relative to the Workspace.
+        control: Client of the simulator's control routes.
+    """
+    statuses: dict[str, list[str]] = defaultdict(list)
+    event_data: dict[str, Mapping[str, str]] = {}
+    accepts: Counter[str] = Counter()
+    tasks_by_key: Counter[str] = Counter()
+    for event in await _list_all(workspace, "/Events?Minutes=1440", "events"):
+        data, event_type = event["event_data"], event["event_type"]
+        if event_type == "task.created":
+            attributes = json.loads(data["task_attributes"])
+            tasks_by_key[attributes.get("idempotency_key", "")] += 1
+        if event["resource_type"] == "reservation":
+            event_data[data["reservation_sid"]] = data
+            status = _STATUSES.get(event_type, event_type.removeprefix("reservation."))
+            statuses[data["reservation_sid"]].append(status)
+            accepts[data["task_sid"]] += status == "accepted"
+    return GroundTruth(
+        {
+            sid: TaskRouterReservation(sid, data["task_sid"], data["worker_sid"], (*statuses[sid],))
+            for sid, data in event_data.items()
+        },
+        accepts | await _accept_requests(control),
+        tasks_by_key,
+    )
+
+
+async def _accept_requests(control: HttpClient) -> Counter[str]:
+    """Count the successful accept requests by Task, whether or not a client got the response."""
+    log = await control.request("GET", "/log?kind=request")
+    return Counter(
+        entry["path"].split("/")[5]
+        for entry in log.body["entries"]
+        if entry["parameters"].get("ReservationStatus") == "accepted"
+        and entry["method"] == "POST"
+        and isinstance(entry["answer"], dict)
+        and entry["answer"].get("reservation_status") == "accepted"
+    )
+
+
+async def _list_all(workspace: HttpClient, path: str, name: str) -> list[dict[str, Any]]:
+    """Read all pages of a list whose path has a query."""
+    items: list[dict[str, Any]] = []
+    next_path: str | None = f"{path}&PageSize=1000"
+    while next_path:
+        page = (await workspace.request("GET", next_path)).body
+        items += page[name]
+        next_path = page["meta"]["next_page_url"]
+        if next_path:
+            next_path = f"{path.partition('?')[0]}?{next_path.partition('?')[2]}"
+    return items
+
+
+def read_records(client: Any, table: str) -> dict[str, dict[str, Any]]:
+    """Read the app's whole table, by Reservation SID."""
+    pages: Iterable[Mapping[str, Any]] = client.get_paginator("scan").paginate(
+        TableName=table, ConsistentRead=True
+    )
+    items = [
+        {name: _deserialize(value) for name, value in item.items()}
+        for page in pages
+        for item in page["Items"]
+    ]
+    return {item["reservation_sid"]: item for item in items}

@@ -1,0 +1,231 @@
+"""A proxy on a connection between two processes that injects faults into single requests."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import parse_qs
+
+import aiohttp
+from aiohttp import web
+
+from local import network
+from tests.chaos.runner.plan import RequestFault
+
+_HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding", "date", "server"}
+_TIMEOUT = aiohttp.ClientTimeout(total=60)
+
+
+class DisconnectError(Exception):
+    """The connection closes without a response."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to forward."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The parts of the request that can contain a SID."""
+        return f"{self.path} {self.body.decode('utf-8', errors='replace')}"
+
+    @property
+    def form(self) -> dict[str, str]:
+        """The body parsed as a form; contains the first value of each name."""
+        fields = parse_qs(self.body.decode("utf-8", errors="replace"))
+        return {name: values[0] for name, values in fields.items()}
+
+
+@dataclass(frozen=True)
+class Response:
+    """A response to forward."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def callback_subject(request: Request) -> str:
+    """Return the subject of a callback: "assignment", "fallback" or "event" and its type."""
+    if request.path.endswith("/event_callback"):
+        return f"event {request.form.get('EventType', '')}"
+    if request.path.endswith("/fallback"):
+        return "fallback"
+    return "assignment" if request.path.endswith("/assignment_callback") else ""
+
+
+@dataclass
+class _InjectedFault:
+    fault: RequestFault
+    marker: str
+    has_taken_effect: bool = False
+
+
+class Proxy:
+    """Forwards every request, except requests that match an injected fault.
+
+    Args:
+        on_request: Called with each request before any fault.
+        on_response: Called with each response of the upstream server, even if a fault keeps the
+            response from the client.
+
+    Attributes:
+        url: The proxy's base URL.
+        upstream: Base URL of the upstream server.
+        is_down: Whether every request is disconnected.
+        fault_counts: How often each fault has taken effect.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_request: Callable[[Request], None] = lambda _request: None,
+        on_response: Callable[[Request, Response], None] = lambda _request, _response: None,
+    ) -> None:
+        self.url = ""
+        self.upstream = ""
+        self.is_down = False
+        self.fault_counts: Counter[RequestFault] = Counter()
+        self._on_request = on_request
+        self._on_response = on_response
+        self._injected: list[_InjectedFault] = []
+        self._late: set[asyncio.Task[Response]] = set()
+        self._session: aiohttp.ClientSession
+
+    def inject(self, fault: RequestFault, marker: str) -> None:
+        """Inject a fault into the next request that contains a marker, such as a SID."""
+        self._injected.append(_InjectedFault(fault, marker))
+
+    def clear_faults(self) -> None:
+        """Remove all injected faults."""
+        self._injected.clear()
+
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[None]:
+        """Serve requests inside an `async with` block."""
+        connector = aiohttp.TCPConnector(limit=0, force_close=True)
+        async with aiohttp.ClientSession(
+            connector=connector, timeout=_TIMEOUT, auto_decompress=False
+        ) as self._session:
+            runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
+            await runner.setup()
+            try:
+                site = web.TCPSite(runner, network.LOOPBACK, 0)
+                await site.start()
+                host, port = runner.addresses[0][:2]
+                self.url = f"http://{host}:{port}"
+                yield
+            finally:
+                await runner.cleanup()
+                await self.wait_for_late_requests()
+
+    async def wait_for_late_requests(self) -> None:
+        """Wait until all late requests have been delivered."""
+        while self._late:
+            await asyncio.wait(self._late)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers = {
+            name: value
+            for name, value in request.headers.items()
+            if name.lower() not in _HOP_BY_HOP
+        }
+        try:
+            incoming = Request(request.method, request.path_qs, headers, await request.read())
+            self._on_request(incoming)
+            response = await self._respond(incoming)
+        except (DisconnectError, aiohttp.ClientError, OSError):
+            if request.transport:
+                request.transport.abort()
+            return web.Response(status=502)
+        kept = {
+            name: value
+            for name, value in response.headers.items()
+            if name.lower() not in _HOP_BY_HOP
+        }
+        return web.Response(status=response.status, headers=kept, body=response.body)
+
+    async def _respond(self, request: Request) -> Response:
+        """Forward a request, or apply the injected fault that matches it."""
+        if self.is_down:
+            raise DisconnectError
+        fault = self._matching_fault(request)
+        if fault is None:
+            return await self._forward(request)
+        return await _EFFECTS[fault.effect](self, request, fault)
+
+    def _matching_fault(self, request: Request) -> RequestFault | None:
+        text, subject = request.text, callback_subject(request)
+        for injected in self._injected:
+            fault = injected.fault
+            if injected.marker in text and subject.startswith(fault.subjects):
+                if not injected.has_taken_effect:
+                    self.fault_counts[fault] += 1
+                injected.has_taken_effect = True
+                if fault.effect != "lost":
+                    self._injected.remove(injected)
+                return fault
+        return None
+
+    async def _forward(self, request: Request) -> Response:
+        async with self._session.request(
+            request.method,
+            self.upstream + request.path,
+            headers=request.headers,
+            data=request.body or None,
+            allow_redirects=False,
+        ) as upstream:
+            response = Response(upstream.status, dict(upstream.headers), await upstream.read())
+        self._on_response(request, response)
+        return response
+
+    async def _disconnect(self, request: Request, fault: RequestFault) -> Response:
+        if fault.after:
+            with suppress(aiohttp.ClientError):
+                await self._forward(request)
+        raise DisconnectError
+
+    async def _respond_with_error(self, request: Request, fault: RequestFault) -> Response:
+        if fault.after:
+            await self._forward(request)
+        status, body = fault.response
+        return Response(status, {"Content-Type": "application/json"}, body.encode())
+
+    async def _delay(self, request: Request, fault: RequestFault) -> Response:
+        if fault.after:
+            response = await self._forward(request)
+            await asyncio.sleep(fault.seconds)
+            return response
+        await asyncio.sleep(fault.seconds)
+        return await self._forward(request)
+
+    async def _deliver_late(self, request: Request, fault: RequestFault) -> Response:
+        task = asyncio.create_task(self._delay(request, fault))
+        self._late.add(task)
+        task.add_done_callback(self._discard_late)
+        raise DisconnectError
+
+    def _discard_late(self, task: "asyncio.Task[Response]") -> None:
+        self._late.discard(task)
+        # The upstream server may be down by now; asyncio logs exceptions that nobody retrieves.
+        task.exception()
+
+    async def _duplicate(self, request: Request, _fault: RequestFault) -> Response:
+        await self._forward(request)
+        return await self._forward(request)
+
+
+_EFFECTS: dict[str, Callable[[Proxy, Request, RequestFault], Awaitable[Response]]] = {
+    "disconnected": Proxy._disconnect,
+    "lost": Proxy._disconnect,
+    "error response": Proxy._respond_with_error,
+    "delayed": Proxy._delay,
+    "delivered late": Proxy._deliver_late,
+    "duplicated": Proxy._duplicate,
+}

@@ -1,0 +1,247 @@
+"""The real stack with short timeouts, proxies between its processes, and process faults."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from chalicelib import config
+from local import network, stack, supervisor
+from local.supervisor import RunningStack
+from tests.chaos.runner.plan import Connection, ProcessFault
+from tests.chaos.runner.proxy import Proxy, Request, Response
+
+RESERVATION_TIMEOUT_SECONDS = 5
+LEASE_SECONDS = 4
+"""Must exceed every delay that a fault causes to a request that finally takes effect."""
+GRACE_SECONDS = 1
+
+_SUSPENDED_SECONDS = 1.5
+_DOWN_SECONDS = 1.5
+_KILLED_SECONDS = 0.3
+
+_NEVER = "86400"
+_UPSTREAM_PORTS = {
+    Connection.CALLBACKS: "API_PORT",
+    Connection.REST: "SIMULATOR_PORT",
+    Connection.DATABASE: "DYNAMODB_PORT",
+}
+_EVENT_TYPES = (
+    "reservation.created",
+    "reservation.accepted",
+    "reservation.rejected",
+    "reservation.timeout",
+    "reservation.canceled",
+    "reservation.rescinded",
+    "reservation.wrapup",
+    "reservation.completed",
+    "task.created",
+    "task.canceled",
+)
+
+
+def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
+    ports = dict(zip(stack.DEFAULT_PORTS, map(str, network.find_free_ports(3)), strict=True))
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    return {
+        **kept,
+        **ports,
+        **stack.OPTIONAL_CALLBACKS,
+        "ASSIGNMENT_INSTRUCTION": instruction,
+        "RESERVATION_TIMEOUT_SECONDS": str(RESERVATION_TIMEOUT_SECONDS),
+        "CLAIM_LEASE_SECONDS": str(LEASE_SECONDS),
+        "SWEEP_GRACE_SECONDS": str(GRACE_SECONDS),
+        "SWEEP_EVERY_SECONDS": "1",
+        "SIMULATOR_WORKSPACE_FILE": str(workspace_file),
+        "SIMULATOR_LOG_SIZE": "1000000",
+        # Keep closed Tasks for the final comparison.
+        "SIMULATOR_CLOSED_TASK_SECONDS": _NEVER,
+    }
+
+
+def _workspace(workers: int) -> dict[str, object]:
+    """Return a minimal Workspace with this many Workers, all Idle."""
+    return {
+        "friendly_name": "Chaos",
+        "multi_task_enabled": False,
+        "activities": [
+            {"friendly_name": "Offline", "available": False},
+            {"friendly_name": "Idle", "available": True},
+            {"friendly_name": "Busy", "available": False},
+            {"friendly_name": "Reserved", "available": False},
+        ],
+        "workers": [
+            {"friendly_name": f"Worker {number}", "activity": "Idle"}
+            for number in range(1, workers + 1)
+        ],
+        "task_queues": [{"friendly_name": "All", "target_workers": "1==1"}],
+        "workflows": [
+            {
+                "friendly_name": "All",
+                "configuration": {"task_routing": {"default_filter": {"queue": "All"}}},
+            }
+        ],
+        "events_filter": ",".join(_EVENT_TYPES),
+    }
+
+
+@dataclass
+class ChaosStack:
+    """A running stack with a proxy on each connection.
+
+    Attributes:
+        definition: The stack's programs and addresses, which bypass the proxies except for
+            callbacks.
+        proxies: The proxies by connection.
+    """
+
+    definition: stack.Stack
+    proxies: Mapping[Connection, Proxy]
+    _programs: RunningStack
+    _process_names: dict[str, str] = field(default_factory=lambda: {"api": "api", "sweep": "sweep"})
+    _restarts: int = 0
+
+    @property
+    def settings(self) -> config.Settings:
+        """The app's settings, with the direct addresses of TaskRouter and DynamoDB."""
+        return self.definition.settings
+
+    def kill(self, program_name: str) -> None:
+        """Kill a program, as in a crash."""
+        self._programs.processes[self._process_names[program_name]].kill()
+
+    async def restart(self, program_name: str) -> None:
+        """Start a killed program and wait until it is ready."""
+        self._restarts += 1
+        process_name = f"{program_name}-{self._restarts}"
+        self._process_names[program_name] = process_name
+        program = self.definition.program(program_name)
+        environ = {**self.definition.environ, **_proxy_addresses(self.proxies)}
+        self._programs.start(program, environ, process_name)
+        await asyncio.to_thread(self._programs.wait_for, program, process_name)
+
+    @contextmanager
+    def suspended(self, program_name: str) -> Iterator[None]:
+        """Suspend a program inside a `with` block."""
+        process = self._programs.processes[self._process_names[program_name]]
+        process.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.signal(signal.SIGCONT)
+
+    def output(self, program_name: str) -> str:
+        """Return the output of a program, including that of its killed processes."""
+        return "".join(
+            process.output()
+            for process_name, process in self._programs.processes.items()
+            if process_name.partition("-")[0] == program_name
+        )
+
+
+class ProcessFaultInjector:
+    """Injects process faults into a stack, one at a time.
+
+    Attributes:
+        fault_counts: How often each fault has been injected.
+    """
+
+    def __init__(self, chaos_stack: ChaosStack) -> None:
+        self.fault_counts: Counter[ProcessFault] = Counter()
+        self._stack = chaos_stack
+        self._lock = asyncio.Lock()
+
+    async def inject(self, fault: ProcessFault) -> None:
+        """Inject a fault and end it again; do nothing while another fault is in progress."""
+        if self._lock.locked():
+            return
+        async with self._lock:
+            self.fault_counts[fault] += 1
+            match fault:
+                case ProcessFault.API_KILLED:
+                    await self._kill("api")
+                case ProcessFault.SWEEP_KILLED:
+                    await self._kill("sweep")
+                case ProcessFault.API_SUSPENDED:
+                    with self._stack.suspended("api"):
+                        await asyncio.sleep(_SUSPENDED_SECONDS)
+                case ProcessFault.DATABASE_DOWN:
+                    await self._take_down(Connection.DATABASE)
+                case ProcessFault.TASKROUTER_DOWN:
+                    await self._take_down(Connection.REST)
+
+    async def wait_until_over(self) -> None:
+        """Wait until no fault is in progress."""
+        async with self._lock:
+            pass
+
+    async def _kill(self, program_name: str) -> None:
+        self._stack.kill(program_name)
+        await asyncio.sleep(_KILLED_SECONDS)
+        await self._stack.restart(program_name)
+
+    async def _take_down(self, connection: Connection) -> None:
+        proxy = self._stack.proxies[connection]
+        proxy.is_down = True
+        try:
+            await asyncio.sleep(_DOWN_SECONDS)
+        finally:
+            proxy.is_down = False
+
+
+def _proxy_addresses(proxies: Mapping[Connection, Proxy]) -> dict[str, str]:
+    return {
+        "TWILIO_TASKROUTER_URL": proxies[Connection.REST].url,
+        "AWS_ENDPOINT_URL_DYNAMODB": proxies[Connection.DATABASE].url,
+    }
+
+
+@asynccontextmanager
+async def run_stack(
+    workers: int,
+    instruction: str,
+    *,
+    on_callback: Callable[[Request], None],
+    on_callback_response: Callable[[Request, Response], None],
+) -> AsyncIterator[ChaosStack]:
+    """Run a stack inside an `async with` block.
+
+    Args:
+        workers: Number of Workers.
+        instruction: The app's answer to callbacks: "defer" or "accept".
+        on_callback: Called with each callback that TaskRouter sends.
+        on_callback_response: Called with each response of the app to a callback.
+
+    Raises:
+        StackError: A program did not start.
+    """
+    with TemporaryDirectory(prefix="taskrouter-callbacks-") as folder:
+        file = Path(folder) / "workspace.json"
+        file.write_text(json.dumps(_workspace(workers)), encoding="utf-8")
+        proxies = {
+            Connection.CALLBACKS: Proxy(on_request=on_callback, on_response=on_callback_response),
+            Connection.REST: Proxy(),
+            Connection.DATABASE: Proxy(),
+        }
+        async with contextlib.AsyncExitStack() as exits:
+            for proxy in proxies.values():
+                await exits.enter_async_context(proxy.serve())
+            # Choose the stack's ports last, so that no proxy takes one of them.
+            environ = _environ(file, instruction)
+            for connection, proxy in proxies.items():
+                proxy.upstream = network.url(int(environ[_UPSTREAM_PORTS[connection]]))
+            public_url = proxies[Connection.CALLBACKS].url
+            definition = stack.describe({**environ, "PUBLIC_BASE_URL": public_url})
+            addresses = _proxy_addresses(proxies)
+            # Start in this thread: on Linux a program ends with the thread that started it.
+            programs = exits.enter_context(
+                supervisor.running(definition, {"api": addresses, "sweep": addresses})
+            )
+            yield ChaosStack(definition, proxies, programs)

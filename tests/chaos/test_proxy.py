@@ -1,0 +1,120 @@
+"""The effects of request faults, as observed by the client and by the upstream server."""
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from tests.chaos.runner.plan import Connection, RequestFault
+from tests.chaos.runner.proxy import Proxy
+
+SID = "WR" + "1" * 32
+EVENT = {"ReservationSid": SID, "EventType": "reservation.created"}
+
+
+@asynccontextmanager
+async def proxied_server():
+    """Run a server that responds "yes" behind a proxy; yield the proxy, a client and a log."""
+    arrived = []
+
+    async def respond(request):
+        arrived.append((request.method, request.path_qs, await request.text()))
+        return web.Response(text="yes", headers={"X-Own": "1"})
+
+    runner = web.ServerRunner(web.Server(respond))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    proxy = Proxy()
+    proxy.upstream = f"http://{host}:{port}"
+    async with proxy.serve(), aiohttp.ClientSession() as session:
+
+        async def post(path="/", data=None):
+            try:
+                async with session.post(proxy.url + path, data=data) as response:
+                    return response.status, await response.text()
+            except aiohttp.ClientError:
+                return None
+
+        yield proxy, post, arrived
+    await runner.cleanup()
+
+
+def results_of(fault, *, path=f"/Reservations/{SID}", data=None, requests=1):
+    """Return the responses, the number of requests that arrived, and the fault's count."""
+
+    async def send_requests():
+        async with proxied_server() as (proxy, post, arrived):
+            proxy.inject(fault, SID)
+            responses = [await post(path, data) for _ in range(requests)]
+            await proxy.wait_for_late_requests()
+            return responses, len(arrived), proxy.fault_counts[fault]
+
+    return asyncio.run(send_requests())
+
+
+def test_request_without_matching_fault_is_forwarded_unchanged():
+    async def send_request():
+        async with proxied_server() as (proxy, post, arrived):
+            proxy.inject(RequestFault(Connection.REST, "disconnected"), "WR" + "2" * 32)
+            assert await post("/a?b=c%20d", {"e": "f g"}) == (200, "yes")
+            assert arrived == [("POST", "/a?b=c%20d", "e=f+g")]
+            assert not proxy.fault_counts
+
+    asyncio.run(send_request())
+
+
+@pytest.mark.parametrize(
+    ("fault", "response", "arrivals"),
+    [
+        (RequestFault(Connection.REST, "disconnected"), None, 0),
+        (RequestFault(Connection.REST, "disconnected", after=True), None, 1),
+        (RequestFault(Connection.REST, "error response", response=(429, "no")), (429, "no"), 0),
+        (
+            RequestFault(Connection.REST, "error response", after=True, response=(500, "no")),
+            (500, "no"),
+            1,
+        ),
+        (RequestFault(Connection.REST, "duplicated"), (200, "yes"), 2),
+        (RequestFault(Connection.REST, "delivered late", seconds=0.05), None, 1),
+        (RequestFault(Connection.REST, "delayed", seconds=0.05), (200, "yes"), 1),
+        (RequestFault(Connection.REST, "delayed", seconds=0.05, after=True), (200, "yes"), 1),
+    ],
+    ids=lambda value: value.name if isinstance(value, RequestFault) else "",
+)
+def test_fault_affects_a_single_request(fault, response, arrivals):
+    assert results_of(fault, requests=2) == ([response, (200, "yes")], arrivals + 1, 1)
+
+
+def test_delayed_request_takes_at_least_the_delay():
+    started = time.monotonic()
+    results_of(RequestFault(Connection.REST, "delayed", seconds=0.2))
+    assert time.monotonic() - started >= 0.2
+
+
+def test_lost_fault_affects_all_matching_requests_and_counts_once():
+    subjects = ("fallback", "event reservation.created")
+    fault = RequestFault(Connection.CALLBACKS, "lost", subjects=subjects)
+    lost = results_of(fault, path="/event_callback", data=EVENT, requests=3)
+    assert lost == ([None] * 3, 0, 1)
+
+
+def test_fault_does_not_affect_callbacks_with_other_subjects():
+    fault = RequestFault(Connection.CALLBACKS, "disconnected", subjects=("assignment",))
+    forwarded = results_of(fault, path="/event_callback", data=EVENT)
+    assert forwarded == ([(200, "yes")], 1, 0)
+
+
+def test_proxy_that_is_down_forwards_nothing():
+    async def send_requests():
+        async with proxied_server() as (proxy, post, arrived):
+            proxy.is_down = True
+            assert await post() is None
+            proxy.is_down = False
+            assert await post() == (200, "yes")
+            assert len(arrived) == 1
+
+    asyncio.run(send_requests())

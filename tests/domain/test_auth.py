@@ -1,0 +1,107 @@
+"""Permissions: the code allows what docs/security.md lists, and nothing else."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain import auth
+from chalicelib.domain.auth import Action, Principal, Role, Scope
+from chalicelib.domain.errors import Forbidden
+from tests.support import sid
+
+SECURITY = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+DOCUMENTED = {
+    (Role(role), Action(action)): Scope(scope)
+    for role, action, scope in re.findall(
+        r"^\| (\w+) \| ([\w ]+) \| (own Worker|any Worker) \|$", SECURITY, re.MULTILINE
+    )
+}
+OWN_WORKER, OTHER_WORKER = sid("WK"), sid("WK")
+
+
+def is_allowed(principal: Principal, action: Action, worker_sid: str | None) -> bool:
+    try:
+        principal.authorize(action, worker_sid=worker_sid)
+    except Forbidden:
+        return False
+    return True
+
+
+def test_documented_table_has_every_role() -> None:
+    assert {role for role, _ in DOCUMENTED} == set(Role)
+
+
+def test_documented_table_equals_the_permissions() -> None:
+    permissions = {
+        (role, action): scope
+        for role, actions in auth.PERMISSIONS.items()
+        for action, scope in actions.items()
+    }
+    assert permissions == DOCUMENTED
+
+
+@given(
+    role=st.sampled_from(Role),
+    action=st.sampled_from(Action),
+    own_worker_sid=st.sampled_from([OWN_WORKER, None]),
+    owner=st.sampled_from([OWN_WORKER, OTHER_WORKER, None]),
+)
+def test_authorize_allows_what_the_documented_table_lists(
+    role: Role, action: Action, own_worker_sid: str | None, owner: str | None
+) -> None:
+    principal = Principal(role, worker_sid=own_worker_sid)
+    scope = DOCUMENTED.get((role, action))
+
+    expected = scope is Scope.ANY_WORKER or (
+        scope is Scope.OWN_WORKER and own_worker_sid is not None and owner in (own_worker_sid, None)
+    )
+
+    assert is_allowed(principal, action, owner) is expected
+
+
+@given(role=st.sampled_from(Role), action=st.sampled_from(Action))
+def test_confined_to_returns_the_worker_of_the_documented_scope(role: Role, action: Action) -> None:
+    principal = Principal(role, worker_sid=OWN_WORKER)
+    scope = DOCUMENTED.get((role, action))
+
+    if scope is None:
+        with pytest.raises(Forbidden, match=f"role {role} may not {action}"):
+            principal.confined_to(action)
+    else:
+        expected = OWN_WORKER if scope is Scope.OWN_WORKER else None
+        assert principal.confined_to(action) == expected
+
+
+@pytest.mark.parametrize("action", Action)
+@pytest.mark.parametrize("role", Role)
+def test_role_without_permissions_is_denied_every_action(
+    monkeypatch: pytest.MonkeyPatch, role: Role, action: Action
+) -> None:
+    others = {other: actions for other, actions in auth.PERMISSIONS.items() if other is not role}
+    monkeypatch.setattr(auth, "PERMISSIONS", others)
+
+    for worker_sid in (OWN_WORKER, OTHER_WORKER, None):
+        assert not is_allowed(Principal(role, worker_sid=OWN_WORKER), action, worker_sid)
+
+
+def test_other_worker_is_refused_with_a_message_that_names_role_and_action() -> None:
+    principal = Principal(Role.WORKER, worker_sid=OWN_WORKER)
+
+    message = "role worker may accept a Reservation only for its own Worker"
+    with pytest.raises(Forbidden, match=message):
+        principal.authorize(Action.ACCEPT_RESERVATION, worker_sid=OTHER_WORKER)
+
+
+@pytest.mark.parametrize(
+    ("principal", "name"),
+    [
+        (Principal(Role.WORKER, worker_sid=OWN_WORKER, identity="alice"), f"worker:{OWN_WORKER}"),
+        (Principal(Role.SUPERVISOR, identity="ann"), "supervisor:ann"),
+        (Principal(Role.SERVICE), "service"),
+    ],
+)
+def test_name_consists_of_role_and_worker_or_identity(principal: Principal, name: str) -> None:
+    assert principal.name == name

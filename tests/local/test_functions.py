@@ -1,0 +1,48 @@
+import pytest
+from chalice.app import CloudWatchEvent
+
+from local import functions
+
+
+class StopSweepingError(Exception):
+    pass
+
+
+def run(sweep, times):
+    """Run this many sweeps and return the seconds waited before each."""
+    waits = []
+
+    def sleep(seconds):
+        if len(waits) == times:
+            raise StopSweepingError
+        waits.append(seconds)
+
+    with pytest.raises(StopSweepingError):
+        functions.sweep_periodically(sweep, 5, sleep)
+    return waits
+
+
+def test_timer_waits_before_every_sweep():
+    sweeps = []
+
+    waits = run(lambda event, context: sweeps.append((event, context)), times=3)
+
+    assert waits == [5, 5, 5]
+    assert len(sweeps) == 3
+
+
+def test_failed_sweep_is_reported_and_the_next_sweep_runs(capsys):
+    def sweep(event, context):
+        raise ValueError("TaskRouter is away")
+
+    run(sweep, times=2)
+
+    assert capsys.readouterr().out.count("The sweep failed: ValueError: TaskRouter is away") == 2
+
+
+def test_chalice_accepts_the_event_and_the_remaining_time_decreases():
+    event = CloudWatchEvent(functions.scheduled_event(), functions.LambdaContext())
+
+    assert event.source == "aws.events"
+    first = event.context.get_remaining_time_in_millis()
+    assert 0 < event.context.get_remaining_time_in_millis() <= first <= 60_000

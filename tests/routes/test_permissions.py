@@ -1,0 +1,103 @@
+"""Each route that takes a token performs one action, and denies roles without that action."""
+
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from app import app
+from chalicelib.adapters.twilio import access_tokens
+from chalicelib.domain import auth
+from chalicelib.domain.auth import Action, Role, Scope
+from tests.routes.conftest import Api
+from tests.support import sid
+
+SECURITY = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+DOCUMENTED = {
+    tuple(route.split()): Action(action)
+    for action, routes in re.findall(
+        r"^\| ([\w ]+) \| (`(?:GET|POST) /.*`) \|$", SECURITY, re.MULTILINE
+    )
+    for route in re.findall(r"`(.+?)`", routes)
+}
+WITHOUT_TOKEN = {
+    ("POST", "/assignment_callback"),
+    ("POST", "/assignment_callback/fallback"),
+    ("POST", "/event_callback"),
+    ("POST", "/incoming_call"),
+    ("POST", "/enqueue_call"),
+    ("POST", "/enqueue_call_again"),
+    ("POST", "/left_queue"),
+    ("GET", "/health"),
+}
+ROUTES = sorted(
+    (method, path)
+    for path, methods in app.routes.items()
+    for method in methods
+    if method != "OPTIONS" and (method, path) not in WITHOUT_TOKEN
+)
+
+
+class RoleWithAuditor(StrEnum):
+    """The roles plus one that has no permissions."""
+
+    WORKER = "worker"
+    SUPERVISOR = "supervisor"
+    SERVICE = "service"
+    AUDITOR = "auditor"
+
+    has_worker = Role.has_worker
+
+
+def status_of(api: Api, method: str, path: str, *, token: str) -> int:
+    return api.call(method, path.replace("{sid}", sid("WR")), token=token).status_code
+
+
+def test_routes_without_a_token_are_registered() -> None:
+    registered = {(method, path) for path, methods in app.routes.items() for method in methods}
+    assert registered >= WITHOUT_TOKEN
+
+
+def test_every_other_route_is_documented_with_its_action() -> None:
+    assert sorted(DOCUMENTED) == ROUTES
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_route_performs_its_documented_action_only(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    token = api.token("supervisor")
+    allowing = set()
+    for action in Action:
+        table = {Role.SUPERVISOR: {action: Scope.ANY_WORKER}}
+        monkeypatch.setattr(auth, "PERMISSIONS", table)
+        if status_of(api, method, path, token=token) != 403:
+            allowing.add(action)
+
+    assert allowing == {DOCUMENTED[method, path]}
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_new_role_without_permissions_is_denied(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    monkeypatch.setattr(access_tokens, "Role", RoleWithAuditor)
+
+    assert status_of(api, method, path, token=api.token("supervisor")) != 403
+    calls = api.taskrouter.calls.copy()
+    assert status_of(api, method, path, token=api.token("auditor")) == 403
+    assert api.taskrouter.calls == calls
+
+
+@pytest.mark.parametrize("role", Role)
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_known_role_without_permissions_is_denied(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, role: Role
+) -> None:
+    token = api.token(role, worker_sid=sid("WK"))
+    others = {other: actions for other, actions in auth.PERMISSIONS.items() if other is not role}
+    monkeypatch.setattr(auth, "PERMISSIONS", others)
+
+    assert status_of(api, method, path, token=token) == 403
+    assert not api.taskrouter.calls

@@ -1,0 +1,158 @@
+"""Refused clients and invalid requests."""
+
+import base64
+import http.client
+import json
+import socket
+from urllib.parse import quote, urlencode, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from taskrouter_simulator.rest.table import ROUTES
+from taskrouter_simulator.testing import running
+
+
+@pytest.fixture
+def workspace(taskrouter):
+    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+
+
+def test_control_routes_are_loopback_only(taskrouter):
+    assert sorted(taskrouter.workers) == ["Alice", "Bob"]
+    for headers in (
+        {"Host": "evil.example"},
+        {"Host": "["},
+        {"Origin": "https://evil.example"},
+        {"Origin": "http://["},
+        {"Origin": "null"},
+    ):
+        connection = http.client.HTTPConnection(urlsplit(taskrouter.url).netloc)
+        connection.request("GET", "/simulator", headers=headers)
+        assert connection.getresponse().status == 403
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://["},
+        # DNS rebinding: the page's own name resolves to this machine, so its origin is the same
+        {"Origin": "http://evil.example", "Host": "evil.example"},
+    ],
+)
+def test_foreign_web_page_is_refused_despite_credentials(taskrouter, workspace, headers):
+    assert post_task(taskrouter, headers) == 403
+    assert workspace.tasks.list() == []
+
+
+def test_portal_page_is_accepted(taskrouter):
+    host = urlsplit(taskrouter.url).netloc
+    assert post_task(taskrouter, {"Origin": taskrouter.url, "Host": host}) == 201
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("simulator:8002", 201),
+        ("192.168.0.7:8002", 201),
+        ("[fd00::7]:8002", 201),
+        # DNS rebinding: a GET has no Origin
+        ("evil.example:8002", 403),
+        ("127.0.0.1.evil.example", 403),
+        ("taskrouter.internal:8002", 403),
+    ],
+)
+def test_rest_accepts_ip_addresses_and_names_without_dot(taskrouter, host, status):
+    assert post_task(taskrouter, {"Host": host}) == status
+
+
+def test_name_with_dot_can_be_allowed():
+    with running(allowed_hosts="other.internal, taskrouter.internal") as taskrouter:
+        assert post_task(taskrouter, {"Host": "TaskRouter.internal:8002"}) == 201
+        assert post_task(taskrouter, {"Host": "evil.example"}) == 403
+
+
+def post_task(taskrouter, headers):
+    """Create a Task with the right credentials and further headers; return the status."""
+    pair = base64.b64encode(f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()).decode()
+    kind = "application/x-www-form-urlencoded"
+    connection = http.client.HTTPConnection(urlsplit(taskrouter.url).netloc)
+    connection.request(
+        "POST",
+        f"/v1/Workspaces/{taskrouter.workspace_sid}/Tasks",
+        body="Attributes=%7B%7D",
+        headers={"Authorization": f"Basic {pair}", "Content-Type": kind, **headers},
+    )
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_disconnecting_client_causes_no_error(taskrouter, workspace, capfd):
+    host = urlsplit(taskrouter.url)
+    pair = base64.b64encode(f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()).decode()
+    for _ in range(3):
+        with socket.create_connection((host.hostname, host.port)) as connection:
+            connection.sendall(
+                f"POST /v1/Workspaces HTTP/1.1\r\nHost: {host.netloc}\r\n"
+                f"Authorization: Basic {pair}\r\nContent-Length: 100\r\n\r\nFriendly".encode()
+            )
+    assert workspace.fetch().sid == taskrouter.workspace_sid
+    assert capfd.readouterr().err == ""
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with running() as taskrouter:
+        yield taskrouter
+
+
+SID = st.sampled_from(["{seeded}", "WS" + "0" * 32, "x", "%00", "ü", "..%2f"])
+NAMES = ["FriendlyName", "Attributes", "Configuration", "ActivitySid", "AssignmentStatus",
+         "ReservationStatus", "Priority", "Timeout", "WorkflowSid", "TaskChannel", "If-Match",
+         "VirtualStartTime", "TargetWorkers", "EventCallbackUrl", "PageSize", "PageToken",
+         "Page", "Ordering", "RoutingTarget", "TargetWorkersExpression"]  # fmt: skip
+VALUES = st.one_of(
+    st.text(max_size=20),
+    st.sampled_from(["{}", "[]", "1" * 400, "-1", "NaN", "1e999", "accepted", "completed", "http://[",
+                     "9999-99-99", "0001-01-01T00:00:00+23:59", "[" * 5000, '{"task_routing": 1}',
+                     '{"task_routing": {"filters": [{"targets": [{}]}]}}']),
+)  # fmt: skip
+
+
+@given(
+    path=st.sampled_from(sorted(ROUTES)),
+    method=st.sampled_from(["GET", "POST", "DELETE", "PUT"]),
+    ids=st.lists(SID, min_size=3, max_size=3),
+    parameters=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4),
+    raw=st.binary(max_size=20),
+)
+@settings(max_examples=150, deadline=None)
+def test_invalid_requests_never_return_500(shared, path, method, ids, parameters, raw):  # noqa: PLR0917 - hypothesis passes keywords
+    for name, sid in zip(("workspace", "task", "worker"), ids, strict=True):
+        path = path.replace(f"{{{name}}}", sid.replace("{seeded}", shared.workspace_sid))
+    path = path.replace("{sid}", ids[2].replace("{seeded}", shared.workers["Alice"]))
+    if method == "DELETE" and path.endswith(shared.workspace_sid):
+        return
+    query = urlencode(parameters, errors="surrogatepass")
+    pair = f"{shared.account_sid}:{shared.auth_token}"
+    connection = http.client.HTTPConnection(urlsplit(shared.url).netloc)
+    connection.request(
+        method,
+        f"{quote(path, safe='/%')}?{query}",
+        body=query.encode() + raw,
+        headers={
+            "Authorization": "Basic " + base64.b64encode(pair.encode()).decode(),
+            "Content-Type": "application/x-www-form-urlencoded",
+        },
+    )
+    response = connection.getresponse()
+    body = response.read()
+    connection.close()
+    assert response.status < 500
+    if response.status >= 400:
+        assert json.loads(body)["status"] == response.status

@@ -1,0 +1,74 @@
+"""Settings for REST behavior that Twilio does not document, each tested both ways."""
+
+import pytest
+import requests
+from twilio.base.exceptions import TwilioRestException
+
+from taskrouter_simulator.testing import running
+
+
+def reserve(taskrouter):
+    """Reserve a Task for Alice; return its Reservation."""
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    alice = workspace.workers(taskrouter.workers["Alice"])
+    alice.update(activity_sid=taskrouter.activities["Idle"])
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    taskrouter.advance()
+    return task.reservations.list()[0]
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 20001), (409, 12345)])
+def test_setting_controls_error_of_reservation_no_longer_pending(status, code):
+    with running(not_pending_status=status, not_pending_code=code) as taskrouter:
+        reservation = reserve(taskrouter)
+        taskrouter.advance(1200)
+        with pytest.raises(TwilioRestException) as refused:
+            reservation.update(reservation_status="accepted")
+    assert (refused.value.status, refused.value.code) == (status, code)
+
+
+@pytest.mark.parametrize("setting", [False, True])
+def test_setting_controls_second_accept(setting):
+    with running(accept_twice=setting) as taskrouter:
+        reservation = reserve(taskrouter)
+        reservation.update(reservation_status="accepted")
+        if setting:
+            again = reservation.update(reservation_status="accepted")
+            assert again.reservation_status == "accepted"
+            return
+        with pytest.raises(TwilioRestException) as refused:
+            reservation.update(reservation_status="accepted")
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize(("setting", "etag"), [(True, '"2"'), (False, "2")])
+def test_setting_controls_quotes_of_etags(setting, etag):
+    with running(etag_quoted=setting) as taskrouter:
+        reservation = reserve(taskrouter)
+        url = f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks/"
+        auth = (taskrouter.account_sid, taskrouter.auth_token)
+        response = requests.get(url + reservation.task_sid, auth=auth, timeout=5)
+    assert response.headers["ETag"] == etag
+
+
+@pytest.mark.parametrize(("minimum", "is_accepted"), [(1, True), (5, False)])
+def test_setting_controls_minimum_reservation_timeout(minimum, is_accepted):
+    with running(least_reservation_timeout=minimum) as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        workflow = workspace.workflows(taskrouter.workflow_sid)
+        if is_accepted:
+            assert workflow.update(task_reservation_timeout=1).task_reservation_timeout == 1
+            return
+        with pytest.raises(TwilioRestException) as refused:
+            workflow.update(task_reservation_timeout=1)
+    assert refused.value.status == 400
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_setting_controls_order_of_events_list(newest_first):
+    with running(events_newest_first=newest_first) as taskrouter:
+        reserve(taskrouter)
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        types = [event.event_type for event in workspace.events.list()]
+    created, reserved = types.index("task.created"), types.index("reservation.created")
+    assert (reserved < created) is newest_first
