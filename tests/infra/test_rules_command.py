@@ -1,13 +1,11 @@
 import json
-import os
 import re
-import subprocess
-import sys
 from urllib.parse import urlencode
 
 import pytest
 
 from local.supervisor import ROOT
+from tests.infra.command_line import run_infra
 
 SID = "WR" + "e" * 32
 RULES = """
@@ -82,17 +80,8 @@ def file(tmp_path):
     return file
 
 
-def rules(*arguments, says="", **environ):
-    return subprocess.run(
-        [sys.executable, "-m", "infra", "rules", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | environ,
-        input=says,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def rules(*arguments, **given):
+    return run_infra("rules", *arguments, **given)
 
 
 def test_good_rules_are_listed(file):
