@@ -1,6 +1,7 @@
 """What `chalice package` makes of a stage, and CloudFormation of that."""
 
 import copy
+import functools
 import json
 import os
 import shutil
@@ -44,7 +45,7 @@ class Packaged:
                 resource["Properties"]["CodeUri"] = BUCKET  # as `aws cloudformation package` does
         self._folder = folder
 
-    @property
+    @functools.cached_property
     def translated(self):
         """The SAM translator's answer: plain CloudFormation."""
         no_managed_policies = SimpleNamespace(load=dict)
@@ -59,11 +60,12 @@ class Packaged:
         assert found
         return found
 
-    def lint(self, template):
-        """What cfn-lint has against a template."""
-        file = self._folder / "linted.json"
-        file.write_text(json.dumps(template))
-        command = [Path(sys.executable).with_name("cfn-lint"), "--regions", REGION, "--", file]
+    def lint(self, *templates):
+        """Return the complaints of cfn-lint about templates."""
+        files = [self._folder / f"linted-{number}.json" for number in range(len(templates))]
+        for file, template in zip(files, templates, strict=True):
+            file.write_text(json.dumps(template))
+        command = [Path(sys.executable).with_name("cfn-lint"), "--regions", REGION, "--", *files]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 
