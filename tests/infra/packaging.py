@@ -11,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from samtranslator.translator.transform import transform
 
 from infra.aws import api_settings, policies, stage_config
 from infra.aws.session import Aws
@@ -48,6 +47,9 @@ class Packaged:
     @functools.cached_property
     def translated(self):
         """The SAM translator's answer: plain CloudFormation."""
+        # takes half a second, of every process that collects the tests
+        from samtranslator.translator.transform import transform  # noqa: PLC0415
+
         no_managed_policies = SimpleNamespace(load=dict)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_DEFAULT_REGION", REGION)
