@@ -1,1 +1,5 @@
-"""What stands around the app: its tables, and the operator's command line."""
+"""Operator command line, and the AWS resources of a stage."""
+
+
+class OperatorError(Exception):
+    """An error that the operator can fix; the message says how."""

@@ -7,7 +7,7 @@ import sys
 import click
 
 from chalicelib.config import SettingsError
-from infra.errors import OperatorError
+from infra import OperatorError
 from local import demo, dynamodb, functions, network, run, stack
 
 ERRORS = (stack.StackError, SettingsError, OperatorError, network.NotReadyError)

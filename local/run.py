@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 
-from infra.commands.token import mint, of_stage
+from infra.commands.token import create_token, read_api_key
 from local import supervisor
 from local.demo import http_client
 from local.stack import Stack
@@ -93,7 +93,9 @@ def _write(text: str) -> None:
 def greeting(stack: Stack) -> str:
     """Return the addresses of a running stack, with commands for the quickstart's steps."""
     simulator = http_client.fetch_identifiers(stack.simulator_url)
-    token = mint(stack.settings, of_stage(stack.settings), role="supervisor", hours=TOKEN_HOURS)
+    token = create_token(
+        stack.settings, read_api_key(stack.settings), role="supervisor", hours=TOKEN_HOURS
+    )
     return GREETING.format(
         api=stack.api_url,
         simulator=stack.simulator_url,

@@ -26,6 +26,11 @@ def pytest_configure():
             del os.environ[name]
 
 
+def pytest_xdist_auto_num_workers():
+    """Run one worker more than there are CPUs, because tests also wait for other processes."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
+
+
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")

@@ -1,4 +1,4 @@
-"""What tests of several layers share: a clock that stands still, SIDs, a TaskRouter by hand."""
+"""Shared by the tests of several layers: a manual clock, new SIDs and a fake TaskRouter."""
 
 import itertools
 import json
@@ -24,12 +24,12 @@ _numbers = itertools.count(1)
 
 
 def sid(prefix: str) -> str:
-    """A SID that no other call gives."""
+    """Return a new SID."""
     return f"{prefix}{next(_numbers):032x}"
 
 
 class ManualClock:
-    """A clock that moves when told to, or when somebody sleeps."""
+    """A clock that advances only when a test sets it, or when the code under test sleeps."""
 
     def __init__(self, now: int = NOW) -> None:
         self.now = now
@@ -43,16 +43,16 @@ class ManualClock:
         self.when_sleeping()
 
 
-def event_of(seen: RemoteReservation, status: Status, **given: Any) -> ReservationEvent:
-    """What TaskRouter tells when a Reservation comes to a status; at no known time by itself."""
+def make_event(remote: RemoteReservation, status: Status, **given: Any) -> ReservationEvent:
+    """Return the event that reports a status, by default without a time."""
     return ReservationEvent(
         **{
             "status": status,
             "at": None,
-            "reservation_sid": seen.reservation_sid,
-            "task_sid": seen.task_sid,
-            "worker_sid": seen.worker_sid,
-            "worker_name": seen.worker_name,
+            "reservation_sid": remote.reservation_sid,
+            "task_sid": remote.task_sid,
+            "worker_sid": remote.worker_sid,
+            "worker_name": remote.worker_name,
             "workflow_sid": None,
             "task_queue_sid": None,
             "task_attributes": "{}",
@@ -63,7 +63,7 @@ def event_of(seen: RemoteReservation, status: Status, **given: Any) -> Reservati
 
 
 class FakeTaskRouter:
-    """A TaskRouter that knows Reservations, applies updates, and fails as told.
+    """A TaskRouter that holds Reservations, applies updates, and fails on request.
 
     `fail_before` and `fail_after` hold errors to raise, once each, by verb: before the effect takes
     place, or after it did.
@@ -78,7 +78,7 @@ class FakeTaskRouter:
         self.unreadable_events = 0
         self.most_events = 2000
         self.instructions: list[Instruction] = []
-        self.answers_the_phone = False
+        self.answers_calls = False
         self.now_ms: Callable[[], int] = lambda: NOW
         self.activities: list[str | None] = []
         self.fail_before: dict[str, list[BaseException]] = {}
@@ -89,7 +89,7 @@ class FakeTaskRouter:
     def add(
         self, status: Status = Status.PENDING, created_at: int = NOW, **given: Any
     ) -> RemoteReservation:
-        seen = RemoteReservation(
+        remote = RemoteReservation(
             **{
                 "reservation_sid": sid("WR"),
                 "task_sid": sid("WT"),
@@ -100,17 +100,17 @@ class FakeTaskRouter:
                 **given,
             }
         )
-        self.known[seen.reservation_sid] = seen
-        return seen
+        self.known[remote.reservation_sid] = remote
+        return remote
 
-    def happened(self, seen: RemoteReservation, status: Status, *, at: int) -> None:
-        """Note an Event, of which nobody tells us."""
-        told = {
+    def add_event(self, remote: RemoteReservation, status: Status, *, at: int) -> None:
+        """Add to the list of Events without posting an event callback."""
+        details = {
             "workflow_sid": "WW" + "0" * 32,
             "task_queue_sid": "WQ" + "0" * 32,
             "task_attributes": '{"selected_language": "es"}',
         }
-        self.events.append(event_of(seen, status, at=at, **told))
+        self.events.append(make_event(remote, status, at=at, **details))
 
     def becomes(self, reservation_sid: str, status: Status) -> None:
         old = self.known[reservation_sid]
@@ -123,21 +123,21 @@ class FakeTaskRouter:
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
     ) -> RemoteReservation:
         self._begin("fetch")
-        seen = self.known.get(reservation_sid)
-        if seen is None or task_sid not in (None, seen.task_sid):
+        remote = self.known.get(reservation_sid)
+        if remote is None or task_sid not in (None, remote.task_sid):
             raise TaskRouterNotFound("not found")
-        if task_sid is None and worker_sid != seen.worker_sid:
+        if task_sid is None and worker_sid != remote.worker_sid:
             raise TaskRouterNotFound("not found")
-        return seen
+        return remote
 
     def update_reservation(
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
     ) -> RemoteReservation:
         self._begin("update")
-        seen = self.known.get(reservation_sid)
-        if seen is None or seen.task_sid != task_sid:
+        remote = self.known.get(reservation_sid)
+        if remote is None or remote.task_sid != task_sid:
             raise TaskRouterNotFound("not found")
-        if to not in MOVES[seen.status]:
+        if to not in MOVES[remote.status]:
             raise TaskRouterRefused("not pending")
         self.becomes(reservation_sid, to)
         self.activities.append(activity_sid)
@@ -148,36 +148,33 @@ class FakeTaskRouter:
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
     ) -> RemoteReservation:
         self._begin("instruct")
-        seen = self.known.get(reservation_sid)
-        if seen is None or seen.task_sid != task_sid:
+        remote = self.known.get(reservation_sid)
+        if remote is None or remote.task_sid != task_sid:
             raise TaskRouterNotFound("not found")
-        if seen.status is not Status.PENDING:
+        if remote.status is not Status.PENDING:
             raise TaskRouterRefused("not pending")
         self.instructions.append(instruction)
-        if self.answers_the_phone:
+        if self.answers_calls:
             self.becomes(reservation_sid, Status.ACCEPTED)
         self._end("instruct")
         return self.known[reservation_sid]
 
     def list_pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         self._begin("list")
-        return [
-            one
-            for one in self.known.values()
-            if one.task_sid == task_sid and one.status is Status.PENDING
-        ]
+        every = self.list_reservations(task_sid)
+        return [remote for remote in every if remote.status is Status.PENDING]
 
     def list_reservations(self, task_sid: str) -> list[RemoteReservation]:
-        return [one for one in self.known.values() if one.task_sid == task_sid]
+        return [remote for remote in self.known.values() if remote.task_sid == task_sid]
 
     def list_reserved_tasks(self) -> list[str]:
         self._begin("tasks")
-        pending = [one for one in self.known.values() if one.status is Status.PENDING]
-        return sorted({one.task_sid for one in pending})
+        pending = [remote for remote in self.known.values() if remote.status is Status.PENDING]
+        return sorted({remote.task_sid for remote in pending})
 
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         self._begin("events")
-        # As TaskRouter is asked: to the second, both ends included.
+        # TaskRouter's filter has a precision of one second and includes both ends.
         since, until = since // 1000 * 1000, until // 1000 * 1000
         found = [
             event
@@ -229,8 +226,8 @@ class FakeTaskRouter:
             raise self.fail_after[verb].pop(0)
 
 
-def minutes_pass(store: DynamoReservationStore) -> None:
-    """Have it be long since the last reconciliation."""
+def make_reconciliation_due(store: DynamoReservationStore) -> None:
+    """Make the next sweep reconcile, as if the last reconciliation were long ago."""
     store._client.update_item(
         TableName=store._state,
         Key={"id": {"S": JOB}},

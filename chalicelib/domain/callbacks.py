@@ -208,14 +208,14 @@ class EventPage:
 def _check_owner(form: Form, *, account_sid: str, workspace_sid: str) -> None:
     for name, expected in (("AccountSid", account_sid), ("WorkspaceSid", workspace_sid)):
         if form.get(name, expected) != expected:
-            raise BadRequest(f"{name} is not the one that this service is set up for.")
+            raise BadRequest(f"{name} must be the one in this service's settings.")
 
 
 def _parse_columns(form: Form) -> dict[str, Any]:
     """Return the parameters of *form* that are stored as separate attributes, validated."""
     for name in _COLUMNS & form.keys():
         if len(form.getall(name)) > 1:
-            raise BadRequest(f"{name} was given more than once.")
+            raise BadRequest(f"{name} must not be repeated.")
     for name, prefix in _SIDS.items():
         if not SID_PATTERNS[prefix].fullmatch(form.get(name, "")):
             raise invalid_sid(prefix, name)

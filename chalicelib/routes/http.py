@@ -42,7 +42,7 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 MAX_BODY_BYTES = 128 * 1024
 """Large enough for two attribute documents at Twilio's 4,096-character limit, percent-encoded."""
 
-_REPEATED = "A parameter was given more than once."
+_REPEATED = "A parameter must not be repeated."
 
 View = Callable[..., Any]
 

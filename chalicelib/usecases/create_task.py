@@ -93,7 +93,7 @@ def create_task(
             idempotency_key, fingerprint, owner=owner, now=now, until=until
         )
         if record.fingerprint != fingerprint:
-            raise KeyReused("This Idempotency-Key was used for another Task; use a new one.")
+            raise KeyReused("This Idempotency-Key was used for another Task. Use a new key.")
         if record.response is not None:
             return CreatedTask(**record.response)
         attempt = _Attempt(idempotency_key, task, owner, record, collaborators)
@@ -118,7 +118,7 @@ def _with_key(task: NewTask, key: str) -> NewTask:
     text = compact_json(attributes)
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
-            f"attributes with the {ATTRIBUTE} are over {MAX_ATTRIBUTES_LENGTH} characters."
+            f"attributes with {ATTRIBUTE} may have at most {MAX_ATTRIBUTES_LENGTH} characters."
         )
     return replace(task, attributes=text)
 
@@ -173,7 +173,7 @@ class _Attempt:
         """Search TaskRouter for the Task that has the key as an attribute."""
         now = self.collaborators.clock.now_ms()
         if not self.collaborators.keys.consume_search_budget(now=now):
-            raise TaskRouterThrottled("TaskRouter takes 3 such questions a second; try again.")
+            raise TaskRouterThrottled("TaskRouter allows 3 searches per second. Retry in a second.")
         since = self.record.taken_at - _CLOCK_SKEW_MS
         found = self.collaborators.taskrouter.find_task(ATTRIBUTE, self.key, since=since)
         # TaskRouter's list of Tasks does not include their attributes.

@@ -121,7 +121,7 @@ def decide(
         _record_from_taskrouter(decision, collaborators)
         claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
-        raise Unsettled("The Reservation is not recorded yet; try again.")
+        raise Unsettled("The Reservation is not recorded yet. Retry in a few seconds.")
     if not succeeded:
         return _await_outcome(decision, record, collaborators)
     return _Execution(decision, record, claim, collaborators, started).run()
@@ -161,13 +161,13 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
     """Record a Reservation whose callback never arrived, if the caller may access it."""
     worker_sid = decision.principal.confined_to(decision.action)
     if decision.task_sid is None and worker_sid is None:
-        raise NotFound("No such Reservation is recorded; name its task_sid to ask TaskRouter.")
+        raise NotFound("The Reservation is not recorded. Send its task_sid to find it.")
     try:
         remote = collaborators.taskrouter.fetch_reservation(
             decision.reservation_sid, task_sid=decision.task_sid, worker_sid=worker_sid
         )
     except TaskRouterNotFound as error:
-        raise NotFound("Neither a record nor TaskRouter knows this Reservation.") from error
+        raise NotFound("The Reservation is neither recorded nor known to TaskRouter.") from error
     decision.principal.authorize(decision.action, worker_sid=remote.worker_sid)
     record_remote_reservation(
         remote,
@@ -184,12 +184,12 @@ def _await_outcome(
     """Explain why the claim failed, or wait for the outcome of the current claim."""
     decision.principal.authorize(decision.action, worker_sid=record.worker_sid)
     if decision.task_sid not in (None, record.task_sid):
-        raise BadRequest("The Reservation belongs to another Task than the task_sid given.")
+        raise BadRequest("The Reservation does not belong to the Task in task_sid.")
     if decision.instruction and (sent := record.ringing_instruction):
         if sent != decision.instruction.answer:
             raise InstructionAlreadySent(
-                f"TaskRouter was given the instruction {sent['instruction']} for this "
-                "Reservation: a second one could ring twice.",
+                f"TaskRouter was already given the instruction {sent['instruction']} for this "
+                "Reservation. A second one could ring twice.",
                 reservation_status=record.status,
             )
         return _outcome(decision, record)
@@ -199,11 +199,11 @@ def _await_outcome(
         claim = record.live_claim(now)
         if claim and claim.target is not decision.target:
             raise ReservationNotPending(
-                f"The Reservation is being decided otherwise: {claim.target} was asked for.",
+                f"Another request is changing the Reservation's status to {claim.target}.",
                 reservation_status=record.status,
             )
         if claim is None or now >= deadline:
-            raise Unsettled("TaskRouter's answer to an earlier request is awaited; try again.")
+            raise Unsettled("An earlier request is waiting for TaskRouter. Retry in a few seconds.")
         collaborators.clock.sleep(_POLL_SECONDS)
         record = collaborators.store.get(record.reservation_sid) or record
     return _outcome(decision, record)
@@ -375,7 +375,7 @@ def _outcome(decision: Decision, record: Reservation) -> Reservation:
     if instruction and record.may_be_ringing:
         return record
     if record.status is Status.GONE:
-        raise ReservationGone("TaskRouter no longer knows this Reservation.")
+        raise ReservationGone("TaskRouter no longer has this Reservation.")
     if decision.target in MOVES[record.status]:
         raise _unsettled()
     raise ReservationNotPending(
@@ -385,4 +385,4 @@ def _outcome(decision: Decision, record: Reservation) -> Reservation:
 
 def _unsettled() -> Unsettled:
     """Build the error for a caller whose outcome is not known yet."""
-    return Unsettled("TaskRouter's answer is not known yet; try again, or read the Reservation.")
+    return Unsettled("TaskRouter's answer is not known yet. Retry, or read the Reservation.")

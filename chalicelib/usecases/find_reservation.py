@@ -29,13 +29,13 @@ def find_reservation_to_accept(
                 if remote.status in ACHIEVED[Status.ACCEPTED]
             ]
     except TaskRouterNotFound as error:
-        raise NotFound("TaskRouter does not know this Task.") from error
+        raise NotFound("TaskRouter has no such Task.") from error
     own_worker_sid = principal.confined_to(Action.ACCEPT_RESERVATION)
     own = [remote for remote in reservations if own_worker_sid in (None, remote.worker_sid)]
     if len(own) == 1:
         return own[0].reservation_sid
     if own:
-        raise BadRequest("The Task has several pending Reservations; name the reservation_sid.")
+        raise BadRequest("The Task has several pending Reservations. Send the reservation_sid.")
     if reservations:
         principal.authorize(Action.ACCEPT_RESERVATION, worker_sid=reservations[0].worker_sid)
     raise NotFound("The Task has no pending Reservation.")

@@ -1,1 +1,65 @@
-"""What a stage consists of on AWS, and how Chalice deploys it."""
+"""AWS account and region of the commands, and the resources of a stage there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
+
+from infra import OperatorError
+
+
+@dataclass(frozen=True)
+class Aws:
+    """An AWS account in one region.
+
+    Attributes:
+        session: A boto3 session.
+        partition: "aws", "aws-cn" or another AWS partition.
+        region: Region name, such as "eu-west-1".
+        account: Account ID, twelve digits.
+        identity: ARN of the caller.
+    """
+
+    session: Any
+    partition: str
+    region: str
+    account: str
+    identity: str
+
+    def client(self, service: str) -> Any:
+        """Return a boto3 client that retries throttled calls.
+
+        Eight attempts, because API Gateway accepts one deployment every 5 seconds.
+        """
+        retries = {"mode": "standard", "total_max_attempts": 8}
+        return self.session.client(service, config=Config(retries=retries))
+
+
+def connect() -> Aws:
+    """Return the account and region of the caller's credentials.
+
+    Raises:
+        OperatorError: No region is set, or there are no credentials.
+    """
+    session = boto3.Session()
+    region = session.region_name
+    if not region:
+        raise OperatorError(
+            "No AWS region is set. Set one, for example: export AWS_DEFAULT_REGION=eu-west-1"
+        )
+    try:
+        caller = session.client("sts").get_caller_identity()
+    except NoCredentialsError as error:
+        raise OperatorError(
+            "No AWS credentials were found. Log in (aws sso login, aws configure) or export "
+            "AWS_PROFILE."
+        ) from error
+    return Aws(
+        session=session,
+        partition=session.get_partition_for_region(region),
+        region=region,
+        account=caller["Account"],
+        identity=caller["Arn"],
+    )

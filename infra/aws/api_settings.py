@@ -1,14 +1,15 @@
-"""What Chalice can't set: throttles, metrics, traces and own answers of the API; sweeps' retries.
+"""API and retry settings that Chalice cannot make.
 
-One table says it, for both ways to deploy: `apply` after `chalice deploy`, `merged_template` for
-`chalice package`.
+They are the throttles, metrics, tracing and gateway responses of the API, and the retries of the
+sweep. Both ways to deploy use them: `apply` makes them after ``chalice deploy``, and
+`merged_template` adds them to the template of ``chalice package``.
 """
 
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.aws.session import Aws
+from infra.aws import Aws
 from infra.aws.stage_config import API, SWEEP, Stage
 
 _FORM = "application/x-www-form-urlencoded"
@@ -16,50 +17,107 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Throttle:
-    """Requests a second, and how many more at once."""
+    """A throttle of API Gateway.
+
+    Attributes:
+        rate: Requests per second.
+        burst: Maximum number of concurrent requests above the rate.
+    """
 
     rate: float
     burst: int
 
 
-# The rest of the API (people, pages that poll) can use up only its own share of what the account
-# may ask of API Gateway, so that callbacks find room. Some regions allow a burst of 1,250 only.
-EVERYBODYS = Throttle(rate=50, burst=100)
-CALLBACKS = Throttle(rate=1_000, burst=1_000)
+# People and polling pages can use only a small share of the account's API Gateway quota, so that
+# callbacks always get through. Some regions allow a burst of only 1,250.
+DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
+CALLBACK_THROTTLE = Throttle(rate=1_000, burst=1_000)
 
 SWEEP_RETRIES = 0
-"""A failed sweep is over: the next one comes within the minute, and two at once help nobody."""
+"""A failed sweep is not retried: the next one starts within a minute."""
 
 SWEEP_MAX_AGE_SECONDS = 60
-"""One that Lambda throttles is over, too; else Lambda would hold it for six hours."""
+"""A throttled sweep is dropped after this time. Lambda would otherwise keep it for six hours."""
 
 
-def twilios() -> list[tuple[str, str]]:
-    """List path and method of the routes that Twilio calls: those that take nothing but a form."""
-    from app import app  # noqa: PLC0415  only what deploys needs the whole app
+def twilio_routes() -> list[tuple[str, str]]:
+    """Return the path and method of each route that Twilio calls.
+
+    These are the routes that accept only a form.
+    """
+    from app import app  # noqa: PLC0415  # only deployments need the whole app
 
     return [
         (path, method)
         for path, methods in sorted(app.routes.items())
-        for method, entry in methods.items()
-        if entry.content_types == [_FORM]
+        for method, route in methods.items()
+        if route.content_types == [_FORM]
     ]
 
 
-def _methods() -> list[tuple[str, str, Throttle]]:
-    """Name each path and method that is set; what is set for one inherits nothing from ``*``.
+def _method_throttles() -> list[tuple[str, str, Throttle]]:
+    """Return path, method and throttle of API Gateway's method settings.
 
-    API Gateway writes a path's slashes as ``~1``, after one that is a slash.
+    Method settings inherit nothing from ``*``. In a path, every slash but the first is ``~1``.
     """
-    callbacks = [("/" + path.replace("/", "~1"), method) for path, method in twilios()]
-    return [("/*", "*", EVERYBODYS), *((*callback, CALLBACKS) for callback in callbacks)]
+    callbacks = [("/" + path.replace("/", "~1"), method) for path, method in twilio_routes()]
+    return [("/*", "*", DEFAULT_THROTTLE), *((*route, CALLBACK_THROTTLE) for route in callbacks)]
+
+
+@dataclass(frozen=True)
+class GatewayResponse:
+    """A response that API Gateway sends without calling the app.
+
+    Attributes:
+        code: The Code in the body; None for API Gateway's response type.
+        message: The Message in the body; None for API Gateway's message.
+        status: HTTP status; None for API Gateway's status.
+        headers: Header values by name.
+    """
+
+    code: str | None = None
+    message: str | None = None
+    status: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> str:
+        """The mapping template; ``messageString`` includes its quotation marks."""
+        code = json.dumps(self.code) if self.code else '"$context.error.responseType"'
+        message = json.dumps(self.message) if self.message else "$context.error.messageString"
+        return f'{{"Code": {code}, "Message": {message}}}'
+
+    def header_expressions(self, stage: Stage) -> dict[str, str]:
+        """Return the headers as API Gateway expressions: literals are in quotation marks.
+
+        Pages that may read the app's responses may read these responses too (CORS).
+        """
+        headers = dict(self.headers)
+        if stage.settings.cors_allow_origin:
+            headers["Access-Control-Allow-Origin"] = stage.settings.cors_allow_origin
+        return {name: f"'{value}'" for name, value in headers.items()}
+
+
+GATEWAY_RESPONSES = {
+    # For an unknown route API Gateway would answer 403, as if a key were missing.
+    "MISSING_AUTHENTICATION_TOKEN": GatewayResponse(
+        "RouteNotFound",
+        "No route has this path and method. Paths begin with the name of the API's stage.",
+        404,
+    ),
+    "THROTTLED": GatewayResponse(
+        "TooManyRequests", "Too many requests. Retry in a second.", 429, {"Retry-After": "1"}
+    ),
+    "DEFAULT_4XX": GatewayResponse(),
+    "DEFAULT_5XX": GatewayResponse(),
+}
 
 
 def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
-    """Set all of it."""
-    put_gateway_responses(aws, stage, rest_api_id)
+    """Apply the settings to a stage that Chalice deployed."""
+    _put_gateway_responses(aws, stage, rest_api_id)
     operations = [{"op": "replace", "path": "/tracingEnabled", "value": "true"}]
-    for path, method, throttle in _methods():
+    for path, method, throttle in _method_throttles():
         settings = {
             "metrics/enabled": "true",
             "throttling/rateLimit": str(throttle.rate),
@@ -70,7 +128,7 @@ def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
             for name, value in settings.items()
         ]
     aws.client("apigateway").update_stage(
-        restApiId=rest_api_id, stageName=stage.api_stage, patchOperations=operations
+        restApiId=rest_api_id, stageName=stage.name, patchOperations=operations
     )
     aws.client("lambda").put_function_event_invoke_config(
         FunctionName=stage.function(SWEEP),
@@ -79,10 +137,29 @@ def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
     )
 
 
-def merged_template(stage: Stage) -> dict[str, Any]:
-    """Return what `chalice package --merge-template` is to add, in SAM's words.
+def _put_gateway_responses(aws: Aws, stage: Stage, rest_api_id: str) -> None:
+    """Set the gateway responses and deploy the API: Chalice overwrites them each time."""
+    gateway = aws.client("apigateway")
+    for response_type, response in GATEWAY_RESPONSES.items():
+        status = {"statusCode": str(response.status)} if response.status else {}
+        gateway.put_gateway_response(
+            restApiId=rest_api_id,
+            responseType=response_type,
+            responseTemplates={"application/json": response.body},
+            responseParameters={
+                f"gatewayresponse.header.{name}": value
+                for name, value in response.header_expressions(stage).items()
+            },
+            **status,
+        )
+    gateway.create_deployment(restApiId=rest_api_id, stageName=stage.name, tracingEnabled=True)
 
-    The functions get the names that `chalice deploy` gives them: logs and alarms go by these.
+
+def merged_template(stage: Stage) -> dict[str, Any]:
+    """Return the SAM template for ``chalice package --merge-template``.
+
+    Functions get the names that ``chalice deploy`` gives them, because log groups and alarms use
+    those names.
     """
     return {
         "Resources": {
@@ -98,10 +175,10 @@ def merged_template(stage: Stage) -> dict[str, Any]:
             },
             "RestAPI": {
                 "Properties": {
-                    # Else SAM makes a second stage, named Stage, that has none of this.
+                    # Without it, SAM adds a second stage named Stage, without these settings.
                     "OpenApiVersion": "2.0",
                     "TracingEnabled": True,
-                    "GatewayResponses": merged(stage),
+                    "GatewayResponses": _sam_gateway_responses(stage),
                     "MethodSettings": [
                         {
                             "ResourcePath": path,
@@ -110,7 +187,7 @@ def merged_template(stage: Stage) -> dict[str, Any]:
                             "ThrottlingRateLimit": throttle.rate,
                             "ThrottlingBurstLimit": throttle.burst,
                         }
-                        for path, method, throttle in _methods()
+                        for path, method, throttle in _method_throttles()
                     ],
                 }
             },
@@ -118,81 +195,12 @@ def merged_template(stage: Stage) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An answer of API Gateway's.
-
-    Attributes:
-        code: our Code for it; None for API Gateway's own name of the error.
-        message: a sentence; None for API Gateway's.
-        status: HTTP status; None for API Gateway's.
-        headers: by name.
-    """
-
-    code: str | None = None
-    message: str | None = None
-    status: int | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def body(self) -> str:
-        """The mapping template; ``messageString`` comes with its quotation marks."""
-        code = json.dumps(self.code) if self.code else '"$context.error.responseType"'
-        message = json.dumps(self.message) if self.message else "$context.error.messageString"
-        return f'{{"Code": {code}, "Message": {message}}}'
-
-
-ANSWERS = {
-    # API Gateway's own answer to a route that is not there is 403, as if a key were missing.
-    "MISSING_AUTHENTICATION_TOKEN": Answer(
-        "RouteNotFound",
-        "There is no such route, or not with this method; the paths begin with the API's stage.",
-        404,
-    ),
-    "THROTTLED": Answer(
-        "TooManyRequests", "Too many requests; try again in a second.", 429, {"Retry-After": "1"}
-    ),
-    "DEFAULT_4XX": Answer(),
-    "DEFAULT_5XX": Answer(),
-}
-
-
-def _headers(stage: Stage, answer: Answer) -> dict[str, str]:
-    """Return headers as API Gateway wants them: what stands in quotation marks is meant as it is.
-
-    A page of another origin may read them where it may read ours.
-    """
-    headers = dict(answer.headers)
-    if stage.settings.cors_allow_origin:
-        headers["Access-Control-Allow-Origin"] = stage.settings.cors_allow_origin
-    return {name: f"'{value}'" for name, value in headers.items()}
-
-
-def put_gateway_responses(aws: Aws, stage: Stage, rest_api_id: str) -> None:
-    """Set them. Chalice overwrites the API each time, and they take effect with a deployment."""
-    gateway = aws.client("apigateway")
-    for kind, answer in ANSWERS.items():
-        status = {"statusCode": str(answer.status)} if answer.status else {}
-        gateway.put_gateway_response(
-            restApiId=rest_api_id,
-            responseType=kind,
-            responseTemplates={"application/json": answer.body},
-            responseParameters={
-                f"gatewayresponse.header.{name}": value
-                for name, value in _headers(stage, answer).items()
-            },
-            **status,
-        )
-    gateway.create_deployment(restApiId=rest_api_id, stageName=stage.api_stage, tracingEnabled=True)
-
-
-def merged(stage: Stage) -> dict[str, Any]:
-    """Return them in SAM's words."""
+def _sam_gateway_responses(stage: Stage) -> dict[str, Any]:
     return {
-        kind: {
-            "ResponseTemplates": {"application/json": answer.body},
-            "ResponseParameters": {"Headers": _headers(stage, answer)},
-            **({"StatusCode": answer.status} if answer.status else {}),
+        response_type: {
+            "ResponseTemplates": {"application/json": response.body},
+            "ResponseParameters": {"Headers": response.header_expressions(stage)},
+            **({"StatusCode": response.status} if response.status else {}),
         }
-        for kind, answer in ANSWERS.items()
+        for response_type, response in GATEWAY_RESPONSES.items()
     }

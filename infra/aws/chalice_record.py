@@ -1,48 +1,65 @@
-"""Chalice's record of what it deployed, kept in S3.
+"""Chalice's command line, and its record of deployed resources, kept in S3.
 
-Chalice writes it into the checkout. Whoever deploys without it gets a second API with another URL,
-so a laptop and a pipeline share it here. It is the last thing that Chalice writes: a deployment
-that breaks off leaves none, and a removal that does leaves one of things that are gone. So all that
-is recorded, or known by name, is looked for.
+Chalice writes the record to the checkout. A deployment without the record creates a second API with
+another URL, so laptops and pipelines share the record through S3. Chalice writes it last: an
+interrupted deployment leaves no record, and an interrupted removal leaves a record of deleted
+resources. Therefore every resource that is recorded, or known by its name, is looked up in AWS.
 """
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.aws import live_resources
-from infra.aws.session import Aws
+from chalicelib.config import PROJECT
+from infra import OperatorError
+from infra.aws import Aws, live_resources
 from infra.aws.stage_config import Stage
 
-_API = "rest_api"
+
+def run_chalice(*arguments: str) -> None:
+    """Run ``chalice`` in the checkout, with its output on standard error.
+
+    Raises:
+        OperatorError: The command failed.
+    """
+    command = [sys.executable, "-c", "from chalice.cli import main; raise SystemExit(main())"]
+    completed = subprocess.run(  # noqa: S603  # our interpreter and our arguments
+        [*command, *arguments], cwd=PROJECT, stdout=sys.stderr, check=False
+    )
+    if completed.returncode:
+        raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")
 
 
 def fetch(aws: Aws, stage: Stage, bucket: str | None, *, domain: str | None = None) -> bool:
-    """Put the record of what there is into the checkout, whatever was there before.
+    """Write the record of existing resources to the checkout, replacing the old one.
 
     Args:
-        aws: whose account and region.
-        stage: whose record.
-        bucket: where it is kept; None where there is no bucket.
-        domain: that will still be wanted: Chalice deletes any other that is recorded.
+        aws: The account and region.
+        stage: The stage whose record to write.
+        bucket: The bucket that holds the record; None if the stage has no bucket.
+        domain: The custom domain to keep. Chalice deletes any other recorded domain.
 
     Returns:
-        Whether there is anything.
+        Whether any resource exists.
 
     Raises:
-        OperatorError: it was not Chalice that made the functions, they are in another region, or
-            a domain would be deleted that others use.
+        OperatorError: The functions were not created by Chalice or are in another region, or
+            Chalice would delete a domain that other APIs use.
     """
-    live_resources.must_be_of_this_region(aws, stage)
+    live_resources.ensure_same_region(aws, stage)
     recorded = _recorded(aws, stage, bucket)
-    there = live_resources.resources(aws, stage, recorded_api=_api_id(recorded))
-    kept = [one for one in recorded if live_resources.is_there(aws, one)]
-    resources = {one["name"]: one for one in (*there, *kept)}
-    for one in resources.values():
-        if one["resource_type"] == "domain_name" and one["domain_name"] != domain:
-            live_resources.must_be_ours_alone(aws, one["domain_name"], _api_id(resources.values()))
+    live = live_resources.list_resources(aws, stage, recorded_api_id=_api_id(recorded))
+    kept = [resource for resource in recorded if live_resources.exists(aws, resource)]
+    resources = {resource["name"]: resource for resource in (*live, *kept)}
+    for resource in resources.values():
+        if resource["resource_type"] == "domain_name" and resource["domain_name"] != domain:
+            live_resources.ensure_domain_not_shared(
+                aws, resource["domain_name"], _api_id(resources.values())
+            )
     if resources:
         record = {"resources": [*resources.values()], "schema_version": "2.0", "backend": "api"}
         stage.deployed_file.parent.mkdir(parents=True, exist_ok=True)
@@ -52,42 +69,43 @@ def fetch(aws: Aws, stage: Stage, bucket: str | None, *, domain: str | None = No
     return bool(resources)
 
 
-def keep(aws: Aws, stage: Stage, bucket: str) -> str:
-    """Put the checkout's record into S3; return the API's id."""
+def upload(aws: Aws, stage: Stage, bucket: str) -> str:
+    """Upload the checkout's record to S3 and return the API's ID."""
     body = stage.deployed_file.read_bytes()
     aws.client("s3").put_object(Bucket=bucket, Key=_key(stage), Body=body)
     api_id = _api_id(json.loads(body)["resources"])
-    assert api_id, "Chalice has deployed no API"  # noqa: S101  it has routes
+    assert api_id, "Chalice deployed no API"  # noqa: S101  # the app has routes
     return api_id
 
 
-def url(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
-    """Return the address that TaskRouter is to call, None where nothing is deployed.
+def public_url(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
+    """Return the base URL for TaskRouter's callbacks, or None if nothing is deployed.
 
-    Whoever has deployed it: CloudFormation leaves no record.
+    Also finds an API that CloudFormation deployed, which has no record.
     """
-    recorded = _api_id(_recorded(aws, stage, bucket))
-    api_id = live_resources.api(aws, stage, recorded=recorded)
+    recorded_id = _api_id(_recorded(aws, stage, bucket))
+    api_id = live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
     if api_id is None:
         return None
-    return stage.settings.public_base_url or live_resources.url(aws, stage, api_id)
+    return stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
 
 
 def _recorded(aws: Aws, stage: Stage, bucket: str | None) -> list[dict[str, Any]]:
     if bucket is None:
         return []
     try:
-        answer = aws.client("s3").get_object(Bucket=bucket, Key=_key(stage))
+        response = aws.client("s3").get_object(Bucket=bucket, Key=_key(stage))
     except ClientError as error:
         if error.response["Error"]["Code"] == "NoSuchKey":
             return []
         raise
-    resources: list[dict[str, Any]] = json.loads(answer["Body"].read())["resources"]
+    resources: list[dict[str, Any]] = json.loads(response["Body"].read())["resources"]
     return resources
 
 
 def _api_id(resources: Iterable[dict[str, Any]]) -> str | None:
-    return next((one["rest_api_id"] for one in resources if one["name"] == _API), None)
+    apis = (resource for resource in resources if resource["name"] == "rest_api")
+    return next((api["rest_api_id"] for api in apis), None)
 
 
 def _key(stage: Stage) -> str:

@@ -1,4 +1,4 @@
-"""What there is in AWS of a stage's functions and API, whatever any record says."""
+"""A stage's functions and API as they exist in AWS, whatever a record says."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -6,199 +6,211 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.aws.session import Aws
+from infra import OperatorError
+from infra.aws import Aws
 from infra.aws.stage_config import API, SWEEP, Stage
-from infra.errors import OperatorError
 
-_ABSENT = ("ResourceNotFoundException", "NoSuchEntity", "NotFoundException")
+_NOT_FOUND = ("ResourceNotFoundException", "NoSuchEntity", "NotFoundException")
 
 
-def api(aws: Aws, stage: Stage, *, recorded: str | None = None) -> str | None:
-    """Return the id of the stage's API, None where there is none.
+def find_api_id(aws: Aws, stage: Stage, *, recorded_id: str | None = None) -> str | None:
+    """Return the ID of the stage's API, or None if there is no API.
 
     Args:
-        aws: where.
-        stage: whose API.
-        recorded: what a record says it is. It is looked for if that is gone.
+        aws: The account and region.
+        stage: The stage whose API to find.
+        recorded_id: ID from a record. If that API no longer exists, the account is searched.
 
     Raises:
-        OperatorError: there are several, which only people can tell apart.
+        OperatorError: Several APIs serve the stage.
     """
     gateway = aws.client("apigateway")
-    if recorded and _unless_absent(gateway.get_rest_api, restApiId=recorded):
-        return recorded
-    found = list(_apis(gateway, stage))
-    if len(found) > 1:
-        # One that was never deployed serves nobody.
-        found = [one for one in found if _serves(gateway, stage, one)] or found[:1]
-    if len(found) > 1:
+    if recorded_id and _unless_not_found(gateway.get_rest_api, restApiId=recorded_id):
+        return recorded_id
+    api_ids = list(_apis_of_stage(gateway, stage))
+    if len(api_ids) > 1:
+        # An API that was never deployed serves no requests.
+        api_ids = [api_id for api_id in api_ids if _is_deployed(gateway, stage, api_id)] or [
+            api_ids[0]
+        ]
+    if len(api_ids) > 1:
         raise OperatorError(
-            f"The APIs {', '.join(found)} all serve stage {stage.name}. Delete those that "
+            f"The APIs {', '.join(api_ids)} all serve stage {stage.name}. Delete those that "
             "TaskRouter does not call: aws apigateway delete-rest-api --rest-api-id ID"
         )
-    return found[0] if found else None
+    return api_ids[0] if api_ids else None
 
 
-def url(aws: Aws, stage: Stage, api_id: str) -> str:
-    """Return the address that AWS gives an API's stage, without a slash at its end."""
+def invoke_url(aws: Aws, stage: Stage, api_id: str) -> str:
+    """Return the invoke URL of the API's stage, without a trailing slash."""
     suffix = "amazonaws.com.cn" if aws.partition == "aws-cn" else "amazonaws.com"
-    return f"https://{api_id}.execute-api.{aws.region}.{suffix}/{stage.api_stage}"
+    return f"https://{api_id}.execute-api.{aws.region}.{suffix}/{stage.name}"
 
 
-def _apis(gateway: Any, stage: Stage) -> Iterator[str]:
-    # Chalice gives the APIs of all stages one name: it is the function that tells them apart.
-    called = f":function:{stage.function(API)}/"
+def _apis_of_stage(gateway: Any, stage: Stage) -> Iterator[str]:
+    # Chalice gives the APIs of all stages the same name. They differ in the function they call.
+    function = f":function:{stage.function(API)}/"
     for page in gateway.get_paginator("get_rest_apis").paginate():
-        for api_id in [one["id"] for one in page.get("items", []) if one["name"] == stage.app]:
+        for api_id in [api["id"] for api in page.get("items", []) if api["name"] == stage.app]:
             resources = gateway.get_resources(restApiId=api_id, embed=["methods"], limit=500)
             methods = [
                 method
                 for resource in resources.get("items", [])
                 for method in resource.get("resourceMethods", {}).values()
             ]
-            if any(called in one.get("methodIntegration", {}).get("uri", "") for one in methods):
+            if any(
+                function in item.get("methodIntegration", {}).get("uri", "") for item in methods
+            ):
                 yield api_id
 
 
-def _serves(gateway: Any, stage: Stage, api_id: str) -> bool:
+def _is_deployed(gateway: Any, stage: Stage, api_id: str) -> bool:
     stages = gateway.get_stages(restApiId=api_id).get("item", [])
-    return stage.api_stage in [one["stageName"] for one in stages]
+    return stage.name in [item["stageName"] for item in stages]
 
 
-def resources(aws: Aws, stage: Stage, *, recorded_api: str | None) -> list[dict[str, Any]]:
-    """List what Chalice has made, in the words of its own record.
+def list_resources(aws: Aws, stage: Stage, *, recorded_api_id: str | None) -> list[dict[str, Any]]:
+    """List the resources that Chalice created, in the format of its record.
 
     Args:
-        aws: where.
-        stage: whose functions and API.
-        recorded_api: see `api`.
+        aws: The account and region.
+        stage: The stage whose functions and API to list.
+        recorded_api_id: See `find_api_id`.
 
     Raises:
-        OperatorError: it was CloudFormation that made the functions.
+        OperatorError: The functions were not created by Chalice.
     """
-    made: list[dict[str, Any]] = []
+    resources: list[dict[str, Any]] = []
     for handler in (API, SWEEP):
-        made += _of_handler(aws, stage, handler)
-    if _unless_absent(aws.client("events").describe_rule, Name=stage.schedule):
-        made.append(_entry(f"{SWEEP}-event", "cloudwatch_event", rule_name=stage.schedule))
-    if api_id := api(aws, stage, recorded=recorded_api):
-        address = f"{url(aws, stage, api_id)}/"
-        made.append(_entry("rest_api", "rest_api", rest_api_id=api_id, rest_api_url=address))
-        made += _of_domain(aws, stage, api_id)
-    return made
+        resources += _function_entries(aws, stage, handler)
+    if _unless_not_found(aws.client("events").describe_rule, Name=stage.schedule):
+        resources.append(_entry(f"{SWEEP}-event", "cloudwatch_event", rule_name=stage.schedule))
+    if api_id := find_api_id(aws, stage, recorded_id=recorded_api_id):
+        url = f"{invoke_url(aws, stage, api_id)}/"
+        resources.append(_entry("rest_api", "rest_api", rest_api_id=api_id, rest_api_url=url))
+        resources += _domain_entries(aws, stage, api_id)
+    return resources
 
 
-def _of_domain(aws: Aws, stage: Stage, api_id: str) -> Iterator[dict[str, Any]]:
-    mappings = _mappings(aws, stage.domain) if stage.domain else []
-    ours = [{"key": f"/{path}"} for path, mapped in mappings if mapped == api_id]
-    if ours:
-        entry = _entry("api_gateway_custom_domain", "domain_name", domain_name=str(stage.domain))
-        yield {**entry, "api_mapping": ours}
-
-
-def _mappings(aws: Aws, domain: str) -> list[tuple[str, str]]:
-    """List a domain's base paths, and the API that each leads to."""
-    call = aws.client("apigateway").get_base_path_mappings
-    items = (_unless_absent(call, domainName=domain) or {}).get("items", [])
-    return [(one["basePath"].replace("(none)", ""), one["restApiId"]) for one in items]
-
-
-def must_be_ours_alone(aws: Aws, domain: str, api_id: str | None) -> None:
-    """Refuse to let Chalice delete a domain that leads to other APIs too: it deletes it whole.
-
-    Raises:
-        OperatorError: it does.
-    """
-    others = sorted({mapped for _, mapped in _mappings(aws, domain)} - {api_id})
-    if others:
+def _function_entries(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str, str]]:
+    function, role_name = _find_function(aws, stage, handler), stage.role(handler)
+    if function and not _created_by_chalice(function, stage, handler):
         raise OperatorError(
-            f"The domain {domain} leads to other APIs too ({', '.join(others)}), and Chalice would "
-            "delete it whole. Move those to a domain of their own first."
+            f"The function {stage.function(handler)} was not created by Chalice: its role is "
+            f"{function['Role']}. If CloudFormation created it, keep deploying with "
+            "CloudFormation. Do not use both ways on one stage."
         )
-
-
-def must_be_of_this_region(aws: Aws, stage: Stage) -> None:
-    """Refuse to touch a stage that is in another region: its roles are the whole account's.
-
-    Raises:
-        OperatorError: the roles that are there are allowed another region's tables.
-    """
-    for handler in (API, SWEEP):
-        name = stage.role(handler)
-        call = aws.client("iam").get_role_policy
-        policy = _unless_absent(call, RoleName=name, PolicyName=name)
-        if policy and f":dynamodb:{aws.region}:" not in json.dumps(policy["PolicyDocument"]):
-            raise OperatorError(
-                f"The role {name} is that of stage {stage.name} in another region than "
-                f"{aws.region}: export AWS_DEFAULT_REGION=... . A stage in a second region needs "
-                "a name of its own."
-            )
-
-
-def must_not_be_chalices(aws: Aws, stage: Stage) -> None:
-    """Refuse to package what Chalice has deployed; raises OperatorError."""
-    function = _function(aws, stage, API)
-    if function and _is_chalices(function, stage, API):
-        raise OperatorError(
-            f"Stage {stage.name} was made by Chalice: go on with python -m infra deploy, or "
-            "destroy it first. CloudFormation can't make functions that are there."
-        )
-
-
-def _function(aws: Aws, stage: Stage, handler: str) -> Any:
-    call = aws.client("lambda").get_function_configuration
-    return _unless_absent(call, FunctionName=stage.function(handler))
-
-
-def _is_chalices(function: dict[str, Any], stage: Stage, handler: str) -> bool:
-    """Tell by the role: CloudFormation gives it a name of its own."""
-    return bool(function["Role"].endswith(f"/{stage.role(handler)}"))
-
-
-def _of_handler(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str, str]]:
-    function, role_name = _function(aws, stage, handler), stage.role(handler)
-    if function and not _is_chalices(function, stage, handler):
-        raise OperatorError(
-            f"The function {stage.function(handler)} was not made by Chalice: its role is "
-            f"{function['Role']}. If CloudFormation made it, go on with that: never both ways on "
-            "one stage."
-        )
-    if role := _unless_absent(aws.client("iam").get_role, RoleName=role_name):
+    if role := _unless_not_found(aws.client("iam").get_role, RoleName=role_name):
         arn = role["Role"]["Arn"]
         yield _entry(f"{handler}_role", "iam_role", role_name=role_name, role_arn=arn)
     if function:
         yield _entry(handler, "lambda_function", lambda_arn=function["FunctionArn"])
 
 
-def is_there(aws: Aws, entry: dict[str, Any]) -> bool:
-    """Tell whether something that a record names is still there; what has no such name is."""
+def _domain_entries(aws: Aws, stage: Stage, api_id: str) -> Iterator[dict[str, Any]]:
+    mappings = _base_path_mappings(aws, stage.domain) if stage.domain else []
+    paths = [{"key": f"/{path}"} for path, mapped_id in mappings if mapped_id == api_id]
+    if paths:
+        entry = _entry("api_gateway_custom_domain", "domain_name", domain_name=str(stage.domain))
+        yield {**entry, "api_mapping": paths}
+
+
+def _entry(name: str, resource_type: str, **values: str) -> dict[str, str]:
+    return {"name": name, "resource_type": resource_type, **values}
+
+
+def _base_path_mappings(aws: Aws, domain: str) -> list[tuple[str, str]]:
+    """Return the base paths of a domain, each with the ID of its API."""
+    get_mappings = aws.client("apigateway").get_base_path_mappings
+    items = (_unless_not_found(get_mappings, domainName=domain) or {}).get("items", [])
+    return [(item["basePath"].replace("(none)", ""), item["restApiId"]) for item in items]
+
+
+def exists(aws: Aws, entry: dict[str, Any]) -> bool:
+    """Return whether a recorded resource exists; True for an unknown type."""
     match entry["resource_type"]:
         case "lambda_function":
-            call = aws.client("lambda").get_function_configuration
-            found = _unless_absent(call, FunctionName=entry["lambda_arn"])
+            get_function = aws.client("lambda").get_function_configuration
+            found = _unless_not_found(get_function, FunctionName=entry["lambda_arn"])
         case "iam_role":
-            found = _unless_absent(aws.client("iam").get_role, RoleName=entry["role_name"])
+            found = _unless_not_found(aws.client("iam").get_role, RoleName=entry["role_name"])
         case "cloudwatch_event":
-            found = _unless_absent(aws.client("events").describe_rule, Name=entry["rule_name"])
+            describe_rule = aws.client("events").describe_rule
+            found = _unless_not_found(describe_rule, Name=entry["rule_name"])
         case "rest_api":
-            call = aws.client("apigateway").get_rest_api
-            found = _unless_absent(call, restApiId=entry["rest_api_id"])
+            get_api = aws.client("apigateway").get_rest_api
+            found = _unless_not_found(get_api, restApiId=entry["rest_api_id"])
         case "domain_name":
-            call = aws.client("apigateway").get_domain_name
-            found = _unless_absent(call, domainName=entry["domain_name"])
+            get_domain = aws.client("apigateway").get_domain_name
+            found = _unless_not_found(get_domain, domainName=entry["domain_name"])
         case _:
             return True
     return found is not None
 
 
-def _entry(name: str, kind: str, **values: str) -> dict[str, str]:
-    return {"name": name, "resource_type": kind, **values}
+def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
+    """Refuse to delete a domain that other APIs use: Chalice deletes the whole domain.
+
+    Raises:
+        OperatorError: The domain has a base path that leads to another API than *api_id*.
+    """
+    others = sorted({mapped_id for _, mapped_id in _base_path_mappings(aws, domain)} - {api_id})
+    if others:
+        raise OperatorError(
+            f"The domain {domain} also leads to other APIs ({', '.join(others)}), and Chalice "
+            "would delete the whole domain. Move those APIs to another domain first."
+        )
 
 
-def _unless_absent(call: Callable[..., Any], **arguments: str) -> Any:
+def ensure_same_region(aws: Aws, stage: Stage) -> None:
+    """Refuse a stage that is deployed in another region.
+
+    Role names are unique in an account, so one stage cannot be in two regions.
+
+    Raises:
+        OperatorError: The stage's roles allow access to tables of another region.
+    """
+    get_policy = aws.client("iam").get_role_policy
+    for handler in (API, SWEEP):
+        name = stage.role(handler)
+        policy = _unless_not_found(get_policy, RoleName=name, PolicyName=name)
+        if policy and f":dynamodb:{aws.region}:" not in json.dumps(policy["PolicyDocument"]):
+            raise OperatorError(
+                f"The role {name} belongs to stage {stage.name} in another region than "
+                f"{aws.region}. Select that region (export AWS_DEFAULT_REGION=...), or deploy a "
+                f"stage with another name to {aws.region}."
+            )
+
+
+def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:
+    """Refuse to package a stage that Chalice deployed.
+
+    Raises:
+        OperatorError: The stage's function was created by Chalice.
+    """
+    function = _find_function(aws, stage, API)
+    if function and _created_by_chalice(function, stage, API):
+        raise OperatorError(
+            f"Stage {stage.name} was created by Chalice. Keep deploying it with python -m infra "
+            "deploy, or destroy it first: CloudFormation can't create functions that exist."
+        )
+
+
+def _find_function(aws: Aws, stage: Stage, handler: str) -> Any:
+    get_function = aws.client("lambda").get_function_configuration
+    return _unless_not_found(get_function, FunctionName=stage.function(handler))
+
+
+def _created_by_chalice(function: dict[str, Any], stage: Stage, handler: str) -> bool:
+    """Return whether Chalice created the function."""
+    # CloudFormation gives the role another name.
+    return bool(function["Role"].endswith(f"/{stage.role(handler)}"))
+
+
+def _unless_not_found(call: Callable[..., Any], **arguments: str) -> Any:
     try:
         return call(**arguments)
     except ClientError as error:
-        if error.response["Error"]["Code"] in _ABSENT:
+        if error.response["Error"]["Code"] in _NOT_FOUND:
             return None
         raise

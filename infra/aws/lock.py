@@ -1,6 +1,7 @@
-"""One deployment or removal of a stage at a time: an item in the stage's state table says whose.
+"""Lock that allows one deployment or removal of a stage at a time.
 
-It lapses by itself, so that one that was killed does not lock the stage for ever.
+The lock is an item in the stage's state table. It expires, so a deployment that was killed does not
+lock the stage forever.
 """
 
 import socket
@@ -11,50 +12,50 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.aws.session import Aws
+from infra import OperatorError
+from infra.aws import Aws
 from infra.aws.stage_config import Stage
-from infra.errors import OperatorError
 
 ID = "deploying"
+"""Key of the lock's item in the state table."""
 
 _LEASE_SECONDS = 30 * 60
-"""More than any deployment takes."""
+"""Longer than any deployment takes."""
 
 
 @contextmanager
-def held(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], None]]:
+def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], None]]:
     """Hold the lock of a stage.
 
-    The first time a stage is made there is no table to hold it in. CloudFormation lets nobody else
-    in then; call what this yields once the table is there.
+    At the first deployment of a stage there is no state table yet. Until the table exists,
+    CloudFormation prevents a second deployment; call the yielded function once it exists.
 
     Args:
-        aws: where.
-        stage: which.
-        force: take it from whoever holds it.
+        aws: The account and region.
+        stage: The stage to lock.
+        force: Whether to take the lock from its current owner.
 
     Yields:
-        What takes the lock where that was not possible yet, and else renews it.
+        A function that renews the lock, or acquires it if the table did not exist before.
 
     Raises:
-        OperatorError: somebody else holds it; the message says who, and what to do.
+        OperatorError: Someone else holds the lock. The message names the owner and the remedy.
     """
     dynamodb, owner = aws.client("dynamodb"), uuid.uuid4().hex
 
-    def take(*, force: bool = False) -> None:
+    def renew(*, force: bool = False) -> None:
         with suppress(dynamodb.exceptions.ResourceNotFoundException):
-            _take(aws, dynamodb, stage, owner, force=force)
+            _put(aws, dynamodb, stage, owner, force=force)
 
-    take(force=force)
+    renew(force=force)
     try:
-        yield take
+        yield renew
     finally:
         _release(dynamodb, stage, owner)
 
 
-def _take(aws: Aws, dynamodb: Any, stage: Stage, owner: str, *, force: bool) -> None:
+def _put(aws: Aws, dynamodb: Any, stage: Stage, owner: str, *, force: bool) -> None:
     now = round(time.time())
-    until = str(now + _LEASE_SECONDS)
     condition = {
         "ConditionExpression": "attribute_not_exists(id) OR #until < :now OR #owner = :owner",
         "ExpressionAttributeNames": {"#until": "ttl", "#owner": "owner"},
@@ -69,7 +70,7 @@ def _take(aws: Aws, dynamodb: Any, stage: Stage, owner: str, *, force: bool) -> 
                 "owner": {"S": owner},
                 "by": {"S": f"{aws.identity} at {socket.gethostname()}"},
                 "since": {"N": str(now)},
-                "ttl": {"N": until},
+                "ttl": {"N": str(now + _LEASE_SECONDS)},
             },
             **({} if force else condition),
         )
@@ -78,24 +79,21 @@ def _take(aws: Aws, dynamodb: Any, stage: Stage, owner: str, *, force: bool) -> 
 
 
 def _refusal(stage: Stage, item: dict[str, Any]) -> str:
-    since, until = (_clock(item[name]["N"]) for name in ("since", "ttl"))
+    since, until = (
+        f"{datetime.fromtimestamp(int(item[name]['N']), UTC):%H:%M} UTC"
+        for name in ("since", "ttl")
+    )
     return (
         f"Stage {stage.name} is being deployed or removed by {item['by']['S']} since {since}. Wait "
-        f"until that is done. If it was killed, its lock lapses at {until}; --break-lock does not "
-        "wait for that."
+        f"until that has finished. If it was killed, its lock expires at {until}. Use --break-lock "
+        "to continue without waiting."
     )
-
-
-def _clock(epoch: str) -> str:
-    return f"{datetime.fromtimestamp(int(epoch), UTC):%H:%M} UTC"
 
 
 def _release(dynamodb: Any, stage: Stage, owner: str) -> None:
-    gone = (
-        dynamodb.exceptions.ResourceNotFoundException,  # the table was removed
-        dynamodb.exceptions.ConditionalCheckFailedException,  # somebody has broken the lock
-    )
-    with suppress(*gone):
+    table_removed = dynamodb.exceptions.ResourceNotFoundException
+    lock_broken = dynamodb.exceptions.ConditionalCheckFailedException  # by another owner
+    with suppress(table_removed, lock_broken):
         dynamodb.delete_item(
             TableName=stage.settings.state_table,
             Key={"id": {"S": ID}},

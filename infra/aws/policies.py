@@ -1,7 +1,7 @@
-"""The functions' policies: templates, because an ARN holds an account and a region.
+"""IAM policies of the functions, rendered from templates.
 
-`chalice deploy` hands a policy file to IAM as it stands, so it must hold plain ARNs; a repository
-can't know them. What `render` writes is ignored by git.
+`chalice deploy` passes a policy file to IAM unchanged, so the file must hold plain ARNs. An ARN
+contains an account and a region, which a repository cannot know. Git ignores the rendered files.
 """
 
 import json
@@ -9,60 +9,60 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from infra.aws.session import Aws
-from infra.aws.stage_config import PROJECT, Stage
+from chalicelib.config import PROJECT
+from infra.aws import Aws
+from infra.aws.stage_config import Stage
 
 TEMPLATES = Path(__file__).parents[1] / "policies"
 
 SECRETS_MANAGER = "/aws/reference/secretsmanager/"
+"""Prefix of SSM parameter names that refer to a secret in Secrets Manager."""
 
 
-def render(stage: Stage, *, partition: str, region: str, account: str) -> dict[str, Any]:
-    """Make the policies of a stage.
-
-    Args:
-        stage: its functions, tables and secrets.
-        partition: "aws", or "aws-cn" and its kin.
-        region: such as "eu-west-1".
-        account: twelve digits.
+def render(aws: Aws, stage: Stage) -> dict[str, Any]:
+    """Render the policies of a stage's functions.
 
     Returns:
-        By file, relative to `.chalice`, as config.json names it under ``iam_policy_file``.
+        Policy by file path. Paths are relative to `.chalice`, as ``iam_policy_file`` names them in
+        config.json.
     """
     policies = {}
     for handler, file in stage.policy_files.items():
         template = Template((TEMPLATES / f"{handler}.json").read_text(encoding="utf-8"))
-        place = {"Partition": partition, "Region": region, "Account": account}
-        policy = json.loads(
-            template.substitute(
-                place,
-                Function=stage.function(handler),
-                ReservationsTable=stage.settings.reservations_table,
-                StateTable=stage.settings.state_table,
-                SecretsParameter=stage.settings.secrets_parameter.lstrip("/"),
-            )
+        text = template.substitute(
+            Partition=aws.partition,
+            Region=aws.region,
+            Account=aws.account,
+            Function=stage.function(handler),
+            ReservationsTable=stage.settings.reservations_table,
+            StateTable=stage.settings.state_table,
+            SecretsParameter=stage.settings.secrets_parameter.lstrip("/"),
         )
+        policy = json.loads(text)
         if stage.settings.secrets_parameter.startswith(SECRETS_MANAGER):
-            policy["Statement"].append(_secret(stage, place))
+            policy["Statement"].append(_secret_statement(aws, stage))
         policies[file] = policy
     return policies
 
 
-def _secret(stage: Stage, place: dict[str, str]) -> dict[str, str]:
-    """SSM reads a secret with the rights of who asks; an ARN of one ends in six random letters."""
+def _secret_statement(aws: Aws, stage: Stage) -> dict[str, str]:
+    """Return the statement that allows reading the secret from Secrets Manager.
+
+    SSM reads the secret with the permissions of its caller. The ARN of a secret ends in six random
+    characters.
+    """
     name = stage.settings.secrets_parameter.removeprefix(SECRETS_MANAGER)
-    arn = "arn:${Partition}:secretsmanager:${Region}:${Account}:secret:"
     return {
         "Effect": "Allow",
         "Action": "secretsmanager:GetSecretValue",
-        "Resource": Template(arn).substitute(place) + f"{name}-??????",
+        "Resource": f"arn:{aws.partition}:secretsmanager:{aws.region}:{aws.account}:secret:"
+        f"{name}-??????",
     }
 
 
-def write(place: Aws, stage: Stage, project: Path = PROJECT) -> None:
-    """Write a stage's policies where config.json names them."""
-    policies = render(stage, partition=place.partition, region=place.region, account=place.account)
-    for file, policy in policies.items():
+def write(aws: Aws, stage: Stage, project: Path = PROJECT) -> None:
+    """Write a stage's policies to the files that config.json names."""
+    for file, policy in render(aws, stage).items():
         path = project / ".chalice" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(policy, indent=2) + "\n", encoding="utf-8")

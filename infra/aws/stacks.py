@@ -1,4 +1,4 @@
-"""A stage's CloudFormation stack: its tables, and what watches over it."""
+"""A stage's CloudFormation stack: its tables, and the resources that monitor it."""
 
 import time
 import uuid
@@ -9,29 +9,30 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from infra.aws.session import Aws
+from infra import OperatorError
+from infra.aws import Aws
 from infra.aws.stage_config import Stage
-from infra.errors import OperatorError
 
 TEMPLATE = Path(__file__).parents[1] / "stage.yaml"
 
-_PAUSE_SECONDS = 2
-_TELL_SECONDS = 15
-_PATIENCE_SECONDS = 30 * 60
-_UNDONE = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
-_GOOD = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+_POLL_SECONDS = 2
+_PROGRESS_SECONDS = 15
+_TIMEOUT_SECONDS = 30 * 60
+_SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
+_ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
+_DELETED = "DELETE_COMPLETE"
 
 
-def put(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
-    """Bring the stack to what the template says; return its outputs.
+def create_or_update(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
+    """Create or update the stack from the template and return its outputs.
 
     Args:
-        aws: where.
-        stage: whose stack.
-        operate: whether there is more than the tables.
+        aws: The account and region.
+        stage: The stage whose stack to create or update.
+        operate: Whether the stack includes more than the tables.
 
     Raises:
-        OperatorError: CloudFormation could not; the message says what failed first.
+        OperatorError: CloudFormation failed. The message names the first failure.
     """
     cloudformation = aws.client("cloudformation")
     parameters = {
@@ -40,19 +41,41 @@ def put(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
         "ReservationsTableName": stage.settings.reservations_table,
         "StateTableName": stage.settings.state_table,
     }
-    _let_others_finish(cloudformation, stage)
+    _wait_for_other_changes(cloudformation, stage)
     stack = _find(cloudformation, stage.stack)
     if stack and stack["StackStatus"] == "ROLLBACK_COMPLETE":
-        delete(aws, stage)  # it was never made, and can't be updated
-    _must_be_sound(cloudformation, stage)
+        delete(aws, stage)  # the creation failed, and such a stack can't be updated
+    _ensure_updatable(cloudformation, stage)
     if _find(cloudformation, stage.stack) is None:
-        # Protected tables could not be taken away again where something else can't be made.
-        _put(cloudformation, stage, {**parameters, "DeletionProtection": "false"})
-    _put(cloudformation, stage, parameters)
+        # If another resource fails, a rollback could not delete protected tables.
+        _change(cloudformation, stage, {**parameters, "DeletionProtection": "false"})
+    _change(cloudformation, stage, parameters)
     return outputs(aws, stage)
 
 
-def _put(cloudformation: Any, stage: Stage, parameters: Mapping[str, str]) -> None:
+def outputs(aws: Aws, stage: Stage) -> dict[str, str]:
+    """Return the stack's outputs; empty if there is no stack."""
+    stack = _find(aws.client("cloudformation"), stage.stack) or {}
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def exists(aws: Aws, stage: Stage) -> bool:
+    """Return whether the stack exists."""
+    return _find(aws.client("cloudformation"), stage.stack) is not None
+
+
+def delete(aws: Aws, stage: Stage) -> None:
+    """Delete the stack if it exists; its tables are retained."""
+    cloudformation = aws.client("cloudformation")
+    _wait_for_other_changes(cloudformation, stage)
+    if stack := _find(cloudformation, stage.stack):
+        token = uuid.uuid4().hex
+        cloudformation.delete_stack(StackName=stage.stack, ClientRequestToken=token)
+        _wait_for_success(cloudformation, stage, stack["StackId"], token, (_DELETED,))
+        click.echo(f"Stack {stage.stack}: deleted", err=True)
+
+
+def _change(cloudformation: Any, stage: Stage, parameters: Mapping[str, str]) -> None:
     token = uuid.uuid4().hex
     request = {
         "StackName": stage.stack,
@@ -67,17 +90,17 @@ def _put(cloudformation: Any, stage: Stage, parameters: Mapping[str, str]) -> No
         "ClientRequestToken": token,
     }
     started = time.monotonic()
-    took = "as it should be"
-    if stack_id := _begin(cloudformation, request):
-        _see_through(cloudformation, stage, stack_id, token, _GOOD)
-        took = f"done in {time.monotonic() - started:.0f} s"
-    click.echo(f"Stack {stage.stack}: {took}", err=True)
+    result = "no changes"
+    if stack_id := _start_change(cloudformation, request):
+        _wait_for_success(cloudformation, stage, stack_id, token, _SUCCEEDED)
+        result = f"done in {time.monotonic() - started:.0f} s"
+    click.echo(f"Stack {stage.stack}: {result}", err=True)
 
 
-def _begin(cloudformation: Any, request: Mapping[str, Any]) -> str | None:
-    """Begin to create or update; return the stack's id, None where nothing changes."""
+def _start_change(cloudformation: Any, request: Mapping[str, Any]) -> str | None:
+    """Start to create or update the stack; return its ID, or None if nothing changes."""
     try:
-        # Rolled back, what can't be made is taken away again, tables too (RetainExceptOnCreate).
+        # A rollback deletes what was created, including the tables (RetainExceptOnCreate).
         created = cloudformation.create_stack(**request, OnFailure="ROLLBACK")
     except cloudformation.exceptions.AlreadyExistsException:
         try:
@@ -90,88 +113,67 @@ def _begin(cloudformation: Any, request: Mapping[str, Any]) -> str | None:
     return str(created["StackId"])
 
 
-def _let_others_finish(cloudformation: Any, stage: Stage) -> None:
-    """Wait for what an earlier try, or somebody else, has begun: nothing can be begun beside it."""
+def _wait_for_other_changes(cloudformation: Any, stage: Stage) -> None:
+    """Wait for a change in progress: CloudFormation allows one change at a time."""
     stack = _find(cloudformation, stage.stack)
-    if stack and _is_on_its_way(stack):
-        click.echo(f"Stack {stage.stack}: is being changed already ...", err=True)
-        _settle(cloudformation, stage, stack["StackId"])
+    if stack and _is_in_progress(stack):
+        click.echo(f"Stack {stage.stack}: waiting for a change in progress ...", err=True)
+        _wait(cloudformation, stage, stack["StackId"])
 
 
-def _must_be_sound(cloudformation: Any, stage: Stage) -> None:
+def _ensure_updatable(cloudformation: Any, stage: Stage) -> None:
     stack = _find(cloudformation, stage.stack)
-    if stack and stack["StackStatus"] not in (*_GOOD, *_UNDONE):
+    if stack and stack["StackStatus"] not in (*_SUCCEEDED, *_ROLLED_BACK):
         raise OperatorError(
-            f"The stack {stage.stack} is {stack['StackStatus']} and can't be updated. See why in "
-            "CloudFormation's console, and put it right there (continue its update rollback, or "
-            "delete it: its tables stay). Then run this again."
+            f"The stack {stage.stack} is {stack['StackStatus']} and can't be updated. Find the "
+            "cause in CloudFormation's console and fix it there (continue the update rollback, or "
+            "delete the stack: its tables are retained). Then run this command again."
         )
 
 
-def _see_through(
-    cloudformation: Any, stage: Stage, stack_id: str, token: str, good: tuple[str, ...]
+def _wait_for_success(
+    cloudformation: Any, stage: Stage, stack_id: str, token: str, expected: tuple[str, ...]
 ) -> None:
-    status = _settle(cloudformation, stage, stack_id)
-    if status not in good:
-        why = _why(cloudformation, stack_id, token)
-        raise OperatorError(f"The stack {stage.stack} is {status}: {why}")
+    status = _wait(cloudformation, stage, stack_id)
+    if status not in expected:
+        failure = _first_failure(cloudformation, stack_id, token)
+        raise OperatorError(f"The stack {stage.stack} is {status}: {failure}")
 
 
-def _settle(cloudformation: Any, stage: Stage, stack_id: str) -> str:
-    """Wait until nothing is on its way, and tell of it now and then; return the status."""
-    started = told = time.monotonic()
-    while _is_on_its_way(stack := _find(cloudformation, stack_id) or {"StackStatus": "gone"}):
+def _wait(cloudformation: Any, stage: Stage, stack_id: str) -> str:
+    """Wait until no change is in progress, print the progress, and return the status."""
+    started = reported = time.monotonic()
+    while _is_in_progress(stack := _find(cloudformation, stack_id) or {"StackStatus": _DELETED}):
         now = time.monotonic()
-        if now - started > _PATIENCE_SECONDS:
+        if now - started > _TIMEOUT_SECONDS:
             raise OperatorError(
-                f"The stack {stage.stack} is {stack['StackStatus']} for half an hour now. See its "
-                "events in CloudFormation's console, and run this again once it has ended."
+                f"The stack {stage.stack} has been {stack['StackStatus']} for half an hour. See "
+                "its events in CloudFormation's console, and run this command again once the "
+                "change has ended."
             )
-        if now - told > _TELL_SECONDS:
-            told = now
+        if now - reported > _PROGRESS_SECONDS:
+            reported = now
             seconds = f"{now - started:.0f} s"
             click.echo(f"Stack {stage.stack}: {stack['StackStatus']}, {seconds} ...", err=True)
-        time.sleep(_PAUSE_SECONDS)
+        time.sleep(_POLL_SECONDS)
     return str(stack["StackStatus"])
 
 
-def _is_on_its_way(stack: Mapping[str, Any]) -> bool:
+def _is_in_progress(stack: Mapping[str, Any]) -> bool:
     status = stack["StackStatus"]
-    # A review waits for somebody, for as long as it takes.
+    # A stack in review waits for a person, for an unlimited time.
     return bool(status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS")
 
 
-def _why(cloudformation: Any, stack_id: str, token: str) -> str:
-    """Say what failed first of what was asked for; what follows is only its undoing."""
+def _first_failure(cloudformation: Any, stack_id: str, token: str) -> str:
+    """Return the first failure of a request; the later events are its rollback."""
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
     events = [event for page in pages for event in page["StackEvents"]]
     for event in reversed(events):
-        ours = event.get("ClientRequestToken") == token
-        if ours and event["ResourceStatus"].endswith("_FAILED"):
+        of_request = event.get("ClientRequestToken") == token
+        if of_request and event["ResourceStatus"].endswith("_FAILED"):
             return f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'failed')}"
     return "see its events in CloudFormation's console."
-
-
-def outputs(aws: Aws, stage: Stage) -> dict[str, str]:
-    """Return the stack's outputs; empty where there is no such stack."""
-    stack = _find(aws.client("cloudformation"), stage.stack) or {}
-    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
-
-
-def exists(aws: Aws, stage: Stage) -> bool:
-    """Tell whether there is a stack."""
-    return _find(aws.client("cloudformation"), stage.stack) is not None
-
-
-def delete(aws: Aws, stage: Stage) -> None:
-    """Delete the stack, if it is there; its tables stay."""
-    cloudformation = aws.client("cloudformation")
-    _let_others_finish(cloudformation, stage)
-    if stack := _find(cloudformation, stage.stack):
-        token = uuid.uuid4().hex
-        cloudformation.delete_stack(StackName=stage.stack, ClientRequestToken=token)
-        _see_through(cloudformation, stage, stack["StackId"], token, ("DELETE_COMPLETE", "gone"))
-        click.echo(f"Stack {stage.stack}: deleted", err=True)
 
 
 def _find(cloudformation: Any, name_or_id: str) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The stages of .chalice/config.json: which environment each one gives the app."""
+"""Stages declared in .chalice/config.json: variables, settings, names in AWS."""
 
 import json
 from collections.abc import Mapping
@@ -7,156 +7,167 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib import config
-from infra.errors import OperatorError
+from infra import OperatorError
 
-CONFIG = Path(__file__).parents[2] / ".chalice" / "config.json"
-
-
-def environment(stage: str, environ: Mapping[str, str], *, config: Path = CONFIG) -> dict[str, str]:
-    """A stage's variables, laid under the shell's.
-
-    Args:
-        stage: A name under "stages" in the configuration.
-        environ: The shell's variables; they win.
-        config: The configuration file.
-
-    Raises:
-        OperatorError: There is no such stage, or the file can't be read.
-    """
-    whole = project(config)
-    stages = whole.get("stages", {})
-    if stage not in stages:
-        known = ", ".join(sorted(stages)) or "none"
-        raise OperatorError(f"There is no stage {stage!r} in {config.name}; it has: {known}.")
-    variables: dict[str, str] = {}
-    for level in (whole, stages[stage]):
-        variables |= level.get("environment_variables", {})
-    return {**variables, **environ}
-
-
-def project(config: Path = CONFIG) -> Any:
-    """The whole configuration; raises OperatorError where the file can't be read."""
-    try:
-        return json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OperatorError(f"{config} can't be read: {error}") from error
-
-
-PROJECT = CONFIG.parent.parent
-
-# Lambda sets it; with it the settings are checked as they will be there.
-_IN_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
-
-_LEVELS = ("DEBUG", "INFO")
+CONFIG = config.PROJECT / ".chalice" / "config.json"
 
 API = "api_handler"
 SWEEP = "sweep"
 
+# Lambda sets this variable. With it, settings are validated as they will be on Lambda.
+_ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
+
+_LOG_LEVELS = ("DEBUG", "INFO")
+
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage, with the names that its parts have in AWS.
+    """A stage, with the names of its parts in AWS.
 
     Attributes:
-        name: under "stages" in config.json.
-        app: the app's name.
-        api_stage: API Gateway's, the first part of every path.
-        settings: what the functions will read.
-        policy_files: by handler, relative to `.chalice`.
-        domain: the domain of one's own that leads to the API, if there is one.
+        name: Name under "stages" in config.json; also the name of the API Gateway stage, and so
+            the first part of every path.
+        app: Name of the Chalice app.
+        settings: The settings that the functions will read.
+        policy_files: Policy file of each handler, relative to `.chalice`.
+        domain: Custom domain of the API, or None.
     """
 
     name: str
     app: str
-    api_stage: str
     settings: config.Settings
     policy_files: dict[str, str]
     domain: str | None = None
 
+    @property
+    def stack(self) -> str:
+        """The CloudFormation stack of the resources that Chalice does not manage."""
+        return f"{self.app}-{self.name}"
+
     def function(self, handler: str) -> str:
-        """Name a handler's function, as Chalice does."""
-        whole = f"{self.app}-{self.name}"
-        return whole if handler == API else f"{whole}-{handler}"
+        """Return the name that Chalice gives to a handler's function."""
+        prefix = f"{self.app}-{self.name}"
+        return prefix if handler == API else f"{prefix}-{handler}"
 
     def role(self, handler: str) -> str:
-        """Name a handler's role, as Chalice does."""
+        """Return the name that Chalice gives to a handler's role."""
         return f"{self.app}-{self.name}-{handler}"
 
     def log_group(self, handler: str) -> str:
-        """Name a handler's log group, as Lambda does."""
+        """Return the name of the log group that Lambda writes a handler's lines to."""
         return f"/aws/lambda/{self.function(handler)}"
 
     @property
     def schedule(self) -> str:
-        """The EventBridge rule that starts the sweep, as Chalice names it."""
+        """The name that Chalice gives to the EventBridge rule that starts the sweep."""
         return f"{self.function(SWEEP)}-event"
 
     @property
-    def stack(self) -> str:
-        """The CloudFormation stack of what is not Chalice's."""
-        return f"{self.app}-{self.name}"
-
-    @property
     def deployed_file(self) -> Path:
-        """Where Chalice records what it deployed."""
-        return PROJECT / ".chalice" / "deployed" / f"{self.name}.json"
+        """The file in the checkout where Chalice records what it deployed."""
+        return config.PROJECT / ".chalice" / "deployed" / f"{self.name}.json"
 
 
-def read(name: str) -> Stage:
-    """Read a stage and check that it can be deployed.
+def project() -> Any:
+    """Return the content of config.json.
 
     Raises:
-        OperatorError: there is no such stage, or it lacks something.
-        chalicelib.config.SettingsError: the functions would refuse one of its settings.
+        OperatorError: The file cannot be read, or is not JSON.
     """
-    environ = environment(name, {})
     try:
-        settings = config.load({**environ, **_IN_LAMBDA})
-    except config.SettingsError as error:
-        raise OperatorError(f"Stage {name} of .chalice/config.json: {error}") from error
-    if not settings.secrets_parameter:
+        return json.loads(CONFIG.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise OperatorError(f"{CONFIG} can't be read: {error}") from error
+
+
+def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment variables of a stage, overridden by those of the shell.
+
+    Args:
+        stage_name: A name under "stages" in config.json.
+        environ: Variables of the shell, which take precedence.
+
+    Raises:
+        OperatorError: There is no such stage, or config.json cannot be read.
+    """
+    declared = project()
+    stages = declared.get("stages", {})
+    if stage_name not in stages:
+        known = ", ".join(sorted(stages)) or "none"
         raise OperatorError(
-            f"Stage {name} of .chalice/config.json: SECRETS_PARAMETER is not set. Secrets do not "
-            "belong into a function's environment."
+            f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {known}."
         )
-    if settings.log_level not in _LEVELS:
-        raise OperatorError(
-            f"Stage {name} of .chalice/config.json: LOG_LEVEL must be {' or '.join(_LEVELS)}, "
-            "because the alarms are read from the lines of requests and sweeps."
-        )
-    whole = project()
-    stage: dict[str, Any] = whole["stages"][name]
-    functions = stage.get("lambda_functions", {})
-    try:
-        policy_files = {handler: functions[handler]["iam_policy_file"] for handler in (API, SWEEP)}
-    except KeyError as error:
-        raise OperatorError(
-            f"Stage {name} of .chalice/config.json names no iam_policy_file for {error}."
-        ) from error
-    api_stage = stage.get("api_gateway_stage", "api")
-    if api_stage != name:
-        # Chalice names the API of every stage by the app: only this tells their metrics apart.
-        raise OperatorError(f"Stage {name} of .chalice/config.json: api_gateway_stage must be it.")
+    variables: dict[str, str] = {}
+    for level in (declared, stages[stage_name]):
+        variables |= level.get("environment_variables", {})
+    return {**variables, **environ}
+
+
+def read(stage_name: str) -> Stage:
+    """Return a stage after checking that it can be deployed.
+
+    Raises:
+        OperatorError: The stage is not declared, or its declaration is incomplete or
+            inconsistent.
+    """
+    settings = _settings(stage_name)
+    declared = project()
+    stage: dict[str, Any] = declared["stages"][stage_name]
+    if stage.get("api_gateway_stage", "api") != stage_name:
+        # Chalice gives the API of every stage the app's name. CloudWatch can tell the metrics of
+        # two stages apart only by the API Gateway stage.
+        raise _invalid(stage_name, f"api_gateway_stage must equal the stage name ({stage_name}).")
     domain = stage.get("api_gateway_custom_domain", {})
-    _check_domain(name, domain, settings)
+    _check_domain(stage_name, domain, settings)
     return Stage(
-        name=name,
-        app=whole["app_name"],
-        api_stage=api_stage,
+        name=stage_name,
+        app=declared["app_name"],
         settings=settings,
-        policy_files=policy_files,
+        policy_files=_policy_files(stage_name, stage.get("lambda_functions", {})),
         domain=domain.get("domain_name"),
     )
 
 
-def _check_domain(name: str, domain: dict[str, str], settings: config.Settings) -> None:
-    """Refuse an address that signatures would be checked against, and that is not the API's."""
+def _invalid(stage_name: str, problem: object) -> OperatorError:
+    return OperatorError(f"Stage {stage_name} in .chalice/config.json: {problem}")
+
+
+def _settings(stage_name: str) -> config.Settings:
+    try:
+        settings = config.load({**environment(stage_name, {}), **_ON_LAMBDA})
+    except config.SettingsError as error:
+        raise _invalid(stage_name, error) from error
+    if not settings.secrets_parameter:
+        raise _invalid(
+            stage_name,
+            "SECRETS_PARAMETER is not set. It must name the parameter that holds the secrets, "
+            "because secrets do not belong in a function's environment.",
+        )
+    if settings.log_level not in _LOG_LEVELS:
+        raise _invalid(
+            stage_name,
+            f"LOG_LEVEL must be {' or '.join(_LOG_LEVELS)}, because the alarms read the log lines "
+            "of requests and sweeps.",
+        )
+    return settings
+
+
+def _policy_files(stage_name: str, functions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    try:
+        return {handler: functions[handler]["iam_policy_file"] for handler in (API, SWEEP)}
+    except KeyError as error:
+        raise _invalid(stage_name, f"iam_policy_file is missing for {error}.") from error
+
+
+def _check_domain(stage_name: str, domain: Mapping[str, str], settings: config.Settings) -> None:
+    """Require PUBLIC_BASE_URL to be the URL of the custom domain."""
     if not domain:
         return
-    prefix = domain.get("url_prefix", "").replace("(none)", "").strip("/")
-    address = f"https://{domain.get('domain_name')}/{prefix}".rstrip("/")
-    if settings.public_base_url != address:
-        raise OperatorError(
-            f"Stage {name} of .chalice/config.json: PUBLIC_BASE_URL must be {address}, as "
-            "api_gateway_custom_domain says. Signatures are checked against it."
+    path = domain.get("url_prefix", "").replace("(none)", "").strip("/")
+    url = f"https://{domain.get('domain_name')}/{path}".rstrip("/")
+    if settings.public_base_url != url:
+        raise _invalid(
+            stage_name,
+            f"PUBLIC_BASE_URL must be {url}, to match api_gateway_custom_domain. Signatures are "
+            "checked against PUBLIC_BASE_URL.",
         )

@@ -1,1 +1,78 @@
-"""The operator commands of `python -m infra`."""
+"""The commands of `python -m infra`, and the options and helpers that they share."""
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib import config
+from chalicelib.adapters.dynamodb.client import make_client
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
+from chalicelib.domain.errors import AppError
+from infra import OperatorError
+from infra.aws import stage_config
+
+stage_option = click.option(
+    "--stage",
+    "stage_name",
+    default="local",
+    show_default=True,
+    help="A stage in .chalice/config.json.",
+)
+
+cloud_stage_option = click.option(
+    "--stage",
+    "stage_name",
+    required=True,
+    help="A stage in .chalice/config.json, other than local.",
+)
+
+break_lock_option = click.option(
+    "--break-lock", is_flag=True, help="Continue even if another deployment holds the stage's lock."
+)
+
+_REPORTED_ERRORS = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
+
+_STORE_SECONDS = 10.0
+"""Time limit for one call to DynamoDB; longer than the app's, which has to answer TaskRouter."""
+
+
+def report_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Report expected errors of a command as a message and exit code 1."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except _REPORTED_ERRORS as error:
+            raise click.ClickException(str(error)) from error
+
+    return run
+
+
+def load_settings(stage_name: str) -> config.Settings:
+    """Load a stage's settings and add its variables to this process's environment.
+
+    boto3 thus finds its settings there too, such as the URL of the local DynamoDB.
+
+    Raises:
+        OperatorError: There is no such stage.
+        chalicelib.config.SettingsError: A setting is missing or malformed.
+    """
+    environ = stage_config.environment(stage_name, os.environ)
+    settings = config.load(environ)
+    os.environ.update(environ)
+    return settings
+
+
+def open_store(settings: config.Settings) -> DynamoReservationStore:
+    """Return the store of a stage's records, with time limits for an operator."""
+    return DynamoReservationStore(
+        make_client(_STORE_SECONDS),
+        reservations_table=settings.reservations_table,
+        state_table=settings.state_table,
+        retention_days=settings.retention_days,
+    )

@@ -1,4 +1,4 @@
-"""Deploy a stage: its stack, functions and API, what Chalice can't set, and a look from outside."""
+"""Commands that deploy a stage, or prepare and package it for CloudFormation."""
 
 import json
 import sys
@@ -7,141 +7,148 @@ from pathlib import Path
 import click
 from botocore.exceptions import ClientError
 
-from infra import smoke_test
+from infra import OperatorError
 from infra.aws import (
+    Aws,
     api_settings,
-    chalice_cli,
     chalice_record,
+    connect,
     live_resources,
     lock,
     policies,
-    session,
     stacks,
     stage_config,
 )
-from infra.aws.session import Aws
 from infra.aws.stage_config import Stage
-from infra.commands import rules
-from infra.commands.common import break_lock_option, cloud_stage_option, told
-from infra.errors import OperatorError
+from infra.commands import break_lock_option, cloud_stage_option, report_errors
+from infra.commands.rules import ensure_deployable_rules
+from infra.commands.status import smoke_test
 
 _RUNTIME = "python3.13"
 
 any_python_option = click.option(
     "--any-python",
     is_flag=True,
-    help=f"Also from another Python than that of {_RUNTIME}; functions run on its version then.",
+    help=f"Deploy from another Python than {_RUNTIME}; the functions then run on that version.",
 )
-
-
-def prepare(place: Aws, stage: Stage) -> dict[str, str]:
-    """Bring the stack to what the template says and write the policies; return the outputs."""
-    must_have_secrets(place, stage)
-    outputs = stacks.put(place, stage)
-    policies.write(place, stage)
-    return outputs
-
-
-def must_have_secrets(place: Aws, stage: Stage) -> None:
-    """Make sure that the functions will find their secrets; raises OperatorError."""
-    name = stage.settings.secrets_parameter
-    try:
-        # SSM hands a secret of Secrets Manager out decrypted, or not at all.
-        place.client("ssm").get_parameter(
-            Name=name, WithDecryption=name.startswith(policies.SECRETS_MANAGER)
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
-            raise OperatorError(f"The parameter {name} can't be read: {error}") from error
-        where = (
-            "Write the secret in Secrets Manager; docs/settings.md shows its form."
-            if name.startswith(policies.SECRETS_MANAGER)
-            else f"Write it: python -m infra secrets put --stage {stage.name}"
-        )
-        raise OperatorError(f"There is no parameter {name}. {where}") from error
-
-
-def _declared(name: str) -> Stage:
-    stage = stage_config.read(name)
-    rules.must_be_good(stage)
-    return stage
-
-
-def _runtime(*, any_python: bool) -> str:
-    """Return what the functions will run on: Chalice takes it from this Python."""
-    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    if runtime != _RUNTIME and not any_python:
-        raise OperatorError(
-            f"The functions would run on {runtime}, as Chalice takes the runtime from the Python "
-            f"that deploys; {_RUNTIME} is meant. Make the .venv with it: make clean, then make "
-            f"PYTHON={_RUNTIME} deploy STAGE=... . Or say --any-python."
-        )
-    return runtime
 
 
 @click.command()
 @cloud_stage_option
-@click.option("--check/--no-check", default=True, help="Look at it from outside at the end.")
+@click.option("--check/--no-check", default=True, help="Run a smoke test of the URL at the end.")
 @any_python_option
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@told
-def deploy(stage: str, *, check: bool, any_python: bool, break_lock: bool, as_json: bool) -> None:
-    """Bring a stage to what the files say; the first time, make it.
+@report_errors
+def deploy(
+    stage_name: str, *, check: bool, any_python: bool, break_lock: bool, as_json: bool
+) -> None:
+    """Deploy a stage: create it, or update it to match the files.
 
-    Prints the URL for TaskRouter's callbacks. Exit code 1: something failed; run it again once it
-    is put right, whatever was done before is found and kept.
+    Prints the URL for TaskRouter's assignment callback. Exit code 1: a step failed. Fix the cause
+    and run the command again; it keeps what is already deployed.
     """
-    runtime = _runtime(any_python=any_python)
-    target, place = _declared(stage), session.here()
-    where = f"account {place.account}, {place.region}"
-    click.echo(f"Stage {stage}: {where}, functions on {runtime}", err=True)
-    with lock.held(place, target, force=break_lock) as take_lock:
-        live_resources.must_be_of_this_region(place, target)
-        bucket = prepare(place, target)["Deployments"]
-        take_lock()
-        chalice_record.fetch(place, target, bucket, domain=target.domain)
-        chalice_cli.run("deploy", "--stage", stage)
-        api_id = chalice_record.keep(place, target, bucket)
-        api_settings.apply(place, target, api_id)
-    url = target.settings.public_base_url or live_resources.url(place, target, api_id)
+    runtime = _check_runtime(any_python=any_python)
+    stage, aws = _read_deployable(stage_name), connect()
+    account = f"account {aws.account}, {aws.region}"
+    click.echo(f"Stage {stage_name}: {account}, functions on {runtime}", err=True)
+    with lock.acquire(aws, stage, force=break_lock) as renew_lock:
+        live_resources.ensure_same_region(aws, stage)
+        bucket = _prepare(aws, stage)["Deployments"]
+        renew_lock()
+        chalice_record.fetch(aws, stage, bucket, domain=stage.domain)
+        chalice_record.run_chalice("deploy", "--stage", stage_name)
+        api_id = chalice_record.upload(aws, stage, bucket)
+        api_settings.apply(aws, stage, api_id)
+    url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
     if check:
-        smoke_test.check(url)
-        click.echo(f"{url} answers as it should.", err=True)
+        smoke_test(url)
+        click.echo(f"{url} is up: /health and the signature check passed.", err=True)
     result = {"url": url, "assignment_callback": f"{url}/assignment_callback"}
     click.echo(json.dumps(result) if as_json else result["assignment_callback"])
 
 
-@click.command("prepare")
+@click.command()
 @cloud_stage_option
-@told
-def prepare_command(stage: str) -> None:
-    """Do what `deploy` does before the functions: the stack and the policies.
+@report_errors
+def prepare(stage_name: str) -> None:
+    """Create or update the stack and the policies, without the functions.
 
-    For those who deploy the functions by CloudFormation; `package` comes next.
+    Use it to deploy the functions with CloudFormation; continue with `package`.
     """
-    target = _declared(stage)
-    prepare(session.here(), target)
+    stage = _read_deployable(stage_name)
+    _prepare(connect(), stage)
 
 
 @click.command()
 @cloud_stage_option
 @any_python_option
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@told
-def package(stage: str, folder: Path, *, any_python: bool) -> None:
-    """Write a SAM template and the functions' zip into FOLDER, for CloudFormation.
+@report_errors
+def package(stage_name: str, folder: Path, *, any_python: bool) -> None:
+    """Write a SAM template and the functions' zip file to FOLDER, for CloudFormation.
 
-    Refuses a stage that `deploy` has made: CloudFormation can't make functions that are there.
+    Refuses a stage that `deploy` created: CloudFormation cannot create functions that exist.
     """
-    _runtime(any_python=any_python)
-    target, place = _declared(stage), session.here()
-    live_resources.must_not_be_chalices(place, target)
-    policies.write(place, target)
+    _check_runtime(any_python=any_python)
+    stage, aws = _read_deployable(stage_name), connect()
+    live_resources.ensure_not_created_by_chalice(aws, stage)
+    policies.write(aws, stage)
     folder.mkdir(parents=True, exist_ok=True)
     merged = folder.resolve() / "merged.json"
-    merged.write_text(json.dumps(api_settings.merged_template(target)), encoding="utf-8")
+    merged.write_text(json.dumps(api_settings.merged_template(stage)), encoding="utf-8")
     out = str(folder.resolve())
-    chalice_cli.run("package", "--stage", stage, "--merge-template", str(merged), out)
-    merged.unlink()
-    click.echo(folder / "sam.json")
+    chalice_record.run_chalice(
+        "package", "--stage", stage_name, "--merge-template", str(merged), out
+    )
+
+
+def _check_runtime(*, any_python: bool) -> str:
+    """Return the functions' runtime, which Chalice takes from the running Python.
+
+    Raises:
+        OperatorError: The runtime is not the intended one, and *any_python* is not set.
+    """
+    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    if runtime != _RUNTIME and not any_python:
+        raise OperatorError(
+            f"The functions would run on {runtime}, because Chalice takes the runtime from the "
+            f"Python that deploys. The intended runtime is {_RUNTIME}. Create .venv with it (make "
+            f"clean, then make PYTHON={_RUNTIME} deploy STAGE=...), or pass --any-python."
+        )
+    return runtime
+
+
+def _read_deployable(stage_name: str) -> Stage:
+    stage = stage_config.read(stage_name)
+    ensure_deployable_rules(stage)
+    return stage
+
+
+def _prepare(aws: Aws, stage: Stage) -> dict[str, str]:
+    ensure_secrets_exist(aws, stage)
+    outputs = stacks.create_or_update(aws, stage)
+    policies.write(aws, stage)
+    return outputs
+
+
+def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:
+    """Check that the functions will find their secrets.
+
+    Raises:
+        OperatorError: The parameter does not exist or cannot be read.
+    """
+    name = stage.settings.secrets_parameter
+    in_secrets_manager = name.startswith(policies.SECRETS_MANAGER)
+    try:
+        # SSM returns a Secrets Manager secret only with decryption.
+        aws.client("ssm").get_parameter(Name=name, WithDecryption=in_secrets_manager)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterNotFound":
+            raise OperatorError(f"The parameter {name} can't be read: {error}") from error
+        remedy = (
+            "Create the secret in Secrets Manager; docs/settings.md shows its format."
+            if in_secrets_manager
+            else f"Create it: python -m infra secrets put --stage {stage.name}"
+        )
+        raise OperatorError(f"There is no parameter {name}. {remedy}") from error

@@ -1,86 +1,91 @@
-"""Take a stage away; its data only where that is asked for."""
+"""Command that removes a stage; its data only on request."""
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 from botocore.exceptions import ClientError
 
-from infra.aws import chalice_cli, chalice_record, lock, session, stacks, stage_config
+from infra.aws import Aws, chalice_record, connect, lock, stacks, stage_config
 from infra.aws.policies import SECRETS_MANAGER
-from infra.aws.session import Aws
 from infra.aws.stage_config import Stage
-from infra.commands.common import break_lock_option, cloud_stage_option, told
+from infra.commands import break_lock_option, cloud_stage_option, report_errors
 
-_ABSENT = ("ResourceNotFoundException", "ParameterNotFound")
+_NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 
 
 @click.command()
 @cloud_stage_option
-@click.option("--data", is_flag=True, help="The tables and the secrets too. There is no way back.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--data", is_flag=True, help="Also remove the tables and the secrets, irreversibly.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @break_lock_option
-@told
-def destroy(stage: str, *, data: bool, yes: bool, break_lock: bool) -> None:
-    """Remove functions, API, schedule, logs, alarms and bucket; keep tables and secrets.
+@report_errors
+def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None:
+    """Remove functions, API, schedule, logs, alarms and bucket, but not the data.
 
-    TaskRouter's callbacks fail from then on. Exit code 1: something failed; run it again once it is
-    put right, it goes on with what is left.
+    Tables and secrets are kept, unless --data is given. TaskRouter's callbacks fail from then on.
+
+    Exit code 1: a step failed. Fix the cause and run the command again; it continues with the
+    remaining resources.
     """
-    target, place = stage_config.read(stage), session.here()
+    stage, aws = stage_config.read(stage_name), connect()
     if not yes:
-        _ask(place, stage, data=data)
-    with lock.held(place, target, force=break_lock):
-        bucket = stacks.outputs(place, target).get("Deployments")
-        if chalice_record.fetch(place, target, bucket):
-            chalice_cli.run("delete", "--stage", stage)
-            target.deployed_file.unlink(missing_ok=True)
+        _confirm(aws, stage_name, data=data)
+    with lock.acquire(aws, stage, force=break_lock):
+        bucket = stacks.outputs(aws, stage).get("Deployments")
+        if chalice_record.fetch(aws, stage, bucket):
+            chalice_record.run_chalice("delete", "--stage", stage_name)
+            stage.deployed_file.unlink(missing_ok=True)
         if bucket:
-            _empty(place, bucket)
+            _empty_bucket(aws, bucket)
         if data:
-            _remove_data(place, target)
-        elif stacks.exists(place, target):
-            stacks.put(place, target, operate=False)
-    click.echo(f"Stage {stage} is removed{'' if data else '; its tables and secrets are kept'}.")
+            _remove_data(aws, stage)
+        elif stacks.exists(aws, stage):
+            stacks.create_or_update(aws, stage, operate=False)
+    kept = "" if data else "; its tables and secrets are kept"
+    click.echo(f"Stage {stage_name} is removed{kept}.")
 
 
-def _ask(place: Aws, stage: str, *, data: bool) -> None:
-    what = "with all its data" if data else "but for its tables and secrets"
-    question = f"Remove stage {stage} in account {place.account}, {place.region}, {what}?"
+def _confirm(aws: Aws, stage_name: str, *, data: bool) -> None:
+    scope = "with all its data" if data else "except its tables and secrets"
+    question = f"Remove stage {stage_name} in account {aws.account}, {aws.region}, {scope}?"
     if not data:
         click.confirm(question, abort=True, err=True)
-    elif click.prompt(f"{question} Type the stage's name", err=True) != stage:
+    elif click.prompt(f"{question} Type the stage's name", err=True) != stage_name:
         raise click.Abort
 
 
-def _empty(place: Aws, bucket: str) -> None:
-    """Delete every version of every object; a bucket that holds one can't be deleted."""
-    s3 = place.client("s3")
+def _empty_bucket(aws: Aws, bucket: str) -> None:
+    """Delete every version of every object: only an empty bucket can be deleted."""
+    s3 = aws.client("s3")
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
-        for kind in ("Versions", "DeleteMarkers"):
-            for one in page.get(kind, []):
-                s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+        for version in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
+            s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
 
 
-def _remove_data(place: Aws, stage: Stage) -> None:
-    dynamodb = place.client("dynamodb")
-    stacks.delete(place, stage)
+def _remove_data(aws: Aws, stage: Stage) -> None:
+    dynamodb = aws.client("dynamodb")
+    stacks.delete(aws, stage)
     for table in (stage.settings.reservations_table, stage.settings.state_table):
-        if _unless_absent(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False):
-            # A table that is being updated can't be deleted.
+        if _unless_not_found(
+            dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False
+        ):
+            # DynamoDB refuses to delete a table while it is being updated.
             dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
-        _unless_absent(dynamodb.delete_table, TableName=table)
+        _unless_not_found(dynamodb.delete_table, TableName=table)
         dynamodb.get_waiter("table_not_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
         click.echo(f"Table {table}: deleted", err=True)
-    if not stage.settings.secrets_parameter.startswith(SECRETS_MANAGER):
-        _unless_absent(place.client("ssm").delete_parameter, Name=stage.settings.secrets_parameter)
+    parameter = stage.settings.secrets_parameter
+    if not parameter.startswith(SECRETS_MANAGER):
+        _unless_not_found(aws.client("ssm").delete_parameter, Name=parameter)
 
 
-def _unless_absent(call: Any, **arguments: Any) -> bool:
-    """Call; return whether there was what it is about."""
+def _unless_not_found(call: Callable[..., Any], **arguments: Any) -> bool:
+    """Call; return whether the resource was found."""
     try:
         call(**arguments)
     except ClientError as error:
-        if error.response["Error"]["Code"] not in _ABSENT:
+        if error.response["Error"]["Code"] not in _NOT_FOUND:
             raise
         return False
     return True

@@ -1,4 +1,4 @@
-"""A stage's log lines."""
+"""Command that prints a stage's log lines."""
 
 import re
 import time
@@ -6,49 +6,50 @@ from collections.abc import Iterator
 
 import click
 
-from infra.aws import session, stage_config
-from infra.aws.session import Aws
+from infra.aws import Aws, connect, stage_config
 from infra.aws.stage_config import API, SWEEP
-from infra.commands.common import cloud_stage_option, told
+from infra.commands import cloud_stage_option, report_errors
 
-_UNITS = {"m": 60, "h": 3600, "d": 86_400}
-_PAUSE_SECONDS = 2
+_UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
+_POLL_SECONDS = 2
 _OVERLAP_MS = 60_000
-"""CloudWatch takes lines in out of order, and some late."""
+"""How far each poll reaches back: CloudWatch ingests lines out of order, some of them late."""
 
 
 @click.command()
 @cloud_stage_option
-@click.option("--sweep", "of_sweep", is_flag=True, help="The sweep's, not the API's.")
-@click.option("--since", default="10m", show_default=True, help="15m, 2h, 1d.")
-@click.option("--follow", is_flag=True, help="Go on until Ctrl-C.")
-@told
-def logs(stage: str, since: str, *, of_sweep: bool, follow: bool) -> None:
-    """Print a stage's log lines: one JSON line a request, or a sweep."""
+@click.option("--sweep", "of_sweep", is_flag=True, help="Print the sweep's lines, not the API's.")
+@click.option(
+    "--since", default="10m", show_default=True, help="How far back, such as 15m, 2h, 1d."
+)
+@click.option("--follow", is_flag=True, help="Print new lines until Ctrl-C.")
+@report_errors
+def logs(stage_name: str, since: str, *, of_sweep: bool, follow: bool) -> None:
+    """Print a stage's log lines: one JSON line per request or sweep."""
     parsed = re.fullmatch(r"(\d+)([mhd])", since)
     if not parsed:
-        raise click.BadParameter("--since takes a number and m, h or d, such as 15m.")
-    target, place = stage_config.read(stage), session.here()
-    start = round((time.time() - int(parsed[1]) * _UNITS[parsed[2]]) * 1000)
-    group = target.log_group(SWEEP if of_sweep else API)
-    for line in _lines(place, group, start, follow=follow):
+        raise click.BadParameter("--since must be a number followed by m, h or d, such as 15m.")
+    stage, aws = stage_config.read(stage_name), connect()
+    start = round((time.time() - int(parsed[1]) * _UNIT_SECONDS[parsed[2]]) * 1000)
+    group = stage.log_group(SWEEP if of_sweep else API)
+    for line in _lines(aws, group, start, follow=follow):
         click.echo(line.rstrip())
 
 
-def _lines(place: Aws, group: str, start: int, *, follow: bool) -> Iterator[str]:
-    pages = place.client("logs").get_paginator("filter_log_events")
-    seen: set[tuple[str | None, int, str]] = set()
+def _lines(aws: Aws, group: str, start: int, *, follow: bool) -> Iterator[str]:
+    pages = aws.client("logs").get_paginator("filter_log_events")
+    printed: set[tuple[str | None, int, str]] = set()
     while True:
         newest = start
         for page in pages.paginate(logGroupName=group, startTime=start):
             for event in page["events"]:
                 line = (event.get("logStreamName"), event["timestamp"], event["message"])
-                if line not in seen:
-                    seen.add(line)
+                if line not in printed:
+                    printed.add(line)
                     newest = max(newest, event["timestamp"])
                     yield event["message"]
         if not follow:
             return
         start = max(start, newest - _OVERLAP_MS)
-        seen = {line for line in seen if line[1] >= start}
-        time.sleep(_PAUSE_SECONDS)
+        printed = {line for line in printed if line[1] >= start}
+        time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Rules, looked at from the operator's desk: are they good, and what do they make of a callback?"""
+"""Commands that check the assignment rules and explain their decisions."""
 
 import json
 import os
@@ -10,33 +10,28 @@ import click
 
 from chalicelib import config
 from chalicelib.adapters import rules_file
-from chalicelib.adapters.dynamodb.client import make_client
-from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.callbacks import AssignmentCallback, Form
 from chalicelib.domain.instructions import WITHOUT_PARAMETERS, without_secrets
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.rules import Rule, RuleEvaluation, Rules, evaluate_all, facts_of
 from chalicelib.domain.sids import is_sid
+from infra import OperatorError
 from infra.aws import stage_config
 from infra.aws.stage_config import Stage
-from infra.commands.common import settings_of, stage_option, told
-from infra.errors import OperatorError
-
-_SECONDS = 10.0
-"""For the one read; nobody waits for an answer within TaskRouter's five."""
+from infra.commands import load_settings, open_store, report_errors, stage_option
 
 
-def must_be_good(stage: Stage) -> None:
-    """Refuse to deploy rules that could not be used.
+def ensure_deployable_rules(stage: Stage) -> None:
+    """Refuse to deploy rules that the functions could not use.
 
     Raises:
-        OperatorError: the file would not be deployed.
-        chalicelib.adapters.rules_file.RulesError: there is something wrong in it.
+        OperatorError: The rules file would not be deployed.
+        chalicelib.adapters.rules_file.RulesError: The rules file is invalid.
     """
     path = stage.settings.rules_file
     if not path.resolve().is_relative_to(config.PROJECT / "chalicelib"):
         raise OperatorError(
-            f"Stage {stage.name} of .chalice/config.json: RULES_FILE must name a file in "
+            f"Stage {stage.name} in .chalice/config.json: RULES_FILE must name a file in "
             "chalicelib/, because nothing else is deployed."
         )
     rules_file.read(path)
@@ -44,164 +39,177 @@ def must_be_good(stage: Stage) -> None:
 
 @click.group()
 def rules() -> None:
-    """Which rule answers which callback: see docs/rules.md."""
+    """Check the assignment rules, or explain them; see docs/rules.md."""
 
 
 @rules.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path, exists=True))
 @stage_option
-@told
-def check(file: Path | None, stage: str) -> None:
-    """Check the rules in FILE, or else those of the stage.
+@report_errors
+def check(file: Path | None, stage_name: str) -> None:
+    """Check the rules in FILE, by default the rules of the stage.
 
-    Exit code 1: something is wrong with them; each line says what, and what to write instead.
+    Exit code 1: the rules are invalid. Each line names one mistake and its correction.
     """
-    path = file or config.rules_file(stage_config.environment(stage, os.environ))
-    read = rules_file.read(path.absolute())
-    click.echo(f"{path}: {len(read)} rule(s), nothing wrong.")
-    always = next((one for one in read if one.when is None and not one.references), None)
-    for number, rule in enumerate(read, start=1):
-        asked = f"when {rule.when.text}" if rule.when else "always"
-        if always and number > read.index(always) + 1:
-            asked = f'never asked: "{always.name}" always answers'
-        click.echo(f"{number:3}  {rule.name}: {rule.instruction.name}, {asked}")
+    path = file or config.rules_file(stage_config.environment(stage_name, os.environ))
+    checked = rules_file.read(path.absolute())
+    click.echo(f"{path}: {len(checked)} rule(s), no mistakes.")
+    always = None
+    for number, rule in enumerate(checked, start=1):
+        if always:
+            condition = f'never reached: "{always.name}" always answers'
+        else:
+            condition = f"when {rule.when.text}" if rule.when else "always"
+        click.echo(f"{number:3}  {rule.name}: {rule.instruction.name}, {condition}")
+        if always is None and rule.when is None and not rule.references:
+            always = rule
 
 
 @rules.command()
-@click.argument("subject", metavar="FILE-OR-SID")
+@click.argument("source", metavar="FILE-OR-SID")
 @click.option(
     "--rules",
     "file",
     type=click.Path(path_type=Path, exists=True),
-    help="Other rules than the stage's.",
+    help="Rules to use instead of the stage's.",
 )
 @stage_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@told
-def explain(subject: str, file: Path | None, stage: str, *, as_json: bool) -> None:
-    """Say which rule answers a callback, and why the others do not.
+@report_errors
+def explain(source: str, file: Path | None, stage_name: str, *, as_json: bool) -> None:
+    """Explain which rule answers a callback, and why the other rules do not.
 
-    FILE holds a captured callback, the form that TaskRouter posted or a JSON object of its
-    parameters; - reads it from standard input. SID is a recorded Reservation, WR..., of the stage.
-    It shows attributes, which may be personal data.
+    FILE holds a captured callback: the form that TaskRouter posted, or a JSON object of its
+    parameters. - reads it from standard input. SID is a recorded Reservation (WR...) of the stage.
+    The output contains attributes, which may be personal data.
 
-    Exit code 1: there is no such callback, or the rules are bad.
+    Exit code 1: there is no such callback, or the rules are invalid.
     """
-    settings = settings_of(stage)
+    settings = load_settings(stage_name)
     path = file.absolute() if file else settings.rules_file
-    ruled = Rules(
+    active_rules = Rules(
         rules_file.read(path), default=WITHOUT_PARAMETERS[settings.assignment_instruction]
     )
-    form, answered = _recorded(subject, settings) if is_sid(subject, "WR") else _captured(subject)
+    form, answer = (
+        _recorded_callback(source, settings)
+        if is_sid(source, "WR")
+        else (_captured_callback(source), None)
+    )
     callback = AssignmentCallback.from_form(
         form,
         account_sid=form.get("AccountSid", ""),
         workspace_sid=form.get("WorkspaceSid", ""),
     )
-    told_of = _explained(ruled, callback) | ({} if answered is None else {"answered": answered})
-    click.echo(json.dumps(told_of) if as_json else "\n".join(_lines(told_of)))
+    explanation = _explain(active_rules, callback)
+    if answer is not None:
+        explanation["answered"] = answer
+    click.echo(json.dumps(explanation) if as_json else "\n".join(_format(explanation)))
 
 
-def _captured(source: str) -> tuple[Form, None]:
+def _captured_callback(source: str) -> Form:
     try:
-        with click.open_file(source, "rb") as opened:
-            body = opened.read().strip()
+        with click.open_file(source, "rb") as file:
+            body = file.read().strip()
     except OSError as error:
-        raise OperatorError(f"{source} is no Reservation's SID, and no file either.") from error
+        raise OperatorError(
+            f"{source} is neither a Reservation SID nor a readable file."
+        ) from error
     if not body.startswith(b"{"):
-        return Form.parse(body), None
+        return Form.parse(body)
     try:
-        return _form(parse_json_object(body.decode())), None
+        return _form_of(parse_json_object(body.decode()))
     except (JsonError, UnicodeDecodeError) as error:
-        raise OperatorError(f"{source} must hold a form or a JSON object: {error}.") from error
+        raise OperatorError(f"{source} must contain a form or a JSON object: {error}.") from error
 
 
-def _form(parameters: dict[str, Any]) -> Form:
+def _recorded_callback(reservation_sid: str, settings: config.Settings) -> tuple[Form, Any]:
+    """Return the recorded callback and the answer that it got."""
+    record = open_store(settings).get(reservation_sid)
+    if record is None:
+        raise OperatorError(f"There is no record of {reservation_sid}.")
+    if record.callback is None:
+        raise OperatorError(f"No callback for {reservation_sid} was received.")
+    return _form_of(record.callback), without_secrets(record.answer or {})
+
+
+def _form_of(parameters: dict[str, Any]) -> Form:
     return Form(
         [
             (name, value if isinstance(value, str) else json.dumps(value))
-            for name, given in parameters.items()
-            for value in (given if isinstance(given, list) else [given])
+            for name, values in parameters.items()
+            for value in (values if isinstance(values, list) else [values])
         ]
     )
 
 
-def _recorded(reservation_sid: str, settings: config.Settings) -> tuple[Form, Any]:
-    """Return the callback as it was received, and what it was answered."""
-    store = DynamoReservationStore(
-        make_client(_SECONDS),
-        reservations_table=settings.reservations_table,
-        state_table=settings.state_table,
-        retention_days=settings.retention_days,
-    )
-    record = store.get(reservation_sid)
-    if record is None:
-        raise OperatorError(f"There is no record of {reservation_sid}.")
-    if record.callback is None:
-        raise OperatorError(f"No callback about {reservation_sid} has come, so none was answered.")
-    return _form(record.callback), without_secrets(record.answer or {})
-
-
-def _explained(ruled: Rules, callback: AssignmentCallback) -> dict[str, Any]:
+def _explain(active_rules: Rules, callback: AssignmentCallback) -> dict[str, Any]:
     facts = facts_of(callback)
-    ruling = ruled.decide(callback)
+    ruling = active_rules.decide(callback)
     return {
         "rules": [
-            _rule(verdict, facts, answers=verdict.rule.name == ruling.rule)
-            for verdict in evaluate_all(ruled, facts)
+            _explain_rule(evaluation, facts, answers=evaluation.rule.name == ruling.rule)
+            for evaluation in evaluate_all(active_rules, facts)
         ],
         "answer": without_secrets(ruling.instruction.answer),
         "rule": ruling.rule,
     }
 
 
-def _rule(verdict: RuleEvaluation, facts: dict[str, Any], *, answers: bool) -> dict[str, Any]:
-    rule = verdict.rule
+def _explain_rule(
+    evaluation: RuleEvaluation, facts: dict[str, Any], *, answers: bool
+) -> dict[str, Any]:
+    rule = evaluation.rule
     return {
         "name": rule.name,
         "when": rule.when.text if rule.when else None,
-        "matched": verdict.matched,
+        "matched": evaluation.matched,
         "answers": answers,
-        "looked_at": _looked_at(rule, facts),
-        "failures": [{"parameter": one.parameter, "why": one.message} for one in verdict.errors],
+        "looked_at": _values_read(rule, facts),
+        "failures": [
+            {"parameter": error.parameter, "why": error.message} for error in evaluation.errors
+        ],
     }
 
 
-def _looked_at(rule: Rule, facts: dict[str, Any]) -> dict[str, Any]:
-    expressions = [rule.when, *rule.references.values()]
-    return {
-        path: value for one in expressions if one for path, value in one.facts_read(facts).items()
-    }
+def _values_read(rule: Rule, facts: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for expression in (rule.when, *rule.references.values()):
+        if expression:
+            values |= expression.facts_read(facts)
+    return values
 
 
-def _lines(told_of: dict[str, Any]) -> Iterator[str]:
-    asked = True
-    for number, rule in enumerate(told_of["rules"], start=1):
-        yield f"{number:3}  {rule['name']}: {_verdict(rule, asked=asked)}"
+def _format(explanation: dict[str, Any]) -> Iterator[str]:
+    reached = True
+    for number, rule in enumerate(explanation["rules"], start=1):
+        yield f"{number:3}  {rule['name']}: {_verdict(rule, reached=reached)}"
         if rule["when"]:
             yield f"     when {rule['when']}"
         for path, value in rule["looked_at"].items():
-            yield f"     {path} is {_shown(value)}"
+            yield f"     {path} is {_printable(value)}"
         for failure in rule["failures"]:
             yield f"     {failure['why']}"
-        asked = asked and not rule["answers"]
-    by = f'rule "{told_of["rule"]}"' if told_of["rule"] else "no rule: ASSIGNMENT_INSTRUCTION"
-    yield f"answer: {json.dumps(told_of['answer'])}, by {by}"
-    if "answered" in told_of:
-        yield f"it was answered: {json.dumps(told_of['answered'])}"
+        reached = reached and not rule["answers"]
+    if explanation["rule"]:
+        by = f'rule "{explanation["rule"]}"'
+    else:
+        by = "ASSIGNMENT_INSTRUCTION (no rule applies)"
+    yield f"answer: {json.dumps(explanation['answer'])}, by {by}"
+    if "answered" in explanation:
+        yield f"recorded answer: {json.dumps(explanation['answered'])}"
 
 
-def _shown(value: Any) -> str:
-    """Return a value of a callback as JSON; what could steer a terminal is escaped."""
+def _printable(value: Any) -> str:
+    """Return a value as JSON without characters that could control a terminal."""
     text = json.dumps(value, ensure_ascii=False)
     return text if text.isprintable() else json.dumps(value)
 
 
-def _verdict(rule: dict[str, Any], *, asked: bool) -> str:
+def _verdict(rule: dict[str, Any], *, reached: bool) -> str:
     if rule["answers"]:
         return "answers"
     if rule["failures"]:
-        what = "matches, but can not answer" if rule["matched"] else "can not be evaluated"
+        verdict = "matches, but cannot answer" if rule["matched"] else "cannot be evaluated"
     else:
-        what = "matches" if rule["matched"] else "does not match"
-    return what if asked else f"{what} (not asked any more)"
+        verdict = "matches" if rule["matched"] else "does not match"
+    return verdict if reached else f"{verdict} (not reached)"

@@ -1,4 +1,4 @@
-"""Write a stage's secrets to where its functions read them."""
+"""Command that writes a stage's secrets to its SSM parameter."""
 
 import json
 import sys
@@ -7,67 +7,64 @@ from typing import Any
 import click
 
 from chalicelib.adapters.secrets import parse_secrets
-from infra.aws import policies, session, stage_config
-from infra.commands.common import cloud_stage_option, told
-from infra.errors import OperatorError
+from infra import OperatorError
+from infra.aws import connect, policies, stage_config
+from infra.commands import cloud_stage_option, report_errors
 
 
 @click.group()
 def secrets() -> None:
-    """The stage's secrets: auth tokens, API keys, shared keys."""
+    """Manage the stage's secrets: auth tokens, API keys, shared keys."""
 
 
 @secrets.command()
 @cloud_stage_option
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read the JSON from standard input.")
-@told
-def put(stage: str, *, from_stdin: bool) -> None:
-    """Ask for the secrets and write them to the stage's SSM parameter, encrypted.
+@report_errors
+def put(stage_name: str, *, from_stdin: bool) -> None:
+    """Prompt for the secrets and write them, encrypted, to the stage's SSM parameter.
 
-    Replaces what was there: while one is being rotated, give both, the current one first. An empty
-    answer ends each list. Nothing is shown, and nothing is logged.
+    Replaces the previous secrets. During a rotation enter both, the current one first. An empty
+    answer ends each list. The secrets are neither shown nor logged.
     """
-    target, place = stage_config.read(stage), session.here()
-    name = target.settings.secrets_parameter
+    stage, aws = stage_config.read(stage_name), connect()
+    name = stage.settings.secrets_parameter
     if name.startswith(policies.SECRETS_MANAGER):
-        raise OperatorError(f"{name} is a secret of Secrets Manager: write it there.")
-    value = sys.stdin.read() if from_stdin else json.dumps(_asked())
+        raise OperatorError(f"{name} is a Secrets Manager secret. Write it in Secrets Manager.")
+    value = sys.stdin.read() if from_stdin else json.dumps(_prompt_for_secrets())
     parse_secrets(value)
-    place.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
-    click.echo(f"{name} is written. Containers that run read it within minutes.")
+    aws.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+    click.echo(f"{name} is written. Running Lambda instances pick it up within minutes.")
 
 
-def _asked() -> dict[str, Any]:
+def _prompt_for_secrets() -> dict[str, Any]:
     tokens: list[str] = []
-    while token := _hidden(f"Auth token {len(tokens) + 1}", required=not tokens):
+    while token := _prompt(f"Auth token {len(tokens) + 1}", required=not tokens, hidden=True):
         tokens.append(token)
-    value: dict[str, Any] = {"auth_tokens": tokens, "api_keys": _pairs("API key", "SK...", least=1)}
-    if shared := _pairs("SharedKey", "its id", least=0):
-        value["shared_keys"] = shared
+    value: dict[str, Any] = {
+        "auth_tokens": tokens,
+        "api_keys": _prompt_for_pairs("API key", "SK...", minimum=1),
+    }
+    if shared_keys := _prompt_for_pairs("Shared key", "its ID", minimum=0):
+        value["shared_keys"] = shared_keys
     return value
 
 
-def _pairs(kind: str, what: str, *, least: int) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _prompt_for_pairs(kind: str, hint: str, *, minimum: int) -> dict[str, str]:
+    pairs: dict[str, str] = {}
     while True:
-        required = len(found) < least
-        name = _shown(f"{kind} {len(found) + 1}, {what}", required=required)
+        label = f"{kind} {len(pairs) + 1}, {hint}"
+        name = _prompt(label, required=len(pairs) < minimum, hidden=False)
         if not name:
-            return found
-        found[name] = _hidden(f"The secret of {name}", required=True)
+            return pairs
+        pairs[name] = _prompt(f"Secret of {name}", required=True, hidden=True)
 
 
-def _shown(text: str, *, required: bool) -> str:
-    return _ask(text, required=required, hide=False)
-
-
-def _hidden(text: str, *, required: bool) -> str:
-    return _ask(text, required=required, hide=True)
-
-
-def _ask(text: str, *, required: bool, hide: bool) -> str:
+def _prompt(text: str, *, required: bool, hidden: bool) -> str:
     if not required:
-        text += " (empty: no more)"
+        text += " (empty to finish)"
     default = None if required else ""
-    answer: str = click.prompt(text, default=default, show_default=False, hide_input=hide, err=True)
+    answer: str = click.prompt(
+        text, default=default, show_default=False, hide_input=hidden, err=True
+    )
     return answer.strip()

@@ -1,116 +1,171 @@
-"""What a stage looks like from the operator's desk."""
+"""Command that shows the state of a stage, and the smoke test of a deployed stage."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import click
+import requests
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib import __version__
 from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
-from infra import smoke_test
-from infra.aws import chalice_record, session, stacks, stage_config
-from infra.aws.session import Aws
+from infra import OperatorError
+from infra.aws import Aws, chalice_record, connect, stacks, stage_config
 from infra.aws.stage_config import SWEEP, Stage
-from infra.commands.common import cloud_stage_option, told
-from infra.errors import OperatorError
+from infra.commands import cloud_stage_option, report_errors
 
-_NOWHERE = "not deployed"
+SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
+"""Not the assignment callback itself: an alarm counts the requests that it refuses."""
+
+_OK = "ok"
+_NOT_DEPLOYED = "not deployed"
+_RETRY_SECONDS = 2
+_REQUEST_SECONDS = 15
 
 
 @click.command()
 @cloud_stage_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@told
-def status(stage: str, *, as_json: bool) -> None:
+@report_errors
+def status(stage_name: str, *, as_json: bool) -> None:
     """Show URL, tables, schedule, last sweep and alarms of a stage.
 
-    Exit code 1: something is not as it should be.
+    Exit code 1: a part of the stage is missing or not working.
     """
-    target, place = stage_config.read(stage), session.here()
-    found = look(place, target)
+    report = describe(connect(), stage_config.read(stage_name))
     if as_json:
-        # DynamoDB's numbers, all of them whole.
-        click.echo(json.dumps(found, default=int))
+        # boto3 returns DynamoDB's numbers as Decimal; these are all whole numbers.
+        click.echo(json.dumps(report, default=int))
     else:
-        for name, value in found.items():
-            click.echo(f"{name:17}  {_line(value)}")
-    raise SystemExit(0 if found["ok"] else 1)
+        for name, value in report.items():
+            click.echo(f"{name:17}  {_format(value)}")
+    raise SystemExit(0 if report["ok"] else 1)
 
 
-def look(place: Aws, stage: Stage) -> dict[str, Any]:
-    """Ask for all of it; what can't be told says why instead."""
-    outputs = stacks.outputs(place, stage)
-    url = _told(lambda: _url(place, stage, outputs.get("Deployments")))
-    answers = _told(lambda: _answers(url))
+def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
+    """Return the state of each part; the error message for a part that can't be read."""
+    outputs = stacks.outputs(aws, stage)
+    topic = outputs.get("AlarmTopic")
+    bucket = outputs.get("Deployments")
+    url = _or_error(lambda: chalice_record.public_url(aws, stage, bucket) or _NOT_DEPLOYED)
+    answers = _or_error(lambda: _smoke_test_result(url))
     tables = {
-        table: _told(lambda table=table: _table(place, table))  # type: ignore[misc]
+        table: _or_error(lambda table=table: _table_status(aws, table))  # type: ignore[misc]
         for table in (stage.settings.reservations_table, stage.settings.state_table)
     }
-    schedule = _told(lambda: _schedule(place, stage))
-    alarms = _told(lambda: _alarms(place, stage))
-    topic = outputs.get("AlarmTopic")
+    schedule = _or_error(lambda: _schedule_state(aws, stage))
+    alarms = _or_error(lambda: _active_alarms(aws, stage))
     return {
         "url": url,
         "answers": answers,
         "tables": tables,
         "schedule": schedule,
-        "last_sweep": _told(lambda: _last_sweep(place, stage)),
+        "last_sweep": _or_error(lambda: _last_sweep(aws, stage)),
         "alarms": alarms,
         "alarm_topic": topic or "none",
-        "alarm_subscribers": _told(lambda: _subscribers(place, topic)) if topic else 0,
+        "alarm_subscribers": _or_error(lambda: _subscribers(aws, topic)) if topic else 0,
         "ok": topic is not None
         and set(tables.values()) == {"ACTIVE"}
-        and (answers, schedule, alarms) == ("as it should", "ENABLED", []),
+        and (answers, schedule, alarms) == (_OK, "ENABLED", []),
     }
 
 
-def _told(ask: Callable[[], Any]) -> Any:
+def smoke_test(base_url: str, *, max_seconds: float = 60) -> None:
+    """Check that this version answers, and that it refuses an unsigned callback.
+
+    Args:
+        base_url: The URL in front of the routes, including the API's stage.
+        max_seconds: How long to retry: API Gateway takes a while to serve a new deployment.
+
+    Raises:
+        OperatorError: A check failed. The message describes the response.
+    """
+    deadline = time.monotonic() + max_seconds
+    while problem := _find_problem(base_url):
+        if time.monotonic() > deadline:
+            raise OperatorError(problem)
+        time.sleep(_RETRY_SECONDS)
+
+
+def _find_problem(base_url: str) -> str | None:
     try:
-        return ask()
+        health = requests.get(f"{base_url}/health", timeout=_REQUEST_SECONDS)
+        if _member(health, "version") != __version__:
+            return (
+                f"{base_url}/health answered {health.status_code}, and not with version "
+                f"{__version__}."
+            )
+        refusal = requests.post(
+            f"{base_url}{SMOKE_TEST_ROUTE}", data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS
+        )
+    except requests.RequestException as error:
+        return f"{base_url} can't be reached ({type(error).__name__})."
+    code = _member(refusal, "Code")
+    # API Gateway also answers 403 if a route does not exist, so the Code is checked too.
+    if (refusal.status_code, code) != (403, "InvalidSignature"):
+        answer = f"{refusal.status_code} {code}" if code else str(refusal.status_code)
+        return (
+            f"An unsigned callback was answered {answer}, not 403 InvalidSignature. See 'Callbacks "
+            "fail' in docs/operations.md."
+        )
+    return None
+
+
+def _member(response: requests.Response, name: str) -> Any:
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    return body.get(name) if isinstance(body, dict) else None
+
+
+def _or_error(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
     except (OperatorError, ClientError, BotoCoreError) as error:
         return str(error)
 
 
-def _url(place: Aws, stage: Stage, bucket: str | None) -> str:
-    return chalice_record.url(place, stage, bucket) or _NOWHERE
-
-
-def _answers(url: str) -> str:
+def _smoke_test_result(url: str) -> str:
     if not url.startswith("http"):
-        return "not at all"
-    smoke_test.check(url, patience=0)
-    return "as it should"
+        return "not checked"
+    smoke_test(url, max_seconds=0)
+    return _OK
 
 
-def _table(place: Aws, name: str) -> str:
-    described = place.client("dynamodb").describe_table(TableName=name)
+def _table_status(aws: Aws, name: str) -> str:
+    described = aws.client("dynamodb").describe_table(TableName=name)
     return str(described["Table"]["TableStatus"])
 
 
-def _schedule(place: Aws, stage: Stage) -> str:
-    """Tell the state of the rule that starts the sweep; CloudFormation names it as it likes."""
+def _schedule_state(aws: Aws, stage: Stage) -> str:
+    """Return the state of the rule that starts the sweep.
+
+    The rule is found by its target, because CloudFormation generates the name of the rule.
+    """
     name = stage.function(SWEEP)
-    arn = f"arn:{place.partition}:lambda:{place.region}:{place.account}:function:{name}"
-    events = place.client("events")
+    arn = f"arn:{aws.partition}:lambda:{aws.region}:{aws.account}:function:{name}"
+    events = aws.client("events")
     rules = events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]
     states = {events.describe_rule(Name=rule)["State"] for rule in rules}
     return ", ".join(sorted(states)) or "none"
 
 
-def _last_sweep(place: Aws, stage: Stage) -> Any:
-    item = place.client("dynamodb").get_item(
+def _last_sweep(aws: Aws, stage: Stage) -> Any:
+    response = aws.client("dynamodb").get_item(
         TableName=stage.settings.state_table, Key={"id": {"S": LAST_SWEEP}}
     )
     deserialize = TypeDeserializer().deserialize
-    return {name: deserialize(value) for name, value in item.get("Item", {}).items()} or "none yet"
+    item = response.get("Item", {})
+    return {name: deserialize(value) for name, value in item.items()} or "none yet"
 
 
-def _alarms(place: Aws, stage: Stage) -> list[str]:
-    """Name the alarms that fire."""
-    pages = place.client("cloudwatch").get_paginator("describe_alarms")
-    prefix = f"{stage.app}-{stage.name}-"
+def _active_alarms(aws: Aws, stage: Stage) -> list[str]:
+    pages = aws.client("cloudwatch").get_paginator("describe_alarms")
+    prefix = f"{stage.stack}-"
     return [
         alarm["AlarmName"].removeprefix(prefix)
         for page in pages.paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
@@ -118,14 +173,14 @@ def _alarms(place: Aws, stage: Stage) -> list[str]:
     ]
 
 
-def _subscribers(place: Aws, topic: str) -> int:
-    attributes = place.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
+def _subscribers(aws: Aws, topic: str) -> int:
+    attributes = aws.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
     return int(attributes["SubscriptionsConfirmed"])
 
 
-def _line(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {one}" for name, one in value.items())
+        return ", ".join(f"{name} {item}" for name, item in value.items())
     if isinstance(value, list):
         return ", ".join(value) or "none"
     return str(value)

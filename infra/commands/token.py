@@ -1,8 +1,10 @@
-"""Bearer tokens for our API: Twilio AccessTokens with a TaskRouter grant."""
+"""Command that creates bearer tokens: AccessTokens with a TaskRouter grant."""
 
+import os
 from dataclasses import dataclass, field
 
 import boto3
+import click
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from twilio.base.exceptions import TwilioException
@@ -11,109 +13,147 @@ from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
 from twilio.rest import Client
 
+from chalicelib import config
 from chalicelib.adapters.secrets import parse_secrets
-from chalicelib.config import Settings
+from chalicelib.domain.auth import Role
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.sids import is_sid
-from infra.errors import OperatorError
+from infra import OperatorError
+from infra.aws import stage_config
+from infra.commands import report_errors, stage_option
 
 MAX_HOURS = 24
-"""Twilio's limit for the life of an AccessToken (docs, "Access Tokens": at most 24 hours)."""
+"""Twilio's limit for the lifetime of an AccessToken (docs, "Access Tokens": at most 24 hours)."""
+
+_TASKROUTER_SECONDS = 10
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A Twilio API key."""
+    """A Twilio API key.
+
+    Attributes:
+        sid: SK… SID.
+        secret: The key's secret.
+    """
 
     sid: str
     secret: str = field(repr=False)
 
 
-def mint(
-    settings: Settings, key: ApiKey, *, role: str, hours: float, worker_sid: str | None = None
+@click.command()
+@click.option("--role", required=True, type=click.Choice([str(role) for role in Role]))
+@click.option("--worker", metavar="SID|NAME", help="The bearer; required for a worker token.")
+@click.option(
+    "--hours",
+    default=8.0,
+    show_default=True,
+    type=click.FloatRange(0, MAX_HOURS, min_open=True),
+    help="Lifetime of the token.",
+)
+@stage_option
+@report_errors
+def token(role: str, worker: str | None, hours: float, stage_name: str) -> None:
+    """Print a bearer token for the API.
+
+    Variables of the shell override the settings of the stage.
+    """
+    if role == Role.WORKER and not worker:
+        raise click.UsageError("A worker token needs --worker, the SID or name of a Worker.")
+    settings = config.load(stage_config.environment(stage_name, os.environ))
+    key = read_api_key(settings)
+    worker_sid = find_worker_sid(settings, key, worker) if worker else None
+    click.echo(create_token(settings, key, role=role, worker_sid=worker_sid, hours=hours))
+
+
+def create_token(
+    settings: config.Settings,
+    key: ApiKey,
+    *,
+    role: str,
+    hours: float,
+    worker_sid: str | None = None,
 ) -> str:
-    """A signed token.
+    """Return a signed token.
 
     Args:
-        settings: Whose account and Workspace.
-        key: Signs the token.
+        settings: Settings with the account and the Workspace of the token.
+        key: The API key that signs the token.
         role: "worker", "supervisor" or "service".
-        hours: How long the token holds, at most `MAX_HOURS`.
-        worker_sid: The Worker (WK...) that the bearer is; needed for "worker".
+        hours: Lifetime of the token, at most `MAX_HOURS`.
+        worker_sid: WK… SID of the bearer; required for the role "worker".
     """
     grant = TaskRouterGrant(
         workspace_sid=settings.twilio_workspace_sid, worker_sid=worker_sid, role=role
     )
-    token = AccessToken(
+    access_token = AccessToken(
         settings.twilio_account_sid,
         key.sid,
         key.secret,
         grants=[grant],
         ttl=round(hours * 3600),
     )
-    encoded: str = token.to_jwt()
+    encoded: str = access_token.to_jwt()
     return encoded
 
 
-def of_stage(settings: Settings) -> ApiKey:
-    """The stage's API key; of several, the first, which the app calls TaskRouter with.
+def read_api_key(settings: config.Settings) -> ApiKey:
+    """Return the API key of a stage: the first, which the app uses for TaskRouter.
 
     Args:
-        settings: The stage's. Where SECRETS_PARAMETER is set, the parameter is read with the AWS
-            credentials and region of whoever runs this.
+        settings: The stage's settings. If SECRETS_PARAMETER is set, the parameter is read with the
+            AWS credentials and region of the caller.
 
     Raises:
-        OperatorError: The parameter can't be read.
+        OperatorError: The parameter cannot be read.
     """
     name = settings.secrets_parameter
     if not name:
         return ApiKey(settings.twilio_api_key_sid, settings.twilio_api_key_secret)
     try:
-        answer = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
-        secrets = parse_secrets(answer["Parameter"]["Value"])
+        response = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
+        secrets = parse_secrets(response["Parameter"]["Value"])
     except (BotoCoreError, ClientError, SecretsUnavailable) as error:
         raise OperatorError(f"The parameter {name} can't be read: {error}") from error
     return ApiKey(*next(iter(secrets.api_keys.items())))
 
 
-TIMEOUT_SECONDS = 10
-
-
-def find_sid(settings: Settings, key: ApiKey, worker: str) -> str:
-    """The SID of a Worker.
+def find_worker_sid(settings: config.Settings, key: ApiKey, worker: str) -> str:
+    """Return the SID of a Worker.
 
     Args:
-        settings: Which TaskRouter, and which of its Workspaces.
-        key: What TaskRouter is asked with.
-        worker: A Worker SID, which is returned as it is, or a FriendlyName (unique in its
-            Workspace), which TaskRouter is asked about.
+        settings: Settings with the TaskRouter URL and the Workspace.
+        key: The API key for TaskRouter.
+        worker: A Worker SID, which is returned unchanged, or a FriendlyName (unique in its
+            Workspace), which is looked up in TaskRouter.
 
     Raises:
-        OperatorError: No Worker has the name, or TaskRouter did not say.
+        OperatorError: No Worker has this name, or TaskRouter did not answer the request.
     """
     if is_sid(worker, "WK"):
         return worker
-    for sid, name in _named(settings, key, worker):
+    for sid, name in _list_workers(settings, key, worker):
         if name == worker:
             return sid
     raise OperatorError(f"The Workspace has no Worker named {worker!r}.")
 
 
-def _named(settings: Settings, key: ApiKey, name: str) -> list[tuple[str, str]]:
+def _list_workers(settings: config.Settings, key: ApiKey, name: str) -> list[tuple[str, str]]:
     client = Client(
         key.sid,
         key.secret,
         settings.twilio_account_sid,
-        http_client=TwilioHttpClient(timeout=TIMEOUT_SECONDS),
+        http_client=TwilioHttpClient(timeout=_TASKROUTER_SECONDS),
     )
     client.taskrouter.base_url = settings.twilio_taskrouter_url
     workers = client.taskrouter.v1.workspaces(settings.twilio_workspace_sid).workers
     try:
         return [(w.sid or "", w.friendly_name or "") for w in workers.list(friendly_name=name)]
     except TwilioException as error:
-        raise OperatorError(f"TaskRouter did not name the Workers: {error}") from error
+        raise OperatorError(f"TaskRouter refused to list the Workers: {error}") from error
     except requests.RequestException as error:
         raise OperatorError(
-            f"TaskRouter at {settings.twilio_taskrouter_url} could not be asked for the Worker "
-            f"{name!r} ({type(error).__name__}). Is it running? A Worker's SID needs no asking."
+            f"TaskRouter at {settings.twilio_taskrouter_url} can't be reached to look up the "
+            f"Worker {name!r} ({type(error).__name__}). Is it running? A Worker SID needs no "
+            "lookup."
         ) from error

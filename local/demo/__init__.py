@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-from infra.commands.token import mint, of_stage
+from infra.commands.token import create_token, read_api_key
 from local import network, stack, supervisor
 from local.demo import http_client, script
 from local.demo.http_client import HttpClient
@@ -71,7 +71,9 @@ def _start_instructing_api(
 
 def _script(described: stack.Stack, instructing_url: str) -> script.Script:
     identifiers = http_client.fetch_identifiers(described.simulator_url)
-    token = mint(described.settings, of_stage(described.settings), role="supervisor", hours=1)
+    token = create_token(
+        described.settings, read_api_key(described.settings), role="supervisor", hours=1
+    )
     workspace = f"{described.simulator_url}/v1/Workspaces/{identifiers['workspace_sid']}"
     account = (identifiers["account_sid"], identifiers["auth_token"])
     return script.Script(

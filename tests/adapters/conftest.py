@@ -7,7 +7,7 @@ from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 
 @pytest.fixture(scope="module")
 def store(dynamodb: Any) -> DynamoReservationStore:
-    """One for the module: its tests tell their records apart by SID."""
+    """Return one store per module, whose tests use different SIDs."""
     tables = dynamodb.create_tables()
     return DynamoReservationStore(
         dynamodb.client(),

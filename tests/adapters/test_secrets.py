@@ -1,4 +1,4 @@
-"""Secrets in a parameter: read once, renewed where it helps, and seldom."""
+"""Secrets in an SSM parameter are read once, and renewed only if needed."""
 
 import json
 from typing import Any
@@ -24,15 +24,15 @@ SECRET = "a secret that is long enough for HS256"
 
 
 class FakeSsm:
-    """A parameter that tests change; it counts its readings, and fails as told."""
+    """A parameter that tests can change; it counts reads, and fails on request."""
 
     def __init__(self, **value: Any) -> None:
         self.value: dict[str, Any] = {"auth_tokens": ["old"], "api_keys": {KEY: SECRET}, **value}
-        self.readings = 0
+        self.reads = 0
         self.failing = False
 
     def get_parameter(self, **_request: object) -> dict[str, Any]:
-        self.readings += 1
+        self.reads += 1
         if self.failing:
             raise ReadTimeoutError(endpoint_url="https://ssm")
         return {"Parameter": {"Value": json.dumps(self.value)}}
@@ -46,15 +46,15 @@ def signed(token: str) -> str:
     return str(RequestValidator(token).compute_signature(URL, FORM))
 
 
-def test_it_is_read_once_for_many_callbacks() -> None:
+def test_parameter_is_read_once_for_many_callbacks() -> None:
     ssm = FakeSsm()
     verifier = SignatureVerifier(source(ssm, ManualClock()))
     for _ in range(10):
         verifier.verify(URL, FORM, signed("old"))
-    assert ssm.readings == 1
+    assert ssm.reads == 1
 
 
-def test_a_secure_string_of_a_real_ssm_api_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secure_string_is_read_from_ssm_api(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "moto")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "moto")
@@ -69,7 +69,7 @@ def test_a_secure_string_of_a_real_ssm_api_is_read(monkeypatch: pytest.MonkeyPat
         assert secrets.current().auth_tokens == ("old",)
 
 
-def test_a_rotation_heals_by_itself() -> None:
+def test_rotated_auth_token_is_picked_up() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = SignatureVerifier(source(ssm, clock))
     verifier.verify(URL, FORM, signed("old"))
@@ -78,33 +78,33 @@ def test_a_rotation_heals_by_itself() -> None:
     clock.now += 60_000
     verifier.verify(URL, FORM, signed("new"))
     verifier.verify(URL, FORM, signed("old"))
-    assert ssm.readings == 2
+    assert ssm.reads == 2
 
 
-def test_a_flood_of_forgeries_reads_once_a_minute() -> None:
+def test_many_forged_requests_read_parameter_once_per_minute() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = SignatureVerifier(source(ssm, clock))
     for _ in range(120):
         with pytest.raises(InvalidSignature):
             verifier.verify(URL, FORM, signed("forged"))
         clock.now += 1_000
-    assert ssm.readings == 2
+    assert ssm.reads == 2
 
 
-def test_where_it_can_not_be_read_nobody_is_verified_and_nobody_called_a_forger() -> None:
+def test_unreadable_parameter_is_unavailable_not_invalid_signature() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     ssm.failing = True
     verifier = SignatureVerifier(source(ssm, clock))
     for _ in range(50):
         with pytest.raises(SecretsUnavailable):
             verifier.verify(URL, FORM, signed("old"))
-    assert ssm.readings == 1
+    assert ssm.reads == 1
     ssm.failing = False
     clock.now += 1_000
     verifier.verify(URL, FORM, signed("old"))
 
 
-def test_what_was_read_is_kept_where_renewing_fails() -> None:
+def test_secrets_are_kept_if_renewal_fails() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = SignatureVerifier(source(ssm, clock))
     verifier.verify(URL, FORM, signed("old"))
@@ -116,7 +116,7 @@ def test_what_was_read_is_kept_where_renewing_fails() -> None:
     verifier.verify(URL, FORM, signed("old"))
 
 
-def test_a_removed_auth_token_stops_holding_within_five_minutes() -> None:
+def test_removed_auth_token_is_invalid_within_five_minutes() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = SignatureVerifier(source(ssm, clock))
     verifier.verify(URL, FORM, signed("old"))
@@ -132,7 +132,7 @@ def token(secret: str = SECRET, key: str = KEY) -> str:
     return f"Bearer {AccessToken(ACCOUNT, key, secret, grants=[grant]).to_jwt()}"
 
 
-def test_a_new_api_key_holds_and_a_removed_one_stops_holding() -> None:
+def test_new_api_key_is_valid_and_removed_key_is_not() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = TokenVerifier(source(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
     verifier.principal(token())
@@ -145,7 +145,7 @@ def test_a_new_api_key_holds_and_a_removed_one_stops_holding() -> None:
         verifier.principal(token())
 
 
-def test_a_removed_api_key_stops_holding_within_five_minutes_though_no_other_comes() -> None:
+def test_removed_api_key_is_invalid_within_five_minutes_without_other_requests() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = TokenVerifier(source(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
     verifier.principal(token())
@@ -165,7 +165,7 @@ def shared_signature(secret: str, algorithm: str = HMAC_SHA256) -> str:
     return str(RequestValidator(secret).compute_signature(URL, FORM, algorithm))
 
 
-def test_a_shared_key_verifies_sha256() -> None:
+def test_shared_key_verifies_sha256() -> None:
     verifier = SignatureVerifier(source(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))
     verifier.verify(URL, FORM, shared_signature("one"), SHARED)
     verifier.verify(URL, FORM, shared_signature("one"), "key=k1, algorithm=HMAC_SHA256")
@@ -190,7 +190,7 @@ def test_a_shared_key_verifies_sha256() -> None:
         ("one", HMAC_SHA256, ",,=,"),
     ],
 )
-def test_the_header_chooses_a_key_and_never_weakens_one(
+def test_settings_header_never_weakens_verification(
     secret: str, algorithm: str, header: str | None
 ) -> None:
     verifier = SignatureVerifier(source(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))
@@ -215,7 +215,7 @@ def test_the_header_chooses_a_key_and_never_weakens_one(
         "token",
     ],
 )
-def test_a_value_of_another_shape_is_refused_and_not_shown(value: Any) -> None:
+def test_malformed_parameter_is_refused_and_not_shown(value: Any) -> None:
     with pytest.raises(SecretsUnavailable) as error:
         parse_secrets(json.dumps(value))
     assert SECRET not in str(error.value)

@@ -1,4 +1,4 @@
-"""The same conditions on a second engine, moto, so that no engine's quirk is taken for a rule."""
+"""The conditions hold on moto too, so they do not rely on a quirk of one engine."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.reservations import MOVES, OBSERVED, Claim, Status
-from tests.adapters.test_store_state_machine import heard, seed
+from tests.adapters.test_store_state_machine import reported, seed
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "stage.yaml"
 CREATE_TABLE = (
@@ -24,7 +24,7 @@ CREATE_TABLE = (
 
 
 class _AnyTag(yaml.SafeLoader):
-    """Reads CloudFormation's short forms (!Ref and its kin) as None: no key needs them."""
+    """Reads CloudFormation's short forms (such as !Ref) as None, which no key needs."""
 
 
 _AnyTag.add_multi_constructor("!", lambda *_: None)
@@ -54,21 +54,21 @@ def moto_store() -> Iterator[DynamoReservationStore]:
         )
 
 
-@pytest.mark.parametrize(("status", "news"), list(itertools.product(Status, Status)))
-def test_news_is_recorded_where_observed_allows(
-    moto_store: DynamoReservationStore, status: Status, news: Status
+@pytest.mark.parametrize(("status", "update"), list(itertools.product(Status, Status)))
+def test_update_is_recorded_if_observed_allows(
+    moto_store: DynamoReservationStore, status: Status, update: Status
 ) -> None:
     reservation_sid = seed(moto_store, status)
 
-    moved, record = moto_store.observe(reservation_sid, heard(news))
+    changed, record = moto_store.record_status(reservation_sid, reported(update))
 
-    assert moved == (news in OBSERVED[status])
+    assert changed == (update in OBSERVED[status])
     assert record is not None
-    assert record.status is (news if moved else status)
+    assert record.status is (update if changed else status)
 
 
 @pytest.mark.parametrize("status", Status)
-def test_only_a_move_can_be_claimed(moto_store: DynamoReservationStore, status: Status) -> None:
+def test_only_moves_can_be_claimed(moto_store: DynamoReservationStore, status: Status) -> None:
     reservation_sid = seed(moto_store, status)
     claim = Claim(until=2, target=Status.ACCEPTED, claim_id="mine", by="tests")
 
@@ -85,19 +85,19 @@ def test_only_a_move_can_be_claimed(moto_store: DynamoReservationStore, status: 
         ({"instruction": "dequeue", "timeout": 30}, False),
     ],
 )
-def test_an_instruction_is_claimed_once_and_not_after_an_answer_that_rings(
+def test_instruction_is_claimed_once_and_not_after_ringing_answer(
     moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, may_be_sent: bool
 ) -> None:
     reservation_sid = seed(moto_store, Status.PENDING)
     if answer is not None:
         seeded = moto_store.get(reservation_sid)
         assert seeded is not None
-        told = moto_store.record_callback(replace(seeded, answer=answer), due_at=2, now=1)
-        assert told == answer
+        effective = moto_store.record_callback(replace(seeded, answer=answer), due_at=2, now=1)
+        assert effective == answer
     call = {"instruction": "call", "timeout": 20}
     claims = [
-        Claim(until=2, target=Status.ACCEPTED, claim_id=one, by="tests", instruction=call)
-        for one in ("first", "second")
+        Claim(until=2, target=Status.ACCEPTED, claim_id=claim_id, by="tests", instruction=call)
+        for claim_id in ("first", "second")
     ]
 
     won = []

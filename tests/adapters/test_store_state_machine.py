@@ -1,4 +1,4 @@
-"""Every (status, news) pair, on a real DynamoDB API: it is in the tables, or nothing changes."""
+"""Every pair of statuses on a DynamoDB API: the tables allow the change, or nothing changes."""
 
 import itertools
 from collections.abc import Iterator
@@ -26,14 +26,14 @@ from chalicelib.domain.reservations import (
 from tests.support import NOW, sid
 
 statuses = st.sampled_from(list(Status))
-news_of = st.lists(statuses, min_size=1, max_size=8)
+update_sequences = st.lists(statuses, min_size=1, max_size=8)
 on_dynamodb = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
 def seed(store: DynamoReservationStore, status: Status) -> str:
-    """A record in *status*, made as the app makes it."""
+    """Create a record in *status* the way the app does."""
     reservation_sid = sid("WR")
     reservation = Reservation(
         reservation_sid=reservation_sid,
@@ -57,28 +57,28 @@ def row(store: DynamoReservationStore, reservation_sid: str) -> dict[str, Any]:
     return from_item(answer["Item"])
 
 
-def heard(status: Status, at: int = NOW + 1) -> StatusUpdate:
+def reported(status: Status, at: int = NOW + 1) -> StatusUpdate:
     return StatusUpdate(
         status=status, at=at, by="tests", next_check_at=at + 1 if status in OPEN else None
     )
 
 
-@pytest.mark.parametrize(("status", "news"), list(itertools.product(Status, Status)))
-def test_news_is_recorded_where_observed_allows_and_else_changes_nothing(
-    store: DynamoReservationStore, status: Status, news: Status
+@pytest.mark.parametrize(("status", "update"), list(itertools.product(Status, Status)))
+def test_update_is_recorded_if_observed_allows_and_otherwise_changes_nothing(
+    store: DynamoReservationStore, status: Status, update: Status
 ) -> None:
     reservation_sid = seed(store, status)
     before = row(store, reservation_sid)
 
-    moved, record = store.record_status(reservation_sid, heard(news))
+    changed, record = store.record_status(reservation_sid, reported(update))
 
-    assert moved == (news in OBSERVED[status])
+    assert changed == (update in OBSERVED[status])
     assert record is not None
     after = row(store, reservation_sid)
-    if moved:
-        assert record.status is news
-        assert [change.to for change in record.history] == [status, news]
-        assert ("open_as" in after, "due_at" in after) == (news in OPEN, news in OPEN)
+    if changed:
+        assert record.status is update
+        assert [change.to for change in record.history] == [status, update]
+        assert ("open_as" in after, "due_at" in after) == (update in OPEN, update in OPEN)
     else:
         assert record.status is status
         assert after == before
@@ -88,7 +88,7 @@ def test_news_is_recorded_where_observed_allows_and_else_changes_nothing(
     ("status", "target"),
     list(itertools.product(Status, [Status.ACCEPTED, Status.REJECTED, Status.COMPLETED])),
 )
-def test_only_a_move_can_be_claimed(
+def test_only_moves_can_be_claimed(
     store: DynamoReservationStore, status: Status, target: Status
 ) -> None:
     reservation_sid = seed(store, status)
@@ -107,17 +107,17 @@ def test_only_a_move_can_be_claimed(
         assert row(store, reservation_sid) == before
 
 
-@given(news_of)
+@given(update_sequences)
 @on_dynamodb
-def test_any_sequence_of_news_ends_where_the_table_says(
+def test_any_sequence_of_updates_follows_observed(
     store: DynamoReservationStore, sequence: list[Status]
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
     expected = [Status.PENDING]
-    for number, news in enumerate(sequence):
-        if news in OBSERVED[expected[-1]]:
-            expected.append(news)
-        store.record_status(reservation_sid, heard(news, NOW + number))
+    for number, update in enumerate(sequence):
+        if update in OBSERVED[expected[-1]]:
+            expected.append(update)
+        store.record_status(reservation_sid, reported(update, NOW + number))
 
     record = store.get(reservation_sid)
     assert record is not None
@@ -128,43 +128,45 @@ def test_any_sequence_of_news_ends_where_the_table_says(
 
 @given(st.permutations([Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED]), st.data())
 @on_dynamodb
-def test_events_in_any_order_repeated_and_at_once_end_at_the_end(
+def test_concurrent_repeated_events_in_any_order_end_as_completed(
     store: DynamoReservationStore, order: list[Status], data: st.DataObject
 ) -> None:
-    """`completed` is an end, so wherever it stands in the order nothing comes after it."""
+    """`completed` is final, so no event after it has an effect."""
     repeated = order + data.draw(st.lists(st.sampled_from(order), max_size=4))
     reservation_sid = seed(store, Status.PENDING)
 
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(
-            pool.map(lambda one: store.record_status(reservation_sid, heard(one)), repeated)
+            pool.map(
+                lambda status: store.record_status(reservation_sid, reported(status)), repeated
+            )
         )
 
     record = store.get(reservation_sid)
     assert record is not None
     assert record.status is Status.COMPLETED
-    assert sum(moved for moved, _ in outcomes) == len(record.history) - 1
+    assert sum(changed for changed, _ in outcomes) == len(record.history) - 1
 
 
 @given(target=st.sampled_from([Status.ACCEPTED, Status.REJECTED]), claimants=st.integers(2, 12))
 @on_dynamodb
-def test_of_many_claims_at_once_one_wins(
+def test_one_of_many_concurrent_claims_succeeds(
     store: DynamoReservationStore, target: Status, claimants: int
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
 
-    def claim(number: int) -> bool:
-        one = Claim(until=NOW + 30_000, target=target, claim_id=str(number), by=f"by {number}")
-        won, _ = store.claim(reservation_sid, one, now=NOW, worker_sid=None, task_sid=None)
+    def try_claim(number: int) -> bool:
+        claim = Claim(until=NOW + 30_000, target=target, claim_id=str(number), by=f"by {number}")
+        won, _ = store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
         return won
 
     with ThreadPoolExecutor(claimants) as pool:
-        assert sum(pool.map(claim, range(claimants))) == 1
+        assert sum(pool.map(try_claim, range(claimants))) == 1
 
 
 @given(callbacks=st.integers(2, 12))
 @on_dynamodb
-def test_the_same_callback_at_once_makes_one_record_and_equal_answers(
+def test_concurrent_callbacks_create_one_record_and_get_equal_answers(
     store: DynamoReservationStore, callbacks: int
 ) -> None:
     reservation = Reservation(
@@ -192,7 +194,7 @@ def test_the_same_callback_at_once_makes_one_record_and_equal_answers(
 
 
 @pytest.mark.parametrize("instruction", [None, {"instruction": "dequeue", "timeout": 30}])
-def test_a_claim_that_boto3_repeats_after_a_lost_answer_is_still_ours(
+def test_claim_retried_by_boto3_after_lost_response_succeeds(
     store: DynamoReservationStore, instruction: dict[str, Any] | None
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -209,7 +211,7 @@ def test_a_claim_that_boto3_repeats_after_a_lost_answer_is_still_ours(
         assert won
 
 
-def test_a_claim_is_released_by_its_owner_only(store: DynamoReservationStore) -> None:
+def test_claim_is_released_by_owner_only(store: DynamoReservationStore) -> None:
     reservation_sid = seed(store, Status.PENDING)
     claim = Claim(until=NOW + 30_000, target=Status.ACCEPTED, claim_id="mine", by="me")
     store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
@@ -224,7 +226,7 @@ def test_a_claim_is_released_by_its_owner_only(store: DynamoReservationStore) ->
     assert after["due_at"] == NOW + 5
 
 
-def test_keys_that_dynamodb_leaves_for_later_are_asked_for_again(
+def test_unprocessed_keys_are_requested_again(
     store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {seed(store, Status.PENDING) for _ in range(3)}
@@ -243,7 +245,7 @@ def test_keys_that_dynamodb_leaves_for_later_are_asked_for_again(
         store.fetch_statuses({seed(store, Status.PENDING) for _ in range(6)})
 
 
-def test_what_is_due_comes_in_pages_and_the_longest_overdue_first(
+def test_due_reservations_are_read_from_all_pages(
     dynamodb: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tables = dynamodb.create_tables()

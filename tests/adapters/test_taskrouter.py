@@ -1,4 +1,4 @@
-"""The SDK against a server that fails in every way, through real sockets."""
+"""The SDK against a server that fails in every way, over real sockets."""
 
 import inspect
 import json
@@ -60,7 +60,7 @@ def read_request(connection: socket.socket) -> str:
 
 @dataclass
 class Server:
-    """Says *reply* to each request; an empty one cuts the connection, None never answers."""
+    """Sends *reply* to each request. An empty reply cuts the connection; None sends nothing."""
 
     url: str
     reply: bytes | None = b""
@@ -70,7 +70,7 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     listener = socket.create_server(("127.0.0.1", 0))
-    one = Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    running = Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
     ended = threading.Event()
 
     def serve() -> None:
@@ -80,15 +80,15 @@ def server() -> Iterator[Server]:
             except OSError:
                 return
             with connection:
-                one.requests.append(read_request(connection))
-                if one.reply is None:
+                running.requests.append(read_request(connection))
+                if running.reply is None:
                     ended.wait(10)
                 else:
-                    connection.sendall(one.reply)
+                    connection.sendall(running.reply)
 
     thread = threading.Thread(target=serve)
     thread.start()
-    yield one
+    yield running
     ended.set()
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
@@ -105,21 +105,23 @@ def taskrouter(url: str) -> TwilioTaskRouter:
 
 
 CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
-    "fetch by task": lambda one: one.fetch_reservation(RESERVATION, task_sid=TASK),
-    "fetch by worker": lambda one: one.fetch_reservation(RESERVATION, worker_sid=WORKER),
-    "update": lambda one: one.update_reservation(
+    "fetch by task": lambda client: client.fetch_reservation(RESERVATION, task_sid=TASK),
+    "fetch by worker": lambda client: client.fetch_reservation(RESERVATION, worker_sid=WORKER),
+    "update": lambda client: client.update_reservation(
         RESERVATION, task_sid=TASK, to=Status.ACCEPTED, activity_sid=None
     ),
-    "instruct": lambda one: one.send_instruction(
+    "instruct": lambda client: client.send_instruction(
         RESERVATION, task_sid=TASK, instruction=Dequeue(from_="+15556667777")
     ),
-    "list": lambda one: one.list_pending_reservations(TASK),
-    "reservations": lambda one: one.list_reservations(TASK),
-    "reserved tasks": lambda one: one.list_reserved_tasks(),
-    "events": lambda one: one.list_events("reservation.created", since=0, until=1),
-    "find": lambda one: one.find_task("idempotency_key", "x", since=0),
-    "create": lambda one: one.create_task(NewTask(attributes="{}", workflow_sid="WW" + "d" * 32)),
-    "workspace": lambda one: one.verify_workspace(),
+    "list": lambda client: client.list_pending_reservations(TASK),
+    "reservations": lambda client: client.list_reservations(TASK),
+    "reserved tasks": lambda client: client.list_reserved_tasks(),
+    "events": lambda client: client.list_events("reservation.created", since=0, until=1),
+    "find": lambda client: client.find_task("idempotency_key", "x", since=0),
+    "create": lambda client: client.create_task(
+        NewTask(attributes="{}", workflow_sid="WW" + "d" * 32)
+    ),
+    "workspace": lambda client: client.verify_workspace(),
 }
 
 
@@ -145,7 +147,7 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", TaskRouterUnavailable),
     ],
 )
-def test_every_failure_is_one_of_ours_and_repeats_nothing_that_was_sent(
+def test_every_failure_is_translated_without_request_content(
     server: Server,
     call: Callable[[TwilioTaskRouter], object],
     reply: bytes,
@@ -158,16 +160,14 @@ def test_every_failure_is_one_of_ours_and_repeats_nothing_that_was_sent(
     assert "secret attribute" not in str(raised.value)
 
 
-def test_nobody_there_is_unavailable() -> None:
+def test_refused_connection_is_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(TaskRouterUnavailable):
         taskrouter(url).verify_workspace()
 
 
-def test_a_server_that_never_answers_is_given_up(
-    server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_server_times_out(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter, "_READ_SECONDS", 0.2)
     server.reply = None
     started = time.monotonic()
@@ -176,14 +176,14 @@ def test_a_server_that_never_answers_is_given_up(
     assert time.monotonic() - started < 5
 
 
-def test_an_update_says_status_and_activity(server: Server) -> None:
+def test_update_sends_status_and_activity(server: Server) -> None:
     server.reply = answer(200, RESERVATION_RESOURCE | {"reservation_status": "rejected"})
     activity_sid = "WA" + "4" * 32
-    seen = taskrouter(server.url).update_reservation(
+    remote = taskrouter(server.url).update_reservation(
         RESERVATION, task_sid=TASK, to=Status.REJECTED, activity_sid=activity_sid
     )
 
-    assert (seen.status, seen.worker_name, seen.created_at) == (
+    assert (remote.status, remote.worker_name, remote.created_at) == (
         Status.REJECTED,
         "Alice",
         1795309323000,
@@ -194,7 +194,7 @@ def test_an_update_says_status_and_activity(server: Server) -> None:
     assert f"WorkerActivitySid={activity_sid}" in request
 
 
-def test_events_are_read_as_event_callbacks_are(server: Server) -> None:
+def test_events_are_parsed_like_event_callbacks(server: Server) -> None:
     data = {
         "reservation_sid": RESERVATION,
         "task_sid": TASK,
@@ -216,22 +216,26 @@ def test_events_are_read_as_event_callbacks_are(server: Server) -> None:
     events = [event, of_nobody, of_others, empty]
     server.reply = answer(200, {"events": events, "meta": {"key": "events"}})
 
-    answered = taskrouter(server.url).list_events(
+    page = taskrouter(server.url).list_events(
         "reservation.accepted", since=1_795_309_000_999, until=1_795_309_600_000
     )
 
-    (told,) = answered.events
-    assert (answered.is_complete, answered.unreadable) == (True, 3)
-    assert (told.status, told.at) == (Status.ACCEPTED, 1_795_309_323_456)
-    assert (told.reservation_sid, told.task_sid, told.worker_sid) == (RESERVATION, TASK, WORKER)
-    assert (told.worker_name, told.task_attributes) == ("Alice", data["task_attributes"])
+    (parsed,) = page.events
+    assert (page.is_complete, page.unreadable) == (True, 3)
+    assert (parsed.status, parsed.at) == (Status.ACCEPTED, 1_795_309_323_456)
+    assert (parsed.reservation_sid, parsed.task_sid, parsed.worker_sid) == (
+        RESERVATION,
+        TASK,
+        WORKER,
+    )
+    assert (parsed.worker_name, parsed.task_attributes) == ("Alice", data["task_attributes"])
     (request,) = server.requests
     assert "EventType=reservation.accepted" in request
     assert "StartDate=2026-11-22T00%3A56%3A40Z" in request
     assert "EndDate=2026-11-22T01%3A06%3A40Z" in request
 
 
-def test_an_event_without_what_twilio_may_leave_out_spoils_no_other(server: Server) -> None:
+def test_incomplete_event_does_not_affect_others(server: Server) -> None:
     data = {"task_sid": TASK, "worker_sid": WORKER}
     event = {
         "event_type": "reservation.canceled",
@@ -249,23 +253,23 @@ def test_an_event_without_what_twilio_may_leave_out_spoils_no_other(server: Serv
     ]
     server.reply = answer(200, {"events": [*odd, event], "meta": {"key": "events"}})
 
-    answered = taskrouter(server.url).list_events("reservation.canceled", since=0, until=1)
+    page = taskrouter(server.url).list_events("reservation.canceled", since=0, until=1)
 
-    told = answered.events
-    assert {one.reservation_sid for one in told} == {RESERVATION}
-    assert [one.at for one in told] == [None, None, 1_795_309_323_456]
-    assert answered.unreadable == 4
+    events = page.events
+    assert {event.reservation_sid for event in events} == {RESERVATION}
+    assert [event.at for event in events] == [None, None, 1_795_309_323_456]
+    assert page.unreadable == 4
 
 
-def test_of_very_many_events_two_pages_are_read(server: Server) -> None:
+def test_at_most_two_pages_of_events_are_read(server: Server) -> None:
     event = {"event_type": "reservation.created", "event_data": {}}
     more = f"{server.url}/v1/Workspaces/WS/Events?Page=1"
     page = {"events": [event] * 1000, "meta": {"key": "events", "next_page_url": more}}
     server.reply = answer(200, page)
 
-    told = taskrouter(server.url).list_events("reservation.created", since=0, until=1)
+    page = taskrouter(server.url).list_events("reservation.created", since=0, until=1)
 
-    assert (told.events, told.is_complete, told.unreadable) == ([], False, 2000)
+    assert (page.events, page.is_complete, page.unreadable) == ([], False, 2000)
     assert len(server.requests) == 2
 
 
@@ -324,22 +328,22 @@ INSTRUCTIONS: list[tuple[dict[str, object], dict[str, list[str]]]] = [
 
 
 @pytest.mark.parametrize(("instruction", "form"), INSTRUCTIONS)
-def test_an_instruction_goes_out_by_its_rest_names(
+def test_instruction_is_sent_with_rest_parameter_names(
     server: Server, instruction: dict[str, object], form: dict[str, list[str]]
 ) -> None:
     server.reply = answer(200, RESERVATION_RESOURCE | {"reservation_status": "pending"})
 
-    seen = taskrouter(server.url).send_instruction(
+    remote = taskrouter(server.url).send_instruction(
         RESERVATION, task_sid=TASK, instruction=parse_instruction(instruction)
     )
 
-    assert seen.status is Status.PENDING
+    assert remote.status is Status.PENDING
     (request,) = server.requests
     assert parse_qs(request.partition("\r\n\r\n")[2]) == form
 
 
-def test_the_sdk_knows_every_parameter_of_every_instruction() -> None:
+def test_sdk_supports_every_parameter_of_every_instruction() -> None:
     known = inspect.signature(ReservationContext.update).parameters
     for kind in INSTRUCTION_TYPES.values():
         for parameter in kind.parameters().values():
-            assert adapter._keyword(parameter.rest) in known
+            assert adapter._keyword(parameter.rest_name) in known

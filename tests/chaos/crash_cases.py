@@ -23,7 +23,7 @@ from taskrouter_simulator.engine.core import AssignmentCallback as PostedCallbac
 from taskrouter_simulator.engine.core import EventCallback
 from tests.chaos.engine_taskrouter import SPANISH, EngineTaskRouter
 from tests.chaos.fault_injection import FaultInjectingProxy, FaultInjector
-from tests.support import minutes_pass
+from tests.support import make_reconciliation_due
 
 LEASE = 30
 DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
@@ -146,13 +146,13 @@ class Scenario:
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
         self.store.start_periodic_job(JOB, now=now, every_ms=0)
         self.store.save_progress(JOB, done_until=now)
-        minutes_pass(self.store)
+        make_reconciliation_due(self.store)
 
     def repair(self) -> None:
         """Let the claim expire and the next reconciliation become due, then sweep."""
         self.injector.reset()
         self.advance(LEASE)
-        minutes_pass(self.store)
+        make_reconciliation_due(self.store)
         self.sweep()
 
     def sweep_when_due(self) -> str:

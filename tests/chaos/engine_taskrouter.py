@@ -233,7 +233,7 @@ class EngineTaskRouter:
 
     def handle_callback_response(self, reservation_sid: str, answer: dict[str, Any]) -> None:
         """Execute the instruction in the app's answer to a callback."""
-        instructions.answered(self._engine, self._workspace.sid, reservation_sid, answer)
+        instructions.handle_response(self._engine, self._workspace.sid, reservation_sid, answer)
         self.clock.run_due()
 
     # The state of TaskRouter

@@ -5,10 +5,10 @@ import os
 import pytest
 
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
-from tests.usecases.test_state_machine import tell_stories
+from tests.usecases.test_state_machine import run_scenarios
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(3_600)]
 
 
 def test_invariants_hold_in_a_thousand_examples(store: DynamoReservationStore) -> None:
-    tell_stories(store, int(os.environ.get("CHAOS_EXAMPLES", "1000")))
+    run_scenarios(store, int(os.environ.get("CHAOS_EXAMPLES", "1000")))

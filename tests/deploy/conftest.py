@@ -1,4 +1,4 @@
-"""An emulated AWS and a checkout of one's own to deploy from."""
+"""An emulated AWS account and a checkout to deploy from."""
 
 import json
 import os
@@ -16,20 +16,21 @@ import requests
 from local import network, supervisor
 from local.supervisor import ROOT
 from taskrouter_simulator.testing import running
+from tests.routes.conftest import api, environ  # noqa: F401  # fixtures
 
 REGION = "eu-west-1"
-# Requests that nobody signed, as those of TaskRouter, reach the emulator's default account only.
+# Unsigned requests, such as TaskRouter's, reach only the emulator's default account.
 ACCOUNT = "000000000000"
 STAGE = "dev"
-# What runs functions here has, of what we use, only what Lambda has: boto3. The translator is for
-# CloudFormation's SAM transform.
-BARE = ("ministack", "boto3", "aws-sam-translator")
+# Of our dependencies, functions find only the one that Lambda provides: boto3. The translator
+# performs CloudFormation's SAM transform.
+EMULATOR_PACKAGES = ("ministack", "boto3", "aws-sam-translator")
 SHIPPED = ["app.py", "chalicelib", "infra", "requirements.txt"]
 
 
 @dataclass
 class Aws:
-    """An emulated AWS."""
+    """An emulated AWS account."""
 
     url: str
     log: object
@@ -52,9 +53,9 @@ class Aws:
             aws_secret_access_key="emulated",
         )
 
-    def everything(self):
-        """What there is in the account, by kind; a kind of which there is nothing is left out."""
-        found = {
+    def list_resources(self):
+        """The resources in the account, by type; types without resources are left out."""
+        resources = {
             "functions": names(self.client("lambda").list_functions(), "Functions", "FunctionName"),
             "apis": names(self.client("apigateway").get_rest_apis(), "items", "name"),
             "roles": names(self.client("iam").list_roles(), "Roles", "RoleName"),
@@ -74,38 +75,39 @@ class Aws:
             "stacks": names(self.client("cloudformation").describe_stacks(), "Stacks", "StackName"),
             "parameters": names(self.client("ssm").describe_parameters(), "Parameters", "Name"),
         }
-        return {kind: those for kind, those in found.items() if those}
+        return {kind: listed for kind, listed in resources.items() if listed}
 
 
-def names(answer, members, name):
-    return sorted(one[name] for one in answer.get(members, []))
+def names(response, member, name):
+    return sorted(item[name] for item in response.get(member, []))
 
 
 @dataclass
 class Checkout:
-    """A copy of what is deployed from, which a test may change."""
+    """A copy of the deployable files that a test may change."""
 
     folder: Path
     aws: Aws
 
-    def run(self, *arguments, says="", **environ):
-        """Run one of the operator's commands."""
+    def run(self, *arguments, stdin="", **variables):
+        """Run an operator command."""
         return subprocess.run(
             [sys.executable, "-m", "infra", *arguments],
             cwd=self.folder,
-            env=os.environ | self.aws.environ | environ,
-            input=says,
+            env=os.environ | self.aws.environ | variables,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=300,
             check=False,
         )
 
-    def infra(self, *arguments, says="", **environ):
-        """Run one that succeeds; return what it printed."""
-        done = self.run(*arguments, says=says, **environ)
-        assert done.returncode == 0, f"infra {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+    def infra(self, *arguments, stdin="", **variables):
+        """Run an operator command that must succeed; return its output."""
+        completed = self.run(*arguments, stdin=stdin, **variables)
+        output = f"{completed.stdout}\n{completed.stderr}"
+        assert completed.returncode == 0, f"infra {' '.join(arguments)}\n{output}"
+        return completed.stdout
 
     def set(self, **settings):
         """Change settings of the stage in config.json."""
@@ -114,8 +116,8 @@ class Checkout:
         config["stages"][STAGE]["environment_variables"] |= settings
         path.write_text(json.dumps(config))
 
-    def become_version(self, version):
-        """Change the code."""
+    def change_version(self, version):
+        """Change the version of the code."""
         package = self.folder / "chalicelib" / "__init__.py"
         text = re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', package.read_text())
         package.write_text(text)
@@ -123,14 +125,14 @@ class Checkout:
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory):
-    """A Python that has what Lambda's has, and the emulator."""
+    """A Python with the packages of Lambda, and the emulator."""
     folder = tmp_path_factory.mktemp("lambda") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     pinned = (ROOT / "requirements-dev.txt").read_text().splitlines()
-    wanted = [line for line in pinned if line.split("==")[0] in BARE]
-    assert len(wanted) == len(BARE)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *wanted], check=True)
+    requirements = [line for line in pinned if line.split("==")[0] in EMULATOR_PACKAGES]
+    assert len(requirements) == len(EMULATOR_PACKAGES)
+    subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
     return python
 
 
@@ -140,11 +142,9 @@ def aws(bare_python, tmp_path):
     (port,) = network.find_free_ports(1)
     url = f"http://127.0.0.1:{port}"
     launcher = Path(__file__).with_name("emulator.py")
-    # Nothing of ours is on its path: a function sees its zip, as in Lambda.
-    environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    process = supervisor.start(
-        "aws", [str(bare_python), str(launcher), str(port)], environ, tmp_path
-    )
+    # The project is not on its path: a function sees only its zip file, as on Lambda.
+    clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    process = supervisor.start("aws", [str(bare_python), str(launcher), str(port)], clean, tmp_path)
     try:
         network.wait_for("The emulator", lambda: network.is_responding(f"{url}/_ministack/ready"))
         yield Aws(url, process.output)
@@ -154,7 +154,7 @@ def aws(bare_python, tmp_path):
 
 @pytest.fixture
 def twilio():
-    """A TaskRouter whose clock runs."""
+    """A TaskRouter simulator whose clock runs."""
     with running(frozen_clock=False) as simulator:
         yield simulator
 

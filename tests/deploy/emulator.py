@@ -1,9 +1,9 @@
-"""An AWS on loopback that `chalice deploy` can deploy to: ministack, and what it lacks for that.
+"""An AWS emulator on loopback for `chalice deploy`: ministack with a few additions.
 
-Runs in an environment of its own, in which functions find what Lambda brings and nothing of ours.
-ministack reads an API's OpenAPI description for CloudFormation only; Chalice sends it to API
-Gateway itself (ImportRestApi, PutRestApi), so those two calls are added here. And functions are
-told the domain name of a request, as API Gateway tells them.
+Runs in a separate environment, in which functions find only the packages that Lambda provides.
+ministack reads an API's OpenAPI description for CloudFormation only. Chalice sends it to API
+Gateway (ImportRestApi, PutRestApi), so these two calls are added here. The event of a request also
+gets the request's domain name, as from API Gateway.
 
 usage: python emulator.py PORT
 """
@@ -14,7 +14,7 @@ import sys
 
 
 def configure(port):
-    # Before ministack is imported: it reads its settings then.
+    # ministack reads its settings when it is imported.
     os.environ |= {
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
@@ -25,7 +25,7 @@ def configure(port):
     }
 
 
-def teach(v1):
+def extend(v1):
     """Add ImportRestApi and PutRestApi to ministack's API Gateway."""
     handle, update = v1.handle_request, v1._update_rest_api
 
@@ -33,7 +33,7 @@ def teach(v1):
         match (method, path.strip("/").split("/")):
             case ("POST", ["restapis"]) if "import" in (query_params.get("mode") or ""):
                 api_id = v1._import_rest_api(json.loads(body))
-                _take_over(v1, api_id, json.loads(body))
+                _set_binary_types(v1, api_id, json.loads(body))
                 return v1._v1_response(v1._rest_api_view(v1._rest_apis[api_id]), 201)
             case ("PUT", ["restapis", api_id]) if api_id in v1._rest_apis:
                 _overwrite(v1, api_id, json.loads(body))
@@ -41,19 +41,19 @@ def teach(v1):
         return await handle(method, path, headers, body, query_params)
 
     def update_rest_api(api_id, data):
-        # Chalice turns compression off by an empty text, which ministack would keep as it is.
-        wanted = [
-            one
-            for one in data.get("patchOperations", [])
-            if (one.get("path"), one.get("value")) != ("/minimumCompressionSize", "")
+        # Chalice disables compression with an empty string, which ministack would store.
+        operations = [
+            operation
+            for operation in data.get("patchOperations", [])
+            if (operation.get("path"), operation.get("value")) != ("/minimumCompressionSize", "")
         ]
-        return update(api_id, {**data, "patchOperations": wanted})
+        return update(api_id, {**data, "patchOperations": operations})
 
     build_event = v1._build_lambda_event_v1
 
     def build_lambda_event(*args, **kwargs):
         event = build_event(*args, **kwargs)
-        # Where the request came in, which is what a signature is checked against.
+        # The app checks the signature against this domain name.
         context, headers = event["requestContext"], event["headers"]
         context["domainName"] = headers.get("host") or headers.get("Host")
         return event
@@ -65,28 +65,30 @@ def teach(v1):
 def _overwrite(v1, api_id, spec):
     resources = v1._resources[api_id]
     v1._resources[api_id] = {
-        one: resource for one, resource in resources.items() if resource["path"] == "/"
+        resource_id: resource
+        for resource_id, resource in resources.items()
+        if resource["path"] == "/"
     }
     for resource in v1._resources[api_id].values():
         resource.pop("resourceMethods", None)
     for path, item in spec["paths"].items():
         v1._import_path_item(api_id, path, item)
-    _take_over(v1, api_id, spec)
+    _set_binary_types(v1, api_id, spec)
 
 
-def _take_over(v1, api_id, spec):
+def _set_binary_types(v1, api_id, spec):
     v1._rest_apis[api_id]["binaryMediaTypes"] = list(
         spec.get("x-amazon-apigateway-binary-media-types", [])
     )
 
 
 def main():
-    # ministack has arguments of its own, and is to see none.
+    # ministack must not see our argument.
     configure(int(sys.argv.pop()))
-    from ministack.services import apigateway_v1, lambda_svc  # noqa: PLC0415  configured by now
+    from ministack.services import apigateway_v1, lambda_svc  # noqa: PLC0415  after configure()
 
-    teach(apigateway_v1)
-    # boto3 looks every 5 seconds whether a new function is active: let it find it so at once.
+    extend(apigateway_v1)
+    # boto3 polls every 5 seconds until a new function is active, so make it active at once.
     lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = 0
     from ministack.app import main as serve  # noqa: PLC0415  as above
 

@@ -1,7 +1,7 @@
-"""The address that AWS gives an API, on loopback: HTTPS, by its own name, through a proxy.
+"""HTTPS proxy that serves an API under its AWS host name, on loopback.
 
-Programs reach it as they would AWS, once HTTPS_PROXY names this proxy and they trust its
-certificate. Everything else that they ask the proxy for is passed on untouched.
+Programs reach the API as on AWS if HTTPS_PROXY names this proxy and they trust its certificate. The
+proxy passes requests to other hosts on unchanged.
 """
 
 import http.client
@@ -27,13 +27,13 @@ SECONDS = 60
 
 @contextmanager
 def serving(emulator_url, region, folder):
-    """Serve; yields the environment of programs that are to come through here."""
+    """Run the proxy; yield the environment variables for programs that use it."""
     domain = f"execute-api.{region}.amazonaws.com"
     certificate = _certificate(f"*.{domain}", folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     api = re.compile(rf"(\w+)\.{re.escape(domain)}:443")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api, context, emulator_url))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _proxy_handler(api, context, emulator_url))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     bundle = folder / "trusted.pem"
@@ -49,13 +49,13 @@ def serving(emulator_url, region, folder):
         server.server_close()
 
 
-def _handler(api, context, emulator_url):
+def _proxy_handler(api, context, emulator_url):
     class Proxy(BaseHTTPRequestHandler):
         def do_CONNECT(self):
             self.send_response(200)
             self.end_headers()
-            if found := api.fullmatch(self.path):
-                gateway = _handler_of(found[1], urlsplit(emulator_url))
+            if match := api.fullmatch(self.path):
+                gateway = _gateway_handler(match[1], urlsplit(emulator_url))
                 with context.wrap_socket(self.connection, server_side=True) as connection:
                     gateway(connection, self.client_address, self.server)
             else:
@@ -67,21 +67,21 @@ def _handler(api, context, emulator_url):
     return Proxy
 
 
-def _handler_of(api_id, emulator):
-    """Serve one connection for one API: its host is its id, its path begins with its stage."""
+def _gateway_handler(api_id, emulator):
+    """Handle a connection to an API: the ID is in the host name, the stage in the path."""
 
     class Gateway(BaseHTTPRequestHandler):
         def do_GET(self):
             _, stage, path = self.path.split("/", 2)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             address = f"/restapis/{api_id}/{stage}/_user_request_/{path}"
-            asked = http.client.HTTPConnection(emulator.hostname, emulator.port, timeout=SECONDS)
-            with closing(asked):
-                asked.request(self.command, address, body, dict(self.headers))
-                answer = asked.getresponse()
-                content = answer.read()
-            self.send_response(answer.status)
-            for name, value in answer.getheaders():
+            backend = http.client.HTTPConnection(emulator.hostname, emulator.port, timeout=SECONDS)
+            with closing(backend):
+                backend.request(self.command, address, body, dict(self.headers))
+                response = backend.getresponse()
+                content = response.read()
+            self.send_response(response.status)
+            for name, value in response.getheaders():
                 if name.lower() not in ("transfer-encoding", "content-length", "connection"):
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
@@ -100,14 +100,14 @@ def _handler_of(api_id, emulator):
 def _tunnel(client, address):
     host, port = address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=SECONDS) as server:
-        other = {client: server, server: client}
+        peers = {client: server, server: client}
         while True:
             ready, _, _ = select.select([client, server], [], [], SECONDS)
-            for one in ready:
-                data = one.recv(65_536)
+            for connection in ready:
+                data = connection.recv(65_536)
                 if not data:
                     return
-                other[one].sendall(data)
+                peers[connection].sendall(data)
             if not ready:
                 return
 

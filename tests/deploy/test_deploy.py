@@ -1,4 +1,4 @@
-"""From an empty account by a real `chalice deploy` to calls through API Gateway, and back."""
+"""A real `chalice deploy` to an empty account, calls through API Gateway, and removal."""
 
 import json
 import re
@@ -10,26 +10,25 @@ from twilio.request_validator import RequestValidator
 from local.supervisor import ROOT
 from tests.deploy import front
 from tests.deploy.conftest import REGION, STAGE
-from tests.deploy.world import Centre, eventually
+from tests.deploy.world import ContactCenter, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCHEDULE_SECONDS = 90
-"""The schedule fires every minute; then the sweep has to do its work."""
-
+"""The schedule fires every minute, and the sweep takes some time."""
 
 DOCUMENT = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
-def shapes(text):
-    """Lines without what differs each time: account, region, API, seconds, Python."""
+def masked_lines(text):
+    """The set of lines with account, region, API ID, seconds and Python version masked."""
     for pattern in (r"\d{12}", r"eu-west-\d", r"(?<=https://)\w+", r"\d+(?= s\b)", r"python[\d.]+"):
         text = re.sub(pattern, "*", text)
     return set(text.splitlines())
 
 
 def api_url(aws, stage=STAGE):
-    """Where the emulator serves the one API, under its stage."""
+    """The URL at which the emulator serves the stage of the only API."""
     (api,) = aws.client("apigateway").get_rest_apis()["items"]
     return f"{aws.url}/restapis/{api['id']}/{stage}/_user_request_"
 
@@ -52,7 +51,7 @@ def post_signed(url, twilio, environ):
         "ReservationSid": "WR" + "1" * 32,
     }
     signature = RequestValidator(twilio.auth_token).compute_signature(url, parameters)
-    answer = requests.post(
+    response = requests.post(
         url,
         data=parameters,
         headers={"X-Twilio-Signature": signature},
@@ -60,7 +59,7 @@ def post_signed(url, twilio, environ):
         verify=environ["REQUESTS_CA_BUNDLE"],
         timeout=30,
     )
-    return answer.status_code, answer.json()
+    return response.status_code, response.json()
 
 
 def token(checkout):
@@ -68,8 +67,8 @@ def token(checkout):
 
 
 def put_secrets(checkout, secrets):
-    said = checkout.infra("secrets", "put", "--stage", STAGE, "--stdin", says=secrets)
-    assert not any(secret in said for secret in re.findall(r"[0-9a-f]{32}", secrets))
+    printed = checkout.infra("secrets", "put", "--stage", STAGE, "--stdin", stdin=secrets)
+    assert not any(secret in printed for secret in re.findall(r"[0-9a-f]{32}", secrets))
 
 
 def api_stage(aws):
@@ -77,33 +76,33 @@ def api_stage(aws):
     return aws.client("apigateway").get_stage(restApiId=api["id"], stageName=STAGE)
 
 
-def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets, tmp_path):
-    assert aws.everything() == {}
+def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secrets, tmp_path):
+    assert aws.list_resources() == {}
     put_secrets(checkout, secrets)
-    # The address is AWS's own, and so is what the signature is checked against.
+    # The URL has the host name of AWS, and the signature is checked against it.
     with front.serving(aws.url, REGION, tmp_path) as environ:
-        done = checkout.run("deploy", "--stage", STAGE, "--any-python", **environ)
-        assert done.returncode == 0, done.stderr
-        (api_id,) = [one["id"] for one in aws.client("apigateway").get_rest_apis()["items"]]
-        callback = done.stdout.strip()
+        completed = checkout.run("deploy", "--stage", STAGE, "--any-python", **environ)
+        assert completed.returncode == 0, completed.stderr
+        (api_id,) = [api["id"] for api in aws.client("apigateway").get_rest_apis()["items"]]
+        callback = completed.stdout.strip()
         host = f"{api_id}.execute-api.{REGION}.amazonaws.com"
         assert callback == f"https://{host}/{STAGE}/assignment_callback"
         assert post_signed(callback, twilio, environ) == (200, {})
-    assert shapes(done.stderr + done.stdout) <= shapes(DOCUMENT)
-    # From now on one that the simulator reaches without a proxy.
+    assert masked_lines(completed.stderr + completed.stdout) <= masked_lines(DOCUMENT)
+    # From now on, use a URL that the simulator reaches without a proxy.
     url = api_url(aws)
     checkout.set(PUBLIC_BASE_URL=url, RESERVATION_TIMEOUT_SECONDS="5", SWEEP_GRACE_SECONDS="0")
     assert deploy(checkout)["assignment_callback"] == f"{url}/assignment_callback"
 
-    # The life cycle, called back under the stage's prefix, signed.
-    centre = Centre.at(url, token(checkout), twilio)
-    centre.walk()
+    # The life cycle, with signed callbacks under the stage's path.
+    center = ContactCenter.at(url, token(checkout), twilio)
+    center.complete_life_cycle()
 
-    # What API Gateway answers itself has the shape of our own answers.
-    absent = centre.app.get("/no-such-route")
+    # Gateway responses have the shape of the app's errors.
+    absent = center.app.get("/no-such-route")
     assert (absent.status, absent.body["Code"]) == (404, "RouteNotFound")
 
-    # What Chalice can't set.
+    # The settings that Chalice can't make.
     assert api_stage(aws)["tracingEnabled"] is True
     methods = api_stage(aws)["methodSettings"]
     assert methods["*/*"]["metricsEnabled"]
@@ -115,11 +114,11 @@ def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets,
     )
     assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (0, 60)
 
-    # The schedule fires: a Reservation that nobody decides is found out without any event.
-    centre.configure(TaskReservationTimeout="5")
-    record = centre.reserved()
+    # The schedule fires: the sweep records the time-out of a Reservation without any event.
+    center.update_workflow(TaskReservationTimeout="5")
+    record = center.reserve()
     path = f"/reservations/{record['reservation_sid']}"
-    assert eventually(lambda: centre.app.get(path).body["status"] == "timeout", SCHEDULE_SECONDS), (
+    assert eventually(lambda: center.app.get(path).body["status"] == "timeout", SCHEDULE_SECONDS), (
         aws.log()
     )
     status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))
@@ -129,20 +128,20 @@ def test_from_an_empty_account_to_calls_and_back(aws, checkout, twilio, secrets,
         "logs", "--stage", STAGE
     )
 
-    # Another version, from a checkout that has never deployed: the same URL serves it.
+    # Another version, deployed from a checkout without a record, keeps the URL.
     (checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json").unlink()
-    checkout.become_version("9.9.9")
+    checkout.change_version("9.9.9")
     assert deploy(checkout)["url"] == url
-    assert centre.app.get("/health").body["version"] == "9.9.9"
-    assert centre.app.get(path).body["status"] == "timeout"
+    assert center.app.get("/health").body["version"] == "9.9.9"
+    assert center.app.get(path).body["status"] == "timeout"
 
-    # Without --data, the data stays; with it, nothing does.
+    # Without --data, only the data remains; with it, nothing remains.
     checkout.infra("destroy", "--stage", STAGE, "--yes")
-    left = aws.everything()
-    assert left == {
+    remaining = aws.list_resources()
+    assert remaining == {
         "tables": [f"taskrouter-callbacks-{STAGE}-{name}" for name in ("reservations", "state")],
         "stacks": [f"taskrouter-callbacks-{STAGE}"],
         "parameters": [f"/taskrouter-callbacks/{STAGE}/secrets"],
     }
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
-    assert aws.everything() == {}
+    assert aws.list_resources() == {}

@@ -1,4 +1,4 @@
-"""The other way: `chalice package` and CloudFormation, as a pipeline does it."""
+"""Deployment by `chalice package` and CloudFormation, as in a pipeline."""
 
 import hashlib
 import json
@@ -7,15 +7,15 @@ import pytest
 
 from tests.deploy.conftest import STAGE
 from tests.deploy.test_deploy import api_url, put_secrets, token
-from tests.deploy.world import Centre
+from tests.deploy.world import ContactCenter
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STACK = f"taskrouter-callbacks-{STAGE}-functions"
 
 
-def with_code_in(bucket, aws, folder):
-    """What `aws cloudformation package` does: the zip to S3, and its address into the template."""
+def upload_code(bucket, aws, folder):
+    """Upload the zip file and set its URL in the template (aws cloudformation package)."""
     code = (folder / "deployment.zip").read_bytes()
     key = hashlib.sha256(code).hexdigest()
     aws.client("s3").put_object(Bucket=bucket, Key=key, Body=code)
@@ -26,13 +26,13 @@ def with_code_in(bucket, aws, folder):
     return json.dumps(template)
 
 
-def apply(aws, template, kind):
-    """What `aws cloudformation deploy` does."""
+def apply(aws, template, change_type):
+    """Create and execute a change set (aws cloudformation deploy)."""
     cloudformation = aws.client("cloudformation")
-    change = {"StackName": STACK, "ChangeSetName": kind.lower()}
+    change = {"StackName": STACK, "ChangeSetName": change_type.lower()}
     cloudformation.create_change_set(
         **change,
-        ChangeSetType=kind,
+        ChangeSetType=change_type,
         TemplateBody=template,
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
     )
@@ -40,52 +40,52 @@ def apply(aws, template, kind):
         **change, WaiterConfig={"Delay": 1}
     )
     cloudformation.execute_change_set(**change)
-    cloudformation.get_waiter(f"stack_{kind.lower()}_complete").wait(
+    cloudformation.get_waiter(f"stack_{change_type.lower()}_complete").wait(
         StackName=STACK, WaiterConfig={"Delay": 1}
     )
 
 
-def release(aws, checkout, folder, kind):
-    """Package the checkout and have CloudFormation bring the functions to it."""
+def release(aws, checkout, folder, change_type):
+    """Package the checkout and deploy the package with CloudFormation."""
     checkout.infra("package", "--stage", STAGE, "--any-python", str(folder))
-    # Under Lambda's limit by far, and small enough for a quick cold start.
+    # Far below Lambda's limit, and small enough for a fast cold start.
     assert (folder / "deployment.zip").stat().st_size < 9 * 2**20
-    (bucket,) = aws.everything()["buckets"]
-    apply(aws, with_code_in(bucket, aws, folder), kind)
+    (bucket,) = aws.list_resources()["buckets"]
+    apply(aws, upload_code(bucket, aws, folder), change_type)
 
 
-def test_a_package_deployed_by_cloudformation_takes_calls(aws, checkout, twilio, secrets, tmp_path):
+def test_package_deployed_by_cloudformation_serves_calls(aws, checkout, twilio, secrets, tmp_path):
     put_secrets(checkout, secrets)
     checkout.infra("prepare", "--stage", STAGE)
     release(aws, checkout, tmp_path / "first", "CREATE")
     url = api_url(aws)
 
-    # Another version: the same address serves it.
+    # An update keeps the URL.
     checkout.set(PUBLIC_BASE_URL=url)
-    checkout.become_version("9.9.9")
+    checkout.change_version("9.9.9")
     release(aws, checkout, tmp_path / "second", "UPDATE")
     assert api_url(aws) == url
-    centre = Centre.at(url, token(checkout), twilio)
-    assert centre.app.get("/health").body["version"] == "9.9.9"
-    centre.walk()
+    center = ContactCenter.at(url, token(checkout), twilio)
+    assert center.app.get("/health").body["version"] == "9.9.9"
+    center.complete_life_cycle()
 
-    # The operator's commands see a stage, whoever made it.
+    # The operator's commands also work on a stage created by CloudFormation.
     status = json.loads(checkout.run("status", "--stage", STAGE, "--json").stdout)
     assert (status["url"], status["answers"], status["schedule"]) == (
         url,
-        "as it should",
+        "ok",
         "ENABLED",
     )
 
-    # Never both ways on one stage.
+    # The two ways can't be mixed on one stage.
     for command in (["deploy", "--any-python"], ["destroy", "--yes"]):
         refused = checkout.run(*command, "--stage", STAGE)
         assert refused.returncode == 1
-        assert f"taskrouter-callbacks-{STAGE} was not made by Chalice" in refused.stderr
+        assert f"taskrouter-callbacks-{STAGE} was not created by Chalice" in refused.stderr
 
     aws.client("cloudformation").delete_stack(StackName=STACK)
     aws.client("cloudformation").get_waiter("stack_delete_complete").wait(
         StackName=STACK, WaiterConfig={"Delay": 1}
     )
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
-    assert aws.everything() == {}
+    assert aws.list_resources() == {}

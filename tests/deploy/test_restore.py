@@ -1,4 +1,4 @@
-"""The runbook "Restore a table", as far as an emulator can show it."""
+"""The runbook "Restore a table", as far as the emulator supports it."""
 
 import re
 import shlex
@@ -17,23 +17,23 @@ OLD, NEW = f"{STACK}-reservations", f"{STACK}-reservations-restored"
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
-def parameters(**given):
-    before = ("Stage", "Operate", "StateTableName")
+def parameters(**changes):
+    unchanged = ("Stage", "Operate", "StateTableName")
     return [
-        *({"ParameterKey": name, "UsePreviousValue": True} for name in before),
-        *({"ParameterKey": name, "ParameterValue": value} for name, value in given.items()),
+        *({"ParameterKey": name, "UsePreviousValue": True} for name in unchanged),
+        *({"ParameterKey": name, "ParameterValue": value} for name, value in changes.items()),
     ]
 
 
-def without_the_table(checkout):
-    """The template that the runbook's own command makes."""
+def template_without_table(checkout):
+    """The template that the runbook's command writes."""
     (command,) = re.findall(r"^ +(sed .* infra/stage\.yaml) >", RUNBOOK, re.MULTILINE)
     return subprocess.run(
         shlex.split(command), cwd=checkout.folder, check=True, capture_output=True, text=True
     ).stdout
 
 
-def test_a_restored_table_takes_the_place_of_the_old_one(aws, checkout, secrets):
+def test_restored_table_replaces_the_old_table(aws, checkout, secrets):
     put_secrets(checkout, secrets)
     checkout.infra("prepare", "--stage", STAGE)
     dynamodb, cloudformation = aws.client("dynamodb"), aws.client("cloudformation")
@@ -45,7 +45,7 @@ def test_a_restored_table_takes_the_place_of_the_old_one(aws, checkout, secrets)
 
     cloudformation.update_stack(
         StackName=STACK,
-        TemplateBody=without_the_table(checkout),
+        TemplateBody=template_without_table(checkout),
         Parameters=parameters(ReservationsTableName=NEW),
     )
     cloudformation.get_waiter("stack_update_complete").wait(StackName=STACK)
@@ -65,17 +65,17 @@ def test_a_restored_table_takes_the_place_of_the_old_one(aws, checkout, secrets)
     )
     cloudformation.get_waiter("change_set_create_complete").wait(**change)
     changes = cloudformation.describe_change_set(**change)["Changes"]
-    assert [one["ResourceChange"]["Action"] for one in changes] == ["Import"]
+    assert [change["ResourceChange"]["Action"] for change in changes] == ["Import"]
     cloudformation.execute_change_set(**change)
     cloudformation.get_waiter("stack_import_complete").wait(StackName=STACK)
 
-    # The stack is what the files say then, and holds the new table; the old one is left alone.
+    # The stack matches the files and contains the new table. The old table is kept.
     checkout.set(RESERVATIONS_TABLE=NEW)
     checkout.infra("prepare", "--stage", STAGE)
-    held = cloudformation.describe_stack_resources(
+    resources = cloudformation.describe_stack_resources(
         StackName=STACK, LogicalResourceId="Reservations"
     )["StackResources"]
-    assert [one["PhysicalResourceId"] for one in held] == [NEW]
-    assert aws.everything()["tables"] == [OLD, NEW, f"{STACK}-state"]
+    assert [resource["PhysicalResourceId"] for resource in resources] == [NEW]
+    assert aws.list_resources()["tables"] == [OLD, NEW, f"{STACK}-state"]
     record = dynamodb.get_item(TableName=NEW, Key={"reservation_sid": {"S": "WR1"}})
     assert record["Item"]

@@ -1,73 +1,98 @@
-"""A contact centre whose app is deployed: what a test asks of it."""
+"""A contact center whose app is deployed, and the steps that tests take there."""
 
+import json
 import time
 from dataclasses import dataclass
 
 from local.demo.http_client import HttpClient
 
 
-def eventually(look, seconds=10.0):
-    """The first answer that is not empty; None once time is up."""
+def eventually(read, seconds=10.0):
+    """Return the first truthy result of *read*, or the last result after *seconds*."""
     deadline = time.monotonic() + seconds
-    while not (found := look()) and time.monotonic() < deadline:
+    while not (result := read()) and time.monotonic() < deadline:
         time.sleep(0.2)
-    return found
+    return result
 
 
 @dataclass
-class Centre:
-    """The app at its address under the API's stage, and TaskRouter, which calls it there."""
+class ContactCenter:
+    """The app at its URL under the API's stage, and TaskRouter, which calls that URL."""
 
     app: HttpClient
     taskrouter: HttpClient
-    names: object
+    simulator: object
 
     @classmethod
     def at(cls, url, token, twilio):
-        centre = cls(
+        center = cls(
             app=HttpClient("app", url, token=token),
             taskrouter=HttpClient(
                 "TaskRouter",
                 f"{twilio.url}/v1/Workspaces/{twilio.workspace_sid}",
                 account=(twilio.account_sid, twilio.auth_token),
             ),
-            names=twilio,
+            simulator=twilio,
         )
-        centre.configure(AssignmentCallbackUrl=f"{url}/assignment_callback")
-        return centre
+        center.update_workflow(AssignmentCallbackUrl=f"{url}/assignment_callback")
+        return center
 
-    def configure(self, **form):
-        workflow = f"/Workflows/{self.names.workflow_sid}"
+    def update_workflow(self, **form):
+        workflow = f"/Workflows/{self.simulator.workflow_sid}"
         assert self.taskrouter.post(workflow, form).status == 200
 
-    def turn_alice(self, activity):
-        form = {"ActivitySid": self.names.activities[activity]}
-        alice = f"/Workers/{self.names.workers['Alice']}"
-        assert self.taskrouter.post(alice, form).status == 200
+    def set_idle(self, worker):
+        form = {"ActivitySid": self.simulator.activities["Idle"]}
+        path = f"/Workers/{self.simulator.workers[worker]}"
+        assert self.taskrouter.post(path, form).status == 200
 
-    def reserved(self):
-        """A new Task, reserved for Alice, called back and recorded; the record."""
+    def offer(self, worker, language):
+        """Create a Task in TaskRouter and offer it to a Worker; return the Reservation."""
+        form = {
+            "WorkflowSid": self.simulator.workflow_sid,
+            "Attributes": json.dumps({"selected_language": language}),
+        }
+        created = self.taskrouter.post("/Tasks", form)
+        assert created.status == 201, created
+        self.set_idle(worker)
+        path = f"/Tasks/{created.body['sid']}/Reservations"
+        (reservation,) = eventually(lambda: self.taskrouter.get(path).body["reservations"])
+        assert reservation["worker_sid"] == self.simulator.workers[worker]
+        return reservation
+
+    def cancel(self, task_sid):
+        form = {"AssignmentStatus": "canceled"}
+        assert self.taskrouter.post(f"/Tasks/{task_sid}", form).status == 200
+
+    def reserve(self):
+        """Create a Task and reserve it for Alice; return the record of its Reservation."""
         created = self.app.post("/create-task")
         assert created.status == 201, created
-        self.turn_alice("Idle")
+        self.set_idle("Alice")
 
-        def look():
+        def find_record():
             listed = self.app.get("/reservations", {"status": "pending"})
             assert listed.status == 200, listed
-            mine = [r for r in listed.body["reservations"] if r["task_sid"] == created.body["sid"]]
-            return mine[0] if mine else None
+            for record in listed.body["reservations"]:
+                if record["task_sid"] == created.body["sid"]:
+                    return record
+            return None
 
-        record = eventually(look)
-        assert record, self.names.log("callback")
+        record = eventually(find_record)
+        assert record, self.simulator.log("callback")
         return record
 
     def task_status(self, task_sid):
         return self.taskrouter.get(f"/Tasks/{task_sid}").body["assignment_status"]
 
-    def walk(self):
-        """A Task's life: created, reserved, called back, looked at, accepted, assigned."""
-        record = self.reserved()
+    def complete_life_cycle(self):
+        """Create, reserve, accept and complete a Task."""
+        record = self.reserve()
         assert record["status"] == "pending"
+        self.accept(record)
+
+    def accept(self, record):
+        """Accept a pending Reservation of Alice and complete its Task."""
         accepted = self.app.post(f"/reservations/{record['reservation_sid']}/accept")
         assert (accepted.status, accepted.body["reservation_status"]) == (200, "accepted")
         assert accepted.body["worker_name"] == "Alice"

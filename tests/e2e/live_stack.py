@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.commands.token import mint, of_stage
+from infra.commands.token import create_token, read_api_key
 from local import dynamodb, network, stack, supervisor
 from local.demo import http_client
 from local.demo.http_client import HttpClient
@@ -115,7 +115,7 @@ def live_stack(environ, overrides=None):
     with supervisor.running(definition, overrides) as programs:
         identifiers = http_client.fetch_identifiers(definition.simulator_url)
         settings = definition.settings
-        token = mint(settings, of_stage(settings), role="supervisor", hours=1)
+        token = create_token(settings, read_api_key(settings), role="supervisor", hours=1)
         workspace = f"{definition.simulator_url}/v1/Workspaces/{identifiers['workspace_sid']}"
         account = (identifiers["account_sid"], identifiers["auth_token"])
         yield LiveStack(

@@ -29,13 +29,15 @@ def service():
 
 def test_any_input_over_sockets_gets_a_valid_response(service):
     described, running = service
-    key = token.of_stage(described.settings)
+    key = token.read_api_key(described.settings)
 
     def mint(role, **given):
         worker = given.get("worker_sid")
         hours = -1 if given.get("ttl", 1) < 0 else 1
         own = token.ApiKey(key.sid, given.get("secret", key.secret))
-        return token.mint(described.settings, own, role=role, worker_sid=worker, hours=hours)
+        return token.create_token(
+            described.settings, own, role=role, worker_sid=worker, hours=hours
+        )
 
     by_identity = tokens_by(mint)
     table = described.tables.reservations

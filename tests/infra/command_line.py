@@ -12,12 +12,12 @@ from infra.__main__ import main
 from local.supervisor import ROOT
 
 
-def run_infra(*arguments, says="", **environ):
+def run_infra(*arguments, stdin="", **environ):
     """Run `python -m infra` in the checkout.
 
     Args:
         *arguments: the command, its arguments and options.
-        says: the standard input.
+        stdin: the standard input.
         **environ: variables added to the environment, which is restored afterwards.
 
     Returns:
@@ -30,7 +30,7 @@ def run_infra(*arguments, says="", **environ):
         mock.patch.object(boto3, "DEFAULT_SESSION", None),
         contextlib.chdir(ROOT),
     ):
-        result = CliRunner().invoke(main, [*map(str, arguments)], input=says)
+        result = CliRunner().invoke(main, [*map(str, arguments)], input=stdin)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return subprocess.CompletedProcess(arguments, result.exit_code, result.stdout, result.stderr)

@@ -1,4 +1,4 @@
-"""What `chalice package` makes of a stage, and CloudFormation of that."""
+"""Packages a stage with `chalice package` and translates it to plain CloudFormation."""
 
 import copy
 import functools
@@ -12,13 +12,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from infra.aws import api_settings, policies, stage_config
-from infra.aws.session import Aws
+from infra.aws import Aws, api_settings, policies, stage_config
 from local.supervisor import ROOT
 from tests.infra import templates
 
 REGION = "eu-west-1"
-PLACE = Aws(
+AWS = Aws(
     session=None,
     partition="aws",
     region=REGION,
@@ -34,7 +33,7 @@ BUCKET = "s3://packages-of-the-pipeline/package.zip"
 
 
 class Packaged:
-    """A stage's template, as Chalice writes it and as CloudFormation makes it."""
+    """A stage's template, as Chalice writes it and as CloudFormation translates it."""
 
     def __init__(self, stage, folder):
         self.stage = stage
@@ -46,8 +45,8 @@ class Packaged:
 
     @functools.cached_property
     def translated(self):
-        """The SAM translator's answer: plain CloudFormation."""
-        # takes half a second, of every process that collects the tests
+        """The plain CloudFormation template that the SAM translator returns."""
+        # Every process that collects the tests would otherwise spend half a second on this import.
         from samtranslator.translator.transform import transform  # noqa: PLC0415
 
         no_managed_policies = SimpleNamespace(load=dict)
@@ -55,15 +54,15 @@ class Packaged:
             patch.setenv("AWS_DEFAULT_REGION", REGION)
             return transform(copy.deepcopy(self.sam), {}, no_managed_policies)
 
-    def of_type(self, kind):
-        """The properties of the resources of a kind, plain or SAM's."""
-        template = self.sam if kind.startswith("AWS::Serverless::") else self.translated
-        found = templates.of_type(template, kind)
+    def of_type(self, resource_type):
+        """Properties of the resources of a CloudFormation or SAM type, by name."""
+        template = self.sam if resource_type.startswith("AWS::Serverless::") else self.translated
+        found = templates.of_type(template, resource_type)
         assert found
         return found
 
     def lint(self, *templates):
-        """Return the complaints of cfn-lint about templates."""
+        """Return the problems that cfn-lint finds in templates."""
         files = [self._folder / f"linted-{number}.json" for number in range(len(templates))]
         for file, template in zip(files, templates, strict=True):
             file.write_text(json.dumps(template))
@@ -72,10 +71,10 @@ class Packaged:
 
 
 def package(folder, name, change=lambda stage: None):
-    """Package a stage of config.json, after *change* of what that declares."""
+    """Package a stage of config.json after applying *change* to its declaration."""
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "chalicelib", folder / "chalicelib")
-    (folder / "requirements.txt").touch()  # nothing to install: only the template is looked at
+    (folder / "requirements.txt").touch()  # nothing to install: the tests read only the template
     (folder / ".chalice").mkdir()
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     config["stages"][name]["environment_variables"] |= SIDS
@@ -83,7 +82,7 @@ def package(folder, name, change=lambda stage: None):
     (folder / ".chalice" / "config.json").write_text(json.dumps(config))
 
     stage = _read(name, config)
-    policies.write(PLACE, stage, folder)
+    policies.write(AWS, stage, folder)
     (folder / "merged.json").write_text(json.dumps(api_settings.merged_template(stage)))
     chalice = [sys.executable, "-c", "from chalice.cli import main; main()", "package"]
     with pytest.MonkeyPatch.context() as patch:
@@ -98,9 +97,9 @@ def package(folder, name, change=lambda stage: None):
     return Packaged(stage, folder)
 
 
-def _read(name, whole):
+def _read(name, declared):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage_config, "project", lambda *_: whole)
-        environ = whole["stages"][name]["environment_variables"]
+        patch.setattr(stage_config, "project", lambda: declared)
+        environ = declared["stages"][name]["environment_variables"]
         patch.setattr(stage_config, "environment", lambda *_: environ)
         return stage_config.read(name)

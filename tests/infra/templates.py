@@ -1,4 +1,4 @@
-"""The templates as data."""
+"""Reads the CloudFormation templates as data."""
 
 from pathlib import Path
 
@@ -8,16 +8,16 @@ INFRA = Path(__file__).parents[2] / "infra"
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with CloudFormation's tags, read as {tag: value}."""
+    """Loads YAML with CloudFormation's tags as {tag: value}."""
 
 
-_BY_KIND = {
+_CONSTRUCTORS = {
     yaml.ScalarNode: _Loader.construct_scalar,
     yaml.SequenceNode: _Loader.construct_sequence,
     yaml.MappingNode: _Loader.construct_mapping,
 }
 _Loader.add_multi_constructor(
-    "!", lambda loader, tag, node: {tag: _BY_KIND[type(node)](loader, node)}
+    "!", lambda loader, tag, node: {tag: _CONSTRUCTORS[type(node)](loader, node)}
 )
 
 
@@ -26,16 +26,17 @@ def read(name):
     return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
 
 
-def of_type(template, kind):
+def of_type(template, resource_type):
+    """Properties of the resources of a type, by logical ID."""
     return {
         name: resource["Properties"]
         for name, resource in template["Resources"].items()
-        if resource["Type"] == kind
+        if resource["Type"] == resource_type
     }
 
 
 def with_stage(value, stage):
-    """What `!Ref Stage` and `!Sub ...${Stage}...` become."""
+    """Resolve `!Ref Stage` and `!Sub ...${Stage}...`."""
     match value:
         case {"Ref": "Stage"}:
             return stage

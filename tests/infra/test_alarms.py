@@ -1,4 +1,4 @@
-"""An alarm that reads a metric nobody emits is silent for ever, so each is traced to its source."""
+"""Each alarm reads a metric that is emitted: otherwise it would stay silent forever."""
 
 import json
 import re
@@ -22,13 +22,13 @@ DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
 STAGE = "dev"
 SWEEP_GRACE_SECONDS = 10
 FORM = "application/x-www-form-urlencoded"
-OURS = f"taskrouter-callbacks/{STAGE}"
+NAMESPACE = f"taskrouter-callbacks/{STAGE}"
 
 _OPERATORS = {"=": lambda a, b: a == b, ">=": lambda a, b: a is not None and a >= b}
 
 
 def metric_of(alarm):
-    """What an alarm reads: (namespace, name, dimensions)."""
+    """The metric of an alarm: (namespace, name, dimensions)."""
     dimensions = {d["Name"]: d["Value"] for d in alarm.get("Dimensions", [])}
     return (
         templates.with_stage(alarm["Namespace"], STAGE),
@@ -37,11 +37,11 @@ def metric_of(alarm):
     )
 
 
-READ = [(name, *metric_of(alarm)) for name, alarm in ALARMS.items()]
+METRICS = [(name, *metric_of(alarm)) for name, alarm in ALARMS.items()]
 
 
 def matches(pattern, line):
-    """Whether CloudWatch's filter pattern { $.a = "x" && $.b >= 1 } selects a line."""
+    """Return whether a filter pattern such as { $.a = "x" && $.b >= 1 } matches a log line."""
     terms = re.fullmatch(r"\{ (.*) \}", pattern)[1].split(" && ")
     parsed = [re.fullmatch(r"\$\.(\w+) (=|>=) (.+)", term).groups() for term in terms]
     return all(
@@ -50,13 +50,13 @@ def matches(pattern, line):
     )
 
 
-@pytest.mark.parametrize(("alarm", "namespace", "metric", "dimensions"), READ)
-def test_what_an_alarm_reads_is_emitted(alarm, namespace, metric, dimensions):
+@pytest.mark.parametrize(("alarm", "namespace", "metric", "dimensions"), METRICS)
+def test_metric_of_each_alarm_is_emitted(alarm, namespace, metric, dimensions):
     match namespace:
         case "AWS/Lambda":
             functions = {
                 f"taskrouter-callbacks-{STAGE}",
-                *(f"taskrouter-callbacks-{STAGE}-{handler}" for handler in _schedules()),
+                *(f"taskrouter-callbacks-{STAGE}-{source.name}" for source in app.event_sources),
             }
             assert dimensions.keys() == {"FunctionName"}
             assert dimensions["FunctionName"] in functions
@@ -72,19 +72,16 @@ def test_what_an_alarm_reads_is_emitted(alarm, namespace, metric, dimensions):
             assert dimensions == {"TableName": table, "Operation": "UpdateItem"}
             assert metric == "ThrottledRequests"
         case _:
-            assert namespace == OURS
-            made = [t for f in FILTERS.values() for t in f["MetricTransformations"]]
+            assert namespace == NAMESPACE
+            emitted = [t for f in FILTERS.values() for t in f["MetricTransformations"]]
             assert dimensions == {}
-            assert (OURS, metric) in {
-                (templates.with_stage(t["MetricNamespace"], STAGE), t["MetricName"]) for t in made
+            assert (NAMESPACE, metric) in {
+                (templates.with_stage(t["MetricNamespace"], STAGE), t["MetricName"])
+                for t in emitted
             }
 
 
-def _schedules():
-    return [source.name for source in app.event_sources]
-
-
-def test_a_refused_signature_is_counted(api):
+def test_refused_signature_is_counted(api):
     api.post_callback(api.callback_parameters(), signature="0" * 28)
     api.post_callback(api.callback_parameters())
 
@@ -92,26 +89,26 @@ def test_a_refused_signature_is_counted(api):
     assert [matches(pattern, line) for line in api.lines()] == [True, False]
 
 
-def test_an_unrecorded_reservation_is_counted(api, monkeypatch):
-    def fall_back():
+def test_unrecorded_reservation_is_counted(api, monkeypatch):
+    def post_to_fallback():
         parameters = api.callback_parameters()
         path = "/assignment_callback/fallback"
         signature = api.sign(parameters, f"{api.service.settings.public_base_url}{path}")
         headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
         assert api.http.post(path, headers=headers, body=urlencode(parameters)).status_code == 200
 
-    def dead(*_args, **_kwargs):
-        raise StoreUnavailable("DynamoDB does not answer.")
+    def unavailable(*_args, **_kwargs):
+        raise StoreUnavailable("DynamoDB did not respond.")
 
-    fall_back()
-    monkeypatch.setattr(api.service.store, "record_callback", dead)
-    fall_back()
+    post_to_fallback()
+    monkeypatch.setattr(api.service.store, "record_callback", unavailable)
+    post_to_fallback()
 
     pattern = FILTERS["UnrecordedReservations"]["FilterPattern"]
     assert [matches(pattern, line) for line in api.lines()] == [False, True]
 
 
-def test_rules_that_failed_are_counted(api):
+def test_failed_rules_are_counted(api):
     rule = {"name": "one", "instruction": "dequeue", "from": {"ref": "task.to"}}
     vars(api.service)["rules"] = Rules(parse_rules({"rule": [rule]}), default=Defer())
     for attributes in ('{"to": "+15556667777"}', "{}"):
@@ -124,13 +121,13 @@ def test_rules_that_failed_are_counted(api):
     assert api.lines()[1][member] == 1
 
 
-def test_how_late_a_sweep_is_is_counted(api):
+def test_sweep_lag_is_counted(api):
     parameters = api.callback_parameters()
     api.post_callback(parameters)
     expires_in = (api.service.settings.reservation_timeout_seconds + SWEEP_GRACE_SECONDS) * 1000
     api.clock.now += expires_in + 600_000
     functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
-    # Once TaskRouter has told what became of it, nothing is due.
+    # Once the final status is recorded, no Reservation is due.
     functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
 
     pattern = FILTERS["SweepsLag"]["FilterPattern"]
@@ -140,7 +137,7 @@ def test_how_late_a_sweep_is_is_counted(api):
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_every_alarm_tells_somebody_and_has_its_paragraph(alarm):
+def test_every_alarm_notifies_the_topic_and_is_documented(alarm):
     properties = ALARMS[alarm]
     assert properties["AlarmActions"] == [{"Ref": "Alarms"}]
     assert templates.with_stage(properties["AlarmName"], STAGE).endswith(f"-{STAGE}-{alarm}")
@@ -151,12 +148,12 @@ def test_every_alarm_tells_somebody_and_has_its_paragraph(alarm):
         assert part in paragraph
 
 
-def test_no_paragraph_is_left_of_an_alarm_that_is_gone():
+def test_every_documented_alarm_exists():
     text = DOCS.read_text(encoding="utf-8")
     assert set(re.findall(r"^### ([A-Z]\w+)$", text, re.MULTILINE)) == ALARMS.keys()
 
 
-def test_logs_end_and_the_bucket_is_closed():
+def test_logs_expire_and_the_bucket_is_private():
     for group in templates.of_type(TEMPLATE, "AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     (bucket,) = templates.of_type(TEMPLATE, "AWS::S3::Bucket").values()
@@ -170,27 +167,27 @@ def dashboard():
     return json.loads(dashboard["DashboardBody"]["Sub"])
 
 
-def test_the_dashboard_shows_what_the_alarms_read(dashboard):
+def test_dashboard_shows_the_metrics_of_the_alarms(dashboard):
     assert {widget["y"] for widget in dashboard["widgets"]} == {0, 6, 12}
-    shown = {metric[1:2] for metric in written_out(dashboard)}
-    assert {(name,) for _, _, name, _ in READ} - {("Invocations",)} <= shown
-    for namespace, _, *pairs in written_out(dashboard):
+    shown = {metric[1:2] for metric in dashboard_metrics(dashboard)}
+    assert {(name,) for _, _, name, _ in METRICS} - {("Invocations",)} <= shown
+    for namespace, _, *pairs in dashboard_metrics(dashboard):
         dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
         if namespace == "AWS/ApiGateway":
             assert dimensions["Method"] in app.routes[dimensions["Resource"]]
 
 
-def written_out(dashboard):
-    """Each metric of the widgets; CloudWatch takes "." for what the one before it has there."""
+def dashboard_metrics(dashboard):
+    """Yield the metrics of the widgets; "." stands for the value of the previous metric."""
     for widget in dashboard["widgets"]:
-        before = ()
+        previous = ()
         for metric in widget["properties"].get("metrics", []):
-            said = [one for one in metric if isinstance(one, str)]
-            before = tuple(before[at] if one == "." else one for at, one in enumerate(said))
-            yield before
+            parts = [part for part in metric if isinstance(part, str)]
+            previous = tuple(previous[i] if part == "." else part for i, part in enumerate(parts))
+            yield previous
 
 
-def test_what_the_dashboards_queries_ask_for_is_in_the_lines(api, dashboard):
+def test_log_lines_have_the_fields_that_dashboard_queries_use(api, dashboard):
     parameters = api.callback_parameters()
     api.post_callback(parameters)
     api.post_callback(parameters, signature="0" * 28)
@@ -204,14 +201,14 @@ def test_what_the_dashboards_queries_ask_for_is_in_the_lines(api, dashboard):
     headers = {"Content-Type": FORM, "X-Twilio-Signature": api.sign(event, url)}
     api.http.post("/event_callback", headers=headers, body=urlencode(event))
     functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
-    written = {member for line in api.lines() for member in line}
+    logged = {member for line in api.lines() for member in line}
 
-    queries = [one["properties"].get("query", "") for one in dashboard["widgets"]]
-    asked = {
+    queries = [widget["properties"].get("query", "") for widget in dashboard["widgets"]]
+    queried = {
         name
         for query in queries
         for part in re.findall(r"(?:filter|and|by|fields) (@?\w+(?:, \w+)*)", query)
         for name in part.split(", ")
     }
-    assert {"answer", "event_type", "oldest_due_ms"} <= asked
-    assert asked <= written | {"@timestamp"}
+    assert {"answer", "event_type", "oldest_due_ms"} <= queried
+    assert queried <= logged | {"@timestamp"}

@@ -1,7 +1,7 @@
-"""Each alarm fires when what it is for happens, at night too, and is silent when all is well.
+"""Each alarm fires for its cause, also in quiet hours, and stays silent otherwise.
 
-CloudWatch decides by the last EvaluationPeriods data points: it fires where DatapointsToAlarm of
-them breach, and a period without data counts as TreatMissingData says.
+The tests model how CloudWatch evaluates alarms: of the last EvaluationPeriods data points,
+DatapointsToAlarm must breach the threshold. TreatMissingData decides about periods without data.
 """
 
 import operator
@@ -13,7 +13,7 @@ from tests.infra import templates
 ALARMS = templates.of_type(templates.read("stage.yaml"), "AWS::CloudWatch::Alarm")
 HOUR = 60
 
-_COMPARES = {
+_OPERATORS = {
     "GreaterThanOrEqualToThreshold": operator.ge,
     "GreaterThanThreshold": operator.gt,
     "LessThanThreshold": operator.lt,
@@ -21,12 +21,14 @@ _COMPARES = {
 
 
 def fires(name, minutes):
-    """Whether an alarm fires at any time, given what is measured each minute; None is nothing."""
+    """Return whether an alarm ever fires, given the metric of each minute (None: no data)."""
     alarm = ALARMS[name]
     periods = per_period(minutes, alarm)
-    breaches = _COMPARES[alarm["ComparisonOperator"]]
+    breaches = _OPERATORS[alarm["ComparisonOperator"]]
     missing = {"breaching": True, "notBreaching": False}[alarm["TreatMissingData"]]
-    breached = [missing if one is None else breaches(one, alarm["Threshold"]) for one in periods]
+    breached = [
+        missing if value is None else breaches(value, alarm["Threshold"]) for value in periods
+    ]
     window = alarm["EvaluationPeriods"]
     needed = alarm.get("DatapointsToAlarm", window)
     ends = range(window, len(breached) + 1)
@@ -34,13 +36,13 @@ def fires(name, minutes):
 
 
 def per_period(minutes, alarm):
-    """What CloudWatch makes of it; the worst of what its clock may cut it into."""
+    """Aggregate the metric of each minute into the alarm's periods."""
     length = alarm["Period"] // 60
     aggregate = {"Sum": sum, "Minimum": min, "Maximum": max, "Average": average}[
         alarm.get("Statistic", "Maximum")
     ]
-    groups = [minutes[at : at + length] for at in range(0, len(minutes), length)]
-    known = [[one for one in group if one is not None] for group in groups]
+    groups = [minutes[start : start + length] for start in range(0, len(minutes), length)]
+    known = [[value for value in group if value is not None] for group in groups]
     return [aggregate(group) if group else None for group in known]
 
 
@@ -52,7 +54,7 @@ def every(count, value, *, otherwise=None, minutes=HOUR):
     return [value if minute % count == 0 else otherwise for minute in range(minutes)]
 
 
-WELL = {
+NORMAL = {
     "CallbacksFail": every(1, 0),
     "CallbacksRefused": every(1, 0),
     "CallbacksSlow": every(1, 400),
@@ -68,29 +70,29 @@ WELL = {
     "TableThrottled": every(1, 0),
 }
 
-QUIET = every(1, None)
+NO_TRAFFIC = every(1, None)
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_no_alarm_where_all_is_well(alarm):
-    assert not fires(alarm, WELL[alarm])
+def test_alarm_is_silent_in_normal_operation(alarm):
+    assert not fires(alarm, NORMAL[alarm])
 
 
-def test_each_alarm_is_tried_here():
-    assert WELL.keys() == ALARMS.keys()
+def test_every_alarm_is_covered():
+    assert NORMAL.keys() == ALARMS.keys()
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_no_alarm_in_a_night_without_calls_but_that_of_a_sweep_that_does_not_run(alarm):
-    assert fires(alarm, QUIET) is (alarm == "SweepSilent")
+def test_without_traffic_only_the_missing_sweep_triggers_an_alarm(alarm):
+    assert fires(alarm, NO_TRAFFIC) is (alarm == "SweepSilent")
 
 
 @pytest.mark.parametrize(
     ("alarm", "measured"),
     [
         ("CallbacksFail", every(1, 3)),
-        ("CallbacksFail", every(20, 1)),  # three callbacks an hour, and none is served
-        ("CallbacksRefused", every(20, 1)),  # the same, with a token that was rotated
+        ("CallbacksFail", every(20, 1)),  # three callbacks per hour, all failing
+        ("CallbacksRefused", every(20, 1)),  # the same, with a rotated token
         ("CallbacksSlow", every(10, 4_000)),
         ("FallbackFails", every(HOUR, 1)),
         ("ApiFails", every(1, 1)),
@@ -98,30 +100,30 @@ def test_no_alarm_in_a_night_without_calls_but_that_of_a_sweep_that_does_not_run
         ("RulesFail", every(HOUR, 1)),
         ("ForgedSignatures", every(1, 5)),
         ("SweepFails", every(1, 1)),
-        ("SweepFails", every(5, 1, otherwise=0)),  # reconciling only
+        ("SweepFails", every(5, 1, otherwise=0)),  # only reconciliation fails
         ("SweepFails", every(6, 1, otherwise=0)),
         ("SweepSilent", [*every(1, 1), *every(1, None, minutes=11)]),
         ("SweepBehind", every(1, 400_000)),
-        ("SweepBehind", every(2, 400_000)),  # sweeps that need more than their minute
+        ("SweepBehind", every(2, 400_000)),  # sweeps that take more than a minute
         ("ApiThrottled", every(HOUR, 1, otherwise=0)),
         ("TableThrottled", every(HOUR, 1)),
     ],
 )
-def test_what_an_alarm_is_for_makes_it_fire(alarm, measured):
+def test_alarm_fires_for_its_cause(alarm, measured):
     assert fires(alarm, measured)
 
 
 @pytest.mark.parametrize(
     ("alarm", "measured"),
     [
-        ("CallbacksFail", every(HOUR, 1, otherwise=0)),  # the fallback has served it
-        ("CallbacksRefused", every(HOUR, 1)),  # somebody has tried, once
-        ("CallbacksRefused", every(1, 0.1)),  # forged ones among many that hold
+        ("CallbacksFail", every(HOUR, 1, otherwise=0)),  # served by the fallback
+        ("CallbacksRefused", every(HOUR, 1)),  # one attempt
+        ("CallbacksRefused", every(1, 0.1)),  # a few forged among many valid ones
         ("CallbacksSlow", every(HOUR, 4_500, otherwise=300)),
         ("ForgedSignatures", every(10, 5)),
-        ("SweepFails", every(HOUR, 1, otherwise=0)),  # the next one makes up for it
-        ("SweepBehind", every(HOUR, 900_000, otherwise=0)),  # the first after a stop
+        ("SweepFails", every(HOUR, 1, otherwise=0)),  # the next sweep recovers
+        ("SweepBehind", every(HOUR, 900_000, otherwise=0)),  # the first sweep after an interruption
     ],
 )
-def test_what_passes_by_itself_wakes_nobody(alarm, measured):
+def test_transient_problem_triggers_no_alarm(alarm, measured):
     assert not fires(alarm, measured)

@@ -1,4 +1,4 @@
-"""The operator's commands on an AWS in memory: what they ask, refuse, and keep to themselves."""
+"""The operator's commands in an emulated account: prompts, refusals, and hidden secrets."""
 
 import json
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from chalicelib.adapters.secrets import parse_secrets
 from infra.__main__ import main
-from infra.aws import session, stage_config
+from infra.aws import connect, stage_config
 from infra.commands import deploy
 
 NAME = "/taskrouter-callbacks/dev/secrets"
@@ -20,37 +20,36 @@ KEY = "SK" + "1" * 32
 
 @pytest.fixture
 def config(tmp_path):
-    """A config.json in which the stage dev has its SIDs."""
-    whole = stage_config.project()
-    whole["stages"]["dev"]["environment_variables"] |= {
+    """A config.json whose stage dev has SIDs."""
+    declared = stage_config.project()
+    declared["stages"]["dev"]["environment_variables"] |= {
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
         "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
         "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
     }
     config = tmp_path / ".chalice" / "config.json"
     config.parent.mkdir()
-    config.write_text(json.dumps(whole))
+    config.write_text(json.dumps(declared))
     return config
 
 
 @pytest.fixture
 def operator(config, monkeypatch):
     """Runs a command in an empty account."""
-    monkeypatch.setattr(stage_config.environment, "__kwdefaults__", {"config": config})
-    monkeypatch.setattr(stage_config.project, "__defaults__", (config,))
+    monkeypatch.setattr(stage_config, "CONFIG", config)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
-    def run(*arguments, says=None):
-        return CliRunner().invoke(main, arguments, input=says)
+    def run(*arguments, stdin=None):
+        return CliRunner().invoke(main, arguments, input=stdin)
 
     with mock_aws():
         yield run
 
 
-def test_secrets_are_asked_for_written_encrypted_and_never_shown(operator):
-    says = f"{TOKEN}\n{NEXT}\n\n{KEY}\n{SECRET}\n\n\n"
+def test_secrets_are_prompted_for_written_encrypted_and_never_shown(operator):
+    stdin = f"{TOKEN}\n{NEXT}\n\n{KEY}\n{SECRET}\n\n\n"
 
-    result = operator("secrets", "put", "--stage", "dev", says=says)
+    result = operator("secrets", "put", "--stage", "dev", stdin=stdin)
 
     assert result.exit_code == 0, result.output
     for secret in (TOKEN, NEXT, SECRET):
@@ -62,18 +61,18 @@ def test_secrets_are_asked_for_written_encrypted_and_never_shown(operator):
     assert written.api_keys == {KEY: SECRET}
 
 
-def test_what_is_no_secrets_is_not_written_and_not_shown(operator):
-    junk = json.dumps({"auth_tokens": TOKEN})
+def test_malformed_secrets_are_neither_written_nor_shown(operator):
+    malformed = json.dumps({"auth_tokens": TOKEN})
 
-    result = operator("secrets", "put", "--stage", "dev", "--stdin", says=junk)
+    result = operator("secrets", "put", "--stage", "dev", "--stdin", stdin=malformed)
 
     assert result.exit_code == 1
-    assert "must be JSON with auth_tokens" in result.output
+    assert "must be a JSON object with auth_tokens" in result.output
     assert TOKEN not in result.output
     assert boto3.client("ssm").describe_parameters()["Parameters"] == []
 
 
-def test_nothing_is_made_before_the_secrets_are_there(operator):
+def test_nothing_is_deployed_before_the_secrets_exist(operator):
     result = operator("deploy", "--stage", "dev", "--any-python")
 
     assert result.exit_code == 1
@@ -81,32 +80,32 @@ def test_nothing_is_made_before_the_secrets_are_there(operator):
     assert boto3.client("dynamodb").list_tables()["TableNames"] == []
 
 
-def in_secrets_manager(config):
-    whole = json.loads(config.read_text())
+def use_secrets_manager(config):
+    declared = json.loads(config.read_text())
     name = "/aws/reference/secretsmanager/twilio/dev"
-    whole["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name
-    config.write_text(json.dumps(whole))
+    declared["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name
+    config.write_text(json.dumps(declared))
 
 
-def test_a_secret_of_secrets_manager_is_found(operator, config):
-    in_secrets_manager(config)
+def test_secrets_manager_secret_is_found(operator, config):
+    use_secrets_manager(config)
     boto3.client("secretsmanager").create_secret(Name="twilio/dev", SecretString="{}")
 
-    assert deploy.must_have_secrets(session.here(), stage_config.read("dev")) is None
+    assert deploy.ensure_secrets_exist(connect(), stage_config.read("dev")) is None
 
 
-def test_a_secret_of_secrets_manager_that_is_not_there_is_to_be_written_there(operator, config):
-    in_secrets_manager(config)
+def test_error_for_missing_secrets_manager_secret_says_where_to_create_it(operator, config):
+    use_secrets_manager(config)
 
     result = operator("prepare", "--stage", "dev")
 
     assert result.exit_code == 1
-    assert "Write the secret in Secrets Manager" in result.output
+    assert "Create the secret in Secrets Manager" in result.output
     assert "secrets put" not in result.output
 
 
 @pytest.mark.parametrize("command", [["deploy"], ["package", "out"]])
-def test_another_python_than_that_of_the_functions_is_refused(operator, monkeypatch, command):
+def test_unintended_python_version_is_refused(operator, monkeypatch, command):
     older = SimpleNamespace(version_info=SimpleNamespace(major=3, minor=11))
     monkeypatch.setattr(deploy, "sys", older)
 
@@ -118,26 +117,26 @@ def test_another_python_than_that_of_the_functions_is_refused(operator, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says", "asked"),
+    ("arguments", "answer", "question"),
     [
-        (["destroy", "--stage", "dev"], "n\n", "but for its tables and secrets?"),
+        (["destroy", "--stage", "dev"], "n\n", "except its tables and secrets?"),
         (["destroy", "--stage", "dev", "--data"], "y\n", "Type the stage's name"),
     ],
 )
-def test_destroying_asks_and_takes_no_for_an_answer(operator, arguments, says, asked):
+def test_destroy_asks_and_stops_if_not_confirmed(operator, arguments, answer, question):
     boto3.client("ssm").put_parameter(Name=NAME, Value="kept", Type="String")
 
-    result = operator(*arguments, says=says)
+    result = operator(*arguments, stdin=answer)
 
     assert result.exit_code == 1
-    assert asked in result.output
+    assert question in result.output
     assert "Aborted!" in result.output
     assert boto3.client("ssm").get_parameter(Name=NAME)
 
 
 @pytest.mark.parametrize("stage", ["local", "nowhere", "prod"])
-def test_a_stage_that_can_t_be_deployed_says_why(operator, stage):
-    why = {
+def test_error_for_undeployable_stage_states_the_reason(operator, stage):
+    reason = {
         "local": "SETTINGS_DEFAULTS is for laptops",
         "nowhere": "There is no stage 'nowhere'",
         "prod": "TWILIO_ACCOUNT_SID is not set",
@@ -146,13 +145,13 @@ def test_a_stage_that_can_t_be_deployed_says_why(operator, stage):
     result = operator("deploy", "--stage", stage, "--any-python")
 
     assert result.exit_code == 1
-    assert why[stage] in result.output
+    assert reason[stage] in result.output
 
 
-def test_a_log_level_that_would_silence_alarms_is_refused(operator, config):
-    whole = json.loads(config.read_text())
-    whole["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
-    config.write_text(json.dumps(whole))
+def test_log_level_that_would_silence_alarms_is_refused(operator, config):
+    declared = json.loads(config.read_text())
+    declared["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
+    config.write_text(json.dumps(declared))
 
     result = operator("deploy", "--stage", "dev", "--any-python")
 
@@ -161,7 +160,7 @@ def test_a_log_level_that_would_silence_alarms_is_refused(operator, config):
 
 
 @pytest.mark.parametrize(
-    ("prefix", "address", "good"),
+    ("prefix", "base_url", "valid"),
     [
         ("/", "https://calls.example.com", True),
         ("taskrouter", "https://calls.example.com/taskrouter", True),
@@ -170,27 +169,25 @@ def test_a_log_level_that_would_silence_alarms_is_refused(operator, config):
         ("taskrouter", "https://calls.example.com", False),
     ],
 )
-def test_a_domain_and_the_address_that_signatures_are_checked_against_agree(
-    operator, config, prefix, address, good
-):
-    whole = json.loads(config.read_text())
-    whole["stages"]["dev"] |= {
+def test_public_base_url_must_match_the_custom_domain(operator, config, prefix, base_url, valid):
+    declared = json.loads(config.read_text())
+    declared["stages"]["dev"] |= {
         "api_gateway_custom_domain": {
             "domain_name": "calls.example.com",
-            "certificate_arn": "arn:aws:acm:eu-west-1:111111111111:certificate/ours",
+            "certificate_arn": "arn:aws:acm:eu-west-1:111111111111:certificate/example",
             "url_prefix": prefix,
         }
     }
-    whole["stages"]["dev"]["environment_variables"]["PUBLIC_BASE_URL"] = address
-    config.write_text(json.dumps(whole))
+    declared["stages"]["dev"]["environment_variables"]["PUBLIC_BASE_URL"] = base_url
+    config.write_text(json.dumps(declared))
 
     result = operator("prepare", "--stage", "dev")
 
     assert result.exit_code == 1
-    assert ("PUBLIC_BASE_URL must be https://calls.example.com" in result.output) is not good
+    assert ("PUBLIC_BASE_URL must be https://calls.example.com" in result.output) is not valid
 
 
-def test_no_region_says_what_to_do(operator, monkeypatch):
+def test_error_for_missing_region_shows_the_remedy(operator, monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
 
     result = operator("status", "--stage", "dev")

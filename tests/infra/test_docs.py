@@ -56,5 +56,5 @@ def test_documented_memory_and_timeouts_match_configuration():
 
 
 def test_documented_throttles_match_code():
-    callbacks, rest = api_settings.CALLBACKS.rate, api_settings.EVERYBODYS.rate
+    callbacks, rest = api_settings.CALLBACK_THROTTLE.rate, api_settings.DEFAULT_THROTTLE.rate
     assert f"callbacks {callbacks:,}/s, everything else {rest}/s" in DEPLOY

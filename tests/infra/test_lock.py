@@ -1,13 +1,12 @@
-"""One deployment of a stage at a time."""
+"""The lock allows one deployment of a stage at a time."""
 
 from types import SimpleNamespace
 
 import boto3
 import pytest
 
-from infra.aws import lock
-from infra.aws.session import Aws
-from infra.errors import OperatorError
+from infra import OperatorError
+from infra.aws import Aws, lock
 
 
 @pytest.fixture
@@ -22,45 +21,45 @@ def stage(tables):
     return SimpleNamespace(name="dev", settings=SimpleNamespace(state_table=tables.state))
 
 
-def test_who_comes_second_is_told_who_came_first_and_what_to_do(aws, stage):
-    first, second = (lock.held(aws, stage, force=False) for _ in range(2))
+def test_second_owner_is_refused_with_the_name_of_the_first_and_a_remedy(aws, stage):
+    first, second = (lock.acquire(aws, stage, force=False) for _ in range(2))
     with first, pytest.raises(OperatorError) as refused, second:
-        pytest.fail("Both have it.")
+        pytest.fail("Both hold the lock.")
 
     assert "Stage dev is being deployed or removed by arn:aws:iam::1:user/ann" in str(refused.value)
-    assert "its lock lapses at" in str(refused.value)
+    assert "its lock expires at" in str(refused.value)
 
 
-def test_it_is_let_go_of_whatever_happens(aws, stage):
-    with pytest.raises(ValueError, match="broke off"), lock.held(aws, stage, force=False):
-        raise ValueError("broke off")
-    with lock.held(aws, stage, force=False):
+def test_lock_is_released_after_an_error(aws, stage):
+    with pytest.raises(ValueError, match="interrupted"), lock.acquire(aws, stage, force=False):
+        raise ValueError("interrupted")
+    with lock.acquire(aws, stage, force=False):
         pass
 
 
-def test_of_one_that_was_killed_it_lapses(aws, stage, monkeypatch):
-    abandoned = lock.held(aws, stage, force=False)
+def test_lock_of_a_killed_deployment_expires(aws, stage, monkeypatch):
+    abandoned = lock.acquire(aws, stage, force=False)
     abandoned.__enter__()
     now = lock.time.time()
     monkeypatch.setattr(lock.time, "time", lambda: now + 31 * 60)
 
-    with lock.held(aws, stage, force=False):
+    with lock.acquire(aws, stage, force=False):
         pass
 
 
-def test_a_lock_that_was_broken_is_not_let_go_of_by_who_had_it(aws, stage):
-    with lock.held(aws, stage, force=False):
-        breaker = lock.held(aws, stage, force=True)
+def test_former_owner_does_not_release_a_broken_lock(aws, stage):
+    with lock.acquire(aws, stage, force=False):
+        breaker = lock.acquire(aws, stage, force=True)
         breaker.__enter__()
-    with pytest.raises(OperatorError), lock.held(aws, stage, force=False):
-        pytest.fail("The first has let go of what was not its own any more.")
+    with pytest.raises(OperatorError), lock.acquire(aws, stage, force=False):
+        pytest.fail("The former owner released a lock that it no longer held.")
 
 
-def test_who_made_the_table_itself_takes_it_then(aws, stage, tables):
+def test_first_deployment_acquires_the_lock_once_the_table_exists(aws, stage, tables):
     absent = SimpleNamespace(name="dev", settings=SimpleNamespace(state_table="not-yet"))
-    with lock.held(aws, absent, force=False) as take:
+    with lock.acquire(aws, absent, force=False) as renew:
         absent.settings.state_table = tables.state
-        take()
-        take()  # and may renew it
-        with pytest.raises(OperatorError), lock.held(aws, stage, force=False):
-            pytest.fail("Both have it.")
+        renew()
+        renew()  # it can be renewed
+        with pytest.raises(OperatorError), lock.acquire(aws, stage, force=False):
+            pytest.fail("Both hold the lock.")

@@ -1,6 +1,6 @@
-"""Each function may make the calls that it makes, on its own resources, and no other.
+"""Each function's policy allows exactly the calls that the function makes.
 
-The calls are recorded while the app does all that its functions can do.
+The calls are recorded while the app exercises everything that its functions can do.
 """
 
 import json
@@ -19,12 +19,18 @@ from chalicelib import config
 from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
 from chalicelib.domain.reservations import Status
 from chalicelib.usecases.sweep import sweep_due_reservations
-from infra.aws import api_settings, policies, stage_config
+from infra.aws import Aws, api_settings, policies, stage_config
 from infra.aws.stage_config import API, SWEEP
 from tests.support import ManualClock, sid
 
-PLACE = {"partition": "aws", "region": "us-east-1", "account": "123456789012"}
-ARN = f"arn:aws:{{service}}:{PLACE['region']}:{PLACE['account']}:{{resource}}"
+AWS = Aws(
+    session=None,
+    partition="aws",
+    region="us-east-1",
+    account="123456789012",
+    identity="arn:aws:iam::123456789012:user/me",
+)
+ARN = f"arn:aws:{{service}}:{AWS.region}:{AWS.account}:{{resource}}"
 
 FORM = "application/x-www-form-urlencoded"
 CHALICELIB = Path(__file__).parents[2] / "chalicelib"
@@ -32,13 +38,13 @@ SECRETS = "/taskrouter-callbacks/dev/secrets"
 
 
 @pytest.fixture
-def environ(environ):  # the routes' fixture, and one setting more
+def environ(environ):  # the routes' fixture with one more setting
     return {**environ, "MAX_WRAPUP_SECONDS": "60"}
 
 
 @pytest.fixture
 def stage(tables):
-    """A stage that is declared as those of config.json are, over the tables of the test."""
+    """A stage declared like those of config.json, with the tables of the test."""
     environ = {
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
         "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
@@ -50,7 +56,6 @@ def stage(tables):
     return stage_config.Stage(
         name="dev",
         app=app.app_name,
-        api_stage="dev",
         settings=config.load(environ),
         policy_files={API: "api.json", SWEEP: "sweep.json"},
     )
@@ -58,8 +63,8 @@ def stage(tables):
 
 @pytest.fixture
 def allowed(stage):
-    """What a function's policy allows: (action, ARN)."""
-    rendered = policies.render(stage, **PLACE)
+    """Returns the calls that a function's policy allows, as (action, ARN)."""
+    rendered = policies.render(AWS, stage)
 
     def of(handler):
         pairs = set()
@@ -77,33 +82,35 @@ def as_list(value):
 
 @pytest.fixture
 def calls(dynamodb, api):
-    """The calls to DynamoDB since it was last emptied: (action, ARN)."""
-    made = set()
+    """The calls to DynamoDB since the set was last emptied, as (action, ARN)."""
+    recorded = set()
 
-    def note(model, params, **_):
+    def record(model, params, **_):
         for table in [params["TableName"]] if "TableName" in params else params["RequestItems"]:
             index = f"/index/{params['IndexName']}" if "IndexName" in params else ""
             arn = ARN.format(service="dynamodb", resource=f"table/{table}{index}")
-            made.add((f"dynamodb:{model.name}", arn))
+            recorded.add((f"dynamodb:{model.name}", arn))
 
     events = api.service.dynamodb.meta.events
-    events.register("provide-client-params.dynamodb.*", note)
-    yield made
-    events.unregister("provide-client-params.dynamodb.*", note)
+    events.register("provide-client-params.dynamodb.*", record)
+    yield recorded
+    events.unregister("provide-client-params.dynamodb.*", record)
 
 
 def of_service(pairs, *services):
     return {(action, arn) for action, arn in pairs if action.split(":")[0] in services}
 
 
-def record(api, **given):
-    """A callback's Reservation that TaskRouter knows as well; its parameters."""
-    seen = api.taskrouter.add(created_at=api.clock.now, **given)
+def create_reservation(api, **members):
+    """Create a Reservation in TaskRouter and post its callback."""
+    reservation = api.taskrouter.add(created_at=api.clock.now, **members)
     parameters = api.callback_parameters(
-        ReservationSid=seen.reservation_sid, TaskSid=seen.task_sid, WorkerSid=seen.worker_sid
+        ReservationSid=reservation.reservation_sid,
+        TaskSid=reservation.task_sid,
+        WorkerSid=reservation.worker_sid,
     )
     assert api.post_callback(parameters).status_code == 200
-    return seen
+    return reservation
 
 
 def post_signed(api, path, parameters):
@@ -113,13 +120,13 @@ def post_signed(api, path, parameters):
 
 
 VOICE = sorted(
-    {path for path, _ in api_settings.twilios()}
+    {path for path, _ in api_settings.twilio_routes()}
     - {path for path in app.routes if "callback" in path}
 )
 
 
 def use_every_route(api):
-    first, second, third, fourth = record(api), record(api), record(api), record(api)
+    first, second, third, fourth = (create_reservation(api) for _ in range(4))
     api.taskrouter.becomes(first.reservation_sid, Status.ACCEPTED)
     event = {
         "AccountSid": api.service.settings.twilio_account_sid,
@@ -131,48 +138,48 @@ def use_every_route(api):
         "TimestampMs": str(api.clock.now),
     }
     assert post_signed(api, "/event_callback", event).status_code == 204
-    again = api.callback_parameters()
-    assert post_signed(api, "/assignment_callback/fallback", again).status_code == 200
+    another = api.callback_parameters()
+    assert post_signed(api, "/assignment_callback/fallback", another).status_code == 200
     for path in VOICE:
         caller = {"AccountSid": event["AccountSid"], "CallSid": sid("CA")}
         assert post_signed(api, path, caller).status_code == 200
-    for verb, seen in (("accept", second), ("reject", third), ("complete", second)):
-        path = f"/reservations/{seen.reservation_sid}/{verb}"
+    for verb, reservation in (("accept", second), ("reject", third), ("complete", second)):
+        path = f"/reservations/{reservation.reservation_sid}/{verb}"
         body = {"activity_sid": sid("WA")} if verb == "reject" else {}
         assert api.post_json(path, body).status_code == 200
     for query in ("", "?status=pending", f"?worker_sid={first.worker_sid}"):
         assert api.call("GET", f"/reservations{query}").status_code == 200
     assert api.call("GET", f"/reservations/{first.reservation_sid}").status_code == 200
-    quickstarts = f"task_sid={fourth.task_sid}&reservation_sid={fourth.reservation_sid}"
-    assert api.call("GET", f"/accept_reservation?{quickstarts}").status_code == 200
+    query = f"task_sid={fourth.task_sid}&reservation_sid={fourth.reservation_sid}"
+    assert api.call("GET", f"/accept_reservation?{query}").status_code == 200
     created = api.post_json("/create-task", {}, headers={"Idempotency-Key": "one"})
     assert created.status_code == 201
     assert api.call("GET", "/health").status_code == 200
-    assert routes_walked(api) == set(app.routes)
+    assert called_routes(api) == set(app.routes)
 
 
-def routes_walked(api):
-    """The routes, as they are declared, that have written a line."""
+def called_routes(api):
+    """The declared routes that have written a log line."""
     patterns = {path: re.sub(r"\{\w+\}", "[^/]+", path) for path in app.routes}
     paths = {line["route"] for line in api.lines() if line["event"] == "request"}
     return {
         path
         for path, pattern in patterns.items()
-        if any(re.fullmatch(pattern, one) for one in paths)
+        if any(re.fullmatch(pattern, called) for called in paths)
     }
 
 
-def test_the_apis_function_may_do_what_it_does_and_no_more(api, calls, allowed):
+def test_api_policy_allows_exactly_the_calls_made(api, calls, allowed):
     use_every_route(api)
 
     assert of_service(allowed(API), "dynamodb") == calls
 
 
-def test_the_sweeps_function_may_do_what_it_does_and_no_more(api, calls, allowed):
-    record(api)
-    api.taskrouter.becomes(record(api).reservation_sid, Status.WRAPPING)
-    unheard = api.taskrouter.add(created_at=api.clock.now)  # its callback never came
-    api.taskrouter.happened(unheard, Status.PENDING, at=api.clock.now)
+def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
+    create_reservation(api)
+    api.taskrouter.becomes(create_reservation(api).reservation_sid, Status.WRAPPING)
+    unrecorded = api.taskrouter.add(created_at=api.clock.now)  # without a callback
+    api.taskrouter.add_event(unrecorded, Status.PENDING, at=api.clock.now)
     calls.clear()
 
     for _ in range(3):
@@ -184,37 +191,37 @@ def test_the_sweeps_function_may_do_what_it_does_and_no_more(api, calls, allowed
             report=lambda result: None,
         )
 
-    assert api.taskrouter.calls["update"] == 1  # one wrap-up was stuck, and completed
+    assert api.taskrouter.calls["update"] == 1  # the overdue wrap-up was completed
     assert of_service(allowed(SWEEP), "dynamodb") == calls
 
 
 @pytest.fixture
 def ssm_calls(monkeypatch):
-    """The calls to SSM of whoever reads the secrets: (action, ARN)."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", PLACE["region"])
-    made = set()
+    """The calls to SSM made to read the secrets, as (action, ARN)."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", AWS.region)
+    recorded = set()
 
-    def note(model, params, **_):
+    def record(model, params, **_):
         name = params["Name"].lstrip("/")
-        made.add((f"ssm:{model.name}", ARN.format(service="ssm", resource=f"parameter/{name}")))
+        recorded.add((f"ssm:{model.name}", ARN.format(service="ssm", resource=f"parameter/{name}")))
 
     with mock_aws():
         value = {"auth_tokens": ["t"], "api_keys": {"SK" + "1" * 32: "s"}}
         boto3.client("ssm").put_parameter(Name=SECRETS, Value=json.dumps(value), Type="String")
         client = ssm_client(1.0)
-        client.meta.events.register("provide-client-params.ssm.*", note)
+        client.meta.events.register("provide-client-params.ssm.*", record)
         secrets = ParameterSecrets(SECRETS, client, ManualClock().now_ms)
         assert secrets.current().auth_tokens == ("t",)
         secrets.renewed()
-    return made
+    return recorded
 
 
-def test_each_function_may_read_its_secrets_as_it_does_and_no_more(ssm_calls, allowed):
+def test_policies_allow_exactly_the_calls_that_read_secrets(ssm_calls, allowed):
     for handler in (API, SWEEP):
         assert of_service(allowed(handler), "ssm") == ssm_calls
 
 
-def test_no_other_service_is_called():
+def test_app_calls_no_other_service():
     clients = [
         service
         for file in CHALICELIB.rglob("*.py")
@@ -223,24 +230,24 @@ def test_no_other_service_is_called():
     assert sorted(clients) == ["dynamodb", "ssm"]
 
 
-def test_a_secret_of_secrets_manager_may_be_read_and_nothing_like_it(stage):
+def test_policies_allow_reading_only_the_named_secrets_manager_secret(stage):
     settings = replace(stage.settings, secrets_parameter=f"{policies.SECRETS_MANAGER}twilio/dev")
-    rendered = policies.render(replace(stage, settings=settings), **PLACE)
+    rendered = policies.render(AWS, replace(stage, settings=settings))
     for policy in rendered.values():
-        named = {
-            one["Action"]: one["Resource"]
-            for one in policy["Statement"]
-            if one["Action"] in ("secretsmanager:GetSecretValue", "ssm:GetParameter")
+        readable = {
+            statement["Action"]: statement["Resource"]
+            for statement in policy["Statement"]
+            if statement["Action"] in ("secretsmanager:GetSecretValue", "ssm:GetParameter")
         }
         secret = "secret:twilio/dev-??????"
         parameter = "parameter/aws/reference/secretsmanager/twilio/dev"
-        assert named == {
+        assert readable == {
             "secretsmanager:GetSecretValue": ARN.format(service="secretsmanager", resource=secret),
             "ssm:GetParameter": ARN.format(service="ssm", resource=parameter),
         }
 
 
-def test_beside_the_tables_there_are_only_secrets_logs_and_traces(stage, allowed):
+def test_policies_allow_only_tables_secrets_logs_and_traces(stage, allowed):
     for handler in (API, SWEEP):
         group = f"log-group:{stage.log_group(handler)}:*"
         secret = f"parameter{SECRETS}"
@@ -248,7 +255,7 @@ def test_beside_the_tables_there_are_only_secrets_logs_and_traces(stage, allowed
             ("ssm:GetParameter", ARN.format(service="ssm", resource=secret)),
             ("logs:CreateLogStream", ARN.format(service="logs", resource=group)),
             ("logs:PutLogEvents", ARN.format(service="logs", resource=group)),
-            # AWS gives X-Ray no resource to name.
+            # X-Ray has no resource-level permissions.
             ("xray:PutTraceSegments", "*"),
             ("xray:PutTelemetryRecords", "*"),
         }

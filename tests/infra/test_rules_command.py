@@ -1,3 +1,5 @@
+"""The commands `rules check` and `rules explain`."""
+
 import json
 import re
 from urllib.parse import urlencode
@@ -40,19 +42,19 @@ EXPLAINED = """\
      when task.vip == `true` && priority
      task.vip is null
      priority is 5
-  2  calls: matches, but can not answer
+  2  calls: matches, but cannot answer
      when task.language == 'es'
      task.language is "es"
      task.to is "tel:x"
      task.rings is null
      timeout is missing: task.rings is null.
      from must be a phone number such as +15556667777, client:NAME, or sip:USER@HOST.
-  3  by skill: can not be evaluated
+  3  by skill: cannot be evaluated
      when contains(worker.skills, 'gold')
      worker.skills is null
      when can't be evaluated (JMESPathTypeError): a value has the wrong type.
   4  all: answers
-  5  priority: matches (not asked any more)
+  5  priority: matches (not reached)
      when priority
      priority is 5
 answer: {"instruction": "reject"}, by rule "all"
@@ -62,7 +64,7 @@ CHECKED = """\
   2  calls: dequeue, when task.language == 'es'
   3  by skill: accept, when contains(worker.skills, 'gold')
   4  all: reject, always
-  5  priority: accept, never asked: "all" always answers
+  5  priority: accept, never reached: "all" always answers
 """
 CALLBACK = {
     "ReservationSid": SID,
@@ -80,26 +82,26 @@ def file(tmp_path):
     return file
 
 
-def rules(*arguments, **given):
-    return run_infra("rules", *arguments, **given)
+def rules(*arguments, **options):
+    return run_infra("rules", *arguments, **options)
 
 
-def test_good_rules_are_listed(file):
+def test_valid_rules_are_listed(file):
     checked = rules("check", file)
     assert checked.returncode == 0, checked.stderr
-    assert checked.stdout == f"{file}: 5 rule(s), nothing wrong.\n{CHECKED}"
+    assert checked.stdout == f"{file}: 5 rule(s), no mistakes.\n{CHECKED}"
 
 
-def test_those_that_ship_are_checked_or_those_that_the_setting_names(file):
+def test_default_rules_or_those_of_the_setting_are_checked(file):
     shipped = ROOT / "chalicelib" / "rules.toml"
-    assert rules("check").stdout == f"{shipped}: 0 rule(s), nothing wrong.\n"
+    assert rules("check").stdout == f"{shipped}: 0 rule(s), no mistakes.\n"
     assert rules("check", RULES_FILE=str(file)).stdout.endswith(CHECKED)
     assert rules("check", RULES_FILE="no.toml").stderr == (
         "Error: RULES_FILE names a file that can't be read: no.toml.\n"
     )
 
 
-def test_every_mistake_is_told_and_the_exit_code_is_1():
+def test_every_mistake_is_reported_with_exit_code_1():
     checked = rules("check", "tests/domain/bad_rules/many_mistakes.toml")
     assert (checked.returncode, checked.stdout) == (1, "")
     assert checked.stderr.count('many_mistakes.toml: rule "') == 6
@@ -114,24 +116,24 @@ def test_every_mistake_is_told_and_the_exit_code_is_1():
     ],
     ids=["form", "JSON", "JSON with objects"],
 )
-def test_a_captured_callback_is_explained_rule_by_rule(file, capture):
-    explained = rules("explain", "-", "--rules", file, says=capture)
+def test_captured_callback_is_explained_rule_by_rule(file, capture):
+    explained = rules("explain", "-", "--rules", file, stdin=capture)
     assert explained.returncode == 0, explained.stderr
     assert explained.stdout == EXPLAINED
 
 
-def test_neither_a_password_nor_what_steers_a_terminal_is_printed(file):
+def test_passwords_and_terminal_control_characters_are_not_printed(file):
     file.write_text(
         '[[rule]]\nname = "sip"\nwhen = "task.name"\ninstruction = "conference"\n'
         'sip_auth_password = "hunter2"\n'
     )
     capture = json.dumps(CALLBACK | {"TaskAttributes": {"name": "Zo\u00eb\u009b31m"}})
-    explained = rules("explain", "-", "--rules", file, says=capture)
+    explained = rules("explain", "-", "--rules", file, stdin=capture)
     assert 'task.name is "Zo\\u00eb\\u009b31m"\n' in explained.stdout
     assert explained.stdout.endswith('"sip_auth_password": "(secret)"}, by rule "sip"\n')
 
 
-def test_programs_get_json(file, tmp_path):
+def test_explanation_is_available_as_json(file, tmp_path):
     capture = tmp_path / "callback"
     capture.write_text(json.dumps(CALLBACK | {"TaskAttributes": '{"vip": true}'}))
 
@@ -149,14 +151,14 @@ def test_programs_get_json(file, tmp_path):
     }
 
 
-def test_without_a_match_the_setting_answers():
-    explained = rules("explain", "-", says=urlencode(CALLBACK), ASSIGNMENT_INSTRUCTION="accept")
+def test_setting_answers_if_no_rule_matches():
+    explained = rules("explain", "-", stdin=urlencode(CALLBACK), ASSIGNMENT_INSTRUCTION="accept")
     assert explained.stdout == (
-        'answer: {"instruction": "accept"}, by no rule: ASSIGNMENT_INSTRUCTION\n'
+        'answer: {"instruction": "accept"}, by ASSIGNMENT_INSTRUCTION (no rule applies)\n'
     )
 
 
-def test_a_recorded_reservation_is_explained_and_what_it_was_answered(file, api, dynamodb):
+def test_recorded_reservation_is_explained_with_its_recorded_answer(file, api, dynamodb):
     parameters = api.callback_parameters(**CALLBACK)
     api.post_callback(parameters)
     environ = {
@@ -168,33 +170,33 @@ def test_a_recorded_reservation_is_explained_and_what_it_was_answered(file, api,
     explained = rules("explain", SID, "--rules", file, **environ)
 
     assert explained.returncode == 0, explained.stderr
-    assert explained.stdout == EXPLAINED + "it was answered: {}\n"
+    assert explained.stdout == EXPLAINED + "recorded answer: {}\n"
     absent = rules("explain", "WR" + "0" * 32, "--rules", file, **environ)
     assert (absent.returncode, absent.stdout) == (1, "")
     assert absent.stderr == f"Error: There is no record of WR{'0' * 32}.\n"
 
 
-def test_the_documents_example_is_what_it_prints(tmp_path):
+def test_documented_example_matches_the_output(tmp_path):
     text = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
     file = tmp_path / "rules.toml"
     file.write_text(re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])
     (capture, printed) = re.search(
         r"```console\n\$ echo '(.*?)' \| python -m infra rules explain -\n(.*?)```", text, re.DOTALL
     ).groups()
-    assert rules("explain", "-", "--rules", file, says=capture).stdout == printed
+    assert rules("explain", "-", "--rules", file, stdin=capture).stdout == printed
 
 
 @pytest.mark.parametrize(
-    ("subject", "says", "message"),
+    ("source", "stdin", "message"),
     [
-        ("nowhere", "", "nowhere is no Reservation's SID, and no file either."),
+        ("nowhere", "", "nowhere is neither a Reservation SID nor a readable file."),
         ("-", "a=b", "ReservationSid must be a Reservation SID"),
-        ("-", "{", "- must hold a form or a JSON object: it is not well-formed JSON."),
+        ("-", "{", "- must contain a form or a JSON object: it is not well-formed JSON."),
         ("-", "\u00ff", "The body must be a form"),
     ],
 )
-def test_what_is_no_callback_is_said_without_a_traceback(subject, says, message):
-    explained = rules("explain", subject, says=says)
+def test_malformed_callback_is_reported_without_a_traceback(source, stdin, message):
+    explained = rules("explain", source, stdin=stdin)
     assert (explained.returncode, explained.stdout) == (1, "")
     assert message in explained.stderr
     assert "Traceback" not in explained.stderr

@@ -1,4 +1,4 @@
-"""The template itself: what the local engine does not carry out must be right all the same."""
+"""Parts of the template that the local emulators ignore."""
 
 import pytest
 
@@ -8,14 +8,18 @@ from tests.infra import templates
 @pytest.fixture(scope="module")
 def tables():
     resources = templates.read("stage.yaml")["Resources"]
-    found = {name: one for name, one in resources.items() if one["Type"] == "AWS::DynamoDB::Table"}
-    assert found.keys() == {"Reservations", "State"}
-    return found.values()
+    tables = {
+        name: resource
+        for name, resource in resources.items()
+        if resource["Type"] == "AWS::DynamoDB::Table"
+    }
+    assert tables.keys() == {"Reservations", "State"}
+    return tables.values()
 
 
-def test_no_update_and_no_deletion_of_the_stack_takes_a_table_away(tables):
+def test_tables_survive_updates_and_deletion_of_the_stack(tables):
     for table in tables:
-        # Kept, but for what an attempt to create the stack leaves behind.
+        # Deleted only if the creation of the stack fails.
         assert table["DeletionPolicy"] == "RetainExceptOnCreate"
         assert table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
@@ -23,7 +27,7 @@ def test_no_update_and_no_deletion_of_the_stack_takes_a_table_away(tables):
     assert parameters["DeletionProtection"]["Default"] == "true"
 
 
-def test_both_tables_are_encrypted_restorable_and_forget_in_time(tables):
+def test_tables_are_encrypted_restorable_and_have_a_ttl(tables):
     for table in tables:
         properties = table["Properties"]
         assert properties["SSESpecification"] == {"SSEEnabled": True}
@@ -32,9 +36,9 @@ def test_both_tables_are_encrypted_restorable_and_forget_in_time(tables):
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_all_but_the_tables_goes_where_nothing_is_operated():
+def test_only_the_tables_remain_without_operate():
     resources = templates.read("stage.yaml")["Resources"]
-    conditions = {name: one.get("Condition") for name, one in resources.items()}
+    conditions = {name: resource.get("Condition") for name, resource in resources.items()}
     assert {name for name, condition in conditions.items() if not condition} == {
         "Reservations",
         "State",
@@ -42,10 +46,10 @@ def test_all_but_the_tables_goes_where_nothing_is_operated():
     assert set(conditions.values()) == {None, "IsOperated"}
 
 
-def test_the_template_can_be_sent_as_it_is():
+def test_template_fits_into_a_request_body():
     assert (templates.INFRA / "stage.yaml").stat().st_size < 51_200
 
 
-def test_the_tables_have_no_outputs_so_that_a_restored_one_can_be_imported():
+def test_tables_have_no_outputs_so_that_a_restored_table_can_be_imported():
     outputs = templates.read("stage.yaml")["Outputs"].values()
-    assert {one["Value"]["Ref"] for one in outputs}.isdisjoint({"Reservations", "State"})
+    assert {output["Value"]["Ref"] for output in outputs}.isdisjoint({"Reservations", "State"})

@@ -30,28 +30,28 @@ def claims(settings, printed):
     )
 
 
-def test_a_supervisors_token_is_signed_with_the_stages_key_and_holds_eight_hours(settings):
+def test_supervisor_token_is_signed_with_the_stages_key_and_valid_for_eight_hours(settings):
     result = run("--role", "supervisor")
 
-    found = claims(settings, result.stdout)
-    assert found["sub"] == settings.twilio_account_sid
-    assert found["grants"]["task_router"] == {
+    decoded = claims(settings, result.stdout)
+    assert decoded["sub"] == settings.twilio_account_sid
+    assert decoded["grants"]["task_router"] == {
         "workspace_sid": settings.twilio_workspace_sid,
         "role": "supervisor",
     }
-    assert found["exp"] - time.time() == pytest.approx(8 * 3600, abs=60)
+    assert decoded["exp"] - time.time() == pytest.approx(8 * 3600, abs=60)
 
 
-def test_a_workers_token_carries_the_worker_and_the_hours_asked_for(settings):
+def test_worker_token_has_the_worker_and_the_requested_lifetime(settings):
     result = run("--role", "worker", "--worker", ALICE, "--hours", "0.5")
 
-    found = claims(settings, result.stdout)
-    assert found["grants"]["task_router"]["worker_sid"] == ALICE
-    assert found["exp"] - time.time() == pytest.approx(1800, abs=60)
+    decoded = claims(settings, result.stdout)
+    assert decoded["grants"]["task_router"]["worker_sid"] == ALICE
+    assert decoded["exp"] - time.time() == pytest.approx(1800, abs=60)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "environ", "sentence"),
+    ("arguments", "environ", "message"),
     [
         (["--role", "worker"], {}, "A worker token needs --worker"),
         (["--role", "service", "--hours", "25"], {}, "25.0 is not in the range"),
@@ -61,42 +61,42 @@ def test_a_workers_token_carries_the_worker_and_the_hours_asked_for(settings):
         (["--role", "service"], {"TWILIO_API_KEY_SID": "junk"}, "TWILIO_API_KEY_SID must be SK"),
     ],
 )
-def test_what_is_wrong_is_said_without_a_traceback(arguments, environ, sentence):
+def test_errors_are_reported_without_a_traceback(arguments, environ, message):
     result = run(*arguments, **environ)
 
     assert result.returncode != 0
-    assert sentence in result.stderr
+    assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert not result.stdout
 
 
-def test_a_worker_is_found_by_name_and_nobody_is_invented(taskrouter, settings):
+def test_worker_is_found_by_exact_name_only(taskrouter, settings):
     found = run("--role", "worker", "--worker", "Alice", TWILIO_TASKROUTER_URL=taskrouter.url)
-    missed = run("--role", "worker", "--worker", "Ali", TWILIO_TASKROUTER_URL=taskrouter.url)
+    not_found = run("--role", "worker", "--worker", "Ali", TWILIO_TASKROUTER_URL=taskrouter.url)
 
     grant = claims(settings, found.stdout)["grants"]["task_router"]
     assert grant["worker_sid"] == taskrouter.workers["Alice"]
-    assert missed.returncode == 1
-    assert missed.stderr == "Error: The Workspace has no Worker named 'Ali'.\n"
+    assert not_found.returncode == 1
+    assert not_found.stderr == "Error: The Workspace has no Worker named 'Ali'.\n"
 
 
-def test_a_refused_key_says_so(taskrouter):
-    own = {"TWILIO_TASKROUTER_URL": taskrouter.url, "TWILIO_API_KEY_SECRET": "wrong"}
+def test_refused_api_key_is_reported(taskrouter):
+    environ = {"TWILIO_TASKROUTER_URL": taskrouter.url, "TWILIO_API_KEY_SECRET": "wrong"}
 
-    result = run("--role", "worker", "--worker", "Alice", **own)
+    result = run("--role", "worker", "--worker", "Alice", **environ)
 
     assert result.returncode == 1
-    assert "TaskRouter did not name the Workers" in result.stderr
+    assert "TaskRouter refused to list the Workers" in result.stderr
     assert "401" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_a_name_that_nobody_can_be_asked_about_says_so():
+def test_unreachable_taskrouter_is_reported():
     (port,) = network.find_free_ports(1)
     url = f"http://127.0.0.1:{port}"
 
     result = run("--role", "worker", "--worker", "Alice", TWILIO_TASKROUTER_URL=url)
 
     assert result.returncode == 1
-    assert f"TaskRouter at {url} could not be asked for the Worker 'Alice'" in result.stderr
+    assert f"TaskRouter at {url} can't be reached to look up the Worker 'Alice'" in result.stderr
     assert "Traceback" not in result.stderr

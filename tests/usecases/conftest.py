@@ -1,4 +1,4 @@
-"""Use cases run on the real store over a real DynamoDB API; only TaskRouter and time are fakes."""
+"""Fixtures for use cases on the real store and a DynamoDB API, with fake TaskRouter and time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,14 +16,14 @@ from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
-from tests.support import DEADLINES, FakeTaskRouter, ManualClock, event_of, make_collaborators
+from tests.support import DEADLINES, FakeTaskRouter, ManualClock, make_collaborators, make_event
 
 SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
 
 
 @dataclass
 class World:
-    """One service in a world of its own."""
+    """A service with its own records, TaskRouter and clock."""
 
     store: DynamoReservationStore
     taskrouter: FakeTaskRouter
@@ -31,11 +31,11 @@ class World:
     deadlines: Deadlines = DEADLINES
     policy: SweepPolicy = field(default_factory=SweepPolicy)
 
-    def callback(self, seen: RemoteReservation, **parameters: str) -> AssignmentCallback:
+    def callback(self, remote: RemoteReservation, **parameters: str) -> AssignmentCallback:
         return AssignmentCallback(
-            reservation_sid=seen.reservation_sid,
-            task_sid=seen.task_sid,
-            worker_sid=seen.worker_sid,
+            reservation_sid=remote.reservation_sid,
+            task_sid=remote.task_sid,
+            worker_sid=remote.worker_sid,
             workflow_sid="WW" + "0" * 32,
             task_queue_sid="WQ" + "0" * 32,
             task_attributes='{"selected_language": "es"}',
@@ -44,25 +44,25 @@ class World:
         )
 
     def assign(
-        self, seen: RemoteReservation, instruction: Instruction | None = None
+        self, remote: RemoteReservation, instruction: Instruction | None = None
     ) -> dict[str, Any]:
         return assign(
-            self.callback(seen),
+            self.callback(remote),
             instruction or Defer(),
             store=self.store,
             deadlines=self.deadlines,
             now=self.clock.now,
         )
 
-    def event(self, seen: RemoteReservation, status: Status) -> bool:
-        event = event_of(seen, status)
+    def event(self, remote: RemoteReservation, status: Status) -> bool:
+        event = make_event(remote, status)
         return observe(event, store=self.store, deadlines=self.deadlines, now=self.clock.now)
 
-    def decide(self, seen: RemoteReservation, target: Status, **given: Any) -> Reservation:
+    def decide(self, remote: RemoteReservation, target: Status, **given: Any) -> Reservation:
         decision = Decision(
             **{
                 "target": target,
-                "reservation_sid": seen.reservation_sid,
+                "reservation_sid": remote.reservation_sid,
                 "principal": SUPERVISOR,
                 **given,
             }
@@ -71,11 +71,11 @@ class World:
             decision, make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines)
         )
 
-    def accept(self, seen: RemoteReservation, **given: Any) -> Reservation:
-        return self.decide(seen, Status.ACCEPTED, **given)
+    def accept(self, remote: RemoteReservation, **given: Any) -> Reservation:
+        return self.decide(remote, Status.ACCEPTED, **given)
 
-    def reject(self, seen: RemoteReservation, **given: Any) -> Reservation:
-        return self.decide(seen, Status.REJECTED, **given)
+    def reject(self, remote: RemoteReservation, **given: Any) -> Reservation:
+        return self.decide(remote, Status.REJECTED, **given)
 
     def sweep(self, time_left_ms: int | Callable[[], int] = 60_000) -> dict[str, Any]:
         left = time_left_ms if callable(time_left_ms) else lambda: time_left_ms
@@ -91,8 +91,8 @@ class World:
             assert len(reports) == 1
         return reports[0]
 
-    def record(self, seen: RemoteReservation) -> Reservation:
-        record = self.store.get(seen.reservation_sid)
+    def record(self, remote: RemoteReservation) -> Reservation:
+        record = self.store.get(remote.reservation_sid)
         assert record is not None
         return record
 

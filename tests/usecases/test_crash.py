@@ -1,4 +1,4 @@
-"""A process that dies between two outside calls: a lease and a sweep later all is right."""
+"""Crashes between two external calls are repaired within one claim lease and one sweep."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.usecases.conftest import World
 
 
 class Killed(BaseException):
-    """Not an Exception: nothing may catch it, as nothing catches SIGKILL."""
+    """Derived from BaseException, because no code can catch SIGKILL."""
 
 
 def killed(*_given: object, **_named: object) -> None:
@@ -17,44 +17,44 @@ def killed(*_given: object, **_named: object) -> None:
 
 @pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
 @pytest.mark.parametrize("point", ["before TaskRouter", "after TaskRouter"])
-def test_killed_while_deciding(
+def test_sweep_repairs_record_after_crash_during_decision(
     world: World, monkeypatch: pytest.MonkeyPatch, target: Status, point: str
 ) -> None:
-    seen = world.taskrouter.add()
-    world.assign(seen)
+    remote = world.taskrouter.add()
+    world.assign(remote)
     with monkeypatch.context() as patch:
         if point == "before TaskRouter":
             world.taskrouter.when_called = killed
         else:
             patch.setattr(world.store, "record_status", killed)
         with pytest.raises(Killed):
-            world.decide(seen, target)
+            world.decide(remote, target)
     world.taskrouter.when_called = lambda _verb: None
 
     world.clock.now += 30_000
     world.sweep()
 
-    truth = world.taskrouter.known[seen.reservation_sid].status
-    record = world.record(seen)
+    truth = world.taskrouter.known[remote.reservation_sid].status
+    record = world.record(remote)
     assert (record.status, record.claim) == (truth, None)
-    assert world.decide(seen, target).status is target
+    assert world.decide(remote, target).status is target
     assert world.taskrouter.calls["update"] == (2 if point == "before TaskRouter" else 1)
 
 
-def test_where_the_record_can_not_be_settled_the_caller_still_learns_and_the_sweep_mends(
+def test_caller_learns_outcome_and_sweep_repairs_record_if_settling_fails(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(_sid: str, _news: StatusUpdate) -> None:
         raise StoreUnavailable("DynamoDB is down")
 
-    seen = world.taskrouter.add()
-    world.assign(seen)
+    remote = world.taskrouter.add()
+    world.assign(remote)
     with monkeypatch.context() as patch:
         patch.setattr(world.store, "record_status", unavailable)
-        assert world.accept(seen).status is Status.ACCEPTED
-    assert world.record(seen).status is Status.PENDING
+        assert world.accept(remote).status is Status.ACCEPTED
+    assert world.record(remote).status is Status.PENDING
 
     world.clock.now += 30_000
     world.sweep()
-    record = world.record(seen)
+    record = world.record(remote)
     assert (record.status, record.accepted_by) == (Status.ACCEPTED, "supervisor:ann")

@@ -21,12 +21,12 @@ from tests.usecases.conftest import SUPERVISOR, World
 
 @pytest.fixture
 def pending(world: World) -> RemoteReservation:
-    seen = world.taskrouter.add()
-    world.assign(seen)
-    return seen
+    remote = world.taskrouter.add()
+    world.assign(remote)
+    return remote
 
 
-def test_accepting_asks_taskrouter_and_records_who_did_it(
+def test_accept_asks_taskrouter_and_records_acceptor(
     world: World, pending: RemoteReservation
 ) -> None:
     accepted = world.accept(pending)
@@ -41,13 +41,13 @@ def test_accepting_asks_taskrouter_and_records_who_did_it(
     ]
 
 
-def test_rejecting_records_no_acceptor(world: World, pending: RemoteReservation) -> None:
+def test_reject_records_no_acceptor(world: World, pending: RemoteReservation) -> None:
     assert world.reject(pending).status is Status.REJECTED
     assert world.record(pending).accepted_by is None
 
 
 @pytest.mark.parametrize("today", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
-def test_a_repeated_accept_answers_todays_status_and_asks_nobody(
+def test_repeated_accept_returns_current_status_without_asking_taskrouter(
     world: World, pending: RemoteReservation, today: Status
 ) -> None:
     world.accept(pending)
@@ -60,7 +60,7 @@ def test_a_repeated_accept_answers_todays_status_and_asks_nobody(
     assert world.taskrouter.calls["update"] == 1
 
 
-def test_what_was_rejected_can_not_be_accepted(world: World, pending: RemoteReservation) -> None:
+def test_rejected_reservation_cannot_be_accepted(world: World, pending: RemoteReservation) -> None:
     world.reject(pending)
 
     with pytest.raises(ReservationNotPending) as refusal:
@@ -69,9 +69,7 @@ def test_what_was_rejected_can_not_be_accepted(world: World, pending: RemoteRese
     assert world.taskrouter.calls["update"] == 1
 
 
-def test_one_who_finds_a_claim_waits_for_the_outcome(
-    world: World, pending: RemoteReservation
-) -> None:
+def test_second_accept_waits_for_outcome_of_first(world: World, pending: RemoteReservation) -> None:
     outcomes = []
 
     def second_accept(verb: str) -> None:
@@ -90,10 +88,10 @@ def test_one_who_finds_a_claim_waits_for_the_outcome(
     assert world.taskrouter.calls["update"] == 1
 
 
-def test_one_who_waits_learns_the_outcome_as_soon_as_it_is_there(
+def test_waiting_accept_returns_as_soon_as_outcome_is_recorded(
     world: World, pending: RemoteReservation
 ) -> None:
-    """The claim's owner settles while the other waits its first 100 ms."""
+    """The owner of the claim settles while the second request waits its first 100 ms."""
     decided = []
 
     def settle_meanwhile() -> None:
@@ -113,7 +111,7 @@ def test_one_who_waits_learns_the_outcome_as_soon_as_it_is_there(
     assert decided == [Status.ACCEPTED]
 
 
-def test_a_claim_for_the_opposite_is_a_conflict_at_once(
+def test_reject_during_accept_is_conflict_without_waiting(
     world: World, pending: RemoteReservation
 ) -> None:
     def reject_in_between(verb: str) -> None:
@@ -129,7 +127,7 @@ def test_a_claim_for_the_opposite_is_a_conflict_at_once(
     assert world.taskrouter.calls["update"] == 1
 
 
-def test_a_lapsed_claim_can_be_taken_over(world: World, pending: RemoteReservation) -> None:
+def test_expired_claim_can_be_taken_over(world: World, pending: RemoteReservation) -> None:
     world.taskrouter.fail_before["update"] = [TaskRouterUnavailable("cut")]
     with pytest.raises(Unsettled):
         world.accept(pending)
@@ -142,7 +140,7 @@ def test_a_lapsed_claim_can_be_taken_over(world: World, pending: RemoteReservati
     assert world.taskrouter.calls["update"] == 2
 
 
-def test_an_answer_that_was_never_heard_is_asked_for_once(
+def test_status_is_fetched_once_after_lost_response(
     world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.fail_after["update"] = [TaskRouterUnavailable("cut")]
@@ -151,7 +149,7 @@ def test_an_answer_that_was_never_heard_is_asked_for_once(
     assert world.taskrouter.calls == {"update": 1, "fetch": 1}
 
 
-def test_where_the_truth_can_not_be_had_the_claim_stays_and_the_sweep_finds_out(
+def test_claim_stays_for_sweep_if_status_cannot_be_fetched(
     world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.fail_after["update"] = [TaskRouterUnavailable("cut")]
@@ -167,9 +165,7 @@ def test_where_the_truth_can_not_be_had_the_claim_stays_and_the_sweep_finds_out(
     assert (record.status, record.accepted_by) == (Status.ACCEPTED, "supervisor:ann")
 
 
-def test_the_truth_is_not_asked_for_when_time_is_short(
-    world: World, pending: RemoteReservation
-) -> None:
+def test_status_is_not_fetched_late_in_request(world: World, pending: RemoteReservation) -> None:
     def slow(verb: str) -> None:
         world.clock.now += 20_000 if verb == "update" else 0
 
@@ -180,9 +176,7 @@ def test_the_truth_is_not_asked_for_when_time_is_short(
     assert world.taskrouter.calls["fetch"] == 0
 
 
-def test_a_throttled_request_was_never_processed_so_the_claim_is_given_up(
-    world: World, pending: RemoteReservation
-) -> None:
+def test_throttled_request_releases_claim(world: World, pending: RemoteReservation) -> None:
     world.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
     with pytest.raises(Unsettled):
         world.accept(pending)
@@ -190,7 +184,7 @@ def test_a_throttled_request_was_never_processed_so_the_claim_is_given_up(
     assert world.accept(pending).status is Status.ACCEPTED
 
 
-def test_accepted_by_other_means_counts_as_success(
+def test_accept_succeeds_if_already_accepted_elsewhere(
     world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)
@@ -198,7 +192,9 @@ def test_accepted_by_other_means_counts_as_success(
     assert world.accept(pending).status is Status.ACCEPTED
 
 
-def test_ended_at_taskrouter_is_mirrored_and_told(world: World, pending: RemoteReservation) -> None:
+def test_end_at_taskrouter_is_recorded_and_reported(
+    world: World, pending: RemoteReservation
+) -> None:
     world.taskrouter.becomes(pending.reservation_sid, Status.TIMEOUT)
 
     with pytest.raises(ReservationNotPending) as refusal:
@@ -207,7 +203,7 @@ def test_ended_at_taskrouter_is_mirrored_and_told(world: World, pending: RemoteR
     assert world.record(pending).status is Status.TIMEOUT
 
 
-def test_refused_though_pending_gives_the_claim_up_and_says_so(
+def test_refusal_of_pending_reservation_releases_claim_and_is_reported(
     world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.fail_before["update"] = [TaskRouterRefused("bad activity")]
@@ -218,7 +214,9 @@ def test_refused_though_pending_gives_the_claim_up_and_says_so(
     assert world.reject(pending).status is Status.REJECTED
 
 
-def test_gone_at_taskrouter_is_gone(world: World, pending: RemoteReservation) -> None:
+def test_reservation_gone_at_taskrouter_is_reported_as_gone(
+    world: World, pending: RemoteReservation
+) -> None:
     world.taskrouter.forget(pending.reservation_sid)
 
     with pytest.raises(ReservationGone):
@@ -229,7 +227,7 @@ def test_gone_at_taskrouter_is_gone(world: World, pending: RemoteReservation) ->
     assert world.taskrouter.calls["update"] == 1
 
 
-def test_a_workspace_that_taskrouter_does_not_know_ends_no_record(
+def test_unknown_workspace_ends_no_record_on_decision(
     world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.forget(pending.reservation_sid)
@@ -240,14 +238,14 @@ def test_a_workspace_that_taskrouter_does_not_know_ends_no_record(
     assert world.record(pending).status is Status.PENDING
 
 
-def test_refused_credentials_give_the_claim_up(world: World, pending: RemoteReservation) -> None:
+def test_refused_credentials_release_claim(world: World, pending: RemoteReservation) -> None:
     world.taskrouter.fail_before["update"] = [TaskRouterDenied("401")]
     with pytest.raises(TaskRouterDenied):
         world.accept(pending)
     assert world.record(pending).claim is None
 
 
-def test_a_worker_may_not_decide_anothers_and_claims_nothing(
+def test_worker_cannot_decide_or_claim_reservation_of_another(
     world: World, pending: RemoteReservation
 ) -> None:
     other = Principal(Role.WORKER, worker_sid=sid("WK"))
@@ -256,56 +254,54 @@ def test_a_worker_may_not_decide_anothers_and_claims_nothing(
     assert world.record(pending).claim is None
 
 
-def test_a_worker_decides_its_own(world: World, pending: RemoteReservation) -> None:
+def test_worker_decides_own_reservation(world: World, pending: RemoteReservation) -> None:
     own = Principal(Role.WORKER, worker_sid=pending.worker_sid)
     assert world.accept(pending, principal=own).accepted_by == f"worker:{pending.worker_sid}"
 
 
-def test_another_task_than_the_reservations_is_a_mistake(
-    world: World, pending: RemoteReservation
-) -> None:
+def test_accept_with_wrong_task_is_bad_request(world: World, pending: RemoteReservation) -> None:
     with pytest.raises(BadRequest):
         world.accept(pending, task_sid=sid("WT"))
     assert world.record(pending).claim is None
 
 
-def test_a_reservation_never_recorded_is_fetched_by_its_task(world: World) -> None:
-    seen = world.taskrouter.add()
+def test_unrecorded_reservation_is_fetched_by_task(world: World) -> None:
+    remote = world.taskrouter.add()
 
-    assert world.accept(seen, task_sid=seen.task_sid).status is Status.ACCEPTED
-    assert world.record(seen).callback is None
-
-
-def test_a_worker_needs_no_task_for_a_reservation_never_recorded(world: World) -> None:
-    seen = world.taskrouter.add()
-    own = Principal(Role.WORKER, worker_sid=seen.worker_sid)
-
-    assert world.accept(seen, principal=own).status is Status.ACCEPTED
+    assert world.accept(remote, task_sid=remote.task_sid).status is Status.ACCEPTED
+    assert world.record(remote).callback is None
 
 
-def test_a_worker_reaches_no_unrecorded_reservation_of_another(world: World) -> None:
-    seen = world.taskrouter.add()
+def test_worker_accepts_unrecorded_reservation_without_task(world: World) -> None:
+    remote = world.taskrouter.add()
+    own = Principal(Role.WORKER, worker_sid=remote.worker_sid)
+
+    assert world.accept(remote, principal=own).status is Status.ACCEPTED
+
+
+def test_worker_cannot_access_unrecorded_reservation_of_another(world: World) -> None:
+    remote = world.taskrouter.add()
     other = Principal(Role.WORKER, worker_sid=sid("WK"))
 
     with pytest.raises(Forbidden):
-        world.accept(seen, principal=other, task_sid=seen.task_sid)
-    assert world.store.get(seen.reservation_sid) is None
+        world.accept(remote, principal=other, task_sid=remote.task_sid)
+    assert world.store.get(remote.reservation_sid) is None
 
 
-def test_a_reservation_that_ended_before_we_heard_of_it_is_recorded_and_told(
+def test_unrecorded_ended_reservation_is_recorded_and_reported(
     world: World,
 ) -> None:
-    seen = world.taskrouter.add(Status.TIMEOUT)
+    remote = world.taskrouter.add(Status.TIMEOUT)
 
     with pytest.raises(ReservationNotPending):
-        world.accept(seen, task_sid=seen.task_sid)
-    assert world.record(seen).status is Status.TIMEOUT
+        world.accept(remote, task_sid=remote.task_sid)
+    assert world.record(remote).status is Status.TIMEOUT
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_an_unknown_reservation_is_not_found(world: World, *, named: bool) -> None:
-    seen = world.taskrouter.add()
-    world.taskrouter.forget(seen.reservation_sid)
+def test_unknown_reservation_is_not_found(world: World, *, named: bool) -> None:
+    remote = world.taskrouter.add()
+    world.taskrouter.forget(remote.reservation_sid)
 
     with pytest.raises(NotFound):
-        world.accept(seen, principal=SUPERVISOR, task_sid=seen.task_sid if named else None)
+        world.accept(remote, principal=SUPERVISOR, task_sid=remote.task_sid if named else None)

@@ -1,4 +1,4 @@
-"""An accept may carry an instruction, which makes a phone ring: it is sent once at most."""
+"""An instruction sent with an accept rings a phone, so it is sent at most once."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,18 +31,18 @@ CALL = Call(from_="+15556667777", url="https://desk.example/twiml")
 
 @pytest.fixture
 def pending(world: World) -> RemoteReservation:
-    seen = world.taskrouter.add()
-    world.assign(seen)
-    return seen
+    remote = world.taskrouter.add()
+    world.assign(remote)
+    return remote
 
 
 def instruct(
-    world: World, seen: RemoteReservation, instruction: Instruction = DEQUEUE
+    world: World, remote: RemoteReservation, instruction: Instruction = DEQUEUE
 ) -> Reservation:
-    return world.decide(seen, Status.ACCEPTED, instruction=instruction)
+    return world.decide(remote, Status.ACCEPTED, instruction=instruction)
 
 
-def test_an_instruction_is_sent_and_recorded_with_who_sent_it(
+def test_instruction_is_sent_and_recorded_with_sender(
     world: World, pending: RemoteReservation
 ) -> None:
     assert instruct(world, pending).status is Status.PENDING
@@ -56,15 +56,17 @@ def test_an_instruction_is_sent_and_recorded_with_who_sent_it(
     assert world.taskrouter.calls["update"] == 0
 
 
-def test_a_call_that_is_answered_at_once_accepts(world: World, pending: RemoteReservation) -> None:
-    world.taskrouter.answers_the_phone = True
+def test_immediately_answered_call_accepts_reservation(
+    world: World, pending: RemoteReservation
+) -> None:
+    world.taskrouter.answers_calls = True
 
     assert instruct(world, pending).status is Status.ACCEPTED
     assert world.record(pending).accepted_by == "supervisor:ann"
 
 
 @pytest.mark.parametrize("today", [Status.PENDING, Status.ACCEPTED, Status.COMPLETED])
-def test_a_repeat_tells_todays_status_and_never_sends_again(
+def test_repeated_instruction_returns_current_status_and_is_not_sent_again(
     world: World, pending: RemoteReservation, today: Status
 ) -> None:
     instruct(world, pending)
@@ -75,7 +77,7 @@ def test_a_repeat_tells_todays_status_and_never_sends_again(
     assert len(world.taskrouter.instructions) == 1
 
 
-def test_another_instruction_is_refused(world: World, pending: RemoteReservation) -> None:
+def test_second_different_instruction_is_refused(world: World, pending: RemoteReservation) -> None:
     instruct(world, pending)
 
     with pytest.raises(InstructionAlreadySent, match="given the instruction dequeue"):
@@ -83,29 +85,29 @@ def test_another_instruction_is_refused(world: World, pending: RemoteReservation
     assert world.taskrouter.instructions == [DEQUEUE]
 
 
-def test_an_instruction_that_the_callback_was_answered_with_is_not_sent_again(
+def test_instruction_of_callback_answer_is_not_sent_again(
     world: World,
 ) -> None:
-    seen = world.taskrouter.add()
-    world.assign(seen, DEQUEUE)
+    remote = world.taskrouter.add()
+    world.assign(remote, DEQUEUE)
 
-    assert instruct(world, seen).status is Status.PENDING
+    assert instruct(world, remote).status is Status.PENDING
     with pytest.raises(InstructionAlreadySent):
-        instruct(world, seen, CALL)
+        instruct(world, remote, CALL)
     assert world.taskrouter.instructions == []
 
 
-def test_a_callback_that_comes_after_the_instruction_is_answered_to_wait(world: World) -> None:
-    seen = world.taskrouter.add()
-    world.decide(seen, Status.ACCEPTED, instruction=CALL, task_sid=seen.task_sid)
+def test_callback_after_sent_instruction_is_deferred(world: World) -> None:
+    remote = world.taskrouter.add()
+    world.decide(remote, Status.ACCEPTED, instruction=CALL, task_sid=remote.task_sid)
 
-    assert world.assign(seen, DEQUEUE) == {}
-    record = world.record(seen)
+    assert world.assign(remote, DEQUEUE) == {}
+    record = world.record(remote)
     assert (record.answer, record.status) == ({}, Status.PENDING)
     assert record.callback is not None
 
 
-def test_many_who_ask_at_once_make_it_ring_once(world: World, pending: RemoteReservation) -> None:
+def test_concurrent_instructions_ring_once(world: World, pending: RemoteReservation) -> None:
     answers: list[Reservation] = []
 
     def another(verb: str) -> None:
@@ -115,14 +117,14 @@ def test_many_who_ask_at_once_make_it_ring_once(world: World, pending: RemoteRes
     world.taskrouter.when_called = another
     answers.append(instruct(world, pending))
 
-    assert [one.status for one in answers] == [Status.PENDING, Status.PENDING]
+    assert [reservation.status for reservation in answers] == [Status.PENDING, Status.PENDING]
     assert len(world.taskrouter.instructions) == 1
 
 
-def test_while_it_rings_one_may_accept_or_reject_outright(
+def test_ringing_reservation_can_be_accepted_or_rejected(
     world: World, pending: RemoteReservation
 ) -> None:
-    instruct(world, pending, CALL)  # which does not accept by itself
+    instruct(world, pending, CALL)  # an instruction that does not accept
 
     assert world.accept(pending).status is Status.ACCEPTED
     another = world.taskrouter.add()
@@ -136,7 +138,7 @@ def test_while_it_rings_one_may_accept_or_reject_outright(
     [TaskRouterRefused("40140"), TaskRouterThrottled("429"), TaskRouterDenied("401")],
     ids=lambda error: error.code,
 )
-def test_what_was_never_carried_out_can_be_sent_again(
+def test_instruction_that_was_not_executed_can_be_sent_again(
     world: World, pending: RemoteReservation, failure: AppError
 ) -> None:
     world.taskrouter.fail_before["instruct"] = [failure]
@@ -150,12 +152,12 @@ def test_what_was_never_carried_out_can_be_sent_again(
 
 
 @pytest.mark.parametrize("moment", ["fail_before", "fail_after"])
-def test_what_may_have_been_carried_out_is_never_sent_again(
+def test_instruction_that_may_have_been_executed_is_not_sent_again(
     world: World, pending: RemoteReservation, moment: str
 ) -> None:
     getattr(world.taskrouter, moment)["instruct"] = [TaskRouterUnavailable("cut")]
     with pytest.raises(Unsettled):
-        # TaskRouter says that it is pending, as it does while a phone rings.
+        # TaskRouter returns pending, as it does while a phone rings.
         instruct(world, pending)
 
     assert instruct(world, pending).status is Status.PENDING
@@ -166,10 +168,10 @@ def test_what_may_have_been_carried_out_is_never_sent_again(
     assert world.record(pending).claim is None
 
 
-def test_an_answer_that_was_never_heard_is_asked_for(
+def test_status_is_fetched_after_lost_response_to_instruction(
     world: World, pending: RemoteReservation
 ) -> None:
-    world.taskrouter.answers_the_phone = True
+    world.taskrouter.answers_calls = True
     world.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("cut")]
 
     assert instruct(world, pending).status is Status.ACCEPTED
@@ -178,15 +180,15 @@ def test_an_answer_that_was_never_heard_is_asked_for(
 @pytest.mark.parametrize(
     ("ends", "error"),
     [
-        (lambda world, seen: world.taskrouter.forget(seen.reservation_sid), ReservationGone),
+        (lambda world, remote: world.taskrouter.forget(remote.reservation_sid), ReservationGone),
         (
-            lambda world, seen: world.taskrouter.becomes(seen.reservation_sid, Status.CANCELED),
+            lambda world, remote: world.taskrouter.becomes(remote.reservation_sid, Status.CANCELED),
             ReservationNotPending,
         ),
     ],
     ids=["gone", "the caller has hung up"],
 )
-def test_what_has_ended_meanwhile_is_told(
+def test_end_before_instruction_is_reported(
     world: World,
     pending: RemoteReservation,
     ends: Callable[[World, RemoteReservation], None],
@@ -199,7 +201,7 @@ def test_what_has_ended_meanwhile_is_told(
     assert world.taskrouter.calls["instruct"] == 1
 
 
-def test_the_sweep_confirms_what_no_event_told(world: World, pending: RemoteReservation) -> None:
+def test_sweep_records_acceptance_without_event(world: World, pending: RemoteReservation) -> None:
     instruct(world, pending)
     world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)
 
@@ -209,7 +211,7 @@ def test_the_sweep_confirms_what_no_event_told(world: World, pending: RemoteRese
     assert (record.status, record.accepted_by) == (Status.ACCEPTED, "supervisor:ann")
 
 
-def test_who_had_it_ring_has_it_accepted_however_long_it_rang(
+def test_sender_of_instruction_is_acceptor_after_long_ringing(
     world: World, pending: RemoteReservation
 ) -> None:
     instruct(world, pending)
@@ -221,7 +223,7 @@ def test_who_had_it_ring_has_it_accepted_however_long_it_rang(
     assert world.record(pending).accepted_by == "supervisor:ann"
 
 
-def test_the_sweep_rejects_nobody_whose_phone_may_be_ringing(world: World) -> None:
+def test_sweep_does_not_reject_ringing_reservation(world: World) -> None:
     world.deadlines = replace(DEADLINES, reject_after=40)
     world.policy = SweepPolicy(reject_activity_sid=sid("WA"))
     sent, answered, accepted, quiet = (world.taskrouter.add() for _ in range(4))
@@ -229,28 +231,28 @@ def test_the_sweep_rejects_nobody_whose_phone_may_be_ringing(world: World) -> No
         answered.reservation_sid: Conference(from_="+15556667777"),
         accepted.reservation_sid: Accept(),
     }
-    for seen in (sent, answered, accepted, quiet):
-        world.assign(seen, instructions.get(seen.reservation_sid))
+    for remote in (sent, answered, accepted, quiet):
+        world.assign(remote, instructions.get(remote.reservation_sid))
     instruct(world, sent)
     world.clock.now += 15_000
     world.sweep()
 
     world.clock.now += 25_000
     assert world.sweep()["rejected"] == 2
-    statuses = [world.record(seen).status for seen in (sent, answered, accepted, quiet)]
+    statuses = [world.record(remote).status for remote in (sent, answered, accepted, quiet)]
     assert statuses == [Status.PENDING, Status.PENDING, Status.REJECTED, Status.REJECTED]
 
 
-def test_who_had_a_call_placed_that_does_not_accept_has_not_had_it_accepted(
+def test_sender_of_nonaccepting_call_is_not_acceptor(
     world: World, pending: RemoteReservation
 ) -> None:
     instruct(world, pending, CALL)
-    world.event(pending, Status.ACCEPTED)  # the Worker accepted at the desk
+    world.event(pending, Status.ACCEPTED)  # the Worker accepted in another client
 
     assert world.record(pending).accepted_by == "event"
 
 
-def test_an_instruction_whose_answer_was_never_heard_is_still_whose_it_was(
+def test_sender_is_acceptor_after_lost_response_to_instruction(
     world: World, pending: RemoteReservation
 ) -> None:
     world.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("cut")]
@@ -258,35 +260,35 @@ def test_an_instruction_whose_answer_was_never_heard_is_still_whose_it_was(
         instruct(world, pending)
     world.clock.now += 31_000
     world.sweep()
-    world.event(pending, Status.ACCEPTED)  # somebody has picked up
+    world.event(pending, Status.ACCEPTED)  # someone answered the call
 
     assert world.record(pending).accepted_by == "supervisor:ann"
 
 
 @pytest.mark.parametrize("sent", [True, False], ids=["sent", "answered"])
 @pytest.mark.parametrize("ends", ["refused", "crashed"])
-def test_who_tried_in_vain_while_it_rang_has_not_had_it_accepted(
+def test_failed_accept_while_ringing_does_not_change_acceptor(
     world: World, *, sent: bool, ends: str
 ) -> None:
-    seen = world.taskrouter.add()
-    world.assign(seen, None if sent else DEQUEUE)
+    remote = world.taskrouter.add()
+    world.assign(remote, None if sent else DEQUEUE)
     if sent:
-        instruct(world, seen)
-    worker = Principal(Role.WORKER, worker_sid=seen.worker_sid)
+        instruct(world, remote)
+    worker = Principal(Role.WORKER, worker_sid=remote.worker_sid)
     failure = TaskRouterRefused("no") if ends == "refused" else TaskRouterUnavailable("cut")
     world.taskrouter.fail_before["update"] = [failure]
     with pytest.raises((TaskRouterRefused, Unsettled)):
-        world.accept(seen, principal=worker)
+        world.accept(remote, principal=worker)
     if ends == "crashed":
         world.clock.now += 31_000
         world.sweep()
-    world.event(seen, Status.ACCEPTED)  # somebody has picked up
+    world.event(remote, Status.ACCEPTED)  # someone answered the call
 
     expected = "supervisor:ann" if sent else "assignment_instruction"
-    assert world.record(seen).accepted_by == expected
+    assert world.record(remote).accepted_by == expected
 
 
-def test_accepted_without_its_instruction_is_not_what_was_asked_for(
+def test_acceptance_without_instruction_is_not_success(
     world: World, pending: RemoteReservation
 ) -> None:
     world.accept(pending)
@@ -297,10 +299,10 @@ def test_accepted_without_its_instruction_is_not_what_was_asked_for(
     assert world.taskrouter.instructions == []
 
 
-def test_a_refused_instruction_is_not_taken_for_sent_because_it_was_accepted_elsewhere(
+def test_refused_instruction_is_not_recorded_as_sent_after_acceptance_elsewhere(
     world: World, pending: RemoteReservation
 ) -> None:
-    world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)  # at the desk
+    world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)  # in another client
 
     for _ in range(2):
         with pytest.raises(ReservationNotPending):
@@ -309,9 +311,7 @@ def test_a_refused_instruction_is_not_taken_for_sent_because_it_was_accepted_els
     assert (record.status, record.instruction_sent) == (Status.ACCEPTED, None)
 
 
-def test_a_claim_whose_writing_was_not_confirmed_is_found_and_used(
-    world: World, pending: RemoteReservation
-) -> None:
+def test_claim_written_with_lost_response_is_used(world: World, pending: RemoteReservation) -> None:
     claim = world.store.claim
 
     def written_but_not_told(*given: Any, **named: Any) -> Any:
@@ -324,9 +324,7 @@ def test_a_claim_whose_writing_was_not_confirmed_is_found_and_used(
     assert world.record(pending).claim is None
 
 
-def test_a_claim_that_was_not_written_sends_nothing(
-    world: World, pending: RemoteReservation
-) -> None:
+def test_failed_claim_sends_no_instruction(world: World, pending: RemoteReservation) -> None:
     claim = world.store.claim
 
     def fails(*_given: Any, **_named: Any) -> Any:
@@ -340,7 +338,7 @@ def test_a_claim_that_was_not_written_sends_nothing(
     assert world.taskrouter.instructions == []
 
 
-def test_without_dynamodb_nothing_rings(world: World, pending: RemoteReservation) -> None:
+def test_no_instruction_is_sent_without_dynamodb(world: World, pending: RemoteReservation) -> None:
     class Down:
         def __getattr__(self, _name: str) -> Any:
             raise StoreUnavailable("down")

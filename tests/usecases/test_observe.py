@@ -1,4 +1,4 @@
-"""Events: in any order, repeated, before or after the callback."""
+"""Events may arrive in any order, repeatedly, and before or after the callback."""
 
 from itertools import permutations
 
@@ -18,13 +18,13 @@ LIVES = [
 ]
 
 
-def test_an_event_moves_the_record(world: World) -> None:
-    seen = world.taskrouter.add()
-    world.assign(seen)
+def test_event_changes_record(world: World) -> None:
+    remote = world.taskrouter.add()
+    world.assign(remote)
 
-    assert world.event(seen, Status.ACCEPTED)
-    assert not world.event(seen, Status.ACCEPTED)
-    record = world.record(seen)
+    assert world.event(remote, Status.ACCEPTED)
+    assert not world.event(remote, Status.ACCEPTED)
+    record = world.record(remote)
     assert (record.status, record.worker_name, record.accepted_by) == (
         Status.ACCEPTED,
         "Alice",
@@ -32,24 +32,24 @@ def test_an_event_moves_the_record(world: World) -> None:
     )
 
 
-def test_a_reservation_first_heard_of_by_event_is_recorded_and_its_callback_completes_it(
+def test_event_creates_record_and_callback_completes_it(
     world: World,
 ) -> None:
-    seen = world.taskrouter.add()
+    remote = world.taskrouter.add()
 
-    assert world.event(seen, Status.PENDING)
-    assert world.record(seen).callback is None
-    assert world.assign(seen, ACCEPT) == {"instruction": "accept"}
+    assert world.event(remote, Status.PENDING)
+    assert world.record(remote).callback is None
+    assert world.assign(remote, ACCEPT) == {"instruction": "accept"}
 
-    record = world.record(seen)
+    record = world.record(remote)
     assert record.callback is not None
     assert [change.by for change in record.history] == ["event"]
 
 
-def test_a_reservation_first_heard_of_by_event_is_swept_like_any_other(world: World) -> None:
-    seen = world.taskrouter.add()
-    world.event(seen, Status.PENDING)
-    world.taskrouter.becomes(seen.reservation_sid, Status.TIMEOUT)
+def test_record_created_by_event_is_swept(world: World) -> None:
+    remote = world.taskrouter.add()
+    world.event(remote, Status.PENDING)
+    world.taskrouter.becomes(remote.reservation_sid, Status.TIMEOUT)
 
     world.clock.now += 129_999
     assert world.sweep()["due"] == 0
@@ -57,19 +57,19 @@ def test_a_reservation_first_heard_of_by_event_is_swept_like_any_other(world: Wo
     assert world.sweep()["mirrored"] == 1
 
 
-def test_who_accepted_is_known_though_the_event_is_faster_than_our_own_write(
+def test_acceptor_is_recorded_if_event_precedes_own_write(
     world: World,
 ) -> None:
-    seen = world.taskrouter.add()
-    world.assign(seen)
+    remote = world.taskrouter.add()
+    world.assign(remote)
 
     def event_in_between(verb: str) -> None:
         if verb == "update":
-            world.event(seen, Status.ACCEPTED)
+            world.event(remote, Status.ACCEPTED)
 
     world.taskrouter.when_called = event_in_between
-    world.accept(seen)
-    record = world.record(seen)
+    world.accept(remote)
+    record = world.record(remote)
     assert (record.accepted_by, record.claim) == ("supervisor:ann", None)
     assert len(record.history) == 2
 
@@ -78,34 +78,34 @@ def test_who_accepted_is_known_though_the_event_is_faster_than_our_own_write(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(life=st.sampled_from(LIVES), data=st.data())
-def test_any_order_of_callback_and_events_ends_alike(
+def test_any_order_of_callback_and_events_gives_same_result(
     world: World, life: list[Status], data: st.DataObject
 ) -> None:
-    seen = world.taskrouter.add(life[-1])
+    remote = world.taskrouter.add(life[-1])
     events = life + data.draw(st.lists(st.sampled_from(life), max_size=3))
     steps = data.draw(st.permutations([*events, None]))
     for step in steps:
         if step is None:
-            world.assign(seen)
+            world.assign(remote)
         else:
-            world.event(seen, step)
+            world.event(remote, step)
 
-    record = world.record(seen)
+    record = world.record(remote)
     assert record.status is life[-1]
     assert record.callback is not None
     assert len({change.to for change in record.history}) == len(record.history)
 
 
 @pytest.mark.parametrize("order", list(permutations([Status.TIMEOUT, Status.PENDING, None])))
-def test_an_ended_reservation_is_not_made_due_by_late_news(
+def test_late_updates_do_not_make_ended_reservation_due(
     world: World, order: tuple[Status | None, ...]
 ) -> None:
-    seen = world.taskrouter.add(Status.TIMEOUT)
+    remote = world.taskrouter.add(Status.TIMEOUT)
     for step in order:
         if step is None:
-            world.assign(seen, ACCEPT)
+            world.assign(remote, ACCEPT)
         else:
-            world.event(seen, step)
+            world.event(remote, step)
 
     far = world.clock.now + 10**9
-    assert [one for status in OPEN for one in world.store.due_reservations(status, now=far)] == []
+    assert [due for status in OPEN for due in world.store.due_reservations(status, now=far)] == []

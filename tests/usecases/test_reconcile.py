@@ -1,4 +1,4 @@
-"""What nobody told us is found: by the Tasks that are reserved, and by TaskRouter's own Events."""
+"""Reconciliation finds unreported Reservations by reserved Tasks and by TaskRouter's Events."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,34 +21,34 @@ MINUTE = 60_000
 LIFE = (Status.PENDING, Status.ACCEPTED, Status.COMPLETED)
 
 
-def happened(world: World, seen: RemoteReservation, *story: tuple[Status, int]) -> None:
-    """Have TaskRouter note what became of a Reservation, and when."""
+def add_events(world: World, remote: RemoteReservation, *story: tuple[Status, int]) -> None:
+    """Add a Reservation's status changes to TaskRouter's list of Events."""
     for status, at in story:
-        world.taskrouter.happened(seen, status, at=at)
+        world.taskrouter.add_event(remote, status, at=at)
 
 
-def lived_and_ended(
+def add_ended_reservation(
     world: World, at: int, *, statuses: Iterable[Status] = LIFE
 ) -> RemoteReservation:
-    """A Reservation of which we have not heard, and of which TaskRouter has forgotten all else."""
-    seen = world.taskrouter.add()
-    world.taskrouter.forget(seen.reservation_sid)
-    happened(world, seen, *((status, at + n * 1000) for n, status in enumerate(statuses)))
-    return seen
+    """Add a Reservation that was never reported, and of which TaskRouter has only Events left."""
+    remote = world.taskrouter.add()
+    world.taskrouter.forget(remote.reservation_sid)
+    add_events(world, remote, *((status, at + n * 1000) for n, status in enumerate(statuses)))
+    return remote
 
 
-def test_a_reservation_whose_callback_never_came_is_recorded_within_five_minutes(
+def test_reservation_without_callback_is_recorded_within_five_minutes(
     world: World,
 ) -> None:
     assert world.sweep()["reconciled"] == 0
-    seen = world.taskrouter.add()
+    remote = world.taskrouter.add()
 
     world.clock.now += 299_999
     assert world.sweep()["reconciled"] == 0
     world.clock.now += 1
     assert world.sweep()["reconciled"] == 1
 
-    record = world.record(seen)
+    record = world.record(remote)
     assert (record.status, record.callback, record.history[0].by) == (
         Status.PENDING,
         None,
@@ -57,32 +57,32 @@ def test_a_reservation_whose_callback_never_came_is_recorded_within_five_minutes
     assert record.expires_at == NOW + 120_000
 
 
-def test_what_is_recorded_already_is_not_touched_by_reconciling(world: World) -> None:
-    seen = world.taskrouter.add()
-    world.assign(seen)
-    before = world.record(seen)
+def test_reconciliation_does_not_change_existing_record(world: World) -> None:
+    remote = world.taskrouter.add()
+    world.assign(remote)
+    before = world.record(remote)
 
     assert world.sweep()["reconciled"] == 0
-    assert world.record(seen) == before
+    assert world.record(remote) == before
 
 
-def test_two_sweeps_at_once_reconcile_once(world: World) -> None:
+def test_concurrent_sweeps_reconcile_once(world: World) -> None:
     reports = []
 
-    def another(verb: str) -> None:
+    def sweep_again(verb: str) -> None:
         if verb == "tasks":
             world.taskrouter.when_called = lambda _verb: None
             reports.append(world.sweep())
 
     world.taskrouter.add()
-    world.taskrouter.when_called = another
+    world.taskrouter.when_called = sweep_again
     reports.append(world.sweep())
 
     assert sorted(report["reconciled"] for report in reports) == [0, 1]
     assert world.taskrouter.calls["tasks"] == 1
 
 
-def test_reconciling_counts_the_tasks_and_events_that_it_could_not_come_to(
+def test_reconciliation_counts_steps_that_it_did_not_finish(
     world: World,
 ) -> None:
     for _ in range(3):
@@ -93,22 +93,22 @@ def test_reconciling_counts_the_tasks_and_events_that_it_could_not_come_to(
     assert (report["reconciled"], report["unreconciled"], report["ok"]) == (0, 4, True)
 
 
-def test_reconciling_with_a_refused_key_fails_the_sweep(world: World) -> None:
+def test_reconciliation_with_refused_key_fails_sweep(world: World) -> None:
     world.taskrouter.fail_before["tasks"] = [TaskRouterDenied("401")]
     with pytest.raises(SweepFailed):
         world.sweep()
 
 
-def test_a_reservation_that_lived_and_ended_while_we_heard_nothing_is_recorded(
+def test_reservation_that_ended_unnoticed_is_recorded(
     world: World,
 ) -> None:
     world.sweep()
-    seen = lived_and_ended(world, NOW + MINUTE)
+    remote = add_ended_reservation(world, NOW + MINUTE)
     world.clock.now += 5 * MINUTE
 
     assert world.sweep()["reconciled"] == 1
 
-    record = world.record(seen)
+    record = world.record(remote)
     assert [change.to for change in record.history] == list(LIFE)
     assert {change.by for change in record.history} == {"reconcile"}
     assert (record.status, record.reserved_at, record.callback) == (
@@ -119,84 +119,84 @@ def test_a_reservation_that_lived_and_ended_while_we_heard_nothing_is_recorded(
     assert record.task_attributes == '{"selected_language": "es"}'
 
 
-def test_a_story_is_recorded_in_the_order_in_which_it_happened(world: World) -> None:
+def test_events_are_recorded_in_chronological_order(world: World) -> None:
     story = [Status.PENDING, Status.ACCEPTED, Status.WRAPPING, Status.CANCELED]
-    seen = lived_and_ended(world, NOW - MINUTE, statuses=story)
+    remote = add_ended_reservation(world, NOW - MINUTE, statuses=story)
     world.sweep()
 
-    assert [change.to for change in world.record(seen).history] == story
+    assert [change.to for change in world.record(remote).history] == story
 
 
-def test_an_end_of_which_we_were_not_told_is_mirrored_by_the_next_reconciliation(
+def test_missed_end_is_recorded_by_next_reconciliation(
     world: World,
 ) -> None:
-    seen = world.taskrouter.add()
-    world.assign(seen)
-    world.accept(seen)
+    remote = world.taskrouter.add()
+    world.assign(remote)
+    world.accept(remote)
     world.sweep()
-    world.taskrouter.becomes(seen.reservation_sid, Status.COMPLETED)
-    happened(world, seen, *((status, NOW + MINUTE) for status in LIFE))
-    world.clock.now += 5 * MINUTE  # the sweep's own look at an accepted one comes after 15
+    world.taskrouter.becomes(remote.reservation_sid, Status.COMPLETED)
+    add_events(world, remote, *((status, NOW + MINUTE) for status in LIFE))
+    world.clock.now += 5 * MINUTE  # the sweep checks an accepted Reservation after 15
 
     report = world.sweep()
     assert (report["due"], report["reconciled"]) == (0, 1)
-    assert world.record(seen).status is Status.COMPLETED
+    assert world.record(remote).status is Status.COMPLETED
 
 
-def test_events_that_we_have_heard_cost_no_write(world: World) -> None:
+def test_recorded_events_cause_no_write(world: World) -> None:
     world.sweep()
-    seen = world.taskrouter.add()
-    world.assign(seen)
-    happened(world, seen, (Status.PENDING, NOW))
-    before = world.record(seen)
+    remote = world.taskrouter.add()
+    world.assign(remote)
+    add_events(world, remote, (Status.PENDING, NOW))
+    before = world.record(remote)
     world.clock.now += 5 * MINUTE
 
     assert world.sweep()["reconciled"] == 0
-    assert world.record(seen).history == before.history
+    assert world.record(remote).history == before.history
 
 
-def test_what_may_still_be_on_its_way_to_us_is_left_for_the_next_time(world: World) -> None:
+def test_recent_events_are_left_for_next_reconciliation(world: World) -> None:
     world.sweep()
     world.clock.now += 5 * MINUTE
-    seen = lived_and_ended(world, world.clock.now - 10_000)
+    remote = add_ended_reservation(world, world.clock.now - 10_000)
     assert world.sweep()["reconciled"] == 0
 
     world.clock.now += 5 * MINUTE
     assert world.sweep()["reconciled"] == 1
-    assert world.record(seen).status is Status.COMPLETED
+    assert world.record(remote).status is Status.COMPLETED
 
 
-def test_an_event_that_shows_up_late_in_the_list_is_found_by_the_overlap(world: World) -> None:
+def test_overlap_finds_event_that_is_listed_late(world: World) -> None:
     world.sweep()
     world.clock.now += 5 * MINUTE
     world.sweep()
-    seen = lived_and_ended(world, world.clock.now - 50_000, statuses=[Status.PENDING])
+    remote = add_ended_reservation(world, world.clock.now - 50_000, statuses=[Status.PENDING])
 
     world.clock.now += 5 * MINUTE
     assert world.sweep()["reconciled"] == 1
-    assert world.record(seen).status is Status.PENDING
+    assert world.record(remote).status is Status.PENDING
 
 
-def test_after_hours_without_a_sweep_all_of_them_are_caught_up_with(world: World) -> None:
+def test_reconciliation_covers_hours_without_sweep(world: World) -> None:
     world.sweep()
-    lost = [lived_and_ended(world, NOW + hours * 60 * MINUTE) for hours in range(1, 8)]
+    lost = [add_ended_reservation(world, NOW + hours * 60 * MINUTE) for hours in range(1, 8)]
     world.clock.now += 8 * 60 * MINUTE
 
     assert world.sweep()["reconciled"] == len(lost)
-    assert {world.record(seen).status for seen in lost} == {Status.COMPLETED}
+    assert {world.record(remote).status for remote in lost} == {Status.COMPLETED}
 
 
-def test_what_a_run_does_not_come_to_the_next_one_does(world: World) -> None:
+def test_next_run_continues_interrupted_reconciliation(world: World) -> None:
     world.sweep()
-    early = lived_and_ended(world, NOW + MINUTE)
-    late = lived_and_ended(world, NOW + 50 * MINUTE)
+    early = add_ended_reservation(world, NOW + MINUTE)
+    late = add_ended_reservation(world, NOW + 50 * MINUTE)
     world.clock.now += 60 * MINUTE
     asked = 0
 
     def throttle_from_the_second_window_on(verb: str) -> None:
         nonlocal asked
         asked += verb == "events"
-        if asked > len(Status) - 1:  # a question a type of event, and window
+        if asked > len(Status) - 1:  # one request per event type and window
             raise TaskRouterThrottled("429")
 
     world.taskrouter.when_called = throttle_from_the_second_window_on
@@ -211,31 +211,31 @@ def test_what_a_run_does_not_come_to_the_next_one_does(world: World) -> None:
     assert world.record(late).status is Status.COMPLETED
 
 
-def test_of_more_events_than_are_told_at_once_none_is_missed(world: World) -> None:
+def test_no_event_is_missed_in_incomplete_pages(world: World) -> None:
     world.sweep()
     world.taskrouter.most_events = 4
-    lost = [lived_and_ended(world, NOW + MINUTE + n * 2000) for n in range(20)]
+    lost = [add_ended_reservation(world, NOW + MINUTE + n * 2000) for n in range(20)]
     world.clock.now += 15 * MINUTE
 
     assert world.sweep()["unreconciled"] == 0
-    assert {world.record(seen).status for seen in lost} == {Status.COMPLETED}
+    assert {world.record(remote).status for remote in lost} == {Status.COMPLETED}
 
 
-def test_many_events_within_a_second_hold_up_nothing(world: World) -> None:
+def test_many_events_within_one_second_block_nothing(world: World) -> None:
     world.sweep()
     world.taskrouter.most_events = 3
     for _ in range(5):
-        lived_and_ended(world, NOW + MINUTE, statuses=[Status.CANCELED])
-    later = lived_and_ended(world, NOW + 2 * MINUTE)
+        add_ended_reservation(world, NOW + MINUTE, statuses=[Status.CANCELED])
+    later = add_ended_reservation(world, NOW + 2 * MINUTE)
     world.clock.now += 5 * MINUTE
 
     assert world.sweep()["reconciled"] == 4
     assert world.record(later).status is Status.COMPLETED
 
 
-def test_a_window_that_took_all_the_time_is_not_read_again(world: World) -> None:
+def test_window_that_used_all_time_is_not_read_again(world: World) -> None:
     world.sweep()
-    lived_and_ended(world, NOW + MINUTE, statuses=[Status.CANCELED])
+    add_ended_reservation(world, NOW + MINUTE, statuses=[Status.CANCELED])
     world.clock.now += 5 * MINUTE
     create_record, written = world.store.create_record, []
 
@@ -251,17 +251,17 @@ def test_a_window_that_took_all_the_time_is_not_read_again(world: World) -> None
     assert done_until == NOW + 5 * MINUTE - 15_000
 
 
-def test_neither_question_takes_the_time_of_the_other_every_time(world: World) -> None:
+def test_tasks_and_events_alternate_in_using_time(world: World) -> None:
     world.sweep()
     world.clock.now += 5 * MINUTE
     waiting = world.taskrouter.add()
-    ended = lived_and_ended(world, world.clock.now - MINUTE)
+    ended = add_ended_reservation(world, world.clock.now - MINUTE)
     asked: set[str] = set()
     world.taskrouter.when_called = asked.add
 
     for _ in range(2):
         asked.clear()
-        # Each time there is time for one of them.
+        # Each run has time for only one of the two.
         world.sweep(lambda: 24_000 if {"tasks", "events"} <= asked else 60_000)
         world.clock.now += 5 * MINUTE
 
@@ -269,16 +269,16 @@ def test_neither_question_takes_the_time_of_the_other_every_time(world: World) -
     assert world.record(ended).status is Status.COMPLETED
 
 
-def test_what_is_first_heard_of_by_its_end_was_there_by_then(world: World) -> None:
+def test_creation_time_of_reservation_known_by_its_end_is_that_end(world: World) -> None:
     world.sweep()
-    seen = lived_and_ended(world, NOW + MINUTE, statuses=[Status.COMPLETED])
+    remote = add_ended_reservation(world, NOW + MINUTE, statuses=[Status.COMPLETED])
     world.clock.now += 8 * 60 * MINUTE
     world.sweep()
 
-    assert world.record(seen).reserved_at == NOW + MINUTE
+    assert world.record(remote).reserved_at == NOW + MINUTE
 
 
-def test_nothing_is_asked_for_that_is_older_than_taskrouter_keeps_it(world: World) -> None:
+def test_events_beyond_taskrouter_retention_are_not_requested(world: World) -> None:
     world.sweep()
     world.clock.now += 31 * 24 * 60 * MINUTE
     oldest: list[int] = []
@@ -293,9 +293,9 @@ def test_nothing_is_asked_for_that_is_older_than_taskrouter_keeps_it(world: Worl
     assert min(oldest) == world.clock.now - 30 * 24 * 60 * MINUTE
 
 
-def test_a_window_of_which_one_question_failed_is_read_again(world: World) -> None:
+def test_window_with_failed_request_is_read_again(world: World) -> None:
     world.sweep()
-    seen = lived_and_ended(world, NOW + MINUTE)
+    remote = add_ended_reservation(world, NOW + MINUTE)
     world.clock.now += 5 * MINUTE
     world.taskrouter.fail_before["events"] = [TaskRouterUnavailable("500")]
     with pytest.raises(SweepFailed):
@@ -303,44 +303,44 @@ def test_a_window_of_which_one_question_failed_is_read_again(world: World) -> No
 
     world.clock.now += 15 * MINUTE
     world.sweep()
-    assert world.record(seen).status is Status.COMPLETED
+    assert world.record(remote).status is Status.COMPLETED
 
 
-def test_without_time_nothing_is_begun(world: World) -> None:
-    seen = lived_and_ended(world, NOW - MINUTE)
+def test_reconciliation_does_not_start_without_time(world: World) -> None:
+    remote = add_ended_reservation(world, NOW - MINUTE)
 
     assert world.sweep(time_left_ms=20_000)["reconciled"] == 0
-    assert world.store.get(seen.reservation_sid) is None
-    assert world.sweep()["reconciled"] == 1, "it was not begun, so it is still time to"
+    assert world.store.get(remote.reservation_sid) is None
+    assert world.sweep()["reconciled"] == 1, "the job was not started, so it is still due"
 
 
-def test_a_reservation_found_open_by_its_events_is_looked_at_in_time(world: World) -> None:
+def test_open_reservation_found_by_events_is_checked_in_time(world: World) -> None:
     world.deadlines = replace(DEADLINES, reservation_timeout=120)
-    seen = world.taskrouter.add(Status.ACCEPTED)
-    happened(world, seen, (Status.PENDING, NOW - MINUTE), (Status.ACCEPTED, NOW - MINUTE))
+    remote = world.taskrouter.add(Status.ACCEPTED)
+    add_events(world, remote, (Status.PENDING, NOW - MINUTE), (Status.ACCEPTED, NOW - MINUTE))
     assert world.sweep()["reconciled"] == 1
-    world.taskrouter.becomes(seen.reservation_sid, Status.COMPLETED)
+    world.taskrouter.becomes(remote.reservation_sid, Status.COMPLETED)
 
     world.clock.now += 15 * MINUTE
     assert world.sweep()["mirrored"] == 1
-    assert world.record(seen).status is Status.COMPLETED
+    assert world.record(remote).status is Status.COMPLETED
 
 
-def test_the_real_end_is_heard_after_gone(world: World) -> None:
-    seen = world.taskrouter.add()
-    world.assign(seen)
+def test_final_status_is_recorded_after_gone(world: World) -> None:
+    remote = world.taskrouter.add()
+    world.assign(remote)
     world.sweep()
-    world.taskrouter.forget(seen.reservation_sid)
+    world.taskrouter.forget(remote.reservation_sid)
     world.clock.now += 3 * MINUTE
     assert world.sweep()["gone"] == 1
-    happened(world, seen, (Status.PENDING, NOW), (Status.CANCELED, NOW + MINUTE))
+    add_events(world, remote, (Status.PENDING, NOW), (Status.CANCELED, NOW + MINUTE))
 
     world.clock.now += 5 * MINUTE
     assert world.sweep()["reconciled"] == 1
-    assert world.record(seen).status is Status.CANCELED
+    assert world.record(remote).status is Status.CANCELED
 
 
-def test_a_job_done_further_by_another_run_is_not_set_back(world: World) -> None:
+def test_progress_of_job_is_never_set_back(world: World) -> None:
     world.store.start_periodic_job("job", now=NOW, every_ms=MINUTE)
     world.store.save_progress("job", done_until=NOW + 2)
     world.store.save_progress("job", done_until=NOW + 1)
@@ -351,24 +351,24 @@ def test_a_job_done_further_by_another_run_is_not_set_back(world: World) -> None
     )
 
 
-def test_statuses_are_told_of_any_number_of_records(world: World) -> None:
+def test_statuses_of_any_number_of_records_are_fetched(world: World) -> None:
     every = [world.taskrouter.add() for _ in range(130)]
-    for seen in every:
-        world.assign(seen)
-    sids = {seen.reservation_sid for seen in every}
+    for remote in every:
+        world.assign(remote)
+    sids = {remote.reservation_sid for remote in every}
 
-    told = world.store.fetch_statuses(sids | {"WR" + "f" * 32})
-    assert told == dict.fromkeys(sids, Status.PENDING)
+    statuses = world.store.fetch_statuses(sids | {"WR" + "f" * 32})
+    assert statuses == dict.fromkeys(sids, Status.PENDING)
 
 
-def test_an_event_that_can_not_be_read_makes_the_alarm_fire_and_holds_up_no_other(
+def test_unreadable_event_fails_sweep_and_blocks_no_other(
     world: World,
 ) -> None:
-    seen = lived_and_ended(world, NOW - MINUTE)
+    remote = add_ended_reservation(world, NOW - MINUTE)
     world.taskrouter.unreadable_events = 1
     with pytest.raises(SweepFailed):
         world.sweep()
-    assert world.record(seen).status is Status.COMPLETED
+    assert world.record(remote).status is Status.COMPLETED
 
     world.taskrouter.unreadable_events = 0
     world.clock.now += 15 * MINUTE

@@ -1,4 +1,4 @@
-"""The five invariants, whatever happens in whatever order: hypothesis writes the stories.
+"""The invariants hold in random scenarios that hypothesis generates.
 
 The use cases run on the real store over a real DynamoDB API, against the simulator's engine in
 this process, whose clock is theirs. At any outside call something may happen: it fails before or
@@ -48,13 +48,13 @@ from tests.chaos.fault_injection import (
     FaultInjector,
     ProcessKilled,
 )
-from tests.support import minutes_pass
+from tests.support import make_reconciliation_due
 
 LEASE = 30
 DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
 TARGETS = (Status.ACCEPTED, Status.REJECTED, Status.COMPLETED)
 IN_THE_END = 7 * 3_600
-"""Seconds: the sweep comes by every open Reservation within 6 hours."""
+"""Seconds; the sweep checks every open Reservation within 6 hours."""
 
 _ids = itertools.count(1)
 
@@ -75,7 +75,7 @@ CALLS = [
 indexes = st.integers(0, 999)
 
 
-class Story(RuleBasedStateMachine):
+class Scenario(RuleBasedStateMachine):
     store: DynamoReservationStore
 
     def __init__(self) -> None:
@@ -101,12 +101,12 @@ class Story(RuleBasedStateMachine):
             new_id=lambda: f"claim-{next(_ids)}",
         )
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
-        self._sweep()  # as after every deployment
+        self._sweep()  # the first sweep follows every deployment
         self.taskrouter.set_free_workers_idle()
         self.taskrouter.add_task()
         self.has_begun = True
 
-    # What others do
+    # Actions of other parties
 
     @rule(idle=st.booleans())
     def a_task_comes_in(self, *, idle: bool) -> None:
@@ -116,8 +116,8 @@ class Story(RuleBasedStateMachine):
 
     @rule(index=indexes, status=st.sampled_from(["canceled", "wrapping", "completed"]))
     def an_operator_changes_a_task(self, index: int, status: str) -> None:
-        if one := self._some_reservation(index):
-            self.taskrouter.set_task(one.task_sid, status)
+        if reservation := self._some_reservation(index):
+            self.taskrouter.set_task(reservation.task_sid, status)
 
     @rule(seconds=st.sampled_from([0.2, 1, 5, 31, 115, 125, 400]))
     def time_passes(self, seconds: float) -> None:
@@ -125,9 +125,9 @@ class Story(RuleBasedStateMachine):
 
     @rule()
     def minutes_pass_since_the_last_reconciliation(self) -> None:
-        minutes_pass(self.store)
+        make_reconciliation_due(self.store)
 
-    # What reaches us
+    # Requests that arrive
 
     @precondition(lambda self: self.taskrouter.callbacks)
     @rule(
@@ -137,9 +137,9 @@ class Story(RuleBasedStateMachine):
         fault=faults,
     )
     def a_callback_arrives(self, *, index: int, accept: bool, is_lost: bool, fault: Any) -> None:
-        """Late, repeated, before or after any other; those never drawn never arrive."""
+        """Deliver any callback, in any order and any number of times. Some are never delivered."""
         callbacks = self.taskrouter.callbacks
-        # Most often one of the newest.
+        # The newest callbacks are the most interesting.
         chosen = callbacks[-1 - index % min(len(callbacks), 6)]
         with self._sabotaged(fault):
             self._arrive(chosen, accept=accept, is_lost=is_lost)
@@ -154,20 +154,20 @@ class Story(RuleBasedStateMachine):
     def somebody_decides(
         self, *, index: int, wanted: Status, as_worker: bool, names_task: bool, fault: Any
     ) -> None:
-        if one := self._some_reservation(index):
-            self.current = one
+        if reservation := self._some_reservation(index):
+            self.current = reservation
             with self._sabotaged(fault):
-                self._decide(one, wanted, as_worker=as_worker, names_task=names_task)
+                self._decide(reservation, wanted, as_worker=as_worker, names_task=names_task)
 
     @rule(index=indexes, accepts=st.booleans(), fault=faults)
     def somebody_has_the_worker_called(self, *, index: int, accepts: bool, fault: Any) -> None:
-        if one := self._some_reservation(index):
-            self.current = one
+        if reservation := self._some_reservation(index):
+            self.current = reservation
             decision = Decision(
                 target=Status.ACCEPTED,
-                reservation_sid=one.sid,
+                reservation_sid=reservation.sid,
                 principal=Principal(Role.SUPERVISOR, identity="ann"),
-                task_sid=one.task_sid,
+                task_sid=reservation.task_sid,
                 instruction=CALLS[accepts],
             )
             with self._sabotaged(fault):
@@ -180,7 +180,7 @@ class Story(RuleBasedStateMachine):
             self._sweep()
             if fault is None:
                 fetched = self.saboteur.calls.count("taskrouter.fetch_reservation")
-                assert fetched <= due, "a sweep touches only what is due"
+                assert fetched <= due, "a sweep reads only due records"
 
     # The invariants
 
@@ -191,7 +191,7 @@ class Story(RuleBasedStateMachine):
             self._ended_must_not_change(sid, record)
         assert self.ended.keys() <= records.keys()
         for sid, answer in self.answers.items():
-            assert records[sid].answer == answer, "what was answered is recorded"
+            assert records[sid].answer == answer, "every answered callback is recorded"
 
     def _ended_must_not_change(self, sid: str, record: Reservation) -> None:
         before = self.ended.get(sid)
@@ -202,15 +202,15 @@ class Story(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_asked_twice_within_a_lease(self) -> None:
-        """But for what TaskRouter has refused: then nothing has happened."""
+        """A refused request may be repeated, because it had no effect."""
         latest: dict[tuple[str, Status], UpdateRequest] = {}
-        for one in self.taskrouter.update_requests if self.has_begun else ():
-            before = latest.get((one.reservation_sid, one.to))
-            assert before is None or before.was_refused or one.at - before.at >= LEASE * 1000, (
+        for request in self.taskrouter.update_requests if self.has_begun else ():
+            before = latest.get((request.reservation_sid, request.to))
+            assert before is None or before.was_refused or request.at - before.at >= LEASE * 1000, (
                 before,
-                one,
+                request,
             )
-            latest[one.reservation_sid, one.to] = one
+            latest[request.reservation_sid, request.to] = request
 
     @invariant()
     def nobody_is_called_twice(self) -> None:
@@ -230,39 +230,39 @@ class Story(RuleBasedStateMachine):
         self.taskrouter.sleep(LEASE)
         self._sweep()
         for sid, record in self._records().items():
-            assert record.claim is None, "a lease and a sweep later no claim is left"
+            assert record.claim is None, "no claim is left after one lease and one sweep"
             assert sid in self.taskrouter.statuses
-        minutes_pass(self.store)
+        make_reconciliation_due(self.store)
         pending = [
             sid
-            for sid, one in self.taskrouter.reservations_by_sid().items()
-            if one.status.value == "pending"
+            for sid, reservation in self.taskrouter.reservations_by_sid().items()
+            if reservation.status.value == "pending"
         ]
         self._sweep()
-        assert set(pending) <= self._records().keys(), "reconciled"
+        assert set(pending) <= self._records().keys(), "every pending Reservation is reconciled"
         for seconds in (150, IN_THE_END, IN_THE_END):
             self.taskrouter.sleep(seconds)
-            minutes_pass(self.store)
+            make_reconciliation_due(self.store)
             self._sweep()
-        assert self._records().keys() == self.taskrouter.statuses.keys(), "none is missing"
+        assert self._records().keys() == self.taskrouter.statuses.keys(), "no record is missing"
         for sid, record in self._records().items():
             self._must_be_true(sid, record)
         for sid, status in self.promised:
-            assert status in self.taskrouter.statuses[sid], "who was told yes was told the truth"
+            assert status in self.taskrouter.statuses[sid], "every reported success is true"
 
     def _must_be_true(self, sid: str, record: Reservation) -> None:
         true = self.taskrouter.statuses[sid]
-        # Of "gone" TaskRouter knows nothing; the real end may be heard after it.
+        # TaskRouter has no status "gone". The final status may be reported after it.
         said = [change.to for change in record.history if change.to is not Status.GONE]
         if record.status is Status.GONE:
             assert sid not in self.taskrouter.reservations_by_sid()
-            assert true[-1] in OPEN, "an end is heard in the end"
+            assert true[-1] in OPEN, "every end is recorded in the end"
         else:
             assert record.status is true[-1]
         rest = iter(true)
         assert all(status in rest for status in said), (said, true)
 
-    # How it is done
+    # Helpers
 
     def _answer(self, posted: Posted, *, accept: bool, is_lost: bool) -> None:
         form = Form(list(posted.parameters.items()))
@@ -275,7 +275,9 @@ class Story(RuleBasedStateMachine):
             now=self.taskrouter.now_ms(),
         )
         sid = callback.reservation_sid
-        assert self.answers.setdefault(sid, answer) == answer, "the same answer again"
+        assert self.answers.setdefault(sid, answer) == answer, (
+            "a repeated callback gets the same answer"
+        )
         if not is_lost:
             self.taskrouter.handle_callback_response(sid, answer)
 
@@ -286,20 +288,22 @@ class Story(RuleBasedStateMachine):
             event, store=self.collaborators.store, deadlines=DEADLINES, now=self.taskrouter.now_ms()
         )
 
-    def _decide(self, one: Any, target: Status, *, as_worker: bool, names_task: bool) -> None:
+    def _decide(
+        self, reservation: Any, target: Status, *, as_worker: bool, names_task: bool
+    ) -> None:
         principal = (
-            Principal(Role.WORKER, worker_sid=one.worker_sid)
+            Principal(Role.WORKER, worker_sid=reservation.worker_sid)
             if as_worker
             else Principal(Role.SUPERVISOR, identity="ann")
         )
         decision = Decision(
             target=target,
-            reservation_sid=one.sid,
+            reservation_sid=reservation.sid,
             principal=principal,
-            task_sid=one.task_sid if names_task else None,
+            task_sid=reservation.task_sid if names_task else None,
         )
         decide(decision, self.collaborators)
-        self.promised.append((one.sid, target))
+        self.promised.append((reservation.sid, target))
 
     def _sweep(self) -> None:
         sweep_due_reservations(
@@ -311,13 +315,11 @@ class Story(RuleBasedStateMachine):
 
     @contextmanager
     def _sabotaged(self, fault: Any) -> Iterator[None]:
-        """Let *fault* strike; what the use case says to that, and its death, is part of it."""
+        """Inject *fault*, and ignore the resulting errors and crashes."""
         if fault is not None:
             number, moment, what = fault
-            # 429 means that it was never processed.
-            self.saboteur.inject(
-                number, BEFORE if what == "throttled" else moment, self._acts[what]
-            )
+            # A throttled request (429) was not processed.
+            self.saboteur.at(number, BEFORE if what == "throttled" else moment, self._acts[what])
         with suppress(AppError, ProcessKilled):
             yield
         self.saboteur.reset()
@@ -337,8 +339,10 @@ class Story(RuleBasedStateMachine):
         }
 
     def _meanwhile(self, target: Status) -> None:
-        if one := self.current or self._some_reservation(0):
-            self._quietly(lambda: self._decide(one, target, as_worker=False, names_task=False))
+        if reservation := self.current or self._some_reservation(0):
+            self._quietly(
+                lambda: self._decide(reservation, target, as_worker=False, names_task=False)
+            )
 
     def _hear_the_latest(self) -> None:
         for latest in self.taskrouter.callbacks[-1:]:
@@ -363,38 +367,40 @@ class Story(RuleBasedStateMachine):
         return list(self.taskrouter.statuses) if self.has_begun else []
 
     def _records(self) -> dict[str, Reservation]:
-        """The whole table; it holds no other story's."""
+        """Return all records; the table holds no others than this scenario's."""
         items = self.store._client.scan(TableName=self.store._reservations, ConsistentRead=True)
         every = [to_reservation(from_item(item)) for item in items["Items"]]
-        return {one.reservation_sid: one for one in every}
+        return {record.reservation_sid: record for record in every}
 
     def _some_reservation(self, index: int) -> Any:
-        """One of the newest; at an even index one that somebody has still to decide, if any is."""
+        """Return one of the newest Reservations, at an even index a pending one if possible."""
         known = list(self.taskrouter.reservations_by_sid().values())
         if index % 2 == 0:
-            known = [one for one in known if one.status.value == "pending"] or known
+            known = [
+                reservation for reservation in known if reservation.status.value == "pending"
+            ] or known
         return known[-1 - index % min(len(known), 3)] if known else None
 
 
 def _fail(name: str) -> None:
-    raise (StoreUnavailable if name.startswith("store") else TaskRouterUnavailable)("as told")
+    raise (StoreUnavailable if name.startswith("store") else TaskRouterUnavailable)("injected")
 
 
 def _throttle(name: str) -> None:
-    raise (StoreUnavailable if name.startswith("store") else TaskRouterThrottled)("as told")
+    raise (StoreUnavailable if name.startswith("store") else TaskRouterThrottled)("injected")
 
 
-def tell_stories(store: DynamoReservationStore, examples: int) -> None:
-    """Have hypothesis write so many stories, and tell the shortest that breaks an invariant."""
+def run_scenarios(store: DynamoReservationStore, examples: int) -> None:
+    """Run random scenarios, and report the shortest that breaks an invariant."""
 
-    class OfThisStore(Story):
+    class ScenarioOnStore(Scenario):
         pass
 
-    # However slow this machine is, a callback has the time for its second write.
+    # Even on a slow machine, a callback has time for its second write.
     store._callback_seconds = 3_600
-    OfThisStore.store = store
+    ScenarioOnStore.store = store
     run_state_machine_as_test(
-        OfThisStore,
+        ScenarioOnStore,
         settings=settings(
             max_examples=examples,
             stateful_step_count=25,
@@ -405,5 +411,5 @@ def tell_stories(store: DynamoReservationStore, examples: int) -> None:
     )
 
 
-def test_the_invariants_hold_in_any_story(store: DynamoReservationStore) -> None:
-    tell_stories(store, 12)
+def test_invariants_hold_in_random_scenarios(store: DynamoReservationStore) -> None:
+    run_scenarios(store, 12)

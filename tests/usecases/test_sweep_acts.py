@@ -1,4 +1,4 @@
-"""What the sweep does besides mirroring: reject in time, complete what is stuck."""
+"""The sweep rejects Reservations in time, and completes those that are stuck in wrapping."""
 
 from collections import Counter
 from dataclasses import replace
@@ -22,7 +22,7 @@ ACTIVITY = sid("WA")
 
 @pytest.fixture
 def rejecting(world: World) -> World:
-    """120 s to decide; rejected after 40."""
+    """A service that rejects after 40 s of the 120 s until the time-out."""
     world.deadlines = replace(DEADLINES, reject_after=40)
     world.policy = SweepPolicy(reject_activity_sid=ACTIVITY)
     return world
@@ -30,61 +30,61 @@ def rejecting(world: World) -> World:
 
 @pytest.fixture
 def wrapping(world: World) -> tuple[World, RemoteReservation]:
-    """Wrapping since 15 minutes after it was accepted; to be completed after 5 minutes of it."""
+    """A Reservation that is wrapping 15 minutes after its acceptance, with a limit of 5 minutes."""
     world.deadlines = replace(DEADLINES, max_wrapup=300)
-    seen = world.taskrouter.add()
-    world.assign(seen)
-    world.accept(seen)
-    world.taskrouter.becomes(seen.reservation_sid, Status.WRAPPING)
+    remote = world.taskrouter.add()
+    world.assign(remote)
+    world.accept(remote)
+    world.taskrouter.becomes(remote.reservation_sid, Status.WRAPPING)
     world.clock.now += 15 * 60_000
     assert world.sweep()["mirrored"] == 1
-    return world, seen
+    return world, remote
 
 
-def test_a_pending_reservation_is_rejected_before_it_would_put_the_worker_offline(
+def test_pending_reservation_is_rejected_before_timeout_puts_worker_offline(
     rejecting: World,
 ) -> None:
-    seen = rejecting.taskrouter.add()
-    rejecting.assign(seen)
+    remote = rejecting.taskrouter.add()
+    rejecting.assign(remote)
 
     rejecting.clock.now = NOW + 39_999
     assert rejecting.sweep()["due"] == 0
     rejecting.clock.now = NOW + 40_000
     assert rejecting.sweep()["rejected"] == 1
 
-    record = rejecting.record(seen)
+    record = rejecting.record(remote)
     assert (record.status, record.history[-1].by) == (Status.REJECTED, "service:sweep")
     assert rejecting.taskrouter.activities == [ACTIVITY]
 
 
-def test_nothing_is_rejected_past_its_time_out(rejecting: World) -> None:
-    seen = rejecting.taskrouter.add()
-    rejecting.assign(seen)
+def test_reservation_is_not_rejected_after_its_timeout(rejecting: World) -> None:
+    remote = rejecting.taskrouter.add()
+    rejecting.assign(remote)
     rejecting.clock.now = NOW + 120_000
 
     assert rejecting.sweep()["unchanged"] == 1
     assert rejecting.taskrouter.calls["update"] == 0
 
 
-def test_who_accepts_first_is_not_rejected(rejecting: World) -> None:
-    seen = rejecting.taskrouter.add()
-    rejecting.assign(seen)
+def test_concurrent_accept_prevents_rejection(rejecting: World) -> None:
+    remote = rejecting.taskrouter.add()
+    rejecting.assign(remote)
     rejecting.clock.now = NOW + 40_000
 
     def accept_meanwhile(verb: str) -> None:
         if verb == "fetch":
             rejecting.taskrouter.when_called = lambda _verb: None
-            rejecting.accept(seen)
+            rejecting.accept(remote)
 
     rejecting.taskrouter.when_called = accept_meanwhile
     assert rejecting.sweep()["mirrored"] == 1
-    assert rejecting.record(seen).status is Status.ACCEPTED
+    assert rejecting.record(remote).status is Status.ACCEPTED
     assert rejecting.taskrouter.calls["update"] == 1
 
 
-def test_a_rejection_that_is_never_heard_of_fails_the_sweep_and_heals(rejecting: World) -> None:
-    seen = rejecting.taskrouter.add()
-    rejecting.assign(seen)
+def test_rejection_with_lost_response_fails_sweep_and_is_recorded_later(rejecting: World) -> None:
+    remote = rejecting.taskrouter.add()
+    rejecting.assign(remote)
     rejecting.clock.now = NOW + 40_000
     rejecting.taskrouter.fail_after["update"] = [TaskRouterUnavailable("cut")]
     rejecting.taskrouter.fail_before["fetch"] = []
@@ -98,22 +98,22 @@ def test_a_rejection_that_is_never_heard_of_fails_the_sweep_and_heals(rejecting:
         rejecting.sweep()
     rejecting.clock.now += 30_000
     assert rejecting.sweep()["mirrored"] == 1
-    assert rejecting.record(seen).status is Status.REJECTED
+    assert rejecting.record(remote).status is Status.REJECTED
     assert rejecting.taskrouter.calls["update"] == 1
 
 
-def test_a_monitor_only_counts_and_asks_for_nothing(rejecting: World) -> None:
+def test_monitor_only_counts_without_rejecting(rejecting: World) -> None:
     rejecting.policy = replace(rejecting.policy, monitor_only=True)
-    seen = rejecting.taskrouter.add()
-    rejecting.assign(seen)
+    remote = rejecting.taskrouter.add()
+    rejecting.assign(remote)
     rejecting.clock.now = NOW + 40_000
 
     assert rejecting.sweep()["rejected"] == 1
     assert rejecting.taskrouter.calls["update"] == 0
-    assert rejecting.record(seen).status is Status.PENDING
+    assert rejecting.record(remote).status is Status.PENDING
 
 
-def test_a_decision_is_not_begun_without_time_for_it(rejecting: World) -> None:
+def test_rejection_does_not_start_without_time(rejecting: World) -> None:
     rejecting.assign(rejecting.taskrouter.add())
     rejecting.clock.now = NOW + 40_000
 
@@ -124,26 +124,26 @@ def test_a_decision_is_not_begun_without_time_for_it(rejecting: World) -> None:
     assert rejecting.taskrouter.calls["update"] == 0
 
 
-def test_one_refused_rejection_does_not_keep_the_others_from_being_looked_at(
+def test_refused_rejection_does_not_stop_others(
     rejecting: World,
 ) -> None:
     many = [rejecting.taskrouter.add() for _ in range(20)]
-    for seen in many:
-        rejecting.assign(seen)
+    for remote in many:
+        rejecting.assign(remote)
     rejecting.taskrouter.fail_before["update"] = [TaskRouterRefused("no such Activity")]
     rejecting.clock.now = NOW + 40_000
 
     with pytest.raises(SweepFailed):
         rejecting.sweep()
-    statuses = Counter(rejecting.record(seen).status for seen in many)
+    statuses = Counter(rejecting.record(remote).status for remote in many)
     assert statuses == {Status.REJECTED: 19, Status.PENDING: 1}
 
 
-def test_a_throttled_rejection_is_left_to_the_next_sweep_and_is_no_failure(
+def test_throttled_rejection_is_left_to_next_sweep_without_failure(
     rejecting: World,
 ) -> None:
-    seen = rejecting.taskrouter.add()
-    rejecting.assign(seen)
+    remote = rejecting.taskrouter.add()
+    rejecting.assign(remote)
     rejecting.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
     rejecting.clock.now = NOW + 40_000
 
@@ -153,32 +153,34 @@ def test_a_throttled_rejection_is_left_to_the_next_sweep_and_is_no_failure(
     assert rejecting.sweep()["rejected"] == 1
 
 
-def test_an_agents_throttled_accept_does_not_lose_the_rejection(rejecting: World) -> None:
-    seen = rejecting.taskrouter.add()
-    rejecting.assign(seen)
+def test_throttled_accept_does_not_prevent_rejection(rejecting: World) -> None:
+    remote = rejecting.taskrouter.add()
+    rejecting.assign(remote)
     rejecting.clock.now = NOW + 41_000
     rejecting.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
     with pytest.raises(Unsettled):
-        rejecting.accept(seen)
+        rejecting.accept(remote)
 
     rejecting.clock.now += 60_000
     assert rejecting.sweep()["rejected"] == 1
 
 
-def test_what_is_stuck_in_wrapping_is_completed(wrapping: tuple[World, RemoteReservation]) -> None:
-    world, seen = wrapping
+def test_reservation_stuck_in_wrapping_is_completed(
+    wrapping: tuple[World, RemoteReservation],
+) -> None:
+    world, remote = wrapping
 
     world.clock.now += 299_999
     assert world.sweep()["due"] == 0
     world.clock.now += 1
     assert world.sweep()["completed"] == 1
-    assert world.record(seen).status is Status.COMPLETED
+    assert world.record(remote).status is Status.COMPLETED
 
 
-def test_a_long_wrap_up_is_completed_in_time_not_at_the_next_doubling(world: World) -> None:
+def test_long_wrap_up_is_completed_at_its_limit(world: World) -> None:
     world.deadlines = replace(DEADLINES, max_wrapup=1_200)
-    seen = world.taskrouter.add(Status.WRAPPING)
-    world.event(seen, Status.WRAPPING)
+    remote = world.taskrouter.add(Status.WRAPPING)
+    world.event(remote, Status.WRAPPING)
 
     world.clock.now += 900_000
     assert world.sweep()["unchanged"] == 1
@@ -186,7 +188,7 @@ def test_a_long_wrap_up_is_completed_in_time_not_at_the_next_doubling(world: Wor
     assert world.sweep()["completed"] == 1
 
 
-def test_a_wrap_up_heard_of_late_leaves_a_claim_to_complete_alone(
+def test_late_wrap_up_event_keeps_claim_to_complete(
     world: World,
 ) -> None:
     accepted = world.taskrouter.add()
@@ -213,9 +215,9 @@ def test_a_wrap_up_heard_of_late_leaves_a_claim_to_complete_alone(
     assert world.record(accepted).status is Status.COMPLETED
 
 
-def test_what_is_wrapping_is_left_alone_by_default(world: World) -> None:
-    seen = world.taskrouter.add(Status.WRAPPING)
-    world.event(seen, Status.WRAPPING)
+def test_wrapping_reservation_is_not_completed_by_default(world: World) -> None:
+    remote = world.taskrouter.add(Status.WRAPPING)
+    world.event(remote, Status.WRAPPING)
     world.clock.now += 10 * 3_600_000
 
     assert world.sweep()["unchanged"] == 1

@@ -71,10 +71,10 @@ def translate_errors() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "ConditionalCheckFailedException":
             raise
-        raise StoreUnavailable(f"DynamoDB answered {code}; try again.") from error
+        raise StoreUnavailable(f"DynamoDB answered {code}. Retry.") from error
     except BotoCoreError as error:
         raise StoreUnavailable(
-            f"DynamoDB did not answer in time ({type(error).__name__}); try again."
+            f"DynamoDB did not respond in time ({type(error).__name__}). Retry."
         ) from error
 
 
@@ -155,7 +155,7 @@ def read_all(
             if not pending:
                 break
         else:
-            raise StoreUnavailable("DynamoDB is too busy to read so many records; try again.")
+            raise StoreUnavailable("DynamoDB is too busy to read so many records. Retry.")
 
 
 @dataclass(kw_only=True)

@@ -108,7 +108,7 @@ class DynamoReservationStore:
             return dict(item["answer"])
         try:
             if time.monotonic() - started > self._callback_seconds * _SECOND_WRITE_LIMIT:
-                raise StoreUnavailable("DynamoDB is too slow for a second write; try again.")
+                raise StoreUnavailable("DynamoDB is too slow for a second write. Retry.")
             return self._record_late_callback(reservation)
         except StoreUnavailable:
             if item["status"] == Status.PENDING:

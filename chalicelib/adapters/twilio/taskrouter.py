@@ -308,11 +308,11 @@ def _translate_errors() -> Iterator[None]:
         raise _error_of(*_status_and_code(error)) from error
     except RequestException as error:
         raise TaskRouterUnavailable(
-            f"TaskRouter did not answer ({type(error).__name__})."
+            f"TaskRouter did not respond ({type(error).__name__})."
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # A 2xx response whose body is not JSON, or lacks what the SDK expects.
-        raise TaskRouterUnavailable("TaskRouter's answer can't be read.") from error
+        raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
 
 
 def _status_and_code(error: TwilioException) -> tuple[int | None, object]:
@@ -327,11 +327,11 @@ def _error_of(status: int | None, code: object) -> Exception:
     if status in _UNAUTHENTICATED:
         return TaskRouterDenied(f"TaskRouter refuses this service's credentials ({cause}).")
     if status == _NOT_FOUND:
-        return TaskRouterNotFound(f"TaskRouter does not know the resource ({cause}).")
+        return TaskRouterNotFound(f"TaskRouter has no such resource ({cause}).")
     if status == _THROTTLED:
-        return TaskRouterThrottled("TaskRouter throttled the request; try again.")
+        return TaskRouterThrottled("TaskRouter throttled the request. Retry later.")
     if status in _REFUSED:
         return TaskRouterRefused(
             f"TaskRouter refused the request ({cause}); see https://www.twilio.com/docs/api/errors."
         )
-    return TaskRouterUnavailable(f"TaskRouter failed ({cause}); try again.")
+    return TaskRouterUnavailable(f"TaskRouter failed ({cause}). Retry.")

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from chalicelib.usecases.reconcile import JOB
-from infra.commands.token import mint, of_stage
+from infra.commands.token import create_token, read_api_key
 from local import dynamodb
 from local.demo import http_client
 from tests.chaos.runner.comparison import Comparison, wait_until_consistent
@@ -152,7 +152,9 @@ async def _clients(chaos_stack: ChaosStack, session: aiohttp.ClientSession) -> C
     identifiers = await asyncio.to_thread(http_client.fetch_identifiers, definition.simulator_url)
 
     def app_client(role: str, worker_sid: str | None = None) -> HttpClient:
-        token = mint(settings, of_stage(settings), role=role, worker_sid=worker_sid, hours=2)
+        token = create_token(
+            settings, read_api_key(settings), role=role, worker_sid=worker_sid, hours=2
+        )
         return HttpClient(session, definition.api_url, headers={"Authorization": f"Bearer {token}"})
 
     return Clients(

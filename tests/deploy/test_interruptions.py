@@ -1,4 +1,4 @@
-"""A deployment or a removal that broke off half-way is taken up again, and leaves nothing over."""
+"""Interrupted deployments and removals can be resumed, and leave nothing behind."""
 
 import json
 
@@ -14,7 +14,7 @@ NAME = f"taskrouter-callbacks-{STAGE}"
 
 @pytest.fixture
 def deployed(aws, checkout, secrets):
-    """A deployed stage; the id of its API."""
+    """Deploys a stage; the ID of its API."""
     put_secrets(checkout, secrets)
     deploy(checkout, "--no-check")
     return api_id(aws)
@@ -25,25 +25,25 @@ def api_id(aws):
     return api["id"]
 
 
-def forget(aws, checkout):
-    """What Chalice leaves where it breaks off: no record, here or in S3."""
-    (bucket,) = aws.everything()["buckets"]
+def delete_record(aws, checkout):
+    """Delete the record here and in S3, as after an interrupted deployment."""
+    (bucket,) = aws.list_resources()["buckets"]
     aws.client("s3").delete_object(Bucket=bucket, Key=f"deployed/{STAGE}.json")
     (checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json").unlink(missing_ok=True)
 
 
-def remember(aws, entry):
-    """Add something to what Chalice has recorded."""
-    (bucket,) = aws.everything()["buckets"]
-    where = {"Bucket": bucket, "Key": f"deployed/{STAGE}.json"}
-    record = json.loads(aws.client("s3").get_object(**where)["Body"].read())
+def add_to_record(aws, entry):
+    """Add a resource to Chalice's record."""
+    (bucket,) = aws.list_resources()["buckets"]
+    location = {"Bucket": bucket, "Key": f"deployed/{STAGE}.json"}
+    record = json.loads(aws.client("s3").get_object(**location)["Body"].read())
     record["resources"].append(entry)
-    aws.client("s3").put_object(**where, Body=json.dumps(record))
+    aws.client("s3").put_object(**location, Body=json.dumps(record))
 
 
-def test_a_first_deployment_that_broke_off_goes_on_with_the_same_api(aws, checkout, deployed, http):
-    # The API was made, but no stage of it; nor the schedule; and nothing was recorded.
-    forget(aws, checkout)
+def test_interrupted_first_deployment_resumes_with_the_same_api(aws, checkout, deployed, http):
+    # The API was created, but neither its stage nor the schedule nor the record.
+    delete_record(aws, checkout)
     aws.client("apigateway").delete_stage(restApiId=deployed, stageName=STAGE)
     events = aws.client("events")
     events.remove_targets(Rule=f"{NAME}-sweep-event", Ids=["1"])
@@ -53,11 +53,11 @@ def test_a_first_deployment_that_broke_off_goes_on_with_the_same_api(aws, checko
     deploy(checkout)
 
     assert api_id(aws) == deployed
-    assert aws.everything()["rules"] == [f"{NAME}-sweep-event"]
+    assert aws.list_resources()["rules"] == [f"{NAME}-sweep-event"]
 
 
-def test_a_record_of_another_account_is_not_taken_for_this_ones(aws, checkout, deployed):
-    forget(aws, checkout)
+def test_record_of_another_account_is_ignored(aws, checkout, deployed):
+    delete_record(aws, checkout)
     record = checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json"
     record.write_text(
         '{"resources": [{"name": "rest_api", "resource_type": "rest_api", "rest_api_id": "other"}],'
@@ -69,31 +69,31 @@ def test_a_record_of_another_account_is_not_taken_for_this_ones(aws, checkout, d
     assert api_id(aws) == deployed
 
 
-def test_a_removal_that_broke_off_goes_on_with_what_is_left(aws, checkout, deployed):
-    # Half of it is gone already; Chalice itself would stumble over that.
+def test_interrupted_removal_resumes_with_the_remaining_resources(aws, checkout, deployed):
+    # Some recorded resources no longer exist, which makes `chalice delete` fail.
     domain = {"name": "api_gateway_custom_domain", "resource_type": "domain_name"}
-    remember(aws, {**domain, "domain_name": "calls.example.com", "api_mapping": []})
+    add_to_record(aws, {**domain, "domain_name": "calls.example.com", "api_mapping": []})
     aws.client("lambda").delete_function(FunctionName=f"{NAME}-sweep")
     aws.client("apigateway").delete_rest_api(restApiId=deployed)
 
     checkout.infra("destroy", "--stage", STAGE, "--yes")
-    assert aws.everything().keys() == {"tables", "stacks", "parameters"}
+    assert aws.list_resources().keys() == {"tables", "stacks", "parameters"}
 
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
-    assert aws.everything() == {}
-    # Once more finds nothing, and says nothing of an error.
+    assert aws.list_resources() == {}
+    # A further removal finds nothing and succeeds.
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
 
 
-def test_a_removal_without_its_record_leaves_nothing_over(aws, checkout, deployed):
-    forget(aws, checkout)
+def test_removal_without_a_record_leaves_nothing_behind(aws, checkout, deployed):
+    delete_record(aws, checkout)
 
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
 
-    assert aws.everything() == {}
+    assert aws.list_resources() == {}
 
 
-def test_a_stage_without_its_rest_is_made_again_over_its_data(aws, checkout, deployed):
+def test_destroyed_stage_is_deployed_again_with_its_data(aws, checkout, deployed):
     table = f"{NAME}-state"
     aws.client("dynamodb").put_item(TableName=table, Item={"id": {"S": "kept"}})
     checkout.infra("destroy", "--stage", STAGE, "--yes")
@@ -101,18 +101,18 @@ def test_a_stage_without_its_rest_is_made_again_over_its_data(aws, checkout, dep
     deploy(checkout, "--no-check")
 
     assert aws.client("dynamodb").get_item(TableName=table, Key={"id": {"S": "kept"}})["Item"]
-    assert len(aws.everything()["alarms"]) > 5
-    assert aws.everything()["dashboards"] == [NAME]
+    assert len(aws.list_resources()["alarms"]) > 5
+    assert aws.list_resources()["dashboards"] == [NAME]
 
 
-def test_a_stage_that_chalice_made_is_not_packaged(checkout, deployed):
+def test_stage_created_by_chalice_is_not_packaged(checkout, deployed):
     refused = checkout.run("package", "--stage", STAGE, "--any-python", "out")
 
     assert refused.returncode == 1
-    assert f"Stage {STAGE} was made by Chalice" in refused.stderr
+    assert f"Stage {STAGE} was created by Chalice" in refused.stderr
 
 
-def test_two_deployments_at_once_are_one_and_a_refusal(aws, checkout, deployed):
+def test_second_simultaneous_deployment_is_refused(aws, checkout, deployed):
     aws.client("dynamodb").put_item(
         TableName=f"{NAME}-state",
         Item={
@@ -140,7 +140,7 @@ def test_two_deployments_at_once_are_one_and_a_refusal(aws, checkout, deployed):
     assert "Item" not in lock
 
 
-BROKEN = """Resources:
+BROKEN_RESOURCE = """Resources:
   Broken:
     Type: AWS::Logs::MetricFilter
     DependsOn: [Reservations, State]
@@ -151,22 +151,20 @@ BROKEN = """Resources:
 """
 
 
-def test_a_stack_that_could_not_be_made_is_no_obstacle_once_the_cause_is_gone(
-    aws, checkout, secrets
-):
+def test_stack_is_created_after_the_cause_of_a_failed_creation_is_fixed(aws, checkout, secrets):
     put_secrets(checkout, secrets)
     template = checkout.folder / "infra" / "stage.yaml"
-    sound = template.read_text()
-    template.write_text(sound.replace("Resources:\n", BROKEN, 1))
+    valid = template.read_text()
+    template.write_text(valid.replace("Resources:\n", BROKEN_RESOURCE, 1))
 
     refused = checkout.run("prepare", "--stage", STAGE)
     assert refused.returncode == 1
     assert "Broken: " in refused.stderr
-    # What was rolled back holds nothing, and no tables are left in the way.
-    assert aws.everything().keys() == {"parameters", "stacks"}
+    # The rolled back stack is empty, and no tables remain.
+    assert aws.list_resources().keys() == {"parameters", "stacks"}
 
-    template.write_text(sound)
+    template.write_text(valid)
     checkout.infra("prepare", "--stage", STAGE)
-    for table in aws.everything()["tables"]:
+    for table in aws.list_resources()["tables"]:
         described = aws.client("dynamodb").describe_table(TableName=table)["Table"]
         assert str(described["DeletionProtectionEnabled"]).lower() == "true"

@@ -1,4 +1,4 @@
-"""What is in AWS decides, and what is not this stage's is not touched."""
+"""Resources are found in AWS, and resources of other stages are left alone."""
 
 import json
 from types import SimpleNamespace
@@ -8,9 +8,8 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from infra.aws import chalice_record, live_resources
-from infra.aws.session import Aws
-from infra.errors import OperatorError
+from infra import OperatorError
+from infra.aws import Aws, chalice_record, live_resources
 
 APP = "taskrouter-callbacks"
 DOMAIN = "calls.example.com"
@@ -37,7 +36,6 @@ def stage(tmp_path):
     return SimpleNamespace(
         name="prod",
         app=APP,
-        api_stage="prod",
         domain=DOMAIN,
         schedule=f"{APP}-prod-sweep-event",
         function=lambda handler: f"{APP}-prod" + ("-sweep" if handler == "sweep" else ""),
@@ -58,21 +56,21 @@ def make_role(aws, name, region):
 
 
 class FakeGateway:
-    """API Gateway, which moto has only with a dozen packages more: APIs, and where a domain leads.
+    """API Gateway with APIs and a domain. moto's own needs a dozen more packages.
 
     Attributes:
-        functions: by an API's id, the function that it calls.
-        mappings: the domain's base paths.
+        functions: Name of the function that each API calls, by API ID.
+        mappings: Base path mappings of the domain.
     """
 
     def __init__(self):
         self.functions, self.mappings = {}, []
 
     def get_paginator(self, _name):
-        apis = [{"id": one, "name": APP} for one in self.functions]
+        apis = [{"id": api_id, "name": APP} for api_id in self.functions]
         return SimpleNamespace(paginate=lambda: [{"items": apis}])
 
-    def get_resources(self, *, restApiId, **_given):  # noqa: N803  boto3's name
+    def get_resources(self, *, restApiId, **_kwargs):  # noqa: N803  boto3's name
         uri = f"arn:aws:lambda:eu-west-1:123456789012:function:{self.functions[restApiId]}/invoke"
         return {"items": [{"resourceMethods": {"GET": {"methodIntegration": {"uri": uri}}}}]}
 
@@ -83,18 +81,19 @@ class FakeGateway:
         assert domainName == DOMAIN
         return {"items": self.mappings}
 
-    def get_domain_name(self, **_given):
+    def get_domain_name(self, **_kwargs):
         return {}
 
-    def maps(self, *apis):
+    def map_domain_to(self, *api_ids):
         paths = ["(none)", "desk"]
         self.mappings = [
-            {"basePath": path, "restApiId": api} for path, api in zip(paths, apis, strict=False)
+            {"basePath": path, "restApiId": api_id}
+            for path, api_id in zip(paths, api_ids, strict=False)
         ]
 
 
 @pytest.mark.parametrize("handler", ["api_handler", "sweep"])
-def test_a_stage_of_another_region_is_refused_before_anything_is_touched(aws, stage, handler):
+def test_stage_in_another_region_is_refused_without_changes(aws, stage, handler):
     make_role(aws, stage.role(handler), "us-east-1")
 
     with pytest.raises(OperatorError, match="in another region than eu-west-1"):
@@ -103,7 +102,7 @@ def test_a_stage_of_another_region_is_refused_before_anything_is_touched(aws, st
     assert aws.client("iam").get_role(RoleName=stage.role(handler))
 
 
-def test_roles_of_this_region_are_this_stages(aws, stage):
+def test_roles_of_this_region_are_recorded(aws, stage):
     make_role(aws, stage.role("sweep"), "eu-west-1")
 
     assert chalice_record.fetch(aws, stage, None)
@@ -111,9 +110,9 @@ def test_roles_of_this_region_are_this_stages(aws, stage):
     assert entry["role_name"] == stage.role("sweep")
 
 
-def test_a_domain_is_found_without_a_record(aws, stage):
-    aws.gateway.functions["ours"] = f"{APP}-prod"
-    aws.gateway.maps("ours")
+def test_domain_is_found_without_a_record(aws, stage):
+    aws.gateway.functions["own"] = f"{APP}-prod"
+    aws.gateway.map_domain_to("own")
 
     assert chalice_record.fetch(aws, stage, None, domain=DOMAIN)
     *_, last = json.loads(stage.deployed_file.read_text())["resources"]
@@ -125,17 +124,17 @@ def test_a_domain_is_found_without_a_record(aws, stage):
     }
 
 
-def test_a_domain_that_others_use_is_not_taken_away(aws, stage):
-    aws.gateway.functions |= {"ours": f"{APP}-prod", "theirs": f"{APP}-dev"}
-    aws.gateway.maps("ours", "theirs")
+def test_domain_used_by_other_apis_is_not_removed(aws, stage):
+    aws.gateway.functions |= {"own": f"{APP}-prod", "other": f"{APP}-dev"}
+    aws.gateway.map_domain_to("own", "other")
 
-    with pytest.raises(OperatorError, match="leads to other APIs too .theirs."):
+    with pytest.raises(OperatorError, match="also leads to other APIs .other."):
         chalice_record.fetch(aws, stage, None)
     assert chalice_record.fetch(aws, stage, None, domain=DOMAIN), (
-        "to deploy over it takes nothing away"
+        "a deployment that keeps the domain removes nothing"
     )
 
 
-def test_nothing_there_is_nothing_found(aws, stage):
-    assert live_resources.resources(aws, stage, recorded_api=None) == []
+def test_empty_account_has_no_resources(aws, stage):
+    assert live_resources.list_resources(aws, stage, recorded_api_id=None) == []
     assert not chalice_record.fetch(aws, stage, None)

@@ -1,4 +1,4 @@
-"""The look from outside tells our answers from those of whoever else may answer there."""
+"""The smoke test distinguishes the app's responses from those of other servers."""
 
 import json
 import threading
@@ -8,17 +8,17 @@ import pytest
 
 from app import app
 from chalicelib import __version__
-from infra import smoke_test
-from infra.errors import OperatorError
+from infra import OperatorError
+from infra.commands.status import SMOKE_TEST_ROUTE, smoke_test
 from tests.infra import templates
 
-WELL = (200, {"status": "ok", "version": __version__})
-OURS = (403, {"Code": "InvalidSignature", "Message": "The signature does not hold."})
+HEALTHY = (200, {"status": "ok", "version": __version__})
+REFUSED = (403, {"Code": "InvalidSignature", "Message": "The signature is not valid."})
 
 
 @pytest.fixture
 def serve():
-    """Serves what /health and an unsigned callback answer; returns the address."""
+    """Starts a server with given responses to /health and to a callback; returns its URL."""
     servers = []
 
     def start(health, callback):
@@ -51,45 +51,45 @@ def serve():
         server.server_close()
 
 
-def test_our_version_and_our_403_are_as_it_should(serve):
-    smoke_test.check(serve(WELL, OURS), patience=0)
+def test_current_version_and_the_apps_403_pass(serve):
+    smoke_test(serve(HEALTHY, REFUSED), max_seconds=0)
 
 
-def test_a_403_that_is_not_ours_is_told_apart(serve):
-    gateways = (403, {"message": "Missing Authentication Token"})
+def test_403_of_api_gateway_fails(serve):
+    from_gateway = (403, {"message": "Missing Authentication Token"})
 
-    with pytest.raises(OperatorError, match="is answered 403 and not our 403 InvalidSignature"):
-        smoke_test.check(serve(WELL, gateways), patience=0)
+    with pytest.raises(OperatorError, match="was answered 403, not 403 InvalidSignature"):
+        smoke_test(serve(HEALTHY, from_gateway), max_seconds=0)
 
 
 @pytest.mark.parametrize(
-    ("callback", "said"),
+    ("callback", "message"),
     [
-        ((200, {}), "is answered 200"),
-        ((404, {"Code": "RouteNotFound", "Message": ""}), "is answered 404 RouteNotFound"),
+        ((200, {}), "was answered 200"),
+        ((404, {"Code": "RouteNotFound", "Message": ""}), "was answered 404 RouteNotFound"),
         ((503, {"Code": "SecretsUnavailable", "Message": ""}), "answered 503 SecretsUnavailable"),
-        ((500, ["no object"]), "is answered 500"),
+        ((500, ["no object"]), "was answered 500"),
     ],
 )
-def test_any_other_answer_to_an_unsigned_callback_is_told(serve, callback, said):
-    with pytest.raises(OperatorError, match=said):
-        smoke_test.check(serve(WELL, callback), patience=0)
+def test_any_other_answer_to_an_unsigned_callback_fails(serve, callback, message):
+    with pytest.raises(OperatorError, match=message):
+        smoke_test(serve(HEALTHY, callback), max_seconds=0)
 
 
-def test_another_version_is_told(serve):
+def test_another_version_fails(serve):
     older = (200, {"status": "ok", "version": "0.0.1"})
 
-    with pytest.raises(OperatorError, match=f"and not version {__version__}"):
-        smoke_test.check(serve(older, OURS), patience=0)
+    with pytest.raises(OperatorError, match=f"and not with version {__version__}"):
+        smoke_test(serve(older, REFUSED), max_seconds=0)
 
 
-def test_an_address_where_nobody_answers_is_told():
+def test_unreachable_url_fails():
     with pytest.raises(OperatorError, match="can't be reached"):
-        smoke_test.check("http://127.0.0.1:1", patience=0)
+        smoke_test("http://127.0.0.1:1", max_seconds=0)
 
 
-def test_looking_often_sets_no_alarm_off():
-    counted = {
+def test_smoke_test_triggers_no_alarm():
+    alarmed_routes = {
         dimension["Value"]
         for alarm in templates.of_type(
             templates.read("stage.yaml"), "AWS::CloudWatch::Alarm"
@@ -97,6 +97,6 @@ def test_looking_often_sets_no_alarm_off():
         for dimension in alarm.get("Dimensions", [])
         if (alarm["MetricName"], dimension["Name"]) == ("4XXError", "Resource")
     }
-    assert counted == {"/assignment_callback"}
-    assert smoke_test.CALLBACK not in counted
-    assert smoke_test.CALLBACK in app.routes
+    assert alarmed_routes == {"/assignment_callback"}
+    assert SMOKE_TEST_ROUTE not in alarmed_routes
+    assert SMOKE_TEST_ROUTE in app.routes

@@ -1,4 +1,4 @@
-"""Bad rules are not deployed, whichever command is asked to."""
+"""Invalid rules are not deployed, whichever command is used."""
 
 import json
 import os
@@ -12,8 +12,8 @@ import pytest
 from local.supervisor import ROOT
 from tests.infra.packaging import package
 
-BAD = '[[rule]]\nname = "one"\nwhen = "task.vip == true"\ninstruction = "accept"\n'
-GOOD = BAD.replace("true", "`true`")
+INVALID = '[[rule]]\nname = "one"\nwhen = "task.vip == true"\ninstruction = "accept"\n'
+VALID = INVALID.replace("true", "`true`")
 NO_AWS = {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "none",
@@ -21,7 +21,7 @@ NO_AWS = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     "AWS_MAX_ATTEMPTS": "1",
 }
-SAID = 'rule "one": when uses true as a field name: write it between backticks, `true`.'
+MESSAGE = 'rule "one": when uses true as a field name: write it between backticks, `true`.'
 CHALICE = ["-c", "from chalice.cli import main; raise SystemExit(main())"]
 INFRA = ["-m", "infra"]
 COMMANDS = {
@@ -35,7 +35,7 @@ COMMANDS = {
 
 @pytest.fixture
 def run(tmp_path):
-    """Returns the checkout, and what runs a command there: with no AWS to turn to."""
+    """Returns a checkout, and a function that runs a command there without access to AWS."""
     for name in ("chalicelib", "infra"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("app.py", "requirements.txt"):
@@ -64,51 +64,51 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_bad_rules_are_refused(run, command):
+def test_invalid_rules_are_refused(run, command):
     checkout, run = run
-    (checkout / "chalicelib" / "rules.toml").write_text(BAD)
+    (checkout / "chalicelib" / "rules.toml").write_text(INVALID)
 
-    done = run(*COMMANDS[command])
+    completed = run(*COMMANDS[command])
 
-    assert done.returncode != 0
-    assert f"chalicelib/rules.toml: {SAID}" in done.stderr
+    assert completed.returncode != 0
+    assert f"chalicelib/rules.toml: {MESSAGE}" in completed.stderr
     assert not (checkout / "out" / "sam.json").exists()
 
 
 @pytest.mark.parametrize("command", ["chalice package", "infra package"])
-def test_a_stages_own_rules_are_those_that_count(run, command):
+def test_rules_named_by_the_stage_are_checked(run, command):
     checkout, run = run
-    (checkout / "chalicelib" / "rules-dev.toml").write_text(BAD)
+    (checkout / "chalicelib" / "rules-dev.toml").write_text(INVALID)
 
-    done = run(*COMMANDS[command], RULES_FILE="chalicelib/rules-dev.toml")
+    completed = run(*COMMANDS[command], RULES_FILE="chalicelib/rules-dev.toml")
 
-    assert done.returncode != 0
-    assert f"chalicelib/rules-dev.toml: {SAID}" in done.stderr
+    assert completed.returncode != 0
+    assert f"chalicelib/rules-dev.toml: {MESSAGE}" in completed.stderr
 
 
 @pytest.mark.parametrize("name", ["rules.toml", "../rules.toml", "chalicelib/../rules.toml"])
-def test_rules_that_would_not_be_deployed_are_refused(run, name):
+def test_rules_outside_the_package_are_refused(run, name):
     checkout, run = run
     (checkout / "rules.toml").write_text("")
 
-    done = run(*COMMANDS["infra deploy"], RULES_FILE=name)
+    completed = run(*COMMANDS["infra deploy"], RULES_FILE=name)
 
-    assert done.returncode == 1
-    assert done.stderr.endswith(
+    assert completed.returncode == 1
+    assert completed.stderr.endswith(
         "RULES_FILE must name a file in chalicelib/, because nothing else is deployed.\n"
     )
 
 
-def test_the_rules_are_in_the_package_and_found_there(tmp_path):
+def test_rules_are_packaged_and_loaded_from_the_package(tmp_path):
     packaged = package(tmp_path, "dev")
     bundle = tmp_path / "bundle"
     with zipfile.ZipFile(tmp_path / "out" / "deployment.zip") as zipped:
         zipped.extractall(bundle)
-    (bundle / "chalicelib" / "rules.toml").write_text(GOOD)
+    (bundle / "chalicelib" / "rules.toml").write_text(VALID)
     api = packaged.sam["Resources"]["APIHandler"]["Properties"]
 
     program = "from chalicelib import runtime; print(runtime.current().rules.rules[0].name)"
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", program],
         cwd=bundle,
         env=os.environ | NO_AWS | api["Environment"]["Variables"],
@@ -116,26 +116,26 @@ def test_the_rules_are_in_the_package_and_found_there(tmp_path):
         text=True,
         check=False,
     )
-    assert done.stdout == "one\n", done.stderr
+    assert completed.stdout == "one\n", completed.stderr
 
 
-def test_an_import_by_anything_else_reads_no_rules(run):
+def test_importing_the_app_elsewhere_does_not_read_the_rules(run):
     checkout, run = run
-    (checkout / "chalicelib" / "rules.toml").write_text(BAD)
+    (checkout / "chalicelib" / "rules.toml").write_text(INVALID)
     assert run("-c", "import app").returncode == 0
 
 
-def test_on_lambda_bad_rules_do_not_stop_the_sweep_from_starting(run, monkeypatch):
+def test_sweep_starts_on_lambda_despite_invalid_rules(run, monkeypatch):
     checkout, run = run
-    (checkout / "chalicelib" / "rules.toml").write_text(BAD)
+    (checkout / "chalicelib" / "rules.toml").write_text(INVALID)
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     for name, value in config["stages"]["dev"]["environment_variables"].items():
         monkeypatch.setenv(name, value)
-    for kind, prefix in (("ACCOUNT", "AC"), ("WORKSPACE", "WS"), ("WORKFLOW", "WW")):
-        monkeypatch.setenv(f"TWILIO_{kind}_SID", prefix + "a" * 32)
+    for resource, prefix in (("ACCOUNT", "AC"), ("WORKSPACE", "WS"), ("WORKFLOW", "WW")):
+        monkeypatch.setenv(f"TWILIO_{resource}_SID", prefix + "a" * 32)
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "sweep")
 
-    done = run("-c", "import app; print(app.sweep)")
+    completed = run("-c", "import app; print(app.sweep)")
 
-    assert done.returncode == 0, done.stderr
-    assert SAID.replace('"', r"\"") in done.stdout
+    assert completed.returncode == 0, completed.stderr
+    assert MESSAGE.replace('"', r"\"") in completed.stdout

@@ -1,0 +1,72 @@
+"""Commands that sweep and erase records with the operator's credentials."""
+
+import json
+import os
+import time
+from typing import Any
+
+import click
+
+from chalicelib import runtime
+from chalicelib.domain.errors import SweepFailed
+from chalicelib.domain.sids import is_sid
+from chalicelib.usecases.sweep import sweep_due_reservations
+from infra.commands import load_settings, open_store, report_errors, stage_option
+
+_SWEEP_SECONDS = 15 * 60
+
+
+@click.command()
+@stage_option
+@click.option("--monitor", is_flag=True, help="Count rejections and completions, but make none.")
+@report_errors
+def sweep(stage_name: str, *, monitor: bool) -> None:
+    """Run one sweep and print its result as JSON.
+
+    Exit code 1: a due Reservation could not be checked; "errors" counts the failures by Code.
+    """
+    if monitor:
+        os.environ["SWEEP_MONITOR_ONLY"] = "true"
+    load_settings(stage_name)
+    service = runtime.current()
+    deadline = time.monotonic() + _SWEEP_SECONDS
+
+    def report(result: dict[str, Any]) -> None:
+        click.echo(json.dumps(result))
+
+    try:
+        sweep_due_reservations(
+            service.collaborators,
+            service.sweep_policy,
+            time_left_ms=lambda: max(0, round((deadline - time.monotonic()) * 1000)),
+            report=report,
+        )
+    except SweepFailed as error:
+        raise click.ClickException(str(error)) from error
+
+
+@click.command()
+@click.argument("reservation_sid")
+@stage_option
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@report_errors
+def erase(reservation_sid: str, stage_name: str, *, yes: bool) -> None:
+    """Delete the record of RESERVATION_SID (WR...), irreversibly.
+
+    TaskRouter keeps its own record. As long as TaskRouter reports the Reservation, the record is
+    created again: erase Reservations that ended at least 15 minutes ago. Point-in-time backups
+    keep the record for up to 35 more days.
+
+    Exit code 1: there is no such record, or it was not deleted.
+    """
+    if not is_sid(reservation_sid, "WR"):
+        raise click.UsageError("RESERVATION_SID must be WR followed by 32 hexadecimal digits.")
+    settings = load_settings(stage_name)
+    if not yes:
+        table = settings.reservations_table
+        click.confirm(f"Delete {reservation_sid} from the table {table}?", abort=True, err=True)
+    if not open_store(settings).erase(reservation_sid):
+        raise click.ClickException(
+            f"There is no record of {reservation_sid} in stage {stage_name}."
+        )
+    click.echo(f"{reservation_sid} is erased.")

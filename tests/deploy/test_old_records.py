@@ -1,0 +1,185 @@
+"""Items stored by commit 8aa3165 are read, accepted and swept."""
+
+import boto3
+import pytest
+
+import app as functions
+from chalicelib.domain.reservations import Status
+from infra.aws import Aws, stage_config
+from infra.commands import status
+from local import functions as local_functions
+from tests.deploy import old_stage
+
+OLD = old_stage.read("items.json")
+RECORDS = OLD["reservations"]
+PENDING = ("pending", "claimed", "instructed", "reconciled")
+CLAIM_MS = 30_000
+
+
+@pytest.fixture
+def old(api, tables, dynamodb):
+    """The app on tables that hold the old items, one second after the last was stored."""
+    api.clock.now = old_stage.NOW + 1_000
+    client = dynamodb.client()
+    for table, items in ((tables.reservations, RECORDS), (tables.state, OLD["state"])):
+        for item in items.values():
+            client.put_item(TableName=table, Item=item)
+    for item in RECORDS.values():
+        api.taskrouter.add(
+            Status(item["status"]["S"]),
+            created_at=int(item["reserved_at"]["N"]),
+            reservation_sid=item["reservation_sid"]["S"],
+            task_sid=item["task_sid"]["S"],
+            worker_sid=item["worker_sid"]["S"],
+        )
+    return api
+
+
+def sid_of(role):
+    return RECORDS[role]["reservation_sid"]["S"]
+
+
+def get(api, role):
+    response = api.call("GET", f"/reservations/{sid_of(role)}")
+    assert response.status_code == 200
+    return response.json_body
+
+
+def accept(api, role):
+    return api.post_json(f"/reservations/{sid_of(role)}/accept", {})
+
+
+def run_sweep():
+    functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
+
+
+def test_old_records_are_listed(old):
+    listed = old.call("GET", "/reservations").json_body["reservations"]
+    assert {record["reservation_sid"] for record in listed} == set(map(sid_of, RECORDS))
+    for status_name in ("pending", "accepted", "rejected", "timeout"):
+        page = old.call("GET", f"/reservations?status={status_name}").json_body["reservations"]
+        assert {record["reservation_sid"] for record in page} == {
+            sid_of(role) for role in RECORDS if RECORDS[role]["status"]["S"] == status_name
+        }
+    worker_sid = RECORDS["accepted"]["worker_sid"]["S"]
+    (record,) = old.call("GET", f"/reservations?worker_sid={worker_sid}").json_body["reservations"]
+    assert record["reservation_sid"] == sid_of("accepted")
+
+
+@pytest.mark.parametrize("role", RECORDS)
+def test_old_record_is_read(old, role):
+    item, record = RECORDS[role], get(old, role)
+
+    for name in ("reservation_sid", "task_sid", "worker_sid", "status"):
+        assert record[name] == item[name]["S"]
+    history = [entry["M"] for entry in item["history"]["L"]]
+    assert [(entry["to"], entry["by"]) for entry in record["history"]] == [
+        (entry["to"]["S"], entry["by"]["S"]) for entry in history
+    ]
+    if role == "reconciled":
+        assert record["callback"] is None
+    else:
+        callback = record["callback"]
+        assert callback["WorkflowSid"] == item["workflow_sid"]["S"]
+        assert callback["TaskAge"] == item["parameters"]["M"]["TaskAge"]["S"]
+    if role == "instructed":
+        assert record["instruction_sent"]["instruction"]["instruction"] == "dequeue"
+
+
+@pytest.mark.parametrize("role", ["pending", "reconciled"])
+def test_old_pending_record_is_accepted(old, role):
+    accepted = accept(old, role)
+
+    assert (accepted.status_code, accepted.json_body["reservation_status"]) == (200, "accepted")
+    assert get(old, role)["status"] == "accepted"
+    assert old.taskrouter.calls["update"] == 1
+
+
+def test_old_claim_is_respected_until_its_lease_expires(old):
+    refused = accept(old, "claimed")
+    assert (refused.status_code, refused.json_body["Code"]) == (503, "OutcomeUnknown")
+    assert old.taskrouter.calls["update"] == 0
+
+    old.clock.now += CLAIM_MS
+    accepted = accept(old, "claimed")
+    assert (accepted.status_code, accepted.json_body["reservation_status"]) == (200, "accepted")
+
+
+def test_old_decision_is_repeated_without_asking_taskrouter_again(old):
+    repeated = accept(old, "accepted")
+
+    assert (repeated.status_code, repeated.json_body["reservation_status"]) == (200, "accepted")
+    assert accept(old, "rejected").status_code == 409
+    assert old.taskrouter.calls["update"] == 0
+
+
+def test_repeated_callback_of_an_old_record_gets_the_stored_answer(old):
+    item = RECORDS["accepted"]
+    parameters = old.callback_parameters(
+        ReservationSid=sid_of("accepted"),
+        TaskSid=item["task_sid"]["S"],
+        WorkerSid=item["worker_sid"]["S"],
+    )
+
+    response = old.post_callback(parameters)
+
+    assert (response.status_code, response.json_body) == (200, {})
+    assert get(old, "accepted")["status"] == "accepted"
+
+
+def test_old_records_are_swept(old):
+    for role in PENDING:
+        old.taskrouter.becomes(sid_of(role), Status.TIMEOUT)
+    old.taskrouter.becomes(sid_of("accepted"), Status.COMPLETED)
+    old.clock.now += 3_600_000
+
+    run_sweep()
+
+    statuses = {role: get(old, role)["status"] for role in RECORDS}
+    assert statuses == {
+        **dict.fromkeys((*PENDING, "timeout"), "timeout"),
+        "accepted": "completed",
+        "rejected": "rejected",
+    }
+    (line,) = [line for line in old.lines() if line["event"] == "sweep"]
+    assert (line["ok"], line["due"]) == (True, len(PENDING) + 1)
+
+
+def test_reconciliation_continues_from_the_old_state(old, dynamodb, tables):
+    before = OLD["state"]["last_reconcile"]
+    missed = old.taskrouter.add(created_at=old_stage.NOW)
+    old.taskrouter.add_event(missed, Status.TIMEOUT, at=old_stage.NOW)
+
+    run_sweep()
+    assert old.call("GET", f"/reservations/{missed.reservation_sid}").status_code == 404
+    old.clock.now += 300_000
+    run_sweep()
+    assert old.call("GET", f"/reservations/{missed.reservation_sid}").status_code == 200
+
+    key = {"id": {"S": "last_reconcile"}}
+    after = dynamodb.client().get_item(TableName=tables.state, Key=key)["Item"]
+    assert after.keys() == before.keys()
+    assert int(after["done_until"]["N"]) > int(before["done_until"]["N"])
+
+
+def test_old_idempotency_key_returns_its_task(old):
+    body = {"attributes": {"selected_language": "en"}, "priority": 3}
+    created = old.post_json("/create-task", body, headers={"Idempotency-Key": "order-1"})
+
+    answer = OLD["state"]["key"]["answer"]["M"]
+    assert (created.status_code, created.json_body["sid"]) == (201, answer["sid"]["S"])
+    assert old.taskrouter.calls["create"] == 0
+
+
+@pytest.mark.usefixtures("old")
+def test_status_shows_the_old_last_sweep(dynamodb, tables, monkeypatch):
+    for name, value in dynamodb.environ.items():
+        monkeypatch.setenv(name, value)
+    names = {"RESERVATIONS_TABLE": tables.reservations, "STATE_TABLE": tables.state}
+    settings = stage_config.config.load(stage_config.environment("local", names))
+    stage = stage_config.Stage("dev", "taskrouter-callbacks", settings, {})
+    aws = Aws(boto3.Session(), "aws", "us-east-1", "1" * 12, "arn:aws:iam::1:user/ann")
+
+    shown = status._last_sweep(aws, stage)
+
+    assert (shown["at"], shown["ok"]) == (old_stage.NOW, True)

@@ -1,0 +1,106 @@
+"""A stage deployed by commit 8aa3165 is upgraded in place."""
+
+import json
+import time
+
+import pytest
+
+from chalicelib import __version__
+from tests.deploy import old_stage
+from tests.deploy.conftest import STAGE
+from tests.deploy.test_deploy import SCHEDULE_SECONDS, api_url, deploy, put_secrets, token
+from tests.deploy.world import ContactCenter, eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+NAME = f"taskrouter-callbacks-{STAGE}"
+TABLES = (f"{NAME}-reservations", f"{NAME}-state")
+
+
+@pytest.fixture
+def old_api_id(aws, checkout, secrets):
+    """Creates the old stage; the ID of its API."""
+    put_secrets(checkout, secrets)
+    template = checkout.folder / "infra" / "stage.yaml"
+    current = template.read_text()
+    template.write_text((old_stage.FIXTURES / "stage.json").read_text())
+    checkout.infra("prepare", "--stage", STAGE)
+    template.write_text(current)
+    api_id = old_stage.create_resources(aws, STAGE)
+    (bucket,) = aws.list_resources()["buckets"]
+    old_stage.put_record(aws, bucket, STAGE, api_id)
+    return api_id
+
+
+def put_old_items(aws, offers):
+    """Store the old items as if they were one minute old; return the SIDs by role.
+
+    The records named in *offers* become records of these Reservations of the simulator.
+    """
+    items = old_stage.read("items.json")
+    ms = round(time.time() * 1000) - 60_000 - old_stage.NOW
+    records = {role: old_stage.shift(item, ms) for role, item in items["reservations"].items()}
+    for role, offer in offers.items():
+        records[role] |= {
+            "reservation_sid": {"S": offer["sid"]},
+            "task_sid": {"S": offer["task_sid"]},
+            "worker_sid": {"S": offer["worker_sid"]},
+        }
+    state = {name: old_stage.shift(item, ms) for name, item in items["state"].items()}
+    for table, stored in zip(TABLES, (records, state), strict=True):
+        for item in stored.values():
+            aws.client("dynamodb").put_item(TableName=table, Item=item)
+    return {role: record["reservation_sid"]["S"] for role, record in records.items()}
+
+
+def identities(aws):
+    """The names and IDs that must survive an upgrade."""
+    functions = aws.client("lambda").list_functions()["Functions"]
+    tables = [aws.client("dynamodb").describe_table(TableName=name)["Table"] for name in TABLES]
+    return {
+        "apis": [api["id"] for api in aws.client("apigateway").get_rest_apis()["items"]],
+        "functions": sorted(
+            (function["FunctionArn"], function["Handler"], function["Role"])
+            for function in functions
+        ),
+        "tables": [(table["TableName"], table["CreationDateTime"]) for table in tables],
+        **{
+            kind: aws.list_resources()[kind]
+            for kind in ("roles", "rules", "buckets", "topics", "log groups", "alarms", "stacks")
+        },
+    }
+
+
+def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_id):
+    url = api_url(aws)
+    checkout.set(PUBLIC_BASE_URL=url)
+    center = ContactCenter.at(url, token(checkout), twilio)
+    assert center.app.get("/health").body["version"] == old_stage.VERSION
+    offers = {"pending": center.offer("Alice", "es"), "claimed": center.offer("Bob", "en")}
+    sids = put_old_items(aws, offers)
+    before = identities(aws)
+
+    result = deploy(checkout)
+
+    assert identities(aws) == before
+    assert before["apis"] == [old_api_id]
+    assert result == {"url": url, "assignment_callback": f"{url}/assignment_callback"}
+    assert center.app.get("/health").body["version"] == __version__
+
+    # The old records are listed and read.
+    listed = center.app.get("/reservations").body["reservations"]
+    assert {record["reservation_sid"] for record in listed} >= set(sids.values())
+    for role in ("accepted", "rejected", "timeout"):
+        record = center.app.get(f"/reservations/{sids[role]}").body
+        assert record["status"] == role
+        assert record["history"][0]["to"] == "pending"
+
+    # An old pending record is accepted, once.
+    center.accept({"reservation_sid": sids["pending"], "task_sid": offers["pending"]["task_sid"]})
+
+    # The sweep releases an old claim and records the end of the Reservation.
+    center.cancel(offers["claimed"]["task_sid"])
+    path = f"/reservations/{sids['claimed']}"
+    assert eventually(lambda: center.app.get(path).body["status"] == "canceled", SCHEDULE_SECONDS)
+    status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))
+    assert status["last_sweep"]["ok"] is True

@@ -1,0 +1,90 @@
+"""The commands sweep and erase, run as an operator runs them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from local import network
+from local.supervisor import ROOT
+
+SID = "WR" + "e" * 32
+
+
+@pytest.fixture
+def infra(dynamodb, tables):
+    """Runs a command against the tables of the test."""
+    names = {"RESERVATIONS_TABLE": tables.reservations, "STATE_TABLE": tables.state}
+
+    def run(*arguments, stdin="", **environ):
+        return subprocess.run(
+            [sys.executable, "-m", "infra", *arguments],
+            cwd=ROOT,
+            env=os.environ | dynamodb.environ | names | environ,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def count_records(dynamodb, tables):
+    """Returns the number of records; at first there is one, of SID."""
+    client = dynamodb.client()
+    client.put_item(TableName=tables.reservations, Item={"reservation_sid": {"S": SID}})
+    return lambda: client.scan(TableName=tables.reservations, ConsistentRead=True)["Count"]
+
+
+def test_sweep_prints_its_result(infra, taskrouter):
+    completed = infra("sweep", "--monitor", TWILIO_TASKROUTER_URL=taskrouter.url)
+
+    assert completed.returncode == 0, completed.stderr
+    result = json.loads(completed.stdout)
+    assert (result["ok"], result["due"], result["monitor_only"]) == (True, 0, True)
+
+
+def test_failed_sweep_is_reported(infra):
+    (port,) = network.find_free_ports(1)
+
+    completed = infra("sweep", TWILIO_TASKROUTER_URL=f"http://127.0.0.1:{port}")
+
+    assert completed.returncode == 1
+    assert json.loads(completed.stdout)["errors"].keys() == {"TaskRouterUnavailable"}
+    assert "The sweep failed" in completed.stderr
+    assert "Traceback" not in completed.stderr
+
+
+def test_record_is_erased_after_confirmation(infra, count_records):
+    declined = infra("erase", SID, stdin="n\n")
+    assert (declined.returncode, count_records()) == (1, 1)
+
+    confirmed = infra("erase", SID, stdin="y\n")
+    assert (confirmed.returncode, count_records()) == (0, 0)
+    assert confirmed.stdout == f"{SID} is erased.\n"
+
+
+def test_script_erases_without_confirmation_and_learns_that_there_is_no_record(
+    infra, count_records
+):
+    assert infra("erase", SID, "--yes").returncode == 0
+    again = infra("erase", SID, "--yes")
+    assert (again.returncode, count_records()) == (1, 0)
+    assert again.stderr == f"Error: There is no record of {SID} in stage local.\n"
+
+
+def test_erase_errors_are_reported_without_a_traceback(infra, count_records):
+    malformed = infra("erase", "WR1", "--yes")
+    assert malformed.returncode == 2
+    assert "RESERVATION_SID must be WR followed by 32 hexadecimal digits" in malformed.stderr
+
+    absent = infra("erase", SID, "--yes", RESERVATIONS_TABLE="nowhere")
+    assert absent.returncode == 1
+    assert "DynamoDB answered ResourceNotFoundException" in absent.stderr
+    assert "Traceback" not in absent.stderr
+    assert count_records() == 1

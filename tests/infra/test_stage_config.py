@@ -1,0 +1,55 @@
+"""Stages as .chalice/config.json declares them."""
+
+import json
+
+import pytest
+
+from infra import OperatorError
+from infra.aws import stage_config
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    path = tmp_path / "config.json"
+    project = {
+        "environment_variables": {"BOTH": "project", "PROJECT": "yes"},
+        "stages": {"prod": {"environment_variables": {"BOTH": "stage"}}, "bare": {}},
+    }
+    path.write_text(json.dumps(project))
+    monkeypatch.setattr(stage_config, "CONFIG", path)
+    return path
+
+
+@pytest.mark.usefixtures("config")
+def test_stage_overrides_project_and_shell_overrides_both():
+    assert stage_config.environment("prod", {}) == {
+        "BOTH": "stage",
+        "PROJECT": "yes",
+    }
+    assert stage_config.environment("bare", {})["BOTH"] == "project"
+    assert stage_config.environment("prod", {"BOTH": "shell"})["BOTH"] == "shell"
+
+
+@pytest.mark.usefixtures("config")
+def test_error_for_unknown_stage_lists_declared_stages():
+    message = "no stage 'dev' in config.json. Declared stages: bare, prod"
+    with pytest.raises(OperatorError, match=message):
+        stage_config.environment("dev", {})
+
+
+def test_error_for_malformed_json_names_the_file(config):
+    config.write_text("{")
+
+    with pytest.raises(OperatorError, match=r"config\.json can't be read"):
+        stage_config.environment("dev", {})
+
+
+def test_dev_and_prod_differ_only_in_names():
+    declared = stage_config.project()["stages"]
+
+    assert json.loads(json.dumps(declared["dev"]).replace("dev", "prod")) == declared["prod"]
+
+
+def test_environment_variables_are_strings_as_lambda_requires():
+    for declared in stage_config.project()["stages"].values():
+        assert all(isinstance(value, str) for value in declared["environment_variables"].values())
