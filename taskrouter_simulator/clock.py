@@ -17,17 +17,17 @@ class Timer:
         when: Due time in seconds since the epoch.
         order: Number of the timer; timers due at the same time run in this order.
         action: Function to run.
-        cancelled: Whether the action must not run.
+        canceled: Whether the action must not run.
     """
 
     when: float
     order: int
     action: Callable[[], None] = field(compare=False)
-    cancelled: bool = field(default=False, compare=False)
+    canceled: bool = field(default=False, compare=False)
 
     def cancel(self) -> None:
         """Prevent the action from running."""
-        self.cancelled = True
+        self.canceled = True
 
 
 class Clock:
@@ -64,7 +64,7 @@ class Clock:
 
     def _purge(self) -> None:
         """Drop canceled timers: most are canceled long before they are due, and they hold Tasks."""
-        self._timers = [timer for timer in self._timers if not timer.cancelled]
+        self._timers = [timer for timer in self._timers if not timer.canceled]
         heapq.heapify(self._timers)
         self._purge_at = max(_MIN_PURGE_SIZE, 2 * len(self._timers))
 
@@ -74,7 +74,7 @@ class Clock:
 
     def next_due(self) -> float | None:
         """Return the due time of the next timer, or None if there is no timer."""
-        while self._timers and self._timers[0].cancelled:
+        while self._timers and self._timers[0].canceled:
             heapq.heappop(self._timers)
         return self._timers[0].when if self._timers else None
 

@@ -11,7 +11,7 @@ from chalice.app import Blueprint, MultiDict, Request, Response
 from chalicelib import observability, runtime
 from chalicelib.adapters.twilio import signature
 from chalicelib.config import SettingsError
-from chalicelib.domain.auth import Action, Principal
+from chalicelib.domain.auth import Action
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import (
     AppError,
@@ -85,11 +85,13 @@ def route(
 
 
 def _authorized(view: View, blueprint: Blueprint, action: Action) -> View:
-    """Return a view that calls *view* with the caller, if the caller may perform the action."""
+    """Return a view that calls *view* with a caller whose token allows the action."""
 
     @functools.wraps(view)
     def call(**path_parameters: str) -> Any:
-        principal = authenticate(blueprint.current_request)
+        authorization = blueprint.current_request.headers.get(AUTHORIZATION)
+        principal = runtime.current().tokens.principal(authorization)
+        observability.bind(principal=principal.name)
         principal.authorize(action)
         return view(principal, **path_parameters)
 
@@ -170,13 +172,6 @@ def log_request(request: Request, get_response: Callable[[Request], Response]) -
         level=logging.ERROR if response.status_code >= AppError.status else logging.INFO,
     )
     return response
-
-
-def authenticate(request: Request) -> Principal:
-    """Return the caller; raise Unauthorized without a valid token."""
-    principal = runtime.current().tokens.principal(request.headers.get(AUTHORIZATION))
-    observability.bind(principal=principal.name)
-    return principal
 
 
 def parse_parameters(request: Request) -> dict[str, Any]:

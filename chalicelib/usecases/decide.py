@@ -221,8 +221,17 @@ class _Execution:
 
     def run(self) -> Reservation:
         """Ask TaskRouter under the claim, and settle the record by its response."""
+        decision, taskrouter = self.decision, self.collaborators.taskrouter
+        sid, task_sid = self.record.reservation_sid, self.record.task_sid
         try:
-            remote = self._ask()
+            if decision.instruction:
+                remote = taskrouter.send_instruction(
+                    sid, task_sid=task_sid, instruction=decision.instruction
+                )
+            else:
+                remote = taskrouter.update_reservation(
+                    sid, task_sid=task_sid, to=decision.target, activity_sid=decision.activity_sid
+                )
         except TaskRouterNotFound:
             return self._settle_gone()
         except TaskRouterDenied:
@@ -232,20 +241,9 @@ class _Execution:
             return self._settle_refused(refusal)
         except TaskRouterUnavailable as failure:
             remote = self._fetch_after(failure)
-        if self.decision.instruction and remote.status is Status.PENDING:
+        if decision.instruction and remote.status is Status.PENDING:
             return self._settle_sent()
         return self._settle(remote)
-
-    def _ask(self) -> RemoteReservation:
-        decision, taskrouter = self.decision, self.collaborators.taskrouter
-        sid, task_sid = self.record.reservation_sid, self.record.task_sid
-        if decision.instruction:
-            return taskrouter.send_instruction(
-                sid, task_sid=task_sid, instruction=decision.instruction
-            )
-        return taskrouter.update_reservation(
-            sid, task_sid=task_sid, to=decision.target, activity_sid=decision.activity_sid
-        )
 
     def _fetch_after(self, failure: TaskRouterUnavailable) -> RemoteReservation:
         """Fetch the Reservation once after a request whose response was lost.

@@ -76,7 +76,7 @@ def test_second_instruction_returns_409(api: Api) -> None:
         ({"instruction": "call", "from": "+15556667777"}, "call needs url"),
         ({**DEQUEUE, "timeout": "30"}, "timeout must be"),
         ({**DEQUEUE, "timeout": 1000}, "timeout must be"),
-        ({**DEQUEUE, "colour": "red"}, "dequeue has no parameter colour"),
+        ({**DEQUEUE, "color": "red"}, "dequeue has no parameter color"),
         ({"instruction": "redirect", "call_sid": "CA1", "url": "x"}, "call_sid must be"),
     ],
 )

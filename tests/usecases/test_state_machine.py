@@ -80,7 +80,7 @@ class Scenario(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.saboteur = FaultInjector()
+        self.injector = FaultInjector()
         self.answers: dict[str, dict[str, Any]] = {}
         self.ended: dict[str, Reservation] = {}
         self.promised: list[tuple[str, Status]] = []
@@ -94,8 +94,8 @@ class Scenario(RuleBasedStateMachine):
             reoffer_delay=1.0, routing_delay=delay, assigned_task_seconds=10**7, **kept
         )
         self.collaborators = Collaborators(
-            store=FaultInjectingProxy("store", self.store, self.saboteur),
-            taskrouter=FaultInjectingProxy("taskrouter", self.taskrouter, self.saboteur),
+            store=FaultInjectingProxy("store", self.store, self.injector),
+            taskrouter=FaultInjectingProxy("taskrouter", self.taskrouter, self.injector),
             clock=self.taskrouter,
             deadlines=DEADLINES,
             new_id=lambda: f"claim-{next(_ids)}",
@@ -179,7 +179,7 @@ class Scenario(RuleBasedStateMachine):
         with self._sabotaged(fault):
             self._sweep()
             if fault is None:
-                fetched = self.saboteur.calls.count("taskrouter.fetch_reservation")
+                fetched = self.injector.calls.count("taskrouter.fetch_reservation")
                 assert fetched <= due, "a sweep reads only due records"
 
     # The invariants
@@ -226,7 +226,7 @@ class Scenario(RuleBasedStateMachine):
                 self.store.erase(sid)
 
     def _heal(self) -> None:
-        self.saboteur.reset()
+        self.injector.reset()
         self.taskrouter.sleep(LEASE)
         self._sweep()
         for sid, record in self._records().items():
@@ -319,10 +319,12 @@ class Scenario(RuleBasedStateMachine):
         if fault is not None:
             number, moment, what = fault
             # A throttled request (429) was not processed.
-            self.saboteur.at(number, BEFORE if what == "throttled" else moment, self._acts[what])
+            self.injector.inject(
+                number, BEFORE if what == "throttled" else moment, self._acts[what]
+            )
         with suppress(AppError, ProcessKilled):
             yield
-        self.saboteur.reset()
+        self.injector.reset()
         self.current = None
 
     @property
@@ -330,7 +332,7 @@ class Scenario(RuleBasedStateMachine):
         return {
             "fails": _fail,
             "throttled": _throttle,
-            "dies": self.saboteur.kill,
+            "dies": self.injector.kill,
             "accepted": lambda _name: self._meanwhile(Status.ACCEPTED),
             "rejected": lambda _name: self._meanwhile(Status.REJECTED),
             "swept": lambda _name: self._quietly(self._sweep),

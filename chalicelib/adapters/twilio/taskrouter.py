@@ -253,7 +253,7 @@ class TwilioTaskRouter:
 
         def send(workspace: Any) -> CreatedTask | None:
             tasks = workspace.tasks.list(evaluate_task_attributes=expression, limit=50)
-            recent = [task for task in tasks if _epoch_ms(task.date_created) >= since]
+            recent = [task for task in tasks if task.date_created.timestamp() * 1000 >= since]
             return _to_task(recent[0]) if recent else None
 
         return self._request(send)
@@ -287,12 +287,8 @@ def _to_reservation(reservation: Any) -> RemoteReservation:
         worker_sid=reservation.worker_sid,
         worker_name=reservation.worker_name,
         status=Status(reservation.reservation_status),
-        created_at=_epoch_ms(reservation.date_created),
+        created_at=int(reservation.date_created.timestamp() * 1000),
     )
-
-
-def _epoch_ms(time: datetime) -> int:
-    return int(time.timestamp() * 1000)
 
 
 @contextmanager

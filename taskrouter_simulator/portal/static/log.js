@@ -7,7 +7,7 @@ import { clock, moment } from "./time.js";
 const REQUEST = ["url", "headers", "parameters"];
 const RESPONSE = ["status", "content_type", "answer", "answer_length", "error", "seconds"];
 const COMMON = ["id", "at", "kind"];
-const TONES = { assignment: "blue", fallback: "amber", event: "grey", twiml: "green" };
+const TONES = { assignment: "blue", fallback: "amber", event: "gray", twiml: "green" };
 
 export function callbackRow(entry) {
   const pill = el("span", { class: "pill" });
@@ -20,7 +20,7 @@ export function callbackRow(entry) {
     [el("span", { class: "line entry" }, pill, subject, result, took, time, content)],
     drawCallback,
   );
-  setPill(pill, entry.kind, TONES[entry.kind] ?? "grey");
+  setPill(pill, entry.kind, TONES[entry.kind] ?? "gray");
   const { EventType, ReservationSid, CallSid } = entry.parameters ?? {};
   setText(subject, EventType ?? short(ReservationSid ?? CallSid));
   setText(time, clock(entry.at));

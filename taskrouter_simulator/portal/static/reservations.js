@@ -50,7 +50,7 @@ export function reservationRow(change) {
         reservation = next;
         const { status } = reservation;
         const pending = status === "pending";
-        setPill(pill, status, TONES[status] ?? "grey");
+        setPill(pill, status, TONES[status] ?? "gray");
         setText(worker, reservation.worker);
         setText(task, short(reservation.task_sid));
         if (!pending) setText(since, clock(reservation.updated));

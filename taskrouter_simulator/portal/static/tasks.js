@@ -41,7 +41,7 @@ export function taskRow(change) {
       tick,
       update(next) {
         task = next;
-        setPill(pill, task.status, TONES[task.status] ?? "grey");
+        setPill(pill, task.status, TONES[task.status] ?? "gray");
         setText(sid, short(task.sid));
         setText(priority, `prio ${task.priority}`);
         setText(attributes, task.attributes);
