@@ -32,8 +32,10 @@ demo: $(INSTALLED) ## Show the life cycle of Tasks, with every request and respo
 	@$(BIN)/python -m local demo
 
 .PHONY: test
-test: $(INSTALLED) ## Run the fast tests
-	$(BIN)/pytest -m "not slow and not chaos"
+# Every worker and every command that a test starts imports the same modules: cache their bytecode.
+test: export PYTHONDONTWRITEBYTECODE =
+test: $(INSTALLED) ## Run the tests except the slow ones, in parallel
+	$(BIN)/pytest -m "not slow and not chaos" -n auto --dist worksteal
 
 .PHONY: e2e
 e2e: $(INSTALLED) ## Run the slow tests: whole stacks, crashes, broken connections

@@ -26,6 +26,11 @@ def pytest_configure():
             del os.environ[name]
 
 
+def pytest_xdist_auto_num_workers():
+    """Run one worker more than there are CPUs, because tests also wait for other processes."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
+
+
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
@@ -39,9 +44,13 @@ class LocalDynamoDb:
     environ: dict[str, str]
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _made: list[dict[str, Any]] = field(default_factory=list)
+    _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str = "dynamodb") -> Any:
-        return local_dynamodb.client(service, self.url, self.environ)
+        """Return the shared client of a service; making one takes longer than most tests."""
+        if service not in self._clients:
+            self._clients[service] = local_dynamodb.client(service, self.url, self.environ)
+        return self._clients[service]
 
     def create_tables(self) -> Tables:
         """The first pair as the template has it; every further one alike, which takes no stack."""

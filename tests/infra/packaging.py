@@ -1,6 +1,7 @@
 """Packages a stage with `chalice package` and translates it to plain CloudFormation."""
 
 import copy
+import functools
 import json
 import os
 import shutil
@@ -10,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from samtranslator.translator.transform import transform
 
 from infra.aws import Aws, api_settings, policies, stage_config
 from local.supervisor import ROOT
@@ -43,9 +43,12 @@ class Packaged:
                 resource["Properties"]["CodeUri"] = BUCKET  # as `aws cloudformation package` does
         self._folder = folder
 
-    @property
+    @functools.cached_property
     def translated(self):
         """The plain CloudFormation template that the SAM translator returns."""
+        # Every process that collects the tests would otherwise spend half a second on this import.
+        from samtranslator.translator.transform import transform  # noqa: PLC0415
+
         no_managed_policies = SimpleNamespace(load=dict)
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("AWS_DEFAULT_REGION", REGION)
@@ -58,11 +61,12 @@ class Packaged:
         assert found
         return found
 
-    def lint(self, template):
-        """The problems that cfn-lint finds in a template."""
-        file = self._folder / "linted.json"
-        file.write_text(json.dumps(template))
-        command = [Path(sys.executable).with_name("cfn-lint"), "--regions", REGION, "--", file]
+    def lint(self, *templates):
+        """Return the problems that cfn-lint finds in templates."""
+        files = [self._folder / f"linted-{number}.json" for number in range(len(templates))]
+        for file, template in zip(files, templates, strict=True):
+            file.write_text(json.dumps(template))
+        command = [Path(sys.executable).with_name("cfn-lint"), "--regions", REGION, "--", *files]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout
 
 

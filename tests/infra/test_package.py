@@ -22,8 +22,7 @@ def packaged(request, tmp_path_factory):
 
 
 def test_template_is_valid_before_and_after_the_sam_transform(packaged):
-    assert packaged.lint(packaged.sam) == ""
-    assert packaged.lint(packaged.translated) == ""
+    assert packaged.lint(packaged.sam, packaged.translated) == ""
 
 
 def test_functions_have_the_names_that_logs_alarms_and_policies_use(packaged):

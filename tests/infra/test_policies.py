@@ -91,8 +91,10 @@ def calls(dynamodb, api):
             arn = ARN.format(service="dynamodb", resource=f"table/{table}{index}")
             recorded.add((f"dynamodb:{model.name}", arn))
 
-    api.service.dynamodb.meta.events.register("provide-client-params.dynamodb.*", record)
-    return recorded
+    events = api.service.dynamodb.meta.events
+    events.register("provide-client-params.dynamodb.*", record)
+    yield recorded
+    events.unregister("provide-client-params.dynamodb.*", record)
 
 
 def of_service(pairs, *services):

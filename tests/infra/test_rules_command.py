@@ -1,15 +1,13 @@
 """The commands `rules check` and `rules explain`."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from urllib.parse import urlencode
 
 import pytest
 
 from local.supervisor import ROOT
+from tests.infra.command_line import run_infra
 
 SID = "WR" + "e" * 32
 RULES = """
@@ -84,17 +82,8 @@ def file(tmp_path):
     return file
 
 
-def rules(*arguments, stdin="", **environ):
-    return subprocess.run(
-        [sys.executable, "-m", "infra", "rules", *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | environ,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def rules(*arguments, **options):
+    return run_infra("rules", *arguments, **options)
 
 
 def test_valid_rules_are_listed(file):

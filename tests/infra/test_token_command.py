@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 import time
 
 import jwt
@@ -9,7 +6,7 @@ import pytest
 from chalicelib import config
 from infra.aws import stage_config
 from local import network
-from local.supervisor import ROOT
+from tests.infra.command_line import run_infra
 
 ALICE = "WK" + "a" * 32
 
@@ -20,16 +17,7 @@ def settings():
 
 
 def run(*arguments, **environ):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith(("TWILIO_", "SETTINGS_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "infra", "token", *arguments],
-        cwd=ROOT,
-        env=clean | environ,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_infra("token", *arguments, **environ)
 
 
 def claims(settings, printed):

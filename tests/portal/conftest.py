@@ -17,7 +17,27 @@ from tests.simulator.conftest import SPANISH, App, Simulation, app, simulation
 __all__ = ["SPANISH", "App", "Simulation", "app", "simulation"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Chromium heeds the last list only, so Playwright's own comes first. The rest renders the address
+# bar's suggestions in a web page, which takes as long as all that a test does.
+_DISABLED_FEATURES = (
+    "AimEnabled",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+    "WebUIOmniboxAimPopup",
+    "WebUIOmniboxFullPopup",
+    "WebUIOmniboxPopup",
+)
 _ARGUMENTS = (
+    f"--disable-features={','.join(_DISABLED_FEATURES)}",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
