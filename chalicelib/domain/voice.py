@@ -12,7 +12,7 @@ from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.sids import checked_sid
 
 MAX_TEXT_LENGTH = 1_000
-"""Maximum length of a spoken text, in characters. Twilio's 4,096 are too long for a caller."""
+"""Maximum characters per spoken text. Twilio's limit of 4,096 is too long for callers."""
 
 QUICKSTART = json.dumps(
     [
