@@ -10,7 +10,7 @@ from chalicelib.routes import callbacks, health, reservations, tasks, voice
 from chalicelib.routes.http import log_request
 from chalicelib.usecases.sweep import sweep_due_reservations
 
-# The level applies until the settings are read, and if they can't be read.
+# This level applies until the settings are read, or permanently if they can't be read.
 observability.configure("INFO")
 
 app = Chalice(app_name="taskrouter-callbacks", configure_logs=False)

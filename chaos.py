@@ -1,4 +1,4 @@
-"""Prints the new name of the module `tests.chaos`, which was called `chaos`."""
+"""Exits with the new name of this module: `chaos` is now `tests.chaos`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Prints the new name of the module `taskrouter_simulator`, which was called `simulator`."""
+"""Exits with the new name of this module: `simulator` is now `taskrouter_simulator`."""
 
 import sys
 

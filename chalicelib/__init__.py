@@ -1,3 +1,3 @@
-"""What ships to Lambda: the callback path, the reservation state machine and the sweep."""
+"""The code deployed to Lambda: routes, use cases, adapters and the Reservation state machine."""
 
 __version__ = "0.1.0"

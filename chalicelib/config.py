@@ -18,10 +18,10 @@ from chalicelib.domain.sids import is_sid
 TASKROUTER_URL = "https://taskrouter.twilio.com"
 
 PROJECT = Path(__file__).parent.parent
-"""Folder that relative paths start from: the checkout, or on Lambda the unpacked package."""
+"""Base folder of relative paths: the checkout, or on Lambda the unpacked package."""
 
 SWEEP_INTERVAL_MINUTES = 1
-"""Interval between two scheduled sweeps on AWS."""
+"""Interval between scheduled sweeps on AWS."""
 
 _LAMBDA_TIMEOUT_SECONDS = 29
 """``lambda_timeout`` in .chalice/config.json."""
@@ -196,9 +196,9 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     """Read the settings.
 
     Args:
-        environ: the environment; by default that of the process. Settings from the file named by
-            SETTINGS_DEFAULTS are added to it unless already set, so that boto3 finds its own
-            settings there too.
+        environ: the environment, by default ``os.environ``. Settings from the file named by
+            SETTINGS_DEFAULTS are added to the environment unless already set, so that boto3 finds
+            its own settings there too.
 
     Raises:
         SettingsError: A setting is missing or malformed.
@@ -213,13 +213,13 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
         raise SettingsError(
             f"CLAIM_LEASE_SECONDS must be over {_LAMBDA_TIMEOUT_SECONDS}, the function's timeout. "
-            "Otherwise a second claim can overlap a first one that still waits for TaskRouter."
+            "Otherwise a claim could expire while its owner still waits for TaskRouter."
         )
     return settings
 
 
 def _check_rejection(settings: Settings) -> None:
-    """Refuse to reject Reservations after their timeout, or without moving the Worker."""
+    """Check that rejections would come before the timeout, and move the Worker."""
     if settings.reject_after_seconds is None:
         return
     shortest = min(

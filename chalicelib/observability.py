@@ -1,7 +1,7 @@
-"""Logs: one JSON line per request or sweep, with the fields bound on the way.
+"""Logs: one JSON line per request or sweep, with the fields bound while it ran.
 
 A line never contains a token, a signature, a key or attributes. Errors are therefore logged by
-type and place, not by message: a message may repeat what a request contained.
+type and location, not by message, because a message may repeat request data.
 """
 
 import json
@@ -17,7 +17,7 @@ UNRECORDED_RESERVATION = "UnrecordedReservation"
 
 
 class LogFields(TypedDict, total=False):
-    """Fields that a request or a sweep can bind to its log line; None is left out.
+    """Fields that a request or a sweep can bind to its log line; None values are omitted.
 
     The members of a request's line that alarms read (infra/stage.yaml) are ``error``,
     ``UnrecordedReservation`` and ``FailedRules``.
@@ -27,7 +27,7 @@ class LogFields(TypedDict, total=False):
     """Assignment instruction of a callback, or status after a decision."""
 
     asked: str | None
-    """Status that the caller asked for."""
+    """Status that the caller requested."""
 
     call_sid: str | None
     checked_url: str | None
@@ -93,17 +93,17 @@ def configure(level: str) -> None:
     _logger.setLevel(level)
     _logger.propagate = False
     for verbose in ("botocore", "twilio.http_client"):
-        # At INFO they log the credentials found, and requests including attributes.
+        # At INFO, they log where credentials were found, and requests including attributes.
         logging.getLogger(verbose).setLevel(logging.WARNING)
 
 
 def start() -> None:
-    """Start a request with no bound fields."""
+    """Start a request: clear the bound fields."""
     _bound.set({})
 
 
 def bind(**fields: Unpack[LogFields]) -> None:
-    """Add fields to the log line of the current request; None is left out."""
+    """Add fields to the log line of the current request; None values are omitted."""
     bound = _bound.get()
     if bound is not None:
         bound.update({name: value for name, value in fields.items() if value is not None})

@@ -51,9 +51,9 @@ class SystemClock:
 
 @dataclass(frozen=True)
 class Runtime:
-    """The parts of the service.
+    """The components of the service.
 
-    Parts that the assignment callback does not need are imported and built on first use.
+    Components that the assignment callback does not need are imported and built on first use.
 
     Args:
         settings: the settings of the service.
@@ -99,16 +99,16 @@ class Runtime:
     def rules(self) -> Rules:
         """The rules that choose the answers to callbacks.
 
-        Invalid rules are not deployed. If they are loaded nevertheless, the default instruction
-        answers all callbacks, each log line reports the failure, and an alarm fires.
+        Invalid rules can't be deployed. If they are loaded anyway, the default instruction answers
+        all callbacks, each log line reports the failure, and an alarm fires.
         """
-        otherwise = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
+        default = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
         try:
-            return Rules(rules_file.read(self.settings.rules_file), otherwise)
+            return Rules(rules_file.read(self.settings.rules_file), default)
         except rules_file.RulesError as error:
             problems = str(error).splitlines()
             observability.log("rules", {"problems": problems}, level=logging.ERROR)
-            return Rules((), otherwise, failures=("RULES_FILE",))
+            return Rules((), default, failures=("RULES_FILE",))
 
     @cached_property
     def secrets(self) -> SecretsSource:
@@ -218,10 +218,10 @@ def use(runtime: Runtime | None) -> None:
 
 
 if config.in_lambda():
-    # The init phase has the full CPU, and does not count toward TaskRouter's 5 seconds.
+    # The init phase has the full CPU, so reading the secrets and rules here takes less time.
     with suppress(SecretsUnavailable):
         current().secrets.current()
     _ = current().rules
 elif "AWS_CHALICE_CLI_MODE" in os.environ:
-    # Chalice imports the app before it deploys or packages it. Invalid rules must stop it here.
+    # Chalice imports the app before deploying or packaging it. Invalid rules must stop that here.
     rules_file.read(config.rules_file(os.environ))

@@ -1,1 +1,1 @@
-"""The outside world, behind our verbs and our errors."""
+"""Adapters to DynamoDB, SSM, Twilio and the rules file. They raise this service's errors."""

@@ -17,17 +17,19 @@ def read(path: Path) -> tuple[Rule, ...]:
     Raises:
         RulesError: The file can't be read, or has mistakes.
     """
-    shown = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
+    display_path = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
     try:
         # Some editors write a byte order mark, which TOML does not allow.
         return parsing.parse_rules(tomllib.loads(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
-        raise RulesError(f"RULES_FILE names a file that can't be read: {shown}.") from error
+        raise RulesError(f"RULES_FILE names a file that can't be read: {display_path}.") from error
     except InvalidRules as error:
-        raise RulesError("\n".join(f"{shown}: {problem}" for problem in error.problems)) from error
+        raise RulesError(
+            "\n".join(f"{display_path}: {problem}" for problem in error.problems)
+        ) from error
     except UnicodeDecodeError as error:
-        raise RulesError(f"{shown}: the file must be UTF-8.") from error
+        raise RulesError(f"{display_path}: the file must be UTF-8.") from error
     except RecursionError as error:
-        raise RulesError(f"{shown}: the file is nested too deeply.") from error
-    except ValueError as error:  # by tomllib, or by int() for thousands of digits
-        raise RulesError(f"{shown}: the file is not valid TOML: {error}.") from error
+        raise RulesError(f"{display_path}: the file is nested too deeply.") from error
+    except ValueError as error:  # raised by tomllib, or by int() for thousands of digits
+        raise RulesError(f"{display_path}: the file is not valid TOML: {error}.") from error

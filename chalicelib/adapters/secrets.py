@@ -23,7 +23,7 @@ _RETRY_AFTER_MS = 1_000
 """Minimum time between two attempts to read the secrets for the first time."""
 
 _RENEW_AFTER_MS = 60_000
-"""Minimum age of the secrets before an unverified request makes us read them again."""
+"""Minimum age of the secrets before an unverified request causes another read."""
 
 _MAX_AGE_MS = 300_000
 """Maximum age of the secrets that verify a request."""
@@ -53,13 +53,13 @@ class SecretsSource(Protocol):
     """A source of secrets."""
 
     def current(self) -> Secrets:
-        """Return the secrets; raises SecretsUnavailable if they were never read."""
+        """Return the secrets; raise SecretsUnavailable if they were never read."""
 
     def renewed(self) -> Secrets:
         """Return the secrets, read again unless the last read was within the last minute."""
 
     def recent(self) -> Secrets:
-        """Return secrets at most some minutes old, so that removed keys become invalid."""
+        """Return secrets at most a few minutes old, so that removed keys become invalid."""
 
 
 class FixedSecrets:
@@ -162,7 +162,7 @@ def parse_secrets(text: str) -> Secrets:
     """Parse the value of the parameter.
 
     Raises:
-        SecretsUnavailable: The value is malformed. The message shows nothing of it.
+        SecretsUnavailable: The value is malformed. The message contains no part of it.
     """
     try:
         value = parse_json_object(text)

@@ -1,1 +1,1 @@
-"""The rules of the field: standard library only, no clock, no I/O."""
+"""Domain logic: no I/O, no clock, no imports except the standard library and jmespath."""

@@ -19,7 +19,7 @@ class Role(StrEnum):
 
     @property
     def has_worker(self) -> bool:
-        """Whether a token with this role must name a Worker, because an action needs one."""
+        """Whether a token with this role must name a Worker."""
         return Scope.OWN_WORKER in PERMISSIONS.get(self, {}).values()
 
 

@@ -93,7 +93,7 @@ class AssignmentCallback:
         task_queue_sid: WQ…, or None.
         task_attributes: JSON text, or None.
         worker_attributes: JSON text, or None.
-        parameters: all other parameters as received. A repeated one has a list of values.
+        parameters: all other parameters as received. A repeated parameter has a list of values.
     """
 
     reservation_sid: str
@@ -132,8 +132,8 @@ EVENT_TYPES = {
     "reservation.wrapup": Status.WRAPPING,
     "reservation.completed": Status.COMPLETED,
 }
-"""The event types that report a status. ``reservation.failed`` is not among them, because there is
-no such status: the sweep finds out the status of such a Reservation."""
+"""The event types that report a status. ``reservation.failed`` is not listed, because there is no
+such status. The sweep determines the status of such a Reservation."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class EventPage:
 def _check_owner(form: Form, *, account_sid: str, workspace_sid: str) -> None:
     for name, expected in (("AccountSid", account_sid), ("WorkspaceSid", workspace_sid)):
         if form.get(name, expected) != expected:
-            raise BadRequest(f"{name} must be the one in this service's settings.")
+            raise BadRequest(f"{name} does not match this service's settings.")
 
 
 def _parse_columns(form: Form) -> dict[str, Any]:

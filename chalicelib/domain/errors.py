@@ -10,7 +10,7 @@
     │   └── InvalidSignature     403  no valid Twilio signature
     ├── NotFound                 404  unknown resource
     ├── ReservationNotPending    409  ended with, or being changed to, another status
-    ├── InstructionAlreadySent   409  another instruction was sent, a second could ring twice
+    ├── InstructionAlreadySent   409  another instruction was already sent
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
     ├── KeyReused                422  Idempotency-Key of another request
     ├── Unsettled                503  request sent to TaskRouter, outcome not known yet
@@ -18,7 +18,7 @@
     ├── SecretsUnavailable       503  secrets can't be read
     ├── SweepFailed              500  fails the sweep's invocation, so that an alarm fires
     └── TaskRouterError
-        ├── TaskRouterRefused    400  TaskRouter answered 400
+        ├── TaskRouterRefused    400  TaskRouter answered 400 or another 4xx
         ├── TaskRouterNotFound   404  TaskRouter answered 404
         ├── TaskRouterDenied     502  TaskRouter answered 401 or 403: our credentials are wrong
         └── TaskRouterUnavailable 503 timeout, cut connection or 5xx: outcome unknown
@@ -30,7 +30,7 @@ from typing import ClassVar
 
 
 class AppError(Exception):
-    """Root of the tree.
+    """Base class of the service's errors.
 
     Args:
         message: one sentence for the caller, without secrets and attributes.
@@ -56,7 +56,7 @@ class BadRequest(AppError):
 
 
 class TooLarge(BadRequest):
-    """The body is larger than any legitimate one."""
+    """The body is larger than the service accepts."""
 
     status = 413
     code = "PayloadTooLarge"
@@ -77,7 +77,7 @@ class Forbidden(AppError):
 
 
 class InvalidSignature(Forbidden):
-    """The request has no signature by Twilio with one of the known keys."""
+    """The request has no valid Twilio signature made with a key of this account."""
 
     code = "InvalidSignature"
 
@@ -118,7 +118,7 @@ class KeyReused(AppError):
 
 
 class Unsettled(AppError):
-    """The outcome of a request to TaskRouter is not known yet. The sweep will find it."""
+    """The outcome of a request to TaskRouter is not known yet."""
 
     status = 503
     code = "OutcomeUnknown"
@@ -142,7 +142,7 @@ class SecretsUnavailable(AppError):
 
 
 class SweepFailed(AppError):
-    """A sweep could not check every due Reservation."""
+    """A step of the sweep failed, such as the check of a due Reservation."""
 
     code = "SweepFailed"
 
@@ -152,7 +152,7 @@ class TaskRouterError(AppError):
 
 
 class TaskRouterRefused(TaskRouterError):
-    """TaskRouter refused the request (HTTP 400)."""
+    """TaskRouter refused the request (HTTP 400 or another 4xx)."""
 
     status = 400
     code = "TaskRouterRefused"
@@ -166,7 +166,7 @@ class TaskRouterNotFound(TaskRouterError):
 
 
 class TaskRouterDenied(TaskRouterError):
-    """TaskRouter refused our credentials (HTTP 401 or 403). An operator must act."""
+    """TaskRouter refused our credentials (HTTP 401 or 403). An operator must fix them."""
 
     status = 502
     code = "TaskRouterDenied"
@@ -186,15 +186,15 @@ class TaskRouterThrottled(TaskRouterUnavailable):
     code = "TaskRouterThrottled"
 
 
-def nearest_name(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known name that is most similar to *name*; None if none is similar.
+def nearest_name(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the candidate most similar to *name*; None if no candidate is similar.
 
     Args:
         name: an unknown name.
-        known: the known names.
+        candidates: the valid names.
         cutoff: minimum similarity, from 0 to 1.
     """
     from difflib import get_close_matches  # noqa: PLC0415  needed for error messages only
 
-    matches = get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    matches = get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
     return matches[0] if matches else None

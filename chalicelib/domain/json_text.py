@@ -4,7 +4,7 @@ import json
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
-"""Maximum nesting. Twilio documents no limit; attributes have at most 4,096 characters."""
+"""Maximum nesting depth. Twilio documents no limit; attributes have at most 4,096 characters."""
 
 
 class JsonError(ValueError):
@@ -19,8 +19,8 @@ def parse_json(text: str) -> Any:
     """Parse a JSON text.
 
     Raises:
-        JsonError: The text is not JSON, contains NaN, Infinity or half a surrogate pair, or is
-            nested deeper than MAX_DEPTH.
+        JsonError: The text is not JSON, contains NaN, Infinity or a lone surrogate, or is nested
+            deeper than MAX_DEPTH.
     """
     if _depth(text) > MAX_DEPTH:
         raise JsonError(f"it is nested deeper than {MAX_DEPTH} levels")
@@ -36,7 +36,7 @@ def parse_json(text: str) -> Any:
 
 
 def parse_json_object(text: str) -> dict[str, Any]:
-    """Parse a JSON object; raises JsonError like `parse_json`."""
+    """Parse a JSON object; raise JsonError like `parse_json`."""
     value = parse_json(text)
     if not isinstance(value, dict):
         raise JsonError("it is not a JSON object")
@@ -44,7 +44,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
 
 
 def _depth(text: str) -> int:
-    """Return the maximum nesting without parsing, because the parser recurses."""
+    """Return the maximum nesting depth without parsing, because the parser recurses."""
     deepest = depth = 0
     in_string = escaped = False
     for character in text:

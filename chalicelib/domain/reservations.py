@@ -15,7 +15,7 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 
 
 class Status(StrEnum):
-    """TaskRouter's ReservationStatus, and ``gone``: TaskRouter returns 404, the end is unknown."""
+    """The values of TaskRouter's ReservationStatus, and ``gone`` if TaskRouter returns 404."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -41,7 +41,7 @@ MOVES: Mapping[Status, frozenset[Status]] = {
     _S.COMPLETED: frozenset(),
     _S.GONE: frozenset(),
 }
-"""For each status, the statuses that this service may ask TaskRouter for."""
+"""For each status, the statuses that this service may request from TaskRouter."""
 
 OBSERVED: Mapping[Status, frozenset[Status]] = {
     _S.PENDING: frozenset(_S) - {_S.PENDING},
@@ -61,14 +61,14 @@ Any other reported status is late or repeated, and is dropped.
 """
 
 OPEN = frozenset({_S.PENDING, _S.ACCEPTED, _S.WRAPPING})
-"""The statuses that are not final, so the sweep checks them."""
+"""The statuses that are not final. The sweep checks Reservations in these statuses."""
 
 ACHIEVED: Mapping[Status, frozenset[Status]] = {
     _S.ACCEPTED: frozenset({_S.ACCEPTED, _S.WRAPPING, _S.COMPLETED}),
     _S.REJECTED: frozenset({_S.REJECTED}),
     _S.COMPLETED: frozenset({_S.COMPLETED}),
 }
-"""For each requested status, the statuses which prove that the request succeeded."""
+"""For each requested status, the statuses that prove that the request succeeded."""
 
 
 def is_allowed(status: Status, current: Status | None) -> bool:
@@ -104,11 +104,11 @@ class Claim:
     """The exclusive, time-limited right to ask TaskRouter to change a Reservation.
 
     Attributes:
-        until: epoch ms at which the claim expires, whatever happened to its owner.
+        until: epoch ms at which the claim expires, even if its owner crashed.
         target: the requested status.
         claim_id: identifies the claim, so that its owner recognizes it after a retried write.
         by: the name of the owner.
-        accepts: whether TaskRouter accepts the Reservation if it does what is requested.
+        accepts: whether the request makes TaskRouter accept the Reservation.
         instruction: the instruction to send, as the JSON object of a callback's answer. None if
             only a status is requested.
     """
@@ -216,7 +216,7 @@ class Reservation:
 
     @property
     def callback(self) -> dict[str, str | list[str]] | None:
-        """Each parameter of the assignment callback as received, or None if none arrived."""
+        """The callback's parameters as received, or None if no callback arrived."""
         if self.answer is None:
             return None
         columns = {

@@ -10,7 +10,7 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import checked_sid
 
 MAX_ATTRIBUTES_LENGTH = 4_096
-"""In characters, including white space: https://www.twilio.com/docs/taskrouter/limits."""
+"""In characters, including whitespace: https://www.twilio.com/docs/taskrouter/limits."""
 
 QUICKSTART_ATTRIBUTES = {"selected_language": "es"}
 """The attributes of the Task in Twilio's TaskRouter quickstart."""
@@ -23,7 +23,7 @@ _MAX_DIGITS = 10
 
 @dataclass(frozen=True)
 class NewTask:
-    """A Task to create. TaskRouter chooses values that are None.
+    """A Task to create. TaskRouter uses its default for any value that is None.
 
     Attributes:
         attributes: JSON text.
@@ -72,7 +72,7 @@ class IdempotencyRecord:
 
 
 def compact_json(attributes: dict[str, Any]) -> str:
-    """Return attributes as the shortest JSON text, whose length counts for the limit."""
+    """Return attributes as the shortest JSON text, whose length counts toward the limit."""
     return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -12,7 +12,7 @@ from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.sids import checked_sid
 
 MAX_TEXT_LENGTH = 1_000
-"""Maximum characters of a spoken text. Twilio's limit, 4,096, is too long for a caller."""
+"""Maximum characters per spoken text. Twilio's limit of 4,096 is too long for callers."""
 
 QUICKSTART = json.dumps(
     [
@@ -49,7 +49,7 @@ class Language:
         language: language code such as ``es`` or ``es-MX``, for the Task's attribute
             `selected_language` and for speaking the texts.
         say: text of the menu.
-        sorry: text for callers who can't be connected; may be empty.
+        sorry: text for callers who can't be connected; empty if omitted.
         voice: name of a Twilio voice; None for Twilio's default.
         default: whether callers who press no key get this language.
     """
@@ -64,11 +64,13 @@ class Language:
     @classmethod
     def read(cls, entry: object) -> Self:
         """Read an entry of the setting; raises ValueError with the reason as a clause."""
-        known = cls.__dataclass_fields__
+        members = cls.__dataclass_fields__
         if not isinstance(entry, dict) or not {"digit", "language", "say"} <= entry.keys():
             raise ValueError("must list objects with digit, language and say")
-        if unknown := sorted(entry.keys() - known.keys()):
-            raise ValueError(f"has an unknown member {unknown[0]}; allowed are {', '.join(known)}")
+        if unknown := sorted(entry.keys() - members.keys()):
+            raise ValueError(
+                f"has an unknown member {unknown[0]}; allowed members: {', '.join(members)}"
+            )
         _check(entry)
         return cls(**entry)
 

@@ -1,1 +1,1 @@
-"""One blueprint a subject: verify, parse, call one use case, shape the answer."""
+"""One blueprint per subject. Routes verify and parse requests, call use cases, and respond."""

@@ -1,4 +1,4 @@
-"""Webhook routes called by TaskRouter. Their Twilio signature authenticates them."""
+"""Webhook routes called by TaskRouter. Requests are authenticated by their Twilio signature."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ def assignment_callback() -> dict[str, Any]:
 def fallback() -> dict[str, Any]:
     """Answer a callback sent to the Workflow's fallback URL, even if DynamoDB fails.
 
-    The Worker then gets the call although the Reservation is not recorded. An alarm reports this.
-    An event, or a reconciliation while the Reservation is pending, creates the record later.
+    The Worker then gets the call even though the Reservation is not recorded. An alarm reports
+    this. An event or a reconciliation creates the record later.
     """
     return _answer_callback(is_fallback=True)
 

@@ -52,7 +52,7 @@ def route(
 ) -> Callable[[View], View]:
     """Register a view, authorize its callers, and turn its errors into responses.
 
-    Chalice would log the messages of errors, which may repeat what a request contained.
+    Chalice would log the messages of errors, which may repeat request data.
 
     Args:
         blueprint: the blueprint that gets the route.
@@ -61,24 +61,24 @@ def route(
         action: the action that the view performs. The caller needs a bearer token that allows the
             action, and the view gets the caller's Principal as its first argument. Web pages call
             these routes too: with JSON, a form or no body, and from the origins that
-            CORS_ALLOW_ORIGIN allows. None: the route takes no token. It is called by Twilio, or
-            it is public.
+            CORS_ALLOW_ORIGIN allows. None if the route takes no token, because Twilio calls it
+            or because it is public.
     """
     # Chalice treats a request without a content type as JSON.
     content_types = [JSON, FORM, UNTYPED] if action or "GET" in methods else [FORM]
 
     def register(view: View) -> View:
-        shared = action is not None
+        allows_cors = action is not None
         authorized = view if action is None else _authorized(view, blueprint, action)
-        respond = _responding(authorized, shared=shared)
+        respond = _responding(authorized, allows_cors=allows_cors)
         blueprint.route(path, methods=methods, content_types=content_types)(respond)
-        if shared:
-            # A browser sends a preflight request before a token or JSON goes to another origin.
+        if allows_cors:
+            # Browsers send a preflight request before sending a token or JSON to another origin.
             @functools.wraps(view)
             def preflight(**_path_parameters: str) -> Response:
                 return _preflight(methods)
 
-            blueprint.route(path, methods=["OPTIONS"])(_responding(preflight, shared=True))
+            blueprint.route(path, methods=["OPTIONS"])(_responding(preflight, allows_cors=True))
         return respond
 
     return register
@@ -98,7 +98,7 @@ def _authorized(view: View, blueprint: Blueprint, action: Action) -> View:
     return call
 
 
-def _responding(view: View, *, shared: bool) -> View:
+def _responding(view: View, *, allows_cors: bool) -> View:
     """Return a view that converts the result or error of *view* into a response."""
 
     @functools.wraps(view)
@@ -106,11 +106,11 @@ def _responding(view: View, *, shared: bool) -> View:
         try:
             result = view(**path_parameters)
             response = result if isinstance(result, Response) else Response(result)
-            if shared:
+            if allows_cors:
                 _allow_origin(response)
         except AppError as error:
             response = _error_response(error)
-            if shared:
+            if allows_cors:
                 _allow_origin(response)
         except SettingsError as error:
             observability.log_crash("settings", error)
@@ -135,7 +135,9 @@ def _allow_origin(response: Response) -> None:
 
 def _preflight(methods: list[str]) -> Response:
     if not runtime.current().settings.cors_allow_origin:
-        raise Forbidden("Pages of other origins may not call this service: see CORS_ALLOW_ORIGIN.")
+        raise Forbidden(
+            "Pages from other origins may not call this service. See CORS_ALLOW_ORIGIN."
+        )
     headers: dict[str, str | list[str]] = {
         "Access-Control-Allow-Methods": ", ".join(methods),
         "Access-Control-Allow-Headers": f"{AUTHORIZATION}, Content-Type, {IDEMPOTENCY_KEY}",

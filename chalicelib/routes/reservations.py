@@ -154,7 +154,7 @@ def _decide(
 
 
 def _parse_instruction(parameters: Mapping[str, Any]) -> Instruction | None:
-    """Return the instruction of an accept request, with the parameters of a callback's answer."""
+    """Return the instruction of an accept request; its parameters are as in callback answers."""
     if "instruction" not in parameters:
         return None
     if parameters["instruction"] not in _INSTRUCTIONS:

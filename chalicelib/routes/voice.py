@@ -27,7 +27,7 @@ _XML = "text/xml; charset=utf-8"
 
 @route(blueprint, "/incoming_call", methods=["POST"], action=None)
 def incoming_call() -> Response:
-    """Say the menu and wait for a key; without one, enqueue in the default language."""
+    """Say the menu; if no key is pressed, enqueue the call in the default language."""
     _read_request()
     return _menu("enqueue_call")
 

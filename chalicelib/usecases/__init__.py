@@ -1,1 +1,1 @@
-"""One file a use case; collaborators and the time come in as arguments."""
+"""One module per use case. Collaborators and the current time are passed as arguments."""

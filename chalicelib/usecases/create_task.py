@@ -1,8 +1,9 @@
-"""Create a Task, only once per idempotency key even if a response is lost.
+"""Create a Task at most once per idempotency key, even if a response is lost.
 
-Before TaskRouter is asked, the key is acquired under a lease. It keeps the response for a day. The
-key is also set as an attribute of the Task. If nobody knows whether a Task was created, because a
-response was lost or a process crashed, TaskRouter is first searched for a Task with that attribute.
+The key is acquired under a lease before the Task is created. The record of the key holds the
+response for a day. The key is also set as an attribute of the Task. If it is unknown whether a Task
+was created, because a response was lost or a process crashed, TaskRouter is first searched for a
+Task with that attribute.
 """
 
 import hashlib
@@ -145,7 +146,7 @@ class _Attempt:
             with suppress(TaskRouterError, StoreUnavailable):
                 found = self._find()
             if found is None:
-                # The Task may still be created. The lease stays, so that nobody creates another.
+                # The Task may still be created. The lease stays, so nobody creates a second one.
                 raise _unsettled() from error
             return self._save(found)
         except TaskRouterError:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from chalicelib.domain.reservations import OPEN, Status
 
 INSTRUCTION_CHECK_MS = 15_000
-"""How long after an instruction was given the sweep checks its effect."""
+"""Time from sending an instruction until the sweep checks its effect."""
 
 _RETRY_MS = 15_000
 
@@ -56,7 +56,7 @@ class Deadlines:
 
         A pending Reservation is checked at its deadlines, and after the last one at growing
         intervals, because a ringing call can hold it for minutes beyond its time-out. An assigned
-        one is checked at growing intervals, in case its events are lost.
+        Reservation is checked at growing intervals, in case its events are lost.
 
         Args:
             status: the status of the Reservation.

@@ -62,7 +62,8 @@ class Decision:
         principal: the caller.
         task_sid: WT…, if the caller named the Task.
         activity_sid: WA… of the Activity that a rejection moves the Worker to, if any.
-        instruction: the instruction to send instead of a plain accept, if any. It usually rings.
+        instruction: the instruction to send instead of a plain accept, if any. Most
+            instructions ring a phone.
     """
 
     target: Status
@@ -92,7 +93,7 @@ class Collaborators:
 def decide(
     decision: Decision, collaborators: Collaborators, *, started: int | None = None
 ) -> Reservation:
-    """Have TaskRouter execute *decision*, or report how the Reservation was decided otherwise.
+    """Have TaskRouter execute *decision*; raise an error if the outcome is different or unknown.
 
     Args:
         decision: the requested change, and the caller.
@@ -106,8 +107,8 @@ def decide(
     Raises:
         Forbidden: the Reservation belongs to another Worker.
         NotFound: neither the records nor TaskRouter have the Reservation.
-        BadRequest: the Reservation belongs to another Task than the one named.
-        ReservationNotPending: the Reservation ended, or is being decided, in another way.
+        BadRequest: the Reservation does not belong to the Task that the caller named.
+        ReservationNotPending: the Reservation ended, or is being decided, differently.
         InstructionAlreadySent: another instruction was sent for the Reservation.
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused although the Reservation is pending.
@@ -149,7 +150,7 @@ def _claim(
             task_sid=decision.task_sid,
         )
     except StoreUnavailable:
-        # The claim may have been written. Its request would then never be sent.
+        # The claim may have been written. If so, continue: no other request will use it.
         record = collaborators.store.get(decision.reservation_sid)
         if record is None or record.claim is None or record.claim.claim_id != claim.claim_id:
             raise
@@ -189,7 +190,7 @@ def _await_outcome(
         if sent != decision.instruction.answer:
             raise InstructionAlreadySent(
                 f"TaskRouter was already given the instruction {sent['instruction']} for this "
-                "Reservation. A second one could ring twice.",
+                "Reservation. A second instruction could ring a phone again.",
                 reservation_status=record.status,
             )
         return _outcome(decision, record)
@@ -255,7 +256,7 @@ class _Execution:
         """
         remote = None
         if self.collaborators.clock.now_ms() - self.started < _LATEST_FETCH_MS:
-            # If the fetch fails too, the first failure is reported. The sweep will ask again.
+            # If the fetch fails too, the first failure is reported. The sweep will fetch again.
             with suppress(TaskRouterError):
                 remote = self._fetch()
         if remote is not None and remote.status is not self.record.status:
@@ -316,7 +317,7 @@ class _Execution:
         return self._settle(remote, record=record)
 
     def _settle_gone(self) -> Reservation:
-        """Record that the Reservation is gone, unless TaskRouter lacks the whole Workspace."""
+        """Record that the Reservation is gone, unless the whole Workspace is not found."""
         try:
             self.collaborators.taskrouter.verify_workspace()
         except TaskRouterError as error:
@@ -361,7 +362,7 @@ class _Execution:
 
 
 def _outcome(decision: Decision, record: Reservation) -> Reservation:
-    """Return *record* if it proves that the decision succeeded; otherwise raise why not.
+    """Return *record* if it proves that the decision succeeded; otherwise raise an error.
 
     A decision with an instruction succeeded when the instruction was sent, because its effect may
     take minutes. A Reservation accepted without the instruction is a failure: nobody was called.

@@ -18,7 +18,7 @@ def find_reservation_to_accept(
         NotFound: there is no such Task, or it has no pending or accepted Reservation.
         Forbidden: the Reservation belongs to another Worker.
         BadRequest: several Workers are reserved, so the caller must name the Reservation.
-        TaskRouterError: TaskRouter could not be asked.
+        TaskRouterError: a request to TaskRouter failed.
     """
     try:
         reservations = taskrouter.list_pending_reservations(task_sid)

@@ -1,4 +1,4 @@
-"""Read recorded Reservations: a single one, or a page of a list."""
+"""Read a recorded Reservation, or a page of a list of recorded Reservations."""
 
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import NotFound

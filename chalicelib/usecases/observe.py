@@ -1,4 +1,4 @@
-"""Record what TaskRouter reports about Reservations, in any order and without duplicates."""
+"""Record statuses reported by TaskRouter, which may be late, repeated or out of order."""
 
 from chalicelib.domain.callbacks import ReservationEvent
 from chalicelib.domain.reservations import (
@@ -25,7 +25,8 @@ def observe(
 ) -> bool:
     """Record the status reported by an event, unless the event is late or repeated.
 
-    If there is no record yet, the event creates one: the callback may never arrive.
+    If there is no record yet, the event creates the record, because the callback may never
+    arrive.
 
     Args:
         event: an event that was posted by TaskRouter or found in its list of Events.

@@ -56,7 +56,7 @@ class TaskRouter(Protocol):
         """List the SIDs (WT…) of the reserved Tasks."""
 
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
-        """Find a Task created at *since* (epoch ms) or later by one of its attributes."""
+        """Find a Task by one of its attributes; ignore Tasks created before *since* (epoch ms)."""
 
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Reservation events of a type from *since* to *until* (epoch ms).
@@ -74,7 +74,7 @@ class TaskRouter(Protocol):
 class ReservationStore(Protocol):
     """The records of Reservations. Every method raises StoreUnavailable if DynamoDB fails.
 
-    Methods that return ``(succeeded, record)`` write conditionally, and return whether the
+    Methods that return ``(succeeded, record)`` write conditionally. They return whether the
     condition held, and the current record, or None if there is no record.
     """
 
@@ -82,7 +82,7 @@ class ReservationStore(Protocol):
         """Record a callback once; return the effective answer, which may be an earlier one."""
 
     def create_record(self, reservation: Reservation, *, due_at: int | None) -> bool:
-        """Record a Reservation without a callback; return whether there was no record."""
+        """Record a Reservation without a callback; return whether a record was created."""
 
     def claim(
         self,
@@ -156,7 +156,7 @@ class ReservationStore(Protocol):
 
         Returns:
             Whether the job was started, and the time (epoch ms) up to which the job is done, or
-            None if it never was.
+            None if no progress was saved.
         """
 
     def save_progress(self, job: str, *, done_until: int) -> None:
@@ -191,7 +191,7 @@ class IdempotencyStore(Protocol):
     def acquire(
         self, key: str, fingerprint: str, *, owner: str, now: int, until: int
     ) -> IdempotencyRecord:
-        """Acquire an unused key, and return its current record.
+        """Acquire a key if it is unused; return its current record.
 
         Args:
             key: the idempotency key.

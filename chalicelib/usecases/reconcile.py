@@ -1,9 +1,9 @@
-"""Record what no callback or event reported, because it never arrived or was not recorded.
+"""Record Reservations and statuses whose callback or event was lost or not recorded.
 
-TaskRouter is asked for two things:
+Reconciliation reads two lists from TaskRouter:
 
-- The Tasks that are reserved now. Their pending Reservations may be waiting for a decision.
-- Its Events since the last reconciliation. They reveal Reservations that were created and ended
+- The reserved Tasks. Their pending Reservations may be waiting for a decision.
+- The Events since the last reconciliation. They reveal Reservations that were created and ended
   without being recorded, and final statuses that were missed.
 
 docs/adr/0009 explains why both are needed.
@@ -97,7 +97,7 @@ class _Reconciliation:
         tasks = self.attempt(lambda: self.budget.retry_throttled(taskrouter.list_reserved_tasks))
         if tasks is None:
             return [None]
-        # Each run starts at another Task, so that incomplete runs do not always miss the same.
+        # Each run starts at a different Task, so that incomplete runs miss different Tasks.
         first = now // _INTERVAL_MS % len(tasks) if tasks else 0
         rotated = tasks[first:] + tasks[:first]
         return list(self.map_(lambda sid: self.attempt(lambda: self._record_task(sid)), rotated))
@@ -147,9 +147,9 @@ class _Reconciliation:
         )
 
     def _record_window(self, pages: list[EventPage], until: int) -> int | None:
-        """Record the Events of a window; return the number of changed Reservations, if complete."""
+        """Record the Events of a window; return the number of changed Reservations, or None."""
         if unreadable := sum(page.unreadable for page in pages):
-            # The other Events are recorded. The failure alerts an operator to these.
+            # The other Events are still recorded. The failure alerts an operator.
             self.budget.count_failure(TaskRouterUnavailable(f"{unreadable} Events can't be read."))
         events = list(chain(*(page.events for page in pages)))
         by_reservation = self.attempt(lambda: self._select_unrecorded(events))
@@ -158,7 +158,7 @@ class _Reconciliation:
         changed = self._attempt_all(self._record_reservation, by_reservation)
         if changed is None:
             return None
-        # Saved even without time for another request, so that no work is repeated.
+        # Saved even if no time is left for another request, so that no work is repeated.
         try:
             self.collaborators.store.save_progress(JOB, done_until=until)
         except StoreUnavailable as error:

@@ -17,8 +17,8 @@ CONCURRENCY = 8
 """Maximum number of concurrent requests to TaskRouter."""
 
 _MIN_TIME_LEFT_MS = 25_000
-"""No step starts with less time left: it may send two requests to TaskRouter, each with a time-out
-of 10 s, and then writes."""
+"""Minimum remaining time to start a step, which may send two requests to TaskRouter, each with a
+time-out of 10 s, and then writes to DynamoDB."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
 """Pauses between the attempts of a throttled request, in seconds."""
@@ -67,10 +67,10 @@ class RunBudget:
             raise
 
     def count_failure(self, error: AppError) -> None:
-        """Count a failure. A failure that all other steps would share ends the run.
+        """Count a failure, and end the run if all other steps would fail too.
 
-        These are refused credentials, and an unknown Workspace. Callers handle other resources
-        that are not found without counting a failure.
+        Refused credentials and an unknown Workspace end the run. If another resource is not found,
+        callers handle that without counting a failure.
         """
         self.errors[error.code] += 1
         if isinstance(error, (TaskRouterDenied, TaskRouterNotFound)):

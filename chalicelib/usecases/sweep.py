@@ -80,7 +80,7 @@ def sweep_due_reservations(
             ``ok``.
 
     Raises:
-        SweepFailed: a due Reservation could not be checked, so that an alarm fires. Reservations
+        SweepFailed: a step failed, such as a check, so that an alarm fires. Reservations
             that were throttled or for which no time was left are counted as ``left`` and stay due.
     """
     started = collaborators.clock.now_ms()
@@ -140,7 +140,7 @@ class _Sweep:
                     return
 
     def check(self, due: DueReservation) -> SweepOutcome:
-        """Check a Reservation if there is time, and count a failure."""
+        """Check a Reservation if there is time; count any failure."""
         if not self._budget.may_continue():
             return SweepOutcome.LEFT
         try:
@@ -176,7 +176,7 @@ class _Sweep:
         return SweepOutcome.UNCHANGED
 
     def _reject(self, due: DueReservation) -> SweepOutcome:
-        """Reject a Reservation, unless an instruction may be ringing, which may take a while."""
+        """Reject a Reservation, unless an instruction may still be ringing a phone."""
         record = self._collaborators.store.get(due.reservation_sid)
         if record is None or record.may_be_ringing:
             self._reschedule(due)
@@ -184,7 +184,7 @@ class _Sweep:
         return self._decide(due, Status.REJECTED, SweepOutcome.REJECTED)
 
     def _completes_at(self, due: DueReservation) -> int | None:
-        """Return when a wrapping Reservation must be completed; its record holds the start."""
+        """Return when a wrapping Reservation must be completed, based on its recorded start."""
         deadlines = self._collaborators.deadlines
         if due.status is not Status.WRAPPING or deadlines.max_wrapup is None:
             return None

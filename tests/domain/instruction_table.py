@@ -96,7 +96,7 @@ def _events(instruction: str, name: str, rest: str, known: list[str]) -> Row:
         good=(",".join(known), known[0]),
         bad=("", ", ".join(known), "exploded", known[0] + ",", known, [], {}, 1, None),
         must=f'events separated by commas without spaces, such as "{",".join(known[-2:])}"; '
-             f"allowed are {', '.join(known)}",
+             f"allowed events: {', '.join(known)}",
     )  # fmt: skip
 
 

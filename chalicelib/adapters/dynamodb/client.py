@@ -183,7 +183,7 @@ class UpdateItem:
     values: dict[str, Any] = field(default_factory=dict)
 
     def run(self, client: Any, table: str, key: Mapping[str, str]) -> tuple[bool, dict[str, Any]]:
-        """Run the request.
+        """Send the request.
 
         Returns:
             Whether the conditions held, and the current item: the updated item, or the item that

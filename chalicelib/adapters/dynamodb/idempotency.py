@@ -27,7 +27,7 @@ class DynamoIdempotencyStore:
     def acquire(
         self, key: str, fingerprint: str, *, owner: str, now: int, until: int
     ) -> IdempotencyRecord:
-        """Acquire an unused key, and return its current record."""
+        """Acquire a key if it is unused; return its current record."""
         update = UpdateItem(
             set={
                 "fingerprint": fingerprint,
@@ -58,7 +58,7 @@ class DynamoIdempotencyStore:
             values={":expired_at": expired_at},
         )
         taken, item = update.run(self._client, self._table, _primary_key(key))
-        # boto3 retries a write whose response was lost, and then finds its own.
+        # boto3 retries a write whose response was lost, and then finds its own owner ID.
         return taken or item.get("owner") == owner
 
     def expire_lease(self, key: str, *, owner: str, now: int) -> None:

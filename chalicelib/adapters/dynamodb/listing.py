@@ -1,7 +1,7 @@
 """Lists of Reservations, newest first. An index selects the SIDs; the table provides the records.
 
-The indexes hold only the attributes needed for selection, so that all others are stored once. The
-query determines the index:
+The indexes hold only the attributes needed for selection, so that all other attributes are stored
+once. The query determines the index:
 
 - Open Reservations: ``due``. Its order changes as Reservations are claimed and checked, and open
   Reservations are few, so the partition is read completely and sorted.
@@ -126,7 +126,7 @@ class DynamoReservationListing:
         return ReservationPage(self._read_records(sids, query.status), None)
 
     def _positions(self, query: ReservationQuery, after: _Position | None, now: int) -> _Positions:
-        """Yield the entries after *after*, and a position without an entry if it took too long."""
+        """Yield the entries after *after*; if incomplete, end with a position without an entry."""
         if query.status in OPEN:
             return self._open(query, query.status, after)
         if query.worker_sid is not None:
@@ -134,11 +134,11 @@ class DynamoReservationListing:
         return self._by_hour(query, after or _Position(now))
 
     def _open(self, query: ReservationQuery, status: Status, after: _Position | None) -> _Positions:
-        found: list[_Position] = []
+        positions: list[_Position] = []
         start = None
         while True:
             entries, start = self._read_index("due", "open_as", status.value, start=start)
-            found += [
+            positions += [
                 _position(entry)
                 for entry in entries
                 if query.worker_sid in (None, entry["worker_sid"])
@@ -146,7 +146,7 @@ class DynamoReservationListing:
             if start is None:
                 break
         # An entry that moves within the index during the read can appear twice.
-        for position in sorted(set(found), reverse=True):
+        for position in sorted(set(positions), reverse=True):
             if after is None or position < after:
                 yield position, True
 
@@ -227,6 +227,6 @@ def _position(entry: dict[str, Any]) -> _Position:
 
 def _start_key(key: str, value: str, after: _Position) -> dict[str, Any]:
     """Return the ExclusiveStartKey in an index that is sorted by ``reserved_at``."""
-    # Reading backward, a position without an entry precedes every entry of the same time.
+    # Reading backward, a position without an entry precedes every entry with the same time.
     sid = after.reservation_sid or "WR" + "f" * 32
     return to_item({key: value, "reserved_at": after.at, "reservation_sid": sid})

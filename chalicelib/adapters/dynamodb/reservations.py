@@ -2,8 +2,8 @@
 
 The conditions are generated from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`.
 The attribute ``acceptor`` names who is trying to get the Reservation accepted: the owner of a
-claim, or an instruction. Once TaskRouter reports ``accepted``, it names who accepted the
-Reservation, whoever delivers the report.
+claim, or an instruction. Once TaskRouter reports ``accepted``, the attribute names who accepted the
+Reservation, regardless of who records the report.
 """
 
 import time
@@ -39,7 +39,7 @@ _CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
 _NOT_CLAIMED = "attribute_not_exists(#claim_until) OR #claim_until <= :now"
 
 _SECOND_WRITE_LIMIT = 0.1
-"""A callback's second write starts only if the first took less than this share of the time."""
+"""A callback's second write starts only if the first took less than this share of the limit."""
 
 LAST_SWEEP = "last_sweep"
 """The key of the last sweep's result in the table `state`."""
@@ -77,14 +77,14 @@ class DynamoReservationStore:
         Returns:
             The effective answer: the answer of *reservation*; the earlier answer if a callback was
             answered before; or ``{}`` if the Reservation is no longer pending, is being decided at
-            this moment, or had an instruction sent.
+            this moment, or was sent an instruction.
         """
         started = time.monotonic()
         answer, columns = dict(reservation.answer or {}), _callback_columns(reservation)
         update = UpdateItem(
             set={**columns, "answer": answer, "acceptor": reservation.accepted_by},
             set_if_absent=self._new_record(reservation, due_at),
-            # An event may have recorded the creation time, but only callbacks name the Workflow.
+            # An earlier record may have a better creation time, but lack the Workflow's timeout.
             set_expressions=["#expires_at = if_not_exists(#reserved_at, :reserved_at) + :timeout"],
             conditions=[
                 "attribute_not_exists(#answer)",
@@ -100,7 +100,7 @@ class DynamoReservationStore:
         )
         if answer:
             update.set["due_at"] = update.set_if_absent.pop("due_at")
-            # An instruction sent over REST is being executed. A second one could ring twice.
+            # TaskRouter is executing an instruction sent over REST. A second one could ring twice.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
         recorded, item = update.run(self._client, self._reservations, key)
@@ -114,7 +114,7 @@ class DynamoReservationStore:
             if item["status"] == Status.PENDING:
                 # The pending decision may fail, and then a repeated callback gets another answer.
                 raise
-            # The Reservation is recorded and its decision is final, which is what matters.
+            # The Reservation is recorded and its decision is final, so this write is optional.
             return {}
 
     def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:
@@ -374,7 +374,7 @@ def _restore_acceptor(update: UpdateItem, acceptor: str | None) -> None:
 def _require_transition(
     update: UpdateItem, table: Mapping[Status, Collection[Status]], target: Status
 ) -> None:
-    """Add the condition that *table* leads from the current status to *target*."""
+    """Add the condition that *table* allows the change from the current status to *target*."""
     sources = {f":{status}": status.value for status in Status if target in table[status]}
     update.conditions.append(f"#status IN ({', '.join(sources)})")
     update.values |= sources

@@ -40,8 +40,8 @@ class SignatureVerifier:
             form: all parameters of the form.
             signature: the header X-Twilio-Signature, if present.
             settings: the header X-Twilio-Webhooks-Signature-Settings, if present. It names a
-                SharedKey and HMAC_SHA256. It selects a key and never weakens one: auth tokens
-                verify SHA-1 without this header, SharedKeys verify SHA-256 with it.
+                SharedKey and HMAC_SHA256. It selects a key, but never a weaker algorithm: auth
+                tokens verify SHA-1 without this header, SharedKeys verify SHA-256 with it.
 
         Raises:
             InvalidSignature: the signature is wrong or missing.

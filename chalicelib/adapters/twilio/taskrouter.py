@@ -70,7 +70,7 @@ class TwilioTaskRouter:
         workspace_sid: str,
     ) -> None:
         self._http_client = TwilioHttpClient()
-        # The constructor takes one number, but passes it to requests, which takes two.
+        # The constructor checks for one number, but requests accepts a pair: connect and read.
         self._http_client.timeout = (_CONNECT_SECONDS, _READ_SECONDS)
         self._base_url = base_url
         self._account_sid = account_sid
@@ -176,7 +176,7 @@ class TwilioTaskRouter:
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Events of a type from *since* to *until*.
 
-        They hold the parameters of event callbacks, in snake case
+        The Events hold the parameters of event callbacks, in snake case
         (https://www.twilio.com/docs/taskrouter/api/event). An Event without a valid Reservation,
         Task and Worker SID can't be recorded, and is counted.
 

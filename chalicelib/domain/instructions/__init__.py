@@ -1,4 +1,4 @@
-"""Assignment instructions, which answer a callback or go with an accept over REST.
+"""Assignment instructions, which answer a callback or accompany an accept over REST.
 
 `definitions` defines each instruction and parameter, `parameter_types` the allowed values, and
 `parsing` reads instructions from JSON.

@@ -63,9 +63,9 @@ class Parameter:
         value_type: type of the value.
         rest_name: name in the REST API.
         required: whether the instruction requires the parameter.
-        default: value that TaskRouter uses if the parameter is absent, as Twilio documents it;
-            None if there is none, or none is documented. It is never sent.
-        secret: whether the value must be shown to TaskRouter only.
+        default: value that TaskRouter uses if the parameter is absent, as documented by Twilio;
+            None if no default is documented. The default is never sent.
+        secret: whether only TaskRouter may see the value.
     """
 
     attribute: str
@@ -96,7 +96,7 @@ def optional(
         value_type: type of the value.
         rest_name: name in the REST API.
         default: value that TaskRouter uses if the parameter is absent.
-        secret: whether the value must be shown to TaskRouter only; the repr omits it too.
+        secret: whether only TaskRouter may see the value; the repr omits it too.
     """
     metadata = {
         "value_type": value_type,
@@ -120,7 +120,7 @@ class Instruction:
     base_form: ClassVar[Mapping[str, str]]
     """Form fields that select the instruction in the REST API."""
     accepts_always: ClassVar[bool] = False
-    """Whether TaskRouter accepts the Reservation whatever the parameters are."""
+    """Whether TaskRouter accepts the Reservation regardless of the parameters."""
 
     def __post_init__(self) -> None:
         if errors := list(self.value_errors(self._present())):
@@ -138,9 +138,9 @@ class Instruction:
 
     def rest_form(self) -> dict[str, Any]:
         """Return the form that updates the Reservation over REST: strings, numbers, lists."""
-        known = self.parameters()
+        definitions = self.parameters()
         values = {
-            known[name].rest_name: known[name].value_type.to_form(value)
+            definitions[name].rest_name: definitions[name].value_type.to_form(value)
             for name, value in self._present().items()
         }
         return {**self.base_form, **values}
@@ -172,26 +172,26 @@ class Instruction:
             values: the values by JSON name.
             deferred: JSON names of further parameters, whose values are not known yet.
         """
-        known = cls.parameters()
+        definitions = cls.parameters()
         unknown = [
             ParameterError(name, cls._unknown_message(name))
             for name in [*values, *deferred]
-            if name not in known
+            if name not in definitions
         ]
         missing = [
             ParameterError(name, f"{cls.name} needs {name}: {parameter.value_type.description}.")
-            for name, parameter in known.items()
+            for name, parameter in definitions.items()
             if parameter.required and name not in values and name not in deferred
         ]
-        known_values = {name: value for name, value in values.items() if name in known}
+        known_values = {name: value for name, value in values.items() if name in definitions}
         return [*unknown, *missing, *cls.value_errors(known_values)]
 
     @classmethod
     def value_errors(cls, values: Mapping[str, Any]) -> Iterator[ParameterError]:
         """Yield the errors in the values of known parameters, by JSON name."""
-        known = cls.parameters()
+        definitions = cls.parameters()
         for name, value in values.items():
-            value_type = known[name].value_type
+            value_type = definitions[name].value_type
             if not value_type.is_valid(value):
                 yield ParameterError(name, f"{name} must be {value_type.description}.")
 
@@ -202,10 +202,10 @@ class Instruction:
         return message + suggestion(name, names) if names else f"{message}; it has no parameters."
 
 
-def suggestion(name: str, known: Collection[str]) -> str:
+def suggestion(name: str, candidates: Collection[str]) -> str:
     """Return a suggestion for an unknown name: the most similar name, or all names."""
-    similar = nearest_name(name[:MAX_NAME_LENGTH], known)
-    return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(known)}."
+    similar = nearest_name(name[:MAX_NAME_LENGTH], candidates)
+    return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(candidates)}."
 
 
 _SECONDS = whole_number(1, 999)
@@ -254,7 +254,7 @@ class Reject(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Dequeue(Instruction):
-    """Connect a caller who waits in a queue to the Worker.
+    """Connect a caller waiting in a queue to the Worker.
 
     The caller was enqueued with ``<Enqueue workflowSid>``. The Task must have the attribute
     ``call_sid``, which ``<Enqueue>`` sets. Otherwise TaskRouter reports error 40140.
@@ -302,7 +302,7 @@ class Call(Instruction):
 
 @dataclass(frozen=True, kw_only=True)
 class Redirect(Instruction):
-    """Redirect a call that waits in a queue to other TwiML."""
+    """Redirect a call waiting in a queue to other TwiML."""
 
     name: ClassVar[str] = "redirect"
     base_form: ClassVar[Mapping[str, str]] = {"Instruction": "redirect"}
@@ -316,11 +316,11 @@ class Redirect(Instruction):
 class Conference(Instruction):
     """Connect the caller and the Worker in a conference.
 
-    Twilio recommends conference over dequeue and call, and documents its parameters for REST. That
-    a callback may be answered with conference, with the same parameter names, follows only from
-    Twilio's pages about errors 40137 and 40138. The format of events in such an answer is
-    undocumented. This class uses the format of dequeue, the only instruction whose events Twilio
-    documents for callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``.
+    Twilio recommends conference over dequeue and call, and documents its parameters for REST. Only
+    Twilio's pages about errors 40137 and 40138 imply that conference may also answer a callback,
+    with the same parameter names. The format of events in such an answer is undocumented. This
+    class uses the format of dequeue, the only instruction whose events Twilio documents for
+    callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``.
     Otherwise TaskRouter reports error 40142.
     """
 

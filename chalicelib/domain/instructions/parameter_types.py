@@ -40,7 +40,7 @@ CONTACT = ParameterType(
     "a phone number such as +15556667777, client:NAME, or sip:USER@HOST",
     lambda value: _is_string(value) and _CONTACT.fullmatch(value) is not None,
 )
-"""A callee or caller ID. TaskRouter treats a name without a prefix as a Client's."""
+"""A callee or caller ID. TaskRouter treats a name without a prefix as the name of a Client."""
 
 
 def is_sip(contact: object) -> bool:
@@ -103,7 +103,7 @@ def comma_list(*events: str) -> ParameterType:
     """Return the type of comma-separated events; REST takes one form field per event."""
     return ParameterType(
         f'events separated by commas without spaces, such as "{",".join(events[-2:])}"; '
-        f"allowed are {', '.join(events)}",
+        f"allowed events: {', '.join(events)}",
         lambda value: isinstance(value, str) and set(value.split(",")) <= {*events},
         to_form=lambda value: value.split(","),
     )

@@ -44,14 +44,14 @@ def parse_instruction(mapping: Mapping[str, Any]) -> Instruction:
     instruction = instruction_type(values.pop("instruction", None))
     if errors := instruction.errors_in(values):
         raise InvalidInstruction(errors)
-    known = instruction.parameters()
-    return instruction(**{known[name].attribute: value for name, value in values.items()})
+    definitions = instruction.parameters()
+    return instruction(**{definitions[name].attribute: value for name, value in values.items()})
 
 
 def without_secrets(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return the answer to a callback with ``(secret)`` instead of secret values."""
-    known = INSTRUCTION_TYPES.get(answer.get("instruction", ""), Defer).parameters()
+    definitions = INSTRUCTION_TYPES.get(answer.get("instruction", ""), Defer).parameters()
     return {
-        name: "(secret)" if name in known and known[name].secret else value
+        name: "(secret)" if name in definitions and definitions[name].secret else value
         for name, value in answer.items()
     }

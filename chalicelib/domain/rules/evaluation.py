@@ -45,8 +45,10 @@ class Rule:
                 values[name] = value
         if errors := [*missing, *self.instruction.value_errors(values)]:
             raise InvalidInstruction(errors)
-        known = self.instruction.parameters()
-        return self.instruction(**{known[name].attribute: value for name, value in values.items()})
+        definitions = self.instruction.parameters()
+        return self.instruction(
+            **{definitions[name].attribute: value for name, value in values.items()}
+        )
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class RuleEvaluation:
         rule: the rule.
         matched: whether the condition is true.
         instruction: the answer; None if the rule did not match, or failed.
-        errors: reasons of a failure. Their parameter is ``when`` if the condition could not be
+        errors: reasons for a failure. Their `parameter` is ``when`` if the condition could not be
             evaluated, and ``parameters`` if a reference could not.
     """
 
@@ -89,7 +91,7 @@ class Rules:
     Attributes:
         rules: the rules; the first that matches and can be rendered answers.
         default: the answer if no rule answers.
-        failures: failures in every result, for rules that could not be read.
+        failures: failures added to every result, because the rules could not be read.
     """
 
     rules: tuple[Rule, ...]

@@ -30,7 +30,7 @@ _INTERPRETER = visitor.TreeInterpreter()
 
 
 class InvalidExpression(ValueError):
-    """The expression is invalid or surely a mistake. The message says what to write."""
+    """The expression is invalid or certainly a mistake. The message says what to write."""
 
 
 @dataclass(frozen=True)

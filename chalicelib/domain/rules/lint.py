@@ -1,4 +1,4 @@
-"""Detect expressions that are valid JMESPath but surely a mistake.
+"""Detect expressions that are valid JMESPath but certainly a mistake.
 
 JMESPath accepts any field name and evaluates a missing field to null. A condition with a mistake
 therefore does not fail: it is never true.
@@ -28,7 +28,7 @@ _CHAINS = {
     "filter_projection",
     "pipe",
 }
-"""Nodes of which only the first child is evaluated against the input of the node."""
+"""Nodes that evaluate only their first child against the input of the node."""
 
 _LEAVES = {"slice", "index", "literal", "current", "identity"}
 
@@ -39,7 +39,7 @@ def find_error(tree: Node) -> str | None:
 
 
 def find_condition_error(tree: Node) -> str | None:
-    """Return the first mistake of a condition, as a clause; None if there is none."""
+    """Return the first mistake in a condition, as a clause; None if there is none."""
     return next((_always_true(value) for value in _operands(tree) if not is_false(value)), None)
 
 
@@ -49,7 +49,7 @@ def is_false(value: object) -> bool:
 
 
 def _operands(node: Node) -> Iterator[Any]:
-    """Yield the literals among the operands of && and ||, which should be comparisons."""
+    """Yield the literals among the operands of && and ||, which should be comparisons instead."""
     if node["type"] in ("or_expression", "and_expression"):
         for child in node["children"]:
             yield from [child["value"]] if child["type"] == "literal" else _operands(child)

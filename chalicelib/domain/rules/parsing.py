@@ -74,8 +74,8 @@ def _parse_rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
     }
     literals = {name: value for name, value in values.items() if name not in references}
     if instruction:
-        found = instruction.errors_in(literals, deferred=references.keys())
-        errors.extend(error.message for error in found)
+        parameter_errors = instruction.errors_in(literals, deferred=references.keys())
+        errors.extend(error.message for error in parameter_errors)
     if errors or not instruction:
         return errors, None
     compiled = {name: reference for name, reference in references.items() if reference}
