@@ -176,7 +176,7 @@ def merged_template(stage: Stage) -> dict[str, Any]:
             },
             "RestAPI": {
                 "Properties": {
-                    # Without this member, SAM adds a second stage, Stage, which lacks these settings.
+                    # Without this member, SAM adds a second stage that lacks these settings.
                     "OpenApiVersion": "2.0",
                     "TracingEnabled": True,
                     "GatewayResponses": _sam_gateway_responses(stage),
