@@ -1,4 +1,4 @@
-# Every target installs what it needs. Only Python 3.11 or newer and make are required beforehand.
+# Every target installs its dependencies. You only need Python 3.11 or newer and make.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -41,7 +41,7 @@ test: $(INSTALLED) ## Run the tests except the slow ones, in parallel
 e2e: $(INSTALLED) ## Run the slow tests: whole stacks, crashes, broken connections
 	$(BIN)/pytest -m slow
 
-# The seed of the generated stories and inputs. For different ones: make chaos SEED=2
+# The seed of the generated scenarios and inputs. To change it: make chaos SEED=2
 SEED ?= 1
 # Options of the chaos runner, such as its seed: make chaos CHAOS="--seed 5"
 CHAOS ?= --reservations 1000 --faults 200
@@ -66,7 +66,7 @@ destroy: $(INSTALLED) ## Remove a stage from AWS and keep its data: make destroy
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
 
 .PHONY: check
-check: $(INSTALLED) ## Check style, types, imports, the template, spelling and prose
+check: $(INSTALLED) ## Check style, types, imports, the AWS template, spelling and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -99,7 +99,7 @@ lock: $(INSTALLED) ## Pin the versions of requirements*.in in requirements*.txt
 	$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
 
 .PHONY: hooks
-hooks: $(INSTALLED) ## Install the git hooks: make check, and the length of commit subjects
+hooks: $(INSTALLED) ## Install git hooks that run make check and limit the length of commit subjects
 	$(BIN)/pre-commit install
 
 .PHONY: clean
@@ -109,7 +109,7 @@ clean: ## Remove the files that the other targets created
 
 $(INSTALLED): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-		echo "'$(PYTHON)' is not Python 3.11 or newer. Name another interpreter: make PYTHON=python3.12 ..." >&2; \
+		echo "'$(PYTHON)' is not Python 3.11 or newer. Choose another interpreter: make PYTHON=python3.12 ..." >&2; \
 		exit 1; }
 	@$(PYTHON) -m venv .venv || { \
 		echo "'$(PYTHON) -m venv .venv' failed. On Debian and Ubuntu, run: apt install python3-venv" >&2; \

@@ -56,7 +56,7 @@ _CALLBACK = {
     "TaskAttributes": '{"call_sid": "CA00", "from": "+15550001111", "to": "+15550002222", '
     '"language": "es", "product": "p7", "direction": "inbound", "notes": "' + "x" * 400 + '"}',
 }
-# Three alternating kinds of conditions; none of them matches the callback.
+# Three alternating kinds of conditions; none matches the callback.
 _CONDITIONS = (
     "task.language == 'l{n}' && contains(worker.skills || `[]`, 's{n}')",
     "task.product == 'x{n}' || priority > `{n}00`",
@@ -84,7 +84,7 @@ class _InstantDynamoDb:
 
 
 def measure_rules(samples: int) -> bool:
-    """Answer this many callbacks with one rule and with many, and print the times.
+    """Time this many callbacks with one rule and with many, and print the results.
 
     Returns:
         Whether the additional time is below the limit.
@@ -144,7 +144,7 @@ def _answer_all(services: dict[int, runtime.Runtime], samples: int) -> dict[int,
                 if sample:  # The first callback warms up.
                     times_ms[count].append(_ms_since(started))
                 if response.json_body != expected:
-                    raise RuntimeError(f"{count} rules answered {response.body!r}")
+                    raise RuntimeError(f"With {count} rule(s), the response was {response.body!r}")
     runtime.use(None)
     return times_ms
 
@@ -171,7 +171,7 @@ def measure_cold_start(starts: int) -> bool:
     """Start this many processes of each kind in alternation, and print the times.
 
     Returns:
-        Whether this app's start is within the limit, relative to a plain Chalice app.
+        Whether this app's startup time is within the limit, relative to a plain Chalice app.
     """
     programs = {"Python alone": "pass", "Chalice and boto3": _PLAIN_APP, "this app": _THIS_APP}
     seconds: dict[str, list[float]] = {name: [] for name in programs}
@@ -188,7 +188,7 @@ def measure_cold_start(starts: int) -> bool:
     ratio = (this - python) / (plain - python)
     click.echo(
         f"  this app takes {ratio:.2f} times as long as the plain one (limit {COLD_START_LIMIT}), "
-        "without Python's own start"
+        "without the startup of Python alone"
     )
     return ratio <= COLD_START_LIMIT
 

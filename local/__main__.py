@@ -61,7 +61,7 @@ def run_dynamodb() -> None:
 
 @main.command("api")
 def run_api() -> None:
-    """Run `chalice local`, tuned for concurrent programs as clients."""
+    """Run `chalice local`, tuned for concurrent clients."""
     described = stack.describe(os.environ)
     stack.check_ports_are_free(described, "api")
     os.environ.update(described.environ)

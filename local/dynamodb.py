@@ -61,7 +61,7 @@ def create_tables(cloudformation: Any, tables: Tables, *, stack: str = STACK) ->
 
     Raises:
         ClientError: The engine rejected the template.
-        WaiterError: The stack was not completed.
+        WaiterError: The stack did not complete.
     """
     request = {
         "StackName": stack,
@@ -119,7 +119,7 @@ def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
 
     Args:
         port: Port on 127.0.0.1.
-        on_ready: Called when the engine responds. An exception in it ends the engine.
+        on_ready: Called when the engine responds. If this function raises, the engine ends.
 
     Raises:
         NotReadyError: The engine did not start.

@@ -14,7 +14,7 @@ LAMBDA_TIMEOUT_SECONDS = 60
 
 
 def serve_api(port: int, stage: str) -> None:
-    """Run `chalice local`, tuned for concurrent programs, until a signal ends it.
+    """Run `chalice local`, tuned for concurrent clients, until a signal ends the process.
 
     By default, Chalice's server writes headers and body as two packets with Nagle's algorithm
     enabled, so every request on a kept-alive connection waits about 40 ms for a delayed

@@ -11,7 +11,8 @@ from local.stack import Stack
 
 TOKEN_HOURS = 8
 _NAME_WIDTH = 10
-# Part of the line that the app logs for every sweep. A failed sweep logs another line as well.
+# Part of the line that the app logs for a sweep without due Reservations. A failed sweep also logs
+# a second line.
 _IDLE_SWEEP = '"due": 0,'
 
 GREETING = """
@@ -79,13 +80,13 @@ def run(stack: Stack) -> int:
 
 
 def _print_line(name: str, line: str) -> None:
-    """Print a line of output, except that of idle sweeps: the greeting must stay visible."""
+    """Print a line, but skip those of idle sweeps, so that the greeting stays visible."""
     if name != "sweep" or _IDLE_SWEEP not in line:
         _write(f"{time.strftime('%H:%M:%S')} {name:<{_NAME_WIDTH}}| {line}\n")
 
 
 def _write(text: str) -> None:
-    # A single write, so that lines of several threads do not mix.
+    # A single write, so that lines from several threads do not interleave.
     sys.stdout.write(text)
     sys.stdout.flush()
 

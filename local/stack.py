@@ -83,7 +83,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
 
     Args:
         environ: The shell's environment. Its values take precedence. Addresses that it does not
-            set follow from the ports.
+            set are derived from the ports.
 
     Raises:
         StackError: A port is invalid, or two ports are equal.
@@ -133,7 +133,7 @@ def check_ports_are_free(stack: Stack, *names: str) -> None:
         names: Names of the programs; without names, all programs are checked.
 
     Raises:
-        StackError: A port is in use; says which program needs it and which variable changes it.
+        StackError: A port is in use; the message names the program and the port's variable.
     """
     for program in stack.programs:
         variable = program.port_variable if program.name in names or not names else None

@@ -1,4 +1,4 @@
-"""AWS account and region of the commands, and the resources of a stage there."""
+"""The AWS account and region that the commands use, and the resources of a stage."""
 
 from dataclasses import dataclass
 from typing import Any

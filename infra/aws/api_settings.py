@@ -1,7 +1,7 @@
-"""API and retry settings that Chalice cannot make.
+"""API and retry settings that Chalice cannot configure.
 
-They are the throttles, metrics, tracing and gateway responses of the API, and the retries of the
-sweep. Both ways to deploy use them: `apply` makes them after ``chalice deploy``, and
+These are the throttles, metrics, tracing and gateway responses of the API, and the retries of the
+sweep. Both deployment methods use them: `apply` sets them after ``chalice deploy``, and
 `merged_template` adds them to the template of ``chalice package``.
 """
 
@@ -17,7 +17,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True)
 class Throttle:
-    """A throttle of API Gateway.
+    """An API Gateway throttle.
 
     Attributes:
         rate: Requests per second.
@@ -43,7 +43,7 @@ SWEEP_MAX_AGE_SECONDS = 60
 def twilio_routes() -> list[tuple[str, str]]:
     """Return the path and method of each route that Twilio calls.
 
-    These are the routes that accept only a form.
+    These are the routes that accept only form data.
     """
     from app import app  # noqa: PLC0415  # only deployments need the whole app
 
@@ -58,7 +58,8 @@ def twilio_routes() -> list[tuple[str, str]]:
 def _method_throttles() -> list[tuple[str, str, Throttle]]:
     """Return path, method and throttle of API Gateway's method settings.
 
-    Method settings inherit nothing from ``*``. In a path, every slash but the first is ``~1``.
+    Method settings inherit nothing from ``*``. In a path, every slash except the first is encoded
+    as ``~1``.
     """
     callbacks = [("/" + path.replace("/", "~1"), method) for path, method in twilio_routes()]
     return [("/*", "*", DEFAULT_THROTTLE), *((*route, CALLBACK_THROTTLE) for route in callbacks)]
@@ -99,7 +100,7 @@ class GatewayResponse:
 
 
 GATEWAY_RESPONSES = {
-    # For an unknown route API Gateway would answer 403, as if a key were missing.
+    # For an unknown route, API Gateway would return 403, as if a key were missing.
     "MISSING_AUTHENTICATION_TOKEN": GatewayResponse(
         "RouteNotFound",
         "No route has this path and method. Paths begin with the name of the API's stage.",
@@ -175,7 +176,7 @@ def merged_template(stage: Stage) -> dict[str, Any]:
             },
             "RestAPI": {
                 "Properties": {
-                    # Without it, SAM adds a second stage named Stage, without these settings.
+                    # Without this member, SAM adds a second stage that lacks these settings.
                     "OpenApiVersion": "2.0",
                     "TracingEnabled": True,
                     "GatewayResponses": _sam_gateway_responses(stage),

@@ -1,9 +1,10 @@
-"""Chalice's command line, and its record of deployed resources, kept in S3.
+"""Runs Chalice, and keeps its record of deployed resources in S3.
 
 Chalice writes the record to the checkout. A deployment without the record creates a second API with
-another URL, so laptops and pipelines share the record through S3. Chalice writes it last: an
+a different URL, so laptops and pipelines share the record through S3. Chalice writes it last: an
 interrupted deployment leaves no record, and an interrupted removal leaves a record of deleted
-resources. Therefore every resource that is recorded, or known by its name, is looked up in AWS.
+resources. Therefore every recorded resource, and every resource with a known name, is looked up in
+AWS.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A stage's functions and API as they exist in AWS, whatever a record says."""
+"""A stage's functions and API as they exist in AWS, regardless of any record."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -98,7 +98,7 @@ def _function_entries(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str
         raise OperatorError(
             f"The function {stage.function(handler)} was not created by Chalice: its role is "
             f"{function['Role']}. If CloudFormation created it, keep deploying with "
-            "CloudFormation. Do not use both ways on one stage."
+            "CloudFormation. Do not mix the two methods on one stage."
         )
     if role := _unless_not_found(aws.client("iam").get_role, RoleName=role_name):
         arn = role["Role"]["Arn"]
@@ -149,10 +149,10 @@ def exists(aws: Aws, entry: dict[str, Any]) -> bool:
 
 
 def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
-    """Refuse to delete a domain that other APIs use: Chalice deletes the whole domain.
+    """Refuse to delete a domain that other APIs use: Chalice would delete it for all.
 
     Raises:
-        OperatorError: The domain has a base path that leads to another API than *api_id*.
+        OperatorError: The domain has a base path that maps to an API other than *api_id*.
     """
     others = sorted({mapped_id for _, mapped_id in _base_path_mappings(aws, domain)} - {api_id})
     if others:
@@ -203,7 +203,7 @@ def _find_function(aws: Aws, stage: Stage, handler: str) -> Any:
 
 def _created_by_chalice(function: dict[str, Any], stage: Stage, handler: str) -> bool:
     """Return whether Chalice created the function."""
-    # CloudFormation gives the role another name.
+    # CloudFormation gives the role a different name.
     return bool(function["Role"].endswith(f"/{stage.role(handler)}"))
 
 

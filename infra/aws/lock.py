@@ -1,7 +1,7 @@
 """Lock that allows one deployment or removal of a stage at a time.
 
-The lock is an item in the stage's state table. It expires, so a deployment that was killed does not
-lock the stage forever.
+The lock is an item in the stage's state table. It expires, so a killed deployment does not lock the
+stage forever.
 """
 
 import socket
@@ -27,7 +27,7 @@ _LEASE_SECONDS = 30 * 60
 def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], None]]:
     """Hold the lock of a stage.
 
-    At the first deployment of a stage there is no state table yet. Until the table exists,
+    During the first deployment of a stage, there is no state table yet. Until the table exists,
     CloudFormation prevents a second deployment; call the yielded function once it exists.
 
     Args:
@@ -84,9 +84,9 @@ def _refusal(stage: Stage, item: dict[str, Any]) -> str:
         for name in ("since", "ttl")
     )
     return (
-        f"Stage {stage.name} is being deployed or removed by {item['by']['S']} since {since}. Wait "
-        f"until that has finished. If it was killed, its lock expires at {until}. Use --break-lock "
-        "to continue without waiting."
+        f"Stage {stage.name} is being deployed or removed by {item['by']['S']} (started at "
+        f"{since}). Wait until it finishes. If it was killed, its lock expires at {until}. Use "
+        "--break-lock to continue without waiting."
     )
 
 

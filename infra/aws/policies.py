@@ -1,7 +1,8 @@
 """IAM policies of the functions, rendered from templates.
 
-`chalice deploy` passes a policy file to IAM unchanged, so the file must hold plain ARNs. An ARN
-contains an account and a region, which a repository cannot know. Git ignores the rendered files.
+`chalice deploy` passes a policy file to IAM unchanged, so the file must contain plain ARNs. An ARN
+contains an account and a region, which are known only at deployment. Git ignores the rendered
+files.
 """
 
 import json
@@ -23,8 +24,7 @@ def render(aws: Aws, stage: Stage) -> dict[str, Any]:
     """Render the policies of a stage's functions.
 
     Returns:
-        Policy by file path. Paths are relative to `.chalice`, as ``iam_policy_file`` names them in
-        config.json.
+        Policies by file path, relative to `.chalice` like ``iam_policy_file`` in config.json.
     """
     policies = {}
     for handler, file in stage.policy_files.items():
@@ -61,7 +61,7 @@ def _secret_statement(aws: Aws, stage: Stage) -> dict[str, str]:
 
 
 def write(aws: Aws, stage: Stage, project: Path = PROJECT) -> None:
-    """Write a stage's policies to the files that config.json names."""
+    """Write a stage's policies to the files named in config.json."""
     for file, policy in render(aws, stage).items():
         path = project / ".chalice" / file
         path.parent.mkdir(parents=True, exist_ok=True)

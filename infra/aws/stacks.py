@@ -29,7 +29,7 @@ def create_or_update(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[st
     Args:
         aws: The account and region.
         stage: The stage whose stack to create or update.
-        operate: Whether the stack includes more than the tables.
+        operate: Whether to include resources other than the tables.
 
     Raises:
         OperatorError: CloudFormation failed. The message names the first failure.
@@ -47,14 +47,14 @@ def create_or_update(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[st
         delete(aws, stage)  # the creation failed, and such a stack can't be updated
     _ensure_updatable(cloudformation, stage)
     if _find(cloudformation, stage.stack) is None:
-        # If another resource fails, a rollback could not delete protected tables.
+        # If another resource failed, the rollback could not delete protected tables.
         _change(cloudformation, stage, {**parameters, "DeletionProtection": "false"})
     _change(cloudformation, stage, parameters)
     return outputs(aws, stage)
 
 
 def outputs(aws: Aws, stage: Stage) -> dict[str, str]:
-    """Return the stack's outputs; empty if there is no stack."""
+    """Return the stack's outputs, or an empty dict if there is no stack."""
     stack = _find(aws.client("cloudformation"), stage.stack) or {}
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
@@ -100,7 +100,7 @@ def _change(cloudformation: Any, stage: Stage, parameters: Mapping[str, str]) ->
 def _start_change(cloudformation: Any, request: Mapping[str, Any]) -> str | None:
     """Start to create or update the stack; return its ID, or None if nothing changes."""
     try:
-        # A rollback deletes what was created, including the tables (RetainExceptOnCreate).
+        # A rollback deletes the created resources, including the tables (RetainExceptOnCreate).
         created = cloudformation.create_stack(**request, OnFailure="ROLLBACK")
     except cloudformation.exceptions.AlreadyExistsException:
         try:
@@ -161,12 +161,12 @@ def _wait(cloudformation: Any, stage: Stage, stack_id: str) -> str:
 
 def _is_in_progress(stack: Mapping[str, Any]) -> bool:
     status = stack["StackStatus"]
-    # A stack in review waits for a person, for an unlimited time.
+    # A stack in review waits indefinitely for a person.
     return bool(status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS")
 
 
 def _first_failure(cloudformation: Any, stack_id: str, token: str) -> str:
-    """Return the first failure of a request; the later events are its rollback."""
+    """Return the first failure of a request; later events belong to the rollback."""
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
     events = [event for page in pages for event in page["StackEvents"]]
     for event in reversed(events):

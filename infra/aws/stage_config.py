@@ -1,4 +1,4 @@
-"""Stages declared in .chalice/config.json: variables, settings, names in AWS."""
+"""Stages declared in .chalice/config.json: variables, settings, AWS resource names."""
 
 import json
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ _LOG_LEVELS = ("DEBUG", "INFO")
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage, with the names of its parts in AWS.
+    """A stage, with the names of its AWS resources.
 
     Attributes:
-        name: Name under "stages" in config.json; also the name of the API Gateway stage, and so
-            the first part of every path.
+        name: Name under "stages" in config.json; also the name of the API Gateway stage, which
+            is the first segment of every path.
         app: Name of the Chalice app.
         settings: The settings that the functions will read.
         policy_files: Policy file of each handler, relative to `.chalice`.
@@ -41,7 +41,7 @@ class Stage:
 
     @property
     def stack(self) -> str:
-        """The CloudFormation stack of the resources that Chalice does not manage."""
+        """The CloudFormation stack with the resources that Chalice does not manage."""
         return f"{self.app}-{self.name}"
 
     def function(self, handler: str) -> str:
@@ -54,7 +54,7 @@ class Stage:
         return f"{self.app}-{self.name}-{handler}"
 
     def log_group(self, handler: str) -> str:
-        """Return the name of the log group that Lambda writes a handler's lines to."""
+        """Return the name of the log group to which Lambda writes a handler's output."""
         return f"/aws/lambda/{self.function(handler)}"
 
     @property
@@ -64,7 +64,7 @@ class Stage:
 
     @property
     def deployed_file(self) -> Path:
-        """The file in the checkout where Chalice records what it deployed."""
+        """The file in the checkout in which Chalice records deployed resources."""
         return config.PROJECT / ".chalice" / "deployed" / f"{self.name}.json"
 
 
@@ -81,7 +81,7 @@ def project() -> Any:
 
 
 def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of a stage, overridden by those of the shell.
+    """Return the environment variables of a stage, overridden by shell variables.
 
     Args:
         stage_name: A name under "stages" in config.json.
@@ -93,9 +93,9 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
     declared = project()
     stages = declared.get("stages", {})
     if stage_name not in stages:
-        known = ", ".join(sorted(stages)) or "none"
+        names = ", ".join(sorted(stages)) or "none"
         raise OperatorError(
-            f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {known}."
+            f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {names}."
         )
     variables: dict[str, str] = {}
     for level in (declared, stages[stage_name]):

@@ -37,7 +37,7 @@ break_lock_option = click.option(
 _REPORTED_ERRORS = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
 
 _STORE_SECONDS = 10.0
-"""Time limit for one call to DynamoDB; longer than the app's, which has to answer TaskRouter."""
+"""Time limit for one DynamoDB call. The app's is shorter, because TaskRouter waits for the app."""
 
 
 def report_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -56,7 +56,7 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
 def load_settings(stage_name: str) -> config.Settings:
     """Load a stage's settings and add its variables to this process's environment.
 
-    boto3 thus finds its settings there too, such as the URL of the local DynamoDB.
+    boto3 then finds its own settings there too, such as the URL of the local DynamoDB.
 
     Raises:
         OperatorError: There is no such stage.

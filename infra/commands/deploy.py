@@ -29,7 +29,7 @@ _RUNTIME = "python3.13"
 any_python_option = click.option(
     "--any-python",
     is_flag=True,
-    help=f"Deploy from another Python than {_RUNTIME}; the functions then run on that version.",
+    help=f"Deploy from a Python other than {_RUNTIME}; the functions then run on that version.",
 )
 
 
@@ -46,7 +46,7 @@ def deploy(
     """Deploy a stage: create it, or update it to match the files.
 
     Prints the URL for TaskRouter's assignment callback. Exit code 1: a step failed. Fix the cause
-    and run the command again; it keeps what is already deployed.
+    and run the command again; resources that are already deployed are kept.
     """
     runtime = _check_runtime(any_python=any_python)
     stage, aws = _read_deployable(stage_name), connect()

@@ -1,4 +1,4 @@
-"""Command that removes a stage; its data only on request."""
+"""Command that removes a stage, and its data only on request."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 @break_lock_option
 @report_errors
 def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None:
-    """Remove functions, API, schedule, logs, alarms and bucket, but not the data.
+    """Remove the functions, API, schedule, logs, alarms and bucket, but not the data.
 
     Tables and secrets are kept, unless --data is given. TaskRouter's callbacks fail from then on.
 
@@ -81,7 +81,7 @@ def _remove_data(aws: Aws, stage: Stage) -> None:
 
 
 def _unless_not_found(call: Callable[..., Any], **arguments: Any) -> bool:
-    """Call; return whether the resource was found."""
+    """Make a call, and return whether the resource was found."""
     try:
         call(**arguments)
     except ClientError as error:

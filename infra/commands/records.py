@@ -18,7 +18,9 @@ _SWEEP_SECONDS = 15 * 60
 
 @click.command()
 @stage_option
-@click.option("--monitor", is_flag=True, help="Count rejections and completions, but make none.")
+@click.option(
+    "--monitor", is_flag=True, help="Count due rejections and completions without sending them."
+)
 @report_errors
 def sweep(stage_name: str, *, monitor: bool) -> None:
     """Run one sweep and print its result as JSON.
@@ -53,9 +55,9 @@ def sweep(stage_name: str, *, monitor: bool) -> None:
 def erase(reservation_sid: str, stage_name: str, *, yes: bool) -> None:
     """Delete the record of RESERVATION_SID (WR...), irreversibly.
 
-    TaskRouter keeps its own record. As long as TaskRouter reports the Reservation, the record is
-    created again: erase Reservations that ended at least 15 minutes ago. Point-in-time backups
-    keep the record for up to 35 more days.
+    TaskRouter keeps its own record, and the record here is created again while TaskRouter still
+    reports the Reservation. Therefore erase only Reservations that ended at least 15 minutes ago.
+    Point-in-time backups keep the record for up to 35 more days.
 
     Exit code 1: there is no such record, or it was not deleted.
     """

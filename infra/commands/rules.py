@@ -47,7 +47,7 @@ def rules() -> None:
 @stage_option
 @report_errors
 def check(file: Path | None, stage_name: str) -> None:
-    """Check the rules in FILE, by default the rules of the stage.
+    """Check the rules in FILE, or the stage's rules if FILE is omitted.
 
     Exit code 1: the rules are invalid. Each line names one mistake and its correction.
     """
@@ -80,8 +80,8 @@ def explain(source: str, file: Path | None, stage_name: str, *, as_json: bool) -
     """Explain which rule answers a callback, and why the other rules do not.
 
     FILE holds a captured callback: the form that TaskRouter posted, or a JSON object of its
-    parameters. - reads it from standard input. SID is a recorded Reservation (WR...) of the stage.
-    The output contains attributes, which may be personal data.
+    parameters. - reads the callback from standard input. SID is a recorded Reservation (WR...) of
+    the stage. The output contains attributes, which may be personal data.
 
     Exit code 1: there is no such callback, or the rules are invalid.
     """
@@ -123,7 +123,7 @@ def _captured_callback(source: str) -> Form:
 
 
 def _recorded_callback(reservation_sid: str, settings: config.Settings) -> tuple[Form, Any]:
-    """Return the recorded callback and the answer that it got."""
+    """Return the recorded callback and its answer."""
     record = open_store(settings).get(reservation_sid)
     if record is None:
         raise OperatorError(f"There is no record of {reservation_sid}.")

@@ -18,7 +18,7 @@ from infra.aws.stage_config import SWEEP, Stage
 from infra.commands import cloud_stage_option, report_errors
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
-"""Not the assignment callback itself: an alarm counts the requests that it refuses."""
+"""Not the assignment callback itself, because an alarm counts its refused requests."""
 
 _OK = "ok"
 _NOT_DEPLOYED = "not deployed"
@@ -31,7 +31,7 @@ _REQUEST_SECONDS = 15
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @report_errors
 def status(stage_name: str, *, as_json: bool) -> None:
-    """Show URL, tables, schedule, last sweep and alarms of a stage.
+    """Show the URL, tables, schedule, last sweep and alarms of a stage.
 
     Exit code 1: a part of the stage is missing or not working.
     """
@@ -46,7 +46,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
 
 
 def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
-    """Return the state of each part; the error message for a part that can't be read."""
+    """Return the state of each part, or the error message if it can't be read."""
     outputs = stacks.outputs(aws, stage)
     topic = outputs.get("AlarmTopic")
     bucket = outputs.get("Deployments")

@@ -56,7 +56,7 @@ class ApiKey:
 def token(role: str, worker: str | None, hours: float, stage_name: str) -> None:
     """Print a bearer token for the API.
 
-    Variables of the shell override the settings of the stage.
+    Shell variables override the settings of the stage.
     """
     if role == Role.WORKER and not worker:
         raise click.UsageError("A worker token needs --worker, the SID or name of a Worker.")
@@ -98,7 +98,7 @@ def create_token(
 
 
 def read_api_key(settings: config.Settings) -> ApiKey:
-    """Return the API key of a stage: the first, which the app uses for TaskRouter.
+    """Return the first API key of a stage, which the app also uses for TaskRouter.
 
     Args:
         settings: The stage's settings. If SECRETS_PARAMETER is set, the parameter is read with the

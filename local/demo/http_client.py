@@ -14,7 +14,7 @@ TIMEOUT_SECONDS = 15
 
 @dataclass(frozen=True)
 class Response:
-    """The status and the parsed JSON body; without JSON, the body's text."""
+    """The status and the parsed JSON body, or the body's text if it is not JSON."""
 
     status: int
     body: Any
@@ -35,7 +35,7 @@ class HttpClient:
         """Create a client.
 
         Args:
-            name: Name of the server in printed texts.
+            name: Name of the server in the output.
             url: Base URL for all paths.
             token: Bearer token to send.
             account: User and password for Basic authentication.

@@ -14,7 +14,7 @@ _MAX_VALUE_LENGTH = 100
 
 
 class StageFailedError(Exception):
-    """A stage of the demo had an unexpected result; the message names both."""
+    """A stage of the demo had an unexpected result; the message names the stage and the result."""
 
 
 class Presenter:

@@ -15,7 +15,7 @@ _MAX_SHOWN = 30
 
 @click.group()
 def main() -> None:
-    """Test under faults that no Reservation is lost or decided twice."""
+    """Verify that no Reservation is lost or decided twice under faults."""
 
 
 @main.command("run")
@@ -25,7 +25,7 @@ def main() -> None:
 @click.option(
     "--faults", default=200, show_default=True, help="Minimum number of faults that take effect."
 )
-@click.option("--seed", type=int, help="Seed of an earlier run. By default a new one is chosen.")
+@click.option("--seed", type=int, help="Seed of an earlier run. By default, a new seed is chosen.")
 @click.option("--workers", default=20, show_default=True, help="Number of Workers.")
 @click.option(
     "--instruction",

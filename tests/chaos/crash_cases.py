@@ -262,8 +262,8 @@ class Case:
         name: Name of the use case and the situation.
         prepare: Creates the situation.
         act: Runs the use case.
-        retry: Repeats the request as a client without a response does; None if no client repeats
-            it.
+        retry: Repeats the request like a client that received no response; None if no client
+            repeats the request.
     """
 
     name: str

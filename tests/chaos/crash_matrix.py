@@ -45,13 +45,14 @@ def rows(store: DynamoReservationStore, case: Case) -> Iterator[Row]:
     store.erase(scenario.reservation.sid)
     yield _stop(store, case, 1, BEFORE, f"before {_call_name(calls, 0)}")
     for _name, numbers in itertools.groupby(range(1, len(calls) + 1), lambda n: calls[n - 1]):
-        same = [_stop(store, case, n, AFTER, f"after {_call_name(calls, n - 1)}") for n in numbers]
-        yield from _join(same)
+        yield from _join(
+            [_stop(store, case, n, AFTER, f"after {_call_name(calls, n - 1)}") for n in numbers]
+        )
 
 
-def _join(same: list[Row]) -> Iterator[Row]:
+def _join(consecutive: list[Row]) -> Iterator[Row]:
     """Join consecutive rows that differ only in the number of the call."""
-    for _, group in itertools.groupby(same, lambda row: replace(row, point="")):
+    for _, group in itertools.groupby(consecutive, lambda row: replace(row, point="")):
         first, *others = group
         last = others[-1].point.rpartition(" ")[2] if others else ""
         yield replace(first, point=f"{first.point} to {last}") if others else first
@@ -65,7 +66,7 @@ def _prepare(store: DynamoReservationStore, case: Case) -> Scenario:
 
 
 def _call_name(calls: list[str], index: int) -> str:
-    """Return a call's name, numbered if there are several calls with the name."""
+    """Return a call's name, numbered if several calls have the same name."""
     name = calls[index]
     if calls.count(name) == 1:
         return f"`{name}`"

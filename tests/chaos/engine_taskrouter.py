@@ -1,4 +1,4 @@
-"""The simulator's engine in this process, as an implementation of the port TaskRouter."""
+"""The simulator's engine in this process, as an implementation of the TaskRouter port."""
 
 import json
 import threading
@@ -79,7 +79,7 @@ class EngineTaskRouter:
             sid = effect.event.parameters["ReservationSid"]
             self.statuses.setdefault(sid, []).append(Status(_STATUSES.get(change, change)))
 
-    # The port Clock
+    # The Clock port
 
     def now_ms(self) -> int:
         return round(self.clock.now() * 1000)
@@ -88,7 +88,7 @@ class EngineTaskRouter:
         with self._lock:
             self.clock.advance(seconds)
 
-    # The port TaskRouter
+    # The TaskRouter port
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
@@ -145,8 +145,11 @@ class EngineTaskRouter:
         with self._lock:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
-            found = self._workspace.tasks[task_sid].reservations
-            return [_remote(one) for one in found if one.status is ReservationStatus.PENDING]
+            return [
+                _remote(reservation)
+                for reservation in self._workspace.tasks[task_sid].reservations
+                if reservation.status is ReservationStatus.PENDING
+            ]
 
     def list_reserved_tasks(self) -> list[str]:
         with self._lock:
@@ -212,13 +215,13 @@ class EngineTaskRouter:
 
     def set_task(self, task_sid: str, status: str) -> None:
         """End or wrap up a Task as an operator; do nothing if TaskRouter refuses."""
-        moves = {
+        transitions = {
             "canceled": assignments.cancel,
             "wrapping": assignments.wrap,
             "completed": assignments.complete,
         }
         try:
-            moves[status](self._engine, self._workspace, self._workspace.tasks[task_sid])
+            transitions[status](self._engine, self._workspace, self._workspace.tasks[task_sid])
         except (BadRequest, KeyError):
             return
         self.clock.run_due()

@@ -14,7 +14,7 @@ class ProcessKilled(BaseException):
 class FaultInjector:
     """Performs an action at the n-th intercepted call, before or after it takes effect.
 
-    After `kill` every call is killed, in any thread, until `reset`.
+    After `kill`, every call in any thread is killed until `reset`.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class FaultInjector:
         raise ProcessKilled
 
     def reset(self) -> None:
-        """Forget all calls and actions."""
+        """Clear all calls and actions."""
         self.calls.clear()
         self._actions.clear()
         self._is_killed = False
@@ -51,7 +51,7 @@ class FaultInjector:
             self._act(number, AFTER, name)
             raise
         if isinstance(result, Iterator):
-            # Read a lazy result now, because reading is what takes effect.
+            # Consume a lazy result now, because it sends its requests during iteration.
             result = iter(list(result))
         self._act(number, AFTER, name)
         return result

@@ -45,7 +45,7 @@ def _documented() -> list[str]:
 
 def _write(case: Case, results: list[Row]) -> None:
     """Replace the rows of a case in the document; the cases keep the order of CASES."""
-    order = [known.name for known in CASES]
+    order = [each.name for each in CASES]
     others = [line for line in _documented() if not line.startswith(f"| {case.name} |")]
     lines = sorted(
         [*others, *(str(row) for row in results)],

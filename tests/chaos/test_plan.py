@@ -42,7 +42,7 @@ def test_task_creation_is_never_duplicated():
     assert "duplicated" not in {fault.effect for fault in faults}
 
 
-def test_name_of_a_fault_describes_it():
+def test_fault_name_describes_the_fault():
     disconnected = RequestFault(Connection.REST, "disconnected", after=True)
     assert disconnected.name == "TaskRouter's REST API: disconnected after taking effect"
     throttled = RequestFault(Connection.DATABASE, "error response", response=(400, "{}"))

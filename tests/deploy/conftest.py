@@ -22,8 +22,8 @@ REGION = "eu-west-1"
 # Unsigned requests, such as TaskRouter's, reach only the emulator's default account.
 ACCOUNT = "000000000000"
 STAGE = "dev"
-# Of our dependencies, functions find only the one that Lambda provides: boto3. The translator
-# performs CloudFormation's SAM transform.
+# Of the project's dependencies, Lambda provides only boto3. The translator performs the SAM
+# transform of CloudFormation.
 EMULATOR_PACKAGES = ("ministack", "boto3", "aws-sam-translator")
 SHIPPED = ["app.py", "chalicelib", "infra", "requirements.txt"]
 
@@ -54,7 +54,7 @@ class Aws:
         )
 
     def list_resources(self):
-        """The resources in the account, by type; types without resources are left out."""
+        """Return the resources in the account by type, without types that have no resources."""
         resources = {
             "functions": names(self.client("lambda").list_functions(), "Functions", "FunctionName"),
             "apis": names(self.client("apigateway").get_rest_apis(), "items", "name"),
@@ -125,7 +125,7 @@ class Checkout:
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory):
-    """A Python with the packages of Lambda, and the emulator."""
+    """A Python with the packages that Lambda provides and the emulator."""
     folder = tmp_path_factory.mktemp("lambda") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
@@ -154,7 +154,7 @@ def aws(bare_python, tmp_path):
 
 @pytest.fixture
 def twilio():
-    """A TaskRouter simulator whose clock runs."""
+    """A TaskRouter simulator with a running clock."""
     with running(frozen_clock=False) as simulator:
         yield simulator
 

@@ -83,7 +83,7 @@ def _set_binary_types(v1, api_id, spec):
 
 
 def main():
-    # ministack must not see our argument.
+    # ministack must not see this program's argument.
     configure(int(sys.argv.pop()))
     from ministack.services import apigateway_v1, lambda_svc  # noqa: PLC0415  after configure()
 

@@ -1,6 +1,6 @@
-"""A stage as commit 8aa3165 left it, read from `fixtures/8aa3165/`.
+"""A stage as deployed by commit 8aa3165, read from `fixtures/8aa3165/`.
 
-The code of that commit made the fixtures:
+The code of that commit created the fixtures:
 
 - `deployed.json`: Chalice's record of a deployment to the emulator, as kept in S3.
 - `functions.json`: the configuration of the functions of that deployment.
@@ -19,7 +19,7 @@ NOW = 1_790_000_020_000
 """Epoch ms at which the last item was stored."""
 
 VERSION = "8aa3165"
-"""The version that /health of the old stage answers."""
+"""The version that /health of the old stage returns."""
 
 # The code of the old functions does not matter, because an upgrade replaces it.
 OLD_CODE = f"""

@@ -8,9 +8,9 @@ import requests
 from twilio.request_validator import RequestValidator
 
 from local.supervisor import ROOT
-from tests.deploy import front
+from tests.deploy import https_proxy
 from tests.deploy.conftest import REGION, STAGE
-from tests.deploy.world import ContactCenter, eventually
+from tests.deploy.contact_center import ContactCenter, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -21,14 +21,14 @@ DOCUMENT = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def masked_lines(text):
-    """The set of lines with account, region, API ID, seconds and Python version masked."""
+    """Return the set of lines; mask account, region, API ID, seconds and Python version."""
     for pattern in (r"\d{12}", r"eu-west-\d", r"(?<=https://)\w+", r"\d+(?= s\b)", r"python[\d.]+"):
         text = re.sub(pattern, "*", text)
     return set(text.splitlines())
 
 
 def api_url(aws, stage=STAGE):
-    """The URL at which the emulator serves the stage of the only API."""
+    """Return the URL at which the emulator serves the stage of the only API."""
     (api,) = aws.client("apigateway").get_rest_apis()["items"]
     return f"{aws.url}/restapis/{api['id']}/{stage}/_user_request_"
 
@@ -80,7 +80,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     assert aws.list_resources() == {}
     put_secrets(checkout, secrets)
     # The URL has the host name of AWS, and the signature is checked against it.
-    with front.serving(aws.url, REGION, tmp_path) as environ:
+    with https_proxy.serving(aws.url, REGION, tmp_path) as environ:
         completed = checkout.run("deploy", "--stage", STAGE, "--any-python", **environ)
         assert completed.returncode == 0, completed.stderr
         (api_id,) = [api["id"] for api in aws.client("apigateway").get_rest_apis()["items"]]
@@ -102,7 +102,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     absent = center.app.get("/no-such-route")
     assert (absent.status, absent.body["Code"]) == (404, "RouteNotFound")
 
-    # The settings that Chalice can't make.
+    # The settings that Chalice can't configure.
     assert api_stage(aws)["tracingEnabled"] is True
     methods = api_stage(aws)["methodSettings"]
     assert methods["*/*"]["metricsEnabled"]
@@ -114,7 +114,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     )
     assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (0, 60)
 
-    # The schedule fires: the sweep records the time-out of a Reservation without any event.
+    # The schedule fires: the sweep records the timeout of a Reservation without any event.
     center.update_workflow(TaskReservationTimeout="5")
     record = center.reserve()
     path = f"/reservations/{record['reservation_sid']}"

@@ -14,7 +14,7 @@ NAME = f"taskrouter-callbacks-{STAGE}"
 
 @pytest.fixture
 def deployed(aws, checkout, secrets):
-    """Deploys a stage; the ID of its API."""
+    """Deploy a stage and return the ID of its API."""
     put_secrets(checkout, secrets)
     deploy(checkout, "--no-check")
     return api_id(aws)
@@ -26,7 +26,7 @@ def api_id(aws):
 
 
 def delete_record(aws, checkout):
-    """Delete the record here and in S3, as after an interrupted deployment."""
+    """Delete the record in the checkout and in S3, as after an interruption."""
     (bucket,) = aws.list_resources()["buckets"]
     aws.client("s3").delete_object(Bucket=bucket, Key=f"deployed/{STAGE}.json")
     (checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json").unlink(missing_ok=True)
@@ -81,7 +81,7 @@ def test_interrupted_removal_resumes_with_the_remaining_resources(aws, checkout,
 
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
     assert aws.list_resources() == {}
-    # A further removal finds nothing and succeeds.
+    # Another removal finds nothing and succeeds.
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
 
 
@@ -160,7 +160,7 @@ def test_stack_is_created_after_the_cause_of_a_failed_creation_is_fixed(aws, che
     refused = checkout.run("prepare", "--stage", STAGE)
     assert refused.returncode == 1
     assert "Broken: " in refused.stderr
-    # The rolled back stack is empty, and no tables remain.
+    # The rolled-back stack is empty, and no tables remain.
     assert aws.list_resources().keys() == {"parameters", "stacks"}
 
     template.write_text(valid)

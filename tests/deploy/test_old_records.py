@@ -17,8 +17,8 @@ CLAIM_MS = 30_000
 
 
 @pytest.fixture
-def old(api, tables, dynamodb):
-    """The app on tables that hold the old items, one second after the last was stored."""
+def old_app(api, tables, dynamodb):
+    """The app on tables that hold the old items, one second after the last item was stored."""
     api.clock.now = old_stage.NOW + 1_000
     client = dynamodb.client()
     for table, items in ((tables.reservations, RECORDS), (tables.state, OLD["state"])):
@@ -53,22 +53,23 @@ def run_sweep():
     functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
 
 
-def test_old_records_are_listed(old):
-    listed = old.call("GET", "/reservations").json_body["reservations"]
+def test_old_records_are_listed(old_app):
+    listed = old_app.call("GET", "/reservations").json_body["reservations"]
     assert {record["reservation_sid"] for record in listed} == set(map(sid_of, RECORDS))
     for status_name in ("pending", "accepted", "rejected", "timeout"):
-        page = old.call("GET", f"/reservations?status={status_name}").json_body["reservations"]
+        page = old_app.call("GET", f"/reservations?status={status_name}").json_body["reservations"]
         assert {record["reservation_sid"] for record in page} == {
             sid_of(role) for role in RECORDS if RECORDS[role]["status"]["S"] == status_name
         }
     worker_sid = RECORDS["accepted"]["worker_sid"]["S"]
-    (record,) = old.call("GET", f"/reservations?worker_sid={worker_sid}").json_body["reservations"]
+    page = old_app.call("GET", f"/reservations?worker_sid={worker_sid}").json_body["reservations"]
+    (record,) = page
     assert record["reservation_sid"] == sid_of("accepted")
 
 
 @pytest.mark.parametrize("role", RECORDS)
-def test_old_record_is_read(old, role):
-    item, record = RECORDS[role], get(old, role)
+def test_old_record_is_read(old_app, role):
+    item, record = RECORDS[role], get(old_app, role)
 
     for name in ("reservation_sid", "task_sid", "worker_sid", "status"):
         assert record[name] == item[name]["S"]
@@ -87,74 +88,74 @@ def test_old_record_is_read(old, role):
 
 
 @pytest.mark.parametrize("role", ["pending", "reconciled"])
-def test_old_pending_record_is_accepted(old, role):
-    accepted = accept(old, role)
+def test_old_pending_record_is_accepted(old_app, role):
+    accepted = accept(old_app, role)
 
     assert (accepted.status_code, accepted.json_body["reservation_status"]) == (200, "accepted")
-    assert get(old, role)["status"] == "accepted"
-    assert old.taskrouter.calls["update"] == 1
+    assert get(old_app, role)["status"] == "accepted"
+    assert old_app.taskrouter.calls["update"] == 1
 
 
-def test_old_claim_is_respected_until_its_lease_expires(old):
-    refused = accept(old, "claimed")
+def test_old_claim_is_respected_until_its_lease_expires(old_app):
+    refused = accept(old_app, "claimed")
     assert (refused.status_code, refused.json_body["Code"]) == (503, "OutcomeUnknown")
-    assert old.taskrouter.calls["update"] == 0
+    assert old_app.taskrouter.calls["update"] == 0
 
-    old.clock.now += CLAIM_MS
-    accepted = accept(old, "claimed")
+    old_app.clock.now += CLAIM_MS
+    accepted = accept(old_app, "claimed")
     assert (accepted.status_code, accepted.json_body["reservation_status"]) == (200, "accepted")
 
 
-def test_old_decision_is_repeated_without_asking_taskrouter_again(old):
-    repeated = accept(old, "accepted")
+def test_old_decision_is_returned_without_another_update_at_taskrouter(old_app):
+    repeated = accept(old_app, "accepted")
 
     assert (repeated.status_code, repeated.json_body["reservation_status"]) == (200, "accepted")
-    assert accept(old, "rejected").status_code == 409
-    assert old.taskrouter.calls["update"] == 0
+    assert accept(old_app, "rejected").status_code == 409
+    assert old_app.taskrouter.calls["update"] == 0
 
 
-def test_repeated_callback_of_an_old_record_gets_the_stored_answer(old):
+def test_repeated_callback_of_an_old_record_gets_the_stored_answer(old_app):
     item = RECORDS["accepted"]
-    parameters = old.callback_parameters(
+    parameters = old_app.callback_parameters(
         ReservationSid=sid_of("accepted"),
         TaskSid=item["task_sid"]["S"],
         WorkerSid=item["worker_sid"]["S"],
     )
 
-    response = old.post_callback(parameters)
+    response = old_app.post_callback(parameters)
 
     assert (response.status_code, response.json_body) == (200, {})
-    assert get(old, "accepted")["status"] == "accepted"
+    assert get(old_app, "accepted")["status"] == "accepted"
 
 
-def test_old_records_are_swept(old):
+def test_old_records_are_swept(old_app):
     for role in PENDING:
-        old.taskrouter.becomes(sid_of(role), Status.TIMEOUT)
-    old.taskrouter.becomes(sid_of("accepted"), Status.COMPLETED)
-    old.clock.now += 3_600_000
+        old_app.taskrouter.becomes(sid_of(role), Status.TIMEOUT)
+    old_app.taskrouter.becomes(sid_of("accepted"), Status.COMPLETED)
+    old_app.clock.now += 3_600_000
 
     run_sweep()
 
-    statuses = {role: get(old, role)["status"] for role in RECORDS}
+    statuses = {role: get(old_app, role)["status"] for role in RECORDS}
     assert statuses == {
         **dict.fromkeys((*PENDING, "timeout"), "timeout"),
         "accepted": "completed",
         "rejected": "rejected",
     }
-    (line,) = [line for line in old.lines() if line["event"] == "sweep"]
+    (line,) = [line for line in old_app.lines() if line["event"] == "sweep"]
     assert (line["ok"], line["due"]) == (True, len(PENDING) + 1)
 
 
-def test_reconciliation_continues_from_the_old_state(old, dynamodb, tables):
+def test_reconciliation_continues_from_the_old_state(old_app, dynamodb, tables):
     before = OLD["state"]["last_reconcile"]
-    missed = old.taskrouter.add(created_at=old_stage.NOW)
-    old.taskrouter.add_event(missed, Status.TIMEOUT, at=old_stage.NOW)
+    missed = old_app.taskrouter.add(created_at=old_stage.NOW)
+    old_app.taskrouter.add_event(missed, Status.TIMEOUT, at=old_stage.NOW)
 
     run_sweep()
-    assert old.call("GET", f"/reservations/{missed.reservation_sid}").status_code == 404
-    old.clock.now += 300_000
+    assert old_app.call("GET", f"/reservations/{missed.reservation_sid}").status_code == 404
+    old_app.clock.now += 300_000
     run_sweep()
-    assert old.call("GET", f"/reservations/{missed.reservation_sid}").status_code == 200
+    assert old_app.call("GET", f"/reservations/{missed.reservation_sid}").status_code == 200
 
     key = {"id": {"S": "last_reconcile"}}
     after = dynamodb.client().get_item(TableName=tables.state, Key=key)["Item"]
@@ -162,16 +163,16 @@ def test_reconciliation_continues_from_the_old_state(old, dynamodb, tables):
     assert int(after["done_until"]["N"]) > int(before["done_until"]["N"])
 
 
-def test_old_idempotency_key_returns_its_task(old):
+def test_old_idempotency_key_returns_its_task(old_app):
     body = {"attributes": {"selected_language": "en"}, "priority": 3}
-    created = old.post_json("/create-task", body, headers={"Idempotency-Key": "order-1"})
+    created = old_app.post_json("/create-task", body, headers={"Idempotency-Key": "order-1"})
 
     answer = OLD["state"]["key"]["answer"]["M"]
     assert (created.status_code, created.json_body["sid"]) == (201, answer["sid"]["S"])
-    assert old.taskrouter.calls["create"] == 0
+    assert old_app.taskrouter.calls["create"] == 0
 
 
-@pytest.mark.usefixtures("old")
+@pytest.mark.usefixtures("old_app")
 def test_status_shows_the_old_last_sweep(dynamodb, tables, monkeypatch):
     for name, value in dynamodb.environ.items():
         monkeypatch.setenv(name, value)

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from tests.deploy.conftest import STAGE
+from tests.deploy.contact_center import ContactCenter
 from tests.deploy.test_deploy import api_url, put_secrets, token
-from tests.deploy.world import ContactCenter
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -77,7 +77,7 @@ def test_package_deployed_by_cloudformation_serves_calls(aws, checkout, twilio, 
         "ENABLED",
     )
 
-    # The two ways can't be mixed on one stage.
+    # The two deployment methods can't be mixed on one stage.
     for command in (["deploy", "--any-python"], ["destroy", "--yes"]):
         refused = checkout.run(*command, "--stage", STAGE)
         assert refused.returncode == 1

@@ -26,7 +26,7 @@ def parameters(**changes):
 
 
 def template_without_table(checkout):
-    """The template that the runbook's command writes."""
+    """Return the template that the runbook's command writes."""
     (command,) = re.findall(r"^ +(sed .* infra/stage\.yaml) >", RUNBOOK, re.MULTILINE)
     return subprocess.run(
         shlex.split(command), cwd=checkout.folder, check=True, capture_output=True, text=True

@@ -8,8 +8,8 @@ import pytest
 from chalicelib import __version__
 from tests.deploy import old_stage
 from tests.deploy.conftest import STAGE
+from tests.deploy.contact_center import ContactCenter, eventually
 from tests.deploy.test_deploy import SCHEDULE_SECONDS, api_url, deploy, put_secrets, token
-from tests.deploy.world import ContactCenter, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -19,7 +19,7 @@ TABLES = (f"{NAME}-reservations", f"{NAME}-state")
 
 @pytest.fixture
 def old_api_id(aws, checkout, secrets):
-    """Creates the old stage; the ID of its API."""
+    """Create the old stage and return the ID of its API."""
     put_secrets(checkout, secrets)
     template = checkout.folder / "infra" / "stage.yaml"
     current = template.read_text()
@@ -54,7 +54,7 @@ def put_old_items(aws, offers):
 
 
 def identities(aws):
-    """The names and IDs that must survive an upgrade."""
+    """Return the names and IDs that must survive an upgrade."""
     functions = aws.client("lambda").list_functions()["Functions"]
     tables = [aws.client("dynamodb").describe_table(TableName=name)["Table"] for name in TABLES]
     return {

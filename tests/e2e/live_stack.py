@@ -86,7 +86,7 @@ class LiveStack:
         return item["status"]["S"]
 
     def pending_reservation(self):
-        """Create a Task for Alice, and return its Reservation when the callback is recorded."""
+        """Create a Task for Alice, and return its Reservation once the callback is recorded."""
         task_sid = self.app.post("/create-task").body["sid"]
         self.set_alice("Idle")
 
@@ -110,7 +110,7 @@ class LiveStack:
 
 @contextmanager
 def live_stack(environ, overrides=None):
-    """Run a stack for this shell environment; `overrides` are variables of single programs."""
+    """Run a stack for this shell environment; `overrides` sets variables by program."""
     definition = stack.describe(environ)
     with supervisor.running(definition, overrides) as programs:
         identifiers = http_client.fetch_identifiers(definition.simulator_url)

@@ -44,7 +44,7 @@ def alerts(phone):
     return phone.get("/log", {"kind": "alert"}).body["entries"]
 
 
-def test_dequeue_connects_a_call_and_its_end_completes_the_task(live, phone):
+def test_dequeue_connects_the_call_and_ending_it_completes_the_task(live, phone):
     call = place(phone, "1")
     task_sid = call["task_sid"]
     assert '"selected_language": "es"' in live.task(task_sid)["attributes"]
@@ -62,7 +62,7 @@ def test_dequeue_connects_a_call_and_its_end_completes_the_task(live, phone):
     assert alerts(phone) == []
 
 
-def test_commands_of_the_quickstarts_part_3_work(live, phone):
+def test_quickstart_part_3_commands_work(live, phone):
     page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     setup, *_ = re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     part_3 = re.findall(r"^```shell\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
@@ -88,7 +88,7 @@ def test_two_wrong_keys_select_the_default_language(live, phone):
     assert paths == ["/incoming_call", "/enqueue_call", "/enqueue_call_again"]
 
 
-def test_caller_who_hangs_up_before_the_decision_cancels_the_reservation(live, phone):
+def test_hangup_before_the_decision_cancels_the_reservation(live, phone):
     call = place(phone, "1", worker_answers=False)
     live.set_alice("Idle")
     task_sid = call["task_sid"]

@@ -1,4 +1,4 @@
-"""The API crashes, or TaskRouter's response is lost, after TaskRouter accepted."""
+"""The API crashes or TaskRouter's response is lost after TaskRouter executed an accept."""
 
 import threading
 
@@ -44,7 +44,7 @@ def expect_accepted_once(live, proxy, reservation):
     assert live.task(reservation["task_sid"])["assignment_status"] == "assigned"
 
 
-def test_sweep_repairs_an_accept_whose_api_is_killed_before_its_write(proxied):
+def test_sweep_repairs_an_accept_if_the_api_is_killed_before_its_write(proxied):
     live, proxy = proxied
     reservation = live.pending_reservation()
     accepted, released = threading.Event(), threading.Event()

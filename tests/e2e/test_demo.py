@@ -26,7 +26,7 @@ def demo(environ):
 
 
 def test_demo_runs_all_stages_within_a_minute_and_leaves_no_process():
-    # Variables that the shell sets for other work must not matter.
+    # Unrelated shell variables must have no effect.
     unrelated = {"AWS_PROFILE": "work", "http_proxy": "http://127.0.0.1:9", "LOG_LEVEL": "WARNING"}
     environ = bare_environ(DEMO_MARK="succeeds", **unrelated)
     started = time.monotonic()
@@ -40,7 +40,7 @@ def test_demo_runs_all_stages_within_a_minute_and_leaves_no_process():
     assert eventually(lambda: not find_processes("DEMO_MARK", "succeeds"))
 
 
-def test_failed_stage_is_named_with_its_expected_result():
+def test_error_names_the_failed_stage_and_the_expected_result():
     # The simulator rejects tokens signed with another key, so the first Task can't be created.
     environ = bare_environ(DEMO_MARK="fails", TWILIO_API_KEY_SECRET="not the simulator's")
 

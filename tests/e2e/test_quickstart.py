@@ -33,7 +33,7 @@ def commands(live):
     )
 
 
-def test_commands_take_a_task_from_created_to_completed(live):
+def test_commands_create_accept_and_complete_a_task(live):
     script = commands(live)
     assert live.definition.api_url in script
 

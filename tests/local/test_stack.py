@@ -33,7 +33,7 @@ def test_shell_variables_take_precedence():
     assert described.environ["SIMULATOR_RESERVATION_TIMEOUT"] == "60"
 
 
-def test_twilio_account_in_the_shell_is_reported_as_conflict():
+def test_twilio_account_in_the_shell_is_reported_as_a_conflict():
     account = "AC" + "1" * 32
     environ = {"TWILIO_ACCOUNT_SID": account, "TWILIO_AUTH_TOKEN": "secret", "API_PORT": "9000"}
 
@@ -44,7 +44,7 @@ def test_twilio_account_in_the_shell_is_reported_as_conflict():
     assert sorted(conflicts) == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"]
 
 
-def test_ports_and_simulator_credentials_in_the_shell_are_no_conflict():
+def test_ports_and_simulator_credentials_in_the_shell_do_not_conflict():
     default = stack.describe({})
     environ = {"TWILIO_ACCOUNT_SID": default.settings.twilio_account_sid, "SIMULATOR_PORT": "9002"}
 
@@ -58,7 +58,7 @@ def test_loopback_bypasses_a_proxy_set_in_the_shell():
 
 
 @pytest.mark.parametrize("port", ["", "0", "65536", "80a", "-1", "٣"])
-def test_invalid_port_is_rejected_and_names_the_variable(port):
+def test_error_for_an_invalid_port_names_the_variable(port):
     with pytest.raises(stack.StackError, match="SIMULATOR_PORT must be a port from 1 to 65535"):
         stack.describe({"SIMULATOR_PORT": port})
 
@@ -68,12 +68,12 @@ def test_equal_ports_are_rejected():
         stack.describe({"SIMULATOR_PORT": "8000"})
 
 
-def test_invalid_setting_is_rejected_and_named():
+def test_error_for_an_invalid_setting_names_the_setting():
     with pytest.raises(SettingsError, match="ASSIGNMENT_INSTRUCTION must be one of"):
         stack.describe({"ASSIGNMENT_INSTRUCTION": "perhaps"})
 
 
-def test_taken_port_is_rejected_with_its_program_and_variable():
+def test_error_for_a_port_in_use_names_the_program_and_the_variable():
     numbers = [str(n) for n in network.find_free_ports(2)]
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]

@@ -54,7 +54,7 @@ async def wait_until_consistent(
     started = time.monotonic()
     while True:
         records = await asyncio.to_thread(read_records, client, table)
-        # A record that the sweep is just processing may be overdue for a moment.
+        # A record that the sweep is processing may be overdue for a moment.
         now = SystemClock().now_ms() - 2_000
         differences = find_differences(truth, records, observations, now=now, log=log)
         seconds = time.monotonic() - started
@@ -165,8 +165,8 @@ def _check_callback_responses(
 def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
     """Return whether the record contains the answer or may omit it.
 
-    A late callback may only find out that the record exists and is decided. The app then answers
-    without an instruction and records no answer.
+    A late callback may find that its Reservation is already decided. The app then answers without
+    an instruction and records no answer.
     """
     return record is not None and ("answer" in record or response.body == _NO_INSTRUCTION)
 

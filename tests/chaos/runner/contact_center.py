@@ -28,7 +28,7 @@ class CallbackResponse:
 
 @dataclass
 class Observations:
-    """What the clients of the app and of TaskRouter observed during the run.
+    """Observations of the clients of the app and of TaskRouter during the run.
 
     Attributes:
         reservations: Reservation SIDs in the order of creation.
@@ -170,9 +170,9 @@ class ContactCenter:
             self._proxies[fault.connection].inject(fault, sid)
         if plan.process_fault:
             self._run(self._process_faults.inject(plan.process_fault))
-        self._run(self._carry_out(sid, task_sid, worker_sid, plan))
+        self._run(self._execute_decision(sid, task_sid, worker_sid, plan))
 
-    async def _carry_out(
+    async def _execute_decision(
         self, sid: str, task_sid: str, worker_sid: str, plan: ReservationPlan
     ) -> None:
         await asyncio.sleep(plan.decision_delay)

@@ -43,7 +43,7 @@ class GroundTruth:
 
 
 async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> GroundTruth:
-    """Read TaskRouter's state when all activity has ended.
+    """Read TaskRouter's state after all activity has ended.
 
     Args:
         workspace: Client of the simulator's REST API, relative to the Workspace.

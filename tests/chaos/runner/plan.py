@@ -1,4 +1,4 @@
-"""The random plan of a run: a Reservation's number and the seed decide what happens to it.
+"""The random plan of a run: the seed and a Reservation's number determine what happens to it.
 
 The seed does not control how the processes interleave, so two runs of a seed are similar, not
 identical.

@@ -63,7 +63,7 @@ class RunResult:
 
     @property
     def differences(self) -> list[str]:
-        """Descriptions of everything that failed."""
+        """Descriptions of all failures."""
         reservations, faults = len(self.truth.reservations), self.fault_counts.total()
         shortfalls = []
         if reservations < self.options.reservations:

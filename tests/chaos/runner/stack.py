@@ -20,7 +20,7 @@ from tests.chaos.runner.proxy import Proxy, Request, Response
 
 RESERVATION_TIMEOUT_SECONDS = 5
 LEASE_SECONDS = 4
-"""Must exceed every delay that a fault causes to a request that finally takes effect."""
+"""Must exceed every delay after which a delayed request still takes effect."""
 GRACE_SECONDS = 1
 
 _SUSPENDED_SECONDS = 1.5
@@ -97,8 +97,8 @@ class ChaosStack:
     """A running stack with a proxy on each connection.
 
     Attributes:
-        definition: The stack's programs and addresses, which bypass the proxies except for
-            callbacks.
+        definition: The stack's programs and addresses. The addresses bypass the proxies, except
+            the address for callbacks.
         proxies: The proxies by connection.
     """
 
@@ -138,7 +138,7 @@ class ChaosStack:
             process.signal(signal.SIGCONT)
 
     def output(self, program_name: str) -> str:
-        """Return the output of a program, including that of its killed processes."""
+        """Return the output of a program, including the output of its killed processes."""
         return "".join(
             process.output()
             for process_name, process in self._programs.processes.items()
@@ -159,7 +159,7 @@ class ProcessFaultInjector:
         self._lock = asyncio.Lock()
 
     async def inject(self, fault: ProcessFault) -> None:
-        """Inject a fault and end it again; do nothing while another fault is in progress."""
+        """Inject a fault and end it; do nothing while another fault is in progress."""
         if self._lock.locked():
             return
         async with self._lock:

@@ -1,7 +1,7 @@
 """HTTPS proxy that serves an API under its AWS host name, on loopback.
 
 Programs reach the API as on AWS if HTTPS_PROXY names this proxy and they trust its certificate. The
-proxy passes requests to other hosts on unchanged.
+proxy forwards requests to other hosts unchanged.
 """
 
 import http.client

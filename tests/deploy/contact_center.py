@@ -1,4 +1,4 @@
-"""A contact center whose app is deployed, and the steps that tests take there."""
+"""A contact center that uses the deployed app, with the steps that several tests need."""
 
 import json
 import time
