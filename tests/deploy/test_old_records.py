@@ -129,8 +129,8 @@ def test_repeated_callback_of_an_old_record_gets_the_stored_answer(old):
 
 def test_old_records_are_swept(old):
     for role in PENDING:
-        old.taskrouter.becomes(sid_of(role), Status.TIMEOUT)
-    old.taskrouter.becomes(sid_of("accepted"), Status.COMPLETED)
+        old.taskrouter.set_status(sid_of(role), Status.TIMEOUT)
+    old.taskrouter.set_status(sid_of("accepted"), Status.COMPLETED)
     old.clock.now += 3_600_000
 
     run_sweep()

@@ -46,7 +46,7 @@ def watched(api):
             worker_sid=WORKERS[number % len(WORKERS)],
         )
     for sid, task in zip(RESERVATIONS[:4], TASKS, strict=False):
-        worker = api.taskrouter.known[sid].worker_sid
+        worker = api.taskrouter.reservations[sid].worker_sid
         parameters = api.callback_parameters(ReservationSid=sid, TaskSid=task, WorkerSid=worker)
         assert api.post_callback(parameters).status_code == 200
     return api, client, tokens

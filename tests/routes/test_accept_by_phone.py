@@ -19,7 +19,7 @@ def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
     assert (answer.status_code, answer.json_body["reservation_status"]) == (202, "pending")
     repeated = api.post_json(path, DEQUEUE)
     assert (repeated.status_code, repeated.json_body) == (202, answer.json_body)
-    api.taskrouter.becomes(seen.reservation_sid, Status.ACCEPTED)
+    api.taskrouter.set_status(seen.reservation_sid, Status.ACCEPTED)
     api.service.store.record_status(
         seen.reservation_sid, StatusUpdate(Status.ACCEPTED, NOW, "event", None)
     )

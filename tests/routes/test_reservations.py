@@ -82,7 +82,7 @@ def test_complete_needs_an_accepted_reservation(api: Api) -> None:
 
 def test_late_accept_returns_409_with_the_status(api: Api) -> None:
     seen = reserve(api)
-    api.taskrouter.becomes(seen.reservation_sid, Status.TIMEOUT)
+    api.taskrouter.set_status(seen.reservation_sid, Status.TIMEOUT)
 
     answer = api.call("POST", f"/reservations/{seen.reservation_sid}/accept")
     assert answer.status_code == 409
@@ -95,7 +95,7 @@ def test_late_accept_returns_409_with_the_status(api: Api) -> None:
 
 def test_gone_reservation_returns_410(api: Api) -> None:
     seen = reserve(api)
-    api.taskrouter.forget(seen.reservation_sid)
+    api.taskrouter.remove(seen.reservation_sid)
     path = f"/reservations/{seen.reservation_sid}"
 
     assert api.call("POST", f"{path}/accept").status_code == 410
@@ -128,7 +128,7 @@ def test_quickstart_accept_needs_a_sid(api: Api) -> None:
 
 def test_task_without_pending_reservation_returns_404(api: Api) -> None:
     seen = reserve(api)
-    api.taskrouter.becomes(seen.reservation_sid, Status.REJECTED)
+    api.taskrouter.set_status(seen.reservation_sid, Status.REJECTED)
     assert api.call("GET", f"/accept_reservation?task_sid={seen.task_sid}").status_code == 404
 
 
