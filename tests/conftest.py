@@ -1,4 +1,4 @@
-"""What several kinds of tests share: a real DynamoDB API on loopback, and tables of one's own."""
+"""Fixtures shared by all tests: a local DynamoDB, and new tables for each test."""
 
 import itertools
 import os
@@ -18,11 +18,11 @@ from taskrouter_simulator.testing import taskrouter  # noqa: F401  # a fixture
 
 
 def pytest_configure():
-    """Whosever shell this is, no account, profile, proxy or setting of theirs takes part."""
-    settings = {field.name.upper() for field in fields(Settings)} | {"SETTINGS_DEFAULTS"}
+    """Remove AWS, Twilio, proxy and app settings of the developer's shell."""
+    app_settings = {field.name.upper() for field in fields(Settings)} | {"SETTINGS_DEFAULTS"}
     for name in list(os.environ):
-        theirs = name.startswith(("AWS_", "TWILIO_", "SIMULATOR_"))
-        if theirs or name in settings or name.lower().endswith("_proxy"):
+        is_external = name.startswith(("AWS_", "TWILIO_", "SIMULATOR_"))
+        if is_external or name in app_settings or name.lower().endswith("_proxy"):
             del os.environ[name]
 
 
@@ -31,19 +31,19 @@ def pytest_xdist_auto_num_workers():
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ours")
+# The duration of an example depends on the machine more than on the code.
+settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("project")
 
 
 @dataclass
 class LocalDynamoDb:
-    """A running engine. boto3 itself reads `environ`, if a test lays it under its own."""
+    """A running local DynamoDB. boto3 uses it in a process whose environment has `environ`."""
 
     url: str
     environ: dict[str, str]
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _made: list[dict[str, Any]] = field(default_factory=list)
+    _schemas: list[dict[str, Any]] = field(default_factory=list)
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str = "dynamodb") -> Any:
@@ -53,30 +53,32 @@ class LocalDynamoDb:
         return self._clients[service]
 
     def create_tables(self) -> Tables:
-        """The first pair as the template has it; every further one alike, which takes no stack."""
+        """Create the first pair of tables from the template, and later pairs as faster copies."""
         number = next(self._numbers)
         tables = Tables(f"reservations-{number}", f"state-{number}")
         if number == 1:
             local_dynamodb.create_tables(self.client("cloudformation"), tables)
-            self._made += map(self._described, (tables.reservations, tables.state))
+            self._schemas += map(self._schema_of, (tables.reservations, tables.state))
         else:
-            for name, like in zip((tables.reservations, tables.state), self._made, strict=True):
-                self.client().create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **like)
+            for name, schema in zip(
+                (tables.reservations, tables.state), self._schemas, strict=True
+            ):
+                self.client().create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **schema)
         return tables
 
-    def _described(self, name: str) -> dict[str, Any]:
+    def _schema_of(self, name: str) -> dict[str, Any]:
         table = self.client().describe_table(TableName=name)["Table"]
         indexes = [
             {key: index[key] for key in ("IndexName", "KeySchema", "Projection")}
             for index in table.get("GlobalSecondaryIndexes", [])
         ]
-        own = {key: table[key] for key in ("AttributeDefinitions", "KeySchema")}
-        return {**own, "GlobalSecondaryIndexes": indexes} if indexes else own
+        schema = {key: table[key] for key in ("AttributeDefinitions", "KeySchema")}
+        return {**schema, "GlobalSecondaryIndexes": indexes} if indexes else schema
 
 
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb]:
-    """A DynamoDB in a process of its own, for the whole run."""
+    """A local DynamoDB in a separate process, for the whole test run."""
     (port,) = network.find_free_ports(1)
     environ = {
         "AWS_ENDPOINT_URL_DYNAMODB": network.url(port),
@@ -95,5 +97,5 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb
 
 @pytest.fixture
 def tables(dynamodb: LocalDynamoDb) -> Tables:
-    """Fresh tables for one test; for a module, use `dynamodb.create_tables()`."""
+    """New tables for one test; for a module, use `dynamodb.create_tables()`."""
     return dynamodb.create_tables()

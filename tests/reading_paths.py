@@ -1,8 +1,8 @@
-"""Trace which of our functions typical operations enter: `python -m tests.reading_paths`.
+"""Trace the functions that typical operations call: `python -m tests.reading_paths`.
 
-A newcomer who follows an operation reads every function that it enters and jumps back whenever the
-path returns to a file that it had left. The report counts both. Comprehensions and lambdas are read
-as part of the function around them, so they do not count.
+A newcomer who follows an operation reads every function that it calls, and jumps back whenever the
+path returns to an earlier file. The report counts the functions and the returns. Comprehensions
+and lambdas are read as part of the enclosing function, so they do not count.
 """
 
 import logging
@@ -39,13 +39,13 @@ _PARTS_OF_A_FUNCTION = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<
 
 @dataclass
 class ReadingPath:
-    """The functions that one operation enters.
+    """The functions that one operation calls.
 
     Attributes:
         packages: Top-level files and folders whose functions count.
         functions: Distinct functions as `file:name`, in the order entered.
         files: Distinct files, in the order entered.
-        returns: Number of times that the path enters a file that it had left.
+        returns: Number of times that the path returns to an earlier file.
     """
 
     packages: tuple[str, ...]
@@ -55,7 +55,7 @@ class ReadingPath:
     _current: str = ""
 
     def enter(self, code: CodeType) -> None:
-        """Record a function, unless it was entered before or is not of these packages."""
+        """Record a function, unless it is already recorded or belongs to another package."""
         if code in self.functions or code.co_name in _PARTS_OF_A_FUNCTION:
             return
         if not code.co_filename.startswith(f"{ROOT}/"):
@@ -70,7 +70,7 @@ class ReadingPath:
         self._current = file
 
     def __str__(self) -> str:
-        """Return the three figures."""
+        """Return the numbers of functions, files and returns."""
         return f"{len(self.functions)} functions in {len(self.files)} files, {self.returns} returns"
 
 
@@ -84,8 +84,8 @@ def _profile(frame: FrameType, event: str, _argument: object) -> None:
 
 @contextmanager
 def tracing(packages: tuple[str, ...]) -> Iterator[ReadingPath]:
-    """Trace this thread, and every thread that was started after `threading.setprofile`."""
-    global _path  # noqa: PLW0603  the profile function has no other way to reach it
+    """Trace this thread and all threads started after `threading.setprofile`."""
+    global _path  # noqa: PLW0603  the profile function takes no further arguments
     path = _path = ReadingPath(packages)
     sys.setprofile(_profile)
     try:
@@ -132,7 +132,7 @@ def _make_alice_available(simulator: TaskRouter) -> None:
 
 
 def _reserve_alice(workspace: WorkspaceContext, workflow_sid: str) -> dict[str, str]:
-    """Create a Task for Alice, who is available; return the callback's parameters."""
+    """Create a Task that TaskRouter offers to Alice; return the callback's parameters."""
     workspace.tasks.create(attributes='{"selected_language": "es"}', workflow_sid=workflow_sid)
     callback = _DeferringApp.received.get(timeout=5)
     return {name: values[0] for name, values in callback.items()}
@@ -146,7 +146,7 @@ def trace_simulator(simulator: TaskRouter) -> ReadingPath:
         callback = _reserve_alice(workspace, simulator.workflow_sid)
         task = workspace.tasks(callback["TaskSid"])
         task.reservations(callback["ReservationSid"]).update(reservation_status="accepted")
-        time.sleep(0.2)  # the callback's answer is processed after it was received
+        time.sleep(0.2)  # the simulator processes the callback's answer asynchronously
     return path
 
 
@@ -178,14 +178,14 @@ def _service(simulator: TaskRouter) -> Iterator[runtime.Runtime]:
 
 def _post(client: Client, path: str, parameters: dict[str, str], headers: dict[str, str]) -> None:
     body = urlencode(parameters).encode()
-    sent = {"Content-Type": "application/x-www-form-urlencoded", **headers}
-    response = client.http.post(path, headers=sent, body=body)
+    all_headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
+    response = client.http.post(path, headers=all_headers, body=body)
     if response.status_code != 200:
         raise click.ClickException(f"{path} answered {response.status_code}: {response.body!r}")
 
 
 def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
-    """Trace an assignment callback, and an accept of the Reservation that it recorded."""
+    """Trace an assignment callback, and an accept of the recorded Reservation."""
     workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
     validator = RequestValidator(simulator.auth_token)
     grant = TaskRouterGrant(workspace_sid=simulator.workspace_sid, role="supervisor")
@@ -211,7 +211,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
 @click.command()
 @click.option("--verbose", is_flag=True, help="Print every function.")
 def main(*, verbose: bool) -> None:
-    """Print how many of our functions and files three typical operations enter."""
+    """Print how many functions and files three typical operations use."""
     logging.disable()  # the app's own log lines
     threading.setprofile(_profile)
     with (

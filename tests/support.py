@@ -1,4 +1,4 @@
-"""Shared by the tests of several layers: a manual clock, new SIDs and a fake TaskRouter."""
+"""Test doubles and helpers for several layers: a manual clock, new SIDs, a fake TaskRouter."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ class ManualClock:
         self.when_sleeping()
 
 
-def make_event(remote: RemoteReservation, status: Status, **given: Any) -> ReservationEvent:
+def make_event(remote: RemoteReservation, status: Status, **overrides: Any) -> ReservationEvent:
     """Return the event that reports a status, by default without a time."""
     return ReservationEvent(
         **{
@@ -57,7 +57,7 @@ def make_event(remote: RemoteReservation, status: Status, **given: Any) -> Reser
             "task_queue_sid": None,
             "task_attributes": "{}",
             "worker_attributes": "{}",
-            **given,
+            **overrides,
         }
     )
 
@@ -65,18 +65,18 @@ def make_event(remote: RemoteReservation, status: Status, **given: Any) -> Reser
 class FakeTaskRouter:
     """A TaskRouter that holds Reservations, applies updates, and fails on request.
 
-    `fail_before` and `fail_after` hold errors to raise, once each, by verb: before the effect takes
-    place, or after it did.
+    `fail_before` and `fail_after` hold errors by verb. Each error is raised once, before or
+    after the call takes effect.
     """
 
     def __init__(self) -> None:
-        self.known: dict[str, RemoteReservation] = {}
+        self.reservations: dict[str, RemoteReservation] = {}
         self.calls: Counter[str] = Counter()
         self.tasks: dict[str, CreatedTask] = {}
         self.created_at: dict[str, int] = {}
         self.events: list[ReservationEvent] = []
         self.unreadable_events = 0
-        self.most_events = 2000
+        self.max_events = 2000
         self.instructions: list[Instruction] = []
         self.answers_calls = False
         self.now_ms: Callable[[], int] = lambda: NOW
@@ -87,7 +87,7 @@ class FakeTaskRouter:
         self.when_called: Callable[[str], None] = lambda _verb: None
 
     def add(
-        self, status: Status = Status.PENDING, created_at: int = NOW, **given: Any
+        self, status: Status = Status.PENDING, created_at: int = NOW, **overrides: Any
     ) -> RemoteReservation:
         remote = RemoteReservation(
             **{
@@ -97,10 +97,10 @@ class FakeTaskRouter:
                 "worker_name": "Alice",
                 "status": status,
                 "created_at": created_at,
-                **given,
+                **overrides,
             }
         )
-        self.known[remote.reservation_sid] = remote
+        self.reservations[remote.reservation_sid] = remote
         return remote
 
     def add_event(self, remote: RemoteReservation, status: Status, *, at: int) -> None:
@@ -112,18 +112,18 @@ class FakeTaskRouter:
         }
         self.events.append(make_event(remote, status, at=at, **details))
 
-    def becomes(self, reservation_sid: str, status: Status) -> None:
-        old = self.known[reservation_sid]
-        self.known[reservation_sid] = RemoteReservation(**{**vars(old), "status": status})
+    def set_status(self, reservation_sid: str, status: Status) -> None:
+        old = self.reservations[reservation_sid]
+        self.reservations[reservation_sid] = RemoteReservation(**{**vars(old), "status": status})
 
-    def forget(self, reservation_sid: str) -> None:
-        del self.known[reservation_sid]
+    def remove(self, reservation_sid: str) -> None:
+        del self.reservations[reservation_sid]
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
     ) -> RemoteReservation:
         self._begin("fetch")
-        remote = self.known.get(reservation_sid)
+        remote = self.reservations.get(reservation_sid)
         if remote is None or task_sid not in (None, remote.task_sid):
             raise TaskRouterNotFound("not found")
         if task_sid is None and worker_sid != remote.worker_sid:
@@ -134,56 +134,58 @@ class FakeTaskRouter:
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
     ) -> RemoteReservation:
         self._begin("update")
-        remote = self.known.get(reservation_sid)
+        remote = self.reservations.get(reservation_sid)
         if remote is None or remote.task_sid != task_sid:
             raise TaskRouterNotFound("not found")
         if to not in MOVES[remote.status]:
             raise TaskRouterRefused("not pending")
-        self.becomes(reservation_sid, to)
+        self.set_status(reservation_sid, to)
         self.activities.append(activity_sid)
         self._end("update")
-        return self.known[reservation_sid]
+        return self.reservations[reservation_sid]
 
     def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
     ) -> RemoteReservation:
         self._begin("instruct")
-        remote = self.known.get(reservation_sid)
+        remote = self.reservations.get(reservation_sid)
         if remote is None or remote.task_sid != task_sid:
             raise TaskRouterNotFound("not found")
         if remote.status is not Status.PENDING:
             raise TaskRouterRefused("not pending")
         self.instructions.append(instruction)
         if self.answers_calls:
-            self.becomes(reservation_sid, Status.ACCEPTED)
+            self.set_status(reservation_sid, Status.ACCEPTED)
         self._end("instruct")
-        return self.known[reservation_sid]
+        return self.reservations[reservation_sid]
 
     def list_pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         self._begin("list")
-        every = self.list_reservations(task_sid)
-        return [remote for remote in every if remote.status is Status.PENDING]
+        reservations = self.list_reservations(task_sid)
+        return [remote for remote in reservations if remote.status is Status.PENDING]
 
     def list_reservations(self, task_sid: str) -> list[RemoteReservation]:
-        return [remote for remote in self.known.values() if remote.task_sid == task_sid]
+        return [remote for remote in self.reservations.values() if remote.task_sid == task_sid]
 
     def list_reserved_tasks(self) -> list[str]:
         self._begin("tasks")
-        pending = [remote for remote in self.known.values() if remote.status is Status.PENDING]
+        pending = [
+            remote for remote in self.reservations.values() if remote.status is Status.PENDING
+        ]
         return sorted({remote.task_sid for remote in pending})
 
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         self._begin("events")
         # TaskRouter's filter has a precision of one second and includes both ends.
         since, until = since // 1000 * 1000, until // 1000 * 1000
-        found = [
+        matching = [
             event
             for event in self.events
             if EVENT_TYPES[event_type] is event.status and since <= (event.at or 0) <= until
         ]
         return EventPage(
-            found[: self.most_events],
-            is_complete=len(found) < self.most_events,
+            matching[: self.max_events],
+            is_complete=len(matching) < self.max_events,
             unreadable=self.unreadable_events,
         )
 
@@ -205,8 +207,8 @@ class FakeTaskRouter:
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
         self._begin("find")
         for task in self.tasks.values():
-            is_it = json.loads(task.attributes).get(name) == value
-            if is_it and self.created_at[task.sid] >= since:
+            is_match = json.loads(task.attributes).get(name) == value
+            if is_match and self.created_at[task.sid] >= since:
                 return replace(task, attributes="null")
         return None
 

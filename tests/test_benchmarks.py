@@ -1,4 +1,4 @@
-"""The benchmarks run; their results depend on the machine and are not tested."""
+"""Smoke test of the benchmarks. Their results depend on the machine and are not checked."""
 
 from click.testing import CliRunner
 

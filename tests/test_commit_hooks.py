@@ -50,19 +50,19 @@ def check_message(folder, message):
     ],
 )
 def test_subject_of_up_to_72_characters_is_accepted(repository, message):
-    done = check_message(repository, message)
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = check_message(repository, message)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("message", ["S" * 73 + "\n", "S" * 73, "S" * 73 + "\n\nBody\n"])
 def test_longer_subject_is_refused(repository, message):
-    done = check_message(repository, message)
-    assert done.returncode == 1
-    assert "commit subject of at most 72 characters" in done.stdout
+    result = check_message(repository, message)
+    assert result.returncode == 1
+    assert "commit subject of at most 72 characters" in result.stdout
 
 
 def test_install_creates_both_hooks(repository):
-    done = pre_commit(repository, "install")
-    assert done.returncode == 0, done.stdout + done.stderr
+    result = pre_commit(repository, "install")
+    assert result.returncode == 0, result.stdout + result.stderr
     hooks = repository / ".git" / "hooks"
     assert all((hooks / name).exists() for name in ("pre-commit", "commit-msg"))

@@ -19,7 +19,7 @@ def test_defaults() -> None:
 
 @pytest.mark.parametrize("name", REQUIRED)
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_missing_setting_is_named(name: str, value: str | None) -> None:
+def test_error_names_the_missing_setting(name: str, value: str | None) -> None:
     environ = {**COMPLETE, name: value or ""}
     with pytest.raises(config.SettingsError, match=name):
         config.load(environ)
@@ -51,7 +51,7 @@ def test_missing_setting_is_named(name: str, value: str | None) -> None:
         ("RETENTION_DAYS", "0"),
     ],
 )
-def test_malformed_setting_is_named_without_its_value(name: str, value: str) -> None:
+def test_error_names_the_malformed_setting_without_its_value(name: str, value: str) -> None:
     with pytest.raises(config.SettingsError, match=f"^{name} ") as error:
         config.load({**COMPLETE, name: value})
     assert "password" not in str(error.value)
@@ -90,7 +90,7 @@ def test_defaults_file_is_refused_on_lambda() -> None:
 
 def test_missing_defaults_file_is_reported() -> None:
     with pytest.raises(config.SettingsError, match="SETTINGS_DEFAULTS"):
-        config.load({"SETTINGS_DEFAULTS": "nowhere.env"})
+        config.load({"SETTINGS_DEFAULTS": "missing.env"})
 
 
 def test_claim_lease_must_exceed_the_function_timeout_on_lambda() -> None:

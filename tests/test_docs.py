@@ -1,4 +1,4 @@
-"""The documentation names everything that the code defines, and every path it names exists."""
+"""The documentation covers everything that the code defines, and refers to existing files only."""
 
 import ast
 import re
@@ -84,14 +84,14 @@ def test_table_of_changes_has_at_least_twelve_rows() -> None:
 
 
 @pytest.mark.parametrize(("change", "files", "tests"), CHANGE_ROWS)
-def test_every_change_names_existing_files_and_tests(change: str, files: str, tests: str) -> None:
+def test_every_change_lists_existing_files_and_tests(change: str, files: str, tests: str) -> None:
     assert paths(files), change
     assert [path for path in paths(tests) if path.startswith("tests/")], change
     assert [path for path in paths(files + tests) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+def test_every_relative_link_points_to_an_existing_file_and_heading(page: Path) -> None:
     for target, anchor in re.findall(
         r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)", page.read_text(encoding="utf-8")
     ):
@@ -118,8 +118,8 @@ def test_every_documented_make_target_exists() -> None:
     targets = set(re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE))
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     command = r"(?:`|^\$ |^|[A-Z]\w+=\S+ )make ([a-z][\w-]*)(?=`| [A-Z]+=| +#|$)"
-    named = set(re.findall(command, text, re.MULTILINE))
-    assert {"run", "deploy"} < named <= targets
+    documented = set(re.findall(command, text, re.MULTILINE))
+    assert {"run", "deploy"} < documented <= targets
 
 
 def test_domain_imports_only_the_standard_library_and_jmespath() -> None:

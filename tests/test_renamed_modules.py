@@ -1,4 +1,4 @@
-"""Commands that ran a renamed module print the new name."""
+"""Running a module under its old name prints the new name."""
 
 import subprocess
 import sys

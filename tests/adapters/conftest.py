@@ -7,7 +7,7 @@ from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 
 @pytest.fixture(scope="module")
 def store(dynamodb: Any) -> DynamoReservationStore:
-    """Return one store per module, whose tests use different SIDs."""
+    """Return one store for all tests of a module; each test uses its own SIDs."""
     tables = dynamodb.create_tables()
     return DynamoReservationStore(
         dynamodb.client(),

@@ -1,4 +1,4 @@
-"""Secrets in an SSM parameter are read once, and renewed only if needed."""
+"""Secrets in an SSM parameter are read once and refreshed only if needed."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ SECRET = "a secret that is long enough for HS256"
 
 
 class FakeSsm:
-    """A parameter that tests can change; it counts reads, and fails on request."""
+    """A parameter that tests can change. It counts reads and fails on request."""
 
     def __init__(self, **value: Any) -> None:
         self.value: dict[str, Any] = {"auth_tokens": ["old"], "api_keys": {KEY: SECRET}, **value}
@@ -91,7 +91,7 @@ def test_many_forged_requests_read_parameter_once_per_minute() -> None:
     assert ssm.reads == 2
 
 
-def test_unreadable_parameter_is_unavailable_not_invalid_signature() -> None:
+def test_unreadable_parameter_raises_secrets_unavailable() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     ssm.failing = True
     verifier = SignatureVerifier(source(ssm, clock))
@@ -104,7 +104,7 @@ def test_unreadable_parameter_is_unavailable_not_invalid_signature() -> None:
     verifier.verify(URL, FORM, signed("old"))
 
 
-def test_secrets_are_kept_if_renewal_fails() -> None:
+def test_secrets_are_kept_if_refresh_fails() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = SignatureVerifier(source(ssm, clock))
     verifier.verify(URL, FORM, signed("old"))

@@ -1,4 +1,4 @@
-"""The conditions hold on moto too, so they do not rely on a quirk of one engine."""
+"""The conditional writes also work on moto, so they do not rely on a quirk of one engine."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from moto import mock_aws
 
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.reservations import MOVES, OBSERVED, Claim, Status
-from tests.adapters.test_store_state_machine import reported, seed
+from tests.adapters.test_store_state_machine import seed, status_update
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "stage.yaml"
 CREATE_TABLE = (
@@ -24,7 +24,7 @@ CREATE_TABLE = (
 
 
 class _AnyTag(yaml.SafeLoader):
-    """Reads CloudFormation's short forms (such as !Ref) as None, which no key needs."""
+    """Reads CloudFormation short forms (such as !Ref) as None; the tables' keys use none."""
 
 
 _AnyTag.add_multi_constructor("!", lambda *_: None)
@@ -42,9 +42,9 @@ def moto_store() -> Iterator[DynamoReservationStore]:
         resources = yaml.load(TEMPLATE.read_text(), _AnyTag)["Resources"]  # noqa: S506  a subclass of SafeLoader
         for name in ("Reservations", "State"):
             properties = resources[name]["Properties"]
-            given = {key: properties.get(key) for key in CREATE_TABLE}
+            definition = {key: properties.get(key) for key in CREATE_TABLE}
             client.create_table(
-                TableName=name, **{key: value for key, value in given.items() if value}
+                TableName=name, **{key: value for key, value in definition.items() if value}
             )
         yield DynamoReservationStore(
             client,
@@ -60,7 +60,7 @@ def test_update_is_recorded_if_observed_allows(
 ) -> None:
     reservation_sid = seed(moto_store, status)
 
-    changed, record = moto_store.record_status(reservation_sid, reported(update))
+    changed, record = moto_store.record_status(reservation_sid, status_update(update))
 
     assert changed == (update in OBSERVED[status])
     assert record is not None
@@ -102,10 +102,10 @@ def test_instruction_is_claimed_once_and_not_after_ringing_answer(
 
     won = []
     for claim in claims:
-        happened, record = moto_store.claim(
+        is_claimed, record = moto_store.claim(
             reservation_sid, claim, now=1, worker_sid=None, task_sid=None
         )
-        won.append(happened)
+        won.append(is_claimed)
         moto_store.confirm_sent(reservation_sid, claim, due_at=3)
 
     assert won == [may_be_sent, False]

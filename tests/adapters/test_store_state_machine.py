@@ -1,4 +1,4 @@
-"""Every pair of statuses on a DynamoDB API: the tables allow the change, or nothing changes."""
+"""For every pair of statuses, the store writes exactly the changes that the tables allow."""
 
 import itertools
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ def row(store: DynamoReservationStore, reservation_sid: str) -> dict[str, Any]:
     return from_item(answer["Item"])
 
 
-def reported(status: Status, at: int = NOW + 1) -> StatusUpdate:
+def status_update(status: Status, at: int = NOW + 1) -> StatusUpdate:
     return StatusUpdate(
         status=status, at=at, by="tests", next_check_at=at + 1 if status in OPEN else None
     )
@@ -70,7 +70,7 @@ def test_update_is_recorded_if_observed_allows_and_otherwise_changes_nothing(
     reservation_sid = seed(store, status)
     before = row(store, reservation_sid)
 
-    changed, record = store.record_status(reservation_sid, reported(update))
+    changed, record = store.record_status(reservation_sid, status_update(update))
 
     assert changed == (update in OBSERVED[status])
     assert record is not None
@@ -117,7 +117,7 @@ def test_any_sequence_of_updates_follows_observed(
     for number, update in enumerate(sequence):
         if update in OBSERVED[expected[-1]]:
             expected.append(update)
-        store.record_status(reservation_sid, reported(update, NOW + number))
+        store.record_status(reservation_sid, status_update(update, NOW + number))
 
     record = store.get(reservation_sid)
     assert record is not None
@@ -138,7 +138,7 @@ def test_concurrent_repeated_events_in_any_order_end_as_completed(
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(
             pool.map(
-                lambda status: store.record_status(reservation_sid, reported(status)), repeated
+                lambda status: store.record_status(reservation_sid, status_update(status)), repeated
             )
         )
 
@@ -234,10 +234,10 @@ def test_unprocessed_keys_are_requested_again(
 
     def one_at_a_time(RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803  boto3's name
         ((table, request),) = RequestItems.items()
-        first, *later = request["Keys"]
+        first, *others = request["Keys"]
         answer = read(RequestItems={table: {**request, "Keys": [first]}})
-        left = {table: {**request, "Keys": later}} if later else {}
-        return {**answer, "UnprocessedKeys": left}
+        unprocessed = {table: {**request, "Keys": others}} if others else {}
+        return {**answer, "UnprocessedKeys": unprocessed}
 
     monkeypatch.setattr(store._client, "batch_get_item", one_at_a_time)
     assert store.fetch_statuses(sids) == dict.fromkeys(sids, Status.PENDING)

@@ -1,4 +1,4 @@
-"""The SDK against a server that fails in every way, over real sockets."""
+"""The TaskRouter client and Twilio's SDK against a failing server, over real sockets."""
 
 import inspect
 import json
@@ -210,10 +210,10 @@ def test_events_are_parsed_like_event_callbacks(server: Server) -> None:
         "event_date_ms": 1_795_309_323_456,
         "event_data": data,
     }
-    of_nobody = {**event, "event_data": {**data, "worker_sid": "Alice"}}
-    of_others = {**event, "event_data": {**data, "workspace_sid": "WS" + "9" * 32}}
+    without_worker = {**event, "event_data": {**data, "worker_sid": "Alice"}}
+    of_other_workspace = {**event, "event_data": {**data, "workspace_sid": "WS" + "9" * 32}}
     empty = {**event, "event_data": None}
-    events = [event, of_nobody, of_others, empty]
+    events = [event, without_worker, of_other_workspace, empty]
     server.reply = answer(200, {"events": events, "meta": {"key": "events"}})
 
     page = taskrouter(server.url).list_events(
@@ -243,7 +243,7 @@ def test_incomplete_event_does_not_affect_others(server: Server) -> None:
         "resource_sid": RESERVATION,
         "event_data": data,
     }
-    odd: list[dict[str, object]] = [
+    malformed: list[dict[str, object]] = [
         {**event, "event_date_ms": None},
         {**event, "event_date_ms": "soon"},
         {**event, "event_data": json.dumps(data)},
@@ -251,7 +251,7 @@ def test_incomplete_event_does_not_affect_others(server: Server) -> None:
         {**event, "event_type": None},
         {**event, "resource_sid": None},
     ]
-    server.reply = answer(200, {"events": [*odd, event], "meta": {"key": "events"}})
+    server.reply = answer(200, {"events": [*malformed, event], "meta": {"key": "events"}})
 
     page = taskrouter(server.url).list_events("reservation.canceled", since=0, until=1)
 
@@ -343,7 +343,7 @@ def test_instruction_is_sent_with_rest_parameter_names(
 
 
 def test_sdk_supports_every_parameter_of_every_instruction() -> None:
-    known = inspect.signature(ReservationContext.update).parameters
+    supported = inspect.signature(ReservationContext.update).parameters
     for kind in INSTRUCTION_TYPES.values():
         for parameter in kind.parameters().values():
-            assert adapter._keyword(parameter.rest_name) in known
+            assert adapter._keyword(parameter.rest_name) in supported

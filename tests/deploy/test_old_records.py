@@ -130,8 +130,8 @@ def test_repeated_callback_of_an_old_record_gets_the_stored_answer(old_app):
 
 def test_old_records_are_swept(old_app):
     for role in PENDING:
-        old_app.taskrouter.becomes(sid_of(role), Status.TIMEOUT)
-    old_app.taskrouter.becomes(sid_of("accepted"), Status.COMPLETED)
+        old_app.taskrouter.set_status(sid_of(role), Status.TIMEOUT)
+    old_app.taskrouter.set_status(sid_of("accepted"), Status.COMPLETED)
     old_app.clock.now += 3_600_000
 
     run_sweep()

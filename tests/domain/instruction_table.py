@@ -1,7 +1,7 @@
 """Every parameter of every instruction, copied from Twilio's pages independently of the code.
 
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (names and limits in callbacks)
-https://www.twilio.com/docs/taskrouter/api/reservations (names in REST; all of conference)
+https://www.twilio.com/docs/taskrouter/api/reservations (REST names; all parameters of conference)
 """
 
 from dataclasses import dataclass
@@ -74,11 +74,11 @@ class Row:
     must: str = ""
 
     @property
-    def takes(self) -> list[Any]:
+    def valid_values(self) -> list[Any]:
         return list(self.good or (self.kind if isinstance(self.kind, list) else GOOD[self.kind]))
 
     @property
-    def refuses(self) -> list[Any]:
+    def invalid_values(self) -> list[Any]:
         if isinstance(self.kind, list):
             return [self.kind[0].upper() + "x", "", True, 1, [], None]
         return list(self.bad or BAD[self.kind])
@@ -90,13 +90,13 @@ class Row:
         return self.must or MUST[self.kind]
 
 
-def _events(instruction: str, name: str, rest: str, known: list[str]) -> Row:
+def _events(instruction: str, name: str, rest: str, events: list[str]) -> Row:
     return Row(
         instruction, name, rest,
-        good=(",".join(known), known[0]),
-        bad=("", ", ".join(known), "exploded", known[0] + ",", known, [], {}, 1, None),
-        must=f'events separated by commas without spaces, such as "{",".join(known[-2:])}"; '
-             f"allowed events: {', '.join(known)}",
+        good=(",".join(events), events[0]),
+        bad=("", ", ".join(events), "exploded", events[0] + ",", events, [], {}, 1, None),
+        must=f'events separated by commas without spaces, such as "{",".join(events[-2:])}"; '
+             f"allowed events: {', '.join(events)}",
     )  # fmt: skip
 
 

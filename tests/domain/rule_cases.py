@@ -42,7 +42,7 @@ BARE = replace(
 
 
 def rules(*tables: dict[str, object]) -> Rules:
-    named = [{"name": f"rule {number}", **one} for number, one in enumerate(tables, start=1)]
+    named = [{"name": f"rule {number}", **table} for number, table in enumerate(tables, start=1)]
     return Rules(parse_rules({"rule": named}), default=Defer())
 
 

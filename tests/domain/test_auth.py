@@ -1,4 +1,4 @@
-"""Permissions: the code allows what docs/security.md lists, and nothing else."""
+"""The code grants exactly the permissions that docs/security.md lists."""
 
 import re
 from pathlib import Path
@@ -49,7 +49,7 @@ def test_documented_table_equals_the_permissions() -> None:
     own_worker_sid=st.sampled_from([OWN_WORKER, None]),
     owner=st.sampled_from([OWN_WORKER, OTHER_WORKER, None]),
 )
-def test_authorize_allows_what_the_documented_table_lists(
+def test_authorize_matches_the_documented_table(
     role: Role, action: Action, own_worker_sid: str | None, owner: str | None
 ) -> None:
     principal = Principal(role, worker_sid=own_worker_sid)

@@ -37,7 +37,7 @@ def test_any_body_is_parsed_or_raises_bad_request(body: bytes) -> None:
 
 
 @given(pairs.filter(encodable))
-def test_any_form_is_a_callback_or_raises_bad_request(sent: list[tuple[str, str]]) -> None:
+def test_any_form_is_parsed_or_raises_bad_request(sent: list[tuple[str, str]]) -> None:
     form = Form.parse(urlencode([*SIDS, *sent]).encode())
     try:
         callback = AssignmentCallback.from_form(form, account_sid=ACCOUNT, workspace_sid=WORKSPACE)

@@ -1,11 +1,15 @@
 from chalicelib.domain import errors
 from chalicelib.domain.errors import AppError
 
-TREE = [one for one in vars(errors).values() if isinstance(one, type) and issubclass(one, AppError)]
+ERRORS = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, AppError)
+]
 
 
 def test_every_error_has_a_status_and_a_code() -> None:
-    for error in TREE:
+    for error in ERRORS:
         assert 400 <= error.status < 600
         assert error.code
 
@@ -13,10 +17,10 @@ def test_every_error_has_a_status_and_a_code() -> None:
 def test_every_error_is_in_the_documented_tree() -> None:
     assert errors.__doc__ is not None
     drawn = {line.split()[-1] for line in errors.__doc__.splitlines() if line.strip()}
-    for error in TREE:
+    for error in ERRORS:
         assert error.__name__ in errors.__doc__, drawn
 
 
 def test_only_503_errors_suggest_a_retry() -> None:
-    for error in TREE:
+    for error in ERRORS:
         assert error.retry_after is None or error.status == 503

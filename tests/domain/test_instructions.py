@@ -21,28 +21,28 @@ ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}
 URL = "https://example.com/twiml"
 
 
-def given(row: Row, value: object) -> dict[str, object]:
+def mapping_with(row: Row, value: object) -> dict[str, object]:
     return {**REQUIRED.get(row.instruction, {}), "instruction": row.instruction, row.name: value}
 
 
 def messages(mapping: dict[str, object]) -> list[str]:
-    with pytest.raises(InvalidInstruction) as refused:
+    with pytest.raises(InvalidInstruction) as error:
         parse_instruction(mapping)
-    return [fault.message for fault in refused.value.errors]
+    return [fault.message for fault in error.value.errors]
 
 
 @ROWS
 def test_documented_value_is_rendered_unchanged(row: Row) -> None:
-    for value in row.takes:
-        mapping = given(row, value)
+    for value in row.valid_values:
+        mapping = mapping_with(row, value)
         assert parse_instruction(mapping).answer == mapping
         assert json.loads(json.dumps(parse_instruction(mapping).answer)) == mapping
 
 
 @ROWS
 def test_rest_form_has_value_under_its_rest_name(row: Row) -> None:
-    for value in row.takes:
-        sent = parse_instruction(given(row, value)).rest_form()[row.rest]
+    for value in row.valid_values:
+        sent = parse_instruction(mapping_with(row, value)).rest_form()[row.rest]
         if isinstance(value, bool):
             assert sent == str(value).lower()
         elif "status_callback_event" in row.name:
@@ -53,13 +53,13 @@ def test_rest_form_has_value_under_its_rest_name(row: Row) -> None:
 
 @ROWS
 def test_invalid_value_is_refused_with_name_and_allowed_values(row: Row) -> None:
-    for value in row.refuses:
-        assert messages(given(row, value)) == [f"{row.name} must be {row.must_be}."]
+    for value in row.invalid_values:
+        assert messages(mapping_with(row, value)) == [f"{row.name} must be {row.must_be}."]
 
 
 @ROWS
 def test_only_required_parameters_are_reported_missing(row: Row) -> None:
-    mapping = given(row, row.takes[0])
+    mapping = mapping_with(row, row.valid_values[0])
     del mapping[row.name]
     if row.required:
         assert messages(mapping) == [f"{row.instruction} needs {row.name}: {row.must_be}."]
@@ -71,9 +71,9 @@ def test_only_required_parameters_are_reported_missing(row: Row) -> None:
 def test_definitions_equal_the_documented_table() -> None:
     documented = {(row.instruction, row.name, row.rest, row.required, row.default) for row in TABLE}
     assert documented == {
-        (kind.name, name, one.rest_name, one.required, one.default)
+        (kind.name, name, parameter.rest_name, parameter.required, parameter.default)
         for kind in INSTRUCTION_TYPES.values()
-        for name, one in kind.parameters().items()
+        for name, parameter in kind.parameters().items()
     }
 
 
@@ -126,7 +126,7 @@ def test_call_and_redirect_accept_only_if_accept_is_true(instruction, accepts) -
     assert instruction.accepts is accepts
 
 
-def test_defer_can_be_written_by_name() -> None:
+def test_defer_instruction_is_parsed() -> None:
     assert parse_instruction({"instruction": "defer"}) == Defer()
 
 
@@ -162,9 +162,9 @@ ALL = "defer, accept, reject, dequeue, call, redirect, conference"
     ],
 )
 def test_unknown_name_is_refused_with_a_suggestion(mapping, message: str) -> None:
-    (told,) = messages(mapping)
-    assert message in told
-    assert len(told) < 200
+    (error,) = messages(mapping)
+    assert message in error
+    assert len(error) < 200
 
 
 @pytest.mark.parametrize("to", ["sip:joey@example.com", "SIPS:joey@example.com"])
@@ -185,9 +185,9 @@ def test_all_errors_are_reported_at_once() -> None:
 
 
 def test_error_never_contains_a_value() -> None:
-    with pytest.raises(InvalidInstruction) as refused:
+    with pytest.raises(InvalidInstruction) as error:
         parse_instruction({"instruction": "dequeue", "to": "tel:secret"})
-    assert "secret" not in str(refused.value)
+    assert "secret" not in str(error.value)
     assert "secret" not in repr(Conference(sip_auth_password="secret"))
 
 

@@ -1,4 +1,4 @@
-"""The simulator executes our instructions, as answers to callbacks and over REST."""
+"""The simulator executes the app's instructions, from callback answers and over REST."""
 
 import json
 from typing import Any
@@ -18,11 +18,13 @@ CALLING = {"dequeue", "call", "conference"}
 ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}.{row.name}")
 
 
-def instruction_of(name: str, there: str, **given: Any) -> Instruction:
+def instruction_of(name: str, activity_sid: str, **parameters: Any) -> Instruction:
     """Build an instruction with its required parameters and an existing Activity."""
-    whom = {"to": "client:alice"} if name in CALLING else {}
-    mapping = {"instruction": name, **whom, **REQUIRED.get(name, {}), **given}
-    return parse_instruction({key: there if one == WA else one for key, one in mapping.items()})
+    contact = {"to": "client:alice"} if name in CALLING else {}
+    mapping = {"instruction": name, **contact, **REQUIRED.get(name, {}), **parameters}
+    return parse_instruction(
+        {key: activity_sid if value == WA else value for key, value in mapping.items()}
+    )
 
 
 def expected_status(instruction: Instruction) -> str:
@@ -31,18 +33,18 @@ def expected_status(instruction: Instruction) -> str:
     return "accepted" if instruction.accepts else "pending"
 
 
-def execute(name: str, **given: Any) -> None:
+def execute(name: str, **parameters: Any) -> None:
     simulation = Simulation()
     task = simulation.create_task(json.dumps(CALL))
     simulation.set_activity(simulation.alice, "Idle")
     reservation = simulation.reservations(task)[-1]
-    instruction = instruction_of(name, simulation.activity_sid("Offline"), **given)
+    instruction = instruction_of(name, simulation.activity_sid("Offline"), **parameters)
 
     handle_response(
         simulation.engine, simulation.workspace.sid, reservation.sid, instruction.answer
     )
 
-    assert [one.code for one in simulation.effects if isinstance(one, Alert)] == []
+    assert [effect.code for effect in simulation.effects if isinstance(effect, Alert)] == []
     assert reservation.status == expected_status(instruction)
 
 
@@ -53,7 +55,7 @@ def test_simulator_executes_answer_with_required_parameters(name: str) -> None:
 
 @ROWS
 def test_simulator_executes_answer_with_each_parameter(row: Row) -> None:
-    for value in row.takes:
+    for value in row.valid_values:
         execute(row.instruction, **{row.name: value})
 
 
@@ -73,9 +75,9 @@ def test_simulator_executes_rest_request_with_each_parameter(twilio, row: Row) -
     twilio.advance()
     (reservation,) = task.reservations.list()
     offline = twilio.activities["Offline"]
-    instruction = instruction_of(row.instruction, offline, **{row.name: row.takes[0]})
+    instruction = instruction_of(row.instruction, offline, **{row.name: row.valid_values[0]})
 
-    answer = requests.post(
+    response = requests.post(
         f"{twilio.url}/v1/Workspaces/{twilio.workspace_sid}/Tasks/{task.sid}"
         f"/Reservations/{reservation.sid}",
         data=instruction.rest_form(),
@@ -83,5 +85,5 @@ def test_simulator_executes_rest_request_with_each_parameter(twilio, row: Row) -
         timeout=5,
     )
 
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["reservation_status"] == expected_status(instruction)
+    assert response.status_code == 200, response.text
+    assert response.json()["reservation_status"] == expected_status(instruction)

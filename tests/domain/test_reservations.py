@@ -16,7 +16,7 @@ def test_only_gone_can_change_to_another_final_status() -> None:
     assert OBSERVED[Status.GONE] == ended
 
 
-def test_observed_statuses_have_no_cycle() -> None:
+def test_observed_transitions_have_no_cycle() -> None:
     def reachable(start: Status) -> set[Status]:
         found, todo = set(), [start]
         while todo:
@@ -29,6 +29,6 @@ def test_observed_statuses_have_no_cycle() -> None:
 
 
 def test_every_target_has_achieving_statuses() -> None:
-    asked_for = {target for targets in MOVES.values() for target in targets}
-    assert asked_for == set(ACHIEVED)
+    all_targets = {target for targets in MOVES.values() for target in targets}
+    assert all_targets == set(ACHIEVED)
     assert all(target in proof for target, proof in ACHIEVED.items())

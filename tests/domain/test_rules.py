@@ -7,7 +7,7 @@ from chalicelib.domain.rules import FACTS, RuleResult, facts_of
 from tests.domain.rule_cases import BARE, CALLBACK, WA, decide, holds, rules
 
 
-def test_first_matching_rule_answers() -> None:
+def test_first_matching_rule_is_applied() -> None:
     result = decide(
         {"when": "task.language == 'fr'", "instruction": "accept"},
         {"when": "task.language == 'es'", "instruction": "reject", "activity_sid": WA},
@@ -25,7 +25,7 @@ def test_rule_that_defers_ends_the_evaluation() -> None:
     assert result == RuleResult(Defer(), "rule 1")
 
 
-def test_default_answers_if_no_rule_matches() -> None:
+def test_default_is_used_if_no_rule_matches() -> None:
     unmatched = rules({"when": "task.gold", "instruction": "reject"})
     assert replace(unmatched, default=Accept()).decide(CALLBACK) == RuleResult(Accept())
 
@@ -53,7 +53,7 @@ def test_default_answers_if_no_rule_matches() -> None:
         "(task.nothing || `[]`) || contains(worker.skills || 'none', 'gold')",
     ],
 )
-def test_true_conditions(when: str) -> None:
+def test_condition_is_true(when: str) -> None:
     assert holds(when)
 
 
@@ -70,7 +70,7 @@ def test_true_conditions(when: str) -> None:
         "task.nothing > `1`",
     ],
 )
-def test_false_conditions(when: str) -> None:
+def test_condition_is_false(when: str) -> None:
     assert not holds(when)
 
 

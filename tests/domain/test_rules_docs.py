@@ -37,7 +37,7 @@ CONFERENCE = {
 ACCEPT = {"instruction": "accept"}
 REJECT = {"instruction": "reject", "activity_sid": WA}
 
-# The example's heading, the Task's attributes, the Worker's, the Task's priority; the answer.
+# Heading of the example, Task attributes, Worker attributes, Task priority, expected answer.
 CASES = [
     ("Rules", {**CALL, "language": "es"}, ALICE, 0, {**DEQUEUE, "post_work_activity_sid": None}),
     ("Rules", {"call_sid": "CA1", "language": "es"}, ALICE, 0, {}),
@@ -118,7 +118,7 @@ def test_documented_correction_is_valid_and_mistake_is_refused(write, instead) -
         parse_rules({"rule": [{**rule, "when": instead}]})
 
 
-def test_documentation_has_nine_mistakes() -> None:
+def test_documentation_lists_nine_mistakes() -> None:
     assert len(MISTAKES) == 9
 
 
@@ -128,10 +128,15 @@ def test_every_fact_is_documented() -> None:
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(FACTS)
 
 
-def row(name, one) -> str:
-    default = str(one.default).lower() if isinstance(one.default, bool) else one.default
-    without = "**required**" if one.required else "" if default is None else str(default)
-    return f"| `{name}` | {one.value_type.description} | {without} |".replace("|  |", "| |")
+def row(name, parameter) -> str:
+    default = parameter.default
+    if parameter.required:
+        default = "**required**"
+    elif isinstance(default, bool):
+        default = str(default).lower()
+    elif default is None:
+        default = ""
+    return f"| `{name}` | {parameter.value_type.description} | {default} |".replace("|  |", "| |")
 
 
 def test_documented_parameters_equal_the_definitions() -> None:
@@ -140,7 +145,7 @@ def test_documented_parameters_equal_the_definitions() -> None:
         table.partition("\n")[0]: re.findall(r"^\| `.*$", table, re.MULTILINE) for table in tables
     }
     assert described == {
-        kind.name: [row(name, one) for name, one in kind.parameters().items()]
+        kind.name: [row(name, parameter) for name, parameter in kind.parameters().items()]
         for kind in INSTRUCTION_TYPES.values()
         if kind.parameters()
     }

@@ -1,4 +1,4 @@
-"""Rules files: the messages about mistakes, and the shipped file."""
+"""Rules files: the error messages, and the shipped file."""
 
 import tomllib
 from pathlib import Path
@@ -15,11 +15,11 @@ GOOD = b'[[rule]]\nname = "one"\ninstruction = "accept"\n'
 @pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
 def test_bad_file_is_refused_with_one_line_per_mistake(file: Path) -> None:
     comments = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
-    with pytest.raises(rules_file.RulesError) as refused:
+    with pytest.raises(rules_file.RulesError) as error:
         rules_file.read(file)
-    shown = f"tests/domain/bad_rules/{file.name}"
-    assert str(refused.value).splitlines() == [
-        f"{shown}: {comment.removeprefix('# ')}" for comment in comments
+    path = f"tests/domain/bad_rules/{file.name}"
+    assert str(error.value).splitlines() == [
+        f"{path}: {comment.removeprefix('# ')}" for comment in comments
     ]
 
 
@@ -42,8 +42,8 @@ def test_file_with_byte_order_mark_or_crlf_is_read(tmp_path: Path, content: byte
     assert [rule.name for rule in rules_file.read(file)] == ["one"]
 
 
-@pytest.mark.parametrize("name", ["", "nowhere.toml"])
-def test_missing_file_is_refused_with_the_settings_name(tmp_path: Path, name: str):
+@pytest.mark.parametrize("name", ["", "missing.toml"])
+def test_error_for_missing_file_names_the_setting(tmp_path: Path, name: str):
     with pytest.raises(rules_file.RulesError, match="^RULES_FILE names a file that can't be read"):
         rules_file.read(tmp_path / name)
 

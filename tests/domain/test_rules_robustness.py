@@ -1,4 +1,4 @@
-"""Any rule and any callback get an answer."""
+"""Every callback gets an answer, whatever the rules and the attributes contain."""
 
 import contextlib
 import itertools
@@ -40,9 +40,7 @@ def test_priority_or_age_that_is_not_a_number_is_null(number: object) -> None:
         ("length(task.rings)", "parameters"),
     ],
 )
-def test_rule_that_can_not_be_rendered_is_reported_and_next_rule_answers(
-    reference: str, failure: str
-) -> None:
+def test_rule_that_cannot_be_rendered_is_reported_and_skipped(reference: str, failure: str) -> None:
     result = decide(
         {"instruction": "dequeue", "from": {"ref": reference}},
         {"when": "task.gold", "instruction": "reject"},
@@ -58,7 +56,7 @@ def test_failing_rule_is_reported_once_with_all_its_parameters() -> None:
     assert result == RuleResult(Defer(), None, ("rule 1: from, url",))
 
 
-def test_limit_that_depends_on_another_parameter_applies_to_references() -> None:
+def test_limit_that_depends_on_another_parameter_also_applies_to_references() -> None:
     result = decide(
         {"instruction": "dequeue", "to": {"ref": "'sip:joey@example.com'"}, "timeout": 700},
     )
@@ -122,8 +120,8 @@ EXPRESSIONS = [
 def test_any_attributes_get_an_answer(attributes, expressions) -> None:
     callback = replace(CALLBACK, task_attributes=json.dumps(attributes))
     tables = [
-        {"when": one, "instruction": "dequeue", "to": {"ref": other}, "timeout": {"ref": "task.d"}}
-        for one, other in itertools.product(expressions, expressions)
+        {"when": when, "instruction": "dequeue", "to": {"ref": to}, "timeout": {"ref": "task.d"}}
+        for when, to in itertools.product(expressions, expressions)
     ]
     answer = decide(*tables, callback=callback).instruction.answer
     assert answer == {} or answer["instruction"] == "dequeue"

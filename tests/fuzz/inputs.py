@@ -1,4 +1,4 @@
-"""Random HTTP requests: half of them almost valid, the others arbitrary."""
+"""Random HTTP requests: half are almost valid, half are arbitrary."""
 
 import json
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SIGNATURES = ["none", "right", "right", "wrong", "of another form", "with settin
 
 @dataclass(frozen=True)
 class Input:
-    """One request, with the sender's kind of token (IDENTITIES) and signature (SIGNATURES)."""
+    """One request, with the kinds of its token (IDENTITIES) and signature (SIGNATURES)."""
 
     method: str
     path: str
@@ -197,9 +197,9 @@ def _with_query(path: str, pairs: list[tuple[str, str]]) -> str:
 def inputs(draw: st.DrawFn) -> Input:
     """Draw a request to any route, mostly with one of its methods."""
     route = draw(st.sampled_from(sorted(app.routes)))
-    known = [*app.routes[route]]
-    # API Gateway answers a preflight of a route without OPTIONS; chalice.test crashes.
-    method = draw(st.sampled_from(known * (40 // len(known)) + METHODS))
+    methods = [*app.routes[route]]
+    # Without OPTIONS: chalice.test crashes on preflights that API Gateway would answer itself.
+    method = draw(st.sampled_from(methods * (40 // len(methods)) + METHODS))
     is_signed = route in SIGNED
     body = draw(st.one_of(_encoded(forms), bodies) if is_signed else bodies)
     pairs = draw(st.just([]) if is_signed else st.one_of(st.just([]), parameters))

@@ -11,12 +11,12 @@ SECRETS = (ENVIRON["TWILIO_AUTH_TOKEN"], ENVIRON["TWILIO_API_KEY_SECRET"])
 _TRACE = re.compile(rb"Traceback|File \"|site-packages|\.py\b")
 _CHALICE_CODES = {"MethodNotAllowedError", "UnsupportedMediaType"}
 _GATEWAY_BODY = b'{"message": "'
-"""Body of a response by API Gateway, without running our code: no route matches."""
+"""Start of the body that API Gateway itself returns if no route matches."""
 
 _STATUSES = range(200, 500)
 
 
-def check(given: Input, status: int, headers: Mapping[str, object], body: bytes) -> None:
+def check(request: Input, status: int, headers: Mapping[str, object], body: bytes) -> None:
     """Assert the properties of every response."""
     assert status in _STATUSES, (status, body)
     if body.startswith(_GATEWAY_BODY):
@@ -26,13 +26,13 @@ def check(given: Input, status: int, headers: Mapping[str, object], body: bytes)
         assert secret.encode() not in body
         assert secret not in str(dict(headers))
     for name in ("Authorization", "X-Twilio-Signature"):
-        shown = given.headers.get(name, "")
-        assert len(shown) < 20 or shown.encode() not in body
+        value = request.headers.get(name, "")
+        assert len(value) < 20 or value.encode() not in body
     if status >= 400:
-        _check_refusal(body)
+        _check_error(body)
 
 
-def _check_refusal(body: bytes) -> None:
+def _check_error(body: bytes) -> None:
     error = json.loads(body)
     assert {"Code", "Message"} <= error.keys() <= {"Code", "Message", "reservation_status"}, error
     message = error["Message"]

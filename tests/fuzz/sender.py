@@ -1,4 +1,4 @@
-"""Add the sender's token and signature to an input."""
+"""Adds the sender's token and signature to an input."""
 
 from dataclasses import replace
 
@@ -10,33 +10,33 @@ from tests.fuzz.inputs import WORKERS, Input
 from tests.routes.conftest import ENVIRON
 
 
-def sent(given: Input, tokens: dict[str, str], base_url: str) -> Input:
-    """Return a request with all headers.
+def add_credentials(drawn: Input, tokens: dict[str, str], base_url: str) -> Input:
+    """Return the drawn request with its credentials.
 
     Args:
-        given: the request drawn by hypothesis.
+        drawn: Request drawn by hypothesis.
         tokens: Authorization headers by identity.
-        base_url: beginning of signed URLs.
+        base_url: Start of the signed URL.
     """
-    headers = dict(given.headers)
-    if given.identity != "none":
-        headers["Authorization"] = tokens[given.identity]
-    if given.signature != "none":
-        headers["X-Twilio-Signature"] = _signature(given, base_url)
-    if given.signature == "with settings":
+    headers = dict(drawn.headers)
+    if drawn.identity != "none":
+        headers["Authorization"] = tokens[drawn.identity]
+    if drawn.signature != "none":
+        headers["X-Twilio-Signature"] = _signature(drawn, base_url)
+    if drawn.signature == "with settings":
         headers["X-Twilio-Webhooks-Signature-Settings"] = "key=x,algorithm=HMAC_SHA256"
-    return replace(given, headers=headers)
+    return replace(drawn, headers=headers)
 
 
-def _signature(given: Input, base_url: str) -> str:
+def _signature(drawn: Input, base_url: str) -> str:
     try:
-        form = Form.parse(given.body)
+        form = Form.parse(drawn.body)
     except BadRequest:
         form = Form([])
-    if given.signature == "of another form":
+    if drawn.signature == "of another form":
         form = Form([*((name, value) for name in form for value in form.getall(name)), ("x", "y")])
-    key = "another" if given.signature == "wrong" else ENVIRON["TWILIO_AUTH_TOKEN"]
-    url = base_url + given.route
+    key = "another" if drawn.signature == "wrong" else ENVIRON["TWILIO_AUTH_TOKEN"]
+    url = base_url + drawn.route
     return str(RequestValidator(key).compute_signature(url, form))
 
 
@@ -47,7 +47,7 @@ def tokens_by(mint) -> dict[str, str]:
         "supervisor": mint("supervisor"),
         "service": mint("service"),
         "expired": mint("supervisor", ttl=-10),
-        "foreign": mint("supervisor", secret="another API key's secret, as long as ours is"),
+        "foreign": mint("supervisor", secret="another API key's secret of sufficient length"),
         "no role": mint(None),
     }
     return {name: f"Bearer {token}" for name, token in bearer.items()} | {

@@ -1,4 +1,4 @@
-"""Any input gets a valid response; unverified requests reach neither table nor TaskRouter."""
+"""Any input gets a valid response; unverified requests reach neither DynamoDB nor TaskRouter."""
 
 import os
 from collections import Counter
@@ -10,7 +10,7 @@ from app import app
 from chalicelib.domain.reservations import Status
 from tests.fuzz.inputs import RESERVATIONS, TASKS, WORKERS, Input, inputs
 from tests.fuzz.oracle import SECRETS, check
-from tests.fuzz.sender import sent, tokens_by
+from tests.fuzz.sender import add_credentials, tokens_by
 from tests.routes.conftest import BASE_URL
 
 
@@ -32,7 +32,7 @@ class CountingClient:
 
 
 @pytest.fixture
-def watched(api):
+def fuzz_target(api):
     """The app with Reservations in every open status."""
     client = CountingClient(api.service.dynamodb)
     vars(api.service)["dynamodb"] = client
@@ -46,14 +46,14 @@ def watched(api):
             worker_sid=WORKERS[number % len(WORKERS)],
         )
     for sid, task in zip(RESERVATIONS[:4], TASKS, strict=False):
-        worker = api.taskrouter.known[sid].worker_sid
+        worker = api.taskrouter.reservations[sid].worker_sid
         parameters = api.callback_parameters(ReservationSid=sid, TaskSid=task, WorkerSid=worker)
         assert api.post_callback(parameters).status_code == 200
     return api, client, tokens
 
 
-def fuzz(watched, examples):
-    api, client, tokens = watched
+def fuzz(fuzz_target, examples):
+    api, client, tokens = fuzz_target
     counts = Counter()
 
     @settings(
@@ -64,41 +64,43 @@ def fuzz(watched, examples):
         print_blob=True,
     )
     @given(inputs())
-    def send(one: Input) -> None:
-        complete = sent(one, tokens, BASE_URL)
+    def send(drawn: Input) -> None:
+        request = add_credentials(drawn, tokens, BASE_URL)
         client.calls.clear()
         api.taskrouter.calls.clear()
         api.log.seek(0)
         api.log.truncate()
 
-        answer = api.http.request(one.method, one.path, headers=complete.headers, body=one.body)
+        answer = api.http.request(
+            drawn.method, drawn.path, headers=request.headers, body=drawn.body
+        )
 
-        counts[one.method, answer.status_code] += 1
-        check(complete, answer.status_code, answer.headers, answer.body)
-        if not one.is_verified:
+        counts[drawn.method, answer.status_code] += 1
+        check(request, answer.status_code, answer.headers, answer.body)
+        if not drawn.is_verified:
             assert not client.calls, "an unverified request must not reach DynamoDB"
             assert not api.taskrouter.calls
-        _check_log(api.log.getvalue(), complete)
+        _check_log(api.log.getvalue(), request)
 
     send()
     return counts
 
 
-def _check_log(log, complete):
+def _check_log(log, request):
     assert "Traceback" not in log
-    for secret in (*SECRETS, complete.headers.get("Authorization", SECRETS[0])[-20:]):
+    for secret in (*SECRETS, request.headers.get("Authorization", SECRETS[0])[-20:]):
         assert secret not in log
 
 
-def test_any_input_gets_a_valid_response(watched):
-    counts = fuzz(watched, 500)
+def test_any_input_gets_a_valid_response(fuzz_target):
+    counts = fuzz(fuzz_target, 500)
     assert {200, 400, 401, 403} <= {status for _, status in counts}
 
 
 @pytest.mark.chaos
 @pytest.mark.timeout(3_600)
-def test_ten_thousand_inputs_get_valid_responses(watched, capsys):
-    counts = fuzz(watched, int(os.environ.get("CHAOS_INPUTS", "10000")))
+def test_ten_thousand_inputs_get_valid_responses(fuzz_target, capsys):
+    counts = fuzz(fuzz_target, int(os.environ.get("CHAOS_INPUTS", "10000")))
 
     with capsys.disabled():
         by_status = Counter()

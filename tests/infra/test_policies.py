@@ -127,7 +127,7 @@ VOICE = sorted(
 
 def use_every_route(api):
     first, second, third, fourth = (create_reservation(api) for _ in range(4))
-    api.taskrouter.becomes(first.reservation_sid, Status.ACCEPTED)
+    api.taskrouter.set_status(first.reservation_sid, Status.ACCEPTED)
     event = {
         "AccountSid": api.service.settings.twilio_account_sid,
         "WorkspaceSid": api.service.settings.twilio_workspace_sid,
@@ -177,7 +177,7 @@ def test_api_policy_allows_exactly_the_calls_made(api, calls, allowed):
 
 def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
     create_reservation(api)
-    api.taskrouter.becomes(create_reservation(api).reservation_sid, Status.WRAPPING)
+    api.taskrouter.set_status(create_reservation(api).reservation_sid, Status.WRAPPING)
     unrecorded = api.taskrouter.add(created_at=api.clock.now)  # without a callback
     api.taskrouter.add_event(unrecorded, Status.PENDING, at=api.clock.now)
     calls.clear()

@@ -1,4 +1,4 @@
-"""The app, called through `chalice.test` like by API Gateway, with a real DynamoDB API."""
+"""Fixtures that call the app through `chalice.test`, with a real DynamoDB API."""
 
 import io
 import json
@@ -34,7 +34,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass
 class Api:
-    """The app, and methods that send requests like a client or Twilio."""
+    """The app, and methods that send requests as a client or as Twilio."""
 
     http: Any
     service: runtime.Runtime
@@ -42,7 +42,7 @@ class Api:
     clock: ManualClock
     log: io.StringIO
 
-    def token(self, role: str | None = "supervisor", **given: Any) -> str:
+    def token(self, role: str | None = "supervisor", **overrides: Any) -> str:
         settings = {
             "account_sid": ENVIRON["TWILIO_ACCOUNT_SID"],
             "key": ENVIRON["TWILIO_API_KEY_SID"],
@@ -50,7 +50,7 @@ class Api:
             "workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"],
             "worker_sid": None,
             "ttl": 3600,
-            **given,
+            **overrides,
         }
         grant = TaskRouterGrant(
             workspace_sid=settings["workspace_sid"], worker_sid=settings["worker_sid"], role=role
@@ -75,18 +75,18 @@ class Api:
         headers: dict[str, str] | None = None,
     ) -> HTTPResponse:
         """Send a request, by default with a supervisor's token; None sends no token."""
-        sent = dict(headers or {})
+        all_headers = dict(headers or {})
         if token is not None:
-            sent["Authorization"] = f"Bearer {token or self.token()}"
+            all_headers["Authorization"] = f"Bearer {token or self.token()}"
         if content_type:
-            sent["Content-Type"] = content_type
-        return self.http.request(method, path, headers=sent, body=body)
+            all_headers["Content-Type"] = content_type
+        return self.http.request(method, path, headers=all_headers, body=body)
 
-    def post_json(self, path: str, value: object, **given: Any) -> HTTPResponse:
+    def post_json(self, path: str, value: object, **options: Any) -> HTTPResponse:
         body = json.dumps(value).encode()
-        return self.call("POST", path, body=body, content_type="application/json", **given)
+        return self.call("POST", path, body=body, content_type="application/json", **options)
 
-    def callback_parameters(self, **given: str) -> dict[str, str]:
+    def callback_parameters(self, **overrides: str) -> dict[str, str]:
         return {
             "AccountSid": ENVIRON["TWILIO_ACCOUNT_SID"],
             "WorkspaceSid": ENVIRON["TWILIO_WORKSPACE_SID"],
@@ -99,7 +99,7 @@ class Api:
             "TaskAge": "1",
             "TaskPriority": "0",
             "ReservationSid": sid("WR"),
-            **given,
+            **overrides,
         }
 
     def post_callback(
@@ -111,11 +111,11 @@ class Api:
         headers: dict[str, str] | None = None,
     ) -> HTTPResponse:
         """Post a callback, by default with a valid signature; None sends no signature."""
-        sent = {"Content-Type": content_type, **(headers or {})}
+        all_headers = {"Content-Type": content_type, **(headers or {})}
         if signature is not None:
-            sent["X-Twilio-Signature"] = signature or self.sign(parameters)
+            all_headers["X-Twilio-Signature"] = signature or self.sign(parameters)
         body = urlencode(parameters).encode()
-        return self.http.post("/assignment_callback", headers=sent, body=body)
+        return self.http.post("/assignment_callback", headers=all_headers, body=body)
 
     def sign(self, parameters: Any, url: str = f"{BASE_URL}/assignment_callback") -> str:
         validator = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"])
@@ -125,18 +125,18 @@ class Api:
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
 
-def reserve(api: Api, **given: str) -> RemoteReservation:
+def reserve(api: Api, **overrides: str) -> RemoteReservation:
     """Add a Reservation to TaskRouter and post its assignment callback."""
-    seen = api.taskrouter.add(**given)
+    remote = api.taskrouter.add(**overrides)
     answer = api.post_callback(
         api.callback_parameters(
-            ReservationSid=seen.reservation_sid,
-            TaskSid=seen.task_sid,
-            WorkerSid=seen.worker_sid,
+            ReservationSid=remote.reservation_sid,
+            TaskSid=remote.task_sid,
+            WorkerSid=remote.worker_sid,
         )
     )
     assert answer.status_code == 200
-    return seen
+    return remote
 
 
 @pytest.fixture

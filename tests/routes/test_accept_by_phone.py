@@ -1,4 +1,4 @@
-"""Accepting with an assignment instruction."""
+"""Accept requests that carry an assignment instruction."""
 
 from typing import Any
 
@@ -12,51 +12,55 @@ DEQUEUE = {"instruction": "dequeue", "from": "+15556667777", "timeout": 30}
 
 
 def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}/accept"
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}/accept"
 
-    answer = api.post_json(path, {**DEQUEUE, "task_sid": seen.task_sid})
+    answer = api.post_json(path, {**DEQUEUE, "task_sid": remote.task_sid})
     assert (answer.status_code, answer.json_body["reservation_status"]) == (202, "pending")
     repeated = api.post_json(path, DEQUEUE)
     assert (repeated.status_code, repeated.json_body) == (202, answer.json_body)
-    api.taskrouter.becomes(seen.reservation_sid, Status.ACCEPTED)
+    api.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
     api.service.store.record_status(
-        seen.reservation_sid, StatusUpdate(Status.ACCEPTED, NOW, "event", None)
+        remote.reservation_sid, StatusUpdate(Status.ACCEPTED, NOW, "event", None)
     )
     assert api.post_json(path, DEQUEUE).status_code == 200
 
-    assert [one.answer for one in api.taskrouter.instructions] == [DEQUEUE]
-    record = api.call("GET", f"/reservations/{seen.reservation_sid}")
+    assert [instruction.answer for instruction in api.taskrouter.instructions] == [DEQUEUE]
+    record = api.call("GET", f"/reservations/{remote.reservation_sid}")
     assert record.json_body["instruction_sent"] == {"by": "supervisor", "instruction": DEQUEUE}
     assert '"timeout":30}' in record.body.decode().replace(" ", "")
 
 
 def test_sent_password_is_never_shown(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}"
-    sent = {"instruction": "conference", "to": "sip:ann@example.com", "sip_auth_password": "x7!"}
-    assert api.post_json(f"{path}/accept", sent).status_code == 202
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}"
+    instruction = {
+        "instruction": "conference",
+        "to": "sip:ann@example.com",
+        "sip_auth_password": "x7!",
+    }
+    assert api.post_json(f"{path}/accept", instruction).status_code == 202
 
-    (given,) = api.taskrouter.instructions
-    assert given.answer == sent
-    for query in (path, "/reservations"):
-        shown = api.call("GET", query).body.decode()
+    (sent,) = api.taskrouter.instructions
+    assert sent.answer == instruction
+    for url in (path, "/reservations"):
+        shown = api.call("GET", url).body.decode()
         assert "x7!" not in shown
         assert "sip:ann@example.com" in shown
 
 
 def test_quickstart_route_refuses_an_instruction(api: Api) -> None:
-    seen = reserve(api)
-    asked = {**DEQUEUE, "reservation_sid": seen.reservation_sid}
+    remote = reserve(api)
+    body = {**DEQUEUE, "reservation_sid": remote.reservation_sid}
 
-    answer = api.post_json("/accept_reservation", asked)
+    answer = api.post_json("/accept_reservation", body)
     assert (answer.status_code, answer.json_body["Code"]) == (400, "BadRequestError")
     assert api.taskrouter.calls["update"] == 0
 
 
 def test_second_instruction_returns_409(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}/accept"
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}/accept"
     api.post_json(path, DEQUEUE)
 
     answer = api.post_json(path, {**DEQUEUE, "timeout": 31})
@@ -83,19 +87,19 @@ def test_second_instruction_returns_409(api: Api) -> None:
 def test_invalid_instruction_returns_400_and_sends_nothing(
     api: Api, body: dict[str, Any], message: str
 ) -> None:
-    seen = reserve(api)
-    answer = api.post_json(f"/reservations/{seen.reservation_sid}/accept", body)
+    remote = reserve(api)
+    answer = api.post_json(f"/reservations/{remote.reservation_sid}/accept", body)
 
     assert (answer.status_code, answer.json_body["Code"]) == (400, "BadRequestError")
     assert answer.json_body["Message"].startswith(message)
     assert api.taskrouter.instructions == []
 
 
-def test_worker_can_not_make_another_phone_ring(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}/accept"
+def test_worker_cannot_ring_the_phone_of_another_worker(api: Api) -> None:
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}/accept"
 
-    another = api.token(role="worker", worker_sid=sid("WK"))
-    assert api.post_json(path, DEQUEUE, token=another).status_code == 403
-    own = api.token(role="worker", worker_sid=seen.worker_sid)
+    other = api.token(role="worker", worker_sid=sid("WK"))
+    assert api.post_json(path, DEQUEUE, token=other).status_code == 403
+    own = api.token(role="worker", worker_sid=remote.worker_sid)
     assert api.post_json(path, DEQUEUE, token=own).status_code == 202

@@ -127,7 +127,7 @@ def test_malformed_body_is_refused_with_one_sentence(api: Api, body: bytes, stat
         ("WorkspaceSid", "WS" + "9" * 32),
     ],
 )
-def test_callback_of_other_account_or_without_sids_names_the_parameter(
+def test_error_for_invalid_sid_or_other_account_names_the_parameter(
     api: Api, name: str, value: str
 ) -> None:
     answer = api.post_callback(api.callback_parameters(**{name: value}))
@@ -136,7 +136,7 @@ def test_callback_of_other_account_or_without_sids_names_the_parameter(
     assert name in answer.json_body["Message"]
 
 
-def test_repeated_unknown_parameter_is_kept_and_verified_like_the_sdk(api: Api) -> None:
+def test_repeated_unknown_parameter_is_kept_and_its_signature_is_valid(api: Api) -> None:
     parameters = api.callback_parameters()
     pairs = [*parameters.items(), ("Digit", "2"), ("Digit", "1")]
 
@@ -155,7 +155,7 @@ def test_repeated_unknown_parameter_is_kept_and_verified_like_the_sdk(api: Api) 
     assert record["callback"] == {**parameters, "Digit": ["2", "1"]}
 
 
-def test_setting_accept_answers_accept(
+def test_accept_setting_returns_accept(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
@@ -189,11 +189,11 @@ def test_log_line_contains_everything_except_attributes(api: Api) -> None:
 
 
 def test_unrecorded_callback_returns_503(api: Api) -> None:
-    class Dead:
+    class UnreachableClient:
         def update_item(self, **_request: object) -> None:
             raise ReadTimeoutError(endpoint_url="http://dynamodb")
 
-    api.service.store._client = Dead()
+    api.service.store._client = UnreachableClient()
 
     answer = api.post_callback(api.callback_parameters())
     assert answer.status_code == 503

@@ -23,11 +23,11 @@ def test_request_without_parameters_creates_the_quickstart_task(api: Api, method
     assert answer.json_body["assignment_status"] == "pending"
 
 
-@pytest.mark.parametrize("how", ["json", "json with text", "form", "query", "curl -d"])
-def test_attributes_are_read_from_query_form_and_json(api: Api, how: str) -> None:
+@pytest.mark.parametrize("source", ["json", "json with text", "form", "query", "curl -d"])
+def test_attributes_are_read_from_query_form_and_json(api: Api, source: str) -> None:
     attributes = {"selected_language": "en", "name": "Zoë"}
     text = json.dumps(attributes, ensure_ascii=False)
-    match how:
+    match source:
         case "json":
             answer = api.post_json("/create-task", {"attributes": attributes, "priority": 7})
         case "json with text":
@@ -80,7 +80,7 @@ def test_empty_form_has_no_parameters(api: Api) -> None:
         ("workflow_sid", 1),
     ],
 )
-def test_invalid_parameter_is_named(api: Api, name: str, value: object) -> None:
+def test_error_names_the_invalid_parameter(api: Api, name: str, value: object) -> None:
     answer = api.post_json("/create-task", {name: value})
 
     assert answer.status_code == 400
@@ -125,7 +125,7 @@ def test_repeated_parameter_is_refused(api: Api) -> None:
         (TaskRouterUnavailable("no"), 503),
     ],
 )
-def test_taskrouter_error_becomes_a_response(api: Api, error: Exception, status: int) -> None:
+def test_taskrouter_error_determines_the_status(api: Api, error: Exception, status: int) -> None:
     api.taskrouter.fail_before["create"] = [error]
 
     answer = api.call("POST", "/create-task")

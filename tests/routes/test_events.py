@@ -25,12 +25,12 @@ def post(api: Api, path: str, parameters: dict[str, str], signature: str | None 
     return api.http.post(path, headers=headers, body=urlencode(parameters).encode())
 
 
-def event(api: Api, event_type: str, **given: str) -> dict[str, str]:
+def event(api: Api, event_type: str, **overrides: str) -> dict[str, str]:
     return api.callback_parameters(
         EventType=event_type,
         Sid=sid("EV"),
         WorkerName="Alice",
-        **{"Timestamp": "1790000000", "TimestampMs": "1790000000123", **given},
+        **{"Timestamp": "1790000000", "TimestampMs": "1790000000123", **overrides},
     )
 
 
@@ -50,7 +50,7 @@ def test_event_is_recorded_and_acknowledged_with_204(
     assert api.lines()[1]["event_type"] == event_type
 
 
-def test_event_of_unknown_reservation_records_it_with_attributes(api: Api) -> None:
+def test_event_of_unknown_reservation_creates_a_record_with_attributes(api: Api) -> None:
     parameters = event(api, "reservation.accepted")
     post(api, "/event_callback", parameters)
 
@@ -74,7 +74,7 @@ def test_other_events_are_acknowledged_but_not_recorded(api: Api, event_type: st
 @pytest.mark.parametrize("path", ["/event_callback", "/assignment_callback/fallback"])
 def test_forged_post_returns_403_and_records_nothing(api: Api, path: str) -> None:
     parameters = event(api, "reservation.accepted")
-    # A signature for another of our URLs is a forgery too.
+    # A signature for another URL of the app is also invalid.
     signature = api.sign(parameters)
 
     assert post(api, path, parameters, signature).status_code == 403
@@ -97,13 +97,13 @@ def test_fallback_repeats_the_first_answer(
 def test_fallback_answers_without_dynamodb_and_logs_unrecorded_reservation(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
-    class Dead:
+    class UnreachableClient:
         def update_item(self, **_request: object) -> None:
             raise ConnectTimeoutError(endpoint_url="http://dynamodb")
 
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
     api: Api = request.getfixturevalue("api")
-    api.service.store._client = Dead()
+    api.service.store._client = UnreachableClient()
     parameters = api.callback_parameters()
 
     assert api.post_callback(parameters).status_code == 503
@@ -118,13 +118,13 @@ def test_fallback_answers_without_dynamodb_and_logs_unrecorded_reservation(
 def test_unrecorded_reservation_is_logged_at_any_log_level(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
-    class Dead:
+    class UnreachableClient:
         def update_item(self, **_request: object) -> None:
             raise ConnectTimeoutError(endpoint_url="http://dynamodb")
 
     api: Api = request.getfixturevalue("api")
     logging.getLogger("taskrouter-callbacks").setLevel("ERROR")
-    api.service.store._client = Dead()
+    api.service.store._client = UnreachableClient()
     post(api, "/assignment_callback/fallback", api.callback_parameters())
     assert api.lines()[-1]["UnrecordedReservation"] == 1
 
@@ -139,8 +139,8 @@ def test_created_event_records_creation_time_and_worker_name(api: Api) -> None:
 
     other = event(api, "reservation.created", Timestamp="x")
     late = {**event(api, "reservation.created"), "Timestamp": str(api.clock.now // 1000 - 60)}
-    for one in (other, late):
-        post(api, "/event_callback", one)
+    for parameters in (other, late):
+        post(api, "/event_callback", parameters)
     record = api.call("GET", f"/reservations/{late['ReservationSid']}").json_body
     assert record["reserved_at"] == "2026-09-21T14:12:20.000Z"
     assert record["expires_at"] == "2026-09-21T14:14:20.000Z"
@@ -149,9 +149,9 @@ def test_created_event_records_creation_time_and_worker_name(api: Api) -> None:
 
 
 def test_unrecorded_event_returns_503(api: Api) -> None:
-    class Dead:
+    class UnreachableClient:
         def update_item(self, **_request: object) -> None:
             raise ConnectTimeoutError(endpoint_url="http://dynamodb")
 
-    api.service.store._client = Dead()
+    api.service.store._client = UnreachableClient()
     assert post(api, "/event_callback", event(api, "reservation.timeout")).status_code == 503

@@ -1,6 +1,6 @@
 """TaskRouter waits 5 seconds. If DynamoDB or SSM is slow, the API answers in less than 3.
 
-The tests use real sockets, boto3 clients and time, because they test timeouts.
+These tests measure timeouts, so they use real sockets, real boto3 clients and the real clock.
 """
 
 import json
@@ -50,25 +50,25 @@ def endpoint() -> Iterator[Callable[[float, bytes], Endpoint]]:
             if not ended.is_set() and response:
                 connection.sendall(response)
 
-    def serve(listener: socket.socket, one: Endpoint, seconds: float, response: bytes) -> None:
+    def serve(listener: socket.socket, target: Endpoint, seconds: float, response: bytes) -> None:
         while True:
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            one.requests += 1
+            target.requests += 1
             thread = threading.Thread(target=answer, args=(connection, seconds, response))
             threads.append(thread)
             thread.start()
 
     def start(seconds: float, response: bytes) -> Endpoint:
         listener = socket.create_server(("127.0.0.1", 0))
-        one = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        thread = threading.Thread(target=serve, args=(listener, one, seconds, response))
+        target = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread = threading.Thread(target=serve, args=(listener, target, seconds, response))
         threads.append(thread)
         thread.start()
         listeners.append(listener)
-        return one
+        return target
 
     yield start
     ended.set()
@@ -79,9 +79,9 @@ def endpoint() -> Iterator[Callable[[float, bytes], Endpoint]]:
         thread.join()
 
 
-def client_at(url: str, service: str, made: Any) -> Any:
-    """Return a client with the timeouts of *made* for another endpoint."""
-    timeouts: Config = made.meta.config
+def client_at(url: str, service: str, original: Any) -> Any:
+    """Return a client with the timeouts of *original* for another endpoint."""
+    timeouts: Config = original.meta.config
     return boto3.client(
         service,
         endpoint_url=url,
@@ -109,16 +109,16 @@ BROKEN = reply(500, {"__type": "com.amazonaws.dynamodb#InternalServerError", "me
 def test_failing_dynamodb_returns_503_in_time(
     api: Api, endpoint: Callable[[float, bytes], Endpoint], seconds: float, response: bytes
 ) -> None:
-    one = endpoint(seconds, response)
-    made = adapter.make_client(api.service.settings.dynamodb_seconds)
-    api.service.store._client = client_at(one.url, "dynamodb", made)
+    dynamodb = endpoint(seconds, response)
+    original = adapter.make_client(api.service.settings.dynamodb_seconds)
+    api.service.store._client = client_at(dynamodb.url, "dynamodb", original)
 
     started = time.monotonic()
     answer = api.post_callback(api.callback_parameters())
 
     assert time.monotonic() - started < LIMIT
     assert (answer.status_code, answer.json_body["Code"]) == (503, "StoreUnavailable")
-    assert one.requests == 2
+    assert dynamodb.requests == 2
 
 
 def test_hanging_ssm_at_cold_start_returns_503_in_time(
@@ -161,11 +161,11 @@ def start_cold(
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
-    made = adapter.make_client(api.service.settings.dynamodb_seconds)
+    original = adapter.make_client(api.service.settings.dynamodb_seconds)
     cold = replace(
         api.service,
         settings=config.load({**ENVIRON, **tables_of(api), "SECRETS_PARAMETER": "/x"}),
-        dynamodb=client_at(dynamodb.url, "dynamodb", made),
+        dynamodb=client_at(dynamodb.url, "dynamodb", original),
     )
     runtime.use(cold)
 

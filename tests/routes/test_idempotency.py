@@ -180,7 +180,7 @@ def test_one_request_takes_over_after_a_crash(api: Api) -> None:
         create_task(replace(task, priority=1), collaborators, idempotency_key="same")
 
 
-def test_table_contains_no_key(api: Api) -> None:
+def test_key_is_not_stored_in_plain_text(api: Api) -> None:
     create(api, "secret-looking-key")
     items = api.service.dynamodb.scan(TableName=api.service.settings.state_table)["Items"]
     assert "secret-looking-key" not in json.dumps([item["id"] for item in items])

@@ -20,7 +20,7 @@ def listed(api: Api, query: str = "") -> list[str]:
     while True:
         answer = api.call("GET", f"/reservations?{query}{cursor}")
         assert answer.status_code == 200, answer.body
-        sids += [one["reservation_sid"] for one in answer.json_body["reservations"]]
+        sids += [record["reservation_sid"] for record in answer.json_body["reservations"]]
         if answer.json_body["next_cursor"] is None:
             return sids
         cursor = f"&cursor={answer.json_body['next_cursor']}"
@@ -39,16 +39,16 @@ def listed(api: Api, query: str = "") -> list[str]:
 def test_accept_returns_reservation_task_and_worker(
     api: Api, body: bytes, content_type: str | None
 ) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}/accept"
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}/accept"
 
     answer = api.call("POST", path, body=body, content_type=content_type)
 
     assert answer.status_code == 200
     assert answer.json_body == {
-        "reservation_sid": seen.reservation_sid,
-        "task_sid": seen.task_sid,
-        "worker_sid": seen.worker_sid,
+        "reservation_sid": remote.reservation_sid,
+        "task_sid": remote.task_sid,
+        "worker_sid": remote.worker_sid,
         "worker_name": "Alice",
         "reservation_status": "accepted",
     }
@@ -57,8 +57,8 @@ def test_accept_returns_reservation_task_and_worker(
 
 
 def test_reject_moves_worker_to_activity(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}/reject"
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}/reject"
 
     assert api.post_json(path, {"activity_sid": "WA1"}).status_code == 400
     answer = api.post_json(path, {"activity_sid": sid("WA")})
@@ -66,8 +66,8 @@ def test_reject_moves_worker_to_activity(api: Api) -> None:
 
 
 def test_complete_needs_an_accepted_reservation(api: Api) -> None:
-    seen = reserve(api)
-    path = f"/reservations/{seen.reservation_sid}"
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}"
     refused = api.call("POST", f"{path}/complete")
     assert (refused.status_code, refused.json_body["reservation_status"]) == (409, "pending")
 
@@ -81,10 +81,10 @@ def test_complete_needs_an_accepted_reservation(api: Api) -> None:
 
 
 def test_late_accept_returns_409_with_the_status(api: Api) -> None:
-    seen = reserve(api)
-    api.taskrouter.becomes(seen.reservation_sid, Status.TIMEOUT)
+    remote = reserve(api)
+    api.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
 
-    answer = api.call("POST", f"/reservations/{seen.reservation_sid}/accept")
+    answer = api.call("POST", f"/reservations/{remote.reservation_sid}/accept")
     assert answer.status_code == 409
     assert answer.json_body == {
         "Code": "ReservationNotPending",
@@ -94,23 +94,25 @@ def test_late_accept_returns_409_with_the_status(api: Api) -> None:
 
 
 def test_gone_reservation_returns_410(api: Api) -> None:
-    seen = reserve(api)
-    api.taskrouter.forget(seen.reservation_sid)
-    path = f"/reservations/{seen.reservation_sid}"
+    remote = reserve(api)
+    api.taskrouter.remove(remote.reservation_sid)
+    path = f"/reservations/{remote.reservation_sid}"
 
     assert api.call("POST", f"{path}/accept").status_code == 410
     assert api.call("GET", path).json_body["status"] == "gone"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("named", ["both", "task_sid", "reservation_sid"])
-def test_quickstart_accept(api: Api, method: str, named: str) -> None:
-    seen = reserve(api)
+@pytest.mark.parametrize("parameters", ["both", "task_sid", "reservation_sid"])
+def test_quickstart_accept_returns_the_accepted_reservation(
+    api: Api, method: str, parameters: str
+) -> None:
+    remote = reserve(api)
     query = {
-        "both": f"task_sid={seen.task_sid}&reservation_sid={seen.reservation_sid}",
-        "task_sid": f"task_sid={seen.task_sid}",
-        "reservation_sid": f"reservation_sid={seen.reservation_sid}",
-    }[named]
+        "both": f"task_sid={remote.task_sid}&reservation_sid={remote.reservation_sid}",
+        "task_sid": f"task_sid={remote.task_sid}",
+        "reservation_sid": f"reservation_sid={remote.reservation_sid}",
+    }[parameters]
 
     answer = api.call(method, f"/accept_reservation?{query}")
     assert answer.status_code == 200
@@ -127,23 +129,23 @@ def test_quickstart_accept_needs_a_sid(api: Api) -> None:
 
 
 def test_task_without_pending_reservation_returns_404(api: Api) -> None:
-    seen = reserve(api)
-    api.taskrouter.becomes(seen.reservation_sid, Status.REJECTED)
-    assert api.call("GET", f"/accept_reservation?task_sid={seen.task_sid}").status_code == 404
+    remote = reserve(api)
+    api.taskrouter.set_status(remote.reservation_sid, Status.REJECTED)
+    assert api.call("GET", f"/accept_reservation?task_sid={remote.task_sid}").status_code == 404
 
 
 def test_task_with_several_pending_reservations_needs_reservation_sid_except_for_workers(
     api: Api,
 ) -> None:
     task_sid = sid("WT")
-    one, _two = reserve(api, task_sid=task_sid), reserve(api, task_sid=task_sid)
+    first, _ = reserve(api, task_sid=task_sid), reserve(api, task_sid=task_sid)
     path = f"/accept_reservation?task_sid={task_sid}"
 
     assert api.call("GET", path).status_code == 400
     stranger = api.token("worker", worker_sid=sid("WK"))
     assert api.call("GET", path, token=stranger).status_code == 403
-    own = api.token("worker", worker_sid=one.worker_sid)
-    assert api.call("GET", path, token=own).json_body["reservation_sid"] == one.reservation_sid
+    own = api.token("worker", worker_sid=first.worker_sid)
+    assert api.call("GET", path, token=own).json_body["reservation_sid"] == first.reservation_sid
 
 
 @pytest.mark.parametrize(
@@ -164,11 +166,11 @@ def test_unknown_reservation_returns_404(api: Api) -> None:
 
 
 def test_record_contains_its_history(api: Api) -> None:
-    seen = reserve(api)
+    remote = reserve(api)
     api.clock.now += 1_500
-    api.call("POST", f"/reservations/{seen.reservation_sid}/accept")
+    api.call("POST", f"/reservations/{remote.reservation_sid}/accept")
 
-    record = api.call("GET", f"/reservations/{seen.reservation_sid}").json_body
+    record = api.call("GET", f"/reservations/{remote.reservation_sid}").json_body
     assert record["reserved_at"] == "2026-09-21T14:13:20.000Z"
     assert record["expires_at"] == "2026-09-21T14:15:20.000Z"
     assert record["accepted_by"] == "supervisor"
@@ -197,8 +199,8 @@ def test_list_filters_by_status_worker_and_time(api: Api) -> None:
     api.call("POST", f"/reservations/{third.reservation_sid}/accept")
     api.call("POST", f"/reservations/{first.reservation_sid}/reject")
     sids = {
-        name: seen.reservation_sid
-        for name, seen in (("first", first), ("second", second), ("third", third))
+        name: remote.reservation_sid
+        for name, remote in (("first", first), ("second", second), ("third", third))
     }
 
     assert set(listed(api)) == set(sids.values())
@@ -212,12 +214,12 @@ def test_list_filters_by_status_worker_and_time(api: Api) -> None:
 
 
 def test_older_reservations_are_listed_only_with_since(api: Api) -> None:
-    seen = reserve(api)
+    remote = reserve(api)
     api.clock.now += 30 * 3_600_000
 
     assert listed(api) == []
-    assert listed(api, "since=2026-09-21") == [seen.reservation_sid]
-    assert listed(api, "status=pending") == [seen.reservation_sid]
+    assert listed(api, "since=2026-09-21") == [remote.reservation_sid]
+    assert listed(api, "status=pending") == [remote.reservation_sid]
 
 
 @pytest.mark.parametrize("query", ["", "status=pending&", "worker"])
@@ -236,19 +238,19 @@ def test_pages_contain_each_reservation_once(api: Api, query: str) -> None:
 
 
 def test_reservation_claimed_between_pages_is_not_skipped(api: Api) -> None:
-    seen = []
+    remotes = []
     for _ in range(4):
-        seen.append(reserve(api))
+        remotes.append(reserve(api))
         api.clock.now += 1_000
     api.taskrouter.fail_before["update"] = [TaskRouterUnavailable("cut")]
     first = api.call("GET", "/reservations?status=pending&limit=2").json_body
     # A claim moves the record within the index that the list reads.
-    api.call("POST", f"/reservations/{seen[0].reservation_sid}/accept")
+    api.call("POST", f"/reservations/{remotes[0].reservation_sid}/accept")
 
     cursor = first["next_cursor"]
     rest = api.call("GET", f"/reservations?status=pending&limit=9&cursor={cursor}").json_body
-    found = [one["reservation_sid"] for one in first["reservations"] + rest["reservations"]]
-    assert found == [one.reservation_sid for one in reversed(seen)]
+    found = [record["reservation_sid"] for record in first["reservations"] + rest["reservations"]]
+    assert found == [remote.reservation_sid for remote in reversed(remotes)]
 
 
 @pytest.mark.parametrize("query", ["", "status=rejected&", "worker"])
@@ -273,11 +275,11 @@ def test_listing_pending_reservations_does_not_read_the_history(
     indexes: list[str] = []
     query = api.service.dynamodb.query
 
-    def counted(**request: Any) -> Any:
+    def record_index(**request: Any) -> Any:
         indexes.append(request["IndexName"])
         return query(**request)
 
-    monkeypatch.setattr(api.service.dynamodb, "query", counted)
+    monkeypatch.setattr(api.service.dynamodb, "query", record_index)
     assert len(listed(api, f"status=pending&worker_sid={worker_sid}")) == 1
     assert listed(api, f"status=pending&worker_sid={sid('WK')}") == []
     assert indexes == ["due", "due"]
@@ -287,8 +289,8 @@ def test_long_time_range_continues_over_pages(api: Api, monkeypatch: pytest.Monk
     monkeypatch.setattr(listing, "_INDEX_PAGE_SIZE", 1)
     worker_sid = sid("WK")
     sids = [reserve(api, worker_sid=worker_sid).reservation_sid for _ in range(60)]
-    for seen in sids[:2]:
-        api.call("POST", f"/reservations/{seen}/reject")
+    for reservation_sid in sids[:2]:
+        api.call("POST", f"/reservations/{reservation_sid}/reject")
     api.clock.now += 3 * 86_400_000
 
     since = "since=2026-09-20"
@@ -301,8 +303,8 @@ def test_list_contains_every_callback_parameter(api: Api) -> None:
     parameters = api.callback_parameters()
     api.post_callback(parameters)
 
-    (one,) = api.call("GET", "/reservations?status=pending").json_body["reservations"]
-    assert one["callback"] == parameters
+    (record,) = api.call("GET", "/reservations?status=pending").json_body["reservations"]
+    assert record["callback"] == parameters
 
 
 @pytest.mark.parametrize(
@@ -335,7 +337,7 @@ def test_invalid_query_returns_400(api: Api, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place",
+    "position",
     [
         [-1],
         [2**70],
@@ -350,8 +352,8 @@ def test_invalid_query_returns_400(api: Api, query: str) -> None:
         None,
     ],
 )
-def test_foreign_cursor_returns_400(api: Api, place: object) -> None:
-    text = json.dumps(place, separators=(",", ":")).encode()
+def test_malformed_cursor_returns_400(api: Api, position: object) -> None:
+    text = json.dumps(position, separators=(",", ":")).encode()
     cursor = base64.urlsafe_b64encode(text).decode().rstrip("=")
     assert api.call("GET", f"/reservations?cursor={cursor}").status_code == 400
 

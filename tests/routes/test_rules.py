@@ -11,7 +11,7 @@ from tests.routes.conftest import BASE_URL, FORM, Api
 FALLBACK = "/assignment_callback/fallback"
 RULES = """
 [[rule]]
-name = "no caller, no call"
+name = "Spanish calls"
 when = "task.language == 'es'"
 instruction = "dequeue"
 from = {ref = "task.to"}
@@ -42,18 +42,18 @@ def post_fallback(api: Api, parameters: dict[str, str]):
     return api.http.post(FALLBACK, headers=headers, body=urlencode(parameters).encode())
 
 
-def test_matching_rule_answers_and_its_name_is_logged(rules: Path, api: Api) -> None:
+def test_answer_of_matching_rule_is_returned_and_its_name_is_logged(rules: Path, api: Api) -> None:
     parameters = callback(api, language="es", to="+15556667777")
 
     answer = api.post_callback(parameters)
 
     assert answer.json_body == {"instruction": "dequeue", "from": "+15556667777"}
     (line,) = api.lines()
-    assert (line["answer"], line["rule"]) == ("dequeue", "no caller, no call")
+    assert (line["answer"], line["rule"]) == ("dequeue", "Spanish calls")
     assert "FailedRules" not in line
     record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
     assert record["instruction"] == answer.json_body
-    assert [change["note"] for change in record["history"]] == ["rule no caller, no call"]
+    assert [change["note"] for change in record["history"]] == ["rule Spanish calls"]
 
 
 def test_password_is_sent_to_taskrouter_only(rules: Path, api: Api) -> None:
@@ -72,11 +72,11 @@ def test_password_is_sent_to_taskrouter_only(rules: Path, api: Api) -> None:
     assert "hunter2" not in api.log.getvalue()
 
 
-def test_password_in_an_accept_is_not_shown(api: Api) -> None:
-    seen = api.taskrouter.add()
-    sids = {"ReservationSid": seen.reservation_sid, "TaskSid": seen.task_sid}
-    api.post_callback(api.callback_parameters(**sids, WorkerSid=seen.worker_sid))
-    path = f"/reservations/{seen.reservation_sid}"
+def test_password_sent_with_an_accept_is_not_shown(api: Api) -> None:
+    remote = api.taskrouter.add()
+    sids = {"ReservationSid": remote.reservation_sid, "TaskSid": remote.task_sid}
+    api.post_callback(api.callback_parameters(**sids, WorkerSid=remote.worker_sid))
+    path = f"/reservations/{remote.reservation_sid}"
 
     api.post_json(f"{path}/accept", {"instruction": "conference", "sip_auth_password": "hunter2"})
 
@@ -85,7 +85,7 @@ def test_password_in_an_accept_is_not_shown(api: Api) -> None:
     assert b"hunter2" not in api.call("GET", path).body
 
 
-def test_setting_answers_if_no_rule_matches(rules: Path, environ, request) -> None:
+def test_setting_is_used_if_no_rule_matches(rules: Path, environ, request) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
     api: Api = request.getfixturevalue("api")
 
@@ -99,7 +99,7 @@ def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api
     assert answer.json_body == {"instruction": "accept"}
     (line,) = api.lines()
     assert line["rule"] == "VIPs at once"
-    assert (line["FailedRules"], line["failed_rules"]) == (1, ["no caller, no call: from"])
+    assert (line["FailedRules"], line["failed_rules"]) == (1, ["Spanish calls: from"])
     assert "secret" not in api.log.getvalue()
 
 
@@ -134,12 +134,12 @@ def test_repeated_answer_is_identical_byte_for_byte(rules: Path, api: Api) -> No
     assert again.body == first.body == post_fallback(api, parameters).body
 
 
-def test_fallback_follows_the_rules_without_dynamodb(rules: Path, api: Api) -> None:
-    class Dead:
+def test_fallback_applies_the_rules_without_dynamodb(rules: Path, api: Api) -> None:
+    class UnreachableClient:
         def update_item(self, **_request: object) -> None:
             raise ReadTimeoutError(endpoint_url="http://dynamodb")
 
-    api.service.store._client = Dead()
+    api.service.store._client = UnreachableClient()
 
     answer = post_fallback(api, callback(api, vip=True))
 
@@ -148,7 +148,7 @@ def test_fallback_follows_the_rules_without_dynamodb(rules: Path, api: Api) -> N
     assert (line["rule"], line["UnrecordedReservation"]) == ("VIPs at once", 1)
 
 
-def test_reservation_accepted_by_dequeue_is_recorded_as_such(rules: Path, api: Api) -> None:
+def test_acceptance_by_dequeue_is_attributed_to_the_instruction(rules: Path, api: Api) -> None:
     parameters = callback(api, language="es", to="+15556667777")
     api.post_callback(parameters)
     event = {**parameters, "EventType": "reservation.accepted"}
@@ -162,7 +162,7 @@ def test_reservation_accepted_by_dequeue_is_recorded_as_such(rules: Path, api: A
 
 
 @pytest.mark.parametrize("instruction", ["defer", "accept"])
-def test_bad_rules_file_lets_the_setting_answer_and_is_logged(
+def test_setting_is_used_and_error_logged_if_rules_file_is_invalid(
     instruction: str, rules: Path, environ, request
 ) -> None:
     rules.write_text('[[rule]]\nname = "one"\ninstruction = "dance"\n')
@@ -173,9 +173,9 @@ def test_bad_rules_file_lets_the_setting_answer_and_is_logged(
 
     assert [answer.status_code for answer in answers] == [200, 200]
     assert {answer.json_body.get("instruction", "defer") for answer in answers} == {instruction}
-    told, *lines = api.lines()
-    assert (told["event"], told["level"]) == ("rules", "ERROR")
-    assert told["problems"][0].startswith(f'{rules}: rule "one": There is no instruction "dance"')
+    error, *lines = api.lines()
+    assert (error["event"], error["level"]) == ("rules", "ERROR")
+    assert error["problems"][0].startswith(f'{rules}: rule "one": There is no instruction "dance"')
     assert [(line["FailedRules"], line["failed_rules"]) for line in lines] == [
         (1, ["RULES_FILE"])
     ] * 2

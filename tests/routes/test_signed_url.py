@@ -46,7 +46,7 @@ def status_of(signed_url: str, route: str, *, domain: str, path: str) -> int:
 
 @pytest.mark.parametrize("route", ["/incoming_call", "/enqueue_call", "/left_queue"])
 @pytest.mark.parametrize(
-    "where",
+    "case",
     [
         ("https://example.test/api", EXECUTE_API, "/api", "https://example.test/api"),
         ("https://example.test", EXECUTE_API, "/api", "https://example.test"),
@@ -59,12 +59,12 @@ def test_signed_url_includes_stage_or_base_path(
     environ: dict[str, str],
     request: pytest.FixtureRequest,
     route: str,
-    where: tuple[str, str, str, str],
+    case: tuple[str, str, str, str],
 ) -> None:
-    base_url, domain, prefix, signed = where
+    base_url, domain, prefix, signed = case
     environ["PUBLIC_BASE_URL"] = base_url
     _: Api = request.getfixturevalue("api")
-    came = {"domain": domain, "path": prefix + route}
-    assert status_of(signed + route, route, **came) == 200
-    assert status_of(f"{signed}/api{route}", route, **came) == 403
-    assert status_of(f"https://evil.example{route}", route, **came) == 403
+    destination = {"domain": domain, "path": prefix + route}
+    assert status_of(signed + route, route, **destination) == 200
+    assert status_of(f"{signed}/api{route}", route, **destination) == 403
+    assert status_of(f"https://evil.example{route}", route, **destination) == 403

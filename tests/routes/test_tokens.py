@@ -44,7 +44,7 @@ def test_missing_token_returns_401(api: Api, method: str, path: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"secret": "another secret, as long as the right one is"},
+        {"secret": "a different secret of sufficient length"},
         {"key": "SK" + "9" * 32},
         {"account_sid": "AC" + "9" * 32},
         {"workspace_sid": "WS" + "9" * 32},
@@ -100,7 +100,7 @@ def test_other_scheme_returns_401(api: Api, header: str) -> None:
     assert api.call("GET", "/reservations", token=None, headers=headers).status_code == 401
 
 
-def test_worker_can_not_create_a_task(api: Api) -> None:
+def test_worker_cannot_create_a_task(api: Api) -> None:
     token = api.token("worker", worker_sid=sid("WK"))
 
     assert api.call("POST", "/create-task", token=token).status_code == 403
@@ -113,26 +113,26 @@ def test_service_and_supervisor_can_create_tasks(api: Api, role: str) -> None:
 
 
 def test_worker_can_read_and_decide_own_reservations_only(api: Api) -> None:
-    seen, other = api.taskrouter.add(), api.taskrouter.add()
-    for one in (seen, other):
+    own, other = api.taskrouter.add(), api.taskrouter.add()
+    for remote in (own, other):
         api.post_callback(
             api.callback_parameters(
-                ReservationSid=one.reservation_sid,
-                TaskSid=one.task_sid,
-                WorkerSid=one.worker_sid,
+                ReservationSid=remote.reservation_sid,
+                TaskSid=remote.task_sid,
+                WorkerSid=remote.worker_sid,
             )
         )
-    token = api.token("worker", worker_sid=seen.worker_sid)
+    token = api.token("worker", worker_sid=own.worker_sid)
 
     listed = api.call("GET", "/reservations", token=token).json_body["reservations"]
-    assert [one["reservation_sid"] for one in listed] == [seen.reservation_sid]
+    assert [record["reservation_sid"] for record in listed] == [own.reservation_sid]
     path = f"/reservations?worker_sid={other.worker_sid}"
     assert api.call("GET", path, token=token).status_code == 403
     for method, tail in (("GET", ""), ("POST", "/accept"), ("POST", "/reject")):
         path = f"/reservations/{other.reservation_sid}{tail}"
         assert api.call(method, path, token=token).status_code == 403
     assert api.taskrouter.calls["update"] == 0
-    path = f"/reservations/{seen.reservation_sid}/accept"
+    path = f"/reservations/{own.reservation_sid}/accept"
     assert api.call("POST", path, token=token).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Fixtures for use cases on the real store and a DynamoDB API, with fake TaskRouter and time."""
+"""Fixtures for the use cases: the real store on a local DynamoDB, a fake TaskRouter and clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -58,33 +58,33 @@ class World:
         event = make_event(remote, status)
         return observe(event, store=self.store, deadlines=self.deadlines, now=self.clock.now)
 
-    def decide(self, remote: RemoteReservation, target: Status, **given: Any) -> Reservation:
+    def decide(self, remote: RemoteReservation, target: Status, **overrides: Any) -> Reservation:
         decision = Decision(
             **{
                 "target": target,
                 "reservation_sid": remote.reservation_sid,
                 "principal": SUPERVISOR,
-                **given,
+                **overrides,
             }
         )
         return decide(
             decision, make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines)
         )
 
-    def accept(self, remote: RemoteReservation, **given: Any) -> Reservation:
-        return self.decide(remote, Status.ACCEPTED, **given)
+    def accept(self, remote: RemoteReservation, **overrides: Any) -> Reservation:
+        return self.decide(remote, Status.ACCEPTED, **overrides)
 
-    def reject(self, remote: RemoteReservation, **given: Any) -> Reservation:
-        return self.decide(remote, Status.REJECTED, **given)
+    def reject(self, remote: RemoteReservation, **overrides: Any) -> Reservation:
+        return self.decide(remote, Status.REJECTED, **overrides)
 
     def sweep(self, time_left_ms: int | Callable[[], int] = 60_000) -> dict[str, Any]:
-        left = time_left_ms if callable(time_left_ms) else lambda: time_left_ms
+        time_left = time_left_ms if callable(time_left_ms) else lambda: time_left_ms
         reports: list[dict[str, Any]] = []
         try:
             sweep_due_reservations(
                 make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines),
                 self.policy,
-                time_left_ms=left,
+                time_left_ms=time_left,
                 report=reports.append,
             )
         finally:

@@ -45,7 +45,7 @@ def test_repeated_callback_gets_first_answer_after_setting_changes(
 def test_repeated_callback_gets_first_answer_after_reservation_ended(world: World) -> None:
     remote = world.taskrouter.add()
     world.assign(remote, ACCEPT)
-    world.taskrouter.becomes(remote.reservation_sid, Status.CANCELED)
+    world.taskrouter.set_status(remote.reservation_sid, Status.CANCELED)
     world.clock.now += 16_000
     world.sweep()
 
@@ -107,17 +107,17 @@ def test_callback_after_decision_is_answered_without_slow_second_write(
 def test_callback_during_decision_is_not_answered_unless_recorded(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The decision may fail, and then the fallback would get another answer."""
+    """If the decision failed, the fallback would get a different answer."""
     remote = world.taskrouter.add()
     world.event(remote, Status.PENDING)
 
-    def post(_verb: str) -> None:
+    def post_callback(_verb: str) -> None:
         world.taskrouter.when_called = lambda _verb: None
         with pytest.raises(StoreUnavailable):
             world.assign(remote, ACCEPT)
 
     monkeypatch.setattr(world.store, "_callback_seconds", 0)
-    world.taskrouter.when_called = post
+    world.taskrouter.when_called = post_callback
     world.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
     with pytest.raises(Unsettled):
         world.accept(remote)
@@ -137,7 +137,7 @@ def test_late_callback_does_not_make_ended_record_due(world: World) -> None:
 def test_answered_instruction_is_checked_after_15_seconds(world: World) -> None:
     remote = world.taskrouter.add()
     world.assign(remote, ACCEPT)
-    world.taskrouter.becomes(remote.reservation_sid, Status.ACCEPTED)
+    world.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
 
     world.clock.now += 14_999
     assert world.sweep()["due"] == 0

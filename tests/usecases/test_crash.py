@@ -8,10 +8,10 @@ from tests.usecases.conftest import World
 
 
 class Killed(BaseException):
-    """Derived from BaseException, because no code can catch SIGKILL."""
+    """Simulates SIGKILL. Derived from BaseException, so that no handler catches it."""
 
 
-def killed(*_given: object, **_named: object) -> None:
+def kill(*_args: object, **_kwargs: object) -> None:
     raise Killed
 
 
@@ -24,9 +24,9 @@ def test_sweep_repairs_record_after_crash_during_decision(
     world.assign(remote)
     with monkeypatch.context() as patch:
         if point == "before TaskRouter":
-            world.taskrouter.when_called = killed
+            world.taskrouter.when_called = kill
         else:
-            patch.setattr(world.store, "record_status", killed)
+            patch.setattr(world.store, "record_status", kill)
         with pytest.raises(Killed):
             world.decide(remote, target)
     world.taskrouter.when_called = lambda _verb: None
@@ -34,17 +34,17 @@ def test_sweep_repairs_record_after_crash_during_decision(
     world.clock.now += 30_000
     world.sweep()
 
-    truth = world.taskrouter.known[remote.reservation_sid].status
+    actual = world.taskrouter.reservations[remote.reservation_sid].status
     record = world.record(remote)
-    assert (record.status, record.claim) == (truth, None)
+    assert (record.status, record.claim) == (actual, None)
     assert world.decide(remote, target).status is target
     assert world.taskrouter.calls["update"] == (2 if point == "before TaskRouter" else 1)
 
 
-def test_caller_learns_outcome_and_sweep_repairs_record_if_settling_fails(
+def test_caller_gets_outcome_and_sweep_repairs_record_if_recording_fails(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unavailable(_sid: str, _news: StatusUpdate) -> None:
+    def unavailable(_sid: str, _update: StatusUpdate) -> None:
         raise StoreUnavailable("DynamoDB is down")
 
     remote = world.taskrouter.add()

@@ -63,13 +63,13 @@ def test_next_check_of_pending_reservation_misses_no_deadline(
     check_at = deadlines.next_check(
         Status.PENDING, now=NOW, reserved_at=reserved_at, expires_at=expires_at, checks=checks
     )
-    ahead = [
+    deadlines_ahead = [
         at
         for at in (expires_at + GRACE * 1000, deadlines.rejects_at(reserved_at))
         if at is not None and at > NOW
     ]
     assert check_at is not None
-    assert all(check_at <= at for at in ahead)
+    assert all(check_at <= at for at in deadlines_ahead)
 
 
 @given(max_wrapup=st.integers(1, 86_400), checks=st.integers(0, 10_000))

@@ -26,7 +26,7 @@ def pending(world: World) -> RemoteReservation:
     return remote
 
 
-def test_accept_asks_taskrouter_and_records_acceptor(
+def test_accept_updates_taskrouter_and_records_acceptor(
     world: World, pending: RemoteReservation
 ) -> None:
     accepted = world.accept(pending)
@@ -46,17 +46,17 @@ def test_reject_records_no_acceptor(world: World, pending: RemoteReservation) ->
     assert world.record(pending).accepted_by is None
 
 
-@pytest.mark.parametrize("today", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
-def test_repeated_accept_returns_current_status_without_asking_taskrouter(
-    world: World, pending: RemoteReservation, today: Status
+@pytest.mark.parametrize("current", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
+def test_repeated_accept_returns_current_status_without_calling_taskrouter(
+    world: World, pending: RemoteReservation, current: Status
 ) -> None:
     world.accept(pending)
-    if today is not Status.ACCEPTED:
-        world.taskrouter.becomes(pending.reservation_sid, today)
+    if current is not Status.ACCEPTED:
+        world.taskrouter.set_status(pending.reservation_sid, current)
         world.clock.now += 16 * 60_000
         world.sweep()
 
-    assert world.accept(pending).status is today
+    assert world.accept(pending).status is current
     assert world.taskrouter.calls["update"] == 1
 
 
@@ -91,12 +91,12 @@ def test_second_accept_waits_for_outcome_of_first(world: World, pending: RemoteR
 def test_waiting_accept_returns_as_soon_as_outcome_is_recorded(
     world: World, pending: RemoteReservation
 ) -> None:
-    """The owner of the claim settles while the second request waits its first 100 ms."""
+    """The claim's owner records the outcome during the second request's first wait of 100 ms."""
     decided = []
 
     def settle_meanwhile() -> None:
         world.clock.when_sleeping = lambda: None
-        world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)
+        world.taskrouter.set_status(pending.reservation_sid, Status.ACCEPTED)
         world.clock.now += 31_000
         world.sweep()
 
@@ -111,7 +111,7 @@ def test_waiting_accept_returns_as_soon_as_outcome_is_recorded(
     assert decided == [Status.ACCEPTED]
 
 
-def test_reject_during_accept_is_conflict_without_waiting(
+def test_reject_during_accept_conflicts_without_waiting(
     world: World, pending: RemoteReservation
 ) -> None:
     def reject_in_between(verb: str) -> None:
@@ -187,7 +187,7 @@ def test_throttled_request_releases_claim(world: World, pending: RemoteReservati
 def test_accept_succeeds_if_already_accepted_elsewhere(
     world: World, pending: RemoteReservation
 ) -> None:
-    world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)
+    world.taskrouter.set_status(pending.reservation_sid, Status.ACCEPTED)
 
     assert world.accept(pending).status is Status.ACCEPTED
 
@@ -195,7 +195,7 @@ def test_accept_succeeds_if_already_accepted_elsewhere(
 def test_end_at_taskrouter_is_recorded_and_reported(
     world: World, pending: RemoteReservation
 ) -> None:
-    world.taskrouter.becomes(pending.reservation_sid, Status.TIMEOUT)
+    world.taskrouter.set_status(pending.reservation_sid, Status.TIMEOUT)
 
     with pytest.raises(ReservationNotPending) as refusal:
         world.accept(pending)
@@ -217,7 +217,7 @@ def test_refusal_of_pending_reservation_releases_claim_and_is_reported(
 def test_reservation_gone_at_taskrouter_is_reported_as_gone(
     world: World, pending: RemoteReservation
 ) -> None:
-    world.taskrouter.forget(pending.reservation_sid)
+    world.taskrouter.remove(pending.reservation_sid)
 
     with pytest.raises(ReservationGone):
         world.accept(pending)
@@ -227,10 +227,10 @@ def test_reservation_gone_at_taskrouter_is_reported_as_gone(
     assert world.taskrouter.calls["update"] == 1
 
 
-def test_unknown_workspace_ends_no_record_on_decision(
+def test_decision_with_unknown_workspace_changes_no_record(
     world: World, pending: RemoteReservation
 ) -> None:
-    world.taskrouter.forget(pending.reservation_sid)
+    world.taskrouter.remove(pending.reservation_sid)
     world.taskrouter.workspace_error = TaskRouterNotFound("wrong WorkspaceSid")
 
     with pytest.raises(Unsettled):
@@ -245,7 +245,7 @@ def test_refused_credentials_release_claim(world: World, pending: RemoteReservat
     assert world.record(pending).claim is None
 
 
-def test_worker_cannot_decide_or_claim_reservation_of_another(
+def test_worker_cannot_decide_or_claim_reservation_of_another_worker(
     world: World, pending: RemoteReservation
 ) -> None:
     other = Principal(Role.WORKER, worker_sid=sid("WK"))
@@ -279,7 +279,7 @@ def test_worker_accepts_unrecorded_reservation_without_task(world: World) -> Non
     assert world.accept(remote, principal=own).status is Status.ACCEPTED
 
 
-def test_worker_cannot_access_unrecorded_reservation_of_another(world: World) -> None:
+def test_worker_cannot_access_unrecorded_reservation_of_another_worker(world: World) -> None:
     remote = world.taskrouter.add()
     other = Principal(Role.WORKER, worker_sid=sid("WK"))
 
@@ -298,10 +298,10 @@ def test_unrecorded_ended_reservation_is_recorded_and_reported(
     assert world.record(remote).status is Status.TIMEOUT
 
 
-@pytest.mark.parametrize("named", [True, False])
-def test_unknown_reservation_is_not_found(world: World, *, named: bool) -> None:
+@pytest.mark.parametrize("with_task", [True, False])
+def test_unknown_reservation_is_not_found(world: World, *, with_task: bool) -> None:
     remote = world.taskrouter.add()
-    world.taskrouter.forget(remote.reservation_sid)
+    world.taskrouter.remove(remote.reservation_sid)
 
     with pytest.raises(NotFound):
-        world.accept(remote, principal=SUPERVISOR, task_sid=remote.task_sid if named else None)
+        world.accept(remote, principal=SUPERVISOR, task_sid=remote.task_sid if with_task else None)

@@ -65,15 +65,15 @@ def test_immediately_answered_call_accepts_reservation(
     assert world.record(pending).accepted_by == "supervisor:ann"
 
 
-@pytest.mark.parametrize("today", [Status.PENDING, Status.ACCEPTED, Status.COMPLETED])
+@pytest.mark.parametrize("current", [Status.PENDING, Status.ACCEPTED, Status.COMPLETED])
 def test_repeated_instruction_returns_current_status_and_is_not_sent_again(
-    world: World, pending: RemoteReservation, today: Status
+    world: World, pending: RemoteReservation, current: Status
 ) -> None:
     instruct(world, pending)
-    world.taskrouter.becomes(pending.reservation_sid, today)
-    world.event(pending, today)
+    world.taskrouter.set_status(pending.reservation_sid, current)
+    world.event(pending, current)
 
-    assert instruct(world, pending).status is today
+    assert instruct(world, pending).status is current
     assert len(world.taskrouter.instructions) == 1
 
 
@@ -107,14 +107,14 @@ def test_callback_after_sent_instruction_is_deferred(world: World) -> None:
     assert record.callback is not None
 
 
-def test_concurrent_instructions_ring_once(world: World, pending: RemoteReservation) -> None:
+def test_concurrent_instructions_are_sent_once(world: World, pending: RemoteReservation) -> None:
     answers: list[Reservation] = []
 
-    def another(verb: str) -> None:
+    def instruct_concurrently(verb: str) -> None:
         if verb == "instruct" and not answers:
             answers.append(instruct(world, pending))
 
-    world.taskrouter.when_called = another
+    world.taskrouter.when_called = instruct_concurrently
     answers.append(instruct(world, pending))
 
     assert [reservation.status for reservation in answers] == [Status.PENDING, Status.PENDING]
@@ -127,10 +127,10 @@ def test_ringing_reservation_can_be_accepted_or_rejected(
     instruct(world, pending, CALL)  # an instruction that does not accept
 
     assert world.accept(pending).status is Status.ACCEPTED
-    another = world.taskrouter.add()
-    world.assign(another)
-    instruct(world, another, CALL)
-    assert world.reject(another).status is Status.REJECTED
+    other = world.taskrouter.add()
+    world.assign(other)
+    instruct(world, other, CALL)
+    assert world.reject(other).status is Status.REJECTED
 
 
 @pytest.mark.parametrize(
@@ -180,15 +180,17 @@ def test_status_is_fetched_after_lost_response_to_instruction(
 @pytest.mark.parametrize(
     ("ends", "error"),
     [
-        (lambda world, remote: world.taskrouter.forget(remote.reservation_sid), ReservationGone),
+        (lambda world, remote: world.taskrouter.remove(remote.reservation_sid), ReservationGone),
         (
-            lambda world, remote: world.taskrouter.becomes(remote.reservation_sid, Status.CANCELED),
+            lambda world, remote: world.taskrouter.set_status(
+                remote.reservation_sid, Status.CANCELED
+            ),
             ReservationNotPending,
         ),
     ],
-    ids=["gone", "the caller has hung up"],
+    ids=["gone", "caller hung up"],
 )
-def test_end_before_instruction_is_reported(
+def test_instruction_for_ended_reservation_reports_the_end(
     world: World,
     pending: RemoteReservation,
     ends: Callable[[World, RemoteReservation], None],
@@ -203,7 +205,7 @@ def test_end_before_instruction_is_reported(
 
 def test_sweep_records_acceptance_without_event(world: World, pending: RemoteReservation) -> None:
     instruct(world, pending)
-    world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)
+    world.taskrouter.set_status(pending.reservation_sid, Status.ACCEPTED)
 
     world.clock.now += 15_000
     assert world.sweep()["mirrored"] == 1
@@ -226,12 +228,12 @@ def test_sender_of_instruction_is_acceptor_after_long_ringing(
 def test_sweep_does_not_reject_ringing_reservation(world: World) -> None:
     world.deadlines = replace(DEADLINES, reject_after=40)
     world.policy = SweepPolicy(reject_activity_sid=sid("WA"))
-    sent, answered, accepted, quiet = (world.taskrouter.add() for _ in range(4))
+    sent, answered, accepted, deferred = (world.taskrouter.add() for _ in range(4))
     instructions: dict[str, Any] = {
         answered.reservation_sid: Conference(from_="+15556667777"),
         accepted.reservation_sid: Accept(),
     }
-    for remote in (sent, answered, accepted, quiet):
+    for remote in (sent, answered, accepted, deferred):
         world.assign(remote, instructions.get(remote.reservation_sid))
     instruct(world, sent)
     world.clock.now += 15_000
@@ -239,7 +241,7 @@ def test_sweep_does_not_reject_ringing_reservation(world: World) -> None:
 
     world.clock.now += 25_000
     assert world.sweep()["rejected"] == 2
-    statuses = [world.record(remote).status for remote in (sent, answered, accepted, quiet)]
+    statuses = [world.record(remote).status for remote in (sent, answered, accepted, deferred)]
     assert statuses == [Status.PENDING, Status.PENDING, Status.REJECTED, Status.REJECTED]
 
 
@@ -288,7 +290,7 @@ def test_failed_accept_while_ringing_does_not_change_acceptor(
     assert world.record(remote).accepted_by == expected
 
 
-def test_acceptance_without_instruction_is_not_success(
+def test_instruction_after_plain_accept_is_refused(
     world: World, pending: RemoteReservation
 ) -> None:
     world.accept(pending)
@@ -299,10 +301,10 @@ def test_acceptance_without_instruction_is_not_success(
     assert world.taskrouter.instructions == []
 
 
-def test_refused_instruction_is_not_recorded_as_sent_after_acceptance_elsewhere(
+def test_instruction_refused_after_acceptance_elsewhere_is_not_recorded_as_sent(
     world: World, pending: RemoteReservation
 ) -> None:
-    world.taskrouter.becomes(pending.reservation_sid, Status.ACCEPTED)  # in another client
+    world.taskrouter.set_status(pending.reservation_sid, Status.ACCEPTED)  # in another client
 
     for _ in range(2):
         with pytest.raises(ReservationNotPending):
@@ -311,14 +313,16 @@ def test_refused_instruction_is_not_recorded_as_sent_after_acceptance_elsewhere(
     assert (record.status, record.instruction_sent) == (Status.ACCEPTED, None)
 
 
-def test_claim_written_with_lost_response_is_used(world: World, pending: RemoteReservation) -> None:
+def test_written_claim_is_used_after_its_response_is_lost(
+    world: World, pending: RemoteReservation
+) -> None:
     claim = world.store.claim
 
-    def written_but_not_told(*given: Any, **named: Any) -> Any:
-        claim(*given, **named)
-        raise StoreUnavailable("read time-out")
+    def write_and_lose_response(*args: Any, **kwargs: Any) -> Any:
+        claim(*args, **kwargs)
+        raise StoreUnavailable("read timeout")
 
-    world.store.claim = written_but_not_told  # type: ignore[method-assign]
+    world.store.claim = write_and_lose_response  # type: ignore[method-assign]
     assert instruct(world, pending).status is Status.PENDING
     assert world.taskrouter.instructions == [DEQUEUE]
     assert world.record(pending).claim is None
@@ -327,10 +331,10 @@ def test_claim_written_with_lost_response_is_used(world: World, pending: RemoteR
 def test_failed_claim_sends_no_instruction(world: World, pending: RemoteReservation) -> None:
     claim = world.store.claim
 
-    def fails(*_given: Any, **_named: Any) -> Any:
+    def fail(*_args: Any, **_kwargs: Any) -> Any:
         raise StoreUnavailable("throttled")
 
-    world.store.claim = fails  # type: ignore[method-assign]
+    world.store.claim = fail  # type: ignore[method-assign]
     with pytest.raises(StoreUnavailable):
         instruct(world, pending)
     world.store.claim = claim  # type: ignore[method-assign]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from chalicelib.domain.reservations import OPEN, Status
 from tests.usecases.conftest import ACCEPT, World
 
-LIVES = [
+LIFE_CYCLES = [
     [Status.PENDING, Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED],
     [Status.PENDING, Status.ACCEPTED, Status.CANCELED],
     [Status.PENDING, Status.TIMEOUT],
@@ -49,7 +49,7 @@ def test_event_creates_record_and_callback_completes_it(
 def test_record_created_by_event_is_swept(world: World) -> None:
     remote = world.taskrouter.add()
     world.event(remote, Status.PENDING)
-    world.taskrouter.becomes(remote.reservation_sid, Status.TIMEOUT)
+    world.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
 
     world.clock.now += 129_999
     assert world.sweep()["due"] == 0
@@ -57,7 +57,7 @@ def test_record_created_by_event_is_swept(world: World) -> None:
     assert world.sweep()["mirrored"] == 1
 
 
-def test_acceptor_is_recorded_if_event_precedes_own_write(
+def test_acceptor_is_recorded_if_event_arrives_during_accept(
     world: World,
 ) -> None:
     remote = world.taskrouter.add()
@@ -77,12 +77,12 @@ def test_acceptor_is_recorded_if_event_precedes_own_write(
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(life=st.sampled_from(LIVES), data=st.data())
+@given(life_cycle=st.sampled_from(LIFE_CYCLES), data=st.data())
 def test_any_order_of_callback_and_events_gives_same_result(
-    world: World, life: list[Status], data: st.DataObject
+    world: World, life_cycle: list[Status], data: st.DataObject
 ) -> None:
-    remote = world.taskrouter.add(life[-1])
-    events = life + data.draw(st.lists(st.sampled_from(life), max_size=3))
+    remote = world.taskrouter.add(life_cycle[-1])
+    events = life_cycle + data.draw(st.lists(st.sampled_from(life_cycle), max_size=3))
     steps = data.draw(st.permutations([*events, None]))
     for step in steps:
         if step is None:
@@ -91,7 +91,7 @@ def test_any_order_of_callback_and_events_gives_same_result(
             world.event(remote, step)
 
     record = world.record(remote)
-    assert record.status is life[-1]
+    assert record.status is life_cycle[-1]
     assert record.callback is not None
     assert len({change.to for change in record.history}) == len(record.history)
 
@@ -107,5 +107,7 @@ def test_late_updates_do_not_make_ended_reservation_due(
         else:
             world.event(remote, step)
 
-    far = world.clock.now + 10**9
-    assert [due for status in OPEN for due in world.store.due_reservations(status, now=far)] == []
+    far_future = world.clock.now + 10**9
+    assert [
+        due for status in OPEN for due in world.store.due_reservations(status, now=far_future)
+    ] == []

@@ -21,18 +21,18 @@ MINUTE = 60_000
 LIFE = (Status.PENDING, Status.ACCEPTED, Status.COMPLETED)
 
 
-def add_events(world: World, remote: RemoteReservation, *story: tuple[Status, int]) -> None:
+def add_events(world: World, remote: RemoteReservation, *changes: tuple[Status, int]) -> None:
     """Add a Reservation's status changes to TaskRouter's list of Events."""
-    for status, at in story:
+    for status, at in changes:
         world.taskrouter.add_event(remote, status, at=at)
 
 
 def add_ended_reservation(
     world: World, at: int, *, statuses: Iterable[Status] = LIFE
 ) -> RemoteReservation:
-    """Add a Reservation that was never reported, and of which TaskRouter has only Events left."""
+    """Add an unreported Reservation that TaskRouter has already deleted; its Events remain."""
     remote = world.taskrouter.add()
-    world.taskrouter.forget(remote.reservation_sid)
+    world.taskrouter.remove(remote.reservation_sid)
     add_events(world, remote, *((status, at + n * 1000) for n, status in enumerate(statuses)))
     return remote
 
@@ -99,7 +99,7 @@ def test_reconciliation_with_refused_key_fails_sweep(world: World) -> None:
         world.sweep()
 
 
-def test_reservation_that_ended_unnoticed_is_recorded(
+def test_unreported_ended_reservation_is_recorded(
     world: World,
 ) -> None:
     world.sweep()
@@ -120,11 +120,11 @@ def test_reservation_that_ended_unnoticed_is_recorded(
 
 
 def test_events_are_recorded_in_chronological_order(world: World) -> None:
-    story = [Status.PENDING, Status.ACCEPTED, Status.WRAPPING, Status.CANCELED]
-    remote = add_ended_reservation(world, NOW - MINUTE, statuses=story)
+    statuses = [Status.PENDING, Status.ACCEPTED, Status.WRAPPING, Status.CANCELED]
+    remote = add_ended_reservation(world, NOW - MINUTE, statuses=statuses)
     world.sweep()
 
-    assert [change.to for change in world.record(remote).history] == story
+    assert [change.to for change in world.record(remote).history] == statuses
 
 
 def test_missed_end_is_recorded_by_next_reconciliation(
@@ -134,9 +134,9 @@ def test_missed_end_is_recorded_by_next_reconciliation(
     world.assign(remote)
     world.accept(remote)
     world.sweep()
-    world.taskrouter.becomes(remote.reservation_sid, Status.COMPLETED)
+    world.taskrouter.set_status(remote.reservation_sid, Status.COMPLETED)
     add_events(world, remote, *((status, NOW + MINUTE) for status in LIFE))
-    world.clock.now += 5 * MINUTE  # the sweep checks an accepted Reservation after 15
+    world.clock.now += 5 * MINUTE  # the sweep checks an accepted Reservation after 15 minutes
 
     report = world.sweep()
     assert (report["due"], report["reconciled"]) == (0, 1)
@@ -179,11 +179,11 @@ def test_overlap_finds_event_that_is_listed_late(world: World) -> None:
 
 def test_reconciliation_covers_hours_without_sweep(world: World) -> None:
     world.sweep()
-    lost = [add_ended_reservation(world, NOW + hours * 60 * MINUTE) for hours in range(1, 8)]
+    missed = [add_ended_reservation(world, NOW + hours * 60 * MINUTE) for hours in range(1, 8)]
     world.clock.now += 8 * 60 * MINUTE
 
-    assert world.sweep()["reconciled"] == len(lost)
-    assert {world.record(remote).status for remote in lost} == {Status.COMPLETED}
+    assert world.sweep()["reconciled"] == len(missed)
+    assert {world.record(remote).status for remote in missed} == {Status.COMPLETED}
 
 
 def test_next_run_continues_interrupted_reconciliation(world: World) -> None:
@@ -191,12 +191,12 @@ def test_next_run_continues_interrupted_reconciliation(world: World) -> None:
     early = add_ended_reservation(world, NOW + MINUTE)
     late = add_ended_reservation(world, NOW + 50 * MINUTE)
     world.clock.now += 60 * MINUTE
-    asked = 0
+    requests = 0
 
     def throttle_from_the_second_window_on(verb: str) -> None:
-        nonlocal asked
-        asked += verb == "events"
-        if asked > len(Status) - 1:  # one request per event type and window
+        nonlocal requests
+        requests += verb == "events"
+        if requests > len(Status) - 1:  # one request per event type and window
             raise TaskRouterThrottled("429")
 
     world.taskrouter.when_called = throttle_from_the_second_window_on
@@ -213,17 +213,17 @@ def test_next_run_continues_interrupted_reconciliation(world: World) -> None:
 
 def test_no_event_is_missed_in_incomplete_pages(world: World) -> None:
     world.sweep()
-    world.taskrouter.most_events = 4
-    lost = [add_ended_reservation(world, NOW + MINUTE + n * 2000) for n in range(20)]
+    world.taskrouter.max_events = 4
+    missed = [add_ended_reservation(world, NOW + MINUTE + n * 2000) for n in range(20)]
     world.clock.now += 15 * MINUTE
 
     assert world.sweep()["unreconciled"] == 0
-    assert {world.record(remote).status for remote in lost} == {Status.COMPLETED}
+    assert {world.record(remote).status for remote in missed} == {Status.COMPLETED}
 
 
-def test_many_events_within_one_second_block_nothing(world: World) -> None:
+def test_many_events_within_one_second_do_not_block_others(world: World) -> None:
     world.sweep()
-    world.taskrouter.most_events = 3
+    world.taskrouter.max_events = 3
     for _ in range(5):
         add_ended_reservation(world, NOW + MINUTE, statuses=[Status.CANCELED])
     later = add_ended_reservation(world, NOW + 2 * MINUTE)
@@ -239,9 +239,9 @@ def test_window_that_used_all_time_is_not_read_again(world: World) -> None:
     world.clock.now += 5 * MINUTE
     create_record, written = world.store.create_record, []
 
-    def last_write(*given: Any, **named: Any) -> bool:
-        written.append(given)
-        return create_record(*given, **named)
+    def last_write(*args: Any, **kwargs: Any) -> bool:
+        written.append(args)
+        return create_record(*args, **kwargs)
 
     world.store.create_record = last_write  # type: ignore[method-assign]
     assert world.sweep(lambda: 24_000 if written else 60_000)["reconciled"] == 1
@@ -251,25 +251,25 @@ def test_window_that_used_all_time_is_not_read_again(world: World) -> None:
     assert done_until == NOW + 5 * MINUTE - 15_000
 
 
-def test_tasks_and_events_alternate_in_using_time(world: World) -> None:
+def test_tasks_and_events_alternate_if_time_is_short(world: World) -> None:
     world.sweep()
     world.clock.now += 5 * MINUTE
     waiting = world.taskrouter.add()
     ended = add_ended_reservation(world, world.clock.now - MINUTE)
-    asked: set[str] = set()
-    world.taskrouter.when_called = asked.add
+    requests: set[str] = set()
+    world.taskrouter.when_called = requests.add
 
     for _ in range(2):
-        asked.clear()
+        requests.clear()
         # Each run has time for only one of the two.
-        world.sweep(lambda: 24_000 if {"tasks", "events"} <= asked else 60_000)
+        world.sweep(lambda: 24_000 if {"tasks", "events"} <= requests else 60_000)
         world.clock.now += 5 * MINUTE
 
     assert world.record(waiting).status is Status.PENDING
     assert world.record(ended).status is Status.COMPLETED
 
 
-def test_creation_time_of_reservation_known_by_its_end_is_that_end(world: World) -> None:
+def test_creation_time_is_the_end_if_only_the_end_is_known(world: World) -> None:
     world.sweep()
     remote = add_ended_reservation(world, NOW + MINUTE, statuses=[Status.COMPLETED])
     world.clock.now += 8 * 60 * MINUTE
@@ -278,17 +278,17 @@ def test_creation_time_of_reservation_known_by_its_end_is_that_end(world: World)
     assert world.record(remote).reserved_at == NOW + MINUTE
 
 
-def test_events_beyond_taskrouter_retention_are_not_requested(world: World) -> None:
+def test_events_older_than_taskrouter_retention_are_not_requested(world: World) -> None:
     world.sweep()
     world.clock.now += 31 * 24 * 60 * MINUTE
     oldest: list[int] = []
-    ask = world.taskrouter.list_events
+    list_events = world.taskrouter.list_events
 
-    def noted(event_type: str, *, since: int, until: int) -> Any:
+    def record_since(event_type: str, *, since: int, until: int) -> Any:
         oldest.append(since)
-        return ask(event_type, since=since, until=until)
+        return list_events(event_type, since=since, until=until)
 
-    world.taskrouter.list_events = noted  # type: ignore[method-assign]
+    world.taskrouter.list_events = record_since  # type: ignore[method-assign]
     world.sweep(lambda: 24_000 if len(oldest) >= 8 else 60_000)
     assert min(oldest) == world.clock.now - 30 * 24 * 60 * MINUTE
 
@@ -306,12 +306,12 @@ def test_window_with_failed_request_is_read_again(world: World) -> None:
     assert world.record(remote).status is Status.COMPLETED
 
 
-def test_reconciliation_does_not_start_without_time(world: World) -> None:
+def test_reconciliation_does_not_start_if_time_is_short(world: World) -> None:
     remote = add_ended_reservation(world, NOW - MINUTE)
 
     assert world.sweep(time_left_ms=20_000)["reconciled"] == 0
     assert world.store.get(remote.reservation_sid) is None
-    assert world.sweep()["reconciled"] == 1, "the job was not started, so it is still due"
+    assert world.sweep()["reconciled"] == 1, "the job has not started, so it is still due"
 
 
 def test_open_reservation_found_by_events_is_checked_in_time(world: World) -> None:
@@ -319,7 +319,7 @@ def test_open_reservation_found_by_events_is_checked_in_time(world: World) -> No
     remote = world.taskrouter.add(Status.ACCEPTED)
     add_events(world, remote, (Status.PENDING, NOW - MINUTE), (Status.ACCEPTED, NOW - MINUTE))
     assert world.sweep()["reconciled"] == 1
-    world.taskrouter.becomes(remote.reservation_sid, Status.COMPLETED)
+    world.taskrouter.set_status(remote.reservation_sid, Status.COMPLETED)
 
     world.clock.now += 15 * MINUTE
     assert world.sweep()["mirrored"] == 1
@@ -330,7 +330,7 @@ def test_final_status_is_recorded_after_gone(world: World) -> None:
     remote = world.taskrouter.add()
     world.assign(remote)
     world.sweep()
-    world.taskrouter.forget(remote.reservation_sid)
+    world.taskrouter.remove(remote.reservation_sid)
     world.clock.now += 3 * MINUTE
     assert world.sweep()["gone"] == 1
     add_events(world, remote, (Status.PENDING, NOW), (Status.CANCELED, NOW + MINUTE))
@@ -340,7 +340,7 @@ def test_final_status_is_recorded_after_gone(world: World) -> None:
     assert world.record(remote).status is Status.CANCELED
 
 
-def test_progress_of_job_is_never_set_back(world: World) -> None:
+def test_progress_of_job_never_decreases(world: World) -> None:
     world.store.start_periodic_job("job", now=NOW, every_ms=MINUTE)
     world.store.save_progress("job", done_until=NOW + 2)
     world.store.save_progress("job", done_until=NOW + 1)
@@ -352,16 +352,16 @@ def test_progress_of_job_is_never_set_back(world: World) -> None:
 
 
 def test_statuses_of_any_number_of_records_are_fetched(world: World) -> None:
-    every = [world.taskrouter.add() for _ in range(130)]
-    for remote in every:
+    remotes = [world.taskrouter.add() for _ in range(130)]
+    for remote in remotes:
         world.assign(remote)
-    sids = {remote.reservation_sid for remote in every}
+    sids = {remote.reservation_sid for remote in remotes}
 
     statuses = world.store.fetch_statuses(sids | {"WR" + "f" * 32})
     assert statuses == dict.fromkeys(sids, Status.PENDING)
 
 
-def test_unreadable_event_fails_sweep_and_blocks_no_other(
+def test_unreadable_event_fails_sweep_but_does_not_block_others(
     world: World,
 ) -> None:
     remote = add_ended_reservation(world, NOW - MINUTE)

@@ -1,8 +1,8 @@
-"""The invariants hold in random scenarios that hypothesis generates.
+"""Hypothesis generates random scenarios and checks that the invariants hold.
 
 The use cases run on the real store over a real DynamoDB API, against the simulator's engine in
-this process, whose clock is theirs. At any outside call something may happen: it fails before or
-after its effect, the process dies, or somebody else acts in between.
+this process, and share the engine's clock. Any external call may fail before or after it takes
+effect, the process may die at it, or another request may run in between.
 """
 
 import itertools
@@ -53,8 +53,8 @@ from tests.support import make_reconciliation_due
 LEASE = 30
 DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
 TARGETS = (Status.ACCEPTED, Status.REJECTED, Status.COMPLETED)
-IN_THE_END = 7 * 3_600
-"""Seconds; the sweep checks every open Reservation within 6 hours."""
+SETTLING_SECONDS = 7 * 3_600
+"""The sweep checks every open Reservation within 6 hours."""
 
 _ids = itertools.count(1)
 
@@ -64,7 +64,7 @@ faults = st.none() | st.tuples(
     st.sampled_from(
         [
             *("fails", "dies", "dies", "dies", "throttled", "late"),
-            *("accepted", "rejected", "swept", "told"),
+            *("accepted", "rejected", "swept", "callback"),
         ]
     ),
 )
@@ -83,15 +83,15 @@ class Scenario(RuleBasedStateMachine):
         self.injector = FaultInjector()
         self.answers: dict[str, dict[str, Any]] = {}
         self.ended: dict[str, Reservation] = {}
-        self.promised: list[tuple[str, Status]] = []
+        self.reported_successes: list[tuple[str, Status]] = []
         self.has_begun = False
         self.current: Any = None
 
-    @initialize(forgetful=st.booleans(), delay=st.sampled_from([0.0, 0.5]))
-    def begin(self, *, forgetful: bool, delay: float) -> None:
-        kept = {} if forgetful else {"closed_task_seconds": 10**7}
+    @initialize(deletes_closed_tasks=st.booleans(), delay=st.sampled_from([0.0, 0.5]))
+    def begin(self, *, deletes_closed_tasks: bool, delay: float) -> None:
+        retention = {} if deletes_closed_tasks else {"closed_task_seconds": 10**7}
         self.taskrouter = EngineTaskRouter(
-            reoffer_delay=1.0, routing_delay=delay, assigned_task_seconds=10**7, **kept
+            reoffer_delay=1.0, routing_delay=delay, assigned_task_seconds=10**7, **retention
         )
         self.collaborators = Collaborators(
             store=FaultInjectingProxy("store", self.store, self.injector),
@@ -109,25 +109,25 @@ class Scenario(RuleBasedStateMachine):
     # Actions of other parties
 
     @rule(idle=st.booleans())
-    def a_task_comes_in(self, *, idle: bool) -> None:
+    def add_task(self, *, idle: bool) -> None:
         if idle:
             self.taskrouter.set_free_workers_idle()
         self.taskrouter.add_task()
 
     @rule(index=indexes, status=st.sampled_from(["canceled", "wrapping", "completed"]))
-    def an_operator_changes_a_task(self, index: int, status: str) -> None:
+    def change_task_status(self, index: int, status: str) -> None:
         if reservation := self._some_reservation(index):
             self.taskrouter.set_task(reservation.task_sid, status)
 
     @rule(seconds=st.sampled_from([0.2, 1, 5, 31, 115, 125, 400]))
-    def time_passes(self, seconds: float) -> None:
+    def let_time_pass(self, seconds: float) -> None:
         self.taskrouter.sleep(seconds)
 
     @rule()
-    def minutes_pass_since_the_last_reconciliation(self) -> None:
+    def let_reconciliation_become_due(self) -> None:
         make_reconciliation_due(self.store)
 
-    # Requests that arrive
+    # Requests to the app
 
     @precondition(lambda self: self.taskrouter.callbacks)
     @rule(
@@ -136,31 +136,31 @@ class Scenario(RuleBasedStateMachine):
         is_lost=st.booleans(),
         fault=faults,
     )
-    def a_callback_arrives(self, *, index: int, accept: bool, is_lost: bool, fault: Any) -> None:
+    def deliver_callback(self, *, index: int, accept: bool, is_lost: bool, fault: Any) -> None:
         """Deliver any callback, in any order and any number of times. Some are never delivered."""
         callbacks = self.taskrouter.callbacks
         # The newest callbacks are the most interesting.
         chosen = callbacks[-1 - index % min(len(callbacks), 6)]
-        with self._sabotaged(fault):
-            self._arrive(chosen, accept=accept, is_lost=is_lost)
+        with self._injected(fault):
+            self._deliver(chosen, accept=accept, is_lost=is_lost)
 
     @rule(
         index=indexes,
-        wanted=st.sampled_from([Status.ACCEPTED, *TARGETS]),
+        target=st.sampled_from([Status.ACCEPTED, *TARGETS]),
         as_worker=st.booleans(),
         names_task=st.booleans(),
         fault=faults,
     )
-    def somebody_decides(
-        self, *, index: int, wanted: Status, as_worker: bool, names_task: bool, fault: Any
+    def decide_reservation(
+        self, *, index: int, target: Status, as_worker: bool, names_task: bool, fault: Any
     ) -> None:
         if reservation := self._some_reservation(index):
             self.current = reservation
-            with self._sabotaged(fault):
-                self._decide(reservation, wanted, as_worker=as_worker, names_task=names_task)
+            with self._injected(fault):
+                self._decide(reservation, target, as_worker=as_worker, names_task=names_task)
 
     @rule(index=indexes, accepts=st.booleans(), fault=faults)
-    def somebody_has_the_worker_called(self, *, index: int, accepts: bool, fault: Any) -> None:
+    def send_instruction(self, *, index: int, accepts: bool, fault: Any) -> None:
         if reservation := self._some_reservation(index):
             self.current = reservation
             decision = Decision(
@@ -170,13 +170,13 @@ class Scenario(RuleBasedStateMachine):
                 task_sid=reservation.task_sid,
                 instruction=CALLS[accepts],
             )
-            with self._sabotaged(fault):
+            with self._injected(fault):
                 decide(decision, self.collaborators)
 
     @rule(fault=faults)
-    def the_sweep_runs(self, fault: Any) -> None:
+    def run_sweep(self, fault: Any) -> None:
         due = self._due()
-        with self._sabotaged(fault):
+        with self._injected(fault):
             self._sweep()
             if fault is None:
                 fetched = self.injector.calls.count("taskrouter.fetch_reservation")
@@ -185,15 +185,15 @@ class Scenario(RuleBasedStateMachine):
     # The invariants
 
     @invariant()
-    def the_records_hold(self) -> None:
+    def records_are_complete_and_final(self) -> None:
         records = self._records() if self.has_begun else {}
         for sid, record in records.items():
-            self._ended_must_not_change(sid, record)
+            self._assert_ended_record_is_unchanged(sid, record)
         assert self.ended.keys() <= records.keys()
         for sid, answer in self.answers.items():
             assert records[sid].answer == answer, "every answered callback is recorded"
 
-    def _ended_must_not_change(self, sid: str, record: Reservation) -> None:
+    def _assert_ended_record_is_unchanged(self, sid: str, record: Reservation) -> None:
         before = self.ended.get(sid)
         if before is not None:
             assert (record.status, record.history) == (before.status, before.history)
@@ -201,7 +201,7 @@ class Scenario(RuleBasedStateMachine):
             self.ended[sid] = record
 
     @invariant()
-    def nothing_is_asked_twice_within_a_lease(self) -> None:
+    def no_update_is_repeated_within_a_lease(self) -> None:
         """A refused request may be repeated, because it had no effect."""
         latest: dict[tuple[str, Status], UpdateRequest] = {}
         for request in self.taskrouter.update_requests if self.has_begun else ():
@@ -213,19 +213,19 @@ class Scenario(RuleBasedStateMachine):
             latest[request.reservation_sid, request.to] = request
 
     @invariant()
-    def nobody_is_called_twice(self) -> None:
+    def no_instruction_is_executed_twice(self) -> None:
         if self.has_begun:
             assert max(self.taskrouter.executed_instructions.values(), default=0) <= 1
 
     def teardown(self) -> None:
         try:
             if self.has_begun:
-                self._heal()
+                self._assert_recovery()
         finally:
-            for sid in self._heard_of():
+            for sid in self._reservation_sids():
                 self.store.erase(sid)
 
-    def _heal(self) -> None:
+    def _assert_recovery(self) -> None:
         self.injector.reset()
         self.taskrouter.sleep(LEASE)
         self._sweep()
@@ -240,27 +240,27 @@ class Scenario(RuleBasedStateMachine):
         ]
         self._sweep()
         assert set(pending) <= self._records().keys(), "every pending Reservation is reconciled"
-        for seconds in (150, IN_THE_END, IN_THE_END):
+        for seconds in (150, SETTLING_SECONDS, SETTLING_SECONDS):
             self.taskrouter.sleep(seconds)
             make_reconciliation_due(self.store)
             self._sweep()
         assert self._records().keys() == self.taskrouter.statuses.keys(), "no record is missing"
         for sid, record in self._records().items():
-            self._must_be_true(sid, record)
-        for sid, status in self.promised:
+            self._assert_record_is_correct(sid, record)
+        for sid, status in self.reported_successes:
             assert status in self.taskrouter.statuses[sid], "every reported success is true"
 
-    def _must_be_true(self, sid: str, record: Reservation) -> None:
-        true = self.taskrouter.statuses[sid]
-        # TaskRouter has no status "gone". The final status may be reported after it.
-        said = [change.to for change in record.history if change.to is not Status.GONE]
+    def _assert_record_is_correct(self, sid: str, record: Reservation) -> None:
+        actual = self.taskrouter.statuses[sid]
+        # TaskRouter has no status "gone", and may report the final status later.
+        recorded = [change.to for change in record.history if change.to is not Status.GONE]
         if record.status is Status.GONE:
             assert sid not in self.taskrouter.reservations_by_sid()
-            assert true[-1] in OPEN, "every end is recorded in the end"
+            assert actual[-1] in OPEN, "every end is eventually recorded"
         else:
-            assert record.status is true[-1]
-        rest = iter(true)
-        assert all(status in rest for status in said), (said, true)
+            assert record.status is actual[-1]
+        rest = iter(actual)
+        assert all(status in rest for status in recorded), (recorded, actual)
 
     # Helpers
 
@@ -303,7 +303,7 @@ class Scenario(RuleBasedStateMachine):
             task_sid=reservation.task_sid if names_task else None,
         )
         decide(decision, self.collaborators)
-        self.promised.append((reservation.sid, target))
+        self.reported_successes.append((reservation.sid, target))
 
     def _sweep(self) -> None:
         sweep_due_reservations(
@@ -314,13 +314,13 @@ class Scenario(RuleBasedStateMachine):
         )
 
     @contextmanager
-    def _sabotaged(self, fault: Any) -> Iterator[None]:
+    def _injected(self, fault: Any) -> Iterator[None]:
         """Inject *fault*, and ignore the resulting errors and crashes."""
         if fault is not None:
-            number, moment, what = fault
+            number, moment, kind = fault
             # A throttled request (429) was not processed.
             self.injector.inject(
-                number, BEFORE if what == "throttled" else moment, self._acts[what]
+                number, BEFORE if kind == "throttled" else moment, self._actions[kind]
             )
         with suppress(AppError, ProcessKilled):
             yield
@@ -328,34 +328,34 @@ class Scenario(RuleBasedStateMachine):
         self.current = None
 
     @property
-    def _acts(self) -> dict[str, Callable[[str], None]]:
+    def _actions(self) -> dict[str, Callable[[str], None]]:
         return {
             "fails": _fail,
             "throttled": _throttle,
             "dies": self.injector.kill,
-            "accepted": lambda _name: self._meanwhile(Status.ACCEPTED),
-            "rejected": lambda _name: self._meanwhile(Status.REJECTED),
-            "swept": lambda _name: self._quietly(self._sweep),
-            "told": lambda _name: self._quietly(self._hear_the_latest),
+            "accepted": lambda _name: self._decide_concurrently(Status.ACCEPTED),
+            "rejected": lambda _name: self._decide_concurrently(Status.REJECTED),
+            "swept": lambda _name: self._ignore_errors(self._sweep),
+            "callback": lambda _name: self._ignore_errors(self._deliver_latest_callback),
             "late": lambda _name: self.taskrouter.sleep(LEASE + 1),
         }
 
-    def _meanwhile(self, target: Status) -> None:
+    def _decide_concurrently(self, target: Status) -> None:
         if reservation := self.current or self._some_reservation(0):
-            self._quietly(
+            self._ignore_errors(
                 lambda: self._decide(reservation, target, as_worker=False, names_task=False)
             )
 
-    def _hear_the_latest(self) -> None:
+    def _deliver_latest_callback(self) -> None:
         for latest in self.taskrouter.callbacks[-1:]:
-            self._arrive(latest, accept=False, is_lost=False)
+            self._deliver(latest, accept=False, is_lost=False)
 
     @staticmethod
-    def _quietly(act: Callable[[], None]) -> None:
+    def _ignore_errors(act: Callable[[], None]) -> None:
         with suppress(AppError):
             act()
 
-    def _arrive(self, chosen: Any, *, accept: bool, is_lost: bool) -> None:
+    def _deliver(self, chosen: Any, *, accept: bool, is_lost: bool) -> None:
         if isinstance(chosen, Posted):
             self._answer(chosen, accept=accept, is_lost=is_lost)
         else:
@@ -365,23 +365,23 @@ class Scenario(RuleBasedStateMachine):
         now = self.taskrouter.now_ms()
         return sum(len(list(self.store.due_reservations(status, now=now))) for status in OPEN)
 
-    def _heard_of(self) -> list[str]:
+    def _reservation_sids(self) -> list[str]:
         return list(self.taskrouter.statuses) if self.has_begun else []
 
     def _records(self) -> dict[str, Reservation]:
-        """Return all records; the table holds no others than this scenario's."""
+        """Return all records; the table contains only records of this scenario."""
         items = self.store._client.scan(TableName=self.store._reservations, ConsistentRead=True)
-        every = [to_reservation(from_item(item)) for item in items["Items"]]
-        return {record.reservation_sid: record for record in every}
+        records = [to_reservation(from_item(item)) for item in items["Items"]]
+        return {record.reservation_sid: record for record in records}
 
     def _some_reservation(self, index: int) -> Any:
-        """Return one of the newest Reservations, at an even index a pending one if possible."""
-        known = list(self.taskrouter.reservations_by_sid().values())
+        """Return a recent Reservation; an even index prefers pending Reservations."""
+        candidates = list(self.taskrouter.reservations_by_sid().values())
         if index % 2 == 0:
-            known = [
-                reservation for reservation in known if reservation.status.value == "pending"
-            ] or known
-        return known[-1 - index % min(len(known), 3)] if known else None
+            candidates = [
+                reservation for reservation in candidates if reservation.status.value == "pending"
+            ] or candidates
+        return candidates[-1 - index % min(len(candidates), 3)] if candidates else None
 
 
 def _fail(name: str) -> None:
@@ -393,12 +393,12 @@ def _throttle(name: str) -> None:
 
 
 def run_scenarios(store: DynamoReservationStore, examples: int) -> None:
-    """Run random scenarios, and report the shortest that breaks an invariant."""
+    """Run random scenarios; hypothesis reports the shortest that breaks an invariant."""
 
     class ScenarioOnStore(Scenario):
         pass
 
-    # Even on a slow machine, a callback has time for its second write.
+    # Leave time for a callback's second write, even on a slow machine.
     store._callback_seconds = 3_600
     ScenarioOnStore.store = store
     run_state_machine_as_test(

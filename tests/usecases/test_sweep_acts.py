@@ -1,4 +1,4 @@
-"""The sweep rejects Reservations in time, and completes those that are stuck in wrapping."""
+"""The sweep rejects pending Reservations in time and completes Reservations stuck in wrapping."""
 
 from collections import Counter
 from dataclasses import replace
@@ -21,154 +21,156 @@ ACTIVITY = sid("WA")
 
 
 @pytest.fixture
-def rejecting(world: World) -> World:
-    """A service that rejects after 40 s of the 120 s until the time-out."""
+def rejecting_world(world: World) -> World:
+    """A service that rejects after 40 s of the 120 s until the timeout."""
     world.deadlines = replace(DEADLINES, reject_after=40)
     world.policy = SweepPolicy(reject_activity_sid=ACTIVITY)
     return world
 
 
 @pytest.fixture
-def wrapping(world: World) -> tuple[World, RemoteReservation]:
+def wrapping_reservation(world: World) -> tuple[World, RemoteReservation]:
     """A Reservation that is wrapping 15 minutes after its acceptance, with a limit of 5 minutes."""
     world.deadlines = replace(DEADLINES, max_wrapup=300)
     remote = world.taskrouter.add()
     world.assign(remote)
     world.accept(remote)
-    world.taskrouter.becomes(remote.reservation_sid, Status.WRAPPING)
+    world.taskrouter.set_status(remote.reservation_sid, Status.WRAPPING)
     world.clock.now += 15 * 60_000
     assert world.sweep()["mirrored"] == 1
     return world, remote
 
 
 def test_pending_reservation_is_rejected_before_timeout_puts_worker_offline(
-    rejecting: World,
+    rejecting_world: World,
 ) -> None:
-    remote = rejecting.taskrouter.add()
-    rejecting.assign(remote)
+    remote = rejecting_world.taskrouter.add()
+    rejecting_world.assign(remote)
 
-    rejecting.clock.now = NOW + 39_999
-    assert rejecting.sweep()["due"] == 0
-    rejecting.clock.now = NOW + 40_000
-    assert rejecting.sweep()["rejected"] == 1
+    rejecting_world.clock.now = NOW + 39_999
+    assert rejecting_world.sweep()["due"] == 0
+    rejecting_world.clock.now = NOW + 40_000
+    assert rejecting_world.sweep()["rejected"] == 1
 
-    record = rejecting.record(remote)
+    record = rejecting_world.record(remote)
     assert (record.status, record.history[-1].by) == (Status.REJECTED, "service:sweep")
-    assert rejecting.taskrouter.activities == [ACTIVITY]
+    assert rejecting_world.taskrouter.activities == [ACTIVITY]
 
 
-def test_reservation_is_not_rejected_after_its_timeout(rejecting: World) -> None:
-    remote = rejecting.taskrouter.add()
-    rejecting.assign(remote)
-    rejecting.clock.now = NOW + 120_000
+def test_reservation_is_not_rejected_after_its_timeout(rejecting_world: World) -> None:
+    remote = rejecting_world.taskrouter.add()
+    rejecting_world.assign(remote)
+    rejecting_world.clock.now = NOW + 120_000
 
-    assert rejecting.sweep()["unchanged"] == 1
-    assert rejecting.taskrouter.calls["update"] == 0
+    assert rejecting_world.sweep()["unchanged"] == 1
+    assert rejecting_world.taskrouter.calls["update"] == 0
 
 
-def test_concurrent_accept_prevents_rejection(rejecting: World) -> None:
-    remote = rejecting.taskrouter.add()
-    rejecting.assign(remote)
-    rejecting.clock.now = NOW + 40_000
+def test_concurrent_accept_prevents_rejection(rejecting_world: World) -> None:
+    remote = rejecting_world.taskrouter.add()
+    rejecting_world.assign(remote)
+    rejecting_world.clock.now = NOW + 40_000
 
     def accept_meanwhile(verb: str) -> None:
         if verb == "fetch":
-            rejecting.taskrouter.when_called = lambda _verb: None
-            rejecting.accept(remote)
+            rejecting_world.taskrouter.when_called = lambda _verb: None
+            rejecting_world.accept(remote)
 
-    rejecting.taskrouter.when_called = accept_meanwhile
-    assert rejecting.sweep()["mirrored"] == 1
-    assert rejecting.record(remote).status is Status.ACCEPTED
-    assert rejecting.taskrouter.calls["update"] == 1
+    rejecting_world.taskrouter.when_called = accept_meanwhile
+    assert rejecting_world.sweep()["mirrored"] == 1
+    assert rejecting_world.record(remote).status is Status.ACCEPTED
+    assert rejecting_world.taskrouter.calls["update"] == 1
 
 
-def test_rejection_with_lost_response_fails_sweep_and_is_recorded_later(rejecting: World) -> None:
-    remote = rejecting.taskrouter.add()
-    rejecting.assign(remote)
-    rejecting.clock.now = NOW + 40_000
-    rejecting.taskrouter.fail_after["update"] = [TaskRouterUnavailable("cut")]
-    rejecting.taskrouter.fail_before["fetch"] = []
+def test_rejection_with_lost_response_fails_sweep_and_is_recorded_later(
+    rejecting_world: World,
+) -> None:
+    remote = rejecting_world.taskrouter.add()
+    rejecting_world.assign(remote)
+    rejecting_world.clock.now = NOW + 40_000
+    rejecting_world.taskrouter.fail_after["update"] = [TaskRouterUnavailable("cut")]
+    rejecting_world.taskrouter.fail_before["fetch"] = []
 
-    def lose_the_truth_too(verb: str) -> None:
+    def fail_next_fetch(verb: str) -> None:
         if verb == "update":
-            rejecting.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("cut")]
+            rejecting_world.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("cut")]
 
-    rejecting.taskrouter.when_called = lose_the_truth_too
+    rejecting_world.taskrouter.when_called = fail_next_fetch
     with pytest.raises(SweepFailed):
-        rejecting.sweep()
-    rejecting.clock.now += 30_000
-    assert rejecting.sweep()["mirrored"] == 1
-    assert rejecting.record(remote).status is Status.REJECTED
-    assert rejecting.taskrouter.calls["update"] == 1
+        rejecting_world.sweep()
+    rejecting_world.clock.now += 30_000
+    assert rejecting_world.sweep()["mirrored"] == 1
+    assert rejecting_world.record(remote).status is Status.REJECTED
+    assert rejecting_world.taskrouter.calls["update"] == 1
 
 
-def test_monitor_only_counts_without_rejecting(rejecting: World) -> None:
-    rejecting.policy = replace(rejecting.policy, monitor_only=True)
-    remote = rejecting.taskrouter.add()
-    rejecting.assign(remote)
-    rejecting.clock.now = NOW + 40_000
+def test_monitor_only_counts_without_rejecting(rejecting_world: World) -> None:
+    rejecting_world.policy = replace(rejecting_world.policy, monitor_only=True)
+    remote = rejecting_world.taskrouter.add()
+    rejecting_world.assign(remote)
+    rejecting_world.clock.now = NOW + 40_000
 
-    assert rejecting.sweep()["rejected"] == 1
-    assert rejecting.taskrouter.calls["update"] == 0
-    assert rejecting.record(remote).status is Status.PENDING
+    assert rejecting_world.sweep()["rejected"] == 1
+    assert rejecting_world.taskrouter.calls["update"] == 0
+    assert rejecting_world.record(remote).status is Status.PENDING
 
 
-def test_rejection_does_not_start_without_time(rejecting: World) -> None:
-    rejecting.assign(rejecting.taskrouter.add())
-    rejecting.clock.now = NOW + 40_000
+def test_rejection_does_not_start_if_time_is_short(rejecting_world: World) -> None:
+    rejecting_world.assign(rejecting_world.taskrouter.add())
+    rejecting_world.clock.now = NOW + 40_000
 
-    def no_time_left_after_the_fetch() -> int:
-        return 24_999 if rejecting.taskrouter.calls["fetch"] else 60_000
+    def too_little_time_after_the_fetch() -> int:
+        return 24_999 if rejecting_world.taskrouter.calls["fetch"] else 60_000
 
-    assert rejecting.sweep(time_left_ms=no_time_left_after_the_fetch)["left"] == 1
-    assert rejecting.taskrouter.calls["update"] == 0
+    assert rejecting_world.sweep(time_left_ms=too_little_time_after_the_fetch)["left"] == 1
+    assert rejecting_world.taskrouter.calls["update"] == 0
 
 
 def test_refused_rejection_does_not_stop_others(
-    rejecting: World,
+    rejecting_world: World,
 ) -> None:
-    many = [rejecting.taskrouter.add() for _ in range(20)]
-    for remote in many:
-        rejecting.assign(remote)
-    rejecting.taskrouter.fail_before["update"] = [TaskRouterRefused("no such Activity")]
-    rejecting.clock.now = NOW + 40_000
+    remotes = [rejecting_world.taskrouter.add() for _ in range(20)]
+    for remote in remotes:
+        rejecting_world.assign(remote)
+    rejecting_world.taskrouter.fail_before["update"] = [TaskRouterRefused("no such Activity")]
+    rejecting_world.clock.now = NOW + 40_000
 
     with pytest.raises(SweepFailed):
-        rejecting.sweep()
-    statuses = Counter(rejecting.record(remote).status for remote in many)
+        rejecting_world.sweep()
+    statuses = Counter(rejecting_world.record(remote).status for remote in remotes)
     assert statuses == {Status.REJECTED: 19, Status.PENDING: 1}
 
 
 def test_throttled_rejection_is_left_to_next_sweep_without_failure(
-    rejecting: World,
+    rejecting_world: World,
 ) -> None:
-    remote = rejecting.taskrouter.add()
-    rejecting.assign(remote)
-    rejecting.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
-    rejecting.clock.now = NOW + 40_000
+    remote = rejecting_world.taskrouter.add()
+    rejecting_world.assign(remote)
+    rejecting_world.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
+    rejecting_world.clock.now = NOW + 40_000
 
-    report = rejecting.sweep()
+    report = rejecting_world.sweep()
     assert (report["left"], report["ok"]) == (1, True)
-    rejecting.clock.now += 60_000
-    assert rejecting.sweep()["rejected"] == 1
+    rejecting_world.clock.now += 60_000
+    assert rejecting_world.sweep()["rejected"] == 1
 
 
-def test_throttled_accept_does_not_prevent_rejection(rejecting: World) -> None:
-    remote = rejecting.taskrouter.add()
-    rejecting.assign(remote)
-    rejecting.clock.now = NOW + 41_000
-    rejecting.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
+def test_throttled_accept_does_not_prevent_rejection(rejecting_world: World) -> None:
+    remote = rejecting_world.taskrouter.add()
+    rejecting_world.assign(remote)
+    rejecting_world.clock.now = NOW + 41_000
+    rejecting_world.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
     with pytest.raises(Unsettled):
-        rejecting.accept(remote)
+        rejecting_world.accept(remote)
 
-    rejecting.clock.now += 60_000
-    assert rejecting.sweep()["rejected"] == 1
+    rejecting_world.clock.now += 60_000
+    assert rejecting_world.sweep()["rejected"] == 1
 
 
 def test_reservation_stuck_in_wrapping_is_completed(
-    wrapping: tuple[World, RemoteReservation],
+    wrapping_reservation: tuple[World, RemoteReservation],
 ) -> None:
-    world, remote = wrapping
+    world, remote = wrapping_reservation
 
     world.clock.now += 299_999
     assert world.sweep()["due"] == 0
@@ -209,7 +211,7 @@ def test_late_wrap_up_event_keeps_claim_to_complete(
         True,
     )
     world.taskrouter.when_called = lambda _verb: None
-    world.taskrouter.becomes(accepted.reservation_sid, Status.COMPLETED)
+    world.taskrouter.set_status(accepted.reservation_sid, Status.COMPLETED)
     world.clock.now += 30_000
     world.sweep()
     assert world.record(accepted).status is Status.COMPLETED
