@@ -144,7 +144,7 @@ class TaskRouter:
 
 
 class _Server(uvicorn.Server):
-    """A server that `stop` ends at once, where uvicorn's own waits twice for 0.1 s."""
+    """A server that stops at once; uvicorn's own polls every 0.1 s and then sleeps for 0.1 s."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -152,7 +152,7 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def stop(self) -> None:
-        """Stop serving; call this from another thread, then wait for the server's thread."""
+        """Stop serving. Call this from another thread and join the server's thread afterwards."""
         self.should_exit = True
         if self._loop:
             self._loop.call_soon_threadsafe(self._stopped.set)
@@ -174,7 +174,7 @@ class _Server(uvicorn.Server):
             _, unfinished = await asyncio.wait(self.server_state.tasks, timeout=_GRACE_SECONDS)
             for task in unfinished:
                 task.cancel()
-        # a transport that closes needs one more turn of the loop to release its socket
+        # A closing transport releases its socket in the next iteration of the loop.
         await asyncio.sleep(0)
         await self.lifespan.shutdown()
 

@@ -1,4 +1,4 @@
-"""What several kinds of tests share: a real DynamoDB API on loopback, and tables of one's own."""
+"""Fixtures for all tests: a local DynamoDB with new tables for each test."""
 
 import itertools
 import os
@@ -18,65 +18,75 @@ from taskrouter_simulator.testing import taskrouter  # noqa: F401  # a fixture
 
 
 def pytest_configure():
-    """Whosever shell this is, no account, profile, proxy or setting of theirs takes part."""
+    """Remove accounts, profiles, proxies and settings of the shell from the environment."""
     settings = {field.name.upper() for field in fields(Settings)} | {"SETTINGS_DEFAULTS"}
+    prefixes = ("AWS_", "TWILIO_", "SIMULATOR_")
     for name in list(os.environ):
-        theirs = name.startswith(("AWS_", "TWILIO_", "SIMULATOR_"))
-        if theirs or name in settings or name.lower().endswith("_proxy"):
+        if name in settings or name.startswith(prefixes) or name.lower().endswith("_proxy"):
             del os.environ[name]
 
 
 def pytest_xdist_auto_num_workers():
-    """Run one worker more than there are CPUs, because tests also wait for other processes."""
+    """Start one worker more than there are CPUs, because tests also wait for other processes."""
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
-# How long an example takes says more of the machine than of the code.
-settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("ours")
+# No deadline, because the duration of an example depends on the load of the machine.
+settings.register_profile(
+    "no deadline", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("no deadline")
 
 
 @dataclass
 class LocalDynamoDb:
-    """A running engine. boto3 itself reads `environ`, if a test lays it under its own."""
+    """A running DynamoDB emulator.
+
+    Attributes:
+        url: Base URL, such as "http://127.0.0.1:8001".
+        environ: Environment variables that make boto3 use the emulator.
+    """
 
     url: str
     environ: dict[str, str]
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _made: list[dict[str, Any]] = field(default_factory=list)
+    _definitions: list[dict[str, Any]] = field(default_factory=list)
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str = "dynamodb") -> Any:
-        """Return the shared client of a service; making one takes longer than most tests."""
+        """Return a shared client, because creating one takes longer than most tests."""
         if service not in self._clients:
             self._clients[service] = local_dynamodb.client(service, self.url, self.environ)
         return self._clients[service]
 
     def create_tables(self) -> Tables:
-        """The first pair as the template has it; every further one alike, which takes no stack."""
+        """Create new tables: the first from the template, the others as copies, without a stack."""
         number = next(self._numbers)
         tables = Tables(f"reservations-{number}", f"state-{number}")
         if number == 1:
             local_dynamodb.create_tables(self.client("cloudformation"), tables)
-            self._made += map(self._described, (tables.reservations, tables.state))
+            self._definitions += map(self._definition, (tables.reservations, tables.state))
         else:
-            for name, like in zip((tables.reservations, tables.state), self._made, strict=True):
-                self.client().create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **like)
+            names = (tables.reservations, tables.state)
+            for name, definition in zip(names, self._definitions, strict=True):
+                self.client().create_table(
+                    TableName=name, BillingMode="PAY_PER_REQUEST", **definition
+                )
         return tables
 
-    def _described(self, name: str) -> dict[str, Any]:
+    def _definition(self, name: str) -> dict[str, Any]:
         table = self.client().describe_table(TableName=name)["Table"]
         indexes = [
             {key: index[key] for key in ("IndexName", "KeySchema", "Projection")}
             for index in table.get("GlobalSecondaryIndexes", [])
         ]
-        own = {key: table[key] for key in ("AttributeDefinitions", "KeySchema")}
-        return {**own, "GlobalSecondaryIndexes": indexes} if indexes else own
+        definition = {key: table[key] for key in ("AttributeDefinitions", "KeySchema")}
+        return {**definition, "GlobalSecondaryIndexes": indexes} if indexes else definition
 
 
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb]:
-    """A DynamoDB in a process of its own, for the whole run."""
+    """A local DynamoDB in a process of its own, for all tests of a worker."""
     (port,) = network.find_free_ports(1)
     environ = {
         "AWS_ENDPOINT_URL_DYNAMODB": network.url(port),
@@ -95,5 +105,5 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb
 
 @pytest.fixture
 def tables(dynamodb: LocalDynamoDb) -> Tables:
-    """Fresh tables for one test; for a module, use `dynamodb.create_tables()`."""
+    """New tables for one test. Module fixtures call `dynamodb.create_tables()` instead."""
     return dynamodb.create_tables()

@@ -85,7 +85,7 @@ def one_simulator() -> Iterator[TaskRouter]:
 
 @pytest.fixture
 def taskrouter(one_simulator: TaskRouter) -> TaskRouter:
-    """A new quickstart Workspace; all tests share a simulator because stopping takes 0.1 s."""
+    """A new quickstart Workspace in a shared simulator, which resets faster than it starts."""
     one_simulator.reset()
     return one_simulator
 
