@@ -152,7 +152,7 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def stop(self) -> None:
-        """Stop serving; call this from another thread, then wait for the server's thread."""
+        """Stop serving. Call this from another thread and join the server's thread afterwards."""
         self.should_exit = True
         if self._loop:
             self._loop.call_soon_threadsafe(self._stopped.set)

@@ -27,7 +27,7 @@ def pytest_configure():
 
 
 def pytest_xdist_auto_num_workers():
-    """Run one worker more than there are CPUs, because tests also wait for other processes."""
+    """Start one worker more than there are CPUs, because tests also wait for other processes."""
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
@@ -47,7 +47,7 @@ class LocalDynamoDb:
     _clients: dict[str, Any] = field(default_factory=dict)
 
     def client(self, service: str = "dynamodb") -> Any:
-        """Return the shared client of a service; making one takes longer than most tests."""
+        """Return a shared client, because creating one takes longer than most tests."""
         if service not in self._clients:
             self._clients[service] = local_dynamodb.client(service, self.url, self.environ)
         return self._clients[service]

@@ -17,8 +17,8 @@ from tests.simulator.conftest import SPANISH, App, Simulation, app, simulation
 __all__ = ["SPANISH", "App", "Simulation", "app", "simulation"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Chromium heeds the last list only, so Playwright's own comes first. The rest renders the address
-# bar's suggestions in a web page, which takes as long as all that a test does.
+# Chromium ignores all but the last --disable-features, so this list repeats Playwright's. It adds
+# the web pages of the address bar, which take half of the CPU time of a new window.
 _DISABLED_FEATURES = (
     "AimEnabled",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
