@@ -57,7 +57,20 @@ def observe(
     changed, record = store.record_status(event.reservation_sid, update)
     if record is not None:
         return changed
-    reservation = Reservation(
+    reservation = _to_reservation(
+        event, reserved_at=reserved_at, expires_at=expires_at, now=now, by=by
+    )
+    if store.create_record(reservation, due_at=next_check_at):
+        return True
+    # Another request created the record in the meantime, so the status can be recorded now.
+    changed, _ = store.record_status(event.reservation_sid, update)
+    return changed
+
+
+def _to_reservation(
+    event: ReservationEvent, *, reserved_at: int, expires_at: int, now: int, by: str
+) -> Reservation:
+    return Reservation(
         reservation_sid=event.reservation_sid,
         task_sid=event.task_sid,
         worker_sid=event.worker_sid,
@@ -72,11 +85,6 @@ def observe(
         expires_at=expires_at,
         history=(HistoryEntry(at=now, to=event.status, by=by),),
     )
-    if store.create_record(reservation, due_at=next_check_at):
-        return True
-    # Another request created the record in the meantime, so the status can be recorded now.
-    changed, _ = store.record_status(event.reservation_sid, update)
-    return changed
 
 
 def record_remote_reservation(

@@ -54,8 +54,7 @@ def publish(
     """
     parameters |= _task_parameters(engine, workspace, task) if task else {}
     parameters |= _worker_parameters(workspace, worker) if worker else {}
-    if reservation:
-        parameters["ReservationSid"] = reservation.sid
+    parameters |= {"ReservationSid": reservation.sid} if reservation else {}
     event = Event(
         **vars(engine.new_resource("EV")),
         event_type=event_type,
@@ -64,22 +63,7 @@ def publish(
         resource_sid=sid,
         parameters=parameters,
     )
-    event.parameters |= _common_parameters(engine, workspace, event)
-    workspace.events[event.sid] = event
-    if len(workspace.events) > engine.settings.log_size:
-        del workspace.events[next(iter(workspace.events))]
-    if workspace.event_callback_url and is_subscribed(workspace, event_type):
-        engine.emit(EventCallback(workspace.event_callback_url, event))
-
-
-def is_subscribed(workspace: Workspace, event_type: str) -> bool:
-    """Return whether the Workspace's filter includes the type; an empty filter includes all."""
-    names = {name.strip() for name in workspace.events_filter.split(",")} - {""}
-    return not names or event_type in names
-
-
-def _common_parameters(engine: Engine, workspace: Workspace, event: Event) -> dict[str, str]:
-    return {
+    event.parameters |= {
         "Sid": event.sid,
         "EventType": event.event_type,
         "AccountSid": engine.account_sid,
@@ -91,6 +75,17 @@ def _common_parameters(engine: Engine, workspace: Workspace, event: Event) -> di
         "Timestamp": str(int(event.created)),
         "TimestampMs": str(int(event.created * 1000)),
     }
+    workspace.events[event.sid] = event
+    if len(workspace.events) > engine.settings.log_size:
+        del workspace.events[next(iter(workspace.events))]
+    if workspace.event_callback_url and is_subscribed(workspace, event_type):
+        engine.emit(EventCallback(workspace.event_callback_url, event))
+
+
+def is_subscribed(workspace: Workspace, event_type: str) -> bool:
+    """Return whether the Workspace's filter includes the type; an empty filter includes all."""
+    names = {name.strip() for name in workspace.events_filter.split(",")} - {""}
+    return not names or event_type in names
 
 
 def _task_parameters(engine: Engine, workspace: Workspace, task: Task) -> dict[str, str]:
