@@ -18,12 +18,12 @@ CALLING = {"dequeue", "call", "conference"}
 ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}.{row.name}")
 
 
-def instruction_of(name: str, activity_sid: str, **parameters: Any) -> Instruction:
+def instruction_of(name: str, existing_sid: str, **parameters: Any) -> Instruction:
     """Build an instruction with its required parameters and an existing Activity."""
     contact = {"to": "client:alice"} if name in CALLING else {}
     mapping = {"instruction": name, **contact, **REQUIRED.get(name, {}), **parameters}
     return parse_instruction(
-        {key: activity_sid if value == WA else value for key, value in mapping.items()}
+        {key: existing_sid if value == WA else value for key, value in mapping.items()}
     )
 
 

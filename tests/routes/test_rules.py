@@ -123,13 +123,13 @@ def test_repeated_callback_gets_first_answer_after_rules_change(rules: Path, api
 
 def test_repeated_answer_is_identical_byte_for_byte(rules: Path, api: Api) -> None:
     rows = [row for row in TABLE if row.instruction == "conference"]
-    lines = [f"{row.name} = {json.dumps(row.takes[-1])}" for row in rows]
+    lines = [f"{row.name} = {json.dumps(row.valid_values[-1])}" for row in rows]
     rules.write_text("\n".join(['[[rule]]\nname = "all"\ninstruction = "conference"', *lines]))
     parameters = callback(api)
 
     first, again = (api.post_callback(parameters) for _ in range(2))
 
-    expected = {"instruction": "conference", **{row.name: row.takes[-1] for row in rows}}
+    expected = {"instruction": "conference", **{row.name: row.valid_values[-1] for row in rows}}
     assert first.json_body == expected
     assert again.body == first.body == post_fallback(api, parameters).body
 

@@ -146,18 +146,18 @@ class Scenario(RuleBasedStateMachine):
 
     @rule(
         index=indexes,
-        target=st.sampled_from([Status.ACCEPTED, *TARGETS]),
+        status=st.sampled_from([Status.ACCEPTED, *TARGETS]),
         as_worker=st.booleans(),
         names_task=st.booleans(),
         fault=faults,
     )
     def decide_reservation(
-        self, *, index: int, target: Status, as_worker: bool, names_task: bool, fault: Any
+        self, *, index: int, status: Status, as_worker: bool, names_task: bool, fault: Any
     ) -> None:
         if reservation := self._some_reservation(index):
             self.current = reservation
             with self._injected(fault):
-                self._decide(reservation, target, as_worker=as_worker, names_task=names_task)
+                self._decide(reservation, status, as_worker=as_worker, names_task=names_task)
 
     @rule(index=indexes, accepts=st.booleans(), fault=faults)
     def send_instruction(self, *, index: int, accepts: bool, fault: Any) -> None:
