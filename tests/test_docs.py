@@ -10,7 +10,9 @@ import pytest
 from app import app
 from chalicelib import config
 from chalicelib.domain import errors
+from chalicelib.domain.auth import Role
 from chalicelib.domain.reservations import MOVES, OBSERVED, Status
+from chalicelib.usecases.list_reservations import DEFAULT_LIMIT, MAX_LIMIT
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -52,6 +54,19 @@ def test_every_error_code_is_documented() -> None:
     }
     for code in codes:
         assert f"`{code}`" in API
+
+
+def test_documented_errors_have_their_status() -> None:
+    for error in vars(errors).values():
+        if isinstance(error, type) and issubclass(error, errors.AppError) and error.retry_after:
+            assert f"| `{error.code}` | {error.status} |" in API
+
+
+def test_documented_statuses_limits_and_roles_match_code() -> None:
+    assert f"`{', '.join(Status)}`" in API
+    assert f"| 1 to {MAX_LIMIT}; default {DEFAULT_LIMIT} |" in API
+    for role in Role:
+        assert f"| `{role}` | " in API
 
 
 def test_state_diagram_shows_every_transition() -> None:

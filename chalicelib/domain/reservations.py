@@ -138,8 +138,13 @@ class SentInstruction:
     instruction: Mapping[str, Any]
 
 
-RINGING = ("dequeue", "call", "redirect", "conference")
-"""The instructions that ring a phone or move a caller. At most one is sent per Reservation."""
+RINGING = tuple(
+    name
+    for name, instruction in INSTRUCTION_TYPES.items()
+    if "Instruction" in instruction.base_form
+)
+"""The instructions that TaskRouter executes: each rings a phone or moves a caller. At most one is
+sent per Reservation."""
 
 BY_INSTRUCTION = "assignment_instruction"
 """The value of `Reservation.accepted_by` if the callback's answer accepted the Reservation."""

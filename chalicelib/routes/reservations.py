@@ -14,16 +14,12 @@ from chalicelib import observability, runtime
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.instructions import (
-    Call,
-    Conference,
-    Dequeue,
     Instruction,
     InvalidInstruction,
-    Redirect,
     parse_instruction,
     without_secrets,
 )
-from chalicelib.domain.reservations import Reservation, Status, parse_attributes
+from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_attributes
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.http import optional_sid, parse_parameters, route
 from chalicelib.usecases import list_reservations as reading
@@ -32,10 +28,7 @@ from chalicelib.usecases.find_reservation import find_reservation_to_accept
 
 blueprint = Blueprint(__name__)
 
-_INSTRUCTIONS = (Conference.name, Dequeue.name, Call.name, Redirect.name)
-"""The instructions that an accept may carry. Each rings a phone or moves a caller."""
-
-_NUMBER = re.compile("[1-9][0-9]{0,2}")
+_NUMBER = re.compile("[1-9][0-9]{0,8}")
 
 
 @route(blueprint, "/reservations", methods=["GET"], action=Action.LIST_RESERVATIONS)
@@ -157,10 +150,8 @@ def _parse_instruction(parameters: Mapping[str, Any]) -> Instruction | None:
     """Return the instruction of an accept request; its parameters are as in callback answers."""
     if "instruction" not in parameters:
         return None
-    if parameters["instruction"] not in _INSTRUCTIONS:
-        raise BadRequest(
-            f"An accept may carry the instruction {', '.join(_INSTRUCTIONS)}, or none."
-        )
+    if parameters["instruction"] not in RINGING:
+        raise BadRequest(f"instruction must be one of {', '.join(RINGING)}, or be omitted.")
     try:
         return parse_instruction(
             {name: value for name, value in parameters.items() if name != "task_sid"}

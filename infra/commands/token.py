@@ -58,8 +58,8 @@ def token(role: str, worker: str | None, hours: float, stage_name: str) -> None:
 
     Shell variables override the settings of the stage.
     """
-    if role == Role.WORKER and not worker:
-        raise click.UsageError("A worker token needs --worker, the SID or name of a Worker.")
+    if Role(role).has_worker and not worker:
+        raise click.UsageError(f"A {role} token needs --worker, the SID or name of a Worker.")
     settings = config.load(stage_config.environment(stage_name, os.environ))
     key = read_api_key(settings)
     worker_sid = find_worker_sid(settings, key, worker) if worker else None

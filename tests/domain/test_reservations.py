@@ -1,4 +1,4 @@
-from chalicelib.domain.reservations import ACHIEVED, MOVES, OBSERVED, OPEN, Status
+from chalicelib.domain.reservations import ACHIEVED, MOVES, OBSERVED, OPEN, RINGING, Status
 
 
 def test_tables_contain_every_status() -> None:
@@ -32,3 +32,7 @@ def test_every_target_has_achieving_statuses() -> None:
     all_targets = {target for targets in MOVES.values() for target in targets}
     assert all_targets == set(ACHIEVED)
     assert all(target in proof for target, proof in ACHIEVED.items())
+
+
+def test_instructions_that_ring_or_move_a_caller() -> None:
+    assert set(RINGING) == {"dequeue", "call", "redirect", "conference"}

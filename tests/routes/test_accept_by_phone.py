@@ -71,12 +71,12 @@ def test_second_instruction_returns_409(api: Api) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"instruction": "accept"}, "An accept may carry the instruction conference, dequeue, "),
-        ({"instruction": "reject"}, "An accept may carry"),
-        ({"instruction": "supervise"}, "An accept may carry"),
-        ({"instruction": ["dequeue"]}, "An accept may carry"),
-        ({"instruction": None}, "An accept may carry"),
-        ({"instruction": {"instruction": "dequeue"}}, "An accept may carry"),
+        ({"instruction": "accept"}, "instruction must be one of dequeue, call, redirect, conference, or"),
+        ({"instruction": "reject"}, "instruction must be one of dequeue"),
+        ({"instruction": "supervise"}, "instruction must be one of dequeue"),
+        ({"instruction": ["dequeue"]}, "instruction must be one of dequeue"),
+        ({"instruction": None}, "instruction must be one of dequeue"),
+        ({"instruction": {"instruction": "dequeue"}}, "instruction must be one of dequeue"),
         ({"instruction": "call", "from": "+15556667777"}, "call needs url"),
         ({**DEQUEUE, "timeout": "30"}, "timeout must be"),
         ({**DEQUEUE, "timeout": 1000}, "timeout must be"),

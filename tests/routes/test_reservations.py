@@ -7,6 +7,7 @@ import pytest
 from chalicelib.adapters.dynamodb import listing
 from chalicelib.domain.errors import TaskRouterUnavailable
 from chalicelib.domain.reservations import Status
+from chalicelib.usecases.list_reservations import MAX_LIMIT
 from tests.routes.conftest import FORM, Api, reserve
 from tests.support import NOW, sid
 
@@ -316,7 +317,7 @@ def test_list_contains_every_callback_parameter(api: Api) -> None:
         "since=yesterday",
         "since=9999999-01-01",
         "limit=0",
-        "limit=101",
+        f"limit={MAX_LIMIT + 1}",
         "limit=-1",
         "limit=1e2",
         "limit=99999999999999999999",

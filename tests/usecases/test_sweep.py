@@ -9,10 +9,15 @@ from chalicelib.domain.errors import (
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
-from chalicelib.domain.reservations import RemoteReservation, Status
+from chalicelib.domain.reservations import OPEN, RemoteReservation, Status
+from chalicelib.usecases import sweep
 from tests.usecases.conftest import World
 
 PAST_DEADLINE_MS = 130_000
+
+
+def test_every_open_status_is_swept() -> None:
+    assert set(sweep._STATUS_ORDER) == OPEN
 
 
 def test_sweep_without_due_reservations_does_not_call_taskrouter(world: World) -> None:
