@@ -1,7 +1,8 @@
 """Detect expressions that are valid JMESPath but certainly a mistake.
 
 JMESPath accepts any field name and evaluates a missing field to null. A condition with a mistake
-therefore does not fail: it is never true.
+therefore raises no error: it has the wrong result. For example, `task.vip == true` compares two
+fields, so it is true if both are missing.
 """
 
 import json
