@@ -42,7 +42,7 @@ EXPLAINED = """\
      when task.vip == `true` && priority
      task.vip is null
      priority is 5
-  2  calls: matches, but cannot answer
+  2  calls: matches, but cannot be evaluated
      when task.language == 'es'
      task.language is "es"
      task.to is "tel:x"
