@@ -114,7 +114,7 @@ def decide(
         TaskRouterRefused: TaskRouter refused although the Reservation is pending.
         TaskRouterDenied: TaskRouter refuses this service's credentials.
         Unsettled: the outcome is not known yet.
-        StoreUnavailable: DynamoDB failed before TaskRouter was asked.
+        StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter.
     """
     started = collaborators.clock.now_ms() if started is None else started
     claim, succeeded, record = _claim(decision, collaborators)
