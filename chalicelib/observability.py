@@ -44,8 +44,8 @@ class LogFields(TypedDict, total=False):
     failed_rules: Sequence[str] | None
     """Failures while choosing the answer to a callback.
 
-    Each is ``rule: parameters``, ``RULES_FILE`` if the file could not be loaded, or ``rules: error``
-    for any other error.
+    Each is ``rule: parameters``, ``RULES_FILE`` if the file could not be loaded, or
+    ``rules: error type`` for any other error.
     """
 
     found: int | None

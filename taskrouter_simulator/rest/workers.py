@@ -44,7 +44,7 @@ def render(request: Request, worker: Worker) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Workers, optionally filtered by Activity, name, availability, TaskQueue or expression."""
+    """List Workers, filtered by Activity, name, availability, TaskQueue or expression."""
     return request.page(
         "workers",
         request.workspace.workers.values(),
