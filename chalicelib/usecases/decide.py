@@ -42,8 +42,8 @@ _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
 _LATEST_FETCH_MS = 15_000
-"""Latest time in a request to start fetching the Reservation's status from TaskRouter. A fetch takes
-up to 10 s, and the function ends after 29 s."""
+"""Latest time in a request to start fetching the Reservation's status from TaskRouter. A fetch
+takes up to 10 s, and the function ends after 29 s."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
