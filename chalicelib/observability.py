@@ -1,4 +1,6 @@
-"""Logs: one JSON line per request or sweep, with the fields bound while it ran.
+"""Logs in JSON: one line per request, sweep or unexpected error.
+
+A line written during a request contains the fields bound so far.
 
 A line never contains a token, a signature, a key or attributes. Errors are therefore logged by
 type and location, not by message, because a message may repeat request data.
@@ -17,30 +19,34 @@ UNRECORDED_RESERVATION = "UnrecordedReservation"
 
 
 class LogFields(TypedDict, total=False):
-    """Fields that a request or a sweep can bind to its log line; None values are omitted.
+    """Fields that a request can bind to its log line; None values are omitted.
 
-    The members of a request's line that alarms read (infra/stage.yaml) are ``error``,
-    ``UnrecordedReservation`` and ``FailedRules``.
+    Metric filters in infra/stage.yaml count the request lines in which ``error`` is
+    ``InvalidSignature``, or which contain ``UnrecordedReservation`` or ``FailedRules``.
     """
 
     answer: str | None
     """Assignment instruction of a callback, or status after a decision."""
 
     asked: str | None
-    """Status that the caller requested."""
+    """Reservation status requested by the API client."""
 
     call_sid: str | None
     checked_url: str | None
     """URL against which an invalid signature was checked; shows a wrong PUBLIC_BASE_URL."""
 
     error: str | None
-    """``Code`` of the error in the response."""
+    """``Code`` of the error that occurred, even if the fallback answered with 200."""
 
     event_type: str | None
     """``EventType`` of an event callback."""
 
     failed_rules: Sequence[str] | None
-    """``rule: parameters`` of the rules that should have answered a callback but could not."""
+    """Failures while choosing the answer to a callback.
+
+    Each is ``rule: parameters``, ``RULES_FILE`` if the file could not be loaded, or
+    ``rules: error type`` for any other error.
+    """
 
     found: int | None
     """Number of Reservations in a page."""
@@ -49,7 +55,7 @@ class LogFields(TypedDict, total=False):
     """Whether an event changed the record."""
 
     principal: str | None
-    """Name of the authenticated caller."""
+    """Name of the authenticated API client."""
 
     queue_result: str | None
     reservation_sid: str | None
@@ -67,7 +73,7 @@ class LogFields(TypedDict, total=False):
     """1 if the fallback answered a callback whose Reservation could not be recorded."""
 
     FailedRules: int | None
-    """Number of rules in ``failed_rules``."""
+    """Number of failures in ``failed_rules``."""
 
 
 _logger = logging.getLogger("taskrouter-callbacks")
@@ -86,7 +92,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Write lines of at least *level* (such as ``INFO``) to stdout as JSON."""
+    """Write log records at *level* (such as ``INFO``) or above to stdout as JSON lines."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter())
     _logger.handlers = [handler]
@@ -112,7 +118,8 @@ def bind(**fields: Unpack[LogFields]) -> None:
 def log(event: str, fields: Mapping[str, Any], *, level: int = logging.INFO) -> None:
     """Write one line with the event, the bound fields and *fields*.
 
-    A line about an unrecorded Reservation is written at any LOG_LEVEL, because an alarm counts it.
+    A line with ``UnrecordedReservation`` is logged as an error, so that LOG_LEVEL does not hide it
+    from the alarm.
     """
     line = {**(_bound.get() or {}), **fields}
     if UNRECORDED_RESERVATION in line:

@@ -1,4 +1,4 @@
-"""Runs DynamoDB locally, with tables created from the same template as on AWS."""
+"""Runs a DynamoDB emulator (ministack), with tables created from the same template as on AWS."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ STACK = "taskrouter-callbacks-tables"
 
 
 @dataclass(frozen=True)
-class Tables:
+class TableNames:
     """The names of the app's two tables."""
 
     reservations: str
@@ -28,14 +28,14 @@ class Tables:
 
 
 def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
-    """Return a boto3 client for the local engine.
+    """Return a boto3 client for the local emulator.
 
-    The engine separates data by region and account, so the client must use the same region and
+    The emulator separates data by region and account, so the client must use the same region and
     keys as the app.
 
     Args:
         service: "dynamodb" or "cloudformation".
-        url: Base URL of the engine.
+        url: Base URL of the emulator.
         environ: Provides AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which
             all have defaults.
     """
@@ -51,7 +51,7 @@ def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
     )
 
 
-def create_tables(cloudformation: Any, tables: Tables, *, stack: str = STACK) -> None:
+def create_tables(cloudformation: Any, tables: TableNames, *, stack: str = STACK) -> None:
     """Create or update the tables defined in infra/stage.yaml, without its other resources.
 
     Args:
@@ -60,7 +60,7 @@ def create_tables(cloudformation: Any, tables: Tables, *, stack: str = STACK) ->
         stack: The name of the CloudFormation stack.
 
     Raises:
-        ClientError: The engine rejected the template.
+        ClientError: The emulator rejected the template.
         WaiterError: The stack did not complete.
     """
     request = {
@@ -90,9 +90,9 @@ def create_tables(cloudformation: Any, tables: Tables, *, stack: str = STACK) ->
 
 
 class TablesProbe:
-    """Checks repeatedly whether the engine responds and both tables are active."""
+    """Checks repeatedly whether the emulator responds and both tables are active."""
 
-    def __init__(self, url: str, tables: Tables, environ: Mapping[str, str]) -> None:
+    def __init__(self, url: str, tables: TableNames, environ: Mapping[str, str]) -> None:
         """See `client` for `url` and `environ`."""
         self._url, self._tables, self._environ = url, tables, environ
         self._client: Any = None
@@ -110,19 +110,20 @@ class TablesProbe:
 
 
 def is_ready(port: int) -> bool:
-    """Return whether the engine responds on this port."""
+    """Return whether the emulator responds on this port."""
     return network.is_responding(f"{network.url(port)}/_ministack/ready")
 
 
 def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
-    """Run the engine until SIGTERM or SIGINT ends the process.
+    """Run the emulator until SIGTERM or SIGINT ends the process.
 
     Args:
         port: Port on 127.0.0.1.
-        on_ready: Called when the engine responds. If this function raises, the engine ends.
+        on_ready: Called once when the emulator responds. If it raises, the emulator stops and the
+            exception propagates.
 
     Raises:
-        NotReadyError: The engine did not start.
+        NotReadyError: The emulator did not start.
     """
 
     def prepare() -> None:
@@ -130,14 +131,15 @@ def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
         on_ready()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Exit at once: the engine keeps its data in memory, so there is nothing to save.
+        # Exit at once: the emulator keeps its data in memory, so there is nothing to save.
         signal.signal(number, lambda *_: os._exit(0))
     _configure(port)
     asyncio.run(_serve(port, prepare))
 
 
 async def _serve(port: int, prepare: Callable[[], None]) -> None:
-    # Imported here because ministack reads its settings during the import.
+    # Imported here because ministack reads the environment variables set by `_configure` when it
+    # is imported.
     from hypercorn.asyncio import serve as run_server  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415

@@ -65,9 +65,9 @@ class Stack:
     simulator_url: str
 
     @property
-    def tables(self) -> dynamodb.Tables:
+    def tables(self) -> dynamodb.TableNames:
         """The table names in the settings."""
-        return dynamodb.Tables(self.settings.reservations_table, self.settings.state_table)
+        return dynamodb.TableNames(self.settings.reservations_table, self.settings.state_table)
 
     def program(self, name: str) -> Program:
         """Return the program with this name."""
@@ -93,10 +93,10 @@ def describe(environ: Mapping[str, str]) -> Stack:
     ports = {name: _port(name, environ) for name in DEFAULT_PORTS}
     if len(set(ports.values())) < len(ports):
         raise StackError(f"{', '.join(ports)} must be different ports, not {ports}.")
-    api, engine, simulator = (network.url(ports[name]) for name in DEFAULT_PORTS)
+    api, emulator, simulator = (network.url(ports[name]) for name in DEFAULT_PORTS)
     addresses = {
         "PUBLIC_BASE_URL": api,
-        "AWS_ENDPOINT_URL_DYNAMODB": engine,
+        "AWS_ENDPOINT_URL_DYNAMODB": emulator,
         "TWILIO_TASKROUTER_URL": simulator,
         # Print every line immediately.
         "PYTHONUNBUFFERED": "1",
@@ -109,10 +109,10 @@ def describe(environ: Mapping[str, str]) -> Stack:
     # The simulator must sign the URL that the app verifies and use the same Reservation timeout.
     complete.setdefault("SIMULATOR_CALLBACK_BASE_URL", settings.public_base_url or api)
     complete.setdefault("SIMULATOR_RESERVATION_TIMEOUT", str(settings.reservation_timeout_seconds))
-    tables = dynamodb.Tables(settings.reservations_table, settings.state_table)
-    has_tables = dynamodb.TablesProbe(engine, tables, resolved)
+    tables = dynamodb.TableNames(settings.reservations_table, settings.state_table)
+    has_tables = dynamodb.TablesProbe(emulator, tables, resolved)
     programs = _programs(has_tables, api, simulator)
-    return Stack(complete, settings, resolved, programs, api, engine, simulator)
+    return Stack(complete, settings, resolved, programs, api, emulator, simulator)
 
 
 def conflicting_variables(stack: Stack, environ: Mapping[str, str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Fault injection for tests: errors, latency, cut connections and duplicates."""
+"""Fault injection for tests: errors, latency, dropped connections and duplicates."""
 
 import itertools
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _MAX_NUMBER = 10**9
 
 
 class FaultError(ValueError):
-    """An invalid description of a fault; the message says what is wrong."""
+    """An invalid description of a fault; the message states the reason."""
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Fault:
             "fallback", "event", "twiml".
         kind: "latency" (the request is delayed by `seconds`: real seconds for a REST request,
             simulated seconds for a callback), "error" (the response is `status`, with Retry-After
-            if `retry_after` is set), "cut" (the connection breaks), "duplicate" (sent twice).
+            if `retry_after` is set), "cut" (the connection is dropped), "duplicate" (sent twice).
         method: HTTP method; None matches all.
         path: Path of the URL; `*` matches any characters.
         moment: "before" or "after" the request takes effect.
@@ -75,7 +75,7 @@ class Faults:
         """
         unknown = set(description) - (set(Fault.__dataclass_fields__) - {"id"})
         if unknown:
-            raise FaultError(f"these are not fields of a fault: {', '.join(sorted(unknown))}")
+            raise FaultError(f"unknown fields: {', '.join(sorted(unknown))}")
         _validate(description)
         fault = Fault(id=next(self._ids), **description)
         if fault.times != 0:
@@ -109,22 +109,22 @@ def _validate(description: Mapping[str, Any]) -> None:
     if description.get("kind") not in _KINDS[on]:
         raise FaultError(f"kind must be one of {', '.join(_KINDS[on])}")
     if description.get("moment", "before") not in _MOMENTS:
-        raise FaultError("moment must be before or after")
+        raise FaultError('moment must be "before" or "after"')
     if not isinstance(description.get("path", "*"), str):
         raise FaultError("path must be a string")
     if not isinstance(description.get("method"), str | None):
         raise FaultError("method must be a string")
-    if not _is_number(description.get("seconds", 0)):
-        raise FaultError("seconds must be a number, 0 or more")
+    if not _is_valid_number(description.get("seconds", 0)):
+        raise FaultError(f"seconds must be a number between 0 and {_MAX_NUMBER:,}")
     status = description.get("status", 500)
     if not isinstance(status, int) or status not in _STATUSES:
-        raise FaultError("status must be 400 to 599")
+        raise FaultError("status must be a whole number between 400 and 599")
     for name in ("retry_after", "times"):
         value = description.get(name)
-        if value is not None and (not _is_number(value) or not isinstance(value, int)):
-            raise FaultError(f"{name} must be a whole number, 0 or more")
+        if value is not None and (not _is_valid_number(value) or not isinstance(value, int)):
+            raise FaultError(f"{name} must be a whole number between 0 and {_MAX_NUMBER:,}")
 
 
-def _is_number(value: Any) -> bool:
+def _is_valid_number(value: Any) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and 0 <= value <= _MAX_NUMBER

@@ -16,7 +16,7 @@ def new_sid(prefix: str) -> str:
     return prefix + secrets.token_hex(16)
 
 
-def made_up(name: str) -> str:
+def derived_hex(name: str) -> str:
     """Return 32 hexadecimal digits that are the same in every run.
 
     The digits are derived from the name instead of hard-coded, so that no scanner reports the
@@ -43,12 +43,12 @@ class Credentials:
         shared_key: Secret of the SharedKey.
     """
 
-    account_sid: str = "AC" + made_up("account")
-    auth_token: str = made_up("auth-token")
-    api_key_sid: str = "SK" + made_up("api-key")
-    api_key_secret: str = made_up("api-key-secret")
-    shared_key_id: str = made_up("shared-key-id")
-    shared_key: str = made_up("shared-key")
+    account_sid: str = "AC" + derived_hex("account")
+    auth_token: str = derived_hex("auth-token")
+    api_key_sid: str = "SK" + derived_hex("api-key")
+    api_key_secret: str = derived_hex("api-key-secret")
+    shared_key_id: str = derived_hex("shared-key-id")
+    shared_key: str = derived_hex("shared-key")
 
 
 def is_url(text: str) -> bool:

@@ -15,7 +15,7 @@ from taskrouter_simulator.engine import workers, workflows, workspaces
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import Workspace
-from taskrouter_simulator.identifiers import made_up
+from taskrouter_simulator.identifiers import derived_hex
 from taskrouter_simulator.settings import Settings
 
 Description = Mapping[str, Any]
@@ -74,7 +74,7 @@ def _load(engine: Engine, description: Description) -> Workspace:
         engine,
         friendly_name=_name(description),
         multi_task_enabled=bool(description.get("multi_task_enabled", True)),
-        sid="WS" + made_up("workspace"),
+        sid="WS" + derived_hex("workspace"),
     )
     parts = {name: list(description.get(name, [])) for name in _PARTS}
     for item in parts["activities"]:
@@ -83,7 +83,7 @@ def _load(engine: Engine, description: Description) -> Workspace:
             workspace,
             friendly_name=_name(item),
             available=bool(item.get("available", False)),
-            sid="WA" + made_up(f"activity/{_name(item)}"),
+            sid="WA" + derived_hex(f"activity/{_name(item)}"),
         )
     default = _activity(workspace, description.get("default_activity"))
     timeout = _activity(workspace, description.get("timeout_activity"))
@@ -123,7 +123,7 @@ def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
         friendly_name=name,
         attributes=json.dumps(dict(item.get("attributes", {}))),
         activity_sid=_activity(workspace, item.get("activity")),
-        sid="WK" + made_up(f"worker/{name}"),
+        sid="WK" + derived_hex(f"worker/{name}"),
     )
     for channel_name, capacity in item.get("capacity", {}).items():
         channel = workspace.channel(channel_name)
@@ -143,7 +143,7 @@ def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
         task_order="LIFO" if item.get("task_order") == "LIFO" else "FIFO",
         reservation_activity_sid=_activity(workspace, item.get("reservation_activity")),
         assignment_activity_sid=_activity(workspace, item.get("assignment_activity")),
-        sid="WQ" + made_up(f"queue/{name}"),
+        sid="WQ" + derived_hex(f"queue/{name}"),
     )
 
 
@@ -161,7 +161,7 @@ def _workflow(engine: Engine, workspace: Workspace, item: Description, *, is_fir
         task_reservation_timeout=int(
             item.get("task_reservation_timeout", settings.reservation_timeout)
         ),
-        sid="WW" + made_up("workflow" if is_first else f"workflow/{name}"),
+        sid="WW" + derived_hex("workflow" if is_first else f"workflow/{name}"),
     )
 
 

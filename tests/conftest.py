@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from chalicelib.config import Settings
 from local import dynamodb as local_dynamodb
 from local import network, supervisor
-from local.dynamodb import Tables
+from local.dynamodb import TableNames
 from taskrouter_simulator.testing import taskrouter  # noqa: F401  # a fixture
 
 
@@ -52,10 +52,10 @@ class LocalDynamoDb:
             self._clients[service] = local_dynamodb.client(service, self.url, self.environ)
         return self._clients[service]
 
-    def create_tables(self) -> Tables:
+    def create_tables(self) -> TableNames:
         """Create the first pair of tables from the template, and later pairs as faster copies."""
         number = next(self._numbers)
-        tables = Tables(f"reservations-{number}", f"state-{number}")
+        tables = TableNames(f"reservations-{number}", f"state-{number}")
         if number == 1:
             local_dynamodb.create_tables(self.client("cloudformation"), tables)
             self._schemas += map(self._schema_of, (tables.reservations, tables.state))
@@ -96,6 +96,6 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb
 
 
 @pytest.fixture
-def tables(dynamodb: LocalDynamoDb) -> Tables:
+def tables(dynamodb: LocalDynamoDb) -> TableNames:
     """New tables for one test; for a module, use `dynamodb.create_tables()`."""
     return dynamodb.create_tables()

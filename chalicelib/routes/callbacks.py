@@ -24,8 +24,8 @@ def assignment_callback() -> dict[str, Any]:
 def fallback() -> dict[str, Any]:
     """Answer a callback sent to the Workflow's fallback URL, even if DynamoDB fails.
 
-    The Worker then gets the call even though the Reservation is not recorded. An alarm reports
-    this. An event or a reconciliation creates the record later.
+    If DynamoDB fails, TaskRouter still gets an instruction, but the Reservation is not recorded.
+    An alarm reports this. An event or a reconciliation creates the record later.
     """
     return _answer_callback(is_fallback=True)
 
@@ -85,6 +85,7 @@ def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
         answer = dict(result.instruction.answer)
     observability.bind(answer=answer.get("instruction", "defer"))
     if answer == result.instruction.answer:
-        # Otherwise an earlier answer is repeated, and another rule may have chosen it.
+        # If the answers differ, an earlier answer was repeated, and another rule may have chosen
+        # it.
         observability.bind(rule=result.rule)
     return answer

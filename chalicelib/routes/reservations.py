@@ -57,7 +57,7 @@ def list_reservations(principal: Principal) -> dict[str, Any]:
 @route(blueprint, "/reservations/{sid}", methods=["GET"], action=Action.READ_RESERVATION)
 def get_reservation(principal: Principal, sid: str) -> dict[str, Any]:
     """Return a recorded Reservation."""
-    reservation_sid = checked_sid(sid, "WR", "The Reservation")
+    reservation_sid = checked_sid(sid, "WR", "sid")
     observability.bind(reservation_sid=reservation_sid)
     return _reservation_json(
         reading.get_reservation(reservation_sid, principal=principal, store=runtime.current().store)
@@ -68,8 +68,8 @@ def get_reservation(principal: Principal, sid: str) -> dict[str, Any]:
 def accept(principal: Principal, sid: str) -> Response:
     """Accept a Reservation, so that TaskRouter assigns its Task to its Worker.
 
-    The request may carry an assignment instruction, for a phone call. The Reservation may then
-    stay pending for now, and the response is 202.
+    The request may carry an assignment instruction, for a phone call. If the Reservation is still
+    pending afterwards, the response is 202.
     """
     parameters = parse_parameters(blueprint.current_request)
     instruction = _parse_instruction(parameters)
@@ -119,8 +119,11 @@ def _decide(
     started: int | None = None,
     instruction: Instruction | None = None,
 ) -> dict[str, Any]:
-    """Decide a Reservation and return the response; the quickstart reads its last two members."""
-    reservation_sid = checked_sid(sid, "WR", "The Reservation")
+    """Decide a Reservation and return the response.
+
+    Twilio's quickstart reads `worker_name` and `reservation_status`.
+    """
+    reservation_sid = checked_sid(sid, "WR", "sid")
     observability.bind(reservation_sid=reservation_sid, asked=target.value)
     is_rejection = target is Status.REJECTED
     decision = Decision(
@@ -170,14 +173,14 @@ def _parse_status(value: str | None) -> Status | None:
 
 
 def _parse_time(value: str | None) -> int | None:
-    """Return an ISO 8601 time in epoch ms. Without a UTC offset it is in UTC."""
+    """Return an ISO 8601 time in epoch ms. A time without an offset is interpreted as UTC."""
     if value is None:
         return None
     try:
         time = datetime.fromisoformat(value)
         return int(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
     except (ValueError, OverflowError) as error:
-        raise BadRequest("since must be ISO 8601, such as 2026-11-22T01:00:00Z.") from error
+        raise BadRequest("since must be an ISO 8601 time, such as 2026-11-22T01:00:00Z.") from error
 
 
 def _parse_limit(value: str | None) -> int:

@@ -8,7 +8,7 @@ from chalicelib.domain.reservations import BY_INSTRUCTION, HistoryEntry, Reserva
 from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
 from chalicelib.usecases.ports import ReservationStore
 
-BY = "assignment_callback"
+BY_CALLBACK = "assignment_callback"
 
 
 def assign(
@@ -34,7 +34,7 @@ def assign(
         now: epoch ms.
 
     Raises:
-        StoreUnavailable: nothing was recorded, so no answer may be sent.
+        StoreUnavailable: DynamoDB failed. Whether the Reservation was recorded is unknown.
     """
     answer = instruction.answer
     expires_at = deadlines.expires_at(now, callback.workflow_sid)
@@ -43,6 +43,8 @@ def assign(
         due_at = deadlines.next_check(
             Status.PENDING, now=now, reserved_at=now, expires_at=expires_at
         )
+    note = rule and f"rule {rule}"
+    created = HistoryEntry(at=now, to=Status.PENDING, by=BY_CALLBACK, note=note)
     reservation = Reservation(
         reservation_sid=callback.reservation_sid,
         task_sid=callback.task_sid,
@@ -57,6 +59,6 @@ def assign(
         reserved_at=now,
         expires_at=expires_at,
         accepted_by=BY_INSTRUCTION if instruction.accepts else None,
-        history=(HistoryEntry(at=now, to=Status.PENDING, by=BY, note=rule and f"rule {rule}"),),
+        history=(created,),
     )
     return store.record_callback(reservation, due_at=due_at or expires_at, now=now)

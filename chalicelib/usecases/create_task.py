@@ -78,7 +78,7 @@ def create_task(
         KeyReused: the key was used for another Task.
         Unsettled: it is not known yet whether the Task was created; retry with the same key.
         TaskRouterError: TaskRouter refused, and created nothing.
-        StoreUnavailable: DynamoDB failed before TaskRouter was asked.
+        StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter.
     """
     if idempotency_key is None:
         return collaborators.taskrouter.create_task(task)

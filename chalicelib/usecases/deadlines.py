@@ -22,7 +22,7 @@ class Deadlines:
     Attributes:
         reservation_timeout: the Workflow's TaskReservationTimeout, which callbacks don't include.
         by_workflow: the same for individual Workflows, by SID (WW…).
-        grace: how long after a Reservation's time-out the sweep checks it.
+        grace: how long after a Reservation's timeout the sweep checks it.
         claim_lease: how long a claim is exclusive.
         reject_after: the age at which the sweep rejects a pending Reservation, or None for never.
         max_wrapup: how long a Reservation may be wrapping before the sweep completes it, or None
@@ -55,7 +55,7 @@ class Deadlines:
         """Return when the sweep should check a Reservation next.
 
         A pending Reservation is checked at its deadlines, and after the last one at growing
-        intervals, because a ringing call can hold it for minutes beyond its time-out. An assigned
+        intervals, because a ringing call can hold it for minutes beyond its timeout. An assigned
         Reservation is checked at growing intervals, in case its events are lost.
 
         Args:

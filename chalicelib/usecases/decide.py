@@ -42,8 +42,8 @@ _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
 _LATEST_FETCH_MS = 15_000
-"""How late in a request TaskRouter may still be asked for the Reservation's status, because that
-takes up to 10 s and the function ends after 29 s."""
+"""Latest time in a request to start fetching the Reservation's status from TaskRouter. A fetch
+takes up to 10 s, and the function ends after 29 s."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
@@ -114,7 +114,7 @@ def decide(
         TaskRouterRefused: TaskRouter refused although the Reservation is pending.
         TaskRouterDenied: TaskRouter refuses this service's credentials.
         Unsettled: the outcome is not known yet.
-        StoreUnavailable: DynamoDB failed before TaskRouter was asked.
+        StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter.
     """
     started = collaborators.clock.now_ms() if started is None else started
     claim, succeeded, record = _claim(decision, collaborators)

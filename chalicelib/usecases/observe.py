@@ -12,7 +12,7 @@ from chalicelib.domain.reservations import (
 from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.ports import ReservationStore
 
-BY = "event"
+BY_EVENT = "event"
 
 
 def observe(
@@ -21,7 +21,7 @@ def observe(
     store: ReservationStore,
     deadlines: Deadlines,
     now: int,
-    by: str = BY,
+    by: str = BY_EVENT,
 ) -> bool:
     """Record the status reported by an event, unless the event is late or repeated.
 
@@ -39,7 +39,8 @@ def observe(
         Whether the event changed or created a record.
 
     Raises:
-        StoreUnavailable: nothing was recorded; the sweep will correct the record.
+        StoreUnavailable: DynamoDB failed. The status may not have been recorded; the sweep
+            corrects the record.
     """
     # The best known creation time: exact for the first event, an upper bound for a later one.
     reserved_at = min(event.at or now, now)
@@ -103,7 +104,7 @@ def record_remote_reservation(
         Whether a record was created.
 
     Raises:
-        StoreUnavailable: DynamoDB failed.
+        StoreUnavailable: DynamoDB failed. Whether it created the record is unknown.
     """
     expires_at = deadlines.expires_at(remote.created_at, None)
     reservation = Reservation(

@@ -29,7 +29,7 @@ from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.observe import observe, record_remote_reservation
 from chalicelib.usecases.run_budget import RunBudget
 
-BY = "reconcile"
+BY_RECONCILE = "reconcile"
 
 JOB = "last_reconcile"
 
@@ -118,7 +118,7 @@ class _Reconciliation:
                 store=collaborators.store,
                 deadlines=collaborators.deadlines,
                 now=now,
-                by=BY,
+                by=BY_RECONCILE,
             )
             for remote in pending
         )
@@ -188,7 +188,7 @@ class _Reconciliation:
                 store=collaborators.store,
                 deadlines=collaborators.deadlines,
                 now=collaborators.clock.now_ms(),
-                by=BY,
+                by=BY_RECONCILE,
             )
         return changed
 

@@ -18,7 +18,7 @@ CONCURRENCY = 8
 
 _MIN_TIME_LEFT_MS = 25_000
 """Minimum remaining time to start a step, which may send two requests to TaskRouter, each with a
-time-out of 10 s, and then writes to DynamoDB."""
+timeout of 10 s, and then writes to DynamoDB."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
 """Pauses between the attempts of a throttled request, in seconds."""

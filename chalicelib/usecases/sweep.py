@@ -27,9 +27,9 @@ from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.reconcile import reconcile
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 
-BY = "sweep"
+BY_SWEEP = "sweep"
 
-_PRINCIPAL = Principal(Role.SERVICE, identity=BY)
+_PRINCIPAL = Principal(Role.SERVICE, identity=BY_SWEEP)
 
 _STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 """Pending Reservations first, because their callers are waiting."""
@@ -240,7 +240,7 @@ class _Sweep:
         update = StatusUpdate(
             status=status,
             at=now,
-            by=BY,
+            by=BY_SWEEP,
             next_check_at=self._next_check(due, status, now, checks=0),
             worker_name=worker_name,
             note=note,

@@ -35,12 +35,16 @@ def run_chalice(*arguments: str) -> None:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")
 
 
-def fetch(aws: Aws, stage: Stage, bucket: str | None, *, domain: str | None = None) -> bool:
-    """Write the record of existing resources to the checkout, replacing the old one.
+def rebuild_record(
+    aws: Aws, stage: Stage, bucket: str | None, *, domain: str | None = None
+) -> bool:
+    """Rebuild the checkout's record from the resources that exist in AWS.
+
+    Resources in the S3 record that no longer exist are omitted.
 
     Args:
         aws: The account and region.
-        stage: The stage whose record to write.
+        stage: The stage whose record is rebuilt.
         bucket: The bucket that holds the record; None if the stage has no bucket.
         domain: The custom domain to keep. Chalice deletes any other recorded domain.
 
@@ -82,7 +86,7 @@ def upload(aws: Aws, stage: Stage, bucket: str) -> str:
 def public_url(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
     """Return the base URL for TaskRouter's callbacks, or None if nothing is deployed.
 
-    Also finds an API that CloudFormation deployed, which has no record.
+    An API deployed by CloudFormation, which has no record, is also found.
     """
     recorded_id = _api_id(_recorded(aws, stage, bucket))
     api_id = live_resources.find_api_id(aws, stage, recorded_id=recorded_id)

@@ -56,7 +56,7 @@ def deploy(
         live_resources.ensure_same_region(aws, stage)
         bucket = _prepare(aws, stage)["Deployments"]
         renew_lock()
-        chalice_record.fetch(aws, stage, bucket, domain=stage.domain)
+        chalice_record.rebuild_record(aws, stage, bucket, domain=stage.domain)
         chalice_record.run_chalice("deploy", "--stage", stage_name)
         api_id = chalice_record.upload(aws, stage, bucket)
         api_settings.apply(aws, stage, api_id)

@@ -33,7 +33,7 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
         _confirm(aws, stage_name, data=data)
     with lock.acquire(aws, stage, force=break_lock):
         bucket = stacks.outputs(aws, stage).get("Deployments")
-        if chalice_record.fetch(aws, stage, bucket):
+        if chalice_record.rebuild_record(aws, stage, bucket):
             chalice_record.run_chalice("delete", "--stage", stage_name)
             stage.deployed_file.unlink(missing_ok=True)
         if bucket:

@@ -37,7 +37,9 @@ class Presenter:
     def post(
         self, client: HttpClient, path: str, form: Mapping[str, str] | None = None, *, show: str
     ) -> Any:
-        """POST, and print the response's fields named in `show`, separated by spaces, or "all".
+        """Send a POST request, and print the response fields listed in `show`.
+
+        `show` contains space-separated names, or is "all".
 
         Raises:
             StageFailedError: The response is not a 2xx with a JSON object.
@@ -46,7 +48,9 @@ class Presenter:
         return self._print_response(client.post(path, form), show)
 
     def get(self, client: HttpClient, path: str, *, show: str) -> Any:
-        """GET, and print the response's fields named in `show`, separated by spaces, or "all".
+        """Send a GET request, and print the response fields listed in `show`.
+
+        `show` contains space-separated names, or is "all".
 
         Raises:
             StageFailedError: The response is not a 2xx with a JSON object.

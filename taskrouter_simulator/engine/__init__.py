@@ -10,7 +10,7 @@ from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.engine import routing
 from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.core import Effect, Engine
-from taskrouter_simulator.identifiers import made_up
+from taskrouter_simulator.identifiers import derived_hex
 from taskrouter_simulator.settings import Settings
 
 
@@ -23,7 +23,7 @@ def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> E
         emit: Receives each effect as it arises; must not call the engine.
     """
     return Engine(
-        account_sid="AC" + made_up("account"),
+        account_sid="AC" + derived_hex("account"),
         settings=settings,
         clock=clock,
         emit=emit,

@@ -2,9 +2,9 @@
 
 from taskrouter_simulator.engine.core import Engine, EventCallback
 from taskrouter_simulator.engine.model import Event, Reservation, Task, Worker, Workspace
-from taskrouter_simulator.identifiers import made_up
+from taskrouter_simulator.identifiers import derived_hex
 
-_OPERATING_UNIT_SID = "OU" + made_up("operating-unit")
+_OPERATING_UNIT_SID = "OU" + derived_hex("operating-unit")
 
 TYPES = frozenset(
     f"{resource}.{change}"

@@ -1,4 +1,4 @@
-"""Reservations: their state machine, and offers that end without being accepted.
+"""Reservations: creation, status transitions, and the end of offers that were not accepted.
 
 See https://www.twilio.com/docs/taskrouter/api/reservations and, for the Worker's Activity,
 https://www.twilio.com/docs/taskrouter/api/activity. No page lists all transitions. Transitions
@@ -102,7 +102,7 @@ def not_pending_message(reservation: Reservation, action: str) -> str:
 
 
 def publish(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Publish the event of a Reservation's current status."""
+    """Publish the event for a Reservation's current status."""
     change = _EVENTS.get(reservation.status, reservation.status.value)
     events.publish(
         engine,
@@ -280,7 +280,7 @@ def _delay_next_offer(engine: Engine, workspace: Workspace, reservation: Reserva
 def _return_task(
     engine: Engine, workspace: Workspace, reservation: Reservation, evaluation: Evaluation
 ) -> None:
-    """Make the Task pending again if its last offer has ended."""
+    """Make a reserved Task pending again if no Reservation of the Task is pending."""
     task = workspace.tasks[reservation.task_sid]
     if task.status is TaskStatus.RESERVED and not pending(task):
         task.status = TaskStatus.PENDING

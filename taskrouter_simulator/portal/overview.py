@@ -34,7 +34,7 @@ NamedResource = Activity | TaskQueue | Worker | Workflow | Workspace
 
 
 def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = None) -> Json:
-    """Return everything that the page shows of one Workspace.
+    """Return all data that the portal page shows about a Workspace.
 
     Args:
         engine: The engine.
@@ -43,8 +43,8 @@ def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = 
 
     Returns:
         A JSON object. Tasks, Reservations, callbacks and alerts are ordered newest first, all
-        others by creation. Lists that can grow without limit contain only the newest items, with
-        the total number beside the list.
+        other lists oldest first. Each list that can grow without limit contains only the newest
+        items; a separate member contains the total number, such as `tasks_total`.
     """
     workspaces = engine.workspaces
     chosen = workspaces.get(workspace_sid or "") or next(iter(workspaces.values()), None)

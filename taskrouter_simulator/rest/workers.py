@@ -44,7 +44,7 @@ def render(request: Request, worker: Worker) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Workers, optionally by Activity, name, availability, TaskQueue or expression."""
+    """List Workers, filtered by Activity, name, availability, TaskQueue or expression."""
     return request.page(
         "workers",
         request.workspace.workers.values(),
@@ -81,8 +81,8 @@ def update(request: Request) -> Response:
         workers.require_free_name(workspace, name)
     activity_sid = form.sid("ActivitySid", "WA")
     activity = workers.require_activity(workspace, activity_sid) if activity_sid else None
-    rejects = form.boolean("RejectPendingReservations")
-    if rejects and (activity is None or activity.available):
+    reject_pending = form.boolean("RejectPendingReservations")
+    if reject_pending and (activity is None or activity.available):
         raise BadRequest(
             "Unable to reject pending reservations when updating to an Available activity state."
         )
@@ -91,7 +91,7 @@ def update(request: Request) -> Response:
         workers.set_attributes(request.engine, workspace, worker, attributes)
     if activity:
         workers.set_activity(request.engine, workspace, worker, activity.sid)
-    if rejects:
+    if reject_pending:
         _reject_all(request, worker)
     request.engine.touch(worker)
     return Response(200, render(request, worker), worker.version)

@@ -125,7 +125,7 @@ class Checkout:
 
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory):
-    """A Python with the packages that Lambda provides and the emulator."""
+    """A Python environment with the emulator and the packages that Lambda provides."""
     folder = tmp_path_factory.mktemp("lambda") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
@@ -142,7 +142,8 @@ def aws(bare_python, tmp_path):
     (port,) = network.find_free_ports(1)
     url = f"http://127.0.0.1:{port}"
     launcher = Path(__file__).with_name("emulator.py")
-    # The project is not on its path: a function sees only its zip file, as on Lambda.
+    # The project is not on the emulator's path, so that functions import only from their zip
+    # files, as on Lambda.
     clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     process = supervisor.start("aws", [str(bare_python), str(launcher), str(port)], clean, tmp_path)
     try:

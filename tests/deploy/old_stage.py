@@ -4,8 +4,8 @@ The code of that commit created the fixtures:
 
 - `deployed.json`: Chalice's record of a deployment to the emulator, as kept in S3.
 - `functions.json`: the configuration of the functions of that deployment.
-- `stage.json`: its `infra/stage.yaml` as JSON, without descriptions.
-- `items.json`: the items that the app stored in DynamoDB at `NOW`, by role.
+- `stage.json`: that commit's `infra/stage.yaml` as JSON, without descriptions.
+- `items.json`: items that the app had stored in DynamoDB by `NOW`, under descriptive names.
 """
 
 import io
@@ -101,7 +101,7 @@ def _create_api(aws, stage, function_arn):
 
 
 def put_record(aws, bucket, stage, api_id):
-    """Upload the old record, for the API that the emulator created."""
+    """Upload the old record with the ID of the API that the emulator created."""
     text = (FIXTURES / "deployed.json").read_text(encoding="utf-8")
     (api,) = [entry for entry in json.loads(text)["resources"] if entry["name"] == "rest_api"]
     body = text.replace(api["rest_api_id"], api_id)

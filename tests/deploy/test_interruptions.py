@@ -1,4 +1,4 @@
-"""Interrupted deployments and removals can be resumed, and leave nothing behind."""
+"""Interrupted deployments and removals resume; a completed removal leaves nothing behind."""
 
 import json
 
@@ -13,7 +13,7 @@ NAME = f"taskrouter-callbacks-{STAGE}"
 
 
 @pytest.fixture
-def deployed(aws, checkout, secrets):
+def deployed_api_id(aws, checkout, secrets):
     """Deploy a stage and return the ID of its API."""
     put_secrets(checkout, secrets)
     deploy(checkout, "--no-check")
@@ -41,10 +41,12 @@ def add_to_record(aws, entry):
     aws.client("s3").put_object(**location, Body=json.dumps(record))
 
 
-def test_interrupted_first_deployment_resumes_with_the_same_api(aws, checkout, deployed, http):
-    # The API was created, but neither its stage nor the schedule nor the record.
+def test_interrupted_first_deployment_resumes_with_the_same_api(
+    aws, checkout, deployed_api_id, http
+):
+    # The interrupted deployment created the API, but not its stage, the schedule or the record.
     delete_record(aws, checkout)
-    aws.client("apigateway").delete_stage(restApiId=deployed, stageName=STAGE)
+    aws.client("apigateway").delete_stage(restApiId=deployed_api_id, stageName=STAGE)
     events = aws.client("events")
     events.remove_targets(Rule=f"{NAME}-sweep-event", Ids=["1"])
     events.delete_rule(Name=f"{NAME}-sweep-event")
@@ -52,11 +54,11 @@ def test_interrupted_first_deployment_resumes_with_the_same_api(aws, checkout, d
     checkout.set(PUBLIC_BASE_URL=api_url(aws))
     deploy(checkout)
 
-    assert api_id(aws) == deployed
+    assert api_id(aws) == deployed_api_id
     assert aws.list_resources()["rules"] == [f"{NAME}-sweep-event"]
 
 
-def test_record_of_another_account_is_ignored(aws, checkout, deployed):
+def test_record_of_another_account_is_ignored(aws, checkout, deployed_api_id):
     delete_record(aws, checkout)
     record = checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json"
     record.write_text(
@@ -66,15 +68,15 @@ def test_record_of_another_account_is_ignored(aws, checkout, deployed):
 
     deploy(checkout, "--no-check")
 
-    assert api_id(aws) == deployed
+    assert api_id(aws) == deployed_api_id
 
 
-def test_interrupted_removal_resumes_with_the_remaining_resources(aws, checkout, deployed):
+def test_interrupted_removal_resumes_with_the_remaining_resources(aws, checkout, deployed_api_id):
     # Some recorded resources no longer exist, which makes `chalice delete` fail.
     domain = {"name": "api_gateway_custom_domain", "resource_type": "domain_name"}
     add_to_record(aws, {**domain, "domain_name": "calls.example.com", "api_mapping": []})
     aws.client("lambda").delete_function(FunctionName=f"{NAME}-sweep")
-    aws.client("apigateway").delete_rest_api(restApiId=deployed)
+    aws.client("apigateway").delete_rest_api(restApiId=deployed_api_id)
 
     checkout.infra("destroy", "--stage", STAGE, "--yes")
     assert aws.list_resources().keys() == {"tables", "stacks", "parameters"}
@@ -85,7 +87,7 @@ def test_interrupted_removal_resumes_with_the_remaining_resources(aws, checkout,
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
 
 
-def test_removal_without_a_record_leaves_nothing_behind(aws, checkout, deployed):
+def test_removal_without_a_record_leaves_nothing_behind(aws, checkout, deployed_api_id):
     delete_record(aws, checkout)
 
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
@@ -93,7 +95,7 @@ def test_removal_without_a_record_leaves_nothing_behind(aws, checkout, deployed)
     assert aws.list_resources() == {}
 
 
-def test_destroyed_stage_is_deployed_again_with_its_data(aws, checkout, deployed):
+def test_destroyed_stage_is_deployed_again_with_its_data(aws, checkout, deployed_api_id):
     table = f"{NAME}-state"
     aws.client("dynamodb").put_item(TableName=table, Item={"id": {"S": "kept"}})
     checkout.infra("destroy", "--stage", STAGE, "--yes")
@@ -105,14 +107,14 @@ def test_destroyed_stage_is_deployed_again_with_its_data(aws, checkout, deployed
     assert aws.list_resources()["dashboards"] == [NAME]
 
 
-def test_stage_created_by_chalice_is_not_packaged(checkout, deployed):
+def test_stage_created_by_chalice_is_not_packaged(checkout, deployed_api_id):
     refused = checkout.run("package", "--stage", STAGE, "--any-python", "out")
 
     assert refused.returncode == 1
     assert f"Stage {STAGE} was created by Chalice" in refused.stderr
 
 
-def test_second_simultaneous_deployment_is_refused(aws, checkout, deployed):
+def test_second_simultaneous_deployment_is_refused(aws, checkout, deployed_api_id):
     aws.client("dynamodb").put_item(
         TableName=f"{NAME}-state",
         Item={
@@ -131,7 +133,7 @@ def test_second_simultaneous_deployment_is_refused(aws, checkout, deployed):
             "is being deployed or removed by arn:aws:iam::000000000000:user/ann" in refused.stderr
         )
         assert "--break-lock" in refused.stderr
-    assert api_id(aws) == deployed
+    assert api_id(aws) == deployed_api_id
 
     checkout.infra("destroy", "--stage", STAGE, "--yes", "--break-lock")
     lock = aws.client("dynamodb").get_item(
@@ -157,9 +159,9 @@ def test_stack_is_created_after_the_cause_of_a_failed_creation_is_fixed(aws, che
     valid = template.read_text()
     template.write_text(valid.replace("Resources:\n", BROKEN_RESOURCE, 1))
 
-    refused = checkout.run("prepare", "--stage", STAGE)
-    assert refused.returncode == 1
-    assert "Broken: " in refused.stderr
+    failed = checkout.run("prepare", "--stage", STAGE)
+    assert failed.returncode == 1
+    assert "Broken: " in failed.stderr
     # The rolled-back stack is empty, and no tables remain.
     assert aws.list_resources().keys() == {"parameters", "stacks"}
 

@@ -1,4 +1,4 @@
-"""The examples and tables of docs/rules.md agree with the code."""
+"""The examples and tables in docs/rules.md match the code."""
 
 import html
 import json
@@ -98,11 +98,11 @@ def test_every_documented_example_has_a_case() -> None:
 MISTAKES = [
     [
         html.unescape(code)
-        for codes in re.findall(CODE, f"{write}{instead}")
+        for codes in re.findall(CODE, f"{correction}{mistake}")
         for code in codes
         if code
     ]
-    for write, instead in re.findall(
+    for correction, mistake in re.findall(
         r"^\| (.+?) \| (.+?) \|.*\|$",
         TEXT.partition("| write | not | because |\n|---|---|---|\n")[2].partition("\n\n")[0],
         re.MULTILINE,
@@ -110,12 +110,12 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("write", "instead"), MISTAKES)
-def test_documented_correction_is_valid_and_mistake_is_refused(write, instead) -> None:
+@pytest.mark.parametrize(("correction", "mistake"), MISTAKES)
+def test_documented_correction_is_valid_and_mistake_is_refused(correction, mistake) -> None:
     rule = {"name": "one", "instruction": "accept"}
-    assert parse_rules({"rule": [{**rule, "when": write}]})
+    assert parse_rules({"rule": [{**rule, "when": correction}]})
     with pytest.raises(InvalidRules):
-        parse_rules({"rule": [{**rule, "when": instead}]})
+        parse_rules({"rule": [{**rule, "when": mistake}]})
 
 
 def test_documentation_lists_nine_mistakes() -> None:
@@ -139,7 +139,7 @@ def row(name, parameter) -> str:
     return f"| `{name}` | {parameter.value_type.description} | {default} |".replace("|  |", "| |")
 
 
-def test_documented_parameters_equal_the_definitions() -> None:
+def test_documented_parameters_match_their_definitions() -> None:
     tables = re.split(r"^### ", TEXT.partition("## Every instruction")[2], flags=re.MULTILINE)[1:]
     described = {
         table.partition("\n")[0]: re.findall(r"^\| `.*$", table, re.MULTILINE) for table in tables

@@ -97,7 +97,7 @@ def test_stage_in_another_region_is_refused_without_changes(aws, stage, handler)
     make_role(aws, stage.role(handler), "us-east-1")
 
     with pytest.raises(OperatorError, match="in another region than eu-west-1"):
-        chalice_record.fetch(aws, stage, None)
+        chalice_record.rebuild_record(aws, stage, None)
     assert not stage.deployed_file.exists()
     assert aws.client("iam").get_role(RoleName=stage.role(handler))
 
@@ -105,7 +105,7 @@ def test_stage_in_another_region_is_refused_without_changes(aws, stage, handler)
 def test_roles_of_this_region_are_recorded(aws, stage):
     make_role(aws, stage.role("sweep"), "eu-west-1")
 
-    assert chalice_record.fetch(aws, stage, None)
+    assert chalice_record.rebuild_record(aws, stage, None)
     (entry,) = json.loads(stage.deployed_file.read_text())["resources"]
     assert entry["role_name"] == stage.role("sweep")
 
@@ -114,7 +114,7 @@ def test_domain_is_found_without_a_record(aws, stage):
     aws.gateway.functions["own"] = f"{APP}-prod"
     aws.gateway.map_domain_to("own")
 
-    assert chalice_record.fetch(aws, stage, None, domain=DOMAIN)
+    assert chalice_record.rebuild_record(aws, stage, None, domain=DOMAIN)
     *_, last = json.loads(stage.deployed_file.read_text())["resources"]
     assert last == {
         "name": "api_gateway_custom_domain",
@@ -129,12 +129,12 @@ def test_domain_used_by_other_apis_is_not_removed(aws, stage):
     aws.gateway.map_domain_to("own", "other")
 
     with pytest.raises(OperatorError, match="also leads to other APIs .other."):
-        chalice_record.fetch(aws, stage, None)
-    assert chalice_record.fetch(aws, stage, None, domain=DOMAIN), (
+        chalice_record.rebuild_record(aws, stage, None)
+    assert chalice_record.rebuild_record(aws, stage, None, domain=DOMAIN), (
         "a deployment that keeps the domain removes nothing"
     )
 
 
 def test_empty_account_has_no_resources(aws, stage):
     assert live_resources.list_resources(aws, stage, recorded_api_id=None) == []
-    assert not chalice_record.fetch(aws, stage, None)
+    assert not chalice_record.rebuild_record(aws, stage, None)

@@ -52,7 +52,7 @@ EXPLAINED = """\
   3  by skill: cannot be evaluated
      when contains(worker.skills, 'gold')
      worker.skills is null
-     when can't be evaluated (JMESPathTypeError): a value has the wrong type.
+     `when` could not be evaluated (JMESPathTypeError): a value may have the wrong type.
   4  all: answers
   5  priority: matches (not reached)
      when priority

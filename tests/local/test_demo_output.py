@@ -24,7 +24,7 @@ def test_unexpected_value_is_reported_with_its_stage_and_expected_value():
         presenter.expect("x", "a", "b")
 
 
-def test_error_response_ends_the_stage_and_is_reported():
+def test_error_response_fails_the_stage_and_is_reported():
     presenter = Presenter(lambda line: None)
 
     with pytest.raises(StageFailedError, match="got 403 {'Code': 'Forbidden'}"):

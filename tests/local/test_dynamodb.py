@@ -29,7 +29,7 @@ def test_tables_have_the_keys_and_indexes_used_by_the_store(dynamodb, tables):
 
 def test_creating_existing_tables_keeps_their_items(dynamodb):
     client, cloudformation = dynamodb.client(), dynamodb.client("cloudformation")
-    tables = local_dynamodb.Tables("reservations-again", "state-again")
+    tables = local_dynamodb.TableNames("reservations-again", "state-again")
     local_dynamodb.create_tables(cloudformation, tables, stack="again")
     client.put_item(TableName=tables.state, Item={"id": {"S": "kept"}})
 
@@ -47,14 +47,14 @@ def test_each_test_gets_separate_tables_within_a_second(dynamodb):
     assert {first.reservations, first.state}.isdisjoint({second.reservations, second.state})
 
 
-def test_engine_is_ready_when_both_tables_exist(dynamodb, tables):
-    missing_table = local_dynamodb.Tables(tables.reservations, "absent")
+def test_emulator_is_ready_when_both_tables_exist(dynamodb, tables):
+    missing_table = local_dynamodb.TableNames(tables.reservations, "absent")
 
     assert local_dynamodb.TablesProbe(dynamodb.url, tables, dynamodb.environ)()
     assert not local_dynamodb.TablesProbe(dynamodb.url, missing_table, dynamodb.environ)()
 
 
-def test_stopped_engine_is_not_ready(tables):
+def test_stopped_emulator_is_not_ready(tables):
     (port,) = network.find_free_ports(1)
 
     assert not local_dynamodb.TablesProbe(f"http://127.0.0.1:{port}", tables, {})()

@@ -5,11 +5,11 @@ import json
 from taskrouter_simulator.engine.calls import call_control, execution
 from taskrouter_simulator.engine.core import Alert, AssignmentCallback, FetchTwiml
 from taskrouter_simulator.engine.instructions import handle_response
-from taskrouter_simulator.identifiers import made_up
+from taskrouter_simulator.identifiers import derived_hex
 from tests.simulator.conftest import Simulation
 
 APP = "http://app.example/api/"
-WORKFLOW = "WW" + made_up("workflow")
+WORKFLOW = "WW" + derived_hex("workflow")
 CALLER, NUMBER, WORKER_NUMBER = "+15550001111", "+15556667777", "+15550002222"
 MENU = """<Gather numDigits="1" action="enqueue_call"><Say language="es">Uno.</Say></Gather>"""
 DEQUEUE = {"instruction": "dequeue", "to": WORKER_NUMBER, "from": NUMBER}

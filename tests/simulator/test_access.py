@@ -60,7 +60,7 @@ def test_portal_page_is_accepted(taskrouter):
         ("simulator:8002", 201),
         ("192.168.0.7:8002", 201),
         ("[fd00::7]:8002", 201),
-        # DNS rebinding: a GET has no Origin
+        # DNS rebinding without an Origin, which browsers omit in a GET
         ("evil.example:8002", 403),
         ("127.0.0.1.evil.example", 403),
         ("taskrouter.internal:8002", 403),
@@ -140,7 +140,7 @@ VALUES = st.one_of(
     raw=st.binary(max_size=20),
 )
 @settings(max_examples=150, deadline=None)
-def test_invalid_requests_never_return_500(shared_simulator, path, method, ids, parameters, raw):  # noqa: PLR0917 - hypothesis passes keywords
+def test_invalid_requests_never_return_500(shared_simulator, path, method, ids, parameters, raw):  # noqa: PLR0917 - Hypothesis passes keyword arguments
     for name, sid in zip(("workspace", "task", "worker"), ids, strict=True):
         path = path.replace(f"{{{name}}}", sid.replace("{seeded}", shared_simulator.workspace_sid))
     path = path.replace("{sid}", ids[2].replace("{seeded}", shared_simulator.workers["Alice"]))

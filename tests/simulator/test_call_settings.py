@@ -1,4 +1,4 @@
-"""Settings for undocumented behavior of calls, each with several values."""
+"""Settings for call behavior that Twilio does not document, each tested with several values."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_unanswered_call_ends_reservation_as_configured(instruction, setting, st
 
 
 @pytest.mark.parametrize(("accept", "status"), [(False, "pending"), (True, "canceled")])
-def test_unanswered_call_instruction_ends_reservation_only_if_it_accepts(accept, status):
+def test_unanswered_call_instruction_ends_reservation_only_with_accept_true(accept, status):
     instruction = {"instruction": "call", "to": WORKER_NUMBER, "from": NUMBER, "url": f"{APP}agent"}
     simulation = CallSimulation({**instruction, "accept": accept})
     call = simulation.place_call("1", worker_answers=False)
@@ -161,7 +161,7 @@ def test_setting_defines_path_of_first_document(app):
 
 
 @pytest.mark.parametrize("seconds", [30, 600])
-def test_task_of_call_has_default_timeout(seconds):
+def test_task_of_call_has_configured_timeout(seconds):
     simulation = CallSimulation(task_timeout=seconds)
     call = simulation.place_call("1")
     simulation.run(seconds - 1)

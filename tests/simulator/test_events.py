@@ -12,7 +12,7 @@ from taskrouter_simulator.callbacks import dispatcher
 from taskrouter_simulator.engine import assignments, workers
 from taskrouter_simulator.engine.core import EventCallback
 from taskrouter_simulator.engine.events import is_subscribed
-from taskrouter_simulator.identifiers import made_up
+from taskrouter_simulator.identifiers import derived_hex
 from taskrouter_simulator.testing import running
 
 
@@ -78,7 +78,7 @@ def test_reservation_event_has_all_parameters(simulation):
         "WorkerActivitySid": simulation.activity_sid("Idle"),
         "WorkerActivityName": "Idle",
         "WorkerVersion": event.parameters["WorkerVersion"],
-        "OperatingUnitSid": "OU" + made_up("operating-unit"),
+        "OperatingUnitSid": "OU" + derived_hex("operating-unit"),
     }
 
 

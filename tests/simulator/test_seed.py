@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from taskrouter_simulator import seed
-from taskrouter_simulator.identifiers import made_up
+from taskrouter_simulator.identifiers import derived_hex
 
 SALES = {
     "friendly_name": "Sales",
@@ -50,17 +50,17 @@ def test_names_are_replaced_by_sids(taskrouter):
     assert workspace.workers(taskrouter.workers["Zoë"]).fetch().activity_name == "Gone"
 
 
-def test_reset_without_description_loads_first_workspace(taskrouter):
+def test_reset_without_description_restores_initial_workspace(taskrouter):
     taskrouter.reset(SALES)
     taskrouter.reset()
     assert sorted(taskrouter.workers) == ["Alice", "Bob"]
 
 
 def test_sids_are_derived_from_names(taskrouter):
-    assert taskrouter.workspace_sid == "WS" + made_up("workspace")
-    assert taskrouter.workflow_sid == "WW" + made_up("workflow")
-    assert taskrouter.workers["Alice"] == "WK" + made_up("worker/Alice")
-    assert taskrouter.account_sid == "AC" + made_up("account")
+    assert taskrouter.workspace_sid == "WS" + derived_hex("workspace")
+    assert taskrouter.workflow_sid == "WW" + derived_hex("workflow")
+    assert taskrouter.workers["Alice"] == "WK" + derived_hex("worker/Alice")
+    assert taskrouter.account_sid == "AC" + derived_hex("account")
 
 
 def invalid_descriptions():
@@ -90,7 +90,7 @@ def test_invalid_description_is_refused_and_changes_nothing(taskrouter, descript
     }  # fmt: skip
 
 
-def test_workspace_file_is_read_at_start(tmp_path):
+def test_workspace_file_must_contain_json_object(tmp_path):
     path = tmp_path / "sales.json"
     path.write_text(json.dumps(SALES))
     assert seed.read(path) == SALES

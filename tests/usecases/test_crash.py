@@ -1,4 +1,4 @@
-"""Crashes between two external calls are repaired within one claim lease and one sweep."""
+"""After a crash between two external calls, a sweep repairs the record once the lease expires."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from tests.usecases.conftest import World
 
 
 class Killed(BaseException):
-    """Simulates SIGKILL. Derived from BaseException, so that no handler catches it."""
+    """Simulates SIGKILL. Derives from BaseException, so that no handler catches it."""
 
 
 def kill(*_args: object, **_kwargs: object) -> None:
@@ -16,14 +16,14 @@ def kill(*_args: object, **_kwargs: object) -> None:
 
 
 @pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
-@pytest.mark.parametrize("point", ["before TaskRouter", "after TaskRouter"])
+@pytest.mark.parametrize("crash_point", ["before update", "after update"])
 def test_sweep_repairs_record_after_crash_during_decision(
-    world: World, monkeypatch: pytest.MonkeyPatch, target: Status, point: str
+    world: World, monkeypatch: pytest.MonkeyPatch, target: Status, crash_point: str
 ) -> None:
     remote = world.taskrouter.add()
     world.assign(remote)
     with monkeypatch.context() as patch:
-        if point == "before TaskRouter":
+        if crash_point == "before update":
             world.taskrouter.when_called = kill
         else:
             patch.setattr(world.store, "record_status", kill)
@@ -38,7 +38,7 @@ def test_sweep_repairs_record_after_crash_during_decision(
     record = world.record(remote)
     assert (record.status, record.claim) == (actual, None)
     assert world.decide(remote, target).status is target
-    assert world.taskrouter.calls["update"] == (2 if point == "before TaskRouter" else 1)
+    assert world.taskrouter.calls["update"] == (2 if crash_point == "before update" else 1)
 
 
 def test_caller_gets_outcome_and_sweep_repairs_record_if_recording_fails(

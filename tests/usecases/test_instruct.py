@@ -85,9 +85,7 @@ def test_second_different_instruction_is_refused(world: World, pending: RemoteRe
     assert world.taskrouter.instructions == [DEQUEUE]
 
 
-def test_instruction_of_callback_answer_is_not_sent_again(
-    world: World,
-) -> None:
+def test_instruction_in_callback_answer_is_not_sent_again(world: World) -> None:
     remote = world.taskrouter.add()
     world.assign(remote, DEQUEUE)
 
@@ -121,7 +119,7 @@ def test_concurrent_instructions_are_sent_once(world: World, pending: RemoteRese
     assert len(world.taskrouter.instructions) == 1
 
 
-def test_ringing_reservation_can_be_accepted_or_rejected(
+def test_reservation_can_be_accepted_or_rejected_while_phone_rings(
     world: World, pending: RemoteReservation
 ) -> None:
     instruct(world, pending, CALL)  # an instruction that does not accept
@@ -157,7 +155,7 @@ def test_instruction_that_may_have_been_executed_is_not_sent_again(
 ) -> None:
     getattr(world.taskrouter, moment)["instruct"] = [TaskRouterUnavailable("cut")]
     with pytest.raises(Unsettled):
-        # TaskRouter returns pending, as it does while a phone rings.
+        # TaskRouter returns the status pending, as it does while a phone rings.
         instruct(world, pending)
 
     assert instruct(world, pending).status is Status.PENDING
@@ -178,7 +176,7 @@ def test_status_is_fetched_after_lost_response_to_instruction(
 
 
 @pytest.mark.parametrize(
-    ("ends", "error"),
+    ("end_reservation", "error"),
     [
         (lambda world, remote: world.taskrouter.remove(remote.reservation_sid), ReservationGone),
         (
@@ -190,13 +188,13 @@ def test_status_is_fetched_after_lost_response_to_instruction(
     ],
     ids=["gone", "caller hung up"],
 )
-def test_instruction_for_ended_reservation_reports_the_end(
+def test_instruction_for_ended_reservation_is_refused(
     world: World,
     pending: RemoteReservation,
-    ends: Callable[[World, RemoteReservation], None],
+    end_reservation: Callable[[World, RemoteReservation], None],
     error: type[AppError],
 ) -> None:
-    ends(world, pending)
+    end_reservation(world, pending)
     for _ in range(2):
         with pytest.raises(error):
             instruct(world, pending)
@@ -225,27 +223,28 @@ def test_sender_of_instruction_is_acceptor_after_long_ringing(
     assert world.record(pending).accepted_by == "supervisor:ann"
 
 
-def test_sweep_does_not_reject_ringing_reservation(world: World) -> None:
+def test_sweep_does_not_reject_reservation_while_phone_rings(world: World) -> None:
     world.deadlines = replace(DEADLINES, reject_after=40)
     world.policy = SweepPolicy(reject_activity_sid=sid("WA"))
-    sent, answered, accepted, deferred = (world.taskrouter.add() for _ in range(4))
+    remotes = [world.taskrouter.add() for _ in range(4)]
+    sent_with_accept, sent_in_answer, accepted, _deferred = remotes
     instructions: dict[str, Any] = {
-        answered.reservation_sid: Conference(from_="+15556667777"),
+        sent_in_answer.reservation_sid: Conference(from_="+15556667777"),
         accepted.reservation_sid: Accept(),
     }
-    for remote in (sent, answered, accepted, deferred):
+    for remote in remotes:
         world.assign(remote, instructions.get(remote.reservation_sid))
-    instruct(world, sent)
+    instruct(world, sent_with_accept)
     world.clock.now += 15_000
     world.sweep()
 
     world.clock.now += 25_000
     assert world.sweep()["rejected"] == 2
-    statuses = [world.record(remote).status for remote in (sent, answered, accepted, deferred)]
+    statuses = [world.record(remote).status for remote in remotes]
     assert statuses == [Status.PENDING, Status.PENDING, Status.REJECTED, Status.REJECTED]
 
 
-def test_sender_of_nonaccepting_call_is_not_acceptor(
+def test_sender_of_call_that_does_not_accept_is_not_acceptor(
     world: World, pending: RemoteReservation
 ) -> None:
     instruct(world, pending, CALL)
@@ -267,26 +266,26 @@ def test_sender_is_acceptor_after_lost_response_to_instruction(
     assert world.record(pending).accepted_by == "supervisor:ann"
 
 
-@pytest.mark.parametrize("sent", [True, False], ids=["sent", "answered"])
-@pytest.mark.parametrize("ends", ["refused", "crashed"])
-def test_failed_accept_while_ringing_does_not_change_acceptor(
-    world: World, *, sent: bool, ends: str
+@pytest.mark.parametrize("with_accept", [True, False], ids=["with accept", "in answer"])
+@pytest.mark.parametrize("outcome", ["refused", "unknown"])
+def test_failed_accept_while_phone_rings_does_not_change_acceptor(
+    world: World, *, with_accept: bool, outcome: str
 ) -> None:
     remote = world.taskrouter.add()
-    world.assign(remote, None if sent else DEQUEUE)
-    if sent:
+    world.assign(remote, None if with_accept else DEQUEUE)
+    if with_accept:
         instruct(world, remote)
     worker = Principal(Role.WORKER, worker_sid=remote.worker_sid)
-    failure = TaskRouterRefused("no") if ends == "refused" else TaskRouterUnavailable("cut")
+    failure = TaskRouterRefused("no") if outcome == "refused" else TaskRouterUnavailable("cut")
     world.taskrouter.fail_before["update"] = [failure]
     with pytest.raises((TaskRouterRefused, Unsettled)):
         world.accept(remote, principal=worker)
-    if ends == "crashed":
+    if outcome == "unknown":
         world.clock.now += 31_000
         world.sweep()
     world.event(remote, Status.ACCEPTED)  # someone answered the call
 
-    expected = "supervisor:ann" if sent else "assignment_instruction"
+    expected = "supervisor:ann" if with_accept else "assignment_instruction"
     assert world.record(remote).accepted_by == expected
 
 

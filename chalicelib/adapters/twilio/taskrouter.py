@@ -1,4 +1,4 @@
-"""TaskRouter's REST API through the Twilio SDK, with time-outs and this service's errors.
+"""TaskRouter's REST API through the Twilio SDK, with timeouts and this service's errors.
 
 This module is imported only when it is needed: importing the SDK takes about 150 ms, which must not
 delay assignment callbacks.
@@ -40,7 +40,7 @@ _READ_SECONDS = 8.0
 
 _PAGE_SIZE = 1000
 _MAX_EVENTS = 2 * _PAGE_SIZE
-"""Reading two pages takes no longer than a request that is retried after a time-out."""
+"""Reading two pages takes no longer than a request that is retried after a timeout."""
 
 _TIMED_OUT = 408
 _REFUSED = {*range(400, 500)} - {_TIMED_OUT}

@@ -1,4 +1,4 @@
-"""Rules and their evaluation. An error in a rule never fails a callback."""
+"""Rules and their evaluation. An error in a rule never makes a callback fail."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class Rule:
     references: Mapping[str, Expression]
 
     def matches(self, facts: Mapping[str, Any]) -> bool:
-        """Return whether the condition is true; may raise any error of jmespath."""
+        """Return whether the condition is true; may raise any jmespath error."""
         return self.when is None or self.when.is_true(facts)
 
     def render(self, facts: Mapping[str, Any]) -> Instruction:
-        """Return the instruction; may raise InvalidInstruction or any error of jmespath."""
+        """Return the instruction; may raise InvalidInstruction or any jmespath error."""
         values = dict(self.literals)
         missing = []
         for name, reference in self.references.items():
@@ -60,7 +60,7 @@ class RuleEvaluation:
         matched: whether the condition is true.
         instruction: the answer; None if the rule did not match, or failed.
         errors: reasons for a failure. Their `parameter` is ``when`` if the condition could not be
-            evaluated, and ``parameters`` if a reference could not.
+            evaluated, and ``parameters`` if a reference could not be evaluated.
     """
 
     rule: Rule
@@ -76,7 +76,7 @@ class RuleResult:
     Attributes:
         instruction: the answer.
         rule: name of the rule that answered; None for the default.
-        failures: ``rule: parameters`` of each earlier rule that should have answered but failed.
+        failures: ``rule: parameters`` of each rule that failed before the answer was found.
     """
 
     instruction: Instruction
@@ -89,9 +89,9 @@ class Rules:
     """Ordered rules.
 
     Attributes:
-        rules: the rules; the first that matches and can be rendered answers.
+        rules: the rules. The answer comes from the first rule that matches and can be rendered.
         default: the answer if no rule answers.
-        failures: failures added to every result, because the rules could not be read.
+        failures: failures added to every result, if the rules could not be loaded.
     """
 
     rules: tuple[Rule, ...]
@@ -110,7 +110,7 @@ class Rules:
                     failures.append(f"{rule.name}: {parameters}")
                 if evaluation.instruction is not None:
                     return RuleResult(evaluation.instruction, rule.name, tuple(failures))
-        except Exception as error:  # noqa: BLE001  the caller must get an answer
+        except Exception as error:  # noqa: BLE001  TaskRouter must get an answer
             failures.append(f"rules: {type(error).__name__}")
         return RuleResult(self.default, failures=tuple(failures))
 
@@ -130,5 +130,6 @@ def evaluate(rule: Rule, facts: Mapping[str, Any]) -> RuleEvaluation:
         return RuleEvaluation(rule, matched, errors=error.errors)
     except Exception as error:  # noqa: BLE001  jmespath also raises TypeError, ValueError, …
         part = "parameters" if matched else "when"
-        message = f"{part} can't be evaluated ({type(error).__name__}): a value has the wrong type."
+        name = type(error).__name__
+        message = f"`{part}` could not be evaluated ({name}): a value may have the wrong type."
         return RuleEvaluation(rule, matched, errors=(ParameterError(part, message),))

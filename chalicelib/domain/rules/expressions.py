@@ -59,7 +59,7 @@ class Expression:
         return cls(text, tree)
 
     def evaluate(self, facts: Mapping[str, Any]) -> Any:
-        """Return the value; may raise any error of jmespath if a fact has the wrong type."""
+        """Return the value; may raise any jmespath error if a fact has the wrong type."""
         return _INTERPRETER.visit(self._tree, facts)
 
     def is_true(self, facts: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ export class KeyedList {
     this.nextFocus = nextFocus;
   }
 
-  /** Shows `items` in their order. */
+  /** Shows `items` in the given order. */
   update(items) {
     const keys = new Set(items.map(this.key));
     for (const [key, row] of this.#rows) if (!keys.has(key)) this.#remove(key, row);

@@ -1,7 +1,7 @@
 // Log entries: callbacks with request and response, and alerts.
 
 import { el, setPill, setText } from "./dom.js";
-import { block, facts, openable, pretty, short } from "./row.js";
+import { block, expandableRow, facts, pretty, short } from "./row.js";
 import { clock, moment } from "./time.js";
 
 const REQUEST = ["url", "headers", "parameters"];
@@ -16,7 +16,7 @@ export function callbackRow(entry) {
   const result = el("span", { class: "pill" });
   const duration = el("span", { class: "duration" });
   const content = el("code", { class: "clip content" }, (entry.error || entry.answer || "").slice(0, 200));
-  const { details, update } = openable(
+  const { details, update } = expandableRow(
     [el("span", { class: "line entry" }, pill, subject, result, duration, time, content)],
     drawCallback,
   );
@@ -60,7 +60,7 @@ function bodyOf({ answer, answer_length: length }) {
 }
 
 export function alertRow(entry) {
-  const { details, update } = openable(
+  const { details, update } = expandableRow(
     [
       el(
         "span",

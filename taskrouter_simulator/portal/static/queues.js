@@ -1,13 +1,13 @@
 // TaskQueues: their Workers and the number of waiting Tasks.
 
 import { el, setText } from "./dom.js";
-import { facts, openable } from "./row.js";
+import { expandableRow, facts } from "./row.js";
 
 export function queueRow() {
   const name = el("strong", { class: "clip" });
   const expression = el("code", { class: "clip" });
   const load = el("span", { class: "clip detail" });
-  const { details, update } = openable(
+  const { details, update } = expandableRow(
     [
       el("span", { class: "line" }, name),
       el("span", { class: "line" }, expression),

@@ -1,7 +1,7 @@
 // Reservations: Task, Worker, status and the time left to accept.
 
 import { el, setPill, setShown, setText } from "./dom.js";
-import { action, facts, openable, short } from "./row.js";
+import { action, expandableRow, facts, short } from "./row.js";
 import { clock, countdown, moment, until } from "./time.js";
 
 const TONES = {
@@ -18,12 +18,12 @@ export function reservationRow(change) {
     const pill = el("span", { class: "pill" });
     const worker = el("strong", { class: "clip" });
     const task = el("code", { class: "sid" });
-    const since = el("span", { class: "age" });
+    const timeLabel = el("span", { class: "age" });
     const left = el("progress");
     const queue = el("span", { class: "clip detail" });
-    const { details, summary, update } = openable(
+    const { details, summary, update } = expandableRow(
       [
-        el("span", { class: "line" }, pill, worker, since),
+        el("span", { class: "line" }, pill, worker, timeLabel),
         el("span", { class: "line" }, task, left, queue),
       ],
       draw,
@@ -39,7 +39,7 @@ export function reservationRow(change) {
     const tick = () => {
       if (reservation.status !== "pending") return;
       const seconds = until(reservation.expires);
-      setText(since, `${countdown(seconds)} left`);
+      setText(timeLabel, `${countdown(seconds)} left`);
       left.max = reservation.expires - reservation.created;
       left.value = seconds;
     };
@@ -53,7 +53,7 @@ export function reservationRow(change) {
         setPill(pill, status, TONES[status] ?? "gray");
         setText(worker, reservation.worker);
         setText(task, short(reservation.task_sid));
-        if (!pending) setText(since, clock(reservation.updated));
+        if (!pending) setText(timeLabel, clock(reservation.updated));
         left.setAttribute("aria-label", `Time left for ${reservation.worker}`);
         setShown(left, pending, summary);
         setShown(queue, !pending, summary);

@@ -1,4 +1,4 @@
-// Shared by all rows: a summary that opens into details, and action buttons.
+// Shared by all rows: a summary that expands to show details, and action buttons.
 
 import { el, setShown, setText } from "./dom.js";
 
@@ -15,12 +15,12 @@ export function pretty(text) {
 }
 
 /**
- * Creates a row that opens into details. The details are drawn only while the row is open.
+ * Creates a row that expands to show details. The details are drawn only while the row is open.
  *
  * @param lines elements of the summary
  * @param draw draws the details of an item into an element, initially and at each update
  */
-export function openable(lines, draw) {
+export function expandableRow(lines, draw) {
   const body = el("div", { class: "body" });
   const summary = el("summary", {}, ...lines);
   const details = el("details", {}, summary, body);

@@ -1,7 +1,7 @@
 // Tasks: status, age, attributes, TaskQueue and Workers.
 
 import { el, setPill, setText } from "./dom.js";
-import { action, block, facts, openable, pretty, short } from "./row.js";
+import { action, block, expandableRow, facts, pretty, short } from "./row.js";
 import { duration, moment, now } from "./time.js";
 
 const TONES = {
@@ -23,7 +23,7 @@ export function taskRow(change) {
     const age = el("span", { class: "age" });
     const attributes = el("code", { class: "clip" });
     const detail = el("span", { class: "clip detail" });
-    const { details, summary, update } = openable(
+    const { details, summary, update } = expandableRow(
       [
         el("span", { class: "line" }, pill, sid, priority, age),
         el("span", { class: "line" }, attributes),

@@ -2,7 +2,7 @@
 
 import { el, setPill, setShown, setText } from "./dom.js";
 import { KeyedList } from "./list.js";
-import { block, busy, facts, openable, pretty } from "./row.js";
+import { block, busy, expandableRow, facts, pretty } from "./row.js";
 import { duration, moment, now } from "./time.js";
 
 const sidOf = (resource) => resource.sid;
@@ -17,7 +17,7 @@ export function workerRow(change, activities) {
     const pill = el("span", { class: "pill" });
     const tasks = el("span", { class: "load" });
     const since = el("span", { class: "age" });
-    const { details, update } = openable(
+    const { details, update } = expandableRow(
       [el("span", { class: "line" }, name, pill, tasks, since)],
       draw,
     );

@@ -1,4 +1,4 @@
-"""Asynchronous HTTP client that can retry until it gets a response."""
+"""Asynchronous HTTP client that can retry requests."""
 
 import asyncio
 import time
@@ -22,12 +22,12 @@ class Response:
 
 
 class HttpClient:
-    """Sends requests to one server with one identity.
+    """Sends requests to one server with the same credentials.
 
     Args:
         session: An open session.
         url: Base URL for all paths.
-        headers: Headers of every request.
+        headers: Headers sent with every request.
         auth: User and password for Basic authentication.
     """
 
