@@ -22,7 +22,7 @@ from chalicelib.domain.instructions import (
 from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_attributes
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.http import optional_sid, parse_parameters, route
-from chalicelib.usecases import list_reservations as reading
+from chalicelib.usecases import list_reservations as usecase
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.find_reservation import find_reservation_to_accept
 
@@ -36,7 +36,7 @@ def list_reservations(principal: Principal) -> dict[str, Any]:
     """List Reservations; a Worker gets only its own."""
     parameters = parse_parameters(blueprint.current_request)
     service = runtime.current()
-    page = reading.list_reservations(
+    page = usecase.list_reservations(
         principal=principal,
         listing=service.listing,
         retention_days=service.settings.retention_days,
@@ -60,7 +60,7 @@ def get_reservation(principal: Principal, sid: str) -> dict[str, Any]:
     reservation_sid = checked_sid(sid, "WR", "sid")
     observability.bind(reservation_sid=reservation_sid)
     return _reservation_json(
-        reading.get_reservation(reservation_sid, principal=principal, store=runtime.current().store)
+        usecase.get_reservation(reservation_sid, principal=principal, store=runtime.current().store)
     )
 
 
@@ -185,9 +185,9 @@ def _parse_time(value: str | None) -> int | None:
 
 def _parse_limit(value: str | None) -> int:
     if value is None:
-        return reading.DEFAULT_LIMIT
-    if not _NUMBER.fullmatch(value) or int(value) > reading.MAX_LIMIT:
-        raise BadRequest(f"limit must be a whole number from 1 to {reading.MAX_LIMIT}.")
+        return usecase.DEFAULT_LIMIT
+    if not _NUMBER.fullmatch(value) or int(value) > usecase.MAX_LIMIT:
+        raise BadRequest(f"limit must be a whole number from 1 to {usecase.MAX_LIMIT}.")
     return int(value)
 
 

@@ -71,7 +71,10 @@ def test_second_instruction_returns_409(api: Api) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"instruction": "accept"}, "instruction must be one of dequeue, call, redirect, conference, or"),
+        (
+            {"instruction": "accept"},
+            "instruction must be one of dequeue, call, redirect, conference, or",
+        ),
         ({"instruction": "reject"}, "instruction must be one of dequeue"),
         ({"instruction": "supervise"}, "instruction must be one of dequeue"),
         ({"instruction": ["dequeue"]}, "instruction must be one of dequeue"),
