@@ -1,6 +1,7 @@
 """Limits on the layout: no import cycle, and modules and functions of a readable size."""
 
 import ast
+import functools
 import sys
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -22,6 +23,7 @@ def module_name(file):
     return ".".join(file.with_suffix("").parts).removesuffix(".__init__")
 
 
+@functools.cache
 def parse(file):
     return ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
