@@ -37,5 +37,5 @@ def sweep(event: CloudWatchEvent) -> None:
         service.collaborators,
         service.sweep_policy,
         time_left_ms=context.get_remaining_time_in_millis,
-        report=lambda result: observability.log("sweep", result),
+        report=lambda line: observability.log("sweep", line),
     )

@@ -76,6 +76,55 @@ class LogFields(TypedDict, total=False):
     """Number of failures in ``failed_rules``."""
 
 
+class RequestLine(TypedDict):
+    """Fields of every request line, besides the bound fields."""
+
+    method: str
+    route: str
+    """Path of the route, with placeholders for path parameters."""
+
+    status: int
+    duration_ms: float
+
+
+class SweepLine(TypedDict):
+    """Fields of a sweep line; the latest one is also stored.
+
+    The counts from ``mirrored`` to ``left`` are the outcomes of checking due Reservations.
+    """
+
+    at: int
+    """Start of the sweep, in epoch ms."""
+
+    duration_ms: int
+    due: int
+    """Number of due Reservations that were read."""
+
+    oldest_due_ms: int
+    """How long the oldest due Reservation had been due."""
+
+    mirrored: int
+    unchanged: int
+    gone: int
+    rejected: int
+    completed: int
+    failed: int
+    left: int
+    """Reservations that were throttled, or for which no time was left. They stay due."""
+
+    reconciled: int
+    """Number of Reservations that the reconciliation recorded."""
+
+    unreconciled: int
+    """Steps of the reconciliation that failed or were not started."""
+
+    monitor_only: bool
+    errors: dict[str, int]
+    """Number of failures by error ``Code``."""
+
+    ok: bool
+
+
 _logger = logging.getLogger("taskrouter-callbacks")
 _bound: ContextVar[dict[str, Any] | None] = ContextVar("bound", default=None)
 

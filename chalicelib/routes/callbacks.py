@@ -6,9 +6,8 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.callbacks import AssignmentCallback, ReservationEvent
-from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.routes.http import route, signed_form
-from chalicelib.usecases.assign import assign
+from chalicelib.usecases.assign import answer_callback
 from chalicelib.usecases.observe import observe
 
 blueprint = Blueprint(__name__)
@@ -66,26 +65,18 @@ def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
         task_sid=callback.task_sid,
         worker_sid=callback.worker_sid,
     )
-    result = service.rules.decide(callback)
-    if result.failures:
-        observability.bind(failed_rules=result.failures, FailedRules=len(result.failures))
-    try:
-        answer = assign(
-            callback,
-            result.instruction,
-            rule=result.rule,
-            store=service.store,
-            deadlines=service.deadlines,
-            now=service.clock.now_ms(),
-        )
-    except StoreUnavailable as error:
+    result = answer_callback(
+        callback,
+        rules=service.rules,
+        store=service.store,
+        deadlines=service.deadlines,
+        now=service.clock.now_ms(),
+    )
+    if result.failed_rules:
+        observability.bind(failed_rules=result.failed_rules, FailedRules=len(result.failed_rules))
+    if result.error is not None:
         if not is_fallback:
-            raise
-        observability.bind(error=error.code, UnrecordedReservation=1)
-        answer = dict(result.instruction.answer)
-    observability.bind(answer=answer.get("instruction", "defer"))
-    if answer == result.instruction.answer:
-        # If the answers differ, an earlier answer was repeated, and another rule may have chosen
-        # it.
-        observability.bind(rule=result.rule)
-    return answer
+            raise result.error
+        observability.bind(error=result.error.code, UnrecordedReservation=1)
+    observability.bind(answer=result.answer.get("instruction", "defer"), rule=result.rule)
+    return result.answer

@@ -165,12 +165,12 @@ def log_request(request: Request, get_response: Callable[[Request], Response]) -
     response.headers = {**_HEADERS, **response.headers}
     observability.log(
         "request",
-        {
-            "method": request.method,
-            "route": request.path,
-            "status": response.status_code,
-            "duration_ms": round((time.perf_counter() - started) * 1000, 1),
-        },
+        observability.RequestLine(
+            method=request.method,
+            route=request.path,
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - started) * 1000, 1),
+        ),
         level=logging.ERROR if response.status_code >= AppError.status else logging.INFO,
     )
     return response

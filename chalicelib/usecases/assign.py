@@ -1,14 +1,73 @@
-"""Answer an assignment callback: record the Reservation in one write, then instruct TaskRouter."""
+"""Answer an assignment callback: choose an instruction and record the Reservation in one write."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.domain.callbacks import AssignmentCallback
+from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import BY_INSTRUCTION, HistoryEntry, Reservation, Status
+from chalicelib.domain.rules import Rules
 from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
 from chalicelib.usecases.ports import ReservationStore
 
 BY_CALLBACK = "assignment_callback"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The answer to an assignment callback.
+
+    Attributes:
+        answer: the JSON object that instructs TaskRouter.
+        rule: name of the rule that chose the answer; None for the default, and for an answer
+            that repeats an earlier one.
+        failed_rules: failures of the rules; see `RuleResult`.
+        error: reason why the Reservation may not have been recorded; None if it was recorded.
+    """
+
+    answer: dict[str, Any]
+    rule: str | None
+    failed_rules: tuple[str, ...]
+    error: StoreUnavailable | None = None
+
+
+def answer_callback(
+    callback: AssignmentCallback,
+    *,
+    rules: Rules,
+    store: ReservationStore,
+    deadlines: Deadlines,
+    now: int,
+) -> Assignment:
+    """Choose the answer to a callback by the rules, and record the Reservation with the answer.
+
+    If DynamoDB fails, the chosen answer is returned with the error. The fallback sends the answer
+    anyway.
+
+    Args:
+        callback: the callback, with a verified signature.
+        rules: the rules that choose the instruction.
+        store: the records.
+        deadlines: the deadline settings.
+        now: epoch ms.
+    """
+    chosen = rules.decide(callback)
+    error = None
+    try:
+        answer = assign(
+            callback,
+            chosen.instruction,
+            rule=chosen.rule,
+            store=store,
+            deadlines=deadlines,
+            now=now,
+        )
+    except StoreUnavailable as failure:
+        answer, error = dict(chosen.instruction.answer), failure
+    # If the answers differ, an earlier answer was repeated, and another rule may have chosen it.
+    rule = chosen.rule if answer == chosen.instruction.answer else None
+    return Assignment(answer, rule, chosen.failures, error)
 
 
 def assign(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, auto
 from threading import Lock
 
 from chalicelib.domain.auth import Principal, Role
@@ -23,6 +23,7 @@ from chalicelib.domain.errors import (
     Unsettled,
 )
 from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
+from chalicelib.observability import SweepLine
 from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.reconcile import reconcile
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
@@ -35,16 +36,16 @@ _STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 """Pending Reservations first, because their callers are waiting."""
 
 
-class SweepOutcome(StrEnum):
-    """The outcome of checking one Reservation."""
+class SweepOutcome(Enum):
+    """The outcome of checking one Reservation. `SweepLine` counts each."""
 
-    MIRRORED = "mirrored"  # also if another request decided it at the same time
-    UNCHANGED = "unchanged"
-    GONE = "gone"
-    REJECTED = "rejected"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    LEFT = "left"
+    MIRRORED = auto()  # also if another request decided it at the same time
+    UNCHANGED = auto()
+    GONE = auto()
+    REJECTED = auto()
+    COMPLETED = auto()
+    FAILED = auto()
+    LEFT = auto()
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def sweep_due_reservations(
     policy: SweepPolicy,
     *,
     time_left_ms: Callable[[], int],
-    report: Callable[[dict[str, object]], None],
+    report: Callable[[SweepLine], None],
 ) -> None:
     """Check the due Reservations within the available time, then reconcile; report the counts.
 
@@ -73,11 +74,7 @@ def sweep_due_reservations(
         collaborators: the services to use.
         policy: the actions besides recording statuses.
         time_left_ms: returns the remaining time of this run, in ms.
-        report: receives the counts once, even if the sweep fails: ``due``, ``oldest_due_ms`` (how
-            long the oldest due Reservation had been due), one count per `SweepOutcome`,
-            ``reconciled`` (Reservations), ``unreconciled`` (steps that failed or were not
-            started), ``errors`` by Code, ``at`` (epoch ms), ``duration_ms``, ``monitor_only`` and
-            ``ok``.
+        report: receives the line once, even if the sweep fails.
 
     Raises:
         SweepFailed: a step failed, such as a check, so that an alarm fires. Reservations
@@ -94,24 +91,30 @@ def sweep_due_reservations(
             reconciled += reconcile(collaborators, budget, pool.map)
     except StoreUnavailable as error:
         budget.count_failure(error)
-    result: dict[str, object] = {
-        "at": started,
-        "duration_ms": collaborators.clock.now_ms() - started,
-        "due": outcomes.total(),
-        "oldest_due_ms": started - sweep.oldest_due_at,
-        **{outcome.value: outcomes[outcome] for outcome in SweepOutcome},
-        "reconciled": sum(count or 0 for count in reconciled),
-        "unreconciled": reconciled.count(None),
-        "monitor_only": policy.monitor_only,
-        "errors": dict(budget.errors),
-        "ok": not budget.errors,
-    }
+    line = SweepLine(
+        at=started,
+        duration_ms=collaborators.clock.now_ms() - started,
+        due=outcomes.total(),
+        oldest_due_ms=started - sweep.oldest_due_at,
+        mirrored=outcomes[SweepOutcome.MIRRORED],
+        unchanged=outcomes[SweepOutcome.UNCHANGED],
+        gone=outcomes[SweepOutcome.GONE],
+        rejected=outcomes[SweepOutcome.REJECTED],
+        completed=outcomes[SweepOutcome.COMPLETED],
+        failed=outcomes[SweepOutcome.FAILED],
+        left=outcomes[SweepOutcome.LEFT],
+        reconciled=sum(count or 0 for count in reconciled),
+        unreconciled=reconciled.count(None),
+        monitor_only=policy.monitor_only,
+        errors=dict(budget.errors),
+        ok=not budget.errors,
+    )
     try:
-        collaborators.store.save_sweep(result)
+        collaborators.store.save_sweep(line)
     except StoreUnavailable as error:
         budget.count_failure(error)
-        result |= {"errors": dict(budget.errors), "ok": False}
-    report(result)
+        line["errors"], line["ok"] = dict(budget.errors), False
+    report(line)
     if budget.errors:
         raise SweepFailed(f"The sweep failed: {dict(budget.errors)}.")
 

@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from typing import Any
 
 import click
 
@@ -33,15 +32,12 @@ def sweep(stage_name: str, *, monitor: bool) -> None:
     service = runtime.current()
     deadline = time.monotonic() + _SWEEP_SECONDS
 
-    def report(result: dict[str, Any]) -> None:
-        click.echo(json.dumps(result))
-
     try:
         sweep_due_reservations(
             service.collaborators,
             service.sweep_policy,
             time_left_ms=lambda: max(0, round((deadline - time.monotonic()) * 1000)),
-            report=report,
+            report=lambda line: click.echo(json.dumps(line)),
         )
     except SweepFailed as error:
         raise click.ClickException(str(error)) from error
