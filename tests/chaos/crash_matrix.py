@@ -22,7 +22,7 @@ class Row:
         case: Name of the case.
         point: Where the use case was stopped.
         stopped: The states of the record and of TaskRouter after the stop.
-        repaired: The same states after a lease and a sweep.
+        repaired: The states of both after a lease and a sweep.
         problem: Why the repair failed; empty if it succeeded.
     """
 
@@ -109,10 +109,10 @@ def _problem(scenario: Scenario, case: Case) -> str:
     if case.retry and case.act is not Scenario.create_task:
         with suppress(AppError):
             case.retry(scenario)
-    return _duplicate(scenario)
+    return _find_duplicate_effect(scenario)
 
 
-def _duplicate(scenario: Scenario) -> str:
+def _find_duplicate_effect(scenario: Scenario) -> str:
     taskrouter = scenario.taskrouter
     accepts = [r for r in taskrouter.update_requests if r.to is Status.ACCEPTED]
     if sum(not request.was_refused for request in accepts) > 1:

@@ -1,6 +1,7 @@
 """Fixtures: a simulator with an app that answers its callbacks, and Chromium with the portal.
 
-The environment variable CHROMIUM names the browser. The default is an installed Chromium or Chrome.
+The environment variable CHROMIUM names the browser. By default, an installed Chromium or Chrome is
+used.
 """
 
 import os
@@ -18,7 +19,7 @@ __all__ = ["SPANISH", "App", "Simulation", "app", "simulation"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Chromium ignores all but the last --disable-features, so this list repeats Playwright's. It adds
-# the web pages of the address bar, which take half of the CPU time of a new window.
+# the address bar's WebUI pages, which account for half of the CPU time of a new window.
 _DISABLED_FEATURES = (
     "AimEnabled",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
@@ -68,7 +69,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page_problems() -> list[str]:
-    """Console messages, errors, dialogs and foreign requests of the page.
+    """Console messages, errors and dialogs of the page, and its requests to other origins.
 
     A test that expects such entries must remove them from the list.
     """
