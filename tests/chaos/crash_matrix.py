@@ -20,10 +20,10 @@ class Row:
 
     Attributes:
         case: Name of the case.
-        point: Where the use case was stopped.
+        point: Point at which the use case was stopped.
         stopped: The states of the record and of TaskRouter after the stop.
         repaired: The states of both after a lease and a sweep.
-        problem: Why the repair failed; empty if it succeeded.
+        problem: Reason why the repair failed; empty if it succeeded.
     """
 
     case: str

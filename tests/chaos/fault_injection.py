@@ -1,4 +1,4 @@
-"""Intercepts the calls of a use case to its dependencies, and injects faults into them."""
+"""Intercepts a use case's calls to its dependencies and injects faults."""
 
 import threading
 from collections.abc import Callable, Iterator

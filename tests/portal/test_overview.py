@@ -63,10 +63,11 @@ def test_quickstart_workspace_is_shown(simulation):
 def test_reserved_task_and_its_reservation_are_shown(simulation):
     task, reservation = simulation.offer_task()
     result = overview_of(simulation)["workspace"]
-    (shown,) = result["tasks"]
-    assert (shown["sid"], shown["status"], shown["workers"]) == (task.sid, "reserved", ["Alice"])
-    assert shown["attributes"] == '{"selected_language": "es"}'
-    assert shown["queue"] == "Customer Care Requests - Spanish"
+    (shown_task,) = result["tasks"]
+    assert (shown_task["sid"], shown_task["status"]) == (task.sid, "reserved")
+    assert shown_task["workers"] == ["Alice"]
+    assert shown_task["attributes"] == '{"selected_language": "es"}'
+    assert shown_task["queue"] == "Customer Care Requests - Spanish"
     (offer,) = result["reservations"]
     assert (offer["sid"], offer["task_sid"]) == (reservation.sid, task.sid)
     assert (offer["worker"], offer["status"]) == ("Alice", "pending")
@@ -86,8 +87,8 @@ def test_completed_task_still_names_its_worker(simulation):
     task, reservation = simulation.offer_task()
     assignments.accept(simulation.engine, simulation.workspace, reservation)
     assignments.complete(simulation.engine, simulation.workspace, task)
-    (shown,) = overview_of(simulation)["workspace"]["tasks"]
-    assert (shown["status"], shown["workers"]) == ("completed", ["Alice"])
+    (shown_task,) = overview_of(simulation)["workspace"]["tasks"]
+    assert (shown_task["status"], shown_task["workers"]) == ("completed", ["Alice"])
 
 
 def test_passing_time_does_not_change_overview(simulation):
@@ -165,10 +166,10 @@ def test_callback_is_shown_with_signature_and_answer(taskrouter):
     )
     task = workspace.tasks.create(attributes='{"selected_language":"es"}')
     taskrouter.advance(0)
-    (shown,) = json.loads(get(taskrouter, "/simulator/state")[2])["callbacks"]
-    assert shown["parameters"]["TaskSid"] == task.sid
-    assert shown["headers"]["X-Twilio-Signature"]
-    assert (shown["status"], shown["answer"]) == (200, "{}")
+    (callback,) = json.loads(get(taskrouter, "/simulator/state")[2])["callbacks"]
+    assert callback["parameters"]["TaskSid"] == task.sid
+    assert callback["headers"]["X-Twilio-Signature"]
+    assert (callback["status"], callback["answer"]) == (200, "{}")
 
 
 def test_root_redirects_to_page(taskrouter):

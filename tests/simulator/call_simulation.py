@@ -1,4 +1,4 @@
-"""Simulated calls without HTTP: an engine, and the TwiML documents of an app by URL."""
+"""Simulated calls without HTTP: an engine, and an app's TwiML documents by path."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Settings for undocumented REST behavior, each with several values."""
+"""Settings for undocumented REST behavior, each tested with several values."""
 
 import pytest
 import requests
@@ -22,9 +22,9 @@ def test_setting_controls_error_of_reservation_no_longer_pending(status, code):
     with running(not_pending_status=status, not_pending_code=code) as taskrouter:
         reservation = reserve(taskrouter)
         taskrouter.advance(1200)
-        with pytest.raises(TwilioRestException) as refused:
+        with pytest.raises(TwilioRestException) as error:
             reservation.update(reservation_status="accepted")
-    assert (refused.value.status, refused.value.code) == (status, code)
+    assert (error.value.status, error.value.code) == (status, code)
 
 
 @pytest.mark.parametrize("setting", [False, True])
@@ -33,12 +33,12 @@ def test_setting_controls_second_accept(setting):
         reservation = reserve(taskrouter)
         reservation.update(reservation_status="accepted")
         if setting:
-            again = reservation.update(reservation_status="accepted")
-            assert again.reservation_status == "accepted"
+            second = reservation.update(reservation_status="accepted")
+            assert second.reservation_status == "accepted"
             return
-        with pytest.raises(TwilioRestException) as refused:
+        with pytest.raises(TwilioRestException) as error:
             reservation.update(reservation_status="accepted")
-    assert refused.value.status == 400
+    assert error.value.status == 400
 
 
 @pytest.mark.parametrize(("setting", "etag"), [(True, '"2"'), (False, "2")])
@@ -59,9 +59,9 @@ def test_setting_controls_minimum_reservation_timeout(minimum, is_accepted):
         if is_accepted:
             assert workflow.update(task_reservation_timeout=1).task_reservation_timeout == 1
             return
-        with pytest.raises(TwilioRestException) as refused:
+        with pytest.raises(TwilioRestException) as error:
             workflow.update(task_reservation_timeout=1)
-    assert refused.value.status == 400
+    assert error.value.status == 400
 
 
 @pytest.mark.parametrize("newest_first", [False, True])

@@ -35,7 +35,7 @@ class Observations:
         callback_responses: The app's 200 responses to assignment and fallback callbacks.
         confirmed_decisions: Reservation SID and verb ("accept", "reject", "complete") of every
             decision that the app answered with 200.
-        errors: Descriptions of responses that must never occur.
+        errors: Descriptions of unacceptable responses and of errors in the runner.
     """
 
     reservations: list[str] = field(default_factory=list)

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 
 class Decision(StrEnum):
-    """What happens to a pending Reservation."""
+    """How a pending Reservation is handled."""
 
     ACCEPT = "accept"
     ACCEPT_TWICE = "accept twice simultaneously"
@@ -86,7 +86,7 @@ class RequestFault:
 
 @dataclass(frozen=True)
 class ReservationPlan:
-    """What happens to one Reservation. Delays are in seconds."""
+    """The planned handling of one Reservation, with delays in seconds."""
 
     decision: Decision
     decision_delay: float

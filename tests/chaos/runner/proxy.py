@@ -82,7 +82,7 @@ class Proxy:
         url: The proxy's base URL.
         upstream: Base URL of the upstream server.
         is_down: Whether the proxy closes every connection without a response.
-        fault_counts: How often each fault has taken effect.
+        fault_counts: Number of times each fault has taken effect.
     """
 
     def __init__(

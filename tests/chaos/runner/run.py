@@ -78,7 +78,7 @@ async def run(options: RunOptions, report: Callable[[str], None]) -> RunResult:
 
     Args:
         options: The options of the run.
-        report: Called with each line of progress.
+        report: Called with each progress message.
 
     Raises:
         StackError: A program did not start.

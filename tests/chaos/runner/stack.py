@@ -152,7 +152,7 @@ class ProcessFaultInjector:
     """Injects process faults into a stack, one at a time.
 
     Attributes:
-        fault_counts: How often each fault has been injected.
+        fault_counts: Number of times each fault has been injected.
     """
 
     def __init__(self, chaos_stack: ChaosStack) -> None:
