@@ -256,7 +256,7 @@ def _complete(scenario: Scenario) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A use case in a situation.
+    """A use case and the situation in which it is stopped.
 
     Attributes:
         name: Name of the use case and the situation.

@@ -12,7 +12,7 @@ class ProcessKilled(BaseException):
 
 
 class FaultInjector:
-    """Performs an action at the n-th intercepted call, before or after it takes effect.
+    """Performs an action before or after the n-th intercepted call takes effect.
 
     After `kill`, every call in any thread raises ProcessKilled until `reset`.
     """

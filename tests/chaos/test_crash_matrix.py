@@ -21,7 +21,7 @@ def _sequential_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_lease_and_sweep_repair_each_stop_as_documented(
+def test_lease_and_sweep_repair_each_crash_as_documented(
     store: DynamoReservationStore, case: Case
 ) -> None:
     results = list(rows(store, case))

@@ -119,7 +119,7 @@ def test_each_instruction_is_executed_and_logged(app_and_taskrouter, name):
 
 
 @pytest.mark.parametrize(("name", "change", "code"), INVALID_PARAMETERS)
-def test_each_invalid_instruction_raises_alert(app_and_taskrouter, name, change, code):
+def test_each_invalid_instruction_emits_alert(app_and_taskrouter, name, change, code):
     app, taskrouter = app_and_taskrouter
     parameters = {**VALID_PARAMETERS[name], **change}
     app.set_response("/assignment_callback", {"instruction": name, **parameters})
@@ -178,7 +178,7 @@ def test_repeated_rejections_are_delayed(app_and_taskrouter):
         ({"instruction": "reject", "activity_sid": "WA0"}, 40100),
     ],
 )
-def test_invalid_response_raises_alert_and_changes_nothing(app_and_taskrouter, body, code):
+def test_invalid_response_emits_alert_and_changes_nothing(app_and_taskrouter, body, code):
     app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", body)
     assert offer_task(taskrouter) == ("reserved", "Reserved")
@@ -220,7 +220,7 @@ def test_reservation_times_out_if_both_urls_fail(app_and_taskrouter):
     assert workspace.tasks.list()[0].assignment_status == "pending"
 
 
-def test_late_response_raises_alert_and_changes_nothing(app):
+def test_late_response_emits_alert_and_changes_nothing(app):
     with running(callback_base_url=app.url) as taskrouter:
         app.delay = 0.3
         app.set_response("/assignment_callback", {"instruction": "accept"})

@@ -130,7 +130,7 @@ def test_complete_ends_reservation_and_leaves_worker_busy(simulation):
     assert simulation.activity_of(simulation.alice) == "Busy"
 
 
-def test_closed_task_is_discarded_after_five_minutes(simulation):
+def test_closed_task_is_deleted_after_five_minutes(simulation):
     task, reservation = simulation.offer_task()
     assignments.cancel(simulation.engine, simulation.workspace, task)
     simulation.clock.advance(299)
@@ -200,7 +200,7 @@ def test_task_with_higher_priority_is_first(simulation):
     assert (low.status, high.status) == ("pending", "reserved")
 
 
-def test_longest_waiting_worker_is_first(simulation):
+def test_longest_idle_worker_is_first(simulation):
     simulation.set_activity(simulation.bob, "Idle")
     simulation.clock.advance(10)
     simulation.set_activity(simulation.alice, "Idle")

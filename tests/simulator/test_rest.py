@@ -150,7 +150,7 @@ def test_task_list_omits_attributes(workspace):
     assert workspace.tasks(task.sid).fetch().attributes == '{"selected_language": "es"}'
 
 
-def test_sdk_follows_pages_of_list(workspace):
+def test_sdk_follows_list_pages(workspace):
     created = [
         workspace.tasks.create(attributes='{"selected_language": "es"}').sid for _ in range(7)
     ]
@@ -158,7 +158,7 @@ def test_sdk_follows_pages_of_list(workspace):
     assert [task.sid for task in workspace.tasks.list(page_size=3, limit=4)] == created[:4]
 
 
-def test_lists_are_filtered(taskrouter, workspace):
+def test_lists_can_be_filtered(taskrouter, workspace):
     first = workspace.tasks.create(attributes='{"selected_language": "es"}')
     second = workspace.tasks.create(attributes='{"selected_language": "en"}', priority=5)
     workspace.tasks(first.sid).update(assignment_status="canceled")

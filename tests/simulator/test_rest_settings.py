@@ -18,7 +18,7 @@ def reserve(taskrouter):
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 20001), (409, 12345)])
-def test_setting_controls_error_of_reservation_no_longer_pending(status, code):
+def test_setting_controls_error_for_reservation_that_is_not_pending(status, code):
     with running(not_pending_status=status, not_pending_code=code) as taskrouter:
         reservation = reserve(taskrouter)
         taskrouter.advance(1200)
@@ -42,7 +42,7 @@ def test_setting_controls_second_accept(setting):
 
 
 @pytest.mark.parametrize(("setting", "etag"), [(True, '"2"'), (False, "2")])
-def test_setting_controls_quotes_of_etags(setting, etag):
+def test_setting_controls_etag_quotes(setting, etag):
     with running(etag_quoted=setting) as taskrouter:
         reservation = reserve(taskrouter)
         url = f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks/"
@@ -65,7 +65,7 @@ def test_setting_controls_minimum_reservation_timeout(minimum, is_accepted):
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_setting_controls_order_of_events_list(newest_first):
+def test_setting_controls_event_list_order(newest_first):
     with running(events_newest_first=newest_first) as taskrouter:
         reserve(taskrouter)
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)

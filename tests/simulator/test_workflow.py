@@ -94,7 +94,7 @@ def test_setting_keeps_task_at_target_after_reservation_timeout():
     assert simulation.queue_name(task) == "One"
 
 
-def test_rejected_task_restarts_after_timed_out_targets():
+def test_rejected_task_skips_timed_out_targets():
     simulation = WorkflowSimulation(
         targets({"queue": "One", "timeout": 2}, {"queue": "Two", "timeout": 10}),
     )
@@ -215,7 +215,7 @@ def test_invalid_known_worker_emits_alert(agent, code):
     assert code in [effect.code for effect in simulation.effects if isinstance(effect, Alert)]
 
 
-def test_empty_target_workers_matches_nobody():
+def test_empty_target_workers_matches_no_worker():
     simulation = WorkflowSimulation(targets({"queue": "One"}))
     simulation.add_worker("Carol", "One")
     simulation.queues["One"].target_workers = ""

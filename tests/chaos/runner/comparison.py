@@ -45,7 +45,7 @@ async def wait_until_consistent(
     Args:
         chaos_stack: The running stack, without further faults.
         truth: The final state of TaskRouter.
-        observations: Observations of the clients during the run.
+        observations: Observations made by the clients during the run.
     """
     definition = chaos_stack.definition
     client = dynamodb.client("dynamodb", definition.dynamodb_url, definition.resolved)
@@ -78,7 +78,7 @@ def find_differences(
     Args:
         truth: The state of TaskRouter.
         records: The app's table, by Reservation SID.
-        observations: Observations of the clients during the run.
+        observations: Observations made by the clients during the run.
         now: Epoch ms; no record may be due before this time.
         log: The output of the API.
     """

@@ -28,7 +28,7 @@ class CallbackResponse:
 
 @dataclass
 class Observations:
-    """Observations of the clients of the app and of TaskRouter during the run.
+    """Observations made by the clients of the app and of TaskRouter during the run.
 
     Attributes:
         reservations: Reservation SIDs in the order of creation.
