@@ -96,9 +96,9 @@ class EngineTaskRouter:
         with self._lock:
             reservation = self._reservation(reservation_sid)
             if task_sid not in (None, reservation.task_sid):
-                raise TaskRouterNotFound("no such Reservation of this Task")
+                raise TaskRouterNotFound("the Task has no such Reservation")
             if task_sid is None and worker_sid != reservation.worker_sid:
-                raise TaskRouterNotFound("no such Reservation of this Worker")
+                raise TaskRouterNotFound("the Worker has no such Reservation")
             return _remote(reservation)
 
     def update_reservation(

@@ -125,10 +125,10 @@ def check_no_task_is_stuck(simulation):
     for task in simulation.workspace.tasks.values():
         caller = calls[json.loads(task.attributes)["call_sid"]]
         assert not (caller.has_ended and task.status in WAITING)
-    ringing = {call.reservation_sid for call in calls.values() if call.on_no_answer}
-    timed = {sid for kind, sid in simulation.engine._timers if kind == "reservation"}
+    with_ringing_phone = {call.reservation_sid for call in calls.values() if call.on_no_answer}
+    with_timer = {sid for kind, sid in simulation.engine._timers if kind == "reservation"}
     for reservation in simulation.workspace.reservations.values():
-        assert reservation.status != "pending" or reservation.sid in ringing | timed
+        assert reservation.status != "pending" or reservation.sid in with_ringing_phone | with_timer
 
 
 ACTIONS = st.one_of(

@@ -88,7 +88,7 @@ def operation(description, method, path):
 def response_problems(description, entry):
     expected = operation(description, entry["method"], entry["path"])
     location = f"{entry['method']} {entry['path']}"
-    assert expected, f"{location} is not described"
+    assert expected, f"{location} is not in the description"
     assert str(entry["status"]) in expected["responses"], f"{location} returned {entry['status']}"
     response = expected["responses"][str(entry["status"])]
     if "content" not in response:

@@ -124,7 +124,7 @@ class ContactCenter:
     # Tasks
 
     async def keep_tasks_waiting(self, count: int) -> None:
-        """Create Tasks so that `count` Tasks always wait for a Worker, until canceled."""
+        """Keep `count` Tasks waiting for a Worker until this coroutine is canceled."""
         while True:
             for _ in range(count - self._waiting_tasks - self._tasks_in_creation):
                 self._tasks_in_creation += 1

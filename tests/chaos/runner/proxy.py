@@ -71,7 +71,7 @@ class _InjectedFault:
 
 
 class Proxy:
-    """Forwards every request, except requests that match an injected fault.
+    """Forwards requests and applies injected faults to matching requests.
 
     Args:
         on_request: Called with each request before any fault.

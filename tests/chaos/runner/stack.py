@@ -161,7 +161,7 @@ class ProcessFaultInjector:
         self._lock = asyncio.Lock()
 
     async def inject(self, fault: ProcessFault) -> None:
-        """Inject a fault and end it; do nothing while another fault is in progress."""
+        """Inject a fault and recover from it, unless another fault is in progress."""
         if self._lock.locked():
             return
         async with self._lock:
