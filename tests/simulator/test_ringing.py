@@ -102,12 +102,12 @@ def test_caller_with_two_tasks_is_connected_once(dialed_first, delay, own_task_i
     spanish = simulation.alice.attributes
     workers.set_attributes(simulation.engine, simulation.workspace, simulation.bob, spanish)
     call = simulation.place_call("1")
-    own = simulation.task_of(call)
+    own_task = simulation.task_of(call)
     attributes = f'{{"selected_language": "es", "call_sid": "{call.sid}"}}'
-    other = simulation.create_task(attributes, priority=0 if dialed_first else 9)
+    other_task = simulation.create_task(attributes, priority=0 if dialed_first else 9)
 
     def instruction(parameters):
-        if parameters["TaskSid"] == other.sid:
+        if parameters["TaskSid"] == other_task.sid:
             return DEQUEUE
         sid = parameters["ReservationSid"]
         simulation.documents["agent"] = f'<Dial><Queue reservationSid="{sid}"/></Dial>'
@@ -120,7 +120,7 @@ def test_caller_with_two_tasks_is_connected_once(dialed_first, delay, own_task_i
     simulation.run()
     simulation.instruction = {}
     simulation.run(10 - delay)
-    first, second = (own, other) if own_task_is_accepted else (other, own)
+    first, second = (own_task, other_task) if own_task_is_accepted else (other_task, own_task)
     assert simulation.reservations(first)[-1].status == "accepted"
     simulation.run(5)
     assert simulation.reservations(second)[-1].status == "pending"

@@ -62,7 +62,7 @@ def test_target_without_queue_inherits_previous_queue():
 def test_reservation_timeout_moves_task_to_next_target():
     """Target timeouts add up from the Task's creation, as in Twilio's example.
 
-    The Reservation's timeout moves the Task out of the first TaskQueue early.
+    A Reservation timeout moves the Task out of the first TaskQueue early.
     """
     simulation = WorkflowSimulation(
         targets(
