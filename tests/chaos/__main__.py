@@ -45,9 +45,9 @@ def run_command(
     limit: float,
 ) -> None:
     """Run the real stack under faults, then compare every record with TaskRouter."""
-    chosen = secrets.randbelow(1_000_000) if seed is None else seed
-    click.echo(f"Seed {chosen}: at least {reservations} Reservations and {faults} faults")
-    options = RunOptions(chosen, reservations, faults, workers, instruction, limit)
+    chosen_seed = secrets.randbelow(1_000_000) if seed is None else seed
+    click.echo(f"Seed {chosen_seed}: at least {reservations} Reservations and {faults} faults")
+    options = RunOptions(chosen_seed, reservations, faults, workers, instruction, limit)
     try:
         result = asyncio.run(run(options, click.echo))
     except StackError as error:

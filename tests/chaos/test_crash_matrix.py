@@ -31,7 +31,9 @@ def test_lease_and_sweep_repair_each_crash_as_documented(
     if os.environ.get("CRASH_MATRIX") == "write":
         _write(case, results)
     documented = [line for line in _documented() if line.startswith(f"| {case.name} |")]
-    assert documented == [str(row) for row in results], "update with CRASH_MATRIX=write"
+    assert documented == [str(row) for row in results], (
+        "Run with CRASH_MATRIX=write to update the table."
+    )
 
 
 def test_documented_cases_are_exactly_the_tested_cases() -> None:
@@ -45,7 +47,7 @@ def _documented() -> list[str]:
 
 def _write(case: Case, results: list[Row]) -> None:
     """Replace the rows of a case in the document; the cases keep the order of CASES."""
-    order = [each.name for each in CASES]
+    order = [listed.name for listed in CASES]
     others = [line for line in _documented() if not line.startswith(f"| {case.name} |")]
     lines = sorted(
         [*others, *(str(row) for row in results)],

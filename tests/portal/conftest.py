@@ -60,7 +60,7 @@ def browser() -> Iterator[Browser]:
     """One Chromium per module, because its event loop must not run during other modules' tests."""
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
-        pytest.skip("Chromium is missing: install the package chromium or set CHROMIUM")
+        pytest.skip("Chromium is missing. Install the package chromium or set CHROMIUM.")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=[*_ARGUMENTS])
         yield chromium
