@@ -1,4 +1,4 @@
-"""Cases of the crash matrix: use cases and the situations in which each is stopped."""
+"""Cases of the crash matrix: use cases and the situations before each stop."""
 
 import itertools
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class SequentialExecutor:
 
 
 class Scenario:
-    """The app and a TaskRouter with one Reservation, with a fault injector between them."""
+    """The app, a TaskRouter with one Reservation, and a fault injector between them."""
 
     def __init__(self, store: DynamoReservationStore, deadlines: Deadlines = DEADLINES) -> None:
         self.injector = FaultInjector()

@@ -1,4 +1,4 @@
-"""Stops each case between any two external calls, and lets the sweep repair the result."""
+"""Stops each case between any two external calls and lets the sweep repair it."""
 
 import itertools
 from collections.abc import Iterator

@@ -42,7 +42,7 @@ class UpdateRequest:
 
 
 class EngineTaskRouter:
-    """Implements `chalicelib.usecases.ports.TaskRouter` and actions of TaskRouter's other clients.
+    """Implements `ports.TaskRouter` and the actions of TaskRouter's other clients.
 
     Args:
         **settings: Settings of the simulator.

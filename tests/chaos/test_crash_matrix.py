@@ -1,4 +1,4 @@
-"""A lease and a sweep repair a use case that was stopped between any two external calls."""
+"""A lease and a sweep repair a use case stopped between any two external calls."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The effects of request faults, as observed by the client and by the upstream server."""
+"""The effects of request faults on the client and the upstream server."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ EVENT = {"ReservationSid": SID, "EventType": "reservation.created"}
 
 @asynccontextmanager
 async def proxied_server():
-    """Run a server behind a proxy; yield the proxy, a client and the received requests."""
+    """Run a server behind a proxy; yield the proxy, a client and received requests."""
     received = []
 
     async def respond(request):

@@ -94,7 +94,7 @@ def test_quickstart_works_with_keyboard(page):
 
 
 def press(page: Page, text: str, key: str) -> None:
-    """Tab to the control with this text, check for a visible focus ring, and press the key."""
+    """Tab to the control with this text, check its focus ring, and press the key."""
     for _ in range(80):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == text:

@@ -77,7 +77,7 @@ def test_allowed_hosts_setting_accepts_name_with_dot():
 
 
 def post_task(taskrouter, headers):
-    """Create a Task with valid credentials and the given headers; return the HTTP status."""
+    """Create a Task with valid credentials; return the HTTP status."""
     credentials = base64.b64encode(
         f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()
     ).decode()

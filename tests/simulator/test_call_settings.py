@@ -1,4 +1,4 @@
-"""Settings for call behavior that Twilio does not document, each tested with several values."""
+"""Settings for undocumented call behavior, each tested with several values."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Assignment callbacks over HTTP: signature, time limit, fallback and executed response."""
+"""Assignment callbacks over HTTP: signature, time limit, fallback and response."""
 
 import json
 import re

@@ -160,7 +160,7 @@ DIAL_QUEUE = '<Dial><Queue reservationSid="{sid}" {attributes}/></Dial>'
 
 
 def call_instruction(simulation, queue_attributes="", **options):
-    """Return a function that builds a call instruction and defines the Worker's document."""
+    """Return a function that builds a call instruction and the Worker's document."""
 
     def answer(parameters):
         sid = options.pop("sid", parameters["ReservationSid"])
@@ -231,7 +231,10 @@ def test_redirect_moves_caller_to_another_document(accept):
 
 
 def redirect_instruction(sid=None, *, accept=False):
-    """Return a function that builds a redirect instruction, by default for the Task's call."""
+    """Return a function that builds a redirect instruction.
+
+    By default, the instruction redirects the Task's call.
+    """
 
     def answer(parameters):
         task_call_sid = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]

@@ -16,7 +16,7 @@ def twiml(verbs):
 
 @pytest.fixture
 def app_and_taskrouter(app):
-    """An app with the quickstart's voice routes, and a simulator that places calls to the app."""
+    """An app with the voice routes, and a simulator that places calls to the app."""
     menu = '<Gather numDigits="1" action="enqueue_call" timeout="5"><Say>One.</Say></Gather>'
     app.set_response("/incoming_call", twiml(menu), content_type="text/xml")
     app.set_response(

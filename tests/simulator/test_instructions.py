@@ -1,4 +1,4 @@
-"""Assignment instructions: the effect of each, and the error code of each invalid parameter."""
+"""Assignment instructions: their effects, and error codes of invalid parameters."""
 
 import json
 

@@ -61,7 +61,7 @@ def test_pending_reservation_times_out_after_second_call():
 
 @pytest.fixture
 def separate_task():
-    """A call in a queue without a Workflow, and a separate Task with the SID of the call."""
+    """A call in a queue without a Workflow, and a separate Task with the call's SID."""
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0)
     simulation.documents["enqueue_call"] = "<Enqueue>support</Enqueue>"
     call = simulation.place_call("1")

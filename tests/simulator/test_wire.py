@@ -1,4 +1,4 @@
-"""Every response matches Twilio's OpenAPI description; skipped if no copy is available."""
+"""Every response matches Twilio's OpenAPI description."""
 
 import json
 import re
@@ -26,7 +26,10 @@ def description():
 
 
 def problems(description, schema, value, location="$"):
-    """Return the violations of a schema, for the OpenAPI 3 keywords that the description uses."""
+    """Return the violations of a schema.
+
+    Only the OpenAPI 3 keywords that Twilio's description uses are supported.
+    """
     schema = resolve(description, schema)
     if value is None:
         may_be_null = schema.get("nullable") or schema.get("enum") or "type" not in schema

@@ -7,7 +7,7 @@ from tests.simulator.conftest import Simulation
 
 
 class WorkflowSimulation(Simulation):
-    """A Workspace with the TaskQueues One, Two and Three, and a Workflow with the given filters."""
+    """A Workspace with three TaskQueues and a Workflow with the given filters."""
 
     def __init__(self, *filters, default=None, multi=False, **settings):
         super().__init__(**settings)

@@ -16,7 +16,7 @@ from tests.chaos.runner.stack import ChaosStack
 Record = Mapping[str, Any]
 
 MAX_SECONDS = 60
-"""Enough for a lease, a sweep and a reconciliation with its 15 s margin on a busy machine."""
+"""Maximum time for a lease, a sweep and a reconciliation with its 15 s margin."""
 
 _OPEN = {"pending", "accepted", "wrapping"}
 _DECIDED_STATUSES = {"accept": "accepted", "reject": "rejected", "complete": "completed"}

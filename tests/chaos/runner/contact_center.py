@@ -1,4 +1,4 @@
-"""Simulates a contact center: creates Tasks, decides Reservations, returns Workers to Idle."""
+"""Simulates a contact center: Tasks, decisions and the Activities of Workers."""
 
 import asyncio
 import itertools
@@ -62,7 +62,7 @@ class Clients:
 
 
 class ContactCenter:
-    """Reacts to TaskRouter's callbacks, as reported by the proxy in front of the app.
+    """Reacts to TaskRouter's callbacks, as reported by the app's proxy.
 
     Args:
         plan: The plan of the run.

@@ -75,7 +75,10 @@ async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> Groun
 
 
 async def _accept_requests(control: HttpClient) -> Counter[str]:
-    """Count successful accept requests by Task, even if the client received no response."""
+    """Count the successful accept requests by Task.
+
+    The simulator's log also contains requests whose responses were lost.
+    """
     log = await control.request("GET", "/log?kind=request")
     return Counter(
         entry["path"].split("/")[5]

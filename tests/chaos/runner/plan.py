@@ -1,4 +1,4 @@
-"""The random plan of a run, determined by the seed and the number of each Reservation.
+"""The random plan of a run, based on the seed and each Reservation's number.
 
 The seed does not control how the processes interleave, so two runs with the same seed are similar
 but not identical.

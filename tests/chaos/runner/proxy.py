@@ -1,4 +1,4 @@
-"""A proxy on a connection between two processes that injects faults into single requests."""
+"""A proxy between two processes that injects faults into requests."""
 
 import asyncio
 from collections import Counter
@@ -52,9 +52,10 @@ class Response:
 
 
 def callback_subject(request: Request) -> str:
-    """Return the subject of a callback: "assignment", "fallback" or "event" and its type.
+    """Return the subject of a callback.
 
-    The subject of any other request is empty.
+    The subject is "assignment", "fallback", or "event" followed by the event type. It is empty for
+    any other request.
     """
     if request.path.endswith("/event_callback"):
         return f"event {request.form.get('EventType', '')}"

@@ -1,4 +1,4 @@
-"""The real stack with short timeouts, proxies between its processes, and process faults."""
+"""The real stack with short timeouts, proxies and process faults."""
 
 import asyncio
 import contextlib
