@@ -45,9 +45,9 @@ def run_command(
     limit: float,
 ) -> None:
     """Run the real stack under faults, then compare every record with TaskRouter."""
-    chosen = secrets.randbelow(1_000_000) if seed is None else seed
-    click.echo(f"Seed {chosen}: at least {reservations} Reservations and {faults} faults")
-    options = RunOptions(chosen, reservations, faults, workers, instruction, limit)
+    chosen_seed = secrets.randbelow(1_000_000) if seed is None else seed
+    click.echo(f"Seed {chosen_seed}: at least {reservations} Reservations and {faults} faults")
+    options = RunOptions(chosen_seed, reservations, faults, workers, instruction, limit)
     try:
         result = asyncio.run(run(options, click.echo))
     except StackError as error:
@@ -67,7 +67,7 @@ def _report(result: RunResult) -> str:
         f"{result.fault_counts.total()} faults:",
         *(f"  {count:5} {name}" for name, count in sorted(result.fault_counts.items())),
         f"{result.confirmed_decisions} decisions were answered with 200.",
-        f"The records were consistent {result.comparison.seconds:.1f} s after the last fault.",
+        f"The comparison ended {result.comparison.seconds:.1f} s after all activity had ended.",
         f"Seed {result.options.seed}, {result.seconds:.0f} s",
     ]
     differences = result.differences
@@ -75,8 +75,8 @@ def _report(result: RunResult) -> str:
         lines.append("No differences: no Reservation was lost or decided twice.")
         return "\n".join(lines)
     hidden = len(differences) - _MAX_SHOWN
-    more = [f"  and {hidden} more"] if hidden > 0 else []
-    return "\n".join([*lines, f"{len(differences)} differences:", *differences[:_MAX_SHOWN], *more])
+    note = [f"  and {hidden} more"] if hidden > 0 else []
+    return "\n".join([*lines, f"{len(differences)} differences:", *differences[:_MAX_SHOWN], *note])
 
 
 main()

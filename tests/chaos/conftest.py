@@ -1,4 +1,4 @@
-"""Shares the store fixture with the use cases' tests."""
+"""Imports the `store` fixture from the tests of the use cases."""
 
 from tests.usecases.conftest import store
 

@@ -1,4 +1,4 @@
-"""The cases of the crash matrix: use cases in the situations in which they are stopped."""
+"""Cases of the crash matrix: use cases and the situations before each stop."""
 
 import itertools
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.reconcile import JOB
-from taskrouter_simulator.engine.core import AssignmentCallback as PostedCallback
+from taskrouter_simulator.engine.core import AssignmentCallback as EngineAssignmentCallback
 from taskrouter_simulator.engine.core import EventCallback
 from tests.chaos.engine_taskrouter import SPANISH, EngineTaskRouter
 from tests.chaos.fault_injection import FaultInjectingProxy, FaultInjector
@@ -33,7 +33,7 @@ _ids = itertools.count(1)
 
 
 class SequentialExecutor:
-    """Replaces the sweep's thread pool, so that its calls have a fixed order."""
+    """Replaces the sweep's thread pool so that calls run in a fixed order."""
 
     def __init__(self, _workers: int) -> None: ...
 
@@ -46,7 +46,7 @@ class SequentialExecutor:
 
 
 class Scenario:
-    """A service and a TaskRouter with one Reservation, with a fault injector between them."""
+    """The app, a TaskRouter with one Reservation, and a fault injector between them."""
 
     def __init__(self, store: DynamoReservationStore, deadlines: Deadlines = DEADLINES) -> None:
         self.injector = FaultInjector()
@@ -76,7 +76,7 @@ class Scenario:
         (posted,) = (
             callback
             for callback in self.taskrouter.callbacks
-            if isinstance(callback, PostedCallback)
+            if isinstance(callback, EngineAssignmentCallback)
             and callback.reservation_sid == self.reservation.sid
         )
         form = Form(list(posted.parameters.items()))
@@ -149,14 +149,14 @@ class Scenario:
         make_reconciliation_due(self.store)
 
     def repair(self) -> None:
-        """Let the claim expire and the next reconciliation become due, then sweep."""
+        """Sweep after the claim has expired and a reconciliation is due."""
         self.injector.reset()
         self.advance(LEASE)
         make_reconciliation_due(self.store)
         self.sweep()
 
     def sweep_when_due(self) -> str:
-        """Sweep when the record is due, because no event has reported the end."""
+        """Sweep at the record's due time, because no event has reported the end."""
         now = self.taskrouter.now_ms()
         statuses = (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
         due = [
@@ -164,8 +164,8 @@ class Scenario:
             for status in statuses
             for record in self.store.due_reservations(status, now=2 * now)
         ]
-        (at,) = (r.due_at for r in due if r.reservation_sid == self.reservation.sid)
-        self.advance((at - now) / 1000)
+        (due_at,) = (r.due_at for r in due if r.reservation_sid == self.reservation.sid)
+        self.advance((due_at - now) / 1000)
         self.sweep()
         return ", when due"
 
@@ -256,7 +256,7 @@ def _complete(scenario: Scenario) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A use case in a situation.
+    """A use case and the situation in which it is stopped.
 
     Attributes:
         name: Name of the use case and the situation.

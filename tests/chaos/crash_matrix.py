@@ -1,4 +1,4 @@
-"""Stops each case between any two external calls, and lets the sweep repair the result."""
+"""Stops each case between any two external calls and lets the sweep repair it."""
 
 import itertools
 from collections.abc import Iterator
@@ -20,10 +20,10 @@ class Row:
 
     Attributes:
         case: Name of the case.
-        point: Where the use case was stopped.
+        point: Point at which the use case was stopped.
         stopped: The states of the record and of TaskRouter after the stop.
-        repaired: The same states after a lease and a sweep.
-        problem: Why the repair failed; empty if it succeeded.
+        repaired: The states of both after a lease and a sweep.
+        problem: Reason why the repair failed; empty if it succeeded.
     """
 
     case: str
@@ -109,10 +109,10 @@ def _problem(scenario: Scenario, case: Case) -> str:
     if case.retry and case.act is not Scenario.create_task:
         with suppress(AppError):
             case.retry(scenario)
-    return _duplicate(scenario)
+    return _find_duplicate_effect(scenario)
 
 
-def _duplicate(scenario: Scenario) -> str:
+def _find_duplicate_effect(scenario: Scenario) -> str:
     taskrouter = scenario.taskrouter
     accepts = [r for r in taskrouter.update_requests if r.to is Status.ACCEPTED]
     if sum(not request.was_refused for request in accepts) > 1:

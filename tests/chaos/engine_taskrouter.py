@@ -1,4 +1,4 @@
-"""The simulator's engine in this process, as an implementation of the TaskRouter port."""
+"""Implements the TaskRouter port with the simulator's engine in the same process."""
 
 import json
 import threading
@@ -33,7 +33,7 @@ _STATUSES = {"created": "pending", "wrapup": "wrapping"}
 
 @dataclass(frozen=True)
 class UpdateRequest:
-    """A request to update a Reservation, received at `at` (epoch ms)."""
+    """A request to update a Reservation; `at` is the time of receipt in epoch ms."""
 
     reservation_sid: str
     to: Status
@@ -42,13 +42,13 @@ class UpdateRequest:
 
 
 class EngineTaskRouter:
-    """Implements `chalicelib.usecases.ports.TaskRouter` and actions of TaskRouter's other clients.
+    """Implements `ports.TaskRouter` and the actions of TaskRouter's other clients.
 
     Args:
         **settings: Settings of the simulator.
 
     Attributes:
-        callbacks: All assignment and event callbacks so far; none of them has been posted.
+        callbacks: All assignment and event callbacks so far. The engine does not send them.
         statuses: All statuses by Reservation SID, including deleted Reservations.
         update_requests: All update requests received.
         executed_instructions: Number of executed instructions by Reservation SID.
@@ -60,10 +60,10 @@ class EngineTaskRouter:
         self.update_requests: list[UpdateRequest] = []
         self.executed_instructions: Counter[str] = Counter()
         self.clock = Clock(lambda: 1_790_000_000.0)
-        chosen = Settings(
+        simulator_settings = Settings(
             **{"event_path": "/event_callback", "reservation_timeout": 120, **settings}
         )
-        self._engine = start(chosen, self.clock, self._emit)
+        self._engine = start(simulator_settings, self.clock, self._emit)
         workers = [
             {"friendly_name": name, "attributes": {"languages": ["es"]}} for name in _WORKERS
         ]
@@ -96,9 +96,9 @@ class EngineTaskRouter:
         with self._lock:
             reservation = self._reservation(reservation_sid)
             if task_sid not in (None, reservation.task_sid):
-                raise TaskRouterNotFound("no such Reservation of this Task")
+                raise TaskRouterNotFound("the Task has no such Reservation")
             if task_sid is None and worker_sid != reservation.worker_sid:
-                raise TaskRouterNotFound("no such Reservation of this Worker")
+                raise TaskRouterNotFound("the Worker has no such Reservation")
             return _remote(reservation)
 
     def update_reservation(
@@ -214,7 +214,7 @@ class EngineTaskRouter:
         self.clock.run_due()
 
     def set_task(self, task_sid: str, status: str) -> None:
-        """End or wrap up a Task as an operator; do nothing if TaskRouter refuses."""
+        """End or wrap up a Task as an operator. A refusal by TaskRouter is ignored."""
         transitions = {
             "canceled": assignments.cancel,
             "wrapping": assignments.wrap,

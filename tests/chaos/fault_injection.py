@@ -1,4 +1,4 @@
-"""Intercepts the calls of a use case to its dependencies, and injects faults into them."""
+"""Intercepts a use case's calls to its dependencies and injects faults."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,13 +8,13 @@ BEFORE, AFTER = "before", "after"
 
 
 class ProcessKilled(BaseException):
-    """Simulates SIGKILL. Not an Exception, so that no handler catches it."""
+    """Simulates SIGKILL. Derives from BaseException so that no handler catches it."""
 
 
 class FaultInjector:
-    """Performs an action at the n-th intercepted call, before or after it takes effect.
+    """Performs an action before or after the n-th intercepted call takes effect.
 
-    After `kill`, every call in any thread is killed until `reset`.
+    After `kill`, every call in any thread raises ProcessKilled until `reset`.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,10 @@ class FaultInjector:
         self._is_killed = False
 
     def inject(self, number: int, moment: str, action: Callable[[str], None]) -> None:
-        """Perform an action, which gets the call's name and may raise, at the n-th call."""
+        """Perform an action before or after the n-th call.
+
+        The action receives the name of the call and may raise an exception.
+        """
         self._actions[number, moment] = action
 
     def kill(self, _name: str = "") -> None:

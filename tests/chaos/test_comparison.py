@@ -112,7 +112,7 @@ def test_answered_but_unrecorded_callback_is_reported():
     observations = Observations(callback_responses=responses)
     (difference,) = differences(records={"WR1": record(answer=None)}, observations=observations)
     assert difference.startswith(
-        "assignment of WR1 answered with 200 but not recorded; recorded pen"
+        "assignment of WR1 was answered with 200 but not recorded; record: pen"
     )
 
 

@@ -1,4 +1,4 @@
-"""A lease and a sweep repair a use case that was stopped between any two external calls."""
+"""A lease and a sweep repair a use case stopped between any two external calls."""
 
 import os
 import re
@@ -21,7 +21,7 @@ def _sequential_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_lease_and_sweep_repair_each_stop_as_documented(
+def test_lease_and_sweep_repair_each_crash_as_documented(
     store: DynamoReservationStore, case: Case
 ) -> None:
     results = list(rows(store, case))
@@ -31,7 +31,9 @@ def test_lease_and_sweep_repair_each_stop_as_documented(
     if os.environ.get("CRASH_MATRIX") == "write":
         _write(case, results)
     documented = [line for line in _documented() if line.startswith(f"| {case.name} |")]
-    assert documented == [str(row) for row in results], "update with CRASH_MATRIX=write"
+    assert documented == [str(row) for row in results], (
+        "Run with CRASH_MATRIX=write to update the table."
+    )
 
 
 def test_documented_cases_are_exactly_the_tested_cases() -> None:
@@ -45,7 +47,7 @@ def _documented() -> list[str]:
 
 def _write(case: Case, results: list[Row]) -> None:
     """Replace the rows of a case in the document; the cases keep the order of CASES."""
-    order = [each.name for each in CASES]
+    order = [listed.name for listed in CASES]
     others = [line for line in _documented() if not line.startswith(f"| {case.name} |")]
     lines = sorted(
         [*others, *(str(row) for row in results)],

@@ -36,7 +36,7 @@ def test_plan_contains_every_decision_completion_process_fault_and_connection():
 
 
 def test_task_creation_is_never_duplicated():
-    """TaskRouter would create two Tasks, and the app could not prevent it."""
+    """The app cannot prevent TaskRouter from creating a Task for each duplicate."""
     faults = {fault for _, task_faults in plans(3, 4.0, 2000) for fault in task_faults}
     assert faults
     assert "duplicated" not in {fault.effect for fault in faults}

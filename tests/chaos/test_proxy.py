@@ -1,4 +1,4 @@
-"""The effects of request faults, as observed by the client and by the upstream server."""
+"""The effects of request faults on the client and the upstream server."""
 
 import asyncio
 import time
@@ -17,12 +17,12 @@ EVENT = {"ReservationSid": SID, "EventType": "reservation.created"}
 
 @asynccontextmanager
 async def proxied_server():
-    """Run a server that responds "yes" behind a proxy; yield the proxy, a client and a log."""
-    arrived = []
+    """Run a server behind a proxy; yield the proxy, a client and received requests."""
+    received = []
 
     async def respond(request):
-        arrived.append((request.method, request.path_qs, await request.text()))
-        return web.Response(text="yes", headers={"X-Own": "1"})
+        received.append((request.method, request.path_qs, await request.text()))
+        return web.Response(text="yes", headers={"X-Custom": "1"})
 
     runner = web.ServerRunner(web.Server(respond))
     await runner.setup()
@@ -39,36 +39,36 @@ async def proxied_server():
             except aiohttp.ClientError:
                 return None
 
-        yield proxy, post, arrived
+        yield proxy, post, received
     await runner.cleanup()
 
 
 def results_of(fault, *, path=f"/Reservations/{SID}", data=None, requests=1):
-    """Return the responses, the number of requests that arrived, and the fault's count."""
+    """Return the responses, the number of received requests, and the fault's count."""
 
     async def send_requests():
-        async with proxied_server() as (proxy, post, arrived):
+        async with proxied_server() as (proxy, post, received):
             proxy.inject(fault, SID)
             responses = [await post(path, data) for _ in range(requests)]
             await proxy.wait_for_late_requests()
-            return responses, len(arrived), proxy.fault_counts[fault]
+            return responses, len(received), proxy.fault_counts[fault]
 
     return asyncio.run(send_requests())
 
 
 def test_request_without_matching_fault_is_forwarded_unchanged():
     async def send_request():
-        async with proxied_server() as (proxy, post, arrived):
+        async with proxied_server() as (proxy, post, received):
             proxy.inject(RequestFault(Connection.REST, "disconnected"), "WR" + "2" * 32)
             assert await post("/a?b=c%20d", {"e": "f g"}) == (200, "yes")
-            assert arrived == [("POST", "/a?b=c%20d", "e=f+g")]
+            assert received == [("POST", "/a?b=c%20d", "e=f+g")]
             assert not proxy.fault_counts
 
     asyncio.run(send_request())
 
 
 @pytest.mark.parametrize(
-    ("fault", "response", "arrivals"),
+    ("fault", "response", "received_count"),
     [
         (RequestFault(Connection.REST, "disconnected"), None, 0),
         (RequestFault(Connection.REST, "disconnected", after=True), None, 1),
@@ -85,8 +85,8 @@ def test_request_without_matching_fault_is_forwarded_unchanged():
     ],
     ids=lambda value: value.name if isinstance(value, RequestFault) else "",
 )
-def test_fault_affects_a_single_request(fault, response, arrivals):
-    assert results_of(fault, requests=2) == ([response, (200, "yes")], arrivals + 1, 1)
+def test_fault_affects_a_single_request(fault, response, received_count):
+    assert results_of(fault, requests=2) == ([response, (200, "yes")], received_count + 1, 1)
 
 
 def test_delayed_request_takes_at_least_the_delay():
@@ -110,11 +110,11 @@ def test_fault_does_not_affect_callbacks_with_other_subjects():
 
 def test_proxy_that_is_down_forwards_nothing():
     async def send_requests():
-        async with proxied_server() as (proxy, post, arrived):
+        async with proxied_server() as (proxy, post, received):
             proxy.is_down = True
             assert await post() is None
             proxy.is_down = False
             assert await post() == (200, "yes")
-            assert len(arrived) == 1
+            assert len(received) == 1
 
     asyncio.run(send_requests())

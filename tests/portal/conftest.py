@@ -1,6 +1,7 @@
-"""Fixtures: a simulator with an app that answers its callbacks, and Chromium with the portal.
+"""Fixtures: a simulator, an app that answers callbacks, and Chromium.
 
-The environment variable CHROMIUM names the browser. The default is an installed Chromium or Chrome.
+The environment variable CHROMIUM names the browser. By default, an installed Chromium or Chrome is
+used.
 """
 
 import os
@@ -18,7 +19,7 @@ __all__ = ["SPANISH", "App", "Simulation", "app", "simulation"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # Chromium ignores all but the last --disable-features, so this list repeats Playwright's. It adds
-# the web pages of the address bar, which take half of the CPU time of a new window.
+# the address bar's WebUI pages, which account for half of the CPU time of a new window.
 _DISABLED_FEATURES = (
     "AimEnabled",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
@@ -49,17 +50,20 @@ _ARGUMENTS = (
 
 @pytest.fixture
 def taskrouter(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]:
-    """A simulator with the quickstart's Workspace, a frozen clock, and an app that answers `{}`."""
+    """A simulator with a frozen clock, and an app that answers callbacks with `{}`."""
     with running(callback_base_url=app.url, **getattr(request, "param", {})) as simulator:
         yield simulator
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium per module, because its event loop must not run during other modules' tests."""
+    """One Chromium per module.
+
+    Playwright's event loop must not run during the tests of other modules.
+    """
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
-        pytest.skip("Chromium is missing: install the package chromium or set CHROMIUM")
+        pytest.skip("Chromium is missing. Install the package chromium or set CHROMIUM.")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=program, args=[*_ARGUMENTS])
         yield chromium
@@ -68,7 +72,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page_problems() -> list[str]:
-    """Console messages, errors, dialogs and foreign requests of the page.
+    """Console messages, errors, dialogs and cross-origin requests of the page.
 
     A test that expects such entries must remove them from the list.
     """
@@ -79,7 +83,7 @@ def page_problems() -> list[str]:
 def open_portal(
     browser: Browser, taskrouter: TaskRouter, page_problems: list[str]
 ) -> Iterator[Callable[..., Page]]:
-    """A function that opens the portal in a new Playwright context with the given options.
+    """A function that opens the portal in a new Playwright browser context.
 
     The test fails if `page_problems` is not empty at its end.
     """

@@ -34,18 +34,18 @@ def set_activity(taskrouter: TaskRouter, worker: str, activity: str) -> None:
     taskrouter.advance(0)
 
 
-def create(taskrouter: TaskRouter, **attributes: str):
+def create_task(taskrouter: TaskRouter, **attributes: str):
     return workspace(taskrouter).tasks.create(attributes=json.dumps(attributes))
 
 
 def reserve(taskrouter: TaskRouter):
     """Create a Task that is reserved for Alice."""
-    task = create(taskrouter, selected_language="es")
+    task = create_task(taskrouter, selected_language="es")
     set_activity(taskrouter, "Alice", "Idle")
     return task
 
 
-def test_quickstart_works_by_mouse(page, taskrouter, app):
+def test_quickstart_works_with_mouse(page, taskrouter, app):
     page.get_by_role("button", name="Create Task").click()
     task = rows(page, "tasks")
     expect(task).to_have_count(1)
@@ -78,7 +78,7 @@ def test_quickstart_works_by_mouse(page, taskrouter, app):
     expect(task.get_by_role("button")).to_have_count(0)
 
 
-def test_quickstart_works_by_keyboard(page):
+def test_quickstart_works_with_keyboard(page):
     press(page, "Create Task", "Enter")
     expect(rows(page, "tasks")).to_contain_text("pending")
     press(page, "Idle", " ")
@@ -94,7 +94,7 @@ def test_quickstart_works_by_keyboard(page):
 
 
 def press(page: Page, text: str, key: str) -> None:
-    """Tab to the control with this text, check that its focus is visible, and press the key."""
+    """Tab to the control with this text, check its focus ring, and press the key."""
     for _ in range(80):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == text:
@@ -132,7 +132,7 @@ def test_reservation_can_be_rejected(page, taskrouter):
 
 
 def test_task_can_be_canceled(page, taskrouter):
-    create(taskrouter, selected_language="es")
+    create_task(taskrouter, selected_language="es")
     rows(page, "tasks").get_by_role("button", name="Cancel").click()
     expect(rows(page, "tasks")).to_contain_text("canceled")
 
@@ -146,7 +146,7 @@ def test_form_sets_workflow_and_priority(page, taskrouter):
     assert (task.priority, task.workflow_sid) == (7, taskrouter.workflow_sid)
 
 
-def test_rest_error_is_shown_beside_field(page, page_problems):
+def test_rest_error_is_shown_next_to_field(page, page_problems):
     page.get_by_label("Attributes (JSON)").fill("[1")
     page.get_by_role("button", name="Create Task").click()
     problem = page.locator("#create-problem")
@@ -173,8 +173,8 @@ def test_error_after_late_click_is_shown(page, taskrouter, page_problems):
 
 
 def test_page_updates_automatically(page, taskrouter, app):
-    app.set_response("/assignment_callback", b"oh", content_type="text/html")
-    task = create(taskrouter, selected_language="es")
+    app.set_response("/assignment_callback", b"not JSON", content_type="text/html")
+    task = create_task(taskrouter, selected_language="es")
     expect(rows(page, "tasks")).to_contain_text("pending")
     set_activity(taskrouter, "Alice", "Idle")
     expect(rows(page, "tasks")).to_contain_text("reserved")
@@ -186,7 +186,7 @@ def test_page_updates_automatically(page, taskrouter, app):
 
 def test_html_in_data_is_shown_as_text(page, taskrouter):
     code = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-    create(taskrouter, selected_language="es", note=code)
+    create_task(taskrouter, selected_language="es", note=code)
     workspace(taskrouter).workers.create(
         friendly_name="<b>Eve</b>", attributes=json.dumps({"n": code})
     )
@@ -199,7 +199,7 @@ def test_html_in_data_is_shown_as_text(page, taskrouter):
 
 
 def test_update_keeps_focus_details_selection_and_form_input(page, taskrouter):
-    create(taskrouter, selected_language="es")
+    create_task(taskrouter, selected_language="es")
     row = rows(page, "tasks").last
     row.locator("summary").click()
     row.locator("dd").first.click(click_count=3)
@@ -207,7 +207,7 @@ def test_update_keeps_focus_details_selection_and_form_input(page, taskrouter):
     row.locator("pre").focus()
     selected = page.evaluate("getSelection().toString()")
     assert selected.startswith("WT")
-    create(taskrouter, selected_language="en")
+    create_task(taskrouter, selected_language="en")
     expect(rows(page, "tasks")).to_have_count(2)
     assert page.evaluate("document.activeElement.matches('#tasks pre')")
     assert page.evaluate("getSelection().toString()") == selected
@@ -221,8 +221,8 @@ def test_update_keeps_focus_details_selection_and_form_input(page, taskrouter):
     expect(field).to_have_value('{"half":')
 
 
-def test_heading_gets_focus_of_removed_row(page, taskrouter):
-    task = create(taskrouter, selected_language="es")
+def test_focus_moves_to_heading_when_row_is_removed(page, taskrouter):
+    task = create_task(taskrouter, selected_language="es")
     rows(page, "tasks").locator("summary").focus()
     workspace(taskrouter).tasks(task.sid).delete()
     expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_focused()
@@ -250,7 +250,7 @@ def test_tasks_are_created_in_selected_workspace(page, taskrouter):
     queue = other.task_queues.create(friendly_name="All")
     routing = {"task_routing": {"default_filter": {"queue": queue.sid}}}
     other.workflows.create(friendly_name="Plain", configuration=json.dumps(routing))
-    create(taskrouter, selected_language="es")
+    create_task(taskrouter, selected_language="es")
     page.get_by_label("Workspace").select_option("Other")
     expect(page.get_by_label("Workflow")).to_contain_text("Plain")
     expect(rows(page, "tasks")).to_have_count(0)
@@ -265,7 +265,7 @@ def test_page_reports_lost_connection_and_recovers(page, taskrouter, page_proble
     expect(page.get_by_role("status")).to_contain_text("cannot be reached")
     page.get_by_role("button", name="Create Task").click()
     expect(page.locator("#create-problem")).to_have_text("The simulator cannot be reached.")
-    create(taskrouter, selected_language="es")
+    create_task(taskrouter, selected_language="es")
     page.context.set_offline(False)
     expect(page.get_by_role("status")).to_have_text("Live")
     expect(rows(page, "tasks")).to_have_count(1)
@@ -299,9 +299,9 @@ def test_axe_reports_no_violations(open_portal, taskrouter, app, scheme, window)
     workspace(taskrouter).tasks(task.sid).reservations.list()[0].update(
         reservation_status="accepted"
     )
-    create(taskrouter, selected_language="es")
-    app.set_response("/assignment_callback", b"oh", content_type="text/html")
-    create(taskrouter, selected_language="en")
+    create_task(taskrouter, selected_language="es")
+    app.set_response("/assignment_callback", b"not JSON", content_type="text/html")
+    create_task(taskrouter, selected_language="en")
     set_activity(taskrouter, "Bob", "Idle")
     page = open_portal(color_scheme=scheme, **window)
     expect(rows(page, "tasks")).to_have_count(3)
@@ -316,7 +316,7 @@ def test_phone_needs_no_horizontal_scrolling(open_portal, taskrouter):
     page = open_portal(**PHONE)
     workspace(taskrouter).workers.create(friendly_name="W" * 64)
     for language in ("es", "en"):
-        create(taskrouter, selected_language=language, long="x" * 3000)
+        create_task(taskrouter, selected_language=language, long="x" * 3000)
     set_activity(taskrouter, "Alice", "Idle")
     expect(rows(page, "reservations")).to_have_count(1)
     for section in ("tasks", "reservations", "workers", "queues", "callbacks"):

@@ -19,7 +19,7 @@ PAGE = (STATIC / "portal.html").read_text(encoding="utf-8")
 
 
 def get(taskrouter: TaskRouter, path: str, method: str = "GET", **headers: str):
-    """Send a request; return status, headers and body. Redirects are not followed."""
+    """Send a request without following redirects; return the status, headers and body."""
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(  # noqa: S310 - the simulator's own URL
         f"{taskrouter.url}{path}", headers=names, method=method
@@ -63,10 +63,11 @@ def test_quickstart_workspace_is_shown(simulation):
 def test_reserved_task_and_its_reservation_are_shown(simulation):
     task, reservation = simulation.offer_task()
     result = overview_of(simulation)["workspace"]
-    (shown,) = result["tasks"]
-    assert (shown["sid"], shown["status"], shown["workers"]) == (task.sid, "reserved", ["Alice"])
-    assert shown["attributes"] == '{"selected_language": "es"}'
-    assert shown["queue"] == "Customer Care Requests - Spanish"
+    (shown_task,) = result["tasks"]
+    assert (shown_task["sid"], shown_task["status"]) == (task.sid, "reserved")
+    assert shown_task["workers"] == ["Alice"]
+    assert shown_task["attributes"] == '{"selected_language": "es"}'
+    assert shown_task["queue"] == "Customer Care Requests - Spanish"
     (offer,) = result["reservations"]
     assert (offer["sid"], offer["task_sid"]) == (reservation.sid, task.sid)
     assert (offer["worker"], offer["status"]) == ("Alice", "pending")
@@ -86,8 +87,8 @@ def test_completed_task_still_names_its_worker(simulation):
     task, reservation = simulation.offer_task()
     assignments.accept(simulation.engine, simulation.workspace, reservation)
     assignments.complete(simulation.engine, simulation.workspace, task)
-    (shown,) = overview_of(simulation)["workspace"]["tasks"]
-    assert (shown["status"], shown["workers"]) == ("completed", ["Alice"])
+    (shown_task,) = overview_of(simulation)["workspace"]["tasks"]
+    assert (shown_task["status"], shown_task["workers"]) == ("completed", ["Alice"])
 
 
 def test_passing_time_does_not_change_overview(simulation):
@@ -148,10 +149,10 @@ def test_unchanged_overview_returns_304(taskrouter):
     assert status == 200
     assert json.loads(body)["workspace"]["sid"] == taskrouter.workspace_sid
     taskrouter.advance(60)
-    status, later, body = get(taskrouter, "/simulator/state", If_None_Match=headers["ETag"])
+    status, later_headers, body = get(taskrouter, "/simulator/state", If_None_Match=headers["ETag"])
     assert (status, body) == (304, b"")
-    passed = float(later["X-Simulator-Time"]) - float(headers["X-Simulator-Time"])
-    assert passed == pytest.approx(60)
+    elapsed = float(later_headers["X-Simulator-Time"]) - float(headers["X-Simulator-Time"])
+    assert elapsed == pytest.approx(60)
     taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid).tasks.create(
         attributes="{}"
     )
@@ -165,10 +166,10 @@ def test_callback_is_shown_with_signature_and_answer(taskrouter):
     )
     task = workspace.tasks.create(attributes='{"selected_language":"es"}')
     taskrouter.advance(0)
-    (shown,) = json.loads(get(taskrouter, "/simulator/state")[2])["callbacks"]
-    assert shown["parameters"]["TaskSid"] == task.sid
-    assert shown["headers"]["X-Twilio-Signature"]
-    assert (shown["status"], shown["answer"]) == (200, "{}")
+    (callback,) = json.loads(get(taskrouter, "/simulator/state")[2])["callbacks"]
+    assert callback["parameters"]["TaskSid"] == task.sid
+    assert callback["headers"]["X-Twilio-Signature"]
+    assert (callback["status"], callback["answer"]) == (200, "{}")
 
 
 def test_root_redirects_to_page(taskrouter):
@@ -177,7 +178,7 @@ def test_root_redirects_to_page(taskrouter):
         assert (status, headers["Location"]) == (307, "/simulator/portal")
 
 
-def test_page_and_files_forbid_foreign_content(taskrouter):
+def test_page_and_files_forbid_content_from_other_origins(taskrouter):
     names = re.findall(r'(?:href|src)="(/simulator/portal/[^"]+)"', PAGE)
     for path in ["/simulator/portal", *names, "/simulator/state"]:
         status, headers, _ = get(taskrouter, path)
@@ -188,7 +189,7 @@ def test_page_and_files_forbid_foreign_content(taskrouter):
         assert headers["Access-Control-Allow-Origin"] is None
 
 
-def test_page_contains_no_inline_code_or_foreign_urls():
+def test_page_contains_no_inline_code_or_external_urls():
     assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son[a-z]+=|https?:", PAGE)
     scripts = [path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")]
     forbidden = r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function"
@@ -201,7 +202,7 @@ def test_other_files_are_not_served(taskrouter):
 
 
 @pytest.mark.parametrize("path", ["/", "/simulator/portal", "/simulator/state"])
-def test_foreign_host_is_refused(taskrouter, path):
+def test_unknown_host_is_refused(taskrouter, path):
     status, _, body = get(taskrouter, path, Host="rebound.example:8002")
     assert (status, body) == (403, b"loopback only")
 

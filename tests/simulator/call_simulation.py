@@ -1,4 +1,4 @@
-"""Simulated calls without HTTP: an engine, and the TwiML documents of an app by URL."""
+"""Simulated calls without HTTP: an engine, and an app's TwiML documents by path."""
 
 import json
 
@@ -22,7 +22,7 @@ def queue(attributes='{"selected_language": "es"}', task_options="", **options):
 
 
 class CallSimulation(Simulation):
-    """The quickstart's Workspace with an app that responds to callbacks and TwiML requests.
+    """The quickstart's Workspace, and an app that serves callbacks and TwiML requests.
 
     `documents` maps each path of the app to its TwiML verbs or its complete document.
     `instruction` is the response to assignment callbacks, or a function of their parameters.
@@ -47,7 +47,7 @@ class CallSimulation(Simulation):
         return call
 
     def run(self, seconds=0.0):
-        """Respond to all requests, advance the clock, and respond to the resulting requests."""
+        """Respond to all requests, advance the clock, and respond to new requests."""
         self.clock.advance(0)
         while self._processed < len(self.effects):
             effect = self.effects[self._processed]

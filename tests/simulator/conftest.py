@@ -62,7 +62,7 @@ class Simulation:
         return list(task.reservations)
 
     def offer_task(self) -> tuple[Task, Reservation]:
-        """Create a Task that is offered to Alice; return the Task and its Reservation."""
+        """Create a Task and offer it to Alice; return the Task and its Reservation."""
         task = self.create_task()
         self.set_activity(self.alice, "Idle")
         return task, self.reservations(task)[-1]
@@ -85,13 +85,21 @@ def shared_simulator() -> Iterator[TaskRouter]:
 
 @pytest.fixture
 def taskrouter(shared_simulator: TaskRouter) -> TaskRouter:
-    """A simulator reset to the quickstart; tests share it because stopping takes 0.1 s."""
+    """A simulator reset to the quickstart, shared because stopping one takes 0.1 s."""
     shared_simulator.reset()
     return shared_simulator
 
 
 class App:
-    """An HTTP server in a thread; `responses` maps each path to its response."""
+    """An HTTP server in a thread.
+
+    Attributes:
+        received: Path, headers and parameters of every request received.
+        responses: Status, content type and body of the response, by path.
+        delay: Seconds before each response.
+        pause: Seconds between the two halves of each body.
+        max_concurrent: Highest number of concurrent requests so far.
+    """
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
@@ -138,7 +146,7 @@ class App:
 
         class Server(ThreadingHTTPServer):
             daemon_threads = True
-            request_queue_size = 500  # with the default of 5, a busy machine loses connections
+            request_queue_size = 500  # with the default of 5, a busy machine drops connections
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"

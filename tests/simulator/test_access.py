@@ -44,12 +44,12 @@ def test_control_routes_are_loopback_only(taskrouter):
         {"Origin": "http://evil.example", "Host": "evil.example"},
     ],
 )
-def test_foreign_web_page_is_refused_despite_credentials(taskrouter, workspace, headers):
+def test_request_from_another_origin_is_refused_despite_credentials(taskrouter, workspace, headers):
     assert post_task(taskrouter, headers) == 403
     assert workspace.tasks.list() == []
 
 
-def test_portal_page_is_accepted(taskrouter):
+def test_request_from_portal_page_is_accepted(taskrouter):
     host = urlsplit(taskrouter.url).netloc
     assert post_task(taskrouter, {"Origin": taskrouter.url, "Host": host}) == 201
 
@@ -60,7 +60,7 @@ def test_portal_page_is_accepted(taskrouter):
         ("simulator:8002", 201),
         ("192.168.0.7:8002", 201),
         ("[fd00::7]:8002", 201),
-        # DNS rebinding without an Origin, which browsers omit in a GET
+        # DNS rebinding without an Origin, which browsers omit from GET requests
         ("evil.example:8002", 403),
         ("127.0.0.1.evil.example", 403),
         ("taskrouter.internal:8002", 403),
@@ -77,7 +77,7 @@ def test_allowed_hosts_setting_accepts_name_with_dot():
 
 
 def post_task(taskrouter, headers):
-    """Create a Task with valid credentials and the given headers; return the HTTP status."""
+    """Create a Task with valid credentials; return the HTTP status."""
     credentials = base64.b64encode(
         f"{taskrouter.account_sid}:{taskrouter.auth_token}".encode()
     ).decode()

@@ -1,4 +1,4 @@
-"""Invariants of calls while callers, Workers and the app act in any order."""
+"""Invariants of calls when callers, Workers and the app act in any order."""
 
 import contextlib
 import json
@@ -60,8 +60,8 @@ def pick(resources, number):
     return items[number % len(items) :][:1] if items else []
 
 
-def place_call(simulation, keys, answers):
-    simulation.place_call(*keys, worker_answers=answers)
+def place_call(simulation, keys, worker_answers):
+    simulation.place_call(*keys, worker_answers=worker_answers)
 
 
 def hang_up(simulation, number):
@@ -69,14 +69,14 @@ def hang_up(simulation, number):
         call_control.hang_up(simulation.engine, call)
 
 
-def offer_to(simulation, both):
-    """Offer every Task to one Worker at a time, or to both."""
+def limit_reserved_workers(simulation, limit):
+    """Set the maximum number of Workers to whom a Task is offered simultaneously."""
     for task_queue in simulation.workspace.queues.values():
-        task_queue.max_reserved_workers = 2 if both else 1
+        task_queue.max_reserved_workers = limit
 
 
-def set_idle(simulation, alice):
-    simulation.set_activity(simulation.alice if alice else simulation.bob, "Idle")
+def set_idle(simulation, name):
+    simulation.set_activity(simulation.worker(name), "Idle")
 
 
 def instruct(simulation, name, accept):
@@ -98,7 +98,7 @@ def decide(simulation, operation):
         operation(simulation.engine, simulation.workspace, reservation)
 
 
-def check(simulation):
+def check_calls_and_tasks(simulation):
     for call in simulation.engine.calls.values():
         partner = simulation.engine.calls.get(call.partner_sid or "")
         if partner:
@@ -117,27 +117,27 @@ def check(simulation):
 
 
 def check_no_task_is_stuck(simulation):
-    """Check that no Task waits for an ended call and that every offer can end.
+    """Check that no Task of an ended call is waiting and that every offer can end.
 
-    A pending Reservation needs a timer or a ringing phone.
+    Every pending Reservation must have a timer or a ringing phone.
     """
     calls = simulation.engine.calls
     for task in simulation.workspace.tasks.values():
         caller = calls[json.loads(task.attributes)["call_sid"]]
         assert not (caller.has_ended and task.status in WAITING)
-    ringing = {call.reservation_sid for call in calls.values() if call.on_no_answer}
-    timed = {sid for kind, sid in simulation.engine._timers if kind == "reservation"}
+    with_ringing_phone = {call.reservation_sid for call in calls.values() if call.on_no_answer}
+    with_timer = {sid for kind, sid in simulation.engine._timers if kind == "reservation"}
     for reservation in simulation.workspace.reservations.values():
-        assert reservation.status != "pending" or reservation.sid in ringing | timed
+        assert reservation.status != "pending" or reservation.sid in with_ringing_phone | with_timer
 
 
 ACTIONS = st.one_of(
     st.tuples(st.just(place_call), KEYS, st.booleans()),
     st.tuples(st.just(hang_up), st.integers(0, 9)),
     st.tuples(st.just(CallSimulation.run), st.sampled_from([1, 10, 60, 400])),
-    st.tuples(st.just(set_idle), st.booleans()),
-    st.tuples(st.just(set_idle), st.just(value=True)),
-    st.tuples(st.just(offer_to), st.booleans()),
+    st.tuples(st.just(set_idle), st.sampled_from(["Bob", "Alice"])),
+    st.tuples(st.just(set_idle), st.just("Alice")),
+    st.tuples(st.just(limit_reserved_workers), st.integers(1, 2)),
     st.tuples(st.just(instruct), st.sampled_from(NAMES[:3] * 2 + NAMES), st.booleans()),
     st.tuples(st.just(set_document), st.sampled_from(["incoming_call", "enqueue_call", "agent"]),
               st.sampled_from(DOCUMENTS)),
@@ -158,10 +158,10 @@ def test_calls_and_tasks_stay_consistent(simulator_settings, name, accept, actio
         with contextlib.suppress(Refusal):
             action(simulation, *arguments)
         simulation.run()
-        check(simulation)
+        check_calls_and_tasks(simulation)
 
 
-# Random actions rarely lead to two waiting calls and a Worker who takes the second.
+# Random actions rarely produce two waiting callers and a Worker who takes the second.
 def test_worker_takes_next_caller_after_hangup():
     simulation = CallSimulation(instruction("dequeue", accept=False))
     first, second = simulation.place_call("1"), simulation.place_call("1")

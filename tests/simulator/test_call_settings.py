@@ -1,4 +1,4 @@
-"""Settings for call behavior that Twilio does not document, each tested with several values."""
+"""Settings for undocumented call behavior, each tested with several values."""
 
 import pytest
 
@@ -143,7 +143,9 @@ def test_canceled_task_removes_call_from_queue_as_configured(setting):
     simulation = CallSimulation(canceled_task_result=setting)
     simulation.documents["left_queue"] = "<Say>Sorry.</Say>"
     call = simulation.place_call("1")
-    assignments.cancel(simulation.engine, simulation.workspace, simulation.task_of(call), "by hand")
+    assignments.cancel(
+        simulation.engine, simulation.workspace, simulation.task_of(call), "not needed"
+    )
     simulation.run()
     if setting == "none":
         assert (call.status, steps(call)[-1]) == ("in-progress", "enqueued")
@@ -161,7 +163,7 @@ def test_setting_defines_path_of_first_document(app):
 
 
 @pytest.mark.parametrize("seconds", [30, 600])
-def test_task_of_call_has_configured_timeout(seconds):
+def test_task_for_call_has_configured_timeout(seconds):
     simulation = CallSimulation(task_timeout=seconds)
     call = simulation.place_call("1")
     simulation.run(seconds - 1)

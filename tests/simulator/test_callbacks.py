@@ -1,4 +1,4 @@
-"""Assignment callbacks over HTTP: signature, time limit, fallback and executed response."""
+"""Assignment callbacks over HTTP: signature, time limit, fallback and response."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def test_user_and_password_in_url_are_not_signed():
 def test_requested_url_equals_signed_url(app):
     path = "/a%7Eb%2Fc?d=%7e&e=f+g"
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
         (received,) = app.received
         assert received["path"] == path
         assert RequestValidator(taskrouter.auth_token).validate(
@@ -40,8 +40,8 @@ def test_requested_url_equals_signed_url(app):
 
 
 @pytest.fixture
-def pair(app):
-    """An app, and a simulator that sends its callbacks to it."""
+def app_and_taskrouter(app):
+    """An app, and a simulator that sends callbacks to the app."""
     settings = {
         "callback_base_url": app.url,
         "fallback_path": "/fallback",
@@ -51,8 +51,8 @@ def pair(app):
         yield app, taskrouter
 
 
-def offer(taskrouter):
-    """Reserve a Task for Alice; return its status and her Activity after the callback."""
+def offer_task(taskrouter):
+    """Offer a Task to Alice; return the Task's status and Alice's Activity afterwards."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
@@ -61,13 +61,13 @@ def offer(taskrouter):
     return task.fetch().assignment_status, alice.fetch().activity_name
 
 
-def codes(taskrouter):
+def alert_codes(taskrouter):
     return [alert["code"] for alert in taskrouter.log("alert")]
 
 
-def test_callback_is_signed_form(pair):
-    app, taskrouter = pair
-    offer(taskrouter)
+def test_callback_is_signed_form_post(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
+    offer_task(taskrouter)
     (received,) = app.received
     headers, parameters = received["headers"], received["parameters"]
     assert headers["Content-Type"] == "application/x-www-form-urlencoded; charset=utf-8"
@@ -78,28 +78,28 @@ def test_callback_is_signed_form(pair):
     assert validator.validate(url, parameters, headers["X-Twilio-Signature"])
 
 
-def test_empty_object_leaves_reservation_pending(pair):
-    _, taskrouter = pair
-    assert offer(taskrouter) == ("reserved", "Reserved")
-    assert codes(taskrouter) == []
+def test_empty_object_leaves_reservation_pending(app_and_taskrouter):
+    _, taskrouter = app_and_taskrouter
+    assert offer_task(taskrouter) == ("reserved", "Reserved")
+    assert alert_codes(taskrouter) == []
 
 
-def test_empty_body_leaves_reservation_pending(pair):
-    app, taskrouter = pair
+def test_empty_body_leaves_reservation_pending(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", b"")
-    assert offer(taskrouter) == ("reserved", "Reserved")
-    assert codes(taskrouter) == []
+    assert offer_task(taskrouter) == ("reserved", "Reserved")
+    assert alert_codes(taskrouter) == []
 
 
-def test_accept_instruction_is_executed(pair):
-    app, taskrouter = pair
+def test_accept_instruction_is_executed(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", {"instruction": "accept"})
-    assert offer(taskrouter) == ("assigned", "Busy")
+    assert offer_task(taskrouter) == ("assigned", "Busy")
 
 
 @pytest.mark.parametrize("name", VALID_PARAMETERS)
-def test_each_instruction_is_executed_and_logged(pair, name):
-    app, taskrouter = pair
+def test_each_instruction_is_executed_and_logged(app_and_taskrouter, name):
+    app, taskrouter = app_and_taskrouter
     body = {"instruction": name, **VALID_PARAMETERS[name]}
     app.set_response("/assignment_callback", body)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -119,8 +119,8 @@ def test_each_instruction_is_executed_and_logged(pair, name):
 
 
 @pytest.mark.parametrize(("name", "change", "code"), INVALID_PARAMETERS)
-def test_each_invalid_instruction_raises_alert(pair, name, change, code):
-    app, taskrouter = pair
+def test_each_invalid_instruction_emits_alert(app_and_taskrouter, name, change, code):
+    app, taskrouter = app_and_taskrouter
     parameters = {**VALID_PARAMETERS[name], **change}
     app.set_response("/assignment_callback", {"instruction": name, **parameters})
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -135,32 +135,32 @@ def test_each_invalid_instruction_raises_alert(pair, name, change, code):
     assert reservation.reservation_status == "pending"
 
 
-def test_response_in_several_chunks_is_read_completely(pair):
-    app, taskrouter = pair
+def test_response_in_several_chunks_is_read_completely(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.pause = 0.1
     app.set_response("/assignment_callback", {"instruction": "accept"})
-    assert offer(taskrouter) == ("assigned", "Busy")
+    assert offer_task(taskrouter) == ("assigned", "Busy")
     assert taskrouter.log("alert") == []
 
 
-def test_log_accepts_any_response_text(pair):
-    app, taskrouter = pair
+def test_response_with_lone_surrogate_is_logged(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", b'{"instruction": "\\ud800"}')
-    offer(taskrouter)
+    offer_task(taskrouter)
     assert [alert["code"] for alert in taskrouter.log("alert")] == [55555]
 
 
-def test_reject_instruction_changes_activity(pair):
-    app, taskrouter = pair
+def test_reject_instruction_changes_activity(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     offline = taskrouter.activities["Offline"]
     app.set_response("/assignment_callback", {"instruction": "reject", "activity_sid": offline})
-    assert offer(taskrouter) == ("pending", "Offline")
+    assert offer_task(taskrouter) == ("pending", "Offline")
 
 
-def test_repeated_rejections_are_delayed(pair):
-    app, taskrouter = pair
+def test_repeated_rejections_are_delayed(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", {"instruction": "reject"})
-    assert offer(taskrouter) == ("pending", "Idle")
+    assert offer_task(taskrouter) == ("pending", "Idle")
     taskrouter.advance(5)
     assert len(app.received) == 6
 
@@ -178,11 +178,11 @@ def test_repeated_rejections_are_delayed(pair):
         ({"instruction": "reject", "activity_sid": "WA0"}, 40100),
     ],
 )
-def test_invalid_response_raises_alert_and_changes_nothing(pair, body, code):
-    app, taskrouter = pair
+def test_invalid_response_emits_alert_and_changes_nothing(app_and_taskrouter, body, code):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", body)
-    assert offer(taskrouter) == ("reserved", "Reserved")
-    assert codes(taskrouter) == [code]
+    assert offer_task(taskrouter) == ("reserved", "Reserved")
+    assert alert_codes(taskrouter) == [code]
     assert len(app.received) == 1
 
 
@@ -191,36 +191,36 @@ def test_invalid_response_raises_alert_and_changes_nothing(pair, body, code):
     [(503, "application/json", 11200), (204, "application/json", 11200), (302, "", 11200),
      (200, "text/html", 40000), (200, "", 40000)],
 )  # fmt: skip
-def test_failed_callback_uses_fallback(pair, status, content_type, code):
-    app, taskrouter = pair
+def test_failed_callback_uses_fallback(app_and_taskrouter, status, content_type, code):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", {"instruction": "accept"}, status, content_type)
     app.set_response("/fallback", {"instruction": "accept"})
-    assert offer(taskrouter) == ("assigned", "Busy")
+    assert offer_task(taskrouter) == ("assigned", "Busy")
     assert [request["path"] for request in app.received] == ["/assignment_callback", "/fallback"]
     assert app.received[0]["parameters"] == app.received[1]["parameters"]
-    assert codes(taskrouter) == [code]
+    assert alert_codes(taskrouter) == [code]
 
 
-def test_response_of_slow_callback_is_ignored_and_fallback_is_used(pair):
-    app, taskrouter = pair
+def test_slow_callback_response_is_ignored_and_fallback_is_used(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.delay = 0.5
     app.set_response("/assignment_callback", {"instruction": "accept"})
-    assert offer(taskrouter) == ("reserved", "Reserved")
-    assert codes(taskrouter) == [11200]
+    assert offer_task(taskrouter) == ("reserved", "Reserved")
+    assert alert_codes(taskrouter) == [11200]
     assert [entry["error"] for entry in taskrouter.log("assignment")] == ["no answer within 0.3 s"]
 
 
-def test_reservation_times_out_if_both_urls_fail(pair):
-    app, taskrouter = pair
+def test_reservation_times_out_if_both_urls_fail(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", {}, 500)
     app.set_response("/fallback", {}, 500)
-    assert offer(taskrouter) == ("reserved", "Reserved")
+    assert offer_task(taskrouter) == ("reserved", "Reserved")
     taskrouter.advance(1200)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     assert workspace.tasks.list()[0].assignment_status == "pending"
 
 
-def test_late_response_raises_alert_and_changes_nothing(app):
+def test_late_response_emits_alert_and_changes_nothing(app):
     with running(callback_base_url=app.url) as taskrouter:
         app.delay = 0.3
         app.set_response("/assignment_callback", {"instruction": "accept"})
@@ -231,12 +231,12 @@ def test_late_response_raises_alert_and_changes_nothing(app):
         task.update(assignment_status="canceled")
         taskrouter.advance()
         assert task.fetch().assignment_status == "canceled"
-        assert len(codes(taskrouter)) == 1
+        assert len(alert_codes(taskrouter)) == 1
 
 
 def test_fragment_is_neither_signed_nor_sent(app):
     with running(callback_base_url=app.url, assignment_path="/a?b=c#rt=1000") as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
         (received,) = app.received
         assert received["path"] == "/a?b=c"
         assert RequestValidator(taskrouter.auth_token).validate(
@@ -260,16 +260,16 @@ def test_connection_overrides_control_retries(app, fragment, attempts):
     app.set_response("/assignment_callback", {}, 503)
     path = f"/assignment_callback{fragment}"
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     assert len(app.received) == attempts
-    assert len({sent["headers"]["I-Twilio-Idempotency-Token"] for sent in app.received}) == 1
+    assert len({request["headers"]["I-Twilio-Idempotency-Token"] for request in app.received}) == 1
 
 
 def test_failed_connection_is_retried_once(unused_port):
     with running(callback_base_url=f"http://127.0.0.1:{unused_port}") as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
         assert [entry["attempt"] for entry in taskrouter.log("assignment")] == [1, 2]
-        assert codes(taskrouter) == [11200]
+        assert alert_codes(taskrouter) == [11200]
 
 
 @pytest.mark.parametrize("fragment", ["rt=100", "tt=100"])
@@ -277,7 +277,7 @@ def test_read_and_total_timeouts_can_be_shortened(app, fragment):
     app.delay = 0.4
     path = f"/assignment_callback#{fragment}"
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
         (entry,) = taskrouter.log("assignment")
         assert entry["error"] == "no answer within 0.1 s"
 

@@ -1,4 +1,4 @@
-"""Calls: TwiML creates a Task for the caller, who is then connected with a Worker."""
+"""Calls: TwiML creates a Task for the caller, who is then connected to a Worker."""
 
 import pytest
 
@@ -57,11 +57,11 @@ def test_document_attributes_override_call_attributes():
 def test_twiml_requests_have_twilio_parameters():
     simulation = CallSimulation()
     call = simulation.place_call("1")
-    (first, parameters), (second, pressed) = simulation.requests()
-    assert (first, second) == ("incoming_call", "enqueue_call")
-    assert parameters["CallStatus"] == "ringing"
-    assert (pressed["CallStatus"], pressed["Digits"]) == ("in-progress", "1")
-    for request in (parameters, pressed):
+    (first_path, first), (second_path, second) = simulation.requests()
+    assert (first_path, second_path) == ("incoming_call", "enqueue_call")
+    assert first["CallStatus"] == "ringing"
+    assert (second["CallStatus"], second["Digits"]) == ("in-progress", "1")
+    for request in (first, second):
         assert request["CallSid"] == call.sid
         assert request["AccountSid"] == simulation.engine.account_sid
         assert (request["From"], request["To"], request["Direction"]) == (CALLER, NUMBER, "inbound")
@@ -92,7 +92,7 @@ def test_hangup_completes_task_of_connected_call(instruction):
     assert simulation.alerts() == []
 
 
-def test_worker_hangup_continues_caller_with_action():
+def test_caller_continues_with_action_after_worker_hangs_up():
     simulation = CallSimulation(DEQUEUE)
     simulation.documents["left_queue"] = '<Say>Goodbye.</Say><Pause length="3"/>'
     call = simulation.place_call("1")
@@ -135,7 +135,7 @@ def test_hangup_while_waiting_cancels_task():
     assert [path for path, _ in simulation.requests()] == ["incoming_call", "enqueue_call"]
 
 
-def test_hangup_in_menu_creates_no_task():
+def test_hangup_during_menu_creates_no_task():
     simulation = CallSimulation()
     call = simulation.place_call()
     simulation.hang_up(call)
@@ -160,7 +160,7 @@ DIAL_QUEUE = '<Dial><Queue reservationSid="{sid}" {attributes}/></Dial>'
 
 
 def call_instruction(simulation, queue_attributes="", **options):
-    """Return a function that builds a call instruction and defines the Worker's document."""
+    """Return a function that builds a call instruction and the Worker's document."""
 
     def answer(parameters):
         sid = options.pop("sid", parameters["ReservationSid"])
@@ -191,7 +191,7 @@ def test_call_instruction_accepts_when_document_dials_queue():
 
 def test_call_instruction_without_dial_leaves_reservation_pending():
     simulation = CallSimulation()
-    simulation.documents["agent"] = "<Say>A caller waits.</Say>"
+    simulation.documents["agent"] = "<Say>A caller is waiting.</Say>"
     url = f"{APP}agent"
     simulation.instruction = {
         "instruction": "call",
@@ -231,7 +231,10 @@ def test_redirect_moves_caller_to_another_document(accept):
 
 
 def redirect_instruction(sid=None, *, accept=False):
-    """Return a function that builds a redirect instruction, by default for the Task's call."""
+    """Return a function that builds a redirect instruction.
+
+    By default, the instruction redirects the Task's call.
+    """
 
     def answer(parameters):
         task_call_sid = parameters["TaskAttributes"].partition('"call_sid": "')[2][:34]
@@ -249,7 +252,7 @@ def redirect_instruction(sid=None, *, accept=False):
 @pytest.mark.parametrize(
     ("name", "code"), [("dequeue", 40133), ("conference", 40145), ("call", 40113)]
 )
-def test_caller_no_longer_waiting_is_not_connected(name, code):
+def test_caller_who_left_the_queue_is_not_connected(name, code):
     simulation = CallSimulation()
     simulation.documents["transfer"] = "<Dial>+15550003333</Dial>"
     simulation.instruction = redirect_instruction()

@@ -15,8 +15,8 @@ def twiml(verbs):
 
 
 @pytest.fixture
-def voice(app):
-    """An app with the quickstart's voice routes, and a simulator that places calls to it."""
+def app_and_taskrouter(app):
+    """An app with the voice routes, and a simulator that places calls to the app."""
     menu = '<Gather numDigits="1" action="enqueue_call" timeout="5"><Say>One.</Say></Gather>'
     app.set_response("/incoming_call", twiml(menu), content_type="text/xml")
     app.set_response(
@@ -37,8 +37,8 @@ def set_alice_idle(taskrouter):
     taskrouter.advance()
 
 
-def test_call_is_connected_by_dequeue_and_completed(voice):
-    app, taskrouter = voice
+def test_call_is_connected_by_dequeue_and_completed(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", DEQUEUE)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
     task = workspace_of(taskrouter).tasks(call["task_sid"])
@@ -66,14 +66,14 @@ def test_call_is_connected_by_dequeue_and_completed(voice):
     assert taskrouter.log("alert") == []
 
 
-def test_every_twiml_request_is_signed(voice):
-    app, taskrouter = voice
+def test_every_twiml_request_is_signed(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     taskrouter.place_call(CALLER, NUMBER, "1")
-    assert [sent["path"] for sent in app.received] == ["/incoming_call", "/enqueue_call"]
+    assert [request["path"] for request in app.received] == ["/incoming_call", "/enqueue_call"]
     validator = RequestValidator(taskrouter.auth_token)
-    for sent in app.received:
-        signature = sent["headers"]["X-Twilio-Signature"]
-        assert validator.validate(app.url + sent["path"], sent["parameters"], signature)
+    for request in app.received:
+        signature = request["headers"]["X-Twilio-Signature"]
+        assert validator.validate(app.url + request["path"], request["parameters"], signature)
     assert [entry["url"] for entry in taskrouter.log("twiml")] == [
         f"{app.url}/incoming_call", f"{app.url}/enqueue_call"
     ]  # fmt: skip
@@ -84,8 +84,8 @@ def test_every_twiml_request_is_signed(voice):
     [(500, "text/xml", 11200), (404, "text/xml", 11200), (200, "application/json", 12300),
      (200, "", 12300)],
 )  # fmt: skip
-def test_response_without_twiml_fails_call(voice, status, content_type, code):
-    app, taskrouter = voice
+def test_response_without_twiml_fails_call(app_and_taskrouter, status, content_type, code):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/enqueue_call", twiml(""), status, content_type)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
     assert call["status"] == "failed"
@@ -95,8 +95,8 @@ def test_response_without_twiml_fails_call(voice, status, content_type, code):
 
 
 @pytest.mark.parametrize(("size", "codes"), [(64 * 1024, []), (64 * 1024 + 1, [11750])])
-def test_twiml_over_64_kb_fails_call(voice, size, codes):
-    app, taskrouter = voice
+def test_twiml_over_64_kb_fails_call(app_and_taskrouter, size, codes):
+    app, taskrouter = app_and_taskrouter
     padding = " " * (size - len(twiml("<Hangup/>")))
     app.set_response("/incoming_call", twiml(f"<Hangup/>{padding}"), content_type="text/xml")
     assert taskrouter.place_call(CALLER, NUMBER)["status"] == ("failed" if codes else "completed")
@@ -104,23 +104,23 @@ def test_twiml_over_64_kb_fails_call(voice, size, codes):
 
 
 @pytest.mark.parametrize("content_type", ["application/xml", "text/html; charset=utf-8"])
-def test_every_twiml_content_type_is_accepted(voice, content_type):
-    app, taskrouter = voice
+def test_every_twiml_content_type_is_accepted(app_and_taskrouter, content_type):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/incoming_call", twiml("<Hangup/>"), content_type=content_type)
     assert taskrouter.place_call(CALLER, NUMBER)["status"] == "completed"
 
 
 @pytest.mark.parametrize(("kind", "status"), [("cut", "failed"), ("duplicate", "in-progress")])
-def test_fault_affects_twiml_request(voice, kind, status):
-    _, taskrouter = voice
+def test_twiml_request_is_subject_to_faults(app_and_taskrouter, kind, status):
+    _, taskrouter = app_and_taskrouter
     taskrouter.fault("twiml", kind, path="/enqueue_call", times=None)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
     assert call["status"] == status
     assert len(workspace_of(taskrouter).tasks.list()) == (kind == "duplicate")
 
 
-def test_twiml_after_hangup_is_ignored(voice):
-    _, taskrouter = voice
+def test_twiml_after_hangup_is_ignored(app_and_taskrouter):
+    _, taskrouter = app_and_taskrouter
     taskrouter.fault("twiml", "latency", path="/enqueue_call", seconds=10)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
     taskrouter.hang_up(call["sid"])
@@ -128,8 +128,8 @@ def test_twiml_after_hangup_is_ignored(voice):
     assert workspace_of(taskrouter).tasks.list() == []
 
 
-def test_instruction_over_rest_connects_call_from_custom_url(voice):
-    app, taskrouter = voice
+def test_instruction_over_rest_connects_call_from_custom_url(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.set_response("/other", twiml(queue(workflowSid=WORKFLOW)), content_type="text/xml")
     call = taskrouter.place_call(CALLER, NUMBER, url=f"{app.url}/other")
     set_alice_idle(taskrouter)
@@ -180,22 +180,22 @@ def test_invalid_call_is_refused_with_reason(taskrouter, body, message):
     ("sid", "body", "status"),
     [
         ("CA" + "0" * 32, {"status": "completed"}, 404),
-        ("", {"status": "completed"}, 401),  # no control route, so the REST API answers
+        ("", {"status": "completed"}, 401),  # not a control route, so the REST API responds
         (None, {"status": "busy"}, 400),
         (None, {}, 400),
         (None, {"status": "completed", "more": 1}, 400),
     ],
 )
-def test_invalid_hangup_is_refused(voice, sid, body, status):
-    _, taskrouter = voice
+def test_invalid_hangup_is_refused(app_and_taskrouter, sid, body, status):
+    _, taskrouter = app_and_taskrouter
     placed = taskrouter.place_call(CALLER, NUMBER, "1")
     url = f"{taskrouter.url}/simulator/calls/{placed['sid'] if sid is None else sid}"
     assert requests.post(url, json=body, timeout=5).status_code == status
     assert taskrouter.call(placed["sid"])["status"] == "in-progress"
 
 
-def test_ended_call_cannot_be_hung_up_again(voice):
-    _, taskrouter = voice
+def test_ended_call_cannot_be_hung_up_again(app_and_taskrouter):
+    _, taskrouter = app_and_taskrouter
     call = taskrouter.place_call(CALLER, NUMBER)
     taskrouter.hang_up(call["sid"])
     url = f"{taskrouter.url}/simulator/calls/{call['sid']}"
@@ -205,16 +205,16 @@ def test_ended_call_cannot_be_hung_up_again(voice):
     )  # fmt: skip
 
 
-def test_reset_clears_list_of_calls(voice):
-    _, taskrouter = voice
+def test_reset_clears_list_of_calls(app_and_taskrouter):
+    _, taskrouter = app_and_taskrouter
     placed = [taskrouter.place_call(CALLER, NUMBER, key)["sid"] for key in ("1", "9")]
     assert [call["sid"] for call in taskrouter._request("GET", "/calls")["calls"]] == placed
     taskrouter.reset()
     assert taskrouter._request("GET", "/calls") == {"calls": []}
 
 
-def test_reset_discards_pending_twiml_request(voice):
-    app, taskrouter = voice
+def test_reset_discards_pending_twiml_request(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     taskrouter.fault("twiml", "latency", seconds=1)
     taskrouter.place_call(CALLER, NUMBER, "1")
     taskrouter.reset()

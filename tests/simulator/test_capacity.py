@@ -7,8 +7,8 @@ from tests.simulator.workflow_simulation import WorkflowSimulation, targets
 def test_multitasking_worker_is_limited_by_channel_capacity():
     simulation = WorkflowSimulation(targets({"queue": "One"}), multi=True)
     carol = simulation.add_worker("Carol", "One")
-    share = carol.channels[simulation.workspace.channel("default").sid]
-    workers.update_channel(simulation.engine, simulation.workspace, carol, share, capacity=2)
+    channel = carol.channels[simulation.workspace.channel("default").sid]
+    workers.update_channel(simulation.engine, simulation.workspace, carol, channel, capacity=2)
     created = [simulation.enqueue_task() for _ in range(3)]
     assert [task.status for task in created] == ["reserved", "reserved", "pending"]
     assert simulation.activity_of(carol) == "Idle"
@@ -44,7 +44,7 @@ def test_each_channel_has_separate_capacity():
     }  # fmt: skip
 
 
-def test_multitasking_worker_goes_offline_on_time_out():
+def test_multitasking_worker_goes_offline_on_timeout():
     simulation = WorkflowSimulation(targets({"queue": "One"}), multi=True)
     carol = simulation.add_worker("Carol", "One")
     simulation.enqueue_task()

@@ -12,8 +12,8 @@ class Target:
 
 def test_timers_fire_by_time_then_in_order_of_creation():
     clock, fired = Clock(lambda: 0.0), []
-    for name, when in (("late", 2.0), ("first", 1.0), ("second", 1.0), ("never", 4.0)):
-        clock.call_at(when, lambda name=name: fired.append((name, clock.now())))
+    for name, fire_time in (("late", 2.0), ("first", 1.0), ("second", 1.0), ("never", 4.0)):
+        clock.call_at(fire_time, lambda name=name: fired.append((name, clock.now())))
     clock.advance(3)
     assert fired == [("first", 1.0), ("second", 1.0), ("late", 2.0)]
     assert clock.now() == 3.0

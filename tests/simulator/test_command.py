@@ -18,7 +18,7 @@ from taskrouter_simulator.testing import TaskRouter
 
 
 @contextmanager
-def started(*arguments, **environment):
+def running_command(*arguments, **environment):
     """Run the command with its output in pipes; kill the process on exit."""
     with subprocess.Popen(
         [sys.executable, "-m", "taskrouter_simulator", *arguments],
@@ -35,7 +35,7 @@ def started(*arguments, **environment):
 
 def test_failing_test_leaves_no_process():
     def fail():
-        with started("--port", "0") as process:
+        with running_command("--port", "0") as process:
             processes.append(process)
             process.stdout.readline()
             raise ZeroDivisionError
@@ -46,19 +46,19 @@ def test_failing_test_leaves_no_process():
     assert processes[0].returncode == -signal.SIGKILL
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_command_reports_readiness_and_exits_cleanly(number):
-    with started("--port", "0") as process:
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_command_reports_readiness_and_exits_cleanly(signal_number):
+    with running_command("--port", "0") as process:
         url = re.search(r"http://\S+", process.stdout.readline()).group()
         with urllib.request.urlopen(f"{url}/simulator") as response:  # noqa: S310 - loopback
             assert json.load(response)["workflow_sid"].startswith("WW")
-        process.send_signal(number)
+        process.send_signal(signal_number)
         assert process.wait(timeout=5) == 0
         assert process.stderr.read() == ""
 
 
 def test_command_exits_cleanly_while_client_waits():
-    with started("--port", "0") as process:
+    with running_command("--port", "0") as process:
         taskrouter = TaskRouter(re.search(r"http://\S+", process.stdout.readline()).group())
         taskrouter.fault("request", "latency", seconds=60)
         host = urlsplit(taskrouter.url)
@@ -74,7 +74,7 @@ def test_command_exits_cleanly_while_client_waits():
 def test_port_in_use_is_reported_in_one_line():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with started(SIMULATOR_PORT=str(port)) as process:
+        with running_command(SIMULATOR_PORT=str(port)) as process:
             _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert errors == f"simulator: cannot listen on 127.0.0.1:{port}: Address already in use\n"
@@ -94,13 +94,13 @@ def test_port_in_use_is_reported_in_one_line():
     ],
 )
 def test_error_names_invalid_setting(field, text, message):
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(SettingsError) as error:
         read({field: text})
-    assert str(refused.value) == f"SIMULATOR_{field.upper()} {message}"
+    assert str(error.value) == f"SIMULATOR_{field.upper()} {message}"
 
 
 def test_invalid_setting_is_reported_in_one_line():
-    with started(SIMULATOR_RESERVATION_TIMEOUT="soon") as process:
+    with running_command(SIMULATOR_RESERVATION_TIMEOUT="soon") as process:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert errors == "simulator: SIMULATOR_RESERVATION_TIMEOUT must be a number, not 'soon'\n"

@@ -1,4 +1,4 @@
-"""A contact center, set up and operated by Twilio's unmodified SDK."""
+"""A contact center, set up and operated through Twilio's unmodified SDK."""
 
 import json
 from collections import Counter
@@ -71,8 +71,10 @@ def test_contact_center_works_from_setup_to_events(taskrouter, app):
     bill.update(assignment_status="completed", reason="paid")
     taskrouter.advance()
     assert other.fetch().assignment_status == "assigned"
-    calls = [sent["parameters"] for sent in app.received if sent["path"] == "/assignment"]
-    assert [call["WorkerSid"] for call in calls] == [ann.sid, bea.sid, bea.sid]
+    callbacks = [
+        request["parameters"] for request in app.received if request["path"] == "/assignment"
+    ]
+    assert [callback["WorkerSid"] for callback in callbacks] == [ann.sid, bea.sid, bea.sid]
 
     # Five minutes later, the closed Task is deleted, but the open Task is not.
     taskrouter.advance(300)
@@ -81,7 +83,9 @@ def test_contact_center_works_from_setup_to_events(taskrouter, app):
     assert [task.sid for task in workspace.tasks.list()] == [other.sid]
 
     received = Counter(
-        sent["parameters"]["EventType"] for sent in app.received if sent["path"] == "/events"
+        request["parameters"]["EventType"]
+        for request in app.received
+        if request["path"] == "/events"
     )
     assert received["reservation.created"] == 3
     assert received["reservation.timeout"] == received["task.completed"] == 1

@@ -1,4 +1,4 @@
-"""Invariants of the engine, checked by hypothesis after reservation step of random operations."""
+"""Invariants of the engine, checked by Hypothesis after each random operation."""
 
 import json
 
@@ -44,7 +44,7 @@ class EngineMachine(RuleBasedStateMachine):
         return items[number % len(items)] if items else None
 
     def attempt(self, action, resource, *arguments):
-        """Execute an operation; if it is refused, check that it changed nothing."""
+        """Attempt an operation; if the engine refuses it, check that nothing changed."""
         if resource is None:
             return
         before = self.snapshot()
@@ -171,8 +171,8 @@ class EngineMachine(RuleBasedStateMachine):
 
 def reachable(status):
     statuses = set(TRANSITIONS[status])
-    for following in TRANSITIONS[status]:
-        statuses |= reachable(following)
+    for next_status in TRANSITIONS[status]:
+        statuses |= reachable(next_status)
     return statuses
 
 

@@ -1,4 +1,4 @@
-"""A sequence of operations that causes every documented type of event."""
+"""A sequence of operations that causes every documented event type."""
 
 import json
 
@@ -33,7 +33,10 @@ DOCUMENTED = {
     ),
     *(f"workspace.{change}" for change in ("created", "updated", "deleted")),
 }  # fmt: skip
-"""All types except transfers and `reservation.failed`, which are published on request only."""
+"""All types except transfers and `reservation.failed`.
+
+The simulator publishes those only on request.
+"""
 
 
 def test_every_documented_event_type_can_be_caused(taskrouter):

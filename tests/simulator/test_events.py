@@ -1,4 +1,4 @@
-"""Events: order, parameters, event callback and the Events resource."""
+"""Events: order, parameters, event callbacks and the Events resource."""
 
 import socket
 import time
@@ -16,17 +16,17 @@ from taskrouter_simulator.identifiers import derived_hex
 from taskrouter_simulator.testing import running
 
 
-def published(simulation):
+def published_events(simulation):
     return list(simulation.workspace.events.values())
 
 
 def test_quickstart_publishes_events_in_order(simulation):
     simulation.set_activity(simulation.alice, "Idle")
-    before = len(published(simulation))
+    before = len(published_events(simulation))
     task = simulation.create_task()
     assignments.accept(simulation.engine, simulation.workspace, simulation.reservations(task)[0])
     assignments.complete(simulation.engine, simulation.workspace, task)
-    assert [event.event_type for event in published(simulation)[before:]] == [
+    assert [event.event_type for event in published_events(simulation)[before:]] == [
         "task.created",
         "workflow.entered",
         "workflow.target-matched",
@@ -43,7 +43,7 @@ def test_quickstart_publishes_events_in_order(simulation):
 def test_reservation_event_has_all_parameters(simulation):
     task, reservation = simulation.offer_task()
     created = "reservation.created"
-    event = next(event for event in published(simulation) if event.event_type == created)
+    event = next(event for event in published_events(simulation) if event.event_type == created)
     queue = simulation.workspace.queues[task.queue_sid]
     assert event.parameters == {
         "Sid": event.sid,
@@ -87,7 +87,7 @@ def test_activity_event_has_previous_activity_and_duration(simulation):
     workers.set_activity(
         simulation.engine, simulation.workspace, simulation.alice, simulation.activity_sid("Busy")
     )
-    parameters = published(simulation)[-1].parameters
+    parameters = published_events(simulation)[-1].parameters
     assert parameters["WorkerActivityName"] == "Busy"
     assert parameters["WorkerPreviousActivityName"] == "Offline"
     assert parameters["WorkerTimeInPreviousActivity"] == "26"
@@ -97,22 +97,22 @@ def test_activity_event_has_previous_activity_and_duration(simulation):
 def test_canceled_task_event_has_reason(simulation):
     task = simulation.create_task(timeout=1)
     simulation.clock.advance(1)
-    parameters = published(simulation)[-1].parameters
+    parameters = published_events(simulation)[-1].parameters
     assert parameters["EventType"] == "task.canceled"
     assert parameters["TaskCanceledReason"] == "Task TTL Exceeded"
     assert task.status == "canceled"
 
 
 def test_capacity_change_publishes_event(simulation):
-    share = next(iter(simulation.alice.channels.values()))
+    channel = next(iter(simulation.alice.channels.values()))
     workers.update_channel(
-        simulation.engine, simulation.workspace, simulation.alice, share, capacity=4
+        simulation.engine, simulation.workspace, simulation.alice, channel, capacity=4
     )
     workers.update_channel(
-        simulation.engine, simulation.workspace, simulation.alice, share, available=False
+        simulation.engine, simulation.workspace, simulation.alice, channel, available=False
     )
     workers.update_channel(
-        simulation.engine, simulation.workspace, simulation.alice, share, available=False
+        simulation.engine, simulation.workspace, simulation.alice, channel, available=False
     )
     assert simulation.events("worker.c")[2:] == [
         "worker.capacity.update", "worker.channel.availability.update"
@@ -135,15 +135,15 @@ def test_no_event_is_posted_without_url(simulation):
 
 
 @pytest.fixture
-def pair(app):
+def app_and_taskrouter(app):
     app.responses["/events"] = (204, "application/json", b"")
     settings = {"callback_base_url": app.url, "event_path": "/events", "assignment_path": ""}
     with running(**settings, event_callback_seconds=0.3) as taskrouter:
         yield app, taskrouter
 
 
-def test_events_are_posted_signed_and_filtered(pair):
-    app, taskrouter = pair
+def test_posted_events_are_signed_and_filtered(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     workspace.update(events_filter="task.created,task.canceled")
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
@@ -159,8 +159,8 @@ def test_events_are_posted_signed_and_filtered(pair):
 
 
 @pytest.mark.parametrize(("status", "delay"), [(500, 0), (302, 0), (200, 0), (204, 0.5)])
-def test_failed_event_callback_emits_alert(pair, status, delay):
-    app, taskrouter = pair
+def test_failed_event_callback_emits_alert(app_and_taskrouter, status, delay):
+    app, taskrouter = app_and_taskrouter
     app.responses["/events"] = (status, "application/json", b"")
     app.delay = delay
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
@@ -181,13 +181,13 @@ def test_setting_accepts_any_2xx_for_events(app):
         assert taskrouter.log("alert") == []
 
 
-def post(taskrouter, body):
+def publish_event(taskrouter, body):
     url = f"{taskrouter.url}/simulator/events"
     return requests.post(url, json=body, timeout=5).status_code
 
 
-def test_events_can_be_published_on_request(pair):
-    app, taskrouter = pair
+def test_events_can_be_published_on_request(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     app.responses["/events"] = (204, "application/json", b"")
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
@@ -199,9 +199,9 @@ def test_events_can_be_published_on_request(pair):
     app.received.clear()
 
     body = {"event_type": "reservation.failed", "reservation_sid": reservation.sid}
-    assert post(taskrouter, body) == 200
+    assert publish_event(taskrouter, body) == 200
     body = {"event_type": "task.transfer-initiated", "task_sid": task.sid}
-    assert post(taskrouter, body) == 200
+    assert publish_event(taskrouter, body) == 200
     posted = [request for request in app.received if request["path"] == "/events"]
     failed, initiated = [request["parameters"] for request in posted]
     assert failed["EventType"] == "reservation.failed"
@@ -220,9 +220,9 @@ def test_events_can_be_published_on_request(pair):
         {},
     ],
 )
-def test_event_without_resource_is_rejected(pair, body):
-    _, taskrouter = pair
-    assert post(taskrouter, body) == 400
+def test_event_without_resource_is_rejected(app_and_taskrouter, body):
+    _, taskrouter = app_and_taskrouter
+    assert publish_event(taskrouter, body) == 400
 
 
 def test_failed_event_callback_is_retried_as_configured(app):
@@ -250,19 +250,19 @@ def test_all_concurrent_events_arrive(app):
         for _ in range(200):
             workspace.tasks.create(attributes='{"selected_language": "fr"}')
         taskrouter.advance()
-        sent = len(taskrouter.log("event"))
-        assert sent == len(app.received) >= 800
+        logged = len(taskrouter.log("event"))
+        assert logged == len(app.received) >= 800
         assert taskrouter.log("alert") == []
 
 
 def test_slow_event_callbacks_do_not_delay_assignment_callbacks(app, monkeypatch):
     monkeypatch.setattr(dispatcher, "MAX_CONCURRENT", 1)
     with (
-        socket.create_server(("127.0.0.1", 0)) as silent,
+        socket.create_server(("127.0.0.1", 0)) as silent_server,
         running(callback_base_url=app.url) as taskrouter,
     ):
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-        workspace.update(event_callback_url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        workspace.update(event_callback_url=f"http://127.0.0.1:{silent_server.getsockname()[1]}/")
         alice = workspace.workers(taskrouter.workers["Alice"])
         alice.update(activity_sid=taskrouter.activities["Idle"])
         workspace.tasks.create(attributes='{"selected_language": "es"}')

@@ -26,10 +26,10 @@ def create(workspace):
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_error_is_injected_before_or_after_effect(taskrouter, workspace, status, moment):
     taskrouter.fault("request", "error", method="POST", path=TASKS, status=status, moment=moment)
-    with pytest.raises(TwilioRestException) as refused:
+    with pytest.raises(TwilioRestException) as error:
         create(workspace)
-    assert refused.value.status == status
-    assert refused.value.code == (20429 if status == 429 else 20500)
+    assert error.value.status == status
+    assert error.value.code == (20429 if status == 429 else 20500)
     assert len(workspace.tasks.list()) == (1 if moment == "after" else 0)
     create(workspace)
 
@@ -144,12 +144,12 @@ def test_control_routes_refuse_invalid_bodies(taskrouter):
 
 
 @pytest.fixture
-def pair(app):
+def app_and_taskrouter(app):
     with running(callback_base_url=app.url, fallback_path="/fallback") as taskrouter:
         yield app, taskrouter
 
 
-def offer(taskrouter):
+def offer_task(taskrouter):
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
@@ -159,21 +159,21 @@ def offer(taskrouter):
     return task
 
 
-def test_duplicate_callback_is_sent_twice_with_one_idempotency_token(pair):
-    app, taskrouter = pair
+def test_duplicate_callback_is_sent_twice_with_one_idempotency_token(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "duplicate")
-    offer(taskrouter)
+    offer_task(taskrouter)
     first, second = app.received
     assert first["parameters"] == second["parameters"]
     token = "I-Twilio-Idempotency-Token"
     assert first["headers"][token] == second["headers"][token]
 
 
-def test_latency_of_callback_is_simulated_time(pair):
-    app, taskrouter = pair
+def test_latency_of_callback_is_simulated_time(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "latency", seconds=1300)
     app.set_response("/assignment_callback", {"instruction": "accept"})
-    task = offer(taskrouter)
+    task = offer_task(taskrouter)
     taskrouter.advance(1299)
     assert app.received == []
     taskrouter.advance(1)
@@ -182,18 +182,18 @@ def test_latency_of_callback_is_simulated_time(pair):
     assert [alert["code"] for alert in taskrouter.log("alert")] == [20001]
 
 
-def test_callback_cut_before_sending_is_retried(pair):
-    app, taskrouter = pair
+def test_callback_cut_before_sending_is_retried(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "cut", moment="before")
-    offer(taskrouter)
+    offer_task(taskrouter)
     assert [entry["attempt"] for entry in taskrouter.log("assignment")] == [1, 2]
-    assert [sent["path"] for sent in app.received] == ["/fallback"]
+    assert [request["path"] for request in app.received] == ["/fallback"]
 
 
-def test_callback_with_lost_response_uses_fallback(pair):
-    app, taskrouter = pair
+def test_callback_with_lost_response_uses_fallback(app_and_taskrouter):
+    app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "cut", moment="after")
     app.set_response("/assignment_callback", {"instruction": "accept"})
-    task = offer(taskrouter)
-    assert [sent["path"] for sent in app.received] == ["/assignment_callback", "/fallback"]
+    task = offer_task(taskrouter)
+    assert [request["path"] for request in app.received] == ["/assignment_callback", "/fallback"]
     assert task.fetch().assignment_status == "reserved"

@@ -6,29 +6,29 @@ import urllib.error
 import pytest
 
 from taskrouter_simulator.testing import TaskRouter, running
-from taskrouter_simulator.testing import taskrouter as fresh
+from taskrouter_simulator.testing import taskrouter as new_simulator
 
-__all__ = ["fresh"]
-
-
-def test_fixture_runs_new_simulator(fresh):
-    assert fresh.log() == []
-    assert fresh.client().taskrouter.v1.workspaces(fresh.workspace_sid).fetch()
+__all__ = ["new_simulator"]
 
 
-@pytest.mark.parametrize("fresh", [{"reservation_timeout": 7}], indirect=True)
-def test_settings_are_passed_by_indirect_parametrization(fresh):
-    workspace = fresh.client().taskrouter.v1.workspaces(fresh.workspace_sid)
-    assert workspace.workflows(fresh.workflow_sid).fetch().task_reservation_timeout == 7
+def test_fixture_runs_new_simulator(new_simulator):
+    assert new_simulator.log() == []
+    assert new_simulator.client().taskrouter.v1.workspaces(new_simulator.workspace_sid).fetch()
 
 
-def test_no_callbacks_without_base_url(fresh):
-    workspace = fresh.client().taskrouter.v1.workspaces(fresh.workspace_sid)
-    assert workspace.workflows(fresh.workflow_sid).fetch().assignment_callback_url is None
+@pytest.mark.parametrize("new_simulator", [{"reservation_timeout": 7}], indirect=True)
+def test_settings_are_passed_by_indirect_parametrization(new_simulator):
+    workspace = new_simulator.client().taskrouter.v1.workspaces(new_simulator.workspace_sid)
+    assert workspace.workflows(new_simulator.workflow_sid).fetch().task_reservation_timeout == 7
 
-    with pytest.raises(urllib.error.HTTPError) as refused:
-        fresh.place_call("+1", "+2")
-    assert refused.value.__notes__ == ["url is required if the setting voice_path is empty"]
+
+def test_callbacks_are_disabled_without_base_url(new_simulator):
+    workspace = new_simulator.client().taskrouter.v1.workspaces(new_simulator.workspace_sid)
+    assert workspace.workflows(new_simulator.workflow_sid).fetch().assignment_callback_url is None
+
+    with pytest.raises(urllib.error.HTTPError) as error:
+        new_simulator.place_call("+1", "+2")
+    assert error.value.__notes__ == ["url is required if the setting voice_path is empty"]
 
 
 def test_environment_proxy_is_ignored(monkeypatch):

@@ -1,4 +1,4 @@
-"""Assignment instructions: the effect of each, and the error code of each invalid parameter."""
+"""Assignment instructions: their effects, and error codes of invalid parameters."""
 
 import json
 
@@ -240,7 +240,7 @@ def test_reject_over_rest_changes_activity(taskrouter, reservation):
     ],
 )  # fmt: skip
 def test_invalid_instruction_over_rest_returns_400_with_code(reservation, parameters, code):
-    with pytest.raises(TwilioRestException) as refused:
+    with pytest.raises(TwilioRestException) as error:
         reservation.update(**parameters)
-    assert (refused.value.status, refused.value.code) == (400, code)
+    assert (error.value.status, error.value.code) == (400, code)
     assert reservation.fetch().reservation_status == "pending"

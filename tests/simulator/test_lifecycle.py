@@ -1,4 +1,4 @@
-"""The quickstart's life cycle in the engine without HTTP."""
+"""The life cycle of a Task in the engine, without HTTP."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from taskrouter_simulator.engine.model import ReservationStatus
 from tests.simulator.conftest import SPANISH, Simulation
 
 
-def test_task_waits_while_nobody_is_available(simulation):
+def test_task_waits_while_no_worker_is_available(simulation):
     task = simulation.create_task()
     assert task.status == "pending"
     assert (
@@ -52,7 +52,7 @@ def test_accept_assigns_task_and_makes_worker_busy(simulation):
     assert simulation.activity_of(simulation.alice) == "Busy"
 
 
-def test_time_out_sets_worker_offline_and_task_pending(simulation):
+def test_timeout_sets_worker_offline_and_task_pending(simulation):
     task, reservation = simulation.offer_task()
     simulation.clock.advance(1199)
     assert reservation.status == "pending"
@@ -61,7 +61,7 @@ def test_time_out_sets_worker_offline_and_task_pending(simulation):
     assert simulation.activity_of(simulation.alice) == "Offline"
 
 
-def test_worker_is_reoffered_task_when_available_after_time_out(simulation):
+def test_worker_is_reoffered_task_when_available_after_timeout(simulation):
     task, _ = simulation.offer_task()
     simulation.clock.advance(1200)
     simulation.set_activity(simulation.alice, "Idle")
@@ -84,7 +84,7 @@ def test_rejected_task_goes_to_next_worker(simulation):
     assert simulation.activity_of(simulation.bob) == "Idle"
 
 
-def test_reject_sets_named_activity(simulation):
+def test_reject_sets_requested_activity(simulation):
     task, reservation = simulation.offer_task()
     reservations.reject(
         simulation.engine, simulation.workspace, reservation, simulation.activity_sid("Offline")
@@ -130,7 +130,7 @@ def test_complete_ends_reservation_and_leaves_worker_busy(simulation):
     assert simulation.activity_of(simulation.alice) == "Busy"
 
 
-def test_closed_task_is_discarded_after_five_minutes(simulation):
+def test_closed_task_is_deleted_after_five_minutes(simulation):
     task, reservation = simulation.offer_task()
     assignments.cancel(simulation.engine, simulation.workspace, task)
     simulation.clock.advance(299)
@@ -200,7 +200,7 @@ def test_task_with_higher_priority_is_first(simulation):
     assert (low.status, high.status) == ("pending", "reserved")
 
 
-def test_longest_waiting_worker_is_first(simulation):
+def test_longest_idle_worker_is_first(simulation):
     simulation.set_activity(simulation.bob, "Idle")
     simulation.clock.advance(10)
     simulation.set_activity(simulation.alice, "Idle")

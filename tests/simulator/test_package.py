@@ -8,16 +8,16 @@ from pathlib import Path
 
 SIMULATOR = Path(__file__).parents[2] / "taskrouter_simulator"
 PROJECT = tomllib.loads((SIMULATOR / "pyproject.toml").read_text(encoding="utf-8"))
-BUILT = {"build", "taskrouter_simulator.egg-info", "__pycache__"}
+BUILD_OUTPUT = {"build", "taskrouter_simulator.egg-info", "__pycache__"}
 
 
-def files():
+def source_files():
     paths = (path.relative_to(SIMULATOR) for path in SIMULATOR.rglob("*") if path.is_file())
-    return [path for path in paths if not BUILT & set(path.parts)]
+    return [path for path in paths if not BUILD_OUTPUT & set(path.parts)]
 
 
 def test_every_package_is_included():
-    folders = {path.parent for path in files() if path.suffix == ".py"}
+    folders = {path.parent for path in source_files() if path.suffix == ".py"}
     packages = {".".join(("taskrouter_simulator", *path.parts)) for path in folders}
     assert packages == set(PROJECT["tool"]["setuptools"]["packages"])
 
@@ -27,12 +27,12 @@ def test_every_data_file_is_included():
     for name, patterns in PROJECT["tool"]["setuptools"]["package-data"].items():
         folder = SIMULATOR.joinpath(*name.split(".")[1:])
         included |= {path for pattern in patterns for path in folder.glob(pattern)}
-    assert {SIMULATOR / path for path in files() if path.suffix != ".py"} == included
+    assert {SIMULATOR / path for path in source_files() if path.suffix != ".py"} == included
 
 
-def imported():
-    """Yield each imported module's top-level name, and whether `testing.py` imports it."""
-    for path in files():
+def imported_modules():
+    """Yield the top-level name of each import, and whether it is in `testing.py`."""
+    for path in source_files():
         if path.suffix == ".py":
             tree = ast.parse((SIMULATOR / path).read_text(encoding="utf-8"))
             for node in ast.walk(tree):
@@ -41,14 +41,16 @@ def imported():
                 yield from ((name.split(".")[0], path.name == "testing.py") for name in names)
 
 
-def names(requirements):
+def package_names(requirements):
     return {re.match("[a-z-]+", text).group() for text in requirements}
 
 
 def test_dependencies_match_imports():
     not_required = {*sys.stdlib_module_names, "taskrouter_simulator"}
-    third_party = {(name, testing) for name, testing in imported() if name not in not_required}
-    required = names(PROJECT["project"]["dependencies"])
+    third_party = {
+        (name, testing) for name, testing in imported_modules() if name not in not_required
+    }
+    required = package_names(PROJECT["project"]["dependencies"])
     assert {name for name, testing in third_party if not testing} == required
-    extra = names(PROJECT["project"]["optional-dependencies"]["testing"])
+    extra = package_names(PROJECT["project"]["optional-dependencies"]["testing"])
     assert {name for name, testing in third_party if testing} - required == extra

@@ -56,9 +56,9 @@ def test_new_workspace_can_be_set_up_and_deleted(taskrouter):
     workspace.tasks(task.sid).update(assignment_status="canceled", reason="enough")
     assert workspace.tasks(task.sid).fetch().reason == "enough"
     workspace.delete()
-    with pytest.raises(TwilioRestException) as refused:
+    with pytest.raises(TwilioRestException) as error:
         workspaces(workspace.sid).fetch()
-    assert refused.value.status == 404
+    assert error.value.status == 404
 
 
 @pytest.mark.parametrize(
@@ -79,17 +79,17 @@ def test_auth_token_and_api_key_are_accepted(taskrouter):
 def test_wrong_credentials_return_401(taskrouter):
     client = Client(taskrouter.account_sid, "wrong")
     client.taskrouter.base_url = taskrouter.url
-    with pytest.raises(TwilioRestException) as refused:
+    with pytest.raises(TwilioRestException) as error:
         client.taskrouter.v1.workspaces(taskrouter.workspace_sid).fetch()
-    assert (refused.value.status, refused.value.code) == (401, 20003)
+    assert (error.value.status, error.value.code) == (401, 20003)
 
 
 def test_unknown_sid_returns_404(workspace):
-    with pytest.raises(TwilioRestException) as refused:
+    with pytest.raises(TwilioRestException) as error:
         workspace.tasks("WT" + "0" * 32).fetch()
-    assert (refused.value.status, refused.value.code) == (404, 20404)
+    assert (error.value.status, error.value.code) == (404, 20404)
     assert f"The requested resource /Workspaces/{workspace._solution['sid']}/Tasks/WT0" in (
-        refused.value.msg
+        error.value.msg
     )
 
 
@@ -100,9 +100,9 @@ def test_accept_of_ended_reservation_returns_400(taskrouter, workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     taskrouter.advance(1200)
     (reservation,) = task.reservations.list()
-    with pytest.raises(TwilioRestException, match="not currently in a Pending state") as refused:
+    with pytest.raises(TwilioRestException, match="not currently in a Pending state") as error:
         reservation.update(reservation_status="accepted")
-    assert (refused.value.status, refused.value.code) == (400, 20001)
+    assert (error.value.status, error.value.code) == (400, 20001)
     assert reservation.fetch().reservation_status == "timeout"
 
 
@@ -120,21 +120,21 @@ def test_accept_of_ended_reservation_returns_400(taskrouter, workspace):
     ],
 )
 def test_invalid_parameter_returns_400(workspace, options):
-    with pytest.raises(TwilioRestException) as refused:
+    with pytest.raises(TwilioRestException) as error:
         workspace.tasks.create(**{"attributes": "{}", **options})
-    assert (refused.value.status, refused.value.code) == (400, 20001)
+    assert (error.value.status, error.value.code) == (400, 20001)
 
 
 def test_errors_can_be_problem_documents():
     with running(problem_details=True) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-        with pytest.raises(TwilioServiceException) as refused:
+        with pytest.raises(TwilioServiceException) as error:
             workspace.tasks("WT" + "0" * 32).fetch()
-        assert (refused.value.status, refused.value.code) == (404, 20404)
+        assert (error.value.status, error.value.code) == (404, 20404)
         taskrouter.fault("request", "error", status=429)
-        with pytest.raises(TwilioServiceException) as refused:
+        with pytest.raises(TwilioServiceException) as error:
             workspace.fetch()
-        assert (refused.value.status, refused.value.code) == (429, 20429)
+        assert (error.value.status, error.value.code) == (429, 20429)
 
 
 def test_refused_update_changes_nothing(workspace):
@@ -144,13 +144,13 @@ def test_refused_update_changes_nothing(workspace):
     assert task.fetch().assignment_status == "pending"
 
 
-def test_list_shows_tasks_without_attributes(workspace):
+def test_task_list_omits_attributes(workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     assert workspace.tasks.list()[0].attributes is None
     assert workspace.tasks(task.sid).fetch().attributes == '{"selected_language": "es"}'
 
 
-def test_sdk_follows_pages_of_list(workspace):
+def test_sdk_follows_list_pages(workspace):
     created = [
         workspace.tasks.create(attributes='{"selected_language": "es"}').sid for _ in range(7)
     ]
@@ -158,14 +158,14 @@ def test_sdk_follows_pages_of_list(workspace):
     assert [task.sid for task in workspace.tasks.list(page_size=3, limit=4)] == created[:4]
 
 
-def test_lists_are_filtered(taskrouter, workspace):
+def test_lists_can_be_filtered(taskrouter, workspace):
     first = workspace.tasks.create(attributes='{"selected_language": "es"}')
     second = workspace.tasks.create(attributes='{"selected_language": "en"}', priority=5)
     workspace.tasks(first.sid).update(assignment_status="canceled")
     by_status = workspace.tasks.list(assignment_status=["pending", "reserved"])
     assert [task.sid for task in by_status] == [second.sid]
-    found = workspace.tasks.list(evaluate_task_attributes="selected_language == 'en'")
-    assert [task.sid for task in found] == [second.sid]
+    english = workspace.tasks.list(evaluate_task_attributes="selected_language == 'en'")
+    assert [task.sid for task in english] == [second.sid]
     ordered = workspace.tasks.list(ordering="Priority:desc")
     assert [task.sid for task in ordered] == [second.sid, first.sid]
     spanish = workspace.workers.list(target_workers_expression='languages HAS "es"')
@@ -174,12 +174,12 @@ def test_lists_are_filtered(taskrouter, workspace):
     assert [worker.friendly_name for worker in queued] == ["Alice"]
 
 
-def test_update_of_old_version_returns_412(taskrouter, workspace):
+def test_update_of_outdated_version_returns_412(taskrouter, workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     workspace.tasks(task.sid).update(priority=1)
-    with pytest.raises(TwilioRestException) as refused:
+    with pytest.raises(TwilioRestException) as error:
         workspace.tasks(task.sid).update(priority=2, if_match='"0"')
-    assert refused.value.status == 412
+    assert error.value.status == 412
     assert workspace.tasks(task.sid).fetch().priority == 1
 
 

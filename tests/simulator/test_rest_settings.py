@@ -1,4 +1,4 @@
-"""Settings for undocumented REST behavior, each with several values."""
+"""Settings for undocumented REST behavior, each tested with several values."""
 
 import pytest
 import requests
@@ -18,13 +18,13 @@ def reserve(taskrouter):
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 20001), (409, 12345)])
-def test_setting_controls_error_of_reservation_no_longer_pending(status, code):
+def test_setting_controls_error_for_reservation_that_is_not_pending(status, code):
     with running(not_pending_status=status, not_pending_code=code) as taskrouter:
         reservation = reserve(taskrouter)
         taskrouter.advance(1200)
-        with pytest.raises(TwilioRestException) as refused:
+        with pytest.raises(TwilioRestException) as error:
             reservation.update(reservation_status="accepted")
-    assert (refused.value.status, refused.value.code) == (status, code)
+    assert (error.value.status, error.value.code) == (status, code)
 
 
 @pytest.mark.parametrize("setting", [False, True])
@@ -33,16 +33,16 @@ def test_setting_controls_second_accept(setting):
         reservation = reserve(taskrouter)
         reservation.update(reservation_status="accepted")
         if setting:
-            again = reservation.update(reservation_status="accepted")
-            assert again.reservation_status == "accepted"
+            second = reservation.update(reservation_status="accepted")
+            assert second.reservation_status == "accepted"
             return
-        with pytest.raises(TwilioRestException) as refused:
+        with pytest.raises(TwilioRestException) as error:
             reservation.update(reservation_status="accepted")
-    assert refused.value.status == 400
+    assert error.value.status == 400
 
 
 @pytest.mark.parametrize(("setting", "etag"), [(True, '"2"'), (False, "2")])
-def test_setting_controls_quotes_of_etags(setting, etag):
+def test_setting_controls_etag_quotes(setting, etag):
     with running(etag_quoted=setting) as taskrouter:
         reservation = reserve(taskrouter)
         url = f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks/"
@@ -59,13 +59,13 @@ def test_setting_controls_minimum_reservation_timeout(minimum, is_accepted):
         if is_accepted:
             assert workflow.update(task_reservation_timeout=1).task_reservation_timeout == 1
             return
-        with pytest.raises(TwilioRestException) as refused:
+        with pytest.raises(TwilioRestException) as error:
             workflow.update(task_reservation_timeout=1)
-    assert refused.value.status == 400
+    assert error.value.status == 400
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
-def test_setting_controls_order_of_events_list(newest_first):
+def test_setting_controls_event_list_order(newest_first):
     with running(events_newest_first=newest_first) as taskrouter:
         reserve(taskrouter)
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)

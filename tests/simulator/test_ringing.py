@@ -9,12 +9,12 @@ CALL = {"instruction": "call", "to": WORKER_NUMBER, "from": NUMBER, "url": f"{AP
 
 
 def instruct(simulation, reservation, instruction):
-    """Execute an instruction as REST does."""
+    """Execute an instruction as if it were sent over REST."""
     instructions.execute(simulation.engine, simulation.workspace, reservation, instruction)
     simulation.run()
 
 
-def ringing(**parameters):
+def start_ringing(**parameters):
     """Start a call for which Alice's phone rings for ten seconds.
 
     Later callbacks get an empty response.
@@ -32,7 +32,7 @@ def statuses(simulation):
 
 
 def test_redirect_stops_ringing_and_resumes_reservation_timer():
-    simulation, call, reservation = ringing()
+    simulation, call, reservation = start_ringing()
     redirect = {"instruction": "redirect", "call_sid": call.sid, "url": f"{APP}transfer"}
     instruct(simulation, reservation, redirect)
     assert simulation.worker_leg().status == "canceled"
@@ -43,7 +43,7 @@ def test_redirect_stops_ringing_and_resumes_reservation_timer():
 
 
 def test_second_call_to_worker_replaces_first():
-    simulation, call, reservation = ringing()
+    simulation, call, reservation = start_ringing()
     instruct(simulation, reservation, DEQUEUE)
     assert statuses(simulation) == ["in-progress", "canceled", "ringing"]
     simulation.run(10)
@@ -51,7 +51,7 @@ def test_second_call_to_worker_replaces_first():
 
 
 def test_pending_reservation_times_out_after_second_call():
-    simulation, call, reservation = ringing()
+    simulation, call, reservation = start_ringing()
     simulation.documents["agent"] = "<Hangup/>"
     instruct(simulation, reservation, CALL)
     simulation.run(1200)
@@ -61,7 +61,7 @@ def test_pending_reservation_times_out_after_second_call():
 
 @pytest.fixture
 def separate_task():
-    """A call in a queue without a Workflow, and a separate Task with the SID of the call."""
+    """A call in a queue without a Workflow, and a separate Task with the call's SID."""
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0)
     simulation.documents["enqueue_call"] = "<Enqueue>support</Enqueue>"
     call = simulation.place_call("1")
@@ -94,20 +94,20 @@ def test_other_phones_stop_ringing_when_caller_is_connected(separate_task):
 
 
 @pytest.mark.parametrize(
-    ("dialed_first", "delay", "own_is_accepted"),
+    ("dialed_first", "delay", "own_task_is_accepted"),
     [(True, 5, True), (False, 5, False), (True, 0, False)],  # fetching a document takes time
 )
-def test_caller_with_two_tasks_is_connected_once(dialed_first, delay, own_is_accepted):
+def test_caller_with_two_tasks_is_connected_once(dialed_first, delay, own_task_is_accepted):
     simulation = CallSimulation(answer_seconds=10.0)
     spanish = simulation.alice.attributes
     workers.set_attributes(simulation.engine, simulation.workspace, simulation.bob, spanish)
     call = simulation.place_call("1")
-    own = simulation.task_of(call)
+    own_task = simulation.task_of(call)
     attributes = f'{{"selected_language": "es", "call_sid": "{call.sid}"}}'
-    other = simulation.create_task(attributes, priority=0 if dialed_first else 9)
+    other_task = simulation.create_task(attributes, priority=0 if dialed_first else 9)
 
     def instruction(parameters):
-        if parameters["TaskSid"] == other.sid:
+        if parameters["TaskSid"] == other_task.sid:
             return DEQUEUE
         sid = parameters["ReservationSid"]
         simulation.documents["agent"] = f'<Dial><Queue reservationSid="{sid}"/></Dial>'
@@ -120,7 +120,7 @@ def test_caller_with_two_tasks_is_connected_once(dialed_first, delay, own_is_acc
     simulation.run()
     simulation.instruction = {}
     simulation.run(10 - delay)
-    first, second = (own, other) if own_is_accepted else (other, own)
+    first, second = (own_task, other_task) if own_task_is_accepted else (other_task, own_task)
     assert simulation.reservations(first)[-1].status == "accepted"
     simulation.run(5)
     assert simulation.reservations(second)[-1].status == "pending"
@@ -183,7 +183,7 @@ def test_every_offer_ends_if_nobody_answers(two_workers):
 )
 @pytest.mark.parametrize("instruction", [DEQUEUE, CALL])
 def test_phone_stops_ringing_when_reservation_ends(instruction, end):
-    simulation, call, reservation = ringing(**instruction)
+    simulation, call, reservation = start_ringing(**instruction)
     end(simulation.engine, simulation.workspace, reservation)
     assert simulation.worker_leg().status == "canceled"
     simulation.run(10)

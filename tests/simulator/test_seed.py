@@ -1,4 +1,4 @@
-"""Workspaces built from a description."""
+"""Workspaces created from a description."""
 
 import copy
 import json

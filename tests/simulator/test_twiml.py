@@ -37,12 +37,12 @@ def test_gather_requests_action_on_empty_result():
 
 def test_each_gather_uses_next_entry_of_keys():
     simulation = CallSimulation()
-    simulation.documents["enqueue_call"] = MENU.replace("enqueue_call", "again/here")
-    simulation.documents["again/here"] = "<Redirect>../enqueue_call_at_last</Redirect>"
-    simulation.documents["enqueue_call_at_last"] = "<Hangup/>"
+    simulation.documents["enqueue_call"] = MENU.replace("enqueue_call", "menus/second")
+    simulation.documents["menus/second"] = "<Redirect>../last_document</Redirect>"
+    simulation.documents["last_document"] = "<Hangup/>"
     call = simulation.place_call("7", "1")
     assert [path for path, _ in simulation.requests()] == [
-        "incoming_call", "enqueue_call", "again/here", "enqueue_call_at_last"
+        "incoming_call", "enqueue_call", "menus/second", "last_document"
     ]  # fmt: skip
     assert [step["digits"] for step in call.steps if step["step"] == "pressed"] == ["7", "1"]
     assert call.status == "completed"

@@ -34,8 +34,8 @@ def test_any_document_parses_or_raises_twiml_error(body):
     ],
 )
 def test_valid_twiml_is_parsed(text):
-    (said,) = parse(text.encode())
-    assert (said.name, said.text) == ("Say", "A & B")
+    (verb,) = parse(text.encode())
+    assert (verb.name, verb.text) == ("Say", "A & B")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Settings for undocumented behavior of callbacks, each with several values."""
+"""Settings for undocumented callback behavior, each tested with several values."""
 
 import re
 
@@ -7,14 +7,14 @@ from twilio.request_validator import HMAC_SHA1, HMAC_SHA256, RequestValidator
 
 from taskrouter_simulator.callbacks.signature import sign
 from taskrouter_simulator.testing import running
-from tests.simulator.test_callbacks import codes, offer
+from tests.simulator.test_callbacks import alert_codes, offer_task
 
 
 @pytest.mark.parametrize("setting", [False, True])
 def test_setting_cancels_reservation_if_all_callbacks_fail(app, setting):
     app.set_response("/assignment_callback", {}, 500)
     with running(callback_base_url=app.url, failed_callbacks_cancel=setting) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         (first, *_) = workspace.workers(taskrouter.workers["Alice"]).reservations.list()
         assert first.reservation_status == ("canceled" if setting else "pending")
@@ -27,7 +27,7 @@ def test_setting_sends_invalid_json_to_fallback(app, body, code, setting):
     settings = {"fallback_path": "/fallback", "bad_json_uses_fallback": setting,
                 "fallback_error_parameters": True}  # fmt: skip
     with running(callback_base_url=app.url, **settings) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     fallback = [request["parameters"] for request in app.received if request["path"] == "/fallback"]
     assert len(fallback) == setting
     assert all(parameters["ErrorCode"] == code for parameters in fallback)
@@ -38,7 +38,7 @@ def test_setting_sends_invalid_json_to_fallback(app, body, code, setting):
 )
 def test_setting_defines_timestamp_format(app, setting, pattern):
     with running(callback_base_url=app.url, callback_timestamp=setting) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     timestamp = app.received[0]["parameters"].get("Timestamp")
     assert timestamp is None if pattern is None else re.fullmatch(pattern, timestamp)
 
@@ -48,7 +48,7 @@ def test_setting_adds_error_parameters_to_fallback(app, setting):
     app.set_response("/assignment_callback", {}, 500)
     settings = {"fallback_path": "/fallback", "fallback_error_parameters": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     added = app.received[1]["parameters"].keys() - app.received[0]["parameters"].keys()
     assert added == ({"ErrorCode", "ErrorUrl"} if setting else set())
 
@@ -59,9 +59,9 @@ def test_setting_retries_fallback_connection(app, setting, attempts):
     settings = {"fallback_path": "/fallback", "fallback_connection_overrides": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         taskrouter.fault("fallback", "cut")
-        offer(taskrouter)
+        offer_task(taskrouter)
         assert [entry["attempt"] for entry in taskrouter.log("fallback")] == attempts
-        assert codes(taskrouter) == [11200, 11200]
+        assert alert_codes(taskrouter) == [11200, 11200]
 
 
 @pytest.mark.parametrize(("setting", "attempts"), [(True, 3), (False, 1)])
@@ -73,22 +73,22 @@ def test_setting_applies_overrides_to_fallback_url(app, setting, attempts):
         "fallback_connection_overrides": setting,
     }
     with running(callback_base_url=app.url, **settings) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     assert [request["path"] for request in app.received].count("/fallback") == attempts
 
 
-@pytest.mark.parametrize(("seconds", "assigned"), [(5.0, "assigned"), (0.1, "reserved")])
-def test_fallback_callback_has_time_limit(app, seconds, assigned):
+@pytest.mark.parametrize(("seconds", "task_status"), [(5.0, "assigned"), (0.1, "reserved")])
+def test_fallback_callback_has_time_limit(app, seconds, task_status):
     app.set_response("/assignment_callback", {}, 500)
     app.set_response("/fallback", {"instruction": "accept"})
     app.delay = 0.3
     settings = {"fallback_path": "/fallback", "fallback_callback_seconds": seconds}
     with running(callback_base_url=app.url, **settings) as taskrouter:
-        assert offer(taskrouter)[0] == assigned
+        assert offer_task(taskrouter)[0] == task_status
 
 
 def received_kinds(app):
-    """Return the kinds of requests about a new Reservation that the app received, in order."""
+    """Return the kinds of received requests about a new Reservation, in order."""
     kinds = {"/assignment_callback": "callback", "/events": "event"}
     return [
         kinds[request["path"]]
@@ -112,7 +112,7 @@ def test_setting_defines_order_of_callback_and_event(app, setting, delayed, befo
     settings = {"event_path": "/events", "callback_order": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:
         taskrouter.fault(delayed, "latency", seconds=10, times=None)
-        offer(taskrouter)
+        offer_task(taskrouter)
         assert received_kinds(app) == before
         taskrouter.advance(10)
         assert received_kinds(app) == after
@@ -122,14 +122,14 @@ def test_second_request_is_sent_if_first_fails(app):
     app.set_response("/assignment_callback", {}, 500)
     settings = {"event_path": "/events", "callback_order": "callback-first"}
     with running(callback_base_url=app.url, **settings) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     assert received_kinds(app) == ["callback", "event"]
 
 
 @pytest.mark.parametrize("setting", ["callback-first", "event-first"])
 def test_order_setting_does_not_block_single_request(app, setting):
     with running(callback_base_url=app.url, callback_order=setting) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     assert received_kinds(app) == ["callback"]
 
 
@@ -138,7 +138,7 @@ def test_setting_posts_events_one_at_a_time(app, setting):
     app.delay = 0.05
     settings = {"event_path": "/events", "event_callbacks_in_order": setting}
     with running(callback_base_url=app.url, assignment_path="", **settings) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
         events = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid).events
         published = [event.sid for event in events.list()]
     posted = [request["parameters"]["Sid"] for request in app.received]
@@ -151,21 +151,21 @@ def test_setting_posts_events_one_at_a_time(app, setting):
 @pytest.mark.parametrize("setting", ["TwilioProxy/1.1", "TwilioProxy/2.0"])
 def test_setting_defines_user_agent(app, setting):
     with running(callback_base_url=app.url, user_agent=setting) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     assert app.received[0]["headers"]["User-Agent"] == setting
 
 
 @pytest.mark.parametrize("setting", [False, True])
 def test_setting_adds_idempotency_token(app, setting):
     with running(callback_base_url=app.url, idempotency_token=setting) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     assert ("I-Twilio-Idempotency-Token" in app.received[0]["headers"]) is setting
 
 
 @pytest.mark.parametrize("setting", [False, True])
 def test_setting_includes_port_in_signature(app, setting):
     with running(callback_base_url=app.url, signed_port=setting) as taskrouter:
-        offer(taskrouter)
+        offer_task(taskrouter)
     (received,) = app.received
     url = f"{app.url if setting else 'http://127.0.0.1'}/assignment_callback"
     signature = received["headers"]["X-Twilio-Signature"]
@@ -178,13 +178,13 @@ def test_setting_includes_port_in_signature(app, setting):
 @pytest.mark.parametrize("setting", [False, True])
 def test_setting_signs_with_shared_key(app, setting):
     with running(callback_base_url=app.url, shared_key_signatures=setting) as taskrouter:
-        offer(taskrouter)
-        overview = taskrouter._request("GET", "")
+        offer_task(taskrouter)
+        credentials = taskrouter._request("GET", "")
     (received,) = app.received
     header = received["headers"].get("X-Twilio-Webhooks-Signature-Settings")
-    expected = f"key={overview['shared_key_id']},algorithm={HMAC_SHA256}"
+    expected = f"key={credentials['shared_key_id']},algorithm={HMAC_SHA256}"
     assert header == (expected if setting else None)
-    key = overview["shared_key"] if setting else overview["auth_token"]
+    key = credentials["shared_key"] if setting else credentials["auth_token"]
     assert RequestValidator(key).validate(
         f"{app.url}/assignment_callback",
         received["parameters"],

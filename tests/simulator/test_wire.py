@@ -1,4 +1,4 @@
-"""Every response matches Twilio's OpenAPI description; skipped if no copy is available."""
+"""Every response matches Twilio's OpenAPI description."""
 
 import json
 import re
@@ -26,8 +26,11 @@ def description():
 
 
 def problems(description, schema, value, location="$"):
-    """Return the violations of a schema, for the OpenAPI 3 keywords that the description uses."""
-    schema = resolved(description, schema)
+    """Return the violations of a schema.
+
+    Only the OpenAPI 3 keywords that Twilio's description uses are supported.
+    """
+    schema = resolve(description, schema)
     if value is None:
         may_be_null = schema.get("nullable") or schema.get("enum") or "type" not in schema
         return [] if may_be_null else [f"{location} is null"]
@@ -43,7 +46,7 @@ def problems(description, schema, value, location="$"):
     return found
 
 
-def resolved(description, schema):
+def resolve(description, schema):
     if "$ref" not in schema:
         return schema
     return description["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
@@ -77,18 +80,18 @@ def object_problems(description, schema, value, location):
 
 def operation(description, method, path):
     """Return the description of the operation with this method and path."""
-    best = None
+    matching = None
     for template, item in description["paths"].items():
         pattern = re.sub(r"\{[^}]*\}", "[A-Z]{2}[0-9a-f]{32}", template)
         if re.fullmatch(pattern, path) and method.lower() in item:
-            best = item[method.lower()]
-    return best
+            matching = item[method.lower()]
+    return matching
 
 
-def check(description, entry):
+def response_problems(description, entry):
     expected = operation(description, entry["method"], entry["path"])
     location = f"{entry['method']} {entry['path']}"
-    assert expected, f"{location} is not described"
+    assert expected, f"{location} is not in the description"
     assert str(entry["status"]) in expected["responses"], f"{location} returned {entry['status']}"
     response = expected["responses"][str(entry["status"])]
     if "content" not in response:
@@ -98,7 +101,7 @@ def check(description, entry):
 
 
 def call_every_operation(taskrouter):
-    """Call every operation at least once, successfully."""
+    """Call every operation successfully at least once."""
     workspaces = taskrouter.client().taskrouter.v1.workspaces
     workspaces.list()
     workspace = workspaces.create(friendly_name="Wire", multi_task_enabled=False)
@@ -160,7 +163,7 @@ def call_every_operation(taskrouter):
 def test_every_response_matches_twilios_description(taskrouter, description):
     call_every_operation(taskrouter)
     entries = taskrouter.log("request")
-    found = [problem for entry in entries for problem in check(description, entry)]
+    found = [problem for entry in entries for problem in response_problems(description, entry)]
     assert found == []
     used = {(entry["method"], template(entry["path"])) for entry in entries}
     implemented = {

@@ -59,8 +59,11 @@ def test_target_without_queue_inherits_previous_queue():
     assert (simulation.offered_to(task), task.priority) == (["Carol"], 9)
 
 
-def test_reservation_time_out_moves_task_to_next_target():
-    """Twilio's example: target timeouts add up from the Task's creation; it leaves Q1 early."""
+def test_reservation_timeout_moves_task_to_next_target():
+    """Target timeouts add up from the Task's creation, as in Twilio's example.
+
+    A Reservation timeout moves the Task out of the first TaskQueue early.
+    """
     simulation = WorkflowSimulation(
         targets(
             {"queue": "One", "timeout": 10},
@@ -80,7 +83,7 @@ def test_reservation_time_out_moves_task_to_next_target():
     assert simulation.queue_name(task) == "Three"
 
 
-def test_setting_keeps_task_at_target_after_reservation_time_out():
+def test_setting_keeps_task_at_target_after_reservation_timeout():
     simulation = WorkflowSimulation(
         targets({"queue": "One", "timeout": 100}, {"queue": "Two"}),
         timeout_moves_to_next_target=False,
@@ -91,23 +94,23 @@ def test_setting_keeps_task_at_target_after_reservation_time_out():
     assert simulation.queue_name(task) == "One"
 
 
-def test_rejected_task_restarts_after_timed_out_targets():
+def test_rejected_task_skips_timed_out_targets():
     simulation = WorkflowSimulation(
         targets({"queue": "One", "timeout": 2}, {"queue": "Two", "timeout": 10}),
     )
     carol = simulation.add_worker("Carol", "One")
     task = simulation.enqueue_task()
     simulation.clock.advance(3)
-    away = simulation.activity_sid("Offline")
+    offline = simulation.activity_sid("Offline")
     reservations.reject(
-        simulation.engine, simulation.workspace, simulation.reservations(task)[0], away
+        simulation.engine, simulation.workspace, simulation.reservations(task)[0], offline
     )
     simulation.clock.run_due()
     assert (simulation.queue_name(task), task.status) == ("Two", "pending")
     assert simulation.activity_of(carol) == "Offline"
 
 
-def test_target_is_skipped_only_if_nobody_is_available():
+def test_target_is_skipped_only_if_no_worker_is_available():
     simulation = WorkflowSimulation(
         targets({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"})
     )
@@ -204,7 +207,7 @@ def test_known_worker_is_required_until_target_times_out(key):
 
 
 @pytest.mark.parametrize(("agent", "code"), [("Bob", 40152), (None, 40154), (7, 40154)])
-def test_unknown_known_worker_emits_alert(agent, code):
+def test_invalid_known_worker_emits_alert(agent, code):
     simulation = WorkflowSimulation(
         targets({"queue": "One", "known_worker_friendly_name": "task.agent"})
     )
@@ -212,7 +215,7 @@ def test_unknown_known_worker_emits_alert(agent, code):
     assert code in [effect.code for effect in simulation.effects if isinstance(effect, Alert)]
 
 
-def test_empty_target_workers_matches_nobody():
+def test_empty_target_workers_matches_no_worker():
     simulation = WorkflowSimulation(targets({"queue": "One"}))
     simulation.add_worker("Carol", "One")
     simulation.queues["One"].target_workers = ""
@@ -262,10 +265,10 @@ def test_task_is_pending_after_last_of_several_reservations_ends():
     simulation.add_worker("Dan", "One")
     task = simulation.enqueue_task()
     first, second = simulation.reservations(task)
-    away = simulation.activity_sid("Offline")
-    reservations.reject(simulation.engine, simulation.workspace, first, away)
+    offline = simulation.activity_sid("Offline")
+    reservations.reject(simulation.engine, simulation.workspace, first, offline)
     assert task.status == "reserved"
-    reservations.reject(simulation.engine, simulation.workspace, second, away)
+    reservations.reject(simulation.engine, simulation.workspace, second, offline)
     assert task.status == "pending"
 
 

@@ -1,4 +1,4 @@
-"""An engine with three TaskQueues and a Workflow that the test defines."""
+"""An engine with three TaskQueues and a Workflow defined by the test."""
 
 import json
 
@@ -7,7 +7,7 @@ from tests.simulator.conftest import Simulation
 
 
 class WorkflowSimulation(Simulation):
-    """A Workspace with the TaskQueues One, Two and Three, and a Workflow with given filters."""
+    """A Workspace with three TaskQueues and a Workflow with the given filters."""
 
     def __init__(self, *filters, default=None, multi=False, **settings):
         super().__init__(**settings)

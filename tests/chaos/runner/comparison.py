@@ -16,7 +16,7 @@ from tests.chaos.runner.stack import ChaosStack
 Record = Mapping[str, Any]
 
 MAX_SECONDS = 60
-"""A lease, a sweep and a reconciliation with its safety margin of 15 s, on a busy machine."""
+"""Maximum time for a lease, a sweep and a reconciliation with its 15 s margin."""
 
 _OPEN = {"pending", "accepted", "wrapping"}
 _DECIDED_STATUSES = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
@@ -45,7 +45,7 @@ async def wait_until_consistent(
     Args:
         chaos_stack: The running stack, without further faults.
         truth: The final state of TaskRouter.
-        observations: What the clients observed.
+        observations: Observations made by the clients during the run.
     """
     definition = chaos_stack.definition
     client = dynamodb.client("dynamodb", definition.dynamodb_url, definition.resolved)
@@ -78,7 +78,7 @@ def find_differences(
     Args:
         truth: The state of TaskRouter.
         records: The app's table, by Reservation SID.
-        observations: What the clients observed.
+        observations: Observations made by the clients during the run.
         now: Epoch ms; no record may be due before this time.
         log: The output of the API.
     """
@@ -98,7 +98,7 @@ def _compare_records(truth: GroundTruth, records: Mapping[str, Record], now: int
     for sid, reservation in truth.reservations.items():
         if record := records.get(sid):
             for difference in _compare_record(reservation, record, now):
-                yield f"{difference}: {_actual(reservation)}; recorded {_recorded(record)}"
+                yield f"{difference}: {_actual(reservation)}; record: {_recorded(record)}"
 
 
 def _compare_record(reservation: TaskRouterReservation, record: Record, now: int) -> Iterator[str]:
@@ -113,17 +113,17 @@ def _compare_record(reservation: TaskRouterReservation, record: Record, now: int
     if "claim_until" in record:
         yield "claim not released"
     if record.get("open_as") != (status if status in _OPEN else None):
-        yield "wrong partition of the index due"
+        yield "wrong partition of the `due` index"
     if ("due_at" in record) != (status in _OPEN):
-        yield "due although it has ended, or never due although it is open"
+        yield "ended but still has a due time, or open but never due"
     if record.get("due_at", now + 1) <= now:
         yield "overdue"
 
 
 def _is_subsequence(part: list[str], whole: tuple[str, ...]) -> bool:
-    """Return whether the whole contains all elements of the part in the same order."""
-    rest = iter(whole)
-    return all(element in rest for element in part)
+    """Return whether `whole` contains all elements of `part` in the same order."""
+    remaining = iter(whole)
+    return all(element in remaining for element in part)
 
 
 def _check_accepts(truth: GroundTruth) -> Iterator[str]:
@@ -154,19 +154,19 @@ def _check_callback_responses(
         record = records.get(sid)
         was_reported = response.subject == "fallback" and _is_reported_unrecorded(sid, log)
         if not _is_recorded(response, record) and not was_reported:
-            recorded = _recorded(record) if record else "nothing"
+            recorded = _recorded(record) if record else "none"
             callback = f"{response.subject} of {sid}"
-            yield f"{callback} answered with 200 but not recorded; recorded {recorded}"
-    for sid, different in bodies.items():
-        if len(different) > 1:
-            yield f"different answers to the callbacks of {sid}: {sorted(different)}"
+            yield f"{callback} was answered with 200 but not recorded; record: {recorded}"
+    for sid, distinct_bodies in bodies.items():
+        if len(distinct_bodies) > 1:
+            yield f"different answers to the callbacks of {sid}: {sorted(distinct_bodies)}"
 
 
 def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
     """Return whether the record contains the answer or may omit it.
 
-    A late callback may find that its Reservation is already decided. The app then answers without
-    an instruction and records no answer.
+    If a callback arrives after its Reservation was decided, the app answers without an instruction
+    and records no answer.
     """
     return record is not None and ("answer" in record or response.body == _NO_INSTRUCTION)
 

@@ -1,4 +1,4 @@
-"""Simulates a contact center: creates Tasks, decides Reservations, returns Workers to Idle."""
+"""Simulates a contact center: Tasks, decisions and the Activities of Workers."""
 
 import asyncio
 import itertools
@@ -19,7 +19,7 @@ _CLIENT_ERRORS = range(400, 500)
 
 @dataclass(frozen=True)
 class CallbackResponse:
-    """The body of a 200 that the app sent for a callback about a Reservation."""
+    """The body of a 200 response to a callback about a Reservation."""
 
     reservation_sid: str
     subject: str
@@ -28,14 +28,14 @@ class CallbackResponse:
 
 @dataclass
 class Observations:
-    """Observations of the clients of the app and of TaskRouter during the run.
+    """Observations made by the clients of the app and of TaskRouter during the run.
 
     Attributes:
         reservations: Reservation SIDs in the order of creation.
         callback_responses: The app's 200 responses to assignment and fallback callbacks.
         confirmed_decisions: Reservation SID and verb ("accept", "reject", "complete") of every
             decision that the app answered with 200.
-        errors: Descriptions of responses that must never occur.
+        errors: Descriptions of unacceptable responses and of errors in the runner.
     """
 
     reservations: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Clients:
 
 
 class ContactCenter:
-    """Reacts to TaskRouter's callbacks, which the proxy in front of the app reports.
+    """Reacts to TaskRouter's callbacks, as reported by the app's proxy.
 
     Args:
         plan: The plan of the run.
@@ -73,8 +73,8 @@ class ContactCenter:
         self._plan = plan
         self._jobs: set[asyncio.Task[None]] = set()
         self._reservation_plans: dict[str, ReservationPlan] = {}
-        self._waiting = 0
-        self._creating = 0
+        self._waiting_tasks = 0
+        self._tasks_in_creation = 0
         self._task_numbers = itertools.count(1)
         self._clients: Clients
         self._proxies: Mapping[Connection, Proxy]
@@ -86,7 +86,7 @@ class ContactCenter:
         proxies: Mapping[Connection, Proxy],
         process_faults: ProcessFaultInjector,
     ) -> None:
-        """Provide the collaborators. Call this before the first callback arrives."""
+        """Set the collaborators. Must be called before the first callback arrives."""
         self._clients, self._proxies = clients, proxies
         self._process_faults = process_faults
 
@@ -100,11 +100,11 @@ class ContactCenter:
             self._begin_reservation(sid, form["TaskSid"], form["WorkerSid"])
         match subject:
             case "event task.created":
-                self._waiting += 1
+                self._waiting_tasks += 1
             case "event task.canceled":
-                self._waiting -= 1
+                self._waiting_tasks -= 1
             case "event reservation.accepted":
-                self._waiting -= 1
+                self._waiting_tasks -= 1
                 self._run(self._complete(sid, form["TaskSid"], self._reservation_plans[sid]))
             case "event reservation.timeout" | "event reservation.completed":
                 self._run(self._set_idle(form["WorkerSid"]))
@@ -124,17 +124,17 @@ class ContactCenter:
     # Tasks
 
     async def keep_tasks_waiting(self, count: int) -> None:
-        """Create Tasks so that `count` Tasks always wait for a Worker, until canceled."""
+        """Keep `count` Tasks waiting for a Worker until this coroutine is canceled."""
         while True:
-            for _ in range(count - self._waiting - self._creating):
-                self._creating += 1
+            for _ in range(count - self._waiting_tasks - self._tasks_in_creation):
+                self._tasks_in_creation += 1
                 self._run(self._create_task(next(self._task_numbers)))
             await asyncio.sleep(_POLL_SECONDS)
 
     async def close(self) -> None:
-        """Cancel the waiting Tasks, and wait until all running jobs have ended."""
+        """Cancel the waiting Tasks, and wait until no job is running."""
         taskrouter = self._clients.taskrouter
-        while self._jobs or self._waiting > 0:
+        while self._jobs or self._waiting_tasks > 0:
             path = "/Tasks?AssignmentStatus=pending&PageSize=100"
             response = await taskrouter.request("GET", path)
             for task in response.body["tasks"]:
@@ -152,7 +152,7 @@ class ContactCenter:
                 "POST", "/create-task", form, {"Idempotency-Key": key}
             )
         finally:
-            self._creating -= 1
+            self._tasks_in_creation -= 1
         if response.status not in {201, 503, None}:
             self.observations.errors.append(f"{response} for the creation of Task {number}")
 

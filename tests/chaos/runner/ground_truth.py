@@ -19,7 +19,7 @@ _deserialize = TypeDeserializer().deserialize
 
 @dataclass(frozen=True)
 class TaskRouterReservation:
-    """A Reservation at TaskRouter with its statuses in order; the last is the current one."""
+    """A Reservation at TaskRouter. The last of its statuses is the current status."""
 
     sid: str
     task_sid: str
@@ -33,7 +33,8 @@ class GroundTruth:
 
     Attributes:
         reservations: The Reservations by SID.
-        accepts: Number of accept requests or instructions that took effect, by Task SID.
+        accepts: Number of accepts by Task SID, counted by events or by requests, whichever is
+            greater.
         tasks_by_key: Number of Tasks created, by Idempotency-Key.
     """
 
@@ -74,7 +75,10 @@ async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> Groun
 
 
 async def _accept_requests(control: HttpClient) -> Counter[str]:
-    """Count the successful accept requests by Task, whether or not a client got the response."""
+    """Count the successful accept requests by Task.
+
+    The simulator's log also contains requests whose responses were lost.
+    """
     log = await control.request("GET", "/log?kind=request")
     return Counter(
         entry["path"].split("/")[5]
@@ -87,7 +91,7 @@ async def _accept_requests(control: HttpClient) -> Counter[str]:
 
 
 async def _list_all(workspace: HttpClient, path: str, name: str) -> list[dict[str, Any]]:
-    """Read all pages of a list whose path has a query."""
+    """Read all pages of a list. The path must have a query string."""
     items: list[dict[str, Any]] = []
     next_path: str | None = f"{path}&PageSize=1000"
     while next_path:
@@ -100,7 +104,7 @@ async def _list_all(workspace: HttpClient, path: str, name: str) -> list[dict[st
 
 
 def read_records(client: Any, table: str) -> dict[str, dict[str, Any]]:
-    """Read the app's whole table, by Reservation SID."""
+    """Read all records of the app's table, by Reservation SID."""
     pages: Iterable[Mapping[str, Any]] = client.get_paginator("scan").paginate(
         TableName=table, ConsistentRead=True
     )

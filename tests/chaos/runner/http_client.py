@@ -10,7 +10,7 @@ import aiohttp
 
 _RETRY_SECONDS = 0.4
 _TIMEOUT = aiohttp.ClientTimeout(total=20)
-_RETRY_LATER = 503
+_SERVICE_UNAVAILABLE = 503
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class HttpClient:
                 headers={**self._headers, **(headers or {})},
                 auth=self._auth,
                 timeout=_TIMEOUT,
-                # For an empty body aiohttp would send application/octet-stream.
+                # For an empty body, aiohttp would send application/octet-stream.
                 skip_auto_headers=() if form else ("Content-Type",),
             ) as response:
                 return Response(response.status, await response.json(content_type=None))
@@ -76,10 +76,10 @@ class HttpClient:
         *,
         seconds: float = 25,
     ) -> Response:
-        """Repeat a request until there is a response other than 503, or the time is up."""
+        """Repeat a request until a response other than 503 arrives or the time is up."""
         deadline = time.monotonic() + seconds
         while True:
             response = await self.request(method, path, form, headers)
-            if response.status not in (None, _RETRY_LATER) or time.monotonic() > deadline:
+            if response.status not in (None, _SERVICE_UNAVAILABLE) or time.monotonic() > deadline:
                 return response
             await asyncio.sleep(_RETRY_SECONDS)

@@ -1,7 +1,7 @@
-"""The random plan of a run: the seed and a Reservation's number determine what happens to it.
+"""The random plan of a run, based on the seed and each Reservation's number.
 
-The seed does not control how the processes interleave, so two runs of a seed are similar, not
-identical.
+The seed does not control how the processes interleave, so two runs with the same seed are similar
+but not identical.
 """
 
 import random
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 
 class Decision(StrEnum):
-    """What happens to a pending Reservation."""
+    """How a pending Reservation is handled."""
 
     ACCEPT = "accept"
     ACCEPT_TWICE = "accept twice simultaneously"
@@ -50,13 +50,14 @@ class Connection(StrEnum):
 
 @dataclass(frozen=True)
 class RequestFault:
-    """A fault of a single request.
+    """A fault that affects requests on one connection.
 
     Attributes:
-        connection: The connection on which the fault happens.
+        connection: The affected connection.
         effect: "disconnected" (no response), "error response", "delayed", "delivered late" (no
             response, and the request arrives later), "duplicated" (the client gets the second
-            response) or "lost" (as "disconnected", for every matching request).
+            response) or "lost" (like "disconnected", but for every matching request). Every effect
+            except "lost" affects a single request.
         after: Whether the request takes effect before the fault.
         seconds: The delay of "delayed" and "delivered late".
         response: Status and body of "error response".
@@ -72,7 +73,7 @@ class RequestFault:
 
     @property
     def name(self) -> str:
-        """The name in the report."""
+        """The fault's name in the report."""
         words = [f"{self.connection}:", self.subjects[0], self.effect]
         if self.effect == "error response":
             words.append(str(self.response[0]))
@@ -85,7 +86,7 @@ class RequestFault:
 
 @dataclass(frozen=True)
 class ReservationPlan:
-    """What happens to one Reservation. Delays are in seconds."""
+    """The planned handling of one Reservation, with delays in seconds."""
 
     decision: Decision
     decision_delay: float
@@ -185,7 +186,7 @@ class Plan:
     fault_rate: float
 
     def reservation(self, number: int) -> ReservationPlan:
-        """Return the plan of the Reservation with this number, counted from 0."""
+        """Return the plan for the Reservation with this number, counting from 0."""
         rng = random.Random(f"{self.seed}/reservation/{number}")  # noqa: S311  not for secrets
         decision = _choose(rng, _DECISIONS)
         decision_delay = rng.uniform(0, 1)

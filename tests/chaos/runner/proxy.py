@@ -1,4 +1,4 @@
-"""A proxy on a connection between two processes that injects faults into single requests."""
+"""A proxy between two processes that injects faults into requests."""
 
 import asyncio
 from collections import Counter
@@ -18,7 +18,7 @@ _TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 
 class DisconnectError(Exception):
-    """The connection closes without a response."""
+    """Raised to close the connection without a response."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,11 @@ class Response:
 
 
 def callback_subject(request: Request) -> str:
-    """Return the subject of a callback: "assignment", "fallback" or "event" and its type."""
+    """Return the subject of a callback.
+
+    The subject is "assignment", "fallback", or "event" followed by the event type. It is empty for
+    any other request.
+    """
     if request.path.endswith("/event_callback"):
         return f"event {request.form.get('EventType', '')}"
     if request.path.endswith("/fallback"):
@@ -68,7 +72,7 @@ class _InjectedFault:
 
 
 class Proxy:
-    """Forwards every request, except requests that match an injected fault.
+    """Forwards requests and applies injected faults to matching requests.
 
     Args:
         on_request: Called with each request before any fault.
@@ -78,8 +82,8 @@ class Proxy:
     Attributes:
         url: The proxy's base URL.
         upstream: Base URL of the upstream server.
-        is_down: Whether every request is disconnected.
-        fault_counts: How often each fault has taken effect.
+        is_down: Whether the proxy closes every connection without a response.
+        fault_counts: Number of times each fault has taken effect.
     """
 
     def __init__(
@@ -144,12 +148,12 @@ class Proxy:
             if request.transport:
                 request.transport.abort()
             return web.Response(status=502)
-        kept = {
+        response_headers = {
             name: value
             for name, value in response.headers.items()
             if name.lower() not in _HOP_BY_HOP
         }
-        return web.Response(status=response.status, headers=kept, body=response.body)
+        return web.Response(status=response.status, headers=response_headers, body=response.body)
 
     async def _respond(self, request: Request) -> Response:
         """Forward a request, or apply the injected fault that matches it."""
@@ -213,7 +217,7 @@ class Proxy:
 
     def _discard_late(self, task: "asyncio.Task[Response]") -> None:
         self._late.discard(task)
-        # The upstream server may be down by now; asyncio logs exceptions that nobody retrieves.
+        # The upstream server may be down by now; asyncio logs exceptions that are never retrieved.
         task.exception()
 
     async def _duplicate(self, request: Request, _fault: RequestFault) -> Response:

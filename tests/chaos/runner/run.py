@@ -1,4 +1,4 @@
-"""A run: start the stack, handle Tasks under faults, wait for consistency, and compare."""
+"""Runs the stack under faults, waits for consistency, and compares the records."""
 
 import asyncio
 import time
@@ -63,7 +63,7 @@ class RunResult:
 
     @property
     def differences(self) -> list[str]:
-        """Descriptions of all failures."""
+        """Descriptions of all shortfalls and differences."""
         reservations, faults = len(self.truth.reservations), self.fault_counts.total()
         shortfalls = []
         if reservations < self.options.reservations:
@@ -78,7 +78,7 @@ async def run(options: RunOptions, report: Callable[[str], None]) -> RunResult:
 
     Args:
         options: The options of the run.
-        report: Called with each line of progress.
+        report: Called with each progress message.
 
     Raises:
         StackError: A program did not start.
@@ -99,9 +99,11 @@ async def run(options: RunOptions, report: Callable[[str], None]) -> RunResult:
         clients = await _clients(chaos_stack, session)
         process_faults = ProcessFaultInjector(chaos_stack)
         center.open(clients, chaos_stack.proxies, process_faults)
-        async with _in_background(_reconcile_often(chaos_stack)):
+        async with _in_background(_reconcile_frequently(chaos_stack)):
             async with _in_background(center.keep_tasks_waiting(options.workers + _SPARE_TASKS)):
-                await _wait_until_enough(options, center, chaos_stack, process_faults, report)
+                await _wait_until_targets_are_met(
+                    options, center, chaos_stack, process_faults, report
+                )
             await center.close()
             await process_faults.wait_until_over()
             for proxy in chaos_stack.proxies.values():
@@ -128,7 +130,7 @@ def _fault_counts(chaos_stack: ChaosStack, process_faults: ProcessFaultInjector)
     return counts
 
 
-async def _wait_until_enough(
+async def _wait_until_targets_are_met(
     options: RunOptions,
     center: ContactCenter,
     chaos_stack: ChaosStack,
@@ -169,7 +171,7 @@ async def _clients(chaos_stack: ChaosStack, session: aiohttp.ClientSession) -> C
     )
 
 
-async def _reconcile_often(chaos_stack: ChaosStack) -> None:
+async def _reconcile_frequently(chaos_stack: ChaosStack) -> None:
     """Make the sweep reconcile every few seconds instead of every 5 minutes."""
     definition = chaos_stack.definition
     client = dynamodb.client("dynamodb", definition.dynamodb_url, definition.resolved)

@@ -1,4 +1,4 @@
-"""The real stack with short timeouts, proxies between its processes, and process faults."""
+"""The real stack with short timeouts, proxies and process faults."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from tests.chaos.runner.proxy import Proxy, Request, Response
 
 RESERVATION_TIMEOUT_SECONDS = 5
 LEASE_SECONDS = 4
-"""Must exceed every delay after which a delayed request still takes effect."""
+"""Must exceed the longest delay before a request takes effect."""
 GRACE_SECONDS = 1
 
 _SUSPENDED_SECONDS = 1.5
@@ -49,9 +49,11 @@ _EVENT_TYPES = (
 
 def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
     ports = dict(zip(stack.DEFAULT_PORTS, map(str, network.find_free_ports(3)), strict=True))
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    inherited = {
+        name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
+    }
     return {
-        **kept,
+        **inherited,
         **ports,
         **stack.OPTIONAL_CALLBACKS,
         "ASSIGNMENT_INSTRUCTION": instruction,
@@ -67,7 +69,7 @@ def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
 
 
 def _workspace(workers: int) -> dict[str, object]:
-    """Return a minimal Workspace with this many Workers, all Idle."""
+    """Return a minimal Workspace with the given number of Workers, all of them Idle."""
     return {
         "friendly_name": "Chaos",
         "multi_task_enabled": False,
@@ -150,7 +152,7 @@ class ProcessFaultInjector:
     """Injects process faults into a stack, one at a time.
 
     Attributes:
-        fault_counts: How often each fault has been injected.
+        fault_counts: Number of times each fault has been injected.
     """
 
     def __init__(self, chaos_stack: ChaosStack) -> None:
@@ -159,7 +161,7 @@ class ProcessFaultInjector:
         self._lock = asyncio.Lock()
 
     async def inject(self, fault: ProcessFault) -> None:
-        """Inject a fault and end it; do nothing while another fault is in progress."""
+        """Inject a fault and recover from it, unless another fault is in progress."""
         if self._lock.locked():
             return
         async with self._lock:
@@ -223,25 +225,25 @@ async def run_stack(
         StackError: A program did not start.
     """
     with TemporaryDirectory(prefix="taskrouter-callbacks-") as folder:
-        file = Path(folder) / "workspace.json"
-        file.write_text(json.dumps(_workspace(workers)), encoding="utf-8")
+        workspace_file = Path(folder) / "workspace.json"
+        workspace_file.write_text(json.dumps(_workspace(workers)), encoding="utf-8")
         proxies = {
             Connection.CALLBACKS: Proxy(on_request=on_callback, on_response=on_callback_response),
             Connection.REST: Proxy(),
             Connection.DATABASE: Proxy(),
         }
-        async with contextlib.AsyncExitStack() as exits:
+        async with contextlib.AsyncExitStack() as exit_stack:
             for proxy in proxies.values():
-                await exits.enter_async_context(proxy.serve())
+                await exit_stack.enter_async_context(proxy.serve())
             # Choose the stack's ports last, so that no proxy takes one of them.
-            environ = _environ(file, instruction)
+            environ = _environ(workspace_file, instruction)
             for connection, proxy in proxies.items():
                 proxy.upstream = network.url(int(environ[_UPSTREAM_PORTS[connection]]))
             public_url = proxies[Connection.CALLBACKS].url
             definition = stack.describe({**environ, "PUBLIC_BASE_URL": public_url})
             addresses = _proxy_addresses(proxies)
-            # Start in this thread: on Linux a program ends with the thread that started it.
-            programs = exits.enter_context(
+            # Start in this thread: on Linux, a program ends with the thread that started it.
+            programs = exit_stack.enter_context(
                 supervisor.running(definition, {"api": addresses, "sweep": addresses})
             )
             yield ChaosStack(definition, proxies, programs)
