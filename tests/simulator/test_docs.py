@@ -22,7 +22,7 @@ def row(setting):
 
 
 def test_table_of_settings_matches_code():
-    table = "| setting | default | what it is |\n|---|---|---|\n"
+    table = "| setting | default | description |\n|---|---|---|\n"
     table += "\n".join(row(setting) for setting in fields(Settings))
     between = re.search("<!-- settings -->\n(.*)\n<!-- /settings -->", PAGE, re.DOTALL)
     assert between.group(1) == table
@@ -60,7 +60,7 @@ def test_every_taskrouter_method_is_documented(name):
 
 
 def test_documented_example_passes(taskrouter):
-    example = re.search(r"^def test_a_spanish.*?(?=^```)", PAGE, re.DOTALL | re.MULTILINE)
+    example = re.search(r"^def test_reservation_of_spanish_task.*?(?=^```)", PAGE, re.DOTALL | re.MULTILINE)
     scope = {}
     exec(example.group(), scope)  # noqa: S102 - the code is in this repository
-    scope["test_a_spanish_task_reaches_alice"](taskrouter)
+    scope["test_reservation_of_spanish_task_times_out"](taskrouter)
