@@ -66,12 +66,12 @@ CASES = [
 def examples() -> dict[str, str]:
     """Return the TOML blocks by heading."""
     sections = re.split(r"^#+ (.+)$", TEXT, flags=re.MULTILINE)[1:]
-    found = {}
+    blocks_by_heading = {}
     for heading, text in zip(sections[::2], sections[1::2], strict=True):
         blocks = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         assert len(blocks) <= 1
-        found.update((heading, block) for block in blocks)
-    return found
+        blocks_by_heading.update((heading, block) for block in blocks)
+    return blocks_by_heading
 
 
 @pytest.mark.parametrize(("heading", "task", "worker", "priority", "answer"), CASES)
@@ -112,7 +112,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("correction", "mistake"), MISTAKES)
 def test_documented_correction_is_valid_and_mistake_is_refused(correction, mistake) -> None:
-    rule = {"name": "one", "instruction": "accept"}
+    rule = {"name": "a rule", "instruction": "accept"}
     assert parse_rules({"rule": [{**rule, "when": correction}]})
     with pytest.raises(InvalidRules):
         parse_rules({"rule": [{**rule, "when": mistake}]})
@@ -141,11 +141,13 @@ def row(name, parameter) -> str:
 
 def test_documented_parameters_match_their_definitions() -> None:
     tables = re.split(r"^### ", TEXT.partition("## Every instruction")[2], flags=re.MULTILINE)[1:]
-    described = {
+    documented = {
         table.partition("\n")[0]: re.findall(r"^\| `.*$", table, re.MULTILINE) for table in tables
     }
-    assert described == {
-        kind.name: [row(name, parameter) for name, parameter in kind.parameters().items()]
-        for kind in INSTRUCTION_TYPES.values()
-        if kind.parameters()
+    assert documented == {
+        instruction.name: [
+            row(name, parameter) for name, parameter in instruction.parameters().items()
+        ]
+        for instruction in INSTRUCTION_TYPES.values()
+        if instruction.parameters()
     }
