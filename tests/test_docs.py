@@ -1,4 +1,4 @@
-"""The documentation covers everything that the code defines, and refers to existing files only."""
+"""The documentation covers everything that the code defines, and refers only to existing files."""
 
 import ast
 import re
@@ -70,8 +70,8 @@ def test_documented_statuses_limits_and_roles_match_code() -> None:
 
 
 def test_state_diagram_shows_every_transition() -> None:
-    drawn = set(re.findall(r"^    (\w+) --> (\w+)$", STATES, re.MULTILINE))
-    assert drawn == {(status, to) for status in Status for to in OBSERVED[status]}
+    documented = set(re.findall(r"^    (\w+) --> (\w+)$", STATES, re.MULTILINE))
+    assert documented == {(status, to) for status in Status for to in OBSERVED[status]}
 
 
 def test_table_of_moves_matches_code() -> None:

@@ -43,19 +43,19 @@ CASES = [
     ("Rules", {"call_sid": "CA1", "language": "es"}, ALICE, 0, {}),
     ("Rules", CALL, ALICE, 0, {}),
     ("Accept everything", {"selected_language": "es"}, {}, 0, ACCEPT),
-    ("Dequeue calls, with after-call work", CALL, {}, 0, DEQUEUE),
-    ("Dequeue calls, with after-call work", {"selected_language": "es"}, ALICE, 0, {}),
-    ("Conference calls, recorded", CALL, ALICE, 0, CONFERENCE),
-    ("Conference calls, recorded", CALL, {}, 0, {}),
-    ("Conference calls, recorded", {"type": "chat"}, ALICE, 0, {}),
-    ("Reject for Workers who lack a skill", {"skill": "silver"}, ALICE, 0, REJECT),
-    ("Reject for Workers who lack a skill", {"skill": "silver"}, {}, 0, REJECT),
-    ("Reject for Workers who lack a skill", {"skill": "gold"}, ALICE, 0, {}),
-    ("Reject for Workers who lack a skill", {}, {}, 0, {}),
-    ("Accept VIPs at once, defer the rest", {"vip": True}, {}, 0, ACCEPT),
-    ("Accept VIPs at once, defer the rest", {"vip": "true"}, {}, 0, {}),
-    ("Accept VIPs at once, defer the rest", {}, {}, 10, ACCEPT),
-    ("Accept VIPs at once, defer the rest", {}, {}, 9, {}),
+    ("Dequeue calls and set an after-call Activity", CALL, {}, 0, DEQUEUE),
+    ("Dequeue calls and set an after-call Activity", {"selected_language": "es"}, ALICE, 0, {}),
+    ("Connect calls in a recorded conference", CALL, ALICE, 0, CONFERENCE),
+    ("Connect calls in a recorded conference", CALL, {}, 0, {}),
+    ("Connect calls in a recorded conference", {"type": "chat"}, ALICE, 0, {}),
+    ("Reject Reservations of Workers who lack a skill", {"skill": "silver"}, ALICE, 0, REJECT),
+    ("Reject Reservations of Workers who lack a skill", {"skill": "silver"}, {}, 0, REJECT),
+    ("Reject Reservations of Workers who lack a skill", {"skill": "gold"}, ALICE, 0, {}),
+    ("Reject Reservations of Workers who lack a skill", {}, {}, 0, {}),
+    ("Accept VIPs at once and defer other Tasks", {"vip": True}, {}, 0, ACCEPT),
+    ("Accept VIPs at once and defer other Tasks", {"vip": "true"}, {}, 0, {}),
+    ("Accept VIPs at once and defer other Tasks", {}, {}, 10, ACCEPT),
+    ("Accept VIPs at once and defer other Tasks", {}, {}, 9, {}),
     ("Combine rules", {**CALL, "skill": "silver", "vip": True}, ALICE, 0, REJECT),
     ("Combine rules", CALL, ALICE, 0, {"instruction": "conference", "from": "+15556667777"}),
     ("Combine rules", {**CALL, "vip": True}, {}, 0, ACCEPT),
@@ -66,12 +66,12 @@ CASES = [
 def examples() -> dict[str, str]:
     """Return the TOML blocks by heading."""
     sections = re.split(r"^#+ (.+)$", TEXT, flags=re.MULTILINE)[1:]
-    found = {}
+    blocks_by_heading = {}
     for heading, text in zip(sections[::2], sections[1::2], strict=True):
         blocks = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         assert len(blocks) <= 1
-        found.update((heading, block) for block in blocks)
-    return found
+        blocks_by_heading.update((heading, block) for block in blocks)
+    return blocks_by_heading
 
 
 @pytest.mark.parametrize(("heading", "task", "worker", "priority", "answer"), CASES)
@@ -112,7 +112,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("correction", "mistake"), MISTAKES)
 def test_documented_correction_is_valid_and_mistake_is_refused(correction, mistake) -> None:
-    rule = {"name": "one", "instruction": "accept"}
+    rule = {"name": "a rule", "instruction": "accept"}
     assert parse_rules({"rule": [{**rule, "when": correction}]})
     with pytest.raises(InvalidRules):
         parse_rules({"rule": [{**rule, "when": mistake}]})
@@ -141,11 +141,13 @@ def row(name, parameter) -> str:
 
 def test_documented_parameters_match_their_definitions() -> None:
     tables = re.split(r"^### ", TEXT.partition("## Every instruction")[2], flags=re.MULTILINE)[1:]
-    described = {
+    documented = {
         table.partition("\n")[0]: re.findall(r"^\| `.*$", table, re.MULTILINE) for table in tables
     }
-    assert described == {
-        kind.name: [row(name, parameter) for name, parameter in kind.parameters().items()]
-        for kind in INSTRUCTION_TYPES.values()
-        if kind.parameters()
+    assert documented == {
+        instruction.name: [
+            row(name, parameter) for name, parameter in instruction.parameters().items()
+        ]
+        for instruction in INSTRUCTION_TYPES.values()
+        if instruction.parameters()
     }

@@ -17,16 +17,13 @@ PAGE = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding=
 def row(setting):
     default = str(setting.default).lower() if isinstance(setting.default, bool) else setting.default
     choices = f" ({', '.join(setting.metadata['choices'])})" if setting.metadata["choices"] else ""
-    cells = (
-        f"`{environment_name(setting.name)}`",
-        f"`{default}`" if default != "" else "none",
-        f"{setting.metadata['help']}{choices}",
-    )
-    return f"| {' | '.join(cells)} |"
+    default_cell = f"`{default}`" if default != "" else "none"
+    description = f"{setting.metadata['help']}{choices}"
+    return f"| `{environment_name(setting.name)}` | {default_cell} | {description} |"
 
 
 def test_table_of_settings_matches_code():
-    table = "| setting | default | what it is |\n|---|---|---|\n"
+    table = "| setting | default | description |\n|---|---|---|\n"
     table += "\n".join(row(setting) for setting in fields(Settings))
     documented = re.search("<!-- settings -->\n(.*)\n<!-- /settings -->", PAGE, re.DOTALL)
     assert documented.group(1) == table
@@ -36,7 +33,7 @@ UNDOCUMENTED = re.search("<!-- open -->\n(.*)\n<!-- /open -->", PAGE, re.DOTALL)
 TESTS = "\n".join(file.read_text(encoding="utf-8") for file in Path(__file__).parent.glob("*.py"))
 
 
-def test_page_and_code_have_same_settings():
+def test_page_and_code_have_the_same_settings():
     settings_in_page = set(re.findall(r"SIMULATOR_[A-Z0-9_]+", PAGE))
     assert settings_in_page == {environment_name(setting.name) for setting in fields(Settings)}
 
@@ -64,7 +61,8 @@ def test_every_taskrouter_method_is_documented(name):
 
 
 def test_documented_example_passes(taskrouter):
-    example = re.search(r"^def test_a_spanish.*?(?=^```)", PAGE, re.DOTALL | re.MULTILINE)
-    scope = {}
-    exec(example.group(), scope)  # noqa: S102 - the code is in this repository
-    scope["test_a_spanish_task_reaches_alice"](taskrouter)
+    name = "test_reservation_of_spanish_task_times_out"
+    example = re.search(rf"^def {name}\(.*?(?=^```)", PAGE, re.DOTALL | re.MULTILINE)
+    namespace = {}
+    exec(example.group(), namespace)  # noqa: S102 - the code is in this repository
+    namespace[name](taskrouter)
