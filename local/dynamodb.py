@@ -1,22 +1,37 @@
 """Runs a DynamoDB emulator (ministack), with tables created from the same template as on AWS."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import yaml
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import network
+from taskrouter_simulator.origins import is_foreign
 
 TEMPLATE = Path(__file__).parent.parent / "infra" / "stage.yaml"
-STACK = "taskrouter-callbacks-tables"
+
+_TABLE_MEMBERS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+"""Members of a table's definition that CloudFormation and CreateTable share, and that do not depend
+on parameters of the template."""
+
+Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Any, Any], Awaitable[None]]
+"""An ASGI app."""
+
+_API_HEADERS = {b"authorization", b"content-length", b"content-type", b"x-amz-target"}
+
+_API = "DynamoDB_20120810."
+"""Prefix of `X-Amz-Target` in requests to the DynamoDB API."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +42,19 @@ class TableNames:
     state: str
 
 
-def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
-    """Return a boto3 client for the local emulator.
+def client(url: str, environ: Mapping[str, str]) -> Any:
+    """Return a DynamoDB client for the local emulator.
 
     The emulator separates data by region and account, so the client must use the same region and
     keys as the app.
 
     Args:
-        service: "dynamodb" or "cloudformation".
         url: Base URL of the emulator.
         environ: Provides AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which
             all have defaults.
     """
     return boto3.client(
-        service,
+        "dynamodb",
         endpoint_url=url,
         region_name=environ.get("AWS_DEFAULT_REGION", "us-east-1"),
         aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID", "local"),
@@ -51,42 +65,34 @@ def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
     )
 
 
-def create_tables(cloudformation: Any, tables: TableNames, *, stack: str = STACK) -> None:
-    """Create or update the tables defined in infra/stage.yaml, without its other resources.
+def create_tables(dynamodb: Any, tables: TableNames) -> None:
+    """Create the tables defined in infra/stage.yaml, unless they exist.
 
     Args:
-        cloudformation: The client; see `client`.
+        dynamodb: The client; see `client`.
         tables: The table names.
-        stack: The name of the CloudFormation stack.
 
     Raises:
-        ClientError: The emulator rejected the template.
-        WaiterError: The stack did not complete.
+        ClientError: The emulator rejected a definition.
     """
-    request = {
-        "StackName": stack,
-        "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
-        "Parameters": [
-            {"ParameterKey": "ReservationsTableName", "ParameterValue": tables.reservations},
-            {"ParameterKey": "StateTableName", "ParameterValue": tables.state},
-            {"ParameterKey": "DeletionProtection", "ParameterValue": "false"},
-            {"ParameterKey": "Operate", "ParameterValue": "false"},
-        ],
-    }
-    try:
-        cloudformation.create_stack(**request)
-        done = "stack_create_complete"
-    except cloudformation.exceptions.AlreadyExistsException:
+    resources = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
+    for logical_id, name in (("Reservations", tables.reservations), ("State", tables.state)):
+        properties = resources[logical_id]["Properties"]
+        definition = {key: properties[key] for key in _TABLE_MEMBERS if key in properties}
         try:
-            cloudformation.update_stack(**request)
-        except ClientError as error:
-            if "No updates" in str(error):
-                return
-            raise
-        done = "stack_update_complete"
-    cloudformation.get_waiter(done).wait(
-        StackName=stack, WaiterConfig={"Delay": 0.02, "MaxAttempts": 500}
-    )
+            dynamodb.create_table(TableName=name, **definition)
+        except dynamodb.exceptions.ResourceInUseException:
+            continue
+        dynamodb.update_time_to_live(
+            TableName=name, TimeToLiveSpecification=properties["TimeToLiveSpecification"]
+        )
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Loads a CloudFormation template, and replaces intrinsic functions with None."""
+
+
+_TemplateLoader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
 
 
 class TablesProbe:
@@ -99,7 +105,7 @@ class TablesProbe:
 
     def __call__(self) -> bool:
         """Return whether both tables are active now."""
-        self._client = self._client or client("dynamodb", self._url, self._environ)
+        self._client = self._client or client(self._url, self._environ)
         try:
             return all(
                 self._client.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE"
@@ -111,7 +117,11 @@ class TablesProbe:
 
 def is_ready(port: int) -> bool:
     """Return whether the emulator responds on this port."""
-    return network.is_responding(f"{network.url(port)}/_ministack/ready")
+    try:
+        client(network.url(port), {}).list_tables(Limit=1)
+    except (BotoCoreError, ClientError):
+        return False
+    return True
 
 
 def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -148,19 +158,64 @@ async def _serve(port: int, prepare: Callable[[], None]) -> None:
     config.bind = [f"{network.LOOPBACK}:{port}"]
     config.loglevel = "WARNING"
     config.keep_alive_timeout = 75
-    server = asyncio.create_task(run_server(app, config, shutdown_trigger=asyncio.Event().wait))
+    guarded: Any = only_dynamodb(app)
+    server = asyncio.create_task(run_server(guarded, config, shutdown_trigger=asyncio.Event().wait))
     await asyncio.to_thread(prepare)
     await server
 
 
+def only_dynamodb(app: App) -> App:
+    """Return an ASGI app that passes only DynamoDB API requests that no web page sent.
+
+    ministack routes a request by its path, query, host and headers to any of its services and
+    administrative routes. Therefore only the parts that an API request needs are passed on.
+    """
+
+    async def guarded(scope: Scope, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await app(scope, receive, send)
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
+        if is_foreign(headers.get(b"host"), headers.get(b"origin")):
+            await _refuse(send, 403, "Requests from web pages and for other hosts are refused.")
+        elif not headers.get(b"x-amz-target", "").startswith(_API):
+            await _refuse(send, 404, "This port serves only the DynamoDB API.")
+        else:
+            await app(_api_request(scope, headers), receive, send)
+
+    return guarded
+
+
+def _api_request(scope: Scope, headers: Mapping[bytes, str]) -> Scope:
+    return {
+        **scope,
+        "method": "POST",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "headers": [
+            (name, value)
+            for name, value in scope["headers"]
+            if name in _API_HEADERS and value.decode("latin-1") == headers[name]
+        ],
+    }
+
+
+async def _refuse(send: Any, status: int, message: str) -> None:
+    body = json.dumps({"message": message}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 def _configure(port: int) -> None:
-    """Limit ministack to two services on loopback, without files or other ports."""
+    """Limit ministack to DynamoDB on loopback, without files or other ports."""
     for name in ("PERSIST_STATE", "S3_PERSIST", "LOCALSTACK_PERSISTENCE", "USE_SSL"):
         os.environ.pop(name, None)
     os.environ |= {
         "BIND_HOST": network.LOOPBACK,
         "GATEWAY_PORT": str(port),
-        "SERVICES": "dynamodb,cloudformation",
+        "SERVICES": "dynamodb",
         "LOG_LEVEL": "WARNING",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
