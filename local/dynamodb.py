@@ -175,6 +175,10 @@ def only_dynamodb(app: App) -> App:
         if scope["type"] == "lifespan":
             await app(scope, receive, send)
             return
+        if scope["type"] == "websocket":
+            # Closing the connection before it is accepted makes hypercorn answer 403.
+            await send({"type": "websocket.close"})
+            return
         headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
         if is_foreign(headers.get(b"host"), headers.get(b"origin")):
             await _refuse(send, 403, "Requests from web pages and for other hosts are refused.")

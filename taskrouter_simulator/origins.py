@@ -7,8 +7,13 @@ SDKs and curl send no `Origin`.
 """
 
 import ipaddress
+import re
 from collections.abc import Collection
-from urllib.parse import urlsplit
+
+_HOST = re.compile(
+    r"(?:([a-z0-9_.-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
+)
+"""The syntax of `Host`: a name or an IP address, and optionally a port."""
 
 
 def is_foreign(
@@ -28,7 +33,8 @@ def is_foreign(
         allowed_hosts: Further accepted host names, in lower case and without a port.
         allowed_origins: Origins of other pages that may call the server; ``*`` accepts all.
     """
-    name = _hostname(host or "")
+    # Only HTTP/1.0 clients send no Host; browsers always send one.
+    name = _hostname(host) if host else ""
     if name is None or not (_is_private(name) or name in allowed_hosts):
         return True
     if origin is None or origin in allowed_origins or "*" in allowed_origins:
@@ -49,10 +55,8 @@ def is_loopback(host: str) -> bool:
 
 def _hostname(host: str) -> str | None:
     """Return the name in a `Host` header, in lower case; None if the header is malformed."""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return None
+    match = _HOST.fullmatch(host)
+    return match and (match[1] or match[2]).lower()
 
 
 def _is_private(name: str) -> bool:
