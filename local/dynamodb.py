@@ -28,8 +28,6 @@ Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
 """An ASGI app."""
 
-_API_HEADERS = {b"authorization", b"content-length", b"content-type", b"x-amz-target"}
-
 _API = "DynamoDB_20120810."
 """Prefix of `X-Amz-Target` in requests to the DynamoDB API."""
 
@@ -143,89 +141,75 @@ def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # Exit at once: the emulator keeps its data in memory, so there is nothing to save.
         signal.signal(number, lambda *_: os._exit(0))
-    _configure(port)
     asyncio.run(_serve(port, prepare))
 
 
 async def _serve(port: int, prepare: Callable[[], None]) -> None:
-    # Imported here because ministack reads the environment variables set by `_configure` when it
-    # is imported.
-    from hypercorn.asyncio import serve as run_server  # noqa: PLC0415
-    from hypercorn.config import Config  # noqa: PLC0415
-    from ministack.app import app  # noqa: PLC0415
+    # ministack reads this variable when it is imported; "1" would make it write files.
+    os.environ["PERSIST_STATE"] = "0"
+    # Only the process that serves the tables needs a server.
+    import uvicorn  # noqa: PLC0415
 
-    config = Config()
-    config.bind = [f"{network.LOOPBACK}:{port}"]
-    config.loglevel = "WARNING"
-    config.keep_alive_timeout = 75
-    guarded: Any = only_dynamodb(app)
-    server = asyncio.create_task(run_server(guarded, config, shutdown_trigger=asyncio.Event().wait))
+    config = uvicorn.Config(
+        dynamodb_api(),
+        host=network.LOOPBACK,
+        port=port,
+        log_level="warning",
+        lifespan="off",
+        ws="none",
+        timeout_keep_alive=75,
+    )
+    server = asyncio.create_task(uvicorn.Server(config).serve())
     await asyncio.to_thread(prepare)
     await server
 
 
-def only_dynamodb(app: App) -> App:
-    """Return an ASGI app that passes only DynamoDB API requests that no web page sent.
+def dynamodb_api() -> App:
+    """Return an ASGI app that serves the DynamoDB API, but no requests that a web page sent.
 
-    ministack routes a request by its path, query, host and headers to any of its services and
-    administrative routes. Therefore only the parts that an API request needs are passed on.
+    It calls the DynamoDB module of ministack directly. ministack's own app would also serve other
+    AWS services, one of which executes code, and administrative routes.
     """
+    from ministack.core import responses, router  # noqa: PLC0415
+    from ministack.services import dynamodb  # noqa: PLC0415
 
-    async def guarded(scope: Scope, receive: Any, send: Any) -> None:
-        if scope["type"] == "lifespan":
-            await app(scope, receive, send)
-            return
-        if scope["type"] == "websocket":
-            # Closing the connection before it is accepted makes hypercorn answer 403.
-            await send({"type": "websocket.close"})
-            return
-        headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-        if is_foreign(headers.get(b"host"), headers.get(b"origin")):
-            await _refuse(send, 403, "Requests from web pages and for other hosts are refused.")
-        elif not headers.get(b"x-amz-target", "").startswith(_API):
-            await _refuse(send, 404, "This port serves only the DynamoDB API.")
+    async def serve_request(scope: Scope, receive: Any, send: Any) -> None:
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        if is_foreign(headers.get("host"), headers.get("origin")):
+            await _respond(send, 403, _message("Requests from web pages are refused."))
+        elif not headers.get("x-amz-target", "").startswith(_API):
+            await _respond(send, 404, _message("This port serves only the DynamoDB API."))
         else:
-            await app(_api_request(scope, headers), receive, send)
+            # ministack separates data by account and region.
+            responses.set_request_account_id(router.extract_access_key_id(headers))
+            responses.set_request_region(router.extract_region(headers))
+            body = await _read_body(receive)
+            status, _, content = await dynamodb.handle_request("POST", "/", headers, body, {})
+            await _respond(send, status, content)
 
-    return guarded
-
-
-def _api_request(scope: Scope, headers: Mapping[bytes, str]) -> Scope:
-    return {
-        **scope,
-        "method": "POST",
-        "path": "/",
-        "raw_path": b"/",
-        "query_string": b"",
-        "headers": [
-            (name, value)
-            for name, value in scope["headers"]
-            if name in _API_HEADERS and value.decode("latin-1") == headers[name]
-        ],
-    }
+    return serve_request
 
 
-async def _refuse(send: Any, status: int, message: str) -> None:
-    body = json.dumps({"message": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+async def _read_body(receive: Any) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _respond(send: Any, status: int, body: bytes) -> None:
+    headers = [
+        (b"content-type", b"application/x-amz-json-1.0"),
+        (b"content-length", b"%d" % len(body)),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def _configure(port: int) -> None:
-    """Limit ministack to DynamoDB on loopback, without files or other ports."""
-    for name in ("PERSIST_STATE", "S3_PERSIST", "LOCALSTACK_PERSISTENCE", "USE_SSL"):
-        os.environ.pop(name, None)
-    os.environ |= {
-        "BIND_HOST": network.LOOPBACK,
-        "GATEWAY_PORT": str(port),
-        "SERVICES": "dynamodb",
-        "LOG_LEVEL": "WARNING",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        # Not a folder, so ministack can't write any files.
-        "STATE_DIR": os.devnull,
-    }
+def _message(text: str) -> bytes:
+    return json.dumps({"message": text}).encode()
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def test_websocket_is_refused(dynamodb):
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
 
-    assert send(dynamodb, "GET", "/", headers)[0] == 403
+    assert send(dynamodb, "GET", "/", headers)[0] == 404
     assert send(dynamodb, "GET", "/", {**headers, **FOREIGN})[0] == 403
 
 
