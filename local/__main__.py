@@ -53,7 +53,7 @@ def run_dynamodb() -> None:
     stack.check_ports_are_free(described, "dynamodb")
 
     def create_tables() -> None:
-        client = dynamodb.client("cloudformation", described.dynamodb_url, described.resolved)
+        client = dynamodb.client(described.dynamodb_url, described.resolved)
         dynamodb.create_tables(client, described.tables)
 
     dynamodb.serve(described.port("DYNAMODB_PORT"), create_tables)

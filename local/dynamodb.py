@@ -1,22 +1,35 @@
 """Runs a DynamoDB emulator (ministack), with tables created from the same template as on AWS."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
+import yaml
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local import network
+from taskrouter_simulator.origins import is_foreign
 
 TEMPLATE = Path(__file__).parent.parent / "infra" / "stage.yaml"
-STACK = "taskrouter-callbacks-tables"
+
+_TABLE_MEMBERS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+"""Members of a table's definition that CloudFormation and CreateTable share, and that do not depend
+on parameters of the template."""
+
+Scope = MutableMapping[str, Any]
+App = Callable[[Scope, Any, Any], Awaitable[None]]
+"""An ASGI app."""
+
+_API = "DynamoDB_20120810."
+"""Prefix of `X-Amz-Target` in requests to the DynamoDB API."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +40,19 @@ class TableNames:
     state: str
 
 
-def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
-    """Return a boto3 client for the local emulator.
+def client(url: str, environ: Mapping[str, str]) -> Any:
+    """Return a DynamoDB client for the local emulator.
 
     The emulator separates data by region and account, so the client must use the same region and
     keys as the app.
 
     Args:
-        service: "dynamodb" or "cloudformation".
         url: Base URL of the emulator.
         environ: Provides AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which
             all have defaults.
     """
     return boto3.client(
-        service,
+        "dynamodb",
         endpoint_url=url,
         region_name=environ.get("AWS_DEFAULT_REGION", "us-east-1"),
         aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID", "local"),
@@ -51,42 +63,34 @@ def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
     )
 
 
-def create_tables(cloudformation: Any, tables: TableNames, *, stack: str = STACK) -> None:
-    """Create or update the tables defined in infra/stage.yaml, without its other resources.
+def create_tables(dynamodb: Any, tables: TableNames) -> None:
+    """Create the tables defined in infra/stage.yaml, unless they exist.
 
     Args:
-        cloudformation: The client; see `client`.
+        dynamodb: The client; see `client`.
         tables: The table names.
-        stack: The name of the CloudFormation stack.
 
     Raises:
-        ClientError: The emulator rejected the template.
-        WaiterError: The stack did not complete.
+        ClientError: The emulator rejected a definition.
     """
-    request = {
-        "StackName": stack,
-        "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
-        "Parameters": [
-            {"ParameterKey": "ReservationsTableName", "ParameterValue": tables.reservations},
-            {"ParameterKey": "StateTableName", "ParameterValue": tables.state},
-            {"ParameterKey": "DeletionProtection", "ParameterValue": "false"},
-            {"ParameterKey": "Operate", "ParameterValue": "false"},
-        ],
-    }
-    try:
-        cloudformation.create_stack(**request)
-        done = "stack_create_complete"
-    except cloudformation.exceptions.AlreadyExistsException:
+    resources = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
+    for logical_id, name in (("Reservations", tables.reservations), ("State", tables.state)):
+        properties = resources[logical_id]["Properties"]
+        definition = {key: properties[key] for key in _TABLE_MEMBERS if key in properties}
         try:
-            cloudformation.update_stack(**request)
-        except ClientError as error:
-            if "No updates" in str(error):
-                return
-            raise
-        done = "stack_update_complete"
-    cloudformation.get_waiter(done).wait(
-        StackName=stack, WaiterConfig={"Delay": 0.02, "MaxAttempts": 500}
-    )
+            dynamodb.create_table(TableName=name, **definition)
+        except dynamodb.exceptions.ResourceInUseException:
+            continue
+        dynamodb.update_time_to_live(
+            TableName=name, TimeToLiveSpecification=properties["TimeToLiveSpecification"]
+        )
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Loads a CloudFormation template, and replaces intrinsic functions with None."""
+
+
+_TemplateLoader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
 
 
 class TablesProbe:
@@ -99,7 +103,7 @@ class TablesProbe:
 
     def __call__(self) -> bool:
         """Return whether both tables are active now."""
-        self._client = self._client or client("dynamodb", self._url, self._environ)
+        self._client = self._client or client(self._url, self._environ)
         try:
             return all(
                 self._client.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE"
@@ -111,7 +115,11 @@ class TablesProbe:
 
 def is_ready(port: int) -> bool:
     """Return whether the emulator responds on this port."""
-    return network.is_responding(f"{network.url(port)}/_ministack/ready")
+    try:
+        client(network.url(port), {}).list_tables(Limit=1)
+    except (BotoCoreError, ClientError):
+        return False
+    return True
 
 
 def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -133,40 +141,75 @@ def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # Exit at once: the emulator keeps its data in memory, so there is nothing to save.
         signal.signal(number, lambda *_: os._exit(0))
-    _configure(port)
     asyncio.run(_serve(port, prepare))
 
 
 async def _serve(port: int, prepare: Callable[[], None]) -> None:
-    # Imported here because ministack reads the environment variables set by `_configure` when it
-    # is imported.
-    from hypercorn.asyncio import serve as run_server  # noqa: PLC0415
-    from hypercorn.config import Config  # noqa: PLC0415
-    from ministack.app import app  # noqa: PLC0415
+    # ministack reads this variable when it is imported; "1" would make it write files.
+    os.environ["PERSIST_STATE"] = "0"
+    # Only the process that serves the tables needs a server.
+    import uvicorn  # noqa: PLC0415
 
-    config = Config()
-    config.bind = [f"{network.LOOPBACK}:{port}"]
-    config.loglevel = "WARNING"
-    config.keep_alive_timeout = 75
-    server = asyncio.create_task(run_server(app, config, shutdown_trigger=asyncio.Event().wait))
+    config = uvicorn.Config(
+        dynamodb_api(),
+        host=network.LOOPBACK,
+        port=port,
+        log_level="warning",
+        lifespan="off",
+        ws="none",
+        timeout_keep_alive=75,
+    )
+    server = asyncio.create_task(uvicorn.Server(config).serve())
     await asyncio.to_thread(prepare)
     await server
 
 
-def _configure(port: int) -> None:
-    """Limit ministack to two services on loopback, without files or other ports."""
-    for name in ("PERSIST_STATE", "S3_PERSIST", "LOCALSTACK_PERSISTENCE", "USE_SSL"):
-        os.environ.pop(name, None)
-    os.environ |= {
-        "BIND_HOST": network.LOOPBACK,
-        "GATEWAY_PORT": str(port),
-        "SERVICES": "dynamodb,cloudformation",
-        "LOG_LEVEL": "WARNING",
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        # Not a folder, so ministack can't write any files.
-        "STATE_DIR": os.devnull,
-    }
+def dynamodb_api() -> App:
+    """Return an ASGI app that serves the DynamoDB API, but no requests that a web page sent.
+
+    It calls the DynamoDB module of ministack directly. ministack's own app would also serve other
+    AWS services, one of which executes code, and administrative routes.
+    """
+    from ministack.core import responses, router  # noqa: PLC0415
+    from ministack.services import dynamodb  # noqa: PLC0415
+
+    async def serve_request(scope: Scope, receive: Any, send: Any) -> None:
+        headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
+        if is_foreign(headers.get("host"), headers.get("origin")):
+            await _respond(send, 403, _message("Requests from web pages are refused."))
+        elif not headers.get("x-amz-target", "").startswith(_API):
+            await _respond(send, 404, _message("This port serves only the DynamoDB API."))
+        else:
+            # ministack separates data by account and region.
+            responses.set_request_account_id(router.extract_access_key_id(headers))
+            responses.set_request_region(router.extract_region(headers))
+            body = await _read_body(receive)
+            status, _, content = await dynamodb.handle_request("POST", "/", headers, body, {})
+            await _respond(send, status, content)
+
+    return serve_request
+
+
+async def _read_body(receive: Any) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _respond(send: Any, status: int, body: bytes) -> None:
+    headers = [
+        (b"content-type", b"application/x-amz-json-1.0"),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _message(text: str) -> bytes:
+    return json.dumps({"message": text}).encode()
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Access checks and JSON responses, shared by all routes."""
 
-import ipaddress
 import json
-from collections.abc import Collection
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+
+from taskrouter_simulator.origins import is_foreign, is_loopback
 
 
 class AsciiJsonResponse(JSONResponse):
@@ -23,48 +22,6 @@ class AsciiJsonResponse(JSONResponse):
 
 def is_local(request: Request) -> bool:
     """Return whether the request comes from this machine, but not from another site's web page."""
-    origin, authority = request.headers.get("origin"), request.headers.get("host", "")
+    host, origin = request.headers.get("host", ""), request.headers.get("origin")
     peer = request.client.host if request.client else ""
-    return (
-        _is_loopback(peer)
-        and _is_loopback(_hostname(authority))
-        and (origin is None or origin.partition("://")[2] == authority)
-    )
-
-
-def is_foreign(request: Request, allowed_hosts: Collection[str]) -> bool:
-    """Return whether another site's web page may have sent the request.
-
-    A browser sends the page's origin in `Origin`, which must be that of the simulator's own page,
-    opened on this machine. With DNS rebinding, the page's host name resolves to this address, so
-    the browser regards the request as same-origin, but `Host` is a public DNS name. An SDK sends no
-    `Origin`, and `Host` is an IP address, a name without a dot, or one of the allowed hosts.
-
-    Args:
-        request: The request.
-        allowed_hosts: Further accepted host names, in lower case.
-    """
-    origin, authority = request.headers.get("origin"), request.headers.get("host", "")
-    host = _hostname(authority)
-    if origin is not None and (origin.partition("://")[2] != authority or not _is_loopback(host)):
-        return True
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return "." in host and host not in allowed_hosts
-    return False
-
-
-def _hostname(authority: str) -> str:
-    """Return the host name of a Host header, in lower case; empty if it is malformed."""
-    try:
-        return urlsplit(f"//{authority}").hostname or ""
-    except ValueError:
-        return ""
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(peer) and is_loopback(host) and not is_foreign(host, origin)

@@ -43,37 +43,19 @@ class LocalDynamoDb:
     url: str
     environ: dict[str, str]
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    _schemas: list[dict[str, Any]] = field(default_factory=list)
-    _clients: dict[str, Any] = field(default_factory=dict)
+    _client: Any = None
 
-    def client(self, service: str = "dynamodb") -> Any:
+    def client(self) -> Any:
         """Return a shared client, because creating one takes longer than most tests."""
-        if service not in self._clients:
-            self._clients[service] = local_dynamodb.client(service, self.url, self.environ)
-        return self._clients[service]
+        self._client = self._client or local_dynamodb.client(self.url, self.environ)
+        return self._client
 
     def create_tables(self) -> TableNames:
-        """Create the first pair of tables from the template, and later pairs as faster copies."""
+        """Create a new pair of tables."""
         number = next(self._numbers)
         tables = TableNames(f"reservations-{number}", f"state-{number}")
-        if number == 1:
-            local_dynamodb.create_tables(self.client("cloudformation"), tables)
-            self._schemas += map(self._schema_of, (tables.reservations, tables.state))
-        else:
-            for name, schema in zip(
-                (tables.reservations, tables.state), self._schemas, strict=True
-            ):
-                self.client().create_table(TableName=name, BillingMode="PAY_PER_REQUEST", **schema)
+        local_dynamodb.create_tables(self.client(), tables)
         return tables
-
-    def _schema_of(self, name: str) -> dict[str, Any]:
-        table = self.client().describe_table(TableName=name)["Table"]
-        indexes = [
-            {key: index[key] for key in ("IndexName", "KeySchema", "Projection")}
-            for index in table.get("GlobalSecondaryIndexes", [])
-        ]
-        schema = {key: table[key] for key in ("AttributeDefinitions", "KeySchema")}
-        return {**schema, "GlobalSecondaryIndexes": indexes} if indexes else schema
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,11 @@ from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest, NotFound, Refusal
 from taskrouter_simulator.faults import Fault, Faults
 from taskrouter_simulator.identifiers import Credentials
+from taskrouter_simulator.origins import is_foreign
 from taskrouter_simulator.rest.request import Parameters, Request, Response
 from taskrouter_simulator.rest.table import ROUTES, Handler
 from taskrouter_simulator.settings import Settings, environment_name
-from taskrouter_simulator.web import AsciiJsonResponse, is_foreign
+from taskrouter_simulator.web import AsciiJsonResponse
 
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _MAX_BODY = 4_000_000
@@ -171,12 +172,15 @@ class RestApi:
             Forbidden: Another site's web page may have sent the request.
             Unauthenticated: The header contains no accepted user name and password.
         """
-        if is_foreign(http, self._allowed_hosts):
+        headers = http.headers
+        if is_foreign(
+            headers.get("host"), headers.get("origin"), allowed_hosts=self._allowed_hosts
+        ):
             raise Forbidden(
                 "Requests from web pages of other origins are refused, and so are requests whose "
                 f"Host is a name with a dot that {environment_name('allowed_hosts')} does not list"
             )
-        scheme, _, encoded = http.headers.get("authorization", "").partition(" ")
+        scheme, _, encoded = headers.get("authorization", "").partition(" ")
         try:
             decoded = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):

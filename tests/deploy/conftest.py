@@ -130,7 +130,7 @@ def bare_python(tmp_path_factory):
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     python = folder / "bin" / "python"
     pinned = (ROOT / "requirements-dev.txt").read_text().splitlines()
-    requirements = [line for line in pinned if line.split("==")[0] in EMULATOR_PACKAGES]
+    requirements = [line.split()[0] for line in pinned if line.split("==")[0] in EMULATOR_PACKAGES]
     assert len(requirements) == len(EMULATOR_PACKAGES)
     subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
     return python

@@ -41,7 +41,7 @@ def test_any_input_over_sockets_gets_a_valid_response(service):
 
     by_identity = tokens_by(mint)
     table = described.tables.reservations
-    client = dynamodb.client("dynamodb", described.dynamodb_url, described.resolved)
+    client = dynamodb.client(described.dynamodb_url, described.resolved)
 
     @settings(
         max_examples=int(os.environ.get("CHAOS_INPUTS", "10000")) // 10,

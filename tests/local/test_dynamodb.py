@@ -1,4 +1,10 @@
+import contextlib
+import http.client
+import json
 import time
+from urllib.parse import urlsplit
+
+import pytest
 
 from local import dynamodb as local_dynamodb
 from local import network
@@ -28,12 +34,12 @@ def test_tables_have_the_keys_and_indexes_used_by_the_store(dynamodb, tables):
 
 
 def test_creating_existing_tables_keeps_their_items(dynamodb):
-    client, cloudformation = dynamodb.client(), dynamodb.client("cloudformation")
+    client = dynamodb.client()
     tables = local_dynamodb.TableNames("reservations-again", "state-again")
-    local_dynamodb.create_tables(cloudformation, tables, stack="again")
+    local_dynamodb.create_tables(client, tables)
     client.put_item(TableName=tables.state, Item={"id": {"S": "kept"}})
 
-    local_dynamodb.create_tables(cloudformation, tables, stack="again")
+    local_dynamodb.create_tables(client, tables)
 
     assert client.get_item(TableName=tables.state, Key={"id": {"S": "kept"}})["Item"]
 
@@ -58,3 +64,121 @@ def test_stopped_emulator_is_not_ready(tables):
     (port,) = network.find_free_ports(1)
 
     assert not local_dynamodb.TablesProbe(f"http://127.0.0.1:{port}", tables, {})()
+
+
+FOREIGN = {"Host": "evil.example", "Origin": "http://evil.example"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+LIST_TABLES = {
+    "X-Amz-Target": "DynamoDB_20120810.ListTables",
+    "Content-Type": "application/x-amz-json-1.0",
+}
+CREATE_STACK = (
+    "Action=CreateStack&Version=2010-05-15&StackName=evil&TemplateBody="
+    '{"Resources":{"Q":{"Type":"AWS::SQS::Queue"}}}'
+)
+SIGNED_FOR_CLOUDFORMATION = {
+    "Authorization": "AWS4-HMAC-SHA256 Credential=local/20260101/us-east-1/cloudformation/"
+    "aws4_request, SignedHeaders=host, Signature=0"
+}
+
+
+def send(dynamodb, method, path, headers, body=""):
+    """Send a request with exactly these headers, some of which may be repeated."""
+    connection = http.client.HTTPConnection(urlsplit(dynamodb.url).netloc, timeout=20)
+    with contextlib.closing(connection):
+        pairs = list(headers.items()) if isinstance(headers, dict) else headers
+        has_host = any(name == "Host" for name, _ in pairs)
+        connection.putrequest(method, path, skip_host=has_host)
+        for name, value in [*pairs, ("Content-Length", str(len(body)))]:
+            connection.putheader(name, value)
+        connection.endheaders(body.encode())
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        FOREIGN,
+        {"Host": "evil.example"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://127.0.0.1:9"},
+        {"Origin": "null"},
+        {"Host": "["},
+    ],
+)
+@pytest.mark.parametrize(
+    "headers_of_request", [FORM, LIST_TABLES, {**FORM, **SIGNED_FOR_CLOUDFORMATION}]
+)
+def test_web_page_is_refused_whatever_it_requests(dynamodb, headers, headers_of_request):
+    status, body = send(dynamodb, "POST", "/", {**headers_of_request, **headers}, CREATE_STACK)
+
+    assert status == 403
+    assert "refused" in body
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("POST", "/", FORM),
+        ("POST", "/", {**FORM, **SIGNED_FOR_CLOUDFORMATION}),
+        ("POST", "/?Action=CreateStack&StackName=evil", {}),
+        ("GET", "/?Action=ListStacks&X-Amz-Credential=local/x/us-east-1/cloudformation/x", {}),
+        ("POST", "/", {"X-Amz-Target": "AWSLambda.CreateFunction"}),
+        ("POST", "/", {"X-Amz-Target": "DynamoDBStreams_20120810.ListStreams"}),
+        ("POST", "/_ministack/reset", {}),
+        ("GET", "/_ministack/health", {}),
+        ("GET", "/_localstack/health", {}),
+        ("POST", "/2015-03-31/functions", {}),
+        ("PUT", "/bucket", {}),
+        ("OPTIONS", "/", {}),
+        ("CONNECT", "127.0.0.1:22", {}),
+    ],
+)
+def test_requests_outside_the_dynamodb_api_are_not_executed(dynamodb, method, path, headers):
+    status, body = send(dynamodb, method, path, headers, CREATE_STACK)
+
+    assert (status, json.loads(body)["message"]) == (404, "This port serves only the DynamoDB API.")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/_ministack/reset", []),
+        ("/2015-03-31/functions", []),
+        ("/?Action=CreateStack&StackName=evil", []),
+        ("/", SIGNED_FOR_CLOUDFORMATION.items()),
+        ("/", [("X-Amz-Target", "CloudFormation.CreateStack")]),
+        ("/", [("X-Forwarded-Host", "cloudformation.us-east-1.amazonaws.com")]),
+        ("/", [("Host", "cloudformation")]),
+    ],
+)
+def test_request_with_a_dynamodb_target_only_reaches_dynamodb(dynamodb, tables, path, headers):
+    pairs = [*headers, *LIST_TABLES.items()]
+
+    status, body = send(dynamodb, "POST", path, pairs, "{}")
+
+    assert status == 200
+    assert tables.reservations in json.loads(body)["TableNames"]
+
+
+def test_websocket_is_refused(dynamodb):
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+
+    assert send(dynamodb, "GET", "/", headers)[0] == 404
+    assert send(dynamodb, "GET", "/", {**headers, **FOREIGN})[0] == 403
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}]
+)
+@pytest.mark.parametrize("body", ["", "{", "{}" * 1000])
+def test_malformed_request_is_not_an_internal_error(dynamodb, headers, body):
+    status, _ = send(dynamodb, "POST", "/", {**LIST_TABLES, **headers}, body)
+
+    assert status in {200, 400}

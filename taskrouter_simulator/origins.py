@@ -1,0 +1,68 @@
+"""Recognizes requests that a foreign web page may have sent to a server on this machine.
+
+Any page that a developer visits can send requests to loopback addresses. The browser names the
+page in `Origin`. With DNS rebinding, the page's own host name resolves to a loopback address. The
+browser then regards the request as same-origin, but `Host` is a public DNS name. Programs such as
+SDKs and curl send no `Origin`.
+"""
+
+import ipaddress
+import re
+from collections.abc import Collection
+
+_HOST = re.compile(
+    r"(?:([a-z0-9_.-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
+)
+"""The syntax of `Host`: a name or an IP address, and optionally a port."""
+
+
+def is_foreign(
+    host: str | None,
+    origin: str | None,
+    *,
+    allowed_hosts: Collection[str] = (),
+    allowed_origins: Collection[str] = (),
+) -> bool:
+    """Return whether a foreign web page may have sent the request.
+
+    Args:
+        host: The `Host` header; None if the request has none. An IP address and a name without a
+            dot are accepted, because DNS rebinding needs a public name.
+        origin: The `Origin` header; None if the request has none. The server's own pages are
+            accepted, if they were opened under a loopback or an allowed name.
+        allowed_hosts: Further accepted host names, in lower case and without a port.
+        allowed_origins: Origins of other pages that may call the server; ``*`` accepts all.
+    """
+    # Only HTTP/1.0 clients send no Host; browsers always send one.
+    name = _hostname(host) if host else ""
+    if name is None or not (_is_private(name) or name in allowed_hosts):
+        return True
+    if origin is None or origin in allowed_origins or "*" in allowed_origins:
+        return False
+    is_own_page = origin in (f"http://{host}", f"https://{host}")
+    return not is_own_page or not (is_loopback(name) or name in allowed_hosts)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address or a `Host` header means this machine's loopback interface."""
+    # An IPv6 address has no brackets, unlike a `Host` header.
+    name = host if host.count(":") > 1 and "[" not in host else _hostname(host)
+    try:
+        return name == "localhost" or ipaddress.ip_address(name or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _hostname(host: str) -> str | None:
+    """Return the name in a `Host` header, in lower case; None if the header is malformed."""
+    match = _HOST.fullmatch(host)
+    return match and (match[1] or match[2]).lower()
+
+
+def _is_private(name: str) -> bool:
+    """Return whether public DNS cannot resolve this name."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return "." not in name
+    return True

@@ -1,0 +1,143 @@
+"""The rule that recognizes requests of foreign web pages."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskrouter_simulator.origins import is_foreign, is_loopback
+
+HOSTS = ["127.0.0.1:8001", "localhost:8001", "LOCALHOST", "[::1]:8001", "192.168.0.7", "api:80"]
+FOREIGN_HOSTS = [
+    "evil.example",
+    "evil.example:8001",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example",
+    "localhost.",
+    "127.0.0.1.",
+]
+MALFORMED_HOSTS = [
+    "[",
+    "[::1",
+    "::1",
+    "[evil.example]",
+    ":8001",
+    "localhost:port",
+    "localhost:",
+    "localhost:8001:8001",
+    "evil.example@localhost",
+    "localhost@evil.example",
+    "localhost/evil.example",
+    "localhost#.evil.example",
+    "localhost?.evil.example",
+    "localhost\\.evil.example",
+    "localhost evil.example",
+    "localhost, evil.example",
+    "localhost\n",
+    " localhost",
+    "evil\N{IDEOGRAPHIC FULL STOP}example",
+    "\N{FULLWIDTH LATIN SMALL LETTER L}ocalhost",
+    "\N{KELVIN SIGN}",
+    "127.0.0.1%00.evil.example",
+]
+ORIGINS_OF_OTHERS = [
+    "null",
+    "",
+    "http://evil.example",
+    "https://evil.example:8001",
+    "http://127.0.0.1:8080",
+    "http://localhost:8001",
+    "http://127.0.0.1",
+    "http://127.0.0.1:8001/",
+    "http://127.0.0.1:8001@evil.example",
+    "file://",
+    "http://[",
+    "*",
+]
+
+
+@pytest.mark.parametrize("host", [None, "", *HOSTS])
+def test_program_without_origin_is_accepted(host):
+    assert not is_foreign(host, None)
+
+
+@pytest.mark.parametrize("host", FOREIGN_HOSTS)
+def test_public_host_name_is_foreign_with_and_without_origin(host):
+    assert is_foreign(host, None)
+    assert is_foreign(host, f"http://{host}")
+
+
+@pytest.mark.parametrize("host", MALFORMED_HOSTS)
+def test_malformed_host_is_foreign(host):
+    assert is_foreign(host, None)
+    assert is_foreign(host, f"http://{host}")
+    assert is_foreign(host, None, allowed_hosts={host, "evil.example"}, allowed_origins={"*"})
+
+
+@pytest.mark.parametrize("origin", ORIGINS_OF_OTHERS)
+def test_page_of_another_origin_is_foreign(origin):
+    assert is_foreign("127.0.0.1:8001", origin)
+
+
+@pytest.mark.parametrize("host", [None, "", "192.168.0.7", "api:80"])
+def test_own_page_is_foreign_unless_opened_under_a_loopback_or_allowed_name(host):
+    assert is_foreign(host, f"http://{host}")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8001", "localhost:8001", "[::1]:8001"])
+def test_own_page_on_loopback_is_accepted(host):
+    assert not is_foreign(host, f"http://{host}")
+
+
+def test_allowed_name_and_its_own_pages_are_accepted():
+    allowed = {"tunnel.example"}
+
+    assert not is_foreign("Tunnel.example:443", None, allowed_hosts=allowed)
+    assert not is_foreign("tunnel.example", "https://tunnel.example", allowed_hosts=allowed)
+    assert is_foreign("tunnel.example", "https://evil.example", allowed_hosts=allowed)
+    assert is_foreign("evil.tunnel.example", None, allowed_hosts=allowed)
+
+
+def test_allowed_origin_is_accepted_only_under_an_accepted_host():
+    desk = "http://desk.example"
+
+    assert not is_foreign("127.0.0.1:8000", desk, allowed_origins=[desk])
+    assert not is_foreign("127.0.0.1:8000", "http://other.example", allowed_origins=["*"])
+    assert is_foreign("127.0.0.1:8000", "http://other.example", allowed_origins=[desk])
+    assert is_foreign("desk.example", desk, allowed_origins=[desk])
+
+
+@given(st.text(), st.none() | st.text())
+def test_any_accepted_host_has_a_private_name(host, origin):
+    if not is_foreign(host, origin, allowed_origins={"*"}):
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        is_address = name.strip("[]").replace(":", "").replace(".", "").isalnum()
+        assert host.isascii()
+        assert "." not in name or is_address
+
+
+@given(
+    st.sampled_from(HOSTS),
+    st.text(alphabet="/?#@\\ ,\t\r\n%[]\N{IDEOGRAPHIC FULL STOP}", min_size=1),
+    st.integers(0),
+)
+def test_host_with_a_character_outside_its_syntax_is_foreign(host, text, position):
+    at = position % (len(host) + 1)
+    assert is_foreign(host[:at] + text + host[at:], None)
+
+
+@given(st.text())
+def test_unknown_origin_never_passes(origin):
+    if origin not in {"http://127.0.0.1:8001", "https://127.0.0.1:8001"}:
+        assert is_foreign("127.0.0.1:8001", origin)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9:80", "localhost", "::1", "[::1]:80"])
+def test_loopback_addresses(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host", ["", "192.168.0.7", "10.0.0.1", "evil.example", "[", "localhost.x"]
+)
+def test_other_addresses_are_not_loopback(host):
+    assert not is_loopback(host)

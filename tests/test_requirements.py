@@ -1,0 +1,44 @@
+"""The requirement files: pinned, hashed, and each contained in the next larger one."""
+
+import itertools
+import re
+
+import pytest
+
+from local.supervisor import ROOT
+
+FROM_SMALL_TO_LARGE = [
+    "requirements.txt",
+    "requirements-deploy.txt",
+    "requirements-run.txt",
+    "requirements-dev.txt",
+]
+PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)")
+
+
+def requirements(file):
+    """Requirements by name: the pinned version and whether a hash follows."""
+    text = (ROOT / file).read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip()]
+    pins = [PIN.match(line) for line in lines]
+    assert all(pins)
+    return {
+        pin["name"]: (pin["version"], "--hash=sha256:" in line)
+        for pin, line in zip(pins, lines, strict=True)
+    }
+
+
+@pytest.mark.parametrize("file", [*FROM_SMALL_TO_LARGE, "requirements-uv.txt"])
+def test_every_requirement_is_pinned_and_has_a_hash(file):
+    assert [name for name, (_, has_hash) in requirements(file).items() if not has_hash] == []
+
+
+@pytest.mark.parametrize(("smaller", "larger"), list(itertools.pairwise(FROM_SMALL_TO_LARGE)))
+def test_larger_file_contains_the_smaller_one(smaller, larger):
+    # One .venv serves every make target, so its versions must not depend on the target.
+    assert requirements(smaller).items() <= requirements(larger).items()
+
+
+def test_lambda_package_contains_neither_boto3_nor_chalice():
+    # Lambda provides boto3, and Chalice adds its own runtime to the package.
+    assert requirements("requirements.txt").keys().isdisjoint({"boto3", "botocore", "chalice"})
