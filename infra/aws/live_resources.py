@@ -35,7 +35,7 @@ def find_api_id(aws: Aws, stage: Stage, *, recorded_id: str | None = None) -> st
         ]
     if len(api_ids) > 1:
         raise OperatorError(
-            f"The APIs {', '.join(api_ids)} all serve stage {stage.name}. Delete those that "
+            f"The APIs {', '.join(api_ids)} all serve stage {stage.name}. Delete the APIs that "
             "TaskRouter does not call: aws apigateway delete-rest-api --rest-api-id ID"
         )
     return api_ids[0] if api_ids else None
@@ -48,7 +48,7 @@ def invoke_url(aws: Aws, stage: Stage, api_id: str) -> str:
 
 
 def _apis_of_stage(gateway: Any, stage: Stage) -> Iterator[str]:
-    # Chalice gives the APIs of all stages the same name. They differ in the function they call.
+    # Chalice gives the APIs of all stages the same name, but each API calls a different function.
     function = f":function:{stage.function(API)}/"
     for page in gateway.get_paginator("get_rest_apis").paginate():
         for api_id in [api["id"] for api in page.get("items", []) if api["name"] == stage.app]:
@@ -149,7 +149,7 @@ def exists(aws: Aws, entry: dict[str, Any]) -> bool:
 
 
 def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
-    """Refuse to delete a domain that other APIs use: Chalice would delete it for all.
+    """Refuse to delete a domain that other APIs also use.
 
     Raises:
         OperatorError: The domain has a base path that maps to an API other than *api_id*.
@@ -157,7 +157,7 @@ def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
     others = sorted({mapped_id for _, mapped_id in _base_path_mappings(aws, domain)} - {api_id})
     if others:
         raise OperatorError(
-            f"The domain {domain} also leads to other APIs ({', '.join(others)}), and Chalice "
+            f"The domain {domain} is also mapped to other APIs ({', '.join(others)}), and Chalice "
             "would delete the whole domain. Move those APIs to another domain first."
         )
 
@@ -168,7 +168,7 @@ def ensure_same_region(aws: Aws, stage: Stage) -> None:
     Role names are unique in an account, so one stage cannot be in two regions.
 
     Raises:
-        OperatorError: The stage's roles allow access to tables of another region.
+        OperatorError: The stage's roles allow access to tables in another region.
     """
     get_policy = aws.client("iam").get_role_policy
     for handler in (API, SWEEP):
@@ -176,7 +176,7 @@ def ensure_same_region(aws: Aws, stage: Stage) -> None:
         policy = _unless_not_found(get_policy, RoleName=name, PolicyName=name)
         if policy and f":dynamodb:{aws.region}:" not in json.dumps(policy["PolicyDocument"]):
             raise OperatorError(
-                f"The role {name} belongs to stage {stage.name} in another region than "
+                f"The role {name} belongs to stage {stage.name} in a region other than "
                 f"{aws.region}. Select that region (export AWS_DEFAULT_REGION=...), or deploy a "
                 f"stage with another name to {aws.region}."
             )
@@ -192,7 +192,7 @@ def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:
     if function and _created_by_chalice(function, stage, API):
         raise OperatorError(
             f"Stage {stage.name} was created by Chalice. Keep deploying it with python -m infra "
-            "deploy, or destroy it first: CloudFormation can't create functions that exist."
+            "deploy, or destroy it first: CloudFormation can't create functions that already exist."
         )
 
 
