@@ -1,4 +1,4 @@
-"""Problems of Chalice (docs/chalice.md) that no other test would detect."""
+"""Chalice's pitfalls (docs/chalice.md) that no other test covers."""
 
 import re
 from pathlib import Path

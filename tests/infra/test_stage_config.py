@@ -1,4 +1,4 @@
-"""Stages as .chalice/config.json declares them."""
+"""Stages declared in .chalice/config.json."""
 
 import json
 
@@ -12,8 +12,8 @@ from infra.aws import stage_config
 def config(tmp_path, monkeypatch):
     path = tmp_path / "config.json"
     project = {
-        "environment_variables": {"BOTH": "project", "PROJECT": "yes"},
-        "stages": {"prod": {"environment_variables": {"BOTH": "stage"}}, "bare": {}},
+        "environment_variables": {"LEVEL": "project", "PROJECT_ONLY": "yes"},
+        "stages": {"prod": {"environment_variables": {"LEVEL": "stage"}}, "empty": {}},
     }
     path.write_text(json.dumps(project))
     monkeypatch.setattr(stage_config, "CONFIG", path)
@@ -21,18 +21,18 @@ def config(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("config")
-def test_stage_overrides_project_and_shell_overrides_both():
+def test_shell_overrides_stage_and_stage_overrides_project():
     assert stage_config.environment("prod", {}) == {
-        "BOTH": "stage",
-        "PROJECT": "yes",
+        "LEVEL": "stage",
+        "PROJECT_ONLY": "yes",
     }
-    assert stage_config.environment("bare", {})["BOTH"] == "project"
-    assert stage_config.environment("prod", {"BOTH": "shell"})["BOTH"] == "shell"
+    assert stage_config.environment("empty", {})["LEVEL"] == "project"
+    assert stage_config.environment("prod", {"LEVEL": "shell"})["LEVEL"] == "shell"
 
 
 @pytest.mark.usefixtures("config")
 def test_error_for_unknown_stage_lists_declared_stages():
-    message = "no stage 'dev' in config.json. Declared stages: bare, prod"
+    message = "no stage 'dev' in config.json. Declared stages: empty, prod"
     with pytest.raises(OperatorError, match=message):
         stage_config.environment("dev", {})
 

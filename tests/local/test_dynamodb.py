@@ -27,13 +27,13 @@ def test_tables_have_the_keys_and_indexes_used_by_the_store(dynamodb, tables):
     }
 
 
-def test_creating_existing_tables_keeps_their_items(dynamodb):
+def test_creating_existing_tables_again_keeps_their_items(dynamodb):
     client, cloudformation = dynamodb.client(), dynamodb.client("cloudformation")
-    tables = local_dynamodb.TableNames("reservations-again", "state-again")
-    local_dynamodb.create_tables(cloudformation, tables, stack="again")
+    tables = local_dynamodb.TableNames("existing-reservations", "existing-state")
+    local_dynamodb.create_tables(cloudformation, tables, stack="existing")
     client.put_item(TableName=tables.state, Item={"id": {"S": "kept"}})
 
-    local_dynamodb.create_tables(cloudformation, tables, stack="again")
+    local_dynamodb.create_tables(cloudformation, tables, stack="existing")
 
     assert client.get_item(TableName=tables.state, Key={"id": {"S": "kept"}})["Item"]
 

@@ -51,7 +51,7 @@ def test_ports_and_simulator_credentials_in_the_shell_do_not_conflict():
     assert stack.conflicting_variables(stack.describe(environ), environ) == []
 
 
-def test_loopback_bypasses_a_proxy_set_in_the_shell():
+def test_loopback_requests_bypass_a_proxy_set_in_the_shell():
     environ = stack.describe({"HTTP_PROXY": "http://proxy:3128", "no_proxy": "corp"}).environ
 
     assert environ["no_proxy"] == environ["NO_PROXY"] == "corp,127.0.0.1,localhost"
