@@ -25,7 +25,10 @@ class _ErrorReportingGroup(click.Group):
 
 @click.group(cls=_ErrorReportingGroup)
 def main() -> None:
-    """Run the local stack or parts of it. Environment variables set ports and settings."""
+    """Run the local stack or parts of it.
+
+    Set ports and settings with environment variables.
+    """
     # No command needs an AWS profile, and boto3 fails if the named profile does not exist.
     os.environ.pop("AWS_PROFILE", None)
 

@@ -1,4 +1,4 @@
-"""Runs a DynamoDB emulator (ministack) with tables from the template that is used on AWS."""
+"""Runs a DynamoDB emulator (ministack) with the tables of the AWS template."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ def client(service: str, url: str, environ: Mapping[str, str]) -> Any:
 
 
 def create_tables(cloudformation: Any, tables: TableNames, *, stack: str = STACK) -> None:
-    """Create or update the tables defined in infra/stage.yaml, without its other resources.
+    """Create or update the tables in infra/stage.yaml, without its other resources.
 
     Args:
         cloudformation: The client; see `client`.

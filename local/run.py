@@ -92,7 +92,7 @@ def _write(text: str) -> None:
 
 
 def greeting(stack: Stack) -> str:
-    """Return the addresses of a running stack, with commands for the steps of the quickstart."""
+    """Return the addresses of a running stack and commands to try."""
     simulator = http_client.fetch_identifiers(stack.simulator_url)
     token = create_token(
         stack.settings, read_api_key(stack.settings), role="supervisor", hours=TOKEN_HOURS
@@ -112,7 +112,7 @@ def greeting(stack: Stack) -> str:
 
 
 def warning(names: list[str]) -> str:
-    """Return a warning about shell variables that override addresses or keys of the stack."""
+    """Return a warning about shell variables that override the stack's values."""
     without = " ".join(f"-u {name}" for name in names)
     return (
         f"Warning: the shell sets {', '.join(names)}. These values override the local "

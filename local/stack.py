@@ -17,9 +17,10 @@ OPTIONAL_CALLBACKS = {
     "SIMULATOR_FALLBACK_PATH": "/assignment_callback/fallback",
     "SIMULATOR_EVENT_PATH": "/event_callback",
 }
-"""Callbacks that a production Workspace and Workflow also have, besides the assignment callback.
+"""Paths of the callbacks other than the assignment callback.
 
-The demo and the tests omit these callbacks, so that only the sweep detects changes at TaskRouter.
+A production Workspace and Workflow use these callbacks. The demo and the tests omit them, so only
+the sweep detects changes at TaskRouter.
 """
 
 _ADDRESS_PREFIXES = ("TWILIO_", "AWS_ENDPOINT_URL_DYNAMODB")

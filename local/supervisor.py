@@ -1,4 +1,7 @@
-"""Runs the stack's programs as child processes. On Linux, they never outlive this process."""
+"""Runs the stack's programs as child processes.
+
+On Linux, the programs never outlive this process.
+"""
 
 import contextlib
 import ctypes
@@ -99,7 +102,7 @@ def _spawn(
 
 
 def _end_with_parent() -> None:
-    """Make the kernel kill this process when the thread that started it ends. Linux only."""
+    """Make Linux kill this process when the thread that started it ends."""
     if _LIBC:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 

@@ -139,7 +139,10 @@ def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
 
 
 def _put_gateway_responses(aws: Aws, stage: Stage, rest_api_id: str) -> None:
-    """Set the gateway responses, which every Chalice deployment overwrites, and deploy the API."""
+    """Set the gateway responses and deploy the API.
+
+    Every Chalice deployment overwrites the gateway responses.
+    """
     gateway = aws.client("apigateway")
     for response_type, response in GATEWAY_RESPONSES.items():
         status = {"statusCode": str(response.status)} if response.status else {}

@@ -1,4 +1,4 @@
-"""A stage's CloudFormation stack: tables, monitoring, and the bucket for deployments."""
+"""A stage's CloudFormation stack: tables, monitoring and the deployment bucket."""
 
 import time
 import uuid
@@ -114,7 +114,7 @@ def _start_change(cloudformation: Any, request: Mapping[str, Any]) -> str | None
 
 
 def _wait_for_other_changes(cloudformation: Any, stage: Stage) -> None:
-    """Wait for a change in progress, because CloudFormation allows one change at a time."""
+    """Wait for a change in progress; CloudFormation allows one change at a time."""
     stack = _find(cloudformation, stage.stack)
     if stack and _is_in_progress(stack):
         click.echo(f"Stack {stage.stack}: waiting for a change in progress ...", err=True)

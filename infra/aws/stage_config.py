@@ -1,4 +1,4 @@
-"""Stages declared in .chalice/config.json, with their settings and AWS resource names."""
+"""Stages declared in .chalice/config.json: settings and AWS resource names."""
 
 import json
 from collections.abc import Mapping

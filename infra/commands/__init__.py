@@ -37,7 +37,10 @@ break_lock_option = click.option(
 _REPORTED_ERRORS = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
 
 _STORE_SECONDS = 10.0
-"""Time limit of a DynamoDB call. The app's limit is shorter, because TaskRouter waits for it."""
+"""Time limit of a DynamoDB call.
+
+The app's limit is shorter, because TaskRouter waits for the app.
+"""
 
 
 def report_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -69,7 +72,7 @@ def load_settings(stage_name: str) -> config.Settings:
 
 
 def open_store(settings: config.Settings) -> DynamoReservationStore:
-    """Return the store of a stage's records, with the time limit for operator commands."""
+    """Return the store of a stage's records, with a time limit for operators."""
     return DynamoReservationStore(
         make_client(_STORE_SECONDS),
         reservations_table=settings.reservations_table,

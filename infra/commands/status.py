@@ -1,4 +1,4 @@
-"""Command that shows the state of a stage, and the smoke test for a deployed stage."""
+"""Command that shows the state of a stage, and the smoke test."""
 
 import json
 import time
@@ -18,7 +18,7 @@ from infra.aws.stage_config import SWEEP, Stage
 from infra.commands import cloud_stage_option, report_errors
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
-"""The fallback, because an alarm counts refused requests to the assignment callback."""
+"""Not the assignment callback, because an alarm counts its refused requests."""
 
 _OK = "ok"
 _NOT_DEPLOYED = "not deployed"

@@ -60,7 +60,7 @@ def run(environ: Mapping[str, str]) -> int:
 def _start_instructing_api(
     programs: supervisor.RunningStack, local_stack: stack.Stack, port: int
 ) -> str:
-    """Start a second API that answers callbacks with instructions; return its base URL."""
+    """Start an API that answers callbacks with instructions; return its base URL."""
     url = network.url(port)
     overrides = INSTRUCTING | {"API_PORT": str(port), "PUBLIC_BASE_URL": url}
     second = stack.describe(local_stack.environ | overrides)

@@ -14,7 +14,12 @@ TIMEOUT_SECONDS = 15
 
 @dataclass(frozen=True)
 class Response:
-    """The status and the body of a response: parsed JSON, or text if the body is not JSON."""
+    """A response.
+
+    Attributes:
+        status: HTTP status.
+        body: Parsed JSON, or text if the body is not JSON.
+    """
 
     status: int
     body: Any
@@ -76,7 +81,7 @@ def _parse(response: requests.Response) -> Response:
 
 
 def fetch_identifiers(url: str) -> dict[str, Any]:
-    """Return the simulator's test credentials and its SIDs by name, from GET /simulator.
+    """Return the simulator's test credentials and SIDs, from GET /simulator.
 
     Args:
         url: Base URL of the simulator.

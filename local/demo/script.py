@@ -24,13 +24,13 @@ CALLBACK_PARAMETERS = {
 """The documented parameters except Timestamp, which real callbacks do not contain."""
 
 CALLBACK_SECONDS = 5
-"""TaskRouter's time limit for a callback, and thus the longest wait for its effects."""
+"""TaskRouter's time limit for a callback, and the longest wait for its effects."""
 
 RESERVATION_SECONDS = 3
 """Reservation timeout in the stage that waits for a timeout."""
 
 SWEEP_SECONDS = 15
-"""Maximum wait for the sweep: timeout, grace period, interval and a margin for a busy machine."""
+"""Maximum wait for the sweep: timeout, grace period, interval and a margin."""
 
 CALLER, NUMBER, ALICES_PHONE = "+15550001111", "+15556667777", "+15555555555"
 """The caller, the number called and Alice's phone: fictitious numbers."""

@@ -53,7 +53,7 @@ class Aws:
         )
 
     def list_resources(self):
-        """Return the names of the account's resources by type; omit types without resources."""
+        """Return the names of the account's resources by type, without empty types."""
         resources = {
             "functions": names(self.client("lambda").list_functions(), "Functions", "FunctionName"),
             "apis": names(self.client("apigateway").get_rest_apis(), "items", "name"),
@@ -74,7 +74,7 @@ class Aws:
             "stacks": names(self.client("cloudformation").describe_stacks(), "Stacks", "StackName"),
             "parameters": names(self.client("ssm").describe_parameters(), "Parameters", "Name"),
         }
-        return {kind: found for kind, found in resources.items() if found}
+        return {kind: listed for kind, listed in resources.items() if listed}
 
 
 def names(response, member, name):

@@ -48,7 +48,7 @@ class ContactCenter:
         assert self.taskrouter.post(path, form).status == 200
 
     def offer(self, worker, language):
-        """Create a Task at TaskRouter, make a Worker available, and return the Reservation."""
+        """Create a Task at TaskRouter, set a Worker to Idle; return the Reservation."""
         form = {
             "WorkflowSid": self.simulator.workflow_sid,
             "Attributes": json.dumps({"selected_language": language}),

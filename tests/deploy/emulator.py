@@ -1,4 +1,4 @@
-"""An AWS emulator on loopback for `chalice deploy`: ministack with a few additions.
+"""AWS emulator on loopback for `chalice deploy`: ministack with a few additions.
 
 The emulator runs in a separate Python environment, in which functions find only the packages that
 Lambda provides. ministack imports an API's OpenAPI description only from CloudFormation. Chalice

@@ -68,7 +68,7 @@ def _proxy_handler(api, context, emulator_url):
 
 
 def _gateway_handler(api_id, emulator):
-    """Return a handler that forwards requests for an API, with the stage in their path."""
+    """Return a handler that forwards requests for an API to the emulator."""
 
     class Gateway(BaseHTTPRequestHandler):
         def do_GET(self):

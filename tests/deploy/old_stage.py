@@ -60,7 +60,7 @@ def _shift(value, ms):
 
 
 def create_resources(aws, stage):
-    """Create the roles, functions, schedule and API of the old stage; return the API's ID."""
+    """Create the old stage's roles, functions, schedule and API; return the API's ID."""
     functions, record = read("functions.json"), read("deployed.json")["resources"]
     roles = [entry["role_name"] for entry in record if entry["resource_type"] == "iam_role"]
     for role in roles:

@@ -1,4 +1,4 @@
-"""`chalice deploy` to an empty emulated account, requests through API Gateway, and removal."""
+"""Deployment to an empty emulated account, requests through API Gateway, removal."""
 
 import json
 import re
@@ -21,7 +21,7 @@ GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def masked_lines(text):
-    """Return the set of lines, with account, region, API ID, seconds and Python version masked."""
+    """Return the set of lines, with values masked that differ between deployments."""
     for pattern in (r"\d{12}", r"eu-west-\d", r"(?<=https://)\w+", r"\d+(?= s\b)", r"python[\d.]+"):
         text = re.sub(pattern, "*", text)
     return set(text.splitlines())

@@ -1,4 +1,4 @@
-"""Interrupted deployments and removals resume. A completed removal leaves nothing behind."""
+"""Interrupted deployments and removals can be resumed."""
 
 import json
 
@@ -26,7 +26,7 @@ def api_id(aws):
 
 
 def delete_record(aws, checkout):
-    """Delete Chalice's record in the checkout and in S3, as after an interrupted deployment."""
+    """Delete Chalice's record in the checkout and in S3, as after an interruption."""
     (bucket,) = aws.list_resources()["buckets"]
     aws.client("s3").delete_object(Bucket=bucket, Key=f"deployed/{STAGE}.json")
     (checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json").unlink(missing_ok=True)

@@ -18,7 +18,7 @@ CLAIM_MS = 30_000
 
 @pytest.fixture
 def old_app(api, tables, dynamodb):
-    """The app with tables that contain the old items, one second after the last was stored."""
+    """The app with the old items in its tables, one second after the last write."""
     api.clock.now = old_stage.NOW + 1_000
     client = dynamodb.client()
     for table, items in ((tables.reservations, RECORDS), (tables.state, ITEMS["state"])):
@@ -106,7 +106,7 @@ def test_old_claim_blocks_other_callers_until_its_lease_expires(old_app):
     assert (accepted.status_code, accepted.json_body["reservation_status"]) == (200, "accepted")
 
 
-def test_old_decision_is_returned_without_calling_taskrouter(old_app):
+def test_old_decision_is_returned_without_another_update_request(old_app):
     repeated = accept(old_app, "accepted")
 
     assert (repeated.status_code, repeated.json_body["reservation_status"]) == (200, "accepted")

@@ -15,7 +15,10 @@ STACK = f"taskrouter-callbacks-{STAGE}-functions"
 
 
 def upload_code(bucket, aws, folder):
-    """Upload the zip file and put its URL into the template (aws cloudformation package)."""
+    """Upload the zip file and return the template with its URL.
+
+    This does the same as `aws cloudformation package`.
+    """
     code = (folder / "deployment.zip").read_bytes()
     key = hashlib.sha256(code).hexdigest()
     aws.client("s3").put_object(Bucket=bucket, Key=key, Body=code)
@@ -27,7 +30,7 @@ def upload_code(bucket, aws, folder):
 
 
 def apply(aws, template, change_type):
-    """Create and execute a change set (aws cloudformation deploy)."""
+    """Create and execute a change set, like `aws cloudformation deploy`."""
     cloudformation = aws.client("cloudformation")
     change = {"StackName": STACK, "ChangeSetName": change_type.lower()}
     cloudformation.create_change_set(

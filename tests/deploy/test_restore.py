@@ -1,4 +1,4 @@
-"""The runbook "Restore a table", except for steps that the emulator does not support."""
+"""The steps of the runbook "Restore a table" that the emulator supports."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Packages a stage with `chalice package` and translates its template to CloudFormation."""
+"""Packages a stage with `chalice package` and translates its SAM template."""
 
 import copy
 import functools

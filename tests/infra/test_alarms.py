@@ -1,4 +1,4 @@
-"""Each alarm reads a metric that the stage emits. Without data, an alarm would never fire."""
+"""Each alarm reads a metric that the stage emits."""
 
 import json
 import re
@@ -41,7 +41,7 @@ METRICS = [(name, *metric_of(alarm)) for name, alarm in ALARMS.items()]
 
 
 def matches(pattern, line):
-    """Return whether a filter pattern such as { $.a = "x" && $.b >= 1 } matches a log line."""
+    """Return whether a pattern such as { $.a = "x" && $.b >= 1 } matches a log line."""
     terms = re.fullmatch(r"\{ (.*) \}", pattern)[1].split(" && ")
     parsed = [re.fullmatch(r"\$\.(\w+) (=|>=) (.+)", term).groups() for term in terms]
     return all(

@@ -1,4 +1,4 @@
-"""Each alarm fires for its cause, even with little traffic, and stays silent otherwise.
+"""Each alarm fires for its cause, even with little traffic, and only then.
 
 The tests model how CloudWatch evaluates alarms: of the last EvaluationPeriods data points,
 DatapointsToAlarm must breach the threshold. TreatMissingData applies to periods without data.
@@ -51,7 +51,7 @@ def average(values):
 
 
 def every(count, value, *, otherwise=None, minutes=HOUR):
-    """Return one value per minute: *value* every *count* minutes, *otherwise* in between."""
+    """Return a value per minute: *value* every *count* minutes, else *otherwise*."""
     return [value if minute % count == 0 else otherwise for minute in range(minutes)]
 
 

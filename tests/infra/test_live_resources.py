@@ -1,4 +1,4 @@
-"""Finds a stage's resources in AWS, and leaves the resources of other stages unchanged."""
+"""Commands find a stage's resources in AWS and do not change other stages."""
 
 import json
 from types import SimpleNamespace
@@ -56,7 +56,7 @@ def make_role(aws, name, region):
 
 
 class FakeGateway:
-    """API Gateway with APIs and one domain. moto's fake requires a dozen more packages.
+    """API Gateway with APIs and one domain. moto's fake needs a dozen more packages.
 
     Attributes:
         functions: Name of the function that each API calls, by API ID.

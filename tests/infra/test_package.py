@@ -1,4 +1,4 @@
-"""The template that `chalice package` creates from config.json, policies and merged settings."""
+"""The template that `chalice package` creates for a stage."""
 
 import json
 
@@ -106,7 +106,7 @@ def test_routes_called_by_twilio_are_found():
     callbacks = {"/assignment_callback", "/assignment_callback/fallback", "/event_callback"}
     routes = {path for path, method in api_settings.twilio_routes() if method == "POST"}
     assert callbacks <= routes
-    # Routes for people and pages also accept JSON.
+    # Routes for other clients also accept JSON.
     assert not any(path.startswith(("/reservations", "/create-task")) for path in routes)
 
 

@@ -63,7 +63,7 @@ def stage(tables):
 
 @pytest.fixture
 def allowed(stage):
-    """A function that returns the calls allowed by a handler's policy, as (action, ARN)."""
+    """Function that returns the calls allowed by a handler's policy, as (action, ARN)."""
     rendered = policies.render(AWS, stage)
 
     def calls_of(handler):

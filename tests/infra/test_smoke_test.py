@@ -1,4 +1,4 @@
-"""The smoke test accepts only responses of the deployed app."""
+"""The smoke test accepts only responses from the deployed app."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ REFUSED = (403, {"Code": "InvalidSignature", "Message": "The signature is not va
 
 @pytest.fixture
 def serve():
-    """A function that starts a server with fixed responses and returns the server's URL."""
+    """A function that starts a server with fixed responses and returns its URL."""
     servers = []
 
     def start(health, callback):

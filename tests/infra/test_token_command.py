@@ -30,7 +30,7 @@ def decode(settings, printed):
     )
 
 
-def test_supervisor_token_has_the_stages_signature_and_eight_hours_lifetime(settings):
+def test_supervisor_token_is_signed_with_the_stages_key_and_valid_for_eight_hours(settings):
     result = run("--role", "supervisor")
 
     claims = decode(settings, result.stdout)

@@ -41,7 +41,7 @@ def test_failed_sweep_is_reported_and_the_next_sweep_runs(capsys):
     assert capsys.readouterr().out.count(message) == 2
 
 
-def test_chalice_accepts_the_event_and_reads_the_remaining_time():
+def test_chalice_accepts_the_event_and_the_context():
     event = CloudWatchEvent(functions.scheduled_event(), functions.LambdaContext())
 
     assert event.source == "aws.events"
