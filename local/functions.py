@@ -17,7 +17,7 @@ def serve_api(port: int, stage: str) -> None:
     """Run `chalice local`, tuned for concurrent clients, until a signal arrives.
 
     By default, Chalice's server writes headers and body as two packets with Nagle's algorithm
-    enabled, so every request on a kept-alive connection waits about 40 ms for a delayed
+    enabled, so every request on a keep-alive connection waits about 40 ms for a delayed
     acknowledgment. Its queue of five connections also makes 50 concurrent clients wait for
     retransmissions.
 

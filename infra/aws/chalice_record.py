@@ -58,8 +58,8 @@ def rebuild_record(
     live_resources.ensure_same_region(aws, stage)
     recorded = _recorded(aws, stage, bucket)
     live = live_resources.list_resources(aws, stage, recorded_api_id=_api_id(recorded))
-    kept = [resource for resource in recorded if live_resources.exists(aws, resource)]
-    resources = {resource["name"]: resource for resource in (*live, *kept)}
+    existing = [resource for resource in recorded if live_resources.exists(aws, resource)]
+    resources = {resource["name"]: resource for resource in (*live, *existing)}
     for resource in resources.values():
         if resource["resource_type"] == "domain_name" and resource["domain_name"] != domain:
             live_resources.ensure_domain_not_shared(

@@ -90,15 +90,15 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
     Raises:
         OperatorError: There is no such stage, or config.json cannot be read.
     """
-    declared = project()
-    stages = declared.get("stages", {})
+    project_config = project()
+    stages = project_config.get("stages", {})
     if stage_name not in stages:
         names = ", ".join(sorted(stages)) or "none"
         raise OperatorError(
             f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {names}."
         )
     variables: dict[str, str] = {}
-    for level in (declared, stages[stage_name]):
+    for level in (project_config, stages[stage_name]):
         variables |= level.get("environment_variables", {})
     return {**variables, **environ}
 
@@ -111,8 +111,8 @@ def read(stage_name: str) -> Stage:
             inconsistent.
     """
     settings = _settings(stage_name)
-    declared = project()
-    stage: dict[str, Any] = declared["stages"][stage_name]
+    project_config = project()
+    stage: dict[str, Any] = project_config["stages"][stage_name]
     if stage.get("api_gateway_stage", "api") != stage_name:
         # Chalice names the API of every stage after the app. In CloudWatch, only the API Gateway
         # stage distinguishes the metrics of two stages.
@@ -121,7 +121,7 @@ def read(stage_name: str) -> Stage:
     _check_domain(stage_name, domain, settings)
     return Stage(
         name=stage_name,
-        app=declared["app_name"],
+        app=project_config["app_name"],
         settings=settings,
         policy_files=_policy_files(stage_name, stage.get("lambda_functions", {})),
         domain=domain.get("domain_name"),

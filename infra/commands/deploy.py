@@ -29,7 +29,7 @@ _RUNTIME = "python3.13"
 any_python_option = click.option(
     "--any-python",
     is_flag=True,
-    help=f"Allow a Python version other than {_RUNTIME}, which the functions then run on.",
+    help=f"Allow a Python version other than {_RUNTIME}. The functions then run on that version.",
 )
 
 

@@ -78,8 +78,7 @@ def smoke_test(base_url: str, *, max_seconds: float = 60) -> None:
 
     Args:
         base_url: The URL in front of the routes, including the API's stage.
-        max_seconds: Time limit for retries, because API Gateway serves a new deployment only after
-            a delay.
+        max_seconds: Time limit for retries. API Gateway serves a new deployment after a delay.
 
     Raises:
         OperatorError: A check failed. The message describes the response.

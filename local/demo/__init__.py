@@ -48,7 +48,7 @@ def run(environ: Mapping[str, str]) -> int:
     with supervisor.running(local_stack) as programs:
         instructing_url = _start_instructing_api(programs, local_stack, instructing_port)
         try:
-            _script(local_stack, instructing_url).run()
+            _create_script(local_stack, instructing_url).run()
         except StageFailedError as failure:
             _print_logs(programs)
             print(f"\n{failure}", file=sys.stderr)
@@ -63,13 +63,13 @@ def _start_instructing_api(
     """Start an API that answers callbacks with instructions; return its base URL."""
     url = network.url(port)
     overrides = INSTRUCTING | {"API_PORT": str(port), "PUBLIC_BASE_URL": url}
-    second = stack.describe(local_stack.environ | overrides)
-    programs.start(second.program("api"), second.environ, "instructing-api")
-    programs.wait_for(second.program("api"), "instructing-api")
+    instructing_stack = stack.describe(local_stack.environ | overrides)
+    programs.start(instructing_stack.program("api"), instructing_stack.environ, "instructing-api")
+    programs.wait_for(instructing_stack.program("api"), "instructing-api")
     return url
 
 
-def _script(local_stack: stack.Stack, instructing_url: str) -> script.Script:
+def _create_script(local_stack: stack.Stack, instructing_url: str) -> script.Script:
     identifiers = http_client.fetch_identifiers(local_stack.simulator_url)
     token = create_token(
         local_stack.settings, read_api_key(local_stack.settings), role="supervisor", hours=1

@@ -99,8 +99,8 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     center.complete_life_cycle()
 
     # Gateway responses have the shape of the app's errors.
-    absent = center.app.get("/no-such-route")
-    assert (absent.status, absent.body["Code"]) == (404, "RouteNotFound")
+    response = center.app.get("/no-such-route")
+    assert (response.status, response.body["Code"]) == (404, "RouteNotFound")
 
     # Settings that Chalice can't configure are applied.
     assert api_stage(aws)["tracingEnabled"] is True

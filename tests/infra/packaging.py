@@ -99,9 +99,9 @@ def package(folder, name, change=lambda stage: None):
     return Packaged(stage, folder)
 
 
-def _read(name, declared):
+def _read(name, project_config):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage_config, "project", lambda: declared)
-        environ = declared["stages"][name]["environment_variables"]
+        patch.setattr(stage_config, "project", lambda: project_config)
+        environ = project_config["stages"][name]["environment_variables"]
         patch.setattr(stage_config, "environment", lambda *_: environ)
         return stage_config.read(name)

@@ -21,15 +21,15 @@ KEY = "SK" + "1" * 32
 @pytest.fixture
 def config(tmp_path):
     """A config.json with SIDs in the stage dev."""
-    declared = stage_config.project()
-    declared["stages"]["dev"]["environment_variables"] |= {
+    project_config = stage_config.project()
+    project_config["stages"]["dev"]["environment_variables"] |= {
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
         "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
         "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
     }
     config = tmp_path / ".chalice" / "config.json"
     config.parent.mkdir()
-    config.write_text(json.dumps(declared))
+    config.write_text(json.dumps(project_config))
     return config
 
 
@@ -81,10 +81,10 @@ def test_nothing_is_deployed_before_the_secrets_exist(operator):
 
 
 def use_secrets_manager(config):
-    declared = json.loads(config.read_text())
+    project_config = json.loads(config.read_text())
     name = "/aws/reference/secretsmanager/twilio/dev"
-    declared["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name
-    config.write_text(json.dumps(declared))
+    project_config["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name
+    config.write_text(json.dumps(project_config))
 
 
 def test_secrets_manager_secret_is_found(operator, config):
@@ -149,9 +149,9 @@ def test_error_for_undeployable_stage_states_the_reason(operator, stage):
 
 
 def test_log_level_that_silences_alarms_is_refused(operator, config):
-    declared = json.loads(config.read_text())
-    declared["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
-    config.write_text(json.dumps(declared))
+    project_config = json.loads(config.read_text())
+    project_config["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
+    config.write_text(json.dumps(project_config))
 
     result = operator("deploy", "--stage", "dev", "--any-python")
 
@@ -170,16 +170,16 @@ def test_log_level_that_silences_alarms_is_refused(operator, config):
     ],
 )
 def test_public_base_url_must_match_the_custom_domain(operator, config, prefix, base_url, valid):
-    declared = json.loads(config.read_text())
-    declared["stages"]["dev"] |= {
+    project_config = json.loads(config.read_text())
+    project_config["stages"]["dev"] |= {
         "api_gateway_custom_domain": {
             "domain_name": "calls.example.com",
             "certificate_arn": "arn:aws:acm:eu-west-1:111111111111:certificate/example",
             "url_prefix": prefix,
         }
     }
-    declared["stages"]["dev"]["environment_variables"]["PUBLIC_BASE_URL"] = base_url
-    config.write_text(json.dumps(declared))
+    project_config["stages"]["dev"]["environment_variables"]["PUBLIC_BASE_URL"] = base_url
+    config.write_text(json.dumps(project_config))
 
     result = operator("prepare", "--stage", "dev")
 

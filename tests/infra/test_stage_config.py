@@ -45,11 +45,11 @@ def test_error_for_malformed_json_names_the_file(config):
 
 
 def test_dev_and_prod_differ_only_in_names():
-    declared = stage_config.project()["stages"]
+    stages = stage_config.project()["stages"]
 
-    assert json.loads(json.dumps(declared["dev"]).replace("dev", "prod")) == declared["prod"]
+    assert json.loads(json.dumps(stages["dev"]).replace("dev", "prod")) == stages["prod"]
 
 
 def test_environment_variables_are_strings_as_lambda_requires():
-    for declared in stage_config.project()["stages"].values():
-        assert all(isinstance(value, str) for value in declared["environment_variables"].values())
+    for stage in stage_config.project()["stages"].values():
+        assert all(isinstance(value, str) for value in stage["environment_variables"].values())
