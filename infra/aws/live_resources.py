@@ -25,7 +25,7 @@ def find_api_id(aws: Aws, stage: Stage, *, recorded_id: str | None = None) -> st
         OperatorError: Several APIs serve the stage.
     """
     gateway = aws.client("apigateway")
-    if recorded_id and _unless_not_found(gateway.get_rest_api, restApiId=recorded_id):
+    if recorded_id and _get_or_none(gateway.get_rest_api, restApiId=recorded_id):
         return recorded_id
     api_ids = list(_apis_of_stage(gateway, stage))
     if len(api_ids) > 1:
@@ -83,7 +83,7 @@ def list_resources(aws: Aws, stage: Stage, *, recorded_api_id: str | None) -> li
     resources: list[dict[str, Any]] = []
     for handler in (API, SWEEP):
         resources += _function_entries(aws, stage, handler)
-    if _unless_not_found(aws.client("events").describe_rule, Name=stage.schedule):
+    if _get_or_none(aws.client("events").describe_rule, Name=stage.schedule):
         resources.append(_entry(f"{SWEEP}-event", "cloudwatch_event", rule_name=stage.schedule))
     if api_id := find_api_id(aws, stage, recorded_id=recorded_api_id):
         url = f"{invoke_url(aws, stage, api_id)}/"
@@ -100,7 +100,7 @@ def _function_entries(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str
             f"{function['Role']}. If CloudFormation created it, keep deploying with "
             "CloudFormation. Do not mix the two methods on one stage."
         )
-    if role := _unless_not_found(aws.client("iam").get_role, RoleName=role_name):
+    if role := _get_or_none(aws.client("iam").get_role, RoleName=role_name):
         arn = role["Role"]["Arn"]
         yield _entry(f"{handler}_role", "iam_role", role_name=role_name, role_arn=arn)
     if function:
@@ -122,7 +122,7 @@ def _entry(name: str, resource_type: str, **values: str) -> dict[str, str]:
 def _base_path_mappings(aws: Aws, domain: str) -> list[tuple[str, str]]:
     """Return the base paths of a domain, each with the ID of its API."""
     get_mappings = aws.client("apigateway").get_base_path_mappings
-    items = (_unless_not_found(get_mappings, domainName=domain) or {}).get("items", [])
+    items = (_get_or_none(get_mappings, domainName=domain) or {}).get("items", [])
     return [(item["basePath"].replace("(none)", ""), item["restApiId"]) for item in items]
 
 
@@ -131,18 +131,18 @@ def exists(aws: Aws, entry: dict[str, Any]) -> bool:
     match entry["resource_type"]:
         case "lambda_function":
             get_function = aws.client("lambda").get_function_configuration
-            found = _unless_not_found(get_function, FunctionName=entry["lambda_arn"])
+            found = _get_or_none(get_function, FunctionName=entry["lambda_arn"])
         case "iam_role":
-            found = _unless_not_found(aws.client("iam").get_role, RoleName=entry["role_name"])
+            found = _get_or_none(aws.client("iam").get_role, RoleName=entry["role_name"])
         case "cloudwatch_event":
             describe_rule = aws.client("events").describe_rule
-            found = _unless_not_found(describe_rule, Name=entry["rule_name"])
+            found = _get_or_none(describe_rule, Name=entry["rule_name"])
         case "rest_api":
             get_api = aws.client("apigateway").get_rest_api
-            found = _unless_not_found(get_api, restApiId=entry["rest_api_id"])
+            found = _get_or_none(get_api, restApiId=entry["rest_api_id"])
         case "domain_name":
             get_domain = aws.client("apigateway").get_domain_name
-            found = _unless_not_found(get_domain, domainName=entry["domain_name"])
+            found = _get_or_none(get_domain, domainName=entry["domain_name"])
         case _:
             return True
     return found is not None
@@ -173,7 +173,7 @@ def ensure_same_region(aws: Aws, stage: Stage) -> None:
     get_policy = aws.client("iam").get_role_policy
     for handler in (API, SWEEP):
         name = stage.role(handler)
-        policy = _unless_not_found(get_policy, RoleName=name, PolicyName=name)
+        policy = _get_or_none(get_policy, RoleName=name, PolicyName=name)
         if policy and f":dynamodb:{aws.region}:" not in json.dumps(policy["PolicyDocument"]):
             raise OperatorError(
                 f"The role {name} belongs to stage {stage.name} in a region other than "
@@ -198,7 +198,7 @@ def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:
 
 def _find_function(aws: Aws, stage: Stage, handler: str) -> Any:
     get_function = aws.client("lambda").get_function_configuration
-    return _unless_not_found(get_function, FunctionName=stage.function(handler))
+    return _get_or_none(get_function, FunctionName=stage.function(handler))
 
 
 def _created_by_chalice(function: dict[str, Any], stage: Stage, handler: str) -> bool:
@@ -207,7 +207,7 @@ def _created_by_chalice(function: dict[str, Any], stage: Stage, handler: str) ->
     return bool(function["Role"].endswith(f"/{stage.role(handler)}"))
 
 
-def _unless_not_found(call: Callable[..., Any], **arguments: str) -> Any:
+def _get_or_none(call: Callable[..., Any], **arguments: str) -> Any:
     try:
         return call(**arguments)
     except ClientError as error:

@@ -67,20 +67,18 @@ def _remove_data(aws: Aws, stage: Stage) -> None:
     dynamodb = aws.client("dynamodb")
     stacks.delete(aws, stage)
     for table in (stage.settings.reservations_table, stage.settings.state_table):
-        if _unless_not_found(
-            dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False
-        ):
+        if _call_if_exists(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False):
             # DynamoDB refuses to delete a table while it is being updated.
             dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
-        _unless_not_found(dynamodb.delete_table, TableName=table)
+        _call_if_exists(dynamodb.delete_table, TableName=table)
         dynamodb.get_waiter("table_not_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
         click.echo(f"Table {table}: deleted", err=True)
     parameter = stage.settings.secrets_parameter
     if not parameter.startswith(SECRETS_MANAGER):
-        _unless_not_found(aws.client("ssm").delete_parameter, Name=parameter)
+        _call_if_exists(aws.client("ssm").delete_parameter, Name=parameter)
 
 
-def _unless_not_found(call: Callable[..., Any], **arguments: Any) -> bool:
+def _call_if_exists(call: Callable[..., Any], **arguments: Any) -> bool:
     """Make a call and return whether the resource exists."""
     try:
         call(**arguments)
