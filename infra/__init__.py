@@ -2,4 +2,4 @@
 
 
 class OperatorError(Exception):
-    """An error that the operator can fix; the message says how."""
+    """An error that the operator can fix; the message explains how."""

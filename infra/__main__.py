@@ -14,7 +14,7 @@ from infra.commands.token import token
 
 @click.group()
 def main() -> None:
-    """Operate a deployed or a local taskrouter-callbacks."""
+    """Operate a deployed stage or the local stack."""
 
 
 for command in (

@@ -1,1 +1,1 @@
-"""Runs the whole system on one machine: the local stack and its demo."""
+"""The local stack, which runs the whole system on one machine, and its demo."""

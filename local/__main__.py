@@ -25,47 +25,50 @@ class _ErrorReportingGroup(click.Group):
 
 @click.group(cls=_ErrorReportingGroup)
 def main() -> None:
-    """Run the local stack or parts of it. Set ports and settings as environment variables."""
-    # No command needs an AWS profile, and boto3 fails if the profile does not exist here.
+    """Run the local stack or parts of it.
+
+    Set ports and settings with environment variables.
+    """
+    # No command needs an AWS profile, and boto3 fails if the named profile does not exist.
     os.environ.pop("AWS_PROFILE", None)
 
 
 @main.command("run")
 def run_all() -> None:
     """Run the whole stack until Ctrl-C."""
-    described = stack.describe(stack.OPTIONAL_CALLBACKS | dict(os.environ))
-    stack.check_ports_are_free(described)
-    if conflicts := stack.conflicting_variables(described, os.environ):
+    local_stack = stack.describe(stack.OPTIONAL_CALLBACKS | dict(os.environ))
+    stack.check_ports_are_free(local_stack)
+    if conflicts := stack.conflicting_variables(local_stack, os.environ):
         click.echo(run.warning(conflicts), err=True)
-    sys.exit(run.run(described))
+    sys.exit(run.run(local_stack))
 
 
 @main.command("demo")
 def run_demo() -> None:
-    """Run the life cycle of a Task on free ports, and print every request and response."""
+    """Show the life cycle of Tasks on free ports, with every request and response."""
     sys.exit(demo.run(os.environ))
 
 
 @main.command("dynamodb")
 def run_dynamodb() -> None:
-    """Run DynamoDB on 127.0.0.1, and create the tables."""
-    described = stack.describe(os.environ)
-    stack.check_ports_are_free(described, "dynamodb")
+    """Run the DynamoDB emulator on 127.0.0.1 and create the tables."""
+    local_stack = stack.describe(os.environ)
+    stack.check_ports_are_free(local_stack, "dynamodb")
 
     def create_tables() -> None:
-        client = dynamodb.client(described.dynamodb_url, described.resolved)
-        dynamodb.create_tables(client, described.tables)
+        client = dynamodb.client(local_stack.dynamodb_url, local_stack.resolved)
+        dynamodb.create_tables(client, local_stack.tables)
 
-    dynamodb.serve(described.port("DYNAMODB_PORT"), create_tables)
+    dynamodb.serve(local_stack.port("DYNAMODB_PORT"), create_tables)
 
 
 @main.command("api")
 def run_api() -> None:
     """Run `chalice local`, tuned for concurrent clients."""
-    described = stack.describe(os.environ)
-    stack.check_ports_are_free(described, "api")
-    os.environ.update(described.environ)
-    functions.serve_api(described.port("API_PORT"), stack.STAGE)
+    local_stack = stack.describe(os.environ)
+    stack.check_ports_are_free(local_stack, "api")
+    os.environ.update(local_stack.environ)
+    functions.serve_api(local_stack.port("API_PORT"), stack.STAGE)
 
 
 @main.command("sweep")
@@ -80,7 +83,7 @@ def run_api() -> None:
 def run_sweep(every: float) -> None:
     """Run the sweep periodically."""
     os.environ.update(stack.describe(os.environ).environ)
-    # Imported only now because the app takes its settings from the environment.
+    # Imported after the environment is set, because the app reads its settings from there.
     app = importlib.import_module("app")
     functions.sweep_periodically(app.sweep, every)
 

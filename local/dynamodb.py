@@ -1,4 +1,4 @@
-"""Runs a DynamoDB emulator (ministack), with tables created from the same template as on AWS."""
+"""Runs a DynamoDB emulator (ministack) with the tables of the AWS template."""
 
 import asyncio
 import json
@@ -43,8 +43,8 @@ class TableNames:
 def client(url: str, environ: Mapping[str, str]) -> Any:
     """Return a DynamoDB client for the local emulator.
 
-    The emulator separates data by region and account, so the client must use the same region and
-    keys as the app.
+    The emulator separates data by region and account, so the client must use the app's region and
+    keys.
 
     Args:
         url: Base URL of the emulator.
@@ -139,7 +139,7 @@ def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
         on_ready()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Exit at once: the emulator keeps its data in memory, so there is nothing to save.
+        # Exit immediately: the emulator keeps its data in memory, so there is nothing to save.
         signal.signal(number, lambda *_: os._exit(0))
     asyncio.run(_serve(port, prepare))
 

@@ -1,4 +1,4 @@
-"""Runs the app's Lambda functions on this machine: the API over HTTP, the sweep on a timer."""
+"""Runs the app's Lambda functions locally: the API over HTTP, the sweep on a timer."""
 
 import sys
 import time
@@ -14,10 +14,10 @@ LAMBDA_TIMEOUT_SECONDS = 60
 
 
 def serve_api(port: int, stage: str) -> None:
-    """Run `chalice local`, tuned for concurrent clients, until a signal ends the process.
+    """Run `chalice local`, tuned for concurrent clients, until a signal arrives.
 
     By default, Chalice's server writes headers and body as two packets with Nagle's algorithm
-    enabled, so every request on a kept-alive connection waits about 40 ms for a delayed
+    enabled, so every request on a keep-alive connection waits about 40 ms for a delayed
     acknowledgment. Its queue of five connections also makes 50 concurrent clients wait for
     retransmissions.
 
@@ -69,12 +69,12 @@ def sweep_periodically(
     interval: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Sweep forever, waiting before each sweep. A failed sweep is reported, not raised.
+    """Wait and sweep in an endless loop. Failed sweeps are reported, not raised.
 
     Args:
         sweep: The Lambda handler.
         interval: Seconds between the end of a sweep and the start of the next.
-        sleep: Waits for a number of seconds.
+        sleep: Waits for a given number of seconds.
     """
     while True:
         sleep(interval)

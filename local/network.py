@@ -1,4 +1,4 @@
-"""Loopback ports, and waiting until a server responds."""
+"""Loopback ports and readiness checks of servers."""
 
 import socket
 import time
@@ -18,14 +18,14 @@ class NotReadyError(Exception):
 
 
 def url(port: int) -> str:
-    """Return the base URL of a server on this port of the loopback interface."""
+    """Return the base URL of a server on a port of the loopback interface."""
     return f"http://{LOOPBACK}:{port}"
 
 
 def is_port_taken(port: int) -> bool:
-    """Return whether a socket is bound to this port of the loopback interface."""
+    """Return whether a socket is bound to a port of the loopback interface."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # Servers set this option too: connections in TIME_WAIT do not block a port.
+        # Servers also set this option, so connections in TIME_WAIT do not block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -35,7 +35,7 @@ def is_port_taken(port: int) -> bool:
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Return this many different free ports of the loopback interface."""
+    """Return the given number of different free ports on the loopback interface."""
     probes = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
     try:
         for probe in probes:
@@ -47,7 +47,7 @@ def find_free_ports(count: int) -> list[int]:
 
 
 def is_responding(url: str) -> bool:
-    """Return whether a GET of this URL returns a 2xx status within a second."""
+    """Return whether a GET request to the URL returns a 2xx status within a second."""
     try:
         with DIRECT.open(url, timeout=1):
             return True
@@ -64,7 +64,7 @@ def wait_for(name: str, is_ready: Callable[[], bool], timeout: float = 30) -> No
         timeout: Maximum wait in seconds.
 
     Raises:
-        NotReadyError: The timeout has passed.
+        NotReadyError: The condition is still false after the timeout.
     """
     deadline = time.monotonic() + timeout
     while not is_ready():

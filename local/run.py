@@ -1,4 +1,4 @@
-"""`make run`: runs the stack until Ctrl-C and prints commands to try on it."""
+"""`make run`: runs the stack until Ctrl-C and prints example commands."""
 
 import signal
 import sys
@@ -11,8 +11,8 @@ from local.stack import Stack
 
 TOKEN_HOURS = 8
 _NAME_WIDTH = 10
-# Part of the line that the app logs for a sweep without due Reservations. A failed sweep also logs
-# a second line.
+# Part of the line that the app logs for a sweep without due Reservations. If the sweep fails, the
+# error is printed on another line.
 _IDLE_SWEEP = '"due": 0,'
 
 GREETING = """
@@ -41,7 +41,7 @@ For the commands below: a supervisor token, valid for {hours} hours, and the sim
   sleep 1
   curl -sw '\\n' -H "Authorization: Bearer $TOKEN" '{api}/reservations?status=pending'
 
-4. Accept the Reservation. Add &reservation_sid=WR... if a Task has several:
+4. Accept the Reservation. If the Task has several, add &reservation_sid=WR... to select one:
 
   curl -sw '\\n' -H "Authorization: Bearer $TOKEN" "{api}/accept_reservation?task_sid=$TASK"
 
@@ -55,7 +55,7 @@ For the commands below: a supervisor token, valid for {hours} hours, and the sim
   curl -sw '\\n' -u $ACCOUNT -d AssignmentStatus=completed {workspace}/Tasks/$TASK
   curl -sw '\\n' -u $ACCOUNT -d ActivitySid={offline} {workspace}/Workers/{alice}
 
-With ASSIGNMENT_INSTRUCTION=accept make run, steps 1 and 2 are enough. More in docs/quickstart.md.
+With ASSIGNMENT_INSTRUCTION=accept make run, steps 1 and 2 suffice. See also docs/quickstart.md.
 """  # noqa: E501  # a command to paste must be a single line
 
 
@@ -80,19 +80,19 @@ def run(stack: Stack) -> int:
 
 
 def _print_line(name: str, line: str) -> None:
-    """Print a line, but skip those of idle sweeps, so that the greeting stays visible."""
+    """Print a line. Lines of idle sweeps are omitted, to keep the greeting visible."""
     if name != "sweep" or _IDLE_SWEEP not in line:
         _write(f"{time.strftime('%H:%M:%S')} {name:<{_NAME_WIDTH}}| {line}\n")
 
 
 def _write(text: str) -> None:
-    # A single write, so that lines from several threads do not interleave.
+    # A single write keeps lines from several threads from interleaving.
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def greeting(stack: Stack) -> str:
-    """Return the addresses of a running stack, with commands for the quickstart's steps."""
+    """Return the addresses of a running stack and commands to try."""
     simulator = http_client.fetch_identifiers(stack.simulator_url)
     token = create_token(
         stack.settings, read_api_key(stack.settings), role="supervisor", hours=TOKEN_HOURS
@@ -112,11 +112,11 @@ def greeting(stack: Stack) -> str:
 
 
 def warning(names: list[str]) -> str:
-    """Return a warning that these shell variables replace addresses or keys of the stack."""
+    """Return a warning about shell variables that override the stack's values."""
     without = " ".join(f"-u {name}" for name in names)
     return (
-        f"Warning: the shell sets {', '.join(names)}, and the shell's values take precedence. "
-        f"The simulator and the local DynamoDB do not know these values, so requests between "
-        f"them and the app will be refused or sent elsewhere. To run without them:\n\n"
+        f"Warning: the shell sets {', '.join(names)}. These values override the local "
+        f"stack's, so requests between the app, the simulator and the local DynamoDB will be "
+        f"refused or sent elsewhere. To run without these values:\n\n"
         f"  env {without} make run\n"
     )

@@ -17,16 +17,17 @@ OPTIONAL_CALLBACKS = {
     "SIMULATOR_FALLBACK_PATH": "/assignment_callback/fallback",
     "SIMULATOR_EVENT_PATH": "/event_callback",
 }
-"""The callbacks of a production Workspace and Workflow besides the assignment callback.
+"""Paths of the callbacks other than the assignment callback.
 
-The demo and the tests omit them, to show what the sweep detects without events.
+A production Workspace and Workflow use these callbacks. The demo and the tests omit them, so only
+the sweep detects changes at TaskRouter.
 """
 
 _ADDRESS_PREFIXES = ("TWILIO_", "AWS_ENDPOINT_URL_DYNAMODB")
 
 
 class StackError(Exception):
-    """The stack can't be started; the message says why and what to do."""
+    """The stack can't be started; the message states the cause and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ class Program:
 
     Attributes:
         name: The name used in output and messages.
-        command: Program and arguments, to be run in the project's root folder.
-        port_variable: The variable that sets its port; None if the program has no port.
+        command: Program and arguments, run in the project's root folder.
+        port_variable: The variable that sets the program's port; None if the program has no port.
         is_ready: Returns whether the program is ready; None if it serves no requests.
     """
 
@@ -48,7 +49,7 @@ class Program:
 
 @dataclass(frozen=True)
 class Stack:
-    """The programs and their addresses.
+    """The programs and addresses of a local stack.
 
     Attributes:
         environ: The environment of all programs.
@@ -82,8 +83,8 @@ def describe(environ: Mapping[str, str]) -> Stack:
     """Return the stack for an environment, without starting it.
 
     Args:
-        environ: The shell's environment. Its values take precedence. Addresses that it does not
-            set are derived from the ports.
+        environ: The shell's environment, which takes precedence. Addresses that are not set here
+            are derived from the ports.
 
     Raises:
         StackError: A port is invalid, or two ports are equal.
@@ -116,7 +117,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
 
 
 def conflicting_variables(stack: Stack, environ: Mapping[str, str]) -> list[str]:
-    """Return the shell variables that point the app to another account, TaskRouter or DynamoDB."""
+    """Return the shell variables that select another account, TaskRouter or DynamoDB."""
     default = describe({name: environ[name] for name in DEFAULT_PORTS if name in environ})
     return [
         name

@@ -1,4 +1,7 @@
-"""Starts the stack's programs as child processes that never outlive this process."""
+"""Runs the stack's programs as child processes.
+
+On Linux, the programs never outlive this process.
+"""
 
 import contextlib
 import ctypes
@@ -27,7 +30,7 @@ PrintLine = Callable[[str, str], None]
 """Prints one line of output, given the program's name and the line."""
 
 _PR_SET_PDEATHSIG = 1
-# Loaded here because, between fork and exec, only the system call itself is safe.
+# Loaded in advance, because only the system call itself is safe between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -50,7 +53,7 @@ class Process:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log else ""
 
     def kill(self) -> None:
-        """Send SIGKILL, as in a crash, and wait for the end."""
+        """Send SIGKILL, as in a crash, and wait until the program has ended."""
         self.signal(signal.SIGKILL)
         self.popen.wait()
 
@@ -73,7 +76,7 @@ def start(name: str, command: list[str], environ: Mapping[str, str], folder: Pat
 
     Args:
         name: Name of the process and of its log file.
-        command: Program and arguments; runs in the project's root folder.
+        command: Program and arguments, run in the project's root folder.
         environ: The complete environment.
         folder: Folder for the log file.
     """
@@ -93,13 +96,13 @@ def _spawn(
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        # Safe after fork: a single system call, through a library loaded before the fork.
+        # Safe after a fork: a single system call, with a library loaded before the fork.
         preexec_fn=_end_with_parent,  # noqa: PLW1509
     )
 
 
 def _end_with_parent() -> None:
-    """Make the kernel kill this process when the thread that started it ends. Linux only."""
+    """Make Linux kill this process when the thread that started it ends."""
     if _LIBC:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -125,8 +128,8 @@ class RunningStack:
         Args:
             program: The program to start.
             environ: Its complete environment.
-            name: Name of the process; the program's name by default. A process that already has
-                this name is replaced.
+            name: Name of the process, by default the program's name. Replaces an earlier entry
+                with this name in `processes`.
         """
         name = name or program.name
         if self.print_line is None:
@@ -143,7 +146,7 @@ class RunningStack:
         """Wait until a started program is ready.
 
         Raises:
-            StackError: The program ended or was not ready in time; includes its logged output.
+            StackError: The program ended or was not ready in time; the message includes its output.
         """
         process = self.processes[name or program.name]
 
@@ -159,7 +162,7 @@ class RunningStack:
             raise StackError(f"{error}\n{process.output()}".rstrip()) from error
 
     def wait_for_exit(self) -> Process:
-        """Wait until a program ends, and return its process."""
+        """Wait until any program ends, and return its process."""
         while True:
             for process in self.processes.values():
                 if process.popen.poll() is not None:
@@ -173,7 +176,7 @@ class RunningStack:
         for process in self.processes.values():
             process.end()
         for reader in self._readers:
-            # A program's children can keep the pipe open.
+            # The timeout is needed because a program's children can keep the pipe open.
             reader.join(timeout=1)
 
 
@@ -190,7 +193,7 @@ def running(
     overrides: Mapping[str, Mapping[str, str]] | None = None,
     print_line: PrintLine | None = None,
 ) -> Iterator[RunningStack]:
-    """Run a stack inside a `with` block; at the end of the block, end all its programs.
+    """Run a stack inside a `with` block, and end its programs after the block.
 
     Args:
         stack: The stack to run.

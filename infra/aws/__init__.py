@@ -1,4 +1,4 @@
-"""The AWS account and region that the commands use, and the resources of a stage."""
+"""The AWS account and region used by the commands, and the resources of a stage."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,8 @@ class Aws:
     def client(self, service: str) -> Any:
         """Return a boto3 client that retries throttled calls.
 
-        Eight attempts, because API Gateway accepts one deployment every 5 seconds.
+        It makes up to eight attempts, because API Gateway allows one CreateDeployment request
+        every 5 seconds.
         """
         retries = {"mode": "standard", "total_max_attempts": 8}
         return self.session.client(service, config=Config(retries=retries))

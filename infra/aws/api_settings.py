@@ -20,30 +20,30 @@ class Throttle:
     """An API Gateway throttle.
 
     Attributes:
-        rate: Requests per second.
-        burst: Maximum number of concurrent requests above the rate.
+        rate: Steady-state limit, in requests per second.
+        burst: Maximum number of concurrent requests (the capacity of the token bucket).
     """
 
     rate: float
     burst: int
 
 
-# People and polling pages can use only a small share of the account's API Gateway quota, so that
-# callbacks always get through. Some regions allow a burst of only 1,250.
+# Other clients, such as polling pages, get a small share of the account's API Gateway quota, which
+# leaves capacity for callbacks. In some regions, the burst quota is only 1,250.
 DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
 CALLBACK_THROTTLE = Throttle(rate=1_000, burst=1_000)
 
 SWEEP_RETRIES = 0
-"""A failed sweep is not retried: the next one starts within a minute."""
+"""A failed sweep is not retried, because the next sweep starts within a minute."""
 
 SWEEP_MAX_AGE_SECONDS = 60
-"""A throttled sweep is dropped after this time. Lambda would otherwise keep it for six hours."""
+"""Time after which Lambda drops a throttled sweep. The default is six hours."""
 
 
 def twilio_routes() -> list[tuple[str, str]]:
     """Return the path and method of each route that Twilio calls.
 
-    These are the routes that accept only form data.
+    Form data is the only content type that these routes accept.
     """
     from app import app  # noqa: PLC0415  # only deployments need the whole app
 
@@ -56,7 +56,7 @@ def twilio_routes() -> list[tuple[str, str]]:
 
 
 def _method_throttles() -> list[tuple[str, str, Throttle]]:
-    """Return path, method and throttle of API Gateway's method settings.
+    """Return the path, method and throttle of each method setting in API Gateway.
 
     Method settings inherit nothing from ``*``. In a path, every slash except the first is encoded
     as ``~1``.
@@ -89,9 +89,9 @@ class GatewayResponse:
         return f'{{"Code": {code}, "Message": {message}}}'
 
     def header_expressions(self, stage: Stage) -> dict[str, str]:
-        """Return the headers as API Gateway expressions: literals are in quotation marks.
+        """Return the headers as API Gateway expressions, with literals in quotation marks.
 
-        Pages that may read the app's responses may read these responses too (CORS).
+        The CORS origin allowed to read the app's responses can also read these responses.
         """
         headers = dict(self.headers)
         if stage.settings.cors_allow_origin:
@@ -100,7 +100,7 @@ class GatewayResponse:
 
 
 GATEWAY_RESPONSES = {
-    # For an unknown route, API Gateway would return 403, as if a key were missing.
+    # API Gateway answers unknown routes with this response type, by default as 403.
     "MISSING_AUTHENTICATION_TOKEN": GatewayResponse(
         "RouteNotFound",
         "No route has this path and method. Paths begin with the name of the API's stage.",
@@ -139,7 +139,10 @@ def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
 
 
 def _put_gateway_responses(aws: Aws, stage: Stage, rest_api_id: str) -> None:
-    """Set the gateway responses and deploy the API: Chalice overwrites them each time."""
+    """Set the gateway responses and deploy the API.
+
+    Every Chalice deployment overwrites the gateway responses.
+    """
     gateway = aws.client("apigateway")
     for response_type, response in GATEWAY_RESPONSES.items():
         status = {"statusCode": str(response.status)} if response.status else {}
@@ -159,7 +162,7 @@ def _put_gateway_responses(aws: Aws, stage: Stage, rest_api_id: str) -> None:
 def merged_template(stage: Stage) -> dict[str, Any]:
     """Return the SAM template for ``chalice package --merge-template``.
 
-    Functions get the names that ``chalice deploy`` gives them, because log groups and alarms use
+    The functions get the same names as with ``chalice deploy``, because log groups and alarms use
     those names.
     """
     return {

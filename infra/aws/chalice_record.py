@@ -1,10 +1,10 @@
 """Runs Chalice, and keeps its record of deployed resources in S3.
 
 Chalice writes the record to the checkout. A deployment without the record creates a second API with
-a different URL, so laptops and pipelines share the record through S3. Chalice writes it last: an
-interrupted deployment leaves no record, and an interrupted removal leaves a record of deleted
-resources. Therefore every recorded resource, and every resource with a known name, is looked up in
-AWS.
+a different URL, so laptops and pipelines share the record through S3. Chalice writes the record
+last: an interrupted deployment leaves no record, and an interrupted removal leaves a record of
+deleted resources. Therefore `rebuild_record` looks up every recorded resource, and every resource
+with a known name, in AWS.
 """
 
 import json
@@ -28,7 +28,7 @@ def run_chalice(*arguments: str) -> None:
         OperatorError: The command failed.
     """
     command = [sys.executable, "-c", "from chalice.cli import main; raise SystemExit(main())"]
-    completed = subprocess.run(  # noqa: S603  # our interpreter and our arguments
+    completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
         [*command, *arguments], cwd=PROJECT, stdout=sys.stderr, check=False
     )
     if completed.returncode:
@@ -46,7 +46,7 @@ def rebuild_record(
         aws: The account and region.
         stage: The stage whose record is rebuilt.
         bucket: The bucket that holds the record; None if the stage has no bucket.
-        domain: The custom domain to keep. Chalice deletes any other recorded domain.
+        domain: The custom domain to keep. Chalice deletes all other recorded domains.
 
     Returns:
         Whether any resource exists.
@@ -58,8 +58,8 @@ def rebuild_record(
     live_resources.ensure_same_region(aws, stage)
     recorded = _recorded(aws, stage, bucket)
     live = live_resources.list_resources(aws, stage, recorded_api_id=_api_id(recorded))
-    kept = [resource for resource in recorded if live_resources.exists(aws, resource)]
-    resources = {resource["name"]: resource for resource in (*live, *kept)}
+    existing = [resource for resource in recorded if live_resources.exists(aws, resource)]
+    resources = {resource["name"]: resource for resource in (*live, *existing)}
     for resource in resources.values():
         if resource["resource_type"] == "domain_name" and resource["domain_name"] != domain:
             live_resources.ensure_domain_not_shared(
@@ -86,7 +86,7 @@ def upload(aws: Aws, stage: Stage, bucket: str) -> str:
 def public_url(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
     """Return the base URL for TaskRouter's callbacks, or None if nothing is deployed.
 
-    An API deployed by CloudFormation, which has no record, is also found.
+    An API that CloudFormation deployed has no record, but is also found.
     """
     recorded_id = _api_id(_recorded(aws, stage, bucket))
     api_id = live_resources.find_api_id(aws, stage, recorded_id=recorded_id)

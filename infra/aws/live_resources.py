@@ -25,7 +25,7 @@ def find_api_id(aws: Aws, stage: Stage, *, recorded_id: str | None = None) -> st
         OperatorError: Several APIs serve the stage.
     """
     gateway = aws.client("apigateway")
-    if recorded_id and _unless_not_found(gateway.get_rest_api, restApiId=recorded_id):
+    if recorded_id and _get_or_none(gateway.get_rest_api, restApiId=recorded_id):
         return recorded_id
     api_ids = list(_apis_of_stage(gateway, stage))
     if len(api_ids) > 1:
@@ -35,7 +35,7 @@ def find_api_id(aws: Aws, stage: Stage, *, recorded_id: str | None = None) -> st
         ]
     if len(api_ids) > 1:
         raise OperatorError(
-            f"The APIs {', '.join(api_ids)} all serve stage {stage.name}. Delete those that "
+            f"The APIs {', '.join(api_ids)} all serve stage {stage.name}. Delete the APIs that "
             "TaskRouter does not call: aws apigateway delete-rest-api --rest-api-id ID"
         )
     return api_ids[0] if api_ids else None
@@ -48,7 +48,7 @@ def invoke_url(aws: Aws, stage: Stage, api_id: str) -> str:
 
 
 def _apis_of_stage(gateway: Any, stage: Stage) -> Iterator[str]:
-    # Chalice gives the APIs of all stages the same name. They differ in the function they call.
+    # Chalice gives the APIs of all stages the same name, but each API calls a different function.
     function = f":function:{stage.function(API)}/"
     for page in gateway.get_paginator("get_rest_apis").paginate():
         for api_id in [api["id"] for api in page.get("items", []) if api["name"] == stage.app]:
@@ -83,7 +83,7 @@ def list_resources(aws: Aws, stage: Stage, *, recorded_api_id: str | None) -> li
     resources: list[dict[str, Any]] = []
     for handler in (API, SWEEP):
         resources += _function_entries(aws, stage, handler)
-    if _unless_not_found(aws.client("events").describe_rule, Name=stage.schedule):
+    if _get_or_none(aws.client("events").describe_rule, Name=stage.schedule):
         resources.append(_entry(f"{SWEEP}-event", "cloudwatch_event", rule_name=stage.schedule))
     if api_id := find_api_id(aws, stage, recorded_id=recorded_api_id):
         url = f"{invoke_url(aws, stage, api_id)}/"
@@ -100,7 +100,7 @@ def _function_entries(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str
             f"{function['Role']}. If CloudFormation created it, keep deploying with "
             "CloudFormation. Do not mix the two methods on one stage."
         )
-    if role := _unless_not_found(aws.client("iam").get_role, RoleName=role_name):
+    if role := _get_or_none(aws.client("iam").get_role, RoleName=role_name):
         arn = role["Role"]["Arn"]
         yield _entry(f"{handler}_role", "iam_role", role_name=role_name, role_arn=arn)
     if function:
@@ -122,7 +122,7 @@ def _entry(name: str, resource_type: str, **values: str) -> dict[str, str]:
 def _base_path_mappings(aws: Aws, domain: str) -> list[tuple[str, str]]:
     """Return the base paths of a domain, each with the ID of its API."""
     get_mappings = aws.client("apigateway").get_base_path_mappings
-    items = (_unless_not_found(get_mappings, domainName=domain) or {}).get("items", [])
+    items = (_get_or_none(get_mappings, domainName=domain) or {}).get("items", [])
     return [(item["basePath"].replace("(none)", ""), item["restApiId"]) for item in items]
 
 
@@ -131,25 +131,25 @@ def exists(aws: Aws, entry: dict[str, Any]) -> bool:
     match entry["resource_type"]:
         case "lambda_function":
             get_function = aws.client("lambda").get_function_configuration
-            found = _unless_not_found(get_function, FunctionName=entry["lambda_arn"])
+            found = _get_or_none(get_function, FunctionName=entry["lambda_arn"])
         case "iam_role":
-            found = _unless_not_found(aws.client("iam").get_role, RoleName=entry["role_name"])
+            found = _get_or_none(aws.client("iam").get_role, RoleName=entry["role_name"])
         case "cloudwatch_event":
             describe_rule = aws.client("events").describe_rule
-            found = _unless_not_found(describe_rule, Name=entry["rule_name"])
+            found = _get_or_none(describe_rule, Name=entry["rule_name"])
         case "rest_api":
             get_api = aws.client("apigateway").get_rest_api
-            found = _unless_not_found(get_api, restApiId=entry["rest_api_id"])
+            found = _get_or_none(get_api, restApiId=entry["rest_api_id"])
         case "domain_name":
             get_domain = aws.client("apigateway").get_domain_name
-            found = _unless_not_found(get_domain, domainName=entry["domain_name"])
+            found = _get_or_none(get_domain, domainName=entry["domain_name"])
         case _:
             return True
     return found is not None
 
 
 def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
-    """Refuse to delete a domain that other APIs use: Chalice would delete it for all.
+    """Refuse to delete a domain that other APIs also use.
 
     Raises:
         OperatorError: The domain has a base path that maps to an API other than *api_id*.
@@ -157,7 +157,7 @@ def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
     others = sorted({mapped_id for _, mapped_id in _base_path_mappings(aws, domain)} - {api_id})
     if others:
         raise OperatorError(
-            f"The domain {domain} also leads to other APIs ({', '.join(others)}), and Chalice "
+            f"The domain {domain} is also mapped to other APIs ({', '.join(others)}), and Chalice "
             "would delete the whole domain. Move those APIs to another domain first."
         )
 
@@ -168,15 +168,15 @@ def ensure_same_region(aws: Aws, stage: Stage) -> None:
     Role names are unique in an account, so one stage cannot be in two regions.
 
     Raises:
-        OperatorError: The stage's roles allow access to tables of another region.
+        OperatorError: The stage's roles allow access to tables in another region.
     """
     get_policy = aws.client("iam").get_role_policy
     for handler in (API, SWEEP):
         name = stage.role(handler)
-        policy = _unless_not_found(get_policy, RoleName=name, PolicyName=name)
+        policy = _get_or_none(get_policy, RoleName=name, PolicyName=name)
         if policy and f":dynamodb:{aws.region}:" not in json.dumps(policy["PolicyDocument"]):
             raise OperatorError(
-                f"The role {name} belongs to stage {stage.name} in another region than "
+                f"The role {name} belongs to stage {stage.name} in a region other than "
                 f"{aws.region}. Select that region (export AWS_DEFAULT_REGION=...), or deploy a "
                 f"stage with another name to {aws.region}."
             )
@@ -192,13 +192,13 @@ def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:
     if function and _created_by_chalice(function, stage, API):
         raise OperatorError(
             f"Stage {stage.name} was created by Chalice. Keep deploying it with python -m infra "
-            "deploy, or destroy it first: CloudFormation can't create functions that exist."
+            "deploy, or destroy it first: CloudFormation can't create functions that already exist."
         )
 
 
 def _find_function(aws: Aws, stage: Stage, handler: str) -> Any:
     get_function = aws.client("lambda").get_function_configuration
-    return _unless_not_found(get_function, FunctionName=stage.function(handler))
+    return _get_or_none(get_function, FunctionName=stage.function(handler))
 
 
 def _created_by_chalice(function: dict[str, Any], stage: Stage, handler: str) -> bool:
@@ -207,7 +207,7 @@ def _created_by_chalice(function: dict[str, Any], stage: Stage, handler: str) ->
     return bool(function["Role"].endswith(f"/{stage.role(handler)}"))
 
 
-def _unless_not_found(call: Callable[..., Any], **arguments: str) -> Any:
+def _get_or_none(call: Callable[..., Any], **arguments: str) -> Any:
     try:
         return call(**arguments)
     except ClientError as error:

@@ -1,7 +1,7 @@
 """Lock that allows one deployment or removal of a stage at a time.
 
-The lock is an item in the stage's state table. It expires, so a killed deployment does not lock the
-stage forever.
+The lock is an item in the stage's state table. The lock expires, so a killed deployment does not
+lock the stage forever.
 """
 
 import socket
@@ -20,15 +20,15 @@ ID = "deploying"
 """Key of the lock's item in the state table."""
 
 _LEASE_SECONDS = 30 * 60
-"""Longer than any deployment takes."""
+"""Lease duration, longer than any deployment takes."""
 
 
 @contextmanager
 def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], None]]:
     """Hold the lock of a stage.
 
-    During the first deployment of a stage, there is no state table yet. Until the table exists,
-    CloudFormation prevents a second deployment; call the yielded function once it exists.
+    The first deployment of a stage creates the state table. Until the table exists, CloudFormation
+    prevents a second deployment. Call the yielded function once the table exists.
 
     Args:
         aws: The account and region.

@@ -1,7 +1,7 @@
 """IAM policies of the functions, rendered from templates.
 
-`chalice deploy` passes a policy file to IAM unchanged, so the file must contain plain ARNs. An ARN
-contains an account and a region, which are known only at deployment. Git ignores the rendered
+`chalice deploy` passes a policy file to IAM unchanged, so the file must contain literal ARNs. An
+ARN contains an account and a region, which are known only at deployment. Git ignores the rendered
 files.
 """
 
@@ -24,7 +24,7 @@ def render(aws: Aws, stage: Stage) -> dict[str, Any]:
     """Render the policies of a stage's functions.
 
     Returns:
-        Policies by file path, relative to `.chalice` like ``iam_policy_file`` in config.json.
+        Policies by file path relative to `.chalice`, like ``iam_policy_file`` in config.json.
     """
     policies = {}
     for handler, file in stage.policy_files.items():

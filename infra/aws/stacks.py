@@ -1,4 +1,4 @@
-"""A stage's CloudFormation stack: its tables, and the resources that monitor it."""
+"""A stage's CloudFormation stack: tables, monitoring and the deployment bucket."""
 
 import time
 import uuid
@@ -44,10 +44,10 @@ def create_or_update(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[st
     _wait_for_other_changes(cloudformation, stage)
     stack = _find(cloudformation, stage.stack)
     if stack and stack["StackStatus"] == "ROLLBACK_COMPLETE":
-        delete(aws, stage)  # the creation failed, and such a stack can't be updated
+        delete(aws, stage)  # its creation failed, and CloudFormation can't update such a stack
     _ensure_updatable(cloudformation, stage)
     if _find(cloudformation, stage.stack) is None:
-        # If another resource failed, the rollback could not delete protected tables.
+        # If another resource fails, the rollback can delete only unprotected tables.
         _change(cloudformation, stage, {**parameters, "DeletionProtection": "false"})
     _change(cloudformation, stage, parameters)
     return outputs(aws, stage)
@@ -114,7 +114,7 @@ def _start_change(cloudformation: Any, request: Mapping[str, Any]) -> str | None
 
 
 def _wait_for_other_changes(cloudformation: Any, stage: Stage) -> None:
-    """Wait for a change in progress: CloudFormation allows one change at a time."""
+    """Wait for a change in progress; CloudFormation allows one change at a time."""
     stack = _find(cloudformation, stage.stack)
     if stack and _is_in_progress(stack):
         click.echo(f"Stack {stage.stack}: waiting for a change in progress ...", err=True)
@@ -161,7 +161,7 @@ def _wait(cloudformation: Any, stage: Stage, stack_id: str) -> str:
 
 def _is_in_progress(stack: Mapping[str, Any]) -> bool:
     status = stack["StackStatus"]
-    # A stack in review waits indefinitely for a person.
+    # A stack in review waits indefinitely for someone to execute its change set.
     return bool(status.endswith("_IN_PROGRESS") and status != "REVIEW_IN_PROGRESS")
 
 
@@ -170,8 +170,8 @@ def _first_failure(cloudformation: Any, stack_id: str, token: str) -> str:
     pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=stack_id)
     events = [event for page in pages for event in page["StackEvents"]]
     for event in reversed(events):
-        of_request = event.get("ClientRequestToken") == token
-        if of_request and event["ResourceStatus"].endswith("_FAILED"):
+        belongs_to_request = event.get("ClientRequestToken") == token
+        if belongs_to_request and event["ResourceStatus"].endswith("_FAILED"):
             return f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'failed')}"
     return "see its events in CloudFormation's console."
 

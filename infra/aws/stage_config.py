@@ -1,4 +1,4 @@
-"""Stages declared in .chalice/config.json: variables, settings, AWS resource names."""
+"""Stages declared in .chalice/config.json: settings and AWS resource names."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ CONFIG = config.PROJECT / ".chalice" / "config.json"
 API = "api_handler"
 SWEEP = "sweep"
 
-# Lambda sets this variable. With it, settings are validated as they will be on Lambda.
+# Lambda sets this variable. The settings are then validated as they will be on Lambda.
 _ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
 
 _LOG_LEVELS = ("DEBUG", "INFO")
@@ -69,7 +69,7 @@ class Stage:
 
 
 def project() -> Any:
-    """Return the content of config.json.
+    """Return the parsed content of config.json.
 
     Raises:
         OperatorError: The file cannot be read, or is not JSON.
@@ -90,15 +90,15 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
     Raises:
         OperatorError: There is no such stage, or config.json cannot be read.
     """
-    declared = project()
-    stages = declared.get("stages", {})
+    project_config = project()
+    stages = project_config.get("stages", {})
     if stage_name not in stages:
         names = ", ".join(sorted(stages)) or "none"
         raise OperatorError(
             f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {names}."
         )
     variables: dict[str, str] = {}
-    for level in (declared, stages[stage_name]):
+    for level in (project_config, stages[stage_name]):
         variables |= level.get("environment_variables", {})
     return {**variables, **environ}
 
@@ -111,17 +111,17 @@ def read(stage_name: str) -> Stage:
             inconsistent.
     """
     settings = _settings(stage_name)
-    declared = project()
-    stage: dict[str, Any] = declared["stages"][stage_name]
+    project_config = project()
+    stage: dict[str, Any] = project_config["stages"][stage_name]
     if stage.get("api_gateway_stage", "api") != stage_name:
-        # Chalice gives the API of every stage the app's name. CloudWatch can tell the metrics of
-        # two stages apart only by the API Gateway stage.
+        # Chalice names the API of every stage after the app. In CloudWatch, only the API Gateway
+        # stage distinguishes the metrics of two stages.
         raise _invalid(stage_name, f"api_gateway_stage must equal the stage name ({stage_name}).")
     domain = stage.get("api_gateway_custom_domain", {})
     _check_domain(stage_name, domain, settings)
     return Stage(
         name=stage_name,
-        app=declared["app_name"],
+        app=project_config["app_name"],
         settings=settings,
         policy_files=_policy_files(stage_name, stage.get("lambda_functions", {})),
         domain=domain.get("domain_name"),

@@ -1,4 +1,4 @@
-"""The commands of `python -m infra`, and the options and helpers that they share."""
+"""The commands of `python -m infra`, and their shared options and helpers."""
 
 import functools
 import os
@@ -37,7 +37,10 @@ break_lock_option = click.option(
 _REPORTED_ERRORS = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
 
 _STORE_SECONDS = 10.0
-"""Time limit for one DynamoDB call. The app's is shorter, because TaskRouter waits for the app."""
+"""Time limit of a DynamoDB call.
+
+The app's limit is shorter, because TaskRouter waits for the app.
+"""
 
 
 def report_errors(command: Callable[..., None]) -> Callable[..., None]:
@@ -56,7 +59,7 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
 def load_settings(stage_name: str) -> config.Settings:
     """Load a stage's settings and add its variables to this process's environment.
 
-    boto3 then finds its own settings there too, such as the URL of the local DynamoDB.
+    boto3 then also reads its settings from the environment, such as the URL of the local DynamoDB.
 
     Raises:
         OperatorError: There is no such stage.
@@ -69,7 +72,7 @@ def load_settings(stage_name: str) -> config.Settings:
 
 
 def open_store(settings: config.Settings) -> DynamoReservationStore:
-    """Return the store of a stage's records, with time limits for an operator."""
+    """Return the store of a stage's records, with a time limit for operators."""
     return DynamoReservationStore(
         make_client(_STORE_SECONDS),
         reservations_table=settings.reservations_table,

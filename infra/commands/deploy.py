@@ -29,13 +29,13 @@ _RUNTIME = "python3.13"
 any_python_option = click.option(
     "--any-python",
     is_flag=True,
-    help=f"Deploy from a Python other than {_RUNTIME}; the functions then run on that version.",
+    help=f"Allow a Python version other than {_RUNTIME}. The functions then run on that version.",
 )
 
 
 @click.command()
 @cloud_stage_option
-@click.option("--check/--no-check", default=True, help="Run a smoke test of the URL at the end.")
+@click.option("--check/--no-check", default=True, help="Finish with a smoke test of the URL.")
 @any_python_option
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -74,7 +74,7 @@ def deploy(
 def prepare(stage_name: str) -> None:
     """Create or update the stack and the policies, without the functions.
 
-    Use it to deploy the functions with CloudFormation; continue with `package`.
+    This is the first step of a deployment with CloudFormation. The second step is `package`.
     """
     stage = _read_deployable(stage_name)
     _prepare(connect(), stage)
@@ -88,7 +88,7 @@ def prepare(stage_name: str) -> None:
 def package(stage_name: str, folder: Path, *, any_python: bool) -> None:
     """Write a SAM template and the functions' zip file to FOLDER, for CloudFormation.
 
-    Refuses a stage that `deploy` created: CloudFormation cannot create functions that exist.
+    Refuses a stage that `deploy` created: CloudFormation can't create functions that already exist.
     """
     _check_runtime(any_python=any_python)
     stage, aws = _read_deployable(stage_name), connect()
@@ -107,13 +107,13 @@ def _check_runtime(*, any_python: bool) -> str:
     """Return the functions' runtime, which Chalice takes from the running Python.
 
     Raises:
-        OperatorError: The runtime is not the intended one, and *any_python* is not set.
+        OperatorError: The runtime is not the intended runtime, and *any_python* is not set.
     """
     runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
     if runtime != _RUNTIME and not any_python:
         raise OperatorError(
             f"The functions would run on {runtime}, because Chalice takes the runtime from the "
-            f"Python that deploys. The intended runtime is {_RUNTIME}. Create .venv with it (make "
+            f"Python that deploys. Recreate .venv with the intended version, {_RUNTIME} (make "
             f"clean, then make PYTHON={_RUNTIME} deploy STAGE=...), or pass --any-python."
         )
     return runtime
@@ -133,7 +133,7 @@ def _prepare(aws: Aws, stage: Stage) -> dict[str, str]:
 
 
 def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:
-    """Check that the functions will find their secrets.
+    """Check that the parameter with the secrets exists.
 
     Raises:
         OperatorError: The parameter does not exist or cannot be read.

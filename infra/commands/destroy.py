@@ -1,4 +1,4 @@
-"""Command that removes a stage, and its data only on request."""
+"""Command that removes a stage, optionally with its data."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +21,9 @@ _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 @break_lock_option
 @report_errors
 def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None:
-    """Remove the functions, API, schedule, logs, alarms and bucket, but not the data.
+    """Remove the functions, API, schedule, logs, alarms and bucket of a stage.
 
-    Tables and secrets are kept, unless --data is given. TaskRouter's callbacks fail from then on.
+    Tables and secrets are kept unless --data is given. TaskRouter's callbacks fail from then on.
 
     Exit code 1: a step failed. Fix the cause and run the command again; it continues with the
     remaining resources.
@@ -56,7 +56,7 @@ def _confirm(aws: Aws, stage_name: str, *, data: bool) -> None:
 
 
 def _empty_bucket(aws: Aws, bucket: str) -> None:
-    """Delete every version of every object: only an empty bucket can be deleted."""
+    """Delete all versions of all objects, because only an empty bucket can be deleted."""
     s3 = aws.client("s3")
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=bucket):
         for version in (*page.get("Versions", []), *page.get("DeleteMarkers", [])):
@@ -67,21 +67,19 @@ def _remove_data(aws: Aws, stage: Stage) -> None:
     dynamodb = aws.client("dynamodb")
     stacks.delete(aws, stage)
     for table in (stage.settings.reservations_table, stage.settings.state_table):
-        if _unless_not_found(
-            dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False
-        ):
+        if _call_if_exists(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False):
             # DynamoDB refuses to delete a table while it is being updated.
             dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
-        _unless_not_found(dynamodb.delete_table, TableName=table)
+        _call_if_exists(dynamodb.delete_table, TableName=table)
         dynamodb.get_waiter("table_not_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
         click.echo(f"Table {table}: deleted", err=True)
     parameter = stage.settings.secrets_parameter
     if not parameter.startswith(SECRETS_MANAGER):
-        _unless_not_found(aws.client("ssm").delete_parameter, Name=parameter)
+        _call_if_exists(aws.client("ssm").delete_parameter, Name=parameter)
 
 
-def _unless_not_found(call: Callable[..., Any], **arguments: Any) -> bool:
-    """Make a call, and return whether the resource was found."""
+def _call_if_exists(call: Callable[..., Any], **arguments: Any) -> bool:
+    """Make a call and return whether the resource exists."""
     try:
         call(**arguments)
     except ClientError as error:

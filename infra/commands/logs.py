@@ -13,14 +13,19 @@ from infra.commands import cloud_stage_option, report_errors
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 _POLL_SECONDS = 2
 _OVERLAP_MS = 60_000
-"""Overlap of successive polls: CloudWatch ingests lines out of order, and some of them late."""
+"""Overlap of successive polls. CloudWatch may ingest lines late or out of order."""
 
 
 @click.command()
 @cloud_stage_option
-@click.option("--sweep", "of_sweep", is_flag=True, help="Print the sweep's lines, not the API's.")
 @click.option(
-    "--since", default="10m", show_default=True, help="How far back to start, such as 15m, 2h, 1d."
+    "--sweep", "of_sweep", is_flag=True, help="Print the sweep's log lines instead of the API's."
+)
+@click.option(
+    "--since",
+    default="10m",
+    show_default=True,
+    help="Age of the first line, such as 15m, 2h or 1d.",
 )
 @click.option("--follow", is_flag=True, help="Print new lines until Ctrl-C.")
 @report_errors

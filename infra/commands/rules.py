@@ -22,7 +22,7 @@ from infra.commands import load_settings, open_store, report_errors, stage_optio
 
 
 def ensure_deployable_rules(stage: Stage) -> None:
-    """Refuse to deploy rules that the functions could not use.
+    """Refuse to deploy rules that the functions could not load.
 
     Raises:
         OperatorError: The rules file would not be deployed.
@@ -39,7 +39,7 @@ def ensure_deployable_rules(stage: Stage) -> None:
 
 @click.group()
 def rules() -> None:
-    """Check the assignment rules, or explain them; see docs/rules.md."""
+    """Check or explain the assignment rules (see docs/rules.md)."""
 
 
 @rules.command()
@@ -71,7 +71,7 @@ def check(file: Path | None, stage_name: str) -> None:
     "--rules",
     "file",
     type=click.Path(path_type=Path, exists=True),
-    help="Rules to use instead of the stage's.",
+    help="Rules file to use instead of the stage's.",
 )
 @stage_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -79,9 +79,9 @@ def check(file: Path | None, stage_name: str) -> None:
 def explain(source: str, file: Path | None, stage_name: str, *, as_json: bool) -> None:
     """Explain which rule answers a callback, and why the other rules do not.
 
-    FILE holds a captured callback: the form that TaskRouter posted, or a JSON object of its
-    parameters. - reads the callback from standard input. SID is a recorded Reservation (WR...) of
-    the stage. The output contains attributes, which may be personal data.
+    FILE contains a captured callback: the form that TaskRouter posted, or a JSON object with the
+    parameters. Use - for standard input. SID is the SID of a Reservation recorded in the stage
+    (WR...). The output contains attributes, which may include personal data.
 
     Exit code 1: there is no such callback, or the rules are invalid.
     """
@@ -128,7 +128,7 @@ def _recorded_callback(reservation_sid: str, settings: config.Settings) -> tuple
     if record is None:
         raise OperatorError(f"There is no record of {reservation_sid}.")
     if record.callback is None:
-        raise OperatorError(f"No callback for {reservation_sid} was received.")
+        raise OperatorError(f"No callback was received for {reservation_sid}.")
     return _form_of(record.callback), without_secrets(record.answer or {})
 
 

@@ -14,7 +14,7 @@ from infra.commands import cloud_stage_option, report_errors
 
 @click.group()
 def secrets() -> None:
-    """Manage the stage's secrets: auth tokens, API keys, shared keys."""
+    """Manage a stage's secrets: auth tokens, API keys and shared keys."""
 
 
 @secrets.command()
@@ -24,8 +24,9 @@ def secrets() -> None:
 def put(stage_name: str, *, from_stdin: bool) -> None:
     """Prompt for the secrets and write them, encrypted, to the stage's SSM parameter.
 
-    Replaces the previous secrets. During a rotation enter both, the current one first. An empty
-    answer ends each list. The secrets are neither shown nor logged.
+    Replaces the previous secrets. During a rotation, enter both the current and the new secret,
+    the current secret first. An empty answer ends each list. The secrets are neither shown nor
+    logged.
     """
     stage, aws = stage_config.read(stage_name), connect()
     name = stage.settings.secrets_parameter

@@ -1,4 +1,4 @@
-"""Command that shows the state of a stage, and the smoke test of a deployed stage."""
+"""Command that shows the state of a stage, and the smoke test."""
 
 import json
 import time
@@ -18,7 +18,7 @@ from infra.aws.stage_config import SWEEP, Stage
 from infra.commands import cloud_stage_option, report_errors
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
-"""Not the assignment callback itself, because an alarm counts its refused requests."""
+"""Not the assignment callback, because an alarm counts its refused requests."""
 
 _OK = "ok"
 _NOT_DEPLOYED = "not deployed"
@@ -37,7 +37,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
     """
     report = describe(connect(), stage_config.read(stage_name))
     if as_json:
-        # boto3 returns DynamoDB's numbers as Decimal; these are all whole numbers.
+        # boto3 returns DynamoDB's numbers as Decimal; all numbers here are integers.
         click.echo(json.dumps(report, default=int))
     else:
         for name, value in report.items():
@@ -46,7 +46,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
 
 
 def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
-    """Return the state of each part, or the error message if it can't be read."""
+    """Return the state of each part, or an error message if the state can't be read."""
     outputs = stacks.outputs(aws, stage)
     topic = outputs.get("AlarmTopic")
     bucket = outputs.get("Deployments")
@@ -74,11 +74,11 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
 
 
 def smoke_test(base_url: str, *, max_seconds: float = 60) -> None:
-    """Check that this version answers, and that it refuses an unsigned callback.
+    """Check that a URL serves this version and refuses an unsigned callback.
 
     Args:
         base_url: The URL in front of the routes, including the API's stage.
-        max_seconds: How long to retry: API Gateway takes a while to serve a new deployment.
+        max_seconds: Time limit for retries. API Gateway serves a new deployment after a delay.
 
     Raises:
         OperatorError: A check failed. The message describes the response.
@@ -95,8 +95,8 @@ def _find_problem(base_url: str) -> str | None:
         health = requests.get(f"{base_url}/health", timeout=_REQUEST_SECONDS)
         if _member(health, "version") != __version__:
             return (
-                f"{base_url}/health answered {health.status_code}, and not with version "
-                f"{__version__}."
+                f"{base_url}/health did not report version {__version__} (HTTP status "
+                f"{health.status_code})."
             )
         refusal = requests.post(
             f"{base_url}{SMOKE_TEST_ROUTE}", data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS
@@ -104,12 +104,12 @@ def _find_problem(base_url: str) -> str | None:
     except requests.RequestException as error:
         return f"{base_url} can't be reached ({type(error).__name__})."
     code = _member(refusal, "Code")
-    # API Gateway also answers 403 if a route does not exist, so the Code is checked too.
+    # API Gateway also returns 403 if a route does not exist, so the Code is checked too.
     if (refusal.status_code, code) != (403, "InvalidSignature"):
         answer = f"{refusal.status_code} {code}" if code else str(refusal.status_code)
         return (
-            f"An unsigned callback was answered {answer}, not 403 InvalidSignature. See 'Callbacks "
-            "fail' in docs/operations.md."
+            f"An unsigned callback returned {answer}, not 403 InvalidSignature. See the runbook "
+            "'callbacks fail' in docs/operations.md."
         )
     return None
 

@@ -23,7 +23,7 @@ from infra.aws import stage_config
 from infra.commands import report_errors, stage_option
 
 MAX_HOURS = 24
-"""Twilio's limit for the lifetime of an AccessToken (docs, "Access Tokens": at most 24 hours)."""
+"""Maximum lifetime of an AccessToken (Twilio's documentation, "Access Tokens")."""
 
 _TASKROUTER_SECONDS = 10
 
@@ -43,7 +43,7 @@ class ApiKey:
 
 @click.command()
 @click.option("--role", required=True, type=click.Choice([str(role) for role in Role]))
-@click.option("--worker", metavar="SID|NAME", help="The bearer; required for a worker token.")
+@click.option("--worker", metavar="SID|NAME", help="The Worker; required for the role worker.")
 @click.option(
     "--hours",
     default=8.0,
@@ -125,10 +125,10 @@ def find_worker_sid(settings: config.Settings, key: ApiKey, worker: str) -> str:
         settings: Settings with the TaskRouter URL and the Workspace.
         key: The API key for TaskRouter.
         worker: A Worker SID, which is returned unchanged, or a FriendlyName (unique in its
-            Workspace), which is looked up in TaskRouter.
+            Workspace), which is looked up at TaskRouter.
 
     Raises:
-        OperatorError: No Worker has this name, or TaskRouter did not answer the request.
+        OperatorError: No Worker has this name, or the request to TaskRouter failed.
     """
     if is_sid(worker, "WK"):
         return worker
@@ -154,6 +154,6 @@ def _list_workers(settings: config.Settings, key: ApiKey, name: str) -> list[tup
     except requests.RequestException as error:
         raise OperatorError(
             f"TaskRouter at {settings.twilio_taskrouter_url} can't be reached to look up the "
-            f"Worker {name!r} ({type(error).__name__}). Is it running? A Worker SID needs no "
-            "lookup."
+            f"Worker {name!r} ({type(error).__name__}). Check the URL, or pass "
+            "the Worker's SID."
         ) from error

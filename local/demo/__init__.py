@@ -1,4 +1,4 @@
-"""`make demo`: runs a Task's life cycle on a stack on free ports."""
+"""`make demo`: shows the life cycle of Tasks on a separate stack."""
 
 import signal
 import sys
@@ -11,12 +11,12 @@ from local.demo import http_client, script
 from local.demo.http_client import HttpClient
 from local.demo.output import Presenter, StageFailedError
 
-# Short times, so that the stage that waits for a timeout does not take long.
+# Short times keep the stage that waits for a timeout short.
 TIMES = {
     "RESERVATION_TIMEOUT_SECONDS": str(script.RESERVATION_SECONDS),
     "SWEEP_GRACE_SECONDS": "1",
     "SWEEP_EVERY_SECONDS": "1",
-    # The stage that waits for a timeout sets a shorter one on the Workflow.
+    # The stage that waits for a timeout gives the Workflow a shorter timeout.
     "SIMULATOR_RESERVATION_TIMEOUT": "60",
 }
 DEFERRING = {"ASSIGNMENT_INSTRUCTION": "defer", "RULES_FILE": "chalicelib/rules.toml"}
@@ -29,26 +29,26 @@ def run(environ: Mapping[str, str]) -> int:
     """Run the demo.
 
     Args:
-        environ: The shell's environment. Its values take precedence, except for the ports (the
-            demo uses free ones) and for ASSIGNMENT_INSTRUCTION and RULES_FILE (the demo shows
-            several instructions).
+        environ: The shell's environment, which takes precedence except for the ports (the demo
+            uses free ports) and for ASSIGNMENT_INSTRUCTION and RULES_FILE (the demo shows several
+            instructions).
 
     Returns:
-        The exit code: 0, or 1 if a stage failed, after printing the failure.
+        The exit code: 0, or 1 if a stage failed. The failure is printed.
 
     Raises:
         StackError: A program did not start.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
-    *numbers, instructing_port = network.find_free_ports(len(stack.DEFAULT_PORTS) + 1)
-    ports = dict(zip(stack.DEFAULT_PORTS, map(str, numbers), strict=True))
-    described = stack.describe(TIMES | dict(environ) | ports | DEFERRING)
+    *stack_ports, instructing_port = network.find_free_ports(len(stack.DEFAULT_PORTS) + 1)
+    ports = dict(zip(stack.DEFAULT_PORTS, map(str, stack_ports), strict=True))
+    local_stack = stack.describe(TIMES | dict(environ) | ports | DEFERRING)
     print("Starting DynamoDB, the TaskRouter simulator, the API and the sweep ...", flush=True)
-    with supervisor.running(described) as programs:
-        instructing_url = _start_instructing_api(programs, described, instructing_port)
+    with supervisor.running(local_stack) as programs:
+        instructing_url = _start_instructing_api(programs, local_stack, instructing_port)
         try:
-            _script(described, instructing_url).run()
+            _create_script(local_stack, instructing_url).run()
         except StageFailedError as failure:
             _print_logs(programs)
             print(f"\n{failure}", file=sys.stderr)
@@ -58,30 +58,30 @@ def run(environ: Mapping[str, str]) -> int:
 
 
 def _start_instructing_api(
-    programs: supervisor.RunningStack, described: stack.Stack, port: int
+    programs: supervisor.RunningStack, local_stack: stack.Stack, port: int
 ) -> str:
-    """Start a second API that answers callbacks with instructions; return its base URL."""
+    """Start an API that answers callbacks with instructions; return its base URL."""
     url = network.url(port)
     overrides = INSTRUCTING | {"API_PORT": str(port), "PUBLIC_BASE_URL": url}
-    second = stack.describe(described.environ | overrides)
-    programs.start(second.program("api"), second.environ, "instructing-api")
-    programs.wait_for(second.program("api"), "instructing-api")
+    instructing_stack = stack.describe(local_stack.environ | overrides)
+    programs.start(instructing_stack.program("api"), instructing_stack.environ, "instructing-api")
+    programs.wait_for(instructing_stack.program("api"), "instructing-api")
     return url
 
 
-def _script(described: stack.Stack, instructing_url: str) -> script.Script:
-    identifiers = http_client.fetch_identifiers(described.simulator_url)
+def _create_script(local_stack: stack.Stack, instructing_url: str) -> script.Script:
+    identifiers = http_client.fetch_identifiers(local_stack.simulator_url)
     token = create_token(
-        described.settings, read_api_key(described.settings), role="supervisor", hours=1
+        local_stack.settings, read_api_key(local_stack.settings), role="supervisor", hours=1
     )
-    workspace = f"{described.simulator_url}/v1/Workspaces/{identifiers['workspace_sid']}"
+    workspace = f"{local_stack.simulator_url}/v1/Workspaces/{identifiers['workspace_sid']}"
     account = (identifiers["account_sid"], identifiers["auth_token"])
     return script.Script(
         presenter=Presenter(lambda line: print(line, flush=True)),
-        app=HttpClient("app", described.api_url, token=token),
+        app=HttpClient("app", local_stack.api_url, token=token),
         taskrouter=HttpClient("TaskRouter", workspace, account=account),
-        simulator=HttpClient("simulator", f"{described.simulator_url}/simulator", json=True),
-        app_url=described.api_url,
+        simulator=HttpClient("simulator", f"{local_stack.simulator_url}/simulator", json=True),
+        app_url=local_stack.api_url,
         instructing_url=instructing_url,
         identifiers=identifiers,
     )

@@ -1,4 +1,4 @@
-"""HTTP client of the demo and the end-to-end tests."""
+"""HTTP client for the demo and the end-to-end tests."""
 
 import json
 from collections.abc import Mapping
@@ -14,14 +14,19 @@ TIMEOUT_SECONDS = 15
 
 @dataclass(frozen=True)
 class Response:
-    """The status and the parsed JSON body, or the body's text if it is not JSON."""
+    """A response.
+
+    Attributes:
+        status: HTTP status.
+        body: Parsed JSON, or text if the body is not JSON.
+    """
 
     status: int
     body: Any
 
 
 class HttpClient:
-    """Sends requests to one server with one identity."""
+    """Sends requests to one server with the same credentials."""
 
     def __init__(
         self,
@@ -57,13 +62,13 @@ class HttpClient:
         return self._session.headers
 
     def get(self, path: str, parameters: Mapping[str, str] | None = None) -> Response:
-        """GET a path."""
+        """Send a GET request."""
         return _parse(
             self._session.get(self._url + path, params=parameters, timeout=TIMEOUT_SECONDS)
         )
 
     def post(self, path: str, form: Mapping[str, str] | None = None) -> Response:
-        """POST parameters, or an empty body."""
+        """Send a POST request with parameters or an empty body."""
         body: dict[str, Any] = {self._body: form}
         return _parse(self._session.post(self._url + path, **body, timeout=TIMEOUT_SECONDS))
 
@@ -76,7 +81,7 @@ def _parse(response: requests.Response) -> Response:
 
 
 def fetch_identifiers(url: str) -> dict[str, Any]:
-    """Return the simulator's test credentials and its SIDs by name, from GET /simulator.
+    """Return the simulator's test credentials and SIDs, from GET /simulator.
 
     Args:
         url: Base URL of the simulator.

@@ -1,4 +1,4 @@
-"""Sends the demo's requests, prints them with their responses, and checks the results."""
+"""Output of the demo: requests, responses and checked results."""
 
 import json
 import time
@@ -14,11 +14,11 @@ _MAX_VALUE_LENGTH = 100
 
 
 class StageFailedError(Exception):
-    """A stage of the demo had an unexpected result; the message names the stage and the result."""
+    """A stage of the demo failed; the message names the stage and the result."""
 
 
 class Presenter:
-    """Sends the demo's requests, prints them with their responses, and checks the results."""
+    """Sends requests, prints requests and responses, and checks the results."""
 
     def __init__(self, print_line: Callable[[str], object] = print) -> None:
         """Create a presenter that prints with `print_line`."""
@@ -79,7 +79,7 @@ class Presenter:
         return result
 
     def expect(self, name: str, expected: object, actual: object) -> None:
-        """Check a value.
+        """Compare a value with the expected value.
 
         Raises:
             StageFailedError: The values differ.

@@ -24,19 +24,19 @@ CALLBACK_PARAMETERS = {
 """The documented parameters except Timestamp, which real callbacks do not contain."""
 
 CALLBACK_SECONDS = 5
-"""TaskRouter's time limit for a callback, and so the longest wait for its effects."""
+"""TaskRouter's time limit for a callback, and the longest wait for its effects."""
 
 RESERVATION_SECONDS = 3
 """Reservation timeout in the stage that waits for a timeout."""
 
 SWEEP_SECONDS = 15
-"""Timeout, grace period and sweep interval, with a margin for a busy machine."""
+"""Maximum wait for the sweep: timeout, grace period, interval and a margin."""
 
 CALLER, NUMBER, ALICES_PHONE = "+15550001111", "+15556667777", "+15555555555"
 """The caller, the number called and Alice's phone: fictitious numbers."""
 
 TOKEN_CHARACTERS_SHOWN = 18
-"""Enough to recognize a token, too few to use it."""
+"""Number of characters that identifies a token without revealing it."""
 
 TASK_FIELDS = "sid assignment_status attributes"
 
@@ -50,7 +50,7 @@ class Script:
         app: Client of the deferring API, with a supervisor's token.
         taskrouter: Client of TaskRouter's REST API, relative to the Workspace.
         simulator: Client of the simulator's control routes, which place phone calls.
-        app_url: Base URL of the API that answers callbacks with "defer".
+        app_url: Base URL of the deferring API, which answers callbacks without an instruction.
         instructing_url: Base URL of the API that answers callbacks with an instruction: dequeue
             for phone calls, otherwise accept.
         identifiers: The response of GET /simulator.
@@ -75,13 +75,13 @@ class Script:
         self.presenter.explain(
             "Requests to TaskRouter carry the simulator's account SID and auth token."
         )
-        self._deferred()
-        self._instructed()
-        self._rejected()
-        self._timed_out()
-        self._called()
+        self._show_deferral()
+        self._show_instruction()
+        self._show_rejection()
+        self._show_timeout()
+        self._show_phone_call()
 
-    def _deferred(self) -> None:
+    def _show_deferral(self) -> None:
         self.presenter.begin_stage("1. Deferred: record the Reservation, then accept it over REST")
         self.presenter.explain("Create a Task. Alice, who speaks Spanish, is Offline.")
         task = self._create_task()
@@ -106,10 +106,10 @@ class Script:
         self._expect_alice("Busy")
         self._complete(task["sid"])
 
-    def _instructed(self) -> None:
-        self.presenter.begin_stage("2. Instructed: answer the callback with accept")
+    def _show_instruction(self) -> None:
+        self.presenter.begin_stage("2. Instructed: the callback's response accepts the Reservation")
         self.presenter.explain(
-            "Point the Workflow to an app with ASSIGNMENT_INSTRUCTION=accept, and set Alice to "
+            "Point the Workflow to an API with ASSIGNMENT_INSTRUCTION=accept, and set Alice to "
             "Idle."
         )
         self._set_callback_url(self.instructing_url)
@@ -122,8 +122,10 @@ class Script:
         self._set_callback_url(self.app_url)
         self._complete(task["sid"])
 
-    def _rejected(self) -> None:
-        self.presenter.begin_stage("3. Rejected: the Task waits, and the Worker goes Offline")
+    def _show_rejection(self) -> None:
+        self.presenter.begin_stage(
+            "3. Rejected: the Task is pending again, and the Worker is Offline"
+        )
         self._set_alice("Idle")
         task = self._create_task()
         reservation = self._pending_reservation(task["sid"])
@@ -135,8 +137,10 @@ class Script:
         self._expect_alice("Offline")
         self._cancel(task["sid"])
 
-    def _timed_out(self) -> None:
-        self.presenter.begin_stage("4. Timed out: nobody decides, and the sweep records it")
+    def _show_timeout(self) -> None:
+        self.presenter.begin_stage(
+            "4. Timed out: nobody responds, and the sweep records the timeout"
+        )
         self.presenter.explain(
             f"Set the Workflow's Reservation timeout to {RESERVATION_SECONDS} seconds."
         )
@@ -147,10 +151,10 @@ class Script:
         task = self._create_task()
         self._set_alice("Idle")
         reservation = self._pending_reservation(task["sid"])
-        self.presenter.explain("Nobody decides.")
+        self.presenter.explain("Wait for the timeout, without accepting or rejecting.")
         path = f"/reservations/{reservation['reservation_sid']}"
         self.presenter.wait(
-            "the app's record to have the status timeout",
+            "the status timeout in the app's record",
             lambda: self.app.get(path).body.get("status") == "timeout" or None,
             SWEEP_SECONDS,
         )
@@ -161,10 +165,12 @@ class Script:
         self._expect_task(task["sid"], "pending")
         self._cancel(task["sid"])
 
-    def _called(self) -> None:
-        self.presenter.begin_stage("5. Called: a phone call becomes a Task and is put through")
+    def _show_phone_call(self) -> None:
+        self.presenter.begin_stage(
+            "5. Called: a phone call becomes a Task and is connected to a Worker"
+        )
         self.presenter.explain(
-            "Give Alice a phone, as in part 3 of the tutorial, and set her to Idle."
+            "Give Alice a phone, as in part 3 of Twilio's quickstart, and set her to Idle."
         )
         attributes = {"languages": ["en", "es"], "contact_uri": ALICES_PHONE}
         form = {"Attributes": json.dumps(attributes)}
@@ -178,14 +184,14 @@ class Script:
         self._await_task(call["task_sid"], "assigned")
         path = f"/calls/{call['sid']}"
         call = self.presenter.get(self.simulator, path, show="connected_with")
-        self.presenter.explain("The steps of the call; a rule answered the callback with dequeue:")
+        self.presenter.explain("A rule answered the callback with dequeue. The steps of the call:")
         for step in call["steps"]:
             details = {name: value for name, value in step.items() if name not in {"at", "step"}}
             self.presenter.print_fields({step["step"]: details})
         self.presenter.expect("the call's status", "in-progress", call["status"])
         self._expect_alice("Busy")
 
-        self.presenter.explain("End the call, which completes the Task.")
+        self.presenter.explain("End the call. This completes the Task.")
         self.presenter.post(self.simulator, path, {"status": "completed"}, show="status")
         self._expect_task(call["task_sid"], "completed")
 

@@ -1,4 +1,4 @@
-"""An emulated AWS account and a checkout to deploy from."""
+"""Fixtures: an emulated AWS account and a checkout to deploy from."""
 
 import json
 import os
@@ -19,11 +19,10 @@ from taskrouter_simulator.testing import running
 from tests.routes.conftest import api, environ  # noqa: F401  # fixtures
 
 REGION = "eu-west-1"
-# Unsigned requests, such as TaskRouter's, reach only the emulator's default account.
+# Requests without AWS credentials, such as callbacks, reach only the emulator's default account.
 ACCOUNT = "000000000000"
 STAGE = "dev"
-# Of the project's dependencies, Lambda provides only boto3. The translator performs the SAM
-# transform of CloudFormation.
+# Lambda provides only boto3. ministack needs aws-sam-translator for CloudFormation's SAM transform.
 EMULATOR_PACKAGES = ("ministack", "boto3", "aws-sam-translator")
 SHIPPED = ["app.py", "chalicelib", "infra", "requirements.txt"]
 
@@ -54,7 +53,7 @@ class Aws:
         )
 
     def list_resources(self):
-        """Return the resources in the account by type, without types that have no resources."""
+        """Return the names of the account's resources by type, without empty types."""
         resources = {
             "functions": names(self.client("lambda").list_functions(), "Functions", "FunctionName"),
             "apis": names(self.client("apigateway").get_rest_apis(), "items", "name"),
@@ -84,7 +83,7 @@ def names(response, member, name):
 
 @dataclass
 class Checkout:
-    """A copy of the deployable files that a test may change."""
+    """A copy of the deployable files, which a test may change."""
 
     folder: Path
     aws: Aws
@@ -103,21 +102,21 @@ class Checkout:
         )
 
     def infra(self, *arguments, stdin="", **variables):
-        """Run an operator command that must succeed; return its output."""
+        """Run an operator command, check that it succeeds, and return its output."""
         completed = self.run(*arguments, stdin=stdin, **variables)
         output = f"{completed.stdout}\n{completed.stderr}"
         assert completed.returncode == 0, f"infra {' '.join(arguments)}\n{output}"
         return completed.stdout
 
     def set(self, **settings):
-        """Change settings of the stage in config.json."""
+        """Set environment variables of the stage in config.json."""
         path = self.folder / ".chalice" / "config.json"
         config = json.loads(path.read_text())
         config["stages"][STAGE]["environment_variables"] |= settings
         path.write_text(json.dumps(config))
 
     def change_version(self, version):
-        """Change the version of the code."""
+        """Change `chalicelib.__version__`."""
         package = self.folder / "chalicelib" / "__init__.py"
         text = re.sub(r'__version__ = ".*"', f'__version__ = "{version}"', package.read_text())
         package.write_text(text)
@@ -138,14 +137,18 @@ def bare_python(tmp_path_factory):
 
 @pytest.fixture
 def aws(bare_python, tmp_path):
-    """An empty account."""
+    """An empty emulated account."""
     (port,) = network.find_free_ports(1)
     url = f"http://127.0.0.1:{port}"
     launcher = Path(__file__).with_name("emulator.py")
-    # The project is not on the emulator's path, so that functions import only from their zip
+    # The emulator's path does not contain the project, so functions import only from their zip
     # files, as on Lambda.
-    clean = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    process = supervisor.start("aws", [str(bare_python), str(launcher), str(port)], clean, tmp_path)
+    emulator_environ = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
+    }
+    process = supervisor.start(
+        "aws", [str(bare_python), str(launcher), str(port)], emulator_environ, tmp_path
+    )
     try:
         network.wait_for("The emulator", lambda: network.is_responding(f"{url}/_ministack/ready"))
         yield Aws(url, process.output)

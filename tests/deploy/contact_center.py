@@ -1,4 +1,4 @@
-"""A contact center that uses the deployed app, with the steps that several tests need."""
+"""A contact center that uses the deployed app, with steps shared by several tests."""
 
 import json
 import time
@@ -17,14 +17,15 @@ def eventually(read, seconds=10.0):
 
 @dataclass
 class ContactCenter:
-    """The app at its URL under the API's stage, and TaskRouter, which calls that URL."""
+    """Clients for the deployed app and for a TaskRouter that sends callbacks to it."""
 
     app: HttpClient
     taskrouter: HttpClient
     simulator: object
 
     @classmethod
-    def at(cls, url, token, twilio):
+    def connect(cls, url, token, twilio):
+        """Return the clients, after setting the Workflow's callback URL to the app's."""
         center = cls(
             app=HttpClient("app", url, token=token),
             taskrouter=HttpClient(
@@ -47,7 +48,7 @@ class ContactCenter:
         assert self.taskrouter.post(path, form).status == 200
 
     def offer(self, worker, language):
-        """Create a Task in TaskRouter and offer it to a Worker; return the Reservation."""
+        """Create a Task at TaskRouter, set a Worker to Idle; return the Reservation."""
         form = {
             "WorkflowSid": self.simulator.workflow_sid,
             "Attributes": json.dumps({"selected_language": language}),
@@ -65,7 +66,7 @@ class ContactCenter:
         assert self.taskrouter.post(f"/Tasks/{task_sid}", form).status == 200
 
     def reserve(self):
-        """Create a Task and reserve it for Alice; return the record of its Reservation."""
+        """Create a Task, set Alice to Idle, and return the record of the Reservation."""
         created = self.app.post("/create-task")
         assert created.status == 201, created
         self.set_idle("Alice")
@@ -92,10 +93,10 @@ class ContactCenter:
         self.accept(record)
 
     def accept(self, record):
-        """Accept a pending Reservation of Alice and complete its Task."""
+        """Accept a pending Reservation for Alice and complete its Task."""
         accepted = self.app.post(f"/reservations/{record['reservation_sid']}/accept")
         assert (accepted.status, accepted.body["reservation_status"]) == (200, "accepted")
         assert accepted.body["worker_name"] == "Alice"
         assert self.task_status(record["task_sid"]) == "assigned"
-        end = {"AssignmentStatus": "completed"}
-        assert self.taskrouter.post(f"/Tasks/{record['task_sid']}", end).status == 200
+        form = {"AssignmentStatus": "completed"}
+        assert self.taskrouter.post(f"/Tasks/{record['task_sid']}", form).status == 200

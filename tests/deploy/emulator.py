@@ -1,11 +1,11 @@
-"""An AWS emulator on loopback for `chalice deploy`: ministack with a few additions.
+"""AWS emulator on loopback for `chalice deploy`: ministack with a few additions.
 
-Runs in a separate environment, in which functions find only the packages that Lambda provides.
-ministack reads an API's OpenAPI description for CloudFormation only. Chalice sends it to API
-Gateway (ImportRestApi, PutRestApi), so these two calls are added here. The event of a request also
-gets the request's domain name, as from API Gateway.
+The emulator runs in a separate Python environment, in which functions find only the packages that
+Lambda provides. ministack imports an API's OpenAPI description only from CloudFormation. Chalice
+sends the description to API Gateway, so this module adds ImportRestApi and PutRestApi. It also adds
+the request's domain name to Lambda events, as API Gateway does.
 
-usage: python emulator.py PORT
+Usage: python emulator.py PORT
 """
 
 import json
@@ -83,14 +83,14 @@ def _set_binary_types(v1, api_id, spec):
 
 
 def main():
-    # ministack must not see this program's argument.
+    # ministack would otherwise parse this program's argument.
     configure(int(sys.argv.pop()))
     from ministack.services import apigateway_v1, lambda_svc  # noqa: PLC0415  after configure()
 
     extend(apigateway_v1)
-    # boto3 polls every 5 seconds until a new function is active, so make it active at once.
+    # boto3 polls a new function every 5 seconds until it is active, so activate it immediately.
     lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = 0
-    from ministack.app import main as serve  # noqa: PLC0415  as above
+    from ministack.app import main as serve  # noqa: PLC0415  after configure()
 
     sys.exit(serve())
 

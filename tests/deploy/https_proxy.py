@@ -1,7 +1,7 @@
-"""HTTPS proxy that serves an API under its AWS host name, on loopback.
+"""HTTPS proxy on loopback that serves an API under its AWS host name.
 
-Programs reach the API as on AWS if HTTPS_PROXY names this proxy and they trust its certificate. The
-proxy forwards requests to other hosts unchanged.
+Programs reach the API as on AWS if HTTPS_PROXY contains the proxy's URL and they trust the proxy's
+certificate. Requests to other hosts are forwarded unchanged.
 """
 
 import http.client
@@ -22,7 +22,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 @contextmanager
@@ -68,14 +68,16 @@ def _proxy_handler(api, context, emulator_url):
 
 
 def _gateway_handler(api_id, emulator):
-    """Handle a connection to an API: the ID is in the host name, the stage in the path."""
+    """Return a handler that forwards requests for an API to the emulator."""
 
     class Gateway(BaseHTTPRequestHandler):
         def do_GET(self):
             _, stage, path = self.path.split("/", 2)
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             address = f"/restapis/{api_id}/{stage}/_user_request_/{path}"
-            backend = http.client.HTTPConnection(emulator.hostname, emulator.port, timeout=SECONDS)
+            backend = http.client.HTTPConnection(
+                emulator.hostname, emulator.port, timeout=TIMEOUT_SECONDS
+            )
             with closing(backend):
                 backend.request(self.command, address, body, dict(self.headers))
                 response = backend.getresponse()
@@ -99,10 +101,10 @@ def _gateway_handler(api_id, emulator):
 
 def _tunnel(client, address):
     host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), timeout=SECONDS) as server:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT_SECONDS) as server:
         peers = {client: server, server: client}
         while True:
-            ready, _, _ = select.select([client, server], [], [], SECONDS)
+            ready, _, _ = select.select([client, server], [], [], TIMEOUT_SECONDS)
             for connection in ready:
                 data = connection.recv(65_536)
                 if not data:
@@ -114,7 +116,7 @@ def _tunnel(client, address):
 
 def _certificate(name, folder):
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "An emulated AWS")])
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Emulated AWS")])
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()

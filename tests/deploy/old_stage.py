@@ -3,9 +3,9 @@
 The code of that commit created the fixtures:
 
 - `deployed.json`: Chalice's record of a deployment to the emulator, as kept in S3.
-- `functions.json`: the configuration of the functions of that deployment.
+- `functions.json`: the configuration of the functions in that deployment.
 - `stage.json`: that commit's `infra/stage.yaml` as JSON, without descriptions.
-- `items.json`: items that the app had stored in DynamoDB by `NOW`, under descriptive names.
+- `items.json`: items that the app stored in DynamoDB until `NOW`, under descriptive names.
 """
 
 import io
@@ -60,7 +60,7 @@ def _shift(value, ms):
 
 
 def create_resources(aws, stage):
-    """Create the roles, functions, schedule and API of the old stage; return the API's ID."""
+    """Create the old stage's roles, functions, schedule and API; return the API's ID."""
     functions, record = read("functions.json"), read("deployed.json")["resources"]
     roles = [entry["role_name"] for entry in record if entry["resource_type"] == "iam_role"]
     for role in roles:

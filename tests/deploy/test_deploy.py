@@ -1,4 +1,4 @@
-"""A real `chalice deploy` to an empty account, calls through API Gateway, and removal."""
+"""Deployment to an empty emulated account, requests through API Gateway, removal."""
 
 import json
 import re
@@ -15,13 +15,13 @@ from tests.deploy.contact_center import ContactCenter, eventually
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 SCHEDULE_SECONDS = 90
-"""The schedule fires every minute, and the sweep takes some time."""
+"""Maximum wait for a sweep, which starts every minute and takes some time."""
 
-DOCUMENT = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def masked_lines(text):
-    """Return the set of lines; mask account, region, API ID, seconds and Python version."""
+    """Return the set of lines, with values masked that differ between deployments."""
     for pattern in (r"\d{12}", r"eu-west-\d", r"(?<=https://)\w+", r"\d+(?= s\b)", r"python[\d.]+"):
         text = re.sub(pattern, "*", text)
     return set(text.splitlines())
@@ -79,7 +79,7 @@ def api_stage(aws):
 def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secrets, tmp_path):
     assert aws.list_resources() == {}
     put_secrets(checkout, secrets)
-    # The URL has the host name of AWS, and the signature is checked against it.
+    # The URL has an AWS host name, and the app verifies signatures against this URL.
     with https_proxy.serving(aws.url, REGION, tmp_path) as environ:
         completed = checkout.run("deploy", "--stage", STAGE, "--any-python", **environ)
         assert completed.returncode == 0, completed.stderr
@@ -88,21 +88,21 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
         host = f"{api_id}.execute-api.{REGION}.amazonaws.com"
         assert callback == f"https://{host}/{STAGE}/assignment_callback"
         assert post_signed(callback, twilio, environ) == (200, {})
-    assert masked_lines(completed.stderr + completed.stdout) <= masked_lines(DOCUMENT)
-    # From now on, use a URL that the simulator reaches without a proxy.
+    assert masked_lines(completed.stderr + completed.stdout) <= masked_lines(GUIDE)
+    # From here on, use a URL that the simulator reaches without a proxy.
     url = api_url(aws)
     checkout.set(PUBLIC_BASE_URL=url, RESERVATION_TIMEOUT_SECONDS="5", SWEEP_GRACE_SECONDS="0")
     assert deploy(checkout)["assignment_callback"] == f"{url}/assignment_callback"
 
-    # The life cycle, with signed callbacks under the stage's path.
-    center = ContactCenter.at(url, token(checkout), twilio)
+    # A Task's life cycle works, with signed callbacks to the URL that includes the stage.
+    center = ContactCenter.connect(url, token(checkout), twilio)
     center.complete_life_cycle()
 
     # Gateway responses have the shape of the app's errors.
-    absent = center.app.get("/no-such-route")
-    assert (absent.status, absent.body["Code"]) == (404, "RouteNotFound")
+    response = center.app.get("/no-such-route")
+    assert (response.status, response.body["Code"]) == (404, "RouteNotFound")
 
-    # The settings that Chalice can't configure.
+    # Settings that Chalice can't configure are applied.
     assert api_stage(aws)["tracingEnabled"] is True
     methods = api_stage(aws)["methodSettings"]
     assert methods["*/*"]["metricsEnabled"]
@@ -114,7 +114,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     )
     assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (0, 60)
 
-    # The schedule fires: the sweep records the timeout of a Reservation without any event.
+    # The schedule starts the sweep, which records a Reservation's timeout without any event.
     center.update_workflow(TaskReservationTimeout="5")
     record = center.reserve()
     path = f"/reservations/{record['reservation_sid']}"
@@ -128,14 +128,14 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
         "logs", "--stage", STAGE
     )
 
-    # Another version, deployed from a checkout without a record, keeps the URL.
+    # Deploying another version from a checkout without a record keeps the URL.
     (checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json").unlink()
     checkout.change_version("9.9.9")
     assert deploy(checkout)["url"] == url
     assert center.app.get("/health").body["version"] == "9.9.9"
     assert center.app.get(path).body["status"] == "timeout"
 
-    # Without --data, only the data remains; with it, nothing remains.
+    # Without --data, only the data remains. With --data, nothing remains.
     checkout.infra("destroy", "--stage", STAGE, "--yes")
     remaining = aws.list_resources()
     assert remaining == {

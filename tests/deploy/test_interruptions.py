@@ -1,4 +1,4 @@
-"""Interrupted deployments and removals resume; a completed removal leaves nothing behind."""
+"""Interrupted deployments and removals can be resumed."""
 
 import json
 
@@ -26,7 +26,7 @@ def api_id(aws):
 
 
 def delete_record(aws, checkout):
-    """Delete the record in the checkout and in S3, as after an interruption."""
+    """Delete Chalice's record in the checkout and in S3, as after an interruption."""
     (bucket,) = aws.list_resources()["buckets"]
     aws.client("s3").delete_object(Bucket=bucket, Key=f"deployed/{STAGE}.json")
     (checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json").unlink(missing_ok=True)
@@ -83,7 +83,7 @@ def test_interrupted_removal_resumes_with_the_remaining_resources(aws, checkout,
 
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
     assert aws.list_resources() == {}
-    # Another removal finds nothing and succeeds.
+    # A repeated removal finds nothing and succeeds.
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
 
 
@@ -95,7 +95,7 @@ def test_removal_without_a_record_leaves_nothing_behind(aws, checkout, deployed_
     assert aws.list_resources() == {}
 
 
-def test_destroyed_stage_is_deployed_again_with_its_data(aws, checkout, deployed_api_id):
+def test_redeployed_stage_keeps_its_data(aws, checkout, deployed_api_id):
     table = f"{NAME}-state"
     aws.client("dynamodb").put_item(TableName=table, Item={"id": {"S": "kept"}})
     checkout.infra("destroy", "--stage", STAGE, "--yes")
@@ -119,7 +119,7 @@ def test_second_simultaneous_deployment_is_refused(aws, checkout, deployed_api_i
         TableName=f"{NAME}-state",
         Item={
             "id": {"S": "deploying"},
-            "owner": {"S": "another"},
+            "owner": {"S": "other-owner"},
             "by": {"S": "arn:aws:iam::000000000000:user/ann at laptop"},
             "since": {"N": "1"},
             "ttl": {"N": "9999999999"},
@@ -147,13 +147,13 @@ BROKEN_RESOURCE = """Resources:
     Type: AWS::Logs::MetricFilter
     DependsOn: [Reservations, State]
     Properties:
-      LogGroupName: nowhere
+      LogGroupName: missing
       FilterPattern: ""
       MetricTransformations: [{MetricNamespace: a, MetricName: b, MetricValue: "1"}]
 """
 
 
-def test_stack_is_created_after_the_cause_of_a_failed_creation_is_fixed(aws, checkout, secrets):
+def test_failed_stack_creation_succeeds_after_the_cause_is_fixed(aws, checkout, secrets):
     put_secrets(checkout, secrets)
     template = checkout.folder / "infra" / "stage.yaml"
     valid = template.read_text()

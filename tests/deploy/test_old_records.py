@@ -1,4 +1,4 @@
-"""Items stored by commit 8aa3165 are read, accepted and swept."""
+"""Items stored by commit 8aa3165 can be read, accepted and swept."""
 
 import boto3
 import pytest
@@ -10,18 +10,18 @@ from infra.commands import status
 from local import functions as local_functions
 from tests.deploy import old_stage
 
-OLD = old_stage.read("items.json")
-RECORDS = OLD["reservations"]
+ITEMS = old_stage.read("items.json")
+RECORDS = ITEMS["reservations"]
 PENDING = ("pending", "claimed", "instructed", "reconciled")
 CLAIM_MS = 30_000
 
 
 @pytest.fixture
 def old_app(api, tables, dynamodb):
-    """The app on tables that hold the old items, one second after the last item was stored."""
+    """The app with the old items in its tables, one second after the last write."""
     api.clock.now = old_stage.NOW + 1_000
     client = dynamodb.client()
-    for table, items in ((tables.reservations, RECORDS), (tables.state, OLD["state"])):
+    for table, items in ((tables.reservations, RECORDS), (tables.state, ITEMS["state"])):
         for item in items.values():
             client.put_item(TableName=table, Item=item)
     for item in RECORDS.values():
@@ -96,7 +96,7 @@ def test_old_pending_record_is_accepted(old_app, role):
     assert old_app.taskrouter.calls["update"] == 1
 
 
-def test_old_claim_is_respected_until_its_lease_expires(old_app):
+def test_old_claim_blocks_other_callers_until_its_lease_expires(old_app):
     refused = accept(old_app, "claimed")
     assert (refused.status_code, refused.json_body["Code"]) == (503, "OutcomeUnknown")
     assert old_app.taskrouter.calls["update"] == 0
@@ -106,7 +106,7 @@ def test_old_claim_is_respected_until_its_lease_expires(old_app):
     assert (accepted.status_code, accepted.json_body["reservation_status"]) == (200, "accepted")
 
 
-def test_old_decision_is_returned_without_another_update_at_taskrouter(old_app):
+def test_old_decision_is_returned_without_another_update_request(old_app):
     repeated = accept(old_app, "accepted")
 
     assert (repeated.status_code, repeated.json_body["reservation_status"]) == (200, "accepted")
@@ -114,7 +114,7 @@ def test_old_decision_is_returned_without_another_update_at_taskrouter(old_app):
     assert old_app.taskrouter.calls["update"] == 0
 
 
-def test_repeated_callback_of_an_old_record_gets_the_stored_answer(old_app):
+def test_repeated_callback_for_an_old_record_gets_the_stored_answer(old_app):
     item = RECORDS["accepted"]
     parameters = old_app.callback_parameters(
         ReservationSid=sid_of("accepted"),
@@ -147,7 +147,7 @@ def test_old_records_are_swept(old_app):
 
 
 def test_reconciliation_continues_from_the_old_state(old_app, dynamodb, tables):
-    before = OLD["state"]["last_reconcile"]
+    before = ITEMS["state"]["last_reconcile"]
     missed = old_app.taskrouter.add(created_at=old_stage.NOW)
     old_app.taskrouter.add_event(missed, Status.TIMEOUT, at=old_stage.NOW)
 
@@ -167,13 +167,13 @@ def test_old_idempotency_key_returns_its_task(old_app):
     body = {"attributes": {"selected_language": "en"}, "priority": 3}
     created = old_app.post_json("/create-task", body, headers={"Idempotency-Key": "order-1"})
 
-    answer = OLD["state"]["key"]["answer"]["M"]
+    answer = ITEMS["state"]["key"]["answer"]["M"]
     assert (created.status_code, created.json_body["sid"]) == (201, answer["sid"]["S"])
     assert old_app.taskrouter.calls["create"] == 0
 
 
 @pytest.mark.usefixtures("old_app")
-def test_status_shows_the_old_last_sweep(dynamodb, tables, monkeypatch):
+def test_status_shows_the_last_sweep_recorded_by_the_old_version(dynamodb, tables, monkeypatch):
     for name, value in dynamodb.environ.items():
         monkeypatch.setenv(name, value)
     names = {"RESERVATIONS_TABLE": tables.reservations, "STATE_TABLE": tables.state}

@@ -1,4 +1,4 @@
-"""Deployment by `chalice package` and CloudFormation, as in a pipeline."""
+"""Deployment with `chalice package` and CloudFormation, as in a pipeline."""
 
 import hashlib
 import json
@@ -15,7 +15,10 @@ STACK = f"taskrouter-callbacks-{STAGE}-functions"
 
 
 def upload_code(bucket, aws, folder):
-    """Upload the zip file and set its URL in the template (aws cloudformation package)."""
+    """Upload the zip file and return the template with its URL.
+
+    This does the same as `aws cloudformation package`.
+    """
     code = (folder / "deployment.zip").read_bytes()
     key = hashlib.sha256(code).hexdigest()
     aws.client("s3").put_object(Bucket=bucket, Key=key, Body=code)
@@ -27,7 +30,7 @@ def upload_code(bucket, aws, folder):
 
 
 def apply(aws, template, change_type):
-    """Create and execute a change set (aws cloudformation deploy)."""
+    """Create and execute a change set, like `aws cloudformation deploy`."""
     cloudformation = aws.client("cloudformation")
     change = {"StackName": STACK, "ChangeSetName": change_type.lower()}
     cloudformation.create_change_set(
@@ -48,13 +51,15 @@ def apply(aws, template, change_type):
 def release(aws, checkout, folder, change_type):
     """Package the checkout and deploy the package with CloudFormation."""
     checkout.infra("package", "--stage", STAGE, "--any-python", str(folder))
-    # Far below Lambda's limit, and small enough for a fast cold start.
+    # A small package keeps cold starts fast.
     assert (folder / "deployment.zip").stat().st_size < 9 * 2**20
     (bucket,) = aws.list_resources()["buckets"]
     apply(aws, upload_code(bucket, aws, folder), change_type)
 
 
-def test_package_deployed_by_cloudformation_serves_calls(aws, checkout, twilio, secrets, tmp_path):
+def test_package_deployed_by_cloudformation_serves_requests(
+    aws, checkout, twilio, secrets, tmp_path
+):
     put_secrets(checkout, secrets)
     checkout.infra("prepare", "--stage", STAGE)
     release(aws, checkout, tmp_path / "first", "CREATE")
@@ -65,11 +70,11 @@ def test_package_deployed_by_cloudformation_serves_calls(aws, checkout, twilio, 
     checkout.change_version("9.9.9")
     release(aws, checkout, tmp_path / "second", "UPDATE")
     assert api_url(aws) == url
-    center = ContactCenter.at(url, token(checkout), twilio)
+    center = ContactCenter.connect(url, token(checkout), twilio)
     assert center.app.get("/health").body["version"] == "9.9.9"
     center.complete_life_cycle()
 
-    # The operator's commands also work on a stage created by CloudFormation.
+    # The status command also works for a stage created by CloudFormation.
     status = json.loads(checkout.run("status", "--stage", STAGE, "--json").stdout)
     assert (status["url"], status["answers"], status["schedule"]) == (
         url,
@@ -77,7 +82,7 @@ def test_package_deployed_by_cloudformation_serves_calls(aws, checkout, twilio, 
         "ENABLED",
     )
 
-    # The two deployment methods can't be mixed on one stage.
+    # The two deployment methods can't be combined on one stage.
     for command in (["deploy", "--any-python"], ["destroy", "--yes"]):
         refused = checkout.run(*command, "--stage", STAGE)
         assert refused.returncode == 1

@@ -1,4 +1,4 @@
-"""The runbook "Restore a table", as far as the emulator supports it."""
+"""The steps of the runbook "Restore a table" that the emulator supports."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from tests.deploy.test_deploy import put_secrets
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 STACK = f"taskrouter-callbacks-{STAGE}"
-OLD, NEW = f"{STACK}-reservations", f"{STACK}-reservations-restored"
+OLD_TABLE, NEW_TABLE = f"{STACK}-reservations", f"{STACK}-reservations-restored"
 RUNBOOK = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
 
 
@@ -37,16 +37,16 @@ def test_restored_table_replaces_the_old_table(aws, checkout, secrets):
     put_secrets(checkout, secrets)
     checkout.infra("prepare", "--stage", STAGE)
     dynamodb, cloudformation = aws.client("dynamodb"), aws.client("cloudformation")
-    dynamodb.put_item(TableName=OLD, Item={"reservation_sid": {"S": "WR1"}})
+    dynamodb.put_item(TableName=OLD_TABLE, Item={"reservation_sid": {"S": "WR1"}})
     dynamodb.restore_table_to_point_in_time(
-        SourceTableName=OLD, TargetTableName=NEW, UseLatestRestorableTime=True
+        SourceTableName=OLD_TABLE, TargetTableName=NEW_TABLE, UseLatestRestorableTime=True
     )
-    dynamodb.get_waiter("table_exists").wait(TableName=NEW)
+    dynamodb.get_waiter("table_exists").wait(TableName=NEW_TABLE)
 
     cloudformation.update_stack(
         StackName=STACK,
         TemplateBody=template_without_table(checkout),
-        Parameters=parameters(ReservationsTableName=NEW),
+        Parameters=parameters(ReservationsTableName=NEW_TABLE),
     )
     cloudformation.get_waiter("stack_update_complete").wait(StackName=STACK)
     change = {"StackName": STACK, "ChangeSetName": "restored"}
@@ -54,12 +54,12 @@ def test_restored_table_replaces_the_old_table(aws, checkout, secrets):
         **change,
         ChangeSetType="IMPORT",
         TemplateBody=(checkout.folder / "infra" / "stage.yaml").read_text(),
-        Parameters=parameters(ReservationsTableName=NEW),
+        Parameters=parameters(ReservationsTableName=NEW_TABLE),
         ResourcesToImport=[
             {
                 "ResourceType": "AWS::DynamoDB::Table",
                 "LogicalResourceId": "Reservations",
-                "ResourceIdentifier": {"TableName": NEW},
+                "ResourceIdentifier": {"TableName": NEW_TABLE},
             }
         ],
     )
@@ -69,13 +69,13 @@ def test_restored_table_replaces_the_old_table(aws, checkout, secrets):
     cloudformation.execute_change_set(**change)
     cloudformation.get_waiter("stack_import_complete").wait(StackName=STACK)
 
-    # The stack matches the files and contains the new table. The old table is kept.
-    checkout.set(RESERVATIONS_TABLE=NEW)
+    # The stack matches the template and contains the new table. The old table is kept.
+    checkout.set(RESERVATIONS_TABLE=NEW_TABLE)
     checkout.infra("prepare", "--stage", STAGE)
     resources = cloudformation.describe_stack_resources(
         StackName=STACK, LogicalResourceId="Reservations"
     )["StackResources"]
-    assert [resource["PhysicalResourceId"] for resource in resources] == [NEW]
-    assert aws.list_resources()["tables"] == [OLD, NEW, f"{STACK}-state"]
-    record = dynamodb.get_item(TableName=NEW, Key={"reservation_sid": {"S": "WR1"}})
+    assert [resource["PhysicalResourceId"] for resource in resources] == [NEW_TABLE]
+    assert aws.list_resources()["tables"] == [OLD_TABLE, NEW_TABLE, f"{STACK}-state"]
+    record = dynamodb.get_item(TableName=NEW_TABLE, Key={"reservation_sid": {"S": "WR1"}})
     assert record["Item"]

@@ -1,4 +1,4 @@
-"""A stage deployed by commit 8aa3165 is upgraded in place."""
+"""In-place upgrade of a stage that commit 8aa3165 deployed."""
 
 import json
 import time
@@ -33,9 +33,9 @@ def old_api_id(aws, checkout, secrets):
 
 
 def put_old_items(aws, offers):
-    """Store the old items as if they were one minute old; return the SIDs by role.
+    """Store the old items as if they were one minute old, and return the SIDs by role.
 
-    The records named in *offers* become records of these Reservations of the simulator.
+    *offers* contains simulator Reservations by role. The records of these roles get their SIDs.
     """
     items = old_stage.read("items.json")
     ms = round(time.time() * 1000) - 60_000 - old_stage.NOW
@@ -74,7 +74,7 @@ def identities(aws):
 def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_id):
     url = api_url(aws)
     checkout.set(PUBLIC_BASE_URL=url)
-    center = ContactCenter.at(url, token(checkout), twilio)
+    center = ContactCenter.connect(url, token(checkout), twilio)
     assert center.app.get("/health").body["version"] == old_stage.VERSION
     offers = {"pending": center.offer("Alice", "es"), "claimed": center.offer("Bob", "en")}
     sids = put_old_items(aws, offers)
@@ -87,7 +87,7 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_
     assert result == {"url": url, "assignment_callback": f"{url}/assignment_callback"}
     assert center.app.get("/health").body["version"] == __version__
 
-    # The old records are listed and read.
+    # The API lists and returns the old records.
     listed = center.app.get("/reservations").body["reservations"]
     assert {record["reservation_sid"] for record in listed} >= set(sids.values())
     for role in ("accepted", "rejected", "timeout"):
@@ -95,10 +95,10 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_
         assert record["status"] == role
         assert record["history"][0]["to"] == "pending"
 
-    # An old pending record is accepted, once.
+    # An old pending Reservation can be accepted.
     center.accept({"reservation_sid": sids["pending"], "task_sid": offers["pending"]["task_sid"]})
 
-    # The sweep releases an old claim and records the end of the Reservation.
+    # The sweep records the end of a Reservation with an old claim.
     center.cancel(offers["claimed"]["task_sid"])
     path = f"/reservations/{sids['claimed']}"
     assert eventually(lambda: center.app.get(path).body["status"] == "canceled", SCHEDULE_SECONDS)

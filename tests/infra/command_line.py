@@ -1,4 +1,4 @@
-"""Runs operator commands in this process, because starting `python -m infra` takes a second."""
+"""Runs operator commands in the test process, which saves a second per command."""
 
 import contextlib
 import os
@@ -13,20 +13,19 @@ from local.supervisor import ROOT
 
 
 def run_infra(*arguments, stdin="", **environ):
-    """Run `python -m infra` in the checkout.
+    """Run an operator command in the checkout, like `python -m infra`.
 
     Args:
-        *arguments: the command, its arguments and options.
-        stdin: the standard input.
-        **environ: variables added to the environment, which is restored afterwards.
+        *arguments: The command, its arguments and options.
+        stdin: The standard input.
+        **environ: Variables to set while the command runs.
 
     Returns:
-        The exit code and the output, as of a process. An exception that the command does not
-        report itself is raised.
+        The exit code and the output, like `subprocess.run`. Unexpected exceptions are raised.
     """
     with (
         mock.patch.dict(os.environ, environ),
-        # boto3's session keeps the credentials that it found first
+        # boto3's default session would keep the credentials of an earlier command.
         mock.patch.object(boto3, "DEFAULT_SESSION", None),
         contextlib.chdir(ROOT),
     ):

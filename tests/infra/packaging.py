@@ -1,4 +1,4 @@
-"""Packages a stage with `chalice package` and translates it to plain CloudFormation."""
+"""Packages a stage with `chalice package` and translates its SAM template."""
 
 import copy
 import functools
@@ -29,24 +29,24 @@ SIDS = {
     "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
     "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
 }
-BUCKET = "s3://packages-of-the-pipeline/package.zip"
+CODE_URI = "s3://pipeline-packages/package.zip"
 
 
 class Packaged:
-    """A stage's template, as Chalice writes it and as CloudFormation translates it."""
+    """The SAM template that Chalice writes for a stage, and its translation."""
 
     def __init__(self, stage, folder):
         self.stage = stage
         self.sam = json.loads((folder / "out" / "sam.json").read_text())
         for resource in self.sam["Resources"].values():
             if "CodeUri" in resource["Properties"]:
-                resource["Properties"]["CodeUri"] = BUCKET  # as `aws cloudformation package` does
+                resource["Properties"]["CodeUri"] = CODE_URI  # as `aws cloudformation package` does
         self._folder = folder
 
     @functools.cached_property
     def translated(self):
-        """The plain CloudFormation template that the SAM translator returns."""
-        # Every process that collects the tests would otherwise spend half a second on this import.
+        """The CloudFormation template that the SAM translator returns."""
+        # A module-level import would cost every test process half a second.
         from samtranslator.translator.transform import transform  # noqa: PLC0415
 
         no_managed_policies = SimpleNamespace(load=dict)
@@ -55,11 +55,11 @@ class Packaged:
             return transform(copy.deepcopy(self.sam), {}, no_managed_policies)
 
     def of_type(self, resource_type):
-        """Properties of the resources of a CloudFormation or SAM type, by name."""
+        """Return the properties of all resources of a CloudFormation or SAM type, by name."""
         template = self.sam if resource_type.startswith("AWS::Serverless::") else self.translated
-        found = templates.of_type(template, resource_type)
-        assert found
-        return found
+        properties = templates.of_type(template, resource_type)
+        assert properties
+        return properties
 
     def lint(self, *templates):
         """Return the problems that cfn-lint finds in templates."""
@@ -74,7 +74,9 @@ def package(folder, name, change=lambda stage: None):
     """Package a stage of config.json after applying *change* to its declaration."""
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "chalicelib", folder / "chalicelib")
-    (folder / "requirements.txt").touch()  # nothing to install: the tests read only the template
+    (
+        folder / "requirements.txt"
+    ).touch()  # no dependencies, because the tests read only the template
     (folder / ".chalice").mkdir()
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     config["stages"][name]["environment_variables"] |= SIDS
@@ -97,9 +99,9 @@ def package(folder, name, change=lambda stage: None):
     return Packaged(stage, folder)
 
 
-def _read(name, declared):
+def _read(name, project_config):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage_config, "project", lambda: declared)
-        environ = declared["stages"][name]["environment_variables"]
+        patch.setattr(stage_config, "project", lambda: project_config)
+        environ = project_config["stages"][name]["environment_variables"]
         patch.setattr(stage_config, "environment", lambda *_: environ)
         return stage_config.read(name)

@@ -8,7 +8,7 @@ INFRA = Path(__file__).parents[2] / "infra"
 
 
 class _Loader(yaml.SafeLoader):
-    """Loads YAML with CloudFormation's tags as {tag: value}."""
+    """Loads YAML and represents CloudFormation's tags as {tag: value}."""
 
 
 _CONSTRUCTORS = {
@@ -23,11 +23,11 @@ _Loader.add_multi_constructor(
 
 def read(name):
     text = (INFRA / name).read_text(encoding="utf-8")
-    return yaml.load(text, _Loader)  # noqa: S506  # a SafeLoader
+    return yaml.load(text, _Loader)  # noqa: S506  # _Loader is a SafeLoader
 
 
 def of_type(template, resource_type):
-    """Properties of the resources of a type, by logical ID."""
+    """Return the properties of all resources of a type, by logical ID."""
     return {
         name: resource["Properties"]
         for name, resource in template["Resources"].items()

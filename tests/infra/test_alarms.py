@@ -1,4 +1,4 @@
-"""Each alarm reads a metric that is emitted: otherwise it would stay silent forever."""
+"""Each alarm reads a metric that the stage emits."""
 
 import json
 import re
@@ -28,7 +28,7 @@ _OPERATORS = {"=": lambda a, b: a == b, ">=": lambda a, b: a is not None and a >
 
 
 def metric_of(alarm):
-    """The metric of an alarm: (namespace, name, dimensions)."""
+    """Return the namespace, name and dimensions of an alarm's metric."""
     dimensions = {d["Name"]: d["Value"] for d in alarm.get("Dimensions", [])}
     return (
         templates.with_stage(alarm["Namespace"], STAGE),
@@ -41,7 +41,7 @@ METRICS = [(name, *metric_of(alarm)) for name, alarm in ALARMS.items()]
 
 
 def matches(pattern, line):
-    """Return whether a filter pattern such as { $.a = "x" && $.b >= 1 } matches a log line."""
+    """Return whether a pattern such as { $.a = "x" && $.b >= 1 } matches a log line."""
     terms = re.fullmatch(r"\{ (.*) \}", pattern)[1].split(" && ")
     parsed = [re.fullmatch(r"\$\.(\w+) (=|>=) (.+)", term).groups() for term in terms]
     return all(
@@ -73,11 +73,11 @@ def test_metric_of_each_alarm_is_emitted(alarm, namespace, metric, dimensions):
             assert metric == "ThrottledRequests"
         case _:
             assert namespace == NAMESPACE
-            emitted = [t for f in FILTERS.values() for t in f["MetricTransformations"]]
+            transformations = [t for f in FILTERS.values() for t in f["MetricTransformations"]]
             assert dimensions == {}
             assert (NAMESPACE, metric) in {
                 (templates.with_stage(t["MetricNamespace"], STAGE), t["MetricName"])
-                for t in emitted
+                for t in transformations
             }
 
 
@@ -97,11 +97,11 @@ def test_unrecorded_reservation_is_counted(api, monkeypatch):
         headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
         assert api.http.post(path, headers=headers, body=urlencode(parameters)).status_code == 200
 
-    def unavailable(*_args, **_kwargs):
+    def fail(*_args, **_kwargs):
         raise StoreUnavailable("DynamoDB did not respond.")
 
     post_to_fallback()
-    monkeypatch.setattr(api.service.store, "record_callback", unavailable)
+    monkeypatch.setattr(api.service.store, "record_callback", fail)
     post_to_fallback()
 
     pattern = FILTERS["UnrecordedReservations"]["FilterPattern"]
@@ -109,7 +109,7 @@ def test_unrecorded_reservation_is_counted(api, monkeypatch):
 
 
 def test_failed_rules_are_counted(api):
-    rule = {"name": "one", "instruction": "dequeue", "from": {"ref": "task.to"}}
+    rule = {"name": "calls", "instruction": "dequeue", "from": {"ref": "task.to"}}
     vars(api.service)["rules"] = Rules(parse_rules({"rule": [rule]}), default=Defer())
     for attributes in ('{"to": "+15556667777"}', "{}"):
         api.post_callback(api.callback_parameters(TaskAttributes=attributes))
@@ -121,13 +121,13 @@ def test_failed_rules_are_counted(api):
     assert api.lines()[1][member] == 1
 
 
-def test_sweep_lag_is_counted(api):
+def test_sweep_lag_is_measured(api):
     parameters = api.callback_parameters()
     api.post_callback(parameters)
-    expires_in = (api.service.settings.reservation_timeout_seconds + SWEEP_GRACE_SECONDS) * 1000
-    api.clock.now += expires_in + 600_000
+    due_in_ms = (api.service.settings.reservation_timeout_seconds + SWEEP_GRACE_SECONDS) * 1000
+    api.clock.now += due_in_ms + 600_000
     functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
-    # Once the final status is recorded, no Reservation is due.
+    # The first sweep recorded the final status, so no Reservation is due.
     functions.sweep(local_functions.scheduled_event(), local_functions.LambdaContext())
 
     pattern = FILTERS["SweepsLag"]["FilterPattern"]
@@ -153,7 +153,7 @@ def test_every_documented_alarm_exists():
     assert set(re.findall(r"^### ([A-Z]\w+)$", text, re.MULTILINE)) == ALARMS.keys()
 
 
-def test_logs_expire_and_the_bucket_is_private():
+def test_logs_expire_and_the_bucket_is_private_and_versioned():
     for group in templates.of_type(TEMPLATE, "AWS::Logs::LogGroup").values():
         assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     (bucket,) = templates.of_type(TEMPLATE, "AWS::S3::Bucket").values()
@@ -169,8 +169,8 @@ def dashboard():
 
 def test_dashboard_shows_the_metrics_of_the_alarms(dashboard):
     assert {widget["y"] for widget in dashboard["widgets"]} == {0, 6, 12}
-    shown = {metric[1:2] for metric in dashboard_metrics(dashboard)}
-    assert {(name,) for _, _, name, _ in METRICS} - {("Invocations",)} <= shown
+    displayed = {metric[1:2] for metric in dashboard_metrics(dashboard)}
+    assert {(name,) for _, _, name, _ in METRICS} - {("Invocations",)} <= displayed
     for namespace, _, *pairs in dashboard_metrics(dashboard):
         dimensions = dict(zip(pairs[::2], pairs[1::2], strict=True))
         if namespace == "AWS/ApiGateway":
@@ -178,7 +178,7 @@ def test_dashboard_shows_the_metrics_of_the_alarms(dashboard):
 
 
 def dashboard_metrics(dashboard):
-    """Yield the metrics of the widgets; "." stands for the value of the previous metric."""
+    """Yield the metrics of the widgets; "." repeats a value of the previous metric."""
     for widget in dashboard["widgets"]:
         previous = ()
         for metric in widget["properties"].get("metrics", []):
@@ -187,7 +187,7 @@ def dashboard_metrics(dashboard):
             yield previous
 
 
-def test_log_lines_have_the_fields_that_dashboard_queries_use(api, dashboard):
+def test_log_lines_contain_the_fields_in_dashboard_queries(api, dashboard):
     parameters = api.callback_parameters()
     api.post_callback(parameters)
     api.post_callback(parameters, signature="0" * 28)

@@ -1,7 +1,7 @@
-"""Each alarm fires for its cause, also in quiet hours, and stays silent otherwise.
+"""Each alarm fires for its cause, even with little traffic, and only then.
 
 The tests model how CloudWatch evaluates alarms: of the last EvaluationPeriods data points,
-DatapointsToAlarm must breach the threshold. TreatMissingData decides about periods without data.
+DatapointsToAlarm must breach the threshold. TreatMissingData applies to periods without data.
 """
 
 import operator
@@ -21,7 +21,7 @@ _OPERATORS = {
 
 
 def fires(name, minutes):
-    """Return whether an alarm ever fires, given the metric of each minute (None: no data)."""
+    """Return whether an alarm fires, given the metric of each minute (None: no data)."""
     alarm = ALARMS[name]
     periods = per_period(minutes, alarm)
     breaches = _OPERATORS[alarm["ComparisonOperator"]]
@@ -30,9 +30,9 @@ def fires(name, minutes):
         missing if value is None else breaches(value, alarm["Threshold"]) for value in periods
     ]
     window = alarm["EvaluationPeriods"]
-    needed = alarm.get("DatapointsToAlarm", window)
+    required = alarm.get("DatapointsToAlarm", window)
     ends = range(window, len(breached) + 1)
-    return any(sum(breached[end - window : end]) >= needed for end in ends)
+    return any(sum(breached[end - window : end]) >= required for end in ends)
 
 
 def per_period(minutes, alarm):
@@ -42,8 +42,8 @@ def per_period(minutes, alarm):
         alarm.get("Statistic", "Maximum")
     ]
     groups = [minutes[start : start + length] for start in range(0, len(minutes), length)]
-    known = [[value for value in group if value is not None] for group in groups]
-    return [aggregate(group) if group else None for group in known]
+    values = [[value for value in group if value is not None] for group in groups]
+    return [aggregate(group) if group else None for group in values]
 
 
 def average(values):
@@ -51,6 +51,7 @@ def average(values):
 
 
 def every(count, value, *, otherwise=None, minutes=HOUR):
+    """Return a value per minute: *value* every *count* minutes, else *otherwise*."""
     return [value if minute % count == 0 else otherwise for minute in range(minutes)]
 
 
@@ -83,16 +84,19 @@ def test_every_alarm_is_covered():
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_without_traffic_only_the_missing_sweep_triggers_an_alarm(alarm):
+def test_without_data_only_sweep_silent_fires(alarm):
     assert fires(alarm, NO_TRAFFIC) is (alarm == "SweepSilent")
 
 
 @pytest.mark.parametrize(
-    ("alarm", "measured"),
+    ("alarm", "minutes"),
     [
         ("CallbacksFail", every(1, 3)),
         ("CallbacksFail", every(20, 1)),  # three callbacks per hour, all failing
-        ("CallbacksRefused", every(20, 1)),  # the same, with a rotated token
+        (
+            "CallbacksRefused",
+            every(20, 1),
+        ),  # three callbacks per hour, all refused because of a rotated token
         ("CallbacksSlow", every(10, 4_000)),
         ("FallbackFails", every(HOUR, 1)),
         ("ApiFails", every(1, 1)),
@@ -100,30 +104,36 @@ def test_without_traffic_only_the_missing_sweep_triggers_an_alarm(alarm):
         ("RulesFail", every(HOUR, 1)),
         ("ForgedSignatures", every(1, 5)),
         ("SweepFails", every(1, 1)),
-        ("SweepFails", every(5, 1, otherwise=0)),  # only reconciliation fails
+        (
+            "SweepFails",
+            every(5, 1, otherwise=0),
+        ),  # only reconciliation fails, every five or six minutes
         ("SweepFails", every(6, 1, otherwise=0)),
         ("SweepSilent", [*every(1, 1), *every(1, None, minutes=11)]),
         ("SweepBehind", every(1, 400_000)),
-        ("SweepBehind", every(2, 400_000)),  # sweeps that take more than a minute
+        ("SweepBehind", every(2, 400_000)),  # each sweep takes more than a minute
         ("ApiThrottled", every(HOUR, 1, otherwise=0)),
         ("TableThrottled", every(HOUR, 1)),
     ],
 )
-def test_alarm_fires_for_its_cause(alarm, measured):
-    assert fires(alarm, measured)
+def test_alarm_fires_for_its_cause(alarm, minutes):
+    assert fires(alarm, minutes)
 
 
 @pytest.mark.parametrize(
-    ("alarm", "measured"),
+    ("alarm", "minutes"),
     [
-        ("CallbacksFail", every(HOUR, 1, otherwise=0)),  # served by the fallback
-        ("CallbacksRefused", every(HOUR, 1)),  # one attempt
-        ("CallbacksRefused", every(1, 0.1)),  # a few forged among many valid ones
+        (
+            "CallbacksFail",
+            every(HOUR, 1, otherwise=0),
+        ),  # a single failure, which the fallback handles
+        ("CallbacksRefused", every(HOUR, 1)),  # a single forged request
+        ("CallbacksRefused", every(1, 0.1)),  # a few forged requests among many valid requests
         ("CallbacksSlow", every(HOUR, 4_500, otherwise=300)),
         ("ForgedSignatures", every(10, 5)),
         ("SweepFails", every(HOUR, 1, otherwise=0)),  # the next sweep recovers
-        ("SweepBehind", every(HOUR, 900_000, otherwise=0)),  # the first sweep after an interruption
+        ("SweepBehind", every(HOUR, 900_000, otherwise=0)),  # the first sweep after an outage
     ],
 )
-def test_transient_problem_triggers_no_alarm(alarm, measured):
-    assert not fires(alarm, measured)
+def test_transient_problem_triggers_no_alarm(alarm, minutes):
+    assert not fires(alarm, minutes)

@@ -1,4 +1,4 @@
-"""The API key that signs the operator's tokens."""
+"""The API key that signs the tokens of the `token` command."""
 
 import json
 
@@ -26,10 +26,10 @@ def settings(**overrides):
 
 
 def test_key_is_read_from_the_settings():
-    key = token.read_api_key(settings(TWILIO_API_KEY_SID=FIRST, TWILIO_API_KEY_SECRET="hush"))
+    key = token.read_api_key(settings(TWILIO_API_KEY_SID=FIRST, TWILIO_API_KEY_SECRET="key-secret"))
 
-    assert key == token.ApiKey(FIRST, "hush")
-    assert "hush" not in repr(key)
+    assert key == token.ApiKey(FIRST, "key-secret")
+    assert "key-secret" not in repr(key)
 
 
 def test_first_key_of_the_parameter_is_used(ssm):

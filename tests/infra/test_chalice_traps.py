@@ -1,4 +1,4 @@
-"""Problems of Chalice (docs/chalice.md) that no other test would detect."""
+"""Chalice's pitfalls (docs/chalice.md) that no other test covers."""
 
 import re
 from pathlib import Path
@@ -18,10 +18,10 @@ def packaged(tmp_path_factory):
 
 
 def test_chalice_does_not_create_log_groups():
-    declared = stage_config.project()
-    for level in (declared, *declared["stages"].values()):
+    project_config = stage_config.project()
+    for level in (project_config, *project_config["stages"].values()):
         assert "log_retention_in_days" not in level
-    assert declared["autogen_policy"] is False
+    assert project_config["autogen_policy"] is False
 
 
 def test_api_has_no_authorizers(packaged):

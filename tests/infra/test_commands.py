@@ -1,4 +1,4 @@
-"""The operator's commands in an emulated account: prompts, refusals, and hidden secrets."""
+"""Operator commands in an emulated account: prompts, refusals and hidden secrets."""
 
 import json
 from types import SimpleNamespace
@@ -13,29 +13,29 @@ from infra.__main__ import main
 from infra.aws import connect, stage_config
 from infra.commands import deploy
 
-NAME = "/taskrouter-callbacks/dev/secrets"
-TOKEN, NEXT, SECRET = "token-of-today", "token-of-tomorrow", "secret-of-the-key"
+PARAMETER = "/taskrouter-callbacks/dev/secrets"
+TOKEN, NEXT_TOKEN, SECRET = "current-token", "next-token", "api-key-secret"
 KEY = "SK" + "1" * 32
 
 
 @pytest.fixture
 def config(tmp_path):
-    """A config.json whose stage dev has SIDs."""
-    declared = stage_config.project()
-    declared["stages"]["dev"]["environment_variables"] |= {
+    """A config.json with SIDs in the stage dev."""
+    project_config = stage_config.project()
+    project_config["stages"]["dev"]["environment_variables"] |= {
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
         "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
         "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
     }
     config = tmp_path / ".chalice" / "config.json"
     config.parent.mkdir()
-    config.write_text(json.dumps(declared))
+    config.write_text(json.dumps(project_config))
     return config
 
 
 @pytest.fixture
 def operator(config, monkeypatch):
-    """Runs a command in an empty account."""
+    """A function that runs a command in an empty account."""
     monkeypatch.setattr(stage_config, "CONFIG", config)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
@@ -46,18 +46,18 @@ def operator(config, monkeypatch):
         yield run
 
 
-def test_secrets_are_prompted_for_written_encrypted_and_never_shown(operator):
-    stdin = f"{TOKEN}\n{NEXT}\n\n{KEY}\n{SECRET}\n\n\n"
+def test_secrets_are_prompted_for_encrypted_and_never_shown(operator):
+    stdin = f"{TOKEN}\n{NEXT_TOKEN}\n\n{KEY}\n{SECRET}\n\n\n"
 
     result = operator("secrets", "put", "--stage", "dev", stdin=stdin)
 
     assert result.exit_code == 0, result.output
-    for secret in (TOKEN, NEXT, SECRET):
+    for secret in (TOKEN, NEXT_TOKEN, SECRET):
         assert secret not in result.output
-    parameter = boto3.client("ssm").get_parameter(Name=NAME, WithDecryption=True)["Parameter"]
+    parameter = boto3.client("ssm").get_parameter(Name=PARAMETER, WithDecryption=True)["Parameter"]
     assert parameter["Type"] == "SecureString"
     written = parse_secrets(parameter["Value"])
-    assert written.auth_tokens == (TOKEN, NEXT)
+    assert written.auth_tokens == (TOKEN, NEXT_TOKEN)
     assert written.api_keys == {KEY: SECRET}
 
 
@@ -81,10 +81,10 @@ def test_nothing_is_deployed_before_the_secrets_exist(operator):
 
 
 def use_secrets_manager(config):
-    declared = json.loads(config.read_text())
+    project_config = json.loads(config.read_text())
     name = "/aws/reference/secretsmanager/twilio/dev"
-    declared["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name
-    config.write_text(json.dumps(declared))
+    project_config["stages"]["dev"]["environment_variables"]["SECRETS_PARAMETER"] = name
+    config.write_text(json.dumps(project_config))
 
 
 def test_secrets_manager_secret_is_found(operator, config):
@@ -123,22 +123,22 @@ def test_unintended_python_version_is_refused(operator, monkeypatch, command):
         (["destroy", "--stage", "dev", "--data"], "y\n", "Type the stage's name"),
     ],
 )
-def test_destroy_asks_and_stops_if_not_confirmed(operator, arguments, answer, question):
-    boto3.client("ssm").put_parameter(Name=NAME, Value="kept", Type="String")
+def test_destroy_aborts_without_confirmation(operator, arguments, answer, question):
+    boto3.client("ssm").put_parameter(Name=PARAMETER, Value="kept", Type="String")
 
     result = operator(*arguments, stdin=answer)
 
     assert result.exit_code == 1
     assert question in result.output
     assert "Aborted!" in result.output
-    assert boto3.client("ssm").get_parameter(Name=NAME)
+    assert boto3.client("ssm").get_parameter(Name=PARAMETER)
 
 
-@pytest.mark.parametrize("stage", ["local", "nowhere", "prod"])
+@pytest.mark.parametrize("stage", ["local", "missing", "prod"])
 def test_error_for_undeployable_stage_states_the_reason(operator, stage):
     reason = {
         "local": "SETTINGS_DEFAULTS is for laptops",
-        "nowhere": "There is no stage 'nowhere'",
+        "missing": "There is no stage 'missing'",
         "prod": "TWILIO_ACCOUNT_SID is not set",
     }
 
@@ -148,10 +148,10 @@ def test_error_for_undeployable_stage_states_the_reason(operator, stage):
     assert reason[stage] in result.output
 
 
-def test_log_level_that_would_silence_alarms_is_refused(operator, config):
-    declared = json.loads(config.read_text())
-    declared["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
-    config.write_text(json.dumps(declared))
+def test_log_level_that_silences_alarms_is_refused(operator, config):
+    project_config = json.loads(config.read_text())
+    project_config["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
+    config.write_text(json.dumps(project_config))
 
     result = operator("deploy", "--stage", "dev", "--any-python")
 
@@ -170,16 +170,16 @@ def test_log_level_that_would_silence_alarms_is_refused(operator, config):
     ],
 )
 def test_public_base_url_must_match_the_custom_domain(operator, config, prefix, base_url, valid):
-    declared = json.loads(config.read_text())
-    declared["stages"]["dev"] |= {
+    project_config = json.loads(config.read_text())
+    project_config["stages"]["dev"] |= {
         "api_gateway_custom_domain": {
             "domain_name": "calls.example.com",
             "certificate_arn": "arn:aws:acm:eu-west-1:111111111111:certificate/example",
             "url_prefix": prefix,
         }
     }
-    declared["stages"]["dev"]["environment_variables"]["PUBLIC_BASE_URL"] = base_url
-    config.write_text(json.dumps(declared))
+    project_config["stages"]["dev"]["environment_variables"]["PUBLIC_BASE_URL"] = base_url
+    config.write_text(json.dumps(project_config))
 
     result = operator("prepare", "--stage", "dev")
 

@@ -1,4 +1,4 @@
-"""The guides to deployment, operations and security match the code."""
+"""The deployment, operations and security guides match the code."""
 
 import re
 from pathlib import Path
@@ -56,5 +56,8 @@ def test_documented_memory_and_timeouts_match_configuration():
 
 
 def test_documented_throttles_match_code():
-    callbacks, rest = api_settings.CALLBACK_THROTTLE.rate, api_settings.DEFAULT_THROTTLE.rate
-    assert f"callbacks {callbacks:,}/s, everything else {rest}/s" in DEPLOY
+    callback_rate, default_rate = (
+        api_settings.CALLBACK_THROTTLE.rate,
+        api_settings.DEFAULT_THROTTLE.rate,
+    )
+    assert f"callbacks {callback_rate:,}/s, everything else {default_rate}/s" in DEPLOY

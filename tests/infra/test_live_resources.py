@@ -1,4 +1,4 @@
-"""Resources are found in AWS, and resources of other stages are left alone."""
+"""Commands find a stage's resources in AWS and do not change other stages."""
 
 import json
 from types import SimpleNamespace
@@ -56,7 +56,7 @@ def make_role(aws, name, region):
 
 
 class FakeGateway:
-    """API Gateway with APIs and a domain. moto's own needs a dozen more packages.
+    """API Gateway with APIs and one domain. moto's fake needs a dozen more packages.
 
     Attributes:
         functions: Name of the function that each API calls, by API ID.
@@ -70,7 +70,7 @@ class FakeGateway:
         apis = [{"id": api_id, "name": APP} for api_id in self.functions]
         return SimpleNamespace(paginate=lambda: [{"items": apis}])
 
-    def get_resources(self, *, restApiId, **_kwargs):  # noqa: N803  boto3's name
+    def get_resources(self, *, restApiId, **_kwargs):  # noqa: N803  boto3's parameter name
         uri = f"arn:aws:lambda:eu-west-1:123456789012:function:{self.functions[restApiId]}/invoke"
         return {"items": [{"resourceMethods": {"GET": {"methodIntegration": {"uri": uri}}}}]}
 
@@ -85,7 +85,7 @@ class FakeGateway:
         return {}
 
     def map_domain_to(self, *api_ids):
-        paths = ["(none)", "desk"]
+        paths = ["(none)", "other"]
         self.mappings = [
             {"basePath": path, "restApiId": api_id}
             for path, api_id in zip(paths, api_ids, strict=False)
@@ -96,7 +96,7 @@ class FakeGateway:
 def test_stage_in_another_region_is_refused_without_changes(aws, stage, handler):
     make_role(aws, stage.role(handler), "us-east-1")
 
-    with pytest.raises(OperatorError, match="in another region than eu-west-1"):
+    with pytest.raises(OperatorError, match="in a region other than eu-west-1"):
         chalice_record.rebuild_record(aws, stage, None)
     assert not stage.deployed_file.exists()
     assert aws.client("iam").get_role(RoleName=stage.role(handler))
@@ -128,10 +128,10 @@ def test_domain_used_by_other_apis_is_not_removed(aws, stage):
     aws.gateway.functions |= {"own": f"{APP}-prod", "other": f"{APP}-dev"}
     aws.gateway.map_domain_to("own", "other")
 
-    with pytest.raises(OperatorError, match="also leads to other APIs .other."):
+    with pytest.raises(OperatorError, match="is also mapped to other APIs .other."):
         chalice_record.rebuild_record(aws, stage, None)
     assert chalice_record.rebuild_record(aws, stage, None, domain=DOMAIN), (
-        "a deployment that keeps the domain removes nothing"
+        "A deployment that keeps the domain must not be refused."
     )
 
 

@@ -1,4 +1,4 @@
-"""The lock allows one deployment of a stage at a time."""
+"""The lock allows one deployment or removal of a stage at a time."""
 
 from types import SimpleNamespace
 
@@ -21,10 +21,10 @@ def stage(tables):
     return SimpleNamespace(name="dev", settings=SimpleNamespace(state_table=tables.state))
 
 
-def test_second_owner_is_refused_with_the_name_of_the_first_and_a_remedy(aws, stage):
+def test_refusal_names_the_current_owner_and_the_expiry(aws, stage):
     first, second = (lock.acquire(aws, stage, force=False) for _ in range(2))
     with first, pytest.raises(OperatorError) as refused, second:
-        pytest.fail("Both hold the lock.")
+        pytest.fail("Two owners hold the lock.")
 
     assert "Stage dev is being deployed or removed by arn:aws:iam::1:user/ann" in str(refused.value)
     assert "its lock expires at" in str(refused.value)
@@ -49,17 +49,17 @@ def test_lock_of_a_killed_deployment_expires(aws, stage, monkeypatch):
 
 def test_former_owner_does_not_release_a_broken_lock(aws, stage):
     with lock.acquire(aws, stage, force=False):
-        breaker = lock.acquire(aws, stage, force=True)
-        breaker.__enter__()
+        new_owner = lock.acquire(aws, stage, force=True)
+        new_owner.__enter__()
     with pytest.raises(OperatorError), lock.acquire(aws, stage, force=False):
         pytest.fail("The former owner released a lock that it no longer held.")
 
 
 def test_first_deployment_acquires_the_lock_once_the_table_exists(aws, stage, tables):
-    absent = SimpleNamespace(name="dev", settings=SimpleNamespace(state_table="not-yet"))
-    with lock.acquire(aws, absent, force=False) as renew:
-        absent.settings.state_table = tables.state
+    new_stage = SimpleNamespace(name="dev", settings=SimpleNamespace(state_table="not-yet"))
+    with lock.acquire(aws, new_stage, force=False) as renew:
+        new_stage.settings.state_table = tables.state
         renew()
-        renew()  # it can be renewed
+        renew()  # renews the lock that the first call acquired
         with pytest.raises(OperatorError), lock.acquire(aws, stage, force=False):
-            pytest.fail("Both hold the lock.")
+            pytest.fail("Two owners hold the lock.")

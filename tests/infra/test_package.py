@@ -1,4 +1,4 @@
-"""The template that `chalice package` makes from config.json, policies and merged settings."""
+"""The template that `chalice package` creates for a stage."""
 
 import json
 
@@ -97,7 +97,7 @@ def test_callbacks_have_higher_throttles_and_all_methods_have_metrics(packaged):
     } == set(api_settings.twilio_routes())
     for method in settings.values():
         assert method["ThrottlingRateLimit"] > default["ThrottlingRateLimit"]
-        # The settings of a method inherit nothing from the default.
+        # Method settings inherit nothing from the default.
         assert method["MetricsEnabled"]
     assert default["MetricsEnabled"]
 
@@ -106,7 +106,7 @@ def test_routes_called_by_twilio_are_found():
     callbacks = {"/assignment_callback", "/assignment_callback/fallback", "/event_callback"}
     routes = {path for path, method in api_settings.twilio_routes() if method == "POST"}
     assert callbacks <= routes
-    # Routes for people and pages also accept JSON.
+    # Routes for other clients also accept JSON.
     assert not any(path.startswith(("/reservations", "/create-task")) for path in routes)
 
 
@@ -116,7 +116,7 @@ def test_gateway_responses_have_the_shape_of_the_apps_errors(packaged):
     assert responses.keys() == api_settings.GATEWAY_RESPONSES.keys()
     for response in responses.values():
         text = response["responseTemplates"]["application/json"]
-        filled = text.replace("$context.error.messageString", '"What went wrong."')
+        filled = text.replace("$context.error.messageString", '"A message."')
         assert json.loads(filled).keys() == {"Code", "Message"}
     assert responses["MISSING_AUTHENTICATION_TOKEN"]["statusCode"] == "404"
     assert responses["THROTTLED"]["responseParameters"] == {
@@ -134,26 +134,26 @@ def test_function_environments_contain_no_secrets(packaged):
 
 def test_api_has_the_name_that_the_alarms_use(packaged):
     (gateway,) = packaged.of_type("AWS::ApiGateway::RestApi").values()
-    # Without a Name, CloudFormation uses the title.
+    # Without a Name, API Gateway uses the title.
     assert gateway.get("Name", gateway["Body"]["info"]["title"]) == app.app_name
 
 
 @pytest.fixture(scope="module")
 def with_options(tmp_path_factory):
-    """A packaged stage with the options that are off by default."""
+    """A packaged stage with options that are off by default."""
 
     def change(stage):
         stage["api_gateway_custom_domain"] = DOMAIN
         stage["environment_variables"] |= {
             "PUBLIC_BASE_URL": "https://calls.example.com",
-            "CORS_ALLOW_ORIGIN": "https://desk.example.com",
+            "CORS_ALLOW_ORIGIN": "https://app.example.com",
         }
         stage["lambda_functions"]["api_handler"]["reserved_concurrency"] = 50
 
     return package(tmp_path_factory.mktemp("package"), "prod", change)
 
 
-def test_custom_domain_leads_to_the_stage(with_options):
+def test_custom_domain_is_mapped_to_the_stage(with_options):
     assert with_options.lint(with_options.translated) == ""
     (domain,) = with_options.of_type("AWS::ApiGateway::DomainName").values()
     assert domain["DomainName"] == "calls.example.com"
@@ -162,7 +162,7 @@ def test_custom_domain_leads_to_the_stage(with_options):
     assert mapping["Stage"] in ("prod", {"Ref": "RestAPI.Stage"})
 
 
-def test_concurrency_is_reserved_only_on_request(with_options, packaged):
+def test_concurrency_is_reserved_only_if_configured(with_options, packaged):
     function = with_options.of_type("AWS::Lambda::Function")["APIHandler"]
     assert function["ReservedConcurrentExecutions"] == 50
     for default in packaged.of_type("AWS::Lambda::Function").values():
@@ -173,4 +173,4 @@ def test_gateway_responses_allow_the_cors_origin(with_options):
     (gateway,) = with_options.of_type("AWS::ApiGateway::RestApi").values()
     for response in gateway["Body"]["x-amazon-apigateway-gateway-responses"].values():
         header = "gatewayresponse.header.Access-Control-Allow-Origin"
-        assert response["responseParameters"][header] == "'https://desk.example.com'"
+        assert response["responseParameters"][header] == "'https://app.example.com'"

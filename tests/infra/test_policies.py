@@ -1,6 +1,6 @@
 """Each function's policy allows exactly the calls that the function makes.
 
-The calls are recorded while the app exercises everything that its functions can do.
+The tests record the calls while they use every route and run the sweep.
 """
 
 import json
@@ -38,13 +38,13 @@ SECRETS = "/taskrouter-callbacks/dev/secrets"
 
 
 @pytest.fixture
-def environ(environ):  # the routes' fixture with one more setting
+def environ(environ):  # adds a setting to the fixture of the same name
     return {**environ, "MAX_WRAPUP_SECONDS": "60"}
 
 
 @pytest.fixture
 def stage(tables):
-    """A stage declared like those of config.json, with the tables of the test."""
+    """A stage like those in config.json, with the test's tables."""
     environ = {
         "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
         "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
@@ -63,17 +63,17 @@ def stage(tables):
 
 @pytest.fixture
 def allowed(stage):
-    """Returns the calls that a function's policy allows, as (action, ARN)."""
+    """Function that returns the calls allowed by a handler's policy, as (action, ARN)."""
     rendered = policies.render(AWS, stage)
 
-    def of(handler):
+    def calls_of(handler):
         pairs = set()
         for statement in rendered[stage.policy_files[handler]]["Statement"]:
             assert statement["Effect"] == "Allow"
             pairs |= set(product(as_list(statement["Action"]), as_list(statement["Resource"])))
         return pairs
 
-    return of
+    return calls_of
 
 
 def as_list(value):
@@ -82,7 +82,7 @@ def as_list(value):
 
 @pytest.fixture
 def calls(dynamodb, api):
-    """The calls to DynamoDB since the set was last emptied, as (action, ARN)."""
+    """The set of calls to DynamoDB, as (action, ARN)."""
     recorded = set()
 
     def record(model, params, **_):
@@ -97,7 +97,7 @@ def calls(dynamodb, api):
     events.unregister("provide-client-params.dynamodb.*", record)
 
 
-def of_service(pairs, *services):
+def filter_by_service(pairs, *services):
     return {(action, arn) for action, arn in pairs if action.split(":")[0] in services}
 
 
@@ -119,7 +119,7 @@ def post_signed(api, path, parameters):
     return api.http.post(path, headers=headers, body=urlencode(parameters).encode())
 
 
-VOICE = sorted(
+VOICE_ROUTES = sorted(
     {path for path, _ in api_settings.twilio_routes()}
     - {path for path in app.routes if "callback" in path}
 )
@@ -138,11 +138,11 @@ def use_every_route(api):
         "TimestampMs": str(api.clock.now),
     }
     assert post_signed(api, "/event_callback", event).status_code == 204
-    another = api.callback_parameters()
-    assert post_signed(api, "/assignment_callback/fallback", another).status_code == 200
-    for path in VOICE:
-        caller = {"AccountSid": event["AccountSid"], "CallSid": sid("CA")}
-        assert post_signed(api, path, caller).status_code == 200
+    parameters = api.callback_parameters()
+    assert post_signed(api, "/assignment_callback/fallback", parameters).status_code == 200
+    for path in VOICE_ROUTES:
+        form = {"AccountSid": event["AccountSid"], "CallSid": sid("CA")}
+        assert post_signed(api, path, form).status_code == 200
     for verb, reservation in (("accept", second), ("reject", third), ("complete", second)):
         path = f"/reservations/{reservation.reservation_sid}/{verb}"
         body = {"activity_sid": sid("WA")} if verb == "reject" else {}
@@ -152,33 +152,33 @@ def use_every_route(api):
     assert api.call("GET", f"/reservations/{first.reservation_sid}").status_code == 200
     query = f"task_sid={fourth.task_sid}&reservation_sid={fourth.reservation_sid}"
     assert api.call("GET", f"/accept_reservation?{query}").status_code == 200
-    created = api.post_json("/create-task", {}, headers={"Idempotency-Key": "one"})
+    created = api.post_json("/create-task", {}, headers={"Idempotency-Key": "key-1"})
     assert created.status_code == 201
     assert api.call("GET", "/health").status_code == 200
     assert called_routes(api) == set(app.routes)
 
 
 def called_routes(api):
-    """The declared routes that have written a log line."""
+    """Return the declared routes that have logged a request."""
     patterns = {path: re.sub(r"\{\w+\}", "[^/]+", path) for path in app.routes}
     paths = {line["route"] for line in api.lines() if line["event"] == "request"}
     return {
         path
         for path, pattern in patterns.items()
-        if any(re.fullmatch(pattern, called) for called in paths)
+        if any(re.fullmatch(pattern, logged) for logged in paths)
     }
 
 
 def test_api_policy_allows_exactly_the_calls_made(api, calls, allowed):
     use_every_route(api)
 
-    assert of_service(allowed(API), "dynamodb") == calls
+    assert filter_by_service(allowed(API), "dynamodb") == calls
 
 
 def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
     create_reservation(api)
     api.taskrouter.set_status(create_reservation(api).reservation_sid, Status.WRAPPING)
-    unrecorded = api.taskrouter.add(created_at=api.clock.now)  # without a callback
+    unrecorded = api.taskrouter.add(created_at=api.clock.now)  # no callback was posted
     api.taskrouter.add_event(unrecorded, Status.PENDING, at=api.clock.now)
     calls.clear()
 
@@ -192,12 +192,12 @@ def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
         )
 
     assert api.taskrouter.calls["update"] == 1  # the overdue wrap-up was completed
-    assert of_service(allowed(SWEEP), "dynamodb") == calls
+    assert filter_by_service(allowed(SWEEP), "dynamodb") == calls
 
 
 @pytest.fixture
 def ssm_calls(monkeypatch):
-    """The calls to SSM made to read the secrets, as (action, ARN)."""
+    """The calls to SSM that read the secrets, as (action, ARN)."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", AWS.region)
     recorded = set()
 
@@ -218,7 +218,7 @@ def ssm_calls(monkeypatch):
 
 def test_policies_allow_exactly_the_calls_that_read_secrets(ssm_calls, allowed):
     for handler in (API, SWEEP):
-        assert of_service(allowed(handler), "ssm") == ssm_calls
+        assert filter_by_service(allowed(handler), "ssm") == ssm_calls
 
 
 def test_app_calls_no_other_service():
@@ -251,7 +251,7 @@ def test_policies_allow_only_tables_secrets_logs_and_traces(stage, allowed):
     for handler in (API, SWEEP):
         group = f"log-group:{stage.log_group(handler)}:*"
         secret = f"parameter{SECRETS}"
-        assert allowed(handler) - of_service(allowed(handler), "dynamodb") == {
+        assert allowed(handler) - filter_by_service(allowed(handler), "dynamodb") == {
             ("ssm:GetParameter", ARN.format(service="ssm", resource=secret)),
             ("logs:CreateLogStream", ARN.format(service="logs", resource=group)),
             ("logs:PutLogEvents", ARN.format(service="logs", resource=group)),

@@ -1,4 +1,4 @@
-"""The commands sweep and erase, run as an operator runs them."""
+"""The commands `sweep` and `erase`, run as separate processes."""
 
 import json
 import os
@@ -15,7 +15,7 @@ SID = "WR" + "e" * 32
 
 @pytest.fixture
 def infra(dynamodb, tables):
-    """Runs a command against the tables of the test."""
+    """A function that runs a command with the test's tables."""
     names = {"RESERVATIONS_TABLE": tables.reservations, "STATE_TABLE": tables.state}
 
     def run(*arguments, stdin="", **environ):
@@ -35,7 +35,7 @@ def infra(dynamodb, tables):
 
 @pytest.fixture
 def count_records(dynamodb, tables):
-    """Returns the number of records; at first there is one, of SID."""
+    """A function that returns the number of records. Initially, only SID has a record."""
     client = dynamodb.client()
     client.put_item(TableName=tables.reservations, Item={"reservation_sid": {"S": SID}})
     return lambda: client.scan(TableName=tables.reservations, ConsistentRead=True)["Count"]
@@ -60,7 +60,7 @@ def test_failed_sweep_is_reported(infra):
     assert "Traceback" not in completed.stderr
 
 
-def test_record_is_erased_after_confirmation(infra, count_records):
+def test_erase_deletes_the_record_only_after_confirmation(infra, count_records):
     declined = infra("erase", SID, stdin="n\n")
     assert (declined.returncode, count_records()) == (1, 1)
 
@@ -69,13 +69,11 @@ def test_record_is_erased_after_confirmation(infra, count_records):
     assert confirmed.stdout == f"{SID} is erased.\n"
 
 
-def test_script_erases_without_confirmation_and_learns_that_there_is_no_record(
-    infra, count_records
-):
+def test_yes_skips_the_confirmation_and_a_missing_record_is_an_error(infra, count_records):
     assert infra("erase", SID, "--yes").returncode == 0
-    again = infra("erase", SID, "--yes")
-    assert (again.returncode, count_records()) == (1, 0)
-    assert again.stderr == f"Error: There is no record of {SID} in stage local.\n"
+    repeated = infra("erase", SID, "--yes")
+    assert (repeated.returncode, count_records()) == (1, 0)
+    assert repeated.stderr == f"Error: There is no record of {SID} in stage local.\n"
 
 
 def test_erase_errors_are_reported_without_a_traceback(infra, count_records):
@@ -83,8 +81,8 @@ def test_erase_errors_are_reported_without_a_traceback(infra, count_records):
     assert malformed.returncode == 2
     assert "RESERVATION_SID must be WR followed by 32 hexadecimal digits" in malformed.stderr
 
-    absent = infra("erase", SID, "--yes", RESERVATIONS_TABLE="nowhere")
-    assert absent.returncode == 1
-    assert "DynamoDB answered ResourceNotFoundException" in absent.stderr
-    assert "Traceback" not in absent.stderr
+    missing_table = infra("erase", SID, "--yes", RESERVATIONS_TABLE="missing")
+    assert missing_table.returncode == 1
+    assert "DynamoDB answered ResourceNotFoundException" in missing_table.stderr
+    assert "Traceback" not in missing_table.stderr
     assert count_records() == 1

@@ -37,7 +37,7 @@ name = "priority"
 when = "priority"
 instruction = "accept"
 """
-EXPLAINED = """\
+EXPLANATION = """\
   1  VIPs at once: does not match
      when task.vip == `true` && priority
      task.vip is null
@@ -59,7 +59,7 @@ EXPLAINED = """\
      priority is 5
 answer: {"instruction": "reject"}, by rule "all"
 """
-CHECKED = """\
+RULE_LIST = """\
   1  VIPs at once: accept, when task.vip == `true` && priority
   2  calls: dequeue, when task.language == 'es'
   3  by skill: accept, when contains(worker.skills, 'gold')
@@ -82,29 +82,29 @@ def file(tmp_path):
     return file
 
 
-def rules(*arguments, **options):
+def run_rules(*arguments, **options):
     return run_infra("rules", *arguments, **options)
 
 
-def test_valid_rules_are_listed(file):
-    checked = rules("check", file)
-    assert checked.returncode == 0, checked.stderr
-    assert checked.stdout == f"{file}: 5 rule(s), no mistakes.\n{CHECKED}"
+def test_check_lists_valid_rules(file):
+    result = run_rules("check", file)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{file}: 5 rule(s), no mistakes.\n{RULE_LIST}"
 
 
-def test_default_rules_or_those_of_the_setting_are_checked(file):
-    shipped = ROOT / "chalicelib" / "rules.toml"
-    assert rules("check").stdout == f"{shipped}: 0 rule(s), no mistakes.\n"
-    assert rules("check", RULES_FILE=str(file)).stdout.endswith(CHECKED)
-    assert rules("check", RULES_FILE="no.toml").stderr == (
-        "Error: RULES_FILE names a file that can't be read: no.toml.\n"
+def test_check_reads_the_default_rules_or_the_file_in_the_setting(file):
+    default_file = ROOT / "chalicelib" / "rules.toml"
+    assert run_rules("check").stdout == f"{default_file}: 0 rule(s), no mistakes.\n"
+    assert run_rules("check", RULES_FILE=str(file)).stdout.endswith(RULE_LIST)
+    assert run_rules("check", RULES_FILE="missing.toml").stderr == (
+        "Error: RULES_FILE names a file that can't be read: missing.toml.\n"
     )
 
 
-def test_every_mistake_is_reported_with_exit_code_1():
-    checked = rules("check", "tests/domain/bad_rules/many_mistakes.toml")
-    assert (checked.returncode, checked.stdout) == (1, "")
-    assert checked.stderr.count('many_mistakes.toml: rule "') == 6
+def test_check_reports_every_mistake_with_exit_code_1():
+    result = run_rules("check", "tests/domain/bad_rules/many_mistakes.toml")
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.count('many_mistakes.toml: rule "') == 6
 
 
 @pytest.mark.parametrize(
@@ -116,32 +116,32 @@ def test_every_mistake_is_reported_with_exit_code_1():
     ],
     ids=["form", "JSON", "JSON with objects"],
 )
-def test_captured_callback_is_explained_rule_by_rule(file, capture):
-    explained = rules("explain", "-", "--rules", file, stdin=capture)
-    assert explained.returncode == 0, explained.stderr
-    assert explained.stdout == EXPLAINED
+def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture):
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == EXPLANATION
 
 
-def test_passwords_and_terminal_control_characters_are_not_printed(file):
+def test_explain_prints_no_passwords_or_terminal_control_characters(file):
     file.write_text(
         '[[rule]]\nname = "sip"\nwhen = "task.name"\ninstruction = "conference"\n'
         'sip_auth_password = "hunter2"\n'
     )
     capture = json.dumps(CALLBACK | {"TaskAttributes": {"name": "Zo\u00eb\u009b31m"}})
-    explained = rules("explain", "-", "--rules", file, stdin=capture)
-    assert 'task.name is "Zo\\u00eb\\u009b31m"\n' in explained.stdout
-    assert explained.stdout.endswith('"sip_auth_password": "(secret)"}, by rule "sip"\n')
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert 'task.name is "Zo\\u00eb\\u009b31m"\n' in result.stdout
+    assert result.stdout.endswith('"sip_auth_password": "(secret)"}, by rule "sip"\n')
 
 
-def test_explanation_is_available_as_json(file, tmp_path):
+def test_explain_prints_json_on_request(file, tmp_path):
     capture = tmp_path / "callback"
     capture.write_text(json.dumps(CALLBACK | {"TaskAttributes": '{"vip": true}'}))
 
-    explained = json.loads(rules("explain", capture, "--rules", file, "--json").stdout)
+    explanation = json.loads(run_rules("explain", capture, "--rules", file, "--json").stdout)
 
-    assert explained["answer"] == {"instruction": "accept"}
-    assert explained["rule"] == "VIPs at once"
-    assert explained["rules"][0] == {
+    assert explanation["answer"] == {"instruction": "accept"}
+    assert explanation["rule"] == "VIPs at once"
+    assert explanation["rules"][0] == {
         "name": "VIPs at once",
         "when": "task.vip == `true` && priority",
         "matched": True,
@@ -151,14 +151,14 @@ def test_explanation_is_available_as_json(file, tmp_path):
     }
 
 
-def test_setting_answers_if_no_rule_matches():
-    explained = rules("explain", "-", stdin=urlencode(CALLBACK), ASSIGNMENT_INSTRUCTION="accept")
-    assert explained.stdout == (
+def test_explain_names_the_setting_if_no_rule_matches():
+    result = run_rules("explain", "-", stdin=urlencode(CALLBACK), ASSIGNMENT_INSTRUCTION="accept")
+    assert result.stdout == (
         'answer: {"instruction": "accept"}, by ASSIGNMENT_INSTRUCTION (no rule applies)\n'
     )
 
 
-def test_recorded_reservation_is_explained_with_its_recorded_answer(file, api, dynamodb):
+def test_explain_shows_the_recorded_answer_of_a_reservation(file, api, dynamodb):
     parameters = api.callback_parameters(**CALLBACK)
     api.post_callback(parameters)
     environ = {
@@ -167,13 +167,13 @@ def test_recorded_reservation_is_explained_with_its_recorded_answer(file, api, d
         "STATE_TABLE": api.service.settings.state_table,
     }
 
-    explained = rules("explain", SID, "--rules", file, **environ)
+    result = run_rules("explain", SID, "--rules", file, **environ)
 
-    assert explained.returncode == 0, explained.stderr
-    assert explained.stdout == EXPLAINED + "recorded answer: {}\n"
-    absent = rules("explain", "WR" + "0" * 32, "--rules", file, **environ)
-    assert (absent.returncode, absent.stdout) == (1, "")
-    assert absent.stderr == f"Error: There is no record of WR{'0' * 32}.\n"
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == EXPLANATION + "recorded answer: {}\n"
+    missing = run_rules("explain", "WR" + "0" * 32, "--rules", file, **environ)
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert missing.stderr == f"Error: There is no record of WR{'0' * 32}.\n"
 
 
 def test_documented_example_matches_the_output(tmp_path):
@@ -183,20 +183,20 @@ def test_documented_example_matches_the_output(tmp_path):
     (capture, printed) = re.search(
         r"```console\n\$ echo '(.*?)' \| python -m infra rules explain -\n(.*?)```", text, re.DOTALL
     ).groups()
-    assert rules("explain", "-", "--rules", file, stdin=capture).stdout == printed
+    assert run_rules("explain", "-", "--rules", file, stdin=capture).stdout == printed
 
 
 @pytest.mark.parametrize(
     ("source", "stdin", "message"),
     [
-        ("nowhere", "", "nowhere is neither a Reservation SID nor a readable file."),
+        ("missing", "", "missing is neither a Reservation SID nor a readable file."),
         ("-", "a=b", "ReservationSid must be a Reservation SID"),
         ("-", "{", "- must contain a form or a JSON object: it is not well-formed JSON."),
         ("-", "\u00ff", "The body must be a form"),
     ],
 )
-def test_malformed_callback_is_reported_without_a_traceback(source, stdin, message):
-    explained = rules("explain", source, stdin=stdin)
-    assert (explained.returncode, explained.stdout) == (1, "")
-    assert message in explained.stderr
-    assert "Traceback" not in explained.stderr
+def test_explain_reports_a_malformed_callback_without_a_traceback(source, stdin, message):
+    result = run_rules("explain", source, stdin=stdin)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,4 +1,4 @@
-"""Invalid rules are not deployed, whichever command is used."""
+"""No command deploys invalid rules."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 from local.supervisor import ROOT
 from tests.infra.packaging import package
 
-INVALID = '[[rule]]\nname = "one"\nwhen = "task.vip == true"\ninstruction = "accept"\n'
+INVALID = '[[rule]]\nname = "vip"\nwhen = "task.vip == true"\ninstruction = "accept"\n'
 VALID = INVALID.replace("true", "`true`")
 NO_AWS = {
     "AWS_DEFAULT_REGION": "eu-west-1",
@@ -21,7 +21,7 @@ NO_AWS = {
     "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
     "AWS_MAX_ATTEMPTS": "1",
 }
-MESSAGE = 'rule "one": when uses true as a field name: write it between backticks, `true`.'
+MESSAGE = 'rule "vip": when uses true as a field name: write it between backticks, `true`.'
 CHALICE = ["-c", "from chalice.cli import main; raise SystemExit(main())"]
 INFRA = ["-m", "infra"]
 COMMANDS = {
@@ -34,8 +34,8 @@ COMMANDS = {
 
 
 @pytest.fixture
-def run(tmp_path):
-    """Returns a checkout, and a function that runs a command there without access to AWS."""
+def checkout_and_run(tmp_path):
+    """A checkout, and a function that runs a command there without access to AWS."""
     for name in ("chalicelib", "infra"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("app.py", "requirements.txt"):
@@ -64,8 +64,8 @@ def run(tmp_path):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_invalid_rules_are_refused(run, command):
-    checkout, run = run
+def test_invalid_rules_are_refused(checkout_and_run, command):
+    checkout, run = checkout_and_run
     (checkout / "chalicelib" / "rules.toml").write_text(INVALID)
 
     completed = run(*COMMANDS[command])
@@ -76,8 +76,8 @@ def test_invalid_rules_are_refused(run, command):
 
 
 @pytest.mark.parametrize("command", ["chalice package", "infra package"])
-def test_rules_named_by_the_stage_are_checked(run, command):
-    checkout, run = run
+def test_invalid_rules_in_the_stages_rules_file_are_refused(checkout_and_run, command):
+    checkout, run = checkout_and_run
     (checkout / "chalicelib" / "rules-dev.toml").write_text(INVALID)
 
     completed = run(*COMMANDS[command], RULES_FILE="chalicelib/rules-dev.toml")
@@ -87,8 +87,8 @@ def test_rules_named_by_the_stage_are_checked(run, command):
 
 
 @pytest.mark.parametrize("name", ["rules.toml", "../rules.toml", "chalicelib/../rules.toml"])
-def test_rules_outside_the_package_are_refused(run, name):
-    checkout, run = run
+def test_rules_outside_the_package_are_refused(checkout_and_run, name):
+    checkout, run = checkout_and_run
     (checkout / "rules.toml").write_text("")
 
     completed = run(*COMMANDS["infra deploy"], RULES_FILE=name)
@@ -116,17 +116,17 @@ def test_rules_are_packaged_and_loaded_from_the_package(tmp_path):
         text=True,
         check=False,
     )
-    assert completed.stdout == "one\n", completed.stderr
+    assert completed.stdout == "vip\n", completed.stderr
 
 
-def test_importing_the_app_elsewhere_does_not_read_the_rules(run):
-    checkout, run = run
+def test_importing_the_app_outside_a_deployment_does_not_read_the_rules(checkout_and_run):
+    checkout, run = checkout_and_run
     (checkout / "chalicelib" / "rules.toml").write_text(INVALID)
     assert run("-c", "import app").returncode == 0
 
 
-def test_sweep_starts_on_lambda_despite_invalid_rules(run, monkeypatch):
-    checkout, run = run
+def test_sweep_starts_on_lambda_despite_invalid_rules(checkout_and_run, monkeypatch):
+    checkout, run = checkout_and_run
     (checkout / "chalicelib" / "rules.toml").write_text(INVALID)
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     for name, value in config["stages"]["dev"]["environment_variables"].items():

@@ -1,4 +1,4 @@
-"""The smoke test distinguishes the app's responses from those of other servers."""
+"""The smoke test accepts only responses from the deployed app."""
 
 import json
 import threading
@@ -18,7 +18,7 @@ REFUSED = (403, {"Code": "InvalidSignature", "Message": "The signature is not va
 
 @pytest.fixture
 def serve():
-    """Starts a server with given responses to /health and to a callback; returns its URL."""
+    """A function that starts a server with fixed responses and returns its URL."""
     servers = []
 
     def start(health, callback):
@@ -51,27 +51,27 @@ def serve():
         server.server_close()
 
 
-def test_current_version_and_the_apps_403_pass(serve):
+def test_current_version_and_invalid_signature_error_pass(serve):
     smoke_test(serve(HEALTHY, REFUSED), max_seconds=0)
 
 
 def test_403_of_api_gateway_fails(serve):
     from_gateway = (403, {"message": "Missing Authentication Token"})
 
-    with pytest.raises(OperatorError, match="was answered 403, not 403 InvalidSignature"):
+    with pytest.raises(OperatorError, match="returned 403, not 403 InvalidSignature"):
         smoke_test(serve(HEALTHY, from_gateway), max_seconds=0)
 
 
 @pytest.mark.parametrize(
     ("callback", "message"),
     [
-        ((200, {}), "was answered 200"),
-        ((404, {"Code": "RouteNotFound", "Message": ""}), "was answered 404 RouteNotFound"),
-        ((503, {"Code": "SecretsUnavailable", "Message": ""}), "answered 503 SecretsUnavailable"),
-        ((500, ["no object"]), "was answered 500"),
+        ((200, {}), "returned 200"),
+        ((404, {"Code": "RouteNotFound", "Message": ""}), "returned 404 RouteNotFound"),
+        ((503, {"Code": "SecretsUnavailable", "Message": ""}), "returned 503 SecretsUnavailable"),
+        ((500, ["not an object"]), "returned 500"),
     ],
 )
-def test_any_other_answer_to_an_unsigned_callback_fails(serve, callback, message):
+def test_any_other_response_to_an_unsigned_callback_fails(serve, callback, message):
     with pytest.raises(OperatorError, match=message):
         smoke_test(serve(HEALTHY, callback), max_seconds=0)
 
@@ -79,7 +79,7 @@ def test_any_other_answer_to_an_unsigned_callback_fails(serve, callback, message
 def test_another_version_fails(serve):
     older = (200, {"status": "ok", "version": "0.0.1"})
 
-    with pytest.raises(OperatorError, match=f"and not with version {__version__}"):
+    with pytest.raises(OperatorError, match=f"did not report version {__version__}"):
         smoke_test(serve(older, REFUSED), max_seconds=0)
 
 

@@ -1,4 +1,4 @@
-"""Stages as .chalice/config.json declares them."""
+"""Stages declared in .chalice/config.json."""
 
 import json
 
@@ -12,8 +12,8 @@ from infra.aws import stage_config
 def config(tmp_path, monkeypatch):
     path = tmp_path / "config.json"
     project = {
-        "environment_variables": {"BOTH": "project", "PROJECT": "yes"},
-        "stages": {"prod": {"environment_variables": {"BOTH": "stage"}}, "bare": {}},
+        "environment_variables": {"LEVEL": "project", "PROJECT_ONLY": "yes"},
+        "stages": {"prod": {"environment_variables": {"LEVEL": "stage"}}, "empty": {}},
     }
     path.write_text(json.dumps(project))
     monkeypatch.setattr(stage_config, "CONFIG", path)
@@ -21,18 +21,18 @@ def config(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("config")
-def test_stage_overrides_project_and_shell_overrides_both():
+def test_shell_overrides_stage_and_stage_overrides_project():
     assert stage_config.environment("prod", {}) == {
-        "BOTH": "stage",
-        "PROJECT": "yes",
+        "LEVEL": "stage",
+        "PROJECT_ONLY": "yes",
     }
-    assert stage_config.environment("bare", {})["BOTH"] == "project"
-    assert stage_config.environment("prod", {"BOTH": "shell"})["BOTH"] == "shell"
+    assert stage_config.environment("empty", {})["LEVEL"] == "project"
+    assert stage_config.environment("prod", {"LEVEL": "shell"})["LEVEL"] == "shell"
 
 
 @pytest.mark.usefixtures("config")
 def test_error_for_unknown_stage_lists_declared_stages():
-    message = "no stage 'dev' in config.json. Declared stages: bare, prod"
+    message = "no stage 'dev' in config.json. Declared stages: empty, prod"
     with pytest.raises(OperatorError, match=message):
         stage_config.environment("dev", {})
 
@@ -45,11 +45,11 @@ def test_error_for_malformed_json_names_the_file(config):
 
 
 def test_dev_and_prod_differ_only_in_names():
-    declared = stage_config.project()["stages"]
+    stages = stage_config.project()["stages"]
 
-    assert json.loads(json.dumps(declared["dev"]).replace("dev", "prod")) == declared["prod"]
+    assert json.loads(json.dumps(stages["dev"]).replace("dev", "prod")) == stages["prod"]
 
 
 def test_environment_variables_are_strings_as_lambda_requires():
-    for declared in stage_config.project()["stages"].values():
-        assert all(isinstance(value, str) for value in declared["environment_variables"].values())
+    for stage in stage_config.project()["stages"].values():
+        assert all(isinstance(value, str) for value in stage["environment_variables"].values())

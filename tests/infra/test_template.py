@@ -1,4 +1,4 @@
-"""Parts of the template that the local emulators ignore."""
+"""Properties of the template that the local emulators ignore."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def tables():
 
 def test_tables_survive_updates_and_deletion_of_the_stack(tables):
     for table in tables:
-        # Deleted only if the creation of the stack fails.
+        # Delete the table only if the stack's creation fails.
         assert table["DeletionPolicy"] == "RetainExceptOnCreate"
         assert table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
@@ -36,7 +36,7 @@ def test_tables_are_encrypted_restorable_and_have_a_ttl(tables):
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_only_the_tables_remain_without_operate():
+def test_stack_contains_only_the_tables_without_operate():
     resources = templates.read("stage.yaml")["Resources"]
     conditions = {name: resource.get("Condition") for name, resource in resources.items()}
     assert {name for name, condition in conditions.items() if not condition} == {
@@ -46,10 +46,11 @@ def test_only_the_tables_remain_without_operate():
     assert set(conditions.values()) == {None, "IsOperated"}
 
 
-def test_template_fits_into_a_request_body():
+def test_template_is_below_the_size_limit_of_a_request():
     assert (templates.INFRA / "stage.yaml").stat().st_size < 51_200
 
 
-def test_tables_have_no_outputs_so_that_a_restored_table_can_be_imported():
+def test_no_output_refers_to_a_table():
+    # The import of a restored table must not change outputs.
     outputs = templates.read("stage.yaml")["Outputs"].values()
     assert {output["Value"]["Ref"] for output in outputs}.isdisjoint({"Reservations", "State"})

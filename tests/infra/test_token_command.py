@@ -20,7 +20,7 @@ def run(*arguments, **environ):
     return run_infra("token", *arguments, **environ)
 
 
-def claims(settings, printed):
+def decode(settings, printed):
     assert printed.count("\n") == 1
     return jwt.decode(
         printed.strip(),
@@ -33,21 +33,21 @@ def claims(settings, printed):
 def test_supervisor_token_is_signed_with_the_stages_key_and_valid_for_eight_hours(settings):
     result = run("--role", "supervisor")
 
-    decoded = claims(settings, result.stdout)
-    assert decoded["sub"] == settings.twilio_account_sid
-    assert decoded["grants"]["task_router"] == {
+    claims = decode(settings, result.stdout)
+    assert claims["sub"] == settings.twilio_account_sid
+    assert claims["grants"]["task_router"] == {
         "workspace_sid": settings.twilio_workspace_sid,
         "role": "supervisor",
     }
-    assert decoded["exp"] - time.time() == pytest.approx(8 * 3600, abs=60)
+    assert claims["exp"] - time.time() == pytest.approx(8 * 3600, abs=60)
 
 
-def test_worker_token_has_the_worker_and_the_requested_lifetime(settings):
+def test_worker_token_contains_the_worker_and_the_requested_lifetime(settings):
     result = run("--role", "worker", "--worker", ALICE, "--hours", "0.5")
 
-    decoded = claims(settings, result.stdout)
-    assert decoded["grants"]["task_router"]["worker_sid"] == ALICE
-    assert decoded["exp"] - time.time() == pytest.approx(1800, abs=60)
+    claims = decode(settings, result.stdout)
+    assert claims["grants"]["task_router"]["worker_sid"] == ALICE
+    assert claims["exp"] - time.time() == pytest.approx(1800, abs=60)
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_worker_token_has_the_worker_and_the_requested_lifetime(settings):
         (["--role", "worker"], {}, "A worker token needs --worker"),
         (["--role", "service", "--hours", "25"], {}, "25.0 is not in the range"),
         (["--role", "service", "--hours", "0"], {}, "0.0 is not in the range"),
-        (["--role", "boss"], {}, "'boss' is not one of"),
-        (["--role", "service", "--stage", "nowhere"], {}, "There is no stage 'nowhere'"),
-        (["--role", "service"], {"TWILIO_API_KEY_SID": "junk"}, "TWILIO_API_KEY_SID must be SK"),
+        (["--role", "admin"], {}, "'admin' is not one of"),
+        (["--role", "service", "--stage", "missing"], {}, "There is no stage 'missing'"),
+        (["--role", "service"], {"TWILIO_API_KEY_SID": "invalid"}, "TWILIO_API_KEY_SID must be SK"),
     ],
 )
 def test_errors_are_reported_without_a_traceback(arguments, environ, message):
@@ -74,7 +74,7 @@ def test_worker_is_found_by_exact_name_only(taskrouter, settings):
     found = run("--role", "worker", "--worker", "Alice", TWILIO_TASKROUTER_URL=taskrouter.url)
     not_found = run("--role", "worker", "--worker", "Ali", TWILIO_TASKROUTER_URL=taskrouter.url)
 
-    grant = claims(settings, found.stdout)["grants"]["task_router"]
+    grant = decode(settings, found.stdout)["grants"]["task_router"]
     assert grant["worker_sid"] == taskrouter.workers["Alice"]
     assert not_found.returncode == 1
     assert not_found.stderr == "Error: The Workspace has no Worker named 'Ali'.\n"

@@ -8,8 +8,8 @@ class StopSweepingError(Exception):
     pass
 
 
-def run(sweep, times):
-    """Run this many sweeps and return the seconds waited before each."""
+def run_sweeps(sweep, times):
+    """Run the given number of sweeps and return the seconds waited before each."""
     waits = []
 
     def sleep(seconds):
@@ -25,7 +25,7 @@ def run(sweep, times):
 def test_timer_waits_before_every_sweep():
     sweeps = []
 
-    waits = run(lambda event, context: sweeps.append((event, context)), times=3)
+    waits = run_sweeps(lambda event, context: sweeps.append((event, context)), times=3)
 
     assert waits == [5, 5, 5]
     assert len(sweeps) == 3
@@ -35,13 +35,13 @@ def test_failed_sweep_is_reported_and_the_next_sweep_runs(capsys):
     def sweep(event, context):
         raise ValueError("TaskRouter is unreachable")
 
-    run(sweep, times=2)
+    run_sweeps(sweep, times=2)
 
     message = "The sweep failed: ValueError: TaskRouter is unreachable"
     assert capsys.readouterr().out.count(message) == 2
 
 
-def test_chalice_accepts_the_event_and_the_remaining_time_decreases():
+def test_chalice_accepts_the_event_and_the_context():
     event = CloudWatchEvent(functions.scheduled_event(), functions.LambdaContext())
 
     assert event.source == "aws.events"

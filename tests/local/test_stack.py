@@ -7,18 +7,18 @@ from local import network, stack
 
 
 def test_addresses_are_derived_from_the_ports():
-    described = stack.describe(
+    local_stack = stack.describe(
         {"API_PORT": "9000", "DYNAMODB_PORT": "9001", "SIMULATOR_PORT": "9002"}
     )
 
-    assert described.settings.public_base_url == "http://127.0.0.1:9000"
-    assert described.environ["SIMULATOR_CALLBACK_BASE_URL"] == "http://127.0.0.1:9000"
-    assert described.environ["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:9001"
-    assert described.settings.twilio_taskrouter_url == "http://127.0.0.1:9002"
+    assert local_stack.settings.public_base_url == "http://127.0.0.1:9000"
+    assert local_stack.environ["SIMULATOR_CALLBACK_BASE_URL"] == "http://127.0.0.1:9000"
+    assert local_stack.environ["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:9001"
+    assert local_stack.settings.twilio_taskrouter_url == "http://127.0.0.1:9002"
 
 
 def test_shell_variables_take_precedence():
-    described = stack.describe(
+    local_stack = stack.describe(
         {
             "API_PORT": "9000",
             "ASSIGNMENT_INSTRUCTION": "accept",
@@ -27,20 +27,20 @@ def test_shell_variables_take_precedence():
         }
     )
 
-    assert described.settings.assignment_instruction == "accept"
-    assert described.settings.public_base_url == "https://example.org/api"
-    assert described.environ["SIMULATOR_CALLBACK_BASE_URL"] == "https://example.org/api"
-    assert described.environ["SIMULATOR_RESERVATION_TIMEOUT"] == "60"
+    assert local_stack.settings.assignment_instruction == "accept"
+    assert local_stack.settings.public_base_url == "https://example.org/api"
+    assert local_stack.environ["SIMULATOR_CALLBACK_BASE_URL"] == "https://example.org/api"
+    assert local_stack.environ["SIMULATOR_RESERVATION_TIMEOUT"] == "60"
 
 
 def test_twilio_account_in_the_shell_is_reported_as_a_conflict():
     account = "AC" + "1" * 32
     environ = {"TWILIO_ACCOUNT_SID": account, "TWILIO_AUTH_TOKEN": "secret", "API_PORT": "9000"}
 
-    described = stack.describe(environ)
+    local_stack = stack.describe(environ)
 
-    assert described.settings.twilio_account_sid == account
-    conflicts = stack.conflicting_variables(described, environ)
+    assert local_stack.settings.twilio_account_sid == account
+    conflicts = stack.conflicting_variables(local_stack, environ)
     assert sorted(conflicts) == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"]
 
 
@@ -51,7 +51,7 @@ def test_ports_and_simulator_credentials_in_the_shell_do_not_conflict():
     assert stack.conflicting_variables(stack.describe(environ), environ) == []
 
 
-def test_loopback_bypasses_a_proxy_set_in_the_shell():
+def test_loopback_requests_bypass_a_proxy_set_in_the_shell():
     environ = stack.describe({"HTTP_PROXY": "http://proxy:3128", "no_proxy": "corp"}).environ
 
     assert environ["no_proxy"] == environ["NO_PROXY"] == "corp,127.0.0.1,localhost"
