@@ -64,7 +64,7 @@ def is_url(text: str) -> bool:
 
 
 def resolve_url(base: str, url: str) -> str | None:
-    """Return a URL resolved against `base`, or None if the result is not an absolute URL."""
+    """Return a URL resolved against `base`, or None if the result is not a valid URL."""
     try:
         target = urljoin(base, url)
     except ValueError:

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 class AsciiJsonResponse(JSONResponse):
     """A JSON response in ASCII.
 
-    An app may answer with half a surrogate pair, which UTF-8 cannot encode.
+    An app may return an unpaired surrogate, which UTF-8 cannot encode.
     """
 
     def render(self, content: Any) -> bytes:
@@ -22,7 +22,10 @@ class AsciiJsonResponse(JSONResponse):
 
 
 def is_local(request: Request) -> bool:
-    """Return whether the request comes from this machine, but not from another site's web page."""
+    """Return whether a request comes from this machine and not from a foreign page.
+
+    A foreign page is a web page of another origin.
+    """
     origin, authority = request.headers.get("origin"), request.headers.get("host", "")
     peer = request.client.host if request.client else ""
     return (
@@ -35,14 +38,15 @@ def is_local(request: Request) -> bool:
 def is_foreign(request: Request, allowed_hosts: Collection[str]) -> bool:
     """Return whether another site's web page may have sent the request.
 
-    A browser sends the page's origin in `Origin`, which must be that of the simulator's own page,
-    opened on this machine. With DNS rebinding, the page's host name resolves to this address, so
-    the browser regards the request as same-origin, but `Host` is a public DNS name. An SDK sends no
-    `Origin`, and `Host` is an IP address, a name without a dot, or one of the allowed hosts.
+    A browser sends the page's origin in `Origin`, which must be the origin of the simulator's own
+    page, opened on this machine. In a DNS rebinding attack, the page's host name resolves to this
+    machine, so the browser regards the request as same-origin, but `Host` is a public DNS name. An
+    SDK sends no `Origin`, and its `Host` is an IP address, a name without a dot, or an allowed
+    host.
 
     Args:
         request: The request.
-        allowed_hosts: Further accepted host names, in lower case.
+        allowed_hosts: Additional accepted host names, in lower case.
     """
     origin, authority = request.headers.get("origin"), request.headers.get("host", "")
     host = _hostname(authority)

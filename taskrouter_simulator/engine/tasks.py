@@ -50,7 +50,8 @@ def create(
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: A resource does not exist, or no Workflow is given and there is not exactly one.
+        BadRequest: A resource does not exist, or `workflow_sid` is None and the Workspace does not
+            have exactly one Workflow.
     """
     target = routing_target or queue_sid or workflow_sid or _only_workflow(workspace).sid
     resource = engine.new_resource("WT")
@@ -100,7 +101,7 @@ def update(
     channel: str | None = None,
     virtual_start_time: float | None = None,
 ) -> None:
-    """Update a Task; None keeps a value.
+    """Update a Task; None leaves a value unchanged.
 
     Raises:
         BadRequest: The TaskChannel does not exist.
@@ -117,7 +118,7 @@ def update(
 
 
 def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
-    """Cancel the offers of a Workflow's waiting Tasks, and route them from the first filter."""
+    """Cancel all offers of a Workflow's waiting Tasks, and route the Tasks again."""
     for task in list(workspace.tasks.values()):
         if task.workflow_sid == workflow.sid and task.status in WAITING:
             for offer in reservations.pending(task):

@@ -41,7 +41,7 @@ function drawCallback(body, entry) {
     ["POST", entry.url],
     ["Sent", moment(entry.at)],
     ...Object.entries(entry.headers ?? {}),
-    ...others(entry, [...COMMON, ...REQUEST, ...RESPONSE]),
+    ...otherFields(entry, [...COMMON, ...REQUEST, ...RESPONSE]),
   ]);
   body.append(el("h3", {}, "Parameters"));
   facts(body, "parameters", Object.entries(entry.parameters ?? {}));
@@ -78,14 +78,14 @@ export function alertRow(entry) {
 
 function drawAlert(body, entry) {
   if (body.firstChild) return;
-  facts(body, "alert", [["Raised", moment(entry.at)], ...others(entry, [...COMMON, "code", "level", "message"])]);
+  facts(body, "alert", [["Raised", moment(entry.at)], ...otherFields(entry, [...COMMON, "code", "level", "message"])]);
   const page = `https://www.twilio.com/docs/api/errors/${Number(entry.code)}`;
   const link = el("a", { href: page, target: "_blank", rel: "noopener noreferrer" }, `Twilio's page on error ${entry.code}`);
   body.append(el("p", {}, link));
 }
 
 /** Returns the fields of an entry that are not shown elsewhere. */
-function others(entry, excluded) {
+function otherFields(entry, excluded) {
   return Object.entries(entry)
     .filter(([name, value]) => value !== null && !excluded.includes(name))
     .map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]);

@@ -17,7 +17,7 @@ let state = null;
 let connected = false;
 
 const sidOf = (resource) => resource.sid;
-const idOf = (entry) => `${entry.id} ${entry.at}`; // ids start over when the simulator restarts
+const idOf = (entry) => `${entry.id} ${entry.at}`; // ids restart with the simulator
 const poll = new Poll({ onState: show, onTime: setTime, onConnection: showConnection });
 
 const tasks = new Panel({
@@ -90,7 +90,7 @@ function showConnection(isConnected) {
   tick();
 }
 
-/** Updates a resource through the REST API, shows an error if there is one, and polls. */
+/** Updates a resource through the REST API, shows any error, and polls. */
 async function update(path, form) {
   await attempt(() => api.post(state.workspace.sid, path, form));
 }

@@ -1,4 +1,4 @@
-// Shared by all rows: a summary that expands to show details, and action buttons.
+// Parts shared by all rows: a summary that expands to show details, and action buttons.
 
 import { el, setShown, setText } from "./dom.js";
 
@@ -65,7 +65,7 @@ export function block(parent, name, owner, text) {
 }
 
 /**
- * Creates a button for an action on the row's item. It ignores clicks while the action runs.
+ * Creates a button for an action on the row's item. The button ignores clicks while the action runs.
  *
  * @param text text of the button
  * @param run (item) => Promise: the action

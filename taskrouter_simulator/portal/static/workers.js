@@ -41,7 +41,7 @@ export function workerRow(change, activities) {
         setShown(pill, current.available, details.firstChild);
         setText(tasks, worker.tasks ? `${worker.tasks} Task${worker.tasks > 1 ? "s" : ""}` : "");
         group.setAttribute("aria-label", `Activity of ${worker.name}`);
-        // Copies, because a KeyedList skips unchanged items, but the Worker may have changed.
+        // Copy the items, because a KeyedList skips unchanged items, but the Worker may have changed.
         buttons.update(activities().map((activity) => ({ ...activity })));
         update({ ...worker, activity: current.name });
         tick();
