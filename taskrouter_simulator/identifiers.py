@@ -52,7 +52,7 @@ class Credentials:
 
 
 def is_url(text: str) -> bool:
-    """Return whether the text is an absolute http(s) URL, percent-encoded."""
+    """Return whether the text is a percent-encoded absolute http(s) URL."""
     if not re.fullmatch(r"[!-~]+", text):
         return False
     try:

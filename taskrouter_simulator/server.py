@@ -143,7 +143,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise OSError(f"cannot listen on {host}:{port}: {reason}") from error
-    # asyncio sets this only on sockets that it creates itself. Without it, Nagle's algorithm delays
-    # every response by 40 ms.
+    # asyncio sets this option only on sockets that it creates. Without the option, Nagle's
+    # algorithm delays every response by 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

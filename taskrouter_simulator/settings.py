@@ -1,6 +1,6 @@
-"""The simulator's settings, with their defaults and help texts.
+"""The simulator's settings, with their defaults and help text.
 
-Each setting is a command line option and an environment variable. Behavior that Twilio does not
+Each setting is a command-line option and an environment variable. Behavior that Twilio does not
 document is a setting, so that a test can try all variants.
 """
 
@@ -49,7 +49,7 @@ class Settings:
     )
     allowed_hosts: str = _setting(
         "",
-        "host names with a dot under which clients may call /v1, comma-separated; IP addresses,"
+        "comma-separated host names with a dot that clients may use for /v1; IP addresses,"
         " localhost and names without a dot are always allowed",
     )
     frozen_clock: bool = _setting(
@@ -137,7 +137,7 @@ class Settings:
     event_callback_seconds: float = _setting(15.0, "time limit of an event callback")
     callback_timestamp: str = _setting(
         "seconds",
-        "Timestamp of assignment callbacks (absent from an observed callback)",
+        "format of Timestamp in assignment callbacks (an observed callback had no Timestamp)",
         ("seconds", "iso", "none"),
     )
     event_callback_wants_204: bool = _setting(

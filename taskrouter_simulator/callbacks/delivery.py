@@ -92,7 +92,7 @@ class DeliveryClient:
         """Post a form, and retry as the connection overrides allow.
 
         Returns:
-            The response to the last attempt, or the reason there is none.
+            The response to the last attempt, or the reason for a missing response.
         """
         url, overrides = parse_overrides(delivery.url)
         if delivery.single_attempt:

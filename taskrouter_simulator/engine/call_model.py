@@ -65,7 +65,7 @@ class Call(Resource):
         requests: Number of documents requested; responses to earlier requests are ignored.
         requests_without_pause: Number of documents requested since the call last waited.
         is_fetching: Whether the response to the latest request is outstanding.
-        queued: Position in a queue, if the call is in one.
+        queued: Position in a queue; None if the call is not queued.
         partner_sid: SID of the connected call.
         workspace_sid: Workspace of the Task or Reservation.
         task_sid: Task created by `<Enqueue>`.

@@ -1,8 +1,7 @@
 """Validation of instruction parameters.
 
-Each check takes the error code of its parameter.
-
-Parameters come from JSON or from a form, so numbers and booleans may be strings.
+Each check takes the error code of its parameter. Parameters come from JSON or from a form, so
+numbers and booleans may be strings.
 """
 
 import re
@@ -80,7 +79,7 @@ def check_url(parameters: Parameters, name: str, code: int, *, required: bool = 
 
 
 def check_sid(parameters: Parameters, name: str, prefix: str, code: int) -> None:
-    """Check that a required parameter is a SID with that prefix."""
+    """Check that a required parameter is a SID with the given prefix."""
     value = parameters.get(name)
     if not isinstance(value, str) or not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
         raise _invalid(code, name, value)

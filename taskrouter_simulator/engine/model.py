@@ -108,8 +108,8 @@ class Step:
         configuration: The configuration that the Task was evaluated with; later changes of the
             Workflow do not affect it.
         target: The current target.
-        queue_sid: The target's TaskQueue, inherited from an earlier target if it names none; ""
-            if no target names one.
+        queue_sid: WQ… SID of the target's TaskQueue or, if the target names no TaskQueue, of the
+            preceding target's; "" if no target names a TaskQueue.
         filter: The filter that matched; None for the default filter.
         filter_index: The filter's position in the configuration.
         target_index: The target's position in the filter.
@@ -221,7 +221,7 @@ class TaskQueue(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class Workflow(Resource):
-    """Rules that route Tasks to TaskQueues; `text` is the configuration received."""
+    """Rules that route Tasks to TaskQueues; `text` is the configuration as received."""
 
     friendly_name: str
     text: str

@@ -41,7 +41,7 @@ def create(
         workspace: The Workspace.
         attributes: A JSON object as text.
         workflow_sid: WW… SID; None for the only Workflow of the Workspace.
-        priority: None for the priority of the matching target, or 0.
+        priority: The priority; None for the matching target's priority, or 0.
         timeout: Seconds until the Task is canceled unless it is assigned.
         channel: A TaskChannel's SID or unique name.
         virtual_start_time: Seconds since the epoch; None for now.
@@ -50,7 +50,7 @@ def create(
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: A resource does not exist, or `workflow_sid` is None and the Workspace does not
+        BadRequest: A resource does not exist, or the Task has no target and the Workspace does not
             have exactly one Workflow.
     """
     target = routing_target or queue_sid or workflow_sid or _only_workflow(workspace).sid

@@ -190,7 +190,7 @@ def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> in
 
 
 def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
-    """Return whether a Worker can be offered another Task of a TaskChannel.
+    """Return whether a Worker can be offered another Task on a TaskChannel.
 
     If the Workspace is multitasking, the capacity on the channel decides. Otherwise a Worker has
     one offer at a time, and the Activity Busy prevents offers during an assignment.
