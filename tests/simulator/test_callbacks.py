@@ -207,9 +207,7 @@ def test_response_of_slow_callback_is_ignored_and_fallback_is_used(pair):
     app.set_response("/assignment_callback", {"instruction": "accept"})
     assert offer(taskrouter) == ("reserved", "Reserved")
     assert codes(taskrouter) == [11200]
-    assert [entry["error"] for entry in taskrouter.log("assignment")] == [
-        "no response within 0.3 s"
-    ]
+    assert [entry["error"] for entry in taskrouter.log("assignment")] == ["no answer within 0.3 s"]
 
 
 def test_reservation_times_out_if_both_urls_fail(pair):
@@ -281,7 +279,7 @@ def test_read_and_total_timeouts_can_be_shortened(app, fragment):
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
         offer(taskrouter)
         (entry,) = taskrouter.log("assignment")
-        assert entry["error"] == "no response within 0.1 s"
+        assert entry["error"] == "no answer within 0.1 s"
 
 
 @pytest.fixture
