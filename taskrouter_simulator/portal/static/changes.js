@@ -1,6 +1,6 @@
 // Describes the last update in a few sentences, which screen readers announce.
 
-import { short } from "./row.js";
+import { shortenSid } from "./row.js";
 
 const MAX_SENTENCES = 3;
 
@@ -31,7 +31,7 @@ function task(before, { sid, status, workers }) {
   if (before?.status === status) return "";
   const preposition = { reserved: "for", assigned: "to" }[status];
   const names = preposition ? ` ${preposition} ${workers.join(", ")}` : "";
-  return `Task ${short(sid)} is ${status}${names}.`;
+  return `Task ${shortenSid(sid)} is ${status}${names}.`;
 }
 
 function worker(workspace) {

@@ -20,7 +20,7 @@ export function now() {
 }
 
 /** Formats 75 as "1 min 15 s". */
-export function duration(seconds) {
+export function formatDuration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   const [days, hours] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24];
   const [minutes, remainder] = [Math.floor(whole / 60) % 60, whole % 60];
@@ -30,26 +30,26 @@ export function duration(seconds) {
 }
 
 /** Returns the seconds until a time, rounded up, ignoring rounding errors (60.0000002 is 60). */
-export const until = (moment) => Math.max(0, Math.ceil(moment - now() - 0.001));
+export const secondsUntil = (moment) => Math.max(0, Math.ceil(moment - now() - 0.001));
 
 /** Formats 75 as "1:15". */
-export function countdown(whole) {
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  const remainder = String(whole % 60).padStart(2, "0");
+export function formatCountdown(seconds) {
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const remainder = String(seconds % 60).padStart(2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${remainder}` : `${minutes}:${remainder}`;
 }
 
 const twoDigits = (number) => String(number).padStart(2, "0");
 
 /** Formats the local time of day. */
-export function clock(seconds) {
+export function formatTime(seconds) {
   const date = new Date(seconds * 1000);
   return `${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}:${twoDigits(date.getSeconds())}`;
 }
 
 /** Formats the local date and time. */
-export function moment(seconds) {
+export function formatDateTime(seconds) {
   const date = new Date(seconds * 1000);
   const day = `${date.getFullYear()}-${twoDigits(date.getMonth() + 1)}-${twoDigits(date.getDate())}`;
-  return `${day} ${clock(seconds)}`;
+  return `${day} ${formatTime(seconds)}`;
 }
