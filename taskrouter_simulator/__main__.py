@@ -43,17 +43,17 @@ def _settings(arguments: list[str] | None) -> Settings:
     parser = argparse.ArgumentParser(prog="python -m taskrouter_simulator", description=__doc__)
     for field in fields(Settings):
         variable = environment_name(field.name)
-        text = f"{field.metadata['help']} ({variable}; default {field.default!r})"
+        help_text = f"{field.metadata['help']} ({variable}; default {field.default!r})"
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
             default=os.environ.get(variable),
-            help=text.replace("%", "%%"),
+            help=help_text.replace("%", "%%"),
         )
     return read(vars(parser.parse_args(arguments)))
 
 
 def _exit(_signal: int, _frame: FrameType | None) -> None:
-    """Exit with 0 when uvicorn, after its shutdown, raises the signal again."""
+    """Exit with status 0 when uvicorn raises the signal again after its shutdown."""
     sys.exit(0)
 
 

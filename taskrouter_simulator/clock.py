@@ -34,8 +34,8 @@ class Clock:
     """The simulator's time, in seconds since the epoch, and its timers.
 
     Args:
-        read: Source of time. It may return a constant (`lambda: 1_700_000_000.0`); time then
-            moves only by `jump` and `advance`.
+        read: Returns the time in seconds since the epoch. With a constant
+            (`lambda: 1_700_000_000.0`), only `jump` and `advance` move time.
         frozen: Whether `read` returns a constant, so that waiting never makes a timer due.
     """
 
@@ -54,7 +54,7 @@ class Clock:
         return self._read() + self._offset
 
     def call_at(self, when: float, action: Callable[[], None]) -> Timer:
-        """Run `action` once time has reached `when` (seconds since the epoch)."""
+        """Schedule `action` to run at the time `when` (seconds since the epoch)."""
         if len(self._timers) >= self._purge_at:
             self._purge()
         timer = Timer(when, next(self._order), action)
@@ -63,7 +63,7 @@ class Clock:
         return timer
 
     def _purge(self) -> None:
-        """Drop canceled timers, which would otherwise keep Tasks in memory until they are due."""
+        """Drop canceled timers, which would otherwise keep their Tasks in memory."""
         self._timers = [timer for timer in self._timers if not timer.canceled]
         heapq.heapify(self._timers)
         self._purge_at = max(_MIN_PURGE_SIZE, 2 * len(self._timers))
@@ -100,12 +100,12 @@ class Clock:
         self.jump(end)
 
     def attach(self, loop: AbstractEventLoop | None) -> None:
-        """Have an event loop run the timers as they become due; None detaches the clock."""
+        """Let an event loop run due timers; None detaches the clock from the loop."""
         self._loop = loop
         self._schedule()
 
     def _schedule(self) -> None:
-        """Have the event loop wake up for the next timer."""
+        """Schedule the event loop's wake-up for the next timer."""
         if self._loop is None:
             return
         if self._wakeup:

@@ -1,4 +1,4 @@
-"""Control routes under /simulator: clock, log, faults, events, calls, reset. Loopback only."""
+"""Control routes under /simulator, accessible from this machine only."""
 
 import json
 import re
@@ -47,7 +47,7 @@ class Simulator(Protocol):
     workflow_sid: str
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock forward and wait for the callbacks that this causes."""
+        """Move the clock forward and wait for the resulting callbacks."""
 
     def reset(self, description: Description | None = None) -> None:
         """Replace the Workspace, and clear timers, callbacks, log and faults."""
@@ -60,7 +60,7 @@ class ControlError(ValueError):
     """An invalid request.
 
     Args:
-        message: What is wrong.
+        message: Description of the error.
         status: HTTP status of the response.
     """
 
@@ -83,7 +83,7 @@ async def _describe(simulator: Simulator, _request: Request) -> Any:
 
 
 async def _log(simulator: Simulator, request: Request) -> Any:
-    """List the log entries with an id above `after`, optionally of one `kind`."""
+    """List the log entries with an id greater than `after`, optionally of one `kind`."""
     after = request.query_params.get("after", "0")
     if not re.fullmatch("[0-9]{1,15}", after):
         raise ControlError("after must be the id of a log entry")
@@ -91,12 +91,12 @@ async def _log(simulator: Simulator, request: Request) -> Any:
 
 
 async def _clock(simulator: Simulator, request: Request) -> Any:
-    """Move the clock forward by `{"advance": seconds}` and run the due timers in order."""
+    """Advance the clock by `{"advance": seconds}` and run the due timers in order."""
     seconds = (await _json_object(request)).get("advance")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        raise ControlError('send {"advance": seconds}')
+        raise ControlError('the body must be {"advance": seconds}')
     if not 0 <= seconds <= _MAX_ADVANCE:
-        raise ControlError(f"advance must be 0 to {_MAX_ADVANCE} seconds")
+        raise ControlError(f"advance must be between 0 and {_MAX_ADVANCE} seconds")
     await simulator.advance(seconds)
     return {"now": simulator.engine.now()}
 
@@ -126,7 +126,7 @@ async def _events(simulator: Simulator, request: Request) -> Any:
                 engine,
                 workspace,
                 event_type,
-                f"{event_type}, on request",
+                f"{event_type} published on request",
                 sid=reservation.sid if reservation else task.sid,
                 task=task,
                 worker=workspace.workers.get(reservation.worker_sid) if reservation else None,
@@ -152,10 +152,10 @@ async def _call(simulator: Simulator, request: Request) -> Any:
     body = await _json_object(request) if request.method == "POST" else None
     call = simulator.engine.calls.get(sid)
     if call is None:
-        raise ControlError(f"there is no call {sid[:50]}", 404)
+        raise ControlError(f"call {sid[:50]} does not exist", 404)
     if body is not None:
         if body != {"status": "completed"}:
-            raise ControlError('send {"status": "completed"}; a call can only be hung up')
+            raise ControlError('the body must be {"status": "completed"}')
         try:
             call_control.hang_up(simulator.engine, call)
         except Refusal as refusal:
@@ -165,7 +165,7 @@ async def _call(simulator: Simulator, request: Request) -> Any:
 
 
 async def _reset(simulator: Simulator, request: Request) -> Any:
-    """Reset the simulator; load the Workspace described in the body, or the original Workspace."""
+    """Reset the simulator to the Workspace in the body or the original Workspace."""
     simulator.reset(await _json_object(request) or None)
     return await _describe(simulator, request)
 
@@ -224,15 +224,17 @@ def _place_call(engine: Engine, description: Mapping[str, Any]) -> Call:
 
     Args:
         engine: The engine.
-        description: `from` and `to`. Optional: `url` of the first document (default: the app's URL
-            with the setting `voice_path`); `digits`, the keys pressed: a string, or a list with an
-            item for each `<Gather>`, in which null means no key; `worker_answers` (default: true).
+        description: `from`, `to`, and these optional fields: `url`, the URL of the first document
+            (default: the app's `voice_path`); `digits`, the keys pressed, a string or a list with
+            one item for each `<Gather>` (null for no key); `worker_answers` (default: true).
 
     Raises:
         ControlError: The description is invalid.
     """
     if unknown := sorted(description.keys() - set(_CALL_FIELDS)):
-        raise ControlError(f"{unknown[0]} is not a field of a call; use {', '.join(_CALL_FIELDS)}")
+        raise ControlError(
+            f"{unknown[0]} is not a field of a call; the fields are {', '.join(_CALL_FIELDS)}"
+        )
     for name in ("from", "to"):
         if not _matches(description.get(name), "[!-~]{1,100}"):
             raise ControlError(f"{name} must be a phone number or a client, such as +15550001111")
@@ -258,7 +260,9 @@ def _parse_digits(digits: Any) -> list[str | None]:
     keys = digits if isinstance(digits, list) else [digits]
     are_valid = all(item is None or _matches(item, "[0-9*#]*") for item in keys)
     if len(keys) > _MAX_DIGITS or not are_valid:
-        raise ControlError('digits must be keys such as "1", or a list of keys and nulls')
+        raise ControlError(
+            'digits must be a string of keys such as "1", or a list of strings and nulls'
+        )
     return list(keys)
 
 

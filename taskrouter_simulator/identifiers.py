@@ -52,7 +52,7 @@ class Credentials:
 
 
 def is_url(text: str) -> bool:
-    """Return whether the text is an absolute http(s) URL, percent-encoded."""
+    """Return whether the text is a percent-encoded absolute http(s) URL."""
     if not re.fullmatch(r"[!-~]+", text):
         return False
     try:
@@ -64,7 +64,7 @@ def is_url(text: str) -> bool:
 
 
 def resolve_url(base: str, url: str) -> str | None:
-    """Return a URL resolved against `base`, or None if the result is not an absolute URL."""
+    """Return a URL resolved against `base`, or None if the result is not a valid URL."""
     try:
         target = urljoin(base, url)
     except ValueError:

@@ -1,11 +1,11 @@
-"""The log of requests, callbacks, call steps and alerts, which tests and the portal read."""
+"""The log of requests, callbacks, call steps and alerts."""
 
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 MAX_ANSWER_LENGTH = 20_000
-"""Maximum number of characters kept of a text answer; an app may answer with a megabyte."""
+"""Maximum length of a logged text response in characters; an app may return a megabyte."""
 
 
 class Log:
@@ -13,8 +13,8 @@ class Log:
 
     Args:
         max_entries: Number of entries kept.
-        max_answers: Number of the newest entries that keep the answer of a REST request, because
-            answers with long lists use a lot of memory.
+        max_answers: Number of the newest entries that keep the response to a REST request, because
+            responses with long lists use a lot of memory.
         now: Returns the simulator's time in seconds since the epoch.
     """
 

@@ -3,7 +3,7 @@
 The SIDs are derived from the names, so they are the same in every run. `quickstart.json` is the
 default description and an example for others: the Workspace of Twilio's tutorial,
 https://www.twilio.com/docs/taskrouter/quickstart. It is single-tasking, as the tutorial's
-Workspaces used to be, because in a multitasking Workspace no Worker ever becomes Busy.
+Workspace used to be, because Workers never become Busy in a multitasking Workspace.
 """
 
 import json
@@ -24,7 +24,7 @@ _PARTS = ("activities", "workers", "task_queues", "workflows")
 
 
 class SeedError(ValueError):
-    """An invalid description of a Workspace; the message says what is wrong."""
+    """An invalid description of a Workspace; the message states the reason."""
 
 
 def read(path: Path) -> Description:
@@ -48,12 +48,12 @@ def quickstart() -> Description:
 
 
 def load(engine: Engine, description: Description) -> Workspace:
-    """Create a Workspace.
+    """Create a Workspace from a description.
 
     Args:
         engine: The engine.
         description: Description in the format of `quickstart.json`. Activities and TaskQueues are
-            referenced by their friendly names. A Workflow without callback URLs gets the URLs in
+            referenced by their friendly names. A Workflow without callback URLs gets the URLs from
             the settings.
 
     Raises:
@@ -166,7 +166,7 @@ def _workflow(engine: Engine, workspace: Workspace, item: Description, *, is_fir
 
 
 def _url(settings: Settings, item: Description, name: str, setting: str) -> str:
-    """Return the URL in the description or, by default, the one in the settings.
+    """Return the URL in the description or, by default, the URL in the settings.
 
     A path is appended to the app's base URL.
     """
@@ -175,7 +175,10 @@ def _url(settings: Settings, item: Description, name: str, setting: str) -> str:
 
 
 def _with_sids(value: Any, workspace: Workspace) -> Any:
-    """Return a Workflow configuration with SIDs instead of TaskQueue names; keep unknown names."""
+    """Replace TaskQueue names with SIDs in a Workflow configuration.
+
+    Unknown names are kept.
+    """
     if isinstance(value, list):
         return [_with_sids(item, workspace) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The running simulator: one engine with its clock, callbacks and HTTP routes on one event loop."""
+"""The running simulator: engine, clock, callbacks and HTTP routes."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ from taskrouter_simulator.settings import Settings
 
 
 class Simulator:
-    """A TaskRouter with one Workspace: the one in the settings' file, or the quickstart's.
+    """A TaskRouter that starts with the configured Workspace or the quickstart's.
 
     The engine and all methods run on the event loop that serves `app`.
 
@@ -35,7 +35,7 @@ class Simulator:
         settings: The settings.
 
     Raises:
-        SeedError: The settings' workspace file describes no valid Workspace.
+        SeedError: The configured workspace file does not describe a valid Workspace.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -62,7 +62,9 @@ class Simulator:
         )
 
     def reset(self, description: seed.Description | None = None) -> None:
-        """Replace the Workspace, and clear timers, callbacks, log and faults; keep the time.
+        """Replace the Workspace, and clear timers, callbacks, log and faults.
+
+        The time does not change.
 
         Args:
             description: Description of the new Workspace; None means the original Workspace.
@@ -79,7 +81,7 @@ class Simulator:
         self.engine = self._new_engine(chosen)
 
     async def advance(self, seconds: float) -> None:
-        """Move the clock forward; after each due timer, wait for the callbacks it causes."""
+        """Move the clock forward; after each due timer, wait for the resulting callbacks."""
         end = self.clock.now() + seconds
         self.clock.run_due()
         await self.dispatcher.drain()
@@ -116,7 +118,7 @@ def _clock(*, frozen: bool) -> Clock:
 
 
 def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
-    """Return uvicorn's configuration: quiet, with a short shutdown."""
+    """Return a uvicorn configuration with few logs and a short shutdown timeout."""
     return uvicorn.Config(
         expose_transport(simulator.app),
         log_level="warning",
@@ -141,7 +143,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else error
         raise OSError(f"cannot listen on {host}:{port}: {reason}") from error
-    # asyncio sets this only on sockets that it creates itself. Without it, Nagle's algorithm delays
-    # every response by 40 ms.
+    # asyncio sets this option only on sockets that it creates. Without the option, Nagle's
+    # algorithm delays every response by 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

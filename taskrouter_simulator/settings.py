@@ -1,6 +1,6 @@
-"""The simulator's settings, with their defaults and help texts.
+"""The simulator's settings, with their defaults and help text.
 
-Each setting is a command line option and an environment variable. Behavior that Twilio does not
+Each setting is a command-line option and an environment variable. Behavior that Twilio does not
 document is a setting, so that a test can try all variants.
 """
 
@@ -21,7 +21,10 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings. A field's environment variable is `SIMULATOR_` plus its name in upper case."""
+    """The settings.
+
+    A field's environment variable is `SIMULATOR_` followed by the field's name in upper case.
+    """
 
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(8002, "port to listen on; 0 picks a free port")
@@ -46,7 +49,7 @@ class Settings:
     )
     allowed_hosts: str = _setting(
         "",
-        "host names with a dot under which clients may call /v1, comma-separated; IP addresses,"
+        "comma-separated host names with a dot that clients may use for /v1; IP addresses,"
         " localhost and names without a dot are always allowed",
     )
     frozen_clock: bool = _setting(
@@ -58,7 +61,7 @@ class Settings:
     )
 
     routing_delay: float = _setting(
-        0.0, "seconds from a change to the routing it causes (about 0.5 observed at Twilio)"
+        0.0, "seconds between a change and the resulting routing (about 0.5 was observed at Twilio)"
     )
     reoffer_delay: float = _setting(
         1.0,
@@ -76,9 +79,9 @@ class Settings:
     )
     mixed_types: str = _setting(
         "unequal",
-        "result of comparing different types in expressions: they are unequal and have no order;"
-        " every comparison is false; or a string that contains a number is converted if the other"
-        " value is a number",
+        "result of comparing values of different types in expressions: they are unequal and have"
+        " no order; every comparison is false; or a string that contains a number is converted if"
+        " the other value is a number",
         ("unequal", "false", "numbers"),
     )
     not_pending_code: int = _setting(
@@ -123,7 +126,7 @@ class Settings:
     callback_order: str = _setting(
         "unordered",
         "whether a Reservation's assignment callback or its reservation.created event is sent"
-        " first; the other is sent after the response, but unordered sends both at once",
+        " first; the second waits for the response to the first; unordered sends both at once",
         ("unordered", "callback-first", "event-first"),
     )
     event_callbacks_in_order: bool = _setting(
@@ -134,7 +137,7 @@ class Settings:
     event_callback_seconds: float = _setting(15.0, "time limit of an event callback")
     callback_timestamp: str = _setting(
         "seconds",
-        "Timestamp of assignment callbacks (absent from an observed callback)",
+        "format of Timestamp in assignment callbacks (an observed callback had no Timestamp)",
         ("seconds", "iso", "none"),
     )
     event_callback_wants_204: bool = _setting(
@@ -179,10 +182,10 @@ class Settings:
     canceled_task_result: str = _setting(
         "leave",
         "QueueResult with which a call leaves its queue when its Task is canceled for any reason"
-        " but a hangup; with none, the call keeps waiting",
+        " except a hangup; with none, the call keeps waiting",
         ("leave", "error", "none"),
     )
-    voice_queue_size: int = _setting(100, "maximum number of calls waiting for one Workflow")
+    voice_queue_size: int = _setting(100, "maximum number of calls waiting in one queue")
     task_timeout: int = _setting(86_400, "default Timeout of a Task, in seconds")
     default_capacity: int = _setting(1, "initial capacity of a Worker's channel")
     closed_task_seconds: int = _setting(300, "seconds until a closed Task is deleted")
@@ -204,7 +207,7 @@ class Settings:
     )
 
     def allowed_host_names(self) -> set[str]:
-        """Return the additional host names under which clients may call /v1, in lower case."""
+        """Return the additional host names that clients may use for /v1, in lower case."""
         return {name.strip().lower() for name in self.allowed_hosts.split(",")} - {""}
 
     def url(self, path: str) -> str:
@@ -216,7 +219,7 @@ def read(values: Mapping[str, str | None]) -> Settings:
     """Parse settings.
 
     Args:
-        values: Texts by field name; None means the default.
+        values: Text of each setting by field name; None means the default.
 
     Raises:
         SettingsError: A text is not a valid value of its setting.
@@ -243,7 +246,7 @@ def read(values: Mapping[str, str | None]) -> Settings:
 
 
 def environment_name(name: str) -> str:
-    """Return the environment variable of a field."""
+    """Return the name of a field's environment variable."""
     return f"SIMULATOR_{name.upper()}"
 
 

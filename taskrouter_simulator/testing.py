@@ -1,7 +1,7 @@
 """A pytest fixture that runs the simulator in the test's process, on a free port.
 
-Put `from taskrouter_simulator.testing import taskrouter` into your `conftest.py`, and give your
-test a parameter `taskrouter`. Pass settings by indirect parametrization:
+Put `from taskrouter_simulator.testing import taskrouter` into your `conftest.py`, and add the
+parameter `taskrouter` to your test. Pass settings by indirect parametrization:
 `@pytest.mark.parametrize("taskrouter", [{"callback_base_url": url}], indirect=True)`.
 """
 
@@ -73,28 +73,33 @@ class TaskRouter:
         return client
 
     def log(self, kind: str | None = None, after: int = 0) -> list[dict[str, Any]]:
-        """Return the log entries with an id above `after`, oldest first; None means all kinds."""
+        """Return the log entries, oldest first.
+
+        Args:
+            kind: Kind of entries to return; None returns all kinds.
+            after: Only entries with a greater id are returned.
+        """
         query = {"after": str(after)} | ({"kind": kind} if kind else {})
         entries: list[dict[str, Any]] = self._request("GET", f"/log?{urlencode(query)}")["entries"]
         return entries
 
     def advance(self, seconds: float = 0) -> None:
-        """Move the clock forward, and wait for the callbacks that this causes."""
+        """Move the clock forward and wait for the resulting callbacks."""
         self._request("POST", "/clock", {"advance": seconds})
 
     def place_call(
         self, caller: str, called: str, *digits: str | None, **more: Any
     ) -> dict[str, Any]:
-        """Place a call to the app, and wait for the callbacks that this causes.
+        """Place a call to the app and wait for the resulting callbacks.
 
         Args:
             caller: The caller's number, such as "+15550001111".
             called: The number called.
             *digits: Keys pressed, one argument for each `<Gather>`; None presses no key.
-            **more: `url` and `worker_answers` of POST /simulator/calls.
+            **more: Optional fields of POST /simulator/calls: `url` and `worker_answers`.
 
         Returns:
-            The call: `sid`, `status`, `task_sid`, `steps` and more.
+            The call's `sid`, `status`, `task_sid`, `steps` and other fields.
         """
         call = {"from": caller, "to": called, "digits": list(digits), **more}
         placed: dict[str, Any] = self._request("POST", "/calls", call)
@@ -111,7 +116,13 @@ class TaskRouter:
         return ended
 
     def fault(self, on: str, kind: str, **more: Any) -> None:
-        """Inject a fault; `more` are fields of `taskrouter_simulator.faults.Fault`."""
+        """Inject a fault.
+
+        Args:
+            on: Request or callback to affect, as in `Fault.on`.
+            kind: Kind of fault, as in `Fault.kind`.
+            **more: Other fields of `taskrouter_simulator.faults.Fault`.
+        """
         self._request("POST", "/faults", {"on": on, "kind": kind, **more})
 
     def clear_faults(self) -> None:
@@ -144,7 +155,7 @@ class TaskRouter:
 
 
 class _Server(uvicorn.Server):
-    """A server that stops immediately; uvicorn's own server waits twice for 0.1 s."""
+    """A server that stops immediately; uvicorn's own server waits 0.1 s twice."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -152,7 +163,10 @@ class _Server(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def stop(self) -> None:
-        """Stop serving. Call this from another thread and join the server's thread afterwards."""
+        """Stop serving.
+
+        Call this method from another thread, and then join the server's thread.
+        """
         self.should_exit = True
         if self._loop:
             self._loop.call_soon_threadsafe(self._stopped.set)
@@ -174,7 +188,7 @@ class _Server(uvicorn.Server):
             _, unfinished = await asyncio.wait(self.server_state.tasks, timeout=_GRACE_SECONDS)
             for task in unfinished:
                 task.cancel()
-        # a closing transport releases its socket in the event loop's next iteration
+        # A closing transport releases its socket in the event loop's next iteration.
         await asyncio.sleep(0)
         await self.lifespan.shutdown()
 

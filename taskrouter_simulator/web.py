@@ -12,7 +12,7 @@ from taskrouter_simulator.origins import is_foreign, is_loopback
 class AsciiJsonResponse(JSONResponse):
     """A JSON response in ASCII.
 
-    An app may answer with half a surrogate pair, which UTF-8 cannot encode.
+    An app may return an unpaired surrogate, which UTF-8 cannot encode.
     """
 
     def render(self, content: Any) -> bytes:

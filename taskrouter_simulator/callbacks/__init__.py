@@ -1,1 +1,1 @@
-"""Signed callbacks to the app, and the processing of its responses."""
+"""Sends signed callbacks to the app and processes its responses."""

@@ -10,21 +10,21 @@ NOT_JSON = 40001
 NOT_XML_TYPE = 12300
 TOO_LARGE = 11750
 SUCCESS = range(200, 300)
-_MAX_TWIML = 64 * 1024
+_MAX_TWIML_BYTES = 64 * 1024
 _XML_TYPES = frozenset({"text/xml", "application/xml", "text/html"})
 
 
 @dataclass(frozen=True)
 class Response:
-    """An HTTP response of the app, or the reason there is none.
+    """An HTTP response from the app, or the reason for a missing response.
 
     Attributes:
-        status: HTTP status; None without a response.
+        status: HTTP status; None if there is no response.
         content_type: Content-Type header without its parameters, in lower case.
         body: Body of the response.
         error: Reason there is no response; empty if there is a response.
-        failure: The failure, as named in connection overrides: "4xx", "5xx", "ct" (no connection),
-            "rt" (no response in time); "cut" if the connection broke; empty without a failure.
+        failure: The failure, named as in connection overrides: "4xx", "5xx", "ct" (no connection)
+            or "rt" (no response in time); "cut" if the connection broke; empty for no failure.
     """
 
     status: int | None = None
@@ -35,7 +35,7 @@ class Response:
 
     @property
     def problem(self) -> str:
-        """The error or the status, in Twilio's words."""
+        """Description of the error or the HTTP status, in Twilio's wording."""
         return f"HTTP retrieval failure: {self.error or f'got HTTP {self.status}'}"
 
 
@@ -55,24 +55,25 @@ class UnusableResponse(Exception):
 def parse_instruction(response: Response) -> dict[str, Any]:
     """Return the JSON object in the response to an assignment callback.
 
-    An empty body counts as an empty object: Twilio's own Python quickstart sends an empty body.
+    An empty body counts as an empty object, because Twilio's Python quickstart returns an empty
+    body.
 
     Raises:
         UnusableResponse: The response is not a 200 with a JSON object.
     """
-    if response.error or response.status != 200:  # noqa: PLR2004 - HTTP's own number
+    if response.error or response.status != 200:  # noqa: PLR2004 - HTTP status
         raise UnusableResponse(HTTP_FAILURE, response.problem)
     if response.content_type != "application/json":
         raise UnusableResponse(NOT_JSON_TYPE, _content_type_problem(response))
     if not response.body.strip():
         return {}
     try:
-        answer = json.loads(response.body, parse_constant=_reject_constant)
+        content = json.loads(response.body, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
-        answer = None
-    if not isinstance(answer, dict):
-        raise UnusableResponse(NOT_JSON, "The answer is not a JSON object")
-    return answer
+        content = None
+    if not isinstance(content, dict):
+        raise UnusableResponse(NOT_JSON, "The response is not a JSON object")
+    return content
 
 
 def twiml_body(response: Response) -> bytes:
@@ -85,15 +86,15 @@ def twiml_body(response: Response) -> bytes:
         raise UnusableResponse(HTTP_FAILURE, response.problem)
     if response.content_type not in _XML_TYPES:
         raise UnusableResponse(NOT_XML_TYPE, _content_type_problem(response))
-    if len(response.body) > _MAX_TWIML:
-        raise UnusableResponse(TOO_LARGE, f"The answer is larger than {_MAX_TWIML} bytes")
+    if len(response.body) > _MAX_TWIML_BYTES:
+        raise UnusableResponse(TOO_LARGE, f"The response is larger than {_MAX_TWIML_BYTES} bytes")
     return response.body
 
 
 def _content_type_problem(response: Response) -> str:
-    return f"The answer's Content-Type is {response.content_type or 'missing'}"
+    return f"The response's Content-Type is {response.content_type or 'missing'}"
 
 
 def _reject_constant(name: str) -> NoReturn:
-    """Reject NaN and Infinity, which Python's parser accepts although they are not JSON."""
+    """Reject NaN and Infinity, which are not JSON but accepted by Python's parser."""
     raise ValueError(name)

@@ -1,9 +1,9 @@
-"""Delivery of one callback: posts the signed form, with retries, and logs each attempt.
+"""Delivers a callback: posts the signed form, retries, and logs each attempt.
 
-The fragment of a callback's URL, which is neither sent nor signed, holds connection overrides:
+The fragment of a callback's URL, which is neither sent nor signed, contains connection overrides:
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides. `ct`, `rt` and `tt` are
-limits in milliseconds, `rc` is the number of retries, `rp` the failures to retry. Values out of
-range are ignored. `sni` and `e` (edge) have no meaning on loopback.
+timeouts in milliseconds, `rc` is the number of retries, and `rp` lists the failures to retry.
+Out-of-range values are ignored. `sni` and `e` (edge) have no effect on loopback.
 """
 
 import asyncio
@@ -22,28 +22,28 @@ from taskrouter_simulator.faults import Fault
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.settings import Settings
 
-_MAX_ANSWER = 1_000_000
+_MAX_RESPONSE_BYTES = 1_000_000
 _FAILURES = frozenset({"4xx", "5xx", "ct", "rt", "cut"})
 _HTTP_ERRORS = range(400, 600)
 
 
 @dataclass(frozen=True)
 class ConnectionOverrides:
-    """Limits and retries of a callback.
+    """Timeouts and retries of a callback.
 
     Attributes:
-        connect: Limit for connecting, in seconds.
-        read: Limit for reading, in seconds.
-        total: Limit for all attempts together, in seconds.
+        connect: Connect timeout in seconds.
+        read: Read timeout in seconds.
+        total: Timeout for all attempts together, in seconds.
         retries: Maximum number of retries.
-        retried: Failures to retry, as named in `Response.failure`.
+        retry_on: Failures to retry, as named in `Response.failure`.
     """
 
     connect: float = 5.0
     read: float = 15.0
     total: float = 15.0
     retries: int = 1
-    retried: frozenset[str] = frozenset({"ct"})
+    retry_on: frozenset[str] = frozenset({"ct"})
 
 
 _DEFAULTS = ConnectionOverrides()
@@ -51,13 +51,13 @@ _DEFAULTS = ConnectionOverrides()
 
 @dataclass(frozen=True)
 class Delivery:
-    """A form to post.
+    """A callback to deliver.
 
     Attributes:
-        kind: Kind of the log entries.
+        kind: Kind of the callback's log entries.
         url: URL of the callback, with its fragment.
         parameters: Parameters of the form.
-        seconds: Limit for all attempts together.
+        seconds: Timeout for all attempts together.
         token: Value of I-Twilio-Idempotency-Token, the same for every attempt.
         fault: Fault to inject.
         single_attempt: Whether to ignore the URL's connection overrides and never retry.
@@ -77,7 +77,7 @@ class DeliveryClient:
 
     Args:
         credentials: Credentials that sign the callbacks.
-        settings: Settings that choose the headers.
+        settings: Settings that determine the headers.
         record: Adds an entry to the log.
     """
 
@@ -89,10 +89,10 @@ class DeliveryClient:
         self._record = record
 
     async def deliver(self, delivery: Delivery) -> Response:
-        """Post a form, with the retries that the connection overrides allow.
+        """Post a form, and retry as the connection overrides allow.
 
         Returns:
-            The response to the last attempt, or the reason there is none.
+            The response to the last attempt, or the reason for a missing response.
         """
         url, overrides = parse_overrides(delivery.url)
         if delivery.single_attempt:
@@ -122,7 +122,7 @@ class DeliveryClient:
                 seconds=round(time.monotonic() - started, 4),
                 fault=delivery.fault.kind if delivery.fault else None,
             )
-            if response.failure not in overrides.retried or time.monotonic() >= deadline:
+            if response.failure not in overrides.retry_on or time.monotonic() >= deadline:
                 break
         return response
 
@@ -134,7 +134,7 @@ async def _post(
     overrides: ConnectionOverrides,
     seconds: float,
 ) -> Response:
-    """Post once; cut the connection if the delivery's fault requires that."""
+    """Post the form once, and drop the connection if the fault requires that."""
     cut = delivery.fault.moment if delivery.fault and delivery.fault.kind == "cut" else ""
     if cut == "before":
         return Response(
@@ -153,7 +153,7 @@ async def _post(
         return Response(error=f"{type(error).__name__}: {error}"[:300], failure="cut")
     if cut == "after":
         return Response(
-            error="connection cut before the response came (injected fault)", failure="cut"
+            error="connection cut before the response arrived (injected fault)", failure="cut"
         )
     return response
 
@@ -163,7 +163,8 @@ async def _request(
 ) -> Response:
     """Send the form over a new connection and read the response.
 
-    No connection is kept alive, because the app might close it just as it is reused.
+    Connections are not kept alive, because the app might close a connection just as the client
+    reuses it.
     """
     limits = aiohttp.ClientTimeout(sock_connect=overrides.connect, sock_read=overrides.read)
     async with (
@@ -173,7 +174,7 @@ async def _request(
             timeout=limits,
         ) as session,
         session.post(
-            URL(url, encoded=True),  # byte for byte as it was signed
+            URL(url, encoded=True),  # exactly the signed URL
             data=urlencode(delivery.parameters),
             headers=headers,
             allow_redirects=False,
@@ -182,11 +183,13 @@ async def _request(
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk
-            if len(body) >= _MAX_ANSWER:
+            if len(body) >= _MAX_RESPONSE_BYTES:
                 break
         content_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         failure = f"{response.status // 100}xx" if response.status in _HTTP_ERRORS else ""
-        return Response(response.status, content_type, bytes(body[:_MAX_ANSWER]), "", failure)
+        return Response(
+            response.status, content_type, bytes(body[:_MAX_RESPONSE_BYTES]), "", failure
+        )
 
 
 def parse_overrides(url: str) -> tuple[str, ConnectionOverrides]:
@@ -197,15 +200,15 @@ def parse_overrides(url: str) -> tuple[str, ConnectionOverrides]:
     values = {name: values[-1] for name, values in parse_qs(fragment).items()}
     policy = frozenset(values.get("rp", "").split(",")) & {"4xx", "5xx", "ct", "rt", "all"}
     return bare, ConnectionOverrides(
-        connect=_in_range(values.get("ct"), 100, 10_000, _DEFAULTS.connect * 1000) / 1000,
-        read=_in_range(values.get("rt"), 100, 15_000, _DEFAULTS.read * 1000) / 1000,
-        total=_in_range(values.get("tt"), 100, 15_000, _DEFAULTS.total * 1000) / 1000,
-        retries=int(_in_range(values.get("rc"), 0, 5, _DEFAULTS.retries)),
-        retried=_FAILURES if "all" in policy else policy or _DEFAULTS.retried,
+        connect=_parse_in_range(values.get("ct"), 100, 10_000, _DEFAULTS.connect * 1000) / 1000,
+        read=_parse_in_range(values.get("rt"), 100, 15_000, _DEFAULTS.read * 1000) / 1000,
+        total=_parse_in_range(values.get("tt"), 100, 15_000, _DEFAULTS.total * 1000) / 1000,
+        retries=int(_parse_in_range(values.get("rc"), 0, 5, _DEFAULTS.retries)),
+        retry_on=_FAILURES if "all" in policy else policy or _DEFAULTS.retry_on,
     )
 
 
-def _in_range(text: str | None, minimum: int, maximum: int, default: float) -> float:
+def _parse_in_range(text: str | None, minimum: int, maximum: int, default: float) -> float:
     if text is None or not text.isdecimal() or not text.isascii():
         return default
     if len(text) > len(str(maximum)):

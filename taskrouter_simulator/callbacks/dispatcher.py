@@ -1,4 +1,4 @@
-"""Executes the engine's effects: posts callbacks and passes the responses back to the engine."""
+"""Executes the engine's effects, and passes responses to callbacks to the engine."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,17 +23,17 @@ from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.settings import Settings
 
 MAX_CONCURRENT = 50
-"""Maximum number of concurrent callbacks, because a thousand events would exhaust the sockets."""
+"""Maximum number of concurrent callbacks; a thousand would exhaust the available sockets."""
 
 _NO_CONTENT = range(204, 205)
 _RESERVATION_CREATED = "reservation.created"
-"""The event that reports the same Reservation as the assignment callback."""
+"""Type of the event sent about the same Reservation as the assignment callback."""
 
 ResponseHandler = Callable[[Response], None]
 
 
 class ReservationQueue:
-    """Orders the callbacks about one Reservation.
+    """Orders the callbacks about each Reservation.
 
     Args:
         ordered: Whether a callback waits for the response to the previous callback about the same
@@ -45,7 +45,7 @@ class ReservationQueue:
         self._waiting: dict[str, list[Callable[[], None]]] = {}
 
     def enqueue(self, sid: str, start: Callable[[], None]) -> None:
-        """Start a callback now, or after the callback in progress about the same WR… SID."""
+        """Start a callback now, or after the callback in progress for the same WR… SID."""
         if self._ordered and sid in self._waiting:
             self._waiting[sid].append(start)
         else:
@@ -53,7 +53,7 @@ class ReservationQueue:
             start()
 
     def done(self, sid: str) -> None:
-        """Start the callbacks that wait for the response about this WR… SID."""
+        """Mark a WR… SID's callback as done, and start the waiting callbacks."""
         for start in self._waiting.pop(sid, []):
             start()
 
@@ -63,7 +63,7 @@ class ReservationQueue:
 
 
 class Dispatcher:
-    """Executes effects while the engine continues, each callback in its own asyncio task.
+    """Executes effects concurrently, each callback in its own asyncio task.
 
     Args:
         client: Delivers the callbacks.
@@ -97,7 +97,7 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cancel(self) -> None:
-        """Cancel all callbacks, waiting and in progress."""
+        """Cancel all callbacks, whether waiting or in progress."""
         self._queue.clear()
         for task in self._tasks:
             task.cancel()
@@ -106,7 +106,7 @@ class Dispatcher:
         """Wait until no callback is in progress."""
         while self._tasks:
             await asyncio.wait(set(self._tasks))
-            # Routing runs in the loop's next iteration, and may emit more callbacks.
+            # Routing runs in the loop's next iteration and may emit more callbacks.
             await asyncio.sleep(0)
 
     def dispatch(self, engine: Engine, effect: Effect) -> None:
@@ -148,7 +148,7 @@ class Dispatcher:
         self._queue.done(effect.reservation_sid)
 
     def _post_fallback(self, engine: Engine, effect: AssignmentCallback, code: int) -> None:
-        def answered(response: Response) -> None:
+        def on_response(response: Response) -> None:
             if _execute_instruction(engine, effect, effect.fallback_url, response):
                 _give_up(engine, effect)
 
@@ -165,7 +165,7 @@ class Dispatcher:
             self._settings.fallback_callback_seconds,
             single_attempt=not self._settings.fallback_connection_overrides,
         )
-        self._send(engine, delivery, answered)
+        self._send(engine, delivery, on_response)
 
     def _post_event(
         self,
@@ -179,7 +179,7 @@ class Dispatcher:
             "event", effect.url, effect.event.parameters, self._settings.event_callback_seconds
         )
 
-        def answered(response: Response) -> None:
+        def on_response(response: Response) -> None:
             if effect.event.event_type == _RESERVATION_CREATED:
                 self._queue.done(effect.event.resource_sid)
             success = _NO_CONTENT if self._settings.event_callback_wants_204 else answers.SUCCESS
@@ -190,10 +190,10 @@ class Dispatcher:
             if failures < self._settings.event_callback_retries:
                 self._post_event(engine, effect, delivery, failures + 1)
 
-        self._send(engine, delivery, answered)
+        self._send(engine, delivery, on_response)
 
     def _fetch_twiml(self, engine: Engine, effect: FetchTwiml) -> None:
-        def answered(response: Response) -> None:
+        def on_response(response: Response) -> None:
             try:
                 body = answers.twiml_body(response)
             except answers.UnusableResponse as error:
@@ -204,10 +204,10 @@ class Dispatcher:
 
         seconds = self._settings.twiml_seconds
         delivery = Delivery("twiml", effect.url, effect.parameters, seconds)
-        self._send(engine, delivery, answered)
+        self._send(engine, delivery, on_response)
 
     def _send(self, engine: Engine, delivery: Delivery, handle: ResponseHandler) -> None:
-        """Start a delivery, with the fault that matches it; latency is in simulated seconds."""
+        """Start a delivery with its matching fault; latency is in simulated seconds."""
         fault = self._faults.take(delivery.kind, "POST", urlsplit(delivery.url).path)
         deliveries = [replace(delivery, fault=fault)]
         if fault and fault.kind == "duplicate":
@@ -236,7 +236,7 @@ def _execute_instruction(
     """Execute the instruction in a response.
 
     Returns:
-        The alert code if the response makes TaskRouter request the next URL; otherwise None.
+        The alert code if TaskRouter must request the next URL or give up; otherwise None.
     """
     bad_json_fails = engine.settings.bad_json_uses_fallback
     details = {"url": url, "reservation_sid": effect.reservation_sid}

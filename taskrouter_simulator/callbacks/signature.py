@@ -1,4 +1,7 @@
-"""Twilio's request signature: https://www.twilio.com/docs/usage/webhooks/webhooks-security."""
+"""Twilio's request signature.
+
+See https://www.twilio.com/docs/usage/webhooks/webhooks-security.
+"""
 
 import base64
 import hmac
@@ -16,7 +19,7 @@ def signature_headers(
 
     Args:
         credentials: Credentials with the signing keys.
-        settings: Settings that choose the key, and whether a port in the URL is signed.
+        settings: Settings that determine the key, and whether a port in the URL is signed.
         url: URL as requested, without the fragment.
         parameters: Parameters of the form.
     """
@@ -36,7 +39,8 @@ def sign(key: str, url: str, parameters: Mapping[str, str], algorithm: str = "sh
 
     Args:
         key: An Auth Token, or the secret of a SharedKey.
-        url: URL as requested, without the fragment. User name and password in it are not signed.
+        url: URL as requested, without the fragment. A user name and password in the URL
+            are not signed.
         parameters: Parameters of the form.
         algorithm: "sha1", or "sha256" for SharedKeys.
     """

@@ -1,4 +1,4 @@
-"""TaskRouter's rules: state and time in, effects out, no I/O.
+"""TaskRouter's rules, without I/O: operations change the state and emit effects.
 
 Pass a clock and an effect handler to `start`, then call the rules as plain functions, for example
 `tasks.create(engine, workspace, ...)`. Timers fire only in the clock's `advance` and `run_due`.
@@ -15,7 +15,7 @@ from taskrouter_simulator.settings import Settings
 
 
 def start(settings: Settings, clock: Clock, emit: Callable[[Effect], None]) -> Engine:
-    """Return an engine without a Workspace.
+    """Create an engine without a Workspace.
 
     Args:
         settings: The simulator's settings.

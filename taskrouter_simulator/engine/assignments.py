@@ -1,4 +1,4 @@
-"""Changes of a Task's assignment status: accept, wrap up, complete, cancel, delete.
+"""Changes to a Task's status: accept, wrap up, complete, cancel, delete.
 
 See https://www.twilio.com/docs/taskrouter/lifecycle-task-state.
 """
@@ -11,7 +11,7 @@ from taskrouter_simulator.engine.model import ReservationStatus as Status
 
 
 def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Assign the Task to the Reservation's Worker, and rescind other offers of the Task.
+    """Assign a Task to the Reservation's Worker, and rescind its other offers.
 
     Raises:
         BadRequest: The Reservation is not pending.
@@ -37,10 +37,10 @@ def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> No
 def set_status(
     engine: Engine, workspace: Workspace, task: Task, status: TaskStatus, reason: str | None
 ) -> None:
-    """Change a Task's status to canceled, wrapping or completed, as a REST update requests.
+    """Set a Task's status to canceled, wrapping or completed, as requested over REST.
 
     Raises:
-        BadRequest: The status is none of these, or the Task's current status does not allow it.
+        BadRequest: The status is not one of these, or the Task's current status does not allow it.
     """
     operations = {
         TaskStatus.CANCELED: cancel,
@@ -70,7 +70,7 @@ def wrap(engine: Engine, workspace: Workspace, task: Task, reason: str | None = 
 
 
 def complete(engine: Engine, workspace: Workspace, task: Task, reason: str | None = None) -> None:
-    """Complete a Task; its Workers keep their Activity unless a post-work Activity is set.
+    """Complete a Task; Workers without a post-work Activity keep their Activity.
 
     Raises:
         BadRequest: The Task is neither assigned nor wrapping.

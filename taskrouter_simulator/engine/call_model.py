@@ -1,4 +1,4 @@
-"""Phone calls as plain data: the rules are in the package `calls`."""
+"""Phone calls as plain data; the package `calls` contains the rules."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _LOCATION = ("city", "state", "zip", "country")
 
 @dataclass(frozen=True)
 class Verb:
-    """A TwiML element: name, attributes, text including its descendants' text, child elements."""
+    """A TwiML element; `text` includes the text of its descendants."""
 
     name: str
     attributes: dict[str, str]
@@ -23,7 +23,7 @@ class Verb:
     children: tuple["Verb", ...]
 
     def number(self, name: str, default: int, maximum: int) -> int:
-        """Return an attribute that is an integer from 0 to `maximum`, or the default."""
+        """Return an attribute as an integer from 0 to `maximum`, or the default."""
         text = self.attributes.get(name, "")
         is_number = text.isascii() and text.isdecimal() and len(text) <= len(str(maximum))
         return int(text) if is_number and int(text) <= maximum else default
@@ -38,7 +38,7 @@ class QueuePosition:
     """A call's place in a queue.
 
     Attributes:
-        since: When the call entered the queue.
+        since: Time at which the call entered the queue.
         name: The queue's name or the Workflow's SID.
         action: URL requested when the call leaves the queue; "" for none.
     """
@@ -53,10 +53,11 @@ class Call(Resource):
     """A caller's call leg, or a leg placed to a Worker.
 
     Attributes:
-        caller: Number or client that calls.
-        called: Number or client that is called.
+        caller: Number or client of the calling party.
+        called: Number or client of the called party.
         direction: "inbound", or "outbound-api" for a Worker's leg.
-        url: URL of the current document; relative URLs in the document are relative to this one.
+        url: URL of the current document; relative URLs in the document are resolved
+            against it.
         status: Twilio's `CallStatus`.
         keys: Keys that the caller presses, one entry for each `<Gather>`; None for no key.
         worker_answers: Whether the Worker to whom this call is offered answers.
@@ -64,14 +65,14 @@ class Call(Resource):
         requests: Number of documents requested; responses to earlier requests are ignored.
         requests_without_pause: Number of documents requested since the call last waited.
         is_fetching: Whether the response to the latest request is outstanding.
-        queued: Position in a queue, if the call is in one.
+        queued: Position in a queue; None if the call is not queued.
         partner_sid: SID of the connected call.
         workspace_sid: Workspace of the Task or Reservation.
         task_sid: Task created by `<Enqueue>`.
         reservation_sid: Worker's leg only: the Reservation for which the leg was placed.
         caller_sid: Worker's leg only: the call for which the leg was placed.
         on_no_answer: Worker's leg only, while it rings: called if the Worker does not answer.
-        steps: What happened in the call, oldest first.
+        steps: Steps of the call so far, oldest first.
     """
 
     caller: str
@@ -100,7 +101,7 @@ class Call(Resource):
         return self.status in ENDED
 
     def attributes(self, account_sid: str) -> dict[str, str]:
-        """Return the attributes that Twilio gives the Task of a call.
+        """Return the attributes that Twilio adds to the Task of a call.
 
         The list is from https://www.twilio.com/docs/taskrouter/twiml-queue-calls. Locations are
         empty because the simulator does not know the location of a number.
@@ -119,7 +120,7 @@ class Call(Resource):
         }
 
     def parameters(self, account_sid: str) -> dict[str, str]:
-        """Return the parameters of a TwiML request: the attributes with names in CamelCase."""
+        """Return the parameters of a TwiML request: the attributes with CamelCase names."""
         attributes = self.attributes(account_sid)
         return {re.sub("(^|_)(.)", _capitalize, name): value for name, value in attributes.items()}
 

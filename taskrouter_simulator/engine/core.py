@@ -1,8 +1,7 @@
 """The engine's state, its timers, and the effects that it emits.
 
-Each operation of the engine is a plain function call that never waits, so that no operation sees
-another one half-finished. Work that needs a network is emitted as an effect, which the owner of the
-engine executes.
+Each operation is a synchronous function call, so no operation observes the intermediate state of
+another. Network requests are emitted as effects, which the owner of the engine executes.
 """
 
 import itertools
@@ -21,7 +20,10 @@ from taskrouter_simulator.settings import Settings
 
 @dataclass(frozen=True)
 class AssignmentCallback:
-    """Post an assignment callback; its response goes to `instructions.handle_response`."""
+    """Post an assignment callback.
+
+    `instructions.handle_response` receives the response.
+    """
 
     workspace_sid: str
     reservation_sid: str
@@ -40,7 +42,10 @@ class EventCallback:
 
 @dataclass(frozen=True)
 class FetchTwiml:
-    """Request a call's next document; its response goes to `calls.execution.receive_document`."""
+    """Request a call's next document.
+
+    `calls.execution.receive_document` receives the response.
+    """
 
     call_sid: str
     request: int
@@ -72,10 +77,10 @@ Effect = AssignmentCallback | EventCallback | FetchTwiml | CallStep | Alert
 
 @dataclass(kw_only=True)
 class Engine:
-    """The state that is passed to every rule.
+    """The state passed to every rule.
 
     Args:
-        account_sid: The only account.
+        account_sid: SID of the only account.
         settings: The simulator's settings.
         clock: Time and timers.
         emit: Receives each effect as it arises; must not call the engine.
@@ -105,11 +110,11 @@ class Engine:
         return self.clock.now()
 
     def seconds_since(self, moment: float) -> float:
-        """Return the seconds since a moment, rounded to milliseconds: 9, not 8.9999998."""
+        """Return the seconds since a moment, rounded to milliseconds (8.9999998 is 9)."""
         return round(self.now() - moment, 3)
 
     def new_resource(self, prefix: str, sid: str | None = None) -> Resource:
-        """Return the fields that a new resource shares with all others.
+        """Return the common fields of a new resource.
 
         Args:
             prefix: The two letters of the resource's SIDs, such as "WT".
@@ -121,7 +126,7 @@ class Engine:
         )
 
     def touch(self, resource: Resource) -> None:
-        """Update a changed resource's date and version."""
+        """Update a changed resource's timestamp and version."""
         resource.updated = self.now()
         resource.version += 1
 
@@ -139,7 +144,7 @@ class Engine:
         """Compile an expression with the comparisons that the settings define.
 
         Args:
-            expression: A valid expression; it was validated when it was received.
+            expression: An expression that was validated when it was received.
         """
         return parse(expression, self._comparisons)
 
@@ -161,7 +166,7 @@ class Engine:
             self.set_timer("routing", workspace.sid, when, lambda: self.route(self, workspace))
 
     def alert(self, code: int, message: str, details: dict[str, str], level: str = "error") -> None:
-        """Emit an alert; `details` are the SIDs and URLs concerned."""
+        """Emit an alert; `details` are the SIDs and URLs involved."""
         self.emit(Alert(code, message, level, details))
 
     def record_step(self, call: Call, step: str, **details: Any) -> None:

@@ -6,7 +6,7 @@ class Refusal(Exception):
 
     Args:
         message: Twilio's message.
-        code: Twilio's error code; None for the class's code.
+        code: Twilio's error code; None for the class's default.
     """
 
     status = 400
@@ -19,11 +19,14 @@ class Refusal(Exception):
 
 
 class BadRequest(Refusal):
-    """A parameter is missing or invalid, or the resource's state does not allow the request."""
+    """A parameter is missing or invalid, or the resource is in the wrong state."""
 
 
 class NotPending(BadRequest):
-    """A Reservation's status does not allow the change; status and code are settings."""
+    """A Reservation's status does not allow the change.
+
+    The HTTP status and the error code are settings.
+    """
 
     def __init__(self, message: str, code: int, status: int) -> None:
         super().__init__(message, code)

@@ -1,4 +1,4 @@
-"""Events: changes that TaskRouter reports, with the parameters of Twilio's event callback."""
+"""Events: changes that TaskRouter reports in Twilio's event callback format."""
 
 from taskrouter_simulator.engine.core import Engine, EventCallback
 from taskrouter_simulator.engine.model import Event, Reservation, Task, Worker, Workspace
@@ -24,7 +24,7 @@ TYPES = frozenset(
     }.items()
     for change in changes.split()
 )
-"""All documented types (https://www.twilio.com/docs/taskrouter/api/event/reference)."""
+"""All documented event types (https://www.twilio.com/docs/taskrouter/api/event/reference)."""
 
 
 def publish(
@@ -46,11 +46,11 @@ def publish(
         workspace: The Workspace.
         event_type: One of TYPES, such as "task.created".
         description: Twilio's description of the event.
-        sid: SID of the resource concerned.
+        sid: SID of the affected resource.
         task: Adds parameters of the Task, its Workflow and its TaskQueue.
         worker: Adds parameters of the Worker.
         reservation: Adds ReservationSid.
-        **parameters: Further parameters by Twilio's name.
+        **parameters: Additional parameters by Twilio's name.
     """
     parameters |= _task_parameters(engine, workspace, task) if task else {}
     parameters |= _worker_parameters(workspace, worker) if worker else {}
@@ -83,7 +83,10 @@ def publish(
 
 
 def is_subscribed(workspace: Workspace, event_type: str) -> bool:
-    """Return whether the Workspace's filter includes the type; an empty filter includes all."""
+    """Return whether the Workspace subscribes to an event type.
+
+    An empty filter subscribes to all types.
+    """
     names = {name.strip() for name in workspace.events_filter.split(",")} - {""}
     return not names or event_type in names
 

@@ -1,4 +1,4 @@
-"""TaskRouter's expression language, used by TaskQueues, filters, targets and `skip_if`.
+"""TaskRouter's expression language for TaskQueues, filters, targets and `skip_if`.
 
 Twilio documents that a missing attribute is NULL, that scalar operators are false on arrays and
 array operators on two scalars, and that comparing mixed types "should be avoided":
@@ -65,16 +65,16 @@ class Comparisons:
     Args:
         nulls_are_values: Whether NULL equals NULL and differs from every other value. If false,
             this applies only to a literal `null`, and all other comparisons with NULL are false.
-        mixed_types: How values of two types compare: "unequal" means unequal and without an order;
-            "false" makes every operator false; "numbers" converts a string that contains a number
-            if the other value is a number.
+        mixed_types: How values of different types compare: "unequal" makes them unequal and without
+            an order; "false" makes every operator false; "numbers" converts a string that contains
+            a number if the other value is a number.
     """
 
     nulls_are_values: bool = False
     mixed_types: str = "unequal"
 
     def find(self, name: str, *, null_literal: bool = False) -> Comparison:
-        """Return the comparison of an operator.
+        """Return the comparison function of an operator.
 
         Args:
             name: The operator in upper case.
@@ -129,10 +129,13 @@ class Comparisons:
         return isinstance(right, list) and is_single and not self._has(right, left)
 
     def _comparable(self, left: Any, right: Any) -> tuple[Any, Any] | None:
-        """Return two scalars of the same type, converted if `mixed_types` is "numbers", or None."""
+        """Return two scalars of the same type, converted if necessary, or None.
+
+        Strings are converted to numbers only if `mixed_types` is "numbers".
+        """
         if self.mixed_types == "numbers" and "number" in {_type_name(left), _type_name(right)}:
             left, right = _text_to_number(left), _text_to_number(right)
-        # Booleans are integers, so both checks are needed.
+        # bool is a subclass of int, so both checks are needed.
         if isinstance(left, str | int | float) and _type_name(left) == _type_name(right):
             return left, right
         return None
@@ -250,7 +253,7 @@ def parse(text: str, comparisons: Comparisons) -> Predicate:
         A function that evaluates the expression on a context: attributes by name.
 
     Raises:
-        ExpressionError: The text is not an expression. No other error is raised for any text.
+        ExpressionError: The text is not an expression. Parsing raises no other error.
     """
     if _depth(text) > _MAX_DEPTH:
         raise ExpressionError(f"the expression is nested more than {_MAX_DEPTH} levels deep")
@@ -268,10 +271,10 @@ def check(text: str) -> None:
 
 @lru_cache(maxsize=4096)
 def parse_reference(text: str) -> Value:
-    """Compile a reference such as `task.agent.sid`, the value of `known_worker_sid`.
+    """Compile a reference such as `task.agent.sid`, as used in `known_worker_sid`.
 
     Args:
-        text: Names joined by dots; indexes in brackets.
+        text: Names separated by dots; indexes in brackets.
 
     Raises:
         ExpressionError: The text is not a reference.

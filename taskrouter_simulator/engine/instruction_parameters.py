@@ -1,6 +1,7 @@
-"""Validation of instruction parameters; each check takes the error code of its parameter.
+"""Validation of instruction parameters.
 
-Parameters come from JSON or from a form, so numbers and booleans may be strings.
+Each check takes the error code of its parameter. Parameters come from JSON or from a form, so
+numbers and booleans may be strings.
 """
 
 import re
@@ -19,7 +20,7 @@ class InstructionError(Exception):
 
     Args:
         code: Twilio's error code.
-        message: What is wrong.
+        message: Description of the error.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -34,7 +35,7 @@ def missing(code: int, name: str, where: str = "the instruction") -> Instruction
 
 
 def read_activity(workspace: Workspace, parameters: Parameters, name: str, code: int) -> str | None:
-    """Return the SID of an Activity of the Workspace, or None if it is absent or empty."""
+    """Return a validated Activity SID, or None if it is absent or empty."""
     sid = parameters.get(name)
     if sid is None or sid == "":
         return None
@@ -78,14 +79,14 @@ def check_url(parameters: Parameters, name: str, code: int, *, required: bool = 
 
 
 def check_sid(parameters: Parameters, name: str, prefix: str, code: int) -> None:
-    """Check that a required parameter is a SID with that prefix."""
+    """Check that a required parameter is a SID with the given prefix."""
     value = parameters.get(name)
     if not isinstance(value, str) or not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
         raise _invalid(code, name, value)
 
 
 def check_choice(parameters: Parameters, name: str, allowed: set[str], code: int) -> None:
-    """Check that a parameter is an allowed word; JSON booleans count as `true` and `false`."""
+    """Check that a parameter is absent, an allowed word or an allowed boolean."""
     value = parameters.get(name)
     word = str(value).lower() if isinstance(value, bool) else value
     if value is not None and (not isinstance(word, str) or word not in allowed):
@@ -100,7 +101,7 @@ def check_events(
     if value is None or value == "":
         return
     names = value if isinstance(value, list) else str(value).split(",")
-    if any(not isinstance(each, str) or each.strip() not in allowed for each in names):
+    if any(not isinstance(event, str) or event.strip() not in allowed for event in names):
         raise _invalid(code, name, value)
 
 

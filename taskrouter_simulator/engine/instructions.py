@@ -1,8 +1,9 @@
-"""Assignment instructions from callback responses or REST: validate and execute them.
+"""Validates and executes assignment instructions from callback responses and REST.
 
-Instructions that place a call validate their parameters. If the Task's `call_sid` is a call placed
-in the simulator, the package `calls` connects it; any other call counts as answered immediately.
-Parameters and codes: https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and
+The parameters of instructions that place a call are validated. If the Task's `call_sid` belongs to
+a call placed in the simulator, the package `calls` connects that call. Any other call counts as
+answered immediately. For parameters and error codes, see
+https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and
 https://www.twilio.com/docs/api/errors.
 """
 
@@ -49,7 +50,7 @@ _MAX_SIP_SECONDS = 600
 def handle_response(
     engine: Engine, workspace_sid: str, reservation_sid: str, response: Parameters
 ) -> None:
-    """Execute the app's response to an assignment callback; emit an alert if that fails.
+    """Execute the app's response to an assignment callback, or emit an alert.
 
     Args:
         engine: The engine.
@@ -82,11 +83,11 @@ def execute(
     Args:
         engine: The engine.
         workspace: The Workspace.
-        reservation: The offer.
+        reservation: The Reservation.
         parameters: `instruction` and its parameters by their JSON names.
 
     Raises:
-        InstructionError: The instruction is invalid or not possible; nothing has changed.
+        InstructionError: The instruction is invalid or cannot be executed; nothing has changed.
     """
     name = parameters.get("instruction")
     instruction = _INSTRUCTIONS.get(name) if isinstance(name, str) else None
@@ -106,7 +107,7 @@ def execute(
 
 @dataclass(frozen=True)
 class InstructionContext:
-    """An instruction for a pending Reservation, and operations that several instructions share."""
+    """An instruction for a pending Reservation, with shared operations."""
 
     engine: Engine
     workspace: Workspace
@@ -134,7 +135,7 @@ class InstructionContext:
         assignments.accept(self.engine, self.workspace, self.reservation)
 
     def call_worker(self, to: str, caller_id: str, code: int) -> WorkerCall | None:
-        """Create a call leg to the Worker; return None if the simulator has no call for the Task.
+        """Create a leg to the Worker, or return None if the Task has no simulated call.
 
         Args:
             to: Number or client to call.
@@ -253,7 +254,7 @@ def _conference(context: InstructionContext) -> None:
 
 @dataclass(frozen=True)
 class _Instruction:
-    """An instruction's function, and its error code for a Reservation that is not pending."""
+    """An instruction's function, and the error code if the offer is not pending."""
 
     not_pending_code: int | None
     execute: Callable[[InstructionContext], None]

@@ -1,4 +1,4 @@
-"""The resources of a Workspace as plain data; the other modules of the engine hold the rules.
+"""The resources of a Workspace as plain data, without rules.
 
 Times are seconds since the epoch. `attributes` is JSON text as received.
 """
@@ -57,8 +57,8 @@ class Target:
 
     Attributes:
         queue_sid: WQ… SID; None for the TaskQueue of the preceding target.
-        expression: Which Workers of the TaskQueue qualify; None for all.
-        priority: Priority that the Task gets; None to keep its own.
+        expression: Selects Workers of the TaskQueue; None for all.
+        priority: New priority of the Task; None to keep its priority.
         timeout: Seconds until the Task moves on; None for no limit.
         skip_if: Condition for moving on immediately if no Worker is free; None for never.
         order_by: Attributes by which Workers are sorted.
@@ -87,15 +87,17 @@ class Filter:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A Workflow's configuration: its filters in order, and the default filter's target."""
+    """A Workflow's configuration: filters in order, and the default target."""
 
     filters: tuple[Filter, ...] = ()
     default: Target | None = None
 
     def queue_sids(self) -> set[str]:
         """Return the SIDs of all TaskQueues that the configuration names."""
-        targets = [target for each in self.filters for target in each.targets]
-        return {t.queue_sid for t in [*targets, self.default] if t and t.queue_sid}
+        targets = [target for item in self.filters for target in item.targets]
+        return {
+            target.queue_sid for target in [*targets, self.default] if target and target.queue_sid
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,13 +108,13 @@ class Step:
         configuration: The configuration that the Task was evaluated with; later changes of the
             Workflow do not affect it.
         target: The current target.
-        queue_sid: The target's TaskQueue, inherited from an earlier target if it names none; ""
-            if no target names one.
+        queue_sid: WQ… SID of the target's TaskQueue or, if the target names no TaskQueue, of the
+            preceding target's; "" if no target names a TaskQueue.
         filter: The filter that matched; None for the default filter.
         filter_index: The filter's position in the configuration.
         target_index: The target's position in the filter.
-        base: Seconds of Task age that the preceding filters used up.
-        expires_at_age: Task age in seconds at which the step times out; infinite for never.
+        base: Total timeout of the preceding matching filters, in seconds.
+        expires_at_age: Task age in seconds at which the step times out; infinity for never.
     """
 
     configuration: Configuration
@@ -134,7 +136,7 @@ class Resource:
         created: Creation time.
         updated: Time of the latest change.
         sequence: Position in the order of creation.
-        version: Number of changes, shown as the ETag.
+        version: Number of changes, sent as the ETag.
     """
 
     sid: str
@@ -190,8 +192,8 @@ class Worker(Resource):
 
     Attributes:
         activity_changed: Time of the latest change of Activity.
-        unoccupied_since: Time since which the Worker has been waiting; the longest-waiting Worker
-            is offered a Task first.
+        unoccupied_since: Time at which the Worker started waiting; the longest-waiting Worker is
+            offered a Task first.
         held: The Reservations that use the Worker's capacity, by SID.
         channels: WorkerChannels by the SID of the TaskChannel.
     """
@@ -219,7 +221,7 @@ class TaskQueue(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class Workflow(Resource):
-    """The rules that assign Tasks to TaskQueues; `text` is the configuration as received."""
+    """Rules that route Tasks to TaskQueues; `text` is the configuration as received."""
 
     friendly_name: str
     text: str
@@ -243,12 +245,12 @@ class Task(Resource):
 
     Attributes:
         evaluation: How the next routing pass determines the Task's step.
-        step: Position in the Workflow; None after its end.
+        step: Position in the Workflow; None at the end of the Workflow.
         is_waiting: Whether the current step found no Worker and was not skipped.
         step_timed_out: Whether a step timed out, which excludes the default filter.
-        times_reserved: Number of changes of the status to reserved.
+        times_reserved: Number of times the Task has become reserved.
         reoffer_times: Earliest time of the next offer, by the SID of a Worker whose offer ended.
-        reservations: Oldest first.
+        reservations: The Task's Reservations, oldest first.
     """
 
     workflow_sid: str | None
@@ -274,7 +276,7 @@ class Task(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class Event(Resource):
-    """A change that TaskRouter reports; `parameters` are those of the event callback."""
+    """A change that TaskRouter reports, with the event callback's parameters."""
 
     event_type: str
     description: str
@@ -305,7 +307,7 @@ class Workspace(Resource):
 
     def activity(self, name: str) -> Activity | None:
         """Return the Activity with that friendly name, or None."""
-        matches = (each for each in self.activities.values() if each.friendly_name == name)
+        matches = (item for item in self.activities.values() if item.friendly_name == name)
         return next(matches, None)
 
     def channel(self, sid_or_name: str) -> TaskChannel | None:

@@ -1,8 +1,8 @@
-"""Reservations: creation, status transitions, and the end of offers that were not accepted.
+"""Reservations: creation, status transitions, and the end of offers.
 
 See https://www.twilio.com/docs/taskrouter/api/reservations and, for the Worker's Activity,
-https://www.twilio.com/docs/taskrouter/api/activity. No page lists all transitions. Transitions
-that Twilio does not mention are inferred.
+https://www.twilio.com/docs/taskrouter/api/activity. No page lists all transitions, so the
+transitions that Twilio does not mention are inferred.
 """
 
 from collections.abc import Callable
@@ -47,12 +47,12 @@ _TIMESTAMPS: dict[str, Callable[[float], str]] = {
 
 def pending(task: Task) -> list[Reservation]:
     """Return a Task's pending Reservations."""
-    return [each for each in task.reservations if each.status is Status.PENDING]
+    return [item for item in task.reservations if item.status is Status.PENDING]
 
 
 def assigned(task: Task) -> list[Reservation]:
     """Return a Task's accepted and wrapping Reservations."""
-    return [each for each in task.reservations if each.status in HELD - {Status.PENDING}]
+    return [item for item in task.reservations if item.status in HELD - {Status.PENDING}]
 
 
 def change_status(
@@ -97,7 +97,7 @@ def require_transition(engine: Engine, reservation: Reservation, status: Status)
 
 
 def not_pending_message(reservation: Reservation, action: str) -> str:
-    """Return Twilio's message, as observed, for an action that needs a pending Reservation."""
+    """Return Twilio's observed message for a Reservation that is not pending."""
     return f"Unable to {action}. Reservation {reservation.sid} is not currently in a Pending state."
 
 
@@ -119,7 +119,7 @@ def publish(engine: Engine, workspace: Workspace, reservation: Reservation) -> N
 def create(
     engine: Engine, workspace: Workspace, task: Task, worker: Worker, queue: TaskQueue
 ) -> Reservation:
-    """Offer a Task to a Worker: reserve both, start the timer, request the callback."""
+    """Offer a Task to a Worker: reserve both, start the timer, emit the callback."""
     reservation = Reservation(
         **vars(engine.new_resource("WR")),
         task_sid=task.sid,
@@ -155,7 +155,7 @@ def start_timer(engine: Engine, workspace: Workspace, reservation: Reservation) 
 
 
 def _announce(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Emit the event and the assignment callback in the order that the settings define."""
+    """Emit the event and the assignment callback in the configured order."""
     callback_first = engine.settings.callback_order == "callback-first"
     if not callback_first:
         publish(engine, workspace, reservation)
@@ -226,7 +226,7 @@ def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> 
 
 
 def cancel_and_reoffer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Cancel an offer that could not be delivered; the Task is offered again."""
+    """Cancel an offer that could not be delivered, and offer the Task again."""
     _end(engine, workspace, reservation, Status.CANCELED)
     _delay_next_offer(engine, workspace, reservation)
     _return_task(engine, workspace, reservation, Evaluation.RESTART)
@@ -249,7 +249,7 @@ def _end(
     status: Status,
     activity_sid: str | None = None,
 ) -> None:
-    """End an offer, and set the Worker's Activity, by default to the Activity before the offer."""
+    """End an offer; without `activity_sid`, restore the Activity before the offer."""
     change_status(engine, workspace, reservation, status)
     publish(engine, workspace, reservation)
     worker = workspace.workers[reservation.worker_sid]

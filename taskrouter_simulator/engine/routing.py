@@ -34,8 +34,8 @@ INVALID_KNOWN_WORKER = 40154
 FreeWorkers = dict[str, list[Worker]]
 """Workers with capacity, by TaskChannel SID.
 
-The dictionary is a cache for a routing pass. It keeps the pass fast if many Tasks wait and no
-Worker is free."""
+This cache keeps a routing pass fast if many Tasks wait and no Worker is free.
+"""
 
 
 def route(engine: Engine, workspace: Workspace) -> None:
@@ -56,8 +56,8 @@ def _rank(workspace: Workspace, task: Task) -> tuple[Any, ...]:
     queue = workspace.queues.get(task.queue_sid or "")
     order = queue.task_order if queue else "FIFO"
     sign = 1 if order == "FIFO" else -1
-    is_second = order != workspace.prioritize_queue_order
-    return -task.priority, is_second, sign * task.virtual_start_time, sign * task.sequence
+    is_deprioritized = order != workspace.prioritize_queue_order
+    return -task.priority, is_deprioritized, sign * task.virtual_start_time, sign * task.sequence
 
 
 def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
@@ -76,7 +76,7 @@ def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
 
 
 def task_context(task: Task) -> dict[str, Any]:
-    """Return an expression's variables: a Task's attributes, with and without `task.`."""
+    """Return a Task's attributes as variables, with and without `task.`."""
     attributes = parse_attributes(task.attributes)
     return {**attributes, "task": attributes}
 
@@ -97,7 +97,7 @@ def _find_step(
         task: The Task.
         configuration: The Workflow's configuration.
         start: Index of the first filter to consider.
-        base: Seconds of Task age that the preceding filters used up.
+        base: Total timeout of the preceding matching filters, in seconds.
         allow_default: Whether the default filter may match.
 
     Returns:
@@ -105,13 +105,13 @@ def _find_step(
     """
     context = task_context(task)
     age = engine.seconds_since(task.created)
-    for index, each in enumerate(configuration.filters[start:], start):
-        if not engine.compile(each.expression)(context):
+    for index, candidate in enumerate(configuration.filters[start:], start):
+        if not engine.compile(candidate.expression)(context):
             continue
         for step in _steps(configuration, index, base):
             if step.expires_at_age > age:
                 return step
-        base += sum(target.timeout or 0 for target in each.targets)
+        base += sum(target.timeout or 0 for target in candidate.targets)
         allow_default = False
     default = configuration.default
     if default is None or not allow_default:
@@ -150,12 +150,14 @@ def _next_target(engine: Engine, task: Task, step: Step) -> Step | None:
     if step.filter is None:
         return None
     age = engine.seconds_since(task.created)
-    later = list(_steps(step.configuration, step.filter_index, step.base))[step.target_index + 1 :]
-    return next((each for each in later if each.expires_at_age > age), None)
+    next_steps = list(_steps(step.configuration, step.filter_index, step.base))[
+        step.target_index + 1 :
+    ]
+    return next((item for item in next_steps if item.expires_at_age > age), None)
 
 
 def _advance(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
-    """Move a Task to the filter's next target, to a later filter, or to the Workflow's end."""
+    """Move a Task to the next target, a later filter or the end of the Workflow."""
     following = _next_target(engine, task, step)
     if following is None and step.filter:
         following = _find_step(
@@ -202,7 +204,7 @@ def _offer(engine: Engine, workspace: Workspace, task: Task, free: FreeWorkers) 
         return
     while step := task.step:
         queue = workspace.queues.get(step.queue_sid)
-        # The same sum as in `_wait`: the comparison must be exact when the timer fires.
+        # Compute the same sum as `_wait`, so that the step has expired when its timer fires.
         if task.created + step.expires_at_age <= engine.now():
             _time_out_of_step(engine, workspace, task, step)
         elif queue is None:
@@ -317,7 +319,7 @@ def _find_known_workers(
 ) -> list[Worker]:
     """Return the TaskQueue's Workers that the Task's attributes name.
 
-    If there are none, emit an alert once, when the Task enters the step.
+    If there are no such Workers, emit an alert once, when the Task enters the step.
     """
     if target.known_worker_sid:
         reference, field = target.known_worker_sid, "sid"
@@ -325,13 +327,13 @@ def _find_known_workers(
         reference, field = target.known_worker_friendly_name or "", "friendly_name"
     value = parse_reference(reference)(task_context(task))
     members = workers.members(engine, workspace, queue)
-    found = [worker for worker in members if getattr(worker, field) == value]
-    if not found and not task.is_waiting:
+    matches = [worker for worker in members if getattr(worker, field) == value]
+    if not matches and not task.is_waiting:
         has_value = isinstance(value, str) and value
         code = WORKER_NOT_IN_QUEUE if has_value else INVALID_KNOWN_WORKER
         message = f"Known worker {value if has_value else reference} is not in the task queue"
         engine.alert(code, message, {"task_sid": task.sid})
-    return found
+    return matches
 
 
 def _sort_by_attributes(workspace: Workspace, chosen: list[Worker], order_by: str) -> list[Worker]:

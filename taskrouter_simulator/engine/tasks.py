@@ -41,7 +41,7 @@ def create(
         workspace: The Workspace.
         attributes: A JSON object as text.
         workflow_sid: WW… SID; None for the only Workflow of the Workspace.
-        priority: None for the priority of the matching target, or 0.
+        priority: The priority; None for the matching target's priority, or 0.
         timeout: Seconds until the Task is canceled unless it is assigned.
         channel: A TaskChannel's SID or unique name.
         virtual_start_time: Seconds since the epoch; None for now.
@@ -50,7 +50,8 @@ def create(
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: A resource does not exist, or no Workflow is given and there is not exactly one.
+        BadRequest: A resource does not exist, or the Task has no target and the Workspace does not
+            have exactly one Workflow.
     """
     target = routing_target or queue_sid or workflow_sid or _only_workflow(workspace).sid
     resource = engine.new_resource("WT")
@@ -100,7 +101,7 @@ def update(
     channel: str | None = None,
     virtual_start_time: float | None = None,
 ) -> None:
-    """Update a Task; None keeps a value.
+    """Update a Task; None leaves a value unchanged.
 
     Raises:
         BadRequest: The TaskChannel does not exist.
@@ -117,7 +118,7 @@ def update(
 
 
 def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
-    """Cancel the offers of a Workflow's waiting Tasks, and route them from the first filter."""
+    """Cancel all offers of a Workflow's waiting Tasks, and route the Tasks again."""
     for task in list(workspace.tasks.values()):
         if task.workflow_sid == workflow.sid and task.status in WAITING:
             for offer in reservations.pending(task):

@@ -1,4 +1,4 @@
-"""Workers: Activity, attributes, channels and capacity, and membership in TaskQueues."""
+"""Workers: Activity, attributes, channels, capacity and TaskQueue membership."""
 
 from typing import Any
 
@@ -124,11 +124,11 @@ def delete(engine: Engine, workspace: Workspace, worker: Worker) -> None:
     """Delete a Worker.
 
     Raises:
-        BadRequest: The Worker is available or holds Reservations.
+        BadRequest: The Worker is available or has open Reservations.
     """
     if workspace.is_available(worker) or worker.held:
         raise BadRequest(
-            f"Worker {worker.sid} cannot be deleted while it is available or holds reservations"
+            f"Worker {worker.sid} cannot be deleted while it is available or has open reservations"
         )
     del workspace.workers[worker.sid]
     events.publish(
@@ -155,7 +155,7 @@ def update_channel(
     capacity: int | None = None,
     available: bool | None = None,
 ) -> None:
-    """Change a Worker's capacity and availability on a TaskChannel; None keeps a value."""
+    """Change capacity and availability on a TaskChannel; None means no change."""
     channel = workspace.channels[worker_channel.channel_sid]
     if capacity is not None and capacity != worker_channel.capacity:
         worker_channel.capacity = capacity
@@ -190,7 +190,7 @@ def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> in
 
 
 def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
-    """Return whether a Worker can be offered another Task of a TaskChannel.
+    """Return whether a Worker can be offered another Task on a TaskChannel.
 
     If the Workspace is multitasking, the capacity on the channel decides. Otherwise a Worker has
     one offer at a time, and the Activity Busy prevents offers during an assignment.
@@ -204,7 +204,7 @@ def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool
 
 
 def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
-    """Return an expression's variables: a Worker's attributes, with and without `worker.`."""
+    """Return a Worker's attributes as variables, with and without `worker.`."""
     used_channels = [workspace.tasks[held.task_sid].channel_sid for held in worker.held.values()]
     attributes = {
         **parse_attributes(worker.attributes),
@@ -225,7 +225,10 @@ def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
 
 
 def is_member(engine: Engine, workspace: Workspace, queue: TaskQueue, worker: Worker) -> bool:
-    """Return whether a Worker matches a TaskQueue's expression; an empty one matches no Worker."""
+    """Return whether a Worker matches a TaskQueue's expression.
+
+    An empty expression matches no Worker.
+    """
     if not queue.target_workers.strip():
         return False
     return engine.compile(queue.target_workers)(expression_context(workspace, worker))

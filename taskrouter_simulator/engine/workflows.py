@@ -1,6 +1,6 @@
 """Workflows and their configuration: filters, targets and the default filter.
 
-Unknown keys of a configuration are ignored because Twilio's own tutorial contains some. A filter
+Unknown keys in a configuration are ignored, because Twilio's tutorial contains some. A filter
 may name its `queue` directly, as in one of Twilio's older samples.
 """
 
@@ -44,16 +44,16 @@ def add(
         engine: The engine.
         workspace: The Workspace.
         friendly_name: A name that is unique in the Workspace.
-        configuration: JSON text.
-        assignment_callback_url: "" for none.
-        fallback_assignment_callback_url: "" for none.
-        task_reservation_timeout: Seconds.
+        configuration: The configuration as JSON text.
+        assignment_callback_url: Absolute URL; "" for none.
+        fallback_assignment_callback_url: Absolute URL; "" for none.
+        task_reservation_timeout: Seconds until a Reservation times out.
         sid: A fixed WW… SID; None for a random one.
 
     Raises:
         BadRequest: The name is in use or the configuration is invalid.
     """
-    if any(each.friendly_name == friendly_name for each in workspace.workflows.values()):
+    if any(other.friendly_name == friendly_name for other in workspace.workflows.values()):
         raise BadRequest(f"Workflow {friendly_name} already exists in this workspace")
     workflow = Workflow(
         **vars(engine.new_resource("WW", sid)),
@@ -109,7 +109,7 @@ def parse_configuration(text: str) -> Configuration:
     """Parse a configuration.
 
     Args:
-        text: JSON text.
+        text: The configuration as JSON text.
 
     Raises:
         ConfigurationError: The text is not JSON, does not have the documented shape, or contains

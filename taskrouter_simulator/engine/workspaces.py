@@ -19,7 +19,7 @@ BUILT_IN_CHANNELS = ("default", "voice", "sms", "chat", "video")
 def create(
     engine: Engine, *, friendly_name: str, multi_task_enabled: bool = True, sid: str | None = None
 ) -> Workspace:
-    """Create a Workspace with Twilio's TaskChannels and without Activities.
+    """Create a Workspace with the built-in TaskChannels and without Activities.
 
     Args:
         engine: The engine.
@@ -39,7 +39,10 @@ def create(
 
 
 def add_default_activities(engine: Engine, workspace: Workspace) -> None:
-    """Add Twilio's default Activities; the first becomes the default and the timeout Activity."""
+    """Add Twilio's default Activities.
+
+    The first becomes the default Activity and the timeout Activity.
+    """
     for name, available in DEFAULT_ACTIVITIES:
         add_activity(engine, workspace, friendly_name=name, available=available)
 

@@ -1,7 +1,7 @@
 """The overview shown on the portal's page, built from the engine's state.
 
-Times are seconds since the epoch, not ages, so the overview stays byte-identical while nothing
-happens, and polls can be answered with 304.
+Times are absolute (seconds since the epoch). The overview is therefore byte-identical while nothing
+changes, and polls can be answered with 304.
 """
 
 from collections import Counter
@@ -138,7 +138,7 @@ def _name(resources: Mapping[str, TaskQueue | Workflow], sid: str | None) -> str
 
 
 def _reservations(workspace: Workspace) -> list[Json]:
-    """Return all Reservations that are pending or assigned, and the newest of the others."""
+    """Return all open Reservations and the newest ended Reservations."""
     shown = []
     ended = 0
     for reservation in reversed(workspace.reservations.values()):

@@ -1,4 +1,4 @@
-"""Routes of the portal: the page, its static files and the overview. Loopback only."""
+"""Routes of the portal, accessible from this machine only."""
 
 import hashlib
 import json

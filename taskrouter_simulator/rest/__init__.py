@@ -1,1 +1,1 @@
-"""Twilio's REST API for TaskRouter: paths, parameters, lists and errors, but no routing rules."""
+"""Twilio's REST API for TaskRouter, without routing rules."""

@@ -1,4 +1,4 @@
-"""Adapts HTTP to REST handlers: authentication, parsing, errors, fault injection, logging."""
+"""Adapts HTTP to REST handlers: authentication, parsing, errors, faults, logging."""
 
 import asyncio
 import base64
@@ -40,7 +40,10 @@ class Unauthenticated(Refusal):
 
 
 class Forbidden(Refusal):
-    """The request may come from another site's web page, which can know the test credentials."""
+    """The request may come from another site's web page.
+
+    The test credentials are not secret, so another site may know them.
+    """
 
     status = 403
     code = 20003
@@ -93,7 +96,7 @@ class RestApi:
         self._faults = faults
 
     def routes(self) -> list[Route]:
-        """Return a route for each path, and one that answers all other paths with 404."""
+        """Return a route for each path, and a route that returns 404 for all other paths."""
         routes = [
             Route(path, self._endpoint(handlers), methods=_METHODS)
             for path, handlers in ROUTES.items()
@@ -109,7 +112,8 @@ class RestApi:
             try:
                 response, parameters = await self._respond(http, handlers, fault)
             except ClientDisconnect:
-                return HttpResponse(status_code=400)  # never sent: the client is gone
+                # This response is never sent, because the client has disconnected.
+                return HttpResponse(status_code=400)
             self._record(
                 "request",
                 method=http.method,
@@ -166,7 +170,7 @@ class RestApi:
         return response, parameters
 
     def _authorize(self, http: HttpRequest) -> None:
-        """Refuse requests of other sites' web pages, then check the Authorization header.
+        """Refuse requests from foreign web pages, then check the Authorization header.
 
         Raises:
             Forbidden: Another site's web page may have sent the request.
@@ -177,8 +181,8 @@ class RestApi:
             headers.get("host"), headers.get("origin"), allowed_hosts=self._allowed_hosts
         ):
             raise Forbidden(
-                "Requests from web pages of other origins are refused, and so are requests whose "
-                f"Host is a name with a dot that {environment_name('allowed_hosts')} does not list"
+                "Requests from web pages of other origins are refused. "
+                f"Host names with a dot must be listed in {environment_name('allowed_hosts')}"
             )
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
         try:
@@ -190,7 +194,7 @@ class RestApi:
             raise Unauthenticated("Authenticate")
 
     def _error(self, refusal: Refusal, retry_after: int | None = None) -> Response:
-        """Return an error as Twilio's classic body or, by setting, as an RFC 9457 document."""
+        """Return an error in Twilio's usual format or, if configured, RFC 9457 format."""
         page = f"https://www.twilio.com/docs/errors/{refusal.code}"
         body: dict[str, Any] = {"code": refusal.code, "status": refusal.status}
         if self._settings.problem_details:
@@ -200,7 +204,7 @@ class RestApi:
         return Response(refusal.status, body, None, retry_after)
 
     def _to_http(self, response: Response) -> HttpResponse:
-        """Add the headers: rate limits as the settings define, ETag, authentication."""
+        """Return an HTTP response with its headers: rate limits, ETag, authentication."""
         headers = {}
         too_many = response.status == HTTPStatus.TOO_MANY_REQUESTS
         if limit := self._settings.rate_limit:
@@ -233,7 +237,7 @@ async def _read_form(http: HttpRequest) -> str:
 
 
 class CutConnection(HttpResponse):
-    """No response: the connection is reset."""
+    """A response that resets the connection and sends nothing."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Abort the connection."""
@@ -244,7 +248,7 @@ class CutConnection(HttpResponse):
 async def _abort(scope: Scope, receive: Receive) -> None:
     scope[_TRANSPORT].abort()
     # uvicorn would send a 500 if this function returned before uvicorn noticed the disconnect. A
-    # closing event loop cancels this task a second time, which must not end the wait either.
+    # closing event loop cancels this task a second time, which must not end the wait.
     disconnected = False
     while not disconnected:
         with contextlib.suppress(asyncio.CancelledError):
@@ -252,10 +256,10 @@ async def _abort(scope: Scope, receive: Receive) -> None:
 
 
 def expose_transport(app: ASGIApp) -> ASGIApp:
-    """Put uvicorn's transport into the scope, because ASGI has no way to cut a connection.
+    """Add uvicorn's transport to the scope, because ASGI cannot cut a connection.
 
-    Clients that are still waiting for a response when the simulator stops are disconnected, without
-    a stack trace.
+    When the simulator stops, clients that are waiting for a response are disconnected, and no stack
+    trace is logged.
     """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:

@@ -38,7 +38,7 @@ def render(request: Request, event: Event) -> dict[str, Any]:
         "actor_type": "workspace",
         "actor_url": request.url(workspace.sid),
         "description": event.description,
-        "event_data": {_snake(name): value for name, value in event.parameters.items()},
+        "event_data": {_to_snake_case(name): value for name, value in event.parameters.items()},
         "event_date": iso(event.created),
         "event_date_ms": int(event.created * 1000),
         "event_type": event.event_type,
@@ -81,7 +81,7 @@ def _filter(request: Request) -> Callable[[Event], bool]:
     def keep(event: Event) -> bool:
         return (
             (start is None or event.created >= start)
-            # EndDate has no fractions of a second, but the time of an Event has
+            # EndDate is in whole seconds, but an Event's time has fractions.
             and (end is None or event.created < end + 1)
             and all(
                 value is None or value in {event.parameters.get(key) for key in _FILTERS[name]}
@@ -102,5 +102,5 @@ def _resource_url(request: Request, event: Event) -> str:
     return request.url(workspace.sid, _COLLECTIONS[event.resource_type], event.resource_sid)
 
 
-def _snake(name: str) -> str:
+def _to_snake_case(name: str) -> str:
     return "_".join(re.findall("[A-Z][a-z]*", name)).lower()

@@ -1,6 +1,6 @@
-"""A REST request for its handler: validated parameters, resources in the path, lists.
+"""REST requests: validated parameters, resources in the path, paginated lists.
 
-An invalid parameter is refused with code 20001, as at Twilio.
+Invalid parameters are refused with code 20001, as in Twilio's API.
 """
 
 import json
@@ -44,7 +44,7 @@ class Parameters:
         try:
             self.pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=1000)
         except ValueError as error:
-            raise BadRequest("The form has too many parameters") from error
+            raise BadRequest("The request has too many parameters") from error
         self._values = dict(self.pairs)
 
     def __contains__(self, name: str) -> bool:
@@ -92,7 +92,7 @@ class Parameters:
         return value or None
 
     def choice(self, name: str, allowed: type[AnyEnum]) -> AnyEnum | None:
-        """Return a value of the enumeration, in any case; an empty value counts as absent."""
+        """Return an enumeration member, ignoring case; an empty value counts as absent."""
         value = self._values.get(name)
         if not value:
             return None
@@ -134,12 +134,12 @@ class Parameters:
 
 
 def _reject_constant(name: str) -> NoReturn:
-    """Reject NaN and Infinity, which Python's parser accepts although they are not JSON."""
+    """Reject NaN and Infinity, which are not JSON but accepted by Python's parser."""
     raise ValueError(name)
 
 
 def iso(moment: float | None) -> str | None:
-    """Return seconds since the epoch in Twilio's date and time format, without fractions."""
+    """Format seconds since the epoch as Twilio does, without fractions."""
     if moment is None:
         return None
     return datetime.fromtimestamp(int(moment), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -170,7 +170,7 @@ class Request:
 
     Attributes:
         engine: The engine.
-        base_url: Scheme, host and port, as the client knows them.
+        base_url: Scheme, host and port used by the client.
         path: Path of the URL, beginning with /v1.
         ids: SIDs in the path, by their names in the route table.
         form: Parameters of the body.
@@ -195,8 +195,8 @@ class Request:
         """Return the resource whose SID has this name in the path.
 
         Raises:
-            NotFound: The resource does not exist. As at Twilio, the message shows the path without
-                /v1.
+            NotFound: The resource does not exist. As in Twilio's API, the message shows the path
+                without /v1.
         """
         resource = resources.get(self.ids[name])
         if resource is None:

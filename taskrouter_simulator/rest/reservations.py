@@ -56,7 +56,7 @@ def fetch(request: Request) -> Response:
 
 
 def update(request: Request) -> Response:
-    """Execute an `Instruction`, or accept, reject, wrap up or complete by `ReservationStatus`."""
+    """Execute an `Instruction`, or change the status as `ReservationStatus` requests."""
     reservation = request.find(_of_parent(request), "sid")
     request.require_match(reservation)
     if name := request.form.text("Instruction"):
@@ -101,7 +101,7 @@ def _set_status(
 
 def _instruct(request: Request, reservation: Reservation, name: str) -> None:
     if name == "supervise":
-        raise BadRequest("Instruction supervise is not simulated")
+        raise BadRequest("The supervise instruction is not simulated")
     try:
         instruction = _parse_instruction(request.form, name)
         instructions.execute(request.engine, request.workspace, reservation, instruction)
@@ -128,7 +128,7 @@ def _of_parent(request: Request) -> dict[str, Reservation]:
     workspace = request.workspace
     if "worker" in request.ids:
         worker = request.find(workspace.workers, "worker")
-        every = workspace.reservations.values()
-        return {item.sid: item for item in every if item.worker_sid == worker.sid}
+        all_reservations = workspace.reservations.values()
+        return {item.sid: item for item in all_reservations if item.worker_sid == worker.sid}
     task = request.find(workspace.tasks, "task")
     return {item.sid: item for item in task.reservations}

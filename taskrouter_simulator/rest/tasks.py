@@ -58,7 +58,7 @@ def _render_in_list(request: Request, task: Task) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Tasks with the filters and orders that Twilio documents."""
+    """List Tasks with the filters and sort orders that Twilio documents."""
     sort, descending = _ordering(request.query)
     return request.page(
         "tasks",
@@ -141,7 +141,7 @@ def _filter(request: Request) -> Callable[[Task], bool]:
     priority = query.integer("Priority", 0, _MAX_PRIORITY)
     expression = query.text("EvaluateTaskAttributes")
     workspaces.require_expression(expression or "")
-    test = request.engine.compile(expression) if expression and expression.strip() else None
+    predicate = request.engine.compile(expression) if expression and expression.strip() else None
 
     def keep(task: Task) -> bool:
         workflow = workspace.workflows.get(task.workflow_sid or "")
@@ -158,7 +158,7 @@ def _filter(request: Request) -> Callable[[Task], bool]:
             and (not statuses or task.status.value in statuses)
             and priority in {None, task.priority}
             and not query.boolean("HasAddons")
-            and (test is None or test(task_context(task)))
+            and (predicate is None or predicate(task_context(task)))
         )
 
     return keep
@@ -173,6 +173,6 @@ def _ordering(query: Parameters) -> tuple[Callable[[Task], float], bool]:
     name, _, direction = (query.text("Ordering") or "DateCreated:asc").partition(":")
     if name not in attributes or direction not in {"asc", "desc"}:
         raise BadRequest(
-            "Ordering must be DateCreated, Priority or VirtualStartTime, :asc or :desc"
+            "Ordering must be DateCreated, Priority or VirtualStartTime, followed by :asc or :desc"
         )
     return attributes[name], direction == "desc"

@@ -127,7 +127,7 @@ def _filter(request: Request) -> Callable[[Worker], bool]:
         or queue.friendly_name == query.text("TaskQueueName")
     ]
     by_queue = "TaskQueueSid" in query or "TaskQueueName" in query
-    test = request.engine.compile(expression) if expression and expression.strip() else None
+    predicate = request.engine.compile(expression) if expression and expression.strip() else None
 
     def keep(worker: Worker) -> bool:
         activity = workspace.activities[worker.activity_sid]
@@ -139,7 +139,7 @@ def _filter(request: Request) -> Callable[[Worker], bool]:
         return (
             all(query.text(name) in {None, value} for name, value in values.items())
             and query.boolean("Available") in {None, activity.available}
-            and (test is None or test(expression_context(workspace, worker)))
+            and (predicate is None or predicate(expression_context(workspace, worker)))
             and (
                 not by_queue
                 or any(

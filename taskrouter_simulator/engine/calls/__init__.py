@@ -1,1 +1,1 @@
-"""Phone calls, as far as they affect TaskRouter; there is no audio."""
+"""Phone calls, as far as they affect TaskRouter; audio is not simulated."""

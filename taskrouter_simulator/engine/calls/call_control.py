@@ -1,4 +1,4 @@
-"""Call control: place, redirect and hang up calls, and ring Workers for waiting callers.
+"""Call control: place, redirect and hang up calls, and ring Workers.
 
 While a Worker's phone rings, the Reservation's timer is paused:
 https://support.twilio.com/hc/en-us/articles/42786996187419. Twilio does not document the
@@ -32,8 +32,8 @@ def place(
 
     Args:
         engine: The engine.
-        caller: Number or client that calls.
-        called: Number that is called.
+        caller: Number or client of the calling party.
+        called: Called number.
         url: Voice URL of the called number.
         keys: Keys that the caller presses, one entry for each `<Gather>`; None for no key.
         worker_answers: Whether the Worker to whom the call is offered answers.
@@ -54,7 +54,7 @@ def place(
 
 
 def redirect(engine: Engine, call_sid: str, url: str) -> None:
-    """Redirect a waiting caller to another document; ignore a call that does not exist.
+    """Redirect a caller to another document; ignore a call that does not exist.
 
     Raises:
         BadRequest: The call has ended or is connected.
@@ -85,7 +85,7 @@ def hang_up(engine: Engine, call: Call) -> None:
 
 
 def remove_from_queue(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """Take the caller of a canceled or deleted Task out of the queue, as the settings define."""
+    """Remove a canceled or deleted Task's caller from the queue, as configured."""
     result = engine.settings.canceled_task_result
     for call in list(engine.calls.values()):
         is_waiting = call.queued and not call.partner_sid and call.workspace_sid == workspace.sid
@@ -122,18 +122,18 @@ def create_worker_call(
     to: str,
     caller_id: str,
 ) -> WorkerCall | None:
-    """Create a leg to a Worker that does not ring yet.
+    """Create a leg to a Worker; the Worker's phone does not ring yet.
 
     Args:
         engine: The engine.
         workspace: The Workspace.
-        reservation: The offer.
+        reservation: The pending Reservation.
         call_sid: `call_sid` of the Task's attributes.
         to: Number or client to call.
         caller_id: Number or client shown to the Worker.
 
     Returns:
-        None if the simulator has no call with that SID.
+        The caller and the leg; None if the simulator has no call with that SID.
 
     Raises:
         BadRequest: The caller is not waiting in a queue.
@@ -163,7 +163,7 @@ def ring_and_connect(call: WorkerCall, how: str, seconds: int) -> None:
 
     Args:
         call: The call.
-        how: The instruction.
+        how: Name of the instruction.
         seconds: Time limit for the answer.
     """
 
@@ -243,6 +243,6 @@ def _add(engine: Engine, call: Call) -> None:
     """Add a call; above the limit, drop the oldest call that has ended."""
     engine.calls[call.sid] = call
     if len(engine.calls) > _MAX_CALLS:
-        oldest = next((each for each in engine.calls.values() if each.has_ended), None)
+        oldest = next((other for other in engine.calls.values() if other.has_ended), None)
         if oldest:
             del engine.calls[oldest.sid]

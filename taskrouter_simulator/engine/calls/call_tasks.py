@@ -1,4 +1,4 @@
-"""Calls and their Tasks: create a Task when a call is queued, accept it and finish it.
+"""Tasks of calls: create a Task for a queued call, accept it, and finish it.
 
 A caller who hangs up while waiting cancels the Task. When a connected call ends, its Task ends too:
 https://www.twilio.com/docs/taskrouter/twiml-queue-calls.
@@ -35,7 +35,7 @@ def reservation_of(engine: Engine, call: Call) -> tuple[Workspace, Reservation] 
 
 
 def enqueue(engine: Engine, call: Call, verb: Verb) -> str:
-    """Execute `<Enqueue>`: put a call into a queue; with a Workflow, create its Task.
+    """Execute `<Enqueue>`: add a call to a queue; with a Workflow, create a Task.
 
     Returns:
         "" if the call waits; otherwise the `QueueResult` with which it leaves immediately.
@@ -89,7 +89,10 @@ def _workspace_of(engine: Engine, workflow_sid: str) -> Workspace:
 
 
 def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
-    """Return the call's attributes, overridden by the document's attributes, as JSON text."""
+    """Return the merged attributes as JSON text.
+
+    The document's attributes override the call's attributes.
+    """
     try:
         document_attributes = dict(**json.loads(text or "{}"))
         merged = json.dumps({**call_attributes, **document_attributes}, allow_nan=False)
@@ -101,7 +104,7 @@ def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
 
 
 def dial_queue(engine: Engine, leg: Call, reservation_sid: str, noun: Verb) -> Call:
-    """Execute `<Dial><Queue>`: connect a leg with the caller waiting for the Reservation.
+    """Execute `<Dial><Queue>`: connect a leg with the Reservation's caller.
 
     Returns:
         The caller's leg.
@@ -127,7 +130,7 @@ def _caller_waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
         found = task_of(engine, call)
         if found and call.queued:
             _, task = found
-            if any(each.sid == reservation_sid for each in task.reservations):
+            if any(offer.sid == reservation_sid for offer in task.reservations):
                 return call if call.partner_sid is None else None
     return None
 
@@ -139,7 +142,7 @@ def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
         engine: The engine.
         caller: The caller's leg, which leaves its queue.
         leg: The Worker's leg.
-        how: The instruction or verb that connects them.
+        how: Name of the instruction or verb that connects them.
 
     Raises:
         BadRequest: The Reservation is not pending; nothing has changed.
@@ -167,7 +170,7 @@ def disconnect(engine: Engine, call: Call) -> Call | None:
 
 
 def finish_task(engine: Engine, call: Call, reason: str = HANGUP) -> None:
-    """Cancel the Task of a call that is no longer waiting, or finish it as the settings define.
+    """Cancel a call's waiting Task, or finish an assigned Task as configured.
 
     Args:
         engine: The engine.

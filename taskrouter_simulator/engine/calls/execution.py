@@ -1,4 +1,4 @@
-"""Execution of TwiML: a call from its first document to its end.
+"""Executes the TwiML documents of a call, from the first document to the end.
 
 Verbs are executed until a verb has to wait. `<Pause>`, and `<Gather>` without a key, take time on
 the simulator's clock. `<Say>` and `<Play>` take no time.
@@ -20,7 +20,7 @@ UNKNOWN_VERB = 12200
 INVALID_URL = 11100
 NO_RESERVATION = 14215
 MAX_DOCUMENTS = 100
-"""Maximum number of documents that a call may request without waiting; more would be a loop."""
+"""Maximum number of consecutive document requests without a wait, to stop endless redirects."""
 
 _GATHER_SECONDS = 5
 _MAX_SECONDS = 3600
@@ -33,8 +33,8 @@ def fetch(engine: Engine, call: Call, url: str, **parameters: str) -> None:
     Args:
         engine: The engine.
         call: The call.
-        url: Absolute, or relative to the call's current document.
-        **parameters: Further parameters, such as Digits.
+        url: Absolute URL, or URL relative to the call's current document.
+        **parameters: Additional parameters, such as Digits.
     """
     target = resolve_url(call.url, url)
     call.requests += 1
@@ -86,7 +86,7 @@ def _take_fetching_call(engine: Engine, call_sid: str, request: int) -> Call | N
 
 
 def run(engine: Engine, call: Call) -> None:
-    """Execute the remaining verbs until a verb has to wait; end the call after the last verb."""
+    """Execute verbs until a verb has to wait; end the call after the last verb."""
     while call.verbs:
         verb = call.verbs.pop(0)
         if verb.name not in VERBS:
@@ -99,7 +99,7 @@ def run(engine: Engine, call: Call) -> None:
 
 
 def end(engine: Engine, call: Call, why: str, status: str = "completed") -> None:
-    """End a call; a connected call continues with its own document."""
+    """End a call; a call connected to it continues with its own document."""
     call.status = status
     call.queued = call.on_no_answer = None
     for kind in ("call", "ring"):
@@ -135,7 +135,7 @@ def cancel_leg(engine: Engine, leg: Call, why: str) -> None:
 
 
 def leave_queue(engine: Engine, call: Call, result: str) -> None:
-    """Take a call out of its queue: request the queue's `action`, or run the next verb.
+    """Remove a call from its queue: request its `action`, or run the next verb.
 
     Args:
         engine: The engine.
@@ -250,4 +250,4 @@ _VERBS: dict[str, Callable[[Engine, Call, Verb], bool]] = {
     "Dial": _dial,
     "Hangup": _hang_up,
 }
-"""Handlers by verb. A handler returns whether the rest of the document has to wait."""
+"""Handlers by verb. A handler returns whether the remaining verbs have to wait."""

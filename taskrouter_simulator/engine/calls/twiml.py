@@ -23,24 +23,24 @@ def parse(body: bytes) -> tuple[Verb, ...]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TwimlError("the document is not UTF-8") from error
-    # Without a document type there are no entities, which could expand without limit.
+    # A document type could declare entities that expand without limit.
     if "<!" in text.replace("<!--", "").replace("<![CDATA[", ""):
         raise TwimlError("the document has a document type, which TwiML does not allow")
     try:
-        root = ET.fromstring(text)  # noqa: S314 - no entity can be declared, see above
+        root = ET.fromstring(text)  # noqa: S314 - entities are rejected above
     except ET.ParseError as error:
         raise TwimlError(f"the document is not XML: {error}") from error
     if root.tag != "Response":
         raise TwimlError(f"the root element is {str(root.tag)[:100]}, not Response")
-    return _verb(root, 0).children
+    return _parse_element(root, 0).children
 
 
-def _verb(element: "ET.Element[str]", depth: int) -> Verb:
+def _parse_element(element: "ET.Element[str]", depth: int) -> Verb:
     if depth > _MAX_DEPTH:
         raise TwimlError(f"the document is nested more than {_MAX_DEPTH} levels deep")
     return Verb(
         str(element.tag),
         dict(element.attrib),
         "".join(element.itertext()).strip(),
-        tuple(_verb(child, depth + 1) for child in element),
+        tuple(_parse_element(child, depth + 1) for child in element),
     )

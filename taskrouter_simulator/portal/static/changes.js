@@ -1,10 +1,10 @@
-// Describes in a few sentences what the last update changed; screen readers announce them.
+// Describes the last update in a few sentences, which screen readers announce.
 
-import { short } from "./row.js";
+import { shortenSid } from "./row.js";
 
 const MAX_SENTENCES = 3;
 
-/** Describes the changes between two overviews; empty if they show different Workspaces. */
+/** Describes the changes between two overviews; returns "" if they show different Workspaces. */
 export function describeChanges(before, after) {
   if (!before?.workspace || before.workspace.sid !== after.workspace?.sid) return "";
   const sentences = [
@@ -31,7 +31,7 @@ function task(before, { sid, status, workers }) {
   if (before?.status === status) return "";
   const preposition = { reserved: "for", assigned: "to" }[status];
   const names = preposition ? ` ${preposition} ${workers.join(", ")}` : "";
-  return `Task ${short(sid)} is ${status}${names}.`;
+  return `Task ${shortenSid(sid)} is ${status}${names}.`;
 }
 
 function worker(workspace) {

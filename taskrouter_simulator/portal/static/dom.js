@@ -12,7 +12,7 @@ export function el(tag, attributes = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Sets a text only if it differs, so that an update keeps a selection in the text. */
+/** Sets a node's text only if it differs, so that an update keeps a text selection. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -23,7 +23,7 @@ export function setPill(node, text, tone) {
   if (node.dataset.tone !== tone) node.dataset.tone = tone;
 }
 
-/** Shows or hides an element. If it had the focus, `nextFocus` gets the focus. */
+/** Shows or hides an element. If a hidden element had the focus, `nextFocus` gets it. */
 export function setShown(node, shown, nextFocus) {
   if (node.hidden === !shown) return;
   const hadFocus = node.contains(document.activeElement);
@@ -31,7 +31,7 @@ export function setShown(node, shown, nextFocus) {
   if (!shown && hadFocus) nextFocus.focus();
 }
 
-/** Replaces the options of a select by `items` ({sid, name}), and keeps the selected item. */
+/** Replaces the options of a select element with `items` ({sid, name}), and keeps the selected item. */
 export function setOptions(select, items) {
   const options = items.map(({ sid, name }) => `${sid} ${name}`).join("\n");
   if (select.dataset.options === options) return;

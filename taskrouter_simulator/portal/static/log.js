@@ -1,8 +1,8 @@
 // Log entries: callbacks with request and response, and alerts.
 
 import { el, setPill, setText } from "./dom.js";
-import { block, expandableRow, facts, pretty, short } from "./row.js";
-import { clock, moment } from "./time.js";
+import { drawFields, drawPreformatted, expandableRow, formatJson, shortenSid } from "./row.js";
+import { formatDateTime, formatTime } from "./time.js";
 
 const REQUEST = ["url", "headers", "parameters"];
 const RESPONSE = ["status", "content_type", "answer", "answer_length", "error", "seconds"];
@@ -22,41 +22,41 @@ export function callbackRow(entry) {
   );
   setPill(pill, entry.kind, TONES[entry.kind] ?? "gray");
   const { EventType, ReservationSid, CallSid } = entry.parameters ?? {};
-  setText(subject, EventType ?? short(ReservationSid ?? CallSid));
-  setText(time, clock(entry.at));
+  setText(subject, EventType ?? shortenSid(ReservationSid ?? CallSid));
+  setText(time, formatTime(entry.at));
   const succeeded = entry.status >= 200 && entry.status < 300;
   setPill(result, entry.status ? String(entry.status) : "no response", succeeded ? "green" : "red");
-  setText(duration, milliseconds(entry.seconds));
+  setText(duration, formatMilliseconds(entry.seconds));
   return { node: el("li", {}, details), update };
 }
 
-function milliseconds(seconds) {
+function formatMilliseconds(seconds) {
   return typeof seconds === "number" ? `${Math.round(seconds * 1000)} ms` : "";
 }
 
 function drawCallback(body, entry) {
   if (body.firstChild) return;
   body.append(el("h3", {}, "Request"));
-  facts(body, "request", [
+  drawFields(body, "request", [
     ["POST", entry.url],
-    ["Sent", moment(entry.at)],
+    ["Sent", formatDateTime(entry.at)],
     ...Object.entries(entry.headers ?? {}),
-    ...others(entry, [...COMMON, ...REQUEST, ...RESPONSE]),
+    ...otherFields(entry, [...COMMON, ...REQUEST, ...RESPONSE]),
   ]);
   body.append(el("h3", {}, "Parameters"));
-  facts(body, "parameters", Object.entries(entry.parameters ?? {}));
+  drawFields(body, "parameters", Object.entries(entry.parameters ?? {}));
   body.append(el("h3", {}, "Response"));
-  facts(body, "response", [
+  drawFields(body, "response", [
     ["Status", entry.status],
     ["Error", entry.error],
     ["Content-Type", entry.content_type],
-    ["Took", milliseconds(entry.seconds)],
+    ["Took", formatMilliseconds(entry.seconds)],
   ]);
-  if (entry.answer) block(body, "Body", `the response at ${clock(entry.at)}, ${entry.id}`, bodyOf(entry));
+  if (entry.answer) drawPreformatted(body, "Body", `the response at ${formatTime(entry.at)}, ${entry.id}`, bodyOf(entry));
 }
 
 function bodyOf({ answer, answer_length: length }) {
-  return length ? `${answer}\n… truncated; ${length} characters in total` : pretty(answer);
+  return length ? `${answer}\n… truncated; ${length} characters in total` : formatJson(answer);
 }
 
 export function alertRow(entry) {
@@ -67,7 +67,7 @@ export function alertRow(entry) {
         { class: "line" },
         el("span", { class: "pill", "data-tone": entry.level === "error" ? "red" : "amber" }, entry.level),
         el("strong", {}, String(entry.code)),
-        el("span", { class: "age" }, clock(entry.at)),
+        el("span", { class: "age" }, formatTime(entry.at)),
       ),
       el("span", { class: "line wrap" }, entry.message),
     ],
@@ -78,14 +78,14 @@ export function alertRow(entry) {
 
 function drawAlert(body, entry) {
   if (body.firstChild) return;
-  facts(body, "alert", [["Raised", moment(entry.at)], ...others(entry, [...COMMON, "code", "level", "message"])]);
+  drawFields(body, "alert", [["Raised", formatDateTime(entry.at)], ...otherFields(entry, [...COMMON, "code", "level", "message"])]);
   const page = `https://www.twilio.com/docs/api/errors/${Number(entry.code)}`;
   const link = el("a", { href: page, target: "_blank", rel: "noopener noreferrer" }, `Twilio's page on error ${entry.code}`);
   body.append(el("p", {}, link));
 }
 
 /** Returns the fields of an entry that are not shown elsewhere. */
-function others(entry, excluded) {
+function otherFields(entry, excluded) {
   return Object.entries(entry)
     .filter(([name, value]) => value !== null && !excluded.includes(name))
     .map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]);

@@ -8,16 +8,16 @@ import { Panel } from "./panel.js";
 import { Poll } from "./poll.js";
 import { queueRow } from "./queues.js";
 import { reservationRow } from "./reservations.js";
-import { busy } from "./row.js";
+import { runUnlessBusy } from "./row.js";
 import { taskRow, taskText } from "./tasks.js";
-import { clock, now, setFrozen, setTime } from "./time.js";
+import { formatTime, now, setFrozen, setTime } from "./time.js";
 import { workerRow } from "./workers.js";
 
 let state = null;
 let connected = false;
 
 const sidOf = (resource) => resource.sid;
-const idOf = (entry) => `${entry.id} ${entry.at}`; // ids start over when the simulator restarts
+const idOf = (entry) => `${entry.id} ${entry.at}`; // ids restart with the simulator
 const poll = new Poll({ onState: show, onTime: setTime, onConnection: showConnection });
 
 const tasks = new Panel({
@@ -73,12 +73,12 @@ function show(next) {
   reservations.update(workspace?.reservations ?? [], workspace?.reservations_total);
   callbacks.update(state.callbacks, state.callbacks_total);
   alerts.update(state.alerts, state.alerts_total);
-  if (changes) setText(byId("changes"), `${clock(now())} ${changes}`);
+  if (changes) setText(byId("changes"), `${formatTime(now())} ${changes}`);
 }
 
 function tick() {
   if (!state || !connected) return;
-  setText(byId("now"), clock(now()));
+  setText(byId("now"), formatTime(now()));
   for (const panel of [tasks, reservations, workers]) panel.tick();
 }
 
@@ -90,7 +90,7 @@ function showConnection(isConnected) {
   tick();
 }
 
-/** Updates a resource through the REST API, shows an error if there is one, and polls. */
+/** Updates a resource through the REST API, shows any error, and polls. */
 async function update(path, form) {
   await attempt(() => api.post(state.workspace.sid, path, form));
 }
@@ -128,7 +128,7 @@ async function create() {
 function onSubmit(id, run) {
   byId(id).addEventListener("submit", (event) => {
     event.preventDefault();
-    if (state?.workspace) busy(event.submitter ?? event.target, run);
+    if (state?.workspace) runUnlessBusy(event.submitter ?? event.target, run);
   });
 }
 

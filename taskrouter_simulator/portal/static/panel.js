@@ -15,7 +15,7 @@ export class Panel {
   /**
    * @param id id of the section
    * @param name name in the navigation
-   * @param limit number of rows shown at first
+   * @param limit number of rows shown initially
    * @param make see KeyedList
    * @param key see KeyedList
    * @param text returns the text searched by the section's filter, if it has a filter

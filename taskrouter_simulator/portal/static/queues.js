@@ -1,7 +1,7 @@
 // TaskQueues: their Workers and the number of waiting Tasks.
 
 import { el, setText } from "./dom.js";
-import { expandableRow, facts } from "./row.js";
+import { drawFields, expandableRow } from "./row.js";
 
 export function queueRow() {
   const name = el("strong", { class: "clip" });
@@ -31,7 +31,7 @@ export function queueRow() {
 }
 
 function draw(body, queue) {
-  facts(body, "queue", [
+  drawFields(body, "queue", [
     ["TaskQueue SID", queue.sid],
     ["Target Workers", queue.target_workers],
     ["Workers", `${queue.workers}, ${queue.available_workers} available`],

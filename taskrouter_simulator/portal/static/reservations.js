@@ -1,8 +1,8 @@
 // Reservations: Task, Worker, status and the time left to accept.
 
 import { el, setPill, setShown, setText } from "./dom.js";
-import { action, expandableRow, facts, short } from "./row.js";
-import { clock, countdown, moment, until } from "./time.js";
+import { action, drawFields, expandableRow, shortenSid } from "./row.js";
+import { formatCountdown, formatDateTime, formatTime, secondsUntil } from "./time.js";
 
 const TONES = {
   pending: "blue",
@@ -38,8 +38,8 @@ export function reservationRow(change) {
     let reservation = null;
     const tick = () => {
       if (reservation.status !== "pending") return;
-      const seconds = until(reservation.expires);
-      setText(timeLabel, `${countdown(seconds)} left`);
+      const seconds = secondsUntil(reservation.expires);
+      setText(timeLabel, `${formatCountdown(seconds)} left`);
       left.max = reservation.expires - reservation.created;
       left.value = seconds;
     };
@@ -52,13 +52,13 @@ export function reservationRow(change) {
         const pending = status === "pending";
         setPill(pill, status, TONES[status] ?? "gray");
         setText(worker, reservation.worker);
-        setText(task, short(reservation.task_sid));
-        if (!pending) setText(timeLabel, clock(reservation.updated));
+        setText(task, shortenSid(reservation.task_sid));
+        if (!pending) setText(timeLabel, formatTime(reservation.updated));
         left.setAttribute("aria-label", `Time left for ${reservation.worker}`);
         setShown(left, pending, summary);
         setShown(queue, !pending, summary);
         setText(queue, reservation.queue ?? "");
-        const label = `${short(reservation.task_sid)} for ${reservation.worker}`;
+        const label = `${shortenSid(reservation.task_sid)} for ${reservation.worker}`;
         accept.update(reservation, pending, `Accept ${label}`);
         reject.update(reservation, pending, `Reject ${label}`);
         update(reservation);
@@ -69,15 +69,15 @@ export function reservationRow(change) {
 }
 
 function draw(body, reservation) {
-  facts(body, "reservation", [
+  drawFields(body, "reservation", [
     ["Reservation SID", reservation.sid],
     ["Status", reservation.status],
     ["Task SID", reservation.task_sid],
     ["Worker", reservation.worker],
     ["Worker SID", reservation.worker_sid],
     ["TaskQueue", reservation.queue],
-    ["Created", moment(reservation.created)],
-    ["Updated", moment(reservation.updated)],
-    ["Times out", reservation.status === "pending" ? moment(reservation.expires) : null],
+    ["Created", formatDateTime(reservation.created)],
+    ["Updated", formatDateTime(reservation.updated)],
+    ["Times out", reservation.status === "pending" ? formatDateTime(reservation.expires) : null],
   ]);
 }

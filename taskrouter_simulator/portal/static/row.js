@@ -1,12 +1,12 @@
-// Shared by all rows: a summary that expands to show details, and action buttons.
+// Parts shared by all rows: a summary that expands to show details, and action buttons.
 
 import { el, setShown, setText } from "./dom.js";
 
 /** Shortens a SID to WT3f2a…9c1d. */
-export const short = (sid) => (sid ? `${sid.slice(0, 6)}…${sid.slice(-4)}` : "");
+export const shortenSid = (sid) => (sid ? `${sid.slice(0, 6)}…${sid.slice(-4)}` : "");
 
 /** Formats JSON text on several lines; returns any other text unchanged. */
-export function pretty(text) {
+export function formatJson(text) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
@@ -35,7 +35,7 @@ export function expandableRow(lines, draw) {
 }
 
 /** Draws a list of [label, text] pairs into an element, reusing a list with the same labels. */
-export function facts(parent, name, pairs) {
+export function drawFields(parent, name, pairs) {
   const shown = pairs.filter(([, text]) => text !== null && text !== undefined && text !== "");
   const labels = shown.map(([label]) => label).join("\n");
   let list = parent.querySelector(`[data-facts="${name}"]`);
@@ -54,7 +54,7 @@ export function facts(parent, name, pairs) {
 const breakable = (name) => name.split(/(?=[A-Z][a-z])/).flatMap((part) => [el("wbr"), part]);
 
 /** Draws preformatted text with a heading; `owner` completes its label for screen readers. */
-export function block(parent, name, owner, text) {
+export function drawPreformatted(parent, name, owner, text) {
   let pre = parent.querySelector(`[data-block="${name}"]`);
   if (!pre) {
     const label = `${name} of ${owner}`;
@@ -65,7 +65,7 @@ export function block(parent, name, owner, text) {
 }
 
 /**
- * Creates a button for an action on the row's item. It ignores clicks while the action runs.
+ * Creates a button for an action on the row's item. The button ignores clicks while the action runs.
  *
  * @param text text of the button
  * @param run (item) => Promise: the action
@@ -74,7 +74,7 @@ export function block(parent, name, owner, text) {
 export function action(text, run, nextFocus, className = "") {
   const button = el("button", { type: "button", class: className }, text);
   let item = null;
-  button.addEventListener("click", () => busy(button, () => run(item)));
+  button.addEventListener("click", () => runUnlessBusy(button, () => run(item)));
   const update = (next, shown, label) => {
     item = next;
     button.setAttribute("aria-label", label);
@@ -84,7 +84,7 @@ export function action(text, run, nextFocus, className = "") {
 }
 
 /** Runs an action unless it is running already; the button stays focusable meanwhile. */
-export async function busy(button, run) {
+export async function runUnlessBusy(button, run) {
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
   try {

@@ -1,8 +1,8 @@
 // Tasks: status, age, attributes, TaskQueue and Workers.
 
 import { el, setPill, setText } from "./dom.js";
-import { action, block, expandableRow, facts, pretty, short } from "./row.js";
-import { duration, moment, now } from "./time.js";
+import { action, drawFields, drawPreformatted, expandableRow, formatJson, shortenSid } from "./row.js";
+import { formatDateTime, formatDuration, now } from "./time.js";
 
 const TONES = {
   pending: "amber",
@@ -35,20 +35,20 @@ export function taskRow(change) {
     const complete = action("Complete", setStatus("completed"), summary);
     const cancel = action("Cancel", setStatus("canceled"), summary);
     let task = null;
-    const tick = () => setText(age, duration(now() - task.created));
+    const tick = () => setText(age, formatDuration(now() - task.created));
     return {
       node: el("li", {}, details, el("div", { class: "actions" }, complete.button, cancel.button)),
       tick,
       update(next) {
         task = next;
         setPill(pill, task.status, TONES[task.status] ?? "gray");
-        setText(sid, short(task.sid));
+        setText(sid, shortenSid(task.sid));
         setText(priority, `priority ${task.priority}`);
         setText(attributes, task.attributes);
         const names = task.workers.join(", ");
         setText(detail, [task.queue ?? "no TaskQueue", names, task.reason].filter(Boolean).join(" · "));
-        complete.update(task, ASSIGNED.includes(task.status), `Complete Task ${short(task.sid)}`);
-        cancel.update(task, WAITING.includes(task.status), `Cancel Task ${short(task.sid)}`);
+        complete.update(task, ASSIGNED.includes(task.status), `Complete Task ${shortenSid(task.sid)}`);
+        cancel.update(task, WAITING.includes(task.status), `Cancel Task ${shortenSid(task.sid)}`);
         update(task);
         tick();
       },
@@ -61,7 +61,7 @@ export const taskText = (task) =>
   [task.sid, task.status, task.attributes, task.queue, task.workflow, ...task.workers].join("\n");
 
 function draw(body, task) {
-  facts(body, "task", [
+  drawFields(body, "task", [
     ["Task SID", task.sid],
     ["Status", task.status],
     ["Reason", task.reason],
@@ -70,9 +70,9 @@ function draw(body, task) {
     ["TaskQueue", task.queue],
     ["Workflow", task.workflow],
     ["TaskChannel", task.channel],
-    ["Created", moment(task.created)],
-    ["Updated", moment(task.updated)],
-    ["Timeout", duration(task.timeout)],
+    ["Created", formatDateTime(task.created)],
+    ["Updated", formatDateTime(task.updated)],
+    ["Timeout", formatDuration(task.timeout)],
   ]);
-  block(body, "Attributes", `Task ${short(task.sid)}`, pretty(task.attributes));
+  drawPreformatted(body, "Attributes", `Task ${shortenSid(task.sid)}`, formatJson(task.attributes));
 }

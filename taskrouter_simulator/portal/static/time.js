@@ -1,7 +1,7 @@
-// The simulator's time, which can be frozen or advanced, and the formats of times.
+// The simulator's time, which can be frozen or advanced, and functions that format times.
 
 let received = 0; // the simulator's time in the last response
-let receivedAt = 0; // when that response came, by the browser's clock
+let receivedAt = 0; // when the browser received that response, in milliseconds
 let frozen = true;
 
 /** Sets the simulator's time from a response (seconds since the epoch). */
@@ -20,36 +20,36 @@ export function now() {
 }
 
 /** Formats 75 as "1 min 15 s". */
-export function duration(seconds) {
+export function formatDuration(seconds) {
   const whole = Math.max(0, Math.floor(seconds));
   const [days, hours] = [Math.floor(whole / 86400), Math.floor(whole / 3600) % 24];
-  const [minutes, rest] = [Math.floor(whole / 60) % 60, whole % 60];
+  const [minutes, remainder] = [Math.floor(whole / 60) % 60, whole % 60];
   if (days) return `${days} d ${hours} h`;
   if (hours) return `${hours} h ${minutes} min`;
-  return minutes ? `${minutes} min ${rest} s` : `${rest} s`;
+  return minutes ? `${minutes} min ${remainder} s` : `${remainder} s`;
 }
 
-/** Returns the seconds until a time, rounded up; rounding errors do not count (60.0000002 is 60). */
-export const until = (moment) => Math.max(0, Math.ceil(moment - now() - 0.001));
+/** Returns the seconds until a time, rounded up, ignoring rounding errors (60.0000002 is 60). */
+export const secondsUntil = (moment) => Math.max(0, Math.ceil(moment - now() - 0.001));
 
 /** Formats 75 as "1:15". */
-export function countdown(whole) {
-  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
-  const rest = String(whole % 60).padStart(2, "0");
-  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${rest}` : `${minutes}:${rest}`;
+export function formatCountdown(seconds) {
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const remainder = String(seconds % 60).padStart(2, "0");
+  return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${remainder}` : `${minutes}:${remainder}`;
 }
 
-const two = (number) => String(number).padStart(2, "0");
+const twoDigits = (number) => String(number).padStart(2, "0");
 
 /** Formats the local time of day. */
-export function clock(seconds) {
+export function formatTime(seconds) {
   const date = new Date(seconds * 1000);
-  return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
+  return `${twoDigits(date.getHours())}:${twoDigits(date.getMinutes())}:${twoDigits(date.getSeconds())}`;
 }
 
 /** Formats the local date and time. */
-export function moment(seconds) {
+export function formatDateTime(seconds) {
   const date = new Date(seconds * 1000);
-  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
-  return `${day} ${clock(seconds)}`;
+  const day = `${date.getFullYear()}-${twoDigits(date.getMonth() + 1)}-${twoDigits(date.getDate())}`;
+  return `${day} ${formatTime(seconds)}`;
 }

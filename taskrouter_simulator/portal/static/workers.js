@@ -2,8 +2,8 @@
 
 import { el, setPill, setShown, setText } from "./dom.js";
 import { KeyedList } from "./list.js";
-import { block, busy, expandableRow, facts, pretty } from "./row.js";
-import { duration, moment, now } from "./time.js";
+import { drawFields, drawPreformatted, expandableRow, formatJson, runUnlessBusy } from "./row.js";
+import { formatDateTime, formatDuration, now } from "./time.js";
 
 const sidOf = (resource) => resource.sid;
 
@@ -22,7 +22,7 @@ export function workerRow(change, activities) {
       draw,
     );
     let worker = null;
-    const tick = () => setText(since, duration(now() - worker.activity_changed));
+    const tick = () => setText(since, formatDuration(now() - worker.activity_changed));
     const group = el("div", { class: "switch", role: "group" });
     const buttons = new KeyedList(
       group,
@@ -41,7 +41,7 @@ export function workerRow(change, activities) {
         setShown(pill, current.available, details.firstChild);
         setText(tasks, worker.tasks ? `${worker.tasks} Task${worker.tasks > 1 ? "s" : ""}` : "");
         group.setAttribute("aria-label", `Activity of ${worker.name}`);
-        // Copies, because a KeyedList skips unchanged items, but the Worker may have changed.
+        // Copy the items, because a KeyedList skips unchanged items, but the Worker may have changed.
         buttons.update(activities().map((activity) => ({ ...activity })));
         update({ ...worker, activity: current.name });
         tick();
@@ -53,7 +53,7 @@ export function workerRow(change, activities) {
 function activityButton(choose, worker) {
   const button = el("button", { type: "button" });
   let activity = null;
-  button.addEventListener("click", () => busy(button, () => choose(activity)));
+  button.addEventListener("click", () => runUnlessBusy(button, () => choose(activity)));
   return {
     node: button,
     update(next) {
@@ -65,11 +65,11 @@ function activityButton(choose, worker) {
 }
 
 function draw(body, worker) {
-  facts(body, "worker", [
+  drawFields(body, "worker", [
     ["Worker SID", worker.sid],
     ["Activity", worker.activity],
     ["Activity SID", worker.activity_sid],
-    ["Since", moment(worker.activity_changed)],
+    ["Since", formatDateTime(worker.activity_changed)],
   ]);
-  block(body, "Attributes", worker.name, pretty(worker.attributes));
+  drawPreformatted(body, "Attributes", worker.name, formatJson(worker.attributes));
 }
