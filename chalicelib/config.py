@@ -130,7 +130,7 @@ def _setting(
         parse: converts the text of the setting; raises ValueError if the text is malformed.
         default: text used if the setting is not set; None makes the setting required.
         secret: whether the repr of the settings omits the value.
-        in_parameter: whether the SSM parameter SECRETS_PARAMETER, if set, replaces the setting.
+        in_parameter: whether the value comes from the SSM parameter if SECRETS_PARAMETER is set.
     """
     metadata = {"parse": parse, "default": default, "in_parameter": in_parameter}
     return field(repr=not secret, metadata=metadata)
@@ -178,7 +178,7 @@ class Settings:
 
     @property
     def dynamodb_seconds(self) -> float:
-        """Time limit for DynamoDB, one retry included: 5/7 of the callback's budget."""
+        """Time limit for DynamoDB, including one retry: 5/7 of the callback's budget."""
         return self.callback_budget_seconds * 5 / 7
 
 
@@ -188,7 +188,7 @@ def rules_file(environ: Mapping[str, str]) -> Path:
 
 
 def in_lambda(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether this process, or the given environment, is a Lambda function."""
+    """Return whether the environment, by default this process's, is Lambda's."""
     return "AWS_LAMBDA_FUNCTION_NAME" in (os.environ if environ is None else environ)
 
 
@@ -212,14 +212,14 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     _check_rejection(settings)
     if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
         raise SettingsError(
-            f"CLAIM_LEASE_SECONDS must be over {_LAMBDA_TIMEOUT_SECONDS}, the function's timeout. "
+            f"CLAIM_LEASE_SECONDS must be greater than {_LAMBDA_TIMEOUT_SECONDS}, the function timeout. "
             "Otherwise a claim could expire while its owner still waits for TaskRouter."
         )
     return settings
 
 
 def _check_rejection(settings: Settings) -> None:
-    """Check that rejections would come before the timeout, and move the Worker."""
+    """Check that rejections come before the timeout and change the Worker's Activity."""
     if settings.reject_after_seconds is None:
         return
     shortest = min(

@@ -1,1 +1,1 @@
-"""One blueprint per subject. Routes verify and parse requests, call use cases, and respond."""
+"""The blueprints. Routes verify and parse requests, call use cases, and respond."""

@@ -85,6 +85,6 @@ def test_erase_errors_are_reported_without_a_traceback(infra, count_records):
 
     absent = infra("erase", SID, "--yes", RESERVATIONS_TABLE="nowhere")
     assert absent.returncode == 1
-    assert "DynamoDB answered ResourceNotFoundException" in absent.stderr
+    assert "DynamoDB returned ResourceNotFoundException" in absent.stderr
     assert "Traceback" not in absent.stderr
     assert count_records() == 1

@@ -17,7 +17,7 @@ class Rule:
     Attributes:
         name: unique name.
         when: condition; None always matches.
-        instruction: class of the instruction that answers.
+        instruction: class of the instruction to render.
         literals: parameters of the instruction with fixed values, by JSON name.
         references: parameters whose values come from the callback, by JSON name.
     """
@@ -58,7 +58,7 @@ class RuleEvaluation:
     Attributes:
         rule: the rule.
         matched: whether the condition is true.
-        instruction: the answer; None if the rule did not match, or failed.
+        instruction: the answer; None if the rule did not match or failed.
         errors: reasons for a failure. Their `parameter` is ``when`` if the condition could not be
             evaluated, and ``parameters`` if a reference could not be evaluated.
     """
@@ -75,7 +75,7 @@ class RuleResult:
 
     Attributes:
         instruction: the answer.
-        rule: name of the rule that answered; None for the default.
+        rule: name of the rule that determined the answer; None for the default.
         failures: ``rule: parameters`` of each rule that failed before the answer was found.
     """
 
