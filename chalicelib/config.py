@@ -212,8 +212,8 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     _check_rejection(settings)
     if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
         raise SettingsError(
-            f"CLAIM_LEASE_SECONDS must be greater than {_LAMBDA_TIMEOUT_SECONDS}, the function timeout. "
-            "Otherwise a claim could expire while its owner still waits for TaskRouter."
+            f"CLAIM_LEASE_SECONDS must be greater than {_LAMBDA_TIMEOUT_SECONDS}, the function "
+            "timeout. Otherwise, a claim could expire while its owner still waits for TaskRouter."
         )
     return settings
 

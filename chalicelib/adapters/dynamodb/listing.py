@@ -51,7 +51,7 @@ class _Position:
     cursor, so a cursor gives no access to other Reservations.
 
     Attributes:
-        at: the entry's ``reserved_at``, or the time to continue from if there is no entry (epoch ms).
+        at: the entry's ``reserved_at`` or, without an entry, the time to continue from (epoch ms).
         reservation_sid: the SID (WR…) of the entry, or empty.
     """
 
