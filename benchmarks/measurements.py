@@ -64,7 +64,7 @@ _CONDITIONS = (
 )
 _LAST_RULE = """
 [[rule]]
-name = "the rest"
+name = "last rule"
 instruction = "dequeue"
 from = {ref = "task.to"}
 to = {ref = "worker.contact_uri"}

@@ -140,7 +140,7 @@ def _setting(
 class Settings:
     """Settings of the service.
 
-    Each field is read from the environment variable of that name in upper case.
+    Each field is read from the environment variable with its name in upper case.
     ``docs/settings.md`` describes the settings.
     """
 
@@ -188,7 +188,7 @@ def rules_file(environ: Mapping[str, str]) -> Path:
 
 
 def in_lambda(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether the environment, by default this process's, is Lambda's."""
+    """Return whether *environ* (default: ``os.environ``) belongs to a Lambda function."""
     return "AWS_LAMBDA_FUNCTION_NAME" in (os.environ if environ is None else environ)
 
 
@@ -234,7 +234,7 @@ def _check_rejection(settings: Settings) -> None:
         )
     if not settings.reject_activity_sid:
         raise SettingsError(
-            "REJECT_ACTIVITY_SID must be set if REJECT_AFTER_SECONDS is. Otherwise the Worker "
+            "REJECT_ACTIVITY_SID must be set if REJECT_AFTER_SECONDS is. Otherwise, the Worker "
             "stays available and is offered the same Task again, up to 1,000 times."
         )
 

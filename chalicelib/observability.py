@@ -2,8 +2,8 @@
 
 A line written during a request contains the fields bound so far.
 
-A line never contains a token, a signature, a key or attributes. A message may
-repeat request data, so errors are logged by type and location only.
+A line never contains a token, a signature, a key or attributes. An error message may repeat request
+data, so errors are logged by type and location only.
 """
 
 import json
@@ -99,7 +99,7 @@ def configure(level: str) -> None:
     _logger.setLevel(level)
     _logger.propagate = False
     for verbose in ("botocore", "twilio.http_client"):
-        # At INFO, these loggers write the credentials' source, and requests with attributes.
+        # At INFO, these loggers reveal the source of credentials and requests with attributes.
         logging.getLogger(verbose).setLevel(logging.WARNING)
 
 

@@ -96,7 +96,7 @@ class ParameterSecrets:
         self._failure: SecretsUnavailable | None = None
 
     def current(self) -> Secrets:
-        """Return the secrets. A failed first read is retried once per second."""
+        """Return the secrets. A failed first read is retried at most once per second."""
         if self._secrets is None:
             if self._failure and self._now_ms() - self._last_attempt_at < _RETRY_AFTER_MS:
                 raise self._failure

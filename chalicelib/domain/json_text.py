@@ -1,4 +1,4 @@
-"""Parsing of untrusted JSON, with limited depth, without NaN, and with one error type."""
+"""Parsing of untrusted JSON: limited depth, no NaN, one error type."""
 
 import json
 from typing import Any, NoReturn

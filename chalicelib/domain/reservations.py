@@ -87,7 +87,7 @@ class HistoryEntry:
 
     Attributes:
         at: epoch ms.
-        to: the new status. The previous entry holds the status before it.
+        to: the new status. The previous entry contains the previous status.
         by: source of the change: ``assignment_callback``, ``event``, ``sweep``,
             ``reconcile``, or the name of a Principal.
         note: an explanation for readers, or None.

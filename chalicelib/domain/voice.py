@@ -181,5 +181,5 @@ class VoiceRequest:
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether the call left the queue unanswered, other than by a hangup."""
+        """Whether the call left the queue unanswered for a reason other than a hangup."""
         return self.queue_result in _UNANSWERED_RESULTS

@@ -1,1 +1,1 @@
-"""The blueprints. Routes verify and parse requests, call use cases, and respond."""
+"""Routes, grouped into blueprints. They verify and parse requests, call use cases, and respond."""

@@ -85,7 +85,6 @@ def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
         answer = dict(result.instruction.answer)
     observability.bind(answer=answer.get("instruction", "defer"))
     if answer == result.instruction.answer:
-        # If the answers differ, an earlier answer was repeated, and another rule may have chosen
-        # it.
+        # Otherwise, an earlier answer was repeated, which another rule may have chosen.
         observability.bind(rule=result.rule)
     return answer

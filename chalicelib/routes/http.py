@@ -55,7 +55,7 @@ def route(
     Otherwise, Chalice would log error messages, which may repeat request data.
 
     Args:
-        blueprint: the blueprint that gets the route.
+        blueprint: the blueprint to register the route with.
         path: the path of the route.
         methods: the HTTP methods.
         action: the action that the view performs. The caller needs a bearer token that allows the
@@ -116,7 +116,7 @@ def _responding(view: View, *, allows_cors: bool) -> View:
             observability.log_crash("settings", error)
             body = {"Code": "SettingsError", "Message": str(error)}
             response = Response(body, status_code=500)
-        except Exception as error:  # noqa: BLE001  no caller can still respond
+        except Exception as error:  # noqa: BLE001  the last resort
             observability.log_crash("crash", error)
             body = {"Code": AppError.code, "Message": "An internal server error occurred."}
             response = Response(body, status_code=AppError.status)

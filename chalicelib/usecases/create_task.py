@@ -69,8 +69,8 @@ def create_task(
     Args:
         task: the Task to create. The key is added to its attributes.
         collaborators: the services to use.
-        idempotency_key: 1 to 128 letters, digits and ``_ . : -``, or None to create a Task on
-            every call.
+        idempotency_key: 1 to 128 characters (letters, digits and ``_ . : -``), or None to create
+            a Task on every call.
 
     Raises:
         BadRequest: the key is invalid, or the attributes are invalid after the key is added.

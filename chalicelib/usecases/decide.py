@@ -93,7 +93,7 @@ class Collaborators:
 def decide(
     decision: Decision, collaborators: Collaborators, *, started: int | None = None
 ) -> Reservation:
-    """Have TaskRouter execute *decision*; raise an error if it failed or is not settled.
+    """Execute *decision* in TaskRouter; raise an error unless it succeeds.
 
     Args:
         decision: the requested change and the caller.

@@ -69,8 +69,8 @@ class RunBudget:
     def count_failure(self, error: AppError) -> None:
         """Count a failure and end the run if all other steps would fail too.
 
-        Refused credentials and an unknown Workspace end the run. Callers handle other
-        missing resources without counting a failure.
+        Refused credentials and an unknown Workspace end the run. Callers handle other missing
+        resources without counting a failure.
         """
         self.errors[error.code] += 1
         if isinstance(error, (TaskRouterDenied, TaskRouterNotFound)):

@@ -184,7 +184,7 @@ class _Sweep:
         return self._decide(due, Status.REJECTED, SweepOutcome.REJECTED)
 
     def _completes_at(self, due: DueReservation) -> int | None:
-        """Return when a wrapping Reservation must be completed, based on its recorded start."""
+        """Return the epoch ms to complete a wrapping Reservation at, from its recorded start."""
         deadlines = self._collaborators.deadlines
         if due.status is not Status.WRAPPING or deadlines.max_wrapup is None:
             return None

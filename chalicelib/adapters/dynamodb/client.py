@@ -155,7 +155,7 @@ def read_all(
             if not pending:
                 break
         else:
-            raise StoreUnavailable("DynamoDB is too busy to read so many records. Retry.")
+            raise StoreUnavailable("DynamoDB did not return all requested records. Retry.")
 
 
 @dataclass(kw_only=True)
@@ -187,7 +187,7 @@ class UpdateItem:
 
         Returns:
             Whether the conditions held, and the current item: the updated item, or the item that
-            failed the conditions, which is empty if there is none.
+            failed the conditions (empty if there is no item).
 
         Raises:
             StoreUnavailable: DynamoDB failed. Whether it wrote the item is unknown.

@@ -85,7 +85,7 @@ class _Position:
 
 
 _Positions = Iterator[tuple[_Position, bool]]
-"""Positions, each with a flag for an entry. A position without an entry ends a page early."""
+"""Pairs (position, is_entry). A position without an entry ends a page early."""
 
 
 class DynamoReservationListing:
@@ -126,7 +126,7 @@ class DynamoReservationListing:
         return ReservationPage(self._read_records(sids, query.status), None)
 
     def _positions(self, query: ReservationQuery, after: _Position | None, now: int) -> _Positions:
-        """Yield the entries after *after*. After an incomplete read, end without an entry."""
+        """Yield the positions after *after*. The last one is no entry if the read is incomplete."""
         if query.status in OPEN:
             return self._open_positions(query, query.status, after)
         if query.worker_sid is not None:

@@ -2,8 +2,8 @@
 
 The conditions are generated from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`.
 The attribute ``acceptor`` names the claim owner or instruction that tries to accept the
-Reservation. After TaskRouter reports ``accepted``, it names the acceptor of the Reservation,
-regardless of who records the report.
+Reservation. After TaskRouter reports ``accepted``, the attribute names the acceptor of the
+Reservation, regardless of who records the report.
 """
 
 import time
@@ -101,7 +101,7 @@ class DynamoReservationStore:
         )
         if answer:
             update.set["due_at"] = update.set_if_absent.pop("due_at")
-            # TaskRouter is executing an instruction sent over REST. A second one could ring twice.
+            # TaskRouter is executing an instruction sent over REST. Another could ring a phone again.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
         recorded, item = update.run(self._client, self._reservations, key)

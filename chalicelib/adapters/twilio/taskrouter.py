@@ -40,7 +40,7 @@ _READ_SECONDS = 8.0
 
 _PAGE_SIZE = 1000
 _MAX_EVENTS = 2 * _PAGE_SIZE
-"""Maximum Events per request. Two pages take no longer than a request retried after a timeout."""
+"""Maximum Events per list. Two pages take no longer than a request retried after a timeout."""
 
 _TIMED_OUT = 408
 _REFUSED = {*range(400, 500)} - {_TIMED_OUT}
@@ -293,7 +293,7 @@ def _to_reservation(reservation: Any) -> RemoteReservation:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Translate SDK errors into a TaskRouterError.
+    """Translate SDK errors into TaskRouterErrors.
 
     The new message does not contain Twilio's message, which may repeat parts of the request. It
     contains Twilio's error code, which operators can look up.

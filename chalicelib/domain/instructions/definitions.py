@@ -1,6 +1,6 @@
 """The assignment instructions and their parameters.
 
-Each parameter is defined once, at its dataclass field: its type, its name in the REST API, whether
+Each parameter is defined once, in its dataclass field: its type, its name in the REST API, whether
 it is required, and the default that TaskRouter uses. To add an instruction, add a class and list
 it in `INSTRUCTION_TYPES`.
 """

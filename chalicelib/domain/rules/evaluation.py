@@ -90,7 +90,7 @@ class Rules:
 
     Attributes:
         rules: the rules. The answer comes from the first rule that matches and can be rendered.
-        default: the answer if no rule answers.
+        default: the answer if no rule determines the answer.
         failures: failures added to every result, if the rules could not be loaded.
     """
 
@@ -116,7 +116,7 @@ class Rules:
 
 
 def evaluate_all(rules: Rules, facts: Mapping[str, Any]) -> Iterator[RuleEvaluation]:
-    """Yield the result of every rule, including the rules after the one that answers."""
+    """Yield the result of every rule, even after a rule has determined the answer."""
     return (evaluate(rule, facts) for rule in rules.rules)
 
 

@@ -30,7 +30,7 @@ _INTERPRETER = visitor.TreeInterpreter()
 
 
 class InvalidExpression(ValueError):
-    """The expression is invalid or a certain mistake. The message suggests a correction."""
+    """The expression is invalid or certainly mistaken. The message follows the key's name."""
 
 
 @dataclass(frozen=True)
