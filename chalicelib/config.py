@@ -91,7 +91,7 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     has_extras = parts.query or parts.fragment or parts.username or parts.password
     if parts.scheme not in ("http", "https") or not parts.hostname or has_extras:
-        raise ValueError("must be an http or https URL without query, fragment or user")
+        raise ValueError("must be an http or https URL without a query, fragment or user name")
     parts.port  # noqa: B018  raises ValueError if the port is invalid
     return text.rstrip("/")
 
@@ -206,7 +206,7 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     environ = os.environ if environ is None else environ
     if defaults := environ.get("SETTINGS_DEFAULTS"):
         if in_lambda(environ):
-            raise SettingsError("SETTINGS_DEFAULTS is for laptops only: unset it in this stage.")
+            raise SettingsError("SETTINGS_DEFAULTS is for local use only. Unset it in this stage.")
         _add_defaults(environ, defaults)
     settings = Settings(**{name: _read(environ, setting) for name, setting in _FIELDS.items()})
     _check_rejection(settings)

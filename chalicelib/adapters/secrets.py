@@ -1,8 +1,8 @@
 """Secrets: auth tokens, API keys and shared keys.
 
 During a rotation, there are several of each. On AWS, the secrets are stored in one SSM parameter,
-which each container caches. Requests are verified with a value that is at most five minutes old. If
-verification fails, the container reads the parameter again, at most once per minute.
+which each container caches. A value older than five minutes is read again before a request is
+verified. If verification fails, the parameter is read again, at most once per minute.
 """
 
 from collections.abc import Callable, Iterable, Mapping

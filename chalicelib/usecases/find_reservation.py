@@ -31,10 +31,10 @@ def find_reservation_to_accept(
     except TaskRouterNotFound as error:
         raise NotFound("TaskRouter has no such Task.") from error
     own_worker_sid = principal.confined_to(Action.ACCEPT_RESERVATION)
-    own = [remote for remote in reservations if own_worker_sid in (None, remote.worker_sid)]
-    if len(own) == 1:
-        return own[0].reservation_sid
-    if own:
+    allowed = [remote for remote in reservations if own_worker_sid in (None, remote.worker_sid)]
+    if len(allowed) == 1:
+        return allowed[0].reservation_sid
+    if allowed:
         raise BadRequest("The Task has several pending Reservations. Send reservation_sid.")
     if reservations:
         principal.authorize(Action.ACCEPT_RESERVATION, worker_sid=reservations[0].worker_sid)

@@ -129,10 +129,10 @@ def test_reservation_can_be_accepted_or_rejected_while_phone_rings(
     instruct(service, pending, CALL)  # an instruction that does not accept
 
     assert service.accept(pending).status is Status.ACCEPTED
-    other = service.taskrouter.add()
-    service.assign(other)
-    instruct(service, other, CALL)
-    assert service.reject(other).status is Status.REJECTED
+    other_reservation = service.taskrouter.add()
+    service.assign(other_reservation)
+    instruct(service, other_reservation, CALL)
+    assert service.reject(other_reservation).status is Status.REJECTED
 
 
 @pytest.mark.parametrize(

@@ -188,8 +188,8 @@ def test_reconciliation_covers_hours_without_sweep(service: Service) -> None:
 
 def test_next_run_continues_interrupted_reconciliation(service: Service) -> None:
     service.sweep()
-    early = add_ended_reservation(service, NOW + MINUTE)
-    late = add_ended_reservation(service, NOW + 50 * MINUTE)
+    early_reservation = add_ended_reservation(service, NOW + MINUTE)
+    late_reservation = add_ended_reservation(service, NOW + 50 * MINUTE)
     service.clock.now += 60 * MINUTE
     requests = 0
 
@@ -202,13 +202,13 @@ def test_next_run_continues_interrupted_reconciliation(service: Service) -> None
     service.taskrouter.when_called = throttle_from_second_window
     report = service.sweep()
     assert (report["reconciled"], report["unreconciled"], report["ok"]) == (1, 1, True)
-    assert service.record(early).status is Status.COMPLETED
-    assert service.store.get(late.reservation_sid) is None
+    assert service.record(early_reservation).status is Status.COMPLETED
+    assert service.store.get(late_reservation.reservation_sid) is None
 
     service.taskrouter.when_called = lambda _verb: None
     service.clock.now += 5 * MINUTE
     assert service.sweep()["reconciled"] == 1
-    assert service.record(late).status is Status.COMPLETED
+    assert service.record(late_reservation).status is Status.COMPLETED
 
 
 def test_incomplete_pages_miss_no_event(service: Service) -> None:

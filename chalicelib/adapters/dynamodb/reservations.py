@@ -101,7 +101,7 @@ class DynamoReservationStore:
         )
         if answer:
             update.set["due_at"] = update.set_if_absent.pop("due_at")
-            # TaskRouter is executing an instruction sent over REST. Another could ring a phone again.
+            # TaskRouter is executing an instruction sent over REST. Another could ring a phone.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
         recorded, item = update.run(self._client, self._reservations, key)
