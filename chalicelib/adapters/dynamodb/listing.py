@@ -126,7 +126,7 @@ class DynamoReservationListing:
         return ReservationPage(self._read_records(sids, query.status), None)
 
     def _positions(self, query: ReservationQuery, after: _Position | None, now: int) -> _Positions:
-        """Yield the positions after *after*. The last position has no entry if the read is incomplete."""
+        """Yield the positions after *after*; the last has no entry if the read is incomplete."""
         if query.status in OPEN:
             return self._open_positions(query, query.status, after)
         if query.worker_sid is not None:
