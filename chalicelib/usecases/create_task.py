@@ -76,7 +76,7 @@ def create_task(
         BadRequest: the key is invalid, or the attributes are invalid after the key is added.
         KeyReused: the key was used for another Task.
         Unsettled: whether the Task was created is not known yet. Retry with the same key.
-        TaskRouterError: TaskRouter refused the request and created no Task.
+        TaskRouterError: TaskRouter created no Task or, without a key, may have created a Task.
         StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter.
     """
     if idempotency_key is None:

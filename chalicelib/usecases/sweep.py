@@ -1,4 +1,4 @@
-"""The sweep: check due Reservations and record their status in TaskRouter.
+"""The sweep: check due Reservations and record the statuses that TaskRouter returns.
 
 Reservations become due after a crash, a lost response or a missed event, and the sweep repairs
 their records. The sweep reads only due records, so its cost does not grow with the table.

@@ -267,8 +267,8 @@ def test_incomplete_event_does_not_affect_others(server: Server) -> None:
 def test_at_most_two_pages_of_events_are_read(server: Server) -> None:
     event = {"event_type": "reservation.created", "event_data": {}}
     next_page_url = f"{server.url}/v1/Workspaces/WS/Events?Page=1"
-    page = {"events": [event] * 1000, "meta": {"key": "events", "next_page_url": next_page_url}}
-    server.reply = http_response(200, page)
+    body = {"events": [event] * 1000, "meta": {"key": "events", "next_page_url": next_page_url}}
+    server.reply = http_response(200, body)
 
     page = taskrouter(server.url).list_events("reservation.created", since=0, until=1)
 
