@@ -92,8 +92,10 @@ def test_instruction_is_claimed_once_and_never_after_ringing_answer(
     if answer is not None:
         seeded = moto_store.get(reservation_sid)
         assert seeded is not None
-        effective = moto_store.record_callback(replace(seeded, answer=answer), due_at=2, now=1)
-        assert effective == answer
+        effective_answer = moto_store.record_callback(
+            replace(seeded, answer=answer), due_at=2, now=1
+        )
+        assert effective_answer == answer
     call = {"instruction": "call", "timeout": 20}
     claims = [
         Claim(until=2, target=Status.ACCEPTED, claim_id=claim_id, by="tests", instruction=call)

@@ -233,12 +233,12 @@ def test_unprocessed_keys_are_requested_again(
     store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {seed(store, Status.PENDING) for _ in range(3)}
-    read = store._client.batch_get_item
+    batch_get_item = store._client.batch_get_item
 
     def read_first_key(RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803  boto3's name
         ((table, request),) = RequestItems.items()
         first, *others = request["Keys"]
-        response = read(RequestItems={table: {**request, "Keys": [first]}})
+        response = batch_get_item(RequestItems={table: {**request, "Keys": [first]}})
         unprocessed = {table: {**request, "Keys": others}} if others else {}
         return {**response, "UnprocessedKeys": unprocessed}
 

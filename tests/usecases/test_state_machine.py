@@ -140,9 +140,9 @@ class Scenario(RuleBasedStateMachine):
         """Deliver a callback. Callbacks may arrive in any order, repeatedly or never."""
         callbacks = self.taskrouter.callbacks
         # Choose one of the six newest callbacks.
-        chosen = callbacks[-1 - index % min(len(callbacks), 6)]
+        callback = callbacks[-1 - index % min(len(callbacks), 6)]
         with self._injected(fault):
-            self._deliver(chosen, accept=accept, is_lost=is_lost)
+            self._deliver(callback, accept=accept, is_lost=is_lost)
 
     @rule(
         index=indexes,
@@ -355,11 +355,11 @@ class Scenario(RuleBasedStateMachine):
         with suppress(AppError):
             action()
 
-    def _deliver(self, chosen: Any, *, accept: bool, is_lost: bool) -> None:
-        if isinstance(chosen, PostedCallback):
-            self._answer_callback(chosen, accept=accept, is_lost=is_lost)
+    def _deliver(self, callback: Any, *, accept: bool, is_lost: bool) -> None:
+        if isinstance(callback, PostedCallback):
+            self._answer_callback(callback, accept=accept, is_lost=is_lost)
         else:
-            self._observe(chosen.event.parameters)
+            self._observe(callback.event.parameters)
 
     def _count_due(self) -> int:
         now = self.taskrouter.now_ms()

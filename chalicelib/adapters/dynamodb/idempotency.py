@@ -57,9 +57,9 @@ class DynamoIdempotencyStore:
             conditions=["#until = :expired_at", "attribute_not_exists(#answer)"],
             values={":expired_at": expired_at},
         )
-        taken, item = update.run(self._client, self._table, _primary_key(key))
+        is_taken_over, item = update.run(self._client, self._table, _primary_key(key))
         # If a response is lost, boto3 retries the write and finds its own owner ID.
-        return taken or item.get("owner") == owner
+        return is_taken_over or item.get("owner") == owner
 
     def expire_lease(self, key: str, *, owner: str, now: int) -> None:
         """Expire the owner's lease now."""

@@ -23,7 +23,7 @@ class SignatureVerifier:
 
     Args:
         secrets: the source of the keys. If no key verifies a signature, the keys are read
-            again and tried once.
+            again and checked again.
     """
 
     def __init__(self, secrets: SecretsSource) -> None:
@@ -50,12 +50,12 @@ class SignatureVerifier:
         """
         algorithm = HMAC_SHA256 if settings else HMAC_SHA1
         if signature and len(signature) == _LENGTHS[algorithm]:
-            tried = None
+            checked = None
             for read in (self._secrets.recent, self._secrets.renewed):
                 secrets = read()
-                if secrets is tried:
+                if secrets is checked:
                     break
-                tried = secrets
+                checked = secrets
                 for key in _select_keys(secrets, settings):
                     if RequestValidator(key).validate(url, form, signature, algorithm):
                         return
