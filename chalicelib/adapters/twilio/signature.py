@@ -23,7 +23,7 @@ class SignatureVerifier:
 
     Args:
         secrets: the source of the keys. If no key verifies a signature, the keys are read
-            again and checked again.
+            again and tried once.
     """
 
     def __init__(self, secrets: SecretsSource) -> None:
