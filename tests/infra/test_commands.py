@@ -137,7 +137,7 @@ def test_destroy_asks_and_stops_if_not_confirmed(operator, arguments, answer, qu
 @pytest.mark.parametrize("stage", ["local", "nowhere", "prod"])
 def test_error_for_undeployable_stage_states_the_reason(operator, stage):
     reason = {
-        "local": "SETTINGS_DEFAULTS is for laptops",
+        "local": "SETTINGS_DEFAULTS is for local use",
         "nowhere": "There is no stage 'nowhere'",
         "prod": "TWILIO_ACCOUNT_SID is not set",
     }
