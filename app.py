@@ -1,4 +1,4 @@
-"""The Chalice app: middleware, blueprints and the schedule of the sweep."""
+"""The Chalice app: middleware, blueprints and the sweep schedule."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ app.register_blueprint(health.blueprint)
 
 @app.schedule(Rate(SWEEP_INTERVAL_MINUTES, unit=Rate.MINUTES))
 def sweep(event: CloudWatchEvent) -> None:
-    """Check the due Reservations; raise SweepFailed on a failure, so that the alarm fires."""
+    """Check due Reservations. Raise SweepFailed on failure so that the alarm fires."""
     service = runtime.current()
     context: Any = event.context
     sweep_due_reservations(

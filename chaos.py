@@ -1,4 +1,4 @@
-"""Exits with the new name of this module: `chaos` is now `tests.chaos`."""
+"""Reports this module's new name and exits: `chaos` is now `tests.chaos`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Exits with the new name of this module: `simulator` is now `taskrouter_simulator`."""
+"""Reports this module's new name and exits: `simulator` is now `taskrouter_simulator`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, print, and fail if a limit is exceeded."""
+"""Command line of the benchmarks; fails if a limit is exceeded."""
 
 import click
 
@@ -7,13 +7,13 @@ from benchmarks.measurements import measure_cold_start, measure_rules
 
 @click.command()
 @click.option(
-    "--samples", default=1000, show_default=True, help="Number of callbacks per number of rules."
+    "--samples", default=1000, show_default=True, help="Number of callbacks per rule set."
 )
 @click.option("--starts", default=7, show_default=True, help="Number of starts per program.")
 def main(samples: int, starts: int) -> None:
     """Measure the cost of rules and of a cold start.
 
-    Compared measurements alternate, so that a busy machine slows both. The exit code is 1 if a
+    Compared measurements alternate so that a busy machine slows both. The exit code is 1 if a
     limit is exceeded.
     """
     results = [measure_rules(samples), measure_cold_start(starts)]

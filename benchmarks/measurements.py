@@ -56,7 +56,7 @@ _CALLBACK = {
     "TaskAttributes": '{"call_sid": "CA00", "from": "+15550001111", "to": "+15550002222", '
     '"language": "es", "product": "p7", "direction": "inbound", "notes": "' + "x" * 400 + '"}',
 }
-# Three alternating kinds of conditions; none matches the callback.
+# Three alternating conditions, none of which matches the callback.
 _CONDITIONS = (
     "task.language == 'l{n}' && contains(worker.skills || `[]`, 's{n}')",
     "task.product == 'x{n}' || priority > `{n}00`",
@@ -64,7 +64,7 @@ _CONDITIONS = (
 )
 _LAST_RULE = """
 [[rule]]
-name = "the rest"
+name = "last rule"
 instruction = "dequeue"
 from = {ref = "task.to"}
 to = {ref = "worker.contact_uri"}
@@ -84,7 +84,10 @@ class _InstantDynamoDb:
 
 
 def measure_rules(samples: int) -> bool:
-    """Time this many callbacks with one rule and with many, and print the results.
+    """Time callbacks with one rule and with many rules, and print the results.
+
+    Args:
+        samples: number of callbacks per rule set.
 
     Returns:
         Whether the additional time is below the limit.
@@ -168,7 +171,10 @@ boto3.resource("dynamodb").Table("reservations")
 
 
 def measure_cold_start(starts: int) -> bool:
-    """Start this many processes of each kind in alternation, and print the times.
+    """Start each program repeatedly, in alternation, and print the startup times.
+
+    Args:
+        starts: number of starts per program.
 
     Returns:
         Whether this app's startup time is within the limit, relative to a plain Chalice app.
@@ -181,14 +187,14 @@ def measure_cold_start(starts: int) -> bool:
                 duration = _start(program, Path(bytecode))
                 if start:  # The first start writes the bytecode of all other modules.
                     seconds[name].append(duration)
-    click.echo(f"Time to start Python until the app is ready, best of {starts}:")
+    click.echo(f"Time from starting Python until the app is ready, best of {starts}:")
     for name, durations in seconds.items():
         click.echo(f"  {name:18}  {min(durations) * 1000:5.0f} ms")
     python, plain, this = (min(durations) for durations in seconds.values())
     ratio = (this - python) / (plain - python)
     click.echo(
         f"  this app takes {ratio:.2f} times as long as the plain one (limit {COLD_START_LIMIT}), "
-        "without the startup of Python alone"
+        "not counting the startup of Python itself"
     )
     return ratio <= COLD_START_LIMIT
 
@@ -204,5 +210,5 @@ def _start(program: str, bytecode: Path) -> float:
         "PYTHONDONTWRITEBYTECODE": "",
     }
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", program], cwd=_ROOT, env=environ, check=True)  # noqa: S603  only this project's programs
+    subprocess.run([sys.executable, "-c", program], cwd=_ROOT, env=environ, check=True)  # noqa: S603  runs only this project's programs
     return time.perf_counter() - started

@@ -91,7 +91,7 @@ def _url(text: str) -> str:
     parts = urlsplit(text)
     has_extras = parts.query or parts.fragment or parts.username or parts.password
     if parts.scheme not in ("http", "https") or not parts.hostname or has_extras:
-        raise ValueError("must be an http or https URL without query, fragment or user")
+        raise ValueError("must be an http or https URL without a query, fragment or user name")
     parts.port  # noqa: B018  raises ValueError if the port is invalid
     return text.rstrip("/")
 
@@ -130,7 +130,7 @@ def _setting(
         parse: converts the text of the setting; raises ValueError if the text is malformed.
         default: text used if the setting is not set; None makes the setting required.
         secret: whether the repr of the settings omits the value.
-        in_parameter: whether the SSM parameter SECRETS_PARAMETER, if set, replaces the setting.
+        in_parameter: whether the value comes from the SSM parameter if SECRETS_PARAMETER is set.
     """
     metadata = {"parse": parse, "default": default, "in_parameter": in_parameter}
     return field(repr=not secret, metadata=metadata)
@@ -140,7 +140,7 @@ def _setting(
 class Settings:
     """Settings of the service.
 
-    Each field is read from the environment variable of that name in upper case.
+    Each field is read from the environment variable with its name in upper case.
     ``docs/settings.md`` describes the settings.
     """
 
@@ -178,7 +178,7 @@ class Settings:
 
     @property
     def dynamodb_seconds(self) -> float:
-        """Time limit for DynamoDB, one retry included: 5/7 of the callback's budget."""
+        """Time limit for DynamoDB, including one retry: 5/7 of the callback's budget."""
         return self.callback_budget_seconds * 5 / 7
 
 
@@ -188,7 +188,7 @@ def rules_file(environ: Mapping[str, str]) -> Path:
 
 
 def in_lambda(environ: Mapping[str, str] | None = None) -> bool:
-    """Return whether this process, or the given environment, is a Lambda function."""
+    """Return whether *environ* (default: ``os.environ``) belongs to a Lambda function."""
     return "AWS_LAMBDA_FUNCTION_NAME" in (os.environ if environ is None else environ)
 
 
@@ -206,20 +206,20 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     environ = os.environ if environ is None else environ
     if defaults := environ.get("SETTINGS_DEFAULTS"):
         if in_lambda(environ):
-            raise SettingsError("SETTINGS_DEFAULTS is for laptops only: unset it in this stage.")
+            raise SettingsError("SETTINGS_DEFAULTS is for local use only. Unset it in this stage.")
         _add_defaults(environ, defaults)
     settings = Settings(**{name: _read(environ, setting) for name, setting in _FIELDS.items()})
     _check_rejection(settings)
     if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
         raise SettingsError(
-            f"CLAIM_LEASE_SECONDS must be over {_LAMBDA_TIMEOUT_SECONDS}, the function's timeout. "
-            "Otherwise a claim could expire while its owner still waits for TaskRouter."
+            f"CLAIM_LEASE_SECONDS must be greater than {_LAMBDA_TIMEOUT_SECONDS}, the function "
+            "timeout. Otherwise, a claim could expire while its owner still waits for TaskRouter."
         )
     return settings
 
 
 def _check_rejection(settings: Settings) -> None:
-    """Check that rejections would come before the timeout, and move the Worker."""
+    """Check that rejections come before the timeout and change the Worker's Activity."""
     if settings.reject_after_seconds is None:
         return
     shortest = min(
@@ -234,7 +234,7 @@ def _check_rejection(settings: Settings) -> None:
         )
     if not settings.reject_activity_sid:
         raise SettingsError(
-            "REJECT_ACTIVITY_SID must be set if REJECT_AFTER_SECONDS is. Otherwise the Worker "
+            "REJECT_ACTIVITY_SID must be set if REJECT_AFTER_SECONDS is. Otherwise, the Worker "
             "stays available and is offered the same Task again, up to 1,000 times."
         )
 

@@ -1,9 +1,9 @@
-"""Logs in JSON: one line per request, sweep or unexpected error.
+"""Logging in JSON: one line per request, sweep or unexpected error.
 
 A line written during a request contains the fields bound so far.
 
-A line never contains a token, a signature, a key or attributes. Errors are therefore logged by
-type and location, not by message, because a message may repeat request data.
+A line never contains a token, a signature, a key or attributes. An error message may repeat request
+data, so errors are logged by type and location only.
 """
 
 import json
@@ -60,10 +60,10 @@ class LogFields(TypedDict, total=False):
     queue_result: str | None
     reservation_sid: str | None
     rule: str | None
-    """Name of the rule that answered a callback."""
+    """Name of the rule that determined the answer to a callback."""
 
     secrets: str | None
-    """Reason why the secrets can't be read."""
+    """Reason for a failure to read the secrets."""
 
     selected_language: str | None
     task_sid: str | None
@@ -148,7 +148,7 @@ def configure(level: str) -> None:
     _logger.setLevel(level)
     _logger.propagate = False
     for verbose in ("botocore", "twilio.http_client"):
-        # At INFO, they log where credentials were found, and requests including attributes.
+        # At INFO, these loggers reveal the source of credentials and requests with attributes.
         logging.getLogger(verbose).setLevel(logging.WARNING)
 
 

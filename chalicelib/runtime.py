@@ -1,4 +1,4 @@
-"""Builds the service from its settings, once per Lambda container. Tests build their own."""
+"""Builds the service from its settings, once per Lambda container."""
 
 import logging
 import os
@@ -45,7 +45,7 @@ class SystemClock:
         return time.time_ns() // 1_000_000
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep for the given time."""
         time.sleep(seconds)
 
 
@@ -67,7 +67,7 @@ class Runtime:
 
     @cached_property
     def store(self) -> DynamoReservationStore:
-        """The records of Reservations."""
+        """The store of Reservation records."""
         return DynamoReservationStore(
             self.dynamodb,
             reservations_table=self.settings.reservations_table,
@@ -78,7 +78,7 @@ class Runtime:
 
     @cached_property
     def listing(self) -> DynamoReservationListing:
-        """The lists of records."""
+        """The lists of Reservation records."""
         return DynamoReservationListing(
             self.dynamodb, reservations_table=self.settings.reservations_table
         )
@@ -99,8 +99,8 @@ class Runtime:
     def rules(self) -> Rules:
         """The rules that choose the answers to callbacks.
 
-        Invalid rules can't be deployed. If they are loaded anyway, the default instruction answers
-        all callbacks, each log line reports the failure, and an alarm fires.
+        Invalid rules can't be deployed. If they are loaded anyway, all callbacks get the default
+        instruction, each log line reports the failure, and an alarm fires.
         """
         default = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
         try:
@@ -112,7 +112,7 @@ class Runtime:
 
     @cached_property
     def secrets(self) -> SecretsSource:
-        """The keys that verify requests, and that authenticate this service to TaskRouter."""
+        """The secrets that verify requests and authenticate this service to TaskRouter."""
         settings = self.settings
         if settings.secrets_parameter:
             client = ssm_client(settings.secrets_seconds)
@@ -156,7 +156,7 @@ class Runtime:
 
     @cached_property
     def task_collaborators(self) -> TaskCollaborators:
-        """The services that creating a Task uses."""
+        """The services that `create_task` uses."""
         return TaskCollaborators(
             keys=DynamoIdempotencyStore(self.dynamodb, state_table=self.settings.state_table),
             taskrouter=self.taskrouter,
@@ -175,7 +175,7 @@ class Runtime:
 
     @cached_property
     def collaborators(self) -> Collaborators:
-        """The services that deciding a Reservation uses."""
+        """The services that `decide` uses."""
         return Collaborators(
             store=self.store,
             taskrouter=self.taskrouter,
@@ -223,5 +223,5 @@ if config.in_lambda():
         current().secrets.current()
     _ = current().rules
 elif "AWS_CHALICE_CLI_MODE" in os.environ:
-    # Chalice imports the app before deploying or packaging it. Invalid rules must stop that here.
+    # Chalice imports the app before deploying or packaging it. Invalid rules must stop the command.
     rules_file.read(config.rules_file(os.environ))

@@ -1,1 +1,1 @@
-"""Adapters to DynamoDB, SSM, Twilio and the rules file. They raise this service's errors."""
+"""Adapters for DynamoDB, SSM, Twilio and the rules file. They raise this service's errors."""

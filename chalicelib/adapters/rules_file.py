@@ -1,4 +1,4 @@
-"""Read the rules file named by the setting RULES_FILE."""
+"""Reads the rules file named by the setting RULES_FILE."""
 
 import tomllib
 from pathlib import Path
@@ -15,7 +15,7 @@ def read(path: Path) -> tuple[Rule, ...]:
     """Read and check a TOML file of rules.
 
     Raises:
-        RulesError: The file can't be read, or has mistakes.
+        RulesError: The file can't be read or contains mistakes.
     """
     display_path = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
     try:

@@ -1,8 +1,8 @@
 """Secrets: auth tokens, API keys and shared keys.
 
-There are several of each during a rotation. On AWS the secrets are one SSM parameter, read once per
-container. After a rotation, the first request that can't be verified makes the container read the
-parameter again. Forged requests can cause at most one read per minute.
+During a rotation, there are several of each. On AWS, the secrets are stored in one SSM parameter,
+which each container caches. A value older than five minutes is read again before a request is
+verified. If verification fails, the parameter is read again, at most once per minute.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +26,7 @@ _RENEW_AFTER_MS = 60_000
 """Minimum age of the secrets before an unverified request causes another read."""
 
 _MAX_AGE_MS = 300_000
-"""Maximum age of the secrets that verify a request."""
+"""Maximum age of the secrets for verifying a request, unless reading them fails."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ class FixedSecrets:
 class ParameterSecrets:
     """Secrets in one SSM parameter.
 
-    The parameter is a SecureString, or a Secrets Manager secret read through SSM. The value is
-    JSON: ``{"auth_tokens": ["…"], "api_keys": {"SK…": "…"}, "shared_keys": {}}``.
+    The parameter is a SecureString or a Secrets Manager secret read through SSM. The value is JSON:
+    ``{"auth_tokens": ["…"], "api_keys": {"SK…": "…"}, "shared_keys": {}}``.
 
     Args:
         name: name of the parameter.
@@ -96,7 +96,7 @@ class ParameterSecrets:
         self._failure: SecretsUnavailable | None = None
 
     def current(self) -> Secrets:
-        """Return the secrets. A failed first read is retried once per second."""
+        """Return the secrets. A failed first read is retried at most once per second."""
         if self._secrets is None:
             if self._failure and self._now_ms() - self._last_attempt_at < _RETRY_AFTER_MS:
                 raise self._failure
@@ -134,7 +134,7 @@ class ParameterSecrets:
             response = self._client.get_parameter(Name=self._name, WithDecryption=True)
         except (ClientError, BotoCoreError) as error:
             raise SecretsUnavailable(
-                f"The secrets can't be read ({type(error).__name__}). Try again."
+                f"The secrets can't be read ({type(error).__name__}). Retry."
             ) from error
         value: str = response["Parameter"]["Value"]
         return value
@@ -162,7 +162,7 @@ def parse_secrets(text: str) -> Secrets:
     """Parse the value of the parameter.
 
     Raises:
-        SecretsUnavailable: The value is malformed. The message contains no part of it.
+        SecretsUnavailable: The value is malformed. The message contains no part of the value.
     """
     try:
         value = parse_json_object(text)

@@ -1,4 +1,4 @@
-"""Roles, the actions that each may perform, and the authenticated caller.
+"""Roles, their permissions, and the authenticated caller.
 
 Everything that `PERMISSIONS` does not list is denied. ``docs/security.md`` shows the same table.
 """
@@ -61,8 +61,8 @@ class Principal:
 
     Attributes:
         role: the role in the token.
-        worker_sid: SID (WK…) of the caller's own Worker; None if the role has none.
-        identity: the name that the issuer of the token gave the caller, if any.
+        worker_sid: SID (WK…) of the caller's own Worker; None if the role has no Worker.
+        identity: the caller's name as set by the token's issuer, if any.
     """
 
     role: Role
@@ -76,7 +76,7 @@ class Principal:
         return f"{self.role}:{name}" if name else str(self.role)
 
     def confined_to(self, action: Action) -> str | None:
-        """Return the only Worker (WK… SID) that the action may affect; None for any.
+        """Return the SID of the only Worker that the action may affect; None for any.
 
         Raises:
             Forbidden: The caller may not perform the action at all.
@@ -93,7 +93,7 @@ class Principal:
 
         Args:
             action: the action.
-            worker_sid: SID (WK…) of the Worker that the action affects; None if not known yet.
+            worker_sid: SID (WK…) of the affected Worker; None if not known yet.
 
         Raises:
             Forbidden: The caller may not perform the action, or not for this Worker.

@@ -80,7 +80,7 @@ _SIDS = {"ReservationSid": "WR", "TaskSid": "WT", "WorkerSid": "WK"}
 
 @dataclass(frozen=True)
 class AssignmentCallback:
-    """An assignment callback: TaskRouter reserved a Worker for a Task, and asks for an instruction.
+    """An assignment callback: TaskRouter reserved a Worker for a Task and requests an instruction.
 
     https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks lists the parameters.
     ``Timestamp`` is among them, but recorded callbacks lack it, so it is not used.
@@ -192,7 +192,7 @@ class ReservationEvent:
 
 @dataclass(frozen=True)
 class EventPage:
-    """A part of TaskRouter's list of Events.
+    """Part of TaskRouter's list of Events.
 
     Attributes:
         events: the Events that report a Reservation's status.

@@ -1,4 +1,4 @@
-"""All errors of the service, with the HTTP status and Code of the response.
+"""The service's errors, with the HTTP status and Code of the response.
 
 ::
 
@@ -12,17 +12,17 @@
     ├── ReservationNotPending    409  ended with, or being changed to, another status
     ├── InstructionAlreadySent   409  another instruction was already sent
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
-    ├── KeyReused                422  Idempotency-Key of another request
+    ├── KeyReused                422  Idempotency-Key already used for another request
     ├── Unsettled                503  request sent to TaskRouter, outcome not known yet
     ├── StoreUnavailable         503  DynamoDB failed or was too slow
     ├── SecretsUnavailable       503  secrets can't be read
     ├── SweepFailed              500  fails the sweep's invocation, so that an alarm fires
     └── TaskRouterError
-        ├── TaskRouterRefused    400  TaskRouter answered 400 or another 4xx
-        ├── TaskRouterNotFound   404  TaskRouter answered 404
-        ├── TaskRouterDenied     502  TaskRouter answered 401 or 403: our credentials are wrong
-        └── TaskRouterUnavailable 503 timeout, cut connection or 5xx: outcome unknown
-            └── TaskRouterThrottled 503  TaskRouter answered 429: request not processed
+        ├── TaskRouterRefused    400  TaskRouter returned 400 or another 4xx
+        ├── TaskRouterNotFound   404  TaskRouter returned 404
+        ├── TaskRouterDenied     502  TaskRouter returned 401 or 403: wrong credentials
+        └── TaskRouterUnavailable 503 timeout, lost connection or 5xx: outcome unknown
+            └── TaskRouterThrottled 503  TaskRouter returned 429: request not processed
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ class AppError(Exception):
     """Base class of the service's errors.
 
     Args:
-        message: one sentence for the caller, without secrets and attributes.
+        message: one sentence for the caller, without secrets or attributes.
         details: further members of the response, such as ``reservation_status``.
     """
 
@@ -63,7 +63,7 @@ class TooLarge(BadRequest):
 
 
 class Unauthorized(AppError):
-    """The token is missing or not valid."""
+    """The token is missing or invalid."""
 
     status = 401
     code = "UnauthorizedError"
@@ -111,7 +111,7 @@ class ReservationGone(AppError):
 
 
 class KeyReused(AppError):
-    """The Idempotency-Key belongs to another request."""
+    """The Idempotency-Key was already used for another request."""
 
     status = 422
     code = "IdempotencyKeyReused"
@@ -166,7 +166,7 @@ class TaskRouterNotFound(TaskRouterError):
 
 
 class TaskRouterDenied(TaskRouterError):
-    """TaskRouter refused our credentials (HTTP 401 or 403). An operator must fix them."""
+    """TaskRouter refused the credentials (HTTP 401 or 403). An operator must fix them."""
 
     status = 502
     code = "TaskRouterDenied"

@@ -1,4 +1,4 @@
-"""Parse untrusted JSON: bounded depth, no NaN, one type of error."""
+"""Parsing of untrusted JSON: limited depth, no NaN, one error type."""
 
 import json
 from typing import Any, NoReturn

@@ -87,8 +87,8 @@ class HistoryEntry:
 
     Attributes:
         at: epoch ms.
-        to: the new status. The previous entry holds the status before it.
-        by: who reported or made the change: ``assignment_callback``, ``event``, ``sweep``,
+        to: the new status. The previous entry contains the previous status.
+        by: source of the change: ``assignment_callback``, ``event``, ``sweep``,
             ``reconcile``, or the name of a Principal.
         note: an explanation for readers, or None.
     """
@@ -125,7 +125,7 @@ class Claim:
 class SentInstruction:
     """An instruction that was, or is about to be, sent to TaskRouter over REST.
 
-    It is recorded before it is sent, so that no phone rings twice.
+    The instruction is recorded before it is sent, so that no phone rings twice.
 
     Attributes:
         claim_id: the claim under which it is sent.
@@ -160,7 +160,7 @@ class Reservation:
         worker_sid: WK….
         status: the last status reported by TaskRouter.
         reserved_at: the best known creation time.
-        expires_at: when TaskRouter times the Reservation out.
+        expires_at: when TaskRouter times out the Reservation.
         workflow_sid: WW…, or None until a callback or event reports it.
         task_queue_sid: WQ…, or None until a callback or event reports it.
         worker_name: the Worker's friendly name, or None until TaskRouter reports it.
@@ -169,9 +169,9 @@ class Reservation:
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
         parameters: all other parameters of the callback as received, including unknown ones.
-        accepted_by: who accepted the Reservation.
+        accepted_by: the Principal or instruction that accepted the Reservation, if known.
         instruction_sent: the instruction sent over REST, if any.
-        claim: the claim on the Reservation, live or expired.
+        claim: the claim on the Reservation, live or expired, if any.
         checks: number of sweep checks since the status last changed.
         history: the status changes, oldest first.
     """
@@ -196,7 +196,7 @@ class Reservation:
     history: tuple[HistoryEntry, ...] = ()
 
     def live_claim(self, now: int) -> Claim | None:
-        """Return the claim, unless it has expired at *now* (epoch ms)."""
+        """Return the claim unless it has expired at *now* (epoch ms)."""
         return self.claim if self.claim and self.claim.until > now else None
 
     @property
@@ -208,7 +208,7 @@ class Reservation:
 
     @property
     def instruction_acceptor(self) -> str | None:
-        """Who gave TaskRouter an instruction that accepts the Reservation, if anyone."""
+        """The sender of the instruction that accepts the Reservation, if any."""
         sent = self.instruction_sent
         if sent and _accepts(sent.instruction):
             return sent.by
@@ -261,7 +261,7 @@ class DueReservation:
         task_sid: WT….
         worker_sid: WK….
         status: the recorded status.
-        due_at: when the sweep should check the Reservation, in epoch ms.
+        due_at: epoch ms of the sweep's next check.
         reserved_at: epoch ms.
         expires_at: epoch ms.
         checks: number of sweep checks since the status last changed.
@@ -286,7 +286,7 @@ class StatusUpdate:
     Attributes:
         status: the reported status.
         at: epoch ms.
-        by: who reported the status, for the history.
+        by: source of the report, for the history.
         next_check_at: epoch ms of the sweep's next check, or None if the status is final.
         worker_name: the Worker's friendly name, if reported.
         note: a note for the history.
@@ -319,7 +319,7 @@ class ReservationQuery:
 
 @dataclass(frozen=True)
 class ReservationPage:
-    """A page of a list, with the cursor of the next page, or None on the last page."""
+    """A page of a list, with the cursor of the next page (None on the last page)."""
 
     reservations: list[Reservation]
     next_cursor: str | None

@@ -34,7 +34,7 @@ def checked_sid(value: object, prefix: str, name: str) -> str:
         name: the name of the parameter, for the error message.
 
     Raises:
-        BadRequest: *value* is not such a SID. The message describes the format, and never contains
+        BadRequest: *value* is not such a SID. The message describes the format and never contains
             the value.
     """
     if isinstance(value, str) and SID_PATTERNS[prefix].fullmatch(value):

@@ -10,7 +10,7 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import checked_sid
 
 MAX_ATTRIBUTES_LENGTH = 4_096
-"""In characters, including whitespace: https://www.twilio.com/docs/taskrouter/limits."""
+"""Limit in characters, including whitespace: https://www.twilio.com/docs/taskrouter/limits"""
 
 QUICKSTART_ATTRIBUTES = {"selected_language": "es"}
 """The attributes of the Task in Twilio's TaskRouter quickstart."""
@@ -28,7 +28,7 @@ class NewTask:
     Attributes:
         attributes: JSON text.
         workflow_sid: WW….
-        priority: higher values first.
+        priority: Tasks with higher values are assigned first.
         timeout: seconds.
         task_channel: SID or unique name of a TaskChannel.
     """
@@ -72,7 +72,7 @@ class IdempotencyRecord:
 
 
 def compact_json(attributes: dict[str, Any]) -> str:
-    """Return attributes as the shortest JSON text, whose length counts toward the limit."""
+    """Return attributes as compact JSON, because TaskRouter limits the text's length."""
     return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -1,4 +1,4 @@
-"""The language menu of phone calls, and the requests that Twilio Voice sends."""
+"""The language menu for phone calls, and requests from Twilio Voice."""
 
 import json
 import re
@@ -63,7 +63,7 @@ class Language:
 
     @classmethod
     def read(cls, entry: object) -> Self:
-        """Read an entry of the setting; raises ValueError with the reason as a clause."""
+        """Read an entry of the setting; raise ValueError with the reason as a clause."""
         members = cls.__dataclass_fields__
         if not isinstance(entry, dict) or not {"digit", "language", "say"} <= entry.keys():
             raise ValueError("must list objects with digit, language and say")
@@ -71,11 +71,11 @@ class Language:
             raise ValueError(
                 f"has an unknown member {unknown[0]}; allowed members: {', '.join(members)}"
             )
-        _check(entry)
+        _validate(entry)
         return cls(**entry)
 
 
-def _check(entry: Mapping[str, Any]) -> None:
+def _validate(entry: Mapping[str, Any]) -> None:
     if not _is_text(entry["digit"], _DIGIT):
         raise ValueError('needs a digit, "0" to "9", in each entry')
     if not _is_text(entry["language"], _LANGUAGE_CODE):
@@ -90,7 +90,7 @@ def _check(entry: Mapping[str, Any]) -> None:
         raise ValueError("needs true or false as default")
 
 
-def _read(number: int, entry: object) -> Language:
+def _read_entry(number: int, entry: object) -> Language:
     try:
         return Language.read(entry)
     except ValueError as error:
@@ -112,7 +112,8 @@ class Menu:
         """Read the setting VOICE_LANGUAGES.
 
         Args:
-            text: JSON list of objects with the fields of `Language`; one has ``default: true``.
+            text: JSON list of objects with the fields of `Language`, exactly one of them with
+                ``default: true``.
 
         Raises:
             ValueError: The text is malformed. The message continues after the setting's name.
@@ -123,7 +124,7 @@ class Menu:
             raise ValueError(f"must be JSON: {error}") from error
         if not isinstance(entries, list) or not entries:
             raise ValueError("must be a JSON list of objects with digit, language and say")
-        languages = tuple(_read(number, entry) for number, entry in enumerate(entries, 1))
+        languages = tuple(_read_entry(number, entry) for number, entry in enumerate(entries, 1))
         if len({language.digit for language in languages}) < len(languages):
             raise ValueError("must not use a digit twice: each key selects one language")
         if sum(language.default for language in languages) != 1:
@@ -136,7 +137,7 @@ class Menu:
         return next(language for language in self.languages if language.default)
 
     def selected(self, digits: str) -> Language | None:
-        """Return the language that the pressed key selects; None if there is none."""
+        """Return the language selected by the pressed key; None if there is none."""
         return next((language for language in self.languages if language.digit == digits), None)
 
 
@@ -180,5 +181,5 @@ class VoiceRequest:
 
     @property
     def is_unanswered(self) -> bool:
-        """Whether the call left the queue unanswered although the caller did not hang up."""
+        """Whether the call left the queue unanswered for a reason other than a hangup."""
         return self.queue_result in _UNANSWERED_RESULTS

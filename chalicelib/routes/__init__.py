@@ -1,1 +1,1 @@
-"""One blueprint per subject. Routes verify and parse requests, call use cases, and respond."""
+"""Routes, grouped into blueprints. They verify and parse requests, call use cases, and respond."""

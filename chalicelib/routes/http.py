@@ -1,4 +1,4 @@
-"""Shared by the routes: error responses, parameters, authentication and the request log."""
+"""Shared code of the routes: error responses, parameters, authentication and the request log."""
 
 import functools
 import logging
@@ -27,7 +27,7 @@ from chalicelib.domain.sids import checked_sid
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 UNTYPED = "application/octet-stream"
-"""The content type that some clients (aiohttp) send with an empty body."""
+"""The content type that some clients, such as aiohttp, send with an empty body."""
 
 _HEADERS = {
     # TaskRouter requires this header. API Gateway's default is the same, but not guaranteed.
@@ -50,19 +50,19 @@ View = Callable[..., Any]
 def route(
     blueprint: Blueprint, path: str, *, methods: list[str], action: Action | None
 ) -> Callable[[View], View]:
-    """Register a view, authorize its callers, and turn its errors into responses.
+    """Register a view, authorize its callers, and convert its errors into responses.
 
-    Chalice would log the messages of errors, which may repeat request data.
+    Otherwise, Chalice would log error messages, which may repeat request data.
 
     Args:
-        blueprint: the blueprint that gets the route.
+        blueprint: the blueprint to register the route with.
         path: the path of the route.
         methods: the HTTP methods.
         action: the action that the view performs. The caller needs a bearer token that allows the
-            action, and the view gets the caller's Principal as its first argument. Web pages call
-            these routes too: with JSON, a form or no body, and from the origins that
-            CORS_ALLOW_ORIGIN allows. None if the route takes no token, because Twilio calls it
-            or because it is public.
+            action, and the view gets the caller's Principal as its first argument. Web pages may
+            also call these routes from the origin in CORS_ALLOW_ORIGIN, with JSON, a form or no
+            body. None if the route takes no token, because Twilio calls it or because it is
+            public.
     """
     # Chalice treats a request without a content type as JSON.
     content_types = [JSON, FORM, UNTYPED] if action or "GET" in methods else [FORM]
@@ -116,7 +116,7 @@ def _responding(view: View, *, allows_cors: bool) -> View:
             observability.log_crash("settings", error)
             body = {"Code": "SettingsError", "Message": str(error)}
             response = Response(body, status_code=500)
-        except Exception as error:  # noqa: BLE001  the last place that can still respond
+        except Exception as error:  # noqa: BLE001  the last resort
             observability.log_crash("crash", error)
             body = {"Code": AppError.code, "Message": "An internal server error occurred."}
             response = Response(body, status_code=AppError.status)
@@ -180,7 +180,7 @@ def parse_parameters(request: Request) -> dict[str, Any]:
     """Return the parameters of the query string and the body (a JSON object, a form or none).
 
     Raises:
-        TooLarge: the body is over MAX_BODY_BYTES.
+        TooLarge: the body is larger than MAX_BODY_BYTES.
         BadRequest: the body is malformed, or a parameter is repeated.
     """
     query = request.query_params or MultiDict({})
@@ -191,12 +191,12 @@ def parse_parameters(request: Request) -> dict[str, Any]:
 
 
 def read_body(request: Request) -> bytes:
-    """Return the body of a request; raise TooLarge if it is over MAX_BODY_BYTES."""
+    """Return the body of a request; raise TooLarge if it exceeds MAX_BODY_BYTES."""
     body = request.raw_body
     if isinstance(body, str):
         body = body.encode()
     if len(body) > MAX_BODY_BYTES:
-        raise TooLarge(f"The body is over {MAX_BODY_BYTES} bytes.")
+        raise TooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
     return body
 
 
@@ -227,7 +227,7 @@ def optional_sid(parameters: Mapping[str, Any], name: str, prefix: str) -> str |
 def signed_form(request: Request, service: runtime.Runtime) -> Form:
     """Return the form posted by Twilio; raise InvalidSignature if Twilio did not sign it."""
     form = Form.parse(read_body(request))
-    # Twilio signs the public URL, which here has no query string.
+    # Twilio signs the public URL, which has no query string for these routes.
     url = f"https://{request.context.get('domainName')}{request.context.get('path')}"
     if service.settings.public_base_url:
         url = service.settings.public_base_url + str(request.path)

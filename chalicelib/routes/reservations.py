@@ -68,7 +68,7 @@ def get_reservation(principal: Principal, sid: str) -> dict[str, Any]:
 def accept(principal: Principal, sid: str) -> Response:
     """Accept a Reservation, so that TaskRouter assigns its Task to its Worker.
 
-    The request may carry an assignment instruction, for a phone call. If the Reservation is still
+    The request may contain an assignment instruction for a phone call. If the Reservation is still
     pending afterwards, the response is 202.
     """
     parameters = parse_parameters(blueprint.current_request)
@@ -88,7 +88,7 @@ def reject(principal: Principal, sid: str) -> dict[str, Any]:
     blueprint, "/reservations/{sid}/complete", methods=["POST"], action=Action.COMPLETE_RESERVATION
 )
 def complete(principal: Principal, sid: str) -> dict[str, Any]:
-    """Complete an accepted Reservation, and its Task with it."""
+    """Complete an accepted Reservation and its Task."""
     return _decide(Status.COMPLETED, sid, principal, parse_parameters(blueprint.current_request))
 
 
@@ -150,7 +150,7 @@ def _decide(
 
 
 def _parse_instruction(parameters: Mapping[str, Any]) -> Instruction | None:
-    """Return the instruction of an accept request; its parameters are as in callback answers."""
+    """Return the instruction of an accept request, with parameters as in callback answers."""
     if "instruction" not in parameters:
         return None
     if parameters["instruction"] not in RINGING:

@@ -16,7 +16,7 @@ blueprint = Blueprint(__name__)
 
 @route(blueprint, "/create-task", methods=["GET", "POST"], action=Action.CREATE_TASK)
 def create(_principal: Principal) -> Response:
-    """Create a Task, by default the quickstart's; only once per Idempotency-Key."""
+    """Create a Task, by default the quickstart's, at most once per Idempotency-Key."""
     request = blueprint.current_request
     service = runtime.current()
     new_task = parse_new_task(

@@ -29,23 +29,23 @@ _XML = "text/xml; charset=utf-8"
 def incoming_call() -> Response:
     """Say the menu; if no key is pressed, enqueue the call in the default language."""
     _read_request()
-    return _menu("enqueue_call")
+    return _say_menu("enqueue_call")
 
 
 @route(blueprint, "/enqueue_call", methods=["POST"], action=None)
 def enqueue_call() -> Response:
-    """Enqueue the call in the selected language; repeat the menu on a wrong key."""
+    """Enqueue the call in the selected language; repeat the menu if the key is invalid."""
     request = _read_request()
-    menu = _languages()
+    menu = _configured_menu()
     language = menu.selected(request.digits) if request.digits else menu.default
-    return _enqueue(language) if language else _menu("enqueue_call_again")
+    return _enqueue(language) if language else _say_menu("enqueue_call_again")
 
 
 @route(blueprint, "/enqueue_call_again", methods=["POST"], action=None)
 def enqueue_call_again() -> Response:
     """Enqueue the call in the selected language, or in the default language."""
     request = _read_request()
-    menu = _languages()
+    menu = _configured_menu()
     return _enqueue(menu.selected(request.digits) or menu.default)
 
 
@@ -54,9 +54,9 @@ def left_queue() -> Response:
     """End a call that left its queue, with an apology if nobody answered the call."""
     request = _read_request()
     observability.bind(queue_result=request.queue_result)
-    response = _response()
+    response = _new_response()
     if request.is_unanswered:
-        for language in _languages().languages:
+        for language in _configured_menu().languages:
             if language.sorry:
                 response.say(language.sorry, language=language.language, voice=language.voice)
     response.hangup()
@@ -71,13 +71,13 @@ def _read_request() -> VoiceRequest:
     return request
 
 
-def _languages() -> Menu:
+def _configured_menu() -> Menu:
     return runtime.current().settings.voice_languages
 
 
-def _menu(action: str) -> Response:
+def _say_menu(action: str) -> Response:
     """Say the menu and gather a key; a menu of one language needs no key."""
-    menu, response = _languages(), _response()
+    menu, response = _configured_menu(), _new_response()
     speaker = response
     if len(menu.languages) > 1:
         speaker = response.gather(
@@ -92,7 +92,7 @@ def _menu(action: str) -> Response:
 
 def _enqueue(language: Language) -> Response:
     observability.bind(selected_language=language.language)
-    response = _response()
+    response = _new_response()
     _append_queue(response, language)
     return _respond(response)
 
@@ -107,7 +107,7 @@ def _append_queue(response: "VoiceResponse", language: Language) -> None:
     queue.task(json.dumps({"selected_language": language.language}))
 
 
-def _response() -> "VoiceResponse":
+def _new_response() -> "VoiceResponse":
     from twilio.twiml.voice_response import (  # noqa: PLC0415  callbacks do not need TwiML
         VoiceResponse,
     )

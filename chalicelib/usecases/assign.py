@@ -79,16 +79,16 @@ def assign(
     deadlines: Deadlines,
     now: int,
 ) -> dict[str, Any]:
-    """Record a Reservation, and return the answer to its assignment callback.
+    """Record a Reservation and return the answer to its assignment callback.
 
-    A repeated callback gets the first answer, whatever has happened since. TaskRouter may post a
-    callback twice: after a retried connection, or to the fallback URL after a slow answer.
+    A repeated callback gets the first answer, regardless of later changes. TaskRouter may post a
+    callback twice: after a retried connection, or to the fallback URL after a slow response.
 
     Args:
         callback: the callback, with a verified signature.
-        instruction: the instruction to answer with, unless the callback was answered before.
+        instruction: the answer, unless the callback was answered before.
         rule: the name of the rule that chose the instruction, for the history.
-        store: the records.
+        store: the Reservation records.
         deadlines: the deadline settings.
         now: epoch ms.
 

@@ -1,9 +1,8 @@
 """Create a Task at most once per idempotency key, even if a response is lost.
 
-The key is acquired under a lease before the Task is created. The record of the key holds the
-response for a day. The key is also set as an attribute of the Task. If it is unknown whether a Task
-was created, because a response was lost or a process crashed, TaskRouter is first searched for a
-Task with that attribute.
+The key is acquired under a lease before the Task is created. The record of the key stores the
+response for a day. The key is also set as an attribute of the Task. After a lost response or a
+crash, the service searches TaskRouter for a Task with this attribute before it creates another.
 """
 
 import hashlib
@@ -33,26 +32,26 @@ from chalicelib.domain.tasks import (
 from chalicelib.usecases.ports import Clock, IdempotencyStore, TaskRouter
 
 ATTRIBUTE = "idempotency_key"
-"""The Task attribute that holds the key."""
+"""The Task attribute that contains the key."""
 
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 _CLOCK_SKEW_MS = 60_000
 """Maximum assumed difference from Twilio's clock. A search must find the Task of this request, but
-not a Task that was created under the same key on an earlier day."""
+not a Task that was created with the same key on an earlier day."""
 
 
 @dataclass(frozen=True)
 class TaskCollaborators:
-    """The services that creating a Task uses.
+    """The services that `create_task` uses.
 
     Attributes:
         keys: the idempotency keys of the last day.
         taskrouter: creates the Tasks.
         clock: the system time.
-        lease_seconds: how long the owner of a key may exclusively ask TaskRouter.
-        new_id: returns a new owner ID at each call.
+        lease_seconds: duration of a lease, which lets only the owner of a key call TaskRouter.
+        new_id: returns a new owner ID on each call.
     """
 
     keys: IdempotencyStore
@@ -65,19 +64,19 @@ class TaskCollaborators:
 def create_task(
     task: NewTask, collaborators: TaskCollaborators, *, idempotency_key: str | None = None
 ) -> CreatedTask:
-    """Create a Task, or return the Task that was created earlier under the same key.
+    """Create a Task, or return the Task that was created earlier with the same key.
 
     Args:
         task: the Task to create. The key is added to its attributes.
         collaborators: the services to use.
-        idempotency_key: 1 to 128 letters, digits and ``_ . : -``, or None to create a Task at
-            every call.
+        idempotency_key: 1 to 128 characters (letters, digits and ``_ . : -``), or None to create
+            a Task on every call.
 
     Raises:
-        BadRequest: the key, or the attributes including the key, are invalid.
+        BadRequest: the key is invalid, or the attributes are invalid after the key is added.
         KeyReused: the key was used for another Task.
-        Unsettled: it is not known yet whether the Task was created; retry with the same key.
-        TaskRouterError: TaskRouter refused, and created nothing.
+        Unsettled: whether the Task was created is not known yet. Retry with the same key.
+        TaskRouterError: TaskRouter created no Task or, without a key, may have created a Task.
         StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter.
     """
     if idempotency_key is None:
@@ -108,13 +107,15 @@ def create_task(
 
 
 def _with_key(task: NewTask, key: str) -> NewTask:
-    """Return *task* with the idempotency key among its attributes."""
+    """Return *task* with the idempotency key added to its attributes."""
     if not _KEY.fullmatch(key):
-        raise BadRequest("Idempotency-Key must be 1 to 128 letters, digits, or any of _ . : -")
+        raise BadRequest(
+            "Idempotency-Key must be 1 to 128 characters: letters, digits, and _ . : -"
+        )
     attributes = parse_json_object(task.attributes)
     if attributes.setdefault(ATTRIBUTE, key) != key:
         raise BadRequest(
-            f"The attribute {ATTRIBUTE} must be equal to the header Idempotency-Key, or absent."
+            f"The attribute {ATTRIBUTE} must equal the Idempotency-Key header, or be absent."
         )
     text = compact_json(attributes)
     if len(text) > MAX_ATTRIBUTES_LENGTH:
@@ -126,7 +127,7 @@ def _with_key(task: NewTask, key: str) -> NewTask:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One request's attempt to create the Task of a key."""
+    """One request's attempt to create the Task for a key."""
 
     key: str
     task: NewTask
@@ -146,7 +147,7 @@ class _Attempt:
             with suppress(TaskRouterError, StoreUnavailable):
                 found = self._find()
             if found is None:
-                # The Task may still be created. The lease stays, so nobody creates a second one.
+                # The Task may still be created. Keeping the lease prevents a second Task.
                 raise _unsettled() from error
             return self._save(found)
         except TaskRouterError:
@@ -195,4 +196,4 @@ class _Attempt:
 
 
 def _unsettled() -> Unsettled:
-    return Unsettled("It is not known yet whether the Task was created; retry with the same key.")
+    return Unsettled("It is not known yet whether the Task was created. Retry with the same key.")

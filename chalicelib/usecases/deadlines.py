@@ -12,7 +12,7 @@ _RETRY_MS = 15_000
 
 _PENDING_BACKOFF_MS = (15_000, 15 * 60_000)
 _ASSIGNED_BACKOFF_MS = (15 * 60_000, 6 * 3_600_000)
-"""The first and the longest interval between two checks. Each check doubles the interval."""
+"""The first and the longest interval between two checks, in ms. Each check doubles the interval."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Deadlines:
     Attributes:
         reservation_timeout: the Workflow's TaskReservationTimeout, which callbacks don't include.
         by_workflow: the same for individual Workflows, by SID (WW…).
-        grace: how long after a Reservation's timeout the sweep checks it.
+        grace: time from a Reservation's timeout until the sweep checks the Reservation.
         claim_lease: how long a claim is exclusive.
         reject_after: the age at which the sweep rejects a pending Reservation, or None for never.
         max_wrapup: how long a Reservation may be wrapping before the sweep completes it, or None
@@ -37,26 +37,26 @@ class Deadlines:
     max_wrapup: int | None = None
 
     def expires_at(self, reserved_at: int, workflow_sid: str | None) -> int:
-        """Return when TaskRouter times a Reservation out, in epoch ms."""
+        """Return the epoch ms at which TaskRouter times out a Reservation."""
         timeout = self.by_workflow.get(workflow_sid or "", self.reservation_timeout)
         return reserved_at + timeout * 1000
 
     def rejects_at(self, reserved_at: int) -> int | None:
-        """Return when the sweep rejects a Reservation that is still pending, in epoch ms."""
+        """Return the epoch ms at which the sweep rejects a pending Reservation."""
         return None if self.reject_after is None else reserved_at + self.reject_after * 1000
 
     def completes_at(self, wrapping_since: int) -> int | None:
-        """Return when the sweep completes a Reservation that is still wrapping, in epoch ms."""
+        """Return the epoch ms at which the sweep completes a wrapping Reservation."""
         return None if self.max_wrapup is None else wrapping_since + self.max_wrapup * 1000
 
     def next_check(
         self, status: Status, *, now: int, reserved_at: int, expires_at: int, checks: int = 0
     ) -> int | None:
-        """Return when the sweep should check a Reservation next.
+        """Return the time of the sweep's next check of a Reservation.
 
-        A pending Reservation is checked at its deadlines, and after the last one at growing
-        intervals, because a ringing call can hold it for minutes beyond its timeout. An assigned
-        Reservation is checked at growing intervals, in case its events are lost.
+        A pending Reservation is checked at its deadlines. After the last deadline, it is checked at
+        growing intervals, because a ringing call can keep it pending for minutes after its timeout.
+        An assigned Reservation is checked at growing intervals in case its events are lost.
 
         Args:
             status: the status of the Reservation.
@@ -79,6 +79,6 @@ class Deadlines:
             deadlines = (rejects_at, expires_at + self.grace * 1000)
             return min((at for at in deadlines if at is not None and at > now), default=check_at)
         if status is Status.WRAPPING:
-            # The record holds the start of the wrap-up, which is not later than now.
+            # The wrap-up may have started before now. The sweep reads its start from the record.
             return min(check_at, self.completes_at(now) or check_at)
         return check_at

@@ -1,7 +1,7 @@
-"""Decide a Reservation: claim it, ask TaskRouter, and settle the record.
+"""Decide a Reservation: claim it, send the request to TaskRouter, and record the outcome.
 
-The claim ensures that only one caller at a time asks TaskRouter. All other callers wait for the
-outcome.
+The claim ensures that only one caller at a time sends a request to TaskRouter. All other callers
+wait for the outcome.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ _POLL_SECONDS = 0.1
 
 _LATEST_FETCH_MS = 15_000
 """Latest time in a request to start fetching the Reservation's status from TaskRouter. A fetch
-takes up to 10 s, and the function ends after 29 s."""
+takes up to 10 s, and the function times out after 29 s."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
@@ -57,7 +57,7 @@ class Decision:
     """A requested change of a Reservation.
 
     Attributes:
-        target: the status to ask TaskRouter for.
+        target: the status to request from TaskRouter.
         reservation_sid: WR….
         principal: the caller.
         task_sid: WT…, if the caller named the Task.
@@ -81,7 +81,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Collaborators:
-    """The services that a decision uses; `new_id` returns a new claim ID at each call."""
+    """The services that a decision uses; `new_id` returns a new claim ID on each call."""
 
     store: ReservationStore
     taskrouter: TaskRouter
@@ -93,26 +93,26 @@ class Collaborators:
 def decide(
     decision: Decision, collaborators: Collaborators, *, started: int | None = None
 ) -> Reservation:
-    """Have TaskRouter execute *decision*; raise an error if the outcome is different or unknown.
+    """Execute *decision* in TaskRouter; raise an error unless it succeeds.
 
     Args:
-        decision: the requested change, and the caller.
+        decision: the requested change and the caller.
         collaborators: the services to use.
         started: epoch ms at which the request started, if earlier than now.
 
     Returns:
-        The Reservation, in a status which proves that the decision succeeded. With an instruction
-        it may still be pending; a repeated request sends no second instruction.
+        The Reservation, in a status that proves that the decision succeeded. After an instruction
+        was sent, it may still be pending. A repeated request sends no second instruction.
 
     Raises:
         Forbidden: the Reservation belongs to another Worker.
-        NotFound: neither the records nor TaskRouter have the Reservation.
+        NotFound: the Reservation is neither recorded nor known to TaskRouter.
         BadRequest: the Reservation does not belong to the Task that the caller named.
-        ReservationNotPending: the Reservation ended, or is being decided, differently.
+        ReservationNotPending: the Reservation has, or is being changed to, another status.
         InstructionAlreadySent: another instruction was sent for the Reservation.
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused although the Reservation is pending.
-        TaskRouterDenied: TaskRouter refuses this service's credentials.
+        TaskRouterDenied: TaskRouter refused this service's credentials.
         Unsettled: the outcome is not known yet.
         StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter.
     """
@@ -150,7 +150,7 @@ def _claim(
             task_sid=decision.task_sid,
         )
     except StoreUnavailable:
-        # The claim may have been written. If so, continue: no other request will use it.
+        # The claim may have been written. If it was, continue: no other request can use it.
         record = collaborators.store.get(decision.reservation_sid)
         if record is None or record.claim is None or record.claim.claim_id != claim.claim_id:
             raise
@@ -182,14 +182,14 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
 def _await_outcome(
     decision: Decision, record: Reservation, collaborators: Collaborators
 ) -> Reservation:
-    """Explain why the claim failed, or wait for the outcome of the current claim."""
+    """Raise the reason for the failed claim, or wait for the current claim's outcome."""
     decision.principal.authorize(decision.action, worker_sid=record.worker_sid)
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
     if decision.instruction and (sent := record.ringing_instruction):
         if sent != decision.instruction.answer:
             raise InstructionAlreadySent(
-                f"TaskRouter was already given the instruction {sent['instruction']} for this "
+                f"The instruction {sent['instruction']} was already sent to TaskRouter for this "
                 "Reservation. A second instruction could ring a phone again.",
                 reservation_status=record.status,
             )
@@ -212,7 +212,7 @@ def _await_outcome(
 
 @dataclass(frozen=True)
 class _Execution:
-    """The execution of a decision whose claim succeeded: ask TaskRouter, then settle the record."""
+    """Executes a claimed decision: sends the request to TaskRouter and records the outcome."""
 
     decision: Decision
     record: Reservation
@@ -221,7 +221,7 @@ class _Execution:
     started: int
 
     def run(self) -> Reservation:
-        """Ask TaskRouter under the claim, and settle the record by its response."""
+        """Send the request to TaskRouter and record the outcome."""
         decision, taskrouter = self.decision, self.collaborators.taskrouter
         sid, task_sid = self.record.reservation_sid, self.record.task_sid
         try:
@@ -250,8 +250,8 @@ class _Execution:
         """Fetch the Reservation once after a request whose response was lost.
 
         Raises:
-            Unsettled: the outcome is not known yet. The claim stays, because the request may still
-                be processed. Only a throttled request (429) was not processed, so its claim is
+            Unsettled: the outcome is not known yet. The claim is kept, because the request may
+                still be processed. A throttled request (429) was not processed, so its claim is
                 released for a retry.
         """
         remote = None
@@ -268,7 +268,7 @@ class _Execution:
     def _settle(
         self, remote: RemoteReservation, *, record: Reservation | None = None
     ) -> Reservation:
-        """Record the status returned by TaskRouter; a later status in the record prevails."""
+        """Record the status returned by TaskRouter; a later recorded status prevails."""
         now = self.collaborators.clock.now_ms()
         record = record or self.record
         update = StatusUpdate(
@@ -300,7 +300,7 @@ class _Execution:
         return self.record
 
     def _settle_refused(self, refusal: TaskRouterRefused) -> Reservation:
-        """Settle after a refusal, usually because the Reservation is no longer pending."""
+        """Handle a refusal, usually because the Reservation is no longer pending."""
         try:
             remote = self._fetch()
         except TaskRouterNotFound:
@@ -317,7 +317,7 @@ class _Execution:
         return self._settle(remote, record=record)
 
     def _settle_gone(self) -> Reservation:
-        """Record that the Reservation is gone, unless the whole Workspace is not found."""
+        """Record that the Reservation is gone, unless the Workspace is not found either."""
         try:
             self.collaborators.taskrouter.verify_workspace()
         except TaskRouterError as error:
@@ -327,7 +327,7 @@ class _Execution:
             at=self.collaborators.clock.now_ms(),
             by=self.decision.principal.name,
             next_check_at=None,
-            note="TaskRouter answered 404",
+            note="TaskRouter returned 404",
         )
         record = self.record
         _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
@@ -364,8 +364,9 @@ class _Execution:
 def _outcome(decision: Decision, record: Reservation) -> Reservation:
     """Return *record* if it proves that the decision succeeded; otherwise raise an error.
 
-    A decision with an instruction succeeded when the instruction was sent, because its effect may
-    take minutes. A Reservation accepted without the instruction is a failure: nobody was called.
+    A decision with an instruction succeeds when the instruction is sent, because its effect may
+    take minutes. If the Reservation was accepted without it, the decision failed: nobody was
+    called.
     """
     instruction = decision.instruction
     was_sent = instruction is None or record.ringing_instruction == instruction.answer
@@ -384,4 +385,4 @@ def _outcome(decision: Decision, record: Reservation) -> Reservation:
 
 def _unsettled() -> Unsettled:
     """Build the error for a caller whose outcome is not known yet."""
-    return Unsettled("TaskRouter's answer is not known yet. Retry, or read the Reservation.")
+    return Unsettled("The outcome is not known yet. Retry, or read the Reservation.")

@@ -11,7 +11,7 @@ def find_reservation_to_accept(
 ) -> str:
     """Return the SID (WR…) of the Task's pending Reservation that *principal* may decide.
 
-    If none is pending, an earlier request may have succeeded. The accepted Reservation is then
+    If none is pending, an earlier request may have succeeded, so the accepted Reservation is
     returned.
 
     Raises:
@@ -31,11 +31,11 @@ def find_reservation_to_accept(
     except TaskRouterNotFound as error:
         raise NotFound("TaskRouter has no such Task.") from error
     own_worker_sid = principal.confined_to(Action.ACCEPT_RESERVATION)
-    own = [remote for remote in reservations if own_worker_sid in (None, remote.worker_sid)]
-    if len(own) == 1:
-        return own[0].reservation_sid
-    if own:
-        raise BadRequest("The Task has several pending Reservations. Send the reservation_sid.")
+    allowed = [remote for remote in reservations if own_worker_sid in (None, remote.worker_sid)]
+    if len(allowed) == 1:
+        return allowed[0].reservation_sid
+    if allowed:
+        raise BadRequest("The Task has several pending Reservations. Send reservation_sid.")
     if reservations:
         principal.authorize(Action.ACCEPT_RESERVATION, worker_sid=reservations[0].worker_sid)
     raise NotFound("The Task has no pending Reservation.")

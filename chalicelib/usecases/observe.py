@@ -25,15 +25,14 @@ def observe(
 ) -> bool:
     """Record the status reported by an event, unless the event is late or repeated.
 
-    If there is no record yet, the event creates the record, because the callback may never
-    arrive.
+    If there is no record yet, the event creates it, because the callback may never arrive.
 
     Args:
         event: an event that was posted by TaskRouter or found in its list of Events.
-        store: the records.
+        store: the Reservation records.
         deadlines: the deadline settings.
         now: epoch ms.
-        by: who reported the event, for the history.
+        by: source of the report, for the history.
 
     Returns:
         Whether the event changed or created a record.
@@ -95,10 +94,10 @@ def record_remote_reservation(
 
     Args:
         remote: the Reservation.
-        store: the records.
+        store: the Reservation records.
         deadlines: the deadline settings.
         now: epoch ms.
-        by: who fetched the Reservation, for the history.
+        by: name of the process or caller that fetched the Reservation, for the history.
 
     Returns:
         Whether a record was created.

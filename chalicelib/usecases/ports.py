@@ -25,7 +25,7 @@ class Clock(Protocol):
         """Return the current time, in epoch ms."""
 
     def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Sleep for the given time."""
 
 
 class TaskRouter(Protocol):
@@ -44,7 +44,7 @@ class TaskRouter(Protocol):
     def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
     ) -> RemoteReservation:
-        """Send an assignment instruction. The Reservation may stay pending for now."""
+        """Send an assignment instruction. The returned Reservation may still be pending."""
 
     def list_pending_reservations(self, task_sid: str) -> list[RemoteReservation]:
         """List a Task's pending Reservations."""
@@ -61,25 +61,25 @@ class TaskRouter(Protocol):
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Reservation events of a type from *since* to *until* (epoch ms).
 
-        The list may be incomplete if there are very many events.
+        The list may be incomplete if there are too many events.
         """
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
 
     def verify_workspace(self) -> None:
-        """Fetch the Workspace, to prove that a 404 response is not caused by a wrong Workspace."""
+        """Fetch the Workspace to prove that a 404 response is not caused by a wrong Workspace."""
 
 
 class ReservationStore(Protocol):
-    """The records of Reservations. Every method raises StoreUnavailable if DynamoDB fails.
+    """Reservation records. Every method raises StoreUnavailable if DynamoDB fails.
 
     Methods that return ``(succeeded, record)`` write conditionally. They return whether the
     condition held, and the current record, or None if there is no record.
     """
 
     def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
-        """Record a callback once; return the effective answer, which may be an earlier one."""
+        """Record a callback once; return the effective answer, possibly an earlier one."""
 
     def create_record(self, reservation: Reservation, *, due_at: int | None) -> bool:
         """Record a Reservation without a callback; return whether a record was created."""
@@ -112,11 +112,11 @@ class ReservationStore(Protocol):
             reservation_sid: WR….
             claim: the claim.
             due_at: epoch ms of the sweep's next check.
-            acceptor: who sent an earlier instruction that may still accept the Reservation.
+            acceptor: sender of an earlier instruction that may still accept the Reservation.
         """
 
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """End a claim whose instruction was sent; the sweep checks at *due_at* (epoch ms)."""
+        """End a claim whose instruction was sent; the next check is at *due_at* (epoch ms)."""
 
     def record_status(
         self, reservation_sid: str, update: StatusUpdate
@@ -128,23 +128,23 @@ class ReservationStore(Protocol):
     ) -> None:
         """Reschedule the next check of a Reservation, unless the record changed in the meantime.
 
-        An expired claim is removed.
+        The method removes an expired claim.
 
         Args:
             due: the entry that was checked.
             at: epoch ms of the next check.
             checks: number of checks since the status last changed.
-            acceptor: who sent an earlier instruction that may still accept the Reservation.
+            acceptor: sender of an earlier instruction that may still accept the Reservation.
         """
 
     def get(self, reservation_sid: str) -> Reservation | None:
-        """Read a record with a consistent read."""
+        """Return a record, using a strongly consistent read."""
 
     def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
         """Yield the due Reservations in an open status, longest overdue first."""
 
     def fetch_statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
-        """Read the statuses of the recorded Reservations, eventually consistent."""
+        """Return the recorded statuses, using eventually consistent reads."""
 
     def start_periodic_job(self, job: str, *, now: int, every_ms: int) -> tuple[bool, int | None]:
         """Start a periodic job if its interval has passed; only one caller wins.
@@ -175,7 +175,7 @@ class ReservationListing(Protocol):
         """Return a page of a list, newest first.
 
         Args:
-            query: which Reservations to list.
+            query: the Reservations to list.
             cursor: the ``next_cursor`` of the previous page of the same query, or None.
             now: epoch ms.
 
@@ -214,4 +214,4 @@ class IdempotencyStore(Protocol):
         """Release an idempotency key whose request created no Task."""
 
     def consume_search_budget(self, *, now: int) -> bool:
-        """Consume one unit of this second's budget for searches; return False if exhausted."""
+        """Consume one search from this second's budget; return False if none is left."""

@@ -35,18 +35,18 @@ JOB = "last_reconcile"
 
 _INTERVAL_MS = 5 * 60_000
 _IN_TRANSIT_MS = 15_000
-"""Younger events are skipped: a callback may take 5 s, and so may its fallback."""
+"""Minimum age of an Event to read. A callback may take 5 s, and so may its fallback."""
 _OVERLAP_MS = 60_000
-"""How late an Event may appear in the list, plus the assumed difference from TaskRouter's clock."""
+"""Maximum delay of Events in the list, plus the assumed difference from TaskRouter's clock."""
 _WINDOW_MS = 10 * 60_000
-"""Events are read in windows, so that an interrupted run keeps its progress. A window with more
-Events than one request returns is halved."""
+"""Maximum length of a window. Events are read in windows so that an interrupted run keeps its
+progress. A window with more Events than one request returns is halved."""
 _MIN_WINDOW_MS = 1_000
-"""The precision of TaskRouter's time filter."""
+"""Minimum length of a window: the precision of TaskRouter's time filter."""
 _FIRST_LOOKBACK_MS = 60 * 60_000
-"""How far the first reconciliation looks back."""
+"""Maximum age of Events in the first reconciliation."""
 _EVENT_RETENTION_MS = 30 * 24 * 3_600_000
-"""TaskRouter redacts older Events."""
+"""Maximum age of Events. TaskRouter redacts older Events."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -55,17 +55,17 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> list[int | None]:
-    """Reconcile, if 5 minutes have passed since the last reconciliation by any process.
+    """Reconcile if 5 minutes have passed since the last reconciliation by any process.
 
     Args:
         collaborators: the services to use.
         budget: the budget of the sweep.
-        map_: applies a function to many items.
+        map_: applies a function to items, possibly concurrently.
 
     Returns:
-        An entry for each step, which is a reserved Task or a window of Events: the number of
-        Reservations whose records were missing or outdated, or None if the step failed or was not
-        started.
+        One entry per step. A step processes a reserved Task or a window of Events. The entry is the
+        number of Reservations whose records were missing or outdated, or None if the step failed
+        or was not started.
     """
     now = collaborators.clock.now_ms()
     reconciliation = _Reconciliation(collaborators, budget, map_)
@@ -78,7 +78,7 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
                 partial(reconciliation.record_pending, now),
                 partial(reconciliation.record_events, done_until, now),
             ]
-            # The order alternates, so that no part can use up the time of every run.
+            # Alternate the order so that no part can use up the time of every run.
             if now // _INTERVAL_MS % 2:
                 parts.reverse()
             return [count for part in parts for count in part()]
@@ -147,7 +147,7 @@ class _Reconciliation:
         )
 
     def _record_window(self, pages: list[EventPage], until: int) -> int | None:
-        """Record the Events of a window; return the number of changed Reservations, or None."""
+        """Record the Events of a window; return the number of changed records, or None."""
         if unreadable := sum(page.unreadable for page in pages):
             # The other Events are still recorded. The failure alerts an operator.
             self.budget.count_failure(TaskRouterUnavailable(f"{unreadable} Events can't be read."))
@@ -158,7 +158,7 @@ class _Reconciliation:
         changed = self._attempt_all(self._record_reservation, by_reservation)
         if changed is None:
             return None
-        # Saved even if no time is left for another request, so that no work is repeated.
+        # Save progress even if no time is left for another request, to avoid repeated work.
         try:
             self.collaborators.store.save_progress(JOB, done_until=until)
         except StoreUnavailable as error:
@@ -200,7 +200,7 @@ class _Reconciliation:
         return None if None in results else results
 
     def attempt(self, step: Callable[[], _Result]) -> _Result | None:
-        """Run a step if there is time; return None if there is not, or if the step fails."""
+        """Run a step; return None if no time is left or if the step fails."""
         if not self.budget.may_continue():
             return None
         try:

@@ -1,4 +1,4 @@
-"""The budget of a sweep: its remaining time, its pauses when throttled, and its errors."""
+"""The budget of a sweep: remaining time, pauses when throttled, and errors."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -67,10 +67,10 @@ class RunBudget:
             raise
 
     def count_failure(self, error: AppError) -> None:
-        """Count a failure, and end the run if all other steps would fail too.
+        """Count a failure and end the run if all other steps would fail too.
 
-        Refused credentials and an unknown Workspace end the run. If another resource is not found,
-        callers handle that without counting a failure.
+        Refused credentials and an unknown Workspace end the run. Callers handle other missing
+        resources without counting a failure.
         """
         self.errors[error.code] += 1
         if isinstance(error, (TaskRouterDenied, TaskRouterNotFound)):

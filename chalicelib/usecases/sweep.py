@@ -1,7 +1,7 @@
-"""The sweep: check the due Reservations, and record what TaskRouter returns.
+"""The sweep: check due Reservations and record the statuses that TaskRouter returns.
 
 Reservations become due after a crash, a lost response or a missed event, and the sweep repairs
-their records. It reads due records only, so its cost does not grow with the table.
+their records. The sweep reads only due records, so its cost does not grow with the table.
 """
 
 from collections import Counter
@@ -39,7 +39,7 @@ _STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 class SweepOutcome(Enum):
     """The outcome of checking one Reservation. `SweepLine` counts each."""
 
-    MIRRORED = auto()  # also if another request decided it at the same time
+    MIRRORED = auto()  # also if another request ended the Reservation first
     UNCHANGED = auto()
     GONE = auto()
     REJECTED = auto()
@@ -54,7 +54,7 @@ class SweepPolicy:
 
     Attributes:
         reject_activity_sid: WA… of the Activity for Workers whose Reservation is rejected.
-        monitor_only: only count the Reservations that would be rejected and completed.
+        monitor_only: whether to only count the Reservations to reject or complete.
     """
 
     reject_activity_sid: str | None = None
@@ -68,7 +68,7 @@ def sweep_due_reservations(
     time_left_ms: Callable[[], int],
     report: Callable[[SweepLine], None],
 ) -> None:
-    """Check the due Reservations within the available time, then reconcile; report the counts.
+    """Check due Reservations and reconcile, within the available time; report the counts.
 
     Args:
         collaborators: the services to use.
@@ -77,7 +77,7 @@ def sweep_due_reservations(
         report: receives the line once, even if the sweep fails.
 
     Raises:
-        SweepFailed: a step failed, such as a check, so that an alarm fires. Reservations
+        SweepFailed: a step, such as a check, failed. This error triggers an alarm. Reservations
             that were throttled or for which no time was left are counted as ``left`` and stay due.
     """
     started = collaborators.clock.now_ms()
@@ -162,7 +162,7 @@ class _Sweep:
             )
         except TaskRouterNotFound:
             self._verify_workspace()
-            self._record_status(due, Status.GONE, note="TaskRouter answered 404")
+            self._record_status(due, Status.GONE, note="TaskRouter returned 404")
             return SweepOutcome.GONE
         if remote.status is not due.status:
             self._record_status(due, remote.status, worker_name=remote.worker_name)
@@ -187,7 +187,7 @@ class _Sweep:
         return self._decide(due, Status.REJECTED, SweepOutcome.REJECTED)
 
     def _completes_at(self, due: DueReservation) -> int | None:
-        """Return when a wrapping Reservation must be completed, based on its recorded start."""
+        """Return the epoch ms to complete a wrapping Reservation at, from its recorded start."""
         deadlines = self._collaborators.deadlines
         if due.status is not Status.WRAPPING or deadlines.max_wrapup is None:
             return None
@@ -251,7 +251,7 @@ class _Sweep:
         self._collaborators.store.record_status(due.reservation_sid, update)
 
     def _reschedule(self, due: DueReservation, completes_at: int | None = None) -> None:
-        """Schedule the next check of an unchanged Reservation, and remove an expired claim."""
+        """Schedule the next check of an unchanged Reservation and remove an expired claim."""
         store, now = self._collaborators.store, self._collaborators.clock.now_ms()
         at = self._next_check(due, due.status, now, checks=due.checks) or now
         if completes_at is not None:

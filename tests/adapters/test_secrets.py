@@ -1,4 +1,4 @@
-"""Secrets in an SSM parameter are read once and refreshed only if needed."""
+"""Secrets in an SSM parameter are cached and read again only if needed."""
 
 import json
 from typing import Any
@@ -38,19 +38,19 @@ class FakeSsm:
         return {"Parameter": {"Value": json.dumps(self.value)}}
 
 
-def source(ssm: FakeSsm, clock: ManualClock) -> ParameterSecrets:
+def make_secrets(ssm: FakeSsm, clock: ManualClock) -> ParameterSecrets:
     return ParameterSecrets("/taskrouter/secrets", ssm, clock.now_ms)
 
 
-def signed(token: str) -> str:
+def sign(token: str) -> str:
     return str(RequestValidator(token).compute_signature(URL, FORM))
 
 
 def test_parameter_is_read_once_for_many_callbacks() -> None:
     ssm = FakeSsm()
-    verifier = SignatureVerifier(source(ssm, ManualClock()))
+    verifier = SignatureVerifier(make_secrets(ssm, ManualClock()))
     for _ in range(10):
-        verifier.verify(URL, FORM, signed("old"))
+        verifier.verify(URL, FORM, sign("old"))
     assert ssm.reads == 1
 
 
@@ -69,24 +69,24 @@ def test_secure_string_is_read_from_ssm_api(monkeypatch: pytest.MonkeyPatch) -> 
         assert secrets.current().auth_tokens == ("old",)
 
 
-def test_rotated_auth_token_is_picked_up() -> None:
+def test_rotated_auth_token_is_accepted() -> None:
     ssm, clock = FakeSsm(), ManualClock()
-    verifier = SignatureVerifier(source(ssm, clock))
-    verifier.verify(URL, FORM, signed("old"))
+    verifier = SignatureVerifier(make_secrets(ssm, clock))
+    verifier.verify(URL, FORM, sign("old"))
 
     ssm.value["auth_tokens"] = ["old", "new"]
     clock.now += 60_000
-    verifier.verify(URL, FORM, signed("new"))
-    verifier.verify(URL, FORM, signed("old"))
+    verifier.verify(URL, FORM, sign("new"))
+    verifier.verify(URL, FORM, sign("old"))
     assert ssm.reads == 2
 
 
 def test_many_forged_requests_read_parameter_once_per_minute() -> None:
     ssm, clock = FakeSsm(), ManualClock()
-    verifier = SignatureVerifier(source(ssm, clock))
+    verifier = SignatureVerifier(make_secrets(ssm, clock))
     for _ in range(120):
         with pytest.raises(InvalidSignature):
-            verifier.verify(URL, FORM, signed("forged"))
+            verifier.verify(URL, FORM, sign("forged"))
         clock.now += 1_000
     assert ssm.reads == 2
 
@@ -94,94 +94,94 @@ def test_many_forged_requests_read_parameter_once_per_minute() -> None:
 def test_unreadable_parameter_raises_secrets_unavailable() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     ssm.failing = True
-    verifier = SignatureVerifier(source(ssm, clock))
+    verifier = SignatureVerifier(make_secrets(ssm, clock))
     for _ in range(50):
         with pytest.raises(SecretsUnavailable):
-            verifier.verify(URL, FORM, signed("old"))
+            verifier.verify(URL, FORM, sign("old"))
     assert ssm.reads == 1
     ssm.failing = False
     clock.now += 1_000
-    verifier.verify(URL, FORM, signed("old"))
+    verifier.verify(URL, FORM, sign("old"))
 
 
 def test_secrets_are_kept_if_refresh_fails() -> None:
     ssm, clock = FakeSsm(), ManualClock()
-    verifier = SignatureVerifier(source(ssm, clock))
-    verifier.verify(URL, FORM, signed("old"))
+    verifier = SignatureVerifier(make_secrets(ssm, clock))
+    verifier.verify(URL, FORM, sign("old"))
     ssm.failing = True
     clock.now += 60_000
 
     with pytest.raises(InvalidSignature):
-        verifier.verify(URL, FORM, signed("forged"))
-    verifier.verify(URL, FORM, signed("old"))
+        verifier.verify(URL, FORM, sign("forged"))
+    verifier.verify(URL, FORM, sign("old"))
 
 
 def test_removed_auth_token_is_invalid_within_five_minutes() -> None:
     ssm, clock = FakeSsm(), ManualClock()
-    verifier = SignatureVerifier(source(ssm, clock))
-    verifier.verify(URL, FORM, signed("old"))
+    verifier = SignatureVerifier(make_secrets(ssm, clock))
+    verifier.verify(URL, FORM, sign("old"))
     ssm.value["auth_tokens"] = ["new"]
     clock.now += 300_000
 
     with pytest.raises(InvalidSignature):
-        verifier.verify(URL, FORM, signed("old"))
+        verifier.verify(URL, FORM, sign("old"))
 
 
-def token(secret: str = SECRET, key: str = KEY) -> str:
+def bearer_token(secret: str = SECRET, key: str = KEY) -> str:
     grant = TaskRouterGrant(workspace_sid=WORKSPACE, role="supervisor")
     return f"Bearer {AccessToken(ACCOUNT, key, secret, grants=[grant]).to_jwt()}"
 
 
 def test_new_api_key_is_valid_and_removed_key_is_not() -> None:
     ssm, clock = FakeSsm(), ManualClock()
-    verifier = TokenVerifier(source(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
-    verifier.principal(token())
+    verifier = TokenVerifier(make_secrets(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
+    verifier.principal(bearer_token())
 
-    new = "SK" + "4" * 32
-    ssm.value["api_keys"] = {new: SECRET}
+    new_key = "SK" + "4" * 32
+    ssm.value["api_keys"] = {new_key: SECRET}
     clock.now += 60_000
-    verifier.principal(token(key=new))
+    verifier.principal(bearer_token(key=new_key))
     with pytest.raises(Unauthorized):
-        verifier.principal(token())
+        verifier.principal(bearer_token())
 
 
 def test_removed_api_key_is_invalid_within_five_minutes_without_other_requests() -> None:
     ssm, clock = FakeSsm(), ManualClock()
-    verifier = TokenVerifier(source(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
-    verifier.principal(token())
+    verifier = TokenVerifier(make_secrets(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
+    verifier.principal(bearer_token())
 
     ssm.value["api_keys"] = {"SK" + "4" * 32: SECRET}
     clock.now += 299_999
-    verifier.principal(token())
+    verifier.principal(bearer_token())
     clock.now += 1
     with pytest.raises(Unauthorized):
-        verifier.principal(token())
+        verifier.principal(bearer_token())
 
 
-SHARED = "key=k1,algorithm=HMAC_SHA256"
+SHARED_KEY_HEADER = "key=k1,algorithm=HMAC_SHA256"
 
 
-def shared_signature(secret: str, algorithm: str = HMAC_SHA256) -> str:
+def sign_with_shared_key(secret: str, algorithm: str = HMAC_SHA256) -> str:
     return str(RequestValidator(secret).compute_signature(URL, FORM, algorithm))
 
 
 def test_shared_key_verifies_sha256() -> None:
-    verifier = SignatureVerifier(source(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))
-    verifier.verify(URL, FORM, shared_signature("one"), SHARED)
-    verifier.verify(URL, FORM, shared_signature("one"), "key=k1, algorithm=HMAC_SHA256")
-    verifier.verify(URL, FORM, signed("old"))
+    verifier = SignatureVerifier(make_secrets(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))
+    verifier.verify(URL, FORM, sign_with_shared_key("one"), SHARED_KEY_HEADER)
+    verifier.verify(URL, FORM, sign_with_shared_key("one"), "key=k1, algorithm=HMAC_SHA256")
+    verifier.verify(URL, FORM, sign("old"))
 
 
 @pytest.mark.parametrize(
     ("secret", "algorithm", "header"),
     [
-        ("two", HMAC_SHA256, SHARED),
+        ("two", HMAC_SHA256, SHARED_KEY_HEADER),
         ("one", HMAC_SHA256, "key=k2,algorithm=HMAC_SHA256"),
         ("one", "HMAC_SHA1", "key=k1,algorithm=HMAC_SHA1"),
         ("one", "HMAC_SHA1", "key=k1"),
         ("one", "HMAC_SHA1", None),
-        ("old", "HMAC_SHA1", SHARED),
-        ("old", HMAC_SHA256, SHARED),
+        ("old", "HMAC_SHA1", SHARED_KEY_HEADER),
+        ("old", HMAC_SHA256, SHARED_KEY_HEADER),
         ("old", HMAC_SHA256, "algorithm=HMAC_SHA256"),
         ("old", HMAC_SHA256, None),
         ("", HMAC_SHA256, "key=,algorithm=HMAC_SHA256"),
@@ -193,9 +193,9 @@ def test_shared_key_verifies_sha256() -> None:
 def test_settings_header_never_weakens_verification(
     secret: str, algorithm: str, header: str | None
 ) -> None:
-    verifier = SignatureVerifier(source(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))
+    verifier = SignatureVerifier(make_secrets(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))
     with pytest.raises(InvalidSignature):
-        verifier.verify(URL, FORM, shared_signature(secret, algorithm), header)
+        verifier.verify(URL, FORM, sign_with_shared_key(secret, algorithm), header)
 
 
 @pytest.mark.parametrize(

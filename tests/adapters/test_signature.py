@@ -23,7 +23,7 @@ def verifier(*auth_tokens: str, **shared_keys: str) -> SignatureVerifier:
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=30)
-pairs = st.lists(st.tuples(texts, texts), max_size=12)
+parameter_lists = st.lists(st.tuples(texts, texts), max_size=12)
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,14 @@ def test_twilio_test_vectors_are_verified(
     verifier("12345").verify(url, Form(form), signature)
 
 
-@given(pairs, st.sampled_from(["https://a.test/x", "http://127.0.0.1:8000/assignment_callback"]))
-def test_sdk_signature_is_valid_for_its_token_only(sent: list[tuple[str, str]], url: str) -> None:
-    form = Form(sent)
+@given(
+    parameter_lists,
+    st.sampled_from(["https://a.test/x", "http://127.0.0.1:8000/assignment_callback"]),
+)
+def test_sdk_signature_is_valid_for_its_token_only(
+    parameters: list[tuple[str, str]], url: str
+) -> None:
+    form = Form(parameters)
     signature = RequestValidator("right").compute_signature(url, form)
 
     verifier("right").verify(url, form, signature)
@@ -56,7 +61,9 @@ def test_sdk_signature_is_valid_for_its_token_only(sent: list[tuple[str, str]], 
         verifier("wrong").verify(url, form, signature)
 
 
-@given(pairs, texts | st.none() | st.text(min_size=28, max_size=28))
-def test_any_other_signature_is_invalid(sent: list[tuple[str, str]], signature: str | None) -> None:
+@given(parameter_lists, texts | st.none() | st.text(min_size=28, max_size=28))
+def test_any_other_signature_is_invalid(
+    parameters: list[tuple[str, str]], signature: str | None
+) -> None:
     with pytest.raises(InvalidSignature):
-        verifier("right").verify("https://a.test/x", Form(sent), signature)
+        verifier("right").verify("https://a.test/x", Form(parameters), signature)

@@ -1,4 +1,4 @@
-"""The conditional writes also work on moto, so they do not rely on a quirk of one engine."""
+"""The conditional writes also work on moto, so they do not depend on one DynamoDB engine."""
 
 import itertools
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ CREATE_TABLE = (
 
 
 class _AnyTag(yaml.SafeLoader):
-    """Reads CloudFormation short forms (such as !Ref) as None; the tables' keys use none."""
+    """Reads CloudFormation short forms, such as !Ref, as None. The table keys do not use them."""
 
 
 _AnyTag.add_multi_constructor("!", lambda *_: None)
@@ -72,8 +72,8 @@ def test_only_moves_can_be_claimed(moto_store: DynamoReservationStore, status: S
     reservation_sid = seed(moto_store, status)
     claim = Claim(until=2, target=Status.ACCEPTED, claim_id="mine", by="tests")
 
-    won, _ = moto_store.claim(reservation_sid, claim, now=1, worker_sid=None, task_sid=None)
-    assert won == (Status.ACCEPTED in MOVES[status])
+    is_claimed, _ = moto_store.claim(reservation_sid, claim, now=1, worker_sid=None, task_sid=None)
+    assert is_claimed == (Status.ACCEPTED in MOVES[status])
 
 
 @pytest.mark.parametrize(
@@ -85,29 +85,31 @@ def test_only_moves_can_be_claimed(moto_store: DynamoReservationStore, status: S
         ({"instruction": "dequeue", "timeout": 30}, False),
     ],
 )
-def test_instruction_is_claimed_once_and_not_after_ringing_answer(
+def test_instruction_is_claimed_once_and_never_after_ringing_answer(
     moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, may_be_sent: bool
 ) -> None:
     reservation_sid = seed(moto_store, Status.PENDING)
     if answer is not None:
         seeded = moto_store.get(reservation_sid)
         assert seeded is not None
-        effective = moto_store.record_callback(replace(seeded, answer=answer), due_at=2, now=1)
-        assert effective == answer
+        effective_answer = moto_store.record_callback(
+            replace(seeded, answer=answer), due_at=2, now=1
+        )
+        assert effective_answer == answer
     call = {"instruction": "call", "timeout": 20}
     claims = [
         Claim(until=2, target=Status.ACCEPTED, claim_id=claim_id, by="tests", instruction=call)
         for claim_id in ("first", "second")
     ]
 
-    won = []
+    results = []
     for claim in claims:
         is_claimed, record = moto_store.claim(
             reservation_sid, claim, now=1, worker_sid=None, task_sid=None
         )
-        won.append(is_claimed)
+        results.append(is_claimed)
         moto_store.confirm_sent(reservation_sid, claim, due_at=3)
 
-    assert won == [may_be_sent, False]
+    assert results == [may_be_sent, False]
     assert record is not None
     assert record.ringing_instruction == (call if may_be_sent else answer)

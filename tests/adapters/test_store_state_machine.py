@@ -1,4 +1,4 @@
-"""For every pair of statuses, the store writes exactly the changes that the tables allow."""
+"""For every pair of statuses, the store writes only the changes that MOVES and OBSERVED allow."""
 
 import itertools
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ on_dynamodb = settings(
 
 
 def seed(store: DynamoReservationStore, status: Status) -> str:
-    """Create a record in *status* the way the app does."""
+    """Create a record in *status*; return its Reservation SID."""
     reservation_sid = sid("WR")
     reservation = Reservation(
         reservation_sid=reservation_sid,
@@ -48,13 +48,13 @@ def seed(store: DynamoReservationStore, status: Status) -> str:
     return reservation_sid
 
 
-def row(store: DynamoReservationStore, reservation_sid: str) -> dict[str, Any]:
-    answer = store._client.get_item(
+def stored_item(store: DynamoReservationStore, reservation_sid: str) -> dict[str, Any]:
+    response = store._client.get_item(
         TableName=store._reservations,
         Key=to_item({"reservation_sid": reservation_sid}),
         ConsistentRead=True,
     )
-    return from_item(answer["Item"])
+    return from_item(response["Item"])
 
 
 def status_update(status: Status, at: int = NOW + 1) -> StatusUpdate:
@@ -68,13 +68,13 @@ def test_update_is_recorded_if_observed_allows_and_otherwise_changes_nothing(
     store: DynamoReservationStore, status: Status, update: Status
 ) -> None:
     reservation_sid = seed(store, status)
-    before = row(store, reservation_sid)
+    before = stored_item(store, reservation_sid)
 
     changed, record = store.record_status(reservation_sid, status_update(update))
 
     assert changed == (update in OBSERVED[status])
     assert record is not None
-    after = row(store, reservation_sid)
+    after = stored_item(store, reservation_sid)
     if changed:
         assert record.status is update
         assert [change.to for change in record.history] == [status, update]
@@ -92,19 +92,21 @@ def test_only_moves_can_be_claimed(
     store: DynamoReservationStore, status: Status, target: Status
 ) -> None:
     reservation_sid = seed(store, status)
-    before = row(store, reservation_sid)
+    before = stored_item(store, reservation_sid)
     claim = Claim(until=NOW + 30_000, target=target, claim_id="mine", by="tests")
 
-    won, record = store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+    is_claimed, record = store.claim(
+        reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None
+    )
 
-    assert won == (target in MOVES[status])
+    assert is_claimed == (target in MOVES[status])
     assert record is not None
     assert record.status is status
-    if won:
+    if is_claimed:
         assert record.claim == claim
-        assert row(store, reservation_sid)["due_at"] == NOW + 30_000
+        assert stored_item(store, reservation_sid)["due_at"] == NOW + 30_000
     else:
-        assert row(store, reservation_sid) == before
+        assert stored_item(store, reservation_sid) == before
 
 
 @given(update_sequences)
@@ -122,7 +124,7 @@ def test_any_sequence_of_updates_follows_observed(
     record = store.get(reservation_sid)
     assert record is not None
     assert [change.to for change in record.history] == expected
-    item = row(store, reservation_sid)
+    item = stored_item(store, reservation_sid)
     assert item.get("open_as") == (expected[-1] if expected[-1] in OPEN else None)
 
 
@@ -131,14 +133,15 @@ def test_any_sequence_of_updates_follows_observed(
 def test_concurrent_repeated_events_in_any_order_end_as_completed(
     store: DynamoReservationStore, order: list[Status], data: st.DataObject
 ) -> None:
-    """`completed` is final, so no event after it has an effect."""
-    repeated = order + data.draw(st.lists(st.sampled_from(order), max_size=4))
+    """`completed` is final, so later events have no effect."""
+    with_repeats = order + data.draw(st.lists(st.sampled_from(order), max_size=4))
     reservation_sid = seed(store, Status.PENDING)
 
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(
             pool.map(
-                lambda status: store.record_status(reservation_sid, status_update(status)), repeated
+                lambda status: store.record_status(reservation_sid, status_update(status)),
+                with_repeats,
             )
         )
 
@@ -157,8 +160,8 @@ def test_one_of_many_concurrent_claims_succeeds(
 
     def try_claim(number: int) -> bool:
         claim = Claim(until=NOW + 30_000, target=target, claim_id=str(number), by=f"by {number}")
-        won, _ = store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
-        return won
+        is_claimed, _ = store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+        return is_claimed
 
     with ThreadPoolExecutor(claimants) as pool:
         assert sum(pool.map(try_claim, range(claimants))) == 1
@@ -207,8 +210,8 @@ def test_claim_retried_by_boto3_after_lost_response_succeeds(
     )
 
     for _ in range(2):
-        won, _ = store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
-        assert won
+        is_claimed, _ = store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+        assert is_claimed
 
 
 def test_claim_is_released_by_owner_only(store: DynamoReservationStore) -> None:
@@ -219,9 +222,9 @@ def test_claim_is_released_by_owner_only(store: DynamoReservationStore) -> None:
     store.release_claim(
         reservation_sid, replace(claim, claim_id="other"), due_at=NOW, acceptor=None
     )
-    assert "claim_until" in row(store, reservation_sid)
+    assert "claim_until" in stored_item(store, reservation_sid)
     store.release_claim(reservation_sid, claim, due_at=NOW + 5, acceptor=None)
-    after = row(store, reservation_sid)
+    after = stored_item(store, reservation_sid)
     assert "claim_until" not in after
     assert after["due_at"] == NOW + 5
 
@@ -230,16 +233,16 @@ def test_unprocessed_keys_are_requested_again(
     store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {seed(store, Status.PENDING) for _ in range(3)}
-    read = store._client.batch_get_item
+    batch_get_item = store._client.batch_get_item
 
-    def one_at_a_time(RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803  boto3's name
+    def read_first_key(RequestItems: dict[str, Any]) -> dict[str, Any]:  # noqa: N803  boto3's name
         ((table, request),) = RequestItems.items()
         first, *others = request["Keys"]
-        answer = read(RequestItems={table: {**request, "Keys": [first]}})
+        response = batch_get_item(RequestItems={table: {**request, "Keys": [first]}})
         unprocessed = {table: {**request, "Keys": others}} if others else {}
-        return {**answer, "UnprocessedKeys": unprocessed}
+        return {**response, "UnprocessedKeys": unprocessed}
 
-    monkeypatch.setattr(store._client, "batch_get_item", one_at_a_time)
+    monkeypatch.setattr(store._client, "batch_get_item", read_first_key)
     assert store.fetch_statuses(sids) == dict.fromkeys(sids, Status.PENDING)
     with pytest.raises(StoreUnavailable):
         store.fetch_statuses({seed(store, Status.PENDING) for _ in range(6)})
@@ -258,9 +261,11 @@ def test_due_reservations_are_read_from_all_pages(
     query = client.query
     monkeypatch.setattr(client, "query", lambda **request: query(**request, Limit=2))
 
-    assert [due.reservation_sid for due in _due(store, NOW + 129_999)] == []
-    assert sorted(due.reservation_sid for due in _due(store, NOW + 130_000)) == sorted(sids)
+    assert [due.reservation_sid for due in _due_reservations(store, NOW + 129_999)] == []
+    assert sorted(due.reservation_sid for due in _due_reservations(store, NOW + 130_000)) == sorted(
+        sids
+    )
 
 
-def _due(store: DynamoReservationStore, now: int) -> Iterator[Any]:
+def _due_reservations(store: DynamoReservationStore, now: int) -> Iterator[Any]:
     return store.due_reservations(Status.PENDING, now=now)

@@ -1,4 +1,4 @@
-"""The TaskRouter client and Twilio's SDK against a failing server, over real sockets."""
+"""The TaskRouter client and Twilio's SDK handle every failure of a real HTTP server."""
 
 import inspect
 import json
@@ -37,14 +37,14 @@ RESERVATION_RESOURCE = {
 }
 
 
-def answer(status: int, body: object) -> bytes:
+def http_response(status: int, body: object) -> bytes:
     text = body if isinstance(body, str) else json.dumps(body)
     head = f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n"
     return f"{head}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode()
 
 
-def problem(status: int, code: int) -> bytes:
-    return answer(status, {"code": code, "message": "secret attribute", "status": status})
+def error_response(status: int, code: int) -> bytes:
+    return http_response(status, {"code": code, "message": "secret attribute", "status": status})
 
 
 def read_request(connection: socket.socket) -> str:
@@ -60,7 +60,7 @@ def read_request(connection: socket.socket) -> str:
 
 @dataclass
 class Server:
-    """Sends *reply* to each request. An empty reply cuts the connection; None sends nothing."""
+    """Sends *reply* to each request. An empty reply closes the connection; None sends nothing."""
 
     url: str
     reply: bytes | None = b""
@@ -70,8 +70,8 @@ class Server:
 @pytest.fixture
 def server() -> Iterator[Server]:
     listener = socket.create_server(("127.0.0.1", 0))
-    running = Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
-    ended = threading.Event()
+    state = Server(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    stopped = threading.Event()
 
     def serve() -> None:
         while True:
@@ -80,16 +80,16 @@ def server() -> Iterator[Server]:
             except OSError:
                 return
             with connection:
-                running.requests.append(read_request(connection))
-                if running.reply is None:
-                    ended.wait(10)
+                state.requests.append(read_request(connection))
+                if state.reply is None:
+                    stopped.wait(10)
                 else:
-                    connection.sendall(running.reply)
+                    connection.sendall(state.reply)
 
     thread = threading.Thread(target=serve)
     thread.start()
-    yield running
-    ended.set()
+    yield state
+    stopped.set()
     listener.shutdown(socket.SHUT_RDWR)
     listener.close()
     thread.join()
@@ -129,25 +129,28 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (problem(400, 20001), TaskRouterRefused),
-        (problem(401, 20003), TaskRouterDenied),
-        (problem(403, 20008), TaskRouterDenied),
-        (problem(404, 20404), TaskRouterNotFound),
-        (problem(408, 20408), TaskRouterUnavailable),
-        (problem(409, 20409), TaskRouterRefused),
-        (problem(429, 20429), TaskRouterThrottled),
-        (problem(500, 20500), TaskRouterUnavailable),
-        (problem(503, 20503), TaskRouterUnavailable),
-        (answer(400, {"type": "x", "title": "t", "status": 400, "code": 20001}), TaskRouterRefused),
-        (answer(502, "<html>Bad gateway</html>"), TaskRouterUnavailable),
-        (answer(200, "<html>Who are you?</html>"), TaskRouterUnavailable),
-        (answer(200, "[]"), TaskRouterUnavailable),
+        (error_response(400, 20001), TaskRouterRefused),
+        (error_response(401, 20003), TaskRouterDenied),
+        (error_response(403, 20008), TaskRouterDenied),
+        (error_response(404, 20404), TaskRouterNotFound),
+        (error_response(408, 20408), TaskRouterUnavailable),
+        (error_response(409, 20409), TaskRouterRefused),
+        (error_response(429, 20429), TaskRouterThrottled),
+        (error_response(500, 20500), TaskRouterUnavailable),
+        (error_response(503, 20503), TaskRouterUnavailable),
+        (
+            http_response(400, {"type": "x", "title": "t", "status": 400, "code": 20001}),
+            TaskRouterRefused,
+        ),
+        (http_response(502, "<html>Bad gateway</html>"), TaskRouterUnavailable),
+        (http_response(200, "<html>Who are you?</html>"), TaskRouterUnavailable),
+        (http_response(200, "[]"), TaskRouterUnavailable),
         (b"junk\r\n\r\n", TaskRouterUnavailable),
         (b"", TaskRouterUnavailable),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", TaskRouterUnavailable),
     ],
 )
-def test_every_failure_is_translated_without_request_content(
+def test_every_failure_raises_error_without_request_content(
     server: Server,
     call: Callable[[TwilioTaskRouter], object],
     reply: bytes,
@@ -177,7 +180,7 @@ def test_silent_server_times_out(server: Server, monkeypatch: pytest.MonkeyPatch
 
 
 def test_update_sends_status_and_activity(server: Server) -> None:
-    server.reply = answer(200, RESERVATION_RESOURCE | {"reservation_status": "rejected"})
+    server.reply = http_response(200, RESERVATION_RESOURCE | {"reservation_status": "rejected"})
     activity_sid = "WA" + "4" * 32
     remote = taskrouter(server.url).update_reservation(
         RESERVATION, task_sid=TASK, to=Status.REJECTED, activity_sid=activity_sid
@@ -210,11 +213,11 @@ def test_events_are_parsed_like_event_callbacks(server: Server) -> None:
         "event_date_ms": 1_795_309_323_456,
         "event_data": data,
     }
-    without_worker = {**event, "event_data": {**data, "worker_sid": "Alice"}}
-    of_other_workspace = {**event, "event_data": {**data, "workspace_sid": "WS" + "9" * 32}}
-    empty = {**event, "event_data": None}
-    events = [event, without_worker, of_other_workspace, empty]
-    server.reply = answer(200, {"events": events, "meta": {"key": "events"}})
+    event_without_worker = {**event, "event_data": {**data, "worker_sid": "Alice"}}
+    event_of_other_workspace = {**event, "event_data": {**data, "workspace_sid": "WS" + "9" * 32}}
+    event_without_data = {**event, "event_data": None}
+    events = [event, event_without_worker, event_of_other_workspace, event_without_data]
+    server.reply = http_response(200, {"events": events, "meta": {"key": "events"}})
 
     page = taskrouter(server.url).list_events(
         "reservation.accepted", since=1_795_309_000_999, until=1_795_309_600_000
@@ -251,7 +254,7 @@ def test_incomplete_event_does_not_affect_others(server: Server) -> None:
         {**event, "event_type": None},
         {**event, "resource_sid": None},
     ]
-    server.reply = answer(200, {"events": [*malformed, event], "meta": {"key": "events"}})
+    server.reply = http_response(200, {"events": [*malformed, event], "meta": {"key": "events"}})
 
     page = taskrouter(server.url).list_events("reservation.canceled", since=0, until=1)
 
@@ -263,9 +266,9 @@ def test_incomplete_event_does_not_affect_others(server: Server) -> None:
 
 def test_at_most_two_pages_of_events_are_read(server: Server) -> None:
     event = {"event_type": "reservation.created", "event_data": {}}
-    more = f"{server.url}/v1/Workspaces/WS/Events?Page=1"
-    page = {"events": [event] * 1000, "meta": {"key": "events", "next_page_url": more}}
-    server.reply = answer(200, page)
+    next_page_url = f"{server.url}/v1/Workspaces/WS/Events?Page=1"
+    body = {"events": [event] * 1000, "meta": {"key": "events", "next_page_url": next_page_url}}
+    server.reply = http_response(200, body)
 
     page = taskrouter(server.url).list_events("reservation.created", since=0, until=1)
 
@@ -331,7 +334,7 @@ INSTRUCTIONS: list[tuple[dict[str, object], dict[str, list[str]]]] = [
 def test_instruction_is_sent_with_rest_parameter_names(
     server: Server, instruction: dict[str, object], form: dict[str, list[str]]
 ) -> None:
-    server.reply = answer(200, RESERVATION_RESOURCE | {"reservation_status": "pending"})
+    server.reply = http_response(200, RESERVATION_RESOURCE | {"reservation_status": "pending"})
 
     remote = taskrouter(server.url).send_instruction(
         RESERVATION, task_sid=TASK, instruction=parse_instruction(instruction)
@@ -344,6 +347,6 @@ def test_instruction_is_sent_with_rest_parameter_names(
 
 def test_sdk_supports_every_parameter_of_every_instruction() -> None:
     supported = inspect.signature(ReservationContext.update).parameters
-    for kind in INSTRUCTION_TYPES.values():
-        for parameter in kind.parameters().values():
+    for instruction_type in INSTRUCTION_TYPES.values():
+        for parameter in instruction_type.parameters().values():
             assert adapter._keyword(parameter.rest_name) in supported

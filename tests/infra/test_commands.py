@@ -137,7 +137,7 @@ def test_destroy_aborts_without_confirmation(operator, arguments, answer, questi
 @pytest.mark.parametrize("stage", ["local", "missing", "prod"])
 def test_error_for_undeployable_stage_states_the_reason(operator, stage):
     reason = {
-        "local": "SETTINGS_DEFAULTS is for laptops",
+        "local": "SETTINGS_DEFAULTS is for local use",
         "missing": "There is no stage 'missing'",
         "prod": "TWILIO_ACCOUNT_SID is not set",
     }

@@ -83,6 +83,6 @@ def test_erase_errors_are_reported_without_a_traceback(infra, count_records):
 
     missing_table = infra("erase", SID, "--yes", RESERVATIONS_TABLE="missing")
     assert missing_table.returncode == 1
-    assert "DynamoDB answered ResourceNotFoundException" in missing_table.stderr
+    assert "DynamoDB returned ResourceNotFoundException" in missing_table.stderr
     assert "Traceback" not in missing_table.stderr
     assert count_records() == 1

@@ -1,4 +1,4 @@
-"""Fixtures for the use cases: the real store on a local DynamoDB, a fake TaskRouter and clock."""
+"""Fixtures for the use cases: the real store on local DynamoDB, a fake TaskRouter and clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,8 +22,8 @@ SUPERVISOR = Principal(Role.SUPERVISOR, identity="ann")
 
 
 @dataclass
-class World:
-    """A service with its own records, TaskRouter and clock."""
+class Service:
+    """The use cases with their own records, fake TaskRouter and manual clock."""
 
     store: DynamoReservationStore
     taskrouter: FakeTaskRouter
@@ -54,7 +54,7 @@ class World:
             now=self.clock.now,
         )
 
-    def event(self, remote: RemoteReservation, status: Status) -> bool:
+    def post_event(self, remote: RemoteReservation, status: Status) -> bool:
         event = make_event(remote, status)
         return observe(event, store=self.store, deadlines=self.deadlines, now=self.clock.now)
 
@@ -109,8 +109,8 @@ def store(dynamodb: Any) -> DynamoReservationStore:
 
 
 @pytest.fixture
-def world(store: DynamoReservationStore) -> World:
-    return World(store, FakeTaskRouter(), ManualClock())
+def service(store: DynamoReservationStore) -> Service:
+    return Service(store, FakeTaskRouter(), ManualClock())
 
 
 ACCEPT = Accept()

@@ -1,4 +1,4 @@
-"""The next check of a Reservation: in time for every deadline, and never after its end."""
+"""Open Reservations are checked in time for every deadline, and ended ones are never checked."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,13 +63,13 @@ def test_next_check_of_pending_reservation_misses_no_deadline(
     check_at = deadlines.next_check(
         Status.PENDING, now=NOW, reserved_at=reserved_at, expires_at=expires_at, checks=checks
     )
-    deadlines_ahead = [
+    future_deadlines = [
         at
         for at in (expires_at + GRACE * 1000, deadlines.rejects_at(reserved_at))
         if at is not None and at > NOW
     ]
     assert check_at is not None
-    assert all(check_at <= at for at in deadlines_ahead)
+    assert all(check_at <= at for at in future_deadlines)
 
 
 @given(max_wrapup=st.integers(1, 86_400), checks=st.integers(0, 10_000))

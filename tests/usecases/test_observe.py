@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.domain.reservations import OPEN, Status
-from tests.usecases.conftest import ACCEPT, World
+from tests.usecases.conftest import ACCEPT, Service
 
 LIFE_CYCLES = [
     [Status.PENDING, Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED],
@@ -18,13 +18,13 @@ LIFE_CYCLES = [
 ]
 
 
-def test_event_changes_record(world: World) -> None:
-    remote = world.taskrouter.add()
-    world.assign(remote)
+def test_event_changes_record(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
 
-    assert world.event(remote, Status.ACCEPTED)
-    assert not world.event(remote, Status.ACCEPTED)
-    record = world.record(remote)
+    assert service.post_event(remote, Status.ACCEPTED)
+    assert not service.post_event(remote, Status.ACCEPTED)
+    record = service.record(remote)
     assert (record.status, record.worker_name, record.accepted_by) == (
         Status.ACCEPTED,
         "Alice",
@@ -33,43 +33,43 @@ def test_event_changes_record(world: World) -> None:
 
 
 def test_event_creates_record_and_callback_completes_it(
-    world: World,
+    service: Service,
 ) -> None:
-    remote = world.taskrouter.add()
+    remote = service.taskrouter.add()
 
-    assert world.event(remote, Status.PENDING)
-    assert world.record(remote).callback is None
-    assert world.assign(remote, ACCEPT) == {"instruction": "accept"}
+    assert service.post_event(remote, Status.PENDING)
+    assert service.record(remote).callback is None
+    assert service.assign(remote, ACCEPT) == {"instruction": "accept"}
 
-    record = world.record(remote)
+    record = service.record(remote)
     assert record.callback is not None
     assert [change.by for change in record.history] == ["event"]
 
 
-def test_record_created_by_event_is_swept(world: World) -> None:
-    remote = world.taskrouter.add()
-    world.event(remote, Status.PENDING)
-    world.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
+def test_record_created_by_event_is_swept(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.post_event(remote, Status.PENDING)
+    service.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
 
-    world.clock.now += 129_999
-    assert world.sweep()["due"] == 0
-    world.clock.now += 1
-    assert world.sweep()["mirrored"] == 1
+    service.clock.now += 129_999
+    assert service.sweep()["due"] == 0
+    service.clock.now += 1
+    assert service.sweep()["mirrored"] == 1
 
 
 def test_acceptor_is_recorded_if_event_arrives_during_accept(
-    world: World,
+    service: Service,
 ) -> None:
-    remote = world.taskrouter.add()
-    world.assign(remote)
+    remote = service.taskrouter.add()
+    service.assign(remote)
 
-    def event_in_between(verb: str) -> None:
+    def post_event_during_update(verb: str) -> None:
         if verb == "update":
-            world.event(remote, Status.ACCEPTED)
+            service.post_event(remote, Status.ACCEPTED)
 
-    world.taskrouter.when_called = event_in_between
-    world.accept(remote)
-    record = world.record(remote)
+    service.taskrouter.when_called = post_event_during_update
+    service.accept(remote)
+    record = service.record(remote)
     assert (record.accepted_by, record.claim) == ("supervisor:ann", None)
     assert len(record.history) == 2
 
@@ -79,18 +79,18 @@ def test_acceptor_is_recorded_if_event_arrives_during_accept(
 )
 @given(life_cycle=st.sampled_from(LIFE_CYCLES), data=st.data())
 def test_any_order_of_callback_and_events_gives_same_result(
-    world: World, life_cycle: list[Status], data: st.DataObject
+    service: Service, life_cycle: list[Status], data: st.DataObject
 ) -> None:
-    remote = world.taskrouter.add(life_cycle[-1])
+    remote = service.taskrouter.add(life_cycle[-1])
     events = life_cycle + data.draw(st.lists(st.sampled_from(life_cycle), max_size=3))
     steps = data.draw(st.permutations([*events, None]))
     for step in steps:
         if step is None:
-            world.assign(remote)
+            service.assign(remote)
         else:
-            world.event(remote, step)
+            service.post_event(remote, step)
 
-    record = world.record(remote)
+    record = service.record(remote)
     assert record.status is life_cycle[-1]
     assert record.callback is not None
     assert len({change.to for change in record.history}) == len(record.history)
@@ -98,16 +98,16 @@ def test_any_order_of_callback_and_events_gives_same_result(
 
 @pytest.mark.parametrize("order", list(permutations([Status.TIMEOUT, Status.PENDING, None])))
 def test_late_updates_do_not_make_ended_reservation_due(
-    world: World, order: tuple[Status | None, ...]
+    service: Service, order: tuple[Status | None, ...]
 ) -> None:
-    remote = world.taskrouter.add(Status.TIMEOUT)
+    remote = service.taskrouter.add(Status.TIMEOUT)
     for step in order:
         if step is None:
-            world.assign(remote, ACCEPT)
+            service.assign(remote, ACCEPT)
         else:
-            world.event(remote, step)
+            service.post_event(remote, step)
 
-    far_future = world.clock.now + 10**9
+    far_future = service.clock.now + 10**9
     assert [
-        due for status in OPEN for due in world.store.due_reservations(status, now=far_future)
+        due for status in OPEN for due in service.store.due_reservations(status, now=far_future)
     ] == []

@@ -1,4 +1,4 @@
-"""Reconciliation finds unreported Reservations by reserved Tasks and by TaskRouter's Events."""
+"""Reconciliation finds unreported Reservations through reserved Tasks and TaskRouter's Events."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -15,40 +15,40 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.usecases.reconcile import JOB
 from tests.support import DEADLINES, NOW
-from tests.usecases.conftest import World
+from tests.usecases.conftest import Service
 
 MINUTE = 60_000
-LIFE = (Status.PENDING, Status.ACCEPTED, Status.COMPLETED)
+LIFE_CYCLE = (Status.PENDING, Status.ACCEPTED, Status.COMPLETED)
 
 
-def add_events(world: World, remote: RemoteReservation, *changes: tuple[Status, int]) -> None:
+def add_events(service: Service, remote: RemoteReservation, *changes: tuple[Status, int]) -> None:
     """Add a Reservation's status changes to TaskRouter's list of Events."""
     for status, at in changes:
-        world.taskrouter.add_event(remote, status, at=at)
+        service.taskrouter.add_event(remote, status, at=at)
 
 
 def add_ended_reservation(
-    world: World, at: int, *, statuses: Iterable[Status] = LIFE
+    service: Service, at: int, *, statuses: Iterable[Status] = LIFE_CYCLE
 ) -> RemoteReservation:
     """Add an unreported Reservation that TaskRouter has already deleted; its Events remain."""
-    remote = world.taskrouter.add()
-    world.taskrouter.remove(remote.reservation_sid)
-    add_events(world, remote, *((status, at + n * 1000) for n, status in enumerate(statuses)))
+    remote = service.taskrouter.add()
+    service.taskrouter.remove(remote.reservation_sid)
+    add_events(service, remote, *((status, at + n * 1000) for n, status in enumerate(statuses)))
     return remote
 
 
 def test_reservation_without_callback_is_recorded_within_five_minutes(
-    world: World,
+    service: Service,
 ) -> None:
-    assert world.sweep()["reconciled"] == 0
-    remote = world.taskrouter.add()
+    assert service.sweep()["reconciled"] == 0
+    remote = service.taskrouter.add()
 
-    world.clock.now += 299_999
-    assert world.sweep()["reconciled"] == 0
-    world.clock.now += 1
-    assert world.sweep()["reconciled"] == 1
+    service.clock.now += 299_999
+    assert service.sweep()["reconciled"] == 0
+    service.clock.now += 1
+    assert service.sweep()["reconciled"] == 1
 
-    record = world.record(remote)
+    record = service.record(remote)
     assert (record.status, record.callback, record.history[0].by) == (
         Status.PENDING,
         None,
@@ -57,59 +57,59 @@ def test_reservation_without_callback_is_recorded_within_five_minutes(
     assert record.expires_at == NOW + 120_000
 
 
-def test_reconciliation_does_not_change_existing_record(world: World) -> None:
-    remote = world.taskrouter.add()
-    world.assign(remote)
-    before = world.record(remote)
+def test_reconciliation_does_not_change_existing_record(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    before = service.record(remote)
 
-    assert world.sweep()["reconciled"] == 0
-    assert world.record(remote) == before
+    assert service.sweep()["reconciled"] == 0
+    assert service.record(remote) == before
 
 
-def test_concurrent_sweeps_reconcile_once(world: World) -> None:
+def test_concurrent_sweeps_reconcile_once(service: Service) -> None:
     reports = []
 
-    def sweep_again(verb: str) -> None:
+    def sweep_concurrently(verb: str) -> None:
         if verb == "tasks":
-            world.taskrouter.when_called = lambda _verb: None
-            reports.append(world.sweep())
+            service.taskrouter.when_called = lambda _verb: None
+            reports.append(service.sweep())
 
-    world.taskrouter.add()
-    world.taskrouter.when_called = sweep_again
-    reports.append(world.sweep())
+    service.taskrouter.add()
+    service.taskrouter.when_called = sweep_concurrently
+    reports.append(service.sweep())
 
     assert sorted(report["reconciled"] for report in reports) == [0, 1]
-    assert world.taskrouter.calls["tasks"] == 1
+    assert service.taskrouter.calls["tasks"] == 1
 
 
-def test_reconciliation_counts_steps_that_it_did_not_finish(
-    world: World,
+def test_reconciliation_counts_unfinished_steps(
+    service: Service,
 ) -> None:
     for _ in range(3):
-        world.taskrouter.add()
-    world.taskrouter.fail_before["list"] = [TaskRouterThrottled("429")] * 100
+        service.taskrouter.add()
+    service.taskrouter.fail_before["list"] = [TaskRouterThrottled("429")] * 100
 
-    report = world.sweep()
+    report = service.sweep()
     assert (report["reconciled"], report["unreconciled"], report["ok"]) == (0, 4, True)
 
 
-def test_reconciliation_with_refused_key_fails_sweep(world: World) -> None:
-    world.taskrouter.fail_before["tasks"] = [TaskRouterDenied("401")]
+def test_reconciliation_with_refused_key_fails_sweep(service: Service) -> None:
+    service.taskrouter.fail_before["tasks"] = [TaskRouterDenied("401")]
     with pytest.raises(SweepFailed):
-        world.sweep()
+        service.sweep()
 
 
 def test_unreported_ended_reservation_is_recorded(
-    world: World,
+    service: Service,
 ) -> None:
-    world.sweep()
-    remote = add_ended_reservation(world, NOW + MINUTE)
-    world.clock.now += 5 * MINUTE
+    service.sweep()
+    remote = add_ended_reservation(service, NOW + MINUTE)
+    service.clock.now += 5 * MINUTE
 
-    assert world.sweep()["reconciled"] == 1
+    assert service.sweep()["reconciled"] == 1
 
-    record = world.record(remote)
-    assert [change.to for change in record.history] == list(LIFE)
+    record = service.record(remote)
+    assert [change.to for change in record.history] == list(LIFE_CYCLE)
     assert {change.by for change in record.history} == {"reconcile"}
     assert (record.status, record.reserved_at, record.callback) == (
         Status.COMPLETED,
@@ -119,257 +119,257 @@ def test_unreported_ended_reservation_is_recorded(
     assert record.task_attributes == '{"selected_language": "es"}'
 
 
-def test_events_are_recorded_in_chronological_order(world: World) -> None:
+def test_events_are_recorded_in_chronological_order(service: Service) -> None:
     statuses = [Status.PENDING, Status.ACCEPTED, Status.WRAPPING, Status.CANCELED]
-    remote = add_ended_reservation(world, NOW - MINUTE, statuses=statuses)
-    world.sweep()
+    remote = add_ended_reservation(service, NOW - MINUTE, statuses=statuses)
+    service.sweep()
 
-    assert [change.to for change in world.record(remote).history] == statuses
+    assert [change.to for change in service.record(remote).history] == statuses
 
 
 def test_missed_end_is_recorded_by_next_reconciliation(
-    world: World,
+    service: Service,
 ) -> None:
-    remote = world.taskrouter.add()
-    world.assign(remote)
-    world.accept(remote)
-    world.sweep()
-    world.taskrouter.set_status(remote.reservation_sid, Status.COMPLETED)
-    add_events(world, remote, *((status, NOW + MINUTE) for status in LIFE))
-    world.clock.now += 5 * MINUTE  # the sweep checks an accepted Reservation after 15 minutes
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    service.accept(remote)
+    service.sweep()
+    service.taskrouter.set_status(remote.reservation_sid, Status.COMPLETED)
+    add_events(service, remote, *((status, NOW + MINUTE) for status in LIFE_CYCLE))
+    service.clock.now += 5 * MINUTE  # the sweep checks an accepted Reservation after 15 minutes
 
-    report = world.sweep()
+    report = service.sweep()
     assert (report["due"], report["reconciled"]) == (0, 1)
-    assert world.record(remote).status is Status.COMPLETED
+    assert service.record(remote).status is Status.COMPLETED
 
 
-def test_recorded_events_cause_no_write(world: World) -> None:
-    world.sweep()
-    remote = world.taskrouter.add()
-    world.assign(remote)
-    add_events(world, remote, (Status.PENDING, NOW))
-    before = world.record(remote)
-    world.clock.now += 5 * MINUTE
+def test_recorded_events_cause_no_write(service: Service) -> None:
+    service.sweep()
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    add_events(service, remote, (Status.PENDING, NOW))
+    before = service.record(remote)
+    service.clock.now += 5 * MINUTE
 
-    assert world.sweep()["reconciled"] == 0
-    assert world.record(remote).history == before.history
-
-
-def test_recent_events_are_left_for_next_reconciliation(world: World) -> None:
-    world.sweep()
-    world.clock.now += 5 * MINUTE
-    remote = add_ended_reservation(world, world.clock.now - 10_000)
-    assert world.sweep()["reconciled"] == 0
-
-    world.clock.now += 5 * MINUTE
-    assert world.sweep()["reconciled"] == 1
-    assert world.record(remote).status is Status.COMPLETED
+    assert service.sweep()["reconciled"] == 0
+    assert service.record(remote).history == before.history
 
 
-def test_overlap_finds_event_that_is_listed_late(world: World) -> None:
-    world.sweep()
-    world.clock.now += 5 * MINUTE
-    world.sweep()
-    remote = add_ended_reservation(world, world.clock.now - 50_000, statuses=[Status.PENDING])
+def test_recent_events_are_left_for_next_reconciliation(service: Service) -> None:
+    service.sweep()
+    service.clock.now += 5 * MINUTE
+    remote = add_ended_reservation(service, service.clock.now - 10_000)
+    assert service.sweep()["reconciled"] == 0
 
-    world.clock.now += 5 * MINUTE
-    assert world.sweep()["reconciled"] == 1
-    assert world.record(remote).status is Status.PENDING
-
-
-def test_reconciliation_covers_hours_without_sweep(world: World) -> None:
-    world.sweep()
-    missed = [add_ended_reservation(world, NOW + hours * 60 * MINUTE) for hours in range(1, 8)]
-    world.clock.now += 8 * 60 * MINUTE
-
-    assert world.sweep()["reconciled"] == len(missed)
-    assert {world.record(remote).status for remote in missed} == {Status.COMPLETED}
+    service.clock.now += 5 * MINUTE
+    assert service.sweep()["reconciled"] == 1
+    assert service.record(remote).status is Status.COMPLETED
 
 
-def test_next_run_continues_interrupted_reconciliation(world: World) -> None:
-    world.sweep()
-    early = add_ended_reservation(world, NOW + MINUTE)
-    late = add_ended_reservation(world, NOW + 50 * MINUTE)
-    world.clock.now += 60 * MINUTE
+def test_overlap_finds_event_that_is_listed_late(service: Service) -> None:
+    service.sweep()
+    service.clock.now += 5 * MINUTE
+    service.sweep()
+    remote = add_ended_reservation(service, service.clock.now - 50_000, statuses=[Status.PENDING])
+
+    service.clock.now += 5 * MINUTE
+    assert service.sweep()["reconciled"] == 1
+    assert service.record(remote).status is Status.PENDING
+
+
+def test_reconciliation_covers_hours_without_sweep(service: Service) -> None:
+    service.sweep()
+    missed = [add_ended_reservation(service, NOW + hours * 60 * MINUTE) for hours in range(1, 8)]
+    service.clock.now += 8 * 60 * MINUTE
+
+    assert service.sweep()["reconciled"] == len(missed)
+    assert {service.record(remote).status for remote in missed} == {Status.COMPLETED}
+
+
+def test_next_run_continues_interrupted_reconciliation(service: Service) -> None:
+    service.sweep()
+    early_reservation = add_ended_reservation(service, NOW + MINUTE)
+    late_reservation = add_ended_reservation(service, NOW + 50 * MINUTE)
+    service.clock.now += 60 * MINUTE
     requests = 0
 
-    def throttle_from_the_second_window_on(verb: str) -> None:
+    def throttle_from_second_window(verb: str) -> None:
         nonlocal requests
         requests += verb == "events"
         if requests > len(Status) - 1:  # one request per event type and window
             raise TaskRouterThrottled("429")
 
-    world.taskrouter.when_called = throttle_from_the_second_window_on
-    report = world.sweep()
+    service.taskrouter.when_called = throttle_from_second_window
+    report = service.sweep()
     assert (report["reconciled"], report["unreconciled"], report["ok"]) == (1, 1, True)
-    assert world.record(early).status is Status.COMPLETED
-    assert world.store.get(late.reservation_sid) is None
+    assert service.record(early_reservation).status is Status.COMPLETED
+    assert service.store.get(late_reservation.reservation_sid) is None
 
-    world.taskrouter.when_called = lambda _verb: None
-    world.clock.now += 5 * MINUTE
-    assert world.sweep()["reconciled"] == 1
-    assert world.record(late).status is Status.COMPLETED
-
-
-def test_no_event_is_missed_in_incomplete_pages(world: World) -> None:
-    world.sweep()
-    world.taskrouter.max_events = 4
-    missed = [add_ended_reservation(world, NOW + MINUTE + n * 2000) for n in range(20)]
-    world.clock.now += 15 * MINUTE
-
-    assert world.sweep()["unreconciled"] == 0
-    assert {world.record(remote).status for remote in missed} == {Status.COMPLETED}
+    service.taskrouter.when_called = lambda _verb: None
+    service.clock.now += 5 * MINUTE
+    assert service.sweep()["reconciled"] == 1
+    assert service.record(late_reservation).status is Status.COMPLETED
 
 
-def test_many_events_within_one_second_do_not_block_others(world: World) -> None:
-    world.sweep()
-    world.taskrouter.max_events = 3
+def test_incomplete_pages_miss_no_event(service: Service) -> None:
+    service.sweep()
+    service.taskrouter.max_events = 4
+    missed = [add_ended_reservation(service, NOW + MINUTE + n * 2000) for n in range(20)]
+    service.clock.now += 15 * MINUTE
+
+    assert service.sweep()["unreconciled"] == 0
+    assert {service.record(remote).status for remote in missed} == {Status.COMPLETED}
+
+
+def test_many_events_within_one_second_do_not_block_others(service: Service) -> None:
+    service.sweep()
+    service.taskrouter.max_events = 3
     for _ in range(5):
-        add_ended_reservation(world, NOW + MINUTE, statuses=[Status.CANCELED])
-    later = add_ended_reservation(world, NOW + 2 * MINUTE)
-    world.clock.now += 5 * MINUTE
+        add_ended_reservation(service, NOW + MINUTE, statuses=[Status.CANCELED])
+    later_reservation = add_ended_reservation(service, NOW + 2 * MINUTE)
+    service.clock.now += 5 * MINUTE
 
-    assert world.sweep()["reconciled"] == 4
-    assert world.record(later).status is Status.COMPLETED
+    assert service.sweep()["reconciled"] == 4
+    assert service.record(later_reservation).status is Status.COMPLETED
 
 
-def test_window_that_used_all_time_is_not_read_again(world: World) -> None:
-    world.sweep()
-    add_ended_reservation(world, NOW + MINUTE, statuses=[Status.CANCELED])
-    world.clock.now += 5 * MINUTE
-    create_record, written = world.store.create_record, []
+def test_window_that_used_all_time_is_not_read_again(service: Service) -> None:
+    service.sweep()
+    add_ended_reservation(service, NOW + MINUTE, statuses=[Status.CANCELED])
+    service.clock.now += 5 * MINUTE
+    create_record, created = service.store.create_record, []
 
-    def last_write(*args: Any, **kwargs: Any) -> bool:
-        written.append(args)
+    def count_creation(*args: Any, **kwargs: Any) -> bool:
+        created.append(args)
         return create_record(*args, **kwargs)
 
-    world.store.create_record = last_write  # type: ignore[method-assign]
-    assert world.sweep(lambda: 24_000 if written else 60_000)["reconciled"] == 1
+    service.store.create_record = count_creation  # type: ignore[method-assign]
+    assert service.sweep(lambda: 24_000 if created else 60_000)["reconciled"] == 1
 
-    world.clock.now += 5 * MINUTE
-    _, done_until = world.store.start_periodic_job(JOB, now=world.clock.now, every_ms=0)
+    service.clock.now += 5 * MINUTE
+    _, done_until = service.store.start_periodic_job(JOB, now=service.clock.now, every_ms=0)
     assert done_until == NOW + 5 * MINUTE - 15_000
 
 
-def test_tasks_and_events_alternate_if_time_is_short(world: World) -> None:
-    world.sweep()
-    world.clock.now += 5 * MINUTE
-    waiting = world.taskrouter.add()
-    ended = add_ended_reservation(world, world.clock.now - MINUTE)
+def test_tasks_and_events_alternate_if_time_is_short(service: Service) -> None:
+    service.sweep()
+    service.clock.now += 5 * MINUTE
+    waiting = service.taskrouter.add()
+    ended = add_ended_reservation(service, service.clock.now - MINUTE)
     requests: set[str] = set()
-    world.taskrouter.when_called = requests.add
+    service.taskrouter.when_called = requests.add
 
     for _ in range(2):
         requests.clear()
-        # Each run has time for only one of the two.
-        world.sweep(lambda: 24_000 if {"tasks", "events"} <= requests else 60_000)
-        world.clock.now += 5 * MINUTE
+        # Each run has time for only one part.
+        service.sweep(lambda: 24_000 if {"tasks", "events"} <= requests else 60_000)
+        service.clock.now += 5 * MINUTE
 
-    assert world.record(waiting).status is Status.PENDING
-    assert world.record(ended).status is Status.COMPLETED
-
-
-def test_creation_time_is_the_end_if_only_the_end_is_known(world: World) -> None:
-    world.sweep()
-    remote = add_ended_reservation(world, NOW + MINUTE, statuses=[Status.COMPLETED])
-    world.clock.now += 8 * 60 * MINUTE
-    world.sweep()
-
-    assert world.record(remote).reserved_at == NOW + MINUTE
+    assert service.record(waiting).status is Status.PENDING
+    assert service.record(ended).status is Status.COMPLETED
 
 
-def test_events_older_than_taskrouter_retention_are_not_requested(world: World) -> None:
-    world.sweep()
-    world.clock.now += 31 * 24 * 60 * MINUTE
-    oldest: list[int] = []
-    list_events = world.taskrouter.list_events
+def test_creation_time_is_end_time_if_only_end_is_known(service: Service) -> None:
+    service.sweep()
+    remote = add_ended_reservation(service, NOW + MINUTE, statuses=[Status.COMPLETED])
+    service.clock.now += 8 * 60 * MINUTE
+    service.sweep()
+
+    assert service.record(remote).reserved_at == NOW + MINUTE
+
+
+def test_events_older_than_taskrouter_retention_are_not_requested(service: Service) -> None:
+    service.sweep()
+    service.clock.now += 31 * 24 * 60 * MINUTE
+    start_times: list[int] = []
+    list_events = service.taskrouter.list_events
 
     def record_since(event_type: str, *, since: int, until: int) -> Any:
-        oldest.append(since)
+        start_times.append(since)
         return list_events(event_type, since=since, until=until)
 
-    world.taskrouter.list_events = record_since  # type: ignore[method-assign]
-    world.sweep(lambda: 24_000 if len(oldest) >= 8 else 60_000)
-    assert min(oldest) == world.clock.now - 30 * 24 * 60 * MINUTE
+    service.taskrouter.list_events = record_since  # type: ignore[method-assign]
+    service.sweep(lambda: 24_000 if len(start_times) >= 8 else 60_000)
+    assert min(start_times) == service.clock.now - 30 * 24 * 60 * MINUTE
 
 
-def test_window_with_failed_request_is_read_again(world: World) -> None:
-    world.sweep()
-    remote = add_ended_reservation(world, NOW + MINUTE)
-    world.clock.now += 5 * MINUTE
-    world.taskrouter.fail_before["events"] = [TaskRouterUnavailable("500")]
+def test_window_with_failed_request_is_read_again(service: Service) -> None:
+    service.sweep()
+    remote = add_ended_reservation(service, NOW + MINUTE)
+    service.clock.now += 5 * MINUTE
+    service.taskrouter.fail_before["events"] = [TaskRouterUnavailable("500")]
     with pytest.raises(SweepFailed):
-        world.sweep()
+        service.sweep()
 
-    world.clock.now += 15 * MINUTE
-    world.sweep()
-    assert world.record(remote).status is Status.COMPLETED
-
-
-def test_reconciliation_does_not_start_if_time_is_short(world: World) -> None:
-    remote = add_ended_reservation(world, NOW - MINUTE)
-
-    assert world.sweep(time_left_ms=20_000)["reconciled"] == 0
-    assert world.store.get(remote.reservation_sid) is None
-    assert world.sweep()["reconciled"] == 1, "the job has not started, so it is still due"
+    service.clock.now += 15 * MINUTE
+    service.sweep()
+    assert service.record(remote).status is Status.COMPLETED
 
 
-def test_open_reservation_found_by_events_is_checked_in_time(world: World) -> None:
-    world.deadlines = replace(DEADLINES, reservation_timeout=120)
-    remote = world.taskrouter.add(Status.ACCEPTED)
-    add_events(world, remote, (Status.PENDING, NOW - MINUTE), (Status.ACCEPTED, NOW - MINUTE))
-    assert world.sweep()["reconciled"] == 1
-    world.taskrouter.set_status(remote.reservation_sid, Status.COMPLETED)
+def test_reconciliation_does_not_start_if_time_is_short(service: Service) -> None:
+    remote = add_ended_reservation(service, NOW - MINUTE)
 
-    world.clock.now += 15 * MINUTE
-    assert world.sweep()["mirrored"] == 1
-    assert world.record(remote).status is Status.COMPLETED
+    assert service.sweep(time_left_ms=20_000)["reconciled"] == 0
+    assert service.store.get(remote.reservation_sid) is None
+    assert service.sweep()["reconciled"] == 1, "the job has not started, so it is still due"
 
 
-def test_final_status_is_recorded_after_gone(world: World) -> None:
-    remote = world.taskrouter.add()
-    world.assign(remote)
-    world.sweep()
-    world.taskrouter.remove(remote.reservation_sid)
-    world.clock.now += 3 * MINUTE
-    assert world.sweep()["gone"] == 1
-    add_events(world, remote, (Status.PENDING, NOW), (Status.CANCELED, NOW + MINUTE))
+def test_open_reservation_found_by_events_is_checked_in_time(service: Service) -> None:
+    service.deadlines = replace(DEADLINES, reservation_timeout=120)
+    remote = service.taskrouter.add(Status.ACCEPTED)
+    add_events(service, remote, (Status.PENDING, NOW - MINUTE), (Status.ACCEPTED, NOW - MINUTE))
+    assert service.sweep()["reconciled"] == 1
+    service.taskrouter.set_status(remote.reservation_sid, Status.COMPLETED)
 
-    world.clock.now += 5 * MINUTE
-    assert world.sweep()["reconciled"] == 1
-    assert world.record(remote).status is Status.CANCELED
+    service.clock.now += 15 * MINUTE
+    assert service.sweep()["mirrored"] == 1
+    assert service.record(remote).status is Status.COMPLETED
 
 
-def test_progress_of_job_never_decreases(world: World) -> None:
-    world.store.start_periodic_job("job", now=NOW, every_ms=MINUTE)
-    world.store.save_progress("job", done_until=NOW + 2)
-    world.store.save_progress("job", done_until=NOW + 1)
+def test_final_status_is_recorded_after_gone(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    service.sweep()
+    service.taskrouter.remove(remote.reservation_sid)
+    service.clock.now += 3 * MINUTE
+    assert service.sweep()["gone"] == 1
+    add_events(service, remote, (Status.PENDING, NOW), (Status.CANCELED, NOW + MINUTE))
 
-    assert world.store.start_periodic_job("job", now=NOW + MINUTE, every_ms=MINUTE) == (
+    service.clock.now += 5 * MINUTE
+    assert service.sweep()["reconciled"] == 1
+    assert service.record(remote).status is Status.CANCELED
+
+
+def test_progress_of_job_never_decreases(service: Service) -> None:
+    service.store.start_periodic_job("job", now=NOW, every_ms=MINUTE)
+    service.store.save_progress("job", done_until=NOW + 2)
+    service.store.save_progress("job", done_until=NOW + 1)
+
+    assert service.store.start_periodic_job("job", now=NOW + MINUTE, every_ms=MINUTE) == (
         True,
         NOW + 2,
     )
 
 
-def test_statuses_of_any_number_of_records_are_fetched(world: World) -> None:
-    remotes = [world.taskrouter.add() for _ in range(130)]
+def test_statuses_of_any_number_of_records_are_fetched(service: Service) -> None:
+    remotes = [service.taskrouter.add() for _ in range(130)]
     for remote in remotes:
-        world.assign(remote)
+        service.assign(remote)
     sids = {remote.reservation_sid for remote in remotes}
 
-    statuses = world.store.fetch_statuses(sids | {"WR" + "f" * 32})
+    statuses = service.store.fetch_statuses(sids | {"WR" + "f" * 32})
     assert statuses == dict.fromkeys(sids, Status.PENDING)
 
 
 def test_unreadable_event_fails_sweep_but_does_not_block_others(
-    world: World,
+    service: Service,
 ) -> None:
-    remote = add_ended_reservation(world, NOW - MINUTE)
-    world.taskrouter.unreadable_events = 1
+    remote = add_ended_reservation(service, NOW - MINUTE)
+    service.taskrouter.unreadable_events = 1
     with pytest.raises(SweepFailed):
-        world.sweep()
-    assert world.record(remote).status is Status.COMPLETED
+        service.sweep()
+    assert service.record(remote).status is Status.COMPLETED
 
-    world.taskrouter.unreadable_events = 0
-    world.clock.now += 15 * MINUTE
-    assert world.sweep()["ok"] is True
+    service.taskrouter.unreadable_events = 0
+    service.clock.now += 15 * MINUTE
+    assert service.sweep()["ok"] is True

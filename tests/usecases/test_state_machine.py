@@ -1,8 +1,8 @@
 """Hypothesis generates random scenarios and checks that the invariants hold.
 
-The use cases run on the real store over a real DynamoDB API, against the simulator's engine in
-this process, and share the engine's clock. Any external call may fail before or after it takes
-effect, the process may die at it, or another request may run in between.
+The use cases run with the real store, a real DynamoDB API and the simulator's engine, whose clock
+they share. Any external call may fail before or after it takes effect. The process may also crash
+at the call, or another request may run at that moment.
 """
 
 import itertools
@@ -39,7 +39,7 @@ from chalicelib.usecases.decide import Collaborators, Decision, decide
 from chalicelib.usecases.observe import observe
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
-from taskrouter_simulator.engine.core import AssignmentCallback as Posted
+from taskrouter_simulator.engine.core import AssignmentCallback as PostedCallback
 from tests.chaos.engine_taskrouter import EngineTaskRouter, UpdateRequest
 from tests.chaos.fault_injection import (
     AFTER,
@@ -85,7 +85,7 @@ class Scenario(RuleBasedStateMachine):
         self.ended: dict[str, Reservation] = {}
         self.reported_successes: list[tuple[str, Status]] = []
         self.has_begun = False
-        self.current: Any = None
+        self.current_reservation: Any = None
 
     @initialize(deletes_closed_tasks=st.booleans(), delay=st.sampled_from([0.0, 0.5]))
     def begin(self, *, deletes_closed_tasks: bool, delay: float) -> None:
@@ -106,7 +106,7 @@ class Scenario(RuleBasedStateMachine):
         self.taskrouter.add_task()
         self.has_begun = True
 
-    # Actions of other parties
+    # Actions outside the app
 
     @rule(idle=st.booleans())
     def add_task(self, *, idle: bool) -> None:
@@ -137,12 +137,12 @@ class Scenario(RuleBasedStateMachine):
         fault=faults,
     )
     def deliver_callback(self, *, index: int, accept: bool, is_lost: bool, fault: Any) -> None:
-        """Deliver any callback, in any order and any number of times. Some are never delivered."""
+        """Deliver a callback. Callbacks may arrive in any order, repeatedly or never."""
         callbacks = self.taskrouter.callbacks
-        # The newest callbacks are the most interesting.
-        chosen = callbacks[-1 - index % min(len(callbacks), 6)]
+        # Choose one of the six newest callbacks.
+        callback = callbacks[-1 - index % min(len(callbacks), 6)]
         with self._injected(fault):
-            self._deliver(chosen, accept=accept, is_lost=is_lost)
+            self._deliver(callback, accept=accept, is_lost=is_lost)
 
     @rule(
         index=indexes,
@@ -155,14 +155,14 @@ class Scenario(RuleBasedStateMachine):
         self, *, index: int, status: Status, as_worker: bool, names_task: bool, fault: Any
     ) -> None:
         if reservation := self._some_reservation(index):
-            self.current = reservation
+            self.current_reservation = reservation
             with self._injected(fault):
                 self._decide(reservation, status, as_worker=as_worker, names_task=names_task)
 
     @rule(index=indexes, accepts=st.booleans(), fault=faults)
     def send_instruction(self, *, index: int, accepts: bool, fault: Any) -> None:
         if reservation := self._some_reservation(index):
-            self.current = reservation
+            self.current_reservation = reservation
             decision = Decision(
                 target=Status.ACCEPTED,
                 reservation_sid=reservation.sid,
@@ -175,7 +175,7 @@ class Scenario(RuleBasedStateMachine):
 
     @rule(fault=faults)
     def run_sweep(self, fault: Any) -> None:
-        due = self._due()
+        due = self._count_due()
         with self._injected(fault):
             self._sweep()
             if fault is None:
@@ -259,12 +259,12 @@ class Scenario(RuleBasedStateMachine):
             assert actual[-1] in OPEN, "every end is eventually recorded"
         else:
             assert record.status is actual[-1]
-        rest = iter(actual)
-        assert all(status in rest for status in recorded), (recorded, actual)
+        remaining = iter(actual)
+        assert all(status in remaining for status in recorded), (recorded, actual)
 
     # Helpers
 
-    def _answer(self, posted: Posted, *, accept: bool, is_lost: bool) -> None:
+    def _answer_callback(self, posted: PostedCallback, *, accept: bool, is_lost: bool) -> None:
         form = Form(list(posted.parameters.items()))
         callback = AssignmentCallback.from_form(form, **self.taskrouter.sids())
         answer = assign(
@@ -315,7 +315,7 @@ class Scenario(RuleBasedStateMachine):
 
     @contextmanager
     def _injected(self, fault: Any) -> Iterator[None]:
-        """Inject *fault*, and ignore the resulting errors and crashes."""
+        """Inject *fault* and ignore the resulting errors and crashes."""
         if fault is not None:
             number, moment, kind = fault
             # A throttled request (429) was not processed.
@@ -325,7 +325,7 @@ class Scenario(RuleBasedStateMachine):
         with suppress(AppError, ProcessKilled):
             yield
         self.injector.reset()
-        self.current = None
+        self.current_reservation = None
 
     @property
     def _actions(self) -> dict[str, Callable[[str], None]]:
@@ -341,7 +341,7 @@ class Scenario(RuleBasedStateMachine):
         }
 
     def _decide_concurrently(self, target: Status) -> None:
-        if reservation := self.current or self._some_reservation(0):
+        if reservation := self.current_reservation or self._some_reservation(0):
             self._ignore_errors(
                 lambda: self._decide(reservation, target, as_worker=False, names_task=False)
             )
@@ -351,17 +351,17 @@ class Scenario(RuleBasedStateMachine):
             self._deliver(latest, accept=False, is_lost=False)
 
     @staticmethod
-    def _ignore_errors(act: Callable[[], None]) -> None:
+    def _ignore_errors(action: Callable[[], None]) -> None:
         with suppress(AppError):
-            act()
+            action()
 
-    def _deliver(self, chosen: Any, *, accept: bool, is_lost: bool) -> None:
-        if isinstance(chosen, Posted):
-            self._answer(chosen, accept=accept, is_lost=is_lost)
+    def _deliver(self, callback: Any, *, accept: bool, is_lost: bool) -> None:
+        if isinstance(callback, PostedCallback):
+            self._answer_callback(callback, accept=accept, is_lost=is_lost)
         else:
-            self._observe(chosen.event.parameters)
+            self._observe(callback.event.parameters)
 
-    def _due(self) -> int:
+    def _count_due(self) -> int:
         now = self.taskrouter.now_ms()
         return sum(len(list(self.store.due_reservations(status, now=now))) for status in OPEN)
 
@@ -393,7 +393,7 @@ def _throttle(name: str) -> None:
 
 
 def run_scenarios(store: DynamoReservationStore, examples: int) -> None:
-    """Run random scenarios; hypothesis reports the shortest that breaks an invariant."""
+    """Run random scenarios; Hypothesis reports the shortest failing scenario."""
 
     class ScenarioOnStore(Scenario):
         pass

@@ -1,4 +1,4 @@
-"""Shared by the DynamoDB adapters: the client, value conversion, batch reads and UpdateItem."""
+"""Shared DynamoDB code: the client, value conversion, batch reads and UpdateItem."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from chalicelib.domain.reservations import (
 )
 
 _RETRY_PAUSE_SECONDS = 0.05
-"""The longest pause of the legacy retry mode before its only retry."""
+"""Longest pause before the only retry in botocore's legacy retry mode."""
 
 _MAX_KEYS_PER_BATCH = 100
 """Maximum number of keys per BatchGetItem request."""
@@ -35,7 +35,7 @@ _NAME = re.compile(r"#(\w+)")
 
 
 class _Deserializer(TypeDeserializer):  # type: ignore[misc]  # boto3 has no types
-    """Reads numbers as int: no other numbers are stored, and a Decimal is not JSON."""
+    """Reads numbers as int. Only integers are stored, and Decimal is not JSON serializable."""
 
     _deserialize_n = staticmethod(int)
 
@@ -47,8 +47,8 @@ _deserialize = _Deserializer().deserialize
 def make_client(budget: float) -> Any:
     """Return a DynamoDB client whose calls, including one retry, end within *budget* seconds.
 
-    TaskRouter waits 5 s for an answer and then calls the fallback URL. By default boto3 would wait
-    60 s. The legacy retry mode pauses only briefly before a retry.
+    TaskRouter waits 5 s for an answer and then calls the fallback URL, but boto3 waits 60 s by
+    default. The legacy retry mode pauses only briefly before a retry.
     """
     attempt = (budget - _RETRY_PAUSE_SECONDS) / 2
     return boto3.client(
@@ -71,7 +71,7 @@ def translate_errors() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         if code == "ConditionalCheckFailedException":
             raise
-        raise StoreUnavailable(f"DynamoDB answered {code}. Retry.") from error
+        raise StoreUnavailable(f"DynamoDB returned {code}. Retry.") from error
     except BotoCoreError as error:
         raise StoreUnavailable(
             f"DynamoDB did not respond in time ({type(error).__name__}). Retry."
@@ -79,7 +79,7 @@ def translate_errors() -> Iterator[None]:
 
 
 def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *values* as DynamoDB attribute values, without those that are None."""
+    """Return *values* as DynamoDB attribute values, omitting None."""
     return {name: _serialize(value) for name, value in values.items() if value is not None}
 
 
@@ -143,19 +143,19 @@ def read_all(
         **options: other members of the table's BatchGetItem request.
 
     Raises:
-        StoreUnavailable: DynamoDB failed, or repeatedly left keys unprocessed.
+        StoreUnavailable: DynamoDB failed or repeatedly left keys unprocessed.
     """
     for start in range(0, len(keys), _MAX_KEYS_PER_BATCH):
         pending = [to_item(key) for key in keys[start : start + _MAX_KEYS_PER_BATCH]]
         for _ in range(_MAX_BATCH_ATTEMPTS):
             with translate_errors():
-                answer = client.batch_get_item(RequestItems={table: {"Keys": pending, **options}})
-            yield from map(from_item, answer["Responses"].get(table, []))
-            pending = answer.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
+                response = client.batch_get_item(RequestItems={table: {"Keys": pending, **options}})
+            yield from map(from_item, response["Responses"].get(table, []))
+            pending = response.get("UnprocessedKeys", {}).get(table, {}).get("Keys", [])
             if not pending:
                 break
         else:
-            raise StoreUnavailable("DynamoDB is too busy to read so many records. Retry.")
+            raise StoreUnavailable("DynamoDB did not return all requested records. Retry.")
 
 
 @dataclass(kw_only=True)
@@ -163,8 +163,8 @@ class UpdateItem:
     """One conditional UpdateItem request.
 
     In expressions, ``#name`` stands for the attribute *name*, so that no reserved word can clash,
-    and ``:name`` for an entry of `values`. DynamoDB refuses a request that changes an attribute in
-    two clauses; local engines may not.
+    and ``:name`` stands for an entry of `values`. DynamoDB rejects a request that changes an
+    attribute in two clauses, but local engines may accept it.
 
     Attributes:
         set: attributes to set, by name. None leaves an attribute unchanged.
@@ -187,7 +187,7 @@ class UpdateItem:
 
         Returns:
             Whether the conditions held, and the current item: the updated item, or the item that
-            failed the conditions, which is empty if there is none.
+            failed the conditions (empty if there is no item).
 
         Raises:
             StoreUnavailable: DynamoDB failed. Whether it wrote the item is unknown.
@@ -208,7 +208,7 @@ class UpdateItem:
         condition = " AND ".join(f"({condition})" for condition in self.conditions)
         try:
             with translate_errors():
-                answer = client.update_item(
+                response = client.update_item(
                     TableName=table,
                     Key=to_item(key),
                     UpdateExpression=update,
@@ -220,6 +220,6 @@ class UpdateItem:
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            return True, from_item(answer["Attributes"])
+            return True, from_item(response["Attributes"])
         except ClientError as error:
             return False, from_item(error.response.get("Item", {}))

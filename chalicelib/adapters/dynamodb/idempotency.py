@@ -57,9 +57,9 @@ class DynamoIdempotencyStore:
             conditions=["#until = :expired_at", "attribute_not_exists(#answer)"],
             values={":expired_at": expired_at},
         )
-        taken, item = update.run(self._client, self._table, _primary_key(key))
-        # boto3 retries a write whose response was lost, and then finds its own owner ID.
-        return taken or item.get("owner") == owner
+        is_taken_over, item = update.run(self._client, self._table, _primary_key(key))
+        # If a response is lost, boto3 retries the write and finds its own owner ID.
+        return is_taken_over or item.get("owner") == owner
 
     def expire_lease(self, key: str, *, owner: str, now: int) -> None:
         """Expire the owner's lease now."""
@@ -80,7 +80,7 @@ class DynamoIdempotencyStore:
         update.run(self._client, self._table, _primary_key(key))
 
     def consume_search_budget(self, *, now: int) -> bool:
-        """Consume one unit of this second's budget for searches; return False if exhausted."""
+        """Consume one search from this second's budget; return False if none is left."""
         update = UpdateItem(
             set={"ttl": now // 1000 + _MINUTE_SECONDS}, conditions=["attribute_not_exists(#id)"]
         )
@@ -91,5 +91,5 @@ class DynamoIdempotencyStore:
 
 
 def _primary_key(key: str) -> dict[str, str]:
-    """Return the primary key of the item. The key is hashed because callers choose it freely."""
+    """Return the item's primary key. The caller's key is hashed because it can be any text."""
     return {"id": f"key#{hashlib.sha256(key.encode()).hexdigest()}"}

@@ -1,7 +1,7 @@
 """Lists of Reservations, newest first. An index selects the SIDs; the table provides the records.
 
 The indexes hold only the attributes needed for selection, so that all other attributes are stored
-once. The query determines the index:
+only once. The query determines the index:
 
 - Open Reservations: ``due``. Its order changes as Reservations are claimed and checked, and open
   Reservations are few, so the partition is read completely and sorted.
@@ -47,11 +47,11 @@ _LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
 class _Position:
     """A position in a list.
 
-    A cursor holds no index or partition: these follow from the query sent with the cursor, so a
-    cursor gives no access to other Reservations.
+    A cursor contains neither an index nor a partition. Both follow from the query sent with the
+    cursor, so a cursor gives no access to other Reservations.
 
     Attributes:
-        at: epoch ms: the entry's ``reserved_at`` or, without an entry, where to continue reading.
+        at: the entry's ``reserved_at`` or, without an entry, the time to continue from (epoch ms).
         reservation_sid: the SID (WR…) of the entry, or empty.
     """
 
@@ -85,7 +85,7 @@ class _Position:
 
 
 _Positions = Iterator[tuple[_Position, bool]]
-"""Positions, each with whether it is an entry. A position without an entry ends a page early."""
+"""Pairs (position, is_entry). A position without an entry ends a page early."""
 
 
 class DynamoReservationListing:
@@ -103,10 +103,10 @@ class DynamoReservationListing:
     def fetch_page(
         self, query: ReservationQuery, cursor: str | None, *, now: int
     ) -> ReservationPage:
-        """Return a page.
+        """Return a page of Reservations.
 
         Args:
-            query: which Reservations to list.
+            query: the Reservations to list.
             cursor: the ``next_cursor`` of the previous page of the same query, or None.
             now: epoch ms.
 
@@ -126,14 +126,16 @@ class DynamoReservationListing:
         return ReservationPage(self._read_records(sids, query.status), None)
 
     def _positions(self, query: ReservationQuery, after: _Position | None, now: int) -> _Positions:
-        """Yield the entries after *after*; if incomplete, end with a position without an entry."""
+        """Yield the positions after *after*; the last has no entry if the read is incomplete."""
         if query.status in OPEN:
-            return self._open(query, query.status, after)
+            return self._open_positions(query, query.status, after)
         if query.worker_sid is not None:
-            return self._of_worker(query, query.worker_sid, after)
-        return self._by_hour(query, after or _Position(now))
+            return self._worker_positions(query, query.worker_sid, after)
+        return self._hourly_positions(query, after or _Position(now))
 
-    def _open(self, query: ReservationQuery, status: Status, after: _Position | None) -> _Positions:
+    def _open_positions(
+        self, query: ReservationQuery, status: Status, after: _Position | None
+    ) -> _Positions:
         positions: list[_Position] = []
         start = None
         while True:
@@ -150,7 +152,7 @@ class DynamoReservationListing:
             if after is None or position < after:
                 yield position, True
 
-    def _of_worker(
+    def _worker_positions(
         self, query: ReservationQuery, worker_sid: str, after: _Position | None
     ) -> _Positions:
         start = _start_key("worker_sid", worker_sid, after) if after else None
@@ -163,7 +165,7 @@ class DynamoReservationListing:
                 return
         yield _position(from_item(start or {})), False
 
-    def _by_hour(self, query: ReservationQuery, after: _Position) -> _Positions:
+    def _hourly_positions(self, query: ReservationQuery, after: _Position) -> _Positions:
         hour = after.at - after.at % _HOUR_MS
         start = _start_key("hour", utc_hour(hour), after) if after.reservation_sid else None
         for _ in range(_MAX_QUERIES):
@@ -186,7 +188,7 @@ class DynamoReservationListing:
         start: dict[str, Any] | None,
         status: Status | None = None,
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-        """Query one partition; return its entries, and the key to continue from, if any."""
+        """Query one partition; return its entries and the start key of the next query, if any."""
         values = {":value": value, ":status": status and status.value}
         request: dict[str, Any] = {
             "TableName": self._table,
@@ -204,8 +206,8 @@ class DynamoReservationListing:
         if start is not None:
             request["ExclusiveStartKey"] = start
         with translate_errors():
-            answer = self._client.query(**request)
-        return [from_item(item) for item in answer["Items"]], answer.get("LastEvaluatedKey")
+            response = self._client.query(**request)
+        return [from_item(item) for item in response["Items"]], response.get("LastEvaluatedKey")
 
     def _read_records(self, sids: list[str], status: Status | None) -> list[Reservation]:
         """Read the records, in the order of *sids*.

@@ -1,8 +1,8 @@
-"""Reservation records in DynamoDB. Every write is conditional, and no write needs a prior read.
+"""Reservation records in DynamoDB. Every update is conditional and needs no prior read.
 
 The conditions are generated from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`.
-The attribute ``acceptor`` names who is trying to get the Reservation accepted: the owner of a
-claim, or an instruction. Once TaskRouter reports ``accepted``, the attribute names who accepted the
+The attribute ``acceptor`` names the claim owner or instruction that tries to accept the
+Reservation. After TaskRouter reports ``accepted``, the attribute names the acceptor of the
 Reservation, regardless of who records the report.
 """
 
@@ -76,13 +76,14 @@ class DynamoReservationStore:
 
         Returns:
             The effective answer: the answer of *reservation*; the earlier answer if a callback was
-            answered before; or ``{}`` if the Reservation is no longer pending, is being decided at
-            this moment, or was sent an instruction.
+            answered before; or ``{}`` if the Reservation is no longer pending, is being decided
+            now, or was sent an instruction.
         """
         started = time.monotonic()
-        answer, columns = dict(reservation.answer or {}), _callback_columns(reservation)
+        answer = dict(reservation.answer or {})
         update = UpdateItem(
-            set={**columns, "answer": answer, "acceptor": reservation.accepted_by},
+            set=_callback_attributes(reservation)
+            | {"answer": answer, "acceptor": reservation.accepted_by},
             set_if_absent=self._new_record(reservation, due_at),
             # An earlier record may have a better creation time, but lack the Workflow's timeout.
             set_expressions=["#expires_at = if_not_exists(#reserved_at, :reserved_at) + :timeout"],
@@ -100,7 +101,7 @@ class DynamoReservationStore:
         )
         if answer:
             update.set["due_at"] = update.set_if_absent.pop("due_at")
-            # TaskRouter is executing an instruction sent over REST. A second one could ring twice.
+            # TaskRouter is executing an instruction sent over REST. Another could ring a phone.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
         recorded, item = update.run(self._client, self._reservations, key)
@@ -120,7 +121,7 @@ class DynamoReservationStore:
     def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:
         """Record the callback of a Reservation that is already decided."""
         update = UpdateItem(
-            set={"answer": {}, **_callback_columns(reservation)},
+            set={"answer": {}, **_callback_attributes(reservation)},
             conditions=["attribute_not_exists(#answer)", "attribute_exists(#status)"],
         )
         key = {"reservation_sid": reservation.reservation_sid}
@@ -130,7 +131,7 @@ class DynamoReservationStore:
     def create_record(self, reservation: Reservation, *, due_at: int | None) -> bool:
         """Record a Reservation without a callback, unless it is already recorded."""
         update = UpdateItem(
-            set=_callback_columns(reservation) | self._new_record(reservation, due_at),
+            set=_callback_attributes(reservation) | self._new_record(reservation, due_at),
             conditions=["attribute_not_exists(#reservation_sid)"],
         )
         update.set |= {"expires_at": reservation.expires_at, "acceptor": reservation.accepted_by}
@@ -160,7 +161,7 @@ class DynamoReservationStore:
         worker_sid: str | None,
         task_sid: str | None,
     ) -> tuple[bool, Reservation | None]:
-        """Claim the right to ask TaskRouter. The sweep checks when the claim expires."""
+        """Claim a Reservation. The sweep checks the Reservation when the claim expires."""
         update = UpdateItem(
             set={
                 "claim_until": claim.until,
@@ -170,7 +171,7 @@ class DynamoReservationStore:
                 "due_at": claim.until,
                 "acceptor": claim.by if claim.accepts else None,
             },
-            # boto3 retries a write whose response was lost, and then finds its own claim.
+            # If a response is lost, boto3 retries the write and finds its own claim.
             conditions=[f"{_NOT_CLAIMED} OR #claim_id = :claim_id"],
             values={":now": now, ":claim_id": claim.claim_id},
         )
@@ -231,7 +232,7 @@ class DynamoReservationStore:
             )
             return False, self._run(request, reservation_sid)[1]
         if update.status is Status.WRAPPING:
-            # A live claim to complete the Reservation stays: its owner may still crash.
+            # Keep a live claim to complete the Reservation, because its owner may still crash.
             recorded, record = self._record_status(reservation_sid, update, keep_claim=True)
             if recorded:
                 return recorded, record
@@ -240,7 +241,7 @@ class DynamoReservationStore:
     def _record_status(
         self, reservation_sid: str, update: StatusUpdate, *, keep_claim: bool = False
     ) -> tuple[bool, Reservation | None]:
-        """Record a status. *keep_claim* requires a live claim, and leaves it unchanged."""
+        """Record a status. *keep_claim* requires a live claim and leaves it unchanged."""
         entry = HistoryEntry(at=update.at, to=update.status, by=update.by, note=update.note)
         request = UpdateItem(
             set={"status": update.status.value, "worker_name": update.worker_name},
@@ -272,19 +273,19 @@ class DynamoReservationStore:
             values={":status": due.status.value, ":due_at": due.due_at},
         )
         if due.status is Status.PENDING and due.is_claimed:
-            # The owner of the expired claim did not accept. An earlier instruction still may.
+            # The owner of the expired claim did not accept, but an earlier instruction still may.
             _restore_acceptor(update, acceptor)
         self._run(update, due.reservation_sid)
 
     def get(self, reservation_sid: str) -> Reservation | None:
-        """Read a record with a consistent read."""
+        """Return a record, using a strongly consistent read."""
         with translate_errors():
-            answer = self._client.get_item(
+            response = self._client.get_item(
                 TableName=self._reservations,
                 Key=to_item({"reservation_sid": reservation_sid}),
                 ConsistentRead=True,
             )
-        return to_reservation(from_item(answer["Item"])) if "Item" in answer else None
+        return to_reservation(from_item(response["Item"])) if "Item" in response else None
 
     def due_reservations(self, status: Status, *, now: int) -> Iterator[DueReservation]:
         """Yield the due Reservations in an open status, longest overdue first."""
@@ -296,8 +297,8 @@ class DynamoReservationStore:
         }
         while True:
             with translate_errors():
-                answer = self._client.query(**request)
-            for item in map(from_item, answer["Items"]):
+                response = self._client.query(**request)
+            for item in map(from_item, response["Items"]):
                 yield DueReservation(
                     reservation_sid=item["reservation_sid"],
                     task_sid=item["task_sid"],
@@ -309,12 +310,12 @@ class DynamoReservationStore:
                     checks=item.get("checks", 0),
                     is_claimed="claim_until" in item,
                 )
-            if "LastEvaluatedKey" not in answer:
+            if "LastEvaluatedKey" not in response:
                 return
-            request["ExclusiveStartKey"] = answer["LastEvaluatedKey"]
+            request["ExclusiveStartKey"] = response["LastEvaluatedKey"]
 
     def fetch_statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
-        """Read the statuses of the recorded Reservations, eventually consistent."""
+        """Return the recorded statuses, using eventually consistent reads."""
         items = read_all(
             self._client,
             self._reservations,
@@ -349,14 +350,14 @@ class DynamoReservationStore:
             self._client.put_item(TableName=self._state, Item=to_item({"id": LAST_SWEEP, **result}))
 
     def erase(self, reservation_sid: str) -> bool:
-        """Delete a record on request, and return whether it existed."""
+        """Delete a record and return whether it existed."""
         with translate_errors():
-            answer = self._client.delete_item(
+            response = self._client.delete_item(
                 TableName=self._reservations,
                 Key=to_item({"reservation_sid": reservation_sid}),
                 ReturnValues="ALL_OLD",
             )
-        return "Attributes" in answer
+        return "Attributes" in response
 
     def _run(self, update: UpdateItem, reservation_sid: str) -> tuple[bool, Reservation | None]:
         """Run *update*; return whether its conditions held, and the current record, if any."""
@@ -385,7 +386,7 @@ def _history_item(entry: HistoryEntry) -> dict[str, Any]:
     return {**item, "note": entry.note} if entry.note else item
 
 
-def _callback_columns(reservation: Reservation) -> dict[str, Any]:
+def _callback_attributes(reservation: Reservation) -> dict[str, Any]:
     """Return the attributes that a callback provides."""
     return {
         "task_sid": reservation.task_sid,

@@ -1,7 +1,7 @@
-"""Verification of bearer tokens: Twilio AccessTokens with a TaskRouter grant, checked with PyJWT.
+"""Verification of bearer tokens: Twilio AccessTokens with a TaskRouter grant.
 
-Contact-center front ends already create such tokens. Each is a JWT (HS256) whose ``iss`` is the
-SID of the API key, ``sub`` the SID of the account, and ``grants.task_router`` an object with
+Contact-center front ends already create such tokens. Each token is a JWT (HS256). ``iss`` is the
+SID of the API key, ``sub`` is the SID of the account, and ``grants.task_router`` is an object with
 workspace_sid, worker_sid and role. https://www.twilio.com/docs/iam/access-tokens
 """
 
@@ -19,7 +19,7 @@ _SCHEME = "bearer "
 
 
 class TokenVerifier:
-    """Verifies Authorization headers, and converts their tokens into Principals.
+    """Verifies Authorization headers and converts their tokens into Principals.
 
     Args:
         secrets: the source of the API keys.
@@ -33,14 +33,14 @@ class TokenVerifier:
         self._workspace_sid = workspace_sid
 
     def principal(self, authorization: str | None) -> Principal:
-        """Return the caller.
+        """Return the authenticated caller.
 
         Args:
-            authorization: the header Authorization, if present.
+            authorization: the Authorization header, if present.
 
         Raises:
             Unauthorized: there is no valid bearer token. The message does not say what is wrong
-                with the token, because that would help to forge one.
+                with the token, because that would help to forge tokens.
             SecretsUnavailable: the keys can't be read.
         """
         if authorization is None:
@@ -85,7 +85,7 @@ class TokenVerifier:
         role = Role(str(grant.get("role")))
         worker_sid = grant.get("worker_sid")
         if role.has_worker and not is_sid(worker_sid, "WK"):
-            raise ValueError("a worker's token without its Worker")
+            raise ValueError("a worker token without a Worker SID")
         identity = grants.get("identity")
         return Principal(
             role=role,

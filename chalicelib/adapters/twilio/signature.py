@@ -1,4 +1,4 @@
-"""Verification of the header X-Twilio-Signature with Twilio's own RequestValidator.
+"""Verification of the X-Twilio-Signature header with Twilio's RequestValidator.
 
 https://www.twilio.com/docs/usage/security#validating-requests
 """
@@ -15,15 +15,15 @@ HEADER = "x-twilio-signature"
 SETTINGS_HEADER = "x-twilio-webhooks-signature-settings"
 
 _LENGTHS = {HMAC_SHA1: 28, HMAC_SHA256: 44}
-"""The lengths of the digests in Base64."""
+"""Lengths of the Base64-encoded signatures."""
 
 
 class SignatureVerifier:
     """Verifies that Twilio signed a form with a key of this account.
 
     Args:
-        secrets: the source of the keys. If none of them verifies a signature, renewed keys are
-            tried once.
+        secrets: the source of the keys. If no key verifies a signature, the keys are read
+            again and tried once.
     """
 
     def __init__(self, secrets: SecretsSource) -> None:
@@ -38,10 +38,11 @@ class SignatureVerifier:
             url: the URL as requested by Twilio. Like Twilio's SDKs, this accepts signatures of the
                 URL with and without an explicit port.
             form: all parameters of the form.
-            signature: the header X-Twilio-Signature, if present.
-            settings: the header X-Twilio-Webhooks-Signature-Settings, if present. It names a
-                SharedKey and HMAC_SHA256. It selects a key, but never a weaker algorithm: auth
-                tokens verify SHA-1 without this header, SharedKeys verify SHA-256 with it.
+            signature: the X-Twilio-Signature header, if present.
+            settings: the X-Twilio-Webhooks-Signature-Settings header, if present. It names a
+                SharedKey and the algorithm HMAC_SHA256. It can't select a weaker algorithm:
+                without the header, auth tokens verify SHA-1; with the header, SharedKeys verify
+                SHA-256.
 
         Raises:
             InvalidSignature: the signature is wrong or missing.
@@ -49,12 +50,12 @@ class SignatureVerifier:
         """
         algorithm = HMAC_SHA256 if settings else HMAC_SHA1
         if signature and len(signature) == _LENGTHS[algorithm]:
-            tried = None
+            checked = None
             for read in (self._secrets.recent, self._secrets.renewed):
                 secrets = read()
-                if secrets is tried:
+                if secrets is checked:
                     break
-                tried = secrets
+                checked = secrets
                 for key in _select_keys(secrets, settings):
                     if RequestValidator(key).validate(url, form, signature, algorithm):
                         return
@@ -62,7 +63,7 @@ class SignatureVerifier:
 
 
 def _select_keys(secrets: Secrets, settings: str | None) -> Iterable[str]:
-    """Return the keys that may have signed, or none if *settings* does not select a known key."""
+    """Return the keys that may have signed; none if *settings* selects no known key."""
     if not settings:
         return secrets.auth_tokens
     pairs = [part.strip().partition("=")[::2] for part in settings.split(",")]

@@ -1,7 +1,7 @@
 """TaskRouter's REST API through the Twilio SDK, with timeouts and this service's errors.
 
-This module is imported only when it is needed: importing the SDK takes about 150 ms, which must not
-delay assignment callbacks.
+This module is imported only when needed. Importing the SDK takes about 150 ms, which must not delay
+assignment callbacks.
 """
 
 import re
@@ -40,7 +40,7 @@ _READ_SECONDS = 8.0
 
 _PAGE_SIZE = 1000
 _MAX_EVENTS = 2 * _PAGE_SIZE
-"""Reading two pages takes no longer than a request that is retried after a timeout."""
+"""Maximum Events per list. Two pages take no longer than a request retried after a timeout."""
 
 _TIMED_OUT = 408
 _REFUSED = {*range(400, 500)} - {_TIMED_OUT}
@@ -70,7 +70,7 @@ class TwilioTaskRouter:
         workspace_sid: str,
     ) -> None:
         self._http_client = TwilioHttpClient()
-        # The constructor checks for one number, but requests accepts a pair: connect and read.
+        # The constructor requires a single number, but requests accepts (connect, read) timeouts.
         self._http_client.timeout = (_CONNECT_SECONDS, _READ_SECONDS)
         self._base_url = base_url
         self._account_sid = account_sid
@@ -156,7 +156,7 @@ class TwilioTaskRouter:
         """List a Task's Reservations, by default in any status."""
 
         def send(workspace: Any) -> list[RemoteReservation]:
-            # One page: MaxReservedWorkers allows 50 pending, and the limit on assignments is 1,000.
+            # One page is enough: TaskRouter allows 50 pending Reservations and 1,000 assignments.
             reservations = workspace.tasks(task_sid).reservations.list(
                 reservation_status=status, page_size=_PAGE_SIZE, limit=_PAGE_SIZE
             )
@@ -176,9 +176,9 @@ class TwilioTaskRouter:
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Events of a type from *since* to *until*.
 
-        The Events hold the parameters of event callbacks, in snake case
+        Events contain the parameters of event callbacks, in snake case
         (https://www.twilio.com/docs/taskrouter/api/event). An Event without a valid Reservation,
-        Task and Worker SID can't be recorded, and is counted.
+        Task and Worker SID can't be recorded and is only counted.
 
         Args:
             event_type: such as ``reservation.created``.
@@ -186,7 +186,7 @@ class TwilioTaskRouter:
             until: epoch ms, rounded down to a second.
 
         Returns:
-            At most two pages of Events, so that the request takes no longer than any other.
+            At most two pages of Events, so that the request takes no longer than other requests.
         """
 
         def send(workspace: Any) -> EventPage:
@@ -259,7 +259,7 @@ class TwilioTaskRouter:
         return self._request(send)
 
     def verify_workspace(self) -> None:
-        """Fetch the Workspace, to prove that a 404 response is not caused by a wrong Workspace."""
+        """Fetch the Workspace to prove that a 404 response is not caused by a wrong Workspace."""
         self._request(lambda workspace: workspace.fetch())
 
 
@@ -293,7 +293,7 @@ def _to_reservation(reservation: Any) -> RemoteReservation:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Translate any error of the SDK into a TaskRouterError.
+    """Translate SDK errors into TaskRouterErrors.
 
     The new message does not contain Twilio's message, which may repeat parts of the request. It
     contains Twilio's error code, which operators can look up.
@@ -301,13 +301,13 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except TwilioException as error:
-        raise _error_of(*_status_and_code(error)) from error
+        raise _to_error(*_status_and_code(error)) from error
     except RequestException as error:
         raise TaskRouterUnavailable(
             f"TaskRouter did not respond ({type(error).__name__})."
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        # A 2xx response whose body is not JSON, or lacks what the SDK expects.
+        # A 2xx response whose body is not JSON or lacks a member that the SDK expects.
         raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
 
 
@@ -318,10 +318,10 @@ def _status_and_code(error: TwilioException) -> tuple[int | None, object]:
     return getattr(error, "status", None), getattr(error, "code", None)
 
 
-def _error_of(status: int | None, code: object) -> Exception:
+def _to_error(status: int | None, code: object) -> Exception:
     cause = f"HTTP {status}, error {code}"
     if status in _UNAUTHENTICATED:
-        return TaskRouterDenied(f"TaskRouter refuses this service's credentials ({cause}).")
+        return TaskRouterDenied(f"TaskRouter refused this service's credentials ({cause}).")
     if status == _NOT_FOUND:
         return TaskRouterNotFound(f"TaskRouter has no such resource ({cause}).")
     if status == _THROTTLED:

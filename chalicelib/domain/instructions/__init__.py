@@ -1,7 +1,7 @@
 """Assignment instructions, which answer a callback or accompany an accept over REST.
 
-`definitions` defines each instruction and parameter, `parameter_types` the allowed values, and
-`parsing` reads instructions from JSON.
+`definitions` defines each instruction and parameter, `parameter_types` defines the allowed values,
+and `parsing` reads instructions from JSON.
 
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks
 https://www.twilio.com/docs/taskrouter/api/reservations

@@ -1,6 +1,6 @@
 """The assignment instructions and their parameters.
 
-Each parameter is defined once, at its dataclass field: its type, its name in the REST API, whether
+Each parameter is defined once, in its dataclass field: its type, its name in the REST API, whether
 it is required, and the default that TaskRouter uses. To add an instruction, add a class and list
 it in `INSTRUCTION_TYPES`.
 """
@@ -96,7 +96,7 @@ def optional(
         value_type: type of the value.
         rest_name: name in the REST API.
         default: value that TaskRouter uses if the parameter is absent.
-        secret: whether only TaskRouter may see the value; the repr omits it too.
+        secret: whether only TaskRouter may see the value. The repr also omits it.
     """
     metadata = {
         "value_type": value_type,
@@ -240,8 +240,8 @@ class Reject(Instruction):
     """Reject the Reservation and move the Worker to another Activity.
 
     A table on Twilio's page marks ``activity_sid`` as required; the text of the page does not.
-    Without it the Worker stays available and may be offered the same Task at once, up to 1,000
-    times.
+    Without ``activity_sid``, the Worker stays available and may be offered the same Task
+    immediately, up to 1,000 times.
     """
 
     name: ClassVar[str] = "reject"
@@ -274,7 +274,7 @@ class Dequeue(Instruction):
 
     @classmethod
     def value_errors(cls, values: Mapping[str, Any]) -> Iterator[ParameterError]:
-        """Yield the errors in the values. The timeout has a lower limit for SIP addresses."""
+        """Yield the errors in the values. SIP addresses have a shorter maximum timeout."""
         errors = list(super().value_errors(values))
         yield from errors
         if not errors and is_sip(values.get("to")) and values.get("timeout", 0) > _MAX_SIP_SECONDS:
@@ -320,8 +320,8 @@ class Conference(Instruction):
     Twilio's pages about errors 40137 and 40138 imply that conference may also answer a callback,
     with the same parameter names. The format of events in such an answer is undocumented. This
     class uses the format of dequeue, the only instruction whose events Twilio documents for
-    callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``.
-    Otherwise TaskRouter reports error 40142.
+    callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``. Otherwise
+    TaskRouter reports error 40142.
     """
 
     name: ClassVar[str] = "conference"

@@ -1,4 +1,4 @@
-"""Types of the parameters of assignment instructions."""
+"""Parameter types of assignment instructions."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Read instructions from JSON objects, and hide their secrets."""
+"""Parsing of instructions from JSON objects, and redaction of their secrets."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ from chalicelib.domain.instructions.definitions import (
 
 
 def instruction_type(name: object) -> type[Instruction]:
-    """Return the class of the instruction with that name.
+    """Return the class of the instruction with this name.
 
     Raises:
         InvalidInstruction: There is no such instruction, or the name is missing.
@@ -38,7 +38,7 @@ def parse_instruction(mapping: Mapping[str, Any]) -> Instruction:
 
     Raises:
         InvalidInstruction: TaskRouter would refuse the instruction. Each error names a parameter
-            and what is allowed.
+            and its allowed values.
     """
     values = dict(mapping)
     instruction = instruction_type(values.pop("instruction", None))

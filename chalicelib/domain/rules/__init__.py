@@ -1,6 +1,6 @@
 """Rules that select the instruction for an assignment callback.
 
-The first rule that matches, and whose instruction can be rendered, answers. ``docs/rules.md``
+The first rule that matches and can render its instruction determines the answer. ``docs/rules.md``
 describes the format of rules.
 """
 

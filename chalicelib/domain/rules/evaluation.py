@@ -17,7 +17,7 @@ class Rule:
     Attributes:
         name: unique name.
         when: condition; None always matches.
-        instruction: class of the instruction that answers.
+        instruction: class of the instruction to render.
         literals: parameters of the instruction with fixed values, by JSON name.
         references: parameters whose values come from the callback, by JSON name.
     """
@@ -58,7 +58,7 @@ class RuleEvaluation:
     Attributes:
         rule: the rule.
         matched: whether the condition is true.
-        instruction: the answer; None if the rule did not match, or failed.
+        instruction: the answer; None if the rule did not match or failed.
         errors: reasons for a failure. Their `parameter` is ``when`` if the condition could not be
             evaluated, and ``parameters`` if a reference could not be evaluated.
     """
@@ -75,7 +75,7 @@ class RuleResult:
 
     Attributes:
         instruction: the answer.
-        rule: name of the rule that answered; None for the default.
+        rule: name of the rule that determined the answer; None for the default.
         failures: ``rule: parameters`` of each rule that failed before the answer was found.
     """
 
@@ -90,7 +90,7 @@ class Rules:
 
     Attributes:
         rules: the rules. The answer comes from the first rule that matches and can be rendered.
-        default: the answer if no rule answers.
+        default: the answer if no rule determines the answer.
         failures: failures added to every result, if the rules could not be loaded.
     """
 
@@ -116,7 +116,7 @@ class Rules:
 
 
 def evaluate_all(rules: Rules, facts: Mapping[str, Any]) -> Iterator[RuleEvaluation]:
-    """Yield the result of every rule, including the rules after the one that answers."""
+    """Yield the result of every rule, even after a rule has determined the answer."""
     return (evaluate(rule, facts) for rule in rules.rules)
 
 

@@ -1,4 +1,4 @@
-"""JMESPath expressions over the facts of a callback, checked at compilation.
+"""JMESPath expressions over the facts of a callback, checked when compiled.
 
 https://jmespath.org/specification.html
 """
@@ -30,7 +30,7 @@ _INTERPRETER = visitor.TreeInterpreter()
 
 
 class InvalidExpression(ValueError):
-    """The expression is invalid or certainly a mistake. The message says what to write."""
+    """The expression is invalid or certainly mistaken. The message follows the key's name."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Expression:
 
     @classmethod
     def compile(cls, text: object, *, condition: bool = False) -> Self:
-        """Compile the expression of a condition or of a value; raises InvalidExpression."""
+        """Compile a condition or a value expression; raise InvalidExpression on a mistake."""
         if not isinstance(text, str):
             raise InvalidExpression("must be a string with a JMESPath expression")
         try:
@@ -63,7 +63,7 @@ class Expression:
         return _INTERPRETER.visit(self._tree, facts)
 
     def is_true(self, facts: Mapping[str, Any]) -> bool:
-        """Return whether JMESPath treats the value as true; 0 is true, "" is false."""
+        """Return whether JMESPath treats the value as true; 0 is true and "" is false."""
         return not is_false(self.evaluate(facts))
 
     def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def _at(error: ParseError) -> str:
 
 
 def _hint(error: ParseError) -> str:
-    if error.token_type == "NUMBER":  # noqa: S105  a token of the parser
+    if error.token_type == "NUMBER":  # noqa: S105  a parser token
         return f": write numbers between backticks, as in `{error.token_value}`"
     # The parser reads `not` as a field name, and fails at the token after it.
     not_before = error.expression[: error.lex_position].split()[-1:] == ["not"]

@@ -1,8 +1,8 @@
-"""Detect expressions that are valid JMESPath but certainly a mistake.
+"""Detection of expressions that are valid JMESPath but certainly mistakes.
 
-JMESPath accepts any field name and evaluates a missing field to null. A condition with a mistake
-therefore raises no error: it has the wrong result. For example, `task.vip == true` compares two
-fields, so it is true if both are missing.
+JMESPath accepts any field name and evaluates a missing field to null. Therefore, a condition
+with a mistake raises no error but has the wrong result. For example, `task.vip == true` compares
+two fields, so it is true if both are missing.
 """
 
 import json
@@ -15,7 +15,7 @@ from chalicelib.domain.errors import nearest_name
 from chalicelib.domain.rules.facts import FACTS
 
 Node = dict[str, Any]
-"""A node of the syntax tree of jmespath."""
+"""A node of a jmespath syntax tree."""
 
 _FUNCTIONS = Functions.FUNCTION_TABLE
 _LITERALS = {word: word for word in ("true", "false", "null")}
@@ -41,19 +41,21 @@ def find_error(tree: Node) -> str | None:
 
 def find_condition_error(tree: Node) -> str | None:
     """Return the first mistake in a condition, as a clause; None if there is none."""
-    return next((_always_true(value) for value in _operands(tree) if not is_false(value)), None)
+    return next(
+        (_always_true(value) for value in _literal_operands(tree) if not is_false(value)), None
+    )
 
 
 def is_false(value: object) -> bool:
-    """Return whether JMESPath treats a value as false; 0 is true, "" is false."""
+    """Return whether JMESPath treats a value as false; 0 is true and "" is false."""
     return value is None or value is False or value in ("", [], {})
 
 
-def _operands(node: Node) -> Iterator[Any]:
+def _literal_operands(node: Node) -> Iterator[Any]:
     """Yield the literals among the operands of && and ||, which should be comparisons instead."""
     if node["type"] in ("or_expression", "and_expression"):
         for child in node["children"]:
-            yield from [child["value"]] if child["type"] == "literal" else _operands(child)
+            yield from [child["value"]] if child["type"] == "literal" else _literal_operands(child)
 
 
 def _always_true(value: object) -> str:
@@ -74,7 +76,7 @@ def _errors(node: Node, *, at_root: bool, is_member: bool = False) -> Iterator[s
 
     Args:
         node: the node.
-        at_root: whether the input of the node is the facts, not a value inside them.
+        at_root: whether the node is evaluated against the facts, not against a value inside them.
         is_member: whether the node follows a dot, so that it may be any field name.
     """
     kind = node["type"]

@@ -1,4 +1,4 @@
-"""Read rules from a document, and report all mistakes at once."""
+"""Parsing of rules, reporting all mistakes at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -54,7 +54,7 @@ def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
 
 
 def _parse_rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
-    """Return the errors of a rule, and the rule if there are none."""
+    """Return the errors of a rule, and the rule if there are no errors."""
     values = dict(table)
     errors = list(_name_errors(values.pop("name", None)))
     when = None
@@ -84,7 +84,7 @@ def _parse_rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
 
 def _name_errors(name: object) -> Iterator[str]:
     if name is None:
-        yield 'name is missing: write name = "…", which the log shows.'
+        yield 'name is missing: add name = "…", which appears in the log.'
     elif not isinstance(name, str) or not name.strip() or not name.isprintable():
         yield "name must be a non-empty string of printable characters."
     elif len(name) > _MAX_NAME_LENGTH:
