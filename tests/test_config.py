@@ -1,3 +1,5 @@
+"""Loading and validation of the settings."""
+
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ REQUIRED = [name for name in COMPLETE if name != "PUBLIC_BASE_URL"]
 ROOT = Path(__file__).parent.parent
 
 
-def test_defaults() -> None:
+def test_optional_settings_have_defaults() -> None:
     settings = config.load(dict(COMPLETE))
     assert settings.twilio_taskrouter_url == "https://taskrouter.twilio.com"
     assert settings.assignment_instruction == "defer"

@@ -1,4 +1,4 @@
-"""The app imports no heavy module, because every import lengthens the cold start."""
+"""The app imports no heavy modules, because every import lengthens the cold start."""
 
 import subprocess
 import sys
