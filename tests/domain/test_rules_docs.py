@@ -64,14 +64,14 @@ CASES = [
 
 
 def examples() -> dict[str, str]:
-    """Return the TOML blocks by heading."""
+    """Return the TOML examples by heading."""
     sections = re.split(r"^#+ (.+)$", TEXT, flags=re.MULTILINE)[1:]
-    found = {}
+    blocks_by_heading = {}
     for heading, text in zip(sections[::2], sections[1::2], strict=True):
         blocks = re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
         assert len(blocks) <= 1
-        found.update((heading, block) for block in blocks)
-    return found
+        blocks_by_heading.update((heading, block) for block in blocks)
+    return blocks_by_heading
 
 
 @pytest.mark.parametrize(("heading", "task", "worker", "priority", "answer"), CASES)
@@ -128,7 +128,7 @@ def test_every_fact_is_documented() -> None:
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(FACTS)
 
 
-def row(name, parameter) -> str:
+def table_row(name, parameter) -> str:
     default = parameter.default
     if parameter.required:
         default = "**required**"
@@ -141,11 +141,13 @@ def row(name, parameter) -> str:
 
 def test_documented_parameters_match_their_definitions() -> None:
     tables = re.split(r"^### ", TEXT.partition("## Every instruction")[2], flags=re.MULTILINE)[1:]
-    described = {
+    documented = {
         table.partition("\n")[0]: re.findall(r"^\| `.*$", table, re.MULTILINE) for table in tables
     }
-    assert described == {
-        kind.name: [row(name, parameter) for name, parameter in kind.parameters().items()]
-        for kind in INSTRUCTION_TYPES.values()
-        if kind.parameters()
+    assert documented == {
+        instruction_type.name: [
+            table_row(name, parameter) for name, parameter in instruction_type.parameters().items()
+        ]
+        for instruction_type in INSTRUCTION_TYPES.values()
+        if instruction_type.parameters()
     }

@@ -144,7 +144,7 @@ def test_at_most_three_attribute_searches_are_sent_per_second(api: Api) -> None:
 
 
 def test_simultaneous_requests_create_one_task(api: Api) -> None:
-    """Calls the use case directly, because `chalice.test` does not support threads."""
+    """Call the use case directly, because `chalice.test` does not support threads."""
     task = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)
     collaborators = replace(api.service.task_collaborators, taskrouter=api.taskrouter)
 

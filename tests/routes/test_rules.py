@@ -1,4 +1,4 @@
-"""Rules: the answers that they give to callbacks, and their log lines."""
+"""Rules: the answers that they select for callbacks, and the log lines."""
 
 import json
 from pathlib import Path
@@ -138,7 +138,7 @@ def test_repeated_answer_is_byte_identical(rules: Path, api: Api) -> None:
     assert second.body == first.body == post_fallback(api, parameters).body
 
 
-def test_fallback_applies_the_rules_even_without_dynamodb(rules: Path, api: Api) -> None:
+def test_fallback_applies_the_rules_without_dynamodb(rules: Path, api: Api) -> None:
     class UnreachableClient:
         def update_item(self, **_request: object) -> None:
             raise ReadTimeoutError(endpoint_url="http://dynamodb")
