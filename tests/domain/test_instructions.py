@@ -62,7 +62,7 @@ def test_invalid_value_is_refused_with_name_and_allowed_values(row: Row) -> None
 
 
 @ROWS
-def test_only_required_parameters_are_reported_missing(row: Row) -> None:
+def test_only_required_parameters_are_reported_as_missing(row: Row) -> None:
     mapping = mapping_with(row, row.valid_values[0])
     del mapping[row.name]
     if row.required:

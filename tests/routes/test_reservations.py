@@ -140,7 +140,7 @@ def test_task_without_pending_reservation_returns_404(api: Api) -> None:
     assert api.call("GET", f"/accept_reservation?task_sid={remote.task_sid}").status_code == 404
 
 
-def test_task_with_several_pending_reservations_needs_reservation_sid_except_for_workers(
+def test_only_workers_can_accept_one_of_several_pending_reservations_by_task_sid(
     api: Api,
 ) -> None:
     task_sid = sid("WT")

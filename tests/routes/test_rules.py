@@ -58,7 +58,7 @@ def test_matching_rule_determines_the_answer_and_is_logged(rules: Path, api: Api
     assert [change["note"] for change in record["history"]] == ["rule Spanish calls"]
 
 
-def test_password_is_sent_to_taskrouter_only(rules: Path, api: Api) -> None:
+def test_password_is_sent_only_to_taskrouter(rules: Path, api: Api) -> None:
     rules.write_text(
         '[[rule]]\nname = "sip"\ninstruction = "conference"\nsip_auth_username = "joey"\n'
         'sip_auth_password = "hunter2"\n'

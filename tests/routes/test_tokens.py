@@ -61,7 +61,7 @@ def test_invalid_token_returns_401(api: Api, change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("missing", ["exp", "iss", "sub", "grants"])
-def test_token_without_a_claim_returns_401(api: Api, missing: str) -> None:
+def test_token_without_a_required_claim_returns_401(api: Api, missing: str) -> None:
     claims = valid_claims(api)
     del claims[missing]
     assert api.call("GET", "/reservations", token=sign_claims(claims)).status_code == 401
@@ -85,7 +85,7 @@ def test_malformed_claims_return_401(api: Api, claims: dict[str, object]) -> Non
     assert api.call("GET", "/reservations", token=token).status_code == 401
 
 
-def test_other_algorithms_return_401(api: Api) -> None:
+def test_other_algorithms_and_malformed_tokens_return_401(api: Api) -> None:
     claims = valid_claims(api)
     unsigned = jwt.encode(claims, None, algorithm="none")  # type: ignore[arg-type]
     secret = ENVIRON["TWILIO_API_KEY_SECRET"] * 2
@@ -95,7 +95,7 @@ def test_other_algorithms_return_401(api: Api) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
-def test_other_scheme_returns_401(api: Api, header: str) -> None:
+def test_other_authorization_scheme_returns_401(api: Api, header: str) -> None:
     headers = {"Authorization": header}
     assert api.call("GET", "/reservations", token=None, headers=headers).status_code == 401
 
