@@ -66,6 +66,7 @@ class FakeTaskRouter:
     """A fake TaskRouter that holds Reservations, applies updates and fails on request.
 
     Attributes:
+        answers_calls: Whether the Worker answers, so that an instruction accepts the Reservation.
         fail_before: Errors by verb. Each is raised once, before the call takes effect.
         fail_after: Errors by verb. Each is raised once, after the call has taken effect.
     """

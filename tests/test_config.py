@@ -1,7 +1,5 @@
 """Loading and validation of the settings."""
 
-from pathlib import Path
-
 import pytest
 
 from chalicelib import config
@@ -9,7 +7,6 @@ from tests.routes.conftest import ENVIRON
 
 COMPLETE = {**ENVIRON, "RESERVATIONS_TABLE": "reservations", "STATE_TABLE": "state"}
 REQUIRED = [name for name in COMPLETE if name != "PUBLIC_BASE_URL"]
-ROOT = Path(__file__).parent.parent
 
 
 def test_optional_settings_have_defaults() -> None:

@@ -57,6 +57,7 @@ class Run:
 
 @pytest.fixture
 def start(tmp_path):
+    """A function that starts a run. Runs that are still active are killed after the test."""
     runs = []
 
     def start(**variables):

@@ -30,7 +30,7 @@ class Endpoint:
     requests: int = 0
 
 
-def reply(status: int, body: dict[str, Any]) -> bytes:
+def http_response(status: int, body: dict[str, Any]) -> bytes:
     text = json.dumps(body)
     head = f"HTTP/1.1 {status} x\r\nContent-Type: application/x-amz-json-1.0\r\n"
     return f"{head}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode()
@@ -100,8 +100,12 @@ def region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
-THROTTLED = reply(400, {"__type": "com.amazonaws.dynamodb#ThrottlingException", "message": "slow"})
-BROKEN = reply(500, {"__type": "com.amazonaws.dynamodb#InternalServerError", "message": "broken"})
+THROTTLED = http_response(
+    400, {"__type": "com.amazonaws.dynamodb#ThrottlingException", "message": "slow"}
+)
+BROKEN = http_response(
+    500, {"__type": "com.amazonaws.dynamodb#InternalServerError", "message": "broken"}
+)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +150,7 @@ def test_slow_ssm_and_hanging_dynamodb_share_one_time_budget(
             "api_keys": {ENVIRON["TWILIO_API_KEY_SID"]: ENVIRON["TWILIO_API_KEY_SECRET"]},
         }
     )
-    ssm = endpoint(0.4, reply(200, {"Parameter": {"Value": value}}))
+    ssm = endpoint(0.4, http_response(200, {"Parameter": {"Value": value}}))
     dynamodb = endpoint(60, b"")
     simulate_cold_start(api, monkeypatch, ssm, dynamodb)
 

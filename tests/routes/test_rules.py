@@ -65,9 +65,9 @@ def test_password_is_sent_only_to_taskrouter(rules: Path, api: Api) -> None:
     )
     parameters = callback_parameters(api)
 
-    responses = [api.post_callback(parameters).json_body for _ in range(2)]
+    answers = [api.post_callback(parameters).json_body for _ in range(2)]
 
-    assert [response["sip_auth_password"] for response in responses] == ["hunter2"] * 2
+    assert [answer["sip_auth_password"] for answer in answers] == ["hunter2"] * 2
     record = api.call("GET", f"/reservations/{parameters['ReservationSid']}")
     assert record.json_body["instruction"]["sip_auth_username"] == "joey"
     assert b"hunter2" not in record.body
