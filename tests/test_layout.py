@@ -28,7 +28,7 @@ def parse(file):
     return ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
 
-def imports(file, modules):
+def imported_modules(file, modules):
     """Return the project modules that a file imports, including imports inside functions."""
     imported = set()
     for node in ast.walk(parse(file)):
@@ -69,7 +69,9 @@ def function_lines(function):
 
 def test_modules_have_no_import_cycles():
     files = {module_name(file): file for file in source_files()}
-    graph = {module: imports(file, files.keys()) - {module} for module, file in files.items()}
+    graph = {
+        module: imported_modules(file, files.keys()) - {module} for module, file in files.items()
+    }
     cycles = import_cycles(graph)
     assert not cycles, "\n".join(cycles)
 
@@ -90,7 +92,7 @@ def test_imports_in_functions_and_for_type_checking_are_found(tmp_path, monkeypa
         "def function():\n    from a.d import name, other\n    import os\n"
     )
     modules = {"a", "a.b", "a.c", "a.d", "a.e"}
-    assert imports(Path("module.py"), modules) == {"a.b", "a.c", "a.d"}
+    assert imported_modules(Path("module.py"), modules) == {"a.b", "a.c", "a.d"}
 
 
 def test_project_has_at_most_150_modules():

@@ -20,11 +20,11 @@ def test_gone_is_the_only_final_status_that_can_change() -> None:
 
 def test_observed_transitions_have_no_cycle() -> None:
     def reachable(start: Status) -> set[Status]:
-        reached, pending = set(), [start]
-        while pending:
-            for status in OBSERVED[pending.pop()] - reached:
+        reached, queue = set(), [start]
+        while queue:
+            for status in OBSERVED[queue.pop()] - reached:
                 reached.add(status)
-                pending.append(status)
+                queue.append(status)
         return reached
 
     assert all(status not in reachable(status) for status in Status)

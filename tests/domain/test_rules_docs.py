@@ -37,7 +37,7 @@ CONFERENCE = {
 ACCEPT = {"instruction": "accept"}
 REJECT = {"instruction": "reject", "activity_sid": WA}
 
-# Heading of the example, Task attributes, Worker attributes, Task priority, expected answer.
+# Each case: heading of the example, Task attributes, Worker attributes, Task priority, answer.
 CASES = [
     ("Rules", {**CALL, "language": "es"}, ALICE, 0, {**DEQUEUE, "post_work_activity_sid": None}),
     ("Rules", {"call_sid": "CA1", "language": "es"}, ALICE, 0, {}),

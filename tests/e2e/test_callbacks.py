@@ -55,7 +55,7 @@ def sign(live, form, token=None):
 
 
 def test_callbacks_with_invalid_signatures_are_refused_and_not_recorded(live, callback):
-    other_account = sign(live, callback, token="another account's")
+    other_account = sign(live, callback, token="auth token of another account")
     other_request = sign(live, callback | {"TaskAge": "2"})
 
     signatures = (None, "", "junk", "\x7f" * 9, other_account, other_request)
