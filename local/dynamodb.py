@@ -1,6 +1,7 @@
 """Runs a DynamoDB emulator (ministack) with the tables of the AWS template."""
 
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -73,7 +74,7 @@ def create_tables(dynamodb: Any, tables: TableNames) -> None:
     Raises:
         ClientError: The emulator rejected a definition.
     """
-    resources = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
+    resources = _template_resources()
     for logical_id, name in (("Reservations", tables.reservations), ("State", tables.state)):
         properties = resources[logical_id]["Properties"]
         definition = {key: properties[key] for key in _TABLE_MEMBERS if key in properties}
@@ -84,6 +85,13 @@ def create_tables(dynamodb: Any, tables: TableNames) -> None:
         dynamodb.update_time_to_live(
             TableName=name, TimeToLiveSpecification=properties["TimeToLiveSpecification"]
         )
+
+
+@functools.cache
+def _template_resources() -> Mapping[str, Any]:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    resources: Mapping[str, Any] = yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
+    return resources
 
 
 class _TemplateLoader(yaml.SafeLoader):
