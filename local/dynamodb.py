@@ -1,6 +1,7 @@
 """Runs a DynamoDB emulator (ministack), with tables created from the same template as on AWS."""
 
 import asyncio
+import functools
 import json
 import os
 import signal
@@ -73,9 +74,8 @@ def create_tables(dynamodb: Any, tables: TableNames) -> None:
     Raises:
         ClientError: The emulator rejected a definition.
     """
-    resources = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
     for logical_id, name in (("Reservations", tables.reservations), ("State", tables.state)):
-        properties = resources[logical_id]["Properties"]
+        properties = _resources()[logical_id]["Properties"]
         definition = {key: properties[key] for key in _TABLE_MEMBERS if key in properties}
         try:
             dynamodb.create_table(TableName=name, **definition)
@@ -91,6 +91,13 @@ class _TemplateLoader(yaml.SafeLoader):
 
 
 _TemplateLoader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
+
+
+@functools.cache
+def _resources() -> Any:
+    """Return the template's resources; parsing them takes longer than creating both tables."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    return yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
 
 
 class TablesProbe:
