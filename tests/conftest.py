@@ -58,6 +58,11 @@ class LocalDynamoDb:
         number = next(self._numbers)
         tables = TableNames(f"reservations-{number}", f"state-{number}")
         local_dynamodb.create_tables(self.client(), tables)
+        for name in (tables.reservations, tables.state):
+            # The tests' clocks are behind the emulator's, which deletes expired records.
+            self.client().update_time_to_live(
+                TableName=name, TimeToLiveSpecification={"Enabled": False, "AttributeName": "ttl"}
+            )
         return tables
 
 
