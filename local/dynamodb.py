@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,12 @@ def client(url: str, environ: Mapping[str, str]) -> Any:
         aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID", "local"),
         aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY", "local"),
         config=Config(
-            connect_timeout=2, read_timeout=10, proxies={}, retries={"total_max_attempts": 1}
+            connect_timeout=2,
+            read_timeout=10,
+            proxies={},
+            retries={"total_max_attempts": 1},
+            # Building the default takes boto3 an eighth of the time of a local request.
+            user_agent="local",
         ),
     )
 
@@ -77,19 +81,11 @@ def create_tables(dynamodb: Any, tables: TableNames) -> None:
     Raises:
         ClientError: The emulator rejected a definition.
     """
-    resources = _template_resources()
     for logical_id, name in (("Reservations", tables.reservations), ("State", tables.state)):
-        properties = resources[logical_id]["Properties"]
+        properties = _resources()[logical_id]["Properties"]
         definition = {key: properties[key] for key in _TABLE_MEMBERS if key in properties}
         with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
             dynamodb.create_table(TableName=name, **definition)
-
-
-@functools.cache
-def _template_resources() -> Mapping[str, Any]:
-    text = TEMPLATE.read_text(encoding="utf-8")
-    resources: Mapping[str, Any] = yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
-    return resources
 
 
 class _TemplateLoader(yaml.SafeLoader):
@@ -97,6 +93,13 @@ class _TemplateLoader(yaml.SafeLoader):
 
 
 _TemplateLoader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
+
+
+@functools.cache
+def _resources() -> Any:
+    """Return the template's resources; parsing them takes longer than creating both tables."""
+    text = TEMPLATE.read_text(encoding="utf-8")
+    return yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
 
 
 class TablesProbe:
@@ -119,16 +122,7 @@ class TablesProbe:
             return False
 
 
-def is_ready(port: int) -> bool:
-    """Return whether the emulator responds on this port."""
-    try:
-        client(network.url(port), {}).list_tables(Limit=1)
-    except (BotoCoreError, ClientError):
-        return False
-    return True
-
-
-def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
+def serve(port: int, on_ready: Callable[[], None]) -> None:
     """Run the emulator until SIGTERM or SIGINT ends the process.
 
     Args:
@@ -139,18 +133,26 @@ def serve(port: int, on_ready: Callable[[], None] = lambda: None) -> None:
     Raises:
         NotReadyError: The emulator did not start.
     """
-
-    def prepare() -> None:
-        network.wait_for("The local DynamoDB", lambda: is_ready(port))
-        on_ready()
-
     for number in (signal.SIGTERM, signal.SIGINT):
         # Exit immediately: the emulator keeps its data in memory, so there is nothing to save.
         signal.signal(number, lambda *_: os._exit(0))
-    asyncio.run(_serve(port, prepare))
+    asyncio.run(_serve(port, on_ready))
 
 
-async def _serve(port: int, prepare: Callable[[], None]) -> None:
+async def _serve(port: int, on_ready: Callable[[], None]) -> None:
+    server = create_server(port)
+
+    def prepare() -> None:
+        network.wait_for("The local DynamoDB", lambda: server.started)
+        on_ready()
+
+    serving = asyncio.create_task(server.serve())
+    await asyncio.to_thread(prepare)
+    await serving
+
+
+def create_server(port: int) -> Any:
+    """Return a uvicorn server for the emulator, not started yet; port 0 means any free port."""
     # ministack reads this variable when it is imported; "1" would make it write files.
     os.environ["PERSIST_STATE"] = "0"
     # Only the process that serves the tables needs a server.
@@ -165,9 +167,7 @@ async def _serve(port: int, prepare: Callable[[], None]) -> None:
         ws="none",
         timeout_keep_alive=75,
     )
-    server = asyncio.create_task(uvicorn.Server(config).serve())
-    await asyncio.to_thread(prepare)
-    await server
+    return uvicorn.Server(config)
 
 
 def dynamodb_api() -> App:
@@ -216,7 +216,3 @@ async def _respond(send: Any, status: int, body: bytes) -> None:
 
 def _message(text: str) -> bytes:
     return json.dumps({"message": text}).encode()
-
-
-if __name__ == "__main__":
-    serve(int(sys.argv[1]))

@@ -2,7 +2,7 @@
 
 import itertools
 import os
-import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 
 from chalicelib.config import Settings
 from local import dynamodb as local_dynamodb
-from local import network, supervisor
+from local import network
 from local.dynamodb import TableNames
 from taskrouter_simulator.testing import taskrouter  # noqa: F401  # a fixture
+from tests import in_process
 
 
 def pytest_configure():
@@ -52,7 +53,9 @@ class LocalDynamoDb:
 
     def client(self) -> Any:
         """Return a shared client, because creating one takes longer than most tests."""
-        self._client = self._client or local_dynamodb.client(self.url, self.environ)
+        if self._client is None:
+            self._client = local_dynamodb.client(self.url, self.environ)
+            in_process.connect(self._client, local_dynamodb.dynamodb_api())
         return self._client
 
     def create_tables(self) -> TableNames:
@@ -64,22 +67,22 @@ class LocalDynamoDb:
 
 
 @pytest.fixture(scope="session")
-def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb]:
-    """A local DynamoDB in a separate process, shared by the whole test session."""
-    (port,) = network.find_free_ports(1)
+def dynamodb() -> Iterator[LocalDynamoDb]:
+    """A local DynamoDB in a thread, for the whole test run."""
+    server = local_dynamodb.create_server(0)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    network.wait_for("The local DynamoDB", lambda: server.started)
+    port = server.servers[0].sockets[0].getsockname()[1]
     environ = {
         "AWS_ENDPOINT_URL_DYNAMODB": network.url(port),
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
     }
-    command = [sys.executable, "-m", "local.dynamodb", str(port)]
-    process = supervisor.start("dynamodb", command, os.environ, tmp_path_factory.mktemp("dynamodb"))
-    try:
-        network.wait_for("The local DynamoDB", lambda: local_dynamodb.is_ready(port))
-        yield LocalDynamoDb(network.url(port), environ)
-    finally:
-        process.end()
+    yield LocalDynamoDb(network.url(port), environ)
+    server.should_exit = True
+    thread.join()
 
 
 @pytest.fixture

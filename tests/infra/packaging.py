@@ -1,5 +1,6 @@
 """Packages a stage with `chalice package` and translates its SAM template."""
 
+import contextlib
 import copy
 import functools
 import json
@@ -9,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
+from chalice.cli import cli
 
 from infra.aws import Aws, api_settings, policies, stage_config
 from local.supervisor import ROOT
@@ -86,16 +89,14 @@ def package(folder, name, change=lambda stage: None):
     stage = _read(name, config)
     policies.write(AWS, stage, folder)
     (folder / "merged.json").write_text(json.dumps(api_settings.merged_template(stage)))
-    chalice = [sys.executable, "-c", "from chalice.cli import main; main()", "package"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_DEFAULT_REGION", REGION)
-        subprocess.run(
-            [*chalice, "--stage", stage.name, "--merge-template", "merged.json", "out"],
-            cwd=folder,
-            env=os.environ,
-            check=True,
-            capture_output=True,
-        )
+    with (
+        contextlib.chdir(folder),
+        mock.patch.dict(os.environ, AWS_DEFAULT_REGION=REGION),
+        mock.patch.object(sys, "path", sys.path[:]),  # Chalice adds the folder
+    ):
+        # In this process, which has already imported Chalice and the app.
+        arguments = ["package", "--stage", stage.name, "--merge-template", "merged.json", "out"]
+        cli.main(arguments, obj={}, standalone_mode=False)
     return Packaged(stage, folder)
 
 

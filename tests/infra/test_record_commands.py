@@ -1,14 +1,12 @@
-"""The commands `sweep` and `erase`, run as separate processes."""
+"""The commands sweep and erase, with the options and settings of an operator."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
+from chalicelib import runtime
 from local import network
-from local.supervisor import ROOT
+from tests.infra.command_line import run_infra
 
 SID = "WR" + "e" * 32
 
@@ -18,19 +16,11 @@ def infra(dynamodb, tables):
     """A function that runs a command with the test's tables."""
     names = {"RESERVATIONS_TABLE": tables.reservations, "STATE_TABLE": tables.state}
 
-    def run(*arguments, stdin="", **environ):
-        return subprocess.run(
-            [sys.executable, "-m", "infra", *arguments],
-            cwd=ROOT,
-            env=os.environ | dynamodb.environ | names | environ,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+    def run(*arguments, **options):
+        return run_infra(*arguments, **(dynamodb.environ | names | options))
 
-    return run
+    yield run
+    runtime.use(None)  # `sweep` builds one from the settings of the test
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 import contextlib
 import http.client
 import json
+import os
+import sys
 import time
 from urllib.parse import urlsplit
 
 import pytest
 
 from local import dynamodb as local_dynamodb
-from local import network
+from local import network, supervisor
 
 
 def test_tables_have_the_keys_and_indexes_used_by_the_store(dynamodb, tables):
@@ -64,6 +66,22 @@ def test_stopped_emulator_is_not_ready(tables):
     (port,) = network.find_free_ports(1)
 
     assert not local_dynamodb.TablesProbe(f"http://127.0.0.1:{port}", tables, {})()
+
+
+def test_command_creates_the_tables_and_runs_until_sigterm(tmp_path):
+    (port,) = network.find_free_ports(1)
+    tables = local_dynamodb.TableNames("reservations", "state")
+    command = [sys.executable, "-m", "local", "dynamodb"]
+    environ = os.environ | {"DYNAMODB_PORT": str(port)}
+    process = supervisor.start("dynamodb", command, environ, tmp_path)
+    try:
+        probe = local_dynamodb.TablesProbe(network.url(port), tables, {})
+        network.wait_for("The local DynamoDB", probe)
+        process.popen.terminate()
+
+        assert process.popen.wait(5) == 0
+    finally:
+        process.kill()
 
 
 FOREIGN = {"Host": "evil.example", "Origin": "http://evil.example"}

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from taskrouter_simulator.__main__ import main
 from taskrouter_simulator.settings import SettingsError, read
 from taskrouter_simulator.testing import TaskRouter
 
@@ -71,13 +72,15 @@ def test_command_exits_cleanly_while_client_waits():
             assert "Traceback" not in process.stderr.read()
 
 
-def test_port_in_use_is_reported_in_one_line():
+def test_port_in_use_is_reported_in_one_line(capsys, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        with running_command(SIMULATOR_PORT=str(port)) as process:
-            _, errors = process.communicate(timeout=10)
-    assert process.returncode == 1
-    assert errors == f"simulator: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+        monkeypatch.setenv("SIMULATOR_PORT", str(port))
+        assert main([]) == 1
+    assert (
+        capsys.readouterr().err
+        == f"simulator: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,12 @@
 
 import copy
 import json
-import subprocess
-import sys
 
 import pytest
 import requests
 
 from taskrouter_simulator import seed
+from taskrouter_simulator.__main__ import main
 from taskrouter_simulator.identifiers import derived_hex
 
 SALES = {
@@ -90,21 +89,11 @@ def test_invalid_description_is_refused_and_changes_nothing(taskrouter, descript
     }  # fmt: skip
 
 
-def test_workspace_file_must_contain_json_object(tmp_path):
+def test_workspace_file_must_contain_json_object(tmp_path, capsys):
     path = tmp_path / "sales.json"
     path.write_text(json.dumps(SALES))
     assert seed.read(path) == SALES
     path.write_text("[]")
-    command = [
-        sys.executable,
-        "-m",
-        "taskrouter_simulator",
-        "--workspace-file",
-        str(path),
-        "--port",
-        "0",
-    ]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-    assert run.returncode == 1
+    assert main(["--workspace-file", str(path), "--port", "0"]) == 1
     problem = f"cannot read a workspace from {path}: it is not a JSON object"
-    assert run.stderr == f"simulator: {problem}\n"
+    assert capsys.readouterr().err == f"simulator: {problem}\n"

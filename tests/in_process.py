@@ -1,0 +1,65 @@
+"""Executes the requests of a boto3 client on an ASGI app in this process, without HTTP."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+
+from local.dynamodb import App
+
+
+def connect(client: Any, app: App) -> None:
+    """Let *app* answer the requests that the main thread sends with a boto3 client.
+
+    A request then takes less than half of the CPU time. Requests of other threads still go over
+    HTTP, because that is how concurrent requests interleave.
+    """
+    service = client.meta.service_model.service_id.hyphenize()
+    client.meta.events.register(f"before-send.{service}", _responder(app))
+
+
+@dataclass
+class _Body:
+    """The part of urllib3's response that botocore reads."""
+
+    content: bytes
+
+    def stream(self) -> list[bytes]:
+        return [self.content]
+
+
+def _responder(app: App) -> Callable[..., AWSResponse | None]:
+    def respond(request: AWSPreparedRequest, **_event: Any) -> AWSResponse | None:
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        start, body = _call(app, request)
+        headers = {name.decode(): value.decode() for name, value in start["headers"]}
+        return AWSResponse(request.url, start["status"], headers, _Body(body["body"]))
+
+    return respond
+
+
+def _call(app: App, request: AWSPreparedRequest) -> list[dict[str, Any]]:
+    """Return the ASGI messages with which *app* responds."""
+    scope = {"headers": [(b"host", urlsplit(request.url).netloc.encode())]}
+    for name, value in request.headers.items():
+        encoded = value if isinstance(value, bytes) else value.encode("latin-1")
+        scope["headers"].append((name.lower().encode(), encoded))
+    body = request.body if isinstance(request.body, bytes) else (request.body or "").encode()
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"body": body}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    coroutine = app(scope, receive, send)
+    try:
+        coroutine.send(None)  # type: ignore[attr-defined]
+    except StopIteration:
+        return sent
+    raise RuntimeError("The app waited, which requires an event loop.")
