@@ -82,8 +82,8 @@ class Settings:
     mixed_types: str = _setting(
         "unequal",
         "result of comparing values of different types in expressions; unequal: they are unequal"
-        " and have no order; false: every comparison is false; numbers: a string that contains a number"
-        " is converted if the other value is a number",
+        " and have no order; false: every comparison is false; numbers: a string that contains a"
+        " number is converted if the other value is a number",
         ("unequal", "false", "numbers"),
     )
     not_pending_code: int = _setting(
