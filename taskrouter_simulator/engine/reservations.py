@@ -271,7 +271,7 @@ def _end(
 
 
 def _delay_next_offer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Delay the next offer to a Worker who is still available.
+    """Delay the next Reservation of a Worker who is still available.
 
     Without a delay, the Task would be offered to the same Worker immediately.
     """
