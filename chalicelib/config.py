@@ -88,16 +88,23 @@ def _empty_or(parse: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)
-    has_extras = parts.query or parts.fragment or parts.username or parts.password
-    if parts.scheme not in ("http", "https") or not parts.hostname or has_extras:
+    if not _is_base_url(text):
         raise ValueError("must be an http or https URL without a query, fragment or user name")
-    parts.port  # noqa: B018  raises ValueError if the port is invalid
     return text.rstrip("/")
 
 
+def _is_base_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018  raises ValueError if the port is invalid
+    except ValueError:
+        return False
+    has_extras = parts.query or parts.fragment or parts.username or parts.password
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and not has_extras
+
+
 def _origin(text: str) -> str:
-    if text != "*" and (urlsplit(text).path or _url(text) != text):
+    if text != "*" and not (_is_base_url(text) and not urlsplit(text).path):
         raise ValueError("must be an origin such as https://desk.example, or *")
     return text
 
@@ -213,7 +220,8 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
     if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
         raise SettingsError(
             f"CLAIM_LEASE_SECONDS must be greater than {_LAMBDA_TIMEOUT_SECONDS}, the function "
-            "timeout. Otherwise, a claim could expire while its owner still waits for TaskRouter."
+            "timeout. Otherwise, a claim could expire while its owner is still waiting for "
+            "TaskRouter."
         )
     return settings
 
@@ -234,7 +242,7 @@ def _check_rejection(settings: Settings) -> None:
         )
     if not settings.reject_activity_sid:
         raise SettingsError(
-            "REJECT_ACTIVITY_SID must be set if REJECT_AFTER_SECONDS is. Otherwise, the Worker "
+            "REJECT_ACTIVITY_SID must be set if REJECT_AFTER_SECONDS is set. Otherwise, the Worker "
             "stays available and is offered the same Task again, up to 1,000 times."
         )
 

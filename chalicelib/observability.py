@@ -1,6 +1,6 @@
-"""Logging in JSON: one line per request, sweep or unexpected error.
+"""Structured logging: one JSON line per request, sweep or unexpected error.
 
-A line written during a request contains the fields bound so far.
+Each line written during a request contains the fields that the request has bound so far.
 
 A line never contains a token, a signature, a key or attributes. An error message may repeat request
 data, so errors are logged by type and location only.
@@ -29,14 +29,14 @@ class LogFields(TypedDict, total=False):
     """Assignment instruction of a callback, or status after a decision."""
 
     asked: str | None
-    """Reservation status requested by the API client."""
+    """Status that the API client requested for the Reservation, such as ``accepted``."""
 
     call_sid: str | None
     checked_url: str | None
     """URL against which an invalid signature was checked; shows a wrong PUBLIC_BASE_URL."""
 
     error: str | None
-    """``Code`` of the error that occurred, even if the fallback answered with 200."""
+    """``Code`` of the error that occurred, even if the fallback returned 200."""
 
     event_type: str | None
     """``EventType`` of an event callback."""
@@ -52,7 +52,7 @@ class LogFields(TypedDict, total=False):
     """Number of Reservations in a page."""
 
     news: bool | None
-    """Whether an event changed the record."""
+    """Whether an event changed or created the record."""
 
     principal: str | None
     """Name of the authenticated API client."""
@@ -110,13 +110,13 @@ class SweepLine(TypedDict):
     completed: int
     failed: int
     left: int
-    """Reservations that were throttled, or for which no time was left. They stay due."""
+    """Number of Reservations that stay due because of throttling or a lack of time."""
 
     reconciled: int
-    """Number of Reservations that the reconciliation recorded."""
+    """Number of Reservations whose missing or outdated record the reconciliation corrected."""
 
     unreconciled: int
-    """Steps of the reconciliation that failed or were not started."""
+    """Number of steps of the reconciliation that failed or were not started."""
 
     monitor_only: bool
     errors: dict[str, int]
@@ -153,7 +153,7 @@ def configure(level: str) -> None:
 
 
 def start() -> None:
-    """Start a request: clear the bound fields."""
+    """Clear the bound fields at the start of a request."""
     _bound.set({})
 
 

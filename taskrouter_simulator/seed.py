@@ -57,7 +57,7 @@ def load(engine: Engine, description: Description) -> Workspace:
             the settings.
 
     Raises:
-        SeedError: Part of the description is missing, wrong, or refused by TaskRouter's rules.
+        SeedError: Part of the description is missing or invalid, or violates TaskRouter's rules.
     """
     try:
         return _load(engine, description)

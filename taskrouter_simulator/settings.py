@@ -57,7 +57,9 @@ class Settings:
     )
     log_size: int = _setting(10_000, "number of log entries kept")
     log_answers: int = _setting(
-        1_000, "number of newest log entries that keep the answer of a REST request"
+        1_000,
+        "number of log entries, counted from the newest, in which the response to a REST"
+        " request is kept",
     )
 
     routing_delay: float = _setting(
@@ -79,9 +81,9 @@ class Settings:
     )
     mixed_types: str = _setting(
         "unequal",
-        "result of comparing values of different types in expressions: they are unequal and have"
-        " no order; every comparison is false; or a string that contains a number is converted if"
-        " the other value is a number",
+        "result of comparing values of different types in expressions; unequal: they are unequal"
+        " and have no order; false: every comparison is false; numbers: a string that contains a"
+        " number is converted if the other value is a number",
         ("unequal", "false", "numbers"),
     )
     not_pending_code: int = _setting(

@@ -36,6 +36,8 @@ def test_error_names_the_missing_setting(name: str, value: str | None) -> None:
         ("PUBLIC_BASE_URL", "https://example.test/?a=b"),
         ("PUBLIC_BASE_URL", "https://user:password@example.test"),
         ("PUBLIC_BASE_URL", "https://example.test:port"),
+        ("PUBLIC_BASE_URL", "https://[example.test"),
+        ("CORS_ALLOW_ORIGIN", "https://example.test/page"),
         ("RESERVATION_TIMEOUT_SECONDS", "0"),
         ("RESERVATION_TIMEOUT_SECONDS", "86401"),
         ("RESERVATION_TIMEOUT_SECONDS", "2 min"),
@@ -54,6 +56,21 @@ def test_error_names_the_malformed_setting_without_its_value(name: str, value: s
     with pytest.raises(config.SettingsError, match=f"^{name} ") as error:
         config.load({**COMPLETE, name: value})
     assert "password" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["https://h:s3cret", "https://h:99999", "https://[s3cret"])
+def test_error_for_an_unparsable_url_explains_the_format(url: str) -> None:
+    for name in ("PUBLIC_BASE_URL", "TWILIO_TASKROUTER_URL"):
+        with pytest.raises(config.SettingsError) as error:
+            config.load({**COMPLETE, name: url})
+        assert str(error.value) == (
+            f"{name} must be an http or https URL without a query, fragment or user name."
+        )
+    with pytest.raises(config.SettingsError) as error:
+        config.load({**COMPLETE, "CORS_ALLOW_ORIGIN": url})
+    assert str(error.value) == (
+        "CORS_ALLOW_ORIGIN must be an origin such as https://desk.example, or *."
+    )
 
 
 def test_repr_contains_no_secrets() -> None:

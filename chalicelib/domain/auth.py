@@ -96,7 +96,8 @@ class Principal:
             worker_sid: SID (WK…) of the affected Worker; None if not known yet.
 
         Raises:
-            Forbidden: The caller may not perform the action, or not for this Worker.
+            Forbidden: The caller may not perform the action at all, or may not perform it for this
+                Worker.
         """
         own_worker_sid = self.confined_to(action)
         if worker_sid is not None and own_worker_sid not in (None, worker_sid):

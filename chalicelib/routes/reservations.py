@@ -1,4 +1,4 @@
-"""Routes that list, read and decide Reservations.
+"""Routes that list, read, accept, reject and complete Reservations.
 
 Times in responses are ISO 8601 in UTC. Task and Worker attributes are objects.
 """
@@ -119,7 +119,7 @@ def _decide(
     started: int | None = None,
     instruction: Instruction | None = None,
 ) -> dict[str, Any]:
-    """Decide a Reservation and return the response.
+    """Accept, reject or complete a Reservation, and return the response.
 
     Twilio's quickstart reads `worker_name` and `reservation_status`.
     """

@@ -76,7 +76,8 @@ def create_task(
         BadRequest: the key is invalid, or the attributes are invalid after the key is added.
         KeyReused: the key was used for another Task.
         Unsettled: whether the Task was created is not known yet. Retry with the same key.
-        TaskRouterError: TaskRouter created no Task or, without a key, may have created a Task.
+        TaskRouterError: TaskRouter created no Task. Without a key, TaskRouterUnavailable means
+            that TaskRouter may have created a Task.
         StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter.
     """
     if idempotency_key is None:
@@ -120,7 +121,8 @@ def _with_key(task: NewTask, key: str) -> NewTask:
     text = compact_json(attributes)
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
-            f"attributes with {ATTRIBUTE} may have at most {MAX_ATTRIBUTES_LENGTH} characters."
+            f"The attributes, including {ATTRIBUTE}, may have at most {MAX_ATTRIBUTES_LENGTH} "
+            "characters."
         )
     return replace(task, attributes=text)
 

@@ -1,4 +1,4 @@
-"""Decide a Reservation: claim it, send the request to TaskRouter, and record the outcome.
+"""Accept, reject or complete a Reservation: claim it, ask TaskRouter, and record the outcome.
 
 The claim ensures that only one caller at a time sends a request to TaskRouter. All other callers
 wait for the outcome.
@@ -54,7 +54,7 @@ _ACTIONS = {
 
 @dataclass(frozen=True)
 class Decision:
-    """A requested change of a Reservation.
+    """A request to accept, reject or complete a Reservation.
 
     Attributes:
         target: the status to request from TaskRouter.

@@ -1,7 +1,7 @@
 """The sweep: check due Reservations and record the statuses that TaskRouter returns.
 
-Reservations become due after a crash, a lost response or a missed event, and the sweep repairs
-their records. The sweep reads only due records, so its cost does not grow with the table.
+Reservations become due after a crash, a lost response or a missed event, and the sweep corrects
+their records. It queries only due records, so its cost does not grow with the table.
 """
 
 from collections import Counter

@@ -2,7 +2,7 @@
 
 These are the throttles, metrics, tracing and gateway responses of the API, and the retries of the
 sweep. Both deployment methods use them: `apply` sets them after ``chalice deploy``, and
-`merged_template` adds them to the template of ``chalice package``.
+`merged_template` returns the template that ``chalice package`` merges into its own.
 """
 
 import json
@@ -58,8 +58,8 @@ def twilio_routes() -> list[tuple[str, str]]:
 def _method_throttles() -> list[tuple[str, str, Throttle]]:
     """Return the path, method and throttle of each method setting in API Gateway.
 
-    Method settings inherit nothing from ``*``. In a path, every slash except the first is encoded
-    as ``~1``.
+    Method settings inherit nothing from ``*``. A setting's path is a slash followed by the resource
+    path, in which every slash is encoded as ``~1``.
     """
     callbacks = [("/" + path.replace("/", "~1"), method) for path, method in twilio_routes()]
     return [("/*", "*", DEFAULT_THROTTLE), *((*route, CALLBACK_THROTTLE) for route in callbacks)]
@@ -100,7 +100,7 @@ class GatewayResponse:
 
 
 GATEWAY_RESPONSES = {
-    # API Gateway answers unknown routes with this response type, by default as 403.
+    # API Gateway returns this response type for unknown routes, by default with status 403.
     "MISSING_AUTHENTICATION_TOKEN": GatewayResponse(
         "RouteNotFound",
         "No route has this path and method. Paths begin with the name of the API's stage.",
@@ -160,7 +160,7 @@ def _put_gateway_responses(aws: Aws, stage: Stage, rest_api_id: str) -> None:
 
 
 def merged_template(stage: Stage) -> dict[str, Any]:
-    """Return the SAM template for ``chalice package --merge-template``.
+    """Return the SAM template that ``chalice package`` merges into its own template.
 
     The functions get the same names as with ``chalice deploy``, because log groups and alarms use
     those names.
@@ -179,7 +179,7 @@ def merged_template(stage: Stage) -> dict[str, Any]:
             },
             "RestAPI": {
                 "Properties": {
-                    # Without this member, SAM adds a second stage that lacks these settings.
+                    # Without this property, SAM adds a second stage that lacks these settings.
                     "OpenApiVersion": "2.0",
                     "TracingEnabled": True,
                     "GatewayResponses": _sam_gateway_responses(stage),

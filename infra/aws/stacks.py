@@ -23,21 +23,22 @@ _ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 _DELETED = "DELETE_COMPLETE"
 
 
-def create_or_update(aws: Aws, stage: Stage, *, operate: bool = True) -> dict[str, str]:
+def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> dict[str, str]:
     """Create or update the stack from the template and return its outputs.
 
     Args:
         aws: The account and region.
         stage: The stage whose stack to create or update.
-        operate: Whether to include resources other than the tables.
+        tables_only: Whether to omit all resources except the tables.
 
     Raises:
-        OperatorError: CloudFormation failed. The message names the first failure.
+        OperatorError: The stack cannot be updated, the change failed (the message names the first
+            failure), or the change took longer than half an hour.
     """
     cloudformation = aws.client("cloudformation")
     parameters = {
         "Stage": stage.name,
-        "Operate": "true" if operate else "false",
+        "Operate": "false" if tables_only else "true",
         "ReservationsTableName": stage.settings.reservations_table,
         "StateTableName": stage.settings.state_table,
     }
@@ -117,7 +118,7 @@ def _wait_for_other_changes(cloudformation: Any, stage: Stage) -> None:
     """Wait for a change in progress; CloudFormation allows one change at a time."""
     stack = _find(cloudformation, stage.stack)
     if stack and _is_in_progress(stack):
-        click.echo(f"Stack {stage.stack}: waiting for a change in progress ...", err=True)
+        click.echo(f"Stack {stage.stack}: waiting for another change to finish ...", err=True)
         _wait(cloudformation, stage, stack["StackId"])
 
 

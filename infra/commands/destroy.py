@@ -41,7 +41,7 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
         if data:
             _remove_data(aws, stage)
         elif stacks.exists(aws, stage):
-            stacks.create_or_update(aws, stage, operate=False)
+            stacks.create_or_update(aws, stage, tables_only=True)
     kept = "" if data else "; its tables and secrets are kept"
     click.echo(f"Stage {stage_name} is removed{kept}.")
 

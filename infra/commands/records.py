@@ -24,7 +24,8 @@ _SWEEP_SECONDS = 15 * 60
 def sweep(stage_name: str, *, monitor: bool) -> None:
     """Run one sweep and print its result as JSON.
 
-    Exit code 1: a step of the sweep failed. "errors" counts the failures by Code.
+    Exit code 1: a step of the sweep failed. "errors" counts the failures
+    by error code.
     """
     if monitor:
         os.environ["SWEEP_MONITOR_ONLY"] = "true"
@@ -51,9 +52,9 @@ def sweep(stage_name: str, *, monitor: bool) -> None:
 def erase(reservation_sid: str, stage_name: str, *, yes: bool) -> None:
     """Delete the record of RESERVATION_SID (WR...), irreversibly.
 
-    TaskRouter keeps its own record. As long as it reports the Reservation, the sweep may create
-    the record here again, so erase only Reservations that ended at least 15 minutes ago.
-    Point-in-time backups keep the record for up to 35 more days.
+    As long as TaskRouter reports the Reservation, the sweep may recreate the deleted record, so
+    erase only records of Reservations that ended at least 15 minutes ago. Point-in-time backups
+    keep the record for up to 35 more days.
 
     Exit code 1: there is no such record, or it was not deleted.
     """

@@ -24,9 +24,9 @@ def secrets() -> None:
 def put(stage_name: str, *, from_stdin: bool) -> None:
     """Prompt for the secrets and write them, encrypted, to the stage's SSM parameter.
 
-    Replaces the previous secrets. During a rotation, enter both the current and the new secret,
-    the current secret first. An empty answer ends each list. The secrets are neither shown nor
-    logged.
+    Replaces the previous secrets. During a rotation, enter both the old and the new secret.
+    The service calls TaskRouter with the first API key. Empty input ends each list. The secrets
+    are neither shown nor logged.
     """
     stage, aws = stage_config.read(stage_name), connect()
     name = stage.settings.secrets_parameter

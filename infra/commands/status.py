@@ -106,9 +106,9 @@ def _find_problem(base_url: str) -> str | None:
     code = _member(refusal, "Code")
     # API Gateway also returns 403 if a route does not exist, so the Code is checked too.
     if (refusal.status_code, code) != (403, "InvalidSignature"):
-        answer = f"{refusal.status_code} {code}" if code else str(refusal.status_code)
+        response = f"{refusal.status_code} {code}" if code else str(refusal.status_code)
         return (
-            f"An unsigned callback returned {answer}, not 403 InvalidSignature. See the runbook "
+            f"An unsigned callback returned {response}, not 403 InvalidSignature. See the runbook "
             "'callbacks fail' in docs/operations.md."
         )
     return None

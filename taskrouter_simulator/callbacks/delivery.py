@@ -148,7 +148,7 @@ async def _post(
     except TimeoutError as error:
         is_read = isinstance(error, aiohttp.SocketTimeoutError)
         limit = f"{overrides.read:g}" if is_read else f"{seconds:.3g}"
-        return Response(error=f"no answer within {limit} s", failure="rt")
+        return Response(error=f"no response within {limit} s", failure="rt")
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return Response(error=f"{type(error).__name__}: {error}"[:300], failure="cut")
     if cut == "after":

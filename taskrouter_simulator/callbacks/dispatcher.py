@@ -85,7 +85,7 @@ class Dispatcher:
         self._faults = faults
         self._queue = ReservationQueue(ordered=settings.callback_order != "unordered")
         self._tasks: set[asyncio.Task[None]] = set()
-        # Separate limits: an app that is slow to answer events must not delay assignments.
+        # Separate limits: an app that is slow to respond to events must not delay assignments.
         self._slots = asyncio.Semaphore(MAX_CONCURRENT)
         self._event_slots = asyncio.Semaphore(
             1 if settings.event_callbacks_in_order else MAX_CONCURRENT

@@ -11,7 +11,7 @@ from taskrouter_simulator.engine.model import ReservationStatus as Status
 
 
 def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Assign a Task to the Reservation's Worker, and rescind its other offers.
+    """Assign a Task to the Reservation's Worker, and rescind its other pending Reservations.
 
     Raises:
         BadRequest: The Reservation is not pending.
@@ -113,8 +113,8 @@ def _close(
 
 
 def _end_reservations(engine: Engine, workspace: Workspace, task: Task) -> None:
-    for offer in reservations.pending(task):
-        reservations.cancel(engine, workspace, offer)
+    for pending in reservations.pending(task):
+        reservations.cancel(engine, workspace, pending)
     for reservation in reservations.assigned(task):
         reservations.change_status(engine, workspace, reservation, Status.COMPLETED)
         reservations.publish(engine, workspace, reservation)

@@ -116,7 +116,7 @@ class InstructionContext:
 
     @property
     def task(self) -> Task:
-        """The offered Task."""
+        """The Task of the Reservation."""
         return self.workspace.tasks[self.reservation.task_sid]
 
     @property
@@ -254,7 +254,7 @@ def _conference(context: InstructionContext) -> None:
 
 @dataclass(frozen=True)
 class _Instruction:
-    """An instruction's function, and the error code if the offer is not pending."""
+    """An instruction's function, and the error code if the Reservation is not pending."""
 
     not_pending_code: int | None
     execute: Callable[[InstructionContext], None]

@@ -174,7 +174,7 @@ class WorkerChannel(Resource):
 
 @dataclass(kw_only=True, eq=False)
 class Reservation(Resource):
-    """An offer of a Task to a Worker."""
+    """A Reservation; while pending, it offers a Task to a Worker."""
 
     task_sid: str
     worker_sid: str
@@ -249,7 +249,8 @@ class Task(Resource):
         is_waiting: Whether the current step found no Worker and was not skipped.
         step_timed_out: Whether a step timed out, which excludes the default filter.
         times_reserved: Number of times the Task has become reserved.
-        reoffer_times: Earliest time of the next offer, by the SID of a Worker whose offer ended.
+        reoffer_times: Earliest time to offer the Task again, by SID of a Worker whose Reservation
+            ended.
         reservations: The Task's Reservations, oldest first.
     """
 

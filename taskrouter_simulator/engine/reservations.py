@@ -1,4 +1,4 @@
-"""Reservations: creation, status transitions, and the end of offers.
+"""Reservations: creation, status transitions, and the end of pending Reservations.
 
 See https://www.twilio.com/docs/taskrouter/api/reservations and, for the Worker's Activity,
 https://www.twilio.com/docs/taskrouter/api/activity. No page lists all transitions, so the
@@ -97,7 +97,7 @@ def require_transition(engine: Engine, reservation: Reservation, status: Status)
 
 
 def not_pending_message(reservation: Reservation, action: str) -> str:
-    """Return Twilio's observed message for a Reservation that is not pending."""
+    """Return the message that Twilio was observed to send for a Reservation that is not pending."""
     return f"Unable to {action}. Reservation {reservation.sid} is not currently in a Pending state."
 
 
@@ -119,7 +119,7 @@ def publish(engine: Engine, workspace: Workspace, reservation: Reservation) -> N
 def create(
     engine: Engine, workspace: Workspace, task: Task, worker: Worker, queue: TaskQueue
 ) -> Reservation:
-    """Offer a Task to a Worker: reserve both, start the timer, emit the callback."""
+    """Reserve a Worker for a Task: create the Reservation, start its timer, emit the callback."""
     reservation = Reservation(
         **vars(engine.new_resource("WR")),
         task_sid=task.sid,
@@ -145,7 +145,7 @@ def create(
 
 
 def start_timer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Start or resume an offer's timer; it fires immediately if its time has passed."""
+    """Start or resume a pending Reservation's timer, which fires immediately if it is overdue."""
     workflow = workspace.workflows.get(reservation.workflow_sid or "")
     timeout = workflow.task_reservation_timeout if workflow else DEFAULT_TIMEOUT
     expires = reservation.created + timeout
@@ -199,13 +199,14 @@ def _callback_parameters(
 def reject(
     engine: Engine, workspace: Workspace, reservation: Reservation, activity_sid: str | None = None
 ) -> None:
-    """Reject an offer on behalf of its Worker.
+    """Reject a pending Reservation on behalf of its Worker.
 
     Args:
         engine: The engine.
         workspace: The Workspace.
-        reservation: The offer.
-        activity_sid: The Worker's new Activity; None for the Activity before the offer.
+        reservation: The Reservation.
+        activity_sid: The Worker's new Activity. If None, the Worker's previous Activity is
+            restored.
 
     Raises:
         BadRequest: The Reservation is not pending or the Activity does not exist.
@@ -218,7 +219,7 @@ def reject(
 
 
 def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Time out an offer; the Worker moves to the Workspace's timeout Activity."""
+    """Time out a pending Reservation; the Worker moves to the Workspace's timeout Activity."""
     _end(engine, workspace, reservation, Status.TIMEOUT, workspace.timeout_activity_sid)
     moves_on = engine.settings.timeout_moves_to_next_target
     evaluation = Evaluation.NEXT_TARGET if moves_on else Evaluation.RESTART
@@ -226,19 +227,19 @@ def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> 
 
 
 def cancel_and_reoffer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Cancel an offer that could not be delivered, and offer the Task again."""
+    """Cancel a Reservation that could not be delivered, and offer its Task again."""
     _end(engine, workspace, reservation, Status.CANCELED)
     _delay_next_offer(engine, workspace, reservation)
     _return_task(engine, workspace, reservation, Evaluation.RESTART)
 
 
 def cancel(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Cancel an offer because its Task was canceled, closed or reevaluated."""
+    """Cancel a pending Reservation because its Task was canceled, closed or reevaluated."""
     _end(engine, workspace, reservation, Status.CANCELED)
 
 
 def rescind(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Rescind an offer because another Worker accepted the Task."""
+    """Rescind a pending Reservation because another Worker accepted the Task."""
     _end(engine, workspace, reservation, Status.RESCINDED)
 
 
@@ -249,7 +250,10 @@ def _end(
     status: Status,
     activity_sid: str | None = None,
 ) -> None:
-    """End an offer; without `activity_sid`, restore the Activity before the offer."""
+    """End a pending Reservation.
+
+    Without `activity_sid`, restore the Activity that the Worker had before the Reservation.
+    """
     change_status(engine, workspace, reservation, status)
     publish(engine, workspace, reservation)
     worker = workspace.workers[reservation.worker_sid]
@@ -267,7 +271,7 @@ def _end(
 
 
 def _delay_next_offer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Delay the next offer to a Worker who is still available.
+    """Delay the next Reservation of a Worker who is still available.
 
     Without a delay, the Task would be offered to the same Worker immediately.
     """

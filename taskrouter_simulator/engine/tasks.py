@@ -118,11 +118,11 @@ def update(
 
 
 def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
-    """Cancel all offers of a Workflow's waiting Tasks, and route the Tasks again."""
+    """Cancel the pending Reservations of a Workflow's waiting Tasks, and reroute these Tasks."""
     for task in list(workspace.tasks.values()):
         if task.workflow_sid == workflow.sid and task.status in WAITING:
-            for offer in reservations.pending(task):
-                reservations.cancel(engine, workspace, offer)
+            for pending in reservations.pending(task):
+                reservations.cancel(engine, workspace, pending)
             task.status, task.evaluation = TaskStatus.PENDING, Evaluation.RESTART
             engine.touch(task)
     engine.schedule_routing(workspace)

@@ -184,7 +184,7 @@ def _publish_channel(
 
 
 def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> int:
-    """Return the number of a Worker's Tasks on a TaskChannel, including offered Tasks."""
+    """Return the number of a Worker's Tasks on a TaskChannel, including reserved Tasks."""
     tasks = [workspace.tasks[held.task_sid] for held in worker.held.values()]
     return sum(task.channel_sid == channel_sid for task in tasks)
 
@@ -192,8 +192,8 @@ def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> in
 def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
     """Return whether a Worker can be offered another Task on a TaskChannel.
 
-    If the Workspace is multitasking, the capacity on the channel decides. Otherwise a Worker has
-    one offer at a time, and the Activity Busy prevents offers during an assignment.
+    If the Workspace is multitasking, the capacity on the channel decides. Otherwise, a Worker has
+    one pending Reservation at a time, and the Activity Busy prevents others during an assignment.
     """
     if not workspace.is_available(worker):
         return False

@@ -1,7 +1,7 @@
 """The overview shown on the portal's page, built from the engine's state.
 
 Times are absolute (seconds since the epoch). The overview is therefore byte-identical while nothing
-changes, and polls can be answered with 304.
+changes, and the response to a poll can be a 304.
 """
 
 from collections import Counter

@@ -66,7 +66,7 @@ def _report(result: RunResult) -> str:
         *(f"  {count:5} {status}" for status, count in outcomes.most_common()),
         f"{result.fault_counts.total()} faults:",
         *(f"  {count:5} {name}" for name, count in sorted(result.fault_counts.items())),
-        f"{result.confirmed_decisions} decisions were answered with 200.",
+        f"{result.confirmed_decisions} decisions were confirmed with status 200.",
         f"The comparison ended {result.comparison.seconds:.1f} s after all activity had ended.",
         f"Seed {result.options.seed}, {result.seconds:.0f} s",
     ]

@@ -1,4 +1,4 @@
-"""Cases of the crash matrix: use cases and the situations before each stop."""
+"""Cases of the crash matrix: use cases, and the situations in which they are killed."""
 
 import itertools
 from collections.abc import Callable
@@ -148,8 +148,8 @@ class Scenario:
         self.store.save_progress(JOB, done_until=now)
         make_reconciliation_due(self.store)
 
-    def repair(self) -> None:
-        """Sweep after the claim has expired and a reconciliation is due."""
+    def recover(self) -> None:
+        """Sweep after the lease has expired and a reconciliation is due."""
         self.injector.reset()
         self.advance(LEASE)
         make_reconciliation_due(self.store)
@@ -256,7 +256,7 @@ def _complete(scenario: Scenario) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A use case and the situation in which it is stopped.
+    """A use case and the situation in which it is killed.
 
     Attributes:
         name: Name of the use case and the situation.

@@ -1,4 +1,4 @@
-"""Stops each case between any two external calls and lets the sweep repair it."""
+"""Kills each case at every external call, and lets lease expiry and one sweep recover from it."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,37 +16,37 @@ from tests.chaos.fault_injection import AFTER, BEFORE, ProcessKilled
 
 @dataclass(frozen=True)
 class Row:
-    """The result of stopping a use case at one point.
+    """The result of killing a use case at one point.
 
     Attributes:
         case: Name of the case.
-        point: Point at which the use case was stopped.
-        stopped: The states of the record and of TaskRouter after the stop.
-        repaired: The states of both after a lease and a sweep.
-        problem: Reason why the repair failed; empty if it succeeded.
+        point: Point at which the use case was killed.
+        crashed: The statuses in the record and at TaskRouter after the crash.
+        recovered: The same statuses after lease expiry and a sweep.
+        problem: Reason why the recovery failed; empty if it succeeded.
     """
 
     case: str
     point: str
-    stopped: str
-    repaired: str
+    crashed: str
+    recovered: str
     problem: str = ""
 
     def __str__(self) -> str:
-        return f"| {self.case} | {self.point} | {self.stopped} | {self.repaired} |"
+        return f"| {self.case} | {self.point} | {self.crashed} | {self.recovered} |"
 
 
 def rows(store: DynamoReservationStore, case: Case) -> Iterator[Row]:
-    """Stop a case at every point, each time with a new Reservation."""
+    """Kill a case at every point, each time with a new Reservation."""
     scenario = _prepare(store, case)
     with suppress(AppError):
         case.act(scenario)
     calls = list(scenario.injector.calls)
     store.erase(scenario.reservation.sid)
-    yield _stop(store, case, 1, BEFORE, f"before {_call_name(calls, 0)}")
+    yield _kill(store, case, 1, BEFORE, f"before {_call_name(calls, 0)}")
     for _name, numbers in itertools.groupby(range(1, len(calls) + 1), lambda n: calls[n - 1]):
         yield from _join(
-            [_stop(store, case, n, AFTER, f"after {_call_name(calls, n - 1)}") for n in numbers]
+            [_kill(store, case, n, AFTER, f"after {_call_name(calls, n - 1)}") for n in numbers]
         )
 
 
@@ -73,18 +73,18 @@ def _call_name(calls: list[str], index: int) -> str:
     return f"`{name}` {calls[: index + 1].count(name)}"
 
 
-def _stop(store: DynamoReservationStore, case: Case, number: int, moment: str, point: str) -> Row:
+def _kill(store: DynamoReservationStore, case: Case, number: int, moment: str, point: str) -> Row:
     scenario = _prepare(store, case)
     scenario.injector.inject(number, moment, scenario.injector.kill)
     with pytest.raises(ProcessKilled):
         case.act(scenario)
-    stopped = _state(scenario, case)
-    scenario.repair()
+    crashed = _state(scenario, case)
+    scenario.recover()
     if case.retry and case.act is Scenario.create_task:
         case.retry(scenario)
     suffix = "" if _is_consistent(scenario) else scenario.sweep_when_due()
-    repaired = _state(scenario, case) + suffix
-    row = Row(case.name, point, stopped, repaired, _problem(scenario, case))
+    recovered = _state(scenario, case) + suffix
+    row = Row(case.name, point, crashed, recovered, _problem(scenario, case))
     _clear(scenario)
     return row
 

@@ -104,7 +104,7 @@ def test_key_that_created_two_tasks_is_reported():
 def test_wrong_confirmation_of_a_decision_is_reported():
     observations = Observations(confirmed_decisions=[("WR1", "reject")])
     (difference,) = differences(observations=observations)
-    assert difference.startswith("wrong confirmation: reject was answered with 200")
+    assert difference.startswith("wrong confirmation: the response to reject was 200")
 
 
 def test_answered_but_unrecorded_callback_is_reported():
@@ -112,11 +112,11 @@ def test_answered_but_unrecorded_callback_is_reported():
     observations = Observations(callback_responses=responses)
     (difference,) = differences(records={"WR1": record(answer=None)}, observations=observations)
     assert difference.startswith(
-        "assignment of WR1 was answered with 200 but not recorded; record: pen"
+        "the response to assignment of WR1 was 200, but the callback was not recorded; record: pen"
     )
 
 
-def test_fallback_may_answer_without_a_record_if_it_logs_the_metric():
+def test_fallback_may_respond_without_a_record_if_it_logs_the_metric():
     responses = [CallbackResponse("WR1", "fallback", ACCEPT)]
     observations = Observations(callback_responses=responses)
     records = {"WR1": record(answer=None)}
@@ -125,7 +125,7 @@ def test_fallback_may_answer_without_a_record_if_it_logs_the_metric():
     assert differences(records=records, observations=observations, log=log) == []
 
 
-def test_late_callback_without_instruction_may_be_unrecorded():
+def test_unrecorded_callback_is_accepted_if_its_answer_is_empty():
     responses = [CallbackResponse("WR1", "assignment", "{}")]
     observations = Observations(callback_responses=responses)
     assert differences(records={"WR1": record(answer=None)}, observations=observations) == []

@@ -1,4 +1,7 @@
-"""A lease and a sweep repair a use case stopped between any two external calls."""
+"""Lease expiry and one sweep restore a consistent state after a crash.
+
+Each use case is killed before its first external call and after each external call.
+"""
 
 import os
 import re
@@ -21,7 +24,7 @@ def _sequential_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_lease_and_sweep_repair_each_crash_as_documented(
+def test_lease_and_sweep_recover_from_each_crash_as_documented(
     store: DynamoReservationStore, case: Case
 ) -> None:
     results = list(rows(store, case))

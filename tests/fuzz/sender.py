@@ -40,15 +40,17 @@ def _signature(drawn: Input, base_url: str) -> str:
     return str(RequestValidator(key).compute_signature(url, form))
 
 
-def tokens_by(mint) -> dict[str, str]:
-    """Return the Authorization header of each identity; *mint* is `Api.token`."""
+def tokens_by(create_token) -> dict[str, str]:
+    """Return the Authorization header of each identity; *create_token* is `Api.token`."""
     bearer = {
-        "worker": mint("worker", worker_sid=WORKERS[0]),
-        "supervisor": mint("supervisor"),
-        "service": mint("service"),
-        "expired": mint("supervisor", ttl=-10),
-        "foreign": mint("supervisor", secret="another API key's secret of sufficient length"),
-        "no role": mint(None),
+        "worker": create_token("worker", worker_sid=WORKERS[0]),
+        "supervisor": create_token("supervisor"),
+        "service": create_token("service"),
+        "expired": create_token("supervisor", ttl=-10),
+        "foreign": create_token(
+            "supervisor", secret="another API key's secret of sufficient length"
+        ),
+        "no role": create_token(None),
     }
     return {name: f"Bearer {token}" for name, token in bearer.items()} | {
         "junk": "Bearer eyJhbGciOiJub25lIn0.e30."

@@ -71,12 +71,12 @@ def fuzz(fuzz_target, examples):
         api.log.seek(0)
         api.log.truncate()
 
-        answer = api.http.request(
+        response = api.http.request(
             drawn.method, drawn.path, headers=request.headers, body=drawn.body
         )
 
-        counts[drawn.method, answer.status_code] += 1
-        check(request, answer.status_code, answer.headers, answer.body)
+        counts[drawn.method, response.status_code] += 1
+        check(request, response.status_code, response.headers, response.body)
         if not drawn.is_verified:
             assert not client.calls, "an unverified request must not reach DynamoDB"
             assert not api.taskrouter.calls

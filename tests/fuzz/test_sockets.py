@@ -22,26 +22,28 @@ UNUSED_URL = "http://127.0.0.1:1"
 @pytest.fixture(scope="module")
 def service():
     """The API and its DynamoDB, without TaskRouter."""
-    described = stack.describe(bare_environ())
-    with supervisor.running(described, {"api": {"TWILIO_TASKROUTER_URL": UNUSED_URL}}) as running:
-        yield described, running
+    local_stack = stack.describe(bare_environ())
+    with supervisor.running(
+        local_stack, {"api": {"TWILIO_TASKROUTER_URL": UNUSED_URL}}
+    ) as supervised:
+        yield local_stack, supervised
 
 
 def test_any_input_over_sockets_gets_a_valid_response(service):
-    described, running = service
-    key = token.read_api_key(described.settings)
+    local_stack, supervised = service
+    key = token.read_api_key(local_stack.settings)
 
-    def mint(role, **options):
+    def create_token(role, **options):
         worker = options.get("worker_sid")
         hours = -1 if options.get("ttl", 1) < 0 else 1
         api_key = token.ApiKey(key.sid, options.get("secret", key.secret))
         return token.create_token(
-            described.settings, api_key, role=role, worker_sid=worker, hours=hours
+            local_stack.settings, api_key, role=role, worker_sid=worker, hours=hours
         )
 
-    by_identity = tokens_by(mint)
-    table = described.tables.reservations
-    client = dynamodb.client(described.dynamodb_url, described.resolved)
+    tokens = tokens_by(create_token)
+    table = local_stack.tables.reservations
+    client = dynamodb.client(local_stack.dynamodb_url, local_stack.resolved)
 
     @settings(
         max_examples=int(os.environ.get("CHAOS_INPUTS", "10000")) // 10,
@@ -52,27 +54,29 @@ def test_any_input_over_sockets_gets_a_valid_response(service):
     )
     @given(inputs().filter(lambda drawn: drawn.signature != "right"))
     def send(drawn: Input) -> None:
-        request = add_credentials(drawn, by_identity, described.settings.public_base_url)
-        connection = http.client.HTTPConnection("127.0.0.1", described.port("API_PORT"), timeout=20)
+        request = add_credentials(drawn, tokens, local_stack.settings.public_base_url)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", local_stack.port("API_PORT"), timeout=20
+        )
         try:
             connection.request(drawn.method, drawn.path, drawn.body or None, request.headers)
-            answer = connection.getresponse()
-            body = answer.read()
+            response = connection.getresponse()
+            body = response.read()
         finally:
             connection.close()
-        if answer.status == 503 and drawn.is_verified:
+        if response.status == 503 and drawn.is_verified:
             assert b"TaskRouterUnavailable" in body or b"OutcomeUnknown" in body
         elif drawn.method != "HEAD":
-            check(request, answer.status, dict(answer.getheaders()), body)
+            check(request, response.status, dict(response.getheaders()), body)
 
     send()
 
     assert client.scan(TableName=table, Select="COUNT")["Count"] == 0, (
-        "no request had a valid signature"
+        "nothing may be recorded, because no request had a valid signature"
     )
-    printed = running.processes["api"].output()
-    assert running.processes["api"].popen.poll() is None
+    output = supervised.processes["api"].output()
+    assert supervised.processes["api"].popen.poll() is None
     # `chalice local` prints a traceback when a client disconnects; none may involve the app.
-    assert "/chalicelib/" not in printed
-    assert '"event": "crash"' not in printed
-    assert described.settings.twilio_auth_token not in printed
+    assert "/chalicelib/" not in output
+    assert '"event": "crash"' not in output
+    assert local_stack.settings.twilio_auth_token not in output

@@ -27,7 +27,7 @@ def test_tables_survive_updates_and_deletion_of_the_stack(tables):
     assert parameters["DeletionProtection"]["Default"] == "true"
 
 
-def test_tables_are_encrypted_restorable_and_have_a_ttl(tables):
+def test_tables_are_encrypted_and_restorable_and_have_a_ttl(tables):
     for table in tables:
         properties = table["Properties"]
         assert properties["SSESpecification"] == {"SSEEnabled": True}
@@ -36,7 +36,7 @@ def test_tables_are_encrypted_restorable_and_have_a_ttl(tables):
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
 
 
-def test_stack_contains_only_the_tables_without_operate():
+def test_stack_contains_only_the_tables_if_operate_is_false():
     resources = templates.read("stage.yaml")["Resources"]
     conditions = {name: resource.get("Condition") for name, resource in resources.items()}
     assert {name for name, condition in conditions.items() if not condition} == {

@@ -159,7 +159,7 @@ def test_unchanged_overview_returns_304(taskrouter):
     assert get(taskrouter, "/simulator/state", If_None_Match=headers["ETag"])[0] == 200
 
 
-def test_callback_is_shown_with_signature_and_answer(taskrouter):
+def test_callback_is_shown_with_signature_and_response(taskrouter):
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]

@@ -207,7 +207,9 @@ def test_slow_callback_response_is_ignored_and_fallback_is_used(app_and_taskrout
     app.set_response("/assignment_callback", {"instruction": "accept"})
     assert offer_task(taskrouter) == ("reserved", "Reserved")
     assert alert_codes(taskrouter) == [11200]
-    assert [entry["error"] for entry in taskrouter.log("assignment")] == ["no answer within 0.3 s"]
+    assert [entry["error"] for entry in taskrouter.log("assignment")] == [
+        "no response within 0.3 s"
+    ]
 
 
 def test_reservation_times_out_if_both_urls_fail(app_and_taskrouter):
@@ -279,7 +281,7 @@ def test_read_and_total_timeouts_can_be_shortened(app, fragment):
     with running(callback_base_url=app.url, assignment_path=path) as taskrouter:
         offer_task(taskrouter)
         (entry,) = taskrouter.log("assignment")
-        assert entry["error"] == "no answer within 0.1 s"
+        assert entry["error"] == "no response within 0.1 s"
 
 
 @pytest.fixture

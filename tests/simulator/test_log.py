@@ -1,4 +1,4 @@
-"""The log: numbering, limits and removal of old answers."""
+"""The log: numbering, limits and removal of old responses."""
 
 from taskrouter_simulator.log import Log
 
@@ -17,7 +17,7 @@ def test_newest_entries_are_kept_and_numbering_continues():
     assert log.entries("request") == []
 
 
-def test_only_newest_requests_keep_their_answer():
+def test_only_newest_requests_keep_their_response():
     log = Log(max_entries=10, max_answers=1, now=lambda: 7.0)
     log.record("request", answer={"a": 1})
     log.record("assignment", answer="{}")
@@ -25,7 +25,7 @@ def test_only_newest_requests_keep_their_answer():
     assert [entry["answer"] for entry in log.entries()] == [None, "{}", {"b": 2}]
 
 
-def test_long_answer_is_truncated():
+def test_long_response_is_truncated():
     log = Log(max_entries=2, max_answers=2, now=lambda: 7.0)
     log.record("assignment", answer="x" * 1_000_000)
     log.record("assignment", answer="x" * 20_000)

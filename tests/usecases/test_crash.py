@@ -1,4 +1,4 @@
-"""After a crash between two external calls, a sweep repairs the record once the lease expires."""
+"""After a crash between two external calls, the sweep corrects the record after lease expiry."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def kill(*_args: object, **_kwargs: object) -> None:
 
 @pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
 @pytest.mark.parametrize("crash_point", ["before update", "after update"])
-def test_sweep_repairs_record_after_crash_during_decision(
+def test_sweep_corrects_record_after_crash_during_decision(
     service: Service, monkeypatch: pytest.MonkeyPatch, target: Status, crash_point: str
 ) -> None:
     remote = service.taskrouter.add()
@@ -41,7 +41,7 @@ def test_sweep_repairs_record_after_crash_during_decision(
     assert service.taskrouter.calls["update"] == (2 if crash_point == "before update" else 1)
 
 
-def test_caller_gets_outcome_and_sweep_repairs_record_if_recording_fails(
+def test_caller_gets_outcome_and_sweep_corrects_record_if_recording_fails(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail_to_record(_sid: str, _update: StatusUpdate) -> None:

@@ -47,7 +47,7 @@ _deserialize = _Deserializer().deserialize
 def make_client(budget: float) -> Any:
     """Return a DynamoDB client whose calls, including one retry, end within *budget* seconds.
 
-    TaskRouter waits 5 s for an answer and then calls the fallback URL, but boto3 waits 60 s by
+    TaskRouter waits 5 s for a response and then calls the fallback URL, but boto3 waits 60 s by
     default. The legacy retry mode pauses only briefly before a retry.
     """
     attempt = (budget - _RETRY_PAUSE_SECONDS) / 2

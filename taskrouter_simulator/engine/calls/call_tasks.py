@@ -130,7 +130,7 @@ def _caller_waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
         found = task_of(engine, call)
         if found and call.queued:
             _, task = found
-            if any(offer.sid == reservation_sid for offer in task.reservations):
+            if any(item.sid == reservation_sid for item in task.reservations):
                 return call if call.partner_sid is None else None
     return None
 

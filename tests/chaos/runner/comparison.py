@@ -141,7 +141,7 @@ def _check_confirmed_decisions(truth: GroundTruth, observations: Observations) -
         reservation = truth.reservations.get(sid)
         if reservation is None or _DECIDED_STATUSES[verb] not in reservation.statuses:
             actual = _actual(reservation) if reservation else sid
-            yield f"wrong confirmation: {verb} was answered with 200, but {actual}"
+            yield f"wrong confirmation: the response to {verb} was 200, but {actual}"
 
 
 def _check_callback_responses(
@@ -156,7 +156,10 @@ def _check_callback_responses(
         if not _is_recorded(response, record) and not was_reported:
             recorded = _recorded(record) if record else "none"
             callback = f"{response.subject} of {sid}"
-            yield f"{callback} was answered with 200 but not recorded; record: {recorded}"
+            yield (
+                f"the response to {callback} was 200, but the callback was not recorded; "
+                f"record: {recorded}"
+            )
     for sid, distinct_bodies in bodies.items():
         if len(distinct_bodies) > 1:
             yield f"different answers to the callbacks of {sid}: {sorted(distinct_bodies)}"
@@ -165,8 +168,8 @@ def _check_callback_responses(
 def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
     """Return whether the record contains the answer or may omit it.
 
-    If a callback arrives after its Reservation was decided, the app answers without an instruction
-    and records no answer.
+    If a callback arrives after its Reservation was decided, the app returns no instruction and may
+    record no answer.
     """
     return record is not None and ("answer" in record or response.body == _NO_INSTRUCTION)
 

@@ -34,7 +34,7 @@ class Observations:
         reservations: Reservation SIDs in the order of creation.
         callback_responses: The app's 200 responses to assignment and fallback callbacks.
         confirmed_decisions: Reservation SID and verb ("accept", "reject", "complete") of every
-            decision that the app answered with 200.
+            decision to which the app responded with 200.
         errors: Descriptions of unacceptable responses and of errors in the runner.
     """
 
