@@ -1,5 +1,6 @@
 """The Chalice app: middleware, blueprints and the schedule of the sweep."""
 
+import os
 from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate
@@ -39,3 +40,10 @@ def sweep(event: CloudWatchEvent) -> None:
         time_left_ms=context.get_remaining_time_in_millis,
         report=lambda line: observability.log("sweep", line),
     )
+
+
+if "AWS_CHALICE_CLI_MODE" in os.environ:
+    # Chalice's command line imports the app before `deploy`, `package` and `local`.
+    from infra import chalice_hook
+
+    chalice_hook.run(app)

@@ -37,13 +37,16 @@ class Aws:
         return self.session.client(service, config=Config(retries=retries))
 
 
-def connect() -> Aws:
+def connect(profile: str | None = None) -> Aws:
     """Return the account and region of the caller's credentials.
+
+    Args:
+        profile: A profile of the AWS configuration; None for the default.
 
     Raises:
         OperatorError: No region is set, or there are no credentials.
     """
-    session = boto3.Session()
+    session = boto3.Session(profile_name=profile)
     region = session.region_name
     if not region:
         raise OperatorError(

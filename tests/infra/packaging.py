@@ -12,18 +12,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from infra.aws import Aws, api_settings, policies, stage_config
+from infra.aws import api_settings, stage_config
 from local.supervisor import ROOT
 from tests.infra import templates
 
 REGION = "eu-west-1"
-AWS = Aws(
-    session=None,
-    partition="aws",
-    region=REGION,
-    account="1" * 12,
-    identity="arn:aws:iam::1:user/me",
-)
 SIDS = {
     "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
     "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
@@ -73,7 +66,8 @@ class Packaged:
 def package(folder, name, change=lambda stage: None):
     """Package a stage of config.json after applying *change* to its declaration."""
     shutil.copy(ROOT / "app.py", folder)
-    shutil.copytree(ROOT / "chalicelib", folder / "chalicelib")
+    for copied in ("chalicelib", "infra"):
+        shutil.copytree(ROOT / copied, folder / copied)
     (folder / "requirements.txt").touch()  # nothing to install: the tests read only the template
     (folder / ".chalice").mkdir()
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
@@ -82,7 +76,6 @@ def package(folder, name, change=lambda stage: None):
     (folder / ".chalice" / "config.json").write_text(json.dumps(config))
 
     stage = _read(name, config)
-    policies.write(AWS, stage, folder)
     (folder / "merged.json").write_text(json.dumps(api_settings.merged_template(stage)))
     chalice = [sys.executable, "-c", "from chalice.cli import main; main()", "package"]
     with pytest.MonkeyPatch.context() as patch:
