@@ -27,6 +27,10 @@ setup: $(INSTALLED) ## Install the development tools into .venv, and nothing els
 run: $(INSTALLED) ## Run the whole system on this machine; stop it with Ctrl-C
 	@$(BIN)/python -m local run
 
+.PHONY: services
+services: $(INSTALLED) ## Run DynamoDB, the simulator and the sweep, for chalice local
+	@$(BIN)/python -m local services
+
 .PHONY: demo
 demo: $(INSTALLED) ## Show the life cycle of Tasks, with every request and response
 	@$(BIN)/python -m local demo

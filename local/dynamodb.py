@@ -88,7 +88,7 @@ def create_tables(dynamodb: Any, tables: TableNames) -> None:
         )
 
 
-class _TemplateLoader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+class _TemplateLoader(yaml.SafeLoader):
     """Loads a CloudFormation template, and replaces intrinsic functions with None."""
 
 

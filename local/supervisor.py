@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from local import network
-from local.stack import Program, Stack, StackError
+from local.stack import STARTED_TOGETHER, Program, Stack, StackError
 
 ROOT = Path(__file__).parent.parent
 GRACE_SECONDS = 5
@@ -205,7 +205,8 @@ def running(
         programs = RunningStack(Path(folder), print_line)
         try:
             for program in stack.programs:
-                programs.start(program, {**stack.environ, **overrides.get(program.name, {})})
+                environ = {**stack.environ, STARTED_TOGETHER: "true"}
+                programs.start(program, {**environ, **overrides.get(program.name, {})})
             for program in stack.programs:
                 programs.wait_for(program)
             yield programs

@@ -21,7 +21,7 @@ STARTUP_SECONDS = supervisor.READY_SECONDS + TIMEOUT_SECONDS
 def bare_environ(**variables):
     """Return a minimal shell environment with free ports and these variables."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-    ports = dict(zip(stack.DEFAULT_PORTS, map(str, network.find_free_ports(3)), strict=True))
+    ports = dict(zip(stack.PORTS, map(str, network.find_free_ports(3)), strict=True))
     return kept | ports | variables
 
 
