@@ -3,6 +3,8 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -11,6 +13,7 @@ import boto3
 import click
 from chalice import local
 from chalice.app import Chalice, Request, Response
+from chalice.cli.filewatch.stat import StatFileWatcher
 
 from chalicelib import config, observability
 from chalicelib.domain.errors import Forbidden
@@ -21,6 +24,8 @@ from taskrouter_simulator.origins import is_foreign, is_loopback
 
 ACCEPT_QUEUE = 128
 """Maximum number of connections that wait to be accepted."""
+
+_SOURCES = (".py", ".json", ".toml", ".env")
 
 _WILDCARDS = ("", "0.0.0.0")  # noqa: S104  compared, not bound
 
@@ -145,6 +150,25 @@ def _tune_server() -> None:
     """
     local.ChaliceRequestHandler.disable_nagle_algorithm = True
     local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE
+    watcher: Any = StatFileWatcher
+    watcher._single_pass_poll = _poll_sources  # noqa: SLF001  Chalice has no option for this
+
+
+def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None:
+    """Call *callback* if a source file has changed since this watcher's previous poll.
+
+    Chalice's own version restarts the server for any file, even bytecode that Python writes when a
+    request imports a module for the first time. Such a restart cuts the requests in progress.
+    """
+    found = {}
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name == ".chalice" or name[0] != "."]
+        for path in (Path(folder, name) for name in names if name.endswith(_SOURCES)):
+            with suppress(OSError):
+                found[path] = path.stat().st_mtime
+    known, watcher.sources = getattr(watcher, "sources", found), found
+    if found != known:
+        callback()
 
 
 def guard(settings: config.Settings) -> Middleware:

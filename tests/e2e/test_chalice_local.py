@@ -80,7 +80,7 @@ def api_client(described):
 
 
 def test_chalice_local_without_stage_serves_the_life_cycle_on_other_ports(start):
-    environ = bare_environ()
+    environ = bare_environ(PYTHONUNBUFFERED="1")
     described = stack.describe(environ)
     services = start(SERVICES, environ)
     services.wait_for("docs/quickstart.md.")
@@ -108,7 +108,7 @@ def test_chalice_local_without_stage_serves_the_life_cycle_on_other_ports(start)
 
 
 def test_start_without_services_names_the_command_and_503_names_the_address(start):
-    environ = bare_environ()
+    environ = bare_environ(PYTHONUNBUFFERED="1")
     described = stack.describe(environ)
     api = start(chalice_local(environ), environ)
     api.wait_for("Serving on")

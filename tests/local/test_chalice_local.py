@@ -171,6 +171,32 @@ def test_misspelt_stage_is_reported_with_the_nearest_name(environ, ports):
         configure(ports["API_PORT"], stage="dve")
 
 
+def test_only_changed_sources_restart_the_server(tmp_path):
+    class Watcher:
+        pass
+
+    def poll():
+        restarts = []
+        chalice_local._poll_sources(watcher, str(tmp_path), lambda: restarts.append(1))
+        return len(restarts)
+
+    watcher = Watcher()
+    for name in ("package/__pycache__", ".chalice", ".venv"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "app.py").touch()
+    assert poll() == 0
+    for name in ("package/__pycache__/a.pyc", ".venv/a.py", "notes.md"):
+        (tmp_path / name).touch()
+        assert poll() == 0
+    for name in ("package/a.py", ".chalice/config.json", "rules.toml"):
+        (tmp_path / name).touch()
+        assert (poll(), poll()) == (1, 0)
+    os.utime(tmp_path / "app.py", (1, 1))
+    assert (poll(), poll()) == (1, 0)
+    (tmp_path / "app.py").unlink()
+    assert (poll(), poll()) == (1, 0)
+
+
 def settings_with(**variables):
     return config.load(stage_config.environment("local", variables))
 
