@@ -79,24 +79,26 @@ def break_function(aws):
     ]
 
 
-def break_schedule(aws):
+def delete_schedule(aws):
     events, rule = aws.client("events"), f"{NAME}-sweep-event"
-    events.disable_rule(Name=rule)
-    return lambda: events.describe_rule(Name=rule)["State"]
+    events.remove_targets(Rule=rule, Ids=["1"])
+    events.delete_rule(Name=rule)
+    return lambda: aws.list_resources().get("rules")
 
 
 def break_policy(aws):
     iam, role = aws.client("iam"), f"{NAME}-sweep"
-    document = json.dumps({"Version": "2012-10-17", "Statement": []})
+    statement = {"Effect": "Allow", "Action": "xray:PutTraceSegments", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     iam.put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=document)
-    return lambda: bool(
-        iam.get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"]["Statement"]
+    return lambda: (
+        len(iam.get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"]["Statement"]) > 1
     )
 
 
 @pytest.mark.parametrize(
     ("change", "repaired"),
-    [(break_function, 60), (break_schedule, "ENABLED"), (break_policy, True)],
+    [(break_function, 60), (delete_schedule, [f"{NAME}-sweep-event"]), (break_policy, True)],
 )
 @pytest.mark.usefixtures("url")
 def test_resource_changed_outside_the_project_is_repaired(aws, checkout, change, repaired):
