@@ -104,7 +104,7 @@ def ensure_current(aws: Aws, stage: Stage) -> None:
     live_id = live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
     if live_id not in (None, recorded_id):
         raise OperatorError(
-            f"{stage.deployed_file.relative_to(PROJECT)} does not record the API {live_id} of "
+            f".chalice/deployed/{stage.deployed_file.name} does not record the API {live_id} of "
             f"stage {stage.name}, so Chalice would create a second one with another URL. Run: "
             f"python -m infra prepare --stage {stage.name}"
         )

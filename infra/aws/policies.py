@@ -54,10 +54,10 @@ def _secret_statement(stage: Stage) -> dict[str, str]:
     }
 
 
-def write(stage: Stage, project: Path = PROJECT) -> None:
+def write(stage: Stage) -> None:
     """Write a stage's policies to the files named in config.json, if they differ."""
     for file, policy in render(stage).items():
-        path = project / ".chalice" / file
+        path = PROJECT / ".chalice" / file
         text = json.dumps(policy, indent=2) + "\n"
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(parents=True, exist_ok=True)

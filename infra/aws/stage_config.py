@@ -95,7 +95,8 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
         environ: Variables of the shell, which take precedence.
 
     Raises:
-        OperatorError: There is no such stage, or config.json cannot be read.
+        OperatorError: There is no such stage, or config.json cannot be read or has variables that
+            are not text.
     """
     declared = project()
     stages = declared.get("stages", {})
@@ -108,7 +109,13 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
         )
     variables: dict[str, str] = {}
     for level in (declared, stages[stage_name]):
-        variables |= level.get("environment_variables", {})
+        declared_variables = level.get("environment_variables", {})
+        if not isinstance(declared_variables, dict):
+            raise _invalid(stage_name, "environment_variables must be an object.")
+        variables |= declared_variables
+    for name, value in variables.items():
+        if not isinstance(value, str):
+            raise _invalid(stage_name, f"{name} must be text, in quotation marks.")
     return {**variables, **environ}
 
 

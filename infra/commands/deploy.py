@@ -90,6 +90,7 @@ def prepare(stage_name: str) -> None:
     policies.write(stage)
     if not live_resources.find_foreign_function(aws, stage):
         chalice_record.rebuild_record(aws, stage, bucket, domain=stage.domain)
+    click.echo(f"Stage {stage_name} is prepared.", err=True)
 
 
 @click.command()

@@ -13,7 +13,7 @@ async ({ requests, sockets }) => {
   const fetched = requests.flatMap(({ url, method, headers, body }) =>
     ["cors", "no-cors", "same-origin"].map(async (mode) => {
       try {
-        await keep(mode, url, await fetch(url, { method, mode, body, headers, credentials: "include" }));
+        await keep(mode, url, await fetch(url, { method, mode, body, headers, credentials: "include", signal: AbortSignal.timeout(5000) }));
       } catch {}
     }),
   );
@@ -65,6 +65,7 @@ async ({ requests, sockets }) => {
     }),
   );
 
-  await Promise.all([...fetched, ...posted, ...embedded, ...connected]);
+  const all = Promise.all([...fetched, ...posted, ...embedded, ...connected]);
+  await within(10000, (done) => all.then(done));
   return read;
 };

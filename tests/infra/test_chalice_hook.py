@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
+from app import app
 from chalicelib.config import PROJECT
+from infra import OperatorError, chalice_hook
+from infra.aws import Aws, live_resources, policies, stacks, stage_config
 from tests.infra.packaging import SIDS
 
 CHALICE = Path(sys.executable).with_name("chalice")
@@ -179,3 +183,55 @@ def test_other_commands_of_chalice_check_the_rules_only(checkout):
 
     assert completed.returncode == 1
     assert completed.stderr.startswith("Error: chalicelib/rules.toml: the file is not valid TOML")
+
+
+@pytest.fixture
+def account(tmp_path, monkeypatch):
+    """An account without the stage's resources, for commands in this process."""
+    checkout = Checkout(tmp_path)
+    checkout.set(**SIDS)
+    monkeypatch.setattr(stage_config, "CONFIG", tmp_path / ".chalice" / "config.json")
+    monkeypatch.setattr(policies, "write", lambda stage: None)
+    account = Aws(None, "aws", "eu-west-1", "1" * 12, "arn:aws:iam::1:user/ann")
+    monkeypatch.setattr(chalice_hook, "connect", lambda profile: account)
+    for check in ("ensure_same_region", "ensure_created_by_chalice"):
+        monkeypatch.setattr(live_resources, check, lambda *_: None)
+    monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+
+
+def run_hook(command, **parameters):
+    with click.Context(click.Command(command), info_name=command) as context:
+        context.params |= {"stage": "dev", "profile": None, **parameters}
+        chalice_hook.run(app)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("command", ["deploy", "plan"])
+def test_deployment_of_a_stage_that_is_not_prepared_names_the_preparing_command(command):
+    with pytest.raises(SystemExit) as stopped:
+        run_hook(command)
+
+    assert stopped.value.code == (
+        "Error: Stage dev is not prepared in account 111111111111, eu-west-1. "
+        "Run: python -m infra prepare --stage dev"
+    )
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("check", ["ensure_same_region", "ensure_created_by_chalice"])
+def test_deployment_of_a_stage_that_is_elsewhere_is_refused(monkeypatch, check):
+    def refuse(*_):
+        raise OperatorError("It is elsewhere.")
+
+    monkeypatch.setattr(live_resources, check, refuse)
+
+    with pytest.raises(SystemExit, match=r"^Error: It is elsewhere\.$"):
+        run_hook("deploy")
+
+
+def test_import_without_a_chalice_command_checks_the_rules_only(tmp_path, monkeypatch):
+    assert chalice_hook.run(app) is None
+    monkeypatch.setenv("RULES_FILE", str(tmp_path / "absent.toml"))
+
+    with pytest.raises(SystemExit, match="RULES_FILE names a file that can't be read"):
+        chalice_hook.run(app)

@@ -263,17 +263,18 @@ def test_committed_policies_are_those_of_the_templates(name):
         assert json.loads(committed) == policy
 
 
-def test_policies_are_written_again_only_if_they_differ(tmp_path, stage):
-    policies.write(stage, tmp_path)
+def test_policies_are_written_again_only_if_they_differ(tmp_path, monkeypatch, stage):
+    monkeypatch.setattr(policies, "PROJECT", tmp_path)
+    policies.write(stage)
     api, sweep = (tmp_path / ".chalice" / file for file in stage.policy_files.values())
     times = [0, 0]
     for path in (api, sweep):
         os.utime(path, (0, 0))
     settings = replace(stage.settings, secrets_parameter="/other")
 
-    policies.write(stage, tmp_path)
+    policies.write(stage)
     assert [path.stat().st_mtime for path in (api, sweep)] == times
 
-    policies.write(replace(stage, settings=settings), tmp_path)
+    policies.write(replace(stage, settings=settings))
     assert "parameter/other" in api.read_text()
     assert "parameter/other" in sweep.read_text()
