@@ -99,10 +99,12 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
         f"{described.settings.twilio_taskrouter_url}, DynamoDB at "
         f"{described.resolved['AWS_ENDPOINT_URL_DYNAMODB']}."
     )
+    if stack.STARTED_TOGETHER in os.environ:
+        # The other programs need not be ready yet, and `make run` reports conflicts.
+        return described.settings
     if conflicts := stack.conflicting_variables(described, os.environ):
         click.echo(stack.conflict_warning(conflicts, "chalice local"), err=True)
-    # A program that starts together with this one need not be ready yet.
-    if stack.STARTED_TOGETHER not in os.environ and (problem := _find_problem(described)):
+    if problem := _find_problem(described):
         click.echo(problem, err=True)
     return described.settings
 

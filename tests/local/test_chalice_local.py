@@ -4,6 +4,8 @@ import contextlib
 import json
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 from chalice.app import Chalice, Response
@@ -164,6 +166,28 @@ def test_port_in_use_is_reported_before_the_server_starts(environ):
 def test_invalid_port_is_reported(environ, port):
     with pytest.raises(OperatorError, match="--port must be a port from 1 to 65535"):
         configure(port)
+
+
+def test_program_of_the_whole_stack_does_not_wait_for_the_others(environ, ports, capsys):
+    environ["LOCAL_STACK_STARTED_TOGETHER"] = "true"
+
+    configure(ports["API_PORT"])
+
+    assert capsys.readouterr().err == ""
+
+
+def test_packages_of_the_services_are_not_needed():
+    program = (
+        "import sys, local.chalice_local; "
+        "print({name.partition('.')[0] for name in sys.modules} & "
+        "{'starlette', 'uvicorn', 'ministack', 'hypercorn', 'lark', 'aiohttp', 'pytest'})"
+    )
+
+    imported = subprocess.run(
+        [sys.executable, "-c", program], cwd=config.PROJECT, capture_output=True, check=True
+    )
+
+    assert imported.stdout == b"set()\n"
 
 
 def test_misspelt_stage_is_reported_with_the_nearest_name(environ, ports):

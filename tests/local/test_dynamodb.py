@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import http.client
 import json
@@ -5,6 +6,8 @@ import time
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local import dynamodb as local_dynamodb
 from local import network
@@ -126,6 +129,7 @@ def test_web_page_is_refused_whatever_it_requests(dynamodb, headers, headers_of_
         ("GET", "/?Action=ListStacks&X-Amz-Credential=local/x/us-east-1/cloudformation/x", {}),
         ("POST", "/", {"X-Amz-Target": "AWSLambda.CreateFunction"}),
         ("POST", "/", {"X-Amz-Target": "DynamoDBStreams_20120810.ListStreams"}),
+        ("POST", "/", [*LIST_TABLES.items(), ("X-Amz-Target", "CloudFormation.CreateStack")]),
         ("POST", "/_ministack/reset", {}),
         ("GET", "/_ministack/health", {}),
         ("GET", "/_localstack/health", {}),
@@ -160,6 +164,37 @@ def test_request_with_a_dynamodb_target_only_reaches_dynamodb(dynamodb, tables, 
 
     assert status == 200
     assert tables.reservations in json.loads(body)["TableNames"]
+
+
+HEADER_NAMES = st.sampled_from([b"host", b"origin", b"x-amz-target", b"authorization", b"cookie"])
+HEADER_VALUES = st.binary() | st.sampled_from(
+    [b"127.0.0.1", b"evil.example", b"DynamoDB_20120810.ListTables", b"CloudFormation.CreateStack"]
+)
+
+
+@given(st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES)), st.binary(), st.text())
+def test_any_request_is_refused_or_reaches_the_emulator_as_dynamodb_request(headers, query, path):
+    passed, sent = [], []
+
+    async def emulator(scope, receive, send):
+        passed.append(scope)
+
+    async def send_message(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "PUT", "path": path, "query_string": query}
+    app = local_dynamodb.only_dynamodb(emulator)
+    asyncio.run(app({**scope, "headers": headers}, None, send_message))
+
+    assert bool(passed) != bool(sent)
+    for message in sent:
+        assert message.get("status") in {None, 403, 404}
+    for scope in passed:
+        assert (scope["method"], scope["path"], scope["query_string"]) == ("POST", "/", b"")
+        targets = {value for name, value in scope["headers"] if name == b"x-amz-target"}
+        assert len(targets) == 1
+        assert targets.pop().startswith(b"DynamoDB_20120810.")
+        assert {name for name, _ in scope["headers"]} <= {b"x-amz-target", b"authorization"}
 
 
 def test_websocket_is_refused(dynamodb):
