@@ -1,7 +1,12 @@
 """The Chalice app: middleware, blueprints and the schedule of the sweep."""
 
 import os
+import sys
 from typing import Any
+
+if "AWS_CHALICE_CLI_MODE" in os.environ:
+    # `chalice local` restarts for every new file in the checkout, even the bytecode of imports.
+    sys.dont_write_bytecode = True
 
 from chalice.app import Chalice, CloudWatchEvent, Rate
 

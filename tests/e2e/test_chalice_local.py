@@ -3,9 +3,11 @@
 import contextlib
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -26,12 +28,12 @@ SERVICES = [sys.executable, "-m", "local", "services"]
 class Program:
     """A program started from a shell."""
 
-    def __init__(self, command, environ, log):
+    def __init__(self, command, environ, log, folder):
         self._log = log
         with log.open("wb") as output:
             self.popen = subprocess.Popen(
                 command,
-                cwd=ROOT,
+                cwd=folder,
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -59,8 +61,8 @@ def start(tmp_path):
     """A function that starts a program, which ends after the test."""
     programs = []
 
-    def start(command, environ):
-        program = Program(command, environ, tmp_path / f"{len(programs)}.log")
+    def start(command, environ, folder=ROOT):
+        program = Program(command, environ, tmp_path / f"{len(programs)}.log", folder)
         programs.append(program)
         return program
 
@@ -123,6 +125,32 @@ def test_start_without_services_names_the_command_and_503_names_the_address(star
     created = app.post("/create-task")
     assert (created.status, created.body["Code"]) == (503, "TaskRouterUnavailable")
     assert f"{described.simulator_url} can't be reached: connection refused" in str(created.body)
+
+
+def test_server_in_a_new_checkout_keeps_running_when_requests_import_modules(start, tmp_path):
+    checkout = tmp_path / "checkout"
+    for name in ("chalicelib", "infra", "local", "taskrouter_simulator", ".chalice"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, checkout / name, ignore=ignored)
+    shutil.copy(ROOT / "app.py", checkout)
+    environ = bare_environ(PYTHONUNBUFFERED="1")
+    api = start(chalice_local(environ), environ, checkout)
+    api.wait_for("Serving on")
+    # The bytecode of app.py itself may have restarted the server before it was configured.
+    restarts = api.output().count("Restarting")
+
+    app = api_client(stack.describe(environ))
+    assert [app.post("/create-task").status for _ in range(2)] == [503, 503]
+    subprocess.run(
+        [sys.executable, "-m", "infra", "token", "--role", "supervisor"],
+        cwd=checkout,
+        env=environ,
+        capture_output=True,
+        check=True,
+    )
+    time.sleep(2)  # longer than the interval at which Chalice looks for changed files
+    assert app.get("/health").status == 200
+    assert api.output().count("Restarting") == restarts
 
 
 def run_to_end(command, environ):
