@@ -1,6 +1,7 @@
 """A stage's functions and API as they exist in AWS, regardless of any record."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -178,8 +179,9 @@ def _role_is_of_another_region(aws: Aws, stage: Stage, handler: str) -> bool:
     policy = _role_policy(aws, stage, handler)
     if policy is None:
         return False
-    if ":dynamodb:*:" not in policy:  # rendered by an earlier version
-        return f":dynamodb:{aws.region}:" not in policy
+    # Earlier versions rendered the region. Current policies have * in its place.
+    if regions := re.findall(r":dynamodb:([\w-]+):", policy):
+        return aws.region not in regions
     # A stage's role is created after its stack, and removed before it.
     return not _find_function(aws, stage, handler) and not stacks.exists(aws, stage)
 
