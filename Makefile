@@ -33,6 +33,10 @@ setup-deploy: $(DEPLOY_TOOLS) ## Install only the tools that deploying needs int
 run: $(RUN_TOOLS) ## Run the whole system on this machine; stop it with Ctrl-C
 	@$(BIN)/python -m local run
 
+.PHONY: services
+services: $(INSTALLED) ## Run DynamoDB, the simulator and the sweep, for chalice local
+	@$(BIN)/python -m local services
+
 .PHONY: demo
 demo: $(RUN_TOOLS) ## Show the life cycle of Tasks, with every request and response
 	@$(BIN)/python -m local demo

@@ -1,6 +1,12 @@
 """The Chalice app: middleware, blueprints and the sweep schedule."""
 
+import os
+import sys
 from typing import Any
+
+if "AWS_CHALICE_CLI_MODE" in os.environ:
+    # `chalice local` restarts for every new file in the checkout, even the bytecode of imports.
+    sys.dont_write_bytecode = True
 
 from chalice.app import Chalice, CloudWatchEvent, Rate
 
@@ -39,3 +45,10 @@ def sweep(event: CloudWatchEvent) -> None:
         time_left_ms=context.get_remaining_time_in_millis,
         report=lambda line: observability.log("sweep", line),
     )
+
+
+if "AWS_CHALICE_CLI_MODE" in os.environ:
+    # Chalice's command line imports the app before `deploy`, `package` and `local`.
+    from infra import chalice_hook
+
+    chalice_hook.run(app)

@@ -28,7 +28,7 @@ _LAMBDA_TIMEOUT_SECONDS = 29
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
-_HASH = re.compile(r"\{hash:(?P<name>[^}]+)\}")
+_PLACEHOLDER = re.compile(r"\{(?P<hash>hash:)?(?P<name>[^}]+)\}")
 
 
 class SettingsError(Exception):
@@ -271,6 +271,8 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
         path: the file, relative to the project's folder. It has lines of ``NAME=value`` and
             comments. In a value, ``{hash:NAME}`` stands for the 32 hexadecimal digits of a fake
             SID or key, so that secret scanners do not mistake the file's text for a real one.
+            ``{NAME}`` stands for the value of a variable that the environment or an earlier line
+            sets.
 
     Raises:
         SettingsError: The file can't be read, or a line is malformed.
@@ -285,10 +287,13 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
         match = _LINE.fullmatch(line)
         if match is None:
             raise SettingsError(f"SETTINGS_DEFAULTS: line {number} of {path} is not NAME=value.")
-        environ.setdefault(match["name"], _HASH.sub(_fake_digits, match["value"]))
+        value = _PLACEHOLDER.sub(lambda found: _replacement(found, environ), match["value"])
+        environ.setdefault(match["name"], value)
 
 
-def _fake_digits(match: re.Match[str]) -> str:
-    """Return the digits that the simulator derives from the same name."""
-    seed = "taskrouter-simulator/" + match["name"]
+def _replacement(placeholder: re.Match[str], environ: Mapping[str, str]) -> str:
+    """Return a variable's value, or the digits that the simulator derives from the same name."""
+    if not placeholder["hash"]:
+        return environ.get(placeholder["name"], "")
+    seed = "taskrouter-simulator/" + placeholder["name"]
     return hashlib.sha256(seed.encode()).hexdigest()[:32]

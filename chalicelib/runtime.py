@@ -1,7 +1,6 @@
 """Builds the service from its settings, once per Lambda container."""
 
 import logging
-import os
 import threading
 import time
 import uuid
@@ -222,6 +221,3 @@ if config.in_lambda():
     with suppress(SecretsUnavailable):
         current().secrets.current()
     _ = current().rules
-elif "AWS_CHALICE_CLI_MODE" in os.environ:
-    # Chalice imports the app before deploying or packaging it. Invalid rules must stop the command.
-    rules_file.read(config.rules_file(os.environ))

@@ -3,6 +3,8 @@
 import importlib
 import os
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 import click
 
@@ -10,7 +12,7 @@ from chalicelib.config import SettingsError
 from infra import OperatorError
 from local import demo, dynamodb, functions, network, run, stack
 
-ERRORS = (stack.StackError, SettingsError, OperatorError, network.NotReadyError)
+ERRORS = (SettingsError, OperatorError, network.NotReadyError)
 
 
 class _ErrorReportingGroup(click.Group):
@@ -37,10 +39,23 @@ def main() -> None:
 def run_all() -> None:
     """Run the whole stack until Ctrl-C."""
     local_stack = stack.describe(stack.OPTIONAL_CALLBACKS | dict(os.environ))
+    _run(local_stack, run.greeting, "make run")
+
+
+@main.command("services")
+def run_services() -> None:
+    """Run DynamoDB, the simulator and the sweep until Ctrl-C, for `chalice local`."""
+    local_stack = stack.describe(stack.OPTIONAL_CALLBACKS | dict(os.environ))
+    _run(local_stack.without_api(), run.services_greeting, "make services")
+
+
+def _run(
+    local_stack: stack.Stack, greeting: Callable[[stack.Stack], str], command: str
+) -> NoReturn:
     stack.check_ports_are_free(local_stack)
     if conflicts := stack.conflicting_variables(local_stack, os.environ):
-        click.echo(run.warning(conflicts), err=True)
-    sys.exit(run.run(local_stack))
+        click.echo(stack.conflict_warning(conflicts, command), err=True)
+    sys.exit(run.run(local_stack, greeting))
 
 
 @main.command("demo")
@@ -64,10 +79,9 @@ def run_dynamodb() -> None:
 
 @main.command("api")
 def run_api() -> None:
-    """Run `chalice local`, tuned for concurrent clients."""
+    """Run `chalice local` with the local stage, on API_PORT."""
     local_stack = stack.describe(os.environ)
     stack.check_ports_are_free(local_stack, "api")
-    os.environ.update(local_stack.environ)
     functions.serve_api(local_stack.port("API_PORT"), stack.STAGE)
 
 

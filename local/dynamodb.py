@@ -190,6 +190,9 @@ def dynamodb_api() -> App:
             responses.set_request_account_id(router.extract_access_key_id(headers))
             responses.set_request_region(router.extract_region(headers))
             body = await _read_body(receive)
+            if not _is_json_object(body):
+                await _respond(send, 400, _message("The body must be a JSON object."))
+                return
             status, _, content = await dynamodb.handle_request("POST", "/", headers, body, {})
             await _respond(send, status, content)
 
@@ -203,6 +206,13 @@ async def _read_body(receive: Any) -> bytes:
         parts.append(message.get("body", b""))
         if not message.get("more_body"):
             return b"".join(parts)
+
+
+def _is_json_object(body: bytes) -> bool:
+    try:
+        return isinstance(json.loads(body), dict)
+    except ValueError:
+        return False
 
 
 async def _respond(send: Any, status: int, body: bytes) -> None:

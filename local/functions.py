@@ -7,30 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-ACCEPT_QUEUE = 128
-"""Maximum number of connections that wait to be accepted."""
-
 LAMBDA_TIMEOUT_SECONDS = 60
 
 
 def serve_api(port: int, stage: str) -> None:
-    """Run `chalice local`, tuned for concurrent clients, until a signal arrives.
-
-    By default, Chalice's server writes headers and body as two packets with Nagle's algorithm
-    enabled, so every request on a keep-alive connection waits about 40 ms for a delayed
-    acknowledgment. Its queue of five connections also makes 50 concurrent clients wait for
-    retransmissions.
+    """Run `chalice local`, without reloading changed code, until a signal ends the process.
 
     Args:
         port: Port on 127.0.0.1.
         stage: Stage in .chalice/config.json.
     """
     # Only this command needs Chalice's command line, which is slow to import.
-    from chalice import local  # noqa: PLC0415
     from chalice.cli import main  # noqa: PLC0415
 
-    local.ChaliceRequestHandler.disable_nagle_algorithm = True
-    local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE
     sys.argv = ["chalice", "local", "--stage", stage, "--no-autoreload", "--port", str(port)]
     sys.exit(main())
 

@@ -22,16 +22,16 @@ def url(port: int) -> str:
     return f"http://{LOOPBACK}:{port}"
 
 
-def is_port_taken(port: int) -> bool:
-    """Return whether a socket is bound to a port of the loopback interface."""
+def bind_failure(port: int, host: str = LOOPBACK) -> str | None:
+    """Return why a server can't listen on this port of an address; None if it can."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # Servers also set this option, so connections in TIME_WAIT do not block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return True
-    return False
+            probe.bind((host, port))
+        except OSError as error:
+            return error.strerror or str(error)
+    return None
 
 
 def find_free_ports(count: int) -> list[int]:

@@ -3,11 +3,12 @@
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from infra.commands.token import create_token, read_api_key
 from local import supervisor
 from local.demo import http_client
-from local.stack import Stack
+from local.stack import Stack, api_command
 
 TOKEN_HOURS = 8
 _NAME_WIDTH = 10
@@ -58,9 +59,27 @@ For the commands below: a supervisor token, valid for {hours} hours, and the sim
 With ASSIGNMENT_INSTRUCTION=accept make run, steps 1 and 2 suffice. See also docs/quickstart.md.
 """  # noqa: E501  # a command to paste must be a single line
 
+SERVICES_GREETING = """
+The services are running. Press Ctrl-C to stop them.
 
-def run(stack: Stack) -> int:
+  TaskRouter  {simulator}   (the simulator; GET /simulator lists its SIDs and keys)
+  Portal      {simulator}/simulator/portal   (the simulator's replacement for the Twilio Console)
+  DynamoDB    {dynamodb}
+
+Start the API in another terminal. The simulator posts its callbacks to {callbacks}:
+
+  {command}
+
+More in docs/quickstart.md.
+"""
+
+
+def run(stack: Stack, greeting: Callable[[Stack], str]) -> int:
     """Run the stack until a signal arrives or a program ends, then end all programs.
+
+    Args:
+        stack: The stack to run.
+        greeting: Returns the text to print once all programs are ready.
 
     Returns:
         The exit code: 0 after SIGINT or SIGTERM, otherwise not 0.
@@ -91,6 +110,16 @@ def _write(text: str) -> None:
     sys.stdout.flush()
 
 
+def services_greeting(stack: Stack) -> str:
+    """Return the addresses of the running services, and the command that starts the API."""
+    return SERVICES_GREETING.format(
+        simulator=stack.simulator_url,
+        dynamodb=stack.dynamodb_url,
+        callbacks=stack.environ["SIMULATOR_CALLBACK_BASE_URL"],
+        command=api_command(stack),
+    )
+
+
 def greeting(stack: Stack) -> str:
     """Return the addresses of a running stack and commands to try."""
     simulator = http_client.fetch_identifiers(stack.simulator_url)
@@ -108,15 +137,4 @@ def greeting(stack: Stack) -> str:
         offline=simulator["activities"]["Offline"],
         alice=simulator["workers"]["Alice"],
         workspace=f"{stack.simulator_url}/v1/Workspaces/{simulator['workspace_sid']}",
-    )
-
-
-def warning(names: list[str]) -> str:
-    """Return a warning about shell variables that override the stack's values."""
-    without = " ".join(f"-u {name}" for name in names)
-    return (
-        f"Warning: the shell sets {', '.join(names)}. These values override the local "
-        f"stack's, so requests between the app, the simulator and the local DynamoDB will be "
-        f"refused or sent elsewhere. To run without these values:\n\n"
-        f"  env {without} make run\n"
     )

@@ -5,14 +5,19 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chalicelib import config
+from infra import OperatorError
 from infra.aws import stage_config
 from local import dynamodb, network
 
 STAGE = "local"
-DEFAULT_PORTS = {"API_PORT": 8000, "DYNAMODB_PORT": 8001, "SIMULATOR_PORT": 8002}
+PORTS = ("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT")
+"""Variables with the programs' ports. local/settings.env has their defaults, and derives the
+addresses from them."""
+
+ADDRESSES = ("PUBLIC_BASE_URL", "AWS_ENDPOINT_URL_DYNAMODB", "TWILIO_TASKROUTER_URL")
 OPTIONAL_CALLBACKS = {
     "SIMULATOR_FALLBACK_PATH": "/assignment_callback/fallback",
     "SIMULATOR_EVENT_PATH": "/event_callback",
@@ -23,10 +28,13 @@ A production Workspace and Workflow use these callbacks. The demo and the tests 
 the sweep detects changes at TaskRouter.
 """
 
+STARTED_TOGETHER = "LOCAL_STACK_STARTED_TOGETHER"
+"""This variable is set in programs that start at the same time as the stack's other programs."""
+
 _ADDRESS_PREFIXES = ("TWILIO_", "AWS_ENDPOINT_URL_DYNAMODB")
 
 
-class StackError(Exception):
+class StackError(OperatorError):
     """The stack can't be started; the message states the cause and the remedy."""
 
 
@@ -70,12 +78,17 @@ class Stack:
         """The table names in the settings."""
         return dynamodb.TableNames(self.settings.reservations_table, self.settings.state_table)
 
+    def without_api(self) -> "Stack":
+        """Return a stack of the services only, for an API that is started separately."""
+        services = tuple(program for program in self.programs if program.name != "api")
+        return replace(self, programs=services)
+
     def program(self, name: str) -> Program:
         """Return the program with this name."""
         return next(program for program in self.programs if program.name == name)
 
     def port(self, variable: str) -> int:
-        """Return the value of a port variable; see `DEFAULT_PORTS`."""
+        """Return the value of a port variable; see `PORTS`."""
         return int(self.environ[variable])
 
 
@@ -91,22 +104,18 @@ def describe(environ: Mapping[str, str]) -> Stack:
         OperatorError: .chalice/config.json has no stage "local".
         SettingsError: The shell sets an invalid value for a setting.
     """
-    ports = {name: _port(name, environ) for name in DEFAULT_PORTS}
-    if len(set(ports.values())) < len(ports):
-        raise StackError(f"{', '.join(ports)} must be different ports, not {ports}.")
-    api, emulator, simulator = (network.url(ports[name]) for name in DEFAULT_PORTS)
-    addresses = {
-        "PUBLIC_BASE_URL": api,
-        "AWS_ENDPOINT_URL_DYNAMODB": emulator,
-        "TWILIO_TASKROUTER_URL": simulator,
-        # Print every line immediately.
-        "PYTHONUNBUFFERED": "1",
-    }
-    complete = addresses | stage_config.environment(STAGE, environ)
-    complete |= {name: str(port) for name, port in ports.items()}
+    for name in environ.keys() & set(PORTS):
+        check_port(name, environ[name])
+    # Print every line immediately.
+    complete = {"PYTHONUNBUFFERED": "1"} | stage_config.environment(STAGE, environ)
     complete |= _proxy_exceptions(environ)
     resolved = dict(complete)
     settings = config.load(resolved)
+    ports = {name: int(resolved[name]) for name in PORTS}
+    if len(set(ports.values())) < len(ports):
+        raise StackError(f"{', '.join(ports)} must be different ports, not {ports}.")
+    api, emulator, simulator = (network.url(ports[name]) for name in PORTS)
+    complete |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
     # The simulator must sign the URL that the app verifies and use the same Reservation timeout.
     complete.setdefault("SIMULATOR_CALLBACK_BASE_URL", settings.public_base_url or api)
     complete.setdefault("SIMULATOR_RESERVATION_TIMEOUT", str(settings.reservation_timeout_seconds))
@@ -118,12 +127,46 @@ def describe(environ: Mapping[str, str]) -> Stack:
 
 def conflicting_variables(stack: Stack, environ: Mapping[str, str]) -> list[str]:
     """Return the shell variables that select another account, TaskRouter or DynamoDB."""
-    default = describe({name: environ[name] for name in DEFAULT_PORTS if name in environ})
+    default = describe({name: environ[name] for name in PORTS if name in environ})
     return [
         name
         for name, value in default.resolved.items()
         if name.startswith(_ADDRESS_PREFIXES) and stack.resolved[name] != value
     ]
+
+
+def conflict_warning(names: list[str], command: str) -> str:
+    """Return a warning about shell variables that override the stack's values."""
+    without = " ".join(f"-u {name}" for name in names)
+    return (
+        f"Warning: the shell sets {', '.join(names)}. These values override the local "
+        f"stack's, so requests between the app, the simulator and the local DynamoDB will be "
+        f"refused or sent elsewhere. To run without these values:\n\n"
+        f"  env {without} {command}\n"
+    )
+
+
+def services_command(stack: Stack) -> str:
+    """Return the command that starts the services for the stack's API."""
+    return f"{_assignments(stack, *PORTS)}make services"
+
+
+def api_command(stack: Stack) -> str:
+    """Return the command that starts the API for the stack's services."""
+    port = stack.port("API_PORT")
+    option = f" --port {port}" if port != describe({}).port("API_PORT") else ""
+    return (
+        f"{_assignments(stack, 'DYNAMODB_PORT', 'SIMULATOR_PORT')}.venv/bin/chalice local{option}"
+    )
+
+
+def _assignments(stack: Stack, *ports: str) -> str:
+    """Return shell assignments of the base URL and of these ports, except default values."""
+    default = describe({})
+    names = [name for name in ports if stack.port(name) != default.port(name)]
+    if stack.resolved["PUBLIC_BASE_URL"] != stack.api_url:
+        names.append("PUBLIC_BASE_URL")
+    return "".join(f"{name}={stack.resolved[name]} " for name in names)
 
 
 def check_ports_are_free(stack: Stack, *names: str) -> None:
@@ -138,7 +181,7 @@ def check_ports_are_free(stack: Stack, *names: str) -> None:
     """
     for program in stack.programs:
         variable = program.port_variable if program.name in names or not names else None
-        if variable and network.is_port_taken(port := stack.port(variable)):
+        if variable and network.bind_failure(port := stack.port(variable)):
             raise StackError(
                 f"Port {port} is in use, but {program.name} needs it. Stop the program that uses "
                 f"the port, or set {variable} to another port."
@@ -160,11 +203,10 @@ def _programs(has_tables: Callable[[], bool], api: str, simulator: str) -> tuple
     )
 
 
-def _port(name: str, environ: Mapping[str, str]) -> int:
-    text = environ.get(name, str(DEFAULT_PORTS[name]))
+def check_port(name: str, text: str) -> None:
+    """Check the text of a port; raise StackError, which names its variable, if it is invalid."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= network.MAX_PORT:
         raise StackError(f"{name} must be a port from 1 to {network.MAX_PORT}, not {text!r}.")
-    return int(text)
 
 
 def _proxy_exceptions(environ: Mapping[str, str]) -> dict[str, str]:

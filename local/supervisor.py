@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from local import network
-from local.stack import Program, Stack, StackError
+from local.stack import STARTED_TOGETHER, Program, Stack, StackError
 
 ROOT = Path(__file__).parent.parent
 GRACE_SECONDS = 5
@@ -207,11 +207,12 @@ def running(
     with tempfile.TemporaryDirectory(prefix="taskrouter-callbacks-") as folder:
         programs = RunningStack(Path(folder), print_line)
         try:
+            environ = {**stack.environ, STARTED_TOGETHER: "true"}
             servers = [program for program in stack.programs if program.is_ready]
             # Starting only the servers at first makes them ready sooner.
             for group in (servers, [p for p in stack.programs if p not in servers]):
                 for program in group:
-                    programs.start(program, {**stack.environ, **overrides.get(program.name, {})})
+                    programs.start(program, {**environ, **overrides.get(program.name, {})})
                 for program in group:
                     programs.wait_for(program)
             yield programs

@@ -12,7 +12,13 @@ import uvicorn
 
 from taskrouter_simulator.seed import SeedError
 from taskrouter_simulator.server import Simulator, listen, uvicorn_config
-from taskrouter_simulator.settings import Settings, SettingsError, environment_name, read
+from taskrouter_simulator.settings import (
+    Settings,
+    SettingsError,
+    environment_name,
+    from_environment,
+    read,
+)
 
 
 class _Server(uvicorn.Server):
@@ -46,7 +52,7 @@ def _settings(arguments: list[str] | None) -> Settings:
         help_text = f"{field.metadata['help']} ({variable}; default {field.default!r})"
         parser.add_argument(
             f"--{field.name.replace('_', '-')}",
-            default=os.environ.get(variable),
+            default=from_environment(field.name, os.environ),
             help=help_text.replace("%", "%%"),
         )
     return read(vars(parser.parse_args(arguments)))

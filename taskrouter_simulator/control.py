@@ -20,6 +20,7 @@ from taskrouter_simulator.faults import FaultError, Faults
 from taskrouter_simulator.identifiers import Credentials, is_url
 from taskrouter_simulator.log import Log
 from taskrouter_simulator.seed import Description, SeedError
+from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
@@ -35,6 +36,7 @@ class Simulator(Protocol):
         engine: The current engine; a reset replaces it.
         log: The log.
         faults: The pending faults.
+        settings: The settings.
         workspace_sid: The loaded Workspace, a WS… SID.
         workflow_sid: The first loaded Workflow, a WW… SID; "" if there is none.
     """
@@ -43,6 +45,7 @@ class Simulator(Protocol):
     engine: Engine
     log: Log
     faults: Faults
+    settings: Settings
     workspace_sid: str
     workflow_sid: str
 
@@ -76,6 +79,7 @@ async def _describe(simulator: Simulator, _request: Request) -> Any:
         **asdict(simulator.credentials),
         "workspace_sid": simulator.workspace_sid,
         "workflow_sid": simulator.workflow_sid,
+        "callback_base_url": simulator.settings.callback_base_url,
         "workers": _sids_by_name(workspace.workers if workspace else {}),
         "activities": _sids_by_name(workspace.activities if workspace else {}),
         "task_queues": _sids_by_name(workspace.queues if workspace else {}),

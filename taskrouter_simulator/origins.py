@@ -15,6 +15,9 @@ _HOST = re.compile(
 )
 """The syntax of `Host`: a name or an IP address, and optionally a port."""
 
+_PRIVATE_NAME = re.compile(r"[^.]*|[0-9]+(\.[0-9]+)*|.*:.*")
+"""Names that public DNS cannot resolve: names without a dot, and IP addresses."""
+
 
 def is_foreign(
     host: str | None,
@@ -35,7 +38,7 @@ def is_foreign(
     """
     # Only HTTP/1.0 clients send no Host; browsers always send one.
     name = _hostname(host) if host else ""
-    if name is None or not (_is_private(name) or name in allowed_hosts):
+    if name is None or not (_PRIVATE_NAME.fullmatch(name) or name in allowed_hosts):
         return True
     if origin is None or origin in allowed_origins or "*" in allowed_origins:
         return False
@@ -57,12 +60,3 @@ def _hostname(host: str) -> str | None:
     """Return the name in a `Host` header, in lower case; None if the header is malformed."""
     match = _HOST.fullmatch(host)
     return match and (match[1] or match[2]).lower()
-
-
-def _is_private(name: str) -> bool:
-    """Return whether public DNS cannot resolve this name."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return "." not in name
-    return True

@@ -29,7 +29,9 @@ class Settings:
     host: str = _setting("127.0.0.1", "address to listen on")
     port: int = _setting(8002, "port to listen on; 0 picks a free port")
     callback_base_url: str = _setting(
-        "http://127.0.0.1:8000", "base URL of the app; the loaded Workspace's URLs begin with it"
+        "http://127.0.0.1:8000",
+        "base URL of the app; the loaded Workspace's URLs begin with it; API_PORT, if set, replaces"
+        " the default's port",
     )
     assignment_path: str = _setting(
         "/assignment_callback", "path of the loaded Workflow's assignment callback; '' for none"
@@ -245,6 +247,14 @@ def read(values: Mapping[str, str | None]) -> Settings:
         name = environment_name("callback_base_url")
         raise SettingsError(f"{name} must be a URL, not {settings.callback_base_url!r}")
     return settings
+
+
+def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
+    """Return the text of a field's environment variable; None if the default applies."""
+    text = environ.get(environment_name(name))
+    if name == "callback_base_url" and text is None and "API_PORT" in environ:
+        return f"http://127.0.0.1:{environ['API_PORT']}"
+    return text
 
 
 def environment_name(name: str) -> str:

@@ -95,6 +95,17 @@ def test_environment_overrides_the_defaults_file() -> None:
     assert environ["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:8001"
 
 
+def test_addresses_in_the_defaults_file_follow_the_ports() -> None:
+    environ = {"SETTINGS_DEFAULTS": "local/settings.env", "API_PORT": "8150"}
+    environ |= {"DYNAMODB_PORT": "8151", "SIMULATOR_PORT": "8152"}
+
+    settings = config.load(environ)
+
+    assert settings.public_base_url == "http://127.0.0.1:8150"
+    assert environ["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:8151"
+    assert settings.twilio_taskrouter_url == "http://127.0.0.1:8152"
+
+
 def test_defaults_file_is_refused_on_lambda() -> None:
     environ = {
         "SETTINGS_DEFAULTS": "local/settings.env",

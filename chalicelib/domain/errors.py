@@ -198,3 +198,34 @@ def nearest_name(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -
 
     matches = get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
     return matches[0] if matches else None
+
+
+def describe_connection_failure(url: str, error: BaseException) -> str:
+    """Return the address of a service and why it gave no answer, such as "at … did not answer".
+
+    Args:
+        url: the requested URL. Only its scheme, host and port are returned, because the other
+            parts may contain credentials or attributes.
+        error: an HTTP client's error; its causes are examined too.
+    """
+    from urllib.parse import urlsplit  # noqa: PLC0415  needed for error messages only
+
+    parts = urlsplit(url)
+    address = f"at {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    names = [type(cause).__name__ for cause in causes]
+    if any(name.startswith("Proxy") for name in names):
+        return f"{address} can't be reached: the proxy failed"
+    if any("Timeout" in name for name in names):
+        return f"{address} did not answer in time"
+    if "gaierror" in names:
+        return f"{address} can't be reached: unknown host name"
+    if "ConnectionRefusedError" in names:
+        return f"{address} can't be reached: connection refused"
+    if any(isinstance(cause, ConnectionError) for cause in causes):
+        return f"{address} closed the connection without an answer"
+    return f"{address} can't be reached: {names[-1]}"

@@ -38,18 +38,31 @@ class Aws:
         return self.session.client(service, config=Config(retries=retries))
 
 
-def connect() -> Aws:
+def require_region(session: boto3.Session) -> str:
+    """Return the region of a session.
+
+    Raises:
+        OperatorError: No region is set.
+    """
+    if not session.region_name:
+        raise OperatorError(
+            "No AWS region is set. Set one, for example: export AWS_DEFAULT_REGION=eu-west-1"
+        )
+    region: str = session.region_name
+    return region
+
+
+def connect(profile: str | None = None) -> Aws:
     """Return the account and region of the caller's credentials.
+
+    Args:
+        profile: A profile of the AWS configuration; None for the default.
 
     Raises:
         OperatorError: No region is set, or there are no credentials.
     """
-    session = boto3.Session()
-    region = session.region_name
-    if not region:
-        raise OperatorError(
-            "No AWS region is set. Set one, for example: export AWS_DEFAULT_REGION=eu-west-1"
-        )
+    session = boto3.Session(profile_name=profile)
+    region = require_region(session)
     try:
         caller = session.client("sts").get_caller_identity()
     except NoCredentialsError as error:

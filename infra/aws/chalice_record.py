@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from botocore.exceptions import ClientError
+from chalice.config import Config
 
 from chalicelib.config import PROJECT
 from infra import OperatorError
@@ -33,6 +34,23 @@ def run_chalice(*arguments: str) -> None:
     )
     if completed.returncode:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")
+
+
+def lambda_runtime() -> str:
+    """Return the functions' runtime, which Chalice takes from the running Python.
+
+    Raises:
+        OperatorError: Lambda has no runtime of the running Python's version.
+    """
+    running = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    nearest = Config().lambda_python_version
+    if running != nearest:
+        raise OperatorError(
+            f"Lambda has no runtime {running}, and Chalice takes the functions' runtime from the "
+            f"Python that deploys. Create .venv with another Python: make clean, then make "
+            f"PYTHON={nearest} setup."
+        )
+    return running
 
 
 def rebuild_record(
@@ -74,6 +92,24 @@ def rebuild_record(
     return bool(resources)
 
 
+def ensure_current(aws: Aws, stage: Stage) -> None:
+    """Refuse to deploy with a record in the checkout that lacks the API that exists in AWS.
+
+    Raises:
+        OperatorError: Chalice would create a second API, with another URL.
+    """
+    recorded_id = None
+    if stage.deployed_file.exists():
+        recorded_id = _api_id(json.loads(stage.deployed_file.read_bytes())["resources"])
+    live_id = live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
+    if live_id not in (None, recorded_id):
+        raise OperatorError(
+            f".chalice/deployed/{stage.deployed_file.name} does not record the API {live_id} of "
+            f"stage {stage.name}, so Chalice would create a second one with another URL. Run: "
+            f"python -m infra prepare --stage {stage.name}"
+        )
+
+
 def upload(aws: Aws, stage: Stage, bucket: str) -> str:
     """Upload the checkout's record to S3 and return the API's ID."""
     body = stage.deployed_file.read_bytes()
@@ -88,11 +124,16 @@ def public_url(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
 
     An API that CloudFormation deployed has no record, but is also found.
     """
-    recorded_id = _api_id(_recorded(aws, stage, bucket))
-    api_id = live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
+    api_id = find_api_id(aws, stage, bucket)
     if api_id is None:
         return None
     return stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
+
+
+def find_api_id(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
+    """Return the ID of the stage's API, which the record in S3 names, or None if there is none."""
+    recorded_id = _api_id(_recorded(aws, stage, bucket))
+    return live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
 
 
 def _recorded(aws: Aws, stage: Stage, bucket: str | None) -> list[dict[str, Any]]:

@@ -1,13 +1,14 @@
 """A stage's functions and API as they exist in AWS, regardless of any record."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from infra import OperatorError
-from infra.aws import Aws
+from infra.aws import Aws, stacks
 from infra.aws.stage_config import API, SWEEP, Stage
 
 _NOT_FOUND = ("ResourceNotFoundException", "NoSuchEntity", "NotFoundException")
@@ -80,6 +81,7 @@ def list_resources(aws: Aws, stage: Stage, *, recorded_api_id: str | None) -> li
     Raises:
         OperatorError: The functions were not created by Chalice.
     """
+    ensure_created_by_chalice(aws, stage)
     resources: list[dict[str, Any]] = []
     for handler in (API, SWEEP):
         resources += _function_entries(aws, stage, handler)
@@ -94,12 +96,6 @@ def list_resources(aws: Aws, stage: Stage, *, recorded_api_id: str | None) -> li
 
 def _function_entries(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str, str]]:
     function, role_name = _find_function(aws, stage, handler), stage.role(handler)
-    if function and not _created_by_chalice(function, stage, handler):
-        raise OperatorError(
-            f"The function {stage.function(handler)} was not created by Chalice: its role is "
-            f"{function['Role']}. If CloudFormation created it, keep deploying with "
-            "CloudFormation. Do not mix the two methods on one stage."
-        )
     if role := _get_or_none(aws.client("iam").get_role, RoleName=role_name):
         arn = role["Role"]["Arn"]
         yield _entry(f"{handler}_role", "iam_role", role_name=role_name, role_arn=arn)
@@ -168,18 +164,73 @@ def ensure_same_region(aws: Aws, stage: Stage) -> None:
     Role names are unique in an account, so one stage cannot be in two regions.
 
     Raises:
-        OperatorError: The stage's roles allow access to tables in another region.
+        OperatorError: A role of the stage belongs to another region.
     """
-    get_policy = aws.client("iam").get_role_policy
     for handler in (API, SWEEP):
-        name = stage.role(handler)
-        policy = _get_or_none(get_policy, RoleName=name, PolicyName=name)
-        if policy and f":dynamodb:{aws.region}:" not in json.dumps(policy["PolicyDocument"]):
+        if _role_is_of_another_region(aws, stage, handler):
             raise OperatorError(
-                f"The role {name} belongs to stage {stage.name} in a region other than "
-                f"{aws.region}. Select that region (export AWS_DEFAULT_REGION=...), or deploy a "
-                f"stage with another name to {aws.region}."
+                f"The role {stage.role(handler)} belongs to stage {stage.name} in another region "
+                f"than {aws.region}. Select that region (export AWS_DEFAULT_REGION=...), or deploy "
+                f"a stage with another name to {aws.region}."
             )
+
+
+def _role_is_of_another_region(aws: Aws, stage: Stage, handler: str) -> bool:
+    policy = _role_policy(aws, stage, handler)
+    if policy is None:
+        return False
+    # Earlier versions rendered the region. Current policies have * in its place.
+    if regions := re.findall(r":dynamodb:([\w-]+):", policy):
+        return aws.region not in regions
+    # A stage's role is created after its stack, and removed before it.
+    return not _find_function(aws, stage, handler) and not stacks.exists(aws, stage)
+
+
+def _role_policy(aws: Aws, stage: Stage, handler: str) -> str | None:
+    name = stage.role(handler)
+    policy = _get_or_none(aws.client("iam").get_role_policy, RoleName=name, PolicyName=name)
+    return json.dumps(policy["PolicyDocument"], sort_keys=True) if policy else None
+
+
+def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
+    """Return values that change whenever a deployed part of the stage is changed or removed."""
+    gateway = aws.client("apigateway")
+    versions: dict[str, Any] = {"stack": stacks.last_change(aws, stage)}
+    for handler in (API, SWEEP):
+        function = _find_function(aws, stage, handler) or {}
+        versions[f"{handler} function"] = [
+            function.get(member) for member in ("CodeSha256", "LastModified", "Role")
+        ]
+        versions[f"{handler} policy"] = _role_policy(aws, stage, handler)
+    rule = _get_or_none(aws.client("events").describe_rule, Name=stage.schedule) or {}
+    versions["schedule"] = [rule.get(member) for member in ("State", "ScheduleExpression")]
+    api = _get_or_none(gateway.get_stage, restApiId=api_id, stageName=stage.name) or {}
+    versions["api"] = [api_id, api.get("deploymentId"), str(api.get("lastUpdatedDate"))]
+    versions["domain"] = _base_path_mappings(aws, stage.domain) if stage.domain else []
+    return versions
+
+
+def find_foreign_function(aws: Aws, stage: Stage) -> dict[str, Any] | None:
+    """Return a function of the stage that Chalice did not create, if there is one."""
+    for handler in (API, SWEEP):
+        function = _find_function(aws, stage, handler)
+        if function and not _created_by_chalice(function, stage, handler):
+            return dict(function)
+    return None
+
+
+def ensure_created_by_chalice(aws: Aws, stage: Stage) -> None:
+    """Refuse a stage whose functions another tool created.
+
+    Raises:
+        OperatorError: A function was not created by Chalice.
+    """
+    if function := find_foreign_function(aws, stage):
+        raise OperatorError(
+            f"The function {function['FunctionName']} was not created by Chalice: its role is "
+            f"{function['Role']}. If CloudFormation created it, keep deploying with "
+            "CloudFormation. Do not mix the two methods on one stage."
+        )
 
 
 def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:

@@ -1,8 +1,7 @@
 """IAM policies of the functions, rendered from templates.
 
-`chalice deploy` passes a policy file to IAM unchanged, so the file must contain literal ARNs. An
-ARN contains an account and a region, which are known only at deployment. Git ignores the rendered
-files.
+`chalice deploy` passes a policy file to IAM unchanged. ARNs therefore contain `*` instead of the
+partition, the region and the account, and the rendered files of the declared stages are committed.
 """
 
 import json
@@ -11,7 +10,6 @@ from string import Template
 from typing import Any
 
 from chalicelib.config import PROJECT
-from infra.aws import Aws
 from infra.aws.stage_config import Stage
 
 TEMPLATES = Path(__file__).parents[1] / "policies"
@@ -20,7 +18,7 @@ SECRETS_MANAGER = "/aws/reference/secretsmanager/"
 """Prefix of SSM parameter names that refer to a secret in Secrets Manager."""
 
 
-def render(aws: Aws, stage: Stage) -> dict[str, Any]:
+def render(stage: Stage) -> dict[str, Any]:
     """Render the policies of a stage's functions.
 
     Returns:
@@ -30,9 +28,6 @@ def render(aws: Aws, stage: Stage) -> dict[str, Any]:
     for handler, file in stage.policy_files.items():
         template = Template((TEMPLATES / f"{handler}.json").read_text(encoding="utf-8"))
         text = template.substitute(
-            Partition=aws.partition,
-            Region=aws.region,
-            Account=aws.account,
             Function=stage.function(handler),
             ReservationsTable=stage.settings.reservations_table,
             StateTable=stage.settings.state_table,
@@ -40,12 +35,12 @@ def render(aws: Aws, stage: Stage) -> dict[str, Any]:
         )
         policy = json.loads(text)
         if stage.settings.secrets_parameter.startswith(SECRETS_MANAGER):
-            policy["Statement"].append(_secret_statement(aws, stage))
+            policy["Statement"].append(_secret_statement(stage))
         policies[file] = policy
     return policies
 
 
-def _secret_statement(aws: Aws, stage: Stage) -> dict[str, str]:
+def _secret_statement(stage: Stage) -> dict[str, str]:
     """Return the statement that allows reading the secret from Secrets Manager.
 
     SSM reads the secret with the permissions of its caller. The ARN of a secret ends in six random
@@ -55,14 +50,15 @@ def _secret_statement(aws: Aws, stage: Stage) -> dict[str, str]:
     return {
         "Effect": "Allow",
         "Action": "secretsmanager:GetSecretValue",
-        "Resource": f"arn:{aws.partition}:secretsmanager:{aws.region}:{aws.account}:secret:"
-        f"{name}-??????",
+        "Resource": f"arn:*:secretsmanager:*:*:secret:{name}-??????",
     }
 
 
-def write(aws: Aws, stage: Stage, project: Path = PROJECT) -> None:
-    """Write a stage's policies to the files named in config.json."""
-    for file, policy in render(aws, stage).items():
-        path = project / ".chalice" / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(policy, indent=2) + "\n", encoding="utf-8")
+def write(stage: Stage) -> None:
+    """Write a stage's policies to the files named in config.json, if they differ."""
+    for file, policy in render(stage).items():
+        path = PROJECT / ".chalice" / file
+        text = json.dumps(policy, indent=2) + "\n"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")

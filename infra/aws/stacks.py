@@ -65,6 +65,14 @@ def exists(aws: Aws, stage: Stage) -> bool:
     return _find(aws.client("cloudformation"), stage.stack) is not None
 
 
+def last_change(aws: Aws, stage: Stage) -> str | None:
+    """Return the status of the stack and the time of its last change, or None without a stack."""
+    stack = _find(aws.client("cloudformation"), stage.stack)
+    if stack is None:
+        return None
+    return f"{stack['StackStatus']} at {stack.get('LastUpdatedTime', stack['CreationTime'])}"
+
+
 def delete(aws: Aws, stage: Stage) -> None:
     """Delete the stack if it exists; its tables are retained."""
     cloudformation = aws.client("cloudformation")

@@ -1,5 +1,6 @@
 """Stages declared in .chalice/config.json: settings and AWS resource names."""
 
+import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,12 @@ SWEEP = "sweep"
 _ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
 
 _LOG_LEVELS = ("DEBUG", "INFO")
+
+_EXAMPLE_SIDS = {
+    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+    "TWILIO_WORKSPACE_SID": "WS" + "0" * 32,
+    "TWILIO_WORKFLOW_SID": "WW" + "0" * 32,
+}
 
 
 @dataclass(frozen=True)
@@ -88,29 +95,50 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
         environ: Variables of the shell, which take precedence.
 
     Raises:
-        OperatorError: There is no such stage, or config.json cannot be read.
+        OperatorError: There is no such stage, or config.json cannot be read or has variables that
+            are not text.
     """
     project_config = project()
     stages = project_config.get("stages", {})
     if stage_name not in stages:
         names = ", ".join(sorted(stages)) or "none"
+        nearest = difflib.get_close_matches(stage_name, stages, n=1)
+        hint = f" Did you mean {nearest[0]}?" if nearest else ""
         raise OperatorError(
-            f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {names}."
+            f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {names}.{hint}"
         )
     variables: dict[str, str] = {}
     for level in (project_config, stages[stage_name]):
-        variables |= level.get("environment_variables", {})
+        declared_variables = level.get("environment_variables", {})
+        if not isinstance(declared_variables, dict):
+            raise _invalid(stage_name, "environment_variables must be an object.")
+        variables |= declared_variables
+    for name, value in variables.items():
+        if not isinstance(value, str):
+            raise _invalid(stage_name, f"{name} must be text, in quotation marks.")
     return {**variables, **environ}
 
 
-def read(stage_name: str) -> Stage:
+def empty_sids(stage_name: str) -> list[str]:
+    """Return the names of the required Twilio SIDs that a stage does not set."""
+    variables = environment(stage_name, {})
+    return [name for name in _EXAMPLE_SIDS if not variables.get(name, "").strip()]
+
+
+def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     """Return a stage after checking that it can be deployed.
+
+    Args:
+        stage_name: A name under "stages" in config.json.
+        allow_empty_sids: Whether the Twilio SIDs may be empty. The returned settings then have
+            made-up SIDs in their place.
 
     Raises:
         OperatorError: The stage is not declared, or its declaration is incomplete or
             inconsistent.
     """
-    settings = _settings(stage_name)
+    examples = empty_sids(stage_name) if allow_empty_sids else []
+    settings = _settings(stage_name, {name: _EXAMPLE_SIDS[name] for name in examples})
     project_config = project()
     stage: dict[str, Any] = project_config["stages"][stage_name]
     if stage.get("api_gateway_stage", "api") != stage_name:
@@ -132,9 +160,18 @@ def _invalid(stage_name: str, problem: object) -> OperatorError:
     return OperatorError(f"Stage {stage_name} in .chalice/config.json: {problem}")
 
 
-def _settings(stage_name: str) -> config.Settings:
+def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
+    variables = environment(stage_name, overrides)
+    if "SETTINGS_DEFAULTS" in variables:
+        stages = project()["stages"]
+        others = [name for name in stages if "SETTINGS_DEFAULTS" not in environment(name, {})]
+        raise _invalid(
+            stage_name,
+            "SETTINGS_DEFAULTS is for laptops only, so this stage can't be deployed. Stages that "
+            f"can be: {', '.join(others) or 'none'}.",
+        )
     try:
-        settings = config.load({**environment(stage_name, {}), **_ON_LAMBDA})
+        settings = config.load({**variables, **_ON_LAMBDA})
     except config.SettingsError as error:
         raise _invalid(stage_name, error) from error
     if not settings.secrets_parameter:

@@ -34,7 +34,8 @@ break_lock_option = click.option(
     "--break-lock", is_flag=True, help="Continue even if another deployment holds the stage's lock."
 )
 
-_REPORTED_ERRORS = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
+REPORTED_ERRORS = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
+"""Errors that the operator can fix; their messages say how."""
 
 _STORE_SECONDS = 10.0
 """Time limit of a DynamoDB call.
@@ -50,7 +51,7 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
-        except _REPORTED_ERRORS as error:
+        except REPORTED_ERRORS as error:
             raise click.ClickException(str(error)) from error
 
     return run

@@ -1,7 +1,7 @@
 """Commands that deploy a stage, or prepare and package it for CloudFormation."""
 
 import json
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ from infra.aws import (
     api_settings,
     chalice_record,
     connect,
+    fingerprint,
     live_resources,
     lock,
     policies,
@@ -24,42 +25,28 @@ from infra.commands import break_lock_option, cloud_stage_option, report_errors
 from infra.commands.rules import ensure_deployable_rules
 from infra.commands.status import smoke_test
 
-_RUNTIME = "python3.13"
-
-any_python_option = click.option(
-    "--any-python",
-    is_flag=True,
-    help=f"Allow a Python version other than {_RUNTIME}. The functions then run on that version.",
-)
-
 
 @click.command()
 @cloud_stage_option
 @click.option("--check/--no-check", default=True, help="Finish with a smoke test of the URL.")
-@any_python_option
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @report_errors
-def deploy(
-    stage_name: str, *, check: bool, any_python: bool, break_lock: bool, as_json: bool
-) -> None:
+def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> None:
     """Deploy a stage: create it, or update it to match the files.
 
-    Prints the URL for TaskRouter's assignment callback. Exit code 1: a step failed. Fix the cause
-    and run the command again; resources that are already deployed are kept.
+    Prints the URL for TaskRouter's assignment callback. If neither the files nor the deployed
+    resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
+    failed. Fix the cause and run the command again; resources that are already deployed are kept.
     """
-    runtime = _check_runtime(any_python=any_python)
+    runtime = chalice_record.lambda_runtime()
     stage, aws = _read_deployable(stage_name), connect()
     account = f"account {aws.account}, {aws.region}"
     click.echo(f"Stage {stage_name}: {account}, functions on {runtime}", err=True)
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
         live_resources.ensure_same_region(aws, stage)
-        bucket = _prepare(aws, stage)["Deployments"]
-        renew_lock()
-        chalice_record.rebuild_record(aws, stage, bucket, domain=stage.domain)
-        chalice_record.run_chalice("deploy", "--stage", stage_name)
-        api_id = chalice_record.upload(aws, stage, bucket)
-        api_settings.apply(aws, stage, api_id)
+        ensure_secrets_exist(aws, stage)
+        api_id = _deploy_changes(aws, stage, renew_lock)
     url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
     if check:
         smoke_test(url)
@@ -68,32 +55,56 @@ def deploy(
     click.echo(json.dumps(result) if as_json else result["assignment_callback"])
 
 
+def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None]) -> str:
+    """Deploy a stage unless nothing has changed; return the ID of its API."""
+    computed = fingerprint.compute(stage)
+    bucket = stacks.outputs(aws, stage).get("Deployments")
+    api_id = chalice_record.find_api_id(aws, stage, bucket)
+    if bucket and api_id and fingerprint.is_deployed(aws, stage, bucket, computed, api_id):
+        click.echo("Nothing has changed.", err=True)
+        return api_id
+    bucket = stacks.create_or_update(aws, stage)["Deployments"]
+    renew_lock()
+    fingerprint.remove(aws, stage, bucket)
+    chalice_record.rebuild_record(aws, stage, bucket, domain=stage.domain)
+    chalice_record.run_chalice("deploy", "--stage", stage.name)
+    api_id = chalice_record.upload(aws, stage, bucket)
+    api_settings.apply(aws, stage, api_id)
+    fingerprint.store(aws, stage, bucket, computed, api_id)
+    return api_id
+
+
 @click.command()
 @cloud_stage_option
 @report_errors
 def prepare(stage_name: str) -> None:
-    """Create or update the stack and the policies, without the functions.
+    """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
-    This is the first step of a deployment with CloudFormation. The second step is `package`.
+    Creates or updates the stack, writes the policies, and restores Chalice's record of the
+    deployed functions and API. Changes no function and no API.
     """
-    stage = _read_deployable(stage_name)
-    _prepare(connect(), stage)
+    stage, aws = _read_deployable(stage_name), connect()
+    live_resources.ensure_same_region(aws, stage)
+    ensure_secrets_exist(aws, stage)
+    bucket = stacks.create_or_update(aws, stage)["Deployments"]
+    policies.write(stage)
+    if not live_resources.find_foreign_function(aws, stage):
+        chalice_record.rebuild_record(aws, stage, bucket, domain=stage.domain)
+    click.echo(f"Stage {stage_name} is prepared.", err=True)
 
 
 @click.command()
 @cloud_stage_option
-@any_python_option
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @report_errors
-def package(stage_name: str, folder: Path, *, any_python: bool) -> None:
+def package(stage_name: str, folder: Path) -> None:
     """Write a SAM template and the functions' zip file to FOLDER, for CloudFormation.
 
     Refuses a stage that `deploy` created: CloudFormation can't create functions that already exist.
     """
-    _check_runtime(any_python=any_python)
+    chalice_record.lambda_runtime()
     stage, aws = _read_deployable(stage_name), connect()
     live_resources.ensure_not_created_by_chalice(aws, stage)
-    policies.write(aws, stage)
     folder.mkdir(parents=True, exist_ok=True)
     merged = folder.resolve() / "merged.json"
     merged.write_text(json.dumps(api_settings.merged_template(stage)), encoding="utf-8")
@@ -103,33 +114,10 @@ def package(stage_name: str, folder: Path, *, any_python: bool) -> None:
     )
 
 
-def _check_runtime(*, any_python: bool) -> str:
-    """Return the functions' runtime, which Chalice takes from the running Python.
-
-    Raises:
-        OperatorError: The runtime is not the intended runtime, and *any_python* is not set.
-    """
-    runtime = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    if runtime != _RUNTIME and not any_python:
-        raise OperatorError(
-            f"The functions would run on {runtime}, because Chalice takes the runtime from the "
-            f"Python that deploys. Recreate .venv with the intended version, {_RUNTIME} (make "
-            f"clean, then make PYTHON={_RUNTIME} deploy STAGE=...), or pass --any-python."
-        )
-    return runtime
-
-
 def _read_deployable(stage_name: str) -> Stage:
     stage = stage_config.read(stage_name)
     ensure_deployable_rules(stage)
     return stage
-
-
-def _prepare(aws: Aws, stage: Stage) -> dict[str, str]:
-    ensure_secrets_exist(aws, stage)
-    outputs = stacks.create_or_update(aws, stage)
-    policies.write(aws, stage)
-    return outputs
 
 
 def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:

@@ -41,8 +41,8 @@ def run(environ: Mapping[str, str]) -> int:
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
-    *stack_ports, instructing_port = network.find_free_ports(len(stack.DEFAULT_PORTS) + 1)
-    ports = dict(zip(stack.DEFAULT_PORTS, map(str, stack_ports), strict=True))
+    *stack_ports, instructing_port = network.find_free_ports(len(stack.PORTS) + 1)
+    ports = dict(zip(stack.PORTS, map(str, stack_ports), strict=True))
     local_stack = stack.describe(TIMES | dict(environ) | ports | DEFERRING)
     print("Starting DynamoDB, the TaskRouter simulator, the API and the sweep ...", flush=True)
     with supervisor.running(local_stack) as programs:

@@ -108,6 +108,18 @@ class Checkout:
         assert completed.returncode == 0, f"infra {' '.join(arguments)}\n{output}"
         return completed.stdout
 
+    def chalice(self, *arguments, **variables):
+        """Run a command of Chalice."""
+        return subprocess.run(
+            [Path(sys.executable).with_name("chalice"), *arguments],
+            cwd=self.folder,
+            env=os.environ | self.aws.environ | variables,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
     def set(self, **settings):
         """Set environment variables of the stage in config.json."""
         path = self.folder / ".chalice" / "config.json"
@@ -173,13 +185,17 @@ def checkout(aws, twilio, tmp_path):
     (folder / ".chalice").mkdir()
     shutil.copy(ROOT / ".chalice" / "config.json", folder / ".chalice")
     checkout = Checkout(folder, aws)
-    checkout.set(
-        TWILIO_ACCOUNT_SID=twilio.account_sid,
-        TWILIO_WORKSPACE_SID=twilio.workspace_sid,
-        TWILIO_WORKFLOW_SID=twilio.workflow_sid,
-        TWILIO_TASKROUTER_URL=twilio.url,
-    )
+    checkout.set(**settings_of(twilio))
     return checkout
+
+
+def settings_of(twilio):
+    return {
+        "TWILIO_ACCOUNT_SID": twilio.account_sid,
+        "TWILIO_WORKSPACE_SID": twilio.workspace_sid,
+        "TWILIO_WORKFLOW_SID": twilio.workflow_sid,
+        "TWILIO_TASKROUTER_URL": twilio.url,
+    }
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def api_url(aws, stage=STAGE):
 
 
 def deploy(checkout, *options, **environ):
-    options = ["--stage", STAGE, "--any-python", "--json", *options]
+    options = ["--stage", STAGE, "--json", *options]
     return json.loads(checkout.infra("deploy", *options, **environ))
 
 
@@ -81,7 +81,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     put_secrets(checkout, secrets)
     # The URL has an AWS host name, and the app verifies signatures against this URL.
     with https_proxy.serving(aws.url, REGION, tmp_path) as environ:
-        completed = checkout.run("deploy", "--stage", STAGE, "--any-python", **environ)
+        completed = checkout.run("deploy", "--stage", STAGE, **environ)
         assert completed.returncode == 0, completed.stderr
         (api_id,) = [api["id"] for api in aws.client("apigateway").get_rest_apis()["items"]]
         callback = completed.stdout.strip()

@@ -108,7 +108,7 @@ def test_redeployed_stage_keeps_its_data(aws, checkout, deployed_api_id):
 
 
 def test_stage_created_by_chalice_is_not_packaged(checkout, deployed_api_id):
-    refused = checkout.run("package", "--stage", STAGE, "--any-python", "out")
+    refused = checkout.run("package", "--stage", STAGE, "out")
 
     assert refused.returncode == 1
     assert f"Stage {STAGE} was created by Chalice" in refused.stderr
@@ -126,7 +126,7 @@ def test_second_simultaneous_deployment_is_refused(aws, checkout, deployed_api_i
         },
     )
 
-    for command in (["deploy", "--any-python"], ["destroy", "--yes"]):
+    for command in (["deploy"], ["destroy", "--yes"]):
         refused = checkout.run(*command, "--stage", STAGE)
         assert refused.returncode == 1
         assert (

@@ -50,7 +50,7 @@ def apply(aws, template, change_type):
 
 def release(aws, checkout, folder, change_type):
     """Package the checkout and deploy the package with CloudFormation."""
-    checkout.infra("package", "--stage", STAGE, "--any-python", str(folder))
+    checkout.infra("package", "--stage", STAGE, str(folder))
     # A small package keeps cold starts fast.
     assert (folder / "deployment.zip").stat().st_size < 9 * 2**20
     (bucket,) = aws.list_resources()["buckets"]
@@ -83,7 +83,7 @@ def test_package_deployed_by_cloudformation_serves_requests(
     )
 
     # The two deployment methods can't be combined on one stage.
-    for command in (["deploy", "--any-python"], ["destroy", "--yes"]):
+    for command in (["deploy"], ["destroy", "--yes"]):
         refused = checkout.run(*command, "--stage", STAGE)
         assert refused.returncode == 1
         assert f"taskrouter-callbacks-{STAGE} was not created by Chalice" in refused.stderr

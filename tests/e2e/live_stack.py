@@ -23,7 +23,7 @@ def bare_environ(**variables):
     inherited = {
         name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
     }
-    ports = dict(zip(stack.DEFAULT_PORTS, map(str, network.find_free_ports(3)), strict=True))
+    ports = dict(zip(stack.PORTS, map(str, network.find_free_ports(3)), strict=True))
     return inherited | ports | variables
 
 

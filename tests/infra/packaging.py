@@ -15,18 +15,11 @@ from unittest import mock
 import pytest
 from chalice.cli import cli
 
-from infra.aws import Aws, api_settings, policies, stage_config
+from infra.aws import api_settings, stage_config
 from local.supervisor import ROOT
 from tests.infra import templates
 
 REGION = "eu-west-1"
-AWS = Aws(
-    session=None,
-    partition="aws",
-    region=REGION,
-    account="1" * 12,
-    identity="arn:aws:iam::1:user/me",
-)
 SIDS = {
     "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
     "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
@@ -76,7 +69,8 @@ class Packaged:
 def package(folder, name, change=lambda stage: None):
     """Package a stage of config.json after applying *change* to its declaration."""
     shutil.copy(ROOT / "app.py", folder)
-    shutil.copytree(ROOT / "chalicelib", folder / "chalicelib")
+    for copied in ("chalicelib", "infra"):
+        shutil.copytree(ROOT / copied, folder / copied)
     (
         folder / "requirements.txt"
     ).touch()  # no dependencies, because the tests read only the template
@@ -87,7 +81,6 @@ def package(folder, name, change=lambda stage: None):
     (folder / ".chalice" / "config.json").write_text(json.dumps(config))
 
     stage = _read(name, config)
-    policies.write(AWS, stage, folder)
     (folder / "merged.json").write_text(json.dumps(api_settings.merged_template(stage)))
     with (
         contextlib.chdir(folder),

@@ -1,21 +1,29 @@
 """Operator commands in an emulated account: prompts, refusals and hidden secrets."""
 
 import json
+import re
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import boto3
+import chalice.config as chalice_config
 import pytest
 from click.testing import CliRunner
 from moto import mock_aws
 
 from chalicelib.adapters.secrets import parse_secrets
 from infra.__main__ import main
-from infra.aws import connect, stage_config
+from infra.aws import chalice_record, connect, stage_config
 from infra.commands import deploy
 
 PARAMETER = "/taskrouter-callbacks/dev/secrets"
 TOKEN, NEXT_TOKEN, SECRET = "current-token", "next-token", "api-key-secret"
 KEY = "SK" + "1" * 32
+
+
+class Version(NamedTuple):
+    major: int
+    minor: int
 
 
 @pytest.fixture
@@ -73,7 +81,7 @@ def test_malformed_secrets_are_neither_written_nor_shown(operator):
 
 
 def test_nothing_is_deployed_before_the_secrets_exist(operator):
-    result = operator("deploy", "--stage", "dev", "--any-python")
+    result = operator("deploy", "--stage", "dev")
 
     assert result.exit_code == 1
     assert "python -m infra secrets put --stage dev" in result.output
@@ -105,15 +113,24 @@ def test_error_for_missing_secrets_manager_secret_says_where_to_create_it(operat
 
 
 @pytest.mark.parametrize("command", [["deploy"], ["package", "out"]])
-def test_unintended_python_version_is_refused(operator, monkeypatch, command):
-    older = SimpleNamespace(version_info=SimpleNamespace(major=3, minor=11))
-    monkeypatch.setattr(deploy, "sys", older)
+def test_python_version_without_a_lambda_runtime_is_refused(operator, monkeypatch, command):
+    for module in (chalice_record, chalice_config):
+        monkeypatch.setattr(module, "sys", SimpleNamespace(version_info=Version(3, 99)))
 
     result = operator(*command, "--stage", "dev")
 
     assert result.exit_code == 1
-    assert "would run on python3.11" in result.output
-    assert "make PYTHON=python3.13 deploy" in result.output
+    assert "Lambda has no runtime python3.99" in result.output
+    assert re.search(r"make PYTHON=python3\.\d\d setup", result.output)
+
+
+@pytest.mark.parametrize("minor", [11, 12, 13, 14])
+def test_every_python_version_with_a_lambda_runtime_is_deployed_from(monkeypatch, minor):
+    version = Version(3, minor)
+    for module in (chalice_record, chalice_config):
+        monkeypatch.setattr(module, "sys", SimpleNamespace(version_info=version))
+
+    assert chalice_record.lambda_runtime() == f"python3.{minor}"
 
 
 @pytest.mark.parametrize(
@@ -142,7 +159,7 @@ def test_error_for_undeployable_stage_states_the_reason(operator, stage):
         "prod": "TWILIO_ACCOUNT_SID is not set",
     }
 
-    result = operator("deploy", "--stage", stage, "--any-python")
+    result = operator("deploy", "--stage", stage)
 
     assert result.exit_code == 1
     assert reason[stage] in result.output
@@ -153,7 +170,7 @@ def test_log_level_that_silences_alarms_is_refused(operator, config):
     project_config["stages"]["dev"]["environment_variables"]["LOG_LEVEL"] = "ERROR"
     config.write_text(json.dumps(project_config))
 
-    result = operator("deploy", "--stage", "dev", "--any-python")
+    result = operator("deploy", "--stage", "dev")
 
     assert result.exit_code == 1
     assert "LOG_LEVEL must be DEBUG or INFO" in result.output

@@ -44,10 +44,10 @@ def stage(tmp_path):
     )
 
 
-def make_role(aws, name, region):
+def make_role(aws, name, region, account="123456789012"):
     iam = aws.client("iam")
     iam.create_role(RoleName=name, AssumeRolePolicyDocument="{}")
-    table = f"arn:aws:dynamodb:{region}:123456789012:table/t"
+    table = f"arn:*:dynamodb:{region}:{account}:table/t"
     document = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": table}],
@@ -69,6 +69,11 @@ class FakeGateway:
     def get_paginator(self, _name):
         apis = [{"id": api_id, "name": APP} for api_id in self.functions]
         return SimpleNamespace(paginate=lambda: [{"items": apis}])
+
+    def get_rest_api(self, *, restApiId):  # noqa: N803  boto3's name
+        if restApiId not in self.functions:
+            raise ClientError({"Error": {"Code": "NotFoundException"}}, "GetRestApi")
+        return {"id": restApiId}
 
     def get_resources(self, *, restApiId, **_kwargs):  # noqa: N803  boto3's parameter name
         uri = f"arn:aws:lambda:eu-west-1:123456789012:function:{self.functions[restApiId]}/invoke"
@@ -108,6 +113,43 @@ def test_roles_of_this_region_are_recorded(aws, stage):
     assert chalice_record.rebuild_record(aws, stage, None)
     (entry,) = json.loads(stage.deployed_file.read_text())["resources"]
     assert entry["role_name"] == stage.role("sweep")
+
+
+@pytest.mark.parametrize("stack_exists", [True, False])
+def test_role_without_stack_and_function_belongs_to_another_region(
+    aws, stage, monkeypatch, stack_exists
+):
+    make_role(aws, stage.role("sweep"), "*", account="*")
+    monkeypatch.setattr(live_resources.stacks, "exists", lambda *_: stack_exists)
+
+    if stack_exists:
+        assert live_resources.ensure_same_region(aws, stage) is None
+    else:
+        with pytest.raises(OperatorError, match="in another region than eu-west-1"):
+            live_resources.ensure_same_region(aws, stage)
+
+
+@pytest.mark.parametrize("recorded_id", ["old", None])
+def test_checkout_without_a_record_of_the_existing_api_is_refused(aws, stage, recorded_id):
+    aws.gateway.functions["own"] = f"{APP}-prod"
+    if recorded_id:
+        write_record(stage, recorded_id)
+
+    with pytest.raises(OperatorError, match="does not record the API own .*infra prepare"):
+        chalice_record.ensure_current(aws, stage)
+
+
+@pytest.mark.parametrize("functions", [{"own": f"{APP}-prod"}, {}])
+def test_record_of_the_existing_api_or_of_a_deleted_api_is_accepted(aws, stage, functions):
+    aws.gateway.functions |= functions
+    write_record(stage, "own")
+
+    assert chalice_record.ensure_current(aws, stage) is None
+
+
+def write_record(stage, api_id):
+    api = {"name": "rest_api", "resource_type": "rest_api", "rest_api_id": api_id}
+    stage.deployed_file.write_text(json.dumps({"resources": [api]}))
 
 
 def test_domain_is_found_without_a_record(aws, stage):

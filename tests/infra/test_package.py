@@ -1,6 +1,7 @@
 """The template that `chalice package` creates for a stage."""
 
 import json
+import re
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_functions_have_the_names_that_logs_alarms_and_policies_use(packaged):
     }
 
 
-def test_each_function_has_its_own_role_with_plain_arns(packaged):
+def test_each_function_has_its_own_role_for_any_account_and_region(packaged):
     roles = packaged.of_type("AWS::IAM::Role")
     # A merged or shared role would be named DefaultRole.
     assert roles.keys() == {"ApiHandlerRole", "SweepRole"}
@@ -54,7 +55,7 @@ def test_each_function_has_its_own_role_with_plain_arns(packaged):
                 if arn == "*":
                     assert all(action.startswith("xray:") for action in statement["Action"])
                 else:
-                    assert f":{REGION}:111111111111:" in arn
+                    assert re.match(r"arn:\*:\w+:\*:\*:", arn)
                     assert "$" not in arn
 
 

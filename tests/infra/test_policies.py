@@ -4,6 +4,7 @@ The tests record the calls while they use every route and run the sweep.
 """
 
 import json
+import os
 import re
 from dataclasses import replace
 from itertools import product
@@ -19,18 +20,11 @@ from chalicelib import config
 from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
 from chalicelib.domain.reservations import Status
 from chalicelib.usecases.sweep import sweep_due_reservations
-from infra.aws import Aws, api_settings, policies, stage_config
+from infra.aws import api_settings, policies, stage_config
 from infra.aws.stage_config import API, SWEEP
 from tests.support import ManualClock, sid
 
-AWS = Aws(
-    session=None,
-    partition="aws",
-    region="us-east-1",
-    account="123456789012",
-    identity="arn:aws:iam::123456789012:user/me",
-)
-ARN = f"arn:aws:{{service}}:{AWS.region}:{AWS.account}:{{resource}}"
+ARN = "arn:*:{service}:*:*:{resource}"
 
 FORM = "application/x-www-form-urlencoded"
 CHALICELIB = Path(__file__).parents[2] / "chalicelib"
@@ -64,7 +58,7 @@ def stage(tables):
 @pytest.fixture
 def allowed(stage):
     """Function that returns the calls allowed by a handler's policy, as (action, ARN)."""
-    rendered = policies.render(AWS, stage)
+    rendered = policies.render(stage)
 
     def calls_of(handler):
         pairs = set()
@@ -198,7 +192,7 @@ def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
 @pytest.fixture
 def ssm_calls(monkeypatch):
     """The calls to SSM that read the secrets, as (action, ARN)."""
-    monkeypatch.setenv("AWS_DEFAULT_REGION", AWS.region)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     recorded = set()
 
     def record(model, params, **_):
@@ -232,7 +226,7 @@ def test_app_calls_no_other_service():
 
 def test_policies_allow_reading_only_the_named_secrets_manager_secret(stage):
     settings = replace(stage.settings, secrets_parameter=f"{policies.SECRETS_MANAGER}twilio/dev")
-    rendered = policies.render(AWS, replace(stage, settings=settings))
+    rendered = policies.render(replace(stage, settings=settings))
     for policy in rendered.values():
         readable = {
             statement["Action"]: statement["Resource"]
@@ -259,3 +253,28 @@ def test_policies_allow_only_tables_secrets_logs_and_traces(stage, allowed):
             ("xray:PutTraceSegments", "*"),
             ("xray:PutTelemetryRecords", "*"),
         }
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_committed_policies_are_those_of_the_templates(name):
+    declared = stage_config.read(name, allow_empty_sids=True)
+    for file, policy in policies.render(declared).items():
+        committed = (stage_config.CONFIG.parent / file).read_text(encoding="utf-8")
+        assert json.loads(committed) == policy
+
+
+def test_policies_are_written_again_only_if_they_differ(tmp_path, monkeypatch, stage):
+    monkeypatch.setattr(policies, "PROJECT", tmp_path)
+    policies.write(stage)
+    api, sweep = (tmp_path / ".chalice" / file for file in stage.policy_files.values())
+    times = [0, 0]
+    for path in (api, sweep):
+        os.utime(path, (0, 0))
+    settings = replace(stage.settings, secrets_parameter="/other")
+
+    policies.write(stage)
+    assert [path.stat().st_mtime for path in (api, sweep)] == times
+
+    policies.write(replace(stage, settings=settings))
+    assert "parameter/other" in api.read_text()
+    assert "parameter/other" in sweep.read_text()

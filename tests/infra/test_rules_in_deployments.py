@@ -27,9 +27,9 @@ INFRA = ["-m", "infra"]
 COMMANDS = {
     "chalice deploy": [*CHALICE, "deploy", "--stage", "dev"],
     "chalice package": [*CHALICE, "package", "--stage", "dev", "out"],
-    "infra deploy": [*INFRA, "deploy", "--stage", "dev", "--any-python"],
+    "infra deploy": [*INFRA, "deploy", "--stage", "dev"],
     "infra prepare": [*INFRA, "prepare", "--stage", "dev"],
-    "infra package": [*INFRA, "package", "--stage", "dev", "--any-python", "out"],
+    "infra package": [*INFRA, "package", "--stage", "dev", "out"],
 }
 
 

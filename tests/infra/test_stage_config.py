@@ -44,6 +44,26 @@ def test_error_for_malformed_json_names_the_file(config):
         stage_config.environment("dev", {})
 
 
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"RETENTION_DAYS": 5}, "RETENTION_DAYS must be text, in quotation marks."),
+        ({"PUBLIC_BASE_URL": None}, "PUBLIC_BASE_URL must be text, in quotation marks."),
+        ([1], "environment_variables must be an object."),
+    ],
+)
+def test_error_for_variables_that_are_not_text_names_stage_and_variable(config, variables, problem):
+    config.write_text(json.dumps({"stages": {"dev": {"environment_variables": variables}}}))
+
+    with pytest.raises(OperatorError, match=f"Stage dev in .chalice/config.json: {problem}"):
+        stage_config.environment("dev", {})
+
+
+def test_error_for_misspelt_stage_suggests_the_nearest_name(config):
+    with pytest.raises(OperatorError, match=r"Declared stages: bare, prod\. Did you mean prod\?$"):
+        stage_config.environment("prd", {})
+
+
 def test_dev_and_prod_differ_only_in_names():
     stages = stage_config.project()["stages"]
 

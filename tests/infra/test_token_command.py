@@ -80,6 +80,15 @@ def test_worker_is_found_by_exact_name_only(taskrouter, settings):
     assert not_found.stderr == "Error: The Workspace has no Worker named 'Ali'.\n"
 
 
+def test_worker_is_looked_up_at_the_simulators_port(taskrouter, settings):
+    port = taskrouter.url.rpartition(":")[2]
+
+    found = run("--role", "worker", "--worker", "Alice", API_PORT="8150", SIMULATOR_PORT=port)
+
+    grant = decode(settings, found.stdout)["grants"]["task_router"]
+    assert grant["worker_sid"] == taskrouter.workers["Alice"]
+
+
 def test_refused_api_key_is_reported(taskrouter):
     environ = {"TWILIO_TASKROUTER_URL": taskrouter.url, "TWILIO_API_KEY_SECRET": "wrong"}
 

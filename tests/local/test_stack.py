@@ -4,6 +4,7 @@ import pytest
 
 from chalicelib.config import SettingsError
 from local import network, stack
+from taskrouter_simulator import settings as simulator
 
 
 def test_addresses_are_derived_from_the_ports():
@@ -77,7 +78,7 @@ def test_error_for_a_port_in_use_names_the_program_and_the_variable():
     numbers = [str(n) for n in network.find_free_ports(2)]
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
-        environ = dict(zip(stack.DEFAULT_PORTS, [*numbers, str(taken)], strict=True))
+        environ = dict(zip(stack.PORTS, [*numbers, str(taken)], strict=True))
 
         with pytest.raises(stack.StackError) as caught:
             stack.check_ports_are_free(stack.describe(environ))
@@ -87,3 +88,10 @@ def test_error_for_a_port_in_use_names_the_program_and_the_variable():
         f"Port {taken} is in use, but simulator needs it. Stop the program that uses the port, "
         "or set SIMULATOR_PORT to another port."
     )
+
+
+def test_default_ports_are_those_of_the_simulator():
+    described = stack.describe({})
+
+    assert described.port("SIMULATOR_PORT") == simulator.Settings().port
+    assert described.api_url == simulator.Settings().callback_base_url

@@ -7,6 +7,7 @@ used.
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -38,7 +39,6 @@ _DISABLED_FEATURES = (
     "WebUIOmniboxPopup",
 )
 _ARGUMENTS = (
-    f"--disable-features={','.join(_DISABLED_FEATURES)}",
     "--no-sandbox",
     "--disable-gpu",
     "--disable-background-networking",
@@ -55,19 +55,31 @@ def taskrouter(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]
         yield simulator
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium per module.
+@contextmanager
+def chromium(*arguments: str, without: tuple[str, ...] = ()) -> Iterator[Browser]:
+    """Run Chromium; skip the test if Chromium is missing.
 
-    Playwright's event loop must not run during the tests of other modules.
+    Args:
+        *arguments: Additional arguments.
+        without: Names of additional features to disable.
     """
+    features = f"--disable-features={','.join([*_DISABLED_FEATURES, *without])}"
     program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
     if program is None:
         pytest.skip("Chromium is missing. Install the package chromium or set CHROMIUM.")
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=[*_ARGUMENTS])
-        yield chromium
-        chromium.close()
+        browser = playwright.chromium.launch(
+            executable_path=program, args=[features, *_ARGUMENTS, *arguments]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One Chromium per module, because its event loop must not run during other modules' tests."""
+    with chromium() as running_browser:
+        yield running_browser
 
 
 @pytest.fixture

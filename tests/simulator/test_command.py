@@ -109,6 +109,21 @@ def test_invalid_setting_is_reported_in_one_line():
     assert errors == "simulator: SIMULATOR_RESERVATION_TIMEOUT must be a number, not 'soon'\n"
 
 
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"API_PORT": "8150"}, "http://127.0.0.1:8150"),
+        ({"API_PORT": "8150", "SIMULATOR_CALLBACK_BASE_URL": "https://a.test"}, "https://a.test"),
+    ],
+)
+def test_callbacks_go_to_the_port_of_the_api(environment, url):
+    with running_command("--port", "0", **environment) as process:
+        address = re.search(r"http://\S+", process.stdout.readline()).group()
+        with urllib.request.urlopen(f"{address}/simulator") as response:  # noqa: S310 - loopback
+            assert json.load(response)["callback_base_url"] == url
+
+
 def test_settings_are_parsed_from_text():
     settings = read({"port": "1", "frozen_clock": "yes", "fallback_path": "/f", "host": None})
     assert (settings.port, settings.frozen_clock, settings.host) == (1, True, "127.0.0.1")

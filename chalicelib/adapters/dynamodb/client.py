@@ -12,7 +12,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.domain.errors import StoreUnavailable
+from chalicelib.domain.errors import StoreUnavailable, describe_connection_failure
 from chalicelib.domain.reservations import (
     ACHIEVED,
     Claim,
@@ -73,8 +73,14 @@ def translate_errors() -> Iterator[None]:
             raise
         raise StoreUnavailable(f"DynamoDB returned {code}. Retry.") from error
     except BotoCoreError as error:
+        url = error.kwargs.get("endpoint_url")
+        if url is None:
+            # The request was not sent, for example because there are no credentials.
+            raise StoreUnavailable(
+                f"The request to DynamoDB failed ({type(error).__name__}). Retry."
+            ) from error
         raise StoreUnavailable(
-            f"DynamoDB did not respond in time ({type(error).__name__}). Retry."
+            f"DynamoDB {describe_connection_failure(url, error)}. Retry."
         ) from error
 
 

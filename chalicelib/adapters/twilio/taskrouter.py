@@ -28,6 +28,7 @@ from chalicelib.domain.errors import (
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
+    describe_connection_failure,
 )
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import RemoteReservation, Status
@@ -91,7 +92,7 @@ class TwilioTaskRouter:
     def _send(self, send: Callable[[Any], _Response], secrets: Secrets) -> _Response:
         client = Client(*secrets.api_key, self._account_sid, http_client=self._http_client)
         client.taskrouter.base_url = self._base_url
-        with _translate_errors():
+        with _translate_errors(self._base_url):
             return send(client.taskrouter.v1.workspaces(self._workspace_sid))
 
     def fetch_reservation(
@@ -292,8 +293,8 @@ def _to_reservation(reservation: Any) -> RemoteReservation:
 
 
 @contextmanager
-def _translate_errors() -> Iterator[None]:
-    """Translate SDK errors into TaskRouterErrors.
+def _translate_errors(url: str) -> Iterator[None]:
+    """Translate SDK errors into TaskRouterErrors; *url* is TaskRouter's.
 
     The new message does not contain Twilio's message, which may repeat parts of the request. It
     contains Twilio's error code, which operators can look up.
@@ -304,7 +305,7 @@ def _translate_errors() -> Iterator[None]:
         raise _to_error(*_status_and_code(error)) from error
     except RequestException as error:
         raise TaskRouterUnavailable(
-            f"TaskRouter did not respond ({type(error).__name__})."
+            f"TaskRouter {describe_connection_failure(url, error)}."
         ) from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         # A 2xx response whose body is not JSON or lacks a member that the SDK expects.

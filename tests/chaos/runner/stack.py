@@ -48,7 +48,7 @@ _EVENT_TYPES = (
 
 
 def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
-    ports = dict(zip(stack.DEFAULT_PORTS, map(str, network.find_free_ports(3)), strict=True))
+    ports = dict(zip(stack.PORTS, map(str, network.find_free_ports(3)), strict=True))
     inherited = {
         name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
     }

@@ -1,0 +1,83 @@
+"""Fingerprint of a deployment, kept in S3 so that an unchanged stage is not deployed again.
+
+It consists of a hash of everything that determines the result of a deployment, and of the versions
+of the deployed parts. A later change by any tool gives a part another version.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from chalicelib.config import PROJECT
+from infra.aws import Aws, api_settings, chalice_record, live_resources, policies, stacks
+from infra.aws.stage_config import Stage, project
+
+_SHIPPED = ("app.py", "chalicelib", "vendor", "requirements.txt")
+"""The files and folders that Chalice packages."""
+
+
+def compute(stage: Stage) -> str:
+    """Return a hash of everything that determines the result of a deployment."""
+    declared = project()
+    section = declared.pop("stages")[stage.name]
+    inputs = {
+        "runtime": chalice_record.lambda_runtime(),
+        "chalice": metadata.version("chalice"),
+        "project": declared,
+        "stage": section,
+        "policies": policies.render(stage),
+        "api_settings": api_settings.merged_template(stage),
+        "files": {
+            str(path.relative_to(PROJECT)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in _files(section)
+        },
+    }
+    return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _files(section: dict[str, Any]) -> Iterator[Path]:
+    yield stacks.TEMPLATE
+    for name in _SHIPPED:
+        path = PROJECT / name
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and file.suffix != ".pyc":
+                yield file
+    if policy_file := section.get("api_gateway_policy_file"):
+        yield PROJECT / ".chalice" / policy_file
+
+
+def is_deployed(aws: Aws, stage: Stage, bucket: str, fingerprint: str, api_id: str) -> bool:
+    """Return whether the last complete deployment had this fingerprint and is still unchanged."""
+    try:
+        response = aws.client("s3").get_object(Bucket=bucket, Key=_key(stage))
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return False
+        raise
+    return bool(response["Body"].read() == _content(aws, stage, fingerprint, api_id))
+
+
+def store(aws: Aws, stage: Stage, bucket: str, fingerprint: str, api_id: str) -> None:
+    """Store the fingerprint of a complete deployment."""
+    body = _content(aws, stage, fingerprint, api_id)
+    aws.client("s3").put_object(Bucket=bucket, Key=_key(stage), Body=body)
+
+
+def remove(aws: Aws, stage: Stage, bucket: str) -> None:
+    """Remove the fingerprint, so that an interrupted deployment is continued by the next one."""
+    aws.client("s3").delete_object(Bucket=bucket, Key=_key(stage))
+
+
+def _content(aws: Aws, stage: Stage, fingerprint: str, api_id: str) -> bytes:
+    versions = live_resources.describe_versions(aws, stage, api_id)
+    content = {"fingerprint": fingerprint, "versions": versions}
+    return json.dumps(content, indent=2, sort_keys=True).encode()
+
+
+def _key(stage: Stage) -> str:
+    return f"deployed/{stage.name}.fingerprint.json"

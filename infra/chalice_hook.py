@@ -1,0 +1,120 @@
+"""Checks that run before a command of Chalice's command line.
+
+Chalice imports `app.py` when it starts `deploy`, `package` or `local`, and `app.py` calls `run`. A
+mistake of the user then ends the command with one message instead of a traceback.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import click
+from chalice.app import Chalice
+
+from chalicelib import config
+from chalicelib.adapters import rules_file
+from infra import OperatorError
+from infra.aws import (
+    chalice_record,
+    connect,
+    live_resources,
+    policies,
+    stacks,
+    stage_config,
+)
+from infra.aws.stage_config import Stage
+from infra.commands import REPORTED_ERRORS
+from infra.commands.rules import ensure_deployable_rules
+
+
+def run(app: Chalice) -> None:
+    """Check the running Chalice command, and exit with a message if it can't succeed.
+
+    Args:
+        app: The imported app.
+    """
+    command, parameters = _running_command()
+    try:
+        if command in ("deploy", "plan"):
+            _check_deployment(parameters["stage"], parameters["profile"])
+        elif command == "package":
+            _check_package(parameters)
+        else:
+            if command == "local":
+                from local import chalice_local  # noqa: PLC0415  other commands need no local stack
+
+                names = ("stage", "host", "port")
+                chalice_local.configure(app, **{name: parameters[name] for name in names})
+            rules_file.read(config.rules_file(os.environ))
+    except REPORTED_ERRORS as error:
+        _stop(f"Error: {error}")
+    except SystemExit as error:
+        _stop(str(error))
+
+
+def _running_command() -> tuple[str | None, Mapping[str, Any]]:
+    """Return the name and the parameters of the running Chalice command, if there is one."""
+    if context := click.get_current_context(silent=True):
+        return context.info_name, context.params
+    if threading.current_thread() is threading.main_thread():
+        return None, {}
+    # With --autoreload, `chalice local` imports the app in a thread, which has no click context.
+    from chalice.cli import cli, local  # noqa: PLC0415  Chalice has imported its command line
+
+    group = cli.make_context("chalice", sys.argv[1:], obj={})
+    return "local", local.make_context("local", group.args, parent=group).params
+
+
+def _stop(message: str) -> NoReturn:
+    if threading.current_thread() is threading.main_thread():
+        raise SystemExit(message)
+    # In a thread, SystemExit would end the thread only, and leave a process that serves nothing.
+    sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
+def _check_deployment(stage_name: str, profile: str | None) -> None:
+    """Check that `infra prepare` has prepared a stage, in the selected account and region.
+
+    Raises:
+        OperatorError: The deployment would fail, or would create a second API.
+    """
+    stage = _read_deployable(stage_name)
+    aws = connect(profile)
+    live_resources.ensure_same_region(aws, stage)
+    live_resources.ensure_created_by_chalice(aws, stage)
+    if "Deployments" not in stacks.outputs(aws, stage):
+        raise OperatorError(
+            f"Stage {stage_name} is not prepared in account {aws.account}, {aws.region}. Run: "
+            f"python -m infra prepare --stage {stage_name}"
+        )
+    chalice_record.ensure_current(aws, stage)
+
+
+def _check_package(parameters: Mapping[str, Any]) -> None:
+    """Check that a stage can be packaged, without access to AWS."""
+    stage_name = parameters["stage"]
+    _read_deployable(stage_name, allow_empty_sids=True)
+    if empty := stage_config.empty_sids(stage_name):
+        click.echo(
+            f"Warning: stage {stage_name} in .chalice/config.json does not set "
+            f"{', '.join(empty)}. The packaged functions fail until these are set.",
+            err=True,
+        )
+    if parameters["merge_template"] is None:
+        click.echo(
+            "Note: the template lacks what Chalice can't set, such as throttles and the functions' "
+            f"names. To include it: python -m infra package --stage {stage_name} FOLDER",
+            err=True,
+        )
+
+
+def _read_deployable(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
+    chalice_record.lambda_runtime()
+    stage = stage_config.read(stage_name, allow_empty_sids=allow_empty_sids)
+    ensure_deployable_rules(stage)
+    policies.write(stage)
+    return stage

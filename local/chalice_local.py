@@ -1,0 +1,195 @@
+"""Prepares the app for `chalice local`: settings, address checks, guard against web pages."""
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+
+import boto3
+import click
+from chalice import local
+from chalice.app import Chalice, Request, Response
+from chalice.cli.filewatch.stat import StatFileWatcher
+
+from chalicelib import config, observability
+from chalicelib.domain.errors import Forbidden
+from infra import OperatorError
+from infra.aws import require_region, stage_config
+from local import dynamodb, network, stack
+from taskrouter_simulator.origins import is_foreign, is_loopback
+
+ACCEPT_QUEUE = 128
+"""Maximum number of connections that wait to be accepted."""
+
+_SOURCES = (".py", ".json", ".toml", ".env")
+
+_WILDCARDS = ("", "0.0.0.0")  # noqa: S104  compared, not bound
+
+Middleware = Callable[[Request, Callable[[Request], Response]], Response]
+
+
+def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
+    """Prepare the app to be served by `chalice local`.
+
+    A stage without a Twilio account is served with the settings of the stage "local".
+
+    Args:
+        app: The imported app.
+        stage: The stage whose variables Chalice has copied to the environment.
+        host: The address that `chalice local` listens on.
+        port: The port that it listens on.
+
+    Raises:
+        OperatorError: There is no such stage, the port is not available, or no AWS region is set.
+        SettingsError: A setting is missing or malformed.
+    """
+    declared = stage_config.environment(stage, {})
+    _check_address(host, port)
+    if stage == stack.STAGE or not os.environ.get("TWILIO_ACCOUNT_SID", "").strip():
+        for name in declared:
+            os.environ.pop(name, None)
+        settings = _use_local_services(stage, host, port)
+    else:
+        settings = _use_deployed_services(stage)
+    _tune_server()
+    app.register_middleware(guard(settings), "http")
+
+
+def _check_address(host: str, port: int) -> None:
+    stack.check_port("--port", str(port))
+    api_port = os.environ.get("API_PORT", str(port))
+    stack.check_port("API_PORT", api_port)
+    if int(api_port) != port:
+        raise OperatorError(
+            f"API_PORT is {api_port}, but `chalice local` would listen on port {port}. "
+            f"Run: chalice local --port {api_port}"
+        )
+    if reason := network.bind_failure(port, host):
+        raise OperatorError(
+            f"`chalice local` can't listen on port {port} of {host} ({reason}). Stop the program "
+            "that uses the port, or choose another: chalice local --port N"
+        )
+
+
+def _use_deployed_services(stage: str) -> config.Settings:
+    settings = config.load()
+    region = require_region(boto3.Session())
+    click.echo(
+        f"Stage {stage}: Twilio account {settings.twilio_account_sid}, DynamoDB tables "
+        f"{settings.reservations_table} and {settings.state_table} in AWS region {region}."
+    )
+    return settings
+
+
+def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
+    # boto3 fails if the profile does not exist, and local services need none.
+    os.environ.pop("AWS_PROFILE", None)
+    os.environ["API_PORT"] = str(port)
+    if host not in _WILDCARDS and not is_loopback(host):
+        os.environ.setdefault("PUBLIC_BASE_URL", f"http://{host}:{port}")
+    described = stack.describe(os.environ)
+    os.environ.update(described.environ)
+    reason = "" if stage == stack.STAGE else f"Stage {stage} sets no TWILIO_ACCOUNT_SID. "
+    click.echo(
+        f"{reason}Using the local stage: TaskRouter simulator at "
+        f"{described.settings.twilio_taskrouter_url}, DynamoDB at "
+        f"{described.resolved['AWS_ENDPOINT_URL_DYNAMODB']}."
+    )
+    if stack.STARTED_TOGETHER in os.environ:
+        # The other programs need not be ready yet, and `make run` reports conflicts.
+        return described.settings
+    if conflicts := stack.conflicting_variables(described, os.environ):
+        click.echo(stack.conflict_warning(conflicts, "chalice local"), err=True)
+    if problem := _find_problem(described):
+        click.echo(problem, err=True)
+    return described.settings
+
+
+def _find_problem(described: stack.Stack) -> str | None:
+    """Return which local service does not answer or is set up for another API, and the remedy."""
+    command = stack.services_command(described)
+    taskrouter = described.settings.twilio_taskrouter_url
+    database = described.resolved["AWS_ENDPOINT_URL_DYNAMODB"]
+    simulator = _describe_simulator(taskrouter)
+    has_tables = dynamodb.TablesProbe(database, described.tables, described.resolved)
+    missing = [f"The TaskRouter simulator at {taskrouter}"] if simulator is None else []
+    missing += [] if has_tables() else [f"DynamoDB at {database}"]
+    if missing:
+        verb = "do" if len(missing) > 1 else "does"
+        return f"{' and '.join(missing)} {verb} not answer. In another terminal, run: {command}"
+    posts_to = (simulator or {}).get("callback_base_url", described.settings.public_base_url)
+    if posts_to.rstrip("/") != described.settings.public_base_url:
+        return (
+            f"The TaskRouter simulator posts its callbacks to {posts_to}, not to "
+            f"{described.settings.public_base_url}. Restart it with: {command}"
+        )
+    return None
+
+
+def _describe_simulator(url: str) -> dict[str, Any] | None:
+    """Return the simulator's description of itself; None if it does not answer."""
+    try:
+        with network.DIRECT.open(f"{url}/simulator", timeout=1) as response:
+            described: dict[str, Any] = json.load(response)
+            return described
+    except HTTPError:
+        # The description is available to loopback clients only.
+        return {}
+    except (OSError, ValueError):
+        return None
+
+
+def _tune_server() -> None:
+    """Prepare Chalice's server for concurrent clients.
+
+    By default, it writes headers and body as two packets with Nagle's algorithm enabled, so every
+    request on a keep-alive connection waits about 40 ms for a delayed acknowledgment. Its queue of
+    five connections also makes 50 concurrent clients wait for retransmissions.
+    """
+    local.ChaliceRequestHandler.disable_nagle_algorithm = True
+    local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE
+    watcher: Any = StatFileWatcher
+    watcher._single_pass_poll = _poll_sources  # noqa: SLF001  Chalice has no option for this
+
+
+def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None:
+    """Call *callback* if a source file has changed since this watcher's previous poll.
+
+    Chalice's own version restarts the server for any file, even bytecode that Python writes when a
+    request imports a module for the first time. Such a restart cuts the requests in progress.
+    """
+    found = {}
+    for folder, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if name == ".chalice" or name[0] != "."]
+        for path in (Path(folder, name) for name in names if name.endswith(_SOURCES)):
+            with suppress(OSError):
+                found[path] = path.stat().st_mtime
+    known, watcher.sources = getattr(watcher, "sources", found), found
+    if found != known:
+        callback()
+
+
+def guard(settings: config.Settings) -> Middleware:
+    """Return a Chalice middleware that refuses requests of foreign web pages."""
+    hosts = {urlsplit(settings.public_base_url).hostname or ""}
+    origins = {settings.cors_allow_origin} - {""}
+
+    def refuse_foreign_pages(
+        request: Request, get_response: Callable[[Request], Response]
+    ) -> Response:
+        host, origin = request.headers.get("host"), request.headers.get("origin")
+        if not is_foreign(host, origin, allowed_hosts=hosts, allowed_origins=origins):
+            return get_response(request)
+        observability.bind(error=Forbidden.code)
+        message = (
+            "The local API refuses web pages of other origins and unknown host names. "
+            "See CORS_ALLOW_ORIGIN and PUBLIC_BASE_URL in docs/settings.md."
+        )
+        body = {"Code": Forbidden.code, "Message": message}
+        return Response(body, status_code=Forbidden.status)
+
+    return refuse_foreign_pages

@@ -1,0 +1,121 @@
+"""Messages of failed connections: which address, and why, without credentials or attributes."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from chalicelib.adapters.dynamodb.client import translate_errors
+from chalicelib.adapters.secrets import FixedSecrets, Secrets
+from chalicelib.adapters.twilio import taskrouter as adapter
+from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
+from chalicelib.domain.errors import AppError, StoreUnavailable, describe_connection_failure
+
+
+@pytest.fixture
+def refusing() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def closing() -> Iterator[str]:
+    """A server that closes every connection after it has read the request."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        connection.recv(65_536)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def ask_dynamodb(address: str) -> None:
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=f"http://{address}/path",
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="key",
+        config=Config(read_timeout=0.2, proxies={}, retries={"total_max_attempts": 1}),
+    )
+    with translate_errors():
+        client.get_item(TableName="secret-table", Key={"id": {"S": "secret"}})
+
+
+def ask_taskrouter(address: str) -> None:
+    TwilioTaskRouter(
+        base_url=f"http://{address}/path",
+        account_sid="AC" + "a" * 32,
+        secrets=FixedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"})),
+        workspace_sid="WS" + "c" * 32,
+    ).find_task("name", "secret", since=0)
+
+
+@pytest.fixture(params=[ask_dynamodb, ask_taskrouter])
+def message(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], str]:
+    """A function that sends a request to an address, and returns the error's message."""
+    monkeypatch.setattr(adapter, "_READ_SECONDS", 0.2)
+    name = "DynamoDB" if request.param is ask_dynamodb else "TaskRouter"
+
+    def send(address: str) -> str:
+        with pytest.raises(AppError) as raised:
+            request.param(address)
+        assert raised.value.status == 503
+        assert raised.value.retry_after
+        return raised.value.message.removeprefix(f"{name} ").removesuffix(" Retry.")
+
+    return send
+
+
+def test_refused_connection_is_named(message: Callable[[str], str], refusing: str) -> None:
+    assert message(refusing) == f"at http://{refusing} can't be reached: connection refused."
+
+
+def test_silent_server_did_not_answer_in_time(message: Callable[[str], str], silent: str) -> None:
+    assert message(silent) == f"at http://{silent} did not answer in time."
+
+
+def test_closed_connection_is_named(message: Callable[[str], str], closing: str) -> None:
+    assert message(closing) == f"at http://{closing} closed the connection without an answer."
+
+
+def test_unknown_host_name_is_named(message: Callable[[str], str]) -> None:
+    assert message("host.invalid") == "at http://host.invalid can't be reached: unknown host name."
+
+
+def test_missing_credentials_are_not_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    client = boto3.client("dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:9")
+
+    with pytest.raises(StoreUnavailable, match="failed .NoCredentials"), translate_errors():
+        client.list_tables()
+
+
+def test_only_scheme_host_and_port_of_a_url_are_shown() -> None:
+    url = "https://user:password@host.example:8443/path?query=secret#fragment"
+
+    assert describe_connection_failure(url, TimeoutError()) == (
+        "at https://host.example:8443 did not answer in time"
+    )

@@ -1,0 +1,94 @@
+"""Chalice's own commands in a fresh clone: after preparation, or refused with the remedy."""
+
+import subprocess
+
+import pytest
+
+from local.supervisor import ROOT
+from tests.deploy.conftest import REGION, STAGE, Checkout, settings_of
+from tests.deploy.test_deploy import api_url, deploy, put_secrets
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+PREPARE = f"Run: python -m infra prepare --stage {STAGE}\n"
+
+
+@pytest.fixture
+def make_clone(aws, twilio, tmp_path):
+    """Returns a function that clones the repository and sets the SIDs."""
+
+    def clone(name):
+        folder = tmp_path / name
+        subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
+        clone = Checkout(folder, aws)
+        clone.set(**settings_of(twilio))
+        return clone
+
+    return clone
+
+
+def api_id(aws):
+    (api,) = aws.client("apigateway").get_rest_apis()["items"]
+    return api["id"]
+
+
+def chalice_deploy(checkout):
+    completed = checkout.chalice("deploy", "--stage", STAGE)
+    assert completed.returncode == 0, completed.stderr
+
+
+def refusal(checkout, **variables):
+    """Return the message of a refused deployment."""
+    refused = checkout.chalice("deploy", "--stage", STAGE, **variables)
+    assert refused.returncode == 1
+    assert refused.stderr.count("\n") == 1
+    return refused.stderr
+
+
+def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
+    first = make_clone("first")
+    put_secrets(first, secrets)
+    assert refusal(first) == (
+        f"Error: Stage {STAGE} is not prepared in account 000000000000, {REGION}. {PREPARE}"
+    )
+    assert aws.list_resources().keys() == {"parameters"}
+
+    first.infra("prepare", "--stage", STAGE)
+    chalice_deploy(first)
+    assert http.get(f"{api_url(aws)}/health").status_code == 200
+    deployed_id = api_id(aws)
+
+    # Another clone has no record of the API.
+    second = make_clone("second")
+    message = f"does not record the API {deployed_id} of stage {STAGE}"
+    assert message in (refused := refusal(second))
+    assert refused.endswith(PREPARE)
+    second.infra("prepare", "--stage", STAGE)
+    second.change_version("9.9.9")
+    chalice_deploy(second)
+    assert api_id(aws) == deployed_id
+    assert http.get(f"{api_url(aws)}/health").json()["version"] == "9.9.9"
+
+    # The stage is in one region only.
+    message = f"belongs to stage {STAGE} in another region than us-east-1"
+    assert message in refusal(second, AWS_DEFAULT_REGION="us-east-1")
+    refused = second.run("prepare", "--stage", STAGE, AWS_DEFAULT_REGION="us-east-1")
+    assert message in refused.stderr
+
+    # The operator's command continues where Chalice ended.
+    deploy(first, "--no-check")
+    assert api_id(aws) == deployed_id
+    assert http.get(f"{api_url(aws)}/no-such-route").status_code == 404
+
+
+def test_fresh_clone_is_packaged_without_credentials(make_clone):
+    clone = make_clone("clone")
+    nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/dev/null"}
+
+    completed = clone.chalice("package", "out", **nothing)
+
+    assert completed.returncode == 0, completed.stderr
+    assert (clone.folder / "out" / "deployment.zip").exists()
+    # The committed policies are up to date.
+    status = ["git", "status", "--porcelain", ".chalice/policies"]
+    assert subprocess.run(status, cwd=clone.folder, capture_output=True, check=True).stdout == b""

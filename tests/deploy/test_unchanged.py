@@ -1,0 +1,125 @@
+"""A stage in which nothing has changed is not deployed again; a changed one is."""
+
+import json
+
+import pytest
+
+from tests.deploy.conftest import STAGE
+from tests.deploy.test_deploy import api_url, deploy, put_secrets
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+NAME = f"taskrouter-callbacks-{STAGE}"
+UNCHANGED = "Nothing has changed.\n"
+
+
+@pytest.fixture
+def url(aws, checkout, secrets):
+    """The URL of a deployed stage."""
+    put_secrets(checkout, secrets)
+    deploy(checkout, "--no-check")
+    url = api_url(aws)
+    checkout.set(PUBLIC_BASE_URL=url)
+    deploy(checkout)
+    return url
+
+
+def changes(aws):
+    """Return what a deployment would change."""
+    functions = aws.client("lambda").list_functions()["Functions"]
+    (api,) = aws.client("apigateway").get_rest_apis()["items"]
+    deployments = aws.client("apigateway").get_deployments(restApiId=api["id"])["items"]
+    events = aws.client("cloudformation").describe_stack_events(StackName=NAME)["StackEvents"]
+    return {
+        "functions": [
+            (function["FunctionName"], function["CodeSha256"], function["LastModified"])
+            for function in functions
+        ],
+        "deployments": sorted(deployment["id"] for deployment in deployments),
+        "stack events": len(events),
+    }
+
+
+def test_unchanged_stage_is_not_deployed_again(aws, checkout, url):
+    before = changes(aws)
+
+    completed = checkout.run("deploy", "--stage", STAGE)
+
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stderr.endswith(
+        f"{UNCHANGED}{url} is up: /health and the signature check passed.\n"
+    )
+    assert completed.stdout == f"{url}/assignment_callback\n"
+    assert changes(aws) == before
+
+    # A plain `chalice deploy` cannot be mistaken for a complete deployment.
+    assert checkout.chalice("deploy", "--stage", STAGE).returncode == 0
+    assert UNCHANGED not in checkout.run("deploy", "--stage", STAGE).stderr
+
+
+def test_changed_file_is_deployed(aws, checkout, url, http):
+    before = changes(aws)
+    checkout.change_version("9.9.9")
+
+    deploy(checkout)
+
+    after = changes(aws)
+    assert all(
+        old[1:] != new[1:]
+        for old, new in zip(*(state["functions"] for state in (before, after)), strict=True)
+    )
+    assert set(after["deployments"]) > set(before["deployments"])
+    assert http.get(f"{url}/health").json()["version"] == "9.9.9"
+
+
+def break_function(aws):
+    aws.client("lambda").update_function_configuration(FunctionName=f"{NAME}-sweep", Timeout=3)
+    return lambda: aws.client("lambda").get_function_configuration(FunctionName=f"{NAME}-sweep")[
+        "Timeout"
+    ]
+
+
+def delete_schedule(aws):
+    events, rule = aws.client("events"), f"{NAME}-sweep-event"
+    events.remove_targets(Rule=rule, Ids=["1"])
+    events.delete_rule(Name=rule)
+    return lambda: aws.list_resources().get("rules")
+
+
+def break_policy(aws):
+    iam, role = aws.client("iam"), f"{NAME}-sweep"
+    statement = {"Effect": "Allow", "Action": "xray:PutTraceSegments", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_role_policy(RoleName=role, PolicyName=role, PolicyDocument=document)
+    return lambda: (
+        len(iam.get_role_policy(RoleName=role, PolicyName=role)["PolicyDocument"]["Statement"]) > 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "repaired"),
+    [(break_function, 60), (delete_schedule, [f"{NAME}-sweep-event"]), (break_policy, True)],
+)
+@pytest.mark.usefixtures("url")
+def test_resource_changed_outside_the_project_is_repaired(aws, checkout, change, repaired):
+    current = change(aws)
+    assert current() != repaired
+
+    deploy(checkout)
+
+    assert current() == repaired
+
+
+@pytest.mark.usefixtures("url")
+def test_failed_deployment_is_repeated(checkout):
+    path = checkout.folder / ".chalice" / "config.json"
+    valid = path.read_text()
+    path.write_text(valid.replace('"REGIONAL"', '"NOWHERE"'))
+    assert checkout.run("deploy", "--stage", STAGE).returncode == 1
+    path.write_text(valid)
+
+    completed = checkout.run("deploy", "--stage", STAGE)
+
+    assert completed.returncode == 0, completed.stderr
+    assert UNCHANGED not in completed.stderr
+    assert UNCHANGED in checkout.run("deploy", "--stage", STAGE).stderr

@@ -1,0 +1,205 @@
+"""Plain `chalice local` with `python -m local services`, and the mistakes that users make."""
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.commands.token import create_token, read_api_key
+from local import network, stack
+from local.demo import http_client
+from local.demo.http_client import HttpClient
+from local.supervisor import ROOT
+from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, eventually
+
+pytestmark = pytest.mark.slow
+
+CHALICE = str(Path(sys.executable).with_name("chalice"))
+SERVICES = [sys.executable, "-m", "local", "services"]
+
+
+class Program:
+    """A program started from a shell."""
+
+    def __init__(self, command, environ, log, folder):
+        self._log = log
+        with log.open("wb") as output:
+            self.popen = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def output(self):
+        return self._log.read_text(encoding="utf-8")
+
+    def wait_for(self, text):
+        eventually(
+            lambda: text in self.output() or self.popen.poll() is not None, within=STARTUP_SECONDS
+        )
+        assert text in self.output(), self.output()
+
+    def end(self):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.popen.pid, 15)
+        self.popen.wait(20)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """A function that starts a program, which ends after the test."""
+    programs = []
+
+    def start(command, environ, folder=ROOT):
+        program = Program(command, environ, tmp_path / f"{len(programs)}.log", folder)
+        programs.append(program)
+        return program
+
+    yield start
+    for program in reversed(programs):
+        program.end()
+
+
+def chalice_local(environ, *options):
+    return [CHALICE, "local", "--port", environ["API_PORT"], *options]
+
+
+def api_client(described):
+    settings = described.settings
+    token = create_token(settings, read_api_key(settings), role="supervisor", hours=1)
+    return HttpClient("app", described.api_url, token=token, json=True)
+
+
+def test_chalice_local_without_stage_serves_the_life_cycle_on_other_ports(start):
+    environ = bare_environ(PYTHONUNBUFFERED="1")
+    described = stack.describe(environ)
+    services = start(SERVICES, environ)
+    services.wait_for("docs/quickstart.md.")
+    assert f"chalice local --port {environ['API_PORT']}" in services.output()
+
+    api = start(chalice_local(environ), environ)
+    api.wait_for("Serving on")
+
+    assert "Stage dev sets no TWILIO_ACCOUNT_SID. Using the local stage" in api.output()
+    assert "make services" not in api.output()
+    app = api_client(described)
+    identifiers = http_client.fetch_identifiers(described.simulator_url)
+    taskrouter = HttpClient(
+        "TaskRouter",
+        f"{described.simulator_url}/v1/Workspaces/{identifiers['workspace_sid']}",
+        account=(identifiers["account_sid"], identifiers["auth_token"]),
+    )
+    task_sid = app.post("/create-task").body["sid"]
+    idle = {"ActivitySid": identifiers["activities"]["Idle"]}
+    taskrouter.post(f"/Workers/{identifiers['workers']['Alice']}", idle)
+    assert eventually(lambda: app.get("/reservations", {"status": "pending"}).body["reservations"])
+    accepted = app.get("/accept_reservation", {"task_sid": task_sid})
+    assert accepted.body["reservation_status"] == "accepted"
+    assert taskrouter.get(f"/Tasks/{task_sid}").body["assignment_status"] == "assigned"
+
+
+def test_start_without_services_names_the_command_and_503_names_the_address(start):
+    environ = bare_environ(PYTHONUNBUFFERED="1")
+    described = stack.describe(environ)
+    api = start(chalice_local(environ), environ)
+    api.wait_for("Serving on")
+
+    assert re.search(r"do not answer\. In another terminal, run: .* make services\n", api.output())
+    app = api_client(described)
+    listed = app.get("/reservations")
+    assert (listed.status, listed.body["Code"]) == (503, "StoreUnavailable")
+    assert listed.body["Message"] == (
+        f"DynamoDB at {described.dynamodb_url} can't be reached: connection refused. Retry."
+    )
+    created = app.post("/create-task")
+    assert (created.status, created.body["Code"]) == (503, "TaskRouterUnavailable")
+    assert f"{described.simulator_url} can't be reached: connection refused" in str(created.body)
+
+
+def test_server_in_a_new_checkout_keeps_running_when_requests_import_modules(start, tmp_path):
+    checkout = tmp_path / "checkout"
+    for name in ("chalicelib", "infra", "local", "taskrouter_simulator", ".chalice"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, checkout / name, ignore=ignored)
+    shutil.copy(ROOT / "app.py", checkout)
+    environ = bare_environ(PYTHONUNBUFFERED="1")
+    api = start(chalice_local(environ), environ, checkout)
+    api.wait_for("Serving on")
+    # The bytecode of app.py itself may have restarted the server before it was configured.
+    restarts = api.output().count("Restarting")
+
+    app = api_client(stack.describe(environ))
+    assert [app.post("/create-task").status for _ in range(2)] == [503, 503]
+    subprocess.run(
+        [sys.executable, "-m", "infra", "token", "--role", "supervisor"],
+        cwd=checkout,
+        env=environ,
+        capture_output=True,
+        check=True,
+    )
+    time.sleep(2)  # longer than the interval at which Chalice looks for changed files
+    assert app.get("/health").status == 200
+    assert api.output().count("Restarting") == restarts
+
+
+def run_to_end(command, environ):
+    return subprocess.run(
+        command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("reload", ["--autoreload", "--no-autoreload"])
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        ("stage", "There is no stage 'dve' in config.json"),
+        ("API_PORT", "Run: chalice local --port "),
+        ("port", "Address already in use"),
+    ],
+)
+def test_mistake_ends_with_one_line_that_names_the_remedy(mistake, message, reload):
+    environ = bare_environ()
+    options = [reload, "--stage", "dve"] if mistake == "stage" else [reload]
+    command = chalice_local(environ, *options)
+    if mistake == "API_PORT":
+        (number,) = network.find_free_ports(1)
+        environ["API_PORT"] = str(number)
+    with contextlib.ExitStack() as held:
+        if mistake == "port":
+            held.enter_context(socket.create_server(("127.0.0.1", int(environ["API_PORT"]))))
+        ended = run_to_end(command, environ)
+
+    assert message in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not ended.stdout
+    # With --autoreload, Chalice ignores the exit code of its child process.
+    assert ended.returncode == (1 if reload == "--no-autoreload" else 0)
+
+
+@pytest.mark.parametrize(
+    ("variable", "program"), [("DYNAMODB_PORT", "dynamodb"), ("SIMULATOR_PORT", "simulator")]
+)
+def test_services_report_a_port_in_use(variable, program):
+    environ = bare_environ()
+    with socket.create_server(("127.0.0.1", int(environ[variable]))):
+        ended = run_to_end(SERVICES, environ)
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"Error: Port {environ[variable]} is in use, but {program} ")
+
+
+def test_services_do_not_need_the_port_of_the_api(start):
+    environ = bare_environ()
+    with socket.create_server(("127.0.0.1", int(environ["API_PORT"]))):
+        start(SERVICES, environ).wait_for("docs/quickstart.md.")

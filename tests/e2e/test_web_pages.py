@@ -1,0 +1,209 @@
+"""A web page of another origin reads, writes and runs nothing on any port of the local stack."""
+
+import base64
+import json
+import threading
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from infra.commands.token import create_token, read_api_key
+from local import dynamodb, network, stack, supervisor
+from local.demo import http_client
+from tests.e2e.live_stack import bare_environ
+from tests.portal.conftest import chromium
+
+pytestmark = pytest.mark.slow
+
+LOCAL_NETWORK_ACCESS = (
+    "LocalNetworkAccessChecks",
+    "LocalNetworkAccessChecksWebSockets",
+)
+"""New versions of Chromium ask the user before a page may access this machine. Other browsers and
+older versions do not, so the tests disable these features."""
+
+ATTACK = Path(__file__).with_name("attack.js").read_text(encoding="utf-8")
+CREATE_STACK = "Action=CreateStack&StackName=evil&TemplateBody={}"
+
+
+class Victim(BaseHTTPRequestHandler):
+    """A server without a guard: it shows which requests the page really sends."""
+
+    protocol_version = "HTTP/1.1"
+    received: ClassVar = Counter()
+
+    def answer(self):
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.received[self.command, self.headers.get("Upgrade", "")] += 1
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    do_GET = do_POST = do_OPTIONS = answer  # noqa: N815  http.server's names
+
+    def log_message(self, *_arguments):
+        pass
+
+
+@pytest.fixture(scope="module")
+def victim():
+    """The port of a server without a guard."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Victim)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def running_stack():
+    """DynamoDB, the simulator and `chalice local`. The sweep would change tables meanwhile."""
+    described = stack.describe(bare_environ())
+    programs = tuple(program for program in described.programs if program.name != "sweep")
+    with supervisor.running(replace(described, programs=programs)):
+        yield described
+
+
+@pytest.fixture(scope="module")
+def page():
+    rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"
+    with chromium(rules, without=LOCAL_NETWORK_ACCESS) as browser:
+        page = browser.new_page()
+        page.route("**/attack.html", lambda route: route.fulfill(body="", content_type="text/html"))
+        yield page
+
+
+def targets(described, host):
+    """Return requests that read, write or run something, for servers addressed by this host."""
+
+    def url(port, path):
+        return f"http://{host}:{described.port(port)}{path}"
+
+    token = create_token(
+        described.settings, read_api_key(described.settings), role="supervisor", hours=1
+    )
+    simulator = http_client.fetch_identifiers(described.simulator_url)
+    account = f"{simulator['account_sid']}:{simulator['auth_token']}"
+    bearer = {"Authorization": f"Bearer {token}"}
+    basic = {"Authorization": f"Basic {base64.b64encode(account.encode()).decode()}"}
+    target = {"X-Amz-Target": "DynamoDB_20120810.PutItem"}
+    item = {"TableName": described.tables.state, "Item": {"id": {"S": "evil"}}}
+    tasks = f"/v1/Workspaces/{simulator['workspace_sid']}/Tasks"
+    return [
+        {"url": url("API_PORT", "/health"), "method": "GET"},
+        {"url": url("API_PORT", "/reservations"), "method": "GET", "headers": bearer},
+        {"url": url("API_PORT", "/create-task"), "method": "POST", "headers": bearer},
+        {"url": url("API_PORT", "/create-task"), "method": "GET", "headers": bearer},
+        {"url": url("DYNAMODB_PORT", "/"), "method": "POST", "body": CREATE_STACK},
+        {"url": url("DYNAMODB_PORT", f"/?{CREATE_STACK}"), "method": "POST"},
+        {"url": url("DYNAMODB_PORT", "/_ministack/reset"), "method": "POST"},
+        {"url": url("DYNAMODB_PORT", "/_ministack/health"), "method": "GET"},
+        {
+            "url": url("DYNAMODB_PORT", "/"),
+            "method": "POST",
+            "headers": target,
+            "body": json.dumps(item),
+        },
+        {"url": url("SIMULATOR_PORT", "/simulator"), "method": "GET"},
+        {"url": url("SIMULATOR_PORT", "/simulator/portal"), "method": "GET"},
+        {"url": url("SIMULATOR_PORT", "/simulator/portal/main.js"), "method": "GET"},
+        {"url": url("SIMULATOR_PORT", "/simulator/reset"), "method": "POST"},
+        {"url": url("SIMULATOR_PORT", "/simulator/faults"), "method": "POST", "body": "{}"},
+        {
+            "url": url("SIMULATOR_PORT", tasks),
+            "method": "POST",
+            "headers": basic,
+            "body": "Attributes=%7B%7D",
+        },
+    ]
+
+
+def state(described):
+    """Return the tables with their items, and the simulator's Tasks and faults."""
+    client = dynamodb.client(described.dynamodb_url, described.resolved)
+    names = client.list_tables()["TableNames"]
+    items = {name: client.scan(TableName=name, ConsistentRead=True)["Items"] for name in names}
+    with network.DIRECT.open(f"{described.simulator_url}/simulator/state") as response:
+        overview = json.load(response)
+    with network.DIRECT.open(f"{described.simulator_url}/simulator/log") as response:
+        log = json.load(response)["entries"]
+    overview.pop("log", None)
+    accepted = [entry for entry in log if entry.get("status", 0) < 400]
+    return {"items": items, "overview": overview, "accepted": accepted}
+
+
+@contextmanager
+def unchanged(described):
+    before = state(described)
+    yield
+    assert state(described) == before
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
+@pytest.mark.parametrize("origin", ["http://127.0.0.1:9", "http://evil.example", "data:text/html,"])
+def test_page_of_another_origin_reaches_nothing(running_stack, page, origin, host):
+    ports = [running_stack.port(name) for name in stack.PORTS]
+    page.goto(f"{origin}/attack.html")
+
+    with unchanged(running_stack):
+        read = page.evaluate(
+            ATTACK,
+            {
+                "requests": targets(running_stack, host),
+                "sockets": [f"ws://{host}:{port}/" for port in ports],
+            },
+        )
+
+    assert read == []
+
+
+@pytest.mark.parametrize("port", stack.PORTS)
+def test_rebound_page_reaches_nothing(running_stack, page, port):
+    """The page's own name resolves to this machine, so that its requests are same-origin."""
+    number = running_stack.port(port)
+    page.goto(f"http://evil.example:{number}/attack.html")
+
+    with unchanged(running_stack):
+        read = page.evaluate(
+            ATTACK,
+            {
+                "requests": targets(running_stack, "evil.example"),
+                "sockets": [f"ws://evil.example:{number}/"],
+            },
+        )
+
+    assert read == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
+@pytest.mark.parametrize(
+    "origin", ["http://127.0.0.1:9", "http://evil.example", "data:text/html,", None]
+)
+def test_same_page_reaches_a_server_without_a_guard(page, victim, origin, host):
+    url = f"http://{host}:{victim}"
+    page.goto(f"{origin or url}/attack.html")
+    Victim.received.clear()
+
+    read = page.evaluate(
+        ATTACK,
+        {
+            "requests": [{"url": f"{url}/", "method": "POST", "body": CREATE_STACK}],
+            "sockets": [f"ws://{host}:{victim}/"],
+        },
+    )
+
+    assert Victim.received["GET", "websocket"] == 1
+    # fetch in one or more modes, a form and a beacon
+    assert Victim.received["POST", ""] >= 4
+    # an image, a script, a style sheet and a frame
+    assert Victim.received["GET", ""] == 4
+    # Only a page whose own name resolves to the server can read the responses.
+    assert bool(read) == (origin is None)

@@ -1,0 +1,237 @@
+"""Mistakes end a command of Chalice with one message that names the remedy."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from app import app
+from chalicelib.config import PROJECT
+from infra import OperatorError, chalice_hook
+from infra.aws import Aws, live_resources, policies, stacks, stage_config
+from tests.infra.packaging import SIDS
+
+CHALICE = Path(sys.executable).with_name("chalice")
+SHIPPED = ("app.py", "chalicelib", "infra", "local", ".chalice")
+WITHOUT_AWS = {
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+    "AWS_MAX_ATTEMPTS": "1",
+}
+REGION = {"AWS_DEFAULT_REGION": "eu-west-1"}
+KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+MISSPELT = (
+    "There is no stage 'dve' in config.json. Declared stages: dev, local, prod. Did you mean dev?"
+)
+LAPTOP = (
+    "Stage local in .chalice/config.json: SETTINGS_DEFAULTS is for laptops only, so this stage "
+    "can't be deployed. Stages that can be: dev, prod."
+)
+EMPTY = "TWILIO_ACCOUNT_SID, TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID"
+
+
+class Checkout:
+    """A checkout in which Chalice's commands run without access to AWS."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        for name in SHIPPED:
+            copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
+            copy(PROJECT / name, folder / name)
+        (folder / "requirements.txt").touch()
+
+    def set(self, **settings):
+        path = self.folder / ".chalice" / "config.json"
+        config = json.loads(path.read_text())
+        config["stages"]["dev"]["environment_variables"] |= settings
+        path.write_text(json.dumps(config))
+
+    def chalice(self, *arguments, **variables):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        return subprocess.run(
+            [CHALICE, *arguments],
+            cwd=self.folder,
+            env=clean | WITHOUT_AWS | variables,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+@pytest.mark.parametrize("command", [["deploy"], ["dev", "plan"], ["package", "out"]])
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ("dve", MISSPELT),
+        ("local", LAPTOP),
+    ],
+)
+def test_stage_that_cannot_be_deployed_is_refused(checkout, command, stage, message):
+    completed = checkout.chalice(*command, "--stage", stage, **REGION)
+
+    assert (completed.returncode, completed.stderr) == (1, f"Error: {message}\n")
+
+
+def test_deployment_with_empty_sids_is_refused(checkout):
+    completed = checkout.chalice("deploy", **REGION)
+
+    assert completed.returncode == 1
+    assert completed.stderr == (
+        "Error: Stage dev in .chalice/config.json: TWILIO_ACCOUNT_SID is not set. "
+        "See docs/settings.md.\n"
+    )
+
+
+@pytest.mark.parametrize("command", [["deploy"], ["package", "out"]])
+def test_invalid_setting_is_refused(checkout, command):
+    checkout.set(**SIDS, RETENTION_DAYS="forever")
+
+    completed = checkout.chalice(*command, **REGION)
+
+    assert completed.returncode == 1
+    assert completed.stderr == (
+        "Error: Stage dev in .chalice/config.json: RETENTION_DAYS must be a whole number from 1 "
+        "to 3650.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "message"),
+    [
+        ([], REGION, "Error: No AWS credentials were found. Log in (aws sso login, "),
+        ([], KEYS, "Error: No AWS region is set. Set one, for example: "),
+        (["--profile", "nobody"], REGION, "Error: The config profile (nobody) could not be found"),
+        ([], REGION | KEYS, "Error: Could not connect to the endpoint URL: "),
+    ],
+)
+def test_deployment_without_access_to_aws_is_refused(checkout, options, variables, message):
+    checkout.set(**SIDS)
+
+    completed = checkout.chalice("deploy", *options, **variables)
+
+    assert completed.returncode == 1
+    assert completed.stderr.startswith(message)
+    assert completed.stderr.count("\n") == 1
+
+
+def test_package_needs_no_credentials_and_warns_about_empty_sids(checkout):
+    completed = checkout.chalice("package", "out", **REGION)
+
+    assert completed.returncode == 0, completed.stderr
+    assert (checkout.folder / "out" / "sam.json").exists()
+    (warning,) = [line for line in completed.stderr.splitlines() if line.startswith("Warning:")]
+    assert f" stage dev in .chalice/config.json does not set {EMPTY}. " in warning
+
+
+def test_package_of_a_complete_stage_warns_about_nothing(checkout):
+    checkout.set(**SIDS)
+
+    completed = checkout.chalice("package", "out", **REGION)
+
+    assert completed.returncode == 0
+    assert "Warning" not in completed.stderr
+
+
+def test_package_without_a_region_ends_with_chalices_message(checkout):
+    completed = checkout.chalice("package", "out")
+
+    assert completed.returncode == 2
+    assert "No region configured." in completed.stderr
+    assert "Traceback" not in completed.stderr
+
+
+def test_policies_of_changed_names_are_written_before_packaging(checkout):
+    checkout.set(**SIDS, STATE_TABLE="renamed")
+
+    checkout.chalice("package", "out", **REGION)
+
+    template = (checkout.folder / "out" / "sam.json").read_text()
+    assert "arn:*:dynamodb:*:*:table/renamed" in template
+
+
+@pytest.mark.parametrize("autoreload", ["--autoreload", "--no-autoreload"])
+def test_local_server_is_configured_with_the_options_of_the_command(checkout, autoreload):
+    (checkout.folder / "local" / "chalice_local.py").write_text(
+        "def configure(app, **options):\n    raise SystemExit(f'{app.app_name} {options}')\n"
+    )
+
+    completed = checkout.chalice("local", "--stage", "dev", "--port", "8123", autoreload)
+
+    assert completed.stderr == (
+        "taskrouter-callbacks {'stage': 'dev', 'host': '127.0.0.1', 'port': 8123}\n"
+    )
+
+
+def test_other_commands_of_chalice_check_the_rules_only(checkout):
+    assert checkout.chalice("dev", "appgraph", **REGION).returncode == 0
+    (checkout.folder / "chalicelib" / "rules.toml").write_text("[[rule")
+
+    completed = checkout.chalice("dev", "appgraph", **REGION)
+
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("Error: chalicelib/rules.toml: the file is not valid TOML")
+
+
+@pytest.fixture
+def account(tmp_path, monkeypatch):
+    """An account without the stage's resources, for commands in this process."""
+    checkout = Checkout(tmp_path)
+    checkout.set(**SIDS)
+    monkeypatch.setattr(stage_config, "CONFIG", tmp_path / ".chalice" / "config.json")
+    monkeypatch.setattr(policies, "write", lambda stage: None)
+    account = Aws(None, "aws", "eu-west-1", "1" * 12, "arn:aws:iam::1:user/ann")
+    monkeypatch.setattr(chalice_hook, "connect", lambda profile: account)
+    for check in ("ensure_same_region", "ensure_created_by_chalice"):
+        monkeypatch.setattr(live_resources, check, lambda *_: None)
+    monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+
+
+def run_hook(command, **parameters):
+    with click.Context(click.Command(command), info_name=command) as context:
+        context.params |= {"stage": "dev", "profile": None, **parameters}
+        chalice_hook.run(app)
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("command", ["deploy", "plan"])
+def test_deployment_of_a_stage_that_is_not_prepared_names_the_preparing_command(command):
+    with pytest.raises(SystemExit) as stopped:
+        run_hook(command)
+
+    assert stopped.value.code == (
+        "Error: Stage dev is not prepared in account 111111111111, eu-west-1. "
+        "Run: python -m infra prepare --stage dev"
+    )
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("check", ["ensure_same_region", "ensure_created_by_chalice"])
+def test_deployment_of_a_stage_that_is_elsewhere_is_refused(monkeypatch, check):
+    def refuse(*_):
+        raise OperatorError("It is elsewhere.")
+
+    monkeypatch.setattr(live_resources, check, refuse)
+
+    with pytest.raises(SystemExit, match=r"^Error: It is elsewhere\.$"):
+        run_hook("deploy")
+
+
+def test_import_without_a_chalice_command_checks_the_rules_only(tmp_path, monkeypatch):
+    assert chalice_hook.run(app) is None
+    monkeypatch.setenv("RULES_FILE", str(tmp_path / "absent.toml"))
+
+    with pytest.raises(SystemExit, match="RULES_FILE names a file that can't be read"):
+        chalice_hook.run(app)

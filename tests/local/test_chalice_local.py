@@ -1,0 +1,270 @@
+"""`chalice local`: settings of the chosen stage, missing services, guard against web pages."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+from chalice.app import Chalice, Response
+from chalice.test import Client
+
+from chalicelib import config
+from infra import OperatorError
+from infra.aws import stage_config
+from local import chalice_local, network
+from taskrouter_simulator.testing import running
+
+ACCOUNT = "AC" + "1" * 32
+DEV = {
+    "TWILIO_ACCOUNT_SID": "",
+    "SECRETS_PARAMETER": "/taskrouter-callbacks/dev/secrets",
+    "RESERVATIONS_TABLE": "taskrouter-callbacks-dev-reservations",
+    "STATE_TABLE": "taskrouter-callbacks-dev-state",
+}
+
+
+@pytest.fixture
+def ports():
+    return dict(
+        zip(
+            ["API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT"], network.find_free_ports(3), strict=True
+        )
+    )
+
+
+@pytest.fixture
+def environ(monkeypatch, ports):
+    """The environment after Chalice has copied the variables of stage dev, with free ports."""
+    environ = {"PATH": os.environ["PATH"], **DEV}
+    environ |= {name: str(port) for name, port in ports.items()}
+    monkeypatch.setattr(os, "environ", environ)
+    return environ
+
+
+def configure(port, *, stage="dev", host="127.0.0.1"):
+    """Configure an app with one route, and return it."""
+    app = Chalice("app")
+    app.route("/")(lambda: Response({"secret": 1}))
+    chalice_local.configure(app, stage=stage, host=host, port=port)
+    return app
+
+
+def test_stage_without_account_is_served_with_the_local_settings(environ, ports, capsys):
+    configure(ports["API_PORT"])
+
+    settings = config.load()
+    assert settings.twilio_taskrouter_url == network.url(ports["SIMULATOR_PORT"])
+    assert settings.public_base_url == network.url(ports["API_PORT"])
+    assert settings.reservations_table == "reservations"
+    assert not settings.secrets_parameter
+    assert environ["AWS_ENDPOINT_URL_DYNAMODB"] == network.url(ports["DYNAMODB_PORT"])
+    assert capsys.readouterr().out == (
+        "Stage dev sets no TWILIO_ACCOUNT_SID. Using the local stage: TaskRouter simulator at "
+        f"{settings.twilio_taskrouter_url}, DynamoDB at {network.url(ports['DYNAMODB_PORT'])}.\n"
+    )
+
+
+def test_base_url_follows_the_port_option(environ, ports, capsys):
+    del environ["API_PORT"]
+
+    configure(ports["API_PORT"])
+
+    assert config.load().public_base_url == network.url(ports["API_PORT"])
+    assert f"API_PORT={ports['API_PORT']} " in capsys.readouterr().err
+
+
+def test_missing_services_and_the_command_that_starts_them_are_named(environ, ports, capsys):
+    configure(ports["API_PORT"])
+
+    simulator, database = (network.url(ports[n]) for n in ("SIMULATOR_PORT", "DYNAMODB_PORT"))
+    assignments = " ".join(f"{name}={port}" for name, port in ports.items())
+    assert capsys.readouterr().err == (
+        f"The TaskRouter simulator at {simulator} and DynamoDB at {database} do not answer. "
+        f"In another terminal, run: {assignments} make services\n"
+    )
+
+
+def test_simulator_that_posts_callbacks_elsewhere_is_reported(
+    environ, ports, capsys, dynamodb, tables
+):
+    for name in DEV:
+        del environ[name]
+    names = {"RESERVATIONS_TABLE": tables.reservations, "STATE_TABLE": tables.state}
+    with running(callback_base_url="http://127.0.0.1:9") as simulator:
+        environ.update(dynamodb.environ, **names, TWILIO_TASKROUTER_URL=simulator.url)
+        configure(ports["API_PORT"], stage="local")
+
+    error = capsys.readouterr().err
+    assert "posts its callbacks to http://127.0.0.1:9, not to " in error
+    assert f"Restart it with: API_PORT={ports['API_PORT']} " in error
+
+
+def test_stage_with_account_names_account_tables_and_region(environ, ports, capsys):
+    sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
+    environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_DEFAULT_REGION="eu-west-1")
+
+    configure(ports["API_PORT"])
+
+    assert capsys.readouterr().out == (
+        f"Stage dev: Twilio account {ACCOUNT}, DynamoDB tables "
+        "taskrouter-callbacks-dev-reservations and taskrouter-callbacks-dev-state in AWS region "
+        "eu-west-1.\n"
+    )
+    assert environ["RESERVATIONS_TABLE"] == DEV["RESERVATIONS_TABLE"]
+
+
+def test_stage_with_an_account_but_without_workspace_stops(environ, ports):
+    environ["TWILIO_ACCOUNT_SID"] = ACCOUNT
+
+    with pytest.raises(config.SettingsError, match="TWILIO_WORKSPACE_SID is not set"):
+        configure(ports["API_PORT"])
+
+
+def test_stage_with_account_needs_a_region(environ, ports):
+    sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
+    environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_CONFIG_FILE=os.devnull)
+
+    with pytest.raises(OperatorError, match="No AWS region is set"):
+        configure(ports["API_PORT"])
+
+
+def test_twilio_keys_in_the_shell_are_reported_as_a_conflict(environ, ports, capsys):
+    environ["TWILIO_AUTH_TOKEN"] = "secret"
+
+    configure(ports["API_PORT"])
+
+    error = capsys.readouterr().err
+    assert "env -u TWILIO_AUTH_TOKEN chalice local" in error
+    assert "secret" not in error
+
+
+def test_port_that_contradicts_api_port_stops_with_the_right_command(environ, ports):
+    environ["API_PORT"] = "9150"
+
+    with pytest.raises(OperatorError) as raised:
+        configure(ports["API_PORT"])
+
+    assert str(raised.value) == (
+        f"API_PORT is 9150, but `chalice local` would listen on port {ports['API_PORT']}. "
+        "Run: chalice local --port 9150"
+    )
+
+
+def test_port_in_use_is_reported_before_the_server_starts(environ):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        environ["API_PORT"] = str(port)
+
+        with pytest.raises(OperatorError, match=rf"can't listen on port {port} of 127\.0\.0\.1"):
+            configure(port)
+
+
+@pytest.mark.parametrize("port", [0, -1, 65536])
+def test_invalid_port_is_reported(environ, port):
+    with pytest.raises(OperatorError, match="--port must be a port from 1 to 65535"):
+        configure(port)
+
+
+def test_program_of_the_whole_stack_does_not_wait_for_the_others(environ, ports, capsys):
+    environ["LOCAL_STACK_STARTED_TOGETHER"] = "true"
+
+    configure(ports["API_PORT"])
+
+    assert capsys.readouterr().err == ""
+
+
+def test_packages_of_the_services_are_not_needed():
+    program = (
+        "import sys, local.chalice_local; "
+        "print({name.partition('.')[0] for name in sys.modules} & "
+        "{'starlette', 'uvicorn', 'ministack', 'hypercorn', 'lark', 'aiohttp', 'pytest'})"
+    )
+
+    imported = subprocess.run(
+        [sys.executable, "-c", program], cwd=config.PROJECT, capture_output=True, check=True
+    )
+
+    assert imported.stdout == b"set()\n"
+
+
+def test_misspelt_stage_is_reported_with_the_nearest_name(environ, ports):
+    with pytest.raises(OperatorError, match="no stage 'dve' .* Did you mean dev"):
+        configure(ports["API_PORT"], stage="dve")
+
+
+def test_only_changed_sources_restart_the_server(tmp_path):
+    class Watcher:
+        pass
+
+    def poll():
+        restarts = []
+        chalice_local._poll_sources(watcher, str(tmp_path), lambda: restarts.append(1))
+        return len(restarts)
+
+    watcher = Watcher()
+    for name in ("package/__pycache__", ".chalice", ".venv"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "app.py").touch()
+    assert poll() == 0
+    for name in ("package/__pycache__/a.pyc", ".venv/a.py", "notes.md"):
+        (tmp_path / name).touch()
+        assert poll() == 0
+    for name in ("package/a.py", ".chalice/config.json", "rules.toml"):
+        (tmp_path / name).touch()
+        assert (poll(), poll()) == (1, 0)
+    os.utime(tmp_path / "app.py", (1, 1))
+    assert (poll(), poll()) == (1, 0)
+    (tmp_path / "app.py").unlink()
+    assert (poll(), poll()) == (1, 0)
+
+
+def settings_with(**variables):
+    return config.load(stage_config.environment("local", variables))
+
+
+@contextlib.contextmanager
+def guarded(**variables):
+    app = Chalice("app")
+    app.route("/")(lambda: Response({"secret": 1}))
+    app.register_middleware(chalice_local.guard(settings_with(**variables)), "http")
+    with Client(app) as client:
+        yield lambda **headers: client.http.get("/", headers=headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example", "Origin": "http://evil.example"},
+        {"Host": "127.0.0.1:8000", "Origin": "http://evil.example"},
+        {"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:8002"},
+        {"Host": "127.0.0.1:8000", "Origin": "null"},
+        {"Host": "["},
+    ],
+)
+def test_foreign_page_gets_403_in_the_shape_of_the_apis_errors(headers):
+    with guarded() as get:
+        response = get(**headers)
+
+    assert response.status_code == 403
+    assert json.loads(response.body)["Code"] == "ForbiddenError"
+    assert b"secret" not in response.body
+
+
+@pytest.mark.parametrize(
+    ("variables", "headers"),
+    [
+        ({}, {}),
+        ({}, {"Host": "127.0.0.1:8000"}),
+        ({}, {"Host": "api:8000"}),
+        ({"PUBLIC_BASE_URL": "https://tunnel.example/api"}, {"Host": "tunnel.example"}),
+        ({"CORS_ALLOW_ORIGIN": "http://127.0.0.1:5173"}, {"Origin": "http://127.0.0.1:5173"}),
+        ({"CORS_ALLOW_ORIGIN": "*"}, {"Origin": "https://anything.example"}),
+    ],
+)
+def test_programs_tunnels_and_allowed_pages_pass(variables, headers):
+    with guarded(**variables) as get:
+        assert get(**headers).status_code == 200
