@@ -1,0 +1,31 @@
+"""Documented commands that need special treatment: not run, run until Ctrl-C, or answered."""
+
+TESTED_ELSEWHERE = "`.ci/run` runs it"
+
+NOT_RUN = {
+    "make test": TESTED_ELSEWHERE,
+    "make check": TESTED_ELSEWHERE,
+    "make e2e": "it runs this test; " + TESTED_ELSEWHERE,
+    "make chaos": "it takes minutes; " + TESTED_ELSEWHERE,
+    ".venv/bin/python -m tests.chaos run --reservations 1000 --faults 200": "`make chaos` runs it",
+    ".venv/bin/python -m tests.chaos run --seed 7 --workers 40 --instruction accept": (
+        "it takes a minute; tests/chaos tests the options"
+    ),
+    "pip install './taskrouter_simulator[testing]'": (
+        "it downloads packages; tests/simulator/test_package.py runs it"
+    ),
+}
+"""Commands that are not run, and the reasons."""
+
+UNTIL_INTERRUPTED = {
+    r"([A-Z_]+=\S+ )?make run": r"Press Ctrl-C to stop",
+    r"(\.venv/bin/)?python -m taskrouter_simulator\b.*": r"simulator ready on",
+    r"\.venv/bin/python -m local dynamodb": r"",
+    r"\.venv/bin/python -m local sweep": r"",
+    r"\.venv/bin/chalice local\b.*": r"Serving on",
+}
+"""Programs that run until Ctrl-C, and the patterns in their output when they are ready.
+
+Commands after such a command run in another shell. If a program is followed by another program in
+the same block, both run. Otherwise, earlier programs are stopped first.
+"""
