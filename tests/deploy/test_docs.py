@@ -1,8 +1,6 @@
 """The commands of the AWS pages, against the emulated AWS account."""
 
 import json
-import subprocess
-import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.deploy import https_proxy
-from tests.deploy.conftest import REGION
+from tests.deploy.conftest import REGION, install
 from tests.deploy.contact_center import eventually
 from tests.deploy.test_deploy import callback_parameters, post_signed
 from tests.docs_runner import checkout, pages
@@ -28,12 +26,7 @@ RESERVATION = "WR" + "1" * 32
 @pytest.fixture(scope="session")
 def aws_cli(tmp_path_factory):
     """The AWS CLI, in an environment of its own."""
-    folder = tmp_path_factory.mktemp("aws-cli") / "venv"
-    uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    install = ["pip", "install", "--quiet", "--python", folder / "bin" / "python", AWS_CLI]
-    subprocess.run([*uv, *install], check=True)
-    return folder / "bin" / "aws"
+    return install(tmp_path_factory.mktemp("aws-cli") / "venv", AWS_CLI).with_name("aws")
 
 
 class Account:
