@@ -10,11 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PATHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-COMMANDS = "sh"
-"""Language of a block of commands."""
-SESSION = "console"
-"""Language of a block of commands after `$ `, each followed by its output."""
-OTHER_LANGUAGES = {"json", "mermaid", "python", "text", "toml"}
+LANGUAGES = {"console", "json", "mermaid", "python", "sh", "text", "toml"}
+"""Languages of the blocks. Commands are in "sh" blocks and, after `$ `, in "console" blocks."""
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>.*)$")
 
