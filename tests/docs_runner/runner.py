@@ -46,10 +46,12 @@ class Page:
         Raises:
             AssertionError: A command failed or printed something else than documented.
         """
+        __tracebackhide__ = True
         for block in pages.read_blocks(self.path):
             self._run_block(block)
 
     def _run_block(self, block: Block):
+        __tracebackhide__ = True
         interrupted = False
         for command in pages.read_commands(block):
             if command.bare in tables.NOT_RUN:
@@ -63,6 +65,7 @@ class Page:
             self.programs.start(self._replace(command.bare), ready)
 
     def _run_command(self, command: Command):
+        __tracebackhide__ = True
         for part, prepare in self.before.items():
             if part in command.text:
                 prepare()

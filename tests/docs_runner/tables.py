@@ -18,7 +18,7 @@ NOT_RUN = {
 """Commands that are not run, and the reasons."""
 
 UNTIL_INTERRUPTED = {
-    r"([A-Z_]+=\S+ )?make run": r"Press Ctrl-C to stop",
+    r"([A-Z_]+=\S+ )?make (run|services)": r"Press Ctrl-C to stop",
     r"(\.venv/bin/)?python -m taskrouter_simulator\b.*": r"simulator ready on",
     r"\.venv/bin/python -m local dynamodb": r"",
     r"\.venv/bin/python -m local sweep": r"",
