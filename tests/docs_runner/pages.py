@@ -1,5 +1,6 @@
 """Finds the fenced code blocks of the documentation, and the commands in the blocks."""
 
+import os
 import re
 import shlex
 import textwrap
@@ -46,7 +47,7 @@ class Command:
 
 def read_blocks(path: Path) -> list[Block]:
     """Return the fenced code blocks of a page, in order."""
-    page, blocks, opening, start = str(path.relative_to(ROOT)), [], None, 0
+    page, blocks, opening, start = os.path.relpath(path, ROOT), [], None, 0
     lines = path.read_text(encoding="utf-8").splitlines()
     for number, line in enumerate(lines, start=1):
         if not (fence := _FENCE.match(line)):
