@@ -136,9 +136,11 @@ def install(folder, *requirements):
     python = folder / "bin" / "python"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    subprocess.run(
-        [*uv, "pip", "install", "--quiet", "--python", python, *requirements], check=True
-    )
+    command = ["install", "--quiet", *requirements]
+    if subprocess.run([*uv, "pip", *command, "--python", python], check=False).returncode:
+        # pip may know an index that uv does not know.
+        pip = [Path(sys.base_prefix) / "bin" / "python3", "-m", "pip", "--python", python]
+        subprocess.run([*pip, *command], check=True)
     return python
 
 

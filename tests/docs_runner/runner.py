@@ -30,7 +30,8 @@ class Page:
         programs: The programs that the reader starts in other shells.
         replacements: Values that replace the examples in the commands, by example.
         answers: Answers to the prompts of a command, by a part of the command.
-        before: Functions that do what the prose tells the reader, by the command that follows.
+        before: Functions that do what the prose tells the reader, by a part of the next command.
+        output: The output of all commands so far.
     """
 
     path: object
@@ -39,6 +40,7 @@ class Page:
     replacements: dict[str, str] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    output: str = ""
 
     def run(self):
         """Run the commands of the page in order.
@@ -74,6 +76,7 @@ class Page:
         status, output = self.shell.run(
             self._replace(command.text), answers="".join(answers), may_fail=fails
         )
+        self.output += output
         problem = _find_problem(command, status, output, fails=fails)
         assert not problem, f"{command}\n{problem} Exit code: {status}. Output:\n{output}"
 

@@ -9,10 +9,11 @@ NOT_RUN = {
     "make chaos": "it takes minutes; " + TESTED_ELSEWHERE,
     ".venv/bin/python -m tests.chaos run --reservations 1000 --faults 200": "`make chaos` runs it",
     ".venv/bin/python -m tests.chaos run --seed 7 --workers 40 --instruction accept": (
-        "it takes a minute; tests/chaos tests the options"
+        "it takes minutes; `make chaos` runs it with other options"
     ),
     "pip install './taskrouter_simulator[testing]'": (
-        "it downloads packages; tests/simulator/test_package.py runs it"
+        "it installs packages for the reader's own tests; tests/simulator/test_package.py checks "
+        "the package"
     ),
 }
 """Commands that are not run, and the reasons."""

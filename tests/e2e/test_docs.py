@@ -1,5 +1,7 @@
 """The commands of the documentation, page by page, against the local stack."""
 
+import re
+
 import pytest
 
 from local import network
@@ -52,6 +54,31 @@ def open_page(tmp_path, ports):
     programs.kill()
 
 
+EFFECTS = {
+    "quickstart.md": [
+        '"assignment_status":"pending"',
+        '"assignment_status":"canceled"',
+        '"reservation_status":"accepted"',
+        '"assignment_status":"assigned"',
+        '"activity_name":"Busy"',
+        '"assignment_status":"completed"',
+        '"activity_name":"Offline"',
+        # With ASSIGNMENT_INSTRUCTION=accept
+        '"assignment_status":"pending"',
+        '"activity_name":"Idle"',
+        '"assignment_status":"assigned"',
+        # With RULES_FILE=local/voice-rules.toml
+        '"contact_uri',
+        '"status":"in-progress"',
+        '"connected_with":"CA',
+        '"status":"completed"',
+    ],
+    "api.md": ['"reservations":[]', '"reservation_status":"accepted"'],
+    "simulator.md": ['"status":"in-progress"'],
+}
+"""What the output of a page must contain, in this order and without spaces."""
+
+
 def place_call(ports):
     """Place a call, and wait until its Reservation is recorded."""
     simulator = network.url(ports["SIMULATOR_PORT"])
@@ -90,6 +117,10 @@ def test_every_command_of_the_page_succeeds(path, ports, open_page):
     page.run()
 
     page.programs.interrupt()
+    output, position = re.sub(r"\s", "", page.output), 0
+    for effect in EFFECTS.get(path.name, []):
+        position = output.find(effect, position)
+        assert position >= 0, f"The output does not contain {effect}, or not in this place."
 
 
 def test_commands_that_are_not_run_are_listed(capsys):
