@@ -1,4 +1,4 @@
-"""Documented commands that need special treatment: not run, run until Ctrl-C, or answered."""
+"""Documented commands that need special treatment: not run, or run until Ctrl-C."""
 
 TESTED_ELSEWHERE = "`.ci/run` runs it"
 
