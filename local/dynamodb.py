@@ -1,6 +1,8 @@
 """Runs a DynamoDB emulator (ministack) with the tables of the AWS template."""
 
 import asyncio
+import contextlib
+import functools
 import json
 import os
 import signal
@@ -66,6 +68,8 @@ def client(url: str, environ: Mapping[str, str]) -> Any:
 def create_tables(dynamodb: Any, tables: TableNames) -> None:
     """Create the tables defined in infra/stage.yaml, unless they exist.
 
+    Items do not expire: the emulator keeps them in memory, and tests use times in the past.
+
     Args:
         dynamodb: The client; see `client`.
         tables: The table names.
@@ -73,17 +77,19 @@ def create_tables(dynamodb: Any, tables: TableNames) -> None:
     Raises:
         ClientError: The emulator rejected a definition.
     """
-    resources = yaml.load(TEMPLATE.read_text(encoding="utf-8"), _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
+    resources = _template_resources()
     for logical_id, name in (("Reservations", tables.reservations), ("State", tables.state)):
         properties = resources[logical_id]["Properties"]
         definition = {key: properties[key] for key in _TABLE_MEMBERS if key in properties}
-        try:
+        with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
             dynamodb.create_table(TableName=name, **definition)
-        except dynamodb.exceptions.ResourceInUseException:
-            continue
-        dynamodb.update_time_to_live(
-            TableName=name, TimeToLiveSpecification=properties["TimeToLiveSpecification"]
-        )
+
+
+@functools.cache
+def _template_resources() -> Mapping[str, Any]:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    resources: Mapping[str, Any] = yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
+    return resources
 
 
 class _TemplateLoader(yaml.SafeLoader):

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a local DynamoDB, and new tables for each test."""
+"""Fixtures shared by all tests: a local DynamoDB and new tables for each test."""
 
 import itertools
 import os
@@ -18,7 +18,7 @@ from taskrouter_simulator.testing import taskrouter  # noqa: F401  # a fixture
 
 
 def pytest_configure():
-    """Remove AWS, Twilio, proxy and app settings of the developer's shell."""
+    """Remove the developer's AWS, Twilio, proxy and app settings from the environment."""
     app_settings = {field.name.upper() for field in fields(Settings)} | {"SETTINGS_DEFAULTS"}
     for name in list(os.environ):
         is_external = name.startswith(("AWS_", "TWILIO_", "SIMULATOR_"))
@@ -27,18 +27,23 @@ def pytest_configure():
 
 
 def pytest_xdist_auto_num_workers():
-    """Start one worker more than there are CPUs, because tests also wait for other processes."""
+    """Start one more worker than there are CPUs, because tests also wait for other processes."""
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
-# The duration of an example depends on the machine more than on the code.
+# The duration of an example depends more on the machine than on the code.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
 
 @dataclass
 class LocalDynamoDb:
-    """A running local DynamoDB. boto3 uses it in a process whose environment has `environ`."""
+    """A running local DynamoDB.
+
+    Attributes:
+        url: Base URL of the endpoint.
+        environ: Environment variables that make boto3 use this endpoint.
+    """
 
     url: str
     environ: dict[str, str]
@@ -60,7 +65,7 @@ class LocalDynamoDb:
 
 @pytest.fixture(scope="session")
 def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb]:
-    """A local DynamoDB in a separate process, for the whole test run."""
+    """A local DynamoDB in a separate process, shared by the whole test session."""
     (port,) = network.find_free_ports(1)
     environ = {
         "AWS_ENDPOINT_URL_DYNAMODB": network.url(port),
@@ -79,5 +84,5 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalDynamoDb
 
 @pytest.fixture
 def tables(dynamodb: LocalDynamoDb) -> TableNames:
-    """New tables for one test; for a module, use `dynamodb.create_tables()`."""
+    """New tables for one test. To share tables within a module, call `dynamodb.create_tables()`."""
     return dynamodb.create_tables()

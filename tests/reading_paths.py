@@ -1,8 +1,8 @@
 """Trace the functions that typical operations call: `python -m tests.reading_paths`.
 
-A newcomer who follows an operation reads every function that it calls, and jumps back whenever the
-path returns to an earlier file. The report counts the functions and the returns. Comprehensions
-and lambdas are read as part of the enclosing function, so they do not count.
+A newcomer who follows an operation reads every function that it calls, and switches back whenever
+the path returns to an earlier file. The report counts the functions, the files and these returns.
+Comprehensions and lambdas are part of the enclosing function, so they are not counted.
 """
 
 import logging
@@ -34,7 +34,7 @@ from taskrouter_simulator.testing import TaskRouter, running
 ROOT = Path(__file__).parent.parent
 APP = ("app.py", "chalicelib")
 SIMULATOR = ("taskrouter_simulator",)
-_PARTS_OF_A_FUNCTION = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>")
+_NESTED_CODE = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>")
 
 
 @dataclass
@@ -42,9 +42,9 @@ class ReadingPath:
     """The functions that one operation calls.
 
     Attributes:
-        packages: Top-level files and folders whose functions count.
-        functions: Distinct functions as `file:name`, in the order entered.
-        files: Distinct files, in the order entered.
+        packages: Top-level files and folders whose functions are counted.
+        functions: Distinct functions as `file:name`, in the order in which they are entered.
+        files: Distinct files, in the order in which they are entered.
         returns: Number of times that the path returns to an earlier file.
     """
 
@@ -55,8 +55,8 @@ class ReadingPath:
     _current: str = ""
 
     def enter(self, code: CodeType) -> None:
-        """Record a function, unless it is already recorded or belongs to another package."""
-        if code in self.functions or code.co_name in _PARTS_OF_A_FUNCTION:
+        """Record a function unless it is already recorded or belongs to another package."""
+        if code in self.functions or code.co_name in _NESTED_CODE:
             return
         if not code.co_filename.startswith(f"{ROOT}/"):
             return
@@ -96,9 +96,9 @@ def tracing(packages: tuple[str, ...]) -> Iterator[ReadingPath]:
 
 
 class _DeferringApp(BaseHTTPRequestHandler):
-    """Answers every callback with `{}` and hands its parameters to the tracer."""
+    """Answers every callback with `{}` and queues its parameters for the tracer."""
 
-    received: "Queue[dict[str, list[str]]]" = Queue()
+    callbacks: "Queue[dict[str, list[str]]]" = Queue()
 
     def do_POST(self) -> None:
         """Answer a callback."""
@@ -108,10 +108,10 @@ class _DeferringApp(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"{}")
-        self.received.put(parse_qs(body.decode()))
+        self.callbacks.put(parse_qs(body.decode()))
 
     def log_message(self, *_arguments: object) -> None:
-        """Print nothing."""
+        """Suppress the request log."""
 
 
 @contextmanager
@@ -132,14 +132,14 @@ def _make_alice_available(simulator: TaskRouter) -> None:
 
 
 def _reserve_alice(workspace: WorkspaceContext, workflow_sid: str) -> dict[str, str]:
-    """Create a Task that TaskRouter offers to Alice; return the callback's parameters."""
+    """Create a Task that TaskRouter offers to Alice. Return the callback's parameters."""
     workspace.tasks.create(attributes='{"selected_language": "es"}', workflow_sid=workflow_sid)
-    callback = _DeferringApp.received.get(timeout=5)
+    callback = _DeferringApp.callbacks.get(timeout=5)
     return {name: values[0] for name, values in callback.items()}
 
 
 def trace_simulator(simulator: TaskRouter) -> ReadingPath:
-    """Trace a Task's creation, its callback and an accept over REST inside the simulator."""
+    """Trace the creation, callback and acceptance of a Task in the simulator."""
     workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
     _make_alice_available(simulator)
     with tracing(SIMULATOR) as path:
@@ -181,11 +181,11 @@ def _post(client: Client, path: str, parameters: dict[str, str], headers: dict[s
     all_headers = {"Content-Type": "application/x-www-form-urlencoded", **headers}
     response = client.http.post(path, headers=all_headers, body=body)
     if response.status_code != 200:
-        raise click.ClickException(f"{path} answered {response.status_code}: {response.body!r}")
+        raise click.ClickException(f"{path} returned {response.status_code}: {response.body!r}")
 
 
 def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
-    """Trace an assignment callback, and an accept of the recorded Reservation."""
+    """Trace an assignment callback and the acceptance of the recorded Reservation."""
     workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
     validator = RequestValidator(simulator.auth_token)
     grant = TaskRouterGrant(workspace_sid=simulator.workspace_sid, role="supervisor")
@@ -193,7 +193,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
     bearer = {"Authorization": f"Bearer {AccessToken(*key, grants=[grant]).to_jwt()}"}
     with _service(simulator) as service, Client(app) as client:
         runtime.use(service)
-        # The first round builds what the runtime builds on first use; the second is traced.
+        # The first iteration creates the runtime's lazy objects. The second trace is returned.
         for _ in range(2):
             _make_alice_available(simulator)
             parameters = _reserve_alice(workspace, simulator.workflow_sid)
@@ -211,20 +211,20 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
 @click.command()
 @click.option("--verbose", is_flag=True, help="Print every function.")
 def main(*, verbose: bool) -> None:
-    """Print how many functions and files three typical operations use."""
-    logging.disable()  # the app's own log lines
+    """Print how many functions and files three typical operations enter."""
+    logging.disable()  # suppress the app's log lines
     threading.setprofile(_profile)
     with (
         _deferring_app() as url,
         running(callback_base_url=url, assignment_path="/", frozen_clock=False) as simulator,
     ):
-        life_cycle = trace_simulator(simulator)
+        simulator_path = trace_simulator(simulator)
         simulator.reset()
-        callback, accept = trace_app(simulator)
+        callback_path, accept_path = trace_app(simulator)
     for name, path in (
-        ("assignment callback", callback),
-        ("accept over REST", accept),
-        ("Task, callback, accept in the simulator", life_cycle),
+        ("assignment callback", callback_path),
+        ("accept over REST", accept_path),
+        ("Task, callback, accept in the simulator", simulator_path),
     ):
         click.echo(f"{name}: {path}")
         if verbose:

@@ -1,4 +1,4 @@
-"""Test doubles and helpers for several layers: a manual clock, new SIDs, a fake TaskRouter."""
+"""Test doubles and helpers for several layers: a manual clock, new SIDs and a fake TaskRouter."""
 
 import itertools
 import json
@@ -44,7 +44,7 @@ class ManualClock:
 
 
 def make_event(remote: RemoteReservation, status: Status, **overrides: Any) -> ReservationEvent:
-    """Return the event that reports a status, by default without a time."""
+    """Return an event that reports a status. By default, the event has no timestamp."""
     return ReservationEvent(
         **{
             "status": status,
@@ -63,10 +63,12 @@ def make_event(remote: RemoteReservation, status: Status, **overrides: Any) -> R
 
 
 class FakeTaskRouter:
-    """A TaskRouter that holds Reservations, applies updates, and fails on request.
+    """A fake TaskRouter that holds Reservations, applies updates and fails on request.
 
-    `fail_before` and `fail_after` hold errors by verb. Each error is raised once, before or
-    after the call takes effect.
+    Attributes:
+        answers_calls: Whether the Worker answers, so that an instruction accepts the Reservation.
+        fail_before: Errors by verb. Each is raised once, before the call takes effect.
+        fail_after: Errors by verb. Each is raised once, after the call has taken effect.
     """
 
     def __init__(self) -> None:
@@ -104,7 +106,7 @@ class FakeTaskRouter:
         return remote
 
     def add_event(self, remote: RemoteReservation, status: Status, *, at: int) -> None:
-        """Add to the list of Events without posting an event callback."""
+        """Add an event to the Events list without posting an event callback."""
         details = {
             "workflow_sid": "WW" + "0" * 32,
             "task_queue_sid": "WQ" + "0" * 32,
@@ -176,7 +178,7 @@ class FakeTaskRouter:
 
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         self._begin("events")
-        # TaskRouter's filter has a precision of one second and includes both ends.
+        # TaskRouter's filter has a precision of one second and includes both bounds.
         since, until = since // 1000 * 1000, until // 1000 * 1000
         matching = [
             event
@@ -229,13 +231,13 @@ class FakeTaskRouter:
 
 
 def make_reconciliation_due(store: DynamoReservationStore) -> None:
-    """Make the next sweep reconcile, as if the last reconciliation were long ago."""
+    """Backdate the last reconciliation, so that the next sweep reconciles."""
     store._client.update_item(
         TableName=store._state,
         Key={"id": {"S": JOB}},
-        UpdateExpression="SET #at = :long_ago",
+        UpdateExpression="SET #at = :epoch",
         ExpressionAttributeNames={"#at": "at"},
-        ExpressionAttributeValues={":long_ago": {"N": "0"}},
+        ExpressionAttributeValues={":epoch": {"N": "0"}},
     )
 
 

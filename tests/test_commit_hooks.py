@@ -1,4 +1,4 @@
-"""Tests of the git hooks that `make hooks` installs."""
+"""Tests of the Git hooks that `make hooks` installs."""
 
 import shutil
 import subprocess
@@ -55,13 +55,13 @@ def test_subject_of_up_to_72_characters_is_accepted(repository, message):
 
 
 @pytest.mark.parametrize("message", ["S" * 73 + "\n", "S" * 73, "S" * 73 + "\n\nBody\n"])
-def test_longer_subject_is_refused(repository, message):
+def test_subject_longer_than_72_characters_is_refused(repository, message):
     result = check_message(repository, message)
     assert result.returncode == 1
     assert "commit subject of at most 72 characters" in result.stdout
 
 
-def test_install_creates_both_hooks(repository):
+def test_install_creates_pre_commit_and_commit_msg_hooks(repository):
     result = pre_commit(repository, "install")
     assert result.returncode == 0, result.stdout + result.stderr
     hooks = repository / ".git" / "hooks"

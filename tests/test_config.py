@@ -1,4 +1,4 @@
-from pathlib import Path
+"""Loading and validation of the settings."""
 
 import pytest
 
@@ -7,10 +7,9 @@ from tests.routes.conftest import ENVIRON
 
 COMPLETE = {**ENVIRON, "RESERVATIONS_TABLE": "reservations", "STATE_TABLE": "state"}
 REQUIRED = [name for name in COMPLETE if name != "PUBLIC_BASE_URL"]
-ROOT = Path(__file__).parent.parent
 
 
-def test_defaults() -> None:
+def test_optional_settings_have_defaults() -> None:
     settings = config.load(dict(COMPLETE))
     assert settings.twilio_taskrouter_url == "https://taskrouter.twilio.com"
     assert settings.assignment_instruction == "defer"

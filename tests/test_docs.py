@@ -1,4 +1,4 @@
-"""The documentation covers everything that the code defines, and refers only to existing files."""
+"""The documentation covers everything that the code defines and refers only to existing files."""
 
 import ast
 import re
@@ -57,7 +57,7 @@ def test_every_error_code_is_documented() -> None:
         assert f"`{code}`" in API
 
 
-def test_documented_errors_have_their_status() -> None:
+def test_documented_retryable_errors_have_the_right_status() -> None:
     for error in vars(errors).values():
         if isinstance(error, type) and issubclass(error, errors.AppError) and error.retry_after:
             assert f"| `{error.code}` | {error.status} |" in API
@@ -71,11 +71,11 @@ def test_documented_statuses_limits_and_roles_match_code() -> None:
 
 
 def test_state_diagram_shows_every_transition() -> None:
-    documented = set(re.findall(r"^    (\w+) --> (\w+)$", STATES, re.MULTILINE))
-    assert documented == {(status, to) for status in Status for to in OBSERVED[status]}
+    transitions = set(re.findall(r"^    (\w+) --> (\w+)$", STATES, re.MULTILINE))
+    assert transitions == {(status, to) for status in Status for to in OBSERVED[status]}
 
 
-def test_table_of_moves_matches_code() -> None:
+def test_moves_table_matches_code() -> None:
     rows = re.findall(r"^\| (`[a-z`, ]+`) \| (`[a-z`, ]+`) \|$", STATES, re.MULTILINE)
     documented = {
         (status, to)
@@ -90,20 +90,20 @@ CHANGES = CONTRIBUTING.partition("## Where does a change go?")[2].partition("\n#
 CHANGE_ROWS = re.findall(r"^\| (?!Change \||-)(.+?) \| (.+?) \| (.+?) \|$", CHANGES, re.MULTILINE)
 
 
-def paths(text: str) -> list[str]:
-    """Return the code spans that name a file or a folder."""
+def file_paths(text: str) -> list[str]:
+    """Return the files and folders named in code spans."""
     return re.findall(r"`(Makefile|[\w./-]+(?:/|\.(?:py|md|toml|yaml|json)))`", text)
 
 
-def test_table_of_changes_has_at_least_twelve_rows() -> None:
+def test_changes_table_has_at_least_twelve_rows() -> None:
     assert len(CHANGE_ROWS) >= 12
 
 
 @pytest.mark.parametrize(("change", "files", "tests"), CHANGE_ROWS)
-def test_every_change_lists_existing_files_and_tests(change: str, files: str, tests: str) -> None:
-    assert paths(files), change
-    assert [path for path in paths(tests) if path.startswith("tests/")], change
-    assert [path for path in paths(files + tests) if not (ROOT / path).exists()] == []
+def test_each_change_names_existing_files_and_tests(change: str, files: str, tests: str) -> None:
+    assert file_paths(files), change
+    assert [path for path in file_paths(tests) if path.startswith("tests/")], change
+    assert [path for path in file_paths(files + tests) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -118,7 +118,7 @@ def test_every_relative_link_points_to_an_existing_file_and_heading(page: Path) 
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the anchors that GitHub derives from the headings of a page."""
+    """Return the anchors that GitHub generates for the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

@@ -1,4 +1,4 @@
-"""Limits on the layout: no import cycle, and modules and functions of a readable size."""
+"""Layout limits: no import cycles, few modules, and short modules and functions."""
 
 import ast
 import functools
@@ -14,7 +14,7 @@ MAX_FUNCTION_LINES = 40
 
 
 def source_files():
-    """Return the Python files outside tests/, relative to the checkout."""
+    """Return the Python files outside tests/, relative to the repository root."""
     packaged = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
     return sorted(file.relative_to(ROOT) for file in (*ROOT.glob("*.py"), *packaged))
 
@@ -28,29 +28,29 @@ def parse(file):
     return ast.parse((ROOT / file).read_text(encoding="utf-8"))
 
 
-def imports(file, modules):
-    """Return our modules that a file imports: at its top, in functions or for type checking."""
-    found = set()
+def imported_modules(file, modules):
+    """Return the project modules that a file imports, including imports inside functions."""
+    imported = set()
     for node in ast.walk(parse(file)):
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            imported.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}:{node.lineno} imports relatively"
+            assert node.level == 0, f"{file}:{node.lineno} uses a relative import"
             for alias in node.names:
                 submodule = f"{node.module}.{alias.name}"
-                found.add(submodule if submodule in modules else node.module)
-    return found & modules
+                imported.add(submodule if submodule in modules else node.module)
+    return imported & modules
 
 
 def import_cycles(graph):
-    """Return cycles as "a -> b -> a"; removing the first import of each leaves no cycle."""
+    """Return import cycles such as "a -> b -> a". Removing each first import breaks all cycles."""
     graph = {module: set(imported) for module, imported in graph.items()}
     cycles = []
     while True:
         try:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
-            # graphlib lists a module after the one that imports it
+            # graphlib lists each module before the module that imports it.
             cycle = error.args[1][::-1]
             cycles.append(" -> ".join(cycle))
             graph[cycle[0]].discard(cycle[1])
@@ -59,7 +59,7 @@ def import_cycles(graph):
 
 
 def function_lines(function):
-    """Return the number of lines of a function without its docstring and decorators."""
+    """Return the number of lines of a function, excluding its docstring and decorators."""
     length = function.end_lineno - function.lineno + 1
     if ast.get_docstring(function, clean=False) is not None:
         docstring = function.body[0]
@@ -67,14 +67,16 @@ def function_lines(function):
     return length
 
 
-def test_no_modules_import_each_other():
+def test_modules_have_no_import_cycles():
     files = {module_name(file): file for file in source_files()}
-    graph = {module: imports(file, files.keys()) - {module} for module, file in files.items()}
+    graph = {
+        module: imported_modules(file, files.keys()) - {module} for module, file in files.items()
+    }
     cycles = import_cycles(graph)
     assert not cycles, "\n".join(cycles)
 
 
-def test_an_import_cycle_is_found():
+def test_all_import_cycles_are_found():
     graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set(), "e": {"f"}, "f": {"e"}}
     assert sorted(sorted(set(cycle.split(" -> "))) for cycle in import_cycles(graph)) == [
         ["a", "b", "c"],
@@ -82,7 +84,7 @@ def test_an_import_cycle_is_found():
     ]
 
 
-def test_imports_in_functions_and_for_type_checking_count(tmp_path, monkeypatch):
+def test_imports_in_functions_and_for_type_checking_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
     (tmp_path / "module.py").write_text(
         "import a.b\n"
@@ -90,10 +92,10 @@ def test_imports_in_functions_and_for_type_checking_count(tmp_path, monkeypatch)
         "def function():\n    from a.d import name, other\n    import os\n"
     )
     modules = {"a", "a.b", "a.c", "a.d", "a.e"}
-    assert imports(Path("module.py"), modules) == {"a.b", "a.c", "a.d"}
+    assert imported_modules(Path("module.py"), modules) == {"a.b", "a.c", "a.d"}
 
 
-def test_there_are_at_most_150_modules():
+def test_project_has_at_most_150_modules():
     files = source_files()
     assert len(files) <= MAX_MODULES, "\n".join(map(str, files))
 
@@ -119,7 +121,7 @@ def test_no_function_is_longer_than_40_lines():
     assert not too_long, "\n".join(too_long)
 
 
-def test_a_docstring_does_not_count_as_length():
+def test_docstring_and_decorators_do_not_count_as_function_lines():
     (function,) = ast.parse(
         '@decorator\ndef f():\n    """One.\n\n    Two.\n    """\n    a = 1\n    return a\n'
     ).body

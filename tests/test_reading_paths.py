@@ -1,4 +1,4 @@
-"""Limits on how many of our functions and files a typical operation enters."""
+"""Limits on the number of project functions and files that a typical operation enters."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ LINE = re.compile(r"^(\S.*): (\d+) functions in (\d+) files, \d+ returns$", re.M
 
 
 def test_operations_enter_few_functions_and_files():
-    # in a process of its own, because the tracer replaces the profile function of all threads
+    # Use a separate process, because the tracer replaces the profile function of all threads.
     report = subprocess.run(
         [sys.executable, "-m", "tests.reading_paths", "--verbose"],
         cwd=ROOT,
@@ -24,14 +24,12 @@ def test_operations_enter_few_functions_and_files():
         timeout=100,
         check=True,
     ).stdout
-    entered = {
-        name: (int(functions), int(files)) for name, functions, files in LINE.findall(report)
-    }
+    counts = {name: (int(functions), int(files)) for name, functions, files in LINE.findall(report)}
 
-    assert entered.keys() == LIMITS.keys()
+    assert counts.keys() == LIMITS.keys()
     too_long = {
-        name: figures
-        for name, figures in entered.items()
-        if any(figure > limit for figure, limit in zip(figures, LIMITS[name], strict=True))
+        name: count
+        for name, count in counts.items()
+        if any(value > limit for value, limit in zip(count, LIMITS[name], strict=True))
     }
     assert too_long == {}, report

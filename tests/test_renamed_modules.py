@@ -1,4 +1,4 @@
-"""Running a module under its old name prints the new name."""
+"""Renamed modules: running the old name prints the new one."""
 
 import subprocess
 import sys

@@ -1,10 +1,10 @@
-"""The app imports no heavy module, because every import lengthens the cold start."""
+"""The app imports no heavy modules, because every import lengthens the cold start."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-HEAVY = [
+HEAVY_MODULES = [
     "twilio.rest",
     "twilio.twiml",
     "jwt",
@@ -18,7 +18,7 @@ HEAVY = [
 
 
 def test_importing_the_app_imports_no_heavy_module() -> None:
-    program = f"import app, sys; print([name for name in {HEAVY} if name in sys.modules])"
+    program = f"import app, sys; print([name for name in {HEAVY_MODULES} if name in sys.modules])"
     result = subprocess.run(
         [sys.executable, "-c", program],
         cwd=Path(__file__).parent.parent,

@@ -91,24 +91,7 @@ def sweep_due_reservations(
             reconciled += reconcile(collaborators, budget, pool.map)
     except StoreUnavailable as error:
         budget.count_failure(error)
-    line = SweepLine(
-        at=started,
-        duration_ms=collaborators.clock.now_ms() - started,
-        due=outcomes.total(),
-        oldest_due_ms=started - sweep.oldest_due_at,
-        mirrored=outcomes[SweepOutcome.MIRRORED],
-        unchanged=outcomes[SweepOutcome.UNCHANGED],
-        gone=outcomes[SweepOutcome.GONE],
-        rejected=outcomes[SweepOutcome.REJECTED],
-        completed=outcomes[SweepOutcome.COMPLETED],
-        failed=outcomes[SweepOutcome.FAILED],
-        left=outcomes[SweepOutcome.LEFT],
-        reconciled=sum(count or 0 for count in reconciled),
-        unreconciled=reconciled.count(None),
-        monitor_only=policy.monitor_only,
-        errors=dict(budget.errors),
-        ok=not budget.errors,
-    )
+    line = sweep.line(outcomes, reconciled)
     try:
         collaborators.store.save_sweep(line)
     except StoreUnavailable as error:
@@ -131,13 +114,34 @@ class _Sweep:
         self._workspace_lock = Lock()
         self._workspace_result: AppError | bool | None = None
         self._started = started
-        self.oldest_due_at = started
+        self._oldest_due_at = started
+
+    def line(self, outcomes: Counter[SweepOutcome], reconciled: list[int | None]) -> SweepLine:
+        """Return the log line of this sweep; `reconciled` is the result of each step."""
+        return SweepLine(
+            at=self._started,
+            duration_ms=self._collaborators.clock.now_ms() - self._started,
+            due=outcomes.total(),
+            oldest_due_ms=self._started - self._oldest_due_at,
+            mirrored=outcomes[SweepOutcome.MIRRORED],
+            unchanged=outcomes[SweepOutcome.UNCHANGED],
+            gone=outcomes[SweepOutcome.GONE],
+            rejected=outcomes[SweepOutcome.REJECTED],
+            completed=outcomes[SweepOutcome.COMPLETED],
+            failed=outcomes[SweepOutcome.FAILED],
+            left=outcomes[SweepOutcome.LEFT],
+            reconciled=sum(count or 0 for count in reconciled),
+            unreconciled=reconciled.count(None),
+            monitor_only=self._policy.monitor_only,
+            errors=dict(self._budget.errors),
+            ok=not self._budget.errors,
+        )
 
     def due_reservations(self) -> Iterator[DueReservation]:
         """Yield the due Reservations while there is time."""
         for status in _STATUS_ORDER:
             for due in self._collaborators.store.due_reservations(status, now=self._started):
-                self.oldest_due_at = min(self.oldest_due_at, due.due_at)
+                self._oldest_due_at = min(self._oldest_due_at, due.due_at)
                 yield due
                 if not self._budget.may_continue():
                     return

@@ -1,7 +1,7 @@
-"""Every parameter of every instruction, copied from Twilio's pages independently of the code.
+"""All instruction parameters, copied from Twilio's documentation independently of the code.
 
-https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (names and limits in callbacks)
-https://www.twilio.com/docs/taskrouter/api/reservations (REST names; all parameters of conference)
+https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (callback names and limits)
+https://www.twilio.com/docs/taskrouter/api/reservations (REST names, and all conference parameters)
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any
 WA = "WA" + "0a" * 16
 CA = "CA" + "0B" * 16
 
-MUST = {
+DESCRIPTIONS = {
     "contact": "a phone number such as +15556667777, client:NAME, or sip:USER@HOST",
     "activity": "the SID of an Activity: WA followed by 32 hexadecimal digits",
     "call": "the SID of a call: CA followed by 32 hexadecimal digits",
@@ -21,7 +21,7 @@ MUST = {
     "method": 'one of "GET", "POST"',
     "recorded": 'one of "do-not-record", "record-from-answer"',
 }
-GOOD = {
+VALID_VALUES = {
     "contact": [
         "+15556667777",
         "client:joey",
@@ -38,7 +38,7 @@ GOOD = {
     "method": ["GET", "POST"],
     "recorded": ["do-not-record", "record-from-answer"],
 }
-BAD = {
+INVALID_VALUES = {
     "contact": [15556667777, "", "+1 555 666", "+0123", "+1" + "5" * 15, "client:",
                 "tel:+1555", None],
     "activity": ["WA123", "WK" + "0" * 32, 5, None, WA + "\n"],
@@ -57,66 +57,83 @@ CONFERENCE_EVENTS = ["start", "end", "join", "leave", "mute", "hold", "speaker"]
 
 @dataclass(frozen=True)
 class Row:
-    """One parameter: its names and its allowed values.
+    """An instruction parameter: its names and its allowed values.
 
-    ``kind`` is a key of the tables above or a list of allowed strings. If it is empty, ``good``,
-    ``bad`` and ``must`` define the parameter.
+    Attributes:
+        instruction: Name of the instruction.
+        name: Name in a callback's answer.
+        rest_name: Name in a REST request.
+        value_type: Key of the tables above, or a list of the allowed strings. If it is empty,
+            `valid`, `invalid` and `description` define the parameter.
+        required: Whether the instruction needs the parameter.
+        default: Documented default value.
+        valid: Examples of allowed values.
+        invalid: Examples of refused values.
+        description: Allowed values, as described in error messages.
     """
 
     instruction: str
     name: str
-    rest: str
-    kind: str | list[str] = ""
+    rest_name: str
+    value_type: str | list[str] = ""
     required: bool = False
     default: object = None
-    good: tuple[Any, ...] = ()
-    bad: tuple[Any, ...] = ()
-    must: str = ""
+    valid: tuple[Any, ...] = ()
+    invalid: tuple[Any, ...] = ()
+    description: str = ""
 
     @property
     def valid_values(self) -> list[Any]:
-        return list(self.good or (self.kind if isinstance(self.kind, list) else GOOD[self.kind]))
+        return list(
+            self.valid
+            or (
+                self.value_type
+                if isinstance(self.value_type, list)
+                else VALID_VALUES[self.value_type]
+            )
+        )
 
     @property
     def invalid_values(self) -> list[Any]:
-        if isinstance(self.kind, list):
-            return [self.kind[0].upper() + "x", "", True, 1, [], None]
-        return list(self.bad or BAD[self.kind])
+        if isinstance(self.value_type, list):
+            return [self.value_type[0].upper() + "x", "", True, 1, [], None]
+        return list(self.invalid or INVALID_VALUES[self.value_type])
 
     @property
-    def must_be(self) -> str:
-        if isinstance(self.kind, list):
-            return "one of " + ", ".join(f'"{word}"' for word in self.kind)
-        return self.must or MUST[self.kind]
+    def allowed_values(self) -> str:
+        if isinstance(self.value_type, list):
+            return "one of " + ", ".join(f'"{value}"' for value in self.value_type)
+        return self.description or DESCRIPTIONS[self.value_type]
 
 
-def _events(instruction: str, name: str, rest: str, events: list[str]) -> Row:
+def _events(instruction: str, name: str, rest_name: str, events: list[str]) -> Row:
     return Row(
-        instruction, name, rest,
-        good=(",".join(events), events[0]),
-        bad=("", ", ".join(events), "exploded", events[0] + ",", events, [], {}, 1, None),
-        must=f'events separated by commas without spaces, such as "{",".join(events[-2:])}"; '
-             f"allowed events: {', '.join(events)}",
+        instruction, name, rest_name,
+        valid=(",".join(events), events[0]),
+        invalid=("", ", ".join(events), "exploded", events[0] + ",", events, [], {}, 1, None),
+        description="events separated by commas without spaces, "
+                    f'such as "{",".join(events[-2:])}"; '
+                    f"allowed events: {', '.join(events)}",
     )  # fmt: skip
 
 
-TWILIO_TRUE_FALSE = ["true", "false", "onEnter", "onExit"]
+BEEP = ["true", "false", "onEnter", "onExit"]
 RECORD = ["true", "false", "record-from-start", "do-not-record"]
-TO = "the Worker's contact_uri"
+DEFAULT_TO = "the Worker's contact_uri"
 
 TABLE = [
     Row(
         "reject", "activity_sid", "WorkerActivitySid", "activity",
         default="the Worker's current Activity",
     ),
-    Row("dequeue", "to", "DequeueTo", "contact", default=TO),
+    Row("dequeue", "to", "DequeueTo", "contact", default=DEFAULT_TO),
     Row("dequeue", "from", "DequeueFrom", "contact", default="the number that was dialed"),
     Row("dequeue", "post_work_activity_sid", "DequeuePostWorkActivitySid", "activity"),
     Row("dequeue", "record", "DequeueRecord", "recorded", default="do-not-record"),
     Row("dequeue", "timeout", "DequeueTimeout", "seconds", default=60),
     Row("dequeue", "status_callback_url", "DequeueStatusCallbackUrl", "url"),
     _events("dequeue", "status_callback_events", "DequeueStatusCallbackEvent", CALL_EVENTS),
-    Row("call", "to", "CallTo", "contact", default=TO),
+    Row("call", "to", "CallTo", "contact", default=DEFAULT_TO),
     Row("call", "from", "CallFrom", "contact", required=True),
     Row("call", "url", "CallUrl", "url", required=True),
     Row("call", "accept", "CallAccept", "flag", default=False),
@@ -126,7 +143,7 @@ TABLE = [
     Row("redirect", "call_sid", "RedirectCallSid", "call", required=True),
     Row("redirect", "url", "RedirectUrl", "url", required=True),
     Row("redirect", "accept", "RedirectAccept", "flag", default=False),
-    Row("conference", "to", "To", "contact", default=TO),
+    Row("conference", "to", "To", "contact", default=DEFAULT_TO),
     Row("conference", "from", "From", "contact"),
     Row("conference", "post_work_activity_sid", "PostWorkActivitySid", "activity"),
     Row("conference", "timeout", "Timeout", "seconds"),
@@ -135,7 +152,7 @@ TABLE = [
     _events("conference", "status_callback_event", "StatusCallbackEvent", CALL_EVENTS),
     Row("conference", "record", "Record", "flag", default=False),
     Row("conference", "muted", "Muted", "flag", default=False),
-    Row("conference", "beep", "Beep", TWILIO_TRUE_FALSE, default="true"),
+    Row("conference", "beep", "Beep", BEEP, default="true"),
     Row("conference", "start_conference_on_enter", "StartConferenceOnEnter", "flag", default=True),
     Row("conference", "end_conference_on_exit", "EndConferenceOnExit", "flag"),
     Row("conference", "end_conference_on_customer_exit", "EndConferenceOnCustomerExit", "flag"),
@@ -145,8 +162,8 @@ TABLE = [
     Row("conference", "early_media", "EarlyMedia", "flag", default=True),
     Row(
         "conference", "max_participants", "MaxParticipants",
-        default=250, good=(2, 250), bad=(1, 251, "2", True, None),
-        must="a whole number from 2 to 250, without quotes",
+        default=250, valid=(2, 250), invalid=(1, 251, "2", True, None),
+        description="a whole number from 2 to 250, without quotes",
     ),
     Row("conference", "conference_status_callback", "ConferenceStatusCallback", "url"),
     Row("conference", "conference_status_callback_method", "ConferenceStatusCallbackMethod",

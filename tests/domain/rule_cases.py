@@ -1,4 +1,4 @@
-"""A callback with all facts, a callback without facts, and helpers that evaluate rules."""
+"""A callback with all facts, a callback without optional facts, and helpers that evaluate rules."""
 
 import json
 from dataclasses import replace
@@ -31,7 +31,7 @@ CALLBACK = AssignmentCallback(
     worker_attributes=json.dumps({"contact_uri": "client:joey", "skills": ["gold", "es"]}),
     parameters={"TaskPriority": "5", "TaskAge": "61", "WorkspaceSid": "WS" + "6" * 32},
 )
-BARE = replace(
+MINIMAL_CALLBACK = replace(
     CALLBACK,
     workflow_sid=None,
     task_queue_sid=None,
@@ -41,16 +41,16 @@ BARE = replace(
 )
 
 
-def rules(*tables: dict[str, object]) -> Rules:
+def make_rules(*tables: dict[str, object]) -> Rules:
     named = [{"name": f"rule {number}", **table} for number, table in enumerate(tables, start=1)]
     return Rules(parse_rules({"rule": named}), default=Defer())
 
 
 def decide(*tables: dict[str, object], callback: AssignmentCallback = CALLBACK) -> RuleResult:
-    return rules(*tables).decide(callback)
+    return make_rules(*tables).decide(callback)
 
 
-def holds(when: str, callback: AssignmentCallback = CALLBACK) -> bool:
+def is_true(when: str, callback: AssignmentCallback = CALLBACK) -> bool:
     result = decide({"when": when, "instruction": "accept"}, callback=callback)
     assert result.failures == ()
     return result.instruction == Accept()

@@ -34,7 +34,7 @@ def test_documented_table_has_every_role() -> None:
     assert {role for role, _ in DOCUMENTED} == set(Role)
 
 
-def test_documented_table_equals_the_permissions() -> None:
+def test_documented_table_matches_the_permissions() -> None:
     permissions = {
         (role, action): scope
         for role, actions in auth.PERMISSIONS.items()
@@ -87,7 +87,7 @@ def test_role_without_permissions_is_denied_every_action(
         assert not is_allowed(Principal(role, worker_sid=OWN_WORKER), action, worker_sid)
 
 
-def test_other_worker_is_refused_with_a_message_that_names_role_and_action() -> None:
+def test_error_for_another_worker_names_role_and_action() -> None:
     principal = Principal(Role.WORKER, worker_sid=OWN_WORKER)
 
     message = "role worker may accept a Reservation only for its own Worker"

@@ -1,3 +1,5 @@
+"""Parsing of forms and assignment callbacks."""
+
 from contextlib import suppress
 from urllib.parse import urlencode
 
@@ -17,11 +19,11 @@ names = st.text(min_size=1, max_size=20)
 pairs = st.lists(st.tuples(names, st.text(max_size=50)), max_size=20)
 
 
-def encodable(pairs: list[tuple[str, str]]) -> bool:
+def is_printable(pairs: list[tuple[str, str]]) -> bool:
     return all(text.isprintable() for pair in pairs for text in pair)
 
 
-@given(pairs.filter(encodable))
+@given(pairs.filter(is_printable))
 def test_form_keeps_all_values_in_order(sent: list[tuple[str, str]]) -> None:
     form = Form.parse(urlencode(sent).encode())
 
@@ -36,7 +38,7 @@ def test_any_body_is_parsed_or_raises_bad_request(body: bytes) -> None:
         Form.parse(body)
 
 
-@given(pairs.filter(encodable))
+@given(pairs.filter(is_printable))
 def test_any_form_is_parsed_or_raises_bad_request(sent: list[tuple[str, str]]) -> None:
     form = Form.parse(urlencode([*SIDS, *sent]).encode())
     try:

@@ -1,3 +1,5 @@
+"""Error classes: statuses, codes, documentation and retries."""
+
 import re
 
 from chalicelib.domain import errors
@@ -17,10 +19,10 @@ def test_every_error_has_a_status_and_a_code() -> None:
 
 
 def test_every_error_is_in_the_documented_tree() -> None:
-    drawn = set(re.findall(r"\b[A-Z]\w+", errors.__doc__ or ""))
-    assert {error.__name__ for error in ERRORS} <= drawn
+    documented = set(re.findall(r"\b[A-Z]\w+", errors.__doc__ or ""))
+    assert {error.__name__ for error in ERRORS} <= documented
 
 
-def test_only_503_errors_suggest_a_retry() -> None:
+def test_only_503_errors_have_retry_after() -> None:
     for error in ERRORS:
         assert error.retry_after is None or error.status == 503

@@ -1,3 +1,5 @@
+"""Instructions: validation, rendering as answers and REST forms, and error messages."""
+
 import json
 from dataclasses import FrozenInstanceError
 
@@ -25,14 +27,14 @@ def mapping_with(row: Row, value: object) -> dict[str, object]:
     return {**REQUIRED.get(row.instruction, {}), "instruction": row.instruction, row.name: value}
 
 
-def messages(mapping: dict[str, object]) -> list[str]:
+def error_messages(mapping: dict[str, object]) -> list[str]:
     with pytest.raises(InvalidInstruction) as error:
         parse_instruction(mapping)
-    return [fault.message for fault in error.value.errors]
+    return [problem.message for problem in error.value.errors]
 
 
 @ROWS
-def test_documented_value_is_rendered_unchanged(row: Row) -> None:
+def test_valid_value_is_rendered_unchanged(row: Row) -> None:
     for value in row.valid_values:
         mapping = mapping_with(row, value)
         assert parse_instruction(mapping).answer == mapping
@@ -40,40 +42,46 @@ def test_documented_value_is_rendered_unchanged(row: Row) -> None:
 
 
 @ROWS
-def test_rest_form_has_value_under_its_rest_name(row: Row) -> None:
+def test_rest_form_contains_the_value_under_its_rest_name(row: Row) -> None:
     for value in row.valid_values:
-        sent = parse_instruction(mapping_with(row, value)).rest_form()[row.rest]
+        form_value = parse_instruction(mapping_with(row, value)).rest_form()[row.rest_name]
         if isinstance(value, bool):
-            assert sent == str(value).lower()
+            assert form_value == str(value).lower()
         elif "status_callback_event" in row.name:
-            assert sent == value.split(",")
+            assert form_value == value.split(",")
         else:
-            assert sent == value
+            assert form_value == value
 
 
 @ROWS
 def test_invalid_value_is_refused_with_name_and_allowed_values(row: Row) -> None:
     for value in row.invalid_values:
-        assert messages(mapping_with(row, value)) == [f"{row.name} must be {row.must_be}."]
+        assert error_messages(mapping_with(row, value)) == [
+            f"{row.name} must be {row.allowed_values}."
+        ]
 
 
 @ROWS
-def test_only_required_parameters_are_reported_missing(row: Row) -> None:
+def test_only_required_parameters_are_reported_as_missing(row: Row) -> None:
     mapping = mapping_with(row, row.valid_values[0])
     del mapping[row.name]
     if row.required:
-        assert messages(mapping) == [f"{row.instruction} needs {row.name}: {row.must_be}."]
+        assert error_messages(mapping) == [
+            f"{row.instruction} needs {row.name}: {row.allowed_values}."
+        ]
     else:
         assert row.name not in parse_instruction(mapping).answer
-        assert row.rest not in parse_instruction(mapping).rest_form()
+        assert row.rest_name not in parse_instruction(mapping).rest_form()
 
 
-def test_definitions_equal_the_documented_table() -> None:
-    documented = {(row.instruction, row.name, row.rest, row.required, row.default) for row in TABLE}
+def test_definitions_match_the_documented_table() -> None:
+    documented = {
+        (row.instruction, row.name, row.rest_name, row.required, row.default) for row in TABLE
+    }
     assert documented == {
-        (kind.name, name, parameter.rest_name, parameter.required, parameter.default)
-        for kind in INSTRUCTION_TYPES.values()
-        for name, parameter in kind.parameters().items()
+        (instruction_type.name, name, parameter.rest_name, parameter.required, parameter.default)
+        for instruction_type in INSTRUCTION_TYPES.values()
+        for name, parameter in instruction_type.parameters().items()
     }
 
 
@@ -102,7 +110,7 @@ def test_definitions_equal_the_documented_table() -> None:
         (Conference(), {"instruction": "conference"}, {"Instruction": "conference"}),
     ],
 )
-def test_absent_parameter_is_not_rendered(instruction, answer, form) -> None:
+def test_omitted_parameter_is_not_rendered(instruction, answer, form) -> None:
     assert instruction.answer == answer
     assert instruction.rest_form() == form
 
@@ -130,21 +138,21 @@ def test_defer_instruction_is_parsed() -> None:
     assert parse_instruction({"instruction": "defer"}) == Defer()
 
 
-ALL = "defer, accept, reject, dequeue, call, redirect, conference"
+INSTRUCTION_NAMES = "defer, accept, reject, dequeue, call, redirect, conference"
 
 
 @pytest.mark.parametrize(
     ("mapping", "message"),
     [
-        ({}, f"instruction is missing. Use one of {ALL}."),
-        ({"instruction": ["accept"]}, f"instruction must be a string, one of {ALL}."),
+        ({}, f"instruction is missing. Use one of {INSTRUCTION_NAMES}."),
+        ({"instruction": ["accept"]}, f"instruction must be a string, one of {INSTRUCTION_NAMES}."),
         (
             {"instruction": "deqeue", "from": 5},
             'There is no instruction "deqeue"; did you mean dequeue?',
         ),
         (
             {"instruction": "supervise"},
-            f'There is no instruction "supervise"; use one of {ALL}.',
+            f'There is no instruction "supervise"; use one of {INSTRUCTION_NAMES}.',
         ),
         (
             {"instruction": "dequeue", "post_work_activity": WA},
@@ -161,8 +169,8 @@ ALL = "defer, accept, reject, dequeue, call, redirect, conference"
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
 )
-def test_unknown_name_is_refused_with_a_suggestion(mapping, message: str) -> None:
-    (error,) = messages(mapping)
+def test_unknown_name_is_refused_with_a_short_message(mapping, message: str) -> None:
+    (error,) = error_messages(mapping)
     assert message in error
     assert len(error) < 200
 
@@ -170,13 +178,13 @@ def test_unknown_name_is_refused_with_a_suggestion(mapping, message: str) -> Non
 @pytest.mark.parametrize("to", ["sip:joey@example.com", "SIPS:joey@example.com"])
 def test_dequeue_to_sip_address_rings_for_at_most_600_seconds(to: str) -> None:
     assert Dequeue(to=to, timeout=600).answer["timeout"] == 600
-    assert messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
+    assert error_messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
         "timeout must be at most 600 if to is a SIP address."
     ]
 
 
 def test_all_errors_are_reported_at_once() -> None:
-    assert messages({"instruction": "call", "url": "x", "timeout": 0, "form": "joey"}) == [
+    assert error_messages({"instruction": "call", "url": "x", "timeout": 0, "form": "joey"}) == [
         "call has no parameter form; did you mean from?",
         "call needs from: a phone number such as +15556667777, client:NAME, or sip:USER@HOST.",
         "url must be a URL that begins with https:// or http://.",

@@ -1,4 +1,4 @@
-"""The simulator executes the app's instructions, from callback answers and over REST."""
+"""The simulator executes the app's instructions, both in callback answers and over REST."""
 
 import json
 from typing import Any
@@ -13,17 +13,17 @@ from taskrouter_simulator.testing import running
 from tests.domain.instruction_table import CA, REQUIRED, TABLE, WA, Row
 from tests.simulator.conftest import Simulation
 
-CALL = {"selected_language": "es", "call_sid": CA, "to": "+15550001111"}
-CALLING = {"dequeue", "call", "conference"}
+CALL_ATTRIBUTES = {"selected_language": "es", "call_sid": CA, "to": "+15550001111"}
+CALLING_INSTRUCTIONS = {"dequeue", "call", "conference"}
 ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}.{row.name}")
 
 
-def instruction_of(name: str, existing_sid: str, **parameters: Any) -> Instruction:
+def build_instruction(name: str, existing_activity_sid: str, **parameters: Any) -> Instruction:
     """Build an instruction with its required parameters and an existing Activity."""
-    contact = {"to": "client:alice"} if name in CALLING else {}
+    contact = {"to": "client:alice"} if name in CALLING_INSTRUCTIONS else {}
     mapping = {"instruction": name, **contact, **REQUIRED.get(name, {}), **parameters}
     return parse_instruction(
-        {key: existing_sid if value == WA else value for key, value in mapping.items()}
+        {key: existing_activity_sid if value == WA else value for key, value in mapping.items()}
     )
 
 
@@ -35,10 +35,10 @@ def expected_status(instruction: Instruction) -> str:
 
 def execute(name: str, **parameters: Any) -> None:
     simulation = Simulation()
-    task = simulation.create_task(json.dumps(CALL))
+    task = simulation.create_task(json.dumps(CALL_ATTRIBUTES))
     simulation.set_activity(simulation.alice, "Idle")
     reservation = simulation.reservations(task)[-1]
-    instruction = instruction_of(name, simulation.activity_sid("Offline"), **parameters)
+    instruction = build_instruction(name, simulation.activity_sid("Offline"), **parameters)
 
     handle_response(
         simulation.engine, simulation.workspace.sid, reservation.sid, instruction.answer
@@ -60,28 +60,28 @@ def test_simulator_executes_answer_with_each_parameter(row: Row) -> None:
 
 
 @pytest.fixture(scope="module")
-def twilio():
-    with running() as simulator:
-        yield simulator
+def simulator():
+    with running() as taskrouter:
+        yield taskrouter
 
 
 @ROWS
-def test_simulator_executes_rest_request_with_each_parameter(twilio, row: Row) -> None:
-    twilio.reset()
-    workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
-    alice = workspace.workers(twilio.workers["Alice"])
-    alice.update(activity_sid=twilio.activities["Idle"])
-    task = workspace.tasks.create(attributes=json.dumps(CALL))
-    twilio.advance()
+def test_simulator_executes_rest_request_with_each_parameter(simulator, row: Row) -> None:
+    simulator.reset()
+    workspace = simulator.client().taskrouter.v1.workspaces(simulator.workspace_sid)
+    alice = workspace.workers(simulator.workers["Alice"])
+    alice.update(activity_sid=simulator.activities["Idle"])
+    task = workspace.tasks.create(attributes=json.dumps(CALL_ATTRIBUTES))
+    simulator.advance()
     (reservation,) = task.reservations.list()
-    offline = twilio.activities["Offline"]
-    instruction = instruction_of(row.instruction, offline, **{row.name: row.valid_values[0]})
+    offline = simulator.activities["Offline"]
+    instruction = build_instruction(row.instruction, offline, **{row.name: row.valid_values[0]})
 
     response = requests.post(
-        f"{twilio.url}/v1/Workspaces/{twilio.workspace_sid}/Tasks/{task.sid}"
+        f"{simulator.url}/v1/Workspaces/{simulator.workspace_sid}/Tasks/{task.sid}"
         f"/Reservations/{reservation.sid}",
         data=instruction.rest_form(),
-        auth=(twilio.api_key_sid, twilio.api_key_secret),
+        auth=(simulator.api_key_sid, simulator.api_key_secret),
         timeout=5,
     )
 

@@ -1,3 +1,5 @@
+"""Tables of Reservation statuses and their transitions."""
+
 from chalicelib.domain.reservations import ACHIEVED, MOVES, OBSERVED, OPEN, RINGING, Status
 
 
@@ -10,29 +12,29 @@ def test_every_move_can_also_be_observed() -> None:
         assert targets <= OBSERVED[status]
 
 
-def test_only_gone_can_change_to_another_final_status() -> None:
-    ended = set(Status) - OPEN - {Status.GONE}
-    assert all(not OBSERVED[status] for status in ended)
-    assert OBSERVED[Status.GONE] == ended
+def test_gone_is_the_only_final_status_that_can_change() -> None:
+    final = set(Status) - OPEN - {Status.GONE}
+    assert all(not OBSERVED[status] for status in final)
+    assert OBSERVED[Status.GONE] == final
 
 
 def test_observed_transitions_have_no_cycle() -> None:
     def reachable(start: Status) -> set[Status]:
-        found, todo = set(), [start]
-        while todo:
-            for status in OBSERVED[todo.pop()] - found:
-                found.add(status)
-                todo.append(status)
-        return found
+        reached, queue = set(), [start]
+        while queue:
+            for status in OBSERVED[queue.pop()] - reached:
+                reached.add(status)
+                queue.append(status)
+        return reached
 
     assert all(status not in reachable(status) for status in Status)
 
 
-def test_every_target_has_achieving_statuses() -> None:
+def test_every_target_status_achieves_itself() -> None:
     all_targets = {target for targets in MOVES.values() for target in targets}
     assert all_targets == set(ACHIEVED)
-    assert all(target in proof for target, proof in ACHIEVED.items())
+    assert all(target in statuses for target, statuses in ACHIEVED.items())
 
 
-def test_instructions_that_ring_or_move_a_caller() -> None:
+def test_ringing_lists_the_four_call_instructions() -> None:
     assert set(RINGING) == {"dequeue", "call", "redirect", "conference"}

@@ -1,10 +1,12 @@
+"""Evaluation of rules: their order, conditions and parameters."""
+
 from dataclasses import replace
 
 import pytest
 
 from chalicelib.domain.instructions import Accept, Defer, Dequeue, Reject
 from chalicelib.domain.rules import FACTS, RuleResult, facts_of
-from tests.domain.rule_cases import BARE, CALLBACK, WA, decide, holds, rules
+from tests.domain.rule_cases import CALLBACK, MINIMAL_CALLBACK, WA, decide, is_true, make_rules
 
 
 def test_first_matching_rule_is_applied() -> None:
@@ -17,16 +19,18 @@ def test_first_matching_rule_is_applied() -> None:
 
 
 def test_rule_without_condition_always_matches() -> None:
-    assert decide({"instruction": "accept"}, callback=BARE) == RuleResult(Accept(), "rule 1")
+    assert decide({"instruction": "accept"}, callback=MINIMAL_CALLBACK) == RuleResult(
+        Accept(), "rule 1"
+    )
 
 
-def test_rule_that_defers_ends_the_evaluation() -> None:
+def test_matching_defer_rule_ends_the_evaluation() -> None:
     result = decide({"when": "task.vip", "instruction": "defer"}, {"instruction": "accept"})
     assert result == RuleResult(Defer(), "rule 1")
 
 
 def test_default_is_used_if_no_rule_matches() -> None:
-    unmatched = rules({"when": "task.gold", "instruction": "reject"})
+    unmatched = make_rules({"when": "task.gold", "instruction": "reject"})
     assert replace(unmatched, default=Accept()).decide(CALLBACK) == RuleResult(Accept())
 
 
@@ -54,7 +58,7 @@ def test_default_is_used_if_no_rule_matches() -> None:
     ],
 )
 def test_condition_is_true(when: str) -> None:
-    assert holds(when)
+    assert is_true(when)
 
 
 @pytest.mark.parametrize(
@@ -71,11 +75,11 @@ def test_condition_is_true(when: str) -> None:
     ],
 )
 def test_condition_is_false(when: str) -> None:
-    assert not holds(when)
+    assert not is_true(when)
 
 
-def test_facts_of_any_callback_have_the_documented_names() -> None:
-    assert tuple(facts_of(CALLBACK)) == tuple(facts_of(BARE)) == FACTS
+def test_every_callback_has_all_fact_names() -> None:
+    assert tuple(facts_of(CALLBACK)) == tuple(facts_of(MINIMAL_CALLBACK)) == FACTS
 
 
 def test_parameters_are_literals_or_references() -> None:

@@ -37,7 +37,7 @@ CONFERENCE = {
 ACCEPT = {"instruction": "accept"}
 REJECT = {"instruction": "reject", "activity_sid": WA}
 
-# Heading of the example, Task attributes, Worker attributes, Task priority, expected answer.
+# Each case: heading of the example, Task attributes, Worker attributes, Task priority, answer.
 CASES = [
     ("Rules", {**CALL, "language": "es"}, ALICE, 0, {**DEQUEUE, "post_work_activity_sid": None}),
     ("Rules", {"call_sid": "CA1", "language": "es"}, ALICE, 0, {}),
@@ -64,7 +64,7 @@ CASES = [
 
 
 def examples() -> dict[str, str]:
-    """Return the TOML blocks by heading."""
+    """Return the TOML examples by heading."""
     sections = re.split(r"^#+ (.+)$", TEXT, flags=re.MULTILINE)[1:]
     blocks_by_heading = {}
     for heading, text in zip(sections[::2], sections[1::2], strict=True):
@@ -128,7 +128,7 @@ def test_every_fact_is_documented() -> None:
     assert set(re.findall(r"`(\w+)`", " ".join(rows))) == set(FACTS)
 
 
-def row(name, parameter) -> str:
+def table_row(name, parameter) -> str:
     default = parameter.default
     if parameter.required:
         default = "**required**"
@@ -145,9 +145,9 @@ def test_documented_parameters_match_their_definitions() -> None:
         table.partition("\n")[0]: re.findall(r"^\| `.*$", table, re.MULTILINE) for table in tables
     }
     assert documented == {
-        instruction.name: [
-            row(name, parameter) for name, parameter in instruction.parameters().items()
+        instruction_type.name: [
+            table_row(name, parameter) for name, parameter in instruction_type.parameters().items()
         ]
-        for instruction in INSTRUCTION_TYPES.values()
-        if instruction.parameters()
+        for instruction_type in INSTRUCTION_TYPES.values()
+        if instruction_type.parameters()
     }

@@ -1,4 +1,4 @@
-"""Rules files: the error messages, and the shipped file."""
+"""Rules files: error messages, encodings and the shipped file."""
 
 import tomllib
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 from chalicelib.adapters import rules_file
 from chalicelib.domain.rules import parse_rules
 
-BAD = sorted((Path(__file__).parent / "bad_rules").glob("*.toml"))
-GOOD = b'[[rule]]\nname = "one"\ninstruction = "accept"\n'
+INVALID_FILES = sorted((Path(__file__).parent / "bad_rules").glob("*.toml"))
+VALID_CONTENT = b'[[rule]]\nname = "one"\ninstruction = "accept"\n'
 
 
-@pytest.mark.parametrize("file", BAD, ids=lambda file: file.stem)
-def test_bad_file_is_refused_with_one_line_per_mistake(file: Path) -> None:
+@pytest.mark.parametrize("file", INVALID_FILES, ids=lambda file: file.stem)
+def test_invalid_file_is_refused_with_one_line_per_mistake(file: Path) -> None:
     comments = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     with pytest.raises(rules_file.RulesError) as error:
         rules_file.read(file)
@@ -23,8 +23,8 @@ def test_bad_file_is_refused_with_one_line_per_mistake(file: Path) -> None:
     ]
 
 
-def test_at_least_20_bad_files_are_tested() -> None:
-    assert len(BAD) >= 20
+def test_at_least_20_invalid_files_are_tested() -> None:
+    assert len(INVALID_FILES) >= 20
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"a = " + b"[" * 9999, b"a = " + b"9" * 9999])
@@ -35,7 +35,9 @@ def test_unparsable_file_is_refused(tmp_path: Path, content: bytes):
         rules_file.read(file)
 
 
-@pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + GOOD, GOOD.replace(b"\n", b"\r\n")])
+@pytest.mark.parametrize(
+    "content", [b"\xef\xbb\xbf" + VALID_CONTENT, VALID_CONTENT.replace(b"\n", b"\r\n")]
+)
 def test_file_with_byte_order_mark_or_crlf_is_read(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "rules.toml"
     file.write_bytes(content)

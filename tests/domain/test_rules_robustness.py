@@ -1,4 +1,4 @@
-"""Every callback gets an answer, whatever the rules and the attributes contain."""
+"""Every callback gets an answer, regardless of what its rules and attributes contain."""
 
 import contextlib
 import itertools
@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from chalicelib.adapters import rules_file
 from chalicelib.domain.instructions import Accept, Defer
 from chalicelib.domain.rules import InvalidRules, RuleResult, facts_of, parse_rules
-from tests.domain.rule_cases import CALLBACK, decide, holds
+from tests.domain.rule_cases import CALLBACK, decide, is_true
 
 
-@pytest.mark.parametrize("attributes", [None, "", "no JSON", "[]", "5", "null", '{"a": NaN}', "{"])
-def test_attributes_that_are_not_an_object_are_empty(attributes: str | None) -> None:
+@pytest.mark.parametrize("attributes", [None, "", "not JSON", "[]", "5", "null", '{"a": NaN}', "{"])
+def test_attributes_that_are_not_an_object_are_treated_as_empty(attributes: str | None) -> None:
     callback = replace(CALLBACK, task_attributes=attributes, worker_attributes=attributes)
     facts = facts_of(callback)
     assert (facts["task"], facts["worker"]) == ({}, {})
-    assert not holds("task.vip || worker.skills", callback)
+    assert not is_true("task.vip || worker.skills", callback)
 
 
 @pytest.mark.parametrize("number", ["", "-1", "5.0", "\u0665", "9" * 99, ["5", "6"]])
@@ -49,14 +49,14 @@ def test_rule_that_cannot_be_rendered_is_reported_and_skipped(reference: str, fa
     assert result == RuleResult(Accept(), "rule 3", (f"rule 1: {failure}",))
 
 
-def test_failing_rule_is_reported_once_with_all_its_parameters() -> None:
+def test_failing_rule_is_reported_once_with_all_failed_parameters() -> None:
     result = decide(
         {"instruction": "call", "from": {"ref": "task.nothing"}, "url": {"ref": "task.language"}}
     )
     assert result == RuleResult(Defer(), None, ("rule 1: from, url",))
 
 
-def test_limit_that_depends_on_another_parameter_also_applies_to_references() -> None:
+def test_timeout_limit_for_sip_also_applies_if_to_is_a_reference() -> None:
     result = decide(
         {"instruction": "dequeue", "to": {"ref": "'sip:joey@example.com'"}, "timeout": 700},
     )
@@ -78,19 +78,19 @@ def test_failing_condition_does_not_match_and_is_reported(when: str) -> None:
 
 
 def test_unexpected_error_does_not_fail_a_callback() -> None:
-    broken = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
-    assert decide({"instruction": "accept"}, callback=broken) == RuleResult(
+    malformed = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
+    assert decide({"instruction": "accept"}, callback=malformed) == RuleResult(
         Defer(), None, ("rules: AttributeError",)
     )
 
 
 def test_failure_never_contains_a_value() -> None:
-    secret = replace(CALLBACK, task_attributes='{"to": "tel:secret"}')
+    callback = replace(CALLBACK, task_attributes='{"to": "tel:secret"}')
     tables = (
         {"instruction": "dequeue", "to": {"ref": "task.to"}},
         {"when": "abs(task.to)", "instruction": "accept"},
     )
-    assert "secret" not in repr(decide(*tables, callback=secret))
+    assert "secret" not in repr(decide(*tables, callback=callback))
 
 
 JSON = st.recursive(
@@ -134,7 +134,7 @@ def test_any_condition_is_parsed_or_refused(when: str) -> None:
 
 
 @given(JSON, st.sampled_from(["name", "when", "instruction", "to", "timeout", "x"]))
-def test_any_value_of_a_key_is_parsed_or_refused(value, key: str) -> None:
+def test_any_value_of_any_key_is_parsed_or_refused(value, key: str) -> None:
     with contextlib.suppress(InvalidRules):
         parse_rules({"rule": [{"name": "one", "instruction": "dequeue", key: value}]})
     with contextlib.suppress(InvalidRules):
@@ -142,7 +142,7 @@ def test_any_value_of_a_key_is_parsed_or_refused(value, key: str) -> None:
 
 
 @pytest.mark.parametrize("when", ["(" * 5000 + "age" + ")" * 5000, " || ".join(["age"] * 5000)])
-def test_too_large_condition_is_refused(when: str) -> None:
+def test_oversized_condition_is_refused(when: str) -> None:
     with pytest.raises(InvalidRules, match="when is nested too deeply or too long"):
         parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
 

@@ -1,4 +1,4 @@
-"""The voice menu and its setting."""
+"""The voice menu and the setting that defines it."""
 
 import json
 from xml.etree import ElementTree as ET
@@ -15,7 +15,7 @@ ES = {"digit": "1", "language": "es", "say": "Uno."}
 EN = {"digit": "2", "language": "en", "say": "Two.", "default": True}
 
 
-def test_default_menu_is_from_the_quickstart() -> None:
+def test_default_menu_matches_the_quickstart() -> None:
     menu = config.load(dict(COMPLETE)).voice_languages
     assert [(language.digit, language.language, language.say) for language in menu.languages] == [
         ("1", "es", "Para Español oprime el uno."),
@@ -28,13 +28,13 @@ def test_default_menu_is_from_the_quickstart() -> None:
     ("digits", "language"),
     [("1", "es"), ("2", "en"), ("3", None), ("", None), ("12", None), ("*", None)],
 )
-def test_digit_selects_a_language_or_nothing(digits: str, language: str | None) -> None:
+def test_digit_selects_a_language_or_none(digits: str, language: str | None) -> None:
     chosen = Menu.parse(QUICKSTART).selected(digits)
     assert (chosen.language if chosen else None) == language
 
 
 @pytest.mark.parametrize(
-    ("value", "sentence"),
+    ("value", "problem"),
     [
         ("", "must be JSON: it is not well-formed JSON"),
         ("{", "must be JSON: it is not well-formed JSON"),
@@ -65,14 +65,14 @@ def test_digit_selects_a_language_or_nothing(digits: str, language: str | None) 
         ([EN, {**ES, "default": True}], 'needs "default": true in one entry'),
     ],
 )
-def test_invalid_menu_is_refused_with_its_reason(value: object, sentence: str) -> None:
+def test_error_names_the_problem_of_an_invalid_menu(value: object, problem: str) -> None:
     text = value if isinstance(value, str) else json.dumps(value)
-    with pytest.raises(ValueError, match=sentence):
+    with pytest.raises(ValueError, match=problem):
         Menu.parse(text)
     if text:
         with pytest.raises(config.SettingsError) as error:
             config.load({**COMPLETE, "VOICE_LANGUAGES": text})
-        assert str(error.value).startswith(f"VOICE_LANGUAGES {sentence}")
+        assert str(error.value).startswith(f"VOICE_LANGUAGES {problem}")
 
 
 @pytest.mark.parametrize(

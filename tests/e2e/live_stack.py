@@ -1,4 +1,4 @@
-"""A running stack for tests: real processes, real HTTP, real signatures."""
+"""A running stack for tests, with real processes, HTTP requests and signatures."""
 
 import os
 import time
@@ -13,20 +13,22 @@ from local.demo.http_client import HttpClient
 from local.supervisor import RunningStack
 
 TIMEOUT_SECONDS = 20
-"""Much longer than needed, so that a busy machine does not fail a test."""
+"""Much longer than needed, so that tests also pass on a busy machine."""
 
 STARTUP_SECONDS = supervisor.READY_SECONDS + TIMEOUT_SECONDS
 
 
 def bare_environ(**variables):
-    """Return a minimal shell environment with free ports and these variables."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    """Return a minimal shell environment with free ports and the given variables."""
+    inherited = {
+        name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
+    }
     ports = dict(zip(stack.DEFAULT_PORTS, map(str, network.find_free_ports(3)), strict=True))
-    return kept | ports | variables
+    return inherited | ports | variables
 
 
 def eventually(condition, *, within=TIMEOUT_SECONDS):
-    """Poll until the condition returns a true value; return its last value."""
+    """Poll until the condition returns a true value or time runs out. Return its last value."""
     deadline = time.monotonic() + within
     while not (value := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -34,7 +36,7 @@ def eventually(condition, *, within=TIMEOUT_SECONDS):
 
 
 def find_processes(variable, value):
-    """Return the IDs of the processes whose environment contains this variable."""
+    """Return the IDs of the processes whose environment contains the given variable."""
     entry = f"{variable}={value}".encode()
     pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -48,6 +50,8 @@ def find_processes(variable, value):
 
 @dataclass(frozen=True)
 class LiveStack:
+    """A running stack, with HTTP clients for its app and its TaskRouter."""
+
     definition: stack.Stack
     programs: RunningStack
     identifiers: dict
@@ -55,28 +59,28 @@ class LiveStack:
     taskrouter: HttpClient
 
     @property
-    def alice(self):
+    def alice_path(self):
         return f"/Workers/{self.identifiers['workers']['Alice']}"
 
-    def set_alice(self, activity):
+    def set_activity_of_alice(self, activity):
         form = {"ActivitySid": self.identifiers["activities"][activity]}
-        assert self.taskrouter.post(self.alice, form).status == 200
+        assert self.taskrouter.post(self.alice_path, form).status == 200
 
-    def give_alice_a_phone(self):
+    def set_contact_uri_of_alice(self):
         attributes = '{"languages": ["en", "es"], "contact_uri": "+15555555555"}'
-        assert self.taskrouter.post(self.alice, {"Attributes": attributes}).status == 200
+        assert self.taskrouter.post(self.alice_path, {"Attributes": attributes}).status == 200
 
-    def task(self, sid):
+    def fetch_task(self, sid):
         return self.taskrouter.get(f"/Tasks/{sid}").body
 
     def activity_of_alice(self):
-        return self.taskrouter.get(self.alice).body["activity_name"]
+        return self.taskrouter.get(self.alice_path).body["activity_name"]
 
-    def record(self, reservation_sid):
+    def fetch_record(self, reservation_sid):
         return self.app.get(f"/reservations/{reservation_sid}").body
 
     def stored_status(self, reservation_sid):
-        """Read the status from the table, which works even if the API is down."""
+        """Read the status from the table, which also works while the API is down."""
         definition = self.definition
         client = dynamodb.client(definition.dynamodb_url, definition.resolved)
         key = {"reservation_sid": {"S": reservation_sid}}
@@ -85,32 +89,36 @@ class LiveStack:
         )["Item"]
         return item["status"]["S"]
 
-    def pending_reservation(self):
-        """Create a Task for Alice, and return its Reservation once the callback is recorded."""
+    def create_pending_reservation(self):
+        """Create a Task for Alice. Return its Reservation once the callback is recorded."""
         task_sid = self.app.post("/create-task").body["sid"]
-        self.set_alice("Idle")
+        self.set_activity_of_alice("Idle")
 
-        def find():
-            listed = self.app.get("/reservations", {"status": "pending"}).body["reservations"]
-            return next((r for r in listed if r["task_sid"] == task_sid), None)
+        def find_reservation():
+            records = self.app.get("/reservations", {"status": "pending"}).body["reservations"]
+            return next((record for record in records if record["task_sid"] == task_sid), None)
 
-        reservation = eventually(find)
+        reservation = eventually(find_reservation)
         assert reservation, "the callback was not recorded"
         return reservation
 
     def clear(self):
-        """End all Tasks and set Alice to Offline, to give the next test a clean start."""
-        self.set_alice("Offline")
+        """End all Tasks and set Alice to Offline, so that the next test starts clean."""
+        self.set_activity_of_alice("Offline")
         for task in self.taskrouter.get("/Tasks").body["tasks"]:
-            end = {"pending": "canceled", "reserved": "canceled", "assigned": "completed"}
-            if status := end.get(task["assignment_status"]):
+            final_statuses = {
+                "pending": "canceled",
+                "reserved": "canceled",
+                "assigned": "completed",
+            }
+            if status := final_statuses.get(task["assignment_status"]):
                 self.taskrouter.post(f"/Tasks/{task['sid']}", {"AssignmentStatus": status})
-        self.set_alice("Offline")
+        self.set_activity_of_alice("Offline")
 
 
 @contextmanager
 def live_stack(environ, overrides=None):
-    """Run a stack for this shell environment; `overrides` sets variables by program."""
+    """Run a stack in this shell environment. `overrides` maps programs to extra variables."""
     definition = stack.describe(environ)
     with supervisor.running(definition, overrides) as programs:
         identifiers = http_client.fetch_identifiers(definition.simulator_url)

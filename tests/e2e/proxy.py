@@ -1,4 +1,4 @@
-"""Proxy between the app and TaskRouter that records requests and breaks them on demand."""
+"""A proxy between the app and TaskRouter that records requests and can drop connections."""
 
 import http.client
 import threading
@@ -13,12 +13,12 @@ FORWARDED_HEADERS = ("Authorization", "Content-Type", "Accept")
 
 
 class CutError(Exception):
-    """Close the connection without a response."""
+    """Raised by a hook to close the connection without a response."""
 
 
 @dataclass(frozen=True)
-class ForwardedRequest:
-    """A request that TaskRouter has answered."""
+class ProxiedRequest:
+    """A request that the app sends to TaskRouter."""
 
     method: str
     path: str
@@ -31,9 +31,16 @@ class ForwardedRequest:
 
 @dataclass
 class Proxy:
-    """Calls the hooks `before` and `after` with each request.
+    """Forwards requests, and calls a hook before and after each request.
 
-    A hook may block, or raise CutError.
+    A hook may block or raise CutError.
+
+    Attributes:
+        upstream: Base URL that requests are forwarded to.
+        url: Base URL of the proxy.
+        forwarded: Requests for which the upstream has returned a response.
+        before: Hook that is called before a request is forwarded.
+        after: Hook that is called before the response is returned.
     """
 
     upstream: str
@@ -47,8 +54,8 @@ class Proxy:
         return [request for request in self.forwarded if request.updates_reservation]
 
     def forward(self, method, path, headers, body):
-        host = urlsplit(self.upstream)
-        connection = http.client.HTTPConnection(host.hostname, host.port, timeout=30)
+        upstream = urlsplit(self.upstream)
+        connection = http.client.HTTPConnection(upstream.hostname, upstream.port, timeout=30)
         try:
             connection.request(method, path, body or None, headers)
             response = connection.getresponse()
@@ -74,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         proxy = self.server.proxy
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         headers = {name: self.headers[name] for name in FORWARDED_HEADERS if name in self.headers}
-        request = ForwardedRequest(self.command, self.path, parse_qs(body.decode()))
+        request = ProxiedRequest(self.command, self.path, parse_qs(body.decode()))
         try:
             proxy.before(request)
             status, content_type, content = proxy.forward(self.command, self.path, headers, body)
@@ -99,7 +106,7 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def run_proxy(upstream, port=0):
-    """Run a proxy in front of this base URL."""
+    """Run a proxy that forwards requests to a base URL."""
     server = _Server((network.LOOPBACK, port), _Handler)
     server.proxy = Proxy(upstream, network.url(server.server_address[1]))
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -1,4 +1,4 @@
-"""Accepts with an instruction, over real sockets: the Worker is called once."""
+"""Accepting a Reservation with an instruction calls the Worker exactly once."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def live():
     """A stack that defers every callback and receives TaskRouter's events."""
     environ = bare_environ(ASSIGNMENT_INSTRUCTION="defer", SIMULATOR_EVENT_PATH="/event_callback")
     with live_stack(environ) as running:
-        running.give_alice_a_phone()
+        running.set_contact_uri_of_alice()
         yield running
 
 
@@ -26,14 +26,17 @@ def place_call(live, phone):
         call = phone.post(
             "/calls", {"from": CALLER, "to": NUMBER, "digits": ["1"], **parameters}
         ).body
-        live.set_alice("Idle")
+        live.set_activity_of_alice("Idle")
 
-        def reserved():
+        def find_pending():
             path = f"/Tasks/{call['task_sid']}/Reservations"
-            listed = live.taskrouter.get(path).body["reservations"]
-            return listed and live.record(listed[-1]["sid"]).get("status") == "pending" and listed
+            reservations = live.taskrouter.get(path).body["reservations"]
+            sid = reservations[-1]["sid"] if reservations else None
+            return sid if sid and live.fetch_record(sid).get("status") == "pending" else None
 
-        return call, eventually(reserved)[-1]["sid"]
+        sid = eventually(find_pending)
+        assert sid, "no pending Reservation is recorded"
+        return call, sid
 
     return place
 
@@ -43,10 +46,10 @@ def accept(live, reservation_sid, instruction=None):
 
 
 def count_instructions(phone, reservation_sid):
-    log = phone.get("/log", {"kind": "request"}).body["entries"]
+    entries = phone.get("/log", {"kind": "request"}).body["entries"]
     return sum(
         "Instruction" in entry["parameters"] and entry["path"].endswith(reservation_sid)
-        for entry in log
+        for entry in entries
     )
 
 
@@ -60,9 +63,9 @@ def test_accept_with_instruction_connects_the_call_and_accepts_the_reservation(
     responses = [accept(live, sid, instruction) for _ in range(2)]
 
     assert {response.status for response in responses} <= {200, 202}
-    assert eventually(lambda: live.record(sid)["status"] == "accepted")
+    assert eventually(lambda: live.fetch_record(sid)["status"] == "accepted")
     assert count_instructions(phone, sid) == 1
-    record = live.record(sid)
+    record = live.fetch_record(sid)
     assert record["instruction_sent"]["instruction"] == instruction
     assert record["accepted_by"] == record["instruction_sent"]["by"]
     assert phone.get(f"/calls/{call['sid']}").body["connected_with"]
@@ -89,7 +92,7 @@ def test_redirect_with_accept_accepts_the_reservation(live, phone, place_call):
     instruction = {"instruction": "redirect", "call_sid": call["sid"], "url": url, "accept": True}
 
     assert accept(live, sid, instruction).status in {200, 202}
-    assert eventually(lambda: live.record(sid)["status"] != "pending")
+    assert eventually(lambda: live.fetch_record(sid)["status"] != "pending")
     assert count_instructions(phone, sid) == 1
 
 
@@ -102,16 +105,16 @@ def test_repeated_accept_while_ringing_places_no_second_call(live, phone, place_
         assert (response.status, response.body["reservation_status"]) == (202, "pending")
     assert count_instructions(phone, sid) == 1
     phone.post(f"/calls/{call['sid']}", {"status": "completed"})
-    assert eventually(lambda: live.record(sid)["status"] == "canceled")
+    assert eventually(lambda: live.fetch_record(sid)["status"] == "canceled")
     assert accept(live, sid, instruction).status == 409
 
 
-def test_corrected_instruction_is_sent_after_a_refused_one(live, phone, place_call):
+def test_corrected_instruction_is_sent_after_a_refusal(live, phone, place_call):
     _, sid = place_call()
-    unknown = "WA" + "0" * 32
-    invalid = {"instruction": "dequeue", "from": NUMBER, "post_work_activity_sid": unknown}
+    unknown_activity = "WA" + "0" * 32
+    invalid = {"instruction": "dequeue", "from": NUMBER, "post_work_activity_sid": unknown_activity}
 
     response = accept(live, sid, invalid)
     assert (response.status, response.body["Code"]) == (400, "TaskRouterRefused")
     assert accept(live, sid, {"instruction": "dequeue", "from": NUMBER}).status in {200, 202}
-    assert eventually(lambda: live.record(sid)["status"] == "accepted")
+    assert eventually(lambda: live.fetch_record(sid)["status"] == "accepted")

@@ -1,4 +1,4 @@
-"""Assignment callbacks over HTTP: valid and invalid signatures, and duplicates."""
+"""Assignment callbacks over HTTP: signatures and duplicates."""
 
 import secrets
 import threading
@@ -54,16 +54,16 @@ def sign(live, form, token=None):
     return RequestValidator(token or live.identifiers["auth_token"]).compute_signature(url, form)
 
 
-def test_invalid_signatures_are_refused_and_nothing_is_recorded(live, callback):
-    other_account = sign(live, callback, token="another account's")
+def test_callbacks_with_invalid_signatures_are_refused_and_not_recorded(live, callback):
+    other_account = sign(live, callback, token="auth token of another account")
     other_request = sign(live, callback | {"TaskAge": "2"})
 
     signatures = (None, "", "junk", "\x7f" * 9, other_account, other_request)
     responses = [post(live, callback, signature) for signature in signatures]
 
     assert [response.status_code for response in responses] == [403] * 6
-    recorded = live.app.get(f"/reservations/{callback['ReservationSid']}")
-    assert recorded.status == 404
+    response = live.app.get(f"/reservations/{callback['ReservationSid']}")
+    assert response.status == 404
 
 
 def test_ten_simultaneous_duplicates_create_one_record_and_get_equal_responses(live, callback):
@@ -82,16 +82,16 @@ def test_ten_simultaneous_duplicates_create_one_record_and_get_equal_responses(l
         "application/json"
     }
     assert {response.text for response in responses} == {"{}"}
-    listed = live.app.get("/reservations", {"worker_sid": callback["WorkerSid"]}).body
-    (record,) = listed["reservations"]
+    page = live.app.get("/reservations", {"worker_sid": callback["WorkerSid"]}).body
+    (record,) = page["reservations"]
     assert record["callback"] == callback
     assert len(record["history"]) == 1
 
 
-def test_undocumented_parameter_is_verified_and_stored(live, callback):
-    form = callback | {"Novelty": "ünïcode & +%"}
+def test_undocumented_parameter_is_verified_and_recorded(live, callback):
+    form = callback | {"NewParameter": "ünïcode & +%"}
 
     response = post(live, form, sign(live, form))
 
     assert response.status_code == 200
-    assert live.record(form["ReservationSid"])["callback"]["Novelty"] == "ünïcode & +%"
+    assert live.fetch_record(form["ReservationSid"])["callback"]["NewParameter"] == "ünïcode & +%"

@@ -1,4 +1,4 @@
-"""Phone calls over real sockets: simulator, TwiML, rule and record."""
+"""Phone calls over HTTP: simulated call, TwiML, rules and record."""
 
 import re
 import subprocess
@@ -16,50 +16,50 @@ CALLER, NUMBER = "+15550001111", "+15556667777"
 
 @pytest.fixture(scope="module")
 def live():
-    """A stack whose rules answer calls with dequeue, and which receives TaskRouter's events."""
+    """A stack that answers calls with dequeue and receives TaskRouter's events."""
     environ = bare_environ(
         RULES_FILE="local/voice-rules.toml",
         ASSIGNMENT_INSTRUCTION="defer",
         SIMULATOR_EVENT_PATH="/event_callback",
     )
     with live_stack(environ) as running:
-        running.give_alice_a_phone()
+        running.set_contact_uri_of_alice()
         yield running
 
 
-def place(phone, *digits, **parameters):
+def place_call(phone, *digits, **parameters):
     call = {"from": CALLER, "to": NUMBER, "digits": list(digits), **parameters}
     response = phone.post("/calls", call)
     assert response.status == 200
     return response.body
 
 
-def record_of(live, task_sid):
-    """Return the app's record of the Task's newest Reservation."""
-    listed = live.taskrouter.get(f"/Tasks/{task_sid}/Reservations").body["reservations"]
-    return live.record(listed[-1]["sid"]) if listed else {}
+def fetch_latest_record(live, task_sid):
+    """Return the app's record of the Task's newest Reservation, or an empty dict."""
+    reservations = live.taskrouter.get(f"/Tasks/{task_sid}/Reservations").body["reservations"]
+    return live.fetch_record(reservations[-1]["sid"]) if reservations else {}
 
 
-def alerts(phone):
+def list_alerts(phone):
     return phone.get("/log", {"kind": "alert"}).body["entries"]
 
 
 def test_dequeue_connects_the_call_and_ending_it_completes_the_task(live, phone):
-    call = place(phone, "1")
+    call = place_call(phone, "1")
     task_sid = call["task_sid"]
-    assert '"selected_language": "es"' in live.task(task_sid)["attributes"]
+    assert '"selected_language": "es"' in live.fetch_task(task_sid)["attributes"]
 
-    live.set_alice("Idle")
-    assert eventually(lambda: live.task(task_sid)["assignment_status"] == "assigned")
+    live.set_activity_of_alice("Idle")
+    assert eventually(lambda: live.fetch_task(task_sid)["assignment_status"] == "assigned")
     assert live.activity_of_alice() == "Busy"
     assert phone.get(f"/calls/{call['sid']}").body["connected_with"]
-    assert eventually(lambda: record_of(live, task_sid).get("status") == "accepted")
-    assert record_of(live, task_sid)["instruction"]["instruction"] == "dequeue"
+    assert eventually(lambda: fetch_latest_record(live, task_sid).get("status") == "accepted")
+    assert fetch_latest_record(live, task_sid)["instruction"]["instruction"] == "dequeue"
 
     phone.post(f"/calls/{call['sid']}", {"status": "completed"})
-    assert live.task(task_sid)["assignment_status"] == "completed"
-    assert eventually(lambda: record_of(live, task_sid)["status"] == "completed")
-    assert alerts(phone) == []
+    assert live.fetch_task(task_sid)["assignment_status"] == "completed"
+    assert eventually(lambda: fetch_latest_record(live, task_sid)["status"] == "completed")
+    assert list_alerts(phone) == []
 
 
 def test_quickstart_part_3_commands_work(live, phone):
@@ -79,43 +79,43 @@ def test_quickstart_part_3_commands_work(live, phone):
 
 
 def test_two_wrong_keys_select_the_default_language(live, phone):
-    call = place(phone, "7", "8")
-    spoken = [step["text"] for step in call["steps"] if step["step"] == "say"]
-    assert spoken == ["Para Español oprime el uno.", "For English, please hold or press two."] * 2
-    assert '"selected_language": "en"' in live.task(call["task_sid"])["attributes"]
+    call = place_call(phone, "7", "8")
+    prompts = [step["text"] for step in call["steps"] if step["step"] == "say"]
+    assert prompts == ["Para Español oprime el uno.", "For English, please hold or press two."] * 2
+    assert '"selected_language": "en"' in live.fetch_task(call["task_sid"])["attributes"]
     paths = [step["url"].removeprefix(live.definition.api_url)
              for step in call["steps"] if step["step"] == "document"]  # fmt: skip
     assert paths == ["/incoming_call", "/enqueue_call", "/enqueue_call_again"]
 
 
-def test_hangup_before_the_decision_cancels_the_reservation(live, phone):
-    call = place(phone, "1", worker_answers=False)
-    live.set_alice("Idle")
+def test_hangup_while_pending_cancels_the_reservation(live, phone):
+    call = place_call(phone, "1", worker_answers=False)
+    live.set_activity_of_alice("Idle")
     task_sid = call["task_sid"]
-    assert eventually(lambda: record_of(live, task_sid).get("status") == "pending")
+    assert eventually(lambda: fetch_latest_record(live, task_sid).get("status") == "pending")
     phone.post(f"/calls/{call['sid']}", {"status": "completed"})
-    assert live.task(task_sid)["assignment_status"] == "canceled"
-    assert eventually(lambda: record_of(live, task_sid)["status"] == "canceled")
+    assert live.fetch_task(task_sid)["assignment_status"] == "canceled"
+    assert eventually(lambda: fetch_latest_record(live, task_sid)["status"] == "canceled")
     assert live.activity_of_alice() == "Idle"
 
 
 def test_caller_hears_an_apology_when_the_task_is_canceled(live, phone):
-    call = place(phone, "1")
-    canceled = {"AssignmentStatus": "canceled", "Reason": "closed"}
-    assert live.taskrouter.post(f"/Tasks/{call['task_sid']}", canceled).status == 200
+    call = place_call(phone, "1")
+    form = {"AssignmentStatus": "canceled", "Reason": "closed"}
+    assert live.taskrouter.post(f"/Tasks/{call['task_sid']}", form).status == 200
 
-    def ended_call():
+    def find_ended_call():
         current = phone.get(f"/calls/{call['sid']}").body
         return current if current["status"] == "completed" else None
 
-    steps = eventually(ended_call)["steps"]
+    steps = eventually(find_ended_call)["steps"]
     assert [step.get("text") for step in steps[-3:-1]] == [
         "Lo sentimos, ahora nadie puede atender su llamada.",
         "We are sorry, nobody can take your call now.",
     ]
 
 
-def test_unsigned_request_gets_no_twiml(live):
+def test_unsigned_request_returns_403_without_twiml(live):
     response = requests.post(
         f"{live.definition.api_url}/incoming_call",
         data={"CallSid": "CA" + "0" * 32},

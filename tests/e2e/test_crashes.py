@@ -1,4 +1,4 @@
-"""The API crashes or TaskRouter's response is lost after TaskRouter executed an accept."""
+"""The API crashes, or a response is lost, after TaskRouter has executed an accept."""
 
 import threading
 
@@ -12,17 +12,17 @@ pytestmark = pytest.mark.slow
 
 LEASE_SECONDS = 2
 REPAIR_SECONDS = 15
-"""One lease plus one sweep is 3 seconds; the rest is a margin for a busy machine."""
+"""A lease and a sweep take 3 seconds; the rest is a margin for busy machines."""
 
 
 @pytest.fixture
 def proxied():
-    """A stack and the proxy between its API and TaskRouter."""
+    """A running stack, and the proxy between its API and TaskRouter."""
     environ = bare_environ(CLAIM_LEASE_SECONDS=str(LEASE_SECONDS), SWEEP_EVERY_SECONDS="1")
     simulator = f"http://127.0.0.1:{environ['SIMULATOR_PORT']}"
     with run_proxy(simulator) as proxy:
-        override = {"TWILIO_TASKROUTER_URL": proxy.url}
-        with live_stack(environ, {"api": override}) as live:
+        variables = {"TWILIO_TASKROUTER_URL": proxy.url}
+        with live_stack(environ, {"api": variables}) as live:
             yield live, proxy
 
 
@@ -33,74 +33,74 @@ def accept(live, reservation):
         return None
 
 
-def expect_accepted_once(live, proxy, reservation):
+def assert_accepted_once(live, proxy, reservation):
     sid = reservation["reservation_sid"]
-    assert eventually(lambda: live.record(sid)["status"] == "accepted", within=REPAIR_SECONDS)
-    assert [change["to"] for change in live.record(sid)["history"]] == ["pending", "accepted"]
+    assert eventually(lambda: live.fetch_record(sid)["status"] == "accepted", within=REPAIR_SECONDS)
+    assert [change["to"] for change in live.fetch_record(sid)["history"]] == ["pending", "accepted"]
     assert len(proxy.updates) == 1
-    again = live.app.post(f"/reservations/{sid}/accept")
-    assert (again.status, again.body["reservation_status"]) == (200, "accepted")
+    repeated = live.app.post(f"/reservations/{sid}/accept")
+    assert (repeated.status, repeated.body["reservation_status"]) == (200, "accepted")
     assert len(proxy.updates) == 1
-    assert live.task(reservation["task_sid"])["assignment_status"] == "assigned"
+    assert live.fetch_task(reservation["task_sid"])["assignment_status"] == "assigned"
 
 
-def test_sweep_repairs_an_accept_if_the_api_is_killed_before_its_write(proxied):
+def test_sweep_records_an_accept_if_the_api_is_killed_before_recording_it(proxied):
     live, proxy = proxied
-    reservation = live.pending_reservation()
+    reservation = live.create_pending_reservation()
     accepted, released = threading.Event(), threading.Event()
 
-    def hold(request):
+    def hold_response(request):
         if request.updates_reservation:
             accepted.set()
             released.wait(30)
 
-    proxy.after = hold
-    caller = threading.Thread(target=accept, args=(live, reservation))
-    caller.start()
+    proxy.after = hold_response
+    client = threading.Thread(target=accept, args=(live, reservation))
+    client.start()
     assert accepted.wait(20)
     live.programs.processes["api"].kill()
     assert live.stored_status(reservation["reservation_sid"]) == "pending"
     released.set()
-    caller.join()
+    client.join()
 
     api = live.definition.program("api")
     live.programs.start(api, live.definition.environ | {"TWILIO_TASKROUTER_URL": proxy.url})
     live.programs.wait_for(api)
-    expect_accepted_once(live, proxy, reservation)
+    assert_accepted_once(live, proxy, reservation)
 
 
-def test_lost_response_is_checked_at_taskrouter_immediately(proxied):
+def test_accept_with_a_lost_response_is_verified_with_taskrouter_immediately(proxied):
     live, proxy = proxied
-    reservation = live.pending_reservation()
+    reservation = live.create_pending_reservation()
 
-    def cut(request):
+    def cut_response(request):
         if request.updates_reservation:
             raise CutError
 
-    proxy.after = cut
+    proxy.after = cut_response
     response = accept(live, reservation)
 
     assert (response.status, response.body["reservation_status"]) == (200, "accepted")
-    expect_accepted_once(live, proxy, reservation)
+    assert_accepted_once(live, proxy, reservation)
 
 
-def test_sweep_repairs_an_accept_when_taskrouter_becomes_unreachable(proxied):
+def test_sweep_records_an_accept_if_taskrouter_becomes_unreachable(proxied):
     live, proxy = proxied
-    reservation = live.pending_reservation()
+    reservation = live.create_pending_reservation()
     unreachable = threading.Event()
 
-    def cut(request):
+    def cut_response(request):
         if request.updates_reservation:
             unreachable.set()
             raise CutError
 
-    def refuse(request):
+    def refuse_connection(request):
         if unreachable.is_set():
             raise CutError
 
-    proxy.before, proxy.after = refuse, cut
+    proxy.before, proxy.after = refuse_connection, cut_response
     response = accept(live, reservation)
 
     assert response.status == 503
     assert live.stored_status(reservation["reservation_sid"]) == "pending"
-    expect_accepted_once(live, proxy, reservation)
+    assert_accepted_once(live, proxy, reservation)

@@ -1,4 +1,4 @@
-"""`make demo`."""
+"""`make demo` runs every stage, reports failures and leaves no processes behind."""
 
 import signal
 import subprocess
@@ -13,7 +13,7 @@ from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, eventually, find
 pytestmark = pytest.mark.slow
 
 
-def demo(environ):
+def run_demo(environ):
     return subprocess.run(
         [sys.executable, "-m", "local", "demo"],
         cwd=ROOT,
@@ -31,7 +31,7 @@ def test_demo_runs_all_stages_within_a_minute_and_leaves_no_process():
     environ = bare_environ(DEMO_MARK="succeeds", **unrelated)
     started = time.monotonic()
 
-    result = demo(environ)
+    result = run_demo(environ)
 
     assert result.returncode == 0, result.stdout + result.stderr
     assert time.monotonic() - started < 60
@@ -41,10 +41,10 @@ def test_demo_runs_all_stages_within_a_minute_and_leaves_no_process():
 
 
 def test_error_names_the_failed_stage_and_the_expected_result():
-    # The simulator rejects tokens signed with another key, so the first Task can't be created.
+    # The simulator rejects the wrong API key secret, so the first Task can't be created.
     environ = bare_environ(DEMO_MARK="fails", TWILIO_API_KEY_SECRET="not the simulator's")
 
-    result = demo(environ)
+    result = run_demo(environ)
 
     assert result.returncode == 1
     assert "'1. Deferred" in result.stderr
@@ -52,13 +52,13 @@ def test_error_names_the_failed_stage_and_the_expected_result():
     assert eventually(lambda: not find_processes("DEMO_MARK", "fails"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_interrupted_demo_leaves_no_process(number, tmp_path):
-    # SIGKILL leaves log files behind, so put them into the test's folder.
-    environ = bare_environ(DEMO_MARK=number.name, TMPDIR=str(tmp_path))
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_interrupted_demo_leaves_no_process(signal_number, tmp_path):
+    # SIGKILL leaves log files behind, so they are written to the test's folder.
+    environ = bare_environ(DEMO_MARK=signal_number.name, TMPDIR=str(tmp_path))
     log = tmp_path / "demo.log"
     with log.open("wb") as output:
-        popen = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "local", "demo"],
             cwd=ROOT,
             env=environ,
@@ -69,8 +69,8 @@ def test_interrupted_demo_leaves_no_process(number, tmp_path):
         lambda: "1. Deferred" in log.read_text(encoding="utf-8"), within=STARTUP_SECONDS
     )
 
-    popen.send_signal(number)
+    process.send_signal(signal_number)
 
-    assert popen.wait(20) != 0
-    assert eventually(lambda: not find_processes("DEMO_MARK", number.name))
+    assert process.wait(20) != 0
+    assert eventually(lambda: not find_processes("DEMO_MARK", signal_number.name))
     assert "Traceback" not in log.read_text(encoding="utf-8")

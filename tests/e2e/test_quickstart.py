@@ -1,4 +1,4 @@
-"""The commands in docs/quickstart.md."""
+"""The commands in docs/quickstart.md work as documented."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ def _clean_start(live):
     live.clear()
 
 
-def commands(live):
+def quickstart_script(live):
     """Return the commands from the first to the second start of the stack."""
     blocks = pages.read_blocks(ROOT / "docs" / "quickstart.md")
     commands = [command for block in blocks for command in pages.read_commands(block)]
@@ -38,7 +38,7 @@ def commands(live):
 
 
 def test_commands_create_accept_and_complete_a_task(live):
-    script = commands(live)
+    script = quickstart_script(live)
     assert live.definition.api_url in script
 
     shell = subprocess.run(
@@ -67,8 +67,8 @@ def test_commands_create_accept_and_complete_a_task(live):
     assert positions == sorted(positions)
 
 
-def test_worker_token_reads_and_decides_only_its_own_reservations(live):
-    reservation = live.pending_reservation()
+def test_worker_token_can_access_only_reservations_of_its_worker(live):
+    reservation = live.create_pending_reservation()
     tokens = {
         name: subprocess.run(
             [sys.executable, "-m", "infra", "token", "--role", "worker", "--worker", name],
@@ -84,9 +84,9 @@ def test_worker_token_reads_and_decides_only_its_own_reservations(live):
     url = f"{live.definition.api_url}/reservations"
     sid = reservation["reservation_sid"]
 
-    listed = get(url, tokens["Alice"]).json()["reservations"]
-    assert sid in [r["reservation_sid"] for r in listed]
-    assert {r["worker_sid"] for r in listed} == {live.identifiers["workers"]["Alice"]}
+    records = get(url, tokens["Alice"]).json()["reservations"]
+    assert sid in [record["reservation_sid"] for record in records]
+    assert {record["worker_sid"] for record in records} == {live.identifiers["workers"]["Alice"]}
     assert get(url, tokens["Bob"]).json()["reservations"] == []
     assert get(f"{url}/{sid}", tokens["Bob"]).status_code == 403
     assert get(url, "junk").status_code == 401

@@ -18,7 +18,7 @@ LAST_LINE = "docs/quickstart.md."
 
 
 class Run:
-    """`python -m local run` in a shell with these variables."""
+    """A process that executes `python -m local run` with these environment variables."""
 
     def __init__(self, environ, log):
         self.environ = environ
@@ -43,12 +43,12 @@ class Run:
         )
         assert LAST_LINE in self.output(), self.output()
 
-    def remaining(self):
-        """Return the IDs of this stack's remaining processes."""
+    def remaining_processes(self):
+        """Return the IDs of the stack's processes that are still running."""
         return find_processes("API_PORT", self.environ["API_PORT"])
 
-    def end(self, number):
-        self.popen.send_signal(number)
+    def stop(self, signal_number):
+        self.popen.send_signal(signal_number)
         return self.popen.wait(20)
 
     def pid_of(self, name):
@@ -57,6 +57,7 @@ class Run:
 
 @pytest.fixture
 def start(tmp_path):
+    """A function that starts a run. Runs that are still active are killed after the test."""
     runs = []
 
     def start(**variables):
@@ -72,7 +73,7 @@ def start(tmp_path):
 
 
 def printed_commands(text):
-    """Return the indented lines after the addresses, which a user would paste."""
+    """Return the printed commands, which a user would paste into a shell."""
     _, _, commands = text.partition("TOKEN=")
     lines = ["TOKEN=" + commands.splitlines()[0], *commands.splitlines()[1:]]
     return "\n".join(line for line in lines if line.startswith(("  ", "TOKEN=")))
@@ -105,50 +106,50 @@ def test_printed_commands_run_the_quickstart_and_ctrl_c_ends_all_programs(start)
     assert '"assignment_status":"assigned"' in output
     assert '"activity_name":"Busy"' in output
 
-    assert run.end(signal.SIGINT) == 0
-    assert eventually(lambda: not run.remaining())
+    assert run.stop(signal.SIGINT) == 0
+    assert eventually(lambda: not run.remaining_processes())
 
 
 def test_accept_instruction_assigns_the_task_without_further_requests(start):
     run = start(ASSIGNMENT_INSTRUCTION="accept")
     run.wait_until_started()
     commands = printed_commands(run.output()).splitlines()
-    first_two = [line for line in commands if "TOKEN=" in line or "ACCOUNT=" in line]
-    first_two += [line for line in commands if "create-task" in line or "ActivitySid" in line]
+    setup = [line for line in commands if "TOKEN=" in line or "ACCOUNT=" in line]
+    setup += [line for line in commands if "create-task" in line or "ActivitySid" in line]
     task = next(line for line in commands if "/Tasks/" in line)
 
-    shell = run_in_shell("\n".join([*first_two, "sleep 2", task]), run.environ)
+    shell = run_in_shell("\n".join([*setup, "sleep 2", task]), run.environ)
 
     assert '"assignment_status":"assigned"' in shell.stdout.replace(" ", "")
-    assert run.end(signal.SIGINT) == 0
+    assert run.stop(signal.SIGINT) == 0
 
 
 def test_sigterm_ends_all_programs(start):
     run = start()
     run.wait_until_started()
 
-    assert run.end(signal.SIGTERM) == 0
-    assert eventually(lambda: not run.remaining())
+    assert run.stop(signal.SIGTERM) == 0
+    assert eventually(lambda: not run.remaining_processes())
 
 
-def test_sigkill_leaves_no_process(start):
+def test_sigkill_leaves_no_processes(start):
     run = start()
     run.wait_until_started()
 
-    run.end(signal.SIGKILL)
+    run.stop(signal.SIGKILL)
 
-    assert eventually(lambda: not run.remaining())
+    assert eventually(lambda: not run.remaining_processes())
 
 
 @pytest.mark.parametrize("name", ["dynamodb", "simulator", "api", "sweep"])
-def test_end_of_one_program_ends_all_programs(start, name):
+def test_all_programs_end_when_one_is_killed(start, name):
     run = start()
     run.wait_until_started()
 
     subprocess.run(["kill", "-9", str(run.pid_of(name))], check=True)
 
     assert run.popen.wait(20) != 0
-    assert eventually(lambda: not run.remaining())
+    assert eventually(lambda: not run.remaining_processes())
 
 
 @contextmanager
@@ -171,10 +172,10 @@ def test_port_in_use_is_reported_before_any_program_starts(start, variable, prog
         f"Error: Port {environ[variable]} is in use, but {program} needs it. Stop the program "
         f"that uses the port, or set {variable} to another port.\n"
     )
-    assert not run.remaining()
+    assert not run.remaining_processes()
 
 
-def test_twilio_account_in_the_shell_prints_a_warning_with_a_remedy(start):
+def test_twilio_credentials_in_the_shell_print_a_warning_with_a_remedy(start):
     run = start(TWILIO_ACCOUNT_SID="AC" + "1" * 32, TWILIO_AUTH_TOKEN="secret")
     run.wait_until_started()
 
@@ -183,7 +184,7 @@ def test_twilio_account_in_the_shell_prints_a_warning_with_a_remedy(start):
     assert "secret" not in run.output()
 
 
-def test_invalid_setting_is_reported_in_one_line(start):
+def test_invalid_setting_is_reported_on_one_line(start):
     run = start(ASSIGNMENT_INSTRUCTION="perhaps")
 
     assert run.popen.wait(20) == 1

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 CLIENTS = 50
 
 
-def body_of(number):
-    """Return a form, JSON or an empty body, depending on the client's number."""
+def request_body(number):
+    """Return request arguments: a form, JSON or no body, depending on the client's number."""
     return [
         {"data": {"note": "from a form"}},
         {"json": {"note": "from JSON"}},
@@ -31,13 +31,13 @@ def test_taskrouter_gets_one_update_and_all_fifty_clients_get_the_outcome():
         run_proxy(simulator) as proxy,
         live_stack(environ, {"api": {"TWILIO_TASKROUTER_URL": proxy.url}}) as live,
     ):
-        reservation = live.pending_reservation()
+        reservation = live.create_pending_reservation()
         url = f"{live.definition.api_url}/reservations/{reservation['reservation_sid']}/accept"
         authorization = live.app.headers["Authorization"]
         barrier = threading.Barrier(CLIENTS)
 
         def accept(number):
-            request = body_of(number)
+            request = request_body(number)
             headers = request.pop("headers", {}) | {"Authorization": authorization}
             barrier.wait()
             return requests.post(url, headers=headers, timeout=30, **request)
@@ -48,7 +48,7 @@ def test_taskrouter_gets_one_update_and_all_fifty_clients_get_the_outcome():
         assert [response.status_code for response in responses] == [200] * CLIENTS
         assert {response.json()["reservation_status"] for response in responses} == {"accepted"}
         assert len(proxy.updates) == 1
-        assert live.task(reservation["task_sid"])["assignment_status"] == "assigned"
-        record = live.record(reservation["reservation_sid"])
+        assert live.fetch_task(reservation["task_sid"])["assignment_status"] == "assigned"
+        record = live.fetch_record(reservation["reservation_sid"])
         assert [change["to"] for change in record["history"]] == ["pending", "accepted"]
         assert eventually(lambda: live.activity_of_alice() == "Busy")

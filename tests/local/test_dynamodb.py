@@ -68,8 +68,8 @@ def test_stopped_emulator_is_not_ready(tables):
 
 FOREIGN = {"Host": "evil.example", "Origin": "http://evil.example"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-LIST_TABLES = {
-    "X-Amz-Target": "DynamoDB_20120810.ListTables",
+DESCRIBE_TABLE = {
+    "X-Amz-Target": "DynamoDB_20120810.DescribeTable",
     "Content-Type": "application/x-amz-json-1.0",
 }
 CREATE_STACK = (
@@ -108,7 +108,7 @@ def send(dynamodb, method, path, headers, body=""):
     ],
 )
 @pytest.mark.parametrize(
-    "headers_of_request", [FORM, LIST_TABLES, {**FORM, **SIGNED_FOR_CLOUDFORMATION}]
+    "headers_of_request", [FORM, DESCRIBE_TABLE, {**FORM, **SIGNED_FOR_CLOUDFORMATION}]
 )
 def test_web_page_is_refused_whatever_it_requests(dynamodb, headers, headers_of_request):
     status, body = send(dynamodb, "POST", "/", {**headers_of_request, **headers}, CREATE_STACK)
@@ -154,12 +154,13 @@ def test_requests_outside_the_dynamodb_api_are_not_executed(dynamodb, method, pa
     ],
 )
 def test_request_with_a_dynamodb_target_only_reaches_dynamodb(dynamodb, tables, path, headers):
-    pairs = [*headers, *LIST_TABLES.items()]
+    pairs = [*headers, *DESCRIBE_TABLE.items()]
 
-    status, body = send(dynamodb, "POST", path, pairs, "{}")
+    request = json.dumps({"TableName": tables.state})
+    status, body = send(dynamodb, "POST", path, pairs, request)
 
     assert status == 200
-    assert tables.reservations in json.loads(body)["TableNames"]
+    assert json.loads(body)["Table"]["TableName"] == tables.state
 
 
 def test_websocket_is_refused(dynamodb):
@@ -179,6 +180,6 @@ def test_websocket_is_refused(dynamodb):
 )
 @pytest.mark.parametrize("body", ["", "{", "{}" * 1000])
 def test_malformed_request_is_not_an_internal_error(dynamodb, headers, body):
-    status, _ = send(dynamodb, "POST", "/", {**LIST_TABLES, **headers}, body)
+    status, _ = send(dynamodb, "POST", "/", {**DESCRIBE_TABLE, **headers}, body)
 
     assert status in {200, 400}

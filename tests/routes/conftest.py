@@ -1,4 +1,4 @@
-"""Fixtures that call the app through `chalice.test`, with a real DynamoDB API."""
+"""Fixtures that call the app through `chalice.test` and store records in a local DynamoDB."""
 
 import io
 import json
@@ -22,9 +22,9 @@ from tests.support import FakeTaskRouter, ManualClock, sid
 BASE_URL = "https://example.test/api"
 ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
-    "TWILIO_AUTH_TOKEN": "auth-token-of-the-tests",
+    "TWILIO_AUTH_TOKEN": "test-auth-token",
     "TWILIO_API_KEY_SID": "SK" + "b" * 32,
-    "TWILIO_API_KEY_SECRET": "an API key's secret, for the tests only",
+    "TWILIO_API_KEY_SECRET": "API key secret used only by the tests",
     "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
     "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
     "PUBLIC_BASE_URL": BASE_URL,
@@ -34,7 +34,7 @@ FORM = "application/x-www-form-urlencoded"
 
 @dataclass
 class Api:
-    """The app, and methods that send requests as a client or as Twilio."""
+    """The app, with methods that send requests as an API client or as Twilio."""
 
     http: Any
     service: runtime.Runtime
@@ -74,7 +74,7 @@ class Api:
         content_type: str | None = None,
         headers: dict[str, str] | None = None,
     ) -> HTTPResponse:
-        """Send a request, by default with a supervisor's token; None sends no token."""
+        """Send a request. The default token is a supervisor's; None sends no token."""
         all_headers = dict(headers or {})
         if token is not None:
             all_headers["Authorization"] = f"Bearer {token or self.token()}"
@@ -110,7 +110,7 @@ class Api:
         content_type: str = FORM,
         headers: dict[str, str] | None = None,
     ) -> HTTPResponse:
-        """Post a callback, by default with a valid signature; None sends no signature."""
+        """Post a callback. The default signature is valid; None sends no signature."""
         all_headers = {"Content-Type": content_type, **(headers or {})}
         if signature is not None:
             all_headers["X-Twilio-Signature"] = signature or self.sign(parameters)
@@ -128,20 +128,20 @@ class Api:
 def reserve(api: Api, **overrides: str) -> RemoteReservation:
     """Add a Reservation to TaskRouter and post its assignment callback."""
     remote = api.taskrouter.add(**overrides)
-    answer = api.post_callback(
+    response = api.post_callback(
         api.callback_parameters(
             ReservationSid=remote.reservation_sid,
             TaskSid=remote.task_sid,
             WorkerSid=remote.worker_sid,
         )
     )
-    assert answer.status_code == 200
+    assert response.status_code == 200
     return remote
 
 
 @pytest.fixture
 def environ(tables: Any) -> dict[str, str]:
-    """Settings that a test can change before it uses the `api` fixture."""
+    """Environment variables that a test can change before it uses the `api` fixture."""
     return {
         **ENVIRON,
         "RESERVATIONS_TABLE": tables.reservations,

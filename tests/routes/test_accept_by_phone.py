@@ -15,10 +15,10 @@ def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/accept"
 
-    answer = api.post_json(path, {**DEQUEUE, "task_sid": remote.task_sid})
-    assert (answer.status_code, answer.json_body["reservation_status"]) == (202, "pending")
+    response = api.post_json(path, {**DEQUEUE, "task_sid": remote.task_sid})
+    assert (response.status_code, response.json_body["reservation_status"]) == (202, "pending")
     repeated = api.post_json(path, DEQUEUE)
-    assert (repeated.status_code, repeated.json_body) == (202, answer.json_body)
+    assert (repeated.status_code, repeated.json_body) == (202, response.json_body)
     api.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
     api.service.store.record_status(
         remote.reservation_sid, StatusUpdate(Status.ACCEPTED, NOW, "event", None)
@@ -31,7 +31,7 @@ def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
     assert '"timeout":30}' in record.body.decode().replace(" ", "")
 
 
-def test_sent_password_is_never_shown(api: Api) -> None:
+def test_password_is_sent_but_never_shown(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}"
     instruction = {
@@ -53,8 +53,8 @@ def test_quickstart_route_refuses_an_instruction(api: Api) -> None:
     remote = reserve(api)
     body = {**DEQUEUE, "reservation_sid": remote.reservation_sid}
 
-    answer = api.post_json("/accept_reservation", body)
-    assert (answer.status_code, answer.json_body["Code"]) == (400, "BadRequestError")
+    response = api.post_json("/accept_reservation", body)
+    assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
     assert api.taskrouter.calls["update"] == 0
 
 
@@ -63,9 +63,9 @@ def test_second_instruction_returns_409(api: Api) -> None:
     path = f"/reservations/{remote.reservation_sid}/accept"
     api.post_json(path, DEQUEUE)
 
-    answer = api.post_json(path, {**DEQUEUE, "timeout": 31})
-    assert (answer.status_code, answer.json_body["Code"]) == (409, "InstructionAlreadySent")
-    assert answer.json_body["reservation_status"] == "pending"
+    response = api.post_json(path, {**DEQUEUE, "timeout": 31})
+    assert (response.status_code, response.json_body["Code"]) == (409, "InstructionAlreadySent")
+    assert response.json_body["reservation_status"] == "pending"
 
 
 @pytest.mark.parametrize(
@@ -91,10 +91,10 @@ def test_invalid_instruction_returns_400_and_sends_nothing(
     api: Api, body: dict[str, Any], message: str
 ) -> None:
     remote = reserve(api)
-    answer = api.post_json(f"/reservations/{remote.reservation_sid}/accept", body)
+    response = api.post_json(f"/reservations/{remote.reservation_sid}/accept", body)
 
-    assert (answer.status_code, answer.json_body["Code"]) == (400, "BadRequestError")
-    assert answer.json_body["Message"].startswith(message)
+    assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
+    assert response.json_body["Message"].startswith(message)
     assert api.taskrouter.instructions == []
 
 
@@ -102,7 +102,7 @@ def test_worker_cannot_ring_the_phone_of_another_worker(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/accept"
 
-    other = api.token(role="worker", worker_sid=sid("WK"))
-    assert api.post_json(path, DEQUEUE, token=other).status_code == 403
-    own = api.token(role="worker", worker_sid=remote.worker_sid)
-    assert api.post_json(path, DEQUEUE, token=own).status_code == 202
+    other_token = api.token(role="worker", worker_sid=sid("WK"))
+    assert api.post_json(path, DEQUEUE, token=other_token).status_code == 403
+    own_token = api.token(role="worker", worker_sid=remote.worker_sid)
+    assert api.post_json(path, DEQUEUE, token=own_token).status_code == 202

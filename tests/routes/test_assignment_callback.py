@@ -1,3 +1,5 @@
+"""Assignment callbacks: signatures, recorded parameters and answers."""
+
 import json
 from pathlib import Path
 from urllib.parse import urlencode
@@ -7,12 +9,12 @@ from botocore.exceptions import ReadTimeoutError
 
 from tests.routes.conftest import ENVIRON, FORM, Api
 
-FORGERIES = [None, "x", "é" * 28, "A" * 28, " " * 28]
+INVALID_SIGNATURES = [None, "x", "é" * 28, "A" * 28, " " * 28]
 
 
-def recorded(api: Api, parameters: dict[str, str]) -> dict[str, object] | None:
-    answer = api.call("GET", f"/reservations/{parameters['ReservationSid']}")
-    return answer.json_body if answer.status_code == 200 else None
+def fetch_record(api: Api, parameters: dict[str, str]) -> dict[str, object] | None:
+    response = api.call("GET", f"/reservations/{parameters['ReservationSid']}")
+    return response.json_body if response.status_code == 200 else None
 
 
 @pytest.mark.parametrize(
@@ -21,11 +23,11 @@ def recorded(api: Api, parameters: dict[str, str]) -> dict[str, object] | None:
 def test_signed_callback_returns_empty_object(api: Api, content_type: str) -> None:
     parameters = api.callback_parameters()
 
-    answer = api.post_callback(parameters, content_type=content_type)
+    response = api.post_callback(parameters, content_type=content_type)
 
-    assert (answer.status_code, answer.body) == (200, b"{}")
-    assert answer.headers["Content-Type"] == "application/json"
-    record = recorded(api, parameters)
+    assert (response.status_code, response.body) == (200, b"{}")
+    assert response.headers["Content-Type"] == "application/json"
+    record = fetch_record(api, parameters)
     assert record is not None
     assert record["status"] == "pending"
     assert record["callback"] == parameters
@@ -33,24 +35,24 @@ def test_signed_callback_returns_empty_object(api: Api, content_type: str) -> No
     assert record["worker_attributes"] == {"languages": ["en", "es"]}
 
 
-def test_unknown_parameters_and_timestamp_are_kept(api: Api) -> None:
+def test_timestamp_and_unknown_parameter_are_kept(api: Api) -> None:
     parameters = api.callback_parameters(Timestamp="1790000000", NewIn2027="ünïcode +&=")
 
     assert api.post_callback(parameters).status_code == 200
-    record = recorded(api, parameters)
+    record = fetch_record(api, parameters)
     assert record is not None
     assert record["callback"] == parameters
 
 
-@pytest.mark.parametrize("signature", FORGERIES)
+@pytest.mark.parametrize("signature", INVALID_SIGNATURES)
 def test_invalid_signature_returns_403_and_records_nothing(api: Api, signature: str | None) -> None:
     parameters = api.callback_parameters()
 
-    answer = api.post_callback(parameters, signature=signature)
+    response = api.post_callback(parameters, signature=signature)
 
-    assert answer.status_code == 403
-    assert answer.json_body["Code"] == "InvalidSignature"
-    assert recorded(api, parameters) is None
+    assert response.status_code == 403
+    assert response.json_body["Code"] == "InvalidSignature"
+    assert fetch_record(api, parameters) is None
 
 
 def test_signature_covers_every_parameter(api: Api) -> None:
@@ -72,7 +74,7 @@ def test_refusal_logs_the_checked_url_but_no_signature(api: Api) -> None:
     assert signature not in api.log.getvalue()
 
 
-def test_unknown_shared_key_is_refused_despite_valid_signature(
+def test_unknown_shared_key_is_refused_despite_a_valid_signature(
     api: Api,
 ) -> None:
     header = {"X-Twilio-Webhooks-Signature-Settings": "key=k1,algorithm=HMAC_SHA1"}
@@ -107,14 +109,14 @@ def test_signed_url_is_public_base_url_plus_route(
         (b"a=" + b"x" * 200_000, 413),
     ],
 )
-def test_malformed_body_is_refused_with_one_sentence(api: Api, body: bytes, status: int) -> None:
-    answer = api.http.post(
+def test_malformed_body_is_refused_with_a_full_sentence(api: Api, body: bytes, status: int) -> None:
+    response = api.http.post(
         "/assignment_callback",
         headers={"Content-Type": FORM, "X-Twilio-Signature": "A" * 28},
         body=body,
     )
-    assert answer.status_code == status
-    assert answer.json_body["Message"].count(".") >= 1
+    assert response.status_code == status
+    assert response.json_body["Message"].count(".") >= 1
 
 
 @pytest.mark.parametrize(
@@ -130,47 +132,47 @@ def test_malformed_body_is_refused_with_one_sentence(api: Api, body: bytes, stat
 def test_error_for_invalid_sid_or_other_account_names_the_parameter(
     api: Api, name: str, value: str
 ) -> None:
-    answer = api.post_callback(api.callback_parameters(**{name: value}))
+    response = api.post_callback(api.callback_parameters(**{name: value}))
 
-    assert answer.status_code == 400
-    assert name in answer.json_body["Message"]
+    assert response.status_code == 400
+    assert name in response.json_body["Message"]
 
 
-def test_repeated_unknown_parameter_is_kept_and_its_signature_is_valid(api: Api) -> None:
+def test_repeated_unknown_parameter_is_verified_and_kept(api: Api) -> None:
     parameters = api.callback_parameters()
     pairs = [*parameters.items(), ("Digit", "2"), ("Digit", "1")]
 
-    class Repeated(dict):
+    class MultiDict(dict):
         def getall(self, name: str) -> list[str]:
             return [value for key, value in pairs if key == name]
 
-    answer = api.http.post(
+    response = api.http.post(
         "/assignment_callback",
-        headers={"Content-Type": FORM, "X-Twilio-Signature": api.sign(Repeated(pairs))},
+        headers={"Content-Type": FORM, "X-Twilio-Signature": api.sign(MultiDict(pairs))},
         body=urlencode(pairs).encode(),
     )
-    assert answer.status_code == 200
-    record = recorded(api, parameters)
+    assert response.status_code == 200
+    record = fetch_record(api, parameters)
     assert record is not None
     assert record["callback"] == {**parameters, "Digit": ["2", "1"]}
 
 
-def test_accept_setting_returns_accept(
+def test_accept_setting_answers_repeated_callbacks_with_accept(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
     api: Api = request.getfixturevalue("api")
     parameters = api.callback_parameters()
 
-    answers = [api.post_callback(parameters) for _ in range(10)]
+    responses = [api.post_callback(parameters) for _ in range(10)]
 
-    assert {answer.body for answer in answers} == {b'{"instruction":"accept"}'}
-    record = recorded(api, parameters)
+    assert {response.body for response in responses} == {b'{"instruction":"accept"}'}
+    record = fetch_record(api, parameters)
     assert record is not None
     assert record["instruction"] == {"instruction": "accept"}
 
 
-def test_log_line_contains_everything_except_attributes(api: Api) -> None:
+def test_log_line_contains_answer_and_sids_but_no_attributes(api: Api) -> None:
     parameters = api.callback_parameters()
     api.post_callback(parameters)
 
@@ -188,34 +190,34 @@ def test_log_line_contains_everything_except_attributes(api: Api) -> None:
     assert ENVIRON["TWILIO_AUTH_TOKEN"] not in text
 
 
-def test_unrecorded_callback_returns_503(api: Api) -> None:
+def test_callback_that_cannot_be_recorded_returns_503(api: Api) -> None:
     class UnreachableClient:
         def update_item(self, **_request: object) -> None:
             raise ReadTimeoutError(endpoint_url="http://dynamodb")
 
     api.service.store._client = UnreachableClient()
 
-    answer = api.post_callback(api.callback_parameters())
-    assert answer.status_code == 503
-    assert answer.json_body["Code"] == "StoreUnavailable"
+    response = api.post_callback(api.callback_parameters())
+    assert response.status_code == 503
+    assert response.json_body["Code"] == "StoreUnavailable"
 
 
-def test_unexpected_error_reveals_nothing(api: Api) -> None:
-    class Broken:
+def test_unexpected_error_returns_500_without_details(api: Api) -> None:
+    class BrokenClient:
         def update_item(self, **_request: object) -> None:
             raise RuntimeError("the Task's attributes: secret")
 
-    api.service.store._client = Broken()
+    api.service.store._client = BrokenClient()
 
-    answer = api.post_callback(api.callback_parameters())
-    assert answer.status_code == 500
-    assert "secret" not in answer.body.decode() + api.log.getvalue()
-    crash = api.lines()[0]
-    assert crash["error"] == ["RuntimeError"]
-    assert "update_item" in json.dumps(crash["where"])
+    response = api.post_callback(api.callback_parameters())
+    assert response.status_code == 500
+    assert "secret" not in response.body.decode() + api.log.getvalue()
+    error_line = api.lines()[0]
+    assert error_line["error"] == ["RuntimeError"]
+    assert "update_item" in json.dumps(error_line["where"])
 
 
-def test_repeated_answer_keeps_whole_numbers(
+def test_repeated_answer_keeps_integers(
     environ: dict[str, str], request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     file = tmp_path / "rules.toml"
@@ -225,6 +227,6 @@ def test_repeated_answer_keeps_whole_numbers(
     parameters = api.callback_parameters()
 
     for _ in range(2):
-        answer = api.post_callback(parameters)
-        assert json.loads(answer.body) == {"instruction": "dequeue", "timeout": 30}
-        assert b"30.0" not in answer.body
+        response = api.post_callback(parameters)
+        assert json.loads(response.body) == {"instruction": "dequeue", "timeout": 30}
+        assert b"30.0" not in response.body

@@ -1,3 +1,5 @@
+"""CORS headers: absent by default, and sent to the configured origin."""
+
 import pytest
 
 from tests.routes.conftest import Api
@@ -8,21 +10,21 @@ ROUTES = ["/create-task", "/reservations", f"/reservations/WR{'0' * 32}/accept"]
 @pytest.mark.parametrize("path", ROUTES)
 def test_other_origins_are_refused_by_default(api: Api, path: str) -> None:
     assert api.call("OPTIONS", path, token=None).status_code == 403
-    answer = api.call("GET", "/reservations")
-    assert "Access-Control-Allow-Origin" not in answer.headers
+    response = api.call("GET", "/reservations")
+    assert "Access-Control-Allow-Origin" not in response.headers
 
 
 @pytest.mark.parametrize("path", ROUTES)
 def test_configured_origin_is_allowed(
     environ: dict[str, str], request: pytest.FixtureRequest, path: str
 ) -> None:
-    environ["CORS_ALLOW_ORIGIN"] = "https://desk.example"
+    environ["CORS_ALLOW_ORIGIN"] = "https://agents.example"
     api: Api = request.getfixturevalue("api")
 
     preflight = api.call("OPTIONS", path, token=None)
     assert preflight.status_code == 204
-    assert preflight.headers["Access-Control-Allow-Origin"] == "https://desk.example"
+    assert preflight.headers["Access-Control-Allow-Origin"] == "https://agents.example"
     assert "Authorization" in preflight.headers["Access-Control-Allow-Headers"]
     refused = api.call("GET", "/reservations", token=None)
     assert refused.status_code == 401
-    assert refused.headers["Access-Control-Allow-Origin"] == "https://desk.example"
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://agents.example"

@@ -1,3 +1,5 @@
+"""Task creation: parameters, limits and TaskRouter errors."""
+
 import json
 from urllib.parse import urlencode
 
@@ -14,42 +16,44 @@ from tests.routes.conftest import ENVIRON, FORM, Api
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_request_without_parameters_creates_the_quickstart_task(api: Api, method: str) -> None:
-    answer = api.call(method, "/create-task")
+    response = api.call(method, "/create-task")
 
-    assert answer.status_code == 201
-    assert answer.json_body.pop("sid").startswith("WT")
-    assert answer.json_body["attributes"] == {"selected_language": "es"}
-    assert answer.json_body["workflow_sid"] == ENVIRON["TWILIO_WORKFLOW_SID"]
-    assert answer.json_body["assignment_status"] == "pending"
+    assert response.status_code == 201
+    assert response.json_body.pop("sid").startswith("WT")
+    assert response.json_body["attributes"] == {"selected_language": "es"}
+    assert response.json_body["workflow_sid"] == ENVIRON["TWILIO_WORKFLOW_SID"]
+    assert response.json_body["assignment_status"] == "pending"
 
 
-@pytest.mark.parametrize("source", ["json", "json with text", "form", "query", "curl -d"])
+@pytest.mark.parametrize(
+    "source", ["json", "json with attributes as string", "form", "query", "curl -d"]
+)
 def test_attributes_are_read_from_query_form_and_json(api: Api, source: str) -> None:
     attributes = {"selected_language": "en", "name": "Zoë"}
     text = json.dumps(attributes, ensure_ascii=False)
     match source:
         case "json":
-            answer = api.post_json("/create-task", {"attributes": attributes, "priority": 7})
-        case "json with text":
-            answer = api.post_json("/create-task", {"attributes": text, "priority": "7"})
+            response = api.post_json("/create-task", {"attributes": attributes, "priority": 7})
+        case "json with attributes as string":
+            response = api.post_json("/create-task", {"attributes": text, "priority": "7"})
         case "form":
             body = urlencode({"attributes": text, "priority": "7"}).encode()
-            answer = api.call("POST", "/create-task", body=body, content_type=FORM)
+            response = api.call("POST", "/create-task", body=body, content_type=FORM)
         case "query":
             query = urlencode({"attributes": text, "priority": "7"})
-            answer = api.call("GET", f"/create-task?{query}")
+            response = api.call("GET", f"/create-task?{query}")
         case _:
             body = json.dumps({"attributes": attributes, "priority": 7}).encode()
-            answer = api.call("POST", "/create-task", body=body, content_type=FORM)
+            response = api.call("POST", "/create-task", body=body, content_type=FORM)
 
-    assert answer.status_code == 201
-    assert answer.json_body["attributes"] == attributes
-    assert answer.json_body["priority"] == 7
+    assert response.status_code == 201
+    assert response.json_body["attributes"] == attributes
+    assert response.json_body["priority"] == 7
 
 
 def test_empty_form_has_no_parameters(api: Api) -> None:
-    answer = api.call("POST", "/create-task", body=b"", content_type=FORM)
-    assert answer.json_body["attributes"] == {"selected_language": "es"}
+    response = api.call("POST", "/create-task", body=b"", content_type=FORM)
+    assert response.json_body["attributes"] == {"selected_language": "es"}
 
 
 @pytest.mark.parametrize(
@@ -81,10 +85,10 @@ def test_empty_form_has_no_parameters(api: Api) -> None:
     ],
 )
 def test_error_names_the_invalid_parameter(api: Api, name: str, value: object) -> None:
-    answer = api.post_json("/create-task", {name: value})
+    response = api.post_json("/create-task", {name: value})
 
-    assert answer.status_code == 400
-    assert name in answer.json_body["Message"]
+    assert response.status_code == 400
+    assert name in response.json_body["Message"]
     assert not api.taskrouter.calls
 
 
@@ -97,14 +101,16 @@ def test_attributes_of_4096_characters_are_accepted(api: Api) -> None:
     [b"{", b"[]", b"null", b"\xff", b"{}{}", b"[" * 100_000, b'{"a":' * 5_000, b"NaN", b'"x"'],
 )
 def test_body_that_is_not_a_json_object_is_refused(api: Api, body: bytes) -> None:
-    answer = api.call("POST", "/create-task", body=body, content_type="application/json")
-    assert answer.status_code == 400
-    assert answer.json_body["Code"] == "BadRequestError"
+    response = api.call("POST", "/create-task", body=body, content_type="application/json")
+    assert response.status_code == 400
+    assert response.json_body["Code"] == "BadRequestError"
 
 
-def test_huge_body_returns_413(api: Api) -> None:
-    answer = api.call("POST", "/create-task", body=b" " * 200_000, content_type="application/json")
-    assert answer.status_code == 413
+def test_body_over_the_size_limit_returns_413(api: Api) -> None:
+    response = api.call(
+        "POST", "/create-task", body=b" " * 200_000, content_type="application/json"
+    )
+    assert response.status_code == 413
 
 
 def test_repeated_parameter_is_refused(api: Api) -> None:
@@ -128,9 +134,9 @@ def test_repeated_parameter_is_refused(api: Api) -> None:
 def test_taskrouter_error_determines_the_status(api: Api, error: Exception, status: int) -> None:
     api.taskrouter.fail_before["create"] = [error]
 
-    answer = api.call("POST", "/create-task")
-    assert answer.status_code == status
-    assert ("Retry-After" in answer.headers) == (status == 503)
+    response = api.call("POST", "/create-task")
+    assert response.status_code == status
+    assert ("Retry-After" in response.headers) == (status == 503)
 
 
 def test_log_contains_no_attributes(api: Api) -> None:

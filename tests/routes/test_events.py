@@ -1,3 +1,5 @@
+"""Event callbacks and the fallback of the assignment callback."""
+
 import logging
 from urllib.parse import urlencode
 
@@ -20,12 +22,12 @@ EVENTS = {
 
 
 def post(api: Api, path: str, parameters: dict[str, str], signature: str | None = None) -> object:
-    signed = signature or api.sign(parameters, url=BASE_URL + path)
-    headers = {"Content-Type": f"{FORM}; charset=utf-8", "X-Twilio-Signature": signed}
+    signature = signature or api.sign(parameters, url=BASE_URL + path)
+    headers = {"Content-Type": f"{FORM}; charset=utf-8", "X-Twilio-Signature": signature}
     return api.http.post(path, headers=headers, body=urlencode(parameters).encode())
 
 
-def event(api: Api, event_type: str, **overrides: str) -> dict[str, str]:
+def event_parameters(api: Api, event_type: str, **overrides: str) -> dict[str, str]:
     return api.callback_parameters(
         EventType=event_type,
         Sid=sid("EV"),
@@ -41,17 +43,17 @@ def test_event_is_recorded_and_acknowledged_with_204(
     parameters = api.callback_parameters()
     api.post_callback(parameters)
 
-    answer = post(api, "/event_callback", {**event(api, event_type), **parameters})
+    response = post(api, "/event_callback", {**event_parameters(api, event_type), **parameters})
 
-    assert (answer.status_code, answer.body) == (204, b"")
-    assert answer.headers["Content-Type"] == "application/json"
+    assert (response.status_code, response.body) == (204, b"")
+    assert response.headers["Content-Type"] == "application/json"
     record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
     assert record["status"] == status
     assert api.lines()[1]["event_type"] == event_type
 
 
 def test_event_of_unknown_reservation_creates_a_record_with_attributes(api: Api) -> None:
-    parameters = event(api, "reservation.accepted")
+    parameters = event_parameters(api, "reservation.accepted")
     post(api, "/event_callback", parameters)
 
     record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
@@ -64,7 +66,7 @@ def test_event_of_unknown_reservation_creates_a_record_with_attributes(api: Api)
 
 @pytest.mark.parametrize("event_type", ["task.created", "reservation.failed", "worker.x", ""])
 def test_other_events_are_acknowledged_but_not_recorded(api: Api, event_type: str) -> None:
-    parameters = event(api, event_type)
+    parameters = event_parameters(api, event_type)
 
     assert post(api, "/event_callback", parameters).status_code == 204
     path = f"/reservations/{parameters['ReservationSid']}"
@@ -72,8 +74,8 @@ def test_other_events_are_acknowledged_but_not_recorded(api: Api, event_type: st
 
 
 @pytest.mark.parametrize("path", ["/event_callback", "/assignment_callback/fallback"])
-def test_forged_post_returns_403_and_records_nothing(api: Api, path: str) -> None:
-    parameters = event(api, "reservation.accepted")
+def test_invalid_signature_returns_403_and_records_nothing(api: Api, path: str) -> None:
+    parameters = event_parameters(api, "reservation.accepted")
     # A signature for another URL of the app is also invalid.
     signature = api.sign(parameters)
 
@@ -90,8 +92,8 @@ def test_fallback_repeats_the_first_answer(
     parameters = api.callback_parameters()
     first = api.post_callback(parameters)
 
-    answer = post(api, "/assignment_callback/fallback", parameters)
-    assert answer.body == first.body == b'{"instruction":"accept"}'
+    response = post(api, "/assignment_callback/fallback", parameters)
+    assert response.body == first.body == b'{"instruction":"accept"}'
 
 
 def test_fallback_answers_without_dynamodb_and_logs_unrecorded_reservation(
@@ -107,9 +109,9 @@ def test_fallback_answers_without_dynamodb_and_logs_unrecorded_reservation(
     parameters = api.callback_parameters()
 
     assert api.post_callback(parameters).status_code == 503
-    answer = post(api, "/assignment_callback/fallback", parameters)
+    response = post(api, "/assignment_callback/fallback", parameters)
 
-    assert (answer.status_code, answer.body) == (200, b'{"instruction":"accept"}')
+    assert (response.status_code, response.body) == (200, b'{"instruction":"accept"}')
     line = api.lines()[-1]
     assert line["UnrecordedReservation"] == 1
     assert line["reservation_sid"] == parameters["ReservationSid"]
@@ -129,29 +131,35 @@ def test_unrecorded_reservation_is_logged_at_any_log_level(
     assert api.lines()[-1]["UnrecordedReservation"] == 1
 
 
-def test_created_event_records_creation_time_and_worker_name(api: Api) -> None:
+def test_created_event_records_worker_name_and_creation_time(api: Api) -> None:
     parameters = api.callback_parameters()
     api.post_callback(parameters)
-    created = {**event(api, "reservation.created"), **parameters}
+    created = {**event_parameters(api, "reservation.created"), **parameters}
     assert post(api, "/event_callback", created).status_code == 204
     path = f"/reservations/{parameters['ReservationSid']}"
     assert api.call("GET", path).json_body["worker_name"] == "Alice"
 
-    other = event(api, "reservation.created", Timestamp="x")
-    late = {**event(api, "reservation.created"), "Timestamp": str(api.clock.now // 1000 - 60)}
-    for parameters in (other, late):
+    malformed = event_parameters(api, "reservation.created", Timestamp="x")
+    earlier = {
+        **event_parameters(api, "reservation.created"),
+        "Timestamp": str(api.clock.now // 1000 - 60),
+    }
+    for parameters in (malformed, earlier):
         post(api, "/event_callback", parameters)
-    record = api.call("GET", f"/reservations/{late['ReservationSid']}").json_body
+    record = api.call("GET", f"/reservations/{earlier['ReservationSid']}").json_body
     assert record["reserved_at"] == "2026-09-21T14:12:20.000Z"
     assert record["expires_at"] == "2026-09-21T14:14:20.000Z"
-    record = api.call("GET", f"/reservations/{other['ReservationSid']}").json_body
+    record = api.call("GET", f"/reservations/{malformed['ReservationSid']}").json_body
     assert record["reserved_at"] == "2026-09-21T14:13:20.000Z"
 
 
-def test_unrecorded_event_returns_503(api: Api) -> None:
+def test_event_that_cannot_be_recorded_returns_503(api: Api) -> None:
     class UnreachableClient:
         def update_item(self, **_request: object) -> None:
             raise ConnectTimeoutError(endpoint_url="http://dynamodb")
 
     api.service.store._client = UnreachableClient()
-    assert post(api, "/event_callback", event(api, "reservation.timeout")).status_code == 503
+    assert (
+        post(api, "/event_callback", event_parameters(api, "reservation.timeout")).status_code
+        == 503
+    )

@@ -1,4 +1,4 @@
-"""TaskRouter waits 5 seconds. If DynamoDB or SSM is slow, the API answers in less than 3.
+"""The API responds within 3 seconds if DynamoDB or SSM is slow; TaskRouter waits 5 seconds.
 
 These tests measure timeouts, so they use real sockets, real boto3 clients and the real clock.
 """
@@ -19,7 +19,7 @@ from chalicelib import config, runtime
 from chalicelib.adapters.dynamodb import client as adapter
 from tests.routes.conftest import ENVIRON, Api
 
-LIMIT = 3.0
+LIMIT_SECONDS = 3.0
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Endpoint:
     requests: int = 0
 
 
-def reply(status: int, body: dict[str, Any]) -> bytes:
+def http_response(status: int, body: dict[str, Any]) -> bytes:
     text = json.dumps(body)
     head = f"HTTP/1.1 {status} x\r\nContent-Type: application/x-amz-json-1.0\r\n"
     return f"{head}Content-Length: {len(text)}\r\nConnection: close\r\n\r\n{text}".encode()
@@ -38,33 +38,36 @@ def reply(status: int, body: dict[str, Any]) -> bytes:
 
 @pytest.fixture
 def endpoint() -> Iterator[Callable[[float, bytes], Endpoint]]:
-    """Start endpoints that wait, then send the given bytes; empty bytes close the connection."""
+    """A function that starts an endpoint with a delay and a raw response.
+
+    An empty response closes the connection.
+    """
     ended = threading.Event()
     listeners: list[socket.socket] = []
     threads: list[threading.Thread] = []
 
-    def answer(connection: socket.socket, seconds: float, response: bytes) -> None:
+    def respond(connection: socket.socket, delay: float, raw_response: bytes) -> None:
         with connection:
             connection.recv(65536)
-            ended.wait(seconds)
-            if not ended.is_set() and response:
-                connection.sendall(response)
+            ended.wait(delay)
+            if not ended.is_set() and raw_response:
+                connection.sendall(raw_response)
 
-    def serve(listener: socket.socket, target: Endpoint, seconds: float, response: bytes) -> None:
+    def serve(listener: socket.socket, target: Endpoint, delay: float, raw_response: bytes) -> None:
         while True:
             try:
                 connection, _ = listener.accept()
             except OSError:
                 return
             target.requests += 1
-            thread = threading.Thread(target=answer, args=(connection, seconds, response))
+            thread = threading.Thread(target=respond, args=(connection, delay, raw_response))
             threads.append(thread)
             thread.start()
 
-    def start(seconds: float, response: bytes) -> Endpoint:
+    def start(delay: float, raw_response: bytes) -> Endpoint:
         listener = socket.create_server(("127.0.0.1", 0))
         target = Endpoint(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        thread = threading.Thread(target=serve, args=(listener, target, seconds, response))
+        thread = threading.Thread(target=serve, args=(listener, target, delay, raw_response))
         threads.append(thread)
         thread.start()
         listeners.append(listener)
@@ -80,7 +83,7 @@ def endpoint() -> Iterator[Callable[[float, bytes], Endpoint]]:
 
 
 def client_at(url: str, service: str, original: Any) -> Any:
-    """Return a client with the timeouts of *original* for another endpoint."""
+    """Return a client for another endpoint, with the timeouts of `original`."""
     timeouts: Config = original.meta.config
     return boto3.client(
         service,
@@ -97,27 +100,31 @@ def region(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
 
 
-THROTTLED = reply(400, {"__type": "com.amazonaws.dynamodb#ThrottlingException", "message": "slow"})
-BROKEN = reply(500, {"__type": "com.amazonaws.dynamodb#InternalServerError", "message": "broken"})
+THROTTLED = http_response(
+    400, {"__type": "com.amazonaws.dynamodb#ThrottlingException", "message": "slow"}
+)
+BROKEN = http_response(
+    500, {"__type": "com.amazonaws.dynamodb#InternalServerError", "message": "broken"}
+)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "response"),
+    ("delay", "raw_response"),
     [(1, BROKEN), (10, b""), (60, b""), (0, THROTTLED), (0, BROKEN), (0, b"")],
-    ids=["1 s", "10 s", "hanging", "throttling", "5xx", "cut"],
+    ids=["1 s", "10 s", "hanging", "throttling", "5xx", "connection closed"],
 )
 def test_failing_dynamodb_returns_503_in_time(
-    api: Api, endpoint: Callable[[float, bytes], Endpoint], seconds: float, response: bytes
+    api: Api, endpoint: Callable[[float, bytes], Endpoint], delay: float, raw_response: bytes
 ) -> None:
-    dynamodb = endpoint(seconds, response)
+    dynamodb = endpoint(delay, raw_response)
     original = adapter.make_client(api.service.settings.dynamodb_seconds)
     api.service.store._client = client_at(dynamodb.url, "dynamodb", original)
 
     started = time.monotonic()
-    answer = api.post_callback(api.callback_parameters())
+    response = api.post_callback(api.callback_parameters())
 
-    assert time.monotonic() - started < LIMIT
-    assert (answer.status_code, answer.json_body["Code"]) == (503, "StoreUnavailable")
+    assert time.monotonic() - started < LIMIT_SECONDS
+    assert (response.status_code, response.json_body["Code"]) == (503, "StoreUnavailable")
     assert dynamodb.requests == 2
 
 
@@ -125,16 +132,16 @@ def test_hanging_ssm_at_cold_start_returns_503_in_time(
     api: Api, endpoint: Callable[[float, bytes], Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ssm, dynamodb = endpoint(60, b""), endpoint(60, b"")
-    start_cold(api, monkeypatch, ssm, dynamodb)
+    simulate_cold_start(api, monkeypatch, ssm, dynamodb)
 
     started = time.monotonic()
-    answer = api.post_callback(api.callback_parameters())
+    response = api.post_callback(api.callback_parameters())
 
-    assert time.monotonic() - started < LIMIT
-    assert (answer.status_code, answer.json_body["Code"]) == (503, "SecretsUnavailable")
+    assert time.monotonic() - started < LIMIT_SECONDS
+    assert (response.status_code, response.json_body["Code"]) == (503, "SecretsUnavailable")
 
 
-def test_slow_ssm_and_hanging_dynamodb_share_one_budget(
+def test_slow_ssm_and_hanging_dynamodb_share_one_time_budget(
     api: Api, endpoint: Callable[[float, bytes], Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value = json.dumps(
@@ -143,33 +150,33 @@ def test_slow_ssm_and_hanging_dynamodb_share_one_budget(
             "api_keys": {ENVIRON["TWILIO_API_KEY_SID"]: ENVIRON["TWILIO_API_KEY_SECRET"]},
         }
     )
-    ssm = endpoint(0.4, reply(200, {"Parameter": {"Value": value}}))
+    ssm = endpoint(0.4, http_response(200, {"Parameter": {"Value": value}}))
     dynamodb = endpoint(60, b"")
-    start_cold(api, monkeypatch, ssm, dynamodb)
+    simulate_cold_start(api, monkeypatch, ssm, dynamodb)
 
     started = time.monotonic()
-    answer = api.post_callback(api.callback_parameters())
+    response = api.post_callback(api.callback_parameters())
 
-    assert time.monotonic() - started < LIMIT
-    assert (answer.status_code, answer.json_body["Code"]) == (503, "StoreUnavailable")
+    assert time.monotonic() - started < LIMIT_SECONDS
+    assert (response.status_code, response.json_body["Code"]) == (503, "StoreUnavailable")
 
 
-def start_cold(
+def simulate_cold_start(
     api: Api, monkeypatch: pytest.MonkeyPatch, ssm: Endpoint, dynamodb: Endpoint
 ) -> None:
-    """Use a new runtime that has not read its secrets, with the given endpoints."""
+    """Switch to a new runtime that uses these endpoints and has not read its secrets."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", ssm.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "local")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "local")
     original = adapter.make_client(api.service.settings.dynamodb_seconds)
-    cold = replace(
+    cold_runtime = replace(
         api.service,
-        settings=config.load({**ENVIRON, **tables_of(api), "SECRETS_PARAMETER": "/x"}),
+        settings=config.load({**ENVIRON, **table_settings(api), "SECRETS_PARAMETER": "/x"}),
         dynamodb=client_at(dynamodb.url, "dynamodb", original),
     )
-    runtime.use(cold)
+    runtime.use(cold_runtime)
 
 
-def tables_of(api: Api) -> dict[str, str]:
+def table_settings(api: Api) -> dict[str, str]:
     settings = api.service.settings
     return {"RESERVATIONS_TABLE": settings.reservations_table, "STATE_TABLE": settings.state_table}

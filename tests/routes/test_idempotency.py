@@ -38,17 +38,17 @@ def test_repeated_request_returns_the_same_task(api: Api) -> None:
     assert len(api.taskrouter.tasks) == 1
 
 
-def test_other_key_creates_another_task(api: Api) -> None:
+def test_different_key_creates_another_task(api: Api) -> None:
     assert create(api, "a").json_body["sid"] != create(api, "b").json_body["sid"]
 
 
 @pytest.mark.parametrize("change", [{"priority": 4}, {"attributes": {}}, {"timeout": 5}])
-def test_other_body_with_the_same_key_returns_422(api: Api, change: dict[str, Any]) -> None:
+def test_different_body_with_the_same_key_returns_422(api: Api, change: dict[str, Any]) -> None:
     create(api)
-    answer = create(api, body={**BODY, **change})
+    response = create(api, body={**BODY, **change})
 
-    assert answer.status_code == 422
-    assert answer.json_body["Code"] == "IdempotencyKeyReused"
+    assert response.status_code == 422
+    assert response.json_body["Code"] == "IdempotencyKeyReused"
     assert len(api.taskrouter.tasks) == 1
 
 
@@ -63,7 +63,7 @@ def test_key_is_kept_for_a_day(api: Api) -> None:
 def test_task_of_an_expired_key_is_not_returned(api: Api) -> None:
     first = create(api)
     api.clock.now += 2 * 86_400_000
-    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("cut")]
+    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")]
     assert create(api).status_code == 503
     api.clock.now += 30_000
 
@@ -71,48 +71,48 @@ def test_task_of_an_expired_key_is_not_returned(api: Api) -> None:
 
 
 @pytest.mark.parametrize("key", ["", " ", "é", 'a"b', "x" * 129, "a b", "a\\"])
-def test_key_with_unsafe_characters_is_refused(api: Api, key: str) -> None:
+def test_invalid_key_is_refused(api: Api, key: str) -> None:
     assert create(api, key).status_code == 400
     assert not api.taskrouter.calls
 
 
-def test_attributes_with_another_key_are_refused(api: Api) -> None:
+def test_attributes_with_a_different_idempotency_key_are_refused(api: Api) -> None:
     body = {"attributes": {"idempotency_key": "x"}}
     assert create(api, body=body).status_code == 400
     assert create(api, body={"attributes": {"idempotency_key": "order-1"}}).status_code == 201
 
 
-def test_attributes_too_long_with_the_key_are_refused(api: Api) -> None:
-    answer = create(api, body={"attributes": {"a": "x" * 4_080}})
-    assert answer.status_code == 400
-    assert "idempotency_key" in answer.json_body["Message"]
+def test_attributes_that_exceed_the_limit_with_the_key_are_refused(api: Api) -> None:
+    response = create(api, body={"attributes": {"a": "x" * 4_080}})
+    assert response.status_code == 400
+    assert "idempotency_key" in response.json_body["Message"]
 
 
 def test_lost_response_is_recovered_by_attribute_search(api: Api) -> None:
-    api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("cut")]
+    api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
 
-    answer = create(api)
-    assert answer.status_code == 201
-    assert list(api.taskrouter.tasks) == [answer.json_body["sid"]]
-    assert answer.json_body["attributes"]["idempotency_key"] == "order-1"
-    assert create(api).json_body == answer.json_body
+    response = create(api)
+    assert response.status_code == 201
+    assert list(api.taskrouter.tasks) == [response.json_body["sid"]]
+    assert response.json_body["attributes"]["idempotency_key"] == "order-1"
+    assert create(api).json_body == response.json_body
 
 
 def test_unknown_outcome_returns_503_until_the_lease_expires(api: Api) -> None:
-    api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("cut")]
-    api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("cut")]
+    api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
+    api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
     assert create(api).status_code == 503
-    waited = create(api)
-    assert (waited.status_code, waited.headers["Retry-After"]) == (503, "1")
+    repeated = create(api)
+    assert (repeated.status_code, repeated.headers["Retry-After"]) == (503, "1")
 
     api.clock.now += 30_000
-    answer = create(api)
-    assert (answer.status_code, len(api.taskrouter.tasks)) == (201, 1)
+    response = create(api)
+    assert (response.status_code, len(api.taskrouter.tasks)) == (201, 1)
     assert api.taskrouter.calls["create"] == 1
 
 
-def test_unsent_creation_is_repeated_after_the_lease(api: Api) -> None:
-    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("cut")]
+def test_creation_that_was_not_sent_is_retried_after_the_lease_expires(api: Api) -> None:
+    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")]
     assert create(api).status_code == 503
     assert create(api).status_code == 503
     assert api.taskrouter.calls["create"] == 1
@@ -130,15 +130,15 @@ def test_key_is_released_if_nothing_was_created(api: Api, error: Exception) -> N
     assert create(api, body={"priority": 9}).status_code == 201
 
 
-def test_at_most_three_searches_per_second(api: Api) -> None:
-    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("cut")] * 4
+def test_at_most_three_attribute_searches_are_sent_per_second(api: Api) -> None:
+    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")] * 4
     for number in range(4):
         assert create(api, f"key-{number}").status_code == 503
     assert api.taskrouter.calls["find"] == 3
 
     api.clock.now += 30_000
-    answers = [create(api, f"key-{number}").status_code for number in range(4)]
-    assert answers == [201, 201, 201, 503]
+    responses = [create(api, f"key-{number}").status_code for number in range(4)]
+    assert responses == [201, 201, 201, 503]
     api.clock.now += 1_000
     assert create(api, "key-3").status_code == 201
 
@@ -148,18 +148,18 @@ def test_simultaneous_requests_create_one_task(api: Api) -> None:
     task = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)
     collaborators = replace(api.service.task_collaborators, taskrouter=api.taskrouter)
 
-    def create_in_thread(number: int) -> str:
+    def create_in_thread(_number: int) -> str:
         try:
             return create_task(task, collaborators, idempotency_key="same").sid
         except Unsettled:
-            return "later"
+            return "unsettled"
 
     with ThreadPoolExecutor(12) as pool:
-        sids = set(pool.map(create_in_thread, range(12))) - {"later"}
+        sids = set(pool.map(create_in_thread, range(12))) - {"unsettled"}
     assert len(sids) == len(api.taskrouter.tasks) == 1
 
 
-def test_one_request_takes_over_after_a_crash(api: Api) -> None:
+def test_one_of_six_requests_takes_over_after_a_crash(api: Api) -> None:
     task = NewTask(attributes="{}", workflow_sid="WW" + "0" * 32)
     collaborators = replace(api.service.task_collaborators, taskrouter=api.taskrouter)
     api.taskrouter.fail_after["create"] = [KeyboardInterrupt()]
@@ -167,14 +167,14 @@ def test_one_request_takes_over_after_a_crash(api: Api) -> None:
         create_task(task, collaborators, idempotency_key="same")
     api.clock.now += 30_000
 
-    def create_in_thread(number: int) -> str:
+    def create_in_thread(_number: int) -> str:
         try:
             return create_task(task, collaborators, idempotency_key="same").sid
         except Unsettled:
-            return "later"
+            return "unsettled"
 
     with ThreadPoolExecutor(6) as pool:
-        sids = set(pool.map(create_in_thread, range(6))) - {"later"}
+        sids = set(pool.map(create_in_thread, range(6))) - {"unsettled"}
     assert len(sids) == len(api.taskrouter.tasks) == 1
     with pytest.raises(KeyReused):
         create_task(replace(task, priority=1), collaborators, idempotency_key="same")

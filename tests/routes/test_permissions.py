@@ -1,4 +1,4 @@
-"""Each route that takes a token performs one action, and denies roles without that action."""
+"""Each route that requires a token performs one action and denies roles without that action."""
 
 import re
 from enum import StrEnum
@@ -40,7 +40,7 @@ ROUTES = sorted(
 
 
 class RoleWithAuditor(StrEnum):
-    """The roles plus one that has no permissions."""
+    """The existing roles, plus an auditor without permissions."""
 
     WORKER = "worker"
     SUPERVISOR = "supervisor"
@@ -64,18 +64,18 @@ def test_every_other_route_is_documented_with_its_action() -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_route_performs_its_documented_action_only(
+def test_route_performs_only_its_documented_action(
     api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str
 ) -> None:
     token = api.token("supervisor")
-    allowing = set()
+    allowed_actions = set()
     for action in Action:
-        table = {Role.SUPERVISOR: {action: Scope.ANY_WORKER}}
-        monkeypatch.setattr(auth, "PERMISSIONS", table)
+        permissions = {Role.SUPERVISOR: {action: Scope.ANY_WORKER}}
+        monkeypatch.setattr(auth, "PERMISSIONS", permissions)
         if status_of(api, method, path, token=token) != 403:
-            allowing.add(action)
+            allowed_actions.add(action)
 
-    assert allowing == {DOCUMENTED[method, path]}
+    assert allowed_actions == {DOCUMENTED[method, path]}
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -92,7 +92,7 @@ def test_new_role_without_permissions_is_denied(
 
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize(("method", "path"), ROUTES)
-def test_known_role_without_permissions_is_denied(
+def test_existing_role_without_permissions_is_denied(
     api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, role: Role
 ) -> None:
     token = api.token(role, worker_sid=sid("WK"))

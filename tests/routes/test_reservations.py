@@ -1,3 +1,5 @@
+"""Reservations: accept, reject, complete, read and list."""
+
 import base64
 import json
 from typing import Any
@@ -14,17 +16,17 @@ from tests.support import NOW, sid
 WR = "WR" + "0" * 32
 
 
-def listed(api: Api, query: str = "") -> list[str]:
-    """Return the SIDs on all pages."""
+def list_sids(api: Api, query: str = "") -> list[str]:
+    """Return the Reservation SIDs from all pages."""
     sids: list[str] = []
     cursor = ""
     while True:
-        answer = api.call("GET", f"/reservations?{query}{cursor}")
-        assert answer.status_code == 200, answer.body
-        sids += [record["reservation_sid"] for record in answer.json_body["reservations"]]
-        if answer.json_body["next_cursor"] is None:
+        response = api.call("GET", f"/reservations?{query}{cursor}")
+        assert response.status_code == 200, response.body
+        sids += [record["reservation_sid"] for record in response.json_body["reservations"]]
+        if response.json_body["next_cursor"] is None:
             return sids
-        cursor = f"&cursor={answer.json_body['next_cursor']}"
+        cursor = f"&cursor={response.json_body['next_cursor']}"
 
 
 @pytest.mark.parametrize(
@@ -43,27 +45,27 @@ def test_accept_returns_reservation_task_and_worker(
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/accept"
 
-    answer = api.call("POST", path, body=body, content_type=content_type)
+    response = api.call("POST", path, body=body, content_type=content_type)
 
-    assert answer.status_code == 200
-    assert answer.json_body == {
+    assert response.status_code == 200
+    assert response.json_body == {
         "reservation_sid": remote.reservation_sid,
         "task_sid": remote.task_sid,
         "worker_sid": remote.worker_sid,
         "worker_name": "Alice",
         "reservation_status": "accepted",
     }
-    assert api.call("POST", path).json_body == answer.json_body
+    assert api.call("POST", path).json_body == response.json_body
     assert api.taskrouter.calls["update"] == 1
 
 
-def test_reject_moves_worker_to_activity(api: Api) -> None:
+def test_reject_needs_a_valid_activity_sid(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/reject"
 
     assert api.post_json(path, {"activity_sid": "WA1"}).status_code == 400
-    answer = api.post_json(path, {"activity_sid": sid("WA")})
-    assert answer.json_body["reservation_status"] == "rejected"
+    response = api.post_json(path, {"activity_sid": sid("WA")})
+    assert response.json_body["reservation_status"] == "rejected"
 
 
 def test_complete_needs_an_accepted_reservation(api: Api) -> None:
@@ -74,8 +76,11 @@ def test_complete_needs_an_accepted_reservation(api: Api) -> None:
 
     api.call("POST", f"{path}/accept")
     for _ in range(2):
-        answer = api.call("POST", f"{path}/complete")
-        assert (answer.status_code, answer.json_body["reservation_status"]) == (200, "completed")
+        response = api.call("POST", f"{path}/complete")
+        assert (response.status_code, response.json_body["reservation_status"]) == (
+            200,
+            "completed",
+        )
     assert api.taskrouter.calls["update"] == 2
     record = api.call("GET", path).json_body
     assert [change["to"] for change in record["history"]] == ["pending", "accepted", "completed"]
@@ -85,16 +90,16 @@ def test_late_accept_returns_409_with_the_status(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
 
-    answer = api.call("POST", f"/reservations/{remote.reservation_sid}/accept")
-    assert answer.status_code == 409
-    assert answer.json_body == {
+    response = api.call("POST", f"/reservations/{remote.reservation_sid}/accept")
+    assert response.status_code == 409
+    assert response.json_body == {
         "Code": "ReservationNotPending",
         "Message": "The Reservation's status is timeout.",
         "reservation_status": "timeout",
     }
 
 
-def test_gone_reservation_returns_410(api: Api) -> None:
+def test_accept_of_a_deleted_reservation_returns_410_and_records_gone(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.remove(remote.reservation_sid)
     path = f"/reservations/{remote.reservation_sid}"
@@ -104,29 +109,29 @@ def test_gone_reservation_returns_410(api: Api) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("parameters", ["both", "task_sid", "reservation_sid"])
+@pytest.mark.parametrize("parameters", ["both SIDs", "task_sid", "reservation_sid"])
 def test_quickstart_accept_returns_the_accepted_reservation(
     api: Api, method: str, parameters: str
 ) -> None:
     remote = reserve(api)
     query = {
-        "both": f"task_sid={remote.task_sid}&reservation_sid={remote.reservation_sid}",
+        "both SIDs": f"task_sid={remote.task_sid}&reservation_sid={remote.reservation_sid}",
         "task_sid": f"task_sid={remote.task_sid}",
         "reservation_sid": f"reservation_sid={remote.reservation_sid}",
     }[parameters]
 
-    answer = api.call(method, f"/accept_reservation?{query}")
-    assert answer.status_code == 200
-    assert answer.json_body["worker_name"] == "Alice"
-    assert answer.json_body["reservation_status"] == "accepted"
-    again = api.call(method, f"/accept_reservation?{query}")
-    assert (again.status_code, again.json_body) == (200, answer.json_body)
+    response = api.call(method, f"/accept_reservation?{query}")
+    assert response.status_code == 200
+    assert response.json_body["worker_name"] == "Alice"
+    assert response.json_body["reservation_status"] == "accepted"
+    repeated = api.call(method, f"/accept_reservation?{query}")
+    assert (repeated.status_code, repeated.json_body) == (200, response.json_body)
 
 
 def test_quickstart_accept_needs_a_sid(api: Api) -> None:
-    answer = api.call("GET", "/accept_reservation")
-    assert answer.status_code == 400
-    assert "task_sid" in answer.json_body["Message"]
+    response = api.call("GET", "/accept_reservation")
+    assert response.status_code == 400
+    assert "task_sid" in response.json_body["Message"]
 
 
 def test_task_without_pending_reservation_returns_404(api: Api) -> None:
@@ -135,7 +140,7 @@ def test_task_without_pending_reservation_returns_404(api: Api) -> None:
     assert api.call("GET", f"/accept_reservation?task_sid={remote.task_sid}").status_code == 404
 
 
-def test_task_with_several_pending_reservations_needs_reservation_sid_except_for_workers(
+def test_only_workers_can_accept_one_of_several_pending_reservations_by_task_sid(
     api: Api,
 ) -> None:
     task_sid = sid("WT")
@@ -143,10 +148,13 @@ def test_task_with_several_pending_reservations_needs_reservation_sid_except_for
     path = f"/accept_reservation?task_sid={task_sid}"
 
     assert api.call("GET", path).status_code == 400
-    stranger = api.token("worker", worker_sid=sid("WK"))
-    assert api.call("GET", path, token=stranger).status_code == 403
-    own = api.token("worker", worker_sid=first.worker_sid)
-    assert api.call("GET", path, token=own).json_body["reservation_sid"] == first.reservation_sid
+    other_worker = api.token("worker", worker_sid=sid("WK"))
+    assert api.call("GET", path, token=other_worker).status_code == 403
+    own_worker = api.token("worker", worker_sid=first.worker_sid)
+    assert (
+        api.call("GET", path, token=own_worker).json_body["reservation_sid"]
+        == first.reservation_sid
+    )
 
 
 @pytest.mark.parametrize(
@@ -204,27 +212,27 @@ def test_list_filters_by_status_worker_and_time(api: Api) -> None:
         for name, remote in (("first", first), ("second", second), ("third", third))
     }
 
-    assert set(listed(api)) == set(sids.values())
-    assert listed(api)[-1] == sids["first"]
-    assert listed(api, "status=pending") == [sids["second"]]
-    assert listed(api, "status=accepted") == [sids["third"]]
-    assert listed(api, "status=rejected") == [sids["first"]]
-    assert listed(api, f"worker_sid={second.worker_sid}") == [sids["second"]]
-    assert listed(api, f"worker_sid={second.worker_sid}&status=accepted") == []
-    assert sids["first"] not in listed(api, "since=2026-09-21T15:00:00Z")
+    assert set(list_sids(api)) == set(sids.values())
+    assert list_sids(api)[-1] == sids["first"]
+    assert list_sids(api, "status=pending") == [sids["second"]]
+    assert list_sids(api, "status=accepted") == [sids["third"]]
+    assert list_sids(api, "status=rejected") == [sids["first"]]
+    assert list_sids(api, f"worker_sid={second.worker_sid}") == [sids["second"]]
+    assert list_sids(api, f"worker_sid={second.worker_sid}&status=accepted") == []
+    assert sids["first"] not in list_sids(api, "since=2026-09-21T15:00:00Z")
 
 
-def test_older_reservations_are_listed_only_with_since(api: Api) -> None:
+def test_old_reservations_are_listed_with_since_or_pending_status(api: Api) -> None:
     remote = reserve(api)
     api.clock.now += 30 * 3_600_000
 
-    assert listed(api) == []
-    assert listed(api, "since=2026-09-21") == [remote.reservation_sid]
-    assert listed(api, "status=pending") == [remote.reservation_sid]
+    assert list_sids(api) == []
+    assert list_sids(api, "since=2026-09-21") == [remote.reservation_sid]
+    assert list_sids(api, "status=pending") == [remote.reservation_sid]
 
 
 @pytest.mark.parametrize("query", ["", "status=pending&", "worker"])
-def test_pages_contain_each_reservation_once(api: Api, query: str) -> None:
+def test_each_reservation_is_on_exactly_one_page(api: Api, query: str) -> None:
     worker_sid = sid("WK")
     sids = []
     for _ in range(7):
@@ -233,9 +241,9 @@ def test_pages_contain_each_reservation_once(api: Api, query: str) -> None:
     query = f"worker_sid={worker_sid}&" if query == "worker" else query
 
     for limit in (1, 2, 7, 100):
-        listing = listed(api, f"{query}limit={limit}")
+        listing = list_sids(api, f"{query}limit={limit}")
         assert sorted(listing) == sorted(sids)
-    assert listed(api, f"{query}limit=3") == sids[::-1]
+    assert list_sids(api, f"{query}limit=3") == sids[::-1]
 
 
 def test_reservation_claimed_between_pages_is_not_skipped(api: Api) -> None:
@@ -243,15 +251,15 @@ def test_reservation_claimed_between_pages_is_not_skipped(api: Api) -> None:
     for _ in range(4):
         remotes.append(reserve(api))
         api.clock.now += 1_000
-    api.taskrouter.fail_before["update"] = [TaskRouterUnavailable("cut")]
+    api.taskrouter.fail_before["update"] = [TaskRouterUnavailable("connection lost")]
     first = api.call("GET", "/reservations?status=pending&limit=2").json_body
     # A claim moves the record within the index that the list reads.
     api.call("POST", f"/reservations/{remotes[0].reservation_sid}/accept")
 
     cursor = first["next_cursor"]
-    rest = api.call("GET", f"/reservations?status=pending&limit=9&cursor={cursor}").json_body
-    found = [record["reservation_sid"] for record in first["reservations"] + rest["reservations"]]
-    assert found == [remote.reservation_sid for remote in reversed(remotes)]
+    second = api.call("GET", f"/reservations?status=pending&limit=9&cursor={cursor}").json_body
+    sids = [record["reservation_sid"] for record in first["reservations"] + second["reservations"]]
+    assert sids == [remote.reservation_sid for remote in reversed(remotes)]
 
 
 @pytest.mark.parametrize("query", ["", "status=rejected&", "worker"])
@@ -264,11 +272,11 @@ def test_cursor_older_than_since_ends_the_list(api: Api, query: str) -> None:
     cursor = page.json_body["next_cursor"]
     since = "since=2026-09-21T14:13:21Z"
 
-    answer = api.call("GET", f"/reservations?{query}{since}&cursor={cursor}")
-    assert (answer.status_code, answer.json_body["reservations"]) == (200, [])
+    response = api.call("GET", f"/reservations?{query}{since}&cursor={cursor}")
+    assert (response.status_code, response.json_body["reservations"]) == (200, [])
 
 
-def test_listing_pending_reservations_does_not_read_the_history(
+def test_pending_reservations_are_listed_from_the_due_index(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker_sid = sid("WK")
@@ -281,12 +289,12 @@ def test_listing_pending_reservations_does_not_read_the_history(
         return query(**request)
 
     monkeypatch.setattr(api.service.dynamodb, "query", record_index)
-    assert len(listed(api, f"status=pending&worker_sid={worker_sid}")) == 1
-    assert listed(api, f"status=pending&worker_sid={sid('WK')}") == []
+    assert len(list_sids(api, f"status=pending&worker_sid={worker_sid}")) == 1
+    assert list_sids(api, f"status=pending&worker_sid={sid('WK')}") == []
     assert indexes == ["due", "due"]
 
 
-def test_long_time_range_continues_over_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_time_range_spans_several_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listing, "_INDEX_PAGE_SIZE", 1)
     worker_sid = sid("WK")
     sids = [reserve(api, worker_sid=worker_sid).reservation_sid for _ in range(60)]
@@ -295,9 +303,9 @@ def test_long_time_range_continues_over_pages(api: Api, monkeypatch: pytest.Monk
     api.clock.now += 3 * 86_400_000
 
     since = "since=2026-09-20"
-    assert set(listed(api, since)) == set(sids)
-    assert set(listed(api, f"{since}&status=rejected")) == set(sids[:2])
-    assert set(listed(api, f"worker_sid={worker_sid}&status=rejected")) == set(sids[:2])
+    assert set(list_sids(api, since)) == set(sids)
+    assert set(list_sids(api, f"{since}&status=rejected")) == set(sids[:2])
+    assert set(list_sids(api, f"worker_sid={worker_sid}&status=rejected")) == set(sids[:2])
 
 
 def test_list_contains_every_callback_parameter(api: Api) -> None:
@@ -332,9 +340,9 @@ def test_list_contains_every_callback_parameter(api: Api) -> None:
     ],
 )
 def test_invalid_query_returns_400(api: Api, query: str) -> None:
-    answer = api.call("GET", f"/reservations?{query}")
-    assert answer.status_code == 400, answer.body
-    assert answer.json_body["Code"] == "BadRequestError"
+    response = api.call("GET", f"/reservations?{query}")
+    assert response.status_code == 400, response.body
+    assert response.json_body["Code"] == "BadRequestError"
 
 
 @pytest.mark.parametrize(
@@ -360,7 +368,7 @@ def test_malformed_cursor_returns_400(api: Api, position: object) -> None:
 
 
 def test_health_needs_no_token_and_returns_the_version(api: Api) -> None:
-    answer = api.call("GET", "/health", token=None)
-    assert answer.status_code == 200
-    assert answer.json_body["status"] == "ok"
-    assert answer.json_body["version"].count(".") == 2
+    response = api.call("GET", "/health", token=None)
+    assert response.status_code == 200
+    assert response.json_body["status"] == "ok"
+    assert response.json_body["version"].count(".") == 2

@@ -1,3 +1,5 @@
+"""Rules: the answers that they select for callbacks, and the log lines."""
+
 import json
 from pathlib import Path
 from urllib.parse import urlencode
@@ -25,14 +27,14 @@ instruction = "accept"
 
 @pytest.fixture
 def rules(environ: dict[str, str], tmp_path: Path) -> Path:
-    """The rules file that the `api` fixture reads at its first request."""
+    """The rules file, which the app reads when it handles its first callback."""
     file = tmp_path / "rules.toml"
     file.write_text(RULES)
     environ["RULES_FILE"] = str(file)
     return file
 
 
-def callback(api: Api, **attributes: object) -> dict[str, str]:
+def callback_parameters(api: Api, **attributes: object) -> dict[str, str]:
     return api.callback_parameters(TaskAttributes=json.dumps(attributes))
 
 
@@ -42,26 +44,26 @@ def post_fallback(api: Api, parameters: dict[str, str]):
     return api.http.post(FALLBACK, headers=headers, body=urlencode(parameters).encode())
 
 
-def test_answer_of_matching_rule_is_returned_and_its_name_is_logged(rules: Path, api: Api) -> None:
-    parameters = callback(api, language="es", to="+15556667777")
+def test_matching_rule_determines_the_answer_and_is_logged(rules: Path, api: Api) -> None:
+    parameters = callback_parameters(api, language="es", to="+15556667777")
 
-    answer = api.post_callback(parameters)
+    response = api.post_callback(parameters)
 
-    assert answer.json_body == {"instruction": "dequeue", "from": "+15556667777"}
+    assert response.json_body == {"instruction": "dequeue", "from": "+15556667777"}
     (line,) = api.lines()
     assert (line["answer"], line["rule"]) == ("dequeue", "Spanish calls")
     assert "FailedRules" not in line
     record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
-    assert record["instruction"] == answer.json_body
+    assert record["instruction"] == response.json_body
     assert [change["note"] for change in record["history"]] == ["rule Spanish calls"]
 
 
-def test_password_is_sent_to_taskrouter_only(rules: Path, api: Api) -> None:
+def test_password_is_sent_only_to_taskrouter(rules: Path, api: Api) -> None:
     rules.write_text(
         '[[rule]]\nname = "sip"\ninstruction = "conference"\nsip_auth_username = "joey"\n'
         'sip_auth_password = "hunter2"\n'
     )
-    parameters = callback(api)
+    parameters = callback_parameters(api)
 
     answers = [api.post_callback(parameters).json_body for _ in range(2)]
 
@@ -89,30 +91,32 @@ def test_setting_is_used_if_no_rule_matches(rules: Path, environ, request) -> No
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
     api: Api = request.getfixturevalue("api")
 
-    assert api.post_callback(callback(api, vip=False)).json_body == {"instruction": "accept"}
+    assert api.post_callback(callback_parameters(api, vip=False)).json_body == {
+        "instruction": "accept"
+    }
     assert "rule" not in api.lines()[0]
 
 
 def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api) -> None:
-    answer = api.post_callback(callback(api, language="es", vip=True, to="tel:secret"))
+    response = api.post_callback(callback_parameters(api, language="es", vip=True, to="tel:secret"))
 
-    assert answer.json_body == {"instruction": "accept"}
+    assert response.json_body == {"instruction": "accept"}
     (line,) = api.lines()
     assert line["rule"] == "VIPs at once"
     assert (line["FailedRules"], line["failed_rules"]) == (1, ["Spanish calls: from"])
     assert "secret" not in api.log.getvalue()
 
 
-@pytest.mark.parametrize("attributes", ["no JSON", "[1]", "", '{"vip": NaN}'])
+@pytest.mark.parametrize("attributes", ["not JSON", "[1]", "", '{"vip": NaN}'])
 def test_malformed_attributes_do_not_fail_the_callback(
     rules: Path, api: Api, attributes: str
 ) -> None:
-    answer = api.post_callback(api.callback_parameters(TaskAttributes=attributes))
-    assert (answer.status_code, answer.json_body) == (200, {})
+    response = api.post_callback(api.callback_parameters(TaskAttributes=attributes))
+    assert (response.status_code, response.json_body) == (200, {})
 
 
 def test_repeated_callback_gets_first_answer_after_rules_change(rules: Path, api: Api) -> None:
-    parameters = callback(api, vip=True)
+    parameters = callback_parameters(api, vip=True)
     first = api.post_callback(parameters).json_body
     rules.write_text("")
     del vars(api.service)["rules"]
@@ -121,17 +125,17 @@ def test_repeated_callback_gets_first_answer_after_rules_change(rules: Path, api
     assert "rule" not in api.lines()[1]
 
 
-def test_repeated_answer_is_identical_byte_for_byte(rules: Path, api: Api) -> None:
+def test_repeated_answer_is_byte_identical(rules: Path, api: Api) -> None:
     rows = [row for row in TABLE if row.instruction == "conference"]
     lines = [f"{row.name} = {json.dumps(row.valid_values[-1])}" for row in rows]
     rules.write_text("\n".join(['[[rule]]\nname = "all"\ninstruction = "conference"', *lines]))
-    parameters = callback(api)
+    parameters = callback_parameters(api)
 
-    first, again = (api.post_callback(parameters) for _ in range(2))
+    first, second = (api.post_callback(parameters) for _ in range(2))
 
     expected = {"instruction": "conference", **{row.name: row.valid_values[-1] for row in rows}}
     assert first.json_body == expected
-    assert again.body == first.body == post_fallback(api, parameters).body
+    assert second.body == first.body == post_fallback(api, parameters).body
 
 
 def test_fallback_applies_the_rules_without_dynamodb(rules: Path, api: Api) -> None:
@@ -141,15 +145,15 @@ def test_fallback_applies_the_rules_without_dynamodb(rules: Path, api: Api) -> N
 
     api.service.store._client = UnreachableClient()
 
-    answer = post_fallback(api, callback(api, vip=True))
+    response = post_fallback(api, callback_parameters(api, vip=True))
 
-    assert (answer.status_code, answer.json_body) == (200, {"instruction": "accept"})
+    assert (response.status_code, response.json_body) == (200, {"instruction": "accept"})
     (line,) = api.lines()
     assert (line["rule"], line["UnrecordedReservation"]) == ("VIPs at once", 1)
 
 
 def test_acceptance_by_dequeue_is_attributed_to_the_instruction(rules: Path, api: Api) -> None:
-    parameters = callback(api, language="es", to="+15556667777")
+    parameters = callback_parameters(api, language="es", to="+15556667777")
     api.post_callback(parameters)
     event = {**parameters, "EventType": "reservation.accepted"}
     signature = api.sign(event, url=f"{BASE_URL}/event_callback")
@@ -169,10 +173,15 @@ def test_setting_is_used_and_error_logged_if_rules_file_is_invalid(
     environ["ASSIGNMENT_INSTRUCTION"] = instruction
     api: Api = request.getfixturevalue("api")
 
-    answers = [api.post_callback(callback(api)), post_fallback(api, callback(api))]
+    responses = [
+        api.post_callback(callback_parameters(api)),
+        post_fallback(api, callback_parameters(api)),
+    ]
 
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert {answer.json_body.get("instruction", "defer") for answer in answers} == {instruction}
+    assert [response.status_code for response in responses] == [200, 200]
+    assert {response.json_body.get("instruction", "defer") for response in responses} == {
+        instruction
+    }
     error, *lines = api.lines()
     assert (error["event"], error["level"]) == ("rules", "ERROR")
     assert error["problems"][0].startswith(f'{rules}: rule "one": There is no instruction "dance"')

@@ -15,7 +15,7 @@ PARAMETERS = {"CallSid": "CA" + "1" * 32, "AccountSid": ENVIRON["TWILIO_ACCOUNT_
 
 
 def status_of(signed_url: str, route: str, *, domain: str, path: str) -> int:
-    """Return the status of a post to a domain and path, signed with the given URL."""
+    """Post a form signed for `signed_url` to a domain and path, and return the status."""
     validator = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"])
     event: dict[str, Any] = {
         "resource": route,
@@ -40,8 +40,8 @@ def status_of(signed_url: str, route: str, *, domain: str, path: str) -> int:
         "body": base64.b64encode(urlencode(PARAMETERS).encode()).decode(),
         "isBase64Encoded": True,
     }
-    answer: dict[str, int] = app(event, None)
-    return answer["statusCode"]
+    response: dict[str, int] = app(event, None)
+    return response["statusCode"]
 
 
 @pytest.mark.parametrize("route", ["/incoming_call", "/enqueue_call", "/left_queue"])
@@ -55,16 +55,16 @@ def status_of(signed_url: str, route: str, *, domain: str, path: str) -> int:
         ("", "calls.example.com", "", "https://calls.example.com"),
     ],
 )
-def test_signed_url_includes_stage_or_base_path(
+def test_signed_url_is_the_public_base_url_or_the_requested_url(
     environ: dict[str, str],
     request: pytest.FixtureRequest,
     route: str,
     case: tuple[str, str, str, str],
 ) -> None:
-    base_url, domain, prefix, signed = case
+    base_url, domain, prefix, signed_base = case
     environ["PUBLIC_BASE_URL"] = base_url
     _: Api = request.getfixturevalue("api")
     destination = {"domain": domain, "path": prefix + route}
-    assert status_of(signed + route, route, **destination) == 200
-    assert status_of(f"{signed}/api{route}", route, **destination) == 403
+    assert status_of(signed_base + route, route, **destination) == 200
+    assert status_of(f"{signed_base}/api{route}", route, **destination) == 403
     assert status_of(f"https://evil.example{route}", route, **destination) == 403

@@ -1,4 +1,4 @@
-"""Bearer tokens: validation, and the permissions of the roles."""
+"""Bearer tokens: validation and role permissions."""
 
 import json
 
@@ -9,7 +9,7 @@ from tests.routes.conftest import ENVIRON, Api
 from tests.support import sid
 
 WR = "WR" + "0" * 32
-GUARDED = [
+PROTECTED_ROUTES = [
     ("GET", "/create-task"),
     ("POST", "/create-task"),
     ("GET", "/accept_reservation"),
@@ -21,23 +21,23 @@ GUARDED = [
 ]
 
 
-def signed(claims: dict[str, object], *, secret: str = "", algorithm: str = "HS256") -> str:
-    """Return a token with any claims, including claims that PyJWT refuses to encode."""
+def sign_claims(claims: dict[str, object], *, secret: str = "", algorithm: str = "HS256") -> str:
+    """Return a token with arbitrary claims, including claims that PyJWT refuses to encode."""
     key = secret or ENVIRON["TWILIO_API_KEY_SECRET"]
     return jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm=algorithm)
 
 
-def claims_of(api: Api) -> dict[str, object]:
+def valid_claims(api: Api) -> dict[str, object]:
     return jwt.decode(api.token(), options={"verify_signature": False})
 
 
-@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize(("method", "path"), PROTECTED_ROUTES)
 def test_missing_token_returns_401(api: Api, method: str, path: str) -> None:
-    answer = api.call(method, path, token=None)
+    response = api.call(method, path, token=None)
 
-    assert answer.status_code == 401
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
-    assert answer.json_body["Code"] == "UnauthorizedError"
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert response.json_body["Code"] == "UnauthorizedError"
     assert not api.taskrouter.calls
 
 
@@ -61,10 +61,10 @@ def test_invalid_token_returns_401(api: Api, change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("missing", ["exp", "iss", "sub", "grants"])
-def test_token_without_a_claim_returns_401(api: Api, missing: str) -> None:
-    claims = claims_of(api)
+def test_token_without_a_required_claim_returns_401(api: Api, missing: str) -> None:
+    claims = valid_claims(api)
     del claims[missing]
-    assert api.call("GET", "/reservations", token=signed(claims)).status_code == 401
+    assert api.call("GET", "/reservations", token=sign_claims(claims)).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -81,21 +81,21 @@ def test_token_without_a_claim_returns_401(api: Api, missing: str) -> None:
     ],
 )
 def test_malformed_claims_return_401(api: Api, claims: dict[str, object]) -> None:
-    token = signed({**claims_of(api), **claims})
+    token = sign_claims({**valid_claims(api), **claims})
     assert api.call("GET", "/reservations", token=token).status_code == 401
 
 
-def test_other_algorithms_return_401(api: Api) -> None:
-    claims = claims_of(api)
+def test_other_algorithms_and_malformed_tokens_return_401(api: Api) -> None:
+    claims = valid_claims(api)
     unsigned = jwt.encode(claims, None, algorithm="none")  # type: ignore[arg-type]
     secret = ENVIRON["TWILIO_API_KEY_SECRET"] * 2
-    other = signed(claims, secret=secret, algorithm="HS512")
-    for token in (unsigned, other, "x", "a.b.c", "é.é.é", "a" * 10_000):
+    different = sign_claims(claims, secret=secret, algorithm="HS512")
+    for token in (unsigned, different, "x", "a.b.c", "é.é.é", "a" * 10_000):
         assert api.call("GET", "/reservations", token=token).status_code == 401
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
-def test_other_scheme_returns_401(api: Api, header: str) -> None:
+def test_other_authorization_scheme_returns_401(api: Api, header: str) -> None:
     headers = {"Authorization": header}
     assert api.call("GET", "/reservations", token=None, headers=headers).status_code == 401
 
@@ -112,7 +112,7 @@ def test_service_and_supervisor_can_create_tasks(api: Api, role: str) -> None:
     assert api.call("POST", "/create-task", token=api.token(role)).status_code == 201
 
 
-def test_worker_can_read_and_decide_own_reservations_only(api: Api) -> None:
+def test_worker_can_read_and_decide_only_own_reservations(api: Api) -> None:
     own, other = api.taskrouter.add(), api.taskrouter.add()
     for remote in (own, other):
         api.post_callback(
@@ -128,8 +128,8 @@ def test_worker_can_read_and_decide_own_reservations_only(api: Api) -> None:
     assert [record["reservation_sid"] for record in listed] == [own.reservation_sid]
     path = f"/reservations?worker_sid={other.worker_sid}"
     assert api.call("GET", path, token=token).status_code == 403
-    for method, tail in (("GET", ""), ("POST", "/accept"), ("POST", "/reject")):
-        path = f"/reservations/{other.reservation_sid}{tail}"
+    for method, action in (("GET", ""), ("POST", "/accept"), ("POST", "/reject")):
+        path = f"/reservations/{other.reservation_sid}{action}"
         assert api.call(method, path, token=token).status_code == 403
     assert api.taskrouter.calls["update"] == 0
     path = f"/reservations/{own.reservation_sid}/accept"
