@@ -54,16 +54,16 @@ class Page:
 
     def _run_block(self, block: Block):
         __tracebackhide__ = True
-        interrupted = False
+        replaces = True
         for command in pages.read_commands(block):
             if command.bare in tables.NOT_RUN:
                 continue
             if (ready := ready_pattern(command)) is None:
                 self._run_command(command)
                 continue
-            if not interrupted:
+            if replaces and not re.fullmatch(tables.CHALICE_LOCAL, command.bare):
                 self.programs.interrupt()
-                interrupted = True
+            replaces = False
             self.programs.start(self._replace(command.bare), ready)
 
     def _run_command(self, command: Command):

@@ -18,15 +18,18 @@ NOT_RUN = {
 }
 """Commands that are not run, and the reasons."""
 
+CHALICE_LOCAL = r"([A-Z_]+=\S+ )*\.venv/bin/chalice local\b.*"
+"""Chalice's server, which needs running services."""
+
 UNTIL_INTERRUPTED = {
-    r"([A-Z_]+=\S+ )?make (run|services)": r"Press Ctrl-C to stop",
+    r"([A-Z_]+=\S+ )*make (run|services)": r"Press Ctrl-C to stop",
     r"(\.venv/bin/)?python -m taskrouter_simulator\b.*": r"simulator ready on",
     r"\.venv/bin/python -m local dynamodb": r"",
     r"\.venv/bin/python -m local sweep": r"",
-    r"\.venv/bin/chalice local\b.*": r"Serving on",
+    CHALICE_LOCAL: r"Serving on",
 }
 """Programs that run until Ctrl-C, and the patterns in their output when they are ready.
 
-Commands after such a command run in another shell. If a program is followed by another program in
-the same block, both run. Otherwise, earlier programs are stopped first.
+Commands after such a command run in another shell. The first program of a block replaces the
+programs of earlier blocks, except that Chalice's server uses the running services.
 """
