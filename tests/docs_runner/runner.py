@@ -81,9 +81,11 @@ class Page:
         assert not problem, f"{command}\n{problem} Exit code: {status}. Output:\n{output}"
 
     def _replace(self, text: str) -> str:
-        for example, value in self.replacements.items():
-            text = text.replace(example, value)
-        return text
+        if not self.replacements:
+            return text
+        # In one pass, because a value may contain another example.
+        examples = "|".join(map(re.escape, self.replacements))
+        return re.sub(examples, lambda match: self.replacements[match[0]], text)
 
 
 def ready_pattern(command: Command) -> str | None:

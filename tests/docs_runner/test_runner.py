@@ -92,9 +92,9 @@ def test_documented_error_must_occur(run):
 
 
 def test_prompts_are_answered_and_examples_replaced(run):
-    answers, replacements = {"read": "blue\n"}, {"PLACE": "here"}
+    answers, replacements = {"read": "blue\n"}, {"PLACE": "here and THERE", "THERE": "x"}
     run(
-        ("console", "$ read color; echo $color PLACE\nblue here"),
+        ("console", "$ read color; echo $color PLACE\nblue here and THERE"),
         answers=answers,
         replacements=replacements,
     )

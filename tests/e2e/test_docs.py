@@ -14,7 +14,14 @@ from tests.e2e.live_stack import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-DOCUMENTED_PORTS = {"API_PORT": "8000", "DYNAMODB_PORT": "8001", "SIMULATOR_PORT": "8002"}
+DOCUMENTED_PORTS = {
+    "8000": "API_PORT",
+    "8001": "DYNAMODB_PORT",
+    "8002": "SIMULATOR_PORT",
+    "8150": "API_PORT",
+    "8152": "SIMULATOR_PORT",
+}
+"""The variables that set the ports in the pages. Tests replace the ports with free ports."""
 
 AWS_PAGES = {"deploy.md", "operations.md"}
 """tests/deploy/test_docs.py runs the commands of these pages."""
@@ -34,7 +41,8 @@ LOCAL_PAGES = [path for path in pages.PATHS if path.name not in AWS_PAGES and ha
 
 @pytest.fixture
 def ports():
-    return dict(zip(DOCUMENTED_PORTS, network.find_free_ports(3), strict=True))
+    names = sorted(set(DOCUMENTED_PORTS.values()))
+    return dict(zip(names, network.find_free_ports(len(names)), strict=True))
 
 
 @pytest.fixture
@@ -46,7 +54,7 @@ def open_page(tmp_path, ports):
     variables = {name: str(port) for name, port in ports.items()}
     environ = checkout.environ(tmp_path / "bin", **variables)
     shell, programs = Shell.start(folder, environ), Programs(folder, environ)
-    replacements = {DOCUMENTED_PORTS[name]: str(port) for name, port in ports.items()}
+    replacements = {port: str(ports[name]) for port, name in DOCUMENTED_PORTS.items()}
     # Chalice reads the port from its command line only.
     replacements["chalice local"] = f"chalice local --port {ports['API_PORT']}"
     yield lambda path: Page(path, shell, programs, replacements)
