@@ -13,6 +13,7 @@ from chalicelib.domain import errors
 from chalicelib.domain.auth import Role
 from chalicelib.domain.reservations import MOVES, OBSERVED, Status
 from chalicelib.usecases.list_reservations import DEFAULT_LIMIT, MAX_LIMIT
+from tests.docs_runner import pages, tables
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -152,3 +153,57 @@ def test_domain_imports_only_the_standard_library_and_jmespath() -> None:
         for name in imported
         if name.partition(".")[0] not in allowed and not f"{name}.".startswith("chalicelib.domain.")
     } == set()
+
+
+BLOCKS = pages.all_blocks()
+COMMANDS = [command for block in BLOCKS for command in pages.read_commands(block)]
+CURL_COMMANDS = [command for command in COMMANDS if "curl " in command.text]
+CURL_OPTIONS = {*"HXdsuw", "data-urlencode"}
+"""The options that the pages use. Versions of curl before 7.81 have all of them."""
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
+def test_every_block_has_a_known_language(block: pages.Block) -> None:
+    assert block.language in pages.LANGUAGES
+    assert block.language == "console" or not re.search(r"^\$ ", block.text, re.MULTILINE)
+
+
+def test_every_command_in_the_tables_is_documented() -> None:
+    bare = [command.bare for command in COMMANDS]
+    assert set(bare) >= tables.NOT_RUN.keys()
+    for program in tables.UNTIL_INTERRUPTED:
+        assert any(re.fullmatch(program, command) for command in bare), program
+
+
+@pytest.mark.parametrize("command", CURL_COMMANDS, ids=str)
+def test_documented_request_needs_no_new_version_of_curl(command: pages.Command) -> None:
+    assert curl_options(command.text) <= CURL_OPTIONS
+
+
+@pytest.mark.parametrize("command", CURL_COMMANDS, ids=str)
+def test_documented_request_prints_a_newline_after_the_response(command: pages.Command) -> None:
+    requests = re.findall(r"curl [^|]*(?:\| *[\w./]+)?", command.text)
+    assert requests
+    for request in requests:
+        _, _, reader = request.partition("|")
+        is_shown = reader.strip() in {"", "tee"}
+        assert not is_shown or re.search(r"curl -\w*w '\\n' ", request)
+
+
+def curl_options(text: str) -> set[str]:
+    """Return the names of the options in the curl commands of a text."""
+    unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)
+    names = set()
+    for request in re.findall(r"curl ([^|]*)", unquoted):
+        for dashes, name in re.findall(r"(?<!\S)(--?)([\w-]+)", request):
+            names |= {name} if dashes == "--" else set(name)
+    return names
+
+
+def test_new_options_of_curl_are_found() -> None:
+    assert curl_options("curl -sd '--x' --json \"{}\" $API | tee -a f") == {"s", "d", "json"}
+
+
+def test_requests_are_documented_in_blocks_only() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert re.findall(r"`curl [^`]+`", text) == []

@@ -137,13 +137,22 @@ class Checkout:
 @pytest.fixture(scope="session")
 def bare_python(tmp_path_factory):
     """A Python environment with the emulator and the packages that Lambda provides."""
-    folder = tmp_path_factory.mktemp("lambda") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin" / "python"
     pinned = (ROOT / "requirements-dev.txt").read_text().splitlines()
     requirements = [line.split()[0] for line in pinned if line.split("==")[0] in EMULATOR_PACKAGES]
     assert len(requirements) == len(EMULATOR_PACKAGES)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
+    return install(tmp_path_factory.mktemp("lambda") / "venv", *requirements)
+
+
+def install(folder, *requirements):
+    """Create an environment with these packages; return its Python."""
+    python = folder / "bin" / "python"
+    uv = [sys.executable, "-m", "uv"]
+    subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
+    command = ["install", "--quiet", *requirements]
+    if subprocess.run([*uv, "pip", *command, "--python", python], check=False).returncode:
+        # pip may know an index that uv does not know.
+        pip = [Path(sys.base_prefix) / "bin" / "python3", "-m", "pip", "--python", python]
+        subprocess.run([*pip, *command], check=True)
     return python
 
 

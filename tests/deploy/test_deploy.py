@@ -38,8 +38,8 @@ def deploy(checkout, *options, **environ):
     return json.loads(checkout.infra("deploy", *options, **environ))
 
 
-def post_signed(url, twilio, environ):
-    parameters = {
+def callback_parameters(twilio):
+    return {
         "AccountSid": twilio.account_sid,
         "WorkspaceSid": twilio.workspace_sid,
         "WorkflowSid": twilio.workflow_sid,
@@ -50,6 +50,10 @@ def post_signed(url, twilio, environ):
         "WorkerAttributes": "{}",
         "ReservationSid": "WR" + "1" * 32,
     }
+
+
+def post_signed(url, twilio, environ, parameters=None):
+    parameters = parameters or callback_parameters(twilio)
     signature = RequestValidator(twilio.auth_token).compute_signature(url, parameters)
     response = requests.post(
         url,

@@ -1,6 +1,5 @@
 """The commands in docs/quickstart.md work as documented."""
 
-import re
 import subprocess
 import sys
 
@@ -8,6 +7,8 @@ import pytest
 import requests
 
 from local.supervisor import ROOT
+from tests.docs_runner import pages
+from tests.docs_runner.runner import ready_pattern
 from tests.e2e.live_stack import bare_environ, eventually, live_stack
 
 pytestmark = pytest.mark.slow
@@ -25,8 +26,11 @@ def _clean_start(live):
 
 
 def quickstart_script(live):
-    text = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
-    script = "\n".join(re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    """Return the commands from the first to the second start of the stack."""
+    blocks = pages.read_blocks(ROOT / "docs" / "quickstart.md")
+    commands = [command for block in blocks for command in pages.read_commands(block)]
+    start, end, *_ = (n for n, command in enumerate(commands) if ready_pattern(command))
+    script = "\n".join(command.text for command in commands[start + 1 : end])
     definition = live.definition
     return script.replace("http://127.0.0.1:8000", definition.api_url).replace(
         "http://127.0.0.1:8002", definition.simulator_url

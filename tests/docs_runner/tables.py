@@ -1,0 +1,35 @@
+"""Documented commands that need special treatment: not run, or run until Ctrl-C."""
+
+TESTED_ELSEWHERE = "`.ci/run` runs it"
+
+NOT_RUN = {
+    "make test": TESTED_ELSEWHERE,
+    "make check": TESTED_ELSEWHERE,
+    "make e2e": "it runs this test; " + TESTED_ELSEWHERE,
+    "make chaos": "it takes minutes; " + TESTED_ELSEWHERE,
+    ".venv/bin/python -m tests.chaos run --reservations 1000 --faults 200": "`make chaos` runs it",
+    ".venv/bin/python -m tests.chaos run --seed 7 --workers 40 --instruction accept": (
+        "it takes minutes; `make chaos` runs it with other options"
+    ),
+    "pip install './taskrouter_simulator[testing]'": (
+        "it installs packages for the reader's own tests; tests/simulator/test_package.py checks "
+        "the package"
+    ),
+}
+"""Commands that are not run, and the reasons."""
+
+CHALICE_LOCAL = r"([A-Z_]+=\S+ )*\.venv/bin/chalice local\b.*"
+"""Chalice's server, which needs running services."""
+
+UNTIL_INTERRUPTED = {
+    r"([A-Z_]+=\S+ )*make (run|services)": r"Press Ctrl-C to stop",
+    r"(\.venv/bin/)?python -m taskrouter_simulator\b.*": r"simulator ready on",
+    r"\.venv/bin/python -m local dynamodb": r"",
+    r"\.venv/bin/python -m local sweep": r"",
+    CHALICE_LOCAL: r"Serving on",
+}
+"""Programs that run until Ctrl-C, and the patterns in their output when they are ready.
+
+Commands after such a command run in another shell. The first program of a block replaces the
+programs of earlier blocks, except that Chalice's server uses the running services.
+"""
