@@ -24,8 +24,6 @@ CHALICE_LOCAL = r"([A-Z_]+=\S+ )*\.venv/bin/chalice local\b.*"
 UNTIL_INTERRUPTED = {
     r"([A-Z_]+=\S+ )*make (run|services)": r"Press Ctrl-C to stop",
     r"(\.venv/bin/)?python -m taskrouter_simulator\b.*": r"simulator ready on",
-    r"\.venv/bin/python -m local dynamodb": r"",
-    r"\.venv/bin/python -m local sweep": r"",
     CHALICE_LOCAL: r"Serving on",
 }
 """Programs that run until Ctrl-C, and the patterns in their output when they are ready.
