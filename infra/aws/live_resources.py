@@ -169,7 +169,7 @@ def ensure_same_region(aws: Aws, stage: Stage) -> None:
     for handler in (API, SWEEP):
         if _role_is_of_another_region(aws, stage, handler):
             raise OperatorError(
-                f"The role {stage.role(handler)} belongs to stage {stage.name} in another region "
+                f"The role {stage.role(handler)} belongs to stage {stage.name} in a region other "
                 f"than {aws.region}. Select that region (export AWS_DEFAULT_REGION=...), or deploy "
                 f"a stage with another name to {aws.region}."
             )

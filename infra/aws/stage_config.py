@@ -167,7 +167,7 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
         others = [name for name in stages if "SETTINGS_DEFAULTS" not in environment(name, {})]
         raise _invalid(
             stage_name,
-            "SETTINGS_DEFAULTS is for laptops only, so this stage can't be deployed. Stages that "
+            "SETTINGS_DEFAULTS is for local use only, so this stage can't be deployed. Stages that "
             f"can be: {', '.join(others) or 'none'}.",
         )
     try:

@@ -70,7 +70,7 @@ def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
     assert http.get(f"{api_url(aws)}/health").json()["version"] == "9.9.9"
 
     # The stage is in one region only.
-    message = f"belongs to stage {STAGE} in another region than us-east-1"
+    message = f"belongs to stage {STAGE} in a region other than us-east-1"
     assert message in refusal(second, AWS_DEFAULT_REGION="us-east-1")
     refused = second.run("prepare", "--stage", STAGE, AWS_DEFAULT_REGION="us-east-1")
     assert message in refused.stderr

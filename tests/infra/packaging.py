@@ -69,12 +69,10 @@ class Packaged:
 def package(folder, name, change=lambda stage: None):
     """Package a stage of config.json after applying *change* to its declaration."""
     shutil.copy(ROOT / "app.py", folder)
-    for copied in ("chalicelib", "infra"):
-        shutil.copytree(ROOT / copied, folder / copied)
-    (
-        folder / "requirements.txt"
-    ).touch()  # no dependencies, because the tests read only the template
-    (folder / ".chalice").mkdir()
+    shutil.copytree(ROOT / "chalicelib", folder / "chalicelib")
+    # The tests read only the template, so the package needs no dependencies.
+    (folder / "requirements.txt").touch()
+    shutil.copytree(ROOT / ".chalice" / "policies", folder / ".chalice" / "policies")
     config = json.loads((ROOT / ".chalice" / "config.json").read_text())
     config["stages"][name]["environment_variables"] |= SIDS
     change(config["stages"][name])

@@ -125,7 +125,7 @@ def test_role_without_stack_and_function_belongs_to_another_region(
     if stack_exists:
         assert live_resources.ensure_same_region(aws, stage) is None
     else:
-        with pytest.raises(OperatorError, match="in another region than eu-west-1"):
+        with pytest.raises(OperatorError, match="in a region other than eu-west-1"):
             live_resources.ensure_same_region(aws, stage)
 
 
