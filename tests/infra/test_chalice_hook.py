@@ -31,7 +31,7 @@ MISSPELT = (
     "There is no stage 'dve' in config.json. Declared stages: dev, local, prod. Did you mean dev?"
 )
 LAPTOP = (
-    "Stage local in .chalice/config.json: SETTINGS_DEFAULTS is for laptops only, so this stage "
+    "Stage local in .chalice/config.json: SETTINGS_DEFAULTS is for local use only, so this stage "
     "can't be deployed. Stages that can be: dev, prod."
 )
 EMPTY = "TWILIO_ACCOUNT_SID, TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID"
