@@ -34,7 +34,7 @@ run: $(RUN_TOOLS) ## Run the whole system on this machine; stop it with Ctrl-C
 	@$(BIN)/python -m local run
 
 .PHONY: services
-services: $(INSTALLED) ## Run DynamoDB, the simulator and the sweep, for chalice local
+services: $(RUN_TOOLS) ## Run DynamoDB, the simulator and the sweep, for chalice local
 	@$(BIN)/python -m local services
 
 .PHONY: demo
