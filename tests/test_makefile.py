@@ -1,0 +1,45 @@
+"""The Makefile: its variables and the packages that each target installs."""
+
+import re
+import subprocess
+
+import pytest
+
+from local.supervisor import ROOT
+
+TARGETS = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def print_commands(*targets):
+    """Return the commands that make would run in a new checkout, and its warnings."""
+    command = ["make", "--dry-run", "--always-make", "--warn-undefined-variables", "STAGE=dev"]
+    completed = subprocess.run(
+        [*command, *targets], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return completed.stdout, completed.stderr
+
+
+def test_every_variable_is_defined():
+    # An undefined list of prerequisites would skip the installation without an error.
+    _, warnings = print_commands(*TARGETS)
+
+    assert "undefined variable" not in warnings
+
+
+@pytest.mark.parametrize(
+    ("target", "installed"),
+    [
+        ("setup-deploy", "requirements-deploy.txt"),
+        ("deploy", "requirements-deploy.txt"),
+        ("destroy", "requirements-deploy.txt"),
+        ("run", "requirements-run.txt"),
+        ("services", "requirements-run.txt"),
+        ("demo", "requirements-run.txt"),
+        ("test", "requirements-dev.txt"),
+        ("check", "requirements-dev.txt"),
+    ],
+)
+def test_target_installs_only_what_it_needs(target, installed):
+    commands, _ = print_commands(target)
+
+    assert re.findall(r'echo "Installing (requirements\S+) into', commands) == [installed]
