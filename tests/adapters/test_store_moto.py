@@ -1,4 +1,4 @@
-"""The conditional writes also work with moto, so they do not depend on one DynamoDB engine."""
+"""The conditional writes also work with moto, so they do not depend on one emulator of DynamoDB."""
 
 import itertools
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ def test_accept_can_be_claimed_only_if_moves_allows_it(
 
 
 @pytest.mark.parametrize(
-    ("answer", "may_be_sent"),
+    ("answer", "can_be_claimed"),
     [
         (None, True),
         ({}, True),
@@ -91,7 +91,7 @@ def test_accept_can_be_claimed_only_if_moves_allows_it(
     ],
 )
 def test_instruction_is_claimed_once_but_never_if_callback_answer_rings_phone(
-    moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, may_be_sent: bool
+    moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, can_be_claimed: bool
 ) -> None:
     reservation_sid = seed(moto_store, Status.PENDING)
     if answer is not None:
@@ -115,6 +115,6 @@ def test_instruction_is_claimed_once_but_never_if_callback_answer_rings_phone(
         results.append(is_claimed)
         moto_store.confirm_sent(reservation_sid, claim, due_at=3)
 
-    assert results == [may_be_sent, False]
+    assert results == [can_be_claimed, False]
     assert record is not None
-    assert record.ringing_instruction == (call if may_be_sent else answer)
+    assert record.ringing_instruction == (call if can_be_claimed else answer)

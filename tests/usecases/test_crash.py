@@ -1,4 +1,4 @@
-"""After a crash between two external calls, the sweep corrects the record after lease expiry."""
+"""If a decision is interrupted or not recorded, the sweep corrects the record after the lease."""
 
 import pytest
 
