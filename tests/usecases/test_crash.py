@@ -1,4 +1,4 @@
-"""If a decision is interrupted or not recorded, the sweep corrects the record after the lease."""
+"""The sweep corrects the record after an interrupted decision, once the lease has expired."""
 
 import pytest
 
