@@ -35,7 +35,7 @@ def test_lease_expiry_and_one_sweep_recover_from_each_crash_as_documented(
         _write(case, results)
     documented = [line for line in _documented() if line.startswith(f"| {case.name} |")]
     assert documented == [str(row) for row in results], (
-        "The table in docs/chaos.md is outdated. Run with CRASH_MATRIX=write to update the table."
+        "The table in docs/chaos.md differs. Run with CRASH_MATRIX=write to update the table."
     )
 
 
