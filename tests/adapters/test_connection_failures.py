@@ -1,4 +1,4 @@
-"""Messages of failed connections: which address, and why, without credentials or attributes."""
+"""A connection error's message names the address and the cause, but no secrets or attributes."""
 
 import contextlib
 import socket
@@ -17,20 +17,22 @@ from chalicelib.domain.errors import AppError, StoreUnavailable, describe_connec
 
 
 @pytest.fixture
-def refusing() -> str:
+def unused_address() -> str:
+    """An address at which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.fixture
-def silent() -> Iterator[str]:
+def silent_address() -> Iterator[str]:
+    """Address of a server that accepts connections but never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.fixture
-def closing() -> Iterator[str]:
-    """A server that closes every connection after it has read the request."""
+def closing_address() -> Iterator[str]:
+    """Address of a server that reads each request and closes the connection without a response."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -47,7 +49,7 @@ def closing() -> Iterator[str]:
         thread.join()
 
 
-def ask_dynamodb(address: str) -> None:
+def call_dynamodb(address: str) -> None:
     client = boto3.client(
         "dynamodb",
         endpoint_url=f"http://{address}/path",
@@ -60,7 +62,7 @@ def ask_dynamodb(address: str) -> None:
         client.get_item(TableName="secret-table", Key={"id": {"S": "secret"}})
 
 
-def ask_taskrouter(address: str) -> None:
+def call_taskrouter(address: str) -> None:
     TwilioTaskRouter(
         base_url=f"http://{address}/path",
         account_sid="AC" + "a" * 32,
@@ -69,13 +71,16 @@ def ask_taskrouter(address: str) -> None:
     ).find_task("name", "secret", since=0)
 
 
-@pytest.fixture(params=[ask_dynamodb, ask_taskrouter])
+@pytest.fixture(params=[call_dynamodb, call_taskrouter])
 def message(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[str], str]:
-    """A function that sends a request to an address, and returns the error's message."""
+    """A function that sends a request to an address and returns the message of the error.
+
+    The name of the service at the beginning and "Retry." at the end are removed.
+    """
     monkeypatch.setattr(adapter, "_READ_SECONDS", 0.2)
-    name = "DynamoDB" if request.param is ask_dynamodb else "TaskRouter"
+    name = "DynamoDB" if request.param is call_dynamodb else "TaskRouter"
 
     def send(address: str) -> str:
         with pytest.raises(AppError) as raised:
@@ -87,23 +92,35 @@ def message(
     return send
 
 
-def test_refused_connection_is_named(message: Callable[[str], str], refusing: str) -> None:
-    assert message(refusing) == f"at http://{refusing} can't be reached: connection refused."
+def test_message_reports_refused_connection(
+    message: Callable[[str], str], unused_address: str
+) -> None:
+    assert (
+        message(unused_address)
+        == f"at http://{unused_address} can't be reached: connection refused."
+    )
 
 
-def test_silent_server_did_not_answer_in_time(message: Callable[[str], str], silent: str) -> None:
-    assert message(silent) == f"at http://{silent} did not answer in time."
+def test_message_reports_timeout_of_silent_server(
+    message: Callable[[str], str], silent_address: str
+) -> None:
+    assert message(silent_address) == f"at http://{silent_address} did not answer in time."
 
 
-def test_closed_connection_is_named(message: Callable[[str], str], closing: str) -> None:
-    assert message(closing) == f"at http://{closing} closed the connection without an answer."
+def test_message_reports_closed_connection(
+    message: Callable[[str], str], closing_address: str
+) -> None:
+    assert (
+        message(closing_address)
+        == f"at http://{closing_address} closed the connection without an answer."
+    )
 
 
-def test_unknown_host_name_is_named(message: Callable[[str], str]) -> None:
+def test_message_reports_unknown_host_name(message: Callable[[str], str]) -> None:
     assert message("host.invalid") == "at http://host.invalid can't be reached: unknown host name."
 
 
-def test_missing_credentials_are_not_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_not_reported_as_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
@@ -113,7 +130,7 @@ def test_missing_credentials_are_not_a_timeout(monkeypatch: pytest.MonkeyPatch) 
         client.list_tables()
 
 
-def test_only_scheme_host_and_port_of_a_url_are_shown() -> None:
+def test_message_shows_only_scheme_host_and_port_of_url() -> None:
     url = "https://user:password@host.example:8443/path?query=secret#fragment"
 
     assert describe_connection_failure(url, TimeoutError()) == (

@@ -24,16 +24,16 @@ SECRET = "a secret that is long enough for HS256"
 
 
 class FakeSsm:
-    """A parameter that tests can change. It counts reads and fails on request."""
+    """A fake SSM client that returns one parameter, counts reads and fails on request."""
 
     def __init__(self, **value: Any) -> None:
         self.value: dict[str, Any] = {"auth_tokens": ["old"], "api_keys": {KEY: SECRET}, **value}
         self.reads = 0
-        self.failing = False
+        self.is_failing = False
 
     def get_parameter(self, **_request: object) -> dict[str, Any]:
         self.reads += 1
-        if self.failing:
+        if self.is_failing:
             raise ReadTimeoutError(endpoint_url="https://ssm")
         return {"Parameter": {"Value": json.dumps(self.value)}}
 
@@ -69,7 +69,7 @@ def test_secure_string_is_read_from_ssm_api(monkeypatch: pytest.MonkeyPatch) -> 
         assert secrets.current().auth_tokens == ("old",)
 
 
-def test_rotated_auth_token_is_accepted() -> None:
+def test_old_and_new_auth_tokens_are_valid_during_rotation() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = SignatureVerifier(make_secrets(ssm, clock))
     verifier.verify(URL, FORM, sign("old"))
@@ -91,15 +91,15 @@ def test_many_forged_requests_read_parameter_once_per_minute() -> None:
     assert ssm.reads == 2
 
 
-def test_unreadable_parameter_raises_secrets_unavailable() -> None:
+def test_failed_first_read_is_retried_after_one_second() -> None:
     ssm, clock = FakeSsm(), ManualClock()
-    ssm.failing = True
+    ssm.is_failing = True
     verifier = SignatureVerifier(make_secrets(ssm, clock))
     for _ in range(50):
         with pytest.raises(SecretsUnavailable):
             verifier.verify(URL, FORM, sign("old"))
     assert ssm.reads == 1
-    ssm.failing = False
+    ssm.is_failing = False
     clock.now += 1_000
     verifier.verify(URL, FORM, sign("old"))
 
@@ -108,7 +108,7 @@ def test_secrets_are_kept_if_refresh_fails() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = SignatureVerifier(make_secrets(ssm, clock))
     verifier.verify(URL, FORM, sign("old"))
-    ssm.failing = True
+    ssm.is_failing = True
     clock.now += 60_000
 
     with pytest.raises(InvalidSignature):
@@ -116,7 +116,7 @@ def test_secrets_are_kept_if_refresh_fails() -> None:
     verifier.verify(URL, FORM, sign("old"))
 
 
-def test_removed_auth_token_is_invalid_within_five_minutes() -> None:
+def test_removed_auth_token_becomes_invalid_after_five_minutes() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = SignatureVerifier(make_secrets(ssm, clock))
     verifier.verify(URL, FORM, sign("old"))
@@ -145,7 +145,7 @@ def test_new_api_key_is_valid_and_removed_key_is_not() -> None:
         verifier.principal(bearer_token())
 
 
-def test_removed_api_key_is_invalid_within_five_minutes_without_other_requests() -> None:
+def test_removed_api_key_becomes_invalid_after_five_minutes() -> None:
     ssm, clock = FakeSsm(), ManualClock()
     verifier = TokenVerifier(make_secrets(ssm, clock), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
     verifier.principal(bearer_token())
@@ -165,7 +165,7 @@ def sign_with_shared_key(secret: str, algorithm: str = HMAC_SHA256) -> str:
     return str(RequestValidator(secret).compute_signature(URL, FORM, algorithm))
 
 
-def test_shared_key_verifies_sha256() -> None:
+def test_shared_key_verifies_sha256_signature() -> None:
     verifier = SignatureVerifier(make_secrets(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))
     verifier.verify(URL, FORM, sign_with_shared_key("one"), SHARED_KEY_HEADER)
     verifier.verify(URL, FORM, sign_with_shared_key("one"), "key=k1, algorithm=HMAC_SHA256")
@@ -215,7 +215,7 @@ def test_settings_header_never_weakens_verification(
         "token",
     ],
 )
-def test_malformed_parameter_is_refused_and_not_shown(value: Any) -> None:
+def test_error_for_malformed_parameter_contains_no_secret(value: Any) -> None:
     with pytest.raises(SecretsUnavailable) as error:
         parse_secrets(json.dumps(value))
     assert SECRET not in str(error.value)

@@ -39,7 +39,7 @@ parameter_lists = st.lists(st.tuples(texts, texts), max_size=12)
         ),
     ],
 )
-def test_twilio_test_vectors_are_verified(
+def test_signatures_of_twilio_test_vectors_are_valid(
     url: str, form: list[tuple[str, str]], signature: str
 ) -> None:
     verifier("12345").verify(url, Form(form), signature)
@@ -62,7 +62,7 @@ def test_sdk_signature_is_valid_for_its_token_only(
 
 
 @given(parameter_lists, texts | st.none() | st.text(min_size=28, max_size=28))
-def test_any_other_signature_is_invalid(
+def test_arbitrary_signature_is_invalid(
     parameters: list[tuple[str, str]], signature: str | None
 ) -> None:
     with pytest.raises(InvalidSignature):

@@ -1,4 +1,4 @@
-"""The conditional writes also work on moto, so they do not depend on one DynamoDB engine."""
+"""The conditional writes also work with moto, so they do not depend on one emulator of DynamoDB."""
 
 import itertools
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from chalicelib.domain.reservations import MOVES, OBSERVED, Claim, Status
 from tests.adapters.test_store_state_machine import seed, status_update
 
 TEMPLATE = Path(__file__).parents[2] / "infra" / "stage.yaml"
-CREATE_TABLE = (
+TABLE_PARAMETERS = (
     "AttributeDefinitions",
     "KeySchema",
     "GlobalSecondaryIndexes",
@@ -23,11 +23,14 @@ CREATE_TABLE = (
 )
 
 
-class _AnyTag(yaml.SafeLoader):
-    """Reads CloudFormation short forms, such as !Ref, as None. The table keys do not use them."""
+class _TemplateLoader(yaml.SafeLoader):
+    """Loads a short-form CloudFormation function, such as `!Ref`, as None.
+
+    TABLE_PARAMETERS contain no such functions.
+    """
 
 
-_AnyTag.add_multi_constructor("!", lambda *_: None)
+_TemplateLoader.add_multi_constructor("!", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +42,10 @@ def moto_store() -> Iterator[DynamoReservationStore]:
             aws_access_key_id="moto",
             aws_secret_access_key="moto",
         )
-        resources = yaml.load(TEMPLATE.read_text(), _AnyTag)["Resources"]  # noqa: S506  a subclass of SafeLoader
+        resources = yaml.load(TEMPLATE.read_text(), _TemplateLoader)["Resources"]  # noqa: S506  a subclass of SafeLoader
         for name in ("Reservations", "State"):
             properties = resources[name]["Properties"]
-            definition = {key: properties.get(key) for key in CREATE_TABLE}
+            definition = {key: properties.get(key) for key in TABLE_PARAMETERS}
             client.create_table(
                 TableName=name, **{key: value for key, value in definition.items() if value}
             )
@@ -55,7 +58,7 @@ def moto_store() -> Iterator[DynamoReservationStore]:
 
 
 @pytest.mark.parametrize(("status", "update"), list(itertools.product(Status, Status)))
-def test_update_is_recorded_if_observed_allows(
+def test_status_is_recorded_only_if_observed_allows_it(
     moto_store: DynamoReservationStore, status: Status, update: Status
 ) -> None:
     reservation_sid = seed(moto_store, status)
@@ -68,7 +71,9 @@ def test_update_is_recorded_if_observed_allows(
 
 
 @pytest.mark.parametrize("status", Status)
-def test_only_moves_can_be_claimed(moto_store: DynamoReservationStore, status: Status) -> None:
+def test_accept_can_be_claimed_only_if_moves_allows_it(
+    moto_store: DynamoReservationStore, status: Status
+) -> None:
     reservation_sid = seed(moto_store, status)
     claim = Claim(until=2, target=Status.ACCEPTED, claim_id="mine", by="tests")
 
@@ -77,7 +82,7 @@ def test_only_moves_can_be_claimed(moto_store: DynamoReservationStore, status: S
 
 
 @pytest.mark.parametrize(
-    ("answer", "may_be_sent"),
+    ("answer", "can_be_claimed"),
     [
         (None, True),
         ({}, True),
@@ -85,8 +90,8 @@ def test_only_moves_can_be_claimed(moto_store: DynamoReservationStore, status: S
         ({"instruction": "dequeue", "timeout": 30}, False),
     ],
 )
-def test_instruction_is_claimed_once_and_never_after_ringing_answer(
-    moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, may_be_sent: bool
+def test_instruction_is_claimed_once_but_never_if_callback_answer_rings_phone(
+    moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, can_be_claimed: bool
 ) -> None:
     reservation_sid = seed(moto_store, Status.PENDING)
     if answer is not None:
@@ -110,6 +115,6 @@ def test_instruction_is_claimed_once_and_never_after_ringing_answer(
         results.append(is_claimed)
         moto_store.confirm_sent(reservation_sid, claim, due_at=3)
 
-    assert results == [may_be_sent, False]
+    assert results == [can_be_claimed, False]
     assert record is not None
-    assert record.ringing_instruction == (call if may_be_sent else answer)
+    assert record.ringing_instruction == (call if can_be_claimed else answer)

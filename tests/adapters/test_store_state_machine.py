@@ -1,4 +1,4 @@
-"""For every pair of statuses, the store writes only the changes that MOVES and OBSERVED allow."""
+"""The store makes only the changes that MOVES and OBSERVED allow, and reads complete lists."""
 
 import itertools
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ from tests.support import NOW, sid
 
 statuses = st.sampled_from(list(Status))
 update_sequences = st.lists(statuses, min_size=1, max_size=8)
-on_dynamodb = settings(
+few_examples = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
@@ -64,7 +64,7 @@ def status_update(status: Status, at: int = NOW + 1) -> StatusUpdate:
 
 
 @pytest.mark.parametrize(("status", "update"), list(itertools.product(Status, Status)))
-def test_update_is_recorded_if_observed_allows_and_otherwise_changes_nothing(
+def test_status_is_recorded_if_observed_allows_it_and_ignored_otherwise(
     store: DynamoReservationStore, status: Status, update: Status
 ) -> None:
     reservation_sid = seed(store, status)
@@ -88,7 +88,7 @@ def test_update_is_recorded_if_observed_allows_and_otherwise_changes_nothing(
     ("status", "target"),
     list(itertools.product(Status, [Status.ACCEPTED, Status.REJECTED, Status.COMPLETED])),
 )
-def test_only_moves_can_be_claimed(
+def test_status_can_be_claimed_only_if_moves_allows_it(
     store: DynamoReservationStore, status: Status, target: Status
 ) -> None:
     reservation_sid = seed(store, status)
@@ -110,7 +110,7 @@ def test_only_moves_can_be_claimed(
 
 
 @given(update_sequences)
-@on_dynamodb
+@few_examples
 def test_any_sequence_of_updates_follows_observed(
     store: DynamoReservationStore, sequence: list[Status]
 ) -> None:
@@ -129,19 +129,19 @@ def test_any_sequence_of_updates_follows_observed(
 
 
 @given(st.permutations([Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED]), st.data())
-@on_dynamodb
-def test_concurrent_repeated_events_in_any_order_end_as_completed(
+@few_examples
+def test_record_is_completed_after_concurrent_repeated_events_in_any_order(
     store: DynamoReservationStore, order: list[Status], data: st.DataObject
 ) -> None:
     """`completed` is final, so later events have no effect."""
-    with_repeats = order + data.draw(st.lists(st.sampled_from(order), max_size=4))
+    updates = order + data.draw(st.lists(st.sampled_from(order), max_size=4))
     reservation_sid = seed(store, Status.PENDING)
 
     with ThreadPoolExecutor(4) as pool:
         outcomes = list(
             pool.map(
                 lambda status: store.record_status(reservation_sid, status_update(status)),
-                with_repeats,
+                updates,
             )
         )
 
@@ -152,8 +152,8 @@ def test_concurrent_repeated_events_in_any_order_end_as_completed(
 
 
 @given(target=st.sampled_from([Status.ACCEPTED, Status.REJECTED]), claimants=st.integers(2, 12))
-@on_dynamodb
-def test_one_of_many_concurrent_claims_succeeds(
+@few_examples
+def test_exactly_one_of_many_concurrent_claims_succeeds(
     store: DynamoReservationStore, target: Status, claimants: int
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
@@ -168,8 +168,8 @@ def test_one_of_many_concurrent_claims_succeeds(
 
 
 @given(callbacks=st.integers(2, 12))
-@on_dynamodb
-def test_concurrent_callbacks_create_one_record_and_get_equal_answers(
+@few_examples
+def test_concurrent_callbacks_create_one_record_and_get_the_same_answer(
     store: DynamoReservationStore, callbacks: int
 ) -> None:
     reservation = Reservation(
@@ -182,12 +182,12 @@ def test_concurrent_callbacks_create_one_record_and_get_equal_answers(
         history=(HistoryEntry(at=NOW, to=Status.PENDING, by="assignment_callback"),),
     )
 
-    def post(number: int) -> dict[str, Any]:
+    def record_callback(number: int) -> dict[str, Any]:
         answer = {"instruction": "accept"} if number % 2 else {}
         return store.record_callback(replace(reservation, answer=answer), due_at=NOW, now=NOW)
 
     with ThreadPoolExecutor(callbacks) as pool:
-        answers = list(pool.map(post, range(callbacks)))
+        answers = list(pool.map(record_callback, range(callbacks)))
 
     assert all(answer == answers[0] for answer in answers)
     record = store.get(reservation.reservation_sid)
@@ -214,7 +214,7 @@ def test_claim_retried_by_boto3_after_lost_response_succeeds(
         assert is_claimed
 
 
-def test_claim_is_released_by_owner_only(store: DynamoReservationStore) -> None:
+def test_claim_is_released_only_with_its_claim_id(store: DynamoReservationStore) -> None:
     reservation_sid = seed(store, Status.PENDING)
     claim = Claim(until=NOW + 30_000, target=Status.ACCEPTED, claim_id="mine", by="me")
     store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
@@ -229,7 +229,7 @@ def test_claim_is_released_by_owner_only(store: DynamoReservationStore) -> None:
     assert after["due_at"] == NOW + 5
 
 
-def test_unprocessed_keys_are_requested_again(
+def test_unprocessed_keys_are_requested_again_up_to_a_limit(
     store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {seed(store, Status.PENDING) for _ in range(3)}

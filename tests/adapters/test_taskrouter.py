@@ -1,4 +1,4 @@
-"""The TaskRouter client and Twilio's SDK handle every failure of a real HTTP server."""
+"""The TaskRouter client sends requests, parses responses and translates failures of a server."""
 
 import inspect
 import json
@@ -60,7 +60,11 @@ def read_request(connection: socket.socket) -> str:
 
 @dataclass
 class Server:
-    """Sends *reply* to each request. An empty reply closes the connection; None sends nothing."""
+    """The state of a server that sends `reply` to each request.
+
+    If the reply is empty, the server closes the connection without a response. If it is None, the
+    server keeps the connection open without a response.
+    """
 
     url: str
     reply: bytes | None = b""
@@ -150,7 +154,7 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", TaskRouterUnavailable),
     ],
 )
-def test_every_failure_raises_error_without_request_content(
+def test_failure_raises_matching_error_without_twilio_message(
     server: Server,
     call: Callable[[TwilioTaskRouter], object],
     reply: bytes,
@@ -163,14 +167,16 @@ def test_every_failure_raises_error_without_request_content(
     assert "secret attribute" not in str(raised.value)
 
 
-def test_refused_connection_is_unavailable() -> None:
+def test_refused_connection_raises_taskrouter_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(TaskRouterUnavailable):
         taskrouter(url).verify_workspace()
 
 
-def test_silent_server_times_out(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_request_to_silent_server_times_out(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(adapter, "_READ_SECONDS", 0.2)
     server.reply = None
     started = time.monotonic()
@@ -238,7 +244,7 @@ def test_events_are_parsed_like_event_callbacks(server: Server) -> None:
     assert "EndDate=2026-11-22T01%3A06%3A40Z" in request
 
 
-def test_incomplete_event_does_not_affect_others(server: Server) -> None:
+def test_malformed_events_do_not_affect_other_events(server: Server) -> None:
     data = {"task_sid": TASK, "worker_sid": WORKER}
     event = {
         "event_type": "reservation.canceled",

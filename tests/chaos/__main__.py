@@ -1,4 +1,4 @@
-"""The command line: `python -m tests.chaos run`."""
+"""The command line of the chaos tests: `python -m tests.chaos run`."""
 
 import asyncio
 import secrets
@@ -34,7 +34,12 @@ def main() -> None:
     show_default=True,
     help="The app's answer to callbacks.",
 )
-@click.option("--limit", default=900.0, show_default=True, help="Maximum duration in seconds.")
+@click.option(
+    "--limit",
+    default=900.0,
+    show_default=True,
+    help="Seconds after which no more Tasks are created.",
+)
 def run_command(
     *,
     reservations: int,
@@ -67,8 +72,8 @@ def _report(result: RunResult) -> str:
         f"{result.fault_counts.total()} faults:",
         *(f"  {count:5} {name}" for name, count in sorted(result.fault_counts.items())),
         f"{result.confirmed_decisions} decisions were confirmed with status 200.",
-        f"The comparison ended {result.comparison.seconds:.1f} s after all activity had ended.",
-        f"Seed {result.options.seed}, {result.seconds:.0f} s",
+        f"The comparison took {result.comparison.seconds:.1f} s.",
+        f"The run with seed {result.options.seed} took {result.seconds:.0f} s.",
     ]
     differences = result.differences
     if not differences:

@@ -1,4 +1,4 @@
-"""Cases of the crash matrix: use cases, and the situations in which they are killed."""
+"""Cases of the crash matrix: interrupted use cases and the situations in which they run."""
 
 import itertools
 from collections.abc import Callable
@@ -46,7 +46,10 @@ class SequentialExecutor:
 
 
 class Scenario:
-    """The app, a TaskRouter with one Reservation, and a fault injector between them."""
+    """The use cases, their store and a TaskRouter with one Reservation.
+
+    A fault injector intercepts the calls of the use cases.
+    """
 
     def __init__(self, store: DynamoReservationStore, deadlines: Deadlines = DEADLINES) -> None:
         self.injector = FaultInjector()
@@ -56,7 +59,7 @@ class Scenario:
         self._keys = DynamoIdempotencyStore(store._client, state_table=store._state)
         self.policy = sweeping.SweepPolicy()
         self.key = f"matrix-{next(_ids)}"
-        self._mark_reconciled()
+        self._reset_reconciliation()
         self.reservation = self.taskrouter.add_reservation()
         self.tasks_before = self.taskrouter.count_tasks()
 
@@ -141,7 +144,8 @@ class Scenario:
     def advance(self, seconds: float) -> None:
         self.taskrouter.sleep(seconds)
 
-    def _mark_reconciled(self) -> None:
+    def _reset_reconciliation(self) -> None:
+        """Make reconciliation due, as if the last reconciliation had read all Events until now."""
         now = self.taskrouter.now_ms()
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
         self.store.start_periodic_job(JOB, now=now, every_ms=0)
@@ -149,14 +153,14 @@ class Scenario:
         make_reconciliation_due(self.store)
 
     def recover(self) -> None:
-        """Sweep after the lease has expired and a reconciliation is due."""
+        """Let the lease expire and reconciliation become due, and then sweep."""
         self.injector.reset()
         self.advance(LEASE)
         make_reconciliation_due(self.store)
         self.sweep()
 
     def sweep_when_due(self) -> str:
-        """Sweep at the record's due time, because no event has reported the end."""
+        """Sweep when the record is due; return a note for the table."""
         now = self.taskrouter.now_ms()
         statuses = (Status.PENDING, Status.ACCEPTED, Status.WRAPPING)
         due = [
@@ -232,7 +236,7 @@ def _deleted_at_taskrouter(scenario: Scenario) -> None:
     scenario.advance(131)
 
 
-def _canceled_and_deleted_unrecorded(scenario: Scenario) -> None:
+def _deleted_without_record(scenario: Scenario) -> None:
     scenario.taskrouter.set_task(scenario.reservation.task_sid, "canceled")
     scenario.taskrouter.delete_task(scenario.reservation.task_sid)
     scenario.advance(60)
@@ -256,7 +260,7 @@ def _complete(scenario: Scenario) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A use case and the situation in which it is killed.
+    """A use case that is interrupted, and the situation in which it runs.
 
     Attributes:
         name: Name of the use case and the situation.
@@ -297,6 +301,6 @@ CASES = [
     Case("sweep, completes a stuck Reservation", _stuck_in_wrapping, Scenario.sweep),
     Case("sweep, Reservation deleted", _deleted_at_taskrouter, Scenario.sweep),
     Case("sweep, finds a missed Reservation", _unrecorded, Scenario.sweep),
-    Case("sweep, reads missed events", _canceled_and_deleted_unrecorded, Scenario.sweep),
+    Case("sweep, reads missed events", _deleted_without_record, Scenario.sweep),
     Case("create-task with a key", _unrecorded, Scenario.create_task, Scenario.create_task),
 ]

@@ -1,4 +1,4 @@
-"""Kills each case at every external call, and lets lease expiry and one sweep recover from it."""
+"""Interrupts each case at every external call, lets the lease expire and sweeps once."""
 
 import itertools
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from tests.chaos.fault_injection import AFTER, BEFORE, ProcessKilled
 
 @dataclass(frozen=True)
 class Row:
-    """The result of killing a use case at one point.
+    """The result of interrupting a use case at one point.
 
     Attributes:
         case: Name of the case.
-        point: Point at which the use case was killed.
+        point: Point at which the use case was interrupted.
         crashed: The statuses in the record and at TaskRouter after the crash.
         recovered: The same statuses after lease expiry and a sweep.
         problem: Reason why the recovery failed; empty if it succeeded.
@@ -37,21 +37,24 @@ class Row:
 
 
 def rows(store: DynamoReservationStore, case: Case) -> Iterator[Row]:
-    """Kill a case at every point, each time with a new Reservation."""
+    """Interrupt a case at every point, each time with a new Reservation."""
     scenario = _prepare(store, case)
     with suppress(AppError):
         case.act(scenario)
     calls = list(scenario.injector.calls)
     store.erase(scenario.reservation.sid)
-    yield _kill(store, case, 1, BEFORE, f"before {_call_name(calls, 0)}")
+    yield _interrupt(store, case, 1, BEFORE, f"before {_call_name(calls, 0)}")
     for _name, numbers in itertools.groupby(range(1, len(calls) + 1), lambda n: calls[n - 1]):
         yield from _join(
-            [_kill(store, case, n, AFTER, f"after {_call_name(calls, n - 1)}") for n in numbers]
+            [
+                _interrupt(store, case, n, AFTER, f"after {_call_name(calls, n - 1)}")
+                for n in numbers
+            ]
         )
 
 
 def _join(consecutive: list[Row]) -> Iterator[Row]:
-    """Join consecutive rows that differ only in the number of the call."""
+    """Join consecutive rows that differ only in the point."""
     for _, group in itertools.groupby(consecutive, lambda row: replace(row, point="")):
         first, *others = group
         last = others[-1].point.rpartition(" ")[2] if others else ""
@@ -73,7 +76,9 @@ def _call_name(calls: list[str], index: int) -> str:
     return f"`{name}` {calls[: index + 1].count(name)}"
 
 
-def _kill(store: DynamoReservationStore, case: Case, number: int, moment: str, point: str) -> Row:
+def _interrupt(
+    store: DynamoReservationStore, case: Case, number: int, moment: str, point: str
+) -> Row:
     scenario = _prepare(store, case)
     scenario.injector.inject(number, moment, scenario.injector.kill)
     with pytest.raises(ProcessKilled):
@@ -84,8 +89,8 @@ def _kill(store: DynamoReservationStore, case: Case, number: int, moment: str, p
         case.retry(scenario)
     suffix = "" if _is_consistent(scenario) else scenario.sweep_when_due()
     recovered = _state(scenario, case) + suffix
-    row = Row(case.name, point, crashed, recovered, _problem(scenario, case))
-    _clear(scenario)
+    row = Row(case.name, point, crashed, recovered, _find_problem(scenario, case))
+    _erase_records(scenario)
     return row
 
 
@@ -96,7 +101,7 @@ def _state(scenario: Scenario, case: Case) -> str:
     return f"both {actual}" if recorded == actual else f"{recorded}; TaskRouter {actual}"
 
 
-def _problem(scenario: Scenario, case: Case) -> str:
+def _find_problem(scenario: Scenario, case: Case) -> str:
     record = scenario.store.get(scenario.reservation.sid)
     if record is None:
         return "no record"
@@ -127,6 +132,6 @@ def _is_consistent(scenario: Scenario) -> bool:
     )
 
 
-def _clear(scenario: Scenario) -> None:
+def _erase_records(scenario: Scenario) -> None:
     for sid in scenario.taskrouter.statuses:
         scenario.store.erase(sid)

@@ -42,13 +42,14 @@ class UpdateRequest:
 
 
 class EngineTaskRouter:
-    """Implements `ports.TaskRouter` and the actions of TaskRouter's other clients.
+    """Implements `ports.TaskRouter`, `ports.Clock` and the actions of TaskRouter's other clients.
 
     Args:
         **settings: Settings of the simulator.
 
     Attributes:
-        callbacks: All assignment and event callbacks so far. The engine does not send them.
+        callbacks: All assignment callbacks and Reservation event callbacks so far. The engine does
+            not send callbacks.
         statuses: All statuses by Reservation SID, including deleted Reservations.
         update_requests: All update requests received.
         executed_instructions: Number of executed instructions by Reservation SID.
@@ -99,7 +100,7 @@ class EngineTaskRouter:
                 raise TaskRouterNotFound("the Task has no such Reservation")
             if task_sid is None and worker_sid != reservation.worker_sid:
                 raise TaskRouterNotFound("the Worker has no such Reservation")
-            return _remote(reservation)
+            return _to_remote(reservation)
 
     def update_reservation(
         self, reservation_sid: str, *, task_sid: str, to: Status, activity_sid: str | None
@@ -107,13 +108,13 @@ class EngineTaskRouter:
         with self._lock:
             reservation = self._reservation(reservation_sid)
             try:
-                self._set(reservation, to, activity_sid)
+                self._change_status(reservation, to, activity_sid)
             except BadRequest as error:
                 self._record_update(reservation_sid, to, was_refused=True)
                 raise TaskRouterRefused(error.message) from error
             self._record_update(reservation_sid, to, was_refused=False)
             self.clock.run_due()
-            return _remote(reservation)
+            return _to_remote(reservation)
 
     def send_instruction(
         self, reservation_sid: str, *, task_sid: str, instruction: Instruction
@@ -126,13 +127,15 @@ class EngineTaskRouter:
                 raise TaskRouterRefused(error.message) from error
             self.executed_instructions[reservation_sid] += 1
             self.clock.run_due()
-            return _remote(reservation)
+            return _to_remote(reservation)
 
     def _record_update(self, reservation_sid: str, to: Status, *, was_refused: bool) -> None:
         request = UpdateRequest(reservation_sid, to, self.now_ms(), was_refused=was_refused)
         self.update_requests.append(request)
 
-    def _set(self, reservation: Reservation, to: Status, activity_sid: str | None) -> None:
+    def _change_status(
+        self, reservation: Reservation, to: Status, activity_sid: str | None
+    ) -> None:
         if to is Status.ACCEPTED:
             assignments.accept(self._engine, self._workspace, reservation)
         elif to is Status.REJECTED:
@@ -146,7 +149,7 @@ class EngineTaskRouter:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
             return [
-                _remote(reservation)
+                _to_remote(reservation)
                 for reservation in self._workspace.tasks[task_sid].reservations
                 if reservation.status is ReservationStatus.PENDING
             ]
@@ -172,15 +175,15 @@ class EngineTaskRouter:
 
     def create_task(self, task: NewTask) -> CreatedTask:
         with self._lock:
-            return _created(self.add_task(task.attributes))
+            return _to_created(self.add_task(task.attributes))
 
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
         with self._lock:
             for task in self._workspace.tasks.values():
                 matches = json.loads(task.attributes).get(name) == value
                 if matches and task.created * 1000 >= since:
-                    # TaskRouter's list omits the attributes.
-                    return replace(_created(task), attributes="null")
+                    # TaskRouter's list of Tasks does not include their attributes.
+                    return replace(_to_created(task), attributes="null")
             return None
 
     def list_reservations(self, task_sid: str) -> list[RemoteReservation]:
@@ -188,7 +191,7 @@ class EngineTaskRouter:
             if task_sid not in self._workspace.tasks:
                 raise TaskRouterNotFound("no such Task")
             reservations = self._workspace.tasks[task_sid].reservations
-            return [_remote(reservation) for reservation in reservations]
+            return [_to_remote(reservation) for reservation in reservations]
 
     def verify_workspace(self) -> None:
         pass
@@ -214,7 +217,7 @@ class EngineTaskRouter:
         self.clock.run_due()
 
     def set_task(self, task_sid: str, status: str) -> None:
-        """End or wrap up a Task as an operator. A refusal by TaskRouter is ignored."""
+        """Cancel, wrap up or complete a Task as an operator; do nothing if TaskRouter refuses."""
         transitions = {
             "canceled": assignments.cancel,
             "wrapping": assignments.wrap,
@@ -258,7 +261,7 @@ class EngineTaskRouter:
         return len(self._workspace.tasks)
 
 
-def _remote(reservation: Reservation) -> RemoteReservation:
+def _to_remote(reservation: Reservation) -> RemoteReservation:
     return RemoteReservation(
         reservation_sid=reservation.sid,
         task_sid=reservation.task_sid,
@@ -270,7 +273,7 @@ def _remote(reservation: Reservation) -> RemoteReservation:
     )
 
 
-def _created(task: Task) -> CreatedTask:
+def _to_created(task: Task) -> CreatedTask:
     return CreatedTask(
         sid=task.sid,
         attributes=task.attributes,

@@ -14,7 +14,7 @@ class ProcessKilled(BaseException):
 class FaultInjector:
     """Performs an action before or after the n-th intercepted call takes effect.
 
-    After `kill`, every call in any thread raises ProcessKilled until `reset`.
+    After `kill`, every call in any thread raises ProcessKilled until `reset` is called.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class FaultInjector:
         raise ProcessKilled
 
     def reset(self) -> None:
-        """Clear all calls and actions."""
+        """Clear all calls and actions, and let calls succeed again after `kill`."""
         self.calls.clear()
         self._actions.clear()
         self._is_killed = False
@@ -50,7 +50,7 @@ class FaultInjector:
         try:
             result = function(*args, **kwargs)
         except Exception:
-            # A call that raises has also ended.
+            # A call also ends when it raises an exception.
             self._act(number, AFTER, name)
             raise
         if isinstance(result, Iterator):

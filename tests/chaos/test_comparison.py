@@ -17,7 +17,7 @@ def ground_truth(*statuses, **attributes):
 
 
 def record(**changes):
-    """Return a consistent record with these changes; None removes an attribute."""
+    """Return a consistent record with the given changes; None removes an attribute."""
     attributes = {
         "reservation_sid": "WR1",
         "task_sid": "WT1",
@@ -90,8 +90,8 @@ def test_history_may_omit_unobserved_statuses():
 def test_task_accepted_twice_is_reported():
     expected = ["Task WT1 was accepted 2 times"]
     assert differences(ground_truth(accepts={"WT1": 2})) == expected
-    other = TaskRouterReservation("WR2", "WT1", "WK2", ("pending", "accepted"))
-    truth = GroundTruth({**ground_truth().reservations, "WR2": other})
+    second_reservation = TaskRouterReservation("WR2", "WT1", "WK2", ("pending", "accepted"))
+    truth = GroundTruth({**ground_truth().reservations, "WR2": second_reservation})
     records = {"WR1": record(), "WR2": record(reservation_sid="WR2", worker_sid="WK2")}
     assert differences(truth, records) == expected
 
@@ -112,11 +112,12 @@ def test_answered_but_unrecorded_callback_is_reported():
     observations = Observations(callback_responses=responses)
     (difference,) = differences(records={"WR1": record(answer=None)}, observations=observations)
     assert difference.startswith(
-        "the response to assignment of WR1 was 200, but the callback was not recorded; record: pen"
+        "the response to the assignment callback about WR1 was 200, but the callback was not "
+        "recorded; record: pen"
     )
 
 
-def test_fallback_may_respond_without_a_record_if_it_logs_the_metric():
+def test_fallback_callback_may_be_unrecorded_if_the_app_logs_the_metric():
     responses = [CallbackResponse("WR1", "fallback", ACCEPT)]
     observations = Observations(callback_responses=responses)
     records = {"WR1": record(answer=None)}
@@ -125,16 +126,16 @@ def test_fallback_may_respond_without_a_record_if_it_logs_the_metric():
     assert differences(records=records, observations=observations, log=log) == []
 
 
-def test_unrecorded_callback_is_accepted_if_its_answer_is_empty():
+def test_callback_may_be_unrecorded_if_its_answer_is_empty():
     responses = [CallbackResponse("WR1", "assignment", "{}")]
     observations = Observations(callback_responses=responses)
     assert differences(records={"WR1": record(answer=None)}, observations=observations) == []
 
 
-def test_different_answers_to_the_callbacks_of_one_reservation_are_reported():
+def test_different_answers_to_callbacks_about_one_reservation_are_reported():
     responses = [
         CallbackResponse("WR1", "assignment", "{}"),
         CallbackResponse("WR1", "fallback", ACCEPT),
     ]
     (difference,) = differences(observations=Observations(callback_responses=responses))
-    assert difference.startswith("different answers to the callbacks of WR1")
+    assert difference.startswith("different answers to the callbacks about WR1")

@@ -1,6 +1,6 @@
 """Lease expiry and one sweep restore a consistent state after a crash.
 
-Each use case is killed before its first external call and after each external call.
+Each use case is interrupted before its first external call and after each external call.
 """
 
 import os
@@ -24,7 +24,7 @@ def _sequential_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_lease_and_sweep_recover_from_each_crash_as_documented(
+def test_lease_expiry_and_one_sweep_recover_from_each_crash_as_documented(
     store: DynamoReservationStore, case: Case
 ) -> None:
     results = list(rows(store, case))
@@ -35,7 +35,7 @@ def test_lease_and_sweep_recover_from_each_crash_as_documented(
         _write(case, results)
     documented = [line for line in _documented() if line.startswith(f"| {case.name} |")]
     assert documented == [str(row) for row in results], (
-        "Run with CRASH_MATRIX=write to update the table."
+        "The table in docs/chaos.md differs. Run with CRASH_MATRIX=write to update the table."
     )
 
 
@@ -49,7 +49,7 @@ def _documented() -> list[str]:
 
 
 def _write(case: Case, results: list[Row]) -> None:
-    """Replace the rows of a case in the document; the cases keep the order of CASES."""
+    """Replace the rows of a case in the document and sort all rows in the order of CASES."""
     order = [listed.name for listed in CASES]
     others = [line for line in _documented() if not line.startswith(f"| {case.name} |")]
     lines = sorted(

@@ -1,4 +1,4 @@
-"""The plan depends only on the seed and contains all kinds of faults."""
+"""The seed determines the plan, which contains every decision, completion and process fault."""
 
 from tests.chaos.runner.plan import Connection, Plan, RequestFault
 

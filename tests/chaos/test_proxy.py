@@ -17,7 +17,10 @@ EVENT = {"ReservationSid": SID, "EventType": "reservation.created"}
 
 @asynccontextmanager
 async def proxied_server():
-    """Run a server behind a proxy; yield the proxy, a client and received requests."""
+    """Run a server behind a proxy.
+
+    Yield the proxy, a function that posts through the proxy, and the list of received requests.
+    """
     received = []
 
     async def respond(request):
@@ -43,8 +46,11 @@ async def proxied_server():
     await runner.cleanup()
 
 
-def results_of(fault, *, path=f"/Reservations/{SID}", data=None, requests=1):
-    """Return the responses, the number of received requests, and the fault's count."""
+def inject_and_send(fault, *, path=f"/Reservations/{SID}", data=None, requests=1):
+    """Inject a fault and send requests.
+
+    Return the responses, the number of requests received by the server, and the fault's count.
+    """
 
     async def send_requests():
         async with proxied_server() as (proxy, post, received):
@@ -86,25 +92,25 @@ def test_request_without_matching_fault_is_forwarded_unchanged():
     ids=lambda value: value.name if isinstance(value, RequestFault) else "",
 )
 def test_fault_affects_a_single_request(fault, response, received_count):
-    assert results_of(fault, requests=2) == ([response, (200, "yes")], received_count + 1, 1)
+    assert inject_and_send(fault, requests=2) == ([response, (200, "yes")], received_count + 1, 1)
 
 
-def test_delayed_request_takes_at_least_the_delay():
+def test_delayed_request_takes_at_least_as_long_as_the_delay():
     started = time.monotonic()
-    results_of(RequestFault(Connection.REST, "delayed", seconds=0.2))
+    inject_and_send(RequestFault(Connection.REST, "delayed", seconds=0.2))
     assert time.monotonic() - started >= 0.2
 
 
-def test_lost_fault_affects_all_matching_requests_and_counts_once():
+def test_fault_lost_affects_all_matching_requests_and_is_counted_once():
     subjects = ("fallback", "event reservation.created")
     fault = RequestFault(Connection.CALLBACKS, "lost", subjects=subjects)
-    lost = results_of(fault, path="/event_callback", data=EVENT, requests=3)
+    lost = inject_and_send(fault, path="/event_callback", data=EVENT, requests=3)
     assert lost == ([None] * 3, 0, 1)
 
 
 def test_fault_does_not_affect_callbacks_with_other_subjects():
     fault = RequestFault(Connection.CALLBACKS, "disconnected", subjects=("assignment",))
-    forwarded = results_of(fault, path="/event_callback", data=EVENT)
+    forwarded = inject_and_send(fault, path="/event_callback", data=EVENT)
     assert forwarded == ([(200, "yes")], 1, 0)
 
 

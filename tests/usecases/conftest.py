@@ -1,4 +1,4 @@
-"""Fixtures for the use cases: the real store on local DynamoDB, a fake TaskRouter and clock."""
+"""Fixtures for the use cases: the store on local DynamoDB, a fake TaskRouter and a manual clock."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -29,7 +29,7 @@ def test_callback_is_recorded_with_every_parameter_and_deferred(service: Service
     }
 
 
-def test_repeated_callback_gets_first_answer_after_setting_changes(
+def test_repeated_callback_gets_first_answer_instead_of_new_instruction(
     service: Service,
 ) -> None:
     remote = service.taskrouter.add()
@@ -82,7 +82,7 @@ def test_callback_during_decision_is_deferred(service: Service) -> None:
     assert service.record(remote).status is Status.REJECTED
 
 
-def test_workflow_timeout_applies_once_callback_names_workflow(service: Service) -> None:
+def test_workflow_timeout_applies_after_callback_names_workflow(service: Service) -> None:
     service.deadlines = replace(DEADLINES, by_workflow={"WW" + "0" * 32: 300})
     remote = service.taskrouter.add(created_at=NOW - 5_000)
     service.sweep()
@@ -92,7 +92,7 @@ def test_workflow_timeout_applies_once_callback_names_workflow(service: Service)
     assert service.record(remote).expires_at == NOW - 5_000 + 300_000
 
 
-def test_callback_after_decision_is_answered_without_slow_second_write(
+def test_callback_after_decision_is_answered_without_second_write_if_first_is_slow(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = service.taskrouter.add()
@@ -125,7 +125,7 @@ def test_callback_during_decision_is_not_answered_unless_recorded(
     assert service.assign(remote, ACCEPT) == {"instruction": "accept"}
 
 
-def test_late_callback_does_not_make_ended_record_due(service: Service) -> None:
+def test_late_callback_does_not_make_ended_reservation_due(service: Service) -> None:
     remote = service.taskrouter.add()
     service.reject(remote, task_sid=remote.task_sid)
     service.assign(remote, ACCEPT)
@@ -134,7 +134,9 @@ def test_late_callback_does_not_make_ended_record_due(service: Service) -> None:
     assert service.sweep()["due"] == 0
 
 
-def test_answered_instruction_is_checked_after_15_seconds(service: Service) -> None:
+def test_reservation_answered_with_instruction_is_checked_after_15_seconds(
+    service: Service,
+) -> None:
     remote = service.taskrouter.add()
     service.assign(remote, ACCEPT)
     service.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)

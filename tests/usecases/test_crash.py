@@ -1,4 +1,4 @@
-"""After a crash between two external calls, the sweep corrects the record after lease expiry."""
+"""The sweep corrects the record after an interrupted decision, once the lease has expired."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Open Reservations are checked in time for every deadline, and ended ones are never checked."""
+"""Open Reservations are checked by each deadline, and ended Reservations are never checked."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ times = st.integers(NOW - 10**9, NOW + 10**9)
 limits = st.none() | st.integers(1, 86_400)
 
 
-def deadlines_with(reject_after: int | None, max_wrapup: int | None) -> Deadlines:
+def make_deadlines(reject_after: int | None, max_wrapup: int | None) -> Deadlines:
     return Deadlines(
         reservation_timeout=120,
         grace=GRACE,
@@ -32,7 +32,7 @@ def deadlines_with(reject_after: int | None, max_wrapup: int | None) -> Deadline
     max_wrapup=limits,
     checks=st.integers(0, 10_000),
 )
-def test_next_check_of_open_reservation_is_within_six_hours_of_its_last_deadline(
+def test_open_reservation_is_checked_within_six_hours_or_by_its_last_deadline(
     *,
     status: Status,
     reserved_at: int,
@@ -41,7 +41,7 @@ def test_next_check_of_open_reservation_is_within_six_hours_of_its_last_deadline
     max_wrapup: int | None,
     checks: int,
 ) -> None:
-    deadlines = deadlines_with(reject_after, max_wrapup)
+    deadlines = make_deadlines(reject_after, max_wrapup)
     check_at = deadlines.next_check(
         status, now=NOW, reserved_at=reserved_at, expires_at=expires_at, checks=checks
     )
@@ -56,10 +56,10 @@ def test_next_check_of_open_reservation_is_within_six_hours_of_its_last_deadline
     reject_after=limits,
     checks=st.integers(0, 10_000),
 )
-def test_next_check_of_pending_reservation_misses_no_deadline(
+def test_pending_reservation_is_checked_by_its_next_deadline(
     *, reserved_at: int, expires_at: int, reject_after: int | None, checks: int
 ) -> None:
-    deadlines = deadlines_with(reject_after, None)
+    deadlines = make_deadlines(reject_after, None)
     check_at = deadlines.next_check(
         Status.PENDING, now=NOW, reserved_at=reserved_at, expires_at=expires_at, checks=checks
     )
@@ -73,10 +73,10 @@ def test_next_check_of_pending_reservation_misses_no_deadline(
 
 
 @given(max_wrapup=st.integers(1, 86_400), checks=st.integers(0, 10_000))
-def test_next_check_of_wrapping_reservation_is_in_time_to_complete_it(
+def test_wrapping_reservation_is_checked_by_its_wrap_up_limit(
     *, max_wrapup: int, checks: int
 ) -> None:
-    deadlines = deadlines_with(None, max_wrapup)
+    deadlines = make_deadlines(None, max_wrapup)
     check_at = deadlines.next_check(
         Status.WRAPPING, now=NOW, reserved_at=NOW, expires_at=NOW, checks=checks
     )
@@ -86,5 +86,5 @@ def test_next_check_of_wrapping_reservation_is_in_time_to_complete_it(
 
 @given(status=st.sampled_from(sorted(set(Status) - OPEN)), expires_at=times)
 def test_ended_reservation_is_never_checked(status: Status, expires_at: int) -> None:
-    deadlines = deadlines_with(40, 300)
+    deadlines = make_deadlines(40, 300)
     assert deadlines.next_check(status, now=NOW, reserved_at=NOW, expires_at=expires_at) is None

@@ -47,7 +47,7 @@ def test_reject_records_no_acceptor(service: Service, pending: RemoteReservation
 
 
 @pytest.mark.parametrize("current", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
-def test_repeated_accept_returns_current_status_without_calling_taskrouter(
+def test_repeated_accept_returns_current_status_without_second_update(
     service: Service, pending: RemoteReservation, current: Status
 ) -> None:
     service.accept(pending)
@@ -71,21 +71,19 @@ def test_rejected_reservation_cannot_be_accepted(
     assert service.taskrouter.calls["update"] == 1
 
 
-def test_second_accept_waits_for_outcome_of_first(
+def test_second_accept_waits_three_seconds_for_outcome_of_first(
     service: Service, pending: RemoteReservation
 ) -> None:
     failed_at = []
 
-    def second_accept(verb: str) -> None:
+    def accept_during_update(verb: str) -> None:
         if verb == "update":
-            waiting = service.clock.when_sleeping = lambda: None
-            assert waiting
             with pytest.raises(Unsettled):
                 service.accept(pending)
             failed_at.append(service.clock.now)
 
     before = service.clock.now
-    service.taskrouter.when_called = second_accept
+    service.taskrouter.when_called = accept_during_update
     service.accept(pending)
 
     assert failed_at == [before + 3_000]
@@ -95,7 +93,7 @@ def test_second_accept_waits_for_outcome_of_first(
 def test_waiting_accept_returns_as_soon_as_outcome_is_recorded(
     service: Service, pending: RemoteReservation
 ) -> None:
-    """The claim's owner records the outcome during the second request's first wait of 100 ms."""
+    """The sweep records the outcome during the second request's first wait of 100 ms."""
     statuses = []
 
     def record_outcome() -> None:
@@ -104,18 +102,18 @@ def test_waiting_accept_returns_as_soon_as_outcome_is_recorded(
         service.clock.now += 31_000
         service.sweep()
 
-    def second_accept(verb: str) -> None:
+    def accept_during_update(verb: str) -> None:
         if verb == "update":
             service.taskrouter.when_called = lambda _verb: None
             service.clock.when_sleeping = record_outcome
             statuses.append(service.accept(pending).status)
 
-    service.taskrouter.when_called = second_accept
+    service.taskrouter.when_called = accept_during_update
     assert service.accept(pending).status is Status.ACCEPTED
     assert statuses == [Status.ACCEPTED]
 
 
-def test_reject_during_accept_conflicts_without_waiting(
+def test_reject_during_accept_fails_without_waiting(
     service: Service, pending: RemoteReservation
 ) -> None:
     def reject_during_update(verb: str) -> None:
@@ -169,7 +167,7 @@ def test_claim_is_kept_for_sweep_if_status_cannot_be_fetched(
     assert (record.status, record.accepted_by) == (Status.ACCEPTED, "supervisor:ann")
 
 
-def test_status_is_not_fetched_late_in_request(
+def test_status_is_not_fetched_if_update_took_too_long(
     service: Service, pending: RemoteReservation
 ) -> None:
     def delay_update(verb: str) -> None:
@@ -190,7 +188,7 @@ def test_throttled_request_releases_claim(service: Service, pending: RemoteReser
     assert service.accept(pending).status is Status.ACCEPTED
 
 
-def test_accept_succeeds_if_already_accepted_elsewhere(
+def test_accept_succeeds_if_reservation_was_accepted_by_another_client(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.set_status(pending.reservation_sid, Status.ACCEPTED)
@@ -209,7 +207,7 @@ def test_reservation_ended_in_taskrouter_is_recorded_and_reported(
     assert service.record(pending).status is Status.TIMEOUT
 
 
-def test_refusal_of_pending_reservation_releases_claim_and_is_reported(
+def test_refused_rejection_releases_claim_and_is_reported(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.fail_before["update"] = [TaskRouterRefused("bad activity")]
@@ -251,7 +249,7 @@ def test_refused_credentials_release_claim(service: Service, pending: RemoteRese
     assert service.record(pending).claim is None
 
 
-def test_worker_cannot_decide_or_claim_reservation_of_another_worker(
+def test_worker_cannot_accept_or_claim_reservation_of_another_worker(
     service: Service, pending: RemoteReservation
 ) -> None:
     other_worker = Principal(Role.WORKER, worker_sid=sid("WK"))
@@ -260,12 +258,12 @@ def test_worker_cannot_decide_or_claim_reservation_of_another_worker(
     assert service.record(pending).claim is None
 
 
-def test_worker_decides_own_reservation(service: Service, pending: RemoteReservation) -> None:
+def test_worker_accepts_own_reservation(service: Service, pending: RemoteReservation) -> None:
     worker = Principal(Role.WORKER, worker_sid=pending.worker_sid)
     assert service.accept(pending, principal=worker).accepted_by == f"worker:{pending.worker_sid}"
 
 
-def test_accept_with_wrong_task_is_bad_request(
+def test_accept_with_wrong_task_raises_bad_request(
     service: Service, pending: RemoteReservation
 ) -> None:
     with pytest.raises(BadRequest):
@@ -280,14 +278,14 @@ def test_unrecorded_reservation_is_fetched_by_task(service: Service) -> None:
     assert service.record(remote).callback is None
 
 
-def test_worker_accepts_unrecorded_reservation_without_task(service: Service) -> None:
+def test_worker_accepts_unrecorded_reservation_without_naming_task(service: Service) -> None:
     remote = service.taskrouter.add()
     worker = Principal(Role.WORKER, worker_sid=remote.worker_sid)
 
     assert service.accept(remote, principal=worker).status is Status.ACCEPTED
 
 
-def test_worker_cannot_access_unrecorded_reservation_of_another_worker(service: Service) -> None:
+def test_worker_cannot_accept_unrecorded_reservation_of_another_worker(service: Service) -> None:
     remote = service.taskrouter.add()
     other_worker = Principal(Role.WORKER, worker_sid=sid("WK"))
 
@@ -306,12 +304,12 @@ def test_unrecorded_ended_reservation_is_recorded_and_reported(
     assert service.record(remote).status is Status.TIMEOUT
 
 
-@pytest.mark.parametrize("with_task", [True, False])
-def test_unknown_reservation_is_not_found(service: Service, *, with_task: bool) -> None:
+@pytest.mark.parametrize("names_task", [True, False])
+def test_unknown_reservation_is_not_found(service: Service, *, names_task: bool) -> None:
     remote = service.taskrouter.add()
     service.taskrouter.remove(remote.reservation_sid)
 
     with pytest.raises(NotFound):
         service.accept(
-            remote, principal=SUPERVISOR, task_sid=remote.task_sid if with_task else None
+            remote, principal=SUPERVISOR, task_sid=remote.task_sid if names_task else None
         )

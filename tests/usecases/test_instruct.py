@@ -1,4 +1,4 @@
-"""An instruction sent with an accept rings a phone, so it is sent at most once."""
+"""An instruction in an accept request may ring a phone, so it is executed at most once."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -77,7 +77,7 @@ def test_repeated_instruction_returns_current_status_and_is_not_sent_again(
     assert len(service.taskrouter.instructions) == 1
 
 
-def test_second_different_instruction_is_refused(
+def test_different_second_instruction_is_refused(
     service: Service, pending: RemoteReservation
 ) -> None:
     instruct(service, pending)
@@ -107,7 +107,7 @@ def test_callback_after_sent_instruction_is_deferred(service: Service) -> None:
     assert record.callback is not None
 
 
-def test_concurrent_instructions_are_sent_once(
+def test_instruction_of_concurrent_requests_is_sent_once(
     service: Service, pending: RemoteReservation
 ) -> None:
     outcomes: list[Reservation] = []
@@ -140,7 +140,7 @@ def test_reservation_can_be_accepted_or_rejected_while_phone_rings(
     [TaskRouterRefused("40140"), TaskRouterThrottled("429"), TaskRouterDenied("401")],
     ids=lambda error: error.code,
 )
-def test_instruction_that_was_not_executed_can_be_sent_again(
+def test_another_instruction_can_be_sent_if_first_was_not_executed(
     service: Service, pending: RemoteReservation, failure: AppError
 ) -> None:
     service.taskrouter.fail_before["instruct"] = [failure]
@@ -313,7 +313,7 @@ def test_instruction_after_plain_accept_is_refused(
     assert service.taskrouter.instructions == []
 
 
-def test_instruction_refused_after_acceptance_elsewhere_is_not_recorded_as_sent(
+def test_instruction_refused_after_accept_by_another_client_is_not_recorded_as_sent(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.set_status(pending.reservation_sid, Status.ACCEPTED)  # in another client
@@ -325,7 +325,7 @@ def test_instruction_refused_after_acceptance_elsewhere_is_not_recorded_as_sent(
     assert (record.status, record.instruction_sent) == (Status.ACCEPTED, None)
 
 
-def test_written_claim_is_used_after_its_response_is_lost(
+def test_written_claim_is_used_after_lost_response_from_dynamodb(
     service: Service, pending: RemoteReservation
 ) -> None:
     claim = service.store.claim
@@ -340,7 +340,9 @@ def test_written_claim_is_used_after_its_response_is_lost(
     assert service.record(pending).claim is None
 
 
-def test_failed_claim_sends_no_instruction(service: Service, pending: RemoteReservation) -> None:
+def test_no_instruction_is_sent_if_claim_fails(
+    service: Service, pending: RemoteReservation
+) -> None:
     claim = service.store.claim
 
     def fail(*_args: Any, **_kwargs: Any) -> Any:
@@ -354,7 +356,7 @@ def test_failed_claim_sends_no_instruction(service: Service, pending: RemoteRese
     assert service.taskrouter.instructions == []
 
 
-def test_no_instruction_is_sent_without_dynamodb(
+def test_no_instruction_is_sent_if_dynamodb_is_down(
     service: Service, pending: RemoteReservation
 ) -> None:
     class UnavailableStore:

@@ -18,7 +18,7 @@ LIFE_CYCLES = [
 ]
 
 
-def test_event_changes_record(service: Service) -> None:
+def test_event_changes_record_once(service: Service) -> None:
     remote = service.taskrouter.add()
     service.assign(remote)
 
@@ -32,7 +32,7 @@ def test_event_changes_record(service: Service) -> None:
     )
 
 
-def test_event_creates_record_and_callback_completes_it(
+def test_callback_is_added_to_record_created_by_event(
     service: Service,
 ) -> None:
     remote = service.taskrouter.add()
@@ -46,7 +46,7 @@ def test_event_creates_record_and_callback_completes_it(
     assert [change.by for change in record.history] == ["event"]
 
 
-def test_record_created_by_event_is_swept(service: Service) -> None:
+def test_record_created_by_event_is_checked_by_sweep(service: Service) -> None:
     remote = service.taskrouter.add()
     service.post_event(remote, Status.PENDING)
     service.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
@@ -78,7 +78,7 @@ def test_acceptor_is_recorded_if_event_arrives_during_accept(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(life_cycle=st.sampled_from(LIFE_CYCLES), data=st.data())
-def test_any_order_of_callback_and_events_gives_same_result(
+def test_any_order_of_callback_and_events_gives_same_final_status(
     service: Service, life_cycle: list[Status], data: st.DataObject
 ) -> None:
     remote = service.taskrouter.add(life_cycle[-1])

@@ -27,7 +27,7 @@ def add_events(service: Service, remote: RemoteReservation, *changes: tuple[Stat
         service.taskrouter.add_event(remote, status, at=at)
 
 
-def add_ended_reservation(
+def add_deleted_reservation(
     service: Service, at: int, *, statuses: Iterable[Status] = LIFE_CYCLE
 ) -> RemoteReservation:
     """Add an unreported Reservation that TaskRouter has already deleted; its Events remain."""
@@ -93,7 +93,7 @@ def test_reconciliation_counts_unfinished_steps(
     assert (report["reconciled"], report["unreconciled"], report["ok"]) == (0, 4, True)
 
 
-def test_reconciliation_with_refused_key_fails_sweep(service: Service) -> None:
+def test_refused_api_key_during_reconciliation_fails_sweep(service: Service) -> None:
     service.taskrouter.fail_before["tasks"] = [TaskRouterDenied("401")]
     with pytest.raises(SweepFailed):
         service.sweep()
@@ -103,7 +103,7 @@ def test_unreported_ended_reservation_is_recorded(
     service: Service,
 ) -> None:
     service.sweep()
-    remote = add_ended_reservation(service, NOW + MINUTE)
+    remote = add_deleted_reservation(service, NOW + MINUTE)
     service.clock.now += 5 * MINUTE
 
     assert service.sweep()["reconciled"] == 1
@@ -121,7 +121,7 @@ def test_unreported_ended_reservation_is_recorded(
 
 def test_events_are_recorded_in_chronological_order(service: Service) -> None:
     statuses = [Status.PENDING, Status.ACCEPTED, Status.WRAPPING, Status.CANCELED]
-    remote = add_ended_reservation(service, NOW - MINUTE, statuses=statuses)
+    remote = add_deleted_reservation(service, NOW - MINUTE, statuses=statuses)
     service.sweep()
 
     assert [change.to for change in service.record(remote).history] == statuses
@@ -136,14 +136,14 @@ def test_missed_end_is_recorded_by_next_reconciliation(
     service.sweep()
     service.taskrouter.set_status(remote.reservation_sid, Status.COMPLETED)
     add_events(service, remote, *((status, NOW + MINUTE) for status in LIFE_CYCLE))
-    service.clock.now += 5 * MINUTE  # the sweep checks an accepted Reservation after 15 minutes
+    service.clock.now += 5 * MINUTE  # an accepted Reservation becomes due after 15 minutes
 
     report = service.sweep()
     assert (report["due"], report["reconciled"]) == (0, 1)
     assert service.record(remote).status is Status.COMPLETED
 
 
-def test_recorded_events_cause_no_write(service: Service) -> None:
+def test_event_of_recorded_status_does_not_change_history(service: Service) -> None:
     service.sweep()
     remote = service.taskrouter.add()
     service.assign(remote)
@@ -158,7 +158,7 @@ def test_recorded_events_cause_no_write(service: Service) -> None:
 def test_recent_events_are_left_for_next_reconciliation(service: Service) -> None:
     service.sweep()
     service.clock.now += 5 * MINUTE
-    remote = add_ended_reservation(service, service.clock.now - 10_000)
+    remote = add_deleted_reservation(service, service.clock.now - 10_000)
     assert service.sweep()["reconciled"] == 0
 
     service.clock.now += 5 * MINUTE
@@ -166,11 +166,11 @@ def test_recent_events_are_left_for_next_reconciliation(service: Service) -> Non
     assert service.record(remote).status is Status.COMPLETED
 
 
-def test_overlap_finds_event_that_is_listed_late(service: Service) -> None:
+def test_event_that_is_listed_late_is_found_by_next_reconciliation(service: Service) -> None:
     service.sweep()
     service.clock.now += 5 * MINUTE
     service.sweep()
-    remote = add_ended_reservation(service, service.clock.now - 50_000, statuses=[Status.PENDING])
+    remote = add_deleted_reservation(service, service.clock.now - 50_000, statuses=[Status.PENDING])
 
     service.clock.now += 5 * MINUTE
     assert service.sweep()["reconciled"] == 1
@@ -179,7 +179,7 @@ def test_overlap_finds_event_that_is_listed_late(service: Service) -> None:
 
 def test_reconciliation_covers_hours_without_sweep(service: Service) -> None:
     service.sweep()
-    missed = [add_ended_reservation(service, NOW + hours * 60 * MINUTE) for hours in range(1, 8)]
+    missed = [add_deleted_reservation(service, NOW + hours * 60 * MINUTE) for hours in range(1, 8)]
     service.clock.now += 8 * 60 * MINUTE
 
     assert service.sweep()["reconciled"] == len(missed)
@@ -188,8 +188,8 @@ def test_reconciliation_covers_hours_without_sweep(service: Service) -> None:
 
 def test_next_run_continues_interrupted_reconciliation(service: Service) -> None:
     service.sweep()
-    early_reservation = add_ended_reservation(service, NOW + MINUTE)
-    late_reservation = add_ended_reservation(service, NOW + 50 * MINUTE)
+    early_reservation = add_deleted_reservation(service, NOW + MINUTE)
+    late_reservation = add_deleted_reservation(service, NOW + 50 * MINUTE)
     service.clock.now += 60 * MINUTE
     requests = 0
 
@@ -211,22 +211,22 @@ def test_next_run_continues_interrupted_reconciliation(service: Service) -> None
     assert service.record(late_reservation).status is Status.COMPLETED
 
 
-def test_incomplete_pages_miss_no_event(service: Service) -> None:
+def test_all_events_are_recorded_even_if_lists_are_incomplete(service: Service) -> None:
     service.sweep()
     service.taskrouter.max_events = 4
-    missed = [add_ended_reservation(service, NOW + MINUTE + n * 2000) for n in range(20)]
+    missed = [add_deleted_reservation(service, NOW + MINUTE + n * 2000) for n in range(20)]
     service.clock.now += 15 * MINUTE
 
     assert service.sweep()["unreconciled"] == 0
     assert {service.record(remote).status for remote in missed} == {Status.COMPLETED}
 
 
-def test_many_events_within_one_second_do_not_block_others(service: Service) -> None:
+def test_too_many_events_within_one_second_do_not_block_later_events(service: Service) -> None:
     service.sweep()
     service.taskrouter.max_events = 3
     for _ in range(5):
-        add_ended_reservation(service, NOW + MINUTE, statuses=[Status.CANCELED])
-    later_reservation = add_ended_reservation(service, NOW + 2 * MINUTE)
+        add_deleted_reservation(service, NOW + MINUTE, statuses=[Status.CANCELED])
+    later_reservation = add_deleted_reservation(service, NOW + 2 * MINUTE)
     service.clock.now += 5 * MINUTE
 
     assert service.sweep()["reconciled"] == 4
@@ -235,7 +235,7 @@ def test_many_events_within_one_second_do_not_block_others(service: Service) -> 
 
 def test_window_that_used_all_time_is_not_read_again(service: Service) -> None:
     service.sweep()
-    add_ended_reservation(service, NOW + MINUTE, statuses=[Status.CANCELED])
+    add_deleted_reservation(service, NOW + MINUTE, statuses=[Status.CANCELED])
     service.clock.now += 5 * MINUTE
     create_record, created = service.store.create_record, []
 
@@ -255,13 +255,13 @@ def test_tasks_and_events_alternate_if_time_is_short(service: Service) -> None:
     service.sweep()
     service.clock.now += 5 * MINUTE
     waiting = service.taskrouter.add()
-    ended = add_ended_reservation(service, service.clock.now - MINUTE)
+    ended = add_deleted_reservation(service, service.clock.now - MINUTE)
     requests: set[str] = set()
     service.taskrouter.when_called = requests.add
 
     for _ in range(2):
         requests.clear()
-        # Each run has time for only one part.
+        # Each run has time to finish only one part.
         service.sweep(lambda: 24_000 if {"tasks", "events"} <= requests else 60_000)
         service.clock.now += 5 * MINUTE
 
@@ -269,9 +269,9 @@ def test_tasks_and_events_alternate_if_time_is_short(service: Service) -> None:
     assert service.record(ended).status is Status.COMPLETED
 
 
-def test_creation_time_is_end_time_if_only_end_is_known(service: Service) -> None:
+def test_end_time_is_recorded_as_creation_time_if_only_end_is_known(service: Service) -> None:
     service.sweep()
-    remote = add_ended_reservation(service, NOW + MINUTE, statuses=[Status.COMPLETED])
+    remote = add_deleted_reservation(service, NOW + MINUTE, statuses=[Status.COMPLETED])
     service.clock.now += 8 * 60 * MINUTE
     service.sweep()
 
@@ -295,7 +295,7 @@ def test_events_older_than_taskrouter_retention_are_not_requested(service: Servi
 
 def test_window_with_failed_request_is_read_again(service: Service) -> None:
     service.sweep()
-    remote = add_ended_reservation(service, NOW + MINUTE)
+    remote = add_deleted_reservation(service, NOW + MINUTE)
     service.clock.now += 5 * MINUTE
     service.taskrouter.fail_before["events"] = [TaskRouterUnavailable("500")]
     with pytest.raises(SweepFailed):
@@ -307,14 +307,16 @@ def test_window_with_failed_request_is_read_again(service: Service) -> None:
 
 
 def test_reconciliation_does_not_start_if_time_is_short(service: Service) -> None:
-    remote = add_ended_reservation(service, NOW - MINUTE)
+    remote = add_deleted_reservation(service, NOW - MINUTE)
 
     assert service.sweep(time_left_ms=20_000)["reconciled"] == 0
     assert service.store.get(remote.reservation_sid) is None
-    assert service.sweep()["reconciled"] == 1, "the job has not started, so it is still due"
+    assert service.sweep()["reconciled"] == 1, (
+        "the skipped reconciliation was not due in the next sweep"
+    )
 
 
-def test_open_reservation_found_by_events_is_checked_in_time(service: Service) -> None:
+def test_accepted_reservation_found_in_events_is_checked_after_15_minutes(service: Service) -> None:
     service.deadlines = replace(DEADLINES, reservation_timeout=120)
     remote = service.taskrouter.add(Status.ACCEPTED)
     add_events(service, remote, (Status.PENDING, NOW - MINUTE), (Status.ACCEPTED, NOW - MINUTE))
@@ -326,7 +328,7 @@ def test_open_reservation_found_by_events_is_checked_in_time(service: Service) -
     assert service.record(remote).status is Status.COMPLETED
 
 
-def test_final_status_is_recorded_after_gone(service: Service) -> None:
+def test_reported_final_status_replaces_status_gone(service: Service) -> None:
     remote = service.taskrouter.add()
     service.assign(remote)
     service.sweep()
@@ -351,7 +353,7 @@ def test_progress_of_job_never_decreases(service: Service) -> None:
     )
 
 
-def test_statuses_of_any_number_of_records_are_fetched(service: Service) -> None:
+def test_statuses_of_more_than_100_records_are_fetched(service: Service) -> None:
     remotes = [service.taskrouter.add() for _ in range(130)]
     for remote in remotes:
         service.assign(remote)
@@ -361,10 +363,10 @@ def test_statuses_of_any_number_of_records_are_fetched(service: Service) -> None
     assert statuses == dict.fromkeys(sids, Status.PENDING)
 
 
-def test_unreadable_event_fails_sweep_but_does_not_block_others(
+def test_unreadable_event_fails_sweep_but_does_not_block_other_events(
     service: Service,
 ) -> None:
-    remote = add_ended_reservation(service, NOW - MINUTE)
+    remote = add_deleted_reservation(service, NOW - MINUTE)
     service.taskrouter.unreadable_events = 1
     with pytest.raises(SweepFailed):
         service.sweep()

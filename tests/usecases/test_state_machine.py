@@ -1,4 +1,4 @@
-"""Hypothesis generates random scenarios and checks that the invariants hold.
+"""The invariants hold in random scenarios, which Hypothesis generates.
 
 The use cases run with the real store, a real DynamoDB API and the simulator's engine, whose clock
 they share. Any external call may fail before or after it takes effect. The process may also crash
@@ -54,7 +54,7 @@ LEASE = 30
 DEADLINES = Deadlines(reservation_timeout=120, grace=10, claim_lease=LEASE)
 TARGETS = (Status.ACCEPTED, Status.REJECTED, Status.COMPLETED)
 SETTLING_SECONDS = 7 * 3_600
-"""The sweep checks every open Reservation within 6 hours."""
+"""Longer than the maximum interval of 6 hours between two checks of a Reservation."""
 
 _ids = itertools.count(1)
 
@@ -63,7 +63,7 @@ faults = st.none() | st.tuples(
     st.sampled_from([BEFORE, AFTER]),
     st.sampled_from(
         [
-            *("fails", "dies", "dies", "dies", "throttled", "late"),
+            *("fails", "killed", "killed", "killed", "throttled", "delayed"),
             *("accepted", "rejected", "swept", "callback"),
         ]
     ),
@@ -101,7 +101,7 @@ class Scenario(RuleBasedStateMachine):
             new_id=lambda: f"claim-{next(_ids)}",
         )
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
-        self._sweep()  # the first sweep follows every deployment
+        self._sweep()  # as after a deployment, before any callback arrives
         self.taskrouter.set_free_workers_idle()
         self.taskrouter.add_task()
         self.has_begun = True
@@ -180,18 +180,18 @@ class Scenario(RuleBasedStateMachine):
             self._sweep()
             if fault is None:
                 fetched = self.injector.calls.count("taskrouter.fetch_reservation")
-                assert fetched <= due, "a sweep reads only due records"
+                assert fetched <= due, "the sweep fetched Reservations that were not due"
 
     # The invariants
 
     @invariant()
-    def records_are_complete_and_final(self) -> None:
+    def answers_are_recorded_and_final_statuses_never_change(self) -> None:
         records = self._records() if self.has_begun else {}
         for sid, record in records.items():
             self._assert_ended_record_is_unchanged(sid, record)
         assert self.ended.keys() <= records.keys()
         for sid, answer in self.answers.items():
-            assert records[sid].answer == answer, "every answered callback is recorded"
+            assert records[sid].answer == answer, "the answer to a callback was not recorded"
 
     def _assert_ended_record_is_unchanged(self, sid: str, record: Reservation) -> None:
         before = self.ended.get(sid)
@@ -230,7 +230,7 @@ class Scenario(RuleBasedStateMachine):
         self.taskrouter.sleep(LEASE)
         self._sweep()
         for sid, record in self._records().items():
-            assert record.claim is None, "no claim is left after one lease and one sweep"
+            assert record.claim is None, "a claim is left after lease expiry and a sweep"
             assert sid in self.taskrouter.statuses
         make_reconciliation_due(self.store)
         pending = [
@@ -239,16 +239,18 @@ class Scenario(RuleBasedStateMachine):
             if reservation.status.value == "pending"
         ]
         self._sweep()
-        assert set(pending) <= self._records().keys(), "every pending Reservation is reconciled"
+        assert set(pending) <= self._records().keys(), "a pending Reservation was not recorded"
         for seconds in (150, SETTLING_SECONDS, SETTLING_SECONDS):
             self.taskrouter.sleep(seconds)
             make_reconciliation_due(self.store)
             self._sweep()
-        assert self._records().keys() == self.taskrouter.statuses.keys(), "no record is missing"
+        assert self._records().keys() == self.taskrouter.statuses.keys(), (
+            "the records and TaskRouter's Reservations differ"
+        )
         for sid, record in self._records().items():
             self._assert_record_is_correct(sid, record)
         for sid, status in self.reported_successes:
-            assert status in self.taskrouter.statuses[sid], "every reported success is true"
+            assert status in self.taskrouter.statuses[sid], "a reported success never took effect"
 
     def _assert_record_is_correct(self, sid: str, record: Reservation) -> None:
         actual = self.taskrouter.statuses[sid]
@@ -256,7 +258,7 @@ class Scenario(RuleBasedStateMachine):
         recorded = [change.to for change in record.history if change.to is not Status.GONE]
         if record.status is Status.GONE:
             assert sid not in self.taskrouter.reservations_by_sid()
-            assert actual[-1] in OPEN, "every end is eventually recorded"
+            assert actual[-1] in OPEN, "a final status was not recorded"
         else:
             assert record.status is actual[-1]
         remaining = iter(actual)
@@ -276,7 +278,7 @@ class Scenario(RuleBasedStateMachine):
         )
         sid = callback.reservation_sid
         assert self.answers.setdefault(sid, answer) == answer, (
-            "a repeated callback gets the same answer"
+            "a repeated callback got a different answer"
         )
         if not is_lost:
             self.taskrouter.handle_callback_response(sid, answer)
@@ -332,12 +334,12 @@ class Scenario(RuleBasedStateMachine):
         return {
             "fails": _fail,
             "throttled": _throttle,
-            "dies": self.injector.kill,
+            "killed": self.injector.kill,
             "accepted": lambda _name: self._decide_concurrently(Status.ACCEPTED),
             "rejected": lambda _name: self._decide_concurrently(Status.REJECTED),
             "swept": lambda _name: self._ignore_errors(self._sweep),
             "callback": lambda _name: self._ignore_errors(self._deliver_latest_callback),
-            "late": lambda _name: self.taskrouter.sleep(LEASE + 1),
+            "delayed": lambda _name: self.taskrouter.sleep(LEASE + 1),
         }
 
     def _decide_concurrently(self, target: Status) -> None:

@@ -20,7 +20,7 @@ def test_every_open_status_is_swept() -> None:
     assert set(sweep._STATUS_ORDER) == OPEN
 
 
-def test_sweep_without_due_reservations_does_not_call_taskrouter(service: Service) -> None:
+def test_sweep_fetches_no_reservation_before_it_is_due(service: Service) -> None:
     service.assign(service.taskrouter.add())
     service.clock.now += PAST_DEADLINE_MS - 1
 
@@ -28,7 +28,7 @@ def test_sweep_without_due_reservations_does_not_call_taskrouter(service: Servic
     assert service.taskrouter.calls["fetch"] == 0
 
 
-def test_timed_out_reservation_is_recorded(service: Service) -> None:
+def test_timeout_of_reservation_is_recorded(service: Service) -> None:
     remote = service.taskrouter.add()
     service.assign(remote)
     service.taskrouter.set_status(remote.reservation_sid, Status.TIMEOUT)
@@ -191,7 +191,7 @@ def test_persistently_throttled_sweep_leaves_checks_to_next_sweep(service: Servi
     assert service.taskrouter.calls["fetch"] <= 8 * 4
 
 
-def test_sweep_without_time_starts_no_check(service: Service) -> None:
+def test_sweep_starts_no_check_if_time_is_short(service: Service) -> None:
     service.assign(service.taskrouter.add())
     service.clock.now += PAST_DEADLINE_MS
 

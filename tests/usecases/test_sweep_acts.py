@@ -30,7 +30,7 @@ def rejecting_service(service: Service) -> Service:
 
 @pytest.fixture
 def wrapping_reservation(service: Service) -> tuple[Service, RemoteReservation]:
-    """A Reservation that is wrapping 15 minutes after its acceptance, with a limit of 5 minutes."""
+    """A service and a wrapping Reservation, which the sweep completes after 5 minutes."""
     service.deadlines = replace(DEADLINES, max_wrapup=300)
     remote = service.taskrouter.add()
     service.assign(remote)
@@ -41,7 +41,7 @@ def wrapping_reservation(service: Service) -> tuple[Service, RemoteReservation]:
     return service, remote
 
 
-def test_pending_reservation_is_rejected_before_timeout_puts_worker_offline(
+def test_pending_reservation_is_rejected_before_timeout_with_configured_activity(
     rejecting_service: Service,
 ) -> None:
     remote = rejecting_service.taskrouter.add()
@@ -106,7 +106,9 @@ def test_rejection_with_lost_response_fails_sweep_and_is_recorded_later(
     assert rejecting_service.taskrouter.calls["update"] == 1
 
 
-def test_monitor_only_counts_without_rejecting(rejecting_service: Service) -> None:
+def test_monitor_only_sweep_counts_reservation_without_rejecting_it(
+    rejecting_service: Service,
+) -> None:
     rejecting_service.policy = replace(rejecting_service.policy, monitor_only=True)
     remote = rejecting_service.taskrouter.add()
     rejecting_service.assign(remote)
@@ -128,7 +130,7 @@ def test_rejection_does_not_start_if_time_is_short(rejecting_service: Service) -
     assert rejecting_service.taskrouter.calls["update"] == 0
 
 
-def test_refused_rejection_does_not_stop_others(
+def test_refused_rejection_does_not_stop_other_rejections(
     rejecting_service: Service,
 ) -> None:
     remotes = [rejecting_service.taskrouter.add() for _ in range(20)]
@@ -192,7 +194,7 @@ def test_long_wrap_up_is_completed_at_its_limit(service: Service) -> None:
     assert service.sweep()["completed"] == 1
 
 
-def test_late_wrap_up_event_keeps_claim_to_complete(
+def test_wrap_up_event_during_completion_keeps_claim(
     service: Service,
 ) -> None:
     accepted = service.taskrouter.add()

@@ -16,7 +16,10 @@ from tests.chaos.runner.stack import ChaosStack
 Record = Mapping[str, Any]
 
 MAX_SECONDS = 60
-"""Maximum time for a lease, a sweep and a reconciliation with its 15 s margin."""
+"""Maximum time for a lease to expire and a sweep to reconcile all Events.
+
+Reconciliation ignores the Events of the last 15 s.
+"""
 
 _OPEN = {"pending", "accepted", "wrapping"}
 _DECIDED_STATUSES = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
@@ -29,7 +32,7 @@ class Comparison:
     """The result of a comparison.
 
     Attributes:
-        differences: Descriptions of all differences; empty if the run succeeded.
+        differences: Descriptions of all differences and of all errors during the run.
         seconds: Time until the records were consistent, or until the maximum wait had passed.
     """
 
@@ -79,12 +82,16 @@ def find_differences(
         truth: The state of TaskRouter.
         records: The app's table, by Reservation SID.
         observations: Observations made by the clients during the run.
-        now: Epoch ms; no record may be due before this time.
+        now: Epoch ms; no record may be due at or before this time.
         log: The output of the API.
     """
     reservations, keys = truth.reservations, truth.tasks_by_key
     return [
-        *(f"missing: {_actual(r)}" for sid, r in reservations.items() if sid not in records),
+        *(
+            f"missing: {_describe_reservation(r)}"
+            for sid, r in reservations.items()
+            if sid not in records
+        ),
         *(f"unknown to TaskRouter: {sid}" for sid in records if sid not in reservations),
         *_compare_records(truth, records, now),
         *_check_accepts(truth),
@@ -98,7 +105,8 @@ def _compare_records(truth: GroundTruth, records: Mapping[str, Record], now: int
     for sid, reservation in truth.reservations.items():
         if record := records.get(sid):
             for difference in _compare_record(reservation, record, now):
-                yield f"{difference}: {_actual(reservation)}; record: {_recorded(record)}"
+                actual, recorded = _describe_reservation(reservation), _describe_record(record)
+                yield f"{difference}: {actual}; record: {recorded}"
 
 
 def _compare_record(reservation: TaskRouterReservation, record: Record, now: int) -> Iterator[str]:
@@ -140,7 +148,11 @@ def _check_confirmed_decisions(truth: GroundTruth, observations: Observations) -
     for sid, verb in observations.confirmed_decisions:
         reservation = truth.reservations.get(sid)
         if reservation is None or _DECIDED_STATUSES[verb] not in reservation.statuses:
-            actual = _actual(reservation) if reservation else sid
+            actual = (
+                _describe_reservation(reservation)
+                if reservation
+                else f"{sid} is unknown to TaskRouter"
+            )
             yield f"wrong confirmation: the response to {verb} was 200, but {actual}"
 
 
@@ -154,15 +166,14 @@ def _check_callback_responses(
         record = records.get(sid)
         was_reported = response.subject == "fallback" and _is_reported_unrecorded(sid, log)
         if not _is_recorded(response, record) and not was_reported:
-            recorded = _recorded(record) if record else "none"
-            callback = f"{response.subject} of {sid}"
+            recorded = _describe_record(record) if record else "none"
             yield (
-                f"the response to {callback} was 200, but the callback was not recorded; "
-                f"record: {recorded}"
+                f"the response to the {response.subject} callback about {sid} was 200, but the "
+                f"callback was not recorded; record: {recorded}"
             )
     for sid, distinct_bodies in bodies.items():
         if len(distinct_bodies) > 1:
-            yield f"different answers to the callbacks of {sid}: {sorted(distinct_bodies)}"
+            yield f"different answers to the callbacks about {sid}: {sorted(distinct_bodies)}"
 
 
 def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
@@ -178,12 +189,12 @@ def _is_reported_unrecorded(sid: str, log: str) -> bool:
     return any(sid in line and _UNRECORDED_METRIC in line for line in log.splitlines())
 
 
-def _actual(reservation: TaskRouterReservation) -> str:
+def _describe_reservation(reservation: TaskRouterReservation) -> str:
     statuses = " -> ".join(reservation.statuses)
     return f"{reservation.sid} of Task {reservation.task_sid} is actually {statuses}"
 
 
-def _recorded(record: Record) -> str:
+def _describe_record(record: Record) -> str:
     history = [f"{change['to']} by {change['by']}" for change in record["history"]]
     attributes = {
         name: str(record[name])

@@ -31,7 +31,7 @@ class Observations:
     """Observations made by the clients of the app and of TaskRouter during the run.
 
     Attributes:
-        reservations: Reservation SIDs in the order of creation.
+        reservations: Reservation SIDs in the order of their first callbacks.
         callback_responses: The app's 200 responses to assignment and fallback callbacks.
         confirmed_decisions: Reservation SID and verb ("accept", "reject", "complete") of every
             decision to which the app responded with 200.
@@ -62,7 +62,7 @@ class Clients:
 
 
 class ContactCenter:
-    """Reacts to TaskRouter's callbacks, as reported by the app's proxy.
+    """Reacts to TaskRouter's callbacks, as reported by the proxy for callbacks.
 
     Args:
         plan: The plan of the run.
@@ -124,7 +124,7 @@ class ContactCenter:
     # Tasks
 
     async def keep_tasks_waiting(self, count: int) -> None:
-        """Keep `count` Tasks waiting for a Worker until this coroutine is canceled."""
+        """Keep `count` Tasks waiting to be accepted until this coroutine is canceled."""
         while True:
             for _ in range(count - self._waiting_tasks - self._tasks_in_creation):
                 self._tasks_in_creation += 1
@@ -132,7 +132,7 @@ class ContactCenter:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def close(self) -> None:
-        """Cancel the waiting Tasks, and wait until no job is running."""
+        """Cancel the pending Tasks and wait until no Task is waiting and no job is running."""
         taskrouter = self._clients.taskrouter
         while self._jobs or self._waiting_tasks > 0:
             path = "/Tasks?AssignmentStatus=pending&PageSize=100"
@@ -204,7 +204,7 @@ class ContactCenter:
     async def _decide(
         self, client: HttpClient, sid: str, verb: str, task_sid: str | None = None
     ) -> bool:
-        """Send a decision, and return whether the app confirmed it."""
+        """Send a decision and return whether the app confirmed the decision."""
         form = {"task_sid": task_sid} if task_sid else None
         response = await client.request_with_retries("POST", f"/reservations/{sid}/{verb}", form)
         if response.status == _OK:

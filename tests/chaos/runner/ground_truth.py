@@ -1,4 +1,4 @@
-"""Reads the ground truth from TaskRouter, and the records from the app's table."""
+"""Reads the ground truth from TaskRouter and the records from the app's table."""
 
 import json
 from collections import Counter, defaultdict
@@ -33,9 +33,9 @@ class GroundTruth:
 
     Attributes:
         reservations: The Reservations by SID.
-        accepts: Number of accepts by Task SID, counted by events or by requests, whichever is
-            greater.
-        tasks_by_key: Number of Tasks created, by Idempotency-Key.
+        accepts: Number of times each Task was accepted, by Task SID: the number of events or of
+            successful requests, whichever is greater.
+        tasks_by_key: Number of Tasks created, by Idempotency-Key (empty for Tasks without a key).
     """
 
     reservations: Mapping[str, TaskRouterReservation]
@@ -69,12 +69,12 @@ async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> Groun
             sid: TaskRouterReservation(sid, data["task_sid"], data["worker_sid"], (*statuses[sid],))
             for sid, data in event_data.items()
         },
-        accepts | await _accept_requests(control),
+        accepts | await _count_accept_requests(control),
         tasks_by_key,
     )
 
 
-async def _accept_requests(control: HttpClient) -> Counter[str]:
+async def _count_accept_requests(control: HttpClient) -> Counter[str]:
     """Count the successful accept requests by Task.
 
     The simulator's log also contains requests whose responses were lost.

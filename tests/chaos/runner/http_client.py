@@ -60,7 +60,7 @@ class HttpClient:
                 headers={**self._headers, **(headers or {})},
                 auth=self._auth,
                 timeout=_TIMEOUT,
-                # For an empty body, aiohttp would send application/octet-stream.
+                # Without a body, aiohttp would send the Content-Type application/octet-stream.
                 skip_auto_headers=() if form else ("Content-Type",),
             ) as response:
                 return Response(response.status, await response.json(content_type=None))

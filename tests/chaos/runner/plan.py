@@ -1,4 +1,4 @@
-"""The random plan of a run, based on the seed and each Reservation's number.
+"""The random plan of a run, based on the seed and the numbers of Reservations and Tasks.
 
 The seed does not control how the processes interleave, so two runs with the same seed are similar
 but not identical.
@@ -31,7 +31,7 @@ class Completion(StrEnum):
 
 
 class ProcessFault(StrEnum):
-    """Faults of whole processes."""
+    """Faults that affect whole processes."""
 
     API_KILLED = "API killed"
     SWEEP_KILLED = "sweep killed"
@@ -168,7 +168,7 @@ _REQUEST_FAULTS = _CALLBACK_FAULTS | _REST_FAULTS | _DATABASE_FAULTS
 _TASK_CREATION_FAULTS = {
     fault: weight
     for fault, weight in _REST_FAULTS.items()
-    # TaskRouter creates a Task for each duplicate, and no delay may exceed the lease.
+    # TaskRouter creates a Task for each duplicate, and every delay must be shorter than the lease.
     if fault.effect != "duplicated" and fault.seconds < 4
 }
 
@@ -179,7 +179,7 @@ class Plan:
 
     Args:
         seed: Seed of all random choices.
-        fault_rate: Average number of faults per Reservation.
+        fault_rate: Average number of faults per Reservation, not counting faults of Task creation.
     """
 
     seed: int

@@ -1,4 +1,4 @@
-"""A proxy between two processes that injects faults into requests."""
+"""A proxy that injects faults into the requests of one process to another."""
 
 import asyncio
 from collections import Counter
@@ -32,7 +32,7 @@ class Request:
 
     @property
     def text(self) -> str:
-        """The parts of the request that can contain a SID."""
+        """The parts of the request that can contain a marker; see `Proxy.inject`."""
         return f"{self.path} {self.body.decode('utf-8', errors='replace')}"
 
     @property
@@ -83,7 +83,7 @@ class Proxy:
         url: The proxy's base URL.
         upstream: Base URL of the upstream server.
         is_down: Whether the proxy closes every connection without a response.
-        fault_counts: Number of times each fault has taken effect.
+        fault_counts: Number of injections of each fault that have taken effect.
     """
 
     def __init__(
@@ -99,11 +99,14 @@ class Proxy:
         self._on_request = on_request
         self._on_response = on_response
         self._injected: list[_InjectedFault] = []
-        self._late: set[asyncio.Task[Response]] = set()
+        self._late_requests: set[asyncio.Task[Response]] = set()
         self._session: aiohttp.ClientSession
 
     def inject(self, fault: RequestFault, marker: str) -> None:
-        """Inject a fault into the next request that contains a marker, such as a SID."""
+        """Inject a fault into the next matching request that contains a marker, such as a SID.
+
+        The fault "lost" affects every such request until `clear_faults` is called.
+        """
         self._injected.append(_InjectedFault(fault, marker))
 
     def clear_faults(self) -> None:
@@ -131,8 +134,8 @@ class Proxy:
 
     async def wait_for_late_requests(self) -> None:
         """Wait until all late requests have been delivered."""
-        while self._late:
-            await asyncio.wait(self._late)
+        while self._late_requests:
+            await asyncio.wait(self._late_requests)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = {
@@ -211,13 +214,13 @@ class Proxy:
 
     async def _deliver_late(self, request: Request, fault: RequestFault) -> Response:
         task = asyncio.create_task(self._delay(request, fault))
-        self._late.add(task)
-        task.add_done_callback(self._discard_late)
+        self._late_requests.add(task)
+        task.add_done_callback(self._discard_late_request)
         raise DisconnectError
 
-    def _discard_late(self, task: "asyncio.Task[Response]") -> None:
-        self._late.discard(task)
-        # The upstream server may be down by now; asyncio logs exceptions that are never retrieved.
+    def _discard_late_request(self, task: "asyncio.Task[Response]") -> None:
+        self._late_requests.discard(task)
+        # Retrieve any exception, such as a failed connection. Otherwise, asyncio would log it.
         task.exception()
 
     async def _duplicate(self, request: Request, _fault: RequestFault) -> Response:

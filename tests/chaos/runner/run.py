@@ -23,7 +23,7 @@ from tests.chaos.runner.stack import ChaosStack, ProcessFaultInjector, run_stack
 
 _SPARE_TASKS = 4
 _PLANNED_FAULTS = 1.1
-"""Planned faults per required fault: some planned faults never match a request."""
+"""Planned faults per required fault, because some planned faults never match a request."""
 
 _RECONCILE_SECONDS = 2
 _PROGRESS_SECONDS = 10
@@ -96,7 +96,7 @@ async def run(options: RunOptions, report: Callable[[str], None]) -> RunResult:
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
         control = HttpClient(session, f"{chaos_stack.definition.simulator_url}/simulator")
-        clients = await _clients(chaos_stack, session)
+        clients = await _make_clients(chaos_stack, session)
         process_faults = ProcessFaultInjector(chaos_stack)
         center.open(clients, chaos_stack.proxies, process_faults)
         async with _in_background(_reconcile_frequently(chaos_stack)):
@@ -149,7 +149,7 @@ async def _wait_until_targets_are_met(
         await asyncio.sleep(0.1)
 
 
-async def _clients(chaos_stack: ChaosStack, session: aiohttp.ClientSession) -> Clients:
+async def _make_clients(chaos_stack: ChaosStack, session: aiohttp.ClientSession) -> Clients:
     definition, settings = chaos_stack.definition, chaos_stack.settings
     identifiers = await asyncio.to_thread(http_client.fetch_identifiers, definition.simulator_url)
 

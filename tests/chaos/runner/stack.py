@@ -27,7 +27,7 @@ _SUSPENDED_SECONDS = 1.5
 _DOWN_SECONDS = 1.5
 _KILLED_SECONDS = 0.3
 
-_NEVER = "86400"
+_ONE_DAY = "86400"
 _UPSTREAM_PORTS = {
     Connection.CALLBACKS: "API_PORT",
     Connection.REST: "SIMULATOR_PORT",
@@ -64,7 +64,7 @@ def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
         "SIMULATOR_WORKSPACE_FILE": str(workspace_file),
         "SIMULATOR_LOG_SIZE": "1000000",
         # Keep closed Tasks for the final comparison.
-        "SIMULATOR_CLOSED_TASK_SECONDS": _NEVER,
+        "SIMULATOR_CLOSED_TASK_SECONDS": _ONE_DAY,
     }
 
 
