@@ -22,7 +22,7 @@ def test_multitasking_worker_is_limited_by_channel_capacity():
     assert created[2].status == "reserved"
 
 
-def test_each_channel_has_separate_capacity():
+def test_each_channel_has_separate_capacity_and_availability():
     simulation = WorkflowSimulation(targets({"queue": "One"}), multi=True)
     carol = simulation.add_worker("Carol", "One")
     chat = simulation.workspace.channel("chat").sid
@@ -44,7 +44,7 @@ def test_each_channel_has_separate_capacity():
     }  # fmt: skip
 
 
-def test_multitasking_worker_goes_offline_on_timeout():
+def test_multitasking_worker_goes_offline_after_reservation_timeout():
     simulation = WorkflowSimulation(targets({"queue": "One"}), multi=True)
     carol = simulation.add_worker("Carol", "One")
     simulation.enqueue_task()
@@ -77,7 +77,7 @@ def test_task_can_target_unavailable_worker():
     assert limited.status == "pending"
 
 
-def test_targeted_worker_is_reoffered_task_after_delay():
+def test_targeted_worker_is_offered_rejected_task_again_after_delay():
     simulation = WorkflowSimulation(default={"queue": "Two"})
     carol = simulation.add_worker("Carol", "One")
     simulation.set_activity(carol, "Offline")

@@ -1,4 +1,4 @@
-"""docs/simulator.md documents every setting, control route, fault and method."""
+"""docs/simulator.md documents all settings, control routes, fault fields and test methods."""
 
 import re
 from dataclasses import fields

@@ -153,7 +153,7 @@ def test_assigned_task_is_deleted_after_a_day(simulation):
     assignments.accept(simulation.engine, simulation.workspace, reservation)
     simulation.clock.advance(86_400)
     assert task.sid not in simulation.workspace.tasks
-    assert "task.system-deleted" in simulation.events()
+    assert "task.system-deleted" in simulation.event_types()
 
 
 def test_unassigned_task_is_canceled_after_timeout(simulation):

@@ -10,7 +10,7 @@ from tests.simulator.call_simulation import (
     DEQUEUE,
     MENU,
     CallSimulation,
-    queue,
+    enqueue_verb,
     steps,
 )
 
@@ -18,7 +18,7 @@ from tests.simulator.call_simulation import (
 @pytest.mark.parametrize("key", [None, "", "#"])
 def test_gather_without_key_continues_after_timeout(key):
     simulation = CallSimulation()
-    simulation.documents["incoming_call"] = MENU + queue('{"selected_language": "en"}')
+    simulation.documents["incoming_call"] = MENU + enqueue_verb('{"selected_language": "en"}')
     call = simulation.place_call(key)
     assert call.task_sid == ""
     simulation.run(4.9)
@@ -83,7 +83,7 @@ def test_pause_in_gather_does_not_delay_key():
 
 def test_task_noun_sets_priority_and_timeout():
     simulation = CallSimulation()
-    simulation.documents["enqueue_call"] = queue(task_options='priority="7" timeout="30"')
+    simulation.documents["enqueue_call"] = enqueue_verb(task_options='priority="7" timeout="30"')
     call = simulation.place_call("1")
     assert simulation.task_of(call).priority == 7
     simulation.run(30)
@@ -151,7 +151,7 @@ def test_say_text_omits_markup_and_line_breaks():
 
 def test_task_attributes_keep_spaces():
     simulation = CallSimulation()
-    simulation.documents["enqueue_call"] = queue('{"name": "a  b"}')
+    simulation.documents["enqueue_call"] = enqueue_verb('{"name": "a  b"}')
     assert simulation.attributes_of(simulation.place_call("1"))["name"] == "a  b"
 
 
@@ -187,12 +187,12 @@ def test_invalid_url_ends_call(url):
 @pytest.mark.parametrize(
     "verb",
     [
-        queue("{"),
-        queue("[1]"),
-        queue('"text"'),
-        queue('{"a": NaN}'),
-        queue('{"a": "' + "x" * 4096 + '"}'),
-        queue(workflowSid="WW" + "0" * 32),
+        enqueue_verb("{"),
+        enqueue_verb("[1]"),
+        enqueue_verb('"text"'),
+        enqueue_verb('{"a": NaN}'),
+        enqueue_verb('{"a": "' + "x" * 4096 + '"}'),
+        enqueue_verb(workflowSid="WW" + "0" * 32),
     ],
 )
 def test_failed_task_creation_emits_alert_and_ends_wait(verb):
@@ -207,7 +207,7 @@ def test_failed_task_creation_emits_alert_and_ends_wait(verb):
 
 def test_failed_enqueue_without_action_continues_with_next_verb():
     simulation = CallSimulation()
-    failing = queue("{").replace('action="left_queue"', "")
+    failing = enqueue_verb("{").replace('action="left_queue"', "")
     simulation.documents["enqueue_call"] = failing * 500 + "<Say>Sorry.</Say>"
     call = simulation.place_call("1")
     assert steps(call)[-2:] == ["say", "ended"]

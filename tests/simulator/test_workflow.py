@@ -32,7 +32,7 @@ def test_task_is_canceled_after_last_target_times_out():
     assert task.status == "pending"
     simulation.clock.advance(1)
     assert (task.status, task.reason) == ("canceled", "Task canceled on Workflow timeout")
-    assert "workflow.timeout" in simulation.events()
+    assert "workflow.timeout" in simulation.event_types()
 
 
 def test_later_filter_but_not_default_follows_last_target():
@@ -138,7 +138,7 @@ def test_task_that_skipped_filter_uses_default():
     )
     task = simulation.enqueue_task()
     assert simulation.queue_name(task) == "Two"
-    assert "workflow.skipped" in simulation.events()
+    assert "workflow.skipped" in simulation.event_types()
 
 
 def test_skip_if_is_not_evaluated_again_while_task_waits():
