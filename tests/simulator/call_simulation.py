@@ -1,4 +1,4 @@
-"""Simulates calls without HTTP, with an app whose TwiML documents are in a dictionary."""
+"""Simulates calls without HTTP: a dictionary contains the app's TwiML documents."""
 
 import json
 

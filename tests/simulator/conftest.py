@@ -1,4 +1,4 @@
-"""Fixtures that run an engine, a simulator, and an app with configurable responses."""
+"""Fixtures that run an engine, a simulator and an app with configurable responses."""
 
 import contextlib
 import json
@@ -62,13 +62,13 @@ class Simulation:
         return list(task.reservations)
 
     def offer_task(self) -> tuple[Task, Reservation]:
-        """Create a Task and set Alice to Idle; return the Task and its pending Reservation."""
+        """Create a Task and set Alice to Idle; return the Task and Alice's Reservation."""
         task = self.create_task()
         self.set_activity(self.alice, "Idle")
         return task, self.reservations(task)[-1]
 
     def event_types(self, prefix: str = "") -> list[str]:
-        """Return the types of the published events that begin with the prefix, oldest first."""
+        """Return the published events' types that begin with the prefix, oldest first."""
         types = [event.event_type for event in self.workspace.events.values()]
         return [event_type for event_type in types if event_type.startswith(prefix)]
 

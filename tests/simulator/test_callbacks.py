@@ -1,4 +1,4 @@
-"""Assignment callbacks over HTTP: signature, time limit, fallback and response."""
+"""Assignment callbacks over HTTP, from the signature to the executed instruction."""
 
 import json
 import re

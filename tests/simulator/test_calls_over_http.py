@@ -1,4 +1,4 @@
-"""Calls over HTTP, with their control routes, signed TwiML requests and log entries."""
+"""Calls over HTTP: their control routes, signed TwiML requests and log entries."""
 
 import json
 

@@ -65,6 +65,7 @@ def test_command_exits_cleanly_while_client_waits():
         host = urlsplit(taskrouter.url)
         with socket.create_connection((host.hostname, host.port)) as client:
             client.sendall(f"GET /v1/Workspaces HTTP/1.1\r\nHost: {host.netloc}\r\n\r\n".encode())
+            # The fault is removed once the request has been received.
             while taskrouter._request("GET", "/faults")["faults"]:
                 pass
             process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""docs/simulator.md documents all settings, control routes, fault fields and test methods."""
+"""docs/simulator.md is complete and matches the simulator's code."""
 
 import re
 from dataclasses import fields

@@ -44,7 +44,7 @@ class EngineMachine(RuleBasedStateMachine):
         return items[number % len(items)] if items else None
 
     def attempt(self, action, resource, *arguments):
-        """Attempt an operation; if the engine refuses, check that no status or Activity changed."""
+        """Attempt an operation; check that a refusal changes no status or Activity."""
         if resource is None:
             return
         before = self.snapshot()

@@ -1,4 +1,4 @@
-"""Operations that cause every event type that the simulator publishes automatically."""
+"""Operations that cause all event types that are published automatically."""
 
 import json
 
@@ -48,7 +48,7 @@ def test_every_automatic_event_type_can_be_caused(taskrouter):
     published = {event.event_type for event in workspace.events.list(minutes=43_200)}
     other_workspace = workspace._version.workspaces.create(friendly_name="Other")
     published |= {event.event_type for event in other_workspace.events.list()}
-    # The Events of a deleted Workspace cannot be listed.
+    # A deleted Workspace's Events cannot be listed, so the test does not delete the Workspace.
     assert published | {"workspace.deleted"} == AUTOMATIC_TYPES
     transfers = {event_type for event_type in TYPES if "transfer" in event_type}
     assert AUTOMATIC_TYPES | transfers | {"reservation.failed"} == TYPES

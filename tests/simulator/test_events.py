@@ -1,4 +1,4 @@
-"""Events: order, parameters, event callbacks and the Events resource."""
+"""Events: their order and parameters, event callbacks, and the Events resource."""
 
 import socket
 import time

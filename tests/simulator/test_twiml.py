@@ -1,4 +1,4 @@
-"""TwiML: the effect of each verb on a call."""
+"""TwiML verbs and their effects on a call."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def test_gather_requests_action_on_empty_result():
     assert simulation.requests()[-1][1]["Digits"] == ""
 
 
-def test_each_gather_uses_next_entry_of_keys():
+def test_each_gather_gets_next_pressed_keys():
     simulation = CallSimulation()
     simulation.documents["enqueue_call"] = MENU.replace("enqueue_call", "menus/second")
     simulation.documents["menus/second"] = "<Redirect>../last_document</Redirect>"
@@ -68,7 +68,7 @@ def test_pause_lasts_for_its_length():
         ("", "123456", "123456"),
     ],
 )
-def test_gather_limits_keys(attributes, pressed, digits):
+def test_gather_applies_digit_limit_and_finish_key(attributes, pressed, digits):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = f'<Gather {attributes} action="enqueue_call"/>'
     simulation.place_call(pressed)
@@ -123,7 +123,7 @@ def test_invalid_twiml_emits_alert_and_ends_call():
     assert (call.status, simulation.alerts()) == ("failed", [12100])
 
 
-def test_invalid_twiml_after_queue_keeps_task_completed():
+def test_invalid_twiml_after_leaving_queue_keeps_task_completed():
     simulation = CallSimulation(DEQUEUE)
     simulation.documents["left_queue"] = "<Oops"
     call = simulation.place_call("1")
@@ -158,7 +158,7 @@ def test_task_attributes_keep_spaces():
 @pytest.mark.parametrize(
     "waiting_verbs", ['<Gather timeout="5"/>', '<Say>Please hold.</Say><Pause length="5"/>']
 )
-def test_loop_with_pause_continues(waiting_verbs):
+def test_redirect_loop_with_pause_continues(waiting_verbs):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = f"{waiting_verbs}<Redirect/>"
     call = simulation.place_call()
@@ -169,7 +169,7 @@ def test_loop_with_pause_continues(waiting_verbs):
 
 
 @pytest.mark.parametrize("document", ["<Redirect/>", '<Pause length="0"/><Redirect/>'])
-def test_endless_redirect_ends_call(document):
+def test_endless_redirect_without_pause_ends_call(document):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = document
     call = simulation.place_call()
