@@ -147,7 +147,7 @@ def test_response_in_several_chunks_is_read_completely(app_and_taskrouter):
     assert taskrouter.log("alert") == []
 
 
-def test_response_with_lone_surrogate_is_logged(app_and_taskrouter):
+def test_alert_with_lone_surrogate_can_be_read(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", b'{"instruction": "\\ud800"}')
     offer_task(taskrouter)

@@ -134,8 +134,8 @@ def test_twiml_after_hangup_is_ignored(app_and_taskrouter):
 
 def test_instruction_over_rest_connects_call_with_custom_voice_url(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
-    app.set_response("/other", twiml(enqueue_verb(workflowSid=WORKFLOW)), content_type="text/xml")
-    call = taskrouter.place_call(CALLER, NUMBER, url=f"{app.url}/other")
+    app.set_response("/custom", twiml(enqueue_verb(workflowSid=WORKFLOW)), content_type="text/xml")
+    call = taskrouter.place_call(CALLER, NUMBER, url=f"{app.url}/custom")
     set_alice_idle(taskrouter)
     task = workspace_of(taskrouter).tasks(call["task_sid"])
     task.reservations.list()[0].update(

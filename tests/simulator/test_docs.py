@@ -39,7 +39,7 @@ def test_page_and_code_have_the_same_settings():
 
 
 @pytest.mark.parametrize("name", re.findall(r"SIMULATOR_([A-Z0-9_]+)", UNDOCUMENTED))
-def test_every_setting_for_undocumented_behavior_is_tested(name):
+def test_every_setting_for_undocumented_behavior_is_set_in_a_test(name):
     assert re.search(rf"\b{name.lower()}\b(=|\": )", TESTS)
 
 

@@ -61,7 +61,7 @@ def test_request_without_origin_to_private_host_is_accepted(host):
 
 
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
-def test_public_host_name_is_foreign_with_and_without_origin(host):
+def test_host_name_with_dot_is_foreign_with_and_without_origin(host):
     assert is_foreign(host, None)
     assert is_foreign(host, f"http://{host}")
 

@@ -132,7 +132,7 @@ def test_invalid_twiml_after_leaving_queue_keeps_task_completed():
     assert (call.status, simulation.task_of(call).status) == ("failed", "completed")
 
 
-def test_unknown_verb_is_skipped_with_warning():
+def test_unknown_verb_emits_alert_and_is_skipped():
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = "<Dance/><Redirect>enqueue_call</Redirect>"
     call = simulation.place_call()
