@@ -1,7 +1,7 @@
-"""Fixtures: a simulator, an app that answers callbacks, and Chromium.
+"""Fixtures that run a simulator, an app that answers its callbacks, and Chromium.
 
-The environment variable CHROMIUM names the browser. By default, an installed Chromium or Chrome is
-used.
+The environment variable CHROMIUM is the path of the browser. By default, an installed Chromium or
+Chrome is used.
 """
 
 import os
@@ -18,9 +18,10 @@ from tests.simulator.conftest import SPANISH, App, Simulation, app, simulation
 
 __all__ = ["SPANISH", "App", "Simulation", "app", "simulation"]
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-# Chromium ignores all but the last --disable-features, so this list repeats Playwright's. It adds
-# the address bar's WebUI pages, which account for half of the CPU time of a new window.
+_PROGRAM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+# Chromium ignores all but the last --disable-features, so this list repeats the features that
+# Playwright disables. The WebUI pages of the address bar are added because they account for half of
+# the CPU time of a new window.
 _DISABLED_FEATURES = (
     "AimEnabled",
     "AvoidUnnecessaryBeforeUnloadCheckSync",
@@ -50,7 +51,7 @@ _ARGUMENTS = (
 
 @pytest.fixture
 def taskrouter(app: App, request: pytest.FixtureRequest) -> Iterator[TaskRouter]:
-    """A simulator with a frozen clock, and an app that answers callbacks with `{}`."""
+    """A simulator that sends its callbacks to `app`; by default, its clock is frozen."""
     with running(callback_base_url=app.url, **getattr(request, "param", {})) as simulator:
         yield simulator
 
@@ -60,11 +61,13 @@ def chromium(*arguments: str, without: tuple[str, ...] = ()) -> Iterator[Browser
     """Run Chromium; skip the test if Chromium is missing.
 
     Args:
-        *arguments: Additional arguments.
+        *arguments: Additional command-line arguments.
         without: Names of additional features to disable.
     """
     features = f"--disable-features={','.join([*_DISABLED_FEATURES, *without])}"
-    program = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+    program = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, _PROGRAM_NAMES)), None
+    )
     if program is None:
         pytest.skip("Chromium is missing. Install the package chromium or set CHROMIUM.")
     with sync_playwright() as playwright:
@@ -77,7 +80,10 @@ def chromium(*arguments: str, without: tuple[str, ...] = ()) -> Iterator[Browser
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium per module, because its event loop must not run during other modules' tests."""
+    """One Chromium per module.
+
+    Playwright's event loop must not run during the tests of other modules.
+    """
     with chromium() as running_browser:
         yield running_browser
 
@@ -97,7 +103,7 @@ def open_portal(
 ) -> Iterator[Callable[..., Page]]:
     """A function that opens the portal in a new Playwright browser context.
 
-    The test fails if `page_problems` is not empty at its end.
+    The test fails if `page_problems` is not empty when the test ends.
     """
     contexts = []
 
@@ -106,12 +112,14 @@ def open_portal(
         contexts.append(context)
         context.set_default_timeout(15_000)
         page = context.new_page()
-        page.on("console", lambda line: page_problems.append(f"{line.type}: {line.text}"))
+        page.on("console", lambda message: page_problems.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: page_problems.append(f"error: {error}"))
         page.on("dialog", lambda dialog: page_problems.append(f"dialog: {dialog.message}"))
         page.on(
             "request",
-            lambda sent: sent.url.startswith(taskrouter.url) or page_problems.append(sent.url),
+            lambda request: (
+                request.url.startswith(taskrouter.url) or page_problems.append(request.url)
+            ),
         )
         prepare(page)
         page.goto(f"{taskrouter.url}/simulator/portal")

@@ -1,4 +1,4 @@
-"""The portal in Chromium."""
+"""The portal's page, tested in Chromium."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from taskrouter_simulator.testing import TaskRouter
 
 PHONE = {"viewport": {"width": 360, "height": 800}, "has_touch": True, "is_mobile": True}
-REST_REFUSAL = "error: Failed to load resource: the server responded with a status of 400"
+REST_ERROR_MESSAGE = "error: Failed to load resource: the server responded with a status of 400"
 
 
 def rows(page: Page, section: str):
@@ -38,8 +38,8 @@ def create_task(taskrouter: TaskRouter, **attributes: str):
     return workspace(taskrouter).tasks.create(attributes=json.dumps(attributes))
 
 
-def reserve(taskrouter: TaskRouter):
-    """Create a Task that is reserved for Alice."""
+def create_reserved_task(taskrouter: TaskRouter):
+    """Create a Task and reserve Alice for the Task; return the Task."""
     task = create_task(taskrouter, selected_language="es")
     set_activity(taskrouter, "Alice", "Idle")
     return task
@@ -57,8 +57,8 @@ def test_quickstart_works_with_mouse(page, taskrouter, app):
     expect(task).to_contain_text("reserved")
     expect(task).to_contain_text("Alice")
     expect(activity_button(page, "Alice", "Reserved")).to_have_attribute("aria-pressed", "true")
-    offer = rows(page, "reservations")
-    expect(offer).to_contain_text("20:00 left")
+    reservation = rows(page, "reservations")
+    expect(reservation).to_contain_text("20:00 left")
 
     callback = rows(page, "callbacks")
     expect(callback).to_contain_text(re.compile(r"assignment.*200.*ms.*\{\}"))
@@ -67,9 +67,9 @@ def test_quickstart_works_with_mouse(page, taskrouter, app):
     for text in (*received["parameters"].values(), received["headers"]["X-Twilio-Signature"]):
         expect(callback.locator(".body")).to_contain_text(text)
 
-    offer.get_by_role("button", name="Accept").click()
+    reservation.get_by_role("button", name="Accept").click()
     expect(task).to_contain_text("assigned")
-    expect(offer).to_contain_text("accepted")
+    expect(reservation).to_contain_text("accepted")
     expect(activity_button(page, "Alice", "Busy")).to_have_attribute("aria-pressed", "true")
     expect(page.get_by_role("log", name="Recent changes")).to_contain_text("Alice is Busy.")
 
@@ -105,27 +105,27 @@ def press(page: Page, text: str, key: str) -> None:
 
 
 def test_countdown_follows_clock_and_timeout_sets_worker_offline(page, taskrouter):
-    reserve(taskrouter)
-    offer = rows(page, "reservations")
+    create_reserved_task(taskrouter)
+    reservation = rows(page, "reservations")
     expect(page.get_by_role("form", name="Clock")).to_contain_text("frozen")
     taskrouter.advance(60)
-    expect(offer).to_contain_text("19:00 left")
-    expect(offer.get_by_role("progressbar")).to_have_js_property("value", 1140)
+    expect(reservation).to_contain_text("19:00 left")
+    expect(reservation.get_by_role("progressbar")).to_have_js_property("value", 1140)
     page.get_by_label("Seconds to advance the clock").fill("1140")
     page.get_by_role("button", name="Advance").click()
-    expect(offer).to_contain_text("timeout")
+    expect(reservation).to_contain_text("timeout")
     expect(activity_button(page, "Alice", "Offline")).to_have_attribute("aria-pressed", "true")
 
 
 @pytest.mark.parametrize("taskrouter", [{"frozen_clock": False}], indirect=True)
 def test_age_and_countdown_follow_running_clock(page, taskrouter):
-    reserve(taskrouter)
+    create_reserved_task(taskrouter)
     expect(rows(page, "reservations")).to_contain_text(re.compile("19:5[0-8] left"))
     expect(rows(page, "tasks")).to_contain_text(re.compile("[2-9] s"))
 
 
 def test_reservation_can_be_rejected(page, taskrouter):
-    reserve(taskrouter)
+    create_reserved_task(taskrouter)
     rows(page, "reservations").get_by_role("button", name="Reject").click()
     expect(rows(page, "reservations")).to_contain_text("rejected")
     expect(activity_button(page, "Alice", "Idle")).to_have_attribute("aria-pressed", "true")
@@ -146,7 +146,7 @@ def test_form_sets_workflow_and_priority(page, taskrouter):
     assert (task.priority, task.workflow_sid) == (7, taskrouter.workflow_sid)
 
 
-def test_rest_error_is_shown_next_to_field(page, page_problems):
+def test_rest_error_is_shown_in_form_and_marks_field(page, page_problems):
     page.get_by_label("Attributes (JSON)").fill("[1")
     page.get_by_role("button", name="Create Task").click()
     problem = page.locator("#create-problem")
@@ -156,11 +156,11 @@ def test_rest_error_is_shown_next_to_field(page, page_problems):
     page.get_by_label("Attributes (JSON)").fill("{}")
     page.get_by_role("button", name="Create Task").click()
     expect(problem).to_be_empty()
-    assert page_problems.pop(0).startswith(REST_REFUSAL)
+    assert page_problems.pop(0).startswith(REST_ERROR_MESSAGE)
 
 
-def test_error_after_late_click_is_shown(page, taskrouter, page_problems):
-    task = reserve(taskrouter)
+def test_rest_error_after_click_on_outdated_row_is_shown(page, taskrouter, page_problems):
+    task = create_reserved_task(taskrouter)
     expect(rows(page, "reservations")).to_have_count(1)
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, writable: true})")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -169,7 +169,7 @@ def test_error_after_late_click_is_shown(page, taskrouter, page_problems):
     expect(page.get_by_role("alert")).to_contain_text("is not currently in a Pending state")
     page.get_by_role("button", name="Dismiss").click()
     expect(page.locator("#problem")).to_be_hidden()
-    assert page_problems.pop(0).startswith(REST_REFUSAL)
+    assert page_problems.pop(0).startswith(REST_ERROR_MESSAGE)
 
 
 def test_page_updates_automatically(page, taskrouter, app):
@@ -185,10 +185,10 @@ def test_page_updates_automatically(page, taskrouter, app):
 
 
 def test_html_in_data_is_shown_as_text(page, taskrouter):
-    code = "<img src=x onerror=alert(1)><script>alert(2)</script>"
-    create_task(taskrouter, selected_language="es", note=code)
+    html = "<img src=x onerror=alert(1)><script>alert(2)</script>"
+    create_task(taskrouter, selected_language="es", note=html)
     workspace(taskrouter).workers.create(
-        friendly_name="<b>Eve</b>", attributes=json.dumps({"n": code})
+        friendly_name="<b>Eve</b>", attributes=json.dumps({"n": html})
     )
     expect(rows(page, "tasks")).to_contain_text("<img src=x onerror=alert(1)>")
     expect(rows(page, "workers").last).to_contain_text("<b>Eve</b>")
@@ -198,7 +198,7 @@ def test_html_in_data_is_shown_as_text(page, taskrouter):
     assert page.locator(".rows img, .rows script, .rows b").count() == 0
 
 
-def test_update_keeps_focus_details_selection_and_form_input(page, taskrouter):
+def test_update_keeps_focus_selection_open_details_and_form_input(page, taskrouter):
     create_task(taskrouter, selected_language="es")
     row = rows(page, "tasks").last
     row.locator("summary").click()
@@ -221,14 +221,14 @@ def test_update_keeps_focus_details_selection_and_form_input(page, taskrouter):
     expect(field).to_have_value('{"half":')
 
 
-def test_focus_moves_to_heading_when_row_is_removed(page, taskrouter):
+def test_focus_moves_to_heading_when_focused_row_is_removed(page, taskrouter):
     task = create_task(taskrouter, selected_language="es")
     rows(page, "tasks").locator("summary").focus()
     workspace(taskrouter).tasks(task.sid).delete()
     expect(page.get_by_role("heading", name="Tasks", exact=True)).to_be_focused()
 
 
-def test_list_of_500_tasks_stays_usable(page, taskrouter):
+def test_list_of_500_tasks_can_be_extended_and_filtered(page, taskrouter):
     tasks = workspace(taskrouter).tasks
     for number in range(500):
         tasks.create(attributes=f'{{"selected_language": "en", "order": "order-{number}"}}')
@@ -246,10 +246,10 @@ def test_list_of_500_tasks_stays_usable(page, taskrouter):
 
 
 def test_tasks_are_created_in_selected_workspace(page, taskrouter):
-    other = taskrouter.client().taskrouter.v1.workspaces.create(friendly_name="Other")
-    queue = other.task_queues.create(friendly_name="All")
+    other_workspace = taskrouter.client().taskrouter.v1.workspaces.create(friendly_name="Other")
+    queue = other_workspace.task_queues.create(friendly_name="All")
     routing = {"task_routing": {"default_filter": {"queue": queue.sid}}}
-    other.workflows.create(friendly_name="Plain", configuration=json.dumps(routing))
+    other_workspace.workflows.create(friendly_name="Plain", configuration=json.dumps(routing))
     create_task(taskrouter, selected_language="es")
     page.get_by_label("Workspace").select_option("Other")
     expect(page.get_by_label("Workflow")).to_contain_text("Plain")
@@ -276,17 +276,17 @@ def test_page_reports_lost_connection_and_recovers(page, taskrouter, page_proble
 
 def test_hidden_page_does_not_poll(open_portal):
     page = open_portal(prepare=lambda page: page.clock.install())
-    requested = []
-    page.on("request", lambda request: requested.append(request.url))
+    requested_urls = []
+    page.on("request", lambda request: requested_urls.append(request.url))
     for _ in range(3):
         with page.expect_response("**/simulator/state*") as response:
             page.clock.run_for(1000)
         assert response.value.status == 304
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, writable: true})")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-    requested.clear()
+    requested_urls.clear()
     page.clock.run_for(60_000)
-    assert requested == []
+    assert requested_urls == []
     with page.expect_response("**/simulator/state*"):
         page.evaluate("document.hidden = false")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
@@ -295,7 +295,7 @@ def test_hidden_page_does_not_poll(open_portal):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("window", [PHONE, {}], ids=["phone", "desktop"])
 def test_axe_reports_no_violations(open_portal, taskrouter, app, scheme, window):
-    task = reserve(taskrouter)
+    task = create_reserved_task(taskrouter)
     workspace(taskrouter).tasks(task.sid).reservations.list()[0].update(
         reservation_status="accepted"
     )
@@ -312,7 +312,7 @@ def test_axe_reports_no_violations(open_portal, taskrouter, app, scheme, window)
     assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in violations] == []
 
 
-def test_phone_needs_no_horizontal_scrolling(open_portal, taskrouter):
+def test_page_needs_no_horizontal_scrolling_on_phone(open_portal, taskrouter):
     page = open_portal(**PHONE)
     workspace(taskrouter).workers.create(friendly_name="W" * 64)
     for language in ("es", "en"):

@@ -1,4 +1,4 @@
-"""The overview and the portal's routes, without a browser."""
+"""The portal's overview and routes, tested without a browser."""
 
 import json
 import re
@@ -18,11 +18,11 @@ STATIC = Path(taskrouter_simulator.portal.__file__).parent / "static"
 PAGE = (STATIC / "portal.html").read_text(encoding="utf-8")
 
 
-def get(taskrouter: TaskRouter, path: str, method: str = "GET", **headers: str):
+def fetch(taskrouter: TaskRouter, path: str, method: str = "GET", **headers: str):
     """Send a request without following redirects; return the status, headers and body."""
-    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    request_headers = {name.replace("_", "-"): value for name, value in headers.items()}
     request = urllib.request.Request(  # noqa: S310 - the simulator's own URL
-        f"{taskrouter.url}{path}", headers=names, method=method
+        f"{taskrouter.url}{path}", headers=request_headers, method=method
     )
     opener = urllib.request.build_opener(NoRedirects)
     try:
@@ -68,13 +68,13 @@ def test_reserved_task_and_its_reservation_are_shown(simulation):
     assert shown_task["workers"] == ["Alice"]
     assert shown_task["attributes"] == '{"selected_language": "es"}'
     assert shown_task["queue"] == "Customer Care Requests - Spanish"
-    (offer,) = result["reservations"]
-    assert (offer["sid"], offer["task_sid"]) == (reservation.sid, task.sid)
-    assert (offer["worker"], offer["status"]) == ("Alice", "pending")
-    assert offer["expires"] - offer["created"] == 1200
+    (shown_reservation,) = result["reservations"]
+    assert (shown_reservation["sid"], shown_reservation["task_sid"]) == (reservation.sid, task.sid)
+    assert (shown_reservation["worker"], shown_reservation["status"]) == ("Alice", "pending")
+    assert shown_reservation["expires"] - shown_reservation["created"] == 1200
 
 
-def test_task_queue_shows_its_workers_and_waiting_tasks(simulation):
+def test_task_queue_shows_numbers_of_workers_and_tasks(simulation):
     simulation.create_task()
     simulation.set_activity(simulation.bob, "Idle")
     spanish, english = overview_of(simulation)["workspace"]["task_queues"]
@@ -98,7 +98,7 @@ def test_passing_time_does_not_change_overview(simulation):
     assert overview_of(simulation) == before
 
 
-def test_newest_tasks_are_shown_and_all_are_counted(simulation, monkeypatch):
+def test_only_newest_tasks_are_shown_but_all_are_counted(simulation, monkeypatch):
     monkeypatch.setattr(overview, "MAX_TASKS", 2)
     sids = [simulation.create_task().sid for _ in range(3)]
     result = overview_of(simulation)["workspace"]
@@ -120,7 +120,7 @@ def test_open_reservation_is_shown_regardless_of_age(simulation, monkeypatch):
     assert result["reservations_total"] == 4
 
 
-def test_callbacks_and_alerts_are_newest_first_without_rest_requests(simulation, monkeypatch):
+def test_callbacks_are_newest_first_and_exclude_alerts_and_rest_requests(simulation, monkeypatch):
     monkeypatch.setattr(overview, "MAX_LOG", 2)
     kinds = ["request", "assignment", "event", "alert", "fallback"]
     result = overview_of(
@@ -132,31 +132,33 @@ def test_callbacks_and_alerts_are_newest_first_without_rest_requests(simulation,
 
 
 def test_another_workspace_can_be_selected(simulation):
-    other = workspaces.create(simulation.engine, friendly_name="Other")
-    result = overview_of(simulation, workspace_sid=other.sid)
+    other_workspace = workspaces.create(simulation.engine, friendly_name="Other")
+    result = overview_of(simulation, workspace_sid=other_workspace.sid)
     assert result["workspace"]["name"] == "Other"
     assert [item["name"] for item in result["workspaces"]] == ["Quickstart", "Other"]
     assert overview_of(simulation, workspace_sid="WSgone")["workspace"]["name"] == "Quickstart"
 
 
-def test_overview_without_workspace_is_valid(simulation):
+def test_overview_is_built_without_workspace(simulation):
     workspaces.delete(simulation.engine, simulation.workspace)
     assert overview_of(simulation)["workspace"] is None
 
 
 def test_unchanged_overview_returns_304(taskrouter):
-    status, headers, body = get(taskrouter, "/simulator/state")
+    status, headers, body = fetch(taskrouter, "/simulator/state")
     assert status == 200
     assert json.loads(body)["workspace"]["sid"] == taskrouter.workspace_sid
     taskrouter.advance(60)
-    status, later_headers, body = get(taskrouter, "/simulator/state", If_None_Match=headers["ETag"])
+    status, later_headers, body = fetch(
+        taskrouter, "/simulator/state", If_None_Match=headers["ETag"]
+    )
     assert (status, body) == (304, b"")
     elapsed = float(later_headers["X-Simulator-Time"]) - float(headers["X-Simulator-Time"])
     assert elapsed == pytest.approx(60)
     taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid).tasks.create(
         attributes="{}"
     )
-    assert get(taskrouter, "/simulator/state", If_None_Match=headers["ETag"])[0] == 200
+    assert fetch(taskrouter, "/simulator/state", If_None_Match=headers["ETag"])[0] == 200
 
 
 def test_callback_is_shown_with_signature_and_response(taskrouter):
@@ -166,22 +168,22 @@ def test_callback_is_shown_with_signature_and_response(taskrouter):
     )
     task = workspace.tasks.create(attributes='{"selected_language":"es"}')
     taskrouter.advance(0)
-    (callback,) = json.loads(get(taskrouter, "/simulator/state")[2])["callbacks"]
+    (callback,) = json.loads(fetch(taskrouter, "/simulator/state")[2])["callbacks"]
     assert callback["parameters"]["TaskSid"] == task.sid
     assert callback["headers"]["X-Twilio-Signature"]
     assert (callback["status"], callback["answer"]) == (200, "{}")
 
 
-def test_root_redirects_to_page(taskrouter):
+def test_root_and_trailing_slash_redirect_to_page(taskrouter):
     for path in ("/", "/simulator/portal/"):
-        status, headers, _ = get(taskrouter, path)
+        status, headers, _ = fetch(taskrouter, path)
         assert (status, headers["Location"]) == (307, "/simulator/portal")
 
 
-def test_page_and_files_forbid_content_from_other_origins(taskrouter):
+def test_portal_responses_have_security_headers(taskrouter):
     names = re.findall(r'(?:href|src)="(/simulator/portal/[^"]+)"', PAGE)
     for path in ["/simulator/portal", *names, "/simulator/state"]:
-        status, headers, _ = get(taskrouter, path)
+        status, headers, _ = fetch(taskrouter, path)
         assert status == 200
         assert "default-src 'self'" in headers["Content-Security-Policy"]
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
@@ -191,27 +193,30 @@ def test_page_and_files_forbid_content_from_other_origins(taskrouter):
 
 def test_page_contains_no_inline_code_or_external_urls():
     assert not re.search(r"<script(?![^>]*src=)|<style|\sstyle=|\son[a-z]+=|https?:", PAGE)
+
+
+def test_scripts_never_insert_html_or_evaluate_code():
     scripts = [path.read_text(encoding="utf-8") for path in STATIC.glob("*.js")]
     forbidden = r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function"
     assert not [text for text in scripts if re.search(forbidden, text)]
 
 
-def test_other_files_are_not_served(taskrouter):
+def test_only_portal_files_are_served(taskrouter):
     for name in ("nothing.js", "..%2fstate.py", "%2e%2e/%2e%2e/local.env"):
-        assert get(taskrouter, f"/simulator/portal/{name}")[0] in {401, 404}
+        assert fetch(taskrouter, f"/simulator/portal/{name}")[0] in {401, 404}
 
 
 @pytest.mark.parametrize("path", ["/", "/simulator/portal", "/simulator/state"])
 def test_unknown_host_is_refused(taskrouter, path):
-    status, _, body = get(taskrouter, path, Host="rebound.example:8002")
+    status, _, body = fetch(taskrouter, path, Host="rebound.example:8002")
     assert (status, body) == (403, b"loopback only")
 
 
-def test_page_of_another_origin_cannot_change_anything(taskrouter):
-    workspace = f"/v1/Workspaces/{taskrouter.workspace_sid}/Tasks"
+def test_cross_origin_page_cannot_change_anything(taskrouter):
+    tasks_path = f"/v1/Workspaces/{taskrouter.workspace_sid}/Tasks"
     preflight_headers = {"Origin": "http://evil.example", "Access_Control_Request_Method": "POST"}
-    for path in (workspace, "/simulator/clock", "/simulator/reset"):
-        preflight = get(taskrouter, path, "OPTIONS", **preflight_headers)
+    for path in (tasks_path, "/simulator/clock", "/simulator/reset"):
+        preflight = fetch(taskrouter, path, "OPTIONS", **preflight_headers)
         assert preflight[0] >= 400
         assert preflight[1]["Access-Control-Allow-Origin"] is None
-    assert get(taskrouter, "/simulator/reset", "POST", Origin="http://evil.example")[0] == 403
+    assert fetch(taskrouter, "/simulator/reset", "POST", Origin="http://evil.example")[0] == 403

@@ -1,4 +1,4 @@
-"""Simulated calls without HTTP: an engine, and an app's TwiML documents by path."""
+"""Simulates calls without HTTP: a dictionary contains the app's TwiML documents."""
 
 import json
 
@@ -15,7 +15,8 @@ MENU = """<Gather numDigits="1" action="enqueue_call"><Say language="es">Uno.</S
 DEQUEUE = {"instruction": "dequeue", "to": WORKER_NUMBER, "from": NUMBER}
 
 
-def queue(attributes='{"selected_language": "es"}', task_options="", **options):
+def enqueue_verb(attributes='{"selected_language": "es"}', task_options="", **options):
+    """Return an `<Enqueue>` verb that creates a Task."""
     options = {"workflowSid": WORKFLOW, "action": "left_queue", **options}
     text = " ".join(f'{name}="{value}"' for name, value in options.items())
     return f"<Enqueue {text}><Task {task_options}>{attributes}</Task></Enqueue>"
@@ -24,14 +25,16 @@ def queue(attributes='{"selected_language": "es"}', task_options="", **options):
 class CallSimulation(Simulation):
     """The quickstart's Workspace, and an app that serves callbacks and TwiML requests.
 
-    `documents` maps each path of the app to its TwiML verbs or its complete document.
-    `instruction` is the response to assignment callbacks, or a function of their parameters.
+    Attributes:
+        documents: The TwiML verbs, or the complete document, at each path of the app.
+        instruction: The answer to assignment callbacks, or a function of a callback's parameters
+            that returns the answer.
     """
 
     def __init__(self, instruction=None, **settings):
         super().__init__(**settings)
         self.instruction = instruction or {}
-        self.documents = {"incoming_call": MENU, "enqueue_call": queue(), "left_queue": ""}
+        self.documents = {"incoming_call": MENU, "enqueue_call": enqueue_verb(), "left_queue": ""}
         self._processed = 0
 
     def place_call(self, *keys, worker_answers=True):
@@ -96,7 +99,7 @@ class CallSimulation(Simulation):
         return [effect.code for effect in self.effects if isinstance(effect, Alert)]
 
     def requests(self):
-        """Return the TwiML requests as (path, parameters)."""
+        """Return the path and the parameters of each TwiML request."""
         requests = [effect for effect in self.effects if isinstance(effect, FetchTwiml)]
         return [(request.url.removeprefix(APP), request.parameters) for request in requests]
 

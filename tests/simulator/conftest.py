@@ -1,4 +1,4 @@
-"""Fixtures: an engine with a frozen clock, and an app with configurable responses."""
+"""Fixtures that run an engine, a simulator and an app with configurable responses."""
 
 import contextlib
 import json
@@ -62,12 +62,13 @@ class Simulation:
         return list(task.reservations)
 
     def offer_task(self) -> tuple[Task, Reservation]:
-        """Create a Task and offer it to Alice; return the Task and its Reservation."""
+        """Create a Task and set Alice to Idle; return the Task and Alice's Reservation."""
         task = self.create_task()
         self.set_activity(self.alice, "Idle")
         return task, self.reservations(task)[-1]
 
-    def events(self, prefix: str = "") -> list[str]:
+    def event_types(self, prefix: str = "") -> list[str]:
+        """Return the published events' types that begin with the prefix, oldest first."""
         types = [event.event_type for event in self.workspace.events.values()]
         return [event_type for event_type in types if event_type.startswith(prefix)]
 
@@ -85,17 +86,18 @@ def shared_simulator() -> Iterator[TaskRouter]:
 
 @pytest.fixture
 def taskrouter(shared_simulator: TaskRouter) -> TaskRouter:
-    """A simulator reset to the quickstart, shared because stopping one takes 0.1 s."""
+    """The shared simulator, reset to the quickstart's Workspace."""
     shared_simulator.reset()
     return shared_simulator
 
 
 class App:
-    """An HTTP server in a thread.
+    """An app that receives callbacks: an HTTP server in a thread.
 
     Attributes:
         received: Path, headers and parameters of every request received.
-        responses: Status, content type and body of the response, by path.
+        responses: Status, content type and body of each response by path. The default is a 200
+            with `{}`.
         delay: Seconds before each response.
         pause: Seconds between the two halves of each body.
         max_concurrent: Highest number of concurrent requests so far.

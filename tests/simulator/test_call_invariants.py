@@ -10,13 +10,13 @@ from taskrouter_simulator.engine import assignments, reservations
 from taskrouter_simulator.engine.calls import call_control
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import WAITING
-from tests.simulator.call_simulation import APP, NUMBER, WORKER_NUMBER, CallSimulation, queue
+from tests.simulator.call_simulation import APP, NUMBER, WORKER_NUMBER, CallSimulation, enqueue_verb
 
-NAMES = ["dequeue", "conference", "call", "redirect", "accept", "reject"]
+INSTRUCTION_NAMES = ["dequeue", "conference", "call", "redirect", "accept", "reject"]
 DOCUMENTS = [
-    queue(),
-    queue("{"),
-    queue().replace('action="left_queue"', "") + "<Say>Sorry</Say>",
+    enqueue_verb(),
+    enqueue_verb("{"),
+    enqueue_verb().replace('action="left_queue"', "") + "<Say>Sorry</Say>",
     "<Say>Hello</Say><Pause length='2'/>",
     "<Dial>+15550003333</Dial>",
     '<Gather action="enqueue_call" timeout="3"/>',
@@ -48,7 +48,7 @@ def instruction(name, accept):
 
 
 def dial_newest_reservation(simulation):
-    """Make the Worker's document dial the newest Reservation."""
+    """Make the Worker's document dial the caller of the newest Reservation."""
     sids = list(simulation.workspace.reservations)
     sid = sids[-1] if sids else "WR" + "0" * 32
     simulation.documents["agent"] = f'<Dial><Queue reservationSid="{sid}"/></Dial>'
@@ -93,7 +93,7 @@ def end_task(simulation, operation, number):
         getattr(assignments, operation)(simulation.engine, simulation.workspace, task)
 
 
-def decide(simulation, operation):
+def accept_or_reject(simulation, operation):
     for reservation in pick(simulation.workspace.reservations, -1):
         operation(simulation.engine, simulation.workspace, reservation)
 
@@ -117,7 +117,7 @@ def check_calls_and_tasks(simulation):
 
 
 def check_no_task_is_stuck(simulation):
-    """Check that no Task of an ended call is waiting and that every offer can end.
+    """Check that no ended call's Task is waiting and that every Reservation can end.
 
     Every pending Reservation must have a timer or a ringing phone.
     """
@@ -138,17 +138,19 @@ ACTIONS = st.one_of(
     st.tuples(st.just(set_idle), st.sampled_from(["Bob", "Alice"])),
     st.tuples(st.just(set_idle), st.just("Alice")),
     st.tuples(st.just(limit_reserved_workers), st.integers(1, 2)),
-    st.tuples(st.just(instruct), st.sampled_from(NAMES[:3] * 2 + NAMES), st.booleans()),
+    st.tuples(st.just(instruct), st.sampled_from(INSTRUCTION_NAMES[:3] * 2 + INSTRUCTION_NAMES),
+              st.booleans()),
     st.tuples(st.just(set_document), st.sampled_from(["incoming_call", "enqueue_call", "agent"]),
               st.sampled_from(DOCUMENTS)),
     st.tuples(st.just(end_task), st.sampled_from(["cancel", "complete", "wrap", "delete"]),
               st.integers(0, 9)),
-    st.tuples(st.just(decide), st.sampled_from([assignments.accept, reservations.reject])),
+    st.tuples(st.just(accept_or_reject),
+              st.sampled_from([assignments.accept, reservations.reject])),
 )  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
-@given(SETTINGS, st.sampled_from(NAMES), st.booleans(), st.lists(ACTIONS, max_size=25))
+@given(SETTINGS, st.sampled_from(INSTRUCTION_NAMES), st.booleans(), st.lists(ACTIONS, max_size=25))
 def test_calls_and_tasks_stay_consistent(simulator_settings, name, accept, actions):
     simulation = CallSimulation(instruction(name, accept=accept), **simulator_settings)
     simulation.documents["agent"] = "<Hangup/>"
@@ -161,8 +163,8 @@ def test_calls_and_tasks_stay_consistent(simulator_settings, name, accept, actio
         check_calls_and_tasks(simulation)
 
 
-# Random actions rarely produce two waiting callers and a Worker who takes the second.
-def test_worker_takes_next_caller_after_hangup():
+# Random actions rarely produce two waiting callers and a Worker who takes the second call.
+def test_worker_takes_next_call_after_hangup():
     simulation = CallSimulation(instruction("dequeue", accept=False))
     first, second = simulation.place_call("1"), simulation.place_call("1")
     simulation.make_alice_idle()

@@ -1,4 +1,4 @@
-"""Settings for undocumented call behavior, each tested with several values."""
+"""Settings for calls, most of them for behavior that Twilio does not document."""
 
 import pytest
 
@@ -45,7 +45,9 @@ def test_unanswered_call_ends_reservation_as_configured(instruction, setting, st
 
 
 @pytest.mark.parametrize(("accept", "status"), [(False, "pending"), (True, "canceled")])
-def test_unanswered_call_instruction_ends_reservation_only_with_accept_true(accept, status):
+def test_unanswered_phone_ends_reservation_of_call_instruction_only_if_accept_is_true(
+    accept, status
+):
     instruction = {"instruction": "call", "to": WORKER_NUMBER, "from": NUMBER, "url": f"{APP}agent"}
     simulation = CallSimulation({**instruction, "accept": accept})
     call = simulation.place_call("1", worker_answers=False)
@@ -100,7 +102,7 @@ def test_phone_stops_ringing_when_caller_hangs_up():
     assert simulation.task_of(call).status == "canceled"
 
 
-def test_accept_over_rest_stops_ringing_without_connecting():
+def test_accepting_reservation_stops_ringing_without_connecting_caller():
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0)
     call = simulation.place_call("1")
     simulation.make_alice_idle()
@@ -112,7 +114,7 @@ def test_accept_over_rest_stops_ringing_without_connecting():
 
 
 @pytest.mark.parametrize("setting", ["completed", "wrapping", "assigned"])
-def test_ended_call_finishes_task_as_configured(setting):
+def test_ended_call_sets_task_status_as_configured(setting):
     simulation = CallSimulation(ended_call=setting)
     offline = simulation.activity_sid("Offline")
     simulation.instruction = {**DEQUEUE, "post_work_activity_sid": offline}

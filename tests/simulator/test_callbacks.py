@@ -1,4 +1,4 @@
-"""Assignment callbacks over HTTP: signature, time limit, fallback and response."""
+"""Assignment callbacks over HTTP, from the signature to the executed instruction."""
 
 import json
 import re
@@ -17,12 +17,12 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(TEXT, st.dictionaries(TEXT, TEXT))
-def test_signature_matches_sdk(token, parameters):
+def test_signature_is_accepted_by_sdk(token, parameters):
     url = "https://example.com/callback?a=1"
     assert RequestValidator(token).validate(url, parameters, sign(token, url, parameters))
 
 
-def test_user_and_password_in_url_are_not_signed():
+def test_user_name_and_password_in_url_are_not_signed():
     signed = sign("t", "https://user:p@ss@example.com:8443/a@b?c=@", {})
     assert signed == sign("t", "https://example.com:8443/a@b?c=@", {})
     assert sign("t", "https://user@example.com", {}) == sign("t", "https://example.com", {})
@@ -52,7 +52,11 @@ def app_and_taskrouter(app):
 
 
 def offer_task(taskrouter):
-    """Offer a Task to Alice; return the Task's status and Alice's Activity afterwards."""
+    """Set Alice to Idle, create a Task for her, and wait for the callbacks.
+
+    Returns:
+        The Task's status and the name of Alice's Activity after the callbacks.
+    """
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
@@ -65,7 +69,7 @@ def alert_codes(taskrouter):
     return [alert["code"] for alert in taskrouter.log("alert")]
 
 
-def test_callback_is_signed_form_post(app_and_taskrouter):
+def test_callback_is_posted_as_signed_form(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     offer_task(taskrouter)
     (received,) = app.received
@@ -143,7 +147,7 @@ def test_response_in_several_chunks_is_read_completely(app_and_taskrouter):
     assert taskrouter.log("alert") == []
 
 
-def test_response_with_lone_surrogate_is_logged(app_and_taskrouter):
+def test_alert_with_lone_surrogate_can_be_read(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", b'{"instruction": "\\ud800"}')
     offer_task(taskrouter)
@@ -157,7 +161,7 @@ def test_reject_instruction_changes_activity(app_and_taskrouter):
     assert offer_task(taskrouter) == ("pending", "Offline")
 
 
-def test_repeated_rejections_are_delayed(app_and_taskrouter):
+def test_rejected_task_is_offered_again_every_second(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", {"instruction": "reject"})
     assert offer_task(taskrouter) == ("pending", "Idle")
@@ -210,6 +214,7 @@ def test_slow_callback_response_is_ignored_and_fallback_is_used(app_and_taskrout
     assert [entry["error"] for entry in taskrouter.log("assignment")] == [
         "no response within 0.3 s"
     ]
+    assert [request["path"] for request in app.received] == ["/assignment_callback", "/fallback"]
 
 
 def test_reservation_times_out_if_both_urls_fail(app_and_taskrouter):

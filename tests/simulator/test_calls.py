@@ -12,7 +12,7 @@ from tests.simulator.call_simulation import (
     WORKER_NUMBER,
     WORKFLOW,
     CallSimulation,
-    queue,
+    enqueue_verb,
     steps,
 )
 
@@ -48,7 +48,7 @@ def test_pressed_key_creates_task_with_call_attributes():
 
 def test_document_attributes_override_call_attributes():
     simulation = CallSimulation()
-    simulation.documents["enqueue_call"] = queue('{"from": "a friend", "to": null}')
+    simulation.documents["enqueue_call"] = enqueue_verb('{"from": "a friend", "to": null}')
     attributes = simulation.attributes_of(simulation.place_call("1"))
     assert (attributes["from"], attributes["to"]) == ("a friend", None)
     assert attributes["caller"] == CALLER
@@ -171,7 +171,7 @@ def call_instruction(simulation, queue_attributes="", **options):
     return answer
 
 
-def test_call_instruction_accepts_when_document_dials_queue():
+def test_call_instruction_accepts_reservation_when_document_dials_queue():
     simulation = CallSimulation()
     offline = simulation.activity_sid("Offline")
     simulation.instruction = call_instruction(simulation, f'postWorkActivitySid="{offline}"')
@@ -272,7 +272,7 @@ def test_caller_who_left_the_queue_is_not_connected(name, code):
 )
 def test_second_enqueue_finishes_first_task(accept, status, reason):
     simulation = CallSimulation()
-    simulation.documents["transfer"] = queue(task_options='priority="3"')
+    simulation.documents["transfer"] = enqueue_verb(task_options='priority="3"')
     simulation.instruction = redirect_instruction(accept=accept)
     call = simulation.place_call("1")
     first = simulation.task_of(call)

@@ -1,4 +1,4 @@
-"""Calls over HTTP: control routes, signed TwiML requests, log entries."""
+"""Calls over HTTP: their control routes, signed TwiML requests and log entries."""
 
 import json
 
@@ -7,7 +7,7 @@ import requests
 from twilio.request_validator import RequestValidator
 
 from taskrouter_simulator.testing import running
-from tests.simulator.call_simulation import CALLER, DEQUEUE, NUMBER, WORKFLOW, queue
+from tests.simulator.call_simulation import CALLER, DEQUEUE, NUMBER, WORKFLOW, enqueue_verb
 
 
 def twiml(verbs):
@@ -20,7 +20,9 @@ def app_and_taskrouter(app):
     menu = '<Gather numDigits="1" action="enqueue_call" timeout="5"><Say>One.</Say></Gather>'
     app.set_response("/incoming_call", twiml(menu), content_type="text/xml")
     app.set_response(
-        "/enqueue_call", twiml(queue(action="left_queue")), content_type="text/xml; charset=utf-8"
+        "/enqueue_call",
+        twiml(enqueue_verb(action="left_queue")),
+        content_type="text/xml; charset=utf-8",
     )
     app.set_response("/left_queue", twiml("<Hangup/>"), content_type="application/xml")
     with running(callback_base_url=app.url) as taskrouter:
@@ -103,7 +105,9 @@ def test_twiml_over_64_kb_fails_call(app_and_taskrouter, size, codes):
     assert [alert["code"] for alert in taskrouter.log("alert")] == codes
 
 
-@pytest.mark.parametrize("content_type", ["application/xml", "text/html; charset=utf-8"])
+@pytest.mark.parametrize(
+    "content_type", ["text/xml", "application/xml", "text/html; charset=utf-8"]
+)
 def test_every_twiml_content_type_is_accepted(app_and_taskrouter, content_type):
     app, taskrouter = app_and_taskrouter
     app.set_response("/incoming_call", twiml("<Hangup/>"), content_type=content_type)
@@ -128,10 +132,10 @@ def test_twiml_after_hangup_is_ignored(app_and_taskrouter):
     assert workspace_of(taskrouter).tasks.list() == []
 
 
-def test_instruction_over_rest_connects_call_from_custom_url(app_and_taskrouter):
+def test_instruction_over_rest_connects_call_with_custom_voice_url(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
-    app.set_response("/other", twiml(queue(workflowSid=WORKFLOW)), content_type="text/xml")
-    call = taskrouter.place_call(CALLER, NUMBER, url=f"{app.url}/other")
+    app.set_response("/custom", twiml(enqueue_verb(workflowSid=WORKFLOW)), content_type="text/xml")
+    call = taskrouter.place_call(CALLER, NUMBER, url=f"{app.url}/custom")
     set_alice_idle(taskrouter)
     task = workspace_of(taskrouter).tasks(call["task_sid"])
     task.reservations.list()[0].update(

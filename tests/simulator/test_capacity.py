@@ -1,11 +1,11 @@
 """Capacity of Workers, and Tasks that target a Worker or a TaskQueue."""
 
 from taskrouter_simulator.engine import assignments, reservations, tasks, workers, workspaces
-from tests.simulator.workflow_simulation import WorkflowSimulation, targets
+from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 
 
 def test_multitasking_worker_is_limited_by_channel_capacity():
-    simulation = WorkflowSimulation(targets({"queue": "One"}), multi=True)
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}), multi=True)
     carol = simulation.add_worker("Carol", "One")
     channel = carol.channels[simulation.workspace.channel("default").sid]
     workers.update_channel(simulation.engine, simulation.workspace, carol, channel, capacity=2)
@@ -22,8 +22,8 @@ def test_multitasking_worker_is_limited_by_channel_capacity():
     assert created[2].status == "reserved"
 
 
-def test_each_channel_has_separate_capacity():
-    simulation = WorkflowSimulation(targets({"queue": "One"}), multi=True)
+def test_each_channel_has_separate_capacity_and_availability():
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}), multi=True)
     carol = simulation.add_worker("Carol", "One")
     chat = simulation.workspace.channel("chat").sid
     workers.update_channel(
@@ -44,8 +44,8 @@ def test_each_channel_has_separate_capacity():
     }  # fmt: skip
 
 
-def test_multitasking_worker_goes_offline_on_timeout():
-    simulation = WorkflowSimulation(targets({"queue": "One"}), multi=True)
+def test_multitasking_worker_goes_offline_after_reservation_timeout():
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}), multi=True)
     carol = simulation.add_worker("Carol", "One")
     simulation.enqueue_task()
     simulation.clock.advance(5)
@@ -53,7 +53,7 @@ def test_multitasking_worker_goes_offline_on_timeout():
 
 
 def test_change_between_available_activities_keeps_reservations():
-    simulation = WorkflowSimulation(targets({"queue": "One"}), multi=True)
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}), multi=True)
     workspaces.add_activity(
         simulation.engine, simulation.workspace, friendly_name="Happy", available=True
     )
@@ -77,7 +77,7 @@ def test_task_can_target_unavailable_worker():
     assert limited.status == "pending"
 
 
-def test_targeted_worker_is_reoffered_task_after_delay():
+def test_targeted_worker_is_offered_rejected_task_again_after_delay():
     simulation = WorkflowSimulation(default={"queue": "Two"})
     carol = simulation.add_worker("Carol", "One")
     simulation.set_activity(carol, "Offline")

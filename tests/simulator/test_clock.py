@@ -1,4 +1,4 @@
-"""The clock: firing and releasing timers."""
+"""The clock fires due timers in order and releases canceled timers."""
 
 import weakref
 
@@ -10,7 +10,7 @@ class Target:
         pass
 
 
-def test_timers_fire_by_time_then_in_order_of_creation():
+def test_timers_fire_in_order_of_due_time_then_creation():
     clock, fired = Clock(lambda: 0.0), []
     for name, fire_time in (("late", 2.0), ("first", 1.0), ("second", 1.0), ("never", 4.0)):
         clock.call_at(fire_time, lambda name=name: fired.append((name, clock.now())))

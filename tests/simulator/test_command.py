@@ -65,6 +65,7 @@ def test_command_exits_cleanly_while_client_waits():
         host = urlsplit(taskrouter.url)
         with socket.create_connection((host.hostname, host.port)) as client:
             client.sendall(f"GET /v1/Workspaces HTTP/1.1\r\nHost: {host.netloc}\r\n\r\n".encode())
+            # The fault is removed once the request has been received.
             while taskrouter._request("GET", "/faults")["faults"]:
                 pass
             process.send_signal(signal.SIGTERM)
@@ -117,7 +118,7 @@ def test_invalid_setting_is_reported_in_one_line():
         ({"API_PORT": "8150", "SIMULATOR_CALLBACK_BASE_URL": "https://a.test"}, "https://a.test"),
     ],
 )
-def test_callbacks_go_to_the_port_of_the_api(environment, url):
+def test_callbacks_go_to_api_port_unless_base_url_is_set(environment, url):
     with running_command("--port", "0", **environment) as process:
         address = re.search(r"http://\S+", process.stdout.readline()).group()
         with urllib.request.urlopen(f"{address}/simulator") as response:  # noqa: S310 - loopback

@@ -58,19 +58,19 @@ def test_contact_center_works_from_setup_to_events(taskrouter, app):
     assert (bill.assignment_status, bill.priority) == ("reserved", 5)
     assert (bill.task_queue_friendly_name, bill.age) == ("support", 30)
 
-    # Bea accepts over REST. Her capacity of 1 allows no other Reservation.
-    (offer,) = bill.reservations.list(reservation_status="pending")
-    offer.update(reservation_status="accepted")
-    other = workspace.tasks.create(attributes="{}", workflow_sid=workflow.sid)
+    # Bea accepts over REST. Her capacity of 1 allows no second_task Reservation.
+    (reservation,) = bill.reservations.list(reservation_status="pending")
+    reservation.update(reservation_status="accepted")
+    second_task = workspace.tasks.create(attributes="{}", workflow_sid=workflow.sid)
     taskrouter.advance(1)
-    assert other.fetch().assignment_status == "pending"
+    assert second_task.fetch().assignment_status == "pending"
     assert bea.fetch().activity_name == "Available"
 
     # After Bea completes the first Task, she gets the second, which the app accepts.
     app.set_response("/assignment", {"instruction": "accept"})
     bill.update(assignment_status="completed", reason="paid")
     taskrouter.advance()
-    assert other.fetch().assignment_status == "assigned"
+    assert second_task.fetch().assignment_status == "assigned"
     callbacks = [
         request["parameters"] for request in app.received if request["path"] == "/assignment"
     ]
@@ -80,7 +80,7 @@ def test_contact_center_works_from_setup_to_events(taskrouter, app):
     taskrouter.advance(300)
     with pytest.raises(TwilioRestException):
         bill.fetch()
-    assert [task.sid for task in workspace.tasks.list()] == [other.sid]
+    assert [task.sid for task in workspace.tasks.list()] == [second_task.sid]
 
     received = Counter(
         request["parameters"]["EventType"]

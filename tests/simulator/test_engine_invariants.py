@@ -27,7 +27,7 @@ ACTIVITIES = st.sampled_from(["Offline", "Idle", "Busy", "Reserved"])
 
 class EngineMachine(RuleBasedStateMachine):
     @initialize(multi=st.booleans(), max_reserved=st.integers(1, 3), capacity=st.integers(0, 3))
-    def open(self, multi, max_reserved, capacity):
+    def start_engine(self, multi, max_reserved, capacity):
         self.simulation = Simulation(
             default_capacity=capacity, max_assignments=5, closed_task_seconds=7
         )
@@ -44,7 +44,7 @@ class EngineMachine(RuleBasedStateMachine):
         return items[number % len(items)] if items else None
 
     def attempt(self, action, resource, *arguments):
-        """Attempt an operation; if the engine refuses it, check that nothing changed."""
+        """Attempt an operation; check that a refusal changes no status or Activity."""
         if resource is None:
             return
         before = self.snapshot()
@@ -64,7 +64,7 @@ class EngineMachine(RuleBasedStateMachine):
         )
 
     @rule(language=LANGUAGES, priority=st.integers(0, 2), timeout=st.sampled_from([3, 1000]))
-    def create(self, language, priority, timeout):
+    def create_task(self, language, priority, timeout):
         tasks.create(
             self.engine,
             self.workspace,
@@ -88,11 +88,11 @@ class EngineMachine(RuleBasedStateMachine):
         self.attempt(reservations.reject, self.pick(self.workspace.reservations, number), sid)
 
     @rule(number=PICK, verb=st.sampled_from(["cancel", "wrap", "complete", "delete"]))
-    def end(self, number, verb):
+    def end_task(self, number, verb):
         self.attempt(getattr(assignments, verb), self.pick(self.workspace.tasks, number))
 
     @rule(number=PICK, name=st.sampled_from(["accept", "reject", "dequeue", "dance"]))
-    def answer(self, number, name):
+    def answer_callback(self, number, name):
         effects = self.simulation.effects
         callbacks = [effect for effect in effects if isinstance(effect, AssignmentCallback)]
         if callbacks:
@@ -128,7 +128,7 @@ class EngineMachine(RuleBasedStateMachine):
             ), task
 
     @invariant()
-    def task_is_assigned_to_one_worker(self):
+    def task_is_assigned_to_at_most_one_worker(self):
         for task in self.workspace.tasks.values():
             assigned = HELD - {ReservationStatus.PENDING}
             assert sum(reservation.status in assigned for reservation in task.reservations) <= 1
@@ -144,11 +144,11 @@ class EngineMachine(RuleBasedStateMachine):
             assert set(worker.held) == held
 
     @invariant()
-    def single_tasking_worker_has_one_offer(self):
+    def single_tasking_worker_has_at_most_one_pending_reservation(self):
         if not self.workspace.multi_task_enabled:
             for worker in self.workspace.workers.values():
-                held = worker.held.values()
-                assert sum(offer.status is ReservationStatus.PENDING for offer in held) <= 1
+                statuses = [reservation.status for reservation in worker.held.values()]
+                assert statuses.count(ReservationStatus.PENDING) <= 1
 
     @invariant()
     def multitasking_worker_never_exceeds_capacity(self):
@@ -157,7 +157,7 @@ class EngineMachine(RuleBasedStateMachine):
                 assert len(worker.held) <= self.engine.settings.default_capacity
 
     @invariant()
-    def statuses_change_according_to_table(self):
+    def reservation_statuses_change_according_to_transition_table(self):
         for reservation in self.workspace.reservations.values():
             before = self.statuses.get(reservation.sid, ReservationStatus.PENDING)
             assert reservation.status is before or reservation.status in reachable(before)

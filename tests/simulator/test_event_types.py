@@ -1,10 +1,10 @@
-"""A sequence of operations that causes every documented event type."""
+"""Operations that cause all event types that are published automatically."""
 
 import json
 
 from taskrouter_simulator.engine.events import TYPES
 
-DOCUMENTED = {
+AUTOMATIC_TYPES = {
     *(f"activity.{change}" for change in ("created", "updated", "deleted")),
     *(
         f"reservation.{change}"
@@ -33,24 +33,25 @@ DOCUMENTED = {
     ),
     *(f"workspace.{change}" for change in ("created", "updated", "deleted")),
 }  # fmt: skip
-"""All types except transfers and `reservation.failed`.
+"""All documented types except transfers and `reservation.failed`.
 
-The simulator publishes those only on request.
+The simulator publishes the excepted types only on request.
 """
 
 
-def test_every_documented_event_type_can_be_caused(taskrouter):
+def test_every_automatic_event_type_can_be_caused(taskrouter):
     taskrouter.reset(DESCRIPTION)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     change_channels(taskrouter, workspace)
     cause_task_events(taskrouter, workspace)
     delete_resources(taskrouter, workspace)
     published = {event.event_type for event in workspace.events.list(minutes=43_200)}
-    other = workspace._version.workspaces.create(friendly_name="Other")
-    published |= {event.event_type for event in other.events.list()}
-    assert published | {"workspace.deleted"} == DOCUMENTED
+    other_workspace = workspace._version.workspaces.create(friendly_name="Other")
+    published |= {event.event_type for event in other_workspace.events.list()}
+    # A deleted Workspace's Events cannot be listed, so the test does not delete the Workspace.
+    assert published | {"workspace.deleted"} == AUTOMATIC_TYPES
     transfers = {event_type for event_type in TYPES if "transfer" in event_type}
-    assert DOCUMENTED | transfers | {"reservation.failed"} == TYPES
+    assert AUTOMATIC_TYPES | transfers | {"reservation.failed"} == TYPES
 
 
 def change_channels(taskrouter, workspace):
@@ -63,7 +64,7 @@ def change_channels(taskrouter, workspace):
 
 
 def cause_task_events(taskrouter, workspace):
-    def offer(to):
+    def create_task(to):
         carol = workspace.workers(taskrouter.workers["Carol"])
         carol.update(activity_sid=taskrouter.activities["Here"])
         attributes = json.dumps({"to": to})
@@ -71,26 +72,26 @@ def cause_task_events(taskrouter, workspace):
         taskrouter.advance()
         return task, task.reservations.list(reservation_status="pending")
 
-    _, (reservation,) = offer("first")
+    _, (reservation,) = create_task("first")
     gone = taskrouter.activities["Gone"]
     reservation.update(reservation_status="rejected", worker_activity_sid=gone)
     taskrouter.advance(20)
-    task, (reservation, other) = offer("both")
+    task, (first_reservation, second_reservation) = create_task("both")
     task.update(priority=3)
-    reservation.update(reservation_status="accepted")
-    assert other.fetch().reservation_status == "rescinded"
+    first_reservation.update(reservation_status="accepted")
+    assert second_reservation.fetch().reservation_status == "rescinded"
     task.update(assignment_status="wrapping")
     task.update(assignment_status="completed")
-    offer("first")
+    create_task("first")
     taskrouter.advance(5)
-    task, _ = offer("first")
+    task, _ = create_task("first")
     task.update(assignment_status="canceled")
-    offer("nobody")
+    create_task("nobody")
     taskrouter.advance(30)
-    _, (reservation, *_) = offer("first")
+    _, (reservation, *_) = create_task("first")
     reservation.update(reservation_status="accepted")
     taskrouter.advance(86_400)
-    task, _ = offer("first")
+    task, _ = create_task("first")
     task.delete()
 
 

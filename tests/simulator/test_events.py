@@ -1,4 +1,4 @@
-"""Events: order, parameters, event callbacks and the Events resource."""
+"""Events: their order and parameters, event callbacks, and the Events resource."""
 
 import socket
 import time
@@ -103,7 +103,7 @@ def test_canceled_task_event_has_reason(simulation):
     assert task.status == "canceled"
 
 
-def test_capacity_change_publishes_event(simulation):
+def test_changes_of_worker_channel_publish_events(simulation):
     channel = next(iter(simulation.alice.channels.values()))
     workers.update_channel(
         simulation.engine, simulation.workspace, simulation.alice, channel, capacity=4
@@ -114,7 +114,7 @@ def test_capacity_change_publishes_event(simulation):
     workers.update_channel(
         simulation.engine, simulation.workspace, simulation.alice, channel, available=False
     )
-    assert simulation.events("worker.c")[2:] == [
+    assert simulation.event_types("worker.c")[2:] == [
         "worker.capacity.update", "worker.channel.availability.update"
     ]  # fmt: skip
 
@@ -170,7 +170,7 @@ def test_failed_event_callback_emits_alert(app_and_taskrouter, status, delay):
     assert [alert["code"] for alert in taskrouter.log("alert")] == [11200]
 
 
-def test_setting_accepts_any_2xx_for_events(app):
+def test_setting_accepts_status_200_for_event_callbacks(app):
     app.responses["/events"] = (200, "application/json", b"{}")
     settings = {"event_path": "/events", "assignment_path": "", "event_callback_wants_204": False}
     with running(callback_base_url=app.url, **settings) as taskrouter:
@@ -220,7 +220,7 @@ def test_events_can_be_published_on_request(app_and_taskrouter):
         {},
     ],
 )
-def test_event_without_resource_is_rejected(app_and_taskrouter, body):
+def test_invalid_request_to_publish_event_is_rejected(app_and_taskrouter, body):
     _, taskrouter = app_and_taskrouter
     assert publish_event(taskrouter, body) == 400
 
@@ -235,9 +235,9 @@ def test_failed_event_callback_is_retried_as_configured(app):
         app.received.clear()
         workspace.tasks.create(attributes='{"selected_language": "es"}')
         taskrouter.advance()
-    created = [request["parameters"]["Sid"] for request in app.received]
-    assert len(created) >= 3
-    assert len(set(created[-3:])) == 1
+    event_sids = [request["parameters"]["Sid"] for request in app.received]
+    assert len(event_sids) >= 3
+    assert len(set(event_sids[-3:])) == 1
     tokens = [request["headers"]["I-Twilio-Idempotency-Token"] for request in app.received]
     assert len(set(tokens[-3:])) == 1
 

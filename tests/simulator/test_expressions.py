@@ -135,7 +135,7 @@ def test_invalid_reference_is_rejected(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "strict", "values"),
+    ("text", "by_default", "with_nulls_as_values"),
     [
         ("missing == missing_too", False, True),
         ("missing != 'x'", False, True),
@@ -148,9 +148,9 @@ def test_invalid_reference_is_rejected(text):
         ("missing == null", True, True),
     ],
 )
-def test_setting_defines_comparison_with_missing_attribute(text, strict, values):
-    assert parse(text, Comparisons())(CONTEXT) is strict
-    assert parse(text, Comparisons(nulls_are_values=True))(CONTEXT) is values
+def test_setting_defines_comparison_with_missing_attribute(text, by_default, with_nulls_as_values):
+    assert parse(text, Comparisons())(CONTEXT) is by_default
+    assert parse(text, Comparisons(nulls_are_values=True))(CONTEXT) is with_nulls_as_values
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_settings_define_rate_limit_headers():
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_latency_of_request_is_real_time(taskrouter, workspace, moment):
+def test_request_latency_is_in_real_time(taskrouter, workspace, moment):
     taskrouter.fault("request", "latency", seconds=0.2, moment=moment)
     start = time.monotonic()
     create(workspace)
@@ -128,7 +128,7 @@ def test_invalid_fault_is_refused(description):
         Faults().add(description)
 
 
-def test_control_routes_refuse_invalid_bodies(taskrouter):
+def test_control_routes_refuse_invalid_requests(taskrouter):
     for path in ("clock", "faults", "reset"):
         for body in (
             "no json",
@@ -169,7 +169,7 @@ def test_duplicate_callback_is_sent_twice_with_one_idempotency_token(app_and_tas
     assert first["headers"][token] == second["headers"][token]
 
 
-def test_latency_of_callback_is_simulated_time(app_and_taskrouter):
+def test_callback_latency_is_in_simulated_time(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "latency", seconds=1300)
     app.set_response("/assignment_callback", {"instruction": "accept"})
@@ -182,7 +182,7 @@ def test_latency_of_callback_is_simulated_time(app_and_taskrouter):
     assert [alert["code"] for alert in taskrouter.log("alert")] == [20001]
 
 
-def test_callback_cut_before_sending_is_retried(app_and_taskrouter):
+def test_callback_cut_before_sending_is_retried_and_then_uses_fallback(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "cut", moment="before")
     offer_task(taskrouter)

@@ -1,4 +1,4 @@
-"""The public pytest fixture and its methods."""
+"""The public pytest fixture `taskrouter`, and simulators started by `running`."""
 
 import time
 import urllib.error

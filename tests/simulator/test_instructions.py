@@ -1,4 +1,4 @@
-"""Assignment instructions: their effects, and error codes of invalid parameters."""
+"""Assignment instructions: effects, and error codes for invalid parameters."""
 
 import json
 
@@ -25,7 +25,7 @@ VALID_PARAMETERS = {
 }  # fmt: skip
 
 
-def simulate_offer(attributes=None, **settings):
+def simulate_reservation(attributes=None, **settings):
     simulation = Simulation(**settings)
     task = simulation.create_task(json.dumps(CALL_ATTRIBUTES if attributes is None else attributes))
     simulation.set_activity(simulation.alice, "Idle")
@@ -43,7 +43,7 @@ def alerts(simulation):
 
 @pytest.mark.parametrize("name", VALID_PARAMETERS)
 def test_valid_instruction_is_executed(name):
-    simulation, task, reservation = simulate_offer()
+    simulation, task, reservation = simulate_reservation()
     respond(simulation, reservation, name, **VALID_PARAMETERS[name])
     assert alerts(simulation) == []
     assert reservation.status == ("rejected" if name == "reject" else "accepted")
@@ -53,7 +53,7 @@ def test_valid_instruction_is_executed(name):
 
 @pytest.mark.parametrize("name", ["call", "redirect"])
 def test_call_and_redirect_without_accept_leave_reservation_pending(name):
-    simulation, _, reservation = simulate_offer()
+    simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], "accept": False})
     assert reservation.status == "pending"
     assert alerts(simulation) == []
@@ -92,7 +92,7 @@ INVALID_PARAMETERS = [
 
 @pytest.mark.parametrize(("name", "change", "code"), INVALID_PARAMETERS)
 def test_invalid_parameter_emits_alert_and_changes_nothing(name, change, code):
-    simulation, task, reservation = simulate_offer()
+    simulation, task, reservation = simulate_reservation()
     before = task.attributes
     respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], **change})
     assert alerts(simulation) == [code]
@@ -109,7 +109,7 @@ def test_invalid_parameter_emits_alert_and_changes_nothing(name, change, code):
     ],
 )
 def test_missing_call_attribute_emits_alert(name, attributes, code):
-    simulation, _, reservation = simulate_offer(attributes)
+    simulation, _, reservation = simulate_reservation(attributes)
     parameters = {key: value for key, value in VALID_PARAMETERS[name].items() if key != "from"}
     respond(simulation, reservation, name, **parameters)
     assert alerts(simulation) == [code]
@@ -121,42 +121,42 @@ def test_missing_call_attribute_emits_alert(name, attributes, code):
      ("dequeue", 40135), ("conference", 40136)],
 )  # fmt: skip
 def test_instruction_for_ended_reservation_emits_alert(name, code):
-    simulation, _, reservation = simulate_offer()
+    simulation, _, reservation = simulate_reservation()
     simulation.clock.advance(1200)
     respond(simulation, reservation, name, **VALID_PARAMETERS[name])
     assert alerts(simulation) == [code]
     assert reservation.status == "timeout"
 
 
-def test_conference_without_caller_has_separate_code():
-    simulation, task, reservation = simulate_offer()
+def test_conference_for_canceled_reservation_emits_separate_code():
+    simulation, task, reservation = simulate_reservation()
     assignments.cancel(simulation.engine, simulation.workspace, task, "hangup")
     respond(simulation, reservation, "conference", **VALID_PARAMETERS["conference"])
     assert alerts(simulation) == [40144]
 
 
 def test_instruction_for_deleted_reservation_emits_alert():
-    simulation, task, reservation = simulate_offer()
+    simulation, task, reservation = simulate_reservation()
     assignments.delete(simulation.engine, simulation.workspace, task)
     respond(simulation, reservation, "accept")
     assert alerts(simulation) == [20001]
 
 
-def test_setting_requires_activity_for_reject():
-    simulation, _, reservation = simulate_offer(reject_without_activity=False)
+def test_setting_requires_activity_in_reject_instruction():
+    simulation, _, reservation = simulate_reservation(reject_without_activity=False)
     respond(simulation, reservation, "reject")
     assert (alerts(simulation), reservation.status) == ([40100], "pending")
 
 
 def test_contact_uri_replaces_missing_to():
-    simulation, _, reservation = simulate_offer()
+    simulation, _, reservation = simulate_reservation()
     simulation.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
     respond(simulation, reservation, "dequeue", **{"from": PHONE})
     assert reservation.status == "accepted"
 
 
 def test_post_work_activity_is_set_on_completion():
-    simulation, task, reservation = simulate_offer()
+    simulation, task, reservation = simulate_reservation()
     idle = simulation.activity_sid("Idle")
     respond(
         simulation,
@@ -179,15 +179,15 @@ def test_post_work_activity_is_set_on_completion():
         st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()),
     ),
 )
-def test_any_parameters_execute_or_emit_alert(name, parameters):
-    simulation, _, reservation = simulate_offer()
+def test_any_instruction_that_emits_alert_leaves_reservation_pending(name, parameters):
+    simulation, _, reservation = simulate_reservation()
     respond(simulation, reservation, name, **parameters)
     assert (alerts(simulation) == []) or reservation.status == "pending"
 
 
 @pytest.fixture
 def reservation(taskrouter):
-    """The SDK's Reservation for a call that is offered to Alice."""
+    """Alice's pending Reservation for a Task with call attributes, as an SDK resource."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]

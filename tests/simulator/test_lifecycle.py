@@ -61,7 +61,7 @@ def test_timeout_sets_worker_offline_and_task_pending(simulation):
     assert simulation.activity_of(simulation.alice) == "Offline"
 
 
-def test_worker_is_reoffered_task_when_available_after_timeout(simulation):
+def test_task_is_offered_again_when_worker_is_available_after_timeout(simulation):
     task, _ = simulation.offer_task()
     simulation.clock.advance(1200)
     simulation.set_activity(simulation.alice, "Idle")
@@ -93,7 +93,7 @@ def test_reject_sets_requested_activity(simulation):
     assert (task.status, simulation.activity_of(simulation.alice)) == ("pending", "Offline")
 
 
-def test_rejected_task_is_reoffered_to_same_worker_after_delay(simulation):
+def test_rejected_task_is_offered_to_same_worker_again_after_delay(simulation):
     task, reservation = simulation.offer_task()
     reservations.reject(simulation.engine, simulation.workspace, reservation)
     simulation.clock.run_due()
@@ -153,7 +153,7 @@ def test_assigned_task_is_deleted_after_a_day(simulation):
     assignments.accept(simulation.engine, simulation.workspace, reservation)
     simulation.clock.advance(86_400)
     assert task.sid not in simulation.workspace.tasks
-    assert "task.system-deleted" in simulation.events()
+    assert "task.system-deleted" in simulation.event_types()
 
 
 def test_unassigned_task_is_canceled_after_timeout(simulation):
@@ -187,20 +187,20 @@ def test_reject_keeps_activity_changed_in_the_meantime(simulation):
     assert simulation.activity_of(simulation.alice) == "Busy"
 
 
-def test_single_tasking_worker_has_one_offer_at_a_time(simulation):
+def test_single_tasking_worker_has_one_pending_reservation_at_a_time(simulation):
     simulation.offer_task()
     second = simulation.create_task()
     simulation.set_activity(simulation.alice, "Idle")
     assert second.status == "pending"
 
 
-def test_task_with_higher_priority_is_first(simulation):
+def test_task_with_higher_priority_is_offered_first(simulation):
     low, high = simulation.create_task(priority=1), simulation.create_task(priority=2)
     simulation.set_activity(simulation.alice, "Idle")
     assert (low.status, high.status) == ("pending", "reserved")
 
 
-def test_longest_idle_worker_is_first(simulation):
+def test_longest_idle_worker_is_reserved_first(simulation):
     simulation.set_activity(simulation.bob, "Idle")
     simulation.clock.advance(10)
     simulation.set_activity(simulation.alice, "Idle")

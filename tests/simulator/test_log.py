@@ -1,4 +1,4 @@
-"""The log: numbering, limits and removal of old responses."""
+"""The log numbers its entries and limits their number and the length of responses."""
 
 from taskrouter_simulator.log import Log
 
@@ -17,7 +17,7 @@ def test_newest_entries_are_kept_and_numbering_continues():
     assert log.entries("request") == []
 
 
-def test_only_newest_requests_keep_their_response():
+def test_response_to_old_rest_request_is_removed():
     log = Log(max_entries=10, max_answers=1, now=lambda: 7.0)
     log.record("request", answer={"a": 1})
     log.record("assignment", answer="{}")

@@ -1,4 +1,4 @@
-"""The rule that recognizes requests of foreign web pages."""
+"""The rules that recognize requests from foreign web pages."""
 
 import pytest
 from hypothesis import given
@@ -39,7 +39,7 @@ MALFORMED_HOSTS = [
     "\N{KELVIN SIGN}",
     "127.0.0.1%00.evil.example",
 ]
-ORIGINS_OF_OTHERS = [
+FOREIGN_ORIGINS = [
     "null",
     "",
     "http://evil.example",
@@ -56,12 +56,12 @@ ORIGINS_OF_OTHERS = [
 
 
 @pytest.mark.parametrize("host", [None, "", *HOSTS])
-def test_program_without_origin_is_accepted(host):
+def test_request_without_origin_to_private_host_is_accepted(host):
     assert not is_foreign(host, None)
 
 
 @pytest.mark.parametrize("host", FOREIGN_HOSTS)
-def test_public_host_name_is_foreign_with_and_without_origin(host):
+def test_host_name_with_dot_is_foreign_with_and_without_origin(host):
     assert is_foreign(host, None)
     assert is_foreign(host, f"http://{host}")
 
@@ -73,13 +73,13 @@ def test_malformed_host_is_foreign(host):
     assert is_foreign(host, None, allowed_hosts={host, "evil.example"}, allowed_origins={"*"})
 
 
-@pytest.mark.parametrize("origin", ORIGINS_OF_OTHERS)
-def test_page_of_another_origin_is_foreign(origin):
+@pytest.mark.parametrize("origin", FOREIGN_ORIGINS)
+def test_cross_origin_page_is_foreign(origin):
     assert is_foreign("127.0.0.1:8001", origin)
 
 
 @pytest.mark.parametrize("host", [None, "", "192.168.0.7", "api:80"])
-def test_own_page_is_foreign_unless_opened_under_a_loopback_or_allowed_name(host):
+def test_own_page_is_foreign_under_host_that_is_not_loopback(host):
     assert is_foreign(host, f"http://{host}")
 
 
@@ -88,7 +88,7 @@ def test_own_page_on_loopback_is_accepted(host):
     assert not is_foreign(host, f"http://{host}")
 
 
-def test_allowed_name_and_its_own_pages_are_accepted():
+def test_allowed_host_and_its_own_pages_are_accepted():
     allowed = {"tunnel.example"}
 
     assert not is_foreign("Tunnel.example:443", None, allowed_hosts=allowed)
@@ -97,17 +97,17 @@ def test_allowed_name_and_its_own_pages_are_accepted():
     assert is_foreign("evil.tunnel.example", None, allowed_hosts=allowed)
 
 
-def test_allowed_origin_is_accepted_only_under_an_accepted_host():
-    desk = "http://desk.example"
+def test_allowed_origin_is_accepted_only_with_accepted_host():
+    dashboard = "http://dashboard.example"
 
-    assert not is_foreign("127.0.0.1:8000", desk, allowed_origins=[desk])
+    assert not is_foreign("127.0.0.1:8000", dashboard, allowed_origins=[dashboard])
     assert not is_foreign("127.0.0.1:8000", "http://other.example", allowed_origins=["*"])
-    assert is_foreign("127.0.0.1:8000", "http://other.example", allowed_origins=[desk])
-    assert is_foreign("desk.example", desk, allowed_origins=[desk])
+    assert is_foreign("127.0.0.1:8000", "http://other.example", allowed_origins=[dashboard])
+    assert is_foreign("dashboard.example", dashboard, allowed_origins=[dashboard])
 
 
 @given(st.text(), st.none() | st.text())
-def test_any_accepted_host_has_a_private_name(host, origin):
+def test_every_accepted_host_has_a_private_name(host, origin):
     if not is_foreign(host, origin, allowed_origins={"*"}):
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         is_address = name.strip("[]").replace(":", "").replace(".", "").isalnum()
@@ -120,22 +120,22 @@ def test_any_accepted_host_has_a_private_name(host, origin):
     st.text(alphabet="/?#@\\ ,\t\r\n%[]\N{IDEOGRAPHIC FULL STOP}", min_size=1),
     st.integers(0),
 )
-def test_host_with_a_character_outside_its_syntax_is_foreign(host, text, position):
-    at = position % (len(host) + 1)
-    assert is_foreign(host[:at] + text + host[at:], None)
+def test_host_with_invalid_character_is_foreign(host, invalid_text, position):
+    index = position % (len(host) + 1)
+    assert is_foreign(host[:index] + invalid_text + host[index:], None)
 
 
 @given(st.text())
-def test_unknown_origin_never_passes(origin):
+def test_unknown_origin_is_foreign(origin):
     if origin not in {"http://127.0.0.1:8001", "https://127.0.0.1:8001"}:
         assert is_foreign("127.0.0.1:8001", origin)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9:80", "localhost", "::1", "[::1]:80"])
-def test_loopback_addresses(host):
+def test_loopback_address_is_recognized(host):
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["", "192.168.0.7", "evil.example", "[", "localhost.x"])
-def test_other_addresses_are_not_loopback(host):
+def test_other_host_is_not_loopback(host):
     assert not is_loopback(host)

@@ -31,7 +31,7 @@ def test_every_data_file_is_included():
 
 
 def imported_modules():
-    """Yield the top-level name of each import, and whether it is in `testing.py`."""
+    """Yield each import's top-level name, and whether the import is in `testing.py`."""
     for path in source_files():
         if path.suffix == ".py":
             tree = ast.parse((SIMULATOR / path).read_text(encoding="utf-8"))

@@ -70,9 +70,9 @@ def test_invalid_callback_url_is_refused(taskrouter, workspace, url):
 
 
 def test_auth_token_and_api_key_are_accepted(taskrouter):
-    token = Client(taskrouter.account_sid, taskrouter.auth_token)
-    token.taskrouter.base_url = taskrouter.url
-    assert token.taskrouter.v1.workspaces.list()[0].sid == taskrouter.workspace_sid
+    token_client = Client(taskrouter.account_sid, taskrouter.auth_token)
+    token_client.taskrouter.base_url = taskrouter.url
+    assert token_client.taskrouter.v1.workspaces.list()[0].sid == taskrouter.workspace_sid
     assert taskrouter.client().taskrouter.v1.workspaces.list()
 
 
@@ -93,7 +93,7 @@ def test_unknown_sid_returns_404(workspace):
     )
 
 
-def test_accept_of_ended_reservation_returns_400(taskrouter, workspace):
+def test_accepting_ended_reservation_returns_400(taskrouter, workspace):
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )
@@ -158,7 +158,7 @@ def test_sdk_follows_list_pages(workspace):
     assert [task.sid for task in workspace.tasks.list(page_size=3, limit=4)] == created[:4]
 
 
-def test_lists_can_be_filtered(taskrouter, workspace):
+def test_lists_can_be_filtered_and_ordered(taskrouter, workspace):
     first = workspace.tasks.create(attributes='{"selected_language": "es"}')
     second = workspace.tasks.create(attributes='{"selected_language": "en"}', priority=5)
     workspace.tasks(first.sid).update(assignment_status="canceled")
@@ -170,11 +170,13 @@ def test_lists_can_be_filtered(taskrouter, workspace):
     assert [task.sid for task in ordered] == [second.sid, first.sid]
     spanish = workspace.workers.list(target_workers_expression='languages HAS "es"')
     assert [worker.friendly_name for worker in spanish] == ["Alice"]
-    queued = workspace.workers.list(task_queue_sid=next(iter(taskrouter.task_queues.values())))
-    assert [worker.friendly_name for worker in queued] == ["Alice"]
+    queue_workers = workspace.workers.list(
+        task_queue_sid=next(iter(taskrouter.task_queues.values()))
+    )
+    assert [worker.friendly_name for worker in queue_workers] == ["Alice"]
 
 
-def test_update_of_outdated_version_returns_412(taskrouter, workspace):
+def test_update_with_outdated_if_match_returns_412(taskrouter, workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     workspace.tasks(task.sid).update(priority=1)
     with pytest.raises(TwilioRestException) as error:
@@ -189,7 +191,7 @@ def test_completing_unassigned_task_is_refused(workspace):
         workspace.tasks(task.sid).update(assignment_status="completed")
 
 
-def test_task_is_completed_with_its_reservation(taskrouter, workspace):
+def test_completing_reservation_completes_task(taskrouter, workspace):
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )

@@ -7,8 +7,8 @@ from twilio.base.exceptions import TwilioRestException
 from taskrouter_simulator.testing import running
 
 
-def reserve(taskrouter):
-    """Reserve a Task for Alice; return its Reservation."""
+def create_reservation(taskrouter):
+    """Create a Task and reserve Alice for the Task; return the Reservation."""
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
     alice.update(activity_sid=taskrouter.activities["Idle"])
@@ -20,7 +20,7 @@ def reserve(taskrouter):
 @pytest.mark.parametrize(("status", "code"), [(400, 20001), (409, 12345)])
 def test_setting_controls_error_for_reservation_that_is_not_pending(status, code):
     with running(not_pending_status=status, not_pending_code=code) as taskrouter:
-        reservation = reserve(taskrouter)
+        reservation = create_reservation(taskrouter)
         taskrouter.advance(1200)
         with pytest.raises(TwilioRestException) as error:
             reservation.update(reservation_status="accepted")
@@ -28,9 +28,9 @@ def test_setting_controls_error_for_reservation_that_is_not_pending(status, code
 
 
 @pytest.mark.parametrize("setting", [False, True])
-def test_setting_controls_second_accept(setting):
+def test_setting_allows_second_accept(setting):
     with running(accept_twice=setting) as taskrouter:
-        reservation = reserve(taskrouter)
+        reservation = create_reservation(taskrouter)
         reservation.update(reservation_status="accepted")
         if setting:
             second = reservation.update(reservation_status="accepted")
@@ -44,7 +44,7 @@ def test_setting_controls_second_accept(setting):
 @pytest.mark.parametrize(("setting", "etag"), [(True, '"2"'), (False, "2")])
 def test_setting_controls_etag_quotes(setting, etag):
     with running(etag_quoted=setting) as taskrouter:
-        reservation = reserve(taskrouter)
+        reservation = create_reservation(taskrouter)
         url = f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks/"
         auth = (taskrouter.account_sid, taskrouter.auth_token)
         response = requests.get(url + reservation.task_sid, auth=auth, timeout=5)
@@ -67,7 +67,7 @@ def test_setting_controls_minimum_reservation_timeout(minimum, is_accepted):
 @pytest.mark.parametrize("newest_first", [False, True])
 def test_setting_controls_event_list_order(newest_first):
     with running(events_newest_first=newest_first) as taskrouter:
-        reserve(taskrouter)
+        create_reservation(taskrouter)
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         types = [event.event_type for event in workspace.events.list()]
     created, reserved = types.index("task.created"), types.index("reservation.created")

@@ -17,7 +17,7 @@ def instruct(simulation, reservation, instruction):
 def start_ringing(**parameters):
     """Start a call for which Alice's phone rings for ten seconds.
 
-    Later callbacks get an empty response.
+    Later callbacks are answered with an empty object.
     """
     simulation = CallSimulation({**DEQUEUE, **parameters}, answer_seconds=10.0)
     simulation.documents["transfer"] = "<Dial>+15550003333</Dial>"
@@ -61,7 +61,10 @@ def test_pending_reservation_times_out_after_second_call():
 
 @pytest.fixture
 def separate_task():
-    """A call in a queue without a Workflow, and a separate Task with the call's SID."""
+    """A queued call without a Task, and a Reservation for a Task with the call's SID.
+
+    Alice's phone has rung for five seconds and is answered after ten.
+    """
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0)
     simulation.documents["enqueue_call"] = "<Enqueue>support</Enqueue>"
     call = simulation.place_call("1")
@@ -149,7 +152,7 @@ def test_separate_task_remains_after_caller_hangs_up(separate_task):
 
 @pytest.fixture
 def two_workers():
-    """Two idle Workers whose phones ring for ten seconds."""
+    """Two idle Workers whose phones ring for ten seconds before they are answered."""
     simulation = CallSimulation({**DEQUEUE, "timeout": 20}, answer_seconds=10.0)
     for queue in simulation.workspace.queues.values():
         queue.max_reserved_workers = 2
@@ -160,38 +163,39 @@ def two_workers():
     return simulation
 
 
-def test_first_answer_stops_other_phones(two_workers):
+def test_other_phone_stops_ringing_when_first_is_answered(two_workers):
     call = two_workers.place_call("1")
     assert statuses(two_workers) == ["in-progress", "ringing", "ringing"]
     two_workers.run(10)
     assert statuses(two_workers) == ["in-progress", "in-progress", "canceled"]
-    offered = two_workers.reservations(two_workers.task_of(call))
-    assert [reservation.status for reservation in offered] == ["accepted", "rescinded"]
+    task_reservations = two_workers.reservations(two_workers.task_of(call))
+    assert [reservation.status for reservation in task_reservations] == ["accepted", "rescinded"]
     assert two_workers.activity_of(two_workers.bob) == "Idle"
 
 
-def test_every_offer_ends_if_nobody_answers(two_workers):
+def test_every_reservation_ends_if_nobody_answers(two_workers):
     call = two_workers.place_call("1", worker_answers=False)
     two_workers.instruction = {}
     two_workers.run(20)
-    offered = two_workers.reservations(two_workers.task_of(call))[:2]
-    assert [reservation.status for reservation in offered] == ["canceled", "canceled"]
+    task_reservations = two_workers.reservations(two_workers.task_of(call))[:2]
+    assert [reservation.status for reservation in task_reservations] == ["canceled", "canceled"]
 
 
 @pytest.mark.parametrize(
-    "end", [assignments.accept, reservations.reject, reservations.rescind, reservations.time_out]
+    "operation",
+    [assignments.accept, reservations.reject, reservations.rescind, reservations.time_out],
 )
 @pytest.mark.parametrize("instruction", [DEQUEUE, CALL])
-def test_phone_stops_ringing_when_reservation_ends(instruction, end):
+def test_phone_stops_ringing_when_reservation_is_no_longer_pending(instruction, operation):
     simulation, call, reservation = start_ringing(**instruction)
-    end(simulation.engine, simulation.workspace, reservation)
+    operation(simulation.engine, simulation.workspace, reservation)
     assert simulation.worker_leg().status == "canceled"
     simulation.run(10)
     assert (call.queued is None, call.partner_sid) == (False, None)
 
 
 @pytest.mark.parametrize("result", ["leave", "none"])
-def test_deleted_workspace_stops_ringing_and_releases_callers(result):
+def test_deleting_workspace_stops_ringing_and_ends_wait_as_configured(result):
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0, canceled_task_result=result)
     call = simulation.place_call("1")
     simulation.make_alice_idle()

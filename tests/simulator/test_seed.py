@@ -34,7 +34,7 @@ SALES = {
 }
 
 
-def test_names_are_replaced_by_sids(taskrouter):
+def test_workspace_is_created_as_described(taskrouter):
     taskrouter.reset(SALES)
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     assert workspace.fetch().timeout_activity_name == "Gone"

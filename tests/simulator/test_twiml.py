@@ -1,4 +1,4 @@
-"""TwiML: the effect of each verb on a call."""
+"""TwiML verbs and their effects on a call."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.simulator.call_simulation import (
     DEQUEUE,
     MENU,
     CallSimulation,
-    queue,
+    enqueue_verb,
     steps,
 )
 
@@ -18,7 +18,7 @@ from tests.simulator.call_simulation import (
 @pytest.mark.parametrize("key", [None, "", "#"])
 def test_gather_without_key_continues_after_timeout(key):
     simulation = CallSimulation()
-    simulation.documents["incoming_call"] = MENU + queue('{"selected_language": "en"}')
+    simulation.documents["incoming_call"] = MENU + enqueue_verb('{"selected_language": "en"}')
     call = simulation.place_call(key)
     assert call.task_sid == ""
     simulation.run(4.9)
@@ -35,7 +35,7 @@ def test_gather_requests_action_on_empty_result():
     assert simulation.requests()[-1][1]["Digits"] == ""
 
 
-def test_each_gather_uses_next_entry_of_keys():
+def test_each_gather_gets_next_pressed_keys():
     simulation = CallSimulation()
     simulation.documents["enqueue_call"] = MENU.replace("enqueue_call", "menus/second")
     simulation.documents["menus/second"] = "<Redirect>../last_document</Redirect>"
@@ -68,7 +68,7 @@ def test_pause_lasts_for_its_length():
         ("", "123456", "123456"),
     ],
 )
-def test_gather_limits_keys(attributes, pressed, digits):
+def test_gather_applies_digit_limit_and_finish_key(attributes, pressed, digits):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = f'<Gather {attributes} action="enqueue_call"/>'
     simulation.place_call(pressed)
@@ -83,7 +83,7 @@ def test_pause_in_gather_does_not_delay_key():
 
 def test_task_noun_sets_priority_and_timeout():
     simulation = CallSimulation()
-    simulation.documents["enqueue_call"] = queue(task_options='priority="7" timeout="30"')
+    simulation.documents["enqueue_call"] = enqueue_verb(task_options='priority="7" timeout="30"')
     call = simulation.place_call("1")
     assert simulation.task_of(call).priority == 7
     simulation.run(30)
@@ -123,7 +123,7 @@ def test_invalid_twiml_emits_alert_and_ends_call():
     assert (call.status, simulation.alerts()) == ("failed", [12100])
 
 
-def test_invalid_twiml_after_queue_keeps_task_completed():
+def test_invalid_twiml_after_leaving_queue_keeps_task_completed():
     simulation = CallSimulation(DEQUEUE)
     simulation.documents["left_queue"] = "<Oops"
     call = simulation.place_call("1")
@@ -132,7 +132,7 @@ def test_invalid_twiml_after_queue_keeps_task_completed():
     assert (call.status, simulation.task_of(call).status) == ("failed", "completed")
 
 
-def test_unknown_verb_is_skipped_with_warning():
+def test_unknown_verb_emits_alert_and_is_skipped():
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = "<Dance/><Redirect>enqueue_call</Redirect>"
     call = simulation.place_call()
@@ -151,14 +151,14 @@ def test_say_text_omits_markup_and_line_breaks():
 
 def test_task_attributes_keep_spaces():
     simulation = CallSimulation()
-    simulation.documents["enqueue_call"] = queue('{"name": "a  b"}')
+    simulation.documents["enqueue_call"] = enqueue_verb('{"name": "a  b"}')
     assert simulation.attributes_of(simulation.place_call("1"))["name"] == "a  b"
 
 
 @pytest.mark.parametrize(
     "waiting_verbs", ['<Gather timeout="5"/>', '<Say>Please hold.</Say><Pause length="5"/>']
 )
-def test_loop_with_pause_continues(waiting_verbs):
+def test_redirect_loop_with_pause_continues(waiting_verbs):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = f"{waiting_verbs}<Redirect/>"
     call = simulation.place_call()
@@ -169,7 +169,7 @@ def test_loop_with_pause_continues(waiting_verbs):
 
 
 @pytest.mark.parametrize("document", ["<Redirect/>", '<Pause length="0"/><Redirect/>'])
-def test_endless_redirect_ends_call(document):
+def test_endless_redirect_without_pause_ends_call(document):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = document
     call = simulation.place_call()
@@ -187,12 +187,12 @@ def test_invalid_url_ends_call(url):
 @pytest.mark.parametrize(
     "verb",
     [
-        queue("{"),
-        queue("[1]"),
-        queue('"text"'),
-        queue('{"a": NaN}'),
-        queue('{"a": "' + "x" * 4096 + '"}'),
-        queue(workflowSid="WW" + "0" * 32),
+        enqueue_verb("{"),
+        enqueue_verb("[1]"),
+        enqueue_verb('"text"'),
+        enqueue_verb('{"a": NaN}'),
+        enqueue_verb('{"a": "' + "x" * 4096 + '"}'),
+        enqueue_verb(workflowSid="WW" + "0" * 32),
     ],
 )
 def test_failed_task_creation_emits_alert_and_ends_wait(verb):
@@ -207,7 +207,7 @@ def test_failed_task_creation_emits_alert_and_ends_wait(verb):
 
 def test_failed_enqueue_without_action_continues_with_next_verb():
     simulation = CallSimulation()
-    failing = queue("{").replace('action="left_queue"', "")
+    failing = enqueue_verb("{").replace('action="left_queue"', "")
     simulation.documents["enqueue_call"] = failing * 500 + "<Say>Sorry.</Say>"
     call = simulation.place_call("1")
     assert steps(call)[-2:] == ["say", "ended"]

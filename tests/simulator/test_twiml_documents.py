@@ -43,6 +43,6 @@ def test_valid_twiml_is_parsed(text):
     [("0", 0), ("7", 7), ("007", 7), ("999", 999), ("1000", 5), ("998.5", 5), ("-1", 5), ("", 5),
      ("x", 5), ("\u0663", 5), ("9" * 5000, 5)],
 )  # fmt: skip
-def test_number_is_parsed_or_becomes_default(text, number):
+def test_number_is_parsed_or_replaced_by_default(text, number):
     (verb,) = parse(f'<Response><Pause length="{text}"/></Response>'.encode())
     assert verb.number("length", 5, 999) == number

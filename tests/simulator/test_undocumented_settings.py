@@ -22,7 +22,7 @@ def test_setting_cancels_reservation_if_all_callbacks_fail(app, setting):
 
 @pytest.mark.parametrize("setting", [False, True])
 @pytest.mark.parametrize(("body", "code"), [(b"{", "40001"), (b'{"message": "success"}', "40005")])
-def test_setting_sends_invalid_json_to_fallback(app, body, code, setting):
+def test_setting_requests_fallback_after_invalid_response_body(app, body, code, setting):
     app.set_response("/assignment_callback", body)
     settings = {"fallback_path": "/fallback", "bad_json_uses_fallback": setting,
                 "fallback_error_parameters": True}  # fmt: skip
@@ -54,7 +54,7 @@ def test_setting_adds_error_parameters_to_fallback(app, setting):
 
 
 @pytest.mark.parametrize(("setting", "attempts"), [(True, [1, 2]), (False, [1])])
-def test_setting_retries_fallback_connection(app, setting, attempts):
+def test_setting_retries_failed_connection_to_fallback_url(app, setting, attempts):
     app.set_response("/assignment_callback", {}, 500)
     settings = {"fallback_path": "/fallback", "fallback_connection_overrides": setting}
     with running(callback_base_url=app.url, **settings) as taskrouter:

@@ -58,7 +58,7 @@ def text_problems(schema, value):
     if "pattern" in schema and not re.search(schema["pattern"], value):
         yield f"{value!r} does not match {schema['pattern']}"
     if schema.get("format") == "date-time" and not re.fullmatch(DATE, value):
-        yield f"{value!r} is not a date"
+        yield f"{value!r} is not a date-time"
     if schema.get("format") == "uri" and not urlsplit(value).scheme:
         yield f"{value!r} is not a URI"
     if schema.get("format") == "uri-map":
@@ -81,8 +81,8 @@ def object_problems(description, schema, value, location):
 def operation(description, method, path):
     """Return the description of the operation with this method and path."""
     matching = None
-    for template, item in description["paths"].items():
-        pattern = re.sub(r"\{[^}]*\}", "[A-Z]{2}[0-9a-f]{32}", template)
+    for path_template, item in description["paths"].items():
+        pattern = re.sub(r"\{[^}]*\}", "[A-Z]{2}[0-9a-f]{32}", path_template)
         if re.fullmatch(pattern, path) and method.lower() in item:
             matching = item[method.lower()]
     return matching

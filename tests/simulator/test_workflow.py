@@ -5,7 +5,7 @@ import pytest
 from taskrouter_simulator.engine import assignments, reservations, tasks, workflows
 from taskrouter_simulator.engine.core import Alert
 from taskrouter_simulator.engine.workflows import parse_configuration
-from tests.simulator.workflow_simulation import WorkflowSimulation, targets
+from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 
 
 def test_first_matching_filter_is_used():
@@ -21,7 +21,7 @@ def test_first_matching_filter_is_used():
 
 def test_task_is_canceled_after_last_target_times_out():
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "timeout": 10}, {"queue": "Two", "timeout": 20})
+        catch_all_filter({"queue": "One", "timeout": 10}, {"queue": "Two", "timeout": 20})
     )
     task = simulation.enqueue_task()
     simulation.clock.advance(9)
@@ -32,12 +32,12 @@ def test_task_is_canceled_after_last_target_times_out():
     assert task.status == "pending"
     simulation.clock.advance(1)
     assert (task.status, task.reason) == ("canceled", "Task canceled on Workflow timeout")
-    assert "workflow.timeout" in simulation.events()
+    assert "workflow.timeout" in simulation.event_types()
 
 
-def test_later_filter_but_not_default_follows_last_target():
+def test_later_filter_but_not_default_filter_follows_last_target():
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "timeout": 10}),
+        catch_all_filter({"queue": "One", "timeout": 10}),
         {"expression": "kind == 'a'", "targets": [{"queue": "Two", "timeout": 10}]},
         default={"queue": "Three"},
     )
@@ -50,7 +50,9 @@ def test_later_filter_but_not_default_follows_last_target():
 
 def test_target_without_queue_inherits_previous_queue():
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "expression": "worker.level > 5", "timeout": 10}, {"priority": 9})
+        catch_all_filter(
+            {"queue": "One", "expression": "worker.level > 5", "timeout": 10}, {"priority": 9}
+        )
     )
     simulation.add_worker("Carol", "One", level=3)
     task = simulation.enqueue_task()
@@ -65,7 +67,7 @@ def test_reservation_timeout_moves_task_to_next_target():
     A Reservation timeout moves the Task out of the first TaskQueue early.
     """
     simulation = WorkflowSimulation(
-        targets(
+        catch_all_filter(
             {"queue": "One", "timeout": 10},
             {"queue": "Two", "timeout": 10},
             {"queue": "Three", "timeout": 10},
@@ -85,7 +87,7 @@ def test_reservation_timeout_moves_task_to_next_target():
 
 def test_setting_keeps_task_at_target_after_reservation_timeout():
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "timeout": 100}, {"queue": "Two"}),
+        catch_all_filter({"queue": "One", "timeout": 100}, {"queue": "Two"}),
         timeout_moves_to_next_target=False,
     )
     simulation.add_worker("Carol", "One")
@@ -96,7 +98,7 @@ def test_setting_keeps_task_at_target_after_reservation_timeout():
 
 def test_rejected_task_skips_timed_out_targets():
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "timeout": 2}, {"queue": "Two", "timeout": 10}),
+        catch_all_filter({"queue": "One", "timeout": 2}, {"queue": "Two", "timeout": 10}),
     )
     carol = simulation.add_worker("Carol", "One")
     task = simulation.enqueue_task()
@@ -110,9 +112,9 @@ def test_rejected_task_skips_timed_out_targets():
     assert simulation.activity_of(carol) == "Offline"
 
 
-def test_target_is_skipped_only_if_no_worker_is_available():
+def test_target_is_skipped_only_if_skip_if_is_true():
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"})
+        catch_all_filter({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"})
     )
     assert simulation.queue_name(simulation.enqueue_task()) == "Two"
     simulation.add_worker("Carol", "One")
@@ -124,7 +126,9 @@ def test_skip_if_counts_workers_by_activity():
     simulation = WorkflowSimulation(default={"queue": "Three"})
     busy = simulation.activity_sid("Busy")
     text = simulation.configuration(
-        targets({"queue": "One", "skip_if": f"workers.{busy} == 1 AND workers.unavailable == 1"}),
+        catch_all_filter(
+            {"queue": "One", "skip_if": f"workers.{busy} == 1 AND workers.unavailable == 1"}
+        ),
         default={"queue": "Two"},
     )
     simulation.workflow.configuration = workflows.require_configuration(simulation.workspace, text)
@@ -132,18 +136,18 @@ def test_skip_if_counts_workers_by_activity():
     assert simulation.queue_name(simulation.enqueue_task()) == "Two"
 
 
-def test_task_that_skipped_filter_uses_default():
+def test_task_that_skipped_all_targets_uses_default_filter():
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "skip_if": "1==1"}), default={"queue": "Two"}
+        catch_all_filter({"queue": "One", "skip_if": "1==1"}), default={"queue": "Two"}
     )
     task = simulation.enqueue_task()
     assert simulation.queue_name(task) == "Two"
-    assert "workflow.skipped" in simulation.events()
+    assert "workflow.skipped" in simulation.event_types()
 
 
 def test_skip_if_is_not_evaluated_again_while_task_waits():
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"}),
+        catch_all_filter({"queue": "One", "skip_if": "workers.available == 0"}, {"queue": "Two"}),
         multi=True,
     )
     carol = simulation.add_worker("Carol", "One")
@@ -165,7 +169,7 @@ def test_setting_applies_default_filter_timeout():
 
 def test_target_expressions_compare_task_and_worker():
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "expression": "task.skill IN worker.skills"})
+        catch_all_filter({"queue": "One", "expression": "task.skill IN worker.skills"})
     )
     simulation.add_worker("Carol", "One", skills=["chess"])
     simulation.add_worker("Dan", "One", skills=["go"])
@@ -184,7 +188,7 @@ def test_target_expressions_compare_task_and_worker():
     ],
 )
 def test_order_by_sorts_workers(order, expected):
-    simulation = WorkflowSimulation(targets({"queue": "One", "order_by": order}))
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One", "order_by": order}))
     simulation.add_worker("None", "One")
     simulation.add_worker("Low", "One", level=1)
     simulation.add_worker("High", "One", level=10**400)  # exceeds the range of a float
@@ -195,7 +199,7 @@ def test_order_by_sorts_workers(order, expected):
 @pytest.mark.parametrize("key", ["known_worker_sid", "known_worker_friendly_name"])
 def test_known_worker_is_required_until_target_times_out(key):
     simulation = WorkflowSimulation(
-        targets({"queue": "One", key: "task.agent", "timeout": 10}, {"queue": "One"})
+        catch_all_filter({"queue": "One", key: "task.agent", "timeout": 10}, {"queue": "One"})
     )
     simulation.add_worker("Carol", "One")
     dan = simulation.add_worker("Dan", "One")
@@ -209,21 +213,21 @@ def test_known_worker_is_required_until_target_times_out(key):
 @pytest.mark.parametrize(("agent", "code"), [("Bob", 40152), (None, 40154), (7, 40154)])
 def test_invalid_known_worker_emits_alert(agent, code):
     simulation = WorkflowSimulation(
-        targets({"queue": "One", "known_worker_friendly_name": "task.agent"})
+        catch_all_filter({"queue": "One", "known_worker_friendly_name": "task.agent"})
     )
     simulation.enqueue_task(agent=agent)
     assert code in [effect.code for effect in simulation.effects if isinstance(effect, Alert)]
 
 
 def test_empty_target_workers_matches_no_worker():
-    simulation = WorkflowSimulation(targets({"queue": "One"}))
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}))
     simulation.add_worker("Carol", "One")
     simulation.queues["One"].target_workers = ""
     assert simulation.enqueue_task().status == "pending"
 
 
 def test_lifo_queue_serves_newest_task_first():
-    simulation = WorkflowSimulation(targets({"queue": "One"}))
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}))
     simulation.queues["One"].task_order = "LIFO"
     old = simulation.enqueue_task()
     simulation.clock.advance(1)
@@ -233,7 +237,7 @@ def test_lifo_queue_serves_newest_task_first():
 
 
 def test_earlier_virtual_start_time_moves_task_ahead():
-    simulation = WorkflowSimulation(targets({"queue": "One"}))
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}))
     first = simulation.enqueue_task()
     early = tasks.create(
         simulation.engine,
@@ -246,7 +250,7 @@ def test_earlier_virtual_start_time_moves_task_ahead():
 
 
 def test_first_of_several_reserved_workers_to_accept_is_assigned():
-    simulation = WorkflowSimulation(targets({"queue": "One"}))
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}))
     simulation.queues["One"].max_reserved_workers = 2
     workers = [simulation.add_worker(name, "One") for name in ("Carol", "Dan", "Eve")]
     task = simulation.enqueue_task()
@@ -259,7 +263,7 @@ def test_first_of_several_reserved_workers_to_accept_is_assigned():
 
 
 def test_task_is_pending_after_last_of_several_reservations_ends():
-    simulation = WorkflowSimulation(targets({"queue": "One"}))
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}))
     simulation.queues["One"].max_reserved_workers = 2
     simulation.add_worker("Carol", "One")
     simulation.add_worker("Dan", "One")
@@ -272,11 +276,11 @@ def test_task_is_pending_after_last_of_several_reservations_ends():
     assert task.status == "pending"
 
 
-def test_reevaluation_cancels_offers_and_uses_new_configuration():
-    simulation = WorkflowSimulation(targets({"queue": "One"}))
+def test_reevaluation_cancels_reservations_and_uses_new_configuration():
+    simulation = WorkflowSimulation(catch_all_filter({"queue": "One"}))
     carol = simulation.add_worker("Carol", "One")
     task = simulation.enqueue_task()
-    text = simulation.configuration(targets({"queue": "Two"}))
+    text = simulation.configuration(catch_all_filter({"queue": "Two"}))
     simulation.workflow.configuration = workflows.require_configuration(simulation.workspace, text)
     tasks.reevaluate(simulation.engine, simulation.workspace, simulation.workflow)
     simulation.clock.run_due()
@@ -285,7 +289,9 @@ def test_reevaluation_cancels_offers_and_uses_new_configuration():
 
 
 def test_task_keeps_its_original_configuration():
-    simulation = WorkflowSimulation(targets({"queue": "One", "timeout": 10}, {"queue": "Two"}))
+    simulation = WorkflowSimulation(
+        catch_all_filter({"queue": "One", "timeout": 10}, {"queue": "Two"})
+    )
     task = simulation.enqueue_task()
     simulation.workflow.configuration = parse_configuration('{"task_routing": {}}')
     simulation.clock.advance(10)

@@ -53,11 +53,11 @@ class WorkflowSimulation(Simulation):
         return self.workspace.queues[task.queue_sid].friendly_name
 
     def offered_to(self, task):
-        return [offer.worker_name for offer in self.reservations(task) if offer.status == "pending"]
+        """Return the names of the Workers who have a pending Reservation for the Task."""
+        reservations = self.reservations(task)
+        return [item.worker_name for item in reservations if item.status == "pending"]
 
 
-ALL = {"expression": "1==1"}
-
-
-def targets(*steps):
-    return {**ALL, "targets": list(steps)}
+def catch_all_filter(*targets):
+    """Return a filter that matches every Task and has the given targets."""
+    return {"expression": "1==1", "targets": list(targets)}
