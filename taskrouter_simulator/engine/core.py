@@ -44,7 +44,7 @@ class EventCallback:
 class FetchTwiml:
     """Request a call's next document.
 
-    `calls.execution.receive_document` receives the response.
+    `receive_document` or `receive_failure` in `calls.execution` receives the result.
     """
 
     call_sid: str
@@ -159,7 +159,10 @@ class Engine:
             timer.cancel()
 
     def schedule_routing(self, workspace: Workspace, delay: float | None = None) -> None:
-        """Route a Workspace after `delay` seconds (default: the setting `routing_delay`)."""
+        """Route a Workspace in `delay` seconds, unless routing is scheduled earlier.
+
+        The default delay is the setting `routing_delay`.
+        """
         when = self.now() + (self.settings.routing_delay if delay is None else delay)
         scheduled = self._timers.get(("routing", workspace.sid))
         if scheduled is None or scheduled.when > when:
