@@ -85,8 +85,10 @@ class Engine:
         clock: Time and timers.
         emit: Receives each effect as it arises; must not call the engine.
         route: Routes the Tasks of a Workspace.
-        on_task_removed: Called with each Task that is canceled or deleted.
-        on_reservation_changed: Called with each Reservation that changes or is deleted.
+        on_task_removed: Called with each Task that is canceled or deleted, but not with a closed
+            Task that expires.
+        on_reservation_changed: Called with each Reservation whose status changes while there are
+            calls, or whose Workspace is deleted.
     """
 
     account_sid: str
