@@ -31,7 +31,7 @@ class _Server(uvicorn.Server):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the simulator; return 0 after a signal, 1 if it cannot start."""
+    """Run the simulator until a signal arrives; return 1 if it cannot start."""
     try:
         settings = _settings(arguments)
         simulator = Simulator(settings)

@@ -21,7 +21,7 @@ from taskrouter_simulator.identifiers import Credentials, is_url
 from taskrouter_simulator.log import Log
 from taskrouter_simulator.seed import Description, SeedError
 from taskrouter_simulator.settings import Settings
-from taskrouter_simulator.web import AsciiJsonResponse, is_local
+from taskrouter_simulator.web import NOT_LOCAL, AsciiJsonResponse, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
 _CALL_FIELDS = ("from", "to", "url", "digits", "worker_answers")
@@ -198,7 +198,7 @@ def control_routes(simulator: Simulator) -> list[Route]:
 def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         if not is_local(request):
-            return AsciiJsonResponse({"message": "loopback only"}, status_code=403)
+            return AsciiJsonResponse({"message": NOT_LOCAL}, status_code=403)
         try:
             return AsciiJsonResponse(await handler(simulator, request))
         except ControlError as error:

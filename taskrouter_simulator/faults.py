@@ -35,14 +35,15 @@ class Fault:
             "fallback", "event", "twiml".
         kind: "latency" (the request is delayed by `seconds`: real seconds for a REST request,
             simulated seconds for a callback), "error" (the response is `status`, with Retry-After
-            if `retry_after` is set), "cut" (the connection is dropped), "duplicate" (sent twice).
+            if `retry_after` is set), "cut" (the connection is dropped), "duplicate" (the
+            callback is sent twice).
         method: HTTP method; None matches all.
         path: Path of the URL; `*` matches any characters.
         moment: "before" or "after" the request takes effect.
         seconds: Latency in seconds.
         status: HTTP status of an error.
         retry_after: Value of the Retry-After header in seconds.
-        times: Number of requests affected; None means all.
+        times: Number of requests still to be affected; None means all.
     """
 
     id: int

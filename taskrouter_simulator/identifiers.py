@@ -34,8 +34,8 @@ class Credentials:
 
     Attributes:
         account_sid: The account, an AC… SID.
-        auth_token: The account's primary Auth Token. It signs callbacks and authenticates
-            REST requests.
+        auth_token: The account's primary Auth Token. It signs callbacks by default and
+            authenticates REST requests.
         api_key_sid: An API key, an SK… SID. It authenticates REST requests.
         api_key_secret: Secret of the API key.
         shared_key_id: A SharedKey, which signs callbacks if the settings require it:

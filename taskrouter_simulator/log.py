@@ -13,8 +13,8 @@ class Log:
 
     Args:
         max_entries: Number of entries kept.
-        max_answers: Number of the newest entries that keep the response to a REST request, because
-            responses with long lists use a lot of memory.
+        max_answers: Number of the newest entries that keep the response to a REST request. Older
+            responses are dropped, because long lists use a lot of memory.
         now: Returns the simulator's time in seconds since the epoch.
     """
 

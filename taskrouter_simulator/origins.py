@@ -1,9 +1,9 @@
-"""Recognizes requests that a foreign web page may have sent to a server on this machine.
+"""Recognizes requests to this machine that a cross-origin web page may have sent.
 
-Any page that a developer visits can send requests to loopback addresses. The browser names the
-page in `Origin`. With DNS rebinding, the page's own host name resolves to a loopback address. The
-browser then regards the request as same-origin, but `Host` is a public DNS name. Programs such as
-SDKs and curl send no `Origin`.
+Any page that a developer visits can send requests to loopback addresses. The browser sends the
+page's origin in `Origin`. With DNS rebinding, the page's own host name resolves to a loopback
+address. The browser then regards the request as same-origin, but `Host` is a public DNS name.
+Programs such as SDKs and curl send no `Origin`.
 """
 
 import ipaddress
@@ -26,7 +26,7 @@ def is_foreign(
     allowed_hosts: Collection[str] = (),
     allowed_origins: Collection[str] = (),
 ) -> bool:
-    """Return whether a foreign web page may have sent the request.
+    """Return whether a cross-origin web page may have sent the request.
 
     Args:
         host: The `Host` header; None if the request has none. An IP address and a name without a
@@ -36,7 +36,7 @@ def is_foreign(
         allowed_hosts: Further accepted host names, in lower case and without a port.
         allowed_origins: Origins of other pages that may call the server; ``*`` accepts all.
     """
-    # Only HTTP/1.0 clients send no Host; browsers always send one.
+    # Only HTTP/1.0 clients may omit `Host`; browsers always send it.
     name = _hostname(host) if host else ""
     if name is None or not (_PRIVATE_NAME.fullmatch(name) or name in allowed_hosts):
         return True
@@ -47,7 +47,7 @@ def is_foreign(
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether an address or a `Host` header means this machine's loopback interface."""
+    """Return whether an address or a `Host` header names the loopback interface."""
     # An IPv6 address has no brackets, unlike a `Host` header.
     name = host if host.count(":") > 1 and "[" not in host else _hostname(host)
     try:
@@ -57,6 +57,6 @@ def is_loopback(host: str) -> bool:
 
 
 def _hostname(host: str) -> str | None:
-    """Return the name in a `Host` header, in lower case; None if the header is malformed."""
+    """Return the host name in a `Host` header, in lower case; None if malformed."""
     match = _HOST.fullmatch(host)
     return match and (match[1] or match[2]).lower()

@@ -1,9 +1,10 @@
 """Builds a Workspace from a description that uses names instead of SIDs.
 
-The SIDs are derived from the names, so they are the same in every run. `quickstart.json` is the
-default description and an example for others: the Workspace of Twilio's tutorial,
-https://www.twilio.com/docs/taskrouter/quickstart. It is single-tasking, as the tutorial's
-Workspace used to be, because Workers never become Busy in a multitasking Workspace.
+The SIDs of the Workspace, Activities, Workers, TaskQueues and Workflows are derived from fixed
+names, so they are the same in every run. `quickstart.json` is the default description and an
+example for others: the Workspace of Twilio's tutorial,
+https://www.twilio.com/docs/taskrouter/quickstart. That Workspace is single-tasking, as the
+tutorial's Workspace used to be, because Workers never become Busy in a multitasking Workspace.
 """
 
 import json

@@ -57,7 +57,9 @@ class Settings:
     frozen_clock: bool = _setting(
         default=False, text="time stands still until POST /simulator/clock advances it"
     )
-    log_size: int = _setting(10_000, "number of log entries kept")
+    log_size: int = _setting(
+        10_000, "number of log entries kept, and number of Events kept for each Workspace"
+    )
     log_answers: int = _setting(
         1_000,
         "number of log entries, counted from the newest, in which the response to a REST"
@@ -90,8 +92,8 @@ class Settings:
     )
     not_pending_code: int = _setting(
         20001,
-        "error code for a Reservation that is no longer pending (in a 400, or in the alert after a"
-        " callback)",
+        "error code for a Reservation that is no longer pending (in the response to a REST request,"
+        " or in the alert after a callback)",
     )
     not_pending_status: int = _setting(
         400,

@@ -42,7 +42,7 @@ class TaskRouter:
         api_key_sid: An API key, an SK… SID.
         api_key_secret: Secret of the API key.
         workspace_sid: The loaded Workspace, a WS… SID.
-        workflow_sid: The first Workflow loaded, a WW… SID.
+        workflow_sid: The first loaded Workflow, a WW… SID; "" if there is none.
         workers: WK… SIDs by friendly name.
         activities: WA… SIDs by friendly name.
         task_queues: WQ… SIDs by friendly name.
@@ -94,7 +94,7 @@ class TaskRouter:
 
         Args:
             caller: The caller's number, such as "+15550001111".
-            called: The number called.
+            called: The called number.
             *digits: Keys pressed, one argument for each `<Gather>`; None presses no key.
             **more: Optional fields of POST /simulator/calls: `url` and `worker_answers`.
 
@@ -155,7 +155,7 @@ class TaskRouter:
 
 
 class _Server(uvicorn.Server):
-    """A server that stops immediately; uvicorn's own server waits 0.1 s twice."""
+    """A server that stops without the two waits of 0.1 s in uvicorn's own server."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -197,7 +197,8 @@ class _Server(uvicorn.Server):
 def running(**settings: Any) -> Iterator[TaskRouter]:
     """Run a simulator in a thread of this process.
 
-    By default, its clock is frozen. Without `callback_base_url` it sends no callbacks.
+    By default, the simulator's clock is frozen. Unless `callback_base_url` is set, the loaded
+    Workspace has no callback URLs.
 
     Args:
         **settings: Fields of `Settings`.

@@ -1,4 +1,4 @@
-"""Access checks and JSON responses, shared by all routes."""
+"""The access check and the JSON response shared by the route modules."""
 
 import json
 from typing import Any
@@ -7,6 +7,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from taskrouter_simulator.origins import is_foreign, is_loopback
+
+NOT_LOCAL = "Requests must come from this machine and not from a cross-origin web page."
+"""Message of the response to a request that is not local."""
 
 
 class AsciiJsonResponse(JSONResponse):
@@ -21,7 +24,7 @@ class AsciiJsonResponse(JSONResponse):
 
 
 def is_local(request: Request) -> bool:
-    """Return whether the request comes from this machine, but not from another site's web page."""
+    """Return whether a local client, but no cross-origin web page, sent the request."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     peer = request.client.host if request.client else ""
     return is_loopback(peer) and is_loopback(host) and not is_foreign(host, origin)

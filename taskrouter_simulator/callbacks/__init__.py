@@ -1,1 +1,1 @@
-"""Sends signed callbacks to the app and processes its responses."""
+"""Sends signed callbacks to the app and processes the responses."""

@@ -96,5 +96,5 @@ def _content_type_problem(response: Response) -> str:
 
 
 def _reject_constant(name: str) -> NoReturn:
-    """Reject NaN and Infinity, which are not JSON but accepted by Python's parser."""
+    """Reject NaN and Infinity, which are not JSON but are accepted by Python's parser."""
     raise ValueError(name)

@@ -3,7 +3,7 @@
 The fragment of a callback's URL, which is neither sent nor signed, contains connection overrides:
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides. `ct`, `rt` and `tt` are
 timeouts in milliseconds, `rc` is the number of retries, and `rp` lists the failures to retry.
-Out-of-range values are ignored. `sni` and `e` (edge) have no effect on loopback.
+Out-of-range values are ignored, and so are `sni` and `e` (edge).
 """
 
 import asyncio
@@ -56,10 +56,10 @@ class Delivery:
     Attributes:
         kind: Kind of the callback's log entries.
         url: URL of the callback, with its fragment.
-        parameters: Parameters of the form.
-        seconds: Timeout for all attempts together.
+        parameters: Form parameters of the request.
+        seconds: Timeout for all attempts together, in seconds.
         token: Value of I-Twilio-Idempotency-Token, the same for every attempt.
-        fault: Fault to inject.
+        fault: Fault to inject; None for no fault.
         single_attempt: Whether to ignore the URL's connection overrides and never retry.
     """
 
@@ -134,7 +134,7 @@ async def _post(
     overrides: ConnectionOverrides,
     seconds: float,
 ) -> Response:
-    """Post the form once, and drop the connection if the fault requires that."""
+    """Post the form once; a "cut" fault skips the request or discards the response."""
     cut = delivery.fault.moment if delivery.fault and delivery.fault.kind == "cut" else ""
     if cut == "before":
         return Response(
@@ -174,7 +174,7 @@ async def _request(
             timeout=limits,
         ) as session,
         session.post(
-            URL(url, encoded=True),  # exactly the signed URL
+            URL(url, encoded=True),  # encoding the URL again could invalidate the signature
             data=urlencode(delivery.parameters),
             headers=headers,
             allow_redirects=False,

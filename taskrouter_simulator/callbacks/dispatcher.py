@@ -1,4 +1,4 @@
-"""Executes the engine's effects, and passes responses to callbacks to the engine."""
+"""Executes the engine's effects, and passes the app's responses to the engine."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,17 +23,20 @@ from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.settings import Settings
 
 MAX_CONCURRENT = 50
-"""Maximum number of concurrent callbacks; a thousand would exhaust the available sockets."""
+"""Maximum number of concurrent event callbacks, and of all other concurrent callbacks.
+
+A thousand concurrent callbacks would exhaust the available sockets.
+"""
 
 _NO_CONTENT = range(204, 205)
 _RESERVATION_CREATED = "reservation.created"
-"""Type of the event sent about the same Reservation as the assignment callback."""
+"""Type of the event that is emitted together with the assignment callback."""
 
 ResponseHandler = Callable[[Response], None]
 
 
 class ReservationQueue:
-    """Orders the callbacks about each Reservation.
+    """Orders a Reservation's assignment callback and `reservation.created` event.
 
     Args:
         ordered: Whether a callback waits for the response to the previous callback about the same
@@ -110,7 +113,7 @@ class Dispatcher:
             await asyncio.sleep(0)
 
     def dispatch(self, engine: Engine, effect: Effect) -> None:
-        """Execute an effect of the engine; callbacks start soon after this method returns."""
+        """Execute an effect of the engine; callbacks start after this method returns."""
         match effect:
             case Alert():
                 alert = {"code": effect.code, "level": effect.level, "message": effect.message}
@@ -207,7 +210,7 @@ class Dispatcher:
         self._send(engine, delivery, on_response)
 
     def _send(self, engine: Engine, delivery: Delivery, handle: ResponseHandler) -> None:
-        """Start a delivery with its matching fault; latency is in simulated seconds."""
+        """Start a delivery with its fault, if any; latency is in simulated seconds."""
         fault = self._faults.take(delivery.kind, "POST", urlsplit(delivery.url).path)
         deliveries = [replace(delivery, fault=fault)]
         if fault and fault.kind == "duplicate":
@@ -236,7 +239,7 @@ def _execute_instruction(
     """Execute the instruction in a response.
 
     Returns:
-        The alert code if TaskRouter must request the next URL or give up; otherwise None.
+        The alert code if TaskRouter must request the fallback URL or give up; otherwise None.
     """
     bad_json_fails = engine.settings.bad_json_uses_fallback
     details = {"url": url, "reservation_sid": effect.reservation_sid}
@@ -252,7 +255,7 @@ def _execute_instruction(
 
 
 def _give_up(engine: Engine, effect: AssignmentCallback) -> None:
-    """Let the Reservation time out, or cancel it if the setting requires that."""
+    """Cancel a Reservation after failed callbacks if `failed_callbacks_cancel` is set."""
     workspace = engine.workspaces.get(effect.workspace_sid)
     reservation = workspace.reservations.get(effect.reservation_sid) if workspace else None
     cancels = engine.settings.failed_callbacks_cancel

@@ -21,7 +21,7 @@ def signature_headers(
         credentials: Credentials with the signing keys.
         settings: Settings that determine the key, and whether a port in the URL is signed.
         url: URL as requested, without the fragment.
-        parameters: Parameters of the form.
+        parameters: Form parameters of the request.
     """
     signed_url = url if settings.signed_port else _without_port(url)
     if not settings.shared_key_signatures:
@@ -41,7 +41,7 @@ def sign(key: str, url: str, parameters: Mapping[str, str], algorithm: str = "sh
         key: An Auth Token, or the secret of a SharedKey.
         url: URL as requested, without the fragment. A user name and password in the URL
             are not signed.
-        parameters: Parameters of the form.
+        parameters: Form parameters of the request.
         algorithm: "sha1", or "sha256" for SharedKeys.
     """
     authority = urlsplit(url).netloc

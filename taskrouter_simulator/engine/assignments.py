@@ -11,7 +11,7 @@ from taskrouter_simulator.engine.model import ReservationStatus as Status
 
 
 def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Assign a Task to the Reservation's Worker, and rescind its other pending Reservations.
+    """Accept a Reservation, and rescind the Task's other pending Reservations.
 
     Raises:
         BadRequest: The Reservation is not pending.
@@ -26,8 +26,8 @@ def accept(engine: Engine, workspace: Workspace, reservation: Reservation) -> No
         "assigned", task.sid, due, lambda: _remove(engine, workspace, task, "system-deleted")
     )
     reservations.publish(engine, workspace, reservation)
-    for other in reservations.pending(task):
-        reservations.rescind(engine, workspace, other)
+    for pending in reservations.pending(task):
+        reservations.rescind(engine, workspace, pending)
     queue = workspace.queues.get(reservation.queue_sid)
     if not workspace.multi_task_enabled and queue and queue.assignment_activity_sid:
         worker = workspace.workers[reservation.worker_sid]
@@ -85,7 +85,7 @@ def cancel(engine: Engine, workspace: Workspace, task: Task, reason: str | None 
     """Cancel a Task that no Worker has accepted.
 
     Raises:
-        BadRequest: The Task is assigned or closed.
+        BadRequest: The Task is neither pending nor reserved.
     """
     if task.status not in WAITING:
         raise BadRequest(f"Cannot cancel task {task.sid} because it is not pending or reserved.")
@@ -95,7 +95,10 @@ def cancel(engine: Engine, workspace: Workspace, task: Task, reason: str | None 
 
 
 def delete(engine: Engine, workspace: Workspace, task: Task) -> None:
-    """Delete a Task; accepted Reservations become completed, pending ones canceled."""
+    """Delete a Task in any status.
+
+    Pending Reservations are canceled. Accepted and wrapping Reservations are completed.
+    """
     _remove(engine, workspace, task, "deleted")
 
 

@@ -60,7 +60,7 @@ class Call(Resource):
             against it.
         status: Twilio's `CallStatus`.
         keys: Keys that the caller presses, one entry for each `<Gather>`; None for no key.
-        worker_answers: Whether the Worker to whom this call is offered answers.
+        worker_answers: Whether Workers answer when their phones ring for this call.
         verbs: Verbs of the document that have not been executed.
         requests: Number of documents requested; responses to earlier requests are ignored.
         requests_without_pause: Number of documents requested since the call last waited.

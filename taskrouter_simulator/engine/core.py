@@ -44,7 +44,7 @@ class EventCallback:
 class FetchTwiml:
     """Request a call's next document.
 
-    `calls.execution.receive_document` receives the response.
+    `receive_document` or `receive_failure` in `calls.execution` receives the result.
     """
 
     call_sid: str
@@ -85,8 +85,10 @@ class Engine:
         clock: Time and timers.
         emit: Receives each effect as it arises; must not call the engine.
         route: Routes the Tasks of a Workspace.
-        on_task_removed: Called with each Task that is canceled or deleted.
-        on_reservation_changed: Called with each Reservation that changes or is deleted.
+        on_task_removed: Called with each Task that is canceled or deleted, but not with a closed
+            Task that expires.
+        on_reservation_changed: Called with each Reservation whose status changes while there are
+            calls, or whose Workspace is deleted.
     """
 
     account_sid: str
@@ -159,7 +161,10 @@ class Engine:
             timer.cancel()
 
     def schedule_routing(self, workspace: Workspace, delay: float | None = None) -> None:
-        """Route a Workspace after `delay` seconds (default: the setting `routing_delay`)."""
+        """Route a Workspace in `delay` seconds, unless routing is scheduled earlier.
+
+        The default delay is the setting `routing_delay`.
+        """
         when = self.now() + (self.settings.routing_delay if delay is None else delay)
         scheduled = self._timers.get(("routing", workspace.sid))
         if scheduled is None or scheduled.when > when:

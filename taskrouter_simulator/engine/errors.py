@@ -1,4 +1,4 @@
-"""Requests that TaskRouter refuses, with Twilio's HTTP status and error code."""
+"""Exceptions for refused requests, with Twilio's HTTP status and error code."""
 
 
 class Refusal(Exception):

@@ -1,7 +1,7 @@
 """TaskRouter's expression language for TaskQueues, filters, targets and `skip_if`.
 
-Twilio documents that a missing attribute is NULL, that scalar operators are false on arrays and
-array operators on two scalars, and that comparing mixed types "should be avoided":
+Twilio documents that a missing attribute is NULL, that scalar operators are false on arrays, that
+array operators are false on two scalars, and that comparing mixed types "should be avoided":
 https://www.twilio.com/docs/taskrouter/expression-syntax. Settings define the undocumented behavior.
 """
 
@@ -64,10 +64,11 @@ class Comparisons:
 
     Args:
         nulls_are_values: Whether NULL equals NULL and differs from every other value. If false,
-            this applies only to a literal `null`, and all other comparisons with NULL are false.
-        mixed_types: How values of different types compare: "unequal" makes them unequal and without
-            an order; "false" makes every operator false; "numbers" converts a string that contains
-            a number if the other value is a number.
+            this applies only to `==` and `!=` with a literal `null`, and all other comparisons
+            with NULL are false.
+        mixed_types: How values of different types compare: "unequal" makes them unequal and
+            unordered; "false" makes every comparison false; "numbers" converts a string that
+            contains a number if the other value is a number.
     """
 
     nulls_are_values: bool = False
@@ -78,7 +79,7 @@ class Comparisons:
 
         Args:
             name: The operator in upper case.
-            null_literal: Whether one operand is the literal `null`.
+            null_literal: Whether an operand is the literal `null`.
         """
         nulls = null_literal or self.nulls_are_values
         return {

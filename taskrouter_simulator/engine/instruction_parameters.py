@@ -1,7 +1,7 @@
 """Validation of instruction parameters.
 
-Each check takes the error code of its parameter. Parameters come from JSON or from a form, so
-numbers and booleans may be strings.
+Most functions take the error code to use if the parameter is invalid. Parameters come from JSON or
+from a form, so numbers and booleans may be strings.
 """
 
 import re
@@ -70,7 +70,7 @@ def read_flag(parameters: Parameters, name: str) -> bool:
 
 
 def check_url(parameters: Parameters, name: str, code: int, *, required: bool = False) -> None:
-    """Check that a parameter is an absolute http(s) URL."""
+    """Check that a parameter is an absolute http(s) URL, or absent if not required."""
     value = parameters.get(name)
     if not required and (value is None or value == ""):
         return
@@ -96,7 +96,7 @@ def check_choice(parameters: Parameters, name: str, allowed: set[str], code: int
 def check_events(
     parameters: Parameters, name: str, code: int, allowed: frozenset[str] = _CALL_EVENTS
 ) -> None:
-    """Check that a parameter is an array or comma-separated list of events."""
+    """Check that a parameter is absent, or an array or comma-separated list of events."""
     value = parameters.get(name)
     if value is None or value == "":
         return

@@ -50,7 +50,7 @@ _MAX_SIP_SECONDS = 600
 def handle_response(
     engine: Engine, workspace_sid: str, reservation_sid: str, response: Parameters
 ) -> None:
-    """Execute the app's response to an assignment callback, or emit an alert.
+    """Execute the instruction in an assignment callback's response, or emit an alert.
 
     Args:
         engine: The engine.

@@ -1,6 +1,6 @@
 """The resources of a Workspace as plain data, without rules.
 
-Times are seconds since the epoch. `attributes` is JSON text as received.
+Times are seconds since the epoch. `attributes` contains JSON text.
 """
 
 import json
@@ -105,8 +105,8 @@ class Step:
     """A Task's current position in its Workflow.
 
     Attributes:
-        configuration: The configuration that the Task was evaluated with; later changes of the
-            Workflow do not affect it.
+        configuration: The configuration that the Task was evaluated with; later changes to the
+            Workflow do not affect the step.
         target: The current target.
         queue_sid: WQ… SID of the target's TaskQueue or, if the target names no TaskQueue, of the
             preceding target's; "" if no target names a TaskQueue.

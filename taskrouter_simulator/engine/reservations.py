@@ -36,7 +36,7 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.COMPLETED: frozenset(),
 }
 DEFAULT_TIMEOUT = 120
-"""Seconds until a Reservation without a Workflow times out."""
+"""Seconds until the Reservation of a Task without a Workflow times out."""
 _EVENTS = {Status.PENDING: "created", Status.WRAPPING: "wrapup"}
 _TIMESTAMPS: dict[str, Callable[[float], str]] = {
     "seconds": lambda moment: str(int(moment)),
@@ -97,7 +97,7 @@ def require_transition(engine: Engine, reservation: Reservation, status: Status)
 
 
 def not_pending_message(reservation: Reservation, action: str) -> str:
-    """Return the message that Twilio was observed to send for a Reservation that is not pending."""
+    """Return the message observed at Twilio for a Reservation that is not pending."""
     return f"Unable to {action}. Reservation {reservation.sid} is not currently in a Pending state."
 
 
@@ -119,7 +119,7 @@ def publish(engine: Engine, workspace: Workspace, reservation: Reservation) -> N
 def create(
     engine: Engine, workspace: Workspace, task: Task, worker: Worker, queue: TaskQueue
 ) -> Reservation:
-    """Reserve a Worker for a Task: create the Reservation, start its timer, emit the callback."""
+    """Reserve a Worker for a Task, start the timer, and emit the callbacks."""
     reservation = Reservation(
         **vars(engine.new_resource("WR")),
         task_sid=task.sid,
@@ -145,7 +145,7 @@ def create(
 
 
 def start_timer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Start or resume a pending Reservation's timer, which fires immediately if it is overdue."""
+    """Start or resume a Reservation's timer; an overdue timer fires immediately."""
     workflow = workspace.workflows.get(reservation.workflow_sid or "")
     timeout = workflow.task_reservation_timeout if workflow else DEFAULT_TIMEOUT
     expires = reservation.created + timeout
@@ -205,8 +205,8 @@ def reject(
         engine: The engine.
         workspace: The Workspace.
         reservation: The Reservation.
-        activity_sid: The Worker's new Activity. If None, the Worker's previous Activity is
-            restored.
+        activity_sid: The Worker's new Activity. If None, and if the Reservation changed the
+            Worker's Activity, the previous Activity is restored.
 
     Raises:
         BadRequest: The Reservation is not pending or the Activity does not exist.
@@ -219,7 +219,10 @@ def reject(
 
 
 def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Time out a pending Reservation; the Worker moves to the Workspace's timeout Activity."""
+    """Time out a pending Reservation.
+
+    The Worker moves to the Workspace's timeout Activity.
+    """
     _end(engine, workspace, reservation, Status.TIMEOUT, workspace.timeout_activity_sid)
     moves_on = engine.settings.timeout_moves_to_next_target
     evaluation = Evaluation.NEXT_TARGET if moves_on else Evaluation.RESTART
@@ -227,14 +230,17 @@ def time_out(engine: Engine, workspace: Workspace, reservation: Reservation) -> 
 
 
 def cancel_and_reoffer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Cancel a Reservation that could not be delivered, and offer its Task again."""
+    """Cancel a pending Reservation, and offer its Task again.
+
+    This function is called if the callbacks failed or the Worker did not answer the call.
+    """
     _end(engine, workspace, reservation, Status.CANCELED)
     _delay_next_offer(engine, workspace, reservation)
     _return_task(engine, workspace, reservation, Evaluation.RESTART)
 
 
 def cancel(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Cancel a pending Reservation because its Task was canceled, closed or reevaluated."""
+    """Cancel a pending Reservation whose Task is closed, deleted or reevaluated."""
     _end(engine, workspace, reservation, Status.CANCELED)
 
 
@@ -271,7 +277,7 @@ def _end(
 
 
 def _delay_next_offer(engine: Engine, workspace: Workspace, reservation: Reservation) -> None:
-    """Delay the next Reservation of a Worker who is still available.
+    """Delay the Task's next offer to a Worker who can still receive the Task.
 
     Without a delay, the Task would be offered to the same Worker immediately.
     """

@@ -39,15 +39,15 @@ This cache keeps a routing pass fast if many Tasks wait and no Worker is free.
 
 
 def route(engine: Engine, workspace: Workspace) -> None:
-    """Offer each waiting Task to free Workers, if there are any."""
+    """Offer each pending Task to free Workers, if there are any."""
     engine.cancel_timer("routing", workspace.sid)
     if workspace.sid not in engine.workspaces:
         return
-    waiting = [task for task in workspace.tasks.values() if task.status is TaskStatus.PENDING]
-    for task in waiting:
+    pending = [task for task in workspace.tasks.values() if task.status is TaskStatus.PENDING]
+    for task in pending:
         evaluate(engine, workspace, task)
     free: FreeWorkers = {}
-    for task in sorted(waiting, key=lambda task: _rank(workspace, task)):
+    for task in sorted(pending, key=lambda task: _rank(workspace, task)):
         _offer(engine, workspace, task, free)
 
 
@@ -76,7 +76,7 @@ def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
 
 
 def task_context(task: Task) -> dict[str, Any]:
-    """Return a Task's attributes as variables, with and without `task.`."""
+    """Return a Task's attributes as variables, with and without the `task.` prefix."""
     attributes = parse_attributes(task.attributes)
     return {**attributes, "task": attributes}
 
@@ -90,7 +90,7 @@ def _find_step(
     base: int = 0,
     allow_default: bool = True,
 ) -> Step | None:
-    """Return the first step of a matching filter that has not timed out.
+    """Return the first matching step that has not timed out, or the default step.
 
     Args:
         engine: The engine.
@@ -146,7 +146,7 @@ def _steps(configuration: Configuration, filter_index: int, base: int) -> Iterat
 
 
 def _next_target(engine: Engine, task: Task, step: Step) -> Step | None:
-    """Return the filter's next target that has not timed out."""
+    """Return the step of the filter's next target that has not timed out."""
     if step.filter is None:
         return None
     age = engine.seconds_since(task.created)
@@ -198,7 +198,7 @@ def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) 
 
 
 def _offer(engine: Engine, workspace: Workspace, task: Task, free: FreeWorkers) -> None:
-    """Move a Task through its Workflow until it is offered or has to wait."""
+    """Move a Task through its Workflow until it is offered, waits or is canceled."""
     if task.times_reserved >= engine.settings.max_assignments:
         assignments.cancel(engine, workspace, task, TOO_MANY_ASSIGNMENTS)
         return
@@ -339,7 +339,7 @@ def _find_known_workers(
 def _sort_by_attributes(workspace: Workspace, chosen: list[Worker], order_by: str) -> list[Worker]:
     """Sort Workers by numeric attributes, such as `worker.level DESC, worker.age`.
 
-    Workers without the attribute come last. Invalid parts of `order_by` are ignored.
+    Workers whose attribute is not a number come last. Invalid parts of `order_by` are ignored.
     """
     for part in reversed(order_by.split(",")):
         name, _, direction = part.strip().partition(" ")

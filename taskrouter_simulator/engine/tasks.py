@@ -41,12 +41,13 @@ def create(
         workspace: The Workspace.
         attributes: A JSON object as text.
         workflow_sid: WW… SID; None for the only Workflow of the Workspace.
-        priority: The priority; None for the matching target's priority, or 0.
+        priority: The initial priority; None for 0. A target's priority replaces it.
         timeout: Seconds until the Task is canceled unless it is assigned.
         channel: A TaskChannel's SID or unique name.
         virtual_start_time: Seconds since the epoch; None for now.
         routing_target: SID of a Worker, TaskQueue or Workflow to which the Task is routed.
-        ignore_capacity: Whether a targeted Worker's capacity and Activity are ignored.
+        ignore_capacity: Whether a targeted Worker's capacity and Activity are ignored; None
+            means yes.
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
@@ -118,7 +119,7 @@ def update(
 
 
 def reevaluate(engine: Engine, workspace: Workspace, workflow: Workflow) -> None:
-    """Cancel the pending Reservations of a Workflow's waiting Tasks, and reroute these Tasks."""
+    """Reroute a Workflow's waiting Tasks, and cancel their pending Reservations."""
     for task in list(workspace.tasks.values()):
         if task.workflow_sid == workflow.sid and task.status in WAITING:
             for pending in reservations.pending(task):

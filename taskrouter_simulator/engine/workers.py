@@ -184,7 +184,7 @@ def _publish_channel(
 
 
 def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> int:
-    """Return the number of a Worker's Tasks on a TaskChannel, including reserved Tasks."""
+    """Return the number of a Worker's reserved and assigned Tasks on a TaskChannel."""
     tasks = [workspace.tasks[held.task_sid] for held in worker.held.values()]
     return sum(task.channel_sid == channel_sid for task in tasks)
 
@@ -193,7 +193,8 @@ def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool
     """Return whether a Worker can be offered another Task on a TaskChannel.
 
     If the Workspace is multitasking, the capacity on the channel decides. Otherwise, a Worker has
-    one pending Reservation at a time, and the Activity Busy prevents others during an assignment.
+    one pending Reservation at a time, and the Activity Busy prevents further Reservations during
+    an assignment.
     """
     if not workspace.is_available(worker):
         return False
@@ -204,7 +205,10 @@ def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool
 
 
 def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
-    """Return a Worker's attributes as variables, with and without `worker.`."""
+    """Return the variables that an expression can use for a Worker.
+
+    Each attribute is available with and without the prefix `worker.`.
+    """
     used_channels = [workspace.tasks[held.task_sid].channel_sid for held in worker.held.values()]
     attributes = {
         **parse_attributes(worker.attributes),
@@ -235,7 +239,7 @@ def is_member(engine: Engine, workspace: Workspace, queue: TaskQueue, worker: Wo
 
 
 def members(engine: Engine, workspace: Workspace, queue: TaskQueue) -> list[Worker]:
-    """Return the Workers of a TaskQueue in any Activity."""
+    """Return a TaskQueue's Workers, regardless of their Activity."""
     return [
         worker
         for worker in workspace.workers.values()

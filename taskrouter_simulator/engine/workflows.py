@@ -1,6 +1,6 @@
 """Workflows and their configuration: filters, targets and the default filter.
 
-Unknown keys in a configuration are ignored, because Twilio's tutorial contains some. A filter
+Unknown keys in a configuration are ignored, because Twilio's tutorial contains such keys. A filter
 may name its `queue` directly, as in one of Twilio's older samples.
 """
 
@@ -53,7 +53,7 @@ def add(
     Raises:
         BadRequest: The name is in use or the configuration is invalid.
     """
-    if any(other.friendly_name == friendly_name for other in workspace.workflows.values()):
+    if any(item.friendly_name == friendly_name for item in workspace.workflows.values()):
         raise BadRequest(f"Workflow {friendly_name} already exists in this workspace")
     workflow = Workflow(
         **vars(engine.new_resource("WW", sid)),

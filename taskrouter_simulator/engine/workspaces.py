@@ -144,7 +144,7 @@ def delete_channel(engine: Engine, workspace: Workspace, channel: TaskChannel) -
     """
     used = any(task.channel_sid == channel.sid for task in workspace.tasks.values())
     if used or channel.unique_name in BUILT_IN_CHANNELS:
-        raise BadRequest(f"TaskChannel {channel.sid} is in use and cannot be deleted")
+        raise BadRequest(f"TaskChannel {channel.sid} is built in or in use and cannot be deleted")
     publish_channel(engine, workspace, channel, "deleted")
     del workspace.channels[channel.sid]
     for worker in workspace.workers.values():

@@ -1,4 +1,4 @@
-"""The overview shown on the portal's page, built from the engine's state.
+"""The overview shown on the portal's page, built from the engine and the log.
 
 Times are absolute (seconds since the epoch). The overview is therefore byte-identical while nothing
 changes, and the response to a poll can be a 304.
@@ -42,9 +42,10 @@ def build_overview(engine: Engine, log: list[Json], workspace_sid: str | None = 
         workspace_sid: The WS… SID. None or an unknown SID means the first Workspace.
 
     Returns:
-        A JSON object. Tasks, Reservations, callbacks and alerts are ordered newest first, all
-        other lists oldest first. Each list that can grow without limit contains only the newest
-        items; a separate member contains the total number, such as `tasks_total`.
+        A JSON object. Tasks, Reservations, callbacks and alerts are ordered newest first. These
+        lists are limited to the newest items and all open Reservations; separate members contain
+        the total numbers, such as `tasks_total`. All other lists are complete and ordered oldest
+        first.
     """
     workspaces = engine.workspaces
     chosen = workspaces.get(workspace_sid or "") or next(iter(workspaces.values()), None)

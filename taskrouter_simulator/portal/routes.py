@@ -12,7 +12,7 @@ from starlette.routing import Route
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.log import Log
 from taskrouter_simulator.portal.overview import build_overview
-from taskrouter_simulator.web import is_local
+from taskrouter_simulator.web import NOT_LOCAL, is_local
 
 PAGE = "/simulator/portal"
 STATE = "/simulator/state"
@@ -73,7 +73,7 @@ def _route(path: str, handler: Endpoint) -> Route:
         response = (
             await handler(request)
             if is_local(request)
-            else PlainTextResponse("loopback only", status_code=403)
+            else PlainTextResponse(NOT_LOCAL, status_code=403)
         )
         response.headers.update(_HEADERS)
         return response

@@ -136,7 +136,8 @@ class RestApi:
     ) -> tuple[Response, dict[str, str]]:
         """Return the response, and the parameters for the log.
 
-        A fault before the effect skips the handler; a fault after it replaces the response.
+        An error or a cut before the effect skips the handler. An error after the effect replaces
+        the response.
         """
         parameters: dict[str, str] = {}
         path, host = http.scope["path"], http.headers.get("host", "")
@@ -170,7 +171,7 @@ class RestApi:
         return response, parameters
 
     def _authorize(self, http: HttpRequest) -> None:
-        """Refuse requests from foreign web pages, then check the Authorization header.
+        """Refuse requests from cross-origin web pages, and check the credentials.
 
         Raises:
             Forbidden: Another site's web page may have sent the request.
@@ -181,7 +182,7 @@ class RestApi:
             headers.get("host"), headers.get("origin"), allowed_hosts=self._allowed_hosts
         ):
             raise Forbidden(
-                "Requests from web pages of other origins are refused. "
+                "Requests from cross-origin web pages are refused. "
                 f"Host names with a dot must be listed in {environment_name('allowed_hosts')}"
             )
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
@@ -204,7 +205,7 @@ class RestApi:
         return Response(refusal.status, body, None, retry_after)
 
     def _to_http(self, response: Response) -> HttpResponse:
-        """Return an HTTP response with its headers: rate limits, ETag, authentication."""
+        """Return an HTTP response with its headers, such as rate limits and the ETag."""
         headers = {}
         too_many = response.status == HTTPStatus.TOO_MANY_REQUESTS
         if limit := self._settings.rate_limit:

@@ -1,6 +1,6 @@
 """REST requests: validated parameters, resources in the path, paginated lists.
 
-Invalid parameters are refused with code 20001, as in Twilio's API.
+Invalid parameters are rejected with code 20001, as in Twilio's API.
 """
 
 import json
@@ -30,8 +30,8 @@ _PAGING = {"PageSize", "Page", "PageToken"}
 class Parameters:
     """The parameters in a form or a query string.
 
-    Each method returns the value of one parameter, or None if it is absent, and raises BadRequest
-    if the value is invalid.
+    Each method returns the value of one parameter, and raises BadRequest if the value is invalid.
+    Except for `all` and `required`, the methods return None if the parameter is absent.
 
     Args:
         text: The encoded parameters; a name may be repeated.
@@ -85,7 +85,7 @@ class Parameters:
         return int(number)
 
     def sid(self, name: str, prefix: str) -> str | None:
-        """Return a SID with this prefix; an empty value counts as absent."""
+        """Return a SID with the given prefix; an empty value counts as absent."""
         value = self._values.get(name)
         if value and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
             raise BadRequest(f"{name} {value[:100]} is not a valid SID")
@@ -122,7 +122,7 @@ class Parameters:
         return text or "{}"
 
     def moment(self, name: str) -> float | None:
-        """Return an ISO 8601 date and time, by default in UTC, in seconds since the epoch."""
+        """Convert an ISO 8601 date and time (default: UTC) to seconds since the epoch."""
         value = self._values.get(name)
         if not value:
             return None
@@ -134,7 +134,7 @@ class Parameters:
 
 
 def _reject_constant(name: str) -> NoReturn:
-    """Reject NaN and Infinity, which are not JSON but accepted by Python's parser."""
+    """Reject NaN and Infinity, which are not JSON but are accepted by Python's parser."""
     raise ValueError(name)
 
 
@@ -172,7 +172,7 @@ class Request:
         engine: The engine.
         base_url: Scheme, host and port used by the client.
         path: Path of the URL, beginning with /v1.
-        ids: SIDs in the path, by their names in the route table.
+        ids: SIDs or unique names in the path, by their names in the route table.
         form: Parameters of the body.
         query: Parameters of the query string.
         if_match: The If-Match header.
@@ -192,7 +192,7 @@ class Request:
         return self.find(self.engine.workspaces, "workspace")
 
     def find(self, resources: Mapping[str, AnyResource], name: str) -> AnyResource:
-        """Return the resource whose SID has this name in the path.
+        """Return the resource identified by the path parameter with the given name.
 
         Raises:
             NotFound: The resource does not exist. As in Twilio's API, the message shows the path

@@ -41,7 +41,7 @@ def index(request: Request) -> Response:
     worker_sid = request.query.text("WorkerSid")
     return request.page(
         "reservations",
-        _of_parent(request).values(),
+        _parent_reservations(request).values(),
         render,
         keep=lambda reservation: (
             status in {None, reservation.status} and worker_sid in {None, reservation.worker_sid}
@@ -51,13 +51,13 @@ def index(request: Request) -> Response:
 
 def fetch(request: Request) -> Response:
     """Fetch a Reservation."""
-    reservation = request.find(_of_parent(request), "sid")
+    reservation = request.find(_parent_reservations(request), "sid")
     return Response(200, render(request, reservation), reservation.version)
 
 
 def update(request: Request) -> Response:
     """Execute an `Instruction`, or change the status as `ReservationStatus` requests."""
-    reservation = request.find(_of_parent(request), "sid")
+    reservation = request.find(_parent_reservations(request), "sid")
     request.require_match(reservation)
     if name := request.form.text("Instruction"):
         _instruct(request, reservation, name.lower())
@@ -123,7 +123,7 @@ def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:
     return {**instruction, "instruction": name}
 
 
-def _of_parent(request: Request) -> dict[str, Reservation]:
+def _parent_reservations(request: Request) -> dict[str, Reservation]:
     """Return the Reservations of the Task or Worker in the path, by SID."""
     workspace = request.workspace
     if "worker" in request.ids:

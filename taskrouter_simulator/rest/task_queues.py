@@ -53,7 +53,7 @@ def index(request: Request) -> Response:
     """List TaskQueues, optionally filtered by name or by a Worker who matches them."""
     workspace, name = request.workspace, request.query.text("FriendlyName")
     worker = workspace.workers.get(request.query.text("WorkerSid") or "")
-    by_worker = "WorkerSid" in request.query
+    filters_by_worker = "WorkerSid" in request.query
     return request.page(
         "task_queues",
         workspace.queues.values(),
@@ -61,7 +61,7 @@ def index(request: Request) -> Response:
         keep=lambda queue: (
             name in {None, queue.friendly_name}
             and (
-                not by_worker
+                not filters_by_worker
                 or bool(worker and workers.is_member(request.engine, workspace, queue, worker))
             )
         ),

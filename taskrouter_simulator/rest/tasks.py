@@ -70,7 +70,7 @@ def index(request: Request) -> Response:
 
 
 def create(request: Request) -> Response:
-    """Create a Task; the response shows the Task before it is routed."""
+    """Create a Task; the response shows the Task before a Worker is reserved."""
     form = request.form
     timeout = form.integer("Timeout", 1, _MAX_TIMEOUT)
     task = tasks.create(
@@ -96,7 +96,7 @@ def fetch(request: Request) -> Response:
 
 
 def update(request: Request) -> Response:
-    """Update a Task; nothing changes if one of the parameters is refused."""
+    """Update a Task; nothing changes if one of the parameters is rejected."""
     form, workspace, task = request.form, request.workspace, _find(request)
     request.require_match(task)
     status = form.choice("AssignmentStatus", TaskStatus)

@@ -62,9 +62,9 @@ def _worker(request: Request) -> Worker:
 
 
 def _find(request: Request) -> WorkerChannel:
-    by_name: dict[str, WorkerChannel] = {}
+    by_identifier: dict[str, WorkerChannel] = {}
     for worker_channel in _worker(request).channels.values():
         channel = request.workspace.channels[worker_channel.channel_sid]
         names = (worker_channel.sid, channel.sid, channel.unique_name)
-        by_name |= dict.fromkeys(names, worker_channel)
-    return request.find(by_name, "sid")
+        by_identifier |= dict.fromkeys(names, worker_channel)
+    return request.find(by_identifier, "sid")

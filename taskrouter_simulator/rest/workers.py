@@ -44,7 +44,7 @@ def render(request: Request, worker: Worker) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Workers, filtered by Activity, name, availability, TaskQueue or expression."""
+    """List Workers, optionally filtered by name, Activity, TaskQueue or expression."""
     return request.page(
         "workers",
         request.workspace.workers.values(),
@@ -72,7 +72,7 @@ def fetch(request: Request) -> Response:
 
 
 def update(request: Request) -> Response:
-    """Update a Worker's Activity, attributes and name."""
+    """Update a Worker; `RejectPendingReservations` rejects pending Reservations."""
     workspace, worker, form = request.workspace, _find(request), request.form
     request.require_match(worker)
     attributes = form.attributes()
@@ -98,7 +98,7 @@ def update(request: Request) -> Response:
 
 
 def delete(request: Request) -> Response:
-    """Delete a Worker."""
+    """Delete a Worker who is not available and has no open Reservations."""
     worker = _find(request)
     request.require_match(worker)
     workers.delete(request.engine, request.workspace, worker)
@@ -126,7 +126,7 @@ def _filter(request: Request) -> Callable[[Worker], bool]:
         if queue.sid == query.text("TaskQueueSid")
         or queue.friendly_name == query.text("TaskQueueName")
     ]
-    by_queue = "TaskQueueSid" in query or "TaskQueueName" in query
+    filters_by_queue = "TaskQueueSid" in query or "TaskQueueName" in query
     predicate = request.engine.compile(expression) if expression and expression.strip() else None
 
     def keep(worker: Worker) -> bool:
@@ -141,7 +141,7 @@ def _filter(request: Request) -> Callable[[Worker], bool]:
             and query.boolean("Available") in {None, activity.available}
             and (predicate is None or predicate(expression_context(workspace, worker)))
             and (
-                not by_queue
+                not filters_by_queue
                 or any(
                     workers.is_member(request.engine, workspace, queue, worker)
                     for queue in selected

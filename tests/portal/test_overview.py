@@ -13,6 +13,7 @@ from taskrouter_simulator.engine import assignments, workspaces
 from taskrouter_simulator.portal import overview
 from taskrouter_simulator.portal.overview import build_overview
 from taskrouter_simulator.testing import TaskRouter
+from taskrouter_simulator.web import NOT_LOCAL
 
 STATIC = Path(taskrouter_simulator.portal.__file__).parent / "static"
 PAGE = (STATIC / "portal.html").read_text(encoding="utf-8")
@@ -209,7 +210,7 @@ def test_only_portal_files_are_served(taskrouter):
 @pytest.mark.parametrize("path", ["/", "/simulator/portal", "/simulator/state"])
 def test_unknown_host_is_refused(taskrouter, path):
     status, _, body = fetch(taskrouter, path, Host="rebound.example:8002")
-    assert (status, body) == (403, b"loopback only")
+    assert (status, body) == (403, NOT_LOCAL.encode())
 
 
 def test_cross_origin_page_cannot_change_anything(taskrouter):

@@ -1,8 +1,8 @@
 """Call control: place, redirect and hang up calls, and ring Workers.
 
-While a Worker's phone rings, the Reservation's timer is paused:
+While a Worker's phone rings for `dequeue` or `conference`, the Reservation's timer is paused:
 https://support.twilio.com/hc/en-us/articles/42786996187419. Twilio does not document the
-Reservation's outcome if the Worker does not answer, so a setting defines it.
+Reservation's outcome if the Worker does not answer, so a setting defines the outcome.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def place(
         called: Called number.
         url: Voice URL of the called number.
         keys: Keys that the caller presses, one entry for each `<Gather>`; None for no key.
-        worker_answers: Whether the Worker to whom the call is offered answers.
+        worker_answers: Whether Workers answer when their phones ring for the call.
     """
     call = Call(
         **vars(engine.new_resource("CA")),
@@ -128,7 +128,7 @@ def create_worker_call(
         engine: The engine.
         workspace: The Workspace.
         reservation: The pending Reservation.
-        call_sid: `call_sid` of the Task's attributes.
+        call_sid: `call_sid` in the Task's attributes.
         to: Number or client to call.
         caller_id: Number or client shown to the Worker.
 
@@ -243,6 +243,6 @@ def _add(engine: Engine, call: Call) -> None:
     """Add a call; above the limit, drop the oldest call that has ended."""
     engine.calls[call.sid] = call
     if len(engine.calls) > _MAX_CALLS:
-        oldest = next((other for other in engine.calls.values() if other.has_ended), None)
+        oldest = next((ended for ended in engine.calls.values() if ended.has_ended), None)
         if oldest:
             del engine.calls[oldest.sid]

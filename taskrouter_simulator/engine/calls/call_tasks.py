@@ -1,7 +1,7 @@
 """Tasks of calls: create a Task for a queued call, accept it, and finish it.
 
-A caller who hangs up while waiting cancels the Task. When a connected call ends, its Task ends too:
-https://www.twilio.com/docs/taskrouter/twiml-queue-calls.
+If a caller hangs up while waiting, the Task is canceled. When a connected call ends, its Task is
+completed by default: https://www.twilio.com/docs/taskrouter/twiml-queue-calls.
 """
 
 import json
@@ -21,14 +21,14 @@ _MAX_TIMEOUT = 1_209_600
 
 
 def task_of(engine: Engine, call: Call) -> tuple[Workspace, Task] | None:
-    """Return the Task created for a caller's leg, or None if no such Task exists."""
+    """Return the Workspace and the Task of a caller's leg; None if there is no Task."""
     workspace = engine.workspaces.get(call.workspace_sid)
     task = workspace.tasks.get(call.task_sid) if workspace else None
     return (workspace, task) if workspace and task else None
 
 
 def reservation_of(engine: Engine, call: Call) -> tuple[Workspace, Reservation] | None:
-    """Return the Reservation of a Worker's leg, or None if no such Reservation exists."""
+    """Return the Workspace and the Reservation of a Worker's leg; None without either."""
     workspace = engine.workspaces.get(call.workspace_sid)
     reservation = workspace.reservations.get(call.reservation_sid) if workspace else None
     return (workspace, reservation) if workspace and reservation else None
@@ -140,7 +140,7 @@ def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
 
     Args:
         engine: The engine.
-        caller: The caller's leg, which leaves its queue.
+        caller: The caller's leg, which is waiting in a queue.
         leg: The Worker's leg.
         how: Name of the instruction or verb that connects them.
 

@@ -1,7 +1,7 @@
-"""Executes the TwiML documents of a call, from the first document to the end.
+"""Executes the TwiML documents of a call until the call ends.
 
-Verbs are executed until a verb has to wait. `<Pause>`, and `<Gather>` without a key, take time on
-the simulator's clock. `<Say>` and `<Play>` take no time.
+Verbs are executed until a verb has to wait. `<Pause>`, and `<Gather>` if no key is pressed,
+take time on the simulator's clock. `<Say>` and `<Play>` take no time.
 """
 
 from collections.abc import Callable
@@ -127,7 +127,7 @@ def stop_ringing(engine: Engine, caller: Call) -> None:
 
 
 def cancel_leg(engine: Engine, leg: Call, why: str) -> None:
-    """Cancel a ringing leg, and resume the timer of its Reservation if it is pending."""
+    """Cancel a ringing leg, and resume the timer of a pending Reservation."""
     end(engine, leg, why, "canceled")
     found = call_tasks.reservation_of(engine, leg)
     if found and found[1].status is ReservationStatus.PENDING:

@@ -14,10 +14,10 @@ class TwimlError(ValueError):
 
 
 def parse(body: bytes) -> tuple[Verb, ...]:
-    """Return the verbs of a document in order; an empty document has none.
+    """Return the verbs of a document in order; an empty Response has no verbs.
 
     Raises:
-        TwimlError: The body is not XML or its root is not Response.
+        TwimlError: The body is not a TwiML document, or is nested too deeply.
     """
     try:
         text = body.decode("utf-8-sig")

@@ -1,4 +1,4 @@
-// Client of the simulator's REST API. The page makes all its changes through this API.
+// Sends the page's changes: resources through the REST API, and the clock through /simulator/clock.
 
 let authorization = null;
 

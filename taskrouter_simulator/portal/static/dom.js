@@ -23,7 +23,7 @@ export function setPill(node, text, tone) {
   if (node.dataset.tone !== tone) node.dataset.tone = tone;
 }
 
-/** Shows or hides an element. If a hidden element had the focus, `nextFocus` gets it. */
+/** Shows or hides an element. If hiding the element removes the focus, `nextFocus` gets the focus. */
 export function setShown(node, shown, nextFocus) {
   if (node.hidden === !shown) return;
   const hadFocus = node.contains(document.activeElement);

@@ -1,4 +1,4 @@
-// The page: panels show the overview; forms and buttons make changes through the REST API.
+// The page: panels show the overview; forms and buttons change resources and advance the clock.
 
 import * as api from "./api.js";
 import { describeChanges } from "./changes.js";

@@ -13,8 +13,8 @@ export class Poll {
 
   /**
    * @param onState receives each overview that differs from the previous overview
-   * @param onTime receives the simulator's time with every response (seconds since the epoch)
-   * @param onConnection receives whether the simulator responded
+   * @param onTime receives the simulator's time from each successful response (seconds since the epoch)
+   * @param onConnection receives whether the latest request succeeded
    */
   constructor({ onState, onTime, onConnection }) {
     this.onState = onState;
@@ -42,7 +42,7 @@ export class Poll {
     this.onConnection(connected);
   }
 
-  /** Polls now, and again in 300 ms, when a change has probably taken effect. */
+  /** Polls now, and again after 300 ms, when a change has probably taken effect. */
   soon() {
     this.now();
     setTimeout(() => this.now(), 300);

@@ -2,10 +2,10 @@
 
 import { el, setShown, setText } from "./dom.js";
 
-/** Shortens a SID to WT3f2a…9c1d. */
+/** Shortens a SID, for example to WT3f2a…9c1d. */
 export const shortenSid = (sid) => (sid ? `${sid.slice(0, 6)}…${sid.slice(-4)}` : "");
 
-/** Formats JSON text on several lines; returns any other text unchanged. */
+/** Pretty-prints JSON text; returns any other text unchanged. */
 export function formatJson(text) {
   try {
     return JSON.stringify(JSON.parse(text), null, 2);
@@ -15,10 +15,10 @@ export function formatJson(text) {
 }
 
 /**
- * Creates a row that expands to show details. The details are drawn only while the row is open.
+ * Creates a row that expands to show details.
  *
  * @param lines elements of the summary
- * @param draw draws the details of an item into an element, initially and at each update
+ * @param draw draws an item's details into an element when the row is opened, and on each update while it is open
  */
 export function expandableRow(lines, draw) {
   const body = el("div", { class: "body" });
@@ -50,10 +50,10 @@ export function drawFields(parent, name, pairs) {
   shown.forEach(([, text], index) => setText(values[index], String(text)));
 }
 
-/** Lets a name wrap before a capital letter: WorkerPrevious|Activity|Name. */
+/** Allows line breaks before each capitalized word of a name: Worker|Previous|Activity|Name. */
 const breakable = (name) => name.split(/(?=[A-Z][a-z])/).flatMap((part) => [el("wbr"), part]);
 
-/** Draws preformatted text with a heading; `owner` completes its label for screen readers. */
+/** Draws preformatted text with a heading. Screen readers announce the label "`name` of `owner`". */
 export function drawPreformatted(parent, name, owner, text) {
   let pre = parent.querySelector(`[data-block="${name}"]`);
   if (!pre) {
@@ -83,7 +83,7 @@ export function action(text, run, nextFocus, className = "") {
   return { button, update };
 }
 
-/** Runs an action unless it is running already; the button stays focusable meanwhile. */
+/** Runs an action unless it is already running. The button stays focusable while the action runs. */
 export async function runUnlessBusy(button, run) {
   if (button.getAttribute("aria-disabled") === "true") return;
   button.setAttribute("aria-disabled", "true");
