@@ -1,1 +1,1 @@
-"""Domain logic: no I/O, no clock, no imports except the standard library and jmespath."""
+"""Domain logic: no I/O and no clock; imports only the standard library and jmespath."""

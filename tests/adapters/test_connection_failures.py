@@ -92,11 +92,11 @@ def test_refused_connection_is_named(message: Callable[[str], str], refusing: st
 
 
 def test_silent_server_did_not_answer_in_time(message: Callable[[str], str], silent: str) -> None:
-    assert message(silent) == f"at http://{silent} did not answer in time."
+    assert message(silent) == f"at http://{silent} did not respond in time."
 
 
 def test_closed_connection_is_named(message: Callable[[str], str], closing: str) -> None:
-    assert message(closing) == f"at http://{closing} closed the connection without an answer."
+    assert message(closing) == f"at http://{closing} closed the connection without a response."
 
 
 def test_unknown_host_name_is_named(message: Callable[[str], str]) -> None:
@@ -117,5 +117,5 @@ def test_only_scheme_host_and_port_of_a_url_are_shown() -> None:
     url = "https://user:password@host.example:8443/path?query=secret#fragment"
 
     assert describe_connection_failure(url, TimeoutError()) == (
-        "at https://host.example:8443 did not answer in time"
+        "at https://host.example:8443 did not respond in time"
     )

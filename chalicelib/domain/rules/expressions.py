@@ -30,7 +30,10 @@ _INTERPRETER = visitor.TreeInterpreter()
 
 
 class InvalidExpression(ValueError):
-    """The expression is invalid or certainly mistaken. The message follows the key's name."""
+    """The expression is not valid JMESPath, or is certainly a mistake.
+
+    The message is a predicate. Appended to the name of the key, it forms a sentence: "when is empty".
+    """
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,20 @@ class Expression:
 
     @classmethod
     def compile(cls, text: object, *, condition: bool = False) -> Self:
-        """Compile a condition or a value expression; raise InvalidExpression on a mistake."""
+        """Compile a condition or a value expression; raise InvalidExpression if it is bad."""
         if not isinstance(text, str):
             raise InvalidExpression("must be a string with a JMESPath expression")
         try:
             tree = _parse(text)
             mistake = find_error(tree) or (find_condition_error(tree) if condition else None)
         except RecursionError as error:
-            raise InvalidExpression("is nested too deeply or too long") from error
+            raise InvalidExpression("is nested too deeply or is too long") from error
         if mistake:
             raise InvalidExpression(mistake)
         return cls(text, tree)
 
     def evaluate(self, facts: Mapping[str, Any]) -> Any:
-        """Return the value; may raise any jmespath error if a fact has the wrong type."""
+        """Return the value; may raise any error from jmespath if a type is wrong."""
         return _INTERPRETER.visit(self._tree, facts)
 
     def is_true(self, facts: Mapping[str, Any]) -> bool:
@@ -67,7 +70,7 @@ class Expression:
         return not is_false(self.evaluate(facts))
 
     def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that the expression reads, by path such as ``task.vip``."""
+        """Return the values that the expression reads; each key is a path (``task.vip``)."""
         return {".".join(path): _follow(path, facts) for path in paths_read(self._tree)}
 
 
@@ -81,7 +84,7 @@ def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:
 def _parse(text: str) -> Node:
     try:
         with warnings.catch_warnings():
-            # `es` between backticks is not JSON. jmespath still reads it as a string, but warns.
+            # jmespath reads text between backticks that is not JSON as a string, with a warning.
             warnings.simplefilter("error", PendingDeprecationWarning)
             tree: Node = jmespath.compile(text).parsed
     except PendingDeprecationWarning as error:
@@ -125,5 +128,5 @@ def _hint(error: ParseError) -> str:
     if error.token_type == "NUMBER":  # noqa: S105  a parser token
         return f": write numbers between backticks, as in `{error.token_value}`"
     # The parser reads `not` as a field name, and fails at the token after it.
-    not_before = error.expression[: error.lex_position].split()[-1:] == ["not"]
-    return _WORDS.get("not" if not_before else str(error.token_value), "")
+    follows_not = error.expression[: error.lex_position].split()[-1:] == ["not"]
+    return _WORDS.get("not" if follows_not else str(error.token_value), "")
