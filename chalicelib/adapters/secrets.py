@@ -108,11 +108,11 @@ class ParameterSecrets:
         return self._secrets
 
     def renewed(self) -> Secrets:
-        """Return the secrets, read again if the last attempt is at least a minute old."""
+        """Return the secrets, read again if the last attempt was over a minute ago."""
         return self._not_older_than(_RENEW_AFTER_MS)
 
     def recent(self) -> Secrets:
-        """Return the secrets, read again if the last attempt is five minutes old."""
+        """Return the secrets, read again if the last attempt was over five minutes ago."""
         return self._not_older_than(_MAX_AGE_MS)
 
     def _not_older_than(self, max_age_ms: int) -> Secrets:

@@ -1,1 +1,1 @@
-"""Domain logic: no I/O and no clock; imports only the standard library and jmespath."""
+"""Domain logic, without I/O or a clock, based on the standard library and jmespath."""

@@ -202,7 +202,7 @@ def nearest_name(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -
 
 
 def describe_connection_failure(url: str, error: BaseException) -> str:
-    """Return a service's address and the failure, such as "at … did not respond in time".
+    """Return a service's address and the failure: "at … did not respond in time".
 
     Args:
         url: the requested URL. Only its scheme, host and port are returned, because the other

@@ -143,8 +143,8 @@ RINGING = tuple(
     for name, instruction in INSTRUCTION_TYPES.items()
     if "Instruction" in instruction.base_form
 )
-"""The instructions that ring a phone or move a caller. After one is sent for a Reservation, no other
-is sent unless TaskRouter rejects the first."""
+"""The instructions that ring a phone or move a caller. Only one is sent for a Reservation, unless
+TaskRouter refuses the first."""
 
 BY_INSTRUCTION = "assignment_instruction"
 """The value of `Reservation.accepted_by` if the callback's answer accepted the Reservation."""

@@ -12,7 +12,7 @@ from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.sids import checked_sid
 
 MAX_TEXT_LENGTH = 1_000
-"""Maximum characters per spoken text. Texts of Twilio's limit, 4,096, are too long for callers."""
+"""Maximum characters per spoken text. Twilio allows 4,096, which is too long for callers."""
 
 QUICKSTART = json.dumps(
     [

@@ -5,7 +5,8 @@ needed for selection, so that all other attributes are stored only once. The que
 index:
 
 - A query for an open status uses ``due``. The order of its entries changes as Reservations are
-  claimed and checked, and open Reservations are few, so the partition is read completely and sorted.
+  claimed and checked, and open Reservations are few. Therefore, the partition is read completely
+  and sorted.
 - Any other query for a Worker's Reservations uses ``by_worker``.
 - All other queries use ``by_hour``, which is read hour by hour, backward in time.
 """

@@ -64,7 +64,7 @@ class SignatureVerifier:
 
 
 def _select_keys(secrets: Secrets, settings: str | None) -> Iterable[str]:
-    """Return the keys that may have signed a request, if *settings* allows any."""
+    """Return the possible signing keys; none if *settings* selects no known key."""
     if not settings:
         return secrets.auth_tokens
     pairs = [part.strip().partition("=")[::2] for part in settings.split(",")]

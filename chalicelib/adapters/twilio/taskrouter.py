@@ -273,7 +273,7 @@ class TwilioTaskRouter:
 
 
 def _keyword(name: str) -> str:
-    """Return the SDK's name for a REST parameter: ``dequeue_from`` for ``DequeueFrom``."""
+    """Return the SDK's name for a REST parameter: ``call_from`` for ``CallFrom``."""
     word = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
     return f"{word}_" if iskeyword(word) else word
 

@@ -218,7 +218,7 @@ _EVENTS = comma_list(*CALL_EVENTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Defer(Instruction):
-    """Decide later over REST. The answer is the empty JSON object, as Twilio documents."""
+    """Decide later over REST. As Twilio documents, the answer is an empty JSON object."""
 
     name: ClassVar[str] = "defer"
     base_form: ClassVar[Mapping[str, str]] = {}
@@ -259,8 +259,8 @@ class Reject(Instruction):
 class Dequeue(Instruction):
     """Connect a caller waiting in a queue to the Worker.
 
-    The caller was enqueued with ``<Enqueue workflowSid>``. The Task must have the attribute
-    ``call_sid``, which ``<Enqueue>`` sets. Otherwise TaskRouter reports error 40140.
+    The caller must have been enqueued with ``<Enqueue workflowSid>``. The Task must have the
+    attribute ``call_sid``, which ``<Enqueue>`` sets. Otherwise TaskRouter reports error 40140.
     """
 
     name: ClassVar[str] = "dequeue"

@@ -32,7 +32,7 @@ _INTERPRETER = visitor.TreeInterpreter()
 class InvalidExpression(ValueError):
     """The expression is not valid JMESPath, or is certainly a mistake.
 
-    The message is a predicate. Appended to the name of the key, it forms a sentence: "when is empty".
+    The message is a predicate that is appended to the key's name, as in "when is empty".
     """
 
 
@@ -49,7 +49,11 @@ class Expression:
 
     @classmethod
     def compile(cls, text: object, *, condition: bool = False) -> Self:
-        """Compile a condition or a value expression; raise InvalidExpression if it is bad."""
+        """Compile a condition or a value expression.
+
+        Raises:
+            InvalidExpression: The text is not valid JMESPath, or is certainly a mistake.
+        """
         if not isinstance(text, str):
             raise InvalidExpression("must be a string with a JMESPath expression")
         try:
@@ -84,7 +88,7 @@ def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:
 def _parse(text: str) -> Node:
     try:
         with warnings.catch_warnings():
-            # jmespath reads text between backticks that is not JSON as a string, with a warning.
+            # jmespath reads text between backticks as a string if it is not JSON, but warns.
             warnings.simplefilter("error", PendingDeprecationWarning)
             tree: Node = jmespath.compile(text).parsed
     except PendingDeprecationWarning as error:

@@ -35,12 +35,12 @@ _LEAVES = {"slice", "index", "literal", "current", "identity"}
 
 
 def find_error(tree: Node) -> str | None:
-    """Return the first mistake in an expression, as a predicate; None if there is none."""
+    """Return the first mistake in an expression, as a predicate, or None."""
     return next(_errors(tree, at_root=True), None)
 
 
 def find_condition_error(tree: Node) -> str | None:
-    """Return the first mistake that is specific to conditions, as a predicate, or None."""
+    """Return the first mistake that only a condition can have, as a predicate, or None."""
     return next(
         (_always_true(value) for value in _literal_operands(tree) if not is_false(value)), None
     )
@@ -67,7 +67,7 @@ def _always_true(value: object) -> str:
 
 
 def paths_read(tree: Node) -> list[tuple[str, ...]]:
-    """Return the paths that an expression reads, each as its leading field names."""
+    """Return the paths that an expression reads, up to the first step without a name."""
     return list(dict.fromkeys(_paths(tree)))
 
 

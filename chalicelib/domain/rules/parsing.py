@@ -13,7 +13,7 @@ _RULE_KEYS = ("name", "when", "instruction")
 
 
 class InvalidRules(ValueError):
-    """The document has mistakes. Each problem is one sentence that names a rule or key."""
+    """The document has mistakes. Each problem is a sentence that names a rule or key."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
