@@ -1,1 +1,4 @@
-"""Domain logic, without I/O or a clock, based on the standard library and jmespath."""
+"""Domain logic, without I/O or a clock.
+
+The domain imports only the standard library and jmespath.
+"""

@@ -1,4 +1,4 @@
-"""Webhook routes called by TaskRouter, whose requests have a Twilio signature."""
+"""Webhook routes for TaskRouter. A Twilio signature authenticates each request."""
 
 from typing import Any
 

@@ -158,7 +158,10 @@ def _error_response(error: AppError) -> Response:
 
 
 def log_request(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Log each request and add default headers to each response. Chalice middleware."""
+    """Log each request, and add the default headers to each response.
+
+    This function is Chalice middleware.
+    """
     observability.start()
     started = time.perf_counter()
     response = get_response(request)
@@ -178,6 +181,8 @@ def log_request(request: Request, get_response: Callable[[Request], Response]) -
 
 def parse_parameters(request: Request) -> dict[str, Any]:
     """Return the parameters of the query string and of the body, if there is one.
+
+    The body is a JSON object or a form. The body of a GET request is ignored.
 
     Raises:
         TooLarge: the body is larger than MAX_BODY_BYTES.

@@ -65,8 +65,8 @@ def answer_callback(
         )
     except StoreUnavailable as failure:
         answer, error = dict(chosen.instruction.answer), failure
-    # If the answers differ, no rule chose this one now: it repeats an earlier answer, or it is `{}`
-    # because the Reservation is already decided.
+    # If the answers differ, the chosen rule did not determine the answer: an earlier answer was
+    # repeated, or the answer is `{}` because the Reservation is already decided.
     rule = chosen.rule if answer == chosen.instruction.answer else None
     return Assignment(answer, rule, chosen.failures, error)
 

@@ -1,4 +1,4 @@
-"""The budget of a sweep: remaining time, pauses when throttled, and errors."""
+"""The budget of a sweep: remaining time, retries of throttled requests, and errors."""
 
 from collections import Counter
 from collections.abc import Callable

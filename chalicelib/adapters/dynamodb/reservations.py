@@ -73,7 +73,7 @@ class DynamoReservationStore:
         self._callback_seconds = callback_seconds
 
     def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
-        """Record a callback once; write again if the first write's condition fails.
+        """Record a callback once; a second write may be needed for the answer ``{}``.
 
         Returns:
             The effective answer: the answer of *reservation*; the earlier answer if a callback was

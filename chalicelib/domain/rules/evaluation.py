@@ -33,7 +33,7 @@ class Rule:
         return self.when is None or self.when.is_true(facts)
 
     def render(self, facts: Mapping[str, Any]) -> Instruction:
-        """Return the instruction; raise InvalidInstruction or any error from jmespath."""
+        """Return the instruction; may raise InvalidInstruction or an error from jmespath."""
         values = dict(self.literals)
         missing = []
         for name, reference in self.references.items():
