@@ -1,10 +1,9 @@
 """Reservation records in DynamoDB.
 
-Every update is conditional and needs no prior read. The conditions for changes of the status are
-generated from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`.
-The attribute ``acceptor`` names the claim owner or instruction that tries to accept the
-Reservation. After TaskRouter reports ``accepted``, the attribute names the acceptor of the
-Reservation, regardless of who records the report.
+Every update is conditional and needs no prior read. The conditions for status changes are generated
+from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`. The attribute ``acceptor``
+names the claim owner or instruction that tries to accept the Reservation. After TaskRouter reports
+``accepted``, it names the acceptor of the Reservation, regardless of who records the report.
 """
 
 import time
@@ -114,8 +113,7 @@ class DynamoReservationStore:
             return self._record_late_callback(reservation)
         except StoreUnavailable:
             if item["status"] == Status.PENDING:
-                # The decision in progress may fail. A repeated callback could then get an
-                # instruction, so `{}` must not be returned unless it is recorded.
+                # If the decision in progress fails, a repeated callback could get an instruction.
                 raise
             # The Reservation is recorded and no longer pending, so this write is optional.
             return {}
