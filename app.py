@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 if "AWS_CHALICE_CLI_MODE" in os.environ:
-    # `chalice local` restarts for every new file in the checkout, even the bytecode of imports.
+    # `chalice local` restarts for each new file in the checkout, even bytecode written by imports.
     sys.dont_write_bytecode = True
 
 from chalice.app import Chalice, CloudWatchEvent, Rate
@@ -36,7 +36,7 @@ app.register_blueprint(health.blueprint)
 
 @app.schedule(Rate(SWEEP_INTERVAL_MINUTES, unit=Rate.MINUTES))
 def sweep(event: CloudWatchEvent) -> None:
-    """Check due Reservations. Raise SweepFailed on failure so that the alarm fires."""
+    """Run a sweep; raise SweepFailed if a step failed, so that an alarm fires."""
     service = runtime.current()
     context: Any = event.context
     sweep_due_reservations(

@@ -1,1 +1,1 @@
-"""Benchmarks of the documented performance limits: `python -m benchmarks`."""
+"""Benchmarks that check the documented performance limits: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""Measures the cost of 100 rules per callback, and the cold start of the callback path."""
+"""Measures how much time 100 rules add to a callback, and the cold start time."""
 
 import logging
 import os
@@ -22,11 +22,11 @@ from chalicelib.adapters import rules_file
 from chalicelib.runtime import SystemClock
 
 RULES_LIMIT_MS = 1.0
-"""Maximum additional time per callback for `MANY_RULES` rules."""
+"""Maximum additional time per callback with `MANY_RULES` rules instead of one."""
 MANY_RULES = 100
 
 COLD_START_LIMIT = 1.5
-"""Maximum cold start, relative to a plain Chalice app with boto3."""
+"""Maximum cold start time, relative to that of a plain Chalice app with boto3."""
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,7 +75,7 @@ class _InstantDynamoDb:
     """A DynamoDB client without latency, so that only the app's own time is measured."""
 
     def update_item(self, **request: Any) -> dict[str, Any]:
-        """Return the attributes of the written item that the app reads."""
+        """Return a response with the only attribute that the app reads."""
         values = request["ExpressionAttributeValues"]
         (answer,) = (
             value for value in values.values() if "M" in value and "instruction" in value["M"]
@@ -144,10 +144,12 @@ def _answer_all(services: dict[int, runtime.Runtime], samples: int) -> dict[int,
                 runtime.use(service)
                 started = time.perf_counter()
                 response = client.http.post(_PATH, headers=headers, body=body)
-                if sample:  # The first callback warms up.
+                if sample:  # The first callback is a warm-up.
                     times_ms[count].append(_ms_since(started))
                 if response.json_body != expected:
-                    raise RuntimeError(f"With {count} rule(s), the response was {response.body!r}")
+                    raise RuntimeError(
+                        f"With {count} rule(s), the app returned {response.body!r}, not {expected}"
+                    )
     runtime.use(None)
     return times_ms
 
@@ -171,7 +173,7 @@ boto3.resource("dynamodb").Table("reservations")
 
 
 def measure_cold_start(starts: int) -> bool:
-    """Start each program repeatedly, in alternation, and print the startup times.
+    """Start the programs alternately and print their startup times.
 
     Args:
         starts: number of starts per program.

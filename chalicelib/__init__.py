@@ -1,3 +1,3 @@
-"""The code deployed to Lambda: routes, use cases, adapters and the Reservation state machine."""
+"""The code deployed to Lambda with `app.py`: routes, use cases, adapters, domain."""
 
 __version__ = "0.1.0"

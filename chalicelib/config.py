@@ -24,7 +24,7 @@ SWEEP_INTERVAL_MINUTES = 1
 """Interval between scheduled sweeps on AWS."""
 
 _LAMBDA_TIMEOUT_SECONDS = 29
-"""``lambda_timeout`` in .chalice/config.json."""
+"""``lambda_timeout`` of the API's function in .chalice/config.json."""
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
@@ -32,7 +32,7 @@ _PLACEHOLDER = re.compile(r"\{(?P<hash>hash:)?(?P<name>[^}]+)\}")
 
 
 class SettingsError(Exception):
-    """A setting is missing or malformed. The message never shows its value."""
+    """A setting is missing or malformed. The message never contains a secret."""
 
 
 def _sid(prefix: str) -> Callable[[str], str]:
@@ -292,7 +292,7 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
 
 
 def _replacement(placeholder: re.Match[str], environ: Mapping[str, str]) -> str:
-    """Return a variable's value, or the digits that the simulator derives from the same name."""
+    """Return a variable's value, or the digits that the simulator derives from a name."""
     if not placeholder["hash"]:
         return environ.get(placeholder["name"], "")
     seed = "taskrouter-simulator/" + placeholder["name"]

@@ -1,9 +1,9 @@
-"""Structured logging: one JSON line per request, sweep or unexpected error.
+"""Structured logging: one JSON line per request, sweep or error.
 
 Each line written during a request contains the fields that the request has bound so far.
 
-A line never contains a token, a signature, a key or attributes. An error message may repeat request
-data, so errors are logged by type and location only.
+A line never contains a token, a signature, a key or attributes. The message of an unexpected error
+may repeat request data, so unexpected errors are logged by type and location only.
 """
 
 import json
@@ -26,7 +26,7 @@ class LogFields(TypedDict, total=False):
     """
 
     answer: str | None
-    """Assignment instruction of a callback, or status after a decision."""
+    """Instruction that answers a callback, or the Reservation's status after a REST request."""
 
     asked: str | None
     """Status that the API client requested for the Reservation, such as ``accepted``."""
@@ -52,7 +52,7 @@ class LogFields(TypedDict, total=False):
     """Number of Reservations in a page."""
 
     news: bool | None
-    """Whether an event changed or created the record."""
+    """Whether an event created the record or changed its status."""
 
     principal: str | None
     """Name of the authenticated API client."""
@@ -88,7 +88,7 @@ class RequestLine(TypedDict):
 
 
 class SweepLine(TypedDict):
-    """Fields of a sweep line; the latest one is also stored.
+    """Fields of a sweep line; the latest line is also stored in the table ``state``.
 
     The counts from ``mirrored`` to ``left`` are the outcomes of checking due Reservations.
     """
@@ -141,7 +141,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 def configure(level: str) -> None:
-    """Write log records at *level* (such as ``INFO``) or above to stdout as JSON lines."""
+    """Write records at *level* (such as ``INFO``) or above to stdout as JSON lines."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter())
     _logger.handlers = [handler]

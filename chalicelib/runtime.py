@@ -99,7 +99,7 @@ class Runtime:
         """The rules that choose the answers to callbacks.
 
         Invalid rules can't be deployed. If they are loaded anyway, all callbacks get the default
-        instruction, each log line reports the failure, and an alarm fires.
+        instruction, the log line of each callback reports the failure, and an alarm fires.
         """
         default = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
         try:
@@ -131,7 +131,7 @@ class Runtime:
     @cached_property
     def tokens(self) -> "TokenVerifier":
         """The verifier of bearer tokens."""
-        from chalicelib.adapters.twilio.access_tokens import TokenVerifier  # noqa: PLC0415  jwt is heavy
+        from chalicelib.adapters.twilio.access_tokens import TokenVerifier  # noqa: PLC0415  jwt is slow to import
 
         settings = self.settings
         return TokenVerifier(
@@ -143,7 +143,7 @@ class Runtime:
     @cached_property
     def taskrouter(self) -> "TwilioTaskRouter":
         """TaskRouter's REST API."""
-        from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter  # noqa: PLC0415  twilio.rest is heavy
+        from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter  # noqa: PLC0415  twilio.rest is slow to import
 
         settings = self.settings
         return TwilioTaskRouter(
@@ -189,7 +189,7 @@ _current: Runtime | None = None
 
 
 def build() -> Runtime:
-    """Build the service from the environment; raise SettingsError if a setting is invalid."""
+    """Build the service from its settings; raise SettingsError if one is invalid."""
     settings = config.load()
     observability.configure(settings.log_level)
     client = make_client(settings.dynamodb_seconds)
@@ -199,8 +199,8 @@ def build() -> Runtime:
 def current() -> Runtime:
     """Return the runtime of this container, built on first use.
 
-    Outside Lambda, the first use is the first request, because `chalice local` and `chalice.test`
-    set the stage's environment variables after they import the app.
+    Outside Lambda, the runtime is not built before the first request, because `chalice local` and
+    `chalice.test` set the stage's environment variables after they import the app.
     """
     global _current  # noqa: PLW0603  the only global state of the service
     if _current is None:
@@ -217,7 +217,7 @@ def use(runtime: Runtime | None) -> None:
 
 
 if config.in_lambda():
-    # The init phase has the full CPU, so reading the secrets and rules here takes less time.
+    # Lambda's init phase has the full CPU, so the secrets and rules are read faster than later.
     with suppress(SecretsUnavailable):
         current().secrets.current()
     _ = current().rules

@@ -1,1 +1,4 @@
-"""Adapters for DynamoDB, SSM, Twilio and the rules file. They raise this service's errors."""
+"""Adapters for DynamoDB, SSM, Twilio and the rules file.
+
+The adapters raise this service's errors.
+"""

@@ -1,8 +1,9 @@
 """Secrets: auth tokens, API keys and shared keys.
 
-During a rotation, there are several of each. On AWS, the secrets are stored in one SSM parameter,
-which each container caches. A value older than five minutes is read again before a request is
-verified. If verification fails, the parameter is read again, at most once per minute.
+During a rotation, there may be several of each. On AWS, the secrets are stored in one SSM
+parameter, which each container caches. A value older than five minutes is read again before a
+request is verified. If a request can't be verified, or if TaskRouter refuses the API key, the
+parameter is read again, at most once per minute.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -23,7 +24,7 @@ _RETRY_AFTER_MS = 1_000
 """Minimum time between two attempts to read the secrets for the first time."""
 
 _RENEW_AFTER_MS = 60_000
-"""Minimum age of the secrets before an unverified request causes another read."""
+"""Minimum time since the last read before a failed verification or a refused key causes another."""
 
 _MAX_AGE_MS = 300_000
 """Maximum age of the secrets for verifying a request, unless reading them fails."""
@@ -53,13 +54,16 @@ class SecretsSource(Protocol):
     """A source of secrets."""
 
     def current(self) -> Secrets:
-        """Return the secrets; raise SecretsUnavailable if they were never read."""
+        """Return the secrets; raise SecretsUnavailable if they can't be read at all."""
 
     def renewed(self) -> Secrets:
-        """Return the secrets, read again unless the last read was within the last minute."""
+        """Return the secrets, read again unless they were read within the last minute."""
 
     def recent(self) -> Secrets:
-        """Return secrets at most a few minutes old, so that removed keys become invalid."""
+        """Return the secrets, read again after a few minutes.
+
+        A removed key therefore becomes invalid within minutes, unless reading the secrets fails.
+        """
 
 
 class FixedSecrets:
@@ -104,11 +108,11 @@ class ParameterSecrets:
         return self._secrets
 
     def renewed(self) -> Secrets:
-        """Return the secrets, read again unless the last read was within the last minute."""
+        """Return the secrets, read again if the last attempt was over a minute ago."""
         return self._not_older_than(_RENEW_AFTER_MS)
 
     def recent(self) -> Secrets:
-        """Return the secrets, read again if they are older than five minutes."""
+        """Return the secrets, read again if the last attempt was over five minutes ago."""
         return self._not_older_than(_MAX_AGE_MS)
 
     def _not_older_than(self, max_age_ms: int) -> Secrets:
@@ -141,7 +145,7 @@ class ParameterSecrets:
 
 
 def ssm_client(budget: float) -> Any:
-    """Return an SSM client that makes one attempt of at most *budget* seconds."""
+    """Return an SSM client that makes one attempt per call, within *budget* seconds."""
     return boto3.client(
         "ssm",
         config=Config(

@@ -1,1 +1,4 @@
-"""Domain logic: no I/O, no clock, no imports except the standard library and jmespath."""
+"""Domain logic, without I/O or a clock.
+
+The domain imports only the standard library and jmespath.
+"""

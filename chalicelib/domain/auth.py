@@ -35,7 +35,7 @@ class Action(StrEnum):
 
 
 class Scope(StrEnum):
-    """The Workers on whose Reservations an action may be performed."""
+    """The Workers whose Reservations an action may affect."""
 
     OWN_WORKER = "own Worker"
     ANY_WORKER = "any Worker"

@@ -1,5 +1,6 @@
-"""Form requests posted by Twilio, parsed and validated. Errors name the invalid parameter.
+"""Parsing and validation of the forms posted by Twilio.
 
+An error in a parameter names the parameter.
 Twilio may add parameters without notice (https://www.twilio.com/docs/usage/security). Unknown
 parameters are kept, because the signature covers all of them.
 """
@@ -19,7 +20,9 @@ _SECONDS = re.compile("[0-9]{10}")
 
 
 class Form(dict[str, str]):
-    """The parameters of a form. If a name is repeated, the mapping holds its first value.
+    """The parameters of a form.
+
+    If a name is repeated, the mapping holds the first value of this name.
 
     Args:
         pairs: names and values, in the order received.
@@ -37,7 +40,7 @@ class Form(dict[str, str]):
         """Parse a request body of type application/x-www-form-urlencoded.
 
         Raises:
-            BadRequest: the body is not such a form.
+            BadRequest: the body is not such a form, or has too many parameters.
         """
         try:
             pairs = parse_qsl(
@@ -58,7 +61,7 @@ class Form(dict[str, str]):
     def getall(self, name: str) -> list[str]:
         """Return all values of *name*, in the order received.
 
-        Twilio's RequestValidator calls a method of this name.
+        Twilio's RequestValidator calls a method with this name.
         """
         return list(self._values[name])
 
@@ -80,10 +83,10 @@ _SIDS = {"ReservationSid": "WR", "TaskSid": "WT", "WorkerSid": "WK"}
 
 @dataclass(frozen=True)
 class AssignmentCallback:
-    """An assignment callback: TaskRouter reserved a Worker for a Task and requests an instruction.
+    """An assignment callback, which asks for an instruction for a new Reservation.
 
     https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks lists the parameters.
-    ``Timestamp`` is among them, but recorded callbacks lack it, so it is not used.
+    ``Timestamp`` is among them, but is not used, because an observed callback did not contain it.
 
     Attributes:
         reservation_sid: WR….
@@ -110,8 +113,9 @@ class AssignmentCallback:
         """Parse a callback for this account (AC…) and Workspace (WS…).
 
         Raises:
-            BadRequest: a required parameter is missing, malformed or repeated, or the callback
-                belongs to another account or Workspace. The message names the parameter.
+            BadRequest: a required parameter is missing or malformed, a parameter that is stored as
+                a separate attribute is repeated, or the callback belongs to another account or
+                Workspace. The message names the parameter.
         """
         _check_owner(form, account_sid=account_sid, workspace_sid=workspace_sid)
         parameters: dict[str, str | list[str]] = {}
@@ -132,8 +136,8 @@ EVENT_TYPES = {
     "reservation.wrapup": Status.WRAPPING,
     "reservation.completed": Status.COMPLETED,
 }
-"""The event types that report a status. ``reservation.failed`` is not listed, because there is no
-such status. The sweep determines the status of such a Reservation."""
+"""The event types that report a status. ``reservation.failed`` is not listed, because TaskRouter
+has no status ``failed``. The sweep determines the status of a Reservation that failed."""
 
 
 @dataclass(frozen=True)
@@ -174,8 +178,9 @@ class ReservationEvent:
             The event, or None if it does not report a Reservation's status.
 
         Raises:
-            BadRequest: a required parameter is missing, malformed or repeated, or the event
-                belongs to another account or Workspace. The message names the parameter.
+            BadRequest: a required parameter is missing or malformed, a parameter that is stored as
+                a separate attribute is repeated, or the event belongs to another account or
+                Workspace. The message names the parameter.
         """
         _check_owner(form, account_sid=account_sid, workspace_sid=workspace_sid)
         status = EVENT_TYPES.get(form.get("EventType", ""))
@@ -196,7 +201,7 @@ class EventPage:
 
     Attributes:
         events: the Events that report a Reservation's status.
-        is_complete: whether the list contains all requested Events.
+        is_complete: whether the page contains all requested Events.
         unreadable: number of Events without a valid Reservation, Task and Worker SID.
     """
 
@@ -212,7 +217,7 @@ def _check_owner(form: Form, *, account_sid: str, workspace_sid: str) -> None:
 
 
 def _parse_columns(form: Form) -> dict[str, Any]:
-    """Return the parameters of *form* that are stored as separate attributes, validated."""
+    """Validate and return the parameters that are stored as separate attributes."""
     for name in _COLUMNS & form.keys():
         if len(form.getall(name)) > 1:
             raise BadRequest(f"{name} must not be repeated.")

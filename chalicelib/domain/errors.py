@@ -1,9 +1,9 @@
-"""The service's errors, with the HTTP status and Code of the response.
+"""The service's errors, with the HTTP status and ``Code`` of the response.
 
 ::
 
     AppError
-    ├── BadRequest               400  malformed request
+    ├── BadRequest               400  invalid request
     │   └── TooLarge             413  body too large
     ├── Unauthorized             401  missing or invalid token
     ├── Forbidden                403  valid token without the permission
@@ -33,7 +33,8 @@ class AppError(Exception):
     """Base class of the service's errors.
 
     Args:
-        message: one sentence for the caller, without secrets or attributes.
+        message: full sentences for the caller, without secrets or the attributes of a Task or
+            Worker.
         details: further members of the response, such as ``reservation_status``.
     """
 
@@ -49,7 +50,7 @@ class AppError(Exception):
 
 
 class BadRequest(AppError):
-    """The request is malformed. The message says what to send instead."""
+    """The request is invalid. The message explains the mistake."""
 
     status = 400
     code = "BadRequestError"
@@ -201,7 +202,7 @@ def nearest_name(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -
 
 
 def describe_connection_failure(url: str, error: BaseException) -> str:
-    """Return the address of a service and why it gave no answer, such as "at … did not answer".
+    """Return a service's address and the failure: "at … did not respond in time".
 
     Args:
         url: the requested URL. Only its scheme, host and port are returned, because the other
@@ -221,11 +222,11 @@ def describe_connection_failure(url: str, error: BaseException) -> str:
     if any(name.startswith("Proxy") for name in names):
         return f"{address} can't be reached: the proxy failed"
     if any("Timeout" in name for name in names):
-        return f"{address} did not answer in time"
+        return f"{address} did not respond in time"
     if "gaierror" in names:
         return f"{address} can't be reached: unknown host name"
     if "ConnectionRefusedError" in names:
         return f"{address} can't be reached: connection refused"
     if any(isinstance(cause, ConnectionError) for cause in causes):
-        return f"{address} closed the connection without an answer"
+        return f"{address} closed the connection without a response"
     return f"{address} can't be reached: {names[-1]}"

@@ -1,8 +1,8 @@
 """The Reservation and its state machine.
 
-Two tables, MOVES and OBSERVED, define the state machine. The storage conditions and the diagram in
-``docs/state-machine.md`` are generated from them. TaskRouter is the source of truth; a record
-mirrors TaskRouter's status.
+Two tables, MOVES and OBSERVED, define the state machine. The conditions for status changes in
+DynamoDB are generated from them, and a test compares ``docs/state-machine.md`` with them.
+TaskRouter is the source of truth; a record mirrors TaskRouter's status.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from chalicelib.domain.json_text import JsonError, parse_json_object
 
 
 class Status(StrEnum):
-    """The values of TaskRouter's ReservationStatus, and ``gone`` if TaskRouter returns 404."""
+    """The values of TaskRouter's ReservationStatus, and ``gone`` for a 404 response."""
 
     PENDING = "pending"
     ACCEPTED = "accepted"
@@ -143,8 +143,8 @@ RINGING = tuple(
     for name, instruction in INSTRUCTION_TYPES.items()
     if "Instruction" in instruction.base_form
 )
-"""The instructions that TaskRouter executes: each rings a phone or moves a caller. At most one is
-sent per Reservation."""
+"""The instructions that ring a phone or move a caller. Only one is sent for a Reservation, unless
+TaskRouter refuses the first."""
 
 BY_INSTRUCTION = "assignment_instruction"
 """The value of `Reservation.accepted_by` if the callback's answer accepted the Reservation."""
@@ -169,7 +169,8 @@ class Reservation:
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
         parameters: all other parameters of the callback as received, including unknown ones.
-        accepted_by: the Principal or instruction that accepted the Reservation, if known.
+        accepted_by: the Principal or instruction that accepted the Reservation or, if neither is
+            known, the source of the report; None if the Reservation was not accepted.
         instruction_sent: the instruction sent over REST, if any.
         claim: the claim on the Reservation, live or expired, if any.
         checks: number of sweep checks since the status last changed.
@@ -201,7 +202,7 @@ class Reservation:
 
     @property
     def ringing_instruction(self) -> Mapping[str, Any] | None:
-        """The RINGING instruction that TaskRouter received, over REST or as a callback's answer."""
+        """The RINGING instruction sent over REST or as the callback's answer, if any."""
         if self.instruction_sent:
             return self.instruction_sent.instruction
         return self.answer if self.answer and self.answer["instruction"] in RINGING else None
@@ -243,7 +244,7 @@ def _accepts(instruction: Mapping[str, Any]) -> bool:
 
 
 def parse_attributes(text: str | None) -> dict[str, Any] | None:
-    """Return Task or Worker attributes as an object, or None if *text* is not a JSON object."""
+    """Return Task or Worker attributes as an object; None if they are not an object."""
     if text is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Twilio SIDs: two letters that name the kind of resource, followed by 32 hexadecimal digits."""
+"""Twilio SIDs: two letters for the kind of resource, then 32 hexadecimal digits."""
 
 import re
 
@@ -44,6 +44,8 @@ def checked_sid(value: object, prefix: str, name: str) -> str:
 
 def invalid_sid(prefix: str, name: str) -> BadRequest:
     """Build the error for a parameter that is not a SID with the given prefix."""
+    kind = _KINDS[prefix]
+    article = "an" if kind[0] in "AEIOU" else "a"
     return BadRequest(
-        f"{name} must be a {_KINDS[prefix]} SID: {prefix} followed by 32 hexadecimal digits."
+        f"{name} must be {article} {kind} SID: {prefix} followed by 32 hexadecimal digits."
     )

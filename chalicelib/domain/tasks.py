@@ -29,7 +29,7 @@ class NewTask:
         attributes: JSON text.
         workflow_sid: WW….
         priority: Tasks with higher values are assigned first.
-        timeout: seconds.
+        timeout: the Task's time to live, in seconds.
         task_channel: SID or unique name of a TaskChannel.
     """
 

@@ -12,7 +12,7 @@ from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.sids import checked_sid
 
 MAX_TEXT_LENGTH = 1_000
-"""Maximum characters per spoken text. Twilio's limit of 4,096 is too long for callers."""
+"""Maximum characters per spoken text. Twilio allows 4,096, which is too long for callers."""
 
 QUICKSTART = json.dumps(
     [
@@ -48,10 +48,10 @@ class Language:
         digit: key that selects the language, 0 to 9.
         language: language code such as ``es`` or ``es-MX``, for the Task's attribute
             `selected_language` and for speaking the texts.
-        say: text of the menu.
+        say: text that the menu speaks in this language.
         sorry: text for callers who can't be connected; empty if omitted.
         voice: name of a Twilio voice; None for Twilio's default.
-        default: whether callers who press no key get this language.
+        default: whether callers who press no valid key get this language.
     """
 
     digit: str
@@ -63,7 +63,7 @@ class Language:
 
     @classmethod
     def read(cls, entry: object) -> Self:
-        """Read an entry of the setting; raise ValueError with the reason as a clause."""
+        """Read an entry of the setting; raise ValueError with a predicate as its message."""
         members = cls.__dataclass_fields__
         if not isinstance(entry, dict) or not {"digit", "language", "say"} <= entry.keys():
             raise ValueError("must list objects with digit, language and say")
@@ -116,7 +116,7 @@ class Menu:
                 ``default: true``.
 
         Raises:
-            ValueError: The text is malformed. The message continues after the setting's name.
+            ValueError: The text is malformed. The message is a predicate for the setting's name.
         """
         try:
             entries = parse_json(text)
@@ -133,7 +133,7 @@ class Menu:
 
     @property
     def default(self) -> Language:
-        """The language of callers who press no key."""
+        """The language of callers who press no valid key."""
         return next(language for language in self.languages if language.default)
 
     def selected(self, digits: str) -> Language | None:
@@ -146,7 +146,7 @@ _UNANSWERED_RESULTS = frozenset({"error", "system-error", "queue-full", "leave"}
 
 @dataclass(frozen=True)
 class VoiceRequest:
-    """A request by Twilio Voice for the next TwiML of a call.
+    """A request from Twilio Voice for the next TwiML of a call.
 
     https://www.twilio.com/docs/voice/twiml#request-parameters
 

@@ -1,1 +1,4 @@
-"""Routes, grouped into blueprints. They verify and parse requests, call use cases, and respond."""
+"""Routes, grouped into blueprints.
+
+The routes verify and parse requests, call use cases, and respond.
+"""

@@ -1,4 +1,4 @@
-"""Webhook routes called by TaskRouter. Requests are authenticated by their Twilio signature."""
+"""Webhook routes for TaskRouter. A Twilio signature authenticates each request."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ blueprint = Blueprint(__name__)
 
 @route(blueprint, "/assignment_callback", methods=["POST"], action=None)
 def assignment_callback() -> dict[str, Any]:
-    """Record the Reservation; answer with an instruction, or with ``{}`` to decide later."""
+    """Record the Reservation; answer with an instruction, or ``{}`` to decide later."""
     return _answer_callback(is_fallback=False)
 
 
@@ -23,15 +23,15 @@ def assignment_callback() -> dict[str, Any]:
 def fallback() -> dict[str, Any]:
     """Answer a callback sent to the Workflow's fallback URL, even if DynamoDB fails.
 
-    If DynamoDB fails, TaskRouter still gets an instruction, but the Reservation is not recorded.
-    An alarm reports this. An event or a reconciliation creates the record later.
+    If DynamoDB fails, TaskRouter still gets an answer, but the Reservation may not be recorded. An
+    alarm reports this. If there is no record, an event or a reconciliation creates it later.
     """
     return _answer_callback(is_fallback=True)
 
 
 @route(blueprint, "/event_callback", methods=["POST"], action=None)
 def event_callback() -> Response:
-    """Record the status reported by a ``reservation.*`` event; acknowledge all other events."""
+    """Record the status in a ``reservation.*`` event; acknowledge all other events."""
     service = runtime.current()
     form = signed_form(blueprint.current_request, service)
     observability.bind(event_type=form.get("EventType"))

@@ -1,4 +1,4 @@
-"""Shared code of the routes: error responses, parameters, authentication and the request log."""
+"""Code shared by routes: errors, parameters, authentication and the request log."""
 
 import functools
 import logging
@@ -52,16 +52,16 @@ def route(
 ) -> Callable[[View], View]:
     """Register a view, authorize its callers, and convert its errors into responses.
 
-    Otherwise, Chalice would log error messages, which may repeat request data.
+    If an error reached Chalice, Chalice would log its message, which may repeat request data.
 
     Args:
         blueprint: the blueprint to register the route with.
         path: the path of the route.
         methods: the HTTP methods.
         action: the action that the view performs. The caller needs a bearer token that allows the
-            action, and the view gets the caller's Principal as its first argument. Web pages may
-            also call these routes from the origin in CORS_ALLOW_ORIGIN, with JSON, a form or no
-            body. None if the route takes no token, because Twilio calls it or because it is
+            action, and the view gets the caller's Principal as its first argument. The body may be
+            JSON, a form or empty, and web pages from the origin in CORS_ALLOW_ORIGIN may call the
+            route. None if the route takes no token, because Twilio calls it or because it is
             public.
     """
     # Chalice treats a request without a content type as JSON.
@@ -158,7 +158,10 @@ def _error_response(error: AppError) -> Response:
 
 
 def log_request(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Chalice middleware: write one log line per request, and set the headers of all responses."""
+    """Log each request, and add the default headers to each response.
+
+    This function is Chalice middleware.
+    """
     observability.start()
     started = time.perf_counter()
     response = get_response(request)
@@ -177,7 +180,9 @@ def log_request(request: Request, get_response: Callable[[Request], Response]) -
 
 
 def parse_parameters(request: Request) -> dict[str, Any]:
-    """Return the parameters of the query string and the body (a JSON object, a form or none).
+    """Return the parameters of the query string and of the body, if there is one.
+
+    The body is a JSON object or a form. The body of a GET request is ignored.
 
     Raises:
         TooLarge: the body is larger than MAX_BODY_BYTES.
@@ -219,13 +224,13 @@ def _parse_body(request: Request) -> Mapping[str, Any]:
 
 
 def optional_sid(parameters: Mapping[str, Any], name: str, prefix: str) -> str | None:
-    """Return the SID in the parameter *name*, or None; raise BadRequest if it is malformed."""
+    """Return the SID in the parameter *name*, if any; raise BadRequest if malformed."""
     value = parameters.get(name)
     return None if value is None else checked_sid(value, prefix, name)
 
 
 def signed_form(request: Request, service: runtime.Runtime) -> Form:
-    """Return the form posted by Twilio; raise InvalidSignature if Twilio did not sign it."""
+    """Return the posted form; raise InvalidSignature if Twilio did not sign it."""
     form = Form.parse(read_body(request))
     # Twilio signs the public URL, which has no query string for these routes.
     url = f"https://{request.context.get('domainName')}{request.context.get('path')}"

@@ -1,6 +1,7 @@
 """Routes that list, read, accept, reject and complete Reservations.
 
-Times in responses are ISO 8601 in UTC. Task and Worker attributes are objects.
+Times in responses are ISO 8601 in UTC. ``task_attributes`` and ``worker_attributes`` are objects or
+null.
 """
 
 import re
@@ -69,7 +70,7 @@ def accept(principal: Principal, sid: str) -> Response:
     """Accept a Reservation, so that TaskRouter assigns its Task to its Worker.
 
     The request may contain an assignment instruction for a phone call. If the Reservation is still
-    pending afterwards, the response is 202.
+    pending afterward, the response is 202.
     """
     parameters = parse_parameters(blueprint.current_request)
     instruction = _parse_instruction(parameters)
@@ -80,7 +81,7 @@ def accept(principal: Principal, sid: str) -> Response:
 
 @route(blueprint, "/reservations/{sid}/reject", methods=["POST"], action=Action.REJECT_RESERVATION)
 def reject(principal: Principal, sid: str) -> dict[str, Any]:
-    """Reject a Reservation; ``activity_sid`` names the Activity that the Worker moves to."""
+    """Reject a Reservation; ``activity_sid`` is the Activity that the Worker moves to."""
     return _decide(Status.REJECTED, sid, principal, parse_parameters(blueprint.current_request))
 
 
@@ -88,13 +89,13 @@ def reject(principal: Principal, sid: str) -> dict[str, Any]:
     blueprint, "/reservations/{sid}/complete", methods=["POST"], action=Action.COMPLETE_RESERVATION
 )
 def complete(principal: Principal, sid: str) -> dict[str, Any]:
-    """Complete an accepted Reservation and its Task."""
+    """Complete an accepted or wrapping Reservation and its Task."""
     return _decide(Status.COMPLETED, sid, principal, parse_parameters(blueprint.current_request))
 
 
 @route(blueprint, "/accept_reservation", methods=["GET", "POST"], action=Action.ACCEPT_RESERVATION)
 def accept_reservation(principal: Principal) -> dict[str, Any]:
-    """Accept a Reservation as in the quickstart: by ``task_sid``, ``reservation_sid`` or both."""
+    """Accept a Reservation, as in the quickstart, by its SID, its Task's SID or both."""
     parameters = parse_parameters(blueprint.current_request)
     if "instruction" in parameters:
         raise BadRequest("Only POST /reservations/{sid}/accept takes an instruction.")
@@ -150,7 +151,7 @@ def _decide(
 
 
 def _parse_instruction(parameters: Mapping[str, Any]) -> Instruction | None:
-    """Return the instruction of an accept request, with parameters as in callback answers."""
+    """Return an accept request's instruction, in the format of a callback's answer."""
     if "instruction" not in parameters:
         return None
     if parameters["instruction"] not in RINGING:
@@ -173,7 +174,7 @@ def _parse_status(value: str | None) -> Status | None:
 
 
 def _parse_time(value: str | None) -> int | None:
-    """Return an ISO 8601 time in epoch ms. A time without an offset is interpreted as UTC."""
+    """Convert an ISO 8601 time to epoch ms. A time without an offset is taken as UTC."""
     if value is None:
         return None
     try:

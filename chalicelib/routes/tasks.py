@@ -1,4 +1,4 @@
-"""Routes that create Tasks."""
+"""The route that creates Tasks."""
 
 from typing import Any
 

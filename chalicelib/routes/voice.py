@@ -34,7 +34,7 @@ def incoming_call() -> Response:
 
 @route(blueprint, "/enqueue_call", methods=["POST"], action=None)
 def enqueue_call() -> Response:
-    """Enqueue the call in the selected language; repeat the menu if the key is invalid."""
+    """Enqueue the call in the selected language; repeat the menu after an invalid key."""
     request = _read_request()
     menu = _configured_menu()
     language = menu.selected(request.digits) if request.digits else menu.default

@@ -1,4 +1,4 @@
-"""Answer an assignment callback: choose an instruction and record the Reservation in one write."""
+"""Answer an assignment callback: choose an instruction and record the Reservation."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +20,8 @@ class Assignment:
 
     Attributes:
         answer: the JSON object that instructs TaskRouter.
-        rule: name of the rule that chose the answer; None for the default, and for an answer
-            that repeats an earlier one.
+        rule: name of the rule that chose the answer; None for the default, and if the answer is
+            not the one that the rules chose.
         failed_rules: failures of the rules; see `RuleResult`.
         error: reason why the Reservation may not have been recorded; None if it was recorded.
     """
@@ -40,10 +40,10 @@ def answer_callback(
     deadlines: Deadlines,
     now: int,
 ) -> Assignment:
-    """Choose the answer to a callback by the rules, and record the Reservation with the answer.
+    """Choose the answer to a callback, and record the Reservation with the answer.
 
-    If DynamoDB fails, the chosen answer is returned with the error. The fallback sends the answer
-    anyway.
+    If DynamoDB fails, the chosen answer is returned with the error. The fallback route sends the
+    answer anyway.
 
     Args:
         callback: the callback, with a verified signature.
@@ -65,7 +65,8 @@ def answer_callback(
         )
     except StoreUnavailable as failure:
         answer, error = dict(chosen.instruction.answer), failure
-    # If the answers differ, an earlier answer was repeated, and another rule may have chosen it.
+    # If the answers differ, the chosen rule did not determine the answer: an earlier answer was
+    # repeated, or the answer is `{}` because the Reservation is already decided.
     rule = chosen.rule if answer == chosen.instruction.answer else None
     return Assignment(answer, rule, chosen.failures, error)
 
@@ -86,7 +87,8 @@ def assign(
 
     Args:
         callback: the callback, with a verified signature.
-        instruction: the answer, unless the callback was answered before.
+        instruction: the answer, unless the callback was answered before or the Reservation is
+            already decided.
         rule: the name of the rule that chose the instruction, for the history.
         store: the Reservation records.
         deadlines: the deadline settings.

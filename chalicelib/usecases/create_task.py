@@ -78,7 +78,7 @@ def create_task(
         Unsettled: whether the Task was created is not known yet. Retry with the same key.
         TaskRouterError: TaskRouter created no Task. Without a key, TaskRouterUnavailable means
             that TaskRouter may have created a Task.
-        StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter.
+        StoreUnavailable: DynamoDB failed before this request asked TaskRouter to create a Task.
     """
     if idempotency_key is None:
         return collaborators.taskrouter.create_task(task)
@@ -149,7 +149,7 @@ class _Attempt:
             with suppress(TaskRouterError, StoreUnavailable):
                 found = self._find()
             if found is None:
-                # The Task may still be created. Keeping the lease prevents a second Task.
+                # TaskRouter may still create the Task. Keeping the lease prevents a second Task.
                 raise _unsettled() from error
             return self._save(found)
         except TaskRouterError:
@@ -159,7 +159,7 @@ class _Attempt:
         return self._save(created)
 
     def take_over(self) -> CreatedTask:
-        """Continue an earlier attempt whose lease expired without a response."""
+        """Continue an earlier attempt whose lease expired before a response was saved."""
         now = self.collaborators.clock.now_ms()
         until = now + self.collaborators.lease_seconds * 1000
         if not self.collaborators.keys.take_over(
@@ -184,7 +184,10 @@ class _Attempt:
         return found and replace(found, attributes=self.task.attributes)
 
     def _release_key(self) -> None:
-        """Release the key, because no Task was created. If the write fails, the lease expires."""
+        """Release the key, because no Task was created.
+
+        If the write fails, the lease expires.
+        """
         with suppress(StoreUnavailable):
             self.collaborators.keys.release(
                 self.key, owner=self.owner, now=self.collaborators.clock.now_ms()

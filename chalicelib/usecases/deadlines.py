@@ -56,7 +56,8 @@ class Deadlines:
 
         A pending Reservation is checked at its deadlines. After the last deadline, it is checked at
         growing intervals, because a ringing call can keep it pending for minutes after its timeout.
-        An assigned Reservation is checked at growing intervals in case its events are lost.
+        An accepted or wrapping Reservation is checked at growing intervals in case its events are
+        lost. A wrapping Reservation is also checked when the sweep may complete it.
 
         Args:
             status: the status of the Reservation.
@@ -79,6 +80,6 @@ class Deadlines:
             deadlines = (rejects_at, expires_at + self.grace * 1000)
             return min((at for at in deadlines if at is not None and at > now), default=check_at)
         if status is Status.WRAPPING:
-            # The wrap-up may have started before now. The sweep reads its start from the record.
+            # The wrap-up may have started before now. The sweep reads the start from the record.
             return min(check_at, self.completes_at(now) or check_at)
         return check_at

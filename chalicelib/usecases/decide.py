@@ -1,5 +1,6 @@
-"""Accept, reject or complete a Reservation: claim it, ask TaskRouter, and record the outcome.
+"""Accept, reject or complete a Reservation.
 
+A decision claims the Reservation, sends a request to TaskRouter, and records the outcome.
 The claim ensures that only one caller at a time sends a request to TaskRouter. All other callers
 wait for the outcome.
 """
@@ -42,8 +43,8 @@ _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
 _LATEST_FETCH_MS = 15_000
-"""Latest time in a request to start fetching the Reservation's status from TaskRouter. A fetch
-takes up to 10 s, and the function times out after 29 s."""
+"""A request older than this does not fetch the Reservation's status from TaskRouter. A fetch takes
+up to 10 s, and the function times out after 29 s."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
@@ -102,19 +103,24 @@ def decide(
 
     Returns:
         The Reservation, in a status that proves that the decision succeeded. After an instruction
-        was sent, it may still be pending. A repeated request sends no second instruction.
+        was sent, the Reservation may still be pending. A repeated request sends no second
+        instruction.
 
     Raises:
         Forbidden: the Reservation belongs to another Worker.
-        NotFound: the Reservation is neither recorded nor known to TaskRouter.
+        NotFound: the Reservation is not recorded, and either TaskRouter does not have it or the
+            Task's SID is needed to find it.
         BadRequest: the Reservation does not belong to the Task that the caller named.
-        ReservationNotPending: the Reservation has, or is being changed to, another status.
+        ReservationNotPending: the Reservation has another status or is being changed to one.
         InstructionAlreadySent: another instruction was sent for the Reservation.
         ReservationGone: TaskRouter no longer has the Reservation.
-        TaskRouterRefused: TaskRouter refused although the Reservation is pending.
+        TaskRouterRefused: TaskRouter refused the request although the Reservation's status allows
+            it.
         TaskRouterDenied: TaskRouter refused this service's credentials.
+        TaskRouterUnavailable: a Reservation that is not recorded could not be fetched.
         Unsettled: the outcome is not known yet.
-        StoreUnavailable: DynamoDB failed before a request was sent to TaskRouter.
+        StoreUnavailable: DynamoDB failed before TaskRouter was asked, while another request's
+            outcome was awaited, or when the Reservation was to be recorded as gone.
     """
     started = collaborators.clock.now_ms() if started is None else started
     claim, succeeded, record = _claim(decision, collaborators)
@@ -150,7 +156,7 @@ def _claim(
             task_sid=decision.task_sid,
         )
     except StoreUnavailable:
-        # The claim may have been written. If it was, continue: no other request can use it.
+        # The claim may have been written. If so, continue, because no other request can use it.
         record = collaborators.store.get(decision.reservation_sid)
         if record is None or record.claim is None or record.claim.claim_id != claim.claim_id:
             raise
@@ -212,7 +218,7 @@ def _await_outcome(
 
 @dataclass(frozen=True)
 class _Execution:
-    """Executes a claimed decision: sends the request to TaskRouter and records the outcome."""
+    """Executes a decision whose claim succeeded."""
 
     decision: Decision
     record: Reservation
@@ -247,12 +253,12 @@ class _Execution:
         return self._settle(remote)
 
     def _fetch_after(self, failure: TaskRouterUnavailable) -> RemoteReservation:
-        """Fetch the Reservation once after a request whose response was lost.
+        """Fetch the Reservation once after a failed request; return it if it changed.
 
         Raises:
-            Unsettled: the outcome is not known yet. The claim is kept, because the request may
-                still be processed. A throttled request (429) was not processed, so its claim is
-                released for a retry.
+            Unsettled: the outcome is not known yet. The claim is kept, because TaskRouter may
+                still process the request. A throttled request (429) was not processed, so its
+                claim is released for a retry.
         """
         remote = None
         if self.collaborators.clock.now_ms() - self.started < _LATEST_FETCH_MS:
@@ -300,7 +306,7 @@ class _Execution:
         return self.record
 
     def _settle_refused(self, refusal: TaskRouterRefused) -> Reservation:
-        """Handle a refusal, usually because the Reservation is no longer pending."""
+        """Record the current status after a refusal; raise *refusal* if it is unchanged."""
         try:
             remote = self._fetch()
         except TaskRouterNotFound:
@@ -362,11 +368,11 @@ class _Execution:
 
 
 def _outcome(decision: Decision, record: Reservation) -> Reservation:
-    """Return *record* if it proves that the decision succeeded; otherwise raise an error.
+    """Return *record* if it proves that the decision succeeded; raise an error if not.
 
     A decision with an instruction succeeds when the instruction is sent, because its effect may
-    take minutes. If the Reservation was accepted without it, the decision failed: nobody was
-    called.
+    take minutes. If the Reservation was accepted without the instruction, the decision failed:
+    nobody was called.
     """
     instruction = decision.instruction
     was_sent = instruction is None or record.ringing_instruction == instruction.answer

@@ -9,7 +9,7 @@ from chalicelib.usecases.ports import TaskRouter
 def find_reservation_to_accept(
     task_sid: str, *, principal: Principal, taskrouter: TaskRouter
 ) -> str:
-    """Return the SID (WR…) of the Task's pending Reservation that *principal* may decide.
+    """Return the SID (WR…) of a Task's pending Reservation that the caller may accept.
 
     If none is pending, an earlier request may have succeeded, so the accepted Reservation is
     returned.

@@ -51,7 +51,7 @@ def list_reservations(
     Args:
         principal: the caller. A Worker gets only its own Reservations.
         listing: the lists of records.
-        retention_days: how long records are kept.
+        retention_days: number of days for which records are kept.
         now: epoch ms.
         worker_sid: list only the Reservations of this Worker (WK…).
         status: list only Reservations that have this status now.

@@ -1,4 +1,4 @@
-"""Record statuses reported by TaskRouter, which may be late, repeated or out of order."""
+"""Record TaskRouter's status reports, which may be late, repeated or out of order."""
 
 from chalicelib.domain.callbacks import ReservationEvent
 from chalicelib.domain.reservations import (
@@ -35,7 +35,7 @@ def observe(
         by: source of the report, for the history.
 
     Returns:
-        Whether the event changed or created a record.
+        Whether the event created a record or changed its status.
 
     Raises:
         StoreUnavailable: DynamoDB failed. The status may not have been recorded; the sweep

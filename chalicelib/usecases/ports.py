@@ -56,19 +56,19 @@ class TaskRouter(Protocol):
         """List the SIDs (WT…) of the reserved Tasks."""
 
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
-        """Find a Task by one of its attributes; ignore Tasks created before *since* (epoch ms)."""
+        """Find a Task by one of its attributes, if created at or after *since* (epoch ms)."""
 
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
-        """List the Reservation events of a type from *since* to *until* (epoch ms).
+        """List the Events of a type from *since* to *until* (epoch ms).
 
-        The list may be incomplete if there are too many events.
+        The page may be incomplete if there are too many Events.
         """
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
 
     def verify_workspace(self) -> None:
-        """Fetch the Workspace to prove that a 404 response is not caused by a wrong Workspace."""
+        """Fetch the Workspace to prove that its SID did not cause a 404 response."""
 
 
 class ReservationStore(Protocol):
@@ -121,14 +121,14 @@ class ReservationStore(Protocol):
     def record_status(
         self, reservation_sid: str, update: StatusUpdate
     ) -> tuple[bool, Reservation | None]:
-        """Record a status reported by TaskRouter if OBSERVED allows it; otherwise do nothing."""
+        """Record a status reported by TaskRouter if OBSERVED allows the transition."""
 
     def reschedule_check(
         self, due: DueReservation, *, at: int, checks: int, acceptor: str | None = None
     ) -> None:
-        """Reschedule the next check of a Reservation, unless the record changed in the meantime.
+        """Reschedule the next check, unless the record changed in the meantime.
 
-        The method removes an expired claim.
+        The method also removes an expired claim.
 
         Args:
             due: the entry that was checked.
@@ -186,7 +186,10 @@ class ReservationListing(Protocol):
 
 
 class IdempotencyStore(Protocol):
-    """The idempotency keys of the last day. Every method raises StoreUnavailable on failure."""
+    """The idempotency keys of the last day.
+
+    Every method raises StoreUnavailable if DynamoDB fails.
+    """
 
     def acquire(
         self, key: str, fingerprint: str, *, owner: str, now: int, until: int
@@ -202,7 +205,7 @@ class IdempotencyStore(Protocol):
         """
 
     def take_over(self, key: str, *, owner: str, expired_at: int, until: int) -> bool:
-        """Take over a key whose lease expired; return whether this owner now holds the key."""
+        """Take over a key whose lease expired; return whether *owner* now holds it."""
 
     def expire_lease(self, key: str, *, owner: str, now: int) -> None:
         """Expire the owner's lease now."""

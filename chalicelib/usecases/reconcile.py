@@ -1,10 +1,10 @@
-"""Record Reservations and statuses whose callback or event was lost or not recorded.
+"""Record Reservations and statuses whose callback or event was missed.
 
 Reconciliation reads two lists from TaskRouter:
 
 - The reserved Tasks. Their pending Reservations may be waiting for a decision.
 - The Events since the last reconciliation. They reveal Reservations that were created and ended
-  without being recorded, and final statuses that were missed.
+  without being recorded, and statuses that were missed.
 
 docs/adr/0009 explains why both are needed.
 """
@@ -35,7 +35,7 @@ JOB = "last_reconcile"
 
 _INTERVAL_MS = 5 * 60_000
 _IN_TRANSIT_MS = 15_000
-"""Minimum age of an Event to read. A callback may take 5 s, and so may its fallback."""
+"""Minimum age of the Events that are read. A callback may take 5 s, and so may its fallback."""
 _OVERLAP_MS = 60_000
 """Maximum delay of Events in the list, plus the assumed difference from TaskRouter's clock."""
 _WINDOW_MS = 10 * 60_000
@@ -147,7 +147,7 @@ class _Reconciliation:
         )
 
     def _record_window(self, pages: list[EventPage], until: int) -> int | None:
-        """Record the Events of a window; return the number of changed records, or None."""
+        """Record a window's Events; return the number of changed records, or None on failure."""
         if unreadable := sum(page.unreadable for page in pages):
             # The other Events are still recorded. The failure alerts an operator.
             self.budget.count_failure(TaskRouterUnavailable(f"{unreadable} Events can't be read."))
@@ -168,7 +168,7 @@ class _Reconciliation:
     def _select_unrecorded(
         self, events: Iterable[ReservationEvent]
     ) -> Iterable[list[ReservationEvent]]:
-        """Return the events that would change a record, by Reservation, oldest first."""
+        """Return the events that may change a record, by Reservation, oldest first."""
         in_order = sorted(events, key=lambda event: event.at or 0)
         statuses = self.collaborators.store.fetch_statuses(
             {event.reservation_sid for event in in_order}

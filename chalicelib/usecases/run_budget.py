@@ -1,4 +1,4 @@
-"""The budget of a sweep: remaining time, pauses when throttled, and errors."""
+"""The budget of a sweep: remaining time, retries of throttled requests, and errors."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -34,7 +34,7 @@ class RunBudget:
         time_left_ms: returns the remaining time of the run, in ms.
 
     Attributes:
-        errors: number of failures by error Code.
+        errors: number of failures by error ``Code``.
     """
 
     def __init__(self, clock: Clock, time_left_ms: Callable[[], int]) -> None:
@@ -51,7 +51,8 @@ class RunBudget:
         """Send a request to TaskRouter; if it is throttled, pause and retry.
 
         Raises:
-            TaskRouterThrottled: the last attempt was throttled too, which ends the run.
+            TaskRouterThrottled: the request was still throttled when the attempts or the time ran
+                out. This ends the run.
         """
         try:
             for pause in _THROTTLED_PAUSES:

@@ -1,7 +1,8 @@
-"""The sweep: check due Reservations and record the statuses that TaskRouter returns.
+"""Check due Reservations and record the statuses that TaskRouter returns.
 
-Reservations become due after a crash, a lost response or a missed event, and the sweep corrects
-their records. It queries only due records, so its cost does not grow with the table.
+Every open Reservation becomes due at the time of its next check. The sweep corrects records that
+are outdated after a crash, a lost response or a missed event. The sweep queries only due records,
+so its cost does not grow with the table.
 """
 
 from collections import Counter
@@ -37,9 +38,9 @@ _STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 
 
 class SweepOutcome(Enum):
-    """The outcome of checking one Reservation. `SweepLine` counts each."""
+    """The outcome of checking one Reservation. `SweepLine` counts each outcome."""
 
-    MIRRORED = auto()  # also if another request ended the Reservation first
+    MIRRORED = auto()  # also if another request changed, or is changing, the status first
     UNCHANGED = auto()
     GONE = auto()
     REJECTED = auto()
@@ -68,13 +69,13 @@ def sweep_due_reservations(
     time_left_ms: Callable[[], int],
     report: Callable[[SweepLine], None],
 ) -> None:
-    """Check due Reservations and reconcile, within the available time; report the counts.
+    """Check due Reservations and reconcile while there is time; report the counts.
 
     Args:
         collaborators: the services to use.
         policy: the actions besides recording statuses.
         time_left_ms: returns the remaining time of this run, in ms.
-        report: receives the line once, even if the sweep fails.
+        report: receives the log line once, even if steps of the sweep fail.
 
     Raises:
         SweepFailed: a step, such as a check, failed. This error triggers an alarm. Reservations
@@ -117,7 +118,7 @@ class _Sweep:
         self._oldest_due_at = started
 
     def line(self, outcomes: Counter[SweepOutcome], reconciled: list[int | None]) -> SweepLine:
-        """Return the log line of this sweep; `reconciled` is the result of each step."""
+        """Return the log line of this sweep; *reconciled* is the result of `reconcile`."""
         return SweepLine(
             at=self._started,
             duration_ms=self._collaborators.clock.now_ms() - self._started,
@@ -191,7 +192,10 @@ class _Sweep:
         return self._decide(due, Status.REJECTED, SweepOutcome.REJECTED)
 
     def _completes_at(self, due: DueReservation) -> int | None:
-        """Return the epoch ms to complete a wrapping Reservation at, from its recorded start."""
+        """Return when (epoch ms) to complete a wrapping Reservation; None for never.
+
+        The time is based on the recorded start of the wrap-up.
+        """
         deadlines = self._collaborators.deadlines
         if due.status is not Status.WRAPPING or deadlines.max_wrapup is None:
             return None

@@ -101,19 +101,12 @@ def test_message_reports_refused_connection(
     )
 
 
-def test_message_reports_timeout_of_silent_server(
-    message: Callable[[str], str], silent_address: str
-) -> None:
-    assert message(silent_address) == f"at http://{silent_address} did not answer in time."
+def test_silent_server_did_not_answer_in_time(message: Callable[[str], str], silent: str) -> None:
+    assert message(silent) == f"at http://{silent} did not respond in time."
 
 
-def test_message_reports_closed_connection(
-    message: Callable[[str], str], closing_address: str
-) -> None:
-    assert (
-        message(closing_address)
-        == f"at http://{closing_address} closed the connection without an answer."
-    )
+def test_closed_connection_is_named(message: Callable[[str], str], closing: str) -> None:
+    assert message(closing) == f"at http://{closing} closed the connection without a response."
 
 
 def test_message_reports_unknown_host_name(message: Callable[[str], str]) -> None:
@@ -134,5 +127,5 @@ def test_message_shows_only_scheme_host_and_port_of_url() -> None:
     url = "https://user:password@host.example:8443/path?query=secret#fragment"
 
     assert describe_connection_failure(url, TimeoutError()) == (
-        "at https://host.example:8443 did not answer in time"
+        "at https://host.example:8443 did not respond in time"
     )

@@ -29,13 +29,16 @@ _MAX_KEYS_PER_BATCH = 100
 """Maximum number of keys per BatchGetItem request."""
 
 _MAX_BATCH_ATTEMPTS = 5
-"""Maximum number of BatchGetItem requests for a batch whose keys are returned unprocessed."""
+"""Maximum number of BatchGetItem requests for a batch if DynamoDB leaves keys unprocessed."""
 
 _NAME = re.compile(r"#(\w+)")
 
 
 class _Deserializer(TypeDeserializer):  # type: ignore[misc]  # boto3 has no types
-    """Reads numbers as int. Only integers are stored, and Decimal is not JSON serializable."""
+    """Reads numbers as int.
+
+    Only integers are stored, and Decimal is not JSON serializable.
+    """
 
     _deserialize_n = staticmethod(int)
 
@@ -45,8 +48,9 @@ _deserialize = _Deserializer().deserialize
 
 
 def make_client(budget: float) -> Any:
-    """Return a DynamoDB client whose calls, including one retry, end within *budget* seconds.
+    """Return a DynamoDB client whose calls end within *budget* seconds.
 
+    The budget of a call includes one retry.
     TaskRouter waits 5 s for a response and then calls the fallback URL, but boto3 waits 60 s by
     default. The legacy retry mode pauses only briefly before a retry.
     """
@@ -64,7 +68,7 @@ def make_client(budget: float) -> Any:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Raise StoreUnavailable for any boto3 error, except a failed condition."""
+    """Raise StoreUnavailable for any boto3 error except a failed condition."""
     try:
         yield
     except ClientError as error:

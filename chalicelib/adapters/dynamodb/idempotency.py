@@ -1,4 +1,4 @@
-"""Idempotency keys in the table `state`: each key's owner, lease and saved response."""
+"""Idempotency keys in the table `state`, with their owners, leases and responses."""
 
 import hashlib
 from typing import Any
@@ -9,7 +9,7 @@ from chalicelib.domain.tasks import IdempotencyRecord
 _DAY_SECONDS = 86_400
 _MINUTE_SECONDS = 60
 _SEARCHES_PER_SECOND = 3
-"""TaskRouter's limit on lists by EvaluateTaskAttributes (changelog of 2024-10-18)."""
+"""TaskRouter's limit on lists filtered by EvaluateTaskAttributes (changelog of 2024-10-18)."""
 
 
 class DynamoIdempotencyStore:
@@ -51,14 +51,15 @@ class DynamoIdempotencyStore:
         )
 
     def take_over(self, key: str, *, owner: str, expired_at: int, until: int) -> bool:
-        """Take over a key whose lease expired; return whether this owner now holds the key."""
+        """Take over a key whose lease expired; return whether *owner* now holds it."""
         update = UpdateItem(
             set={"owner": owner, "until": until},
             conditions=["#until = :expired_at", "attribute_not_exists(#answer)"],
             values={":expired_at": expired_at},
         )
         is_taken_over, item = update.run(self._client, self._table, _primary_key(key))
-        # If a response is lost, boto3 retries the write and finds its own owner ID.
+        # If a response is lost, boto3 repeats the write. The condition then fails, although the
+        # item already has this owner.
         return is_taken_over or item.get("owner") == owner
 
     def expire_lease(self, key: str, *, owner: str, now: int) -> None:
@@ -91,5 +92,5 @@ class DynamoIdempotencyStore:
 
 
 def _primary_key(key: str) -> dict[str, str]:
-    """Return the item's primary key. The caller's key is hashed because it can be any text."""
+    """Return the primary key of the item, which contains only a hash of *key*."""
     return {"id": f"key#{hashlib.sha256(key.encode()).hexdigest()}"}

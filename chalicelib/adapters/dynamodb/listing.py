@@ -1,12 +1,14 @@
-"""Lists of Reservations, newest first. An index selects the SIDs; the table provides the records.
+"""Lists of Reservations, newest first.
 
-The indexes hold only the attributes needed for selection, so that all other attributes are stored
-only once. The query determines the index:
+An index selects the SIDs, and the table provides the records. The indexes hold only the attributes
+needed for selection, so that all other attributes are stored only once. The query determines the
+index:
 
-- Open Reservations: ``due``. Its order changes as Reservations are claimed and checked, and open
-  Reservations are few, so the partition is read completely and sorted.
-- A Worker's Reservations: ``by_worker``.
-- All others: ``by_hour``, read hour by hour, backward in time.
+- A query for an open status uses ``due``. The order of its entries changes as Reservations are
+  claimed and checked, and open Reservations are few. Therefore, the partition is read completely
+  and sorted.
+- Any other query for a Worker's Reservations uses ``by_worker``.
+- All other queries use ``by_hour``, which is read hour by hour, backward in time.
 """
 
 import base64
@@ -126,7 +128,10 @@ class DynamoReservationListing:
         return ReservationPage(self._read_records(sids, query.status), None)
 
     def _positions(self, query: ReservationQuery, after: _Position | None, now: int) -> _Positions:
-        """Yield the positions after *after*; the last has no entry if the read is incomplete."""
+        """Yield the positions after *after*.
+
+        If the read is incomplete, the last position has no entry.
+        """
         if query.status in OPEN:
             return self._open_positions(query, query.status, after)
         if query.worker_sid is not None:
@@ -188,7 +193,11 @@ class DynamoReservationListing:
         start: dict[str, Any] | None,
         status: Status | None = None,
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-        """Query one partition; return its entries and the start key of the next query, if any."""
+        """Query one partition.
+
+        Returns:
+            The entries, and the start key of the next query, or None if there are no more entries.
+        """
         values = {":value": value, ":status": status and status.value}
         request: dict[str, Any] = {
             "TableName": self._table,
@@ -228,7 +237,7 @@ def _position(entry: dict[str, Any]) -> _Position:
 
 
 def _start_key(key: str, value: str, after: _Position) -> dict[str, Any]:
-    """Return the ExclusiveStartKey in an index that is sorted by ``reserved_at``."""
-    # Reading backward, a position without an entry precedes every entry with the same time.
+    """Return the ExclusiveStartKey for an index that is sorted by ``reserved_at``."""
+    # In descending order, a position without an entry precedes every entry with the same time.
     sid = after.reservation_sid or "WR" + "f" * 32
     return to_item({key: value, "reserved_at": after.at, "reservation_sid": sid})

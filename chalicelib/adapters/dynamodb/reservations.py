@@ -1,9 +1,9 @@
-"""Reservation records in DynamoDB. Every update is conditional and needs no prior read.
+"""Reservation records in DynamoDB.
 
-The conditions are generated from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`.
-The attribute ``acceptor`` names the claim owner or instruction that tries to accept the
-Reservation. After TaskRouter reports ``accepted``, the attribute names the acceptor of the
-Reservation, regardless of who records the report.
+Every update is conditional and needs no prior read. The conditions for status changes are generated
+from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`. The attribute ``acceptor``
+names the claim owner or instruction that tries to accept the Reservation. After TaskRouter reports
+``accepted``, it names the acceptor of the Reservation, regardless of who records the report.
 """
 
 import time
@@ -39,7 +39,7 @@ _CLAIM = ("claim_until", "claim_target", "claim_id", "claim_by")
 _NOT_CLAIMED = "attribute_not_exists(#claim_until) OR #claim_until <= :now"
 
 _SECOND_WRITE_LIMIT = 0.1
-"""A callback's second write starts only if the first took less than this share of the limit."""
+"""Maximum share of the time limit that the first write may take before a second one starts."""
 
 LAST_SWEEP = "last_sweep"
 """The key of the last sweep's result in the table `state`."""
@@ -52,7 +52,7 @@ class DynamoReservationStore:
         client: from `make_client`.
         reservations_table: the name of the table `reservations`.
         state_table: the name of the table `state`.
-        retention_days: how long records are kept.
+        retention_days: number of days for which records are kept.
         callback_seconds: time limit for recording a callback.
     """
 
@@ -72,12 +72,12 @@ class DynamoReservationStore:
         self._callback_seconds = callback_seconds
 
     def record_callback(self, reservation: Reservation, *, due_at: int, now: int) -> dict[str, Any]:
-        """Record a callback once, in one write unless the Reservation is already decided.
+        """Record a callback once; a second write may be needed for the answer ``{}``.
 
         Returns:
             The effective answer: the answer of *reservation*; the earlier answer if a callback was
-            answered before; or ``{}`` if the Reservation is no longer pending, is being decided
-            now, or was sent an instruction.
+            answered before; or ``{}`` if the Reservation is no longer pending, has a live claim,
+            or already has an instruction that was sent over REST.
         """
         started = time.monotonic()
         answer = dict(reservation.answer or {})
@@ -101,7 +101,7 @@ class DynamoReservationStore:
         )
         if answer:
             update.set["due_at"] = update.set_if_absent.pop("due_at")
-            # TaskRouter is executing an instruction sent over REST. Another could ring a phone.
+            # If an instruction was sent over REST, another one could ring a phone again.
             update.conditions.append("attribute_not_exists(#instruction_sent)")
         key = {"reservation_sid": reservation.reservation_sid}
         recorded, item = update.run(self._client, self._reservations, key)
@@ -113,13 +113,13 @@ class DynamoReservationStore:
             return self._record_late_callback(reservation)
         except StoreUnavailable:
             if item["status"] == Status.PENDING:
-                # The pending decision may fail, and then a repeated callback gets another answer.
+                # If the decision in progress fails, a repeated callback could get an instruction.
                 raise
-            # The Reservation is recorded and its decision is final, so this write is optional.
+            # The Reservation is recorded and no longer pending, so this write is optional.
             return {}
 
     def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:
-        """Record the callback of a Reservation that is already decided."""
+        """Record a callback with the answer ``{}``; return the effective answer."""
         update = UpdateItem(
             set={"answer": {}, **_callback_attributes(reservation)},
             conditions=["attribute_not_exists(#answer)", "attribute_exists(#status)"],
@@ -171,7 +171,7 @@ class DynamoReservationStore:
                 "due_at": claim.until,
                 "acceptor": claim.by if claim.accepts else None,
             },
-            # If a response is lost, boto3 retries the write and finds its own claim.
+            # If a response is lost, boto3 repeats the write and finds the claim already recorded.
             conditions=[f"{_NOT_CLAIMED} OR #claim_id = :claim_id"],
             values={":now": now, ":claim_id": claim.claim_id},
         )
@@ -221,9 +221,9 @@ class DynamoReservationStore:
     def record_status(
         self, reservation_sid: str, update: StatusUpdate
     ) -> tuple[bool, Reservation | None]:
-        """Record a status reported by TaskRouter if OBSERVED allows it; otherwise do nothing."""
+        """Record a status reported by TaskRouter if OBSERVED allows the transition."""
         if update.status is Status.PENDING:
-            # Every record starts as pending, so only the Worker's name can be new.
+            # No record may change to pending, so only the Worker's name can be new.
             if update.worker_name is None:
                 return False, self.get(reservation_sid)
             request = UpdateItem(
@@ -232,7 +232,7 @@ class DynamoReservationStore:
             )
             return False, self._run(request, reservation_sid)[1]
         if update.status is Status.WRAPPING:
-            # Keep a live claim to complete the Reservation, because its owner may still crash.
+            # Keep a live claim and its due time: the sweep checks the record if the owner crashes.
             recorded, record = self._record_status(reservation_sid, update, keep_claim=True)
             if recorded:
                 return recorded, record
@@ -265,7 +265,7 @@ class DynamoReservationStore:
     def reschedule_check(
         self, due: DueReservation, *, at: int, checks: int, acceptor: str | None = None
     ) -> None:
-        """Reschedule the next check of a Reservation, unless the record changed since *due*."""
+        """Reschedule the next check, unless the record changed after *due* was read."""
         update = UpdateItem(
             set={"due_at": at, "checks": checks},
             remove=[*_CLAIM],
@@ -360,7 +360,7 @@ class DynamoReservationStore:
         return "Attributes" in response
 
     def _run(self, update: UpdateItem, reservation_sid: str) -> tuple[bool, Reservation | None]:
-        """Run *update*; return whether its conditions held, and the current record, if any."""
+        """Run *update*; return whether its conditions held, and any current record."""
         key = {"reservation_sid": reservation_sid}
         succeeded, item = update.run(self._client, self._reservations, key)
         return succeeded, to_reservation(item) if item else None
@@ -375,7 +375,7 @@ def _restore_acceptor(update: UpdateItem, acceptor: str | None) -> None:
 def _require_transition(
     update: UpdateItem, table: Mapping[Status, Collection[Status]], target: Status
 ) -> None:
-    """Add the condition that *table* allows the change from the current status to *target*."""
+    """Add the condition that *table* allows the record to change to *target*."""
     sources = {f":{status}": status.value for status in Status if target in table[status]}
     update.conditions.append(f"#status IN ({', '.join(sources)})")
     update.values |= sources
@@ -387,7 +387,7 @@ def _history_item(entry: HistoryEntry) -> dict[str, Any]:
 
 
 def _callback_attributes(reservation: Reservation) -> dict[str, Any]:
-    """Return the attributes that a callback provides."""
+    """Return the attributes that a callback, an event or TaskRouter provides."""
     return {
         "task_sid": reservation.task_sid,
         "worker_sid": reservation.worker_sid,

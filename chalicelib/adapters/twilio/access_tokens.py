@@ -56,7 +56,7 @@ class TokenVerifier:
             ) from error
 
     def _verify(self, authorization: str) -> dict[str, Any]:
-        """Return the claims of the token; raise ValueError or InvalidTokenError if invalid."""
+        """Return the token's claims; raise ValueError or InvalidTokenError if invalid."""
         token = authorization[len(_SCHEME) :].strip()
         if not authorization.lower().startswith(_SCHEME) or len(token) > _MAX_LENGTH:
             raise ValueError("not a bearer token")

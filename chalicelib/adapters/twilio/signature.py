@@ -22,8 +22,8 @@ class SignatureVerifier:
     """Verifies that Twilio signed a form with a key of this account.
 
     Args:
-        secrets: the source of the keys. If no key verifies a signature, the keys are read
-            again and tried once.
+        secrets: the source of the keys. If no key verifies a signature, the keys are read again
+            (at most once per minute) and tried once more.
     """
 
     def __init__(self, secrets: SecretsSource) -> None:
@@ -35,14 +35,15 @@ class SignatureVerifier:
         """Verify that *signature* is the signature of *form* as posted to *url*.
 
         Args:
-            url: the URL as requested by Twilio. Like Twilio's SDKs, this accepts signatures of the
-                URL with and without an explicit port.
+            url: the URL as requested by Twilio. Like Twilio's SDKs, this method accepts signatures
+                of the URL with and without an explicit port.
             form: all parameters of the form.
             signature: the X-Twilio-Signature header, if present.
             settings: the X-Twilio-Webhooks-Signature-Settings header, if present. It names a
-                SharedKey and the algorithm HMAC_SHA256. It can't select a weaker algorithm:
-                without the header, auth tokens verify SHA-1; with the header, SharedKeys verify
-                SHA-256.
+                SharedKey and the algorithm HMAC_SHA256. The header can't select a weaker
+                algorithm: without the header, only signatures made with an auth token and
+                HMAC-SHA1 are valid; with the header, only signatures made with a SharedKey and
+                HMAC-SHA256.
 
         Raises:
             InvalidSignature: the signature is wrong or missing.
@@ -63,7 +64,7 @@ class SignatureVerifier:
 
 
 def _select_keys(secrets: Secrets, settings: str | None) -> Iterable[str]:
-    """Return the keys that may have signed; none if *settings* selects no known key."""
+    """Return the possible signing keys; none if *settings* selects no known key."""
     if not settings:
         return secrets.auth_tokens
     pairs = [part.strip().partition("=")[::2] for part in settings.split(",")]

@@ -1,4 +1,6 @@
-"""TaskRouter's REST API through the Twilio SDK, with timeouts and this service's errors.
+"""TaskRouter's REST API, called through the Twilio SDK.
+
+The adapter sets timeouts and raises this service's errors.
 
 This module is imported only when needed. Importing the SDK takes about 150 ms, which must not delay
 assignment callbacks.
@@ -41,11 +43,14 @@ _READ_SECONDS = 8.0
 
 _PAGE_SIZE = 1000
 _MAX_EVENTS = 2 * _PAGE_SIZE
-"""Maximum Events per list. Two pages take no longer than a request retried after a timeout."""
+"""Maximum number of Events per list: two pages, because a sweep step has time for two requests."""
 
 _TIMED_OUT = 408
 _REFUSED = {*range(400, 500)} - {_TIMED_OUT}
-"""TaskRouter did not process the request. A request that timed out may have been processed."""
+"""Statuses of requests that TaskRouter did not process.
+
+A request that timed out may have been processed.
+"""
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
@@ -79,7 +84,7 @@ class TwilioTaskRouter:
         self._workspace_sid = workspace_sid
 
     def _request(self, send: Callable[[Any], _Response]) -> _Response:
-        """Call *send* with the SDK's context of the Workspace, and translate its errors."""
+        """Call *send* with the SDK's context of the Workspace; translate SDK errors."""
         secrets = self._secrets.current()
         try:
             return self._send(send, secrets)
@@ -115,8 +120,8 @@ class TwilioTaskRouter:
             reservation_sid: WR….
             task_sid: WT….
             to: the requested status.
-            activity_sid: WA… of the Activity that a rejection moves the Worker to. By default
-                TaskRouter uses the Activity from before the Reservation.
+            activity_sid: WA… of the Activity that a rejection moves the Worker to. By default,
+                TaskRouter uses the Activity that the Worker had before the Reservation.
         """
         activity = values.unset if activity_sid is None else activity_sid
         return self._request(
@@ -132,8 +137,8 @@ class TwilioTaskRouter:
     ) -> RemoteReservation:
         """Send an assignment instruction.
 
-        https://www.twilio.com/docs/taskrouter/api/reservations. The returned Reservation may still
-        be pending, because someone has to answer a call first.
+        The returned Reservation may still be pending, because someone may have to answer a phone
+        first. https://www.twilio.com/docs/taskrouter/api/reservations
 
         Args:
             reservation_sid: WR….
@@ -157,7 +162,8 @@ class TwilioTaskRouter:
         """List a Task's Reservations, by default in any status."""
 
         def send(workspace: Any) -> list[RemoteReservation]:
-            # One page is enough: TaskRouter allows 50 pending Reservations and 1,000 assignments.
+            # One page is enough: TaskRouter allows 50 pending Reservations and 1,000 assignments
+            # per Task.
             reservations = workspace.tasks(task_sid).reservations.list(
                 reservation_status=status, page_size=_PAGE_SIZE, limit=_PAGE_SIZE
             )
@@ -187,7 +193,7 @@ class TwilioTaskRouter:
             until: epoch ms, rounded down to a second.
 
         Returns:
-            At most two pages of Events, so that the request takes no longer than other requests.
+            At most two pages of Events, because a sweep step has time for only two requests.
         """
 
         def send(workspace: Any) -> EventPage:
@@ -208,7 +214,7 @@ class TwilioTaskRouter:
         return self._request(send)
 
     def _to_event(self, item: Any) -> ReservationEvent | None:
-        """Convert an Event, or return None if it can't be read."""
+        """Convert an Event; return None if it can't be read."""
         data = {"reservation_sid": item.resource_sid}
         if isinstance(item.event_data, dict):
             data |= item.event_data
@@ -243,7 +249,9 @@ class TwilioTaskRouter:
         )
 
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
-        """Find a Task by one of its attributes. TaskRouter allows 3 such requests per second.
+        """Find a Task by one of its attributes.
+
+        TaskRouter allows 3 such requests per second.
 
         Args:
             name: the name of the attribute.
@@ -260,12 +268,12 @@ class TwilioTaskRouter:
         return self._request(send)
 
     def verify_workspace(self) -> None:
-        """Fetch the Workspace to prove that a 404 response is not caused by a wrong Workspace."""
+        """Fetch the Workspace to prove that its SID did not cause a 404 response."""
         self._request(lambda workspace: workspace.fetch())
 
 
 def _keyword(name: str) -> str:
-    """Return the SDK's name of a REST parameter, such as ``dequeue_from`` for ``DequeueFrom``."""
+    """Return the SDK's name for a REST parameter: ``call_from`` for ``CallFrom``."""
     word = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
     return f"{word}_" if iskeyword(word) else word
 
@@ -294,10 +302,10 @@ def _to_reservation(reservation: Any) -> RemoteReservation:
 
 @contextmanager
 def _translate_errors(url: str) -> Iterator[None]:
-    """Translate SDK errors into TaskRouterErrors; *url* is TaskRouter's.
+    """Translate SDK errors into TaskRouterErrors; *url* is TaskRouter's base URL.
 
-    The new message does not contain Twilio's message, which may repeat parts of the request. It
-    contains Twilio's error code, which operators can look up.
+    The new message does not contain Twilio's message, which may repeat parts of the request. For
+    most error responses, the new message contains Twilio's error code, which operators can look up.
     """
     try:
         yield
@@ -314,7 +322,7 @@ def _translate_errors(url: str) -> Iterator[None]:
 
 def _status_and_code(error: TwilioException) -> tuple[int | None, object]:
     match error.args:
-        case (str(), HttpResponse() as response):  # the SDK's error of a failed list request
+        case (str(), HttpResponse() as response):  # the SDK's error for a failed list request
             return response.status_code, response.status_code
     return getattr(error, "status", None), getattr(error, "code", None)
 

@@ -1,4 +1,4 @@
-"""Assignment instructions, which answer a callback or accompany an accept over REST.
+"""Assignment instructions, which answer callbacks or accompany accept requests.
 
 `definitions` defines each instruction and parameter, `parameter_types` defines the allowed values,
 and `parsing` reads instructions from JSON.

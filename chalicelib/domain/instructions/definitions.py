@@ -39,7 +39,7 @@ class ParameterError(NamedTuple):
     Attributes:
         parameter: JSON name of the parameter, or ``instruction``; in a rule also ``when`` or
             ``parameters``.
-        message: one sentence that says what is allowed. It never contains the parameter's value.
+        message: one sentence. It may contain an unknown name, but never a parameter's value.
     """
 
     parameter: str
@@ -137,7 +137,10 @@ class Instruction:
         return {"instruction": self.name, **self._present()}
 
     def rest_form(self) -> dict[str, Any]:
-        """Return the form that updates the Reservation over REST: strings, numbers, lists."""
+        """Return the form fields that send the instruction over REST, by name.
+
+        The values are strings, numbers or lists of strings.
+        """
         definitions = self.parameters()
         values = {
             definitions[name].rest_name: definitions[name].value_type.to_form(value)
@@ -203,7 +206,7 @@ class Instruction:
 
 
 def suggestion(name: str, candidates: Collection[str]) -> str:
-    """Return a suggestion for an unknown name: the most similar name, or all names."""
+    """Return the end of a message about an unknown name: a similar name, or all names."""
     similar = nearest_name(name[:MAX_NAME_LENGTH], candidates)
     return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(candidates)}."
 
@@ -215,7 +218,7 @@ _EVENTS = comma_list(*CALL_EVENTS)
 
 @dataclass(frozen=True, kw_only=True)
 class Defer(Instruction):
-    """Decide later over REST. The answer is the empty JSON object, as documented."""
+    """Decide later over REST. As Twilio documents, the answer is an empty JSON object."""
 
     name: ClassVar[str] = "defer"
     base_form: ClassVar[Mapping[str, str]] = {}
@@ -256,8 +259,8 @@ class Reject(Instruction):
 class Dequeue(Instruction):
     """Connect a caller waiting in a queue to the Worker.
 
-    The caller was enqueued with ``<Enqueue workflowSid>``. The Task must have the attribute
-    ``call_sid``, which ``<Enqueue>`` sets. Otherwise TaskRouter reports error 40140.
+    The caller must have been enqueued with ``<Enqueue workflowSid>``. The Task must have the
+    attribute ``call_sid``, which ``<Enqueue>`` sets. Otherwise TaskRouter reports error 40140.
     """
 
     name: ClassVar[str] = "dequeue"
@@ -316,12 +319,12 @@ class Redirect(Instruction):
 class Conference(Instruction):
     """Connect the caller and the Worker in a conference.
 
-    Twilio recommends conference over dequeue and call, and documents its parameters for REST. Only
-    Twilio's pages about errors 40137 and 40138 imply that conference may also answer a callback,
-    with the same parameter names. The format of events in such an answer is undocumented. This
-    class uses the format of dequeue, the only instruction whose events Twilio documents for
-    callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``. Otherwise
-    TaskRouter reports error 40142.
+    Twilio recommends conference over dequeue and call, and documents the parameters of conference
+    for REST. Only Twilio's pages about errors 40137 and 40138 imply that conference may also answer
+    a callback, with the same parameter names. The format of events in such an answer is
+    undocumented. This class uses the format of dequeue, the only instruction whose events Twilio
+    documents for callbacks. The Task must have the attribute ``call_sid`` or ``outbound_to``.
+    Otherwise TaskRouter reports error 40142.
     """
 
     name: ClassVar[str] = "conference"

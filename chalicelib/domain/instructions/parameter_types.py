@@ -1,4 +1,4 @@
-"""Parameter types of assignment instructions."""
+"""Types of the parameters of assignment instructions."""
 
 import re
 from collections.abc import Callable
@@ -18,7 +18,7 @@ class ParameterType:
     """The values that a parameter accepts, and their format in the REST API.
 
     Attributes:
-        description: noun phrase that completes "must be"; it never contains a value.
+        description: noun phrase that completes "must be"; it never contains a received value.
         is_valid: returns whether a JSON value is of the type.
         to_form: converts a valid value to a form value, or to a list of form values.
     """
@@ -40,7 +40,7 @@ CONTACT = ParameterType(
     "a phone number such as +15556667777, client:NAME, or sip:USER@HOST",
     lambda value: _is_string(value) and _CONTACT.fullmatch(value) is not None,
 )
-"""A callee or caller ID. TaskRouter treats a name without a prefix as the name of a Client."""
+"""A callee or a caller ID. TaskRouter treats a name without a prefix as the name of a Client."""
 
 
 def is_sip(contact: object) -> bool:

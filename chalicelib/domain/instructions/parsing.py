@@ -38,7 +38,7 @@ def parse_instruction(mapping: Mapping[str, Any]) -> Instruction:
 
     Raises:
         InvalidInstruction: TaskRouter would refuse the instruction. Each error names a parameter
-            and its allowed values.
+            and explains the mistake.
     """
     values = dict(mapping)
     instruction = instruction_type(values.pop("instruction", None))
@@ -49,7 +49,7 @@ def parse_instruction(mapping: Mapping[str, Any]) -> Instruction:
 
 
 def without_secrets(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer to a callback with ``(secret)`` instead of secret values."""
+    """Return an instruction's JSON object with ``(secret)`` instead of secret values."""
     definitions = INSTRUCTION_TYPES.get(answer.get("instruction", ""), Defer).parameters()
     return {
         name: "(secret)" if name in definitions and definitions[name].secret else value

@@ -29,11 +29,11 @@ class Rule:
     references: Mapping[str, Expression]
 
     def matches(self, facts: Mapping[str, Any]) -> bool:
-        """Return whether the condition is true; may raise any jmespath error."""
+        """Return whether the condition is true; may raise any error from jmespath."""
         return self.when is None or self.when.is_true(facts)
 
     def render(self, facts: Mapping[str, Any]) -> Instruction:
-        """Return the instruction; may raise InvalidInstruction or any jmespath error."""
+        """Return the instruction; may raise InvalidInstruction or an error from jmespath."""
         values = dict(self.literals)
         missing = []
         for name, reference in self.references.items():
@@ -76,7 +76,8 @@ class RuleResult:
     Attributes:
         instruction: the answer.
         rule: name of the rule that determined the answer; None for the default.
-        failures: ``rule: parameters`` of each rule that failed before the answer was found.
+        failures: ``rule: parameters`` for each rule that failed before the answer was found,
+            `Rules.failures`, and ``rules: error type`` for an unexpected error.
     """
 
     instruction: Instruction

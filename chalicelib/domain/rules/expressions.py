@@ -30,7 +30,10 @@ _INTERPRETER = visitor.TreeInterpreter()
 
 
 class InvalidExpression(ValueError):
-    """The expression is invalid or certainly mistaken. The message follows the key's name."""
+    """The expression is not valid JMESPath, or is certainly a mistake.
+
+    The message is a predicate that is appended to the key's name, as in "when is empty".
+    """
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,24 @@ class Expression:
 
     @classmethod
     def compile(cls, text: object, *, condition: bool = False) -> Self:
-        """Compile a condition or a value expression; raise InvalidExpression on a mistake."""
+        """Compile a condition or a value expression.
+
+        Raises:
+            InvalidExpression: The text is not valid JMESPath, or is certainly a mistake.
+        """
         if not isinstance(text, str):
             raise InvalidExpression("must be a string with a JMESPath expression")
         try:
             tree = _parse(text)
             mistake = find_error(tree) or (find_condition_error(tree) if condition else None)
         except RecursionError as error:
-            raise InvalidExpression("is nested too deeply or too long") from error
+            raise InvalidExpression("is nested too deeply or is too long") from error
         if mistake:
             raise InvalidExpression(mistake)
         return cls(text, tree)
 
     def evaluate(self, facts: Mapping[str, Any]) -> Any:
-        """Return the value; may raise any jmespath error if a fact has the wrong type."""
+        """Return the value; may raise any error from jmespath if a type is wrong."""
         return _INTERPRETER.visit(self._tree, facts)
 
     def is_true(self, facts: Mapping[str, Any]) -> bool:
@@ -67,7 +74,7 @@ class Expression:
         return not is_false(self.evaluate(facts))
 
     def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that the expression reads, by path such as ``task.vip``."""
+        """Return the values that the expression reads; each key is a path (``task.vip``)."""
         return {".".join(path): _follow(path, facts) for path in paths_read(self._tree)}
 
 
@@ -81,7 +88,7 @@ def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:
 def _parse(text: str) -> Node:
     try:
         with warnings.catch_warnings():
-            # `es` between backticks is not JSON. jmespath still reads it as a string, but warns.
+            # jmespath reads text between backticks as a string if it is not JSON, but warns.
             warnings.simplefilter("error", PendingDeprecationWarning)
             tree: Node = jmespath.compile(text).parsed
     except PendingDeprecationWarning as error:
@@ -125,5 +132,5 @@ def _hint(error: ParseError) -> str:
     if error.token_type == "NUMBER":  # noqa: S105  a parser token
         return f": write numbers between backticks, as in `{error.token_value}`"
     # The parser reads `not` as a field name, and fails at the token after it.
-    not_before = error.expression[: error.lex_position].split()[-1:] == ["not"]
-    return _WORDS.get("not" if not_before else str(error.token_value), "")
+    follows_not = error.expression[: error.lex_position].split()[-1:] == ["not"]
+    return _WORDS.get("not" if follows_not else str(error.token_value), "")

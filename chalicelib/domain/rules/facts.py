@@ -26,8 +26,8 @@ _NUMBER = re.compile("[0-9]{1,18}")
 def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
     """Return the facts of a callback.
 
-    ``task`` and ``worker`` are the attributes as objects, empty if they are not JSON objects.
-    ``age`` is the age of the Task in seconds. A fact that the callback lacks is None.
+    ``task`` and ``worker`` are the attributes as objects, empty if the attributes are missing or
+    not a JSON object. ``age`` is the age of the Task in seconds. A missing fact is None.
     """
     return {
         "task": parse_attributes(callback.task_attributes) or {},

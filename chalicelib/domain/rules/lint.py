@@ -1,4 +1,4 @@
-"""Detection of expressions that are valid JMESPath but certainly mistakes.
+"""Detection of expressions that are valid JMESPath but are certainly mistakes.
 
 JMESPath accepts any field name and evaluates a missing field to null. Therefore, a condition
 with a mistake raises no error but has the wrong result. For example, `task.vip == true` compares
@@ -35,12 +35,12 @@ _LEAVES = {"slice", "index", "literal", "current", "identity"}
 
 
 def find_error(tree: Node) -> str | None:
-    """Return the first mistake in an expression, as a clause; None if there is none."""
+    """Return the first mistake in an expression, as a predicate, or None."""
     return next(_errors(tree, at_root=True), None)
 
 
 def find_condition_error(tree: Node) -> str | None:
-    """Return the first mistake in a condition, as a clause; None if there is none."""
+    """Return the first mistake that only a condition can have, as a predicate, or None."""
     return next(
         (_always_true(value) for value in _literal_operands(tree) if not is_false(value)), None
     )
@@ -52,7 +52,7 @@ def is_false(value: object) -> bool:
 
 
 def _literal_operands(node: Node) -> Iterator[Any]:
-    """Yield the literals among the operands of && and ||, which should be comparisons instead."""
+    """Yield the literals among the operands of && and ||, which should be comparisons."""
     if node["type"] in ("or_expression", "and_expression"):
         for child in node["children"]:
             yield from [child["value"]] if child["type"] == "literal" else _literal_operands(child)
@@ -67,12 +67,12 @@ def _always_true(value: object) -> str:
 
 
 def paths_read(tree: Node) -> list[tuple[str, ...]]:
-    """Return the paths that an expression reads, each up to the first operator."""
+    """Return the paths that an expression reads, up to the first step without a name."""
     return list(dict.fromkeys(_paths(tree)))
 
 
 def _errors(node: Node, *, at_root: bool, is_member: bool = False) -> Iterator[str]:
-    """Yield the mistakes in a node and its children, as clauses.
+    """Yield the mistakes in a node and its children, as predicates.
 
     Args:
         node: the node.

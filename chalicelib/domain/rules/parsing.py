@@ -1,4 +1,4 @@
-"""Parsing of rules, reporting all mistakes at once."""
+"""Parsing of rules. All mistakes are reported at once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _RULE_KEYS = ("name", "when", "instruction")
 
 
 class InvalidRules(ValueError):
-    """The document has mistakes. Each problem is one sentence that names the rule."""
+    """The document has mistakes. Each problem is a sentence that names a rule or key."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
@@ -94,7 +94,7 @@ def _name_errors(name: object) -> Iterator[str]:
 def _remove_misspelled_keys(
     values: dict[str, Any], instruction: type[Instruction]
 ) -> Iterator[str]:
-    """Remove misspelled rule keys, such as ``whenn``, and yield their errors."""
+    """Remove misspelled rule keys, such as ``whenn``, and yield an error for each."""
     for key in [key for key in values if key not in instruction.parameters()]:
         if similar := nearest_name(key, _RULE_KEYS, cutoff=0.75):
             yield f"unknown key {key}: did you mean {similar}?"
