@@ -101,12 +101,17 @@ def test_message_reports_refused_connection(
     )
 
 
-def test_silent_server_did_not_answer_in_time(message: Callable[[str], str], silent: str) -> None:
-    assert message(silent) == f"at http://{silent} did not respond in time."
+def test_message_reports_timeout_of_silent_server(
+    message: Callable[[str], str], silent_address: str
+) -> None:
+    assert message(silent_address) == f"at http://{silent_address} did not respond in time."
 
 
-def test_closed_connection_is_named(message: Callable[[str], str], closing: str) -> None:
-    assert message(closing) == f"at http://{closing} closed the connection without a response."
+def test_message_reports_closed_connection(
+    message: Callable[[str], str], closing_address: str
+) -> None:
+    expected = f"at http://{closing_address} closed the connection without a response."
+    assert message(closing_address) == expected
 
 
 def test_message_reports_unknown_host_name(message: Callable[[str], str]) -> None:
