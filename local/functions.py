@@ -58,7 +58,7 @@ def sweep_periodically(
     interval: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Wait and sweep in an endless loop. Failed sweeps are reported, not raised.
+    """Wait and sweep in an endless loop; print errors instead of raising them.
 
     Args:
         sweep: The Lambda handler.

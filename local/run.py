@@ -70,7 +70,7 @@ Start the API in another terminal. The simulator posts its callbacks to {callbac
 
   {command}
 
-More in docs/quickstart.md.
+See also docs/quickstart.md.
 """
 
 

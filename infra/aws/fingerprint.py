@@ -1,7 +1,7 @@
 """Fingerprint of a deployment, kept in S3 so that an unchanged stage is not deployed again.
 
-It consists of a hash of everything that determines the result of a deployment, and of the versions
-of the deployed parts. A later change by any tool gives a part another version.
+It combines a hash of everything that determines the result of a deployment with the versions of the
+deployed parts. If any tool changes a part later, the version of that part changes too.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ def store(aws: Aws, stage: Stage, bucket: str, fingerprint: str, api_id: str) ->
 
 
 def remove(aws: Aws, stage: Stage, bucket: str) -> None:
-    """Remove the fingerprint, so that an interrupted deployment is continued by the next one."""
+    """Remove the fingerprint, so that the next run completes an interrupted deployment."""
     aws.client("s3").delete_object(Bucket=bucket, Key=_key(stage))
 
 
