@@ -55,7 +55,7 @@ def run(app: Chalice) -> None:
 
 
 def _running_command() -> tuple[str | None, Mapping[str, Any]]:
-    """Return the name and the parameters of the running Chalice command, if there is one."""
+    """Return the name and parameters of the running Chalice command, if any."""
     if context := click.get_current_context(silent=True):
         return context.info_name, context.params
     if threading.current_thread() is threading.main_thread():

@@ -1,4 +1,7 @@
-"""Prepares the app for `chalice local`: settings, address checks, guard against other origins."""
+"""Prepares the app for `chalice local`.
+
+The preparation selects settings, checks addresses and refuses requests from cross-origin pages.
+"""
 
 import json
 import os

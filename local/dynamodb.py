@@ -97,7 +97,10 @@ _TemplateLoader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
 
 @functools.cache
 def _resources() -> Any:
-    """Return the template's resources; parsing them takes longer than creating both tables."""
+    """Return the template's resources.
+
+    They are cached, because parsing them takes longer than creating both tables.
+    """
     text = TEMPLATE.read_text(encoding="utf-8")
     return yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
 
@@ -152,7 +155,10 @@ async def _serve(port: int, on_ready: Callable[[], None]) -> None:
 
 
 def create_server(port: int) -> Any:
-    """Return a uvicorn server for the emulator, not started yet; port 0 means any free port."""
+    """Return a uvicorn server for the emulator without starting the server.
+
+    Port 0 means any free port.
+    """
     # ministack reads this variable when it is imported; "1" would make it write files.
     os.environ["PERSIST_STATE"] = "0"
     # Only the process that serves the tables needs a server.

@@ -25,8 +25,8 @@ OPTIONAL_CALLBACKS = {
 }
 """Paths of the callbacks other than the assignment callback.
 
-A production Workspace and Workflow use these callbacks. The demo and most end-to-end
-tests omit them, so only the sweep detects changes in TaskRouter.
+A production Workspace and Workflow use these callbacks. The demo and most end-to-end tests omit
+them, so that only the sweep detects changes in TaskRouter.
 """
 
 STARTED_TOGETHER = "LOCAL_STACK_STARTED_TOGETHER"
@@ -162,7 +162,7 @@ def api_command(stack: Stack) -> str:
 
 
 def _assignments(stack: Stack, *ports: str) -> str:
-    """Return shell assignments of the base URL and of these ports, except default values."""
+    """Return shell assignments of these ports and the base URL, except defaults."""
     default = describe({})
     names = [name for name in ports if stack.port(name) != default.port(name)]
     if stack.resolved["PUBLIC_BASE_URL"] != stack.api_url:

@@ -193,7 +193,7 @@ def _role_policy(aws: Aws, stage: Stage, handler: str) -> str | None:
 
 
 def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
-    """Return values that change when a deployed part of the stage is updated or removed.
+    """Return values that change when a deployed part of a stage changes.
 
     The parts are the stack as a whole, the functions with their policies, the schedule, the API's
     stage and the base paths of the custom domain.

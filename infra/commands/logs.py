@@ -30,7 +30,10 @@ _OVERLAP_MS = 60_000
 @click.option("--follow", is_flag=True, help="Print new lines until Ctrl-C.")
 @report_errors
 def logs(stage_name: str, since: str, *, of_sweep: bool, follow: bool) -> None:
-    """Print a stage's log lines: a JSON line per request or sweep, and Lambda's own lines."""
+    """Print a stage's log lines.
+
+    The app writes a JSON line per request or sweep. Lambda adds lines such as START and REPORT.
+    """
     parsed = re.fullmatch(r"(\d+)([mhd])", since)
     if not parsed:
         raise click.BadParameter("--since must be a number followed by m, h or d, such as 15m.")
