@@ -181,7 +181,7 @@ def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None
 
 
 def guard(settings: config.Settings) -> Middleware:
-    """Return a Chalice middleware that refuses requests from cross-origin pages."""
+    """Return a middleware that refuses cross-origin pages and unknown host names."""
     hosts = {urlsplit(settings.public_base_url).hostname or ""}
     origins = {settings.cors_allow_origin} - {""}
 

@@ -106,7 +106,7 @@ def _resources() -> Any:
 
 
 class TablesProbe:
-    """A function that checks whether the emulator responds and both tables are active."""
+    """A callable that checks whether the emulator responds and both tables are active."""
 
     def __init__(self, url: str, tables: TableNames, environ: Mapping[str, str]) -> None:
         """See `client` for `url` and `environ`."""

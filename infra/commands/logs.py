@@ -32,7 +32,8 @@ _OVERLAP_MS = 60_000
 def logs(stage_name: str, since: str, *, of_sweep: bool, follow: bool) -> None:
     """Print a stage's log lines.
 
-    The app writes a JSON line per request or sweep. Lambda adds lines such as START and REPORT.
+    The app writes a JSON line per request, sweep or unexpected error. Lambda adds lines such as
+    START and REPORT.
     """
     parsed = re.fullmatch(r"(\d+)([mhd])", since)
     if not parsed:
