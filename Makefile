@@ -38,31 +38,31 @@ services: $(RUN_TOOLS) ## Run DynamoDB, the simulator and the sweep, for chalice
 	@$(BIN)/python -m local services
 
 .PHONY: demo
-demo: $(RUN_TOOLS) ## Show the life cycle of Tasks, with every request and response
+demo: $(RUN_TOOLS) ## Show the life cycle of Tasks, with requests and responses
 	@$(BIN)/python -m local demo
 
 .PHONY: test
 # Cache bytecode: pytest's workers and the commands that tests start import the same modules.
 test: export PYTHONDONTWRITEBYTECODE =
-test: $(DEV_TOOLS) ## Run the tests except the slow ones, in parallel
+test: $(DEV_TOOLS) ## Run the tests in parallel, except slow and chaos tests
 	$(BIN)/pytest -m "not slow and not chaos" -n auto --dist worksteal
 
 .PHONY: e2e
 e2e: $(DEV_TOOLS) ## Run the slow tests: whole stacks, crashes, broken connections
 	$(BIN)/pytest -m slow
 
-# Seed for the generated scenarios and inputs. To change it: make chaos SEED=2
+# Seed of the scenarios and inputs that pytest generates. To change it: make chaos SEED=2
 SEED ?= 1
 # Options of the chaos runner, such as its seed: make chaos CHAOS="--seed 5"
 CHAOS ?= --reservations 1000 --faults 200
 
 .PHONY: chaos
-chaos: $(DEV_TOOLS) ## Run the fault-injection tests with seeded faults
+chaos: $(DEV_TOOLS) ## Run the fault-injection tests and the tests with many generated inputs
 	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 	$(BIN)/python -m tests.chaos run $(CHAOS)
 
 .PHONY: bench
-bench: $(DEV_TOOLS) ## Measure the performance goals
+bench: $(DEV_TOOLS) ## Measure performance and compare it with the goals
 	$(BIN)/python -m benchmarks
 
 .PHONY: deploy
@@ -116,7 +116,7 @@ hooks: $(DEV_TOOLS) ## Install git hooks that run make check and limit the lengt
 	$(BIN)/pre-commit install
 
 .PHONY: clean
-clean: ## Remove the files that the other targets created
+clean: ## Remove .venv and the caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -133,7 +133,7 @@ $(DEV_TOOLS): requirements-dev.txt .venv/.uv
 	$(INSTALL)
 	@touch $(DEPLOY_TOOLS) $(RUN_TOOLS) $(DEV_TOOLS)
 
-# pip reads the index and the certificates from its own configuration, which uv does not know.
+# pip reads the index and the certificates from its own configuration, which uv does not read.
 define INSTALL
 @echo "Installing $< into .venv ..."
 @VIRTUAL_ENV=.venv $(BIN)/uv pip install --require-hashes -r $< || { \

@@ -1,7 +1,7 @@
 """Checks that run before a command of Chalice's command line.
 
-Chalice imports `app.py` when it starts `deploy`, `package` or `local`, and `app.py` calls `run`. A
-mistake of the user then ends the command with one message instead of a traceback.
+Chalice imports `app.py` when it starts `deploy`, `package` or `local`, and `app.py` calls `run`. If
+the user has made a mistake, the command then ends with one message instead of a traceback.
 """
 
 import os
@@ -55,7 +55,7 @@ def run(app: Chalice) -> None:
 
 
 def _running_command() -> tuple[str | None, Mapping[str, Any]]:
-    """Return the name and the parameters of the running Chalice command, if there is one."""
+    """Return the name and parameters of the running Chalice command, if any."""
     if context := click.get_current_context(silent=True):
         return context.info_name, context.params
     if threading.current_thread() is threading.main_thread():
@@ -70,14 +70,14 @@ def _running_command() -> tuple[str | None, Mapping[str, Any]]:
 def _stop(message: str) -> NoReturn:
     if threading.current_thread() is threading.main_thread():
         raise SystemExit(message)
-    # In a thread, SystemExit would end the thread only, and leave a process that serves nothing.
+    # In a thread, SystemExit would end only the thread, and leave a process that serves nothing.
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
     os._exit(1)
 
 
 def _check_deployment(stage_name: str, profile: str | None) -> None:
-    """Check that `infra prepare` has prepared a stage, in the selected account and region.
+    """Check that a stage is prepared in the selected account and region.
 
     Raises:
         OperatorError: The deployment would fail, or would create a second API.
@@ -95,19 +95,20 @@ def _check_deployment(stage_name: str, profile: str | None) -> None:
 
 
 def _check_package(parameters: Mapping[str, Any]) -> None:
-    """Check that a stage can be packaged, without access to AWS."""
+    """Check, without access to AWS, that a stage can be packaged; print warnings."""
     stage_name = parameters["stage"]
     _read_deployable(stage_name, allow_empty_sids=True)
     if empty := stage_config.empty_sids(stage_name):
         click.echo(
             f"Warning: stage {stage_name} in .chalice/config.json does not set "
-            f"{', '.join(empty)}. The packaged functions fail until these are set.",
+            f"{', '.join(empty)}. The packaged functions fail until these SIDs are set.",
             err=True,
         )
     if parameters["merge_template"] is None:
         click.echo(
-            "Note: the template lacks what Chalice can't set, such as throttles and the functions' "
-            f"names. To include it: python -m infra package --stage {stage_name} FOLDER",
+            "Note: the template lacks settings that Chalice can't make, such as throttles and the "
+            "functions' names. To include them, run: "
+            f"python -m infra package --stage {stage_name} FOLDER",
             err=True,
         )
 

@@ -60,7 +60,7 @@ def _run(
 
 @main.command("demo")
 def run_demo() -> None:
-    """Show the life cycle of Tasks on free ports, with every request and response."""
+    """Show the life cycle of Tasks on free ports, with requests and responses."""
     sys.exit(demo.run(os.environ))
 
 
@@ -97,7 +97,7 @@ def run_api() -> None:
 def run_sweep(every: float) -> None:
     """Run the sweep periodically."""
     os.environ.update(stack.describe(os.environ).environ)
-    # Imported after the environment is set, because the app reads its settings from there.
+    # Imported after the environment is set, because the app reads its settings from it.
     app = importlib.import_module("app")
     functions.sweep_periodically(app.sweep, every)
 

@@ -1,4 +1,7 @@
-"""Prepares the app for `chalice local`: settings, address checks, guard against web pages."""
+"""Prepares the app for `chalice local`.
+
+The preparation selects settings, checks addresses and refuses requests from cross-origin pages.
+"""
 
 import json
 import os
@@ -41,10 +44,11 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
         app: The imported app.
         stage: The stage whose variables Chalice has copied to the environment.
         host: The address that `chalice local` listens on.
-        port: The port that it listens on.
+        port: The port that `chalice local` listens on.
 
     Raises:
-        OperatorError: There is no such stage, the port is not available, or no AWS region is set.
+        OperatorError: There is no such stage, the port is invalid or not available, or no AWS
+            region is set.
         SettingsError: A setting is missing or malformed.
     """
     declared = stage_config.environment(stage, {})
@@ -70,8 +74,8 @@ def _check_address(host: str, port: int) -> None:
         )
     if reason := network.bind_failure(port, host):
         raise OperatorError(
-            f"`chalice local` can't listen on port {port} of {host} ({reason}). Stop the program "
-            "that uses the port, or choose another: chalice local --port N"
+            f"`chalice local` can't listen on {host}:{port} ({reason}). Stop the program that uses "
+            "the port, or choose another: chalice local --port N"
         )
 
 
@@ -86,7 +90,7 @@ def _use_deployed_services(stage: str) -> config.Settings:
 
 
 def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
-    # boto3 fails if the profile does not exist, and local services need none.
+    # boto3 fails if the profile does not exist, and local services need no profile.
     os.environ.pop("AWS_PROFILE", None)
     os.environ["API_PORT"] = str(port)
     if host not in _WILDCARDS and not is_loopback(host):
@@ -110,7 +114,10 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
 
 
 def _find_problem(described: stack.Stack) -> str | None:
-    """Return which local service does not answer or is set up for another API, and the remedy."""
+    """Return a message if a local service does not respond or serves another API.
+
+    The message names the service and the remedy.
+    """
     command = stack.services_command(described)
     taskrouter = described.settings.twilio_taskrouter_url
     database = described.resolved["AWS_ENDPOINT_URL_DYNAMODB"]
@@ -120,7 +127,7 @@ def _find_problem(described: stack.Stack) -> str | None:
     missing += [] if has_tables() else [f"DynamoDB at {database}"]
     if missing:
         verb = "do" if len(missing) > 1 else "does"
-        return f"{' and '.join(missing)} {verb} not answer. In another terminal, run: {command}"
+        return f"{' and '.join(missing)} {verb} not respond. In another terminal, run: {command}"
     posts_to = (simulator or {}).get("callback_base_url", described.settings.public_base_url)
     if posts_to.rstrip("/") != described.settings.public_base_url:
         return (
@@ -131,7 +138,7 @@ def _find_problem(described: stack.Stack) -> str | None:
 
 
 def _describe_simulator(url: str) -> dict[str, Any] | None:
-    """Return the simulator's description of itself; None if it does not answer."""
+    """Return the simulator's description of itself; None if it does not respond."""
     try:
         with network.DIRECT.open(f"{url}/simulator", timeout=1) as response:
             described: dict[str, Any] = json.load(response)
@@ -160,7 +167,7 @@ def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None
     """Call *callback* if a source file has changed since this watcher's previous poll.
 
     Chalice's own version restarts the server for any file, even bytecode that Python writes when a
-    request imports a module for the first time. Such a restart cuts the requests in progress.
+    request imports a module for the first time. Such a restart interrupts requests in progress.
     """
     found = {}
     for folder, folders, names in os.walk(root):
@@ -174,11 +181,11 @@ def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None
 
 
 def guard(settings: config.Settings) -> Middleware:
-    """Return a Chalice middleware that refuses requests of foreign web pages."""
+    """Return a middleware that refuses cross-origin pages and unknown host names."""
     hosts = {urlsplit(settings.public_base_url).hostname or ""}
     origins = {settings.cors_allow_origin} - {""}
 
-    def refuse_foreign_pages(
+    def refuse_cross_origin_pages(
         request: Request, get_response: Callable[[Request], Response]
     ) -> Response:
         host, origin = request.headers.get("host"), request.headers.get("origin")
@@ -186,10 +193,10 @@ def guard(settings: config.Settings) -> Middleware:
             return get_response(request)
         observability.bind(error=Forbidden.code)
         message = (
-            "The local API refuses web pages of other origins and unknown host names. "
+            "The local API refuses cross-origin pages and unknown host names. "
             "See CORS_ALLOW_ORIGIN and PUBLIC_BASE_URL in docs/settings.md."
         )
         body = {"Code": Forbidden.code, "Message": message}
         return Response(body, status_code=Forbidden.status)
 
-    return refuse_foreign_pages
+    return refuse_cross_origin_pages

@@ -63,7 +63,7 @@ def client(url: str, environ: Mapping[str, str]) -> Any:
             read_timeout=10,
             proxies={},
             retries={"total_max_attempts": 1},
-            # Building the default takes boto3 an eighth of the time of a local request.
+            # Building boto3's default user agent takes an eighth of the time of a local request.
             user_agent="local",
         ),
     )
@@ -72,7 +72,7 @@ def client(url: str, environ: Mapping[str, str]) -> Any:
 def create_tables(dynamodb: Any, tables: TableNames) -> None:
     """Create the tables defined in infra/stage.yaml, unless they exist.
 
-    Items do not expire: the emulator keeps them in memory, and tests use times in the past.
+    Items do not expire, because tests use times in the past. The emulator keeps items in memory.
 
     Args:
         dynamodb: The client; see `client`.
@@ -97,13 +97,16 @@ _TemplateLoader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
 
 @functools.cache
 def _resources() -> Any:
-    """Return the template's resources; parsing them takes longer than creating both tables."""
+    """Return the template's resources.
+
+    They are cached, because parsing them takes longer than creating both tables.
+    """
     text = TEMPLATE.read_text(encoding="utf-8")
     return yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
 
 
 class TablesProbe:
-    """Checks repeatedly whether the emulator responds and both tables are active."""
+    """A callable that checks whether the emulator responds and both tables are active."""
 
     def __init__(self, url: str, tables: TableNames, environ: Mapping[str, str]) -> None:
         """See `client` for `url` and `environ`."""
@@ -152,7 +155,10 @@ async def _serve(port: int, on_ready: Callable[[], None]) -> None:
 
 
 def create_server(port: int) -> Any:
-    """Return a uvicorn server for the emulator, not started yet; port 0 means any free port."""
+    """Return a uvicorn server for the emulator without starting the server.
+
+    Port 0 means any free port.
+    """
     # ministack reads this variable when it is imported; "1" would make it write files.
     os.environ["PERSIST_STATE"] = "0"
     # Only the process that serves the tables needs a server.
@@ -171,7 +177,7 @@ def create_server(port: int) -> Any:
 
 
 def dynamodb_api() -> App:
-    """Return an ASGI app that serves the DynamoDB API, but no requests that a web page sent.
+    """Return an ASGI app that serves the DynamoDB API, except to web pages.
 
     It calls the DynamoDB module of ministack directly. ministack's own app would also serve other
     AWS services, one of which executes code, and administrative routes.

@@ -1,4 +1,4 @@
-"""Runs the app's Lambda functions locally: the API over HTTP, the sweep on a timer."""
+"""Runs the Lambda functions locally: the API over HTTP, the sweep on a timer."""
 
 import sys
 import time
@@ -11,7 +11,9 @@ LAMBDA_TIMEOUT_SECONDS = 60
 
 
 def serve_api(port: int, stage: str) -> None:
-    """Run `chalice local`, without reloading changed code, until a signal ends the process.
+    """Run `chalice local` until a signal ends the process.
+
+    Changed code is not reloaded.
 
     Args:
         port: Port on 127.0.0.1.
@@ -58,7 +60,7 @@ def sweep_periodically(
     interval: float,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Wait and sweep in an endless loop. Failed sweeps are reported, not raised.
+    """Wait and sweep in an endless loop; print errors instead of raising them.
 
     Args:
         sweep: The Lambda handler.

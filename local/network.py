@@ -23,7 +23,7 @@ def url(port: int) -> str:
 
 
 def bind_failure(port: int, host: str = LOOPBACK) -> str | None:
-    """Return why a server can't listen on this port of an address; None if it can."""
+    """Return why a server can't listen on an address and port; None if it can."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # Servers also set this option, so connections in TIME_WAIT do not block a port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

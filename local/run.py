@@ -70,7 +70,7 @@ Start the API in another terminal. The simulator posts its callbacks to {callbac
 
   {command}
 
-More in docs/quickstart.md.
+See also docs/quickstart.md.
 """
 
 
@@ -111,7 +111,7 @@ def _write(text: str) -> None:
 
 
 def services_greeting(stack: Stack) -> str:
-    """Return the addresses of the running services, and the command that starts the API."""
+    """Return the services' addresses and the command that starts the API."""
     return SERVICES_GREETING.format(
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,

@@ -1,6 +1,7 @@
 """Defines the local stack: its programs, ports, environment and readiness checks.
 
-`make run`, `make demo` and the end-to-end tests all start the stack defined here.
+`make run`, `make services`, `make demo` and the end-to-end tests all start the stack that this
+module defines, or parts of it.
 """
 
 import sys
@@ -24,8 +25,8 @@ OPTIONAL_CALLBACKS = {
 }
 """Paths of the callbacks other than the assignment callback.
 
-A production Workspace and Workflow use these callbacks. The demo and the tests omit them, so only
-the sweep detects changes at TaskRouter.
+A production Workspace and Workflow use these callbacks. The demo and most end-to-end tests omit
+them, so that only the sweep detects changes in TaskRouter.
 """
 
 STARTED_TOGETHER = "LOCAL_STACK_STARTED_TOGETHER"
@@ -35,7 +36,7 @@ _ADDRESS_PREFIXES = ("TWILIO_", "AWS_ENDPOINT_URL_DYNAMODB")
 
 
 class StackError(OperatorError):
-    """The stack can't be started; the message states the cause and the remedy."""
+    """The stack can't be started; the message states the cause."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,8 @@ def describe(environ: Mapping[str, str]) -> Stack:
     """Return the stack for an environment, without starting it.
 
     Args:
-        environ: The shell's environment, which takes precedence. Addresses that are not set here
-            are derived from the ports.
+        environ: The shell's environment, which takes precedence. Addresses that it does not
+            set are derived from the ports.
 
     Raises:
         StackError: A port is invalid, or two ports are equal.
@@ -161,7 +162,7 @@ def api_command(stack: Stack) -> str:
 
 
 def _assignments(stack: Stack, *ports: str) -> str:
-    """Return shell assignments of the base URL and of these ports, except default values."""
+    """Return shell assignments of these ports and the base URL, except defaults."""
     default = describe({})
     names = [name for name in ports if stack.port(name) != default.port(name)]
     if stack.resolved["PUBLIC_BASE_URL"] != stack.api_url:
@@ -177,14 +178,15 @@ def check_ports_are_free(stack: Stack, *names: str) -> None:
         names: Names of the programs; without names, all programs are checked.
 
     Raises:
-        StackError: A port is in use; the message names the program and the port's variable.
+        StackError: A program can't listen on its port; the message names the program, the reason
+            and the port's variable.
     """
     for program in stack.programs:
         variable = program.port_variable if program.name in names or not names else None
-        if variable and network.bind_failure(port := stack.port(variable)):
+        if variable and (reason := network.bind_failure(port := stack.port(variable))):
             raise StackError(
-                f"Port {port} is in use, but {program.name} needs it. Stop the program that uses "
-                f"the port, or set {variable} to another port."
+                f"{program.name} can't listen on port {port} ({reason}). Stop the program that "
+                f"uses the port, or set {variable} to another port."
             )
 
 
@@ -204,7 +206,15 @@ def _programs(has_tables: Callable[[], bool], api: str, simulator: str) -> tuple
 
 
 def check_port(name: str, text: str) -> None:
-    """Check the text of a port; raise StackError, which names its variable, if it is invalid."""
+    """Check that a text is a valid port.
+
+    Args:
+        name: The variable or option with the port, for the error message.
+        text: The text to check.
+
+    Raises:
+        StackError: The text is not a number from 1 to `network.MAX_PORT`.
+    """
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= network.MAX_PORT:
         raise StackError(f"{name} must be a port from 1 to {network.MAX_PORT}, not {text!r}.")
 

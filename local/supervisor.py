@@ -146,7 +146,8 @@ class RunningStack:
         """Wait until a started program is ready.
 
         Raises:
-            StackError: The program ended or was not ready in time; the message includes its output.
+            StackError: The program ended or was not ready in time. The message includes its output
+                if the output was logged to a file.
         """
         process = self.processes[name or program.name]
 
@@ -193,7 +194,7 @@ def running(
     overrides: Mapping[str, Mapping[str, str]] | None = None,
     print_line: PrintLine | None = None,
 ) -> Iterator[RunningStack]:
-    """Run a stack inside a `with` block, and end its programs after the block.
+    """Run a stack for the duration of a `with` block.
 
     Args:
         stack: The stack to run.
@@ -209,7 +210,7 @@ def running(
         try:
             environ = {**stack.environ, STARTED_TOGETHER: "true"}
             servers = [program for program in stack.programs if program.is_ready]
-            # Starting only the servers at first makes them ready sooner.
+            # The servers are ready sooner if no other program starts at the same time.
             for group in (servers, [p for p in stack.programs if p not in servers]):
                 for program in group:
                     programs.start(program, {**environ, **overrides.get(program.name, {})})

@@ -70,8 +70,8 @@ class GatewayResponse:
     """A response that API Gateway sends without calling the app.
 
     Attributes:
-        code: The Code in the body; None for API Gateway's response type.
-        message: The Message in the body; None for API Gateway's message.
+        code: `Code` in the body; None for API Gateway's response type.
+        message: `Message` in the body; None for API Gateway's message.
         status: HTTP status; None for API Gateway's status.
         headers: Header values by name.
     """
@@ -83,7 +83,7 @@ class GatewayResponse:
 
     @property
     def body(self) -> str:
-        """The mapping template; ``messageString`` includes its quotation marks."""
+        """The mapping template; ``messageString`` already includes quotation marks."""
         code = json.dumps(self.code) if self.code else '"$context.error.responseType"'
         message = json.dumps(self.message) if self.message else "$context.error.messageString"
         return f'{{"Code": {code}, "Message": {message}}}'

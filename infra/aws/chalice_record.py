@@ -40,7 +40,7 @@ def lambda_runtime() -> str:
     """Return the functions' runtime, which Chalice takes from the running Python.
 
     Raises:
-        OperatorError: Lambda has no runtime of the running Python's version.
+        OperatorError: Lambda has no runtime for the running Python version.
     """
     running = f"python{sys.version_info.major}.{sys.version_info.minor}"
     nearest = Config().lambda_python_version
@@ -70,8 +70,8 @@ def rebuild_record(
         Whether any resource exists.
 
     Raises:
-        OperatorError: The functions were not created by Chalice or are in another region, or
-            Chalice would delete a domain that other APIs use.
+        OperatorError: The functions were not created by Chalice or are in another region, several
+            APIs serve the stage, or Chalice would delete a domain that other APIs use.
     """
     live_resources.ensure_same_region(aws, stage)
     recorded = _recorded(aws, stage, bucket)
@@ -93,7 +93,7 @@ def rebuild_record(
 
 
 def ensure_current(aws: Aws, stage: Stage) -> None:
-    """Refuse to deploy with a record in the checkout that lacks the API that exists in AWS.
+    """Refuse to deploy if the checkout's record lacks the API that exists in AWS.
 
     Raises:
         OperatorError: Chalice would create a second API, with another URL.
@@ -122,7 +122,7 @@ def upload(aws: Aws, stage: Stage, bucket: str) -> str:
 def public_url(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
     """Return the base URL for TaskRouter's callbacks, or None if nothing is deployed.
 
-    An API that CloudFormation deployed has no record, but is also found.
+    An API that CloudFormation deployed is also found, although it has no record.
     """
     api_id = find_api_id(aws, stage, bucket)
     if api_id is None:
@@ -131,7 +131,10 @@ def public_url(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
 
 
 def find_api_id(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
-    """Return the ID of the stage's API, which the record in S3 names, or None if there is none."""
+    """Return the ID of the stage's API, or None if there is no API.
+
+    The account is searched if the record in S3 does not name an API that exists.
+    """
     recorded_id = _api_id(_recorded(aws, stage, bucket))
     return live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
 

@@ -1,7 +1,8 @@
-"""Fingerprint of a deployment, kept in S3 so that an unchanged stage is not deployed again.
+"""The fingerprint of a deployment: a hash of everything that determines its result.
 
-It consists of a hash of everything that determines the result of a deployment, and of the versions
-of the deployed parts. A later change by any tool gives a part another version.
+The fingerprint is stored in S3 with the versions of the deployed parts. If any tool changes a part
+later, the version of that part changes. A stage is not deployed again as long as its fingerprint
+and all versions are unchanged.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ _SHIPPED = ("app.py", "chalicelib", "vendor", "requirements.txt")
 
 
 def compute(stage: Stage) -> str:
-    """Return a hash of everything that determines the result of a deployment."""
+    """Return the fingerprint that a deployment of the stage would have."""
     declared = project()
     section = declared.pop("stages")[stage.name]
     inputs = {
@@ -52,7 +53,7 @@ def _files(section: dict[str, Any]) -> Iterator[Path]:
 
 
 def is_deployed(aws: Aws, stage: Stage, bucket: str, fingerprint: str, api_id: str) -> bool:
-    """Return whether the last complete deployment had this fingerprint and is still unchanged."""
+    """Return whether the fingerprint and the versions match the last deployment."""
     try:
         response = aws.client("s3").get_object(Bucket=bucket, Key=_key(stage))
     except ClientError as error:
@@ -63,13 +64,13 @@ def is_deployed(aws: Aws, stage: Stage, bucket: str, fingerprint: str, api_id: s
 
 
 def store(aws: Aws, stage: Stage, bucket: str, fingerprint: str, api_id: str) -> None:
-    """Store the fingerprint of a complete deployment."""
+    """Store the fingerprint and the versions of a complete deployment."""
     body = _content(aws, stage, fingerprint, api_id)
     aws.client("s3").put_object(Bucket=bucket, Key=_key(stage), Body=body)
 
 
 def remove(aws: Aws, stage: Stage, bucket: str) -> None:
-    """Remove the fingerprint, so that an interrupted deployment is continued by the next one."""
+    """Remove the fingerprint, so that the next run does not skip the deployment."""
     aws.client("s3").delete_object(Bucket=bucket, Key=_key(stage))
 
 

@@ -79,7 +79,7 @@ def list_resources(aws: Aws, stage: Stage, *, recorded_api_id: str | None) -> li
         recorded_api_id: See `find_api_id`.
 
     Raises:
-        OperatorError: The functions were not created by Chalice.
+        OperatorError: The functions were not created by Chalice, or several APIs serve the stage.
     """
     ensure_created_by_chalice(aws, stage)
     resources: list[dict[str, Any]] = []
@@ -167,7 +167,7 @@ def ensure_same_region(aws: Aws, stage: Stage) -> None:
         OperatorError: A role of the stage belongs to another region.
     """
     for handler in (API, SWEEP):
-        if _role_is_of_another_region(aws, stage, handler):
+        if _role_belongs_to_another_region(aws, stage, handler):
             raise OperatorError(
                 f"The role {stage.role(handler)} belongs to stage {stage.name} in a region other "
                 f"than {aws.region}. Select that region (export AWS_DEFAULT_REGION=...), or deploy "
@@ -175,11 +175,11 @@ def ensure_same_region(aws: Aws, stage: Stage) -> None:
             )
 
 
-def _role_is_of_another_region(aws: Aws, stage: Stage, handler: str) -> bool:
+def _role_belongs_to_another_region(aws: Aws, stage: Stage, handler: str) -> bool:
     policy = _role_policy(aws, stage, handler)
     if policy is None:
         return False
-    # Earlier versions rendered the region. Current policies have * in its place.
+    # Earlier versions rendered the region into the policy. Current policies contain * instead.
     if regions := re.findall(r":dynamodb:([\w-]+):", policy):
         return aws.region not in regions
     # A stage's role is created after its stack, and removed before it.
@@ -193,7 +193,11 @@ def _role_policy(aws: Aws, stage: Stage, handler: str) -> str | None:
 
 
 def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
-    """Return values that change whenever a deployed part of the stage is changed or removed."""
+    """Return values that change when a deployed part of a stage changes.
+
+    The parts are the stack as a whole, the functions with their policies, the schedule, the API's
+    stage and the base paths of the custom domain.
+    """
     gateway = aws.client("apigateway")
     versions: dict[str, Any] = {"stack": stacks.last_change(aws, stage)}
     for handler in (API, SWEEP):

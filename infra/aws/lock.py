@@ -1,4 +1,4 @@
-"""Lock that allows one deployment or removal of a stage at a time.
+"""The lock that allows only one deployment or removal of a stage at a time.
 
 The lock is an item in the stage's state table. The lock expires, so a killed deployment does not
 lock the stage forever.
@@ -20,15 +20,16 @@ ID = "deploying"
 """Key of the lock's item in the state table."""
 
 _LEASE_SECONDS = 30 * 60
-"""Lease duration, longer than any deployment takes."""
+"""Lease duration, longer than a deployment normally takes."""
 
 
 @contextmanager
 def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], None]]:
     """Hold the lock of a stage.
 
-    The first deployment of a stage creates the state table. Until the table exists, CloudFormation
-    prevents a second deployment. Call the yielded function once the table exists.
+    The first deployment of a stage creates the state table. Until the table exists, only
+    CloudFormation prevents two concurrent deployments, because it allows one change of a stack at a
+    time. Call the yielded function once the table exists.
 
     Args:
         aws: The account and region.
@@ -41,11 +42,11 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
     Raises:
         OperatorError: Someone else holds the lock. The message names the owner and the remedy.
     """
-    dynamodb, owner = aws.client("dynamodb"), uuid.uuid4().hex
+    dynamodb, owner, started = aws.client("dynamodb"), uuid.uuid4().hex, round(time.time())
 
     def renew(*, force: bool = False) -> None:
         with suppress(dynamodb.exceptions.ResourceNotFoundException):
-            _put(aws, dynamodb, stage, owner, force=force)
+            _put(aws, dynamodb, stage, owner, started, force=force)
 
     renew(force=force)
     try:
@@ -54,7 +55,7 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
         _release(dynamodb, stage, owner)
 
 
-def _put(aws: Aws, dynamodb: Any, stage: Stage, owner: str, *, force: bool) -> None:
+def _put(aws: Aws, dynamodb: Any, stage: Stage, owner: str, started: int, *, force: bool) -> None:
     now = round(time.time())
     condition = {
         "ConditionExpression": "attribute_not_exists(id) OR #until < :now OR #owner = :owner",
@@ -69,7 +70,7 @@ def _put(aws: Aws, dynamodb: Any, stage: Stage, owner: str, *, force: bool) -> N
                 "id": {"S": ID},
                 "owner": {"S": owner},
                 "by": {"S": f"{aws.identity} at {socket.gethostname()}"},
-                "since": {"N": str(now)},
+                "since": {"N": str(started)},
                 "ttl": {"N": str(now + _LEASE_SECONDS)},
             },
             **({} if force else condition),

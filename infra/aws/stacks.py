@@ -33,7 +33,7 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
 
     Raises:
         OperatorError: The stack cannot be updated, the change failed (the message names the first
-            failure), or the change took longer than half an hour.
+            failure or where to find it), or the change took longer than half an hour.
     """
     cloudformation = aws.client("cloudformation")
     parameters = {
@@ -66,7 +66,7 @@ def exists(aws: Aws, stage: Stage) -> bool:
 
 
 def last_change(aws: Aws, stage: Stage) -> str | None:
-    """Return the status of the stack and the time of its last change, or None without a stack."""
+    """Return the stack's status and last change time, or None if there is no stack."""
     stack = _find(aws.client("cloudformation"), stage.stack)
     if stack is None:
         return None
@@ -123,7 +123,7 @@ def _start_change(cloudformation: Any, request: Mapping[str, Any]) -> str | None
 
 
 def _wait_for_other_changes(cloudformation: Any, stage: Stage) -> None:
-    """Wait for a change in progress; CloudFormation allows one change at a time."""
+    """Wait until no change is in progress, because CloudFormation allows only one."""
     stack = _find(cloudformation, stage.stack)
     if stack and _is_in_progress(stack):
         click.echo(f"Stack {stage.stack}: waiting for another change to finish ...", err=True)
@@ -156,7 +156,7 @@ def _wait(cloudformation: Any, stage: Stage, stack_id: str) -> str:
         now = time.monotonic()
         if now - started > _TIMEOUT_SECONDS:
             raise OperatorError(
-                f"The stack {stage.stack} has been {stack['StackStatus']} for half an hour. See "
+                f"The stack {stage.stack} is still {stack['StackStatus']} after half an hour. See "
                 "its events in CloudFormation's console, and run this command again once the "
                 "change has ended."
             )

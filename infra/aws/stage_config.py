@@ -15,7 +15,7 @@ CONFIG = config.PROJECT / ".chalice" / "config.json"
 API = "api_handler"
 SWEEP = "sweep"
 
-# Lambda sets this variable. The settings are then validated as they will be on Lambda.
+# A variable that Lambda sets. With this variable, settings are validated as they are on Lambda.
 _ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
 
 _LOG_LEVELS = ("DEBUG", "INFO")
@@ -33,7 +33,7 @@ class Stage:
 
     Attributes:
         name: Name under "stages" in config.json; also the name of the API Gateway stage, which
-            is the first segment of every path.
+            is the first path segment of the invoke URL.
         app: Name of the Chalice app.
         settings: The settings that the functions will read.
         policy_files: Policy file of each handler, relative to `.chalice`.
@@ -88,15 +88,15 @@ def project() -> Any:
 
 
 def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of a stage, overridden by shell variables.
+    """Return the variables of a stage and of the shell.
 
     Args:
         stage_name: A name under "stages" in config.json.
         environ: Variables of the shell, which take precedence.
 
     Raises:
-        OperatorError: There is no such stage, or config.json cannot be read or has variables that
-            are not text.
+        OperatorError: There is no such stage, or config.json cannot be read, or the stage's
+            environment_variables are not an object of strings.
     """
     project_config = project()
     stages = project_config.get("stages", {})
@@ -164,11 +164,11 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
     variables = environment(stage_name, overrides)
     if "SETTINGS_DEFAULTS" in variables:
         stages = project()["stages"]
-        others = [name for name in stages if "SETTINGS_DEFAULTS" not in environment(name, {})]
+        deployable = [name for name in stages if "SETTINGS_DEFAULTS" not in environment(name, {})]
         raise _invalid(
             stage_name,
             "SETTINGS_DEFAULTS is for local use only, so this stage can't be deployed. Stages that "
-            f"can be: {', '.join(others) or 'none'}.",
+            f"can be: {', '.join(deployable) or 'none'}.",
         )
     try:
         settings = config.load({**variables, **_ON_LAMBDA})
@@ -190,10 +190,13 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
 
 
 def _policy_files(stage_name: str, functions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    try:
-        return {handler: functions[handler]["iam_policy_file"] for handler in (API, SWEEP)}
-    except KeyError as error:
-        raise _invalid(stage_name, f"iam_policy_file is missing for {error}.") from error
+    files = {}
+    for handler in (API, SWEEP):
+        try:
+            files[handler] = functions[handler]["iam_policy_file"]
+        except KeyError as error:
+            raise _invalid(stage_name, f"iam_policy_file is missing for {handler!r}.") from error
+    return files
 
 
 def _check_domain(stage_name: str, domain: Mapping[str, str], settings: config.Settings) -> None:

@@ -31,14 +31,16 @@ cloud_stage_option = click.option(
 )
 
 break_lock_option = click.option(
-    "--break-lock", is_flag=True, help="Continue even if another deployment holds the stage's lock."
+    "--break-lock",
+    is_flag=True,
+    help="Continue even if another deployment or removal holds the stage's lock.",
 )
 
 REPORTED_ERRORS = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
-"""Errors that the operator can fix; their messages say how."""
+"""Expected errors, which are reported as a message without a traceback."""
 
 _STORE_SECONDS = 10.0
-"""Time limit of a DynamoDB call.
+"""Time limit of a DynamoDB call by an operator command.
 
 The app's limit is shorter, because TaskRouter waits for the app.
 """
@@ -63,7 +65,7 @@ def load_settings(stage_name: str) -> config.Settings:
     boto3 then also reads its settings from the environment, such as the URL of the local DynamoDB.
 
     Raises:
-        OperatorError: There is no such stage.
+        OperatorError: There is no such stage, or config.json is invalid.
         chalicelib.config.SettingsError: A setting is missing or malformed.
     """
     environ = stage_config.environment(stage_name, os.environ)
@@ -73,7 +75,7 @@ def load_settings(stage_name: str) -> config.Settings:
 
 
 def open_store(settings: config.Settings) -> DynamoReservationStore:
-    """Return the store of a stage's records, with a time limit for operators."""
+    """Return the store of a stage's Reservation records, for an operator command."""
     return DynamoReservationStore(
         make_client(_STORE_SECONDS),
         reservations_table=settings.reservations_table,

@@ -23,7 +23,8 @@ _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None:
     """Remove the functions, API, schedule, logs, alarms and bucket of a stage.
 
-    Tables and secrets are kept unless --data is given. TaskRouter's callbacks fail from then on.
+    Tables and secrets are kept unless --data is given. A Secrets Manager secret is always kept.
+    TaskRouter's callbacks fail as soon as the API is removed.
 
     Exit code 1: a step failed. Fix the cause and run the command again; it continues with the
     remaining resources.

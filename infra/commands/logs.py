@@ -25,12 +25,16 @@ _OVERLAP_MS = 60_000
     "--since",
     default="10m",
     show_default=True,
-    help="Age of the first line, such as 15m, 2h or 1d.",
+    help="Age of the oldest line to print, such as 15m, 2h or 1d.",
 )
 @click.option("--follow", is_flag=True, help="Print new lines until Ctrl-C.")
 @report_errors
 def logs(stage_name: str, since: str, *, of_sweep: bool, follow: bool) -> None:
-    """Print a stage's log lines: one JSON line per request or sweep."""
+    """Print a stage's log lines.
+
+    The app writes a JSON line per request, sweep or unexpected error. Lambda adds lines such as
+    START and REPORT.
+    """
     parsed = re.fullmatch(r"(\d+)([mhd])", since)
     if not parsed:
         raise click.BadParameter("--since must be a number followed by m, h or d, such as 15m.")

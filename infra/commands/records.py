@@ -1,4 +1,4 @@
-"""Commands that sweep and erase records with the operator's credentials."""
+"""Commands that run a sweep and erase a record, with the operator's credentials."""
 
 import json
 import os
@@ -24,8 +24,7 @@ _SWEEP_SECONDS = 15 * 60
 def sweep(stage_name: str, *, monitor: bool) -> None:
     """Run one sweep and print its result as JSON.
 
-    Exit code 1: a step of the sweep failed. "errors" counts the failures
-    by error code.
+    Exit code 1: a step of the sweep failed. "errors" counts the failures by error code.
     """
     if monitor:
         os.environ["SWEEP_MONITOR_ONLY"] = "true"

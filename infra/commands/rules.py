@@ -49,7 +49,7 @@ def rules() -> None:
 def check(file: Path | None, stage_name: str) -> None:
     """Check the rules in FILE, or the stage's rules if FILE is omitted.
 
-    Exit code 1: the rules are invalid. Each line names one mistake and its correction.
+    Exit code 1: the rules are invalid. Each line of the message describes one mistake.
     """
     path = file or config.rules_file(stage_config.environment(stage_name, os.environ))
     checked = rules_file.read(path.absolute())
@@ -191,10 +191,10 @@ def _format(explanation: dict[str, Any]) -> Iterator[str]:
             yield f"     {failure['why']}"
         reached = reached and not rule["answers"]
     if explanation["rule"]:
-        by = f'rule "{explanation["rule"]}"'
+        source = f'rule "{explanation["rule"]}"'
     else:
-        by = "ASSIGNMENT_INSTRUCTION (no rule applies)"
-    yield f"answer: {json.dumps(explanation['answer'])}, by {by}"
+        source = "ASSIGNMENT_INSTRUCTION (no rule applies)"
+    yield f"answer: {json.dumps(explanation['answer'])}, by {source}"
     if "answered" in explanation:
         yield f"recorded answer: {json.dumps(explanation['answered'])}"
 

@@ -18,7 +18,7 @@ from infra.aws.stage_config import SWEEP, Stage
 from infra.commands import cloud_stage_option, report_errors
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
-"""Not the assignment callback, because an alarm counts its refused requests."""
+"""Route of the unsigned request. An alarm counts requests that the assignment callback refuses."""
 
 _OK = "ok"
 _NOT_DEPLOYED = "not deployed"
@@ -33,11 +33,11 @@ _REQUEST_SECONDS = 15
 def status(stage_name: str, *, as_json: bool) -> None:
     """Show the URL, tables, schedule, last sweep and alarms of a stage.
 
-    Exit code 1: a part of the stage is missing or not working.
+    Exit code 1: a part of the stage is missing or does not work, or an alarm is active.
     """
     report = describe(connect(), stage_config.read(stage_name))
     if as_json:
-        # boto3 returns DynamoDB's numbers as Decimal; all numbers here are integers.
+        # boto3 returns DynamoDB's numbers as Decimal. All numbers in the report are integers.
         click.echo(json.dumps(report, default=int))
     else:
         for name, value in report.items():
@@ -81,7 +81,7 @@ def smoke_test(base_url: str, *, max_seconds: float = 60) -> None:
         max_seconds: Time limit for retries. API Gateway serves a new deployment after a delay.
 
     Raises:
-        OperatorError: A check failed. The message describes the response.
+        OperatorError: A check failed, or the URL can't be reached.
     """
     deadline = time.monotonic() + max_seconds
     while problem := _find_problem(base_url):
@@ -104,7 +104,7 @@ def _find_problem(base_url: str) -> str | None:
     except requests.RequestException as error:
         return f"{base_url} can't be reached ({type(error).__name__})."
     code = _member(refusal, "Code")
-    # API Gateway also returns 403 if a route does not exist, so the Code is checked too.
+    # By default, API Gateway also returns 403 for unknown routes, so `Code` is checked too.
     if (refusal.status_code, code) != (403, "InvalidSignature"):
         response = f"{refusal.status_code} {code}" if code else str(refusal.status_code)
         return (
@@ -144,7 +144,7 @@ def _table_status(aws: Aws, name: str) -> str:
 def _schedule_state(aws: Aws, stage: Stage) -> str:
     """Return the state of the rule that starts the sweep.
 
-    The rule is found by its target, because CloudFormation generates the name of the rule.
+    The rule is found by its target, because CloudFormation generates rule names.
     """
     name = stage.function(SWEEP)
     arn = f"arn:{aws.partition}:lambda:{aws.region}:{aws.account}:function:{name}"

@@ -105,7 +105,7 @@ def read_api_key(settings: config.Settings) -> ApiKey:
             AWS credentials and region of the caller.
 
     Raises:
-        OperatorError: The parameter cannot be read.
+        OperatorError: The parameter cannot be read, or its value is invalid.
     """
     name = settings.secrets_parameter
     if not name:
@@ -125,7 +125,7 @@ def find_worker_sid(settings: config.Settings, key: ApiKey, worker: str) -> str:
         settings: Settings with the TaskRouter URL and the Workspace.
         key: The API key for TaskRouter.
         worker: A Worker SID, which is returned unchanged, or a FriendlyName (unique in its
-            Workspace), which is looked up at TaskRouter.
+            Workspace), which is looked up in TaskRouter.
 
     Raises:
         OperatorError: No Worker has this name, or the request to TaskRouter failed.

@@ -19,8 +19,8 @@ TIMES = {
     # The stage that waits for a timeout gives the Workflow a shorter timeout.
     "SIMULATOR_RESERVATION_TIMEOUT": "60",
 }
-DEFERRING = {"ASSIGNMENT_INSTRUCTION": "defer", "RULES_FILE": "chalicelib/rules.toml"}
-INSTRUCTING = {"ASSIGNMENT_INSTRUCTION": "accept", "RULES_FILE": "local/voice-rules.toml"}
+DEFERRING_SETTINGS = {"ASSIGNMENT_INSTRUCTION": "defer", "RULES_FILE": "chalicelib/rules.toml"}
+INSTRUCTING_SETTINGS = {"ASSIGNMENT_INSTRUCTION": "accept", "RULES_FILE": "local/voice-rules.toml"}
 LOG_LINES = 20
 """Number of log lines to print per program after a failure."""
 
@@ -43,7 +43,7 @@ def run(environ: Mapping[str, str]) -> int:
     started = time.monotonic()
     *stack_ports, instructing_port = network.find_free_ports(len(stack.PORTS) + 1)
     ports = dict(zip(stack.PORTS, map(str, stack_ports), strict=True))
-    local_stack = stack.describe(TIMES | dict(environ) | ports | DEFERRING)
+    local_stack = stack.describe(TIMES | dict(environ) | ports | DEFERRING_SETTINGS)
     print("Starting DynamoDB, the TaskRouter simulator, the API and the sweep ...", flush=True)
     with supervisor.running(local_stack) as programs:
         instructing_url = _start_instructing_api(programs, local_stack, instructing_port)
@@ -62,7 +62,7 @@ def _start_instructing_api(
 ) -> str:
     """Start an API that answers callbacks with instructions; return its base URL."""
     url = network.url(port)
-    overrides = INSTRUCTING | {"API_PORT": str(port), "PUBLIC_BASE_URL": url}
+    overrides = INSTRUCTING_SETTINGS | {"API_PORT": str(port), "PUBLIC_BASE_URL": url}
     instructing_stack = stack.describe(local_stack.environ | overrides)
     programs.start(instructing_stack.program("api"), instructing_stack.environ, "instructing-api")
     programs.wait_for(instructing_stack.program("api"), "instructing-api")

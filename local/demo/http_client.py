@@ -1,4 +1,4 @@
-"""HTTP client for the demo and the end-to-end tests."""
+"""HTTP client for the demo, `make run` and the end-to-end tests."""
 
 import json
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Response:
 
 
 class HttpClient:
-    """Sends requests to one server with the same credentials."""
+    """Sends requests to one server, always with the same credentials."""
 
     def __init__(
         self,

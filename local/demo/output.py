@@ -14,7 +14,7 @@ _MAX_VALUE_LENGTH = 100
 
 
 class StageFailedError(Exception):
-    """A stage of the demo failed; the message names the stage and the result."""
+    """A stage of the demo failed; the message names the stage and the expected result."""
 
 
 class Presenter:
@@ -31,13 +31,13 @@ class Presenter:
         self._print(f"\n{title}\n{'=' * len(title)}")
 
     def explain(self, sentence: str) -> None:
-        """Print a sentence about the next step."""
+        """Print a sentence that explains what happens."""
         self._print(f"\n  {sentence}")
 
     def post(
         self, client: HttpClient, path: str, form: Mapping[str, str] | None = None, *, show: str
     ) -> Any:
-        """Send a POST request, and print the response fields listed in `show`.
+        """Send and print a POST request, and print the response fields listed in `show`.
 
         `show` contains space-separated names, or is "all".
 
@@ -48,7 +48,7 @@ class Presenter:
         return self._print_response(client.post(path, form), show)
 
     def get(self, client: HttpClient, path: str, *, show: str) -> Any:
-        """Send a GET request, and print the response fields listed in `show`.
+        """Send and print a GET request, and print the response fields listed in `show`.
 
         `show` contains space-separated names, or is "all".
 
@@ -79,7 +79,7 @@ class Presenter:
         return result
 
     def expect(self, name: str, expected: object, actual: object) -> None:
-        """Compare a value with the expected value.
+        """Compare a value with the expected value, and print the result.
 
         Raises:
             StageFailedError: The values differ.

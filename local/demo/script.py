@@ -32,11 +32,11 @@ RESERVATION_SECONDS = 3
 SWEEP_SECONDS = 15
 """Maximum wait for the sweep: timeout, grace period, interval and a margin."""
 
-CALLER, NUMBER, ALICES_PHONE = "+15550001111", "+15556667777", "+15555555555"
+CALLER, CALLED_NUMBER, ALICES_PHONE = "+15550001111", "+15556667777", "+15555555555"
 """The caller, the number called and Alice's phone: fictitious numbers."""
 
 TOKEN_CHARACTERS_SHOWN = 18
-"""Number of characters that identifies a token without revealing it."""
+"""Number of characters of the Authorization header to print, too few to reveal the token."""
 
 TASK_FIELDS = "sid assignment_status attributes"
 
@@ -179,7 +179,7 @@ class Script:
         self._set_alice("Idle")
 
         self.presenter.explain("Place a call, and press 1 for Spanish.")
-        form = {"from": CALLER, "to": NUMBER, "digits": "1"}
+        form = {"from": CALLER, "to": CALLED_NUMBER, "digits": "1"}
         call = self.presenter.post(self.simulator, "/calls", form, show="sid status task_sid")
         self._await_task(call["task_sid"], "assigned")
         path = f"/calls/{call['sid']}"

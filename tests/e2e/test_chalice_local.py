@@ -115,7 +115,7 @@ def test_start_without_services_names_the_command_and_503_names_the_address(star
     api = start(chalice_local(environ), environ)
     api.wait_for("Serving on")
 
-    assert re.search(r"do not answer\. In another terminal, run: .* make services\n", api.output())
+    assert re.search(r"do not respond\. In another terminal, run: .* make services\n", api.output())
     app = api_client(described)
     listed = app.get("/reservations")
     assert (listed.status, listed.body["Code"]) == (503, "StoreUnavailable")
@@ -196,7 +196,9 @@ def test_services_report_a_port_in_use(variable, program):
         ended = run_to_end(SERVICES, environ)
 
     assert ended.returncode == 1
-    assert ended.stderr.startswith(f"Error: Port {environ[variable]} is in use, but {program} ")
+    assert ended.stderr.startswith(
+        f"Error: {program} can't listen on port {environ[variable]} (Address already in use). "
+    )
 
 
 def test_services_do_not_need_the_port_of_the_api(start):

@@ -169,8 +169,8 @@ def test_port_in_use_is_reported_before_any_program_starts(start, variable, prog
         assert run.popen.wait(20) == 1
 
     assert run.output() == (
-        f"Error: Port {environ[variable]} is in use, but {program} needs it. Stop the program "
-        f"that uses the port, or set {variable} to another port.\n"
+        f"Error: {program} can't listen on port {environ[variable]} (Address already in use). "
+        f"Stop the program that uses the port, or set {variable} to another port.\n"
     )
     assert not run.remaining_processes()
 

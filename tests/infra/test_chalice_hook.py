@@ -27,7 +27,7 @@ WITHOUT_AWS = {
 }
 REGION = {"AWS_DEFAULT_REGION": "eu-west-1"}
 KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
-MISSPELT = (
+MISSPELLED = (
     "There is no stage 'dve' in config.json. Declared stages: dev, local, prod. Did you mean dev?"
 )
 LAPTOP = (
@@ -75,7 +75,7 @@ def checkout(tmp_path):
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        ("dve", MISSPELT),
+        ("dve", MISSPELLED),
         ("local", LAPTOP),
     ],
 )

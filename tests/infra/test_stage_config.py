@@ -59,7 +59,7 @@ def test_error_for_variables_that_are_not_text_names_stage_and_variable(config, 
         stage_config.environment("dev", {})
 
 
-def test_error_for_misspelt_stage_suggests_the_nearest_name(config):
+def test_error_for_misspelled_stage_suggests_the_nearest_name(config):
     with pytest.raises(OperatorError, match=r"Declared stages: empty, prod\. Did you mean prod\?$"):
         stage_config.environment("prd", {})
 

@@ -82,7 +82,7 @@ def test_missing_services_and_the_command_that_starts_them_are_named(environ, po
     simulator, database = (network.url(ports[n]) for n in ("SIMULATOR_PORT", "DYNAMODB_PORT"))
     assignments = " ".join(f"{name}={port}" for name, port in ports.items())
     assert capsys.readouterr().err == (
-        f"The TaskRouter simulator at {simulator} and DynamoDB at {database} do not answer. "
+        f"The TaskRouter simulator at {simulator} and DynamoDB at {database} do not respond. "
         f"In another terminal, run: {assignments} make services\n"
     )
 
@@ -141,7 +141,7 @@ def test_twilio_keys_in_the_shell_are_reported_as_a_conflict(environ, ports, cap
     assert "secret" not in error
 
 
-def test_port_that_contradicts_api_port_stops_with_the_right_command(environ, ports):
+def test_error_for_port_that_contradicts_api_port_names_the_right_command(environ, ports):
     environ["API_PORT"] = "9150"
 
     with pytest.raises(OperatorError) as raised:
@@ -158,7 +158,7 @@ def test_port_in_use_is_reported_before_the_server_starts(environ):
         port = other.getsockname()[1]
         environ["API_PORT"] = str(port)
 
-        with pytest.raises(OperatorError, match=rf"can't listen on port {port} of 127\.0\.0\.1"):
+        with pytest.raises(OperatorError, match=rf"can't listen on 127\.0\.0\.1:{port} \("):
             configure(port)
 
 
@@ -190,7 +190,7 @@ def test_packages_of_the_services_are_not_needed():
     assert imported.stdout == b"set()\n"
 
 
-def test_misspelt_stage_is_reported_with_the_nearest_name(environ, ports):
+def test_misspelled_stage_is_reported_with_the_nearest_name(environ, ports):
     with pytest.raises(OperatorError, match="no stage 'dve' .* Did you mean dev"):
         configure(ports["API_PORT"], stage="dve")
 
@@ -245,7 +245,7 @@ def guarded(**variables):
         {"Host": "["},
     ],
 )
-def test_foreign_page_gets_403_in_the_shape_of_the_apis_errors(headers):
+def test_cross_origin_page_gets_403_in_the_format_of_the_apis_errors(headers):
     with guarded() as get:
         response = get(**headers)
 

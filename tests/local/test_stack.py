@@ -85,8 +85,8 @@ def test_error_for_a_port_in_use_names_the_program_and_the_variable():
 
         stack.check_ports_are_free(stack.describe(environ), "api", "dynamodb")
     assert str(caught.value) == (
-        f"Port {taken} is in use, but simulator needs it. Stop the program that uses the port, "
-        "or set SIMULATOR_PORT to another port."
+        f"simulator can't listen on port {taken} (Address already in use). Stop the program that "
+        "uses the port, or set SIMULATOR_PORT to another port."
     )
 
 
