@@ -1,4 +1,4 @@
-"""Documented commands that need special treatment: not run, or run until Ctrl-C."""
+"""Documented commands that are not run, and commands that run until Ctrl-C."""
 
 TESTED_ELSEWHERE = "`.ci/run` runs it"
 
@@ -19,7 +19,7 @@ NOT_RUN = {
 """Commands that are not run, and the reasons."""
 
 CHALICE_LOCAL = r"([A-Z_]+=\S+ )*\.venv/bin/chalice local\b.*"
-"""Chalice's server, which needs running services."""
+"""Pattern of commands that start Chalice's server, which needs running services."""
 
 UNTIL_INTERRUPTED = {
     r"([A-Z_]+=\S+ )*make (run|services)": r"Press Ctrl-C to stop",
