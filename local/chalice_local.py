@@ -70,7 +70,7 @@ def _check_address(host: str, port: int) -> None:
         )
     if reason := network.bind_failure(port, host):
         raise OperatorError(
-            f"`chalice local` can't listen on port {port} of {host} ({reason}). Stop the program "
+            f"`chalice local` can't listen on port {port} at {host} ({reason}). Stop the program "
             "that uses the port, or choose another: chalice local --port N"
         )
 

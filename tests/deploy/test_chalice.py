@@ -38,7 +38,7 @@ def chalice_deploy(checkout):
 
 
 def refusal(checkout, **variables):
-    """Return the message of a refused deployment."""
+    """Run a deployment that must be refused, and return its error message."""
     refused = checkout.chalice("deploy", "--stage", STAGE, **variables)
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1

@@ -21,7 +21,7 @@ GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def masked_lines(text):
-    """Return the set of lines, with values masked that differ between deployments."""
+    """Return the lines as a set, and mask values that differ between deployments."""
     for pattern in (r"\d{12}", r"eu-west-\d", r"(?<=https://)\w+", r"\d+(?= s\b)", r"python[\d.]+"):
         text = re.sub(pattern, "*", text)
     return set(text.splitlines())

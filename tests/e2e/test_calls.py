@@ -44,7 +44,7 @@ def list_alerts(phone):
     return phone.get("/log", {"kind": "alert"}).body["entries"]
 
 
-def test_dequeue_connects_the_call_and_ending_it_completes_the_task(live, phone):
+def test_dequeue_connects_the_call_and_ending_the_call_completes_the_task(live, phone):
     call = place_call(phone, "1")
     task_sid = call["task_sid"]
     assert '"selected_language": "es"' in live.fetch_task(task_sid)["attributes"]

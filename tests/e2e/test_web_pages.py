@@ -82,7 +82,7 @@ def page():
 
 
 def targets(described, host):
-    """Return requests that read, write or run something, for servers addressed by this host."""
+    """Return requests that read, write or run something, for servers addressed by a host name."""
 
     def url(port, path):
         return f"http://{host}:{described.port(port)}{path}"
