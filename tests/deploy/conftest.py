@@ -53,7 +53,7 @@ class Aws:
         )
 
     def list_resources(self):
-        """Return the names of the account's resources by type, omitting types without resources."""
+        """Return the names of the account's resources by type, omitting empty types."""
         resources = {
             "functions": names(self.client("lambda").list_functions(), "Functions", "FunctionName"),
             "apis": names(self.client("apigateway").get_rest_apis(), "items", "name"),

@@ -33,7 +33,7 @@ def old_api_id(aws, checkout, secrets):
 
 
 def put_old_items(aws, reservations):
-    """Store the old items as if they were one minute old; return the Reservation SIDs by label.
+    """Store the old items as if they were one minute old; return SIDs by label.
 
     *reservations* contains simulator Reservations by label. Records with the same labels get the
     SIDs of these Reservations.

@@ -1,4 +1,4 @@
-"""Creates a fresh checkout with installed dependencies, and the environment of its shells."""
+"""Creates a checkout with installed dependencies, and a shell environment."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Finds the fenced code blocks of the documentation, and the commands in the blocks."""
+"""Finds the fenced code blocks of the documentation, and the commands in them."""
 
 import os
 import re
@@ -63,7 +63,7 @@ def read_blocks(path: Path) -> list[Block]:
 
 
 def read_commands(block: Block) -> list[Command]:
-    """Return the commands of an "sh" or "console" block; other languages have no commands."""
+    """Return the commands of an "sh" or "console" block; [] for other languages."""
     match block.language:
         case "sh":
             return list(_split(block))

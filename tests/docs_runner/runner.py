@@ -1,4 +1,4 @@
-"""Runs the commands of a page and compares their output with the documented output."""
+"""Runs the commands of a page and compares the output with the documented output."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""A shell session that runs commands one after another, and separate shells for programs."""
+"""A shell that runs commands one after another, and separate shells for programs."""
 
 import contextlib
 import os

@@ -28,7 +28,7 @@ def bare_environ(**variables):
 
 
 def eventually(condition, *, within=TIMEOUT_SECONDS):
-    """Poll until the condition returns a true value or time runs out. Return its last value."""
+    """Poll a condition until its value is true or time runs out; return the last value."""
     deadline = time.monotonic() + within
     while not (value := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -90,7 +90,7 @@ class LiveStack:
         return item["status"]["S"]
 
     def create_pending_reservation(self):
-        """Create a Task, set Alice to Idle, and return the Reservation once it is recorded."""
+        """Create a Task, set Alice to Idle; return the Reservation once it is recorded."""
         task_sid = self.app.post("/create-task").body["sid"]
         self.set_activity_of_alice("Idle")
 
@@ -118,7 +118,7 @@ class LiveStack:
 
 @contextmanager
 def live_stack(environ, overrides=None):
-    """Run a stack in this shell environment. `overrides` maps programs to extra variables."""
+    """Run a stack in a shell environment; *overrides* maps programs to extra variables."""
     definition = stack.describe(environ)
     with supervisor.running(definition, overrides) as programs:
         identifiers = http_client.fetch_identifiers(definition.simulator_url)

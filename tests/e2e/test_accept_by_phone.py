@@ -1,4 +1,4 @@
-"""A Reservation is accepted with an instruction, which repeated requests do not send again."""
+"""A repeated accept with an instruction does not send the instruction again."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def live():
 
 @pytest.fixture
 def place_call(live, phone):
-    """A function that places a call and returns it with the SID of its pending Reservation."""
+    """A function that places a call; it returns the call and its Reservation's SID."""
 
     def place(**parameters):
         call = phone.post(

@@ -1,4 +1,4 @@
-"""Simulated phone calls use the app's TwiML and rules, and their Reservations are recorded."""
+"""Simulated calls use the app's TwiML and rules; their Reservations are recorded."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Plain `chalice local` works with `python -m local services` and reports users' mistakes."""
+"""`chalice local` works with `python -m local services` and reports mistakes."""
 
 import contextlib
 import os

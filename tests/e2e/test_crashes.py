@@ -1,4 +1,4 @@
-"""An accept that TaskRouter has executed is recorded despite crashes and lost responses."""
+"""An accept executed by TaskRouter is recorded despite crashes and lost responses."""
 
 import threading
 

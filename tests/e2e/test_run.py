@@ -18,7 +18,7 @@ LAST_WORDS = "docs/quickstart.md."
 
 
 class Run:
-    """A process that executes `python -m local run` with the given environment variables."""
+    """A `python -m local run` process with the given environment variables."""
 
     def __init__(self, environ, log):
         self.environ = environ
@@ -57,7 +57,7 @@ class Run:
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts a run. Runs that are still active are killed after the test."""
+    """A function that starts a run. Runs that are still active are killed at the end."""
     runs = []
 
     def start(**variables):

@@ -1,4 +1,4 @@
-"""No cross-origin web page can read, write or run anything on a port of the local stack."""
+"""No cross-origin page can read, write or run anything on the local stack's ports."""
 
 import base64
 import json
@@ -82,7 +82,7 @@ def page():
 
 
 def targets(described, host):
-    """Return requests that read, write or run something, for servers addressed by a host name."""
+    """Return requests to *host* that would read, write or run something."""
 
     def url(port, path):
         return f"http://{host}:{described.port(port)}{path}"
@@ -127,7 +127,7 @@ def targets(described, host):
 
 
 def state(described):
-    """Return the tables' items, the simulator's state, and the requests that it accepted."""
+    """Return the tables' items, the simulator's state, and its accepted requests."""
     client = dynamodb.client(described.dynamodb_url, described.resolved)
     names = client.list_tables()["TableNames"]
     items = {name: client.scan(TableName=name, ConsistentRead=True)["Items"] for name in names}
@@ -167,7 +167,7 @@ def test_cross_origin_page_reads_and_changes_nothing(running_stack, page, origin
 
 @pytest.mark.parametrize("port", stack.PORTS)
 def test_page_after_dns_rebinding_reads_and_changes_nothing(running_stack, page, port):
-    """The host name of the page resolves to this machine, so its requests are same-origin."""
+    """The page's host name resolves to this machine, so its requests are same-origin."""
     number = running_stack.port(port)
     page.goto(f"http://evil.example:{number}/attack.html")
 

@@ -51,7 +51,7 @@ def average(values):
 
 
 def every(count, value, *, otherwise=None, minutes=HOUR):
-    """Return a list with *value* every *count* minutes and *otherwise* in all other minutes."""
+    """Return a value per minute: *value* every *count* minutes, *otherwise* between."""
     return [value if minute % count == 0 else otherwise for minute in range(minutes)]
 
 

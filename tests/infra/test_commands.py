@@ -1,4 +1,4 @@
-"""Operator commands in an emulated AWS account prompt, report errors and hide secrets."""
+"""Operator commands in an emulated account prompt, report errors and hide secrets."""
 
 import json
 import re

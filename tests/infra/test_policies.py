@@ -57,7 +57,7 @@ def stage(tables):
 
 @pytest.fixture
 def allowed(stage):
-    """A function that returns the calls allowed by a handler's policy as (action, ARN) pairs."""
+    """A function that returns a policy's allowed calls as (action, ARN) pairs."""
     rendered = policies.render(stage)
 
     def calls_of(handler):

@@ -1,4 +1,4 @@
-"""`chalice local` loads a stage's settings, reports mistakes and refuses cross-origin pages."""
+"""`chalice local` loads settings, reports mistakes and refuses cross-origin pages."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def ports():
 
 @pytest.fixture
 def environ(monkeypatch, ports):
-    """The environment after Chalice has copied the variables of stage dev, with free ports."""
+    """The environment, with free ports, after Chalice has set the variables of dev."""
     environ = {"PATH": os.environ["PATH"], **DEV}
     environ |= {name: str(port) for name, port in ports.items()}
     monkeypatch.setattr(os, "environ", environ)

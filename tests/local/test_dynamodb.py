@@ -104,7 +104,7 @@ SIGNED_FOR_CLOUDFORMATION = {
 
 
 def send(dynamodb, method, path, headers, body=""):
-    """Send a request with headers whose names may be repeated; add only Host and Content-Length."""
+    """Send a request; header names may be repeated. Host is added if it is missing."""
     connection = http.client.HTTPConnection(urlsplit(dynamodb.url).netloc, timeout=20)
     with contextlib.closing(connection):
         pairs = list(headers.items()) if isinstance(headers, dict) else headers
