@@ -55,7 +55,7 @@ def open_page(tmp_path, ports):
     environ = checkout.environ(tmp_path / "bin", **variables)
     shell, programs = Shell.start(folder, environ), Programs(folder, environ)
     replacements = {port: str(ports[name]) for port, name in DOCUMENTED_PORTS.items()}
-    # Chalice reads the port from its command line only.
+    # Chalice reads the port only from its command line.
     replacements["chalice local"] = f"chalice local --port {ports['API_PORT']}"
     yield lambda path: Page(path, shell, programs, replacements)
     shell.end()
