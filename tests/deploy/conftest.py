@@ -1,4 +1,4 @@
-"""Fixtures: an emulated AWS account and a checkout to deploy from."""
+"""Fixtures for an emulated AWS account and for a checkout to deploy from."""
 
 import json
 import os
@@ -24,7 +24,7 @@ ACCOUNT = "000000000000"
 STAGE = "dev"
 # Lambda provides only boto3. ministack needs aws-sam-translator for CloudFormation's SAM transform.
 EMULATOR_PACKAGES = ("ministack", "boto3", "aws-sam-translator")
-SHIPPED = ["app.py", "chalicelib", "infra", "requirements.txt"]
+DEPLOYABLE = ["app.py", "chalicelib", "infra", "requirements.txt"]
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Aws:
         )
 
     def list_resources(self):
-        """Return the names of the account's resources by type, without empty types."""
+        """Return the names of the account's resources by type, omitting empty types."""
         resources = {
             "functions": names(self.client("lambda").list_functions(), "Functions", "FunctionName"),
             "apis": names(self.client("apigateway").get_rest_apis(), "items", "name"),
@@ -109,7 +109,7 @@ class Checkout:
         return completed.stdout
 
     def chalice(self, *arguments, **variables):
-        """Run a command of Chalice."""
+        """Run a Chalice command."""
         return subprocess.run(
             [Path(sys.executable).with_name("chalice"), *arguments],
             cwd=self.folder,
@@ -121,7 +121,7 @@ class Checkout:
         )
 
     def set(self, **settings):
-        """Set environment variables of the stage in config.json."""
+        """Set environment variables for the stage in config.json."""
         path = self.folder / ".chalice" / "config.json"
         config = json.loads(path.read_text())
         config["stages"][STAGE]["environment_variables"] |= settings
@@ -144,7 +144,7 @@ def bare_python(tmp_path_factory):
 
 
 def install(folder, *requirements):
-    """Create an environment with these packages; return its Python."""
+    """Create a virtual environment with these packages; return the path of its Python."""
     python = folder / "bin" / "python"
     uv = [sys.executable, "-m", "uv"]
     subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
@@ -158,12 +158,12 @@ def install(folder, *requirements):
 
 @pytest.fixture
 def aws(bare_python, tmp_path):
-    """An empty emulated account."""
+    """An empty emulated AWS account."""
     (port,) = network.find_free_ports(1)
     url = f"http://127.0.0.1:{port}"
     launcher = Path(__file__).with_name("emulator.py")
-    # The emulator's path does not contain the project, so functions import only from their zip
-    # files, as on Lambda.
+    # The emulator's import path does not contain the project, so functions import the app only from
+    # their zip files, as on Lambda.
     emulator_environ = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
     }
@@ -188,7 +188,7 @@ def twilio():
 def checkout(aws, twilio, tmp_path):
     folder = tmp_path / "checkout"
     folder.mkdir()
-    for name in SHIPPED:
+    for name in DEPLOYABLE:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
     (folder / ".chalice").mkdir()

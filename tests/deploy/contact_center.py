@@ -17,7 +17,7 @@ def eventually(read, seconds=10.0):
 
 @dataclass
 class ContactCenter:
-    """Clients for the deployed app and for a TaskRouter that sends callbacks to it."""
+    """Clients for the deployed app and for the simulator that calls the app."""
 
     app: HttpClient
     taskrouter: HttpClient
@@ -25,7 +25,7 @@ class ContactCenter:
 
     @classmethod
     def connect(cls, url, token, twilio):
-        """Return the clients, after setting the Workflow's callback URL to the app's."""
+        """Create the clients, and set the Workflow's callback URL to the URL of the app."""
         center = cls(
             app=HttpClient("app", url, token=token),
             taskrouter=HttpClient(
@@ -47,8 +47,8 @@ class ContactCenter:
         path = f"/Workers/{self.simulator.workers[worker]}"
         assert self.taskrouter.post(path, form).status == 200
 
-    def offer(self, worker, language):
-        """Create a Task at TaskRouter, set a Worker to Idle; return the Reservation."""
+    def create_reservation(self, worker, language):
+        """Create a Task in TaskRouter, set a Worker to Idle, and return the Reservation."""
         form = {
             "WorkflowSid": self.simulator.workflow_sid,
             "Attributes": json.dumps({"selected_language": language}),
@@ -66,7 +66,7 @@ class ContactCenter:
         assert self.taskrouter.post(f"/Tasks/{task_sid}", form).status == 200
 
     def reserve(self):
-        """Create a Task, set Alice to Idle, and return the record of the Reservation."""
+        """Create a Task with the app, set Alice to Idle; return the Reservation's record."""
         created = self.app.post("/create-task")
         assert created.status == 201, created
         self.set_idle("Alice")

@@ -26,7 +26,7 @@ def configure(port):
 
 
 def extend(v1):
-    """Add ImportRestApi and PutRestApi to ministack's API Gateway."""
+    """Add the operations and the behavior that ministack's API Gateway lacks."""
     handle, update = v1.handle_request, v1._update_rest_api
 
     async def handle_request(method, path, headers, body, query_params):
@@ -53,7 +53,7 @@ def extend(v1):
 
     def build_lambda_event(*args, **kwargs):
         event = build_event(*args, **kwargs)
-        # The app checks the signature against this domain name.
+        # The app verifies signatures against a URL that contains this domain name.
         context, headers = event["requestContext"], event["headers"]
         context["domainName"] = headers.get("host") or headers.get("Host")
         return event

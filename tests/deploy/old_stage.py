@@ -101,7 +101,7 @@ def _create_api(aws, stage, function_arn):
 
 
 def put_record(aws, bucket, stage, api_id):
-    """Upload the old record with the ID of the API that the emulator created."""
+    """Upload Chalice's old record with the ID of the API that the emulator created."""
     text = (FIXTURES / "deployed.json").read_text(encoding="utf-8")
     (api,) = [entry for entry in json.loads(text)["resources"] if entry["name"] == "rest_api"]
     body = text.replace(api["rest_api_id"], api_id)

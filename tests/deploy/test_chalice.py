@@ -1,4 +1,4 @@
-"""Chalice's own commands in a fresh clone: after preparation, or refused with the remedy."""
+"""Chalice's own commands run in a fresh clone, before and after `infra prepare`."""
 
 import subprocess
 
@@ -15,7 +15,7 @@ PREPARE = f"Run: python -m infra prepare --stage {STAGE}\n"
 
 @pytest.fixture
 def make_clone(aws, twilio, tmp_path):
-    """Returns a function that clones the repository and sets the SIDs."""
+    """A function that clones the repository and sets the SIDs."""
 
     def clone(name):
         folder = tmp_path / name
@@ -38,7 +38,7 @@ def chalice_deploy(checkout):
 
 
 def refusal(checkout, **variables):
-    """Return the message of a refused deployment."""
+    """Run a deployment that must be refused, and return its error message."""
     refused = checkout.chalice("deploy", "--stage", STAGE, **variables)
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
@@ -69,13 +69,13 @@ def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
     assert api_id(aws) == deployed_id
     assert http.get(f"{api_url(aws)}/health").json()["version"] == "9.9.9"
 
-    # The stage is in one region only.
+    # A stage that is deployed in one region is refused in another region.
     message = f"belongs to stage {STAGE} in a region other than us-east-1"
     assert message in refusal(second, AWS_DEFAULT_REGION="us-east-1")
     refused = second.run("prepare", "--stage", STAGE, AWS_DEFAULT_REGION="us-east-1")
     assert message in refused.stderr
 
-    # The operator's command continues where Chalice ended.
+    # `infra deploy` keeps the API, and applies the settings that Chalice cannot configure.
     deploy(first, "--no-check")
     assert api_id(aws) == deployed_id
     assert http.get(f"{api_url(aws)}/no-such-route").status_code == 404
@@ -83,9 +83,13 @@ def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
 
 def test_fresh_clone_is_packaged_without_credentials(make_clone):
     clone = make_clone("clone")
-    nothing = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_CONFIG_FILE": "/dev/null"}
+    no_credentials = {
+        "AWS_ACCESS_KEY_ID": "",
+        "AWS_SECRET_ACCESS_KEY": "",
+        "AWS_CONFIG_FILE": "/dev/null",
+    }
 
-    completed = clone.chalice("package", "out", **nothing)
+    completed = clone.chalice("package", "out", **no_credentials)
 
     assert completed.returncode == 0, completed.stderr
     assert (clone.folder / "out" / "deployment.zip").exists()

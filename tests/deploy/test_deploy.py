@@ -1,4 +1,4 @@
-"""Deployment to an empty emulated account, requests through API Gateway, removal."""
+"""A stage is deployed to an empty emulated account, used, updated and removed."""
 
 import json
 import re
@@ -21,7 +21,7 @@ GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def masked_lines(text):
-    """Return the set of lines, with values masked that differ between deployments."""
+    """Return the lines as a set, and mask values that differ between deployments."""
     for pattern in (r"\d{12}", r"eu-west-\d", r"(?<=https://)\w+", r"\d+(?= s\b)", r"python[\d.]+"):
         text = re.sub(pattern, "*", text)
     return set(text.splitlines())
@@ -118,7 +118,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     )
     assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (0, 60)
 
-    # The schedule starts the sweep, which records a Reservation's timeout without any event.
+    # The scheduled sweep records a Reservation's timeout without an event callback.
     center.update_workflow(TaskReservationTimeout="5")
     record = center.reserve()
     path = f"/reservations/{record['reservation_sid']}"
@@ -132,7 +132,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
         "logs", "--stage", STAGE
     )
 
-    # Deploying another version from a checkout without a record keeps the URL.
+    # Deploying another version from a checkout without Chalice's record keeps the URL.
     (checkout.folder / ".chalice" / "deployed" / f"{STAGE}.json").unlink()
     checkout.change_version("9.9.9")
     assert deploy(checkout)["url"] == url

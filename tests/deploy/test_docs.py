@@ -1,4 +1,4 @@
-"""The commands of the AWS pages, against the emulated AWS account."""
+"""The commands in deploy.md and operations.md succeed on an emulated AWS account."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 AWS_CLI = "awscli==1.46.3"
 RESERVATION = "WR" + "1" * 32
-"""The Reservation of `callback_parameters`."""
+"""SID of the Reservation in `callback_parameters`."""
 
 
 AWS_SCRIPT = """#!{python}
@@ -33,18 +33,21 @@ sleep = time.sleep
 time.sleep = lambda seconds: sleep(min(seconds, 0.5))
 sys.exit(main())
 """
-"""The AWS CLI, which polls the emulator every half second. AWS is polled every 30 seconds."""
+"""A script that runs the AWS CLI and shortens its pauses to half a second.
+
+The AWS CLI pauses for up to 30 seconds between two requests while it waits for a resource.
+"""
 
 
 @pytest.fixture(scope="session")
 def aws_script(tmp_path_factory):
-    """The text of a program that runs the AWS CLI, installed in an environment of its own."""
+    """The text of a script that runs the AWS CLI from a separate virtual environment."""
     folder = tmp_path_factory.mktemp("aws-cli") / "venv"
     return AWS_SCRIPT.format(python=install(folder, AWS_CLI))
 
 
 class Account:
-    """The deployed stages, and what TaskRouter and the reader of the pages do."""
+    """The deployed stages, and the steps of the pages that are not commands."""
 
     def __init__(self, aws, twilio, folder, environ):
         self.aws, self.twilio, self.folder, self.environ = aws, twilio, folder, environ
@@ -64,7 +67,7 @@ class Account:
         path.write_text(json.dumps(config))
 
     def copy_secrets(self):
-        """Store the secrets of stage dev also for stage prod."""
+        """Copy the secrets of stage dev to stage prod."""
         ssm, name = self.aws.client("ssm"), "/taskrouter-callbacks/{}/secrets"
         secrets = ssm.get_parameter(Name=name.format("dev"), WithDecryption=True)
         value = secrets["Parameter"]["Value"]
@@ -82,9 +85,9 @@ class Account:
         """Post a callback to the stage, signed for its URL on AWS."""
         host = f"{self.api_id(stage)}.execute-api.{REGION}.amazonaws.com"
         url = f"https://{host}/{stage}/assignment_callback"
-        answer = post_signed(url, self.twilio, self.environ, parameters)
-        self.callbacks.append(answer)
-        return answer
+        response = post_signed(url, self.twilio, self.environ, parameters)
+        self.callbacks.append(response)
+        return response
 
     def record_reservation(self):
         """Record a Reservation in stage prod, and write its callback to callback.json."""
@@ -105,9 +108,10 @@ class Account:
 
 @contextmanager
 def forwarding(post):
-    """Serve a URL that passes each form to *post* and answers with its result.
+    """Serve a URL that passes each form to *post* and returns the response of *post*.
 
-    TaskRouter signs the URL that it calls, and the simulator can call only loopback URLs.
+    The app accepts only callbacks that are signed for its URL on AWS. The simulator can't call this
+    URL because it does not use the HTTPS proxy.
     """
 
     class Forward(BaseHTTPRequestHandler):
@@ -144,7 +148,7 @@ def account(aws, twilio, tmp_path):
 
 @pytest.fixture
 def open_page(account, aws_script, tmp_path):
-    """A function that opens a page in a new shell; all pages use the same checkout."""
+    """A function that opens a page in a new shell. All pages use the same checkout."""
     bundle = {"CURL_CA_BUNDLE": account.environ["REQUESTS_CA_BUNDLE"]}
     environ = checkout.environ(tmp_path / "bin", **account.environ, **bundle)
     (tmp_path / "bin" / "aws").write_text(aws_script)

@@ -1,4 +1,4 @@
-"""Interrupted deployments and removals can be resumed."""
+"""Interrupted or failed deployments and removals can be repeated."""
 
 import json
 
@@ -114,7 +114,9 @@ def test_stage_created_by_chalice_is_not_packaged(checkout, deployed_api_id):
     assert f"Stage {STAGE} was created by Chalice" in refused.stderr
 
 
-def test_second_simultaneous_deployment_is_refused(aws, checkout, deployed_api_id):
+def test_stage_lock_blocks_deployment_and_removal_until_it_is_broken(
+    aws, checkout, deployed_api_id
+):
     aws.client("dynamodb").put_item(
         TableName=f"{NAME}-state",
         Item={
@@ -153,7 +155,7 @@ BROKEN_RESOURCE = """Resources:
 """
 
 
-def test_failed_stack_creation_succeeds_after_the_cause_is_fixed(aws, checkout, secrets):
+def test_failed_stack_creation_can_be_repeated_after_the_cause_is_fixed(aws, checkout, secrets):
     put_secrets(checkout, secrets)
     template = checkout.folder / "infra" / "stage.yaml"
     valid = template.read_text()

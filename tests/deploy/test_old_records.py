@@ -13,7 +13,7 @@ from tests.deploy import old_stage
 ITEMS = old_stage.read("items.json")
 RECORDS = ITEMS["reservations"]
 PENDING = ("pending", "claimed", "instructed", "reconciled")
-CLAIM_MS = 30_000
+CLAIM_LEASE_MS = 30_000
 
 
 @pytest.fixture
@@ -35,18 +35,18 @@ def old_app(api, tables, dynamodb):
     return api
 
 
-def sid_of(role):
-    return RECORDS[role]["reservation_sid"]["S"]
+def sid_of(label):
+    return RECORDS[label]["reservation_sid"]["S"]
 
 
-def get(api, role):
-    response = api.call("GET", f"/reservations/{sid_of(role)}")
+def get(api, label):
+    response = api.call("GET", f"/reservations/{sid_of(label)}")
     assert response.status_code == 200
     return response.json_body
 
 
-def accept(api, role):
-    return api.post_json(f"/reservations/{sid_of(role)}/accept", {})
+def accept(api, label):
+    return api.post_json(f"/reservations/{sid_of(label)}/accept", {})
 
 
 def run_sweep():
@@ -59,7 +59,7 @@ def test_old_records_are_listed(old_app):
     for status_name in ("pending", "accepted", "rejected", "timeout"):
         page = old_app.call("GET", f"/reservations?status={status_name}").json_body["reservations"]
         assert {record["reservation_sid"] for record in page} == {
-            sid_of(role) for role in RECORDS if RECORDS[role]["status"]["S"] == status_name
+            sid_of(label) for label in RECORDS if RECORDS[label]["status"]["S"] == status_name
         }
     worker_sid = RECORDS["accepted"]["worker_sid"]["S"]
     page = old_app.call("GET", f"/reservations?worker_sid={worker_sid}").json_body["reservations"]
@@ -67,9 +67,9 @@ def test_old_records_are_listed(old_app):
     assert record["reservation_sid"] == sid_of("accepted")
 
 
-@pytest.mark.parametrize("role", RECORDS)
-def test_old_record_is_read(old_app, role):
-    item, record = RECORDS[role], get(old_app, role)
+@pytest.mark.parametrize("label", RECORDS)
+def test_old_record_is_returned(old_app, label):
+    item, record = RECORDS[label], get(old_app, label)
 
     for name in ("reservation_sid", "task_sid", "worker_sid", "status"):
         assert record[name] == item[name]["S"]
@@ -77,22 +77,22 @@ def test_old_record_is_read(old_app, role):
     assert [(entry["to"], entry["by"]) for entry in record["history"]] == [
         (entry["to"]["S"], entry["by"]["S"]) for entry in history
     ]
-    if role == "reconciled":
+    if label == "reconciled":
         assert record["callback"] is None
     else:
         callback = record["callback"]
         assert callback["WorkflowSid"] == item["workflow_sid"]["S"]
         assert callback["TaskAge"] == item["parameters"]["M"]["TaskAge"]["S"]
-    if role == "instructed":
+    if label == "instructed":
         assert record["instruction_sent"]["instruction"]["instruction"] == "dequeue"
 
 
-@pytest.mark.parametrize("role", ["pending", "reconciled"])
-def test_old_pending_record_is_accepted(old_app, role):
-    accepted = accept(old_app, role)
+@pytest.mark.parametrize("label", ["pending", "reconciled"])
+def test_old_pending_record_is_accepted(old_app, label):
+    accepted = accept(old_app, label)
 
     assert (accepted.status_code, accepted.json_body["reservation_status"]) == (200, "accepted")
-    assert get(old_app, role)["status"] == "accepted"
+    assert get(old_app, label)["status"] == "accepted"
     assert old_app.taskrouter.calls["update"] == 1
 
 
@@ -101,7 +101,7 @@ def test_old_claim_blocks_other_callers_until_its_lease_expires(old_app):
     assert (refused.status_code, refused.json_body["Code"]) == (503, "OutcomeUnknown")
     assert old_app.taskrouter.calls["update"] == 0
 
-    old_app.clock.now += CLAIM_MS
+    old_app.clock.now += CLAIM_LEASE_MS
     accepted = accept(old_app, "claimed")
     assert (accepted.status_code, accepted.json_body["reservation_status"]) == (200, "accepted")
 
@@ -129,14 +129,14 @@ def test_repeated_callback_for_an_old_record_gets_the_stored_answer(old_app):
 
 
 def test_old_records_are_swept(old_app):
-    for role in PENDING:
-        old_app.taskrouter.set_status(sid_of(role), Status.TIMEOUT)
+    for label in PENDING:
+        old_app.taskrouter.set_status(sid_of(label), Status.TIMEOUT)
     old_app.taskrouter.set_status(sid_of("accepted"), Status.COMPLETED)
     old_app.clock.now += 3_600_000
 
     run_sweep()
 
-    statuses = {role: get(old_app, role)["status"] for role in RECORDS}
+    statuses = {label: get(old_app, label)["status"] for label in RECORDS}
     assert statuses == {
         **dict.fromkeys((*PENDING, "timeout"), "timeout"),
         "accepted": "completed",

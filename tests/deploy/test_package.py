@@ -1,4 +1,4 @@
-"""Deployment with `chalice package` and CloudFormation, as in a pipeline."""
+"""Deployment with `infra package` and CloudFormation, as in a pipeline."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""A stage in which nothing has changed is not deployed again; a changed one is."""
+"""An unchanged stage is not deployed again, but a changed stage is."""
 
 import json
 
@@ -24,8 +24,8 @@ def url(aws, checkout, secrets):
     return url
 
 
-def changes(aws):
-    """Return what a deployment would change."""
+def deployed_state(aws):
+    """Return the properties of the stage that change with each deployment."""
     functions = aws.client("lambda").list_functions()["Functions"]
     (api,) = aws.client("apigateway").get_rest_apis()["items"]
     deployments = aws.client("apigateway").get_deployments(restApiId=api["id"])["items"]
@@ -41,7 +41,7 @@ def changes(aws):
 
 
 def test_unchanged_stage_is_not_deployed_again(aws, checkout, url):
-    before = changes(aws)
+    before = deployed_state(aws)
 
     completed = checkout.run("deploy", "--stage", STAGE)
 
@@ -50,7 +50,7 @@ def test_unchanged_stage_is_not_deployed_again(aws, checkout, url):
         f"{UNCHANGED}{url} is up: /health and the signature check passed.\n"
     )
     assert completed.stdout == f"{url}/assignment_callback\n"
-    assert changes(aws) == before
+    assert deployed_state(aws) == before
 
     # A plain `chalice deploy` cannot be mistaken for a complete deployment.
     assert checkout.chalice("deploy", "--stage", STAGE).returncode == 0
@@ -58,12 +58,12 @@ def test_unchanged_stage_is_not_deployed_again(aws, checkout, url):
 
 
 def test_changed_file_is_deployed(aws, checkout, url, http):
-    before = changes(aws)
+    before = deployed_state(aws)
     checkout.change_version("9.9.9")
 
     deploy(checkout)
 
-    after = changes(aws)
+    after = deployed_state(aws)
     assert all(
         old[1:] != new[1:]
         for old, new in zip(*(state["functions"] for state in (before, after)), strict=True)
@@ -111,7 +111,7 @@ def test_resource_changed_outside_the_project_is_repaired(aws, checkout, change,
 
 
 @pytest.mark.usefixtures("url")
-def test_failed_deployment_is_repeated(checkout):
+def test_deployment_is_repeated_after_a_failure(checkout):
     path = checkout.folder / ".chalice" / "config.json"
     valid = path.read_text()
     path.write_text(valid.replace('"REGIONAL"', '"NOWHERE"'))

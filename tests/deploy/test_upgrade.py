@@ -32,29 +32,30 @@ def old_api_id(aws, checkout, secrets):
     return api_id
 
 
-def put_old_items(aws, offers):
-    """Store the old items as if they were one minute old, and return the SIDs by role.
+def put_old_items(aws, reservations):
+    """Store the old items as if they were one minute old; return SIDs by label.
 
-    *offers* contains simulator Reservations by role. The records of these roles get their SIDs.
+    *reservations* contains simulator Reservations by label. Records with the same labels get the
+    SIDs of these Reservations.
     """
     items = old_stage.read("items.json")
     ms = round(time.time() * 1000) - 60_000 - old_stage.NOW
-    records = {role: old_stage.shift(item, ms) for role, item in items["reservations"].items()}
-    for role, offer in offers.items():
-        records[role] |= {
-            "reservation_sid": {"S": offer["sid"]},
-            "task_sid": {"S": offer["task_sid"]},
-            "worker_sid": {"S": offer["worker_sid"]},
+    records = {label: old_stage.shift(item, ms) for label, item in items["reservations"].items()}
+    for label, reservation in reservations.items():
+        records[label] |= {
+            "reservation_sid": {"S": reservation["sid"]},
+            "task_sid": {"S": reservation["task_sid"]},
+            "worker_sid": {"S": reservation["worker_sid"]},
         }
     state = {name: old_stage.shift(item, ms) for name, item in items["state"].items()}
     for table, stored in zip(TABLES, (records, state), strict=True):
         for item in stored.values():
             aws.client("dynamodb").put_item(TableName=table, Item=item)
-    return {role: record["reservation_sid"]["S"] for role, record in records.items()}
+    return {label: record["reservation_sid"]["S"] for label, record in records.items()}
 
 
 def identities(aws):
-    """Return the names and IDs that must survive an upgrade."""
+    """Return the names, IDs and creation times that an upgrade must keep."""
     functions = aws.client("lambda").list_functions()["Functions"]
     tables = [aws.client("dynamodb").describe_table(TableName=name)["Table"] for name in TABLES]
     return {
@@ -76,8 +77,11 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_
     checkout.set(PUBLIC_BASE_URL=url)
     center = ContactCenter.connect(url, token(checkout), twilio)
     assert center.app.get("/health").body["version"] == old_stage.VERSION
-    offers = {"pending": center.offer("Alice", "es"), "claimed": center.offer("Bob", "en")}
-    sids = put_old_items(aws, offers)
+    reservations = {
+        "pending": center.create_reservation("Alice", "es"),
+        "claimed": center.create_reservation("Bob", "en"),
+    }
+    sids = put_old_items(aws, reservations)
     before = identities(aws)
 
     result = deploy(checkout)
@@ -90,16 +94,17 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_
     # The API lists and returns the old records.
     listed = center.app.get("/reservations").body["reservations"]
     assert {record["reservation_sid"] for record in listed} >= set(sids.values())
-    for role in ("accepted", "rejected", "timeout"):
-        record = center.app.get(f"/reservations/{sids[role]}").body
-        assert record["status"] == role
+    for label in ("accepted", "rejected", "timeout"):
+        record = center.app.get(f"/reservations/{sids[label]}").body
+        assert record["status"] == label
         assert record["history"][0]["to"] == "pending"
 
     # An old pending Reservation can be accepted.
-    center.accept({"reservation_sid": sids["pending"], "task_sid": offers["pending"]["task_sid"]})
+    task_sid = reservations["pending"]["task_sid"]
+    center.accept({"reservation_sid": sids["pending"], "task_sid": task_sid})
 
-    # The sweep records the end of a Reservation with an old claim.
-    center.cancel(offers["claimed"]["task_sid"])
+    # The sweep records the cancellation of a Reservation with an old claim.
+    center.cancel(reservations["claimed"]["task_sid"])
     path = f"/reservations/{sids['claimed']}"
     assert eventually(lambda: center.app.get(path).body["status"] == "canceled", SCHEDULE_SECONDS)
     status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))

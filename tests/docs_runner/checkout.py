@@ -1,4 +1,4 @@
-"""A fresh checkout with installed dependencies, and the environment of its shells."""
+"""Creates a checkout with installed dependencies, and a shell environment."""
 
 import os
 import shlex
@@ -9,14 +9,17 @@ from pathlib import Path
 
 from tests.docs_runner.pages import ROOT
 
-# A block must not fail silently: curl exits with 22 if the status is 400 or higher.
+# Without this option, curl exits with 0 if the HTTP status is 400 or higher, and the block passes.
 CURL = '#!/bin/sh\nexec {curl} --fail-with-body "$@"\n'
 INSTALLED = (".uv", ".requirements-deploy", ".requirements-run", ".requirements-dev")
-"""The files with which the Makefile marks what is installed in .venv."""
+"""Files in .venv by which the Makefile recognizes installed requirements."""
 
 
 def create(folder):
-    """Copy the tracked and the new files to a Git repository with an installed .venv."""
+    """Create a Git repository with the project's files and an installed .venv.
+
+    The files are those that Git tracks, and new files that Git does not ignore.
+    """
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in names.rstrip("\0").split("\0"):
@@ -34,17 +37,22 @@ def create(folder):
 
 
 def environ(folder, **variables):
-    """Return the environment of a shell in which only system programs and *folder* are found."""
+    """Return a shell environment without the programs of this virtual environment.
+
+    *folder* is created with a wrapper of curl, and comes first in the PATH of the environment.
+    """
     folder.mkdir()
     wrapper = folder / "curl"
     wrapper.write_text(CURL.format(curl=shlex.quote(shutil.which("curl"))))
     wrapper.chmod(0o755)
-    own = Path(sys.prefix).resolve() / "bin"
-    path = [part for part in os.environ["PATH"].split(os.pathsep) if Path(part).resolve() != own]
+    venv_bin = Path(sys.prefix).resolve() / "bin"
+    path = [
+        part for part in os.environ["PATH"].split(os.pathsep) if Path(part).resolve() != venv_bin
+    ]
     kept = {
         name: value
         for name, value in os.environ.items()
-        # `make e2e` passes options to the Makefile's commands, and pytest passes its own.
+        # Variables of `make e2e` and of pytest would change what the commands do.
         if not name.startswith(("MAKE", "MFLAGS", "PYTEST", "VIRTUAL_ENV"))
     }
     return kept | variables | {"PATH": os.pathsep.join([str(folder), *path])}

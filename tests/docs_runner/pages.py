@@ -1,4 +1,4 @@
-"""Finds the fenced code blocks of the documentation, and the commands in the blocks."""
+"""Finds the fenced code blocks of the documentation, and the commands in them."""
 
 import os
 import re
@@ -38,7 +38,7 @@ class Command:
 
     @property
     def bare(self) -> str:
-        """The command without a comment at its end."""
+        """The command without a trailing comment."""
         return re.sub(r"\s+# .*$", "", self.text)
 
     def __str__(self) -> str:
@@ -58,12 +58,12 @@ def read_blocks(path: Path) -> list[Block]:
             text = textwrap.dedent("\n".join(lines[start : number - 1]))
             blocks.append(Block(page, start + 1, opening["language"], text))
             opening = None
-    assert opening is None, f"{page}:{start}: the block has no end"
+    assert opening is None, f"{page}:{start}: the code block is not closed"
     return blocks
 
 
 def read_commands(block: Block) -> list[Command]:
-    """Return the commands of a block, without comments; other blocks have none."""
+    """Return the commands of an "sh" or "console" block; [] for other languages."""
     match block.language:
         case "sh":
             return list(_split(block))
@@ -91,7 +91,9 @@ def _split_session(block: Block) -> Iterator[Command]:
     lines = list(enumerate(block.text.splitlines(), start=block.line))
     while lines:
         number, line = lines.pop(0)
-        assert line.startswith("$ "), f"{block.page}:{number}: not a prompt: {line}"
+        assert line.startswith("$ "), (
+            f"{block.page}:{number}: expected a line that begins with `$ `: {line}"
+        )
         text, output = line.removeprefix("$ "), []
         while _continues(text):
             text = f"{text}\n{lines.pop(0)[1]}"
@@ -101,7 +103,10 @@ def _split_session(block: Block) -> Iterator[Command]:
 
 
 def _continues(text: str) -> bool:
-    """Return whether a command ends with a backslash or within quotation marks."""
+    """Return whether the next line belongs to the command.
+
+    This is the case after a backslash or within quotation marks.
+    """
     if text.endswith("\\"):
         return True
     try:

@@ -1,4 +1,4 @@
-"""Runs a page and compares the output with the documented output."""
+"""Runs the commands of a page and compares the output with the documented output."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from tests.docs_runner import pages, tables
 from tests.docs_runner.pages import Block, Command
 from tests.docs_runner.shell import Programs, Shell
 
-# Values that differ from run to run are compared as if they were `…`.
+# Values that differ between runs are replaced in both outputs before the comparison.
 _VARIABLE = (
     r"\b\d{12}\b",  # account
     r"(?<=https://)\w+(?=\.execute-api)",
@@ -17,20 +17,21 @@ _VARIABLE = (
     r"(?<=Makefile:)\d+",
 )
 _PROGRESS = " ..."
-"""End of a line that is printed only if a step takes long."""
+"""End of documented lines that are printed only if a step takes long."""
 
 
 @dataclass
 class Page:
-    """A page and its shells.
+    """A page, and the shells in which its commands run.
 
     Attributes:
         path: The page.
         shell: The shell in which the reader enters the commands.
         programs: The programs that the reader starts in other shells.
         replacements: Values that replace the examples in the commands, by example.
-        answers: Answers to the prompts of a command, by a part of the command.
-        before: Functions that do what the prose tells the reader, by a part of the next command.
+        answers: Answers to the prompts of a command. The keys are parts of commands.
+        before: Functions that are called before a command, for steps that the page describes in
+            prose. The keys are parts of commands.
         output: The output of all commands so far.
     """
 
@@ -46,7 +47,7 @@ class Page:
         """Run the commands of the page in order.
 
         Raises:
-            AssertionError: A command failed or printed something else than documented.
+            AssertionError: A command did not exit as documented, or lacked documented output.
         """
         __tracebackhide__ = True
         for block in pages.read_blocks(self.path):
@@ -54,16 +55,16 @@ class Page:
 
     def _run_block(self, block: Block):
         __tracebackhide__ = True
-        replaces = True
+        is_first_program = True
         for command in pages.read_commands(block):
             if command.bare in tables.NOT_RUN:
                 continue
             if (ready := ready_pattern(command)) is None:
                 self._run_command(command)
                 continue
-            if replaces and not re.fullmatch(tables.CHALICE_LOCAL, command.bare):
+            if is_first_program and not re.fullmatch(tables.CHALICE_LOCAL, command.bare):
                 self.programs.interrupt()
-            replaces = False
+            is_first_program = False
             self.programs.start(self._replace(command.bare), ready)
 
     def _run_command(self, command: Command):
@@ -89,7 +90,7 @@ class Page:
 
 
 def ready_pattern(command: Command) -> str | None:
-    """Return the pattern of a program that runs until Ctrl-C; None for other commands."""
+    """Return the readiness pattern of a program that runs until Ctrl-C, or None."""
     for program, ready in tables.UNTIL_INTERRUPTED.items():
         if re.fullmatch(program, command.bare):
             return ready
@@ -98,7 +99,7 @@ def ready_pattern(command: Command) -> str | None:
 
 def _find_problem(command: Command, status: int, output: str, *, fails: bool) -> str:
     if (status != 0) != fails:
-        return "The command should fail." if fails else "The command failed."
+        return "The command did not fail." if fails else "The command failed."
     if output and not output.endswith("\n"):
         return "The output does not end with a newline."
     position, actual = 0, _normalize(output)
@@ -107,13 +108,13 @@ def _find_problem(command: Command, status: int, output: str, *, fails: bool) ->
             continue
         pattern = re.escape(_normalize(line)).replace("…", ".*?")
         if not (match := re.compile(pattern).search(actual, position)):
-            return f"The output does not contain this line, or not in this place: {line}"
+            return f"The output does not contain this line at the documented position: {line}"
         position = match.end()
     return ""
 
 
 def _normalize(text: str) -> str:
-    """Return the text without values that vary and without spaces."""
+    """Replace the values that differ between runs, and remove all whitespace."""
     for pattern in _VARIABLE:
         text = re.sub(pattern, "0", text)
     return re.sub(r"\s", "", text)

@@ -1,4 +1,4 @@
-"""A shell session that runs commands one after another, and programs in shells of their own."""
+"""A shell that runs commands one after another, and separate shells for programs."""
 
 import contextlib
 import os
@@ -42,10 +42,14 @@ class Shell:
         return cls(folder, process)
 
     def run(self, text, *, answers="", may_fail=False):
-        """Run a command; return its exit code and output. After a failure, the shell has ended."""
-        file, answered = self._write("command", text), self._write("answers", answers)
+        """Run a command; return its exit code and output.
+
+        If the command fails and *may_fail* is false, the shell has ended.
+        """
+        command_file = self._write("command", text)
+        answers_file = self._write("answers", answers)
         guard = "&& status=0 || status=$?" if may_fail else "; status=$?"
-        line = f'. "{file}" <"{answered}" {guard}; echo "{_END} $status"\n'
+        line = f'. "{command_file}" <"{answers_file}" {guard}; echo "{_END} $status"\n'
         self.process.stdin.write(line.encode())
         self.process.stdin.flush()
         output = self._read()
@@ -61,7 +65,7 @@ class Shell:
         self.process.stdout.close()
 
     def _write(self, name, text):
-        # Outside the checkout: the commands must see only the project's files.
+        # The checkout must contain only the project's files, so the file is stored next to it.
         file = self.folder.with_name(f"{self.folder.name}-{name}")
         file.write_text(text, encoding="utf-8")
         return file
@@ -73,7 +77,7 @@ class Shell:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while not re.search(rf"{_END} \d+\n$".encode(), output):
                 if not selector.select(deadline - time.monotonic()):
-                    output += f"\nThe command has not ended after {COMMAND_SECONDS} s.".encode()
+                    output += f"\nThe command did not end within {COMMAND_SECONDS} s.".encode()
                     _signal(self.process, signal.SIGKILL)
                     break
                 if not (data := os.read(self.process.stdout.fileno(), 65_536)):
@@ -84,14 +88,14 @@ class Shell:
 
 @dataclass
 class Programs:
-    """Programs that run until Ctrl-C, each in a shell of its own."""
+    """Programs that run until Ctrl-C, each in a separate shell."""
 
     folder: Path
     environ: dict
     running: list = field(default_factory=list)
 
     def start(self, text, ready):
-        """Start a program; wait until its output matches the pattern *ready*."""
+        """Start a program, and wait until its output matches the pattern *ready*."""
         log = self.folder.with_name(f"{self.folder.name}-{len(self.running)}.log")
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -106,15 +110,17 @@ class Programs:
         self.running.append((text, process, log))
         deadline = time.monotonic() + READY_SECONDS
         while not re.search(ready, log.read_text(errors="replace")):
-            assert process.poll() is None, f"{text}: it has ended.\n{log.read_text()}"
-            assert time.monotonic() < deadline, f"{text}: it is not ready.\n{log.read_text()}"
+            assert process.poll() is None, f"{text}: the program has ended.\n{log.read_text()}"
+            assert time.monotonic() < deadline, (
+                f"{text}: the program is not ready.\n{log.read_text()}"
+            )
             time.sleep(0.1)
 
     def interrupt(self):
-        """Press Ctrl-C in every shell, last shell first."""
+        """Interrupt all programs as Ctrl-C does, beginning with the program started last."""
         while self.running:
             text, process, log = self.running.pop()
-            assert process.poll() is None, f"{text}: it has ended.\n{log.read_text()}"
+            assert process.poll() is None, f"{text}: the program has ended.\n{log.read_text()}"
             _signal(process, signal.SIGINT)
             try:
                 process.wait(END_SECONDS)

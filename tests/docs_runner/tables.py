@@ -1,25 +1,27 @@
-"""Documented commands that need special treatment: not run, or run until Ctrl-C."""
+"""Documented commands that are not run, and commands that run until Ctrl-C."""
 
-TESTED_ELSEWHERE = "`.ci/run` runs it"
+TESTED_ELSEWHERE = "`.ci/run` runs the command"
 
 NOT_RUN = {
     "make test": TESTED_ELSEWHERE,
     "make check": TESTED_ELSEWHERE,
-    "make e2e": "it runs this test; " + TESTED_ELSEWHERE,
-    "make chaos": "it takes minutes; " + TESTED_ELSEWHERE,
-    ".venv/bin/python -m tests.chaos run --reservations 1000 --faults 200": "`make chaos` runs it",
+    "make e2e": "the command runs the tests of the documentation; " + TESTED_ELSEWHERE,
+    "make chaos": "the command takes minutes; " + TESTED_ELSEWHERE,
+    ".venv/bin/python -m tests.chaos run --reservations 1000 --faults 200": (
+        "`make chaos` runs the command"
+    ),
     ".venv/bin/python -m tests.chaos run --seed 7 --workers 40 --instruction accept": (
-        "it takes minutes; `make chaos` runs it with other options"
+        "the command takes minutes; `make chaos` runs it with other options"
     ),
     "pip install './taskrouter_simulator[testing]'": (
-        "it installs packages for the reader's own tests; tests/simulator/test_package.py checks "
-        "the package"
+        "the command installs packages for the reader's own tests; "
+        "tests/simulator/test_package.py checks the package"
     ),
 }
 """Commands that are not run, and the reasons."""
 
 CHALICE_LOCAL = r"([A-Z_]+=\S+ )*\.venv/bin/chalice local\b.*"
-"""Chalice's server, which needs running services."""
+"""Pattern of commands that start Chalice's server, which needs running services."""
 
 UNTIL_INTERRUPTED = {
     r"([A-Z_]+=\S+ )*make (run|services)": r"Press Ctrl-C to stop",

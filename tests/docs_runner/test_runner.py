@@ -1,4 +1,4 @@
-"""The runner of documented commands reports every kind of failure."""
+"""The runner of documented commands keeps the shell's state and reports failures."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,8 +30,8 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def refusing_url():
-    """URL of a server that answers every request with 404."""
+def missing_url():
+    """URL of a server that returns 404 for every request."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -63,17 +63,17 @@ def test_failed_command_is_reported_with_page_line_exit_code_and_output(run):
     assert "Exit code: 2. Output:\nls: " in str(failure.value)
 
 
-def test_undefined_variable_fails(run):
+def test_undefined_variable_is_an_error(run):
     with pytest.raises(AssertionError, match="UNDEFINED"):
         run(("sh", "echo $UNDEFINED"))
 
 
-def test_http_error_fails_even_in_a_pipe(run, refusing_url):
+def test_http_error_is_reported_even_in_a_pipe(run, missing_url):
     with pytest.raises(AssertionError, match=r"Exit code: 22. Output:\nabsent"):
-        run(("sh", f"curl -s {refusing_url} | cat"))
+        run(("sh", f"curl -s {missing_url} | cat"))
 
 
-def test_output_without_a_newline_at_its_end_fails(run):
+def test_output_without_a_final_newline_is_reported(run):
     with pytest.raises(AssertionError, match="does not end with a newline"):
         run(("sh", "printf x"))
 
@@ -81,17 +81,17 @@ def test_output_without_a_newline_at_its_end_fails(run):
 def test_documented_lines_must_appear_in_order(run):
     printed = "$ printf 'one 123456789012\\n  two\\nthree\\n'\n"
     run(("console", f"{printed}one 999999999999\nstill working ...\nt…o\nthree"))
-    with pytest.raises(AssertionError, match="in this place: one"):
+    with pytest.raises(AssertionError, match="at the documented position: one"):
         run(("console", f"{printed}two\none"))
 
 
 def test_documented_error_must_occur(run):
     run(("console", "$ echo Error: no; false\nError: no\n$ echo next\nnext"))
-    with pytest.raises(AssertionError, match="should fail"):
+    with pytest.raises(AssertionError, match="did not fail"):
         run(("console", "$ echo Error: no\nError: no"))
 
 
-def test_prompts_are_answered_and_examples_replaced(run):
+def test_prompts_are_answered_and_examples_are_replaced(run):
     answers, replacements = {"read": "blue\n"}, {"PLACE": "here and THERE", "THERE": "x"}
     run(
         ("console", "$ read color; echo $color PLACE\nblue here and THERE"),
@@ -100,10 +100,10 @@ def test_prompts_are_answered_and_examples_replaced(run):
     )
 
 
-def test_command_of_several_lines_is_one_command(run):
+def test_multiline_command_is_run_as_one_command(run):
     run(("console", "$ echo 'one\ntwo' \\\n  three\none\ntwo three"))
 
 
-def test_program_that_has_ended_is_reported(run):
-    with pytest.raises(AssertionError, match="make run: it has ended"):
+def test_program_that_ends_before_it_is_ready_is_reported(run):
+    with pytest.raises(AssertionError, match="make run: the program has ended"):
         run(("sh", "make run"))

@@ -1,4 +1,4 @@
-// Sends requests to other servers by every means of a web page, and returns what it could read.
+// Sends requests to other servers in every way open to a web page. Returns what the page could read.
 async ({ requests, sockets }) => {
   const read = [];
   const keep = async (means, url, response) => {

@@ -13,7 +13,7 @@ from local.demo.http_client import HttpClient
 from local.supervisor import RunningStack
 
 TIMEOUT_SECONDS = 20
-"""Much longer than needed, so that tests also pass on a busy machine."""
+"""Maximum wait for a condition, much longer than needed so that tests pass on a busy machine."""
 
 STARTUP_SECONDS = supervisor.READY_SECONDS + TIMEOUT_SECONDS
 
@@ -28,7 +28,7 @@ def bare_environ(**variables):
 
 
 def eventually(condition, *, within=TIMEOUT_SECONDS):
-    """Poll until the condition returns a true value or time runs out. Return its last value."""
+    """Poll a condition until its value is true or time runs out; return the last value."""
     deadline = time.monotonic() + within
     while not (value := condition()) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -50,7 +50,7 @@ def find_processes(variable, value):
 
 @dataclass(frozen=True)
 class LiveStack:
-    """A running stack, with HTTP clients for its app and its TaskRouter."""
+    """A running stack, with HTTP clients for its app and its TaskRouter simulator."""
 
     definition: stack.Stack
     programs: RunningStack
@@ -90,7 +90,7 @@ class LiveStack:
         return item["status"]["S"]
 
     def create_pending_reservation(self):
-        """Create a Task for Alice. Return its Reservation once the callback is recorded."""
+        """Create a Task, set Alice to Idle; return the Reservation once it is recorded."""
         task_sid = self.app.post("/create-task").body["sid"]
         self.set_activity_of_alice("Idle")
 
@@ -103,7 +103,7 @@ class LiveStack:
         return reservation
 
     def clear(self):
-        """End all Tasks and set Alice to Offline, so that the next test starts clean."""
+        """Cancel or complete the Tasks, and set Alice to Offline, as before the test."""
         self.set_activity_of_alice("Offline")
         for task in self.taskrouter.get("/Tasks").body["tasks"]:
             final_statuses = {
@@ -118,7 +118,7 @@ class LiveStack:
 
 @contextmanager
 def live_stack(environ, overrides=None):
-    """Run a stack in this shell environment. `overrides` maps programs to extra variables."""
+    """Run a stack in a shell environment; *overrides* maps programs to extra variables."""
     definition = stack.describe(environ)
     with supervisor.running(definition, overrides) as programs:
         identifiers = http_client.fetch_identifiers(definition.simulator_url)

@@ -1,4 +1,4 @@
-"""Accepting a Reservation with an instruction calls the Worker exactly once."""
+"""A repeated accept with an instruction does not send the instruction again."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def live():
 
 @pytest.fixture
 def place_call(live, phone):
-    """A function that places a call and returns it with the SID of its pending Reservation."""
+    """A function that places a call; it returns the call and its Reservation's SID."""
 
     def place(**parameters):
         call = phone.post(
@@ -86,7 +86,7 @@ def test_plain_accept_succeeds_after_a_call_instruction_without_accept(live, pho
     assert (response.status, response.body["reservation_status"]) == (200, "accepted")
 
 
-def test_redirect_with_accept_accepts_the_reservation(live, phone, place_call):
+def test_redirect_with_accept_is_sent_once_and_changes_the_status(live, phone, place_call):
     call, sid = place_call()
     url = f"{live.definition.api_url}/incoming_call"
     instruction = {"instruction": "redirect", "call_sid": call["sid"], "url": url, "accept": True}
@@ -96,7 +96,7 @@ def test_redirect_with_accept_accepts_the_reservation(live, phone, place_call):
     assert count_instructions(phone, sid) == 1
 
 
-def test_repeated_accept_while_ringing_places_no_second_call(live, phone, place_call):
+def test_accept_repeated_while_the_phone_rings_sends_no_second_instruction(live, phone, place_call):
     call, sid = place_call(worker_answers=False)
     instruction = {"instruction": "conference", "from": NUMBER}
 

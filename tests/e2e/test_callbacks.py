@@ -1,4 +1,4 @@
-"""Assignment callbacks over HTTP: signatures and duplicates."""
+"""Signatures and duplicates of assignment callbacks sent over HTTP."""
 
 import secrets
 import threading

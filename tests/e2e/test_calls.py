@@ -1,4 +1,4 @@
-"""Phone calls over HTTP: simulated call, TwiML, rules and record."""
+"""Simulated calls use the app's TwiML and rules; their Reservations are recorded."""
 
 import re
 import subprocess
@@ -16,7 +16,7 @@ CALLER, NUMBER = "+15550001111", "+15556667777"
 
 @pytest.fixture(scope="module")
 def live():
-    """A stack that answers calls with dequeue and receives TaskRouter's events."""
+    """A stack whose rules dequeue calls, and which receives TaskRouter's events."""
     environ = bare_environ(
         RULES_FILE="local/voice-rules.toml",
         ASSIGNMENT_INSTRUCTION="defer",
@@ -44,7 +44,7 @@ def list_alerts(phone):
     return phone.get("/log", {"kind": "alert"}).body["entries"]
 
 
-def test_dequeue_connects_the_call_and_ending_it_completes_the_task(live, phone):
+def test_dequeue_connects_the_call_and_ending_the_call_completes_the_task(live, phone):
     call = place_call(phone, "1")
     task_sid = call["task_sid"]
     assert '"selected_language": "es"' in live.fetch_task(task_sid)["attributes"]
@@ -88,7 +88,7 @@ def test_two_wrong_keys_select_the_default_language(live, phone):
     assert paths == ["/incoming_call", "/enqueue_call", "/enqueue_call_again"]
 
 
-def test_hangup_while_pending_cancels_the_reservation(live, phone):
+def test_caller_who_hangs_up_cancels_the_pending_reservation(live, phone):
     call = place_call(phone, "1", worker_answers=False)
     live.set_activity_of_alice("Idle")
     task_sid = call["task_sid"]

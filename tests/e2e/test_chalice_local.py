@@ -1,4 +1,4 @@
-"""Plain `chalice local` with `python -m local services`, and the mistakes that users make."""
+"""`chalice local` works with `python -m local services` and reports mistakes."""
 
 import contextlib
 import os
@@ -26,7 +26,7 @@ SERVICES = [sys.executable, "-m", "local", "services"]
 
 
 class Program:
-    """A program started from a shell."""
+    """A program that runs in the background and writes its output to a file."""
 
     def __init__(self, command, environ, log, folder):
         self._log = log
@@ -58,7 +58,7 @@ class Program:
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts a program, which ends after the test."""
+    """A function that starts a program. The program is ended after the test."""
     programs = []
 
     def start(command, environ, folder=ROOT):
@@ -109,7 +109,7 @@ def test_chalice_local_without_stage_serves_the_life_cycle_on_other_ports(start)
     assert taskrouter.get(f"/Tasks/{task_sid}").body["assignment_status"] == "assigned"
 
 
-def test_start_without_services_names_the_command_and_503_names_the_address(start):
+def test_missing_services_are_reported_at_startup_and_in_responses(start):
     environ = bare_environ(PYTHONUNBUFFERED="1")
     described = stack.describe(environ)
     api = start(chalice_local(environ), environ)
@@ -168,7 +168,7 @@ def run_to_end(command, environ):
         ("port", "Address already in use"),
     ],
 )
-def test_mistake_ends_with_one_line_that_names_the_remedy(mistake, message, reload):
+def test_user_mistake_is_reported_on_one_line(mistake, message, reload):
     environ = bare_environ()
     options = [reload, "--stage", "dve"] if mistake == "stage" else [reload]
     command = chalice_local(environ, *options)

@@ -1,4 +1,4 @@
-"""The API crashes, or a response is lost, after TaskRouter has executed an accept."""
+"""An accept executed by TaskRouter is recorded despite crashes and lost responses."""
 
 import threading
 
@@ -84,7 +84,7 @@ def test_accept_with_a_lost_response_is_verified_with_taskrouter_immediately(pro
     assert_accepted_once(live, proxy, reservation)
 
 
-def test_sweep_records_an_accept_if_taskrouter_becomes_unreachable(proxied):
+def test_sweep_records_an_accept_if_the_api_can_no_longer_reach_taskrouter(proxied):
     live, proxy = proxied
     reservation = live.create_pending_reservation()
     unreachable = threading.Event()

@@ -1,4 +1,4 @@
-"""The commands of the documentation, page by page, against the local stack."""
+"""The documented commands succeed on the local stack, page by page."""
 
 import re
 
@@ -21,13 +21,13 @@ DOCUMENTED_PORTS = {
     "8150": "API_PORT",
     "8152": "SIMULATOR_PORT",
 }
-"""The variables that set the ports in the pages. Tests replace the ports with free ports."""
+"""Ports in the pages, and the variables that set them. The tests use free ports instead."""
 
 AWS_PAGES = {"deploy.md", "operations.md"}
 """tests/deploy/test_docs.py runs the commands of these pages."""
 
 START_THE_STACK = {"README.md", "CONTRIBUTING.md", "quickstart.md", "simulator.md"}
-"""Pages that start the stack, or need none. The other pages expect that it runs."""
+"""Pages that start the stack or do not need a stack. The other pages expect a running stack."""
 
 
 def has_commands(path):
@@ -55,14 +55,14 @@ def open_page(tmp_path, ports):
     environ = checkout.environ(tmp_path / "bin", **variables)
     shell, programs = Shell.start(folder, environ), Programs(folder, environ)
     replacements = {port: str(ports[name]) for port, name in DOCUMENTED_PORTS.items()}
-    # Chalice reads the port from its command line only.
+    # Chalice reads the port only from its command line.
     replacements["chalice local"] = f"chalice local --port {ports['API_PORT']}"
     yield lambda path: Page(path, shell, programs, replacements)
     shell.end()
     programs.kill()
 
 
-EFFECTS = {
+EXPECTED_OUTPUT = {
     "quickstart.md": [
         '"assignment_status":"pending"',
         '"assignment_status":"canceled"',
@@ -84,21 +84,21 @@ EFFECTS = {
     "api.md": ['"reservations":[]', '"reservation_status":"accepted"'],
     "simulator.md": ['"status":"in-progress"'],
 }
-"""What the output of a page must contain, in this order and without spaces."""
+"""Text that the output of a page must contain in this order, ignoring whitespace."""
 
 
 def place_call(ports):
-    """Place a call, and wait until its Reservation is recorded."""
+    """Make Alice available, place a call, and wait for its assignment callback."""
     simulator = network.url(ports["SIMULATOR_PORT"])
-    names = http_client.fetch_identifiers(simulator)
-    workspace = f"{simulator}/v1/Workspaces/{names['workspace_sid']}"
-    account = (names["account_sid"], names["auth_token"])
+    identifiers = http_client.fetch_identifiers(simulator)
+    workspace = f"{simulator}/v1/Workspaces/{identifiers['workspace_sid']}"
+    account = (identifiers["account_sid"], identifiers["auth_token"])
     taskrouter = HttpClient("TaskRouter", workspace, account=account)
     alice = {
-        "ActivitySid": names["activities"]["Idle"],
+        "ActivitySid": identifiers["activities"]["Idle"],
         "Attributes": '{"languages": ["es"], "contact_uri": "+15555555555"}',
     }
-    assert taskrouter.post(f"/Workers/{names['workers']['Alice']}", alice).status == 200
+    assert taskrouter.post(f"/Workers/{identifiers['workers']['Alice']}", alice).status == 200
     control = HttpClient("simulator", f"{simulator}/simulator", json=True)
     call = {"from": "+15550001111", "to": "+15556667777", "digits": "1"}
     assert control.post("/calls", call).status < 300
@@ -106,7 +106,7 @@ def place_call(ports):
 
 
 def save_rules(folder):
-    """Save the first rule of docs/rules.md, as the page describes."""
+    """Save the first TOML example of docs/rules.md as the rules of the checkout."""
     blocks = pages.read_blocks(pages.ROOT / "docs" / "rules.md")
     rules = next(block.text for block in blocks if block.language == "toml")
     (folder / "chalicelib" / "rules.toml").write_text(rules, encoding="utf-8")
@@ -126,12 +126,12 @@ def test_every_command_of_the_page_succeeds(path, ports, open_page):
 
     page.programs.interrupt()
     output, position = re.sub(r"\s", "", page.output), 0
-    for effect in EFFECTS.get(path.name, []):
-        position = output.find(effect, position)
-        assert position >= 0, f"The output does not contain {effect}, or not in this place."
+    for expected in EXPECTED_OUTPUT.get(path.name, []):
+        position = output.find(expected, position)
+        assert position >= 0, f"The output does not contain {expected} in the expected order."
 
 
-def test_commands_that_are_not_run_are_listed(capsys):
+def test_commands_that_are_not_run_are_printed_with_their_reasons(capsys):
     lines = [f"  {command}: {reason}" for command, reason in tables.NOT_RUN.items()]
     with capsys.disabled():
         print("\nThe tests run all documented commands except:", *lines, sep="\n")  # noqa: T201

@@ -26,7 +26,7 @@ def _clean_start(live):
 
 
 def quickstart_script(live):
-    """Return the commands from the first to the second start of the stack."""
+    """Return the commands between the first and the second start of the stack."""
     blocks = pages.read_blocks(ROOT / "docs" / "quickstart.md")
     commands = [command for block in blocks for command in pages.read_commands(block)]
     start, end, *_ = (n for n, command in enumerate(commands) if ready_pattern(command))

@@ -14,11 +14,11 @@ from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, eventually, find
 
 pytestmark = pytest.mark.slow
 
-LAST_LINE = "docs/quickstart.md."
+LAST_WORDS = "docs/quickstart.md."
 
 
 class Run:
-    """A process that executes `python -m local run` with these environment variables."""
+    """A `python -m local run` process with the given environment variables."""
 
     def __init__(self, environ, log):
         self.environ = environ
@@ -38,10 +38,10 @@ class Run:
 
     def wait_until_started(self):
         eventually(
-            lambda: LAST_LINE in self.output() or self.popen.poll() is not None,
+            lambda: LAST_WORDS in self.output() or self.popen.poll() is not None,
             within=STARTUP_SECONDS,
         )
-        assert LAST_LINE in self.output(), self.output()
+        assert LAST_WORDS in self.output(), self.output()
 
     def remaining_processes(self):
         """Return the IDs of the stack's processes that are still running."""
@@ -57,7 +57,7 @@ class Run:
 
 @pytest.fixture
 def start(tmp_path):
-    """A function that starts a run. Runs that are still active are killed after the test."""
+    """A function that starts a run. Runs that are still active are killed at the end."""
     runs = []
 
     def start(**variables):
@@ -175,7 +175,7 @@ def test_port_in_use_is_reported_before_any_program_starts(start, variable, prog
     assert not run.remaining_processes()
 
 
-def test_twilio_credentials_in_the_shell_print_a_warning_with_a_remedy(start):
+def test_twilio_credentials_in_the_shell_are_reported_with_a_remedy(start):
     run = start(TWILIO_ACCOUNT_SID="AC" + "1" * 32, TWILIO_AUTH_TOKEN="secret")
     run.wait_until_started()
 

@@ -14,8 +14,8 @@ pytestmark = pytest.mark.slow
 CLIENTS = 50
 
 
-def request_body(number):
-    """Return request arguments: a form, JSON or no body, depending on the client's number."""
+def request_arguments(number):
+    """Return arguments with a form, JSON or no body, depending on the client's number."""
     return [
         {"data": {"note": "from a form"}},
         {"json": {"note": "from JSON"}},
@@ -37,7 +37,7 @@ def test_taskrouter_gets_one_update_and_all_fifty_clients_get_the_outcome():
         barrier = threading.Barrier(CLIENTS)
 
         def accept(number):
-            request = request_body(number)
+            request = request_arguments(number)
             headers = request.pop("headers", {}) | {"Authorization": authorization}
             barrier.wait()
             return requests.post(url, headers=headers, timeout=30, **request)

@@ -1,4 +1,4 @@
-"""A web page of another origin reads, writes and runs nothing on any port of the local stack."""
+"""No cross-origin page can read, write or run anything on the local stack's ports."""
 
 import base64
 import json
@@ -32,12 +32,12 @@ CREATE_STACK = "Action=CreateStack&StackName=evil&TemplateBody={}"
 
 
 class Victim(BaseHTTPRequestHandler):
-    """A server without a guard: it shows which requests the page really sends."""
+    """A server without a guard, which counts the requests that the page really sends."""
 
     protocol_version = "HTTP/1.1"
     received: ClassVar = Counter()
 
-    def answer(self):
+    def respond(self):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.received[self.command, self.headers.get("Upgrade", "")] += 1
         self.send_response(200)
@@ -45,7 +45,7 @@ class Victim(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"{}")
 
-    do_GET = do_POST = do_OPTIONS = answer  # noqa: N815  http.server's names
+    do_GET = do_POST = do_OPTIONS = respond  # noqa: N815  http.server's names
 
     def log_message(self, *_arguments):
         pass
@@ -65,7 +65,7 @@ def victim():
 
 @pytest.fixture(scope="module")
 def running_stack():
-    """DynamoDB, the simulator and `chalice local`. The sweep would change tables meanwhile."""
+    """The local stack without the sweep, which would change the tables during a test."""
     described = stack.describe(bare_environ())
     programs = tuple(program for program in described.programs if program.name != "sweep")
     with supervisor.running(replace(described, programs=programs)):
@@ -82,7 +82,7 @@ def page():
 
 
 def targets(described, host):
-    """Return requests that read, write or run something, for servers addressed by this host."""
+    """Return requests to *host* that would read, write or run something."""
 
     def url(port, path):
         return f"http://{host}:{described.port(port)}{path}"
@@ -127,7 +127,7 @@ def targets(described, host):
 
 
 def state(described):
-    """Return the tables with their items, and the simulator's Tasks and faults."""
+    """Return the tables' items, the simulator's state, and its accepted requests."""
     client = dynamodb.client(described.dynamodb_url, described.resolved)
     names = client.list_tables()["TableNames"]
     items = {name: client.scan(TableName=name, ConsistentRead=True)["Items"] for name in names}
@@ -149,7 +149,7 @@ def unchanged(described):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
 @pytest.mark.parametrize("origin", ["http://127.0.0.1:9", "http://evil.example", "data:text/html,"])
-def test_page_of_another_origin_reaches_nothing(running_stack, page, origin, host):
+def test_cross_origin_page_reads_and_changes_nothing(running_stack, page, origin, host):
     ports = [running_stack.port(name) for name in stack.PORTS]
     page.goto(f"{origin}/attack.html")
 
@@ -166,8 +166,8 @@ def test_page_of_another_origin_reaches_nothing(running_stack, page, origin, hos
 
 
 @pytest.mark.parametrize("port", stack.PORTS)
-def test_rebound_page_reaches_nothing(running_stack, page, port):
-    """The page's own name resolves to this machine, so that its requests are same-origin."""
+def test_page_after_dns_rebinding_reads_and_changes_nothing(running_stack, page, port):
+    """The page's host name resolves to this machine, so its requests are same-origin."""
     number = running_stack.port(port)
     page.goto(f"http://evil.example:{number}/attack.html")
 
@@ -187,7 +187,7 @@ def test_rebound_page_reaches_nothing(running_stack, page, port):
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1:9", "http://evil.example", "data:text/html,", None]
 )
-def test_same_page_reaches_a_server_without_a_guard(page, victim, origin, host):
+def test_requests_of_the_page_reach_a_server_without_a_guard(page, victim, origin, host):
     url = f"http://{host}:{victim}"
     page.goto(f"{origin or url}/attack.html")
     Victim.received.clear()
@@ -205,5 +205,5 @@ def test_same_page_reaches_a_server_without_a_guard(page, victim, origin, host):
     assert Victim.received["POST", ""] >= 4
     # an image, a script, a style sheet and a frame
     assert Victim.received["GET", ""] == 4
-    # Only a page whose own name resolves to the server can read the responses.
+    # Only a page with the origin of the server can read the responses.
     assert bool(read) == (origin is None)

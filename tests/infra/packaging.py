@@ -85,7 +85,7 @@ def package(folder, name, change=lambda stage: None):
         mock.patch.dict(os.environ, AWS_DEFAULT_REGION=REGION),
         mock.patch.object(sys, "path", sys.path[:]),  # Chalice adds the folder
     ):
-        # In this process, which has already imported Chalice and the app.
+        # Run the command in this process, which has already imported Chalice and the app.
         arguments = ["package", "--stage", stage.name, "--merge-template", "merged.json", "out"]
         cli.main(arguments, obj={}, standalone_mode=False)
     return Packaged(stage, folder)

@@ -1,4 +1,4 @@
-"""Each alarm reads a metric that the stage emits."""
+"""The alarms and the dashboard read metrics and log fields that the stage emits."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def test_metric_of_each_alarm_is_emitted(alarm, namespace, metric, dimensions):
             }
 
 
-def test_refused_signature_is_counted(api):
+def test_request_with_an_invalid_signature_is_counted(api):
     api.post_callback(api.callback_parameters(), signature="0" * 28)
     api.post_callback(api.callback_parameters())
 
@@ -167,7 +167,7 @@ def dashboard():
     return json.loads(dashboard["DashboardBody"]["Sub"])
 
 
-def test_dashboard_shows_the_metrics_of_the_alarms(dashboard):
+def test_dashboard_shows_the_metrics_of_the_alarms_except_invocations(dashboard):
     assert {widget["y"] for widget in dashboard["widgets"]} == {0, 6, 12}
     displayed = {metric[1:2] for metric in dashboard_metrics(dashboard)}
     assert {(name,) for _, _, name, _ in METRICS} - {("Invocations",)} <= displayed

@@ -51,7 +51,7 @@ def average(values):
 
 
 def every(count, value, *, otherwise=None, minutes=HOUR):
-    """Return a value per minute: *value* every *count* minutes, else *otherwise*."""
+    """Return a value per minute: *value* every *count* minutes, *otherwise* between."""
     return [value if minute % count == 0 else otherwise for minute in range(minutes)]
 
 
@@ -79,12 +79,12 @@ def test_alarm_is_silent_in_normal_operation(alarm):
     assert not fires(alarm, NORMAL[alarm])
 
 
-def test_every_alarm_is_covered():
+def test_every_alarm_has_a_normal_metric():
     assert NORMAL.keys() == ALARMS.keys()
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_without_data_only_sweep_silent_fires(alarm):
+def test_only_sweep_silent_fires_without_data(alarm):
     assert fires(alarm, NO_TRAFFIC) is (alarm == "SweepSilent")
 
 

@@ -1,4 +1,4 @@
-"""Mistakes end a command of Chalice with one message that names the remedy."""
+"""A user's mistake ends a Chalice command with one message instead of a traceback."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from infra.aws import Aws, live_resources, policies, stacks, stage_config
 from tests.infra.packaging import SIDS
 
 CHALICE = Path(sys.executable).with_name("chalice")
-SHIPPED = ("app.py", "chalicelib", "infra", "local", ".chalice")
+COPIED = ("app.py", "chalicelib", "infra", "local", ".chalice")
 WITHOUT_AWS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -30,11 +30,11 @@ KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
 MISSPELLED = (
     "There is no stage 'dve' in config.json. Declared stages: dev, local, prod. Did you mean dev?"
 )
-LAPTOP = (
+LOCAL_ONLY = (
     "Stage local in .chalice/config.json: SETTINGS_DEFAULTS is for local use only, so this stage "
     "can't be deployed. Stages that can be: dev, prod."
 )
-EMPTY = "TWILIO_ACCOUNT_SID, TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID"
+SID_SETTINGS = "TWILIO_ACCOUNT_SID, TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID"
 
 
 class Checkout:
@@ -42,7 +42,7 @@ class Checkout:
 
     def __init__(self, folder):
         self.folder = folder
-        for name in SHIPPED:
+        for name in COPIED:
             copy = shutil.copytree if (PROJECT / name).is_dir() else shutil.copy
             copy(PROJECT / name, folder / name)
         (folder / "requirements.txt").touch()
@@ -76,7 +76,7 @@ def checkout(tmp_path):
     ("stage", "message"),
     [
         ("dve", MISSPELLED),
-        ("local", LAPTOP),
+        ("local", LOCAL_ONLY),
     ],
 )
 def test_stage_that_cannot_be_deployed_is_refused(checkout, command, stage, message):
@@ -127,16 +127,16 @@ def test_deployment_without_access_to_aws_is_refused(checkout, options, variable
     assert completed.stderr.count("\n") == 1
 
 
-def test_package_needs_no_credentials_and_warns_about_empty_sids(checkout):
+def test_packaging_needs_no_credentials_and_warns_about_empty_sids(checkout):
     completed = checkout.chalice("package", "out", **REGION)
 
     assert completed.returncode == 0, completed.stderr
     assert (checkout.folder / "out" / "sam.json").exists()
     (warning,) = [line for line in completed.stderr.splitlines() if line.startswith("Warning:")]
-    assert f" stage dev in .chalice/config.json does not set {EMPTY}. " in warning
+    assert f" stage dev in .chalice/config.json does not set {SID_SETTINGS}. " in warning
 
 
-def test_package_of_a_complete_stage_warns_about_nothing(checkout):
+def test_packaging_a_stage_with_all_sids_prints_no_warning(checkout):
     checkout.set(**SIDS)
 
     completed = checkout.chalice("package", "out", **REGION)
@@ -145,7 +145,7 @@ def test_package_of_a_complete_stage_warns_about_nothing(checkout):
     assert "Warning" not in completed.stderr
 
 
-def test_package_without_a_region_ends_with_chalices_message(checkout):
+def test_packaging_without_a_region_ends_with_chalices_message(checkout):
     completed = checkout.chalice("package", "out")
 
     assert completed.returncode == 2
@@ -153,7 +153,7 @@ def test_package_without_a_region_ends_with_chalices_message(checkout):
     assert "Traceback" not in completed.stderr
 
 
-def test_policies_of_changed_names_are_written_before_packaging(checkout):
+def test_policies_are_updated_with_changed_names_before_packaging(checkout):
     checkout.set(**SIDS, STATE_TABLE="renamed")
 
     checkout.chalice("package", "out", **REGION)
@@ -175,7 +175,7 @@ def test_local_server_is_configured_with_the_options_of_the_command(checkout, au
     )
 
 
-def test_other_commands_of_chalice_check_the_rules_only(checkout):
+def test_other_chalice_commands_check_only_the_rules(checkout):
     assert checkout.chalice("dev", "appgraph", **REGION).returncode == 0
     (checkout.folder / "chalicelib" / "rules.toml").write_text("[[rule")
 
@@ -207,7 +207,7 @@ def run_hook(command, **parameters):
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("command", ["deploy", "plan"])
-def test_deployment_of_a_stage_that_is_not_prepared_names_the_preparing_command(command):
+def test_error_for_an_unprepared_stage_names_the_command_that_prepares_it(command):
     with pytest.raises(SystemExit) as stopped:
         run_hook(command)
 
@@ -219,17 +219,17 @@ def test_deployment_of_a_stage_that_is_not_prepared_names_the_preparing_command(
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("check", ["ensure_same_region", "ensure_created_by_chalice"])
-def test_deployment_of_a_stage_that_is_elsewhere_is_refused(monkeypatch, check):
+def test_deployment_is_refused_if_a_check_of_the_live_resources_fails(monkeypatch, check):
     def refuse(*_):
-        raise OperatorError("It is elsewhere.")
+        raise OperatorError("The check failed.")
 
     monkeypatch.setattr(live_resources, check, refuse)
 
-    with pytest.raises(SystemExit, match=r"^Error: It is elsewhere\.$"):
+    with pytest.raises(SystemExit, match=r"^Error: The check failed\.$"):
         run_hook("deploy")
 
 
-def test_import_without_a_chalice_command_checks_the_rules_only(tmp_path, monkeypatch):
+def test_hook_without_a_chalice_command_checks_only_the_rules(tmp_path, monkeypatch):
     assert chalice_hook.run(app) is None
     monkeypatch.setenv("RULES_FILE", str(tmp_path / "absent.toml"))
 

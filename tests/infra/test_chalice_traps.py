@@ -1,4 +1,4 @@
-"""Chalice's pitfalls (docs/chalice.md) that no other test covers."""
+"""Known problems of Chalice (docs/chalice.md) that no other test covers."""
 
 import re
 from pathlib import Path

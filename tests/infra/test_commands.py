@@ -1,4 +1,4 @@
-"""Operator commands in an emulated account: prompts, refusals and hidden secrets."""
+"""Operator commands in an emulated account prompt, report errors and hide secrets."""
 
 import json
 import re
@@ -43,7 +43,7 @@ def config(tmp_path):
 
 @pytest.fixture
 def operator(config, monkeypatch):
-    """A function that runs a command in an empty account."""
+    """A function that runs a command in an empty emulated AWS account."""
     monkeypatch.setattr(stage_config, "CONFIG", config)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
 
@@ -54,7 +54,7 @@ def operator(config, monkeypatch):
         yield run
 
 
-def test_secrets_are_prompted_for_encrypted_and_never_shown(operator):
+def test_entered_secrets_are_stored_encrypted_and_never_shown(operator):
     stdin = f"{TOKEN}\n{NEXT_TOKEN}\n\n{KEY}\n{SECRET}\n\n\n"
 
     result = operator("secrets", "put", "--stage", "dev", stdin=stdin)
@@ -95,7 +95,7 @@ def use_secrets_manager(config):
     config.write_text(json.dumps(project_config))
 
 
-def test_secrets_manager_secret_is_found(operator, config):
+def test_existing_secrets_manager_secret_is_accepted(operator, config):
     use_secrets_manager(config)
     boto3.client("secretsmanager").create_secret(Name="twilio/dev", SecretString="{}")
 
@@ -125,7 +125,7 @@ def test_python_version_without_a_lambda_runtime_is_refused(operator, monkeypatc
 
 
 @pytest.mark.parametrize("minor", [11, 12, 13, 14])
-def test_every_python_version_with_a_lambda_runtime_is_deployed_from(monkeypatch, minor):
+def test_every_python_version_with_a_lambda_runtime_is_accepted(monkeypatch, minor):
     version = Version(3, minor)
     for module in (chalice_record, chalice_config):
         monkeypatch.setattr(module, "sys", SimpleNamespace(version_info=version))
@@ -201,6 +201,7 @@ def test_public_base_url_must_match_the_custom_domain(operator, config, prefix, 
     result = operator("prepare", "--stage", "dev")
 
     assert result.exit_code == 1
+    # With a valid setting, the command fails later because the secrets do not exist.
     assert ("PUBLIC_BASE_URL must be https://calls.example.com" in result.output) is not valid
 
 

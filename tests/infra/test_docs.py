@@ -1,4 +1,4 @@
-"""The deployment, operations and security guides match the code."""
+"""The guides match the code, and the workflows pin their actions."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The fingerprint of a deployment changes with everything that determines its result."""
+"""The fingerprint of a deployment changes with the inputs that affect the result."""
 
 import json
 from dataclasses import replace

@@ -116,7 +116,7 @@ def test_roles_of_this_region_are_recorded(aws, stage):
 
 
 @pytest.mark.parametrize("stack_exists", [True, False])
-def test_role_without_stack_and_function_belongs_to_another_region(
+def test_role_without_a_function_belongs_to_this_region_only_if_the_stack_exists(
     aws, stage, monkeypatch, stack_exists
 ):
     make_role(aws, stage.role("sweep"), "*", account="*")
@@ -173,7 +173,7 @@ def test_domain_used_by_other_apis_is_not_removed(aws, stage):
     with pytest.raises(OperatorError, match="is also mapped to other APIs .other."):
         chalice_record.rebuild_record(aws, stage, None)
     assert chalice_record.rebuild_record(aws, stage, None, domain=DOMAIN), (
-        "A deployment that keeps the domain must not be refused."
+        "The record was not rebuilt for a deployment that keeps the domain."
     )
 
 

@@ -89,7 +89,7 @@ def test_api_has_only_the_throttled_stage(packaged):
         assert "StageName" not in deployment
 
 
-def test_callbacks_have_higher_throttles_and_all_methods_have_metrics(packaged):
+def test_twilio_routes_have_higher_throttles_and_all_methods_have_metrics(packaged):
     (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
     settings = {method["ResourcePath"]: method for method in stage["MethodSettings"]}
     default = settings.pop("/*")

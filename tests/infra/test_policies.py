@@ -57,7 +57,7 @@ def stage(tables):
 
 @pytest.fixture
 def allowed(stage):
-    """Function that returns the calls allowed by a handler's policy, as (action, ARN)."""
+    """A function that returns a policy's allowed calls as (action, ARN) pairs."""
     rendered = policies.render(stage)
 
     def calls_of(handler):
@@ -76,7 +76,7 @@ def as_list(value):
 
 @pytest.fixture
 def calls(dynamodb, api):
-    """The set of calls to DynamoDB, as (action, ARN)."""
+    """The set of calls to DynamoDB as (action, ARN) pairs."""
     recorded = set()
 
     def record(model, params, **_):
@@ -191,7 +191,7 @@ def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
 
 @pytest.fixture
 def ssm_calls(monkeypatch):
-    """The calls to SSM that read the secrets, as (action, ARN)."""
+    """The calls to SSM that read the secrets, as (action, ARN) pairs."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     recorded = set()
 
@@ -215,7 +215,7 @@ def test_policies_allow_exactly_the_calls_that_read_secrets(ssm_calls, allowed):
         assert filter_by_service(allowed(handler), "ssm") == ssm_calls
 
 
-def test_app_calls_no_other_service():
+def test_app_calls_only_dynamodb_and_ssm():
     clients = [
         service
         for file in CHALICELIB.rglob("*.py")
@@ -256,7 +256,7 @@ def test_policies_allow_only_tables_secrets_logs_and_traces(stage, allowed):
 
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
-def test_committed_policies_are_those_of_the_templates(name):
+def test_committed_policies_match_the_templates(name):
     declared = stage_config.read(name, allow_empty_sids=True)
     for file, policy in policies.render(declared).items():
         committed = (stage_config.CONFIG.parent / file).read_text(encoding="utf-8")

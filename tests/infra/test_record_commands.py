@@ -1,4 +1,4 @@
-"""The commands sweep and erase, with the options and settings of an operator."""
+"""The commands `sweep` and `erase` print their results and report errors."""
 
 import json
 
@@ -20,7 +20,7 @@ def infra(dynamodb, tables):
         return run_infra(*arguments, **(dynamodb.environ | names | options))
 
     yield run
-    runtime.use(None)  # `sweep` builds one from the settings of the test
+    runtime.use(None)  # `sweep` builds a runtime from the test's settings
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_erase_deletes_the_record_only_after_confirmation(infra, count_records):
     assert confirmed.stdout == f"{SID} is erased.\n"
 
 
-def test_yes_skips_the_confirmation_and_a_missing_record_is_an_error(infra, count_records):
+def test_yes_option_skips_the_confirmation_and_a_missing_record_is_an_error(infra, count_records):
     assert infra("erase", SID, "--yes").returncode == 0
     repeated = infra("erase", SID, "--yes")
     assert (repeated.returncode, count_records()) == (1, 0)

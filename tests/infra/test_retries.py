@@ -11,16 +11,16 @@ from infra.aws import Aws
 
 
 class Throttled:
-    """Answers requests as API Gateway does while it throttles CreateDeployment."""
+    """Responds like API Gateway, and throttles the first *times* requests."""
 
     def __init__(self, times):
-        self.left, self.requests = times, 0
+        self.remaining, self.requests = times, 0
 
     def __call__(self, request, **_):
         self.requests += 1
-        self.left -= 1
+        self.remaining -= 1
         status, code, body = 201, "", {"id": "abc123"}
-        if self.left >= 0:
+        if self.remaining >= 0:
             status, code, body = 429, "TooManyRequestsException", {"message": "Too Many Requests"}
         headers = {"x-amzn-errortype": code, "Content-Type": "application/json"}
         return AWSResponse(request.url, status, headers, Raw(json.dumps(body).encode()))
@@ -36,7 +36,7 @@ class Raw:
 
 @pytest.fixture
 def gateway(monkeypatch):
-    """Returns an API Gateway client for which throttled calls wait without delay."""
+    """An API Gateway client that records the delays between retries without waiting."""
     waited = []
     monkeypatch.setattr("botocore.endpoint.time.sleep", waited.append)
     session = boto3.Session("a", "b", region_name="eu-west-1")
@@ -45,7 +45,7 @@ def gateway(monkeypatch):
     return gateway
 
 
-def test_throttled_deployment_of_the_api_is_repeated(gateway):
+def test_throttled_deployment_of_the_api_is_retried(gateway):
     throttled = Throttled(times=4)
     gateway.meta.events.register("before-send.apigateway.CreateDeployment", throttled)
 

@@ -119,7 +119,7 @@ def test_rules_are_packaged_and_loaded_from_the_package(tmp_path):
     assert completed.stdout == "vip\n", completed.stderr
 
 
-def test_importing_the_app_outside_a_deployment_does_not_read_the_rules(checkout_and_run):
+def test_importing_the_app_outside_chalice_commands_does_not_read_the_rules(checkout_and_run):
     checkout, run = checkout_and_run
     (checkout / "chalicelib" / "rules.toml").write_text(INVALID)
     assert run("-c", "import app").returncode == 0

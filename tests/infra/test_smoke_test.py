@@ -24,13 +24,13 @@ def serve():
     def start(health, callback):
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                self.answer(*health)
+                self.respond(*health)
 
             def do_POST(self):
                 self.rfile.read(int(self.headers["Content-Length"]))
-                self.answer(*callback)
+                self.respond(*callback)
 
-            def answer(self, status, body):
+            def respond(self, status, body):
                 content = json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(content)))
@@ -55,7 +55,7 @@ def test_current_version_and_invalid_signature_error_pass(serve):
     smoke_test(serve(HEALTHY, REFUSED), max_seconds=0)
 
 
-def test_403_of_api_gateway_fails(serve):
+def test_403_from_api_gateway_fails(serve):
     from_gateway = (403, {"message": "Missing Authentication Token"})
 
     with pytest.raises(OperatorError, match="returned 403, not 403 InvalidSignature"):

@@ -52,7 +52,9 @@ def test_error_for_malformed_json_names_the_file(config):
         ([1], "environment_variables must be an object."),
     ],
 )
-def test_error_for_variables_that_are_not_text_names_stage_and_variable(config, variables, problem):
+def test_error_for_invalid_environment_variables_names_the_stage_and_the_problem(
+    config, variables, problem
+):
     config.write_text(json.dumps({"stages": {"dev": {"environment_variables": variables}}}))
 
     with pytest.raises(OperatorError, match=f"Stage dev in .chalice/config.json: {problem}"):

@@ -19,7 +19,7 @@ def tables():
 
 def test_tables_survive_updates_and_deletion_of_the_stack(tables):
     for table in tables:
-        # Delete the table only if the stack's creation fails.
+        # CloudFormation deletes the table only if the stack's creation fails.
         assert table["DeletionPolicy"] == "RetainExceptOnCreate"
         assert table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}

@@ -70,7 +70,7 @@ def test_errors_are_reported_without_a_traceback(arguments, environ, message):
     assert not result.stdout
 
 
-def test_worker_is_found_by_exact_name_only(taskrouter, settings):
+def test_worker_is_found_only_by_exact_name(taskrouter, settings):
     found = run("--role", "worker", "--worker", "Alice", TWILIO_TASKROUTER_URL=taskrouter.url)
     not_found = run("--role", "worker", "--worker", "Ali", TWILIO_TASKROUTER_URL=taskrouter.url)
 

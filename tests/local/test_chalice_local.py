@@ -1,4 +1,4 @@
-"""`chalice local`: settings of the chosen stage, missing services, guard against web pages."""
+"""`chalice local` loads settings, reports mistakes and refuses cross-origin pages."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def ports():
 
 @pytest.fixture
 def environ(monkeypatch, ports):
-    """The environment after Chalice has copied the variables of stage dev, with free ports."""
+    """The environment, with free ports, after Chalice has set the variables of dev."""
     environ = {"PATH": os.environ["PATH"], **DEV}
     environ |= {name: str(port) for name, port in ports.items()}
     monkeypatch.setattr(os, "environ", environ)
@@ -52,7 +52,7 @@ def configure(port, *, stage="dev", host="127.0.0.1"):
     return app
 
 
-def test_stage_without_account_is_served_with_the_local_settings(environ, ports, capsys):
+def test_stage_without_an_account_is_served_with_the_local_settings(environ, ports, capsys):
     configure(ports["API_PORT"])
 
     settings = config.load()
@@ -87,7 +87,7 @@ def test_missing_services_and_the_command_that_starts_them_are_named(environ, po
     )
 
 
-def test_simulator_that_posts_callbacks_elsewhere_is_reported(
+def test_simulator_that_posts_callbacks_to_another_url_is_reported(
     environ, ports, capsys, dynamodb, tables
 ):
     for name in DEV:
@@ -102,7 +102,7 @@ def test_simulator_that_posts_callbacks_elsewhere_is_reported(
     assert f"Restart it with: API_PORT={ports['API_PORT']} " in error
 
 
-def test_stage_with_account_names_account_tables_and_region(environ, ports, capsys):
+def test_output_for_a_stage_with_an_account_names_its_tables_and_region(environ, ports, capsys):
     sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
     environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_DEFAULT_REGION="eu-west-1")
 
@@ -116,14 +116,14 @@ def test_stage_with_account_names_account_tables_and_region(environ, ports, caps
     assert environ["RESERVATIONS_TABLE"] == DEV["RESERVATIONS_TABLE"]
 
 
-def test_stage_with_an_account_but_without_workspace_stops(environ, ports):
+def test_stage_with_an_account_but_without_a_workspace_is_rejected(environ, ports):
     environ["TWILIO_ACCOUNT_SID"] = ACCOUNT
 
     with pytest.raises(config.SettingsError, match="TWILIO_WORKSPACE_SID is not set"):
         configure(ports["API_PORT"])
 
 
-def test_stage_with_account_needs_a_region(environ, ports):
+def test_stage_with_an_account_but_without_a_region_is_rejected(environ, ports):
     sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
     environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_CONFIG_FILE=os.devnull)
 
@@ -141,7 +141,7 @@ def test_twilio_keys_in_the_shell_are_reported_as_a_conflict(environ, ports, cap
     assert "secret" not in error
 
 
-def test_error_for_port_that_contradicts_api_port_names_the_right_command(environ, ports):
+def test_error_for_a_port_other_than_api_port_shows_the_correct_command(environ, ports):
     environ["API_PORT"] = "9150"
 
     with pytest.raises(OperatorError) as raised:
@@ -154,11 +154,11 @@ def test_error_for_port_that_contradicts_api_port_names_the_right_command(enviro
 
 
 def test_port_in_use_is_reported_before_the_server_starts(environ):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
         environ["API_PORT"] = str(port)
 
-        with pytest.raises(OperatorError, match=rf"can't listen on 127\.0\.0\.1:{port} \("):
+        with pytest.raises(OperatorError, match=rf"can't listen on port {port} at 127\.0\.0\.1"):
             configure(port)
 
 
@@ -168,7 +168,7 @@ def test_invalid_port_is_reported(environ, port):
         configure(port)
 
 
-def test_program_of_the_whole_stack_does_not_wait_for_the_others(environ, ports, capsys):
+def test_missing_services_are_not_reported_if_the_whole_stack_is_starting(environ, ports, capsys):
     environ["LOCAL_STACK_STARTED_TOGETHER"] = "true"
 
     configure(ports["API_PORT"])
@@ -176,7 +176,7 @@ def test_program_of_the_whole_stack_does_not_wait_for_the_others(environ, ports,
     assert capsys.readouterr().err == ""
 
 
-def test_packages_of_the_services_are_not_needed():
+def test_packages_of_the_services_are_not_imported():
     program = (
         "import sys, local.chalice_local; "
         "print({name.partition('.')[0] for name in sys.modules} & "
@@ -190,7 +190,7 @@ def test_packages_of_the_services_are_not_needed():
     assert imported.stdout == b"set()\n"
 
 
-def test_misspelled_stage_is_reported_with_the_nearest_name(environ, ports):
+def test_error_for_a_misspelled_stage_suggests_the_nearest_name(environ, ports):
     with pytest.raises(OperatorError, match="no stage 'dve' .* Did you mean dev"):
         configure(ports["API_PORT"], stage="dve")
 
@@ -245,7 +245,7 @@ def guarded(**variables):
         {"Host": "["},
     ],
 )
-def test_cross_origin_page_gets_403_in_the_format_of_the_apis_errors(headers):
+def test_request_with_a_foreign_host_or_origin_gets_403_in_the_api_error_format(headers):
     with guarded() as get:
         response = get(**headers)
 
@@ -265,6 +265,6 @@ def test_cross_origin_page_gets_403_in_the_format_of_the_apis_errors(headers):
         ({"CORS_ALLOW_ORIGIN": "*"}, {"Origin": "https://anything.example"}),
     ],
 )
-def test_programs_tunnels_and_allowed_pages_pass(variables, headers):
+def test_requests_from_programs_tunnels_and_allowed_pages_are_served(variables, headers):
     with guarded(**variables) as get:
         assert get(**headers).status_code == 200

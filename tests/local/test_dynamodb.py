@@ -87,7 +87,7 @@ def test_command_creates_the_tables_and_runs_until_sigterm(tmp_path):
         process.kill()
 
 
-FOREIGN = {"Host": "evil.example", "Origin": "http://evil.example"}
+CROSS_ORIGIN = {"Host": "evil.example", "Origin": "http://evil.example"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 DESCRIBE_TABLE = {
     "X-Amz-Target": "DynamoDB_20120810.DescribeTable",
@@ -104,7 +104,7 @@ SIGNED_FOR_CLOUDFORMATION = {
 
 
 def send(dynamodb, method, path, headers, body=""):
-    """Send a request with exactly these headers, some of which may be repeated."""
+    """Send a request; header names may be repeated. Host is added if it is missing."""
     connection = http.client.HTTPConnection(urlsplit(dynamodb.url).netloc, timeout=20)
     with contextlib.closing(connection):
         pairs = list(headers.items()) if isinstance(headers, dict) else headers
@@ -118,9 +118,9 @@ def send(dynamodb, method, path, headers, body=""):
 
 
 @pytest.mark.parametrize(
-    "headers",
+    "page_headers",
     [
-        FOREIGN,
+        CROSS_ORIGIN,
         {"Host": "evil.example"},
         {"Origin": "http://evil.example"},
         {"Origin": "http://127.0.0.1:9"},
@@ -129,10 +129,10 @@ def send(dynamodb, method, path, headers, body=""):
     ],
 )
 @pytest.mark.parametrize(
-    "headers_of_request", [FORM, DESCRIBE_TABLE, {**FORM, **SIGNED_FOR_CLOUDFORMATION}]
+    "request_headers", [FORM, DESCRIBE_TABLE, {**FORM, **SIGNED_FOR_CLOUDFORMATION}]
 )
-def test_web_page_is_refused_whatever_it_requests(dynamodb, headers, headers_of_request):
-    status, body = send(dynamodb, "POST", "/", {**headers_of_request, **headers}, CREATE_STACK)
+def test_web_page_is_refused_whatever_it_requests(dynamodb, page_headers, request_headers):
+    status, body = send(dynamodb, "POST", "/", {**request_headers, **page_headers}, CREATE_STACK)
 
     assert status == 403
     assert "refused" in body
@@ -175,7 +175,7 @@ def test_requests_outside_the_dynamodb_api_are_not_executed(dynamodb, method, pa
         ("/", [("Host", "cloudformation")]),
     ],
 )
-def test_request_with_a_dynamodb_target_only_reaches_dynamodb(dynamodb, tables, path, headers):
+def test_request_with_a_dynamodb_target_reaches_only_dynamodb(dynamodb, tables, path, headers):
     pairs = [*headers, *DESCRIBE_TABLE.items()]
 
     request = json.dumps({"TableName": tables.state})
@@ -192,7 +192,7 @@ HEADER_VALUES = st.binary() | st.sampled_from(
 
 
 @given(st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES)), st.binary())
-def test_any_request_is_refused_or_answered_as_a_dynamodb_request(headers, body):
+def test_arbitrary_request_is_refused_or_handled_as_a_dynamodb_request(headers, body):
     sent = []
 
     async def receive():
@@ -220,14 +220,14 @@ def test_websocket_is_refused(dynamodb):
     }
 
     assert send(dynamodb, "GET", "/", headers)[0] == 404
-    assert send(dynamodb, "GET", "/", {**headers, **FOREIGN})[0] == 403
+    assert send(dynamodb, "GET", "/", {**headers, **CROSS_ORIGIN})[0] == 403
 
 
 @pytest.mark.parametrize(
     "headers", [{}, {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}]
 )
 @pytest.mark.parametrize("body", ["", "{", "{}" * 1000, "[]", "1", "{}"])
-def test_malformed_request_is_not_an_internal_error(dynamodb, headers, body):
+def test_malformed_request_returns_400(dynamodb, headers, body):
     status, _ = send(dynamodb, "POST", "/", {**DESCRIBE_TABLE, **headers}, body)
 
     assert status == 400

@@ -18,7 +18,7 @@ def test_addresses_are_derived_from_the_ports():
     assert local_stack.settings.twilio_taskrouter_url == "http://127.0.0.1:9002"
 
 
-def test_shell_variables_take_precedence():
+def test_shell_variables_override_the_settings_of_the_stack():
     local_stack = stack.describe(
         {
             "API_PORT": "9000",
@@ -76,8 +76,8 @@ def test_error_for_an_invalid_setting_names_the_setting():
 
 def test_error_for_a_port_in_use_names_the_program_and_the_variable():
     numbers = [str(n) for n in network.find_free_ports(2)]
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = other.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
         environ = dict(zip(stack.PORTS, [*numbers, str(taken)], strict=True))
 
         with pytest.raises(stack.StackError) as caught:
@@ -90,7 +90,7 @@ def test_error_for_a_port_in_use_names_the_program_and_the_variable():
     )
 
 
-def test_default_ports_are_those_of_the_simulator():
+def test_default_ports_match_the_defaults_of_the_simulator():
     described = stack.describe({})
 
     assert described.port("SIMULATOR_PORT") == simulator.Settings().port
