@@ -74,8 +74,8 @@ def _check_address(host: str, port: int) -> None:
         )
     if reason := network.bind_failure(port, host):
         raise OperatorError(
-            f"`chalice local` can't listen on port {port} at {host} ({reason}). Stop the program "
-            "that uses the port, or choose another: chalice local --port N"
+            f"`chalice local` can't listen on {host}:{port} ({reason}). Stop the program that uses "
+            "the port, or choose another: chalice local --port N"
         )
 
 

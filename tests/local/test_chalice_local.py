@@ -158,7 +158,7 @@ def test_port_in_use_is_reported_before_the_server_starts(environ):
         port = server.getsockname()[1]
         environ["API_PORT"] = str(port)
 
-        with pytest.raises(OperatorError, match=rf"can't listen on port {port} at 127\.0\.0\.1"):
+        with pytest.raises(OperatorError, match=rf"can't listen on 127\.0\.0\.1:{port}"):
             configure(port)
 
 
