@@ -1,4 +1,4 @@
-"""Checks that run before a command of Chalice's command line.
+"""Checks that run before a Chalice command.
 
 Chalice imports `app.py` when it starts `deploy`, `package` or `local`, and `app.py` calls `run`. If
 the user has made a mistake, the command then ends with one message instead of a traceback.

@@ -80,7 +80,7 @@ def parse_new_task(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTa
     """Parse the parameters of a request to create a Task.
 
     Args:
-        parameters: ``attributes`` (an object, or its JSON text), ``priority``, ``timeout``
+        parameters: ``attributes`` (an object, or a string that contains its JSON), ``priority``, ``timeout``
             (seconds), ``task_channel`` (SID or unique name), ``workflow_sid``; all are optional.
         workflow_sid: the default Workflow (WW…).
 
@@ -100,7 +100,7 @@ def parse_new_task(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTa
 
 def _parse_attributes(value: object) -> str:
     if not isinstance(value, (str, dict)):
-        raise BadRequest("attributes must be a JSON object, or its JSON text.")
+        raise BadRequest("attributes must be a JSON object, or a string that contains one.")
     text = value if isinstance(value, str) else compact_json(value)
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(

@@ -33,10 +33,10 @@ from infra.commands.status import smoke_test
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @report_errors
 def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> None:
-    """Deploy a stage: create it, or update it to match the files.
+    """Deploy a stage: create it, or update it to match the project's files.
 
-    Prints the URL for TaskRouter's assignment callback. If neither the files nor the deployed
-    resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
+    Prints the URL for TaskRouter's assignment callback. If neither these files nor the
+    deployed resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
     failed. Fix the cause and run the command again; resources that are already deployed are kept.
     """
     runtime = chalice_record.lambda_runtime()
@@ -81,7 +81,7 @@ def prepare(stage_name: str) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
     Creates or updates the stack, writes the policies, and restores Chalice's record of the
-    deployed functions and API. Changes no function and no API.
+    deployed functions and API. Does not change any function or API.
     """
     stage, aws = _read_deployable(stage_name), connect()
     live_resources.ensure_same_region(aws, stage)

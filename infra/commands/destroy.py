@@ -16,7 +16,9 @@ _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 
 @click.command()
 @cloud_stage_option
-@click.option("--data", is_flag=True, help="Also remove the tables and the secrets, irreversibly.")
+@click.option(
+    "--data", is_flag=True, help="Also remove the tables and the SSM secrets, irreversibly."
+)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @break_lock_option
 @report_errors

@@ -209,7 +209,9 @@ def _verdict(rule: dict[str, Any], *, reached: bool) -> str:
     if rule["answers"]:
         return "answers"
     if rule["failures"]:
-        verdict = "matches, but cannot be evaluated" if rule["matched"] else "cannot be evaluated"
+        verdict = (
+            "matches, but its instruction is invalid" if rule["matched"] else "cannot be evaluated"
+        )
     else:
         verdict = "matches" if rule["matched"] else "does not match"
     return verdict if reached else f"{verdict} (not reached)"

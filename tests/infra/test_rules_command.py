@@ -42,7 +42,7 @@ EXPLANATION = """\
      when task.vip == `true` && priority
      task.vip is null
      priority is 5
-  2  calls: matches, but cannot be evaluated
+  2  calls: matches, but its instruction is invalid
      when task.language == 'es'
      task.language is "es"
      task.to is "tel:x"

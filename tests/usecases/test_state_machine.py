@@ -1,6 +1,6 @@
 """The invariants hold in random scenarios, which Hypothesis generates.
 
-The use cases run with the real store, a real DynamoDB API and the simulator's engine, whose clock
+The use cases run with the real store, a DynamoDB emulator and the simulator's engine, whose clock
 they share. Any external call may fail before or after it takes effect. The process may also crash
 at the call, or another request may run at that moment.
 """

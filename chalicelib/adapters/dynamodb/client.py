@@ -147,7 +147,7 @@ def read_all(
     """Yield the items with the given keys, in any order. Missing items are skipped.
 
     Args:
-        client: from `make_client`.
+        client: a client created by `make_client`.
         table: the name of the table.
         keys: any number of primary keys.
         **options: other members of the table's BatchGetItem request.

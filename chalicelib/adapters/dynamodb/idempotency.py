@@ -16,7 +16,7 @@ class DynamoIdempotencyStore:
     """Implements `chalicelib.usecases.ports.IdempotencyStore` with DynamoDB.
 
     Args:
-        client: from `chalicelib.adapters.dynamodb.client`.
+        client: a client created by `make_client`.
         state_table: the name of the table `state`.
     """
 

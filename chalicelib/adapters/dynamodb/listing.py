@@ -94,7 +94,7 @@ class DynamoReservationListing:
     """Implements `chalicelib.usecases.ports.ReservationListing` with DynamoDB.
 
     Args:
-        client: from `chalicelib.adapters.dynamodb.client`.
+        client: a client created by `make_client`.
         reservations_table: the name of the table `reservations`.
     """
 
