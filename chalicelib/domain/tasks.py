@@ -80,8 +80,9 @@ def parse_new_task(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTa
     """Parse the parameters of a request to create a Task.
 
     Args:
-        parameters: ``attributes`` (an object, or a string that contains its JSON), ``priority``, ``timeout``
-            (seconds), ``task_channel`` (SID or unique name), ``workflow_sid``; all are optional.
+        parameters: ``attributes`` (a JSON object, or a string that contains one), ``priority``,
+            ``timeout`` (seconds), ``task_channel`` (SID or unique name), ``workflow_sid``; all are
+            optional.
         workflow_sid: the default Workflow (WW…).
 
     Raises:

@@ -35,8 +35,8 @@ from infra.commands.status import smoke_test
 def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> None:
     """Deploy a stage: create it, or update it to match the project's files.
 
-    Prints the URL for TaskRouter's assignment callback. If neither these files nor the
-    deployed resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
+    Prints the URL for TaskRouter's assignment callback. If neither these files nor the deployed
+    resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
     failed. Fix the cause and run the command again; resources that are already deployed are kept.
     """
     runtime = chalice_record.lambda_runtime()

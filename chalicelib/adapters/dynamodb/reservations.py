@@ -85,7 +85,7 @@ class DynamoReservationStore:
             set=_callback_attributes(reservation)
             | {"answer": answer, "acceptor": reservation.accepted_by},
             set_if_absent=self._new_record(reservation, due_at),
-            # An earlier record may have a more accurate creation time but lack the Workflow's timeout.
+            # An earlier record may have a more accurate creation time, but not the timeout.
             set_expressions=["#expires_at = if_not_exists(#reserved_at, :reserved_at) + :timeout"],
             conditions=[
                 "attribute_not_exists(#answer)",
