@@ -1,4 +1,4 @@
-"""Random HTTP requests: half are almost valid, half are arbitrary."""
+"""Strategies for random HTTP requests, from almost valid to arbitrary."""
 
 import json
 from dataclasses import dataclass
@@ -11,6 +11,11 @@ from app import app
 FORM = "application/x-www-form-urlencoded"
 SIGNED = ("/assignment_callback", "/assignment_callback/fallback", "/event_callback")
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD"]
+"""Methods to send to any route.
+
+OPTIONS is omitted, because chalice.test crashes if a route does not handle OPTIONS. API Gateway
+would respond to such a request itself.
+"""
 
 RESERVATIONS = [f"WR{number:032x}" for number in range(1, 9)]
 TASKS = [f"WT{number:032x}" for number in range(1, 9)]
@@ -22,7 +27,7 @@ SIGNATURES = ["none", "right", "right", "wrong", "of another form", "with settin
 
 @dataclass(frozen=True)
 class Input:
-    """One request, with the kinds of its token (IDENTITIES) and signature (SIGNATURES)."""
+    """A request with a kind of token (IDENTITIES) and of signature (SIGNATURES)."""
 
     method: str
     path: str
@@ -63,7 +68,7 @@ sids = st.one_of(
     ),
 )
 numbers = st.integers(-(10**12), 10**12)
-moments = st.datetimes().map(lambda moment: moment.isoformat()) | st.sampled_from(
+times = st.datetimes().map(lambda time: time.isoformat()) | st.sampled_from(
     ["2026-11-22T01:00:00Z", "0001-01-01", "9999-12-31T23:59:59-23:59", "2026-W47", "now"]
 )
 cursors = st.sampled_from(
@@ -75,7 +80,7 @@ _EXACT = {
     "worker_sid": st.sampled_from(WORKERS),
     "status": st.sampled_from(["pending", "accepted", "completed", "gone", "PENDING", "failed"]),
     "limit": st.integers(-2, 102).map(str),
-    "since": moments,
+    "since": times,
     "cursor": cursors,
     "priority": numbers.map(str),
     "timeout": numbers.map(str),
@@ -118,7 +123,7 @@ forms = st.one_of(
         st.lists(
             st.tuples(st.sampled_from(sorted(_CALLBACK_PARAMETERS)) | texts, junk), max_size=3
         ),
-    ).map(lambda both: both[0][3:] + both[1]),
+    ).map(lambda lists: lists[0][3:] + lists[1]),
     st.lists(st.tuples(texts, junk), max_size=6),
     st.integers(150, 260).map(lambda count: [(f"p{number}", "") for number in range(count)]),
 )
@@ -198,7 +203,6 @@ def inputs(draw: st.DrawFn) -> Input:
     """Draw a request to any route, mostly with one of its methods."""
     route = draw(st.sampled_from(sorted(app.routes)))
     methods = [*app.routes[route]]
-    # Without OPTIONS: chalice.test crashes on preflights that API Gateway would answer itself.
     method = draw(st.sampled_from(methods * (40 // len(methods)) + METHODS))
     is_signed = route in SIGNED
     body = draw(st.one_of(_encoded(forms), bodies) if is_signed else bodies)

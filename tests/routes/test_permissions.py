@@ -96,8 +96,8 @@ def test_existing_role_without_permissions_is_denied(
     api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, role: Role
 ) -> None:
     token = api.token(role, worker_sid=sid("WK"))
-    others = {other: actions for other, actions in auth.PERMISSIONS.items() if other is not role}
-    monkeypatch.setattr(auth, "PERMISSIONS", others)
+    permissions = {key: value for key, value in auth.PERMISSIONS.items() if key is not role}
+    monkeypatch.setattr(auth, "PERMISSIONS", permissions)
 
     assert status_of(api, method, path, token=token) == 403
     assert not api.taskrouter.calls
