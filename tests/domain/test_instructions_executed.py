@@ -19,7 +19,10 @@ ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}
 
 
 def build_instruction(name: str, existing_activity_sid: str, **parameters: Any) -> Instruction:
-    """Build an instruction with its required parameters; any Activity exists."""
+    """Build an instruction with its required parameters.
+
+    The Activity SID of the table is replaced with the SID of an existing Activity.
+    """
     contact = {"to": "client:alice"} if name in CALLING_INSTRUCTIONS else {}
     mapping = {"instruction": name, **contact, **REQUIRED.get(name, {}), **parameters}
     return parse_instruction(

@@ -1,4 +1,4 @@
-"""Random requests get valid responses, and unverified requests cause no calls."""
+"""Random requests get valid responses, and unverified ones reach no dependency."""
 
 import os
 from collections import Counter

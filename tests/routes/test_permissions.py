@@ -1,4 +1,4 @@
-"""Each route that requires a token performs one action and denies roles without that action."""
+"""Each route with a token performs one action and denies roles that lack it."""
 
 import re
 from enum import StrEnum
@@ -59,7 +59,7 @@ def test_routes_without_a_token_are_registered() -> None:
     assert registered >= WITHOUT_TOKEN
 
 
-def test_every_other_route_is_documented_with_its_action() -> None:
+def test_every_route_that_requires_a_token_is_documented_with_its_action() -> None:
     assert sorted(DOCUMENTED) == ROUTES
 
 
