@@ -134,7 +134,7 @@ def _make_alice_available(simulator: TaskRouter) -> None:
 
 
 def _reserve_alice(workspace: WorkspaceContext, workflow_sid: str) -> dict[str, str]:
-    """Create a Task for which TaskRouter reserves Alice; return the callback's form."""
+    """Reserve Alice for a new Task; return the parameters of the callback."""
     workspace.tasks.create(attributes='{"selected_language": "es"}', workflow_sid=workflow_sid)
     callback = _DeferringApp.callbacks.get(timeout=5)
     return {name: values[0] for name, values in callback.items()}
@@ -195,7 +195,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
     bearer = {"Authorization": f"Bearer {AccessToken(*key, grants=[grant]).to_jwt()}"}
     with _service(simulator) as service, Client(app) as client:
         runtime.use(service)
-        # The first iteration creates the runtime's lazy objects. The traces of the second are returned.
+        # The first iteration creates the runtime's lazy objects, so only the second counts.
         for _ in range(2):
             _make_alice_available(simulator)
             parameters = _reserve_alice(workspace, simulator.workflow_sid)

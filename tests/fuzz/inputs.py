@@ -21,7 +21,16 @@ RESERVATIONS = [f"WR{number:032x}" for number in range(1, 9)]
 TASKS = [f"WT{number:032x}" for number in range(1, 9)]
 WORKERS = [f"WK{number:032x}" for number in range(1, 4)]
 
-IDENTITIES = ["none", "junk", "worker", "supervisor", "service", "expired", "foreign", "no role"]
+IDENTITIES = [
+    "none",
+    "junk",
+    "worker",
+    "supervisor",
+    "service",
+    "expired",
+    "wrong secret",
+    "no role",
+]
 SIGNATURES = ["none", "right", "right", "wrong", "of another form", "with settings"]
 
 
@@ -74,7 +83,7 @@ times = st.datetimes().map(lambda time: time.isoformat()) | st.sampled_from(
 cursors = st.sampled_from(
     ["WzFd", "WzE3OTAwMDAwMDAwMDBd", "W10", "bnVsbA", "WzEsMl0", "WzEsIldSIl0", "WzFlOTld"]
 )
-_EXACT = {
+_API_PARAMETERS = {
     "reservation_sid": st.sampled_from(RESERVATIONS),
     "task_sid": st.sampled_from(TASKS),
     "worker_sid": st.sampled_from(WORKERS),
@@ -91,8 +100,10 @@ _EXACT = {
 }
 parameters = st.lists(
     st.one_of(
-        st.sampled_from(sorted(_EXACT)).flatmap(
-            lambda name: st.tuples(st.just(name), st.one_of(_EXACT[name], _EXACT[name], sids, junk))
+        st.sampled_from(sorted(_API_PARAMETERS)).flatmap(
+            lambda name: st.tuples(
+                st.just(name), st.one_of(_API_PARAMETERS[name], _API_PARAMETERS[name], sids, junk)
+            )
         ),
         st.tuples(texts, junk),
     ),
@@ -135,7 +146,7 @@ json_values = st.recursive(
 bodies = st.one_of(
     st.just(b""),
     parameters.map(lambda pairs: json.dumps(dict(pairs)).encode()),
-    st.tuples(st.sampled_from(sorted(_EXACT)), json_values).map(
+    st.tuples(st.sampled_from(sorted(_API_PARAMETERS)), json_values).map(
         lambda pair: json.dumps(dict([pair])).encode()
     ),
     json_values.map(lambda value: json.dumps(value).encode()),

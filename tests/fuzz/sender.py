@@ -52,7 +52,7 @@ def create_authorizations(create_token: Callable[..., str]) -> dict[str, str]:
         "supervisor": create_token("supervisor"),
         "service": create_token("service"),
         "expired": create_token("supervisor", ttl=-10),
-        "foreign": create_token(
+        "wrong secret": create_token(
             "supervisor", secret="another API key's secret of sufficient length"
         ),
         "no role": create_token(None),

@@ -1,4 +1,4 @@
-"""An idempotency key creates one Task despite retries, failures and concurrency."""
+"""Requests with the same idempotency key create one Task, even after failures."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Each route with a token performs one action and denies roles that lack it."""
+"""Each protected route performs one action and denies roles without this action."""
 
 import re
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""Routes that accept, reject, complete, read and list Reservations; GET /health."""
+"""Routes that accept, reject, complete, read and list Reservations, and GET /health."""
 
 import base64
 import json
