@@ -19,7 +19,7 @@ from tests import in_process
 
 
 def pytest_configure():
-    """Remove the developer's AWS, Twilio, proxy and app settings from the environment."""
+    """Remove AWS, Twilio, simulator, proxy and app settings from the environment."""
     app_settings = {field.name.upper() for field in fields(Settings)} | {"SETTINGS_DEFAULTS"}
     for name in list(os.environ):
         is_external = name.startswith(("AWS_", "TWILIO_", "SIMULATOR_"))
@@ -28,7 +28,10 @@ def pytest_configure():
 
 
 def pytest_xdist_auto_num_workers():
-    """Start one more worker than there are CPUs, because tests also wait for other processes."""
+    """Return the number of workers: one more than the usable CPUs.
+
+    Tests also wait for other processes.
+    """
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 
 
@@ -68,7 +71,7 @@ class LocalDynamoDb:
 
 @pytest.fixture(scope="session")
 def dynamodb() -> Iterator[LocalDynamoDb]:
-    """A local DynamoDB in a thread, for the whole test run."""
+    """A local DynamoDB in a thread, shared by all tests of this process."""
     server = local_dynamodb.create_server(0)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -87,5 +90,8 @@ def dynamodb() -> Iterator[LocalDynamoDb]:
 
 @pytest.fixture
 def tables(dynamodb: LocalDynamoDb) -> TableNames:
-    """New tables for one test. To share tables within a module, call `dynamodb.create_tables()`."""
+    """New tables for one test.
+
+    To share tables within a module, call `dynamodb.create_tables()`.
+    """
     return dynamodb.create_tables()

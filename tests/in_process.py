@@ -1,4 +1,4 @@
-"""Executes the requests of a boto3 client on an ASGI app in this process, without HTTP."""
+"""Passes a boto3 client's requests to an ASGI app in the same process."""
 
 import threading
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from local.dynamodb import App
 
 
 def connect(client: Any, app: App) -> None:
-    """Let *app* answer the requests that the main thread sends with a boto3 client.
+    """Let *app* handle the requests that the main thread sends with *client*.
 
-    A request then takes less than half of the CPU time. Requests of other threads still go over
-    HTTP, because that is how concurrent requests interleave.
+    A request then takes less than half of the CPU time. Requests from other threads still use
+    HTTP, so that concurrent requests interleave.
     """
     service = client.meta.service_model.service_id.hyphenize()
     client.meta.events.register(f"before-send.{service}", _responder(app))

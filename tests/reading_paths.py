@@ -1,7 +1,8 @@
-"""Trace the functions that typical operations call: `python -m tests.reading_paths`.
+"""Traces the functions that typical operations call.
 
-A newcomer who follows an operation reads every function that it calls, and switches back whenever
-the path returns to an earlier file. The report counts the functions, the files and these returns.
+Run `python -m tests.reading_paths`. A newcomer who follows an operation reads every project
+function that the operation calls, and often switches back to a file that was opened earlier. The
+report counts the functions, the files and these switches.
 Comprehensions and lambdas are part of the enclosing function, so they are not counted.
 """
 
@@ -45,17 +46,17 @@ class ReadingPath:
         packages: Top-level files and folders whose functions are counted.
         functions: Distinct functions as `file:name`, in the order in which they are entered.
         files: Distinct files, in the order in which they are entered.
-        returns: Number of times that the path returns to an earlier file.
+        switches_back: Number of times that the path switches back to an earlier file.
     """
 
     packages: tuple[str, ...]
     functions: dict[CodeType, str] = field(default_factory=dict)
     files: dict[str, None] = field(default_factory=dict)
-    returns: int = 0
+    switches_back: int = 0
     _current: str = ""
 
     def enter(self, code: CodeType) -> None:
-        """Record a function unless it is already recorded or belongs to another package."""
+        """Record a function of the packages when the operation first enters it."""
         if code in self.functions or code.co_name in _NESTED_CODE:
             return
         if not code.co_filename.startswith(f"{ROOT}/"):
@@ -65,13 +66,14 @@ class ReadingPath:
             return
         self.functions[code] = f"{file}:{code.co_qualname}"
         if file != self._current and file in self.files:
-            self.returns += 1
+            self.switches_back += 1
         self.files.setdefault(file)
         self._current = file
 
     def __str__(self) -> str:
-        """Return the numbers of functions, files and returns."""
-        return f"{len(self.functions)} functions in {len(self.files)} files, {self.returns} returns"
+        """Return the numbers of functions, files and switches back to an earlier file."""
+        counts = f"{len(self.functions)} functions in {len(self.files)} files"
+        return f"{counts}, {self.switches_back} switches back"
 
 
 _path: ReadingPath | None = None
@@ -132,7 +134,7 @@ def _make_alice_available(simulator: TaskRouter) -> None:
 
 
 def _reserve_alice(workspace: WorkspaceContext, workflow_sid: str) -> dict[str, str]:
-    """Create a Task that TaskRouter offers to Alice. Return the callback's parameters."""
+    """Reserve Alice for a new Task; return the parameters of the callback."""
     workspace.tasks.create(attributes='{"selected_language": "es"}', workflow_sid=workflow_sid)
     callback = _DeferringApp.callbacks.get(timeout=5)
     return {name: values[0] for name, values in callback.items()}
@@ -193,7 +195,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
     bearer = {"Authorization": f"Bearer {AccessToken(*key, grants=[grant]).to_jwt()}"}
     with _service(simulator) as service, Client(app) as client:
         runtime.use(service)
-        # The first iteration creates the runtime's lazy objects. The second trace is returned.
+        # The first iteration creates the runtime's lazy objects, so only the second counts.
         for _ in range(2):
             _make_alice_available(simulator)
             parameters = _reserve_alice(workspace, simulator.workflow_sid)
@@ -211,7 +213,7 @@ def trace_app(simulator: TaskRouter) -> tuple[ReadingPath, ReadingPath]:
 @click.command()
 @click.option("--verbose", is_flag=True, help="Print every function.")
 def main(*, verbose: bool) -> None:
-    """Print how many functions and files three typical operations enter."""
+    """Print how many functions and files each of three typical operations enters."""
     logging.disable()  # suppress the app's log lines
     threading.setprofile(_profile)
     with (

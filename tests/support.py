@@ -1,4 +1,4 @@
-"""Test doubles and helpers for several layers: a manual clock, new SIDs and a fake TaskRouter."""
+"""Test doubles and helpers: a manual clock, new SIDs and a fake TaskRouter."""
 
 import itertools
 import json
@@ -29,7 +29,7 @@ def sid(prefix: str) -> str:
 
 
 class ManualClock:
-    """A clock that advances only when a test sets it, or when the code under test sleeps."""
+    """A clock that advances only when a test sets it or the tested code sleeps."""
 
     def __init__(self, now: int = NOW) -> None:
         self.now = now

@@ -1,4 +1,7 @@
-"""Smoke test of the benchmarks. Their results depend on the machine, so they are not checked."""
+"""Smoke test of the benchmarks.
+
+The results depend on the machine, so they are not checked.
+"""
 
 from click.testing import CliRunner
 

@@ -52,7 +52,7 @@ def test_error_names_the_missing_setting(name: str, value: str | None) -> None:
         ("RETENTION_DAYS", "0"),
     ],
 )
-def test_error_names_the_malformed_setting_without_its_value(name: str, value: str) -> None:
+def test_error_names_the_malformed_setting_but_contains_no_password(name: str, value: str) -> None:
     with pytest.raises(config.SettingsError, match=f"^{name} ") as error:
         config.load({**COMPLETE, name: value})
     assert "password" not in str(error.value)
@@ -95,7 +95,7 @@ def test_environment_overrides_the_defaults_file() -> None:
     assert environ["AWS_ENDPOINT_URL_DYNAMODB"] == "http://127.0.0.1:8001"
 
 
-def test_addresses_in_the_defaults_file_follow_the_ports() -> None:
+def test_addresses_in_the_defaults_file_use_the_configured_ports() -> None:
     environ = {"SETTINGS_DEFAULTS": "local/settings.env", "API_PORT": "8150"}
     environ |= {"DYNAMODB_PORT": "8151", "SIMULATOR_PORT": "8152"}
 

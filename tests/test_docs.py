@@ -1,4 +1,4 @@
-"""The documentation covers everything that the code defines and refers only to existing files."""
+"""The documentation matches the code and refers only to existing files."""
 
 import ast
 import re
@@ -63,19 +63,19 @@ def test_documented_retryable_errors_have_the_right_status() -> None:
             assert f"| `{error.code}` | {error.status} |" in API
 
 
-def test_documented_statuses_limits_and_roles_match_code() -> None:
+def test_documented_statuses_limits_and_roles_match_the_code() -> None:
     assert f"`{', '.join(Status)}`" in API
     assert f"| 1 to {MAX_LIMIT}; default {DEFAULT_LIMIT} |" in API
     for role in Role:
         assert f"| `{role}` | " in API
 
 
-def test_state_diagram_shows_every_transition() -> None:
+def test_state_diagram_shows_exactly_the_observed_transitions() -> None:
     transitions = set(re.findall(r"^    (\w+) --> (\w+)$", STATES, re.MULTILINE))
     assert transitions == {(status, to) for status in Status for to in OBSERVED[status]}
 
 
-def test_moves_table_matches_code() -> None:
+def test_moves_table_matches_the_code() -> None:
     rows = re.findall(r"^\| (`[a-z`, ]+`) \| (`[a-z`, ]+`) \|$", STATES, re.MULTILINE)
     documented = {
         (status, to)
@@ -100,7 +100,9 @@ def test_changes_table_has_at_least_twelve_rows() -> None:
 
 
 @pytest.mark.parametrize(("change", "files", "tests"), CHANGE_ROWS)
-def test_each_change_names_existing_files_and_tests(change: str, files: str, tests: str) -> None:
+def test_each_row_of_the_changes_table_names_existing_files_and_tests(
+    change: str, files: str, tests: str
+) -> None:
     assert file_paths(files), change
     assert [path for path in file_paths(tests) if path.startswith("tests/")], change
     assert [path for path in file_paths(files + tests) if not (ROOT / path).exists()] == []
@@ -159,7 +161,7 @@ BLOCKS = pages.all_blocks()
 COMMANDS = [command for block in BLOCKS for command in pages.read_commands(block)]
 CURL_COMMANDS = [command for command in COMMANDS if "curl " in command.text]
 CURL_OPTIONS = {*"HXdsuw", "data-urlencode"}
-"""The options that the pages use. Versions of curl before 7.81 have all of them."""
+"""The curl options that the pages may use. All of them work in curl 7.81, which lacks `--json`."""
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: f"{block.page}:{block.line}")
@@ -176,7 +178,7 @@ def test_every_command_in_the_tables_is_documented() -> None:
 
 
 @pytest.mark.parametrize("command", CURL_COMMANDS, ids=str)
-def test_documented_request_needs_no_new_version_of_curl(command: pages.Command) -> None:
+def test_documented_request_needs_no_recent_version_of_curl(command: pages.Command) -> None:
     assert curl_options(command.text) <= CURL_OPTIONS
 
 
@@ -200,10 +202,10 @@ def curl_options(text: str) -> set[str]:
     return names
 
 
-def test_new_options_of_curl_are_found() -> None:
+def test_curl_options_skip_quoted_text_and_other_commands() -> None:
     assert curl_options("curl -sd '--x' --json \"{}\" $API | tee -a f") == {"s", "d", "json"}
 
 
-def test_requests_are_documented_in_blocks_only() -> None:
+def test_curl_commands_are_documented_only_in_blocks() -> None:
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert re.findall(r"`curl [^`]+`", text) == []

@@ -29,7 +29,7 @@ def parse(file):
 
 
 def imported_modules(file, modules):
-    """Return the project modules that a file imports, including imports inside functions."""
+    """Return the project modules that a file imports, also inside functions."""
     imported = set()
     for node in ast.walk(parse(file)):
         if isinstance(node, ast.Import):
@@ -43,7 +43,10 @@ def imported_modules(file, modules):
 
 
 def import_cycles(graph):
-    """Return import cycles such as "a -> b -> a". Removing each first import breaks all cycles."""
+    """Return import cycles such as "a -> b -> a".
+
+    Removing the first import of each returned cycle breaks all cycles.
+    """
     graph = {module: set(imported) for module, imported in graph.items()}
     cycles = []
     while True:
@@ -59,7 +62,7 @@ def import_cycles(graph):
 
 
 def function_lines(function):
-    """Return the number of lines of a function, excluding its docstring and decorators."""
+    """Return a function's number of lines without its docstring and decorators."""
     length = function.end_lineno - function.lineno + 1
     if ast.get_docstring(function, clean=False) is not None:
         docstring = function.body[0]

@@ -1,4 +1,4 @@
-"""Renamed modules: running the old name prints the new one."""
+"""Running a renamed module by its old name prints the new name."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The requirement files: pinned, hashed, and each contained in the next larger one."""
+"""Requirements are pinned and hashed, and larger files contain the smaller ones."""
 
 import itertools
 import re
@@ -17,7 +17,7 @@ PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)")
 
 
 def requirements(file):
-    """Requirements by name: the pinned version and whether a hash follows."""
+    """Return each requirement's pinned version and whether it has a hash, by name."""
     text = (ROOT / file).read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip()]
     pins = [PIN.match(line) for line in lines]

@@ -1,4 +1,4 @@
-"""All instruction parameters, copied from Twilio's documentation independently of the code.
+"""All instruction parameters, copied from Twilio's documentation, not from the code.
 
 https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks (callback names and limits)
 https://www.twilio.com/docs/taskrouter/api/reservations (REST names, and all conference parameters)
@@ -63,12 +63,12 @@ class Row:
         instruction: Name of the instruction.
         name: Name in a callback's answer.
         rest_name: Name in a REST request.
-        value_type: Key of the tables above, or a list of the allowed strings. If it is empty,
-            `valid`, `invalid` and `description` define the parameter.
+        value_type: Key of the tables above, or a list of the allowed strings, or an empty
+            string if `valid`, `invalid` and `description` define the parameter.
         required: Whether the instruction needs the parameter.
         default: Documented default value.
         valid: Examples of allowed values.
-        invalid: Examples of refused values.
+        invalid: Examples of invalid values.
         description: Allowed values, as described in error messages.
     """
 

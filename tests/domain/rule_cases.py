@@ -1,4 +1,4 @@
-"""A callback with all facts, a callback without optional facts, and helpers that evaluate rules."""
+"""Callbacks with and without optional facts, and helpers that evaluate rules."""
 
 import json
 from dataclasses import replace

@@ -63,7 +63,7 @@ def test_authorize_matches_the_documented_table(
 
 
 @given(role=st.sampled_from(Role), action=st.sampled_from(Action))
-def test_confined_to_returns_the_worker_of_the_documented_scope(role: Role, action: Action) -> None:
+def test_confined_to_matches_the_documented_table(role: Role, action: Action) -> None:
     principal = Principal(role, worker_sid=OWN_WORKER)
     scope = DOCUMENTED.get((role, action))
 
@@ -80,8 +80,8 @@ def test_confined_to_returns_the_worker_of_the_documented_scope(role: Role, acti
 def test_role_without_permissions_is_denied_every_action(
     monkeypatch: pytest.MonkeyPatch, role: Role, action: Action
 ) -> None:
-    others = {other: actions for other, actions in auth.PERMISSIONS.items() if other is not role}
-    monkeypatch.setattr(auth, "PERMISSIONS", others)
+    permissions = {key: value for key, value in auth.PERMISSIONS.items() if key is not role}
+    monkeypatch.setattr(auth, "PERMISSIONS", permissions)
 
     for worker_sid in (OWN_WORKER, OTHER_WORKER, None):
         assert not is_allowed(Principal(role, worker_sid=OWN_WORKER), action, worker_sid)
@@ -103,5 +103,7 @@ def test_error_for_another_worker_names_role_and_action() -> None:
         (Principal(Role.SERVICE), "service"),
     ],
 )
-def test_name_consists_of_role_and_worker_or_identity(principal: Principal, name: str) -> None:
+def test_name_is_the_role_followed_by_any_worker_or_identity(
+    principal: Principal, name: str
+) -> None:
     assert principal.name == name

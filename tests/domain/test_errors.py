@@ -1,4 +1,4 @@
-"""Error classes: statuses, codes, documentation and retries."""
+"""Every error class has a status, a code and an entry in the documented tree."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Instructions: validation, rendering as answers and REST forms, and error messages."""
+"""Validation of instructions, and their rendering as answers and REST forms."""
 
 import json
 from dataclasses import FrozenInstanceError
@@ -54,7 +54,7 @@ def test_rest_form_contains_the_value_under_its_rest_name(row: Row) -> None:
 
 
 @ROWS
-def test_invalid_value_is_refused_with_name_and_allowed_values(row: Row) -> None:
+def test_error_for_an_invalid_value_lists_the_allowed_values(row: Row) -> None:
     for value in row.invalid_values:
         assert error_messages(mapping_with(row, value)) == [
             f"{row.name} must be {row.allowed_values}."
@@ -169,7 +169,7 @@ INSTRUCTION_NAMES = "defer, accept, reject, dequeue, call, redirect, conference"
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
 )
-def test_unknown_name_is_refused_with_a_short_message(mapping, message: str) -> None:
+def test_error_for_a_missing_or_invalid_name_is_short(mapping, message: str) -> None:
     (error,) = error_messages(mapping)
     assert message in error
     assert len(error) < 200
@@ -192,7 +192,7 @@ def test_all_errors_are_reported_at_once() -> None:
     ]
 
 
-def test_error_never_contains_a_value() -> None:
+def test_error_omits_parameter_values_and_repr_omits_the_password() -> None:
     with pytest.raises(InvalidInstruction) as error:
         parse_instruction({"instruction": "dequeue", "to": "tel:secret"})
     assert "secret" not in str(error.value)

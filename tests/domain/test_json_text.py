@@ -37,12 +37,12 @@ def test_any_text_is_parsed_or_raises_json_error(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["NaN", "-Infinity", "1e999", '"\\ud800"', "[" * 100_000, "9" * 5_000, "", "{}x"]
 )
-def test_invalid_or_unsafe_json_is_refused(text: str) -> None:
+def test_invalid_or_unsafe_json_is_rejected(text: str) -> None:
     with pytest.raises(JsonError):
         parse_json(text)
 
 
-def test_json_deeper_than_the_maximum_depth_is_refused() -> None:
+def test_json_nested_deeper_than_the_maximum_depth_is_rejected() -> None:
     assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)
     with pytest.raises(JsonError, match="deeper"):
         parse_json("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))

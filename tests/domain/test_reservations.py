@@ -30,11 +30,11 @@ def test_observed_transitions_have_no_cycle() -> None:
     assert all(status not in reachable(status) for status in Status)
 
 
-def test_every_target_status_achieves_itself() -> None:
+def test_every_requested_status_proves_that_the_request_succeeded() -> None:
     all_targets = {target for targets in MOVES.values() for target in targets}
     assert all_targets == set(ACHIEVED)
     assert all(target in statuses for target, statuses in ACHIEVED.items())
 
 
-def test_ringing_lists_the_four_call_instructions() -> None:
+def test_ringing_lists_the_four_phone_instructions() -> None:
     assert set(RINGING) == {"dequeue", "call", "redirect", "conference"}

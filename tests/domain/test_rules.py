@@ -78,11 +78,11 @@ def test_condition_is_false(when: str) -> None:
     assert not is_true(when)
 
 
-def test_every_callback_has_all_fact_names() -> None:
+def test_full_and_minimal_callbacks_have_the_same_fact_names() -> None:
     assert tuple(facts_of(CALLBACK)) == tuple(facts_of(MINIMAL_CALLBACK)) == FACTS
 
 
-def test_parameters_are_literals_or_references() -> None:
+def test_parameters_may_be_literals_or_references() -> None:
     result = decide(
         {
             "instruction": "dequeue",

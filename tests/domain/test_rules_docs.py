@@ -38,6 +38,7 @@ ACCEPT = {"instruction": "accept"}
 REJECT = {"instruction": "reject", "activity_sid": WA}
 
 # Each case: heading of the example, Task attributes, Worker attributes, Task priority, answer.
+# A parameter that is None is absent from the answer.
 CASES = [
     ("Rules", {**CALL, "language": "es"}, ALICE, 0, {**DEQUEUE, "post_work_activity_sid": None}),
     ("Rules", {"call_sid": "CA1", "language": "es"}, ALICE, 0, {}),
@@ -111,7 +112,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("correction", "mistake"), MISTAKES)
-def test_documented_correction_is_valid_and_mistake_is_refused(correction, mistake) -> None:
+def test_documented_correction_is_valid_and_mistake_is_rejected(correction, mistake) -> None:
     rule = {"name": "a rule", "instruction": "accept"}
     assert parse_rules({"rule": [{**rule, "when": correction}]})
     with pytest.raises(InvalidRules):

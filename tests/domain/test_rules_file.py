@@ -1,4 +1,4 @@
-"""Rules files: error messages, encodings and the shipped file."""
+"""Reading of rules files: error messages, encodings and the shipped file."""
 
 import tomllib
 from pathlib import Path
@@ -13,7 +13,7 @@ VALID_CONTENT = b'[[rule]]\nname = "one"\ninstruction = "accept"\n'
 
 
 @pytest.mark.parametrize("file", INVALID_FILES, ids=lambda file: file.stem)
-def test_invalid_file_is_refused_with_one_line_per_mistake(file: Path) -> None:
+def test_error_for_an_invalid_file_has_one_line_per_mistake(file: Path) -> None:
     comments = file.read_text(encoding="utf-8").partition("\n\n")[0].splitlines()
     with pytest.raises(rules_file.RulesError) as error:
         rules_file.read(file)
@@ -28,7 +28,7 @@ def test_at_least_20_invalid_files_are_tested() -> None:
 
 
 @pytest.mark.parametrize("content", [b"\xff", b"a = " + b"[" * 9999, b"a = " + b"9" * 9999])
-def test_unparsable_file_is_refused(tmp_path: Path, content: bytes):
+def test_unparsable_file_is_rejected(tmp_path: Path, content: bytes):
     file = tmp_path / "rules.toml"
     file.write_bytes(content)
     with pytest.raises(rules_file.RulesError, match=rf"^{file}: the file "):
@@ -45,16 +45,16 @@ def test_file_with_byte_order_mark_or_crlf_is_read(tmp_path: Path, content: byte
 
 
 @pytest.mark.parametrize("name", ["", "missing.toml"])
-def test_error_for_missing_file_names_the_setting(tmp_path: Path, name: str):
+def test_error_for_an_unreadable_file_names_the_setting(tmp_path: Path, name: str):
     with pytest.raises(rules_file.RulesError, match="^RULES_FILE names a file that can't be read"):
         rules_file.read(tmp_path / name)
 
 
-def test_shipped_rules_are_empty() -> None:
+def test_shipped_file_contains_no_rules() -> None:
     assert rules_file.read(rules_file.PROJECT / "chalicelib" / "rules.toml") == ()
 
 
-def test_examples_in_shipped_rules_are_valid() -> None:
+def test_examples_in_the_shipped_file_are_valid() -> None:
     text = (rules_file.PROJECT / "chalicelib" / "rules.toml").read_text(encoding="utf-8")
     examples = text[text.index("# [[rule]]") :].replace("# ", "").replace("#", "")
     assert [rule.name for rule in parse_rules(tomllib.loads(examples))] == ["VIPs at once", "calls"]

@@ -1,4 +1,4 @@
-"""Every callback gets an answer, regardless of what its rules and attributes contain."""
+"""Any callback gets an answer, and any rules file is either parsed or rejected."""
 
 import contextlib
 import itertools
@@ -24,7 +24,7 @@ def test_attributes_that_are_not_an_object_are_treated_as_empty(attributes: str 
 
 
 @pytest.mark.parametrize("number", ["", "-1", "5.0", "\u0665", "9" * 99, ["5", "6"]])
-def test_priority_or_age_that_is_not_a_number_is_null(number: object) -> None:
+def test_malformed_priority_or_age_is_null(number: object) -> None:
     facts = facts_of(replace(CALLBACK, parameters={"TaskPriority": number, "TaskAge": number}))
     assert (facts["priority"], facts["age"]) == (None, None)
 
@@ -77,14 +77,14 @@ def test_failing_condition_does_not_match_and_is_reported(when: str) -> None:
     assert result == RuleResult(Accept(), "rule 2", ("rule 1: when",))
 
 
-def test_unexpected_error_does_not_fail_a_callback() -> None:
+def test_unexpected_error_selects_the_default_answer() -> None:
     malformed = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
     assert decide({"instruction": "accept"}, callback=malformed) == RuleResult(
         Defer(), None, ("rules: AttributeError",)
     )
 
 
-def test_failure_never_contains_a_value() -> None:
+def test_failures_contain_no_attribute_values() -> None:
     callback = replace(CALLBACK, task_attributes='{"to": "tel:secret"}')
     tables = (
         {"instruction": "dequeue", "to": {"ref": "task.to"}},
@@ -117,7 +117,7 @@ EXPRESSIONS = [
     attributes=st.dictionaries(st.sampled_from("abcd"), JSON),
     expressions=st.lists(st.sampled_from(EXPRESSIONS), min_size=1, max_size=4),
 )
-def test_any_attributes_get_an_answer(attributes, expressions) -> None:
+def test_callback_with_any_attributes_gets_an_answer(attributes, expressions) -> None:
     callback = replace(CALLBACK, task_attributes=json.dumps(attributes))
     tables = [
         {"when": when, "instruction": "dequeue", "to": {"ref": to}, "timeout": {"ref": "task.d"}}
@@ -128,13 +128,13 @@ def test_any_attributes_get_an_answer(attributes, expressions) -> None:
 
 
 @given(st.text() | st.text("task.worker[]?*@&|!=<>()`'\"{}:, \\0123456789", max_size=30))
-def test_any_condition_is_parsed_or_refused(when: str) -> None:
+def test_any_condition_is_parsed_or_rejected(when: str) -> None:
     with contextlib.suppress(InvalidRules):
         parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
 
 
 @given(JSON, st.sampled_from(["name", "when", "instruction", "to", "timeout", "x"]))
-def test_any_value_of_any_key_is_parsed_or_refused(value, key: str) -> None:
+def test_any_value_of_a_key_is_parsed_or_rejected(value, key: str) -> None:
     with contextlib.suppress(InvalidRules):
         parse_rules({"rule": [{"name": "one", "instruction": "dequeue", key: value}]})
     with contextlib.suppress(InvalidRules):
@@ -142,13 +142,13 @@ def test_any_value_of_any_key_is_parsed_or_refused(value, key: str) -> None:
 
 
 @pytest.mark.parametrize("when", ["(" * 5000 + "age" + ")" * 5000, " || ".join(["age"] * 5000)])
-def test_oversized_condition_is_refused(when: str) -> None:
+def test_oversized_condition_is_rejected(when: str) -> None:
     with pytest.raises(InvalidRules, match="when is nested too deeply or is too long"):
         parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
 
 
 @given(st.binary() | st.text("rule[]{}=.,#'\"\\\n 9e-:TZ").map(str.encode))
-def test_any_file_is_parsed_or_refused(tmp_path_factory, content: bytes) -> None:
+def test_any_file_is_parsed_or_rejected(tmp_path_factory, content: bytes) -> None:
     file = tmp_path_factory.getbasetemp() / "any.toml"
     file.write_bytes(content)
     with contextlib.suppress(rules_file.RulesError):

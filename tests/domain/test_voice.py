@@ -28,7 +28,7 @@ def test_default_menu_matches_the_quickstart() -> None:
     ("digits", "language"),
     [("1", "es"), ("2", "en"), ("3", None), ("", None), ("12", None), ("*", None)],
 )
-def test_digit_selects_a_language_or_none(digits: str, language: str | None) -> None:
+def test_pressed_keys_select_a_language_or_none(digits: str, language: str | None) -> None:
     chosen = Menu.parse(QUICKSTART).selected(digits)
     assert (chosen.language if chosen else None) == language
 
@@ -81,11 +81,11 @@ def test_error_names_the_problem_of_an_invalid_menu(value: object, problem: str)
         "Français\u00a0: appuyez sur le 1.",  # no-break space
         "می\u200cروم.",  # zero-width non-joiner
         "日本語は\u30001を押してください。",  # ideographic space
-        "हिन्दी के लिए\u200d 1 दबाएँ",
-        "Co\u00adoperate, 😀",
+        "हिन्दी के लिए\u200d 1 दबाएँ",  # zero-width joiner
+        "Co\u00adoperate, 😀",  # soft hyphen
     ],
 )
-def test_text_in_any_script_is_accepted(text: str) -> None:
+def test_text_with_invisible_unicode_characters_is_accepted(text: str) -> None:
     menu = Menu.parse(json.dumps([{**EN, "say": text, "sorry": text}]))
     assert (menu.default.say, menu.default.sorry) == (text, text)
 

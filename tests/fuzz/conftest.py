@@ -1,4 +1,4 @@
-"""The fixtures of tests/routes."""
+"""Fixtures imported from tests/routes."""
 
 from tests.routes.conftest import api, environ
 

@@ -1,5 +1,6 @@
 """Adds the sender's token and signature to an input."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from twilio.request_validator import RequestValidator
@@ -10,17 +11,17 @@ from tests.fuzz.inputs import WORKERS, Input
 from tests.routes.conftest import ENVIRON
 
 
-def add_credentials(drawn: Input, tokens: dict[str, str], base_url: str) -> Input:
-    """Return the drawn request with its credentials.
+def add_credentials(drawn: Input, authorizations: dict[str, str], base_url: str) -> Input:
+    """Return the drawn request with its token and signature.
 
     Args:
         drawn: Request drawn by hypothesis.
-        tokens: Authorization headers by identity.
+        authorizations: Authorization headers by identity; see `create_authorizations`.
         base_url: Start of the signed URL.
     """
     headers = dict(drawn.headers)
     if drawn.identity != "none":
-        headers["Authorization"] = tokens[drawn.identity]
+        headers["Authorization"] = authorizations[drawn.identity]
     if drawn.signature != "none":
         headers["X-Twilio-Signature"] = _signature(drawn, base_url)
     if drawn.signature == "with settings":
@@ -40,14 +41,18 @@ def _signature(drawn: Input, base_url: str) -> str:
     return str(RequestValidator(key).compute_signature(url, form))
 
 
-def tokens_by(create_token) -> dict[str, str]:
-    """Return the Authorization header of each identity; *create_token* is `Api.token`."""
+def create_authorizations(create_token: Callable[..., str]) -> dict[str, str]:
+    """Return an Authorization header for each identity except "none".
+
+    Args:
+        create_token: Returns a token; takes the arguments of `Api.token`.
+    """
     bearer = {
         "worker": create_token("worker", worker_sid=WORKERS[0]),
         "supervisor": create_token("supervisor"),
         "service": create_token("service"),
         "expired": create_token("supervisor", ttl=-10),
-        "foreign": create_token(
+        "wrong secret": create_token(
             "supervisor", secret="another API key's secret of sufficient length"
         ),
         "no role": create_token(None),

@@ -1,4 +1,4 @@
-"""The inputs of `test_routes.py`, sent over real sockets to a `chalice local` process."""
+"""Random requests without valid signatures, sent over sockets to `chalice local`."""
 
 import http.client
 import os
@@ -11,12 +11,12 @@ from local import dynamodb, stack, supervisor
 from tests.e2e.live_stack import bare_environ
 from tests.fuzz.inputs import Input, inputs
 from tests.fuzz.oracle import check
-from tests.fuzz.sender import add_credentials, tokens_by
+from tests.fuzz.sender import add_credentials, create_authorizations
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 
 UNUSED_URL = "http://127.0.0.1:1"
-"""No server listens here, so routes that call TaskRouter return 503 at once."""
+"""No server listens at this address, so routes that call TaskRouter return 503 at once."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def test_any_input_over_sockets_gets_a_valid_response(service):
             local_stack.settings, api_key, role=role, worker_sid=worker, hours=hours
         )
 
-    tokens = tokens_by(create_token)
+    authorizations = create_authorizations(create_token)
     table = local_stack.tables.reservations
     client = dynamodb.client(local_stack.dynamodb_url, local_stack.resolved)
 
@@ -54,7 +54,8 @@ def test_any_input_over_sockets_gets_a_valid_response(service):
     )
     @given(inputs().filter(lambda drawn: drawn.signature != "right"))
     def send(drawn: Input) -> None:
-        request = add_credentials(drawn, tokens, local_stack.settings.public_base_url)
+        base_url = local_stack.settings.public_base_url
+        request = add_credentials(drawn, authorizations, base_url)
         connection = http.client.HTTPConnection(
             "127.0.0.1", local_stack.port("API_PORT"), timeout=20
         )
@@ -72,11 +73,11 @@ def test_any_input_over_sockets_gets_a_valid_response(service):
     send()
 
     assert client.scan(TableName=table, Select="COUNT")["Count"] == 0, (
-        "nothing may be recorded, because no request had a valid signature"
+        "a request without a valid signature was recorded"
     )
     output = supervised.processes["api"].output()
     assert supervised.processes["api"].popen.poll() is None
-    # `chalice local` prints a traceback when a client disconnects; none may involve the app.
+    # `chalice local` prints a traceback when a client disconnects, but none from the app.
     assert "/chalicelib/" not in output
     assert '"event": "crash"' not in output
     assert local_stack.settings.twilio_auth_token not in output

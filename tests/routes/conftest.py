@@ -1,4 +1,4 @@
-"""Fixtures that call the app through `chalice.test` and store records in a local DynamoDB."""
+"""Fixtures that call the app through `chalice.test`, with a local DynamoDB."""
 
 import io
 import json
@@ -126,7 +126,7 @@ class Api:
 
 
 def reserve(api: Api, **overrides: str) -> RemoteReservation:
-    """Add a Reservation to TaskRouter and post its assignment callback."""
+    """Add a Reservation to the fake TaskRouter and post its assignment callback."""
     remote = api.taskrouter.add(**overrides)
     response = api.post_callback(
         api.callback_parameters(

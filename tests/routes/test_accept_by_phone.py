@@ -1,4 +1,4 @@
-"""Accept requests that carry an assignment instruction."""
+"""Requests that accept a Reservation with an assignment instruction."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_quickstart_route_refuses_an_instruction(api: Api) -> None:
     assert api.taskrouter.calls["update"] == 0
 
 
-def test_second_instruction_returns_409(api: Api) -> None:
+def test_different_second_instruction_returns_409(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/accept"
     api.post_json(path, DEQUEUE)

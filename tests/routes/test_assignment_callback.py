@@ -1,4 +1,4 @@
-"""Assignment callbacks: signatures, recorded parameters and answers."""
+"""Assignment callbacks are verified, recorded and answered."""
 
 import json
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_signature_covers_every_parameter(api: Api) -> None:
         assert api.post_callback(changed, signature=signature).status_code == 403
 
 
-def test_refusal_logs_the_checked_url_but_no_signature(api: Api) -> None:
+def test_log_contains_the_checked_url_but_no_signature(api: Api) -> None:
     parameters = api.callback_parameters()
     signature = api.sign(parameters, url="https://wrong.example/assignment_callback")
 
@@ -74,9 +74,7 @@ def test_refusal_logs_the_checked_url_but_no_signature(api: Api) -> None:
     assert signature not in api.log.getvalue()
 
 
-def test_unknown_shared_key_is_refused_despite_a_valid_signature(
-    api: Api,
-) -> None:
+def test_unknown_shared_key_is_refused_despite_a_valid_signature(api: Api) -> None:
     header = {"X-Twilio-Webhooks-Signature-Settings": "key=k1,algorithm=HMAC_SHA1"}
     assert api.post_callback(api.callback_parameters(), headers=header).status_code == 403
 
@@ -109,7 +107,9 @@ def test_signed_url_is_public_base_url_plus_route(
         (b"a=" + b"x" * 200_000, 413),
     ],
 )
-def test_malformed_body_is_refused_with_a_full_sentence(api: Api, body: bytes, status: int) -> None:
+def test_malformed_or_unsigned_body_is_refused_with_a_sentence(
+    api: Api, body: bytes, status: int
+) -> None:
     response = api.http.post(
         "/assignment_callback",
         headers={"Content-Type": FORM, "X-Twilio-Signature": "A" * 28},
@@ -129,7 +129,7 @@ def test_malformed_body_is_refused_with_a_full_sentence(api: Api, body: bytes, s
         ("WorkspaceSid", "WS" + "9" * 32),
     ],
 )
-def test_error_for_invalid_sid_or_other_account_names_the_parameter(
+def test_error_for_an_invalid_or_unexpected_sid_names_the_parameter(
     api: Api, name: str, value: str
 ) -> None:
     response = api.post_callback(api.callback_parameters(**{name: value}))
@@ -157,7 +157,7 @@ def test_repeated_unknown_parameter_is_verified_and_kept(api: Api) -> None:
     assert record["callback"] == {**parameters, "Digit": ["2", "1"]}
 
 
-def test_accept_setting_answers_repeated_callbacks_with_accept(
+def test_repeated_callbacks_are_answered_with_the_configured_instruction(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"

@@ -1,4 +1,4 @@
-"""CORS headers: absent by default, and sent to the configured origin."""
+"""CORS headers are absent by default and can allow one configured origin."""
 
 import pytest
 
@@ -8,7 +8,7 @@ ROUTES = ["/create-task", "/reservations", f"/reservations/WR{'0' * 32}/accept"]
 
 
 @pytest.mark.parametrize("path", ROUTES)
-def test_other_origins_are_refused_by_default(api: Api, path: str) -> None:
+def test_no_other_origin_is_allowed_by_default(api: Api, path: str) -> None:
     assert api.call("OPTIONS", path, token=None).status_code == 403
     response = api.call("GET", "/reservations")
     assert "Access-Control-Allow-Origin" not in response.headers

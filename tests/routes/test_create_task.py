@@ -28,7 +28,7 @@ def test_request_without_parameters_creates_the_quickstart_task(api: Api, method
 @pytest.mark.parametrize(
     "source", ["json", "json with attributes as string", "form", "query", "curl -d"]
 )
-def test_attributes_are_read_from_query_form_and_json(api: Api, source: str) -> None:
+def test_parameters_are_read_from_query_form_or_json(api: Api, source: str) -> None:
     attributes = {"selected_language": "en", "name": "Zoë"}
     text = json.dumps(attributes, ensure_ascii=False)
     match source:
@@ -51,7 +51,7 @@ def test_attributes_are_read_from_query_form_and_json(api: Api, source: str) -> 
     assert response.json_body["priority"] == 7
 
 
-def test_empty_form_has_no_parameters(api: Api) -> None:
+def test_empty_form_creates_a_task_with_the_default_attributes(api: Api) -> None:
     response = api.call("POST", "/create-task", body=b"", content_type=FORM)
     assert response.json_body["attributes"] == {"selected_language": "es"}
 

@@ -76,7 +76,7 @@ def test_other_events_are_acknowledged_but_not_recorded(api: Api, event_type: st
 @pytest.mark.parametrize("path", ["/event_callback", "/assignment_callback/fallback"])
 def test_invalid_signature_returns_403_and_records_nothing(api: Api, path: str) -> None:
     parameters = event_parameters(api, "reservation.accepted")
-    # A signature for another URL of the app is also invalid.
+    # This signature is for /assignment_callback, so it is invalid for the other routes.
     signature = api.sign(parameters)
 
     assert post(api, path, parameters, signature).status_code == 403
@@ -117,7 +117,7 @@ def test_fallback_answers_without_dynamodb_and_logs_unrecorded_reservation(
     assert line["reservation_sid"] == parameters["ReservationSid"]
 
 
-def test_unrecorded_reservation_is_logged_at_any_log_level(
+def test_unrecorded_reservation_is_logged_even_at_log_level_error(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     class UnreachableClient:

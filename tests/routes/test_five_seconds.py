@@ -1,6 +1,7 @@
-"""The API responds within 3 seconds if DynamoDB or SSM is slow; TaskRouter waits 5 seconds.
+"""The API responds within 3 seconds even if DynamoDB or SSM is slow.
 
-These tests measure timeouts, so they use real sockets, real boto3 clients and the real clock.
+TaskRouter waits 5 seconds for a response. These tests measure timeouts, so they use real sockets,
+real boto3 clients and the real clock.
 """
 
 import json
@@ -113,7 +114,7 @@ BROKEN = http_response(
     [(1, BROKEN), (10, b""), (60, b""), (0, THROTTLED), (0, BROKEN), (0, b"")],
     ids=["1 s", "10 s", "hanging", "throttling", "5xx", "connection closed"],
 )
-def test_failing_dynamodb_returns_503_in_time(
+def test_app_returns_503_in_time_if_dynamodb_fails(
     api: Api, endpoint: Callable[[float, bytes], Endpoint], delay: float, raw_response: bytes
 ) -> None:
     dynamodb = endpoint(delay, raw_response)
@@ -128,7 +129,7 @@ def test_failing_dynamodb_returns_503_in_time(
     assert dynamodb.requests == 2
 
 
-def test_hanging_ssm_at_cold_start_returns_503_in_time(
+def test_app_returns_503_in_time_if_ssm_hangs_at_cold_start(
     api: Api, endpoint: Callable[[float, bytes], Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ssm, dynamodb = endpoint(60, b""), endpoint(60, b"")

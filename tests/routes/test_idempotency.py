@@ -1,4 +1,4 @@
-"""One Task per idempotency key, despite retries, lost responses and concurrency."""
+"""Requests with the same idempotency key create one Task, even after failures."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -76,19 +76,19 @@ def test_invalid_key_is_refused(api: Api, key: str) -> None:
     assert not api.taskrouter.calls
 
 
-def test_attributes_with_a_different_idempotency_key_are_refused(api: Api) -> None:
+def test_idempotency_key_attribute_must_equal_the_header(api: Api) -> None:
     body = {"attributes": {"idempotency_key": "x"}}
     assert create(api, body=body).status_code == 400
     assert create(api, body={"attributes": {"idempotency_key": "order-1"}}).status_code == 201
 
 
-def test_attributes_that_exceed_the_limit_with_the_key_are_refused(api: Api) -> None:
+def test_attributes_that_become_too_long_with_the_key_are_refused(api: Api) -> None:
     response = create(api, body={"attributes": {"a": "x" * 4_080}})
     assert response.status_code == 400
     assert "idempotency_key" in response.json_body["Message"]
 
 
-def test_lost_response_is_recovered_by_attribute_search(api: Api) -> None:
+def test_task_is_found_by_attribute_after_a_lost_response(api: Api) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
 
     response = create(api)
@@ -111,7 +111,7 @@ def test_unknown_outcome_returns_503_until_the_lease_expires(api: Api) -> None:
     assert api.taskrouter.calls["create"] == 1
 
 
-def test_creation_that_was_not_sent_is_retried_after_the_lease_expires(api: Api) -> None:
+def test_task_that_was_not_created_is_created_after_the_lease_expires(api: Api) -> None:
     api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")]
     assert create(api).status_code == 503
     assert create(api).status_code == 503
@@ -123,7 +123,7 @@ def test_creation_that_was_not_sent_is_retried_after_the_lease_expires(api: Api)
 
 
 @pytest.mark.parametrize("error", [TaskRouterRefused("400"), TaskRouterThrottled("429")])
-def test_key_is_released_if_nothing_was_created(api: Api, error: Exception) -> None:
+def test_key_is_released_after_a_definite_failure(api: Api, error: Exception) -> None:
     api.taskrouter.fail_before["create"] = [error]
     assert create(api).status_code == error.status  # type: ignore[attr-defined]
 
@@ -180,7 +180,7 @@ def test_one_of_six_requests_takes_over_after_a_crash(api: Api) -> None:
         create_task(replace(task, priority=1), collaborators, idempotency_key="same")
 
 
-def test_key_is_not_stored_in_plain_text(api: Api) -> None:
+def test_item_ids_do_not_contain_the_key(api: Api) -> None:
     create(api, "secret-looking-key")
     items = api.service.dynamodb.scan(TableName=api.service.settings.state_table)["Items"]
     assert "secret-looking-key" not in json.dumps([item["id"] for item in items])

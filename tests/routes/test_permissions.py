@@ -1,4 +1,4 @@
-"""Each route that requires a token performs one action and denies roles without that action."""
+"""Each protected route performs one action and denies roles without this action."""
 
 import re
 from enum import StrEnum
@@ -59,7 +59,7 @@ def test_routes_without_a_token_are_registered() -> None:
     assert registered >= WITHOUT_TOKEN
 
 
-def test_every_other_route_is_documented_with_its_action() -> None:
+def test_every_route_that_requires_a_token_is_documented_with_its_action() -> None:
     assert sorted(DOCUMENTED) == ROUTES
 
 
@@ -96,8 +96,8 @@ def test_existing_role_without_permissions_is_denied(
     api: Api, monkeypatch: pytest.MonkeyPatch, method: str, path: str, role: Role
 ) -> None:
     token = api.token(role, worker_sid=sid("WK"))
-    others = {other: actions for other, actions in auth.PERMISSIONS.items() if other is not role}
-    monkeypatch.setattr(auth, "PERMISSIONS", others)
+    permissions = {key: value for key, value in auth.PERMISSIONS.items() if key is not role}
+    monkeypatch.setattr(auth, "PERMISSIONS", permissions)
 
     assert status_of(api, method, path, token=token) == 403
     assert not api.taskrouter.calls

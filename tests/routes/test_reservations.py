@@ -1,4 +1,4 @@
-"""Reservations: accept, reject, complete, read and list."""
+"""Routes that accept, reject, complete, read and list Reservations, and GET /health."""
 
 import base64
 import json
@@ -59,7 +59,7 @@ def test_accept_returns_reservation_task_and_worker(
     assert api.taskrouter.calls["update"] == 1
 
 
-def test_reject_needs_a_valid_activity_sid(api: Api) -> None:
+def test_reject_refuses_an_invalid_activity_sid(api: Api) -> None:
     remote = reserve(api)
     path = f"/reservations/{remote.reservation_sid}/reject"
 
@@ -99,7 +99,7 @@ def test_late_accept_returns_409_with_the_status(api: Api) -> None:
     }
 
 
-def test_accept_of_a_deleted_reservation_returns_410_and_records_gone(api: Api) -> None:
+def test_accepting_a_deleted_reservation_returns_410_and_records_gone(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.remove(remote.reservation_sid)
     path = f"/reservations/{remote.reservation_sid}"
@@ -134,13 +134,13 @@ def test_quickstart_accept_needs_a_sid(api: Api) -> None:
     assert "task_sid" in response.json_body["Message"]
 
 
-def test_task_without_pending_reservation_returns_404(api: Api) -> None:
+def test_task_without_pending_or_accepted_reservation_returns_404(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.set_status(remote.reservation_sid, Status.REJECTED)
     assert api.call("GET", f"/accept_reservation?task_sid={remote.task_sid}").status_code == 404
 
 
-def test_only_workers_can_accept_one_of_several_pending_reservations_by_task_sid(
+def test_only_a_reserved_worker_can_accept_by_task_sid_if_several_are_pending(
     api: Api,
 ) -> None:
     task_sid = sid("WT")
@@ -294,7 +294,9 @@ def test_pending_reservations_are_listed_from_the_due_index(
     assert indexes == ["due", "due"]
 
 
-def test_long_time_range_spans_several_pages(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_reservations_in_a_long_time_range_are_listed(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(listing, "_INDEX_PAGE_SIZE", 1)
     worker_sid = sid("WK")
     sids = [reserve(api, worker_sid=worker_sid).reservation_sid for _ in range(60)]

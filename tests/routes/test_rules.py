@@ -1,4 +1,4 @@
-"""Rules: the answers that they select for callbacks, and the log lines."""
+"""Rules select the answers to callbacks, and the log names the rule."""
 
 import json
 from pathlib import Path
@@ -74,7 +74,7 @@ def test_password_is_sent_only_to_taskrouter(rules: Path, api: Api) -> None:
     assert "hunter2" not in api.log.getvalue()
 
 
-def test_password_sent_with_an_accept_is_not_shown(api: Api) -> None:
+def test_password_in_an_accept_request_is_not_shown(api: Api) -> None:
     remote = api.taskrouter.add()
     sids = {"ReservationSid": remote.reservation_sid, "TaskSid": remote.task_sid}
     api.post_callback(api.callback_parameters(**sids, WorkerSid=remote.worker_sid))
@@ -108,7 +108,7 @@ def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api
 
 
 @pytest.mark.parametrize("attributes", ["not JSON", "[1]", "", '{"vip": NaN}'])
-def test_malformed_attributes_do_not_fail_the_callback(
+def test_malformed_attributes_do_not_make_the_callback_fail(
     rules: Path, api: Api, attributes: str
 ) -> None:
     response = api.post_callback(api.callback_parameters(TaskAttributes=attributes))
@@ -166,7 +166,7 @@ def test_acceptance_by_dequeue_is_attributed_to_the_instruction(rules: Path, api
 
 
 @pytest.mark.parametrize("instruction", ["defer", "accept"])
-def test_setting_is_used_and_error_logged_if_rules_file_is_invalid(
+def test_setting_is_used_and_an_error_is_logged_if_the_rules_file_is_invalid(
     instruction: str, rules: Path, environ, request
 ) -> None:
     rules.write_text('[[rule]]\nname = "one"\ninstruction = "dance"\n')

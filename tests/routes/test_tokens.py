@@ -18,11 +18,12 @@ PROTECTED_ROUTES = [
     ("GET", f"/reservations/{WR}"),
     ("POST", f"/reservations/{WR}/accept"),
     ("POST", f"/reservations/{WR}/reject"),
+    ("POST", f"/reservations/{WR}/complete"),
 ]
 
 
 def sign_claims(claims: dict[str, object], *, secret: str = "", algorithm: str = "HS256") -> str:
-    """Return a token with arbitrary claims, including claims that PyJWT refuses to encode."""
+    """Return a token with any claims, even claims that PyJWT refuses to encode."""
     key = secret or ENVIRON["TWILIO_API_KEY_SECRET"]
     return jwt.api_jws.encode(json.dumps(claims).encode(), key, algorithm=algorithm)
 
@@ -95,7 +96,7 @@ def test_other_algorithms_and_malformed_tokens_return_401(api: Api) -> None:
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
-def test_other_authorization_scheme_returns_401(api: Api, header: str) -> None:
+def test_authorization_header_without_bearer_token_returns_401(api: Api, header: str) -> None:
     headers = {"Authorization": header}
     assert api.call("GET", "/reservations", token=None, headers=headers).status_code == 401
 
@@ -112,7 +113,7 @@ def test_service_and_supervisor_can_create_tasks(api: Api, role: str) -> None:
     assert api.call("POST", "/create-task", token=api.token(role)).status_code == 201
 
 
-def test_worker_can_read_and_decide_only_own_reservations(api: Api) -> None:
+def test_worker_has_access_only_to_own_reservations(api: Api) -> None:
     own, other = api.taskrouter.add(), api.taskrouter.add()
     for remote in (own, other):
         api.post_callback(

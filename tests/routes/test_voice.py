@@ -1,4 +1,4 @@
-"""TwiML from the voice routes, requested with signatures from Twilio's RequestValidator."""
+"""TwiML of the voice routes, requested with signatures as Twilio computes them."""
 
 import json
 from urllib.parse import urlencode, urljoin
@@ -19,12 +19,15 @@ def post(
     path: str,
     *,
     pairs: list[tuple[str, str]] | None = None,
-    without: str = "",
+    omitted: str = "",
     signature: str | None = "",
     signed_path: str | None = None,
     **overrides: str,
 ) -> HTTPResponse:
-    """Post a form as Twilio does. The default signature is valid; None sends no signature."""
+    """Post a form as Twilio does.
+
+    The default signature is valid; None sends no signature.
+    """
     parameters = {
         "CallSid": CALL_SID,
         "AccountSid": ENVIRON["TWILIO_ACCOUNT_SID"],
@@ -35,7 +38,7 @@ def post(
         "Direction": "inbound",
         **overrides,
     }
-    parameters.pop(without, None)
+    parameters.pop(omitted, None)
     sent = [*parameters.items(), *(pairs or [])]
     values_by_name = {name: [value for key, value in sent if key == name] for name in dict(sent)}
     headers = {"Content-Type": f"{FORM}; charset=UTF-8"}
@@ -101,7 +104,7 @@ def test_default_menu_matches_the_quickstart(api: Api) -> None:
     [({"Digits": "1"}, "es"), ({"Digits": "2"}, "en"), ({"Digits": ""}, "en"), ({}, "en")],
 )
 @pytest.mark.parametrize("path", ["/enqueue_call", "/enqueue_call_again"])
-def test_pressed_key_selects_the_language_of_the_task(
+def test_task_gets_the_selected_or_the_default_language(
     api: Api, path: str, parameters: dict[str, str], language: str
 ) -> None:
     root = twiml(post(api, path, **parameters))
@@ -204,8 +207,8 @@ def test_signature_for_another_route_or_form_returns_403(api: Api, path: str) ->
     ("parameters", "name"),
     [
         ({"AccountSid": "AC" + "0" * 32}, "AccountSid"),
-        ({"without": "AccountSid"}, "AccountSid"),
-        ({"without": "CallSid"}, "CallSid"),
+        ({"omitted": "AccountSid"}, "AccountSid"),
+        ({"omitted": "CallSid"}, "CallSid"),
         ({"CallSid": "CA1"}, "CallSid"),
         ({"CallSid": "WT" + "1" * 32}, "CallSid"),
         ({"pairs": [("CallSid", "CA" + "2" * 32)]}, "CallSid"),
