@@ -25,7 +25,7 @@ from taskrouter_simulator.web import NOT_LOCAL, AsciiJsonResponse, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
 _CALL_FIELDS = ("from", "to", "url", "digits", "worker_answers")
-_MAX_DIGITS = 100
+_MAX_DIGITS_ITEMS = 100
 
 
 class Simulator(Protocol):
@@ -241,7 +241,9 @@ def _place_call(engine: Engine, description: Mapping[str, Any]) -> Call:
         )
     for name in ("from", "to"):
         if not _matches(description.get(name), "[!-~]{1,100}"):
-            raise ControlError(f"{name} must be a phone number or a client, such as +15550001111")
+            raise ControlError(
+                f"{name} must be a phone number such as +15550001111, or a client such as client:alice"
+            )
     url = description.get("url", engine.settings.url(engine.settings.voice_path) or None)
     if url is None:
         raise ControlError("url is required if the setting voice_path is empty")
@@ -263,9 +265,10 @@ def _place_call(engine: Engine, description: Mapping[str, Any]) -> Call:
 def _parse_digits(digits: Any) -> list[str | None]:
     keys = digits if isinstance(digits, list) else [digits]
     are_valid = all(item is None or _matches(item, "[0-9*#]*") for item in keys)
-    if len(keys) > _MAX_DIGITS or not are_valid:
+    if len(keys) > _MAX_DIGITS_ITEMS or not are_valid:
         raise ControlError(
-            'digits must be a string of keys such as "1", or a list of strings and nulls'
+            'digits must be a string of keys such as "1", or a list of at most '
+            f"{_MAX_DIGITS_ITEMS} such strings and nulls"
         )
     return list(keys)
 

@@ -167,8 +167,8 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
         deployable = [name for name in stages if "SETTINGS_DEFAULTS" not in environment(name, {})]
         raise _invalid(
             stage_name,
-            "SETTINGS_DEFAULTS is for local use only, so this stage can't be deployed. Stages that "
-            f"can be: {', '.join(deployable) or 'none'}.",
+            "SETTINGS_DEFAULTS is for local use only, so this stage can't be deployed. "
+            f"Deployable stages: {', '.join(deployable) or 'none'}.",
         )
     try:
         settings = config.load({**variables, **_ON_LAMBDA})

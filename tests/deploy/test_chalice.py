@@ -1,4 +1,4 @@
-"""Chalice's own commands run in a fresh clone, before and after `infra prepare`."""
+"""`chalice deploy` and `chalice package` in a fresh clone, with and without `infra prepare`."""
 
 import subprocess
 

@@ -90,7 +90,7 @@ class LiveStack:
         return item["status"]["S"]
 
     def create_pending_reservation(self):
-        """Create a Task, set Alice to Idle; return the Reservation once it is recorded."""
+        """Create a Task, set Alice to Idle, and return the Reservation once it is recorded."""
         task_sid = self.app.post("/create-task").body["sid"]
         self.set_activity_of_alice("Idle")
 

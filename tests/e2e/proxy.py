@@ -1,4 +1,4 @@
-"""A proxy before TaskRouter that records requests and can drop connections."""
+"""A proxy in front of TaskRouter that records requests and can drop connections."""
 
 import http.client
 import threading

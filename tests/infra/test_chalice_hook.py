@@ -32,7 +32,7 @@ MISSPELLED = (
 )
 LOCAL_ONLY = (
     "Stage local in .chalice/config.json: SETTINGS_DEFAULTS is for local use only, so this stage "
-    "can't be deployed. Stages that can be: dev, prod."
+    "can't be deployed. Deployable stages: dev, prod."
 )
 SID_SETTINGS = "TWILIO_ACCOUNT_SID, TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID"
 

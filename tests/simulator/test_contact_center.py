@@ -58,7 +58,7 @@ def test_contact_center_works_from_setup_to_events(taskrouter, app):
     assert (bill.assignment_status, bill.priority) == ("reserved", 5)
     assert (bill.task_queue_friendly_name, bill.age) == ("support", 30)
 
-    # Bea accepts over REST. Her capacity of 1 allows no second_task Reservation.
+    # Bea accepts over REST. Her capacity of 1 does not allow a second Reservation.
     (reservation,) = bill.reservations.list(reservation_status="pending")
     reservation.update(reservation_status="accepted")
     second_task = workspace.tasks.create(attributes="{}", workflow_sid=workflow.sid)

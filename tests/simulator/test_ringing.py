@@ -61,7 +61,7 @@ def test_pending_reservation_times_out_after_second_call():
 
 @pytest.fixture
 def separate_task():
-    """A queued call without a Task, and a Reservation for a Task with the call's SID.
+    """A queued call without a Task, and a Reservation for a separate Task of the same caller.
 
     Alice's phone has rung for five seconds and is answered after ten.
     """
@@ -98,7 +98,8 @@ def test_other_phones_stop_ringing_when_caller_is_connected(separate_task):
 
 @pytest.mark.parametrize(
     ("dialed_first", "delay", "own_task_is_accepted"),
-    [(True, 5, True), (False, 5, False), (True, 0, False)],  # fetching a document takes time
+    # Without a delay, the separate Task wins, because the own Task's call fetches a document first.
+    [(True, 5, True), (False, 5, False), (True, 0, False)],
 )
 def test_caller_with_two_tasks_is_connected_once(dialed_first, delay, own_task_is_accepted):
     simulation = CallSimulation(answer_seconds=10.0)
@@ -195,7 +196,7 @@ def test_phone_stops_ringing_when_reservation_is_no_longer_pending(instruction, 
 
 
 @pytest.mark.parametrize("result", ["leave", "none"])
-def test_deleting_workspace_stops_ringing_and_ends_wait_as_configured(result):
+def test_deleting_workspace_stops_ringing_and_treats_caller_as_configured(result):
     simulation = CallSimulation(DEQUEUE, answer_seconds=10.0, canceled_task_result=result)
     call = simulation.place_call("1")
     simulation.make_alice_idle()
