@@ -52,7 +52,8 @@ class SystemClock:
 class Runtime:
     """The components of the service.
 
-    Components that the assignment callback does not need are imported and built on first use.
+    Each component is built on first use. PyJWT and Twilio's SDK are also imported on first use,
+    because they are slow to import and assignment callbacks do not need them.
 
     Args:
         settings: the settings of the service.
@@ -217,7 +218,7 @@ def use(runtime: Runtime | None) -> None:
 
 
 if config.in_lambda():
-    # Lambda's init phase has the full CPU, so the secrets and rules are read faster than later.
+    # Lambda's init phase has the full CPU, so reading the secrets and rules takes less time here.
     with suppress(SecretsUnavailable):
         current().secrets.current()
     _ = current().rules

@@ -206,14 +206,14 @@ def _programs(has_tables: Callable[[], bool], api: str, simulator: str) -> tuple
 
 
 def check_port(name: str, text: str) -> None:
-    """Check that a text is a valid port.
+    """Check that a string is a valid port.
 
     Args:
         name: The variable or option with the port, for the error message.
-        text: The text to check.
+        text: The string to check.
 
     Raises:
-        StackError: The text is not a number from 1 to `network.MAX_PORT`.
+        StackError: The string is not a number from 1 to `network.MAX_PORT`.
     """
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= network.MAX_PORT:
         raise StackError(f"{name} must be a port from 1 to {network.MAX_PORT}, not {text!r}.")

@@ -242,7 +242,8 @@ def _place_call(engine: Engine, description: Mapping[str, Any]) -> Call:
     for name in ("from", "to"):
         if not _matches(description.get(name), "[!-~]{1,100}"):
             raise ControlError(
-                f"{name} must be a phone number such as +15550001111, or a client such as client:alice"
+                f"{name} must be a phone number such as +15550001111, or a client such as "
+                "client:alice"
             )
     url = description.get("url", engine.settings.url(engine.settings.voice_path) or None)
     if url is None:

@@ -125,7 +125,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_every_make_target_has_a_help_text() -> None:
+def test_every_make_target_has_help_text() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE))
     assert targets == set(re.findall(r"^([a-z0-9-]+):.*## \S", makefile, re.MULTILINE))
@@ -193,7 +193,7 @@ def test_documented_request_prints_a_newline_after_the_response(command: pages.C
 
 
 def curl_options(text: str) -> set[str]:
-    """Return the names of the options in the curl commands of a text."""
+    """Return the names of the options of the curl commands in a text."""
     unquoted = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)
     names = set()
     for request in re.findall(r"curl ([^|]*)", unquoted):

@@ -60,7 +60,7 @@ class SecretsSource(Protocol):
         """Return the secrets, read again unless they were read within the last minute."""
 
     def recent(self) -> Secrets:
-        """Return the secrets, read again after a few minutes.
+        """Return the secrets, read again if they are more than a few minutes old.
 
         A removed key therefore becomes invalid within minutes, unless reading the secrets fails.
         """
@@ -158,7 +158,7 @@ def ssm_client(budget: float) -> Any:
 
 _FORMAT_MESSAGE = (
     "The SSM parameter named by SECRETS_PARAMETER must be a JSON object with auth_tokens (a list), "
-    "api_keys (an object, by SK… SID) and, if used, shared_keys (an object, by id)."
+    "api_keys (an object keyed by SK… SID) and, if used, shared_keys (an object keyed by ID)."
 )
 
 

@@ -6,7 +6,7 @@
     ├── BadRequest               400  invalid request
     │   └── TooLarge             413  body too large
     ├── Unauthorized             401  missing or invalid token
-    ├── Forbidden                403  valid token without the permission
+    ├── Forbidden                403  action not permitted
     │   └── InvalidSignature     403  no valid Twilio signature
     ├── NotFound                 404  unknown resource
     ├── ReservationNotPending    409  ended with, or being changed to, another status
@@ -71,7 +71,7 @@ class Unauthorized(AppError):
 
 
 class Forbidden(AppError):
-    """The token is valid but does not permit the action."""
+    """The caller is known, or needs no token, but the action is not permitted."""
 
     status = 403
     code = "ForbiddenError"

@@ -28,8 +28,8 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
     """Hold the lock of a stage.
 
     The first deployment of a stage creates the state table. Until the table exists, only
-    CloudFormation prevents two concurrent deployments, because it allows one change of a stack at a
-    time. Call the yielded function once the table exists.
+    CloudFormation prevents two concurrent deployments, because it allows only one change to a
+    stack at a time. Call the yielded function once the table exists.
 
     Args:
         aws: The account and region.
@@ -86,8 +86,8 @@ def _refusal(stage: Stage, item: dict[str, Any]) -> str:
     )
     return (
         f"Stage {stage.name} is being deployed or removed by {item['by']['S']} (started at "
-        f"{since}). Wait until it finishes. If it was killed, its lock expires at {until}. Use "
-        "--break-lock to continue without waiting."
+        f"{since}). Wait until that command finishes. If it was killed, its lock expires at "
+        f"{until}. Use --break-lock to continue without waiting."
     )
 
 

@@ -50,7 +50,7 @@ def publish(
         task: Adds parameters of the Task, its Workflow and its TaskQueue.
         worker: Adds parameters of the Worker.
         reservation: Adds ReservationSid.
-        **parameters: Additional parameters by Twilio's name.
+        **parameters: Additional parameters, keyed by Twilio's parameter names.
     """
     parameters |= _task_parameters(engine, workspace, task) if task else {}
     parameters |= _worker_parameters(workspace, worker) if worker else {}

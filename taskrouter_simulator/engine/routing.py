@@ -206,7 +206,7 @@ def _offer(engine: Engine, workspace: Workspace, task: Task, free: FreeWorkers) 
         queue = workspace.queues.get(step.queue_sid)
         # Compute the same sum as `_wait`, so that the step has expired when its timer fires.
         if task.created + step.expires_at_age <= engine.now():
-            _time_out_of_step(engine, workspace, task, step)
+            _time_out_step(engine, workspace, task, step)
         elif queue is None:
             _skip(engine, workspace, task, step)
         elif _reserve(engine, workspace, task, queue, free):
@@ -221,7 +221,7 @@ def _offer(engine: Engine, workspace: Workspace, task: Task, free: FreeWorkers) 
     assignments.cancel(engine, workspace, task, END_OF_WORKFLOW)
 
 
-def _time_out_of_step(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
+def _time_out_step(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
     task.step_timed_out = True
     events.publish(
         engine, workspace, "task-queue.timeout", "Task timed out of TaskQueue",

@@ -71,7 +71,7 @@ class DynamoIdempotencyStore:
         self._update_own(key, owner, {"answer": response})
 
     def release(self, key: str, *, owner: str, now: int) -> None:
-        """Release the owner's key, whose request created no Task."""
+        """Release the owner's key after a request that created no Task."""
         self._update_own(key, owner, {"ttl": now // 1000})
 
     def _update_own(self, key: str, owner: str, attributes: dict[str, Any]) -> None:
