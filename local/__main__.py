@@ -74,7 +74,8 @@ def run_dynamodb() -> None:
         client = dynamodb.client(local_stack.dynamodb_url, local_stack.resolved)
         dynamodb.create_tables(client, local_stack.tables)
 
-    dynamodb.serve(local_stack.port("DYNAMODB_PORT"), create_tables)
+    hosts = network.allowed_hosts(local_stack.settings.public_base_url, os.environ)
+    dynamodb.serve(local_stack.port("DYNAMODB_PORT"), create_tables, hosts)
 
 
 @main.command("api")

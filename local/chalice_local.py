@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import urlsplit
 
 import boto3
 import click
@@ -182,7 +181,7 @@ def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None
 
 def guard(settings: config.Settings) -> Middleware:
     """Return a middleware that refuses cross-origin pages and unknown host names."""
-    hosts = {urlsplit(settings.public_base_url).hostname or ""}
+    hosts = network.allowed_hosts(settings.public_base_url, os.environ)
     origins = {settings.cors_allow_origin} - {""}
 
     def refuse_cross_origin_pages(
@@ -194,7 +193,7 @@ def guard(settings: config.Settings) -> Middleware:
         observability.bind(error=Forbidden.code)
         message = (
             "The local API refuses cross-origin pages and unknown host names. "
-            "See CORS_ALLOW_ORIGIN and PUBLIC_BASE_URL in docs/settings.md."
+            "See CORS_ALLOW_ORIGIN and SIMULATOR_ALLOWED_HOSTS in docs/security.md."
         )
         body = {"Code": Forbidden.code, "Message": message}
         return Response(body, status_code=Forbidden.status)

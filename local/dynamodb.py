@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,11 @@ on parameters of the template."""
 Scope = MutableMapping[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
 """An ASGI app."""
+
+_FOREIGN = (
+    "Requests from web pages are refused, and so are requests whose Host is a name with a dot that "
+    "SIMULATOR_ALLOWED_HOSTS does not list."
+)
 
 _API = "DynamoDB_20120810."
 """Prefix of `X-Amz-Target` in requests to the DynamoDB API."""
@@ -125,13 +130,14 @@ class TablesProbe:
             return False
 
 
-def serve(port: int, on_ready: Callable[[], None]) -> None:
+def serve(port: int, on_ready: Callable[[], None], hosts: Collection[str] = ()) -> None:
     """Run the emulator until SIGTERM or SIGINT ends the process.
 
     Args:
         port: Port on 127.0.0.1.
         on_ready: Called once when the emulator responds. If it raises, the emulator stops and the
             exception propagates.
+        hosts: See `dynamodb_api`.
 
     Raises:
         NotReadyError: The emulator did not start.
@@ -139,11 +145,11 @@ def serve(port: int, on_ready: Callable[[], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # Exit immediately: the emulator keeps its data in memory, so there is nothing to save.
         signal.signal(number, lambda *_: os._exit(0))
-    asyncio.run(_serve(port, on_ready))
+    asyncio.run(_serve(port, on_ready, hosts))
 
 
-async def _serve(port: int, on_ready: Callable[[], None]) -> None:
-    server = create_server(port)
+async def _serve(port: int, on_ready: Callable[[], None], hosts: Collection[str]) -> None:
+    server = create_server(port, hosts)
 
     def prepare() -> None:
         network.wait_for("The local DynamoDB", lambda: server.started)
@@ -154,7 +160,7 @@ async def _serve(port: int, on_ready: Callable[[], None]) -> None:
     await serving
 
 
-def create_server(port: int) -> Any:
+def create_server(port: int, hosts: Collection[str] = ()) -> Any:
     """Return a uvicorn server for the emulator without starting the server.
 
     Port 0 means any free port.
@@ -165,7 +171,7 @@ def create_server(port: int) -> Any:
     import uvicorn  # noqa: PLC0415
 
     config = uvicorn.Config(
-        dynamodb_api(),
+        dynamodb_api(hosts),
         host=network.LOOPBACK,
         port=port,
         log_level="warning",
@@ -176,19 +182,23 @@ def create_server(port: int) -> Any:
     return uvicorn.Server(config)
 
 
-def dynamodb_api() -> App:
+def dynamodb_api(hosts: Collection[str] = ()) -> App:
     """Return an ASGI app that serves the DynamoDB API, except to web pages.
 
     It calls the DynamoDB module of ministack directly. ministack's own app would also serve other
     AWS services, one of which executes code, and administrative routes.
+
+    Args:
+        hosts: Host names with a dot under which clients may call the API; see
+            `network.allowed_hosts`.
     """
     from ministack.core import responses, router  # noqa: PLC0415
     from ministack.services import dynamodb  # noqa: PLC0415
 
     async def serve_request(scope: Scope, receive: Any, send: Any) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
-        if is_foreign(headers.get("host"), headers.get("origin")):
-            await _respond(send, 403, _message("Requests from web pages are refused."))
+        if is_foreign(headers.get("host"), headers.get("origin"), allowed_hosts=hosts):
+            await _respond(send, 403, _message(_FOREIGN))
         elif not headers.get("x-amz-target", "").startswith(_API):
             await _respond(send, 404, _message("This port serves only the DynamoDB API."))
         else:

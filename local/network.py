@@ -3,7 +3,8 @@
 import socket
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
 MAX_PORT = 65535
@@ -71,3 +72,15 @@ def wait_for(name: str, is_ready: Callable[[], bool], timeout: float = 30) -> No
         if time.monotonic() > deadline:
             raise NotReadyError(f"{name} did not respond within {timeout:g} seconds.")
         time.sleep(POLL_SECONDS)
+
+
+def allowed_hosts(public_base_url: str, environ: Mapping[str, str]) -> frozenset[str]:
+    """Return the host names with a dot under which clients may call the local programs.
+
+    Args:
+        public_base_url: The setting PUBLIC_BASE_URL, such as the URL of a tunnel.
+        environ: May contain SIMULATOR_ALLOWED_HOSTS, a comma-separated list.
+    """
+    names = environ.get("SIMULATOR_ALLOWED_HOSTS", "").lower().split(",")
+    public_name = urlsplit(public_base_url).hostname or ""
+    return frozenset({*(name.strip() for name in names), public_name} - {""})

@@ -119,6 +119,8 @@ def describe(environ: Mapping[str, str]) -> Stack:
     complete |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
     # The simulator must sign the URL that the app verifies and use the same Reservation timeout.
     complete.setdefault("SIMULATOR_CALLBACK_BASE_URL", settings.public_base_url or api)
+    hosts = network.allowed_hosts(settings.public_base_url, environ)
+    complete["SIMULATOR_ALLOWED_HOSTS"] = ",".join(sorted(hosts))
     complete.setdefault("SIMULATOR_RESERVATION_TIMEOUT", str(settings.reservation_timeout_seconds))
     tables = dynamodb.TableNames(settings.reservations_table, settings.state_table)
     has_tables = dynamodb.TablesProbe(emulator, tables, resolved)

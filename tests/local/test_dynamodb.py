@@ -211,6 +211,25 @@ def test_arbitrary_request_is_refused_or_handled_as_a_dynamodb_request(headers, 
     json.loads(content["body"])
 
 
+@pytest.mark.parametrize(
+    ("host", "status"), [("a.test:8001", 400), ("A.TEST", 400), ("b.test", 403), ("x.a.test", 403)]
+)
+def test_only_allowed_host_names_with_a_dot_are_accepted(host, status):
+    sent = []
+
+    async def receive():
+        return {"body": b""}
+
+    async def send_message(message):
+        sent.append(message)
+
+    headers = [(b"host", host.encode()), (b"x-amz-target", b"DynamoDB_20120810.ListTables")]
+    app = local_dynamodb.dynamodb_api({"a.test"})
+    asyncio.run(app({"type": "http", "headers": headers}, receive, send_message))
+
+    assert sent[0]["status"] == status
+
+
 def test_websocket_is_refused(dynamodb):
     headers = {
         "Connection": "Upgrade",

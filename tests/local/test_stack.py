@@ -34,6 +34,17 @@ def test_shell_variables_override_the_settings_of_the_stack():
     assert local_stack.environ["SIMULATOR_RESERVATION_TIMEOUT"] == "60"
 
 
+def test_simulator_allows_the_host_of_the_public_url_and_the_listed_hosts():
+    environ = {
+        "PUBLIC_BASE_URL": "https://tunnel.example.org/api",
+        "SIMULATOR_ALLOWED_HOSTS": "Host.docker.internal, b.test",
+    }
+
+    allowed = stack.describe(environ).environ["SIMULATOR_ALLOWED_HOSTS"]
+
+    assert allowed == "b.test,host.docker.internal,tunnel.example.org"
+
+
 def test_twilio_account_in_the_shell_is_reported_as_a_conflict():
     account = "AC" + "1" * 32
     environ = {"TWILIO_ACCOUNT_SID": account, "TWILIO_AUTH_TOKEN": "secret", "API_PORT": "9000"}
