@@ -142,7 +142,8 @@ def listen(host: str, port: int) -> socket.socket:
         listener = socket.create_server((host, port))
     except OSError as error:
         # The errors of the resolver have negative numbers, which os.strerror does not know.
-        reason = os.strerror(error.errno) if (error.errno or 0) > 0 else error.strerror or error
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror or error
         raise OSError(f"cannot listen on {host}:{port}: {reason}") from error
     # asyncio sets this option only on sockets that it creates. Without the option, Nagle's
     # algorithm delays every response by 40 ms.
