@@ -236,7 +236,7 @@ async def _read_body(receive: Any) -> bytes:
 def _is_json_object(body: bytes) -> bool:
     try:
         return isinstance(json.loads(body), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 
