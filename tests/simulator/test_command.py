@@ -148,3 +148,4 @@ def test_error_for_an_address_names_the_input(capsys, monkeypatch, arguments, en
     error = capsys.readouterr().err
     assert error.startswith(f"simulator: {message}")
     assert "Unknown error" not in error
+    assert "while attempting" not in error
