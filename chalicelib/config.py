@@ -263,6 +263,13 @@ def _read(environ: Mapping[str, str], setting: Field[Any]) -> Any:
         raise SettingsError(f"{name} {error}.") from error
 
 
+_LOCAL_PARSERS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT"), _whole_number(1, 65_535)),
+    "AWS_ENDPOINT_URL_DYNAMODB": _url,
+}
+"""Check variables of the local stack that are not settings of the service."""
+
+
 def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
     """Add the settings of a file to the environment, except those already set.
 
@@ -275,7 +282,7 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
             sets.
 
     Raises:
-        SettingsError: The file can't be read, or a line is malformed.
+        SettingsError: The file can't be read, or a line, a port or an endpoint is malformed.
     """
     try:
         lines = (PROJECT / path).read_text(encoding="utf-8").splitlines()
@@ -288,7 +295,11 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
         if match is None:
             raise SettingsError(f"SETTINGS_DEFAULTS: line {number} of {path} is not NAME=value.")
         value = _PLACEHOLDER.sub(lambda found: _replacement(found, environ), match["value"])
-        environ.setdefault(match["name"], value)
+        text = environ.setdefault(match["name"], value)
+        try:
+            _LOCAL_PARSERS.get(match["name"], str)(text)
+        except ValueError as error:
+            raise SettingsError(f"{match['name']} {error}, not {text!r}.") from error
 
 
 def _replacement(placeholder: re.Match[str], environ: Mapping[str, str]) -> str:

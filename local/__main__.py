@@ -1,6 +1,6 @@
 """The command line of the local stack: `python -m local --help`."""
 
-import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +13,10 @@ from infra import OperatorError
 from local import demo, dynamodb, functions, network, run, stack
 
 ERRORS = (SettingsError, OperatorError, network.NotReadyError)
+
+
+_PACKAGES = ("ministack", "uvicorn", "starlette", "aiohttp", "lark", "python_multipart")
+"""Packages of the services, which deploying does not need."""
 
 
 class _ErrorReportingGroup(click.Group):
@@ -35,6 +39,15 @@ def main() -> None:
     os.environ.pop("AWS_PROFILE", None)
 
 
+def _check_packages() -> None:
+    """Raise OperatorError if a package of the services is not installed."""
+    if missing := [name for name in _PACKAGES if importlib.util.find_spec(name) is None]:
+        raise OperatorError(
+            f"These packages are not installed: {', '.join(missing)}. Run `make run` or "
+            "`make services`, which install them, or: pip install -r requirements-run.txt"
+        )
+
+
 @main.command("run")
 def run_all() -> None:
     """Run the whole stack until Ctrl-C."""
@@ -52,21 +65,36 @@ def run_services() -> None:
 def _run(
     local_stack: stack.Stack, greeting: Callable[[stack.Stack], str], command: str
 ) -> NoReturn:
+    _check_packages()
+    _check_sweep_interval()
     stack.check_ports_are_free(local_stack)
     if conflicts := stack.conflicting_variables(local_stack, os.environ):
         click.echo(stack.conflict_warning(conflicts, command), err=True)
     sys.exit(run.run(local_stack, greeting))
 
 
+def _check_sweep_interval() -> None:
+    """Raise OperatorError for an interval that the sweep would reject after the greeting."""
+    try:
+        run_sweep.make_context("sweep", [])
+    except click.BadParameter as error:
+        text = os.environ["SWEEP_EVERY_SECONDS"]
+        raise OperatorError(
+            f"SWEEP_EVERY_SECONDS must be a number of seconds greater than 0, not {text!r}."
+        ) from error
+
+
 @main.command("demo")
 def run_demo() -> None:
     """Show the life cycle of Tasks on free ports, with requests and responses."""
+    _check_packages()
     sys.exit(demo.run(os.environ))
 
 
 @main.command("dynamodb")
 def run_dynamodb() -> None:
     """Run the DynamoDB emulator on 127.0.0.1 and create the tables."""
+    _check_packages()
     local_stack = stack.describe(os.environ)
     stack.check_ports_are_free(local_stack, "dynamodb")
 

@@ -3,6 +3,7 @@
 The preparation selects settings, checks addresses and refuses requests from cross-origin pages.
 """
 
+import errno
 import json
 import os
 from collections.abc import Callable
@@ -72,10 +73,12 @@ def _check_address(host: str, port: int) -> None:
             f"Run: chalice local --port {api_port}"
         )
     if reason := network.bind_failure(port, host):
-        raise OperatorError(
-            f"`chalice local` can't listen on {host}:{port} ({reason}). Stop the program that uses "
-            "the port, or choose another: chalice local --port N"
+        remedy = (
+            "Stop the program that uses the port, or choose another: chalice local --port N"
+            if reason == os.strerror(errno.EADDRINUSE)
+            else "Choose another address or port: chalice local --host ADDRESS --port N"
         )
+        raise OperatorError(f"`chalice local` can't listen on {host}:{port} ({reason}). {remedy}")
 
 
 def _use_deployed_services(stage: str) -> config.Settings:
@@ -85,6 +88,12 @@ def _use_deployed_services(stage: str) -> config.Settings:
         f"Stage {stage}: Twilio account {settings.twilio_account_sid}, DynamoDB tables "
         f"{settings.reservations_table} and {settings.state_table} in AWS region {region}."
     )
+    if not settings.public_base_url:
+        click.echo(
+            "PUBLIC_BASE_URL is not set, so no Twilio signature can match. Set it to the URL at "
+            "which Twilio reaches this API, such as a tunnel's.",
+            err=True,
+        )
     return settings
 
 
@@ -113,7 +122,7 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
 
 
 def _find_problem(described: stack.Stack) -> str | None:
-    """Return a message if a local service does not respond or serves another API.
+    """Return a message if a service does not respond, lacks a table or serves another API.
 
     The message names the service and the remedy.
     """
@@ -121,12 +130,18 @@ def _find_problem(described: stack.Stack) -> str | None:
     taskrouter = described.settings.twilio_taskrouter_url
     database = described.resolved["AWS_ENDPOINT_URL_DYNAMODB"]
     simulator = _describe_simulator(taskrouter)
-    has_tables = dynamodb.TablesProbe(database, described.tables, described.resolved)
+    tables = dynamodb.find_missing_tables(database, described.tables, described.resolved)
     missing = [f"The TaskRouter simulator at {taskrouter}"] if simulator is None else []
-    missing += [] if has_tables() else [f"DynamoDB at {database}"]
+    missing += [f"DynamoDB at {database}"] if tables is None else []
     if missing:
         verb = "do" if len(missing) > 1 else "does"
         return f"{' and '.join(missing)} {verb} not respond. In another terminal, run: {command}"
+    if tables:
+        return (
+            f"DynamoDB at {database} has no table {' or '.join(tables)}. Set RESERVATIONS_TABLE "
+            "and STATE_TABLE to the same values in both terminals, and run `chalice local --stage "
+            "local`, because other stages replace the shell's values."
+        )
     posts_to = (simulator or {}).get("callback_base_url", described.settings.public_base_url)
     if posts_to.rstrip("/") != described.settings.public_base_url:
         return (

@@ -130,6 +130,25 @@ class TablesProbe:
             return False
 
 
+def find_missing_tables(
+    url: str, tables: TableNames, environ: Mapping[str, str]
+) -> list[str] | None:
+    """Return the names of tables that do not exist; None if DynamoDB does not respond.
+
+    See `client` for `url` and `environ`.
+    """
+    dynamodb = client(url, environ)
+    missing = []
+    for name in (tables.reservations, tables.state):
+        try:
+            dynamodb.describe_table(TableName=name)
+        except dynamodb.exceptions.ResourceNotFoundException:
+            missing.append(name)
+        except (BotoCoreError, ClientError):
+            return None
+    return missing
+
+
 def serve(port: int, on_ready: Callable[[], None], hosts: Collection[str] = ()) -> None:
     """Run the emulator until SIGTERM or SIGINT ends the process.
 
@@ -227,7 +246,7 @@ async def _read_body(receive: Any) -> bytes:
 def _is_json_object(body: bytes) -> bool:
     try:
         return isinstance(json.loads(body), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

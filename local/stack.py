@@ -114,7 +114,8 @@ def describe(environ: Mapping[str, str]) -> Stack:
     settings = config.load(resolved)
     ports = {name: int(resolved[name]) for name in PORTS}
     if len(set(ports.values())) < len(ports):
-        raise StackError(f"{', '.join(ports)} must be different ports, not {ports}.")
+        assignments = ", ".join(f"{name}={port}" for name, port in ports.items())
+        raise StackError(f"These variables must be different ports: {assignments}.")
     api, emulator, simulator = (network.url(ports[name]) for name in PORTS)
     complete |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
     # The simulator must sign the URL that the app verifies and use the same Reservation timeout.

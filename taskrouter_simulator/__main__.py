@@ -8,10 +8,17 @@ import sys
 from dataclasses import fields
 from types import FrameType
 
-import uvicorn
+try:
+    import uvicorn
 
-from taskrouter_simulator.seed import SeedError
-from taskrouter_simulator.server import Simulator, listen, uvicorn_config
+    from taskrouter_simulator.seed import SeedError
+    from taskrouter_simulator.server import Simulator, listen, uvicorn_config
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"simulator: the package {error.name} is not installed. "
+        "Run `make services`, which installs it, or: pip install -r requirements-run.txt"
+    )
+
 from taskrouter_simulator.settings import (
     Settings,
     SettingsError,

@@ -1,7 +1,6 @@
 """The running simulator: engine, clock, callbacks and HTTP routes."""
 
 import asyncio
-import os
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -141,7 +140,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port))
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else error
+        # Python appends "(while attempting to bind on address ...)".
+        reason = (error.strerror or str(error)).partition(" (while")[0]
         raise OSError(f"cannot listen on {host}:{port}: {reason}") from error
     # asyncio sets this option only on sockets that it creates. Without the option, Nagle's
     # algorithm delays every response by 40 ms.

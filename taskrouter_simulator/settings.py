@@ -10,6 +10,8 @@ from typing import Any
 
 from taskrouter_simulator.identifiers import is_url
 
+MAX_PORT = 65535
+
 
 def _setting(default: Any, text: str, choices: tuple[str, ...] = ()) -> Any:
     return field(default=default, metadata={"help": text, "choices": choices})
@@ -245,6 +247,9 @@ def read(values: Mapping[str, str | None]) -> Settings:
             name = environment_name(setting.name)
             raise SettingsError(f"{name} must begin with /, not {text!r}")
     settings = Settings(**chosen)
+    if settings.port > MAX_PORT:
+        name = environment_name("port")
+        raise SettingsError(f"{name} must be from 0 to {MAX_PORT}, not {settings.port}")
     if not is_url(settings.callback_base_url):
         name = environment_name("callback_base_url")
         raise SettingsError(f"{name} must be a URL, not {settings.callback_base_url!r}")
@@ -252,10 +257,17 @@ def read(values: Mapping[str, str | None]) -> Settings:
 
 
 def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
-    """Return the text of a field's environment variable; None if the default applies."""
+    """Return the text of a field's environment variable; None if the default applies.
+
+    Raises:
+        SettingsError: The default depends on API_PORT, which is not a port.
+    """
     text = environ.get(environment_name(name))
     if name == "callback_base_url" and text is None and "API_PORT" in environ:
-        return f"http://127.0.0.1:{environ['API_PORT']}"
+        port = environ["API_PORT"]
+        if not (port.isascii() and port.isdigit() and 0 < int(port) <= MAX_PORT):
+            raise SettingsError(f"API_PORT must be a port from 1 to {MAX_PORT}, not {port!r}")
+        return f"http://127.0.0.1:{port}"
     return text
 
 

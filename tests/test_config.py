@@ -124,3 +124,19 @@ def test_claim_lease_must_exceed_the_function_timeout_on_lambda() -> None:
     environ = {**COMPLETE, "AWS_LAMBDA_FUNCTION_NAME": "f", "CLAIM_LEASE_SECONDS": "29"}
     with pytest.raises(config.SettingsError, match="CLAIM_LEASE_SECONDS"):
         config.load(environ)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "problem"),
+    [
+        ("API_PORT", "x", "must be a whole number from 1 to 65535, not 'x'"),
+        ("DYNAMODB_PORT", "65536", "must be a whole number from 1 to 65535, not '65536'"),
+        ("SIMULATOR_PORT", "", "must be a whole number from 1 to 65535, not ''"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "foo", "must be an http or https URL .*, not 'foo'"),
+    ],
+)
+def test_error_for_a_malformed_local_address_names_its_variable(variable, text, problem) -> None:
+    environ = {"SETTINGS_DEFAULTS": "local/settings.env", variable: text}
+
+    with pytest.raises(config.SettingsError, match=f"^{variable} {problem}"):
+        config.load(environ)

@@ -152,8 +152,9 @@ def _list_workers(settings: config.Settings, key: ApiKey, name: str) -> list[tup
     except TwilioException as error:
         raise OperatorError(f"TaskRouter refused to list the Workers: {error}") from error
     except requests.RequestException as error:
+        is_twilio = settings.twilio_taskrouter_url == config.TASKROUTER_URL
+        remedy = "Check the URL" if is_twilio else "Start the simulator (make services)"
         raise OperatorError(
             f"TaskRouter at {settings.twilio_taskrouter_url} can't be reached to look up the "
-            f"Worker {name!r} ({type(error).__name__}). Check the URL, or pass "
-            "the Worker's SID."
+            f"Worker {name!r} ({type(error).__name__}). {remedy}, or pass the Worker's SID."
         ) from error

@@ -108,4 +108,5 @@ def test_unreachable_taskrouter_is_reported():
 
     assert result.returncode == 1
     assert f"TaskRouter at {url} can't be reached to look up the Worker 'Alice'" in result.stderr
+    assert "make services" in result.stderr
     assert "Traceback" not in result.stderr

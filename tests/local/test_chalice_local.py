@@ -102,6 +102,40 @@ def test_simulator_that_posts_callbacks_to_another_url_is_reported(
     assert f"Restart it with: API_PORT={ports['API_PORT']} " in error
 
 
+def test_missing_table_is_distinguished_from_missing_dynamodb(
+    environ, ports, capsys, dynamodb, tables
+):
+    environ.update(dynamodb.environ)
+    with running(callback_base_url=network.url(ports["API_PORT"])) as simulator:
+        environ.update(TWILIO_TASKROUTER_URL=simulator.url)
+        for name in DEV:
+            del environ[name]
+        names = {"RESERVATIONS_TABLE": tables.reservations, "STATE_TABLE": "no-such-table"}
+        environ.update(names)
+        configure(ports["API_PORT"], stage="local")
+
+    error = capsys.readouterr().err
+    assert (
+        f"DynamoDB at {environ['AWS_ENDPOINT_URL_DYNAMODB']} has no table no-such-table." in error
+    )
+    assert "chalice local --stage local" in error
+    assert "not respond" not in error
+
+
+def test_missing_base_url_of_a_stage_with_an_account_is_reported(environ, ports, capsys):
+    sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
+    environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_DEFAULT_REGION="eu-west-1")
+
+    configure(ports["API_PORT"])
+    without = capsys.readouterr().err
+    environ["PUBLIC_BASE_URL"] = "https://tunnel.example"
+    configure(ports["API_PORT"])
+
+    assert without.startswith("PUBLIC_BASE_URL is not set, so no Twilio signature can match.")
+    assert without.count("\n") == 1
+    assert capsys.readouterr().err == ""
+
+
 def test_output_for_a_stage_with_an_account_names_its_tables_and_region(environ, ports, capsys):
     sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
     environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_DEFAULT_REGION="eu-west-1")
@@ -160,6 +194,14 @@ def test_port_in_use_is_reported_before_the_server_starts(environ):
 
         with pytest.raises(OperatorError, match=rf"can't listen on 127\.0\.0\.1:{port}"):
             configure(port)
+
+
+def test_unavailable_address_is_not_blamed_on_another_program(environ, ports):
+    with pytest.raises(OperatorError) as raised:
+        configure(ports["API_PORT"], host="192.0.2.1")
+
+    assert "Choose another address or port" in str(raised.value)
+    assert "Stop the program" not in str(raised.value)
 
 
 @pytest.mark.parametrize("port", [0, -1, 65536])

@@ -103,6 +103,9 @@ SIGNED_FOR_CLOUDFORMATION = {
 }
 
 
+NESTED = pytest.param("[" * 200_000, id="nested")
+
+
 def send(dynamodb, method, path, headers, body=""):
     """Send a request; header names may be repeated. Host is added if it is missing."""
     connection = http.client.HTTPConnection(urlsplit(dynamodb.url).netloc, timeout=20)
@@ -245,7 +248,7 @@ def test_websocket_is_refused(dynamodb):
 @pytest.mark.parametrize(
     "headers", [{}, {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}]
 )
-@pytest.mark.parametrize("body", ["", "{", "{}" * 1000, "[]", "1", "{}"])
+@pytest.mark.parametrize("body", ["", "{", "{}" * 1000, "[]", "1", "{}", NESTED])
 def test_malformed_request_returns_400(dynamodb, headers, body):
     status, _ = send(dynamodb, "POST", "/", {**DESCRIBE_TABLE, **headers}, body)
 

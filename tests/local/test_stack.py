@@ -76,8 +76,13 @@ def test_error_for_an_invalid_port_names_the_variable(port):
 
 
 def test_equal_ports_are_rejected():
-    with pytest.raises(stack.StackError, match="must be different ports"):
+    with pytest.raises(stack.StackError) as caught:
         stack.describe({"SIMULATOR_PORT": "8000"})
+
+    assert str(caught.value) == (
+        "These variables must be different ports: "
+        "API_PORT=8000, DYNAMODB_PORT=8001, SIMULATOR_PORT=8000."
+    )
 
 
 def test_error_for_an_invalid_setting_names_the_setting():

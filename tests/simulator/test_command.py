@@ -129,3 +129,23 @@ def test_settings_are_parsed_from_text():
     settings = read({"port": "1", "frozen_clock": "yes", "fallback_path": "/f", "host": None})
     assert (settings.port, settings.frozen_clock, settings.host) == (1, True, "127.0.0.1")
     assert settings.url(settings.fallback_path) == "http://127.0.0.1:8000/f"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ([], {"SIMULATOR_PORT": "99999"}, "SIMULATOR_PORT must be from 0 to 65535, not 99999"),
+        ([], {"API_PORT": "x"}, "API_PORT must be a port from 1 to 65535, not 'x'"),
+        (["--host", "nope.invalid"], {}, "cannot listen on nope.invalid:8002: "),
+    ],
+)
+def test_error_for_an_address_names_the_input(capsys, monkeypatch, arguments, environment, message):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert main(arguments) == 1
+
+    error = capsys.readouterr().err
+    assert error.startswith(f"simulator: {message}")
+    assert "Unknown error" not in error
+    assert "while attempting" not in error
