@@ -66,14 +66,16 @@ bench: $(DEV_TOOLS) ## Measure performance and compare it with the goals
 	$(BIN)/python -m benchmarks
 
 .PHONY: deploy
-deploy: $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STAGE=dev
-	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make deploy STAGE=dev" >&2; exit 2; }
+deploy: .require-stage $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STAGE=dev
 	@$(BIN)/python -m infra deploy --stage $(STAGE)
 
 .PHONY: destroy
-destroy: $(DEPLOY_TOOLS) ## Remove a stage from AWS and keep its data: make destroy STAGE=dev
-	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make destroy STAGE=dev" >&2; exit 2; }
+destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS and keep its data: make destroy STAGE=dev
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
+
+# The first prerequisite, so nothing is installed if STAGE is missing. This file is never created.
+.require-stage:
+	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make $(MAKECMDGOALS) STAGE=dev" >&2; exit 2; }
 
 .PHONY: check
 check: $(DEV_TOOLS) ## Check style, types, imports, the AWS template, spelling and prose

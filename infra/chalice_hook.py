@@ -10,6 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+import boto3
 import click
 from chalice.app import Chalice
 
@@ -21,11 +22,12 @@ from infra.aws import (
     connect,
     live_resources,
     policies,
+    require_region,
     stacks,
     stage_config,
 )
 from infra.aws.stage_config import Stage
-from infra.commands import REPORTED_ERRORS
+from infra.commands import REPORTED_ERRORS, describe_error
 from infra.commands.rules import ensure_deployable_rules
 
 
@@ -49,7 +51,7 @@ def run(app: Chalice) -> None:
                 chalice_local.configure(app, **{name: parameters[name] for name in names})
             rules_file.read(config.rules_file(os.environ))
     except REPORTED_ERRORS as error:
-        _stop(f"Error: {error}")
+        _stop(f"Error: {describe_error(error)}")
     except SystemExit as error:
         _stop(str(error))
 
@@ -98,6 +100,7 @@ def _check_package(parameters: Mapping[str, Any]) -> None:
     """Check, without access to AWS, that a stage can be packaged; print warnings."""
     stage_name = parameters["stage"]
     _read_deployable(stage_name, allow_empty_sids=True)
+    require_region(boto3.Session(profile_name=parameters["profile"]))
     if empty := stage_config.empty_sids(stage_name):
         click.echo(
             f"Warning: stage {stage_name} in .chalice/config.json does not set "

@@ -26,6 +26,21 @@ def test_every_variable_is_defined():
     assert "undefined variable" not in warnings
 
 
+@pytest.mark.parametrize("target", ["deploy", "destroy"])
+def test_missing_stage_is_reported_before_anything_is_installed(target):
+    completed = subprocess.run(
+        ["make", "--always-make", target, "STAGE="],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert completed.returncode == 2
+    assert completed.stderr.startswith(f"STAGE is not set. Run: make {target} STAGE=dev\n")
+    assert completed.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("target", "installed"),
     [

@@ -1,8 +1,9 @@
 """The fingerprint of a deployment: a hash of everything that determines its result.
 
-The fingerprint is stored in S3 with the versions of the deployed parts. If any tool changes a part
-later, the version of that part changes. A stage is not deployed again as long as its fingerprint
-and all versions are unchanged.
+The fingerprint is stored in S3 with the versions of the parts that
+`live_resources.describe_versions` reads. If any tool changes such a part later, its version
+changes. A stage is not deployed again as long as its fingerprint and all versions are unchanged.
+Changes of other resources, such as a role's trust policy or an alarm, are not detected.
 """
 
 import hashlib

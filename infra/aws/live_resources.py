@@ -195,10 +195,11 @@ def _role_policy(aws: Aws, stage: Stage, handler: str) -> str | None:
 def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     """Return values that change when a deployed part of a stage changes.
 
-    The parts are the stack as a whole, the functions with their policies, the schedule, the API's
-    stage and the base paths of the custom domain.
+    The parts are the last change of the stack, the functions with their roles' policies and their
+    resource policies, the retries of the sweep, the schedule with its targets, the API's stage and
+    the base paths of the custom domain.
     """
-    gateway = aws.client("apigateway")
+    gateway, events = aws.client("apigateway"), aws.client("events")
     versions: dict[str, Any] = {"stack": stacks.last_change(aws, stage)}
     for handler in (API, SWEEP):
         function = _find_function(aws, stage, handler) or {}
@@ -206,12 +207,32 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
             function.get(member) for member in ("CodeSha256", "LastModified", "Role")
         ]
         versions[f"{handler} policy"] = _role_policy(aws, stage, handler)
-    rule = _get_or_none(aws.client("events").describe_rule, Name=stage.schedule) or {}
+        versions[f"{handler} callers"] = _callers(aws, stage, handler)
+    versions["retries"] = _sweep_retries(aws, stage)
+    rule = _get_or_none(events.describe_rule, Name=stage.schedule) or {}
     versions["schedule"] = [rule.get(member) for member in ("State", "ScheduleExpression")]
+    targets = _get_or_none(events.list_targets_by_rule, Rule=stage.schedule) or {}
+    versions["targets"] = sorted(targets.get("Targets", []), key=lambda target: str(target["Id"]))
     api = _get_or_none(gateway.get_stage, restApiId=api_id, stageName=stage.name) or {}
     versions["api"] = [api_id, api.get("deploymentId"), str(api.get("lastUpdatedDate"))]
     versions["domain"] = _base_path_mappings(aws, stage.domain) if stage.domain else []
     return versions
+
+
+def _callers(aws: Aws, stage: Stage, handler: str) -> list[str] | None:
+    """Return the statements of a function's resource policy, which allow services to call it."""
+    get_policy = aws.client("lambda").get_policy
+    policy = _get_or_none(get_policy, FunctionName=stage.function(handler))
+    if policy is None:
+        return None
+    statements = json.loads(policy["Policy"])["Statement"]
+    return sorted(json.dumps(statement, sort_keys=True) for statement in statements)
+
+
+def _sweep_retries(aws: Aws, stage: Stage) -> list[Any]:
+    get_config = aws.client("lambda").get_function_event_invoke_config
+    retries = _get_or_none(get_config, FunctionName=stage.function(SWEEP)) or {}
+    return [retries.get(member) for member in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")]
 
 
 def find_foreign_function(aws: Aws, stage: Stage) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from chalicelib import config
 from infra import OperatorError
 
 CONFIG = config.PROJECT / ".chalice" / "config.json"
+_FILE = ".chalice/config.json"
 
 API = "api_handler"
 SWEEP = "sweep"
@@ -75,16 +76,26 @@ class Stage:
         return config.PROJECT / ".chalice" / "deployed" / f"{self.name}.json"
 
 
-def project() -> Any:
+def project() -> dict[str, Any]:
     """Return the parsed content of config.json.
 
     Raises:
-        OperatorError: The file cannot be read, or is not JSON.
+        OperatorError: The file cannot be read, is not JSON, or does not contain an object with
+            stages that are objects.
     """
     try:
-        return json.loads(CONFIG.read_text(encoding="utf-8"))
+        content = json.loads(CONFIG.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OperatorError(f"{CONFIG} can't be read: {error}") from error
+    if not isinstance(content, dict):
+        raise OperatorError(f"{_FILE} must contain a JSON object with the member stages.")
+    stages = content.setdefault("stages", {})
+    if not isinstance(stages, dict):
+        raise OperatorError(f"{_FILE}: stages must be an object with one member per stage.")
+    for name, stage in stages.items():
+        if not isinstance(stage, dict):
+            raise OperatorError(f"{_FILE}: the stage {name} must be an object.")
+    return content
 
 
 def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -99,7 +110,7 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
             environment_variables are not an object of strings.
     """
     project_config = project()
-    stages = project_config.get("stages", {})
+    stages = project_config["stages"]
     if stage_name not in stages:
         names = ", ".join(sorted(stages)) or "none"
         nearest = difflib.get_close_matches(stage_name, stages, n=1)
@@ -140,24 +151,41 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     examples = empty_sids(stage_name) if allow_empty_sids else []
     settings = _settings(stage_name, {name: _EXAMPLE_SIDS[name] for name in examples})
     project_config = project()
+    app_name: Any = project_config.get("app_name")
+    if not _is_text(app_name):
+        raise _invalid(stage_name, "the file must set app_name to the app's name, as text.")
     stage: dict[str, Any] = project_config["stages"][stage_name]
     if stage.get("api_gateway_stage", "api") != stage_name:
         # Chalice names the API of every stage after the app. In CloudWatch, only the API Gateway
         # stage distinguishes the metrics of two stages.
         raise _invalid(stage_name, f"api_gateway_stage must equal the stage name ({stage_name}).")
-    domain = stage.get("api_gateway_custom_domain", {})
+    if not _is_text(stage.get("api_gateway_policy_file", "default.json")):
+        raise _invalid(stage_name, "api_gateway_policy_file must be text, the name of a file.")
+    domain = _read_object(stage_name, stage, "api_gateway_custom_domain")
     _check_domain(stage_name, domain, settings)
+    functions = _read_object(stage_name, stage, "lambda_functions")
     return Stage(
         name=stage_name,
-        app=project_config["app_name"],
+        app=app_name,
         settings=settings,
-        policy_files=_policy_files(stage_name, stage.get("lambda_functions", {})),
+        policy_files=_policy_files(stage_name, functions),
         domain=domain.get("domain_name"),
     )
 
 
 def _invalid(stage_name: str, problem: object) -> OperatorError:
-    return OperatorError(f"Stage {stage_name} in .chalice/config.json: {problem}")
+    return OperatorError(f"Stage {stage_name} in {_FILE}: {problem}")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value.strip() != ""
+
+
+def _read_object(stage_name: str, parent: Mapping[str, Any], key: str) -> dict[str, Any]:
+    value = parent.get(key, {})
+    if not isinstance(value, dict):
+        raise _invalid(stage_name, f"{key} must be an object.")
+    return value
 
 
 def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
@@ -189,20 +217,50 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
     return settings
 
 
-def _policy_files(stage_name: str, functions: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def _policy_files(stage_name: str, functions: Mapping[str, Any]) -> dict[str, str]:
+    """Return the policy file of each handler, which the deployment overwrites."""
     files = {}
     for handler in (API, SWEEP):
-        try:
-            files[handler] = functions[handler]["iam_policy_file"]
-        except KeyError as error:
-            raise _invalid(stage_name, f"iam_policy_file is missing for {handler!r}.") from error
+        function = _read_object(stage_name, functions, handler)
+        if "iam_policy_file" not in function:
+            raise _invalid(stage_name, f"iam_policy_file is missing for {handler!r}.")
+        file = function["iam_policy_file"]
+        if not _is_text(file) or not _is_policy_file(file):
+            raise _invalid(
+                stage_name,
+                f"iam_policy_file of {handler} must be the path of a JSON file in .chalice, such "
+                f"as policies/{stage_name}-{handler}.json.",
+            )
+        files[handler] = file
+    if _resolve(files[API]) == _resolve(files[SWEEP]):
+        raise _invalid(stage_name, f"iam_policy_file must differ between {API} and {SWEEP}.")
     return files
 
 
-def _check_domain(stage_name: str, domain: Mapping[str, str], settings: config.Settings) -> None:
+def _resolve(file: str) -> Path:
+    return (CONFIG.parent / file).resolve()
+
+
+def _is_policy_file(file: str) -> bool:
+    try:
+        path = _resolve(file)
+        return (
+            path.is_relative_to(CONFIG.parent.resolve())
+            and path.suffix == ".json"
+            and path != CONFIG.resolve()
+            and not path.is_dir()
+        )
+    except ValueError:  # a null character
+        return False
+
+
+def _check_domain(stage_name: str, domain: Mapping[str, Any], settings: config.Settings) -> None:
     """Require PUBLIC_BASE_URL to be the URL of the custom domain."""
     if not domain:
         return
+    for key, default in (("domain_name", None), ("url_prefix", "/")):
+        if not isinstance(domain.get(key, default), str):
+            raise _invalid(stage_name, f"{key} of api_gateway_custom_domain must be text.")
     path = domain.get("url_prefix", "").replace("(none)", "").strip("/")
     url = f"https://{domain.get('domain_name')}/{path}".rstrip("/")
     if settings.public_base_url != url:

@@ -36,7 +36,14 @@ break_lock_option = click.option(
     help="Continue even if another deployment or removal holds the stage's lock.",
 )
 
-REPORTED_ERRORS = (OperatorError, config.SettingsError, AppError, BotoCoreError, ClientError)
+REPORTED_ERRORS = (
+    OperatorError,
+    config.SettingsError,
+    AppError,
+    BotoCoreError,
+    ClientError,
+    OSError,
+)
 """Expected errors, which are reported as a message without a traceback."""
 
 _STORE_SECONDS = 10.0
@@ -53,10 +60,19 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
     def run(*args: Any, **kwargs: Any) -> None:
         try:
             command(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # click ends the command silently if the reader of its output has ended
         except REPORTED_ERRORS as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(describe_error(error)) from error
 
     return run
+
+
+def describe_error(error: Exception) -> str:
+    """Return the message of an expected error; for a file's error, the message names the file."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename} can't be read or written: {error.strerror}."
+    return str(error)
 
 
 def load_settings(stage_name: str) -> config.Settings:

@@ -38,6 +38,7 @@ def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> 
     Prints the URL for TaskRouter's assignment callback. If neither these files nor the deployed
     resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
     failed. Fix the cause and run the command again; resources that are already deployed are kept.
+    After a failed smoke test, the next run deploys again.
     """
     runtime = chalice_record.lambda_runtime()
     stage, aws = _read_deployable(stage_name), connect()
@@ -46,23 +47,40 @@ def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> 
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
         live_resources.ensure_same_region(aws, stage)
         ensure_secrets_exist(aws, stage)
-        api_id = _deploy_changes(aws, stage, renew_lock)
-    url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
-    if check:
-        smoke_test(url)
-        click.echo(f"{url} is up: /health and the signature check passed.", err=True)
+        url = _deploy_changes(aws, stage, renew_lock, check=check)
     result = {"url": url, "assignment_callback": f"{url}/assignment_callback"}
     click.echo(json.dumps(result) if as_json else result["assignment_callback"])
 
 
-def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None]) -> str:
-    """Deploy a stage unless nothing has changed; return the ID of its API."""
+def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, check: bool) -> str:
+    """Deploy a stage unless nothing has changed, check its URL if requested, and return the URL.
+
+    A fingerprint is kept only if the smoke test passes or is not requested.
+    """
     computed = fingerprint.compute(stage)
     bucket = stacks.outputs(aws, stage).get("Deployments")
     api_id = chalice_record.find_api_id(aws, stage, bucket)
     if bucket and api_id and fingerprint.is_deployed(aws, stage, bucket, computed, api_id):
+        changed = False
         click.echo("Nothing has changed.", err=True)
-        return api_id
+    else:
+        changed = True
+        bucket, api_id = _deploy_everything(aws, stage, renew_lock)
+    url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
+    if check:
+        try:
+            smoke_test(url)
+        except OperatorError:
+            fingerprint.remove(aws, stage, bucket)
+            raise
+        click.echo(f"{url} is up: /health and the signature check passed.", err=True)
+    if changed:
+        fingerprint.store(aws, stage, bucket, computed, api_id)
+    return url
+
+
+def _deploy_everything(aws: Aws, stage: Stage, renew_lock: Callable[[], None]) -> tuple[str, str]:
+    """Deploy a stage; return its bucket and the ID of its API."""
     bucket = stacks.create_or_update(aws, stage)["Deployments"]
     renew_lock()
     fingerprint.remove(aws, stage, bucket)
@@ -70,8 +88,7 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None]) -> s
     chalice_record.run_chalice("deploy", "--stage", stage.name)
     api_id = chalice_record.upload(aws, stage, bucket)
     api_settings.apply(aws, stage, api_id)
-    fingerprint.store(aws, stage, bucket, computed, api_id)
-    return api_id
+    return bucket, api_id
 
 
 @click.command()

@@ -96,9 +96,56 @@ def break_policy(aws):
     )
 
 
+def remove_targets(aws):
+    events, rule = aws.client("events"), f"{NAME}-sweep-event"
+    events.remove_targets(Rule=rule, Ids=["1"])
+    return lambda: len(events.list_targets_by_rule(Rule=rule)["Targets"])
+
+
+def remove_callers(aws, name=NAME):
+    functions = aws.client("lambda")
+
+    def count():
+        try:
+            return len(json.loads(functions.get_policy(FunctionName=name)["Policy"])["Statement"])
+        except functions.exceptions.ResourceNotFoundException:
+            return 0
+
+    policy = json.loads(functions.get_policy(FunctionName=name)["Policy"])
+    for statement in policy["Statement"]:
+        functions.remove_permission(FunctionName=name, StatementId=statement["Sid"])
+    return count
+
+
+def remove_callers_of_sweep(aws):
+    return remove_callers(aws, f"{NAME}-sweep")
+
+
+def remove_retries(aws):
+    functions, name = aws.client("lambda"), f"{NAME}-sweep"
+    functions.delete_function_event_invoke_config(FunctionName=name)
+
+    def attempts():
+        try:
+            response = functions.get_function_event_invoke_config(FunctionName=name)
+        except functions.exceptions.ResourceNotFoundException:
+            return None
+        return response["MaximumRetryAttempts"]
+
+    return attempts
+
+
 @pytest.mark.parametrize(
     ("change", "repaired"),
-    [(break_function, 60), (delete_schedule, [f"{NAME}-sweep-event"]), (break_policy, True)],
+    [
+        (break_function, 60),
+        (delete_schedule, [f"{NAME}-sweep-event"]),
+        (break_policy, True),
+        (remove_targets, 1),
+        (remove_callers, 1),
+        (remove_callers_of_sweep, 1),
+        (remove_retries, 0),
+    ],
 )
 @pytest.mark.usefixtures("url")
 def test_resource_changed_outside_the_project_is_repaired(aws, checkout, change, repaired):

@@ -145,12 +145,54 @@ def test_packaging_a_stage_with_all_sids_prints_no_warning(checkout):
     assert "Warning" not in completed.stderr
 
 
-def test_packaging_without_a_region_ends_with_chalices_message(checkout):
-    completed = checkout.chalice("package", "out")
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({}, "No AWS region is set. Set one, for example: export AWS_DEFAULT_REGION=eu-west-1"),
+        (REGION | {"AWS_PROFILE": "nope"}, "The config profile (nope) could not be found"),
+    ],
+)
+def test_packaging_without_a_region_or_profile_is_refused(checkout, variables, message):
+    checkout.set(**SIDS)
 
-    assert completed.returncode == 2
-    assert "No region configured." in completed.stderr
+    completed = checkout.chalice("package", "out", **variables)
+
+    assert (completed.returncode, completed.stderr.splitlines()[-1]) == (1, f"Error: {message}")
     assert "Traceback" not in completed.stderr
+
+
+def test_file_that_cannot_be_written_is_reported_with_its_path(checkout):
+    policies_folder = checkout.folder / ".chalice" / "policies"
+    shutil.rmtree(policies_folder)
+    policies_folder.touch()
+
+    completed = checkout.chalice("package", "out", **REGION)
+
+    assert completed.returncode == 1
+    assert completed.stderr == (
+        f"Error: {policies_folder} can't be read or written: File exists.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("environment_variables", [1]),
+        ("api_gateway_custom_domain", "x"),
+        ("api_gateway_custom_domain", None),
+    ],
+)
+def test_member_of_the_wrong_type_is_reported(checkout, member, value):
+    path = checkout.folder / ".chalice" / "config.json"
+    declared = json.loads(path.read_text())
+    declared["stages"]["dev"][member] = value
+    path.write_text(json.dumps(declared))
+
+    completed = checkout.chalice("package", "out", **REGION)
+
+    assert completed.returncode == 1
+    assert completed.stderr.startswith("Error: Stage dev in .chalice/config.json: ")
+    assert completed.stderr.count("\n") == 1
 
 
 def test_policies_are_updated_with_changed_names_before_packaging(checkout):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import boto3
 import chalice.config as chalice_config
+import click
 import pytest
 from click.testing import CliRunner
 from moto import mock_aws
@@ -14,7 +15,7 @@ from moto import mock_aws
 from chalicelib.adapters.secrets import parse_secrets
 from infra.__main__ import main
 from infra.aws import chalice_record, connect, stage_config
-from infra.commands import deploy
+from infra.commands import deploy, report_errors
 
 PARAMETER = "/taskrouter-callbacks/dev/secrets"
 TOKEN, NEXT_TOKEN, SECRET = "current-token", "next-token", "api-key-secret"
@@ -86,6 +87,36 @@ def test_nothing_is_deployed_before_the_secrets_exist(operator):
     assert result.exit_code == 1
     assert "python -m infra secrets put --stage dev" in result.output
     assert boto3.client("dynamodb").list_tables()["TableNames"] == []
+
+
+def test_file_that_cannot_be_written_is_reported_with_its_path():
+    @report_errors
+    def write():
+        raise PermissionError(13, "Permission denied", "/checkout/.chalice")
+
+    message = "^/checkout/.chalice can't be read or written: Permission denied.$"
+    with pytest.raises(click.ClickException, match=message):
+        write()
+
+
+def test_closed_output_is_not_reported_as_an_error():
+    @report_errors
+    def write():
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        write()
+
+
+@pytest.mark.parametrize("content", [[], None, {"stages": None}, {"stages": {"dev": None}}])
+@pytest.mark.parametrize("command", [["deploy"], ["token", "--role", "supervisor"], ["status"]])
+def test_config_of_the_wrong_shape_is_reported(operator, config, command, content):
+    config.write_text(json.dumps(content))
+
+    result = operator(*command, "--stage", "dev")
+
+    assert result.exit_code == 1
+    assert "Error: .chalice/config.json" in result.output
 
 
 def use_secrets_manager(config):

@@ -177,6 +177,79 @@ def test_domain_used_by_other_apis_is_not_removed(aws, stage):
     )
 
 
+@pytest.fixture
+def _no_stack(monkeypatch):
+    monkeypatch.setattr(live_resources.stacks, "last_change", lambda *_: None)
+    monkeypatch.setattr(FakeGateway, "get_stage", lambda *_, **__: {}, raising=False)
+
+
+@pytest.fixture
+def deployed(aws, stage, _no_stack):
+    """Functions that the API and the schedule may call."""
+    functions, events = aws.client("lambda"), aws.client("events")
+    for handler in ("api_handler", "sweep"):
+        make_role(aws, stage.role(handler), "*")
+        role = aws.client("iam").get_role(RoleName=stage.role(handler))["Role"]["Arn"]
+        functions.create_function(
+            FunctionName=stage.function(handler),
+            Runtime="python3.13",
+            Role=role,
+            Handler="app.app",
+            Code={"ZipFile": b""},
+        )
+        functions.add_permission(
+            FunctionName=stage.function(handler),
+            StatementId="caller",
+            Action="lambda:InvokeFunction",
+            Principal="events.amazonaws.com",
+        )
+    functions.put_function_event_invoke_config(
+        FunctionName=stage.function("sweep"), MaximumRetryAttempts=0
+    )
+    arn = f"arn:aws:lambda:eu-west-1:123456789012:function:{stage.function('sweep')}"
+    events.put_rule(Name=stage.schedule, ScheduleExpression="rate(1 minute)")
+    events.put_targets(Rule=stage.schedule, Targets=[{"Id": "1", "Arn": arn}])
+    return SimpleNamespace(functions=functions, events=events)
+
+
+def remove_targets(deployed, stage):
+    deployed.events.remove_targets(Rule=stage.schedule, Ids=["1"])
+
+
+def remove_callers_of_api(deployed, stage):
+    name = stage.function("api_handler")
+    deployed.functions.remove_permission(FunctionName=name, StatementId="caller")
+
+
+def remove_callers_of_sweep(deployed, stage):
+    name = stage.function("sweep")
+    deployed.functions.remove_permission(FunctionName=name, StatementId="caller")
+
+
+def remove_retries(deployed, stage):
+    deployed.functions.delete_function_event_invoke_config(FunctionName=stage.function("sweep"))
+
+
+@pytest.mark.parametrize(
+    "remove", [remove_targets, remove_callers_of_api, remove_callers_of_sweep, remove_retries]
+)
+def test_removed_part_changes_the_versions(aws, stage, deployed, remove):
+    before = live_resources.describe_versions(aws, stage, "own")
+    assert live_resources.describe_versions(aws, stage, "own") == before
+
+    remove(deployed, stage)
+
+    assert live_resources.describe_versions(aws, stage, "own") != before
+
+
+@pytest.mark.usefixtures("_no_stack")
+def test_missing_parts_have_versions(aws, stage):
+    versions = live_resources.describe_versions(aws, stage, "own")
+
+    assert (versions["targets"], versions["sweep callers"]) == ([], None)
+    assert versions["retries"] == [None, None]
+
+
 def test_empty_account_has_no_resources(aws, stage):
     assert live_resources.list_resources(aws, stage, recorded_api_id=None) == []
     assert not chalice_record.rebuild_record(aws, stage, None)

@@ -1,11 +1,16 @@
 """Stages declared in .chalice/config.json."""
 
+import copy
 import json
 
 import pytest
 
 from infra import OperatorError
-from infra.aws import stage_config
+from infra.aws import fingerprint, policies, stage_config
+
+WRONG_VALUES = (None, 5, "x", "", [], [1], {}, True)
+COMMITTED = stage_config.CONFIG.read_text(encoding="utf-8")
+OTHER_POLICY = "policies/dev-sweep.json"
 
 
 @pytest.fixture
@@ -59,6 +64,88 @@ def test_error_for_invalid_environment_variables_names_the_stage_and_the_problem
 
     with pytest.raises(OperatorError, match=f"Stage dev in .chalice/config.json: {problem}"):
         stage_config.environment("dev", {})
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ([], "must contain a JSON object with the member stages."),
+        (None, "must contain a JSON object with the member stages."),
+        ({"stages": None}, "stages must be an object with one member per stage."),
+        ({"stages": {"dev": None}}, "the stage dev must be an object."),
+        ({"stages": {"dev": [1]}}, "the stage dev must be an object."),
+        ({"stages": {"dev": "x"}}, "the stage dev must be an object."),
+    ],
+)
+def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, content, problem):
+    config.write_text(json.dumps(content))
+
+    with pytest.raises(OperatorError, match=problem):
+        stage_config.read("dev", allow_empty_sids=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "problem"),
+    [
+        ("lambda_functions", [], "lambda_functions must be an object."),
+        ("lambda_functions", None, "lambda_functions must be an object."),
+        ("lambda_functions/api_handler", None, "api_handler must be an object."),
+        ("api_gateway_custom_domain", "x", "api_gateway_custom_domain must be an object."),
+        ("api_gateway_custom_domain", None, "api_gateway_custom_domain must be an object."),
+        ("api_gateway_custom_domain", {"x": 1}, "domain_name of api_gateway_custom_domain must"),
+        ("api_gateway_policy_file", 5, "api_gateway_policy_file must be text"),
+        *(
+            ("lambda_functions/api_handler/iam_policy_file", file, "must be the path of a JSON")
+            for file in (5, None, ".", "policies", "../../../evil.json", "config.json", "a\0.json")
+        ),
+        ("lambda_functions/api_handler/iam_policy_file", OTHER_POLICY, "must differ between"),
+    ],
+)
+def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, value, problem):
+    declared = json.loads(COMMITTED)
+    replace(declared["stages"]["dev"], path.split("/"), value)
+    config.write_text(json.dumps(declared))
+
+    with pytest.raises(OperatorError, match=f"^Stage dev in .chalice/config.json: .*{problem}"):
+        stage_config.read("dev", allow_empty_sids=True)
+
+
+def test_error_for_a_missing_app_name_says_so(config):
+    declared = json.loads(COMMITTED)
+    del declared["app_name"]
+    config.write_text(json.dumps(declared))
+
+    with pytest.raises(OperatorError, match="must set app_name"):
+        stage_config.read("dev", allow_empty_sids=True)
+
+
+def replace(parent, path, value):
+    for name in path[:-1]:
+        parent = parent[name]
+    parent[path[-1]] = value
+
+
+def paths_of(value):
+    """Return the path of each member of nested objects."""
+    if not isinstance(value, dict):
+        return []
+    below = [[key, *path] for key, member in value.items() for path in paths_of(member)]
+    return [[key] for key in value] + below
+
+
+@pytest.mark.parametrize("wrong", WRONG_VALUES)
+def test_wrong_value_of_any_member_is_accepted_or_reported(config, wrong):
+    committed = json.loads(COMMITTED)
+    for path in paths_of(committed):
+        declared = copy.deepcopy(committed)
+        replace(declared, path, wrong)
+        config.write_text(json.dumps(declared))
+        try:
+            stage = stage_config.read("dev", allow_empty_sids=True)
+        except OperatorError:
+            continue
+        assert policies.render(stage)
+        assert fingerprint.compute(stage)
 
 
 def test_error_for_misspelled_stage_suggests_the_nearest_name(config):
