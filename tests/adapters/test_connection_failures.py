@@ -122,7 +122,9 @@ def test_missing_credentials_are_not_reported_as_timeout(monkeypatch: pytest.Mon
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    client = boto3.client("dynamodb", region_name="us-east-1", endpoint_url="http://127.0.0.1:9")
+    # boto3's default session may have cached the credentials of another test.
+    session = boto3.Session(region_name="us-east-1")
+    client = session.client("dynamodb", endpoint_url="http://127.0.0.1:9")
 
     with pytest.raises(StoreUnavailable, match="failed .NoCredentials"), translate_errors():
         client.list_tables()
