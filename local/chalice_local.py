@@ -8,6 +8,8 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -143,7 +145,7 @@ def _find_problem(described: stack.Stack) -> str | None:
             "local`, because other stages replace the shell's values."
         )
     posts_to = (simulator or {}).get("callback_base_url", described.settings.public_base_url)
-    if posts_to.rstrip("/") != described.settings.public_base_url:
+    if str(posts_to).rstrip("/") != described.settings.public_base_url:
         return (
             f"The TaskRouter simulator posts its callbacks to {posts_to}, not to "
             f"{described.settings.public_base_url}. Restart it with: {command}"
@@ -155,12 +157,12 @@ def _describe_simulator(url: str) -> dict[str, Any] | None:
     """Return the simulator's description of itself; None if it does not respond."""
     try:
         with network.DIRECT.open(f"{url}/simulator", timeout=1) as response:
-            described: dict[str, Any] = json.load(response)
-            return described
-    except HTTPError:
+            described: Any = json.load(response)
+            return described if isinstance(described, dict) else None
+    except HTTPError as error:
         # The description is available to loopback clients only.
-        return {}
-    except (OSError, ValueError):
+        return {} if error.code == HTTPStatus.FORBIDDEN else None
+    except (OSError, ValueError, HTTPException):
         return None
 
 

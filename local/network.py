@@ -4,6 +4,7 @@ import socket
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from urllib.parse import urlsplit
 
 LOOPBACK = "127.0.0.1"
@@ -52,7 +53,7 @@ def is_responding(url: str) -> bool:
     try:
         with DIRECT.open(url, timeout=1):
             return True
-    except OSError:
+    except (OSError, HTTPException):
         return False
 
 

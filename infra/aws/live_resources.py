@@ -214,7 +214,9 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     targets = _get_or_none(events.list_targets_by_rule, Rule=stage.schedule) or {}
     versions["targets"] = sorted(targets.get("Targets", []), key=lambda target: str(target["Id"]))
     api = _get_or_none(gateway.get_stage, restApiId=api_id, stageName=stage.name) or {}
-    versions["api"] = [api_id, api.get("deploymentId"), str(api.get("lastUpdatedDate"))]
+    updated = api.get("lastUpdatedDate")
+    # botocore returns the time in the time zone of this machine.
+    versions["api"] = [api_id, api.get("deploymentId"), updated and updated.timestamp()]
     versions["domain"] = _base_path_mappings(aws, stage.domain) if stage.domain else []
     return versions
 

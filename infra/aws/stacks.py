@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Mapping
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,8 @@ def last_change(aws: Aws, stage: Stage) -> str | None:
     stack = _find(aws.client("cloudformation"), stage.stack)
     if stack is None:
         return None
-    return f"{stack['StackStatus']} at {stack.get('LastUpdatedTime', stack['CreationTime'])}"
+    changed = stack.get("LastUpdatedTime", stack["CreationTime"])
+    return f"{stack['StackStatus']} at {changed.astimezone(UTC)}"
 
 
 def delete(aws: Aws, stage: Stage) -> None:

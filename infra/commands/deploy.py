@@ -55,17 +55,17 @@ def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> 
 def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, check: bool) -> str:
     """Deploy a stage unless nothing has changed, check its URL if requested, and return the URL.
 
-    A fingerprint is kept only if the smoke test passes or is not requested.
+    A failed smoke test removes the fingerprint, so that the next run deploys again.
     """
     computed = fingerprint.compute(stage)
     bucket = stacks.outputs(aws, stage).get("Deployments")
     api_id = chalice_record.find_api_id(aws, stage, bucket)
     if bucket and api_id and fingerprint.is_deployed(aws, stage, bucket, computed, api_id):
-        changed = False
         click.echo("Nothing has changed.", err=True)
     else:
-        changed = True
         bucket, api_id = _deploy_everything(aws, stage, renew_lock)
+        # Stored before the smoke test, so that it covers no change made during that test.
+        fingerprint.store(aws, stage, bucket, computed, api_id)
     url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
     if check:
         try:
@@ -74,8 +74,6 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, c
             fingerprint.remove(aws, stage, bucket)
             raise
         click.echo(f"{url} is up: /health and the signature check passed.", err=True)
-    if changed:
-        fingerprint.store(aws, stage, bucket, computed, api_id)
     return url
 
 

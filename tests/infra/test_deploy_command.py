@@ -38,7 +38,7 @@ def account(monkeypatch):
         (api_settings, "apply"): lambda *_: None,
         (fingerprint, "compute"): lambda _stage: "current",
         (fingerprint, "is_deployed"): lambda *_: account.fingerprint == "current",
-        (fingerprint, "store"): lambda *_: setattr(account, "fingerprint", "current"),
+        (fingerprint, "store"): lambda *_: store(account),
         (fingerprint, "remove"): lambda *_: setattr(account, "fingerprint", None),
     }
     for (module, name), fake in fakes.items():
@@ -54,6 +54,11 @@ def holding(account):
         account.steps.append("release lock")
 
 
+def store(account):
+    account.steps.append("store")
+    account.fingerprint = "current"
+
+
 def check(account):
     account.steps.append("check")
     if account.fails:
@@ -67,7 +72,7 @@ def deploy(account, *options):
 
 def test_second_deployment_is_skipped(account):
     assert deploy(account).stdout == f"{URL}/assignment_callback\n"
-    assert account.steps == ["deploy", "check", "release lock"]
+    assert account.steps == ["deploy", "store", "check", "release lock"]
 
     assert "Nothing has changed." in deploy(account).stderr
     assert account.steps == ["check", "release lock"]
@@ -79,7 +84,7 @@ def test_stage_is_deployed_again_after_a_failed_smoke_test(account):
     account.fails = False
 
     assert deploy(account).returncode == 0
-    assert account.steps == ["deploy", "check", "release lock"]
+    assert account.steps == ["deploy", "store", "check", "release lock"]
 
 
 def test_unchanged_stage_that_fails_the_smoke_test_is_deployed_again(account):
@@ -95,7 +100,7 @@ def test_unchanged_stage_that_fails_the_smoke_test_is_deployed_again(account):
 
 def test_fingerprint_is_stored_without_a_requested_smoke_test(account):
     assert deploy(account, "--no-check").returncode == 0
-    assert account.steps == ["deploy", "release lock"]
+    assert account.steps == ["deploy", "store", "release lock"]
 
     deploy(account, "--no-check")
     assert account.steps == ["release lock"]
