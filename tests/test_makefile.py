@@ -1,5 +1,6 @@
 """The Makefile: its variables and the packages that each target installs."""
 
+import os
 import re
 import subprocess
 
@@ -7,6 +8,8 @@ import pytest
 
 from local.supervisor import ROOT
 
+# `make test` passes its own options to the commands that the tests run.
+ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
 TARGETS = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
@@ -14,7 +17,7 @@ def print_commands(*targets):
     """Return the commands that make would run in a new checkout, and its warnings."""
     command = ["make", "--dry-run", "--always-make", "--warn-undefined-variables", "STAGE=dev"]
     completed = subprocess.run(
-        [*command, *targets], cwd=ROOT, capture_output=True, text=True, check=True
+        [*command, *targets], cwd=ROOT, env=ENVIRON, capture_output=True, text=True, check=True
     )
     return completed.stdout, completed.stderr
 
@@ -31,6 +34,7 @@ def test_missing_stage_is_reported_before_anything_is_installed(target):
     completed = subprocess.run(
         ["make", "--always-make", target, "STAGE="],
         cwd=ROOT,
+        env=ENVIRON,
         capture_output=True,
         text=True,
         check=False,
