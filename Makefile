@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 
-# To use another interpreter: make PYTHON=python3.12 run
+# To use another interpreter, remove .venv first: make clean && make PYTHON=python3.12 run
 PYTHON ?= python3
 
 BIN := .venv/bin

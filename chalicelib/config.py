@@ -88,12 +88,13 @@ def _empty_or(parse: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def _url(text: str) -> str:
-    if not _is_base_url(text):
+    if not is_base_url(text):
         raise ValueError("must be an http or https URL without a query, fragment or user name")
     return text.rstrip("/")
 
 
-def _is_base_url(text: str) -> bool:
+def is_base_url(text: str) -> bool:
+    """Return whether the text is an HTTP URL without a query, fragment or user name."""
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018  raises ValueError if the port is invalid
@@ -103,8 +104,14 @@ def _is_base_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not has_extras
 
 
+def _region(text: str) -> str:
+    if not re.fullmatch("[a-z0-9-]+", text):
+        raise ValueError("must be an AWS region such as eu-west-1")
+    return text
+
+
 def _origin(text: str) -> str:
-    if text != "*" and not (_is_base_url(text) and not urlsplit(text).path):
+    if text != "*" and not (is_base_url(text) and not urlsplit(text).path):
         raise ValueError("must be an origin such as https://desk.example, or *")
     return text
 
@@ -266,6 +273,7 @@ def _read(environ: Mapping[str, str], setting: Field[Any]) -> Any:
 _LOCAL_PARSERS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT"), _whole_number(1, 65_535)),
     "AWS_ENDPOINT_URL_DYNAMODB": _url,
+    "AWS_DEFAULT_REGION": _region,
 }
 """Check variables of the local stack that are not settings of the service."""
 
@@ -294,12 +302,14 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
         match = _LINE.fullmatch(line)
         if match is None:
             raise SettingsError(f"SETTINGS_DEFAULTS: line {number} of {path} is not NAME=value.")
-        value = _PLACEHOLDER.sub(lambda found: _replacement(found, environ), match["value"])
-        text = environ.setdefault(match["name"], value)
+        name = match["name"]
+        # An empty variable is not set, as in `_read`.
+        if not environ.get(name, "").strip():
+            environ[name] = _PLACEHOLDER.sub(lambda m: _replacement(m, environ), match["value"])
         try:
-            _LOCAL_PARSERS.get(match["name"], str)(text)
+            _LOCAL_PARSERS.get(name, str)(environ[name])
         except ValueError as error:
-            raise SettingsError(f"{match['name']} {error}, not {text!r}.") from error
+            raise SettingsError(f"{name} {error}, not {environ[name]!r}.") from error
 
 
 def _replacement(placeholder: re.Match[str], environ: Mapping[str, str]) -> str:

@@ -19,6 +19,7 @@ from chalicelib.adapters import rules_file
 from infra import OperatorError
 from infra.aws import (
     chalice_record,
+    check_endpoints,
     connect,
     live_resources,
     policies,
@@ -39,6 +40,7 @@ def run(app: Chalice) -> None:
     """
     command, parameters = _running_command()
     try:
+        check_endpoints(os.environ)
         if command in ("deploy", "plan"):
             _check_deployment(parameters["stage"], parameters["profile"])
         elif command == "package":

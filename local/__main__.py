@@ -99,7 +99,7 @@ def run_dynamodb() -> None:
     stack.check_ports_are_free(local_stack, "dynamodb")
 
     def create_tables() -> None:
-        client = dynamodb.client(local_stack.dynamodb_url, local_stack.resolved)
+        client = dynamodb.client(local_stack.dynamodb_url)
         dynamodb.create_tables(client, local_stack.tables)
 
     hosts = network.allowed_hosts(local_stack.settings.public_base_url, os.environ)

@@ -67,7 +67,7 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
 
 def _check_address(host: str, port: int) -> None:
     stack.check_port("--port", str(port))
-    api_port = os.environ.get("API_PORT", str(port))
+    api_port = os.environ.get("API_PORT") or str(port)
     stack.check_port("API_PORT", api_port)
     if int(api_port) != port:
         raise OperatorError(
@@ -132,7 +132,7 @@ def _find_problem(described: stack.Stack) -> str | None:
     taskrouter = described.settings.twilio_taskrouter_url
     database = described.resolved["AWS_ENDPOINT_URL_DYNAMODB"]
     simulator = _describe_simulator(taskrouter)
-    tables = dynamodb.find_missing_tables(database, described.tables, described.resolved)
+    tables = dynamodb.find_missing_tables(database, described.tables)
     missing = [f"The TaskRouter simulator at {taskrouter}"] if simulator is None else []
     missing += [f"DynamoDB at {database}"] if tables is None else []
     if missing:

@@ -6,7 +6,7 @@ import functools
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,23 +46,15 @@ class TableNames:
     state: str
 
 
-def client(url: str, environ: Mapping[str, str]) -> Any:
-    """Return a DynamoDB client for the local emulator.
-
-    The emulator separates data by region and account, so the client must use the app's region and
-    keys.
-
-    Args:
-        url: Base URL of the emulator.
-        environ: Provides AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which
-            all have defaults.
-    """
+def client(url: str) -> Any:
+    """Return a DynamoDB client for the emulator at a base URL."""
     return boto3.client(
         "dynamodb",
         endpoint_url=url,
-        region_name=environ.get("AWS_DEFAULT_REGION", "us-east-1"),
-        aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID", "local"),
-        aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY", "local"),
+        # boto3 requires a region and keys; the emulator ignores them.
+        region_name="us-east-1",
+        aws_access_key_id="local",
+        aws_secret_access_key="local",  # noqa: S106
         config=Config(
             connect_timeout=2,
             read_timeout=10,
@@ -113,14 +105,14 @@ def _resources() -> Any:
 class TablesProbe:
     """A callable that checks whether the emulator responds and both tables are active."""
 
-    def __init__(self, url: str, tables: TableNames, environ: Mapping[str, str]) -> None:
-        """See `client` for `url` and `environ`."""
-        self._url, self._tables, self._environ = url, tables, environ
+    def __init__(self, url: str, tables: TableNames) -> None:
+        """Check these tables of the emulator at this base URL."""
+        self._url, self._tables = url, tables
         self._client: Any = None
 
     def __call__(self) -> bool:
         """Return whether both tables are active now."""
-        self._client = self._client or client(self._url, self._environ)
+        self._client = self._client or client(self._url)
         try:
             return all(
                 self._client.describe_table(TableName=name)["Table"]["TableStatus"] == "ACTIVE"
@@ -130,14 +122,9 @@ class TablesProbe:
             return False
 
 
-def find_missing_tables(
-    url: str, tables: TableNames, environ: Mapping[str, str]
-) -> list[str] | None:
-    """Return the names of tables that do not exist; None if DynamoDB does not respond.
-
-    See `client` for `url` and `environ`.
-    """
-    dynamodb = client(url, environ)
+def find_missing_tables(url: str, tables: TableNames) -> list[str] | None:
+    """Return the names of tables that do not exist; None if DynamoDB does not respond."""
+    dynamodb = client(url)
     missing = []
     for name in (tables.reservations, tables.state):
         try:
@@ -205,13 +192,14 @@ def dynamodb_api(hosts: Collection[str] = ()) -> App:
     """Return an ASGI app that serves the DynamoDB API, except to web pages.
 
     It calls the DynamoDB module of ministack directly. ministack's own app would also serve other
-    AWS services, one of which executes code, and administrative routes.
+    AWS services, one of which executes code, and administrative routes. That app would also
+    separate data by region and account; here, clients share the tables whatever their region and
+    keys are.
 
     Args:
         hosts: Host names with a dot under which clients may call the API; see
             `network.allowed_hosts`.
     """
-    from ministack.core import responses, router  # noqa: PLC0415
     from ministack.services import dynamodb  # noqa: PLC0415
 
     async def serve_request(scope: Scope, receive: Any, send: Any) -> None:
@@ -221,9 +209,6 @@ def dynamodb_api(hosts: Collection[str] = ()) -> App:
         elif not headers.get("x-amz-target", "").startswith(_API):
             await _respond(send, 404, _message("This port serves only the DynamoDB API."))
         else:
-            # ministack separates data by account and region.
-            responses.set_request_account_id(router.extract_access_key_id(headers))
-            responses.set_request_region(router.extract_region(headers))
             body = await _read_body(receive)
             if not _is_json_object(body):
                 await _respond(send, 400, _message("The body must be a JSON object."))

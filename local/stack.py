@@ -4,6 +4,7 @@
 module defines, or parts of it.
 """
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -105,8 +106,9 @@ def describe(environ: Mapping[str, str]) -> Stack:
         OperatorError: .chalice/config.json has no stage "local".
         SettingsError: The shell sets an invalid value for a setting.
     """
-    for name in environ.keys() & set(PORTS):
-        check_port(name, environ[name])
+    for name in PORTS:
+        if port := environ.get(name):
+            check_port(name, port)
     # Print every line immediately.
     complete = {"PYTHONUNBUFFERED": "1"} | stage_config.environment(STAGE, environ)
     complete |= _proxy_exceptions(environ)
@@ -124,7 +126,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
     complete["SIMULATOR_ALLOWED_HOSTS"] = ",".join(sorted(hosts))
     complete.setdefault("SIMULATOR_RESERVATION_TIMEOUT", str(settings.reservation_timeout_seconds))
     tables = dynamodb.TableNames(settings.reservations_table, settings.state_table)
-    has_tables = dynamodb.TablesProbe(emulator, tables, resolved)
+    has_tables = dynamodb.TablesProbe(emulator, tables)
     programs = _programs(has_tables, api, simulator)
     return Stack(complete, settings, resolved, programs, api, emulator, simulator)
 
@@ -218,7 +220,8 @@ def check_port(name: str, text: str) -> None:
     Raises:
         StackError: The string is not a number from 1 to `network.MAX_PORT`.
     """
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= network.MAX_PORT:
+    # A leading zero would make the addresses that are derived from the port differ from the port's.
+    if not re.fullmatch("[1-9][0-9]{0,4}", text) or int(text) > network.MAX_PORT:
         raise StackError(f"{name} must be a port from 1 to {network.MAX_PORT}, not {text!r}.")
 
 

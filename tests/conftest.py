@@ -57,7 +57,7 @@ class LocalDynamoDb:
     def client(self) -> Any:
         """Return a shared client, because creating one takes longer than most tests."""
         if self._client is None:
-            self._client = local_dynamodb.client(self.url, self.environ)
+            self._client = local_dynamodb.client(self.url)
             in_process.connect(self._client, local_dynamodb.dynamodb_api())
         return self._client
 

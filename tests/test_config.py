@@ -131,7 +131,8 @@ def test_claim_lease_must_exceed_the_function_timeout_on_lambda() -> None:
     [
         ("API_PORT", "x", "must be a whole number from 1 to 65535, not 'x'"),
         ("DYNAMODB_PORT", "65536", "must be a whole number from 1 to 65535, not '65536'"),
-        ("SIMULATOR_PORT", "", "must be a whole number from 1 to 65535, not ''"),
+        ("SIMULATOR_PORT", "-1", "must be a whole number from 1 to 65535, not '-1'"),
+        ("AWS_DEFAULT_REGION", "eu west", "must be an AWS region .*, not 'eu west'"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "foo", "must be an http or https URL .*, not 'foo'"),
     ],
 )

@@ -1,12 +1,15 @@
 """The AWS account and region used by the commands, and the resources of a stage."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import NoCredentialsError
+from botocore.utils import is_valid_endpoint_url
 
+from chalicelib.config import is_base_url
 from infra import OperatorError
 
 
@@ -36,6 +39,21 @@ class Aws:
         """
         retries = {"mode": "standard", "total_max_attempts": 8}
         return self.session.client(service, config=Config(retries=retries))
+
+
+def check_endpoints(environ: Mapping[str, str]) -> None:
+    """Check the variables that direct boto3 to other endpoints, such as an emulator's.
+
+    Raises:
+        OperatorError: A variable such as AWS_ENDPOINT_URL is not an HTTP URL.
+    """
+    for name, value in environ.items():
+        # boto3 fails with a ValueError for some of these values, and later for the others.
+        is_url = is_base_url(value) and is_valid_endpoint_url(value)
+        if name.startswith("AWS_ENDPOINT_URL") and value and not is_url:
+            raise OperatorError(
+                f"{name} must be a URL such as http://127.0.0.1:4566, not {value!r}."
+            )
 
 
 def require_region(session: boto3.Session) -> str:

@@ -13,7 +13,7 @@ from chalicelib.adapters.dynamodb.client import make_client
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import AppError
 from infra import OperatorError
-from infra.aws import stage_config
+from infra.aws import check_endpoints, stage_config
 
 stage_option = click.option(
     "--stage",
@@ -59,6 +59,7 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
+            check_endpoints(os.environ)
             command(*args, **kwargs)
         except BrokenPipeError:
             raise  # click ends the command silently if the reader of its output has ended

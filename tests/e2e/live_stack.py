@@ -82,7 +82,7 @@ class LiveStack:
     def stored_status(self, reservation_sid):
         """Read the status from the table, which also works while the API is down."""
         definition = self.definition
-        client = dynamodb.client(definition.dynamodb_url, definition.resolved)
+        client = dynamodb.client(definition.dynamodb_url)
         key = {"reservation_sid": {"S": reservation_sid}}
         item = client.get_item(
             TableName=definition.tables.reservations, Key=key, ConsistentRead=True

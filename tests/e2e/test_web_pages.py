@@ -128,7 +128,7 @@ def targets(described, host):
 
 def state(described):
     """Return the tables' items, the simulator's state, and its accepted requests."""
-    client = dynamodb.client(described.dynamodb_url, described.resolved)
+    client = dynamodb.client(described.dynamodb_url)
     names = client.list_tables()["TableNames"]
     items = {name: client.scan(TableName=name, ConsistentRead=True)["Items"] for name in names}
     with network.DIRECT.open(f"{described.simulator_url}/simulator/state") as response:

@@ -43,7 +43,7 @@ def test_any_input_over_sockets_gets_a_valid_response(service):
 
     authorizations = create_authorizations(create_token)
     table = local_stack.tables.reservations
-    client = dynamodb.client(local_stack.dynamodb_url, local_stack.resolved)
+    client = dynamodb.client(local_stack.dynamodb_url)
 
     @settings(
         max_examples=int(os.environ.get("CHAOS_INPUTS", "10000")) // 10,

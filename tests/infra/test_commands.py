@@ -236,6 +236,20 @@ def test_public_base_url_must_match_the_custom_domain(operator, config, prefix, 
     assert ("PUBLIC_BASE_URL must be https://calls.example.com" in result.output) is not valid
 
 
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_LAMBDA"])
+@pytest.mark.parametrize(
+    "url", ["localhost:4566", "http://", "http://a b", "http://x:99999", "http://[", "ftp://x"]
+)
+def test_error_for_malformed_endpoint_names_the_variable(operator, monkeypatch, name, url):
+    monkeypatch.setenv(name, url)
+
+    result = operator("status", "--stage", "dev")
+
+    assert result.exit_code == 1
+    message = f"{name} must be a URL such as http://127.0.0.1:4566, not {url!r}."
+    assert result.output == f"Error: {message}\n"
+
+
 def test_error_for_missing_region_shows_the_remedy(operator, monkeypatch):
     monkeypatch.delenv("AWS_DEFAULT_REGION")
 

@@ -7,6 +7,7 @@ import sys
 import time
 from urllib.parse import urlsplit
 
+import boto3
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -61,14 +62,26 @@ def test_each_test_gets_separate_tables_within_a_second(dynamodb):
 def test_emulator_is_ready_when_both_tables_exist(dynamodb, tables):
     missing_table = local_dynamodb.TableNames(tables.reservations, "absent")
 
-    assert local_dynamodb.TablesProbe(dynamodb.url, tables, dynamodb.environ)()
-    assert not local_dynamodb.TablesProbe(dynamodb.url, missing_table, dynamodb.environ)()
+    assert local_dynamodb.TablesProbe(dynamodb.url, tables)()
+    assert not local_dynamodb.TablesProbe(dynamodb.url, missing_table)()
+
+
+def test_clients_share_tables_whatever_their_region_and_keys_are(dynamodb, tables):
+    other = boto3.client(
+        "dynamodb",
+        endpoint_url=dynamodb.url,
+        region_name="eu-west-1",
+        aws_access_key_id="123456789012",
+        aws_secret_access_key="other",
+    )
+
+    assert tables.reservations in other.list_tables()["TableNames"]
 
 
 def test_stopped_emulator_is_not_ready(tables):
     (port,) = network.find_free_ports(1)
 
-    assert not local_dynamodb.TablesProbe(f"http://127.0.0.1:{port}", tables, {})()
+    assert not local_dynamodb.TablesProbe(f"http://127.0.0.1:{port}", tables)()
 
 
 def test_command_creates_the_tables_and_runs_until_sigterm(tmp_path):
@@ -78,7 +91,7 @@ def test_command_creates_the_tables_and_runs_until_sigterm(tmp_path):
     environ = os.environ | {"DYNAMODB_PORT": str(port)}
     process = supervisor.start("dynamodb", command, environ, tmp_path)
     try:
-        probe = local_dynamodb.TablesProbe(network.url(port), tables, {})
+        probe = local_dynamodb.TablesProbe(network.url(port), tables)
         network.wait_for("The local DynamoDB", probe)
         process.popen.terminate()
 

@@ -69,10 +69,18 @@ def test_loopback_requests_bypass_a_proxy_set_in_the_shell():
     assert environ["no_proxy"] == environ["NO_PROXY"] == "corp,127.0.0.1,localhost"
 
 
-@pytest.mark.parametrize("port", ["", "0", "65536", "80a", "-1", "٣"])
+@pytest.mark.parametrize("port", ["0", "65536", "80a", "-1", "٣", "010", "08002"])
 def test_error_for_an_invalid_port_names_the_variable(port):
     with pytest.raises(stack.StackError, match="SIMULATOR_PORT must be a port from 1 to 65535"):
         stack.describe({"SIMULATOR_PORT": port})
+
+
+def test_empty_variable_means_the_default():
+    variables = ("SIMULATOR_PORT", "PUBLIC_BASE_URL", "AWS_DEFAULT_REGION")
+
+    emptied = stack.describe(dict.fromkeys(variables, ""))
+
+    assert emptied.resolved == stack.describe({}).resolved
 
 
 def test_equal_ports_are_rejected():

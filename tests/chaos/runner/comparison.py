@@ -51,7 +51,7 @@ async def wait_until_consistent(
         observations: Observations made by the clients during the run.
     """
     definition = chaos_stack.definition
-    client = dynamodb.client(definition.dynamodb_url, definition.resolved)
+    client = dynamodb.client(definition.dynamodb_url)
     table = chaos_stack.settings.reservations_table
     log = chaos_stack.output("api")
     started = time.monotonic()

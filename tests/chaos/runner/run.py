@@ -174,7 +174,7 @@ async def _make_clients(chaos_stack: ChaosStack, session: aiohttp.ClientSession)
 async def _reconcile_frequently(chaos_stack: ChaosStack) -> None:
     """Make the sweep reconcile every few seconds instead of every 5 minutes."""
     definition = chaos_stack.definition
-    client = dynamodb.client(definition.dynamodb_url, definition.resolved)
+    client = dynamodb.client(definition.dynamodb_url)
     while True:
         await asyncio.sleep(_RECONCILE_SECONDS)
         await asyncio.to_thread(
