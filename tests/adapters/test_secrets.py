@@ -24,7 +24,7 @@ SECRET = "a secret that is long enough for HS256"
 
 
 class FakeSsm:
-    """A fake SSM client that returns one parameter, counts reads and fails on request."""
+    """A fake SSM client that returns one parameter, counts reads and can fail."""
 
     def __init__(self, **value: Any) -> None:
         self.value: dict[str, Any] = {"auth_tokens": ["old"], "api_keys": {KEY: SECRET}, **value}

@@ -169,7 +169,7 @@ INSTRUCTION_NAMES = "defer, accept, reject, dequeue, call, redirect, conference"
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
 )
-def test_error_for_a_missing_or_invalid_name_is_short(mapping, message: str) -> None:
+def test_missing_or_invalid_name_is_explained_in_a_short_error(mapping, message: str) -> None:
     (error,) = error_messages(mapping)
     assert message in error
     assert len(error) < 200
