@@ -110,7 +110,7 @@ class SweepLine(TypedDict):
     completed: int
     failed: int
     left: int
-    """Number of due Reservations left unchecked because of throttling or a lack of time."""
+    """Number of Reservations that stay due because of throttling or a lack of time."""
 
     reconciled: int
     """Number of Reservations whose missing or outdated record the reconciliation corrected."""

@@ -32,7 +32,7 @@ def silent_address() -> Iterator[str]:
 
 @pytest.fixture
 def closing_address() -> Iterator[str]:
-    """The address of a server that reads each request and closes the connection."""
+    """The address of a server that closes each connection without a response."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

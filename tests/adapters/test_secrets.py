@@ -190,7 +190,7 @@ def test_shared_key_verifies_sha256_signature() -> None:
         ("one", HMAC_SHA256, ",,=,"),
     ],
 )
-def test_settings_header_never_weakens_verification(
+def test_signature_that_does_not_match_settings_header_is_invalid(
     secret: str, algorithm: str, header: str | None
 ) -> None:
     verifier = SignatureVerifier(make_secrets(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))

@@ -40,7 +40,10 @@ from chalicelib.domain.sids import is_sid
 _HOUR_MS = 3_600_000
 _INDEX_PAGE_SIZE = 100
 _MAX_QUERIES = 24
-"""Maximum number of queries per request. A page that needs more is returned incomplete."""
+"""Maximum number of queries of ``by_worker`` or ``by_hour`` per page.
+
+A page that needs more queries is returned incomplete.
+"""
 
 _LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
 
