@@ -13,8 +13,8 @@ from benchmarks.measurements import measure_cold_start, measure_rules
 def main(samples: int, starts: int) -> None:
     """Measure the cost of rules and of a cold start.
 
-    The programs or sets of rules that are compared run alternately, so that a busy machine slows
-    all of them. The exit code is 1 if a limit is exceeded.
+    The compared programs or rule sets run alternately, so that a busy machine slows all of them.
+    The exit code is 1 if a limit is exceeded.
     """
     results = [measure_rules(samples), measure_cold_start(starts)]
     raise SystemExit(0 if all(results) else 1)

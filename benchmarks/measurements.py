@@ -93,11 +93,11 @@ def measure_rules(samples: int) -> bool:
         Whether the additional time is below the limit.
     """
     with tempfile.TemporaryDirectory() as folder:
-        services = {count: _service(count, Path(folder)) for count in (1, MANY_RULES)}
+        services = {count: _make_service(count, Path(folder)) for count in (1, MANY_RULES)}
         started = time.perf_counter()
         rules_file.read(services[MANY_RULES].settings.rules_file)
         load_ms = _ms_since(started)
-        times_ms = _answer_all(services, samples)
+        times_ms = _time_callbacks(services, samples)
     one_ms, many_ms = (median(times_ms[count]) for count in (1, MANY_RULES))
     click.echo(f"Time to answer a callback without DynamoDB's latency, {samples} samples each:")
     for count, times in times_ms.items():
@@ -111,7 +111,7 @@ def measure_rules(samples: int) -> bool:
     return many_ms - one_ms < RULES_LIMIT_MS
 
 
-def _service(count: int, folder: Path) -> runtime.Runtime:
+def _make_service(count: int, folder: Path) -> runtime.Runtime:
     file = folder / f"{count}.toml"
     file.write_text(
         "".join(
@@ -126,7 +126,7 @@ def _service(count: int, folder: Path) -> runtime.Runtime:
     return runtime.Runtime(settings=settings, dynamodb=_InstantDynamoDb(), clock=SystemClock())
 
 
-def _answer_all(services: dict[int, runtime.Runtime], samples: int) -> dict[int, list[float]]:
+def _time_callbacks(services: dict[int, runtime.Runtime], samples: int) -> dict[int, list[float]]:
     url = _ENVIRON["PUBLIC_BASE_URL"] + _PATH
     signature = RequestValidator(_ENVIRON["TWILIO_AUTH_TOKEN"]).compute_signature(url, _CALLBACK)
     headers = {
@@ -188,7 +188,7 @@ def measure_cold_start(starts: int) -> bool:
         shutil.copytree(_ROOT / "chalicelib", Path(folder, "chalicelib"))
         for start in range(starts + 1):
             for name, program in programs.items():
-                duration = _start(program, Path(folder))
+                duration = _time_start(program, Path(folder))
                 if start:  # The first start may write the bytecode of installed modules.
                     seconds[name].append(duration)
     click.echo(f"Time from starting Python until the app is ready, best of {starts}:")
@@ -203,7 +203,7 @@ def measure_cold_start(starts: int) -> bool:
     return ratio <= COLD_START_LIMIT
 
 
-def _start(program: str, folder: Path) -> float:
+def _time_start(program: str, folder: Path) -> float:
     # Lambda compiles this app's modules at every cold start, because the zip file contains no
     # bytecode and the file system is read-only.
     for bytecode in [*folder.rglob("__pycache__")]:

@@ -18,7 +18,7 @@ from chalicelib.domain.sids import is_sid
 TASKROUTER_URL = "https://taskrouter.twilio.com"
 
 PROJECT = Path(__file__).parent.parent
-"""Base folder of relative paths: the checkout, or on Lambda the unpacked package."""
+"""Base folder for relative paths: the checkout or, on Lambda, the unpacked package."""
 
 SWEEP_INTERVAL_MINUTES = 1
 """Interval between scheduled sweeps on AWS."""
@@ -234,7 +234,7 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
 
 
 def _check_rejection(settings: Settings) -> None:
-    """Check that rejections come before the timeout and change the Worker's Activity."""
+    """Check that rejections occur before the timeout and change the Worker's Activity."""
     if settings.reject_after_seconds is None:
         return
     shortest = min(
@@ -275,7 +275,7 @@ _LOCAL_PARSERS: dict[str, Callable[[str], Any]] = {
     "AWS_ENDPOINT_URL_DYNAMODB": _url,
     "AWS_DEFAULT_REGION": _region,
 }
-"""Check variables of the local stack that are not settings of the service."""
+"""Parsers for variables of the local stack that are not settings of the service."""
 
 
 def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:

@@ -52,8 +52,8 @@ class SystemClock:
 class Runtime:
     """The components of the service.
 
-    Each component is built on first use. PyJWT and Twilio's SDK are also imported on first use,
-    because they are slow to import and assignment callbacks do not need them.
+    Each component is built on first use. PyJWT and Twilio's REST client are also imported on first
+    use, because they are slow to import and assignment callbacks do not need them.
 
     Args:
         settings: the settings of the service.

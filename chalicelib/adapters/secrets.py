@@ -24,7 +24,7 @@ _RETRY_AFTER_MS = 1_000
 """Minimum time between two attempts to read the secrets for the first time."""
 
 _RENEW_AFTER_MS = 60_000
-"""Minimum time since the last read before a failed verification or a refused key causes another."""
+"""Minimum time between the last read and a read caused by a failed verification or refused key."""
 
 _MAX_AGE_MS = 300_000
 """Maximum age of the secrets for verifying a request, unless reading them fails."""
@@ -37,7 +37,7 @@ class Secrets:
     Attributes:
         auth_tokens: auth tokens of the account: the current one and, during a rotation, the next.
         api_keys: secrets by API key SID (SK…); the first key authenticates requests to TaskRouter.
-        shared_keys: secrets of Twilio SharedKeys by id.
+        shared_keys: secrets of Twilio SharedKeys, by ID.
     """
 
     auth_tokens: tuple[str, ...] = field(repr=False)

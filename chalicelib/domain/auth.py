@@ -11,7 +11,7 @@ from chalicelib.domain.errors import Forbidden
 
 
 class Role(StrEnum):
-    """The roles that the TaskRouter grant of a token can name."""
+    """The roles that a token's TaskRouter grant can name."""
 
     WORKER = "worker"
     SUPERVISOR = "supervisor"

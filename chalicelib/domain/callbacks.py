@@ -1,6 +1,7 @@
 """Parsing and validation of the forms posted by Twilio.
 
-An error in a parameter names the parameter.
+An error about a parameter names the parameter.
+
 Twilio may add parameters without notice (https://www.twilio.com/docs/usage/security). Unknown
 parameters are kept, because the signature covers all of them.
 """
@@ -22,7 +23,7 @@ _SECONDS = re.compile("[0-9]{10}")
 class Form(dict[str, str]):
     """The parameters of a form.
 
-    If a name is repeated, the mapping holds the first value of this name.
+    If a parameter is repeated, the mapping contains its first value.
 
     Args:
         pairs: names and values, in the order received.
@@ -172,7 +173,7 @@ class ReservationEvent:
 
     @classmethod
     def from_form(cls, form: Form, *, account_sid: str, workspace_sid: str) -> Self | None:
-        """Parse an event of this account (AC…) and Workspace (WS…).
+        """Parse an event for this account (AC…) and Workspace (WS…).
 
         Returns:
             The event, or None if it does not report a Reservation's status.
@@ -202,7 +203,7 @@ class EventPage:
     Attributes:
         events: the Events that report a Reservation's status.
         is_complete: whether the page contains all requested Events.
-        unreadable: number of Events without a valid Reservation, Task and Worker SID.
+        unreadable: number of Events that can't be recorded, such as those with an invalid SID.
     """
 
     events: list[ReservationEvent]

@@ -174,7 +174,7 @@ class TaskRouterDenied(TaskRouterError):
 
 
 class TaskRouterUnavailable(TaskRouterError):
-    """TaskRouter gave no usable response. The request may have taken effect."""
+    """TaskRouter returned no usable response. The request may have taken effect."""
 
     status = 503
     code = "TaskRouterUnavailable"

@@ -44,7 +44,7 @@ def parse_json_object(text: str) -> dict[str, Any]:
 
 
 def _depth(text: str) -> int:
-    """Return the maximum nesting depth without parsing; the parser is recursive."""
+    """Return the maximum nesting depth without using the recursive parser."""
     deepest = depth = 0
     in_string = escaped = False
     for character in text:

@@ -55,9 +55,9 @@ OBSERVED: Mapping[Status, frozenset[Status]] = {
     _S.RESCINDED: frozenset(),
     _S.COMPLETED: frozenset(),
 }
-"""For each status, the statuses that a record may take when TaskRouter reports them.
+"""For each status, the statuses that a record may change to when TaskRouter reports them.
 
-Any other reported status is late or repeated, and is dropped.
+Any other reported status is late or repeated, and is ignored.
 """
 
 OPEN = frozenset({_S.PENDING, _S.ACCEPTED, _S.WRAPPING})
@@ -144,7 +144,7 @@ RINGING = tuple(
     if "Instruction" in instruction.base_form
 )
 """The instructions that ring a phone or move a caller. Only one is sent for a Reservation, unless
-TaskRouter refuses the first."""
+TaskRouter refuses the first one."""
 
 BY_INSTRUCTION = "assignment_instruction"
 """The value of `Reservation.accepted_by` if the callback's answer accepted the Reservation."""
@@ -209,7 +209,7 @@ class Reservation:
 
     @property
     def instruction_acceptor(self) -> str | None:
-        """The sender of the instruction that accepts the Reservation, if any."""
+        """The `accepted_by` value for an instruction that accepts the Reservation, if any."""
         sent = self.instruction_sent
         if sent and _accepts(sent.instruction):
             return sent.by

@@ -12,7 +12,7 @@ from chalicelib.domain.json_text import JsonError, parse_json
 from chalicelib.domain.sids import checked_sid
 
 MAX_TEXT_LENGTH = 1_000
-"""Maximum characters per spoken text. Twilio allows 4,096, which is too long for callers."""
+"""Maximum length of a spoken text. Twilio allows 4,096 characters, too many for callers."""
 
 QUICKSTART = json.dumps(
     [
@@ -151,7 +151,7 @@ class VoiceRequest:
     https://www.twilio.com/docs/voice/twiml#request-parameters
 
     Attributes:
-        call_sid: CA… SID of the call.
+        call_sid: SID (CA…) of the call.
         digits: keys that the caller pressed; empty if none.
         queue_result: reason why the call left its queue, or empty.
     """
@@ -162,7 +162,7 @@ class VoiceRequest:
 
     @classmethod
     def from_form(cls, form: Form, *, account_sid: str) -> Self:
-        """Read a request for the given account (AC… SID).
+        """Read a request for the given account (AC…).
 
         Raises:
             BadRequest: The request is for another account, or a parameter is missing, malformed

@@ -31,7 +31,7 @@ def fallback() -> dict[str, Any]:
 
 @route(blueprint, "/event_callback", methods=["POST"], action=None)
 def event_callback() -> Response:
-    """Record the status in a ``reservation.*`` event; acknowledge all other events."""
+    """Record a Reservation status reported by an event; acknowledge other events."""
     service = runtime.current()
     form = signed_form(blueprint.current_request, service)
     observability.bind(event_type=form.get("EventType"))

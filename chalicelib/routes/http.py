@@ -61,7 +61,7 @@ def route(
         action: the action that the view performs. The caller needs a bearer token that allows the
             action, and the view gets the caller's Principal as its first argument. The body may be
             JSON, a form or empty, and web pages from the origin in CORS_ALLOW_ORIGIN may call the
-            route. None if the route takes no token, because Twilio calls it or because it is
+            route. None if the route needs no token, because Twilio calls it or because it is
             public.
     """
     # Chalice treats a request without a content type as JSON.
@@ -224,7 +224,7 @@ def _parse_body(request: Request) -> Mapping[str, Any]:
 
 
 def optional_sid(parameters: Mapping[str, Any], name: str, prefix: str) -> str | None:
-    """Return the SID in the parameter *name*, if any; raise BadRequest if malformed."""
+    """Return any SID in the parameter *name*; raise BadRequest if it is malformed."""
     value = parameters.get(name)
     return None if value is None else checked_sid(value, prefix, name)
 

@@ -151,7 +151,7 @@ def _decide(
 
 
 def _parse_instruction(parameters: Mapping[str, Any]) -> Instruction | None:
-    """Return an accept request's instruction, in the format of a callback's answer."""
+    """Parse an accept request's instruction, in the format of a callback's answer."""
     if "instruction" not in parameters:
         return None
     if parameters["instruction"] not in RINGING:
@@ -174,7 +174,7 @@ def _parse_status(value: str | None) -> Status | None:
 
 
 def _parse_time(value: str | None) -> int | None:
-    """Convert an ISO 8601 time to epoch ms. A time without an offset is taken as UTC."""
+    """Convert an ISO 8601 time to epoch ms. Without an offset, the time is in UTC."""
     if value is None:
         return None
     try:

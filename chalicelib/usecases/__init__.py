@@ -1,1 +1,1 @@
-"""One module per use case. Collaborators and the current time are passed as arguments."""
+"""Use cases. Collaborators and the clock or current time are passed as arguments."""

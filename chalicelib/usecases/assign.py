@@ -20,8 +20,7 @@ class Assignment:
 
     Attributes:
         answer: the JSON object that instructs TaskRouter.
-        rule: name of the rule that chose the answer; None for the default, and if the answer is
-            not the one that the rules chose.
+        rule: name of the rule that chose the answer; None if no rule chose it.
         failed_rules: failures of the rules; see `RuleResult`.
         error: reason why the Reservation may not have been recorded; None if it was recorded.
     """

@@ -37,16 +37,16 @@ class Deadlines:
     max_wrapup: int | None = None
 
     def expires_at(self, reserved_at: int, workflow_sid: str | None) -> int:
-        """Return the epoch ms at which TaskRouter times out a Reservation."""
+        """Return the time (epoch ms) at which TaskRouter times out a Reservation."""
         timeout = self.by_workflow.get(workflow_sid or "", self.reservation_timeout)
         return reserved_at + timeout * 1000
 
     def rejects_at(self, reserved_at: int) -> int | None:
-        """Return the epoch ms at which the sweep rejects a pending Reservation."""
+        """Return the time (epoch ms) at which the sweep rejects a pending Reservation."""
         return None if self.reject_after is None else reserved_at + self.reject_after * 1000
 
     def completes_at(self, wrapping_since: int) -> int | None:
-        """Return the epoch ms at which the sweep completes a wrapping Reservation."""
+        """Return the time (epoch ms) at which the sweep completes a wrapping Reservation."""
         return None if self.max_wrapup is None else wrapping_since + self.max_wrapup * 1000
 
     def next_check(

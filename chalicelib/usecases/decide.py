@@ -1,8 +1,8 @@
 """Accept, reject or complete a Reservation.
 
 A decision claims the Reservation, sends a request to TaskRouter, and records the outcome.
-The claim ensures that only one caller at a time sends a request to TaskRouter. All other callers
-wait for the outcome.
+The claim ensures that only one caller at a time sends a request to TaskRouter. Other callers that
+request the same status wait for the outcome.
 """
 
 from collections.abc import Callable
@@ -43,8 +43,8 @@ _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
 _LATEST_FETCH_MS = 15_000
-"""A request older than this does not fetch the Reservation's status from TaskRouter. A fetch takes
-up to 10 s, and the function times out after 29 s."""
+"""Maximum age of a request that fetches the Reservation after TaskRouter fails. A fetch takes up to
+10 s, and the function times out after 29 s."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
@@ -103,7 +103,7 @@ def decide(
 
     Returns:
         The Reservation, in a status that proves that the decision succeeded. After an instruction
-        was sent, the Reservation may still be pending. A repeated request sends no second
+        is sent, the Reservation may still be pending. A repeated request sends no second
         instruction.
 
     Raises:
@@ -120,7 +120,7 @@ def decide(
         TaskRouterUnavailable: a Reservation that is not recorded could not be fetched.
         Unsettled: the outcome is not known yet.
         StoreUnavailable: DynamoDB failed before TaskRouter was asked, while another request's
-            outcome was awaited, or when the Reservation was to be recorded as gone.
+            outcome was awaited, or while the Reservation was being recorded as gone.
     """
     started = collaborators.clock.now_ms() if started is None else started
     claim, succeeded, record = _claim(decision, collaborators)
@@ -188,7 +188,7 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
 def _await_outcome(
     decision: Decision, record: Reservation, collaborators: Collaborators
 ) -> Reservation:
-    """Raise the reason for the failed claim, or wait for the current claim's outcome."""
+    """Report why the claim failed, or wait for the current claim's outcome."""
     decision.principal.authorize(decision.action, worker_sid=record.worker_sid)
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
@@ -253,7 +253,7 @@ class _Execution:
         return self._settle(remote)
 
     def _fetch_after(self, failure: TaskRouterUnavailable) -> RemoteReservation:
-        """Fetch the Reservation once after a failed request; return it if it changed.
+        """Fetch the Reservation after a failed request; return it if its status changed.
 
         Raises:
             Unsettled: the outcome is not known yet. The claim is kept, because TaskRouter may
@@ -296,7 +296,7 @@ class _Execution:
     def _settle_sent(self) -> Reservation:
         """End the claim while TaskRouter executes the instruction.
 
-        An event or the sweep will report the final status. If the write fails, the claim expires.
+        An event or the sweep will report the new status. If the write fails, the claim expires.
         """
         due_at = self.collaborators.clock.now_ms() + INSTRUCTION_CHECK_MS
         with suppress(StoreUnavailable):
@@ -306,7 +306,7 @@ class _Execution:
         return self.record
 
     def _settle_refused(self, refusal: TaskRouterRefused) -> Reservation:
-        """Record the current status after a refusal; raise *refusal* if it is unchanged."""
+        """Record the status after a refusal; raise *refusal* if the status is unchanged."""
         try:
             remote = self._fetch()
         except TaskRouterNotFound:
@@ -368,7 +368,7 @@ class _Execution:
 
 
 def _outcome(decision: Decision, record: Reservation) -> Reservation:
-    """Return *record* if it proves that the decision succeeded; raise an error if not.
+    """Return *record* if it proves the decision's success; otherwise raise an error.
 
     A decision with an instruction succeeds when the instruction is sent, because its effect may
     take minutes. If the Reservation was accepted without the instruction, the decision failed:

@@ -35,13 +35,13 @@ def observe(
         by: source of the report, for the history.
 
     Returns:
-        Whether the event created a record or changed its status.
+        Whether the event created the record or changed its status.
 
     Raises:
         StoreUnavailable: DynamoDB failed. The status may not have been recorded; the sweep
             corrects the record.
     """
-    # The best known creation time: exact for the first event, an upper bound for a later one.
+    # The best known creation time: exact for the first event, an upper bound for later events.
     reserved_at = min(event.at or now, now)
     expires_at = deadlines.expires_at(reserved_at, event.workflow_sid)
     next_check_at = deadlines.next_check(

@@ -56,7 +56,7 @@ class TaskRouter(Protocol):
         """List the SIDs (WT…) of the reserved Tasks."""
 
     def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
-        """Find a Task by one of its attributes, if created at or after *since* (epoch ms)."""
+        """Find a Task by an attribute; ignore Tasks created before *since* (epoch ms)."""
 
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Events of a type from *since* to *until* (epoch ms).

@@ -40,11 +40,11 @@ _OVERLAP_MS = 60_000
 """Maximum delay of Events in the list, plus the assumed difference from TaskRouter's clock."""
 _WINDOW_MS = 10 * 60_000
 """Maximum length of a window. Events are read in windows so that an interrupted run keeps its
-progress. A window with more Events than one request returns is halved."""
+progress. A window with more Events than `list_events` returns is halved."""
 _MIN_WINDOW_MS = 1_000
 """Minimum length of a window: the precision of TaskRouter's time filter."""
 _FIRST_LOOKBACK_MS = 60 * 60_000
-"""Maximum age of Events in the first reconciliation."""
+"""Length of the period that the first reconciliation reads, without the overlap."""
 _EVENT_RETENTION_MS = 30 * 24 * 3_600_000
 """Maximum age of Events. TaskRouter redacts older Events."""
 
@@ -78,7 +78,7 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
                 partial(reconciliation.record_pending, now),
                 partial(reconciliation.record_events, done_until, now),
             ]
-            # Alternate the order so that no part can use up the time of every run.
+            # Alternate the order so that neither part can use up the time of every run.
             if now // _INTERVAL_MS % 2:
                 parts.reverse()
             return [count for part in parts for count in part()]

@@ -17,7 +17,7 @@ CONCURRENCY = 8
 """Maximum number of concurrent requests to TaskRouter."""
 
 _MIN_TIME_LEFT_MS = 25_000
-"""Minimum remaining time to start a step, which may send two requests to TaskRouter, each with a
+"""Minimum remaining time to start a step. A step may send two requests to TaskRouter, each with a
 timeout of 10 s, and then writes to DynamoDB."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
@@ -27,7 +27,7 @@ _Response = TypeVar("_Response")
 
 
 class RunBudget:
-    """The budget of one sweep. Its methods are thread-safe.
+    """The budget of one sweep, shared by its threads.
 
     Args:
         clock: the system time.

@@ -34,13 +34,13 @@ BY_SWEEP = "sweep"
 _PRINCIPAL = Principal(Role.SERVICE, identity=BY_SWEEP)
 
 _STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
-"""Pending Reservations first, because their callers are waiting."""
+"""Pending Reservations are checked first, because their callers are waiting."""
 
 
 class SweepOutcome(Enum):
     """The outcome of checking one Reservation. `SweepLine` counts each outcome."""
 
-    MIRRORED = auto()  # also if another request changed, or is changing, the status first
+    MIRRORED = auto()  # also if another request changed the status or is changing it
     UNCHANGED = auto()
     GONE = auto()
     REJECTED = auto()
@@ -55,7 +55,7 @@ class SweepPolicy:
 
     Attributes:
         reject_activity_sid: WA… of the Activity for Workers whose Reservation is rejected.
-        monitor_only: whether to only count the Reservations to reject or complete.
+        monitor_only: whether the sweep only counts the Reservations it would reject or complete.
     """
 
     reject_activity_sid: str | None = None
@@ -79,7 +79,7 @@ def sweep_due_reservations(
 
     Raises:
         SweepFailed: a step, such as a check, failed. This error triggers an alarm. Reservations
-            that were throttled or for which no time was left are counted as ``left`` and stay due.
+            whose check was throttled or had no time left are counted as ``left`` and stay due.
     """
     started = collaborators.clock.now_ms()
     budget = RunBudget(collaborators.clock, time_left_ms)

@@ -18,21 +18,21 @@ from chalicelib.domain.errors import AppError, StoreUnavailable, describe_connec
 
 @pytest.fixture
 def unused_address() -> str:
-    """An address at which no server listens."""
+    """An address on which no server listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.fixture
 def silent_address() -> Iterator[str]:
-    """Address of a server that accepts connections but never responds."""
+    """The address of a server that accepts connections but never responds."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"127.0.0.1:{listener.getsockname()[1]}"
 
 
 @pytest.fixture
 def closing_address() -> Iterator[str]:
-    """Address of a server that reads each request and closes the connection without a response."""
+    """The address of a server that closes each connection without a response."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

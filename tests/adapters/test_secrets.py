@@ -24,7 +24,7 @@ SECRET = "a secret that is long enough for HS256"
 
 
 class FakeSsm:
-    """A fake SSM client that returns one parameter, counts reads and fails on request."""
+    """A fake SSM client that returns one parameter, counts reads and can fail."""
 
     def __init__(self, **value: Any) -> None:
         self.value: dict[str, Any] = {"auth_tokens": ["old"], "api_keys": {KEY: SECRET}, **value}
@@ -190,7 +190,7 @@ def test_shared_key_verifies_sha256_signature() -> None:
         ("one", HMAC_SHA256, ",,=,"),
     ],
 )
-def test_settings_header_never_weakens_verification(
+def test_signature_that_does_not_match_settings_header_is_invalid(
     secret: str, algorithm: str, header: str | None
 ) -> None:
     verifier = SignatureVerifier(make_secrets(FakeSsm(shared_keys={"k1": "one"}), ManualClock()))

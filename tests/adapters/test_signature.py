@@ -49,7 +49,7 @@ def test_signatures_of_twilio_test_vectors_are_valid(
     parameter_lists,
     st.sampled_from(["https://a.test/x", "http://127.0.0.1:8000/assignment_callback"]),
 )
-def test_sdk_signature_is_valid_for_its_token_only(
+def test_sdk_signature_is_valid_only_for_its_token(
     parameters: list[tuple[str, str]], url: str
 ) -> None:
     form = Form(parameters)

@@ -1,4 +1,4 @@
-"""The conditional writes also work with moto, so they do not depend on one emulator of DynamoDB."""
+"""The conditional writes also work with moto, so they do not depend on one DynamoDB emulator."""
 
 import itertools
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ TABLE_PARAMETERS = (
 class _TemplateLoader(yaml.SafeLoader):
     """Loads a short-form CloudFormation function, such as `!Ref`, as None.
 
-    TABLE_PARAMETERS contain no such functions.
+    The values of TABLE_PARAMETERS contain no such functions.
     """
 
 
@@ -90,7 +90,7 @@ def test_accept_can_be_claimed_only_if_moves_allows_it(
         ({"instruction": "dequeue", "timeout": 30}, False),
     ],
 )
-def test_instruction_is_claimed_once_but_never_if_callback_answer_rings_phone(
+def test_claim_with_instruction_succeeds_once_unless_callback_answer_rings_phone(
     moto_store: DynamoReservationStore, *, answer: dict[str, object] | None, can_be_claimed: bool
 ) -> None:
     reservation_sid = seed(moto_store, Status.PENDING)

@@ -1,4 +1,4 @@
-"""The TaskRouter client sends requests, parses responses and translates failures of a server."""
+"""The TaskRouter client sends requests, parses responses and translates errors."""
 
 import inspect
 import json
@@ -108,7 +108,7 @@ def taskrouter(url: str) -> TwilioTaskRouter:
     )
 
 
-CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
+REQUESTS: dict[str, Callable[[TwilioTaskRouter], object]] = {
     "fetch by task": lambda client: client.fetch_reservation(RESERVATION, task_sid=TASK),
     "fetch by worker": lambda client: client.fetch_reservation(RESERVATION, worker_sid=WORKER),
     "update": lambda client: client.update_reservation(
@@ -129,7 +129,7 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
 }
 
 
-@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+@pytest.mark.parametrize("send", REQUESTS.values(), ids=REQUESTS.keys())
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
@@ -156,13 +156,13 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
 )
 def test_failure_raises_matching_error_without_twilio_message(
     server: Server,
-    call: Callable[[TwilioTaskRouter], object],
+    send: Callable[[TwilioTaskRouter], object],
     reply: bytes,
     error: type[Exception],
 ) -> None:
     server.reply = reply
     with pytest.raises(error) as raised:
-        call(taskrouter(server.url))
+        send(taskrouter(server.url))
     assert type(raised.value) is error
     assert "secret attribute" not in str(raised.value)
 
@@ -219,10 +219,10 @@ def test_events_are_parsed_like_event_callbacks(server: Server) -> None:
         "event_date_ms": 1_795_309_323_456,
         "event_data": data,
     }
-    event_without_worker = {**event, "event_data": {**data, "worker_sid": "Alice"}}
-    event_of_other_workspace = {**event, "event_data": {**data, "workspace_sid": "WS" + "9" * 32}}
+    event_with_invalid_worker_sid = {**event, "event_data": {**data, "worker_sid": "Alice"}}
+    event_of_another_workspace = {**event, "event_data": {**data, "workspace_sid": "WS" + "9" * 32}}
     event_without_data = {**event, "event_data": None}
-    events = [event, event_without_worker, event_of_other_workspace, event_without_data]
+    events = [event, event_with_invalid_worker_sid, event_of_another_workspace, event_without_data]
     server.reply = http_response(200, {"events": events, "meta": {"key": "events"}})
 
     page = taskrouter(server.url).list_events(

@@ -103,7 +103,7 @@ def test_error_for_another_worker_names_role_and_action() -> None:
         (Principal(Role.SERVICE), "service"),
     ],
 )
-def test_name_is_the_role_followed_by_any_worker_or_identity(
+def test_name_contains_the_role_and_the_worker_sid_or_identity_if_any(
     principal: Principal, name: str
 ) -> None:
     assert principal.name == name

@@ -31,13 +31,13 @@ def test_form_keeps_all_values_in_order(sent: list[tuple[str, str]]) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_body_is_parsed_or_raises_bad_request(body: bytes) -> None:
+def test_any_body_is_parsed_or_rejected_with_bad_request(body: bytes) -> None:
     with suppress(BadRequest):
         Form.parse(body)
 
 
 @given(pairs)
-def test_any_form_is_parsed_or_raises_bad_request(sent: list[tuple[str, str]]) -> None:
+def test_any_form_is_parsed_or_rejected_with_bad_request(sent: list[tuple[str, str]]) -> None:
     form = Form.parse(urlencode([*SIDS, *sent]).encode())
     try:
         callback = AssignmentCallback.from_form(form, account_sid=ACCOUNT, workspace_sid=WORKSPACE)
@@ -54,7 +54,7 @@ def test_any_form_is_parsed_or_raises_bad_request(sent: list[tuple[str, str]]) -
     }
 
 
-def test_repeated_sid_is_refused() -> None:
+def test_repeated_sid_is_rejected() -> None:
     form = Form.parse(urlencode([*SIDS, ("TaskSid", "WT" + "4" * 32)]).encode())
     with pytest.raises(BadRequest, match="TaskSid"):
         AssignmentCallback.from_form(form, account_sid=ACCOUNT, workspace_sid=WORKSPACE)

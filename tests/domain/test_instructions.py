@@ -169,14 +169,14 @@ INSTRUCTION_NAMES = "defer, accept, reject, dequeue, call, redirect, conference"
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
 )
-def test_error_for_a_missing_or_invalid_name_is_short(mapping, message: str) -> None:
+def test_missing_or_invalid_name_is_explained_in_a_short_error(mapping, message: str) -> None:
     (error,) = error_messages(mapping)
     assert message in error
     assert len(error) < 200
 
 
 @pytest.mark.parametrize("to", ["sip:joey@example.com", "SIPS:joey@example.com"])
-def test_dequeue_to_sip_address_rings_for_at_most_600_seconds(to: str) -> None:
+def test_timeout_of_dequeue_to_sip_address_is_at_most_600_seconds(to: str) -> None:
     assert Dequeue(to=to, timeout=600).answer["timeout"] == 600
     assert error_messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
         "timeout must be at most 600 if to is a SIP address."

@@ -1,4 +1,4 @@
-"""The simulator executes the app's instructions in answers and over REST."""
+"""The simulator executes the app's instructions from answers and REST requests."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}
 def build_instruction(name: str, existing_activity_sid: str, **parameters: Any) -> Instruction:
     """Build an instruction with its required parameters.
 
-    The Activity SID of the table is replaced with the SID of an existing Activity.
+    The Activity SID in the table is replaced with the SID of an existing Activity.
     """
     contact = {"to": "client:alice"} if name in CALLING_INSTRUCTIONS else {}
     mapping = {"instruction": name, **contact, **REQUIRED.get(name, {}), **parameters}

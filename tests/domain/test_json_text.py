@@ -29,7 +29,7 @@ def test_serialized_value_is_parsed_back(value: object) -> None:
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_parsed_or_raises_json_error(text: str) -> None:
+def test_any_text_is_parsed_or_rejected_with_json_error(text: str) -> None:
     with suppress(JsonError):
         parse_json(text)
 
@@ -48,5 +48,5 @@ def test_json_nested_deeper_than_the_maximum_depth_is_rejected() -> None:
         parse_json("[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1))
 
 
-def test_brackets_in_strings_do_not_count_as_depth() -> None:
+def test_brackets_in_strings_do_not_count_toward_the_depth() -> None:
     assert parse_json_object('{"a": "\\"' + "[" * 100 + '"}')

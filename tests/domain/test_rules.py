@@ -30,8 +30,8 @@ def test_matching_defer_rule_ends_the_evaluation() -> None:
 
 
 def test_default_is_used_if_no_rule_matches() -> None:
-    unmatched = make_rules({"when": "task.gold", "instruction": "reject"})
-    assert replace(unmatched, default=Accept()).decide(CALLBACK) == RuleResult(Accept())
+    rules = make_rules({"when": "task.gold", "instruction": "reject"})
+    assert replace(rules, default=Accept()).decide(CALLBACK) == RuleResult(Accept())
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_any_value_is_parsed_or_raises_value_error(value: object) -> None:
+def test_any_value_is_parsed_or_rejected_with_value_error(value: object) -> None:
     try:
         menu = Menu.parse(json.dumps(value))
     except ValueError:

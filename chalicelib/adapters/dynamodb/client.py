@@ -173,8 +173,8 @@ class UpdateItem:
     """One conditional UpdateItem request.
 
     In expressions, ``#name`` stands for the attribute *name*, so that no reserved word can clash,
-    and ``:name`` stands for an entry of `values`. DynamoDB rejects a request that changes an
-    attribute in two clauses, but local engines may accept it.
+    and ``:name`` stands for an entry of `values`. DynamoDB rejects a request that changes the
+    same attribute in two clauses, but local engines may accept it.
 
     Attributes:
         set: attributes to set, by name. None leaves an attribute unchanged.

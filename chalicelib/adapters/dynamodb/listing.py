@@ -1,12 +1,12 @@
 """Lists of Reservations, newest first.
 
-An index selects the SIDs, and the table provides the records. The indexes hold only the attributes
-needed for selection, so that all other attributes are stored only once. The query determines the
-index:
+An index selects the SIDs, and the table provides the records. The indexes contain only the
+attributes that lists and the sweep need, so that all other attributes are stored only once. The
+query determines the index:
 
 - A query for an open status uses ``due``. The order of its entries changes as Reservations are
-  claimed and checked, and open Reservations are few. Therefore, the partition is read completely
-  and sorted.
+  claimed and checked, and there are few open Reservations. Therefore, the partition is read
+  completely and sorted.
 - Any other query for a Worker's Reservations uses ``by_worker``.
 - All other queries use ``by_hour``, which is read hour by hour, backward in time.
 """
@@ -40,7 +40,10 @@ from chalicelib.domain.sids import is_sid
 _HOUR_MS = 3_600_000
 _INDEX_PAGE_SIZE = 100
 _MAX_QUERIES = 24
-"""Maximum number of queries per request. A page that needs more is returned incomplete."""
+"""Maximum number of queries of ``by_worker`` or ``by_hour`` per page.
+
+A page that needs more queries is returned incomplete.
+"""
 
 _LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
 

@@ -40,7 +40,7 @@ class TokenVerifier:
 
         Raises:
             Unauthorized: there is no valid bearer token. The message does not say what is wrong
-                with the token, because that would help to forge tokens.
+                with the token, because that would help attackers forge tokens.
             SecretsUnavailable: the keys can't be read.
         """
         if authorization is None:
@@ -56,7 +56,7 @@ class TokenVerifier:
             ) from error
 
     def _verify(self, authorization: str) -> dict[str, Any]:
-        """Return the token's claims; raise ValueError or InvalidTokenError if invalid."""
+        """Return the token's claims; raise ValueError or InvalidTokenError on failure."""
         token = authorization[len(_SCHEME) :].strip()
         if not authorization.lower().startswith(_SCHEME) or len(token) > _MAX_LENGTH:
             raise ValueError("not a bearer token")

@@ -2,8 +2,8 @@
 
 The adapter sets timeouts and raises this service's errors.
 
-This module is imported only when needed. Importing the SDK takes about 150 ms, which must not delay
-assignment callbacks.
+This module is imported only when needed. Importing the SDK's REST client takes about 150 ms and
+must not delay assignment callbacks.
 """
 
 import re

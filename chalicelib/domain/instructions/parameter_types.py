@@ -100,7 +100,7 @@ METHOD = one_of("GET", "POST")
 
 
 def comma_list(*events: str) -> ParameterType:
-    """Return the type of comma-separated events; REST takes one form field per event."""
+    """Return the type of comma-separated events; REST uses one form field per event."""
     return ParameterType(
         f'events separated by commas without spaces, such as "{",".join(events[-2:])}"; '
         f"allowed events: {', '.join(events)}",

@@ -100,7 +100,7 @@ class Rules:
     failures: tuple[str, ...] = ()
 
     def decide(self, callback: AssignmentCallback) -> RuleResult:
-        """Return the answer to a callback; never raises."""
+        """Return the answer to a callback; never raise an error."""
         failures = list(self.failures)
         try:
             facts = facts_of(callback) if self.rules else {}
@@ -122,7 +122,7 @@ def evaluate_all(rules: Rules, facts: Mapping[str, Any]) -> Iterator[RuleEvaluat
 
 
 def evaluate(rule: Rule, facts: Mapping[str, Any]) -> RuleEvaluation:
-    """Return the result of one rule; never raises."""
+    """Return the result of one rule; never raise an error."""
     matched = False
     try:
         matched = rule.matches(facts)

@@ -25,7 +25,7 @@ from chalicelib.domain.rules.lint import (
     paths_read,
 )
 
-# `ParsedResult.search` builds an interpreter per call, which takes longer than the search itself.
+# `ParsedResult.search` builds an interpreter per call; building it takes longer than the search.
 _INTERPRETER = visitor.TreeInterpreter()
 
 
@@ -88,7 +88,7 @@ def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:
 def _parse(text: str) -> Node:
     try:
         with warnings.catch_warnings():
-            # jmespath reads text between backticks as a string if it is not JSON, but warns.
+            # If text between backticks is not JSON, jmespath reads it as a string, but warns.
             warnings.simplefilter("error", PendingDeprecationWarning)
             tree: Node = jmespath.compile(text).parsed
     except PendingDeprecationWarning as error:

@@ -1,4 +1,4 @@
-"""The facts of a callback that the expressions of rules can read."""
+"""The facts of a callback that rule expressions can read."""
 
 import re
 from typing import Any

@@ -52,7 +52,7 @@ def is_false(value: object) -> bool:
 
 
 def _literal_operands(node: Node) -> Iterator[Any]:
-    """Yield the literals among the operands of && and ||, which should be comparisons."""
+    """Yield the literals that are used as operands of && and ||."""
     if node["type"] in ("or_expression", "and_expression"):
         for child in node["children"]:
             yield from [child["value"]] if child["type"] == "literal" else _literal_operands(child)
