@@ -54,8 +54,8 @@ def client(url: str, environ: Mapping[str, str]) -> Any:
 
     Args:
         url: Base URL of the emulator.
-        environ: Provides AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which
-            all have defaults.
+        environ: Provides AWS_DEFAULT_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, all of
+            which have defaults.
     """
     return boto3.client(
         "dynamodb",
@@ -68,7 +68,7 @@ def client(url: str, environ: Mapping[str, str]) -> Any:
             read_timeout=10,
             proxies={},
             retries={"total_max_attempts": 1},
-            # Building boto3's default user agent takes an eighth of the time of a local request.
+            # Building boto3's default user agent accounts for an eighth of a local request's time.
             user_agent="local",
         ),
     )
@@ -104,7 +104,7 @@ _TemplateLoader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
 def _resources() -> Any:
     """Return the template's resources.
 
-    They are cached, because parsing them takes longer than creating both tables.
+    The result is cached, because parsing the template takes longer than creating both tables.
     """
     text = TEMPLATE.read_text(encoding="utf-8")
     return yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
@@ -186,7 +186,7 @@ def create_server(port: int, hosts: Collection[str] = ()) -> Any:
     """
     # ministack reads this variable when it is imported; "1" would make it write files.
     os.environ["PERSIST_STATE"] = "0"
-    # Only the process that serves the tables needs a server.
+    # Only the process that serves the tables needs uvicorn.
     import uvicorn  # noqa: PLC0415
 
     config = uvicorn.Config(
@@ -208,8 +208,7 @@ def dynamodb_api(hosts: Collection[str] = ()) -> App:
     AWS services, one of which executes code, and administrative routes.
 
     Args:
-        hosts: Host names with a dot under which clients may call the API; see
-            `network.allowed_hosts`.
+        hosts: Accepted host names that contain a dot; see `network.allowed_hosts`.
     """
     from ministack.core import responses, router  # noqa: PLC0415
     from ministack.services import dynamodb  # noqa: PLC0415

@@ -15,8 +15,8 @@ from local import dynamodb, network
 
 STAGE = "local"
 PORTS = ("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT")
-"""Variables with the programs' ports. local/settings.env has their defaults, and derives the
-addresses from them."""
+"""Variables with the programs' ports. local/settings.env contains their defaults, and derives
+the addresses from them."""
 
 ADDRESSES = ("PUBLIC_BASE_URL", "AWS_ENDPOINT_URL_DYNAMODB", "TWILIO_TASKROUTER_URL")
 OPTIONAL_CALLBACKS = {
@@ -107,7 +107,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
     """
     for name in environ.keys() & set(PORTS):
         check_port(name, environ[name])
-    # Print every line immediately.
+    # Make Python print every line immediately.
     complete = {"PYTHONUNBUFFERED": "1"} | stage_config.environment(STAGE, environ)
     complete |= _proxy_exceptions(environ)
     resolved = dict(complete)
@@ -115,7 +115,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
     ports = {name: int(resolved[name]) for name in PORTS}
     if len(set(ports.values())) < len(ports):
         assignments = ", ".join(f"{name}={port}" for name, port in ports.items())
-        raise StackError(f"These variables must be different ports: {assignments}.")
+        raise StackError(f"These variables must set different ports: {assignments}.")
     api, emulator, simulator = (network.url(ports[name]) for name in PORTS)
     complete |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
     # The simulator must sign the URL that the app verifies and use the same Reservation timeout.

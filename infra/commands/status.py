@@ -18,7 +18,10 @@ from infra.aws.stage_config import SWEEP, Stage
 from infra.commands import cloud_stage_option, report_errors
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
-"""Route of the unsigned request. An alarm counts requests that the assignment callback refuses."""
+"""Route of the unsigned request.
+
+The assignment callback is not used, because an alarm counts the requests that it refuses.
+"""
 
 _OK = "ok"
 _NOT_DEPLOYED = "not deployed"
@@ -46,7 +49,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
 
 
 def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
-    """Return the state of each part, or an error message if the state can't be read."""
+    """Return the state of each part of a stage; an error message if it can't be read."""
     outputs = stacks.outputs(aws, stage)
     topic = outputs.get("AlarmTopic")
     bucket = outputs.get("Deployments")

@@ -80,7 +80,7 @@ def test_equal_ports_are_rejected():
         stack.describe({"SIMULATOR_PORT": "8000"})
 
     assert str(caught.value) == (
-        "These variables must be different ports: "
+        "These variables must set different ports: "
         "API_PORT=8000, DYNAMODB_PORT=8001, SIMULATOR_PORT=8000."
     )
 
