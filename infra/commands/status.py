@@ -101,17 +101,17 @@ def _find_problem(base_url: str) -> str | None:
                 f"{base_url}/health did not report version {__version__} (HTTP status "
                 f"{health.status_code})."
             )
-        refusal = requests.post(
+        unsigned = requests.post(
             f"{base_url}{SMOKE_TEST_ROUTE}", data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS
         )
     except requests.RequestException as error:
         return f"{base_url} can't be reached ({type(error).__name__})."
-    code = _member(refusal, "Code")
+    code = _member(unsigned, "Code")
     # By default, API Gateway also returns 403 for unknown routes, so `Code` is checked too.
-    if (refusal.status_code, code) != (403, "InvalidSignature"):
-        response = f"{refusal.status_code} {code}" if code else str(refusal.status_code)
+    if (unsigned.status_code, code) != (403, "InvalidSignature"):
+        result = f"{unsigned.status_code} {code}" if code else str(unsigned.status_code)
         return (
-            f"An unsigned callback returned {response}, not 403 InvalidSignature. See the runbook "
+            f"An unsigned callback returned {result}, not 403 InvalidSignature. See the runbook "
             "'callbacks fail' in docs/operations.md."
         )
     return None

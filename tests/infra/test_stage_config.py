@@ -10,7 +10,7 @@ from infra.aws import fingerprint, policies, stage_config
 
 WRONG_VALUES = (None, 5, "x", "", [], [1], {}, True)
 COMMITTED = stage_config.CONFIG.read_text(encoding="utf-8")
-OTHER_POLICY = "policies/dev-sweep.json"
+SWEEP_POLICY = "policies/dev-sweep.json"
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, conte
             ("lambda_functions/api_handler/iam_policy_file", file, "must be the path of a JSON")
             for file in (5, None, ".", "policies", "../../../evil.json", "config.json", "a\0.json")
         ),
-        ("lambda_functions/api_handler/iam_policy_file", OTHER_POLICY, "must differ between"),
+        ("lambda_functions/api_handler/iam_policy_file", SWEEP_POLICY, "must differ between"),
     ],
 )
 def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, value, problem):
@@ -129,8 +129,8 @@ def paths_of(value):
     """Return the path of each member of nested objects."""
     if not isinstance(value, dict):
         return []
-    below = [[key, *path] for key, member in value.items() for path in paths_of(member)]
-    return [[key] for key in value] + below
+    nested = [[key, *path] for key, member in value.items() for path in paths_of(member)]
+    return [[key] for key in value] + nested
 
 
 @pytest.mark.parametrize("wrong", WRONG_VALUES)
