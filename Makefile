@@ -73,7 +73,7 @@ deploy: .require-stage $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STA
 destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS and keep its data: make destroy STAGE=dev
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
 
-# The first prerequisite .require-stage prevents an installation if STAGE is missing. No such file exists.
+# This target is the first prerequisite, so nothing is installed if STAGE is missing. Its file is never created.
 .require-stage:
 	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make $(MAKECMDGOALS) STAGE=dev" >&2; exit 2; }
 

@@ -165,7 +165,7 @@ def api_command(stack: Stack) -> str:
 
 
 def _assignments(stack: Stack, *ports: str) -> str:
-    """Return shell assignments of these ports and the base URL, except defaults."""
+    """Return shell assignments for these ports and the base URL, except defaults."""
     default = describe({})
     names = [name for name in ports if stack.port(name) != default.port(name)]
     if stack.resolved["PUBLIC_BASE_URL"] != stack.api_url:

@@ -196,8 +196,8 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     """Return values that change when a deployed part of a stage changes.
 
     The parts are the stack, the functions with their roles' policies and their resource policies,
-    the retries of the sweep, the schedule with its targets, the API's stage and
-    the base paths of the custom domain.
+    the retries of the sweep, the schedule with its targets, the API's stage and the base paths of
+    the custom domain.
     """
     gateway, events = aws.client("apigateway"), aws.client("events")
     versions: dict[str, Any] = {"stack": stacks.last_change(aws, stage)}

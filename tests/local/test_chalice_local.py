@@ -218,7 +218,7 @@ def test_missing_services_are_not_reported_if_the_whole_stack_is_starting(enviro
     assert capsys.readouterr().err == ""
 
 
-def test_packages_of_the_services_are_not_imported():
+def test_chalice_local_imports_no_packages_of_the_services():
     program = (
         "import sys, local.chalice_local; "
         "print({name.partition('.')[0] for name in sys.modules} & "
