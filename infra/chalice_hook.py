@@ -111,8 +111,8 @@ def _check_package(parameters: Mapping[str, Any]) -> None:
         )
     if parameters["merge_template"] is None:
         click.echo(
-            "Note: the template lacks settings that Chalice can't make, such as throttles and the "
-            "functions' names. To include them, run: "
+            "Note: the template lacks settings that Chalice can't configure, such as throttles and "
+            "the functions' names. To include them, run: "
             f"python -m infra package --stage {stage_name} FOLDER",
             err=True,
         )

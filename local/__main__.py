@@ -16,7 +16,7 @@ ERRORS = (SettingsError, OperatorError, network.NotReadyError)
 
 
 _PACKAGES = ("ministack", "uvicorn", "starlette", "aiohttp", "lark", "python_multipart")
-"""Packages of the services, which deploying does not need."""
+"""Packages that the services need and a deployment does not."""
 
 
 class _ErrorReportingGroup(click.Group):
@@ -126,7 +126,7 @@ def run_api() -> None:
 def run_sweep(every: float) -> None:
     """Run the sweep periodically."""
     os.environ.update(stack.describe(os.environ).environ)
-    # Imported after the environment is set, because the app reads its settings from it.
+    # The app reads its settings from the environment, so it is imported after the update.
     app = importlib.import_module("app")
     functions.sweep_periodically(app.sweep, every)
 

@@ -1,6 +1,7 @@
 """Prepares the app for `chalice local`.
 
-The preparation selects settings, checks addresses and refuses requests from cross-origin pages.
+The preparation selects settings, checks addresses, and adds a middleware that refuses requests from
+cross-origin pages.
 """
 
 import errno
@@ -53,10 +54,10 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
             region is set.
         SettingsError: A setting is missing or malformed.
     """
-    declared = stage_config.environment(stage, {})
+    stage_variables = stage_config.environment(stage, {})
     _check_address(host, port)
     if stage == stack.STAGE or not os.environ.get("TWILIO_ACCOUNT_SID", "").strip():
-        for name in declared:
+        for name in stage_variables:
             os.environ.pop(name, None)
         settings = _use_local_services(stage, host, port)
     else:
@@ -93,7 +94,7 @@ def _use_deployed_services(stage: str) -> config.Settings:
     if not settings.public_base_url:
         click.echo(
             "PUBLIC_BASE_URL is not set, so no Twilio signature can match. Set it to the URL at "
-            "which Twilio reaches this API, such as a tunnel's.",
+            "which Twilio reaches this API, such as the URL of a tunnel.",
             err=True,
         )
     return settings
@@ -114,7 +115,7 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
         f"{described.resolved['AWS_ENDPOINT_URL_DYNAMODB']}."
     )
     if stack.STARTED_TOGETHER in os.environ:
-        # The other programs need not be ready yet, and `make run` reports conflicts.
+        # The other programs may not be ready yet, and `make run` reports conflicts.
         return described.settings
     if conflicts := stack.conflicting_variables(described, os.environ):
         click.echo(stack.conflict_warning(conflicts, "chalice local"), err=True)
@@ -142,13 +143,14 @@ def _find_problem(described: stack.Stack) -> str | None:
         return (
             f"DynamoDB at {database} has no table {' or '.join(tables)}. Set RESERVATIONS_TABLE "
             "and STATE_TABLE to the same values in both terminals, and run `chalice local --stage "
-            "local`, because other stages replace the shell's values."
+            "local`, because other stages override the shell's values."
         )
-    posts_to = (simulator or {}).get("callback_base_url", described.settings.public_base_url)
-    if str(posts_to).rstrip("/") != described.settings.public_base_url:
+    base_url = described.settings.public_base_url
+    callback_base_url = (simulator or {}).get("callback_base_url", base_url)
+    if str(callback_base_url).rstrip("/") != base_url:
         return (
-            f"The TaskRouter simulator posts its callbacks to {posts_to}, not to "
-            f"{described.settings.public_base_url}. Restart it with: {command}"
+            f"The TaskRouter simulator posts its callbacks to {callback_base_url}, not to "
+            f"{base_url}. Restart it with: {command}"
         )
     return None
 

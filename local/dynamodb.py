@@ -60,7 +60,7 @@ def client(url: str) -> Any:
             read_timeout=10,
             proxies={},
             retries={"total_max_attempts": 1},
-            # Building boto3's default user agent takes an eighth of the time of a local request.
+            # Building boto3's default user agent accounts for an eighth of a local request's time.
             user_agent="local",
         ),
     )
@@ -96,7 +96,7 @@ _TemplateLoader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
 def _resources() -> Any:
     """Return the template's resources.
 
-    They are cached, because parsing them takes longer than creating both tables.
+    The result is cached, because parsing the template takes longer than creating both tables.
     """
     text = TEMPLATE.read_text(encoding="utf-8")
     return yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
@@ -173,7 +173,7 @@ def create_server(port: int, hosts: Collection[str] = ()) -> Any:
     """
     # ministack reads this variable when it is imported; "1" would make it write files.
     os.environ["PERSIST_STATE"] = "0"
-    # Only the process that serves the tables needs a server.
+    # Only the process that serves the tables needs uvicorn.
     import uvicorn  # noqa: PLC0415
 
     config = uvicorn.Config(
@@ -197,8 +197,7 @@ def dynamodb_api(hosts: Collection[str] = ()) -> App:
     keys are.
 
     Args:
-        hosts: Host names with a dot under which clients may call the API; see
-            `network.allowed_hosts`.
+        hosts: Accepted host names that contain a dot; see `network.allowed_hosts`.
     """
     from ministack.services import dynamodb  # noqa: PLC0415
 

@@ -76,7 +76,7 @@ def wait_for(name: str, is_ready: Callable[[], bool], timeout: float = 30) -> No
 
 
 def allowed_hosts(public_base_url: str, environ: Mapping[str, str]) -> frozenset[str]:
-    """Return the host names with a dot under which clients may call the local programs.
+    """Return the host names with a dot that the local programs accept in requests.
 
     Args:
         public_base_url: The setting PUBLIC_BASE_URL, such as the URL of a tunnel.

@@ -24,7 +24,7 @@ The stack is running. Press Ctrl-C to stop it.
   Portal      {simulator}/simulator/portal   (the simulator's replacement for the Twilio Console)
   DynamoDB    {dynamodb}
 
-For the commands below: a supervisor token, valid for {hours} hours, and the simulator's account:
+The commands below use a supervisor token, which is valid for {hours} hours, and the simulator's account:
 
   TOKEN={token}
   ACCOUNT={account}
@@ -51,7 +51,7 @@ For the commands below: a supervisor token, valid for {hours} hours, and the sim
   curl -sw '\\n' -u $ACCOUNT {workspace}/Tasks/$TASK
   curl -sw '\\n' -u $ACCOUNT {workspace}/Workers/{alice}
 
-6. Complete the Task. You can then start again at step 1:
+6. Complete the Task and set Alice to Offline, so that you can start again at step 1:
 
   curl -sw '\\n' -u $ACCOUNT -d AssignmentStatus=completed {workspace}/Tasks/$TASK
   curl -sw '\\n' -u $ACCOUNT -d ActivitySid={offline} {workspace}/Workers/{alice}
@@ -82,7 +82,7 @@ def run(stack: Stack, greeting: Callable[[Stack], str]) -> int:
         greeting: Returns the text to print once all programs are ready.
 
     Returns:
-        The exit code: 0 after SIGINT or SIGTERM, otherwise not 0.
+        The exit code: 0 after SIGINT or SIGTERM, otherwise at least 1.
 
     Raises:
         StackError: A program did not start.
@@ -105,7 +105,7 @@ def _print_line(name: str, line: str) -> None:
 
 
 def _write(text: str) -> None:
-    # A single write keeps lines from several threads from interleaving.
+    # A single write prevents lines from several threads from being interleaved.
     sys.stdout.write(text)
     sys.stdout.flush()
 

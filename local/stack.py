@@ -16,8 +16,8 @@ from local import dynamodb, network
 
 STAGE = "local"
 PORTS = ("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT")
-"""Variables with the programs' ports. local/settings.env has their defaults, and derives the
-addresses from them."""
+"""Variables with the programs' ports. local/settings.env contains their defaults, and derives
+the addresses from them."""
 
 ADDRESSES = ("PUBLIC_BASE_URL", "AWS_ENDPOINT_URL_DYNAMODB", "TWILIO_TASKROUTER_URL")
 OPTIONAL_CALLBACKS = {
@@ -109,7 +109,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
     for name in PORTS:
         if port := environ.get(name):
             check_port(name, port)
-    # Print every line immediately.
+    # Make Python print every line immediately.
     complete = {"PYTHONUNBUFFERED": "1"} | stage_config.environment(STAGE, environ)
     complete |= _proxy_exceptions(environ)
     resolved = dict(complete)
@@ -117,7 +117,7 @@ def describe(environ: Mapping[str, str]) -> Stack:
     ports = {name: int(resolved[name]) for name in PORTS}
     if len(set(ports.values())) < len(ports):
         assignments = ", ".join(f"{name}={port}" for name, port in ports.items())
-        raise StackError(f"These variables must be different ports: {assignments}.")
+        raise StackError(f"These variables must set different ports: {assignments}.")
     api, emulator, simulator = (network.url(ports[name]) for name in PORTS)
     complete |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
     # The simulator must sign the URL that the app verifies and use the same Reservation timeout.
@@ -167,7 +167,7 @@ def api_command(stack: Stack) -> str:
 
 
 def _assignments(stack: Stack, *ports: str) -> str:
-    """Return shell assignments of these ports and the base URL, except defaults."""
+    """Return shell assignments for these ports and the base URL, except defaults."""
     default = describe({})
     names = [name for name in ports if stack.port(name) != default.port(name)]
     if stack.resolved["PUBLIC_BASE_URL"] != stack.api_url:

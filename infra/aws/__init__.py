@@ -71,10 +71,10 @@ def require_region(session: boto3.Session) -> str:
 
 
 def connect(profile: str | None = None) -> Aws:
-    """Return the account and region of the caller's credentials.
+    """Return the account and region that the caller's AWS configuration selects.
 
     Args:
-        profile: A profile of the AWS configuration; None for the default.
+        profile: Name of an AWS profile; None for the default.
 
     Raises:
         OperatorError: No region is set, or there are no credentials.

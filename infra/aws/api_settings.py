@@ -28,8 +28,8 @@ class Throttle:
     burst: int
 
 
-# Other clients, such as polling pages, get a small share of the account's API Gateway quota, which
-# leaves capacity for callbacks. In some regions, the burst quota is only 1,250.
+# Clients other than Twilio, such as polling pages, get a small share of the account's API Gateway
+# quota, to leave capacity for callbacks. In some regions, the burst quota is only 1,250.
 DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
 CALLBACK_THROTTLE = Throttle(rate=1_000, burst=1_000)
 

@@ -2,9 +2,9 @@
 
 Chalice writes the record to the checkout. A deployment without the record creates a second API with
 a different URL, so laptops and pipelines share the record through S3. Chalice writes the record
-last: an interrupted deployment leaves no record, and an interrupted removal leaves a record of
-deleted resources. Therefore `rebuild_record` looks up every recorded resource, and every resource
-with a known name, in AWS.
+last: an interrupted deployment leaves unrecorded resources, and an interrupted removal leaves a
+record of deleted resources. Therefore `rebuild_record` looks up every recorded resource, and every
+resource with a known name, in AWS.
 """
 
 import json
@@ -37,17 +37,17 @@ def run_chalice(*arguments: str) -> None:
 
 
 def lambda_runtime() -> str:
-    """Return the functions' runtime, which Chalice takes from the running Python.
+    """Return the functions' runtime, which Chalice derives from the running Python.
 
     Raises:
-        OperatorError: Lambda has no runtime for the running Python version.
+        OperatorError: Chalice supports no Lambda runtime for the running Python version.
     """
     running = f"python{sys.version_info.major}.{sys.version_info.minor}"
     nearest = Config().lambda_python_version
     if running != nearest:
         raise OperatorError(
-            f"Lambda has no runtime {running}, and Chalice takes the functions' runtime from the "
-            f"Python that deploys. Create .venv with another Python: make clean, then make "
+            f"Chalice does not support the Lambda runtime {running}, which it derives from the "
+            f"running Python version. Create .venv with another Python: make clean, then make "
             f"PYTHON={nearest} setup."
         )
     return running
@@ -120,7 +120,7 @@ def upload(aws: Aws, stage: Stage, bucket: str) -> str:
 
 
 def public_url(aws: Aws, stage: Stage, bucket: str | None) -> str | None:
-    """Return the base URL for TaskRouter's callbacks, or None if nothing is deployed.
+    """Return the base URL for TaskRouter's callbacks, or None if no API is deployed.
 
     An API that CloudFormation deployed is also found, although it has no record.
     """

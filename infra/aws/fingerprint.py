@@ -3,7 +3,7 @@
 The fingerprint is stored in S3 with the versions of the parts that
 `live_resources.describe_versions` reads. If any tool changes such a part later, its version
 changes. A stage is not deployed again as long as its fingerprint and all versions are unchanged.
-Changes of other resources, such as a role's trust policy or an alarm, are not detected.
+Changes to other resources, such as a role's trust policy or an alarm, are not detected.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ _SHIPPED = ("app.py", "chalicelib", "vendor", "requirements.txt")
 
 def compute(stage: Stage) -> str:
     """Return the fingerprint that a deployment of the stage would have."""
-    declared = project()
-    section = declared.pop("stages")[stage.name]
+    project_config = project()
+    section = project_config.pop("stages")[stage.name]
     inputs = {
         "runtime": chalice_record.lambda_runtime(),
         "chalice": metadata.version("chalice"),
-        "project": declared,
+        "project": project_config,
         "stage": section,
         "policies": policies.render(stage),
         "api_settings": api_settings.merged_template(stage),

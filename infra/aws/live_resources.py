@@ -19,7 +19,7 @@ def find_api_id(aws: Aws, stage: Stage, *, recorded_id: str | None = None) -> st
 
     Args:
         aws: The account and region.
-        stage: The stage whose API to find.
+        stage: The stage that the API serves.
         recorded_id: ID from a record. If that API no longer exists, the account is searched.
 
     Raises:
@@ -75,7 +75,7 @@ def list_resources(aws: Aws, stage: Stage, *, recorded_api_id: str | None) -> li
 
     Args:
         aws: The account and region.
-        stage: The stage whose functions and API to list.
+        stage: The stage that the functions and the API belong to.
         recorded_api_id: See `find_api_id`.
 
     Raises:
@@ -161,7 +161,7 @@ def ensure_domain_not_shared(aws: Aws, domain: str, api_id: str | None) -> None:
 def ensure_same_region(aws: Aws, stage: Stage) -> None:
     """Refuse a stage that is deployed in another region.
 
-    Role names are unique in an account, so one stage cannot be in two regions.
+    Role names are unique within an account, so one stage cannot be in two regions.
 
     Raises:
         OperatorError: A role of the stage belongs to another region.
@@ -195,9 +195,9 @@ def _role_policy(aws: Aws, stage: Stage, handler: str) -> str | None:
 def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     """Return values that change when a deployed part of a stage changes.
 
-    The parts are the last change of the stack, the functions with their roles' policies and their
-    resource policies, the retries of the sweep, the schedule with its targets, the API's stage and
-    the base paths of the custom domain.
+    The parts are the stack, the functions with their roles' policies and their resource policies,
+    the retries of the sweep, the schedule with its targets, the API's stage and the base paths of
+    the custom domain.
     """
     gateway, events = aws.client("apigateway"), aws.client("events")
     versions: dict[str, Any] = {"stack": stacks.last_change(aws, stage)}
@@ -215,7 +215,7 @@ def describe_versions(aws: Aws, stage: Stage, api_id: str) -> dict[str, Any]:
     versions["targets"] = sorted(targets.get("Targets", []), key=lambda target: str(target["Id"]))
     api = _get_or_none(gateway.get_stage, restApiId=api_id, stageName=stage.name) or {}
     updated = api.get("lastUpdatedDate")
-    # botocore returns the time in the time zone of this machine.
+    # botocore returns the time in this machine's time zone.
     versions["api"] = [api_id, api.get("deploymentId"), updated and updated.timestamp()]
     versions["domain"] = _base_path_mappings(aws, stage.domain) if stage.domain else []
     return versions

@@ -25,7 +25,7 @@ _LEASE_SECONDS = 30 * 60
 
 @contextmanager
 def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], None]]:
-    """Hold the lock of a stage.
+    """Acquire the lock of a stage for the duration of a ``with`` block.
 
     The first deployment of a stage creates the state table. Until the table exists, only
     CloudFormation prevents two concurrent deployments, because it allows only one change to a

@@ -55,7 +55,7 @@ def _secret_statement(stage: Stage) -> dict[str, str]:
 
 
 def write(stage: Stage) -> None:
-    """Write a stage's policies to the files named in config.json, if they differ."""
+    """Write each missing or outdated policy file that config.json names for a stage."""
     for file, policy in render(stage).items():
         path = PROJECT / ".chalice" / file
         text = json.dumps(policy, indent=2) + "\n"

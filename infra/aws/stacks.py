@@ -29,7 +29,7 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
 
     Args:
         aws: The account and region.
-        stage: The stage whose stack to create or update.
+        stage: The stage that the stack belongs to.
         tables_only: Whether to omit all resources except the tables.
 
     Raises:
@@ -137,8 +137,8 @@ def _ensure_updatable(cloudformation: Any, stage: Stage) -> None:
     if stack and stack["StackStatus"] not in (*_SUCCEEDED, *_ROLLED_BACK):
         raise OperatorError(
             f"The stack {stage.stack} is {stack['StackStatus']} and can't be updated. Find the "
-            "cause in CloudFormation's console and fix it there (continue the update rollback, or "
-            "delete the stack: its tables are retained). Then run this command again."
+            "cause in the CloudFormation console and fix it there (continue the update rollback, "
+            "or delete the stack: its tables are retained). Then run this command again."
         )
 
 
@@ -159,7 +159,7 @@ def _wait(cloudformation: Any, stage: Stage, stack_id: str) -> str:
         if now - started > _TIMEOUT_SECONDS:
             raise OperatorError(
                 f"The stack {stage.stack} is still {stack['StackStatus']} after half an hour. See "
-                "its events in CloudFormation's console, and run this command again once the "
+                "its events in the CloudFormation console, and run this command again once the "
                 "change has ended."
             )
         if now - reported > _PROGRESS_SECONDS:
@@ -184,7 +184,7 @@ def _first_failure(cloudformation: Any, stack_id: str, token: str) -> str:
         belongs_to_request = event.get("ClientRequestToken") == token
         if belongs_to_request and event["ResourceStatus"].endswith("_FAILED"):
             return f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', 'failed')}"
-    return "see its events in CloudFormation's console."
+    return "see its events in the CloudFormation console."
 
 
 def _find(cloudformation: Any, name_or_id: str) -> dict[str, Any] | None:

@@ -49,7 +49,7 @@ class Stage:
 
     @property
     def stack(self) -> str:
-        """The CloudFormation stack with the resources that Chalice does not manage."""
+        """The name of the CloudFormation stack with the resources that Chalice does not manage."""
         return f"{self.app}-{self.name}"
 
     def function(self, handler: str) -> str:
@@ -126,7 +126,7 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
         variables |= declared_variables
     for name, value in variables.items():
         if not isinstance(value, str):
-            raise _invalid(stage_name, f"{name} must be text, in quotation marks.")
+            raise _invalid(stage_name, f"{name} must be a string in quotation marks.")
     return {**variables, **environ}
 
 
@@ -141,8 +141,8 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
 
     Args:
         stage_name: A name under "stages" in config.json.
-        allow_empty_sids: Whether the Twilio SIDs may be empty. The returned settings then have
-            made-up SIDs in their place.
+        allow_empty_sids: Whether the Twilio SIDs may be empty. The returned settings then contain
+            made-up SIDs instead of the empty SIDs.
 
     Raises:
         OperatorError: The stage is not declared, or its declaration is incomplete or
@@ -152,15 +152,15 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     settings = _settings(stage_name, {name: _EXAMPLE_SIDS[name] for name in examples})
     project_config = project()
     app_name: Any = project_config.get("app_name")
-    if not _is_text(app_name):
-        raise _invalid(stage_name, "the file must set app_name to the app's name, as text.")
+    if not _is_nonempty_string(app_name):
+        raise _invalid(stage_name, "the file must set app_name to a non-empty string.")
     stage: dict[str, Any] = project_config["stages"][stage_name]
     if stage.get("api_gateway_stage", "api") != stage_name:
         # Chalice names the API of every stage after the app. In CloudWatch, only the API Gateway
         # stage distinguishes the metrics of two stages.
         raise _invalid(stage_name, f"api_gateway_stage must equal the stage name ({stage_name}).")
-    if not _is_text(stage.get("api_gateway_policy_file", "default.json")):
-        raise _invalid(stage_name, "api_gateway_policy_file must be text, the name of a file.")
+    if not _is_nonempty_string(stage.get("api_gateway_policy_file", "default.json")):
+        raise _invalid(stage_name, "api_gateway_policy_file must be a file name, as a string.")
     domain = _read_object(stage_name, stage, "api_gateway_custom_domain")
     _check_domain(stage_name, domain, settings)
     functions = _read_object(stage_name, stage, "lambda_functions")
@@ -177,7 +177,7 @@ def _invalid(stage_name: str, problem: object) -> OperatorError:
     return OperatorError(f"Stage {stage_name} in {_FILE}: {problem}")
 
 
-def _is_text(value: object) -> bool:
+def _is_nonempty_string(value: object) -> bool:
     return isinstance(value, str) and value.strip() != ""
 
 
@@ -211,8 +211,8 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
     if settings.log_level not in _LOG_LEVELS:
         raise _invalid(
             stage_name,
-            f"LOG_LEVEL must be {' or '.join(_LOG_LEVELS)}, because the alarms read the log lines "
-            "of requests and sweeps.",
+            f"LOG_LEVEL must be {' or '.join(_LOG_LEVELS)}, because the alarms depend on the log "
+            "lines of requests and sweeps.",
         )
     return settings
 
@@ -225,7 +225,7 @@ def _policy_files(stage_name: str, functions: Mapping[str, Any]) -> dict[str, st
         if "iam_policy_file" not in function:
             raise _invalid(stage_name, f"iam_policy_file is missing for {handler!r}.")
         file = function["iam_policy_file"]
-        if not _is_text(file) or not _is_policy_file(file):
+        if not _is_nonempty_string(file) or not _is_policy_file(file):
             raise _invalid(
                 stage_name,
                 f"iam_policy_file of {handler} must be the path of a JSON file in .chalice, such "
@@ -260,7 +260,7 @@ def _check_domain(stage_name: str, domain: Mapping[str, Any], settings: config.S
         return
     for key, default in (("domain_name", None), ("url_prefix", "/")):
         if not isinstance(domain.get(key, default), str):
-            raise _invalid(stage_name, f"{key} of api_gateway_custom_domain must be text.")
+            raise _invalid(stage_name, f"{key} of api_gateway_custom_domain must be a string.")
     path = domain.get("url_prefix", "").replace("(none)", "").strip("/")
     url = f"https://{domain.get('domain_name')}/{path}".rstrip("/")
     if settings.public_base_url != url:

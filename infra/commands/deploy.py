@@ -64,7 +64,7 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, c
         click.echo("Nothing has changed.", err=True)
     else:
         bucket, api_id = _deploy_everything(aws, stage, renew_lock)
-        # Stored before the smoke test, so that it covers no change made during that test.
+        # The fingerprint is stored first, so that it covers no change made during the smoke test.
         fingerprint.store(aws, stage, bucket, computed, api_id)
     url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
     if check:

@@ -19,7 +19,7 @@ _OVERLAP_MS = 60_000
 @click.command()
 @cloud_stage_option
 @click.option(
-    "--sweep", "of_sweep", is_flag=True, help="Print the sweep's log lines instead of the API's."
+    "--sweep", "from_sweep", is_flag=True, help="Print the sweep's log lines instead of the API's."
 )
 @click.option(
     "--since",
@@ -29,7 +29,7 @@ _OVERLAP_MS = 60_000
 )
 @click.option("--follow", is_flag=True, help="Print new lines until Ctrl-C.")
 @report_errors
-def logs(stage_name: str, since: str, *, of_sweep: bool, follow: bool) -> None:
+def logs(stage_name: str, since: str, *, from_sweep: bool, follow: bool) -> None:
     """Print a stage's log lines.
 
     The app writes a JSON line per request, sweep or unexpected error. Lambda adds lines such as
@@ -40,7 +40,7 @@ def logs(stage_name: str, since: str, *, of_sweep: bool, follow: bool) -> None:
         raise click.BadParameter("--since must be a number followed by m, h or d, such as 15m.")
     stage, aws = stage_config.read(stage_name), connect()
     start = round((time.time() - int(parsed[1]) * _UNIT_SECONDS[parsed[2]]) * 1000)
-    group = stage.log_group(SWEEP if of_sweep else API)
+    group = stage.log_group(SWEEP if from_sweep else API)
     for line in _lines(aws, group, start, follow=follow):
         click.echo(line.rstrip())
 

@@ -1,4 +1,4 @@
-"""Commands that run a sweep and erase a record, with the operator's credentials."""
+"""Commands that run a sweep or erase a record, with the operator's credentials."""
 
 import json
 import os

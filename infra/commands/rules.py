@@ -32,7 +32,7 @@ def ensure_deployable_rules(stage: Stage) -> None:
     if not path.resolve().is_relative_to(config.PROJECT / "chalicelib"):
         raise OperatorError(
             f"Stage {stage.name} in .chalice/config.json: RULES_FILE must name a file in "
-            "chalicelib/, because nothing else is deployed."
+            "chalicelib/, because rules files elsewhere are not deployed."
         )
     rules_file.read(path)
 
@@ -54,15 +54,15 @@ def check(file: Path | None, stage_name: str) -> None:
     path = file or config.rules_file(stage_config.environment(stage_name, os.environ))
     checked = rules_file.read(path.absolute())
     click.echo(f"{path}: {len(checked)} rule(s), no mistakes.")
-    always = None
+    unconditional = None
     for number, rule in enumerate(checked, start=1):
-        if always:
-            condition = f'never reached: "{always.name}" always answers'
+        if unconditional:
+            condition = f'never reached: "{unconditional.name}" always answers'
         else:
             condition = f"when {rule.when.text}" if rule.when else "always"
         click.echo(f"{number:3}  {rule.name}: {rule.instruction.name}, {condition}")
-        if always is None and rule.when is None and not rule.references:
-            always = rule
+        if unconditional is None and rule.when is None and not rule.references:
+            unconditional = rule
 
 
 @rules.command()

@@ -22,7 +22,7 @@ def secrets() -> None:
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read the JSON from standard input.")
 @report_errors
 def put(stage_name: str, *, from_stdin: bool) -> None:
-    """Prompt for the secrets and write them, encrypted, to the stage's SSM parameter.
+    """Write the entered secrets, encrypted, to the stage's SSM parameter.
 
     Replaces the previous secrets. During a rotation, enter both the old and the new secret.
     The service calls TaskRouter with the first API key. Empty input ends each list. The secrets

@@ -18,7 +18,10 @@ from infra.aws.stage_config import SWEEP, Stage
 from infra.commands import cloud_stage_option, report_errors
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
-"""Route of the unsigned request. An alarm counts requests that the assignment callback refuses."""
+"""Route of the unsigned request.
+
+The assignment callback is not used, because an alarm counts the requests that it refuses.
+"""
 
 _OK = "ok"
 _NOT_DEPLOYED = "not deployed"
@@ -46,7 +49,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
 
 
 def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
-    """Return the state of each part, or an error message if the state can't be read."""
+    """Return the state of each part of a stage; an error message if it can't be read."""
     outputs = stacks.outputs(aws, stage)
     topic = outputs.get("AlarmTopic")
     bucket = outputs.get("Deployments")
@@ -98,17 +101,17 @@ def _find_problem(base_url: str) -> str | None:
                 f"{base_url}/health did not report version {__version__} (HTTP status "
                 f"{health.status_code})."
             )
-        refusal = requests.post(
+        unsigned = requests.post(
             f"{base_url}{SMOKE_TEST_ROUTE}", data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS
         )
     except requests.RequestException as error:
         return f"{base_url} can't be reached ({type(error).__name__})."
-    code = _member(refusal, "Code")
+    code = _member(unsigned, "Code")
     # By default, API Gateway also returns 403 for unknown routes, so `Code` is checked too.
-    if (refusal.status_code, code) != (403, "InvalidSignature"):
-        response = f"{refusal.status_code} {code}" if code else str(refusal.status_code)
+    if (unsigned.status_code, code) != (403, "InvalidSignature"):
+        result = f"{unsigned.status_code} {code}" if code else str(unsigned.status_code)
         return (
-            f"An unsigned callback returned {response}, not 403 InvalidSignature. See the runbook "
+            f"An unsigned callback returned {result}, not 403 InvalidSignature. See the runbook "
             "'callbacks fail' in docs/operations.md."
         )
     return None

@@ -11,12 +11,12 @@ from local.demo import http_client, script
 from local.demo.http_client import HttpClient
 from local.demo.output import Presenter, StageFailedError
 
-# Short times keep the stage that waits for a timeout short.
+# Short times shorten the stage that waits for a timeout.
 TIMES = {
     "RESERVATION_TIMEOUT_SECONDS": str(script.RESERVATION_SECONDS),
     "SWEEP_GRACE_SECONDS": "1",
     "SWEEP_EVERY_SECONDS": "1",
-    # The stage that waits for a timeout gives the Workflow a shorter timeout.
+    # The stage that waits for a timeout sets a shorter timeout on the Workflow.
     "SIMULATOR_RESERVATION_TIMEOUT": "60",
 }
 DEFERRING_SETTINGS = {"ASSIGNMENT_INSTRUCTION": "defer", "RULES_FILE": "chalicelib/rules.toml"}

@@ -48,7 +48,7 @@ class Script:
     Attributes:
         presenter: Sends and prints the requests.
         app: Client of the deferring API, with a supervisor's token.
-        taskrouter: Client of TaskRouter's REST API, relative to the Workspace.
+        taskrouter: Client of TaskRouter's REST API; paths are relative to the Workspace.
         simulator: Client of the simulator's control routes, which place phone calls.
         app_url: Base URL of the deferring API, which answers callbacks without an instruction.
         instructing_url: Base URL of the API that answers callbacks with an instruction: dequeue
@@ -154,7 +154,7 @@ class Script:
         self.presenter.explain("Wait for the timeout, without accepting or rejecting.")
         path = f"/reservations/{reservation['reservation_sid']}"
         self.presenter.wait(
-            "the status timeout in the app's record",
+            'the status "timeout" in the app\'s record',
             lambda: self.app.get(path).body.get("status") == "timeout" or None,
             SWEEP_SECONDS,
         )

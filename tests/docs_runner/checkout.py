@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tests.docs_runner.pages import ROOT
 
-# Without this option, curl exits with 0 if the HTTP status is 400 or higher, and the block passes.
+# Without this option, curl would exit with 0 if the HTTP status is 400 or higher, and the block
+# would pass.
 CURL = '#!/bin/sh\nexec {curl} --fail-with-body "$@"\n'
 INSTALLED = (".uv", ".requirements-deploy", ".requirements-run", ".requirements-dev")
 """Files in .venv by which the Makefile recognizes installed requirements."""
@@ -39,7 +40,7 @@ def create(folder):
 def environ(folder, **variables):
     """Return a shell environment without the programs of this virtual environment.
 
-    *folder* is created with a wrapper of curl, and comes first in the PATH of the environment.
+    *folder* is created with a wrapper for curl, and comes first in the PATH of the environment.
     """
     folder.mkdir()
     wrapper = folder / "curl"

@@ -17,7 +17,7 @@ _VARIABLE = (
     r"(?<=Makefile:)\d+",
 )
 _PROGRESS = " ..."
-"""End of documented lines that are printed only if a step takes long."""
+"""End of documented lines that are printed only if a step takes a long time."""
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Page:
         """Run the commands of the page in order.
 
         Raises:
-            AssertionError: A command did not exit as documented, or lacked documented output.
+            AssertionError: A command did not exit as documented, or its output lacked a line.
         """
         __tracebackhide__ = True
         for block in pages.read_blocks(self.path):

@@ -1,4 +1,4 @@
-"""Runs operator commands in the test process, which saves a second per command."""
+"""Runs operator commands in the test process, to save a second per command."""
 
 import contextlib
 import os

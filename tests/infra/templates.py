@@ -24,7 +24,7 @@ _Loader.add_multi_constructor(
 
 @functools.cache
 def read(name):
-    """Return a parsed template. It is cached, because parsing stage.yaml takes 0.1 s."""
+    """Return a parsed template; the result is cached, because parsing stage.yaml takes 0.1 s."""
     text = (INFRA / name).read_text(encoding="utf-8")
     return yaml.load(text, _Loader)  # noqa: S506  # _Loader is a SafeLoader
 

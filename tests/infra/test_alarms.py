@@ -1,4 +1,4 @@
-"""The alarms and the dashboard read metrics and log fields that the stage emits."""
+"""The alarms and the dashboard read only metrics and log fields that exist."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def matches(pattern, line):
 
 
 @pytest.mark.parametrize(("alarm", "namespace", "metric", "dimensions"), METRICS)
-def test_metric_of_each_alarm_is_emitted(alarm, namespace, metric, dimensions):
+def test_metric_of_each_alarm_exists(alarm, namespace, metric, dimensions):
     match namespace:
         case "AWS/Lambda":
             functions = {

@@ -1,4 +1,4 @@
-"""Each alarm fires for its cause, even with little traffic, and only then.
+"""Each alarm fires for its cause, even with little traffic, but not for a transient problem.
 
 The tests model how CloudWatch evaluates alarms: of the last EvaluationPeriods data points,
 DatapointsToAlarm must breach the threshold. TreatMissingData applies to periods without data.
@@ -51,7 +51,7 @@ def average(values):
 
 
 def every(count, value, *, otherwise=None, minutes=HOUR):
-    """Return a value per minute: *value* every *count* minutes, *otherwise* between."""
+    """Return a value per minute: *value* every *count* minutes, *otherwise* in between."""
     return [value if minute % count == 0 else otherwise for minute in range(minutes)]
 
 
@@ -71,7 +71,7 @@ NORMAL = {
     "TableThrottled": every(1, 0),
 }
 
-NO_TRAFFIC = every(1, None)
+NO_DATA = every(1, None)
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
@@ -85,7 +85,7 @@ def test_every_alarm_has_a_normal_metric():
 
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_only_sweep_silent_fires_without_data(alarm):
-    assert fires(alarm, NO_TRAFFIC) is (alarm == "SweepSilent")
+    assert fires(alarm, NO_DATA) is (alarm == "SweepSilent")
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,8 @@ def test_only_sweep_silent_fires_without_data(alarm):
     [
         ("CallbacksFail", every(1, 3)),
         ("CallbacksFail", every(20, 1)),  # three callbacks per hour, all failing
-        (
-            "CallbacksRefused",
-            every(20, 1),
-        ),  # three callbacks per hour, all refused because of a rotated token
+        # three callbacks per hour, all refused because of a rotated token
+        ("CallbacksRefused", every(20, 1)),
         ("CallbacksSlow", every(10, 4_000)),
         ("FallbackFails", every(HOUR, 1)),
         ("ApiFails", every(1, 1)),
@@ -104,10 +102,8 @@ def test_only_sweep_silent_fires_without_data(alarm):
         ("RulesFail", every(HOUR, 1)),
         ("ForgedSignatures", every(1, 5)),
         ("SweepFails", every(1, 1)),
-        (
-            "SweepFails",
-            every(5, 1, otherwise=0),
-        ),  # only reconciliation fails, every five or six minutes
+        # only reconciliation fails, every five or six minutes
+        ("SweepFails", every(5, 1, otherwise=0)),
         ("SweepFails", every(6, 1, otherwise=0)),
         ("SweepSilent", [*every(1, 1), *every(1, None, minutes=11)]),
         ("SweepBehind", every(1, 400_000)),
@@ -123,10 +119,8 @@ def test_alarm_fires_for_its_cause(alarm, minutes):
 @pytest.mark.parametrize(
     ("alarm", "minutes"),
     [
-        (
-            "CallbacksFail",
-            every(HOUR, 1, otherwise=0),
-        ),  # a single failure, which the fallback handles
+        # a single failure, which the fallback handles
+        ("CallbacksFail", every(HOUR, 1, otherwise=0)),
         ("CallbacksRefused", every(HOUR, 1)),  # a single forged request
         ("CallbacksRefused", every(1, 0.1)),  # a few forged requests among many valid requests
         ("CallbacksSlow", every(HOUR, 4_500, otherwise=300)),

@@ -47,10 +47,10 @@ class Checkout:
             copy(PROJECT / name, folder / name)
         (folder / "requirements.txt").touch()
 
-    def set(self, **settings):
+    def set_variables(self, **variables):
         path = self.folder / ".chalice" / "config.json"
         config = json.loads(path.read_text())
-        config["stages"]["dev"]["environment_variables"] |= settings
+        config["stages"]["dev"]["environment_variables"] |= variables
         path.write_text(json.dumps(config))
 
     def chalice(self, *arguments, **variables):
@@ -96,8 +96,8 @@ def test_deployment_with_empty_sids_is_refused(checkout):
 
 
 @pytest.mark.parametrize("command", [["deploy"], ["package", "out"]])
-def test_invalid_setting_is_refused(checkout, command):
-    checkout.set(**SIDS, RETENTION_DAYS="forever")
+def test_invalid_setting_is_rejected(checkout, command):
+    checkout.set_variables(**SIDS, RETENTION_DAYS="forever")
 
     completed = checkout.chalice(*command, **REGION)
 
@@ -117,8 +117,8 @@ def test_invalid_setting_is_refused(checkout, command):
         ([], REGION | KEYS, "Error: Could not connect to the endpoint URL: "),
     ],
 )
-def test_deployment_without_access_to_aws_is_refused(checkout, options, variables, message):
-    checkout.set(**SIDS)
+def test_missing_access_to_aws_is_reported_on_one_line(checkout, options, variables, message):
+    checkout.set_variables(**SIDS)
 
     completed = checkout.chalice("deploy", *options, **variables)
 
@@ -137,7 +137,7 @@ def test_packaging_needs_no_credentials_and_warns_about_empty_sids(checkout):
 
 
 def test_packaging_a_stage_with_all_sids_prints_no_warning(checkout):
-    checkout.set(**SIDS)
+    checkout.set_variables(**SIDS)
 
     completed = checkout.chalice("package", "out", **REGION)
 
@@ -152,8 +152,8 @@ def test_packaging_a_stage_with_all_sids_prints_no_warning(checkout):
         (REGION | {"AWS_PROFILE": "nope"}, "The config profile (nope) could not be found"),
     ],
 )
-def test_packaging_without_a_region_or_profile_is_refused(checkout, variables, message):
-    checkout.set(**SIDS)
+def test_packaging_with_a_missing_region_or_profile_is_refused(checkout, variables, message):
+    checkout.set_variables(**SIDS)
 
     completed = checkout.chalice("package", "out", **variables)
 
@@ -196,7 +196,7 @@ def test_member_of_the_wrong_type_is_reported(checkout, member, value):
 
 
 def test_policies_are_updated_with_changed_names_before_packaging(checkout):
-    checkout.set(**SIDS, STATE_TABLE="renamed")
+    checkout.set_variables(**SIDS, STATE_TABLE="renamed")
 
     checkout.chalice("package", "out", **REGION)
 
@@ -231,7 +231,7 @@ def test_other_chalice_commands_check_only_the_rules(checkout):
 def account(tmp_path, monkeypatch):
     """An account without the stage's resources, for commands in this process."""
     checkout = Checkout(tmp_path)
-    checkout.set(**SIDS)
+    checkout.set_variables(**SIDS)
     monkeypatch.setattr(stage_config, "CONFIG", tmp_path / ".chalice" / "config.json")
     monkeypatch.setattr(policies, "write", lambda stage: None)
     account = Aws(None, "aws", "eu-west-1", "1" * 12, "arn:aws:iam::1:user/ann")

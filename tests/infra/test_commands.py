@@ -1,4 +1,4 @@
-"""Operator commands in an emulated account prompt, report errors and hide secrets."""
+"""In an emulated account, operator commands prompt, report errors and hide secrets."""
 
 import json
 import re
@@ -151,7 +151,7 @@ def test_python_version_without_a_lambda_runtime_is_refused(operator, monkeypatc
     result = operator(*command, "--stage", "dev")
 
     assert result.exit_code == 1
-    assert "Lambda has no runtime python3.99" in result.output
+    assert "does not support the Lambda runtime python3.99" in result.output
     assert re.search(r"make PYTHON=python3\.\d\d setup", result.output)
 
 

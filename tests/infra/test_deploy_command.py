@@ -1,4 +1,4 @@
-"""The deploy command keeps a fingerprint only of a deployment that passes the smoke test."""
+"""The deploy command skips an unchanged stage unless its last smoke test failed."""
 
 import contextlib
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def account(monkeypatch):
         (command, "smoke_test"): lambda _url: check(account),
         (live_resources, "ensure_same_region"): lambda *_: None,
         (live_resources, "invoke_url"): lambda *_: URL,
-        (lock, "acquire"): lambda *_, **__: holding(account),
+        (lock, "acquire"): lambda *_, **__: held_lock(account),
         (stacks, "outputs"): lambda *_: {"Deployments": "bucket"},
         (stacks, "create_or_update"): lambda *_: {"Deployments": "bucket"},
         (chalice_record, "find_api_id"): lambda *_: "own",
@@ -47,7 +47,7 @@ def account(monkeypatch):
 
 
 @contextlib.contextmanager
-def holding(account):
+def held_lock(account):
     try:
         yield lambda: None
     finally:
@@ -70,7 +70,7 @@ def deploy(account, *options):
     return run_infra("deploy", "--stage", "dev", *options)
 
 
-def test_second_deployment_is_skipped(account):
+def test_unchanged_stage_is_not_deployed_again(account):
     assert deploy(account).stdout == f"{URL}/assignment_callback\n"
     assert account.steps == ["deploy", "store", "check", "release lock"]
 
@@ -98,7 +98,7 @@ def test_unchanged_stage_that_fails_the_smoke_test_is_deployed_again(account):
     assert "deploy" in account.steps
 
 
-def test_fingerprint_is_stored_without_a_requested_smoke_test(account):
+def test_fingerprint_is_stored_if_the_smoke_test_is_skipped(account):
     assert deploy(account, "--no-check").returncode == 0
     assert account.steps == ["deploy", "store", "release lock"]
 

@@ -34,7 +34,7 @@ def compute():
     return fingerprint.compute(stage_config.read("dev", allow_empty_sids=True))
 
 
-def test_unchanged_checkout_has_the_same_fingerprint(checkout):
+def test_timestamps_bytecode_and_unpackaged_files_do_not_change_the_fingerprint(checkout):
     before = compute()
     for file in checkout.rglob("*"):
         file.touch()

@@ -185,7 +185,7 @@ def _no_stack(monkeypatch):
 
 @pytest.fixture
 def deployed(aws, stage, _no_stack):
-    """Functions that the API and the schedule may call."""
+    """Clients of Lambda and EventBridge, after a deployment of the functions and the schedule."""
     functions, events = aws.client("lambda"), aws.client("events")
     for handler in ("api_handler", "sweep"):
         make_role(aws, stage.role(handler), "*")
@@ -243,7 +243,7 @@ def test_removed_part_changes_the_versions(aws, stage, deployed, remove):
 
 
 @pytest.mark.usefixtures("_no_stack")
-def test_missing_parts_have_versions(aws, stage):
+def test_missing_parts_have_empty_versions(aws, stage):
     versions = live_resources.describe_versions(aws, stage, "own")
 
     assert (versions["targets"], versions["sweep callers"]) == ([], None)

@@ -257,8 +257,8 @@ def test_policies_allow_only_tables_secrets_logs_and_traces(stage, allowed):
 
 @pytest.mark.parametrize("name", ["dev", "prod"])
 def test_committed_policies_match_the_templates(name):
-    declared = stage_config.read(name, allow_empty_sids=True)
-    for file, policy in policies.render(declared).items():
+    declared_stage = stage_config.read(name, allow_empty_sids=True)
+    for file, policy in policies.render(declared_stage).items():
         committed = (stage_config.CONFIG.parent / file).read_text(encoding="utf-8")
         assert json.loads(committed) == policy
 

@@ -53,12 +53,11 @@ def test_throttled_deployment_of_the_api_is_retried(gateway):
     assert throttled.requests == 5
 
 
-def test_retries_last_longer_than_api_gateways_limit_of_one_deployment_in_5_seconds(
-    gateway, monkeypatch
-):
+def test_throttled_deployment_is_retried_for_more_than_ten_seconds(gateway, monkeypatch):
     monkeypatch.setattr("botocore.retries.standard.random.random", lambda: 0.5)
     gateway.meta.events.register("before-send.apigateway.CreateDeployment", Throttled(times=99))
 
     with pytest.raises(ClientError, match="TooManyRequests"):
         gateway.create_deployment(restApiId="api", stageName="dev")
+    # API Gateway allows one deployment every 5 seconds.
     assert sum(gateway.waited) > 2 * 5

@@ -95,7 +95,8 @@ def test_rules_outside_the_package_are_refused(checkout_and_run, name):
 
     assert completed.returncode == 1
     assert completed.stderr.endswith(
-        "RULES_FILE must name a file in chalicelib/, because nothing else is deployed.\n"
+        "RULES_FILE must name a file in chalicelib/, "
+        "because rules files elsewhere are not deployed.\n"
     )
 
 

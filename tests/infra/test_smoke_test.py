@@ -51,11 +51,11 @@ def serve():
         server.server_close()
 
 
-def test_current_version_and_invalid_signature_error_pass(serve):
+def test_current_version_and_invalid_signature_error_are_accepted(serve):
     smoke_test(serve(HEALTHY, REFUSED), max_seconds=0)
 
 
-def test_403_from_api_gateway_fails(serve):
+def test_403_from_api_gateway_is_rejected(serve):
     from_gateway = (403, {"message": "Missing Authentication Token"})
 
     with pytest.raises(OperatorError, match="returned 403, not 403 InvalidSignature"):
@@ -71,19 +71,19 @@ def test_403_from_api_gateway_fails(serve):
         ((500, ["not an object"]), "returned 500"),
     ],
 )
-def test_any_other_response_to_an_unsigned_callback_fails(serve, callback, message):
+def test_any_other_response_to_an_unsigned_callback_is_rejected(serve, callback, message):
     with pytest.raises(OperatorError, match=message):
         smoke_test(serve(HEALTHY, callback), max_seconds=0)
 
 
-def test_another_version_fails(serve):
+def test_another_version_is_rejected(serve):
     older = (200, {"status": "ok", "version": "0.0.1"})
 
     with pytest.raises(OperatorError, match=f"did not report version {__version__}"):
         smoke_test(serve(older, REFUSED), max_seconds=0)
 
 
-def test_unreachable_url_fails():
+def test_unreachable_url_is_reported():
     with pytest.raises(OperatorError, match="can't be reached"):
         smoke_test("http://127.0.0.1:1", max_seconds=0)
 

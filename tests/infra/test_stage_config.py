@@ -10,7 +10,7 @@ from infra.aws import fingerprint, policies, stage_config
 
 WRONG_VALUES = (None, 5, "x", "", [], [1], {}, True)
 COMMITTED = stage_config.CONFIG.read_text(encoding="utf-8")
-OTHER_POLICY = "policies/dev-sweep.json"
+SWEEP_POLICY = "policies/dev-sweep.json"
 
 
 @pytest.fixture
@@ -52,8 +52,8 @@ def test_error_for_malformed_json_names_the_file(config):
 @pytest.mark.parametrize(
     ("variables", "problem"),
     [
-        ({"RETENTION_DAYS": 5}, "RETENTION_DAYS must be text, in quotation marks."),
-        ({"PUBLIC_BASE_URL": None}, "PUBLIC_BASE_URL must be text, in quotation marks."),
+        ({"RETENTION_DAYS": 5}, "RETENTION_DAYS must be a string in quotation marks."),
+        ({"PUBLIC_BASE_URL": None}, "PUBLIC_BASE_URL must be a string in quotation marks."),
         ([1], "environment_variables must be an object."),
     ],
 )
@@ -93,12 +93,12 @@ def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, conte
         ("api_gateway_custom_domain", "x", "api_gateway_custom_domain must be an object."),
         ("api_gateway_custom_domain", None, "api_gateway_custom_domain must be an object."),
         ("api_gateway_custom_domain", {"x": 1}, "domain_name of api_gateway_custom_domain must"),
-        ("api_gateway_policy_file", 5, "api_gateway_policy_file must be text"),
+        ("api_gateway_policy_file", 5, "api_gateway_policy_file must be a file name"),
         *(
             ("lambda_functions/api_handler/iam_policy_file", file, "must be the path of a JSON")
             for file in (5, None, ".", "policies", "../../../evil.json", "config.json", "a\0.json")
         ),
-        ("lambda_functions/api_handler/iam_policy_file", OTHER_POLICY, "must differ between"),
+        ("lambda_functions/api_handler/iam_policy_file", SWEEP_POLICY, "must differ between"),
     ],
 )
 def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, value, problem):
@@ -110,7 +110,7 @@ def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, v
         stage_config.read("dev", allow_empty_sids=True)
 
 
-def test_error_for_a_missing_app_name_says_so(config):
+def test_missing_app_name_is_reported(config):
     declared = json.loads(COMMITTED)
     del declared["app_name"]
     config.write_text(json.dumps(declared))
@@ -129,12 +129,12 @@ def paths_of(value):
     """Return the path of each member of nested objects."""
     if not isinstance(value, dict):
         return []
-    below = [[key, *path] for key, member in value.items() for path in paths_of(member)]
-    return [[key] for key in value] + below
+    nested = [[key, *path] for key, member in value.items() for path in paths_of(member)]
+    return [[key] for key in value] + nested
 
 
 @pytest.mark.parametrize("wrong", WRONG_VALUES)
-def test_wrong_value_of_any_member_is_accepted_or_reported(config, wrong):
+def test_wrong_value_of_any_member_raises_no_unexpected_error(config, wrong):
     committed = json.loads(COMMITTED)
     for path in paths_of(committed):
         declared = copy.deepcopy(committed)

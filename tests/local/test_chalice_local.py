@@ -127,12 +127,12 @@ def test_missing_base_url_of_a_stage_with_an_account_is_reported(environ, ports,
     environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_DEFAULT_REGION="eu-west-1")
 
     configure(ports["API_PORT"])
-    without = capsys.readouterr().err
+    url_error = capsys.readouterr().err
     environ["PUBLIC_BASE_URL"] = "https://tunnel.example"
     configure(ports["API_PORT"])
 
-    assert without.startswith("PUBLIC_BASE_URL is not set, so no Twilio signature can match.")
-    assert without.count("\n") == 1
+    assert url_error.startswith("PUBLIC_BASE_URL is not set, so no Twilio signature can match.")
+    assert url_error.count("\n") == 1
     assert capsys.readouterr().err == ""
 
 
@@ -218,7 +218,7 @@ def test_missing_services_are_not_reported_if_the_whole_stack_is_starting(enviro
     assert capsys.readouterr().err == ""
 
 
-def test_packages_of_the_services_are_not_imported():
+def test_chalice_local_imports_no_packages_of_the_services():
     program = (
         "import sys, local.chalice_local; "
         "print({name.partition('.')[0] for name in sys.modules} & "

@@ -1,4 +1,4 @@
-"""The commands of `python -m local` and the simulator report mistakes before they start."""
+"""`python -m local` and the simulator report mistakes before any program starts."""
 
 import os
 import subprocess

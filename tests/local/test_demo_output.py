@@ -14,7 +14,7 @@ class FakeClient:
         return self.response
 
 
-def test_unexpected_value_is_reported_with_its_stage_and_expected_value():
+def test_unexpected_value_is_reported_with_the_stage_and_the_expected_value():
     presenter = Presenter(lambda line: None)
     presenter.begin_stage("3. Rejected")
 

@@ -41,7 +41,7 @@ def test_tables_have_the_keys_and_indexes_used_by_the_store(dynamodb, tables):
 
 def test_creating_existing_tables_keeps_their_items(dynamodb):
     client = dynamodb.client()
-    tables = local_dynamodb.TableNames("reservations-again", "state-again")
+    tables = local_dynamodb.TableNames("existing-reservations", "existing-state")
     local_dynamodb.create_tables(client, tables)
     client.put_item(TableName=tables.state, Item={"id": {"S": "kept"}})
 
@@ -147,7 +147,7 @@ def send(dynamodb, method, path, headers, body=""):
 @pytest.mark.parametrize(
     "request_headers", [FORM, DESCRIBE_TABLE, {**FORM, **SIGNED_FOR_CLOUDFORMATION}]
 )
-def test_web_page_is_refused_whatever_it_requests(dynamodb, page_headers, request_headers):
+def test_any_request_from_a_web_page_is_refused(dynamodb, page_headers, request_headers):
     status, body = send(dynamodb, "POST", "/", {**request_headers, **page_headers}, CREATE_STACK)
 
     assert status == 403
@@ -262,7 +262,7 @@ def test_websocket_is_refused(dynamodb):
     "headers", [{}, {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}]
 )
 @pytest.mark.parametrize("body", ["", "{", "{}" * 1000, "[]", "1", "{}", NESTED])
-def test_malformed_request_returns_400(dynamodb, headers, body):
+def test_malformed_request_gets_400(dynamodb, headers, body):
     status, _ = send(dynamodb, "POST", "/", {**DESCRIBE_TABLE, **headers}, body)
 
     assert status == 400

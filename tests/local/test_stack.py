@@ -88,7 +88,7 @@ def test_equal_ports_are_rejected():
         stack.describe({"SIMULATOR_PORT": "8000"})
 
     assert str(caught.value) == (
-        "These variables must be different ports: "
+        "These variables must set different ports: "
         "API_PORT=8000, DYNAMODB_PORT=8001, SIMULATOR_PORT=8000."
     )
 
@@ -99,18 +99,18 @@ def test_error_for_an_invalid_setting_names_the_setting():
 
 
 def test_error_for_a_port_in_use_names_the_program_and_the_variable():
-    numbers = [str(n) for n in network.find_free_ports(2)]
+    free_ports = [str(port) for port in network.find_free_ports(2)]
     with socket.create_server(("127.0.0.1", 0)) as server:
-        taken = server.getsockname()[1]
-        environ = dict(zip(stack.PORTS, [*numbers, str(taken)], strict=True))
+        port_in_use = server.getsockname()[1]
+        environ = dict(zip(stack.PORTS, [*free_ports, str(port_in_use)], strict=True))
 
         with pytest.raises(stack.StackError) as caught:
             stack.check_ports_are_free(stack.describe(environ))
 
         stack.check_ports_are_free(stack.describe(environ), "api", "dynamodb")
     assert str(caught.value) == (
-        f"simulator can't listen on port {taken} (Address already in use). Stop the program that "
-        "uses the port, or set SIMULATOR_PORT to another port."
+        f"simulator can't listen on port {port_in_use} (Address already in use). Stop the program "
+        "that uses the port, or set SIMULATOR_PORT to another port."
     )
 
 
