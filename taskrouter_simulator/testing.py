@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 600
 _GRACE_SECONDS = 1
-_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_NO_PROXY_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class TaskRouter:
@@ -146,7 +146,7 @@ class TaskRouter:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with _WITHOUT_PROXY.open(request, timeout=_TIMEOUT_SECONDS) as response:
+            with _NO_PROXY_OPENER.open(request, timeout=_TIMEOUT_SECONDS) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:
