@@ -329,9 +329,9 @@ def _find_known_workers(
     members = workers.members(engine, workspace, queue)
     matches = [worker for worker in members if getattr(worker, field) == value]
     if not matches and not task.is_waiting:
-        has_value = isinstance(value, str) and value
-        code = WORKER_NOT_IN_QUEUE if has_value else INVALID_KNOWN_WORKER
-        message = f"Known worker {value if has_value else reference} is not in the task queue"
+        code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
+        if isinstance(value, str) and value:
+            code, message = WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue"
         engine.alert(code, message, {"task_sid": task.sid})
     return matches
 

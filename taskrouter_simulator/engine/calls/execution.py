@@ -169,6 +169,7 @@ def _wait(engine: Engine, call: Call, seconds: float, then: Callable[[], None]) 
 
 
 def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
+    """Execute `<Say>`, `<Play>` or `<Pause>`."""
     if verb.name == "Pause":
         seconds = verb.number("length", 1, _MAX_SECONDS)
         engine.record_step(call, "paused", seconds=seconds)
@@ -182,7 +183,7 @@ def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
 
 def _gather(engine: Engine, call: Call, verb: Verb) -> bool:
     for child in verb.children:
-        if child.name in SPOKEN and child.name != "Pause":
+        if child.name in SPOKEN:
             _speak(engine, call, child)
     pressed = call.keys.pop(0) if call.keys else None
     finish = verb.attributes.get("finishOnKey", "#")
