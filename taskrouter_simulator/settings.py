@@ -261,7 +261,7 @@ def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
     """Return the text of a field's environment variable; None if the default applies.
 
     Raises:
-        SettingsError: The default depends on API_PORT, which is not a port.
+        SettingsError: API_PORT, on which the default depends, is not a port.
     """
     text = environ.get(environment_name(name))
     if name == "callback_base_url" and text is None and "API_PORT" in environ:

@@ -136,7 +136,7 @@ class Comparisons:
         """
         if self.mixed_types == "numbers" and "number" in {_type_name(left), _type_name(right)}:
             left, right = _text_to_number(left), _text_to_number(right)
-        # bool is a subclass of int, so both checks are needed.
+        # isinstance cannot tell True from 1, because bool is a subclass of int.
         if isinstance(left, str | int | float) and _type_name(left) == _type_name(right):
             return left, right
         return None
