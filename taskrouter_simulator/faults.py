@@ -34,9 +34,9 @@ class Fault:
         on: "request" for requests to the REST API, or the kind of callback: "assignment",
             "fallback", "event", "twiml".
         kind: "latency" (the request is delayed by `seconds`: real seconds for a REST request,
-            simulated seconds for a callback), "error" (the response is `status`, with Retry-After
-            if `retry_after` is set), "cut" (the connection is dropped), "duplicate" (the
-            callback is sent twice).
+            simulated seconds for a callback), "error" (the response has the status `status`, and
+            Retry-After if `retry_after` is set), "cut" (the connection is dropped), "duplicate"
+            (the callback is sent twice).
         method: HTTP method; None matches all.
         path: Path of the URL; `*` matches any characters.
         moment: "before" or "after" the request takes effect.

@@ -1,4 +1,4 @@
-"""SIDs, fixed test credentials and URLs."""
+"""Creates SIDs, defines the test credentials, and checks URLs."""
 
 import hashlib
 import re

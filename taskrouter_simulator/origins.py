@@ -32,7 +32,7 @@ def is_foreign(
         host: The `Host` header; None if the request has none. An IP address and a name without a
             dot are accepted, because DNS rebinding needs a public name.
         origin: The `Origin` header; None if the request has none. The server's own pages are
-            accepted, if they were opened under a loopback or an allowed name.
+            accepted if they were opened under a loopback or an allowed name.
         allowed_hosts: Further accepted host names, in lower case and without a port.
         allowed_origins: Origins of other pages that may call the server; ``*`` accepts all.
     """
@@ -48,7 +48,7 @@ def is_foreign(
 
 def is_loopback(host: str) -> bool:
     """Return whether an address or a `Host` header names the loopback interface."""
-    # An IPv6 address has no brackets, unlike a `Host` header.
+    # A bare IPv6 address has no brackets, unlike one in a `Host` header.
     name = host if host.count(":") > 1 and "[" not in host else _hostname(host)
     try:
         return name == "localhost" or ipaddress.ip_address(name or "").is_loopback

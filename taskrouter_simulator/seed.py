@@ -3,8 +3,8 @@
 The SIDs of the Workspace, Activities, Workers, TaskQueues and Workflows are derived from fixed
 names, so they are the same in every run. `quickstart.json` is the default description and an
 example for others: the Workspace of Twilio's tutorial,
-https://www.twilio.com/docs/taskrouter/quickstart. That Workspace is single-tasking, as the
-tutorial's Workspace used to be, because Workers never become Busy in a multitasking Workspace.
+https://www.twilio.com/docs/taskrouter/quickstart. That Workspace is single-tasking (as the
+tutorial's Workspace used to be), because Workers never become Busy in a multitasking Workspace.
 """
 
 import json

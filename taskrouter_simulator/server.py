@@ -1,4 +1,4 @@
-"""The running simulator: engine, clock, callbacks and HTTP routes."""
+"""Connects the engine, the clock, the callbacks and the HTTP routes."""
 
 import asyncio
 import socket

@@ -23,7 +23,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings.
+    """The simulator's settings.
 
     A field's environment variable is `SIMULATOR_` followed by the field's name in upper case.
     """
@@ -118,7 +118,8 @@ class Settings:
         " TwilioServiceException (otherwise TwilioRestException)",
     )
     accept_twice: bool = _setting(
-        default=False, text="accepting an accepted Reservation again succeeds (otherwise 400)"
+        default=False,
+        text="accepting an accepted Reservation again succeeds (otherwise the request fails)",
     )
     least_reservation_timeout: int = _setting(
         1, "minimum TaskReservationTimeout of a Workflow, in seconds"
@@ -159,7 +160,7 @@ class Settings:
     fallback_connection_overrides: bool = _setting(
         default=True,
         text="a fallback callback is retried and follows the connection overrides in its URL, like"
-        " the first callback (otherwise it is posted once)",
+        " the assignment callback (otherwise it is posted once)",
     )
     fallback_error_parameters: bool = _setting(
         default=False, text="fallback callbacks contain ErrorCode and ErrorUrl"
@@ -189,8 +190,8 @@ class Settings:
     )
     canceled_task_result: str = _setting(
         "leave",
-        "QueueResult with which a call leaves its queue when its Task is canceled for any reason"
-        " except a hangup; with none, the call keeps waiting",
+        "QueueResult with which a call leaves its queue when its Task is deleted, or canceled for"
+        " any reason except a hangup; with none, the call keeps waiting",
         ("leave", "error", "none"),
     )
     voice_queue_size: int = _setting(100, "maximum number of calls waiting in one queue")
@@ -230,7 +231,7 @@ def read(values: Mapping[str, str | None]) -> Settings:
         values: Text of each setting by field name; None means the default.
 
     Raises:
-        SettingsError: A text is not a valid value of its setting.
+        SettingsError: A text is not valid for its setting.
     """
     defaults = Settings()
     chosen = {}
@@ -260,7 +261,7 @@ def from_environment(name: str, environ: Mapping[str, str]) -> str | None:
     """Return the text of a field's environment variable; None if the default applies.
 
     Raises:
-        SettingsError: The default depends on API_PORT, which is not a port.
+        SettingsError: API_PORT, on which the default depends, is not a port.
     """
     text = environ.get(environment_name(name))
     if name == "callback_base_url" and text is None and "API_PORT" in environ:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT_SECONDS = 600
 _GRACE_SECONDS = 1
-_WITHOUT_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_NO_PROXY_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class TaskRouter:
@@ -88,7 +88,7 @@ class TaskRouter:
         self._request("POST", "/clock", {"advance": seconds})
 
     def place_call(
-        self, caller: str, called: str, *digits: str | None, **more: Any
+        self, caller: str, called: str, *digits: str | None, **fields: Any
     ) -> dict[str, Any]:
         """Place a call to the app and wait for the resulting callbacks.
 
@@ -96,14 +96,14 @@ class TaskRouter:
             caller: The caller's number, such as "+15550001111".
             called: The called number.
             *digits: Keys pressed, one argument for each `<Gather>`; None presses no key.
-            **more: Optional fields of POST /simulator/calls: `url` and `worker_answers`.
+            **fields: Optional fields of POST /simulator/calls: `url` and `worker_answers`.
 
         Returns:
             The call's `sid`, `status`, `task_sid`, `steps` and other fields.
         """
-        call = {"from": caller, "to": called, "digits": list(digits), **more}
-        placed: dict[str, Any] = self._request("POST", "/calls", call)
-        return placed
+        description = {"from": caller, "to": called, "digits": list(digits), **fields}
+        call: dict[str, Any] = self._request("POST", "/calls", description)
+        return call
 
     def call(self, sid: str) -> dict[str, Any]:
         """Return the current state of a caller's call, or of a call to a Worker."""
@@ -112,18 +112,18 @@ class TaskRouter:
 
     def hang_up(self, sid: str) -> dict[str, Any]:
         """Hang up a caller's call or a call to a Worker."""
-        ended: dict[str, Any] = self._request("POST", f"/calls/{sid}", {"status": "completed"})
-        return ended
+        call: dict[str, Any] = self._request("POST", f"/calls/{sid}", {"status": "completed"})
+        return call
 
-    def fault(self, on: str, kind: str, **more: Any) -> None:
+    def fault(self, on: str, kind: str, **fields: Any) -> None:
         """Inject a fault.
 
         Args:
             on: Request or callback to affect, as in `Fault.on`.
             kind: Kind of fault, as in `Fault.kind`.
-            **more: Other fields of `taskrouter_simulator.faults.Fault`.
+            **fields: Other fields of `taskrouter_simulator.faults.Fault`.
         """
-        self._request("POST", "/faults", {"on": on, "kind": kind, **more})
+        self._request("POST", "/faults", {"on": on, "kind": kind, **fields})
 
     def clear_faults(self) -> None:
         """Remove all faults."""
@@ -146,7 +146,7 @@ class TaskRouter:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with _WITHOUT_PROXY.open(request, timeout=_TIMEOUT_SECONDS) as response:
+            with _NO_PROXY_OPENER.open(request, timeout=_TIMEOUT_SECONDS) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             with error:

@@ -80,7 +80,7 @@ def twiml_body(response: Response) -> bytes:
     """Return the TwiML in a response, unparsed.
 
     Raises:
-        UnusableResponse: The response is not 2xx, not XML or too large.
+        UnusableResponse: The response is not 2xx or not XML, or it is too large.
     """
     if response.error or response.status not in SUCCESS:
         raise UnusableResponse(HTTP_FAILURE, response.problem)

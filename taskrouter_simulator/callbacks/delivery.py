@@ -1,6 +1,6 @@
 """Delivers a callback: posts the signed form, retries, and logs each attempt.
 
-The fragment of a callback's URL, which is neither sent nor signed, contains connection overrides:
+The fragment of a callback's URL is neither sent nor signed. It contains connection overrides:
 https://www.twilio.com/docs/usage/webhooks/webhooks-connection-overrides. `ct`, `rt` and `tt` are
 timeouts in milliseconds, `rc` is the number of retries, and `rp` lists the failures to retry.
 Out-of-range values are ignored, and so are `sni` and `e` (edge).

@@ -23,7 +23,7 @@ from taskrouter_simulator.faults import Faults
 from taskrouter_simulator.settings import Settings
 
 MAX_CONCURRENT = 50
-"""Maximum number of concurrent event callbacks, and of all other concurrent callbacks.
+"""Maximum number of concurrent event callbacks and, separately, of all other callbacks.
 
 A thousand concurrent callbacks would exhaust the available sockets.
 """
@@ -70,7 +70,7 @@ class Dispatcher:
 
     Args:
         client: Delivers the callbacks.
-        settings: Time limits, order and number of retries.
+        settings: Settings that determine time limits, order and retries.
         record: Adds an entry to the log.
         faults: Faults to inject.
     """

@@ -1,4 +1,4 @@
-"""Changes to a Task's status: accept, wrap up, complete, cancel, delete.
+"""Accepts, wraps up, completes, cancels and deletes Tasks.
 
 See https://www.twilio.com/docs/taskrouter/lifecycle-task-state.
 """
@@ -40,7 +40,7 @@ def set_status(
     """Set a Task's status to canceled, wrapping or completed, as requested over REST.
 
     Raises:
-        BadRequest: The status is not one of these, or the Task's current status does not allow it.
+        BadRequest: `status` is none of these, or the current status does not allow the change.
     """
     operations = {
         TaskStatus.CANCELED: cancel,

@@ -63,7 +63,8 @@ class Call(Resource):
         worker_answers: Whether Workers answer when their phones ring for this call.
         verbs: Verbs of the document that have not been executed.
         requests: Number of documents requested; responses to earlier requests are ignored.
-        requests_without_pause: Number of documents requested since the call last waited.
+        requests_without_pause: Number of documents requested since the latest `<Pause>` or
+            `<Gather>` timeout.
         is_fetching: Whether the response to the latest request is outstanding.
         queued: Position in a queue; None if the call is not queued.
         partner_sid: SID of the connected call.

@@ -1,4 +1,4 @@
-"""Events: changes that TaskRouter reports in Twilio's event callback format."""
+"""Publishes events in Twilio's event callback format."""
 
 from taskrouter_simulator.engine.core import Engine, EventCallback
 from taskrouter_simulator.engine.model import Event, Reservation, Task, Worker, Workspace

@@ -64,8 +64,8 @@ class Comparisons:
 
     Args:
         nulls_are_values: Whether NULL equals NULL and differs from every other value. If false,
-            this applies only to `==` and `!=` with a literal `null`, and all other comparisons
-            with NULL are false.
+            this rule applies only to `==` and `!=` with a literal `null`, and all other
+            comparisons with NULL are false.
         mixed_types: How values of different types compare: "unequal" makes them unequal and
             unordered; "false" makes every comparison false; "numbers" converts a string that
             contains a number if the other value is a number.
@@ -136,7 +136,7 @@ class Comparisons:
         """
         if self.mixed_types == "numbers" and "number" in {_type_name(left), _type_name(right)}:
             left, right = _text_to_number(left), _text_to_number(right)
-        # bool is a subclass of int, so both checks are needed.
+        # isinstance cannot tell True from 1, because bool is a subclass of int.
         if isinstance(left, str | int | float) and _type_name(left) == _type_name(right):
             return left, right
         return None

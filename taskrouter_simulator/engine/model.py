@@ -62,8 +62,8 @@ class Target:
         timeout: Seconds until the Task moves on; None for no limit.
         skip_if: Condition for moving on immediately if no Worker is free; None for never.
         order_by: Attributes by which Workers are sorted.
-        known_worker_sid: Reference to the Task attribute that holds a Worker SID.
-        known_worker_friendly_name: Reference to the Task attribute that holds a Worker's name.
+        known_worker_sid: Reference to the Task attribute that contains a Worker's SID.
+        known_worker_friendly_name: Reference to the Task attribute that contains a Worker's name.
     """
 
     queue_sid: str | None = None
@@ -245,9 +245,9 @@ class Task(Resource):
 
     Attributes:
         evaluation: How the next routing pass determines the Task's step.
-        step: Position in the Workflow; None at the end of the Workflow.
+        step: Position in the Workflow; None before the first evaluation and at the end.
         is_waiting: Whether the current step found no Worker and was not skipped.
-        step_timed_out: Whether a step timed out, which excludes the default filter.
+        step_timed_out: Whether a step timed out; if so, the default filter is excluded.
         times_reserved: Number of times the Task has become reserved.
         reoffer_times: Earliest time to offer the Task again, by SID of a Worker whose Reservation
             ended.
@@ -319,5 +319,5 @@ class Workspace(Resource):
         return None
 
     def is_available(self, worker: Worker) -> bool:
-        """Return whether the Worker's Activity lets it receive Tasks."""
+        """Return whether a Worker's Activity allows new Tasks."""
         return self.activities[worker.activity_sid].available

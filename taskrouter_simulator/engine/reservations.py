@@ -1,4 +1,4 @@
-"""Reservations: creation, status transitions, and the end of pending Reservations.
+"""Creates Reservations, changes their status, and ends pending Reservations.
 
 See https://www.twilio.com/docs/taskrouter/api/reservations and, for the Worker's Activity,
 https://www.twilio.com/docs/taskrouter/api/activity. No page lists all transitions, so the

@@ -1,4 +1,4 @@
-"""Routing: move waiting Tasks through their Workflow and offer them to Workers.
+"""Moves waiting Tasks through their Workflows and offers them to Workers.
 
 See https://www.twilio.com/docs/taskrouter/lifecycle-task-workflows-and-assignment. The timeout
 of a target is compared with the Task's age, which includes the time spent in preceding targets:
@@ -158,9 +158,9 @@ def _next_target(engine: Engine, task: Task, step: Step) -> Step | None:
 
 def _advance(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
     """Move a Task to the next target, a later filter or the end of the Workflow."""
-    following = _next_target(engine, task, step)
-    if following is None and step.filter:
-        following = _find_step(
+    next_step = _next_target(engine, task, step)
+    if next_step is None and step.filter:
+        next_step = _find_step(
             engine,
             task,
             step.configuration,
@@ -168,12 +168,12 @@ def _advance(engine: Engine, workspace: Workspace, task: Task, step: Step) -> No
             base=step.base + sum(target.timeout or 0 for target in step.filter.targets),
             allow_default=not task.step_timed_out,
         )
-    _enter(engine, workspace, task, following)
+    _enter(engine, workspace, task, next_step)
 
 
 def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) -> None:
     engine.cancel_timer("step", task.sid)
-    before = task.queue_sid
+    previous_queue_sid = task.queue_sid
     task.step = step
     task.is_waiting = False
     if step is None:
@@ -184,13 +184,13 @@ def _enter(engine: Engine, workspace: Workspace, task: Task, step: Step | None) 
         engine, workspace, "workflow.target-matched", "Task matched a Workflow target",
         sid=task.workflow_sid or task.sid, task=task,
     )  # fmt: skip
-    if step.queue_sid == before:
+    if step.queue_sid == previous_queue_sid:
         return
     task.queue_sid = step.queue_sid
     task.queue_entered = engine.now()
     engine.touch(task)
     sid = task.queue_sid or task.sid
-    if before:
+    if previous_queue_sid:
         moved = "Task moved to another TaskQueue"
         events.publish(engine, workspace, "task-queue.moved", moved, sid=sid, task=task)
     entered = "Task entered TaskQueue"
@@ -329,9 +329,9 @@ def _find_known_workers(
     members = workers.members(engine, workspace, queue)
     matches = [worker for worker in members if getattr(worker, field) == value]
     if not matches and not task.is_waiting:
-        has_value = isinstance(value, str) and value
-        code = WORKER_NOT_IN_QUEUE if has_value else INVALID_KNOWN_WORKER
-        message = f"Known worker {value if has_value else reference} is not in the task queue"
+        code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
+        if isinstance(value, str) and value:
+            code, message = WORKER_NOT_IN_QUEUE, f"Known worker {value} is not in the task queue"
         engine.alert(code, message, {"task_sid": task.sid})
     return matches
 

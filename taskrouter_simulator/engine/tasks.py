@@ -1,4 +1,4 @@
-"""Tasks: creation, update, reevaluation and time-to-live."""
+"""Creates, updates, reevaluates and expires Tasks."""
 
 from taskrouter_simulator.engine import assignments, events, reservations, routing, workers
 from taskrouter_simulator.engine.core import Engine
@@ -51,8 +51,8 @@ def create(
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: A resource does not exist, or the Task has no target and the Workspace does not
-            have exactly one Workflow.
+        BadRequest: A resource does not exist, the targeted Worker is in no TaskQueue, or the Task
+            has no target and the Workspace does not have exactly one Workflow.
     """
     target = routing_target or queue_sid or workflow_sid or _only_workflow(workspace).sid
     resource = engine.new_resource("WT")

@@ -1,4 +1,4 @@
-"""Workers: Activity, attributes, channels, capacity and TaskQueue membership."""
+"""Rules for Workers' Activities, attributes, capacity and TaskQueue membership."""
 
 from typing import Any
 
@@ -138,7 +138,7 @@ def delete(engine: Engine, workspace: Workspace, worker: Worker) -> None:
 
 
 def add_channel(engine: Engine, worker: Worker, channel: TaskChannel) -> None:
-    """Give a Worker the default capacity on a TaskChannel."""
+    """Add a WorkerChannel with the default capacity to a Worker."""
     worker.channels[channel.sid] = WorkerChannel(
         **vars(engine.new_resource("WC")),
         channel_sid=channel.sid,
@@ -184,7 +184,7 @@ def _publish_channel(
 
 
 def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> int:
-    """Return the number of a Worker's reserved and assigned Tasks on a TaskChannel."""
+    """Return the number of a Worker's Tasks that use capacity on a TaskChannel."""
     tasks = [workspace.tasks[held.task_sid] for held in worker.held.values()]
     return sum(task.channel_sid == channel_sid for task in tasks)
 

@@ -1,4 +1,4 @@
-"""Workflows and their configuration: filters, targets and the default filter.
+"""Adds and deletes Workflows, and parses their filters and targets.
 
 Unknown keys in a configuration are ignored, because Twilio's tutorial contains such keys. A filter
 may name its `queue` directly, as in one of Twilio's older samples.

@@ -1,4 +1,4 @@
-"""Workspaces, and the Activities, TaskChannels and TaskQueues that they define."""
+"""Manages Workspaces with their Activities, TaskChannels and TaskQueues."""
 
 from taskrouter_simulator.engine import events, workers
 from taskrouter_simulator.engine.core import Engine
@@ -117,7 +117,7 @@ def add_channel(
     unique_name: str,
     channel_optimized_routing: bool = False,
 ) -> TaskChannel:
-    """Add a TaskChannel, and give every Worker capacity on it.
+    """Add a TaskChannel, and a WorkerChannel for every Worker.
 
     Raises:
         BadRequest: The unique name is in use.

@@ -1,4 +1,4 @@
-"""Activities: /v1/Workspaces/{WorkspaceSid}/Activities."""
+"""Handlers for /v1/Workspaces/{WorkspaceSid}/Activities."""
 
 from typing import Any
 

@@ -175,7 +175,7 @@ class RestApi:
 
         Raises:
             Forbidden: Another site's web page may have sent the request.
-            Unauthenticated: The header contains no accepted user name and password.
+            Unauthenticated: The Authorization header contains no accepted credentials.
         """
         headers = http.headers
         if is_foreign(
@@ -183,7 +183,7 @@ class RestApi:
         ):
             raise Forbidden(
                 "Requests from cross-origin web pages are refused. "
-                f"Host names with a dot must be listed in {environment_name('allowed_hosts')}"
+                f"Host names with a dot must be listed in {environment_name('allowed_hosts')}."
             )
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
         try:
@@ -248,8 +248,8 @@ class CutConnection(HttpResponse):
 
 async def _abort(scope: Scope, receive: Receive) -> None:
     scope[_TRANSPORT].abort()
-    # uvicorn would send a 500 if this function returned before uvicorn noticed the disconnect. A
-    # closing event loop cancels this task a second time, which must not end the wait.
+    # uvicorn would send a 500 if this function returned before uvicorn noticed the disconnect. The
+    # wait must continue even if a closing event loop cancels this task a second time.
     disconnected = False
     while not disconnected:
         with contextlib.suppress(asyncio.CancelledError):

@@ -1,4 +1,4 @@
-"""Events: /v1/Workspaces/{WorkspaceSid}/Events."""
+"""Handlers for /v1/Workspaces/{WorkspaceSid}/Events."""
 
 import re
 from collections.abc import Callable

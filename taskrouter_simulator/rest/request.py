@@ -1,4 +1,4 @@
-"""REST requests: validated parameters, resources in the path, paginated lists.
+"""Validates parameters, finds the resources in a path, and paginates lists.
 
 Invalid parameters are rejected with code 20001, as in Twilio's API.
 """
@@ -70,7 +70,7 @@ class Parameters:
         return value
 
     def boolean(self, name: str) -> bool | None:
-        """Return True for `true`, `1` and `yes`, False for any other value."""
+        """Return True for `true`, `1` and `yes`, and False for any other value."""
         value = self._values.get(name)
         return None if value is None else value.lower() in _TRUE
 

@@ -1,4 +1,4 @@
-"""Reservations, with paths under a Task and under a Worker."""
+"""Handlers for Reservations, with paths under a Task and under a Worker."""
 
 import re
 from typing import Any

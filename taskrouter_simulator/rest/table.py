@@ -19,8 +19,8 @@ from taskrouter_simulator.rest.request import Request, Response
 Handler = Callable[[Request], Response]
 
 _WORKSPACE = "/v1/Workspaces/{workspace}"
-_BY_TASK = f"{_WORKSPACE}/Tasks/{{task}}/Reservations"
-_BY_WORKER = f"{_WORKSPACE}/Workers/{{worker}}/Reservations"
+_TASK_RESERVATIONS = f"{_WORKSPACE}/Tasks/{{task}}/Reservations"
+_WORKER_RESERVATIONS = f"{_WORKSPACE}/Workers/{{worker}}/Reservations"
 
 ROUTES: dict[str, dict[str, Handler]] = {
     "/v1/Workspaces": {"GET": workspaces.index, "POST": workspaces.create},
@@ -72,9 +72,9 @@ ROUTES: dict[str, dict[str, Handler]] = {
     },
     f"{_WORKSPACE}/Events": {"GET": events.index},
     f"{_WORKSPACE}/Events/{{sid}}": {"GET": events.fetch},
-    _BY_TASK: {"GET": reservations.index},
-    f"{_BY_TASK}/{{sid}}": {"GET": reservations.fetch, "POST": reservations.update},
-    _BY_WORKER: {"GET": reservations.index},
-    f"{_BY_WORKER}/{{sid}}": {"GET": reservations.fetch, "POST": reservations.update},
+    _TASK_RESERVATIONS: {"GET": reservations.index},
+    f"{_TASK_RESERVATIONS}/{{sid}}": {"GET": reservations.fetch, "POST": reservations.update},
+    _WORKER_RESERVATIONS: {"GET": reservations.index},
+    f"{_WORKER_RESERVATIONS}/{{sid}}": {"GET": reservations.fetch, "POST": reservations.update},
 }
 """Handlers by path and method. The names in braces are the keys of `Request.ids`."""

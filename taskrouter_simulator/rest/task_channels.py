@@ -1,4 +1,4 @@
-"""TaskChannels: /v1/Workspaces/{WorkspaceSid}/TaskChannels."""
+"""Handlers for /v1/Workspaces/{WorkspaceSid}/TaskChannels."""
 
 from typing import Any
 

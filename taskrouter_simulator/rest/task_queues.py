@@ -1,4 +1,4 @@
-"""TaskQueues: /v1/Workspaces/{WorkspaceSid}/TaskQueues."""
+"""Handlers for /v1/Workspaces/{WorkspaceSid}/TaskQueues."""
 
 from typing import Any
 
@@ -94,8 +94,8 @@ def update(request: Request) -> Response:
     """Update a TaskQueue."""
     form, workspace, queue = request.form, request.workspace, _find(request)
     name = form.text("FriendlyName") or queue.friendly_name
-    others = (other for other in workspace.queues.values() if other is not queue)
-    if any(other.friendly_name == name for other in others):
+    other_queues = (item for item in workspace.queues.values() if item is not queue)
+    if any(item.friendly_name == name for item in other_queues):
         raise BadRequest(f"TaskQueue {name} already exists in this workspace")
     target_workers = form.text("TargetWorkers")
     workspaces.require_expression(target_workers or "")

@@ -1,4 +1,4 @@
-"""Tasks: /v1/Workspaces/{WorkspaceSid}/Tasks."""
+"""Handlers for /v1/Workspaces/{WorkspaceSid}/Tasks."""
 
 from collections.abc import Callable
 from typing import Any

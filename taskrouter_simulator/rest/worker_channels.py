@@ -1,4 +1,4 @@
-"""WorkerChannels: /v1/Workspaces/{WorkspaceSid}/Workers/{WorkerSid}/Channels."""
+"""Handlers for /v1/Workspaces/{WorkspaceSid}/Workers/{WorkerSid}/Channels."""
 
 from typing import Any
 

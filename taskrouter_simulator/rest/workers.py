@@ -1,4 +1,4 @@
-"""Workers: /v1/Workspaces/{WorkspaceSid}/Workers."""
+"""Handlers for /v1/Workspaces/{WorkspaceSid}/Workers."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Workflows: /v1/Workspaces/{WorkspaceSid}/Workflows."""
+"""Handlers for /v1/Workspaces/{WorkspaceSid}/Workflows."""
 
 from typing import Any
 
@@ -71,8 +71,8 @@ def update(request: Request) -> Response:
     """Update a Workflow. `ReEvaluateTasks` reroutes its waiting Tasks."""
     form, workspace, workflow = request.form, request.workspace, _find(request)
     name = form.text("FriendlyName") or workflow.friendly_name
-    others = (other for other in workspace.workflows.values() if other is not workflow)
-    if any(other.friendly_name == name for other in others):
+    other_workflows = (item for item in workspace.workflows.values() if item is not workflow)
+    if any(item.friendly_name == name for item in other_workflows):
         raise BadRequest(f"Workflow {name} already exists in this workspace")
     text = form.text("Configuration", max_length=_MAX_CONFIGURATION) or workflow.text
     configuration = workflows.require_configuration(workspace, text)

@@ -1,4 +1,4 @@
-"""Workspaces: /v1/Workspaces."""
+"""Handlers for /v1/Workspaces."""
 
 from enum import StrEnum
 from typing import Any
@@ -9,7 +9,7 @@ from taskrouter_simulator.rest.request import Request, Response, iso
 
 
 class QueueOrder(StrEnum):
-    """Order of a TaskQueue: first in, first out, or last in, first out."""
+    """Order of Tasks: first-in, first-out or last-in, first-out."""
 
     FIFO = "FIFO"
     LIFO = "LIFO"

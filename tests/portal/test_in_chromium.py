@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from taskrouter_simulator.testing import TaskRouter
 
 PHONE = {"viewport": {"width": 360, "height": 800}, "has_touch": True, "is_mobile": True}
-REST_ERROR_MESSAGE = "error: Failed to load resource: the server responded with a status of 400"
+CONSOLE_MESSAGE_PREFIX = "error: Failed to load resource: the server responded with a status of 400"
 
 
 def rows(page: Page, section: str):
@@ -156,7 +156,7 @@ def test_rest_error_is_shown_in_form_and_marks_field(page, page_problems):
     page.get_by_label("Attributes (JSON)").fill("{}")
     page.get_by_role("button", name="Create Task").click()
     expect(problem).to_be_empty()
-    assert page_problems.pop(0).startswith(REST_ERROR_MESSAGE)
+    assert page_problems.pop(0).startswith(CONSOLE_MESSAGE_PREFIX)
 
 
 def test_rest_error_after_click_on_outdated_row_is_shown(page, taskrouter, page_problems):
@@ -169,7 +169,7 @@ def test_rest_error_after_click_on_outdated_row_is_shown(page, taskrouter, page_
     expect(page.get_by_role("alert")).to_contain_text("is not currently in a Pending state")
     page.get_by_role("button", name="Dismiss").click()
     expect(page.locator("#problem")).to_be_hidden()
-    assert page_problems.pop(0).startswith(REST_ERROR_MESSAGE)
+    assert page_problems.pop(0).startswith(CONSOLE_MESSAGE_PREFIX)
 
 
 def test_page_updates_automatically(page, taskrouter, app):

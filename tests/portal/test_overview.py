@@ -145,7 +145,7 @@ def test_overview_is_built_without_workspace(simulation):
     assert overview_of(simulation)["workspace"] is None
 
 
-def test_unchanged_overview_returns_304(taskrouter):
+def test_request_for_unchanged_overview_returns_304(taskrouter):
     status, headers, body = fetch(taskrouter, "/simulator/state")
     assert status == 200
     assert json.loads(body)["workspace"]["sid"] == taskrouter.workspace_sid
@@ -213,7 +213,7 @@ def test_unknown_host_is_refused(taskrouter, path):
     assert (status, body) == (403, NOT_LOCAL.encode())
 
 
-def test_cross_origin_page_cannot_change_anything(taskrouter):
+def test_cross_origin_requests_are_refused(taskrouter):
     tasks_path = f"/v1/Workspaces/{taskrouter.workspace_sid}/Tasks"
     preflight_headers = {"Origin": "http://evil.example", "Access_Control_Request_Method": "POST"}
     for path in (tasks_path, "/simulator/clock", "/simulator/reset"):

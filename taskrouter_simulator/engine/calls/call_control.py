@@ -1,4 +1,4 @@
-"""Call control: place, redirect and hang up calls, and ring Workers.
+"""Places, redirects and hangs up calls, and rings Workers.
 
 While a Worker's phone rings for `dequeue` or `conference`, the Reservation's timer is paused:
 https://support.twilio.com/hc/en-us/articles/42786996187419. Twilio does not document the

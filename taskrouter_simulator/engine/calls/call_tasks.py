@@ -1,4 +1,4 @@
-"""Tasks of calls: create a Task for a queued call, accept it, and finish it.
+"""Creates, accepts and finishes the Tasks of queued calls.
 
 If a caller hangs up while waiting, the Task is canceled. When a connected call ends, its Task is
 completed by default: https://www.twilio.com/docs/taskrouter/twiml-queue-calls.
@@ -28,7 +28,7 @@ def task_of(engine: Engine, call: Call) -> tuple[Workspace, Task] | None:
 
 
 def reservation_of(engine: Engine, call: Call) -> tuple[Workspace, Reservation] | None:
-    """Return the Workspace and the Reservation of a Worker's leg; None without either."""
+    """Return the Workspace and Reservation of a Worker's leg; None if one is missing."""
     workspace = engine.workspaces.get(call.workspace_sid)
     reservation = workspace.reservations.get(call.reservation_sid) if workspace else None
     return (workspace, reservation) if workspace and reservation else None

@@ -20,11 +20,11 @@ UNKNOWN_VERB = 12200
 INVALID_URL = 11100
 NO_RESERVATION = 14215
 MAX_DOCUMENTS = 100
-"""Maximum number of consecutive document requests without a wait, to stop endless redirects."""
+"""Maximum number of consecutive document requests without a pause, to stop endless redirects."""
 
 _GATHER_SECONDS = 5
 _MAX_SECONDS = 3600
-_MAX_SHOWN = 1000
+_MAX_LOGGED_LENGTH = 1000
 
 
 def fetch(engine: Engine, call: Call, url: str, **parameters: str) -> None:
@@ -55,7 +55,7 @@ def fetch(engine: Engine, call: Call, url: str, **parameters: str) -> None:
 
 def receive_document(engine: Engine, call_sid: str, request: int, body: bytes) -> None:
     """Execute a requested document, unless the call has moved on or ended."""
-    call = _take_fetching_call(engine, call_sid, request)
+    call = _finish_request(engine, call_sid, request)
     if call is None:
         return
     try:
@@ -64,7 +64,7 @@ def receive_document(engine: Engine, call_sid: str, request: int, body: bytes) -
         fail(engine, call, NOT_TWIML, str(error))
         return
     call.status = "in-progress"
-    shown = body[:_MAX_SHOWN].decode("utf-8", errors="replace")
+    shown = body[:_MAX_LOGGED_LENGTH].decode("utf-8", errors="replace")
     engine.record_step(call, "document", url=call.url, twiml=shown)
     call.verbs = list(verbs)
     run(engine, call)
@@ -72,12 +72,12 @@ def receive_document(engine: Engine, call_sid: str, request: int, body: bytes) -
 
 def receive_failure(engine: Engine, call_sid: str, request: int, code: int, message: str) -> None:
     """Fail a call whose requested document could not be fetched."""
-    if call := _take_fetching_call(engine, call_sid, request):
+    if call := _finish_request(engine, call_sid, request):
         fail(engine, call, code, message)
 
 
-def _take_fetching_call(engine: Engine, call_sid: str, request: int) -> Call | None:
-    """Return the call that is waiting for the response to a request, or None."""
+def _finish_request(engine: Engine, call_sid: str, request: int) -> Call | None:
+    """Mark a request as finished, and return its call; None if the call moved on."""
     call = engine.calls.get(call_sid)
     if call is None or call.has_ended or call.requests != request or not call.is_fetching:
         return None
@@ -169,12 +169,13 @@ def _wait(engine: Engine, call: Call, seconds: float, then: Callable[[], None]) 
 
 
 def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
+    """Execute `<Say>`, `<Play>` or `<Pause>`."""
     if verb.name == "Pause":
         seconds = verb.number("length", 1, _MAX_SECONDS)
         engine.record_step(call, "paused", seconds=seconds)
         _wait(engine, call, seconds, lambda: run(engine, call))
         return True
-    text = " ".join(verb.text.split())[:_MAX_SHOWN]
+    text = " ".join(verb.text.split())[:_MAX_LOGGED_LENGTH]
     language = verb.attributes.get("language", "")
     engine.record_step(call, verb.name.lower(), text=text, language=language)
     return False
@@ -182,7 +183,7 @@ def _speak(engine: Engine, call: Call, verb: Verb) -> bool:
 
 def _gather(engine: Engine, call: Call, verb: Verb) -> bool:
     for child in verb.children:
-        if child.name in SPOKEN and child.name != "Pause":
+        if child.name in SPOKEN:
             _speak(engine, call, child)
     pressed = call.keys.pop(0) if call.keys else None
     finish = verb.attributes.get("finishOnKey", "#")

@@ -4,8 +4,8 @@ from xml.etree import ElementTree as ET
 
 from taskrouter_simulator.engine.call_model import Verb
 
-SPOKEN = ("Say", "Play", "Pause")
-VERBS = frozenset({*SPOKEN, "Gather", "Enqueue", "Redirect", "Dial", "Hangup"})
+SPOKEN = ("Say", "Play")
+VERBS = frozenset({*SPOKEN, "Pause", "Gather", "Enqueue", "Redirect", "Dial", "Hangup"})
 _MAX_DEPTH = 20
 
 
@@ -23,9 +23,9 @@ def parse(body: bytes) -> tuple[Verb, ...]:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise TwimlError("the document is not UTF-8") from error
-    # A document type could declare entities that expand without limit.
+    # A document type declaration could define entities that expand without limit.
     if "<!" in text.replace("<!--", "").replace("<![CDATA[", ""):
-        raise TwimlError("the document has a document type, which TwiML does not allow")
+        raise TwimlError("the document has a document type declaration, which TwiML does not allow")
     try:
         root = ET.fromstring(text)  # noqa: S314 - entities are rejected above
     except ET.ParseError as error:

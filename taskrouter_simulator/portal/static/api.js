@@ -39,7 +39,7 @@ export function post(workspace, path, form) {
   );
 }
 
-/** Advances the simulator's clock, which runs all timers that become due. */
+/** Advances the simulator's clock and runs all timers that become due. */
 export function advance(seconds) {
   return send(
     "/simulator/clock",

@@ -1,4 +1,4 @@
-// Log entries: callbacks with request and response, and alerts.
+// Shows log entries: alerts, and callbacks with their requests and responses.
 
 import { el, setPill, setText } from "./dom.js";
 import { drawFields, drawPreformatted, expandableRow, formatJson, shortenSid } from "./row.js";

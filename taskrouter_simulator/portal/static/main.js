@@ -17,7 +17,7 @@ let state = null;
 let connected = false;
 
 const sidOf = (resource) => resource.sid;
-const idOf = (entry) => `${entry.id} ${entry.at}`; // ids restart with the simulator
+const idOf = (entry) => `${entry.id} ${entry.at}`; // ids start over when the simulator restarts
 const poll = new Poll({ onState: show, onTime: setTime, onConnection: showConnection });
 
 const tasks = new Panel({

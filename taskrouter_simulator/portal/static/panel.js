@@ -3,7 +3,7 @@
 import { byId, el, setShown, setText } from "./dom.js";
 import { KeyedList } from "./list.js";
 
-const MORE = 100; // rows added by the button
+const MORE_ROWS = 100; // rows added by the button
 
 export class Panel {
   #items = [];
@@ -64,7 +64,7 @@ export class Panel {
     const selected = query ? this.#items.filter(matches) : this.#items;
     this.list.update(selected.slice(0, this.#shown));
     const hidden = Math.max(0, selected.length - this.#shown);
-    setText(this.more, `Show ${Math.min(hidden, MORE)} more of ${selected.length}`);
+    setText(this.more, `Show ${Math.min(hidden, MORE_ROWS)} more of ${selected.length}`);
     setShown(this.more, hidden > 0, this.heading);
     const omitted = this.#total - this.#items.length;
     let note = omitted ? `${omitted} older ${omitted > 1 ? "items are" : "item is"} not shown.` : "";
@@ -74,7 +74,7 @@ export class Panel {
   }
 
   #showMore() {
-    this.#shown += MORE;
+    this.#shown += MORE_ROWS;
     this.#draw();
   }
 }

@@ -1,4 +1,4 @@
-// TaskQueues: their Workers and the number of waiting Tasks.
+// Shows TaskQueues with their Workers and the number of waiting Tasks.
 
 import { el, setText } from "./dom.js";
 import { drawFields, expandableRow } from "./row.js";

@@ -1,4 +1,4 @@
-// Reservations: Task, Worker, status and the time left to accept.
+// Shows Reservations with their Task, Worker, status and the time left to accept.
 
 import { el, setPill, setShown, setText } from "./dom.js";
 import { action, drawFields, expandableRow, shortenSid } from "./row.js";

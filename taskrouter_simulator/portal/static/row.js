@@ -38,9 +38,9 @@ export function expandableRow(lines, draw) {
 export function drawFields(parent, name, pairs) {
   const shown = pairs.filter(([, text]) => text !== null && text !== undefined && text !== "");
   const labels = shown.map(([label]) => label).join("\n");
-  let list = parent.querySelector(`[data-facts="${name}"]`);
+  let list = parent.querySelector(`[data-fields="${name}"]`);
   if (!list || list.dataset.labels !== labels) {
-    const newList = el("dl", { "data-facts": name, "data-labels": labels });
+    const newList = el("dl", { "data-fields": name, "data-labels": labels });
     for (const [label] of shown) newList.append(el("div", {}, el("dt", {}, ...breakable(label)), el("dd")));
     if (list) list.replaceWith(newList);
     else parent.append(newList);

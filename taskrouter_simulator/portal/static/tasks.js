@@ -1,4 +1,4 @@
-// Tasks: status, age, attributes, TaskQueue and Workers.
+// Shows Tasks with their status, age, attributes, TaskQueue and Workers.
 
 import { el, setPill, setText } from "./dom.js";
 import { action, drawFields, drawPreformatted, expandableRow, formatJson, shortenSid } from "./row.js";

@@ -1,4 +1,4 @@
-// Workers, each with one button per Activity.
+// Shows Workers, each with one button per Activity.
 
 import { el, setPill, setShown, setText } from "./dom.js";
 import { KeyedList } from "./list.js";
