@@ -294,7 +294,7 @@ CASES = [
     Case("accept with a call instruction", _recorded, _accept_with_call, _accept_with_call),
     Case("reject", _recorded, _reject, _reject),
     Case("complete", _accepted, _complete, _complete),
-    Case("event of a recorded Reservation", _canceled, Scenario.observe_latest_event),
+    Case("event about a recorded Reservation", _canceled, Scenario.observe_latest_event),
     Case("event before the callback", _unrecorded, Scenario.observe_latest_event),
     Case("sweep, records the end", _canceled_and_due, Scenario.sweep),
     Case("sweep, rejects before the timeout", _due_for_rejection, Scenario.sweep),

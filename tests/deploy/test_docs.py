@@ -108,7 +108,7 @@ class Account:
 
 @contextmanager
 def forwarding(post):
-    """Serve a URL that passes each form to *post* and returns the response of *post*.
+    """Serve a URL that passes each form to *post* and returns the response from *post*.
 
     The app accepts only callbacks that are signed for its URL on AWS. The simulator can't call this
     URL because it does not use the HTTPS proxy.

@@ -76,7 +76,7 @@ def find_differences(
     now: int,
     log: str = "",
 ) -> list[str]:
-    """Return a description of each difference, with the SIDs and both histories.
+    """Describe each difference between the app and TaskRouter.
 
     Args:
         truth: The state of TaskRouter.
