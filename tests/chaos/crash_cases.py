@@ -168,7 +168,9 @@ class Scenario:
             for status in statuses
             for record in self.store.due_reservations(status, now=2 * now)
         ]
-        (due_at,) = (r.due_at for r in due if r.reservation_sid == self.reservation.sid)
+        (due_at,) = (
+            record.due_at for record in due if record.reservation_sid == self.reservation.sid
+        )
         self.advance((due_at - now) / 1000)
         self.sweep()
         return ", when due"

@@ -73,7 +73,7 @@ def test_input_without_valid_signature_gets_a_valid_response(service):
     send()
 
     assert client.scan(TableName=table, Select="COUNT")["Count"] == 0, (
-        "a request without a valid signature was recorded"
+        "a callback without a valid signature was recorded"
     )
     output = supervised.processes["api"].output()
     assert supervised.processes["api"].popen.poll() is None

@@ -88,14 +88,14 @@ def find_differences(
     reservations, keys = truth.reservations, truth.tasks_by_key
     return [
         *(
-            f"missing: {_describe_reservation(r)}"
-            for sid, r in reservations.items()
+            f"missing: {_describe_reservation(reservation)}"
+            for sid, reservation in reservations.items()
             if sid not in records
         ),
         *(f"unknown to TaskRouter: {sid}" for sid in records if sid not in reservations),
         *_compare_records(truth, records, now),
         *_check_accepts(truth),
-        *(f"key {key} created {n} Tasks" for key, n in keys.items() if key and n > 1),
+        *(f"key {key} created {count} Tasks" for key, count in keys.items() if key and count > 1),
         *_check_confirmed_decisions(truth, observations),
         *_check_callback_responses(observations, records, log),
     ]
