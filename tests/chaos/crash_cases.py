@@ -168,7 +168,9 @@ class Scenario:
             for status in statuses
             for record in self.store.due_reservations(status, now=2 * now)
         ]
-        (due_at,) = (r.due_at for r in due if r.reservation_sid == self.reservation.sid)
+        (due_at,) = (
+            record.due_at for record in due if record.reservation_sid == self.reservation.sid
+        )
         self.advance((due_at - now) / 1000)
         self.sweep()
         return ", when due"
@@ -294,7 +296,7 @@ CASES = [
     Case("accept with a call instruction", _recorded, _accept_with_call, _accept_with_call),
     Case("reject", _recorded, _reject, _reject),
     Case("complete", _accepted, _complete, _complete),
-    Case("event of a recorded Reservation", _canceled, Scenario.observe_latest_event),
+    Case("event about a recorded Reservation", _canceled, Scenario.observe_latest_event),
     Case("event before the callback", _unrecorded, Scenario.observe_latest_event),
     Case("sweep, records the end", _canceled_and_due, Scenario.sweep),
     Case("sweep, rejects before the timeout", _due_for_rejection, Scenario.sweep),

@@ -44,11 +44,13 @@ def rows(store: DynamoReservationStore, case: Case) -> Iterator[Row]:
     calls = list(scenario.injector.calls)
     store.erase(scenario.reservation.sid)
     yield _interrupt(store, case, 1, BEFORE, f"before {_call_name(calls, 0)}")
-    for _name, numbers in itertools.groupby(range(1, len(calls) + 1), lambda n: calls[n - 1]):
+    for _name, numbers in itertools.groupby(
+        range(1, len(calls) + 1), lambda number: calls[number - 1]
+    ):
         yield from _join(
             [
-                _interrupt(store, case, n, AFTER, f"after {_call_name(calls, n - 1)}")
-                for n in numbers
+                _interrupt(store, case, number, AFTER, f"after {_call_name(calls, number - 1)}")
+                for number in numbers
             ]
         )
 
@@ -119,11 +121,12 @@ def _find_problem(scenario: Scenario, case: Case) -> str:
 
 def _find_duplicate_effect(scenario: Scenario) -> str:
     taskrouter = scenario.taskrouter
-    accepts = [r for r in taskrouter.update_requests if r.to is Status.ACCEPTED]
+    requests = taskrouter.update_requests
+    accepts = [request for request in requests if request.to is Status.ACCEPTED]
     if sum(not request.was_refused for request in accepts) > 1:
         return "accepted twice"
-    calls = taskrouter.executed_instructions[scenario.reservation.sid]
-    return "called twice" if calls > 1 else ""
+    executions = taskrouter.executed_instructions[scenario.reservation.sid]
+    return "called twice" if executions > 1 else ""
 
 
 def _is_consistent(scenario: Scenario) -> bool:

@@ -50,7 +50,7 @@ class EngineTaskRouter:
     Attributes:
         callbacks: All assignment callbacks and Reservation event callbacks so far. The engine does
             not send callbacks.
-        statuses: All statuses by Reservation SID, including deleted Reservations.
+        statuses: All statuses by Reservation SID, including those of deleted Reservations.
         update_requests: All update requests received.
         executed_instructions: Number of executed instructions by Reservation SID.
     """

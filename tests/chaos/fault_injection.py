@@ -8,7 +8,7 @@ BEFORE, AFTER = "before", "after"
 
 
 class ProcessKilled(BaseException):
-    """Simulates SIGKILL. Derives from BaseException so that no handler catches it."""
+    """Simulates SIGKILL. A BaseException is not caught by `except Exception`."""
 
 
 class FaultInjector:

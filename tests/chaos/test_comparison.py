@@ -107,7 +107,7 @@ def test_wrong_confirmation_of_a_decision_is_reported():
     assert difference.startswith("wrong confirmation: the response to reject was 200")
 
 
-def test_answered_but_unrecorded_callback_is_reported():
+def test_callback_without_a_recorded_answer_is_reported():
     responses = [CallbackResponse("WR1", "assignment", ACCEPT)]
     observations = Observations(callback_responses=responses)
     (difference,) = differences(records={"WR1": record(answer=None)}, observations=observations)
@@ -126,7 +126,7 @@ def test_fallback_callback_may_be_unrecorded_if_the_app_logs_the_metric():
     assert differences(records=records, observations=observations, log=log) == []
 
 
-def test_callback_may_be_unrecorded_if_its_answer_is_empty():
+def test_record_may_omit_an_empty_answer():
     responses = [CallbackResponse("WR1", "assignment", "{}")]
     observations = Observations(callback_responses=responses)
     assert differences(records={"WR1": record(answer=None)}, observations=observations) == []

@@ -150,7 +150,7 @@ def install(folder, *requirements):
     subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
     command = ["install", "--quiet", *requirements]
     if subprocess.run([*uv, "pip", *command, "--python", python], check=False).returncode:
-        # pip may know an index that uv does not know.
+        # pip may be configured with an index that uv does not use.
         pip = [Path(sys.base_prefix) / "bin" / "python3", "-m", "pip", "--python", python]
         subprocess.run([*pip, *command], check=True)
     return python

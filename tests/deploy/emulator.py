@@ -1,9 +1,9 @@
 """AWS emulator on loopback for `chalice deploy`: ministack with a few additions.
 
-The emulator runs in a separate Python environment, in which functions find only the packages that
-Lambda provides. ministack imports an API's OpenAPI description only from CloudFormation. Chalice
-sends the description to API Gateway, so this module adds ImportRestApi and PutRestApi. It also adds
-the request's domain name to Lambda events, as API Gateway does.
+The emulator runs in a separate Python environment, so functions cannot import packages that are
+installed only for the project. ministack imports an API's OpenAPI description only from
+CloudFormation. Chalice sends the description to API Gateway, so this module adds ImportRestApi and
+PutRestApi. It also adds the request's domain name to Lambda events, as API Gateway does.
 
 Usage: python emulator.py PORT
 """

@@ -1,6 +1,6 @@
-"""HTTPS proxy on loopback that serves an API under its AWS host name.
+"""HTTPS proxy on loopback that serves emulated APIs under their AWS host names.
 
-Programs reach the API as on AWS if HTTPS_PROXY contains the proxy's URL and they trust the proxy's
+Programs reach the APIs as on AWS if HTTPS_PROXY contains the proxy's URL and they trust the proxy's
 certificate. Requests to other hosts are forwarded unchanged.
 """
 

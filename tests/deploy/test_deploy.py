@@ -21,7 +21,7 @@ GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 def masked_lines(text):
-    """Return the lines as a set, and mask values that differ between deployments."""
+    """Return the set of lines, with masks for values that differ between deployments."""
     for pattern in (r"\d{12}", r"eu-west-\d", r"(?<=https://)\w+", r"\d+(?= s\b)", r"python[\d.]+"):
         text = re.sub(pattern, "*", text)
     return set(text.splitlines())
@@ -93,7 +93,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
         assert callback == f"https://{host}/{STAGE}/assignment_callback"
         assert post_signed(callback, twilio, environ) == (200, {})
     assert masked_lines(completed.stderr + completed.stdout) <= masked_lines(GUIDE)
-    # From here on, use a URL that the simulator reaches without a proxy.
+    # From here on, use a URL that the simulator can reach without a proxy.
     url = api_url(aws)
     checkout.set(PUBLIC_BASE_URL=url, RESERVATION_TIMEOUT_SECONDS="5", SWEEP_GRACE_SECONDS="0")
     assert deploy(checkout)["assignment_callback"] == f"{url}/assignment_callback"

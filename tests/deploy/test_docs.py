@@ -77,7 +77,8 @@ class Account:
         """Return the ID of the API that has this stage."""
         gateway = self.aws.client("apigateway")
         for api in gateway.get_rest_apis()["items"]:
-            if stage in [s["stageName"] for s in gateway.get_stages(restApiId=api["id"])["item"]]:
+            stages = gateway.get_stages(restApiId=api["id"])["item"]
+            if stage in [item["stageName"] for item in stages]:
                 return api["id"]
         raise AssertionError(f"no API has the stage {stage}")
 
@@ -108,7 +109,7 @@ class Account:
 
 @contextmanager
 def forwarding(post):
-    """Serve a URL that passes each form to *post* and returns the response of *post*.
+    """Serve a URL that passes each form to *post* and returns the response from *post*.
 
     The app accepts only callbacks that are signed for its URL on AWS. The simulator can't call this
     URL because it does not use the HTTPS proxy.

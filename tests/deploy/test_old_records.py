@@ -1,4 +1,4 @@
-"""Items stored by commit 8aa3165 can be read, accepted and swept."""
+"""Reservations stored by commit 8aa3165 can be read, accepted and swept."""
 
 import boto3
 import pytest
@@ -88,7 +88,7 @@ def test_old_record_is_returned(old_app, label):
 
 
 @pytest.mark.parametrize("label", ["pending", "reconciled"])
-def test_old_pending_record_is_accepted(old_app, label):
+def test_old_pending_reservation_can_be_accepted(old_app, label):
     accepted = accept(old_app, label)
 
     assert (accepted.status_code, accepted.json_body["reservation_status"]) == (200, "accepted")

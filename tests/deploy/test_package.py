@@ -15,7 +15,7 @@ STACK = f"taskrouter-callbacks-{STAGE}-functions"
 
 
 def upload_code(bucket, aws, folder):
-    """Upload the zip file and return the template with its URL.
+    """Upload the zip file and return the template with the URL of the file.
 
     This does the same as `aws cloudformation package`.
     """

@@ -102,7 +102,7 @@ def remove_targets(aws):
     return lambda: len(events.list_targets_by_rule(Rule=rule)["Targets"])
 
 
-def remove_callers(aws, name=NAME):
+def remove_permissions(aws, name=NAME):
     functions = aws.client("lambda")
 
     def count():
@@ -117,8 +117,8 @@ def remove_callers(aws, name=NAME):
     return count
 
 
-def remove_callers_of_sweep(aws):
-    return remove_callers(aws, f"{NAME}-sweep")
+def remove_permissions_of_sweep(aws):
+    return remove_permissions(aws, f"{NAME}-sweep")
 
 
 def remove_retries(aws):
@@ -142,8 +142,8 @@ def remove_retries(aws):
         (delete_schedule, [f"{NAME}-sweep-event"]),
         (break_policy, True),
         (remove_targets, 1),
-        (remove_callers, 1),
-        (remove_callers_of_sweep, 1),
+        (remove_permissions, 1),
+        (remove_permissions_of_sweep, 1),
         (remove_retries, 0),
     ],
 )

@@ -33,10 +33,10 @@ def old_api_id(aws, checkout, secrets):
 
 
 def put_old_items(aws, reservations):
-    """Store the old items as if they were one minute old; return SIDs by label.
+    """Store the old items with current times; return SIDs by label.
 
-    *reservations* contains simulator Reservations by label. Records with the same labels get the
-    SIDs of these Reservations.
+    The newest item is one minute old. *reservations* contains simulator Reservations by label.
+    Records with the same labels get the SIDs of these Reservations.
     """
     items = old_stage.read("items.json")
     ms = round(time.time() * 1000) - 60_000 - old_stage.NOW

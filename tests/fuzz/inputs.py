@@ -1,4 +1,4 @@
-"""Strategies for random HTTP requests, from almost valid to arbitrary."""
+"""Strategies for random HTTP requests, from valid to arbitrary."""
 
 import json
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ def add_credentials(drawn: Input, authorizations: dict[str, str], base_url: str)
     """Return the drawn request with its token and signature.
 
     Args:
-        drawn: Request drawn by hypothesis.
+        drawn: Request drawn by Hypothesis.
         authorizations: Authorization headers by identity; see `create_authorizations`.
         base_url: Start of the signed URL.
     """
@@ -45,7 +45,7 @@ def create_authorizations(create_token: Callable[..., str]) -> dict[str, str]:
     """Return an Authorization header for each identity except "none".
 
     Args:
-        create_token: Returns a token; takes the arguments of `Api.token`.
+        create_token: Returns a token; accepts the arguments of `Api.token`.
     """
     bearer = {
         "worker": create_token("worker", worker_sid=WORKERS[0]),

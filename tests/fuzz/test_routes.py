@@ -1,4 +1,4 @@
-"""Random requests get valid responses, and unverified ones reach no dependency."""
+"""Random requests get valid responses; unverified requests reach no dependency."""
 
 import os
 from collections import Counter

@@ -16,12 +16,12 @@ from tests.fuzz.sender import add_credentials, create_authorizations
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1_800)]
 
 UNUSED_URL = "http://127.0.0.1:1"
-"""No server listens at this address, so routes that call TaskRouter return 503 at once."""
+"""No server listens at this address, so routes that call TaskRouter return 503 immediately."""
 
 
 @pytest.fixture(scope="module")
 def service():
-    """The API and its DynamoDB, without TaskRouter."""
+    """A local stack whose API cannot reach TaskRouter."""
     local_stack = stack.describe(bare_environ())
     with supervisor.running(
         local_stack, {"api": {"TWILIO_TASKROUTER_URL": UNUSED_URL}}
@@ -29,7 +29,7 @@ def service():
         yield local_stack, supervised
 
 
-def test_any_input_over_sockets_gets_a_valid_response(service):
+def test_input_without_valid_signature_gets_a_valid_response(service):
     local_stack, supervised = service
     key = token.read_api_key(local_stack.settings)
 
@@ -73,7 +73,7 @@ def test_any_input_over_sockets_gets_a_valid_response(service):
     send()
 
     assert client.scan(TableName=table, Select="COUNT")["Count"] == 0, (
-        "a request without a valid signature was recorded"
+        "a callback without a valid signature was recorded"
     )
     output = supervised.processes["api"].output()
     assert supervised.processes["api"].popen.poll() is None

@@ -68,7 +68,7 @@ class Simulation:
         return task, self.reservations(task)[-1]
 
     def event_types(self, prefix: str = "") -> list[str]:
-        """Return the published events' types that begin with the prefix, oldest first."""
+        """Return the published event types that begin with the prefix, oldest first."""
         types = [event.event_type for event in self.workspace.events.values()]
         return [event_type for event_type in types if event_type.startswith(prefix)]
 
@@ -96,8 +96,8 @@ class App:
 
     Attributes:
         received: Path, headers and parameters of every request received.
-        responses: Status, content type and body of each response by path. The default is a 200
-            with `{}`.
+        responses: Status, content type and body of the response to each path. The default is
+            status 200 with `{}`.
         delay: Seconds before each response.
         pause: Seconds between the two halves of each body.
         max_concurrent: Highest number of concurrent requests so far.

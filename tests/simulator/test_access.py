@@ -140,7 +140,7 @@ VALUES = st.one_of(
     trailing_bytes=st.binary(max_size=20),
 )
 @settings(max_examples=150, deadline=None)
-def test_random_requests_never_cause_server_errors(  # noqa: PLR0917 - Hypothesis uses keywords
+def test_random_requests_never_cause_server_errors(  # noqa: PLR0917 - Hypothesis passes keywords
     shared_simulator, path, method, sids, parameters, trailing_bytes
 ):
     for name, sid in zip(("workspace", "task", "worker"), sids, strict=True):

@@ -163,8 +163,8 @@ def test_calls_and_tasks_stay_consistent(simulator_settings, name, accept, actio
         check_calls_and_tasks(simulation)
 
 
-# Random actions rarely produce two waiting callers and a Worker who takes the second call.
-def test_worker_takes_next_call_after_hangup():
+# Random actions rarely produce two waiting callers and connect the second caller to a Worker.
+def test_next_caller_is_connected_after_hangup():
     simulation = CallSimulation(instruction("dequeue", accept=False))
     first, second = simulation.place_call("1"), simulation.place_call("1")
     simulation.make_alice_idle()

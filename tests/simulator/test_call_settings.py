@@ -26,7 +26,7 @@ CONFERENCE = {"instruction": "conference", "to": WORKER_NUMBER, "from": NUMBER}
     ],
 )
 @pytest.mark.parametrize("instruction", [DEQUEUE, CONFERENCE])
-def test_unanswered_call_ends_reservation_as_configured(instruction, setting, status, alice, task):
+def test_setting_defines_outcome_of_unanswered_call(instruction, setting, status, alice, task):
     simulation = CallSimulation({**instruction, "timeout": 20}, unanswered_call=setting)
     call = simulation.place_call("1", worker_answers=False)
     simulation.make_alice_idle()

@@ -195,7 +195,7 @@ def test_invalid_response_emits_alert_and_changes_nothing(app_and_taskrouter, bo
     [(503, "application/json", 11200), (204, "application/json", 11200), (302, "", 11200),
      (200, "text/html", 40000), (200, "", 40000)],
 )  # fmt: skip
-def test_failed_callback_uses_fallback(app_and_taskrouter, status, content_type, code):
+def test_failed_callback_triggers_fallback(app_and_taskrouter, status, content_type, code):
     app, taskrouter = app_and_taskrouter
     app.set_response("/assignment_callback", {"instruction": "accept"}, status, content_type)
     app.set_response("/fallback", {"instruction": "accept"})

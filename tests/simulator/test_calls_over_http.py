@@ -86,7 +86,7 @@ def test_every_twiml_request_is_signed(app_and_taskrouter):
     [(500, "text/xml", 11200), (404, "text/xml", 11200), (200, "application/json", 12300),
      (200, "", 12300)],
 )  # fmt: skip
-def test_response_without_twiml_fails_call(app_and_taskrouter, status, content_type, code):
+def test_invalid_status_or_content_type_fails_call(app_and_taskrouter, status, content_type, code):
     app, taskrouter = app_and_taskrouter
     app.set_response("/enqueue_call", twiml(""), status, content_type)
     call = taskrouter.place_call(CALLER, NUMBER, "1")
@@ -132,7 +132,7 @@ def test_twiml_after_hangup_is_ignored(app_and_taskrouter):
     assert workspace_of(taskrouter).tasks.list() == []
 
 
-def test_instruction_over_rest_connects_call_with_custom_voice_url(app_and_taskrouter):
+def test_instruction_over_rest_connects_call_placed_with_custom_url(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     app.set_response("/custom", twiml(enqueue_verb(workflowSid=WORKFLOW)), content_type="text/xml")
     call = taskrouter.place_call(CALLER, NUMBER, url=f"{app.url}/custom")

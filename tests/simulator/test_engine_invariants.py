@@ -102,7 +102,7 @@ class EngineMachine(RuleBasedStateMachine):
             )
 
     @rule(expression=st.sampled_from(["", "1==1", 'languages HAS "es"']), number=PICK)
-    def retarget(self, expression, number):
+    def change_target_workers(self, expression, number):
         workspaces.require_expression(expression)
         self.pick(self.workspace.queues, number).target_workers = expression
         self.engine.schedule_routing(self.workspace)

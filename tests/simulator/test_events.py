@@ -103,7 +103,7 @@ def test_canceled_task_event_has_reason(simulation):
     assert task.status == "canceled"
 
 
-def test_changes_of_worker_channel_publish_events(simulation):
+def test_changes_to_worker_channel_publish_events(simulation):
     channel = next(iter(simulation.alice.channels.values()))
     workers.update_channel(
         simulation.engine, simulation.workspace, simulation.alice, channel, capacity=4

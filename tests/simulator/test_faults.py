@@ -18,7 +18,7 @@ def workspace(taskrouter):
     return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
 
 
-def create(workspace):
+def create_task(workspace):
     return workspace.tasks.create(attributes='{"selected_language": "es"}')
 
 
@@ -27,18 +27,18 @@ def create(workspace):
 def test_error_is_injected_before_or_after_effect(taskrouter, workspace, status, moment):
     taskrouter.fault("request", "error", method="POST", path=TASKS, status=status, moment=moment)
     with pytest.raises(TwilioRestException) as error:
-        create(workspace)
+        create_task(workspace)
     assert error.value.status == status
     assert error.value.code == (20429 if status == 429 else 20500)
     assert len(workspace.tasks.list()) == (1 if moment == "after" else 0)
-    create(workspace)
+    create_task(workspace)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_connection_is_cut_before_or_after_effect(taskrouter, workspace, moment):
     taskrouter.fault("request", "cut", method="POST", path=TASKS, moment=moment)
     with pytest.raises(requests.ConnectionError):
-        create(workspace)
+        create_task(workspace)
     assert len(workspace.tasks.list()) == (1 if moment == "after" else 0)
     assert [entry["fault"] for entry in taskrouter.log("request")] == [f"cut {moment}", None]
 
@@ -72,7 +72,7 @@ def test_settings_define_rate_limit_headers():
 def test_request_latency_is_in_real_time(taskrouter, workspace, moment):
     taskrouter.fault("request", "latency", seconds=0.2, moment=moment)
     start = time.monotonic()
-    create(workspace)
+    create_task(workspace)
     assert time.monotonic() - start >= 0.2
 
 
@@ -80,8 +80,8 @@ def test_fault_affects_given_number_of_requests(taskrouter, workspace):
     taskrouter.fault("request", "error", path=TASKS, times=2)
     for _ in range(2):
         with pytest.raises(TwilioRestException):
-            create(workspace)
-    create(workspace)
+            create_task(workspace)
+    create_task(workspace)
 
 
 def test_exhausted_fault_is_removed():
@@ -96,7 +96,7 @@ def test_exhausted_fault_is_removed():
 def test_faults_can_be_removed(taskrouter, workspace):
     taskrouter.fault("request", "error", times=None)
     taskrouter.clear_faults()
-    create(workspace)
+    create_task(workspace)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def offer_task(taskrouter):
     workspace.workers(taskrouter.workers["Alice"]).update(
         activity_sid=taskrouter.activities["Idle"]
     )
-    task = create(workspace)
+    task = create_task(workspace)
     taskrouter.advance()
     return task
 
@@ -182,7 +182,7 @@ def test_callback_latency_is_in_simulated_time(app_and_taskrouter):
     assert [alert["code"] for alert in taskrouter.log("alert")] == [20001]
 
 
-def test_callback_cut_before_sending_is_retried_and_then_uses_fallback(app_and_taskrouter):
+def test_callback_cut_before_sending_is_retried_before_fallback(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "cut", moment="before")
     offer_task(taskrouter)
@@ -190,7 +190,7 @@ def test_callback_cut_before_sending_is_retried_and_then_uses_fallback(app_and_t
     assert [request["path"] for request in app.received] == ["/fallback"]
 
 
-def test_callback_with_lost_response_uses_fallback(app_and_taskrouter):
+def test_callback_with_lost_response_triggers_fallback(app_and_taskrouter):
     app, taskrouter = app_and_taskrouter
     taskrouter.fault("assignment", "cut", moment="after")
     app.set_response("/assignment_callback", {"instruction": "accept"})

@@ -45,7 +45,7 @@ def test_callback_has_every_documented_parameter(simulation):
     }
 
 
-def test_accept_assigns_task_and_makes_worker_busy(simulation):
+def test_accepting_reservation_assigns_task_and_makes_worker_busy(simulation):
     task, reservation = simulation.offer_task()
     assignments.accept(simulation.engine, simulation.workspace, reservation)
     assert (task.status, reservation.status) == ("assigned", "accepted")
@@ -84,7 +84,7 @@ def test_rejected_task_goes_to_next_worker(simulation):
     assert simulation.activity_of(simulation.bob) == "Idle"
 
 
-def test_reject_sets_requested_activity(simulation):
+def test_rejecting_reservation_sets_requested_activity(simulation):
     task, reservation = simulation.offer_task()
     reservations.reject(
         simulation.engine, simulation.workspace, reservation, simulation.activity_sid("Offline")
@@ -115,14 +115,14 @@ def test_task_is_canceled_after_maximum_assignments():
     assert "Max assignment count exceeded" in task.reason
 
 
-def test_cancel_ends_reservation_and_frees_worker(simulation):
+def test_canceling_task_ends_reservation_and_frees_worker(simulation):
     task, reservation = simulation.offer_task()
     assignments.cancel(simulation.engine, simulation.workspace, task, "not needed")
     assert (reservation.status, task.reason) == ("canceled", "not needed")
     assert simulation.activity_of(simulation.alice) == "Idle"
 
 
-def test_complete_ends_reservation_and_leaves_worker_busy(simulation):
+def test_completing_task_ends_reservation_and_leaves_worker_busy(simulation):
     task, reservation = simulation.offer_task()
     assignments.accept(simulation.engine, simulation.workspace, reservation)
     assignments.complete(simulation.engine, simulation.workspace, task)
@@ -140,7 +140,7 @@ def test_closed_task_is_deleted_after_five_minutes(simulation):
     assert reservation.sid not in simulation.workspace.reservations
 
 
-def test_delete_completes_accepted_reservation(simulation):
+def test_deleting_task_completes_accepted_reservation(simulation):
     task, reservation = simulation.offer_task()
     assignments.accept(simulation.engine, simulation.workspace, reservation)
     assignments.delete(simulation.engine, simulation.workspace, task)
@@ -180,7 +180,7 @@ def test_transition_table_has_every_status():
     assert set(reservations.TRANSITIONS) == set(ReservationStatus)
 
 
-def test_reject_keeps_activity_changed_in_the_meantime(simulation):
+def test_rejecting_reservation_keeps_activity_changed_since_the_offer(simulation):
     _, reservation = simulation.offer_task()
     simulation.set_activity(simulation.alice, "Busy")
     reservations.reject(simulation.engine, simulation.workspace, reservation)

@@ -1,4 +1,4 @@
-"""The log numbers its entries and limits their number and the length of responses."""
+"""The log numbers its entries, keeps only the newest and truncates long responses."""
 
 from taskrouter_simulator.log import Log
 

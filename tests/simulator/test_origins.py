@@ -132,7 +132,7 @@ def test_unknown_origin_is_foreign(origin):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9:80", "localhost", "::1", "[::1]:80"])
-def test_loopback_address_is_recognized(host):
+def test_loopback_host_is_recognized(host):
     assert is_loopback(host)
 
 

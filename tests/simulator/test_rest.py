@@ -125,7 +125,7 @@ def test_invalid_parameter_returns_400(workspace, options):
     assert (error.value.status, error.value.code) == (400, 20001)
 
 
-def test_errors_can_be_problem_documents():
+def test_setting_returns_errors_as_problem_details():
     with running(problem_details=True) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         with pytest.raises(TwilioServiceException) as error:

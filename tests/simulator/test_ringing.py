@@ -97,18 +97,18 @@ def test_other_phones_stop_ringing_when_caller_is_connected(separate_task):
 
 
 @pytest.mark.parametrize(
-    ("dialed_first", "delay", "own_task_is_accepted"),
-    # Without a delay, the separate Task wins, because the own Task's call fetches a document first.
+    ("own_task_is_first", "delay", "own_task_is_accepted"),
+    # Without a delay, `other_task` wins: the call for `own_task` fetches a document first.
     [(True, 5, True), (False, 5, False), (True, 0, False)],
 )
-def test_caller_with_two_tasks_is_connected_once(dialed_first, delay, own_task_is_accepted):
+def test_caller_with_two_tasks_is_connected_once(own_task_is_first, delay, own_task_is_accepted):
     simulation = CallSimulation(answer_seconds=10.0)
     spanish = simulation.alice.attributes
     workers.set_attributes(simulation.engine, simulation.workspace, simulation.bob, spanish)
     call = simulation.place_call("1")
     own_task = simulation.task_of(call)
     attributes = f'{{"selected_language": "es", "call_sid": "{call.sid}"}}'
-    other_task = simulation.create_task(attributes, priority=0 if dialed_first else 9)
+    other_task = simulation.create_task(attributes, priority=0 if own_task_is_first else 9)
 
     def instruction(parameters):
         if parameters["TaskSid"] == other_task.sid:

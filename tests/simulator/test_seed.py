@@ -55,7 +55,7 @@ def test_reset_without_description_restores_initial_workspace(taskrouter):
     assert sorted(taskrouter.workers) == ["Alice", "Bob"]
 
 
-def test_sids_are_derived_from_names(taskrouter):
+def test_sids_are_deterministic(taskrouter):
     assert taskrouter.workspace_sid == "WS" + derived_hex("workspace")
     assert taskrouter.workflow_sid == "WW" + derived_hex("workflow")
     assert taskrouter.workers["Alice"] == "WK" + derived_hex("worker/Alice")

@@ -16,7 +16,7 @@ from tests.simulator.call_simulation import (
 
 
 @pytest.mark.parametrize("key", [None, "", "#"])
-def test_gather_without_key_continues_after_timeout(key):
+def test_gather_without_digits_continues_after_timeout(key):
     simulation = CallSimulation()
     simulation.documents["incoming_call"] = MENU + enqueue_verb('{"selected_language": "en"}')
     call = simulation.place_call(key)

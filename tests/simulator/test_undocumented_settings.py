@@ -118,7 +118,7 @@ def test_setting_defines_order_of_callback_and_event(app, setting, delayed, befo
         assert received_kinds(app) == after
 
 
-def test_second_request_is_sent_if_first_fails(app):
+def test_event_is_sent_even_if_callback_fails(app):
     app.set_response("/assignment_callback", {}, 500)
     settings = {"event_path": "/events", "callback_order": "callback-first"}
     with running(callback_base_url=app.url, **settings) as taskrouter:
@@ -127,7 +127,7 @@ def test_second_request_is_sent_if_first_fails(app):
 
 
 @pytest.mark.parametrize("setting", ["callback-first", "event-first"])
-def test_order_setting_does_not_block_single_request(app, setting):
+def test_order_setting_does_not_delay_callback_without_event(app, setting):
     with running(callback_base_url=app.url, callback_order=setting) as taskrouter:
         offer_task(taskrouter)
     assert received_kinds(app) == ["callback"]

@@ -76,7 +76,7 @@ def find_differences(
     now: int,
     log: str = "",
 ) -> list[str]:
-    """Return a description of each difference, with the SIDs and both histories.
+    """Describe each difference between the app and TaskRouter.
 
     Args:
         truth: The state of TaskRouter.
@@ -88,14 +88,14 @@ def find_differences(
     reservations, keys = truth.reservations, truth.tasks_by_key
     return [
         *(
-            f"missing: {_describe_reservation(r)}"
-            for sid, r in reservations.items()
+            f"missing: {_describe_reservation(reservation)}"
+            for sid, reservation in reservations.items()
             if sid not in records
         ),
         *(f"unknown to TaskRouter: {sid}" for sid in records if sid not in reservations),
         *_compare_records(truth, records, now),
         *_check_accepts(truth),
-        *(f"key {key} created {n} Tasks" for key, n in keys.items() if key and n > 1),
+        *(f"key {key} created {count} Tasks" for key, count in keys.items() if key and count > 1),
         *_check_confirmed_decisions(truth, observations),
         *_check_callback_responses(observations, records, log),
     ]

@@ -144,7 +144,7 @@ class ContactCenter:
     async def _create_task(self, number: int) -> None:
         key = f"chaos-{self._plan.seed}-{number}"
         for fault in self._plan.task_faults(number):
-            # The key as it appears in the form sent to TaskRouter, up to the closing quote.
+            # The key and the closing quote as they appear in the form sent to TaskRouter.
             self._proxies[Connection.REST].inject(fault, f"{key}%22")
         form = {"attributes": json.dumps({"number": number})}
         try:

@@ -28,7 +28,7 @@ class HttpClient:
         session: An open session.
         url: Base URL for all paths.
         headers: Headers sent with every request.
-        auth: User and password for Basic authentication.
+        auth: User name and password for Basic authentication.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The random plan of a run, based on the seed and the numbers of Reservations and Tasks.
+"""The random plan of a run, based on the seed and the index of each Reservation and Task.
 
 The seed does not control how the processes interleave, so two runs with the same seed are similar
 but not identical.
@@ -179,7 +179,7 @@ class Plan:
 
     Args:
         seed: Seed of all random choices.
-        fault_rate: Average number of faults per Reservation, not counting faults of Task creation.
+        fault_rate: Average number of faults per Reservation. Task creation has separate faults.
     """
 
     seed: int

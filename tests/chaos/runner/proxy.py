@@ -1,4 +1,4 @@
-"""A proxy that injects faults into the requests of one process to another."""
+"""A proxy that injects faults into the requests from one process to another."""
 
 import asyncio
 from collections import Counter
@@ -75,9 +75,9 @@ class Proxy:
     """Forwards requests and applies injected faults to matching requests.
 
     Args:
-        on_request: Called with each request before any fault.
-        on_response: Called with each response of the upstream server, even if a fault keeps the
-            response from the client.
+        on_request: Called with each request before any fault is applied.
+        on_response: Called with each response from the upstream server, even if a fault prevents
+            the client from receiving the response.
 
     Attributes:
         url: The proxy's base URL.

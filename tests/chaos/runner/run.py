@@ -23,7 +23,7 @@ from tests.chaos.runner.stack import ChaosStack, ProcessFaultInjector, run_stack
 
 _SPARE_TASKS = 4
 _PLANNED_FAULTS = 1.1
-"""Planned faults per required fault, because some planned faults never match a request."""
+"""Planned faults per required fault; some planned faults never match a request."""
 
 _RECONCILE_SECONDS = 2
 _PROGRESS_SECONDS = 10

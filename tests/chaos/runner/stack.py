@@ -69,7 +69,7 @@ def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
 
 
 def _workspace(workers: int) -> dict[str, object]:
-    """Return a minimal Workspace with the given number of Workers, all of them Idle."""
+    """Describe a minimal Workspace with the given number of Workers, all of them Idle."""
     return {
         "friendly_name": "Chaos",
         "multi_task_enabled": False,
@@ -219,7 +219,7 @@ async def run_stack(
         workers: Number of Workers.
         instruction: The app's answer to callbacks: "defer" or "accept".
         on_callback: Called with each callback that TaskRouter sends.
-        on_callback_response: Called with each response of the app to a callback.
+        on_callback_response: Called with the app's response to each callback.
 
     Raises:
         StackError: A program did not start.
