@@ -80,7 +80,7 @@ class LiveStack:
         return self.app.get(f"/reservations/{reservation_sid}").body
 
     def stored_status(self, reservation_sid):
-        """Read the status from the table, which also works while the API is down."""
+        """Return the status stored in the table. This also works while the API is down."""
         definition = self.definition
         client = dynamodb.client(definition.dynamodb_url, definition.resolved)
         key = {"reservation_sid": {"S": reservation_sid}}
@@ -103,7 +103,7 @@ class LiveStack:
         return reservation
 
     def clear(self):
-        """Cancel or complete the Tasks, and set Alice to Offline, as before the test."""
+        """Cancel or complete all open Tasks, and set Alice to Offline."""
         self.set_activity_of_alice("Offline")
         for task in self.taskrouter.get("/Tasks").body["tasks"]:
             final_statuses = {

@@ -65,7 +65,7 @@ def test_dequeue_connects_the_call_and_ending_the_call_completes_the_task(live, 
 def test_quickstart_part_3_commands_work(live, phone):
     page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     part_3 = page.partition("## Part 3")[2].partition("\n## ")[0]
-    # The stack runs already, so the commands that start it are omitted.
+    # The stack is already running, so the commands that start it are omitted.
     variables, *blocks = (
         block
         for text in (page.partition("\n## ")[0], part_3)

@@ -136,7 +136,7 @@ def test_server_in_a_new_checkout_keeps_running_when_requests_import_modules(sta
     environ = bare_environ(PYTHONUNBUFFERED="1")
     api = start(chalice_local(environ), environ, checkout)
     api.wait_for("Serving on")
-    # The bytecode of app.py itself may have restarted the server before it was configured.
+    # Python may write the bytecode of app.py before app.py turns this off, which causes a restart.
     restarts = api.output().count("Restarting")
 
     app = api_client(stack.describe(environ))
@@ -148,7 +148,7 @@ def test_server_in_a_new_checkout_keeps_running_when_requests_import_modules(sta
         capture_output=True,
         check=True,
     )
-    time.sleep(2)  # longer than the interval at which Chalice looks for changed files
+    time.sleep(2)  # longer than the interval at which Chalice checks for changed files
     assert app.get("/health").status == 200
     assert api.output().count("Restarting") == restarts
 
@@ -175,9 +175,9 @@ def test_user_mistake_is_reported_on_one_line(mistake, message, reload):
     if mistake == "API_PORT":
         (number,) = network.find_free_ports(1)
         environ["API_PORT"] = str(number)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as listeners:
         if mistake == "port":
-            held.enter_context(socket.create_server(("127.0.0.1", int(environ["API_PORT"]))))
+            listeners.enter_context(socket.create_server(("127.0.0.1", int(environ["API_PORT"]))))
         ended = run_to_end(command, environ)
 
     assert message in ended.stderr

@@ -32,7 +32,7 @@ CREATE_STACK = "Action=CreateStack&StackName=evil&TemplateBody={}"
 
 
 class Victim(BaseHTTPRequestHandler):
-    """A server without a guard, which counts the requests that the page really sends."""
+    """A server without a guard that counts the requests that the page actually sends."""
 
     protocol_version = "HTTP/1.1"
     received: ClassVar = Counter()
@@ -187,7 +187,7 @@ def test_page_after_dns_rebinding_reads_and_changes_nothing(running_stack, page,
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1:9", "http://evil.example", "data:text/html,", None]
 )
-def test_requests_of_the_page_reach_a_server_without_a_guard(page, victim, origin, host):
+def test_requests_from_the_page_reach_a_server_without_a_guard(page, victim, origin, host):
     url = f"http://{host}:{victim}"
     page.goto(f"{origin or url}/attack.html")
     Victim.received.clear()
@@ -201,7 +201,7 @@ def test_requests_of_the_page_reach_a_server_without_a_guard(page, victim, origi
     )
 
     assert Victim.received["GET", "websocket"] == 1
-    # fetch in one or more modes, a form and a beacon
+    # fetch in at least two modes, a form and a beacon
     assert Victim.received["POST", ""] >= 4
     # an image, a script, a style sheet and a frame
     assert Victim.received["GET", ""] == 4

@@ -140,7 +140,7 @@ def test_task_without_pending_or_accepted_reservation_returns_404(api: Api) -> N
     assert api.call("GET", f"/accept_reservation?task_sid={remote.task_sid}").status_code == 404
 
 
-def test_only_a_reserved_worker_can_accept_by_task_sid_if_several_are_pending(
+def test_only_a_reserved_worker_can_accept_one_of_several_reservations_by_task_sid(
     api: Api,
 ) -> None:
     task_sid = sid("WT")

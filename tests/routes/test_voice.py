@@ -1,4 +1,4 @@
-"""TwiML of the voice routes, requested with signatures as Twilio computes them."""
+"""The voice routes verify Twilio's signature and return TwiML."""
 
 import json
 from urllib.parse import urlencode, urljoin

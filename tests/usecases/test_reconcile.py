@@ -143,7 +143,7 @@ def test_missed_end_is_recorded_by_next_reconciliation(
     assert service.record(remote).status is Status.COMPLETED
 
 
-def test_event_of_recorded_status_does_not_change_history(service: Service) -> None:
+def test_event_with_recorded_status_does_not_change_history(service: Service) -> None:
     service.sweep()
     remote = service.taskrouter.add()
     service.assign(remote)
