@@ -36,7 +36,7 @@ def eventually(condition, *, within=TIMEOUT_SECONDS):
 
 
 def find_processes(variable, value):
-    """Return the IDs of the processes whose environment contains the given variable."""
+    """Return the IDs of the processes whose environment sets a variable to this value."""
     entry = f"{variable}={value}".encode()
     pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
