@@ -1,4 +1,4 @@
-"""The Makefile: its variables and the packages that each target installs."""
+"""The Makefile defines its variables, and each target installs only what it needs."""
 
 import os
 import re

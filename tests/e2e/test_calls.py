@@ -82,7 +82,7 @@ def test_quickstart_part_3_commands_work(live, phone):
     assert '"step":"ended"' in shell.stdout
 
 
-def test_two_wrong_keys_select_the_default_language(live, phone):
+def test_two_invalid_keys_select_the_default_language(live, phone):
     call = place_call(phone, "7", "8")
     prompts = [step["text"] for step in call["steps"] if step["step"] == "say"]
     assert prompts == ["Para Español oprime el uno.", "For English, please hold or press two."] * 2
