@@ -30,7 +30,7 @@ def pytest_configure():
 def pytest_xdist_auto_num_workers():
     """Return the number of workers: one more than the usable CPUs.
 
-    Tests also wait for other processes.
+    An additional worker uses the CPU while other tests wait for processes.
     """
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
 

@@ -62,4 +62,4 @@ def _call(app: App, request: AWSPreparedRequest) -> list[dict[str, Any]]:
         coroutine.send(None)  # type: ignore[attr-defined]
     except StopIteration:
         return sent
-    raise RuntimeError("The app waited, which requires an event loop.")
+    raise RuntimeError("The app tried to wait, but there is no event loop.")

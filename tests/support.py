@@ -63,7 +63,7 @@ def make_event(remote: RemoteReservation, status: Status, **overrides: Any) -> R
 
 
 class FakeTaskRouter:
-    """A fake TaskRouter that holds Reservations, applies updates and fails on request.
+    """A fake TaskRouter that stores Reservations, applies updates and fails on request.
 
     Attributes:
         answers_calls: Whether the Worker answers, so that an instruction accepts the Reservation.

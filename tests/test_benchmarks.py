@@ -1,6 +1,6 @@
 """Smoke test of the benchmarks.
 
-The results depend on the machine, so they are not checked.
+The results depend on the machine, so the test does not check them.
 """
 
 from click.testing import CliRunner

@@ -18,8 +18,12 @@ def test_optional_settings_have_defaults() -> None:
 
 @pytest.mark.parametrize("name", REQUIRED)
 @pytest.mark.parametrize("value", [None, "", "  "])
-def test_error_names_the_missing_setting(name: str, value: str | None) -> None:
-    environ = {**COMPLETE, name: value or ""}
+def test_error_names_the_missing_or_empty_setting(name: str, value: str | None) -> None:
+    environ = dict(COMPLETE)
+    if value is None:
+        del environ[name]
+    else:
+        environ[name] = value
     with pytest.raises(config.SettingsError, match=name):
         config.load(environ)
 

@@ -29,7 +29,7 @@ def parse(file):
 
 
 def imported_modules(file, modules):
-    """Return the project modules that a file imports, also inside functions."""
+    """Return the project modules that a file imports, including imports inside functions."""
     imported = set()
     for node in ast.walk(parse(file)):
         if isinstance(node, ast.Import):

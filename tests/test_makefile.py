@@ -1,4 +1,4 @@
-"""The Makefile: its variables and the packages that each target installs."""
+"""The Makefile defines its variables, and each target installs only what it needs."""
 
 import os
 import re
@@ -8,13 +8,13 @@ import pytest
 
 from local.supervisor import ROOT
 
-# `make test` passes its own options to the commands that the tests run.
+# `make test` exports its own options, which would change the make commands below.
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
 TARGETS = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def print_commands(*targets):
-    """Return the commands that make would run in a new checkout, and its warnings."""
+def dry_run(*targets):
+    """Return the commands that make would run in a new checkout, and make's warnings."""
     command = ["make", "--dry-run", "--always-make", "--warn-undefined-variables", "STAGE=dev"]
     completed = subprocess.run(
         [*command, *targets], cwd=ROOT, env=ENVIRON, capture_output=True, text=True, check=True
@@ -24,7 +24,7 @@ def print_commands(*targets):
 
 def test_every_variable_is_defined():
     # An undefined list of prerequisites would skip the installation without an error.
-    _, warnings = print_commands(*TARGETS)
+    _, warnings = dry_run(*TARGETS)
 
     assert "undefined variable" not in warnings
 
@@ -59,6 +59,6 @@ def test_missing_stage_is_reported_before_anything_is_installed(target):
     ],
 )
 def test_target_installs_only_what_it_needs(target, installed):
-    commands, _ = print_commands(target)
+    commands, _ = dry_run(target)
 
     assert re.findall(r'echo "Installing (requirements\S+) into', commands) == [installed]

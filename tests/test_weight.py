@@ -1,4 +1,4 @@
-"""The app imports no heavy modules, because every import lengthens the cold start."""
+"""Importing the app imports no heavy modules, because they lengthen the cold start."""
 
 import subprocess
 import sys

@@ -1,8 +1,8 @@
-// Sends requests to other servers in every way open to a web page. Returns what the page could read.
+// Sends requests to other servers with fetch, forms, elements, beacons and WebSockets. Returns one line for each response that the page could read.
 async ({ requests, sockets }) => {
   const read = [];
-  const keep = async (means, url, response) => {
-    if (response.type !== "opaque" && response.ok) read.push(`${means} ${url}: ${await response.text()}`);
+  const addIfReadable = async (mode, url, response) => {
+    if (response.type !== "opaque" && response.ok) read.push(`${mode} ${url}: ${await response.text()}`);
   };
   const within = (milliseconds, start) =>
     new Promise((resolve) => {
@@ -13,7 +13,7 @@ async ({ requests, sockets }) => {
   const fetched = requests.flatMap(({ url, method, headers, body }) =>
     ["cors", "no-cors", "same-origin"].map(async (mode) => {
       try {
-        await keep(mode, url, await fetch(url, { method, mode, body, headers, credentials: "include", signal: AbortSignal.timeout(5000) }));
+        await addIfReadable(mode, url, await fetch(url, { method, mode, body, headers, credentials: "include", signal: AbortSignal.timeout(5000) }));
       } catch {}
     }),
   );

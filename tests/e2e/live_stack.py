@@ -36,7 +36,7 @@ def eventually(condition, *, within=TIMEOUT_SECONDS):
 
 
 def find_processes(variable, value):
-    """Return the IDs of the processes whose environment contains the given variable."""
+    """Return the IDs of the processes whose environment sets a variable to this value."""
     entry = f"{variable}={value}".encode()
     pids = []
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -80,7 +80,7 @@ class LiveStack:
         return self.app.get(f"/reservations/{reservation_sid}").body
 
     def stored_status(self, reservation_sid):
-        """Read the status from the table, which also works while the API is down."""
+        """Return the status stored in the table. This also works while the API is down."""
         definition = self.definition
         client = dynamodb.client(definition.dynamodb_url)
         key = {"reservation_sid": {"S": reservation_sid}}
@@ -103,7 +103,7 @@ class LiveStack:
         return reservation
 
     def clear(self):
-        """Cancel or complete the Tasks, and set Alice to Offline, as before the test."""
+        """Cancel or complete all open Tasks, and set Alice to Offline."""
         self.set_activity_of_alice("Offline")
         for task in self.taskrouter.get("/Tasks").body["tasks"]:
             final_statuses = {

@@ -1,4 +1,4 @@
-"""A repeated accept with an instruction does not send the instruction again."""
+"""A repeated accept request with an instruction does not send the instruction again."""
 
 import pytest
 
@@ -35,7 +35,7 @@ def place_call(live, phone):
             return sid if sid and live.fetch_record(sid).get("status") == "pending" else None
 
         sid = eventually(find_pending)
-        assert sid, "no pending Reservation is recorded"
+        assert sid, "no pending Reservation was recorded"
         return call, sid
 
     return place

@@ -1,4 +1,4 @@
-"""Signatures and duplicates of assignment callbacks sent over HTTP."""
+"""Assignment callbacks sent over HTTP are verified, and duplicates are recorded once."""
 
 import secrets
 import threading
@@ -55,10 +55,10 @@ def sign(live, form, token=None):
 
 
 def test_callbacks_with_invalid_signatures_are_refused_and_not_recorded(live, callback):
-    other_account = sign(live, callback, token="auth token of another account")
-    other_request = sign(live, callback | {"TaskAge": "2"})
+    from_other_account = sign(live, callback, token="auth token of another account")
+    for_other_request = sign(live, callback | {"TaskAge": "2"})
 
-    signatures = (None, "", "junk", "\x7f" * 9, other_account, other_request)
+    signatures = (None, "", "junk", "\x7f" * 9, from_other_account, for_other_request)
     responses = [post(live, callback, signature) for signature in signatures]
 
     assert [response.status_code for response in responses] == [403] * 6

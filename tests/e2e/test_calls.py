@@ -65,7 +65,7 @@ def test_dequeue_connects_the_call_and_ending_the_call_completes_the_task(live, 
 def test_quickstart_part_3_commands_work(live, phone):
     page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     part_3 = page.partition("## Part 3")[2].partition("\n## ")[0]
-    # The stack runs already, so the commands that start it are omitted.
+    # The stack is already running, so the commands that start it are omitted.
     variables, *blocks = (
         block
         for text in (page.partition("\n## ")[0], part_3)
@@ -82,7 +82,7 @@ def test_quickstart_part_3_commands_work(live, phone):
     assert '"step":"ended"' in shell.stdout
 
 
-def test_two_wrong_keys_select_the_default_language(live, phone):
+def test_two_invalid_keys_select_the_default_language(live, phone):
     call = place_call(phone, "7", "8")
     prompts = [step["text"] for step in call["steps"] if step["step"] == "say"]
     assert prompts == ["Para Español oprime el uno.", "For English, please hold or press two."] * 2

@@ -75,15 +75,15 @@ def chalice_local(environ, *options):
     return [CHALICE, "local", "--port", environ["API_PORT"], *options]
 
 
-def api_client(described):
-    settings = described.settings
+def api_client(definition):
+    settings = definition.settings
     token = create_token(settings, read_api_key(settings), role="supervisor", hours=1)
-    return HttpClient("app", described.api_url, token=token, json=True)
+    return HttpClient("app", definition.api_url, token=token, json=True)
 
 
 def test_chalice_local_without_stage_serves_the_life_cycle_on_other_ports(start):
     environ = bare_environ(PYTHONUNBUFFERED="1")
-    described = stack.describe(environ)
+    definition = stack.describe(environ)
     services = start(SERVICES, environ)
     services.wait_for("docs/quickstart.md.")
     assert f"chalice local --port {environ['API_PORT']}" in services.output()
@@ -93,11 +93,11 @@ def test_chalice_local_without_stage_serves_the_life_cycle_on_other_ports(start)
 
     assert "Stage dev sets no TWILIO_ACCOUNT_SID. Using the local stage" in api.output()
     assert "make services" not in api.output()
-    app = api_client(described)
-    identifiers = http_client.fetch_identifiers(described.simulator_url)
+    app = api_client(definition)
+    identifiers = http_client.fetch_identifiers(definition.simulator_url)
     taskrouter = HttpClient(
         "TaskRouter",
-        f"{described.simulator_url}/v1/Workspaces/{identifiers['workspace_sid']}",
+        f"{definition.simulator_url}/v1/Workspaces/{identifiers['workspace_sid']}",
         account=(identifiers["account_sid"], identifiers["auth_token"]),
     )
     task_sid = app.post("/create-task").body["sid"]
@@ -111,20 +111,20 @@ def test_chalice_local_without_stage_serves_the_life_cycle_on_other_ports(start)
 
 def test_missing_services_are_reported_at_startup_and_in_responses(start):
     environ = bare_environ(PYTHONUNBUFFERED="1")
-    described = stack.describe(environ)
+    definition = stack.describe(environ)
     api = start(chalice_local(environ), environ)
     api.wait_for("Serving on")
 
     assert re.search(r"do not respond\. In another terminal, run: .* make services\n", api.output())
-    app = api_client(described)
+    app = api_client(definition)
     listed = app.get("/reservations")
     assert (listed.status, listed.body["Code"]) == (503, "StoreUnavailable")
     assert listed.body["Message"] == (
-        f"DynamoDB at {described.dynamodb_url} can't be reached: connection refused. Retry."
+        f"DynamoDB at {definition.dynamodb_url} can't be reached: connection refused. Retry."
     )
     created = app.post("/create-task")
     assert (created.status, created.body["Code"]) == (503, "TaskRouterUnavailable")
-    assert f"{described.simulator_url} can't be reached: connection refused" in str(created.body)
+    assert f"{definition.simulator_url} can't be reached: connection refused" in str(created.body)
 
 
 def test_server_in_a_new_checkout_keeps_running_when_requests_import_modules(start, tmp_path):
@@ -136,7 +136,7 @@ def test_server_in_a_new_checkout_keeps_running_when_requests_import_modules(sta
     environ = bare_environ(PYTHONUNBUFFERED="1")
     api = start(chalice_local(environ), environ, checkout)
     api.wait_for("Serving on")
-    # The bytecode of app.py itself may have restarted the server before it was configured.
+    # Before `chalice_local.configure` runs, the bytecode of app.py may restart the server.
     restarts = api.output().count("Restarting")
 
     app = api_client(stack.describe(environ))
@@ -148,7 +148,7 @@ def test_server_in_a_new_checkout_keeps_running_when_requests_import_modules(sta
         capture_output=True,
         check=True,
     )
-    time.sleep(2)  # longer than the interval at which Chalice looks for changed files
+    time.sleep(2)  # longer than the interval at which Chalice checks for changed files
     assert app.get("/health").status == 200
     assert api.output().count("Restarting") == restarts
 
@@ -175,16 +175,16 @@ def test_user_mistake_is_reported_on_one_line(mistake, message, reload):
     if mistake == "API_PORT":
         (number,) = network.find_free_ports(1)
         environ["API_PORT"] = str(number)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as listeners:
         if mistake == "port":
-            held.enter_context(socket.create_server(("127.0.0.1", int(environ["API_PORT"]))))
-        ended = run_to_end(command, environ)
+            listeners.enter_context(socket.create_server(("127.0.0.1", int(environ["API_PORT"]))))
+        result = run_to_end(command, environ)
 
-    assert message in ended.stderr
-    assert ended.stderr.count("\n") == 1
-    assert not ended.stdout
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not result.stdout
     # With --autoreload, Chalice ignores the exit code of its child process.
-    assert ended.returncode == (1 if reload == "--no-autoreload" else 0)
+    assert result.returncode == (1 if reload == "--no-autoreload" else 0)
 
 
 @pytest.mark.parametrize(
@@ -193,10 +193,10 @@ def test_user_mistake_is_reported_on_one_line(mistake, message, reload):
 def test_services_report_a_port_in_use(variable, program):
     environ = bare_environ()
     with socket.create_server(("127.0.0.1", int(environ[variable]))):
-        ended = run_to_end(SERVICES, environ)
+        result = run_to_end(SERVICES, environ)
 
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(
+    assert result.returncode == 1
+    assert result.stderr.startswith(
         f"Error: {program} can't listen on port {environ[variable]} (Address already in use). "
     )
 

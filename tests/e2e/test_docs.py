@@ -47,7 +47,7 @@ def ports():
 
 @pytest.fixture
 def open_page(tmp_path, ports):
-    """A function that opens a page in a fresh checkout, whose programs use free ports."""
+    """A function that opens a page in a fresh checkout; all programs use free ports."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     checkout.create(folder)

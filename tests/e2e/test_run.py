@@ -1,4 +1,4 @@
-"""`make run`: its printed commands work, and it leaves no processes behind."""
+"""`make run` prints commands that work, and leaves no processes behind."""
 
 import re
 import signal
@@ -14,7 +14,7 @@ from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, eventually, find
 
 pytestmark = pytest.mark.slow
 
-LAST_WORDS = "docs/quickstart.md."
+READY_TEXT = "docs/quickstart.md."
 
 
 class Run:
@@ -38,10 +38,10 @@ class Run:
 
     def wait_until_started(self):
         eventually(
-            lambda: LAST_WORDS in self.output() or self.popen.poll() is not None,
+            lambda: READY_TEXT in self.output() or self.popen.poll() is not None,
             within=STARTUP_SECONDS,
         )
-        assert LAST_WORDS in self.output(), self.output()
+        assert READY_TEXT in self.output(), self.output()
 
     def remaining_processes(self):
         """Return the IDs of the stack's processes that are still running."""

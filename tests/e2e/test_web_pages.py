@@ -32,7 +32,7 @@ CREATE_STACK = "Action=CreateStack&StackName=evil&TemplateBody={}"
 
 
 class Victim(BaseHTTPRequestHandler):
-    """A server without a guard, which counts the requests that the page really sends."""
+    """A server without a guard that counts the requests that the page actually sends."""
 
     protocol_version = "HTTP/1.1"
     received: ClassVar = Counter()
@@ -66,10 +66,10 @@ def victim():
 @pytest.fixture(scope="module")
 def running_stack():
     """The local stack without the sweep, which would change the tables during a test."""
-    described = stack.describe(bare_environ())
-    programs = tuple(program for program in described.programs if program.name != "sweep")
-    with supervisor.running(replace(described, programs=programs)):
-        yield described
+    definition = stack.describe(bare_environ())
+    programs = tuple(program for program in definition.programs if program.name != "sweep")
+    with supervisor.running(replace(definition, programs=programs)):
+        yield definition
 
 
 @pytest.fixture(scope="module")
@@ -81,21 +81,21 @@ def page():
         yield page
 
 
-def targets(described, host):
+def targets(definition, host):
     """Return requests to *host* that would read, write or run something."""
 
     def url(port, path):
-        return f"http://{host}:{described.port(port)}{path}"
+        return f"http://{host}:{definition.port(port)}{path}"
 
     token = create_token(
-        described.settings, read_api_key(described.settings), role="supervisor", hours=1
+        definition.settings, read_api_key(definition.settings), role="supervisor", hours=1
     )
-    simulator = http_client.fetch_identifiers(described.simulator_url)
+    simulator = http_client.fetch_identifiers(definition.simulator_url)
     account = f"{simulator['account_sid']}:{simulator['auth_token']}"
     bearer = {"Authorization": f"Bearer {token}"}
     basic = {"Authorization": f"Basic {base64.b64encode(account.encode()).decode()}"}
     target = {"X-Amz-Target": "DynamoDB_20120810.PutItem"}
-    item = {"TableName": described.tables.state, "Item": {"id": {"S": "evil"}}}
+    item = {"TableName": definition.tables.state, "Item": {"id": {"S": "evil"}}}
     tasks = f"/v1/Workspaces/{simulator['workspace_sid']}/Tasks"
     return [
         {"url": url("API_PORT", "/health"), "method": "GET"},
@@ -126,14 +126,14 @@ def targets(described, host):
     ]
 
 
-def state(described):
+def state(definition):
     """Return the tables' items, the simulator's state, and its accepted requests."""
-    client = dynamodb.client(described.dynamodb_url)
+    client = dynamodb.client(definition.dynamodb_url)
     names = client.list_tables()["TableNames"]
     items = {name: client.scan(TableName=name, ConsistentRead=True)["Items"] for name in names}
-    with network.DIRECT.open(f"{described.simulator_url}/simulator/state") as response:
+    with network.DIRECT.open(f"{definition.simulator_url}/simulator/state") as response:
         overview = json.load(response)
-    with network.DIRECT.open(f"{described.simulator_url}/simulator/log") as response:
+    with network.DIRECT.open(f"{definition.simulator_url}/simulator/log") as response:
         log = json.load(response)["entries"]
     overview.pop("log", None)
     accepted = [entry for entry in log if entry.get("status", 0) < 400]
@@ -141,10 +141,10 @@ def state(described):
 
 
 @contextmanager
-def unchanged(described):
-    before = state(described)
+def unchanged(definition):
+    before = state(definition)
     yield
-    assert state(described) == before
+    assert state(definition) == before
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
@@ -187,7 +187,7 @@ def test_page_after_dns_rebinding_reads_and_changes_nothing(running_stack, page,
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1:9", "http://evil.example", "data:text/html,", None]
 )
-def test_requests_of_the_page_reach_a_server_without_a_guard(page, victim, origin, host):
+def test_requests_from_the_page_reach_a_server_without_a_guard(page, victim, origin, host):
     url = f"http://{host}:{victim}"
     page.goto(f"{origin or url}/attack.html")
     Victim.received.clear()
@@ -201,7 +201,7 @@ def test_requests_of_the_page_reach_a_server_without_a_guard(page, victim, origi
     )
 
     assert Victim.received["GET", "websocket"] == 1
-    # fetch in one or more modes, a form and a beacon
+    # fetch in at least two modes, a form and a beacon
     assert Victim.received["POST", ""] >= 4
     # an image, a script, a style sheet and a frame
     assert Victim.received["GET", ""] == 4

@@ -1,4 +1,4 @@
-"""Fixtures that call the app through `chalice.test`, with a local DynamoDB."""
+"""Fixtures for calling the app through `chalice.test`, with a local DynamoDB."""
 
 import io
 import json

@@ -107,7 +107,7 @@ def test_signed_url_is_public_base_url_plus_route(
         (b"a=" + b"x" * 200_000, 413),
     ],
 )
-def test_malformed_or_unsigned_body_is_refused_with_a_sentence(
+def test_invalid_body_or_signature_is_refused_with_a_message(
     api: Api, body: bytes, status: int
 ) -> None:
     response = api.http.post(

@@ -1,4 +1,4 @@
-"""Task creation: parameters, limits and TaskRouter errors."""
+"""`/create-task` validates its parameters and reports TaskRouter's errors."""
 
 import json
 from urllib.parse import urlencode

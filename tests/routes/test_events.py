@@ -1,4 +1,4 @@
-"""Event callbacks and the fallback of the assignment callback."""
+"""Event callbacks, and the fallback for assignment callbacks."""
 
 import logging
 from urllib.parse import urlencode
@@ -52,7 +52,7 @@ def test_event_is_recorded_and_acknowledged_with_204(
     assert api.lines()[1]["event_type"] == event_type
 
 
-def test_event_of_unknown_reservation_creates_a_record_with_attributes(api: Api) -> None:
+def test_event_for_unknown_reservation_creates_a_record_with_attributes(api: Api) -> None:
     parameters = event_parameters(api, "reservation.accepted")
     post(api, "/event_callback", parameters)
 

@@ -1,4 +1,4 @@
-"""The API responds within 3 seconds even if DynamoDB or SSM is slow.
+"""A callback gets a response within 3 seconds even if DynamoDB or SSM is slow.
 
 TaskRouter waits 5 seconds for a response. These tests measure timeouts, so they use real sockets,
 real boto3 clients and the real clock.

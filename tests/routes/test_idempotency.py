@@ -98,7 +98,7 @@ def test_task_is_found_by_attribute_after_a_lost_response(api: Api) -> None:
     assert create(api).json_body == response.json_body
 
 
-def test_unknown_outcome_returns_503_until_the_lease_expires(api: Api) -> None:
+def test_request_with_unknown_outcome_returns_503_until_the_lease_expires(api: Api) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
     api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
     assert create(api).status_code == 503

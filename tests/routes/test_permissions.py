@@ -1,4 +1,4 @@
-"""Each protected route performs one action and denies roles without this action."""
+"""Each protected route performs one action and denies roles that lack the permission for it."""
 
 import re
 from enum import StrEnum

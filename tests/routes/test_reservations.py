@@ -134,13 +134,13 @@ def test_quickstart_accept_needs_a_sid(api: Api) -> None:
     assert "task_sid" in response.json_body["Message"]
 
 
-def test_task_without_pending_or_accepted_reservation_returns_404(api: Api) -> None:
+def test_accepting_a_task_without_pending_or_accepted_reservation_returns_404(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.set_status(remote.reservation_sid, Status.REJECTED)
     assert api.call("GET", f"/accept_reservation?task_sid={remote.task_sid}").status_code == 404
 
 
-def test_only_a_reserved_worker_can_accept_by_task_sid_if_several_are_pending(
+def test_only_a_reserved_worker_can_accept_one_of_several_reservations_by_task_sid(
     api: Api,
 ) -> None:
     task_sid = sid("WT")
@@ -222,7 +222,7 @@ def test_list_filters_by_status_worker_and_time(api: Api) -> None:
     assert sids["first"] not in list_sids(api, "since=2026-09-21T15:00:00Z")
 
 
-def test_old_reservations_are_listed_with_since_or_pending_status(api: Api) -> None:
+def test_reservations_older_than_a_day_are_listed_only_with_since_or_status(api: Api) -> None:
     remote = reserve(api)
     api.clock.now += 30 * 3_600_000
 

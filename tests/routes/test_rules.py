@@ -1,4 +1,4 @@
-"""Rules select the answers to callbacks, and the log names the rule."""
+"""Rules determine the answers to callbacks, and the log names the rule."""
 
 import json
 from pathlib import Path
@@ -87,7 +87,9 @@ def test_password_in_an_accept_request_is_not_shown(api: Api) -> None:
     assert b"hunter2" not in api.call("GET", path).body
 
 
-def test_setting_is_used_if_no_rule_matches(rules: Path, environ, request) -> None:
+def test_assignment_instruction_setting_is_used_if_no_rule_matches(
+    rules: Path, environ, request
+) -> None:
     environ["ASSIGNMENT_INSTRUCTION"] = "accept"
     api: Api = request.getfixturevalue("api")
 

@@ -1,4 +1,4 @@
-"""The URL signed by Twilio, derived from API Gateway's events."""
+"""Signatures are checked against PUBLIC_BASE_URL or the URL in API Gateway's event."""
 
 import base64
 from typing import Any
@@ -55,7 +55,7 @@ def status_of(signed_url: str, route: str, *, domain: str, path: str) -> int:
         ("", "calls.example.com", "", "https://calls.example.com"),
     ],
 )
-def test_signature_is_verified_for_the_public_or_the_requested_url(
+def test_signature_is_verified_against_the_public_or_the_requested_url(
     environ: dict[str, str],
     request: pytest.FixtureRequest,
     route: str,

@@ -1,4 +1,4 @@
-"""Bearer tokens: validation and role permissions."""
+"""Bearer tokens are validated, and their roles determine the permissions."""
 
 import json
 
@@ -81,17 +81,17 @@ def test_token_without_a_required_claim_returns_401(api: Api, missing: str) -> N
         {"grants": {"task_router": {"role": ["supervisor"]}}},
     ],
 )
-def test_malformed_claims_return_401(api: Api, claims: dict[str, object]) -> None:
+def test_token_with_malformed_claims_returns_401(api: Api, claims: dict[str, object]) -> None:
     token = sign_claims({**valid_claims(api), **claims})
     assert api.call("GET", "/reservations", token=token).status_code == 401
 
 
-def test_other_algorithms_and_malformed_tokens_return_401(api: Api) -> None:
+def test_token_with_another_algorithm_or_malformed_token_returns_401(api: Api) -> None:
     claims = valid_claims(api)
     unsigned = jwt.encode(claims, None, algorithm="none")  # type: ignore[arg-type]
     secret = ENVIRON["TWILIO_API_KEY_SECRET"] * 2
-    different = sign_claims(claims, secret=secret, algorithm="HS512")
-    for token in (unsigned, different, "x", "a.b.c", "é.é.é", "a" * 10_000):
+    signed_with_hs512 = sign_claims(claims, secret=secret, algorithm="HS512")
+    for token in (unsigned, signed_with_hs512, "x", "a.b.c", "é.é.é", "a" * 10_000):
         assert api.call("GET", "/reservations", token=token).status_code == 401
 
 
@@ -113,9 +113,9 @@ def test_service_and_supervisor_can_create_tasks(api: Api, role: str) -> None:
     assert api.call("POST", "/create-task", token=api.token(role)).status_code == 201
 
 
-def test_worker_has_access_only_to_own_reservations(api: Api) -> None:
-    own, other = api.taskrouter.add(), api.taskrouter.add()
-    for remote in (own, other):
+def test_worker_can_access_only_their_own_reservations(api: Api) -> None:
+    own_reservation, other_reservation = api.taskrouter.add(), api.taskrouter.add()
+    for remote in (own_reservation, other_reservation):
         api.post_callback(
             api.callback_parameters(
                 ReservationSid=remote.reservation_sid,
@@ -123,17 +123,17 @@ def test_worker_has_access_only_to_own_reservations(api: Api) -> None:
                 WorkerSid=remote.worker_sid,
             )
         )
-    token = api.token("worker", worker_sid=own.worker_sid)
+    token = api.token("worker", worker_sid=own_reservation.worker_sid)
 
     listed = api.call("GET", "/reservations", token=token).json_body["reservations"]
-    assert [record["reservation_sid"] for record in listed] == [own.reservation_sid]
-    path = f"/reservations?worker_sid={other.worker_sid}"
+    assert [record["reservation_sid"] for record in listed] == [own_reservation.reservation_sid]
+    path = f"/reservations?worker_sid={other_reservation.worker_sid}"
     assert api.call("GET", path, token=token).status_code == 403
     for method, action in (("GET", ""), ("POST", "/accept"), ("POST", "/reject")):
-        path = f"/reservations/{other.reservation_sid}{action}"
+        path = f"/reservations/{other_reservation.reservation_sid}{action}"
         assert api.call(method, path, token=token).status_code == 403
     assert api.taskrouter.calls["update"] == 0
-    path = f"/reservations/{own.reservation_sid}/accept"
+    path = f"/reservations/{own_reservation.reservation_sid}/accept"
     assert api.call("POST", path, token=token).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""TwiML of the voice routes, requested with signatures as Twilio computes them."""
+"""The voice routes verify Twilio's signature and return TwiML."""
 
 import json
 from urllib.parse import urlencode, urljoin
@@ -154,7 +154,7 @@ def test_answered_or_ended_call_gets_no_apology(api: Api, result: str) -> None:
     assert [verb.tag for verb in root] == ["Hangup"]
 
 
-def test_setting_defines_the_languages(
+def test_voice_languages_setting_defines_the_languages(
     environ: dict[str, str], request: pytest.FixtureRequest
 ) -> None:
     languages = [

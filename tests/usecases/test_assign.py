@@ -134,7 +134,7 @@ def test_late_callback_does_not_make_ended_reservation_due(service: Service) -> 
     assert service.sweep()["due"] == 0
 
 
-def test_reservation_answered_with_instruction_is_checked_after_15_seconds(
+def test_reservation_is_checked_15_seconds_after_callback_is_answered_with_instruction(
     service: Service,
 ) -> None:
     remote = service.taskrouter.add()

@@ -218,7 +218,7 @@ def test_refused_rejection_releases_claim_and_is_reported(
     assert service.reject(pending).status is Status.REJECTED
 
 
-def test_reservation_missing_in_taskrouter_is_reported_as_gone(
+def test_reservation_missing_from_taskrouter_is_reported_as_gone(
     service: Service, pending: RemoteReservation
 ) -> None:
     service.taskrouter.remove(pending.reservation_sid)
@@ -305,7 +305,7 @@ def test_unrecorded_ended_reservation_is_recorded_and_reported(
 
 
 @pytest.mark.parametrize("names_task", [True, False])
-def test_unknown_reservation_is_not_found(service: Service, *, names_task: bool) -> None:
+def test_unknown_reservation_raises_not_found(service: Service, *, names_task: bool) -> None:
     remote = service.taskrouter.add()
     service.taskrouter.remove(remote.reservation_sid)
 

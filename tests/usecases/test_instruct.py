@@ -107,7 +107,7 @@ def test_callback_after_sent_instruction_is_deferred(service: Service) -> None:
     assert record.callback is not None
 
 
-def test_instruction_of_concurrent_requests_is_sent_once(
+def test_instruction_in_concurrent_requests_is_sent_once(
     service: Service, pending: RemoteReservation
 ) -> None:
     outcomes: list[Reservation] = []
@@ -126,7 +126,7 @@ def test_instruction_of_concurrent_requests_is_sent_once(
 def test_reservation_can_be_accepted_or_rejected_while_phone_rings(
     service: Service, pending: RemoteReservation
 ) -> None:
-    instruct(service, pending, CALL)  # an instruction that does not accept
+    instruct(service, pending, CALL)  # this instruction does not accept the Reservation
 
     assert service.accept(pending).status is Status.ACCEPTED
     other_reservation = service.taskrouter.add()
@@ -253,7 +253,7 @@ def test_sweep_does_not_reject_reservation_while_phone_rings(service: Service) -
     assert statuses == [Status.PENDING, Status.PENDING, Status.REJECTED, Status.REJECTED]
 
 
-def test_sender_of_call_that_does_not_accept_is_not_acceptor(
+def test_sender_of_call_without_accept_is_not_acceptor(
     service: Service, pending: RemoteReservation
 ) -> None:
     instruct(service, pending, CALL)

@@ -78,7 +78,7 @@ def test_acceptor_is_recorded_if_event_arrives_during_accept(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(life_cycle=st.sampled_from(LIFE_CYCLES), data=st.data())
-def test_any_order_of_callback_and_events_gives_same_final_status(
+def test_any_order_of_callback_and_events_results_in_same_final_status(
     service: Service, life_cycle: list[Status], data: st.DataObject
 ) -> None:
     remote = service.taskrouter.add(life_cycle[-1])

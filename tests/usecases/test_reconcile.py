@@ -143,7 +143,7 @@ def test_missed_end_is_recorded_by_next_reconciliation(
     assert service.record(remote).status is Status.COMPLETED
 
 
-def test_event_of_recorded_status_does_not_change_history(service: Service) -> None:
+def test_event_with_recorded_status_does_not_change_history(service: Service) -> None:
     service.sweep()
     remote = service.taskrouter.add()
     service.assign(remote)
@@ -254,8 +254,8 @@ def test_window_that_used_all_time_is_not_read_again(service: Service) -> None:
 def test_tasks_and_events_alternate_if_time_is_short(service: Service) -> None:
     service.sweep()
     service.clock.now += 5 * MINUTE
-    waiting = service.taskrouter.add()
-    ended = add_deleted_reservation(service, service.clock.now - MINUTE)
+    pending_reservation = service.taskrouter.add()
+    ended_reservation = add_deleted_reservation(service, service.clock.now - MINUTE)
     requests: set[str] = set()
     service.taskrouter.when_called = requests.add
 
@@ -265,8 +265,8 @@ def test_tasks_and_events_alternate_if_time_is_short(service: Service) -> None:
         service.sweep(lambda: 24_000 if {"tasks", "events"} <= requests else 60_000)
         service.clock.now += 5 * MINUTE
 
-    assert service.record(waiting).status is Status.PENDING
-    assert service.record(ended).status is Status.COMPLETED
+    assert service.record(pending_reservation).status is Status.PENDING
+    assert service.record(ended_reservation).status is Status.COMPLETED
 
 
 def test_end_time_is_recorded_as_creation_time_if_only_end_is_known(service: Service) -> None:

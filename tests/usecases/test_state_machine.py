@@ -101,7 +101,7 @@ class Scenario(RuleBasedStateMachine):
             new_id=lambda: f"claim-{next(_ids)}",
         )
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
-        self._sweep()  # as after a deployment, before any callback arrives
+        self._sweep()  # the first sweep after a deployment, before any callback arrives
         self.taskrouter.set_free_workers_idle()
         self.taskrouter.add_task()
         self.has_begun = True

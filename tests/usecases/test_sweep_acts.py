@@ -29,7 +29,7 @@ def rejecting_service(service: Service) -> Service:
 
 
 @pytest.fixture
-def wrapping_reservation(service: Service) -> tuple[Service, RemoteReservation]:
+def service_with_wrapping_reservation(service: Service) -> tuple[Service, RemoteReservation]:
     """A service and a wrapping Reservation, which the sweep completes after 5 minutes."""
     service.deadlines = replace(DEADLINES, max_wrapup=300)
     remote = service.taskrouter.add()
@@ -172,9 +172,9 @@ def test_throttled_accept_does_not_prevent_rejection(rejecting_service: Service)
 
 
 def test_reservation_stuck_in_wrapping_is_completed(
-    wrapping_reservation: tuple[Service, RemoteReservation],
+    service_with_wrapping_reservation: tuple[Service, RemoteReservation],
 ) -> None:
-    service, remote = wrapping_reservation
+    service, remote = service_with_wrapping_reservation
 
     service.clock.now += 299_999
     assert service.sweep()["due"] == 0
