@@ -30,8 +30,8 @@ App = Callable[[Scope, Any, Any], Awaitable[None]]
 """An ASGI app."""
 
 _FOREIGN = (
-    "Requests from web pages are refused, and so are requests whose Host is a name with a dot that "
-    "SIMULATOR_ALLOWED_HOSTS does not list."
+    "Requests from web pages are refused. If the Host header is a name with a dot, "
+    "SIMULATOR_ALLOWED_HOSTS must list that name."
 )
 
 _API = "DynamoDB_20120810."
@@ -106,7 +106,7 @@ class TablesProbe:
     """A callable that checks whether the emulator responds and both tables are active."""
 
     def __init__(self, url: str, tables: TableNames) -> None:
-        """Check these tables of the emulator at this base URL."""
+        """Store the emulator's base URL and the names of the tables to check."""
         self._url, self._tables = url, tables
         self._client: Any = None
 

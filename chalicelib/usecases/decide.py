@@ -210,7 +210,9 @@ def _await_outcome(
                 reservation_status=record.status,
             )
         if claim is None or now >= deadline:
-            raise Unsettled("An earlier request is waiting for TaskRouter. Retry in a few seconds.")
+            raise Unsettled(
+                "The outcome of an earlier request is not known yet. Retry in a few seconds."
+            )
         collaborators.clock.sleep(_POLL_SECONDS)
         record = collaborators.store.get(record.reservation_sid) or record
     return _outcome(decision, record)

@@ -34,7 +34,7 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
 
     Raises:
         OperatorError: The stack cannot be updated, the change failed (the message names the first
-            failure or where to find it), or the change took longer than half an hour.
+            failure or says where to find it), or the change took longer than half an hour.
     """
     cloudformation = aws.client("cloudformation")
     parameters = {
@@ -109,7 +109,7 @@ def _change(cloudformation: Any, stage: Stage, parameters: Mapping[str, str]) ->
 
 
 def _start_change(cloudformation: Any, request: Mapping[str, Any]) -> str | None:
-    """Start to create or update the stack; return its ID, or None if nothing changes."""
+    """Start creating or updating the stack; return its ID, or None if nothing changes."""
     try:
         # A rollback deletes the created resources, including the tables (RetainExceptOnCreate).
         created = cloudformation.create_stack(**request, OnFailure="ROLLBACK")

@@ -66,7 +66,7 @@ class ContactCenter:
         assert self.taskrouter.post(f"/Tasks/{task_sid}", form).status == 200
 
     def reserve(self):
-        """Create a Task with the app, set Alice to Idle; return the Reservation's record."""
+        """Create a Task with the app, set Alice to Idle, and return the Reservation's record."""
         created = self.app.post("/create-task")
         assert created.status == 201, created
         self.set_idle("Alice")

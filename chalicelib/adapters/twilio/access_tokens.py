@@ -1,6 +1,6 @@
 """Verification of bearer tokens: Twilio AccessTokens with a TaskRouter grant.
 
-Contact-center front ends already create such tokens. Each token is a JWT (HS256). ``iss`` is the
+Contact-center front ends already use such tokens. Each token is a JWT (HS256). ``iss`` is the
 SID of the API key, ``sub`` is the SID of the account, and ``grants.task_router`` is an object with
 workspace_sid, worker_sid and role. https://www.twilio.com/docs/iam/access-tokens
 """
