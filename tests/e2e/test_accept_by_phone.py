@@ -19,11 +19,11 @@ def live():
 
 
 @pytest.fixture
-def place_call(live, phone):
+def place_call(live, control):
     """A function that places a call; it returns the call and its Reservation's SID."""
 
     def place(**parameters):
-        call = phone.post(
+        call = control.post(
             "/calls", {"from": CALLER, "to": NUMBER, "digits": ["1"], **parameters}
         ).body
         live.set_activity_of_alice("Idle")
@@ -45,8 +45,8 @@ def accept(live, reservation_sid, instruction=None):
     return live.app.post(f"/reservations/{reservation_sid}/accept", instruction or {})
 
 
-def count_instructions(phone, reservation_sid):
-    entries = phone.get("/log", {"kind": "request"}).body["entries"]
+def count_instructions(control, reservation_sid):
+    entries = control.get("/log", {"kind": "request"}).body["entries"]
     return sum(
         "Instruction" in entry["parameters"] and entry["path"].endswith(reservation_sid)
         for entry in entries
@@ -55,7 +55,7 @@ def count_instructions(phone, reservation_sid):
 
 @pytest.mark.parametrize("name", ["dequeue", "conference"])
 def test_accept_with_instruction_connects_the_call_and_accepts_the_reservation(
-    live, phone, place_call, name
+    live, control, place_call, name
 ):
     call, sid = place_call()
     instruction = {"instruction": name, "from": NUMBER}
@@ -64,15 +64,15 @@ def test_accept_with_instruction_connects_the_call_and_accepts_the_reservation(
 
     assert {response.status for response in responses} <= {200, 202}
     assert eventually(lambda: live.fetch_record(sid)["status"] == "accepted")
-    assert count_instructions(phone, sid) == 1
+    assert count_instructions(control, sid) == 1
     record = live.fetch_record(sid)
     assert record["instruction_sent"]["instruction"] == instruction
     assert record["accepted_by"] == record["instruction_sent"]["by"]
-    assert phone.get(f"/calls/{call['sid']}").body["connected_with"]
+    assert control.get(f"/calls/{call['sid']}").body["connected_with"]
     assert accept(live, sid, instruction).status == 200
 
 
-def test_plain_accept_succeeds_after_a_call_instruction_without_accept(live, phone, place_call):
+def test_plain_accept_succeeds_after_a_call_instruction_without_accept(live, control, place_call):
     _, sid = place_call()
     url = f"{live.definition.api_url}/incoming_call"  # Any TwiML document works here.
     instruction = {"instruction": "call", "from": NUMBER, "url": url}
@@ -80,36 +80,38 @@ def test_plain_accept_succeeds_after_a_call_instruction_without_accept(live, pho
     assert accept(live, sid, instruction).status == 202
     assert accept(live, sid, instruction).status == 202
     assert accept(live, sid, {**instruction, "timeout": 10}).status == 409
-    assert count_instructions(phone, sid) == 1
+    assert count_instructions(control, sid) == 1
 
     response = accept(live, sid)
     assert (response.status, response.body["reservation_status"]) == (200, "accepted")
 
 
-def test_redirect_with_accept_is_sent_once_and_changes_the_status(live, phone, place_call):
+def test_redirect_with_accept_is_sent_once_and_changes_the_status(live, control, place_call):
     call, sid = place_call()
     url = f"{live.definition.api_url}/incoming_call"
     instruction = {"instruction": "redirect", "call_sid": call["sid"], "url": url, "accept": True}
 
     assert accept(live, sid, instruction).status in {200, 202}
     assert eventually(lambda: live.fetch_record(sid)["status"] != "pending")
-    assert count_instructions(phone, sid) == 1
+    assert count_instructions(control, sid) == 1
 
 
-def test_accept_repeated_while_the_phone_rings_sends_no_second_instruction(live, phone, place_call):
+def test_accept_repeated_while_the_phone_rings_sends_no_second_instruction(
+    live, control, place_call
+):
     call, sid = place_call(worker_answers=False)
     instruction = {"instruction": "conference", "from": NUMBER}
 
     for _ in range(3):
         response = accept(live, sid, instruction)
         assert (response.status, response.body["reservation_status"]) == (202, "pending")
-    assert count_instructions(phone, sid) == 1
-    phone.post(f"/calls/{call['sid']}", {"status": "completed"})
+    assert count_instructions(control, sid) == 1
+    control.post(f"/calls/{call['sid']}", {"status": "completed"})
     assert eventually(lambda: live.fetch_record(sid)["status"] == "canceled")
     assert accept(live, sid, instruction).status == 409
 
 
-def test_corrected_instruction_is_sent_after_a_refusal(live, phone, place_call):
+def test_corrected_instruction_is_sent_after_a_refusal(live, control, place_call):
     _, sid = place_call()
     unknown_activity = "WA" + "0" * 32
     invalid = {"instruction": "dequeue", "from": NUMBER, "post_work_activity_sid": unknown_activity}

@@ -27,9 +27,9 @@ def live():
         yield running
 
 
-def place_call(phone, *digits, **parameters):
+def place_call(control, *digits, **parameters):
     call = {"from": CALLER, "to": NUMBER, "digits": list(digits), **parameters}
-    response = phone.post("/calls", call)
+    response = control.post("/calls", call)
     assert response.status == 200
     return response.body
 
@@ -40,29 +40,29 @@ def fetch_latest_record(live, task_sid):
     return live.fetch_record(reservations[-1]["sid"]) if reservations else {}
 
 
-def list_alerts(phone):
-    return phone.get("/log", {"kind": "alert"}).body["entries"]
+def list_alerts(control):
+    return control.get("/log", {"kind": "alert"}).body["entries"]
 
 
-def test_dequeue_connects_the_call_and_ending_the_call_completes_the_task(live, phone):
-    call = place_call(phone, "1")
+def test_dequeue_connects_the_call_and_ending_the_call_completes_the_task(live, control):
+    call = place_call(control, "1")
     task_sid = call["task_sid"]
     assert '"selected_language": "es"' in live.fetch_task(task_sid)["attributes"]
 
     live.set_activity_of_alice("Idle")
     assert eventually(lambda: live.fetch_task(task_sid)["assignment_status"] == "assigned")
     assert live.activity_of_alice() == "Busy"
-    assert phone.get(f"/calls/{call['sid']}").body["connected_with"]
+    assert control.get(f"/calls/{call['sid']}").body["connected_with"]
     assert eventually(lambda: fetch_latest_record(live, task_sid).get("status") == "accepted")
     assert fetch_latest_record(live, task_sid)["instruction"]["instruction"] == "dequeue"
 
-    phone.post(f"/calls/{call['sid']}", {"status": "completed"})
+    control.post(f"/calls/{call['sid']}", {"status": "completed"})
     assert live.fetch_task(task_sid)["assignment_status"] == "completed"
     assert eventually(lambda: fetch_latest_record(live, task_sid)["status"] == "completed")
-    assert list_alerts(phone) == []
+    assert list_alerts(control) == []
 
 
-def test_quickstart_part_3_commands_work(live, phone):
+def test_quickstart_part_3_commands_work(live, control):
     page = (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
     part_3 = page.partition("## Part 3")[2].partition("\n## ")[0]
     # The stack is already running, so the commands that start it are omitted.
@@ -82,8 +82,8 @@ def test_quickstart_part_3_commands_work(live, phone):
     assert '"step":"ended"' in shell.stdout
 
 
-def test_two_invalid_keys_select_the_default_language(live, phone):
-    call = place_call(phone, "7", "8")
+def test_two_invalid_keys_select_the_default_language(live, control):
+    call = place_call(control, "7", "8")
     prompts = [step["text"] for step in call["steps"] if step["step"] == "say"]
     assert prompts == ["Para Español oprime el uno.", "For English, please hold or press two."] * 2
     assert '"selected_language": "en"' in live.fetch_task(call["task_sid"])["attributes"]
@@ -92,24 +92,24 @@ def test_two_invalid_keys_select_the_default_language(live, phone):
     assert paths == ["/incoming_call", "/enqueue_call", "/enqueue_call_again"]
 
 
-def test_caller_who_hangs_up_cancels_the_pending_reservation(live, phone):
-    call = place_call(phone, "1", worker_answers=False)
+def test_caller_who_hangs_up_cancels_the_pending_reservation(live, control):
+    call = place_call(control, "1", worker_answers=False)
     live.set_activity_of_alice("Idle")
     task_sid = call["task_sid"]
     assert eventually(lambda: fetch_latest_record(live, task_sid).get("status") == "pending")
-    phone.post(f"/calls/{call['sid']}", {"status": "completed"})
+    control.post(f"/calls/{call['sid']}", {"status": "completed"})
     assert live.fetch_task(task_sid)["assignment_status"] == "canceled"
     assert eventually(lambda: fetch_latest_record(live, task_sid)["status"] == "canceled")
     assert live.activity_of_alice() == "Idle"
 
 
-def test_caller_hears_an_apology_when_the_task_is_canceled(live, phone):
-    call = place_call(phone, "1")
+def test_caller_hears_an_apology_when_the_task_is_canceled(live, control):
+    call = place_call(control, "1")
     form = {"AssignmentStatus": "canceled", "Reason": "closed"}
     assert live.taskrouter.post(f"/Tasks/{call['task_sid']}", form).status == 200
 
     def find_ended_call():
-        current = phone.get(f"/calls/{call['sid']}").body
+        current = control.get(f"/calls/{call['sid']}").body
         return current if current["status"] == "completed" else None
 
     steps = eventually(find_ended_call)["steps"]
