@@ -4,15 +4,18 @@ Chalice imports `app.py` when it starts `deploy`, `package` or `local`, and `app
 the user has made a mistake, the command then ends with one message instead of a traceback.
 """
 
+import importlib
 import os
 import sys
 import threading
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import boto3
 import click
 from chalice.app import Chalice
+from click.core import ParameterSource
 
 from chalicelib import config
 from chalicelib.adapters import rules_file
@@ -38,7 +41,10 @@ def run(app: Chalice) -> None:
     Args:
         app: The imported app.
     """
-    command, parameters = _running_command()
+    context = _running_context()
+    command, parameters = context.info_name, context.params
+    if not (context.obj or {}).get("debug"):
+        _print_messages_instead_of_tracebacks()
     try:
         check_endpoints(os.environ)
         if command in ("deploy", "plan"):
@@ -49,6 +55,8 @@ def run(app: Chalice) -> None:
             if command == "local":
                 from local import chalice_local  # noqa: PLC0415  other commands need no local stack
 
+                if context.get_parameter_source("port") is ParameterSource.DEFAULT:
+                    chalice_local.use_api_port(parameters["port"])
                 names = ("stage", "host", "port")
                 chalice_local.configure(app, **{name: parameters[name] for name in names})
             rules_file.read(config.rules_file(os.environ))
@@ -58,17 +66,38 @@ def run(app: Chalice) -> None:
         _stop(str(error))
 
 
-def _running_command() -> tuple[str | None, Mapping[str, Any]]:
-    """Return the name and parameters of the running Chalice command, if any."""
-    if context := click.get_current_context(silent=True):
-        return context.info_name, context.params
-    if threading.current_thread() is threading.main_thread():
-        return None, {}
+def _running_context() -> click.Context:
+    """Return the click context of the running command; without a command, an empty context."""
+    context = click.get_current_context(silent=True)
+    if context or threading.current_thread() is threading.main_thread():
+        return context or click.Context(click.Command(None))
     # With --autoreload, `chalice local` imports the app in a thread, which has no click context.
     from chalice.cli import cli, local  # noqa: PLC0415  Chalice has imported its command line
 
     group = cli.make_context("chalice", sys.argv[1:], obj={})
-    return "local", local.make_context("local", group.args, parent=group).params
+    return local.make_context("local", group.args, parent=group)
+
+
+def _print_messages_instead_of_tracebacks() -> None:
+    """Let Chalice print the message of an error that occurs after these checks.
+
+    Chalice prints a traceback for almost every error, such as a missing file. It has no option to
+    change that. `chalice --debug` still prints tracebacks.
+    """
+    cli_module: Any = importlib.import_module("chalice.cli")
+    cli_module.traceback = SimpleNamespace(format_exc=_format_error)
+
+
+def _format_error() -> str:
+    error: Any = sys.exc_info()[1]
+    if type(error) is RuntimeError or type(error).__module__ != "builtins":
+        return f"Error: {error}"
+    if isinstance(error, OSError):
+        return f"Error: {describe_error(error)}"
+    return (
+        f"Error: {type(error).__name__}: {error}\n"
+        f"To print a traceback, run: chalice --debug {' '.join(sys.argv[1:])}"
+    )
 
 
 def _stop(message: str) -> NoReturn:

@@ -7,6 +7,7 @@ cross-origin pages.
 import errno
 import json
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
@@ -24,7 +25,7 @@ from chalice.cli.filewatch.stat import StatFileWatcher
 from chalicelib import config, observability
 from chalicelib.domain.errors import Forbidden
 from infra import OperatorError
-from infra.aws import require_region, stage_config
+from infra.aws import require_credentials, require_region, stage_config
 from local import dynamodb, network, stack
 from taskrouter_simulator.origins import is_foreign, is_loopback
 
@@ -36,6 +37,21 @@ _SOURCES = (".py", ".json", ".toml", ".env")
 _WILDCARDS = ("", "0.0.0.0")  # noqa: S104  compared, not bound
 
 Middleware = Callable[[Request, Callable[[Request], Response]], Response]
+
+
+def use_api_port(default: int) -> None:
+    """Restart `chalice local` with API_PORT as its --port, if that differs from the default port.
+
+    Chalice's port can't be changed after Chalice has read its options.
+
+    Raises:
+        StackError: API_PORT is not a port.
+    """
+    port = os.environ.get("API_PORT") or str(default)
+    stack.check_port("API_PORT", port)
+    if port != str(default):
+        sys.stdout.flush()
+        os.execv(sys.executable, [sys.executable, *sys.argv, "--port", port])  # noqa: S606
 
 
 def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
@@ -51,7 +67,7 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
 
     Raises:
         OperatorError: There is no such stage, the port is invalid or not available, or no AWS
-            region is set.
+            region or credentials are set.
         SettingsError: A setting is missing or malformed.
     """
     stage_variables = stage_config.environment(stage, {})
@@ -86,7 +102,9 @@ def _check_address(host: str, port: int) -> None:
 
 def _use_deployed_services(stage: str) -> config.Settings:
     settings = config.load()
-    region = require_region(boto3.Session())
+    session = boto3.Session()
+    region = require_region(session)
+    require_credentials(session)
     click.echo(
         f"Stage {stage}: Twilio account {settings.twilio_account_sid}, DynamoDB tables "
         f"{settings.reservations_table} and {settings.state_table} in AWS region {region}."

@@ -6,8 +6,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import NoCredentialsError
-from botocore.utils import is_valid_endpoint_url
+from botocore.utils import is_valid_endpoint_url, validate_region_name
 
 from chalicelib.config import is_base_url
 from infra import OperatorError
@@ -61,13 +60,28 @@ def require_region(session: boto3.Session) -> str:
 
     Raises:
         OperatorError: No region is set.
+        botocore.exceptions.InvalidRegionError: The region's name is malformed.
     """
     if not session.region_name:
         raise OperatorError(
             "No AWS region is set. Set one, for example: export AWS_DEFAULT_REGION=eu-west-1"
         )
     region: str = session.region_name
+    validate_region_name(region)
     return region
+
+
+def require_credentials(session: boto3.Session) -> None:
+    """Check that a session has credentials, without calling AWS.
+
+    Raises:
+        OperatorError: There are no credentials.
+    """
+    if session.get_credentials() is None:
+        raise OperatorError(
+            "No AWS credentials were found. Log in (aws sso login, aws configure) or export "
+            "AWS_PROFILE."
+        )
 
 
 def connect(profile: str | None = None) -> Aws:
@@ -81,13 +95,8 @@ def connect(profile: str | None = None) -> Aws:
     """
     session = boto3.Session(profile_name=profile)
     region = require_region(session)
-    try:
-        caller = session.client("sts").get_caller_identity()
-    except NoCredentialsError as error:
-        raise OperatorError(
-            "No AWS credentials were found. Log in (aws sso login, aws configure) or export "
-            "AWS_PROFILE."
-        ) from error
+    require_credentials(session)
+    caller = session.client("sts").get_caller_identity()
     return Aws(
         session=session,
         partition=session.get_partition_for_region(region),

@@ -88,7 +88,8 @@ def test_chalice_local_without_stage_serves_the_life_cycle_on_other_ports(start)
     services.wait_for("docs/quickstart.md.")
     assert f"chalice local --port {environ['API_PORT']}" in services.output()
 
-    api = start(chalice_local(environ), environ)
+    # The port is read from API_PORT.
+    api = start([CHALICE, "local"], environ)
     api.wait_for("Serving on")
 
     assert "Stage dev sets no TWILIO_ACCOUNT_SID. Using the local stage" in api.output()

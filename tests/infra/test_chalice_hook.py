@@ -150,6 +150,10 @@ def test_packaging_a_stage_with_all_sids_prints_no_warning(checkout):
     [
         ({}, "No AWS region is set. Set one, for example: export AWS_DEFAULT_REGION=eu-west-1"),
         (REGION | {"AWS_PROFILE": "nope"}, "The config profile (nope) could not be found"),
+        (
+            {"AWS_DEFAULT_REGION": "eu west"},
+            "Provided region_name 'eu west' doesn't match a supported format.",
+        ),
     ],
 )
 def test_packaging_with_a_missing_region_or_profile_is_refused(checkout, variables, message):
@@ -193,6 +197,55 @@ def test_member_of_the_wrong_type_is_reported(checkout, member, value):
     assert completed.returncode == 1
     assert completed.stderr.startswith("Error: Stage dev in .chalice/config.json: ")
     assert completed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["file"], "Error: file can't be read or written: File exists.\n"),
+        (
+            ["/proc/none"],
+            "Error: /proc/none can't be read or written: No such file or directory.\n",
+        ),
+        (["--merge-template", "none.json", "out"], "Error: Cannot find template file: "),
+        (["--merge-template", "file", "out"], "/file to be valid JSON template.\n"),
+    ],
+)
+def test_error_after_the_checks_is_printed_without_a_traceback(checkout, arguments, message):
+    (checkout.folder / "file").touch()
+
+    completed = checkout.chalice("package", *arguments, **REGION)
+
+    assert completed.returncode == 2
+    assert message in completed.stderr
+    assert "Traceback" not in completed.stderr
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "message"),
+    [
+        ("api_gateway_policy_file", "none.json", "Error: Unable to load IAM policy file "),
+        ("security_group_ids", ["sg-1"], "Error: Invalid VPC params for function 'sweep'"),
+    ],
+)
+def test_value_refused_by_chalice_is_reported_without_a_traceback(checkout, member, value, message):
+    checkout.set_variables(**SIDS)
+    path = checkout.folder / ".chalice" / "config.json"
+    declared = json.loads(path.read_text())
+    declared["stages"]["dev"][member] = value
+    path.write_text(json.dumps(declared))
+
+    completed = checkout.chalice("package", "out", **REGION)
+
+    assert completed.returncode == 2
+    assert message in completed.stderr
+    assert "Traceback" not in completed.stderr
+
+
+def test_debug_option_keeps_the_traceback(checkout):
+    completed = checkout.chalice("--debug", "package", "--merge-template", "none", "out", **REGION)
+
+    assert "Traceback" in completed.stderr
 
 
 def test_policies_are_updated_with_changed_names_before_packaging(checkout):

@@ -18,6 +18,11 @@ from local import chalice_local, network
 from taskrouter_simulator.testing import running
 
 ACCOUNT = "AC" + "1" * 32
+AWS = {
+    "AWS_DEFAULT_REGION": "eu-west-1",
+    "AWS_ACCESS_KEY_ID": "none",
+    "AWS_SECRET_ACCESS_KEY": "none",
+}
 DEV = {
     "TWILIO_ACCOUNT_SID": "",
     "SECRETS_PARAMETER": "/taskrouter-callbacks/dev/secrets",
@@ -124,7 +129,7 @@ def test_missing_table_is_distinguished_from_missing_dynamodb(
 
 def test_missing_base_url_of_a_stage_with_an_account_is_reported(environ, ports, capsys):
     sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
-    environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_DEFAULT_REGION="eu-west-1")
+    environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, **AWS)
 
     configure(ports["API_PORT"])
     url_error = capsys.readouterr().err
@@ -138,7 +143,7 @@ def test_missing_base_url_of_a_stage_with_an_account_is_reported(environ, ports,
 
 def test_output_for_a_stage_with_an_account_names_its_tables_and_region(environ, ports, capsys):
     sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
-    environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_DEFAULT_REGION="eu-west-1")
+    environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, **AWS)
 
     configure(ports["API_PORT"])
 
@@ -173,6 +178,15 @@ def test_twilio_keys_in_the_shell_are_reported_as_a_conflict(environ, ports, cap
     error = capsys.readouterr().err
     assert "env -u TWILIO_AUTH_TOKEN chalice local" in error
     assert "secret" not in error
+
+
+def test_missing_credentials_of_a_stage_with_an_account_are_reported(environ, ports, monkeypatch):
+    monkeypatch.setattr("boto3.Session.get_credentials", lambda _session: None)
+    sids = {"TWILIO_WORKSPACE_SID": "WS" + "2" * 32, "TWILIO_WORKFLOW_SID": "WW" + "3" * 32}
+    environ.update(sids, TWILIO_ACCOUNT_SID=ACCOUNT, AWS_DEFAULT_REGION="eu-west-1")
+
+    with pytest.raises(OperatorError, match="No AWS credentials were found"):
+        configure(ports["API_PORT"])
 
 
 def test_error_for_a_port_other_than_api_port_shows_the_correct_command(environ, ports):
