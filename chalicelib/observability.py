@@ -22,7 +22,8 @@ class LogFields(TypedDict, total=False):
     """Fields that a request can bind to its log line; None values are omitted.
 
     Metric filters in infra/stage.yaml count the request lines in which ``error`` is
-    ``InvalidSignature``, or which contain ``UnrecordedReservation`` or ``FailedRules``.
+    ``InvalidSignature``, or which contain ``UnrecordedReservation``, ``FailedRules`` or
+    ``UnreadableCallback``.
     """
 
     answer: str | None
@@ -67,6 +68,9 @@ class LogFields(TypedDict, total=False):
 
     selected_language: str | None
     task_sid: str | None
+    unreadable: str | None
+    """Callback parameter that a rule reads but that can't be parsed, such as ``TaskAttributes``."""
+
     worker_sid: str | None
 
     UnrecordedReservation: int | None
@@ -74,6 +78,9 @@ class LogFields(TypedDict, total=False):
 
     FailedRules: int | None
     """Number of failures in ``failed_rules``."""
+
+    UnreadableCallback: int | None
+    """1 if the key ``unreadable`` of the rules file determined the answer to a callback."""
 
 
 class RequestLine(TypedDict):

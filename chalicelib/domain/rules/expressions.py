@@ -5,6 +5,7 @@ https://jmespath.org/specification.html
 
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,6 +18,7 @@ from jmespath.exceptions import (
     ParseError,
 )
 
+from chalicelib.domain.rules.facts import UnreadableFact
 from chalicelib.domain.rules.lint import (
     Node,
     find_condition_error,
@@ -74,8 +76,15 @@ class Expression:
         return not is_false(self.evaluate(facts))
 
     def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that the expression reads; each key is a path (``task.vip``)."""
-        return {".".join(path): _follow(path, facts) for path in paths_read(self._tree)}
+        """Return the values that the expression reads; each key is a path (``task.vip``).
+
+        Paths to unreadable facts are omitted.
+        """
+        values = {}
+        for path in paths_read(self._tree):
+            with suppress(UnreadableFact):
+                values[".".join(path)] = _follow(path, facts)
+        return values
 
 
 def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:
