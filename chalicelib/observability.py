@@ -34,7 +34,7 @@ class LogFields(TypedDict, total=False):
 
     call_sid: str | None
     checked_url: str | None
-    """URL against which an invalid signature was checked; shows a wrong PUBLIC_BASE_URL."""
+    """URL against which an invalid signature was checked, without parts that may be secrets."""
 
     error: str | None
     """``Code`` of the error that occurred, even if the fallback returned 200."""
@@ -51,6 +51,9 @@ class LogFields(TypedDict, total=False):
 
     found: int | None
     """Number of Reservations in a page."""
+
+    likely_cause: str | None
+    """Likely cause of an invalid signature; see `chalicelib.adapters.twilio.signature`."""
 
     news: bool | None
     """Whether an event created the record or changed its status."""
