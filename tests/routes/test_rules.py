@@ -135,7 +135,7 @@ def test_attributes_that_parsers_dislike_are_read_everywhere(
     assert not {"FailedRules", "UnreadableCallback"} & api.lines()[0].keys()
 
 
-@pytest.mark.parametrize("attributes", ["not JSON", "[1]", "null", '{"vip": tru}'])
+@pytest.mark.parametrize("attributes", ["not JSON", "[1]", "null", '{"vip": yes}'])
 @pytest.mark.parametrize(
     ("key", "answer"), [("", {}), ('unreadable = "reject"\n', {"instruction": "reject"})]
 )
