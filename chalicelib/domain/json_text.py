@@ -10,7 +10,9 @@ from typing import Any, NoReturn
 MAX_DEPTH = 32
 """Maximum nesting depth. Twilio documents no limit; attributes have at most 4,096 characters."""
 
-_BYTE_ORDER_MARK = "\ufeff"
+BYTE_ORDER_MARK = "\ufeff"
+"""Some editors and programs write this character at the beginning of a text."""
+
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]', re.DOTALL)
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -33,7 +35,7 @@ def parse_json(text: str) -> Any:
     if next(_brackets_of_deep_values(text), None):
         raise JsonError(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
-        value = json.loads(text.removeprefix(_BYTE_ORDER_MARK), parse_constant=_refuse_constant)
+        value = json.loads(text.removeprefix(BYTE_ORDER_MARK), parse_constant=_refuse_constant)
         # "\ud800" is valid JSON, but neither DynamoDB nor a form can represent it.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except JsonError:
@@ -61,7 +63,7 @@ def read_json_object(text: str) -> dict[str, Any]:
     """
     try:
         value = json.loads(
-            _without_deep_values(text.removeprefix(_BYTE_ORDER_MARK)),
+            _without_deep_values(text.removeprefix(BYTE_ORDER_MARK)),
             parse_int=_read_integer,
             parse_float=_read_float,
             parse_constant=_read_float,

@@ -1,5 +1,6 @@
 """Code shared by routes: errors, parameters, authentication and the request log."""
 
+import codecs
 import functools
 import logging
 import time
@@ -199,13 +200,13 @@ def parse_parameters(request: Request) -> dict[str, Any]:
 
 
 def read_body(request: Request) -> bytes:
-    """Return the body of a request; raise TooLarge if it exceeds MAX_BODY_BYTES."""
+    """Return the body without a byte order mark; raise TooLarge if it exceeds MAX_BODY_BYTES."""
     body = request.raw_body
     if isinstance(body, str):
         body = body.encode()
     if len(body) > MAX_BODY_BYTES:
         raise TooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
-    return body
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def _parse_body(request: Request) -> Mapping[str, Any]:

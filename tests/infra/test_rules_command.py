@@ -116,8 +116,9 @@ def test_check_reports_every_mistake_with_exit_code_1():
     ],
     ids=["form", "JSON", "JSON with objects"],
 )
-def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture):
-    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture, mark):
+    result = run_rules("explain", "-", "--rules", file, stdin=mark + capture)
     assert result.returncode == 0, result.stderr
     assert result.stdout == EXPLANATION
 

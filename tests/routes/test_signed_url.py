@@ -216,6 +216,13 @@ def test_size_and_header_are_checked_before_the_form(
     assert response.json_body["Message"].endswith(".")
 
 
+def test_byte_order_mark_in_a_callback_is_ignored(api: Api) -> None:
+    parameters = api.callback_parameters()
+    headers = {"Content-Type": FORM, "X-Twilio-Signature": api.sign(parameters)}
+    body = b"\xef\xbb\xbf" + urlencode(parameters).encode()
+    assert api.http.post("/assignment_callback", headers=headers, body=body).status_code == 200
+
+
 def test_query_parameters_are_not_parameters_of_the_callback(api: Api) -> None:
     parameters = api.callback_parameters()
     end = "?ReservationSid=WR" + "9" * 32 + "&tenant=acme"
