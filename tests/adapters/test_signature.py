@@ -146,6 +146,12 @@ def test_signature_is_valid_for_every_common_encoding(
     verifier("right").verify(ROUTE, FORM, sign(f"{ROUTE}?{query}"), query=pairs)
 
 
+@pytest.mark.parametrize("text", ["acme+corp", "acme%20corp", "%C3%A9", "%c3%a9"])
+def test_signature_is_valid_if_the_gateway_passes_on_encoded_text(text: str) -> None:
+    signature = sign(f"{ROUTE}?name={text}")
+    verifier("right").verify(ROUTE, FORM, signature, query=[("name", text)])
+
+
 @given(st.lists(st.tuples(texts, texts)))
 def test_at_most_48_urls_are_rebuilt(pairs: list[tuple[str, str]]) -> None:
     urls = list(signed_urls(ROUTE, pairs))

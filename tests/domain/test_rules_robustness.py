@@ -51,7 +51,8 @@ UNREADABLE_ATTRIBUTES = ["not JSON", "[]", "5", "null", "{", "{'a': 1}", '{"a": 
 
 @pytest.mark.parametrize("attributes", UNREADABLE_ATTRIBUTES)
 @pytest.mark.parametrize(
-    "when", ["task.blocked", "!(task.blocked)", "task", "@.task.x || age", "keys(task)"]
+    "when",
+    ["task.blocked", "!(task.blocked)", "task", "@.task.x || age", "keys(task)", "*.blocked"],
 )
 def test_rule_that_reads_unreadable_attributes_ends_the_evaluation(
     when: str, attributes: str

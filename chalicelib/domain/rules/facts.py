@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from chalicelib.domain.callbacks import AssignmentCallback
 from chalicelib.domain.reservations import parse_attributes
@@ -46,7 +46,10 @@ class UnreadableFact(Exception):
 
 
 class _PartialFacts(dict[str, Any]):
-    """Facts, some of which can't be read. jmespath reads a field with the method `get`."""
+    """Facts, some of which can't be read.
+
+    jmespath reads a field with the method `get`, and a wildcard with the method `values`.
+    """
 
     def __init__(self, facts: Mapping[str, Any], unreadable: Mapping[str, str]) -> None:
         super().__init__(facts)
@@ -57,6 +60,10 @@ class _PartialFacts(dict[str, Any]):
         if name in self._unreadable:
             raise UnreadableFact(self._unreadable[name])
         return super().get(name, default)
+
+    def values(self) -> NoReturn:
+        """Raise UnreadableFact."""
+        raise UnreadableFact(next(iter(self._unreadable.values())))
 
 
 def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
