@@ -135,7 +135,6 @@ _WORDS = {
     "not": "!",
     "&": "&&",
     "in": "contains(LIST, VALUE)",
-    "not in": "!contains(LIST, VALUE)",
     "has": "contains(LIST, VALUE)",
     "contains": "contains(TEXT, PART)",
     "like": "starts_with(TEXT, PREFIX)",
@@ -164,7 +163,9 @@ def _at(error: ParseError) -> str:
 
 
 def _hint(error: ParseError) -> str:
-    before, word = error.expression[: error.lex_position], str(error.token_value)
+    word = str(error.token_value)
+    before = error.expression[: error.lex_position]
+    previous_word = (before.split() or [""])[-1]
     if error.token_type == "NUMBER":  # noqa: S105  a parser token
         if re.fullmatch(r"\s*1\s*==\s*1\s*", error.expression):
             return ": a rule without a condition always matches, so leave out the condition"
@@ -173,9 +174,9 @@ def _hint(error: ParseError) -> str:
         if match.start("operator") == error.lex_position:
             return f": write {_contains(**match.groupdict())} instead of {match[0]}"
     # The parser reads `NOT` as a field name, and fails at the token after it.
-    if before.split()[-1:] and before.split()[-1].lower() == "not":
-        word = before.split()[-1]
-    elif before.endswith("<") and word == ">":
+    if previous_word.lower() == "not":
+        word = previous_word
+    if before.endswith("<") and word == ">":
         return ": write != instead of <>"
     replacement = _WORDS.get(word.lower())
     return f": write {replacement} instead of {word}" if replacement else ""

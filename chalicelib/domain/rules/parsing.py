@@ -10,13 +10,12 @@ from chalicelib.domain.instructions import (
     InvalidInstruction,
     instruction_type,
 )
-from chalicelib.domain.rules.evaluation import Rule
+from chalicelib.domain.rules.evaluation import Rule, Rules
 from chalicelib.domain.rules.expressions import Expression, InvalidExpression
 
 _MAX_NAME_LENGTH = 64
 _RULE_KEYS = ("name", "when", "instruction")
 _UNREADABLE = "unreadable"
-_DEFAULT = "defer"
 
 
 class InvalidRules(ValueError):
@@ -43,7 +42,8 @@ def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
         for key in document
         if key not in ("rule", _UNREADABLE)
     ]
-    if document.get(_UNREADABLE, _DEFAULT) not in (allowed := _names_without_parameters()):
+    allowed = [name for name, kind in INSTRUCTION_TYPES.items() if not kind.errors_in({})]
+    if _UNREADABLE in document and document[_UNREADABLE] not in allowed:
         problems.append(f'"{_UNREADABLE}" must be one of {", ".join(allowed)}.')
     tables = document.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
@@ -71,11 +71,7 @@ def parse_unreadable(document: Mapping[str, Any]) -> Instruction:
     Args:
         document: a document that `parse_rules` accepts.
     """
-    return INSTRUCTION_TYPES[document.get(_UNREADABLE, _DEFAULT)]()
-
-
-def _names_without_parameters() -> list[str]:
-    return [name for name, kind in INSTRUCTION_TYPES.items() if not kind.errors_in({})]
+    return INSTRUCTION_TYPES[document.get(_UNREADABLE, Rules.unreadable.name)]()
 
 
 def _parse_rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
