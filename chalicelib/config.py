@@ -293,7 +293,7 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
         SettingsError: The file can't be read, or a line, a port or an endpoint is malformed.
     """
     try:
-        lines = (PROJECT / path).read_text(encoding="utf-8").splitlines()
+        lines = (PROJECT / path).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise SettingsError(f"SETTINGS_DEFAULTS: the file {path} can't be read.") from error
     for number, line in enumerate(lines, start=1):

@@ -22,7 +22,8 @@ class LogFields(TypedDict, total=False):
     """Fields that a request can bind to its log line; None values are omitted.
 
     Metric filters in infra/stage.yaml count the request lines in which ``error`` is
-    ``InvalidSignature``, or which contain ``UnrecordedReservation`` or ``FailedRules``.
+    ``InvalidSignature``, or which contain ``UnrecordedReservation``, ``FailedRules`` or
+    ``UnreadableCallback``.
     """
 
     answer: str | None
@@ -33,7 +34,7 @@ class LogFields(TypedDict, total=False):
 
     call_sid: str | None
     checked_url: str | None
-    """URL against which an invalid signature was checked; shows a wrong PUBLIC_BASE_URL."""
+    """URL against which an invalid signature was checked, without parts that may be secrets."""
 
     error: str | None
     """``Code`` of the error that occurred, even if the fallback returned 200."""
@@ -51,6 +52,9 @@ class LogFields(TypedDict, total=False):
     found: int | None
     """Number of Reservations in a page."""
 
+    likely_cause: str | None
+    """Likely cause of an invalid signature; see `chalicelib.adapters.twilio.signature`."""
+
     news: bool | None
     """Whether an event created the record or changed its status."""
 
@@ -67,6 +71,9 @@ class LogFields(TypedDict, total=False):
 
     selected_language: str | None
     task_sid: str | None
+    unreadable: str | None
+    """Callback parameter that a rule reads but that can't be parsed, such as ``TaskAttributes``."""
+
     worker_sid: str | None
 
     UnrecordedReservation: int | None
@@ -74,6 +81,9 @@ class LogFields(TypedDict, total=False):
 
     FailedRules: int | None
     """Number of failures in ``failed_rules``."""
+
+    UnreadableCallback: int | None
+    """1 if the key ``unreadable`` of the rules file determined the answer to a callback."""
 
 
 class RequestLine(TypedDict):

@@ -104,7 +104,7 @@ class Runtime:
         """
         default = WITHOUT_PARAMETERS[self.settings.assignment_instruction]
         try:
-            return Rules(rules_file.read(self.settings.rules_file), default)
+            return rules_file.load(self.settings.rules_file, default=default)
         except rules_file.RulesError as error:
             problems = str(error).splitlines()
             observability.log("rules", {"problems": problems}, level=logging.ERROR)

@@ -35,7 +35,7 @@ def read(path: Path) -> Description:
         SeedError: The file cannot be read, or contains no JSON object.
     """
     try:
-        description = json.loads(path.read_text("utf-8"))
+        description = json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise SeedError(f"cannot read a workspace from {path}: {error}") from error
     if not isinstance(description, dict):

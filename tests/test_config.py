@@ -1,5 +1,7 @@
 """Loading and validation of the settings."""
 
+from pathlib import Path
+
 import pytest
 
 from chalicelib import config
@@ -117,6 +119,13 @@ def test_defaults_file_is_refused_on_lambda() -> None:
     }
     with pytest.raises(config.SettingsError, match="SETTINGS_DEFAULTS"):
         config.load(environ)
+
+
+def test_defaults_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    lines = [f"{name}={value}" for name, value in COMPLETE.items()]
+    file.write_text("\n".join([*lines, "RETENTION_DAYS=7"]), encoding="utf-8-sig")
+    assert config.load({"SETTINGS_DEFAULTS": str(file)}).retention_days == 7
 
 
 def test_missing_defaults_file_is_reported() -> None:

@@ -4,7 +4,8 @@ import tomllib
 from pathlib import Path
 
 from chalicelib.config import PROJECT, SettingsError
-from chalicelib.domain.rules import InvalidRules, Rule, parsing
+from chalicelib.domain.instructions import Defer, Instruction
+from chalicelib.domain.rules import InvalidRules, Rule, Rules, parsing
 
 
 class RulesError(SettingsError):
@@ -12,7 +13,16 @@ class RulesError(SettingsError):
 
 
 def read(path: Path) -> tuple[Rule, ...]:
+    """Read and check the rules in a file; raise RulesError like `load`."""
+    return load(path, default=Defer()).rules
+
+
+def load(path: Path, *, default: Instruction) -> Rules:
     """Read and check a TOML file of rules.
+
+    Args:
+        path: the file.
+        default: the answer if no rule determines the answer.
 
     Raises:
         RulesError: The file can't be read or contains mistakes.
@@ -20,7 +30,9 @@ def read(path: Path) -> tuple[Rule, ...]:
     display_path = path.relative_to(PROJECT) if path.is_relative_to(PROJECT) else path
     try:
         # Some editors write a byte order mark, which TOML does not allow.
-        return parsing.parse_rules(tomllib.loads(path.read_text(encoding="utf-8-sig")))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        rules = parsing.parse_rules(document)
+        return Rules(rules, default, unreadable=parsing.parse_unreadable(document))
     except OSError as error:
         raise RulesError(f"RULES_FILE names a file that can't be read: {display_path}.") from error
     except InvalidRules as error:

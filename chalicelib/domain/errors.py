@@ -78,9 +78,18 @@ class Forbidden(AppError):
 
 
 class InvalidSignature(Forbidden):
-    """The request has no valid Twilio signature made with a key of this account."""
+    """The request has no valid Twilio signature made with a key of this account.
+
+    Args:
+        message: like `AppError`'s.
+        likely_cause: a name for the log, such as ``auth_token``.
+    """
 
     code = "InvalidSignature"
+
+    def __init__(self, message: str, *, likely_cause: str) -> None:
+        super().__init__(message)
+        self.likely_cause = likely_cause
 
 
 class NotFound(AppError):

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from chalicelib.domain.instructions import INSTRUCTION_TYPES
-from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.json_text import JsonError, read_json_object
 
 
 class Status(StrEnum):
@@ -244,11 +244,11 @@ def _accepts(instruction: Mapping[str, Any]) -> bool:
 
 
 def parse_attributes(text: str | None) -> dict[str, Any] | None:
-    """Return Task or Worker attributes as an object; None if they are not an object."""
+    """Return Task or Worker attributes as an object; None if they can't be read as an object."""
     if text is None:
         return None
     try:
-        return parse_json_object(text)
+        return read_json_object(text)
     except JsonError:
         return None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.domain.errors import BadRequest
-from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.json_text import BYTE_ORDER_MARK, JsonError, parse_json_object
 from chalicelib.domain.sids import checked_sid
 
 MAX_ATTRIBUTES_LENGTH = 4_096
@@ -102,7 +102,7 @@ def parse_new_task(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTa
 def _parse_attributes(value: object) -> str:
     if not isinstance(value, (str, dict)):
         raise BadRequest("attributes must be a JSON object, or a string that contains one.")
-    text = value if isinstance(value, str) else compact_json(value)
+    text = value.removeprefix(BYTE_ORDER_MARK) if isinstance(value, str) else compact_json(value)
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
             f"attributes may have at most {MAX_ATTRIBUTES_LENGTH} characters as JSON text."

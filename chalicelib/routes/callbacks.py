@@ -74,6 +74,8 @@ def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
     )
     if result.failed_rules:
         observability.bind(failed_rules=result.failed_rules, FailedRules=len(result.failed_rules))
+    if result.unreadable:
+        observability.bind(unreadable=result.unreadable, UnreadableCallback=1)
     if result.error is not None:
         if not is_fallback:
             raise result.error

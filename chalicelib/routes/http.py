@@ -1,9 +1,10 @@
 """Code shared by routes: errors, parameters, authentication and the request log."""
 
+import codecs
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from chalice.app import Blueprint, MultiDict, Request, Response
@@ -41,6 +42,9 @@ IDEMPOTENCY_KEY = "Idempotency-Key"
 
 MAX_BODY_BYTES = 128 * 1024
 """Large enough for two attribute documents at Twilio's 4,096-character limit, percent-encoded."""
+
+_MAX_SHOWN_LENGTH = 15
+"""Maximum length of a part of a URL in the log; longer parts may be secrets."""
 
 _REPEATED = "A parameter must not be repeated."
 
@@ -196,13 +200,13 @@ def parse_parameters(request: Request) -> dict[str, Any]:
 
 
 def read_body(request: Request) -> bytes:
-    """Return the body of a request; raise TooLarge if it exceeds MAX_BODY_BYTES."""
+    """Return the body without a byte order mark; raise TooLarge if it exceeds MAX_BODY_BYTES."""
     body = request.raw_body
     if isinstance(body, str):
         body = body.encode()
     if len(body) > MAX_BODY_BYTES:
         raise TooLarge(f"The body is larger than {MAX_BODY_BYTES} bytes.")
-    return body
+    return body.removeprefix(codecs.BOM_UTF8)
 
 
 def _parse_body(request: Request) -> Mapping[str, Any]:
@@ -231,20 +235,64 @@ def optional_sid(parameters: Mapping[str, Any], name: str, prefix: str) -> str |
 
 def signed_form(request: Request, service: runtime.Runtime) -> Form:
     """Return the posted form; raise InvalidSignature if Twilio did not sign it."""
-    form = Form.parse(read_body(request))
-    # Twilio signs the public URL, which has no query string for these routes.
-    url = f"https://{request.context.get('domainName')}{request.context.get('path')}"
-    if service.settings.public_base_url:
-        url = service.settings.public_base_url + str(request.path)
+    body = read_body(request)
+    url = _requested_url(request, service.settings.public_base_url)
+    parameters = request.query_params or MultiDict({})
+    query = [(name, value) for name in parameters for value in parameters.getlist(name)]
+    header = request.headers.get(signature.HEADER)
+    settings = request.headers.get(signature.SETTINGS_HEADER)
     try:
+        # Most requests that Twilio did not send fail this check, which is cheaper than parsing.
+        signature.check_header(header, settings)
+        form = Form.parse(body)
         service.signatures.verify(
-            url,
-            form,
-            request.headers.get(signature.HEADER),
-            request.headers.get(signature.SETTINGS_HEADER),
+            url, form, header, settings, query=query, other_urls=lambda: _other_urls(request, url)
         )
-    except InvalidSignature:
-        # The log line reveals a wrong PUBLIC_BASE_URL.
-        observability.bind(checked_url=url)
+    except InvalidSignature as error:
+        observability.bind(
+            checked_url=_without_secrets(url, str(request.path), query),
+            likely_cause=error.likely_cause,
+        )
         raise
     return form
+
+
+def _requested_url(request: Request, base_url: str) -> str:
+    """Return the URL that Twilio requested, without its query string."""
+    path = str(request.context.get("path"))
+    if not base_url:
+        return f"https://{request.context.get('domainName')}{path}"
+    # PUBLIC_BASE_URL replaces the beginning of the path, such as the stage.
+    _, route, rest = path.rpartition(str(request.path))
+    return f"{base_url}{request.path}{rest if route else ''}"
+
+
+def _other_urls(request: Request, url: str) -> Iterator[str]:
+    """Yield the URLs that Twilio may have requested instead of *url*, without query strings."""
+    host, _, path = url.partition("://")[2].partition("/")
+    names = ("host", "x-forwarded-host")
+    hosts = [host, request.context.get("domainName"), *map(request.headers.get, names)]
+    for other_host in dict.fromkeys(filter(None, hosts)):
+        for other_path in {f"/{path}": None, str(request.context.get("path")): None}:
+            yield f"https://{other_host}{other_path}"
+            yield f"http://{other_host}{other_path}"
+
+
+def _without_secrets(url: str, route: str, query: list[tuple[str, str]]) -> str:
+    """Return a URL for the log, with ``***`` instead of parts that may be secrets.
+
+    Of the path before the route, only the first segment is shown, which is usually the stage. Of
+    the query string, only the names of the first parameters are shown. Long segments and names are
+    not shown either.
+    """
+    scheme, _, address = url.partition("://")
+    base, found, rest = address.rpartition(route)
+    host, *segments = base.split("/")
+    path = "/".join([host, *map(_shown, segments[:1]), *("***" for _ in segments[1:])])
+    end = rest if found and rest in ("", "/") else "/***"
+    names = "&".join(f"{_shown(name)}=***" if value else "***" for name, value in query[:10])
+    return f"{scheme}://{path}{route}{end}{'?' if query else ''}{names}"
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN_LENGTH else "***"

@@ -6,7 +6,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.auth import Action, Principal
-from chalicelib.domain.json_text import JsonError, parse_json
+from chalicelib.domain.reservations import parse_attributes
 from chalicelib.domain.tasks import CreatedTask, parse_new_task
 from chalicelib.routes.http import IDEMPOTENCY_KEY, parse_parameters, route
 from chalicelib.usecases.create_task import create_task
@@ -32,13 +32,9 @@ def create(_principal: Principal) -> Response:
 
 
 def _task_json(task: CreatedTask) -> dict[str, Any]:
-    try:
-        attributes = parse_json(task.attributes)
-    except (JsonError, TypeError):
-        attributes = None
     return {
         "sid": task.sid,
-        "attributes": attributes,
+        "attributes": parse_attributes(task.attributes),
         "assignment_status": task.assignment_status,
         "workflow_sid": task.workflow_sid,
         "task_queue_sid": task.task_queue_sid,

@@ -3,8 +3,7 @@
 A caller chooses a language and is enqueued as a Task. The routes implement part 3 of Twilio's
 quickstart: https://www.twilio.com/docs/taskrouter/quickstart. They use neither DynamoDB nor
 TaskRouter, so calls are answered during an outage of either. Every URL is relative, because the
-path of the deployed API begins with its stage. No URL has a query, because the signature check
-builds the URL without one.
+path of the deployed API begins with its stage.
 """
 
 import json
@@ -81,7 +80,7 @@ def _say_menu(action: str) -> Response:
     speaker = response
     if len(menu.languages) > 1:
         speaker = response.gather(
-            num_digits=1, action=action, method="POST", timeout=_GATHER_SECONDS
+            num_digits=1, action=_relative_url(action), method="POST", timeout=_GATHER_SECONDS
         )
     for language in menu.languages:
         speaker.say(language.say, language=language.language, voice=language.voice)
@@ -101,10 +100,16 @@ def _append_queue(response: "VoiceResponse", language: Language) -> None:
     queue = response.enqueue(
         None,
         workflow_sid=runtime.current().settings.twilio_workflow_sid,
-        action="left_queue",
+        action=_relative_url("left_queue"),
         method="POST",
     )
     queue.task(json.dumps({"selected_language": language.language}))
+
+
+def _relative_url(route: str) -> str:
+    """Return the URL of a route relative to the requested URL, which may end with a slash."""
+    path = str(blueprint.current_request.context.get("path"))
+    return f"../{route}" if path.endswith("/") else route
 
 
 def _new_response() -> "VoiceResponse":

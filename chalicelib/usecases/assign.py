@@ -23,12 +23,14 @@ class Assignment:
         rule: name of the rule that chose the answer; None if no rule chose it.
         failed_rules: failures of the rules; see `RuleResult`.
         error: reason why the Reservation may not have been recorded; None if it was recorded.
+        unreadable: name of the callback's parameter that the rules can't parse, or None.
     """
 
     answer: dict[str, Any]
     rule: str | None
     failed_rules: tuple[str, ...]
     error: StoreUnavailable | None = None
+    unreadable: str | None = None
 
 
 def answer_callback(
@@ -67,7 +69,7 @@ def answer_callback(
     # If the answers differ, the chosen rule did not determine the answer: an earlier answer was
     # repeated, or the answer is `{}` because the Reservation is already decided.
     rule = chosen.rule if answer == chosen.instruction.answer else None
-    return Assignment(answer, rule, chosen.failures, error)
+    return Assignment(answer, rule, chosen.failures, error, chosen.unreadable)
 
 
 def assign(

@@ -26,7 +26,7 @@ def render(stage: Stage) -> dict[str, Any]:
     """
     policies = {}
     for handler, file in stage.policy_files.items():
-        template = Template((TEMPLATES / f"{handler}.json").read_text(encoding="utf-8"))
+        template = Template((TEMPLATES / f"{handler}.json").read_text(encoding="utf-8-sig"))
         text = template.substitute(
             Function=stage.function(handler),
             ReservationsTable=stage.settings.reservations_table,

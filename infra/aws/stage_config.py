@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib import config
+from chalicelib.domain.json_text import BYTE_ORDER_MARK
 from infra import OperatorError
 
 CONFIG = config.PROJECT / ".chalice" / "config.json"
@@ -84,7 +85,13 @@ def project() -> dict[str, Any]:
             stages that are objects.
     """
     try:
-        content = json.loads(CONFIG.read_text(encoding="utf-8"))
+        text = CONFIG.read_text(encoding="utf-8")
+        if text.startswith(BYTE_ORDER_MARK):
+            raise OperatorError(
+                f"{_FILE} begins with a byte order mark, which Chalice can't read. Save the file "
+                "as UTF-8 without a byte order mark."
+            )
+        content = json.loads(text)
     except (OSError, ValueError) as error:
         raise OperatorError(f"{CONFIG} can't be read: {error}") from error
     if not isinstance(content, dict):

@@ -1,5 +1,6 @@
 """Commands that check the assignment rules and explain their decisions."""
 
+import codecs
 import json
 import os
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ import click
 from chalicelib import config
 from chalicelib.adapters import rules_file
 from chalicelib.domain.callbacks import AssignmentCallback, Form
-from chalicelib.domain.instructions import WITHOUT_PARAMETERS, without_secrets
-from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.instructions import WITHOUT_PARAMETERS, Defer, without_secrets
+from chalicelib.domain.json_text import JsonError, read_json_object
 from chalicelib.domain.rules import Rule, RuleEvaluation, Rules, evaluate_all, facts_of
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
@@ -52,10 +53,10 @@ def check(file: Path | None, stage_name: str) -> None:
     Exit code 1: the rules are invalid. Each line of the message describes one mistake.
     """
     path = file or config.rules_file(stage_config.environment(stage_name, os.environ))
-    checked = rules_file.read(path.absolute())
-    click.echo(f"{path}: {len(checked)} rule(s), no mistakes.")
+    checked = rules_file.load(path.absolute(), default=Defer())
+    click.echo(f"{path}: {len(checked.rules)} rule(s), no mistakes.")
     unconditional = None
-    for number, rule in enumerate(checked, start=1):
+    for number, rule in enumerate(checked.rules, start=1):
         if unconditional:
             condition = f'never reached: "{unconditional.name}" always answers'
         else:
@@ -63,6 +64,8 @@ def check(file: Path | None, stage_name: str) -> None:
         click.echo(f"{number:3}  {rule.name}: {rule.instruction.name}, {condition}")
         if unconditional is None and rule.when is None and not rule.references:
             unconditional = rule
+    if checked.unreadable != Defer():
+        click.echo(f"     unreadable callbacks: {checked.unreadable.name}")
 
 
 @rules.command()
@@ -87,8 +90,8 @@ def explain(source: str, file: Path | None, stage_name: str, *, as_json: bool) -
     """
     settings = load_settings(stage_name)
     path = file.absolute() if file else settings.rules_file
-    active_rules = Rules(
-        rules_file.read(path), default=WITHOUT_PARAMETERS[settings.assignment_instruction]
+    active_rules = rules_file.load(
+        path, default=WITHOUT_PARAMETERS[settings.assignment_instruction]
     )
     form, answer = (
         _recorded_callback(source, settings)
@@ -109,7 +112,7 @@ def explain(source: str, file: Path | None, stage_name: str, *, as_json: bool) -
 def _captured_callback(source: str) -> Form:
     try:
         with click.open_file(source, "rb") as file:
-            body = file.read().strip()
+            body = file.read().removeprefix(codecs.BOM_UTF8).strip()
     except OSError as error:
         raise OperatorError(
             f"{source} is neither a Reservation SID nor a readable file."
@@ -117,7 +120,7 @@ def _captured_callback(source: str) -> Form:
     if not body.startswith(b"{"):
         return Form.parse(body)
     try:
-        return _form_of(parse_json_object(body.decode()))
+        return _form_of(read_json_object(body.decode()))
     except (JsonError, UnicodeDecodeError) as error:
         raise OperatorError(f"{source} must contain a form or a JSON object: {error}.") from error
 
@@ -145,13 +148,21 @@ def _form_of(parameters: dict[str, Any]) -> Form:
 def _explain(active_rules: Rules, callback: AssignmentCallback) -> dict[str, Any]:
     facts = facts_of(callback)
     ruling = active_rules.decide(callback)
+    evaluations = list(evaluate_all(active_rules, facts))
+    unreadable = None
+    if ruling.unreadable:
+        stopped_at = next(
+            evaluation.rule.name for evaluation in evaluations if evaluation.unreadable
+        )
+        unreadable = {"parameter": ruling.unreadable, "rule": stopped_at}
     return {
         "rules": [
             _explain_rule(evaluation, facts, answers=evaluation.rule.name == ruling.rule)
-            for evaluation in evaluate_all(active_rules, facts)
+            for evaluation in evaluations
         ],
         "answer": without_secrets(ruling.instruction.answer),
         "rule": ruling.rule,
+        "unreadable": unreadable,
     }
 
 
@@ -181,6 +192,7 @@ def _values_read(rule: Rule, facts: dict[str, Any]) -> dict[str, Any]:
 
 def _format(explanation: dict[str, Any]) -> Iterator[str]:
     reached = True
+    unreadable = explanation["unreadable"] or {"rule": None}
     for number, rule in enumerate(explanation["rules"], start=1):
         yield f"{number:3}  {rule['name']}: {_verdict(rule, reached=reached)}"
         if rule["when"]:
@@ -189,9 +201,11 @@ def _format(explanation: dict[str, Any]) -> Iterator[str]:
             yield f"     {path} is {_printable(value)}"
         for failure in rule["failures"]:
             yield f"     {failure['why']}"
-        reached = reached and not rule["answers"]
+        reached = reached and not rule["answers"] and rule["name"] != unreadable["rule"]
     if explanation["rule"]:
         source = f'rule "{explanation["rule"]}"'
+    elif explanation["unreadable"]:
+        source = f"the key unreadable ({unreadable['parameter']} can't be read)"
     else:
         source = "ASSIGNMENT_INSTRUCTION (no rule applies)"
     yield f"answer: {json.dumps(explanation['answer'])}, by {source}"

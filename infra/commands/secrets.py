@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from chalicelib.adapters.secrets import parse_secrets
+from chalicelib.domain.json_text import BYTE_ORDER_MARK
 from infra import OperatorError
 from infra.aws import connect, policies, stage_config
 from infra.commands import cloud_stage_option, report_errors
@@ -32,7 +33,8 @@ def put(stage_name: str, *, from_stdin: bool) -> None:
     name = stage.settings.secrets_parameter
     if name.startswith(policies.SECRETS_MANAGER):
         raise OperatorError(f"{name} is a Secrets Manager secret. Write it in Secrets Manager.")
-    value = sys.stdin.read() if from_stdin else json.dumps(_prompt_for_secrets())
+    text = sys.stdin.read() if from_stdin else json.dumps(_prompt_for_secrets())
+    value = text.removeprefix(BYTE_ORDER_MARK)
     parse_secrets(value)
     aws.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
     click.echo(f"{name} is written. Running Lambda instances pick it up within minutes.")

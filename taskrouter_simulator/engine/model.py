@@ -44,6 +44,13 @@ HELD = frozenset(
 """The Reservation statuses that use a Worker's capacity."""
 
 
+NESTING_RESERVE = 200
+"""Extra nesting levels with which attributes must be parsable when they are received.
+
+They are parsed again later, when less of Python's recursion limit may be left.
+"""
+
+
 @lru_cache(maxsize=4096)
 def parse_attributes(attributes: str) -> dict[str, Any]:
     """Return attributes as an object; the text was validated when it was received."""

@@ -234,7 +234,7 @@ async def _read_form(http: HttpRequest) -> str:
             raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
     content_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
     is_form = content_type in {"", "application/x-www-form-urlencoded"}
-    return body.decode("utf-8", errors="replace") if is_form else ""
+    return body.decode("utf-8-sig", errors="replace") if is_form else ""
 
 
 class CutConnection(HttpResponse):

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest, NotFound, PreconditionFailed
-from taskrouter_simulator.engine.model import Resource, Workspace
+from taskrouter_simulator.engine.model import NESTING_RESERVE, Resource, Workspace
 from taskrouter_simulator.identifiers import is_url
 
 AnyResource = TypeVar("AnyResource", bound=Resource)
@@ -114,6 +114,7 @@ class Parameters:
         if text is None:
             return None
         try:
+            json.loads("[" * NESTING_RESERVE + (text or "{}") + "]" * NESTING_RESERVE)
             value = json.loads(text or "{}", parse_constant=_reject_constant)
         except (ValueError, RecursionError):
             value = None

@@ -1,10 +1,15 @@
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import parse_qsl, quote, quote_plus, urlencode
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
-from chalicelib.adapters.twilio.signature import SignatureVerifier
+from chalicelib.adapters.twilio.signature import LikelyCause, SignatureVerifier, signed_urls
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import InvalidSignature
 
@@ -67,3 +72,168 @@ def test_arbitrary_signature_is_invalid(
 ) -> None:
     with pytest.raises(InvalidSignature):
         verifier("right").verify("https://a.test/x", Form(parameters), signature)
+
+
+ROUTE = "https://example.test/prod/assignment_callback"
+FORM = Form([("TaskAttributes", '{"a": 1}'), ("ReservationSid", "WR1")])
+plain_texts = st.text("abcXYZ019-_.~", min_size=1, max_size=8)
+
+
+def sign(url: str, token: str = "right") -> str:
+    return str(RequestValidator(token).compute_signature(url, FORM))
+
+
+def decoded(query: str) -> list[tuple[str, str]]:
+    """Return a query string's parameters as API Gateway does: decoded, and grouped by name."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return [pair for name in dict(pairs) for pair in pairs if pair[0] == name]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "tenant=acme",
+        "tenant=acme&tenant=blue",
+        "a=1&b=2&a=3",
+        "d=1&c=2&b=3&a=4",
+        "tenant=acme%20corp",
+        "tenant=acme+corp&x=%2B",
+        "flag",
+        "flag=",
+        "flag&tenant=acme",
+        "name=O'Neill!(*)",
+        "url=https://example.com/a?b=c,d;e@f:8443/$",
+        "url=https%3A%2F%2Fexample.com%2F%3Fa%3Db%26c",
+        "ids[]=1&ids[]=2",
+        "ids%5B%5D=1",
+        "name=%C3%A9%E2%82%AC%F0%9F%98%80",
+        "token=YWJj==",
+        "percent=100%25",
+        "bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c7cf19632632f96e6620",
+        "a=1&a=1",
+        "a=1&b=2&c=3&d=4&e=5",
+        "&".join(f"name{number}=value" for number in range(200)),
+    ],
+)
+@pytest.mark.parametrize("path", ["", "/"])
+def test_signature_of_a_url_with_a_query_string_is_valid(path: str, query: str) -> None:
+    signature = sign(f"{ROUTE}{path}?{query}")
+    verifier("old", "right").verify(ROUTE + path, FORM, signature, query=decoded(query))
+
+
+@given(
+    st.lists(st.tuples(plain_texts, plain_texts), min_size=1, max_size=4).flatmap(
+        lambda pairs: st.tuples(st.just(pairs), st.permutations(pairs))
+    )
+)
+def test_order_of_up_to_four_parameters_does_not_matter(
+    pairs: tuple[list[tuple[str, str]], list[tuple[str, str]]],
+) -> None:
+    signed, received = pairs
+    signature = sign(f"{ROUTE}?{urlencode(signed)}")
+    verifier("right").verify(ROUTE, FORM, signature, query=received)
+
+
+@given(
+    st.lists(st.tuples(texts, texts), min_size=1, max_size=3),
+    st.sampled_from([quote, quote_plus]),
+    st.sampled_from(["", "!'()*", "!$'()*,/:;=?@[]"]),
+)
+def test_signature_is_valid_for_every_common_encoding(
+    pairs: list[tuple[str, str]], quote_via: Callable[..., str], unencoded: str
+) -> None:
+    query = urlencode(pairs, quote_via=quote_via, safe=unencoded)
+    verifier("right").verify(ROUTE, FORM, sign(f"{ROUTE}?{query}"), query=pairs)
+
+
+@pytest.mark.parametrize("text", ["acme+corp", "acme%20corp", "%C3%A9", "%c3%a9"])
+def test_signature_is_valid_if_the_gateway_passes_on_encoded_text(text: str) -> None:
+    signature = sign(f"{ROUTE}?name={text}")
+    verifier("right").verify(ROUTE, FORM, signature, query=[("name", text)])
+
+
+@given(st.lists(st.tuples(texts, texts)))
+def test_at_most_48_urls_are_rebuilt(pairs: list[tuple[str, str]]) -> None:
+    urls = list(signed_urls(ROUTE, pairs))
+    assert len(urls) <= 48
+    assert all(url.startswith(f"{ROUTE}?") for url in urls)
+
+
+def test_query_string_with_more_than_200_parameters_is_refused() -> None:
+    assert list(signed_urls(ROUTE, [("a", "1")] * 200))
+    assert not list(signed_urls(ROUTE, [("a", "1")] * 201))
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        ROUTE,
+        f"{ROUTE}?",
+        f"{ROUTE}?tenant=blue",
+        f"{ROUTE}?tenant=acme&x=1",
+        f"{ROUTE}?tenant%3Dacme",
+        f"{ROUTE}/?tenant=acme",
+        "https://example.test/dev/assignment_callback?tenant=acme",
+        "https://evil.example/prod/assignment_callback?tenant=acme",
+        "http://example.test/prod/assignment_callback?tenant=acme",
+    ],
+)
+def test_signature_of_another_url_is_invalid(signed: str) -> None:
+    with pytest.raises(InvalidSignature):
+        verifier("right").verify(ROUTE, FORM, sign(signed), query=[("tenant", "acme")])
+
+
+OTHER = "https://other.example/prod/assignment_callback"
+ACME = (("tenant", "acme"),)
+
+
+@pytest.mark.parametrize(
+    ("signature", "query", "cause"),
+    [
+        (None, (), "no_header"),
+        ("", ACME, "no_header"),
+        ("x", (), "malformed_header"),
+        ("A" * 44, (), "malformed_header"),
+        ("A" * 28, (), "auth_token"),
+        (sign(ROUTE, "wrong"), (), "auth_token"),
+        (sign(f"{ROUTE}?tenant=acme", "wrong"), ACME, "auth_token"),
+        (sign(OTHER, "wrong"), (), "auth_token"),
+        (sign(OTHER), (), "base_url"),
+        (sign(f"{OTHER}?tenant=acme"), ACME, "base_url"),
+        (sign(f"{ROUTE}/"), (), "path"),
+        (sign(f"{ROUTE}/?tenant=acme"), ACME, "path"),
+        (sign(ROUTE), ACME, "query"),
+        (sign(f"{ROUTE}?city=K%c3%b6ln"), (("city", "Köln"),), "query"),
+        (sign(f"{ROUTE}?a=1&b=1&c=1&d=1&e=1"), tuple((name, "1") for name in "edcba"), "query"),
+    ],
+)
+def test_likely_cause_of_an_invalid_signature_is_found(
+    signature: str | None, query: Sequence[tuple[str, str]], cause: str
+) -> None:
+    with pytest.raises(InvalidSignature) as raised:
+        verifier("right").verify(
+            ROUTE, FORM, signature, query=query, other_urls=lambda: ["https://[", OTHER]
+        )
+    assert raised.value.likely_cause == cause
+
+
+@pytest.mark.parametrize(
+    ("settings", "length", "cause"),
+    [
+        ("key=k1,algorithm=HMAC_SHA256", 28, "malformed_header"),
+        ("key=k1,algorithm=HMAC_SHA256", 44, "auth_token"),
+        ("key=k2,algorithm=HMAC_SHA256", 44, "unknown_shared_key"),
+        ("key=k1,algorithm=HMAC_SHA1", 44, "unknown_shared_key"),
+        ("nonsense", 44, "unknown_shared_key"),
+    ],
+)
+def test_likely_cause_names_an_unknown_shared_key(settings: str, length: int, cause: str) -> None:
+    with pytest.raises(InvalidSignature) as raised:
+        verifier("right", k1="secret").verify(ROUTE, FORM, "A" * length, settings)
+    assert raised.value.likely_cause == cause
+
+
+def test_every_likely_cause_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
+    table = text.partition("| `likely_cause` |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(LikelyCause)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from moto import mock_aws
 
+from chalicelib.adapters.dynamodb.client import from_item, to_item
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.reservations import MOVES, OBSERVED, Claim, Status
 from tests.adapters.test_store_state_machine import seed, status_update
@@ -118,3 +119,8 @@ def test_claim_with_instruction_succeeds_once_unless_callback_answer_rings_phone
     assert results == [can_be_claimed, False]
     assert record is not None
     assert record.ringing_instruction == (call if can_be_claimed else answer)
+
+
+def test_lone_surrogates_are_stored_as_replacement_characters() -> None:
+    item = to_item({"by": "supervisor:\ud800", "answer": {"to": ["a\udfff\U0001f600"]}})
+    assert from_item(item) == {"by": "supervisor:\ufffd", "answer": {"to": ["a\ufffd\U0001f600"]}}

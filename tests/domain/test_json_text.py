@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.json_text import MAX_DEPTH, JsonError, parse_json, parse_json_object
+from chalicelib.domain.json_text import (
+    MAX_DEPTH,
+    JsonError,
+    parse_json,
+    parse_json_object,
+    read_json_object,
+)
 
 values = st.recursive(
     st.none()
@@ -50,3 +56,93 @@ def test_json_nested_deeper_than_the_maximum_depth_is_rejected() -> None:
 
 def test_brackets_in_strings_do_not_count_toward_the_depth() -> None:
     assert parse_json_object('{"a": "\\"' + "[" * 100 + '"}')
+
+
+def test_byte_order_mark_is_ignored() -> None:
+    text = "\ufeff" + json.dumps({"a": 1})
+    assert parse_json(text) == parse_json_object(text) == read_json_object(text) == {"a": 1}
+
+
+HUGE = 1.7976931348623157e308
+"""The largest float."""
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (r'"\ud800"', "\ufffd"),
+        (r'"a\udc00\ud83d\ude00"', "a\ufffd\U0001f600"),
+        (r'"\\ud800"', r"\ud800"),
+        (r'{"\udbff": [1]}', {"\ufffd": [1]}),
+        ("NaN", None),
+        ("Infinity", HUGE),
+        ("-1e999", -HUGE),
+        ("9" * 5_000, HUGE),
+        ("-" + "9" * 5_000, -HUGE),
+        ("9" * 400, 10**400 - 1),
+        ('"a\nb\x00"', "a\nb\x00"),
+        ('1, "x": 2', 2),
+        ("[" * 5_000 + "]" * 5_000, ...),
+        ('{"a":' * 5_000 + '"]"' + "}" * 5_000, ...),
+    ],
+)
+def test_object_with_an_unrepresentable_value_is_read(value: str, expected: object) -> None:
+    read = read_json_object(f'{{"blocked": true, "x": {value}, "last": [1]}}')
+    assert (read["blocked"], read["last"]) == (True, [1])
+    if expected is not ...:
+        assert read["x"] == expected
+
+
+def test_values_nested_deeper_than_the_maximum_depth_are_read_as_null() -> None:
+    text = "[" * MAX_DEPTH + "7]" + ", 8]" * (MAX_DEPTH - 1)
+    value = read_json_object(f'{{"x": {text}}}')["x"]
+    for _ in range(MAX_DEPTH - 2):
+        value, eight = value
+        assert eight == 8
+    assert value == [None, 8]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "{", "{]}", "[1]", "5", "null", '"a"', "{'a': 1}", '{"a": 1} x', '{"a": +1}']
+)
+def test_text_that_is_not_an_object_is_rejected(text: str) -> None:
+    with pytest.raises(JsonError):
+        read_json_object(text)
+
+
+json_texts = st.recursive(
+    st.sampled_from(
+        ["NaN", "-Infinity", "1e999", "-0.0", "9" * 4_400, "null", r'"\udfff"', r'"\ud83d\ude00"']
+    )
+    | st.text().map(json.dumps),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda items: f"[{','.join(items)}]")
+        | st.dictionaries(st.text(max_size=3).map(json.dumps), inner, max_size=3).map(
+            lambda members: (
+                "{" + ",".join(f"{name}: {value}" for name, value in members.items()) + "}"
+            )
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@given(json_texts, st.integers(0, 60))
+def test_every_object_is_read_into_values_that_json_and_utf_8_can_represent(
+    text: str, depth: int
+) -> None:
+    read = read_json_object(f'{{"x": {"[" * depth}{text}{"]" * depth}}}')
+    json.dumps(read, ensure_ascii=False, allow_nan=False).encode()
+
+
+@given(values)
+def test_both_parsers_read_the_same_value(value: object) -> None:
+    text = json.dumps({"x": value})
+    with suppress(JsonError):
+        assert parse_json_object(text) == read_json_object(text)
+
+
+@given(st.text(max_size=200) | st.text('{}[]",:\\ud8N1e', max_size=60))
+def test_any_text_is_read_or_raises_json_error(text: str) -> None:
+    with suppress(JsonError):
+        read_json_object(text)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from chalicelib.adapters import rules_file
+from chalicelib.domain.instructions import Accept, Defer
 from chalicelib.domain.rules import parse_rules
 
 INVALID_FILES = sorted((Path(__file__).parent / "bad_rules").glob("*.toml"))
@@ -42,6 +43,20 @@ def test_file_with_byte_order_mark_or_crlf_is_read(tmp_path: Path, content: byte
     file = tmp_path / "rules.toml"
     file.write_bytes(content)
     assert [rule.name for rule in rules_file.read(file)] == ["one"]
+
+
+@pytest.mark.parametrize("name", ["defer", "accept", "reject", "dequeue", "conference"])
+def test_key_unreadable_names_an_instruction_without_parameters(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(f'unreadable = "{name}"\n')
+    rules = rules_file.load(file, default=Accept())
+    assert (rules.unreadable.name, rules.default) == (name, Accept())
+
+
+def test_default_of_the_key_unreadable_is_defer(tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text("")
+    assert rules_file.load(file, default=Accept()).unreadable == Defer()
 
 
 @pytest.mark.parametrize("name", ["", "missing.toml"])

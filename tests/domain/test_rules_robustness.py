@@ -10,23 +10,108 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.adapters import rules_file
-from chalicelib.domain.instructions import Accept, Defer
+from chalicelib.domain.instructions import Accept, Defer, Reject
 from chalicelib.domain.rules import InvalidRules, RuleResult, facts_of, parse_rules
-from tests.domain.rule_cases import CALLBACK, decide, is_true
+from tests.domain.rule_cases import CALLBACK, decide, is_true, make_rules
 
 
-@pytest.mark.parametrize("attributes", [None, "", "not JSON", "[]", "5", "null", '{"a": NaN}', "{"])
-def test_attributes_that_are_not_an_object_are_treated_as_empty(attributes: str | None) -> None:
+@pytest.mark.parametrize("attributes", [None, "", "{}"])
+def test_missing_attributes_are_empty(attributes: str | None) -> None:
     callback = replace(CALLBACK, task_attributes=attributes, worker_attributes=attributes)
     facts = facts_of(callback)
     assert (facts["task"], facts["worker"]) == ({}, {})
-    assert not is_true("task.vip || worker.skills", callback)
+    assert not is_true("task.vip || worker.skills || task == `null`", callback)
 
 
-@pytest.mark.parametrize("number", ["", "-1", "5.0", "\u0665", "9" * 99, ["5", "6"]])
-def test_malformed_priority_or_age_is_null(number: object) -> None:
-    facts = facts_of(replace(CALLBACK, parameters={"TaskPriority": number, "TaskAge": number}))
-    assert (facts["priority"], facts["age"]) == (None, None)
+@pytest.mark.parametrize(
+    "rest",
+    [
+        r'"x": "\ud800"',
+        r'"\udfff": 1',
+        '"x": NaN',
+        '"x": [Infinity, -1e999]',
+        '"x": ' + "9" * 5_000,
+        '"x": ' + "[" * 2_000 + "]" * 2_000,
+        '"x": ' + '{"a":' * 600 + "1" + "}" * 600,
+        '"x": 1, "x": 2',
+        '"blocked": true',
+        '"x": "a\tb"',
+    ],
+)
+@pytest.mark.parametrize("text", ['{{{}, "blocked": true}}', '\ufeff{{"blocked": true, {}}}'])
+def test_attributes_that_parsers_dislike_are_read(text: str, rest: str) -> None:
+    callback = replace(CALLBACK, task_attributes=text.format(rest))
+    assert decide({"when": "task.blocked", "instruction": "reject"}, callback=callback) == (
+        RuleResult(Reject(), "rule 1")
+    )
+
+
+UNREADABLE_ATTRIBUTES = ["not JSON", "[]", "5", "null", "{", "{'a': 1}", '{"a": 1}}', " ", '"{}"']
+
+
+@pytest.mark.parametrize("attributes", UNREADABLE_ATTRIBUTES)
+@pytest.mark.parametrize(
+    "when",
+    ["task.blocked", "!(task.blocked)", "task", "@.task.x || age", "keys(task)", "*.blocked"],
+)
+def test_rule_that_reads_unreadable_attributes_ends_the_evaluation(
+    when: str, attributes: str
+) -> None:
+    rules = make_rules(
+        {"when": "task_sid && worker.missing", "instruction": "accept"},
+        {"when": when, "instruction": "accept"},
+        {"instruction": "accept"},
+    )
+    callback = replace(CALLBACK, task_attributes=attributes)
+    expected = RuleResult(Defer(), None, (), "TaskAttributes")
+    assert rules.decide(callback) == expected
+    rejecting = replace(rules, default=Accept(), unreadable=Reject())
+    assert rejecting.decide(callback) == replace(expected, instruction=Reject())
+
+
+def test_unreadable_attributes_in_a_reference_end_the_evaluation() -> None:
+    callback = replace(CALLBACK, worker_attributes="[")
+    result = decide(
+        {"instruction": "call", "from": {"ref": "task.nothing"}, "url": {"ref": "task.nothing"}},
+        {"instruction": "dequeue", "to": {"ref": "worker.contact_uri"}},
+        {"instruction": "accept"},
+        callback=callback,
+    )
+    assert result == RuleResult(Defer(), None, ("rule 1: from, url",), "WorkerAttributes")
+
+
+def test_rules_that_read_no_unreadable_attributes_are_evaluated() -> None:
+    callback = replace(CALLBACK, task_attributes="[", worker_attributes="[")
+    result = decide({"when": "age > `60` || task.vip", "instruction": "accept"}, callback=callback)
+    assert result == RuleResult(Accept(), "rule 1")
+
+
+@pytest.mark.parametrize("number", ["-1", "5.0", "\u0665", "9" * 99, ["5", "6"]])
+@pytest.mark.parametrize("name", ["TaskPriority", "TaskAge"])
+def test_rule_that_reads_a_malformed_priority_or_age_ends_the_evaluation(
+    name: str, number: object
+) -> None:
+    callback = replace(CALLBACK, parameters={name: number})
+    assert decide(
+        {"when": "age > `5` || priority", "instruction": "accept"}, callback=callback
+    ) == (RuleResult(Defer(), None, (), name))
+    assert is_true("task.vip", callback)
+
+
+@pytest.mark.parametrize("number", [None, ""])
+def test_missing_priority_or_age_is_null(number: str | None) -> None:
+    parameters = {} if number is None else {"TaskPriority": number, "TaskAge": number}
+    assert is_true("!(priority) && !(age)", replace(CALLBACK, parameters=parameters))
+
+
+@given(st.text() | st.text('{}[]",:\\ud8N1e'))
+def test_attributes_are_read_or_the_evaluation_ends(attributes: str) -> None:
+    callback = replace(CALLBACK, task_attributes=attributes)
+    result = decide({"when": "!(task.vip)", "instruction": "accept"}, callback=callback)
+    assert result in (
+        RuleResult(Accept(), "rule 1"),
+        RuleResult(Defer(), None, (), "TaskAttributes"),
+    )
 
 
 @pytest.mark.parametrize(

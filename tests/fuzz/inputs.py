@@ -47,7 +47,7 @@ class Input:
 
     @property
     def route(self) -> str:
-        return self.path.partition("?")[0]
+        return self.path.partition("?")[0].removesuffix("/")
 
     @property
     def is_callback(self) -> bool:
@@ -196,7 +196,7 @@ segments = st.one_of(
 
 def _paths(route: str) -> st.SearchStrategy[str]:
     if "{sid}" not in route:
-        return st.just(route)
+        return st.sampled_from([route, route, f"{route}/"])
     return segments.map(lambda text: route.replace("{sid}", _quoted(text)))
 
 
@@ -217,7 +217,7 @@ def inputs(draw: st.DrawFn) -> Input:
     method = draw(st.sampled_from(methods * (40 // len(methods)) + METHODS))
     is_signed = route in SIGNED
     body = draw(st.one_of(_encoded(forms), bodies) if is_signed else bodies)
-    pairs = draw(st.just([]) if is_signed else st.one_of(st.just([]), parameters))
+    pairs = draw(st.one_of(st.just([]), parameters))
     content_type = draw(st.just(FORM) | content_types if is_signed else content_types)
     headers = draw(extra_headers)
     if content_type:

@@ -37,7 +37,7 @@ def _signature(drawn: Input, base_url: str) -> str:
     if drawn.signature == "of another form":
         form = Form([*((name, value) for name in form for value in form.getall(name)), ("x", "y")])
     key = "another" if drawn.signature == "wrong" else ENVIRON["TWILIO_AUTH_TOKEN"]
-    url = base_url + drawn.route
+    url = base_url + drawn.path
     return str(RequestValidator(key).compute_signature(url, form))
 
 

@@ -121,6 +121,16 @@ def test_failed_rules_are_counted(api):
     assert api.lines()[1][member] == 1
 
 
+def test_unreadable_callbacks_are_counted(api):
+    rule = {"name": "blocked", "when": "task.blocked", "instruction": "reject"}
+    vars(api.service)["rules"] = Rules(parse_rules({"rule": [rule]}), default=Defer())
+    for attributes in ("not JSON", r'{"blocked":true,"x":"\ud800"}'):
+        api.post_callback(api.callback_parameters(TaskAttributes=attributes))
+
+    pattern = FILTERS["UnreadableCallbacks"]["FilterPattern"]
+    assert [matches(pattern, line) for line in api.lines()] == [True, False]
+
+
 def test_sweep_lag_is_measured(api):
     parameters = api.callback_parameters()
     api.post_callback(parameters)

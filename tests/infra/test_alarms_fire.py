@@ -63,6 +63,7 @@ NORMAL = {
     "ApiFails": every(1, 0),
     "UnrecordedReservation": every(1, 0),
     "RulesFail": every(10, None),
+    "CallbackUnreadable": every(1, 0),
     "ForgedSignatures": every(1, 0),
     "SweepFails": every(1, 0),
     "SweepSilent": every(1, 1),
@@ -100,6 +101,7 @@ def test_only_sweep_silent_fires_without_data(alarm):
         ("ApiFails", every(1, 1)),
         ("UnrecordedReservation", every(HOUR, 1, otherwise=0)),
         ("RulesFail", every(HOUR, 1)),
+        ("CallbackUnreadable", every(HOUR, 1, otherwise=0)),
         ("ForgedSignatures", every(1, 5)),
         ("SweepFails", every(1, 1)),
         # only reconciliation fails, every five or six minutes

@@ -81,6 +81,16 @@ def test_malformed_secrets_are_neither_written_nor_shown(operator):
     assert boto3.client("ssm").describe_parameters()["Parameters"] == []
 
 
+def test_secrets_are_stored_without_a_byte_order_mark(operator):
+    text = json.dumps({"auth_tokens": [TOKEN], "api_keys": {KEY: SECRET}})
+
+    result = operator("secrets", "put", "--stage", "dev", "--stdin", stdin=f"\ufeff{text}")
+
+    assert result.exit_code == 0, result.output
+    parameter = boto3.client("ssm").get_parameter(Name=PARAMETER, WithDecryption=True)["Parameter"]
+    assert parameter["Value"] == text
+
+
 def test_nothing_is_deployed_before_the_secrets_exist(operator):
     result = operator("deploy", "--stage", "dev")
 

@@ -116,8 +116,9 @@ def test_check_reports_every_mistake_with_exit_code_1():
     ],
     ids=["form", "JSON", "JSON with objects"],
 )
-def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture):
-    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture, mark):
+    result = run_rules("explain", "-", "--rules", file, stdin=mark + capture)
     assert result.returncode == 0, result.stderr
     assert result.stdout == EXPLANATION
 
@@ -149,6 +150,45 @@ def test_explain_prints_json_on_request(file, tmp_path):
         "looked_at": {"task.vip": True, "priority": 5},
         "failures": [],
     }
+
+
+def test_explain_names_the_rule_that_reads_unreadable_attributes(file):
+    file.write_text('unreadable = "reject"\n' + file.read_text())
+    capture = json.dumps(CALLBACK | {"TaskAttributes": "[1]"})
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert result.stdout == (
+        "  1  VIPs at once: cannot be evaluated\n"
+        "     when task.vip == `true` && priority\n"
+        "     priority is 5\n"
+        "     TaskAttributes is not a JSON object.\n"
+        "  2  calls: cannot be evaluated (not reached)\n"
+        "     when task.language == 'es'\n"
+        "     TaskAttributes is not a JSON object.\n"
+        "  3  by skill: cannot be evaluated (not reached)\n"
+        "     when contains(worker.skills, 'gold')\n"
+        "     worker.skills is null\n"
+        "     `when` could not be evaluated (JMESPathTypeError): a value may have the wrong type.\n"
+        "  4  all: matches (not reached)\n"
+        "  5  priority: matches (not reached)\n"
+        "     when priority\n"
+        "     priority is 5\n"
+        'answer: {"instruction": "reject"}, by the key unreadable (TaskAttributes can\'t be read)\n'
+    )
+    result = run_rules("explain", "-", "--rules", file, "--json", stdin=capture)
+    assert json.loads(result.stdout)["unreadable"] == {
+        "parameter": "TaskAttributes",
+        "rule": "VIPs at once",
+    }
+    assert run_rules("check", file).stdout.endswith("     unreadable callbacks: reject\n")
+
+
+@pytest.mark.parametrize(
+    "attributes", [r'{"vip": true, "x": "\ud800"}', r'"{\"vip\": true, \"x\": \"\\ud800\"}"']
+)
+def test_explain_reads_attributes_that_parsers_dislike(file, attributes):
+    capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {attributes}}}'
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert result.stdout.endswith('answer: {"instruction": "accept"}, by rule "VIPs at once"\n')
 
 
 def test_explain_names_the_setting_if_no_rule_matches():

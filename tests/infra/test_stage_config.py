@@ -49,6 +49,13 @@ def test_error_for_malformed_json_names_the_file(config):
         stage_config.environment("dev", {})
 
 
+def test_byte_order_mark_in_the_file_is_reported_because_chalice_cannot_read_it(config):
+    config.write_text("{}", encoding="utf-8-sig")
+
+    with pytest.raises(OperatorError, match="without a byte order mark"):
+        stage_config.environment("dev", {})
+
+
 @pytest.mark.parametrize(
     ("variables", "problem"),
     [

@@ -51,6 +51,24 @@ def test_parameters_are_read_from_query_form_or_json(api: Api, source: str) -> N
     assert response.json_body["priority"] == 7
 
 
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"attributes": {"a": 1}}'),
+        ("application/json", b'{"attributes": "\xef\xbb\xbf{\\"a\\": 1}"}'),
+        (FORM, b'{"attributes": {"a": 1}}'),
+        (FORM, b"attributes={%22a%22:1}"),
+    ],
+)
+def test_byte_order_mark_in_a_body_is_ignored(api: Api, body: bytes, content_type: str) -> None:
+    response = api.call(
+        "POST", "/create-task", body=b"\xef\xbb\xbf" + body, content_type=content_type
+    )
+    assert (response.status_code, response.json_body["attributes"]) == (201, {"a": 1})
+    (task,) = api.taskrouter.tasks.values()
+    assert json.loads(task.attributes) == {"a": 1}
+
+
 def test_empty_form_creates_a_task_with_the_default_attributes(api: Api) -> None:
     response = api.call("POST", "/create-task", body=b"", content_type=FORM)
     assert response.json_body["attributes"] == {"selected_language": "es"}

@@ -109,12 +109,59 @@ def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api
     assert "secret" not in api.log.getvalue()
 
 
-@pytest.mark.parametrize("attributes", ["not JSON", "[1]", "", '{"vip": NaN}'])
-def test_malformed_attributes_do_not_make_the_callback_fail(
-    rules: Path, api: Api, attributes: str
+@pytest.mark.parametrize(
+    "rest",
+    [r'"x": "\ud800"', r'"\udc00": NaN', f'"x": {"9" * 5_000}', f'"x": {"[" * 900 + "]" * 900}'],
+)
+def test_attributes_that_parsers_dislike_are_read_everywhere(
+    rules: Path, api: Api, rest: str
 ) -> None:
-    response = api.post_callback(api.callback_parameters(TaskAttributes=attributes))
+    rules.write_text(
+        '[[rule]]\nname = "blocked"\nwhen = "task.blocked"\ninstruction = "conference"\n'
+        'sip_auth_username = {ref = "task.name"}\n'
+    )
+    attributes = f'{{"blocked": true, "name": "a\\ud800", {rest}}}'
+    parameters = api.callback_parameters(TaskAttributes=attributes, WorkerAttributes=attributes)
+
+    response = api.post_callback(parameters)
+
+    expected = {"instruction": "conference", "sip_auth_username": "a\ufffd"}
+    assert (response.status_code, response.json_body) == (200, expected)
+    assert api.post_callback(parameters).json_body == expected
+    record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
+    assert record["callback"] == parameters
+    assert record["task_attributes"] == record["worker_attributes"]
+    assert (record["task_attributes"]["blocked"], record["instruction"]) == (True, expected)
+    (listed,) = api.call("GET", "/reservations").json_body["reservations"]
+    assert listed == record
+    assert not {"FailedRules", "UnreadableCallback"} & api.lines()[0].keys()
+
+
+@pytest.mark.parametrize("attributes", ["not JSON", "[1]", "null", '{"vip": yes}'])
+@pytest.mark.parametrize(
+    ("key", "answer"), [("", {}), ('unreadable = "reject"\n', {"instruction": "reject"})]
+)
+def test_unreadable_attributes_are_counted_and_answered_as_configured(
+    rules: Path, api: Api, attributes: str, key: str, answer: object
+) -> None:
+    rules.write_text(key + rules.read_text())
+    parameters = api.callback_parameters(TaskAttributes=attributes)
+
+    response = api.post_callback(parameters)
+
+    assert (response.status_code, response.json_body) == (200, answer)
+    (line,) = api.lines()
+    assert (line["unreadable"], line["UnreadableCallback"]) == ("TaskAttributes", 1)
+    assert not {"rule", "failed_rules"} & line.keys()
+    assert attributes not in api.log.getvalue()
+    record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
+    assert (record["task_attributes"], record["callback"]) == (None, parameters)
+
+
+def test_missing_attributes_are_not_counted(rules: Path, api: Api) -> None:
+    response = api.post_callback(api.callback_parameters(TaskAttributes=""))
     assert (response.status_code, response.json_body) == (200, {})
+    assert "UnreadableCallback" not in api.lines()[0]
 
 
 def test_repeated_callback_gets_first_answer_after_rules_change(rules: Path, api: Api) -> None:

@@ -187,6 +187,21 @@ def test_single_language_needs_no_key(
 
 
 @pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("end", ["", "/", "?from=tutorial", "/?from=tutorial"])
+def test_urls_in_twiml_lead_to_routes_from_every_form_of_the_requested_url(
+    api: Api, path: str, end: str
+) -> None:
+    root = twiml(post(api, path + end, QueueResult="hangup"))
+    urls = {
+        urljoin(BASE_URL + path + end, verb.attrib["action"])
+        for verb in root.iter()
+        if "action" in verb.attrib
+    }
+    assert urls <= {BASE_URL + route for route in ROUTES}
+    assert urls or path == "/left_queue"
+
+
+@pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("signature", [None, "x", "A" * 28, "é" * 28])
 def test_invalid_signature_returns_403(api: Api, path: str, signature: str | None) -> None:
     response = post(api, path, signature=signature)

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+import requests
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.rest import Client
 
@@ -233,3 +234,30 @@ def test_reservation_times_out_in_real_time():
         while task.fetch().assignment_status == "reserved":
             assert time.monotonic() < deadline
         assert alice.fetch().activity_name == "Offline"
+
+
+def test_attributes_of_any_depth_are_accepted_or_refused(taskrouter):
+    def create(depth):
+        attributes = '{"a": ' + "[" * depth + "]" * depth + "}"
+        return requests.post(
+            f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks",
+            data={"Attributes": attributes, "WorkflowSid": taskrouter.workflow_sid},
+            auth=(taskrouter.account_sid, taskrouter.auth_token),
+            timeout=5,
+        ).status_code
+
+    assert {create(depth) for depth in (1, 100, 500)} == {201}
+    assert {create(depth) for depth in (*range(700, 1_000, 7), 2_000)} <= {201, 400}
+    assert create(2_000) == 400
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_form_may_begin_with_a_byte_order_mark(taskrouter, mark):
+    response = requests.post(
+        f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks",
+        data=mark + f"Attributes=%7B%7D&WorkflowSid={taskrouter.workflow_sid}".encode(),
+        headers={"Content-Type": "application/x-www-form-urlencoded"},
+        auth=(taskrouter.account_sid, taskrouter.auth_token),
+        timeout=5,
+    )
+    assert (response.status_code, response.json()["attributes"]) == (201, "{}")

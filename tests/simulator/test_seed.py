@@ -93,6 +93,8 @@ def test_workspace_file_must_contain_json_object(tmp_path, capsys):
     path = tmp_path / "sales.json"
     path.write_text(json.dumps(SALES))
     assert seed.read(path) == SALES
+    path.write_text(json.dumps(SALES), encoding="utf-8-sig")
+    assert seed.read(path) == SALES
     path.write_text("[]")
     assert main(["--workspace-file", str(path), "--port", "0"]) == 1
     problem = f"cannot read a workspace from {path}: it is not a JSON object"

@@ -34,6 +34,17 @@ _MAX_BATCH_ATTEMPTS = 5
 _NAME = re.compile(r"#(\w+)")
 
 
+class _Serializer(TypeSerializer):  # type: ignore[misc]  # boto3 has no types
+    """Writes each lone surrogate as U+FFFD.
+
+    JSON from Twilio or a token may contain lone surrogates, but DynamoDB accepts only UTF-8.
+    """
+
+    _serialize_s = staticmethod(
+        lambda text: text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    )
+
+
 class _Deserializer(TypeDeserializer):  # type: ignore[misc]  # boto3 has no types
     """Reads numbers as int.
 
@@ -43,7 +54,7 @@ class _Deserializer(TypeDeserializer):  # type: ignore[misc]  # boto3 has no typ
     _deserialize_n = staticmethod(int)
 
 
-_serialize = TypeSerializer().serialize
+_serialize = _Serializer().serialize
 _deserialize = _Deserializer().deserialize
 
 

@@ -3,7 +3,12 @@
 https://www.twilio.com/docs/usage/security#validating-requests
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from enum import StrEnum
+from itertools import chain, islice, permutations, product
+from urllib.parse import quote
 
 from twilio.request_validator import HMAC_SHA1, HMAC_SHA256, RequestValidator
 
@@ -16,6 +21,37 @@ SETTINGS_HEADER = "x-twilio-webhooks-signature-settings"
 
 _LENGTHS = {HMAC_SHA1: 28, HMAC_SHA256: 44}
 """Lengths of the Base64-encoded signatures."""
+
+_MAX_URLS = 48
+"""Maximum number of rebuilt URLs: all orders of four parameters, with two encodings of spaces."""
+
+_MAX_ORDERED_PARAMETERS = 4
+_MAX_PARAMETERS = 200
+
+_UNENCODED = ("", "!'()*", "!$%'()*+,/:;=?@[]")
+"""Characters that are not encoded: none, those of JavaScript's encodeURIComponent, or all those
+that people usually write without encoding, and those of text that a gateway did not decode."""
+
+_UNAMBIGUOUS = re.compile("[A-Za-z0-9_.~-]+")
+"""Text that has only one encoding."""
+
+
+_NOT_SIGNED = (
+    "The request is not signed by Twilio with a key of this account, or Twilio requested another "
+    "URL. The service's log shows the URL that was checked, and the likely cause."
+)
+
+
+class LikelyCause(StrEnum):
+    """Why a signature is probably invalid. Only BASE_URL, PATH and some QUERY are certain."""
+
+    NO_HEADER = "no_header"
+    MALFORMED_HEADER = "malformed_header"
+    UNKNOWN_SHARED_KEY = "unknown_shared_key"
+    BASE_URL = "base_url"
+    PATH = "path"
+    QUERY = "query"
+    AUTH_TOKEN = "auth_token"  # noqa: S105  a cause, not a token
 
 
 class SignatureVerifier:
@@ -30,7 +66,14 @@ class SignatureVerifier:
         self._secrets = secrets
 
     def verify(
-        self, url: str, form: Form, signature: str | None, settings: str | None = None
+        self,
+        url: str,
+        form: Form,
+        signature: str | None,
+        settings: str | None = None,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        other_urls: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         """Verify that *signature* is the signature of *form* as posted to *url*.
 
@@ -44,23 +87,119 @@ class SignatureVerifier:
                 algorithm: without the header, only signatures made with an auth token and
                 HMAC-SHA1 are valid; with the header, only signatures made with a SharedKey and
                 HMAC-SHA256.
+            query: the decoded parameters of the query string, if *url* lacks its query string.
+            other_urls: returns other URLs (without query strings) that Twilio may have requested.
+                They are only used to find the cause of an invalid signature.
 
         Raises:
             InvalidSignature: the signature is wrong or missing.
             SecretsUnavailable: the keys can't be read.
         """
-        algorithm = HMAC_SHA256 if settings else HMAC_SHA1
-        if signature and len(signature) == _LENGTHS[algorithm]:
-            checked = None
-            for read in (self._secrets.recent, self._secrets.renewed):
-                secrets = read()
-                if secrets is checked:
-                    break
-                checked = secrets
-                for key in _select_keys(secrets, settings):
-                    if RequestValidator(key).validate(url, form, signature, algorithm):
+        signature, algorithm = check_header(signature, settings)
+        checked = None
+        for read in (self._secrets.recent, self._secrets.renewed):
+            secrets = read()
+            if secrets is checked:
+                break
+            checked = secrets
+            validators = [RequestValidator(key) for key in _select_keys(secrets, settings)]
+            for candidate in signed_urls(url, query) if query else (url,):
+                for validator in validators:
+                    if validator.validate(candidate, form, signature, algorithm):
                         return
-        raise InvalidSignature("The request is not signed by Twilio with a key of this account.")
+
+        def is_signed(url: str) -> bool:
+            with suppress(ValueError):  # a Host header may make a URL invalid
+                return any(one.validate(url, form, signature, algorithm) for one in validators)
+            return False
+
+        cause = LikelyCause.UNKNOWN_SHARED_KEY
+        if validators:
+            cause = _likely_cause(is_signed, url, query, other_urls())
+        raise InvalidSignature(_NOT_SIGNED, likely_cause=cause)
+
+
+def check_header(signature: str | None, settings: str | None) -> tuple[str, str]:
+    """Return the signature, which has the right length, and its algorithm.
+
+    Raises:
+        InvalidSignature: the header is missing or too short or long for its algorithm.
+    """
+    algorithm = HMAC_SHA256 if settings else HMAC_SHA1
+    if not signature:
+        raise InvalidSignature(
+            "The header X-Twilio-Signature is missing. Only Twilio may call this route.",
+            likely_cause=LikelyCause.NO_HEADER,
+        )
+    if len(signature) != _LENGTHS[algorithm]:
+        raise InvalidSignature(
+            f"The header X-Twilio-Signature must have {_LENGTHS[algorithm]} characters.",
+            likely_cause=LikelyCause.MALFORMED_HEADER,
+        )
+    return signature, algorithm
+
+
+def signed_urls(url: str, query: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield the URLs with query strings that Twilio may have signed.
+
+    API Gateway passes on a query string only in decoded form, and repeated names only together.
+    https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
+    Therefore, the order and the encoding of the parameters are guessed, in at most _MAX_URLS ways.
+
+    Args:
+        url: the URL without its query string.
+        query: the decoded parameters.
+    """
+    if len(query) > _MAX_PARAMETERS:
+        return
+    encoded = dict.fromkeys(
+        tuple(_encode(*pair, *style) for pair in query)
+        for style in product(_UNENCODED, ("%20", "+"), ("=", ""))
+    )
+    is_short = len(query) <= _MAX_ORDERED_PARAMETERS
+    orders = zip(*(permutations(pairs) if is_short else [pairs] for pairs in encoded), strict=True)
+    for pairs in islice(chain.from_iterable(orders), _MAX_URLS):
+        yield f"{url}?{'&'.join(pairs)}"
+
+
+def _encode(name: str, value: str, unencoded: str, space: str, before_blank: str) -> str:
+    """Encode a parameter; *before_blank* is what follows a name without a value."""
+    encoded_name, encoded_value = (
+        quote(text, safe=unencoded, errors="replace").replace("%20", space)
+        for text in (name, value)
+    )
+    return f"{encoded_name}={encoded_value}" if value else f"{encoded_name}{before_blank}"
+
+
+def _likely_cause(
+    is_signed: Callable[[str], bool],
+    url: str,
+    query: Sequence[tuple[str, str]],
+    other_urls: Iterable[str],
+) -> LikelyCause:
+    """Return why a signature is probably invalid.
+
+    Args:
+        is_signed: returns whether the signature is valid for a URL.
+        url: the checked URL without its query string.
+        query: the decoded parameters of the query string.
+        other_urls: URLs without query strings that Twilio may have requested instead.
+    """
+
+    def is_signed_with_query(url: str) -> bool:
+        return is_signed(next(signed_urls(url, query), url) if query else url)
+
+    other_path = url.removesuffix("/") if url.endswith("/") else f"{url}/"
+    if query and is_signed(url):
+        return LikelyCause.QUERY
+    if is_signed_with_query(other_path):
+        return LikelyCause.PATH
+    if any(map(is_signed_with_query, other_urls)):
+        return LikelyCause.BASE_URL
+    is_exact = all(_UNAMBIGUOUS.fullmatch(text) for pair in query for text in pair)
+    if len(query) > _MAX_ORDERED_PARAMETERS or not is_exact:
+        return LikelyCause.QUERY
+    return LikelyCause.AUTH_TOKEN
 
 
 def _select_keys(secrets: Secrets, settings: str | None) -> Iterable[str]:

@@ -12,7 +12,7 @@ from chalicelib.domain.rules.evaluation import (
     evaluate_all,
 )
 from chalicelib.domain.rules.facts import FACTS, facts_of
-from chalicelib.domain.rules.parsing import InvalidRules, parse_rules
+from chalicelib.domain.rules.parsing import InvalidRules, parse_rules, parse_unreadable
 
 __all__ = [
     "FACTS",
@@ -24,4 +24,5 @@ __all__ = [
     "evaluate_all",
     "facts_of",
     "parse_rules",
+    "parse_unreadable",
 ]

@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.domain.callbacks import AssignmentCallback
-from chalicelib.domain.instructions import Instruction, InvalidInstruction, ParameterError
+from chalicelib.domain.instructions import (
+    WITHOUT_PARAMETERS,
+    Instruction,
+    InvalidInstruction,
+    ParameterError,
+)
 from chalicelib.domain.rules.expressions import Expression
-from chalicelib.domain.rules.facts import facts_of
+from chalicelib.domain.rules.facts import UnreadableFact, facts_of
 
 
 @dataclass(frozen=True)
@@ -61,12 +66,15 @@ class RuleEvaluation:
         instruction: the answer; None if the rule did not match or failed.
         errors: reasons for a failure. Their `parameter` is ``when`` if the condition could not be
             evaluated, and ``parameters`` if a reference could not be evaluated.
+        unreadable: name of the callback's parameter that the rule reads but that can't be parsed,
+            or None.
     """
 
     rule: Rule
     matched: bool
     instruction: Instruction | None = None
     errors: tuple[ParameterError, ...] = ()
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,14 +83,17 @@ class RuleResult:
 
     Attributes:
         instruction: the answer.
-        rule: name of the rule that determined the answer; None for the default.
+        rule: name of the rule that determined the answer; None for the other answers of `Rules`.
         failures: ``rule: parameters`` for each rule that failed before the answer was found,
             `Rules.failures`, and ``rules: error type`` for an unexpected error.
+        unreadable: name of the callback's parameter that can't be parsed, if `Rules.unreadable`
+            determined the answer.
     """
 
     instruction: Instruction
     rule: str | None = None
     failures: tuple[str, ...] = ()
+    unreadable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,11 +104,14 @@ class Rules:
         rules: the rules. The answer comes from the first rule that matches and can be rendered.
         default: the answer if no rule determines the answer.
         failures: failures added to every result, if the rules could not be loaded.
+        unreadable: the answer if a rule reads a part of the callback that can't be parsed, such as
+            malformed attributes. Whether that rule and the rules after it match is unknown.
     """
 
     rules: tuple[Rule, ...]
     default: Instruction
     failures: tuple[str, ...] = ()
+    unreadable: Instruction = WITHOUT_PARAMETERS["defer"]
 
     def decide(self, callback: AssignmentCallback) -> RuleResult:
         """Return the answer to a callback; never raise an error."""
@@ -106,6 +120,8 @@ class Rules:
             facts = facts_of(callback) if self.rules else {}
             for rule in self.rules:
                 evaluation = evaluate(rule, facts)
+                if evaluation.unreadable:
+                    return RuleResult(self.unreadable, None, tuple(failures), evaluation.unreadable)
                 if evaluation.errors:
                     parameters = ", ".join(error.parameter for error in evaluation.errors)
                     failures.append(f"{rule.name}: {parameters}")
@@ -131,6 +147,9 @@ def evaluate(rule: Rule, facts: Mapping[str, Any]) -> RuleEvaluation:
         return RuleEvaluation(rule, matched, errors=error.errors)
     except Exception as error:  # noqa: BLE001  jmespath also raises TypeError, ValueError, …
         part = "parameters" if matched else "when"
+        if isinstance(error, UnreadableFact):
+            failure = ParameterError(part, f"{error}.")
+            return RuleEvaluation(rule, matched, None, (failure,), error.parameter)
         name = type(error).__name__
         message = f"`{part}` could not be evaluated ({name}): a value may have the wrong type."
         return RuleEvaluation(rule, matched, errors=(ParameterError(part, message),))

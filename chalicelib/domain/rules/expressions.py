@@ -3,8 +3,10 @@
 https://jmespath.org/specification.html
 """
 
+import re
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -16,7 +18,9 @@ from jmespath.exceptions import (
     LexerError,
     ParseError,
 )
+from jmespath.lexer import Lexer
 
+from chalicelib.domain.rules.facts import FACTS, UnreadableFact
 from chalicelib.domain.rules.lint import (
     Node,
     find_condition_error,
@@ -61,6 +65,10 @@ class Expression:
             mistake = find_error(tree) or (find_condition_error(tree) if condition else None)
         except RecursionError as error:
             raise InvalidExpression("is nested too deeply or is too long") from error
+        if mistake is None and '"' in text and (name := _quoted_string(text)):
+            mistake = (
+                f"compares with the field \"{name}\": write a string in single quotes, '{name}'"
+            )
         if mistake:
             raise InvalidExpression(mistake)
         return cls(text, tree)
@@ -74,8 +82,15 @@ class Expression:
         return not is_false(self.evaluate(facts))
 
     def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values that the expression reads; each key is a path (``task.vip``)."""
-        return {".".join(path): _follow(path, facts) for path in paths_read(self._tree)}
+        """Return the values that the expression reads; each key is a path (``task.vip``).
+
+        Paths to unreadable facts are omitted.
+        """
+        values = {}
+        for path in paths_read(self._tree):
+            with suppress(UnreadableFact):
+                values[".".join(path)] = _follow(path, facts)
+        return values
 
 
 def _follow(path: tuple[str, ...], facts: Mapping[str, Any]) -> Any:
@@ -112,13 +127,32 @@ def _parse(text: str) -> Node:
 _LEXER_HINTS = {
     "=": ": write == to compare",
     "-": ': write a name with a hyphen in double quotes, as in task."customer-value"',
+    "$": ': write a name with a dollar sign in double quotes, as in task."price$"',
 }
 _WORDS = {
-    "and": ": write && instead of and",
-    "or": ": write || instead of or",
-    "not": ": write ! instead of not",
-    "in": ": write contains(LIST, VALUE) instead of in",
+    "and": "&&",
+    "or": "||",
+    "not": "!",
+    "&": "&&",
+    "in": "contains(LIST, VALUE)",
+    "has": "contains(LIST, VALUE)",
+    "contains": "contains(TEXT, PART)",
+    "like": "starts_with(TEXT, PREFIX)",
+    "is": "== and `null`",
 }
+"""Operators of TaskRouter's and similar expressions (in lower case), and their JMESPath.
+
+https://www.twilio.com/docs/taskrouter/expression-syntax
+"""
+
+_OPERAND = (
+    r"""(?:'[^']*'|"[^"]*"|[\[(][^\[\]()]*[\])]|-?[0-9][0-9.]*|[A-Za-z_](?:[\w.$]|\[[^\]]*\])*)"""
+)
+_MEMBERSHIP = re.compile(
+    rf"(?<![\w.$])(?P<left>{_OPERAND})\s+(?P<operator>not\s+in|has|in|contains)\s+(?P<right>{_OPERAND})",
+    re.IGNORECASE,
+)
+_COMPARATORS = ("eq", "ne", "lt", "lte", "gt", "gte")
 
 
 def _at(error: ParseError) -> str:
@@ -129,8 +163,59 @@ def _at(error: ParseError) -> str:
 
 
 def _hint(error: ParseError) -> str:
+    word = str(error.token_value)
+    before = error.expression[: error.lex_position]
+    previous_word = (before.split() or [""])[-1]
     if error.token_type == "NUMBER":  # noqa: S105  a parser token
-        return f": write numbers between backticks, as in `{error.token_value}`"
-    # The parser reads `not` as a field name, and fails at the token after it.
-    follows_not = error.expression[: error.lex_position].split()[-1:] == ["not"]
-    return _WORDS.get("not" if follows_not else str(error.token_value), "")
+        if re.fullmatch(r"\s*1\s*==\s*1\s*", error.expression):
+            return ": a rule without a condition always matches, so leave out the condition"
+        return f": write numbers between backticks, as in `{word}`"
+    for match in _MEMBERSHIP.finditer(error.expression):
+        if match.start("operator") == error.lex_position:
+            return f": write {_contains(**match.groupdict())} instead of {match[0]}"
+    # The parser reads `NOT` as a field name, and fails at the token after it.
+    if previous_word.lower() == "not":
+        word = previous_word
+    if before.endswith("<") and word == ">":
+        return ": write != instead of <>"
+    replacement = _WORDS.get(word.lower())
+    return f": write {replacement} instead of {word}" if replacement else ""
+
+
+def _contains(left: str, operator: str, right: str) -> str:
+    """Return the JMESPath for a membership test in TaskRouter's syntax."""
+    container, value = (right, left) if operator.lower().endswith("in") else (left, right)
+    negation = "!" if operator.lower().startswith("not") else ""
+    default = "''" if operator.lower() == "contains" else "`[]`"
+    container = _literal(container)
+    if not container.startswith(("'", "[", "`")):
+        # A missing list or text would make the function fail.
+        container += f" || {default}"
+    return f"{negation}contains({container}, {_literal(value)})"
+
+
+def _literal(operand: str) -> str:
+    """Return an operand in JMESPath: strings in single quotes, and other literals in backticks."""
+    if operand[0] in "[(":
+        items = re.findall(_OPERAND, operand[1:-1])
+        return f"[{', '.join(map(_literal, items))}]"
+    if operand[0] == '"':
+        text = operand[1:-1].replace("'", r"\'")
+        return f"'{text}'"
+    if operand[0] in "-0123456789" or operand.lower() in ("true", "false", "null"):
+        return f"`{operand.lower()}`"
+    return operand
+
+
+def _quoted_string(text: str) -> str | None:
+    """Return a name in double quotes that is compared like a string and needs no quotes."""
+    tokens = list(Lexer().tokenize(text))
+    for previous, token, following in zip(
+        [{"type": ""}, *tokens], tokens, tokens[1:], strict=False
+    ):
+        name = token["value"]
+        if token["type"] == "quoted_identifier" and re.fullmatch(r"[A-Za-z_]\w*", name):
+            is_fact = name in FACTS and following["type"] in _COMPARATORS
+            if previous["type"] in _COMPARATORS or (is_fact and previous["type"] != "dot"):
+                return str(name)
+    return None

@@ -18,6 +18,7 @@ Node = dict[str, Any]
 """A node of a jmespath syntax tree."""
 
 _FUNCTIONS = Functions.FUNCTION_TABLE
+_ALIASES = dict.fromkeys(("has", "in", "includes"), "contains")
 _LITERALS = {word: word for word in ("true", "false", "null")}
 _LITERALS |= {"True": "true", "False": "false", "None": "null"}
 _NUMBERS = ("priority", "age")
@@ -30,6 +31,25 @@ _CHAINS = {
     "pipe",
 }
 """Nodes that evaluate only their first child against the input of the node."""
+
+_WORKFLOW_NAMES = ("taskrouter", "workers")
+_WORKER_NAMES = {
+    "sid": "write worker_sid",
+    "friendly_name": "callbacks do not contain it",
+    "activity_sid": "callbacks do not contain it",
+    "activity_name": "callbacks do not contain it",
+}
+_CHANNEL_NAMES = (
+    "assigned_tasks",
+    "available_capacity_percentage",
+    "configured_capacity",
+    "available",
+)
+"""Names that TaskRouter supplies to the expressions of Workflows only: in place of ``task`` and
+``worker``, in ``worker``, and in each channel of ``worker.channel``.
+
+https://www.twilio.com/docs/taskrouter/workflow-configuration
+"""
 
 _LEAVES = {"slice", "index", "literal", "current", "identity"}
 
@@ -82,6 +102,8 @@ def _errors(node: Node, *, at_root: bool, is_member: bool = False) -> Iterator[s
     kind = node["type"]
     if kind == "field" and not is_member:
         yield from _name_errors(node["value"], at_root=at_root)
+    if kind == "subexpression" and at_root:
+        yield from _workflow_name_errors(*_paths(node))
     if kind == "comparator" and at_root:
         yield from _comparison_errors(*node["children"])
     if kind == "function_expression":
@@ -119,6 +141,8 @@ def _name_errors(name: str, *, at_root: bool) -> Iterator[str]:
             f"uses {name} inside brackets or after a |, where it is not available: "
             "write contains(LIST, VALUE), or || instead of |"
         )
+    elif at_root and name in _WORKFLOW_NAMES:
+        yield f"uses {name}, which only the expressions of Workflows can read"
     elif at_root and name not in FACTS:
         if similar := nearest_name(name, FACTS, cutoff=0.8):
             yield f"uses the unknown name {name}: did you mean {similar}?"
@@ -127,6 +151,15 @@ def _name_errors(name: str, *, at_root: bool) -> Iterator[str]:
                 f"uses the unknown name {name}: write a string in single quotes, as in '{name}', "
                 f"and begin a path with one of {', '.join(FACTS)}"
             )
+
+
+def _workflow_name_errors(*paths: tuple[str, ...]) -> Iterator[str]:
+    for path in paths:
+        shown = ".".join(path)
+        if path[:1] == ("worker",) and path[1:2] and path[1] in _WORKER_NAMES:
+            yield f"uses worker.{path[1]}, which only Workflows can read: {_WORKER_NAMES[path[1]]}"
+        elif path[:2] == ("worker", "channel") and path[3:4] and path[3] in _CHANNEL_NAMES:
+            yield f"uses {shown}, which only Workflows can read: callbacks do not contain it"
 
 
 def _comparison_errors(left: Node, right: Node) -> Iterator[str]:
@@ -138,7 +171,10 @@ def _comparison_errors(left: Node, right: Node) -> Iterator[str]:
 
 def _function_errors(name: str, arguments: int) -> Iterator[str]:
     if name not in _FUNCTIONS:
-        similar = nearest_name(name, _FUNCTIONS)
+        if name.lower() == "not":
+            yield f"calls the unknown function {name}(): write !(…)"
+            return
+        similar = nearest_name(_ALIASES.get(name.lower(), name.lower()), _FUNCTIONS)
         hint = f"did you mean {similar}?" if similar else f"use one of {', '.join(_FUNCTIONS)}"
         yield f"calls the unknown function {name}(): {hint}"
         return

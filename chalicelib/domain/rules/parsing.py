@@ -4,12 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chalicelib.domain.errors import nearest_name
-from chalicelib.domain.instructions import Instruction, InvalidInstruction, instruction_type
-from chalicelib.domain.rules.evaluation import Rule
+from chalicelib.domain.instructions import (
+    INSTRUCTION_TYPES,
+    Instruction,
+    InvalidInstruction,
+    instruction_type,
+)
+from chalicelib.domain.rules.evaluation import Rule, Rules
 from chalicelib.domain.rules.expressions import Expression, InvalidExpression
 
 _MAX_NAME_LENGTH = 64
 _RULE_KEYS = ("name", "when", "instruction")
+_UNREADABLE = "unreadable"
 
 
 class InvalidRules(ValueError):
@@ -25,14 +31,20 @@ def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
 
     Args:
         document: ``rule`` is a list of tables, each with ``name``, ``instruction``, the parameters
-            of the instruction and, optionally, ``when``.
+            of the instruction and, optionally, ``when``. ``unreadable`` is optional and names an
+            instruction that needs no parameters.
 
     Raises:
         InvalidRules: The document has mistakes.
     """
     problems = [
-        f'unknown key "{key}": begin each rule with [[rule]].' for key in document if key != "rule"
+        f'unknown key "{key}": begin each rule with [[rule]].'
+        for key in document
+        if key not in ("rule", _UNREADABLE)
     ]
+    allowed = [name for name, kind in INSTRUCTION_TYPES.items() if not kind.errors_in({})]
+    if _UNREADABLE in document and document[_UNREADABLE] not in allowed:
+        problems.append(f'"{_UNREADABLE}" must be one of {", ".join(allowed)}.')
     tables = document.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problems.append('"rule" must be a list of tables: begin each rule with [[rule]].')
@@ -53,10 +65,21 @@ def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
+def parse_unreadable(document: Mapping[str, Any]) -> Instruction:
+    """Return the answer to a callback that the rules can't read.
+
+    Args:
+        document: a document that `parse_rules` accepts.
+    """
+    return INSTRUCTION_TYPES[document.get(_UNREADABLE, Rules.unreadable.name)]()
+
+
 def _parse_rule(table: Mapping[str, Any]) -> tuple[list[str], Rule | None]:
     """Return the errors of a rule, and the rule if there are no errors."""
     values = dict(table)
     errors = list(_name_errors(values.pop("name", None)))
+    if values.pop(_UNREADABLE, None) is not None:
+        errors.append(f"{_UNREADABLE} is not a key of a rule: write it above the first [[rule]].")
     when = None
     if "when" in values:
         when = _compile("when", values.pop("when"), errors, condition=True)

@@ -10,7 +10,14 @@ from taskrouter_simulator.engine import assignments, reservations, tasks, worker
 from taskrouter_simulator.engine.call_model import Call, QueuePosition, Verb
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.model import WAITING, Reservation, Task, TaskStatus, Workspace
+from taskrouter_simulator.engine.model import (
+    NESTING_RESERVE,
+    WAITING,
+    Reservation,
+    Task,
+    TaskStatus,
+    Workspace,
+)
 
 NO_TASK = 14222
 HANGUP = "hangup"
@@ -96,6 +103,7 @@ def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
     try:
         document_attributes = dict(**json.loads(text or "{}"))
         merged = json.dumps({**call_attributes, **document_attributes}, allow_nan=False)
+        json.loads("[" * NESTING_RESERVE + merged + "]" * NESTING_RESERVE)
     except (ValueError, TypeError, RecursionError) as error:
         raise BadRequest("The Task's attributes are not a JSON object") from error
     if len(merged) > _MAX_ATTRIBUTES:

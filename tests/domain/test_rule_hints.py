@@ -1,0 +1,135 @@
+"""Hints for expressions that are written in the syntax of TaskRouter's Workflows."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.domain.rules import InvalidRules, parse_rules
+from tests.domain.rule_cases import is_true
+
+
+def error_of(when: str) -> str:
+    with pytest.raises(InvalidRules) as raised:
+        parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+    (problem,) = raised.value.problems
+    return problem.removeprefix('rule "one": when ')
+
+
+@pytest.mark.parametrize(
+    ("when", "correction"),
+    [
+        ("worker.languages HAS 'es'", "contains(worker.languages || `[]`, 'es')"),
+        ("worker.skills has 'es'", "contains(worker.skills || `[]`, 'es')"),
+        ('worker.skills HAS "it\'s"', r"contains(worker.skills || `[]`, 'it\'s')"),
+        ("worker.levels HAS 5", "contains(worker.levels || `[]`, `5`)"),
+        ("worker.x.y[0].z HAS task.skill", "contains(worker.x.y[0].z || `[]`, task.skill)"),
+        ("(worker.skills HAS 'es')", "contains(worker.skills || `[]`, 'es')"),
+        ("task.vip && worker.skills HAS 'es'", "contains(worker.skills || `[]`, 'es')"),
+        ("task.channelType IN ['web']", "contains(['web'], task.channelType)"),
+        ('task.type IN ["web", "sms"]', "contains(['web', 'sms'], task.type)"),
+        ("task.type in ('web','sms')", "contains(['web', 'sms'], task.type)"),
+        (
+            "task.level IN [1, -2.5, true, null]",
+            "contains([`1`, `-2.5`, `true`, `null`], task.level)",
+        ),
+        ("task.level NOT IN [1]", "!contains([`1`], task.level)"),
+        ("'es' IN worker.skills", "contains(worker.skills || `[]`, 'es')"),
+        ('"es" not  in worker.skills', "!contains(worker.skills || `[]`, 'es')"),
+        ("task.skill IN worker.skills", "contains(worker.skills || `[]`, task.skill)"),
+        ("task.name CONTAINS 'x'", "contains(task.name || '', 'x')"),
+        ('task.name contains "x"', "contains(task.name || '', 'x')"),
+        ("'abc' CONTAINS task.name", "contains('abc', task.name)"),
+    ],
+)
+def test_hint_for_a_membership_test_contains_the_jmespath(when: str, correction: str) -> None:
+    error = error_of(when)
+    assert f": write {correction} instead of " in error
+    parse_rules({"rule": [{"name": "one", "when": correction, "instruction": "accept"}]})
+
+
+paths = st.sampled_from(["task.skill", "worker.skills", "worker.x[0].y", "priority", "worker_sid"])
+characters = st.characters(
+    codec="utf-8", categories=["L", "N", "P", "Zs"], exclude_characters="'\"[]()\\"
+)
+strings = st.builds("{0}{1}{0}".format, st.sampled_from("'\""), st.text(characters))
+values = paths | strings | st.integers().map(str) | st.sampled_from(["true", "false", "null"])
+lists = st.lists(strings | st.integers().map(str), min_size=1).flatmap(
+    lambda items: st.sampled_from([f"[{', '.join(items)}]", f"({','.join(items)})"])
+)
+
+
+@given(
+    st.tuples(paths, st.sampled_from(["HAS", "CONTAINS", "has"]), values)
+    | st.tuples(values, st.sampled_from(["IN", "NOT IN", "in"]), paths | lists)
+)
+def test_every_hint_for_a_membership_test_is_valid(test: tuple[str, str, str]) -> None:
+    if test[0][:1] in "-0123456789" or test[0][:1] == '"':
+        return  # the parser fails at the number or reads the string as a field
+    error = error_of(" ".join(test))
+    correction = re.search(r": write (.*?contains\(.*\)) instead of ", error, re.DOTALL)
+    assert correction, error
+    parse_rules({"rule": [{"name": "one", "when": correction[1], "instruction": "accept"}]})
+
+
+def test_correction_has_the_meaning_of_the_membership_test() -> None:
+    assert is_true("contains(worker.skills || `[]`, 'es')")
+    assert not is_true("contains(worker.nothing || `[]`, 'es')")
+    assert is_true("contains(['es', 'fr'], task.language)")
+    assert not is_true("!contains(['es', 'fr'], task.language)")
+    assert not is_true("contains(task.nothing || '', 'x')")
+
+
+@pytest.mark.parametrize(
+    ("when", "hint"),
+    [
+        ("task.vip AND task.gold", "write && instead of AND"),
+        ("task.vip Or task.gold", "write || instead of Or"),
+        ("NOT task.vip", "write ! instead of NOT"),
+        ("task.vip && NOT task.gold", "write ! instead of NOT"),
+        ("NOT (task.vip)", "write !(…)"),
+        ("task.language = 'es'", "write == to compare"),
+        ("task.language <> 'es'", "write != instead of <>"),
+        ("task.vip & task.gold", "write && instead of &"),
+        ("task.vip IS NULL", "write == and `null` instead of IS"),
+        ("task.language LIKE 'e%'", "write starts_with(TEXT, PREFIX) instead of LIKE"),
+        ("task.skills HAS", "write contains(LIST, VALUE) instead of HAS"),
+        ("HAS(worker.skills, 'es')", "did you mean contains?"),
+        ("CONTAINS(worker.skills, 'es')", "did you mean contains?"),
+        ("1==1", "leave out the condition"),
+        (" 1 == 1 ", "leave out the condition"),
+        ("priority >= 5", "as in `5`"),
+        ("task.price$ == 'x'", 'as in task."price$"'),
+        ('task.language == "es"', "as in 'es'"),
+        ('task.type == "worker"', "write a string in single quotes, 'worker'"),
+        ('task.type != "age"', "write a string in single quotes, 'age'"),
+        ('"task" == task.type', "write a string in single quotes, 'task'"),
+        ('worker.skills[?@ == "es"]', "write a string in single quotes, 'es'"),
+        ("taskrouter.dayOfWeek == 'Mon'", "uses taskrouter, which only"),
+        ("workers.available == `0`", "uses workers, which only"),
+        ("worker.sid == 'WK1'", "write worker_sid"),
+        ("task.vip && worker.friendly_name == 'Alice'", "callbacks do not contain it"),
+        ("starts_with(worker.activity_name, 'Idle')", "callbacks do not contain it"),
+        ("worker.channel.chat.assigned_tasks == `0`", "callbacks do not contain it"),
+    ],
+)
+def test_hint_says_what_to_write(when: str, hint: str) -> None:
+    assert hint in error_of(when)
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "worker.channel.voice == 'x'",
+        "task.friendly_name == 'x'",
+        "task.sid == worker_sid",
+        "task.\"language\" == 'es'",
+        'worker.list[?"customer-value" > `5`]',
+        "worker.list[?\"name\" == 'es']",
+        'worker.list[].{"name": name}',
+        'sort_by(worker.list, &"name")[0]',
+    ],
+)
+def test_similar_expression_is_valid(when: str) -> None:
+    parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
