@@ -14,7 +14,7 @@ def error_of(when: str) -> str:
     with pytest.raises(InvalidRules) as raised:
         parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
     (problem,) = raised.value.problems
-    return problem.removeprefix('rule "one": when ')
+    return problem.removeprefix('rule "one": "when" ')
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def _compile(
     try:
         return Expression.compile(text, condition=condition)
     except InvalidExpression as error:
-        sentence = f"{name} {error}"
+        # Without quotation marks, `when` would read as a conjunction.
+        sentence = f'"{name}" {error}'
         errors.append(sentence if sentence.endswith("?") else f"{sentence}.")
         return None
