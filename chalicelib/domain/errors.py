@@ -9,6 +9,7 @@
     ├── Forbidden                403  action not permitted
     │   └── InvalidSignature     403  no valid Twilio signature
     ├── NotFound                 404  unknown resource
+    ├── MethodNotAllowed         405  method not supported by the route
     ├── ReservationNotPending    409  ended with, or being changed to, another status
     ├── InstructionAlreadySent   409  another instruction was already sent
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
@@ -25,8 +26,13 @@
             └── TaskRouterThrottled 503  TaskRouter returned 429: request not processed
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
+
+MAX_NAME_LENGTH = 64
+"""Maximum length of an unknown name in a message, because the name may come from a request."""
 
 
 class AppError(Exception):
@@ -88,6 +94,13 @@ class NotFound(AppError):
 
     status = 404
     code = "NotFoundError"
+
+
+class MethodNotAllowed(AppError):
+    """The route does not support the method, or supports it only for the tutorial."""
+
+    status = 405
+    code = "MethodNotAllowedError"
 
 
 class ReservationNotPending(AppError):
@@ -187,18 +200,41 @@ class TaskRouterThrottled(TaskRouterUnavailable):
     code = "TaskRouterThrottled"
 
 
-def nearest_name(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+def nearest_name(
+    name: str,
+    candidates: Iterable[str],
+    hints: Mapping[str, str] = MappingProxyType({}),
+    *,
+    cutoff: float = 0.6,
+) -> str | None:
     """Return the candidate most similar to *name*; None if no candidate is similar.
 
     Args:
-        name: an unknown name.
+        name: an unknown name. Its case is ignored.
         candidates: the valid names.
+        hints: what to return for other names that users know, such as names in Twilio's REST API.
         cutoff: minimum similarity, from 0 to 1.
     """
     from difflib import get_close_matches  # noqa: PLC0415  needed for error messages only
 
-    matches = get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
-    return matches[0] if matches else None
+    names = {**hints, **{candidate: candidate for candidate in candidates}}
+    by_spelling = {spelling.lower(): known for spelling, known in names.items()}
+    spelling = name[:MAX_NAME_LENGTH].lower()
+    matches = get_close_matches(spelling, by_spelling, n=1, cutoff=cutoff)
+    return by_spelling[matches[0]] if matches else None
+
+
+def suggestion(
+    name: str, candidates: Collection[str], hints: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Return the end of a message about an unknown name: a similar name, or all names."""
+    similar = nearest_name(name, candidates, hints)
+    return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(candidates)}."
+
+
+def shown(name: str) -> str:
+    """Return an unknown name as it may appear in a message: on one line, and not too long."""
+    return json.dumps(name, ensure_ascii=False)[1:-1][:MAX_NAME_LENGTH]
 
 
 def describe_connection_failure(url: str, error: BaseException) -> str:

@@ -127,7 +127,7 @@ def test_key_is_released_after_a_definite_failure(api: Api, error: Exception) ->
     api.taskrouter.fail_before["create"] = [error]
     assert create(api).status_code == error.status  # type: ignore[attr-defined]
 
-    assert create(api, body={"priority": 9}).status_code == 201
+    assert create(api, body={"attributes": {"a": 1}}).status_code == 201
 
 
 def test_at_most_three_attribute_searches_are_sent_per_second(api: Api) -> None:
