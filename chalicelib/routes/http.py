@@ -20,6 +20,7 @@ from chalicelib.domain.errors import (
     Forbidden,
     InvalidSignature,
     MethodNotAllowed,
+    TaskRouterError,
     TooLarge,
     Unauthorized,
     nearest_name,
@@ -196,6 +197,9 @@ def _preflight(methods: list[str]) -> Response:
 
 def _error_response(error: AppError) -> Response:
     observability.bind(error=error.code)
+    for failure in (error, error.__cause__):
+        if isinstance(failure, TaskRouterError):
+            observability.bind(reason=failure.message)
     headers: dict[str, str | list[str]] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)

@@ -13,7 +13,6 @@ from chalicelib.domain.errors import (
 )
 from tests.routes.conftest import ENVIRON, FORM, Api
 
-
 BODY = {"attributes": {"selected_language": "en"}}
 
 
