@@ -70,6 +70,14 @@ class AppError(Exception):
         self.retry_after = retry_after or self.retry_after
         self.details = details
 
+    @property
+    def reason(self) -> str | None:
+        """The message of the failed request to TaskRouter that is or caused this error, if any."""
+        for error in (self, self.__cause__):
+            if isinstance(error, TaskRouterError):
+                return error.message
+        return None
+
 
 class BadRequest(AppError):
     """The request is invalid. The message explains the mistake."""

@@ -20,7 +20,6 @@ from chalicelib.domain.errors import (
     Forbidden,
     InvalidSignature,
     MethodNotAllowed,
-    TaskRouterError,
     TooLarge,
     Unauthorized,
     nearest_name,
@@ -196,10 +195,7 @@ def _preflight(methods: list[str]) -> Response:
 
 
 def _error_response(error: AppError) -> Response:
-    observability.bind(error=error.code)
-    for failure in (error, error.__cause__):
-        if isinstance(failure, TaskRouterError):
-            observability.bind(reason=failure.message)
+    observability.bind(error=error.code, reason=error.reason)
     headers: dict[str, str | list[str]] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
