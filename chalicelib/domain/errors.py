@@ -253,13 +253,16 @@ def nearest_name(
         name: an unknown name. Its case is ignored.
         candidates: the valid names.
         hints: what to return for other names that users know, such as names in Twilio's REST API.
+            Only their case and underscores may differ.
         cutoff: minimum similarity, from 0 to 1.
     """
     from difflib import get_close_matches  # noqa: PLC0415  needed for error messages only
 
-    names = {**hints, **{candidate: candidate for candidate in candidates}}
-    by_spelling = {spelling.lower(): known for spelling, known in names.items()}
     spelling = name[:MAX_NAME_LENGTH].lower()
+    for hinted, suggested in hints.items():
+        if hinted.lower().replace("_", "") == spelling.replace("_", ""):
+            return suggested
+    by_spelling = {candidate.lower(): candidate for candidate in candidates}
     matches = get_close_matches(spelling, by_spelling, n=1, cutoff=cutoff)
     return by_spelling[matches[0]] if matches else None
 

@@ -56,6 +56,7 @@ _REST_NAMES = {
     "WorkerActivitySid": "activity_sid",
     "PageSize": "limit",
     "PageToken": "cursor",
+    "Page": "cursor",
 }
 """Names in TaskRouter's REST API that differ from this API's names in more than their spelling."""
 

@@ -81,6 +81,7 @@ def test_unknown_parameter_is_refused_wherever_it_is_sent(
         ("GET", "/reservations", "WORKER_SID", "worker_sid"),
         ("GET", "/reservations", "PageSize", "limit"),
         ("GET", "/reservations", "PageToken", "cursor"),
+        ("GET", "/reservations", "page", "cursor"),
         ("GET", "/reservations", "next_cursor", "cursor"),
         ("POST", "/reservations/{sid}/accept", "Instruction", "instruction"),
         ("POST", "/reservations/{sid}/accept", "from", "instruction with from"),
@@ -181,3 +182,28 @@ def test_signed_request_may_have_unknown_parameters(api: Api, path: str) -> None
     response = api.http.post(path, headers=headers, body=urlencode(form).encode())
 
     assert response.status_code in {200, 204}
+
+
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_misspelled_name_is_refused_with_a_suggestion(api: Api, data: st.DataObject) -> None:
+    method, path = data.draw(st.sampled_from([route for route in ROUTES if PARAMETERS[route[1]]]))
+    name = data.draw(st.sampled_from(PARAMETERS[path]))
+    position = data.draw(st.integers(0, len(name) - 1))
+    misspelled = data.draw(
+        st.sampled_from(
+            [
+                name[:position] + name[position + 1 :],
+                name[:position] + "x" + name[position:],
+                name[:position] + name[position].upper() + name[position + 1 :],
+            ]
+        )
+    )
+    if misspelled in PARAMETERS[path]:
+        return
+
+    response = send(api, method, path, "query", {misspelled: "x"})
+
+    assert response.status_code == 400
+    assert f'"{misspelled}"; did you mean ' in response.json_body["Message"]
+    assert not api.taskrouter.calls
