@@ -164,15 +164,20 @@ class Unsettled(AppError):
 
     @classmethod
     def until(
-        cls, at: int | None, message: str, *, now: int, failure: AppError | None = None
+        cls,
+        at: int | None,
+        *,
+        now: int,
+        failure: AppError | None = None,
+        message: str = "The outcome is not known yet. The Reservation will show it.",
     ) -> "Unsettled":
         """Build the error of a request that prevents retries for some time.
 
         Args:
             at: epoch ms at which the claim or lease of the request expires; None if it has none.
-            message: what is not known.
             now: epoch ms.
             failure: the error that ended the request, if any. It may ask for a later retry.
+            message: what is not known.
         """
         remaining = 0 if at is None else -((now - at) // 1000)
         seconds = max(1, remaining, (failure and failure.retry_after) or 0)

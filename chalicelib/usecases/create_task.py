@@ -191,9 +191,9 @@ class _Attempt:
         """Build the error for an unknown outcome. A retry can succeed after the lease expires."""
         return Unsettled.until(
             self.record.until,
-            "It is not known yet whether the Task was created, so keep the key.",
             now=self.collaborators.clock.now_ms(),
             failure=failure,
+            message="It is not known yet whether the Task was created, so keep the key.",
         )
 
     def _find(self) -> CreatedTask | None:

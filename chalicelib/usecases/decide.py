@@ -46,9 +46,6 @@ _LATEST_FETCH_MS = 15_000
 """A request older than this does not fetch the Reservation's status from TaskRouter. A fetch takes
 up to 10 s, and the function times out after 29 s."""
 
-_NOT_SEARCHED = "Only this service's records were searched. Send task_sid to search TaskRouter too."
-_UNKNOWN = "The outcome is not known yet. The Reservation will show it."
-
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
     Status.REJECTED: Action.REJECT_RESERVATION,
@@ -117,8 +114,7 @@ def decide(
         ReservationNotPending: the Reservation has another status or is being changed to one.
         InstructionAlreadySent: another instruction was sent for the Reservation.
         ReservationGone: TaskRouter no longer has the Reservation.
-        TaskRouterRefused: TaskRouter refused the request although the Reservation's status allows
-            it.
+        TaskRouterRefused: TaskRouter refused a request that the Reservation's status allows.
         TaskRouterDenied: TaskRouter refused this service's credentials.
         TaskRouterUnavailable: a Reservation that is not recorded could not be fetched.
         Unsettled: the outcome is not known yet.
@@ -171,7 +167,10 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
     """Record a Reservation whose callback never arrived, if the caller may access it."""
     worker_sid = decision.principal.confined_to(decision.action)
     if decision.task_sid is None and worker_sid is None:
-        raise NotFound(_NOT_SEARCHED)
+        raise NotFound(
+            "The Reservation is not recorded. Only this service's records were searched. Send "
+            "task_sid to search TaskRouter too."
+        )
     try:
         remote = collaborators.taskrouter.fetch_reservation(
             decision.reservation_sid, task_sid=decision.task_sid, worker_sid=worker_sid
@@ -213,7 +212,7 @@ def _await_outcome(
                 reservation_status=record.status,
             )
         if claim is None or now >= deadline:
-            raise Unsettled.until(claim.until if claim else None, _UNKNOWN, now=now)
+            raise Unsettled.until(claim.until if claim else None, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
         record = collaborators.store.get(record.reservation_sid) or record
     return _outcome(decision, record, collaborators.clock.now_ms())
@@ -366,7 +365,7 @@ class _Execution:
 
     def _unsettled(self, failure: TaskRouterError, *, is_released: bool = False) -> Unsettled:
         at, now = None if is_released else self.claim.until, self.collaborators.clock.now_ms()
-        return Unsettled.until(at, _UNKNOWN, now=now, failure=failure)
+        return Unsettled.until(at, now=now, failure=failure)
 
     def _next_check(self, status: Status, now: int) -> int | None:
         return self.collaborators.deadlines.next_check(
@@ -394,7 +393,7 @@ def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
         raise ReservationGone("TaskRouter no longer has this Reservation.")
     if decision.target in MOVES[record.status]:
         claim = record.live_claim(now)
-        raise Unsettled.until(claim.until if claim else None, _UNKNOWN, now=now)
+        raise Unsettled.until(claim.until if claim else None, now=now)
     raise ReservationNotPending(
         f"The Reservation's status is {record.status}.", reservation_status=record.status
     )

@@ -201,5 +201,6 @@ def test_unknown_reservation_says_that_taskrouter_was_not_searched(api: Api) -> 
         response = api.call("POST", f"/reservations/{sid('WR')}/{verb}")
         assert response.status_code == 404
         assert response.json_body["Message"] == (
-            "Only this service's records were searched. Send task_sid to search TaskRouter too."
+            "The Reservation is not recorded. Only this service's records were searched. Send "
+            "task_sid to search TaskRouter too."
         )
