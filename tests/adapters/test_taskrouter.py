@@ -164,8 +164,9 @@ def test_failure_raises_matching_error(
     with pytest.raises(error) as raised:
         call(taskrouter(server.url))
     assert type(raised.value) is error
-    # Only the message of a refusal explains what the caller can correct.
-    assert "secret attribute" not in str(raised.value) or error is TaskRouterRefused
+    # Only these messages explain what the caller can correct.
+    is_explained = error in {TaskRouterRefused, TaskRouterNotFound}
+    assert "secret attribute" not in str(raised.value) or is_explained
 
 
 def refuse(server: Server, message: object, call: str = "create", **problem: object) -> str:
@@ -261,6 +262,16 @@ def test_refusal_contains_no_attribute_secret_or_contact(
     server: Server, call: str, message: str, shown: str
 ) -> None:
     assert f"error 20001): {shown}." in refuse(server, message, call)
+
+
+def test_404_contains_twilios_sentence_and_our_name_of_the_parameter(server: Server) -> None:
+    message = f"The requested resource /Workflows/WW{'d' * 32} was not found"
+    server.reply = http_response(404, {"code": 20404, "message": message})
+    with pytest.raises(TaskRouterNotFound) as raised:
+        REFUSED_CALLS["channel"](taskrouter(server.url))
+    assert raised.value.message == (
+        f"TaskRouter has no such resource (HTTP 404, error 20404): {message}. Check workflow_sid."
+    )
 
 
 def test_task_sids_remain_in_the_message_of_a_refusal(server: Server) -> None:

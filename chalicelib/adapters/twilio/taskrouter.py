@@ -337,7 +337,7 @@ def _raise_for_status(response: Response, **_options: Any) -> None:
 
 
 def _to_error(response: Response) -> TaskRouterError:
-    """Build the error for a response. Only a refusal contains Twilio's message."""
+    """Build the error for a response. Only a refusal or a 404 contains Twilio's message."""
     status = response.status_code
     try:
         problem = parse_json_object(response.text)
@@ -345,15 +345,15 @@ def _to_error(response: Response) -> TaskRouterError:
         problem = {}
     code = problem.get("code")
     cause = f"HTTP {status}, error {code if type(code) is int else status}"
+    reason = _describe_refusal(problem, parse_qs(str(response.request.body or "")))
     retry_after = _retry_after(response.headers.get("Retry-After", ""))
     if status in _UNAUTHENTICATED:
         return TaskRouterDenied(f"TaskRouter refused this service's credentials ({cause}).")
     if status == _NOT_FOUND:
-        return TaskRouterNotFound(f"TaskRouter has no such resource ({cause}).")
+        return TaskRouterNotFound(f"TaskRouter has no such resource ({cause}){reason}")
     if status == _THROTTLED:
         return TaskRouterThrottled("TaskRouter throttled the request.", retry_after=retry_after)
     if status in _REFUSED:
-        reason = _describe_refusal(problem, parse_qs(str(response.request.body or "")))
         return TaskRouterRefused(f"TaskRouter refused the request ({cause}){reason}")
     return TaskRouterUnavailable(f"TaskRouter failed ({cause}).", retry_after=retry_after)
 
