@@ -62,6 +62,9 @@ class LogFields(TypedDict, total=False):
     """Name of the authenticated API client."""
 
     queue_result: str | None
+    reason: str | None
+    """Why a request to TaskRouter failed; see `chalicelib.domain.errors.public_text`."""
+
     reservation_sid: str | None
     rule: str | None
     """Name of the rule that determined the answer to a callback."""
@@ -131,6 +134,9 @@ class SweepLine(TypedDict):
     monitor_only: bool
     errors: dict[str, int]
     """Number of failures by error ``Code``."""
+
+    reasons: list[str]
+    """Why requests to TaskRouter failed, as in `LogFields`."""
 
     ok: bool
 

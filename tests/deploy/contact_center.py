@@ -67,14 +67,13 @@ class ContactCenter:
 
     def reserve(self):
         """Create a Task with the app, set Alice to Idle, and return the Reservation's record."""
-        created = self.app.post("/create-task")
+        attributes = json.dumps({"selected_language": "es"})
+        created = self.app.post("/create-task", {"attributes": attributes})
         assert created.status == 201, created
         self.set_idle("Alice")
 
         def find_record():
-            listed = self.app.get("/reservations", {"status": "pending"})
-            assert listed.status == 200, listed
-            for record in listed.body["reservations"]:
+            for record in self.app.list_reservations("pending"):
                 if record["task_sid"] == created.body["sid"]:
                     return record
             return None
