@@ -23,6 +23,9 @@ PROJECT = Path(__file__).parent.parent
 SWEEP_INTERVAL_MINUTES = 1
 """Interval between scheduled sweeps on AWS."""
 
+MAX_TOKEN_SECONDS = 86_400
+"""Maximum lifetime of a Twilio AccessToken (https://www.twilio.com/docs/iam/access-tokens)."""
+
 _LAMBDA_TIMEOUT_SECONDS = 29
 """``lambda_timeout`` of the API's function in .chalice/config.json."""
 
@@ -180,6 +183,9 @@ class Settings:
     retention_days: int = _setting(_whole_number(1, 3_650), default="30")
     public_base_url: str = _setting(_empty_or(_url), default="")
     cors_allow_origin: str = _setting(_empty_or(_origin), default="")
+    max_token_seconds: int = _setting(
+        _whole_number(1, MAX_TOKEN_SECONDS), default=str(MAX_TOKEN_SECONDS)
+    )
     assignment_instruction: str = _setting(_one_of(*WITHOUT_PARAMETERS), default="defer")
     rules_file: Path = _setting(_project_path, default="chalicelib/rules.toml")
     voice_languages: voice.Menu = _setting(voice.Menu.parse, default=voice.QUICKSTART)

@@ -58,6 +58,9 @@ class LogFields(TypedDict, total=False):
     """Name of the authenticated API client."""
 
     queue_result: str | None
+    reason: str | None
+    """Why a bearer token was refused: the ``Message`` of the response."""
+
     reservation_sid: str | None
     rule: str | None
     """Name of the rule that determined the answer to a callback."""

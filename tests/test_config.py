@@ -50,6 +50,8 @@ def test_error_names_the_missing_setting(name: str, value: str | None) -> None:
         ("ASSIGNMENT_INSTRUCTION", "Accept"),
         ("LOG_LEVEL", "LOUD"),
         ("RETENTION_DAYS", "0"),
+        ("MAX_TOKEN_SECONDS", "0"),
+        ("MAX_TOKEN_SECONDS", "86401"),
     ],
 )
 def test_error_names_the_malformed_setting_but_contains_no_password(name: str, value: str) -> None:
