@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from chalicelib.domain import voice
+from chalicelib.domain import auth, voice
 from chalicelib.domain.instructions import WITHOUT_PARAMETERS
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import is_sid
@@ -187,6 +187,9 @@ class Settings:
         _whole_number(1, MAX_TOKEN_SECONDS), default=str(MAX_TOKEN_SECONDS)
     )
     assignment_instruction: str = _setting(_one_of(*WITHOUT_PARAMETERS), default="defer")
+    worker_instructions: auth.InstructionPermissions = _setting(
+        auth.parse_instruction_permissions, default=auth.WORKER_INSTRUCTIONS
+    )
     rules_file: Path = _setting(_project_path, default="chalicelib/rules.toml")
     voice_languages: voice.Menu = _setting(voice.Menu.parse, default=voice.QUICKSTART)
     log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")

@@ -24,6 +24,7 @@ from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_a
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.http import optional_sid, parse_parameters, route
 from chalicelib.usecases import list_reservations as usecase
+from chalicelib.usecases.authorize_instruction import authorize_instruction
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.find_reservation import find_reservation_to_accept
 
@@ -74,6 +75,15 @@ def accept(principal: Principal, sid: str) -> Response:
     """
     parameters = parse_parameters(blueprint.current_request)
     instruction = _parse_instruction(parameters)
+    if instruction is not None:
+        service = runtime.current()
+        authorize_instruction(
+            instruction,
+            reservation_sid=checked_sid(sid, "WR", "sid"),
+            principal=principal,
+            permissions=service.settings.worker_instructions,
+            store=service.store,
+        )
     decided = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)
     is_pending = decided["reservation_status"] == Status.PENDING
     return Response(decided, status_code=202 if is_pending else 200)
