@@ -192,6 +192,7 @@ class Settings:
     )
     rules_file: Path = _setting(_project_path, default="chalicelib/rules.toml")
     voice_languages: voice.Menu = _setting(voice.Menu.parse, default=voice.QUICKSTART)
+    tutorial_routes: bool = _setting(_boolean, default="false")
     log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")
 
     @property

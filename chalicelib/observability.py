@@ -59,7 +59,8 @@ class LogFields(TypedDict, total=False):
 
     queue_result: str | None
     reason: str | None
-    """Why a bearer token was refused: the ``Message`` of the response."""
+    """Why a token was refused, or why a request to TaskRouter failed (see `public_text` in
+    `chalicelib.domain.errors`)."""
 
     reservation_sid: str | None
     rule: str | None

@@ -10,6 +10,7 @@
     ├── Forbidden                403  action not permitted
     │   └── InvalidSignature     403  no valid Twilio signature
     ├── NotFound                 404  unknown resource
+    ├── MethodNotAllowed         405  method not supported by the route
     ├── ReservationNotPending    409  ended with, or being changed to, another status
     ├── InstructionAlreadySent   409  another instruction was already sent
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
@@ -26,8 +27,27 @@
             └── TaskRouterThrottled 503  TaskRouter returned 429: request not processed
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import ClassVar
+
+MAX_NAME_LENGTH = 64
+"""Maximum length of an unknown name in a message, because the name may come from a request."""
+
+MAX_REASON_LENGTH = 160
+"""Maximum length of an external service's message in a message of this service."""
+
+_MAX_SENTENCE_LENGTH = 1_000
+
+_MAYBE_PRIVATE = r"""
+    \{(?:.*\}|.*) | \[(?:.*\]|.*)              # JSON, also if it is cut off
+    | "[^"]*"? | (?<!\w)'[^']*'?(?!\w)          # quoted text
+    | \w+://\S+ | \S+@\S+                     # URLs and addresses
+    | (?i:client|sips?):\S+                    # contacts
+    | (?<!\w)\+?\d[\d\ .()-]{4,}\d(?!\w)       # numbers of phones and cards, but no SIDs
+"""
+"""Text that may be a value of an attribute or a contact, as a verbose regular expression."""
 
 
 class AppError(Exception):
@@ -36,17 +56,19 @@ class AppError(Exception):
     Args:
         message: full sentences for the caller, without secrets or the attributes of a Task or
             Worker.
+        retry_after: seconds until a retry can succeed, if known better than by the class.
         details: further members of the response, such as ``reservation_status``.
     """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "InternalServerError"
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
     """Seconds for the ``Retry-After`` header; None if a retry would not help."""
 
-    def __init__(self, message: str, **details: str) -> None:
+    def __init__(self, message: str, *, retry_after: int | None = None, **details: str) -> None:
         super().__init__(message)
         self.message = message
+        self.retry_after = retry_after or self.retry_after
         self.details = details
 
 
@@ -99,6 +121,13 @@ class NotFound(AppError):
     code = "NotFoundError"
 
 
+class MethodNotAllowed(AppError):
+    """The route does not support the method, or supports it only for the tutorial."""
+
+    status = 405
+    code = "MethodNotAllowedError"
+
+
 class ReservationNotPending(AppError):
     """The Reservation has ended, or is being changed to another status."""
 
@@ -133,6 +162,22 @@ class Unsettled(AppError):
     status = 503
     code = "OutcomeUnknown"
     retry_after = 1
+
+    @classmethod
+    def until(
+        cls, at: int | None, message: str, *, now: int, failure: AppError | None = None
+    ) -> "Unsettled":
+        """Build the error of a request that prevents retries for some time.
+
+        Args:
+            at: epoch ms at which the claim or lease of the request expires; None if it has none.
+            message: what is not known.
+            now: epoch ms.
+            failure: the error that ended the request, if any. It may ask for a later retry.
+        """
+        remaining = 0 if at is None else -((now - at) // 1000)
+        seconds = max(1, remaining, (failure and failure.retry_after) or 0)
+        return cls(f"{message} Retry in {seconds} s.", retry_after=seconds)
 
 
 class StoreUnavailable(AppError):
@@ -196,18 +241,84 @@ class TaskRouterThrottled(TaskRouterUnavailable):
     code = "TaskRouterThrottled"
 
 
-def nearest_name(name: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+def nearest_name(
+    name: str,
+    candidates: Iterable[str],
+    hints: Mapping[str, str] = MappingProxyType({}),
+    *,
+    cutoff: float = 0.6,
+) -> str | None:
     """Return the candidate most similar to *name*; None if no candidate is similar.
 
     Args:
-        name: an unknown name.
+        name: an unknown name. Its case is ignored.
         candidates: the valid names.
+        hints: what to return for other names that users know, such as names in Twilio's REST API.
         cutoff: minimum similarity, from 0 to 1.
     """
     from difflib import get_close_matches  # noqa: PLC0415  needed for error messages only
 
-    matches = get_close_matches(name, list(candidates), n=1, cutoff=cutoff)
-    return matches[0] if matches else None
+    names = {**hints, **{candidate: candidate for candidate in candidates}}
+    by_spelling = {spelling.lower(): known for spelling, known in names.items()}
+    spelling = name[:MAX_NAME_LENGTH].lower()
+    matches = get_close_matches(spelling, by_spelling, n=1, cutoff=cutoff)
+    return by_spelling[matches[0]] if matches else None
+
+
+def suggestion(
+    name: str, candidates: Collection[str], hints: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Return the end of a message about an unknown name: a similar name, or all names."""
+    similar = nearest_name(name, candidates, hints)
+    return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(candidates)}."
+
+
+def shown(name: str) -> str:
+    """Return an unknown name as it may appear in a message: on one line, and not too long."""
+    return json.dumps(name, ensure_ascii=False)[1:-1][:MAX_NAME_LENGTH]
+
+
+def public_text(message: str, private: Iterable[str]) -> str:
+    """Return an external service's message as one line that may be logged and shown to callers.
+
+    Args:
+        message: the message, which may repeat parts of the request or of stored data.
+        private: texts sent with the request that must not be repeated. Of a JSON text, neither the
+            text nor any value in it may be repeated.
+
+    Returns:
+        The message without a period at the end and with at most MAX_REASON_LENGTH characters. "…"
+        replaces private texts, and everything that may be a value of an attribute or a contact:
+        JSON, quoted text, URLs, addresses, and numbers of phones or cards. Empty if the message
+        is too long to be a sentence.
+    """
+    import re  # noqa: PLC0415  needed for error messages only
+
+    if len(message) > _MAX_SENTENCE_LENGTH:
+        return ""
+    texts = {text for value in private for text in (value, *_values_in(value)) if text.strip()}
+    # Longer texts first, because a text may contain another.
+    names = "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))
+    if names:
+        message = re.sub(rf"(?<!\w)(?:{names})(?!\w)", "…", message)
+    message = re.sub(_MAYBE_PRIVATE, "…", message, flags=re.VERBOSE | re.DOTALL)
+    return " ".join(message.split())[:MAX_REASON_LENGTH].rstrip(" .")
+
+
+def _values_in(text: str) -> Iterator[str]:
+    """Yield all strings and numbers in a JSON text; nothing if the text is not JSON."""
+    try:
+        pending = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+        elif value is not None and not isinstance(value, bool):
+            yield str(value)
 
 
 def describe_connection_failure(url: str, error: BaseException) -> str:

@@ -12,8 +12,8 @@ from chalicelib.domain.sids import checked_sid
 MAX_ATTRIBUTES_LENGTH = 4_096
 """Limit in characters, including whitespace: https://www.twilio.com/docs/taskrouter/limits"""
 
-QUICKSTART_ATTRIBUTES = {"selected_language": "es"}
-"""The attributes of the Task in Twilio's TaskRouter quickstart."""
+QUICKSTART_TASK = {"attributes": {"selected_language": "es"}}
+"""The parameters of the Task in Twilio's TaskRouter quickstart."""
 
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
@@ -81,25 +81,28 @@ def parse_new_task(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTa
 
     Args:
         parameters: ``attributes`` (a JSON object, or a string that contains one), ``priority``,
-            ``timeout`` (seconds), ``task_channel`` (SID or unique name), ``workflow_sid``; all are
-            optional.
+            ``timeout`` (seconds), ``task_channel`` (SID or unique name), ``workflow_sid``; only
+            ``attributes`` is required.
         workflow_sid: the default Workflow (WW…).
 
     Raises:
         BadRequest: a parameter is invalid. The message names the parameter.
     """
     return NewTask(
-        attributes=_parse_attributes(parameters.get("attributes", QUICKSTART_ATTRIBUTES)),
         workflow_sid=checked_sid(
             parameters.get("workflow_sid", workflow_sid), "WW", "workflow_sid"
         ),
         priority=_parse_whole_number(parameters, "priority", 0, _MAX_PRIORITY),
         timeout=_parse_whole_number(parameters, "timeout", 1, _MAX_TIMEOUT),
         task_channel=_parse_channel(parameters.get("task_channel")),
+        attributes=_parse_attributes(parameters),
     )
 
 
-def _parse_attributes(value: object) -> str:
+def _parse_attributes(parameters: Mapping[str, Any]) -> str:
+    if "attributes" not in parameters:
+        raise BadRequest('attributes is missing. Send a JSON object, such as {"language": "en"}.')
+    value = parameters["attributes"]
     if not isinstance(value, (str, dict)):
         raise BadRequest("attributes must be a JSON object, or a string that contains one.")
     text = value if isinstance(value, str) else compact_json(value)

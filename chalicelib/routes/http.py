@@ -3,7 +3,8 @@
 import functools
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from chalice.app import Blueprint, MultiDict, Request, Response
@@ -18,8 +19,12 @@ from chalicelib.domain.errors import (
     BadRequest,
     Forbidden,
     InvalidSignature,
+    MethodNotAllowed,
+    TaskRouterError,
     TooLarge,
     Unauthorized,
+    nearest_name,
+    shown,
 )
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import checked_sid
@@ -44,11 +49,29 @@ MAX_BODY_BYTES = 128 * 1024
 
 _REPEATED = "A parameter must not be repeated."
 
+_MAX_UNKNOWN_NAMES = 2
+"""Maximum number of unknown parameters that a message names."""
+
+_REST_NAMES = {
+    "ReservationStatus": "status",
+    "WorkerActivitySid": "activity_sid",
+    "PageSize": "limit",
+    "PageToken": "cursor",
+}
+"""Names in TaskRouter's REST API that differ from this API's names in more than their spelling."""
+
 View = Callable[..., Any]
+Parameters = Mapping[str, Any]
 
 
 def route(
-    blueprint: Blueprint, path: str, *, methods: list[str], action: Action | None
+    blueprint: Blueprint,
+    path: str,
+    *,
+    methods: list[str],
+    action: Action | None,
+    parameters: Collection[str] | None = None,
+    tutorial_methods: Collection[str] = (),
 ) -> Callable[[View], View]:
     """Register a view, authorize its callers, and convert its errors into responses.
 
@@ -59,24 +82,29 @@ def route(
         path: the path of the route.
         methods: the HTTP methods.
         action: the action that the view performs. The caller needs a bearer token that allows the
-            action, and the view gets the caller's Principal as its first argument. The body may be
-            JSON, a form or empty, and web pages from the origin in CORS_ALLOW_ORIGIN may call the
-            route. None if the route takes no token, because Twilio calls it or because it is
-            public.
+            action, and the view gets the caller's Principal and the request's parameters as its
+            first arguments. The body may be JSON, a form or empty, and web pages from the origin
+            in CORS_ALLOW_ORIGIN may call the route. None if the route takes no token, because
+            Twilio calls it or because it is public.
+        parameters: the names of all parameters; a request with any other parameter is refused.
+            None if the view calls `check_names`, because the names depend on the request.
+        tutorial_methods: the methods that exist only if TUTORIAL_ROUTES is true.
     """
     # Chalice treats a request without a content type as JSON.
     content_types = [JSON, FORM, UNTYPED] if action or "GET" in methods else [FORM]
 
     def register(view: View) -> View:
         allows_cors = action is not None
-        authorized = view if action is None else _authorized(view, blueprint, action)
+        authorized = view
+        if action is not None:
+            authorized = _authorized(view, blueprint, action, parameters, tutorial_methods)
         respond = _responding(authorized, allows_cors=allows_cors)
         blueprint.route(path, methods=methods, content_types=content_types)(respond)
         if allows_cors:
             # Browsers send a preflight request before sending a token or JSON to another origin.
             @functools.wraps(view)
             def preflight(**_path_parameters: str) -> Response:
-                return _preflight(methods)
+                return _preflight([m for m in methods if _is_supported(m, tutorial_methods)])
 
             blueprint.route(path, methods=["OPTIONS"])(_responding(preflight, allows_cors=True))
         return respond
@@ -84,18 +112,39 @@ def route(
     return register
 
 
-def _authorized(view: View, blueprint: Blueprint, action: Action) -> View:
+def _authorized(
+    view: View,
+    blueprint: Blueprint,
+    action: Action,
+    parameters: Collection[str] | None,
+    tutorial_methods: Collection[str],
+) -> View:
     """Return a view that calls *view* with a caller whose token allows the action."""
 
     @functools.wraps(view)
     def call(**path_parameters: str) -> Any:
-        authorization = blueprint.current_request.headers.get(AUTHORIZATION)
-        principal = runtime.current().tokens.principal(authorization)
+        request = blueprint.current_request
+        principal = runtime.current().tokens.principal(request.headers.get(AUTHORIZATION))
         observability.bind(principal=principal.name)
         principal.authorize(action)
-        return view(principal, **path_parameters)
+        if tutorial_methods and not _is_supported(request.method, tutorial_methods):
+            # Chalice's message for a method without a route.
+            raise MethodNotAllowed(f"Unsupported method: {request.method}")
+        received = parse_parameters(request)
+        if parameters is not None:
+            check_names(received, parameters)
+        return view(principal, received, **path_parameters)
 
     return call
+
+
+def _is_supported(method: str, tutorial_methods: Collection[str]) -> bool:
+    """Return whether a stage supports a registered method.
+
+    All methods are registered in every stage, because Chalice imports the app to find its routes
+    before the settings of the stage are known.
+    """
+    return method not in tutorial_methods or runtime.current().settings.tutorial_routes
 
 
 def _responding(view: View, *, allows_cors: bool) -> View:
@@ -148,12 +197,14 @@ def _preflight(methods: list[str]) -> Response:
 
 def _error_response(error: AppError) -> Response:
     observability.bind(error=error.code)
+    for failure in (error, error.__cause__):
+        if isinstance(failure, TaskRouterError | Unauthorized):
+            observability.bind(reason=failure.message)
     headers: dict[str, str | list[str]] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = error.challenge
-        observability.bind(reason=error.message)
     body = {"Code": error.code, "Message": error.message, **error.details}
     return Response(body, status_code=error.status, headers=headers)
 
@@ -196,6 +247,31 @@ def parse_parameters(request: Request) -> dict[str, Any]:
     return {**query, **body}
 
 
+def check_names(
+    parameters: Collection[str],
+    names: Collection[str],
+    hints: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Raise BadRequest if there are unknown parameters, with a similar name for each.
+
+    Args:
+        parameters: the names of the received parameters.
+        names: the names of all parameters of the route.
+        hints: what to suggest instead of other names.
+    """
+    unknown = [name for name in parameters if name not in names]
+    if not unknown:
+        return
+    rest_names = {rest_name: name for rest_name, name in _REST_NAMES.items() if name in names}
+    sentences = []
+    for name in unknown[:_MAX_UNKNOWN_NAMES]:
+        similar = nearest_name(name, names, {**rest_names, **hints})
+        suggested = f"; did you mean {similar}?" if similar else "."
+        sentences.append(f'There is no parameter "{shown(name)}"{suggested}')
+    known = f"The parameters are: {', '.join(names)}." if names else "The request takes none."
+    raise BadRequest(" ".join([*sentences, known]))
+
+
 def read_body(request: Request) -> bytes:
     """Return the body of a request; raise TooLarge if it exceeds MAX_BODY_BYTES."""
     body = request.raw_body
@@ -224,7 +300,7 @@ def _parse_body(request: Request) -> Mapping[str, Any]:
         raise BadRequest(f"The body must be a JSON object or a form: {error}.") from error
 
 
-def optional_sid(parameters: Mapping[str, Any], name: str, prefix: str) -> str | None:
+def optional_sid(parameters: Parameters, name: str, prefix: str) -> str | None:
     """Return the SID in the parameter *name*, if any; raise BadRequest if malformed."""
     value = parameters.get(name)
     return None if value is None else checked_sid(value, prefix, name)

@@ -5,7 +5,6 @@ null.
 """
 
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from chalicelib import observability, runtime
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.instructions import (
+    INSTRUCTION_TYPES,
     Instruction,
     InvalidInstruction,
     parse_instruction,
@@ -22,7 +22,7 @@ from chalicelib.domain.instructions import (
 )
 from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_attributes
 from chalicelib.domain.sids import checked_sid
-from chalicelib.routes.http import optional_sid, parse_parameters, route
+from chalicelib.routes.http import Parameters, check_names, optional_sid, route
 from chalicelib.usecases import list_reservations as usecase
 from chalicelib.usecases.authorize_instruction import authorize_instruction
 from chalicelib.usecases.decide import Decision, decide
@@ -32,11 +32,24 @@ blueprint = Blueprint(__name__)
 
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
 
+_INSTRUCTION_HINTS = {
+    spelling: f"instruction with {name}"
+    for instruction in RINGING
+    for name, parameter in INSTRUCTION_TYPES[instruction].parameters().items()
+    for spelling in (name, parameter.rest_name)
+}
+"""What to suggest if an accept request has an instruction's parameter but no instruction."""
 
-@route(blueprint, "/reservations", methods=["GET"], action=Action.LIST_RESERVATIONS)
-def list_reservations(principal: Principal) -> dict[str, Any]:
+
+@route(
+    blueprint,
+    "/reservations",
+    methods=["GET"],
+    action=Action.LIST_RESERVATIONS,
+    parameters=("worker_sid", "status", "since", "limit", "cursor"),
+)
+def list_reservations(principal: Principal, parameters: Parameters) -> dict[str, Any]:
     """List Reservations; a Worker gets only its own."""
-    parameters = parse_parameters(blueprint.current_request)
     service = runtime.current()
     page = usecase.list_reservations(
         principal=principal,
@@ -56,8 +69,14 @@ def list_reservations(principal: Principal) -> dict[str, Any]:
     }
 
 
-@route(blueprint, "/reservations/{sid}", methods=["GET"], action=Action.READ_RESERVATION)
-def get_reservation(principal: Principal, sid: str) -> dict[str, Any]:
+@route(
+    blueprint,
+    "/reservations/{sid}",
+    methods=["GET"],
+    action=Action.READ_RESERVATION,
+    parameters=(),
+)
+def get_reservation(principal: Principal, _parameters: Parameters, sid: str) -> dict[str, Any]:
     """Return a recorded Reservation."""
     reservation_sid = checked_sid(sid, "WR", "sid")
     observability.bind(reservation_sid=reservation_sid)
@@ -67,15 +86,15 @@ def get_reservation(principal: Principal, sid: str) -> dict[str, Any]:
 
 
 @route(blueprint, "/reservations/{sid}/accept", methods=["POST"], action=Action.ACCEPT_RESERVATION)
-def accept(principal: Principal, sid: str) -> Response:
+def accept(principal: Principal, parameters: Parameters, sid: str) -> Response:
     """Accept a Reservation, so that TaskRouter assigns its Task to its Worker.
 
     The request may contain an assignment instruction for a phone call. If the Reservation is still
     pending afterward, the response is 202.
     """
-    parameters = parse_parameters(blueprint.current_request)
-    instruction = _parse_instruction(parameters)
-    if instruction is not None:
+    instruction = None
+    if "instruction" in parameters:
+        instruction = _parse_instruction(parameters)
         service = runtime.current()
         authorize_instruction(
             instruction,
@@ -84,31 +103,47 @@ def accept(principal: Principal, sid: str) -> Response:
             permissions=service.settings.worker_instructions,
             store=service.store,
         )
+    else:
+        check_names(parameters, ("task_sid", "instruction"), _INSTRUCTION_HINTS)
     decided = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)
     is_pending = decided["reservation_status"] == Status.PENDING
     return Response(decided, status_code=202 if is_pending else 200)
 
 
-@route(blueprint, "/reservations/{sid}/reject", methods=["POST"], action=Action.REJECT_RESERVATION)
-def reject(principal: Principal, sid: str) -> dict[str, Any]:
+@route(
+    blueprint,
+    "/reservations/{sid}/reject",
+    methods=["POST"],
+    action=Action.REJECT_RESERVATION,
+    parameters=("task_sid", "activity_sid"),
+)
+def reject(principal: Principal, parameters: Parameters, sid: str) -> dict[str, Any]:
     """Reject a Reservation; ``activity_sid`` is the Activity that the Worker moves to."""
-    return _decide(Status.REJECTED, sid, principal, parse_parameters(blueprint.current_request))
+    return _decide(Status.REJECTED, sid, principal, parameters)
 
 
 @route(
-    blueprint, "/reservations/{sid}/complete", methods=["POST"], action=Action.COMPLETE_RESERVATION
+    blueprint,
+    "/reservations/{sid}/complete",
+    methods=["POST"],
+    action=Action.COMPLETE_RESERVATION,
+    parameters=("task_sid",),
 )
-def complete(principal: Principal, sid: str) -> dict[str, Any]:
+def complete(principal: Principal, parameters: Parameters, sid: str) -> dict[str, Any]:
     """Complete an accepted or wrapping Reservation and its Task."""
-    return _decide(Status.COMPLETED, sid, principal, parse_parameters(blueprint.current_request))
+    return _decide(Status.COMPLETED, sid, principal, parameters)
 
 
-@route(blueprint, "/accept_reservation", methods=["GET", "POST"], action=Action.ACCEPT_RESERVATION)
-def accept_reservation(principal: Principal) -> dict[str, Any]:
+@route(
+    blueprint,
+    "/accept_reservation",
+    methods=["GET", "POST"],
+    action=Action.ACCEPT_RESERVATION,
+    parameters=("task_sid", "reservation_sid"),
+    tutorial_methods=("GET",),
+)
+def accept_reservation(principal: Principal, parameters: Parameters) -> dict[str, Any]:
     """Accept a Reservation, as in the quickstart, by its SID, its Task's SID or both."""
-    parameters = parse_parameters(blueprint.current_request)
-    if "instruction" in parameters:
-        raise BadRequest("Only POST /reservations/{sid}/accept takes an instruction.")
     service = runtime.current()
     started = service.clock.now_ms()
     reservation_sid = optional_sid(parameters, "reservation_sid", "WR")
@@ -125,7 +160,7 @@ def _decide(
     target: Status,
     sid: str,
     principal: Principal,
-    parameters: Mapping[str, Any],
+    parameters: Parameters,
     *,
     started: int | None = None,
     instruction: Instruction | None = None,
@@ -160,10 +195,8 @@ def _decide(
     }
 
 
-def _parse_instruction(parameters: Mapping[str, Any]) -> Instruction | None:
+def _parse_instruction(parameters: Parameters) -> Instruction:
     """Return an accept request's instruction, in the format of a callback's answer."""
-    if "instruction" not in parameters:
-        return None
     if parameters["instruction"] not in RINGING:
         raise BadRequest(f"instruction must be one of {', '.join(RINGING)}, or be omitted.")
     try:

@@ -7,25 +7,33 @@ from chalice.app import Blueprint, Response
 from chalicelib import observability, runtime
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.json_text import JsonError, parse_json
-from chalicelib.domain.tasks import CreatedTask, parse_new_task
-from chalicelib.routes.http import IDEMPOTENCY_KEY, parse_parameters, route
+from chalicelib.domain.tasks import QUICKSTART_TASK, CreatedTask, parse_new_task
+from chalicelib.routes.http import IDEMPOTENCY_KEY, Parameters, route
 from chalicelib.usecases.create_task import create_task
 
 blueprint = Blueprint(__name__)
 
 
-@route(blueprint, "/create-task", methods=["GET", "POST"], action=Action.CREATE_TASK)
-def create(_principal: Principal) -> Response:
-    """Create a Task, by default the quickstart's, at most once per Idempotency-Key."""
-    request = blueprint.current_request
+@route(
+    blueprint,
+    "/create-task",
+    methods=["GET", "POST"],
+    action=Action.CREATE_TASK,
+    parameters=("attributes", "priority", "timeout", "task_channel", "workflow_sid"),
+    tutorial_methods=("GET",),
+)
+def create(_principal: Principal, parameters: Parameters) -> Response:
+    """Create a Task at most once per Idempotency-Key."""
     service = runtime.current()
+    settings = service.settings
     new_task = parse_new_task(
-        parse_parameters(request), workflow_sid=service.settings.twilio_workflow_sid
+        {**QUICKSTART_TASK, **parameters} if settings.tutorial_routes else parameters,
+        workflow_sid=settings.twilio_workflow_sid,
     )
     task = create_task(
         new_task,
         service.task_collaborators,
-        idempotency_key=request.headers.get(IDEMPOTENCY_KEY),
+        idempotency_key=blueprint.current_request.headers.get(IDEMPOTENCY_KEY),
     )
     observability.bind(task_sid=task.sid)
     return Response(_task_json(task), status_code=201)

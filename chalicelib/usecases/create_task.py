@@ -103,7 +103,7 @@ def create_task(
         if record.until <= now:
             return attempt.take_over()
         if now >= deadline:
-            raise _unsettled()
+            raise attempt.unsettled()
         clock.sleep(_POLL_SECONDS)
 
 
@@ -129,7 +129,15 @@ def _with_key(task: NewTask, key: str) -> NewTask:
 
 @dataclass(frozen=True)
 class _Attempt:
-    """One request's attempt to create the Task for a key."""
+    """One request's attempt to create the Task for a key.
+
+    Attributes:
+        key: the idempotency key.
+        task: the Task to create.
+        owner: identifies this request.
+        record: the key's record, with the current lease.
+        collaborators: the services to use.
+    """
 
     key: str
     task: NewTask
@@ -141,8 +149,8 @@ class _Attempt:
         """Create the Task as the owner of the key."""
         try:
             created = self.collaborators.taskrouter.create_task(self.task)
-        except TaskRouterThrottled:
-            self._release_key()
+        except TaskRouterThrottled as error:
+            self._release_key(error)
             raise
         except TaskRouterUnavailable as error:
             found = None
@@ -150,11 +158,11 @@ class _Attempt:
                 found = self._find()
             if found is None:
                 # TaskRouter may still create the Task. Keeping the lease prevents a second Task.
-                raise _unsettled() from error
+                raise self.unsettled(error) from error
             return self._save(found)
-        except TaskRouterError:
+        except TaskRouterError as error:
             # No Task was created, so a corrected request may use the key.
-            self._release_key()
+            self._release_key(error)
             raise
         return self._save(created)
 
@@ -162,43 +170,56 @@ class _Attempt:
         """Continue an earlier attempt whose lease expired before a response was saved."""
         now = self.collaborators.clock.now_ms()
         until = now + self.collaborators.lease_seconds * 1000
-        if not self.collaborators.keys.take_over(
+        is_taken_over = self.collaborators.keys.take_over(
             self.key, owner=self.owner, expired_at=self.record.until, until=until
-        ):
-            raise _unsettled()
+        )
+        # If another request has taken over the key, its lease expires at about the same time.
+        attempt = replace(self, record=replace(self.record, until=until))
+        if not is_taken_over:
+            raise attempt.unsettled()
         try:
-            found = self._find()
+            found = attempt._find()  # noqa: SLF001  the same class
         except TaskRouterError as error:
-            self.collaborators.keys.expire_lease(self.key, owner=self.owner, now=now)
-            raise _unsettled() from error
-        return self.create() if found is None else self._save(found)
+            try:
+                self.collaborators.keys.expire_lease(self.key, owner=self.owner, now=now)
+            except StoreUnavailable:
+                raise attempt.unsettled(error) from error
+            raise self.unsettled(error) from error
+        return attempt.create() if found is None else attempt._save(found)  # noqa: SLF001
+
+    def unsettled(self, failure: TaskRouterError | None = None) -> Unsettled:
+        """Build the error for an unknown outcome. A retry can succeed after the lease expires."""
+        return Unsettled.until(
+            self.record.until,
+            "It is not known yet whether the Task was created, so keep the key.",
+            now=self.collaborators.clock.now_ms(),
+            failure=failure,
+        )
 
     def _find(self) -> CreatedTask | None:
         """Search TaskRouter for the Task that has the key as an attribute."""
         now = self.collaborators.clock.now_ms()
         if not self.collaborators.keys.consume_search_budget(now=now):
-            raise TaskRouterThrottled("TaskRouter allows 3 searches per second. Retry in a second.")
+            raise TaskRouterThrottled("TaskRouter allows 3 searches per second.", retry_after=1)
         since = self.record.taken_at - _CLOCK_SKEW_MS
         found = self.collaborators.taskrouter.find_task(ATTRIBUTE, self.key, since=since)
         # TaskRouter's list of Tasks does not include their attributes.
         return found and replace(found, attributes=self.task.attributes)
 
-    def _release_key(self) -> None:
+    def _release_key(self, failure: TaskRouterError) -> None:
         """Release the key, because no Task was created.
 
-        If the write fails, the lease expires.
+        If the write fails, a retry can succeed only after the lease expires.
         """
-        with suppress(StoreUnavailable):
-            self.collaborators.keys.release(
-                self.key, owner=self.owner, now=self.collaborators.clock.now_ms()
-            )
+        now = self.collaborators.clock.now_ms()
+        try:
+            self.collaborators.keys.release(self.key, owner=self.owner, now=now)
+        except StoreUnavailable:
+            if failure.retry_after:
+                failure.retry_after = self.unsettled(failure).retry_after
 
     def _save(self, created: CreatedTask) -> CreatedTask:
         # If the write fails, the lease expires, and a retry finds the Task by its attribute.
         with suppress(StoreUnavailable):
             self.collaborators.keys.save_response(self.key, asdict(created), owner=self.owner)
         return created
-
-
-def _unsettled() -> Unsettled:
-    return Unsettled("It is not known yet whether the Task was created. Retry with the same key.")

@@ -46,6 +46,9 @@ _LATEST_FETCH_MS = 15_000
 """A request older than this does not fetch the Reservation's status from TaskRouter. A fetch takes
 up to 10 s, and the function times out after 29 s."""
 
+_NOT_SEARCHED = "Only this service's records were searched. Send task_sid to search TaskRouter too."
+_UNKNOWN = "The outcome is not known yet. The Reservation will show it."
+
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
     Status.REJECTED: Action.REJECT_RESERVATION,
@@ -128,7 +131,7 @@ def decide(
         _record_from_taskrouter(decision, collaborators)
         claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
-        raise Unsettled("The Reservation is not recorded yet. Retry in a few seconds.")
+        raise Unsettled("The Reservation is not recorded yet. Retry.")
     if not succeeded:
         return _await_outcome(decision, record, collaborators)
     return _Execution(decision, record, claim, collaborators, started).run()
@@ -168,7 +171,7 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
     """Record a Reservation whose callback never arrived, if the caller may access it."""
     worker_sid = decision.principal.confined_to(decision.action)
     if decision.task_sid is None and worker_sid is None:
-        raise NotFound("The Reservation is not recorded. Send its task_sid to find it.")
+        raise NotFound(_NOT_SEARCHED)
     try:
         remote = collaborators.taskrouter.fetch_reservation(
             decision.reservation_sid, task_sid=decision.task_sid, worker_sid=worker_sid
@@ -199,7 +202,7 @@ def _await_outcome(
                 "Reservation. A second instruction could ring a phone again.",
                 reservation_status=record.status,
             )
-        return _outcome(decision, record)
+        return _outcome(decision, record, collaborators.clock.now_ms())
     deadline = collaborators.clock.now_ms() + _WAIT_MS
     while decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()
@@ -210,10 +213,10 @@ def _await_outcome(
                 reservation_status=record.status,
             )
         if claim is None or now >= deadline:
-            raise Unsettled("An earlier request is waiting for TaskRouter. Retry in a few seconds.")
+            raise Unsettled.until(claim.until if claim else None, _UNKNOWN, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
         record = collaborators.store.get(record.reservation_sid) or record
-    return _outcome(decision, record)
+    return _outcome(decision, record, collaborators.clock.now_ms())
 
 
 @dataclass(frozen=True)
@@ -267,9 +270,8 @@ class _Execution:
                 remote = self._fetch()
         if remote is not None and remote.status is not self.record.status:
             return remote
-        if isinstance(failure, TaskRouterThrottled):
-            self._release_claim()
-        raise _unsettled() from failure
+        is_released = isinstance(failure, TaskRouterThrottled) and self._release_claim()
+        raise self._unsettled(failure, is_released=is_released) from failure
 
     def _settle(
         self, remote: RemoteReservation, *, record: Reservation | None = None
@@ -291,7 +293,7 @@ class _Execution:
             # record when the claim expires.
             settled = None
         updated = replace(record, status=remote.status, worker_name=remote.worker_name)
-        return _outcome(self.decision, settled or updated)
+        return _outcome(self.decision, settled or updated, now)
 
     def _settle_sent(self) -> Reservation:
         """End the claim while TaskRouter executes the instruction.
@@ -312,7 +314,7 @@ class _Execution:
         except TaskRouterNotFound:
             return self._settle_gone()
         except TaskRouterError as error:
-            raise _unsettled() from error
+            raise self._unsettled(error) from error
         if remote.status is self.record.status:
             self._release_claim()
             raise refusal
@@ -327,25 +329,26 @@ class _Execution:
         try:
             self.collaborators.taskrouter.verify_workspace()
         except TaskRouterError as error:
-            raise _unsettled() from error
+            raise self._unsettled(error) from error
+        now = self.collaborators.clock.now_ms()
         update = StatusUpdate(
             status=Status.GONE,
-            at=self.collaborators.clock.now_ms(),
+            at=now,
             by=self.decision.principal.name,
             next_check_at=None,
             note="TaskRouter returned 404",
         )
         record = self.record
         _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
-        return _outcome(self.decision, settled or replace(record, status=Status.GONE))
+        return _outcome(self.decision, settled or replace(record, status=Status.GONE), now)
 
     def _fetch(self) -> RemoteReservation:
         return self.collaborators.taskrouter.fetch_reservation(
             self.record.reservation_sid, task_sid=self.record.task_sid
         )
 
-    def _release_claim(self) -> None:
-        """Release the claim now. If the write fails, the claim expires."""
+    def _release_claim(self) -> bool:
+        """Release the claim now. If the write fails, return False; the claim then expires."""
         record = self.record
         if self.claim.instruction is not None:
             record = replace(record, instruction_sent=None)
@@ -357,6 +360,12 @@ class _Execution:
                 due_at=self._next_check(record.status, now) or now,
                 acceptor=record.instruction_acceptor,
             )
+            return True
+        return False
+
+    def _unsettled(self, failure: TaskRouterError, *, is_released: bool = False) -> Unsettled:
+        at, now = None if is_released else self.claim.until, self.collaborators.clock.now_ms()
+        return Unsettled.until(at, _UNKNOWN, now=now, failure=failure)
 
     def _next_check(self, status: Status, now: int) -> int | None:
         return self.collaborators.deadlines.next_check(
@@ -367,7 +376,7 @@ class _Execution:
         )
 
 
-def _outcome(decision: Decision, record: Reservation) -> Reservation:
+def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
     """Return *record* if it proves that the decision succeeded; raise an error if not.
 
     A decision with an instruction succeeds when the instruction is sent, because its effect may
@@ -383,12 +392,8 @@ def _outcome(decision: Decision, record: Reservation) -> Reservation:
     if record.status is Status.GONE:
         raise ReservationGone("TaskRouter no longer has this Reservation.")
     if decision.target in MOVES[record.status]:
-        raise _unsettled()
+        claim = record.live_claim(now)
+        raise Unsettled.until(claim.until if claim else None, _UNKNOWN, now=now)
     raise ReservationNotPending(
         f"The Reservation's status is {record.status}.", reservation_status=record.status
     )
-
-
-def _unsettled() -> Unsettled:
-    """Build the error for a caller whose outcome is not known yet."""
-    return Unsettled("The outcome is not known yet. Retry, or read the Reservation.")

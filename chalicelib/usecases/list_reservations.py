@@ -29,7 +29,7 @@ def get_reservation(
     """
     reservation = store.get(reservation_sid)
     if reservation is None:
-        raise NotFound("The Reservation is not recorded.")
+        raise NotFound("The Reservation is not in this service's records.")
     principal.authorize(Action.READ_RESERVATION, worker_sid=reservation.worker_sid)
     return reservation
 

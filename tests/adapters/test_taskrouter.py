@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
 
 import pytest
@@ -154,7 +154,7 @@ CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", TaskRouterUnavailable),
     ],
 )
-def test_failure_raises_matching_error_without_twilio_message(
+def test_failure_raises_matching_error(
     server: Server,
     call: Callable[[TwilioTaskRouter], object],
     reply: bytes,
@@ -164,7 +164,144 @@ def test_failure_raises_matching_error_without_twilio_message(
     with pytest.raises(error) as raised:
         call(taskrouter(server.url))
     assert type(raised.value) is error
-    assert "secret attribute" not in str(raised.value)
+    # Only the message of a refusal explains what the caller can correct.
+    assert "secret attribute" not in str(raised.value) or error is TaskRouterRefused
+
+
+def refuse(server: Server, message: object, call: str = "create", **problem: object) -> str:
+    """Return the message of the error that a call raises if TaskRouter returns 400."""
+    server.reply = http_response(400, {"code": 20001, "message": message, **problem})
+    with pytest.raises(TaskRouterRefused) as raised:
+        CALLS[call](taskrouter(server.url))
+    return raised.value.message
+
+
+CHANNEL = NewTask(attributes="{}", workflow_sid="WW" + "d" * 32, task_channel="fax", timeout=60)
+INSTRUCTION = {
+    "instruction": "conference",
+    "from": "+15556667777",
+    "sip_auth_password": "x7!secret",
+    "post_work_activity_sid": "WA" + "4" * 32,
+}
+REJECTION = {"task_sid": TASK, "to": Status.REJECTED, "activity_sid": "WA" + "4" * 32}
+REFUSED_CALLS: dict[str, Callable[[TwilioTaskRouter], object]] = {
+    "channel": lambda client: client.create_task(CHANNEL),
+    "attributes": lambda client: client.create_task(
+        replace(CHANNEL, attributes='{"card": ["4111 \\"x\\""], "name": "Zo\\u00eb", "pin": 42}')
+    ),
+    "conference": lambda client: client.send_instruction(
+        RESERVATION, task_sid=TASK, instruction=parse_instruction(INSTRUCTION)
+    ),
+    "rejection": lambda client: client.update_reservation(RESERVATION, **REJECTION),  # type: ignore[arg-type]
+}
+CALLS |= REFUSED_CALLS
+
+
+@pytest.mark.parametrize(
+    ("call", "message", "end"),
+    [
+        (
+            "channel",
+            "TaskChannel fax does not exist in workspace WS1.",
+            ": TaskChannel fax does not exist in workspace WS1. Check task_channel.",
+        ),
+        ("channel", "There is no fax.", ": There is no fax. Check task_channel."),
+        (
+            "channel",
+            "Timeout must be a whole number",
+            ": Timeout must be a whole number. Check timeout.",
+        ),
+        ("channel", "Something is wrong", ": Something is wrong."),
+        (
+            "rejection",
+            f"Activity WA{'4' * 32} does not exist",
+            f": Activity WA{'4' * 32} does not exist. Check activity_sid.",
+        ),
+        (
+            "rejection",
+            "WorkerActivitySid is not a valid SID",
+            ": WorkerActivitySid is not a valid SID. Check activity_sid.",
+        ),
+        ("rejection", "ReservationStatus is wrong", ": ReservationStatus is wrong."),
+        (
+            "conference",
+            "PostWorkActivitySid is unavailable",
+            ": PostWorkActivitySid is unavailable. Check post_work_activity_sid.",
+        ),
+    ],
+)
+def test_refusal_contains_twilios_sentence_and_our_name_of_the_parameter(
+    server: Server, call: str, message: str, end: str
+) -> None:
+    assert refuse(server, message, call) == (
+        f"TaskRouter refused the request (HTTP 400, error 20001){end}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message", "shown"),
+    [
+        ("attributes", 'Attributes {"card": ["4111 \\"x\\""]} are bad', "Attributes … are bad"),
+        ("attributes", 'Attributes {"card": ["4111', "Attributes …"),
+        ("attributes", 'Bad value 4111 "x" of card', "Bad value … of card"),
+        ("attributes", "Zoë has no pin 42", "… has no pin …"),
+        ("conference", "Password x7!secret is too short", "Password … is too short"),
+        ("conference", "From +15556667777 is not verified", "From … is not verified"),
+        ("rejection", "contact_uri client:zoe is busy", "contact_uri … is busy"),
+        ("rejection", "No route to sip:zoe@example.com", "No route to …"),
+        ("rejection", "Task of zoe@example.com is closed", "Task of … is closed"),
+        ("rejection", "Card 4111 1111 1111 1111 expired", "Card … expired"),
+        ("rejection", "name 'Zoë' isn't unique", "name … isn't unique"),
+        ("rejection", 'name "Zoë" isn\'t unique', "name … isn't unique"),
+        ("rejection", "https://user:pw@desk.example/x failed", "… failed"),
+        ("rejection", "Two\nlines\tof  text", "Two lines of text"),
+    ],
+)
+def test_refusal_contains_no_attribute_secret_or_contact(
+    server: Server, call: str, message: str, shown: str
+) -> None:
+    assert f"error 20001): {shown}." in refuse(server, message, call)
+
+
+def test_task_sids_remain_in_the_message_of_a_refusal(server: Server) -> None:
+    sentence = f"Cannot complete task {TASK} because it is not currently assigned"
+    assert sentence in refuse(server, sentence, "rejection")
+
+
+@pytest.mark.parametrize(
+    "message", [None, "", 5, ["x"], {"a": "b"}, "x" * 1_001, "{}" * 400, "x y " * 200]
+)
+def test_message_of_a_refusal_is_short(server: Server, message: object) -> None:
+    assert len(refuse(server, message)) < 260
+
+
+def test_refusal_without_a_message_contains_the_detail(server: Server) -> None:
+    assert ": No such queue." in refuse(server, None, detail="No such queue", title="Bad request")
+    assert ": Bad request." in refuse(server, None, title="Bad request")
+
+
+def test_body_that_is_deeply_nested_is_not_a_reason(server: Server) -> None:
+    server.reply = http_response(400, "[" * 100_000)
+    with pytest.raises(TaskRouterRefused, match="HTTP 400, error 400"):
+        taskrouter(server.url).verify_workspace()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7), ("0", 2), ("", 2), ("x", 2), ("-5", 2), ("1.5", 2), ("9" * 5_000, 2), ("³", 2)],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_of_taskrouter_is_kept(
+    server: Server, status: int, header: str, seconds: int
+) -> None:
+    reply = error_response(status, status).replace(
+        b"Connection:", f"Retry-After: {header}\r\nConnection:".encode()
+    )
+    server.reply = reply
+    for call in ("create", "list"):
+        with pytest.raises(TaskRouterUnavailable) as raised:
+            CALLS[call](taskrouter(server.url))
+        assert raised.value.retry_after == seconds
 
 
 def test_refused_connection_raises_taskrouter_unavailable() -> None:

@@ -67,7 +67,8 @@ class ContactCenter:
 
     def reserve(self):
         """Create a Task with the app, set Alice to Idle; return the Reservation's record."""
-        created = self.app.post("/create-task")
+        attributes = json.dumps({"selected_language": "es"})
+        created = self.app.post("/create-task", {"attributes": attributes})
         assert created.status == 201, created
         self.set_idle("Alice")
 

@@ -145,8 +145,10 @@ def use_every_route(api):
         assert api.call("GET", f"/reservations{query}").status_code == 200
     assert api.call("GET", f"/reservations/{first.reservation_sid}").status_code == 200
     query = f"task_sid={fourth.task_sid}&reservation_sid={fourth.reservation_sid}"
-    assert api.call("GET", f"/accept_reservation?{query}").status_code == 200
-    created = api.post_json("/create-task", {}, headers={"Idempotency-Key": "key-1"})
+    assert api.call("POST", f"/accept_reservation?{query}").status_code == 200
+    created = api.post_json(
+        "/create-task", {"attributes": {}}, headers={"Idempotency-Key": "key-1"}
+    )
     assert created.status_code == 201
     assert api.call("GET", "/health").status_code == 200
     assert called_routes(api) == set(app.routes)

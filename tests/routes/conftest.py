@@ -150,6 +150,12 @@ def environ(tables: Any) -> dict[str, str]:
 
 
 @pytest.fixture
+def tutorial(environ: dict[str, str]) -> None:
+    """Turn on the tutorial's default Task and its GET routes."""
+    environ["TUTORIAL_ROUTES"] = "true"
+
+
+@pytest.fixture
 def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
     clock = ManualClock()
     service = runtime.Runtime(

@@ -28,3 +28,14 @@ def test_configured_origin_is_allowed(
     refused = api.call("GET", "/reservations", token=None)
     assert refused.status_code == 401
     assert refused.headers["Access-Control-Allow-Origin"] == "https://agents.example"
+
+
+@pytest.mark.parametrize(("setting", "methods"), [("false", "POST"), ("true", "GET, POST")])
+def test_preflight_lists_the_methods_that_the_stage_supports(
+    environ: dict[str, str], request: pytest.FixtureRequest, setting: str, methods: str
+) -> None:
+    environ |= {"CORS_ALLOW_ORIGIN": "*", "TUTORIAL_ROUTES": setting}
+    api: Api = request.getfixturevalue("api")
+
+    preflight = api.call("OPTIONS", "/create-task", token=None)
+    assert preflight.headers["Access-Control-Allow-Methods"] == methods

@@ -13,9 +13,12 @@ from chalicelib.domain.errors import (
 )
 from tests.routes.conftest import ENVIRON, FORM, Api
 
+BODY = {"attributes": {"selected_language": "en"}}
 
+
+@pytest.mark.usefixtures("tutorial")
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_request_without_parameters_creates_the_quickstart_task(api: Api, method: str) -> None:
+def test_request_without_parameters_creates_the_tutorials_task(api: Api, method: str) -> None:
     response = api.call(method, "/create-task")
 
     assert response.status_code == 201
@@ -25,6 +28,62 @@ def test_request_without_parameters_creates_the_quickstart_task(api: Api, method
     assert response.json_body["assignment_status"] == "pending"
 
 
+WITHOUT_ATTRIBUTES = [
+    (b"", None),
+    (b"", FORM),
+    (b"{}", "application/json"),
+    (b"{}", FORM),
+    (b'{"priority": 5}', "application/json"),
+    (b"priority=5", FORM),
+    (b'{"Attributes": "{}"}', "application/json"),
+    (b'{"attribute": {"a": 1}}', "application/json"),
+    (b"Attributes=%7B%7D", FORM),
+    (b"selected_language=en", FORM),
+]
+
+
+@pytest.mark.parametrize(("body", "content_type"), WITHOUT_ATTRIBUTES)
+def test_attributes_are_required(api: Api, body: bytes, content_type: str | None) -> None:
+    response = api.call("POST", "/create-task", body=body, content_type=content_type)
+
+    assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
+    assert "attributes" in response.json_body["Message"]
+    assert not api.taskrouter.calls
+
+
+@pytest.mark.usefixtures("tutorial")
+@pytest.mark.parametrize(("body", "content_type"), WITHOUT_ATTRIBUTES[6:])
+def test_unknown_parameter_does_not_create_the_tutorials_task(
+    api: Api, body: bytes, content_type: str | None
+) -> None:
+    response = api.call("POST", "/create-task", body=body, content_type=content_type)
+
+    assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
+    assert not api.taskrouter.calls
+
+
+def test_empty_attributes_are_accepted(api: Api) -> None:
+    assert api.post_json("/create-task", {"attributes": {}}).json_body["attributes"] == {}
+
+
+@pytest.mark.parametrize("path", ["/create-task?attributes=%7B%7D", "/accept_reservation"])
+def test_get_request_changes_nothing_unless_the_tutorials_routes_are_on(
+    api: Api, path: str
+) -> None:
+    response = api.call("GET", path)
+
+    assert response.status_code == 405
+    assert response.json_body == {
+        "Code": "MethodNotAllowedError",
+        "Message": "Unsupported method: GET",
+    }
+    assert not api.taskrouter.calls
+    # Chalice itself refuses a method without a route in the same way.
+    unknown = api.call("PUT", path)
+    assert (unknown.status_code, unknown.json_body["Code"]) == (405, "MethodNotAllowedError")
+
+
+@pytest.mark.usefixtures("tutorial")
 @pytest.mark.parametrize(
     "source", ["json", "json with attributes as string", "form", "query", "curl -d"]
 )
@@ -49,11 +108,6 @@ def test_parameters_are_read_from_query_form_or_json(api: Api, source: str) -> N
     assert response.status_code == 201
     assert response.json_body["attributes"] == attributes
     assert response.json_body["priority"] == 7
-
-
-def test_empty_form_creates_a_task_with_the_default_attributes(api: Api) -> None:
-    response = api.call("POST", "/create-task", body=b"", content_type=FORM)
-    assert response.json_body["attributes"] == {"selected_language": "es"}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +168,7 @@ def test_body_over_the_size_limit_returns_413(api: Api) -> None:
 
 
 def test_repeated_parameter_is_refused(api: Api) -> None:
-    assert api.call("GET", "/create-task?priority=1&priority=2").status_code == 400
+    assert api.call("POST", "/create-task?priority=1&priority=2").status_code == 400
     body = b"priority=1&priority=1"
     assert api.call("POST", "/create-task", body=body, content_type=FORM).status_code == 400
     body = b"priority=1"
@@ -134,7 +188,7 @@ def test_repeated_parameter_is_refused(api: Api) -> None:
 def test_taskrouter_error_determines_the_status(api: Api, error: Exception, status: int) -> None:
     api.taskrouter.fail_before["create"] = [error]
 
-    response = api.call("POST", "/create-task")
+    response = api.post_json("/create-task", BODY)
     assert response.status_code == status
     assert ("Retry-After" in response.headers) == (status == 503)
 

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.domain.errors import (
     KeyReused,
+    StoreUnavailable,
+    TaskRouterError,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
@@ -101,11 +104,14 @@ def test_task_is_found_by_attribute_after_a_lost_response(api: Api) -> None:
 def test_unknown_outcome_returns_503_until_the_lease_expires(api: Api) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
     api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
-    assert create(api).status_code == 503
-    repeated = create(api)
-    assert (repeated.status_code, repeated.headers["Retry-After"]) == (503, "1")
+    failed = create(api)
+    assert (failed.status_code, failed.headers["Retry-After"]) == (503, "30")
+    # Each request waits 3 s for the outcome. The lease expires 30 s after the first request.
+    for remaining in ("27", "24"):
+        repeated = create(api)
+        assert (repeated.status_code, repeated.headers["Retry-After"]) == (503, remaining)
 
-    api.clock.now += 30_000
+    api.clock.now += 24_000
     response = create(api)
     assert (response.status_code, len(api.taskrouter.tasks)) == (201, 1)
     assert api.taskrouter.calls["create"] == 1
@@ -127,7 +133,7 @@ def test_key_is_released_after_a_definite_failure(api: Api, error: Exception) ->
     api.taskrouter.fail_before["create"] = [error]
     assert create(api).status_code == error.status  # type: ignore[attr-defined]
 
-    assert create(api, body={"priority": 9}).status_code == 201
+    assert create(api, body={"attributes": {"a": 1}}).status_code == 201
 
 
 def test_at_most_three_attribute_searches_are_sent_per_second(api: Api) -> None:
@@ -141,6 +147,65 @@ def test_at_most_three_attribute_searches_are_sent_per_second(api: Api) -> None:
     assert responses == [201, 201, 201, 503]
     api.clock.now += 1_000
     assert create(api, "key-3").status_code == 201
+
+
+def test_retry_after_is_rounded_up_to_the_end_of_the_lease(api: Api) -> None:
+    api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
+    api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
+    create(api)
+    api.clock.now += 2_001
+    response = create(api)
+    assert response.headers["Retry-After"] == "25"
+    assert "Retry in 25 s." in response.json_body["Message"]
+
+    api.clock.now += 25_000
+    assert create(api).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (TaskRouterThrottled("429", retry_after=5), "5"),
+        (TaskRouterUnavailable("connection lost"), "2"),
+        (TaskRouterRefused("400"), "1"),
+    ],
+)
+def test_key_can_be_retried_as_soon_as_a_failed_search_allows_it(
+    api: Api, error: TaskRouterError, seconds: str
+) -> None:
+    api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
+    api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost"), error]
+    create(api)
+    api.clock.now += 30_000
+
+    response = create(api)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, seconds)
+    api.clock.now += int(seconds) * 1000
+    assert create(api).status_code == 201
+    assert len(api.taskrouter.tasks) == 1
+
+
+@pytest.mark.parametrize("method", ["expire_lease", "release"])
+def test_retry_after_is_the_remaining_lease_if_the_lease_cannot_be_ended(
+    api: Api, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise StoreUnavailable("DynamoDB is down.")
+
+    if method == "release":
+        api.taskrouter.fail_before["create"] = [TaskRouterThrottled("429", retry_after=5)]
+    else:
+        api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")]
+        api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")] * 2
+        create(api)
+        api.clock.now += 30_000
+    with monkeypatch.context() as patch:
+        patch.setattr(DynamoIdempotencyStore, method, fail)
+        response = create(api)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
+    api.clock.now += 30_000
+    assert create(api).status_code == 201
 
 
 def test_simultaneous_requests_create_one_task(api: Api) -> None:

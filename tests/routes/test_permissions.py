@@ -13,6 +13,8 @@ from chalicelib.domain.auth import Action, Role, Scope
 from tests.routes.conftest import Api
 from tests.support import sid
 
+pytestmark = pytest.mark.usefixtures("tutorial")
+
 SECURITY = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 DOCUMENTED = {
     tuple(route.split()): Action(action)

@@ -108,6 +108,7 @@ def test_accepting_a_deleted_reservation_returns_410_and_records_gone(api: Api) 
     assert api.call("GET", path).json_body["status"] == "gone"
 
 
+@pytest.mark.usefixtures("tutorial")
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("parameters", ["both SIDs", "task_sid", "reservation_sid"])
 def test_quickstart_accept_returns_the_accepted_reservation(
@@ -129,7 +130,7 @@ def test_quickstart_accept_returns_the_accepted_reservation(
 
 
 def test_quickstart_accept_needs_a_sid(api: Api) -> None:
-    response = api.call("GET", "/accept_reservation")
+    response = api.call("POST", "/accept_reservation")
     assert response.status_code == 400
     assert "task_sid" in response.json_body["Message"]
 
@@ -137,7 +138,7 @@ def test_quickstart_accept_needs_a_sid(api: Api) -> None:
 def test_task_without_pending_or_accepted_reservation_returns_404(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.set_status(remote.reservation_sid, Status.REJECTED)
-    assert api.call("GET", f"/accept_reservation?task_sid={remote.task_sid}").status_code == 404
+    assert api.call("POST", f"/accept_reservation?task_sid={remote.task_sid}").status_code == 404
 
 
 def test_only_a_reserved_worker_can_accept_by_task_sid_if_several_are_pending(
@@ -147,12 +148,12 @@ def test_only_a_reserved_worker_can_accept_by_task_sid_if_several_are_pending(
     first, _ = reserve(api, task_sid=task_sid), reserve(api, task_sid=task_sid)
     path = f"/accept_reservation?task_sid={task_sid}"
 
-    assert api.call("GET", path).status_code == 400
+    assert api.call("POST", path).status_code == 400
     other_worker = api.token("worker", worker_sid=sid("WK"))
-    assert api.call("GET", path, token=other_worker).status_code == 403
+    assert api.call("POST", path, token=other_worker).status_code == 403
     own_worker = api.token("worker", worker_sid=first.worker_sid)
     assert (
-        api.call("GET", path, token=own_worker).json_body["reservation_sid"]
+        api.call("POST", path, token=own_worker).json_body["reservation_sid"]
         == first.reservation_sid
     )
 

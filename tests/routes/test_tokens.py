@@ -259,7 +259,8 @@ def test_worker_cannot_create_a_task(api: Api) -> None:
 
 @pytest.mark.parametrize("role", ["service", "supervisor"])
 def test_service_and_supervisor_can_create_tasks(api: Api, role: str) -> None:
-    assert api.call("POST", "/create-task", token=api.token(role)).status_code == 201
+    response = api.post_json("/create-task", {"attributes": {}}, token=api.token(role))
+    assert response.status_code == 201
 
 
 def test_worker_has_access_only_to_own_reservations(api: Api) -> None:

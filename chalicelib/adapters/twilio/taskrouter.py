@@ -13,26 +13,29 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from keyword import iskeyword
 from typing import Any, TypeVar
+from urllib.parse import parse_qs
 
-from requests import RequestException
+from requests import RequestException, Response
 from twilio.base import values
 from twilio.base.exceptions import TwilioException
 from twilio.http.http_client import TwilioHttpClient
-from twilio.http.response import Response as HttpResponse
 from twilio.rest import Client
 
-from chalicelib.adapters.secrets import Secrets, SecretsSource
+from chalicelib.adapters.secrets import SecretsSource
 from chalicelib.domain.callbacks import EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
     TaskRouterDenied,
+    TaskRouterError,
     TaskRouterNotFound,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
     describe_connection_failure,
+    public_text,
 )
-from chalicelib.domain.instructions import Instruction
+from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
+from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.tasks import CreatedTask, NewTask
 
@@ -51,9 +54,22 @@ _REFUSED = {*range(400, 500)} - {_TIMED_OUT}
 
 A request that timed out may have been processed.
 """
+_OK = range(200, 300)
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
+
+_MAX_RETRY_AFTER_DIGITS = 5
+
+_MIN_VALUE_LENGTH = 3
+"""Minimum length of a value that identifies its parameter in Twilio's message."""
+
+_PARAMETERS = {
+    parameter.rest_name: (name, parameter)
+    for instruction in INSTRUCTION_TYPES.values()
+    for name, parameter in instruction.parameters().items()
+}
+"""This service's names and definitions of the parameters of instructions, by their REST names."""
 
 
 class TwilioTaskRouter:
@@ -75,7 +91,7 @@ class TwilioTaskRouter:
         secrets: SecretsSource,
         workspace_sid: str,
     ) -> None:
-        self._http_client = TwilioHttpClient()
+        self._http_client = TwilioHttpClient(request_hooks={"response": _raise_for_status})
         # The constructor requires a single number, but requests accepts (connect, read) timeouts.
         self._http_client.timeout = (_CONNECT_SECONDS, _READ_SECONDS)
         self._base_url = base_url
@@ -84,21 +100,18 @@ class TwilioTaskRouter:
         self._workspace_sid = workspace_sid
 
     def _request(self, send: Callable[[Any], _Response]) -> _Response:
-        """Call *send* with the SDK's context of the Workspace; translate SDK errors."""
+        """Call *send* with the SDK's context of the Workspace; translate errors."""
         secrets = self._secrets.current()
-        try:
-            return self._send(send, secrets)
-        except TaskRouterDenied:
-            renewed = self._secrets.renewed()
-            if renewed.api_key == secrets.api_key:
-                raise
-            return self._send(send, renewed)
-
-    def _send(self, send: Callable[[Any], _Response], secrets: Secrets) -> _Response:
-        client = Client(*secrets.api_key, self._account_sid, http_client=self._http_client)
-        client.taskrouter.base_url = self._base_url
-        with _translate_errors(self._base_url):
-            return send(client.taskrouter.v1.workspaces(self._workspace_sid))
+        while True:
+            client = Client(*secrets.api_key, self._account_sid, http_client=self._http_client)
+            client.taskrouter.base_url = self._base_url
+            try:
+                with _translate_errors(self._base_url):
+                    return send(client.taskrouter.v1.workspaces(self._workspace_sid))
+            except TaskRouterDenied:
+                refused, secrets = secrets, self._secrets.renewed()
+                if secrets.api_key == refused.api_key:
+                    raise
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
@@ -302,41 +315,83 @@ def _to_reservation(reservation: Any) -> RemoteReservation:
 
 @contextmanager
 def _translate_errors(url: str) -> Iterator[None]:
-    """Translate SDK errors into TaskRouterErrors; *url* is TaskRouter's base URL.
-
-    The new message does not contain Twilio's message, which may repeat parts of the request. For
-    most error responses, the new message contains Twilio's error code, which operators can look up.
-    """
+    """Translate failed requests into TaskRouterErrors; *url* is TaskRouter's base URL."""
     try:
         yield
-    except TwilioException as error:
-        raise _to_error(*_status_and_code(error)) from error
     except RequestException as error:
         raise TaskRouterUnavailable(
             f"TaskRouter {describe_connection_failure(url, error)}."
         ) from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (TwilioException, ValueError, TypeError, KeyError, AttributeError) as error:
         # A 2xx response whose body is not JSON or lacks a member that the SDK expects.
         raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
 
 
-def _status_and_code(error: TwilioException) -> tuple[int | None, object]:
-    match error.args:
-        case (str(), HttpResponse() as response):  # the SDK's error for a failed list request
-            return response.status_code, response.status_code
-    return getattr(error, "status", None), getattr(error, "code", None)
+def _raise_for_status(response: Response, **_options: Any) -> None:
+    """Raise a TaskRouterError for a response other than a 2xx. This is a hook of requests.
+
+    The errors of Twilio's SDK do not contain the headers.
+    """
+    if response.status_code not in _OK:
+        raise _to_error(response)
 
 
-def _to_error(status: int | None, code: object) -> Exception:
-    cause = f"HTTP {status}, error {code}"
+def _to_error(response: Response) -> TaskRouterError:
+    """Build the error for a response. Only a refusal contains Twilio's message."""
+    status = response.status_code
+    try:
+        problem = parse_json_object(response.text)
+    except JsonError:
+        problem = {}
+    code = problem.get("code")
+    cause = f"HTTP {status}, error {code if type(code) is int else status}"
+    retry_after = _retry_after(response.headers.get("Retry-After", ""))
     if status in _UNAUTHENTICATED:
         return TaskRouterDenied(f"TaskRouter refused this service's credentials ({cause}).")
     if status == _NOT_FOUND:
         return TaskRouterNotFound(f"TaskRouter has no such resource ({cause}).")
     if status == _THROTTLED:
-        return TaskRouterThrottled("TaskRouter throttled the request. Retry later.")
+        return TaskRouterThrottled("TaskRouter throttled the request.", retry_after=retry_after)
     if status in _REFUSED:
-        return TaskRouterRefused(
-            f"TaskRouter refused the request ({cause}); see https://www.twilio.com/docs/api/errors."
-        )
-    return TaskRouterUnavailable(f"TaskRouter failed ({cause}). Retry.")
+        reason = _describe_refusal(problem, parse_qs(str(response.request.body or "")))
+        return TaskRouterRefused(f"TaskRouter refused the request ({cause}){reason}")
+    return TaskRouterUnavailable(f"TaskRouter failed ({cause}).", retry_after=retry_after)
+
+
+def _retry_after(header: str) -> int | None:
+    """Return the seconds in a Retry-After header; None for a date or any other text."""
+    is_number = header.isascii() and header.isdigit() and len(header) <= _MAX_RETRY_AFTER_DIGITS
+    return int(header) if is_number else None
+
+
+def _describe_refusal(problem: dict[str, Any], form: dict[str, list[str]]) -> str:
+    """Return Twilio's message and the parameters that it is about, as the end of a sentence.
+
+    Args:
+        problem: Twilio's error, with ``message`` or (RFC 9457) ``detail`` and ``title``.
+        form: the fields of the request.
+    """
+    texts = [problem.get(name) for name in ("message", "detail", "title")]
+    message = next((text for text in texts if text and isinstance(text, str)), "")
+    private = [
+        value
+        for name, values_sent in form.items()
+        for value in values_sent
+        if name == "Attributes" or (name in _PARAMETERS and _PARAMETERS[name][1].secret)
+    ]
+    reason = public_text(message, private)
+    if not reason:
+        return "; see https://www.twilio.com/docs/api/errors."
+    words = set(re.findall(r"\w+", message))
+    named = [name for name in form if name in words] or [
+        name
+        for name, values_sent in form.items()
+        if any(len(value) >= _MIN_VALUE_LENGTH and value in words for value in values_sent)
+    ]
+    # The route determines the status, so the caller can't change it.
+    parameters = [_our_name(name) for name in named if name != "ReservationStatus"]
+    return f": {reason}." + (f" Check {', '.join(parameters)}." if parameters else "")
+
+
+def _our_name(rest_name: str) -> str:
+    return _PARAMETERS[rest_name][0] if rest_name in _PARAMETERS else _keyword(rest_name)

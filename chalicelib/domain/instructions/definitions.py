@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple
 
-from chalicelib.domain.errors import nearest_name
+from chalicelib.domain.errors import shown, suggestion
 from chalicelib.domain.instructions.parameter_types import (
     ACTIVITY,
     CALL,
@@ -28,9 +28,6 @@ from chalicelib.domain.instructions.parameter_types import (
     one_of,
     whole_number,
 )
-
-MAX_NAME_LENGTH = 64
-"""Maximum length of an unknown name in a message, because the name may come from a request."""
 
 
 class ParameterError(NamedTuple):
@@ -200,15 +197,12 @@ class Instruction:
 
     @classmethod
     def _unknown_message(cls, name: str) -> str:
-        message = f"{cls.name} has no parameter {name[:MAX_NAME_LENGTH]}"
-        names = list(cls.parameters())
-        return message + suggestion(name, names) if names else f"{message}; it has no parameters."
-
-
-def suggestion(name: str, candidates: Collection[str]) -> str:
-    """Return the end of a message about an unknown name: a similar name, or all names."""
-    similar = nearest_name(name[:MAX_NAME_LENGTH], candidates)
-    return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(candidates)}."
+        message = f"{cls.name} has no parameter {shown(name)}"
+        definitions = cls.parameters()
+        hints = {parameter.rest_name: known for known, parameter in definitions.items()}
+        if not definitions:
+            return f"{message}; it has no parameters."
+        return message + suggestion(name, definitions.keys(), hints)
 
 
 _SECONDS = whole_number(1, 999)

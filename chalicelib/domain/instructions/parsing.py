@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from chalicelib.domain.errors import shown, suggestion
 from chalicelib.domain.instructions.definitions import (
     INSTRUCTION_TYPES,
-    MAX_NAME_LENGTH,
     Defer,
     Instruction,
     InvalidInstruction,
     ParameterError,
-    suggestion,
 )
 
 
@@ -26,8 +25,7 @@ def instruction_type(name: object) -> type[Instruction]:
     if name is None:
         message = f"instruction is missing. Use one of {allowed}."
     elif isinstance(name, str):
-        shown = name[:MAX_NAME_LENGTH]
-        message = f'There is no instruction "{shown}"{suggestion(name, INSTRUCTION_TYPES)}'
+        message = f'There is no instruction "{shown(name)}"{suggestion(name, INSTRUCTION_TYPES)}'
     else:
         message = f"instruction must be a string, one of {allowed}."
     raise InvalidInstruction([ParameterError("instruction", message)])

@@ -1,0 +1,180 @@
+"""Routes that take a token refuse unknown parameters; signed routes ignore them."""
+
+import json
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from app import app
+from chalicelib.domain.instructions import INSTRUCTION_TYPES
+from chalicelib.domain.reservations import RINGING
+from tests.routes.conftest import BASE_URL, FORM, Api, reserve
+from tests.routes.test_permissions import ROUTES
+from tests.support import sid
+
+pytestmark = pytest.mark.usefixtures("tutorial")
+
+WR = "WR" + "0" * 32
+PARAMETERS = {
+    "/create-task": ("attributes", "priority", "timeout", "task_channel", "workflow_sid"),
+    "/accept_reservation": ("task_sid", "reservation_sid"),
+    "/reservations": ("worker_sid", "status", "since", "limit", "cursor"),
+    "/reservations/{sid}": (),
+    "/reservations/{sid}/accept": ("task_sid", "instruction"),
+    "/reservations/{sid}/reject": ("task_sid", "activity_sid"),
+    "/reservations/{sid}/complete": ("task_sid",),
+}
+"""The documented parameters of the routes, without those of an instruction."""
+
+
+def send(api: Api, method: str, path: str, source: str, parameters: dict[str, str]) -> Any:
+    path = path.replace("{sid}", WR)
+    match source:
+        case "query":
+            return api.call(method, f"{path}?{urlencode(parameters)}")
+        case "form":
+            return api.call(method, path, body=urlencode(parameters).encode(), content_type=FORM)
+        case _:
+            return api.call(
+                method, path, body=json.dumps(parameters).encode(), content_type="application/json"
+            )
+
+
+def test_every_route_that_takes_a_token_declares_its_parameters() -> None:
+    assert {path for _, path in ROUTES} == PARAMETERS.keys()
+
+
+@pytest.mark.parametrize("source", ["query", "form", "json"])
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_unknown_parameter_is_refused_wherever_it_is_sent(
+    api: Api, method: str, path: str, source: str
+) -> None:
+    if method == "GET" and source != "query":
+        pytest.skip("The body of a GET request is ignored.")
+
+    response = send(api, method, path, source, {"colour": "red"})
+
+    assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
+    assert '"colour"' in response.json_body["Message"]
+    for name in PARAMETERS[path]:
+        assert name in response.json_body["Message"]
+    assert not api.taskrouter.calls
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name", "meant"),
+    [
+        ("POST", "/create-task", "Attributes", "attributes"),
+        ("POST", "/create-task", "taskChannel", "task_channel"),
+        ("POST", "/create-task", "WorkflowSid", "workflow_sid"),
+        ("GET", "/create-task", "prioritty", "priority"),
+        ("POST", "/accept_reservation", "TaskSid", "task_sid"),
+        ("GET", "/accept_reservation", "reservationsid", "reservation_sid"),
+        ("GET", "/reservations", "ReservationStatus", "status"),
+        ("GET", "/reservations", "reservation_status", "status"),
+        ("GET", "/reservations", "WORKER_SID", "worker_sid"),
+        ("GET", "/reservations", "PageSize", "limit"),
+        ("GET", "/reservations", "PageToken", "cursor"),
+        ("GET", "/reservations", "next_cursor", "cursor"),
+        ("POST", "/reservations/{sid}/accept", "Instruction", "instruction"),
+        ("POST", "/reservations/{sid}/accept", "from", "instruction with from"),
+        ("POST", "/reservations/{sid}/accept", "CallUrl", "instruction with url"),
+        ("POST", "/reservations/{sid}/accept", "task-sid", "task_sid"),
+        ("POST", "/reservations/{sid}/reject", "WorkerActivitySid", "activity_sid"),
+        ("POST", "/reservations/{sid}/reject", "activity", "activity_sid"),
+        ("POST", "/reservations/{sid}/complete", "tasksid", "task_sid"),
+    ],
+)
+def test_message_names_the_parameter_that_was_meant(
+    api: Api, method: str, path: str, name: str, meant: str
+) -> None:
+    message = send(api, method, path, "query", {name: "x"}).json_body["Message"]
+    assert message.startswith(f'There is no parameter "{name}"; did you mean {meant}?')
+
+
+def test_instruction_with_the_names_of_the_rest_api_rings_no_phone(api: Api) -> None:
+    remote = reserve(api)
+    body = {"Instruction": "dequeue", "DequeueFrom": "+15556667777"}
+
+    response = api.post_json(f"/reservations/{remote.reservation_sid}/accept", body)
+
+    assert response.status_code == 400
+    assert response.json_body["Message"] == (
+        'There is no parameter "Instruction"; did you mean instruction? '
+        'There is no parameter "DequeueFrom"; did you mean instruction with from? '
+        "The parameters are: task_sid, instruction."
+    )
+    assert not api.taskrouter.calls
+
+
+INSTRUCTION_PARAMETERS = [
+    (instruction, name, parameter.rest_name)
+    for instruction in RINGING
+    for name, parameter in INSTRUCTION_TYPES[instruction].parameters().items()
+]
+
+
+@pytest.mark.parametrize(("instruction", "name", "rest_name"), INSTRUCTION_PARAMETERS)
+def test_rest_name_of_an_instructions_parameter_is_refused_with_our_name(
+    api: Api, instruction: str, name: str, rest_name: str
+) -> None:
+    body = {"instruction": instruction, rest_name: "x"}
+    message = api.post_json(f"/reservations/{WR}/accept", body).json_body["Message"]
+    assert f"{instruction} has no parameter {rest_name}; did you mean {name}?" in message
+
+
+@pytest.mark.parametrize("name", ["form", "ur", "status_callback", "Timout"])
+def test_misspelled_parameter_of_a_call_is_refused(api: Api, name: str) -> None:
+    remote = reserve(api)
+    call = {"instruction": "call", "from": "+15556667777", "url": "https://desk.example/twiml"}
+
+    response = api.post_json(f"/reservations/{remote.reservation_sid}/accept", {**call, name: "x"})
+
+    assert response.status_code == 400
+    assert f"call has no parameter {name}; did you mean " in response.json_body["Message"]
+    assert not api.taskrouter.calls
+
+
+NAMES = st.text(st.characters(codec="utf-8"), max_size=80)
+
+
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@given(route=st.sampled_from(ROUTES), names=st.sets(NAMES, min_size=1, max_size=4))
+def test_any_unknown_name_gets_one_line_that_is_not_too_long(
+    api: Api, route: tuple[str, str], names: set[str]
+) -> None:
+    method, path = route
+    if names <= {*PARAMETERS[path]} or "instruction" in names:
+        return
+
+    response = send(api, method, path, "query", dict.fromkeys(names, "x"))
+
+    assert response.status_code == 400
+    assert len(response.json_body["Message"]) < 500
+    assert "\n" not in response.json_body["Message"]
+    assert not api.taskrouter.calls
+
+
+def test_missing_permission_is_reported_before_an_unknown_parameter(api: Api) -> None:
+    assert api.call("GET", "/reservations?colour=red", token=None).status_code == 401
+    worker = api.token("worker", worker_sid=sid("WK"))
+    assert api.call("POST", "/create-task?colour=red", token=worker).status_code == 403
+
+
+SIGNED = sorted(
+    path for path, methods in app.routes.items() if path not in PARAMETERS and "POST" in methods
+)
+
+
+@pytest.mark.parametrize("path", SIGNED)
+def test_signed_request_may_have_unknown_parameters(api: Api, path: str) -> None:
+    event = {"EventType": "task.created", "CallSid": "CA" + "0" * 32}
+    form = {**api.callback_parameters(), **event, "NewParameter": "x"}
+    headers = {"Content-Type": FORM, "X-Twilio-Signature": api.sign(form, BASE_URL + path)}
+
+    response = api.http.post(path, headers=headers, body=urlencode(form).encode())
+
+    assert response.status_code in {200, 204}

@@ -1,0 +1,205 @@
+"""A refusal by TaskRouter reaches the caller and the log, with its reason and its Retry-After."""
+
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.errors import (
+    TaskRouterDenied,
+    TaskRouterRefused,
+    TaskRouterThrottled,
+    TaskRouterUnavailable,
+)
+from taskrouter_simulator.testing import TaskRouter
+from tests.routes.conftest import Api, reserve
+from tests.support import sid
+
+
+@pytest.fixture
+def simulated(
+    taskrouter: TaskRouter, environ: dict[str, str], request: pytest.FixtureRequest
+) -> Api:
+    """The app with the simulator instead of the fake TaskRouter."""
+    environ |= {
+        "TWILIO_ACCOUNT_SID": taskrouter.account_sid,
+        "TWILIO_API_KEY_SID": taskrouter.api_key_sid,
+        "TWILIO_API_KEY_SECRET": taskrouter.api_key_secret,
+        "TWILIO_WORKSPACE_SID": taskrouter.workspace_sid,
+        "TWILIO_WORKFLOW_SID": taskrouter.workflow_sid,
+        "TWILIO_TASKROUTER_URL": taskrouter.url,
+    }
+    api: Api = request.getfixturevalue("api")
+    del vars(api.service)["taskrouter"]
+    return api
+
+
+def supervisor(taskrouter: TaskRouter, api: Api) -> str:
+    return api.token(
+        account_sid=taskrouter.account_sid,
+        key=taskrouter.api_key_sid,
+        secret=taskrouter.api_key_secret,
+        workspace_sid=taskrouter.workspace_sid,
+    )
+
+
+def reserve_alice(taskrouter: TaskRouter, attributes: str) -> Any:
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    alice = workspace.workers(taskrouter.workers["Alice"])
+    alice.update(activity_sid=taskrouter.activities["Idle"])
+    task = workspace.tasks.create(attributes=attributes, workflow_sid=taskrouter.workflow_sid)
+    (reservation,) = workspace.tasks(task.sid).reservations.list()
+    return reservation
+
+
+def test_create_task_with_an_unknown_channel_returns_twilios_sentence(
+    simulated: Api, taskrouter: TaskRouter
+) -> None:
+    body = {"attributes": {"card": "fax 4111"}, "task_channel": "fax"}
+
+    response = simulated.post_json("/create-task", body, token=supervisor(taskrouter, simulated))
+
+    message = (
+        "TaskRouter refused the request (HTTP 400, error 20001): TaskChannel fax does not exist in "
+        f"workspace {taskrouter.workspace_sid}. Check task_channel."
+    )
+    assert response.status_code == 400
+    assert response.json_body == {"Code": "TaskRouterRefused", "Message": message}
+    line = simulated.lines()[-1]
+    assert (line["error"], line["reason"]) == ("TaskRouterRefused", message)
+    assert "4111" not in simulated.log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("verb", "body", "sentences"),
+    [
+        (
+            "reject",
+            {"activity_sid": "WA" + "0" * 32},
+            ["Activity WA" + "0" * 32 + " does not exist in workspace", "Check activity_sid."],
+        ),
+        (
+            "accept",
+            {"instruction": "conference", "post_work_activity_sid": "WA" + "0" * 32},
+            [
+                "post_work_activity_sid WA" + "0" * 32 + " is invalid",
+                "Check post_work_activity_sid.",
+            ],
+        ),
+    ],
+)
+def test_refused_decision_returns_twilios_sentence(
+    simulated: Api,
+    taskrouter: TaskRouter,
+    verb: str,
+    body: dict[str, str],
+    sentences: list[str],
+) -> None:
+    reservation = reserve_alice(taskrouter, '{"selected_language": "es", "card": "4111"}')
+    path = f"/reservations/{reservation.sid}/{verb}"
+    body = {**body, "task_sid": reservation.task_sid}
+
+    response = simulated.post_json(path, body, token=supervisor(taskrouter, simulated))
+
+    assert (response.status_code, response.json_body["Code"]) == (400, "TaskRouterRefused")
+    for sentence in sentences:
+        assert sentence in response.json_body["Message"]
+    assert simulated.lines()[-1]["reason"] == response.json_body["Message"]
+    assert "4111" not in simulated.log.getvalue()
+
+
+def test_unknown_outcome_is_logged_with_its_reason(simulated: Api, taskrouter: TaskRouter) -> None:
+    reservation = reserve_alice(taskrouter, '{"selected_language": "es"}')
+    token, body = supervisor(taskrouter, simulated), {"task_sid": reservation.task_sid}
+    path = f"/reservations/{reservation.sid}/accept"
+    taskrouter.fault("request", "error", method="POST", status=500, times=None)
+
+    response = simulated.post_json(path, body, token=token)
+
+    assert (response.status_code, response.json_body["Code"]) == (503, "OutcomeUnknown")
+    assert simulated.lines()[-1]["reason"] == "TaskRouter failed (HTTP 500, error 20500)."
+
+
+def test_retry_after_of_taskrouter_reaches_the_caller(
+    simulated: Api, taskrouter: TaskRouter
+) -> None:
+    taskrouter.fault("request", "error", method="POST", status=429, retry_after=17, times=2)
+    token = supervisor(taskrouter, simulated)
+    for headers in ({}, {"Idempotency-Key": "order-1"}):
+        response = simulated.post_json(
+            "/create-task", {"attributes": {}}, token=token, headers=headers
+        )
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "17")
+    created = simulated.post_json("/create-task", {"attributes": {}}, token=token, headers=headers)
+    assert created.status_code == 201
+
+
+@pytest.mark.parametrize("verb", ["accept", "reject"])
+def test_retry_after_of_a_decision_is_the_remaining_time_of_its_claim(api: Api, verb: str) -> None:
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}/{verb}"
+    api.taskrouter.fail_before["update"] = [TaskRouterUnavailable("connection lost")]
+
+    assert api.call("POST", path).headers["Retry-After"] == "30"
+    api.clock.now += 10_500
+    # The second request waits 3 s for the outcome of the first.
+    waited = api.call("POST", path)
+    assert (waited.status_code, waited.headers["Retry-After"]) == (503, "17")
+    assert "Retry in 17 s." in waited.json_body["Message"]
+    api.clock.now += 17_000
+    assert api.call("POST", path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("failure", "seconds"),
+    [
+        (TaskRouterThrottled("429"), "2"),
+        (TaskRouterThrottled("429", retry_after=9), "9"),
+        (TaskRouterUnavailable("503", retry_after=45), "45"),
+        (TaskRouterUnavailable("503", retry_after=9), "30"),
+    ],
+)
+def test_decision_can_be_retried_when_the_claim_and_taskrouter_allow_it(
+    api: Api, failure: TaskRouterUnavailable, seconds: str
+) -> None:
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}/accept"
+    api.taskrouter.fail_before["update"] = [failure]
+
+    assert api.call("POST", path).headers["Retry-After"] == seconds
+    api.clock.now += int(seconds) * 1000
+    assert api.call("POST", path).status_code == 200
+
+
+def test_retry_after_an_unsettled_refusal_is_the_remaining_time_of_the_claim(api: Api) -> None:
+    remote = reserve(api)
+    api.taskrouter.fail_before["update"] = [TaskRouterRefused("400")]
+    api.taskrouter.fail_before["fetch"] = [TaskRouterUnavailable("connection lost")]
+
+    response = api.call("POST", f"/reservations/{remote.reservation_sid}/accept")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
+
+
+def test_retry_after_an_unverified_404_is_the_remaining_time_of_the_claim(api: Api) -> None:
+    remote = reserve(api)
+    api.taskrouter.remove(remote.reservation_sid)
+    api.taskrouter.workspace_error = TaskRouterUnavailable("connection lost")
+
+    response = api.call("POST", f"/reservations/{remote.reservation_sid}/accept")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "30")
+
+
+def test_refused_credentials_are_logged_with_the_reason(api: Api) -> None:
+    api.taskrouter.fail_before["create"] = [TaskRouterDenied("HTTP 401, error 20003")]
+    response = api.post_json("/create-task", {"attributes": {}})
+
+    assert "Retry-After" not in response.headers
+    assert api.lines()[-1]["reason"] == "HTTP 401, error 20003"
+
+
+def test_unknown_reservation_says_that_taskrouter_was_not_searched(api: Api) -> None:
+    for verb in ("accept", "reject", "complete"):
+        response = api.call("POST", f"/reservations/{sid('WR')}/{verb}")
+        assert response.status_code == 404
+        assert response.json_body["Message"] == (
+            "Only this service's records were searched. Send task_sid to search TaskRouter too."
+        )
