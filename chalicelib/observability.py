@@ -126,6 +126,9 @@ class SweepLine(TypedDict):
     errors: dict[str, int]
     """Number of failures by error ``Code``."""
 
+    reasons: list[str]
+    """Why requests to TaskRouter failed, as in `LogFields`."""
+
     ok: bool
 
 

@@ -71,6 +71,14 @@ class AppError(Exception):
         self.retry_after = retry_after or self.retry_after
         self.details = details
 
+    @property
+    def reason(self) -> str | None:
+        """The message of a refused token, or of the failed request to TaskRouter, if any."""
+        for error in (self, self.__cause__):
+            if isinstance(error, TaskRouterError | Unauthorized):
+                return error.message
+        return None
+
 
 class BadRequest(AppError):
     """The request is invalid. The message explains the mistake."""
@@ -254,13 +262,16 @@ def nearest_name(
         name: an unknown name. Its case is ignored.
         candidates: the valid names.
         hints: what to return for other names that users know, such as names in Twilio's REST API.
+            Only their case and underscores may differ.
         cutoff: minimum similarity, from 0 to 1.
     """
     from difflib import get_close_matches  # noqa: PLC0415  needed for error messages only
 
-    names = {**hints, **{candidate: candidate for candidate in candidates}}
-    by_spelling = {spelling.lower(): known for spelling, known in names.items()}
     spelling = name[:MAX_NAME_LENGTH].lower()
+    for hinted, suggested in hints.items():
+        if hinted.lower().replace("_", "") == spelling.replace("_", ""):
+            return suggested
+    by_spelling = {candidate.lower(): candidate for candidate in candidates}
     matches = get_close_matches(spelling, by_spelling, n=1, cutoff=cutoff)
     return by_spelling[matches[0]] if matches else None
 

@@ -20,7 +20,6 @@ from chalicelib.domain.errors import (
     Forbidden,
     InvalidSignature,
     MethodNotAllowed,
-    TaskRouterError,
     TooLarge,
     Unauthorized,
     nearest_name,
@@ -57,6 +56,7 @@ _REST_NAMES = {
     "WorkerActivitySid": "activity_sid",
     "PageSize": "limit",
     "PageToken": "cursor",
+    "Page": "cursor",
 }
 """Names in TaskRouter's REST API that differ from this API's names in more than their spelling."""
 
@@ -196,10 +196,7 @@ def _preflight(methods: list[str]) -> Response:
 
 
 def _error_response(error: AppError) -> Response:
-    observability.bind(error=error.code)
-    for failure in (error, error.__cause__):
-        if isinstance(failure, TaskRouterError | Unauthorized):
-            observability.bind(reason=failure.message)
+    observability.bind(error=error.code, reason=error.reason)
     headers: dict[str, str | list[str]] = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)

@@ -122,8 +122,8 @@ def decide(
         TaskRouterDenied: TaskRouter refused this service's credentials.
         TaskRouterUnavailable: a Reservation that is not recorded could not be fetched.
         Unsettled: the outcome is not known yet.
-        StoreUnavailable: DynamoDB failed before TaskRouter was asked, while another request's
-            outcome was awaited, or when the Reservation was to be recorded as gone.
+        StoreUnavailable: DynamoDB failed before TaskRouter was asked, or while another request's
+            outcome was awaited.
     """
     started = collaborators.clock.now_ms() if started is None else started
     claim, succeeded, record = _claim(decision, collaborators)
@@ -338,8 +338,9 @@ class _Execution:
             next_check_at=None,
             note="TaskRouter returned 404",
         )
-        record = self.record
-        _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
+        record, settled = self.record, None
+        with suppress(StoreUnavailable):  # as in `_settle`, the sweep corrects the record
+            _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
         return _outcome(self.decision, settled or replace(record, status=Status.GONE), now)
 
     def _fetch(self) -> RemoteReservation:

@@ -16,6 +16,8 @@ from chalicelib.usecases.ports import Clock
 CONCURRENCY = 8
 """Maximum number of concurrent requests to TaskRouter."""
 
+MAX_REASONS = 3
+
 _MIN_TIME_LEFT_MS = 25_000
 """Minimum remaining time to start a step, which may send two requests to TaskRouter, each with a
 timeout of 10 s, and then writes to DynamoDB."""
@@ -35,6 +37,7 @@ class RunBudget:
 
     Attributes:
         errors: number of failures by error ``Code``.
+        reasons: why requests to TaskRouter failed; at most MAX_REASONS distinct messages.
     """
 
     def __init__(self, clock: Clock, time_left_ms: Callable[[], int]) -> None:
@@ -42,6 +45,7 @@ class RunBudget:
         self._time_left_ms = time_left_ms
         self._stopped = Event()
         self.errors: Counter[str] = Counter()
+        self.reasons: list[str] = []
 
     def may_continue(self) -> bool:
         """Return whether another step may start."""
@@ -74,5 +78,7 @@ class RunBudget:
         resources without counting a failure.
         """
         self.errors[error.code] += 1
+        if error.reason and error.reason not in self.reasons and len(self.reasons) < MAX_REASONS:
+            self.reasons.append(error.reason)
         if isinstance(error, (TaskRouterDenied, TaskRouterNotFound)):
             self._stopped.set()

@@ -135,6 +135,7 @@ class _Sweep:
             unreconciled=reconciled.count(None),
             monitor_only=self._policy.monitor_only,
             errors=dict(self._budget.errors),
+            reasons=self._budget.reasons,
             ok=not self._budget.errors,
         )
 

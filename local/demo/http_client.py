@@ -1,7 +1,7 @@
 """HTTP client for the demo, `make run` and the end-to-end tests."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +66,16 @@ class HttpClient:
         return _parse(
             self._session.get(self._url + path, params=parameters, timeout=TIMEOUT_SECONDS)
         )
+
+    def list_reservations(self, status: str) -> Iterator[dict[str, Any]]:
+        """Yield the app's Reservations that have a status, from all pages; none after an error."""
+        parameters = {"status": status}
+        while True:
+            page = self.get("/reservations", parameters).body
+            yield from page.get("reservations", [])
+            if not page.get("next_cursor"):
+                return
+            parameters["cursor"] = page["next_cursor"]
 
     def post(self, path: str, form: Mapping[str, str] | None = None) -> Response:
         """Send a POST request with parameters or an empty body."""

@@ -98,8 +98,8 @@ class Script:
         self.presenter.expect("the list of missing callback parameters", [], missing)
 
         self.presenter.explain("Accept the Reservation.")
-        query = f"task_sid={task['sid']}&reservation_sid={reservation['reservation_sid']}"
-        accepted = self.presenter.get(self.app, f"/accept_reservation?{query}", show="all")
+        path = f"/reservations/{reservation['reservation_sid']}/accept"
+        accepted = self.presenter.post(self.app, path, show="all")
         self.presenter.expect("worker_name", "Alice", accepted["worker_name"])
         self.presenter.expect("reservation_status", "accepted", accepted["reservation_status"])
         self._expect_task(task["sid"], "assigned")
@@ -196,7 +196,8 @@ class Script:
         self._expect_task(call["task_sid"], "completed")
 
     def _create_task(self) -> Any:
-        return self.presenter.post(self.app, "/create-task", show=TASK_FIELDS)
+        form = {"attributes": json.dumps({"selected_language": "es"})}
+        return self.presenter.post(self.app, "/create-task", form, show=TASK_FIELDS)
 
     def _set_alice(self, activity: str) -> None:
         form = {"ActivitySid": self.identifiers["activities"][activity]}
@@ -221,8 +222,7 @@ class Script:
 
     def _pending_reservation(self, task_sid: str) -> Any:
         def find() -> Any:
-            response = self.app.get("/reservations", {"status": "pending"})
-            reservations = response.body.get("reservations", [])
+            reservations = self.app.list_reservations("pending")
             return next((r for r in reservations if r["task_sid"] == task_sid), None)
 
         reservation = self.presenter.wait(

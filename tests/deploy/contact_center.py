@@ -73,9 +73,7 @@ class ContactCenter:
         self.set_idle("Alice")
 
         def find_record():
-            listed = self.app.get("/reservations", {"status": "pending"})
-            assert listed.status == 200, listed
-            for record in listed.body["reservations"]:
+            for record in self.app.list_reservations("pending"):
                 if record["task_sid"] == created.body["sid"]:
                     return record
             return None

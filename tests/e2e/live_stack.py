@@ -95,7 +95,7 @@ class LiveStack:
         self.set_activity_of_alice("Idle")
 
         def find_reservation():
-            records = self.app.get("/reservations", {"status": "pending"}).body["reservations"]
+            records = self.app.list_reservations("pending")
             return next((record for record in records if record["task_sid"] == task_sid), None)
 
         reservation = eventually(find_reservation)

@@ -1,5 +1,5 @@
 """Fixtures imported from tests/routes."""
 
-from tests.routes.conftest import api, environ
+from tests.routes.conftest import api, environ, tutorial
 
-__all__ = ["api", "environ"]
+__all__ = ["api", "environ", "tutorial"]

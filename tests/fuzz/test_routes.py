@@ -32,7 +32,7 @@ class CountingClient:
 
 
 @pytest.fixture
-def fuzz_target(api):
+def fuzz_target(tutorial, api):
     """The app, its DynamoDB client and Authorization headers.
 
     TaskRouter has Reservations in every open status, and some are recorded.

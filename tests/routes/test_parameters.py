@@ -29,6 +29,13 @@ PARAMETERS = {
 }
 """The documented parameters of the routes, without those of an instruction."""
 
+SOURCES = [
+    (method, path, source)
+    for method, path in ROUTES
+    for source in ("query", "form", "json")
+    if method != "GET" or source == "query"  # the body of a GET request is ignored
+]
+
 
 def send(api: Api, method: str, path: str, source: str, parameters: dict[str, str]) -> Any:
     path = path.replace("{sid}", WR)
@@ -47,18 +54,14 @@ def test_every_route_that_takes_a_token_declares_its_parameters() -> None:
     assert {path for _, path in ROUTES} == PARAMETERS.keys()
 
 
-@pytest.mark.parametrize("source", ["query", "form", "json"])
-@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize(("method", "path", "source"), SOURCES)
 def test_unknown_parameter_is_refused_wherever_it_is_sent(
     api: Api, method: str, path: str, source: str
 ) -> None:
-    if method == "GET" and source != "query":
-        pytest.skip("The body of a GET request is ignored.")
-
-    response = send(api, method, path, source, {"colour": "red"})
+    response = send(api, method, path, source, {"color": "red"})
 
     assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
-    assert '"colour"' in response.json_body["Message"]
+    assert '"color"' in response.json_body["Message"]
     for name in PARAMETERS[path]:
         assert name in response.json_body["Message"]
     assert not api.taskrouter.calls
@@ -78,6 +81,7 @@ def test_unknown_parameter_is_refused_wherever_it_is_sent(
         ("GET", "/reservations", "WORKER_SID", "worker_sid"),
         ("GET", "/reservations", "PageSize", "limit"),
         ("GET", "/reservations", "PageToken", "cursor"),
+        ("GET", "/reservations", "page", "cursor"),
         ("GET", "/reservations", "next_cursor", "cursor"),
         ("POST", "/reservations/{sid}/accept", "Instruction", "instruction"),
         ("POST", "/reservations/{sid}/accept", "from", "instruction with from"),
@@ -126,7 +130,7 @@ def test_rest_name_of_an_instructions_parameter_is_refused_with_our_name(
     assert f"{instruction} has no parameter {rest_name}; did you mean {name}?" in message
 
 
-@pytest.mark.parametrize("name", ["form", "ur", "status_callback", "Timout"])
+@pytest.mark.parametrize("name", ["form", "ur", "status_callback", "Timeou"])
 def test_misspelled_parameter_of_a_call_is_refused(api: Api, name: str) -> None:
     remote = reserve(api)
     call = {"instruction": "call", "from": "+15556667777", "url": "https://desk.example/twiml"}
@@ -159,9 +163,9 @@ def test_any_unknown_name_gets_one_line_that_is_not_too_long(
 
 
 def test_missing_permission_is_reported_before_an_unknown_parameter(api: Api) -> None:
-    assert api.call("GET", "/reservations?colour=red", token=None).status_code == 401
+    assert api.call("GET", "/reservations?color=red", token=None).status_code == 401
     worker = api.token("worker", worker_sid=sid("WK"))
-    assert api.call("POST", "/create-task?colour=red", token=worker).status_code == 403
+    assert api.call("POST", "/create-task?color=red", token=worker).status_code == 403
 
 
 SIGNED = sorted(
@@ -178,3 +182,28 @@ def test_signed_request_may_have_unknown_parameters(api: Api, path: str) -> None
     response = api.http.post(path, headers=headers, body=urlencode(form).encode())
 
     assert response.status_code in {200, 204}
+
+
+@settings(max_examples=100, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_any_misspelled_name_is_refused_with_a_suggestion(api: Api, data: st.DataObject) -> None:
+    method, path = data.draw(st.sampled_from([route for route in ROUTES if PARAMETERS[route[1]]]))
+    name = data.draw(st.sampled_from(PARAMETERS[path]))
+    position = data.draw(st.integers(0, len(name) - 1))
+    misspelled = data.draw(
+        st.sampled_from(
+            [
+                name[:position] + name[position + 1 :],
+                name[:position] + "x" + name[position:],
+                name[:position] + name[position].upper() + name[position + 1 :],
+            ]
+        )
+    )
+    if misspelled in PARAMETERS[path]:
+        return
+
+    response = send(api, method, path, "query", {misspelled: "x"})
+
+    assert response.status_code == 400
+    assert f'"{misspelled}"; did you mean ' in response.json_body["Message"]
+    assert not api.taskrouter.calls

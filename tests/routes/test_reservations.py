@@ -1,7 +1,9 @@
 """Routes that accept, reject, complete, read and list Reservations, and GET /health."""
 
 import base64
+import itertools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -309,6 +311,84 @@ def test_all_reservations_in_a_long_time_range_are_listed(
     assert set(list_sids(api, since)) == set(sids)
     assert set(list_sids(api, f"{since}&status=rejected")) == set(sids[:2])
     assert set(list_sids(api, f"worker_sid={worker_sid}&status=rejected")) == set(sids[:2])
+
+
+class CountedQueries:
+    """Counts the queries of a client, and limits the size of the pages of the index `due`.
+
+    A small page stands for one of 1 MB, DynamoDB's maximum.
+    """
+
+    def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.indexes: list[str] = []
+        self.due_page_sizes: Iterator[int] = itertools.repeat(100)
+        self._send = api.service.dynamodb.query
+        monkeypatch.setattr(api.service.dynamodb, "query", self)
+
+    def __call__(self, **request: Any) -> Any:
+        self.indexes.append(request["IndexName"])
+        if request["IndexName"] == "due":
+            request["Limit"] = next(self.due_page_sizes)
+        return self._send(**request)
+
+
+@pytest.mark.parametrize("due_page_size", [2, 100])
+def test_each_request_reads_at_most_two_index_pages(
+    api: Api, monkeypatch: pytest.MonkeyPatch, due_page_size: int
+) -> None:
+    monkeypatch.setattr(listing, "_INDEX_PAGE_SIZE", 2)
+    worker_sid, other_sid = sid("WK"), sid("WK")
+    records: list[tuple[str, str, str]] = []
+    for number in range(12):
+        remote = reserve(api, worker_sid=worker_sid if number % 2 else other_sid)
+        status = ("pending", "accepted", "rejected")[number % 3]
+        if status != "pending":
+            verb = status.removesuffix("ed")
+            api.call("POST", f"/reservations/{remote.reservation_sid}/{verb}")
+        records.insert(0, (remote.reservation_sid, status, remote.worker_sid))
+        api.clock.now += 25 * 60_000
+    queries = CountedQueries(api, monkeypatch)
+    queries.due_page_sizes = itertools.repeat(due_page_size)
+
+    for status in ("", "pending", "accepted", "rejected", "wrapping", "gone"):
+        for worker in ("", worker_sid, sid("WK")):
+            query = "limit=3" + f"&status={status}" * bool(status)
+            query += f"&worker_sid={worker}" * bool(worker)
+            listed, cursor = [], ""
+            while cursor is not None:
+                queries.indexes.clear()
+                page = api.call("GET", f"/reservations?{query}&since=2026-09-21{cursor}").json_body
+                assert len(queries.indexes) <= 2, (query, queries.indexes)
+                listed += [record["reservation_sid"] for record in page["reservations"]]
+                cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+            assert listed == [
+                reservation_sid
+                for reservation_sid, recorded, owner in records
+                if status in ("", recorded) and worker in ("", owner)
+            ], query
+
+
+def test_list_continues_if_the_number_of_open_reservations_changes_between_pages(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page from the sorted index `due` and a page from `by_hour` have the same order."""
+    sids = [reserve(api).reservation_sid for _ in range(6)]
+    queries = CountedQueries(api, monkeypatch)
+    for sizes in ((1, 100), (100, 1)):
+        queries.due_page_sizes = itertools.chain(sizes, itertools.repeat(100))
+        assert sorted(list_sids(api, "status=pending&limit=2")) == sorted(sids)
+
+
+def test_list_of_a_worker_without_reservations_reads_one_page(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker_sid = reserve(api).worker_sid
+    queries = CountedQueries(api, monkeypatch)
+
+    page = api.call("GET", f"/reservations?worker_sid={worker_sid}&status=wrapping").json_body
+
+    assert page == {"reservations": [], "next_cursor": None}
+    assert queries.indexes == ["due"]
 
 
 def test_list_contains_every_callback_parameter(api: Api) -> None:

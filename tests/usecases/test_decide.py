@@ -7,6 +7,7 @@ from chalicelib.domain.errors import (
     NotFound,
     ReservationGone,
     ReservationNotPending,
+    StoreUnavailable,
     TaskRouterDenied,
     TaskRouterNotFound,
     TaskRouterRefused,
@@ -229,6 +230,23 @@ def test_reservation_missing_in_taskrouter_is_reported_as_gone(
     with pytest.raises(ReservationGone):
         service.reject(pending)
     assert service.taskrouter.calls["update"] == 1
+
+
+def test_missing_reservation_is_reported_as_gone_even_if_the_record_cannot_be_written(
+    service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.taskrouter.remove(pending.reservation_sid)
+
+    def fail(*_arguments: object) -> None:
+        raise StoreUnavailable("DynamoDB is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.store, "record_status", fail)
+        with pytest.raises(ReservationGone):
+            service.accept(pending)
+    service.clock.now += 30_000
+    service.sweep()
+    assert service.record(pending).status is Status.GONE
 
 
 def test_decision_with_unknown_workspace_changes_no_record(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
 from chalicelib.domain.errors import (
     SweepFailed,
     TaskRouterRefused,
@@ -13,6 +14,7 @@ from chalicelib.domain.errors import (
     Unsettled,
 )
 from chalicelib.domain.reservations import RemoteReservation, Status
+from chalicelib.usecases.run_budget import MAX_REASONS
 from chalicelib.usecases.sweep import SweepPolicy
 from tests.support import DEADLINES, NOW, sid
 from tests.usecases.conftest import Service
@@ -143,6 +145,25 @@ def test_refused_rejection_does_not_stop_other_rejections(
         rejecting_service.sweep()
     statuses = Counter(rejecting_service.record(remote).status for remote in remotes)
     assert statuses == {Status.REJECTED: 19, Status.PENDING: 1}
+
+
+def test_sweep_reports_why_taskrouter_refused_requests(rejecting_service: Service) -> None:
+    remotes = [rejecting_service.taskrouter.add() for _ in range(8)]
+    for remote in remotes:
+        rejecting_service.assign(remote)
+    rejecting_service.taskrouter.fail_before["update"] = [
+        TaskRouterRefused(f"reason {number}") for number in (1, 2, 1, 3, 4)
+    ]
+    rejecting_service.clock.now = NOW + 40_000
+
+    with pytest.raises(SweepFailed):
+        rejecting_service.sweep()
+
+    store = rejecting_service.store
+    item = store._client.get_item(TableName=store._state, Key={"id": {"S": LAST_SWEEP}})["Item"]
+    reasons = [reason["S"] for reason in item["reasons"]["L"]]
+    assert len(reasons) == MAX_REASONS
+    assert set(reasons) < {f"reason {number}" for number in range(1, 5)}
 
 
 def test_throttled_rejection_is_left_for_next_sweep_without_failure(

@@ -4,11 +4,12 @@ An index selects the SIDs, and the table provides the records. The indexes hold 
 needed for selection, so that all other attributes are stored only once. The query determines the
 index:
 
-- A query for an open status uses ``due``. The order of its entries changes as Reservations are
-  claimed and checked, and open Reservations are few. Therefore, the partition is read completely
-  and sorted.
+- A query for an open status uses ``due`` if the partition of the status fits into one index page.
+  The order of the entries changes as Reservations are claimed and checked, so they are sorted.
 - Any other query for a Worker's Reservations uses ``by_worker``.
 - All other queries use ``by_hour``, which is read hour by hour, backward in time.
+
+All lists have the same order, so a page may come from another index than the page before it.
 """
 
 import base64
@@ -39,8 +40,10 @@ from chalicelib.domain.sids import is_sid
 
 _HOUR_MS = 3_600_000
 _INDEX_PAGE_SIZE = 100
-_MAX_QUERIES = 24
-"""Maximum number of queries per request. A page that needs more is returned incomplete."""
+_MAX_QUERIES = 2
+"""Maximum number of index pages per request. A list that needs more is returned incomplete."""
+
+_LAST_SID = "WR" + "f" * 32
 
 _LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
 
@@ -132,36 +135,23 @@ class DynamoReservationListing:
 
         If the read is incomplete, the last position has no entry.
         """
+        queries = _MAX_QUERIES
         if query.status in OPEN:
-            return self._open_positions(query, query.status, after)
-        if query.worker_sid is not None:
-            return self._worker_positions(query, query.worker_sid, after)
-        return self._hourly_positions(query, after or _Position(now))
-
-    def _open_positions(
-        self, query: ReservationQuery, status: Status, after: _Position | None
-    ) -> _Positions:
-        positions: list[_Position] = []
-        start = None
-        while True:
-            entries, start = self._read_index("due", "open_as", status.value, start=start)
-            positions += [
-                _position(entry)
-                for entry in entries
-                if query.worker_sid in (None, entry["worker_sid"])
-            ]
+            entries, start = self._read_index("due", "open_as", query.status.value, start=None)
             if start is None:
-                break
-        # An entry that moves within the index during the read can appear twice.
-        for position in sorted(set(positions), reverse=True):
-            if after is None or position < after:
-                yield position, True
+                yield from _sorted_positions(entries, query.worker_sid, after)
+                return
+            queries -= 1
+        if query.worker_sid is not None:
+            yield from self._worker_positions(query, query.worker_sid, after, queries)
+        else:
+            yield from self._hourly_positions(query, after or _Position(now), queries)
 
     def _worker_positions(
-        self, query: ReservationQuery, worker_sid: str, after: _Position | None
+        self, query: ReservationQuery, worker_sid: str, after: _Position | None, queries: int
     ) -> _Positions:
         start = _start_key("worker_sid", worker_sid, after) if after else None
-        for _ in range(_MAX_QUERIES):
+        for _ in range(queries):
             entries, start = self._read_index(
                 "by_worker", "worker_sid", worker_sid, start=start, status=query.status
             )
@@ -170,10 +160,12 @@ class DynamoReservationListing:
                 return
         yield _position(from_item(start or {})), False
 
-    def _hourly_positions(self, query: ReservationQuery, after: _Position) -> _Positions:
+    def _hourly_positions(
+        self, query: ReservationQuery, after: _Position, queries: int
+    ) -> _Positions:
         hour = after.at - after.at % _HOUR_MS
         start = _start_key("hour", utc_hour(hour), after) if after.reservation_sid else None
-        for _ in range(_MAX_QUERIES):
+        for _ in range(queries):
             entries, start = self._read_index(
                 "by_hour", "hour", utc_hour(hour), start=start, status=query.status
             )
@@ -236,8 +228,19 @@ def _position(entry: dict[str, Any]) -> _Position:
     return _Position(entry["reserved_at"], entry["reservation_sid"])
 
 
+def _sorted_positions(
+    entries: list[dict[str, Any]], worker_sid: str | None, after: _Position | None
+) -> _Positions:
+    """Yield the positions of a Worker's entries (None for all) after *after*, newest first."""
+    positions = [_position(e) for e in entries if worker_sid in (None, e["worker_sid"])]
+    # In descending order, a position without an entry precedes every entry with the same time.
+    first = after and _Position(after.at, after.reservation_sid or _LAST_SID)
+    for position in sorted(positions, reverse=True):
+        if first is None or position < first:
+            yield position, True
+
+
 def _start_key(key: str, value: str, after: _Position) -> dict[str, Any]:
     """Return the ExclusiveStartKey for an index that is sorted by ``reserved_at``."""
-    # In descending order, a position without an entry precedes every entry with the same time.
-    sid = after.reservation_sid or "WR" + "f" * 32
+    sid = after.reservation_sid or _LAST_SID
     return to_item({key: value, "reserved_at": after.at, "reservation_sid": sid})
