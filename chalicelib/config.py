@@ -26,6 +26,9 @@ SWEEP_INTERVAL_MINUTES = 1
 MAX_TOKEN_SECONDS = 86_400
 """Maximum lifetime of a Twilio AccessToken (https://www.twilio.com/docs/iam/access-tokens)."""
 
+_MAX_RESERVATION_TIMEOUT = 86_400
+"""Maximum reservation timeout of a Workflow (https://www.twilio.com/docs/taskrouter/limits)."""
+
 _LAMBDA_TIMEOUT_SECONDS = 29
 """``lambda_timeout`` of the API's function in .chalice/config.json."""
 
@@ -129,8 +132,12 @@ def _timeouts_by_workflow(text: str) -> dict[str, int]:
     except JsonError as error:
         raise ValueError(f"must be a JSON object: {error}") from error
     for workflow_sid, seconds in timeouts.items():
-        if not is_sid(workflow_sid, "WW") or type(seconds) is not int or seconds < 1:
-            raise ValueError("must map Workflow SIDs (WW…) to seconds")
+        is_timeout = type(seconds) is int and 1 <= seconds <= _MAX_RESERVATION_TIMEOUT
+        if not is_sid(workflow_sid, "WW") or not is_timeout:
+            raise ValueError(
+                "must map Workflow SIDs (WW…) to whole seconds from 1 to "
+                f"{_MAX_RESERVATION_TIMEOUT}"
+            )
     return timeouts
 
 
@@ -171,7 +178,9 @@ class Settings:
     twilio_taskrouter_url: str = _setting(_url, default=TASKROUTER_URL)
     reservations_table: str = _setting()
     state_table: str = _setting()
-    reservation_timeout_seconds: int = _setting(_whole_number(1, 86_400), default="120")
+    reservation_timeout_seconds: int = _setting(
+        _whole_number(1, _MAX_RESERVATION_TIMEOUT), default="120"
+    )
     reservation_timeouts_by_workflow: dict[str, int] = _setting(_timeouts_by_workflow, default="{}")
     claim_lease_seconds: int = _setting(_whole_number(1, 900), default="30")
     sweep_grace_seconds: int = _setting(_whole_number(0, 3_600), default="10")

@@ -45,6 +45,8 @@ def test_error_names_the_missing_setting(name: str, value: str | None) -> None:
         ("RESERVATION_TIMEOUTS_BY_WORKFLOW", "[]"),
         ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW": 1}'),
         ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW' + "0" * 32 + '": true}'),
+        ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW' + "0" * 32 + '": 0}'),
+        ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW' + "0" * 32 + '": 86401}'),
         ("CLAIM_LEASE_SECONDS", "-1"),
         ("SWEEP_GRACE_SECONDS", "1.5"),
         ("ASSIGNMENT_INSTRUCTION", "Accept"),
