@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from chalicelib.domain import voice
+from chalicelib.domain import auth, voice
 from chalicelib.domain.instructions import WITHOUT_PARAMETERS
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import is_sid
@@ -22,6 +22,12 @@ PROJECT = Path(__file__).parent.parent
 
 SWEEP_INTERVAL_MINUTES = 1
 """Interval between scheduled sweeps on AWS."""
+
+MAX_TOKEN_SECONDS = 86_400
+"""Maximum lifetime of a Twilio AccessToken (https://www.twilio.com/docs/iam/access-tokens)."""
+
+_MAX_RESERVATION_TIMEOUT = 86_400
+"""Maximum reservation timeout of a Workflow (https://www.twilio.com/docs/taskrouter/limits)."""
 
 _LAMBDA_TIMEOUT_SECONDS = 29
 """``lambda_timeout`` of the API's function in .chalice/config.json."""
@@ -126,8 +132,12 @@ def _timeouts_by_workflow(text: str) -> dict[str, int]:
     except JsonError as error:
         raise ValueError(f"must be a JSON object: {error}") from error
     for workflow_sid, seconds in timeouts.items():
-        if not is_sid(workflow_sid, "WW") or type(seconds) is not int or seconds < 1:
-            raise ValueError("must map Workflow SIDs (WW…) to seconds")
+        is_timeout = type(seconds) is int and 1 <= seconds <= _MAX_RESERVATION_TIMEOUT
+        if not is_sid(workflow_sid, "WW") or not is_timeout:
+            raise ValueError(
+                "must map Workflow SIDs (WW…) to whole seconds from 1 to "
+                f"{_MAX_RESERVATION_TIMEOUT}"
+            )
     return timeouts
 
 
@@ -168,7 +178,9 @@ class Settings:
     twilio_taskrouter_url: str = _setting(_url, default=TASKROUTER_URL)
     reservations_table: str = _setting()
     state_table: str = _setting()
-    reservation_timeout_seconds: int = _setting(_whole_number(1, 86_400), default="120")
+    reservation_timeout_seconds: int = _setting(
+        _whole_number(1, _MAX_RESERVATION_TIMEOUT), default="120"
+    )
     reservation_timeouts_by_workflow: dict[str, int] = _setting(_timeouts_by_workflow, default="{}")
     claim_lease_seconds: int = _setting(_whole_number(1, 900), default="30")
     sweep_grace_seconds: int = _setting(_whole_number(0, 3_600), default="10")
@@ -180,7 +192,13 @@ class Settings:
     retention_days: int = _setting(_whole_number(1, 3_650), default="30")
     public_base_url: str = _setting(_empty_or(_url), default="")
     cors_allow_origin: str = _setting(_empty_or(_origin), default="")
+    max_token_seconds: int = _setting(
+        _whole_number(1, MAX_TOKEN_SECONDS), default=str(MAX_TOKEN_SECONDS)
+    )
     assignment_instruction: str = _setting(_one_of(*WITHOUT_PARAMETERS), default="defer")
+    worker_instructions: auth.InstructionPermissions = _setting(
+        auth.parse_instruction_permissions, default=auth.WORKER_INSTRUCTIONS
+    )
     rules_file: Path = _setting(_project_path, default="chalicelib/rules.toml")
     voice_languages: voice.Menu = _setting(voice.Menu.parse, default=voice.QUICKSTART)
     tutorial_routes: bool = _setting(_boolean, default="false")

@@ -63,7 +63,8 @@ class LogFields(TypedDict, total=False):
 
     queue_result: str | None
     reason: str | None
-    """Why a request to TaskRouter failed; see `chalicelib.domain.errors.public_text`."""
+    """Why a token was refused, or why a request to TaskRouter failed (see `public_text` in
+    `chalicelib.domain.errors`)."""
 
     reservation_sid: str | None
     rule: str | None

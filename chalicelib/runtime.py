@@ -139,6 +139,7 @@ class Runtime:
             self.secrets,
             account_sid=settings.twilio_account_sid,
             workspace_sid=settings.twilio_workspace_sid,
+            max_seconds=settings.max_token_seconds,
         )
 
     @cached_property

@@ -123,14 +123,15 @@ def services_greeting(stack: Stack) -> str:
 def greeting(stack: Stack) -> str:
     """Return the addresses of a running stack and commands to try."""
     simulator = http_client.fetch_identifiers(stack.simulator_url)
+    hours = min(TOKEN_HOURS, stack.settings.max_token_seconds / 3_600)
     token = create_token(
-        stack.settings, read_api_key(stack.settings), role="supervisor", hours=TOKEN_HOURS
+        stack.settings, read_api_key(stack.settings), role="supervisor", hours=hours
     )
     return GREETING.format(
         api=stack.api_url,
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
-        hours=TOKEN_HOURS,
+        hours=f"{hours:g}",
         token=token,
         account=f"{simulator['account_sid']}:{simulator['auth_token']}",
         idle=simulator["activities"]["Idle"],

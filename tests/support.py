@@ -4,7 +4,6 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
@@ -12,7 +11,7 @@ from chalicelib.domain.callbacks import EVENT_TYPES, EventPage, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import MOVES, RemoteReservation, Status
-from chalicelib.domain.tasks import CreatedTask, NewTask
+from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 from chalicelib.usecases.deadlines import Deadlines
 from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.reconcile import JOB
@@ -75,13 +74,11 @@ class FakeTaskRouter:
         self.reservations: dict[str, RemoteReservation] = {}
         self.calls: Counter[str] = Counter()
         self.tasks: dict[str, CreatedTask] = {}
-        self.created_at: dict[str, int] = {}
         self.events: list[ReservationEvent] = []
         self.unreadable_events = 0
         self.max_events = 2000
         self.instructions: list[Instruction] = []
         self.answers_calls = False
-        self.now_ms: Callable[[], int] = lambda: NOW
         self.activities: list[str | None] = []
         self.fail_before: dict[str, list[BaseException]] = {}
         self.fail_after: dict[str, list[BaseException]] = {}
@@ -202,17 +199,16 @@ class FakeTaskRouter:
             priority=task.priority,
         )
         self.tasks[created.sid] = created
-        self.created_at[created.sid] = self.now_ms()
         self._end("create")
         return created
 
-    def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
+    def find_tasks(self, name: str, value: str) -> list[FoundTask]:
         self._begin("find")
-        for task in self.tasks.values():
-            is_match = json.loads(task.attributes).get(name) == value
-            if is_match and self.created_at[task.sid] >= since:
-                return replace(task, attributes="null")
-        return None
+        return [
+            FoundTask(task, timeout=86_400, task_channel=("TC" + "0" * 32, "default"))
+            for task in self.tasks.values()
+            if json.loads(task.attributes).get(name) == value
+        ]
 
     def verify_workspace(self) -> None:
         self._begin("workspace")

@@ -51,11 +51,15 @@ def test_error_names_the_missing_or_empty_setting(name: str, value: str | None) 
         ("RESERVATION_TIMEOUTS_BY_WORKFLOW", "[]"),
         ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW": 1}'),
         ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW' + "0" * 32 + '": true}'),
+        ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW' + "0" * 32 + '": 0}'),
+        ("RESERVATION_TIMEOUTS_BY_WORKFLOW", '{"WW' + "0" * 32 + '": 86401}'),
         ("CLAIM_LEASE_SECONDS", "-1"),
         ("SWEEP_GRACE_SECONDS", "1.5"),
         ("ASSIGNMENT_INSTRUCTION", "Accept"),
         ("LOG_LEVEL", "LOUD"),
         ("RETENTION_DAYS", "0"),
+        ("MAX_TOKEN_SECONDS", "0"),
+        ("MAX_TOKEN_SECONDS", "86401"),
     ],
 )
 def test_error_names_the_malformed_setting_but_contains_no_password(name: str, value: str) -> None:

@@ -3,11 +3,15 @@
 Everything that `PERMISSIONS` does not list is denied. ``docs/security.md`` shows the same table.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from chalicelib.domain.errors import Forbidden
+from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
+from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.reservations import RINGING
 
 
 class Role(StrEnum):
@@ -53,6 +57,53 @@ PERMISSIONS: Mapping[Role, Mapping[Action, Scope]] = {
     Role.SERVICE: dict.fromkeys(Action, Scope.ANY_WORKER),
 }
 """The actions that each role may perform; all others are denied."""
+
+
+InstructionPermissions = Mapping[str, frozenset[str]]
+"""For each instruction that a Worker may send, the parameters that the Worker may set freely."""
+
+_OWN_PHONE = ("from", "timeout")
+_OWN_CONFERENCE = (
+    *("post_work_activity_sid", "muted", "beep", "start_conference_on_enter"),
+    *("end_conference_on_exit", "end_conference_on_customer_exit", "beep_on_customer_entrance"),
+    *("early_media", "max_participants", "region", "jitter_buffer_size"),
+    *("sip_auth_username", "sip_auth_password"),
+)
+
+WORKER_INSTRUCTIONS = json.dumps(
+    {
+        "dequeue": [*_OWN_PHONE, "post_work_activity_sid"],
+        "call": [*_OWN_PHONE, "accept"],
+        "redirect": ["accept"],
+        "conference": [*_OWN_PHONE, *_OWN_CONFERENCE],
+    }
+)
+"""The default: no recordings, no URLs, and no other phones or calls (see `OWN_VALUES`)."""
+
+OWN_VALUES: Mapping[str, str] = {
+    "to": "the contact_uri of its Worker",
+    "call_sid": "the call_sid of the Reservation's Task",
+}
+"""The only values that a Worker may give to a parameter that it may not set freely."""
+
+
+def parse_instruction_permissions(text: str) -> InstructionPermissions:
+    """Parse the setting WORKER_INSTRUCTIONS: a JSON object with lists of parameters.
+
+    Raises:
+        ValueError: The text is invalid. The message is a predicate.
+    """
+    try:
+        permissions = parse_json_object(text)
+    except JsonError as error:
+        raise ValueError(f"must be a JSON object: {error}") from error
+    for name, parameters in permissions.items():
+        if name not in RINGING or not isinstance(parameters, list):
+            raise ValueError(f"must map instructions ({', '.join(RINGING)}) to lists of parameters")
+        for parameter in parameters:
+            if parameter not in [*INSTRUCTION_TYPES[name].parameters()]:
+                raise ValueError(f"must list only parameters of {name} for {name}")
+    return {name: frozenset(parameters) for name, parameters in permissions.items()}
 
 
 @dataclass(frozen=True)
@@ -104,3 +155,34 @@ class Principal:
             raise Forbidden(
                 f"A token with the role {self.role} may {action} only for its own Worker."
             )
+
+    def authorize_instruction(
+        self,
+        instruction: Instruction,
+        permissions: InstructionPermissions,
+        own_values: Mapping[str, object],
+    ) -> None:
+        """Check that the caller may send an instruction with an accept request.
+
+        Args:
+            instruction: the instruction.
+            permissions: the instructions that a Worker may send.
+            own_values: the known values of OWN_VALUES, by parameter.
+
+        Raises:
+            Forbidden: The caller is a Worker that may not send the instruction, or may not set one
+                of its parameters to this value. The message names the parameter.
+        """
+        if self.confined_to(Action.ACCEPT_RESERVATION) is None:
+            return
+        name, role = instruction.name, f"A token with the role {self.role}"
+        if name not in permissions:
+            raise Forbidden(f"{role} may not send the instruction {name}.")
+        for parameter, value in instruction.answer.items():
+            if parameter == "instruction" or parameter in permissions[name]:
+                continue
+            if parameter not in OWN_VALUES:
+                raise Forbidden(f"{role} may not set the parameter {parameter} of {name}.")
+            if value != own_values.get(parameter):
+                own_value = OWN_VALUES[parameter]
+                raise Forbidden(f"{role} may set {parameter} of {name} only to {own_value}.")

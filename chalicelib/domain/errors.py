@@ -5,7 +5,8 @@
     AppError
     ├── BadRequest               400  invalid request
     │   └── TooLarge             413  body too large
-    ├── Unauthorized             401  missing or invalid token
+    ├── Unauthorized             401  missing token
+    │   └── InvalidToken         401  token that does not authenticate its sender
     ├── Forbidden                403  action not permitted
     │   └── InvalidSignature     403  no valid Twilio signature
     ├── NotFound                 404  unknown resource
@@ -72,9 +73,9 @@ class AppError(Exception):
 
     @property
     def reason(self) -> str | None:
-        """The message of the failed request to TaskRouter that is or caused this error, if any."""
+        """The message of a refused token, or of the failed request to TaskRouter, if any."""
         for error in (self, self.__cause__):
-            if isinstance(error, TaskRouterError):
+            if isinstance(error, TaskRouterError | Unauthorized):
                 return error.message
         return None
 
@@ -94,10 +95,18 @@ class TooLarge(BadRequest):
 
 
 class Unauthorized(AppError):
-    """The token is missing or invalid."""
+    """The token is missing."""
 
     status = 401
     code = "UnauthorizedError"
+    challenge: ClassVar[str] = "Bearer"
+    """The WWW-Authenticate header (https://www.rfc-editor.org/rfc/rfc6750#section-3)."""
+
+
+class InvalidToken(Unauthorized):
+    """The token is malformed, not signed with a key of this service, or not valid here and now."""
+
+    challenge = 'Bearer error="invalid_token"'
 
 
 class Forbidden(AppError):

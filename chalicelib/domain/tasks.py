@@ -53,20 +53,53 @@ class CreatedTask:
 
 
 @dataclass(frozen=True)
+class FoundTask:
+    """A Task found by a search.
+
+    Attributes:
+        task: the Task.
+        timeout: the Task's time to live, in seconds.
+        task_channel: SID and unique name of its TaskChannel.
+    """
+
+    task: CreatedTask
+    timeout: int | None
+    task_channel: tuple[str | None, str | None]
+
+
+def is_result(found: FoundTask, requested: NewTask) -> bool:
+    """Return whether a Task may be the result of a request.
+
+    Other programs may add attributes later, and a Workflow may change the priority.
+    """
+    try:
+        attributes = parse_json_object(found.task.attributes)
+    except (JsonError, TypeError):
+        return False
+    return (
+        attributes | parse_json_object(requested.attributes) == attributes
+        and found.task.workflow_sid == requested.workflow_sid
+        and requested.timeout in (None, found.timeout)
+        and requested.task_channel in (None, *found.task_channel)
+    )
+
+
+@dataclass(frozen=True)
 class IdempotencyRecord:
     """The record of an idempotency key.
 
     Attributes:
         fingerprint: identifies the content of the first request with the key.
+        marker: a random text in the attributes of the Task, by which the Task can be found; empty
+            in records of earlier versions of the service.
         owner: identifies the request that holds the key.
-        taken_at: epoch ms of the first request with the key.
         until: epoch ms at which the owner's lease expires.
         response: the created Task, or None until it is known.
     """
 
     fingerprint: str
+    marker: str
     owner: str
-    taken_at: int
     until: int
     response: dict[str, Any] | None
 

@@ -205,7 +205,7 @@ def _error_response(error: AppError) -> Response:
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthorized):
-        headers["WWW-Authenticate"] = "Bearer"
+        headers["WWW-Authenticate"] = error.challenge
     body = {"Code": error.code, "Message": error.message, **error.details}
     return Response(body, status_code=error.status, headers=headers)
 

@@ -24,6 +24,7 @@ from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_a
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.http import Parameters, check_names, optional_sid, route
 from chalicelib.usecases import list_reservations as usecase
+from chalicelib.usecases.authorize_instruction import authorize_instruction
 from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.find_reservation import find_reservation_to_accept
 
@@ -94,6 +95,14 @@ def accept(principal: Principal, parameters: Parameters, sid: str) -> Response:
     instruction = None
     if "instruction" in parameters:
         instruction = _parse_instruction(parameters)
+        service = runtime.current()
+        authorize_instruction(
+            instruction,
+            reservation_sid=checked_sid(sid, "WR", "sid"),
+            principal=principal,
+            permissions=service.settings.worker_instructions,
+            store=service.store,
+        )
     else:
         check_names(parameters, ("task_sid", "instruction"), _INSTRUCTION_HINTS)
     decided = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)

@@ -22,7 +22,7 @@ blueprint = Blueprint(__name__)
     parameters=("attributes", "priority", "timeout", "task_channel", "workflow_sid"),
     tutorial_methods=("GET",),
 )
-def create(_principal: Principal, parameters: Parameters) -> Response:
+def create(principal: Principal, parameters: Parameters) -> Response:
     """Create a Task at most once per Idempotency-Key."""
     service = runtime.current()
     settings = service.settings
@@ -33,6 +33,7 @@ def create(_principal: Principal, parameters: Parameters) -> Response:
     task = create_task(
         new_task,
         service.task_collaborators,
+        caller=principal.name,
         idempotency_key=blueprint.current_request.headers.get(IDEMPOTENCY_KEY),
     )
     observability.bind(task_sid=task.sid)

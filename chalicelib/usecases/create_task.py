@@ -1,8 +1,9 @@
 """Create a Task at most once per idempotency key, even if a response is lost.
 
 The key is acquired under a lease before the Task is created. The record of the key stores the
-response for a day. The key is also set as an attribute of the Task. After a lost response or a
-crash, the service searches TaskRouter for a Task with this attribute before it creates another.
+response for a day, and a random marker, which is also an attribute of the Task. After a lost
+response or a crash, the service searches TaskRouter for a Task with this marker before it creates
+another. docs/adr/0024 explains why callers can neither choose nor guess the marker.
 """
 
 import hashlib
@@ -28,18 +29,19 @@ from chalicelib.domain.tasks import (
     IdempotencyRecord,
     NewTask,
     compact_json,
+    is_result,
 )
 from chalicelib.usecases.ports import Clock, IdempotencyStore, TaskRouter
 
-ATTRIBUTE = "idempotency_key"
-"""The Task attribute that contains the key."""
+KEY = "idempotency_key"
+"""The Task attribute that contains the key, for readers."""
+
+MARKER = "idempotency_marker"
+"""The Task attribute that contains the marker, by which the service finds the Task."""
 
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
-_CLOCK_SKEW_MS = 60_000
-"""Maximum assumed difference from Twilio's clock. A search must find the Task of this request, but
-not a Task that was created with the same key on an earlier day."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,18 @@ class TaskCollaborators:
 
 
 def create_task(
-    task: NewTask, collaborators: TaskCollaborators, *, idempotency_key: str | None = None
+    task: NewTask,
+    collaborators: TaskCollaborators,
+    *,
+    caller: str,
+    idempotency_key: str | None = None,
 ) -> CreatedTask:
-    """Create a Task, or return the Task that was created earlier with the same key.
+    """Create a Task, or return the Task that the caller created earlier with the same key.
 
     Args:
-        task: the Task to create. The key is added to its attributes.
+        task: the Task to create. The key and a marker are added to its attributes.
         collaborators: the services to use.
+        caller: the name of the caller. Different callers may use the same key.
         idempotency_key: 1 to 128 characters (letters, digits and ``_ . : -``), or None to create
             a Task on every call.
 
@@ -80,24 +87,29 @@ def create_task(
             that TaskRouter may have created a Task.
         StoreUnavailable: DynamoDB failed before this request asked TaskRouter to create a Task.
     """
+    _check_reserved(task, idempotency_key)
     if idempotency_key is None:
         return collaborators.taskrouter.create_task(task)
-    task = _with_key(task, idempotency_key)
+    task = _with_attribute(task, KEY, idempotency_key)
     fingerprint = hashlib.sha256(json.dumps(asdict(task)).encode()).hexdigest()
     owner = collaborators.new_id()
-    clock = collaborators.clock
+    _with_attribute(task, MARKER, owner)  # raises BadRequest before the key is acquired
+    clock, keys = collaborators.clock, collaborators.keys
     deadline = clock.now_ms() + _WAIT_MS
+    unscoped = keys.get_unscoped(idempotency_key, now=clock.now_ms())
+    if unscoped and unscoped.fingerprint == fingerprint:
+        return _earlier_response(unscoped)
+    key = f"{caller} {idempotency_key}"
     while True:
         now = clock.now_ms()
         until = now + collaborators.lease_seconds * 1000
-        record = collaborators.keys.acquire(
-            idempotency_key, fingerprint, owner=owner, now=now, until=until
-        )
+        record = keys.acquire(key, fingerprint, owner=owner, now=now, until=until)
         if record.fingerprint != fingerprint:
             raise KeyReused("This Idempotency-Key was used for another Task. Use a new key.")
         if record.response is not None:
             return CreatedTask(**record.response)
-        attempt = _Attempt(idempotency_key, task, owner, record, collaborators)
+        marked_task = _with_attribute(task, MARKER, record.marker)
+        attempt = _Attempt(key, marked_task, owner, record, collaborators)
         if record.owner == owner:
             return attempt.create()
         if record.until <= now:
@@ -107,24 +119,39 @@ def create_task(
         clock.sleep(_POLL_SECONDS)
 
 
-def _with_key(task: NewTask, key: str) -> NewTask:
-    """Return *task* with the idempotency key added to its attributes."""
-    if not _KEY.fullmatch(key):
+def _check_reserved(task: NewTask, key: str | None) -> None:
+    """Raise BadRequest if the key is malformed or the Task sets attributes of the service."""
+    if key is not None and not _KEY.fullmatch(key):
         raise BadRequest(
             "Idempotency-Key must be 1 to 128 characters: letters, digits, and _ . : -"
         )
     attributes = parse_json_object(task.attributes)
-    if attributes.setdefault(ATTRIBUTE, key) != key:
+    if MARKER in attributes:
+        raise BadRequest(f"The attribute {MARKER} is reserved for the service. Remove it.")
+    if attributes.get(KEY, key) != key:
         raise BadRequest(
-            f"The attribute {ATTRIBUTE} must equal the Idempotency-Key header, or be absent."
+            f"The attribute {KEY} must equal the Idempotency-Key header, or be absent."
         )
-    text = compact_json(attributes)
+
+
+def _with_attribute(task: NewTask, name: str, value: str) -> NewTask:
+    text = compact_json({**parse_json_object(task.attributes), name: value})
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
-            f"The attributes, including {ATTRIBUTE}, may have at most {MAX_ATTRIBUTES_LENGTH} "
-            "characters."
+            f"The attributes, including {KEY} and {MARKER}, may have at most "
+            f"{MAX_ATTRIBUTES_LENGTH} characters."
         )
     return replace(task, attributes=text)
+
+
+def _earlier_response(record: IdempotencyRecord) -> CreatedTask:
+    """Return the response of a request that was made before keys were scoped to callers."""
+    if record.response is None:
+        raise Unsettled(
+            "It is not known whether an earlier version of the service created the Task. Look for "
+            f"its attribute {KEY} in TaskRouter before you use another key."
+        )
+    return CreatedTask(**record.response)
 
 
 @dataclass(frozen=True)
@@ -197,14 +224,25 @@ class _Attempt:
         )
 
     def _find(self) -> CreatedTask | None:
-        """Search TaskRouter for the Task that has the key as an attribute."""
+        """Search TaskRouter for the Task that has the marker.
+
+        Raises:
+            Unsettled: a Task has the marker, but is not the requested Task. Someone has changed the
+                Task, or has copied the marker to another Task.
+        """
         now = self.collaborators.clock.now_ms()
         if not self.collaborators.keys.consume_search_budget(now=now):
             raise TaskRouterThrottled("TaskRouter allows 3 searches per second.", retry_after=1)
-        since = self.record.taken_at - _CLOCK_SKEW_MS
-        found = self.collaborators.taskrouter.find_task(ATTRIBUTE, self.key, since=since)
-        # TaskRouter's list of Tasks does not include their attributes.
-        return found and replace(found, attributes=self.task.attributes)
+        found = self.collaborators.taskrouter.find_tasks(MARKER, self.record.marker)
+        for candidate in found:
+            if is_result(candidate, self.task):
+                return candidate.task
+        if found:
+            raise Unsettled(
+                f"The Task with the {MARKER} of this Idempotency-Key differs from the request. "
+                "Look for the Task in TaskRouter before you use another key."
+            )
+        return None
 
     def _release_key(self, failure: TaskRouterError) -> None:
         """Release the key, because no Task was created.

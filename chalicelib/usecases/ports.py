@@ -15,7 +15,7 @@ from chalicelib.domain.reservations import (
     Status,
     StatusUpdate,
 )
-from chalicelib.domain.tasks import CreatedTask, IdempotencyRecord, NewTask
+from chalicelib.domain.tasks import CreatedTask, FoundTask, IdempotencyRecord, NewTask
 
 
 class Clock(Protocol):
@@ -55,8 +55,8 @@ class TaskRouter(Protocol):
     def list_reserved_tasks(self) -> list[str]:
         """List the SIDs (WT…) of the reserved Tasks."""
 
-    def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
-        """Find a Task by an attribute; ignore Tasks created before *since* (epoch ms)."""
+    def find_tasks(self, name: str, value: str) -> list[FoundTask]:
+        """Find the Tasks that have an attribute with this value."""
 
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Events of a type from *since* to *until* (epoch ms).
@@ -197,11 +197,19 @@ class IdempotencyStore(Protocol):
         """Acquire a key if it is unused; return its current record.
 
         Args:
-            key: the idempotency key.
+            key: the idempotency key, preceded by the name of its caller.
             fingerprint: identifies the content of the request.
-            owner: identifies the request.
+            owner: a random text that identifies the request. It also becomes the key's marker.
             now: epoch ms.
             until: epoch ms at which the lease expires.
+        """
+
+    def get_unscoped(self, key: str, *, now: int) -> IdempotencyRecord | None:
+        """Return the record of a key that was stored before keys were scoped to callers.
+
+        Args:
+            key: the idempotency key alone.
+            now: epoch ms; an expired record is not returned.
         """
 
     def take_over(self, key: str, *, owner: str, expired_at: int, until: int) -> bool:

@@ -22,9 +22,7 @@ from infra import OperatorError
 from infra.aws import stage_config
 from infra.commands import report_errors, stage_option
 
-MAX_HOURS = 24
-"""Maximum lifetime of an AccessToken (Twilio's documentation, "Access Tokens")."""
-
+_DEFAULT_HOURS = 8.0
 _TASKROUTER_SECONDS = 10
 
 
@@ -46,14 +44,13 @@ class ApiKey:
 @click.option("--worker", metavar="SID|NAME", help="The Worker; required for the role worker.")
 @click.option(
     "--hours",
-    default=8.0,
-    show_default=True,
-    type=click.FloatRange(0, MAX_HOURS, min_open=True),
+    show_default="8, or MAX_TOKEN_SECONDS if that is less",
+    type=click.FloatRange(0, config.MAX_TOKEN_SECONDS / 3_600, min_open=True),
     help="Lifetime of the token.",
 )
 @stage_option
 @report_errors
-def token(role: str, worker: str | None, hours: float, stage_name: str) -> None:
+def token(role: str, worker: str | None, hours: float | None, stage_name: str) -> None:
     """Print a bearer token for the API.
 
     Shell variables override the settings of the stage.
@@ -61,9 +58,16 @@ def token(role: str, worker: str | None, hours: float, stage_name: str) -> None:
     if Role(role).has_worker and not worker:
         raise click.UsageError(f"A {role} token needs --worker, the SID or name of a Worker.")
     settings = config.load(stage_config.environment(stage_name, os.environ))
+    max_hours = settings.max_token_seconds / 3_600
+    if hours is not None and hours > max_hours:
+        raise click.UsageError(
+            f"--hours must be at most {max_hours:g}, because MAX_TOKEN_SECONDS is "
+            f"{settings.max_token_seconds} in the stage {stage_name}."
+        )
     key = read_api_key(settings)
     worker_sid = find_worker_sid(settings, key, worker) if worker else None
-    click.echo(create_token(settings, key, role=role, worker_sid=worker_sid, hours=hours))
+    lifetime = _DEFAULT_HOURS if hours is None else hours
+    click.echo(create_token(settings, key, role=role, worker_sid=worker_sid, hours=lifetime))
 
 
 def create_token(
@@ -80,7 +84,7 @@ def create_token(
         settings: Settings with the account and the Workspace of the token.
         key: The API key that signs the token.
         role: "worker", "supervisor" or "service".
-        hours: Lifetime of the token, at most `MAX_HOURS`.
+        hours: Lifetime of the token, reduced to MAX_TOKEN_SECONDS if it exceeds this setting.
         worker_sid: WK… SID of the bearer; required for the role "worker".
     """
     grant = TaskRouterGrant(
@@ -91,7 +95,7 @@ def create_token(
         key.sid,
         key.secret,
         grants=[grant],
-        ttl=round(hours * 3600),
+        ttl=min(round(hours * 3_600), settings.max_token_seconds),
     )
     encoded: str = access_token.to_jwt()
     return encoded

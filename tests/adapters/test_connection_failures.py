@@ -68,7 +68,7 @@ def call_taskrouter(address: str) -> None:
         account_sid="AC" + "a" * 32,
         secrets=FixedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"})),
         workspace_sid="WS" + "c" * 32,
-    ).find_task("name", "secret", since=0)
+    ).find_tasks("name", "secret")
 
 
 @pytest.fixture(params=[call_dynamodb, call_taskrouter])

@@ -25,7 +25,8 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Dequeue, parse_instruction
 from chalicelib.domain.reservations import Status
-from chalicelib.domain.tasks import NewTask
+from chalicelib.domain.tasks import NewTask, is_result
+from taskrouter_simulator.testing import TaskRouter as Simulator
 
 TASK, WORKER, RESERVATION = "WT" + "1" * 32, "WK" + "2" * 32, "WR" + "3" * 32
 RESERVATION_RESOURCE = {
@@ -121,7 +122,7 @@ REQUESTS: dict[str, Callable[[TwilioTaskRouter], object]] = {
     "reservations": lambda client: client.list_reservations(TASK),
     "reserved tasks": lambda client: client.list_reserved_tasks(),
     "events": lambda client: client.list_events("reservation.created", since=0, until=1),
-    "find": lambda client: client.find_task("idempotency_key", "x", since=0),
+    "find": lambda client: client.find_tasks("idempotency_marker", "x"),
     "create": lambda client: client.create_task(
         NewTask(attributes="{}", workflow_sid="WW" + "d" * 32)
     ),
@@ -331,6 +332,42 @@ def test_request_to_silent_server_times_out(
     with pytest.raises(TaskRouterUnavailable):
         taskrouter(server.url).verify_workspace()
     assert time.monotonic() - started < 5
+
+
+def test_tasks_are_found_by_an_attribute_and_returned_with_their_attributes(
+    taskrouter: Simulator,
+) -> None:
+    client = TwilioTaskRouter(
+        base_url=taskrouter.url,
+        account_sid=taskrouter.account_sid,
+        secrets=FixedSecrets(
+            Secrets(("token",), {taskrouter.api_key_sid: taskrouter.api_key_secret})
+        ),
+        workspace_sid=taskrouter.workspace_sid,
+    )
+
+    requests = {
+        marker: NewTask(
+            attributes=json.dumps({"idempotency_marker": marker, "nested": {"a": [1, None]}}),
+            workflow_sid=taskrouter.workflow_sid,
+            priority=3,
+            timeout=600,
+            task_channel="voice",
+        )
+        for marker in ("a" * 32, "b" * 32)
+    }
+    created = {marker: client.create_task(request) for marker, request in requests.items()}
+
+    for marker, request in requests.items():
+        (found,) = client.find_tasks("idempotency_marker", marker)
+        assert (found.task.sid, found.task.attributes) == (
+            created[marker].sid,
+            request.attributes,
+        )
+        assert is_result(found, request)
+        assert is_result(found, replace(request, task_channel=found.task_channel[0]))
+        assert not is_result(found, replace(request, task_channel="chat"))
+    assert client.find_tasks("idempotency_marker", "c" * 32) == []
 
 
 def test_update_sends_status_and_activity(server: Server) -> None:

@@ -134,8 +134,9 @@ class Scenario:
             new_id=lambda: f"owner-{next(_ids)}",
         )
         create_task(
-            NewTask(attributes=SPANISH, workflow_sid="WW" + "0" * 32),
+            NewTask(attributes=SPANISH, workflow_sid=self.taskrouter.workflow_sid),
             collaborators,
+            caller=ANN.name,
             idempotency_key=self.key,
         )
 

@@ -10,7 +10,7 @@ from chalicelib.domain.callbacks import EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import RemoteReservation, Status
-from chalicelib.domain.tasks import CreatedTask, NewTask
+from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 from taskrouter_simulator import seed
 from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.engine import (
@@ -177,14 +177,13 @@ class EngineTaskRouter:
         with self._lock:
             return _to_created(self.add_task(task.attributes))
 
-    def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
+    def find_tasks(self, name: str, value: str) -> list[FoundTask]:
         with self._lock:
-            for task in self._workspace.tasks.values():
-                matches = json.loads(task.attributes).get(name) == value
-                if matches and task.created * 1000 >= since:
-                    # TaskRouter's list of Tasks does not include their attributes.
-                    return replace(_to_created(task), attributes="null")
-            return None
+            return [
+                FoundTask(_to_created(task), int(task.timeout), (task.channel_sid, None))
+                for task in self._workspace.tasks.values()
+                if json.loads(task.attributes).get(name) == value
+            ]
 
     def list_reservations(self, task_sid: str) -> list[RemoteReservation]:
         with self._lock:
@@ -200,6 +199,11 @@ class EngineTaskRouter:
         if sid not in self._workspace.reservations:
             raise TaskRouterNotFound("no such Reservation")
         return self._workspace.reservations[sid]
+
+    @property
+    def workflow_sid(self) -> str:
+        (sid,) = self._workspace.workflows
+        return sid
 
     # Actions of other clients
 

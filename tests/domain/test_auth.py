@@ -1,5 +1,6 @@
 """The code grants exactly the permissions that docs/security.md lists."""
 
+import json
 import re
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from hypothesis import strategies as st
 from chalicelib.domain import auth
 from chalicelib.domain.auth import Action, Principal, Role, Scope
 from chalicelib.domain.errors import Forbidden
+from chalicelib.domain.instructions import parse_instruction
+from tests.domain.instruction_table import REQUIRED, TABLE, Row
 from tests.support import sid
 
+SETTINGS = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
 SECURITY = (Path(__file__).parents[2] / "docs" / "security.md").read_text(encoding="utf-8")
 DOCUMENTED = {
     (Role(role), Action(action)): Scope(scope)
@@ -107,3 +111,34 @@ def test_name_contains_the_role_and_the_worker_sid_or_identity_if_any(
     principal: Principal, name: str
 ) -> None:
     assert principal.name == name
+
+
+def test_documented_worker_instructions_are_the_default() -> None:
+    _, _, section = SETTINGS.partition("### Instructions of Workers")
+    documented = json.loads(section.split("```")[1].removeprefix("json"))
+    assert documented == json.loads(auth.WORKER_INSTRUCTIONS)
+
+
+@given(
+    role=st.sampled_from(Role),
+    row=st.sampled_from([row for row in TABLE if row.instruction != "reject"]),
+    free=st.sets(st.sampled_from(sorted({row.name for row in TABLE}))),
+    own_values=st.dictionaries(st.sampled_from(["to", "call_sid"]), st.just("own")),
+)
+def test_only_workers_are_limited_to_free_parameters_and_own_values(
+    role: Role, row: Row, free: set[str], own_values: dict[str, str]
+) -> None:
+    values = {**REQUIRED.get(row.instruction, {}), row.name: row.valid_values[0]}
+    instruction = parse_instruction({"instruction": row.instruction, **values})
+    principal = Principal(role, worker_sid=OWN_WORKER)
+    permissions = {row.instruction: frozenset(free)}
+    own_values = {name: values.get(name, "") for name in own_values}
+    expected = role is not Role.WORKER or values.keys() <= free | own_values.keys()
+
+    try:
+        principal.authorize_instruction(instruction, permissions, own_values)
+        allowed = True
+    except Forbidden:
+        allowed = False
+
+    assert allowed is expected

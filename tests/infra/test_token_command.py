@@ -50,12 +50,28 @@ def test_worker_token_contains_the_worker_and_the_requested_lifetime(settings):
     assert claims["exp"] - time.time() == pytest.approx(1800, abs=60)
 
 
+@pytest.mark.parametrize(("max_seconds", "expected"), [("600", 600), ("86400", 8 * 3600)])
+def test_default_lifetime_is_at_most_the_setting(settings, max_seconds, expected):
+    claims = decode(settings, run("--role", "service", MAX_TOKEN_SECONDS=max_seconds).stdout)
+    assert claims["exp"] - time.time() == pytest.approx(expected, abs=60)
+
+
 @pytest.mark.parametrize(
     ("arguments", "environ", "message"),
     [
         (["--role", "worker"], {}, "A worker token needs --worker"),
         (["--role", "service", "--hours", "25"], {}, "25.0 is not in the range"),
         (["--role", "service", "--hours", "0"], {}, "0.0 is not in the range"),
+        (
+            ["--role", "service", "--hours", "1.1"],
+            {"MAX_TOKEN_SECONDS": "3600"},
+            "--hours must be at most 1, because MAX_TOKEN_SECONDS is 3600 in the stage local.",
+        ),
+        (
+            ["--role", "service"],
+            {"MAX_TOKEN_SECONDS": "86401"},
+            "MAX_TOKEN_SECONDS must be a whole",
+        ),
         (["--role", "admin"], {}, "'admin' is not one of"),
         (["--role", "service", "--stage", "missing"], {}, "There is no stage 'missing'"),
         (["--role", "service"], {"TWILIO_API_KEY_SID": "invalid"}, "TWILIO_API_KEY_SID must be SK"),

@@ -49,6 +49,7 @@ class Api:
             "secret": ENVIRON["TWILIO_API_KEY_SECRET"],
             "workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"],
             "worker_sid": None,
+            "identity": None,
             "ttl": 3600,
             **overrides,
         }
@@ -60,6 +61,7 @@ class Api:
             settings["key"],
             settings["secret"],
             grants=[grant],
+            identity=settings["identity"],
             ttl=settings["ttl"],
         )
         return str(token.to_jwt())
@@ -162,7 +164,6 @@ def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
         settings=config.load(environ), dynamodb=dynamodb.client(), clock=clock
     )
     taskrouter = FakeTaskRouter()
-    taskrouter.now_ms = clock.now_ms
     vars(service)["taskrouter"] = taskrouter
     observability.configure("INFO")
     log = io.StringIO()

@@ -1,10 +1,13 @@
 """Requests that accept a Reservation with an assignment instruction."""
 
+import json
 from typing import Any
 
 import pytest
 
+from chalicelib import config
 from chalicelib.domain.reservations import Status, StatusUpdate
+from tests.domain.instruction_table import CA, REQUIRED, TABLE, Row
 from tests.routes.conftest import Api, reserve
 from tests.support import NOW, sid
 
@@ -106,3 +109,203 @@ def test_worker_cannot_ring_the_phone_of_another_worker(api: Api) -> None:
     assert api.post_json(path, DEQUEUE, token=other_token).status_code == 403
     own_token = api.token(role="worker", worker_sid=remote.worker_sid)
     assert api.post_json(path, DEQUEUE, token=own_token).status_code == 202
+
+
+PHONE = "+15550001111"
+URL = "https://desk.example/twiml"
+REACHES_OUTSIDE = {
+    *("to", "call_sid", "url", "record", "status_callback_url", "status_callback_events"),
+    *("status_callback", "status_callback_method", "status_callback_event"),
+    *("wait_url", "wait_method", "conference_record", "conference_trim", "recording_channels"),
+    *("recording_status_callback", "recording_status_callback_method"),
+    *("conference_status_callback", "conference_status_callback_method"),
+    *("conference_status_callback_event", "conference_recording_status_callback"),
+    "conference_recording_status_callback_method",
+}
+"""The parameters that record a call, call a URL, or ring or move another phone."""
+
+RINGING_ROWS = [row for row in TABLE if row.instruction != "reject"]
+
+
+def accept_as_worker(api: Api, body: dict[str, Any], **callback: str) -> Any:
+    """Post a callback, and let the reserved Worker accept the Reservation with an instruction."""
+    remote = api.taskrouter.add()
+    sids = {
+        "ReservationSid": remote.reservation_sid,
+        "TaskSid": remote.task_sid,
+        "WorkerSid": remote.worker_sid,
+    }
+    assert api.post_callback(api.callback_parameters(**sids, **callback)).status_code == 200
+    token = api.token(role="worker", worker_sid=remote.worker_sid)
+    return api.post_json(f"/reservations/{remote.reservation_sid}/accept", body, token=token)
+
+
+@pytest.mark.parametrize("row", RINGING_ROWS, ids=lambda row: f"{row.instruction}.{row.name}")
+def test_worker_may_set_only_parameters_that_ring_its_own_phone(api: Api, row: Row) -> None:
+    required = REQUIRED.get(row.instruction, {})
+    body = {**required, "instruction": row.instruction, row.name: row.valid_values[0]}
+    response = accept_as_worker(api, body)
+
+    refused = {name for name in body if name in REACHES_OUTSIDE}
+    if not refused:
+        assert response.status_code == 202
+        return
+    assert (response.status_code, response.json_body["Code"]) == (403, "ForbiddenError")
+    assert any(f" {name} of {row.instruction}" in response.json_body["Message"] for name in refused)
+    assert api.taskrouter.instructions == []
+    (record,) = api.call("GET", "/reservations").json_body["reservations"]
+    assert record["instruction_sent"] is None
+    path = f"/reservations/{record['reservation_sid']}/accept"
+    assert api.post_json(path, body).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            {"instruction": "call", "from": PHONE, "url": URL},
+            "may not set the parameter url of call.",
+        ),
+        (
+            {"instruction": "dequeue", "to": PHONE},
+            "may set to of dequeue only to the contact_uri of its Worker.",
+        ),
+        (
+            {"instruction": "redirect", "call_sid": CA, "url": URL},
+            "may set call_sid of redirect only to the call_sid of the Reservation's Task.",
+        ),
+    ],
+)
+def test_refusal_names_the_parameter(api: Api, body: dict[str, Any], message: str) -> None:
+    response = accept_as_worker(api, body)
+
+    assert response.status_code == 403
+    assert response.json_body["Message"] == f"A token with the role worker {message}"
+
+
+@pytest.mark.parametrize("instruction", ["dequeue", "conference"])
+@pytest.mark.parametrize("contact_uri", [PHONE, "client:alice", "sip:alice@example.com", "alice"])
+def test_worker_may_name_its_own_contact_uri(api: Api, instruction: str, contact_uri: str) -> None:
+    attributes = json.dumps({"contact_uri": contact_uri})
+    body = {"instruction": instruction, "from": "+15556667777"}
+
+    own = accept_as_worker(api, {**body, "to": contact_uri}, WorkerAttributes=attributes)
+    assert own.status_code == 202
+    for other in ("+15550002222", "client:bob", contact_uri + "1"):
+        refused = accept_as_worker(api, {**body, "to": other}, WorkerAttributes=attributes)
+        assert refused.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    ["", "{}", "[]", "{", "null", '{"contact_uri": null}', '{"contact_uri": ["alice"]}'],
+)
+def test_worker_without_a_known_contact_uri_must_omit_to(api: Api, attributes: str) -> None:
+    body = {"instruction": "dequeue", "from": PHONE}
+
+    refused = accept_as_worker(api, {**body, "to": "alice"}, WorkerAttributes=attributes)
+    assert refused.status_code == 403
+    assert accept_as_worker(api, body, WorkerAttributes=attributes).status_code == 202
+
+
+def test_worker_must_omit_to_if_no_callback_arrived(api: Api) -> None:
+    remote = api.taskrouter.add()
+    token = api.token(role="worker", worker_sid=remote.worker_sid)
+    path = f"/reservations/{remote.reservation_sid}/accept"
+
+    assert api.post_json(path, {**DEQUEUE, "to": PHONE}, token=token).status_code == 403
+    assert api.post_json(path, DEQUEUE, token=token).status_code == 202
+
+
+def test_worker_does_not_learn_the_contact_uri_of_another_worker(api: Api) -> None:
+    token = api.token(role="worker", worker_sid=sid("WK"))
+    attributes = json.dumps({"contact_uri": PHONE})
+    parameters = api.callback_parameters(WorkerAttributes=attributes)
+    assert api.post_callback(parameters).status_code == 200
+    path = f"/reservations/{parameters['ReservationSid']}/accept"
+
+    responses = [
+        api.post_json(path, {"instruction": "dequeue", "to": to}, token=token)
+        for to in (PHONE, "+15550002222")
+    ]
+
+    assert [response.status_code for response in responses] == [403, 403]
+    assert responses[0].json_body == responses[1].json_body
+
+
+@pytest.mark.parametrize(
+    ("setting", "body", "status"),
+    [
+        ({}, {"instruction": "dequeue"}, 403),
+        ({}, {}, 200),
+        ({"conference": []}, {"instruction": "dequeue"}, 403),
+        ({"conference": []}, {"instruction": "conference"}, 202),
+        ({"conference": []}, {"instruction": "conference", "to": "alice"}, 202),
+        ({"conference": []}, {"instruction": "conference", "from": PHONE}, 403),
+        ({"conference": ["record"]}, {"instruction": "conference", "record": True}, 202),
+        ({"conference": ["record"]}, {"instruction": "conference", "to": "bob"}, 403),
+        ({"conference": ["to"]}, {"instruction": "conference", "to": "bob"}, 202),
+        ({"call": ["from", "url"]}, {"instruction": "call", "from": PHONE, "url": URL}, 202),
+        ({"redirect": ["url"]}, {"instruction": "redirect", "call_sid": CA, "url": URL}, 202),
+        (
+            {"redirect": ["url"]},
+            {"instruction": "redirect", "call_sid": "CA" + "9" * 32, "url": URL},
+            403,
+        ),
+        (
+            {"redirect": ["url", "call_sid"]},
+            {"instruction": "redirect", "call_sid": "CA" + "9" * 32, "url": URL},
+            202,
+        ),
+    ],
+)
+def test_setting_determines_the_instructions_of_workers(
+    environ: dict[str, str],
+    request: pytest.FixtureRequest,
+    setting: dict[str, list[str]],
+    body: dict[str, Any],
+    status: int,
+) -> None:
+    environ["WORKER_INSTRUCTIONS"] = json.dumps(setting)
+    api: Api = request.getfixturevalue("api")
+
+    response = accept_as_worker(
+        api,
+        body,
+        WorkerAttributes='{"contact_uri": "alice"}',
+        TaskAttributes=json.dumps({"call_sid": CA}),
+    )
+
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "dequeue",
+        '{"dequeue": "from"}',
+        '{"dequeue": null}',
+        '{"accept": []}',
+        '{"supervise": []}',
+        '{"dequeue": ["url"]}',
+        '{"dequeue": [["from"]]}',
+        '{"dequeue": [1]}',
+    ],
+)
+def test_malformed_setting_is_refused(environ: dict[str, str], text: str) -> None:
+    with pytest.raises(config.SettingsError, match="^WORKER_INSTRUCTIONS must "):
+        config.load({**environ, "WORKER_INSTRUCTIONS": text})
+
+
+@pytest.mark.parametrize("role", ["supervisor", "service"])
+def test_other_roles_may_send_any_instruction(
+    environ: dict[str, str], request: pytest.FixtureRequest, role: str
+) -> None:
+    environ["WORKER_INSTRUCTIONS"] = "{}"
+    api: Api = request.getfixturevalue("api")
+    remote = reserve(api)
+    body = {"instruction": "call", "from": PHONE, "to": "client:bob", "url": URL}
+
+    path = f"/reservations/{remote.reservation_sid}/accept"
+    assert api.post_json(path, body, token=api.token(role)).status_code == 202

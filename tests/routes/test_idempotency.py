@@ -1,12 +1,16 @@
 """Requests with the same idempotency key create one Task, even after failures."""
 
+import hashlib
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
+from chalicelib.adapters.dynamodb.client import to_item
 from chalicelib.adapters.dynamodb.idempotency import DynamoIdempotencyStore
 from chalicelib.domain.errors import (
     KeyReused,
@@ -17,15 +21,20 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
     Unsettled,
 )
-from chalicelib.domain.tasks import NewTask
+from chalicelib.domain.tasks import CreatedTask, NewTask, compact_json
 from chalicelib.usecases.create_task import create_task
-from tests.routes.conftest import Api
+from taskrouter_simulator.testing import TaskRouter as Simulator
+from tests.routes.conftest import ENVIRON, Api
+from tests.support import NOW
 
-BODY = {"attributes": {"selected_language": "en"}, "priority": 3}
+BODY: dict[str, Any] = {"attributes": {"selected_language": "en"}, "priority": 3}
 
 
-def create(api: Api, key: str = "order-1", body: dict[str, Any] | None = None) -> Any:
-    return api.post_json("/create-task", body or BODY, headers={"Idempotency-Key": key})
+def create(
+    api: Api, key: str = "order-1", body: dict[str, Any] | None = None, *, token: str = ""
+) -> Any:
+    headers = {"Idempotency-Key": key}
+    return api.post_json("/create-task", body or BODY, headers=headers, token=token)
 
 
 def test_repeated_request_returns_the_same_task(api: Api) -> None:
@@ -36,6 +45,7 @@ def test_repeated_request_returns_the_same_task(api: Api) -> None:
     assert first.json_body["attributes"] == {
         "selected_language": "en",
         "idempotency_key": "order-1",
+        "idempotency_marker": ANY,
     }
     assert first.json_body["priority"] == 3
     assert len(api.taskrouter.tasks) == 1
@@ -215,7 +225,7 @@ def test_simultaneous_requests_create_one_task(api: Api) -> None:
 
     def create_in_thread(_number: int) -> str:
         try:
-            return create_task(task, collaborators, idempotency_key="same").sid
+            return create_task(task, collaborators, caller="ann", idempotency_key="same").sid
         except Unsettled:
             return "unsettled"
 
@@ -229,12 +239,12 @@ def test_one_of_six_requests_takes_over_after_a_crash(api: Api) -> None:
     collaborators = replace(api.service.task_collaborators, taskrouter=api.taskrouter)
     api.taskrouter.fail_after["create"] = [KeyboardInterrupt()]
     with pytest.raises(KeyboardInterrupt):
-        create_task(task, collaborators, idempotency_key="same")
+        create_task(task, collaborators, caller="ann", idempotency_key="same")
     api.clock.now += 30_000
 
     def create_in_thread(_number: int) -> str:
         try:
-            return create_task(task, collaborators, idempotency_key="same").sid
+            return create_task(task, collaborators, caller="ann", idempotency_key="same").sid
         except Unsettled:
             return "unsettled"
 
@@ -242,10 +252,254 @@ def test_one_of_six_requests_takes_over_after_a_crash(api: Api) -> None:
         sids = set(pool.map(create_in_thread, range(6))) - {"unsettled"}
     assert len(sids) == len(api.taskrouter.tasks) == 1
     with pytest.raises(KeyReused):
-        create_task(replace(task, priority=1), collaborators, idempotency_key="same")
+        create_task(replace(task, priority=1), collaborators, caller="ann", idempotency_key="same")
 
 
 def test_item_ids_do_not_contain_the_key(api: Api) -> None:
     create(api, "secret-looking-key")
     items = api.service.dynamodb.scan(TableName=api.service.settings.state_table)["Items"]
     assert "secret-looking-key" not in json.dumps([item["id"] for item in items])
+
+
+def plant(api: Api, **changes: Any) -> str:
+    """Create a Task in TaskRouter without this service, as asked for by `create`."""
+    task = NewTask(
+        attributes=json.dumps({**BODY["attributes"], "idempotency_key": "order-1"}),
+        workflow_sid=ENVIRON["TWILIO_WORKFLOW_SID"],
+        priority=3,
+    )
+    return api.taskrouter.create_task(replace(task, **changes)).sid
+
+
+def lose_created_task(api: Api) -> CreatedTask:
+    """Let a request create its Task, but neither get a response nor find the Task."""
+    api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
+    api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
+    assert create(api).status_code == 503
+    (*_, task) = api.taskrouter.tasks.values()
+    return task
+
+
+@pytest.mark.parametrize("header", [{}, {"Idempotency-Key": "order-1"}])
+@pytest.mark.parametrize("as_text", [False, True])
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"idempotency_key": "order-2"},
+        {"idempotency_key": {}},
+        {"idempotency_marker": "order-1"},
+        {"idempotency_marker": None},
+        {"idempotency_key": "order-1", "idempotency_marker": "x"},
+    ],
+)
+def test_callers_cannot_set_the_attributes_of_the_service(
+    api: Api, header: dict[str, str], *, as_text: bool, attributes: dict[str, Any]
+) -> None:
+    value = json.dumps(attributes) if as_text else attributes
+    response = api.post_json("/create-task", {"attributes": value}, headers=header)
+
+    assert response.status_code == 400
+    assert "The attribute idempotency_" in response.json_body["Message"]
+    assert not api.taskrouter.calls
+
+
+def test_key_attribute_without_the_header_is_refused(api: Api) -> None:
+    body = {"attributes": {"idempotency_key": "order-1"}}
+    assert api.post_json("/create-task", body).status_code == 400
+    assert not api.taskrouter.calls
+
+
+@pytest.mark.parametrize("was_created", [False, True])
+def test_planted_task_with_the_key_is_not_returned(api: Api, *, was_created: bool) -> None:
+    planted = plant(api)
+    failures = api.taskrouter.fail_after if was_created else api.taskrouter.fail_before
+    failures["create"] = [TaskRouterUnavailable("connection lost")]
+
+    response = create(api)
+    if not was_created:
+        assert response.status_code == 503
+        api.clock.now += 30_000
+        response = create(api)
+
+    assert response.status_code == 201
+    assert response.json_body["sid"] != planted
+    assert len(api.taskrouter.tasks) == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attributes": {"selected_language": "es"}},
+        {"attributes": {"selected_language": None}},
+        {"attributes": {"idempotency_key": "order-2"}},
+        {"workflow_sid": "WW" + "9" * 32},
+    ],
+)
+def test_task_with_a_copied_marker_is_not_returned(api: Api, change: dict[str, Any]) -> None:
+    own = lose_created_task(api)
+    attributes = json.loads(own.attributes) | change.get("attributes", {})
+    copy = plant(api, **{**change, "attributes": json.dumps(attributes)})
+    # TaskRouter may list the copy first.
+    api.taskrouter.tasks = {copy: api.taskrouter.tasks[copy], own.sid: own}
+    api.clock.now += 30_000
+
+    assert create(api).json_body["sid"] == own.sid
+    assert len(api.taskrouter.tasks) == 2
+
+
+def test_no_second_task_is_created_if_the_first_was_changed(api: Api) -> None:
+    own = lose_created_task(api)
+    changed = json.loads(own.attributes) | {"selected_language": "es"}
+    api.taskrouter.tasks[own.sid] = replace(own, attributes=json.dumps(changed))
+
+    for _ in range(3):
+        api.clock.now += 30_000
+        response = create(api)
+        assert (response.status_code, response.json_body["Code"]) == (503, "OutcomeUnknown")
+        assert "differs from the request" in response.json_body["Message"]
+    assert len(api.taskrouter.tasks) == 1
+
+
+def test_task_is_found_after_other_programs_have_added_attributes(api: Api) -> None:
+    own = lose_created_task(api)
+    changed = json.loads(own.attributes) | {"call_sid": "CA" + "0" * 32}
+    api.taskrouter.tasks[own.sid] = replace(own, attributes=json.dumps(changed), priority=9)
+    api.clock.now += 30_000
+
+    response = create(api)
+    assert (response.status_code, response.json_body["sid"]) == (201, own.sid)
+    assert response.json_body["attributes"] == changed
+
+
+def test_marker_is_random_and_known_only_after_the_task_was_created(api: Api) -> None:
+    attributes = [create(api, key).json_body["attributes"] for key in ("a", "b", "c")]
+    markers = {value["idempotency_marker"] for value in attributes}
+    assert len(markers) == 3
+    assert all(re.fullmatch("[0-9a-f]{32}", marker) for marker in markers)
+
+
+CALLERS = [
+    {"role": "supervisor"},
+    {"role": "service"},
+    {"role": "supervisor", "identity": "ann"},
+    {"role": "supervisor", "identity": "bob"},
+    {"role": "supervisor", "identity": "ann order-1"},
+    {"role": "service", "identity": "ann"},
+]
+
+
+def test_callers_do_not_share_keys(api: Api) -> None:
+    tokens = [api.token(**caller) for caller in CALLERS]
+    responses = [create(api, token=token) for token in tokens]
+    repeated = [create(api, token=token) for token in tokens]
+
+    assert [response.status_code for response in responses] == [201] * len(CALLERS)
+    assert len({response.json_body["sid"] for response in responses}) == len(CALLERS)
+    assert [r.json_body for r in repeated] == [r.json_body for r in responses]
+
+
+def test_caller_does_not_get_the_task_of_another_caller_after_a_lost_response(api: Api) -> None:
+    other = create(api, token=api.token(identity="ann")).json_body["sid"]
+    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")]
+    assert create(api, token=api.token(identity="bob")).status_code == 503
+    api.clock.now += 30_000
+
+    assert create(api, token=api.token(identity="bob")).json_body["sid"] != other
+
+
+def store_old_record(api: Api, key: str = "order-1", **changes: Any) -> None:
+    """Store a record as written by versions that did not scope keys to callers."""
+    attributes = {**BODY["attributes"], "idempotency_key": key}
+    task = NewTask(
+        attributes=compact_json(attributes),
+        workflow_sid=ENVIRON["TWILIO_WORKFLOW_SID"],
+        priority=3,
+    )
+    item = {
+        "id": f"key#{hashlib.sha256(key.encode()).hexdigest()}",
+        "fingerprint": hashlib.sha256(json.dumps(asdict(task)).encode()).hexdigest(),
+        "owner": "old",
+        "taken_at": NOW,
+        "until": NOW + 30_000,
+        "ttl": NOW // 1000 + 86_400,
+        **changes,
+    }
+    table = api.service.settings.state_table
+    api.service.dynamodb.put_item(TableName=table, Item=to_item(item))
+
+
+def test_key_of_an_earlier_version_returns_its_task(api: Api) -> None:
+    created = CreatedTask("WT" + "1" * 32, "{}", "pending", None, None, 3)
+    store_old_record(api, answer=asdict(created))
+
+    assert create(api).json_body["sid"] == created.sid
+    api.clock.now += 86_400_000
+    assert create(api).json_body["sid"] != created.sid
+
+
+def test_key_of_an_earlier_version_without_a_task_creates_none(api: Api) -> None:
+    store_old_record(api)
+    plant(api)
+    api.clock.now += 60_000
+
+    response = create(api)
+    assert (response.status_code, response.json_body["Code"]) == (503, "OutcomeUnknown")
+    assert api.taskrouter.calls == {"create": 1}
+
+
+def test_key_of_an_earlier_version_with_another_body_is_ignored(api: Api) -> None:
+    created = CreatedTask("WT" + "1" * 32, "{}", "pending", None, None, 3)
+    store_old_record(api, answer=asdict(created), fingerprint="another")
+
+    response = create(api)
+    assert (response.status_code, response.json_body["sid"] == created.sid) == (201, False)
+
+
+@pytest.fixture
+def simulated_api(
+    environ: dict[str, str], taskrouter: Simulator, request: pytest.FixtureRequest
+) -> Api:
+    """The app with the simulator instead of the fake TaskRouter."""
+    environ |= {
+        "TWILIO_ACCOUNT_SID": taskrouter.account_sid,
+        "TWILIO_API_KEY_SID": taskrouter.api_key_sid,
+        "TWILIO_API_KEY_SECRET": taskrouter.api_key_secret,
+        "TWILIO_WORKSPACE_SID": taskrouter.workspace_sid,
+        "TWILIO_WORKFLOW_SID": taskrouter.workflow_sid,
+        "TWILIO_TASKROUTER_URL": taskrouter.url,
+    }
+    api: Api = request.getfixturevalue("api")
+    del vars(api.service)["taskrouter"]
+    return api
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_planted_task_in_the_simulator_is_not_returned(
+    simulated_api: Api, taskrouter: Simulator, moment: str
+) -> None:
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    attributes = json.dumps({**BODY["attributes"], "idempotency_key": "order-1"})
+    planted = workspace.tasks.create(attributes=attributes, workflow_sid=taskrouter.workflow_sid)
+    token = simulated_api.token(
+        account_sid=taskrouter.account_sid,
+        key=taskrouter.api_key_sid,
+        secret=taskrouter.api_key_secret,
+        workspace_sid=taskrouter.workspace_sid,
+    )
+    taskrouter.fault("request", "cut", method="POST", path="*/Tasks", moment=moment)
+
+    response = create(simulated_api, token=token)
+    if moment == "before":
+        assert response.status_code == 503
+        simulated_api.clock.now += 30_000
+        response = create(simulated_api, token=token)
+
+    assert response.status_code == 201
+    own, other = response.json_body, {task.sid for task in workspace.tasks.list()}
+    assert other == {planted.sid, own["sid"]}
+    assert own["sid"] != planted.sid
+    assert own["attributes"] == {
+        **BODY["attributes"],
+        "idempotency_key": "order-1",
+        "idempotency_marker": ANY,
+    }

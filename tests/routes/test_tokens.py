@@ -1,9 +1,13 @@
 """Bearer tokens are validated, and their roles determine the permissions."""
 
+import base64
 import json
+import time
 
 import jwt
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.routes.conftest import ENVIRON, Api
 from tests.support import sid
@@ -42,63 +46,208 @@ def test_missing_token_returns_401(api: Api, method: str, path: str) -> None:
     assert not api.taskrouter.calls
 
 
+DAY = 86_400
+NOT_SIGNED = "The token is not signed with the secret of an API key of this service."
+
+
+def refusal(api: Api, token: str) -> str:
+    """Return the message of the 401 response to a token."""
+    response = api.call("GET", "/reservations", token=token)
+    assert response.status_code == 401
+    assert response.json_body["Code"] == "UnauthorizedError"
+    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert api.lines()[-1]["reason"] == response.json_body["Message"]
+    return str(response.json_body["Message"])
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("change", "message"),
     [
-        {"secret": "a different secret of sufficient length"},
-        {"key": "SK" + "9" * 32},
-        {"account_sid": "AC" + "9" * 32},
-        {"workspace_sid": "WS" + "9" * 32},
-        {"workspace_sid": None},
-        {"ttl": -1},
-        {"role": "admin"},
-        {"role": None},
-        {"role": "worker"},
-        {"role": "worker", "worker_sid": "Alice"},
+        ({"secret": "a different secret of sufficient length"}, NOT_SIGNED),
+        ({"key": "SK" + "9" * 32}, NOT_SIGNED),
+        ({"key": "SK" + "9" * 32, "ttl": -1}, NOT_SIGNED),
+        ({"account_sid": "AC" + "9" * 32}, "The token belongs to another account."),
+        ({"workspace_sid": "WS" + "9" * 32}, "The token belongs to another Workspace"),
+        ({"workspace_sid": None}, "The token belongs to another Workspace, or to none."),
+        ({"ttl": -1}, "The token has expired."),
+        ({"ttl": DAY + 60}, "The lifetime of the token must be at most 86400 seconds"),
+        ({"ttl": 3650 * DAY}, "The lifetime of the token must be at most 86400 seconds"),
+        ({"role": "admin"}, "role in the token's TaskRouter grant must be one of worker,"),
+        ({"role": None}, "role in the token's TaskRouter grant must be one of worker,"),
+        ({"role": "worker"}, "A token with the role worker needs worker_sid"),
+        ({"role": "worker", "worker_sid": "Alice"}, "A token with the role worker needs"),
     ],
 )
-def test_invalid_token_returns_401(api: Api, change: dict[str, object]) -> None:
-    assert api.call("GET", "/reservations", token=api.token(**change)).status_code == 401  # type: ignore[arg-type]
+def test_response_states_why_the_token_is_invalid(
+    api: Api, change: dict[str, object], message: str
+) -> None:
+    assert refusal(api, api.token(**change)).startswith(message)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("missing", ["exp", "iss", "sub", "grants"])
-def test_token_without_a_required_claim_returns_401(api: Api, missing: str) -> None:
+@pytest.mark.parametrize("missing", ["exp", "iss", "sub"])
+def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> None:
     claims = valid_claims(api)
     del claims[missing]
-    assert api.call("GET", "/reservations", token=sign_claims(claims)).status_code == 401
+    assert refusal(api, sign_claims(claims)) == f"The token has no valid claim {missing}."
 
 
 @pytest.mark.parametrize(
-    "claims",
+    ("claims", "message"),
     [
-        {"iss": 1},
-        {"iss": ["SK"]},
-        {"sub": {}},
-        {"exp": "soon"},
-        {"exp": 1e400},
-        {"grants": []},
-        {"grants": {"task_router": "supervisor"}},
-        {"grants": {"task_router": {"role": ["supervisor"]}}},
+        ({"iss": 1}, "The token has no valid claim iss."),
+        ({"iss": ["SK"]}, "The token has no valid claim iss."),
+        ({"sub": {}}, "The token belongs to another account."),
+        ({"exp": "soon"}, "The token is malformed."),
+        ({"exp": 1e400}, "The token is malformed."),
+        ({"exp": None}, "The token has no valid claim exp."),
+        ({"exp": 10**4000}, "The lifetime of the token must be at most"),
+        ({"nbf": "soon"}, "The token is malformed."),
+        ({"nbf": None}, "The token is malformed."),
+        ({"iat": 1e400}, "The token is malformed."),
+        ({"iat": [1]}, "The token is malformed."),
+        ({"jti": 1}, "The token is malformed."),
+        ({"aud": "another service"}, "The token is malformed."),
+        ({"nbf": 32_503_680_000}, "The token is not valid yet"),
+        ({"iat": 32_503_680_000}, "The token is not valid yet"),
+        ({"grants": None}, "The token has no TaskRouter grant"),
+        ({"grants": []}, "The token has no TaskRouter grant"),
+        ({"grants": {"task_router": "supervisor"}}, "The token has no TaskRouter grant"),
+        ({"grants": {"task_router": {"role": ["supervisor"]}}}, "The token belongs to another"),
     ],
 )
-def test_token_with_malformed_claims_returns_401(api: Api, claims: dict[str, object]) -> None:
-    token = sign_claims({**valid_claims(api), **claims})
-    assert api.call("GET", "/reservations", token=token).status_code == 401
+def test_malformed_claims_are_refused(api: Api, claims: dict[str, object], message: str) -> None:
+    assert refusal(api, sign_claims({**valid_claims(api), **claims})).startswith(message)
 
 
-def test_token_with_another_algorithm_or_malformed_token_returns_401(api: Api) -> None:
+@pytest.mark.parametrize("role", [["supervisor"], {}, 1, True, "", "Supervisor", "supervisor "])
+def test_role_must_be_one_of_the_roles(api: Api, role: object) -> None:
+    claims = valid_claims(api)
+    grant = {"workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"], "role": role}
+    claims["grants"] = {"task_router": grant}
+    assert refusal(api, sign_claims(claims)).startswith("role in the token's TaskRouter grant")
+
+
+@pytest.mark.parametrize("identity", [5, ["ann"], {}, True, "x" * 257, "a\nb", "\ud800"])
+def test_identity_must_be_a_short_printable_string(api: Api, identity: object) -> None:
+    claims = valid_claims(api)
+    claims["grants"]["identity"] = identity  # type: ignore[index]
+    assert refusal(api, sign_claims(claims)).startswith("identity in the token's grants must be")
+
+
+@pytest.mark.parametrize("identity", [None, "", "ann", "x" * 256, "Zoë Müller"])
+def test_identity_is_optional(api: Api, identity: str | None) -> None:
+    claims = valid_claims(api)
+    claims["grants"]["identity"] = identity  # type: ignore[index]
+    assert api.call("GET", "/reservations", token=sign_claims(claims)).status_code == 200
+    expected = f"supervisor:{identity}" if identity else "supervisor"
+    assert api.lines()[-1]["principal"] == expected
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    age=st.integers(0, 10 * 365 * DAY),
+    remaining=st.integers(5, 10 * 365 * DAY),
+    claims=st.sets(st.sampled_from(["nbf", "iat"])),
+)
+def test_lifetime_counts_from_the_earliest_known_time(
+    api: Api, age: int, remaining: int, claims: set[str]
+) -> None:
+    """A token without nbf and iat does not state its age, so its lifetime starts now."""
+    now = int(time.time())
+    token = valid_claims(api) | {"exp": now + remaining} | dict.fromkeys(claims, now - age)
+    for name in {"nbf", "iat"} - claims:
+        token.pop(name, None)
+
+    response = api.call("GET", "/reservations", token=sign_claims(token))
+
+    lifetime = remaining + age if claims else remaining
+    # The request may take a second, in which the remaining lifetime becomes shorter.
+    if not DAY < lifetime <= DAY + 2:
+        assert response.status_code == (200 if lifetime <= DAY else 401)
+
+
+@pytest.mark.parametrize(("ttl", "status"), [(600, 200), (660, 401)])
+def test_maximum_lifetime_is_a_setting(
+    environ: dict[str, str], request: pytest.FixtureRequest, ttl: int, status: int
+) -> None:
+    environ["MAX_TOKEN_SECONDS"] = "600"
+    api: Api = request.getfixturevalue("api")
+
+    response = api.call("GET", "/reservations", token=api.token(ttl=ttl))
+
+    assert response.status_code == status
+    if status == 401:
+        assert "at most 600 seconds (MAX_TOKEN_SECONDS)" in response.json_body["Message"]
+
+
+def test_tokens_without_the_secret_do_not_reveal_the_api_keys(api: Api) -> None:
+    """Anyone can write a token, so such a token must not reveal which API keys are accepted."""
+    claims = valid_claims(api)
+    for change in ({}, {"exp": 1}, {"nbf": 32_503_680_000}, {"sub": "x"}, {"grants": {}}):
+        messages = {
+            (
+                refusal(api, sign_claims({**claims, **change, "iss": issuer}, secret="x" * 64)),
+                refusal(
+                    api,
+                    sign_claims(
+                        {**claims, **change, "iss": issuer}, secret="x" * 64, algorithm="HS512"
+                    ),
+                ),
+            )
+            for issuer in (ENVIRON["TWILIO_API_KEY_SID"], "SK" + "9" * 32)
+        }
+        assert len(messages) == 1
+
+
+def encode_parts(*parts: str) -> str:
+    """Return a token with any header and payload, and an invalid signature."""
+    encoded = [base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts]
+    return ".".join([*encoded, "eA"])
+
+
+def test_other_algorithms_are_refused(api: Api) -> None:
     claims = valid_claims(api)
     unsigned = jwt.encode(claims, None, algorithm="none")  # type: ignore[arg-type]
     secret = ENVIRON["TWILIO_API_KEY_SECRET"] * 2
-    signed_with_hs512 = sign_claims(claims, secret=secret, algorithm="HS512")
-    for token in (unsigned, signed_with_hs512, "x", "a.b.c", "é.é.é", "a" * 10_000):
-        assert api.call("GET", "/reservations", token=token).status_code == 401
+    different = sign_claims(claims, secret=secret, algorithm="HS512")
+    for token in (unsigned, different):
+        assert refusal(api, token) == "The token must be signed with HS256."
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x",
+        "a.b.c",
+        "é.é.é",
+        encode_parts("[" * 3_000, "{}"),
+        encode_parts('{"alg": "HS256"}', "[" * 3_000),
+        encode_parts('{"alg": "HS256"}', "[]"),
+        encode_parts('{"alg": "HS256", "crit": ["x"]}', "{}"),
+    ],
+)
+def test_malformed_tokens_are_refused(api: Api, token: str) -> None:
+    assert refusal(api, token).startswith("The token is malformed.")
+
+
+@pytest.mark.parametrize(("length", "status"), [(8_192, 200), (8_193, 401)])
+def test_length_of_tokens_is_limited(api: Api, length: int, status: int) -> None:
+    def padded(size: int) -> str:
+        return sign_claims({**valid_claims(api), "padding": "x" * size})
+
+    base = len(padded(0))
+    sizes = (size for size in range(length - base, 0, -1) if len(padded(size)) == length)
+    token = padded(next(sizes))
+    response = api.call("GET", "/reservations", token=token)
+    assert response.status_code == status
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic YTpi", "Token x"])
 def test_authorization_header_without_bearer_token_returns_401(api: Api, header: str) -> None:
     headers = {"Authorization": header}
-    assert api.call("GET", "/reservations", token=None, headers=headers).status_code == 401
+    response = api.call("GET", "/reservations", token=None, headers=headers)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 def test_worker_cannot_create_a_task(api: Api) -> None:

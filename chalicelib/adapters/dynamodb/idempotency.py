@@ -3,7 +3,7 @@
 import hashlib
 from typing import Any
 
-from chalicelib.adapters.dynamodb.client import UpdateItem
+from chalicelib.adapters.dynamodb.client import UpdateItem, from_item, to_item, translate_errors
 from chalicelib.domain.tasks import IdempotencyRecord
 
 _DAY_SECONDS = 86_400
@@ -31,8 +31,9 @@ class DynamoIdempotencyStore:
         update = UpdateItem(
             set={
                 "fingerprint": fingerprint,
+                # Unlike the owner, the marker does not change if another request takes over.
+                "marker": owner,
                 "owner": owner,
-                "taken_at": now,
                 "until": until,
                 "ttl": now // 1000 + _DAY_SECONDS,
             },
@@ -42,13 +43,16 @@ class DynamoIdempotencyStore:
             values={":now_seconds": now // 1000},
         )
         _, item = update.run(self._client, self._table, _primary_key(key))
-        return IdempotencyRecord(
-            fingerprint=item["fingerprint"],
-            owner=item["owner"],
-            taken_at=item["taken_at"],
-            until=item["until"],
-            response=item.get("answer"),
-        )
+        return _to_record(item)
+
+    def get_unscoped(self, key: str, *, now: int) -> IdempotencyRecord | None:
+        """Return the record of a key that was stored before keys were scoped to callers."""
+        with translate_errors():
+            response = self._client.get_item(
+                TableName=self._table, Key=to_item(_primary_key(key)), ConsistentRead=True
+            )
+        item = from_item(response.get("Item", {}))
+        return _to_record(item) if item.get("ttl", 0) > now // 1000 else None
 
     def take_over(self, key: str, *, owner: str, expired_at: int, until: int) -> bool:
         """Take over a key whose lease expired; return whether *owner* now holds it."""
@@ -94,3 +98,13 @@ class DynamoIdempotencyStore:
 def _primary_key(key: str) -> dict[str, str]:
     """Return the primary key of the item, which contains only a hash of *key*."""
     return {"id": f"key#{hashlib.sha256(key.encode()).hexdigest()}"}
+
+
+def _to_record(item: dict[str, Any]) -> IdempotencyRecord:
+    return IdempotencyRecord(
+        fingerprint=item["fingerprint"],
+        marker=item.get("marker", ""),
+        owner=item["owner"],
+        until=item["until"],
+        response=item.get("answer"),
+    )

@@ -5,17 +5,35 @@ SID of the API key, ``sub`` is the SID of the account, and ``grants.task_router`
 workspace_sid, worker_sid and role. https://www.twilio.com/docs/iam/access-tokens
 """
 
+import time
+from collections.abc import Mapping
 from typing import Any
 
 import jwt
 
 from chalicelib.adapters.secrets import SecretsSource
+from chalicelib.config import MAX_TOKEN_SECONDS
 from chalicelib.domain.auth import Principal, Role
-from chalicelib.domain.errors import Unauthorized
+from chalicelib.domain.errors import InvalidToken, Unauthorized
 from chalicelib.domain.sids import is_sid
 
 _MAX_LENGTH = 8_192
-_SCHEME = "bearer "
+_MAX_IDENTITY_LENGTH = 256
+_ALGORITHM = "HS256"
+
+_REFUSALS: Mapping[type[jwt.InvalidTokenError], str] = {
+    # One message for an unknown key and a wrong signature. Two messages would let anyone find out
+    # which API keys the service accepts.
+    jwt.InvalidSignatureError: "The token is not signed with the secret of an API key of this "
+    "service. iss must be the SID of that API key.",
+    jwt.InvalidAlgorithmError: f"The token must be signed with {_ALGORITHM}.",
+    jwt.ExpiredSignatureError: "The token has expired. Create a new token.",
+    jwt.ImmatureSignatureError: "The token is not valid yet (nbf or iat). Check the clock of the "
+    "computer that creates the tokens.",
+    jwt.exceptions.InvalidSubjectError: "The token belongs to another account. sub must be the SID "
+    "of the account of this service.",
+}
+"""Messages for the errors of PyJWT; all other errors mean that the token is malformed."""
 
 
 class TokenVerifier:
@@ -25,70 +43,120 @@ class TokenVerifier:
         secrets: the source of the API keys.
         account_sid: AC….
         workspace_sid: WS….
+        max_seconds: maximum lifetime of a token.
     """
 
-    def __init__(self, secrets: SecretsSource, *, account_sid: str, workspace_sid: str) -> None:
+    def __init__(
+        self,
+        secrets: SecretsSource,
+        *,
+        account_sid: str,
+        workspace_sid: str,
+        max_seconds: int = MAX_TOKEN_SECONDS,
+    ) -> None:
         self._secrets = secrets
         self._account_sid = account_sid
         self._workspace_sid = workspace_sid
+        self._max_seconds = max_seconds
 
     def principal(self, authorization: str | None) -> Principal:
         """Return the authenticated caller.
+
+        The message of an error states what is wrong with the token. Before the signature is
+        verified, the token is not compared with the settings or, in the message, with the keys.
 
         Args:
             authorization: the Authorization header, if present.
 
         Raises:
-            Unauthorized: there is no valid bearer token. The message does not say what is wrong
-                with the token, because that would help attackers forge tokens.
+            Unauthorized: there is no bearer token.
+            InvalidToken: the bearer token is invalid.
             SecretsUnavailable: the keys can't be read.
         """
-        if authorization is None:
+        scheme, _, token = (authorization or "").strip().partition(" ")
+        if scheme.lower() != "bearer":
             raise Unauthorized(
                 "The token is missing. Send Authorization: Bearer <Twilio AccessToken>."
             )
         try:
-            return self._to_principal(self._verify(authorization).get("grants"))
-        except (jwt.InvalidTokenError, ValueError) as error:
-            raise Unauthorized(
-                "The token is not valid: it is malformed or expired, belongs to another API key or "
-                "Workspace, or has no TaskRouter role."
-            ) from error
+            return self._to_principal(self._verify(token.strip()).get("grants"))
+        except jwt.InvalidTokenError as error:
+            raise InvalidToken(_describe(error)) from error
 
-    def _verify(self, authorization: str) -> dict[str, Any]:
-        """Return the token's claims; raise ValueError or InvalidTokenError on failure."""
-        token = authorization[len(_SCHEME) :].strip()
-        if not authorization.lower().startswith(_SCHEME) or len(token) > _MAX_LENGTH:
-            raise ValueError("not a bearer token")
-        issuer = jwt.decode(token, options={"verify_signature": False}).get("iss")
+    def _verify(self, token: str) -> dict[str, Any]:
+        """Return the token's claims; raise InvalidToken or an error of PyJWT if invalid."""
+        if len(token) > _MAX_LENGTH:
+            raise InvalidToken(f"The token must have at most {_MAX_LENGTH} characters.")
+        unverified = jwt.decode_complete(token, options={"verify_signature": False})
+        if unverified["header"].get("alg") != _ALGORITHM:
+            raise jwt.InvalidAlgorithmError
+        issuer = unverified["payload"].get("iss")
         if not isinstance(issuer, str):
-            raise jwt.InvalidIssuerError
+            raise jwt.MissingRequiredClaimError("iss")
         secret = self._secrets.recent().api_keys.get(issuer)
         if secret is None:
             secret = self._secrets.renewed().api_keys.get(issuer)
         if secret is None:
-            raise ValueError("an unknown API key")
+            raise jwt.InvalidSignatureError
         claims: dict[str, Any] = jwt.decode(
             token,
             secret,
-            algorithms=["HS256"],
+            algorithms=[_ALGORITHM],
             subject=self._account_sid,
             issuer=issuer,
             options={"require": ["exp", "iss", "sub"]},
         )
+        # A token need not state when it was created. Its lifetime then starts now.
+        starts = [
+            int(time.time()),
+            *(int(claims[name]) for name in ("nbf", "iat") if name in claims),
+        ]
+        if int(claims["exp"]) - min(starts) > self._max_seconds:
+            raise InvalidToken(
+                f"The lifetime of the token must be at most {self._max_seconds} seconds "
+                "(MAX_TOKEN_SECONDS)."
+            )
         return claims
 
     def _to_principal(self, grants: Any) -> Principal:
         grant = grants.get("task_router") if isinstance(grants, dict) else None
-        if not isinstance(grant, dict) or grant.get("workspace_sid") != self._workspace_sid:
-            raise ValueError("no grant for this Workspace")
-        role = Role(str(grant.get("role")))
-        worker_sid = grant.get("worker_sid")
+        if not isinstance(grant, dict):
+            raise InvalidToken("The token has no TaskRouter grant (grants.task_router).")
+        if grant.get("workspace_sid") != self._workspace_sid:
+            raise InvalidToken(
+                "The token belongs to another Workspace, or to none. workspace_sid in its "
+                "TaskRouter grant must be the SID of the Workspace of this service."
+            )
+        role_name, worker_sid = str(grant.get("role")), grant.get("worker_sid")
+        if role_name not in [*Role]:
+            raise InvalidToken(
+                f"role in the token's TaskRouter grant must be one of {', '.join(Role)}."
+            )
+        role = Role(role_name)
         if role.has_worker and not is_sid(worker_sid, "WK"):
-            raise ValueError("a worker token without a Worker SID")
+            raise InvalidToken(
+                f"A token with the role {role} needs worker_sid in its TaskRouter grant: the SID "
+                "of a Worker."
+            )
         identity = grants.get("identity")
+        if identity is not None and not _is_name(identity):
+            raise InvalidToken(
+                "identity in the token's grants must be a string of at most "
+                f"{_MAX_IDENTITY_LENGTH} printable characters."
+            )
         return Principal(
             role=role,
             worker_sid=worker_sid if role.has_worker else None,
-            identity=identity if isinstance(identity, str) else None,
+            identity=identity,
         )
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_IDENTITY_LENGTH and value.isprintable()
+
+
+def _describe(error: jwt.InvalidTokenError) -> str:
+    if isinstance(error, jwt.MissingRequiredClaimError):
+        return f"The token has no valid claim {error.claim}."
+    malformed = "The token is malformed. Send a Twilio AccessToken with a TaskRouterGrant."
+    return _REFUSALS.get(type(error), malformed)

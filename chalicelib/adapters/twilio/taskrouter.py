@@ -37,7 +37,7 @@ from chalicelib.domain.errors import (
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.reservations import RemoteReservation, Status
-from chalicelib.domain.tasks import CreatedTask, NewTask
+from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 
 _Response = TypeVar("_Response")
 
@@ -261,22 +261,20 @@ class TwilioTaskRouter:
             )
         )
 
-    def find_task(self, name: str, value: str, *, since: int) -> CreatedTask | None:
-        """Find a Task by one of its attributes.
+    def find_tasks(self, name: str, value: str) -> list[FoundTask]:
+        """Find the Tasks that have an attribute with this value.
 
-        TaskRouter allows 3 such requests per second.
+        TaskRouter allows 3 searches per second. Its lists lack attributes, so Tasks are fetched.
 
         Args:
             name: the name of the attribute.
             value: letters, digits and ``_ . : -`` only, because it becomes part of an expression.
-            since: epoch ms; Tasks created earlier are ignored.
         """
         expression = f'{name} == "{value}"'
 
-        def send(workspace: Any) -> CreatedTask | None:
-            tasks = workspace.tasks.list(evaluate_task_attributes=expression, limit=50)
-            recent = [task for task in tasks if task.date_created.timestamp() * 1000 >= since]
-            return _to_task(recent[0]) if recent else None
+        def send(workspace: Any) -> list[FoundTask]:
+            tasks = workspace.tasks.list(evaluate_task_attributes=expression, limit=5)
+            return [_to_found_task(task.fetch()) for task in tasks]
 
         return self._request(send)
 
@@ -300,6 +298,11 @@ def _to_task(task: Any) -> CreatedTask:
         task_queue_sid=task.task_queue_sid,
         priority=task.priority,
     )
+
+
+def _to_found_task(task: Any) -> FoundTask:
+    task_channel = (task.task_channel_sid, task.task_channel_unique_name)
+    return FoundTask(_to_task(task), timeout=task.timeout, task_channel=task_channel)
 
 
 def _to_reservation(reservation: Any) -> RemoteReservation:
