@@ -187,6 +187,12 @@ class Settings:
         "status of an assigned Task when its call ends",
         ("completed", "wrapping", "assigned"),
     )
+    ended_conference: str = _setting(
+        "wrapping",
+        "status of an assigned Task when its conference ends in a multitasking Workspace (wrapping"
+        " was observed; in a single-tasking Workspace, SIMULATOR_ENDED_CALL applies)",
+        ("completed", "wrapping", "assigned"),
+    )
     canceled_task_result: str = _setting(
         "leave",
         "QueueResult with which a call leaves its queue when its Task is canceled for any reason"

@@ -21,17 +21,20 @@ class InstructionError(Exception):
     Args:
         code: Twilio's error code.
         message: Description of the error.
+        parameter: Name of the invalid parameter, with which the message begins; "" for none.
     """
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, parameter: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.parameter = parameter
 
 
 def missing(code: int, name: str, where: str = "the instruction") -> InstructionError:
-    """Return the error for a missing parameter."""
-    return InstructionError(code, f"{name} is missing from {where}")
+    """Return the error for a missing parameter, or for a missing attribute of the Task."""
+    parameter = name if where == "the instruction" else ""
+    return InstructionError(code, f"{name} is missing from {where}", parameter)
 
 
 def read_activity(workspace: Workspace, parameters: Parameters, name: str, code: int) -> str | None:
@@ -108,4 +111,4 @@ def check_events(
 def _invalid(code: int, name: str, value: Any) -> InstructionError:
     if value is None or value == "":
         return missing(code, name)
-    return InstructionError(code, f"{name} {str(value)[:100]} is invalid")
+    return InstructionError(code, f"{name} {str(value)[:100]} is invalid", name)

@@ -7,13 +7,13 @@ https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and
 https://www.twilio.com/docs/api/errors.
 """
 
-import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from taskrouter_simulator.engine import assignments, reservations
-from taskrouter_simulator.engine.calls import call_control
+from taskrouter_simulator.engine.calls import call_control, call_tasks
 from taskrouter_simulator.engine.calls.call_control import WorkerCall
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
@@ -31,6 +31,7 @@ from taskrouter_simulator.engine.instruction_parameters import (
     read_integer,
 )
 from taskrouter_simulator.engine.model import (
+    HELD,
     Reservation,
     ReservationStatus,
     Task,
@@ -93,12 +94,15 @@ def execute(
     instruction = _INSTRUCTIONS.get(name) if isinstance(name, str) else None
     if instruction is None:
         raise InstructionError(INVALID_INSTRUCTION, f"Invalid instruction {str(name)[:100]}")
-    if reservation.status is not ReservationStatus.PENDING:
+    if reservation.status not in instruction.statuses:
         action = f"execute {str(name).capitalize()} instruction"
-        code = instruction.not_pending_code or engine.settings.not_pending_code
+        code = instruction.status_code or engine.settings.not_pending_code
         if name == "conference" and reservation.status is ReservationStatus.CANCELED:
             code = CALLER_GONE
-        raise InstructionError(code, reservations.not_pending_message(reservation, action))
+        message = reservations.not_pending_message(reservation, action)
+        if name == "supervise":
+            message = f"Unable to {action}. Reservation {reservation.sid} is {reservation.status}."
+        raise InstructionError(code, message)
     try:
         instruction.execute(InstructionContext(engine, workspace, reservation, parameters))
     except BadRequest as refusal:
@@ -161,15 +165,15 @@ class InstructionContext:
         """Ring the Worker and connect the caller; without a call, accept immediately."""
         if call:
             call_control.ring_and_connect(call, how, seconds or call_control.RING_SECONDS)
-        else:
-            self.accept()
+            return
+        self.accept()
+        if how == "conference":
+            call_tasks.add_conference(self.engine, self.workspace, self.reservation, new_sid("CA"))
 
     def add_worker_call_sid(self, call: WorkerCall | None) -> None:
         """Add the SID of the call to the Worker to the Task's attributes."""
         worker_call_sid = call.leg.sid if call else new_sid("CA")
-        attributes = {**self.task_attributes, "worker_call_sid": worker_call_sid}
-        self.task.attributes = json.dumps(attributes)
-        self.engine.touch(self.task)
+        call_tasks.add_attributes(self.engine, self.task, worker_call_sid=worker_call_sid)
 
 
 def _reject(context: InstructionContext) -> None:
@@ -252,15 +256,35 @@ def _conference(context: InstructionContext) -> None:
     context.connect(call, "conference", seconds)
 
 
+def _supervise(context: InstructionContext) -> None:
+    """Let a supervisor join the call of an assigned Task; the status does not change."""
+    parameters, supervisor = context.parameters, context.parameters.get("supervisor")
+    check_choice(parameters, "supervisor_mode", _SUPERVISOR_MODES, BadRequest.code)
+    if re.fullmatch("WK[0-9a-fA-F]{32}", str(supervisor)):
+        worker = context.workspace.workers.get(str(supervisor))
+        supervisor = parse_attributes(worker.attributes).get("contact_uri") if worker else None
+    read_contact(supervisor, "supervisor", 40147)
+    if not isinstance(context.task_attributes.get("from"), str):
+        raise missing(40148, "from", "the Task's attributes")
+
+
 @dataclass(frozen=True)
 class _Instruction:
-    """An instruction's function, and the error code if the Reservation is not pending."""
+    """An instruction's function, and the Reservation statuses that allow the instruction.
 
-    not_pending_code: int | None
+    Attributes:
+        status_code: Error code for another status; None for the setting.
+        execute: The function.
+        statuses: The statuses.
+    """
+
+    status_code: int | None
     execute: Callable[[InstructionContext], None]
+    statuses: frozenset[ReservationStatus] = frozenset({ReservationStatus.PENDING})
 
 
 _METHODS = {"GET", "POST"}
+_SUPERVISOR_MODES = {"monitor", "whisper", "barge"}
 _CONFERENCE_EVENTS = frozenset({"start", "end", "join", "leave", "mute", "hold", "speaker"})
 _CONFERENCE_URLS = (
     "status_callback",
@@ -289,4 +313,5 @@ _INSTRUCTIONS = {
     "call": _Instruction(40114, _call),
     "redirect": _Instruction(40123, _redirect),
     "conference": _Instruction(40136, _conference),
+    "supervise": _Instruction(40146, _supervise, HELD - {ReservationStatus.PENDING}),
 }

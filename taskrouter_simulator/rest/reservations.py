@@ -12,6 +12,8 @@ from taskrouter_simulator.rest.request import Parameters, Request, Response, iso
 
 _PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
 _RENAMED = {"DequeueStatusCallbackEvent": "status_callback_events"}
+_REST_NAMES = {"status_callback_events": "StatusCallbackEvent", "activity_sid": "WorkerActivitySid"}
+"""REST parameters, without prefixes, whose names differ from the names in an instruction."""
 
 
 def render(request: Request, reservation: Reservation) -> dict[str, Any]:
@@ -100,13 +102,16 @@ def _set_status(
 
 
 def _instruct(request: Request, reservation: Reservation, name: str) -> None:
-    if name == "supervise":
-        raise BadRequest("The supervise instruction is not simulated")
+    if name == "supervise" and "worker" in request.ids:
+        raise BadRequest("Instruction supervise is available only for the Reservation of a Task")
     try:
         instruction = _parse_instruction(request.form, name)
         instructions.execute(request.engine, request.workspace, reservation, instruction)
     except InstructionError as error:
-        raise BadRequest(error.message, error.code) from error
+        parameter = _rest_name(name, error.parameter)
+        raise BadRequest(
+            parameter + error.message.removeprefix(error.parameter), error.code
+        ) from error
 
 
 def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:
@@ -121,6 +126,12 @@ def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:
     if name == "reject":
         instruction["activity_sid"] = form.text("WorkerActivitySid")
     return {**instruction, "instruction": name}
+
+
+def _rest_name(instruction: str, parameter: str) -> str:
+    """Return the REST name of an instruction's parameter."""
+    name = _REST_NAMES.get(parameter, parameter.title().replace("_", ""))
+    return _PREFIXES.get(instruction, "") + name if name else ""
 
 
 def _parent_reservations(request: Request) -> dict[str, Reservation]:
