@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from taskrouter_simulator.engine.model import Event
+from taskrouter_simulator.rest.pages import BY_CREATION, Ordering
 from taskrouter_simulator.rest.request import Request, Response, iso
 
 _DEFAULT_MINUTES = 15
@@ -27,6 +28,7 @@ _FILTERS = {
     "EventType": ("EventType",),
     "Sid": ("Sid",),
 }
+_NEWEST_FIRST = Ordering("newest first", ((lambda event: event.sequence, True),))
 
 
 def render(request: Request, event: Event) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def index(request: Request) -> Response:
         request.workspace.events.values(),
         render,
         keep=_filter(request),
-        sort=lambda event: -event.sequence if newest_first else event.sequence,
+        ordering=_NEWEST_FIRST if newest_first else BY_CREATION,
     )
 
 

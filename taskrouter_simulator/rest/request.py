@@ -6,7 +6,7 @@ Invalid parameters are rejected with code 20001, as in Twilio's API.
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,8 +17,8 @@ from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest, NotFound, PreconditionFailed
 from taskrouter_simulator.engine.model import Resource, Workspace
 from taskrouter_simulator.identifiers import is_url
+from taskrouter_simulator.rest.pages import BY_CREATION, AnyResource, Ordering, paginate
 
-AnyResource = TypeVar("AnyResource", bound=Resource)
 AnyEnum = TypeVar("AnyEnum", bound=StrEnum)
 
 _MAX_ATTRIBUTES = 4096
@@ -87,9 +87,9 @@ class Parameters:
     def sid(self, name: str, prefix: str) -> str | None:
         """Return a SID with the given prefix; an empty value counts as absent."""
         value = self._values.get(name)
-        if value and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
-            raise BadRequest(f"{name} {value[:100]} is not a valid SID")
-        return value or None
+        if value is not None and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
+            raise BadRequest(f"{name} {value[:100]!r} is not a valid SID")
+        return value
 
     def choice(self, name: str, allowed: type[AnyEnum]) -> AnyEnum | None:
         """Return an enumeration member, ignoring case; an empty value counts as absent."""
@@ -225,12 +225,9 @@ class Request:
         render: Callable[["Request", AnyResource], dict[str, Any]],
         *,
         keep: Callable[[AnyResource], bool] = lambda _resource: True,
-        sort: Callable[[AnyResource], Any] = lambda resource: resource.sequence,
+        ordering: Ordering = BY_CREATION,
     ) -> Response:
         """Return one page of a list in Twilio's envelope.
-
-        A page begins after the resource named in its token, so changes between two requests do
-        not shift pages. The default order is the order of creation.
 
         Raises:
             BadRequest: The page size or the token is invalid.
@@ -240,35 +237,23 @@ class Request:
         token = self.query.text("PageToken")
         if number and not token:
             raise BadRequest("Absolute paging is not supported, use PageToken", _ABSOLUTE_PAGING)
-        ordered = sorted(resources, key=sort)
-        remaining = [item for item in ordered[_page_start(ordered, token) :] if keep(item)]
-        items = remaining[:size]
-        next_url = None
-        if len(remaining) > size:
-            next_url = self._page_url(size, number + 1, f"PA{items[-1].sid}")
+        kept = (resource for resource in resources if keep(resource))
+        page = paginate(kept, ordering, token, size)
+        previous_token, next_token = page.previous_token, page.next_token
         meta = {
             "first_page_url": self._page_url(size, 0, None),
             "key": key,
-            "next_page_url": next_url,
+            "next_page_url": next_token and self._page_url(size, number + 1, next_token),
             "page": number,
             "page_size": size,
-            "previous_page_url": None,
+            "previous_page_url": previous_token
+            and self._page_url(size, max(0, number - 1), previous_token),
             "url": self._page_url(size, number, token),
         }
-        return Response(200, {key: [render(self, item) for item in items], "meta": meta})
+        return Response(200, {key: [render(self, item) for item in page.items], "meta": meta})
 
     def _page_url(self, size: int, number: int, token: str | None) -> str:
         pairs = [(name, value) for name, value in self.query.pairs if name not in _PAGING]
         pairs += [("PageSize", str(size)), ("Page", str(number))]
         pairs += [("PageToken", token)] if token else []
         return f"{self.base_url}{self.path}?{urlencode(pairs)}"
-
-
-def _page_start(ordered: Sequence[Resource], token: str | None) -> int:
-    """Return the index after the resource named in a page token."""
-    if not token:
-        return 0
-    for index, resource in enumerate(ordered, 1):
-        if token == f"PA{resource.sid}":
-            return index
-    raise BadRequest("PageToken is no longer valid")

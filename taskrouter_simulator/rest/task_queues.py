@@ -1,12 +1,21 @@
 """TaskQueues: /v1/Workspaces/{WorkspaceSid}/TaskQueues."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from taskrouter_simulator.engine import workers, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import TaskQueue
+from taskrouter_simulator.rest.pages import SortKey, parse_ordering
 from taskrouter_simulator.rest.request import Request, Response, iso
 from taskrouter_simulator.rest.workspaces import QueueOrder
+
+_SORT_KEYS: Mapping[str, SortKey] = {
+    "DateCreated": lambda queue: queue.created,
+    "DateUpdated": lambda queue: queue.updated,
+    "FriendlyName": lambda queue: queue.friendly_name,
+}
+"""Twilio documents the parameter Ordering, but not its attributes for TaskQueues."""
 
 
 def render(request: Request, queue: TaskQueue) -> dict[str, Any]:
@@ -65,6 +74,7 @@ def index(request: Request) -> Response:
                 or bool(worker and workers.is_member(request.engine, workspace, queue, worker))
             )
         ),
+        ordering=parse_ordering(request.query.text("Ordering"), _SORT_KEYS),
     )
 
 

@@ -1,17 +1,23 @@
 """Tasks: /v1/Workspaces/{WorkspaceSid}/Tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskrouter_simulator.engine import assignments, tasks, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Task, TaskStatus
 from taskrouter_simulator.engine.routing import task_context
-from taskrouter_simulator.rest.request import Parameters, Request, Response, iso
+from taskrouter_simulator.rest.pages import Ordering, SortKey, parse_ordering
+from taskrouter_simulator.rest.request import Request, Response, iso
 
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
 _YEAR_1900 = -2_208_988_800
+_SORT_KEYS: Mapping[str, SortKey] = {
+    "DateCreated": lambda task: task.created,
+    "Priority": lambda task: task.priority,
+    "VirtualStartTime": lambda task: task.virtual_start_time,
+}
 
 
 def render(request: Request, task: Task) -> dict[str, Any]:
@@ -59,13 +65,12 @@ def _render_in_list(request: Request, task: Task) -> dict[str, Any]:
 
 def index(request: Request) -> Response:
     """List Tasks with the filters and sort orders that Twilio documents."""
-    sort, descending = _ordering(request.query)
     return request.page(
         "tasks",
         request.workspace.tasks.values(),
         _render_in_list,
         keep=_filter(request),
-        sort=lambda task: (-sort(task) if descending else sort(task), task.sequence),
+        ordering=_ordering(request.query.text("Ordering")),
     )
 
 
@@ -164,15 +169,9 @@ def _filter(request: Request) -> Callable[[Task], bool]:
     return keep
 
 
-def _ordering(query: Parameters) -> tuple[Callable[[Task], float], bool]:
-    attributes: dict[str, Callable[[Task], float]] = {
-        "DateCreated": lambda task: task.created,
-        "Priority": lambda task: task.priority,
-        "VirtualStartTime": lambda task: task.virtual_start_time,
-    }
-    name, _, direction = (query.text("Ordering") or "DateCreated:asc").partition(":")
-    if name not in attributes or direction not in {"asc", "desc"}:
-        raise BadRequest(
-            "Ordering must be DateCreated, Priority or VirtualStartTime, followed by :asc or :desc"
-        )
-    return attributes[name], direction == "desc"
+def _ordering(text: str | None) -> Ordering:
+    """Parse a sort order; Twilio allows every combination except that of the two times."""
+    ordering = parse_ordering(text, _SORT_KEYS)
+    if "DateCreated" in ordering.text and "VirtualStartTime" in ordering.text:
+        raise BadRequest("Ordering must not combine DateCreated and VirtualStartTime")
+    return ordering

@@ -1,13 +1,22 @@
 """Workers: /v1/Workspaces/{WorkspaceSid}/Workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskrouter_simulator.engine import reservations, workers, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import ReservationStatus, Worker
 from taskrouter_simulator.engine.workers import expression_context
+from taskrouter_simulator.rest.pages import SortKey, parse_ordering
 from taskrouter_simulator.rest.request import Request, Response, iso
+
+_SORT_KEYS: Mapping[str, SortKey] = {
+    "DateCreated": lambda worker: worker.created,
+    "DateUpdated": lambda worker: worker.updated,
+    "DateStatusChanged": lambda worker: worker.activity_changed,
+    "FriendlyName": lambda worker: worker.friendly_name,
+}
+"""Twilio documents the parameter Ordering, but not its attributes for Workers."""
 
 
 def render(request: Request, worker: Worker) -> dict[str, Any]:
@@ -44,12 +53,13 @@ def render(request: Request, worker: Worker) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Workers, optionally filtered by name, Activity, TaskQueue or expression."""
+    """List Workers, optionally filtered by name, Activity, TaskQueue or expression, and sorted."""
     return request.page(
         "workers",
         request.workspace.workers.values(),
         render,
         keep=_filter(request),
+        ordering=parse_ordering(request.query.text("Ordering"), _SORT_KEYS),
     )
 
 
