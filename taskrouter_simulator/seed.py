@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from taskrouter_simulator.engine import workers, workflows, workspaces
+from taskrouter_simulator.engine import events, workers, workflows, workspaces
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import Workspace
@@ -99,6 +99,7 @@ def _load(engine: Engine, description: Description) -> Workspace:
     settings = engine.settings
     workspace.event_callback_url = _url(settings, description, "event_callback_url", "event_path")
     workspace.events_filter = str(description.get("events_filter", ""))
+    events.require_types(workspace.events_filter)
     return workspace
 
 

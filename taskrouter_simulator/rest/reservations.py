@@ -40,7 +40,7 @@ def render(request: Request, reservation: Reservation) -> dict[str, Any]:
 def index(request: Request) -> Response:
     """List the Reservations of a Task or a Worker."""
     status = request.query.choice("ReservationStatus", ReservationStatus)
-    worker_sid = request.query.text("WorkerSid")
+    worker_sid = request.query.sid("WorkerSid", "WK")
     return request.page(
         "reservations",
         _parent_reservations(request).values(),
@@ -61,12 +61,12 @@ def update(request: Request) -> Response:
     """Execute an `Instruction`, or change the status as `ReservationStatus` requests."""
     reservation = request.find(_parent_reservations(request), "sid")
     request.require_match(reservation)
-    if name := request.form.text("Instruction"):
+    if name := request.form.text("Instruction", allow_empty=False):
         _instruct(request, reservation, name.lower())
     else:
         activity_sid = request.form.sid("WorkerActivitySid", "WA")
         if activity_sid:
-            workers.require_activity(request.workspace, activity_sid)
+            workers.require_activity(request.workspace, activity_sid, "WorkerActivitySid")
         status = request.form.choice("ReservationStatus", ReservationStatus)
         _set_status(request, reservation, status, activity_sid)
     return Response(200, render(request, reservation), reservation.version)

@@ -6,6 +6,7 @@ from typing import Any
 from taskrouter_simulator.engine import assignments, tasks, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Task, TaskStatus
+from taskrouter_simulator.engine.names import TASKS
 from taskrouter_simulator.engine.routing import task_context
 from taskrouter_simulator.rest.pages import Ordering, SortKey, parse_ordering
 from taskrouter_simulator.rest.request import Request, Response, iso
@@ -85,10 +86,10 @@ def create(request: Request) -> Response:
         workflow_sid=form.sid("WorkflowSid", "WW"),
         priority=form.integer("Priority", 0, _MAX_PRIORITY),
         timeout=request.engine.settings.task_timeout if timeout is None else timeout,
-        channel=form.text("TaskChannel") or "default",
+        channel=form.text("TaskChannel", allow_empty=False) or "default",
         virtual_start_time=_virtual_start_time(request),
         routing_target=form.sid("RoutingTarget", "(WK|WQ|WW)"),
-        ignore_capacity=form.boolean("IgnoreCapacity"),
+        ignore_capacity=form.boolean("IgnoreCapacity", others_are_false=True),
         queue_sid=form.sid("TaskQueueSid", "WQ"),
     )
     return Response(201, render(request, task), task.version)
@@ -109,7 +110,7 @@ def update(request: Request) -> Response:
     changes: dict[str, Any] = {
         "attributes": form.attributes(),
         "priority": form.integer("Priority", 0, _MAX_PRIORITY),
-        "channel": form.text("TaskChannel") or None,
+        "channel": form.text("TaskChannel", allow_empty=False),
         "virtual_start_time": _virtual_start_time(request),
     }
     if changes["channel"]:
@@ -142,11 +143,21 @@ def _virtual_start_time(request: Request) -> float | None:
 
 def _filter(request: Request) -> Callable[[Task], bool]:
     query, workspace = request.query, request.workspace
-    statuses = set(query.all("AssignmentStatus"))
+    statuses = query.choices("AssignmentStatus", TaskStatus)
     priority = query.integer("Priority", 0, _MAX_PRIORITY)
-    expression = query.text("EvaluateTaskAttributes")
-    workspaces.require_expression(expression or "")
-    predicate = request.engine.compile(expression) if expression and expression.strip() else None
+    expression = query.text("EvaluateTaskAttributes", allow_empty=False)
+    workspaces.require_expression(
+        request.engine, workspace, expression or "", TASKS, "EvaluateTaskAttributes"
+    )
+    predicate = request.engine.compile(expression) if expression else None
+    has_addons = query.boolean("HasAddons")
+    filters = {
+        "WorkflowSid": query.sid("WorkflowSid", "WW"),
+        "WorkflowName": query.text("WorkflowName"),
+        "TaskQueueSid": query.sid("TaskQueueSid", "WQ"),
+        "TaskQueueName": query.text("TaskQueueName"),
+        "RoutingTarget": query.sid("RoutingTarget", "(WK|WQ|WW)"),
+    }
 
     def keep(task: Task) -> bool:
         workflow = workspace.workflows.get(task.workflow_sid or "")
@@ -159,11 +170,11 @@ def _filter(request: Request) -> Callable[[Task], bool]:
             "RoutingTarget": task.routing_target,
         }
         return (
-            all(query.text(name) in {None, value} for name, value in values.items())
-            and (not statuses or task.status.value in statuses)
+            all(wanted in {None, values[name]} for name, wanted in filters.items())
+            and (not statuses or task.status in statuses)
             and priority in {None, task.priority}
-            and not query.boolean("HasAddons")
-            and (predicate is None or predicate(task_context(task)))
+            and not has_addons
+            and (predicate is None or predicate(task_context(request.engine, task)))
         )
 
     return keep
