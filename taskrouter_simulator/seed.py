@@ -21,7 +21,36 @@ from taskrouter_simulator.settings import Settings
 
 Description = Mapping[str, Any]
 
-_PARTS = ("activities", "workers", "task_queues", "workflows")
+_PARTS = {
+    "activities": {"friendly_name", "available"},
+    "workers": {"friendly_name", "attributes", "activity", "capacity"},
+    "task_queues": {
+        "friendly_name",
+        "target_workers",
+        "max_reserved_workers",
+        "task_order",
+        "reservation_activity",
+        "assignment_activity",
+    },
+    "workflows": {
+        "friendly_name",
+        "configuration",
+        "assignment_callback_url",
+        "fallback_assignment_callback_url",
+        "task_reservation_timeout",
+    },
+}
+"""The fields of each part of a description."""
+_FIELDS = {
+    "friendly_name",
+    "multi_task_enabled",
+    "default_activity",
+    "timeout_activity",
+    "events_filter",
+    "event_callback_url",
+    *_PARTS,
+}
+_TASK_ORDERS = ("FIFO", "LIFO")
 
 
 class SeedError(ValueError):
@@ -74,16 +103,16 @@ def _load(engine: Engine, description: Description) -> Workspace:
     workspace = workspaces.create(
         engine,
         friendly_name=_name(description),
-        multi_task_enabled=bool(description.get("multi_task_enabled", True)),
+        multi_task_enabled=_flag(description, "multi_task_enabled", default=True),
         sid="WS" + derived_hex("workspace"),
     )
-    parts = {name: list(description.get(name, [])) for name in _PARTS}
+    parts = _parts(description)
     for item in parts["activities"]:
         workspaces.add_activity(
             engine,
             workspace,
             friendly_name=_name(item),
-            available=bool(item.get("available", False)),
+            available=_flag(item, "available", default=False),
             sid="WA" + derived_hex(f"activity/{_name(item)}"),
         )
     default = _activity(workspace, description.get("default_activity"))
@@ -101,6 +130,30 @@ def _load(engine: Engine, description: Description) -> Workspace:
     workspace.events_filter = str(description.get("events_filter", ""))
     events.require_types(workspace.events_filter)
     return workspace
+
+
+def _parts(description: Description) -> dict[str, list[Description]]:
+    """Return the resources in a description, whose fields must be known."""
+    _require_known(description, _FIELDS, "the workspace")
+    parts = {name: list(description.get(name, [])) for name in _PARTS}
+    for name, fields in _PARTS.items():
+        for item in parts[name]:
+            _require_known(item, fields, name)
+    return parts
+
+
+def _require_known(item: Description, fields: set[str], where: str) -> None:
+    if unknown := sorted(set(item) - fields):
+        raise SeedError(
+            f"{where}: unknown field {unknown[0]}; the fields are {', '.join(sorted(fields))}"
+        )
+
+
+def _flag(item: Description, name: str, *, default: bool) -> bool:
+    value = item.get(name, default)
+    if not isinstance(value, bool):
+        raise SeedError(f"{name} must be true or false, not {value!r}")
+    return value
 
 
 def _name(item: Description) -> str:
@@ -135,14 +188,16 @@ def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
 
 
 def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
-    name = _name(item)
+    name, order = _name(item), item.get("task_order", "FIFO")
+    if order not in _TASK_ORDERS:
+        raise SeedError(f"task_order must be FIFO or LIFO, not {order!r}")
     workspaces.add_queue(
         engine,
         workspace,
         friendly_name=name,
         target_workers=str(item.get("target_workers", "1==1")),
         max_reserved_workers=int(item.get("max_reserved_workers", 1)),
-        task_order="LIFO" if item.get("task_order") == "LIFO" else "FIFO",
+        task_order=order,
         reservation_activity_sid=_activity(workspace, item.get("reservation_activity")),
         assignment_activity_sid=_activity(workspace, item.get("assignment_activity")),
         sid="WQ" + derived_hex(f"queue/{name}"),

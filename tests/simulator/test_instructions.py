@@ -174,6 +174,37 @@ INVALID_PARAMETERS = [
 ]
 
 
+EMPTY_PARAMETERS = [
+    ("reject", "activity_sid", 40100),
+    ("call", "to", 40110),
+    ("call", "timeout", 40113),
+    ("call", "record", 40113),
+    ("call", "status_callback_url", 40158),
+    ("dequeue", "to", 40131),
+    ("dequeue", "from", 40132),
+    ("dequeue", "timeout", 40133),
+    ("dequeue", "post_work_activity_sid", 40130),
+    ("dequeue", "status_callback_url", 40157),
+    ("dequeue", "status_callback_events", 40134),
+    ("conference", "to", 40137),
+    ("conference", "from", 40138),
+    ("conference", "timeout", 40145),
+    ("conference", "wait_url", 40159),
+    ("conference", "post_work_activity_sid", 40143),
+    ("conference", "status_callback_event", 40145),
+]
+
+
+@pytest.mark.parametrize(("name", "parameter", "code"), EMPTY_PARAMETERS)
+def test_empty_parameter_emits_alert_and_null_counts_as_absent(name, parameter, code):
+    simulation, _, reservation = simulate_reservation()
+    simulation.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
+    respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], parameter: ""})
+    assert (alerts(simulation), reservation.status) == ([code], "pending")
+    respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], parameter: None})
+    assert alerts(simulation) == [code]
+
+
 @pytest.mark.parametrize(("name", "change", "code"), INVALID_PARAMETERS)
 def test_invalid_parameter_emits_alert_and_changes_nothing(name, change, code):
     simulation, task, reservation = simulate_reservation()
