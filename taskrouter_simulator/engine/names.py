@@ -98,7 +98,7 @@ def require_names(
         ExpressionError: A name is unknown or not available.
     """
     for keys in references:
-        if not names_may_begin_with_digit and any(str(key)[0].isdigit() for key in _names(keys)):
+        if not names_may_begin_with_digit and any(name[0].isdigit() for name in _names(keys)):
             raise ExpressionError(f"{_text(keys)} contains a name that begins with a digit")
         _require_available(keys, scope)
         if keys[0] in scope.namespaces:
