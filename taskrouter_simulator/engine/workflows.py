@@ -228,7 +228,7 @@ def _integer(item: dict[str, Any], key: str, minimum: int) -> int | None:
     value = item.get(key)
     if value is None or value == "":
         return None
-    if isinstance(value, bool | float) or not re.fullmatch(r"-?[0-9]{1,12}", str(value)):
+    if not re.fullmatch(r"-?[0-9]{1,12}", str(value)):  # refuses True, False and 1.0, too
         raise ConfigurationError(f"{key} must be an integer")
     number = int(value)
     if not minimum <= number <= _MAX_INTEGER:

@@ -102,7 +102,7 @@ def update(request: Request) -> Response:
     order = form.choice("PrioritizeQueueOrder", QueueOrder)
     url = form.url("EventCallbackUrl")
     multi_task = form.boolean("MultiTaskEnabled")
-    if multi_task is False and workspace.multi_task_enabled:
+    if multi_task is False:
         _require_single_tasking_workspace(request)
     events_filter = form.text("EventsFilter")
     events.require_types(events_filter or "")

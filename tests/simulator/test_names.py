@@ -265,6 +265,23 @@ def test_channel_cannot_be_deleted_while_expression_uses_it(in_queue):
     assert workspace.channel("fax") is None
 
 
+@pytest.mark.parametrize("name", ["worker", "workers"])
+def test_filter_can_use_task_attribute_named_like_namespace(name):
+    simulation = WorkflowSimulation(
+        {"expression": f"{name} == 'Carol'", "targets": [{"queue": "One"}]},
+        {"expression": f"task.{name}.name == 'Dan'", "targets": [{"queue": "Two"}]},
+    )
+    assert simulation.queue_name(simulation.enqueue_task(**{name: "Carol"})) == "One"
+    assert simulation.queue_name(simulation.enqueue_task(**{name: {"name": "Dan"}})) == "Two"
+
+
+@pytest.mark.parametrize(("agent", "expected"), [("CAROL", ["Carol"]), ("carola", [])])
+def test_known_worker_is_found_by_name_regardless_of_case(agent, expected):
+    simulation = WorkflowSimulation(target(known_worker_friendly_name="task.agent"))
+    simulation.add_worker("Carol", "One")
+    assert offer(simulation, agent=agent) == expected
+
+
 def target_of(queue_sid, expression):
     return catch_all_filter({"queue": queue_sid, "expression": expression})
 

@@ -241,6 +241,16 @@ def test_page_urls_keep_filters_and_order(taskrouter, workspace):
     assert (status, refusal["code"]) == (400, 20001)
 
 
+def test_page_numbers_are_never_negative(taskrouter, workspace):
+    for _ in range(2):
+        workspace.tasks.create(attributes='{"selected_language": "es"}')
+    _, first = list_tasks(taskrouter, PageSize=1)
+    (token,) = parse_qs(urlsplit(first["meta"]["next_page_url"]).query)["PageToken"]
+    _, second = list_tasks(taskrouter, PageSize=1, PageToken=token)
+    assert second["meta"]["page"] == 0
+    assert parse_qs(urlsplit(second["meta"]["previous_page_url"]).query)["Page"] == ["0"]
+
+
 @pytest.mark.parametrize(
     ("ordering", "expected"),
     [

@@ -283,3 +283,90 @@ def test_friendly_names_of_workers_are_case_insensitive(taskrouter, workspace):
     assert [worker.sid for worker in workspace.workers.list(friendly_name="Alice")] == [
         alice.fetch().sid
     ]
+
+
+def create_filtered_resources(taskrouter, workspace):
+    """Create resources that differ in every property that a list can be filtered by."""
+    sales = workspace.task_queues.create(friendly_name="Sales", target_workers="team == 'sales'")
+    carol = workspace.workers.create(
+        friendly_name="Carol", attributes='{"team": "sales"}',
+        activity_sid=taskrouter.activities["Idle"],
+    )  # fmt: skip
+    workflow = workspace.workflows.create(
+        friendly_name="Sales",
+        configuration=json.dumps({"task_routing": {"default_filter": {"queue": sales.sid}}}),
+    )
+    task = workspace.tasks.create(
+        attributes='{"topic": "cars"}', workflow_sid=workflow.sid, priority=7, task_channel="chat"
+    )
+    targeted = workspace.tasks.create(attributes="{}", routing_target=sales.sid)
+    workspace.tasks.create(
+        attributes='{"selected_language": "en"}', workflow_sid=taskrouter.workflow_sid
+    )
+    taskrouter.advance()
+    (reservation,) = task.reservations.list()
+    carol.update(activity_sid=taskrouter.activities["Idle"])  # instead of Reserved
+    return {"queue": sales.sid, "worker": carol.sid, "workflow": workflow.sid, "task": task.sid,
+            "targeted": targeted.sid, "reservation": reservation.sid,
+            "idle": taskrouter.activities["Idle"], "english": taskrouter.workflow_sid}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resource", "filters", "expected"),
+    [
+        ("tasks", {"priority": 7}, ["task"]),
+        ("tasks", {"assignment_status": ["reserved"]}, ["task"]),
+        ("tasks", {"workflow_sid": "{workflow}"}, ["task"]),
+        ("tasks", {"workflow_name": "Sales"}, ["task"]),
+        ("tasks", {"task_queue_sid": "{queue}"}, ["task", "targeted"]),
+        ("tasks", {"task_queue_name": "Sales"}, ["task", "targeted"]),
+        ("tasks", {"routing_target": "{queue}"}, ["targeted"]),
+        ("tasks", {"evaluate_task_attributes": "topic = 'cars'"}, ["task"]),
+        ("tasks", {"has_addons": True}, []),
+        ("workers", {"activity_name": "Idle"}, ["worker"]),
+        ("workers", {"activity_sid": "{idle}"}, ["worker"]),
+        ("workers", {"available": "1"}, ["worker"]),
+        ("workers", {"friendly_name": "cAROL"}, ["worker"]),
+        ("workers", {"task_queue_name": "Sales"}, ["worker"]),
+        ("workers", {"task_queue_sid": "{queue}"}, ["worker"]),
+        ("workers", {"target_workers_expression": "team == 'sales'"}, ["worker"]),
+        ("task_queues", {"friendly_name": "Sales"}, ["queue"]),
+        ("task_queues", {"worker_sid": "{worker}"}, ["queue"]),
+        ("task_queues", {"evaluate_worker_attributes": "team == 'sales'"}, ["queue"]),
+        ("workflows", {"friendly_name": "Sales"}, ["workflow"]),
+        ("activities", {"friendly_name": "Idle"}, ["idle"]),
+        ("activities", {"available": "true"}, ["idle"]),
+    ],
+)
+def test_each_list_filter_selects_matching_resources(
+    taskrouter, workspace, resource, filters, expected
+):
+    sids = create_filtered_resources(taskrouter, workspace)
+    given = {
+        name: value.format(**sids) if isinstance(value, str) else value
+        for name, value in filters.items()
+    }
+    listed = [item.sid for item in getattr(workspace, resource).list(**given)]
+    assert listed == [sids[name] for name in expected]
+    assert len(getattr(workspace, resource).list()) > len(listed)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"event_type": "reservation.created"}, {"reservation"}),
+        ({"reservation_sid": "{reservation}"}, {"reservation"}),
+        ({"task_sid": "{targeted}", "event_type": "task.created"}, {"targeted"}),
+        ({"worker_sid": "{worker}", "event_type": "worker.created"}, {"worker"}),
+        ({"workflow_sid": "{workflow}", "event_type": "workflow.created"}, {"workflow"}),
+        ({"task_queue_sid": "{queue}", "event_type": "task-queue.created"}, {"queue"}),
+        ({"task_channel": "chat", "event_type": "task.created"}, {"task"}),
+    ],
+)
+def test_each_event_filter_selects_matching_events(taskrouter, workspace, filters, expected):
+    sids = create_filtered_resources(taskrouter, workspace)
+    given = {name: value.format(**sids) for name, value in filters.items()}
+    events = workspace.events.list(**given)
+    assert {event.resource_sid for event in events} == {sids[name] for name in expected}
+    (same,) = workspace.events.list(sid=events[0].sid)
+    assert same.sid == events[0].sid
