@@ -79,7 +79,7 @@ def _running_context() -> click.Context:
 
 
 def _print_messages_instead_of_tracebacks() -> None:
-    """Let Chalice print the message of an error that occurs after these checks.
+    """Make Chalice print a message instead of a traceback for an error after these checks.
 
     Chalice prints a traceback for almost every error, such as a missing file. It has no option to
     change that. `chalice --debug` still prints tracebacks.

@@ -1,7 +1,8 @@
 """Builds a Workspace from a description that uses names instead of SIDs.
 
-The SIDs of the Workspace, Activities, Workers, TaskQueues and Workflows are derived from fixed
-names, so they are the same in every run. `quickstart.json` is the default description and an
+The SIDs of Activities, Workers, TaskQueues and Workflows are derived from their names in the
+description (those of the Workspace and the first Workflow from constants), so they are the same in
+every run. `quickstart.json` is the default description and an
 example for others: the Workspace of Twilio's tutorial,
 https://www.twilio.com/docs/taskrouter/quickstart. That Workspace is single-tasking (as the
 tutorial's Workspace used to be), because Workers never become Busy in a multitasking Workspace.
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from taskrouter_simulator.engine import workers, workflows, workspaces
+from taskrouter_simulator.engine import events, workers, workflows, workspaces
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import Workspace
@@ -21,7 +22,36 @@ from taskrouter_simulator.settings import Settings
 
 Description = Mapping[str, Any]
 
-_PARTS = ("activities", "workers", "task_queues", "workflows")
+_PARTS = {
+    "activities": {"friendly_name", "available"},
+    "workers": {"friendly_name", "attributes", "activity", "capacity"},
+    "task_queues": {
+        "friendly_name",
+        "target_workers",
+        "max_reserved_workers",
+        "task_order",
+        "reservation_activity",
+        "assignment_activity",
+    },
+    "workflows": {
+        "friendly_name",
+        "configuration",
+        "assignment_callback_url",
+        "fallback_assignment_callback_url",
+        "task_reservation_timeout",
+    },
+}
+"""The fields of each part of a description."""
+_FIELDS = {
+    "friendly_name",
+    "multi_task_enabled",
+    "default_activity",
+    "timeout_activity",
+    "events_filter",
+    "event_callback_url",
+    *_PARTS,
+}
+_TASK_ORDERS = ("FIFO", "LIFO")
 
 
 class SeedError(ValueError):
@@ -74,16 +104,16 @@ def _load(engine: Engine, description: Description) -> Workspace:
     workspace = workspaces.create(
         engine,
         friendly_name=_name(description),
-        multi_task_enabled=bool(description.get("multi_task_enabled", True)),
+        multi_task_enabled=_flag(description, "multi_task_enabled", default=True),
         sid="WS" + derived_hex("workspace"),
     )
-    parts = {name: list(description.get(name, [])) for name in _PARTS}
+    parts = _parts(description)
     for item in parts["activities"]:
         workspaces.add_activity(
             engine,
             workspace,
             friendly_name=_name(item),
-            available=bool(item.get("available", False)),
+            available=_flag(item, "available", default=False),
             sid="WA" + derived_hex(f"activity/{_name(item)}"),
         )
     default = _activity(workspace, description.get("default_activity"))
@@ -99,7 +129,32 @@ def _load(engine: Engine, description: Description) -> Workspace:
     settings = engine.settings
     workspace.event_callback_url = _url(settings, description, "event_callback_url", "event_path")
     workspace.events_filter = str(description.get("events_filter", ""))
+    events.require_types(workspace.events_filter)
     return workspace
+
+
+def _parts(description: Description) -> dict[str, list[Description]]:
+    """Return the resources in a description, whose fields must be known."""
+    _require_known(description, _FIELDS, "the workspace")
+    parts = {name: list(description.get(name, [])) for name in _PARTS}
+    for name, fields in _PARTS.items():
+        for item in parts[name]:
+            _require_known(item, fields, name)
+    return parts
+
+
+def _require_known(item: Description, fields: set[str], where: str) -> None:
+    if unknown := sorted(set(item) - fields):
+        raise SeedError(
+            f"{where}: unknown field {unknown[0]}; the fields are {', '.join(sorted(fields))}"
+        )
+
+
+def _flag(item: Description, name: str, *, default: bool) -> bool:
+    value = item.get(name, default)
+    if not isinstance(value, bool):
+        raise SeedError(f"{name} must be true or false, not {value!r}")
+    return value
 
 
 def _name(item: Description) -> str:
@@ -134,14 +189,16 @@ def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
 
 
 def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
-    name = _name(item)
+    name, order = _name(item), item.get("task_order", "FIFO")
+    if order not in _TASK_ORDERS:
+        raise SeedError(f"task_order must be FIFO or LIFO, not {order!r}")
     workspaces.add_queue(
         engine,
         workspace,
         friendly_name=name,
         target_workers=str(item.get("target_workers", "1==1")),
         max_reserved_workers=int(item.get("max_reserved_workers", 1)),
-        task_order="LIFO" if item.get("task_order") == "LIFO" else "FIFO",
+        task_order=order,
         reservation_activity_sid=_activity(workspace, item.get("reservation_activity")),
         assignment_activity_sid=_activity(workspace, item.get("assignment_activity")),
         sid="WQ" + derived_hex(f"queue/{name}"),

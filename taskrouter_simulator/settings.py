@@ -92,6 +92,22 @@ class Settings:
         " number is converted if the other value is a number",
         ("unequal", "false", "numbers"),
     )
+    names_may_begin_with_digit: bool = _setting(
+        default=False,
+        text="in expressions, a name after a dot may begin with a digit, such as worker.level.1st"
+        " (otherwise 400; Twilio documents that names do not begin with a digit)",
+    )
+    day_of_week_ignores_case: bool = _setting(
+        default=False,
+        text="in expressions, comparing taskrouter.dayOfWeek ignores case (Twilio documents the"
+        " value 'Thu', but one of its examples contains 'THU')",
+    )
+    assigned_tasks: str = _setting(
+        "held",
+        "Reservations that assigned_tasks counts in a REST response; held: pending, accepted and"
+        " wrapping (in expressions, assigned_tasks counts the accepted Reservations)",
+        ("held", "accepted"),
+    )
     not_pending_code: int = _setting(
         20001,
         "error code for a Reservation that is no longer pending (in the response to a REST request,"
@@ -186,6 +202,12 @@ class Settings:
     ended_call: str = _setting(
         "completed",
         "status of an assigned Task when its call ends",
+        ("completed", "wrapping", "assigned"),
+    )
+    ended_conference: str = _setting(
+        "wrapping",
+        "status of an assigned Task when its conference ends in a multitasking Workspace (wrapping"
+        " was observed; in a single-tasking Workspace, SIMULATOR_ENDED_CALL applies)",
         ("completed", "wrapping", "assigned"),
     )
     canceled_task_result: str = _setting(

@@ -1,6 +1,7 @@
 """Publishes events in Twilio's event callback format."""
 
 from taskrouter_simulator.engine.core import Engine, EventCallback
+from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Event, Reservation, Task, Worker, Workspace
 from taskrouter_simulator.identifiers import derived_hex
 
@@ -87,8 +88,22 @@ def is_subscribed(workspace: Workspace, event_type: str) -> bool:
 
     An empty filter subscribes to all types.
     """
-    names = {name.strip() for name in workspace.events_filter.split(",")} - {""}
+    names = _types(workspace.events_filter)
     return not names or event_type in names
+
+
+def require_types(events_filter: str) -> None:
+    """Check that a Workspace's filter contains only documented event types.
+
+    Raises:
+        BadRequest: A type is unknown.
+    """
+    if unknown := sorted(_types(events_filter) - TYPES):
+        raise BadRequest(f"EventsFilter contains unknown event types: {', '.join(unknown)[:200]}")
+
+
+def _types(events_filter: str) -> set[str]:
+    return {name.strip() for name in events_filter.split(",")} - {""}
 
 
 def _task_parameters(engine: Engine, workspace: Workspace, task: Task) -> dict[str, str]:

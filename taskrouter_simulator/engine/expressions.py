@@ -7,13 +7,13 @@ https://www.twilio.com/docs/taskrouter/expression-syntax. Settings define the un
 
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache, reduce
 from typing import Any
 
-from lark import Lark, Token, Transformer, v_args
-from lark.exceptions import LarkError
+from lark import Lark, Token, Transformer, Tree, v_args
+from lark.exceptions import UnexpectedInput, UnexpectedToken
 
 _GRAMMAR = r"""
 ?start: disjunction
@@ -28,34 +28,72 @@ operator: OPERATOR | CONTAINS | HAS | NOT_IN | IN
     | FALSE -> false
     | NULL -> null
     | "[" [operand ("," operand)*] "]" -> array
-    | NAME (("." NAME) | ("[" INDEX "]"))* -> reference
+    | NAME (("." (NAME | DIGIT_NAME)) | ("[" INDEX "]"))* -> reference
 
-_OR.2: /or\b/i
-_AND.2: /and\b/i
-CONTAINS.2: /contains\b/i
-HAS.2: /has\b/i
-NOT_IN.2: /not\s+in\b/i
-IN.2: /in\b/i
-TRUE.2: /true\b/i
-FALSE.2: /false\b/i
-NULL.2: /null\b/i
-OPERATOR: "==" | "!=" | ">=" | "<=" | ">" | "<"
-NAME: /[A-Za-z_]\w*/
-INDEX: /[0-9]+/
-NUMBER: /-?[0-9]+(\.[0-9]+)?/
+_OR.2: /or(?![\w$])/i
+_AND.2: /and(?![\w$])/i
+CONTAINS.2: /contains(?![\w$])/i
+HAS.2: /has(?![\w$])/i
+NOT_IN.2: /not\s+in(?![\w$])/i
+IN.2: /in(?![\w$])/i
+TRUE.2: /true(?![\w$])/i
+FALSE.2: /false(?![\w$])/i
+NULL.2: /null(?![\w$])/i
+OPERATOR: "==" | "=" | "!=" | ">=" | "<=" | ">" | "<"
+NAME: /[A-Za-z_$][\w$]*/
+DIGIT_NAME: /[0-9]+[A-Za-z_$][\w$]*/
+INDEX: /[0-9]{1,9}/
+NUMBER: /-?[0-9]{1,300}(\.[0-9]{1,300})?/
 STRING: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/s
 %ignore /\s+/
 """
+_STRING = r'"(\\.|[^"\\])*"|' r"'(\\.|[^'\\])*'"
 _MAX_DEPTH = 50
+_EXPECTED = {
+    "STRING": "an attribute or a value",
+    "OPERATOR": "an operator (=, ==, !=, >, >=, <, <=, CONTAINS, HAS, IN or NOT IN)",
+    "_AND": "AND or OR",
+    "DIGIT_NAME": "a name",
+    "INDEX": "an index",
+    "COMMA": "a comma",
+    "RPAR": "a closing parenthesis",
+    "RSQB": "a closing bracket",
+    "$END": "the end of the expression",
+}
+"""Descriptions of the grammar's terminals for error messages."""
 
 Context = Mapping[str, Any]
+"""Values by name. A value that has names is a mapping, or a function that looks up a name."""
 Value = Callable[[Context], Any]
 Predicate = Callable[[Context], bool]
 Comparison = Callable[[Any, Any], bool]
+Keys = tuple[str | int, ...]
+"""The names and indexes of a reference: `worker.skills[0]` is ("worker", "skills", 0)."""
 
 
 class ExpressionError(ValueError):
     """The text is not an expression of TaskRouter's language."""
+
+
+class NumericText(str):
+    """A text of digits that is compared with a number as a number."""
+
+    __slots__ = ()
+
+
+class FoldedText(str):
+    """A text that equals another text regardless of case."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, str) and self.casefold() == other.casefold()
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.casefold())
 
 
 @dataclass(frozen=True)
@@ -83,6 +121,7 @@ class Comparisons:
         """
         nulls = null_literal or self.nulls_are_values
         return {
+            "=": lambda left, right: self._equal(left, right, nulls=nulls),
             "==": lambda left, right: self._equal(left, right, nulls=nulls),
             "!=": lambda left, right: self._unequal(left, right, nulls=nulls),
             ">": lambda left, right: self._ordered(operator.gt, left, right),
@@ -132,9 +171,13 @@ class Comparisons:
     def _comparable(self, left: Any, right: Any) -> tuple[Any, Any] | None:
         """Return two scalars of the same type, converted if necessary, or None.
 
-        Strings are converted to numbers only if `mixed_types` is "numbers".
+        A string is converted to a number only if it is a NumericText or `mixed_types` is "numbers".
         """
-        if self.mixed_types == "numbers" and "number" in {_type_name(left), _type_name(right)}:
+        if "number" in {_type_name(left), _type_name(right)} and (
+            self.mixed_types == "numbers"
+            or isinstance(left, NumericText)
+            or isinstance(right, NumericText)
+        ):
             left, right = _text_to_number(left), _text_to_number(right)
         # isinstance cannot tell True from 1, because bool is a subclass of int.
         if isinstance(left, str | int | float) and _type_name(left) == _type_name(right):
@@ -145,6 +188,8 @@ class Comparisons:
 def _type_name(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
+    if isinstance(value, str):
+        return "text"
     return "number" if isinstance(value, int | float) else type(value).__name__
 
 
@@ -168,13 +213,20 @@ def _null(_context: Context) -> None:
 
 
 def _look_up(value: Any, key: str | int) -> Any:
+    if callable(value):  # names that TaskRouter supplies, whose values are seldom needed
+        return value(key)
     if isinstance(key, int):
         return value[key] if isinstance(value, list) and key < len(value) else None
     return value.get(key) if isinstance(value, Mapping) else None
 
 
-def _reference(keys: list[str | int]) -> Value:
+def reference(keys: Keys) -> Value:
+    """Return a function that looks up a reference; a missing attribute is None."""
     return lambda context: reduce(_look_up, keys, context)
+
+
+def _keys(parts: Iterable[Token]) -> Keys:
+    return tuple(int(part) if part.type == "INDEX" else str(part) for part in parts)
 
 
 @v_args(inline=True)
@@ -219,27 +271,49 @@ class _Compiler(Transformer[Token, Any]):
     def null(self, _token: Token) -> Value:
         return _null
 
-    def array(self, *items: Value | None) -> Value:
-        values = [item for item in items if item is not None]
-        return lambda context: [value(context) for value in values]
+    def array(self, *items: Value) -> Value:
+        return lambda context: [item(context) for item in items]
 
     def reference(self, *parts: Token) -> Value:
-        return _reference([int(part) if part.type == "INDEX" else str(part) for part in parts])
+        return reference(_keys(parts))
 
 
 @cache
-def _parser(comparisons: Comparisons) -> Lark:
-    compiler = _Compiler(comparisons)
-    return Lark(_GRAMMAR, parser="lalr", transformer=compiler, maybe_placeholders=False)
+def _parser() -> Lark:
+    return Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False)
 
 
 def _depth(text: str) -> int:
-    without_strings = re.sub(r'"(\\.|[^"\\])*"|\'(\\.|[^\'\\])*\'', "", text, flags=re.DOTALL)
+    without_strings = re.sub(_STRING, "", text, flags=re.DOTALL)
     depth = maximum = 0
     for character in without_strings:
         depth += (character in "([") - (character in ")]")
         maximum = max(maximum, depth)
     return maximum
+
+
+def _tree(text: str) -> Tree[Token]:
+    if _depth(text) > _MAX_DEPTH:
+        raise ExpressionError(f"the expression is nested more than {_MAX_DEPTH} levels deep")
+    try:
+        return _parser().parse(text)
+    except UnexpectedInput as error:
+        raise ExpressionError(
+            f"{text[:200]!r} is not an expression: {_describe(text, error)}"
+        ) from error
+
+
+def _describe(text: str, error: UnexpectedInput) -> str:
+    """Return the position of a syntax error, counted from 1, and the expected text."""
+    at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
+    position = len(text.rstrip()) if at_end else error.pos_in_stream or 0
+    found = re.match(rf"{_STRING}|[\w$]+|.", text[position:].rstrip(), flags=re.DOTALL)
+    if found and found.group() in {'"', "'"}:
+        return f"the string at position {position + 1} has no closing quote"
+    subject = f"unexpected {found.group()[:20]!r}" if found else "unexpected end"
+    accepted = error.interactive_parser.accepts()  # type: ignore[no-untyped-call]
+    phrases = [phrase for terminal, phrase in _EXPECTED.items() if terminal in accepted]
+    return f"{subject} at position {position + 1}; expected {' or '.join(phrases)}"
 
 
 @lru_cache(maxsize=4096)
@@ -256,13 +330,7 @@ def parse(text: str, comparisons: Comparisons) -> Predicate:
     Raises:
         ExpressionError: The text is not an expression. Parsing raises no other error.
     """
-    if _depth(text) > _MAX_DEPTH:
-        raise ExpressionError(f"the expression is nested more than {_MAX_DEPTH} levels deep")
-    try:
-        return _parser(comparisons).parse(text)  # type: ignore[return-value]
-    except (LarkError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise ExpressionError(f"{text[:200]!r} is not an expression: {reason}") from error
+    return _Compiler(comparisons).transform(_tree(text))  # type: ignore[no-any-return]
 
 
 def check(text: str) -> None:
@@ -270,9 +338,18 @@ def check(text: str) -> None:
     parse(text, Comparisons())
 
 
-@lru_cache(maxsize=4096)
-def parse_reference(text: str) -> Value:
-    """Compile a reference such as `task.agent.sid`, as used in `known_worker_sid`.
+def references(text: str) -> Iterator[Keys]:
+    """Yield the references in an expression.
+
+    Raises:
+        ExpressionError: The text is not an expression.
+    """
+    for found in _tree(text).find_data("reference"):
+        yield _keys(part for part in found.children if isinstance(part, Token))
+
+
+def reference_keys(text: str) -> Keys:
+    """Return the keys of a reference such as `task.agent.sid`, as used in `known_worker_sid`.
 
     Args:
         text: Names separated by dots; indexes in brackets.
@@ -280,6 +357,16 @@ def parse_reference(text: str) -> Value:
     Raises:
         ExpressionError: The text is not a reference.
     """
-    if not re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*|\[[0-9]{1,9}\])*", text):
-        raise ExpressionError(f"{text[:200]!r} is not a reference")
-    return _reference([int(key) if key.isdecimal() else key for key in re.findall(r"\w+", text)])
+    if not re.fullmatch(r"[A-Za-z_$][\w$]*(\.[0-9]*[A-Za-z_$][\w$]*|\[[0-9]{1,9}\])*", text):
+        raise ExpressionError(f"{text[:200]!r} is not a reference such as task.agent")
+    return tuple(int(key) if key.isdecimal() else key for key in re.findall(r"[\w$]+", text))
+
+
+@lru_cache(maxsize=4096)
+def parse_reference(text: str) -> Value:
+    """Compile a reference.
+
+    Raises:
+        ExpressionError: The text is not a reference.
+    """
+    return reference(reference_keys(text))

@@ -1,7 +1,8 @@
 """Validation of instruction parameters.
 
 Most functions take the error code to use if the parameter is invalid. Parameters come from JSON or
-from a form, so numbers and booleans may be strings.
+from a form, so numbers and booleans may be strings. A JSON `null` counts as absent. An empty string
+is invalid.
 """
 
 import re
@@ -21,23 +22,26 @@ class InstructionError(Exception):
     Args:
         code: Twilio's error code.
         message: Description of the error.
+        parameter: Name of the invalid parameter, with which the message begins; "" for none.
     """
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, parameter: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.parameter = parameter
 
 
 def missing(code: int, name: str, where: str = "the instruction") -> InstructionError:
-    """Return the error for a missing parameter."""
-    return InstructionError(code, f"{name} is missing from {where}")
+    """Return the error for a missing parameter, or for a missing attribute of the Task."""
+    parameter = name if where == "the instruction" else ""
+    return InstructionError(code, f"{name} is missing from {where}", parameter)
 
 
 def read_activity(workspace: Workspace, parameters: Parameters, name: str, code: int) -> str | None:
-    """Return a validated Activity SID, or None if it is absent or empty."""
+    """Return a validated Activity SID, or None if it is absent."""
     sid = parameters.get(name)
-    if sid is None or sid == "":
+    if sid is None:
         return None
     if not isinstance(sid, str) or sid not in workspace.activities:
         raise _invalid(code, name, sid)
@@ -51,12 +55,18 @@ def read_contact(value: Any, name: str, code: int) -> str:
     return value
 
 
+def given(parameters: Parameters, name: str, default: Any) -> Any:
+    """Return a parameter, or the default if it is absent."""
+    value = parameters.get(name)
+    return default if value is None else value
+
+
 def read_integer(
     parameters: Parameters, name: str, minimum: int, maximum: int, code: int
 ) -> int | None:
-    """Return an integer within limits, or None if it is absent or empty."""
+    """Return an integer within limits, or None if it is absent."""
     value = parameters.get(name)
-    if value is None or value == "":
+    if value is None:
         return None
     is_valid = re.fullmatch("[0-9]{1,9}", str(value)) and minimum <= int(value) <= maximum
     if isinstance(value, bool) or not is_valid:
@@ -72,7 +82,7 @@ def read_flag(parameters: Parameters, name: str) -> bool:
 def check_url(parameters: Parameters, name: str, code: int, *, required: bool = False) -> None:
     """Check that a parameter is an absolute http(s) URL, or absent if not required."""
     value = parameters.get(name)
-    if not required and (value is None or value == ""):
+    if value is None and not required:
         return
     if not isinstance(value, str) or not is_url(value):
         raise _invalid(code, name, value)
@@ -98,7 +108,7 @@ def check_events(
 ) -> None:
     """Check that a parameter is absent, or an array or comma-separated list of events."""
     value = parameters.get(name)
-    if value is None or value == "":
+    if value is None:
         return
     names = value if isinstance(value, list) else str(value).split(",")
     if any(not isinstance(event, str) or event.strip() not in allowed for event in names):
@@ -108,4 +118,4 @@ def check_events(
 def _invalid(code: int, name: str, value: Any) -> InstructionError:
     if value is None or value == "":
         return missing(code, name)
-    return InstructionError(code, f"{name} {str(value)[:100]} is invalid")
+    return InstructionError(code, f"{name} {str(value)[:100]} is invalid", name)

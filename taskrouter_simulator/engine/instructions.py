@@ -7,13 +7,13 @@ https://www.twilio.com/docs/taskrouter/handle-assignment-callbacks and
 https://www.twilio.com/docs/api/errors.
 """
 
-import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from taskrouter_simulator.engine import assignments, reservations
-from taskrouter_simulator.engine.calls import call_control
+from taskrouter_simulator.engine.calls import call_control, call_tasks
 from taskrouter_simulator.engine.calls.call_control import WorkerCall
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
@@ -24,6 +24,7 @@ from taskrouter_simulator.engine.instruction_parameters import (
     check_events,
     check_sid,
     check_url,
+    given,
     missing,
     read_activity,
     read_contact,
@@ -31,6 +32,7 @@ from taskrouter_simulator.engine.instruction_parameters import (
     read_integer,
 )
 from taskrouter_simulator.engine.model import (
+    HELD,
     Reservation,
     ReservationStatus,
     Task,
@@ -93,12 +95,15 @@ def execute(
     instruction = _INSTRUCTIONS.get(name) if isinstance(name, str) else None
     if instruction is None:
         raise InstructionError(INVALID_INSTRUCTION, f"Invalid instruction {str(name)[:100]}")
-    if reservation.status is not ReservationStatus.PENDING:
+    if reservation.status not in instruction.statuses:
         action = f"execute {str(name).capitalize()} instruction"
-        code = instruction.not_pending_code or engine.settings.not_pending_code
+        code = instruction.status_code or engine.settings.not_pending_code
         if name == "conference" and reservation.status is ReservationStatus.CANCELED:
             code = CALLER_GONE
-        raise InstructionError(code, reservations.not_pending_message(reservation, action))
+        message = reservations.not_pending_message(reservation, action)
+        if name == "supervise":
+            message = f"Unable to {action}. Reservation {reservation.sid} is {reservation.status}."
+        raise InstructionError(code, message)
     try:
         instruction.execute(InstructionContext(engine, workspace, reservation, parameters))
     except BadRequest as refusal:
@@ -161,15 +166,15 @@ class InstructionContext:
         """Ring the Worker and connect the caller; without a call, accept immediately."""
         if call:
             call_control.ring_and_connect(call, how, seconds or call_control.RING_SECONDS)
-        else:
-            self.accept()
+            return
+        self.accept()
+        if how == "conference":
+            call_tasks.add_conference(self.engine, self.workspace, self.reservation, new_sid("CA"))
 
     def add_worker_call_sid(self, call: WorkerCall | None) -> None:
         """Add the SID of the call to the Worker to the Task's attributes."""
         worker_call_sid = call.leg.sid if call else new_sid("CA")
-        attributes = {**self.task_attributes, "worker_call_sid": worker_call_sid}
-        self.task.attributes = json.dumps(attributes)
-        self.engine.touch(self.task)
+        call_tasks.add_attributes(self.engine, self.task, worker_call_sid=worker_call_sid)
 
 
 def _reject(context: InstructionContext) -> None:
@@ -184,8 +189,8 @@ def _dequeue(context: InstructionContext) -> None:
     post_work = read_activity(context.workspace, parameters, "post_work_activity_sid", 40130)
     if not isinstance(attributes.get("call_sid"), str):
         raise missing(40140, "call_sid", "the Task's attributes")
-    to = read_contact(parameters.get("to") or context.contact_uri, "to", 40131)
-    caller_id = read_contact(parameters.get("from") or attributes.get("to"), "from", 40132)
+    to = read_contact(given(parameters, "to", context.contact_uri), "to", 40131)
+    caller_id = read_contact(given(parameters, "from", attributes.get("to")), "from", 40132)
     check_choice(parameters, "record", _RECORD, 40133)
     is_sip = to.lower().startswith(("sip:", "sips:"))
     maximum = _MAX_SIP_SECONDS if is_sip else _MAX_SECONDS
@@ -200,7 +205,7 @@ def _dequeue(context: InstructionContext) -> None:
 
 def _call(context: InstructionContext) -> None:
     parameters = context.parameters
-    to = read_contact(parameters.get("to") or context.contact_uri, "to", 40110)
+    to = read_contact(given(parameters, "to", context.contact_uri), "to", 40110)
     caller_id = read_contact(parameters.get("from"), "from", 40111)
     check_url(parameters, "url", 40112, required=True)
     check_choice(parameters, "record", _RECORD, 40113)
@@ -234,8 +239,8 @@ def _conference(context: InstructionContext) -> None:
     read_activity(context.workspace, parameters, "worker_activity_sid", 40139)
     if not (attributes.get("call_sid") or attributes.get("outbound_to")):
         raise missing(40142, "call_sid or outbound_to", "the Task's attributes")
-    to = read_contact(parameters.get("to") or context.contact_uri, "to", 40137)
-    caller = parameters.get("from") or attributes.get("to")
+    to = read_contact(given(parameters, "to", context.contact_uri), "to", 40137)
+    caller = given(parameters, "from", attributes.get("to"))
     if not caller:
         raise missing(40138, "from")
     caller_id = read_contact(caller, "from", 40141)
@@ -252,15 +257,35 @@ def _conference(context: InstructionContext) -> None:
     context.connect(call, "conference", seconds)
 
 
+def _supervise(context: InstructionContext) -> None:
+    """Let a supervisor join the call of an assigned Task; the status does not change."""
+    parameters, supervisor = context.parameters, context.parameters.get("supervisor")
+    check_choice(parameters, "supervisor_mode", _SUPERVISOR_MODES, BadRequest.code)
+    if re.fullmatch("WK[0-9a-fA-F]{32}", str(supervisor)):
+        worker = context.workspace.workers.get(str(supervisor))
+        supervisor = parse_attributes(worker.attributes).get("contact_uri") if worker else None
+    read_contact(supervisor, "supervisor", 40147)
+    if not isinstance(context.task_attributes.get("from"), str):
+        raise missing(40148, "from", "the Task's attributes")
+
+
 @dataclass(frozen=True)
 class _Instruction:
-    """An instruction's function, and the error code if the Reservation is not pending."""
+    """An instruction's function, and the Reservation statuses that allow the instruction.
 
-    not_pending_code: int | None
+    Attributes:
+        status_code: Error code for another status; None for the setting.
+        execute: The function.
+        statuses: The statuses.
+    """
+
+    status_code: int | None
     execute: Callable[[InstructionContext], None]
+    statuses: frozenset[ReservationStatus] = frozenset({ReservationStatus.PENDING})
 
 
 _METHODS = {"GET", "POST"}
+_SUPERVISOR_MODES = {"monitor", "whisper", "barge"}
 _CONFERENCE_EVENTS = frozenset({"start", "end", "join", "leave", "mute", "hold", "speaker"})
 _CONFERENCE_URLS = (
     "status_callback",
@@ -289,4 +314,5 @@ _INSTRUCTIONS = {
     "call": _Instruction(40114, _call),
     "redirect": _Instruction(40123, _redirect),
     "conference": _Instruction(40136, _conference),
+    "supervise": _Instruction(40146, _supervise, HELD - {ReservationStatus.PENDING}),
 }

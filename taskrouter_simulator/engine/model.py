@@ -99,12 +99,14 @@ class Configuration:
     filters: tuple[Filter, ...] = ()
     default: Target | None = None
 
+    def targets(self) -> list[Target]:
+        """Return the targets of all filters, and the default target."""
+        targets = [target for item in self.filters for target in item.targets]
+        return targets if self.default is None else [*targets, self.default]
+
     def queue_sids(self) -> set[str]:
         """Return the SIDs of all TaskQueues that the configuration names."""
-        targets = [target for item in self.filters for target in item.targets]
-        return {
-            target.queue_sid for target in [*targets, self.default] if target and target.queue_sid
-        }
+        return {target.queue_sid for target in self.targets() if target.queue_sid}
 
 
 @dataclass(frozen=True, kw_only=True)

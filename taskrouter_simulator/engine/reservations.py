@@ -212,7 +212,7 @@ def reject(
         BadRequest: The Reservation is not pending or the Activity does not exist.
     """
     if activity_sid:
-        workers.require_activity(workspace, activity_sid)
+        workers.require_activity(workspace, activity_sid, "WorkerActivitySid")
     _end(engine, workspace, reservation, Status.REJECTED, activity_sid)
     _delay_next_offer(engine, workspace, reservation)
     _return_task(engine, workspace, reservation, Evaluation.RESTART)

@@ -7,12 +7,13 @@ https://www.twilio.com/docs/taskrouter/task-evaluation.
 
 import math
 from collections.abc import Iterator
-from operator import itemgetter
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from taskrouter_simulator.engine import assignments, events, reservations, workers
 from taskrouter_simulator.engine.core import Engine
-from taskrouter_simulator.engine.expressions import ExpressionError, parse_reference
+from taskrouter_simulator.engine.expressions import FoldedText, parse_reference
 from taskrouter_simulator.engine.model import (
     Configuration,
     Evaluation,
@@ -25,6 +26,7 @@ from taskrouter_simulator.engine.model import (
     Workspace,
     parse_attributes,
 )
+from taskrouter_simulator.engine.names import TIME_NAMES, parse_order_by
 
 END_OF_WORKFLOW = "Task canceled on Workflow timeout"
 TOO_MANY_ASSIGNMENTS = "Task TTL Exceeded or Max assignment count exceeded"
@@ -75,10 +77,17 @@ def evaluate(engine: Engine, workspace: Workspace, task: Task) -> None:
     _enter(engine, workspace, task, step)
 
 
-def task_context(task: Task) -> dict[str, Any]:
-    """Return a Task's attributes as variables, with and without the `task.` prefix."""
+def task_context(engine: Engine, task: Task) -> dict[str, Any]:
+    """Return a Task's attributes, with and without the `task.` prefix, and the time of day."""
     attributes = parse_attributes(task.attributes)
-    return {**attributes, "task": attributes}
+    time_of_day = partial(_time_of_day, engine)
+    return {**attributes, "task": attributes, "taskrouter": time_of_day}
+
+
+def _time_of_day(engine: Engine, name: str) -> Any:
+    value = TIME_NAMES[name](datetime.fromtimestamp(engine.now(), UTC))
+    ignores_case = name == "dayOfWeek" and engine.settings.day_of_week_ignores_case
+    return FoldedText(value) if ignores_case else value
 
 
 def _find_step(
@@ -103,7 +112,7 @@ def _find_step(
     Returns:
         The step; None at the end of the Workflow.
     """
-    context = task_context(task)
+    context = task_context(engine, task)
     age = engine.seconds_since(task.created)
     for index, candidate in enumerate(configuration.filters[start:], start):
         if not engine.compile(candidate.expression)(context):
@@ -240,6 +249,9 @@ def _skip(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
 
 def _wait(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
     task.is_waiting = True
+    if "taskrouter." in (step.target.expression or ""):
+        # The expression may become true in any minute.
+        engine.schedule_routing(workspace, 60 - engine.now() % 60)
     if step.expires_at_age < math.inf:
         expires = task.created + step.expires_at_age
         engine.set_timer("step", task.sid, expires, lambda: engine.schedule_routing(workspace, 0.0))
@@ -253,7 +265,7 @@ def _is_skipped(engine: Engine, workspace: Workspace, task: Task, queue: TaskQue
     available = sum(workspace.activities[sid].available for sid in activities)
     counts: dict[str, Any] = {sid: activities.count(sid) for sid in workspace.activities}
     counts |= {"available": available, "unavailable": len(activities) - available}
-    context = {**task_context(task), "workers": counts}
+    context = {**task_context(engine, task), "workers": counts}
     return engine.compile(task.step.target.skip_if)(context)
 
 
@@ -297,7 +309,7 @@ def _find_candidates(
         available = free[channel]
     if not available:
         return []
-    context = task_context(task)
+    context = task_context(engine, task)
     chosen = [
         worker
         for worker in available
@@ -325,9 +337,11 @@ def _find_known_workers(
         reference, field = target.known_worker_sid, "sid"
     else:
         reference, field = target.known_worker_friendly_name or "", "friendly_name"
-    value = parse_reference(reference)(task_context(task))
+    value = parse_reference(reference)(task_context(engine, task))
+    # Friendly names of Workers are case insensitive.
+    known = FoldedText(value) if isinstance(value, str) and field == "friendly_name" else value
     members = workers.members(engine, workspace, queue)
-    matches = [worker for worker in members if getattr(worker, field) == value]
+    matches = [worker for worker in members if getattr(worker, field) == known]
     if not matches and not task.is_waiting:
         code, message = INVALID_KNOWN_WORKER, f"{reference} does not name a known worker"
         if isinstance(value, str) and value:
@@ -339,20 +353,18 @@ def _find_known_workers(
 def _sort_by_attributes(workspace: Workspace, chosen: list[Worker], order_by: str) -> list[Worker]:
     """Sort Workers by numeric attributes, such as `worker.level DESC, worker.age`.
 
-    Workers whose attribute is not a number come last. Invalid parts of `order_by` are ignored.
+    Workers whose attribute is not a number come last.
     """
-    for part in reversed(order_by.split(",")):
-        name, _, direction = part.strip().partition(" ")
-        sign = -1 if direction.upper() == "DESC" else 1
-        try:
-            look_up = parse_reference(name)
-        except ExpressionError:
-            continue
-        keyed = []
-        for worker in chosen:
-            value = look_up(workers.expression_context(workspace, worker))
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            keyed.append(((not is_number, sign * value if is_number else 0), worker))
-        keyed.sort(key=itemgetter(0))
-        chosen = [worker for _key, worker in keyed]
-    return chosen
+    clauses = parse_order_by(order_by)
+
+    def key(worker: Worker) -> list[tuple[bool, float]]:
+        context = workers.expression_context(workspace, worker)
+        values = [clause.value(context) for clause in clauses]
+        return [
+            (False, clause.sign * value)
+            if isinstance(value, int | float) and not isinstance(value, bool)
+            else (True, 0)
+            for clause, value in zip(clauses, values, strict=True)
+        ]
+
+    return sorted(chosen, key=key)

@@ -51,9 +51,11 @@ def create(
         queue_sid: WQ… SID of a TaskQueue to which the Task is routed without a Workflow.
 
     Raises:
-        BadRequest: A resource does not exist, the targeted Worker is in no TaskQueue, or the Task
-            has no target and the Workspace does not have exactly one Workflow.
+        BadRequest: A resource does not exist, or the Task has no target and the Workspace does not
+            have exactly one Workflow, or `ignore_capacity` is set without a targeted Worker.
     """
+    if ignore_capacity is not None and not (routing_target or "").startswith("WK"):
+        raise BadRequest("IgnoreCapacity requires a RoutingTarget that is a Worker SID")
     target = routing_target or queue_sid or workflow_sid or _only_workflow(workspace).sid
     resource = engine.new_resource("WT")
     task = Task(
@@ -146,7 +148,9 @@ def _set_target(engine: Engine, workspace: Workspace, task: Task, sid: str) -> N
         queue_sid = _queue_sid_of(engine, workspace, workspace.workers[sid])
         target = Target(queue_sid=queue_sid, expression=f"worker.sid == '{sid}'")
     else:
-        raise BadRequest(f"{sid} does not exist in workspace {workspace.sid}")
+        by_prefix = "TaskQueueSid" if sid.startswith("WQ") else "WorkflowSid"
+        name = "RoutingTarget" if task.routing_target else by_prefix
+        raise BadRequest(f"{name} {sid} does not exist in workspace {workspace.sid}")
     task.step = Step(
         configuration=Configuration(default=target), target=target, queue_sid=target.queue_sid or ""
     )

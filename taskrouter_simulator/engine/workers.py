@@ -1,5 +1,6 @@
 """Rules for Workers' Activities, attributes, capacity and TaskQueue membership."""
 
+from functools import partial
 from typing import Any
 
 from taskrouter_simulator.engine import events
@@ -15,6 +16,7 @@ from taskrouter_simulator.engine.model import (
     Workspace,
     parse_attributes,
 )
+from taskrouter_simulator.engine.names import CHANNEL_NAMES
 
 
 def create(
@@ -62,23 +64,29 @@ def create(
 
 
 def require_free_name(workspace: Workspace, name: str) -> None:
-    """Check that no Worker has that friendly name.
+    """Check that no Worker has that friendly name; friendly names are case insensitive.
 
     Raises:
         BadRequest: The name is in use.
     """
-    if any(worker.friendly_name == name for worker in workspace.workers.values()):
+    names = {worker.friendly_name.casefold() for worker in workspace.workers.values()}
+    if name.casefold() in names:
         raise BadRequest(f"Worker friendly name {name} already exists in this workspace")
 
 
-def require_activity(workspace: Workspace, sid: str) -> Activity:
+def require_activity(workspace: Workspace, sid: str, parameter: str = "ActivitySid") -> Activity:
     """Return the Activity with that SID.
+
+    Args:
+        workspace: The Workspace.
+        sid: WA… SID.
+        parameter: Name of the parameter that contains the SID, for the error message.
 
     Raises:
         BadRequest: The Activity does not exist.
     """
     if sid not in workspace.activities:
-        raise BadRequest(f"Activity {sid} does not exist in workspace {workspace.sid}")
+        raise BadRequest(f"{parameter}: Activity {sid} does not exist in workspace {workspace.sid}")
     return workspace.activities[sid]
 
 
@@ -183,10 +191,15 @@ def _publish_channel(
     )
 
 
-def assigned_tasks(workspace: Workspace, worker: Worker, channel_sid: str) -> int:
-    """Return the number of a Worker's Tasks that use capacity on a TaskChannel."""
-    tasks = [workspace.tasks[held.task_sid] for held in worker.held.values()]
-    return sum(task.channel_sid == channel_sid for task in tasks)
+def held_statuses(
+    workspace: Workspace, worker: Worker, channel_sid: str
+) -> list[ReservationStatus]:
+    """Return the statuses of the Reservations that use a Worker's capacity on a TaskChannel."""
+    return [
+        held.status
+        for held in worker.held.values()
+        if workspace.tasks[held.task_sid].channel_sid == channel_sid
+    ]
 
 
 def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool:
@@ -201,31 +214,34 @@ def has_capacity(workspace: Workspace, worker: Worker, channel_sid: str) -> bool
     if not workspace.multi_task_enabled:
         return all(held.status is not ReservationStatus.PENDING for held in worker.held.values())
     channel = worker.channels[channel_sid]
-    return channel.available and assigned_tasks(workspace, worker, channel_sid) < channel.capacity
+    used = len(held_statuses(workspace, worker, channel_sid))
+    return channel.available and used < channel.capacity
 
 
 def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
     """Return the variables that an expression can use for a Worker.
 
-    Each attribute is available with and without the prefix `worker.`.
+    Each attribute is available with and without the prefix `worker.`. TaskRouter's names for a
+    TaskChannel need the prefix.
     """
-    used_channels = [workspace.tasks[held.task_sid].channel_sid for held in worker.held.values()]
     attributes = {
         **parse_attributes(worker.attributes),
         "sid": worker.sid,
         "friendly_name": worker.friendly_name,
         "activity_sid": worker.activity_sid,
         "activity_name": workspace.activities[worker.activity_sid].friendly_name,
-        "channel": {
-            workspace.channels[channel.channel_sid].unique_name: {
-                "assigned_tasks": used_channels.count(channel.channel_sid),
-                "configured_capacity": channel.capacity,
-                "available": channel.available,
-            }
-            for channel in worker.channels.values()
-        },
     }
-    return {**attributes, "worker": attributes}
+    channel = partial(_channel_values, workspace, worker)
+    return {**attributes, "worker": {**attributes, "channel": channel}}
+
+
+def _channel_values(workspace: Workspace, worker: Worker, unique_name: str) -> dict[str, Any]:
+    channel = workspace.channel(unique_name)
+    if channel is None:
+        return {}
+    held = held_statuses(workspace, worker, channel.sid)
+    worker_channel = worker.channels[channel.sid]
+    return {name: read(worker_channel, held) for name, read in CHANNEL_NAMES.items()}
 
 
 def is_member(engine: Engine, workspace: Workspace, queue: TaskQueue, worker: Worker) -> bool:

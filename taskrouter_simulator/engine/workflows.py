@@ -5,12 +5,20 @@ may name its `queue` directly, as in one of Twilio's older samples.
 """
 
 import json
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from taskrouter_simulator.engine import events
+from taskrouter_simulator.engine import events, names
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.expressions import ExpressionError, check, parse_reference
+from taskrouter_simulator.engine.expressions import (
+    ExpressionError,
+    Keys,
+    check,
+    reference_keys,
+    references,
+)
 from taskrouter_simulator.engine.model import (
     CLOSED,
     Configuration,
@@ -19,6 +27,7 @@ from taskrouter_simulator.engine.model import (
     Workflow,
     Workspace,
 )
+from taskrouter_simulator.engine.names import parse_order_by
 
 _MAX_INTEGER = 2**31 - 1
 
@@ -59,7 +68,7 @@ def add(
         **vars(engine.new_resource("WW", sid)),
         friendly_name=friendly_name,
         text=configuration,
-        configuration=require_configuration(workspace, configuration),
+        configuration=require_configuration(engine, workspace, configuration),
         assignment_callback_url=assignment_callback_url,
         fallback_assignment_callback_url=fallback_assignment_callback_url,
         task_reservation_timeout=task_reservation_timeout,
@@ -90,19 +99,54 @@ def publish(engine: Engine, workspace: Workspace, workflow: Workflow, change: st
     )  # fmt: skip
 
 
-def require_configuration(workspace: Workspace, text: str) -> Configuration:
-    """Parse a configuration, and check that its TaskQueues exist.
+def require_configuration(engine: Engine, workspace: Workspace, text: str) -> Configuration:
+    """Parse a configuration, and check that it can route a Task and that its names exist.
 
     Raises:
-        BadRequest: The configuration is invalid or names a TaskQueue that does not exist.
+        BadRequest: The configuration is invalid, has neither a filter nor a default filter, or
+            names a TaskQueue, or another name supplied by TaskRouter, that does not exist.
     """
     try:
         configuration = parse_configuration(text)
+        _require_names(engine, workspace, configuration)
     except ConfigurationError as error:
         raise BadRequest(f"Workflow configuration is invalid: {error}") from error
-    for sid in configuration.queue_sids() - set(workspace.queues):
-        raise BadRequest(f"Workflow configuration is invalid: TaskQueue {sid} does not exist")
     return configuration
+
+
+def _require_names(engine: Engine, workspace: Workspace, configuration: Configuration) -> None:
+    if not configuration.targets():
+        raise ConfigurationError("task_routing must have filters or a default_filter")
+    for sid in configuration.queue_sids() - set(workspace.queues):
+        raise ConfigurationError(f"TaskQueue {sid} does not exist")
+    texts: list[tuple[Filter | Target, str, names.Scope]]
+    texts = [(item, "expression", names.FILTER) for item in configuration.filters]
+    texts += [(target, *rule) for target in configuration.targets() for rule in _SCOPES]
+    for item, key, scope in texts:
+        text = getattr(item, key)
+        digits = engine.settings.names_may_begin_with_digit
+        try:
+            if text:
+                found = _REFERENCES.get(key, references)(text)
+                names.require_names(found, scope, workspace, names_may_begin_with_digit=digits)
+        except ExpressionError as error:
+            raise ConfigurationError(f"{key}: {error}") from error
+
+
+_SCOPES = (
+    ("expression", names.TARGET),
+    ("skip_if", names.SKIP_IF),
+    ("order_by", names.ORDER_BY),
+    ("known_worker_sid", names.KNOWN_WORKER),
+    ("known_worker_friendly_name", names.KNOWN_WORKER),
+)
+"""The texts of a target that contain names."""
+_REFERENCES: dict[str, Callable[[str], Iterable[Keys]]] = {
+    "order_by": lambda text: [clause.keys for clause in parse_order_by(text)],
+    "known_worker_sid": lambda text: [reference_keys(text)],
+    "known_worker_friendly_name": lambda text: [reference_keys(text)],
+}
+"""Functions that return the references in a text that is not an expression."""
 
 
 def parse_configuration(text: str) -> Configuration:
@@ -113,7 +157,7 @@ def parse_configuration(text: str) -> Configuration:
 
     Raises:
         ConfigurationError: The text is not JSON, does not have the documented shape, or contains
-            an invalid expression.
+            an invalid expression, reference or `order_by`.
     """
     try:
         document = json.loads(text)
@@ -124,8 +168,15 @@ def parse_configuration(text: str) -> Configuration:
     default = routing.get("default_filter")
     return Configuration(
         filters=tuple(_filter(_object(item, "a filter")) for item in _array(filters, "filters")),
-        default=_target(_object(default, "default_filter")) if default else None,
+        default=None if default is None else _default(_object(default, "default_filter")),
     )
+
+
+def _default(item: dict[str, Any]) -> Target:
+    target = _target(item)
+    if not target.queue_sid:
+        raise ConfigurationError("default_filter must have a queue")
+    return target
 
 
 def _filter(item: dict[str, Any]) -> Filter:
@@ -140,21 +191,23 @@ def _filter(item: dict[str, Any]) -> Filter:
     name = item.get("filter_friendly_name", item.get("friendly_name"))
     return Filter(
         name=name if isinstance(name, str) else None,
-        expression=_expression(expression) or "1==1",
+        expression=_checked(expression, "expression", check) or "1==1",
         targets=parsed_targets,
     )
 
 
 def _target(item: dict[str, Any]) -> Target:
     return Target(
-        queue_sid=_text(item, "queue"),
-        expression=_expression(item.get("expression")),
+        queue_sid=_checked(item.get("queue"), "queue", str),
+        expression=_checked(item.get("expression"), "expression", check),
         priority=_integer(item, "priority", 0),
         timeout=_integer(item, "timeout", 1),
-        skip_if=_expression(item.get("skip_if")),
-        order_by=_text(item, "order_by"),
-        known_worker_sid=_reference(item, "known_worker_sid"),
-        known_worker_friendly_name=_reference(item, "known_worker_friendly_name"),
+        skip_if=_checked(item.get("skip_if"), "skip_if", check),
+        order_by=_checked(item.get("order_by"), "order_by", parse_order_by),
+        known_worker_sid=_checked(item.get("known_worker_sid"), "known_worker_sid", reference_keys),
+        known_worker_friendly_name=_checked(
+            item.get("known_worker_friendly_name"), "known_worker_friendly_name", reference_keys
+        ),
     )
 
 
@@ -171,44 +224,26 @@ def _array(value: Any, name: str) -> list[Any]:
     return value
 
 
-def _text(item: dict[str, Any], key: str) -> str | None:
-    value = item.get(key)
-    if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"{key} must be a string")
-    return value or None
-
-
 def _integer(item: dict[str, Any], key: str, minimum: int) -> int | None:
     value = item.get(key)
     if value is None or value == "":
         return None
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ConfigurationError(f"{key} must be an integer") from error
-    if isinstance(value, bool) or not minimum <= number <= _MAX_INTEGER:
+    if not re.fullmatch(r"-?[0-9]{1,12}", str(value)):  # refuses True, False and 1.0, too
+        raise ConfigurationError(f"{key} must be an integer")
+    number = int(value)
+    if not minimum <= number <= _MAX_INTEGER:
         raise ConfigurationError(f"{key} must be an integer from {minimum} to {_MAX_INTEGER}")
     return number
 
 
-def _expression(value: Any) -> str | None:
+def _checked(value: Any, key: str, check_text: Callable[[str], object]) -> str | None:
+    """Return a text that `check_text` accepts; an empty text counts as absent."""
     if value is None or value == "":
         return None
     if not isinstance(value, str):
-        raise ConfigurationError("an expression must be a string")
+        raise ConfigurationError(f"{key} must be a string")
     try:
-        check(value)
+        check_text(value)
     except ExpressionError as error:
-        raise ConfigurationError(str(error)) from error
+        raise ConfigurationError(f"{key}: {error}") from error
     return value
-
-
-def _reference(item: dict[str, Any], key: str) -> str | None:
-    text = _text(item, key)
-    if text is None:
-        return None
-    try:
-        parse_reference(text)
-    except ExpressionError as error:
-        raise ConfigurationError(str(error)) from error
-    return text

@@ -1,9 +1,11 @@
 """Manages Workspaces with their Activities, TaskChannels and TaskQueues."""
 
+import re
+
 from taskrouter_simulator.engine import events, workers
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
-from taskrouter_simulator.engine.expressions import ExpressionError, check
+from taskrouter_simulator.engine.expressions import ExpressionError, references
 from taskrouter_simulator.engine.model import (
     CLOSED,
     Activity,
@@ -11,6 +13,7 @@ from taskrouter_simulator.engine.model import (
     TaskQueue,
     Workspace,
 )
+from taskrouter_simulator.engine.names import WORKERS, Scope, require_names
 
 DEFAULT_ACTIVITIES = (("Offline", False), ("Available", True), ("Unavailable", False))
 BUILT_IN_CHANNELS = ("default", "voice", "sms", "chat", "video")
@@ -89,10 +92,11 @@ def delete_activity(engine: Engine, workspace: Workspace, activity: Activity) ->
     """Delete an Activity.
 
     Raises:
-        BadRequest: The Workspace, a Worker or a TaskQueue refers to the Activity.
+        BadRequest: The Workspace, a Worker, a TaskQueue or a Workflow refers to the Activity.
     """
     used = {workspace.default_activity_sid, workspace.timeout_activity_sid}
     used |= {worker.activity_sid for worker in workspace.workers.values()}
+    used |= {activity.sid for text in _expressions(workspace) if f"workers.{activity.sid}" in text}
     for queue in workspace.queues.values():
         used |= {queue.reservation_activity_sid or "", queue.assignment_activity_sid or ""}
     if activity.sid in used:
@@ -120,8 +124,14 @@ def add_channel(
     """Add a TaskChannel, and a WorkerChannel for every Worker.
 
     Raises:
-        BadRequest: The unique name is in use.
+        BadRequest: The unique name is in use, or expressions could not contain the name:
+            https://www.twilio.com/docs/taskrouter/multitasking.
     """
+    if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$]*", unique_name):
+        raise BadRequest(
+            f"UniqueName {unique_name[:100]} must consist of letters, digits, _ and $, and must not"
+            " begin with a digit"
+        )
     if workspace.channel(unique_name):
         raise BadRequest(f"TaskChannel {unique_name} already exists in this workspace")
     channel = TaskChannel(
@@ -140,9 +150,11 @@ def delete_channel(engine: Engine, workspace: Workspace, channel: TaskChannel) -
     """Delete a TaskChannel.
 
     Raises:
-        BadRequest: The TaskChannel is built in, or a Task uses it.
+        BadRequest: The TaskChannel is built in, or a Task or an expression uses it.
     """
+    name = f"worker.channel.{channel.unique_name}."
     used = any(task.channel_sid == channel.sid for task in workspace.tasks.values())
+    used = used or any(name in text for text in _expressions(workspace))
     if used or channel.unique_name in BUILT_IN_CHANNELS:
         raise BadRequest(f"TaskChannel {channel.sid} is built in or in use and cannot be deleted")
     publish_channel(engine, workspace, channel, "deleted")
@@ -185,13 +197,17 @@ def add_queue(
     """
     if any(queue.friendly_name == friendly_name for queue in workspace.queues.values()):
         raise BadRequest(f"TaskQueue {friendly_name} already exists in this workspace")
-    require_expression(target_workers)
+    require_expression(engine, workspace, target_workers, WORKERS, "TargetWorkers")
     queue = TaskQueue(
         **vars(engine.new_resource("WQ", sid)),
         friendly_name=friendly_name,
         target_workers=target_workers,
-        reservation_activity_sid=_activity_sid(workspace, reservation_activity_sid, "Reserved"),
-        assignment_activity_sid=_activity_sid(workspace, assignment_activity_sid, "Busy"),
+        reservation_activity_sid=_activity_sid(
+            workspace, reservation_activity_sid, "Reserved", "ReservationActivitySid"
+        ),
+        assignment_activity_sid=_activity_sid(
+            workspace, assignment_activity_sid, "Busy", "AssignmentActivitySid"
+        ),
         max_reserved_workers=max_reserved_workers,
         task_order=task_order,
     )
@@ -229,21 +245,38 @@ def publish_queue(engine: Engine, workspace: Workspace, queue: TaskQueue, change
     )  # fmt: skip
 
 
-def require_expression(text: str) -> None:
-    """Check that a text is an expression; an empty text matches no Worker.
+def require_expression(
+    engine: Engine, workspace: Workspace, text: str, scope: Scope, parameter: str
+) -> None:
+    """Check that a text is an expression whose names can be resolved, or is empty.
+
+    Args:
+        engine: The engine.
+        workspace: The Workspace.
+        text: The expression.
+        scope: The kind of the expression.
+        parameter: Name of the parameter that contains the expression, for the error message.
 
     Raises:
-        BadRequest: The text is not an expression.
+        BadRequest: The text is not an expression, or a name in it cannot be resolved.
     """
+    digits = engine.settings.names_may_begin_with_digit
     try:
         if text.strip():
-            check(text)
+            engine.compile(text)  # now, so that the first evaluation is fast
+            require_names(references(text), scope, workspace, names_may_begin_with_digit=digits)
     except ExpressionError as error:
-        raise BadRequest(f"Invalid expression: {error}") from error
+        raise BadRequest(f"{parameter} is invalid: {error}") from error
 
 
-def _activity_sid(workspace: Workspace, sid: str | None, name: str) -> str | None:
+def _expressions(workspace: Workspace) -> list[str]:
+    """Return the texts that contain expressions: TargetWorkers and Workflow configurations."""
+    queues, workflows = workspace.queues.values(), workspace.workflows.values()
+    return [queue.target_workers for queue in queues] + [workflow.text for workflow in workflows]
+
+
+def _activity_sid(workspace: Workspace, sid: str | None, name: str, parameter: str) -> str | None:
     if sid:
-        return workers.require_activity(workspace, sid).sid
+        return workers.require_activity(workspace, sid, parameter).sid
     activity = workspace.activity(name)
     return activity.sid if activity else None

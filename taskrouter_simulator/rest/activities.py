@@ -26,7 +26,10 @@ def render(request: Request, activity: Activity) -> dict[str, Any]:
 
 def index(request: Request) -> Response:
     """List Activities, optionally filtered by name or availability."""
-    name, available = request.query.text("FriendlyName"), request.query.boolean("Available")
+    name, available = (
+        request.query.text("FriendlyName"),
+        request.query.boolean("Available", others_are_false=True),
+    )
     return request.page(
         "activities",
         request.workspace.activities.values(),
@@ -43,7 +46,7 @@ def create(request: Request) -> Response:
         request.engine,
         request.workspace,
         friendly_name=request.form.required("FriendlyName", max_length=64),
-        available=request.form.boolean("Available") or False,
+        available=request.form.boolean("Available", others_are_false=True) or False,
     )
     return Response(201, render(request, activity))
 
@@ -56,7 +59,10 @@ def fetch(request: Request) -> Response:
 def update(request: Request) -> Response:
     """Rename an Activity; its availability cannot be changed."""
     activity = _find(request)
-    name = request.form.text("FriendlyName", max_length=64) or activity.friendly_name
+    name = (
+        request.form.text("FriendlyName", allow_empty=False, max_length=64)
+        or activity.friendly_name
+    )
     if request.workspace.activity(name) not in {None, activity}:
         raise BadRequest(f"Activity {name} already exists in this workspace")
     activity.friendly_name = name

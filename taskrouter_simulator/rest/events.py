@@ -4,7 +4,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.events import TYPES
 from taskrouter_simulator.engine.model import Event
+from taskrouter_simulator.rest.pages import BY_CREATION, Ordering
 from taskrouter_simulator.rest.request import Request, Response, iso
 
 _DEFAULT_MINUTES = 15
@@ -17,16 +20,16 @@ _COLLECTIONS = {
     "worker": "Workers",
     "workflow": "Workflows",
 }
-_FILTERS = {
-    "ReservationSid": ("ReservationSid",),
-    "TaskQueueSid": ("TaskQueueSid",),
-    "TaskSid": ("TaskSid",),
-    "WorkerSid": ("WorkerSid",),
-    "WorkflowSid": ("WorkflowSid",),
-    "TaskChannel": ("TaskChannelSid", "TaskChannelUniqueName"),
-    "EventType": ("EventType",),
-    "Sid": ("Sid",),
+_SIDS = {
+    "ReservationSid": "WR",
+    "TaskQueueSid": "WQ",
+    "TaskSid": "WT",
+    "WorkerSid": "WK",
+    "WorkflowSid": "WW",
+    "Sid": "EV",
 }
+"""Filters that compare a SID with the event parameter of the same name, by the SID's prefix."""
+_NEWEST_FIRST = Ordering("newest first", ((lambda event: event.sequence, True),))
 
 
 def render(request: Request, event: Event) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def index(request: Request) -> Response:
         request.workspace.events.values(),
         render,
         keep=_filter(request),
-        sort=lambda event: -event.sequence if newest_first else event.sequence,
+        ordering=_NEWEST_FIRST if newest_first else BY_CREATION,
     )
 
 
@@ -76,17 +79,24 @@ def _filter(request: Request) -> Callable[[Event], bool]:
     minutes = query.integer("Minutes", 1, _MAX_MINUTES)
     if start is None and (end is None or minutes):
         start = now - 60 * (minutes or _DEFAULT_MINUTES)
-    filters = {name: query.text(name) for name in _FILTERS}
+    filters = {name: query.sid(name, prefix) for name, prefix in _SIDS.items()}
+    event_type, channel = query.text("EventType"), query.text("TaskChannel", allow_empty=False)
+    if event_type not in {None, *TYPES}:
+        raise BadRequest(f"EventType must be one of {', '.join(sorted(TYPES))}")
 
     def keep(event: Event) -> bool:
         return (
             (start is None or event.created >= start)
             # EndDate is in whole seconds, but an Event's time has fractions.
             and (end is None or event.created < end + 1)
-            and all(
-                value is None or value in {event.parameters.get(key) for key in _FILTERS[name]}
-                for name, value in filters.items()
-            )
+            and all(value in {None, event.parameters.get(name)} for name, value in filters.items())
+            and event_type in {None, event.event_type}
+            and channel
+            in {
+                None,
+                event.parameters.get("TaskChannelSid"),
+                event.parameters.get("TaskChannelUniqueName"),
+            }
         )
 
     return keep

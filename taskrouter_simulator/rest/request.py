@@ -6,7 +6,7 @@ Invalid parameters are rejected with code 20001, as in Twilio's API.
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,12 +17,13 @@ from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest, NotFound, PreconditionFailed
 from taskrouter_simulator.engine.model import NESTING_RESERVE, Resource, Workspace
 from taskrouter_simulator.identifiers import is_url
+from taskrouter_simulator.rest.pages import BY_CREATION, AnyResource, Ordering, paginate
 
-AnyResource = TypeVar("AnyResource", bound=Resource)
 AnyEnum = TypeVar("AnyEnum", bound=StrEnum)
 
 _MAX_ATTRIBUTES = 4096
 _TRUE = {"true", "1", "yes"}
+_FALSE = {"false", "0", "no"}
 _ABSOLUTE_PAGING = 40153
 _PAGING = {"PageSize", "Page", "PageToken"}
 
@@ -31,7 +32,8 @@ class Parameters:
     """The parameters in a form or a query string.
 
     Each method returns the value of one parameter, and raises BadRequest if the value is invalid.
-    Except for `all` and `required`, the methods return None if the parameter is absent.
+    Except for `all`, `choices` and `required`, the methods return None if the parameter is absent.
+    An empty value is valid only where a method's description says so.
 
     Args:
         text: The encoded parameters; a name may be repeated.
@@ -53,31 +55,52 @@ class Parameters:
     def all(self, name: str) -> list[str]:
         """Return all values of a repeated or comma-separated parameter."""
         values = [part for key, value in self.pairs if key == name for part in value.split(",")]
-        return [value.strip() for value in values if value.strip()]
+        return [value.strip() for value in values]
 
-    def text(self, name: str, *, max_length: int | None = None) -> str | None:
-        """Return the unchanged value."""
+    def choices(self, name: str, allowed: type[AnyEnum]) -> set[AnyEnum]:
+        """Return the enumeration members in a repeated or comma-separated parameter."""
+        members = {member.value.lower(): member for member in allowed}
+        return {
+            members.get(value.lower()) or _refuse_choice(name, allowed) for value in self.all(name)
+        }
+
+    def text(
+        self, name: str, *, max_length: int | None = None, allow_empty: bool = True
+    ) -> str | None:
+        """Return the unchanged value, which may be empty unless `allow_empty` is false."""
         value = self._values.get(name)
+        if value is not None and not allow_empty and not value.strip():
+            raise BadRequest(f"{name} must not be empty")
         if value is not None and max_length is not None and len(value) > max_length:
             raise BadRequest(f"{name} must not be longer than {max_length} characters")
         return value
 
     def required(self, name: str, *, max_length: int | None = None) -> str:
-        """Return the unchanged value, which must not be empty."""
+        """Return the unchanged value, which must not be blank."""
         value = self.text(name, max_length=max_length)
-        if not value:
+        if not value or not value.strip():
             raise BadRequest(f"Missing required parameter {name} in the post body")
         return value
 
-    def boolean(self, name: str) -> bool | None:
-        """Return True for `true`, `1` and `yes`, and False for any other value."""
+    def boolean(self, name: str, *, others_are_false: bool = False) -> bool | None:
+        """Return True for `true`, `1` and `yes`, and False for `false`, `0` and `no`.
+
+        Args:
+            name: Name of the parameter.
+            others_are_false: Whether Twilio documents that any other value means false.
+        """
         value = self._values.get(name)
-        return None if value is None else value.lower() in _TRUE
+        if value is None:
+            return None
+        is_true = value.lower() in _TRUE
+        if not (is_true or others_are_false or value.lower() in _FALSE):
+            raise BadRequest(f"{name} must be true or false")
+        return is_true
 
     def integer(self, name: str, minimum: int, maximum: int) -> int | None:
-        """Return a whole number within limits; an empty value counts as absent."""
+        """Return a whole number within limits."""
         value = self._values.get(name)
-        if not value:
+        if value is None:
             return None
         number = int(value) if re.fullmatch(r"-?[0-9]{1,12}", value) else math.inf
         if not minimum <= number <= maximum:
@@ -85,21 +108,19 @@ class Parameters:
         return int(number)
 
     def sid(self, name: str, prefix: str) -> str | None:
-        """Return a SID with the given prefix; an empty value counts as absent."""
+        """Return a SID with the given prefix."""
         value = self._values.get(name)
-        if value and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
-            raise BadRequest(f"{name} {value[:100]} is not a valid SID")
-        return value or None
+        if value is not None and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
+            raise BadRequest(f"{name} {value[:100]!r} is not a valid SID")
+        return value
 
     def choice(self, name: str, allowed: type[AnyEnum]) -> AnyEnum | None:
-        """Return an enumeration member, ignoring case; an empty value counts as absent."""
+        """Return an enumeration member, ignoring case."""
         value = self._values.get(name)
-        if not value:
+        if value is None:
             return None
-        for member in allowed:
-            if member.value.lower() == value.lower():
-                return member
-        raise BadRequest(f"{name} must be one of {', '.join(member.value for member in allowed)}")
+        members = {member.value.lower(): member for member in allowed}
+        return members.get(value.lower()) or _refuse_choice(name, allowed)
 
     def url(self, name: str) -> str | None:
         """Return an absolute http(s) URL, or an empty value, which clears a stored URL."""
@@ -109,29 +130,33 @@ class Parameters:
         return value
 
     def attributes(self) -> str | None:
-        """Return `Attributes`, a JSON object, as text; an empty value means `{}`."""
+        """Return `Attributes`, a JSON object, as text."""
         text = self.text("Attributes", max_length=_MAX_ATTRIBUTES)
         if text is None:
             return None
         try:
-            json.loads("[" * NESTING_RESERVE + (text or "{}") + "]" * NESTING_RESERVE)
-            value = json.loads(text or "{}", parse_constant=_reject_constant)
+            json.loads("[" * NESTING_RESERVE + text + "]" * NESTING_RESERVE)
+            value = json.loads(text, parse_constant=_reject_constant)
         except (ValueError, RecursionError):
             value = None
         if not isinstance(value, dict):
             raise BadRequest("Attributes must be a valid JSON object")
-        return text or "{}"
+        return text
 
     def moment(self, name: str) -> float | None:
         """Convert an ISO 8601 date and time (default: UTC) to seconds since the epoch."""
         value = self._values.get(name)
-        if not value:
+        if value is None:
             return None
         try:
             moment = datetime.fromisoformat(value)
             return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         except (ValueError, OverflowError) as error:
             raise BadRequest(f"{name} must be an ISO 8601 date and time") from error
+
+
+def _refuse_choice(name: str, allowed: type[StrEnum]) -> NoReturn:
+    raise BadRequest(f"{name} must be one of {', '.join(member.value for member in allowed)}")
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -226,50 +251,35 @@ class Request:
         render: Callable[["Request", AnyResource], dict[str, Any]],
         *,
         keep: Callable[[AnyResource], bool] = lambda _resource: True,
-        sort: Callable[[AnyResource], Any] = lambda resource: resource.sequence,
+        ordering: Ordering = BY_CREATION,
     ) -> Response:
         """Return one page of a list in Twilio's envelope.
-
-        A page begins after the resource named in its token, so changes between two requests do
-        not shift pages. The default order is the order of creation.
 
         Raises:
             BadRequest: The page size or the token is invalid.
         """
         size = self.query.integer("PageSize", 1, 1000) or 50
         number = self.query.integer("Page", 0, 10**6) or 0
-        token = self.query.text("PageToken")
+        token = self.query.text("PageToken") or None
         if number and not token:
             raise BadRequest("Absolute paging is not supported, use PageToken", _ABSOLUTE_PAGING)
-        ordered = sorted(resources, key=sort)
-        remaining = [item for item in ordered[_page_start(ordered, token) :] if keep(item)]
-        items = remaining[:size]
-        next_url = None
-        if len(remaining) > size:
-            next_url = self._page_url(size, number + 1, f"PA{items[-1].sid}")
+        kept = (resource for resource in resources if keep(resource))
+        page = paginate(kept, ordering, token, size)
+        previous_token, next_token = page.previous_token, page.next_token
         meta = {
             "first_page_url": self._page_url(size, 0, None),
             "key": key,
-            "next_page_url": next_url,
+            "next_page_url": next_token and self._page_url(size, number + 1, next_token),
             "page": number,
             "page_size": size,
-            "previous_page_url": None,
+            "previous_page_url": previous_token
+            and self._page_url(size, max(0, number - 1), previous_token),
             "url": self._page_url(size, number, token),
         }
-        return Response(200, {key: [render(self, item) for item in items], "meta": meta})
+        return Response(200, {key: [render(self, item) for item in page.items], "meta": meta})
 
     def _page_url(self, size: int, number: int, token: str | None) -> str:
         pairs = [(name, value) for name, value in self.query.pairs if name not in _PAGING]
         pairs += [("PageSize", str(size)), ("Page", str(number))]
         pairs += [("PageToken", token)] if token else []
         return f"{self.base_url}{self.path}?{urlencode(pairs)}"
-
-
-def _page_start(ordered: Sequence[Resource], token: str | None) -> int:
-    """Return the index after the resource named in a page token."""
-    if not token:
-        return 0
-    for index, resource in enumerate(ordered, 1):
-        if token == f"PA{resource.sid}":
-            return index
-    raise BadRequest("PageToken is no longer valid")

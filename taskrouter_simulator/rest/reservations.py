@@ -12,6 +12,8 @@ from taskrouter_simulator.rest.request import Parameters, Request, Response, iso
 
 _PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
 _RENAMED = {"DequeueStatusCallbackEvent": "status_callback_events"}
+_REST_NAMES = {"status_callback_events": "StatusCallbackEvent", "activity_sid": "WorkerActivitySid"}
+"""REST parameters, without prefixes, whose names differ from the names in an instruction."""
 
 
 def render(request: Request, reservation: Reservation) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def render(request: Request, reservation: Reservation) -> dict[str, Any]:
 def index(request: Request) -> Response:
     """List the Reservations of a Task or a Worker."""
     status = request.query.choice("ReservationStatus", ReservationStatus)
-    worker_sid = request.query.text("WorkerSid")
+    worker_sid = request.query.sid("WorkerSid", "WK")
     return request.page(
         "reservations",
         _parent_reservations(request).values(),
@@ -59,12 +61,12 @@ def update(request: Request) -> Response:
     """Execute an `Instruction`, or change the status as `ReservationStatus` requests."""
     reservation = request.find(_parent_reservations(request), "sid")
     request.require_match(reservation)
-    if name := request.form.text("Instruction"):
+    if name := request.form.text("Instruction", allow_empty=False):
         _instruct(request, reservation, name.lower())
     else:
         activity_sid = request.form.sid("WorkerActivitySid", "WA")
         if activity_sid:
-            workers.require_activity(request.workspace, activity_sid)
+            workers.require_activity(request.workspace, activity_sid, "WorkerActivitySid")
         status = request.form.choice("ReservationStatus", ReservationStatus)
         _set_status(request, reservation, status, activity_sid)
     return Response(200, render(request, reservation), reservation.version)
@@ -100,13 +102,16 @@ def _set_status(
 
 
 def _instruct(request: Request, reservation: Reservation, name: str) -> None:
-    if name == "supervise":
-        raise BadRequest("The supervise instruction is not simulated")
+    if name == "supervise" and "worker" in request.ids:
+        raise BadRequest("Instruction supervise is available only for the Reservation of a Task")
     try:
         instruction = _parse_instruction(request.form, name)
         instructions.execute(request.engine, request.workspace, reservation, instruction)
     except InstructionError as error:
-        raise BadRequest(error.message, error.code) from error
+        parameter = _rest_name(name, error.parameter)
+        raise BadRequest(
+            parameter + error.message.removeprefix(error.parameter), error.code
+        ) from error
 
 
 def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:
@@ -121,6 +126,12 @@ def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:
     if name == "reject":
         instruction["activity_sid"] = form.text("WorkerActivitySid")
     return {**instruction, "instruction": name}
+
+
+def _rest_name(instruction: str, parameter: str) -> str:
+    """Return the REST name of an instruction's parameter."""
+    name = _REST_NAMES.get(parameter, parameter.title().replace("_", ""))
+    return _PREFIXES.get(instruction, "") + name if name else ""
 
 
 def _parent_reservations(request: Request) -> dict[str, Reservation]:

@@ -50,7 +50,9 @@ def fetch(request: Request) -> Response:
 def update(request: Request) -> Response:
     """Update a TaskChannel."""
     channel, form = _find(request), request.form
-    channel.friendly_name = form.text("FriendlyName", max_length=64) or channel.friendly_name
+    channel.friendly_name = (
+        form.text("FriendlyName", allow_empty=False, max_length=64) or channel.friendly_name
+    )
     optimized = form.boolean("ChannelOptimizedRouting")
     if optimized is not None:
         channel.channel_optimized_routing = optimized

@@ -1,12 +1,22 @@
 """Handlers for /v1/Workspaces/{WorkspaceSid}/TaskQueues."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskrouter_simulator.engine import workers, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import TaskQueue
+from taskrouter_simulator.engine.names import WORKERS
+from taskrouter_simulator.rest.pages import SortKey, parse_ordering
 from taskrouter_simulator.rest.request import Request, Response, iso
 from taskrouter_simulator.rest.workspaces import QueueOrder
+
+_SORT_KEYS: Mapping[str, SortKey] = {
+    "DateCreated": lambda queue: queue.created,
+    "DateUpdated": lambda queue: queue.updated,
+    "FriendlyName": lambda queue: queue.friendly_name,
+}
+"""Twilio documents the parameter Ordering, but not its attributes for TaskQueues."""
 
 
 def render(request: Request, queue: TaskQueue) -> dict[str, Any]:
@@ -50,21 +60,13 @@ def render(request: Request, queue: TaskQueue) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List TaskQueues, optionally filtered by name or by a Worker who matches them."""
-    workspace, name = request.workspace, request.query.text("FriendlyName")
-    worker = workspace.workers.get(request.query.text("WorkerSid") or "")
-    filters_by_worker = "WorkerSid" in request.query
+    """List TaskQueues, optionally filtered by name or by matching Workers, and sorted."""
     return request.page(
         "task_queues",
-        workspace.queues.values(),
+        request.workspace.queues.values(),
         render,
-        keep=lambda queue: (
-            name in {None, queue.friendly_name}
-            and (
-                not filters_by_worker
-                or bool(worker and workers.is_member(request.engine, workspace, queue, worker))
-            )
-        ),
+        keep=_filter(request),
+        ordering=parse_ordering(request.query.text("Ordering"), _SORT_KEYS),
     )
 
 
@@ -93,18 +95,19 @@ def fetch(request: Request) -> Response:
 def update(request: Request) -> Response:
     """Update a TaskQueue."""
     form, workspace, queue = request.form, request.workspace, _find(request)
-    name = form.text("FriendlyName") or queue.friendly_name
+    name = form.text("FriendlyName", allow_empty=False) or queue.friendly_name
     other_queues = (item for item in workspace.queues.values() if item is not queue)
     if any(item.friendly_name == name for item in other_queues):
         raise BadRequest(f"TaskQueue {name} already exists in this workspace")
     target_workers = form.text("TargetWorkers")
-    workspaces.require_expression(target_workers or "")
+    workspaces.require_expression(
+        request.engine, workspace, target_workers or "", WORKERS, "TargetWorkers"
+    )
     reservation, assignment = (
-        workers.require_activity(workspace, sid).sid if sid else None
-        for sid in (
-            form.sid("ReservationActivitySid", "WA"),
-            form.sid("AssignmentActivitySid", "WA"),
-        )
+        workers.require_activity(workspace, sid, name).sid
+        if (sid := form.sid(name, "WA"))
+        else None
+        for name in ("ReservationActivitySid", "AssignmentActivitySid")
     )
     max_reserved = form.integer("MaxReservedWorkers", 1, 50)
     order = form.choice("TaskOrder", QueueOrder)
@@ -129,3 +132,28 @@ def delete(request: Request) -> Response:
 
 def _find(request: Request) -> TaskQueue:
     return request.find(request.workspace.queues, "sid")
+
+
+def _filter(request: Request) -> Callable[[TaskQueue], bool]:
+    engine, workspace, query = request.engine, request.workspace, request.query
+    name, worker_sid = query.text("FriendlyName"), query.sid("WorkerSid", "WK")
+    expression = query.text("EvaluateWorkerAttributes", allow_empty=False)
+    workspaces.require_expression(
+        engine, workspace, expression or "", WORKERS, "EvaluateWorkerAttributes"
+    )
+    predicate = engine.compile(expression) if expression else None
+    selected = [
+        worker
+        for worker in workspace.workers.values()
+        if worker_sid in {None, worker.sid}
+        and (predicate is None or predicate(workers.expression_context(workspace, worker)))
+    ]
+    filters_by_worker = worker_sid is not None or predicate is not None
+
+    def keep(queue: TaskQueue) -> bool:
+        return name in {None, queue.friendly_name} and (
+            not filters_by_worker
+            or any(workers.is_member(engine, workspace, queue, worker) for worker in selected)
+        )
+
+    return keep

@@ -1,17 +1,24 @@
 """Handlers for /v1/Workspaces/{WorkspaceSid}/Tasks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskrouter_simulator.engine import assignments, tasks, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Task, TaskStatus
+from taskrouter_simulator.engine.names import TASKS
 from taskrouter_simulator.engine.routing import task_context
-from taskrouter_simulator.rest.request import Parameters, Request, Response, iso
+from taskrouter_simulator.rest.pages import Ordering, SortKey, parse_ordering
+from taskrouter_simulator.rest.request import Request, Response, iso
 
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
 _YEAR_1900 = -2_208_988_800
+_SORT_KEYS: Mapping[str, SortKey] = {
+    "DateCreated": lambda task: task.created,
+    "Priority": lambda task: task.priority,
+    "VirtualStartTime": lambda task: task.virtual_start_time,
+}
 
 
 def render(request: Request, task: Task) -> dict[str, Any]:
@@ -59,13 +66,12 @@ def _render_in_list(request: Request, task: Task) -> dict[str, Any]:
 
 def index(request: Request) -> Response:
     """List Tasks with the filters and sort orders that Twilio documents."""
-    sort, descending = _ordering(request.query)
     return request.page(
         "tasks",
         request.workspace.tasks.values(),
         _render_in_list,
         keep=_filter(request),
-        sort=lambda task: (-sort(task) if descending else sort(task), task.sequence),
+        ordering=_ordering(request.query.text("Ordering")),
     )
 
 
@@ -80,10 +86,10 @@ def create(request: Request) -> Response:
         workflow_sid=form.sid("WorkflowSid", "WW"),
         priority=form.integer("Priority", 0, _MAX_PRIORITY),
         timeout=request.engine.settings.task_timeout if timeout is None else timeout,
-        channel=form.text("TaskChannel") or "default",
+        channel=form.text("TaskChannel", allow_empty=False) or "default",
         virtual_start_time=_virtual_start_time(request),
         routing_target=form.sid("RoutingTarget", "(WK|WQ|WW)"),
-        ignore_capacity=form.boolean("IgnoreCapacity"),
+        ignore_capacity=form.boolean("IgnoreCapacity", others_are_false=True),
         queue_sid=form.sid("TaskQueueSid", "WQ"),
     )
     return Response(201, render(request, task), task.version)
@@ -104,7 +110,7 @@ def update(request: Request) -> Response:
     changes: dict[str, Any] = {
         "attributes": form.attributes(),
         "priority": form.integer("Priority", 0, _MAX_PRIORITY),
-        "channel": form.text("TaskChannel") or None,
+        "channel": form.text("TaskChannel", allow_empty=False),
         "virtual_start_time": _virtual_start_time(request),
     }
     if changes["channel"]:
@@ -137,11 +143,21 @@ def _virtual_start_time(request: Request) -> float | None:
 
 def _filter(request: Request) -> Callable[[Task], bool]:
     query, workspace = request.query, request.workspace
-    statuses = set(query.all("AssignmentStatus"))
+    statuses = query.choices("AssignmentStatus", TaskStatus)
     priority = query.integer("Priority", 0, _MAX_PRIORITY)
-    expression = query.text("EvaluateTaskAttributes")
-    workspaces.require_expression(expression or "")
-    predicate = request.engine.compile(expression) if expression and expression.strip() else None
+    expression = query.text("EvaluateTaskAttributes", allow_empty=False)
+    workspaces.require_expression(
+        request.engine, workspace, expression or "", TASKS, "EvaluateTaskAttributes"
+    )
+    predicate = request.engine.compile(expression) if expression else None
+    has_addons = query.boolean("HasAddons")
+    filters = {
+        "WorkflowSid": query.sid("WorkflowSid", "WW"),
+        "WorkflowName": query.text("WorkflowName"),
+        "TaskQueueSid": query.sid("TaskQueueSid", "WQ"),
+        "TaskQueueName": query.text("TaskQueueName"),
+        "RoutingTarget": query.sid("RoutingTarget", "(WK|WQ|WW)"),
+    }
 
     def keep(task: Task) -> bool:
         workflow = workspace.workflows.get(task.workflow_sid or "")
@@ -154,25 +170,19 @@ def _filter(request: Request) -> Callable[[Task], bool]:
             "RoutingTarget": task.routing_target,
         }
         return (
-            all(query.text(name) in {None, value} for name, value in values.items())
-            and (not statuses or task.status.value in statuses)
+            all(wanted in {None, values[name]} for name, wanted in filters.items())
+            and (not statuses or task.status in statuses)
             and priority in {None, task.priority}
-            and not query.boolean("HasAddons")
-            and (predicate is None or predicate(task_context(task)))
+            and not has_addons
+            and (predicate is None or predicate(task_context(request.engine, task)))
         )
 
     return keep
 
 
-def _ordering(query: Parameters) -> tuple[Callable[[Task], float], bool]:
-    attributes: dict[str, Callable[[Task], float]] = {
-        "DateCreated": lambda task: task.created,
-        "Priority": lambda task: task.priority,
-        "VirtualStartTime": lambda task: task.virtual_start_time,
-    }
-    name, _, direction = (query.text("Ordering") or "DateCreated:asc").partition(":")
-    if name not in attributes or direction not in {"asc", "desc"}:
-        raise BadRequest(
-            "Ordering must be DateCreated, Priority or VirtualStartTime, followed by :asc or :desc"
-        )
-    return attributes[name], direction == "desc"
+def _ordering(text: str | None) -> Ordering:
+    """Parse a sort order; Twilio allows every combination except that of the two times."""
+    ordering = parse_ordering(text, _SORT_KEYS)
+    if "DateCreated" in ordering.text and "VirtualStartTime" in ordering.text:
+        raise BadRequest("Ordering must not combine DateCreated and VirtualStartTime")
+    return ordering

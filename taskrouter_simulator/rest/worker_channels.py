@@ -4,6 +4,7 @@ from typing import Any
 
 from taskrouter_simulator.engine import workers
 from taskrouter_simulator.engine.model import Worker, WorkerChannel
+from taskrouter_simulator.engine.names import CHANNEL_NAMES
 from taskrouter_simulator.rest.request import Request, Response, iso
 
 _MAX_CAPACITY = 100_000
@@ -12,16 +13,13 @@ _MAX_CAPACITY = 100_000
 def render(request: Request, worker_channel: WorkerChannel) -> dict[str, Any]:
     """Return a WorkerChannel as JSON."""
     workspace, worker = request.workspace, _worker(request)
-    assigned = workers.assigned_tasks(workspace, worker, worker_channel.channel_sid)
-    free = max(0, worker_channel.capacity - assigned)
+    held = workers.held_statuses(workspace, worker, worker_channel.channel_sid)
+    values = {name: read(worker_channel, held) for name, read in CHANNEL_NAMES.items()}
+    if request.engine.settings.assigned_tasks == "held":
+        values["assigned_tasks"] = len(held)
     return {
         "account_sid": request.engine.account_sid,
-        "assigned_tasks": assigned,
-        "available": worker_channel.available,
-        "available_capacity_percentage": 100 * free // worker_channel.capacity
-        if worker_channel.capacity
-        else 0,
-        "configured_capacity": worker_channel.capacity,
+        **values,
         "date_created": iso(worker_channel.created),
         "date_updated": iso(worker_channel.updated),
         "sid": worker_channel.sid,

@@ -1,13 +1,23 @@
 """Handlers for /v1/Workspaces/{WorkspaceSid}/Workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from taskrouter_simulator.engine import reservations, workers, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import ReservationStatus, Worker
+from taskrouter_simulator.engine.names import WORKERS
 from taskrouter_simulator.engine.workers import expression_context
+from taskrouter_simulator.rest.pages import SortKey, parse_ordering
 from taskrouter_simulator.rest.request import Request, Response, iso
+
+_SORT_KEYS: Mapping[str, SortKey] = {
+    "DateCreated": lambda worker: worker.created,
+    "DateUpdated": lambda worker: worker.updated,
+    "DateStatusChanged": lambda worker: worker.activity_changed,
+    "FriendlyName": lambda worker: worker.friendly_name,
+}
+"""Twilio documents the parameter Ordering, but not its attributes for Workers."""
 
 
 def render(request: Request, worker: Worker) -> dict[str, Any]:
@@ -44,12 +54,13 @@ def render(request: Request, worker: Worker) -> dict[str, Any]:
 
 
 def index(request: Request) -> Response:
-    """List Workers, optionally filtered by name, Activity, TaskQueue or expression."""
+    """List Workers, optionally filtered by name, Activity, TaskQueue or expression, and sorted."""
     return request.page(
         "workers",
         request.workspace.workers.values(),
         render,
         keep=_filter(request),
+        ordering=parse_ordering(request.query.text("Ordering"), _SORT_KEYS),
     )
 
 
@@ -76,8 +87,8 @@ def update(request: Request) -> Response:
     workspace, worker, form = request.workspace, _find(request), request.form
     request.require_match(worker)
     attributes = form.attributes()
-    name = form.text("FriendlyName", max_length=64) or worker.friendly_name
-    if name != worker.friendly_name:
+    name = form.text("FriendlyName", allow_empty=False, max_length=64) or worker.friendly_name
+    if name.casefold() != worker.friendly_name.casefold():
         workers.require_free_name(workspace, name)
     activity_sid = form.sid("ActivitySid", "WA")
     activity = workers.require_activity(workspace, activity_sid) if activity_sid else None
@@ -118,27 +129,29 @@ def _reject_all(request: Request, worker: Worker) -> None:
 
 def _filter(request: Request) -> Callable[[Worker], bool]:
     query, workspace = request.query, request.workspace
-    expression = query.text("TargetWorkersExpression")
-    workspaces.require_expression(expression or "")
+    expression = query.text("TargetWorkersExpression", allow_empty=False)
+    workspaces.require_expression(
+        request.engine, workspace, expression or "", WORKERS, "TargetWorkersExpression"
+    )
+    predicate = request.engine.compile(expression) if expression else None
+    queue_sid, queue_name = query.sid("TaskQueueSid", "WQ"), query.text("TaskQueueName")
     selected = [
         queue
         for queue in workspace.queues.values()
-        if queue.sid == query.text("TaskQueueSid")
-        or queue.friendly_name == query.text("TaskQueueName")
+        if queue_sid == queue.sid or queue_name == queue.friendly_name
     ]
-    filters_by_queue = "TaskQueueSid" in query or "TaskQueueName" in query
-    predicate = request.engine.compile(expression) if expression and expression.strip() else None
+    filters_by_queue = not (queue_sid is None and queue_name is None)
+    name, activity_name = query.text("FriendlyName"), query.text("ActivityName")
+    activity_sid = query.sid("ActivitySid", "WA")
+    available = query.boolean("Available", others_are_false=True)
 
     def keep(worker: Worker) -> bool:
         activity = workspace.activities[worker.activity_sid]
-        values = {
-            "ActivityName": activity.friendly_name,
-            "ActivitySid": activity.sid,
-            "FriendlyName": worker.friendly_name,
-        }
         return (
-            all(query.text(name) in {None, value} for name, value in values.items())
-            and query.boolean("Available") in {None, activity.available}
+            activity_name in {None, activity.friendly_name}
+            and activity_sid in {None, activity.sid}
+            and available in {None, activity.available}
+            and (name is None or name.casefold() == worker.friendly_name.casefold())
             and (predicate is None or predicate(expression_context(workspace, worker)))
             and (
                 not filters_by_queue

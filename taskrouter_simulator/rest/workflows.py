@@ -70,12 +70,15 @@ def fetch(request: Request) -> Response:
 def update(request: Request) -> Response:
     """Update a Workflow. `ReEvaluateTasks` reroutes its waiting Tasks."""
     form, workspace, workflow = request.form, request.workspace, _find(request)
-    name = form.text("FriendlyName") or workflow.friendly_name
+    name = form.text("FriendlyName", allow_empty=False) or workflow.friendly_name
     other_workflows = (item for item in workspace.workflows.values() if item is not workflow)
     if any(item.friendly_name == name for item in other_workflows):
         raise BadRequest(f"Workflow {name} already exists in this workspace")
-    text = form.text("Configuration", max_length=_MAX_CONFIGURATION) or workflow.text
-    configuration = workflows.require_configuration(workspace, text)
+    text = (
+        form.text("Configuration", allow_empty=False, max_length=_MAX_CONFIGURATION)
+        or workflow.text
+    )
+    configuration = workflows.require_configuration(request.engine, workspace, text)
     primary, fallback = (
         form.url("AssignmentCallbackUrl"),
         form.url("FallbackAssignmentCallbackUrl"),

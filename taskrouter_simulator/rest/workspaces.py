@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import Any
 
 from taskrouter_simulator.engine import events, workers, workspaces
+from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Workspace
 from taskrouter_simulator.rest.request import Request, Response, iso
 
@@ -13,6 +14,13 @@ class QueueOrder(StrEnum):
 
     FIFO = "FIFO"
     LIFO = "LIFO"
+
+
+class Template(StrEnum):
+    """Template of a new Workspace; the simulator adds no TaskQueue for FIFO."""
+
+    NONE = "NONE"
+    FIFO = "FIFO"
 
 
 def render(request: Request, workspace: Workspace) -> dict[str, Any]:
@@ -66,13 +74,16 @@ def create(request: Request) -> Response:
     multi_task = form.boolean("MultiTaskEnabled")
     order = form.choice("PrioritizeQueueOrder", QueueOrder)
     url = form.url("EventCallbackUrl") or ""
+    events_filter = form.text("EventsFilter") or ""
+    events.require_types(events_filter)
+    form.choice("Template", Template)
     workspace = workspaces.create(
         request.engine,
         friendly_name=form.required("FriendlyName", max_length=64),
         multi_task_enabled=multi_task is not False,
     )
     workspace.prioritize_queue_order = order or QueueOrder.FIFO
-    workspace.events_filter = form.text("EventsFilter") or ""
+    workspace.events_filter = events_filter
     workspace.event_callback_url = url
     _publish(request, workspace, "created")
     workspaces.add_default_activities(request.engine, workspace)
@@ -87,14 +98,19 @@ def fetch(request: Request) -> Response:
 def update(request: Request) -> Response:
     """Update a Workspace."""
     form, workspace = request.form, request.workspace
-    name = form.text("FriendlyName", max_length=64)
+    name = form.text("FriendlyName", allow_empty=False, max_length=64)
     order = form.choice("PrioritizeQueueOrder", QueueOrder)
     url = form.url("EventCallbackUrl")
     multi_task = form.boolean("MultiTaskEnabled")
+    if multi_task is False:
+        _require_single_tasking_workspace(request)
     events_filter = form.text("EventsFilter")
+    events.require_types(events_filter or "")
     default, timeout = (
-        workers.require_activity(workspace, sid).sid if sid else None
-        for sid in (form.sid("DefaultActivitySid", "WA"), form.sid("TimeoutActivitySid", "WA"))
+        workers.require_activity(workspace, sid, name).sid
+        if (sid := form.sid(name, "WA"))
+        else None
+        for name in ("DefaultActivitySid", "TimeoutActivitySid")
     )
     workspace.friendly_name = name or workspace.friendly_name
     workspace.prioritize_queue_order = order or workspace.prioritize_queue_order
@@ -118,6 +134,19 @@ def delete(request: Request) -> Response:
     _publish(request, workspace, "deleted")
     workspaces.delete(request.engine, workspace)
     return Response(204)
+
+
+def _require_single_tasking_workspace(request: Request) -> None:
+    """Check that multitasking may be disabled, according to Twilio's API description.
+
+    Raises:
+        BadRequest: All Workspaces are multitasking.
+    """
+    if all(other.multi_task_enabled for other in request.engine.workspaces.values()):
+        raise BadRequest(
+            "MultiTaskEnabled must not be changed to false unless another Workspace is"
+            " single-tasking"
+        )
 
 
 def _activity_name(workspace: Workspace, sid: str) -> str | None:

@@ -164,7 +164,7 @@ INSTRUCTION_NAMES = "defer, accept, reject, dequeue, call, redirect, conference"
         ),
         (
             {"instruction": "accept", "to": "joey"},
-            "accept has no parameter to; it has no parameters.",
+            "accept takes no parameters. Remove `to`.",
         ),
         ({"instruction": "dance" * 9999}, "dance" * 12 + "danc"),
     ],
@@ -179,7 +179,7 @@ def test_missing_or_invalid_name_is_explained_in_a_short_error(mapping, message:
 def test_timeout_of_dequeue_to_sip_address_is_at_most_600_seconds(to: str) -> None:
     assert Dequeue(to=to, timeout=600).answer["timeout"] == 600
     assert error_messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
-        "timeout must be at most 600 if to is a SIP address."
+        "timeout must be at most 600 if `to` is a SIP address."
     ]
 
 

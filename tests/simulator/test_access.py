@@ -123,12 +123,16 @@ SIDS = st.sampled_from(["{seeded}", "WS" + "0" * 32, "x", "%00", "ü", "..%2f"])
 NAMES = ["FriendlyName", "Attributes", "Configuration", "ActivitySid", "AssignmentStatus",
          "ReservationStatus", "Priority", "Timeout", "WorkflowSid", "TaskChannel", "If-Match",
          "VirtualStartTime", "TargetWorkers", "EventCallbackUrl", "PageSize", "PageToken",
-         "Page", "Ordering", "RoutingTarget", "TargetWorkersExpression"]  # fmt: skip
+         "Page", "Ordering", "RoutingTarget", "TargetWorkersExpression", "EvaluateTaskAttributes",
+         "EvaluateWorkerAttributes", "EventsFilter", "EventType", "MultiTaskEnabled", "Template",
+         "UniqueName", "Instruction", "Supervisor", "SupervisorMode"]  # fmt: skip
 VALUES = st.one_of(
     st.text(max_size=20),
     st.sampled_from(["{}", "[]", "1" * 400, "-1", "NaN", "1e999", "accepted", "completed", "http://[",
                      "9999-99-99", "0001-01-01T00:00:00+23:59", "[" * 5000, '{"task_routing": 1}',
-                     '{"task_routing": {"filters": [{"targets": [{}]}]}}']),
+                     '{"task_routing": {"filters": [{"targets": [{}]}]}}', "Priority:desc",
+                     "taskrouter.currentHour > 1", "worker.channel.voice.assigned_tasks = 0",
+                     "WyIiLCBbIngiXSwgZmFsc2Vd", "W10=", "supervise", "conference"]),
 )  # fmt: skip
 
 

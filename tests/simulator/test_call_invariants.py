@@ -30,6 +30,7 @@ SETTINGS = st.fixed_dictionaries(
     {
         "answer_seconds": st.sampled_from([0.0, 5.0]),
         "ended_call": st.sampled_from(["completed", "wrapping", "assigned"]),
+        "ended_conference": st.sampled_from(["completed", "wrapping", "assigned"]),
         "unanswered_call": st.sampled_from(["canceled", "rejected", "timeout", "pending"]),
         "canceled_task_result": st.sampled_from(["leave", "none"]),
     }

@@ -132,6 +132,70 @@ def test_ended_call_sets_task_status_as_configured(setting):
         assert simulation.activity_of(simulation.alice) == "Idle"
 
 
+def simulate_conference(*, multi=True, **settings):
+    """Return a simulation in which a conference has connected a call, and the call."""
+    simulation = CallSimulation(CONFERENCE, **settings)
+    simulation.workspace.multi_task_enabled = multi
+    call = simulation.place_call("1")
+    simulation.make_alice_idle()
+    assert call.partner_sid
+    return simulation, call
+
+
+@pytest.mark.parametrize("setting", ["wrapping", "completed", "assigned"])
+@pytest.mark.parametrize("worker_hangs_up", [True, False])
+def test_ended_conference_sets_task_status_as_configured(setting, worker_hangs_up):
+    other = {"wrapping": "completed", "completed": "assigned", "assigned": "wrapping"}[setting]
+    simulation, call = simulate_conference(ended_conference=setting, ended_call=other)
+    simulation.hang_up(simulation.worker_leg() if worker_hangs_up else call)
+    assert simulation.task_of(call).status == setting
+
+
+def test_task_is_wrapping_after_conference_in_multitasking_workspace_only():
+    simulation, call = simulate_conference()
+    simulation.hang_up(call)
+    task, reservation = simulation.task_of(call), simulation.reservation_of(call)
+    assert (task.status, reservation.status) == ("wrapping", "wrapping")
+    assignments.complete(simulation.engine, simulation.workspace, task)
+    assert (task.status, reservation.status) == ("completed", "completed")
+
+    simulation, call = simulate_conference(multi=False)
+    simulation.hang_up(call)
+    assert simulation.task_of(call).status == "completed"
+
+
+def test_task_is_completed_after_dequeue_in_multitasking_workspace():
+    simulation = CallSimulation(DEQUEUE)
+    simulation.workspace.multi_task_enabled = True
+    call = simulation.place_call("1")
+    simulation.make_alice_idle()
+    simulation.hang_up(call)
+    assert simulation.task_of(call).status == "completed"
+
+
+@pytest.mark.parametrize("answer_seconds", [0.0, 5.0])
+def test_conference_attributes_name_calls_when_worker_has_answered(answer_seconds):
+    simulation = CallSimulation(CONFERENCE, answer_seconds=answer_seconds)
+    call = simulation.place_call("1")
+    simulation.make_alice_idle()
+    assert ("conference" in simulation.attributes_of(call)) is (not answer_seconds)
+    simulation.run(answer_seconds)
+    conference = simulation.attributes_of(call)["conference"]
+    assert conference["sid"].startswith("CF")
+    assert conference["participants"] == {
+        "worker": simulation.worker_leg().sid, "customer": call.sid
+    }  # fmt: skip
+
+
+def test_unanswered_conference_adds_no_attributes():
+    simulation = CallSimulation(CONFERENCE)
+    call = simulation.place_call("1", worker_answers=False)
+    simulation.make_alice_idle()
+    simulation.instruction = {}
+    simulation.run(60)
+    assert "conference" not in simulation.attributes_of(call)
+
+
 @pytest.mark.parametrize(("seconds", "status"), [(15.0, "completed"), (0.1, "failed")])
 def test_twiml_request_has_time_limit(app, seconds, status):
     app.set_response("/incoming_call", b"<Response/>", content_type="text/xml")

@@ -29,6 +29,15 @@ from taskrouter_simulator.engine.workflows import ConfigurationError, parse_conf
         '{"task_routing": {"filters": [{"expression": "a =", "queue": "WQ"}]}}',
         '{"task_routing": {"filters": [{"expression": 1, "queue": "WQ"}]}}',
         '{"task_routing": {"default_filter": 1}}',
+        '{"task_routing": {"default_filter": {}}}',
+        '{"task_routing": {"default_filter": []}}',
+        '{"task_routing": {"default_filter": ""}}',
+        '{"task_routing": {"default_filter": {"task_queue_sid": "WQ"}}}',
+        '{"task_routing": {"default_filter": {"queue": ""}}}',
+        '{"task_routing": {"default_filter": {"queue": null, "priority": 1}}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "timeout": 1.5}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "priority": "1_0"}]}]}}',
+        '{"task_routing": {"filters": [{"targets": [{"queue": "WQ", "priority": " 1"}]}]}}',
         "[" * 100_000,
     ],
 )  # fmt: skip
@@ -37,13 +46,26 @@ def test_invalid_configuration_is_rejected(text):
         parse_configuration(text)
 
 
+@pytest.mark.parametrize(
+    "order_by",
+    ["nonsense here", "worker.level DESCENDING", "worker.level DESC,", "worker.1 ASC", " ", ",",
+     "worker.level DESC worker.age ASC", "worker.level, ,", "worker.level: DESC", "1"],
+)  # fmt: skip
+def test_unreadable_order_by_is_rejected(order_by):
+    target = {"queue": "WQ", "order_by": order_by}
+    document = {"task_routing": {"filters": [{"targets": [target]}]}}
+    with pytest.raises(ConfigurationError, match="^order_by: "):
+        parse_configuration(json.dumps(document))
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(["task_routing", "filters", "targets", "queue", "expression",
-                             "timeout", "priority", "skip_if", "default_filter"]),
+                             "timeout", "priority", "skip_if", "default_filter",
+                             "order_by", "known_worker_sid"]),
             inner,
         )
     ),

@@ -1,5 +1,7 @@
 """Parsing and evaluation of expressions, and the settings for comparisons."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,9 @@ CONTEXT = {
     "level": 3,
     "vip": True,
     "order": 1,
+    "$price": 5,
+    "a$b": {"c$": "x"},
+    "and$x": 1,
     "nested": {"list": [1, {"key": "x"}]},
     "task": {"in": 2, "preferred": ["a"]},
     "worker": {"id": "a"},
@@ -29,6 +34,12 @@ CONTEXT = {
     [
         "1==1",
         "selected_language=='es'",
+        "selected_language='es'",
+        "selected_language = 'es' AND level=3",
+        "1=1",
+        "level > 0002",
+        "$price == 5 AND a$b.c$ == 'x'",
+        "and$x == 1 AND nested.list[0] = 1",
         'selected_language == "es"',
         'languages HAS "es"',
         '"es" IN languages',
@@ -86,23 +97,52 @@ def test_expression_is_false(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "level", "level = 3", "== 3", "(level == 3", "level == 3 AND", "'open == 1", "9" * 5000,
-     "9" * 5000 + " == 1", "(" * 5000 + "1==1" + ")" * 5000, "a == [" * 3000, "NOT a == 1"],
+    ["", "level", "level = = 3", "level => 3", "level === 3", "1level == 3", "== 3", "(level == 3",
+     "level == 3 AND", "'open == 1", "9" * 5000, "9" * 5000 + " == 1",
+     "(" * 5000 + "1==1" + ")" * 5000, "a == [" * 3000, "NOT a == 1"],
 )  # fmt: skip
 def test_invalid_expression_is_rejected(text):
     with pytest.raises(ExpressionError):
         parse(text, Comparisons())
 
 
-WORDS = ["AND", "OR", "HAS", "IN", "NOT IN", "==", "!=", "<", "(", ")", "[", "]", ",", ".", "a",
-         "task", "1", "-2.5", "'s'", '"t"', "null", "true", "\\", "'", " "]  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task.owner => 3", "unexpected '>' at position 13; expected an attribute or a value"),
+        ("level == 1 && vip == true", "unexpected '&' at position 12; expected AND or OR"),
+        ("level", "unexpected end at position 6; expected an operator (=, ==, !=, >, "),
+        ("level == 3 AND ", "unexpected end at position 15; expected an attribute or a value"),
+        ("(level == 3", "unexpected end at position 12; expected a closing parenthesis"),
+        ("1 == 1)", "unexpected ')' at position 7; expected the end of the expression"),
+        ("level == 'high", "the string at position 10 has no closing quote"),
+        ("NOT level == 3", "unexpected 'level' at position 5; expected an operator"),
+        ("level IN [1, 2", "unexpected end at position 15; expected a comma or a closing bracket"),
+        ("level.5 == 1", "unexpected '5' at position 7; expected a name"),
+        ("list[x] == 1", "unexpected 'x' at position 6; expected an index"),
+        ("skill-level == 1", "unexpected '-' at position 6; expected an operator"),
+        ("languages HAS “es”", "unexpected '“' at position 15; expected an attribute or a value"),
+    ],
+)
+def test_error_names_position_and_expected_text(text, message):
+    with pytest.raises(ExpressionError) as error:
+        parse(text, Comparisons())
+    assert message in str(error.value)
+
+
+WORDS = ["AND", "OR", "HAS", "IN", "NOT IN", "=", "==", "!=", "<",
+         "(", ")", "[", "]", ",", ".", "a", "task", "1", "-2.5", "'s'",
+         '"t"', "null", "true", "\\", "'", " "]  # fmt: skip
 
 
 @given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join)))
 def test_any_text_parses_or_raises_expression_error(text):
     try:
         predicate = parse(text, Comparisons())
-    except ExpressionError:
+    except ExpressionError as error:
+        reason = str(error).removeprefix(repr(text[:200]))
+        assert re.search(r"position [0-9]+|nested", reason), reason
+        assert not re.search("[Tt]erminal|[Tt]oken|Lark|line|NAME|None", reason), reason
         return
     assert predicate({"a": [1], "task": {"a": None}}) in {True, False}
 
@@ -111,6 +151,13 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
 )
+
+
+@given(JSON, JSON, st.builds(Comparisons, st.booleans(), st.sampled_from(["unequal", "numbers"])))
+def test_single_equals_sign_means_equal(left, right, comparisons):
+    context = {"a": left, "b": right}
+    single, double = (parse(text, comparisons)(context) for text in ("a = b", "a == b"))
+    assert single is double
 
 
 @given(
@@ -126,9 +173,10 @@ def test_every_operator_returns_boolean_for_any_values(left, right, operator, co
 def test_reference_is_resolved():
     assert parse_reference("nested.list[1].key")(CONTEXT) == "x"
     assert parse_reference("nested.nothing.at.all")(CONTEXT) is None
+    assert parse_reference("a$b.c$")(CONTEXT) == "x"
 
 
-@pytest.mark.parametrize("text", ["", "'WKx'", "a.", "a b", "a == b"])
+@pytest.mark.parametrize("text", ["", "'WKx'", "a.", "a b", "a == b", "1a", "a.1", "a[x]"])
 def test_invalid_reference_is_rejected(text):
     with pytest.raises(ExpressionError):
         parse_reference(text)

@@ -1,13 +1,14 @@
 """Assignment instructions: effects, and error codes for invalid parameters."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twilio.base.exceptions import TwilioRestException
 
-from taskrouter_simulator.engine import assignments
+from taskrouter_simulator.engine import assignments, reservations
 from taskrouter_simulator.engine.core import Alert
 from taskrouter_simulator.engine.instructions import handle_response
 from tests.simulator.conftest import Simulation
@@ -49,6 +50,89 @@ def test_valid_instruction_is_executed(name):
     assert reservation.status == ("rejected" if name == "reject" else "accepted")
     has_call = name in {"dequeue", "call"}
     assert ("worker_call_sid" in json.loads(task.attributes)) is has_call
+    assert ("conference" in json.loads(task.attributes)) is (name == "conference")
+
+
+def assert_conference(attributes, customer_sid=None):
+    """Check the conference in a Task's attributes, in the format observed at Twilio."""
+    conference = attributes["conference"]
+    participants = conference["participants"]
+    assert re.fullmatch("CF[0-9a-f]{32}", conference["sid"])
+    assert {name: sid[:2] for name, sid in participants.items()} == {
+        "worker": "CA", "customer": "CA"
+    }  # fmt: skip
+    assert participants["worker"] != participants["customer"]
+    assert customer_sid in {None, participants["customer"]}
+
+
+def test_accepted_conference_is_added_to_task_attributes():
+    simulation, task, reservation = simulate_reservation()
+    respond(simulation, reservation, "conference", **VALID_PARAMETERS["conference"])
+    attributes = json.loads(task.attributes)
+    assert_conference(attributes, CALL_ATTRIBUTES["call_sid"])
+    assert CALL_ATTRIBUTES.items() <= attributes.items()
+
+
+def test_conference_of_outbound_call_has_customer():
+    attributes = {"selected_language": "es", "outbound_to": "+15550001111"}
+    simulation, task, reservation = simulate_reservation(attributes)
+    respond(simulation, reservation, "conference", **VALID_PARAMETERS["conference"])
+    assert_conference(json.loads(task.attributes))
+
+
+SUPERVISE = {"supervisor": "client:sam", "supervisor_mode": "whisper"}
+
+
+def simulate_supervision(status="accepted", attributes=None, **contact):
+    """Return a simulation whose Reservation has the given status, and a supervisor's SID."""
+    simulation, task, reservation = simulate_reservation(
+        {**CALL_ATTRIBUTES, "from": PHONE} if attributes is None else attributes
+    )
+    simulation.bob.attributes = json.dumps(contact)
+    operations = {
+        "accepted": [assignments.accept],
+        "wrapping": [assignments.accept, assignments.wrap],
+        "completed": [assignments.accept, assignments.complete],
+        "canceled": [assignments.cancel],
+        "rejected": [reservations.reject],
+    }.get(status, [])
+    for operation in operations:
+        takes_reservation = operation in {assignments.accept, reservations.reject}
+        resource = reservation if takes_reservation else task
+        operation(simulation.engine, simulation.workspace, resource)
+    return simulation, task, reservation
+
+
+@pytest.mark.parametrize("status", ["accepted", "wrapping"])
+@pytest.mark.parametrize("mode", ["monitor", "whisper", "barge", None])
+@pytest.mark.parametrize("by_sid", [True, False])
+def test_supervise_is_executed_for_assigned_task(status, mode, by_sid):
+    simulation, task, reservation = simulate_supervision(status, contact_uri="client:bob")
+    before = task.attributes
+    supervisor = simulation.bob.sid if by_sid else "client:sam"
+    respond(simulation, reservation, "supervise", supervisor=supervisor, supervisor_mode=mode)
+    assert (alerts(simulation), reservation.status, task.attributes) == ([], status, before)
+
+
+@pytest.mark.parametrize("status", ["pending", "completed", "canceled", "rejected"])
+def test_supervise_in_another_status_emits_alert(status):
+    simulation, _, reservation = simulate_supervision(status)
+    respond(simulation, reservation, "supervise", **SUPERVISE)
+    assert (alerts(simulation), reservation.status) == ([40146], status)
+
+
+@pytest.mark.parametrize("contact", [{}, {"contact_uri": 7}, {"contact_uri": ""}])
+def test_supervisor_without_contact_uri_emits_alert(contact):
+    simulation, _, reservation = simulate_supervision(**contact)
+    for supervisor in (simulation.bob.sid, "WK" + "0" * 32, None, "a b"):
+        respond(simulation, reservation, "supervise", supervisor=supervisor)
+    assert alerts(simulation) == [40147] * 4
+
+
+def test_supervise_of_task_without_caller_emits_alert():
+    simulation, _, reservation = simulate_supervision(attributes={"selected_language": "es"})
+    respond(simulation, reservation, "supervise", **SUPERVISE)
+    assert alerts(simulation) == [40148]
 
 
 @pytest.mark.parametrize("name", ["call", "redirect"])
@@ -88,6 +172,37 @@ INVALID_PARAMETERS = [
     ("conference", {"status_callback_event": ["exploded"]}, 40145),
     ("conference", {"conference_status_callback_event": "start,ringing"}, 40145),
 ]
+
+
+EMPTY_PARAMETERS = [
+    ("reject", "activity_sid", 40100),
+    ("call", "to", 40110),
+    ("call", "timeout", 40113),
+    ("call", "record", 40113),
+    ("call", "status_callback_url", 40158),
+    ("dequeue", "to", 40131),
+    ("dequeue", "from", 40132),
+    ("dequeue", "timeout", 40133),
+    ("dequeue", "post_work_activity_sid", 40130),
+    ("dequeue", "status_callback_url", 40157),
+    ("dequeue", "status_callback_events", 40134),
+    ("conference", "to", 40137),
+    ("conference", "from", 40138),
+    ("conference", "timeout", 40145),
+    ("conference", "wait_url", 40159),
+    ("conference", "post_work_activity_sid", 40143),
+    ("conference", "status_callback_event", 40145),
+]
+
+
+@pytest.mark.parametrize(("name", "parameter", "code"), EMPTY_PARAMETERS)
+def test_empty_parameter_emits_alert_and_null_counts_as_absent(name, parameter, code):
+    simulation, _, reservation = simulate_reservation()
+    simulation.alice.attributes = '{"languages": ["es"], "contact_uri": "+15550002222"}'
+    respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], parameter: ""})
+    assert (alerts(simulation), reservation.status) == ([code], "pending")
+    respond(simulation, reservation, name, **{**VALID_PARAMETERS[name], parameter: None})
+    assert alerts(simulation) == [code]
 
 
 @pytest.mark.parametrize(("name", "change", "code"), INVALID_PARAMETERS)
@@ -235,7 +350,7 @@ def test_reject_over_rest_changes_activity(taskrouter, reservation):
         ({"instruction": "dequeue", "dequeue_to": PHONE,
           "dequeue_status_callback_event": ["x"]}, 40134),
         ({"instruction": "dance"}, 55555),
-        ({"instruction": "supervise"}, 20001),
+        ({"instruction": "supervise", "supervisor": "client:sam"}, 40146),
         ({"reservation_status": "timeout"}, 20001),
     ],
 )  # fmt: skip
@@ -244,3 +359,47 @@ def test_invalid_instruction_over_rest_returns_400_with_code(reservation, parame
         reservation.update(**parameters)
     assert (error.value.status, error.value.code) == (400, code)
     assert reservation.fetch().reservation_status == "pending"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"instruction": "dequeue", "dequeue_to": "a b"}, "DequeueTo a b is invalid"),
+        ({"instruction": "dequeue"}, "DequeueTo is missing"),
+        ({"instruction": "dequeue", "dequeue_to": PHONE, "dequeue_from": "a b"}, "DequeueFrom a b"),
+        ({"instruction": "dequeue", "dequeue_to": PHONE,
+          "dequeue_status_callback_event": ["x"]}, "DequeueStatusCallbackEvent x is invalid"),
+        ({"instruction": "dequeue", "dequeue_post_work_activity_sid": "WA0"},
+         "DequeuePostWorkActivitySid WA0"),
+        ({"instruction": "call", "call_to": PHONE}, "CallFrom is missing from the instruction"),
+        ({"instruction": "call", "call_to": PHONE, "call_from": PHONE}, "CallUrl is missing"),
+        ({"instruction": "redirect", "redirect_url": "http://a/b"}, "RedirectCallSid is missing"),
+        ({"instruction": "redirect"}, "RedirectUrl is missing"),
+        ({"instruction": "conference"}, "To is missing from the instruction"),
+        ({"instruction": "conference", "to": PHONE, "region": "moon"}, "Region moon is invalid"),
+        ({"instruction": "conference", "to": PHONE, "conference_status_callback": "x"},
+         "ConferenceStatusCallback x is invalid"),
+        ({"instruction": "conference", "worker_activity_sid": "WA0"}, "WorkerActivitySid WA0"),
+        ({"instruction": "reject", "worker_activity_sid": "WA0"}, "WorkerActivitySid WA0"),
+    ],
+)  # fmt: skip
+def test_error_over_rest_names_rest_parameter(reservation, parameters, message):
+    with pytest.raises(TwilioRestException) as error:
+        reservation.update(**parameters)
+    assert error.value.msg.startswith(f"Unable to update record: {message}")
+
+
+def test_supervise_over_rest_is_available_for_reservation_of_task(taskrouter, reservation):
+    parameters = {"instruction": "supervise", "supervisor": "client:sam"}
+    workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+    task = workspace.tasks(reservation.task_sid)
+    reservation.update(instruction="accept")
+    task.update(attributes=json.dumps({**CALL_ATTRIBUTES, "from": PHONE}))
+    assert reservation.update(**parameters).reservation_status == "accepted"
+    with pytest.raises(TwilioRestException, match="SupervisorMode shout is invalid"):
+        reservation.update(**parameters, supervisor_mode="shout")
+    with pytest.raises(TwilioRestException, match="Supervisor is missing"):
+        reservation.update(instruction="supervise")
+    by_worker = workspace.workers(reservation.worker_sid).reservations(reservation.sid)
+    with pytest.raises(TwilioRestException, match="only for the Reservation of a Task"):
+        by_worker.update(instruction="supervise")

@@ -67,9 +67,18 @@ def invalid_descriptions():
         for value in (1, [1], [{}], [{"friendly_name": None, "attributes": 1}]):
             yield {**SALES, part: value}
     yield {**SALES, "timeout_activity": "Nowhere"}
+    yield {**SALES, "task_queue": []}
+    yield {**SALES, "multi_task_enabled": "false"}
+    yield {**SALES, "events_filter": "task.created,task.made"}
     for part, name, value in (
         ("workers", "capacity", {"telepathy": 1}),
         ("workers", "activity", "Nowhere"),
+        ("workers", "channels", {"voice": 1}),
+        ("activities", "available", "no"),
+        ("task_queues", "task_order", "LILO"),
+        ("task_queues", "targetWorkers", "1==1"),
+        ("task_queues", "target_workers", "worker.channel.fax.assigned_tasks == 0"),
+        ("workflows", "timeout", 30),
         ("task_queues", "target_workers", "==="),
         ("workflows", "configuration", {"task_routing": {"default_filter": {"queue": "No"}}}),
     ):
@@ -87,6 +96,15 @@ def test_invalid_description_is_refused_and_changes_nothing(taskrouter, descript
     assert requests.get(f"{taskrouter.url}/simulator", timeout=5).json()["workers"].keys() == {
         "Alice", "Bob"
     }  # fmt: skip
+
+
+def test_unknown_field_is_named_with_known_fields(taskrouter):
+    url = f"{taskrouter.url}/simulator/reset"
+    response = requests.post(url, json={**SALES, "queues": []}, timeout=5)
+    assert (
+        "unknown field queues; the fields are activities, default_activity"
+        in (response.json()["message"])
+    )
 
 
 def test_workspace_file_must_contain_json_object(tmp_path, capsys):

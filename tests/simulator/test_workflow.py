@@ -131,7 +131,9 @@ def test_skip_if_counts_workers_by_activity():
         ),
         default={"queue": "Two"},
     )
-    simulation.workflow.configuration = workflows.require_configuration(simulation.workspace, text)
+    simulation.workflow.configuration = workflows.require_configuration(
+        simulation.engine, simulation.workspace, text
+    )
     simulation.set_activity(simulation.add_worker("Carol", "One"), "Busy")
     assert simulation.queue_name(simulation.enqueue_task()) == "Two"
 
@@ -183,8 +185,9 @@ def test_target_expressions_compare_task_and_worker():
         ("worker.level DESC", ["High", "Low", "None"]),
         ("worker.level ASC", ["Low", "High", "None"]),
         ("worker.none ASC, worker.level DESC", ["High", "Low", "None"]),
+        ("worker.level  DESC", ["High", "Low", "None"]),
+        ("worker.level\tdesc , worker.none", ["High", "Low", "None"]),
         ("", ["None", "Low", "High"]),
-        ("nonsense here", ["None", "Low", "High"]),
     ],
 )
 def test_order_by_sorts_workers(order, expected):
@@ -281,7 +284,9 @@ def test_reevaluation_cancels_reservations_and_uses_new_configuration():
     carol = simulation.add_worker("Carol", "One")
     task = simulation.enqueue_task()
     text = simulation.configuration(catch_all_filter({"queue": "Two"}))
-    simulation.workflow.configuration = workflows.require_configuration(simulation.workspace, text)
+    simulation.workflow.configuration = workflows.require_configuration(
+        simulation.engine, simulation.workspace, text
+    )
     tasks.reevaluate(simulation.engine, simulation.workspace, simulation.workflow)
     simulation.clock.run_due()
     assert [reservation.status for reservation in simulation.reservations(task)] == ["canceled"]

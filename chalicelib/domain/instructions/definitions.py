@@ -197,11 +197,11 @@ class Instruction:
 
     @classmethod
     def _unknown_message(cls, name: str) -> str:
-        message = f"{cls.name} has no parameter {shown(name)}"
         definitions = cls.parameters()
-        hints = {parameter.rest_name: known for known, parameter in definitions.items()}
         if not definitions:
-            return f"{message}; it has no parameters."
+            return f"{cls.name} takes no parameters. Remove `{shown(name)}`."
+        hints = {parameter.rest_name: known for known, parameter in definitions.items()}
+        message = f"{cls.name} has no parameter {shown(name)}"
         return message + suggestion(name, definitions.keys(), hints)
 
 
@@ -277,7 +277,7 @@ class Dequeue(Instruction):
         if not errors and is_sip(values.get("to")) and values.get("timeout", 0) > _MAX_SIP_SECONDS:
             yield ParameterError(
                 "timeout",
-                f"timeout must be at most {_MAX_SIP_SECONDS} if to is a SIP address.",
+                f"timeout must be at most {_MAX_SIP_SECONDS} if `to` is a SIP address.",
             )
 
 

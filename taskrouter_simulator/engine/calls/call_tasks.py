@@ -5,6 +5,7 @@ completed by default: https://www.twilio.com/docs/taskrouter/twiml-queue-calls.
 """
 
 import json
+from typing import Any
 
 from taskrouter_simulator.engine import assignments, reservations, tasks, workers
 from taskrouter_simulator.engine.call_model import Call, QueuePosition, Verb
@@ -17,7 +18,9 @@ from taskrouter_simulator.engine.model import (
     Task,
     TaskStatus,
     Workspace,
+    parse_attributes,
 )
+from taskrouter_simulator.identifiers import new_sid
 
 NO_TASK = 14222
 HANGUP = "hangup"
@@ -162,9 +165,30 @@ def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
         assignments.accept(engine, workspace, reservation)
         name = reservation.worker_name
     caller.partner_sid, leg.partner_sid = leg.sid, caller.sid
+    caller.is_in_conference = how == "conference"
     caller.status = leg.status = "in-progress"
     engine.record_step(leg, "connected", with_call=caller.sid, how=how)
     engine.record_step(caller, "connected", to=name, with_call=leg.sid, how=how)
+
+
+def add_conference(
+    engine: Engine, workspace: Workspace, reservation: Reservation, worker_call_sid: str
+) -> None:
+    """Add the conference of an accepted Reservation to the Task's attributes.
+
+    Observed in the integration tests of Twilio's taskrouter.js.
+    """
+    task = workspace.tasks[reservation.task_sid]
+    customer = parse_attributes(task.attributes).get("call_sid") or new_sid("CA")
+    participants = {"worker": worker_call_sid, "customer": customer}
+    conference = {"sid": new_sid("CF"), "participants": participants}
+    add_attributes(engine, task, conference=conference)
+
+
+def add_attributes(engine: Engine, task: Task, **attributes: Any) -> None:
+    """Add attributes to a Task, replacing attributes with the same names."""
+    task.attributes = json.dumps({**parse_attributes(task.attributes), **attributes})
+    engine.touch(task)
 
 
 def disconnect(engine: Engine, call: Call) -> Call | None:
@@ -192,11 +216,14 @@ def finish_task(engine: Engine, call: Call, reason: str = HANGUP) -> None:
     if task.status in WAITING:
         assignments.cancel(engine, workspace, task, reason)
     elif task.status is TaskStatus.ASSIGNED:
-        _finish_assigned_task(engine, workspace, task)
+        settings = engine.settings
+        is_conference = call.is_in_conference and workspace.multi_task_enabled
+        status = settings.ended_conference if is_conference else settings.ended_call
+        _finish_assigned_task(engine, workspace, task, status)
 
 
-def _finish_assigned_task(engine: Engine, workspace: Workspace, task: Task) -> None:
-    match engine.settings.ended_call:
+def _finish_assigned_task(engine: Engine, workspace: Workspace, task: Task, status: str) -> None:
+    match status:
         case "completed":
             assignments.complete(engine, workspace, task)
             return

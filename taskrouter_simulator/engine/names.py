@@ -1,0 +1,184 @@
+"""The names that expressions, references and `order_by` can use.
+
+Which names are available depends on the kind of the text. A name that TaskRouter supplies is
+refused if it is misspelled or not available. Otherwise, the text would silently compare NULL.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from taskrouter_simulator.engine.expressions import (
+    ExpressionError,
+    Keys,
+    NumericText,
+    Value,
+    reference,
+    reference_keys,
+)
+from taskrouter_simulator.engine.model import ReservationStatus, WorkerChannel, Workspace
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+TIME_NAMES: dict[str, Callable[[datetime], Any]] = {
+    "currentTime": lambda moment: int(f"{moment:%H%M}"),
+    # Documented as text, but Twilio's examples compare both with numbers.
+    "currentHour": lambda moment: NumericText(f"{moment:%H}"),
+    "currentMin": lambda moment: NumericText(f"{moment:%M}"),
+    "dayOfWeek": lambda moment: _DAYS[moment.weekday()],
+}
+"""The names after `taskrouter.`, by the function that returns the value at a time in UTC.
+
+See https://www.twilio.com/docs/taskrouter/time-of-day-routing.
+"""
+CHANNEL_NAMES: dict[str, Callable[[WorkerChannel, list[ReservationStatus]], Any]] = {
+    "assigned_tasks": lambda _channel, held: held.count(ReservationStatus.ACCEPTED),
+    "available": lambda channel, _held: channel.available,
+    "available_capacity_percentage": lambda channel, held: (
+        100 * max(0, channel.capacity - len(held)) // max(1, channel.capacity)
+    ),
+    "configured_capacity": lambda channel, _held: channel.capacity,
+}
+"""The names after `worker.channel.NAME.`, by the function that returns the value.
+
+A function gets the WorkerChannel, and the statuses of the Reservations that use its capacity. See
+https://www.twilio.com/docs/taskrouter/multitasking.
+"""
+_NAMESPACES = ("task", "taskrouter", "worker", "workers")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A kind of expression.
+
+    Attributes:
+        namespaces: The first names that are available.
+        allows_bare_names: Whether a name without a namespace is an attribute.
+    """
+
+    namespaces: tuple[str, ...]
+    allows_bare_names: bool = True
+
+
+FILTER = Scope(("task", "taskrouter"))
+"""A filter: https://www.twilio.com/docs/taskrouter/time-of-day-routing."""
+TARGET = Scope(("task", "worker", "taskrouter"), allows_bare_names=False)
+"""A target: https://www.twilio.com/docs/taskrouter/workflow-configuration."""
+SKIP_IF = Scope(("workers", "task", "taskrouter"))
+"""A target's `skip_if`: https://www.twilio.com/docs/taskrouter/worker-presence."""
+ORDER_BY = Scope(("worker",), allows_bare_names=False)
+"""A target's `order_by`: https://www.twilio.com/docs/taskrouter/order-workers."""
+KNOWN_WORKER = TASKS = Scope(("task",))
+"""A target's known Worker, and the filter of a list of Tasks."""
+WORKERS = Scope(("worker",))
+"""A TaskQueue, and the filter of a list of Workers."""
+
+
+def require_names(
+    references: Iterable[Keys],
+    scope: Scope,
+    workspace: Workspace,
+    *,
+    names_may_begin_with_digit: bool,
+) -> None:
+    """Check that each reference can be resolved.
+
+    A reference to an attribute is always accepted, because a missing attribute is documented to be
+    NULL.
+
+    Args:
+        references: The references in the expression.
+        scope: The kind of the expression.
+        workspace: The Workspace, whose TaskChannels and Activities have names.
+        names_may_begin_with_digit: Whether a name after a dot may begin with a digit.
+
+    Raises:
+        ExpressionError: A name is unknown or not available.
+    """
+    for keys in references:
+        if not names_may_begin_with_digit and any(name[0].isdigit() for name in _names(keys)):
+            raise ExpressionError(f"{_text(keys)} contains a name that begins with a digit")
+        _require_available(keys, scope)
+        if keys[0] in scope.namespaces:
+            _require_known(keys, workspace)
+
+
+def _names(keys: Keys) -> list[str]:
+    return [key for key in keys if isinstance(key, str)]
+
+
+def _text(keys: Keys) -> str:
+    dotted = "".join(f".{key}" if isinstance(key, str) else f"[{key}]" for key in keys)
+    return dotted.removeprefix(".")[:200]
+
+
+def _require_available(keys: Keys, scope: Scope) -> None:
+    """Check that a reference begins with a namespace of the scope, or may have none."""
+    first, name = keys[0], _text(keys)
+    available = " or ".join(f"{namespace}." for namespace in scope.namespaces)
+    if first in scope.namespaces:
+        if len(keys) == 1:
+            raise ExpressionError(f"{first} must be followed by a name, such as {first}.name")
+    elif len(keys) > 1 and first in _NAMESPACES:
+        raise ExpressionError(f"{name} is not available here; names can begin with {available}")
+    elif not scope.allows_bare_names:
+        raise ExpressionError(f"{name} must begin with {available}")
+    elif scope is WORKERS and first == "channel" and keys[-1] in CHANNEL_NAMES:
+        raise ExpressionError(f"{name} must begin with worker.")
+
+
+def _require_known(keys: Keys, workspace: Workspace) -> None:
+    """Check a reference that may be to a name supplied by TaskRouter."""
+    channels = [channel.unique_name for channel in workspace.channels.values()]
+    match keys:
+        case ("taskrouter", name):
+            _require_choice(keys, name, TIME_NAMES)
+        case ("worker", "channel", channel, name):
+            _require_choice(keys, channel, channels)
+            _require_choice(keys, name, CHANNEL_NAMES)
+        case ("workers", name):
+            _require_choice(keys, name, ("available", "unavailable", *workspace.activities))
+        case ("taskrouter" | "workers", *_) | ("worker", "channel", *_):
+            raise ExpressionError(
+                f"{_text(keys)} is not a name that TaskRouter supplies, such as "
+                "taskrouter.dayOfWeek, workers.available or worker.channel.voice.assigned_tasks"
+            )
+
+
+def _require_choice(keys: Keys, key: str | int, choices: Collection[str]) -> None:
+    if key not in choices:
+        raise ExpressionError(
+            f"{_text(keys)} is not known: {str(key)[:100]} must be one of {', '.join(choices)}"
+        )
+
+
+@dataclass(frozen=True)
+class OrderClause:
+    """A part of `order_by`: an attribute, and 1 for ascending or -1 for descending."""
+
+    keys: Keys
+    value: Value
+    sign: int
+
+
+@lru_cache(maxsize=4096)
+def parse_order_by(text: str) -> tuple[OrderClause, ...]:
+    """Compile an `order_by` such as `worker.level DESC, worker.age ASC`.
+
+    Raises:
+        ExpressionError: A part is not an attribute and an optional direction.
+    """
+    clauses = []
+    for part in text.split(","):
+        clause = re.fullmatch(r"\s*(\S+)(?:\s+(ASC|DESC))?\s*", part, flags=re.IGNORECASE)
+        if clause is None:
+            raise ExpressionError(
+                f"{part[:200]!r} is not an attribute followed by ASC or DESC,"
+                " such as worker.level DESC"
+            )
+        keys = reference_keys(clause[1])
+        sign = -1 if (clause[2] or "").upper() == "DESC" else 1
+        clauses.append(OrderClause(keys, reference(keys), sign))
+    return tuple(clauses)

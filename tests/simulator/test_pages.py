@@ -1,0 +1,320 @@
+"""Pages of lists: every resource is listed once, even if others are deleted between two pages."""
+
+import base64
+import json
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twilio.base.exceptions import TwilioException
+
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.model import Activity
+from taskrouter_simulator.rest.pages import BY_CREATION, paginate, parse_ordering
+from taskrouter_simulator.testing import running
+
+KEYS = {"Created": lambda item: item.created, "Name": lambda item: item.friendly_name}
+ORDERINGS = st.sampled_from(
+    [
+        None,
+        "Created:desc",
+        "Name:asc",
+        "Name:desc,Created:asc",
+        "Created:asc,Name:desc",
+        "Name:asc, Created:desc",
+    ]
+).map(lambda text: parse_ordering(text, KEYS))
+RESOURCES = st.lists(
+    st.tuples(st.sampled_from([0.0, 1.5, 1_700_000_000.123]), st.sampled_from("abü")), max_size=12
+)
+
+
+def build(values):
+    return [
+        Activity(
+            sid=f"WA{sequence}", created=created, updated=created, sequence=sequence,
+            friendly_name=name, available=True,
+        )
+        for sequence, (created, name) in enumerate(values)
+    ]  # fmt: skip
+
+
+@given(RESOURCES, ORDERINGS, st.integers(1, 5), st.data())
+def test_deletions_never_skip_or_repeat_other_resources(values, ordering, size, data):
+    resources, listed, deleted = build(values), [], []
+    expected = ordering.sort(resources)
+    token = None
+    while True:
+        page = paginate(resources, ordering, token, size)
+        listed += page.items
+        removed = data.draw(st.sets(st.sampled_from(resources))) if resources else set()
+        deleted += [item for item in removed if item not in listed]
+        resources = [item for item in resources if item not in removed]
+        if page.next_token is None:
+            break
+        token = page.next_token
+    assert listed == [item for item in expected if item not in deleted]
+
+
+@given(RESOURCES, ORDERINGS, st.integers(1, 5))
+def test_previous_token_leads_to_preceding_page(values, ordering, size):
+    resources, pages, token = build(values), [], None
+    while True:
+        page = paginate(resources, ordering, token, size)
+        pages.append(page.items)
+        if page.next_token is None:
+            break
+        token = page.next_token
+    for preceding in reversed(pages[:-1]):
+        page = paginate(resources, ordering, page.previous_token, size)
+        assert page.items == preceding
+    assert page.previous_token is None
+
+
+@given(RESOURCES, ORDERINGS, st.integers(1, 3), st.data())
+def test_page_before_deleted_resources_leads_forward_again(values, ordering, size, data):
+    resources = build(values)
+    ordered = ordering.sort(resources)
+    page = paginate(resources, ordering, None, size)
+    if page.next_token is None:
+        return
+    previous = paginate(resources, ordering, page.next_token, size).previous_token
+    remaining = data.draw(st.sets(st.sampled_from(ordered)))
+    page = paginate(remaining, ordering, previous, size)
+    assert page.items == [item for item in ordered[:size] if item in remaining]
+    following = [item for item in ordered[size:] if item in remaining]
+    if not following:
+        assert page.next_token is None
+    else:
+        assert paginate(remaining, ordering, page.next_token, 99).items == following
+
+
+TOKENS = st.one_of(
+    st.text(),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=2),
+    ).map(lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode()),
+    st.lists(st.integers() | st.text() | st.floats() | st.none(), max_size=3).map(
+        lambda position: base64.urlsafe_b64encode(
+            json.dumps(["", position, False]).encode()
+        ).decode()
+    ),
+)
+
+
+@given(TOKENS, ORDERINGS)
+def test_any_token_leads_to_page_or_is_refused(token, ordering):
+    resources = build([(1.0, "a"), (2.0, "b")])
+    try:
+        page = paginate(resources, ordering, token, 1)
+    except BadRequest:
+        return
+    assert len(page.items) <= 1
+
+
+def test_token_of_another_ordering_is_refused():
+    resources = build([(1.0, "a"), (2.0, "b")])
+    token = paginate(resources, BY_CREATION, None, 1).next_token
+    with pytest.raises(BadRequest, match="another Ordering"):
+        paginate(resources, parse_ordering("Created:desc", KEYS), token, 1)
+
+
+@pytest.fixture
+def workspace(taskrouter):
+    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+
+
+def test_all_streamed_tasks_can_be_deleted(workspace):
+    for _ in range(12):
+        workspace.tasks.create(attributes='{"selected_language": "es"}')
+    deleted = 0
+    for task in workspace.tasks.stream(page_size=5):
+        task.delete()
+        deleted += 1
+    assert (deleted, workspace.tasks.list()) == (12, [])
+
+
+def test_streamed_tasks_can_change_status_while_filtered(workspace):
+    for _ in range(7):
+        workspace.tasks.create(attributes='{"selected_language": "es"}')
+    for task in workspace.tasks.stream(assignment_status=["pending"], page_size=2):
+        task.update(assignment_status="canceled")
+    assert {task.assignment_status for task in workspace.tasks.list()} == {"canceled"}
+
+
+def create_resources(taskrouter, count):
+    """Create several resources of every kind whose number a client controls."""
+    workspaces = taskrouter.client().taskrouter.v1.workspaces
+    workspace = workspaces(taskrouter.workspace_sid)
+    for number in range(count):
+        workspaces.create(friendly_name=f"Workspace {number}")
+        workspace.activities.create(friendly_name=f"Activity {number}")
+        workspace.workers.create(friendly_name=f"Worker {number}")
+        queue = workspace.task_queues.create(friendly_name=f"Queue {number}")
+        routing = {"task_routing": {"default_filter": {"queue": queue.sid}}}
+        workspace.workflows.create(
+            friendly_name=f"Workflow {number}", configuration=json.dumps(routing)
+        )
+        workspace.task_channels.create(friendly_name="Channel", unique_name=f"channel_{number}")
+        workspace.tasks.create(attributes="{}", workflow_sid=taskrouter.workflow_sid)
+
+
+def test_sdk_moves_forward_and_back_on_every_list(taskrouter):
+    create_resources(taskrouter, 5)
+    workspaces = taskrouter.client().taskrouter.v1.workspaces
+    workspace = workspaces(taskrouter.workspace_sid)
+    alice = workspace.workers(taskrouter.workers["Alice"])
+    lists = [workspaces, workspace.activities, workspace.workers, workspace.task_queues,
+             workspace.workflows, workspace.task_channels, workspace.tasks, workspace.events,
+             alice.worker_channels]  # fmt: skip
+    for resources in lists:
+        first = resources.page(page_size=2)
+        first_sids = [item.sid for item in first]
+        assert first.previous_page_url is None
+        second = first.next_page()
+        second_sids = [item.sid for item in second]
+        third = second.next_page()
+        assert [item.sid for item in third.previous_page()] == second_sids
+        again = third.previous_page().previous_page()
+        assert [item.sid for item in again] == first_sids
+        assert again.previous_page_url is None
+        assert [item.sid for item in again.next_page()] == second_sids
+        everything = [item.sid for item in resources.list(page_size=2)]
+        assert everything[:4] == first_sids + second_sids
+        assert len(set(everything)) == len(everything)
+
+
+@pytest.mark.parametrize("parent", ["task", "worker"])
+def test_reservation_list_has_previous_pages(taskrouter, workspace, parent):
+    alice = workspace.workers(taskrouter.workers["Alice"])
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    for _ in range(5):
+        alice.update(activity_sid=taskrouter.activities["Idle"])
+        taskrouter.advance()
+        (pending,) = task.reservations.list(reservation_status="pending")
+        pending.update(
+            reservation_status="rejected", worker_activity_sid=taskrouter.activities["Offline"]
+        )
+    reservations = task.reservations if parent == "task" else alice.reservations
+    sids = [reservation.sid for reservation in reservations.list()]
+    second = reservations.page(page_size=2).next_page()
+    assert [item.sid for item in second] == sids[2:4]
+    assert [item.sid for item in second.previous_page()] == sids[:2]
+
+
+def test_event_list_with_newest_first_has_previous_pages():
+    with running(events_newest_first=True) as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        for _ in range(3):
+            workspace.tasks.create(attributes='{"selected_language": "es"}')
+        sids = [event.sid for event in workspace.events.list(page_size=2)]
+        second = workspace.events.page(page_size=2).next_page()
+        assert [event.sid for event in second] == sids[2:4]
+        assert [event.sid for event in second.previous_page()] == sids[:2]
+
+
+def list_tasks(taskrouter, **query):
+    """Return the status and the JSON of a Task list."""
+    response = taskrouter.client().request(
+        "GET",
+        f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks?{urlencode(query)}",
+    )
+    return response.status_code, json.loads(response.text)
+
+
+def test_page_urls_keep_filters_and_order(taskrouter, workspace):
+    for priority in range(5):
+        workspace.tasks.create(attributes='{"selected_language": "es"}', priority=priority)
+    query = {"Ordering": "Priority:desc", "AssignmentStatus": "pending", "PageSize": 2}
+    _, body = list_tasks(taskrouter, **query)
+    following = parse_qs(urlsplit(body["meta"]["next_page_url"]).query)
+    _, second = list_tasks(taskrouter, **{name: values[0] for name, values in following.items()})
+    assert [task["priority"] for task in second["tasks"]] == [2, 1]
+    previous = parse_qs(urlsplit(second["meta"]["previous_page_url"]).query)
+    assert (previous["Ordering"], previous["Page"]) == (["Priority:desc"], ["0"])
+    status, refusal = list_tasks(
+        taskrouter, **{**{name: values[0] for name, values in following.items()},
+                       "Ordering": "Priority:asc"},
+    )  # fmt: skip
+    assert (status, refusal["code"]) == (400, 20001)
+
+
+def test_page_numbers_are_never_negative(taskrouter, workspace):
+    for _ in range(2):
+        workspace.tasks.create(attributes='{"selected_language": "es"}')
+    _, first = list_tasks(taskrouter, PageSize=1)
+    (token,) = parse_qs(urlsplit(first["meta"]["next_page_url"]).query)["PageToken"]
+    _, second = list_tasks(taskrouter, PageSize=1, PageToken=token)
+    assert second["meta"]["page"] == 0
+    assert parse_qs(urlsplit(second["meta"]["previous_page_url"]).query)["Page"] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("ordering", "expected"),
+    [
+        ("Priority:desc,DateCreated:asc", ["high old", "high new", "low old", "low new"]),
+        ("Priority:desc,DateCreated:desc", ["high new", "high old", "low new", "low old"]),
+        ("Priority:asc, DateCreated:desc", ["low new", "low old", "high new", "high old"]),
+        ("DateCreated:desc,Priority:asc", ["low new", "high new", "low old", "high old"]),
+        ("VirtualStartTime:desc,Priority:desc", ["high old", "low old", "high new", "low new"]),
+        ("Priority:asc", ["low old", "low new", "high old", "high new"]),
+        ("DateCreated:asc", ["high old", "low old", "high new", "low new"]),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 50])
+def test_tasks_are_sorted_by_pairs(taskrouter, workspace, ordering, expected, size):
+    names = {}
+    for age, start in (("old", "2020-01-02T00:00:00Z"), ("new", "2020-01-01T00:00:00Z")):
+        for level, priority in (("high", 5), ("low", 1)):
+            task = workspace.tasks.create(
+                attributes='{"selected_language": "es"}', priority=priority,
+                virtual_start_time=start,
+            )  # fmt: skip
+            names[task.sid] = f"{level} {age}"
+        taskrouter.advance(1)
+    listed = workspace.tasks.list(ordering=ordering, page_size=size)
+    assert [names[task.sid] for task in listed] == expected
+
+
+UNREADABLE = ["", "Priority", "priority:desc", "Priority:DESC", "Priority:desc,", "Sid:asc", ":asc",
+              "Priority:asc,Priority:desc", "Priority:desc;DateCreated:asc"]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resource", "ordering"),
+    [
+        *(
+            (resource, ordering)
+            for resource in ("tasks", "workers", "task_queues")
+            for ordering in UNREADABLE
+        ),
+        ("tasks", "DateCreated:asc,VirtualStartTime:asc"),
+        ("tasks", "VirtualStartTime:desc,Priority:asc,DateCreated:asc"),
+        ("workers", "Priority:asc"),
+        ("task_queues", "DateStatusChanged:asc"),
+    ],
+)
+def test_ordering_that_cannot_be_read_is_refused(workspace, resource, ordering):
+    with pytest.raises(TwilioException, match="Ordering must"):
+        getattr(workspace, resource).list(ordering=ordering)
+
+
+def test_workers_and_task_queues_are_sorted_by_pairs(taskrouter, workspace):
+    for name in ("Zoe", "Carol"):
+        workspace.workers.create(friendly_name=name)
+        workspace.task_queues.create(friendly_name=name)
+        taskrouter.advance(1)
+
+    def names(resource, ordering):
+        return [item.friendly_name for item in resource.list(ordering=ordering, page_size=1)]
+
+    by_age = names(workspace.workers, "DateCreated:desc,FriendlyName:desc")
+    assert by_age == ["Carol", "Zoe", "Bob", "Alice"]
+    workspace.workers(taskrouter.workers["Bob"]).update(activity_sid=taskrouter.activities["Idle"])
+    by_change = names(workspace.workers, "DateStatusChanged:desc,FriendlyName:asc")
+    assert by_change == ["Bob", "Carol", "Alice", "Zoe"]
+    assert names(workspace.task_queues, "FriendlyName:desc")[0] == "Zoe"
+    queues = names(workspace.task_queues, "DateUpdated:desc,FriendlyName:asc")
+    assert queues[:2] == ["Carol", "Customer Care Requests - English"]

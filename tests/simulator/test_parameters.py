@@ -1,0 +1,372 @@
+"""Parameters that Twilio's API description forbids are refused, and the error names them."""
+
+import json
+from urllib.parse import urlencode
+
+import pytest
+from twilio.base.exceptions import TwilioRestException
+
+from taskrouter_simulator.testing import running
+
+WORKSPACES = "/v1/Workspaces"
+
+
+@pytest.fixture
+def workspace(taskrouter):
+    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+
+
+def request(taskrouter, method, path, **parameters):
+    """Send a request to a path in the Workspace; return the status and the JSON."""
+    url = f"{taskrouter.url}{WORKSPACES}/{taskrouter.workspace_sid}{path}"
+    if method == "GET":
+        url, parameters = f"{url}?{urlencode(parameters)}", {}
+    response = taskrouter.client().request(method, url, data=parameters)
+    return response.status_code, json.loads(response.text)
+
+
+def assert_refused(response, parameter):
+    status, body = response
+    assert (status, body["code"]) == (400, 20001), body
+    assert parameter in body["message"]
+
+
+SID_FILTERS = [
+    ("/Tasks", "WorkflowSid"),
+    ("/Tasks", "TaskQueueSid"),
+    ("/Tasks", "RoutingTarget"),
+    ("/Workers", "ActivitySid"),
+    ("/Workers", "TaskQueueSid"),
+    ("/TaskQueues", "WorkerSid"),
+    ("/Events", "ReservationSid"),
+    ("/Events", "TaskQueueSid"),
+    ("/Events", "TaskSid"),
+    ("/Events", "WorkerSid"),
+    ("/Events", "WorkflowSid"),
+    ("/Events", "Sid"),
+]
+
+
+@pytest.mark.parametrize(("path", "parameter"), SID_FILTERS)
+@pytest.mark.parametrize("value", ["", "x", "AC" + "0" * 32, "WT" + "0" * 31])
+def test_list_filter_that_is_not_sid_is_refused(taskrouter, path, parameter, value):
+    assert_refused(request(taskrouter, "GET", path, **{parameter: value}), parameter)
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter", "value"),
+    [
+        ("/Tasks", "AssignmentStatus", "pending,waiting"),
+        ("/Tasks", "AssignmentStatus", ""),
+        ("/Tasks", "AssignmentStatus", "pending,"),
+        ("/Tasks", "Priority", "high"),
+        ("/Tasks", "Priority", ""),
+        ("/Tasks", "HasAddons", "maybe"),
+        ("/Tasks", "EvaluateTaskAttributes", ""),
+        ("/Tasks", "EvaluateTaskAttributes", "level"),
+        ("/Workers", "TargetWorkersExpression", " "),
+        ("/TaskQueues", "EvaluateWorkerAttributes", ""),
+        ("/Events", "EventType", "task.made"),
+        ("/Events", "EventType", ""),
+        ("/Events", "Minutes", ""),
+        ("/Events", "Minutes", "ten"),
+        ("/Events", "StartDate", "yesterday"),
+        ("/Events", "EndDate", ""),
+        ("/Events", "TaskChannel", ""),
+        ("/Tasks", "PageSize", ""),
+        ("/Tasks", "PageSize", "0"),
+        ("/Tasks", "Page", "first"),
+        ("/Tasks", "PageToken", "PAWT" + "0" * 32),
+    ],
+)
+def test_list_filter_that_cannot_be_read_is_refused(taskrouter, path, parameter, value):
+    assert_refused(request(taskrouter, "GET", path, **{parameter: value}), parameter)
+
+
+def test_reservation_filters_that_cannot_be_read_are_refused(taskrouter, workspace):
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    path = f"/Tasks/{task.sid}/Reservations"
+    for parameter, value in (("ReservationStatus", ""), ("ReservationStatus", "open"),
+                             ("WorkerSid", ""), ("WorkerSid", "Alice")):  # fmt: skip
+        assert_refused(request(taskrouter, "GET", path, **{parameter: value}), parameter)
+
+
+def test_available_filter_means_unavailable_for_every_other_value(taskrouter):
+    for path, key in (("/Activities", "activities"), ("/Workers", "workers")):
+        _, body = request(taskrouter, "GET", path, Available="perhaps")
+        assert {item["available"] for item in body[key]} == {False}
+
+
+@pytest.mark.parametrize("value", ["", " "])
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [
+        ("/Activities", "FriendlyName"),
+        ("/Activities/{activity}", "FriendlyName"),
+        ("/Workers", "FriendlyName"),
+        ("/Workers", "ActivitySid"),
+        ("/Workers", "Attributes"),
+        ("/Workers/{worker}", "FriendlyName"),
+        ("/Workers/{worker}", "ActivitySid"),
+        ("/Workers/{worker}", "Attributes"),
+        ("/Workers/{worker}", "RejectPendingReservations"),
+        ("/Workers/{worker}/Channels/voice", "Capacity"),
+        ("/Workers/{worker}/Channels/voice", "Available"),
+        ("/TaskQueues", "FriendlyName"),
+        ("/TaskQueues", "ReservationActivitySid"),
+        ("/TaskQueues", "AssignmentActivitySid"),
+        ("/TaskQueues", "MaxReservedWorkers"),
+        ("/TaskQueues", "TaskOrder"),
+        ("/TaskQueues/{queue}", "FriendlyName"),
+        ("/TaskQueues/{queue}", "ReservationActivitySid"),
+        ("/TaskQueues/{queue}", "AssignmentActivitySid"),
+        ("/TaskQueues/{queue}", "MaxReservedWorkers"),
+        ("/TaskQueues/{queue}", "TaskOrder"),
+        ("/Workflows", "FriendlyName"),
+        ("/Workflows/{workflow}", "FriendlyName"),
+        ("/Workflows/{workflow}", "Configuration"),
+        ("/Workflows/{workflow}", "TaskReservationTimeout"),
+        ("/Workflows/{workflow}", "ReEvaluateTasks"),
+        ("/Tasks", "Attributes"),
+        ("/Tasks", "WorkflowSid"),
+        ("/Tasks", "TaskQueueSid"),
+        ("/Tasks", "RoutingTarget"),
+        ("/Tasks", "TaskChannel"),
+        ("/Tasks", "Priority"),
+        ("/Tasks", "Timeout"),
+        ("/Tasks", "VirtualStartTime"),
+        ("/Tasks/{task}", "Attributes"),
+        ("/Tasks/{task}", "AssignmentStatus"),
+        ("/Tasks/{task}", "TaskChannel"),
+        ("/Tasks/{task}", "Priority"),
+        ("/Tasks/{task}", "VirtualStartTime"),
+        ("/TaskChannels", "FriendlyName"),
+        ("/TaskChannels", "UniqueName"),
+        ("/TaskChannels/voice", "FriendlyName"),
+        ("/TaskChannels/voice", "ChannelOptimizedRouting"),
+        ("", "FriendlyName"),
+        ("", "DefaultActivitySid"),
+        ("", "TimeoutActivitySid"),
+        ("", "MultiTaskEnabled"),
+        ("", "PrioritizeQueueOrder"),
+    ],
+)
+def test_empty_value_is_refused(taskrouter, workspace, path, parameter, value):
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    path = path.format(
+        activity=taskrouter.activities["Idle"],
+        worker=taskrouter.workers["Alice"],
+        queue=next(iter(taskrouter.task_queues.values())),
+        workflow=taskrouter.workflow_sid,
+        task=task.sid,
+    )
+    valid = {"FriendlyName": "New", "UniqueName": "new", "WorkflowSid": taskrouter.workflow_sid,
+             "Configuration": '{"task_routing": {"default_filter": {"queue": "WQ"}}}'}  # fmt: skip
+    required = {
+        "/TaskChannels": ("FriendlyName", "UniqueName"),
+        "/Workflows": ("FriendlyName", "Configuration"),
+        "/Tasks": ("WorkflowSid",),
+    }.get(path, ("FriendlyName",) if path in {"/Activities", "/Workers", "/TaskQueues"} else ())
+    parameters = {**{name: valid[name] for name in required}, parameter: value}
+    assert_refused(request(taskrouter, "POST", path, **parameters), parameter)
+
+
+@pytest.mark.parametrize("parameter", ["ReservationStatus", "WorkerActivitySid", "Instruction"])
+def test_empty_value_of_reservation_update_is_refused(taskrouter, workspace, parameter):
+    workspace.workers(taskrouter.workers["Alice"]).update(
+        activity_sid=taskrouter.activities["Idle"]
+    )
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    taskrouter.advance()
+    (reservation,) = task.reservations.list()
+    path = f"/Tasks/{task.sid}/Reservations/{reservation.sid}"
+    parameters = {"ReservationStatus": "rejected", parameter: ""}
+    assert_refused(request(taskrouter, "POST", path, **parameters), parameter)
+    assert reservation.fetch().reservation_status == "pending"
+
+
+@pytest.mark.parametrize(
+    ("path", "parameter"),
+    [("/Workflows/{workflow}", "AssignmentCallbackUrl"), ("", "EventCallbackUrl"),
+     ("", "EventsFilter"), ("/TaskQueues/{queue}", "TargetWorkers")],
+)  # fmt: skip
+def test_empty_value_clears_url_filter_and_target_workers(taskrouter, path, parameter):
+    queue_sid = next(iter(taskrouter.task_queues.values()))
+    path = path.format(workflow=taskrouter.workflow_sid, queue=queue_sid)
+    status, body = request(taskrouter, "POST", path, **{parameter: ""})
+    field = {"EventsFilter": "events_filter", "TargetWorkers": "target_workers"}
+    assert status == 200
+    assert not body[
+        field.get(parameter, "assignment_callback_url" if path else "event_callback_url")
+    ]
+
+
+def refusal(call, **parameters):
+    with pytest.raises(TwilioRestException) as error:
+        call(**parameters)
+    assert (error.value.status, error.value.code) == (400, 20001)
+    return error.value.msg
+
+
+MISSING_ACTIVITY = "WA" + "0" * 32
+
+
+def test_refusal_names_parameter(taskrouter, workspace):
+    queue = workspace.task_queues(next(iter(taskrouter.task_queues.values())))
+    worker = workspace.workers(taskrouter.workers["Alice"])
+    tasks = workspace.tasks
+    calls = [
+        (tasks.create, {"task_channel": "fax"}, "TaskChannel fax does not exist"),
+        (tasks.create, {"workflow_sid": "WW" + "0" * 32}, "WorkflowSid WW0"),
+        (tasks.create, {"task_queue_sid": "WQ" + "0" * 32}, "TaskQueueSid WQ0"),
+        (tasks.create, {"routing_target": "WK" + "0" * 32}, "RoutingTarget WK0"),
+        (tasks.create, {"routing_target": "WQ" + "0" * 32}, "RoutingTarget WQ0"),
+        (tasks.create, {"ignore_capacity": "true"}, "IgnoreCapacity requires a RoutingTarget"),
+        (worker.update, {"activity_sid": MISSING_ACTIVITY}, "ActivitySid: Activity WA0"),
+        (queue.update, {"reservation_activity_sid": MISSING_ACTIVITY}, "ReservationActivitySid: "),
+        (queue.update, {"assignment_activity_sid": MISSING_ACTIVITY}, "AssignmentActivitySid: "),
+        (workspace.update, {"default_activity_sid": MISSING_ACTIVITY}, "DefaultActivitySid: "),
+        (workspace.update, {"timeout_activity_sid": MISSING_ACTIVITY}, "TimeoutActivitySid: "),
+        (workspace.update, {"events_filter": "task.created, task.made"}, "types: task.made"),
+    ]
+    for call, parameters, message in calls:
+        assert message in refusal(call, **parameters)
+
+
+@pytest.mark.parametrize("name", ["1fax", "my-fax", "my fax", "fax.1", "fäx", "", "a" + "\n"])
+def test_unique_name_that_expressions_cannot_contain_is_refused(workspace, name):
+    create = workspace.task_channels.create
+    assert "UniqueName" in refusal(create, friendly_name="Fax", unique_name=name)
+
+
+@pytest.mark.parametrize("name", ["fax_1", "$fax", "Fax9$"])
+def test_channel_with_documented_unique_name_can_be_used_in_expression(workspace, name):
+    channel = workspace.task_channels.create(friendly_name="Fax", unique_name=name)
+    queue = workspace.task_queues.create(
+        friendly_name="Fax", target_workers=f"worker.channel.{name}.assigned_tasks == 0"
+    )
+    workers = workspace.workers.list(task_queue_sid=queue.sid)
+    assert {worker.friendly_name for worker in workers} == {"Alice", "Bob"}
+    task = workspace.tasks.create(attributes="{}", task_channel=name, task_queue_sid=queue.sid)
+    assert task.task_channel_sid == channel.sid
+    for identifier in (name, channel.sid):
+        events = workspace.events.list(task_channel=identifier, event_type="task.created")
+        assert [event.resource_sid for event in events] == [task.sid]
+
+
+def test_multitasking_can_be_disabled_only_if_another_workspace_is_single_tasking(taskrouter):
+    workspaces = taskrouter.client().taskrouter.v1.workspaces
+    workspace = workspaces.create(friendly_name="Sales")
+    workspace.update(multi_task_enabled=True)
+    assert workspace.update(multi_task_enabled=False).multi_task_enabled is False
+    with running() as other:
+        workspaces = other.client().taskrouter.v1.workspaces
+        single = workspaces(other.workspace_sid)
+        single.update(multi_task_enabled=True)
+        message = refusal(single.update, multi_task_enabled=False)
+        assert "MultiTaskEnabled must not be changed to false" in message
+
+
+def test_unknown_template_is_refused(taskrouter):
+    create = taskrouter.client().taskrouter.v1.workspaces.create
+    assert "Template must be one of NONE, FIFO" in refusal(
+        create, friendly_name="Sales", template="LIFO"
+    )
+    assert create(friendly_name="Sales", template="FIFO").friendly_name == "Sales"
+
+
+def test_friendly_names_of_workers_are_case_insensitive(taskrouter, workspace):
+    assert "already exists" in refusal(workspace.workers.create, friendly_name="ALICE")
+    alice = workspace.workers(taskrouter.workers["Alice"])
+    assert "already exists" in refusal(alice.update, friendly_name="bob")
+    assert alice.update(friendly_name="alice").friendly_name == "alice"
+    assert [worker.sid for worker in workspace.workers.list(friendly_name="Alice")] == [
+        alice.fetch().sid
+    ]
+
+
+def create_filtered_resources(taskrouter, workspace):
+    """Create resources that differ in every property that a list can be filtered by."""
+    sales = workspace.task_queues.create(friendly_name="Sales", target_workers="team == 'sales'")
+    carol = workspace.workers.create(
+        friendly_name="Carol", attributes='{"team": "sales"}',
+        activity_sid=taskrouter.activities["Idle"],
+    )  # fmt: skip
+    workflow = workspace.workflows.create(
+        friendly_name="Sales",
+        configuration=json.dumps({"task_routing": {"default_filter": {"queue": sales.sid}}}),
+    )
+    task = workspace.tasks.create(
+        attributes='{"topic": "cars"}', workflow_sid=workflow.sid, priority=7, task_channel="chat"
+    )
+    targeted = workspace.tasks.create(attributes="{}", routing_target=sales.sid)
+    workspace.tasks.create(
+        attributes='{"selected_language": "en"}', workflow_sid=taskrouter.workflow_sid
+    )
+    taskrouter.advance()
+    (reservation,) = task.reservations.list()
+    carol.update(activity_sid=taskrouter.activities["Idle"])  # instead of Reserved
+    return {"queue": sales.sid, "worker": carol.sid, "workflow": workflow.sid, "task": task.sid,
+            "targeted": targeted.sid, "reservation": reservation.sid,
+            "idle": taskrouter.activities["Idle"], "english": taskrouter.workflow_sid}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resource", "filters", "expected"),
+    [
+        ("tasks", {"priority": 7}, ["task"]),
+        ("tasks", {"assignment_status": ["reserved"]}, ["task"]),
+        ("tasks", {"workflow_sid": "{workflow}"}, ["task"]),
+        ("tasks", {"workflow_name": "Sales"}, ["task"]),
+        ("tasks", {"task_queue_sid": "{queue}"}, ["task", "targeted"]),
+        ("tasks", {"task_queue_name": "Sales"}, ["task", "targeted"]),
+        ("tasks", {"routing_target": "{queue}"}, ["targeted"]),
+        ("tasks", {"evaluate_task_attributes": "topic = 'cars'"}, ["task"]),
+        ("tasks", {"has_addons": True}, []),
+        ("workers", {"activity_name": "Idle"}, ["worker"]),
+        ("workers", {"activity_sid": "{idle}"}, ["worker"]),
+        ("workers", {"available": "1"}, ["worker"]),
+        ("workers", {"friendly_name": "cAROL"}, ["worker"]),
+        ("workers", {"task_queue_name": "Sales"}, ["worker"]),
+        ("workers", {"task_queue_sid": "{queue}"}, ["worker"]),
+        ("workers", {"target_workers_expression": "team == 'sales'"}, ["worker"]),
+        ("task_queues", {"friendly_name": "Sales"}, ["queue"]),
+        ("task_queues", {"worker_sid": "{worker}"}, ["queue"]),
+        ("task_queues", {"evaluate_worker_attributes": "team == 'sales'"}, ["queue"]),
+        ("workflows", {"friendly_name": "Sales"}, ["workflow"]),
+        ("activities", {"friendly_name": "Idle"}, ["idle"]),
+        ("activities", {"available": "true"}, ["idle"]),
+    ],
+)
+def test_each_list_filter_selects_matching_resources(
+    taskrouter, workspace, resource, filters, expected
+):
+    sids = create_filtered_resources(taskrouter, workspace)
+    given = {
+        name: value.format(**sids) if isinstance(value, str) else value
+        for name, value in filters.items()
+    }
+    listed = [item.sid for item in getattr(workspace, resource).list(**given)]
+    assert listed == [sids[name] for name in expected]
+    assert len(getattr(workspace, resource).list()) > len(listed)
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"event_type": "reservation.created"}, {"reservation"}),
+        ({"reservation_sid": "{reservation}"}, {"reservation"}),
+        ({"task_sid": "{targeted}", "event_type": "task.created"}, {"targeted"}),
+        ({"worker_sid": "{worker}", "event_type": "worker.created"}, {"worker"}),
+        ({"workflow_sid": "{workflow}", "event_type": "workflow.created"}, {"workflow"}),
+        ({"task_queue_sid": "{queue}", "event_type": "task-queue.created"}, {"queue"}),
+        ({"task_channel": "chat", "event_type": "task.created"}, {"task"}),
+    ],
+)
+def test_each_event_filter_selects_matching_events(taskrouter, workspace, filters, expected):
+    sids = create_filtered_resources(taskrouter, workspace)
+    given = {name: value.format(**sids) for name, value in filters.items()}
+    events = workspace.events.list(**given)
+    assert {event.resource_sid for event in events} == {sids[name] for name in expected}
+    (same,) = workspace.events.list(sid=events[0].sid)
+    assert same.sid == events[0].sid
