@@ -21,6 +21,14 @@ from infra import OperatorError
 from infra.aws import Aws, live_resources
 from infra.aws.stage_config import Stage
 
+_CHALICE = """
+from chalice.cli import main
+from infra.aws import api_quotas
+
+api_quotas.wait_for_quotas_in_all_sessions()
+raise SystemExit(main())
+"""
+
 
 def run_chalice(*arguments: str) -> None:
     """Run ``chalice`` in the checkout, with its output on standard error.
@@ -28,9 +36,8 @@ def run_chalice(*arguments: str) -> None:
     Raises:
         OperatorError: The command failed.
     """
-    command = [sys.executable, "-c", "from chalice.cli import main; raise SystemExit(main())"]
     completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
-        [*command, *arguments], cwd=PROJECT, stdout=sys.stderr, check=False
+        [sys.executable, "-c", _CHALICE, *arguments], cwd=PROJECT, stdout=sys.stderr, check=False
     )
     if completed.returncode:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")
