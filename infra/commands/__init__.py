@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -14,6 +15,7 @@ from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import AppError
 from infra import OperatorError
 from infra.aws import check_endpoints, stage_config
+from infra.signals import Interrupted
 
 stage_option = click.option(
     "--stage",
@@ -54,7 +56,10 @@ The app's limit is shorter, because TaskRouter waits for the app.
 
 
 def report_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Report expected errors of a command as a message and exit code 1."""
+    """Report expected errors of a command, and signals, as a message and an exit code.
+
+    The exit code is 1 for an error, and 128 plus the number of a signal.
+    """
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -65,6 +70,11 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise  # click ends the command silently if the reader of its output has ended
         except REPORTED_ERRORS as error:
             raise click.ClickException(describe_error(error)) from error
+        except Interrupted as signal:
+            message = f"{signal.name} ended the command. Run the same command again to finish."
+            with suppress(OSError):  # the terminal may be closed
+                click.echo(message, err=True)
+            raise SystemExit(signal.exit_code) from signal
 
     return run
 

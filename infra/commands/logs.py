@@ -41,8 +41,12 @@ def logs(stage_name: str, since: str, *, of_sweep: bool, follow: bool) -> None:
     stage, aws = stage_config.read(stage_name), connect()
     start = round((time.time() - int(parsed[1]) * _UNIT_SECONDS[parsed[2]]) * 1000)
     group = stage.log_group(SWEEP if of_sweep else API)
-    for line in _lines(aws, group, start, follow=follow):
-        click.echo(line.rstrip())
+    try:
+        for line in _lines(aws, group, start, follow=follow):
+            click.echo(line.rstrip())
+    except KeyboardInterrupt:
+        if not follow:
+            raise
 
 
 def _lines(aws: Aws, group: str, start: int, *, follow: bool) -> Iterator[str]:
