@@ -23,7 +23,7 @@ from infra.aws import (
 from infra.aws.stage_config import Stage
 from infra.commands import break_lock_option, cloud_stage_option, report_errors
 from infra.commands.rules import ensure_deployable_rules
-from infra.commands.status import smoke_test
+from infra.commands.status import UnreachableError, smoke_test
 
 
 @click.command()
@@ -38,7 +38,8 @@ def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> 
     Prints the URL for TaskRouter's assignment callback. If neither these files nor the deployed
     resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
     failed. Fix the cause and run the command again; resources that are already deployed are kept.
-    After a failed smoke test, the next run deploys again.
+    After a failed smoke test, the next run deploys again. If this machine can't connect to the URL,
+    the command only prints a warning.
     """
     runtime = chalice_record.lambda_runtime()
     stage, aws = _read_deployable(stage_name), connect()
@@ -70,10 +71,17 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, c
     if check:
         try:
             smoke_test(url)
+        except UnreachableError as error:
+            click.echo(
+                f"Warning: the stage is deployed, but {error} Check the URL from another network: "
+                f"python -m infra status --stage {stage.name}",
+                err=True,
+            )
         except OperatorError:
             fingerprint.remove(aws, stage, bucket)
             raise
-        click.echo(f"{url} is up: /health and the signature check passed.", err=True)
+        else:
+            click.echo(f"{url} is up: /health and the signature check passed.", err=True)
     return url
 
 

@@ -3,16 +3,18 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 import requests
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
+from requests.exceptions import SSLError
 
 from chalicelib import __version__
 from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
-from infra import OperatorError
+from infra import OperatorError, format_duration
 from infra.aws import Aws, chalice_record, connect, stacks, stage_config
 from infra.aws.stage_config import SWEEP, Stage
 from infra.commands import cloud_stage_option, report_errors
@@ -21,9 +23,14 @@ SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
 """Route of the unsigned request. An alarm counts requests that the assignment callback refuses."""
 
 _OK = "ok"
+_TIME = "%Y-%m-%d %H:%M:%S UTC"
 _NOT_DEPLOYED = "not deployed"
 _RETRY_SECONDS = 2
 _REQUEST_SECONDS = 15
+
+
+class UnreachableError(OperatorError):
+    """This machine cannot connect to a URL, which says nothing about other clients of the URL."""
 
 
 @click.command()
@@ -41,7 +48,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
         click.echo(json.dumps(report, default=int))
     else:
         for name, value in report.items():
-            click.echo(f"{name:17}  {_format(value)}")
+            click.echo(f"{name:17}  {_format(value, now=time.time())}")
     raise SystemExit(0 if report["ok"] else 1)
 
 
@@ -81,20 +88,24 @@ def smoke_test(base_url: str, *, max_seconds: float = 60) -> None:
         max_seconds: Time limit for retries. API Gateway serves a new deployment after a delay.
 
     Raises:
-        OperatorError: A check failed, or the URL can't be reached.
+        UnreachableError: This machine cannot connect to the URL.
+        OperatorError: A check failed.
     """
     deadline = time.monotonic() + max_seconds
-    while problem := _find_problem(base_url):
-        if time.monotonic() > deadline:
-            raise OperatorError(problem)
+    while True:
+        try:
+            return _check(base_url)
+        except OperatorError:
+            if time.monotonic() > deadline:
+                raise
         time.sleep(_RETRY_SECONDS)
 
 
-def _find_problem(base_url: str) -> str | None:
+def _check(base_url: str) -> None:
     try:
         health = requests.get(f"{base_url}/health", timeout=_REQUEST_SECONDS)
         if _member(health, "version") != __version__:
-            return (
+            raise OperatorError(
                 f"{base_url}/health did not report version {__version__} (HTTP status "
                 f"{health.status_code})."
             )
@@ -102,16 +113,20 @@ def _find_problem(base_url: str) -> str | None:
             f"{base_url}{SMOKE_TEST_ROUTE}", data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS
         )
     except requests.RequestException as error:
-        return f"{base_url} can't be reached ({type(error).__name__})."
+        kind = type(error).__name__
+        # An invalid certificate also prevents Twilio's requests.
+        if isinstance(error, requests.ConnectionError) and not isinstance(error, SSLError):
+            message = f"{base_url} can't be reached from this machine ({kind})."
+            raise UnreachableError(message) from error
+        raise OperatorError(f"{base_url} did not respond correctly ({kind}).") from error
     code = _member(refusal, "Code")
     # By default, API Gateway also returns 403 for unknown routes, so `Code` is checked too.
     if (refusal.status_code, code) != (403, "InvalidSignature"):
         response = f"{refusal.status_code} {code}" if code else str(refusal.status_code)
-        return (
+        raise OperatorError(
             f"An unsigned callback returned {response}, not 403 InvalidSignature. See the runbook "
             "'callbacks fail' in docs/operations.md."
         )
-    return None
 
 
 def _member(response: requests.Response, name: str) -> Any:
@@ -166,11 +181,13 @@ def _last_sweep(aws: Aws, stage: Stage) -> Any:
 def _active_alarms(aws: Aws, stage: Stage) -> list[str]:
     pages = aws.client("cloudwatch").get_paginator("describe_alarms")
     prefix = f"{stage.stack}-"
-    return [
+    names = [
         alarm["AlarmName"].removeprefix(prefix)
         for page in pages.paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
         for alarm in page["MetricAlarms"]
     ]
+    # A name with another hyphen belongs to another stage, such as dev-2 for the stage dev.
+    return [name for name in names if "-" not in name]
 
 
 def _subscribers(aws: Aws, topic: str) -> int:
@@ -178,9 +195,20 @@ def _subscribers(aws: Aws, topic: str) -> int:
     return int(attributes["SubscriptionsConfirmed"])
 
 
-def _format(value: Any) -> str:
+def _format(value: Any, *, now: float) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
+        return ", ".join(
+            f"{name} {_format_member(name, item, now)}" for name, item in value.items()
+        )
     if isinstance(value, list):
         return ", ".join(value) or "none"
     return str(value)
+
+
+def _format_member(name: str, value: Any, now: float) -> str:
+    # The only time in the report is the start of the last sweep, in epoch ms.
+    if name != "at":
+        return str(value)
+    seconds = int(value) / 1000
+    started = datetime.fromtimestamp(seconds, UTC)
+    return f"{started:{_TIME}} ({format_duration(now - seconds)} ago)"
