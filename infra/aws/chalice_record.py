@@ -18,7 +18,7 @@ from chalice.config import Config
 
 from chalicelib.config import PROJECT
 from infra import OperatorError
-from infra.aws import Aws, live_resources
+from infra.aws import Aws, live_resources, stacks
 from infra.aws.stage_config import Stage
 
 _CHALICE = """
@@ -99,15 +99,45 @@ def rebuild_record(
     return bool(resources)
 
 
+def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
+    """Refuse an account or region other than the one in which the stage exists.
+
+    A caller who may not list buckets or read roles is checked only against the checkout's record.
+
+    Raises:
+        OperatorError: The checkout's record, the bucket or a role of the stage belongs to another
+            account or region.
+    """
+    for resource in _recorded_in_checkout(stage):
+        # arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME
+        _, _, _, region, account, *_ = resource.get("lambda_arn", ":" * 4).split(":")
+        if account and (account, region) != (aws.account, aws.region):
+            raise OperatorError(
+                f"Stage {stage.name} is deployed in account {account}, {region}, according to "
+                f".chalice/deployed/{stage.deployed_file.name}. Select that account and region. If "
+                "the stage no longer exists there, delete the file."
+            )
+    try:
+        regions = stacks.regions(aws, stage)
+        if regions and aws.region not in regions:
+            raise OperatorError(
+                f"Stage {stage.name} exists in {', '.join(regions)}. Select that region (export "
+                f"AWS_DEFAULT_REGION={regions[0]}), or deploy a stage with another name to "
+                f"{aws.region}."
+            )
+        live_resources.ensure_same_region(aws, stage)
+    except ClientError as error:
+        if not error.response["Error"]["Code"].startswith("AccessDenied"):
+            raise
+
+
 def ensure_current(aws: Aws, stage: Stage) -> None:
     """Refuse to deploy if the checkout's record lacks the API that exists in AWS.
 
     Raises:
         OperatorError: Chalice would create a second API, with another URL.
     """
-    recorded_id = None
-    if stage.deployed_file.exists():
-        recorded_id = _api_id(json.loads(stage.deployed_file.read_bytes())["resources"])
+    recorded_id = _api_id(_recorded_in_checkout(stage))
     live_id = live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
     if live_id not in (None, recorded_id):
         raise OperatorError(
@@ -156,6 +186,13 @@ def _recorded(aws: Aws, stage: Stage, bucket: str | None) -> list[dict[str, Any]
             return []
         raise
     resources: list[dict[str, Any]] = json.loads(response["Body"].read())["resources"]
+    return resources
+
+
+def _recorded_in_checkout(stage: Stage) -> list[dict[str, Any]]:
+    if not stage.deployed_file.exists():
+        return []
+    resources: list[dict[str, Any]] = json.loads(stage.deployed_file.read_bytes())["resources"]
     return resources
 
 

@@ -75,6 +75,17 @@ def exists(aws: Aws, stage: Stage) -> bool:
     return _find(aws.client("cloudformation"), stage.stack) is not None
 
 
+def regions(aws: Aws, stage: Stage) -> list[str]:
+    """Return the regions in which the stage has a stack with a bucket.
+
+    A stage that is only prepared has no roles, but a bucket. S3 lists the buckets of all regions.
+    """
+    # CloudFormation's names consist of the stack's name, the logical ID and random characters.
+    prefix = f"{stage.stack}-deployments-".lower()
+    pages = aws.client("s3").get_paginator("list_buckets").paginate(Prefix=prefix)
+    return [bucket["BucketRegion"] for page in pages for bucket in page.get("Buckets", [])]
+
+
 def last_change(aws: Aws, stage: Stage) -> str | None:
     """Return the stack's status and last change time, or None if there is no stack."""
     stack = _find(aws.client("cloudformation"), stage.stack)

@@ -14,7 +14,8 @@ from chalicelib.adapters.dynamodb.client import make_client
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import AppError
 from infra import OperatorError
-from infra.aws import check_endpoints, stage_config
+from infra.aws import Aws, chalice_record, check_endpoints, connect, stage_config
+from infra.aws.stage_config import Stage
 from infra.signals import Interrupted
 
 stage_option = click.option(
@@ -86,10 +87,29 @@ def describe_error(error: Exception) -> str:
     return str(error)
 
 
+def connect_to_stage(stage: Stage, note: str = "") -> Aws:
+    """Connect to the stage's account and region, and print them with a note.
+
+    Raises:
+        OperatorError: There are no credentials, or the stage is in another account or region.
+    """
+    aws = connect()
+    click.echo(f"Stage {stage.name}: account {aws.account}, {aws.region}{note}", err=True)
+    chalice_record.ensure_same_account_and_region(aws, stage)
+    return aws
+
+
+def connect_unless_local(stage_name: str, settings: config.Settings) -> None:
+    """Call `connect_to_stage` if the stage is in AWS, where its secrets are in a parameter."""
+    if settings.secrets_parameter:
+        connect_to_stage(stage_config.describe(stage_name, settings))
+
+
 def load_settings(stage_name: str) -> config.Settings:
     """Load a stage's settings and add its variables to this process's environment.
 
     boto3 then also reads its settings from the environment, such as the URL of the local DynamoDB.
+    If the stage is in AWS, its account and region are checked.
 
     Raises:
         OperatorError: There is no such stage, or config.json is invalid.
@@ -98,6 +118,7 @@ def load_settings(stage_name: str) -> config.Settings:
     environ = stage_config.environment(stage_name, os.environ)
     settings = config.load(environ)
     os.environ.update(environ)
+    connect_unless_local(stage_name, settings)
     return settings
 
 

@@ -6,10 +6,10 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from infra.aws import Aws, chalice_record, connect, lock, stacks, stage_config
+from infra.aws import Aws, chalice_record, lock, stacks, stage_config
 from infra.aws.policies import SECRETS_MANAGER
 from infra.aws.stage_config import Stage
-from infra.commands import break_lock_option, cloud_stage_option, report_errors
+from infra.commands import break_lock_option, cloud_stage_option, connect_to_stage, report_errors
 
 _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 
@@ -32,7 +32,8 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
     Exit code 1: a step failed. Fix the cause and run the command again; it continues with the
     remaining resources.
     """
-    stage, aws = stage_config.read(stage_name), connect()
+    stage = stage_config.read(stage_name)
+    aws = connect_to_stage(stage)
     if not yes:
         click.echo(_describe_urls(stage), err=True)
         _confirm(aws, stage_name, data=data)

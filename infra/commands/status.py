@@ -15,9 +15,9 @@ from requests.exceptions import SSLError
 from chalicelib import __version__
 from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
 from infra import OperatorError, format_duration
-from infra.aws import Aws, chalice_record, connect, stacks, stage_config
+from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import SWEEP, Stage
-from infra.commands import cloud_stage_option, report_errors
+from infra.commands import cloud_stage_option, connect_to_stage, report_errors
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
 """Route of the unsigned request. An alarm counts requests that the assignment callback refuses."""
@@ -42,7 +42,8 @@ def status(stage_name: str, *, as_json: bool) -> None:
 
     Exit code 1: a part of the stage is missing or does not work, or an alarm is active.
     """
-    report = describe(connect(), stage_config.read(stage_name))
+    stage = stage_config.read(stage_name)
+    report = describe(connect_to_stage(stage), stage)
     if as_json:
         # boto3 returns DynamoDB's numbers as Decimal. All numbers in the report are integers.
         click.echo(json.dumps(report, default=int))

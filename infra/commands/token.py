@@ -20,7 +20,7 @@ from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
 from infra.aws import stage_config
-from infra.commands import report_errors, stage_option
+from infra.commands import connect_unless_local, report_errors, stage_option
 
 MAX_HOURS = 24
 """Maximum lifetime of an AccessToken (Twilio's documentation, "Access Tokens")."""
@@ -61,6 +61,7 @@ def token(role: str, worker: str | None, hours: float, stage_name: str) -> None:
     if Role(role).has_worker and not worker:
         raise click.UsageError(f"A {role} token needs --worker, the SID or name of a Worker.")
     settings = config.load(stage_config.environment(stage_name, os.environ))
+    connect_unless_local(stage_name, settings)
     key = read_api_key(settings)
     worker_sid = find_worker_sid(settings, key, worker) if worker else None
     click.echo(create_token(settings, key, role=role, worker_sid=worker_sid, hours=hours))

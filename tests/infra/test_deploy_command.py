@@ -25,10 +25,9 @@ def account(monkeypatch):
     stage.settings = SimpleNamespace(public_base_url="")
     fakes = {
         (command, "_read_deployable"): lambda _name: stage,
-        (command, "connect"): lambda: account,
+        (command, "connect_to_stage"): lambda *_: account,
         (command, "ensure_secrets_exist"): lambda *_: None,
         (command, "smoke_test"): lambda _url: check(account),
-        (live_resources, "ensure_same_region"): lambda *_: None,
         (live_resources, "invoke_url"): lambda *_: URL,
         (lock, "acquire"): lambda *_, **__: holding(account),
         (stacks, "outputs"): lambda *_: {"Deployments": "bucket"},

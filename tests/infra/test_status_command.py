@@ -20,7 +20,7 @@ LAST_SWEEP = {"id": "last_sweep", "at": Decimal(STARTED), "duration_ms": Decimal
 def _report(monkeypatch):
     report = {"url": "https://calls.example.com", "last_sweep": LAST_SWEEP, "ok": True}
     monkeypatch.setattr(command, "describe", lambda *_: report)
-    monkeypatch.setattr(command, "connect", lambda: None)
+    monkeypatch.setattr(command, "connect_to_stage", lambda _stage: None)
     monkeypatch.setattr(command.stage_config, "read", lambda _name: None)
 
 
