@@ -103,13 +103,14 @@ def _release(dynamodb: Any, stage: Stage, owner: str) -> None:
     # Another owner broke the lock, or this owner never held it.
     not_held = dynamodb.exceptions.ConditionalCheckFailedException
     try:
-        dynamodb.delete_item(
-            TableName=stage.settings.state_table,
-            Key={"id": {"S": ID}},
-            ConditionExpression="#owner = :owner",
-            ExpressionAttributeNames={"#owner": "owner"},
-            ExpressionAttributeValues={":owner": {"S": owner}},
-        )
+        with signals.deferred():
+            dynamodb.delete_item(
+                TableName=stage.settings.state_table,
+                Key={"id": {"S": ID}},
+                ConditionExpression="#owner = :owner",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues={":owner": {"S": owner}},
+            )
     except (table_removed, not_held):
         pass
     except (BotoCoreError, ClientError) as error:
