@@ -55,8 +55,8 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
 def _describe_urls(stage: Stage) -> str:
     """Return how the URLs of TaskRouter's callbacks will change."""
     url = stage.settings.public_base_url
-    remedy = f"make {url} lead to it" if url else "set the callback URLs in Twilio again"
-    return f"The next deployment creates an API with another URL: {remedy} after it."
+    remedy = f"make {url} lead to that API" if url else "set the callback URLs in Twilio again"
+    return f"The next deployment creates an API with another URL. After it, {remedy}."
 
 
 def _confirm(aws: Aws, stage_name: str, *, data: bool) -> None:
