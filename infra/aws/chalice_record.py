@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -110,7 +111,7 @@ def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
     """
     for resource in _recorded_in_checkout(stage):
         # arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME
-        _, _, _, region, account, *_ = resource.get("lambda_arn", ":" * 4).split(":")
+        region, account = [*str(resource.get("lambda_arn")).split(":"), *[""] * 5][3:5]
         if account and (account, region) != (aws.account, aws.region):
             raise OperatorError(
                 f"Stage {stage.name} is deployed in account {account}, {region}, according to "
@@ -190,15 +191,16 @@ def _recorded(aws: Aws, stage: Stage, bucket: str | None) -> list[dict[str, Any]
 
 
 def _recorded_in_checkout(stage: Stage) -> list[dict[str, Any]]:
-    if not stage.deployed_file.exists():
-        return []
-    resources: list[dict[str, Any]] = json.loads(stage.deployed_file.read_bytes())["resources"]
-    return resources
+    # An interrupted command may leave an incomplete file, which the next command rebuilds.
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        resources = json.loads(stage.deployed_file.read_bytes())["resources"]
+        return [resource for resource in resources if isinstance(resource, dict)]
+    return []
 
 
 def _api_id(resources: Iterable[dict[str, Any]]) -> str | None:
-    apis = (resource for resource in resources if resource["name"] == "rest_api")
-    return next((api["rest_api_id"] for api in apis), None)
+    apis = (resource for resource in resources if resource.get("name") == "rest_api")
+    return next((api.get("rest_api_id") for api in apis), None)
 
 
 def _key(stage: Stage) -> str:

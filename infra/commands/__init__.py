@@ -109,7 +109,6 @@ def load_settings(stage_name: str) -> config.Settings:
     """Load a stage's settings and add its variables to this process's environment.
 
     boto3 then also reads its settings from the environment, such as the URL of the local DynamoDB.
-    If the stage is in AWS, its account and region are checked.
 
     Raises:
         OperatorError: There is no such stage, or config.json is invalid.
@@ -118,7 +117,6 @@ def load_settings(stage_name: str) -> config.Settings:
     environ = stage_config.environment(stage_name, os.environ)
     settings = config.load(environ)
     os.environ.update(environ)
-    connect_unless_local(stage_name, settings)
     return settings
 
 

@@ -142,6 +142,24 @@ def test_stage_in_this_region_and_other_stages_elsewhere_are_accepted(
     assert chalice_record.ensure_same_account_and_region(aws, stage) is None
 
 
+@pytest.mark.parametrize(
+    "content",
+    ['{"resour', "[]", "null", '{"resources": 1}', '{"resources": [1, {"lambda_arn": "x"}]}', ""],
+)
+def test_incomplete_record_is_ignored(aws, stage, tmp_path, content):
+    (tmp_path / "dev.json").write_text(content)
+
+    assert chalice_record.ensure_same_account_and_region(aws, stage) is None
+
+
+def test_captured_callback_is_explained_without_an_account(infra, tmp_path):
+    (tmp_path / "callback.json").write_text("{}")
+
+    completed = infra("rules", "explain", str(tmp_path / "callback.json"))
+
+    assert "account" not in completed.stderr
+
+
 def test_another_stage_in_this_region_does_not_hide_the_other_region(aws, stage, buckets):
     buckets |= {name_of("prod"): "eu-west-1", name_of("dev"): "us-west-2"}
 
