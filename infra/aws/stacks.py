@@ -170,14 +170,15 @@ def _import_tables(
 
 
 def _import_template(tables: Mapping[str, str]) -> str:
-    """Return the part of the template that an import may contain: only imported resources.
+    """Return the template without everything that an import may not add.
 
-    Neither other resources nor outputs may be added at the same time (AWS, "Import AWS resources
-    into a CloudFormation stack").
+    An import may add neither other resources nor outputs (AWS, "Import AWS resources into a
+    CloudFormation stack").
     """
     template = _template()
-    resources = {logical_id: template["Resources"][logical_id] for logical_id in tables}
-    return json.dumps({"Parameters": template["Parameters"], "Resources": resources})
+    template["Resources"] = {name: template["Resources"][name] for name in tables}
+    del template["Outputs"]
+    return json.dumps(template)
 
 
 def _template() -> dict[str, Any]:
@@ -193,18 +194,25 @@ def _keys(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _TemplateLoader(yaml.SafeLoader):
-    """Loads a CloudFormation template, and replaces !Ref with {"Ref": ...}.
-
-    Other short forms, which the tables don't use, become None.
-    """
+    """Loads a CloudFormation template, and replaces short forms such as !Ref with {"Ref": ...}."""
 
 
-def _construct_ref(loader: _TemplateLoader, node: yaml.ScalarNode) -> dict[str, Any]:
-    return {"Ref": loader.construct_scalar(node)}
+def _construct_function(
+    loader: _TemplateLoader,
+    suffix: str,
+    node: yaml.ScalarNode | yaml.SequenceNode | yaml.MappingNode,
+) -> dict[str, Any]:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    match node:
+        case yaml.ScalarNode():
+            return {name: loader.construct_scalar(node)}
+        case yaml.SequenceNode():
+            return {name: loader.construct_sequence(node, deep=True)}
+        case yaml.MappingNode():
+            return {name: loader.construct_mapping(node, deep=True)}
 
 
-_TemplateLoader.add_multi_constructor("!", lambda *_: None)
-_TemplateLoader.add_constructor("!Ref", _construct_ref)
+_TemplateLoader.add_multi_constructor("!", _construct_function)
 
 
 def _parameter_list(parameters: Mapping[str, str]) -> list[dict[str, str]]:
