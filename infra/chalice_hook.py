@@ -88,7 +88,7 @@ def _check_deployment(stage_name: str, profile: str | None) -> None:
     """
     stage = _read_deployable(stage_name)
     aws = connect(profile)
-    chalice_record.ensure_same_account_and_region(aws, stage)
+    live_resources.ensure_same_region(aws, stage)
     live_resources.ensure_created_by_chalice(aws, stage)
     if "Deployments" not in stacks.outputs(aws, stage):
         raise OperatorError(
