@@ -2,6 +2,7 @@
 
 import click
 
+from infra import signals
 from infra.commands.deploy import deploy, package, prepare
 from infra.commands.destroy import destroy
 from infra.commands.logs import logs
@@ -33,4 +34,5 @@ for command in (
     main.add_command(command)
 
 if __name__ == "__main__":
+    signals.raise_keyboard_interrupts()
     main()

@@ -10,6 +10,7 @@ import click
 
 from chalicelib.config import SettingsError
 from infra import OperatorError
+from infra.signals import Interrupted
 from local import demo, dynamodb, functions, network, run, stack
 
 ERRORS = (SettingsError, OperatorError, network.NotReadyError)
@@ -20,13 +21,15 @@ _PACKAGES = ("ministack", "uvicorn", "starlette", "aiohttp", "lark", "python_mul
 
 
 class _ErrorReportingGroup(click.Group):
-    """Reports expected errors as a single message, with exit code 1."""
+    """Reports expected errors as a message and exit code 1, and signals as an exit code."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except ERRORS as error:
             raise click.ClickException(str(error)) from error
+        except Interrupted as signal:
+            raise SystemExit(signal.exit_code) from signal
 
 
 @click.group(cls=_ErrorReportingGroup)

@@ -1,10 +1,15 @@
 """`make run`: runs the stack until Ctrl-C and prints example commands."""
 
+import contextlib
+import os
+import select
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 
+from infra import signals
 from infra.commands.token import create_token, read_api_key
 from local import supervisor
 from local.demo import http_client
@@ -75,20 +80,24 @@ See also docs/quickstart.md.
 
 
 def run(stack: Stack, greeting: Callable[[Stack], str]) -> int:
-    """Run the stack until a signal arrives or a program ends, then end all programs.
+    """Run the stack until a signal arrives, the output is closed or a program ends.
+
+    All programs end with this function.
 
     Args:
         stack: The stack to run.
         greeting: Returns the text to print once all programs are ready.
 
     Returns:
-        The exit code: 0 after SIGINT or SIGTERM, otherwise at least 1.
+        The exit code: 0 after a signal or if the output is closed, otherwise not 0.
 
     Raises:
         StackError: A program did not start.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    # A shell script makes its background commands ignore SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signals.raise_keyboard_interrupts()
+    threading.Thread(target=_interrupt_if_output_closes, daemon=True).start()
     try:
         with supervisor.running(stack, print_line=_print_line) as programs:
             _write(greeting(stack))
@@ -98,6 +107,20 @@ def run(stack: Stack, greeting: Callable[[Stack], str]) -> int:
     return max(1, ended.popen.returncode)
 
 
+def _interrupt_if_output_closes() -> None:
+    """Interrupt this process when the reader of its output ends, as in `make run | head`.
+
+    Writing would detect that only with the next line, which may be hours away.
+    """
+    output = select.poll()
+    output.register(sys.stdout, 0)  # POLLERR and POLLHUP are always reported
+    ((_, event),) = output.poll()
+    if event & (select.POLLERR | select.POLLHUP):
+        # Python would otherwise fail to write its buffer at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _print_line(name: str, line: str) -> None:
     """Print a line. Lines of idle sweeps are omitted, to keep the greeting visible."""
     if name != "sweep" or _IDLE_SWEEP not in line:
@@ -105,9 +128,11 @@ def _print_line(name: str, line: str) -> None:
 
 
 def _write(text: str) -> None:
-    # A single write prevents lines from several threads from being interleaved.
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    # The stack ends if the output is closed.
+    with contextlib.suppress(BrokenPipeError):
+        # A single write keeps lines from several threads from interleaving.
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def services_greeting(stack: Stack) -> str:

@@ -10,6 +10,7 @@ from botocore.utils import is_valid_endpoint_url, validate_region_name
 
 from chalicelib.config import is_base_url
 from infra import OperatorError
+from infra.aws import api_quotas
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,18 @@ class Aws:
     account: str
     identity: str
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, *, attempts: int = 8, **timeouts: float) -> Any:
         """Return a boto3 client that retries throttled calls.
 
-        It makes up to eight attempts, because API Gateway allows one CreateDeployment request
-        every 5 seconds.
+        Args:
+            service: Name of the service, such as "dynamodb".
+            attempts: Maximum number of attempts per call.
+            **timeouts: `connect_timeout` and `read_timeout` of an attempt, in seconds.
         """
-        retries = {"mode": "standard", "total_max_attempts": 8}
-        return self.session.client(service, config=Config(retries=retries))
+        retries = {"mode": "standard", "total_max_attempts": attempts}
+        client = self.session.client(service, config=Config(retries=retries, **timeouts))
+        api_quotas.wait_for_quotas(client.meta.events)
+        return client
 
 
 def check_endpoints(environ: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -18,8 +19,16 @@ from chalice.config import Config
 
 from chalicelib.config import PROJECT
 from infra import OperatorError
-from infra.aws import Aws, live_resources
+from infra.aws import Aws, live_resources, stacks
 from infra.aws.stage_config import Stage
+
+_CHALICE = """
+from chalice.cli import main
+from infra.aws import api_quotas
+
+api_quotas.wait_for_quotas_in_all_sessions()
+raise SystemExit(main())
+"""
 
 
 def run_chalice(*arguments: str) -> None:
@@ -28,9 +37,8 @@ def run_chalice(*arguments: str) -> None:
     Raises:
         OperatorError: The command failed.
     """
-    command = [sys.executable, "-c", "from chalice.cli import main; raise SystemExit(main())"]
     completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
-        [*command, *arguments], cwd=PROJECT, stdout=sys.stderr, check=False
+        [sys.executable, "-c", _CHALICE, *arguments], cwd=PROJECT, stdout=sys.stderr, check=False
     )
     if completed.returncode:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")
@@ -92,15 +100,45 @@ def rebuild_record(
     return bool(resources)
 
 
+def ensure_same_account_and_region(aws: Aws, stage: Stage) -> None:
+    """Refuse an account or region other than the one in which the stage exists.
+
+    A caller who may not list buckets or read roles is checked only against the checkout's record.
+
+    Raises:
+        OperatorError: The checkout's record, the bucket or a role of the stage belongs to another
+            account or region.
+    """
+    for resource in _recorded_in_checkout(stage):
+        # arn:PARTITION:lambda:REGION:ACCOUNT:function:NAME
+        region, account = [*str(resource.get("lambda_arn")).split(":"), *[""] * 5][3:5]
+        if account and (account, region) != (aws.account, aws.region):
+            raise OperatorError(
+                f"Stage {stage.name} is deployed in account {account}, {region}, according to "
+                f".chalice/deployed/{stage.deployed_file.name}. Select that account and region. If "
+                "the stage no longer exists there, delete the file."
+            )
+    try:
+        regions = stacks.regions(aws, stage)
+        if regions and aws.region not in regions:
+            raise OperatorError(
+                f"Stage {stage.name} exists in {', '.join(regions)}. Select that region (export "
+                f"AWS_DEFAULT_REGION={regions[0]}), or deploy a stage with another name to "
+                f"{aws.region}."
+            )
+        live_resources.ensure_same_region(aws, stage)
+    except ClientError as error:
+        if not error.response["Error"]["Code"].startswith("AccessDenied"):
+            raise
+
+
 def ensure_current(aws: Aws, stage: Stage) -> None:
     """Refuse to deploy if the checkout's record lacks the API that exists in AWS.
 
     Raises:
         OperatorError: Chalice would create a second API, with another URL.
     """
-    recorded_id = None
-    if stage.deployed_file.exists():
-        recorded_id = _api_id(json.loads(stage.deployed_file.read_bytes())["resources"])
+    recorded_id = _api_id(_recorded_in_checkout(stage))
     live_id = live_resources.find_api_id(aws, stage, recorded_id=recorded_id)
     if live_id not in (None, recorded_id):
         raise OperatorError(
@@ -152,9 +190,17 @@ def _recorded(aws: Aws, stage: Stage, bucket: str | None) -> list[dict[str, Any]
     return resources
 
 
+def _recorded_in_checkout(stage: Stage) -> list[dict[str, Any]]:
+    # An interrupted command may leave an incomplete file, which the next command rebuilds.
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        resources = json.loads(stage.deployed_file.read_bytes())["resources"]
+        return [resource for resource in resources if isinstance(resource, dict)]
+    return []
+
+
 def _api_id(resources: Iterable[dict[str, Any]]) -> str | None:
-    apis = (resource for resource in resources if resource["name"] == "rest_api")
-    return next((api["rest_api_id"] for api in apis), None)
+    apis = (resource for resource in resources if resource.get("name") == "rest_api")
+    return next((api.get("rest_api_id") for api in apis), None)
 
 
 def _key(stage: Stage) -> str:

@@ -12,7 +12,10 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from infra import OperatorError
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra import OperatorError, format_duration, signals
 from infra.aws import Aws
 from infra.aws.stage_config import Stage
 
@@ -21,6 +24,9 @@ ID = "deploying"
 
 _LEASE_SECONDS = 30 * 60
 """Lease duration, longer than a deployment normally takes."""
+
+_LIMITS = {"attempts": 3, "connect_timeout": 5, "read_timeout": 5}
+"""Limits of a DynamoDB call, so that an interrupted command ends soon even without a network."""
 
 
 @contextmanager
@@ -42,14 +48,16 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
     Raises:
         OperatorError: Someone else holds the lock. The message names the owner and the remedy.
     """
-    dynamodb, owner, started = aws.client("dynamodb"), uuid.uuid4().hex, round(time.time())
+    dynamodb = aws.client("dynamodb", **_LIMITS)
+    owner, started = uuid.uuid4().hex, round(time.time())
 
     def renew(*, force: bool = False) -> None:
-        with suppress(dynamodb.exceptions.ResourceNotFoundException):
+        # An interrupted request could reach DynamoDB after the lock is released.
+        with signals.deferred(), suppress(dynamodb.exceptions.ResourceNotFoundException):
             _put(aws, dynamodb, stage, owner, started, force=force)
 
-    renew(force=force)
     try:
+        renew(force=force)
         yield renew
     finally:
         _release(dynamodb, stage, owner)
@@ -80,25 +88,35 @@ def _put(aws: Aws, dynamodb: Any, stage: Stage, owner: str, started: int, *, for
 
 
 def _refusal(stage: Stage, item: dict[str, Any]) -> str:
-    since, until = (
-        f"{datetime.fromtimestamp(int(item[name]['N']), UTC):%H:%M} UTC"
-        for name in ("since", "ttl")
-    )
+    age = format_duration(time.time() - int(item["since"]["N"]))
+    until = datetime.fromtimestamp(int(item["ttl"]["N"]), UTC)
     return (
-        f"Stage {stage.name} is being deployed or removed by {item['by']['S']} (started at "
-        f"{since}). Wait until that command finishes. If it was killed, its lock expires at "
-        f"{until}. Use --break-lock to continue without waiting."
+        f"Stage {stage.name} is being deployed or removed: its lock has been held for {age} by "
+        f"{item['by']['S']}. Wait until that command finishes. If it was killed, use --break-lock, "
+        f"or wait until the lock expires at {until:%H:%M} UTC."
     )
 
 
 def _release(dynamodb: Any, stage: Stage, owner: str) -> None:
+    """Release the lock; if that fails, print a warning and keep the result of the command."""
     table_removed = dynamodb.exceptions.ResourceNotFoundException
-    lock_broken = dynamodb.exceptions.ConditionalCheckFailedException  # by another owner
-    with suppress(table_removed, lock_broken):
-        dynamodb.delete_item(
-            TableName=stage.settings.state_table,
-            Key={"id": {"S": ID}},
-            ConditionExpression="#owner = :owner",
-            ExpressionAttributeNames={"#owner": "owner"},
-            ExpressionAttributeValues={":owner": {"S": owner}},
+    # Another owner broke the lock, or this owner never held it.
+    not_held = dynamodb.exceptions.ConditionalCheckFailedException
+    try:
+        with signals.deferred():
+            dynamodb.delete_item(
+                TableName=stage.settings.state_table,
+                Key={"id": {"S": ID}},
+                ConditionExpression="#owner = :owner",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues={":owner": {"S": owner}},
+            )
+    except (table_removed, not_held):
+        pass
+    except (BotoCoreError, ClientError) as error:
+        click.echo(
+            f"Warning: the lock of stage {stage.name} could not be released ({error}). It expires "
+            f"within {format_duration(_LEASE_SECONDS)}. Use --break-lock to continue without "
+            "waiting.",
+            err=True,
         )

@@ -1,5 +1,6 @@
 """A stage's CloudFormation stack: tables, monitoring and the deployment bucket."""
 
+import json
 import time
 import uuid
 from collections.abc import Mapping
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from botocore.exceptions import ClientError
+import yaml
+from botocore.exceptions import ClientError, WaiterError
 
 from infra import OperatorError
 from infra.aws import Aws
@@ -22,10 +24,14 @@ _TIMEOUT_SECONDS = 30 * 60
 _SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 _ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 _DELETED = "DELETE_COMPLETE"
+_WITHOUT_RESOURCES = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
+"""States of a stack whose creation failed or has not started. It can't be updated."""
 
 
 def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> dict[str, str]:
     """Create or update the stack from the template and return its outputs.
+
+    If the stack was deleted, its tables still exist, and the new stack adopts them.
 
     Args:
         aws: The account and region.
@@ -45,12 +51,15 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
     }
     _wait_for_other_changes(cloudformation, stage)
     stack = _find(cloudformation, stage.stack)
-    if stack and stack["StackStatus"] == "ROLLBACK_COMPLETE":
-        delete(aws, stage)  # its creation failed, and CloudFormation can't update such a stack
+    if stack and stack["StackStatus"] in _WITHOUT_RESOURCES:
+        delete(aws, stage)
     _ensure_updatable(cloudformation, stage)
     if _find(cloudformation, stage.stack) is None:
         # If another resource fails, the rollback can delete only unprotected tables.
-        _change(cloudformation, stage, {**parameters, "DeletionProtection": "false"})
+        creation = {**parameters, "DeletionProtection": "false"}
+        if tables := _retained_tables(aws, stage):
+            _import_tables(cloudformation, stage, tables, creation)
+        _change(cloudformation, stage, creation)
     _change(cloudformation, stage, parameters)
     return outputs(aws, stage)
 
@@ -64,6 +73,17 @@ def outputs(aws: Aws, stage: Stage) -> dict[str, str]:
 def exists(aws: Aws, stage: Stage) -> bool:
     """Return whether the stack exists."""
     return _find(aws.client("cloudformation"), stage.stack) is not None
+
+
+def regions(aws: Aws, stage: Stage) -> list[str]:
+    """Return the regions in which the stage has a stack with a bucket.
+
+    A stage that is only prepared has no roles, but a bucket. S3 lists the buckets of all regions.
+    """
+    # CloudFormation's names consist of the stack's name, the logical ID and random characters.
+    prefix = f"{stage.stack}-deployments-".lower()
+    pages = aws.client("s3").get_paginator("list_buckets").paginate(Prefix=prefix)
+    return [bucket["BucketRegion"] for page in pages for bucket in page.get("Buckets", [])]
 
 
 def last_change(aws: Aws, stage: Stage) -> str | None:
@@ -86,14 +106,125 @@ def delete(aws: Aws, stage: Stage) -> None:
         click.echo(f"Stack {stage.stack}: deleted", err=True)
 
 
+def _retained_tables(aws: Aws, stage: Stage) -> dict[str, str]:
+    """Return the names of the stage's existing tables by logical ID.
+
+    Raises:
+        OperatorError: A table has other keys or indexes than in the template.
+    """
+    dynamodb, tables = aws.client("dynamodb"), {}
+    for logical_id, name in (
+        ("Reservations", stage.settings.reservations_table),
+        ("State", stage.settings.state_table),
+    ):
+        try:
+            existing = dynamodb.describe_table(TableName=name)["Table"]
+        except dynamodb.exceptions.ResourceNotFoundException:
+            continue
+        if _keys(existing) != _keys(_template()["Resources"][logical_id]["Properties"]):
+            raise OperatorError(
+                f"The table {name} exists, but its keys or indexes differ from infra/stage.yaml. "
+                "Choose another table name in .chalice/config.json, or delete the table if nobody "
+                "needs it."
+            )
+        tables[logical_id] = name
+    return tables
+
+
+def _import_tables(
+    cloudformation: Any, stage: Stage, tables: Mapping[str, str], parameters: Mapping[str, str]
+) -> None:
+    """Create the stack from existing tables, which the import does not change.
+
+    Raises:
+        OperatorError: CloudFormation can't import the tables.
+    """
+    names = ", ".join(tables.values())
+    click.echo(f"Stack {stage.stack}: adopting the existing tables {names} ...", err=True)
+    token = uuid.uuid4().hex
+    change = {"StackName": stage.stack, "ChangeSetName": f"adopt-{token}"}
+    pace = {"Delay": _POLL_SECONDS, "MaxAttempts": _TIMEOUT_SECONDS // _POLL_SECONDS}
+    cloudformation.create_change_set(
+        **change,
+        ChangeSetType="IMPORT",
+        TemplateBody=_import_template(tables),
+        Parameters=_parameter_list(parameters),
+        ResourcesToImport=[
+            {
+                "ResourceType": "AWS::DynamoDB::Table",
+                "LogicalResourceId": logical_id,
+                "ResourceIdentifier": {"TableName": name},
+            }
+            for logical_id, name in tables.items()
+        ],
+    )
+    try:
+        cloudformation.get_waiter("change_set_create_complete").wait(**change, WaiterConfig=pace)
+        cloudformation.execute_change_set(**change, ClientRequestToken=token)
+        imported = cloudformation.get_waiter("stack_import_complete")
+        imported.wait(StackName=stage.stack, WaiterConfig=pace)
+    except WaiterError as error:
+        reason = error.last_response.get("StatusReason")
+        reason = reason or _first_failure(cloudformation, stage.stack, token)
+        raise OperatorError(f"The stack {stage.stack} can't adopt {names}: {reason}") from error
+
+
+def _import_template(tables: Mapping[str, str]) -> str:
+    """Return the template without everything that an import may not add.
+
+    An import may add neither other resources nor outputs (AWS, "Import AWS resources into a
+    CloudFormation stack").
+    """
+    template = _template()
+    template["Resources"] = {name: template["Resources"][name] for name in tables}
+    del template["Outputs"]
+    return json.dumps(template)
+
+
+def _template() -> dict[str, Any]:
+    text = TEMPLATE.read_text(encoding="utf-8")
+    template: dict[str, Any] = yaml.load(text, _TemplateLoader)  # noqa: S506  # a SafeLoader
+    return template
+
+
+def _keys(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the key schemas of a table and of its indexes by name."""
+    indexes = table.get("GlobalSecondaryIndexes", [])
+    return {index.get("IndexName", ""): index["KeySchema"] for index in (table, *indexes)}
+
+
+class _TemplateLoader(yaml.SafeLoader):
+    """Loads a CloudFormation template, and replaces short forms such as !Ref with {"Ref": ...}."""
+
+
+def _construct_function(
+    loader: _TemplateLoader,
+    suffix: str,
+    node: yaml.ScalarNode | yaml.SequenceNode | yaml.MappingNode,
+) -> dict[str, Any]:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    match node:
+        case yaml.ScalarNode():
+            return {name: loader.construct_scalar(node)}
+        case yaml.SequenceNode():
+            return {name: loader.construct_sequence(node, deep=True)}
+        case yaml.MappingNode():
+            return {name: loader.construct_mapping(node, deep=True)}
+
+
+_TemplateLoader.add_multi_constructor("!", _construct_function)
+
+
+def _parameter_list(parameters: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+
+
 def _change(cloudformation: Any, stage: Stage, parameters: Mapping[str, str]) -> None:
     token = uuid.uuid4().hex
     request = {
         "StackName": stage.stack,
         "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
-        "Parameters": [
-            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-        ],
+        "Parameters": _parameter_list(parameters),
         "Tags": [
             {"Key": "service", "Value": stage.app},
             {"Key": "stage", "Value": stage.name},
@@ -137,8 +268,9 @@ def _ensure_updatable(cloudformation: Any, stage: Stage) -> None:
     if stack and stack["StackStatus"] not in (*_SUCCEEDED, *_ROLLED_BACK):
         raise OperatorError(
             f"The stack {stage.stack} is {stack['StackStatus']} and can't be updated. Find the "
-            "cause in the CloudFormation console and fix it there (continue the update rollback, "
-            "or delete the stack: its tables are retained). Then run this command again."
+            "cause in the CloudFormation console and fix it there: continue the update rollback, or "
+            "delete the stack. Then run this command again. Tables outlive their stack, and the "
+            "next stack adopts them with their records."
         )
 
 

@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +157,8 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     """
     examples = empty_sids(stage_name) if allow_empty_sids else []
     settings = _settings(stage_name, {name: _EXAMPLE_SIDS[name] for name in examples})
-    project_config = project()
-    app_name: Any = project_config.get("app_name")
-    if not _is_nonempty_string(app_name):
-        raise _invalid(stage_name, "the file must set app_name to a non-empty string.")
-    stage: dict[str, Any] = project_config["stages"][stage_name]
+    described = describe(stage_name, settings)
+    stage: dict[str, Any] = project()["stages"][stage_name]
     if stage.get("api_gateway_stage", "api") != stage_name:
         # Chalice names the API of every stage after the app. In CloudWatch, only the API Gateway
         # stage distinguishes the metrics of two stages.
@@ -171,13 +168,20 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     domain = _read_object(stage_name, stage, "api_gateway_custom_domain")
     _check_domain(stage_name, domain, settings)
     functions = _read_object(stage_name, stage, "lambda_functions")
-    return Stage(
-        name=stage_name,
-        app=app_name,
-        settings=settings,
-        policy_files=_policy_files(stage_name, functions),
-        domain=domain.get("domain_name"),
-    )
+    policy_files = _policy_files(stage_name, functions)
+    return replace(described, policy_files=policy_files, domain=domain.get("domain_name"))
+
+
+def describe(stage_name: str, settings: config.Settings) -> Stage:
+    """Return a stage with its names and the given settings, without policy files and domain.
+
+    Raises:
+        OperatorError: The file does not set app_name.
+    """
+    app_name: Any = project().get("app_name")
+    if not _is_nonempty_string(app_name):
+        raise _invalid(stage_name, "the file must set app_name to a non-empty string.")
+    return Stage(stage_name, app_name, settings, policy_files={})
 
 
 def _invalid(stage_name: str, problem: object) -> OperatorError:

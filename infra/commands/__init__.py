@@ -3,6 +3,7 @@
 import functools
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -13,7 +14,9 @@ from chalicelib.adapters.dynamodb.client import make_client
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import AppError
 from infra import OperatorError
-from infra.aws import check_endpoints, stage_config
+from infra.aws import Aws, chalice_record, check_endpoints, connect, stage_config
+from infra.aws.stage_config import Stage
+from infra.signals import Interrupted
 
 stage_option = click.option(
     "--stage",
@@ -54,7 +57,10 @@ The app's limit is shorter, because TaskRouter waits for the app.
 
 
 def report_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Report expected errors of a command as a message and exit code 1."""
+    """Report expected errors of a command, and signals, as a message and an exit code.
+
+    The exit code is 1 for an error, and 128 plus the number of a signal.
+    """
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -65,6 +71,11 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
             raise  # click ends the command silently if the reader of its output has ended
         except REPORTED_ERRORS as error:
             raise click.ClickException(describe_error(error)) from error
+        except Interrupted as signal:
+            message = f"{signal.name} ended the command. Run the same command again to finish."
+            with suppress(OSError):  # the terminal may be closed
+                click.echo(message, err=True)
+            raise SystemExit(signal.exit_code) from signal
 
     return run
 
@@ -74,6 +85,24 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} can't be read or written: {error.strerror}."
     return str(error)
+
+
+def connect_to_stage(stage: Stage, note: str = "") -> Aws:
+    """Connect to the stage's account and region, and print them with a note.
+
+    Raises:
+        OperatorError: There are no credentials, or the stage is in another account or region.
+    """
+    aws = connect()
+    click.echo(f"Stage {stage.name}: account {aws.account}, {aws.region}{note}", err=True)
+    chalice_record.ensure_same_account_and_region(aws, stage)
+    return aws
+
+
+def connect_unless_local(stage_name: str, settings: config.Settings) -> None:
+    """Call `connect_to_stage` if the stage is in AWS, where its secrets are in a parameter."""
+    if settings.secrets_parameter:
+        connect_to_stage(stage_config.describe(stage_name, settings))
 
 
 def load_settings(stage_name: str) -> config.Settings:

@@ -12,7 +12,6 @@ from infra.aws import (
     Aws,
     api_settings,
     chalice_record,
-    connect,
     fingerprint,
     live_resources,
     lock,
@@ -21,9 +20,14 @@ from infra.aws import (
     stage_config,
 )
 from infra.aws.stage_config import Stage
-from infra.commands import break_lock_option, cloud_stage_option, report_errors
+from infra.commands import (
+    break_lock_option,
+    cloud_stage_option,
+    connect_to_stage,
+    report_errors,
+)
 from infra.commands.rules import ensure_deployable_rules
-from infra.commands.status import smoke_test
+from infra.commands.status import UnreachableError, smoke_test
 
 
 @click.command()
@@ -38,14 +42,13 @@ def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> 
     Prints the URL for TaskRouter's assignment callback. If neither these files nor the deployed
     resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
     failed. Fix the cause and run the command again; resources that are already deployed are kept.
-    After a failed smoke test, the next run deploys again.
+    After a failed smoke test, the next run deploys again. If this machine can't connect to the URL,
+    the command only prints a warning.
     """
     runtime = chalice_record.lambda_runtime()
-    stage, aws = _read_deployable(stage_name), connect()
-    account = f"account {aws.account}, {aws.region}"
-    click.echo(f"Stage {stage_name}: {account}, functions on {runtime}", err=True)
+    stage = _read_deployable(stage_name)
+    aws = connect_to_stage(stage, f", functions on {runtime}")
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
-        live_resources.ensure_same_region(aws, stage)
         ensure_secrets_exist(aws, stage)
         url = _deploy_changes(aws, stage, renew_lock, check=check)
     result = {"url": url, "assignment_callback": f"{url}/assignment_callback"}
@@ -70,10 +73,17 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, c
     if check:
         try:
             smoke_test(url)
+        except UnreachableError as error:
+            click.echo(
+                f"Warning: the stage is deployed, but {error} Check the URL from another network: "
+                f"python -m infra status --stage {stage.name}",
+                err=True,
+            )
         except OperatorError:
             fingerprint.remove(aws, stage, bucket)
             raise
-        click.echo(f"{url} is up: /health and the signature check passed.", err=True)
+        else:
+            click.echo(f"{url} is up: /health and the signature check passed.", err=True)
     return url
 
 
@@ -98,8 +108,8 @@ def prepare(stage_name: str) -> None:
     Creates or updates the stack, writes the policies, and restores Chalice's record of the
     deployed functions and API. Does not change any function or API.
     """
-    stage, aws = _read_deployable(stage_name), connect()
-    live_resources.ensure_same_region(aws, stage)
+    stage = _read_deployable(stage_name)
+    aws = connect_to_stage(stage)
     ensure_secrets_exist(aws, stage)
     bucket = stacks.create_or_update(aws, stage)["Deployments"]
     policies.write(stage)
@@ -118,7 +128,8 @@ def package(stage_name: str, folder: Path) -> None:
     Refuses a stage that `deploy` created: CloudFormation can't create functions that already exist.
     """
     chalice_record.lambda_runtime()
-    stage, aws = _read_deployable(stage_name), connect()
+    stage = _read_deployable(stage_name)
+    aws = connect_to_stage(stage)
     live_resources.ensure_not_created_by_chalice(aws, stage)
     folder.mkdir(parents=True, exist_ok=True)
     merged = folder.resolve() / "merged.json"

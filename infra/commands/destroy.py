@@ -6,10 +6,10 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
-from infra.aws import Aws, chalice_record, connect, lock, stacks, stage_config
+from infra.aws import Aws, chalice_record, lock, stacks, stage_config
 from infra.aws.policies import SECRETS_MANAGER
 from infra.aws.stage_config import Stage
-from infra.commands import break_lock_option, cloud_stage_option, report_errors
+from infra.commands import break_lock_option, cloud_stage_option, connect_to_stage, report_errors
 
 _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 
@@ -26,13 +26,16 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
     """Remove the functions, API, schedule, logs, alarms and bucket of a stage.
 
     Tables and secrets are kept unless --data is given. A Secrets Manager secret is always kept.
-    TaskRouter's callbacks fail as soon as the API is removed.
+    TaskRouter's callbacks fail as soon as the API is removed. The next deployment creates an API
+    with another URL.
 
     Exit code 1: a step failed. Fix the cause and run the command again; it continues with the
     remaining resources.
     """
-    stage, aws = stage_config.read(stage_name), connect()
+    stage = stage_config.read(stage_name)
+    aws = connect_to_stage(stage)
     if not yes:
+        click.echo(_describe_urls(stage), err=True)
         _confirm(aws, stage_name, data=data)
     with lock.acquire(aws, stage, force=break_lock):
         bucket = stacks.outputs(aws, stage).get("Deployments")
@@ -46,7 +49,14 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
         elif stacks.exists(aws, stage):
             stacks.create_or_update(aws, stage, tables_only=True)
     kept = "" if data else "; its tables and secrets are kept"
-    click.echo(f"Stage {stage_name} is removed{kept}.")
+    click.echo(f"Stage {stage_name} is removed{kept}. {_describe_urls(stage)}")
+
+
+def _describe_urls(stage: Stage) -> str:
+    """Return how the URLs of TaskRouter's callbacks will change."""
+    url = stage.settings.public_base_url
+    remedy = f"make {url} lead to that API" if url else "set the callback URLs in Twilio again"
+    return f"The next deployment creates an API with another URL. After it, {remedy}."
 
 
 def _confirm(aws: Aws, stage_name: str, *, data: bool) -> None:

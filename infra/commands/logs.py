@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import click
 
-from infra.aws import Aws, connect, stage_config
+from infra.aws import Aws, stage_config
 from infra.aws.stage_config import API, SWEEP
-from infra.commands import cloud_stage_option, report_errors
+from infra.commands import cloud_stage_option, connect_to_stage, report_errors
 
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
 _POLL_SECONDS = 2
@@ -38,11 +38,16 @@ def logs(stage_name: str, since: str, *, from_sweep: bool, follow: bool) -> None
     parsed = re.fullmatch(r"(\d+)([mhd])", since)
     if not parsed:
         raise click.BadParameter("--since must be a number followed by m, h or d, such as 15m.")
-    stage, aws = stage_config.read(stage_name), connect()
+    stage = stage_config.read(stage_name)
+    aws = connect_to_stage(stage)
     start = round((time.time() - int(parsed[1]) * _UNIT_SECONDS[parsed[2]]) * 1000)
     group = stage.log_group(SWEEP if from_sweep else API)
-    for line in _lines(aws, group, start, follow=follow):
-        click.echo(line.rstrip())
+    try:
+        for line in _lines(aws, group, start, follow=follow):
+            click.echo(line.rstrip())
+    except KeyboardInterrupt:
+        if not follow:
+            raise
 
 
 def _lines(aws: Aws, group: str, start: int, *, follow: bool) -> Iterator[str]:

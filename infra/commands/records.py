@@ -10,7 +10,13 @@ from chalicelib import runtime
 from chalicelib.domain.errors import SweepFailed
 from chalicelib.domain.sids import is_sid
 from chalicelib.usecases.sweep import sweep_due_reservations
-from infra.commands import load_settings, open_store, report_errors, stage_option
+from infra.commands import (
+    connect_unless_local,
+    load_settings,
+    open_store,
+    report_errors,
+    stage_option,
+)
 
 _SWEEP_SECONDS = 15 * 60
 
@@ -28,7 +34,7 @@ def sweep(stage_name: str, *, monitor: bool) -> None:
     """
     if monitor:
         os.environ["SWEEP_MONITOR_ONLY"] = "true"
-    load_settings(stage_name)
+    connect_unless_local(stage_name, load_settings(stage_name))
     service = runtime.current()
     deadline = time.monotonic() + _SWEEP_SECONDS
 
@@ -60,6 +66,7 @@ def erase(reservation_sid: str, stage_name: str, *, yes: bool) -> None:
     if not is_sid(reservation_sid, "WR"):
         raise click.UsageError("RESERVATION_SID must be WR followed by 32 hexadecimal digits.")
     settings = load_settings(stage_name)
+    connect_unless_local(stage_name, settings)
     if not yes:
         table = settings.reservations_table
         click.confirm(f"Delete {reservation_sid} from the table {table}?", abort=True, err=True)

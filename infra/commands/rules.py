@@ -19,7 +19,13 @@ from chalicelib.domain.sids import is_sid
 from infra import OperatorError
 from infra.aws import stage_config
 from infra.aws.stage_config import Stage
-from infra.commands import load_settings, open_store, report_errors, stage_option
+from infra.commands import (
+    connect_unless_local,
+    load_settings,
+    open_store,
+    report_errors,
+    stage_option,
+)
 
 
 def ensure_deployable_rules(stage: Stage) -> None:
@@ -93,11 +99,11 @@ def explain(source: str, file: Path | None, stage_name: str, *, as_json: bool) -
     active_rules = rules_file.load(
         path, default=WITHOUT_PARAMETERS[settings.assignment_instruction]
     )
-    form, answer = (
-        _recorded_callback(source, settings)
-        if is_sid(source, "WR")
-        else (_captured_callback(source), None)
-    )
+    if is_sid(source, "WR"):
+        connect_unless_local(stage_name, settings)
+        form, answer = _recorded_callback(source, settings)
+    else:
+        form, answer = _captured_callback(source), None
     callback = AssignmentCallback.from_form(
         form,
         account_sid=form.get("AccountSid", ""),

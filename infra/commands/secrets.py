@@ -9,8 +9,8 @@ import click
 from chalicelib.adapters.secrets import parse_secrets
 from chalicelib.domain.json_text import BYTE_ORDER_MARK
 from infra import OperatorError
-from infra.aws import connect, policies, stage_config
-from infra.commands import cloud_stage_option, report_errors
+from infra.aws import policies, stage_config
+from infra.commands import cloud_stage_option, connect_to_stage, report_errors
 
 
 @click.group()
@@ -29,7 +29,8 @@ def put(stage_name: str, *, from_stdin: bool) -> None:
     The service calls TaskRouter with the first API key. Empty input ends each list. The secrets
     are neither shown nor logged.
     """
-    stage, aws = stage_config.read(stage_name), connect()
+    stage = stage_config.read(stage_name)
+    aws = connect_to_stage(stage)
     name = stage.settings.secrets_parameter
     if name.startswith(policies.SECRETS_MANAGER):
         raise OperatorError(f"{name} is a Secrets Manager secret. Write it in Secrets Manager.")

@@ -3,19 +3,21 @@
 import json
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import click
 import requests
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
+from requests.exceptions import SSLError
 
 from chalicelib import __version__
 from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
-from infra import OperatorError
-from infra.aws import Aws, chalice_record, connect, stacks, stage_config
+from infra import OperatorError, format_duration
+from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import SWEEP, Stage
-from infra.commands import cloud_stage_option, report_errors
+from infra.commands import cloud_stage_option, connect_to_stage, report_errors
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
 """Route of the unsigned request.
@@ -24,9 +26,14 @@ The assignment callback is not used, because an alarm counts the requests that i
 """
 
 _OK = "ok"
+_TIME = "%Y-%m-%d %H:%M:%S UTC"
 _NOT_DEPLOYED = "not deployed"
 _RETRY_SECONDS = 2
 _REQUEST_SECONDS = 15
+
+
+class UnreachableError(OperatorError):
+    """This machine cannot connect to a URL, which says nothing about other clients of the URL."""
 
 
 @click.command()
@@ -38,13 +45,14 @@ def status(stage_name: str, *, as_json: bool) -> None:
 
     Exit code 1: a part of the stage is missing or does not work, or an alarm is active.
     """
-    report = describe(connect(), stage_config.read(stage_name))
+    stage = stage_config.read(stage_name)
+    report = describe(connect_to_stage(stage), stage)
     if as_json:
         # boto3 returns DynamoDB's numbers as Decimal. All numbers in the report are integers.
         click.echo(json.dumps(report, default=int))
     else:
         for name, value in report.items():
-            click.echo(f"{name:17}  {_format(value)}")
+            click.echo(f"{name:17}  {_format(value, now=time.time())}")
     raise SystemExit(0 if report["ok"] else 1)
 
 
@@ -84,20 +92,24 @@ def smoke_test(base_url: str, *, max_seconds: float = 60) -> None:
         max_seconds: Time limit for retries. API Gateway serves a new deployment after a delay.
 
     Raises:
-        OperatorError: A check failed, or the URL can't be reached.
+        UnreachableError: This machine cannot connect to the URL.
+        OperatorError: A check failed.
     """
     deadline = time.monotonic() + max_seconds
-    while problem := _find_problem(base_url):
-        if time.monotonic() > deadline:
-            raise OperatorError(problem)
+    while True:
+        try:
+            return _check(base_url)
+        except OperatorError:
+            if time.monotonic() > deadline:
+                raise
         time.sleep(_RETRY_SECONDS)
 
 
-def _find_problem(base_url: str) -> str | None:
+def _check(base_url: str) -> None:
     try:
         health = requests.get(f"{base_url}/health", timeout=_REQUEST_SECONDS)
         if _member(health, "version") != __version__:
-            return (
+            raise OperatorError(
                 f"{base_url}/health did not report version {__version__} (HTTP status "
                 f"{health.status_code})."
             )
@@ -105,16 +117,20 @@ def _find_problem(base_url: str) -> str | None:
             f"{base_url}{SMOKE_TEST_ROUTE}", data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS
         )
     except requests.RequestException as error:
-        return f"{base_url} can't be reached ({type(error).__name__})."
+        kind = type(error).__name__
+        # An invalid certificate also prevents Twilio's requests.
+        if isinstance(error, requests.ConnectionError) and not isinstance(error, SSLError):
+            message = f"{base_url} can't be reached from this machine ({kind})."
+            raise UnreachableError(message) from error
+        raise OperatorError(f"{base_url} did not respond correctly ({kind}).") from error
     code = _member(unsigned, "Code")
     # By default, API Gateway also returns 403 for unknown routes, so `Code` is checked too.
     if (unsigned.status_code, code) != (403, "InvalidSignature"):
         result = f"{unsigned.status_code} {code}" if code else str(unsigned.status_code)
-        return (
+        raise OperatorError(
             f"An unsigned callback returned {result}, not 403 InvalidSignature. See the runbook "
             "'callbacks fail' in docs/operations.md."
         )
-    return None
 
 
 def _member(response: requests.Response, name: str) -> Any:
@@ -169,11 +185,13 @@ def _last_sweep(aws: Aws, stage: Stage) -> Any:
 def _active_alarms(aws: Aws, stage: Stage) -> list[str]:
     pages = aws.client("cloudwatch").get_paginator("describe_alarms")
     prefix = f"{stage.stack}-"
-    return [
+    names = [
         alarm["AlarmName"].removeprefix(prefix)
         for page in pages.paginate(AlarmNamePrefix=prefix, StateValue="ALARM")
         for alarm in page["MetricAlarms"]
     ]
+    # A name with another hyphen belongs to another stage, such as dev-2 for the stage dev.
+    return [name for name in names if "-" not in name]
 
 
 def _subscribers(aws: Aws, topic: str) -> int:
@@ -181,9 +199,20 @@ def _subscribers(aws: Aws, topic: str) -> int:
     return int(attributes["SubscriptionsConfirmed"])
 
 
-def _format(value: Any) -> str:
+def _format(value: Any, *, now: float) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {item}" for name, item in value.items())
+        return ", ".join(
+            f"{name} {_format_member(name, item, now)}" for name, item in value.items()
+        )
     if isinstance(value, list):
         return ", ".join(value) or "none"
     return str(value)
+
+
+def _format_member(name: str, value: Any, now: float) -> str:
+    # The only time in the report is the start of the last sweep, in epoch ms.
+    if name != "at":
+        return str(value)
+    seconds = int(value) / 1000
+    started = datetime.fromtimestamp(seconds, UTC)
+    return f"{started:{_TIME}} ({format_duration(now - seconds)} ago)"

@@ -20,7 +20,7 @@ from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
 from infra.aws import stage_config
-from infra.commands import report_errors, stage_option
+from infra.commands import connect_unless_local, report_errors, stage_option
 
 _DEFAULT_HOURS = 8.0
 _TASKROUTER_SECONDS = 10
@@ -64,6 +64,7 @@ def token(role: str, worker: str | None, hours: float | None, stage_name: str) -
             f"--hours must be at most {max_hours:g}, because MAX_TOKEN_SECONDS is "
             f"{settings.max_token_seconds} in the stage {stage_name}."
         )
+    connect_unless_local(stage_name, settings)
     key = read_api_key(settings)
     worker_sid = find_worker_sid(settings, key, worker) if worker else None
     lifetime = _DEFAULT_HOURS if hours is None else hours

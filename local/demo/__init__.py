@@ -1,10 +1,10 @@
 """`make demo`: shows the life cycle of Tasks on a separate stack."""
 
-import signal
 import sys
 import time
 from collections.abc import Mapping
 
+from infra import signals
 from infra.commands.token import create_token, read_api_key
 from local import network, stack, supervisor
 from local.demo import http_client, script
@@ -39,7 +39,7 @@ def run(environ: Mapping[str, str]) -> int:
     Raises:
         StackError: A program did not start.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signals.raise_keyboard_interrupts()
     started = time.monotonic()
     *stack_ports, instructing_port = network.find_free_ports(len(stack.PORTS) + 1)
     ports = dict(zip(stack.PORTS, map(str, stack_ports), strict=True))

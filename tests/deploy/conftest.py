@@ -43,11 +43,11 @@ class Aws:
             "AWS_SECRET_ACCESS_KEY": "emulated",
         }
 
-    def client(self, service):
+    def client(self, service, region=REGION):
         return boto3.client(
             service,
             endpoint_url=self.url,
-            region_name=REGION,
+            region_name=region,
             aws_access_key_id=ACCOUNT,
             aws_secret_access_key="emulated",
         )

@@ -131,9 +131,7 @@ def test_stage_lock_blocks_deployment_and_removal_until_it_is_broken(
     for command in (["deploy"], ["destroy", "--yes"]):
         refused = checkout.run(*command, "--stage", STAGE)
         assert refused.returncode == 1
-        assert (
-            "is being deployed or removed by arn:aws:iam::000000000000:user/ann" in refused.stderr
-        )
+        assert "by arn:aws:iam::000000000000:user/ann at laptop" in refused.stderr
         assert "--break-lock" in refused.stderr
     assert api_id(aws) == deployed_api_id
 

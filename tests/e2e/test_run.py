@@ -1,5 +1,6 @@
 """`make run` prints commands that work, and leaves no processes behind."""
 
+import os
 import re
 import signal
 import socket
@@ -124,12 +125,66 @@ def test_accept_instruction_assigns_the_task_without_further_requests(start):
     assert run.stop(signal.SIGINT) == 0
 
 
-def test_sigterm_ends_all_programs(start):
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_all_programs(start, signal_number):
     run = start()
     run.wait_until_started()
 
-    assert run.stop(signal.SIGTERM) == 0
+    assert run.stop(signal_number) == 0
     assert eventually(lambda: not run.remaining_processes())
+
+
+# The installed requirements are not checked.
+MAKE = ["make", "-o", ".venv/.requirements-run"]
+
+
+@pytest.mark.parametrize("target", ["run", "services"])
+@pytest.mark.parametrize("send", [os.kill, os.killpg])
+def test_sigterm_to_make_ends_all_programs(target, send, tmp_path):
+    environ = bare_environ()
+    log = tmp_path / "make.log"
+    with log.open("wb") as output:
+        make = subprocess.Popen(
+            [*MAKE, target],
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    assert eventually(lambda: READY_TEXT in log.read_text(), within=STARTUP_SECONDS)
+
+    send(make.pid, signal.SIGTERM)
+
+    assert make.wait(20) != 0
+    assert eventually(lambda: not find_processes("API_PORT", environ["API_PORT"]))
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.mark.parametrize("lines", [1, 12, 46])
+@pytest.mark.parametrize("target", ["run", "services"])
+def test_stack_ends_when_its_output_is_closed(target, lines, tmp_path):
+    environ = bare_environ()
+    errors = tmp_path / "errors.log"
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "local", target],
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+        )
+    for _, line in zip(range(lines), process.stdout, strict=False):
+        if READY_TEXT in line.decode():
+            break
+
+    process.stdout.close()
+
+    assert process.wait(20) == 0
+    assert eventually(lambda: not find_processes("API_PORT", environ["API_PORT"]))
+    assert errors.read_text() == ""
 
 
 def test_sigkill_leaves_no_processes(start):

@@ -4,6 +4,7 @@ import json
 import re
 from types import SimpleNamespace
 from typing import NamedTuple
+from unittest import mock
 
 import boto3
 import chalice.config as chalice_config
@@ -15,7 +16,7 @@ from moto import mock_aws
 from chalicelib.adapters.secrets import parse_secrets
 from infra.__main__ import main
 from infra.aws import chalice_record, connect, stage_config
-from infra.commands import deploy, report_errors
+from infra.commands import deploy, destroy, logs, report_errors
 
 PARAMETER = "/taskrouter-callbacks/dev/secrets"
 TOKEN, NEXT_TOKEN, SECRET = "current-token", "next-token", "api-key-secret"
@@ -187,9 +188,27 @@ def test_destroy_aborts_without_confirmation(operator, arguments, answer, questi
     result = operator(*arguments, stdin=answer)
 
     assert result.exit_code == 1
+    assert "The next deployment creates an API with another URL. After it, set the" in result.output
     assert question in result.output
     assert "Aborted!" in result.output
     assert boto3.client("ssm").get_parameter(Name=PARAMETER)
+
+
+def test_destroy_names_the_own_domain_instead_of_twilio():
+    settings = SimpleNamespace(public_base_url="https://calls.example.com")
+
+    described = destroy._describe_urls(SimpleNamespace(settings=settings))
+
+    assert "After it, make https://calls.example.com lead to that API." in described
+
+
+@pytest.mark.parametrize(("options", "exit_code"), [(["--follow"], 0), ([], 1)])
+def test_interruption_is_the_normal_end_only_of_followed_logs(
+    operator, monkeypatch, options, exit_code
+):
+    monkeypatch.setattr(logs, "_lines", mock.Mock(side_effect=KeyboardInterrupt))
+
+    assert operator("logs", "--stage", "dev", *options).exit_code == exit_code
 
 
 @pytest.mark.parametrize("stage", ["local", "missing", "prod"])

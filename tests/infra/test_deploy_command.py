@@ -1,6 +1,7 @@
 """The deploy command skips an unchanged stage unless its last smoke test failed."""
 
 import contextlib
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from infra import OperatorError
 from infra.aws import api_settings, chalice_record, fingerprint, live_resources, lock, stacks
 from infra.commands import deploy as command
+from infra.commands.status import UnreachableError
 from tests.infra.command_line import run_infra
 
 URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
@@ -17,16 +19,15 @@ URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
 def account(monkeypatch):
     """An account in which the names of the executed steps are recorded."""
     account = SimpleNamespace(
-        account="1" * 12, region="eu-west-1", steps=[], fingerprint=None, fails=False
+        account="1" * 12, region="eu-west-1", steps=[], fingerprint=None, failure=None
     )
     stage = SimpleNamespace(name="dev", domain=None)
     stage.settings = SimpleNamespace(public_base_url="")
     fakes = {
         (command, "_read_deployable"): lambda _name: stage,
-        (command, "connect"): lambda: account,
+        (command, "connect_to_stage"): lambda *_: account,
         (command, "ensure_secrets_exist"): lambda *_: None,
         (command, "smoke_test"): lambda _url: check(account),
-        (live_resources, "ensure_same_region"): lambda *_: None,
         (live_resources, "invoke_url"): lambda *_: URL,
         (lock, "acquire"): lambda *_, **__: held_lock(account),
         (stacks, "outputs"): lambda *_: {"Deployments": "bucket"},
@@ -61,8 +62,8 @@ def store(account):
 
 def check(account):
     account.steps.append("check")
-    if account.fails:
-        raise OperatorError("The smoke test failed.")
+    if account.failure:
+        raise account.failure
 
 
 def deploy(account, *options):
@@ -79,9 +80,9 @@ def test_unchanged_stage_is_not_deployed_again(account):
 
 
 def test_stage_is_deployed_again_after_a_failed_smoke_test(account):
-    account.fails = True
+    account.failure = OperatorError("The smoke test failed.")
     assert deploy(account).returncode == 1
-    account.fails = False
+    account.failure = None
 
     assert deploy(account).returncode == 0
     assert account.steps == ["deploy", "store", "check", "release lock"]
@@ -89,13 +90,24 @@ def test_stage_is_deployed_again_after_a_failed_smoke_test(account):
 
 def test_unchanged_stage_that_fails_the_smoke_test_is_deployed_again(account):
     deploy(account, "--no-check")
-    account.fails = True
+    account.failure = OperatorError("The smoke test failed.")
     completed = deploy(account)
     assert (completed.returncode, account.steps) == (1, ["check", "release lock"])
-    account.fails = False
+    account.failure = None
 
     assert "Nothing has changed." not in deploy(account).stderr
     assert "deploy" in account.steps
+
+
+def test_url_that_this_machine_cannot_reach_is_a_warning(account):
+    account.failure = UnreachableError(f"{URL} can't be reached from this machine (ProxyError).")
+
+    completed = deploy(account, "--json")
+
+    assert completed.returncode == 0
+    assert json.loads(completed.stdout)["url"] == URL
+    assert f"Warning: the stage is deployed, but {URL} can't be reached" in completed.stderr
+    assert "Nothing has changed." in deploy(account).stderr
 
 
 def test_fingerprint_is_stored_if_the_smoke_test_is_skipped(account):

@@ -1,12 +1,17 @@
 """The lock allows one deployment or removal of a stage at a time."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
+from unittest import mock
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from infra import OperatorError
 from infra.aws import Aws, lock
+
+UNREACHABLE = EndpointConnectionError(endpoint_url="https://dynamodb.eu-west-1.amazonaws.com")
 
 
 @pytest.fixture
@@ -21,13 +26,51 @@ def stage(tables):
     return SimpleNamespace(name="dev", settings=SimpleNamespace(state_table=tables.state))
 
 
-def test_refusal_names_the_current_owner_and_the_expiry(aws, stage):
+@pytest.mark.parametrize(
+    ("seconds", "age"), [(0, "0 s"), (100, "100 s"), (725, "12 minutes"), (1799, "29 minutes")]
+)
+def test_refusal_names_the_owner_the_age_and_the_remedy(aws, stage, monkeypatch, seconds, age):
+    now = lock.time.time()
+    monkeypatch.setattr(lock.time, "time", lambda: now)
     first, second = (lock.acquire(aws, stage, force=False) for _ in range(2))
-    with first, pytest.raises(OperatorError) as refused, second:
-        pytest.fail("Two owners hold the lock.")
+    with first:
+        monkeypatch.setattr(lock.time, "time", lambda: now + seconds)
+        with pytest.raises(OperatorError) as refused, second:
+            pytest.fail("Two owners hold the lock.")
 
-    assert "Stage dev is being deployed or removed by arn:aws:iam::1:user/ann" in str(refused.value)
-    assert "its lock expires at" in str(refused.value)
+    host = lock.socket.gethostname()
+    assert f"held for {age} by arn:aws:iam::1:user/ann at {host}." in str(refused.value)
+    assert "use --break-lock, or wait until the lock expires at" in str(refused.value)
+
+
+def test_interruption_during_the_lock_request_leaves_no_lock(aws, stage, monkeypatch):
+    put = lock._put
+
+    def put_and_interrupt(*args, **kwargs):
+        put(*args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lock, "_put", put_and_interrupt)
+    with pytest.raises(KeyboardInterrupt), lock.acquire(aws, stage, force=False):
+        pytest.fail("The interruption had no effect.")
+    monkeypatch.setattr(lock, "_put", put)
+
+    with lock.acquire(aws, stage, force=False):
+        pass
+
+
+@pytest.mark.parametrize("error", [None, ValueError("the deployment failed")])
+def test_failed_release_is_a_warning(aws, stage, monkeypatch, capsys, error):
+    monkeypatch.setattr(lock, "_LIMITS", {"attempts": 1})
+    expected = pytest.raises(ValueError, match="the deployment failed") if error else nullcontext()
+    with expected, lock.acquire(aws, stage, force=False):
+        monkeypatch.setattr(
+            "botocore.httpsession.URLLib3Session.send", mock.Mock(side_effect=UNREACHABLE)
+        )
+        if error:
+            raise error
+
+    assert "Warning: the lock of stage dev could not be released" in capsys.readouterr().err
 
 
 def test_lock_is_released_after_an_error(aws, stage):

@@ -1,13 +1,15 @@
-"""Calls to AWS are retried while AWS throttles them."""
+"""Throttled calls to AWS are retried, at the rate that API Gateway's quotas allow."""
 
 import json
 
 import boto3
+import botocore.session
 import pytest
+from botocore import handlers
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ClientError
 
-from infra.aws import Aws
+from infra.aws import Aws, api_quotas
 
 
 class Throttled:
@@ -35,29 +37,82 @@ class Raw:
 
 
 @pytest.fixture
-def gateway(monkeypatch):
-    """An API Gateway client that records the delays between retries without waiting."""
+def waited(monkeypatch):
+    """The delays between retries. The tests do not wait."""
     waited = []
     monkeypatch.setattr("botocore.endpoint.time.sleep", waited.append)
+    return waited
+
+
+@pytest.fixture
+def gateway(waited):
     session = boto3.Session("a", "b", region_name="eu-west-1")
-    gateway = Aws(session, "aws", "eu-west-1", "1" * 12, "").client("apigateway")
-    gateway.waited = waited
-    return gateway
+    return Aws(session, "aws", "eu-west-1", "1" * 12, "").client("apigateway")
 
 
-def test_throttled_deployment_of_the_api_is_retried(gateway):
-    throttled = Throttled(times=4)
-    gateway.meta.events.register("before-send.apigateway.CreateDeployment", throttled)
+@pytest.fixture
+def gateway_of_chalice(waited, monkeypatch):
+    """An API Gateway client as Chalice creates it, in a process that `run_chalice` starts."""
+    monkeypatch.setattr(handlers, "BUILTIN_HANDLERS", [*handlers.BUILTIN_HANDLERS])
+    api_quotas.wait_for_quotas_in_all_sessions()
+    credentials = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    return botocore.session.Session().create_client("apigateway", "eu-west-1", **credentials)
 
-    assert gateway.create_deployment(restApiId="api", stageName="dev")["id"] == "abc123"
-    assert throttled.requests == 5
+
+@pytest.fixture(params=["gateway", "gateway_of_chalice"])
+def client(request):
+    return request.getfixturevalue(request.param)
 
 
-def test_throttled_deployment_is_retried_for_more_than_ten_seconds(gateway, monkeypatch):
-    monkeypatch.setattr("botocore.retries.standard.random.random", lambda: 0.5)
-    gateway.meta.events.register("before-send.apigateway.CreateDeployment", Throttled(times=99))
+CALLS = {
+    "CreateDeployment": {"restApiId": "api", "stageName": "dev"},
+    "DeleteRestApi": {"restApiId": "api"},
+    "ImportRestApi": {"body": b"{}"},
+    "PutRestApi": {"restApiId": "api", "body": b"{}"},
+}
+
+
+def call(client, operation):
+    return client._make_api_call(operation, CALLS[operation])
+
+
+@pytest.mark.parametrize(
+    ("operation", "seconds"),
+    [("CreateDeployment", 5), ("DeleteRestApi", 30), ("ImportRestApi", 3), ("PutRestApi", 1)],
+)
+def test_throttled_request_is_repeated_at_the_rate_of_its_quota(
+    client, operation, seconds, waited, capsys
+):
+    throttled = Throttled(times=6)
+    client.meta.events.register(f"before-send.apigateway.{operation}", throttled)
+
+    assert call(client, operation)["ResponseMetadata"]["HTTPStatusCode"] == 201
+    assert throttled.requests == 7
+    assert waited == [seconds] * 6
+    message = f"API Gateway accepts one {operation} request every {seconds} s in an account."
+    assert capsys.readouterr().err.splitlines() == [f"{message} Waiting {seconds} s ..."] * 6
+
+
+def test_request_that_stays_throttled_fails(client, waited):
+    client.meta.events.register("before-send.apigateway.DeleteRestApi", Throttled(times=99))
 
     with pytest.raises(ClientError, match="TooManyRequests"):
-        gateway.create_deployment(restApiId="api", stageName="dev")
-    # API Gateway allows one deployment every 5 seconds.
-    assert sum(gateway.waited) > 2 * 5
+        call(client, "DeleteRestApi")
+    assert waited == [30] * 10
+
+
+def test_other_errors_and_operations_are_left_to_boto3(gateway, waited, capsys):
+    gateway.meta.events.register("before-send.apigateway.GetRestApi", Throttled(times=2))
+    gateway.meta.events.register("before-send.apigateway.CreateDeployment", fail)
+
+    gateway.get_rest_api(restApiId="api")
+    with pytest.raises(ClientError, match="NotFoundException"):
+        call(gateway, "CreateDeployment")
+
+    assert len(waited) == 2
+    assert capsys.readouterr().err == ""
+
+
+def fail(request, **_):
+    headers = {"x-amzn-errortype": "NotFoundException", "Content-Type": "application/json"}
+    return AWSResponse(request.url, 404, headers, Raw(b'{"message": "Invalid API"}'))

@@ -1,15 +1,18 @@
 """The smoke test accepts only responses from the deployed app."""
 
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest import mock
 
 import pytest
+import requests
 
 from app import app
 from chalicelib import __version__
 from infra import OperatorError
-from infra.commands.status import SMOKE_TEST_ROUTE, smoke_test
+from infra.commands.status import SMOKE_TEST_ROUTE, UnreachableError, smoke_test
 from tests.infra import templates
 
 HEALTHY = (200, {"status": "ok", "version": __version__})
@@ -83,9 +86,51 @@ def test_another_version_is_rejected(serve):
         smoke_test(serve(older, REFUSED), max_seconds=0)
 
 
-def test_unreachable_url_is_reported():
-    with pytest.raises(OperatorError, match="can't be reached"):
-        smoke_test("http://127.0.0.1:1", max_seconds=0)
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        ("http://127.0.0.1:1", None),
+        ("https://127.0.0.1:1", None),
+        ("https://missing.invalid", None),
+        ("https://own.execute-api.eu-west-1.amazonaws.com/dev", "http://127.0.0.1:1"),
+    ],
+)
+def test_url_without_a_connection_is_unreachable(url, proxy, monkeypatch):
+    if proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+
+    with pytest.raises(UnreachableError, match="can't be reached from this machine"):
+        smoke_test(url, max_seconds=0)
+
+
+def test_connection_closed_without_a_response_is_unreachable():
+    def accept_and_close(server):
+        connection, _ = server.accept()
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closing = threading.Thread(target=accept_and_close, args=(server,))
+        closing.start()
+        with pytest.raises(UnreachableError):
+            smoke_test(f"http://127.0.0.1:{server.getsockname()[1]}", max_seconds=0)
+        closing.join()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        requests.exceptions.SSLError,
+        requests.ReadTimeout,
+        requests.TooManyRedirects,
+        requests.exceptions.ChunkedEncodingError,
+    ],
+)
+def test_failed_request_over_a_connection_is_not_unreachable(error, monkeypatch):
+    monkeypatch.setattr(requests, "get", mock.Mock(side_effect=error))
+
+    with pytest.raises(OperatorError, match="did not respond correctly") as failed:
+        smoke_test("https://calls.example.com", max_seconds=0)
+    assert not isinstance(failed.value, UnreachableError)
 
 
 def test_smoke_test_triggers_no_alarm():

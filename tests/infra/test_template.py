@@ -1,7 +1,10 @@
 """Properties of the template that the local emulators ignore."""
 
+import json
+
 import pytest
 
+from infra.aws import stacks
 from tests.infra import templates
 
 
@@ -54,3 +57,14 @@ def test_no_output_refers_to_a_table():
     # The import of a restored table must not change outputs.
     outputs = templates.read("stage.yaml")["Outputs"].values()
     assert {output["Value"]["Ref"] for output in outputs}.isdisjoint({"Reservations", "State"})
+
+
+@pytest.mark.parametrize("names", [("Reservations",), ("State",), ("Reservations", "State")])
+def test_import_adds_only_the_imported_tables(names):
+    template = templates.read("stage.yaml")
+
+    imported = json.loads(stacks._import_template(dict.fromkeys(names, "any")))
+
+    assert imported["Resources"] == {name: template["Resources"][name] for name in names}
+    assert imported["Parameters"] == template["Parameters"]
+    assert "Outputs" not in imported

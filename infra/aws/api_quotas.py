@@ -1,0 +1,52 @@
+"""API Gateway's fixed quotas, and the wait after a request that exceeded a quota.
+
+All tools in an account share the quotas, which can't be raised (AWS, "Amazon API Gateway
+quotas"). boto3's own retries end before the longest of these intervals has passed.
+"""
+
+from typing import Any
+
+import click
+from botocore import handlers
+
+_EVENT = "needs-retry.apigateway"
+
+_SECONDS_PER_REQUEST = {
+    "CreateDeployment": 5,
+    "CreateDomainName": 30,
+    "DeleteDomainName": 30,
+    "DeleteRestApi": 30,
+    "ImportRestApi": 3,
+    "PutRestApi": 1,
+    "UpdateDomainName": 30,
+}
+"""Minimum interval between two requests of an operation in one account, for regional APIs."""
+
+_MAX_WAITS = 10
+"""Maximum number of waits per request. Other deployments in the account may use up the quota."""
+
+
+def wait_for_quotas(events: Any) -> None:
+    """Make a botocore client wait until its throttled requests are within the quotas."""
+    events.register_first(_EVENT, _seconds_to_wait)
+
+
+def wait_for_quotas_in_all_sessions() -> None:
+    """Do the same for all clients of sessions that this process creates from now on."""
+    handlers.BUILTIN_HANDLERS.append((_EVENT, _seconds_to_wait))
+
+
+def _seconds_to_wait(
+    *, attempts: int, operation: Any, response: tuple[Any, dict[str, Any]] | None, **_: Any
+) -> int | None:
+    """Return the delay before a request is sent again; None leaves the decision to botocore."""
+    seconds = _SECONDS_PER_REQUEST.get(operation.name)
+    code = response[1].get("Error", {}).get("Code") if response else None
+    if seconds is None or code != "TooManyRequestsException" or attempts > _MAX_WAITS:
+        return None
+    click.echo(
+        f"API Gateway accepts one {operation.name} request every {seconds} s in an account. "
+        f"Waiting {seconds} s ...",
+        err=True,
+    )
+    return seconds

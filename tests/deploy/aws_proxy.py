@@ -1,0 +1,91 @@
+"""HTTP proxy in front of the emulator that calls a function when a certain request arrives."""
+
+import http.client
+import re
+import threading
+from contextlib import closing, contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+TIMEOUT_SECONDS = 60
+
+
+def name_of(method, path, headers, body):
+    """Return the operation of a JSON or query API, or the method and the path of a REST API."""
+    if target := headers.get("X-Amz-Target"):
+        return target.rpartition(".")[2]
+    if "x-www-form-urlencoded" in headers.get("Content-Type", ""):
+        return parse_qs(body.decode())["Action"][0]
+    return f"{method} {path}"
+
+
+class Proxy:
+    """A running proxy.
+
+    Attributes:
+        url: Its base URL.
+    """
+
+    def __init__(self, url):
+        self.url, self._awaited, self._act = url, None, None
+        self._lock = threading.Lock()
+
+    def call_before(self, awaited, act):
+        """Call *act* once, before the next request whose name matches a pattern is forwarded."""
+        self._awaited, self._act = re.compile(awaited), act
+
+    def receive(self, name):
+        with self._lock:
+            act = self._act if self._act and self._awaited.match(name) else None
+            if act:
+                self._act = None
+        if act:
+            act()
+
+
+@contextmanager
+def serving(emulator_url):
+    """Run the proxy."""
+    emulator = urlsplit(emulator_url)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def forward(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            proxy.receive(name_of(self.command, self.path, self.headers, body))
+            backend = http.client.HTTPConnection(
+                emulator.hostname, emulator.port, timeout=TIMEOUT_SECONDS
+            )
+            with closing(backend):
+                backend.request(self.command, self.path, body, dict(self.headers))
+                response = backend.getresponse()
+                content = response.read()
+            with suppress(OSError):  # the client may have ended
+                self.send_response(response.status)
+                for name, value in response.getheaders():
+                    if name.lower() not in {"transfer-encoding", "content-length", "connection"}:
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.send_header("Connection", "close")
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(content)
+
+        def __getattr__(self, name):
+            if name.startswith("do_"):
+                return self.forward
+            raise AttributeError(name)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    proxy = Proxy(f"http://127.0.0.1:{server.server_port}")
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield proxy
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,70 @@
+"""Several stages share an account, and each stage stays in its region."""
+
+import json
+
+import pytest
+
+from tests.deploy.conftest import REGION, STAGE, settings_of
+from tests.deploy.test_deploy import put_secrets
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+OTHER_REGION = {"AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.mark.parametrize("command", [("prepare",), ("deploy",), ("secrets", "put", "--stdin")])
+def test_prepared_stage_is_refused_in_another_region(aws, checkout, secrets, command):
+    put_secrets(checkout, secrets)
+    checkout.infra("prepare", "--stage", STAGE)
+
+    refused = checkout.run(*command, "--stage", STAGE, stdin=secrets, **OTHER_REGION)
+
+    assert refused.returncode == 1
+    assert f"Error: Stage {STAGE} exists in {REGION}." in refused.stderr
+    cloudformation = aws.client("cloudformation", "us-east-1")
+    assert cloudformation.describe_stacks()["Stacks"] == []
+    assert aws.client("ssm", "us-east-1").describe_parameters()["Parameters"] == []
+
+
+def add_stage(checkout, twilio, name):
+    """Add a stage to config.json with the settings of the stage dev."""
+    path = checkout.folder / ".chalice" / "config.json"
+    config = json.loads(path.read_text())
+    text = json.dumps(config["stages"][STAGE]).replace(f'"{STAGE}"', f'"{name}"')
+    text = text.replace(f"-{STAGE}-", f"-{name}-").replace(f"/{STAGE}-", f"/{name}-")
+    text = text.replace(f"/{STAGE}/", f"/{name}/")
+    config["stages"][name] = json.loads(text)
+    config["stages"][name]["environment_variables"] |= settings_of(twilio)
+    path.write_text(json.dumps(config))
+
+
+def functions(aws, region):
+    return sorted(
+        function["FunctionName"]
+        for function in aws.client("lambda", region).list_functions()["Functions"]
+    )
+
+
+def test_two_stages_in_two_regions_are_independent(aws, checkout, twilio, secrets):
+    # The name of the second stage begins with the name of the first stage.
+    other = f"{STAGE}-2"
+    add_stage(checkout, twilio, other)
+    put_secrets(checkout, secrets)
+    checkout.infra("deploy", "--stage", STAGE, "--no-check")
+    checkout.infra("secrets", "put", "--stage", other, "--stdin", stdin=secrets, **OTHER_REGION)
+    checkout.infra("deploy", "--stage", other, "--no-check", **OTHER_REGION)
+
+    for stage, environ in ((STAGE, {}), (other, OTHER_REGION)):
+        unchanged = checkout.run("deploy", "--stage", stage, "--no-check", **environ)
+        assert "Nothing has changed." in unchanged.stderr
+    swapped = checkout.run("status", "--stage", other)
+    assert f"Error: Stage {other} is deployed in account" in swapped.stderr
+
+    checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
+
+    assert functions(aws, REGION) == []
+    name = f"taskrouter-callbacks-{other}"
+    assert functions(aws, "us-east-1") == [name, f"{name}-sweep"]
+    assert aws.list_resources()["roles"] == [f"{name}-api_handler", f"{name}-sweep"]
+    unchanged = checkout.run("deploy", "--stage", other, "--no-check", **OTHER_REGION)
+    assert "Nothing has changed." in unchanged.stderr

@@ -1,0 +1,81 @@
+"""SIGTERM and SIGHUP end a command like Ctrl-C, and let it clean up."""
+
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from local.supervisor import ROOT
+
+COMMAND = """
+import signal, time
+import click
+from infra import signals
+from infra.commands import report_errors
+
+@click.command()
+@report_errors
+def command():
+    try:
+        print("started", flush=True)
+        time.sleep(30)
+    finally:
+        signal.raise_signal(signal.SIGTERM)
+        print("cleaned up", flush=True)
+
+signals.raise_keyboard_interrupts()
+command()
+"""
+
+DEFERRING = """
+import signal
+from infra import signals
+
+signals.raise_keyboard_interrupts()
+try:
+    with signals.deferred():
+        signal.raise_signal(signal.SIGTERM)
+        print("request sent", flush=True)
+    print("not reached", flush=True)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@contextmanager
+def running(program, *prefix):
+    command = [*prefix, sys.executable, "-c", program]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as process:
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_signal_ends_the_command_after_its_clean_up(number):
+    with running(COMMAND) as process:
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 128 + number
+    assert output == "cleaned up\n"
+    assert errors == f"{number.name} ended the command. Run the same command again to finish.\n"
+
+
+def test_command_under_nohup_ignores_sighup():
+    with running(COMMAND, "nohup") as process:
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_deferred_signal_interrupts_after_the_request():
+    with running(DEFERRING) as process:
+        output, _ = process.communicate(timeout=20)
+
+    assert output == "request sent\ninterrupted\n"
