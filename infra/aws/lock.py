@@ -49,7 +49,7 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
         OperatorError: Someone else holds the lock. The message names the owner and the remedy.
     """
     dynamodb = aws.client("dynamodb", **_LIMITS)
-    owner, started = uuid.uuid4().hex, round(time.time())
+    owner, started = uuid.uuid4().hex, int(time.time())
 
     def renew(*, force: bool = False) -> None:
         # An interrupted request could reach DynamoDB after the lock is released.
@@ -64,7 +64,7 @@ def acquire(aws: Aws, stage: Stage, *, force: bool) -> Iterator[Callable[[], Non
 
 
 def _put(aws: Aws, dynamodb: Any, stage: Stage, owner: str, started: int, *, force: bool) -> None:
-    now = round(time.time())
+    now = int(time.time())
     condition = {
         "ConditionExpression": "attribute_not_exists(id) OR #until < :now OR #owner = :owner",
         "ExpressionAttributeNames": {"#until": "ttl", "#owner": "owner"},

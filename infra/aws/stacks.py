@@ -268,8 +268,8 @@ def _ensure_updatable(cloudformation: Any, stage: Stage) -> None:
     if stack and stack["StackStatus"] not in (*_SUCCEEDED, *_ROLLED_BACK):
         raise OperatorError(
             f"The stack {stage.stack} is {stack['StackStatus']} and can't be updated. Find the "
-            "cause in the CloudFormation console and fix it there: continue the update rollback, or "
-            "delete the stack. Then run this command again. Tables outlive their stack, and the "
+            "cause in the CloudFormation console and fix it there: continue the update rollback, "
+            "or delete the stack. Then run this command again. Tables outlive their stack, and the "
             "next stack adopts them with their records."
         )
 
