@@ -1,0 +1,115 @@
+"""The status command reports whether a stage works and whether anyone receives its alarms."""
+
+import json
+from types import SimpleNamespace
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from infra.aws import chalice_record, stacks, stage_config
+from infra.commands import status
+from tests.infra.command_line import run_infra
+from tests.infra.packaging import SIDS
+
+REGION = "eu-west-1"
+WORKING = {
+    "_smoke_test_result": "ok",
+    "_table_status": "ACTIVE",
+    "_schedule_state": "ENABLED",
+    "_last_sweep": {"ok": True},
+    "_active_alarms": [],
+}
+
+
+@pytest.fixture
+def topic(tmp_path, monkeypatch):
+    """The ARN of the alarms' topic of a stage that works, in an emulated account."""
+    config = stage_config.project()
+    config["stages"]["dev"]["environment_variables"] |= SIDS
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(stage_config, "CONFIG", tmp_path / "config.json")
+    monkeypatch.setattr(chalice_record, "public_url", lambda *_: "https://example.com/dev")
+    for name, value in WORKING.items():
+        monkeypatch.setattr(status, name, lambda *_, value=value: value)
+    with mock_aws():
+        topic = boto3.client("sns", REGION).create_topic(Name="alarms")["TopicArn"]
+        monkeypatch.setattr(stacks, "outputs", lambda *_: {"AlarmTopic": topic})
+        yield topic
+
+
+def run_status(*options):
+    return run_infra("status", "--stage", "dev", *options, AWS_DEFAULT_REGION=REGION)
+
+
+def subscribe(topic, endpoint="you@example.com"):
+    boto3.client("sns", REGION).subscribe(TopicArn=topic, Protocol="email", Endpoint=endpoint)
+
+
+def test_stage_without_alarm_subscribers_is_not_ok(topic):
+    completed = run_status("--json")
+
+    report = json.loads(completed.stdout)
+    assert (report["ok"], report["alarm_subscribers"], completed.returncode) == (False, 0, 1)
+    assert completed.stderr == (
+        "Nobody receives the alarms. Subscribe, and confirm the subscription in the email that AWS "
+        f"sends: aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint "
+        "you@example.com\n"
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_stage_with_alarm_subscribers_is_ok(topic, count):
+    for number in range(count):
+        subscribe(topic, f"{number}@example.com")
+
+    completed = run_status("--json")
+
+    report = json.loads(completed.stdout)
+    assert (report["ok"], report["alarm_subscribers"], completed.returncode) == (True, count, 0)
+    assert completed.stderr == ""
+    assert f"alarm_subscribers  {count}\n" in run_status().stdout
+
+
+def test_unconfirmed_subscription_is_not_counted(topic, monkeypatch):
+    subscriptions = [{"SubscriptionArn": "PendingConfirmation"}, {"SubscriptionArn": "Deleted"}]
+    pages = SimpleNamespace(paginate=lambda **_: [{"Subscriptions": subscriptions}])
+    client = SimpleNamespace(get_paginator=lambda _: pages)
+
+    assert status._subscribers(SimpleNamespace(client=lambda _: client), topic) == 0
+
+
+def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):
+    monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+
+    completed = run_status()
+
+    assert completed.returncode == 1
+    assert "alarm_topic        none\n" in completed.stdout
+    assert completed.stderr.endswith("Deploy the stage.\n")
+
+
+def test_unreadable_topic_is_not_ok(topic):
+    boto3.client("sns", REGION).delete_topic(TopicArn=topic)
+
+    completed = run_status("--json")
+
+    report = json.loads(completed.stdout)
+    assert (report["ok"], completed.returncode) == (False, 1)
+    assert "NotFound" in report["alarm_subscribers"]
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("_smoke_test_result", "not checked"),
+        ("_table_status", "UPDATING"),
+        ("_schedule_state", "DISABLED"),
+        ("_active_alarms", ["SweepSilent"]),
+    ],
+)
+def test_stage_with_a_broken_part_is_not_ok(topic, monkeypatch, part, value):
+    subscribe(topic)
+    monkeypatch.setattr(status, part, lambda *_: value)
+
+    assert run_status().returncode == 1
