@@ -23,8 +23,8 @@ PROJECT = Path(__file__).parent.parent
 SWEEP_INTERVAL_MINUTES = 1
 """Interval between scheduled sweeps on AWS."""
 
-_LAMBDA_TIMEOUT_SECONDS = 29
-"""``lambda_timeout`` of the API's function in .chalice/config.json."""
+API_TIMEOUT_SECONDS = 29
+"""API Gateway's time limit, and the longest ``lambda_timeout`` of the API's function."""
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
@@ -224,9 +224,9 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
         _add_defaults(environ, defaults)
     settings = Settings(**{name: _read(environ, setting) for name, setting in _FIELDS.items()})
     _check_rejection(settings)
-    if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
+    if in_lambda(environ) and settings.claim_lease_seconds <= API_TIMEOUT_SECONDS:
         raise SettingsError(
-            f"CLAIM_LEASE_SECONDS must be greater than {_LAMBDA_TIMEOUT_SECONDS}, the function "
+            f"CLAIM_LEASE_SECONDS must be greater than {API_TIMEOUT_SECONDS}, the function "
             "timeout. Otherwise, a claim could expire while its owner is still waiting for "
             "TaskRouter."
         )

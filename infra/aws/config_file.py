@@ -21,9 +21,6 @@ APP_NAME = "taskrouter-callbacks"
 API = "api_handler"
 SWEEP = "sweep"
 
-API_TIMEOUT_SECONDS = 29
-"""API Gateway's time limit, and the longest ``lambda_timeout`` of the API's function."""
-
 
 @dataclass(frozen=True)
 class _Type:
@@ -89,6 +86,7 @@ _DOMAIN: _Members = {
 
 _STAGE: _Members = {
     **_FUNCTION,
+    "access_logs": _BOOLEAN,
     "api_gateway_custom_domain": _DOMAIN,
     "api_gateway_endpoint_type": _one_of("EDGE", "REGIONAL", "PRIVATE"),
     "api_gateway_endpoint_vpce": _ENDPOINTS,
@@ -102,7 +100,7 @@ _STAGE: _Members = {
 }
 
 _PROJECT: _Members = {
-    **_STAGE,
+    **{name: expected for name, expected in _STAGE.items() if name != "access_logs"},
     "app_name": _one_of(APP_NAME),
     "lambda_functions": {API: _INHERITED, SWEEP: _INHERITED},
     "profile": _TEXT,

@@ -52,6 +52,9 @@ class Stage:
         settings: The settings that the functions will read.
         policy_files: Policy file of each handler, relative to `.chalice`.
         domain: Custom domain of the API, or None.
+        xray: Whether X-Ray traces the API and the functions.
+        access_logs: Whether the API's stage writes an access log.
+        reserved_concurrency: Reserved concurrency of the API's function, or None.
     """
 
     name: str
@@ -59,6 +62,9 @@ class Stage:
     settings: config.Settings
     policy_files: dict[str, str]
     domain: str | None = None
+    xray: bool = False
+    access_logs: bool = False
+    reserved_concurrency: int | None = None
 
     @property
     def stack(self) -> str:
@@ -77,6 +83,11 @@ class Stage:
     def log_group(self, handler: str) -> str:
         """Return the name of the log group to which Lambda writes a handler's output."""
         return f"/aws/lambda/{self.function(handler)}"
+
+    @property
+    def access_log_group(self) -> str:
+        """The name of the log group for the access log of the API."""
+        return f"/aws/apigateway/{self.stack}"
 
     @property
     def schedule(self) -> str:
@@ -173,7 +184,10 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     for handler in (API, SWEEP):
         own = functions.get(handler, {}).get("environment_variables", {})
         _check_function_variables(stage_name, handler, own, examples)
-    _check_api_timeout(stage_name, project_config)
+    api = ChaliceConfig(
+        chalice_stage=stage_name, function_name=API, config_from_disk=project_config
+    )
+    _check_api_timeout(stage_name, api.lambda_timeout)
     domain = stage.get("api_gateway_custom_domain")
     if domain is not None:
         _check_domain(stage_name, domain, settings)
@@ -183,6 +197,9 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
         settings=settings,
         policy_files=_policy_files(stage_name, functions),
         domain=domain and domain["domain_name"],
+        xray=bool(api.xray_enabled),
+        access_logs=stage.get("access_logs", False),
+        reserved_concurrency=api.reserved_concurrency,
     )
 
 
@@ -206,22 +223,13 @@ def _check_function_variables(
         )
 
 
-def _check_api_timeout(stage_name: str, project_config: dict[str, Any]) -> None:
-    timeout = _chalice_config(stage_name, API, project_config).lambda_timeout
-    if timeout is None or timeout > config_file.API_TIMEOUT_SECONDS:
+def _check_api_timeout(stage_name: str, seconds: int | None) -> None:
+    if seconds is None or seconds > config.API_TIMEOUT_SECONDS:
         raise invalid(
             stage_name,
             f"lambda_functions.{API}.lambda_timeout must be a whole number from 1 to "
-            f"{config_file.API_TIMEOUT_SECONDS}, API Gateway's time limit (Chalice's default is "
-            "60).",
+            f"{config.API_TIMEOUT_SECONDS}, API Gateway's time limit (Chalice's default is 60).",
         )
-
-
-def _chalice_config(stage_name: str, handler: str, project_config: dict[str, Any]) -> ChaliceConfig:
-    """Return Chalice's view of the configuration of one function."""
-    return ChaliceConfig(
-        chalice_stage=stage_name, function_name=handler, config_from_disk=project_config
-    )
 
 
 def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:

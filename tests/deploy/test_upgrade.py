@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib import __version__
 from tests.deploy import old_stage
-from tests.deploy.conftest import STAGE
+from tests.deploy.conftest import STAGE, subscribe_to_alarms
 from tests.deploy.contact_center import ContactCenter, eventually
 from tests.deploy.test_deploy import SCHEDULE_SECONDS, api_url, deploy, put_secrets, token
 
@@ -107,5 +107,6 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_
     center.cancel(reservations["claimed"]["task_sid"])
     path = f"/reservations/{sids['claimed']}"
     assert eventually(lambda: center.app.get(path).body["status"] == "canceled", SCHEDULE_SECONDS)
+    subscribe_to_alarms(aws)
     status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))
     assert status["last_sweep"]["ok"] is True

@@ -29,7 +29,11 @@ _OPERATORS = {"=": lambda a, b: a == b, ">=": lambda a, b: a is not None and a >
 
 def metric_of(alarm):
     """Return the namespace, name and dimensions of an alarm's metric."""
-    dimensions = {d["Name"]: d["Value"] for d in alarm.get("Dimensions", [])}
+    dimensions = alarm.get("Dimensions", [])
+    if isinstance(dimensions, dict):
+        condition, dimensions, otherwise = dimensions["If"]
+        assert (condition, otherwise) == ("IsReserved", {"Ref": "AWS::NoValue"})
+    dimensions = {d["Name"]: d["Value"] for d in dimensions}
     return (
         templates.with_stage(alarm["Namespace"], STAGE),
         alarm["MetricName"],
@@ -60,7 +64,7 @@ def test_metric_of_each_alarm_is_emitted(alarm, namespace, metric, dimensions):
             }
             assert dimensions.keys() == {"FunctionName"}
             assert dimensions["FunctionName"] in functions
-            assert metric in {"Errors", "Invocations", "Throttles"}
+            assert metric in {"ConcurrentExecutions", "Errors", "Invocations", "Throttles"}
         case "AWS/ApiGateway":
             assert dimensions["ApiName"] == app.app_name
             assert dimensions["Stage"] == STAGE

@@ -6,7 +6,15 @@ from types import SimpleNamespace
 import pytest
 
 from infra import OperatorError
-from infra.aws import api_settings, chalice_record, fingerprint, live_resources, lock, stacks
+from infra.aws import (
+    api_settings,
+    capacity,
+    chalice_record,
+    fingerprint,
+    live_resources,
+    lock,
+    stacks,
+)
 from infra.commands import deploy as command
 from tests.infra.command_line import run_infra
 
@@ -36,7 +44,9 @@ def account(monkeypatch):
         (chalice_record, "run_chalice"): lambda *_: account.steps.append("deploy"),
         (chalice_record, "upload"): lambda *_: "own",
         (api_settings, "apply"): lambda *_: None,
-        (fingerprint, "compute"): lambda _stage: "current",
+        (api_settings, "ensure_access_logs_possible"): lambda *_: None,
+        (capacity, "read_concurrency"): lambda *_: 1_000,
+        (fingerprint, "compute"): lambda *_: "current",
         (fingerprint, "is_deployed"): lambda *_: account.fingerprint == "current",
         (fingerprint, "store"): lambda *_: store(account),
         (fingerprint, "remove"): lambda *_: setattr(account, "fingerprint", None),

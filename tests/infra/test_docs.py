@@ -7,7 +7,7 @@ import pytest
 from click import Group
 
 from infra.__main__ import main
-from infra.aws import api_settings, stage_config
+from infra.aws import capacity, stage_config
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -56,8 +56,11 @@ def test_documented_memory_and_timeouts_match_configuration():
 
 
 def test_documented_throttles_match_code():
-    callback_rate, default_rate = (
-        api_settings.CALLBACK_THROTTLE.rate,
-        api_settings.DEFAULT_THROTTLE.rate,
-    )
-    assert f"callbacks {callback_rate:,}/s, everything else {default_rate}/s" in DEPLOY
+    for concurrency in (10, 50, 100, 1_000):
+        callback = capacity.callback_throttle(concurrency)
+        default = capacity.default_throttle(concurrency)
+        row = (
+            f"| {concurrency:,} | {callback.rate:,}/s, {callback.burst:,} | "
+            f"{default.rate:,}/s, {default.burst:,} | {capacity.alarm_threshold(concurrency)} |"
+        )
+        assert row in DEPLOY

@@ -437,7 +437,7 @@ def test_wrong_value_of_any_member_is_accepted_or_reported(config, wrong):
         except OperatorError:
             continue
         assert policies.render(stage)
-        assert fingerprint.compute(stage)
+        assert fingerprint.compute(stage, 1_000)
 
 
 def test_error_for_misspelled_stage_suggests_the_nearest_name(config):
