@@ -8,6 +8,7 @@ from click import Group
 
 from infra.__main__ import main
 from infra.aws import capacity, stage_config
+from tests.infra import templates
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -64,3 +65,19 @@ def test_documented_throttles_match_code():
             f"{default.rate:,}/s, {default.burst:,} | {capacity.alarm_threshold(concurrency)} |"
         )
         assert row in DEPLOY
+
+
+def test_documented_costs_add_up_and_count_every_alarm():
+    rows = re.findall(r"^\| (.+?) \|.*\| \$([\d.]+) \|$", DEPLOY, re.MULTILINE)
+    costs = {name: float(cost) for name, cost in rows}
+    total = costs.pop("total")
+    assert round(sum(costs.values()), 2) == total
+    alarms = templates.of_type(templates.read("stage.yaml"), "AWS::CloudWatch::Alarm")
+    assert costs[f"{len(alarms)} alarms"] == round(len(alarms) * 0.10, 2)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_documented_urls_on_aws_begin_with_a_stage(page):
+    text = page.read_text(encoding="utf-8")
+    stages = re.findall(r"execute-api\S*amazonaws\.com/(\w+)|…\.amazonaws\.com/(\w+)", text)
+    assert {one or other for one, other in stages} <= {"STAGE", "dev", "prod"}
