@@ -109,7 +109,7 @@ def project() -> dict[str, Any]:
     """
     try:
         content = json.loads(CONFIG.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OperatorError(f"{CONFIG} can't be read: {error}") from error
     if not isinstance(content, dict):
         raise OperatorError(f"{FILE} must contain a JSON object with the member stages.")

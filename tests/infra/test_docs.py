@@ -81,3 +81,9 @@ def test_documented_urls_on_aws_begin_with_a_stage(page):
     text = page.read_text(encoding="utf-8")
     stages = re.findall(r"execute-api\S*amazonaws\.com/(\w+)|…\.amazonaws\.com/(\w+)", text)
     assert {one or other for one, other in stages} <= {"STAGE", "dev", "prod"}
+
+
+def test_runbook_keeps_every_parameter_of_the_stack_during_an_import():
+    (command,) = re.findall(r"create-change-set .*?resources-to-import", OPERATIONS, re.DOTALL)
+    keys = re.findall(r"ParameterKey=(\w+)", command)
+    assert sorted(keys) == sorted(templates.read("stage.yaml")["Parameters"])

@@ -382,6 +382,65 @@ def test_value_that_aws_would_refuse_is_refused(config, variables, problem):
     assert refusal().startswith(f"Stage dev in .chalice/config.json: {problem}")
 
 
+VALID_MEMBERS = {
+    "access_logs": True,
+    "api_gateway_endpoint_type": "EDGE",
+    "api_gateway_endpoint_vpce": ["vpce-1"],
+    "api_gateway_policy_file": "policy.json",
+    "automatic_layer": True,
+    "autogen_policy": False,
+    "environment_variables": {
+        "SECRETS_PARAMETER": "/aws/reference/secretsmanager/twilio/dev",
+        "RESERVATIONS_TABLE": "restored_table.2",
+        "STATE_TABLE": "taskrouter-callbacks-dev-state",
+    },
+    "iam_role_arn": "arn:aws:iam::1:role/own",
+    "lambda_architecture": "arm64",
+    "lambda_memory_size": 10_240,
+    "lambda_timeout": 900,
+    "layers": ["arn:aws:lambda:eu-west-1:1:layer:own:1"],
+    "log_retention_in_days": 30,
+    "manage_iam_role": True,
+    "minimum_compression_size": 0,
+    "reserved_concurrency": 0,
+    "security_group_ids": ["sg-1"],
+    "subnet_ids": [],
+    "tags": {},
+    "xray": False,
+}
+
+
+@pytest.mark.parametrize("member", VALID_MEMBERS)
+def test_valid_member_is_accepted(config, member):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["dev"][member] = VALID_MEMBERS[member]
+    config.write_text(json.dumps(declared))
+
+    assert stage_config.read("dev", allow_empty_sids=True)
+
+
+def test_options_of_the_stage_are_read(config):
+    declared = json.loads(COMMITTED)
+    config.write_text(COMMITTED)
+    default = stage_config.read("dev", allow_empty_sids=True)
+    stage = declared["stages"]["dev"] | {"xray": False, "access_logs": True}
+    stage["lambda_functions"]["sweep"]["reserved_concurrency"] = 5
+    declared["stages"]["dev"] = stage | {"reserved_concurrency": 7}
+    config.write_text(json.dumps(declared))
+    changed = stage_config.read("dev", allow_empty_sids=True)
+
+    options = ("xray", "access_logs", "reserved_concurrency")
+    assert [getattr(default, option) for option in options] == [True, False, None]
+    assert [getattr(changed, option) for option in options] == [False, True, 7]
+
+
+def test_deeply_nested_file_is_refused(config):
+    config.write_text("[" * 100_000)
+
+    with pytest.raises(OperatorError, match=r"config\.json can't be read"):
+        stage_config.read("dev")
+
+
 @pytest.mark.parametrize("name", ["my_stage", "a" * 32, "dev/x"])
 def test_stage_name_that_aws_would_refuse_is_refused(config, name):
     text = COMMITTED.replace('"dev"', json.dumps(name))
