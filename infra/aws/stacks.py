@@ -46,10 +46,7 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
     }
     if not tables_only:
         concurrency = capacity.read_concurrency(aws, stage)
-        parameters |= {
-            "ConcurrencyThreshold": str(capacity.alarm_threshold(concurrency)),
-            "ConcurrencyIsReserved": "false" if stage.reserved_concurrency is None else "true",
-        }
+        parameters["ConcurrencyThreshold"] = str(capacity.alarm_threshold(concurrency))
     _wait_for_other_changes(cloudformation, stage)
     stack = _find(cloudformation, stage.stack)
     if stack and stack["StackStatus"] == "ROLLBACK_COMPLETE":

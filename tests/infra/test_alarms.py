@@ -27,36 +27,17 @@ NAMESPACE = f"taskrouter-callbacks/{STAGE}"
 _OPERATORS = {"=": lambda a, b: a == b, ">=": lambda a, b: a is not None and a >= b}
 
 
-def resolve(value, *, is_reserved):
-    """Resolve `!If [IsReserved, ...]` and `!Ref AWS::NoValue`."""
-    match value:
-        case {"If": ["IsReserved", reserved, unreserved]}:
-            return resolve(reserved if is_reserved else unreserved, is_reserved=is_reserved)
-        case {"Ref": "AWS::NoValue"}:
-            return None
-        case _:
-            return value
-
-
-def metric_of(alarm, *, is_reserved):
+def metric_of(alarm):
     """Return the namespace, name and dimensions of an alarm's metric."""
-    name, dimensions = (
-        resolve(alarm.get(member), is_reserved=is_reserved)
-        for member in ("MetricName", "Dimensions")
-    )
-    dimensions = {d["Name"]: d["Value"] for d in dimensions or []}
+    dimensions = {d["Name"]: d["Value"] for d in alarm.get("Dimensions", [])}
     return (
         templates.with_stage(alarm["Namespace"], STAGE),
-        name,
+        alarm["MetricName"],
         {name: templates.with_stage(value, STAGE) for name, value in dimensions.items()},
     )
 
 
-METRICS = [
-    (name, *metric_of(alarm, is_reserved=is_reserved))
-    for is_reserved in (True, False)
-    for name, alarm in ALARMS.items()
-]
+METRICS = [(name, *metric_of(alarm)) for name, alarm in ALARMS.items()]
 
 
 def matches(pattern, line):
@@ -72,8 +53,6 @@ def matches(pattern, line):
 @pytest.mark.parametrize(("alarm", "namespace", "metric", "dimensions"), METRICS)
 def test_metric_of_each_alarm_is_emitted(alarm, namespace, metric, dimensions):
     match namespace:
-        case "AWS/Lambda" if metric == "UnreservedConcurrentExecutions":
-            assert dimensions == {}  # a metric of the account
         case "AWS/Lambda":
             functions = {
                 f"taskrouter-callbacks-{STAGE}",
