@@ -23,14 +23,14 @@ PROJECT = Path(__file__).parent.parent
 SWEEP_INTERVAL_MINUTES = 1
 """Interval between scheduled sweeps on AWS."""
 
+API_TIMEOUT_SECONDS = 29
+"""API Gateway's time limit, and the longest ``lambda_timeout`` of the API's function."""
+
 MAX_TOKEN_SECONDS = 86_400
 """Maximum lifetime of a Twilio AccessToken (https://www.twilio.com/docs/iam/access-tokens)."""
 
 _MAX_RESERVATION_TIMEOUT = 86_400
 """Maximum reservation timeout of a Workflow (https://www.twilio.com/docs/taskrouter/limits)."""
-
-_LAMBDA_TIMEOUT_SECONDS = 29
-"""``lambda_timeout`` of the API's function in .chalice/config.json."""
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
@@ -243,9 +243,9 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
         _add_defaults(environ, defaults)
     settings = Settings(**{name: _read(environ, setting) for name, setting in _FIELDS.items()})
     _check_rejection(settings)
-    if in_lambda(environ) and settings.claim_lease_seconds <= _LAMBDA_TIMEOUT_SECONDS:
+    if in_lambda(environ) and settings.claim_lease_seconds <= API_TIMEOUT_SECONDS:
         raise SettingsError(
-            f"CLAIM_LEASE_SECONDS must be greater than {_LAMBDA_TIMEOUT_SECONDS}, the function "
+            f"CLAIM_LEASE_SECONDS must be greater than {API_TIMEOUT_SECONDS}, the function "
             "timeout. Otherwise, a claim could expire while its owner is still waiting for "
             "TaskRouter."
         )

@@ -1,37 +1,40 @@
 """API and retry settings that Chalice cannot configure.
 
-These are the throttles, metrics, tracing and gateway responses of the API, and the retries of the
-sweep. Both deployment methods use them: `apply` sets them after ``chalice deploy``, and
-`merged_template` returns the template that ``chalice package`` merges into its own.
+These are the throttles, metrics, tracing, access log and gateway responses of the API, and the
+retries of the sweep. Both deployment methods use them: `apply` sets them after
+``chalice deploy``, and `merged_template` returns the template that ``chalice package`` merges into
+its own.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.aws import Aws
+from infra import OperatorError
+from infra.aws import Aws, capacity
+from infra.aws.capacity import Throttle
 from infra.aws.stage_config import API, SWEEP, Stage
 
 _FORM = "application/x-www-form-urlencoded"
 
 
-@dataclass(frozen=True)
-class Throttle:
-    """An API Gateway throttle.
+ACCESS_LOG_FORMAT = json.dumps(
+    {
+        "time": "$context.requestTime",
+        "request_id": "$context.requestId",
+        "ip": "$context.identity.sourceIp",
+        "method": "$context.httpMethod",
+        "route": "$context.resourcePath",
+        "status": "$context.status",
+        "latency_ms": "$context.responseLatency",
+        "refused_by_api_gateway": "$context.error.responseType",
+    }
+)
+"""Format of the access log, without queries, headers, bodies and the SIDs in paths."""
 
-    Attributes:
-        rate: Steady-state limit, in requests per second.
-        burst: Maximum number of concurrent requests (the capacity of the token bucket).
-    """
-
-    rate: float
-    burst: int
-
-
-# Clients other than Twilio, such as polling pages, get a small share of the account's API Gateway
-# quota, to leave capacity for callbacks. In some regions, the burst quota is only 1,250.
-DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
-CALLBACK_THROTTLE = Throttle(rate=1_000, burst=1_000)
+_MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
+"""Routes with metrics of their own, which alarms read. Each method costs up to $1.50 a month."""
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""
@@ -55,14 +58,29 @@ def twilio_routes() -> list[tuple[str, str]]:
     ]
 
 
-def _method_throttles() -> list[tuple[str, str, Throttle]]:
-    """Return the path, method and throttle of each method setting in API Gateway.
+@dataclass(frozen=True)
+class _MethodSetting:
+    path: str
+    method: str
+    throttle: Throttle
+    measured: bool
+
+
+def _method_settings(concurrency: int) -> list[_MethodSetting]:
+    """Return the method settings of the API's stage.
 
     Method settings inherit nothing from ``*``. A setting's path is a slash followed by the resource
     path, in which every slash is encoded as ``~1``.
     """
-    callbacks = [("/" + path.replace("/", "~1"), method) for path, method in twilio_routes()]
-    return [("/*", "*", DEFAULT_THROTTLE), *((*route, CALLBACK_THROTTLE) for route in callbacks)]
+    callback_throttle = capacity.callback_throttle(concurrency)
+    default = _MethodSetting("/*", "*", capacity.default_throttle(concurrency), measured=False)
+    callbacks = [
+        _MethodSetting(
+            "/" + path.replace("/", "~1"), method, callback_throttle, path in _MEASURED_PATHS
+        )
+        for path, method in twilio_routes()
+    ]
+    return [default, *callbacks]
 
 
 @dataclass(frozen=True)
@@ -114,28 +132,68 @@ GATEWAY_RESPONSES = {
 }
 
 
+def ensure_access_logs_possible(aws: Aws, stage: Stage) -> None:
+    """Check that API Gateway may write access logs, if the stage has access logs.
+
+    Raises:
+        OperatorError: The account has no role with which API Gateway writes to CloudWatch Logs.
+    """
+    if stage.access_logs and not aws.client("apigateway").get_account().get("cloudwatchRoleArn"):
+        raise OperatorError(
+            f"Stage {stage.name} sets access_logs, but API Gateway has no role for CloudWatch Logs "
+            f"in account {aws.account}, {aws.region}. Set the role as docs/operations.md shows "
+            "under 'Access logs'."
+        )
+
+
 def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
     """Apply the settings to a stage that Chalice deployed."""
     _put_gateway_responses(aws, stage, rest_api_id)
-    operations = [{"op": "replace", "path": "/tracingEnabled", "value": "true"}]
-    for path, method, throttle in _method_throttles():
-        settings = {
-            "metrics/enabled": "true",
-            "throttling/rateLimit": str(throttle.rate),
-            "throttling/burstLimit": str(throttle.burst),
+    gateway = aws.client("apigateway")
+    operations = [{"op": "replace", "path": "/tracingEnabled", "value": _text(stage.xray)}]
+    for setting in _method_settings(capacity.read_concurrency(aws, stage)):
+        values = {
+            "metrics/enabled": _text(setting.measured),
+            "throttling/rateLimit": str(setting.throttle.rate),
+            "throttling/burstLimit": str(setting.throttle.burst),
         }
         operations += [
-            {"op": "replace", "path": f"{path}/{method}/{name}", "value": value}
-            for name, value in settings.items()
+            {"op": "replace", "path": f"{setting.path}/{setting.method}/{name}", "value": value}
+            for name, value in values.items()
         ]
-    aws.client("apigateway").update_stage(
-        restApiId=rest_api_id, stageName=stage.name, patchOperations=operations
+    current = gateway.get_stage(restApiId=rest_api_id, stageName=stage.name)
+    gateway.update_stage(
+        restApiId=rest_api_id,
+        stageName=stage.name,
+        patchOperations=operations + _access_log_operations(aws, stage, current),
     )
     aws.client("lambda").put_function_event_invoke_config(
         FunctionName=stage.function(SWEEP),
         MaximumRetryAttempts=SWEEP_RETRIES,
         MaximumEventAgeInSeconds=SWEEP_MAX_AGE_SECONDS,
     )
+
+
+def _text(value: bool) -> str:  # noqa: FBT001  # API Gateway expects text
+    return "true" if value else "false"
+
+
+def _access_log_operations(
+    aws: Aws, stage: Stage, current: Mapping[str, Any]
+) -> list[dict[str, str]]:
+    if stage.access_logs:
+        group = f"arn:{aws.partition}:logs:{aws.region}:{aws.account}:log-group:"
+        values = {
+            "destinationArn": f"{group}{stage.access_log_group}",
+            "format": ACCESS_LOG_FORMAT,
+        }
+        return [
+            {"op": "replace", "path": f"/accessLogSettings/{name}", "value": value}
+            for name, value in values.items()
+        ]
+    if current.get("accessLogSettings"):
+        return [{"op": "remove", "path": "/accessLogSettings"}]
+    return []
 
 
 def _put_gateway_responses(aws: Aws, stage: Stage, rest_api_id: str) -> None:
@@ -156,14 +214,20 @@ def _put_gateway_responses(aws: Aws, stage: Stage, rest_api_id: str) -> None:
             },
             **status,
         )
-    gateway.create_deployment(restApiId=rest_api_id, stageName=stage.name, tracingEnabled=True)
+    gateway.create_deployment(
+        restApiId=rest_api_id, stageName=stage.name, tracingEnabled=stage.xray
+    )
 
 
-def merged_template(stage: Stage) -> dict[str, Any]:
+def merged_template(stage: Stage, concurrency: int) -> dict[str, Any]:
     """Return the SAM template that ``chalice package`` merges into its own template.
 
     The functions get the same names as with ``chalice deploy``, because log groups and alarms use
     those names.
+
+    Args:
+        stage: The stage to package.
+        concurrency: See `capacity.read_concurrency`.
     """
     return {
         "Resources": {
@@ -181,20 +245,33 @@ def merged_template(stage: Stage) -> dict[str, Any]:
                 "Properties": {
                     # Without this property, SAM adds a second stage that lacks these settings.
                     "OpenApiVersion": "2.0",
-                    "TracingEnabled": True,
+                    "TracingEnabled": stage.xray,
                     "GatewayResponses": _sam_gateway_responses(stage),
                     "MethodSettings": [
                         {
-                            "ResourcePath": path,
-                            "HttpMethod": method,
-                            "MetricsEnabled": True,
-                            "ThrottlingRateLimit": throttle.rate,
-                            "ThrottlingBurstLimit": throttle.burst,
+                            "ResourcePath": setting.path,
+                            "HttpMethod": setting.method,
+                            "MetricsEnabled": setting.measured,
+                            "ThrottlingRateLimit": setting.throttle.rate,
+                            "ThrottlingBurstLimit": setting.throttle.burst,
                         }
-                        for path, method, throttle in _method_throttles()
+                        for setting in _method_settings(concurrency)
                     ],
+                    **_sam_access_logs(stage),
                 }
             },
+        }
+    }
+
+
+def _sam_access_logs(stage: Stage) -> dict[str, Any]:
+    if not stage.access_logs:
+        return {}
+    group = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:"
+    return {
+        "AccessLogSetting": {
+            "DestinationArn": {"Fn::Sub": f"{group}{stage.access_log_group}"},
+            "Format": ACCESS_LOG_FORMAT,
         }
     }
 

@@ -23,8 +23,13 @@ _SHIPPED = ("app.py", "chalicelib", "vendor", "requirements.txt")
 """The files and folders that Chalice packages."""
 
 
-def compute(stage: Stage) -> str:
-    """Return the fingerprint that a deployment of the stage would have."""
+def compute(stage: Stage, concurrency: int) -> str:
+    """Return the fingerprint that a deployment of the stage would have.
+
+    Args:
+        stage: The stage to deploy.
+        concurrency: See `capacity.read_concurrency`.
+    """
     project_config = project()
     section = project_config.pop("stages")[stage.name]
     inputs = {
@@ -33,7 +38,8 @@ def compute(stage: Stage) -> str:
         "project": project_config,
         "stage": section,
         "policies": policies.render(stage),
-        "api_settings": api_settings.merged_template(stage),
+        "api_settings": api_settings.merged_template(stage, concurrency),
+        "concurrency": concurrency,
         "files": {
             str(path.relative_to(PROJECT)): hashlib.sha256(path.read_bytes()).hexdigest()
             for path in _files(section)

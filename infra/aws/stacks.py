@@ -13,7 +13,7 @@ import yaml
 from botocore.exceptions import ClientError, WaiterError
 
 from infra import OperatorError
-from infra.aws import Aws
+from infra.aws import Aws, capacity
 from infra.aws.stage_config import Stage
 
 TEMPLATE = Path(__file__).parents[1] / "stage.yaml"
@@ -48,7 +48,11 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
         "Operate": "false" if tables_only else "true",
         "ReservationsTableName": stage.settings.reservations_table,
         "StateTableName": stage.settings.state_table,
+        "AccessLogs": "true" if stage.access_logs else "false",
     }
+    if not tables_only:
+        concurrency = capacity.read_concurrency(aws, stage)
+        parameters["ConcurrencyThreshold"] = str(capacity.alarm_threshold(concurrency))
     _wait_for_other_changes(cloudformation, stage)
     stack = _find(cloudformation, stage.stack)
     if stack and stack["StackStatus"] in _WITHOUT_RESOURCES:

@@ -1,26 +1,39 @@
 """Stages declared in .chalice/config.json: settings and AWS resource names."""
 
-import difflib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from chalice.config import Config as ChaliceConfig
+
 from chalicelib import config
 from chalicelib.domain.json_text import BYTE_ORDER_MARK
 from infra import OperatorError
+from infra.aws import config_file
+from infra.aws.config_file import FILE, invalid
 
 CONFIG = config.PROJECT / ".chalice" / "config.json"
-_FILE = ".chalice/config.json"
 
-API = "api_handler"
-SWEEP = "sweep"
+API = config_file.API
+SWEEP = config_file.SWEEP
 
 # A variable that Lambda sets. With this variable, settings are validated as they are on Lambda.
 _ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
 
 _LOG_LEVELS = ("DEBUG", "INFO")
+
+_STAGE_NAME = re.compile("[A-Za-z0-9-]{1,31}")
+_TABLE_NAME = re.compile("[A-Za-z0-9_.-]{3,255}")
+_PARAMETER_NAME = re.compile("(/?[A-Za-z0-9_.-]+)(/[A-Za-z0-9_.-]+)*")
+
+_SHARED = {"PUBLIC_BASE_URL", "RESERVATIONS_TABLE", "SECRETS_PARAMETER", "STATE_TABLE"}
+"""Settings that name resources of the whole stage."""
+
+_MAX_VARIABLES_BYTES = 4_096
+"""Lambda's limit for all variables of a function, as JSON."""
 
 _EXAMPLE_SIDS = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
@@ -40,6 +53,9 @@ class Stage:
         settings: The settings that the functions will read.
         policy_files: Policy file of each handler, relative to `.chalice`.
         domain: Custom domain of the API, or None.
+        xray: Whether X-Ray traces the API and the functions.
+        access_logs: Whether the API's stage writes an access log.
+        reserved_concurrency: Reserved concurrency of the API's function, or None.
     """
 
     name: str
@@ -47,6 +63,9 @@ class Stage:
     settings: config.Settings
     policy_files: dict[str, str]
     domain: str | None = None
+    xray: bool = False
+    access_logs: bool = False
+    reserved_concurrency: int | None = None
 
     @property
     def stack(self) -> str:
@@ -65,6 +84,11 @@ class Stage:
     def log_group(self, handler: str) -> str:
         """Return the name of the log group to which Lambda writes a handler's output."""
         return f"/aws/lambda/{self.function(handler)}"
+
+    @property
+    def access_log_group(self) -> str:
+        """The name of the log group for the access log of the API."""
+        return f"/aws/apigateway/{self.stack}"
 
     @property
     def schedule(self) -> str:
@@ -88,20 +112,20 @@ def project() -> dict[str, Any]:
         text = CONFIG.read_text(encoding="utf-8")
         if text.startswith(BYTE_ORDER_MARK):
             raise OperatorError(
-                f"{_FILE} begins with a byte order mark, which Chalice can't read. Save the file "
+                f"{FILE} begins with a byte order mark, which Chalice can't read. Save the file "
                 "as UTF-8 without a byte order mark."
             )
         content = json.loads(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise OperatorError(f"{CONFIG} can't be read: {error}") from error
     if not isinstance(content, dict):
-        raise OperatorError(f"{_FILE} must contain a JSON object with the member stages.")
+        raise OperatorError(f"{FILE} must contain a JSON object with the member stages.")
     stages = content.setdefault("stages", {})
     if not isinstance(stages, dict):
-        raise OperatorError(f"{_FILE}: stages must be an object with one member per stage.")
+        raise OperatorError(f"{FILE}: stages must be an object with one member per stage.")
     for name, stage in stages.items():
         if not isinstance(stage, dict):
-            raise OperatorError(f"{_FILE}: the stage {name} must be an object.")
+            raise OperatorError(f"{FILE}: the stage {name} must be an object.")
     return content
 
 
@@ -113,27 +137,21 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
         environ: Variables of the shell, which take precedence.
 
     Raises:
-        OperatorError: There is no such stage, or config.json cannot be read, or the stage's
-            environment_variables are not an object of strings.
+        OperatorError: There is no such stage, config.json cannot be read, or a member of the file
+            is unknown, has the wrong type or is a secret.
     """
     project_config = project()
     stages = project_config["stages"]
     if stage_name not in stages:
         names = ", ".join(sorted(stages)) or "none"
-        nearest = difflib.get_close_matches(stage_name, stages, n=1)
-        hint = f" Did you mean {nearest[0]}?" if nearest else ""
+        hint = config_file.suggest(stage_name, stages)
         raise OperatorError(
             f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {names}.{hint}"
         )
+    config_file.check(project_config, stage_name)
     variables: dict[str, str] = {}
     for level in (project_config, stages[stage_name]):
-        declared_variables = level.get("environment_variables", {})
-        if not isinstance(declared_variables, dict):
-            raise _invalid(stage_name, "environment_variables must be an object.")
-        variables |= declared_variables
-    for name, value in variables.items():
-        if not isinstance(value, str):
-            raise _invalid(stage_name, f"{name} must be a string in quotation marks.")
+        variables |= level.get("environment_variables", {})
     return {**variables, **environ}
 
 
@@ -155,48 +173,79 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
         OperatorError: The stage is not declared, or its declaration is incomplete or
             inconsistent.
     """
-    examples = empty_sids(stage_name) if allow_empty_sids else []
-    settings = _settings(stage_name, {name: _EXAMPLE_SIDS[name] for name in examples})
+    empty = empty_sids(stage_name) if allow_empty_sids else []
+    examples = {name: _EXAMPLE_SIDS[name] for name in empty}
+    settings = _settings(stage_name, examples)
+    if not _STAGE_NAME.fullmatch(stage_name):
+        # The name is part of the names of functions, roles and the stack.
+        raise invalid(stage_name, "the stage's name must be 1 to 31 letters, digits and hyphens.")
     described = describe(stage_name, settings)
-    stage: dict[str, Any] = project()["stages"][stage_name]
+    project_config = project()
+    stage: dict[str, Any] = project_config["stages"][stage_name]
     if stage.get("api_gateway_stage", "api") != stage_name:
         # Chalice names the API of every stage after the app. In CloudWatch, only the API Gateway
         # stage distinguishes the metrics of two stages.
-        raise _invalid(stage_name, f"api_gateway_stage must equal the stage name ({stage_name}).")
-    if not _is_nonempty_string(stage.get("api_gateway_policy_file", "default.json")):
-        raise _invalid(stage_name, "api_gateway_policy_file must be a file name, as a string.")
-    domain = _read_object(stage_name, stage, "api_gateway_custom_domain")
-    _check_domain(stage_name, domain, settings)
-    functions = _read_object(stage_name, stage, "lambda_functions")
-    policy_files = _policy_files(stage_name, functions)
-    return replace(described, policy_files=policy_files, domain=domain.get("domain_name"))
+        raise invalid(stage_name, f"api_gateway_stage must equal the stage name ({stage_name}).")
+    functions: dict[str, Any] = stage.get("lambda_functions", {})
+    for handler in (API, SWEEP):
+        own = functions.get(handler, {}).get("environment_variables", {})
+        _check_function_variables(stage_name, handler, own, examples)
+    api = ChaliceConfig(
+        chalice_stage=stage_name, function_name=API, config_from_disk=project_config
+    )
+    _check_api_timeout(stage_name, api.lambda_timeout)
+    domain = stage.get("api_gateway_custom_domain")
+    if domain is not None:
+        _check_domain(stage_name, domain, settings)
+    return replace(
+        described,
+        policy_files=_policy_files(stage_name, functions),
+        domain=domain and domain["domain_name"],
+        xray=bool(api.xray_enabled),
+        access_logs=stage.get("access_logs", False),
+        reserved_concurrency=api.reserved_concurrency,
+    )
 
 
 def describe(stage_name: str, settings: config.Settings) -> Stage:
-    """Return a stage with its names and the given settings, without policy files and domain.
+    """Return a stage with only its names and the given settings.
 
     Raises:
         OperatorError: The file does not set app_name.
     """
-    app_name: Any = project().get("app_name")
-    if not _is_nonempty_string(app_name):
-        raise _invalid(stage_name, "the file must set app_name to a non-empty string.")
-    return Stage(stage_name, app_name, settings, policy_files={})
+    project_config = project()
+    if "app_name" not in project_config:
+        raise invalid(stage_name, f"the file must set app_name to {config_file.APP_NAME}.")
+    return Stage(stage_name, project_config["app_name"], settings, policy_files={})
 
 
-def _invalid(stage_name: str, problem: object) -> OperatorError:
-    return OperatorError(f"Stage {stage_name} in {_FILE}: {problem}")
+def _check_function_variables(
+    stage_name: str, handler: str, variables: Mapping[str, str], examples: Mapping[str, str]
+) -> None:
+    """Check the variables of one function, which override the stage's variables."""
+    if shared := sorted(_SHARED.intersection(variables)):
+        raise invalid(
+            stage_name,
+            f"{shared[0]} of lambda_functions.{handler} must be set for the whole stage, because "
+            "the functions share this resource.",
+        )
+    _settings(stage_name, {**examples, **variables})
+    size = len(json.dumps(environment(stage_name, variables)).encode())
+    if size > _MAX_VARIABLES_BYTES:
+        raise invalid(
+            stage_name,
+            f"the variables of {handler} take {size} bytes, but Lambda allows at most "
+            f"{_MAX_VARIABLES_BYTES}. Shorten the longest one.",
+        )
 
 
-def _is_nonempty_string(value: object) -> bool:
-    return isinstance(value, str) and value.strip() != ""
-
-
-def _read_object(stage_name: str, parent: Mapping[str, Any], key: str) -> dict[str, Any]:
-    value = parent.get(key, {})
-    if not isinstance(value, dict):
-        raise _invalid(stage_name, f"{key} must be an object.")
-    return value
+def _check_api_timeout(stage_name: str, seconds: int | None) -> None:
+    if seconds is None or seconds > config.API_TIMEOUT_SECONDS:
+        raise invalid(
+            stage_name,
+            f"lambda_functions.{API}.lambda_timeout must be a whole number from 1 to "
+            f"{config.API_TIMEOUT_SECONDS}, API Gateway's time limit (Chalice's default is 60).",
+        )
 
 
 def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
@@ -204,7 +253,7 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
     if "SETTINGS_DEFAULTS" in variables:
         stages = project()["stages"]
         deployable = [name for name in stages if "SETTINGS_DEFAULTS" not in environment(name, {})]
-        raise _invalid(
+        raise invalid(
             stage_name,
             "SETTINGS_DEFAULTS is for local use only, so this stage can't be deployed. "
             f"Deployable stages: {', '.join(deployable) or 'none'}.",
@@ -212,15 +261,22 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
     try:
         settings = config.load({**variables, **_ON_LAMBDA})
     except config.SettingsError as error:
-        raise _invalid(stage_name, error) from error
+        raise invalid(stage_name, error) from error
     if not settings.secrets_parameter:
-        raise _invalid(
+        raise invalid(
             stage_name,
             "SECRETS_PARAMETER is not set. It must name the parameter that holds the secrets, "
             "because secrets do not belong in a function's environment.",
         )
+    if not _PARAMETER_NAME.fullmatch(settings.secrets_parameter):
+        raise invalid(
+            stage_name,
+            "SECRETS_PARAMETER must be the name of an SSM parameter, such as "
+            f"/taskrouter-callbacks/{stage_name}/secrets.",
+        )
+    _check_tables(stage_name, settings)
     if settings.log_level not in _LOG_LEVELS:
-        raise _invalid(
+        raise invalid(
             stage_name,
             f"LOG_LEVEL must be {' or '.join(_LOG_LEVELS)}, because the alarms depend on the log "
             "lines of requests and sweeps.",
@@ -228,23 +284,37 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
     return settings
 
 
+def _check_tables(stage_name: str, settings: config.Settings) -> None:
+    tables = {
+        "RESERVATIONS_TABLE": settings.reservations_table,
+        "STATE_TABLE": settings.state_table,
+    }
+    for name, table in tables.items():
+        if not _TABLE_NAME.fullmatch(table):
+            raise invalid(
+                stage_name,
+                f"{name} must be 3 to 255 letters, digits, hyphens, underscores and periods.",
+            )
+    if settings.reservations_table == settings.state_table:
+        raise invalid(stage_name, "RESERVATIONS_TABLE and STATE_TABLE must differ.")
+
+
 def _policy_files(stage_name: str, functions: Mapping[str, Any]) -> dict[str, str]:
     """Return the policy file of each handler, which the deployment overwrites."""
     files = {}
     for handler in (API, SWEEP):
-        function = _read_object(stage_name, functions, handler)
-        if "iam_policy_file" not in function:
-            raise _invalid(stage_name, f"iam_policy_file is missing for {handler!r}.")
-        file = function["iam_policy_file"]
-        if not _is_nonempty_string(file) or not _is_policy_file(file):
-            raise _invalid(
+        file = functions.get(handler, {}).get("iam_policy_file")
+        if file is None:
+            raise invalid(stage_name, f"iam_policy_file is missing for {handler!r}.")
+        if not _is_policy_file(file):
+            raise invalid(
                 stage_name,
                 f"iam_policy_file of {handler} must be the path of a JSON file in .chalice, such "
                 f"as policies/{stage_name}-{handler}.json.",
             )
         files[handler] = file
     if _resolve(files[API]) == _resolve(files[SWEEP]):
-        raise _invalid(stage_name, f"iam_policy_file must differ between {API} and {SWEEP}.")
+        raise invalid(stage_name, f"iam_policy_file must differ between {API} and {SWEEP}.")
     return files
 
 
@@ -266,16 +336,14 @@ def _is_policy_file(file: str) -> bool:
 
 
 def _check_domain(stage_name: str, domain: Mapping[str, Any], settings: config.Settings) -> None:
-    """Require PUBLIC_BASE_URL to be the URL of the custom domain."""
-    if not domain:
-        return
-    for key, default in (("domain_name", None), ("url_prefix", "/")):
-        if not isinstance(domain.get(key, default), str):
-            raise _invalid(stage_name, f"{key} of api_gateway_custom_domain must be a string.")
+    """Require a certificate, and that PUBLIC_BASE_URL is the URL of the custom domain."""
+    for key in ("domain_name", "certificate_arn"):
+        if key not in domain:
+            raise invalid(stage_name, f"api_gateway_custom_domain.{key} is missing.")
     path = domain.get("url_prefix", "").replace("(none)", "").strip("/")
-    url = f"https://{domain.get('domain_name')}/{path}".rstrip("/")
+    url = f"https://{domain['domain_name']}/{path}".rstrip("/")
     if settings.public_base_url != url:
-        raise _invalid(
+        raise invalid(
             stage_name,
             f"PUBLIC_BASE_URL must be {url}, to match api_gateway_custom_domain. Signatures are "
             "checked against PUBLIC_BASE_URL.",

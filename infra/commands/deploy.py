@@ -11,6 +11,7 @@ from infra import OperatorError
 from infra.aws import (
     Aws,
     api_settings,
+    capacity,
     chalice_record,
     fingerprint,
     live_resources,
@@ -50,6 +51,7 @@ def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> 
     aws = connect_to_stage(stage, f", functions on {runtime}")
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
         ensure_secrets_exist(aws, stage)
+        api_settings.ensure_access_logs_possible(aws, stage)
         url = _deploy_changes(aws, stage, renew_lock, check=check)
     result = {"url": url, "assignment_callback": f"{url}/assignment_callback"}
     click.echo(json.dumps(result) if as_json else result["assignment_callback"])
@@ -60,7 +62,7 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, c
 
     A failed smoke test removes the fingerprint, so that the next run deploys again.
     """
-    computed = fingerprint.compute(stage)
+    computed = fingerprint.compute(stage, _read_concurrency(aws, stage))
     bucket = stacks.outputs(aws, stage).get("Deployments")
     api_id = chalice_record.find_api_id(aws, stage, bucket)
     if bucket and api_id and fingerprint.is_deployed(aws, stage, bucket, computed, api_id):
@@ -131,9 +133,11 @@ def package(stage_name: str, folder: Path) -> None:
     stage = _read_deployable(stage_name)
     aws = connect_to_stage(stage)
     live_resources.ensure_not_created_by_chalice(aws, stage)
+    api_settings.ensure_access_logs_possible(aws, stage)
     folder.mkdir(parents=True, exist_ok=True)
     merged = folder.resolve() / "merged.json"
-    merged.write_text(json.dumps(api_settings.merged_template(stage)), encoding="utf-8")
+    template = api_settings.merged_template(stage, _read_concurrency(aws, stage))
+    merged.write_text(json.dumps(template), encoding="utf-8")
     out = str(folder.resolve())
     chalice_record.run_chalice(
         "package", "--stage", stage_name, "--merge-template", str(merged), out
@@ -144,6 +148,14 @@ def _read_deployable(stage_name: str) -> Stage:
     stage = stage_config.read(stage_name)
     ensure_deployable_rules(stage)
     return stage
+
+
+def _read_concurrency(aws: Aws, stage: Stage) -> int:
+    """Return the API's concurrency, and print a hint if the account's limit is low."""
+    concurrency = capacity.read_concurrency(aws, stage)
+    if hint := capacity.describe_low(aws, stage, concurrency):
+        click.echo(hint, err=True)
+    return concurrency
 
 
 def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:

@@ -28,6 +28,7 @@ The assignment callback is not used, because an alarm counts the requests that i
 _OK = "ok"
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _NOT_DEPLOYED = "not deployed"
+_NO_TOPIC = "none"
 _RETRY_SECONDS = 2
 _REQUEST_SECONDS = 15
 
@@ -43,7 +44,8 @@ class UnreachableError(OperatorError):
 def status(stage_name: str, *, as_json: bool) -> None:
     """Show the URL, tables, schedule, last sweep and alarms of a stage.
 
-    Exit code 1: a part of the stage is missing or does not work, or an alarm is active.
+    Exit code 1: a part of the stage is missing or does not work, an alarm is active, or nobody
+    receives the alarms.
     """
     stage = stage_config.read(stage_name)
     report = describe(connect_to_stage(stage), stage)
@@ -53,6 +55,8 @@ def status(stage_name: str, *, as_json: bool) -> None:
     else:
         for name, value in report.items():
             click.echo(f"{name:17}  {_format(value, now=time.time())}")
+    if report["alarm_subscribers"] == 0:
+        click.echo(_describe_subscribing(report["alarm_topic"]), err=True)
     raise SystemExit(0 if report["ok"] else 1)
 
 
@@ -69,6 +73,7 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
     }
     schedule = _or_error(lambda: _schedule_state(aws, stage))
     alarms = _or_error(lambda: _active_alarms(aws, stage))
+    subscribers = _or_error(lambda: _subscribers(aws, topic)) if topic else 0
     return {
         "url": url,
         "answers": answers,
@@ -76,9 +81,10 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
         "schedule": schedule,
         "last_sweep": _or_error(lambda: _last_sweep(aws, stage)),
         "alarms": alarms,
-        "alarm_topic": topic or "none",
-        "alarm_subscribers": _or_error(lambda: _subscribers(aws, topic)) if topic else 0,
-        "ok": topic is not None
+        "alarm_topic": topic or _NO_TOPIC,
+        "alarm_subscribers": subscribers,
+        "ok": isinstance(subscribers, int)
+        and subscribers > 0
         and set(tables.values()) == {"ACTIVE"}
         and (answers, schedule, alarms) == (_OK, "ENABLED", []),
     }
@@ -195,8 +201,20 @@ def _active_alarms(aws: Aws, stage: Stage) -> list[str]:
 
 
 def _subscribers(aws: Aws, topic: str) -> int:
-    attributes = aws.client("sns").get_topic_attributes(TopicArn=topic)["Attributes"]
-    return int(attributes["SubscriptionsConfirmed"])
+    """Count the confirmed subscriptions; others have no ARN yet."""
+    pages = aws.client("sns").get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+    arns = [item["SubscriptionArn"] for page in pages for item in page["Subscriptions"]]
+    return sum(arn.startswith("arn:") for arn in arns)
+
+
+def _describe_subscribing(topic: str) -> str:
+    if topic == _NO_TOPIC:
+        return "Nobody receives the alarms, because their topic does not exist. Deploy the stage."
+    return (
+        "Nobody receives the alarms. Subscribe, and confirm the subscription in the email that AWS "
+        f"sends: aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint "
+        "you@example.com"
+    )
 
 
 def _format(value: Any, *, now: float) -> str:

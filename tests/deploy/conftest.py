@@ -217,6 +217,15 @@ def secrets(twilio):
     )
 
 
+def subscribe_to_alarms(aws, stage=STAGE):
+    """Subscribe a queue, which needs no confirmation, to the alarms of a stage."""
+    stacks = aws.client("cloudformation").describe_stacks(StackName=f"taskrouter-callbacks-{stage}")
+    outputs = {item["OutputKey"]: item["OutputValue"] for item in stacks["Stacks"][0]["Outputs"]}
+    queue = f"arn:aws:sqs:{REGION}:{ACCOUNT}:alarms"
+    topic = outputs["AlarmTopic"]
+    aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue)
+
+
 @pytest.fixture
 def http():
     with requests.Session() as session:

@@ -9,7 +9,7 @@ from twilio.request_validator import RequestValidator
 
 from local.supervisor import ROOT
 from tests.deploy import https_proxy
-from tests.deploy.conftest import REGION, STAGE
+from tests.deploy.conftest import ACCOUNT, REGION, STAGE, subscribe_to_alarms
 from tests.deploy.contact_center import ContactCenter, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -109,7 +109,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     # Settings that Chalice can't configure are applied.
     assert api_stage(aws)["tracingEnabled"] is True
     methods = api_stage(aws)["methodSettings"]
-    assert methods["*/*"]["metricsEnabled"]
+    assert not methods["*/*"]["metricsEnabled"]
     callbacks = methods["/assignment_callback/POST"]
     assert callbacks["throttlingRateLimit"] > methods["*/*"]["throttlingRateLimit"]
     assert callbacks["metricsEnabled"]
@@ -125,9 +125,11 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     assert eventually(lambda: center.app.get(path).body["status"] == "timeout", SCHEDULE_SECONDS), (
         aws.log()
     )
+    assert checkout.run("status", "--stage", STAGE).returncode == 1  # nobody receives the alarms
+    subscribe_to_alarms(aws)
     status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))
     assert status["last_sweep"]["ok"] is True
-    assert status["ok"] is True
+    assert (status["alarm_subscribers"], status["ok"]) == (1, True)
     assert f'"reservation_sid": "{record["reservation_sid"]}"' in checkout.infra(
         "logs", "--stage", STAGE
     )
@@ -149,3 +151,30 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     }
     checkout.infra("destroy", "--stage", STAGE, "--data", "--yes")
     assert aws.list_resources() == {}
+
+
+def test_access_log_is_turned_on_and_off(aws, checkout, secrets):
+    def switch(enabled):
+        path = checkout.folder / ".chalice" / "config.json"
+        config = json.loads(path.read_text())
+        config["stages"][STAGE]["access_logs"] = enabled
+        path.write_text(json.dumps(config))
+        return checkout.run("deploy", "--stage", STAGE, "--no-check")
+
+    put_secrets(checkout, secrets)
+    group = f"/aws/apigateway/taskrouter-callbacks-{STAGE}"
+    assert "API Gateway has no role for CloudWatch Logs" in switch(enabled=True).stderr
+    assert "functions" not in aws.list_resources()
+    role = f"arn:aws:iam::{ACCOUNT}:role/logs"
+    operation = {"op": "replace", "path": "/cloudwatchRoleArn", "value": role}
+    aws.client("apigateway").update_account(patchOperations=[operation])
+
+    assert switch(enabled=True).returncode == 0
+    settings = api_stage(aws)["accessLogSettings"]
+    assert settings["destinationArn"] == f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{group}"
+    assert "$context.identity.sourceIp" in settings["format"]
+    assert group in aws.list_resources()["log groups"]
+
+    assert switch(enabled=False).returncode == 0
+    assert not api_stage(aws).get("accessLogSettings")
+    assert group not in aws.list_resources()["log groups"]

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.deploy import https_proxy
-from tests.deploy.conftest import REGION, install
+from tests.deploy.conftest import REGION, install, subscribe_to_alarms
 from tests.deploy.contact_center import eventually
 from tests.deploy.test_deploy import callback_parameters, post_signed
 from tests.docs_runner import checkout, pages
@@ -89,6 +89,9 @@ class Account:
         response = post_signed(url, self.twilio, self.environ, parameters)
         self.callbacks.append(response)
         return response
+
+    def subscribe_to_alarms(self, stage):
+        subscribe_to_alarms(self.aws, stage)
 
     def record_reservation(self):
         """Record a Reservation in stage prod, and write its callback to callback.json."""
@@ -178,6 +181,7 @@ def test_every_command_of_the_aws_pages_succeeds(account, open_page):
             "/create-task": lambda: account.make_alice_available(url),
             "curl -sw '\\n' -H": account.wait_for_callback,
             "prepare --stage prod": account.copy_secrets,
+            "infra status --stage prod": lambda: account.subscribe_to_alarms("prod"),
         }
         deploy.run()
 

@@ -161,7 +161,7 @@ def test_resource_changed_outside_the_project_is_repaired(aws, checkout, change,
 def test_deployment_is_repeated_after_a_failure(checkout):
     path = checkout.folder / ".chalice" / "config.json"
     valid = path.read_text()
-    path.write_text(valid.replace('"REGIONAL"', '"NOWHERE"'))
+    path.write_text(valid.replace('"REGIONAL"', '"PRIVATE"'))
     assert checkout.run("deploy", "--stage", STAGE).returncode == 1
     path.write_text(valid)
 

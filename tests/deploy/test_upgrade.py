@@ -7,7 +7,7 @@ import pytest
 
 from chalicelib import __version__
 from tests.deploy import old_stage
-from tests.deploy.conftest import STAGE
+from tests.deploy.conftest import STAGE, subscribe_to_alarms
 from tests.deploy.contact_center import ContactCenter, eventually
 from tests.deploy.test_deploy import SCHEDULE_SECONDS, api_url, deploy, put_secrets, token
 
@@ -67,7 +67,7 @@ def identities(aws):
         "tables": [(table["TableName"], table["CreationDateTime"]) for table in tables],
         **{
             kind: aws.list_resources()[kind]
-            for kind in ("roles", "rules", "buckets", "topics", "log groups", "alarms", "stacks")
+            for kind in ("roles", "rules", "buckets", "topics", "log groups", "stacks")
         },
     }
 
@@ -82,11 +82,12 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_
         "claimed": center.create_reservation("Bob", "en"),
     }
     sids = put_old_items(aws, reservations)
-    before = identities(aws)
+    before, alarms = identities(aws), aws.list_resources()["alarms"]
 
     result = deploy(checkout)
 
     assert identities(aws) == before
+    assert set(aws.list_resources()["alarms"]) > set(alarms)
     assert before["apis"] == [old_api_id]
     assert result == {"url": url, "assignment_callback": f"{url}/assignment_callback"}
     assert center.app.get("/health").body["version"] == __version__
@@ -107,5 +108,6 @@ def test_old_stage_keeps_its_url_and_its_records(aws, checkout, twilio, old_api_
     center.cancel(reservations["claimed"]["task_sid"])
     path = f"/reservations/{sids['claimed']}"
     assert eventually(lambda: center.app.get(path).body["status"] == "canceled", SCHEDULE_SECONDS)
+    subscribe_to_alarms(aws)
     status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))
     assert status["last_sweep"]["ok"] is True

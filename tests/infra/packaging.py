@@ -25,6 +25,7 @@ SIDS = {
     "TWILIO_WORKSPACE_SID": "WS" + "c" * 32,
     "TWILIO_WORKFLOW_SID": "WW" + "d" * 32,
 }
+CONCURRENCY = 1_000
 CODE_URI = "s3://pipeline-packages/package.zip"
 
 
@@ -79,7 +80,8 @@ def package(folder, name, change=lambda stage: None):
     (folder / ".chalice" / "config.json").write_text(json.dumps(config))
 
     stage = _read(name, config)
-    (folder / "merged.json").write_text(json.dumps(api_settings.merged_template(stage)))
+    merged = api_settings.merged_template(stage, CONCURRENCY)
+    (folder / "merged.json").write_text(json.dumps(merged))
     with (
         contextlib.chdir(folder),
         mock.patch.dict(os.environ, AWS_DEFAULT_REGION=REGION),

@@ -60,7 +60,7 @@ def test_metric_of_each_alarm_exists(alarm, namespace, metric, dimensions):
             }
             assert dimensions.keys() == {"FunctionName"}
             assert dimensions["FunctionName"] in functions
-            assert metric in {"Errors", "Invocations", "Throttles"}
+            assert metric in {"ConcurrentExecutions", "Errors", "Invocations", "Throttles"}
         case "AWS/ApiGateway":
             assert dimensions["ApiName"] == app.app_name
             assert dimensions["Stage"] == STAGE

@@ -8,10 +8,14 @@ import operator
 
 import pytest
 
+from infra.aws import capacity
 from tests.infra import templates
 
 ALARMS = templates.of_type(templates.read("stage.yaml"), "AWS::CloudWatch::Alarm")
 HOUR = 60
+
+PARAMETERS = {str({"Ref": "ConcurrencyThreshold"}): capacity.alarm_threshold(10)}
+"""Values of the parameters in thresholds, for a new account's 10 concurrent executions."""
 
 _OPERATORS = {
     "GreaterThanOrEqualToThreshold": operator.ge,
@@ -25,10 +29,9 @@ def fires(name, minutes):
     alarm = ALARMS[name]
     periods = per_period(minutes, alarm)
     breaches = _OPERATORS[alarm["ComparisonOperator"]]
+    threshold = PARAMETERS.get(str(alarm["Threshold"]), alarm["Threshold"])
     missing = {"breaching": True, "notBreaching": False}[alarm["TreatMissingData"]]
-    breached = [
-        missing if value is None else breaches(value, alarm["Threshold"]) for value in periods
-    ]
+    breached = [missing if value is None else breaches(value, threshold) for value in periods]
     window = alarm["EvaluationPeriods"]
     required = alarm.get("DatapointsToAlarm", window)
     ends = range(window, len(breached) + 1)
@@ -70,6 +73,7 @@ NORMAL = {
     "SweepBehind": every(1, 45_000),
     "ApiThrottled": every(1, 0),
     "TableThrottled": every(1, 0),
+    "ConcurrencyHigh": every(1, 3),
 }
 
 NO_DATA = every(1, None)
@@ -100,8 +104,9 @@ def test_only_sweep_silent_fires_without_data(alarm):
         ("FallbackFails", every(HOUR, 1)),
         ("ApiFails", every(1, 1)),
         ("UnrecordedReservation", every(HOUR, 1, otherwise=0)),
-        ("RulesFail", every(HOUR, 1)),
-        ("CallbackUnreadable", every(HOUR, 1, otherwise=0)),
+        ("RulesFail", every(20, 1)),  # three callbacks per hour, each with a failed rule
+        ("RulesFail", every(1, 3)),
+        ("CallbackUnreadable", every(20, 1, otherwise=0)),
         ("ForgedSignatures", every(1, 5)),
         ("SweepFails", every(1, 1)),
         # only reconciliation fails, every five or six minutes
@@ -110,8 +115,9 @@ def test_only_sweep_silent_fires_without_data(alarm):
         ("SweepSilent", [*every(1, 1), *every(1, None, minutes=11)]),
         ("SweepBehind", every(1, 400_000)),
         ("SweepBehind", every(2, 400_000)),  # each sweep takes more than a minute
-        ("ApiThrottled", every(HOUR, 1, otherwise=0)),
-        ("TableThrottled", every(HOUR, 1)),
+        ("ApiThrottled", every(5, 1, otherwise=0)),
+        ("TableThrottled", every(5, 1)),
+        ("ConcurrencyHigh", every(5, 8, otherwise=2)),
     ],
 )
 def test_alarm_fires_for_its_cause(alarm, minutes):
@@ -124,6 +130,15 @@ def test_alarm_fires_for_its_cause(alarm, minutes):
         # a single failure, which the fallback handles
         ("CallbacksFail", every(HOUR, 1, otherwise=0)),
         ("CallbacksRefused", every(HOUR, 1)),  # a single forged request
+        ("CallbacksRefused", every(30, 1)),  # two requests by strangers at night
+        ("CallbacksRefused", [1, 1, *every(1, None)]),
+        ("RulesFail", every(HOUR, 1)),  # a caller's attributes lack a value
+        ("RulesFail", every(30, 2)),
+        ("CallbackUnreadable", every(HOUR, 1, otherwise=0)),
+        ("ApiThrottled", every(10, 9, otherwise=0)),  # bursts that anyone can cause
+        ("TableThrottled", every(10, 3)),  # throttled writes are retried
+        ("ConcurrencyHigh", every(10, 10, otherwise=1)),
+        ("ApiFails", every(2, 1)),
         ("CallbacksRefused", every(1, 0.1)),  # a few forged requests among many valid requests
         ("CallbacksSlow", every(HOUR, 4_500, otherwise=300)),
         ("ForgedSignatures", every(10, 5)),
@@ -133,3 +148,29 @@ def test_alarm_fires_for_its_cause(alarm, minutes):
 )
 def test_transient_problem_triggers_no_alarm(alarm, minutes):
     assert not fires(alarm, minutes)
+
+
+SINGLE_EVENT_ALARMS = {
+    # Each request that triggers one of these alarms leaves a Reservation without an instruction or
+    # a record. UnrecordedReservation counts only signed requests.
+    "FallbackFails",
+    "UnrecordedReservation",
+}
+
+PERMANENT = {"SweepSilent"}
+"""Alarms that are triggered by the absence of events."""
+
+
+@pytest.mark.parametrize("alarm", sorted(ALARMS.keys() - PERMANENT))
+def test_one_event_at_night_triggers_only_alarms_about_lost_reservations(alarm):
+    one_event = [{"CallbacksSlow": 9_000, "SweepBehind": 900_000}.get(alarm, 1), *NO_DATA]
+
+    assert fires(alarm, one_event) is (alarm in SINGLE_EVENT_ALARMS)
+
+
+@pytest.mark.parametrize(
+    "alarm", ["CallbacksRefused", "ForgedSignatures", "ApiThrottled", "RulesFail"]
+)
+def test_two_requests_by_strangers_trigger_no_alarm(alarm):
+    for gap in (0, 1, 5, 29):
+        assert not fires(alarm, [*every(1, None), 1, *[None] * gap, 1, *every(1, None)])

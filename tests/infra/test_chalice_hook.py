@@ -182,11 +182,15 @@ def test_file_that_cannot_be_written_is_reported_with_its_path(checkout):
     ("member", "value"),
     [
         ("environment_variables", [1]),
+        ("environment_variables", {"TWILIO_WORKSPACESID": "x"}),
+        ("environment_variables", {"TWILIO_AUTH_TOKEN": "0123456789abcdef" * 2}),
+        ("lambda_memory_sizee", 512),
+        ("lambda_timeout", "60"),
         ("api_gateway_custom_domain", "x"),
         ("api_gateway_custom_domain", None),
     ],
 )
-def test_member_of_the_wrong_type_is_reported(checkout, member, value):
+def test_mistake_in_the_configuration_is_reported_on_one_line(checkout, member, value):
     path = checkout.folder / ".chalice" / "config.json"
     declared = json.loads(path.read_text())
     declared["stages"]["dev"][member] = value
@@ -197,6 +201,7 @@ def test_member_of_the_wrong_type_is_reported(checkout, member, value):
     assert completed.returncode == 1
     assert completed.stderr.startswith("Error: Stage dev in .chalice/config.json: ")
     assert completed.stderr.count("\n") == 1
+    assert "0123456789abcdef" not in completed.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,15 @@ from types import SimpleNamespace
 import pytest
 
 from infra import OperatorError
-from infra.aws import api_settings, chalice_record, fingerprint, live_resources, lock, stacks
+from infra.aws import (
+    api_settings,
+    capacity,
+    chalice_record,
+    fingerprint,
+    live_resources,
+    lock,
+    stacks,
+)
 from infra.commands import deploy as command
 from infra.commands.status import UnreachableError
 from tests.infra.command_line import run_infra
@@ -19,9 +27,14 @@ URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
 def account(monkeypatch):
     """An account in which the names of the executed steps are recorded."""
     account = SimpleNamespace(
-        account="1" * 12, region="eu-west-1", steps=[], fingerprint=None, failure=None
+        account="1" * 12,
+        region="eu-west-1",
+        steps=[],
+        fingerprint=None,
+        failure=None,
+        concurrency=1_000,
     )
-    stage = SimpleNamespace(name="dev", domain=None)
+    stage = SimpleNamespace(name="dev", domain=None, reserved_concurrency=None)
     stage.settings = SimpleNamespace(public_base_url="")
     fakes = {
         (command, "_read_deployable"): lambda _name: stage,
@@ -37,9 +50,11 @@ def account(monkeypatch):
         (chalice_record, "run_chalice"): lambda *_: account.steps.append("deploy"),
         (chalice_record, "upload"): lambda *_: "own",
         (api_settings, "apply"): lambda *_: None,
-        (fingerprint, "compute"): lambda _stage: "current",
-        (fingerprint, "is_deployed"): lambda *_: account.fingerprint == "current",
-        (fingerprint, "store"): lambda *_: store(account),
+        (api_settings, "ensure_access_logs_possible"): lambda *_: None,
+        (capacity, "read_concurrency"): lambda *_: account.concurrency,
+        (fingerprint, "compute"): lambda _stage, concurrency: f"current, {concurrency}",
+        (fingerprint, "is_deployed"): lambda *arguments: account.fingerprint in arguments,
+        (fingerprint, "store"): lambda *arguments: store(account, arguments[3]),
         (fingerprint, "remove"): lambda *_: setattr(account, "fingerprint", None),
     }
     for (module, name), fake in fakes.items():
@@ -55,9 +70,9 @@ def held_lock(account):
         account.steps.append("release lock")
 
 
-def store(account):
+def store(account, computed):
     account.steps.append("store")
-    account.fingerprint = "current"
+    account.fingerprint = computed
 
 
 def check(account):
@@ -116,3 +131,15 @@ def test_fingerprint_is_stored_if_the_smoke_test_is_skipped(account):
 
     deploy(account, "--no-check")
     assert account.steps == ["release lock"]
+
+
+def test_changed_limit_of_the_account_is_noticed_and_a_low_limit_is_reported(account):
+    assert "concurrent executions" not in deploy(account).stderr
+    account.concurrency = 10
+
+    (hint,) = [line for line in deploy(account).stderr.splitlines() if "L-B99A9384" in line]
+
+    assert hint.startswith("Lambda allows only 10 concurrent executions in account 111111111111")
+    assert "deploy" in account.steps
+    deploy(account)
+    assert "deploy" not in account.steps

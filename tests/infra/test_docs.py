@@ -7,7 +7,8 @@ import pytest
 from click import Group
 
 from infra.__main__ import main
-from infra.aws import api_settings, stage_config
+from infra.aws import capacity, stage_config
+from tests.infra import templates
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -56,8 +57,33 @@ def test_documented_memory_and_timeouts_match_configuration():
 
 
 def test_documented_throttles_match_code():
-    callback_rate, default_rate = (
-        api_settings.CALLBACK_THROTTLE.rate,
-        api_settings.DEFAULT_THROTTLE.rate,
-    )
-    assert f"callbacks {callback_rate:,}/s, everything else {default_rate}/s" in DEPLOY
+    for concurrency in (10, 50, 100, 1_000):
+        callback = capacity.callback_throttle(concurrency)
+        default = capacity.default_throttle(concurrency)
+        row = (
+            f"| {concurrency:,} | {callback.rate:,}/s, {callback.burst:,} | "
+            f"{default.rate:,}/s, {default.burst:,} | {capacity.alarm_threshold(concurrency)} |"
+        )
+        assert row in DEPLOY
+
+
+def test_documented_costs_add_up_and_count_every_alarm():
+    rows = re.findall(r"^\| (.+?) \|.*\| \$([\d.]+) \|$", DEPLOY, re.MULTILINE)
+    costs = {name: float(cost) for name, cost in rows}
+    total = costs.pop("total")
+    assert round(sum(costs.values()), 2) == total
+    alarms = templates.of_type(templates.read("stage.yaml"), "AWS::CloudWatch::Alarm")
+    assert costs[f"{len(alarms)} alarms"] == round(len(alarms) * 0.10, 2)
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_documented_urls_on_aws_begin_with_a_stage(page):
+    text = page.read_text(encoding="utf-8")
+    stages = re.findall(r"execute-api\S*amazonaws\.com/(\w+)|…\.amazonaws\.com/(\w+)", text)
+    assert {one or other for one, other in stages} <= {"STAGE", "dev", "prod"}
+
+
+def test_runbook_keeps_every_parameter_of_the_stack_during_an_import():
+    (command,) = re.findall(r"create-change-set .*?resources-to-import", OPERATIONS, re.DOTALL)
+    keys = re.findall(r"ParameterKey=(\w+)", command)
+    assert sorted(keys) == sorted(templates.read("stage.yaml")["Parameters"])

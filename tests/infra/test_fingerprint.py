@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 
 from chalicelib.config import PROJECT
-from infra.aws import api_settings, chalice_record, fingerprint, policies, stacks, stage_config
+from infra.aws import capacity, chalice_record, fingerprint, policies, stacks, stage_config
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def checkout(tmp_path, monkeypatch):
     return tmp_path
 
 
-def compute():
-    return fingerprint.compute(stage_config.read("dev", allow_empty_sids=True))
+def compute(concurrency=1_000):
+    return fingerprint.compute(stage_config.read("dev", allow_empty_sids=True), concurrency)
 
 
 def test_timestamps_bytecode_and_unpackaged_files_do_not_change_the_fingerprint(checkout):
@@ -103,6 +103,12 @@ def test_configuration_of_another_stage_does_not_change_the_fingerprint():
     assert compute() == before
 
 
+@pytest.mark.usefixtures("checkout")
+def test_changed_limit_of_concurrent_executions_changes_the_fingerprint():
+    assert compute(1_000) == compute(1_000)
+    assert len({compute(concurrency) for concurrency in (10, 100, 1_000, 2_000)}) == 4
+
+
 def change_runtime(monkeypatch):
     monkeypatch.setattr(chalice_record, "lambda_runtime", lambda: "python3.99")
 
@@ -112,8 +118,8 @@ def change_chalice(monkeypatch):
 
 
 def change_throttle(monkeypatch):
-    throttle = replace(api_settings.DEFAULT_THROTTLE, rate=51)
-    monkeypatch.setattr(api_settings, "DEFAULT_THROTTLE", throttle)
+    throttle = replace(capacity.MAX_DEFAULT_THROTTLE, rate=51)
+    monkeypatch.setattr(capacity, "MAX_DEFAULT_THROTTLE", throttle)
 
 
 def change_policy(monkeypatch):

@@ -30,7 +30,7 @@ def stage(tables):
     ("seconds", "age"), [(0, "0 s"), (100, "100 s"), (725, "12 minutes"), (1799, "29 minutes")]
 )
 def test_refusal_names_the_owner_the_age_and_the_remedy(aws, stage, monkeypatch, seconds, age):
-    now = lock.time.time()
+    now = int(lock.time.time())
     monkeypatch.setattr(lock.time, "time", lambda: now)
     first, second = (lock.acquire(aws, stage, force=False) for _ in range(2))
     with first:
@@ -83,7 +83,7 @@ def test_lock_is_released_after_an_error(aws, stage):
 def test_lock_of_a_killed_deployment_expires(aws, stage, monkeypatch):
     abandoned = lock.acquire(aws, stage, force=False)
     abandoned.__enter__()
-    now = lock.time.time()
+    now = int(lock.time.time())
     monkeypatch.setattr(lock.time, "time", lambda: now + 31 * 60)
 
     with lock.acquire(aws, stage, force=False):

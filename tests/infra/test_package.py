@@ -39,6 +39,7 @@ def test_functions_have_the_names_that_logs_alarms_and_policies_use(packaged):
     } == {
         stage.log_group(stage_config.API),
         stage.log_group(stage_config.SWEEP),
+        stage.access_log_group,
     }
 
 
@@ -89,7 +90,7 @@ def test_api_has_only_the_throttled_stage(packaged):
         assert "StageName" not in deployment
 
 
-def test_twilio_routes_have_higher_throttles_and_all_methods_have_metrics(packaged):
+def test_twilio_routes_have_higher_throttles(packaged):
     (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
     settings = {method["ResourcePath"]: method for method in stage["MethodSettings"]}
     default = settings.pop("/*")
@@ -98,9 +99,51 @@ def test_twilio_routes_have_higher_throttles_and_all_methods_have_metrics(packag
     } == set(api_settings.twilio_routes())
     for method in settings.values():
         assert method["ThrottlingRateLimit"] > default["ThrottlingRateLimit"]
-        # Method settings inherit nothing from the default.
-        assert method["MetricsEnabled"]
-    assert default["MetricsEnabled"]
+
+
+def test_only_the_routes_that_alarms_read_have_paid_metrics(packaged):
+    (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
+    alarms = templates.of_type(templates.read("stage.yaml"), "AWS::CloudWatch::Alarm").values()
+    read = {
+        dimension["Value"]
+        for alarm in alarms
+        if alarm["Namespace"] == "AWS/ApiGateway"
+        for dimension in alarm["Dimensions"]
+        if dimension["Name"] == "Resource"
+    }
+    assert {
+        method["ResourcePath"][1:].replace("~1", "/")
+        for method in stage["MethodSettings"]
+        if method["MetricsEnabled"]
+    } == read
+
+
+def test_access_log_is_off_by_default_and_contains_no_query_header_or_body(packaged, with_options):
+    (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
+    assert "AccessLogSetting" not in stage
+
+    (stage,) = with_options.of_type("AWS::ApiGateway::Stage").values()
+    destination = stage["AccessLogSetting"]["DestinationArn"]["Fn::Sub"]
+    assert destination.endswith(f":log-group:{with_options.stage.access_log_group}")
+    variables = set(json.loads(stage["AccessLogSetting"]["Format"]).values())
+    assert variables == {
+        "$context.requestTime",
+        "$context.requestId",
+        "$context.identity.sourceIp",
+        "$context.httpMethod",
+        "$context.resourcePath",
+        "$context.status",
+        "$context.responseLatency",
+        "$context.error.responseType",
+    }
+
+
+def test_tracing_of_the_api_follows_the_configuration(packaged, with_options):
+    (traced,) = packaged.of_type("AWS::ApiGateway::Stage").values()
+    (untraced,) = with_options.of_type("AWS::ApiGateway::Stage").values()
+    assert (traced["TracingEnabled"], untraced["TracingEnabled"]) == (True, False)
+    for function in with_options.of_type("AWS::Lambda::Function").values():
+        assert function.get("TracingConfig", {"Mode": "PassThrough"})["Mode"] == "PassThrough"
 
 
 def test_routes_called_by_twilio_are_found():
@@ -150,6 +193,8 @@ def with_options(tmp_path_factory):
             "CORS_ALLOW_ORIGIN": "https://app.example.com",
         }
         stage["lambda_functions"]["api_handler"]["reserved_concurrency"] = 50
+        stage["access_logs"] = True
+        stage["xray"] = False
 
     return package(tmp_path_factory.mktemp("package"), "prod", change)
 

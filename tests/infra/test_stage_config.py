@@ -2,23 +2,31 @@
 
 import copy
 import json
+from dataclasses import fields
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from chalicelib.config import Settings
 from infra import OperatorError
-from infra.aws import fingerprint, policies, stage_config
+from infra.aws import config_file, fingerprint, policies, stage_config
 
 WRONG_VALUES = (None, 5, "x", "", [], [1], {}, True)
 COMMITTED = stage_config.CONFIG.read_text(encoding="utf-8")
 SWEEP_POLICY = "policies/dev-sweep.json"
+LANGUAGE = {"language": "es", "say": "x" * 600}
+LONG_MENU = json.dumps(
+    [{**LANGUAGE, "digit": str(digit), "default": digit == 0} for digit in range(7)]
+)
 
 
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     path = tmp_path / "config.json"
     project = {
-        "environment_variables": {"LEVEL": "project", "PROJECT_ONLY": "yes"},
-        "stages": {"prod": {"environment_variables": {"LEVEL": "stage"}}, "empty": {}},
+        "environment_variables": {"RETENTION_DAYS": "10", "LOG_LEVEL": "DEBUG"},
+        "stages": {"prod": {"environment_variables": {"RETENTION_DAYS": "20"}}, "empty": {}},
     }
     path.write_text(json.dumps(project))
     monkeypatch.setattr(stage_config, "CONFIG", path)
@@ -28,11 +36,12 @@ def config(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("config")
 def test_shell_overrides_stage_and_stage_overrides_project():
     assert stage_config.environment("prod", {}) == {
-        "LEVEL": "stage",
-        "PROJECT_ONLY": "yes",
+        "RETENTION_DAYS": "20",
+        "LOG_LEVEL": "DEBUG",
     }
-    assert stage_config.environment("empty", {})["LEVEL"] == "project"
-    assert stage_config.environment("prod", {"LEVEL": "shell"})["LEVEL"] == "shell"
+    assert stage_config.environment("empty", {})["RETENTION_DAYS"] == "10"
+    shell = {"RETENTION_DAYS": "30"}
+    assert stage_config.environment("prod", shell)["RETENTION_DAYS"] == "30"
 
 
 @pytest.mark.usefixtures("config")
@@ -99,13 +108,39 @@ def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, conte
         ("lambda_functions/api_handler", None, "api_handler must be an object."),
         ("api_gateway_custom_domain", "x", "api_gateway_custom_domain must be an object."),
         ("api_gateway_custom_domain", None, "api_gateway_custom_domain must be an object."),
-        ("api_gateway_custom_domain", {"x": 1}, "domain_name of api_gateway_custom_domain must"),
-        ("api_gateway_policy_file", 5, "api_gateway_policy_file must be a file name"),
+        ("api_gateway_custom_domain", {"x": 1}, "api_gateway_custom_domain.x is unknown."),
+        ("api_gateway_custom_domain", {}, "api_gateway_custom_domain.domain_name is missing."),
+        (
+            "api_gateway_custom_domain",
+            {"domain_name": "calls.example.com"},
+            "api_gateway_custom_domain.certificate_arn is missing.",
+        ),
+        ("api_gateway_policy_file", 5, "api_gateway_policy_file must be a string"),
         *(
             ("lambda_functions/api_handler/iam_policy_file", file, "must be the path of a JSON")
-            for file in (5, None, ".", "policies", "../../../evil.json", "config.json", "a\0.json")
+            for file in (".", "policies", "../../../evil.json", "config.json", "a\0.json")
         ),
         ("lambda_functions/api_handler/iam_policy_file", SWEEP_POLICY, "must differ between"),
+        ("lambda_functions/sweep/iam_policy_file", 5, "iam_policy_file must be a string"),
+        ("lambda_functions/sweep/iam_policy_file", None, "iam_policy_file must be a string"),
+        ("lambda_functions/sweep/lambda_memory_size", "512", "from 128 to 10240"),
+        ("lambda_functions/sweep/lambda_memory_size", True, "from 128 to 10240"),
+        ("lambda_functions/sweep/lambda_timeout", 901, "from 1 to 900"),
+        ("lambda_functions/api_handler/lambda_timeout", 30, "from 1 to 29, API Gateway's"),
+        ("lambda_functions/sweep/reserved_concurrency", -1, "a whole number from 0"),
+        (
+            "lambda_functions/sweep/layers",
+            "arn:aws:lambda:layer",
+            "layers must be a list of strings",
+        ),
+        ("subnet_ids", [1], "subnet_ids must be a list of strings"),
+        ("xray", "true", "xray must be true or false"),
+        ("tags", {"service": 5}, "tags must be an object whose values are text"),
+        ("tags", ["service"], "tags must be an object whose values are text"),
+        ("api_gateway_stage", 5, "api_gateway_stage must be a string"),
+        ("api_gateway_endpoint_type", "NOWHERE", "must be the string EDGE or REGIONAL or PRIVATE"),
+        ("lambda_architecture", "arm", "must be the string x86_64 or arm64"),
+        ("minimum_compression_size", "1", "minimum_compression_size must be a whole number"),
     ],
 )
 def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, value, problem):
@@ -115,6 +150,326 @@ def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, v
 
     with pytest.raises(OperatorError, match=f"^Stage dev in .chalice/config.json: .*{problem}"):
         stage_config.read("dev", allow_empty_sids=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("lambda_memory_sizee", "lambda_memory_sizee is unknown. Did you mean lambda_memory_size?"),
+        (
+            "lambda_functions/sweep/lambda_time_out",
+            "lambda_functions.sweep.lambda_time_out is unknown. Did you mean lambda_timeout?",
+        ),
+        (
+            "lambda_functions/api",
+            "lambda_functions.api is unknown.",
+        ),
+        ("lambda_functions/Sweep", "lambda_functions.Sweep is unknown. Did you mean sweep?"),
+        (
+            "lambda_functions/sweep/lambda_architecture",
+            "lambda_functions.sweep.lambda_architecture has no effect here. Move it to the stage.",
+        ),
+        ("version", "version has no effect here. Move it to the top level of the file."),
+        ("RETENTION_DAYS", "RETENTION_DAYS is a setting. Move it to environment_variables."),
+        ("zzz", "zzz is unknown."),
+    ],
+)
+def test_member_that_chalice_would_ignore_is_refused(config, path, problem):
+    declared = json.loads(COMMITTED)
+    replace(declared["stages"]["dev"], path.split("/"), "x")
+    config.write_text(json.dumps(declared))
+
+    assert refusal() == f"Stage dev in .chalice/config.json: {problem}"
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "problem"),
+    [
+        ("lambda_memory_sizee", 512, "lambda_memory_sizee is unknown. Did you mean"),
+        ("lambda_timeout", "60", "lambda_timeout must be a whole number from 1 to 900."),
+        ("version", 2.0, "version must be the string 2.0."),
+        ("app_name", "calls", "app_name must be the string taskrouter-callbacks."),
+        ("environment_variables", {"RETENTION_DAY": "5"}, "RETENTION_DAY is not a setting. Did"),
+        (
+            "lambda_functions",
+            {"sweep": {"environment_variables": {}}},
+            "lambda_functions.sweep.environment_variables has no effect here. Move it to the stage",
+        ),
+    ],
+)
+def test_member_at_the_top_level_is_checked(config, member, value, problem):
+    config.write_text(json.dumps({**json.loads(COMMITTED), member: value}))
+
+    assert refusal().startswith(f"Stage dev in .chalice/config.json: at the top level, {problem}")
+
+
+def refusal():
+    with pytest.raises(OperatorError) as error:
+        stage_config.read("dev", allow_empty_sids=True)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+LEVELS = {
+    "the top level": ((), "at the top level, ", ""),
+    "the stage": (("stages", "dev"), "", ""),
+    "a function": (
+        ("stages", "dev", "lambda_functions", "sweep"),
+        "",
+        " of lambda_functions.sweep",
+    ),
+}
+
+
+@pytest.fixture(params=LEVELS)
+def set_variables(request, config):
+    """A function that sets variables at a level of the file, and its names in error messages."""
+    path, prefix, owner = LEVELS[request.param]
+
+    def set_variables(**variables):
+        declared = json.loads(COMMITTED)
+        level = declared
+        for name in path:
+            level = level[name]
+        level.setdefault("environment_variables", {}).update(variables)
+        config.write_text(json.dumps(declared))
+
+    set_variables.prefix = f"Stage dev in .chalice/config.json: {prefix}"
+    set_variables.owner = owner
+    return set_variables
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("REJECT_AFTER_SECOND", " Did you mean REJECT_AFTER_SECONDS?"),
+        ("log_level", " Did you mean LOG_LEVEL?"),
+        ("TWILIO_WORKFLOWSID", " Did you mean TWILIO_WORKFLOW_SID?"),
+        ("API_PORT", ""),
+        ("X", ""),
+    ],
+)
+def test_unknown_variable_is_refused(set_variables, name, hint):
+    set_variables(**{name: "5"})
+
+    assert refusal() == (
+        f"{set_variables.prefix}{name}{set_variables.owner} is not a setting.{hint} See "
+        "docs/settings.md."
+    )
+
+
+@pytest.mark.parametrize("value", [5, None, [1], {"a": "b"}, True, 1.5])
+def test_variable_that_is_not_text_is_refused(set_variables, value):
+    set_variables(TWILIO_WORKSPACE_SID=value)
+
+    assert refusal() == (
+        f"{set_variables.prefix}TWILIO_WORKSPACE_SID{set_variables.owner} must be a string in "
+        "quotation marks."
+    )
+
+
+HEX = "0123456789abcdef" * 2
+# Assembled here, so that secret scanners do not report this file.
+API_KEY_SECRET = "aB3" + "dEf4GhIj5" * 3 + "zZ"
+AWS_SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"TWILIO_AUTH_TOKEN": "x"},
+        {"TWILIO_AUTH_TOKEN": 5},
+        {"TWILIO_API_KEY_SECRET": API_KEY_SECRET},
+        {"RETENTION_DAYS": HEX},
+        {"RETENTION_DAYS": HEX.upper()},
+        {"RETENTION_DAYS": [HEX]},
+        {"VOICE_LANGUAGES": json.dumps({"auth_tokens": [HEX]})},
+        {"PUBLIC_BASE_URL": f"https://user:{HEX}@example.com"},
+        {"STATE_TABLE": API_KEY_SECRET},
+        {"AWS_SECRET_ACCESS_KEY": AWS_SECRET_KEY},
+        {"STATE_TABLE": AWS_SECRET_KEY},
+        {"STATE_TABLE": "AKIA" + "A" * 16},
+        {"STATE_TABLE": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"},
+        {"STATE_TABLE": "-----BEGIN PRIVATE KEY-----"},
+        {"UNKNOWN": HEX},
+        {HEX: "x"},
+    ],
+)
+def test_secret_is_refused_and_not_printed(set_variables, variables):
+    set_variables(**variables)
+
+    message = refusal()
+
+    assert message.startswith(set_variables.prefix)
+    assert "is or looks like a secret, which does not belong in this file." in message
+    assert "python -m infra secrets put" in message
+    ((name, value),) = variables.items()
+    assert (name in message) is (name != HEX)
+    for secret in (HEX, HEX.upper(), API_KEY_SECRET, AWS_SECRET_KEY):
+        assert secret not in message
+    assert len(str(value)) == 1 or str(value) not in message
+
+
+@pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION", "_HANDLER"])
+def test_variable_that_lambda_sets_is_refused(set_variables, name):
+    set_variables(**{name: "eu-west-1"})
+
+    prefix, owner = set_variables.prefix, set_variables.owner
+    assert refusal() == f"{prefix}{name}{owner} must not be set, because Lambda sets it."
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"LOG_LEVEL": "DEBUG", "REJECT_ACTIVITY_SID": f"WA{HEX}"},
+        {"RESERVATION_TIMEOUTS_BY_WORKFLOW": json.dumps({f"WW{HEX}": 300})},
+        {"AWS_ENDPOINT_URL_DYNAMODB": "https://dynamodb.eu-west-1.amazonaws.com"},
+        {"AWS_MAX_ATTEMPTS": "1", "PYTHONOPTIMIZE": "1", "LANG": "C.UTF-8", "TZ": "UTC"},
+        {"HTTPS_PROXY": "http://proxy.example.com:3128"},
+    ],
+)
+def test_settings_and_variables_of_the_runtime_are_accepted(set_variables, variables):
+    set_variables(**variables)
+
+    assert stage_config.read("dev", allow_empty_sids=True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    name=st.sampled_from(sorted(field.name.upper() for field in fields(Settings))),
+    position=st.integers(min_value=0),
+    letter=st.sampled_from("AXZ_9"),
+)
+def test_setting_with_one_wrong_letter_is_refused_with_its_name(name, position, letter):
+    position %= len(name)
+    misspelled = name[:position] + letter + name[position + 1 :]
+    project = {"stages": {"dev": {"environment_variables": {misspelled: "5"}}}}
+    known = {field.name.upper() for field in fields(Settings)}
+    assume(misspelled not in known)
+
+    with pytest.raises(OperatorError, match=f"{misspelled} is not a setting. Did you mean"):
+        config_file.check(project, "dev")
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"RETENTION_DAYS": "forever"}, "RETENTION_DAYS must be a whole number from 1 to 3650."),
+        ({"SETTINGS_DEFAULTS": "local/settings.env"}, "SETTINGS_DEFAULTS is for local use only"),
+        ({"LOG_LEVEL": "ERROR"}, "LOG_LEVEL must be DEBUG or INFO"),
+        (
+            {"STATE_TABLE": "other"},
+            "STATE_TABLE of lambda_functions.sweep must be set for the whole stage",
+        ),
+    ],
+)
+def test_variables_of_a_function_are_checked_like_those_of_the_stage(config, variables, problem):
+    declared = json.loads(COMMITTED)
+    sweep = declared["stages"]["dev"]["lambda_functions"]["sweep"]
+    sweep["environment_variables"] = variables
+    config.write_text(json.dumps(declared))
+
+    assert refusal().startswith(f"Stage dev in .chalice/config.json: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("variables", "problem"),
+    [
+        ({"STATE_TABLE": "my table"}, "STATE_TABLE must be 3 to 255 letters"),
+        ({"RESERVATIONS_TABLE": "a"}, "RESERVATIONS_TABLE must be 3 to 255 letters"),
+        (
+            {"STATE_TABLE": "taskrouter-callbacks-dev-reservations"},
+            "RESERVATIONS_TABLE and STATE_TABLE must differ.",
+        ),
+        ({"SECRETS_PARAMETER": "my secrets"}, "SECRETS_PARAMETER must be the name of an SSM"),
+        ({"VOICE_LANGUAGES": LONG_MENU}, "the variables of api_handler take"),
+    ],
+)
+def test_value_that_aws_would_refuse_is_refused(config, variables, problem):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["dev"]["environment_variables"] |= variables
+    config.write_text(json.dumps(declared))
+
+    assert refusal().startswith(f"Stage dev in .chalice/config.json: {problem}")
+
+
+VALID_MEMBERS = {
+    "access_logs": True,
+    "api_gateway_endpoint_type": "EDGE",
+    "api_gateway_endpoint_vpce": ["vpce-1"],
+    "api_gateway_policy_file": "policy.json",
+    "automatic_layer": True,
+    "autogen_policy": False,
+    "environment_variables": {
+        "SECRETS_PARAMETER": "/aws/reference/secretsmanager/twilio/dev",
+        "RESERVATIONS_TABLE": "restored_table.2",
+        "STATE_TABLE": "taskrouter-callbacks-dev-state",
+    },
+    "iam_role_arn": "arn:aws:iam::1:role/own",
+    "lambda_architecture": "arm64",
+    "lambda_memory_size": 10_240,
+    "lambda_timeout": 900,
+    "layers": ["arn:aws:lambda:eu-west-1:1:layer:own:1"],
+    "log_retention_in_days": 30,
+    "manage_iam_role": True,
+    "minimum_compression_size": 0,
+    "reserved_concurrency": 0,
+    "security_group_ids": ["sg-1"],
+    "subnet_ids": [],
+    "tags": {},
+    "xray": False,
+}
+
+
+@pytest.mark.parametrize("member", VALID_MEMBERS)
+def test_valid_member_is_accepted(config, member):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["dev"][member] = VALID_MEMBERS[member]
+    config.write_text(json.dumps(declared))
+
+    assert stage_config.read("dev", allow_empty_sids=True)
+
+
+def test_options_of_the_stage_are_read(config):
+    declared = json.loads(COMMITTED)
+    config.write_text(COMMITTED)
+    default = stage_config.read("dev", allow_empty_sids=True)
+    stage = declared["stages"]["dev"] | {"xray": False, "access_logs": True}
+    stage["lambda_functions"]["sweep"]["reserved_concurrency"] = 5
+    declared["stages"]["dev"] = stage | {"reserved_concurrency": 7}
+    config.write_text(json.dumps(declared))
+    changed = stage_config.read("dev", allow_empty_sids=True)
+
+    options = ("xray", "access_logs", "reserved_concurrency")
+    assert [getattr(default, option) for option in options] == [True, False, None]
+    assert [getattr(changed, option) for option in options] == [False, True, 7]
+
+
+def test_deeply_nested_file_is_refused(config):
+    config.write_text("[" * 100_000)
+
+    with pytest.raises(OperatorError, match=r"config\.json can't be read"):
+        stage_config.read("dev")
+
+
+@pytest.mark.parametrize("name", ["my_stage", "a" * 32, "dev/x"])
+def test_stage_name_that_aws_would_refuse_is_refused(config, name):
+    text = COMMITTED.replace('"dev"', json.dumps(name))
+    config.write_text(text)
+
+    with pytest.raises(OperatorError, match="name must be 1 to 31 letters, digits and hyphens"):
+        stage_config.read(name, allow_empty_sids=True)
+
+
+def test_missing_timeout_of_the_api_is_refused(config):
+    declared = json.loads(COMMITTED)
+    del declared["stages"]["dev"]["lambda_functions"]["api_handler"]["lambda_timeout"]
+    config.write_text(json.dumps(declared))
+
+    assert "lambda_functions.api_handler.lambda_timeout must be" in refusal()
+
+    config.write_text(json.dumps({**declared, "lambda_timeout": 20}))
+    assert stage_config.read("dev", allow_empty_sids=True)
 
 
 def test_missing_app_name_is_reported(config):
@@ -152,7 +507,7 @@ def test_wrong_value_of_any_member_raises_no_unexpected_error(config, wrong):
         except OperatorError:
             continue
         assert policies.render(stage)
-        assert fingerprint.compute(stage)
+        assert fingerprint.compute(stage, 1_000)
 
 
 def test_error_for_misspelled_stage_suggests_the_nearest_name(config):

@@ -1,60 +1,116 @@
-"""The status command prints readable times, and only the alarms of its stage."""
+"""The status command reports whether a stage works and whether anyone receives its alarms."""
 
 import json
-from decimal import Decimal
 from types import SimpleNamespace
 
 import boto3
 import pytest
 from moto import mock_aws
 
-from infra.aws import Aws
-from infra.commands import status as command
+from infra.aws import chalice_record, stacks, stage_config
+from infra.commands import status
 from tests.infra.command_line import run_infra
+from tests.infra.packaging import SIDS
 
-STARTED = 1_795_662_725_750  # 2026-11-26 03:12:05 UTC
-LAST_SWEEP = {"id": "last_sweep", "at": Decimal(STARTED), "duration_ms": Decimal(2400), "ok": True}
+REGION = "eu-west-1"
+FIRST_LINE = f"Stage dev: account 123456789012, {REGION}\n"
+WORKING = {
+    "_smoke_test_result": "ok",
+    "_table_status": "ACTIVE",
+    "_schedule_state": "ENABLED",
+    "_last_sweep": {"ok": True},
+    "_active_alarms": [],
+}
 
 
 @pytest.fixture
-def _report(monkeypatch):
-    report = {"url": "https://calls.example.com", "last_sweep": LAST_SWEEP, "ok": True}
-    monkeypatch.setattr(command, "describe", lambda *_: report)
-    monkeypatch.setattr(command, "connect_to_stage", lambda _stage: None)
-    monkeypatch.setattr(command.stage_config, "read", lambda _name: None)
+def topic(tmp_path, monkeypatch):
+    """The ARN of the alarms' topic of a stage that works, in an emulated account."""
+    config = stage_config.project()
+    config["stages"]["dev"]["environment_variables"] |= SIDS
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(stage_config, "CONFIG", tmp_path / "config.json")
+    monkeypatch.setattr(chalice_record, "public_url", lambda *_: "https://example.com/dev")
+    for name, value in WORKING.items():
+        monkeypatch.setattr(status, name, lambda *_, value=value: value)
+    with mock_aws():
+        topic = boto3.client("sns", REGION).create_topic(Name="alarms")["TopicArn"]
+        monkeypatch.setattr(stacks, "outputs", lambda *_: {"AlarmTopic": topic})
+        yield topic
+
+
+def run_status(*options):
+    return run_infra("status", "--stage", "dev", *options, AWS_DEFAULT_REGION=REGION)
+
+
+def subscribe(topic, endpoint="you@example.com"):
+    boto3.client("sns", REGION).subscribe(TopicArn=topic, Protocol="email", Endpoint=endpoint)
+
+
+def test_stage_without_alarm_subscribers_is_not_ok(topic):
+    completed = run_status("--json")
+
+    report = json.loads(completed.stdout)
+    assert (report["ok"], report["alarm_subscribers"], completed.returncode) == (False, 0, 1)
+    assert completed.stderr == FIRST_LINE + (
+        "Nobody receives the alarms. Subscribe, and confirm the subscription in the email that AWS "
+        f"sends: aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint "
+        "you@example.com\n"
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_stage_with_alarm_subscribers_is_ok(topic, count):
+    for number in range(count):
+        subscribe(topic, f"{number}@example.com")
+
+    completed = run_status("--json")
+
+    report = json.loads(completed.stdout)
+    assert (report["ok"], report["alarm_subscribers"], completed.returncode) == (True, count, 0)
+    assert completed.stderr == FIRST_LINE
+    assert f"alarm_subscribers  {count}\n" in run_status().stdout
+
+
+def test_unconfirmed_subscription_is_not_counted(topic, monkeypatch):
+    subscriptions = [{"SubscriptionArn": "PendingConfirmation"}, {"SubscriptionArn": "Deleted"}]
+    pages = SimpleNamespace(paginate=lambda **_: [{"Subscriptions": subscriptions}])
+    client = SimpleNamespace(get_paginator=lambda _: pages)
+
+    assert status._subscribers(SimpleNamespace(client=lambda _: client), topic) == 0
+
+
+def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):
+    monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+
+    completed = run_status()
+
+    assert completed.returncode == 1
+    assert "alarm_topic        none\n" in completed.stdout
+    assert completed.stderr.endswith("Deploy the stage.\n")
+
+
+def test_unreadable_topic_is_not_ok(topic):
+    boto3.client("sns", REGION).delete_topic(TopicArn=topic)
+
+    completed = run_status("--json")
+
+    report = json.loads(completed.stdout)
+    assert (report["ok"], completed.returncode) == (False, 1)
+    assert "NotFound" in report["alarm_subscribers"]
 
 
 @pytest.mark.parametrize(
-    ("age", "shown"), [(42, "42 s"), (125, "2 minutes"), (3 * 3600, "3 hours"), (1e6, "11 days")]
+    ("part", "value"),
+    [
+        ("_smoke_test_result", "not checked"),
+        ("_table_status", "UPDATING"),
+        ("_schedule_state", "DISABLED"),
+        ("_active_alarms", ["SweepSilent"]),
+    ],
 )
-@pytest.mark.usefixtures("_report")
-def test_time_of_the_last_sweep_is_readable(monkeypatch, age, shown):
-    monkeypatch.setattr(command.time, "time", lambda: STARTED / 1000 + age)
+def test_stage_with_a_broken_part_is_not_ok(topic, monkeypatch, part, value):
+    subscribe(topic)
+    monkeypatch.setattr(status, part, lambda *_: value)
 
-    printed = run_infra("status", "--stage", "dev").stdout
-
-    assert f"at 2026-11-26 03:12:05 UTC ({shown} ago), duration_ms 2400, ok True" in printed
-
-
-@pytest.mark.usefixtures("_report")
-def test_json_contains_numbers():
-    printed = json.loads(run_infra("status", "--stage", "dev", "--json").stdout)
-
-    assert printed["last_sweep"]["at"] == STARTED
-
-
-def test_alarms_of_a_stage_with_a_longer_name_are_not_shown(monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "moto")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "moto")
-    with mock_aws():
-        aws = Aws(boto3.Session(region_name="eu-west-1"), "aws", "eu-west-1", "1" * 12, "")
-        cloudwatch = aws.client("cloudwatch")
-        for stage in ("dev", "dev-2", "dev2"):
-            name = f"taskrouter-callbacks-{stage}-SweepFails"
-            cloudwatch.put_metric_alarm(
-                AlarmName=name, ComparisonOperator="GreaterThanThreshold", EvaluationPeriods=1
-            )
-            cloudwatch.set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="test")
-
-        stage = SimpleNamespace(stack="taskrouter-callbacks-dev")
-        assert command._active_alarms(aws, stage) == ["SweepFails"]
+    assert run_status().returncode == 1

@@ -33,7 +33,8 @@ def test_tables_survive_updates_and_deletion_of_the_stack(tables):
 def test_tables_are_encrypted_and_restorable_and_have_a_ttl(tables):
     for table in tables:
         properties = table["Properties"]
-        assert properties["SSESpecification"] == {"SSEEnabled": True}
+        # DynamoDB encrypts every table. The key that AWS owns is free.
+        assert properties["SSESpecification"] == {"SSEEnabled": False}
         assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
         assert properties["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
         assert properties["BillingMode"] == "PAY_PER_REQUEST"
@@ -46,7 +47,9 @@ def test_stack_contains_only_the_tables_if_operate_is_false():
         "Reservations",
         "State",
     }
-    assert set(conditions.values()) == {None, "IsOperated"}
+    assert set(conditions.values()) == {None, "IsOperated", "IsAccessLogged"}
+    operated, _ = templates.read("stage.yaml")["Conditions"]["IsAccessLogged"]["And"]
+    assert operated == {"Condition": "IsOperated"}
 
 
 def test_template_is_below_the_size_limit_of_a_request():

@@ -1,0 +1,113 @@
+"""Lambda's limit of concurrent executions, and the limits of a stage that follow from it.
+
+A function that takes D seconds per request serves C / D requests per second with C concurrent
+executions. A new AWS account may have a limit of 10.
+"""
+
+from dataclasses import dataclass
+
+from infra import OperatorError
+from infra.aws import Aws
+from infra.aws.stage_config import Stage
+
+QUOTA_CODE = "L-B99A9384"
+"""Code of the quota "Concurrent executions" in Service Quotas."""
+
+ENOUGH = 100
+"""Concurrency at which no rate is reduced."""
+
+_KEPT_UNRESERVED = 100
+"""Concurrency that Lambda keeps for functions without reserved concurrency."""
+
+
+@dataclass(frozen=True)
+class Throttle:
+    """An API Gateway throttle.
+
+    Attributes:
+        rate: Steady-state limit, in requests per second.
+        burst: Maximum number of concurrent requests (the capacity of the token bucket).
+    """
+
+    rate: float
+    burst: int
+
+
+# API Gateway's quota is 10,000 requests per second for all APIs of an account and region, with a
+# burst quota of only 1,250 in some regions. Other routes get a small share of the quota.
+MAX_CALLBACK_THROTTLE = Throttle(rate=1_000, burst=1_000)
+MAX_DEFAULT_THROTTLE = Throttle(rate=50, burst=100)
+
+CALLBACK_SECONDS = 0.1
+"""Assumed mean duration of a request by Twilio, which waits at most for one DynamoDB write."""
+
+DEFAULT_SECONDS = 0.5
+"""Assumed mean duration of other requests, which may wait for TaskRouter."""
+
+_DEFAULT_SHARE = 0.5
+"""Share of the concurrency that one method for other clients may use."""
+
+_ALARM_SHARE = 0.8
+"""Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""
+
+
+def read_concurrency(aws: Aws, stage: Stage) -> int:
+    """Return the number of concurrent executions available to the API's function.
+
+    The number is the function's reserved concurrency, if configured. Otherwise, it is the part of
+    the account's limit that no function has reserved.
+
+    Raises:
+        OperatorError: Lambda would refuse the configured reserved concurrency.
+    """
+    limits = aws.client("lambda").get_account_settings()["AccountLimit"]
+    limit, reserved = limits["ConcurrentExecutions"], stage.reserved_concurrency
+    if reserved is None:
+        return int(limits["UnreservedConcurrentExecutions"])
+    if reserved > limit - _KEPT_UNRESERVED:
+        raise OperatorError(
+            f"Stage {stage.name} sets reserved_concurrency to {reserved}, but Lambda allows only "
+            f"{limit} concurrent executions in account {aws.account}, {aws.region}, and keeps "
+            f"{_KEPT_UNRESERVED} of these unreserved. Remove reserved_concurrency, or {_REMEDY}"
+        )
+    return reserved
+
+
+_REMEDY = (
+    "request a higher limit: aws service-quotas request-service-quota-increase --service-code "
+    f"lambda --quota-code {QUOTA_CODE} --desired-value 1000"
+)
+
+
+def describe_low(aws: Aws, stage: Stage, concurrency: int) -> str | None:
+    """Return a hint if the account's limit reduces the throttles, or None."""
+    if concurrency >= ENOUGH or stage.reserved_concurrency is not None:
+        return None
+    return (
+        f"Lambda allows only {concurrency} concurrent executions in account {aws.account}, "
+        f"{aws.region}, so each callback route is limited to "
+        f"{callback_throttle(concurrency).rate:g} requests/s and every other method to "
+        f"{default_throttle(concurrency).rate:g}. To raise both, {_REMEDY}"
+    )
+
+
+def callback_throttle(concurrency: int) -> Throttle:
+    """Return the throttle of each route that Twilio calls."""
+    return _throttle(concurrency, CALLBACK_SECONDS, MAX_CALLBACK_THROTTLE)
+
+
+def default_throttle(concurrency: int) -> Throttle:
+    """Return the throttle of each other method, which leaves concurrency for callbacks."""
+    return _throttle(concurrency * _DEFAULT_SHARE, DEFAULT_SECONDS, MAX_DEFAULT_THROTTLE)
+
+
+def _throttle(concurrency: float, mean_seconds: float, maximum: Throttle) -> Throttle:
+    return Throttle(
+        rate=min(maximum.rate, int(concurrency / mean_seconds)),
+        burst=min(maximum.burst, max(1, int(concurrency))),
+    )
+
+
+def alarm_threshold(concurrency: int) -> int:
+    """Return the number of concurrent executions at which ConcurrencyHigh is triggered."""
+    return max(1, round(concurrency * _ALARM_SHARE))

@@ -1,0 +1,157 @@
+"""The deploy role's policy allows exactly the calls of the operator commands.
+
+The commands run on an emulated account, which records their calls and those of Chalice. The calls
+that CloudFormation makes with the role's permissions are not recorded:
+`tests/infra/test_deploy_role.py` lists these.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.conftest import ACCOUNT, REGION, STAGE
+from tests.deploy.test_deploy import api_url, put_secrets
+from tests.infra.deploy_role import CLOUDFORMATION, NOT_RECORDED, allowed_actions, is_allowed
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+RECORDER = Path(__file__).with_name("recorder")
+
+_ACTIONS = {
+    # Operations whose IAM action has another name, and the permissions that S3 checks in addition.
+    ("s3", "ListObjectVersions"): ["s3:ListBucketVersions"],
+    ("s3", "GetObject"): ["s3:GetObject", "s3:ListBucket"],  # 404 instead of 403 for missing keys
+}
+
+_SERVICES = {"monitoring": "cloudwatch"}
+
+_RESOURCES = {
+    "cloudformation": ("StackName", "stack/{}/id"),
+    "dynamodb": ("TableName", "table/{}"),
+    "events": ("Rule|Name", "rule/{}"),
+    "iam": ("RoleName", "role/{}"),
+    "lambda": ("FunctionName|Resource", "function:{}"),
+    "logs": ("logGroupName", "log-group:{}:*"),
+    "sns": ("TopicArn", "{}"),
+    "ssm": ("Name", "parameter{}"),
+}
+"""The parameters that name the resource of a call, and the ARN's last part, by service."""
+
+_WITHOUT_RESOURCE = {
+    "cloudwatch:DescribeAlarms",
+    "events:ListRuleNamesByTarget",
+    "lambda:GetAccountSettings",
+}
+
+
+def permissions(call):
+    """Return the (action, ARN) pairs that a recorded call needs."""
+    service = _SERVICES.get(call["service"], call["service"])
+    operation, parameters = call["operation"], call["parameters"]
+    if service == "sts":
+        return set()  # GetCallerIdentity needs no permission
+    if service == "apigateway":
+        return {(f"apigateway:{call['method']}", f"arn:aws:apigateway:{REGION}::{call['path']}")}
+    if service == "s3":
+        if operation == "DeleteObject" and "VersionId" in parameters:
+            actions = ["s3:DeleteObjectVersion"]
+        else:
+            actions = _ACTIONS.get((service, operation), [f"s3:{operation}"])
+        key = f"/{parameters['Key']}" if "Key" in parameters else ""
+        return {
+            (action, f"arn:aws:s3:::{parameters['Bucket']}{'' if 'List' in action else key}")
+            for action in actions
+        }
+    action = f"{service}:{operation}"
+    if action in _WITHOUT_RESOURCE:
+        return {(action, "*")}
+    names, template = _RESOURCES[service]
+    (name,) = [parameters[name] for name in names.split("|") if name in parameters]
+    if name.startswith("arn:"):
+        return {(action, name)}
+    region = "" if service == "iam" else REGION
+    pairs = {(action, f"arn:aws:{service}:{region}:{ACCOUNT}:{template.format(name)}")}
+    if operation == "CreateFunction":
+        pairs.add(("iam:PassRole", parameters["Role"]))
+        pairs.add(("lambda:TagResource", f"arn:aws:lambda:{region}:{ACCOUNT}:function:{name}"))
+    return pairs
+
+
+class Recording:
+    """Runs commands in a checkout and records their AWS calls."""
+
+    def __init__(self, checkout, file):
+        self.checkout = checkout
+        self._file = file
+        self._variables = {"PYTHONPATH": str(RECORDER), "RECORDED_CALLS": str(file)}
+
+    def run(self, *arguments, stdin=""):
+        completed = self.checkout.run(*arguments, stdin=stdin, **self._variables)
+        assert completed.returncode == 0, completed.stderr
+
+    def chalice(self, *arguments):
+        completed = self.checkout.chalice(*arguments, **self._variables)
+        assert completed.returncode == 0, completed.stderr
+
+    def change(self, change):
+        path = self.checkout.folder / ".chalice" / "config.json"
+        config = json.loads(path.read_text())
+        change(config["stages"][STAGE])
+        path.write_text(json.dumps(config))
+
+    @property
+    def permissions(self):
+        lines = self._file.read_text(encoding="utf-8").splitlines()
+        return {pair for line in lines for pair in permissions(json.loads(line))}
+
+
+@pytest.fixture
+def recording(checkout, tmp_path):
+    return Recording(checkout, tmp_path / "calls.jsonl")
+
+
+def set_options(stage):
+    """Set options that are off by default."""
+    stage["access_logs"] = True
+    stage["tags"]["new"] = "tag"
+    stage["lambda_functions"]["api_handler"]["reserved_concurrency"] = 50
+
+
+def unset_options(stage):
+    stage["access_logs"] = False
+    del stage["tags"]["service"]
+    del stage["lambda_functions"]["api_handler"]["reserved_concurrency"]
+
+
+def test_policy_allows_exactly_the_recorded_calls(aws, checkout, recording, secrets):
+    at_stage = ["--stage", STAGE]
+    recording.run("secrets", "put", *at_stage, "--stdin", stdin=secrets)
+    recording.run("package", *at_stage, "out")
+    recording.run("deploy", *at_stage, "--no-check")
+    recording.run("deploy", *at_stage, "--no-check")
+    checkout.set(PUBLIC_BASE_URL=api_url(aws))
+    role = {
+        "op": "replace",
+        "path": "/cloudwatchRoleArn",
+        "value": f"arn:aws:iam::{ACCOUNT}:role/r",
+    }
+    aws.client("apigateway").update_account(patchOperations=[role])
+    recording.change(set_options)
+    recording.run("deploy", *at_stage)
+    recording.change(unset_options)
+    recording.run("prepare", *at_stage)
+    recording.chalice("deploy", *at_stage)
+    recording.run("deploy", *at_stage)
+    checkout.run("status", *at_stage, **recording._variables)
+    recording.run("token", *at_stage, "--role", "supervisor")
+    recording.run("logs", *at_stage)
+    recording.run("destroy", *at_stage, "--yes")
+    put_secrets(checkout, secrets)
+    recording.run("destroy", *at_stage, "--data", "--yes")
+
+    recorded = recording.permissions
+    assert sorted(pair for pair in recorded if not is_allowed(*pair)) == []
+    needed = {action for action, _ in recorded}
+    explained = {action for actions in CLOUDFORMATION.values() for action in actions}
+    assert allowed_actions() - needed - explained == NOT_RECORDED.keys()

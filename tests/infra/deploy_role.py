@@ -1,0 +1,121 @@
+"""The policy of the role that deploys, and its actions that no recorded call needs."""
+
+import json
+from fnmatch import fnmatchcase
+
+from tests.infra.templates import INFRA
+
+POLICY = INFRA / "deploy-role-policy.json"
+
+CLOUDFORMATION = {
+    "AWS::CloudWatch::Alarm": {
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:DescribeAlarms",
+        "cloudwatch:ListTagsForResource",
+        "cloudwatch:PutMetricAlarm",
+        "cloudwatch:TagResource",
+        "cloudwatch:UntagResource",
+    },
+    "AWS::CloudWatch::Dashboard": {
+        "cloudwatch:DeleteDashboards",
+        "cloudwatch:GetDashboard",
+        "cloudwatch:PutDashboard",
+    },
+    "AWS::DynamoDB::Table": {
+        "dynamodb:CreateTable",
+        "dynamodb:DeleteTable",
+        "dynamodb:DescribeContinuousBackups",
+        "dynamodb:DescribeContributorInsights",
+        "dynamodb:DescribeKinesisStreamingDestination",
+        "dynamodb:DescribeTable",
+        "dynamodb:DescribeTimeToLive",
+        "dynamodb:GetResourcePolicy",
+        "dynamodb:ListTagsOfResource",
+        "dynamodb:TagResource",
+        "dynamodb:UntagResource",
+        "dynamodb:UpdateContinuousBackups",
+        "dynamodb:UpdateTable",
+        "dynamodb:UpdateTimeToLive",
+    },
+    "AWS::Logs::LogGroup": {
+        "logs:CreateLogGroup",
+        "logs:DeleteLogGroup",
+        "logs:DescribeIndexPolicies",
+        "logs:DescribeLogGroups",
+        "logs:GetDataProtectionPolicy",
+        "logs:ListTagsForResource",
+        "logs:PutRetentionPolicy",
+        "logs:TagResource",
+        "logs:UntagResource",
+    },
+    "AWS::Logs::MetricFilter": {
+        "logs:DeleteMetricFilter",
+        "logs:DescribeMetricFilters",
+        "logs:PutMetricFilter",
+    },
+    "AWS::S3::Bucket": {
+        "s3:CreateBucket",
+        "s3:DeleteBucket",
+        "s3:GetBucketOwnershipControls",
+        "s3:GetBucketPublicAccessBlock",
+        "s3:GetBucketTagging",
+        "s3:GetBucketVersioning",
+        "s3:GetEncryptionConfiguration",
+        "s3:GetLifecycleConfiguration",
+        "s3:PutBucketOwnershipControls",
+        "s3:PutBucketPublicAccessBlock",
+        "s3:PutBucketTagging",
+        "s3:PutBucketVersioning",
+        "s3:PutEncryptionConfiguration",
+        "s3:PutLifecycleConfiguration",
+    },
+    "AWS::S3::BucketPolicy": {
+        "s3:DeleteBucketPolicy",
+        "s3:GetBucketPolicy",
+        "s3:PutBucketPolicy",
+    },
+    "AWS::SNS::Topic": {
+        "sns:CreateTopic",
+        "sns:DeleteTopic",
+        "sns:GetDataProtectionPolicy",
+        "sns:GetTopicAttributes",
+        "sns:ListSubscriptionsByTopic",
+        "sns:ListTagsForResource",
+        "sns:SetTopicAttributes",
+        "sns:TagResource",
+        "sns:UntagResource",
+    },
+}
+"""Actions that CloudFormation executes with the permissions of its caller, by resource type."""
+
+NOT_RECORDED = {
+    "cloudformation:CreateChangeSet": "imports retained tables of a lost stack",
+    "cloudformation:DescribeStackEvents": "names the cause of a failed change of the stack",
+    "cloudformation:DescribeChangeSet": "imports retained tables of a lost stack",
+    "cloudformation:ExecuteChangeSet": "imports retained tables of a lost stack",
+    "iam:CreateServiceLinkedRole": "API Gateway creates the role with the first custom domain",
+    "sns:Subscribe": "subscribes an email address to the alarms",
+}
+"""Other actions that the test does not record, and the reasons to allow these."""
+
+
+def _statements():
+    return json.loads(POLICY.read_text(encoding="utf-8"))["Statement"]
+
+
+def _as_list(value):
+    return value if isinstance(value, list) else [value]
+
+
+def allowed_actions():
+    """Return all actions of the policy."""
+    return {action for item in _statements() for action in _as_list(item["Action"])}
+
+
+def is_allowed(action, arn):
+    """Return whether the policy allows an action on a resource."""
+    return any(
+        action in _as_list(statement["Action"])
+        and any(fnmatchcase(arn, pattern) for pattern in _as_list(statement["Resource"]))
+        for statement in _statements()
+    )

@@ -1,0 +1,77 @@
+"""The policy of the role that deploys is valid, small and limited to this project."""
+
+import json
+
+import pytest
+
+from tests.infra import templates
+from tests.infra.deploy_role import (
+    CLOUDFORMATION,
+    NOT_RECORDED,
+    POLICY,
+    allowed_actions,
+    is_allowed,
+)
+
+STATEMENTS = json.loads(POLICY.read_text(encoding="utf-8"))["Statement"]
+DEPLOY = (POLICY.parents[1] / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+WITHOUT_PROJECT_NAME = {"Apis", "CustomDomain", "RoleForAccessLogs", "WithoutResource"}
+"""Statements whose resources can't be limited to names that start with the project's name."""
+
+
+def test_policy_allows_the_calls_that_cloudformation_makes():
+    assert {
+        action for actions in CLOUDFORMATION.values() for action in actions
+    } <= allowed_actions()
+    types = {resource["Type"] for resource in templates.read("stage.yaml")["Resources"].values()}
+    assert types == CLOUDFORMATION.keys()
+
+
+def test_policy_contains_no_wildcard_action():
+    assert not [action for action in allowed_actions() if "*" in action]
+    assert NOT_RECORDED.keys() <= allowed_actions()
+
+
+def test_policy_fits_into_a_managed_policy():
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+    assert len(json.dumps(json.loads(POLICY.read_text()), separators=(",", ":"))) <= 6_144
+
+
+@pytest.mark.parametrize("statement", STATEMENTS, ids=lambda statement: statement["Sid"])
+def test_statement_is_limited_to_the_resources_of_the_project(statement):
+    resources = statement["Resource"]
+    resources = resources if isinstance(resources, list) else [resources]
+    limited = all("taskrouter-callbacks" in arn for arn in resources)
+    assert limited is (statement["Sid"] not in WITHOUT_PROJECT_NAME)
+
+
+@pytest.mark.parametrize(
+    ("action", "arn"),
+    [
+        (
+            "dynamodb:GetItem",
+            "arn:aws:dynamodb:eu-west-1:1:table/taskrouter-callbacks-dev-reservations",
+        ),
+        ("dynamodb:DeleteTable", "arn:aws:dynamodb:eu-west-1:1:table/orders"),
+        ("iam:PutRolePolicy", "arn:aws:iam::1:role/admin"),
+        ("iam:PassRole", "arn:aws:iam::1:role/admin"),
+        ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:1:function:taskrouter-callbacks-dev"),
+        ("ssm:GetParameter", "arn:aws:ssm:eu-west-1:1:parameter/other/secrets"),
+        ("apigateway:PATCH", "arn:aws:apigateway:eu-west-1::/account"),
+        ("s3:GetObject", "arn:aws:s3:::other/key"),
+    ],
+)
+def test_policy_does_not_allow_other_calls(action, arn):
+    assert not is_allowed(action, arn)
+
+
+def test_functions_roles_can_only_be_passed_to_lambda():
+    (statement,) = [item for item in STATEMENTS if item["Action"] == "iam:PassRole"]
+    assert statement["Condition"] == {
+        "StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}
+    }
+
+
+def test_guide_names_the_policy_file():
+    assert "infra/deploy-role-policy.json" in DEPLOY
