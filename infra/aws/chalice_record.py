@@ -30,7 +30,12 @@ def run_chalice(*arguments: str) -> None:
     """
     command = [sys.executable, "-c", "from chalice.cli import main; raise SystemExit(main())"]
     completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
-        [*command, *arguments], cwd=PROJECT, stdout=sys.stderr, check=False
+        [*command, *arguments],
+        cwd=PROJECT,
+        # One of Chalice's libraries queries a terminal, whose replies would answer later questions.
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        check=False,
     )
     if completed.returncode:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")

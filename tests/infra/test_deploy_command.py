@@ -7,6 +7,7 @@ import pytest
 
 from infra import OperatorError
 from infra.aws import api_settings, chalice_record, fingerprint, live_resources, lock, stacks
+from infra.commands import connection, setup
 from infra.commands import deploy as command
 from tests.infra.command_line import run_infra
 
@@ -22,14 +23,16 @@ def account(monkeypatch):
     stage = SimpleNamespace(name="dev", domain=None)
     stage.settings = SimpleNamespace(public_base_url="")
     fakes = {
-        (command, "_read_deployable"): lambda _name: stage,
+        (command, "_read_deployable"): lambda *_, **__: stage,
         (command, "connect"): lambda: account,
-        (command, "ensure_secrets_exist"): lambda *_: None,
         (command, "smoke_test"): lambda _url: check(account),
         (live_resources, "ensure_same_region"): lambda *_: None,
         (live_resources, "invoke_url"): lambda *_: URL,
         (lock, "acquire"): lambda *_, **__: holding(account),
-        (stacks, "outputs"): lambda *_: {"Deployments": "bucket"},
+        (setup, "complete"): lambda *_: (stage, None),
+        (connection, "set_callback_urls"): lambda *_: None,
+        (connection, "subscribe_to_alarms"): lambda *_, **__: None,
+        (stacks, "outputs"): lambda *_: {"Deployments": "bucket", "AlarmTopic": "topic"},
         (stacks, "create_or_update"): lambda *_: {"Deployments": "bucket"},
         (chalice_record, "find_api_id"): lambda *_: "own",
         (chalice_record, "rebuild_record"): lambda *_, **__: True,

@@ -310,7 +310,7 @@ def _translate_errors(url: str) -> Iterator[None]:
     try:
         yield
     except TwilioException as error:
-        raise _to_error(*_status_and_code(error)) from error
+        raise _to_error(*status_and_code(error)) from error
     except RequestException as error:
         raise TaskRouterUnavailable(
             f"TaskRouter {describe_connection_failure(url, error)}."
@@ -320,7 +320,8 @@ def _translate_errors(url: str) -> Iterator[None]:
         raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
 
 
-def _status_and_code(error: TwilioException) -> tuple[int | None, object]:
+def status_and_code(error: TwilioException) -> tuple[int | None, object]:
+    """Return the HTTP status and Twilio's error code of an SDK error, if there are any."""
     match error.args:
         case (str(), HttpResponse() as response):  # the SDK's error for a failed list request
             return response.status_code, response.status_code
