@@ -134,7 +134,12 @@ def subscribe_to_alarms(
     """
     sns = aws.client("sns")
     pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
-    endpoints = [item["Endpoint"] for page in pages for item in page["Subscriptions"]]
+    endpoints = [
+        item["Endpoint"]
+        for page in pages
+        for item in page["Subscriptions"]
+        if item["SubscriptionArn"] != "Deleted"  # SNS lists ended subscriptions for some days
+    ]
     if email is None and not endpoints and may_ask:
         question = "Email address that receives the alarms (empty: none)"
         email = ask(question, default="", parse=parse_email)

@@ -63,8 +63,8 @@ from infra.commands.status import smoke_test
 @click.option(
     "--try-attributes",
     metavar="JSON",
-    callback=lambda _context, _option, text: text and trial.parse_attributes(text),
-    help="Attributes of the test Task.",
+    callback=lambda _context, _option, text: text if text is None else trial.parse_attributes(text),
+    help="Attributes of the test Task; implies --try.",
 )
 @report_errors
 def deploy(
@@ -110,6 +110,8 @@ def deploy(
     offers = is_first and dialog.is_interactive and not yes
     topic = stacks.outputs(aws, stage)["AlarmTopic"]
     connection.subscribe_to_alarms(aws, stage, topic, alarm_email, may_ask=offers)
+    if tries is None and try_attributes is not None:
+        tries = True
     if tries or (offers and tries is None):
         try:
             trial.run(aws, stage, workspace, dialog, base_url=url, attributes=try_attributes)

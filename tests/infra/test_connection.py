@@ -1,9 +1,12 @@
 """After a deployment, the command sets the callback URLs and subscribes to the alarms."""
 
+from types import SimpleNamespace
+
 import boto3
 import pytest
 
 from chalicelib.domain.callbacks import EVENT_TYPES
+from infra.commands.connection import subscribe_to_alarms
 from infra.twilio_account import Workspace
 from tests.infra.new_stage import URL
 
@@ -159,6 +162,24 @@ def test_second_address_is_added(stage):
     stage.deploy("--alarm-email", EMAIL)
     stage.deploy("--alarm-email", "team@example.com")
     assert sorted(subscribers(stage)) == ["team@example.com", EMAIL]
+
+
+def test_ended_subscription_does_not_count(stage):
+    stage.deploy("--alarm-email", EMAIL)
+    ended = {"Subscriptions": [{"SubscriptionArn": "Deleted", "Endpoint": EMAIL}]}
+    sns = boto3.client("sns")
+    for item in sns.list_subscriptions_by_topic(TopicArn=stage.topic)["Subscriptions"]:
+        sns.unsubscribe(SubscriptionArn=item["SubscriptionArn"])
+    pages = SimpleNamespace(paginate=lambda **_: [ended])
+    aws = SimpleNamespace(
+        client=lambda _name: SimpleNamespace(
+            get_paginator=lambda _operation: pages, subscribe=sns.subscribe
+        )
+    )
+
+    subscribe_to_alarms(aws, SimpleNamespace(name="dev"), stage.topic, EMAIL, may_ask=False)
+
+    assert subscribers(stage) == [EMAIL]
 
 
 @pytest.mark.parametrize(

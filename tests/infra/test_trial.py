@@ -36,7 +36,7 @@ def set_activity(stage, worker, activity):
 
 
 def deploy(stage, *options, attributes=SPANISH, **more):
-    return stage.deploy("--yes", "--try", "--try-attributes", attributes, *options, **more)
+    return stage.deploy("--yes", "--try-attributes", attributes, *options, **more)
 
 
 def tasks(stage):
@@ -243,7 +243,7 @@ def test_missing_callback_is_explained_by_the_log(stage, monkeypatch, lines, mes
 
 @pytest.mark.parametrize("text", ["", "x", "[]", "1", '{"a": NaN}', json.dumps({"a": "x" * 4096})])
 def test_unusable_attributes_are_refused_before_the_deployment(stage, text):
-    result = stage.deploy("--try-attributes", text or " ")
+    result = stage.deploy("--try-attributes", text)
 
     assert result.exit_code == 2
     assert "attributes must" in result.output
