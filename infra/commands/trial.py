@@ -197,8 +197,8 @@ def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
     ]
     if not failures:
         return (
-            "TaskRouter reserved a Worker, but no callback reached the stage. See Monitor > Errors "
-            "in Twilio's Console."
+            "TaskRouter reserved a Worker, but the stage logged no callback. Monitor > Errors in "
+            "Twilio's Console shows the response to TaskRouter's callback."
         )
     status, error = failures[-1]["status"], failures[-1].get("error")
     problem = f"The stage refused TaskRouter's callback with {status} {error}."

@@ -212,10 +212,10 @@ REFUSED = {
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], "no callback reached the stage. See Monitor > Errors in Twilio's Console."),
-        (["START RequestId: 1", {"route": "/health", "status": 500}], "no callback reached"),
-        ([REFUSED | {"status": 200}, '{"route": "/assignment_callback"'], "no callback reached"),
-        ([REFUSED | {"route": "/assignment_callback/fallback"}], "no callback reached"),
+        ([], "the stage logged no callback. Monitor > Errors in Twilio's Console"),
+        (["START RequestId: 1", {"route": "/health", "status": 500}], "logged no callback"),
+        ([REFUSED | {"status": 200}, '{"route": "/assignment_callback"'], "logged no callback"),
+        ([REFUSED | {"route": "/assignment_callback/fallback"}], "logged no callback"),
         ([REFUSED], "refused TaskRouter's callback with 403 InvalidSignature."),
         ([REFUSED], "checked for https://checked.example/assignment_callback."),
         (
