@@ -22,6 +22,9 @@ _MARKER = {"taskrouter_callbacks_test": True}
 
 _WATCH_SECONDS = 30
 _POLL_SECONDS = 1
+_LOG_SECONDS = 15
+"""Additional time until CloudWatch returns the log lines of a failed callback."""
+
 _TASK_SECONDS = 300
 """Lifetime of a test Task if this command can't cancel the Task."""
 
@@ -192,9 +195,9 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
 
 
 def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
-    failures = [
-        line for line in _callback_lines(aws, stage, since) if line["status"] >= _BAD_REQUEST
-    ]
+    deadline = time.monotonic() + _LOG_SECONDS
+    while not (failures := _failed_callbacks(aws, stage, since)) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
     if not failures:
         return (
             "TaskRouter reserved a Worker, but the stage logged no callback. Monitor > Errors in "
@@ -212,12 +215,16 @@ def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
     )
 
 
-def _callback_lines(aws: Aws, stage: Stage, since: float) -> Iterator[dict[str, Any]]:
-    """Yield the log lines of assignment callbacks since a time (epoch seconds)."""
+def _failed_callbacks(aws: Aws, stage: Stage, since: float) -> list[dict[str, Any]]:
+    """Return the log lines of failed assignment callbacks since a time (epoch seconds)."""
     pages = aws.client("logs").get_paginator("filter_log_events")
+    lines = []
     for page in pages.paginate(logGroupName=stage.log_group(API), startTime=int(since * 1000)):
         for event in page["events"]:
             with suppress(JsonError):
-                line = parse_json_object(event["message"])
-                if line.get("route") == _CALLBACK_ROUTE:
-                    yield line
+                lines.append(parse_json_object(event["message"]))
+    return [
+        line
+        for line in lines
+        if line.get("route") == _CALLBACK_ROUTE and line["status"] >= _BAD_REQUEST
+    ]

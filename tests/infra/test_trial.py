@@ -23,6 +23,7 @@ def stage(new_stage, monkeypatch):
     store = SimpleNamespace(get=new_stage.records.get)
     monkeypatch.setattr(trial, "open_store", lambda _settings: store)
     monkeypatch.setattr(trial, "_WATCH_SECONDS", 0)
+    monkeypatch.setattr(trial, "_LOG_SECONDS", 0)
     monkeypatch.setattr(trial, "_POLL_SECONDS", 0)
     boto3.client("logs").create_log_group(logGroupName=LOG_GROUP)
     boto3.client("logs").create_log_stream(logGroupName=LOG_GROUP, logStreamName="1")
