@@ -128,17 +128,6 @@ def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, envi
         assert completed.stderr.splitlines()[1] == "Nothing has changed."
         assert everything(aws, new_checkout, twilio) == before
 
-    # If the stored auth token is wrong, the test names the refused callback.
-    put_secrets(new_checkout, secrets_of(twilio, auth_token="wrong"))
-    new_checkout.change_version("9.9.9")  # new instances read the new secrets
-    completed = new_checkout.run(*DEPLOY, "--try", "--try-attributes", SPANISH, **environ)
-    assert completed.returncode == 1
-    lines = completed.stderr.splitlines()
-    assert lines[-2].endswith(" is canceled.")
-    refusal = "Error: The stage refused TaskRouter's callback with 403 InvalidSignature."
-    assert lines[-1].startswith(refusal), lines
-    put_secrets(new_checkout, secrets_of(twilio))
-
     # After a removal, the URL differs, and the next deployment sets it.
     old = assignment_callback_url(twilio)
     new_checkout.infra("destroy", "--stage", STAGE, "--yes")
@@ -146,14 +135,23 @@ def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, envi
     assert assignment_callback_url(twilio) != old
 
 
-def secrets_of(twilio, auth_token=None):
-    api_keys = {twilio.api_key_sid: twilio.api_key_secret}
-    return json.dumps({"auth_tokens": [auth_token or twilio.auth_token], "api_keys": api_keys})
-
-
 def assignment_callback_url(twilio):
     workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
     return workspace.workflows(twilio.workflow_sid).fetch().assignment_callback_url
+
+
+def test_refused_callback_is_named(checkout, twilio, environ):
+    open_shift(twilio)
+    api_keys = {twilio.api_key_sid: twilio.api_key_secret}
+    put_secrets(checkout, json.dumps({"auth_tokens": ["wrong"], "api_keys": api_keys}))
+
+    completed = checkout.run(*DEPLOY, "--yes", "--try-attributes", SPANISH, **environ)
+
+    assert completed.returncode == 1
+    lines = completed.stderr.splitlines()
+    assert lines[-2].endswith(" is canceled.")
+    refusal = "Error: The stage refused TaskRouter's callback with 403 InvalidSignature."
+    assert lines[-1].startswith(refusal), lines
 
 
 def test_ctrl_c_during_the_test_cancels_the_task(aws, new_checkout, twilio, environ):
