@@ -85,12 +85,12 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     # From here on, use a URL that the simulator reaches without a proxy.
     url = api_url(aws)
     checkout.set(PUBLIC_BASE_URL=url, SWEEP_GRACE_SECONDS="0")
-    workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
-    workspace.workflows(twilio.workflow_sid).update(task_reservation_timeout=5)
+    center = ContactCenter.connect(url, token(checkout), twilio)
+    center.update_workflow(TaskReservationTimeout="5")
     assert deploy(checkout)["assignment_callback"] == f"{url}/assignment_callback"
 
     # A Task's life cycle works, with signed callbacks to the URL that includes the stage.
-    center = ContactCenter.connect(url, token(checkout), twilio)
+    center.update_workflow(TaskReservationTimeout="600")
     center.complete_life_cycle()
 
     # Gateway responses have the shape of the app's errors.
@@ -110,6 +110,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (0, 60)
 
     # The scheduled sweep records a Reservation's timeout without an event callback.
+    center.update_workflow(TaskReservationTimeout="5")
     record = center.reserve()
     path = f"/reservations/{record['reservation_sid']}"
     assert eventually(lambda: center.app.get(path).body["status"] == "timeout", SCHEDULE_SECONDS), (
