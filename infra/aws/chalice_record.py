@@ -38,7 +38,12 @@ def run_chalice(*arguments: str) -> None:
         OperatorError: The command failed.
     """
     completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
-        [sys.executable, "-c", _CHALICE, *arguments], cwd=PROJECT, stdout=sys.stderr, check=False
+        [sys.executable, "-c", _CHALICE, *arguments],
+        cwd=PROJECT,
+        # One of Chalice's libraries queries a terminal, whose replies would answer later questions.
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        check=False,
     )
     if completed.returncode:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")

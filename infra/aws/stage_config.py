@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -153,6 +154,20 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
     for level in (project_config, stages[stage_name]):
         variables |= level.get("environment_variables", {})
     return {**variables, **environ}
+
+
+def set_variables(stage_name: str, variables: Mapping[str, str]) -> None:
+    """Set environment variables of a stage in config.json, and keep the order of the file.
+
+    The file is replaced as a whole, so an interruption leaves either the old or the new file.
+    """
+    content = project()
+    content["stages"][stage_name].setdefault("environment_variables", {}).update(variables)
+    path = CONFIG.resolve()  # keeps a symbolic link
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.copymode(path, new)
+    new.replace(path)
 
 
 def empty_sids(stage_name: str) -> list[str]:

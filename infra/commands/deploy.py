@@ -1,11 +1,11 @@
 """Commands that deploy a stage, or prepare and package it for CloudFormation."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import click
-from botocore.exceptions import ClientError
 
 from infra import OperatorError
 from infra.aws import (
@@ -25,9 +25,14 @@ from infra.commands import (
     break_lock_option,
     cloud_stage_option,
     connect_to_stage,
+    connection,
     report_errors,
+    setup,
+    trial,
 )
+from infra.commands.dialog import Dialog, is_terminal
 from infra.commands.rules import ensure_deployable_rules
+from infra.commands.secrets import ensure_secrets_exist
 from infra.commands.status import UnreachableError, smoke_test
 
 
@@ -36,9 +41,52 @@ from infra.commands.status import UnreachableError, smoke_test
 @click.option("--check/--no-check", default=True, help="Finish with a smoke test of the URL.")
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--no-input", is_flag=True, help="Ask no questions, even in a terminal.")
+@click.option("--yes", is_flag=True, help="Change callback URLs at Twilio without asking.")
+@click.option(
+    "--callback-urls/--no-callback-urls",
+    default=True,
+    help="Compare and change the callback URLs at Twilio.",
+)
+@click.option(
+    "--alarm-email",
+    metavar="ADDRESS",
+    callback=lambda _context, _option, address: address and connection.parse_email(address),
+    help="Subscribe this email address to the alarms.",
+)
+@click.option(
+    "--try/--no-try",
+    "tries",
+    default=None,
+    help="Create a test Task and watch its callback. By default, a terminal is asked after the "
+    "first deployment.",
+)
+@click.option(
+    "--try-attributes",
+    metavar="JSON",
+    callback=lambda _context, _option, text: text if text is None else trial.parse_attributes(text),
+    help="Attributes of the test Task; implies --try.",
+)
 @report_errors
-def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> None:
+def deploy(
+    stage_name: str,
+    *,
+    check: bool,
+    break_lock: bool,
+    as_json: bool,
+    no_input: bool,
+    yes: bool,
+    callback_urls: bool,
+    alarm_email: str | None,
+    tries: bool | None,
+    try_attributes: str | None,
+) -> None:
     """Deploy a stage: create it, or update it to match the project's files.
+
+    SIDs and secrets that the stage lacks are read from the environment (TWILIO_ACCOUNT_SID,
+    TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET, TWILIO_WORKSPACE_SID,
+    TWILIO_WORKFLOW_SID) or, in a terminal, asked for. They are written to .chalice/config.json and
+    SSM. Then the callback URLs at Twilio are set.
 
     Prints the URL for TaskRouter's assignment callback. If neither these files nor the deployed
     resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
@@ -47,14 +95,31 @@ def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> 
     the command only prints a warning.
     """
     runtime = chalice_record.lambda_runtime()
-    stage = _read_deployable(stage_name)
+    stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage, f", functions on {runtime}")
+    dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=yes)
+    stage, workspace = setup.complete(aws, stage, dialog, os.environ)
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
-        ensure_secrets_exist(aws, stage)
         api_settings.ensure_access_logs_possible(aws, stage)
+        bucket = stacks.outputs(aws, stage).get("Deployments")
+        is_first = chalice_record.find_api_id(aws, stage, bucket) is None
         url = _deploy_changes(aws, stage, renew_lock, check=check)
     result = {"url": url, "assignment_callback": f"{url}/assignment_callback"}
     click.echo(json.dumps(result) if as_json else result["assignment_callback"])
+    if callback_urls:
+        connection.set_callback_urls(workspace, url, dialog)
+    offers = is_first and dialog.is_interactive and not yes
+    topic = stacks.outputs(aws, stage)["AlarmTopic"]
+    connection.subscribe_to_alarms(aws, stage, topic, alarm_email, may_ask=offers)
+    if tries is None and try_attributes is not None:
+        tries = True
+    if tries or (offers and tries is None):
+        try:
+            trial.run(aws, stage, workspace, dialog, base_url=url, attributes=try_attributes)
+        except trial.ImpossibleTrial as error:
+            if tries:
+                raise
+            click.echo(str(error), err=True)
 
 
 def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, check: bool) -> str:
@@ -144,8 +209,8 @@ def package(stage_name: str, folder: Path) -> None:
     )
 
 
-def _read_deployable(stage_name: str) -> Stage:
-    stage = stage_config.read(stage_name)
+def _read_deployable(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
+    stage = stage_config.read(stage_name, allow_empty_sids=allow_empty_sids)
     ensure_deployable_rules(stage)
     return stage
 
@@ -156,25 +221,3 @@ def _read_concurrency(aws: Aws, stage: Stage) -> int:
     if hint := capacity.describe_low(aws, stage, concurrency):
         click.echo(hint, err=True)
     return concurrency
-
-
-def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:
-    """Check that the parameter with the secrets exists.
-
-    Raises:
-        OperatorError: The parameter does not exist or cannot be read.
-    """
-    name = stage.settings.secrets_parameter
-    in_secrets_manager = name.startswith(policies.SECRETS_MANAGER)
-    try:
-        # SSM returns a Secrets Manager secret only with decryption.
-        aws.client("ssm").get_parameter(Name=name, WithDecryption=in_secrets_manager)
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "ParameterNotFound":
-            raise OperatorError(f"The parameter {name} can't be read: {error}") from error
-        remedy = (
-            "Create the secret in Secrets Manager; docs/settings.md shows its format."
-            if in_secrets_manager
-            else f"Create it: python -m infra secrets put --stage {stage.name}"
-        )
-        raise OperatorError(f"There is no parameter {name}. {remedy}") from error

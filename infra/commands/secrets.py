@@ -5,11 +5,14 @@ import sys
 from typing import Any
 
 import click
+from botocore.exceptions import ClientError
 
-from chalicelib.adapters.secrets import parse_secrets
+from chalicelib.adapters.secrets import Secrets, parse_secrets
+from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import BYTE_ORDER_MARK
 from infra import OperatorError
-from infra.aws import policies, stage_config
+from infra.aws import Aws, policies, stage_config
+from infra.aws.stage_config import Stage
 from infra.commands import cloud_stage_option, connect_to_stage, report_errors
 
 
@@ -32,13 +35,72 @@ def put(stage_name: str, *, from_stdin: bool) -> None:
     stage = stage_config.read(stage_name)
     aws = connect_to_stage(stage)
     name = stage.settings.secrets_parameter
-    if name.startswith(policies.SECRETS_MANAGER):
+    if _is_in_secrets_manager(stage):
         raise OperatorError(f"{name} is a Secrets Manager secret. Write it in Secrets Manager.")
     text = sys.stdin.read() if from_stdin else json.dumps(_prompt_for_secrets())
     value = text.removeprefix(BYTE_ORDER_MARK)
-    parse_secrets(value)
-    aws.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+    write(aws, stage, value)
     click.echo(f"{name} is written. Running Lambda instances pick it up within minutes.")
+
+
+def write(aws: Aws, stage: Stage, value: str) -> None:
+    """Write the secrets, as JSON text, to a stage's SSM parameter."""
+    parse_secrets(value)
+    name = stage.settings.secrets_parameter
+    aws.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
+
+
+def read(aws: Aws, stage: Stage) -> Secrets | None:
+    """Return a stage's secrets, or None if its SSM parameter does not exist.
+
+    Raises:
+        OperatorError: The parameter can't be read or is malformed, or there is no such secret in
+            Secrets Manager.
+    """
+    value = _get_parameter(aws, stage, decrypt=True)
+    if value is None:
+        if _is_in_secrets_manager(stage):
+            raise _missing(stage)
+        return None
+    try:
+        return parse_secrets(value)
+    except SecretsUnavailable as error:
+        raise OperatorError(f"{stage.settings.secrets_parameter}: {error}") from error
+
+
+def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:
+    """Check that the parameter with the secrets exists.
+
+    Raises:
+        OperatorError: The parameter does not exist or cannot be read.
+    """
+    # SSM returns a Secrets Manager secret only with decryption.
+    if _get_parameter(aws, stage, decrypt=_is_in_secrets_manager(stage)) is None:
+        raise _missing(stage)
+
+
+def _get_parameter(aws: Aws, stage: Stage, *, decrypt: bool) -> str | None:
+    name = stage.settings.secrets_parameter
+    try:
+        response = aws.client("ssm").get_parameter(Name=name, WithDecryption=decrypt)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ParameterNotFound":
+            raise OperatorError(f"The parameter {name} can't be read: {error}") from error
+        return None
+    return str(response["Parameter"]["Value"])
+
+
+def _is_in_secrets_manager(stage: Stage) -> bool:
+    return stage.settings.secrets_parameter.startswith(policies.SECRETS_MANAGER)
+
+
+def _missing(stage: Stage) -> OperatorError:
+    remedy = (
+        "Create the secret in Secrets Manager; docs/settings.md shows its format."
+        if _is_in_secrets_manager(stage)
+        else f"Create it: python -m infra secrets put --stage {stage.name}"
+    )
+    return OperatorError(f"There is no parameter {stage.settings.secrets_parameter}. {remedy}")
 
 
 def _prompt_for_secrets() -> dict[str, Any]:

@@ -8,10 +8,8 @@ import click
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
 from twilio.base.exceptions import TwilioException
-from twilio.http.http_client import TwilioHttpClient
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
-from twilio.rest import Client
 
 from chalicelib import config
 from chalicelib.adapters.secrets import parse_secrets
@@ -21,9 +19,9 @@ from chalicelib.domain.sids import is_sid
 from infra import OperatorError
 from infra.aws import stage_config
 from infra.commands import connect_unless_local, report_errors, stage_option
+from infra.twilio_account import make_client
 
 _DEFAULT_HOURS = 8.0
-_TASKROUTER_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -144,13 +142,9 @@ def find_worker_sid(settings: config.Settings, key: ApiKey, worker: str) -> str:
 
 
 def _list_workers(settings: config.Settings, key: ApiKey, name: str) -> list[tuple[str, str]]:
-    client = Client(
-        key.sid,
-        key.secret,
-        settings.twilio_account_sid,
-        http_client=TwilioHttpClient(timeout=_TASKROUTER_SECONDS),
+    client = make_client(
+        settings.twilio_taskrouter_url, settings.twilio_account_sid, key.sid, key.secret
     )
-    client.taskrouter.base_url = settings.twilio_taskrouter_url
     workers = client.taskrouter.v1.workspaces(settings.twilio_workspace_sid).workers
     try:
         return [(w.sid or "", w.friendly_name or "") for w in workers.list(friendly_name=name)]

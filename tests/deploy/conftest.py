@@ -15,6 +15,7 @@ import requests
 
 from local import network, supervisor
 from local.supervisor import ROOT
+from taskrouter_simulator.callbacks import delivery
 from taskrouter_simulator.testing import running
 from tests.routes.conftest import api, environ  # noqa: F401  # fixtures
 
@@ -185,7 +186,24 @@ def twilio():
 
 
 @pytest.fixture
-def checkout(aws, twilio, tmp_path):
+def callbacks_to_emulator(aws, monkeypatch):
+    """Let the simulator reach deployed APIs under their names on AWS."""
+    request = delivery._request
+    invoke_url = re.compile(rf"https://((\w+)\.execute-api\.{REGION}\.amazonaws\.com)/(\w+)/(.*)")
+
+    async def request_emulator(callback, url, headers, overrides):
+        if match := invoke_url.fullmatch(url):
+            host, api_id, stage, path = match.groups()
+            url = f"{aws.url}/restapis/{api_id}/{stage}/_user_request_/{path}"
+            headers = {**headers, "Host": host}
+        return await request(callback, url, headers, overrides)
+
+    monkeypatch.setattr(delivery, "_request", request_emulator)
+
+
+@pytest.fixture
+def new_checkout(aws, twilio, tmp_path):
+    """A checkout that calls the simulator, but is not configured otherwise."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in DEPLOYABLE:
@@ -194,8 +212,14 @@ def checkout(aws, twilio, tmp_path):
     (folder / ".chalice").mkdir()
     shutil.copy(ROOT / ".chalice" / "config.json", folder / ".chalice")
     checkout = Checkout(folder, aws)
-    checkout.set(**settings_of(twilio))
+    checkout.set(TWILIO_TASKROUTER_URL=twilio.url)
     return checkout
+
+
+@pytest.fixture
+def checkout(new_checkout, twilio):
+    new_checkout.set(**settings_of(twilio))
+    return new_checkout
 
 
 def settings_of(twilio):

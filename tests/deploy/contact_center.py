@@ -15,6 +15,29 @@ def eventually(read, seconds=10.0):
     return result
 
 
+def open_shift(twilio, worker="Alice"):
+    """Set a Worker to the available Activity Idle, and the reservation timeout to 120 s."""
+    workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
+    workspace.workflows(twilio.workflow_sid).update(task_reservation_timeout=120)
+    workspace.workers(twilio.workers[worker]).update(activity_sid=twilio.activities["Idle"])
+
+
+def first_deployment_dialog(twilio):
+    """Return the questions of the first deployment, and answers for `docs_runner.terminal.run`."""
+    return [
+        ("Account SID, .*: ", twilio.account_sid),
+        ("Auth token .*: ", twilio.auth_token),
+        ("API key SID, .*: ", twilio.api_key_sid),
+        ("Secret of the API key .*: ", twilio.api_key_secret),
+        ("Workspace, by number .*: ", "1"),
+        ("Workflow, by number .*: ", "1"),
+        (r"Change them\? .*: ", "y"),
+        ("Email address .*: ", "you@example.com"),
+        (r"Create a test Task.*\? .*: ", "y"),
+        ("Attributes of the Task .*: ", '{"selected_language": "es"}'),
+    ]
+
+
 @dataclass
 class ContactCenter:
     """Clients for the deployed app and for the simulator that calls the app."""

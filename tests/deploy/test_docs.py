@@ -1,16 +1,12 @@
 """The commands in deploy.md and operations.md succeed on an emulated AWS account."""
 
 import json
-import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qsl
 
 import pytest
 
 from tests.deploy import https_proxy
-from tests.deploy.conftest import REGION, install, subscribe_to_alarms
-from tests.deploy.contact_center import eventually
+from tests.deploy.conftest import REGION, install, settings_of, subscribe_to_alarms
+from tests.deploy.contact_center import eventually, first_deployment_dialog, open_shift
 from tests.deploy.test_deploy import callback_parameters, post_signed
 from tests.docs_runner import checkout, pages
 from tests.docs_runner.runner import Page
@@ -21,6 +17,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 AWS_CLI = "awscli==1.46.3"
 RESERVATION = "WR" + "1" * 32
 """SID of the Reservation in `callback_parameters`."""
+
+EXPECTED_CALLBACKS = 3
+"""Callbacks of the Tasks that the page creates: two test Tasks and the first accepted Task."""
 
 
 AWS_SCRIPT = """#!{python}
@@ -49,29 +48,20 @@ def aws_script(tmp_path_factory):
 class Account:
     """The deployed stages, and the steps of the pages that are not commands."""
 
-    def __init__(self, aws, twilio, folder, environ):
-        self.aws, self.twilio, self.folder, self.environ = aws, twilio, folder, environ
-        self.callbacks = []
+    def __init__(self, aws, twilio, secrets, folder, environ):
+        self.aws, self.twilio, self.secrets = aws, twilio, secrets
+        self.folder, self.environ = folder, environ
 
-    def set_sids(self):
-        """Configure the Twilio SIDs of both stages."""
+    def use_simulator(self):
+        """Let both stages call the simulator, and configure only stage prod."""
         path = self.folder / ".chalice" / "config.json"
         config = json.loads(path.read_text())
-        for stage in ("dev", "prod"):
-            config["stages"][stage]["environment_variables"] |= {
-                "TWILIO_ACCOUNT_SID": self.twilio.account_sid,
-                "TWILIO_WORKSPACE_SID": self.twilio.workspace_sid,
-                "TWILIO_WORKFLOW_SID": self.twilio.workflow_sid,
-                "TWILIO_TASKROUTER_URL": self.twilio.url,
-            }
+        url = {"TWILIO_TASKROUTER_URL": self.twilio.url}
+        for stage, variables in (("dev", url), ("prod", settings_of(self.twilio))):
+            config["stages"][stage]["environment_variables"] |= variables
         path.write_text(json.dumps(config))
-
-    def copy_secrets(self):
-        """Copy the secrets of stage dev to stage prod."""
-        ssm, name = self.aws.client("ssm"), "/taskrouter-callbacks/{}/secrets"
-        secrets = ssm.get_parameter(Name=name.format("dev"), WithDecryption=True)
-        value = secrets["Parameter"]["Value"]
-        ssm.put_parameter(Name=name.format("prod"), Value=value, Type="SecureString")
+        ssm, name = self.aws.client("ssm"), "/taskrouter-callbacks/prod/secrets"
+        ssm.put_parameter(Name=name, Value=self.secrets, Type="SecureString")
 
     def api_id(self, stage):
         """Return the ID of the API that has this stage."""
@@ -86,9 +76,7 @@ class Account:
         """Post a callback to the stage, signed for its URL on AWS."""
         host = f"{self.api_id(stage)}.execute-api.{REGION}.amazonaws.com"
         url = f"https://{host}/{stage}/assignment_callback"
-        response = post_signed(url, self.twilio, self.environ, parameters)
-        self.callbacks.append(response)
-        return response
+        return post_signed(url, self.twilio, self.environ, parameters)
 
     def subscribe_to_alarms(self, stage):
         subscribe_to_alarms(self.aws, stage)
@@ -99,55 +87,22 @@ class Account:
         assert self.post_callback("prod", callback) == (200, {})
         (self.folder / "callback.json").write_text(json.dumps(callback))
 
-    def make_alice_available(self, callback_url):
-        workspace = self.twilio.client().taskrouter.v1.workspaces(self.twilio.workspace_sid)
-        workflow = workspace.workflows(self.twilio.workflow_sid)
-        workflow.update(assignment_callback_url=callback_url)
-        alice = workspace.workers(self.twilio.workers["Alice"])
-        alice.update(activity_sid=self.twilio.activities["Idle"])
+    def count_callbacks(self):
+        """Return the number of callbacks answered by the assignment route or its fallback."""
+        entries = [*self.twilio.log("assignment"), *self.twilio.log("fallback")]
+        return len([entry for entry in entries if entry["status"] == 200])
 
     def wait_for_callback(self):
-        assert eventually(lambda: self.callbacks) == [(200, {})], self.aws.log()
-
-
-@contextmanager
-def forwarding(post):
-    """Serve a URL that passes each form to *post* and returns the response from *post*.
-
-    The app accepts only callbacks that are signed for its URL on AWS. The simulator can't call this
-    URL because it does not use the HTTPS proxy.
-    """
-
-    class Forward(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            status, answer = post(dict(parse_qsl(body)))
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Forward)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        server.server_close()
+        assert eventually(lambda: self.count_callbacks() >= EXPECTED_CALLBACKS), self.aws.log()
 
 
 @pytest.fixture
-def account(aws, twilio, tmp_path):
+def account(aws, twilio, secrets, tmp_path, callbacks_to_emulator):
     folder = tmp_path / "checkout"
     folder.mkdir()
     checkout.create(folder)
     with https_proxy.serving(aws.url, REGION, tmp_path) as environ:
-        yield Account(aws, twilio, folder, aws.environ | environ)
+        yield Account(aws, twilio, secrets, folder, aws.environ | environ)
 
 
 @pytest.fixture
@@ -170,20 +125,18 @@ def open_page(account, aws_script, tmp_path):
 
 
 def test_every_command_of_the_aws_pages_succeeds(account, open_page):
-    twilio, examples = account.twilio, {}
-    secrets = [twilio.auth_token, "", twilio.api_key_sid, twilio.api_key_secret, "", ""]
+    examples = {}
+    account.use_simulator()
+    open_shift(account.twilio)
     deploy = open_page("deploy.md", replacements=examples)
-    deploy.answers = {"secrets put": "\n".join([*secrets, ""]), "make destroy": "y\n"}
-    with forwarding(lambda parameters: account.post_callback("dev", parameters)) as url:
-        deploy.before = {
-            "secrets put": account.set_sids,
-            "API=https://": lambda: examples.update(abcde12345=account.api_id("dev")),
-            "/create-task": lambda: account.make_alice_available(url),
-            "curl -sw '\\n' -H": account.wait_for_callback,
-            "prepare --stage prod": account.copy_secrets,
-            "infra status --stage prod": lambda: account.subscribe_to_alarms("prod"),
-        }
-        deploy.run()
+    deploy.dialogs = {"make deploy STAGE=dev": first_deployment_dialog(account.twilio)}
+    deploy.answers = {"make destroy": "y\n"}
+    deploy.before = {
+        "API=https://": lambda: examples.update(abcde12345=account.api_id("dev")),
+        "curl -sw '\\n' -H": account.wait_for_callback,
+        "infra status --stage prod": lambda: account.subscribe_to_alarms("prod"),
+    }
+    deploy.run()
 
     account.record_reservation()
     operations = open_page("operations.md", replacements={"WR...": RESERVATION})

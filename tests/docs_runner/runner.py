@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tests.docs_runner import pages, tables
+from tests.docs_runner import pages, tables, terminal
 from tests.docs_runner.pages import Block, Command
 from tests.docs_runner.shell import Programs, Shell
 
@@ -30,6 +30,8 @@ class Page:
         programs: The programs that the reader starts in other shells.
         replacements: Values that replace the examples in the commands, by example.
         answers: Answers to the prompts of a command. The keys are parts of commands.
+        dialogs: Questions and answers of the commands that run in a terminal, in the format of
+            `terminal.run`. The keys are commands.
         before: Functions that are called before a command, for steps that the page describes in
             prose. The keys are parts of commands.
         output: The output of all commands so far.
@@ -40,6 +42,7 @@ class Page:
     programs: Programs
     replacements: dict[str, str] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
+    dialogs: Mapping[str, list[tuple[str, str]]] = field(default_factory=dict)
     before: Mapping[str, Callable[[], None]] = field(default_factory=dict)
     output: str = ""
 
@@ -74,9 +77,16 @@ class Page:
                 prepare()
         answers = [text for part, text in self.answers.items() if part in command.text]
         fails = "Error: " in command.output
-        status, output = self.shell.run(
-            self._replace(command.text), answers="".join(answers), may_fail=fails
-        )
+        text = self._replace(command.text)
+        if command.text in self.dialogs:
+            status, output = terminal.run(
+                text,
+                folder=self.programs.folder,
+                environ=self.programs.environ,
+                answers=self.dialogs[command.text],
+            )
+        else:
+            status, output = self.shell.run(text, answers="".join(answers), may_fail=fails)
         self.output += output
         problem = _find_problem(command, status, output, fails=fails)
         assert not problem, f"{command}\n{problem} Exit code: {status}. Output:\n{output}"

@@ -216,7 +216,7 @@ def test_error_for_undeployable_stage_states_the_reason(operator, stage):
     reason = {
         "local": "SETTINGS_DEFAULTS is for local use",
         "missing": "There is no stage 'missing'",
-        "prod": "TWILIO_ACCOUNT_SID is not set",
+        "prod": "Stage prod: TWILIO_ACCOUNT_SID, TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID",
     }
 
     result = operator("deploy", "--stage", stage)

@@ -16,6 +16,7 @@ from infra.aws import (
     lock,
     stacks,
 )
+from infra.commands import connection, setup
 from infra.commands import deploy as command
 from infra.commands.status import UnreachableError
 from tests.infra.command_line import run_infra
@@ -37,13 +38,15 @@ def account(monkeypatch):
     stage = SimpleNamespace(name="dev", domain=None, reserved_concurrency=None)
     stage.settings = SimpleNamespace(public_base_url="")
     fakes = {
-        (command, "_read_deployable"): lambda _name: stage,
+        (command, "_read_deployable"): lambda *_, **__: stage,
         (command, "connect_to_stage"): lambda *_: account,
-        (command, "ensure_secrets_exist"): lambda *_: None,
         (command, "smoke_test"): lambda _url: check(account),
         (live_resources, "invoke_url"): lambda *_: URL,
         (lock, "acquire"): lambda *_, **__: held_lock(account),
-        (stacks, "outputs"): lambda *_: {"Deployments": "bucket"},
+        (setup, "complete"): lambda *_: (stage, None),
+        (connection, "set_callback_urls"): lambda *_: None,
+        (connection, "subscribe_to_alarms"): lambda *_, **__: None,
+        (stacks, "outputs"): lambda *_: {"Deployments": "bucket", "AlarmTopic": "topic"},
         (stacks, "create_or_update"): lambda *_: {"Deployments": "bucket"},
         (chalice_record, "find_api_id"): lambda *_: "own",
         (chalice_record, "rebuild_record"): lambda *_, **__: True,

@@ -1,0 +1,158 @@
+"""Connects a deployed stage: callback URLs at Twilio, and the first subscriber of the alarms."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import click
+
+from chalicelib.domain.callbacks import EVENT_TYPES
+from infra import OperatorError
+from infra.aws import Aws
+from infra.aws.stage_config import Stage
+from infra.commands.dialog import Dialog, ask
+from infra.twilio_account import Workspace
+
+_EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
+
+_WORKFLOW_URLS = {
+    "assignment_callback_url": ("Workflow, assignment callback", "/assignment_callback"),
+    "fallback_assignment_callback_url": ("Workflow, fallback", "/assignment_callback/fallback"),
+}
+_WORKSPACE_URLS = {"event_callback_url": ("Workspace, event callback", "/event_callback")}
+_EVENTS_FILTER = "events_filter"
+
+
+@dataclass
+class Changes:
+    """Changes of a Workspace and its Workflow at Twilio.
+
+    Attributes:
+        workflow: New values of the Workflow's properties.
+        workspace: New values of the Workspace's properties.
+        lines: A line for each change, with the old and the new value.
+    """
+
+    workflow: dict[str, str] = field(default_factory=dict)
+    workspace: dict[str, str] = field(default_factory=dict)
+    lines: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        """Return whether there is any change."""
+        return bool(self.lines)
+
+
+def set_callback_urls(workspace: Workspace, base_url: str, dialog: Dialog) -> None:
+    """Set the callback URLs at Twilio after the operator has confirmed the changes.
+
+    Args:
+        workspace: The Workspace with the Workflow.
+        base_url: The URL in front of the routes, including the API's stage.
+        dialog: How the changes are confirmed.
+
+    Raises:
+        OperatorError: Twilio refused the changes or did not store them.
+    """
+    changes = find_changes(workspace, base_url)
+    if not changes:
+        return
+    click.echo("The callback URLs at Twilio differ from this deployment:", err=True)
+    for line in changes.lines:
+        click.echo(f"  {line}", err=True)
+    if not dialog.confirm("Change them?"):
+        click.echo(
+            "Not changed. To change them, run this command again with --yes, or use Twilio's "
+            "Console.",
+            err=True,
+        )
+        return
+    if changes.workflow:
+        workspace.update_workflow(**changes.workflow)
+    if changes.workspace:
+        workspace.update(**changes.workspace)
+    if remaining := find_changes(workspace, base_url):
+        raise OperatorError(f"Twilio did not store these changes: {'; '.join(remaining.lines)}.")
+    click.echo("Twilio has stored the callback URLs.", err=True)
+
+
+def find_changes(workspace: Workspace, base_url: str) -> Changes:
+    """Return the changes that direct TaskRouter's callbacks to this deployment."""
+    changes = Changes()
+    workflow, remote = workspace.fetch_workflow(), workspace.fetch()
+    _compare_urls(workflow, _WORKFLOW_URLS, base_url, changes.workflow, changes.lines)
+    _compare_urls(remote, _WORKSPACE_URLS, base_url, changes.workspace, changes.lines)
+    # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
+    selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
+    if selected and (excluded := [name for name in EVENT_TYPES if name not in selected]):
+        changes.workspace[_EVENTS_FILTER] = ",".join([*selected, *excluded])
+        changes.lines.append(f"Workspace, event filter: also {', '.join(excluded)}")
+    return changes
+
+
+def _compare_urls(
+    remote: Any,
+    urls: Mapping[str, tuple[str, str]],
+    base_url: str,
+    new_values: dict[str, str],
+    lines: list[str],
+) -> None:
+    for name, (label, path) in urls.items():
+        old, new = getattr(remote, name) or "", f"{base_url}{path}"
+        if _without_query_and_fragment(old) != new:
+            new_values[name] = new
+            lines.append(f"{label}: {old or 'none'} -> {new}")
+
+
+def _without_query_and_fragment(url: str) -> str:
+    """Return a URL without its query and its connection overrides, which operators may add."""
+    return url.partition("#")[0].partition("?")[0]
+
+
+def parse_email(text: str) -> str:
+    """Return an email address, or empty text.
+
+    Raises:
+        click.BadParameter: The text is neither.
+    """
+    if text and not re.fullmatch(_EMAIL, text.strip()):
+        raise click.BadParameter("It must be an email address, such as you@example.com.")
+    return text.strip()
+
+
+def subscribe_to_alarms(
+    aws: Aws, stage: Stage, topic: str, email: str | None, *, may_ask: bool
+) -> None:
+    """Subscribe an email address to the alarms, unless it is subscribed already.
+
+    Args:
+        aws: The account and region.
+        stage: The deployed stage.
+        topic: ARN of the alarms' topic.
+        email: The address; None to ask for an address, or to keep the subscribers.
+        may_ask: Whether to ask for an address if the topic has no subscribers.
+    """
+    sns = aws.client("sns")
+    pages = sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic)
+    endpoints = [
+        item["Endpoint"]
+        for page in pages
+        for item in page["Subscriptions"]
+        if item["SubscriptionArn"] != "Deleted"  # SNS lists ended subscriptions for some days
+    ]
+    if email is None and not endpoints and may_ask:
+        question = "Email address that receives the alarms (empty: none)"
+        email = ask(question, default="", parse=parse_email)
+    if email and email not in endpoints:
+        sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
+        click.echo(
+            f"{email} is subscribed to the alarms. The recipient must confirm the subscription "
+            "with the link that AWS has sent.",
+            err=True,
+        )
+    elif not endpoints:
+        click.echo(
+            "Nobody receives the alarms. To subscribe, run: python -m infra deploy --stage "
+            f"{stage.name} --alarm-email you@example.com",
+            err=True,
+        )

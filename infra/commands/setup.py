@@ -1,0 +1,190 @@
+"""Completes and verifies the configuration of a stage before its deployment.
+
+Values that config.json and SSM lack come from the shell's variables or, in a terminal, from the
+operator.
+"""
+
+import json
+from collections.abc import Mapping
+
+import click
+
+from chalicelib.adapters.secrets import Secrets
+from chalicelib.domain.sids import is_sid
+from infra import OperatorError
+from infra.aws import Aws, stage_config
+from infra.aws.stage_config import Stage
+from infra.commands import secrets as stored_secrets
+from infra.commands.dialog import Dialog, ask_for_secret, ask_for_sid, choose
+from infra.twilio_account import Account, Workspace
+
+_ACCOUNT, _WORKSPACE, _WORKFLOW = (
+    "TWILIO_ACCOUNT_SID",
+    "TWILIO_WORKSPACE_SID",
+    "TWILIO_WORKFLOW_SID",
+)
+_AUTH_TOKEN, _KEY, _KEY_SECRET = (
+    "TWILIO_AUTH_TOKEN",
+    "TWILIO_API_KEY_SID",
+    "TWILIO_API_KEY_SECRET",
+)
+_TIMEOUT = "RESERVATION_TIMEOUT_SECONDS"
+
+_PREFIXES = {_ACCOUNT: "AC", _WORKSPACE: "WS", _WORKFLOW: "WW", _KEY: "SK"}
+_SIDS = (_ACCOUNT, _WORKSPACE, _WORKFLOW)
+_SECRETS = (_AUTH_TOKEN, _KEY, _KEY_SECRET)
+
+
+def complete(
+    aws: Aws, stage: Stage, dialog: Dialog, environ: Mapping[str, str]
+) -> tuple[Stage, Workspace]:
+    """Complete the configuration of a stage, and verify it with Twilio.
+
+    Nothing is written before Twilio has confirmed all values. Values that exist are kept.
+
+    Args:
+        aws: The account and region.
+        stage: The stage, whose SIDs may be made up.
+        dialog: How missing values are obtained.
+        environ: Variables of the shell.
+
+    Returns:
+        The stage with its final settings, and the stage's Workspace.
+
+    Raises:
+        OperatorError: A value is missing or wrong, or Twilio can't be reached.
+    """
+    declared = stage_config.environment(stage.name, {})
+    values = {name: declared[name].strip() for name in _SIDS if declared.get(name, "").strip()}
+    secrets = stored_secrets.read(aws, stage)
+    if secrets:
+        values[_KEY], values[_KEY_SECRET] = secrets.api_key
+    existing = dict(values)
+    _add_from_shell(values, environ, () if secrets else _SECRETS)
+    _report_unused(existing, secrets, environ)
+    workspace = _add_from_operator(stage, values, dialog, has_secrets=secrets is not None)
+    workspace.fetch()
+    timeout = str(workspace.fetch_workflow().task_reservation_timeout)
+    changes = {name: values[name] for name in _SIDS if name not in existing}
+    if declared.get(_TIMEOUT, "").strip() != timeout:
+        changes[_TIMEOUT] = timeout
+    if changes:
+        stage_config.set_variables(stage.name, changes)
+        written = ", ".join(f"{name}={value}" for name, value in changes.items())
+        click.echo(f"Written to .chalice/config.json: {written}", err=True)
+    if not secrets:
+        stored_secrets.write(aws, stage, _to_parameter(values))
+        click.echo(f"Written to SSM: {stage.settings.secrets_parameter}", err=True)
+    return stage_config.read(stage.name), workspace
+
+
+def _add_from_shell(
+    values: dict[str, str], environ: Mapping[str, str], secrets: tuple[str, ...]
+) -> None:
+    """Add the shell's values of missing variables."""
+    for name in (*_SIDS, *secrets):
+        value = environ.get(name, "").strip()
+        if value and name not in values:
+            prefix = _PREFIXES.get(name)
+            if prefix and not is_sid(value, prefix):
+                raise OperatorError(f"{name} must be {prefix} followed by 32 hexadecimal digits.")
+            values[name] = value
+
+
+def _report_unused(
+    existing: Mapping[str, str], secrets: Secrets | None, environ: Mapping[str, str]
+) -> None:
+    """Report variables of the shell that differ from the stage's values."""
+    known = {name: {existing[name]} for name in _SIDS if name in existing}
+    if secrets:
+        known |= {
+            _AUTH_TOKEN: {*secrets.auth_tokens},
+            _KEY: {*secrets.api_keys},
+            _KEY_SECRET: {*secrets.api_keys.values()},
+        }
+    names = [name for name in known if environ.get(name, "").strip() not in ("", *known[name])]
+    if names:
+        click.echo(
+            f"Not used, because the stage has other values: {', '.join(names)} of the shell. To "
+            "change the stage, edit .chalice/config.json, or run python -m infra secrets put.",
+            err=True,
+        )
+
+
+def _add_from_operator(
+    stage: Stage, values: dict[str, str], dialog: Dialog, *, has_secrets: bool
+) -> Workspace:
+    """Ask for the values that are still missing, and verify the credentials.
+
+    Raises:
+        OperatorError: Nobody can be asked, or Twilio refused the credentials.
+    """
+    missing = [name for name in (*_SIDS, *_SECRETS) if name not in values]
+    if has_secrets:
+        missing = [name for name in missing if name != _AUTH_TOKEN]
+    if missing and not dialog.is_interactive:
+        are = "are" if len(missing) > 1 else "is"
+        raise OperatorError(
+            f"Stage {stage.name}: {', '.join(missing)} {are} not set. Export the missing "
+            "variables, or run this command in a terminal, which asks for them. (To store only "
+            f"the secrets, run: python -m infra secrets put --stage {stage.name})"
+        )
+    _ask_for_account(stage, values, missing)
+    account = _open_account(stage, values, verify_auth_token=not has_secrets)
+    if _WORKSPACE not in values:
+        owner = f"account {values[_ACCOUNT]}"
+        values[_WORKSPACE] = _choose("Workspace", account.list_workspaces(), owner)
+    if _WORKFLOW not in values:
+        owner = f"Workspace {values[_WORKSPACE]}"
+        workflows = account.list_workflows(values[_WORKSPACE])
+        values[_WORKFLOW] = _choose("Workflow", workflows, owner)
+    return Workspace(account, values[_WORKSPACE], values[_WORKFLOW])
+
+
+def _ask_for_account(stage: Stage, values: dict[str, str], missing: list[str]) -> None:
+    if {_ACCOUNT, *_SECRETS} & {*missing}:
+        click.echo(
+            f"Stage {stage.name} needs your Twilio account. Twilio's Console shows the account SID "
+            "and the auth token on its first page. Create a standard API key under Account > API "
+            "keys & tokens.",
+            err=True,
+        )
+    for name, question in (
+        (_ACCOUNT, "Account SID, AC..."),
+        (_AUTH_TOKEN, "Auth token"),
+        (_KEY, "API key SID, SK..."),
+        (_KEY_SECRET, "Secret of the API key"),
+    ):
+        if name in missing:
+            prefix = _PREFIXES.get(name)
+            values[name] = ask_for_sid(question, prefix) if prefix else ask_for_secret(question)
+
+
+def _open_account(stage: Stage, values: Mapping[str, str], *, verify_auth_token: bool) -> Account:
+    """Return the account, called with the API key; verify the auth token if requested."""
+    url, sid = stage.settings.twilio_taskrouter_url, values[_ACCOUNT]
+    if verify_auth_token:
+        remedy = "Copy the account SID and the primary auth token from Twilio's Console."
+        Account(url, sid, sid, values[_AUTH_TOKEN], remedy=remedy).list_workspaces()
+    remedy = (
+        "Check the SID and the secret of the key, and that it is a standard key of this account"
+    )
+    if not verify_auth_token:
+        remedy += f". To store another key, run: python -m infra secrets put --stage {stage.name}"
+    return Account(url, sid, values[_KEY], values[_KEY_SECRET], remedy=f"{remedy}.")
+
+
+def _choose(kind: str, options: list[tuple[str, str]], owner: str) -> str:
+    if not options:
+        raise OperatorError(
+            f"There is no {kind} in {owner}. Create a {kind} in Twilio's Console (TaskRouter > "
+            "Workspaces), and run this command again."
+        )
+    click.echo(f"{kind}s in {owner}:", err=True)
+    return choose(kind, options)
+
+
+def _to_parameter(values: Mapping[str, str]) -> str:
+    return json.dumps(
+        {"auth_tokens": [values[_AUTH_TOKEN]], "api_keys": {values[_KEY]: values[_KEY_SECRET]}}
+    )

@@ -1,0 +1,230 @@
+"""Creates a test Task, and watches its callback arrive at the deployed stage."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import click
+
+from chalicelib.domain.json_text import JsonError, parse_json_object
+from infra import OperatorError
+from infra.aws import Aws
+from infra.aws.stage_config import API, Stage
+from infra.commands import open_store
+from infra.commands.connection import find_changes
+from infra.commands.dialog import Dialog, ask
+from infra.twilio_account import Workspace
+
+_MARKER = {"taskrouter_callbacks_test": True}
+"""Attribute of every test Task, by which reports can exclude test Tasks."""
+
+_WATCH_SECONDS = 30
+_POLL_SECONDS = 1
+_LOG_SECONDS = 15
+"""Additional time until CloudWatch returns the log lines of a failed callback."""
+
+_TASK_SECONDS = 300
+"""Lifetime of a test Task if this command can't cancel the Task."""
+
+_MAX_ATTRIBUTES = 4096
+"""Maximum length of a Task's attributes (Twilio's documentation, "TaskRouter Limits")."""
+
+_CLOCK_SKEW_SECONDS = 60
+"""Maximum difference between the clocks of this machine and of AWS."""
+
+_CALLBACK_ROUTE = "/assignment_callback"
+"""The route whose log lines explain a missing callback. The smoke test uses the fallback route."""
+
+_BAD_REQUEST = 400
+_FORBIDDEN = 403
+
+
+class ImpossibleTrial(OperatorError):
+    """No test Task was created, because its callback could not arrive."""
+
+
+def parse_attributes(text: str) -> str:
+    """Return the attributes of a test Task as JSON text.
+
+    Raises:
+        click.BadParameter: The text is not a JSON object, or is too long.
+    """
+    try:
+        attributes = json.dumps(_MARKER | parse_json_object(text))
+    except JsonError as error:
+        raise click.BadParameter(f"The attributes must be a JSON object: {error}.") from error
+    if len(attributes) > _MAX_ATTRIBUTES:
+        raise click.BadParameter(f"The attributes must have at most {_MAX_ATTRIBUTES} characters.")
+    return attributes
+
+
+def run(
+    aws: Aws,
+    stage: Stage,
+    workspace: Workspace,
+    dialog: Dialog,
+    *,
+    base_url: str,
+    attributes: str | None,
+) -> None:
+    """Create a test Task if the operator agrees, watch its callback, and cancel the Task.
+
+    Args:
+        aws: The account and region.
+        stage: The deployed stage.
+        workspace: The Workspace with the Workflow.
+        dialog: How the operator agrees.
+        base_url: The URL in front of the routes, including the API's stage.
+        attributes: JSON text of the Task's attributes; None to ask for them, or to use only the
+            marker of test Tasks.
+
+    Raises:
+        ImpossibleTrial: No Worker could be reserved, or no callback could arrive.
+        OperatorError: No callback arrived. The message says why.
+    """
+    if changes := find_changes(workspace, base_url).workflow:
+        raise ImpossibleTrial(
+            f"No test Task was created, because the Workflow's {' and '.join(changes)} differ from "
+            "this deployment."
+        )
+    filters, queues = _routes(workspace.fetch_workflow().configuration)
+    workers = workspace.list_available_workers(queues)
+    if not workers:
+        raise ImpossibleTrial(
+            "No test Task was created, because no Worker in the Workflow's TaskQueues is "
+            "available. Set a Worker to an available Activity, then run: python -m infra deploy "
+            f"--stage {stage.name} --try"
+        )
+    click.echo(f"Available Workers in the Workflow's TaskQueues: {', '.join(workers)}", err=True)
+    question = "Create a test Task, which reserves one of them for some seconds?"
+    if dialog.is_interactive and not dialog.confirm(question):
+        return
+    if attributes is None:
+        attributes = _choose_attributes(dialog, filters)
+    with _test_task(workspace, attributes) as task_sid:
+        reservation, answer = _watch(aws, stage, workspace, task_sid)
+        click.echo(
+            f"The callback of Reservation {reservation.sid} (Worker {reservation.worker_name}) "
+            f"arrived. The answer was {json.dumps(answer)}.",
+            err=True,
+        )
+
+
+def _routes(configuration: str) -> tuple[list[str], list[str]]:
+    """Return a line for each filter of a Workflow, and the SIDs of its TaskQueues."""
+    try:
+        routing = json.loads(configuration)["task_routing"]
+        filters, default = routing.get("filters") or [], routing.get("default_filter")
+        lines = [
+            f"{item.get('filter_friendly_name', 'Filter')}: {item.get('expression')}"
+            for item in filters
+        ]
+        targets = [target for item in filters for target in item.get("targets") or [item]]
+        queues = [target["queue"] for target in (*targets, default or {}) if "queue" in target]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise OperatorError("The configuration of the Workflow can't be read.") from error
+    return lines, list(dict.fromkeys(queues))
+
+
+def _choose_attributes(dialog: Dialog, filters: list[str]) -> str:
+    default = json.dumps(_MARKER)
+    if not dialog.is_interactive or dialog.assumes_yes:
+        return default
+    if filters:
+        click.echo("Filters of the Workflow:", err=True)
+    for line in filters:
+        click.echo(f"  {line}", err=True)
+    return ask("Attributes of the Task", default=default, parse=parse_attributes)
+
+
+@contextmanager
+def _test_task(workspace: Workspace, attributes: str) -> Iterator[str]:
+    """Create a Task, and end it even if the command is interrupted."""
+    sid = workspace.create_task(attributes, timeout=_TASK_SECONDS)
+    seconds = f"{_WATCH_SECONDS:g} seconds"
+    click.echo(f"Task {sid} is created. Waiting up to {seconds} for its callback.", err=True)
+    try:
+        yield sid
+    finally:
+        try:
+            click.echo(f"Task {sid} is {workspace.end_task(sid, 'Test ended')}.", err=True)
+        except OperatorError as error:
+            click.echo(
+                f"Task {sid} could not be canceled: {error} TaskRouter cancels the Task "
+                f"{_TASK_SECONDS} seconds after its creation.",
+                err=True,
+            )
+
+
+def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple[Any, Any]:
+    """Wait until the stage has recorded a callback of the Task.
+
+    Returns:
+        The SDK's instance of the Reservation, and the answer to its callback.
+
+    Raises:
+        OperatorError: No callback arrived in time. The message says why.
+    """
+    store, since = open_store(stage.settings), time.time() - _CLOCK_SKEW_SECONDS
+    deadline = time.monotonic() + _WATCH_SECONDS
+    while True:
+        reservations = workspace.list_reservations(task_sid)
+        for reservation in reservations:
+            record = store.get(reservation.sid)
+            # An event callback also creates a record, but without an answer.
+            if record and record.answer is not None:
+                return reservation, dict(record.answer)
+        task = workspace.fetch_task(task_sid)
+        if task.assignment_status == "canceled":
+            raise OperatorError(
+                f"The Workflow canceled the test Task ({task.reason}). Its attributes must match "
+                "a filter: --try --try-attributes '{...}'"
+            )
+        if time.monotonic() > deadline:
+            if reservations:
+                raise OperatorError(_explain_missing_callback(aws, stage, since))
+            raise OperatorError(
+                "TaskRouter reserved no Worker for the test Task, which waits in the TaskQueue "
+                f"{task.task_queue_friendly_name}. Check that a Worker of this TaskQueue is "
+                "available and has capacity, or try other attributes: --try --try-attributes "
+                "'{...}'"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
+    deadline = time.monotonic() + _LOG_SECONDS
+    while not (failures := _failed_callbacks(aws, stage, since)) and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+    if not failures:
+        return (
+            "TaskRouter reserved a Worker, but the stage logged no callback. Monitor > Errors in "
+            "Twilio's Console shows the response to TaskRouter's callback."
+        )
+    status, error = failures[-1]["status"], failures[-1].get("error")
+    problem = f"The stage refused TaskRouter's callback with {status} {error}."
+    if status != _FORBIDDEN:
+        return f"{problem} Run: python -m infra logs --stage {stage.name}"
+    return (
+        f"{problem} The signature was checked for {failures[-1].get('checked_url')}. If this is "
+        "the Workflow's URL, the stored auth token is wrong: store the account's primary auth "
+        f"token with python -m infra secrets put --stage {stage.name}. Otherwise, correct "
+        "PUBLIC_BASE_URL."
+    )
+
+
+def _failed_callbacks(aws: Aws, stage: Stage, since: float) -> list[dict[str, Any]]:
+    """Return the log lines of failed assignment callbacks since a time (epoch seconds)."""
+    pages = aws.client("logs").get_paginator("filter_log_events")
+    lines = []
+    for page in pages.paginate(logGroupName=stage.log_group(API), startTime=int(since * 1000)):
+        for event in page["events"]:
+            with suppress(JsonError):
+                lines.append(parse_json_object(event["message"]))
+    return [
+        line
+        for line in lines
+        if line.get("route") == _CALLBACK_ROUTE and line["status"] >= _BAD_REQUEST
+    ]

@@ -1,0 +1,234 @@
+"""TaskRouter of a Twilio account, for operator commands.
+
+Every error of Twilio becomes an OperatorError with the cause and the remedy.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
+
+from requests import RequestException
+from twilio.base.exceptions import TwilioException
+from twilio.http.http_client import TwilioHttpClient
+from twilio.http.response import Response as HttpResponse
+from twilio.rest import Client
+
+from chalicelib.domain.errors import describe_connection_failure
+from infra import OperatorError
+
+_Response = TypeVar("_Response")
+
+_TIMEOUT_SECONDS = 10
+_UNAUTHENTICATED = (401, 403)
+_NOT_FOUND = 404
+_THROTTLED = 429
+_SERVER_ERROR = 500
+_ENDED = ("canceled", "completed")
+_CANCELABLE = ("pending", "reserved")
+_ATTEMPTS_TO_END = 3
+"""Attempts to end a Task. An attempt fails if the Task's status changes in the meantime."""
+
+
+def make_client(url: str, account_sid: str, username: str, password: str) -> Client:
+    """Return a client of Twilio's SDK.
+
+    Args:
+        url: The URL of TaskRouter, without ``/v1``.
+        account_sid: AC….
+        username: The SID of an API key, or the account SID.
+        password: The secret of the API key, or the auth token.
+    """
+    http_client = TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
+    client = Client(username, password, account_sid, http_client=http_client)
+    client.taskrouter.base_url = url
+    return client
+
+
+class Account:
+    """TaskRouter of an account, called with one set of credentials.
+
+    Args:
+        url: The URL of TaskRouter, without ``/v1``.
+        account_sid: AC….
+        username: The SID of an API key, or the account SID.
+        password: The secret of the API key, or the auth token.
+        remedy: What to do if Twilio refuses the credentials, as a sentence.
+    """
+
+    def __init__(
+        self, url: str, account_sid: str, username: str, password: str, *, remedy: str
+    ) -> None:
+        self.sid = account_sid
+        self._url = url
+        self._remedy = remedy
+        kind = "auth token" if username == account_sid else f"API key {username}"
+        self._credentials = f"the {kind} for account {account_sid}"
+        client = make_client(url, account_sid, username, password)
+        self.workspaces = client.taskrouter.v1.workspaces
+
+    def call(self, send: Callable[[], _Response], *, missing: str = "") -> _Response:
+        """Send requests to Twilio.
+
+        Args:
+            send: Sends the requests.
+            missing: What does not exist if Twilio returns 404, as a sentence.
+
+        Raises:
+            OperatorError: Twilio refused a request, failed or can't be reached.
+        """
+        try:
+            return send()
+        except TwilioException as error:
+            raise OperatorError(self._explain(error, missing)) from error
+        except RequestException as error:
+            failure = describe_connection_failure(self._url, error)
+            raise OperatorError(
+                f"TaskRouter {failure}. Check the network and run the command again."
+            ) from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise OperatorError(
+                f"The response of {self._url} is not TaskRouter's. Check TWILIO_TASKROUTER_URL."
+            ) from error
+
+    def _explain(self, error: TwilioException, missing: str) -> str:
+        status, code = _status_and_code(error)
+        cause = f"HTTP {status}, error {code}"
+        if status in _UNAUTHENTICATED:
+            return f"Twilio refused {self._credentials} ({cause}). {self._remedy}"
+        if status == _NOT_FOUND and missing:
+            return missing
+        if status == _THROTTLED:
+            return "Twilio throttled the request (HTTP 429). Run the command again in a minute."
+        if status is None or status >= _SERVER_ERROR:
+            return (
+                f"Twilio failed ({cause}). See https://status.twilio.com, and run the command "
+                "again later."
+            )
+        return f"Twilio refused the request ({cause}). See https://www.twilio.com/docs/api/errors."
+
+    def list_workspaces(self) -> list[tuple[str, str]]:
+        """List the Workspaces as pairs of SID and name."""
+        return self.call(lambda: _names(self.workspaces.list()))
+
+    def list_workflows(self, workspace_sid: str) -> list[tuple[str, str]]:
+        """List the Workflows of a Workspace as pairs of SID and name."""
+        return self.call(
+            lambda: _names(self.workspaces(workspace_sid).workflows.list()),
+            missing=self.no_workspace(workspace_sid),
+        )
+
+    def no_workspace(self, workspace_sid: str) -> str:
+        """Return the message about a Workspace that does not exist."""
+        return (
+            f"Account {self.sid} has no Workspace {workspace_sid}. Correct TWILIO_WORKSPACE_SID "
+            "or TWILIO_ACCOUNT_SID."
+        )
+
+
+def _names(resources: Iterable[Any]) -> list[tuple[str, str]]:
+    return [(resource.sid, resource.friendly_name) for resource in resources]
+
+
+class Workspace:
+    """The Workspace and the Workflow of a stage.
+
+    Args:
+        account: The account, called with the API key of the stage.
+        sid: WS….
+        workflow_sid: WW… of the Workflow.
+    """
+
+    def __init__(self, account: Account, sid: str, workflow_sid: str) -> None:
+        self._account = account
+        self._context = account.workspaces(sid)
+        self.sid = sid
+        self.workflow_sid = workflow_sid
+
+    def fetch(self) -> Any:
+        """Return the SDK's instance of the Workspace.
+
+        Raises:
+            OperatorError: The account has no such Workspace, or Twilio refused the request.
+        """
+        missing = self._account.no_workspace(self.sid)
+        workspace = self._account.call(self._context.fetch, missing=missing)
+        # An API key also authenticates requests that name another account.
+        if workspace.account_sid != self._account.sid:
+            raise OperatorError(missing)
+        return workspace
+
+    def fetch_workflow(self) -> Any:
+        """Return the SDK's instance of the Workflow; raise OperatorError like `fetch`."""
+        return self._account.call(
+            self._context.workflows(self.workflow_sid).fetch,
+            missing=(
+                f"Workspace {self.sid} has no Workflow {self.workflow_sid}. Correct "
+                "TWILIO_WORKFLOW_SID or TWILIO_WORKSPACE_SID."
+            ),
+        )
+
+    def update(self, **parameters: str) -> None:
+        """Update the Workspace."""
+        self._account.call(lambda: self._context.update(**parameters))
+
+    def update_workflow(self, **parameters: str) -> None:
+        """Update the Workflow."""
+        workflow = self._context.workflows(self.workflow_sid)
+        self._account.call(lambda: workflow.update(**parameters))
+
+    def list_available_workers(self, queue_sids: Iterable[str]) -> list[str]:
+        """List the names of the available Workers of any of the TaskQueues."""
+        list_workers = partial(self._context.workers.list, available="true")
+        names = {
+            worker.friendly_name
+            for sid in queue_sids
+            for worker in self._account.call(partial(list_workers, task_queue_sid=sid))
+        }
+        return sorted(names)
+
+    def create_task(self, attributes: str, *, timeout: int) -> str:
+        """Create a Task and return its SID.
+
+        Args:
+            attributes: JSON text of the Task's attributes.
+            timeout: Seconds after which TaskRouter cancels the Task.
+        """
+        task = self._account.call(
+            lambda: self._context.tasks.create(
+                attributes=attributes, workflow_sid=self.workflow_sid, timeout=timeout
+            )
+        )
+        return str(task.sid)
+
+    def fetch_task(self, sid: str) -> Any:
+        """Return the SDK's instance of a Task."""
+        return self._account.call(self._context.tasks(sid).fetch)
+
+    def list_reservations(self, task_sid: str) -> list[Any]:
+        """List the SDK's instances of a Task's Reservations."""
+        reservations = self._context.tasks(task_sid).reservations
+        return self._account.call(lambda: list(reservations.list(limit=50)))
+
+    def end_task(self, sid: str, reason: str) -> str:
+        """Cancel a Task, or complete it if a Worker has accepted it; return its new status."""
+        task, failure = self._context.tasks(sid), OperatorError("")
+        for _ in range(_ATTEMPTS_TO_END):
+            status = str(self.fetch_task(sid).assignment_status)
+            if status in _ENDED:
+                return status
+            end = "canceled" if status in _CANCELABLE else "completed"
+            try:
+                self._account.call(partial(task.update, assignment_status=end, reason=reason))
+            except OperatorError as error:
+                failure = error
+            else:
+                return end
+        raise failure
+
+
+def _status_and_code(error: TwilioException) -> tuple[int | None, object]:
+    """Return the HTTP status and Twilio's error code of an SDK error, if there are any."""
+    match error.args:
+        case (str(), HttpResponse() as response):  # the SDK's error for a failed list request
+            return response.status_code, response.status_code
+    return getattr(error, "status", None), getattr(error, "code", None)

@@ -1,0 +1,171 @@
+"""One command leads from two accounts to the first callback, in a terminal and without one."""
+
+import json
+import os
+import re
+import shlex
+import sys
+
+import pytest
+
+from tests.deploy import https_proxy
+from tests.deploy.conftest import REGION, STAGE
+from tests.deploy.contact_center import first_deployment_dialog, open_shift
+from tests.deploy.test_deploy import put_secrets
+from tests.deploy.test_unchanged import deployed_state
+from tests.docs_runner import pages, terminal
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+DEPLOY = ["deploy", "--stage", STAGE]
+COMMAND = shlex.join([sys.executable, "-m", "infra", *DEPLOY])
+EMAIL = "you@example.com"
+SPANISH = '{"selected_language": "es"}'
+
+
+@pytest.fixture
+def environ(aws, tmp_path, callbacks_to_emulator):
+    """Variables with which commands reach the deployed API under its name on AWS."""
+    with https_proxy.serving(aws.url, REGION, tmp_path) as environ:
+        yield environ
+
+
+def variables(twilio):
+    """Variables of the shell that replace the answers in a terminal."""
+    return {
+        "TWILIO_ACCOUNT_SID": twilio.account_sid,
+        "TWILIO_AUTH_TOKEN": twilio.auth_token,
+        "TWILIO_API_KEY_SID": twilio.api_key_sid,
+        "TWILIO_API_KEY_SECRET": twilio.api_key_secret,
+        "TWILIO_WORKSPACE_SID": twilio.workspace_sid,
+        "TWILIO_WORKFLOW_SID": twilio.workflow_sid,
+    }
+
+
+def run_in_terminal(checkout, environ, command=COMMAND, answers=()):
+    environ = os.environ | checkout.aws.environ | environ
+    return terminal.run(command, folder=checkout.folder, environ=environ, answers=answers)
+
+
+def documented_transcript():
+    """Return the output of `make deploy` in docs/deploy.md."""
+    for block in pages.read_blocks(pages.ROOT / "docs" / "deploy.md"):
+        for command in pages.read_commands(block):
+            if command.text == f"make deploy STAGE={STAGE}":
+                return command.output
+    raise AssertionError("The command is not documented.")
+
+
+def masked(transcript):
+    """Return the lines without progress messages, and mask values that differ between runs."""
+    for pattern in (
+        r"(?<=\b[A-Z]{2})([0-9a-f]{32}|…)",
+        r"\b\d{12}\b",
+        r"(?<=https://)\w+(?=\.execute-api)",
+        r"\b\d+(?= s\b)",
+        r"(?<=python)3\.\d+",
+    ):
+        transcript = re.sub(pattern, "*", transcript)
+    lines = [line.rstrip() for line in transcript.splitlines()]
+    return [line for line in lines if not line.endswith(" ...")]
+
+
+def everything(aws, checkout, twilio):
+    """Return all that a deployment may write, and the requests that changed TaskRouter."""
+    ssm = aws.client("ssm").get_parameters_by_path(Path="/", Recursive=True)["Parameters"]
+    (topic,) = aws.client("sns").list_topics()["Topics"]
+    subscriptions = aws.client("sns").list_subscriptions_by_topic(TopicArn=topic["TopicArn"])
+    config = checkout.folder / ".chalice" / "config.json"
+    return {
+        **deployed_state(aws),
+        "parameters": [(parameter["Name"], parameter["Version"]) for parameter in ssm],
+        "subscribers": [item["Endpoint"] for item in subscriptions["Subscriptions"]],
+        "config": (config.read_text(), config.stat().st_mtime_ns),
+        "changes": [e["path"] for e in twilio.log("request") if e["method"] != "GET"],
+    }
+
+
+def test_terminal_leads_to_the_first_callback(aws, new_checkout, twilio, environ):
+    open_shift(twilio)
+
+    dialog = first_deployment_dialog(twilio)
+    status, transcript = run_in_terminal(new_checkout, environ, answers=dialog)
+
+    assert status == 0, transcript + aws.log()
+    assert masked(transcript) == masked(documented_transcript())
+    assert "(Worker Alice) arrived. The answer was {}.\n" in transcript
+    assert transcript.endswith(" is canceled.\n")
+    for secret in (twilio.auth_token, twilio.api_key_secret):
+        assert secret not in transcript
+    before = everything(aws, new_checkout, twilio)
+    assert before["subscribers"] == [EMAIL]
+
+    # The second run asks nothing and changes nothing.
+    status, transcript = run_in_terminal(new_checkout, environ)
+    assert status == 0, transcript
+    assert transcript.splitlines()[1] == "Nothing has changed."
+    assert "?" not in transcript
+    assert everything(aws, new_checkout, twilio) == before
+
+
+def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, environ):
+    open_shift(twilio)
+    options = ["--yes", "--alarm-email", EMAIL, "--try", "--try-attributes", SPANISH]
+
+    completed = new_checkout.run(*DEPLOY, *options, **environ, **variables(twilio))
+
+    assert completed.returncode == 0, completed.stderr + aws.log()
+    assert "(Worker Alice) arrived. The answer was {}.\n" in completed.stderr
+    assert completed.stdout.endswith(f"/{STAGE}/assignment_callback\n")
+    before = everything(aws, new_checkout, twilio)
+    assert before["subscribers"] == [EMAIL]
+
+    # The second run changes nothing, with the same variables and with none.
+    for shell in (variables(twilio), {}):
+        options = ["--yes", "--alarm-email", EMAIL]
+        completed = new_checkout.run(*DEPLOY, *options, **environ, **shell)
+        assert completed.returncode == 0, completed.stderr
+        assert completed.stderr.splitlines()[1] == "Nothing has changed."
+        assert everything(aws, new_checkout, twilio) == before
+
+    # After a removal, the URL differs, and the next deployment sets it.
+    old = assignment_callback_url(twilio)
+    new_checkout.infra("destroy", "--stage", STAGE, "--yes")
+    new_checkout.infra(*DEPLOY, "--yes", **environ)
+    assert assignment_callback_url(twilio) != old
+
+
+def assignment_callback_url(twilio):
+    workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
+    return workspace.workflows(twilio.workflow_sid).fetch().assignment_callback_url
+
+
+def test_refused_callback_is_named(checkout, twilio, environ):
+    open_shift(twilio)
+    api_keys = {twilio.api_key_sid: twilio.api_key_secret}
+    put_secrets(checkout, json.dumps({"auth_tokens": ["wrong"], "api_keys": api_keys}))
+
+    completed = checkout.run(*DEPLOY, "--yes", "--try-attributes", SPANISH, **environ)
+
+    assert completed.returncode == 1
+    lines = completed.stderr.splitlines()
+    assert lines[-2].endswith(" is canceled.")
+    refusal = "Error: The stage refused TaskRouter's callback with 403 InvalidSignature."
+    assert lines[-1].startswith(refusal), lines
+
+
+def test_ctrl_c_during_the_test_cancels_the_task(aws, new_checkout, twilio, environ):
+    open_shift(twilio, "Bob")  # Bob matches no Spanish Task, so the command keeps waiting
+    options = shlex.join(["--yes", "--try", "--try-attributes", SPANISH])
+
+    status, transcript = run_in_terminal(
+        new_checkout,
+        environ | variables(twilio),
+        f"{COMMAND} {options}",
+        answers=[("is created. Waiting up to 30 seconds", terminal.CTRL_C)],
+    )
+
+    assert status == 1
+    assert " is canceled.\n" in transcript
+    (task,) = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid).tasks.list()
+    assert task.assignment_status == "canceled"

@@ -1,0 +1,132 @@
+"""An AWS account without a deployed stage, and a Twilio account, for the deploy command."""
+
+import contextlib
+import json
+from dataclasses import dataclass
+
+import boto3
+from click.testing import CliRunner
+
+from infra.__main__ import main
+from infra.aws import chalice_record, lock, stacks, stage_config
+from infra.commands import deploy as command
+
+PARAMETER = "/taskrouter-callbacks/dev/secrets"
+URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
+
+
+@dataclass
+class NewStage:
+    """A stage whose deployment itself does nothing.
+
+    Attributes:
+        config: The path of config.json.
+        twilio: The simulator.
+        is_first: Whether the stage is not deployed yet.
+        in_terminal: Whether the command runs in a terminal.
+        deployments: Number of deployments.
+    """
+
+    config: object
+    twilio: object
+    topic: str = ""
+    is_first: bool = True
+    in_terminal: bool = False
+    deployments: int = 0
+
+    @classmethod
+    def create(cls, tmp_path, twilio, monkeypatch):
+        """Create the stage; all of AWS is emulated by moto."""
+        config = tmp_path / ".chalice" / "config.json"
+        config.parent.mkdir()
+        config.write_text(stage_config.CONFIG.read_text())
+        stage = cls(config, twilio)
+        stage.topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
+        fakes = {
+            (stage_config, "CONFIG"): config,
+            (command, "_deploy_changes"): lambda *_, **__: stage._deploy(),
+            (command, "is_terminal"): lambda: stage.in_terminal,
+            (lock, "acquire"): lambda *_, **__: contextlib.nullcontext(lambda: None),
+            (stacks, "outputs"): lambda *_: {"AlarmTopic": stage.topic},
+            (chalice_record, "find_api_id"): lambda *_: None if stage.is_first else "own",
+        }
+        for (module, name), fake in fakes.items():
+            monkeypatch.setattr(module, name, fake)
+        stage.set(TWILIO_TASKROUTER_URL=twilio.url)
+        return stage
+
+    def _deploy(self):
+        self.deployments += 1
+        return URL
+
+    def deploy(self, *options, answers=(), **environ):
+        """Run the deploy command in a shell with these variables."""
+        return CliRunner().invoke(
+            main,
+            ["deploy", "--stage", "dev", *options],
+            input="".join(f"{answer}\n" for answer in answers),
+            env=environ,
+        )
+
+    @property
+    def variables(self):
+        """The stage's variables in config.json."""
+        return json.loads(self.config.read_text())["stages"]["dev"]["environment_variables"]
+
+    def set(self, **variables):
+        stage_config.set_variables("dev", variables)
+
+    @property
+    def secrets(self):
+        """The stored secrets, or None."""
+        ssm = boto3.client("ssm")
+        try:
+            parameter = ssm.get_parameter(Name=PARAMETER, WithDecryption=True)["Parameter"]
+        except ssm.exceptions.ParameterNotFound:
+            return None
+        return json.loads(parameter["Value"])
+
+    def store_secrets(self, **changes):
+        value = {
+            "auth_tokens": [self.twilio.auth_token],
+            "api_keys": {self.twilio.api_key_sid: self.twilio.api_key_secret},
+        }
+        boto3.client("ssm").put_parameter(
+            Name=PARAMETER, Value=json.dumps(value | changes), Type="SecureString", Overwrite=True
+        )
+
+    def configure(self):
+        """Set all SIDs and secrets."""
+        self.set(
+            TWILIO_ACCOUNT_SID=self.twilio.account_sid,
+            TWILIO_WORKSPACE_SID=self.twilio.workspace_sid,
+            TWILIO_WORKFLOW_SID=self.twilio.workflow_sid,
+        )
+        self.store_secrets()
+
+    @property
+    def environ(self):
+        """Variables of the shell with all SIDs and secrets."""
+        return {
+            "TWILIO_ACCOUNT_SID": self.twilio.account_sid,
+            "TWILIO_AUTH_TOKEN": self.twilio.auth_token,
+            "TWILIO_API_KEY_SID": self.twilio.api_key_sid,
+            "TWILIO_API_KEY_SECRET": self.twilio.api_key_secret,
+            "TWILIO_WORKSPACE_SID": self.twilio.workspace_sid,
+            "TWILIO_WORKFLOW_SID": self.twilio.workflow_sid,
+        }
+
+    @property
+    def workspace(self):
+        """The SDK's context of the Workspace."""
+        return self.twilio.client().taskrouter.v1.workspaces(self.twilio.workspace_sid)
+
+    @property
+    def workflow(self):
+        """The SDK's context of the Workflow."""
+        return self.workspace.workflows(self.twilio.workflow_sid)
+
+    def requests(self, method):
+        """Return the paths of the logged requests to TaskRouter with this method."""
+        entries = self.twilio.log("request")
+        return [entry["path"] for entry in entries if entry["method"] == method]

@@ -1,0 +1,213 @@
+"""After a deployment, the command sets the callback URLs and subscribes to the alarms."""
+
+from types import SimpleNamespace
+
+import boto3
+import pytest
+
+from chalicelib.domain.callbacks import EVENT_TYPES
+from infra.commands.connection import subscribe_to_alarms
+from infra.twilio_account import Workspace
+from tests.infra.new_stage import URL
+
+PRIMARY, FALLBACK, EVENT = (
+    f"{URL}{path}"
+    for path in ("/assignment_callback", "/assignment_callback/fallback", "/event_callback")
+)
+OTHER = "https://other.example/callback"
+EMAIL = "you@example.com"
+NOBODY = "Nobody receives the alarms."
+
+
+@pytest.fixture
+def stage(new_stage):
+    """A configured stage that is not deployed for the first time."""
+    new_stage.configure()
+    new_stage.set(RESERVATION_TIMEOUT_SECONDS="1200")
+    new_stage.is_first = False
+    return new_stage
+
+
+def urls(stage):
+    workflow, workspace = stage.workflow.fetch(), stage.workspace.fetch()
+    return (
+        workflow.assignment_callback_url,
+        workflow.fallback_assignment_callback_url,
+        workspace.event_callback_url,
+    )
+
+
+def test_urls_are_shown_and_set_after_confirmation(stage):
+    stage.in_terminal = True
+
+    result = stage.deploy(answers=["y"])
+
+    assert result.exit_code == 0, result.output
+    assert f"Workflow, assignment callback: none -> {PRIMARY}\n" in result.output
+    assert f"Workspace, event callback: none -> {EVENT}\n" in result.output
+    assert "Twilio has stored the callback URLs." in result.output
+    assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
+
+
+def test_urls_of_another_app_are_kept_if_the_operator_declines(stage):
+    stage.in_terminal = True
+    stage.workflow.update(assignment_callback_url=OTHER)
+
+    result = stage.deploy(answers=["n"])
+
+    assert result.exit_code == 0, result.output
+    assert f"assignment callback: {OTHER} -> {PRIMARY}\n" in result.output
+    assert "Not changed." in result.output
+    assert urls(stage) == (OTHER, None, None)
+
+
+def test_urls_are_kept_without_a_terminal_unless_confirmed_in_advance(stage):
+    stage.workflow.update(assignment_callback_url=OTHER)
+
+    assert "run this command again with --yes" in stage.deploy().output
+    assert urls(stage) == (OTHER, None, None)
+
+    assert f"{OTHER} -> {PRIMARY}" in stage.deploy("--yes").output
+    assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
+
+
+def test_only_changed_properties_are_written(stage):
+    stage.deploy("--yes")
+    stage.workflow.update(fallback_assignment_callback_url=OTHER)
+
+    result = stage.deploy("--yes")
+
+    assert "assignment callback: " not in result.output
+    (*_, update) = [entry for entry in stage.twilio.log("request") if entry["method"] == "POST"]
+    assert update["parameters"] == {"FallbackAssignmentCallbackUrl": FALLBACK}
+
+
+def test_url_is_changed_again_after_the_removal_of_the_stage(stage):
+    stage.workflow.update(assignment_callback_url=PRIMARY.replace("own", "removed"))
+
+    stage.deploy("--yes")
+
+    assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
+
+
+@pytest.mark.parametrize("suffix", ["#rc=2", "?tenant=acme", "?tenant=acme#rp=all"])
+def test_query_and_connection_overrides_are_kept(stage, suffix):
+    stage.deploy("--yes")
+    stage.workflow.update(assignment_callback_url=f"{PRIMARY}{suffix}")
+
+    assert "differ" not in stage.deploy("--yes").output
+    assert urls(stage)[0] == f"{PRIMARY}{suffix}"
+
+
+@pytest.mark.parametrize("url", [f"{PRIMARY}/", f"{PRIMARY}2", FALLBACK, f"http{PRIMARY[5:]}"])
+def test_similar_urls_are_changed(stage, url):
+    stage.workflow.update(assignment_callback_url=url)
+
+    stage.deploy("--yes")
+
+    assert urls(stage)[0] == PRIMARY
+
+
+def test_skipped_urls_are_neither_shown_nor_changed(stage):
+    result = stage.deploy("--no-callback-urls", "--yes")
+
+    assert "callback URLs" not in result.output
+    assert urls(stage) == (None, None, None)
+
+
+def test_event_filter_is_extended_with_the_missing_events(stage):
+    stage.workspace.update(events_filter="task.created,reservation.created")
+
+    result = stage.deploy("--yes")
+
+    assert "Workspace, event filter: also reservation.accepted, " in result.output
+    selected = stage.workspace.fetch().events_filter.split(",")
+    assert selected[:2] == ["task.created", "reservation.created"]
+    assert {*selected} == {"task.created", *EVENT_TYPES}
+
+
+@pytest.mark.parametrize("selected", ["", ", ".join([*EVENT_TYPES, "worker.created"])])
+def test_event_filter_that_selects_all_needed_events_is_kept(stage, selected):
+    stage.workspace.update(events_filter=selected)
+
+    stage.deploy("--yes")
+
+    assert stage.workspace.fetch().events_filter == (selected or None)
+
+
+def test_change_that_twilio_does_not_store_is_an_error(stage, monkeypatch):
+    monkeypatch.setattr(Workspace, "update", lambda *_, **__: None)
+
+    result = stage.deploy("--yes")
+
+    assert result.exit_code == 1
+    assert "Error: Twilio did not store these changes: Workspace, event callback" in result.output
+
+
+def subscribers(stage):
+    listed = boto3.client("sns").list_subscriptions_by_topic(TopicArn=stage.topic)
+    return [item["Endpoint"] for item in listed["Subscriptions"]]
+
+
+def test_given_address_is_subscribed_once(stage):
+    result = stage.deploy("--alarm-email", EMAIL)
+
+    assert f"{EMAIL} is subscribed to the alarms. The recipient must confirm" in result.output
+    assert "must confirm" not in stage.deploy("--alarm-email", EMAIL).output
+    assert NOBODY not in stage.deploy().output
+    assert subscribers(stage) == [EMAIL]
+
+
+def test_second_address_is_added(stage):
+    stage.deploy("--alarm-email", EMAIL)
+    stage.deploy("--alarm-email", "team@example.com")
+    assert sorted(subscribers(stage)) == ["team@example.com", EMAIL]
+
+
+def test_ended_subscription_does_not_count(stage):
+    stage.deploy("--alarm-email", EMAIL)
+    ended = {"Subscriptions": [{"SubscriptionArn": "Deleted", "Endpoint": EMAIL}]}
+    sns = boto3.client("sns")
+    for item in sns.list_subscriptions_by_topic(TopicArn=stage.topic)["Subscriptions"]:
+        sns.unsubscribe(SubscriptionArn=item["SubscriptionArn"])
+    pages = SimpleNamespace(paginate=lambda **_: [ended])
+    aws = SimpleNamespace(
+        client=lambda _name: SimpleNamespace(
+            get_paginator=lambda _operation: pages, subscribe=sns.subscribe
+        )
+    )
+
+    subscribe_to_alarms(aws, SimpleNamespace(name="dev"), stage.topic, EMAIL, may_ask=False)
+
+    assert subscribers(stage) == [EMAIL]
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"), [(["x", EMAIL], [EMAIL]), ([""], []), ([f" {EMAIL} "], [EMAIL])]
+)
+def test_terminal_is_asked_for_an_address_after_the_first_deployment(stage, answers, expected):
+    stage.in_terminal = stage.is_first = True
+
+    result = stage.deploy("--no-callback-urls", "--no-try", answers=answers)
+
+    assert result.exit_code == 0, result.output
+    assert subscribers(stage) == expected
+    assert (NOBODY in result.output) == (not expected)
+
+
+def test_later_deployment_says_how_to_subscribe_without_asking(stage):
+    stage.in_terminal = True
+
+    result = stage.deploy("--no-callback-urls")
+
+    assert result.exit_code == 0, result.output
+    assert f"{NOBODY} To subscribe, run: python -m infra deploy --stage dev" in result.output
+
+
+@pytest.mark.parametrize("address", ["you", "you@example", "a b@example.com", "@example.com"])
+def test_malformed_address_is_refused_before_the_deployment(stage, address):
+    result = stage.deploy("--alarm-email", address)
+
+    assert result.exit_code == 2
+    assert "must be an email address" in result.output
+    assert stage.deployments == 0

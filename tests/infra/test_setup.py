@@ -1,0 +1,302 @@
+"""The deploy command completes and verifies the stage's configuration."""
+
+import json
+import stat
+
+import pytest
+
+from infra.aws import stage_config
+
+SID = {prefix: prefix + "0" * 32 for prefix in ("AC", "WS", "WW", "SK")}
+SIDS = ("TWILIO_ACCOUNT_SID", "TWILIO_WORKSPACE_SID", "TWILIO_WORKFLOW_SID")
+SECRETS = ("TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID", "TWILIO_API_KEY_SECRET")
+
+
+@pytest.fixture
+def in_terminal(new_stage):
+    """The stage, deployed in a terminal and not for the first time."""
+    new_stage.in_terminal, new_stage.is_first = True, False
+    return new_stage
+
+
+def account_answers(twilio):
+    return [twilio.account_sid, twilio.auth_token, twilio.api_key_sid, twilio.api_key_secret]
+
+
+def is_unchanged(stage):
+    return stage.secrets is None and stage.deployments == 0 and stage.variables[SIDS[0]] == ""
+
+
+def expect_error(stage, result, message):
+    """Check that the command ended with one line of error, before it changed anything."""
+    assert result.exit_code == 1, result.output
+    assert result.output.splitlines()[-1].startswith("Error: ")
+    assert message in result.output.splitlines()[-1]
+    assert stage.deployments == 0
+    for secret in (stage.twilio.auth_token, stage.twilio.api_key_secret):
+        assert secret not in result.output
+
+
+def test_terminal_asks_for_everything_and_writes_it(in_terminal):
+    twilio = in_terminal.twilio
+
+    result = in_terminal.deploy("--no-callback-urls", answers=[*account_answers(twilio), "1", "1"])
+
+    assert result.exit_code == 0, result.output
+    assert in_terminal.deployments == 1
+    written = in_terminal.variables
+    assert [written[name] for name in SIDS] == [
+        twilio.account_sid,
+        twilio.workspace_sid,
+        twilio.workflow_sid,
+    ]
+    assert written["RESERVATION_TIMEOUT_SECONDS"] == "1200"
+    assert in_terminal.secrets == {
+        "auth_tokens": [twilio.auth_token],
+        "api_keys": {twilio.api_key_sid: twilio.api_key_secret},
+    }
+    for secret in (twilio.auth_token, twilio.api_key_secret):
+        assert secret not in result.output
+
+
+def test_second_run_asks_and_writes_nothing(in_terminal):
+    in_terminal.deploy("--yes", **in_terminal.environ)
+    before = in_terminal.config.stat()
+    in_terminal.twilio.reset()  # clears the log, and keeps the SIDs
+    in_terminal.deploy("--yes")
+    posted = len(in_terminal.requests("POST"))
+
+    result = in_terminal.deploy()
+
+    assert result.exit_code == 0, result.output
+    assert "?" not in result.output
+    assert "Written" not in result.output
+    assert len(in_terminal.requests("POST")) == posted
+    after = in_terminal.config.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_config_keeps_its_order_and_format(new_stage):
+    new_stage.config.chmod(0o640)
+    content = new_stage.config.read_text()
+
+    new_stage.deploy(**new_stage.environ)
+
+    assert stat.S_IMODE(new_stage.config.stat().st_mode) == 0o640
+    expected = content
+    for name in SIDS:
+        expected = expected.replace(f'"{name}": ""', f'"{name}": "{new_stage.environ[name]}"', 1)
+    lines = new_stage.config.read_text().splitlines()
+    added = [line for line in lines if "RESERVATION_TIMEOUT_SECONDS" in line]
+    assert [line.strip() for line in added] == ['"RESERVATION_TIMEOUT_SECONDS": "1200"']
+    # The line before the added line gets a comma.
+    kept = "\n".join(line for line in lines if line not in added)
+    assert kept.replace(",\n      }", "\n      }") + "\n" == expected
+
+
+def test_committed_config_has_the_format_that_the_command_writes():
+    text = stage_config.CONFIG.read_text(encoding="utf-8")
+    assert json.dumps(json.loads(text), indent=2, ensure_ascii=False) + "\n" == text
+
+
+def test_symbolic_link_to_the_config_is_kept(new_stage):
+    target = new_stage.config.with_name("shared.json")
+    new_stage.config.rename(target)
+    new_stage.config.symlink_to(target)
+
+    new_stage.deploy(**new_stage.environ)
+
+    assert new_stage.config.is_symlink()
+    assert new_stage.variables["TWILIO_ACCOUNT_SID"] == new_stage.twilio.account_sid
+
+
+def test_environment_provides_everything_without_a_terminal(new_stage):
+    result = new_stage.deploy(**new_stage.environ)
+
+    assert result.exit_code == 0, result.output
+    assert new_stage.variables["TWILIO_WORKFLOW_SID"] == new_stage.twilio.workflow_sid
+    assert new_stage.secrets["auth_tokens"] == [new_stage.twilio.auth_token]
+    assert new_stage.deployments == 1
+
+
+@pytest.mark.parametrize("options", [[], ["--no-input"]])
+@pytest.mark.parametrize("given", [(), SIDS, SECRETS, (SIDS[0], SECRETS[0]), (*SIDS, *SECRETS[1:])])
+def test_one_error_names_all_missing_values(in_terminal, given, options):
+    in_terminal.in_terminal = bool(options)
+    environ = {name: in_terminal.environ[name] for name in given}
+
+    result = in_terminal.deploy(*options, **environ)
+
+    missing = [name for name in (*SIDS, *SECRETS) if name not in given]
+    verb = "are" if len(missing) > 1 else "is"
+    expect_error(in_terminal, result, f"Stage dev: {', '.join(missing)} {verb} not set.")
+    assert is_unchanged(in_terminal)
+
+
+def test_existing_values_are_not_missing(new_stage):
+    new_stage.set(TWILIO_ACCOUNT_SID=new_stage.twilio.account_sid)
+    new_stage.store_secrets()
+
+    result = new_stage.deploy()
+
+    message = "Stage dev: TWILIO_WORKSPACE_SID, TWILIO_WORKFLOW_SID are not set."
+    expect_error(new_stage, result, message)
+
+
+def test_terminal_asks_only_for_missing_values(in_terminal):
+    twilio = in_terminal.twilio
+    in_terminal.set(TWILIO_ACCOUNT_SID=twilio.account_sid)
+    in_terminal.store_secrets()
+
+    result = in_terminal.deploy(
+        "--no-callback-urls", TWILIO_WORKSPACE_SID=twilio.workspace_sid, answers=["1"]
+    )
+
+    assert result.exit_code == 0, result.output
+    assert "Workflow, by number" in result.output
+    assert not any(text in result.output for text in ("Account SID", "Auth token", "Workspaces in"))
+
+
+def test_malformed_answer_is_asked_for_again(in_terminal):
+    answers = account_answers(in_terminal.twilio)
+
+    result = in_terminal.deploy("--no-callback-urls", answers=["AC1", *answers, "2", "1", "1"])
+
+    assert result.exit_code == 0, result.output
+    assert "A SID is AC followed by 32 hexadecimal digits." in result.output
+    assert "2 is not in the range" in result.output
+
+
+WRONG = {
+    "key secret": ({"TWILIO_API_KEY_SECRET": "x"}, "Twilio refused the API key SK"),
+    "key": ({"TWILIO_API_KEY_SID": SID["SK"]}, f"Twilio refused the API key {SID['SK']}"),
+    "auth token": ({"TWILIO_AUTH_TOKEN": "x"}, "Twilio refused the auth token for account AC"),
+    "account": ({"TWILIO_ACCOUNT_SID": SID["AC"]}, f"auth token for account {SID['AC']}"),
+    "Workspace": ({"TWILIO_WORKSPACE_SID": SID["WS"]}, f"has no Workspace {SID['WS']}. Correct"),
+    "Workflow": ({"TWILIO_WORKFLOW_SID": SID["WW"]}, f"has no Workflow {SID['WW']}. Correct"),
+    "malformed SID": ({"TWILIO_WORKFLOW_SID": "WW1"}, "TWILIO_WORKFLOW_SID must be WW followed"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG.values(), ids=WRONG)
+def test_wrong_value_is_named_before_anything_is_written(new_stage, changes, message):
+    result = new_stage.deploy(**new_stage.environ | changes)
+
+    expect_error(new_stage, result, message)
+    assert is_unchanged(new_stage)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"TWILIO_ACCOUNT_SID": SID["AC"]}, f"Account {SID['AC']} has no Workspace WS"),
+        ({"TWILIO_WORKSPACE_SID": SID["WS"]}, f"has no Workspace {SID['WS']}"),
+        ({"TWILIO_WORKFLOW_SID": SID["WW"]}, f"has no Workflow {SID['WW']}"),
+    ],
+)
+def test_wrong_configured_sid_is_named_before_the_deployment(new_stage, changes, message):
+    new_stage.configure()
+    new_stage.set(**changes)
+
+    expect_error(new_stage, new_stage.deploy(), message)
+
+
+def test_refused_stored_key_is_named_before_the_deployment(new_stage):
+    new_stage.configure()
+    new_stage.store_secrets(api_keys={SID["SK"]: "revoked"})
+
+    result = new_stage.deploy()
+
+    expect_error(new_stage, result, "python -m infra secrets put --stage dev")
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ({"kind": "error", "status": 429}, "throttled the request (HTTP 429). Run the command"),
+        ({"kind": "error", "status": 503}, "Twilio failed (HTTP 503"),
+        ({"kind": "error", "status": 403}, "Twilio refused the API key"),
+        ({"kind": "error", "status": 400}, "Twilio refused the request (HTTP 400"),
+        ({"kind": "cut"}, "Check the network"),
+    ],
+)
+def test_failing_request_to_twilio_is_reported(new_stage, fault, message):
+    new_stage.configure()
+    new_stage.twilio.fault("request", **fault)
+
+    expect_error(new_stage, new_stage.deploy(), message)
+
+
+def test_unreachable_taskrouter_is_reported(new_stage):
+    new_stage.configure()
+    new_stage.set(TWILIO_TASKROUTER_URL="http://127.0.0.1:1")
+
+    result = new_stage.deploy()
+
+    expect_error(new_stage, result, "at http://127.0.0.1:1 can't be reached: connection refused")
+
+
+def test_account_without_a_workflow_is_reported(in_terminal):
+    in_terminal.workflow.delete()
+    answers = account_answers(in_terminal.twilio)
+
+    result = in_terminal.deploy(answers=[*answers, "1"])
+
+    expect_error(in_terminal, result, "There is no Workflow in Workspace WS")
+
+
+def test_account_without_a_workspace_is_reported(in_terminal):
+    in_terminal.workspace.delete()
+
+    result = in_terminal.deploy(answers=account_answers(in_terminal.twilio))
+
+    expect_error(in_terminal, result, "There is no Workspace in account AC")
+
+
+def test_changed_reservation_timeout_is_written(new_stage):
+    new_stage.configure()
+    new_stage.set(RESERVATION_TIMEOUT_SECONDS="1200")
+    new_stage.workflow.update(task_reservation_timeout=45)
+
+    result = new_stage.deploy()
+
+    assert "config.json: RESERVATION_TIMEOUT_SECONDS=45\n" in result.output
+    assert new_stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "45"
+
+
+def test_other_values_in_the_shell_are_reported_but_not_used(new_stage):
+    new_stage.configure()
+    before = new_stage.secrets
+
+    result = new_stage.deploy(TWILIO_ACCOUNT_SID=SID["AC"], TWILIO_AUTH_TOKEN="other")
+
+    assert result.exit_code == 0, result.output
+    assert (
+        "Not used, because the stage has other values: TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN"
+        in (result.output)
+    )
+    assert "other\n" not in result.output
+    assert new_stage.variables["TWILIO_ACCOUNT_SID"] == new_stage.twilio.account_sid
+    assert new_stage.secrets == before
+
+
+def test_same_values_in_the_shell_are_not_reported(new_stage):
+    new_stage.configure()
+
+    assert "Not used" not in new_stage.deploy(**new_stage.environ).output
+
+
+def test_malformed_stored_secrets_are_reported(new_stage):
+    new_stage.configure()
+    new_stage.store_secrets(auth_tokens=[])
+
+    expect_error(new_stage, new_stage.deploy(), "/taskrouter-callbacks/dev/secrets: ")
+
+
+def test_missing_secrets_manager_secret_is_reported(in_terminal):
+    in_terminal.configure()
+    in_terminal.set(SECRETS_PARAMETER="/aws/reference/secretsmanager/twilio/dev")
+
+    result = in_terminal.deploy()
+
+    expect_error(in_terminal, result, "Create the secret in Secrets Manager")
