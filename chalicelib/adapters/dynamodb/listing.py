@@ -153,6 +153,10 @@ class DynamoReservationListing:
                 return ReservationPage(self._read_records(sids, query.status), position.to_cursor())
         return ReservationPage(self._read_records(sids, query.status), None)
 
+    def cursor_after(self, reservation: Reservation) -> str:
+        """Return the cursor of a page that begins after *reservation*."""
+        return _Position(reservation.reserved_at, reservation.reservation_sid).to_cursor()
+
     def _positions(self, query: ReservationQuery, after: _Position | None, now: int) -> _Positions:
         """Yield the positions after *after*.
 
