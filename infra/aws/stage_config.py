@@ -22,6 +22,12 @@ _ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
 
 _LOG_LEVELS = ("DEBUG", "INFO")
 
+_MAX_ENVIRONMENT_BYTES = 4_096
+"""Maximum size of a function's environment variables.
+
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
+"""
+
 _EXAMPLE_SIDS = {
     "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
     "TWILIO_WORKSPACE_SID": "WS" + "0" * 32,
@@ -204,6 +210,14 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
             stage_name,
             "SETTINGS_DEFAULTS is for local use only, so this stage can't be deployed. "
             f"Deployable stages: {', '.join(deployable) or 'none'}.",
+        )
+    texts = "".join([*variables, *variables.values()])
+    size = len(texts.encode("utf-8", "surrogatepass"))
+    if size > _MAX_ENVIRONMENT_BYTES:
+        raise _invalid(
+            stage_name,
+            f"the names and values of environment_variables have {size} bytes as UTF-8, but Lambda "
+            f"allows {_MAX_ENVIRONMENT_BYTES}. Shorten the longest value, such as VOICE_LANGUAGES.",
         )
     try:
         settings = config.load({**variables, **_ON_LAMBDA})

@@ -126,6 +126,30 @@ def test_missing_app_name_is_reported(config):
         stage_config.read("dev", allow_empty_sids=True)
 
 
+@pytest.mark.parametrize("character", ["x", "é", "名", "🙂", "\ud800"])
+def test_environment_larger_than_lambdas_limit_is_refused(config, character):
+    declared = json.loads(COMMITTED)
+    variables = declared["stages"]["dev"]["environment_variables"]
+    config.write_text(json.dumps(declared))
+    used = sum(
+        len((name + value).encode())
+        for name, value in {
+            **stage_config.environment("dev", {}),
+            **dict.fromkeys(stage_config.empty_sids("dev"), "AC" + "0" * 32),
+        }.items()
+    )
+    width = len(character.encode("utf-8", "surrogatepass"))
+    room = 4_096 - used - len("OTHER")
+
+    variables["OTHER"] = character * (room // width)
+    config.write_text(json.dumps(declared))
+    assert stage_config.read("dev", allow_empty_sids=True)
+    variables["OTHER"] += character
+    config.write_text(json.dumps(declared))
+    with pytest.raises(OperatorError, match="bytes as UTF-8, but Lambda allows 4096"):
+        stage_config.read("dev", allow_empty_sids=True)
+
+
 def replace(parent, path, value):
     for name in path[:-1]:
         parent = parent[name]
