@@ -17,6 +17,11 @@ from typing import Any, TypedDict, Unpack
 
 UNRECORDED_RESERVATION = "UnrecordedReservation"
 
+_MAX_TEXT_LENGTH = 500
+_MAX_ITEMS = 20
+"""Maximum length of a text and of a list. A line must fit into one event of CloudWatch Logs, whose
+limit was 256 KiB until 2025."""
+
 
 class LogFields(TypedDict, total=False):
     """Fields that a request can bind to its log line; None values are omitted.
@@ -152,9 +157,17 @@ class _JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "event": record.getMessage(),
-            **getattr(record, "fields", {}),
+            **{name: _shorten(value) for name, value in getattr(record, "fields", {}).items()},
         }
         return json.dumps(line, default=str)
+
+
+def _shorten(value: Any) -> Any:
+    if isinstance(value, str):
+        return value[:_MAX_TEXT_LENGTH]
+    if isinstance(value, list | tuple):
+        return [_shorten(item) for item in value[:_MAX_ITEMS]]
+    return value
 
 
 def configure(level: str) -> None:
@@ -200,6 +213,6 @@ def log_crash(event: str, error: BaseException) -> None:
     while cause is not None:
         chain.append(type(cause).__name__)
         cause = cause.__cause__ or cause.__context__
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(error.__traceback__, limit=-_MAX_ITEMS)
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
     log(event, {"error": chain, "where": where}, level=logging.ERROR)

@@ -8,14 +8,29 @@ parameters are kept, because the signature covers all of them.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
-from chalicelib.domain.errors import BadRequest
+from chalicelib.domain.errors import BadRequest, shown
+from chalicelib.domain.json_text import to_json
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.sids import SID_PATTERNS, invalid_sid
 
+MAX_RECORDED_BYTES = 65_536
+"""Maximum size of a callback's parameters in a record, as JSON.
+
+Twilio limits the attributes of a Task or Worker to 4,096 characters, which are at most 24,576 bytes
+as a JSON string. docs/adr/0023 contains the arithmetic.
+"""
+
+MAX_WORKER_NAME_LENGTH = 256
+"""Maximum length of a Worker's name in a record. Twilio limits friendly names to 64 characters."""
+
+OMITTED = "(omitted)"
+"""The parameter in which a record lists the names of parameters that are too large."""
+
+_MAX_OMITTED_NAMES = 10
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 
@@ -68,15 +83,15 @@ class Form(dict[str, str]):
 
 
 _COLUMNS = {
-    "ReservationSid",
-    "TaskSid",
-    "WorkerSid",
-    "WorkflowSid",
-    "TaskQueueSid",
-    "TaskAttributes",
-    "WorkerAttributes",
+    "ReservationSid": "reservation_sid",
+    "TaskSid": "task_sid",
+    "WorkerSid": "worker_sid",
+    "WorkflowSid": "workflow_sid",
+    "TaskQueueSid": "task_queue_sid",
+    "TaskAttributes": "task_attributes",
+    "WorkerAttributes": "worker_attributes",
 }
-"""The parameters that are stored as separate attributes of a record."""
+"""The parameters that are stored as separate attributes of a record, with their attributes."""
 
 _SIDS = {"ReservationSid": "WR", "TaskSid": "WT", "WorkerSid": "WK"}
 """The required parameters, with the prefixes of their SIDs."""
@@ -125,6 +140,19 @@ class AssignmentCallback:
                 values = form.getall(name)
                 parameters[name] = values if len(values) > 1 else values[0]
         return cls(**_parse_columns(form), parameters=parameters)
+
+    def within_size_limit(self) -> Self:
+        """Return the callback without the parameters that make a record too large.
+
+        The parameter OMITTED lists the names of the others. Required SIDs are always kept.
+        """
+        columns = {name: getattr(self, attribute) for name, attribute in _COLUMNS.items()}
+        kept, omitted = _omit_oversized({**columns, **self.parameters})
+        if not omitted:
+            return self
+        fitting = {attribute: kept.pop(name, None) for name, attribute in _COLUMNS.items()}
+        kept[OMITTED] = omitted[:_MAX_OMITTED_NAMES]
+        return replace(self, **fitting, parameters=kept)
 
 
 EVENT_TYPES = {
@@ -188,11 +216,14 @@ class ReservationEvent:
         if status is None:
             return None
         timestamp = form.get("Timestamp", "")
+        columns = _parse_columns(form)
+        _, omitted = _omit_oversized(columns)
+        columns |= dict.fromkeys(omitted)
         return cls(
             status=status,
             at=int(timestamp) * 1000 if _SECONDS.fullmatch(timestamp) else None,
-            worker_name=form.get("WorkerName"),
-            **_parse_columns(form),
+            worker_name=form.get("WorkerName", "")[:MAX_WORKER_NAME_LENGTH] or None,
+            **columns,
         )
 
 
@@ -219,18 +250,25 @@ def _check_owner(form: Form, *, account_sid: str, workspace_sid: str) -> None:
 
 def _parse_columns(form: Form) -> dict[str, Any]:
     """Validate and return the parameters that are stored as separate attributes."""
-    for name in _COLUMNS & form.keys():
+    for name in _COLUMNS.keys() & form.keys():
         if len(form.getall(name)) > 1:
             raise BadRequest(f"{name} must not be repeated.")
     for name, prefix in _SIDS.items():
         if not SID_PATTERNS[prefix].fullmatch(form.get(name, "")):
             raise invalid_sid(prefix, name)
-    return {
-        "reservation_sid": form["ReservationSid"],
-        "task_sid": form["TaskSid"],
-        "worker_sid": form["WorkerSid"],
-        "workflow_sid": form.get("WorkflowSid"),
-        "task_queue_sid": form.get("TaskQueueSid"),
-        "task_attributes": form.get("TaskAttributes"),
-        "worker_attributes": form.get("WorkerAttributes"),
-    }
+    return {attribute: form.get(name) for name, attribute in _COLUMNS.items()}
+
+
+def _omit_oversized(received: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the parameters that fit into a record, and the names of the others.
+
+    Args:
+        received: values by name; names that come first take precedence.
+    """
+    kept, left = dict[str, Any](), MAX_RECORDED_BYTES
+    for name, value in received.items():
+        size = len(to_json([name, value]).encode("utf-8", "surrogatepass"))
+        if size <= left:
+            kept[name] = value
+            left -= size
+    return kept, [shown(name) for name in received if name not in kept]

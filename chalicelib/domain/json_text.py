@@ -1,10 +1,11 @@
-"""Parsing of JSON: strictly for input to this service, leniently for Twilio's attributes."""
+"""Compact JSON, and parsing: strict for input, lenient for Twilio's attributes."""
 
 import json
 import math
 import re
 import sys
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 MAX_DEPTH = 32
@@ -23,6 +24,18 @@ class JsonError(ValueError):
 
 def _refuse_constant(name: str) -> NoReturn:
     raise JsonError(f"{name} is not JSON")
+
+
+to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Returns a value as compact JSON, in which only characters that JSON can't contain are escaped."""
+
+replace_lone_surrogates = partial(re.compile(r"[\ud800-\udfff]").sub, "\ufffd")
+"""Returns a text with U+FFFD for each lone surrogate, which UTF-8 can't encode."""
+
+
+def json_size(value: Any) -> int:
+    """Return the number of bytes of a value as compact JSON in UTF-8."""
+    return len(to_json(value).encode("utf-8", "surrogatepass"))
 
 
 def parse_json(text: str) -> Any:
@@ -72,8 +85,7 @@ def read_json_object(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise JsonError("it is not well-formed JSON") from error
     if _SURROGATE_ESCAPE.search(text):
-        utf_16 = json.dumps(value, ensure_ascii=False).encode("utf-16-le", "surrogatepass")
-        value = json.loads(utf_16.decode("utf-16-le", "replace"))
+        value = json.loads(replace_lone_surrogates(to_json(value)))
     return _require_object(value)
 
 

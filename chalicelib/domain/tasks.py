@@ -1,12 +1,11 @@
 """New Tasks: the parameters that a caller may set, and idempotency records."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.domain.errors import BadRequest
-from chalicelib.domain.json_text import BYTE_ORDER_MARK, JsonError, parse_json_object
+from chalicelib.domain.json_text import BYTE_ORDER_MARK, JsonError, parse_json_object, to_json
 from chalicelib.domain.sids import checked_sid
 
 MAX_ATTRIBUTES_LENGTH = 4_096
@@ -104,11 +103,6 @@ class IdempotencyRecord:
     response: dict[str, Any] | None
 
 
-def compact_json(attributes: dict[str, Any]) -> str:
-    """Return attributes as compact JSON, because TaskRouter limits the text's length."""
-    return json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
-
-
 def parse_new_task(parameters: Mapping[str, Any], *, workflow_sid: str) -> NewTask:
     """Parse the parameters of a request to create a Task.
 
@@ -138,7 +132,7 @@ def _parse_attributes(parameters: Mapping[str, Any]) -> str:
     value = parameters["attributes"]
     if not isinstance(value, (str, dict)):
         raise BadRequest("attributes must be a JSON object, or a string that contains one.")
-    text = value.removeprefix(BYTE_ORDER_MARK) if isinstance(value, str) else compact_json(value)
+    text = value.removeprefix(BYTE_ORDER_MARK) if isinstance(value, str) else to_json(value)
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
             f"attributes may have at most {MAX_ATTRIBUTES_LENGTH} characters as JSON text."

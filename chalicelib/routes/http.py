@@ -26,7 +26,12 @@ from chalicelib.domain.errors import (
     nearest_name,
     shown,
 )
-from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.json_text import (
+    JsonError,
+    parse_json_object,
+    replace_lone_surrogates,
+    to_json,
+)
 from chalicelib.domain.sids import checked_sid
 
 FORM = "application/x-www-form-urlencoded"
@@ -211,13 +216,16 @@ def _error_response(error: AppError) -> Response:
 
 
 def log_request(request: Request, get_response: Callable[[Request], Response]) -> Response:
-    """Log each request, and add the default headers to each response.
+    """Log each request; serialize each response and add the default headers.
 
-    This function is Chalice middleware.
+    This function is Chalice middleware. Chalice would escape all characters other than ASCII, and
+    a lone surrogate from a request would make the Lambda runtime fail.
     """
     observability.start()
     started = time.perf_counter()
     response = get_response(request)
+    if not isinstance(response.body, str):
+        response.body = replace_lone_surrogates(to_json(response.body))
     response.headers = {**_HEADERS, **response.headers}
     observability.log(
         "request",

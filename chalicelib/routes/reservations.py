@@ -20,6 +20,7 @@ from chalicelib.domain.instructions import (
     parse_instruction,
     without_secrets,
 )
+from chalicelib.domain.json_text import json_size
 from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_attributes
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.http import Parameters, check_names, optional_sid, route
@@ -54,6 +55,7 @@ def list_reservations(principal: Principal, parameters: Parameters) -> dict[str,
     page = usecase.list_reservations(
         principal=principal,
         listing=service.listing,
+        size_of=lambda reservation: json_size(_reservation_json(reservation)),
         retention_days=service.settings.retention_days,
         now=service.clock.now_ms(),
         worker_sid=optional_sid(parameters, "worker_sid", "WK"),

@@ -98,6 +98,7 @@ def assign(
     Raises:
         StoreUnavailable: DynamoDB failed. Whether the Reservation was recorded is unknown.
     """
+    callback = callback.within_size_limit()
     answer = instruction.answer
     expires_at = deadlines.expires_at(now, callback.workflow_sid)
     due_at: int | None = now + INSTRUCTION_CHECK_MS

@@ -22,13 +22,12 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
     Unsettled,
 )
-from chalicelib.domain.json_text import parse_json_object
+from chalicelib.domain.json_text import parse_json_object, to_json
 from chalicelib.domain.tasks import (
     MAX_ATTRIBUTES_LENGTH,
     CreatedTask,
     IdempotencyRecord,
     NewTask,
-    compact_json,
     is_result,
 )
 from chalicelib.usecases.ports import Clock, IdempotencyStore, TaskRouter
@@ -135,7 +134,7 @@ def _check_reserved(task: NewTask, key: str | None) -> None:
 
 
 def _with_attribute(task: NewTask, name: str, value: str) -> NewTask:
-    text = compact_json({**parse_json_object(task.attributes), name: value})
+    text = to_json({**parse_json_object(task.attributes), name: value})
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
             f"The attributes, including {KEY} and {MARKER}, may have at most "

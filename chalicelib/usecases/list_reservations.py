@@ -1,5 +1,7 @@
 """Read one recorded Reservation or a page of recorded Reservations."""
 
+from collections.abc import Callable
+
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import NotFound
 from chalicelib.domain.reservations import (
@@ -13,6 +15,9 @@ from chalicelib.usecases.ports import ReservationListing, ReservationStore
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 100
 """Default and maximum number of Reservations per page."""
+
+MAX_PAGE_BYTES = 900_000
+"""Maximum size of the Reservations of a page, as JSON. docs/adr/0023 contains the arithmetic."""
 
 _DAY_MS = 86_400_000
 
@@ -38,6 +43,7 @@ def list_reservations(
     *,
     principal: Principal,
     listing: ReservationListing,
+    size_of: Callable[[Reservation], int],
     retention_days: int,
     now: int,
     worker_sid: str | None = None,
@@ -48,9 +54,12 @@ def list_reservations(
 ) -> ReservationPage:
     """Return a page of recorded Reservations, newest first.
 
+    A page ends early if further Reservations would exceed MAX_PAGE_BYTES.
+
     Args:
         principal: the caller. A Worker gets only its own Reservations.
         listing: the lists of records.
+        size_of: returns the size of a Reservation in the response, in bytes.
         retention_days: number of days for which records are kept.
         now: epoch ms.
         worker_sid: list only the Reservations of this Worker (WK…).
@@ -74,4 +83,10 @@ def list_reservations(
     query = ReservationQuery(
         since=max(since, oldest), status=status, worker_sid=worker_sid, limit=limit
     )
-    return listing.fetch_page(query, cursor, now=now)
+    page, size = listing.fetch_page(query, cursor, now=now), 0
+    for number, reservation in enumerate(page.reservations):
+        size += size_of(reservation)
+        if number and size > MAX_PAGE_BYTES:
+            next_cursor = listing.cursor_after(page.reservations[number - 1])
+            return ReservationPage(page.reservations[:number], next_cursor)
+    return page

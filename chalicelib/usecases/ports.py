@@ -184,6 +184,9 @@ class ReservationListing(Protocol):
             StoreUnavailable: DynamoDB failed.
         """
 
+    def cursor_after(self, reservation: Reservation) -> str:
+        """Return the cursor of a page that begins after *reservation*."""
+
 
 class IdempotencyStore(Protocol):
     """The idempotency keys of the last day.

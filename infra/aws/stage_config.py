@@ -245,7 +245,8 @@ def _check_function_variables(
             "the functions share this resource.",
         )
     _settings(stage_name, {**examples, **variables})
-    size = len(json.dumps(environment(stage_name, variables)).encode())
+    text = json.dumps(environment(stage_name, variables), ensure_ascii=False)
+    size = len(text.encode("utf-8", "surrogatepass"))
     if size > _MAX_VARIABLES_BYTES:
         raise invalid(
             stage_name,

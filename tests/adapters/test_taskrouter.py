@@ -370,6 +370,21 @@ def test_tasks_are_found_by_an_attribute_and_returned_with_their_attributes(
     assert client.find_tasks("idempotency_marker", "c" * 32) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [("🙂" * 300, "🙂" * 256), ("名" * 256, "名" * 256), ("", None), (None, None)],
+)
+def test_long_worker_name_is_shortened(
+    server: Server, name: str | None, recorded: str | None
+) -> None:
+    resource = RESERVATION_RESOURCE | {"reservation_status": "accepted", "worker_name": name}
+    server.reply = http_response(200, resource)
+
+    remote = taskrouter(server.url).fetch_reservation(RESERVATION, task_sid=TASK)
+
+    assert remote.worker_name == recorded
+
+
 def test_update_sends_status_and_activity(server: Server) -> None:
     server.reply = http_response(200, RESERVATION_RESOURCE | {"reservation_status": "rejected"})
     activity_sid = "WA" + "4" * 32

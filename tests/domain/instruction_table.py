@@ -11,13 +11,14 @@ WA = "WA" + "0a" * 16
 CA = "CA" + "0B" * 16
 
 DESCRIPTIONS = {
-    "contact": "a phone number such as +15556667777, client:NAME, or sip:USER@HOST",
+    "contact": "a phone number such as +15556667777, client:NAME, or sip:USER@HOST, "
+    "of at most 256 characters",
     "activity": "the SID of an Activity: WA followed by 32 hexadecimal digits",
     "call": "the SID of a call: CA followed by 32 hexadecimal digits",
-    "url": "a URL that begins with https:// or http://",
+    "url": "a URL that begins with https:// or http:// and has at most 4000 characters",
     "flag": "true or false, without quotes",
     "seconds": "a whole number from 1 to 999, without quotes",
-    "text": "a non-empty string",
+    "text": "a non-empty string of at most 256 characters",
     "method": 'one of "GET", "POST"',
     "recorded": 'one of "do-not-record", "record-from-answer"',
 }
@@ -28,26 +29,32 @@ VALID_VALUES = {
         "sip:joey@example.com",
         "SIPS:joey@a.b:5061",
         "joey",
+        "client:" + "名" * 249,
     ],
     "activity": [WA],
     "call": [CA],
-    "url": ["https://example.com/a?b=c#rc=2", "http://127.0.0.1:8000/", "HTTPS://example.com"],
+    "url": [
+        "https://example.com/a?b=c#rc=2",
+        "http://127.0.0.1:8000/",
+        "HTTPS://example.com",
+        "https://example.com/".ljust(4000, "a"),
+    ],
     "flag": [True, False],
     "seconds": [1, 60, 999],
-    "text": ["joey", "correct horse"],
+    "text": ["joey", "correct horse", "🔑" * 256],
     "method": ["GET", "POST"],
     "recorded": ["do-not-record", "record-from-answer"],
 }
 INVALID_VALUES = {
     "contact": [15556667777, "", "+1 555 666", "+0123", "+1" + "5" * 15, "client:",
-                "tel:+1555", None],
+                "tel:+1555", None, "client:" + "名" * 250, "j" * 257],
     "activity": ["WA123", "WK" + "0" * 32, 5, None, WA + "\n"],
     "call": ["CA123", WA, 5, None],
     "url": ["example.com", "ftp://example.com", "https://", "https://a b", "//a", "http://a:x", 1,
-            None],
+            None, "https://example.com/".ljust(4001, "a"), "https://a/" + "a" * 120_000],
     "flag": ["true", 1, 0, "", None],
     "seconds": [0, 1000, -1, 60.0, "60", True, None],
-    "text": ["", "  ", "a\nb", 5, None],
+    "text": ["", "  ", "a\nb", 5, None, "🔑" * 257],
     "method": ["get", "PUT", True, None],
     "recorded": ["record", True, "", None],
 }  # fmt: skip
@@ -110,10 +117,11 @@ def _events(instruction: str, name: str, rest_name: str, events: list[str]) -> R
     return Row(
         instruction, name, rest_name,
         valid=(",".join(events), events[0]),
-        invalid=("", ", ".join(events), "exploded", events[0] + ",", events, [], {}, 1, None),
+        invalid=("", ", ".join(events), "exploded", events[0] + ",", events, [], {}, 1, None,
+                 f"{events[0]},{events[0]}", ",".join(events * 9999)),
         description="events separated by commas without spaces, "
                     f'such as "{",".join(events[-2:])}"; '
-                    f"allowed events: {', '.join(events)}",
+                    f"allowed events, each at most once: {', '.join(events)}",
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.callbacks import AssignmentCallback, Form
+from chalicelib.domain.callbacks import MAX_RECORDED_BYTES, OMITTED, AssignmentCallback, Form
 from chalicelib.domain.errors import BadRequest
+from chalicelib.domain.json_text import json_size
 
 ACCOUNT = "AC" + "a" * 32
 WORKSPACE = "WS" + "b" * 32
@@ -58,3 +59,45 @@ def test_repeated_sid_is_rejected() -> None:
     form = Form.parse(urlencode([*SIDS, ("TaskSid", "WT" + "4" * 32)]).encode())
     with pytest.raises(BadRequest, match="TaskSid"):
         AssignmentCallback.from_form(form, account_sid=ACCOUNT, workspace_sid=WORKSPACE)
+
+
+texts = st.builds(
+    lambda text, count: text * count,
+    st.text(st.sampled_from('a\x01"é名🙂'), max_size=3),
+    st.integers(0, 12_000),
+)
+"""Texts of one to four bytes per character, and of up to six bytes per character as JSON."""
+
+
+@given(st.dictionaries(texts.filter(bool), texts | st.lists(texts, max_size=3), max_size=6), texts)
+def test_recorded_parameters_do_not_exceed_the_maximum_size(
+    sent: dict[str, str | list[str]], attributes: str
+) -> None:
+    all_pairs = [*SIDS, ("TaskAttributes", attributes), ("WorkerAttributes", "{}")]
+    for name, value in sent.items():
+        all_pairs += [(name, one) for one in ([value] if isinstance(value, str) else value)]
+    callback = AssignmentCallback.from_form(
+        Form(all_pairs), account_sid=ACCOUNT, workspace_sid=WORKSPACE
+    )
+
+    limited = callback.within_size_limit()
+
+    omitted = limited.parameters.get(OMITTED, [])
+    received = {**callback.parameters, "TaskAttributes": attributes}
+    kept = {name: limited.parameters[name] for name in limited.parameters if name != OMITTED}
+    if limited.task_attributes is not None:
+        kept["TaskAttributes"] = limited.task_attributes
+    assert json_size(kept) <= MAX_RECORDED_BYTES
+    assert all(received[name] == value for name, value in kept.items())
+    assert len(omitted) == len(received) - len(kept)
+    assert (limited == callback) == (not omitted)
+    assert limited.reservation_sid == callback.reservation_sid
+    assert limited.worker_attributes == "{}"
+
+
+@pytest.mark.parametrize("character", ["a", "\x01", '"', "é", "名", "🙂"])
+def test_attributes_at_twilios_limit_are_recorded(character: str) -> None:
+    attributes = character * 4_096
+    form = Form([*SIDS, ("TaskAttributes", attributes), ("WorkerAttributes", attributes)])
+    callback = AssignmentCallback.from_form(form, account_sid=ACCOUNT, workspace_sid=WORKSPACE)
+    assert callback.within_size_limit() == callback

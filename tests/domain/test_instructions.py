@@ -17,7 +17,7 @@ from chalicelib.domain.instructions import (
     Reject,
     parse_instruction,
 )
-from tests.domain.instruction_table import CA, REQUIRED, TABLE, WA, Row
+from tests.domain.instruction_table import CA, DESCRIPTIONS, REQUIRED, TABLE, WA, Row
 
 ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row.instruction}.{row.name}")
 URL = "https://example.com/twiml"
@@ -186,10 +186,18 @@ def test_timeout_of_dequeue_to_sip_address_is_at_most_600_seconds(to: str) -> No
 def test_all_errors_are_reported_at_once() -> None:
     assert error_messages({"instruction": "call", "url": "x", "timeout": 0, "form": "joey"}) == [
         "call has no parameter form; did you mean from?",
-        "call needs from: a phone number such as +15556667777, client:NAME, or sip:USER@HOST.",
-        "url must be a URL that begins with https:// or http://.",
+        f"call needs from: {DESCRIPTIONS['contact']}.",
+        f"url must be {DESCRIPTIONS['url']}.",
         "timeout must be a whole number from 1 to 999, without quotes.",
     ]
+
+
+def test_at_most_ten_unknown_parameters_are_reported() -> None:
+    for instruction in ("call", "accept"):
+        unknown = {f"名{number}": 1 for number in range(9_999)}
+        errors = error_messages({"instruction": instruction, **unknown, "timeout": 0})
+        assert sum("名" in error for error in errors) == 10
+        assert len(" ".join(errors)) < 2_000
 
 
 def test_error_omits_parameter_values_and_repr_omits_the_password() -> None:

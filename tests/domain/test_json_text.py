@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from chalicelib.domain.json_text import (
     MAX_DEPTH,
     JsonError,
+    json_size,
     parse_json,
     parse_json_object,
     read_json_object,
+    replace_lone_surrogates,
+    to_json,
 )
 
 values = st.recursive(
@@ -146,3 +149,30 @@ def test_both_parsers_read_the_same_value(value: object) -> None:
 def test_any_text_is_read_or_raises_json_error(text: str) -> None:
     with suppress(JsonError):
         read_json_object(text)
+
+
+# ASCII, and characters of two, three and four bytes, including lone surrogates.
+any_text = st.text(st.characters() | st.sampled_from('"\\\x01\x7fé名🙂\ud800\udfff'))
+
+
+@given(any_text)
+def test_json_in_a_lambda_result_has_at_most_three_times_its_bytes(text: str) -> None:
+    """The Lambda runtime for Python 3.11 escapes all characters other than ASCII."""
+    body = replace_lone_surrogates(to_json({"a": text}))
+    size = len(body.encode())
+
+    assert size == json_size({"a": text})
+    for ensure_ascii in (True, False):
+        assert len(json.dumps(body, ensure_ascii=ensure_ascii).encode()) <= 3 * size + 2
+    assert json.loads(body) == {"a": replace_lone_surrogates(text)}
+
+
+@given(any_text)
+def test_only_lone_surrogates_are_replaced(text: str) -> None:
+    replaced = replace_lone_surrogates(text)
+
+    replaced.encode()  # raises UnicodeEncodeError for a lone surrogate
+    assert [one for one in replaced if one != "\ufffd"] == [
+        one for one in text if not "\ud800" <= one <= "\udfff" and one != "\ufffd"
+    ]
+    assert len(replaced) == len(text)

@@ -21,7 +21,8 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
     Unsettled,
 )
-from chalicelib.domain.tasks import CreatedTask, NewTask, compact_json
+from chalicelib.domain.json_text import to_json
+from chalicelib.domain.tasks import CreatedTask, NewTask
 from chalicelib.usecases.create_task import create_task
 from taskrouter_simulator.testing import TaskRouter as Simulator
 from tests.routes.conftest import ENVIRON, Api
@@ -411,7 +412,7 @@ def store_old_record(api: Api, key: str = "order-1", **changes: Any) -> None:
     """Store a record as written by versions that did not scope keys to callers."""
     attributes = {**BODY["attributes"], "idempotency_key": key}
     task = NewTask(
-        attributes=compact_json(attributes),
+        attributes=to_json(attributes),
         workflow_sid=ENVIRON["TWILIO_WORKFLOW_SID"],
         priority=3,
     )

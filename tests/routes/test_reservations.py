@@ -321,6 +321,7 @@ class CountedQueries:
 
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         self.indexes: list[str] = []
+        self.found: list[bool] = []
         self.due_page_sizes: Iterator[int] = itertools.repeat(100)
         self._send = api.service.dynamodb.query
         monkeypatch.setattr(api.service.dynamodb, "query", self)
@@ -329,11 +330,13 @@ class CountedQueries:
         self.indexes.append(request["IndexName"])
         if request["IndexName"] == "due":
             request["Limit"] = next(self.due_page_sizes)
-        return self._send(**request)
+        response = self._send(**request)
+        self.found.append(bool(response["Items"]))
+        return response
 
 
 @pytest.mark.parametrize("due_page_size", [2, 100])
-def test_each_request_reads_at_most_two_index_pages(
+def test_each_request_reads_at_most_two_index_pages_with_entries(
     api: Api, monkeypatch: pytest.MonkeyPatch, due_page_size: int
 ) -> None:
     monkeypatch.setattr(listing, "_INDEX_PAGE_SIZE", 2)
@@ -357,8 +360,10 @@ def test_each_request_reads_at_most_two_index_pages(
             listed, cursor = [], ""
             while cursor is not None:
                 queries.indexes.clear()
+                queries.found.clear()
                 page = api.call("GET", f"/reservations?{query}&since=2026-09-21{cursor}").json_body
-                assert len(queries.indexes) <= 2, (query, queries.indexes)
+                assert len(queries.indexes) <= 24, (query, queries.indexes)
+                assert sum(queries.found) <= 2, (query, queries.found)
                 listed += [record["reservation_sid"] for record in page["reservations"]]
                 cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
             assert listed == [
@@ -366,6 +371,39 @@ def test_each_request_reads_at_most_two_index_pages(
                 for reservation_sid, recorded, owner in records
                 if status in ("", recorded) and worker in ("", owner)
             ], query
+
+
+@pytest.mark.parametrize("query", ["", "&status=rejected", "&status=gone"])
+def test_four_days_without_entries_take_five_requests_of_at_most_24_queries(
+    api: Api, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    first = reserve(api).reservation_sid
+    api.call("POST", f"/reservations/{first}/reject")
+    api.clock.now += 4 * 86_400_000
+    queries = CountedQueries(api, monkeypatch)
+
+    sids, counts, cursor = [], [], ""
+    while cursor is not None:
+        queries.indexes.clear()
+        page = api.call("GET", f"/reservations?since=2026-09-21{query}{cursor}").json_body
+        counts.append(len(queries.indexes))
+        sids += [record["reservation_sid"] for record in page["reservations"]]
+        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+
+    assert (set(counts[:-1]), len(counts)) == ({24}, 5)
+    assert sids == ([] if "gone" in query else [first])
+
+
+def test_slow_queries_end_a_page_early(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = reserve(api).reservation_sid
+    api.clock.now += 2 * 3_600_000
+    queries = CountedQueries(api, monkeypatch)
+    monkeypatch.setattr(listing, "_MAX_SECONDS", 0.0)
+
+    page = api.call("GET", "/reservations").json_body
+
+    assert (page["reservations"], queries.indexes) == ([], ["by_hour"])
+    assert list_sids(api) == [first]
 
 
 def test_list_continues_if_the_number_of_open_reservations_changes_between_pages(

@@ -176,7 +176,7 @@ def test_repeated_callback_gets_first_answer_after_rules_change(rules: Path, api
 
 def test_repeated_answer_is_byte_identical(rules: Path, api: Api) -> None:
     rows = [row for row in TABLE if row.instruction == "conference"]
-    lines = [f"{row.name} = {json.dumps(row.valid_values[-1])}" for row in rows]
+    lines = [f"{row.name} = {json.dumps(row.valid_values[-1], ensure_ascii=False)}" for row in rows]
     rules.write_text("\n".join(['[[rule]]\nname = "all"\ninstruction = "conference"', *lines]))
     parameters = callback_parameters(api)
 

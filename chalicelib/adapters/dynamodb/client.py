@@ -13,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.domain.errors import StoreUnavailable, describe_connection_failure
+from chalicelib.domain.json_text import replace_lone_surrogates
 from chalicelib.domain.reservations import (
     ACHIEVED,
     Claim,
@@ -40,9 +41,7 @@ class _Serializer(TypeSerializer):  # type: ignore[misc]  # boto3 has no types
     JSON from Twilio or a token may contain lone surrogates, but DynamoDB accepts only UTF-8.
     """
 
-    _serialize_s = staticmethod(
-        lambda text: text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    )
+    _serialize_s = staticmethod(replace_lone_surrogates)
 
 
 class _Deserializer(TypeDeserializer):  # type: ignore[misc]  # boto3 has no types

@@ -15,6 +15,7 @@ All lists have the same order, so a page may come from another index than the pa
 import base64
 import binascii
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
@@ -40,8 +41,15 @@ from chalicelib.domain.sids import is_sid
 
 _HOUR_MS = 3_600_000
 _INDEX_PAGE_SIZE = 100
-_MAX_QUERIES = 2
-"""Maximum number of index pages per request. A list that needs more is returned incomplete."""
+
+_MAX_PAGES = 2
+"""Maximum number of index pages with matching entries per request."""
+
+_MAX_QUERIES = 24
+"""Maximum number of index pages per request. Most hours of a rare status have no entries."""
+
+_MAX_SECONDS = 10.0
+"""Time after which no query starts, because API Gateway waits at most 29 s for a response."""
 
 _LAST_SID = "WR" + "f" * 32
 
@@ -93,6 +101,21 @@ _Positions = Iterator[tuple[_Position, bool]]
 """Pairs (position, is_entry). A position without an entry ends a page early."""
 
 
+class _ReadBudget:
+    """The index pages that one request may read. A list that needs more is returned incomplete."""
+
+    def __init__(self) -> None:
+        self._pages = _MAX_PAGES
+        self._queries = _MAX_QUERIES
+        self._ends_at = time.monotonic() + _MAX_SECONDS
+
+    def may_continue_after(self, entries: list[dict[str, Any]]) -> bool:
+        """Count a page with these entries; return whether another page may be read."""
+        self._pages -= bool(entries)
+        self._queries -= 1
+        return self._pages > 0 and self._queries > 0 and time.monotonic() < self._ends_at
+
+
 class DynamoReservationListing:
     """Implements `chalicelib.usecases.ports.ReservationListing` with DynamoDB.
 
@@ -130,42 +153,48 @@ class DynamoReservationListing:
                 return ReservationPage(self._read_records(sids, query.status), position.to_cursor())
         return ReservationPage(self._read_records(sids, query.status), None)
 
+    def cursor_after(self, reservation: Reservation) -> str:
+        """Return the cursor of a page that begins after *reservation*."""
+        return _Position(reservation.reserved_at, reservation.reservation_sid).to_cursor()
+
     def _positions(self, query: ReservationQuery, after: _Position | None, now: int) -> _Positions:
         """Yield the positions after *after*.
 
         If the read is incomplete, the last position has no entry.
         """
-        queries = _MAX_QUERIES
+        budget = _ReadBudget()
         if query.status in OPEN:
             entries, start = self._read_index("due", "open_as", query.status.value, start=None)
             if start is None:
                 yield from _sorted_positions(entries, query.worker_sid, after)
                 return
-            queries -= 1
+            budget.may_continue_after(entries)
         if query.worker_sid is not None:
-            yield from self._worker_positions(query, query.worker_sid, after, queries)
+            yield from self._worker_positions(query, query.worker_sid, after, budget)
         else:
-            yield from self._hourly_positions(query, after or _Position(now), queries)
+            yield from self._hourly_positions(query, after or _Position(now), budget)
 
     def _worker_positions(
-        self, query: ReservationQuery, worker_sid: str, after: _Position | None, queries: int
+        self, query: ReservationQuery, worker_sid: str, after: _Position | None, budget: _ReadBudget
     ) -> _Positions:
         start = _start_key("worker_sid", worker_sid, after) if after else None
-        for _ in range(queries):
+        while True:
             entries, start = self._read_index(
                 "by_worker", "worker_sid", worker_sid, start=start, status=query.status
             )
             yield from ((_position(entry), True) for entry in entries)
             if start is None:
                 return
-        yield _position(from_item(start or {})), False
+            if not budget.may_continue_after(entries):
+                yield _position(from_item(start)), False
+                return
 
     def _hourly_positions(
-        self, query: ReservationQuery, after: _Position, queries: int
+        self, query: ReservationQuery, after: _Position, budget: _ReadBudget
     ) -> _Positions:
         hour = after.at - after.at % _HOUR_MS
         start = _start_key("hour", utc_hour(hour), after) if after.reservation_sid else None
-        for _ in range(queries):
+        while True:
             entries, start = self._read_index(
                 "by_hour", "hour", utc_hour(hour), start=start, status=query.status
             )
@@ -174,7 +203,10 @@ class DynamoReservationListing:
                 hour -= _HOUR_MS
                 if hour + _HOUR_MS <= query.since:
                     return
-        yield _position(from_item(start)) if start else _Position(hour + _HOUR_MS - 1), False
+            if not budget.may_continue_after(entries):
+                end = _position(from_item(start)) if start else _Position(hour + _HOUR_MS - 1)
+                yield end, False
+                return
 
     def _read_index(
         self,

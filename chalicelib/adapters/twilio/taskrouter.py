@@ -22,7 +22,7 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from chalicelib.adapters.secrets import SecretsSource
-from chalicelib.domain.callbacks import EventPage, Form, ReservationEvent
+from chalicelib.domain.callbacks import MAX_WORKER_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
     TaskRouterDenied,
@@ -310,7 +310,7 @@ def _to_reservation(reservation: Any) -> RemoteReservation:
         reservation_sid=reservation.sid,
         task_sid=reservation.task_sid,
         worker_sid=reservation.worker_sid,
-        worker_name=reservation.worker_name,
+        worker_name=(reservation.worker_name or "")[:MAX_WORKER_NAME_LENGTH] or None,
         status=Status(reservation.reservation_status),
         created_at=int(reservation.date_created.timestamp() * 1000),
     )

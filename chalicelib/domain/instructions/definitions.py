@@ -8,6 +8,7 @@ it in `INSTRUCTION_TYPES`.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
+from itertools import islice
 from typing import Any, ClassVar, NamedTuple
 
 from chalicelib.domain.errors import shown, suggestion
@@ -28,6 +29,9 @@ from chalicelib.domain.instructions.parameter_types import (
     one_of,
     whole_number,
 )
+
+_MAX_UNKNOWN_NAMES = 10
+"""Maximum number of reported unknown parameters, because a request may contain thousands."""
 
 
 class ParameterError(NamedTuple):
@@ -166,17 +170,17 @@ class Instruction:
     def errors_in(
         cls, values: Mapping[str, Any], *, deferred: Collection[str] = ()
     ) -> list[ParameterError]:
-        """Return all errors in the parameters of an instruction.
+        """Return the errors in the parameters of an instruction.
 
         Args:
             values: the values by JSON name.
             deferred: JSON names of further parameters, whose values are not known yet.
         """
         definitions = cls.parameters()
+        unknown_names = (name for name in [*values, *deferred] if name not in definitions)
         unknown = [
             ParameterError(name, cls._unknown_message(name))
-            for name in [*values, *deferred]
-            if name not in definitions
+            for name in islice(unknown_names, _MAX_UNKNOWN_NAMES)
         ]
         missing = [
             ParameterError(name, f"{cls.name} needs {name}: {parameter.value_type.description}.")

@@ -28,16 +28,29 @@ class ParameterType:
     to_form: Callable[[Any], Any] = _unchanged
 
 
+MAX_STRING_LENGTH = 256
+"""Maximum length of a string or contact. Twilio documents none; a SIP address has at most 255."""
+
+MAX_URL_LENGTH = 4_000
+"""Twilio's limit for status callbacks: https://www.twilio.com/docs/api/errors/21609"""
+
+
 def _is_string(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and value.isprintable()
+    return (
+        isinstance(value, str)
+        and len(value) <= MAX_STRING_LENGTH
+        and bool(value.strip())
+        and value.isprintable()
+    )
 
 
-STRING = ParameterType("a non-empty string", _is_string)
+STRING = ParameterType(f"a non-empty string of at most {MAX_STRING_LENGTH} characters", _is_string)
 
 _CONTACT = re.compile(r"\+[1-9][0-9]{1,14}|(?i:client|sips?):[^\s:]\S*|[^\s:+]+")
 
 CONTACT = ParameterType(
-    "a phone number such as +15556667777, client:NAME, or sip:USER@HOST",
+    "a phone number such as +15556667777, client:NAME, or sip:USER@HOST, of at most "
+    f"{MAX_STRING_LENGTH} characters",
     lambda value: _is_string(value) and _CONTACT.fullmatch(value) is not None,
 )
 """A callee or a caller ID. TaskRouter treats a name without a prefix as the name of a Client."""
@@ -49,7 +62,7 @@ def is_sip(contact: object) -> bool:
 
 
 def _is_url(value: object) -> bool:
-    if not isinstance(value, str) or re.search(r"[^!-~]", value):
+    if not isinstance(value, str) or not re.fullmatch(f"[!-~]{{1,{MAX_URL_LENGTH}}}", value):
         return False
     try:
         parts = urlsplit(value)
@@ -59,7 +72,10 @@ def _is_url(value: object) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-URL = ParameterType("a URL that begins with https:// or http://", _is_url)
+URL = ParameterType(
+    f"a URL that begins with https:// or http:// and has at most {MAX_URL_LENGTH} characters",
+    _is_url,
+)
 
 FLAG = ParameterType(
     "true or false, without quotes",
@@ -103,10 +119,14 @@ def comma_list(*events: str) -> ParameterType:
     """Return the type of comma-separated events; REST uses one form field per event."""
     return ParameterType(
         f'events separated by commas without spaces, such as "{",".join(events[-2:])}"; '
-        f"allowed events: {', '.join(events)}",
-        lambda value: isinstance(value, str) and set(value.split(",")) <= {*events},
+        f"allowed events, each at most once: {', '.join(events)}",
+        lambda value: isinstance(value, str) and _are_distinct(value.split(","), events),
         to_form=lambda value: value.split(","),
     )
+
+
+def _are_distinct(names: list[str], events: tuple[str, ...]) -> bool:
+    return len(names) == len(set(names)) and set(names) <= {*events}
 
 
 CALL_EVENTS = ("initiated", "ringing", "answered", "completed")
