@@ -12,8 +12,6 @@ from typing import Any
 from infra.aws import Aws
 from infra.aws.stage_config import API, SWEEP, Stage
 
-_FORM = "application/x-www-form-urlencoded"
-
 
 @dataclass(frozen=True)
 class Throttle:
@@ -40,28 +38,21 @@ SWEEP_MAX_AGE_SECONDS = 60
 """Time after which Lambda drops a throttled sweep. The default is six hours."""
 
 
-def twilio_routes() -> list[tuple[str, str]]:
-    """Return the path and method of each route that Twilio calls.
-
-    Form data is the only content type that these routes accept.
-    """
-    from app import app  # noqa: PLC0415  # only deployments need the whole app
-
-    return [
-        (path, method)
-        for path, methods in sorted(app.routes.items())
-        for method, route in methods.items()
-        if route.content_types == [_FORM]
-    ]
-
-
-def _method_throttles() -> list[tuple[str, str, Throttle]]:
+def _method_throttles(stage: Stage) -> list[tuple[str, str, Throttle]]:
     """Return the path, method and throttle of each method setting in API Gateway.
 
     Method settings inherit nothing from ``*``. A setting's path is a slash followed by the resource
     path, in which every slash is encoded as ``~1``.
     """
-    callbacks = [("/" + path.replace("/", "~1"), method) for path, method in twilio_routes()]
+    # Only deployments need the whole app.
+    from app import app  # noqa: PLC0415
+    from chalicelib.routes.callbacks import twilio_routes  # noqa: PLC0415
+
+    callbacks = [
+        ("/" + f"{prefix}{path}".replace("/", "~1"), method)
+        for prefix in stage.settings.callback_prefixes
+        for path, method in twilio_routes(app)
+    ]
     return [("/*", "*", DEFAULT_THROTTLE), *((*route, CALLBACK_THROTTLE) for route in callbacks)]
 
 
@@ -118,7 +109,7 @@ def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
     """Apply the settings to a stage that Chalice deployed."""
     _put_gateway_responses(aws, stage, rest_api_id)
     operations = [{"op": "replace", "path": "/tracingEnabled", "value": "true"}]
-    for path, method, throttle in _method_throttles():
+    for path, method, throttle in _method_throttles(stage):
         settings = {
             "metrics/enabled": "true",
             "throttling/rateLimit": str(throttle.rate),
@@ -191,7 +182,7 @@ def merged_template(stage: Stage) -> dict[str, Any]:
                             "ThrottlingRateLimit": throttle.rate,
                             "ThrottlingBurstLimit": throttle.burst,
                         }
-                        for path, method, throttle in _method_throttles()
+                        for path, method, throttle in _method_throttles(stage)
                     ],
                 }
             },

@@ -42,6 +42,7 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
         "Operate": "false" if tables_only else "true",
         "ReservationsTableName": stage.settings.reservations_table,
         "StateTableName": stage.settings.state_table,
+        "CallbackPrefix": stage.settings.callback_prefixes[0],
     }
     _wait_for_other_changes(cloudformation, stage)
     stack = _find(cloudformation, stage.stack)

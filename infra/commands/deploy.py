@@ -35,10 +35,10 @@ from infra.commands.status import smoke_test
 def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> None:
     """Deploy a stage: create it, or update it to match the project's files.
 
-    Prints the URL for TaskRouter's assignment callback. If neither these files nor the deployed
-    resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
-    failed. Fix the cause and run the command again; resources that are already deployed are kept.
-    After a failed smoke test, the next run deploys again.
+    Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
+    neither these files nor the deployed resources have changed since the last deployment, nothing
+    is deployed. Exit code 1: a step failed. Fix the cause and run the command again; resources that
+    are already deployed are kept. After a failed smoke test, the next run deploys again.
     """
     runtime = chalice_record.lambda_runtime()
     stage, aws = _read_deployable(stage_name), connect()
@@ -48,7 +48,8 @@ def deploy(stage_name: str, *, check: bool, break_lock: bool, as_json: bool) -> 
         live_resources.ensure_same_region(aws, stage)
         ensure_secrets_exist(aws, stage)
         url = _deploy_changes(aws, stage, renew_lock, check=check)
-    result = {"url": url, "assignment_callback": f"{url}/assignment_callback"}
+    hidden_prefix = "/***" if stage.settings.callback_prefixes[0] else ""
+    result = {"url": url, "assignment_callback": f"{url}{hidden_prefix}/assignment_callback"}
     click.echo(json.dumps(result) if as_json else result["assignment_callback"])
 
 
@@ -69,7 +70,7 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, c
     url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
     if check:
         try:
-            smoke_test(url)
+            smoke_test(url, stage.settings.callback_prefixes[0])
         except OperatorError:
             fingerprint.remove(aws, stage, bucket)
             raise

@@ -19,13 +19,13 @@ def account(monkeypatch):
     account = SimpleNamespace(
         account="1" * 12, region="eu-west-1", steps=[], fingerprint=None, fails=False
     )
-    stage = SimpleNamespace(name="dev", domain=None)
-    stage.settings = SimpleNamespace(public_base_url="")
+    stage = account.stage = SimpleNamespace(name="dev", domain=None)
+    stage.settings = SimpleNamespace(public_base_url="", callback_prefixes=("",))
     fakes = {
         (command, "_read_deployable"): lambda _name: stage,
         (command, "connect"): lambda: account,
         (command, "ensure_secrets_exist"): lambda *_: None,
-        (command, "smoke_test"): lambda _url: check(account),
+        (command, "smoke_test"): lambda *_: check(account),
         (live_resources, "ensure_same_region"): lambda *_: None,
         (live_resources, "invoke_url"): lambda *_: URL,
         (lock, "acquire"): lambda *_, **__: held_lock(account),
@@ -104,3 +104,13 @@ def test_fingerprint_is_stored_if_the_smoke_test_is_skipped(account):
 
     deploy(account, "--no-check")
     assert account.steps == ["release lock"]
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_printed_url_hides_the_secret_segment(account, options):
+    account.stage.settings.callback_prefixes = ("/first-secret_0123456", "")
+
+    completed = deploy(account, *options)
+
+    assert f"{URL}/***/assignment_callback" in completed.stdout
+    assert "first-secret" not in completed.stdout + completed.stderr

@@ -20,6 +20,7 @@ REFUSED = (403, {"Code": "InvalidSignature", "Message": "The signature is not va
 def serve():
     """A function that starts a server with fixed responses and returns its URL."""
     servers = []
+    paths = []
 
     def start(health, callback):
         class Handler(BaseHTTPRequestHandler):
@@ -27,6 +28,7 @@ def serve():
                 self.respond(*health)
 
             def do_POST(self):
+                paths.append(self.path)
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.respond(*callback)
 
@@ -45,6 +47,7 @@ def serve():
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}"
 
+    start.paths = paths
     yield start
     for server in servers:
         server.shutdown()
@@ -52,14 +55,24 @@ def serve():
 
 
 def test_current_version_and_invalid_signature_error_are_accepted(serve):
-    smoke_test(serve(HEALTHY, REFUSED), max_seconds=0)
+    smoke_test(serve(HEALTHY, REFUSED), "", max_seconds=0)
+
+
+def test_callback_is_posted_to_the_secret_path_which_no_message_contains(serve):
+    url = serve(HEALTHY, (404, {"Code": "RouteNotFound", "Message": ""}))
+
+    with pytest.raises(OperatorError, match="returned 404 RouteNotFound") as error:
+        smoke_test(url, "/first-secret_0123456", max_seconds=0)
+
+    assert serve.paths == [f"/first-secret_0123456{SMOKE_TEST_ROUTE}"]
+    assert "first-secret" not in str(error.value)
 
 
 def test_403_from_api_gateway_is_rejected(serve):
     from_gateway = (403, {"message": "Missing Authentication Token"})
 
     with pytest.raises(OperatorError, match="returned 403, not 403 InvalidSignature"):
-        smoke_test(serve(HEALTHY, from_gateway), max_seconds=0)
+        smoke_test(serve(HEALTHY, from_gateway), "", max_seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -73,24 +86,24 @@ def test_403_from_api_gateway_is_rejected(serve):
 )
 def test_any_other_response_to_an_unsigned_callback_is_rejected(serve, callback, message):
     with pytest.raises(OperatorError, match=message):
-        smoke_test(serve(HEALTHY, callback), max_seconds=0)
+        smoke_test(serve(HEALTHY, callback), "", max_seconds=0)
 
 
 def test_another_version_is_rejected(serve):
     older = (200, {"status": "ok", "version": "0.0.1"})
 
     with pytest.raises(OperatorError, match=f"did not report version {__version__}"):
-        smoke_test(serve(older, REFUSED), max_seconds=0)
+        smoke_test(serve(older, REFUSED), "", max_seconds=0)
 
 
 def test_unreachable_url_is_reported():
     with pytest.raises(OperatorError, match="can't be reached"):
-        smoke_test("http://127.0.0.1:1", max_seconds=0)
+        smoke_test("http://127.0.0.1:1", "", max_seconds=0)
 
 
 def test_smoke_test_triggers_no_alarm():
     alarmed_routes = {
-        dimension["Value"]
+        templates.with_stage(dimension["Value"], "dev")
         for alarm in templates.of_type(
             templates.read("stage.yaml"), "AWS::CloudWatch::Alarm"
         ).values()
