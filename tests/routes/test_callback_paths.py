@@ -13,6 +13,7 @@ from chalicelib import config
 from chalicelib.config import SettingsError
 from chalicelib.routes.callbacks import move_twilio_routes, twilio_routes
 from tests.routes.conftest import BASE_URL, ENVIRON, FORM, Api
+from tests.routes.test_signed_url import EXECUTE_API, status_of
 from tests.support import sid
 
 SECRET, NEXT = "first-secret_0123456", "NextSecret9876543210"
@@ -68,6 +69,36 @@ def test_routes_without_the_secret_do_not_exist(secret_api: Api, path: str) -> N
 def test_secret_path_needs_a_signature_of_the_secret_path(secret_api: Api, path: str) -> None:
     assert post(secret_api, f"/{SECRET}{path}", signed_path=path).status_code == 403
     assert post(secret_api, f"/{SECRET}{path}", signed_path=f"/{NEXT}{path}").status_code == 403
+
+
+@pytest.mark.parametrize("end", ["", "/", "?tenant=acme"])
+@pytest.mark.parametrize(
+    ("base_url", "prefix", "signed_base"),
+    [
+        ("https://calls.example/api", "/dev", "https://calls.example/api"),
+        ("https://calls.example", "/dev", "https://calls.example"),
+        ("", "/dev", f"https://{EXECUTE_API}/dev"),
+        ("", "", f"https://{EXECUTE_API}"),
+    ],
+)
+def test_signed_url_contains_the_stage_or_base_url_before_the_secret(
+    environ: dict[str, str],
+    request: pytest.FixtureRequest,
+    base_url: str,
+    prefix: str,
+    signed_base: str,
+    end: str,
+) -> None:
+    environ["PUBLIC_BASE_URL"] = base_url
+    secret_api: Api = request.getfixturevalue("secret_api")
+    route = f"/{SECRET}/incoming_call"
+    slash, _, tenant = end.partition("?tenant=")
+    path = {"domain": EXECUTE_API, "path": prefix + route + slash}
+    query = {"tenant": [tenant]} if tenant else None
+    assert status_of(signed_base + route + end, route, **path, query=query) == 200
+    for other in ("/incoming_call", f"/{NEXT}/incoming_call"):
+        assert status_of(signed_base + other + end, route, **path, query=query) == 403
+    assert SECRET not in secret_api.log.getvalue()
 
 
 @pytest.mark.parametrize("base_url", [BASE_URL, "https://calls.example", ""])
