@@ -73,7 +73,7 @@ def test_secret_path_needs_a_signature_of_the_secret_path(secret_api: Api, path:
 
 @pytest.mark.parametrize("end", ["", "/", "?tenant=acme"])
 @pytest.mark.parametrize(
-    ("base_url", "prefix", "signed_base"),
+    "case",
     [
         ("https://calls.example/api", "/dev", "https://calls.example/api"),
         ("https://calls.example", "/dev", "https://calls.example"),
@@ -84,11 +84,10 @@ def test_secret_path_needs_a_signature_of_the_secret_path(secret_api: Api, path:
 def test_signed_url_contains_the_stage_or_base_url_before_the_secret(
     environ: dict[str, str],
     request: pytest.FixtureRequest,
-    base_url: str,
-    prefix: str,
-    signed_base: str,
+    case: tuple[str, str, str],
     end: str,
 ) -> None:
+    base_url, prefix, signed_base = case
     environ["PUBLIC_BASE_URL"] = base_url
     secret_api: Api = request.getfixturevalue("secret_api")
     route = f"/{SECRET}/incoming_call"
