@@ -111,7 +111,7 @@ def move_twilio_routes(app: Chalice, prefixes: tuple[str, ...]) -> None:
     if prefixes == ("",):
         return
     own_paths = {}
-    for path, _ in twilio_routes(app):
+    for path in {path for path, _ in twilio_routes(app)}:
         methods = app.routes.pop(path)
         for prefix in prefixes:
             app.routes[prefix + path] = methods

@@ -98,3 +98,12 @@ def test_documented_resource_policy_applies_to_the_routes_of_taskrouter():
             resource = f"execute-api:/prod/POST{secret}{path}"
             is_denied = any(re.fullmatch(pattern, resource) for pattern in patterns)
             assert is_denied == ("callback" in path)
+
+
+def test_documented_capacity_of_open_methods_matches_code():
+    count = sum(map(len, app.routes.values())) - len(twilio_routes(app))
+    rate = api_settings.DEFAULT_THROTTLE.rate
+    assert (
+        f"other {count} methods stay open and accept {rate} requests per second each, "
+        f"together {count * rate}:"
+    ) in SECURITY
