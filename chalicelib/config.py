@@ -222,7 +222,7 @@ class Settings:
 
     @property
     def callback_prefixes(self) -> tuple[str, ...]:
-        """What precedes the paths of the routes that Twilio calls: a secret segment, or nothing."""
+        """Path prefixes of the routes that Twilio calls; each is a secret segment or empty."""
         secrets = self.callback_path_secrets
         return tuple("" if secret == _OPEN else f"/{secret}" for secret in secrets)
 

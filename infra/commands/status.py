@@ -81,8 +81,8 @@ def smoke_test(base_url: str, callback_prefix: str, *, max_seconds: float = 60) 
 
     Args:
         base_url: The URL in front of the routes, including the API's stage.
-        callback_prefix: What precedes the paths of the routes that Twilio calls. No message
-            contains it.
+        callback_prefix: Path prefix of the routes that Twilio calls, which is secret. No message
+            contains the prefix.
         max_seconds: Time limit for retries. API Gateway serves a new deployment after a delay.
 
     Raises:
