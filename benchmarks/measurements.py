@@ -30,8 +30,8 @@ COLD_START_LIMIT = 1.5
 
 _ROOT = Path(__file__).resolve().parent.parent
 
-_PATH = "/assignment_callback"
-_ENVIRON = {
+PATH = "/assignment_callback"
+ENVIRON = {
     "TWILIO_ACCOUNT_SID": "AC" + "a" * 32,
     "TWILIO_AUTH_TOKEN": "for the benchmark only",
     "TWILIO_API_KEY_SID": "SK" + "b" * 32,
@@ -42,10 +42,10 @@ _ENVIRON = {
     "STATE_TABLE": "state",
     "PUBLIC_BASE_URL": "https://example.com/api",
 }
-_CALLBACK = {
-    "AccountSid": _ENVIRON["TWILIO_ACCOUNT_SID"],
-    "WorkspaceSid": _ENVIRON["TWILIO_WORKSPACE_SID"],
-    "WorkflowSid": _ENVIRON["TWILIO_WORKFLOW_SID"],
+CALLBACK = {
+    "AccountSid": ENVIRON["TWILIO_ACCOUNT_SID"],
+    "WorkspaceSid": ENVIRON["TWILIO_WORKSPACE_SID"],
+    "WorkflowSid": ENVIRON["TWILIO_WORKFLOW_SID"],
     "TaskQueueSid": "WQ" + "0" * 32,
     "WorkerSid": "WK" + "0" * 32,
     "TaskSid": "WT" + "0" * 32,
@@ -71,7 +71,7 @@ to = {ref = "worker.contact_uri"}
 """
 
 
-class _InstantDynamoDb:
+class InstantDynamoDb:
     """A DynamoDB client without latency, so that only the app's own time is measured."""
 
     def update_item(self, **request: Any) -> dict[str, Any]:
@@ -122,18 +122,18 @@ def _make_service(count: int, folder: Path) -> runtime.Runtime:
         + _LAST_RULE,
         encoding="utf-8",
     )
-    settings = config.load({**_ENVIRON, "RULES_FILE": str(file)})
-    return runtime.Runtime(settings=settings, dynamodb=_InstantDynamoDb(), clock=SystemClock())
+    settings = config.load({**ENVIRON, "RULES_FILE": str(file)})
+    return runtime.Runtime(settings=settings, dynamodb=InstantDynamoDb(), clock=SystemClock())
 
 
 def _time_callbacks(services: dict[int, runtime.Runtime], samples: int) -> dict[int, list[float]]:
-    url = _ENVIRON["PUBLIC_BASE_URL"] + _PATH
-    signature = RequestValidator(_ENVIRON["TWILIO_AUTH_TOKEN"]).compute_signature(url, _CALLBACK)
+    url = ENVIRON["PUBLIC_BASE_URL"] + PATH
+    signature = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"]).compute_signature(url, CALLBACK)
     headers = {
         "Content-Type": "application/x-www-form-urlencoded",
         "X-Twilio-Signature": signature,
     }
-    body = urlencode(_CALLBACK).encode()
+    body = urlencode(CALLBACK).encode()
     expected = {"instruction": "dequeue", "to": "client:alice", "from": "+15550002222"}
     times_ms: dict[int, list[float]] = {count: [] for count in services}
     with Path(os.devnull).open("w") as null, Client(app) as client:
@@ -143,7 +143,7 @@ def _time_callbacks(services: dict[int, runtime.Runtime], samples: int) -> dict[
             for count, service in services.items():
                 runtime.use(service)
                 started = time.perf_counter()
-                response = client.http.post(_PATH, headers=headers, body=body)
+                response = client.http.post(PATH, headers=headers, body=body)
                 if sample:  # The first callback is a warm-up.
                     times_ms[count].append(_ms_since(started))
                 if response.json_body != expected:

@@ -33,6 +33,9 @@ _MAX_RESERVATION_TIMEOUT = 86_400
 """Maximum reservation timeout of a Workflow (https://www.twilio.com/docs/taskrouter/limits)."""
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_OPEN = "open"
+_PATH_SECRET = re.compile("[A-Za-z0-9_-]{20,64}")
+_MAX_PATHS = 2
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 _PLACEHOLDER = re.compile(r"\{(?P<hash>hash:)?(?P<name>[^}]+)\}")
 
@@ -122,6 +125,18 @@ def _origin(text: str) -> str:
     return text
 
 
+def _path_secrets(text: str) -> tuple[str, ...]:
+    secrets = tuple(part.strip() for part in text.split(","))
+    are_valid = all(secret == _OPEN or _PATH_SECRET.fullmatch(secret) for secret in secrets)
+    if not are_valid or len(secrets) > _MAX_PATHS or len(set(secrets)) < len(secrets):
+        # The message does not repeat the secrets.
+        raise ValueError(
+            f"must be {_OPEN}, or a secret of 20 to 64 letters, digits, hyphens and underscores, "
+            "or two different values of these separated by a comma"
+        )
+    return secrets
+
+
 def _project_path(text: str) -> Path:
     return PROJECT / text
 
@@ -191,6 +206,7 @@ class Settings:
     callback_budget_seconds: float = _setting(_seconds(1.0, 4.5), default="2.8")
     retention_days: int = _setting(_whole_number(1, 3_650), default="30")
     public_base_url: str = _setting(_empty_or(_url), default="")
+    callback_path_secrets: tuple[str, ...] = _setting(_path_secrets, default=_OPEN, secret=True)
     cors_allow_origin: str = _setting(_empty_or(_origin), default="")
     max_token_seconds: int = _setting(
         _whole_number(1, MAX_TOKEN_SECONDS), default=str(MAX_TOKEN_SECONDS)
@@ -203,6 +219,12 @@ class Settings:
     voice_languages: voice.Menu = _setting(voice.Menu.parse, default=voice.QUICKSTART)
     tutorial_routes: bool = _setting(_boolean, default="false")
     log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")
+
+    @property
+    def callback_prefixes(self) -> tuple[str, ...]:
+        """Path prefixes of the routes that Twilio calls; each is a secret segment or empty."""
+        secrets = self.callback_path_secrets
+        return tuple("" if secret == _OPEN else f"/{secret}" for secret in secrets)
 
     @property
     def secrets_seconds(self) -> float:

@@ -19,6 +19,7 @@ from click.core import ParameterSource
 
 from chalicelib import config
 from chalicelib.adapters import rules_file
+from chalicelib.routes.callbacks import move_twilio_routes
 from infra import OperatorError
 from infra.aws import (
     chalice_record,
@@ -48,9 +49,11 @@ def run(app: Chalice) -> None:
     try:
         check_endpoints(os.environ)
         if command in ("deploy", "plan"):
-            _check_deployment(parameters["stage"], parameters["profile"])
+            stage = _check_deployment(parameters["stage"], parameters["profile"])
+            move_twilio_routes(app, stage.settings.callback_prefixes)
         elif command == "package":
-            _check_package(parameters)
+            stage = _check_package(parameters)
+            move_twilio_routes(app, stage.settings.callback_prefixes)
         else:
             if command == "local":
                 from local import chalice_local  # noqa: PLC0415  other commands need no local stack
@@ -109,8 +112,8 @@ def _stop(message: str) -> NoReturn:
     os._exit(1)
 
 
-def _check_deployment(stage_name: str, profile: str | None) -> None:
-    """Check that a stage is prepared in the selected account and region.
+def _check_deployment(stage_name: str, profile: str | None) -> Stage:
+    """Return a stage after checking that it is prepared in the selected account and region.
 
     Raises:
         OperatorError: The deployment would fail, or would create a second API.
@@ -125,12 +128,16 @@ def _check_deployment(stage_name: str, profile: str | None) -> None:
             f"python -m infra prepare --stage {stage_name}"
         )
     chalice_record.ensure_current(aws, stage)
+    return stage
 
 
-def _check_package(parameters: Mapping[str, Any]) -> None:
-    """Check, without access to AWS, that a stage can be packaged; print warnings."""
+def _check_package(parameters: Mapping[str, Any]) -> Stage:
+    """Return a stage after checking, without access to AWS, that it can be packaged.
+
+    Prints warnings.
+    """
     stage_name = parameters["stage"]
-    _read_deployable(stage_name, allow_empty_sids=True)
+    stage = _read_deployable(stage_name, allow_empty_sids=True)
     require_region(boto3.Session(profile_name=parameters["profile"]))
     if empty := stage_config.empty_sids(stage_name):
         click.echo(
@@ -145,6 +152,7 @@ def _check_package(parameters: Mapping[str, Any]) -> None:
             f"python -m infra package --stage {stage_name} FOLDER",
             err=True,
         )
+    return stage
 
 
 def _read_deployable(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:

@@ -24,6 +24,7 @@ from chalice.cli.filewatch.stat import StatFileWatcher
 
 from chalicelib import config, observability
 from chalicelib.domain.errors import Forbidden
+from chalicelib.routes.callbacks import move_twilio_routes
 from infra import OperatorError
 from infra.aws import require_credentials, require_region, stage_config
 from local import dynamodb, network, stack
@@ -80,6 +81,7 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
         settings = _use_deployed_services(stage)
     _tune_server()
     app.register_middleware(guard(settings), "http")
+    move_twilio_routes(app, settings.callback_prefixes)
 
 
 def _check_address(host: str, port: int) -> None:

@@ -122,6 +122,8 @@ def describe(environ: Mapping[str, str]) -> Stack:
     complete |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
     # The simulator must sign the URL that the app verifies and use the same Reservation timeout.
     complete.setdefault("SIMULATOR_CALLBACK_BASE_URL", settings.public_base_url or api)
+    assignment_path = f"{settings.callback_prefixes[0]}/assignment_callback"
+    complete.setdefault("SIMULATOR_ASSIGNMENT_PATH", assignment_path)
     hosts = network.allowed_hosts(settings.public_base_url, environ)
     complete["SIMULATOR_ALLOWED_HOSTS"] = ",".join(sorted(hosts))
     complete.setdefault("SIMULATOR_RESERVATION_TIMEOUT", str(settings.reservation_timeout_seconds))

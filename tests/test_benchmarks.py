@@ -13,4 +13,5 @@ def test_benchmarks_print_their_comparisons() -> None:
 
     assert result.exit_code in {0, 1}, result.output
     assert "100 rules" in result.output
+    assert "forged" in result.output
     assert "this app" in result.output

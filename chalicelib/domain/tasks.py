@@ -72,8 +72,8 @@ def is_result(found: FoundTask, requested: NewTask) -> bool:
     Other programs may add attributes later, and a Workflow may change the priority.
     """
     try:
-        attributes = parse_json_object(found.task.attributes)
-    except (JsonError, TypeError):
+        attributes = parse_json_object(found.task.attributes or "")
+    except JsonError:
         return False
     return (
         attributes | parse_json_object(requested.attributes) == attributes

@@ -1,12 +1,16 @@
-"""Webhook routes for TaskRouter. A Twilio signature authenticates each request."""
+"""Webhook routes for TaskRouter, and the paths of all routes that Twilio calls.
 
+A Twilio signature authenticates each request.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
-from chalice.app import Blueprint, Response
+from chalice.app import Blueprint, Chalice, Request, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.callbacks import AssignmentCallback, ReservationEvent
-from chalicelib.routes.http import route, signed_form
+from chalicelib.routes.http import FORM, route, signed_form
 from chalicelib.usecases.assign import answer_callback
 from chalicelib.usecases.observe import observe
 
@@ -82,3 +86,39 @@ def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
         observability.bind(error=result.error.code, UnrecordedReservation=1)
     observability.bind(answer=result.answer.get("instruction", "defer"), rule=result.rule)
     return result.answer
+
+
+def twilio_routes(app: Chalice) -> list[tuple[str, str]]:
+    """Return the path and method of each route that Twilio calls. They accept only forms."""
+    return [
+        (path, method)
+        for path, methods in sorted(app.routes.items())
+        for method, entry in methods.items()
+        if entry.content_types == [FORM]
+    ]
+
+
+def move_twilio_routes(app: Chalice, prefixes: tuple[str, ...]) -> None:
+    """Serve the routes that Twilio calls under secret prefixes instead of their own paths.
+
+    ``path`` of a request remains the route's own path, so that log lines do not contain a prefix.
+    ``context["resourcePath"]`` and ``context["path"]`` contain the prefix, which Twilio signs.
+
+    Args:
+        app: the app with all routes.
+        prefixes: the prefixes; the empty prefix stands for the routes' own paths.
+    """
+    if prefixes == ("",):
+        return
+    own_paths = {}
+    for path in {path for path, _ in twilio_routes(app)}:
+        methods = app.routes.pop(path)
+        for prefix in prefixes:
+            app.routes[prefix + path] = methods
+            own_paths[prefix + path] = path
+
+    def hide_prefix(request: Request, get_response: Callable[[Request], Response]) -> Response:
+        request.path = own_paths.get(request.path, request.path)
+        return get_response(request)
+
+    app.register_middleware(hide_prefix, "http")

@@ -345,8 +345,9 @@ def _requested_url(request: Request, base_url: str) -> str:
     if not base_url:
         return f"https://{request.context.get('domainName')}{path}"
     # PUBLIC_BASE_URL replaces the beginning of the path, such as the stage.
-    _, route, rest = path.rpartition(str(request.path))
-    return f"{base_url}{request.path}{rest if route else ''}"
+    route = str(request.context.get("resourcePath"))
+    _, found, rest = path.rpartition(route)
+    return f"{base_url}{route}{rest if found else ''}"
 
 
 def _other_urls(request: Request, url: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from threading import Event
+from threading import Event, Lock
 from typing import TypeVar
 
 from chalicelib.domain.errors import (
@@ -44,6 +44,7 @@ class RunBudget:
         self._clock = clock
         self._time_left_ms = time_left_ms
         self._stopped = Event()
+        self._lock = Lock()
         self.errors: Counter[str] = Counter()
         self.reasons: list[str] = []
 
@@ -77,8 +78,10 @@ class RunBudget:
         Refused credentials and an unknown Workspace end the run. Callers handle other missing
         resources without counting a failure.
         """
-        self.errors[error.code] += 1
-        if error.reason and error.reason not in self.reasons and len(self.reasons) < MAX_REASONS:
-            self.reasons.append(error.reason)
+        with self._lock:
+            self.errors[error.code] += 1
+            reason = error.reason
+            if reason and reason not in self.reasons and len(self.reasons) < MAX_REASONS:
+                self.reasons.append(reason)
         if isinstance(error, (TaskRouterDenied, TaskRouterNotFound)):
             self._stopped.set()

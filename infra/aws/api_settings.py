@@ -16,9 +16,6 @@ from infra.aws import Aws, capacity
 from infra.aws.capacity import Throttle
 from infra.aws.stage_config import API, SWEEP, Stage
 
-_FORM = "application/x-www-form-urlencoded"
-
-
 ACCESS_LOG_FORMAT = json.dumps(
     {
         "time": "$context.requestTime",
@@ -43,21 +40,6 @@ SWEEP_MAX_AGE_SECONDS = 60
 """Time after which Lambda drops a throttled sweep. The default is six hours."""
 
 
-def twilio_routes() -> list[tuple[str, str]]:
-    """Return the path and method of each route that Twilio calls.
-
-    Form data is the only content type that these routes accept.
-    """
-    from app import app  # noqa: PLC0415  # only deployments need the whole app
-
-    return [
-        (path, method)
-        for path, methods in sorted(app.routes.items())
-        for method, route in methods.items()
-        if route.content_types == [_FORM]
-    ]
-
-
 @dataclass(frozen=True)
 class _MethodSetting:
     path: str
@@ -66,19 +48,27 @@ class _MethodSetting:
     measured: bool
 
 
-def _method_settings(concurrency: int) -> list[_MethodSetting]:
+def _method_settings(stage: Stage, concurrency: int) -> list[_MethodSetting]:
     """Return the method settings of the API's stage.
 
     Method settings inherit nothing from ``*``. A setting's path is a slash followed by the resource
     path, in which every slash is encoded as ``~1``.
     """
+    # Only deployments need the whole app.
+    from app import app  # noqa: PLC0415
+    from chalicelib.routes.callbacks import twilio_routes  # noqa: PLC0415
+
     callback_throttle = capacity.callback_throttle(concurrency)
     default = _MethodSetting("/*", "*", capacity.default_throttle(concurrency), measured=False)
     callbacks = [
         _MethodSetting(
-            "/" + path.replace("/", "~1"), method, callback_throttle, path in _MEASURED_PATHS
+            "/" + f"{prefix}{path}".replace("/", "~1"),
+            method,
+            callback_throttle,
+            measured=path in _MEASURED_PATHS,
         )
-        for path, method in twilio_routes()
+        for prefix in stage.settings.callback_prefixes
+        for path, method in twilio_routes(app)
     ]
     return [default, *callbacks]
 
@@ -151,7 +141,7 @@ def apply(aws: Aws, stage: Stage, rest_api_id: str) -> None:
     _put_gateway_responses(aws, stage, rest_api_id)
     gateway = aws.client("apigateway")
     operations = [{"op": "replace", "path": "/tracingEnabled", "value": _text(stage.xray)}]
-    for setting in _method_settings(capacity.read_concurrency(aws, stage)):
+    for setting in _method_settings(stage, capacity.read_concurrency(aws, stage)):
         values = {
             "metrics/enabled": _text(setting.measured),
             "throttling/rateLimit": str(setting.throttle.rate),
@@ -255,7 +245,7 @@ def merged_template(stage: Stage, concurrency: int) -> dict[str, Any]:
                             "ThrottlingRateLimit": setting.throttle.rate,
                             "ThrottlingBurstLimit": setting.throttle.burst,
                         }
-                        for setting in _method_settings(concurrency)
+                        for setting in _method_settings(stage, concurrency)
                     ],
                     **_sam_access_logs(stage),
                 }

@@ -48,6 +48,7 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
         "Operate": "false" if tables_only else "true",
         "ReservationsTableName": stage.settings.reservations_table,
         "StateTableName": stage.settings.state_table,
+        "CallbackPrefix": stage.settings.callback_prefixes[0],
         "AccessLogs": "true" if stage.access_logs else "false",
     }
     if not tables_only:

@@ -1,7 +1,7 @@
 """Connects a deployed stage: callback URLs at Twilio, and the first subscriber of the alarms."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,18 +43,21 @@ class Changes:
         return bool(self.lines)
 
 
-def set_callback_urls(workspace: Workspace, base_url: str, dialog: Dialog) -> None:
+def set_callback_urls(
+    workspace: Workspace, base_url: str, prefixes: Sequence[str], dialog: Dialog
+) -> None:
     """Set the callback URLs at Twilio after the operator has confirmed the changes.
 
     Args:
         workspace: The Workspace with the Workflow.
         base_url: The URL in front of the routes, including the API's stage.
+        prefixes: Path prefixes of the routes that Twilio calls. The first belongs to the URLs.
         dialog: How the changes are confirmed.
 
     Raises:
         OperatorError: Twilio refused the changes or did not store them.
     """
-    changes = find_changes(workspace, base_url)
+    changes = find_changes(workspace, base_url, prefixes)
     if not changes:
         return
     click.echo("The callback URLs at Twilio differ from this deployment:", err=True)
@@ -71,22 +74,27 @@ def set_callback_urls(workspace: Workspace, base_url: str, dialog: Dialog) -> No
         workspace.update_workflow(**changes.workflow)
     if changes.workspace:
         workspace.update(**changes.workspace)
-    if remaining := find_changes(workspace, base_url):
+    if remaining := find_changes(workspace, base_url, prefixes):
         raise OperatorError(f"Twilio did not store these changes: {'; '.join(remaining.lines)}.")
     click.echo("Twilio has stored the callback URLs.", err=True)
 
 
-def find_changes(workspace: Workspace, base_url: str) -> Changes:
-    """Return the changes that direct TaskRouter's callbacks to this deployment."""
-    changes = Changes()
+def find_changes(workspace: Workspace, base_url: str, prefixes: Sequence[str]) -> Changes:
+    """Return the changes that direct TaskRouter's callbacks to this deployment.
+
+    The lines contain ``***`` instead of the prefixes, which are secret.
+    """
+    changes, url = Changes(), f"{base_url}{prefixes[0]}"
     workflow, remote = workspace.fetch_workflow(), workspace.fetch()
-    _compare_urls(workflow, _WORKFLOW_URLS, base_url, changes.workflow, changes.lines)
-    _compare_urls(remote, _WORKSPACE_URLS, base_url, changes.workspace, changes.lines)
+    _compare_urls(workflow, _WORKFLOW_URLS, url, changes.workflow, changes.lines)
+    _compare_urls(remote, _WORKSPACE_URLS, url, changes.workspace, changes.lines)
     # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
     selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
     if selected and (excluded := [name for name in EVENT_TYPES if name not in selected]):
         changes.workspace[_EVENTS_FILTER] = ",".join([*selected, *excluded])
         changes.lines.append(f"Workspace, event filter: also {', '.join(excluded)}")
+    for prefix in filter(None, prefixes):
+        changes.lines[:] = [line.replace(prefix, "/***") for line in changes.lines]
     return changes
 
 

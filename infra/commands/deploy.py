@@ -88,8 +88,9 @@ def deploy(
     TWILIO_WORKFLOW_SID) or, in a terminal, asked for. They are written to .chalice/config.json and
     SSM. Then the callback URLs at Twilio are set.
 
-    Prints the URL for TaskRouter's assignment callback. If neither these files nor the deployed
-    resources have changed since the last deployment, nothing is deployed. Exit code 1: a step
+    Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
+    neither these files nor the deployed resources have changed since the last deployment, nothing
+    is deployed. Exit code 1: a step
     failed. Fix the cause and run the command again; resources that are already deployed are kept.
     After a failed smoke test, the next run deploys again. If this machine can't connect to the URL,
     the command only prints a warning.
@@ -104,10 +105,11 @@ def deploy(
         bucket = stacks.outputs(aws, stage).get("Deployments")
         is_first = chalice_record.find_api_id(aws, stage, bucket) is None
         url = _deploy_changes(aws, stage, renew_lock, check=check)
-    result = {"url": url, "assignment_callback": f"{url}/assignment_callback"}
+    hidden_prefix = "/***" if stage.settings.callback_prefixes[0] else ""
+    result = {"url": url, "assignment_callback": f"{url}{hidden_prefix}/assignment_callback"}
     click.echo(json.dumps(result) if as_json else result["assignment_callback"])
     if callback_urls:
-        connection.set_callback_urls(workspace, url, dialog)
+        connection.set_callback_urls(workspace, url, stage.settings.callback_prefixes, dialog)
     offers = is_first and dialog.is_interactive and not yes
     topic = stacks.outputs(aws, stage)["AlarmTopic"]
     connection.subscribe_to_alarms(aws, stage, topic, alarm_email, may_ask=offers)
@@ -139,7 +141,7 @@ def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, c
     url = stage.settings.public_base_url or live_resources.invoke_url(aws, stage, api_id)
     if check:
         try:
-            smoke_test(url)
+            smoke_test(url, stage.settings.callback_prefixes[0])
         except UnreachableError as error:
             click.echo(
                 f"Warning: the stage is deployed, but {error} Check the URL from another network: "

@@ -66,7 +66,7 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
     topic = outputs.get("AlarmTopic")
     bucket = outputs.get("Deployments")
     url = _or_error(lambda: chalice_record.public_url(aws, stage, bucket) or _NOT_DEPLOYED)
-    answers = _or_error(lambda: _smoke_test_result(url))
+    answers = _or_error(lambda: _smoke_test_result(url, stage.settings.callback_prefixes[0]))
     tables = {
         table: _or_error(lambda table=table: _table_status(aws, table))  # type: ignore[misc]
         for table in (stage.settings.reservations_table, stage.settings.state_table)
@@ -90,11 +90,13 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
     }
 
 
-def smoke_test(base_url: str, *, max_seconds: float = 60) -> None:
+def smoke_test(base_url: str, callback_prefix: str, *, max_seconds: float = 60) -> None:
     """Check that a URL serves this version and refuses an unsigned callback.
 
     Args:
         base_url: The URL in front of the routes, including the API's stage.
+        callback_prefix: Path prefix of the routes that Twilio calls, which is secret. No message
+            contains the prefix.
         max_seconds: Time limit for retries. API Gateway serves a new deployment after a delay.
 
     Raises:
@@ -104,14 +106,14 @@ def smoke_test(base_url: str, *, max_seconds: float = 60) -> None:
     deadline = time.monotonic() + max_seconds
     while True:
         try:
-            return _check(base_url)
+            return _check(base_url, callback_prefix)
         except OperatorError:
             if time.monotonic() > deadline:
                 raise
         time.sleep(_RETRY_SECONDS)
 
 
-def _check(base_url: str) -> None:
+def _check(base_url: str, callback_prefix: str) -> None:
     try:
         health = requests.get(f"{base_url}/health", timeout=_REQUEST_SECONDS)
         if _member(health, "version") != __version__:
@@ -119,9 +121,8 @@ def _check(base_url: str) -> None:
                 f"{base_url}/health did not report version {__version__} (HTTP status "
                 f"{health.status_code})."
             )
-        unsigned = requests.post(
-            f"{base_url}{SMOKE_TEST_ROUTE}", data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS
-        )
+        url = f"{base_url}{callback_prefix}{SMOKE_TEST_ROUTE}"
+        unsigned = requests.post(url, data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS)
     except requests.RequestException as error:
         kind = type(error).__name__
         # An invalid certificate also prevents Twilio's requests.
@@ -154,10 +155,10 @@ def _or_error(read: Callable[[], Any]) -> Any:
         return str(error)
 
 
-def _smoke_test_result(url: str) -> str:
+def _smoke_test_result(url: str, callback_prefix: str) -> str:
     if not url.startswith("http"):
         return "not checked"
-    smoke_test(url, max_seconds=0)
+    smoke_test(url, callback_prefix, max_seconds=0)
     return _OK
 
 

@@ -84,7 +84,7 @@ def run(
         ImpossibleTrial: No Worker could be reserved, or no callback could arrive.
         OperatorError: No callback arrived. The message says why.
     """
-    if changes := find_changes(workspace, base_url).workflow:
+    if changes := find_changes(workspace, base_url, stage.settings.callback_prefixes).workflow:
         raise ImpossibleTrial(
             f"No test Task was created, because the Workflow's {' and '.join(changes)} differ from "
             "this deployment."

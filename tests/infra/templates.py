@@ -39,11 +39,11 @@ def of_type(template, resource_type):
 
 
 def with_stage(value, stage):
-    """Resolve `!Ref Stage` and `!Sub ...${Stage}...`."""
+    """Resolve `!Ref Stage` and `!Sub ...${Stage}...`, with the default of CallbackPrefix."""
     match value:
         case {"Ref": "Stage"}:
             return stage
         case {"Sub": text}:
-            return text.replace("${Stage}", stage)
+            return text.replace("${Stage}", stage).replace("${CallbackPrefix}", "")
         case _:
             return value

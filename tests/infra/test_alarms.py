@@ -174,7 +174,7 @@ def test_logs_expire_and_the_bucket_is_private_and_versioned():
 @pytest.fixture(scope="module")
 def dashboard():
     (dashboard,) = templates.of_type(TEMPLATE, "AWS::CloudWatch::Dashboard").values()
-    return json.loads(dashboard["DashboardBody"]["Sub"])
+    return json.loads(templates.with_stage(dashboard["DashboardBody"], "${Stage}"))
 
 
 def test_dashboard_shows_the_metrics_of_the_alarms_except_invocations(dashboard):

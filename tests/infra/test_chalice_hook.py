@@ -12,8 +12,9 @@ import pytest
 
 from app import app
 from chalicelib.config import PROJECT
+from chalicelib.routes.callbacks import twilio_routes
 from infra import OperatorError, chalice_hook
-from infra.aws import Aws, live_resources, policies, stacks, stage_config
+from infra.aws import Aws, api_settings, live_resources, policies, stacks, stage_config
 from tests.infra.packaging import SIDS
 
 CHALICE = Path(sys.executable).with_name("chalice")
@@ -335,3 +336,60 @@ def test_hook_without_a_chalice_command_checks_only_the_rules(tmp_path, monkeypa
 
     with pytest.raises(SystemExit, match="RULES_FILE names a file that can't be read"):
         chalice_hook.run(app)
+
+
+SECRETS = ["first-secret_0123456", "NextSecret9876543210"]
+
+
+@pytest.mark.parametrize(
+    ("value", "prefixes"),
+    [
+        ("open", [""]),
+        (SECRETS[0], [f"/{SECRETS[0]}"]),
+        (f"{SECRETS[0]},open", [f"/{SECRETS[0]}", ""]),
+        (",".join(SECRETS), [f"/{secret}" for secret in SECRETS]),
+    ],
+)
+def test_package_contains_the_secret_paths_with_their_throttles(
+    checkout, monkeypatch, value, prefixes
+):
+    checkout.set_variables(**SIDS, CALLBACK_PATH_SECRETS=value)
+    monkeypatch.setattr(stage_config, "CONFIG", checkout.folder / ".chalice" / "config.json")
+    merged = api_settings.merged_template(stage_config.read("dev"))
+    (checkout.folder / "merged.json").write_text(json.dumps(merged))
+
+    completed = checkout.chalice("package", "--merge-template", "merged.json", "out", **REGION)
+
+    assert (completed.returncode, completed.stderr) == (0, "")
+    assert not any(secret in completed.stdout for secret in SECRETS)
+    sam = json.loads((checkout.folder / "out" / "sam.json").read_text())
+    api = sam["Resources"]["RestAPI"]["Properties"]
+    own_paths = {path for path, _ in twilio_routes(app)}
+    expected = {prefix + path for prefix in prefixes for path in own_paths}
+    assert set(api["DefinitionBody"]["paths"]) == expected | (set(app.routes) - own_paths)
+    throttles = {method["ResourcePath"]: method for method in api["MethodSettings"]}
+    assert throttles.keys() == {"/*", *(f"/{path.replace('/', '~1')}" for path in expected)}
+
+
+def test_functions_serve_the_secret_paths(checkout):
+    variables = SIDS | {
+        "AWS_LAMBDA_FUNCTION_NAME": "api",
+        "CALLBACK_PATH_SECRETS": SECRETS[0],
+        "TWILIO_AUTH_TOKEN": "auth token",
+        "TWILIO_API_KEY_SID": "SK" + "b" * 32,
+        "TWILIO_API_KEY_SECRET": "API key secret",
+        "RESERVATIONS_TABLE": "reservations",
+        "STATE_TABLE": "state",
+    }
+    completed = subprocess.run(
+        [sys.executable, "-c", "import app; print(*app.app.routes)"],
+        cwd=checkout.folder,
+        env=os.environ | WITHOUT_AWS | REGION | KEYS | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    routes = set(completed.stdout.split())
+    own_paths = {path for path, _ in twilio_routes(app)}
+    assert routes == {f"/{SECRETS[0]}{path}" for path in own_paths} | (set(app.routes) - own_paths)

@@ -61,6 +61,18 @@ def test_urls_of_another_app_are_kept_if_the_operator_declines(stage):
     assert urls(stage) == (OTHER, None, None)
 
 
+def test_secret_segment_is_set_but_not_shown(stage):
+    stage.set(CALLBACK_PATH_SECRETS="first-secret_0123456")
+
+    result = stage.deploy("--yes")
+
+    assert result.exit_code == 0, result.output
+    assert f"Workflow, fallback: none -> {URL}/***/assignment_callback/fallback\n" in result.output
+    assert "first-secret" not in result.output
+    secret_url = f"{URL}/first-secret_0123456"
+    assert urls(stage) == tuple(url.replace(URL, secret_url) for url in (PRIMARY, FALLBACK, EVENT))
+
+
 def test_urls_are_kept_without_a_terminal_unless_confirmed_in_advance(stage):
     stage.workflow.update(assignment_callback_url=OTHER)
 

@@ -35,12 +35,12 @@ def account(monkeypatch):
         failure=None,
         concurrency=1_000,
     )
-    stage = SimpleNamespace(name="dev", domain=None, reserved_concurrency=None)
-    stage.settings = SimpleNamespace(public_base_url="")
+    stage = account.stage = SimpleNamespace(name="dev", domain=None, reserved_concurrency=None)
+    stage.settings = SimpleNamespace(public_base_url="", callback_prefixes=("",))
     fakes = {
         (command, "_read_deployable"): lambda *_, **__: stage,
         (command, "connect_to_stage"): lambda *_: account,
-        (command, "smoke_test"): lambda _url: check(account),
+        (command, "smoke_test"): lambda *_: check(account),
         (live_resources, "invoke_url"): lambda *_: URL,
         (lock, "acquire"): lambda *_, **__: held_lock(account),
         (setup, "complete"): lambda *_: (stage, None),
@@ -146,3 +146,13 @@ def test_changed_limit_of_the_account_is_noticed_and_a_low_limit_is_reported(acc
     assert "deploy" in account.steps
     deploy(account)
     assert "deploy" not in account.steps
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_printed_url_hides_the_secret_segment(account, options):
+    account.stage.settings.callback_prefixes = ("/first-secret_0123456", "")
+
+    completed = deploy(account, *options)
+
+    assert f"{URL}/***/assignment_callback" in completed.stdout
+    assert "first-secret" not in completed.stdout + completed.stderr

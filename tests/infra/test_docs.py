@@ -1,11 +1,16 @@
 """The guides match the code, and the workflows pin their actions."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from click import Group
 
+from app import app
+from chalicelib.routes.callbacks import twilio_routes
 from infra.__main__ import main
 from infra.aws import capacity, stage_config
 from tests.infra import templates
@@ -87,3 +92,44 @@ def test_runbook_keeps_every_parameter_of_the_stack_during_an_import():
     (command,) = re.findall(r"create-change-set .*?resources-to-import", OPERATIONS, re.DOTALL)
     keys = re.findall(r"ParameterKey=(\w+)", command)
     assert sorted(keys) == sorted(templates.read("stage.yaml")["Parameters"])
+
+
+def documented_json(member):
+    """Return the JSON document in the security guide that has this member."""
+    blocks = re.findall(r"```json\n(.*?)```", SECURITY, re.DOTALL)
+    (document,) = (block for block in map(json.loads, blocks) if member in block)
+    return document
+
+
+def test_documented_waf_template_is_valid(tmp_path):
+    template = tmp_path / "waf.json"
+    template.write_text(json.dumps(documented_json("Resources")))
+    command = [Path(sys.executable).with_name("cfn-lint"), "--regions", "eu-west-1", "--", template]
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert completed.stdout == ""
+
+
+def test_documented_waf_rule_applies_to_exactly_the_routes_of_twilio():
+    rules = documented_json("Resources")["Resources"]["WebAcl"]["Properties"]["Rules"]
+    regex = rules[0]["Statement"]["AndStatement"]["Statements"][0]["RegexMatchStatement"]
+    matching = {path for path in app.routes if re.search(regex["RegexString"], f"/prod{path}")}
+    assert matching == {path for path, _ in twilio_routes(app)}
+
+
+def test_documented_resource_policy_applies_to_the_routes_of_taskrouter():
+    denied = documented_json("Statement")["Statement"][1]["Resource"]
+    patterns = [re.escape(resource).replace(r"\*", ".*") for resource in denied]
+    for secret in ("", "/first-secret_0123456"):
+        for path in app.routes:
+            resource = f"execute-api:/prod/POST{secret}{path}"
+            is_denied = any(re.fullmatch(pattern, resource) for pattern in patterns)
+            assert is_denied == ("callback" in path)
+
+
+def test_documented_capacity_of_open_methods_matches_code():
+    count = sum(map(len, app.routes.values())) - len(twilio_routes(app))
+    rate = capacity.default_throttle(1_000).rate
+    assert (
+        f"other {count} methods stay open and accept {rate} requests per second each, "
+        f"together {count * rate}:"
+    ) in SECURITY

@@ -19,8 +19,9 @@ from app import app
 from chalicelib import config
 from chalicelib.adapters.secrets import ParameterSecrets, ssm_client
 from chalicelib.domain.reservations import Status
+from chalicelib.routes.callbacks import twilio_routes
 from chalicelib.usecases.sweep import sweep_due_reservations
-from infra.aws import api_settings, policies, stage_config
+from infra.aws import policies, stage_config
 from infra.aws.stage_config import API, SWEEP
 from tests.support import ManualClock, sid
 
@@ -114,8 +115,7 @@ def post_signed(api, path, parameters):
 
 
 VOICE_ROUTES = sorted(
-    {path for path, _ in api_settings.twilio_routes()}
-    - {path for path in app.routes if "callback" in path}
+    {path for path, _ in twilio_routes(app)} - {path for path in app.routes if "callback" in path}
 )
 
 

@@ -23,6 +23,7 @@ REFUSED = (403, {"Code": "InvalidSignature", "Message": "The signature is not va
 def serve():
     """A function that starts a server with fixed responses and returns its URL."""
     servers = []
+    paths = []
 
     def start(health, callback):
         class Handler(BaseHTTPRequestHandler):
@@ -30,6 +31,7 @@ def serve():
                 self.respond(*health)
 
             def do_POST(self):
+                paths.append(self.path)
                 self.rfile.read(int(self.headers["Content-Length"]))
                 self.respond(*callback)
 
@@ -48,6 +50,7 @@ def serve():
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return f"http://127.0.0.1:{server.server_port}"
 
+    start.paths = paths
     yield start
     for server in servers:
         server.shutdown()
@@ -55,14 +58,24 @@ def serve():
 
 
 def test_current_version_and_invalid_signature_error_are_accepted(serve):
-    smoke_test(serve(HEALTHY, REFUSED), max_seconds=0)
+    smoke_test(serve(HEALTHY, REFUSED), "", max_seconds=0)
+
+
+def test_callback_is_posted_to_the_secret_path_which_no_message_contains(serve):
+    url = serve(HEALTHY, (404, {"Code": "RouteNotFound", "Message": ""}))
+
+    with pytest.raises(OperatorError, match="returned 404 RouteNotFound") as error:
+        smoke_test(url, "/first-secret_0123456", max_seconds=0)
+
+    assert serve.paths == [f"/first-secret_0123456{SMOKE_TEST_ROUTE}"]
+    assert "first-secret" not in str(error.value)
 
 
 def test_403_from_api_gateway_is_rejected(serve):
     from_gateway = (403, {"message": "Missing Authentication Token"})
 
     with pytest.raises(OperatorError, match="returned 403, not 403 InvalidSignature"):
-        smoke_test(serve(HEALTHY, from_gateway), max_seconds=0)
+        smoke_test(serve(HEALTHY, from_gateway), "", max_seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -76,14 +89,14 @@ def test_403_from_api_gateway_is_rejected(serve):
 )
 def test_any_other_response_to_an_unsigned_callback_is_rejected(serve, callback, message):
     with pytest.raises(OperatorError, match=message):
-        smoke_test(serve(HEALTHY, callback), max_seconds=0)
+        smoke_test(serve(HEALTHY, callback), "", max_seconds=0)
 
 
 def test_another_version_is_rejected(serve):
     older = (200, {"status": "ok", "version": "0.0.1"})
 
     with pytest.raises(OperatorError, match=f"did not report version {__version__}"):
-        smoke_test(serve(older, REFUSED), max_seconds=0)
+        smoke_test(serve(older, REFUSED), "", max_seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +113,7 @@ def test_url_without_a_connection_is_unreachable(url, proxy, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", proxy)
 
     with pytest.raises(UnreachableError, match="can't be reached from this machine"):
-        smoke_test(url, max_seconds=0)
+        smoke_test(url, "", max_seconds=0)
 
 
 def test_connection_closed_without_a_response_is_unreachable():
@@ -112,7 +125,7 @@ def test_connection_closed_without_a_response_is_unreachable():
         closing = threading.Thread(target=accept_and_close, args=(server,))
         closing.start()
         with pytest.raises(UnreachableError):
-            smoke_test(f"http://127.0.0.1:{server.getsockname()[1]}", max_seconds=0)
+            smoke_test(f"http://127.0.0.1:{server.getsockname()[1]}", "", max_seconds=0)
         closing.join()
 
 
@@ -129,13 +142,13 @@ def test_failed_request_over_a_connection_is_not_unreachable(error, monkeypatch)
     monkeypatch.setattr(requests, "get", mock.Mock(side_effect=error))
 
     with pytest.raises(OperatorError, match="did not respond correctly") as failed:
-        smoke_test("https://calls.example.com", max_seconds=0)
+        smoke_test("https://calls.example.com", "", max_seconds=0)
     assert not isinstance(failed.value, UnreachableError)
 
 
 def test_smoke_test_triggers_no_alarm():
     alarmed_routes = {
-        dimension["Value"]
+        templates.with_stage(dimension["Value"], "dev")
         for alarm in templates.of_type(
             templates.read("stage.yaml"), "AWS::CloudWatch::Alarm"
         ).values()

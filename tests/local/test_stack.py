@@ -119,3 +119,17 @@ def test_default_ports_match_the_defaults_of_the_simulator():
 
     assert described.port("SIMULATOR_PORT") == simulator.Settings().port
     assert described.api_url == simulator.Settings().callback_base_url
+
+
+@pytest.mark.parametrize(
+    ("secrets", "path"),
+    [
+        ("", "/assignment_callback"),
+        ("open,first-secret_0123456", "/assignment_callback"),
+        ("first-secret_0123456,open", "/first-secret_0123456/assignment_callback"),
+    ],
+)
+def test_simulator_posts_callbacks_to_the_first_path(secrets, path):
+    described = stack.describe({"CALLBACK_PATH_SECRETS": secrets})
+
+    assert described.environ["SIMULATOR_ASSIGNMENT_PATH"] == path

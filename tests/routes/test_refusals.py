@@ -81,7 +81,7 @@ def test_create_task_with_an_unknown_channel_returns_twilios_sentence(
             "accept",
             {"instruction": "conference", "post_work_activity_sid": "WA" + "0" * 32},
             [
-                "post_work_activity_sid WA" + "0" * 32 + " is invalid",
+                "PostWorkActivitySid WA" + "0" * 32 + " is invalid",
                 "Check post_work_activity_sid.",
             ],
         ),
