@@ -106,7 +106,7 @@ def test_only_the_routes_that_alarms_read_have_paid_metrics(packaged):
     (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
     alarms = templates.of_type(templates.read("stage.yaml"), "AWS::CloudWatch::Alarm").values()
     read = {
-        dimension["Value"]
+        templates.with_stage(dimension["Value"], "dev")
         for alarm in alarms
         if alarm["Namespace"] == "AWS/ApiGateway"
         for dimension in alarm["Dimensions"]

@@ -28,9 +28,9 @@ _MAX_URLS = 48
 _MAX_ORDERED_PARAMETERS = 4
 _MAX_PARAMETERS = 200
 
-_UNENCODED = ("", "!'()*", "!$%'()*+,/:;=?@[]")
-"""Characters that are not encoded: none, those of JavaScript's encodeURIComponent, or all those
-that people usually write without encoding, and those of text that a gateway did not decode."""
+_UNENCODED = ("", "!'()*", "!$'()*,/:;=?@[]", "!$%'()*+,/:;=?@[]")
+"""Characters that are not encoded: none, those of JavaScript's encodeURIComponent, all those that
+people usually write without encoding, or also those of text that a gateway did not decode."""
 
 _UNAMBIGUOUS = re.compile("[A-Za-z0-9_.~-]+")
 """Text that has only one encoding."""
