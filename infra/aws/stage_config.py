@@ -274,16 +274,22 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
             "SETTINGS_DEFAULTS is for local use only, so this stage can't be deployed. "
             f"Deployable stages: {', '.join(deployable) or 'none'}.",
         )
-    try:
-        settings = config.load({**variables, **_ON_LAMBDA})
-    except config.SettingsError as error:
-        raise invalid(stage_name, error) from error
-    if not settings.secrets_parameter:
+    if missing := [name for name in _EXAMPLE_SIDS if not variables.get(name, "").strip()]:
+        raise OperatorError(
+            f"Stage {stage_name} in {FILE} does not set {', '.join(missing)}. Run this command, "
+            "which asks for the values and deploys the stage: "
+            f"python -m infra deploy --stage {stage_name}"
+        )
+    if not variables.get("SECRETS_PARAMETER", "").strip():
         raise invalid(
             stage_name,
             "SECRETS_PARAMETER is not set. It must name the parameter that holds the secrets, "
             "because secrets do not belong in a function's environment.",
         )
+    try:
+        settings = config.load({**variables, **_ON_LAMBDA})
+    except config.SettingsError as error:
+        raise invalid(stage_name, error) from error
     if not _PARAMETER_NAME.fullmatch(settings.secrets_parameter):
         raise invalid(
             stage_name,

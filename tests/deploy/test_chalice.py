@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from local.supervisor import ROOT
-from tests.deploy.conftest import REGION, STAGE, Checkout, settings_of
+from tests.deploy.conftest import ACCOUNT, REGION, STAGE, Checkout, settings_of
 from tests.deploy.test_deploy import api_url, deploy, put_secrets
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -73,7 +73,7 @@ def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
     message = f"belongs to stage {STAGE} in a region other than us-east-1"
     assert message in refusal(second, AWS_DEFAULT_REGION="us-east-1")
     refused = second.run("prepare", "--stage", STAGE, AWS_DEFAULT_REGION="us-east-1")
-    assert message in refused.stderr
+    assert f"Stage {STAGE} is deployed in account {ACCOUNT}, {REGION}" in refused.stderr
 
     # `infra deploy` keeps the API, and applies the settings that Chalice cannot configure.
     deploy(first, "--no-check")

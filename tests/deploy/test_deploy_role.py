@@ -45,6 +45,20 @@ _WITHOUT_RESOURCE = {
 }
 
 
+def _s3_permissions(operation, parameters):
+    if operation == "ListBuckets":
+        return {("s3:ListAllMyBuckets", "*")}
+    if operation == "DeleteObject" and "VersionId" in parameters:
+        actions = ["s3:DeleteObjectVersion"]
+    else:
+        actions = _ACTIONS.get(("s3", operation), [f"s3:{operation}"])
+    key = f"/{parameters['Key']}" if "Key" in parameters else ""
+    return {
+        (action, f"arn:aws:s3:::{parameters['Bucket']}{'' if 'List' in action else key}")
+        for action in actions
+    }
+
+
 def permissions(call):
     """Return the (action, ARN) pairs that a recorded call needs."""
     service = _SERVICES.get(call["service"], call["service"])
@@ -54,15 +68,7 @@ def permissions(call):
     if service == "apigateway":
         return {(f"apigateway:{call['method']}", f"arn:aws:apigateway:{REGION}::{call['path']}")}
     if service == "s3":
-        if operation == "DeleteObject" and "VersionId" in parameters:
-            actions = ["s3:DeleteObjectVersion"]
-        else:
-            actions = _ACTIONS.get((service, operation), [f"s3:{operation}"])
-        key = f"/{parameters['Key']}" if "Key" in parameters else ""
-        return {
-            (action, f"arn:aws:s3:::{parameters['Bucket']}{'' if 'List' in action else key}")
-            for action in actions
-        }
+        return _s3_permissions(operation, parameters)
     action = f"{service}:{operation}"
     if action in _WITHOUT_RESOURCE:
         return {(action, "*")}

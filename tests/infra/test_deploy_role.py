@@ -50,7 +50,7 @@ def test_statement_is_limited_to_the_resources_of_the_project(statement):
     ("action", "arn"),
     [
         (
-            "dynamodb:GetItem",
+            "dynamodb:PutItem",
             "arn:aws:dynamodb:eu-west-1:1:table/taskrouter-callbacks-dev-reservations",
         ),
         ("dynamodb:DeleteTable", "arn:aws:dynamodb:eu-west-1:1:table/orders"),
