@@ -165,7 +165,7 @@ def test_ctrl_c_during_the_test_cancels_the_task(aws, new_checkout, twilio, envi
         answers=[("is created. Waiting up to 30 seconds", terminal.CTRL_C)],
     )
 
-    assert status == 1
+    assert status == 130
     assert " is canceled.\n" in transcript
     (task,) = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid).tasks.list()
     assert task.assignment_status == "canceled"
