@@ -14,11 +14,11 @@ pytestmark = pytest.mark.slow
 CLIENTS = 50
 
 
-def request_arguments(number):
+def request_arguments(number, task_sid):
     """Return arguments with a form, JSON or no body, depending on the client's number."""
     return [
-        {"data": {"note": "from a form"}},
-        {"json": {"note": "from JSON"}},
+        {"data": {"task_sid": task_sid}},
+        {"json": {"task_sid": task_sid}},
         {"data": "", "headers": {"Content-Type": "application/x-www-form-urlencoded"}},
         {},
     ][number % 4]
@@ -37,7 +37,7 @@ def test_taskrouter_gets_one_update_and_all_fifty_clients_get_the_outcome():
         barrier = threading.Barrier(CLIENTS)
 
         def accept(number):
-            request = request_arguments(number)
+            request = request_arguments(number, reservation["task_sid"])
             headers = request.pop("headers", {}) | {"Authorization": authorization}
             barrier.wait()
             return requests.post(url, headers=headers, timeout=30, **request)
