@@ -58,8 +58,8 @@ from infra.commands.status import UnreachableError, smoke_test
     "--try/--no-try",
     "tries",
     default=None,
-    help="Create a test Task and watch its callback. By default, a terminal is asked after the "
-    "first deployment.",
+    help="Create a test Task and watch its callback. By default, the command offers that in a "
+    "terminal, after the first deployment.",
 )
 @click.option(
     "--try-attributes",
@@ -86,14 +86,16 @@ def deploy(
     SIDs and secrets that the stage lacks are read from the environment (TWILIO_ACCOUNT_SID,
     TWILIO_AUTH_TOKEN, TWILIO_API_KEY_SID, TWILIO_API_KEY_SECRET, TWILIO_WORKSPACE_SID,
     TWILIO_WORKFLOW_SID) or, in a terminal, asked for. They are written to .chalice/config.json and
-    SSM. Then the callback URLs at Twilio are set.
+    SSM. After the deployment, the command shows which callback URLs at Twilio differ, and changes
+    the URLs if you agree or pass --yes.
 
     Prints the URL for TaskRouter's assignment callback, with *** instead of a secret segment. If
-    neither these files nor the deployed resources have changed since the last deployment, nothing
-    is deployed. Exit code 1: a step
-    failed. Fix the cause and run the command again; resources that are already deployed are kept.
-    After a failed smoke test, the next run deploys again. If this machine can't connect to the URL,
-    the command only prints a warning.
+    neither the project's files nor the deployed resources have changed since the last deployment,
+    nothing is deployed. If this machine can't connect to the URL, the command only prints a
+    warning.
+
+    Exit code 1: a step failed. Fix the cause and run the command again; resources that are already
+    deployed are kept. After a failed smoke test, the next run deploys again.
     """
     runtime = chalice_record.lambda_runtime()
     stage = _read_deployable(stage_name, allow_empty_sids=True)
