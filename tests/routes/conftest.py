@@ -17,6 +17,7 @@ from twilio.request_validator import RequestValidator
 from app import app
 from chalicelib import config, observability, runtime
 from chalicelib.domain.reservations import RemoteReservation
+from taskrouter_simulator.testing import TaskRouter as Simulator
 from tests.support import FakeTaskRouter, ManualClock, sid
 
 BASE_URL = "https://example.test/api"
@@ -41,13 +42,14 @@ class Api:
     taskrouter: FakeTaskRouter
     clock: ManualClock
     log: io.StringIO
+    environ: dict[str, str]
 
     def token(self, role: str | None = "supervisor", **overrides: Any) -> str:
         settings = {
-            "account_sid": ENVIRON["TWILIO_ACCOUNT_SID"],
-            "key": ENVIRON["TWILIO_API_KEY_SID"],
-            "secret": ENVIRON["TWILIO_API_KEY_SECRET"],
-            "workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"],
+            "account_sid": self.environ["TWILIO_ACCOUNT_SID"],
+            "key": self.environ["TWILIO_API_KEY_SID"],
+            "secret": self.environ["TWILIO_API_KEY_SECRET"],
+            "workspace_sid": self.environ["TWILIO_WORKSPACE_SID"],
             "worker_sid": None,
             "identity": None,
             "ttl": 3600,
@@ -172,5 +174,23 @@ def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
     handler.setStream(log)
     runtime.use(service)
     with Client(app, stage_name="tests") as client:
-        yield Api(client.http, service, taskrouter, clock, log)
+        yield Api(client.http, service, taskrouter, clock, log, environ)
     runtime.use(None)
+
+
+@pytest.fixture
+def simulated_api(
+    environ: dict[str, str], taskrouter: Simulator, request: pytest.FixtureRequest
+) -> Api:
+    """The app with the simulator instead of the fake TaskRouter."""
+    environ |= {
+        "TWILIO_ACCOUNT_SID": taskrouter.account_sid,
+        "TWILIO_API_KEY_SID": taskrouter.api_key_sid,
+        "TWILIO_API_KEY_SECRET": taskrouter.api_key_secret,
+        "TWILIO_WORKSPACE_SID": taskrouter.workspace_sid,
+        "TWILIO_WORKFLOW_SID": taskrouter.workflow_sid,
+        "TWILIO_TASKROUTER_URL": taskrouter.url,
+    }
+    api: Api = request.getfixturevalue("api")
+    del vars(api.service)["taskrouter"]
+    return api

@@ -456,24 +456,6 @@ def test_key_of_an_earlier_version_with_another_body_is_ignored(api: Api) -> Non
     assert (response.status_code, response.json_body["sid"] == created.sid) == (201, False)
 
 
-@pytest.fixture
-def simulated_api(
-    environ: dict[str, str], taskrouter: Simulator, request: pytest.FixtureRequest
-) -> Api:
-    """The app with the simulator instead of the fake TaskRouter."""
-    environ |= {
-        "TWILIO_ACCOUNT_SID": taskrouter.account_sid,
-        "TWILIO_API_KEY_SID": taskrouter.api_key_sid,
-        "TWILIO_API_KEY_SECRET": taskrouter.api_key_secret,
-        "TWILIO_WORKSPACE_SID": taskrouter.workspace_sid,
-        "TWILIO_WORKFLOW_SID": taskrouter.workflow_sid,
-        "TWILIO_TASKROUTER_URL": taskrouter.url,
-    }
-    api: Api = request.getfixturevalue("api")
-    del vars(api.service)["taskrouter"]
-    return api
-
-
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_planted_task_in_the_simulator_is_not_returned(
     simulated_api: Api, taskrouter: Simulator, moment: str
@@ -481,19 +463,13 @@ def test_planted_task_in_the_simulator_is_not_returned(
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     attributes = json.dumps({**BODY["attributes"], "idempotency_key": "order-1"})
     planted = workspace.tasks.create(attributes=attributes, workflow_sid=taskrouter.workflow_sid)
-    token = simulated_api.token(
-        account_sid=taskrouter.account_sid,
-        key=taskrouter.api_key_sid,
-        secret=taskrouter.api_key_secret,
-        workspace_sid=taskrouter.workspace_sid,
-    )
     taskrouter.fault("request", "cut", method="POST", path="*/Tasks", moment=moment)
 
-    response = create(simulated_api, token=token)
+    response = create(simulated_api)
     if moment == "before":
         assert response.status_code == 503
         simulated_api.clock.now += 30_000
-        response = create(simulated_api, token=token)
+        response = create(simulated_api)
 
     assert response.status_code == 201
     own, other = response.json_body, {task.sid for task in workspace.tasks.list()}
