@@ -110,6 +110,7 @@ class Api:
         self,
         parameters: dict[str, str],
         *,
+        path: str = "/assignment_callback",
         signature: str | None = "",
         content_type: str = FORM,
         headers: dict[str, str] | None = None,
@@ -117,9 +118,9 @@ class Api:
         """Post a callback. The default signature is valid; None sends no signature."""
         all_headers = {"Content-Type": content_type, **(headers or {})}
         if signature is not None:
-            all_headers["X-Twilio-Signature"] = signature or self.sign(parameters)
+            all_headers["X-Twilio-Signature"] = signature or self.sign(parameters, BASE_URL + path)
         body = urlencode(parameters).encode()
-        return self.http.post("/assignment_callback", headers=all_headers, body=body)
+        return self.http.post(path, headers=all_headers, body=body)
 
     def sign(self, parameters: Any, url: str = f"{BASE_URL}/assignment_callback") -> str:
         validator = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"])

@@ -226,13 +226,7 @@ def test_byte_order_mark_in_a_callback_is_ignored(api: Api) -> None:
 def test_query_parameters_are_not_parameters_of_the_callback(api: Api) -> None:
     parameters = api.callback_parameters()
     end = "?ReservationSid=WR" + "9" * 32 + "&tenant=acme"
-    headers = {
-        "Content-Type": FORM,
-        "X-Twilio-Signature": sign(f"{BASE_URL}/assignment_callback{end}", parameters),
-    }
-    body = urlencode(parameters).encode()
-    assert (
-        api.http.post(f"/assignment_callback{end}", headers=headers, body=body).status_code == 200
-    )
+    path = f"/assignment_callback{end}"
+    assert api.post_callback(parameters, path=path).status_code == 200
     record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
     assert record["callback"] == parameters
