@@ -144,6 +144,18 @@ def reserve(api: Api, **overrides: str) -> RemoteReservation:
     return remote
 
 
+def list_pages(api: Api, query: str = "") -> Iterator[HTTPResponse]:
+    """Yield the responses of `GET /reservations` from the first to the last page."""
+    cursor = ""
+    while True:
+        response = api.call("GET", f"/reservations?{query}{cursor}")
+        assert response.status_code == 200, response.body
+        yield response
+        if response.json_body["next_cursor"] is None:
+            return
+        cursor = f"&cursor={response.json_body['next_cursor']}"
+
+
 @pytest.fixture
 def environ(tables: Any) -> dict[str, str]:
     """Environment variables that a test can change before it uses the `api` fixture."""

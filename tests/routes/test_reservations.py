@@ -12,7 +12,7 @@ from chalicelib.adapters.dynamodb import listing
 from chalicelib.domain.errors import TaskRouterUnavailable
 from chalicelib.domain.reservations import Status
 from chalicelib.usecases.list_reservations import MAX_LIMIT
-from tests.routes.conftest import FORM, Api, reserve
+from tests.routes.conftest import FORM, Api, list_pages, reserve
 from tests.support import NOW, sid
 
 WR = "WR" + "0" * 32
@@ -20,15 +20,11 @@ WR = "WR" + "0" * 32
 
 def list_sids(api: Api, query: str = "") -> list[str]:
     """Return the Reservation SIDs from all pages."""
-    sids: list[str] = []
-    cursor = ""
-    while True:
-        response = api.call("GET", f"/reservations?{query}{cursor}")
-        assert response.status_code == 200, response.body
-        sids += [record["reservation_sid"] for record in response.json_body["reservations"]]
-        if response.json_body["next_cursor"] is None:
-            return sids
-        cursor = f"&cursor={response.json_body['next_cursor']}"
+    return [
+        record["reservation_sid"]
+        for page in list_pages(api, query)
+        for record in page.json_body["reservations"]
+    ]
 
 
 @pytest.mark.parametrize(
@@ -357,15 +353,13 @@ def test_each_request_reads_at_most_two_index_pages_with_entries(
         for worker in ("", worker_sid, sid("WK")):
             query = "limit=3" + f"&status={status}" * bool(status)
             query += f"&worker_sid={worker}" * bool(worker)
-            listed, cursor = [], ""
-            while cursor is not None:
-                queries.indexes.clear()
-                queries.found.clear()
-                page = api.call("GET", f"/reservations?{query}&since=2026-09-21{cursor}").json_body
+            listed: list[str] = []
+            for page in list_pages(api, f"{query}&since=2026-09-21"):
                 assert len(queries.indexes) <= 24, (query, queries.indexes)
                 assert sum(queries.found) <= 2, (query, queries.found)
-                listed += [record["reservation_sid"] for record in page["reservations"]]
-                cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+                queries.indexes.clear()
+                queries.found.clear()
+                listed += [record["reservation_sid"] for record in page.json_body["reservations"]]
             assert listed == [
                 reservation_sid
                 for reservation_sid, recorded, owner in records
@@ -382,13 +376,11 @@ def test_four_days_without_entries_take_five_requests_of_at_most_24_queries(
     api.clock.now += 4 * 86_400_000
     queries = CountedQueries(api, monkeypatch)
 
-    sids, counts, cursor = [], [], ""
-    while cursor is not None:
-        queries.indexes.clear()
-        page = api.call("GET", f"/reservations?since=2026-09-21{query}{cursor}").json_body
+    sids, counts = [], []
+    for page in list_pages(api, f"since=2026-09-21{query}"):
         counts.append(len(queries.indexes))
-        sids += [record["reservation_sid"] for record in page["reservations"]]
-        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+        queries.indexes.clear()
+        sids += [record["reservation_sid"] for record in page.json_body["reservations"]]
 
     assert (set(counts[:-1]), len(counts)) == ({24}, 5)
     assert sids == ([] if "gone" in query else [first])
