@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from chalicelib.domain.errors import BadRequest, shown
-from chalicelib.domain.json_text import to_json
+from chalicelib.domain.json_text import json_size
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.sids import SID_PATTERNS, invalid_sid
 
@@ -267,7 +267,7 @@ def _omit_oversized(received: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
     """
     kept, left = dict[str, Any](), MAX_RECORDED_BYTES
     for name, value in received.items():
-        size = len(to_json([name, value]).encode("utf-8", "surrogatepass"))
+        size = json_size([name, value])
         if size <= left:
             kept[name] = value
             left -= size
