@@ -160,7 +160,7 @@ class _Attempt:
     """One request's attempt to create the Task for a key.
 
     Attributes:
-        key: the idempotency key.
+        key: the idempotency key, preceded by the name of its caller.
         task: the Task to create.
         owner: identifies this request.
         record: the key's record, with the current lease.
@@ -183,16 +183,16 @@ class _Attempt:
         except TaskRouterUnavailable as error:
             found = None
             with suppress(TaskRouterError, StoreUnavailable):
-                found = self._find()
+                found = self.find()
             if found is None:
                 # TaskRouter may still create the Task. Keeping the lease prevents a second Task.
                 raise self.unsettled(error) from error
-            return self._save(found)
+            return self.save(found)
         except TaskRouterError as error:
             # No Task was created, so a corrected request may use the key.
             self._release_key(error)
             raise
-        return self._save(created)
+        return self.save(created)
 
     def take_over(self) -> CreatedTask:
         """Continue an earlier attempt whose lease expired before a response was saved."""
@@ -206,14 +206,14 @@ class _Attempt:
         if not is_taken_over:
             raise attempt.unsettled()
         try:
-            found = attempt._find()  # noqa: SLF001  the same class
+            found = attempt.find()
         except TaskRouterError as error:
             try:
                 self.collaborators.keys.expire_lease(self.key, owner=self.owner, now=now)
             except StoreUnavailable:
                 raise attempt.unsettled(error) from error
             raise self.unsettled(error) from error
-        return attempt.create() if found is None else attempt._save(found)  # noqa: SLF001
+        return attempt.create() if found is None else attempt.save(found)
 
     def unsettled(self, failure: TaskRouterError | None = None) -> Unsettled:
         """Build the error for an unknown outcome. A retry can succeed after the lease expires."""
@@ -224,7 +224,7 @@ class _Attempt:
             message="It is not known yet whether the Task was created, so keep the key.",
         )
 
-    def _find(self) -> CreatedTask | None:
+    def find(self) -> CreatedTask | None:
         """Search TaskRouter for the Task that has the marker.
 
         Raises:
@@ -257,8 +257,11 @@ class _Attempt:
             if failure.retry_after:
                 failure.retry_after = self.unsettled(failure).retry_after
 
-    def _save(self, created: CreatedTask) -> CreatedTask:
-        # If the write fails, the lease expires, and a retry finds the Task by its attribute.
+    def save(self, created: CreatedTask) -> CreatedTask:
+        """Store the created Task as the response for the key, and return the Task.
+
+        If the write fails, the lease expires, and a retry finds the Task by its marker.
+        """
         with suppress(StoreUnavailable):
             self.collaborators.keys.save_response(self.key, asdict(created), owner=self.owner)
         return created
