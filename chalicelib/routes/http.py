@@ -356,7 +356,7 @@ def _other_urls(request: Request, url: str) -> Iterator[str]:
     names = ("host", "x-forwarded-host")
     hosts = [host, request.context.get("domainName"), *map(request.headers.get, names)]
     for other_host in dict.fromkeys(filter(None, hosts)):
-        for other_path in {f"/{path}": None, str(request.context.get("path")): None}:
+        for other_path in dict.fromkeys((f"/{path}", str(request.context.get("path")))):
             yield f"https://{other_host}{other_path}"
             yield f"http://{other_host}{other_path}"
 
