@@ -168,7 +168,7 @@ def environ(tables: Any) -> dict[str, str]:
 
 @pytest.fixture
 def tutorial(environ: dict[str, str]) -> None:
-    """Turn on the tutorial's default Task and its GET routes."""
+    """Enable the tutorial's default Task and its GET routes."""
     environ["TUTORIAL_ROUTES"] = "true"
 
 

@@ -263,7 +263,7 @@ def test_item_ids_do_not_contain_the_key(api: Api) -> None:
 
 
 def plant(api: Api, **changes: Any) -> str:
-    """Create a Task in TaskRouter without this service, as asked for by `create`."""
+    """Create a Task with the content of a `create` request in TaskRouter, without this service."""
     task = NewTask(
         attributes=json.dumps({**BODY["attributes"], "idempotency_key": "order-1"}),
         workflow_sid=ENVIRON["TWILIO_WORKFLOW_SID"],
@@ -273,7 +273,7 @@ def plant(api: Api, **changes: Any) -> str:
 
 
 def lose_created_task(api: Api) -> CreatedTask:
-    """Let a request create its Task, but neither get a response nor find the Task."""
+    """Send a request that creates a Task, but neither gets the response nor finds the Task."""
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
     api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
     assert create(api).status_code == 503
@@ -372,7 +372,7 @@ def test_task_is_found_after_other_programs_have_added_attributes(api: Api) -> N
     assert response.json_body["attributes"] == changed
 
 
-def test_marker_is_random_and_known_only_after_the_task_was_created(api: Api) -> None:
+def test_every_task_has_its_own_random_marker(api: Api) -> None:
     attributes = [create(api, key).json_body["attributes"] for key in ("a", "b", "c")]
     markers = {value["idempotency_marker"] for value in attributes}
     assert len(markers) == 3
@@ -438,7 +438,7 @@ def test_key_of_an_earlier_version_returns_its_task(api: Api) -> None:
     assert create(api).json_body["sid"] != created.sid
 
 
-def test_key_of_an_earlier_version_without_a_task_creates_none(api: Api) -> None:
+def test_key_of_an_earlier_version_without_a_response_creates_no_task(api: Api) -> None:
     store_old_record(api)
     plant(api)
     api.clock.now += 60_000

@@ -1,4 +1,4 @@
-"""Routes that take a token refuse unknown parameters; signed routes ignore them."""
+"""Routes that need a token refuse unknown parameters; signed routes ignore such parameters."""
 
 import json
 from typing import Any
@@ -50,12 +50,12 @@ def send(api: Api, method: str, path: str, source: str, parameters: dict[str, st
             )
 
 
-def test_every_route_that_takes_a_token_declares_its_parameters() -> None:
+def test_parameters_of_every_route_that_needs_a_token_are_listed() -> None:
     assert {path for _, path in ROUTES} == PARAMETERS.keys()
 
 
 @pytest.mark.parametrize(("method", "path", "source"), SOURCES)
-def test_unknown_parameter_is_refused_wherever_it_is_sent(
+def test_unknown_parameter_is_refused_in_query_form_and_json(
     api: Api, method: str, path: str, source: str
 ) -> None:
     response = send(api, method, path, source, {"color": "red"})
@@ -68,7 +68,7 @@ def test_unknown_parameter_is_refused_wherever_it_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "name", "meant"),
+    ("method", "path", "name", "intended"),
     [
         ("POST", "/create-task", "Attributes", "attributes"),
         ("POST", "/create-task", "taskChannel", "task_channel"),
@@ -92,11 +92,11 @@ def test_unknown_parameter_is_refused_wherever_it_is_sent(
         ("POST", "/reservations/{sid}/complete", "tasksid", "task_sid"),
     ],
 )
-def test_message_names_the_parameter_that_was_meant(
-    api: Api, method: str, path: str, name: str, meant: str
+def test_message_suggests_the_intended_parameter(
+    api: Api, method: str, path: str, name: str, intended: str
 ) -> None:
     message = send(api, method, path, "query", {name: "x"}).json_body["Message"]
-    assert message.startswith(f'There is no parameter "{name}"; did you mean {meant}?')
+    assert message.startswith(f'There is no parameter "{name}"; did you mean {intended}?')
 
 
 def test_instruction_with_the_names_of_the_rest_api_rings_no_phone(api: Api) -> None:
@@ -122,7 +122,7 @@ INSTRUCTION_PARAMETERS = [
 
 
 @pytest.mark.parametrize(("instruction", "name", "rest_name"), INSTRUCTION_PARAMETERS)
-def test_rest_name_of_an_instructions_parameter_is_refused_with_our_name(
+def test_rest_name_of_an_instructions_parameter_is_refused_with_a_suggestion(
     api: Api, instruction: str, name: str, rest_name: str
 ) -> None:
     body = {"instruction": instruction, rest_name: "x"}
@@ -147,7 +147,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=80)
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(route=st.sampled_from(ROUTES), names=st.sets(NAMES, min_size=1, max_size=4))
-def test_any_unknown_name_gets_one_line_that_is_not_too_long(
+def test_message_about_unknown_names_is_one_short_line(
     api: Api, route: tuple[str, str], names: set[str]
 ) -> None:
     method, path = route

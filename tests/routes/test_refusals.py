@@ -1,4 +1,4 @@
-"""A refusal by TaskRouter reaches the caller and the log, with its reason and its Retry-After."""
+"""The caller and the log get the reason for a failed TaskRouter request, and its Retry-After."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def reserve_alice(taskrouter: TaskRouter, attributes: str) -> Any:
     return reservation
 
 
-def test_create_task_with_an_unknown_channel_returns_twilios_sentence(
+def test_create_task_with_an_unknown_channel_returns_twilios_message(
     simulated_api: Api, taskrouter: TaskRouter
 ) -> None:
     body = {"attributes": {"card": "fax 4111"}, "task_channel": "fax"}
@@ -60,7 +60,7 @@ def test_create_task_with_an_unknown_channel_returns_twilios_sentence(
         ),
     ],
 )
-def test_refused_decision_returns_twilios_sentence(
+def test_refused_decision_returns_twilios_message(
     simulated_api: Api,
     taskrouter: TaskRouter,
     verb: str,

@@ -170,7 +170,7 @@ def test_refusal_is_logged_with_the_checked_url_and_its_likely_cause(
 
 
 @pytest.mark.parametrize("host", ["[", "evil.example:99999999", "x" * 9_000, "\u00e9\ud800", "a b"])
-def test_malformed_host_is_refused_like_any_other(api: Api, host: str) -> None:
+def test_invalid_signature_with_malformed_host_returns_403(api: Api, host: str) -> None:
     assert post_fallback(api, "", "https://other.example", Host=host) == 403
     assert api.lines()[0]["likely_cause"] == "auth_token"
 
