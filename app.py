@@ -13,7 +13,6 @@ from chalice.app import Chalice, CloudWatchEvent, Rate
 from chalicelib import observability, runtime
 from chalicelib.config import SWEEP_INTERVAL_MINUTES, in_lambda
 from chalicelib.routes import callbacks, health, reservations, tasks, voice
-from chalicelib.routes.callbacks import move_twilio_routes
 from chalicelib.routes.http import log_request
 from chalicelib.usecases.sweep import sweep_due_reservations
 
@@ -34,8 +33,9 @@ app.register_blueprint(tasks.blueprint)
 app.register_blueprint(reservations.blueprint)
 app.register_blueprint(health.blueprint)
 
+# Operator commands import the app before the settings are known, and move the routes afterward.
 if in_lambda():
-    move_twilio_routes(app, runtime.current().settings.callback_prefixes)
+    callbacks.move_twilio_routes(app, runtime.current().settings.callback_prefixes)
 
 
 @app.schedule(Rate(SWEEP_INTERVAL_MINUTES, unit=Rate.MINUTES))

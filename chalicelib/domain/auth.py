@@ -78,13 +78,13 @@ WORKER_INSTRUCTIONS = json.dumps(
         "conference": [*_OWN_PHONE, *_OWN_CONFERENCE],
     }
 )
-"""The default: no recordings, no URLs, and no other phones or calls (see `OWN_VALUES`)."""
+"""Default of the setting WORKER_INSTRUCTIONS: no recordings, URLs, other phones or other calls."""
 
 OWN_VALUES: Mapping[str, str] = {
     "to": "the contact_uri of its Worker",
     "call_sid": "the call_sid of the Reservation's Task",
 }
-"""The only values that a Worker may give to a parameter that it may not set freely."""
+"""Parameters that a Worker may set to this value even if the permissions do not list them."""
 
 
 def parse_instruction_permissions(text: str) -> InstructionPermissions:
@@ -167,7 +167,7 @@ class Principal:
         Args:
             instruction: the instruction.
             permissions: the instructions that a Worker may send.
-            own_values: the known values of OWN_VALUES, by parameter.
+            own_values: for each parameter in OWN_VALUES, the value if it is known.
 
         Raises:
             Forbidden: The caller is a Worker that may not send the instruction, or may not set one

@@ -13,7 +13,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from chalicelib.domain.errors import BadRequest, shown
-from chalicelib.domain.json_text import to_json
+from chalicelib.domain.json_text import json_size
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.sids import SID_PATTERNS, invalid_sid
 
@@ -28,7 +28,7 @@ MAX_WORKER_NAME_LENGTH = 256
 """Maximum length of a Worker's name in a record. Twilio limits friendly names to 64 characters."""
 
 OMITTED = "(omitted)"
-"""The parameter in which a record lists the names of parameters that are too large."""
+"""The parameter in which a record lists the names of omitted parameters."""
 
 _MAX_OMITTED_NAMES = 10
 _MAX_FIELDS = 200
@@ -144,7 +144,7 @@ class AssignmentCallback:
     def within_size_limit(self) -> Self:
         """Return the callback without the parameters that make a record too large.
 
-        The parameter OMITTED lists the names of the others. Required SIDs are always kept.
+        The parameter OMITTED lists the omitted names. Required SIDs are always kept.
         """
         columns = {name: getattr(self, attribute) for name, attribute in _COLUMNS.items()}
         kept, omitted = _omit_oversized({**columns, **self.parameters})
@@ -260,14 +260,14 @@ def _parse_columns(form: Form) -> dict[str, Any]:
 
 
 def _omit_oversized(received: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the parameters that fit into a record, and the names of the others.
+    """Return the parameters that fit into a record, and the names of all other parameters.
 
     Args:
-        received: values by name; names that come first take precedence.
+        received: values by name, in descending order of importance.
     """
     kept, left = dict[str, Any](), MAX_RECORDED_BYTES
     for name, value in received.items():
-        size = len(to_json([name, value]).encode("utf-8", "surrogatepass"))
+        size = json_size([name, value])
         if size <= left:
             kept[name] = value
             left -= size

@@ -30,7 +30,7 @@
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, Self
 
 MAX_NAME_LENGTH = 64
 """Maximum length of an unknown name in a message, because the name may come from a request."""
@@ -56,7 +56,7 @@ class AppError(Exception):
     Args:
         message: full sentences for the caller, without secrets or the attributes of a Task or
             Worker.
-        retry_after: seconds until a retry can succeed, if known better than by the class.
+        retry_after: seconds until a retry can succeed; None for the default of the class.
         details: further members of the response, such as ``reservation_status``.
     """
 
@@ -104,7 +104,7 @@ class Unauthorized(AppError):
 
 
 class InvalidToken(Unauthorized):
-    """The token is malformed, not signed with a key of this service, or not valid here and now."""
+    """The token is malformed, not signed with a key of this service, or otherwise not valid."""
 
     challenge = 'Bearer error="invalid_token"'
 
@@ -188,14 +188,14 @@ class Unsettled(AppError):
         now: int,
         failure: AppError | None = None,
         message: str = "The outcome is not known yet. The Reservation will show it.",
-    ) -> "Unsettled":
-        """Build the error of a request that prevents retries for some time.
+    ) -> Self:
+        """Build the error for an outcome that is unknown while a claim or lease exists.
 
         Args:
             at: epoch ms at which the claim or lease of the request expires; None if it has none.
             now: epoch ms.
-            failure: the error that ended the request, if any. It may ask for a later retry.
-            message: what is not known.
+            failure: the error that ended the request, if any. Its `retry_after` may be longer.
+            message: states which outcome is not known.
         """
         remaining = 0 if at is None else -((now - at) // 1000)
         seconds = max(1, remaining, (failure and failure.retry_after) or 0)
@@ -275,8 +275,8 @@ def nearest_name(
     Args:
         name: an unknown name. Its case is ignored.
         candidates: the valid names.
-        hints: what to return for other names that users know, such as names in Twilio's REST API.
-            Only their case and underscores may differ.
+        hints: suggestions, by other names that users may know, such as names in Twilio's REST API.
+            The case and the underscores of these names are ignored.
         cutoff: minimum similarity, from 0 to 1.
     """
     from difflib import get_close_matches  # noqa: PLC0415  needed for error messages only
@@ -299,7 +299,7 @@ def suggestion(
 
 
 def shown(name: str) -> str:
-    """Return an unknown name as it may appear in a message: on one line, and not too long."""
+    """Return an unknown name for a message, on one line and at most MAX_NAME_LENGTH long."""
     return json.dumps(name, ensure_ascii=False)[1:-1][:MAX_NAME_LENGTH]
 
 

@@ -89,7 +89,7 @@ def _answer_callback(*, is_fallback: bool) -> dict[str, Any]:
 
 
 def twilio_routes(app: Chalice) -> list[tuple[str, str]]:
-    """Return the path and method of each route that Twilio calls. They accept only forms."""
+    """Return the path and method of each route that Twilio calls: those that accept only forms."""
     return [
         (path, method)
         for path, methods in sorted(app.routes.items())
@@ -101,7 +101,7 @@ def twilio_routes(app: Chalice) -> list[tuple[str, str]]:
 def move_twilio_routes(app: Chalice, prefixes: tuple[str, ...]) -> None:
     """Serve the routes that Twilio calls under secret prefixes instead of their own paths.
 
-    ``path`` of a request remains the route's own path, so that log lines do not contain a prefix.
+    A request's ``path`` remains the route's own path, so that log lines do not contain a prefix.
     ``context["resourcePath"]`` and ``context["path"]`` contain the prefix, which Twilio signs.
 
     Args:

@@ -148,7 +148,7 @@ def _authorized(
 
 
 def _is_supported(method: str, tutorial_methods: Collection[str]) -> bool:
-    """Return whether a stage supports a registered method.
+    """Return whether the stage supports a registered method.
 
     All methods are registered in every stage, because Chalice imports the app to find its routes
     before the settings of the stage are known.
@@ -266,7 +266,7 @@ def check_names(
     Args:
         parameters: the names of the received parameters.
         names: the names of all parameters of the route.
-        hints: what to suggest instead of other names.
+        hints: further suggestions; see `nearest_name`.
     """
     unknown = [name for name in parameters if name not in names]
     if not unknown:
@@ -310,7 +310,7 @@ def _parse_body(request: Request) -> Mapping[str, Any]:
 
 
 def optional_sid(parameters: Parameters, name: str, prefix: str) -> str | None:
-    """Return any SID in the parameter *name*; raise BadRequest if it is malformed."""
+    """Return the SID in an optional parameter; raise BadRequest if the SID is malformed."""
     value = parameters.get(name)
     return None if value is None else checked_sid(value, prefix, name)
 
@@ -356,7 +356,7 @@ def _other_urls(request: Request, url: str) -> Iterator[str]:
     names = ("host", "x-forwarded-host")
     hosts = [host, request.context.get("domainName"), *map(request.headers.get, names)]
     for other_host in dict.fromkeys(filter(None, hosts)):
-        for other_path in {f"/{path}": None, str(request.context.get("path")): None}:
+        for other_path in dict.fromkeys((f"/{path}", str(request.context.get("path")))):
             yield f"https://{other_host}{other_path}"
             yield f"http://{other_host}{other_path}"
 
@@ -371,11 +371,11 @@ def _without_secrets(url: str, route: str, query: list[tuple[str, str]]) -> str:
     scheme, _, address = url.partition("://")
     base, found, rest = address.rpartition(route)
     host, *segments = base.split("/")
-    path = "/".join([host, *map(_shown, segments[:1]), *("***" for _ in segments[1:])])
+    path = "/".join([host, *map(_mask_if_long, segments[:1]), *("***" for _ in segments[1:])])
     end = rest if found and rest in ("", "/") else "/***"
-    names = "&".join(f"{_shown(name)}=***" if value else "***" for name, value in query[:10])
+    names = "&".join(f"{_mask_if_long(name)}=***" if value else "***" for name, value in query[:10])
     return f"{scheme}://{path}{route}{end}{'?' if query else ''}{names}"
 
 
-def _shown(text: str) -> str:
+def _mask_if_long(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN_LENGTH else "***"

@@ -39,7 +39,7 @@ _INSTRUCTION_HINTS = {
     for name, parameter in INSTRUCTION_TYPES[instruction].parameters().items()
     for spelling in (name, parameter.rest_name)
 }
-"""What to suggest if an accept request has an instruction's parameter but no instruction."""
+"""Suggestions if an accept request has a parameter of an instruction but no instruction."""
 
 
 @route(

@@ -32,13 +32,13 @@ from chalicelib.domain.tasks import (
 )
 from chalicelib.usecases.ports import Clock, IdempotencyStore, TaskRouter
 
-KEY = "idempotency_key"
-"""The Task attribute that contains the key, for readers."""
+KEY_ATTRIBUTE = "idempotency_key"
+"""The Task attribute that contains the key, for people who look for the Task."""
 
-MARKER = "idempotency_marker"
+MARKER_ATTRIBUTE = "idempotency_marker"
 """The Task attribute that contains the marker, by which the service finds the Task."""
 
-_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_KEY_PATTERN = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
@@ -86,13 +86,13 @@ def create_task(
             that TaskRouter may have created a Task.
         StoreUnavailable: DynamoDB failed before this request asked TaskRouter to create a Task.
     """
-    _check_reserved(task, idempotency_key)
+    _check_key_and_attributes(task, idempotency_key)
     if idempotency_key is None:
         return collaborators.taskrouter.create_task(task)
-    task = _with_attribute(task, KEY, idempotency_key)
+    task = _with_attribute(task, KEY_ATTRIBUTE, idempotency_key)
     fingerprint = hashlib.sha256(json.dumps(asdict(task)).encode()).hexdigest()
     owner = collaborators.new_id()
-    _with_attribute(task, MARKER, owner)  # raises BadRequest before the key is acquired
+    _with_attribute(task, MARKER_ATTRIBUTE, owner)  # raises BadRequest before the key is acquired
     clock, keys = collaborators.clock, collaborators.keys
     deadline = clock.now_ms() + _WAIT_MS
     unscoped = keys.get_unscoped(idempotency_key, now=clock.now_ms())
@@ -107,7 +107,7 @@ def create_task(
             raise KeyReused("This Idempotency-Key was used for another Task. Use a new key.")
         if record.response is not None:
             return CreatedTask(**record.response)
-        marked_task = _with_attribute(task, MARKER, record.marker)
+        marked_task = _with_attribute(task, MARKER_ATTRIBUTE, record.marker)
         attempt = _Attempt(key, marked_task, owner, record, collaborators)
         if record.owner == owner:
             return attempt.create()
@@ -118,18 +118,20 @@ def create_task(
         clock.sleep(_POLL_SECONDS)
 
 
-def _check_reserved(task: NewTask, key: str | None) -> None:
+def _check_key_and_attributes(task: NewTask, key: str | None) -> None:
     """Raise BadRequest if the key is malformed or the Task sets attributes of the service."""
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not _KEY_PATTERN.fullmatch(key):
         raise BadRequest(
             "Idempotency-Key must be 1 to 128 characters: letters, digits, and _ . : -"
         )
     attributes = parse_json_object(task.attributes)
-    if MARKER in attributes:
-        raise BadRequest(f"The attribute {MARKER} is reserved for the service. Remove it.")
-    if attributes.get(KEY, key) != key:
+    if MARKER_ATTRIBUTE in attributes:
         raise BadRequest(
-            f"The attribute {KEY} must equal the Idempotency-Key header, or be absent."
+            f"The attribute {MARKER_ATTRIBUTE} is reserved for the service. Remove it."
+        )
+    if attributes.get(KEY_ATTRIBUTE, key) != key:
+        raise BadRequest(
+            f"The attribute {KEY_ATTRIBUTE} must equal the Idempotency-Key header, or be absent."
         )
 
 
@@ -137,7 +139,7 @@ def _with_attribute(task: NewTask, name: str, value: str) -> NewTask:
     text = to_json({**parse_json_object(task.attributes), name: value})
     if len(text) > MAX_ATTRIBUTES_LENGTH:
         raise BadRequest(
-            f"The attributes, including {KEY} and {MARKER}, may have at most "
+            f"The attributes, including {KEY_ATTRIBUTE} and {MARKER_ATTRIBUTE}, may have at most "
             f"{MAX_ATTRIBUTES_LENGTH} characters."
         )
     return replace(task, attributes=text)
@@ -148,7 +150,7 @@ def _earlier_response(record: IdempotencyRecord) -> CreatedTask:
     if record.response is None:
         raise Unsettled(
             "It is not known whether an earlier version of the service created the Task. Look for "
-            f"its attribute {KEY} in TaskRouter before you use another key."
+            f"its attribute {KEY_ATTRIBUTE} in TaskRouter before you use another key."
         )
     return CreatedTask(**record.response)
 
@@ -158,7 +160,7 @@ class _Attempt:
     """One request's attempt to create the Task for a key.
 
     Attributes:
-        key: the idempotency key.
+        key: the idempotency key, preceded by the name of its caller.
         task: the Task to create.
         owner: identifies this request.
         record: the key's record, with the current lease.
@@ -181,16 +183,16 @@ class _Attempt:
         except TaskRouterUnavailable as error:
             found = None
             with suppress(TaskRouterError, StoreUnavailable):
-                found = self._find()
+                found = self.find()
             if found is None:
                 # TaskRouter may still create the Task. Keeping the lease prevents a second Task.
                 raise self.unsettled(error) from error
-            return self._save(found)
+            return self.save(found)
         except TaskRouterError as error:
             # No Task was created, so a corrected request may use the key.
             self._release_key(error)
             raise
-        return self._save(created)
+        return self.save(created)
 
     def take_over(self) -> CreatedTask:
         """Continue an earlier attempt whose lease expired before a response was saved."""
@@ -204,14 +206,14 @@ class _Attempt:
         if not is_taken_over:
             raise attempt.unsettled()
         try:
-            found = attempt._find()  # noqa: SLF001  the same class
+            found = attempt.find()
         except TaskRouterError as error:
             try:
                 self.collaborators.keys.expire_lease(self.key, owner=self.owner, now=now)
             except StoreUnavailable:
                 raise attempt.unsettled(error) from error
             raise self.unsettled(error) from error
-        return attempt.create() if found is None else attempt._save(found)  # noqa: SLF001
+        return attempt.create() if found is None else attempt.save(found)
 
     def unsettled(self, failure: TaskRouterError | None = None) -> Unsettled:
         """Build the error for an unknown outcome. A retry can succeed after the lease expires."""
@@ -222,7 +224,7 @@ class _Attempt:
             message="It is not known yet whether the Task was created, so keep the key.",
         )
 
-    def _find(self) -> CreatedTask | None:
+    def find(self) -> CreatedTask | None:
         """Search TaskRouter for the Task that has the marker.
 
         Raises:
@@ -232,14 +234,14 @@ class _Attempt:
         now = self.collaborators.clock.now_ms()
         if not self.collaborators.keys.consume_search_budget(now=now):
             raise TaskRouterThrottled("TaskRouter allows 3 searches per second.", retry_after=1)
-        found = self.collaborators.taskrouter.find_tasks(MARKER, self.record.marker)
+        found = self.collaborators.taskrouter.find_tasks(MARKER_ATTRIBUTE, self.record.marker)
         for candidate in found:
             if is_result(candidate, self.task):
                 return candidate.task
         if found:
             raise Unsettled(
-                f"The Task with the {MARKER} of this Idempotency-Key differs from the request. "
-                "Look for the Task in TaskRouter before you use another key."
+                f"The Task with the {MARKER_ATTRIBUTE} of this Idempotency-Key differs from the "
+                "request. Look for the Task in TaskRouter before you use another key."
             )
         return None
 
@@ -255,8 +257,11 @@ class _Attempt:
             if failure.retry_after:
                 failure.retry_after = self.unsettled(failure).retry_after
 
-    def _save(self, created: CreatedTask) -> CreatedTask:
-        # If the write fails, the lease expires, and a retry finds the Task by its attribute.
+    def save(self, created: CreatedTask) -> CreatedTask:
+        """Store the created Task as the response for the key, and return the Task.
+
+        If the write fails, the lease expires, and a retry finds the Task by its marker.
+        """
         with suppress(StoreUnavailable):
             self.collaborators.keys.save_response(self.key, asdict(created), owner=self.owner)
         return created

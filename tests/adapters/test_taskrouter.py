@@ -232,7 +232,7 @@ REQUESTS |= REFUSED_CALLS
         ),
     ],
 )
-def test_refusal_contains_twilios_sentence_and_our_name_of_the_parameter(
+def test_refusal_contains_twilios_message_and_the_parameter_of_this_service(
     server: Server, call: str, message: str, end: str
 ) -> None:
     assert refuse(server, message, call) == (
@@ -265,7 +265,7 @@ def test_refusal_contains_no_attribute_secret_or_contact(
     assert f"error 20001): {shown}." in refuse(server, message, call)
 
 
-def test_404_contains_twilios_sentence_and_our_name_of_the_parameter(server: Server) -> None:
+def test_404_contains_twilios_message_and_the_parameter_of_this_service(server: Server) -> None:
     message = f"The requested resource /Workflows/WW{'d' * 32} was not found"
     server.reply = http_response(404, {"code": 20404, "message": message})
     with pytest.raises(TaskRouterNotFound) as raised:
@@ -292,7 +292,7 @@ def test_refusal_without_a_message_contains_the_detail(server: Server) -> None:
     assert ": Bad request." in refuse(server, None, title="Bad request")
 
 
-def test_body_that_is_deeply_nested_is_not_a_reason(server: Server) -> None:
+def test_deeply_nested_body_is_not_used_as_a_reason(server: Server) -> None:
     server.reply = http_response(400, "[" * 100_000)
     with pytest.raises(TaskRouterRefused, match="HTTP 400, error 400"):
         taskrouter(server.url).verify_workspace()

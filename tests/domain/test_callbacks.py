@@ -75,7 +75,7 @@ def test_recorded_parameters_do_not_exceed_the_maximum_size(
 ) -> None:
     all_pairs = [*SIDS, ("TaskAttributes", attributes), ("WorkerAttributes", "{}")]
     for name, value in sent.items():
-        all_pairs += [(name, one) for one in ([value] if isinstance(value, str) else value)]
+        all_pairs += [(name, text) for text in ([value] if isinstance(value, str) else value)]
     callback = AssignmentCallback.from_form(
         Form(all_pairs), account_sid=ACCOUNT, workspace_sid=WORKSPACE
     )

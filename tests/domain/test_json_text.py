@@ -172,7 +172,9 @@ def test_only_lone_surrogates_are_replaced(text: str) -> None:
     replaced = replace_lone_surrogates(text)
 
     replaced.encode()  # raises UnicodeEncodeError for a lone surrogate
-    assert [one for one in replaced if one != "\ufffd"] == [
-        one for one in text if not "\ud800" <= one <= "\udfff" and one != "\ufffd"
+    assert [character for character in replaced if character != "\ufffd"] == [
+        character
+        for character in text
+        if not "\ud800" <= character <= "\udfff" and character != "\ufffd"
     ]
     assert len(replaced) == len(text)

@@ -114,7 +114,7 @@ def test_correction_has_the_meaning_of_the_membership_test() -> None:
         ("worker.channel.chat.assigned_tasks == `0`", "callbacks do not contain it"),
     ],
 )
-def test_hint_says_what_to_write(when: str, hint: str) -> None:
+def test_hint_contains_the_correction(when: str, hint: str) -> None:
     assert hint in error_of(when)
 
 

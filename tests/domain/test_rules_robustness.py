@@ -39,7 +39,7 @@ def test_missing_attributes_are_empty(attributes: str | None) -> None:
     ],
 )
 @pytest.mark.parametrize("text", ['{{{}, "blocked": true}}', '\ufeff{{"blocked": true, {}}}'])
-def test_attributes_that_parsers_dislike_are_read(text: str, rest: str) -> None:
+def test_attributes_that_strict_parsers_reject_are_read(text: str, rest: str) -> None:
     callback = replace(CALLBACK, task_attributes=text.format(rest))
     assert decide({"when": "task.blocked", "instruction": "reject"}, callback=callback) == (
         RuleResult(Reject(), "rule 1")

@@ -30,19 +30,19 @@ def found_with(**changes: object) -> FoundTask:
     return replace(FOUND, task=replace(FOUND.task, **changes))  # type: ignore[arg-type]
 
 
-@given(asked=ATTRIBUTES, found=ATTRIBUTES)
+@given(requested=ATTRIBUTES, found=ATTRIBUTES)
 def test_requested_attributes_must_be_present(
-    asked: dict[str, object], found: dict[str, object]
+    requested: dict[str, object], found: dict[str, object]
 ) -> None:
-    request = replace(REQUEST, attributes=json.dumps(asked))
-    expected = all(name in found and found[name] == value for name, value in asked.items())
+    request = replace(REQUEST, attributes=json.dumps(requested))
+    expected = all(name in found and found[name] == value for name, value in requested.items())
 
     assert is_result(found_with(attributes=json.dumps(found)), request) is expected
-    assert is_result(found_with(attributes=json.dumps(found | asked)), request)
+    assert is_result(found_with(attributes=json.dumps(found | requested)), request)
 
 
 @pytest.mark.parametrize("attributes", [None, "", "null", "[]", "{", '{"a": NaN}', "{}"])
-def test_task_without_readable_attributes_is_no_result(attributes: str | None) -> None:
+def test_task_without_readable_attributes_is_not_the_result(attributes: str | None) -> None:
     assert not is_result(found_with(attributes=attributes), REQUEST)
 
 

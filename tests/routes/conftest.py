@@ -17,6 +17,7 @@ from twilio.request_validator import RequestValidator
 from app import app
 from chalicelib import config, observability, runtime
 from chalicelib.domain.reservations import RemoteReservation
+from taskrouter_simulator.testing import TaskRouter as Simulator
 from tests.support import FakeTaskRouter, ManualClock, sid
 
 BASE_URL = "https://example.test/api"
@@ -41,13 +42,14 @@ class Api:
     taskrouter: FakeTaskRouter
     clock: ManualClock
     log: io.StringIO
+    environ: dict[str, str]
 
     def token(self, role: str | None = "supervisor", **overrides: Any) -> str:
         settings = {
-            "account_sid": ENVIRON["TWILIO_ACCOUNT_SID"],
-            "key": ENVIRON["TWILIO_API_KEY_SID"],
-            "secret": ENVIRON["TWILIO_API_KEY_SECRET"],
-            "workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"],
+            "account_sid": self.environ["TWILIO_ACCOUNT_SID"],
+            "key": self.environ["TWILIO_API_KEY_SID"],
+            "secret": self.environ["TWILIO_API_KEY_SECRET"],
+            "workspace_sid": self.environ["TWILIO_WORKSPACE_SID"],
             "worker_sid": None,
             "identity": None,
             "ttl": 3600,
@@ -108,6 +110,7 @@ class Api:
         self,
         parameters: dict[str, str],
         *,
+        path: str = "/assignment_callback",
         signature: str | None = "",
         content_type: str = FORM,
         headers: dict[str, str] | None = None,
@@ -115,9 +118,9 @@ class Api:
         """Post a callback. The default signature is valid; None sends no signature."""
         all_headers = {"Content-Type": content_type, **(headers or {})}
         if signature is not None:
-            all_headers["X-Twilio-Signature"] = signature or self.sign(parameters)
+            all_headers["X-Twilio-Signature"] = signature or self.sign(parameters, BASE_URL + path)
         body = urlencode(parameters).encode()
-        return self.http.post("/assignment_callback", headers=all_headers, body=body)
+        return self.http.post(path, headers=all_headers, body=body)
 
     def sign(self, parameters: Any, url: str = f"{BASE_URL}/assignment_callback") -> str:
         validator = RequestValidator(ENVIRON["TWILIO_AUTH_TOKEN"])
@@ -141,6 +144,18 @@ def reserve(api: Api, **overrides: str) -> RemoteReservation:
     return remote
 
 
+def list_pages(api: Api, query: str = "") -> Iterator[HTTPResponse]:
+    """Yield the responses of `GET /reservations` from the first to the last page."""
+    cursor = ""
+    while True:
+        response = api.call("GET", f"/reservations?{query}{cursor}")
+        assert response.status_code == 200, response.body
+        yield response
+        if response.json_body["next_cursor"] is None:
+            return
+        cursor = f"&cursor={response.json_body['next_cursor']}"
+
+
 @pytest.fixture
 def environ(tables: Any) -> dict[str, str]:
     """Environment variables that a test can change before it uses the `api` fixture."""
@@ -153,7 +168,7 @@ def environ(tables: Any) -> dict[str, str]:
 
 @pytest.fixture
 def tutorial(environ: dict[str, str]) -> None:
-    """Turn on the tutorial's default Task and its GET routes."""
+    """Enable the tutorial's default Task and its GET routes."""
     environ["TUTORIAL_ROUTES"] = "true"
 
 
@@ -172,5 +187,23 @@ def api(dynamodb: Any, environ: dict[str, str]) -> Iterator[Api]:
     handler.setStream(log)
     runtime.use(service)
     with Client(app, stage_name="tests") as client:
-        yield Api(client.http, service, taskrouter, clock, log)
+        yield Api(client.http, service, taskrouter, clock, log, environ)
     runtime.use(None)
+
+
+@pytest.fixture
+def simulated_api(
+    environ: dict[str, str], taskrouter: Simulator, request: pytest.FixtureRequest
+) -> Api:
+    """The app with the simulator instead of the fake TaskRouter."""
+    environ |= {
+        "TWILIO_ACCOUNT_SID": taskrouter.account_sid,
+        "TWILIO_API_KEY_SID": taskrouter.api_key_sid,
+        "TWILIO_API_KEY_SECRET": taskrouter.api_key_secret,
+        "TWILIO_WORKSPACE_SID": taskrouter.workspace_sid,
+        "TWILIO_WORKFLOW_SID": taskrouter.workflow_sid,
+        "TWILIO_TASKROUTER_URL": taskrouter.url,
+    }
+    api: Api = request.getfixturevalue("api")
+    del vars(api.service)["taskrouter"]
+    return api

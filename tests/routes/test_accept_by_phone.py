@@ -113,7 +113,7 @@ def test_worker_cannot_ring_the_phone_of_another_worker(api: Api) -> None:
 
 PHONE = "+15550001111"
 URL = "https://desk.example/twiml"
-REACHES_OUTSIDE = {
+FORBIDDEN_PARAMETERS = {
     *("to", "call_sid", "url", "record", "status_callback_url", "status_callback_events"),
     *("status_callback", "status_callback_method", "status_callback_event"),
     *("wait_url", "wait_method", "conference_record", "conference_trim", "recording_channels"),
@@ -122,13 +122,13 @@ REACHES_OUTSIDE = {
     *("conference_status_callback_event", "conference_recording_status_callback"),
     "conference_recording_status_callback_method",
 }
-"""The parameters that record a call, call a URL, or ring or move another phone."""
+"""The parameters that record a call, request a URL, ring another phone, or move another call."""
 
 RINGING_ROWS = [row for row in TABLE if row.instruction != "reject"]
 
 
 def accept_as_worker(api: Api, body: dict[str, Any], **callback: str) -> Any:
-    """Post a callback, and let the reserved Worker accept the Reservation with an instruction."""
+    """Post a callback, and accept its Reservation with an instruction as the reserved Worker."""
     remote = api.taskrouter.add()
     sids = {
         "ReservationSid": remote.reservation_sid,
@@ -146,7 +146,7 @@ def test_worker_may_set_only_parameters_that_ring_its_own_phone(api: Api, row: R
     body = {**required, "instruction": row.instruction, row.name: row.valid_values[0]}
     response = accept_as_worker(api, body)
 
-    refused = {name for name in body if name in REACHES_OUTSIDE}
+    refused = body.keys() & FORBIDDEN_PARAMETERS
     if not refused:
         assert response.status_code == 202
         return
@@ -259,7 +259,7 @@ def test_worker_does_not_learn_the_contact_uri_of_another_worker(api: Api) -> No
         ),
     ],
 )
-def test_setting_determines_the_instructions_of_workers(
+def test_worker_instructions_setting_determines_the_permissions_of_workers(
     environ: dict[str, str],
     request: pytest.FixtureRequest,
     setting: dict[str, list[str]],
@@ -293,7 +293,9 @@ def test_setting_determines_the_instructions_of_workers(
         '{"dequeue": [1]}',
     ],
 )
-def test_malformed_setting_is_refused(environ: dict[str, str], text: str) -> None:
+def test_malformed_worker_instructions_setting_is_refused(
+    environ: dict[str, str], text: str
+) -> None:
     with pytest.raises(config.SettingsError, match="^WORKER_INSTRUCTIONS must "):
         config.load({**environ, "WORKER_INSTRUCTIONS": text})
 

@@ -43,7 +43,7 @@ def secret_api(
 
 
 def post(api: Api, path: str, signed_path: str | None = None) -> Any:
-    """Post a form to a path, signed for the same path unless *signed_path* is another."""
+    """Post a form to a path, signed for *signed_path*, by default the same path."""
     parameters = api.callback_parameters(CallSid=sid("CA"), EventType="task.created")
     signature = api.sign(parameters, BASE_URL + (path if signed_path is None else signed_path))
     headers = {"Content-Type": FORM, "X-Twilio-Signature": signature}
@@ -66,7 +66,7 @@ def test_routes_without_the_secret_do_not_exist(secret_api: Api, path: str) -> N
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_secret_path_needs_a_signature_of_the_secret_path(secret_api: Api, path: str) -> None:
+def test_signature_must_cover_the_secret_path(secret_api: Api, path: str) -> None:
     assert post(secret_api, f"/{SECRET}{path}", signed_path=path).status_code == 403
     assert post(secret_api, f"/{SECRET}{path}", signed_path=f"/{NEXT}{path}").status_code == 403
 
@@ -141,7 +141,7 @@ def test_default_is_the_open_path(secret_api: Api) -> None:
     assert not any("secret" in path for path in app.routes)
 
 
-def test_relative_urls_of_twiml_keep_the_secret(secret_api: Api) -> None:
+def test_urls_in_twiml_are_relative_to_the_secret_path(secret_api: Api) -> None:
     body = post(secret_api, f"/{SECRET}/incoming_call").body.decode()
     assert 'action="enqueue_call"' in body
     assert SECRET not in body

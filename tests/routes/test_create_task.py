@@ -67,7 +67,7 @@ def test_empty_attributes_are_accepted(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", ["/create-task?attributes=%7B%7D", "/accept_reservation"])
-def test_get_request_changes_nothing_unless_the_tutorials_routes_are_on(
+def test_get_request_changes_nothing_unless_tutorial_routes_are_enabled(
     api: Api, path: str
 ) -> None:
     response = api.call("GET", path)

@@ -263,7 +263,7 @@ def test_item_ids_do_not_contain_the_key(api: Api) -> None:
 
 
 def plant(api: Api, **changes: Any) -> str:
-    """Create a Task in TaskRouter without this service, as asked for by `create`."""
+    """Create a Task with the content of a `create` request in TaskRouter, without this service."""
     task = NewTask(
         attributes=json.dumps({**BODY["attributes"], "idempotency_key": "order-1"}),
         workflow_sid=ENVIRON["TWILIO_WORKFLOW_SID"],
@@ -273,7 +273,7 @@ def plant(api: Api, **changes: Any) -> str:
 
 
 def lose_created_task(api: Api) -> CreatedTask:
-    """Let a request create its Task, but neither get a response nor find the Task."""
+    """Send a request that creates a Task, but neither gets the response nor finds the Task."""
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
     api.taskrouter.fail_before["find"] = [TaskRouterUnavailable("connection lost")]
     assert create(api).status_code == 503
@@ -372,7 +372,7 @@ def test_task_is_found_after_other_programs_have_added_attributes(api: Api) -> N
     assert response.json_body["attributes"] == changed
 
 
-def test_marker_is_random_and_known_only_after_the_task_was_created(api: Api) -> None:
+def test_every_task_has_its_own_random_marker(api: Api) -> None:
     attributes = [create(api, key).json_body["attributes"] for key in ("a", "b", "c")]
     markers = {value["idempotency_marker"] for value in attributes}
     assert len(markers) == 3
@@ -438,7 +438,7 @@ def test_key_of_an_earlier_version_returns_its_task(api: Api) -> None:
     assert create(api).json_body["sid"] != created.sid
 
 
-def test_key_of_an_earlier_version_without_a_task_creates_none(api: Api) -> None:
+def test_key_of_an_earlier_version_without_a_response_creates_no_task(api: Api) -> None:
     store_old_record(api)
     plant(api)
     api.clock.now += 60_000
@@ -456,24 +456,6 @@ def test_key_of_an_earlier_version_with_another_body_is_ignored(api: Api) -> Non
     assert (response.status_code, response.json_body["sid"] == created.sid) == (201, False)
 
 
-@pytest.fixture
-def simulated_api(
-    environ: dict[str, str], taskrouter: Simulator, request: pytest.FixtureRequest
-) -> Api:
-    """The app with the simulator instead of the fake TaskRouter."""
-    environ |= {
-        "TWILIO_ACCOUNT_SID": taskrouter.account_sid,
-        "TWILIO_API_KEY_SID": taskrouter.api_key_sid,
-        "TWILIO_API_KEY_SECRET": taskrouter.api_key_secret,
-        "TWILIO_WORKSPACE_SID": taskrouter.workspace_sid,
-        "TWILIO_WORKFLOW_SID": taskrouter.workflow_sid,
-        "TWILIO_TASKROUTER_URL": taskrouter.url,
-    }
-    api: Api = request.getfixturevalue("api")
-    del vars(api.service)["taskrouter"]
-    return api
-
-
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_planted_task_in_the_simulator_is_not_returned(
     simulated_api: Api, taskrouter: Simulator, moment: str
@@ -481,19 +463,13 @@ def test_planted_task_in_the_simulator_is_not_returned(
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     attributes = json.dumps({**BODY["attributes"], "idempotency_key": "order-1"})
     planted = workspace.tasks.create(attributes=attributes, workflow_sid=taskrouter.workflow_sid)
-    token = simulated_api.token(
-        account_sid=taskrouter.account_sid,
-        key=taskrouter.api_key_sid,
-        secret=taskrouter.api_key_secret,
-        workspace_sid=taskrouter.workspace_sid,
-    )
     taskrouter.fault("request", "cut", method="POST", path="*/Tasks", moment=moment)
 
-    response = create(simulated_api, token=token)
+    response = create(simulated_api)
     if moment == "before":
         assert response.status_code == 503
         simulated_api.clock.now += 30_000
-        response = create(simulated_api, token=token)
+        response = create(simulated_api)
 
     assert response.status_code == 201
     own, other = response.json_body, {task.sid for task in workspace.tasks.list()}

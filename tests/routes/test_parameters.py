@@ -1,4 +1,4 @@
-"""Routes that take a token refuse unknown parameters; signed routes ignore them."""
+"""Routes that need a token refuse unknown parameters; signed routes ignore such parameters."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app import app
 from chalicelib.domain.instructions import INSTRUCTION_TYPES
 from chalicelib.domain.reservations import RINGING
-from tests.routes.conftest import BASE_URL, FORM, Api, reserve
+from tests.routes.conftest import FORM, Api, reserve
 from tests.routes.test_permissions import ROUTES
 from tests.support import sid
 
@@ -50,12 +50,12 @@ def send(api: Api, method: str, path: str, source: str, parameters: dict[str, st
             )
 
 
-def test_every_route_that_takes_a_token_declares_its_parameters() -> None:
+def test_parameters_of_every_route_that_needs_a_token_are_listed() -> None:
     assert {path for _, path in ROUTES} == PARAMETERS.keys()
 
 
 @pytest.mark.parametrize(("method", "path", "source"), SOURCES)
-def test_unknown_parameter_is_refused_wherever_it_is_sent(
+def test_unknown_parameter_is_refused_in_query_form_and_json(
     api: Api, method: str, path: str, source: str
 ) -> None:
     response = send(api, method, path, source, {"color": "red"})
@@ -68,7 +68,7 @@ def test_unknown_parameter_is_refused_wherever_it_is_sent(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "name", "meant"),
+    ("method", "path", "name", "intended"),
     [
         ("POST", "/create-task", "Attributes", "attributes"),
         ("POST", "/create-task", "taskChannel", "task_channel"),
@@ -92,11 +92,11 @@ def test_unknown_parameter_is_refused_wherever_it_is_sent(
         ("POST", "/reservations/{sid}/complete", "tasksid", "task_sid"),
     ],
 )
-def test_message_names_the_parameter_that_was_meant(
-    api: Api, method: str, path: str, name: str, meant: str
+def test_message_suggests_the_intended_parameter(
+    api: Api, method: str, path: str, name: str, intended: str
 ) -> None:
     message = send(api, method, path, "query", {name: "x"}).json_body["Message"]
-    assert message.startswith(f'There is no parameter "{name}"; did you mean {meant}?')
+    assert message.startswith(f'There is no parameter "{name}"; did you mean {intended}?')
 
 
 def test_instruction_with_the_names_of_the_rest_api_rings_no_phone(api: Api) -> None:
@@ -122,7 +122,7 @@ INSTRUCTION_PARAMETERS = [
 
 
 @pytest.mark.parametrize(("instruction", "name", "rest_name"), INSTRUCTION_PARAMETERS)
-def test_rest_name_of_an_instructions_parameter_is_refused_with_our_name(
+def test_rest_name_of_an_instructions_parameter_is_refused_with_a_suggestion(
     api: Api, instruction: str, name: str, rest_name: str
 ) -> None:
     body = {"instruction": instruction, rest_name: "x"}
@@ -147,7 +147,7 @@ NAMES = st.text(st.characters(codec="utf-8"), max_size=80)
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(route=st.sampled_from(ROUTES), names=st.sets(NAMES, min_size=1, max_size=4))
-def test_any_unknown_name_gets_one_line_that_is_not_too_long(
+def test_message_about_unknown_names_is_one_short_line(
     api: Api, route: tuple[str, str], names: set[str]
 ) -> None:
     method, path = route
@@ -177,11 +177,8 @@ SIGNED = sorted(
 def test_signed_request_may_have_unknown_parameters(api: Api, path: str) -> None:
     event = {"EventType": "task.created", "CallSid": "CA" + "0" * 32}
     form = {**api.callback_parameters(), **event, "NewParameter": "x"}
-    headers = {"Content-Type": FORM, "X-Twilio-Signature": api.sign(form, BASE_URL + path)}
 
-    response = api.http.post(path, headers=headers, body=urlencode(form).encode())
-
-    assert response.status_code in {200, 204}
+    assert api.post_callback(form, path=path).status_code in {200, 204}
 
 
 @settings(max_examples=100, suppress_health_check=list(HealthCheck))

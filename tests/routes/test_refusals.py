@@ -1,4 +1,4 @@
-"""A refusal by TaskRouter reaches the caller and the log, with its reason and its Retry-After."""
+"""The caller and the log get the reason for a failed TaskRouter request, and its Retry-After."""
 
 from typing import Any
 
@@ -15,33 +15,6 @@ from tests.routes.conftest import Api, reserve
 from tests.support import sid
 
 
-@pytest.fixture
-def simulated(
-    taskrouter: TaskRouter, environ: dict[str, str], request: pytest.FixtureRequest
-) -> Api:
-    """The app with the simulator instead of the fake TaskRouter."""
-    environ |= {
-        "TWILIO_ACCOUNT_SID": taskrouter.account_sid,
-        "TWILIO_API_KEY_SID": taskrouter.api_key_sid,
-        "TWILIO_API_KEY_SECRET": taskrouter.api_key_secret,
-        "TWILIO_WORKSPACE_SID": taskrouter.workspace_sid,
-        "TWILIO_WORKFLOW_SID": taskrouter.workflow_sid,
-        "TWILIO_TASKROUTER_URL": taskrouter.url,
-    }
-    api: Api = request.getfixturevalue("api")
-    del vars(api.service)["taskrouter"]
-    return api
-
-
-def supervisor(taskrouter: TaskRouter, api: Api) -> str:
-    return api.token(
-        account_sid=taskrouter.account_sid,
-        key=taskrouter.api_key_sid,
-        secret=taskrouter.api_key_secret,
-        workspace_sid=taskrouter.workspace_sid,
-    )
-
-
 def reserve_alice(taskrouter: TaskRouter, attributes: str) -> Any:
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     alice = workspace.workers(taskrouter.workers["Alice"])
@@ -51,12 +24,12 @@ def reserve_alice(taskrouter: TaskRouter, attributes: str) -> Any:
     return reservation
 
 
-def test_create_task_with_an_unknown_channel_returns_twilios_sentence(
-    simulated: Api, taskrouter: TaskRouter
+def test_create_task_with_an_unknown_channel_returns_twilios_message(
+    simulated_api: Api, taskrouter: TaskRouter
 ) -> None:
     body = {"attributes": {"card": "fax 4111"}, "task_channel": "fax"}
 
-    response = simulated.post_json("/create-task", body, token=supervisor(taskrouter, simulated))
+    response = simulated_api.post_json("/create-task", body)
 
     message = (
         "TaskRouter refused the request (HTTP 400, error 20001): TaskChannel fax does not exist in "
@@ -64,9 +37,9 @@ def test_create_task_with_an_unknown_channel_returns_twilios_sentence(
     )
     assert response.status_code == 400
     assert response.json_body == {"Code": "TaskRouterRefused", "Message": message}
-    line = simulated.lines()[-1]
+    line = simulated_api.lines()[-1]
     assert (line["error"], line["reason"]) == ("TaskRouterRefused", message)
-    assert "4111" not in simulated.log.getvalue()
+    assert "4111" not in simulated_api.log.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -87,8 +60,8 @@ def test_create_task_with_an_unknown_channel_returns_twilios_sentence(
         ),
     ],
 )
-def test_refused_decision_returns_twilios_sentence(
-    simulated: Api,
+def test_refused_decision_returns_twilios_message(
+    simulated_api: Api,
     taskrouter: TaskRouter,
     verb: str,
     body: dict[str, str],
@@ -98,38 +71,36 @@ def test_refused_decision_returns_twilios_sentence(
     path = f"/reservations/{reservation.sid}/{verb}"
     body = {**body, "task_sid": reservation.task_sid}
 
-    response = simulated.post_json(path, body, token=supervisor(taskrouter, simulated))
+    response = simulated_api.post_json(path, body)
 
     assert (response.status_code, response.json_body["Code"]) == (400, "TaskRouterRefused")
     for sentence in sentences:
         assert sentence in response.json_body["Message"]
-    assert simulated.lines()[-1]["reason"] == response.json_body["Message"]
-    assert "4111" not in simulated.log.getvalue()
+    assert simulated_api.lines()[-1]["reason"] == response.json_body["Message"]
+    assert "4111" not in simulated_api.log.getvalue()
 
 
-def test_unknown_outcome_is_logged_with_its_reason(simulated: Api, taskrouter: TaskRouter) -> None:
+def test_unknown_outcome_is_logged_with_its_reason(
+    simulated_api: Api, taskrouter: TaskRouter
+) -> None:
     reservation = reserve_alice(taskrouter, '{"selected_language": "es"}')
-    token, body = supervisor(taskrouter, simulated), {"task_sid": reservation.task_sid}
     path = f"/reservations/{reservation.sid}/accept"
     taskrouter.fault("request", "error", method="POST", status=500, times=None)
 
-    response = simulated.post_json(path, body, token=token)
+    response = simulated_api.post_json(path, {"task_sid": reservation.task_sid})
 
     assert (response.status_code, response.json_body["Code"]) == (503, "OutcomeUnknown")
-    assert simulated.lines()[-1]["reason"] == "TaskRouter failed (HTTP 500, error 20500)."
+    assert simulated_api.lines()[-1]["reason"] == "TaskRouter failed (HTTP 500, error 20500)."
 
 
 def test_retry_after_of_taskrouter_reaches_the_caller(
-    simulated: Api, taskrouter: TaskRouter
+    simulated_api: Api, taskrouter: TaskRouter
 ) -> None:
     taskrouter.fault("request", "error", method="POST", status=429, retry_after=17, times=2)
-    token = supervisor(taskrouter, simulated)
     for headers in ({}, {"Idempotency-Key": "order-1"}):
-        response = simulated.post_json(
-            "/create-task", {"attributes": {}}, token=token, headers=headers
-        )
+        response = simulated_api.post_json("/create-task", {"attributes": {}}, headers=headers)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "17")
-    created = simulated.post_json("/create-task", {"attributes": {}}, token=token, headers=headers)
+    created = simulated_api.post_json("/create-task", {"attributes": {}}, headers=headers)
     assert created.status_code == 201
 
 

@@ -113,7 +113,7 @@ def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api
     "rest",
     [r'"x": "\ud800"', r'"\udc00": NaN', f'"x": {"9" * 5_000}', f'"x": {"[" * 900 + "]" * 900}'],
 )
-def test_attributes_that_parsers_dislike_are_read_everywhere(
+def test_attributes_that_strict_parsers_reject_are_read_everywhere(
     rules: Path, api: Api, rest: str
 ) -> None:
     rules.write_text(

@@ -3,7 +3,6 @@
 import json
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from chalice.app import Response
@@ -12,7 +11,7 @@ from chalice.test import HTTPResponse
 from chalicelib.domain.callbacks import MAX_RECORDED_BYTES, OMITTED
 from chalicelib.routes.http import log_request
 from chalicelib.usecases import list_reservations as usecase
-from tests.routes.conftest import Api, reserve
+from tests.routes.conftest import Api, list_pages, reserve
 from tests.support import sid
 
 MAX_LAMBDA_BYTES = 6_291_556
@@ -60,24 +59,21 @@ def test_pages_end_before_the_response_is_too_large(api: Api, text: str) -> None
     sids = {post_large(api, text) for _ in range(30)}
 
     listed: list[str] = []
-    cursor, pages = "", 0
-    while cursor is not None:
-        response = api.call("GET", f"/reservations?limit=100{cursor}")
+    pages = [*list_pages(api, "limit=100")]
+    for response in pages:
         assert len(response.body) < MAX_RESPONSE_BYTES
         assert max(lambda_sizes(response)) < MAX_LAMBDA_BYTES
         records = response.json_body["reservations"]
         assert all(OMITTED not in record["callback"] for record in records)
         assert all(record["task_attributes"] for record in records)
         listed += [record["reservation_sid"] for record in records]
-        next_cursor = response.json_body["next_cursor"]
-        cursor, pages = next_cursor and f"&cursor={next_cursor}", pages + 1
 
     assert (len(listed), set(listed)) == (30, sids)
-    assert 1 < pages <= 6
+    assert 1 < len(pages) <= 6
 
 
 @pytest.mark.parametrize("query", ["", "status=pending&", "worker"])
-def test_each_page_contains_a_reservation_even_if_it_is_too_large(
+def test_oversized_reservation_has_a_page_of_its_own(
     api: Api, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     monkeypatch.setattr(usecase, "MAX_PAGE_BYTES", 1)
@@ -85,11 +81,10 @@ def test_each_page_contains_a_reservation_even_if_it_is_too_large(
     sids = [reserve(api, worker_sid=worker_sid).reservation_sid for _ in range(3)]
     query = f"worker_sid={worker_sid}&" if query == "worker" else query
 
-    listed, cursor = [], ""
-    while cursor is not None:
-        page = api.call("GET", f"/reservations?{query}limit=2{cursor}").json_body
-        listed.append([record["reservation_sid"] for record in page["reservations"]])
-        cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+    listed = [
+        [record["reservation_sid"] for record in page.json_body["reservations"]]
+        for page in list_pages(api, f"{query}limit=2")
+    ]
 
     assert sorted(filter(None, listed)) == [[reservation_sid] for reservation_sid in sorted(sids)]
 
@@ -208,16 +203,7 @@ def test_event_with_oversized_attributes_is_recorded(api: Api) -> None:
         TaskAttributes='{"a": "' + "x" * 80_000 + '"}',
         WorkerName="名" * 300,
     )
-    url = "https://example.test/api/event_callback"
-    response = api.http.post(
-        "/event_callback",
-        headers={
-            "Content-Type": "application/x-www-form-urlencoded",
-            "X-Twilio-Signature": api.sign(parameters, url),
-        },
-        body="&".join(f"{name}={quote(value)}" for name, value in parameters.items()).encode(),
-    )
-    assert response.status_code == 204
+    assert api.post_callback(parameters, path="/event_callback").status_code == 204
 
     record = api.call("GET", f"/reservations/{parameters['ReservationSid']}").json_body
     assert record["status"] == "accepted"
@@ -229,14 +215,7 @@ def test_event_with_oversized_attributes_is_recorded(api: Api) -> None:
 @pytest.mark.parametrize("length", [100, 40_000])
 def test_log_line_stays_small(api: Api, length: int) -> None:
     parameters = api.callback_parameters(EventType="x" * length)
-    api.http.post(
-        "/event_callback",
-        headers={
-            "Content-Type": "application/x-www-form-urlencoded",
-            "X-Twilio-Signature": api.sign(parameters, "https://example.test/api/event_callback"),
-        },
-        body="&".join(f"{name}={quote(value)}" for name, value in parameters.items()).encode(),
-    )
+    api.post_callback(parameters, path="/event_callback")
     assert api.lines()[-1]["event_type"] == "x" * min(length, 500)
 
 

@@ -200,7 +200,7 @@ def test_tokens_without_the_secret_do_not_reveal_the_api_keys(api: Api) -> None:
 
 
 def encode_parts(*parts: str) -> str:
-    """Return a token with any header and payload, and an invalid signature."""
+    """Return a token with the given header and payload, and an invalid signature."""
     encoded = [base64.urlsafe_b64encode(part.encode()).decode().rstrip("=") for part in parts]
     return ".".join([*encoded, "eA"])
 

@@ -9,7 +9,7 @@ query determines the index:
 - Any other query for a Worker's Reservations uses ``by_worker``.
 - All other queries use ``by_hour``, which is read hour by hour, backward in time.
 
-All lists have the same order, so a page may come from another index than the page before it.
+All lists have the same order, so the pages of one list may come from different indexes.
 """
 
 import base64

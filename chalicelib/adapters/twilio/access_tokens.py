@@ -62,8 +62,8 @@ class TokenVerifier:
     def principal(self, authorization: str | None) -> Principal:
         """Return the authenticated caller.
 
-        The message of an error states what is wrong with the token. Before the signature is
-        verified, the token is not compared with the settings or, in the message, with the keys.
+        Each error message states the mistake in the token. Until the signature is verified, error
+        messages depend neither on the settings nor on whether the service has the API key.
 
         Args:
             authorization: the Authorization header, if present.

@@ -29,12 +29,12 @@ _MAX_ORDERED_PARAMETERS = 4
 _MAX_PARAMETERS = 200
 
 _UNENCODED = ("", "!'()*", "!$'()*,/:;=?@[]", "!$%'()*+,/:;=?@[]")
-"""Characters that are not encoded: none, those of JavaScript's encodeURIComponent, all those that
-people usually write without encoding, or also those of text that a gateway did not decode."""
+"""Sets of characters that may be unencoded in a URL: none, those that JavaScript's
+encodeURIComponent does not encode, those that people often do not encode, and the same with "%" and
+"+", which occur in text that a gateway did not decode."""
 
 _UNAMBIGUOUS = re.compile("[A-Za-z0-9_.~-]+")
-"""Text that has only one encoding."""
-
+"""Text that no encoder changes."""
 
 _NOT_SIGNED = (
     "The request is not signed by Twilio with a key of this account, or Twilio requested another "
@@ -43,7 +43,7 @@ _NOT_SIGNED = (
 
 
 class LikelyCause(StrEnum):
-    """Why a signature is probably invalid. Only BASE_URL, PATH and some QUERY are certain."""
+    """Why a signature is probably invalid. AUTH_TOKEN is a guess, and QUERY may be a guess."""
 
     NO_HEADER = "no_header"
     MALFORMED_HEADER = "malformed_header"
@@ -87,7 +87,7 @@ class SignatureVerifier:
                 algorithm: without the header, only signatures made with an auth token and
                 HMAC-SHA1 are valid; with the header, only signatures made with a SharedKey and
                 HMAC-SHA256.
-            query: the decoded parameters of the query string, if *url* lacks its query string.
+            query: the decoded parameters of the query string, which *url* does not contain.
             other_urls: returns other URLs (without query strings) that Twilio may have requested.
                 They are only used to find the cause of an invalid signature.
 
@@ -110,7 +110,9 @@ class SignatureVerifier:
 
         def is_signed(url: str) -> bool:
             with suppress(ValueError):  # a Host header may make a URL invalid
-                return any(one.validate(url, form, signature, algorithm) for one in validators)
+                return any(
+                    validator.validate(url, form, signature, algorithm) for validator in validators
+                )
             return False
 
         cause = LikelyCause.UNKNOWN_SHARED_KEY
@@ -123,7 +125,7 @@ def check_header(signature: str | None, settings: str | None) -> tuple[str, str]
     """Return the signature, which has the right length, and its algorithm.
 
     Raises:
-        InvalidSignature: the header is missing or too short or long for its algorithm.
+        InvalidSignature: the header is missing, or its length is wrong for the algorithm.
     """
     algorithm = HMAC_SHA256 if settings else HMAC_SHA1
     if not signature:
@@ -144,7 +146,7 @@ def signed_urls(url: str, query: Sequence[tuple[str, str]]) -> Iterator[str]:
 
     API Gateway passes on a query string only in decoded form, and repeated names only together.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
-    Therefore, the order and the encoding of the parameters are guessed, in at most _MAX_URLS ways.
+    Therefore, the URLs differ in the order and the encoding of the parameters.
 
     Args:
         url: the URL without its query string.
@@ -162,13 +164,13 @@ def signed_urls(url: str, query: Sequence[tuple[str, str]]) -> Iterator[str]:
         yield f"{url}?{'&'.join(pairs)}"
 
 
-def _encode(name: str, value: str, unencoded: str, space: str, before_blank: str) -> str:
-    """Encode a parameter; *before_blank* is what follows a name without a value."""
+def _encode(name: str, value: str, unencoded: str, space: str, blank_value: str) -> str:
+    """Encode a parameter; *blank_value* follows the name of a parameter without a value."""
     encoded_name, encoded_value = (
         quote(text, safe=unencoded, errors="replace").replace("%20", space)
         for text in (name, value)
     )
-    return f"{encoded_name}={encoded_value}" if value else f"{encoded_name}{before_blank}"
+    return f"{encoded_name}={encoded_value}" if value else f"{encoded_name}{blank_value}"
 
 
 def _likely_cause(

@@ -368,7 +368,7 @@ def _retry_after(header: str) -> int | None:
 
 
 def _describe_refusal(problem: dict[str, Any], form: dict[str, list[str]]) -> str:
-    """Return Twilio's message and the parameters that it is about, as the end of a sentence.
+    """Return Twilio's message and the parameters to check, as the end of a sentence.
 
     Args:
         problem: Twilio's error, with ``message`` or (RFC 9457) ``detail`` and ``title``.
@@ -392,9 +392,9 @@ def _describe_refusal(problem: dict[str, Any], form: dict[str, list[str]]) -> st
         if any(len(value) >= _MIN_VALUE_LENGTH and value in words for value in values_sent)
     ]
     # The route determines the status, so the caller can't change it.
-    parameters = [_our_name(name) for name in named if name != "ReservationStatus"]
+    parameters = [_parameter_name(name) for name in named if name != "ReservationStatus"]
     return f": {reason}." + (f" Check {', '.join(parameters)}." if parameters else "")
 
 
-def _our_name(rest_name: str) -> str:
+def _parameter_name(rest_name: str) -> str:
     return _PARAMETERS[rest_name][0] if rest_name in _PARAMETERS else _keyword(rest_name)

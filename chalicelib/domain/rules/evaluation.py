@@ -83,7 +83,7 @@ class RuleResult:
 
     Attributes:
         instruction: the answer.
-        rule: name of the rule that determined the answer; None for the other answers of `Rules`.
+        rule: name of the rule that determined the answer; None if no rule determined the answer.
         failures: ``rule: parameters`` for each rule that failed before the answer was found,
             `Rules.failures`, and ``rules: error type`` for an unexpected error.
         unreadable: name of the callback's parameter that can't be parsed, if `Rules.unreadable`

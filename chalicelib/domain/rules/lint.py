@@ -45,8 +45,8 @@ _CHANNEL_NAMES = (
     "configured_capacity",
     "available",
 )
-"""Names that TaskRouter supplies to the expressions of Workflows only: in place of ``task`` and
-``worker``, in ``worker``, and in each channel of ``worker.channel``.
+"""Names that only the expressions of Workflows can read: at the beginning of a path, in ``worker``,
+and in each channel of ``worker.channel``.
 
 https://www.twilio.com/docs/taskrouter/workflow-configuration
 """
