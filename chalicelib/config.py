@@ -102,6 +102,13 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _taskrouter_url(text: str) -> str:
+    url = _url(text)
+    if url.endswith("/v1"):
+        raise ValueError("must not end with /v1, which the service adds")
+    return url
+
+
 def is_base_url(text: str) -> bool:
     """Return whether the text is an HTTP URL without a query, fragment or user name."""
     try:
@@ -190,7 +197,7 @@ class Settings:
     twilio_api_key_secret: str = _setting(secret=True, in_parameter=True)
     twilio_workspace_sid: str = _setting(_sid("WS"))
     twilio_workflow_sid: str = _setting(_sid("WW"))
-    twilio_taskrouter_url: str = _setting(_url, default=TASKROUTER_URL)
+    twilio_taskrouter_url: str = _setting(_taskrouter_url, default=TASKROUTER_URL)
     reservations_table: str = _setting()
     state_table: str = _setting()
     reservation_timeout_seconds: int = _setting(

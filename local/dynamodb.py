@@ -2,24 +2,20 @@
 
 import asyncio
 import contextlib
-import functools
 import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import boto3
-import yaml
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra.aws import template
 from local import network
 from taskrouter_simulator.origins import is_foreign
-
-TEMPLATE = Path(__file__).parent.parent / "infra" / "stage.yaml"
 
 _TABLE_MEMBERS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 """Members of a table's definition that CloudFormation and CreateTable share, and that do not depend
@@ -79,27 +75,10 @@ def create_tables(dynamodb: Any, tables: TableNames) -> None:
         ClientError: The emulator rejected a definition.
     """
     for logical_id, name in (("Reservations", tables.reservations), ("State", tables.state)):
-        properties = _resources()[logical_id]["Properties"]
+        properties = template.read()["Resources"][logical_id]["Properties"]
         definition = {key: properties[key] for key in _TABLE_MEMBERS if key in properties}
         with contextlib.suppress(dynamodb.exceptions.ResourceInUseException):
             dynamodb.create_table(TableName=name, **definition)
-
-
-class _TemplateLoader(yaml.SafeLoader):
-    """Loads a CloudFormation template, and replaces intrinsic functions with None."""
-
-
-_TemplateLoader.add_multi_constructor("!", lambda _loader, _tag, _node: None)
-
-
-@functools.cache
-def _resources() -> Any:
-    """Return the template's resources.
-
-    The result is cached, because parsing the template takes longer than creating both tables.
-    """
-    text = TEMPLATE.read_text(encoding="utf-8")
-    return yaml.load(text, _TemplateLoader)["Resources"]  # noqa: S506  # a SafeLoader
 
 
 class TablesProbe:

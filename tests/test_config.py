@@ -39,6 +39,7 @@ def test_error_names_the_missing_or_empty_setting(name: str, value: str | None) 
         ("TWILIO_WORKFLOW_SID", "x"),
         ("TWILIO_TASKROUTER_URL", "taskrouter.twilio.com"),
         ("TWILIO_TASKROUTER_URL", "ftp://taskrouter.twilio.com"),
+        ("TWILIO_TASKROUTER_URL", "https://taskrouter.twilio.com/v1/"),
         ("PUBLIC_BASE_URL", "https://example.test/?a=b"),
         ("PUBLIC_BASE_URL", "https://user:password@example.test"),
         ("PUBLIC_BASE_URL", "https://example.test:port"),

@@ -16,7 +16,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from chalicelib.config import PROJECT
-from infra.aws import Aws, api_settings, chalice_record, live_resources, policies, stacks
+from infra.aws import Aws, api_settings, chalice_record, live_resources, policies, template
 from infra.aws.stage_config import Stage, project
 
 _SHIPPED = ("app.py", "chalicelib", "vendor", "requirements.txt")
@@ -49,7 +49,7 @@ def compute(stage: Stage, concurrency: int) -> str:
 
 
 def _files(section: dict[str, Any]) -> Iterator[Path]:
-    yield stacks.TEMPLATE
+    yield template.FILE
     for name in _SHIPPED:
         path = PROJECT / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:

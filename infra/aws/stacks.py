@@ -5,18 +5,14 @@ import time
 import uuid
 from collections.abc import Mapping
 from datetime import UTC
-from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from botocore.exceptions import ClientError, WaiterError
 
 from infra import OperatorError
-from infra.aws import Aws, capacity
+from infra.aws import Aws, capacity, template
 from infra.aws.stage_config import Stage
-
-TEMPLATE = Path(__file__).parents[1] / "stage.yaml"
 
 _POLL_SECONDS = 2
 _PROGRESS_SECONDS = 15
@@ -126,7 +122,7 @@ def _retained_tables(aws: Aws, stage: Stage) -> dict[str, str]:
             existing = dynamodb.describe_table(TableName=name)["Table"]
         except dynamodb.exceptions.ResourceNotFoundException:
             continue
-        if _keys(existing) != _keys(_template()["Resources"][logical_id]["Properties"]):
+        if _keys(existing) != _keys(template.read()["Resources"][logical_id]["Properties"]):
             raise OperatorError(
                 f"The table {name} exists, but its keys or indexes differ from infra/stage.yaml. "
                 "Choose another table name in .chalice/config.json, or delete the table if nobody "
@@ -180,44 +176,16 @@ def _import_template(tables: Mapping[str, str]) -> str:
     An import may add neither other resources nor outputs (AWS, "Import AWS resources into a
     CloudFormation stack").
     """
-    template = _template()
-    template["Resources"] = {name: template["Resources"][name] for name in tables}
-    del template["Outputs"]
-    return json.dumps(template)
-
-
-def _template() -> dict[str, Any]:
-    text = TEMPLATE.read_text(encoding="utf-8")
-    template: dict[str, Any] = yaml.load(text, _TemplateLoader)  # noqa: S506  # a SafeLoader
-    return template
+    resources = template.read()["Resources"]
+    reduced = {**template.read(), "Resources": {name: resources[name] for name in tables}}
+    del reduced["Outputs"]
+    return json.dumps(reduced)
 
 
 def _keys(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return the key schemas of a table and of its indexes by name."""
     indexes = table.get("GlobalSecondaryIndexes", [])
     return {index.get("IndexName", ""): index["KeySchema"] for index in (table, *indexes)}
-
-
-class _TemplateLoader(yaml.SafeLoader):
-    """Loads a CloudFormation template, and replaces short forms such as !Ref with {"Ref": ...}."""
-
-
-def _construct_function(
-    loader: _TemplateLoader,
-    suffix: str,
-    node: yaml.ScalarNode | yaml.SequenceNode | yaml.MappingNode,
-) -> dict[str, Any]:
-    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
-    match node:
-        case yaml.ScalarNode():
-            return {name: loader.construct_scalar(node)}
-        case yaml.SequenceNode():
-            return {name: loader.construct_sequence(node, deep=True)}
-        case yaml.MappingNode():
-            return {name: loader.construct_mapping(node, deep=True)}
-
-
-_TemplateLoader.add_multi_constructor("!", _construct_function)
 
 
 def _parameter_list(parameters: Mapping[str, str]) -> list[dict[str, str]]:
@@ -228,7 +196,7 @@ def _change(cloudformation: Any, stage: Stage, parameters: Mapping[str, str]) ->
     token = uuid.uuid4().hex
     request = {
         "StackName": stage.stack,
-        "TemplateBody": TEMPLATE.read_text(encoding="utf-8"),
+        "TemplateBody": template.FILE.read_text(encoding="utf-8"),
         "Parameters": _parameter_list(parameters),
         "Tags": [
             {"Key": "service", "Value": stage.app},

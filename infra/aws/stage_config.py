@@ -36,11 +36,12 @@ _SHARED = {"PUBLIC_BASE_URL", "RESERVATIONS_TABLE", "SECRETS_PARAMETER", "STATE_
 _MAX_VARIABLES_BYTES = 4_096
 """Lambda's limit for all variables of a function, as JSON."""
 
-_EXAMPLE_SIDS = {
-    "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
-    "TWILIO_WORKSPACE_SID": "WS" + "0" * 32,
-    "TWILIO_WORKFLOW_SID": "WW" + "0" * 32,
+SID_PREFIXES = {
+    "TWILIO_ACCOUNT_SID": "AC",
+    "TWILIO_WORKSPACE_SID": "WS",
+    "TWILIO_WORKFLOW_SID": "WW",
 }
+"""The SIDs that every stage needs, and their prefixes."""
 
 
 @dataclass(frozen=True)
@@ -172,8 +173,11 @@ def set_variables(stage_name: str, variables: Mapping[str, str]) -> None:
 
 def empty_sids(stage_name: str) -> list[str]:
     """Return the names of the required Twilio SIDs that a stage does not set."""
-    variables = environment(stage_name, {})
-    return [name for name in _EXAMPLE_SIDS if not variables.get(name, "").strip()]
+    return _empty_sids(environment(stage_name, {}))
+
+
+def _empty_sids(variables: Mapping[str, str]) -> list[str]:
+    return [name for name in SID_PREFIXES if not variables.get(name, "").strip()]
 
 
 def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
@@ -189,7 +193,7 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
             inconsistent.
     """
     empty = empty_sids(stage_name) if allow_empty_sids else []
-    examples = {name: _EXAMPLE_SIDS[name] for name in empty}
+    examples = {name: SID_PREFIXES[name] + "0" * 32 for name in empty}
     settings = _settings(stage_name, examples)
     if not _STAGE_NAME.fullmatch(stage_name):
         # The name is part of the names of functions, roles and the stack.
@@ -274,7 +278,7 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
             "SETTINGS_DEFAULTS is for local use only, so this stage can't be deployed. "
             f"Deployable stages: {', '.join(deployable) or 'none'}.",
         )
-    if missing := [name for name in _EXAMPLE_SIDS if not variables.get(name, "").strip()]:
+    if missing := _empty_sids(variables):
         raise OperatorError(
             f"Stage {stage_name} in {FILE} does not set {', '.join(missing)}. Run this command, "
             "which asks for the values and deploys the stage: "

@@ -4,7 +4,7 @@ import functools
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
@@ -72,12 +72,23 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
         except REPORTED_ERRORS as error:
             raise click.ClickException(describe_error(error)) from error
         except Interrupted as signal:
-            message = f"{signal.name} ended the command. Run the same command again to finish."
-            with suppress(OSError):  # the terminal may be closed
-                click.echo(message, err=True)
-            raise SystemExit(signal.exit_code) from signal
+            _exit(signal)
+        except click.Abort as abort:
+            # click replaces a KeyboardInterrupt during a question with Abort.
+            if not isinstance(abort.__context__, Interrupted):
+                raise
+            with suppress(OSError):
+                click.echo(err=True)  # ends the line of the question
+            _exit(abort.__context__)
 
     return run
+
+
+def _exit(signal: Interrupted) -> NoReturn:
+    message = f"{signal.name} ended the command. Run the same command again to finish."
+    with suppress(OSError):  # the terminal may be closed
+        click.echo(message, err=True)
+    raise SystemExit(signal.exit_code) from signal
 
 
 def describe_error(error: Exception) -> str:

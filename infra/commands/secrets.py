@@ -14,6 +14,7 @@ from infra import OperatorError
 from infra.aws import Aws, policies, stage_config
 from infra.aws.stage_config import Stage
 from infra.commands import cloud_stage_option, connect_to_stage, report_errors
+from infra.commands.dialog import is_terminal
 
 
 @click.group()
@@ -32,6 +33,11 @@ def put(stage_name: str, *, from_stdin: bool) -> None:
     The service calls TaskRouter with the first API key. Empty input ends each list. The secrets
     are neither shown nor logged.
     """
+    if not from_stdin and not is_terminal():
+        raise OperatorError(
+            "The secrets can be entered only in a terminal; use --stdin to read them as JSON from "
+            "standard input."
+        )
     stage = stage_config.read(stage_name)
     aws = connect_to_stage(stage)
     name = stage.settings.secrets_parameter

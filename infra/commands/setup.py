@@ -18,21 +18,15 @@ from infra.commands import secrets as stored_secrets
 from infra.commands.dialog import Dialog, ask_for_secret, ask_for_sid, choose
 from infra.twilio_account import Account, Workspace
 
-_ACCOUNT, _WORKSPACE, _WORKFLOW = (
-    "TWILIO_ACCOUNT_SID",
-    "TWILIO_WORKSPACE_SID",
-    "TWILIO_WORKFLOW_SID",
-)
-_AUTH_TOKEN, _KEY, _KEY_SECRET = (
+_ACCOUNT, _WORKSPACE, _WORKFLOW = _SIDS = tuple(stage_config.SID_PREFIXES)
+_AUTH_TOKEN, _KEY, _KEY_SECRET = _SECRETS = (
     "TWILIO_AUTH_TOKEN",
     "TWILIO_API_KEY_SID",
     "TWILIO_API_KEY_SECRET",
 )
 _TIMEOUT = "RESERVATION_TIMEOUT_SECONDS"
 
-_PREFIXES = {_ACCOUNT: "AC", _WORKSPACE: "WS", _WORKFLOW: "WW", _KEY: "SK"}
-_SIDS = (_ACCOUNT, _WORKSPACE, _WORKFLOW)
-_SECRETS = (_AUTH_TOKEN, _KEY, _KEY_SECRET)
+_PREFIXES = {**stage_config.SID_PREFIXES, _KEY: "SK"}
 
 
 def complete(

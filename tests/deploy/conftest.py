@@ -17,6 +17,8 @@ from local import network, supervisor
 from local.supervisor import ROOT
 from taskrouter_simulator.callbacks import delivery
 from taskrouter_simulator.testing import running
+from tests.infra.account import secrets_of, sids_of
+from tests.infra.config_file import editing
 from tests.routes.conftest import api, environ  # noqa: F401  # fixtures
 
 REGION = "eu-west-1"
@@ -123,10 +125,8 @@ class Checkout:
 
     def set(self, **settings):
         """Set environment variables for the stage in config.json."""
-        path = self.folder / ".chalice" / "config.json"
-        config = json.loads(path.read_text())
-        config["stages"][STAGE]["environment_variables"] |= settings
-        path.write_text(json.dumps(config))
+        with editing(self.folder) as config:
+            config["stages"][STAGE]["environment_variables"] |= settings
 
     def change_version(self, version):
         """Change `chalicelib.__version__`."""
@@ -223,22 +223,12 @@ def checkout(new_checkout, twilio):
 
 
 def settings_of(twilio):
-    return {
-        "TWILIO_ACCOUNT_SID": twilio.account_sid,
-        "TWILIO_WORKSPACE_SID": twilio.workspace_sid,
-        "TWILIO_WORKFLOW_SID": twilio.workflow_sid,
-        "TWILIO_TASKROUTER_URL": twilio.url,
-    }
+    return sids_of(twilio) | {"TWILIO_TASKROUTER_URL": twilio.url}
 
 
 @pytest.fixture
 def secrets(twilio):
-    return json.dumps(
-        {
-            "auth_tokens": [twilio.auth_token],
-            "api_keys": {twilio.api_key_sid: twilio.api_key_secret},
-        }
-    )
+    return json.dumps(secrets_of(twilio))
 
 
 def subscribe_to_alarms(aws, stage=STAGE):

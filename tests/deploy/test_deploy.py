@@ -10,6 +10,7 @@ from twilio.request_validator import RequestValidator
 from tests.deploy import https_proxy
 from tests.deploy.conftest import ACCOUNT, REGION, STAGE, subscribe_to_alarms
 from tests.deploy.contact_center import ContactCenter, eventually
+from tests.infra.config_file import editing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -146,10 +147,8 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
 
 def test_access_log_is_turned_on_and_off(aws, checkout, secrets):
     def switch(enabled):
-        path = checkout.folder / ".chalice" / "config.json"
-        config = json.loads(path.read_text())
-        config["stages"][STAGE]["access_logs"] = enabled
-        path.write_text(json.dumps(config))
+        with editing(checkout.folder) as config:
+            config["stages"][STAGE]["access_logs"] = enabled
         return checkout.run("deploy", "--stage", STAGE, "--no-check")
 
     put_secrets(checkout, secrets)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.deploy.conftest import ACCOUNT, REGION, STAGE
 from tests.deploy.test_deploy import api_url, put_secrets
+from tests.infra.config_file import editing
 from tests.infra.deploy_role import CLOUDFORMATION, NOT_RECORDED, allowed_actions, is_allowed
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -101,10 +102,8 @@ class Recording:
         assert completed.returncode == 0, completed.stderr
 
     def change(self, change):
-        path = self.checkout.folder / ".chalice" / "config.json"
-        config = json.loads(path.read_text())
-        change(config["stages"][STAGE])
-        path.write_text(json.dumps(config))
+        with editing(self.checkout.folder) as config:
+            change(config["stages"][STAGE])
 
     @property
     def permissions(self):

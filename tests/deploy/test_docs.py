@@ -11,6 +11,7 @@ from tests.deploy.test_deploy import callback_parameters, post_signed
 from tests.docs_runner import checkout, pages
 from tests.docs_runner.runner import Page
 from tests.docs_runner.shell import Programs, Shell
+from tests.infra.config_file import editing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -54,12 +55,10 @@ class Account:
 
     def use_simulator(self):
         """Let both stages call the simulator, and configure only stage prod."""
-        path = self.folder / ".chalice" / "config.json"
-        config = json.loads(path.read_text())
         url = {"TWILIO_TASKROUTER_URL": self.twilio.url}
-        for stage, variables in (("dev", url), ("prod", settings_of(self.twilio))):
-            config["stages"][stage]["environment_variables"] |= variables
-        path.write_text(json.dumps(config))
+        with editing(self.folder) as config:
+            for stage, variables in (("dev", url), ("prod", settings_of(self.twilio))):
+                config["stages"][stage]["environment_variables"] |= variables
         ssm, name = self.aws.client("ssm"), "/taskrouter-callbacks/prod/secrets"
         ssm.put_parameter(Name=name, Value=self.secrets, Type="SecureString")
 

@@ -14,6 +14,7 @@ from tests.deploy.contact_center import first_deployment_dialog, open_shift
 from tests.deploy.test_deploy import put_secrets
 from tests.deploy.test_unchanged import deployed_state
 from tests.docs_runner import pages, terminal
+from tests.infra.account import variables_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -28,18 +29,6 @@ def environ(aws, tmp_path, callbacks_to_emulator):
     """Variables with which commands reach the deployed API under its name on AWS."""
     with https_proxy.serving(aws.url, REGION, tmp_path) as environ:
         yield environ
-
-
-def variables(twilio):
-    """Variables of the shell that replace the answers in a terminal."""
-    return {
-        "TWILIO_ACCOUNT_SID": twilio.account_sid,
-        "TWILIO_AUTH_TOKEN": twilio.auth_token,
-        "TWILIO_API_KEY_SID": twilio.api_key_sid,
-        "TWILIO_API_KEY_SECRET": twilio.api_key_secret,
-        "TWILIO_WORKSPACE_SID": twilio.workspace_sid,
-        "TWILIO_WORKFLOW_SID": twilio.workflow_sid,
-    }
 
 
 def run_in_terminal(checkout, environ, command=COMMAND, answers=()):
@@ -112,7 +101,7 @@ def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, envi
     open_shift(twilio)
     options = ["--yes", "--alarm-email", EMAIL, "--try", "--try-attributes", SPANISH]
 
-    completed = new_checkout.run(*DEPLOY, *options, **environ, **variables(twilio))
+    completed = new_checkout.run(*DEPLOY, *options, **environ, **variables_of(twilio))
 
     assert completed.returncode == 0, completed.stderr + aws.log()
     assert "(Worker Alice) arrived. The answer was {}.\n" in completed.stderr
@@ -121,7 +110,7 @@ def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, envi
     assert before["subscribers"] == [EMAIL]
 
     # The second run changes nothing, with the same variables and with none.
-    for shell in (variables(twilio), {}):
+    for shell in (variables_of(twilio), {}):
         options = ["--yes", "--alarm-email", EMAIL]
         completed = new_checkout.run(*DEPLOY, *options, **environ, **shell)
         assert completed.returncode == 0, completed.stderr
@@ -160,7 +149,7 @@ def test_ctrl_c_during_the_test_cancels_the_task(aws, new_checkout, twilio, envi
 
     status, transcript = run_in_terminal(
         new_checkout,
-        environ | variables(twilio),
+        environ | variables_of(twilio),
         f"{COMMAND} {options}",
         answers=[("is created. Waiting up to 30 seconds", terminal.CTRL_C)],
     )

@@ -6,6 +6,7 @@ import pytest
 
 from tests.deploy.conftest import REGION, STAGE, settings_of
 from tests.deploy.test_deploy import put_secrets
+from tests.infra.config_file import editing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -28,14 +29,12 @@ def test_prepared_stage_is_refused_in_another_region(aws, checkout, secrets, com
 
 def add_stage(checkout, twilio, name):
     """Add a stage to config.json with the settings of the stage dev."""
-    path = checkout.folder / ".chalice" / "config.json"
-    config = json.loads(path.read_text())
-    text = json.dumps(config["stages"][STAGE]).replace(f'"{STAGE}"', f'"{name}"')
-    text = text.replace(f"-{STAGE}-", f"-{name}-").replace(f"/{STAGE}-", f"/{name}-")
-    text = text.replace(f"/{STAGE}/", f"/{name}/")
-    config["stages"][name] = json.loads(text)
-    config["stages"][name]["environment_variables"] |= settings_of(twilio)
-    path.write_text(json.dumps(config))
+    with editing(checkout.folder) as config:
+        text = json.dumps(config["stages"][STAGE]).replace(f'"{STAGE}"', f'"{name}"')
+        text = text.replace(f"-{STAGE}-", f"-{name}-").replace(f"/{STAGE}-", f"/{name}-")
+        text = text.replace(f"/{STAGE}/", f"/{name}/")
+        config["stages"][name] = json.loads(text)
+        config["stages"][name]["environment_variables"] |= settings_of(twilio)
 
 
 def functions(aws, region):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from local import supervisor
 from local.supervisor import ROOT
 from tests.e2e.live_stack import STARTUP_SECONDS, bare_environ, eventually, find_processes
 
@@ -142,24 +143,14 @@ MAKE = ["make", "-o", ".venv/.requirements-run"]
 @pytest.mark.parametrize("send", [os.kill, os.killpg])
 def test_sigterm_to_make_ends_all_programs(target, send, tmp_path):
     environ = bare_environ()
-    log = tmp_path / "make.log"
-    with log.open("wb") as output:
-        make = subprocess.Popen(
-            [*MAKE, target],
-            cwd=ROOT,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    assert eventually(lambda: READY_TEXT in log.read_text(), within=STARTUP_SECONDS)
+    make = supervisor.start("make", [*MAKE, target], environ, tmp_path)
+    assert eventually(lambda: READY_TEXT in make.output(), within=STARTUP_SECONDS)
 
-    send(make.pid, signal.SIGTERM)
+    send(make.popen.pid, signal.SIGTERM)
 
-    assert make.wait(20) != 0
+    assert make.popen.wait(20) != 0
     assert eventually(lambda: not find_processes("API_PORT", environ["API_PORT"]))
-    assert "Traceback" not in log.read_text()
+    assert "Traceback" not in make.output()
 
 
 @pytest.mark.parametrize("lines", [1, 12, 46])

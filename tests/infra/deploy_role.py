@@ -3,9 +3,9 @@
 import json
 from fnmatch import fnmatchcase
 
-from tests.infra.templates import INFRA
+from infra.aws import template
 
-POLICY = INFRA / "deploy-role-policy.json"
+POLICY = template.FILE.with_name("deploy-role-policy.json")
 
 CLOUDFORMATION = {
     "AWS::CloudWatch::Alarm": {

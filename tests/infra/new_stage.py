@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from infra.__main__ import main
 from infra.aws import chalice_record, lock, stacks, stage_config
 from infra.commands import deploy as command
+from tests.infra.account import secrets_of, sids_of, variables_of
 
 PARAMETER = "/taskrouter-callbacks/dev/secrets"
 URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
@@ -87,34 +88,20 @@ class NewStage:
         return json.loads(parameter["Value"])
 
     def store_secrets(self, **changes):
-        value = {
-            "auth_tokens": [self.twilio.auth_token],
-            "api_keys": {self.twilio.api_key_sid: self.twilio.api_key_secret},
-        }
+        value = secrets_of(self.twilio)
         boto3.client("ssm").put_parameter(
             Name=PARAMETER, Value=json.dumps(value | changes), Type="SecureString", Overwrite=True
         )
 
     def configure(self):
         """Set all SIDs and secrets."""
-        self.set(
-            TWILIO_ACCOUNT_SID=self.twilio.account_sid,
-            TWILIO_WORKSPACE_SID=self.twilio.workspace_sid,
-            TWILIO_WORKFLOW_SID=self.twilio.workflow_sid,
-        )
+        self.set(**sids_of(self.twilio))
         self.store_secrets()
 
     @property
     def environ(self):
         """Variables of the shell with all SIDs and secrets."""
-        return {
-            "TWILIO_ACCOUNT_SID": self.twilio.account_sid,
-            "TWILIO_AUTH_TOKEN": self.twilio.auth_token,
-            "TWILIO_API_KEY_SID": self.twilio.api_key_sid,
-            "TWILIO_API_KEY_SECRET": self.twilio.api_key_secret,
-            "TWILIO_WORKSPACE_SID": self.twilio.workspace_sid,
-            "TWILIO_WORKFLOW_SID": self.twilio.workflow_sid,
-        }
+        return variables_of(self.twilio)
 
     @property
     def workspace(self):

@@ -12,10 +12,11 @@ from app import app
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.instructions import Defer
 from chalicelib.domain.rules import Rules, parse_rules
+from infra.aws import template
 from local import functions as local_functions
 from tests.infra import templates
 
-TEMPLATE = templates.read("stage.yaml")
+TEMPLATE = template.read()
 ALARMS = templates.of_type(TEMPLATE, "AWS::CloudWatch::Alarm")
 FILTERS = templates.of_type(TEMPLATE, "AWS::Logs::MetricFilter")
 DOCS = Path(__file__).parents[2] / "docs" / "operations.md"

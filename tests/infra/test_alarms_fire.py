@@ -8,10 +8,10 @@ import operator
 
 import pytest
 
-from infra.aws import capacity
+from infra.aws import capacity, template
 from tests.infra import templates
 
-ALARMS = templates.of_type(templates.read("stage.yaml"), "AWS::CloudWatch::Alarm")
+ALARMS = templates.of_type(template.read(), "AWS::CloudWatch::Alarm")
 HOUR = 60
 
 PARAMETERS = {str({"Ref": "ConcurrencyThreshold"}): capacity.alarm_threshold(10)}

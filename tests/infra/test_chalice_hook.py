@@ -15,6 +15,7 @@ from chalicelib.config import PROJECT
 from chalicelib.routes.callbacks import twilio_routes
 from infra import OperatorError, chalice_hook
 from infra.aws import Aws, api_settings, live_resources, policies, stacks, stage_config
+from tests.infra.config_file import editing
 from tests.infra.packaging import SIDS
 
 CHALICE = Path(sys.executable).with_name("chalice")
@@ -49,10 +50,8 @@ class Checkout:
         (folder / "requirements.txt").touch()
 
     def set_variables(self, **variables):
-        path = self.folder / ".chalice" / "config.json"
-        config = json.loads(path.read_text())
-        config["stages"]["dev"]["environment_variables"] |= variables
-        path.write_text(json.dumps(config))
+        with editing(self.folder) as config:
+            config["stages"]["dev"]["environment_variables"] |= variables
 
     def chalice(self, *arguments, **variables):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -192,10 +191,8 @@ def test_file_that_cannot_be_written_is_reported_with_its_path(checkout):
     ],
 )
 def test_mistake_in_the_configuration_is_reported_on_one_line(checkout, member, value):
-    path = checkout.folder / ".chalice" / "config.json"
-    declared = json.loads(path.read_text())
-    declared["stages"]["dev"][member] = value
-    path.write_text(json.dumps(declared))
+    with editing(checkout.folder) as config:
+        config["stages"]["dev"][member] = value
 
     completed = checkout.chalice("package", "out", **REGION)
 
@@ -236,10 +233,8 @@ def test_error_after_the_checks_is_printed_without_a_traceback(checkout, argumen
 )
 def test_value_refused_by_chalice_is_reported_without_a_traceback(checkout, member, value, message):
     checkout.set_variables(**SIDS)
-    path = checkout.folder / ".chalice" / "config.json"
-    declared = json.loads(path.read_text())
-    declared["stages"]["dev"][member] = value
-    path.write_text(json.dumps(declared))
+    with editing(checkout.folder) as config:
+        config["stages"]["dev"][member] = value
 
     completed = checkout.chalice("package", "out", **REGION)
 

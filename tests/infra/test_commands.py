@@ -16,7 +16,7 @@ from moto import mock_aws
 from chalicelib.adapters.secrets import parse_secrets
 from infra.__main__ import main
 from infra.aws import chalice_record, connect, stage_config
-from infra.commands import deploy, destroy, logs, report_errors
+from infra.commands import deploy, destroy, logs, report_errors, secrets
 
 PARAMETER = "/taskrouter-callbacks/dev/secrets"
 TOKEN, NEXT_TOKEN, SECRET = "current-token", "next-token", "api-key-secret"
@@ -56,7 +56,8 @@ def operator(config, monkeypatch):
         yield run
 
 
-def test_entered_secrets_are_stored_encrypted_and_never_shown(operator):
+def test_entered_secrets_are_stored_encrypted_and_never_shown(operator, monkeypatch):
+    monkeypatch.setattr(secrets, "is_terminal", lambda: True)
     stdin = f"{TOKEN}\n{NEXT_TOKEN}\n\n{KEY}\n{SECRET}\n\n\n"
 
     result = operator("secrets", "put", "--stage", "dev", stdin=stdin)
@@ -69,6 +70,16 @@ def test_entered_secrets_are_stored_encrypted_and_never_shown(operator):
     written = parse_secrets(parameter["Value"])
     assert written.auth_tokens == (TOKEN, NEXT_TOKEN)
     assert written.api_keys == {KEY: SECRET}
+
+
+def test_secrets_are_not_asked_for_outside_a_terminal(operator):
+    result = operator("secrets", "put", "--stage", "dev", stdin="")
+
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: The secrets can be entered only in a terminal; use --stdin to read them as JSON "
+        "from standard input.\n"
+    )
 
 
 def test_malformed_secrets_are_neither_written_nor_shown(operator):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.infra import templates
+from infra.aws import template
 from tests.infra.deploy_role import (
     CLOUDFORMATION,
     NOT_RECORDED,
@@ -24,7 +24,7 @@ def test_policy_allows_the_calls_that_cloudformation_makes():
     assert {
         action for actions in CLOUDFORMATION.values() for action in actions
     } <= allowed_actions()
-    types = {resource["Type"] for resource in templates.read("stage.yaml")["Resources"].values()}
+    types = {resource["Type"] for resource in template.read()["Resources"].values()}
     assert types == CLOUDFORMATION.keys()
 
 

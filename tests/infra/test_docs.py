@@ -12,7 +12,7 @@ from click import Group
 from app import app
 from chalicelib.routes.callbacks import twilio_routes
 from infra.__main__ import main
-from infra.aws import capacity, stage_config
+from infra.aws import capacity, stage_config, template
 from tests.infra import templates
 
 ROOT = Path(__file__).parents[2]
@@ -77,7 +77,7 @@ def test_documented_costs_add_up_and_count_every_alarm():
     costs = {name: float(cost) for name, cost in rows}
     total = costs.pop("total")
     assert round(sum(costs.values()), 2) == total
-    alarms = templates.of_type(templates.read("stage.yaml"), "AWS::CloudWatch::Alarm")
+    alarms = templates.of_type(template.read(), "AWS::CloudWatch::Alarm")
     assert costs[f"{len(alarms)} alarms"] == round(len(alarms) * 0.10, 2)
 
 
@@ -91,7 +91,7 @@ def test_documented_urls_on_aws_begin_with_a_stage(page):
 def test_runbook_keeps_every_parameter_of_the_stack_during_an_import():
     (command,) = re.findall(r"create-change-set .*?resources-to-import", OPERATIONS, re.DOTALL)
     keys = re.findall(r"ParameterKey=(\w+)", command)
-    assert sorted(keys) == sorted(templates.read("stage.yaml")["Parameters"])
+    assert sorted(keys) == sorted(template.read()["Parameters"])
 
 
 def documented_json(member):
@@ -102,9 +102,9 @@ def documented_json(member):
 
 
 def test_documented_waf_template_is_valid(tmp_path):
-    template = tmp_path / "waf.json"
-    template.write_text(json.dumps(documented_json("Resources")))
-    command = [Path(sys.executable).with_name("cfn-lint"), "--regions", "eu-west-1", "--", template]
+    file = tmp_path / "waf.json"
+    file.write_text(json.dumps(documented_json("Resources")))
+    command = [Path(sys.executable).with_name("cfn-lint"), "--regions", "eu-west-1", "--", file]
     completed = subprocess.run(command, capture_output=True, text=True, check=False)
     assert completed.stdout == ""
 

@@ -7,7 +7,7 @@ from importlib import metadata
 import pytest
 
 from chalicelib.config import PROJECT
-from infra.aws import capacity, chalice_record, fingerprint, policies, stacks, stage_config
+from infra.aws import capacity, chalice_record, fingerprint, policies, stage_config, template
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def checkout(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes((PROJECT / name).read_bytes())
     monkeypatch.setattr(fingerprint, "PROJECT", tmp_path)
-    monkeypatch.setattr(stacks, "TEMPLATE", tmp_path / "infra" / "stage.yaml")
+    monkeypatch.setattr(template, "FILE", tmp_path / "infra" / "stage.yaml")
     monkeypatch.setattr(stage_config, "CONFIG", tmp_path / ".chalice" / "config.json")
     return tmp_path
 

@@ -7,7 +7,7 @@ import pytest
 
 from app import app
 from chalicelib.routes.callbacks import twilio_routes
-from infra.aws import api_settings, stage_config
+from infra.aws import api_settings, stage_config, template
 from tests.infra import templates
 from tests.infra.packaging import REGION, package
 
@@ -34,7 +34,7 @@ def test_functions_have_the_names_that_logs_alarms_and_policies_use(packaged):
         stage.function(stage_config.API),
         stage.function(stage_config.SWEEP),
     }
-    groups = templates.of_type(templates.read("stage.yaml"), "AWS::Logs::LogGroup")
+    groups = templates.of_type(template.read(), "AWS::Logs::LogGroup")
     assert {
         templates.with_stage(group["LogGroupName"], stage.name) for group in groups.values()
     } == {
@@ -104,7 +104,7 @@ def test_twilio_routes_have_higher_throttles(packaged):
 
 def test_only_the_routes_that_alarms_read_have_paid_metrics(packaged):
     (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
-    alarms = templates.of_type(templates.read("stage.yaml"), "AWS::CloudWatch::Alarm").values()
+    alarms = templates.of_type(template.read(), "AWS::CloudWatch::Alarm").values()
     read = {
         templates.with_stage(dimension["Value"], "dev")
         for alarm in alarms

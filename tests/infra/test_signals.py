@@ -1,5 +1,7 @@
 """SIGTERM and SIGHUP end a command like Ctrl-C, and let it clean up."""
 
+import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -8,6 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from local.supervisor import ROOT
+from tests.docs_runner import terminal
+
+ENDED = "ended the command. Run the same command again to finish."
 
 COMMAND = """
 import signal, time
@@ -24,6 +29,21 @@ def command():
     finally:
         signal.raise_signal(signal.SIGTERM)
         print("cleaned up", flush=True)
+
+signals.raise_keyboard_interrupts()
+command()
+"""
+
+QUESTION = """
+import click
+from infra import signals
+from infra.commands import report_errors
+from infra.commands.dialog import ask, ask_for_secret
+
+@click.command()
+@report_errors
+def command():
+    {question}
 
 signals.raise_keyboard_interrupts()
 command()
@@ -61,7 +81,28 @@ def test_signal_ends_the_command_after_its_clean_up(number):
 
     assert process.returncode == 128 + number
     assert output == "cleaned up\n"
-    assert errors == f"{number.name} ended the command. Run the same command again to finish.\n"
+    assert errors == f"{number.name} {ENDED}\n"
+
+
+@pytest.mark.parametrize("question", ['ask("Name?")', 'ask_for_secret("Name?")'])
+def test_ctrl_c_at_a_question_ends_the_command_like_any_other_signal(question):
+    command = shlex.join([sys.executable, "-c", QUESTION.format(question=question)])
+    answers = [(r"Name\?.*: ", terminal.CTRL_C)]
+
+    status, output = terminal.run(command, folder=ROOT, environ=os.environ, answers=answers)
+
+    assert status == 128 + signal.SIGINT
+    assert output.splitlines()[-1] == f"SIGINT {ENDED}"
+
+
+def test_terminated_question_ends_the_command_like_any_other_signal():
+    with running(QUESTION.format(question='ask("Name?")')) as process:
+        assert process.stderr.read(len("Name?: ")) == "Name?: "
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert errors == f"\nSIGTERM {ENDED}\n"
 
 
 def test_command_under_nohup_ignores_sighup():

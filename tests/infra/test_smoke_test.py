@@ -12,6 +12,7 @@ import requests
 from app import app
 from chalicelib import __version__
 from infra import OperatorError
+from infra.aws import template
 from infra.commands.status import SMOKE_TEST_ROUTE, UnreachableError, smoke_test
 from tests.infra import templates
 
@@ -149,9 +150,7 @@ def test_failed_request_over_a_connection_is_not_unreachable(error, monkeypatch)
 def test_smoke_test_triggers_no_alarm():
     alarmed_routes = {
         templates.with_stage(dimension["Value"], "dev")
-        for alarm in templates.of_type(
-            templates.read("stage.yaml"), "AWS::CloudWatch::Alarm"
-        ).values()
+        for alarm in templates.of_type(template.read(), "AWS::CloudWatch::Alarm").values()
         for dimension in alarm.get("Dimensions", [])
         if (alarm["MetricName"], dimension["Name"]) == ("4XXError", "Resource")
     }

@@ -4,13 +4,12 @@ import json
 
 import pytest
 
-from infra.aws import stacks
-from tests.infra import templates
+from infra.aws import stacks, template
 
 
 @pytest.fixture(scope="module")
 def tables():
-    resources = templates.read("stage.yaml")["Resources"]
+    resources = template.read()["Resources"]
     tables = {
         name: resource
         for name, resource in resources.items()
@@ -26,7 +25,7 @@ def test_tables_survive_updates_and_deletion_of_the_stack(tables):
         assert table["DeletionPolicy"] == "RetainExceptOnCreate"
         assert table["UpdateReplacePolicy"] == "Retain"
         assert table["Properties"]["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
-    parameters = templates.read("stage.yaml")["Parameters"]
+    parameters = template.read()["Parameters"]
     assert parameters["DeletionProtection"]["Default"] == "true"
 
 
@@ -41,33 +40,33 @@ def test_tables_are_encrypted_and_restorable_and_have_a_ttl(tables):
 
 
 def test_stack_contains_only_the_tables_if_operate_is_false():
-    resources = templates.read("stage.yaml")["Resources"]
+    resources = template.read()["Resources"]
     conditions = {name: resource.get("Condition") for name, resource in resources.items()}
     assert {name for name, condition in conditions.items() if not condition} == {
         "Reservations",
         "State",
     }
     assert set(conditions.values()) == {None, "IsOperated", "IsAccessLogged"}
-    operated, _ = templates.read("stage.yaml")["Conditions"]["IsAccessLogged"]["And"]
+    operated, _ = template.read()["Conditions"]["IsAccessLogged"]["Fn::And"]
     assert operated == {"Condition": "IsOperated"}
 
 
 def test_template_is_below_the_size_limit_of_a_request():
-    assert (templates.INFRA / "stage.yaml").stat().st_size < 51_200
+    assert template.FILE.stat().st_size < 51_200
 
 
 def test_no_output_refers_to_a_table():
     # The import of a restored table must not change outputs.
-    outputs = templates.read("stage.yaml")["Outputs"].values()
+    outputs = template.read()["Outputs"].values()
     assert {output["Value"]["Ref"] for output in outputs}.isdisjoint({"Reservations", "State"})
 
 
 @pytest.mark.parametrize("names", [("Reservations",), ("State",), ("Reservations", "State")])
 def test_import_adds_only_the_imported_tables(names):
-    template = templates.read("stage.yaml")
+    whole = template.read()
 
     imported = json.loads(stacks._import_template(dict.fromkeys(names, "any")))
 
-    assert imported["Resources"] == {name: template["Resources"][name] for name in names}
-    assert imported["Parameters"] == template["Parameters"]
+    assert imported["Resources"] == {name: whole["Resources"][name] for name in names}
+    assert imported["Parameters"] == whole["Parameters"]
     assert "Outputs" not in imported

@@ -1,0 +1,13 @@
+"""Changes the configuration of a checkout."""
+
+import json
+from contextlib import contextmanager
+
+
+@contextmanager
+def editing(folder):
+    """Yield the parsed config.json of a checkout, and then write the file."""
+    path = folder / ".chalice" / "config.json"
+    config = json.loads(path.read_text())
+    yield config
+    path.write_text(json.dumps(config))
