@@ -15,13 +15,12 @@ from urllib.parse import parse_qsl, urlencode
 
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest, NotFound, PreconditionFailed
-from taskrouter_simulator.engine.model import NESTING_RESERVE, Resource, Workspace
+from taskrouter_simulator.engine.model import MAX_ATTRIBUTES, NESTING_RESERVE, Resource, Workspace
 from taskrouter_simulator.identifiers import is_url
 from taskrouter_simulator.rest.pages import BY_CREATION, AnyResource, Ordering, paginate
 
 AnyEnum = TypeVar("AnyEnum", bound=StrEnum)
 
-_MAX_ATTRIBUTES = 4096
 _TRUE = {"true", "1", "yes"}
 _FALSE = {"false", "0", "no"}
 _ABSOLUTE_PAGING = 40153
@@ -131,7 +130,7 @@ class Parameters:
 
     def attributes(self) -> str | None:
         """Return `Attributes`, a JSON object, as text."""
-        text = self.text("Attributes", max_length=_MAX_ATTRIBUTES)
+        text = self.text("Attributes", max_length=MAX_ATTRIBUTES)
         if text is None:
             return None
         try:

@@ -12,6 +12,7 @@ from taskrouter_simulator.engine.call_model import Call, QueuePosition, Verb
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import (
+    MAX_ATTRIBUTES,
     NESTING_RESERVE,
     WAITING,
     Reservation,
@@ -25,7 +26,6 @@ from taskrouter_simulator.identifiers import new_sid
 NO_TASK = 14222
 HANGUP = "hangup"
 REDIRECTED = "redirected"
-_MAX_ATTRIBUTES = 4096
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
 
@@ -109,8 +109,8 @@ def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
         json.loads("[" * NESTING_RESERVE + merged + "]" * NESTING_RESERVE)
     except (ValueError, TypeError, RecursionError) as error:
         raise BadRequest("The Task's attributes are not a JSON object") from error
-    if len(merged) > _MAX_ATTRIBUTES:
-        raise BadRequest(f"The Task's attributes are longer than {_MAX_ATTRIBUTES} characters")
+    if len(merged) > MAX_ATTRIBUTES:
+        raise BadRequest(f"The Task's attributes are longer than {MAX_ATTRIBUTES} characters")
     return merged
 
 
