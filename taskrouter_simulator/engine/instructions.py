@@ -26,6 +26,7 @@ from taskrouter_simulator.engine.instruction_parameters import (
     check_url,
     given,
     missing,
+    missing_attribute,
     read_activity,
     read_contact,
     read_flag,
@@ -188,7 +189,7 @@ def _dequeue(context: InstructionContext) -> None:
     parameters, attributes = context.parameters, context.task_attributes
     post_work = read_activity(context.workspace, parameters, "post_work_activity_sid", 40130)
     if not isinstance(attributes.get("call_sid"), str):
-        raise missing(40140, "call_sid", "the Task's attributes")
+        raise missing_attribute(40140, "call_sid")
     to = read_contact(given(parameters, "to", context.contact_uri), "to", 40131)
     caller_id = read_contact(given(parameters, "from", attributes.get("to")), "from", 40132)
     check_choice(parameters, "record", _RECORD, 40133)
@@ -238,7 +239,7 @@ def _conference(context: InstructionContext) -> None:
     post_work = read_activity(context.workspace, parameters, "post_work_activity_sid", 40143)
     read_activity(context.workspace, parameters, "worker_activity_sid", 40139)
     if not (attributes.get("call_sid") or attributes.get("outbound_to")):
-        raise missing(40142, "call_sid or outbound_to", "the Task's attributes")
+        raise missing_attribute(40142, "call_sid or outbound_to")
     to = read_contact(given(parameters, "to", context.contact_uri), "to", 40137)
     caller = given(parameters, "from", attributes.get("to"))
     if not caller:
@@ -266,7 +267,7 @@ def _supervise(context: InstructionContext) -> None:
         supervisor = parse_attributes(worker.attributes).get("contact_uri") if worker else None
     read_contact(supervisor, "supervisor", 40147)
     if not isinstance(context.task_attributes.get("from"), str):
-        raise missing(40148, "from", "the Task's attributes")
+        raise missing_attribute(40148, "from")
 
 
 @dataclass(frozen=True)
