@@ -149,6 +149,8 @@ def _caller_waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
 def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
     """Connect a caller with a Worker's leg, and accept the leg's Reservation.
 
+    A conference is added to the Task's attributes.
+
     Args:
         engine: The engine.
         caller: The caller's leg, which is waiting in a queue.
@@ -163,6 +165,8 @@ def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
     if found:
         workspace, reservation = found
         assignments.accept(engine, workspace, reservation)
+        if how == "conference":
+            add_conference(engine, workspace, reservation, leg.sid)
         name = reservation.worker_name
     caller.partner_sid, leg.partner_sid = leg.sid, caller.sid
     caller.is_in_conference = how == "conference"
