@@ -113,7 +113,7 @@ def execute(
 
 @dataclass(frozen=True)
 class InstructionContext:
-    """An instruction for a pending Reservation, with shared operations."""
+    """An instruction for a Reservation, with shared operations."""
 
     engine: Engine
     workspace: Workspace
@@ -259,7 +259,7 @@ def _conference(context: InstructionContext) -> None:
 
 
 def _supervise(context: InstructionContext) -> None:
-    """Let a supervisor join the call of an assigned Task; the status does not change."""
+    """Validate the parameters; a supervisor who joins a call changes no resource."""
     parameters, supervisor = context.parameters, context.parameters.get("supervisor")
     check_choice(parameters, "supervisor_mode", _SUPERVISOR_MODES, BadRequest.code)
     if re.fullmatch("WK[0-9a-fA-F]{32}", str(supervisor)):
@@ -275,9 +275,10 @@ class _Instruction:
     """An instruction's function, and the Reservation statuses that allow the instruction.
 
     Attributes:
-        status_code: Error code for another status; None for the setting.
-        execute: The function.
-        statuses: The statuses.
+        status_code: Error code if the Reservation has another status; None for the setting
+            `not_pending_code`.
+        execute: Function that validates the parameters and executes the instruction.
+        statuses: Reservation statuses that allow the instruction.
     """
 
     status_code: int | None

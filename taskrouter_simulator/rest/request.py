@@ -35,7 +35,7 @@ class Parameters:
 
     Each method returns the value of one parameter, and raises BadRequest if the value is invalid.
     Except for `all`, `choices` and `required`, the methods return None if the parameter is absent.
-    An empty value is valid only where a method's description says so.
+    An empty value is invalid unless the method's description says otherwise.
 
     Args:
         text: The encoded parameters; a name may be repeated.

@@ -180,7 +180,7 @@ def add_conference(
 ) -> None:
     """Add the conference of an accepted Reservation to the Task's attributes.
 
-    Observed in the integration tests of Twilio's taskrouter.js.
+    The integration tests of Twilio's taskrouter.js show the format.
     """
     task = workspace.tasks[reservation.task_sid]
     customer = parse_attributes(task.attributes).get("call_sid") or new_sid("CA")
