@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twilio.base.exceptions import TwilioRestException
 
 from taskrouter_simulator.engine import assignments, tasks, workers, workflows, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.names import CHANNEL_NAMES, TIME_NAMES
 from taskrouter_simulator.testing import running
-from tests.simulator.conftest import Simulation
+from tests.simulator.conftest import Simulation, refusal, send_request
 from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
 
 VOICE = "worker.channel.voice"
@@ -375,25 +374,11 @@ WORKER_EXPRESSIONS = [
 ]
 
 
-@pytest.fixture
-def workspace(taskrouter):
-    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-
-
-def refusal(call, **parameters):
-    with pytest.raises(TwilioRestException) as error:
-        call(**parameters)
-    assert (error.value.status, error.value.code) == (400, 20001)
-    return error.value.msg
-
-
-def list_refusal(taskrouter, resource, **query):
+def list_refusal(taskrouter, path, **query):
     """Return the message of a refused list request."""
-    response = taskrouter.client().request(
-        "GET", f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/{resource}", query
-    )
-    assert response.status_code == 400, response.text
-    return json.loads(response.text)["message"]
+    status, body = send_request(taskrouter, "GET", path, **query)
+    assert status == 400, body
+    return body["message"]
 
 
 @pytest.mark.parametrize(("expression", "message"), WORKER_EXPRESSIONS)
@@ -406,18 +391,18 @@ def test_expression_over_rest_is_refused_with_parameter_and_reason(
     assert message in text
     queue = workspace.task_queues(next(iter(taskrouter.task_queues.values())))
     assert message in refusal(queue.update, target_workers=expression)
-    for resource, parameter in (
-        ("Workers", "TargetWorkersExpression"),
-        ("TaskQueues", "EvaluateWorkerAttributes"),
+    for path, parameter in (
+        ("/Workers", "TargetWorkersExpression"),
+        ("/TaskQueues", "EvaluateWorkerAttributes"),
     ):
-        text = list_refusal(taskrouter, resource, **{parameter: expression})
+        text = list_refusal(taskrouter, path, **{parameter: expression})
         assert text.startswith(f"{parameter} is invalid: ")
         assert message in text
 
 
 @pytest.mark.parametrize("expression", ["worker.sid == 'x'", "taskrouter.currentHour > 8", "a ~ b"])
 def test_task_list_refuses_expression_that_cannot_resolve(taskrouter, expression):
-    message = list_refusal(taskrouter, "Tasks", EvaluateTaskAttributes=expression)
+    message = list_refusal(taskrouter, "/Tasks", EvaluateTaskAttributes=expression)
     assert message.startswith("EvaluateTaskAttributes is invalid: ")
 
 

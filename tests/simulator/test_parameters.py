@@ -1,28 +1,11 @@
 """Parameters that Twilio's API description forbids are refused, and the error names them."""
 
 import json
-from urllib.parse import urlencode
 
 import pytest
-from twilio.base.exceptions import TwilioRestException
 
 from taskrouter_simulator.testing import running
-
-WORKSPACES = "/v1/Workspaces"
-
-
-@pytest.fixture
-def workspace(taskrouter):
-    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-
-
-def request(taskrouter, method, path, **parameters):
-    """Send a request to a path in the Workspace; return the status and the JSON."""
-    url = f"{taskrouter.url}{WORKSPACES}/{taskrouter.workspace_sid}{path}"
-    if method == "GET":
-        url, parameters = f"{url}?{urlencode(parameters)}", {}
-    response = taskrouter.client().request(method, url, data=parameters)
-    return response.status_code, json.loads(response.text)
+from tests.simulator.conftest import refusal, send_request
 
 
 def assert_refused(response, parameter):
@@ -50,7 +33,7 @@ SID_FILTERS = [
 @pytest.mark.parametrize(("path", "parameter"), SID_FILTERS)
 @pytest.mark.parametrize("value", ["", "x", "AC" + "0" * 32, "WT" + "0" * 31])
 def test_list_filter_that_is_not_sid_is_refused(taskrouter, path, parameter, value):
-    assert_refused(request(taskrouter, "GET", path, **{parameter: value}), parameter)
+    assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +63,7 @@ def test_list_filter_that_is_not_sid_is_refused(taskrouter, path, parameter, val
     ],
 )
 def test_list_filter_that_cannot_be_read_is_refused(taskrouter, path, parameter, value):
-    assert_refused(request(taskrouter, "GET", path, **{parameter: value}), parameter)
+    assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
 def test_reservation_filters_that_cannot_be_read_are_refused(taskrouter, workspace):
@@ -88,12 +71,12 @@ def test_reservation_filters_that_cannot_be_read_are_refused(taskrouter, workspa
     path = f"/Tasks/{task.sid}/Reservations"
     for parameter, value in (("ReservationStatus", ""), ("ReservationStatus", "open"),
                              ("WorkerSid", ""), ("WorkerSid", "Alice")):  # fmt: skip
-        assert_refused(request(taskrouter, "GET", path, **{parameter: value}), parameter)
+        assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
 def test_available_filter_means_unavailable_for_every_other_value(taskrouter):
     for path, key in (("/Activities", "activities"), ("/Workers", "workers")):
-        _, body = request(taskrouter, "GET", path, Available="perhaps")
+        _, body = send_request(taskrouter, "GET", path, Available="perhaps")
         assert {item["available"] for item in body[key]} == {False}
 
 
@@ -168,7 +151,7 @@ def test_empty_value_is_refused(taskrouter, workspace, path, parameter, value):
         "/Tasks": ("WorkflowSid",),
     }.get(path, ("FriendlyName",) if path in {"/Activities", "/Workers", "/TaskQueues"} else ())
     parameters = {**{name: valid[name] for name in required}, parameter: value}
-    assert_refused(request(taskrouter, "POST", path, **parameters), parameter)
+    assert_refused(send_request(taskrouter, "POST", path, **parameters), parameter)
 
 
 @pytest.mark.parametrize("parameter", ["ReservationStatus", "WorkerActivitySid", "Instruction"])
@@ -181,7 +164,7 @@ def test_empty_value_of_reservation_update_is_refused(taskrouter, workspace, par
     (reservation,) = task.reservations.list()
     path = f"/Tasks/{task.sid}/Reservations/{reservation.sid}"
     parameters = {"ReservationStatus": "rejected", parameter: ""}
-    assert_refused(request(taskrouter, "POST", path, **parameters), parameter)
+    assert_refused(send_request(taskrouter, "POST", path, **parameters), parameter)
     assert reservation.fetch().reservation_status == "pending"
 
 
@@ -193,19 +176,12 @@ def test_empty_value_of_reservation_update_is_refused(taskrouter, workspace, par
 def test_empty_value_clears_url_filter_and_target_workers(taskrouter, path, parameter):
     queue_sid = next(iter(taskrouter.task_queues.values()))
     path = path.format(workflow=taskrouter.workflow_sid, queue=queue_sid)
-    status, body = request(taskrouter, "POST", path, **{parameter: ""})
+    status, body = send_request(taskrouter, "POST", path, **{parameter: ""})
     field = {"EventsFilter": "events_filter", "TargetWorkers": "target_workers"}
     assert status == 200
     assert not body[
         field.get(parameter, "assignment_callback_url" if path else "event_callback_url")
     ]
-
-
-def refusal(call, **parameters):
-    with pytest.raises(TwilioRestException) as error:
-        call(**parameters)
-    assert (error.value.status, error.value.code) == (400, 20001)
-    return error.value.msg
 
 
 MISSING_ACTIVITY = "WA" + "0" * 32
