@@ -1,9 +1,9 @@
 """Builds a Workspace from a description that uses names instead of SIDs.
 
 The SIDs of Activities, Workers, TaskQueues and Workflows are derived from their names in the
-description (those of the Workspace and the first Workflow from constants), so they are the same in
-every run. `quickstart.json` is the default description and an
-example for others: the Workspace of Twilio's tutorial,
+description, and the SIDs of the Workspace and the first Workflow from constants. Therefore, SIDs
+are the same in every run. `quickstart.json` is the default description and an example for others:
+the Workspace of Twilio's tutorial,
 https://www.twilio.com/docs/taskrouter/quickstart. That Workspace is single-tasking (as the
 tutorial's Workspace used to be), because Workers never become Busy in a multitasking Workspace.
 """
@@ -134,7 +134,7 @@ def _load(engine: Engine, description: Description) -> Workspace:
 
 
 def _parts(description: Description) -> dict[str, list[Description]]:
-    """Return the resources in a description, whose fields must be known."""
+    """Return the resources in a description, after a check for unknown fields."""
     _require_known(description, _FIELDS, "the workspace")
     parts = {name: list(description.get(name, [])) for name in _PARTS}
     for name, fields in _PARTS.items():

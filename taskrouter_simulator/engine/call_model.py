@@ -68,7 +68,7 @@ class Call(Resource):
         is_fetching: Whether the response to the latest request is outstanding.
         queued: Position in a queue; None if the call is not queued.
         partner_sid: SID of the connected call.
-        is_in_conference: Caller's leg only: whether a conference instruction connected it.
+        is_in_conference: Caller's leg only: whether a conference instruction connected the leg.
         workspace_sid: Workspace of the Task or Reservation.
         task_sid: Task created by `<Enqueue>`.
         reservation_sid: Worker's leg only: the Reservation for which the leg was placed.

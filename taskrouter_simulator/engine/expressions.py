@@ -63,7 +63,7 @@ _EXPECTED = {
 """Descriptions of the grammar's terminals for error messages."""
 
 Context = Mapping[str, Any]
-"""Values by name. A value that has names is a mapping, or a function that looks up a name."""
+"""Values by name. A value that contains further names is a mapping or a function of the name."""
 Value = Callable[[Context], Any]
 Predicate = Callable[[Context], bool]
 Comparison = Callable[[Any, Any], bool]
@@ -76,7 +76,7 @@ class ExpressionError(ValueError):
 
 
 class NumericText(str):
-    """A text of digits that is compared with a number as a number."""
+    """A text of digits that is converted to a number if the other value is a number."""
 
     __slots__ = ()
 
@@ -213,7 +213,7 @@ def _null(_context: Context) -> None:
 
 
 def _look_up(value: Any, key: str | int) -> Any:
-    if callable(value):  # names that TaskRouter supplies, whose values are seldom needed
+    if callable(value):  # computes a value supplied by TaskRouter only if an expression uses it
         return value(key)
     if isinstance(key, int):
         return value[key] if isinstance(value, list) and key < len(value) else None

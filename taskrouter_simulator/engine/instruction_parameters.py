@@ -22,7 +22,7 @@ class InstructionError(Exception):
     Args:
         code: Twilio's error code.
         message: Description of the error.
-        parameter: Name of the invalid parameter, with which the message begins; "" for none.
+        parameter: Name of the invalid parameter; "" for none. The message begins with this name.
     """
 
     def __init__(self, code: int, message: str, parameter: str = "") -> None:
@@ -32,10 +32,14 @@ class InstructionError(Exception):
         self.parameter = parameter
 
 
-def missing(code: int, name: str, where: str = "the instruction") -> InstructionError:
-    """Return the error for a missing parameter, or for a missing attribute of the Task."""
-    parameter = name if where == "the instruction" else ""
-    return InstructionError(code, f"{name} is missing from {where}", parameter)
+def missing(code: int, name: str) -> InstructionError:
+    """Return the error for a missing parameter."""
+    return InstructionError(code, f"{name} is missing from the instruction", name)
+
+
+def missing_attribute(code: int, name: str) -> InstructionError:
+    """Return the error for a missing attribute of the Task."""
+    return InstructionError(code, f"{name} is missing from the Task's attributes")
 
 
 def read_activity(workspace: Workspace, parameters: Parameters, name: str, code: int) -> str | None:

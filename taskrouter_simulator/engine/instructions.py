@@ -26,6 +26,7 @@ from taskrouter_simulator.engine.instruction_parameters import (
     check_url,
     given,
     missing,
+    missing_attribute,
     read_activity,
     read_contact,
     read_flag,
@@ -112,7 +113,7 @@ def execute(
 
 @dataclass(frozen=True)
 class InstructionContext:
-    """An instruction for a pending Reservation, with shared operations."""
+    """An instruction for a Reservation, with shared operations."""
 
     engine: Engine
     workspace: Workspace
@@ -188,7 +189,7 @@ def _dequeue(context: InstructionContext) -> None:
     parameters, attributes = context.parameters, context.task_attributes
     post_work = read_activity(context.workspace, parameters, "post_work_activity_sid", 40130)
     if not isinstance(attributes.get("call_sid"), str):
-        raise missing(40140, "call_sid", "the Task's attributes")
+        raise missing_attribute(40140, "call_sid")
     to = read_contact(given(parameters, "to", context.contact_uri), "to", 40131)
     caller_id = read_contact(given(parameters, "from", attributes.get("to")), "from", 40132)
     check_choice(parameters, "record", _RECORD, 40133)
@@ -238,7 +239,7 @@ def _conference(context: InstructionContext) -> None:
     post_work = read_activity(context.workspace, parameters, "post_work_activity_sid", 40143)
     read_activity(context.workspace, parameters, "worker_activity_sid", 40139)
     if not (attributes.get("call_sid") or attributes.get("outbound_to")):
-        raise missing(40142, "call_sid or outbound_to", "the Task's attributes")
+        raise missing_attribute(40142, "call_sid or outbound_to")
     to = read_contact(given(parameters, "to", context.contact_uri), "to", 40137)
     caller = given(parameters, "from", attributes.get("to"))
     if not caller:
@@ -258,7 +259,7 @@ def _conference(context: InstructionContext) -> None:
 
 
 def _supervise(context: InstructionContext) -> None:
-    """Let a supervisor join the call of an assigned Task; the status does not change."""
+    """Validate the parameters; a supervisor who joins a call changes no resource."""
     parameters, supervisor = context.parameters, context.parameters.get("supervisor")
     check_choice(parameters, "supervisor_mode", _SUPERVISOR_MODES, BadRequest.code)
     if re.fullmatch("WK[0-9a-fA-F]{32}", str(supervisor)):
@@ -266,7 +267,7 @@ def _supervise(context: InstructionContext) -> None:
         supervisor = parse_attributes(worker.attributes).get("contact_uri") if worker else None
     read_contact(supervisor, "supervisor", 40147)
     if not isinstance(context.task_attributes.get("from"), str):
-        raise missing(40148, "from", "the Task's attributes")
+        raise missing_attribute(40148, "from")
 
 
 @dataclass(frozen=True)
@@ -274,9 +275,10 @@ class _Instruction:
     """An instruction's function, and the Reservation statuses that allow the instruction.
 
     Attributes:
-        status_code: Error code for another status; None for the setting.
-        execute: The function.
-        statuses: The statuses.
+        status_code: Error code if the Reservation has another status; None for the setting
+            `not_pending_code`.
+        execute: Function that validates the parameters and executes the instruction.
+        statuses: Reservation statuses that allow the instruction.
     """
 
     status_code: int | None

@@ -44,10 +44,12 @@ HELD = frozenset(
 """The Reservation statuses that use a Worker's capacity."""
 
 
+MAX_ATTRIBUTES = 4096
+"""Maximum length of the attributes of a Task or a Worker, in characters."""
 NESTING_RESERVE = 200
 """Extra nesting levels with which attributes must be parsable when they are received.
 
-They are parsed again later, when less of Python's recursion limit may be left.
+Attributes are parsed again later, when less of Python's recursion limit may be left.
 """
 
 

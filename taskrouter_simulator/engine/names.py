@@ -1,7 +1,7 @@
 """The names that expressions, references and `order_by` can use.
 
-Which names are available depends on the kind of the text. A name that TaskRouter supplies is
-refused if it is misspelled or not available. Otherwise, the text would silently compare NULL.
+The available names depend on the kind of expression. A name in one of TaskRouter's namespaces is
+refused if it is misspelled or not available. Otherwise, the expression would silently compare NULL.
 """
 
 import re
@@ -29,7 +29,7 @@ TIME_NAMES: dict[str, Callable[[datetime], Any]] = {
     "currentMin": lambda moment: NumericText(f"{moment:%M}"),
     "dayOfWeek": lambda moment: _DAYS[moment.weekday()],
 }
-"""The names after `taskrouter.`, by the function that returns the value at a time in UTC.
+"""Functions that return the value at a time in UTC, by the name after `taskrouter.`.
 
 See https://www.twilio.com/docs/taskrouter/time-of-day-routing.
 """
@@ -41,9 +41,9 @@ CHANNEL_NAMES: dict[str, Callable[[WorkerChannel, list[ReservationStatus]], Any]
     ),
     "configured_capacity": lambda channel, _held: channel.capacity,
 }
-"""The names after `worker.channel.NAME.`, by the function that returns the value.
+"""Functions that return the value, by the name after `worker.channel.NAME.`.
 
-A function gets the WorkerChannel, and the statuses of the Reservations that use its capacity. See
+The arguments are the WorkerChannel and the statuses of the Reservations that use its capacity. See
 https://www.twilio.com/docs/taskrouter/multitasking.
 """
 _NAMESPACES = ("task", "taskrouter", "worker", "workers")
@@ -54,7 +54,7 @@ class Scope:
     """A kind of expression.
 
     Attributes:
-        namespaces: The first names that are available.
+        namespaces: Available namespaces, such as `task` in `task.name`.
         allows_bare_names: Whether a name without a namespace is an attribute.
     """
 
@@ -130,7 +130,7 @@ def _require_available(keys: Keys, scope: Scope) -> None:
 
 
 def _require_known(keys: Keys, workspace: Workspace) -> None:
-    """Check a reference that may be to a name supplied by TaskRouter."""
+    """Check the names in a reference that TaskRouter supplies."""
     channels = [channel.unique_name for channel in workspace.channels.values()]
     match keys:
         case ("taskrouter", name):

@@ -250,7 +250,7 @@ def _skip(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
 def _wait(engine: Engine, workspace: Workspace, task: Task, step: Step) -> None:
     task.is_waiting = True
     if "taskrouter." in (step.target.expression or ""):
-        # The expression may become true in any minute.
+        # The value of the expression may change when the minute changes.
         engine.schedule_routing(workspace, 60 - engine.now() % 60)
     if step.expires_at_age < math.inf:
         expires = task.created + step.expires_at_age

@@ -27,7 +27,6 @@ from taskrouter_simulator.engine.model import (
     Workflow,
     Workspace,
 )
-from taskrouter_simulator.engine.names import parse_order_by
 
 _MAX_INTEGER = 2**31 - 1
 
@@ -104,7 +103,7 @@ def require_configuration(engine: Engine, workspace: Workspace, text: str) -> Co
 
     Raises:
         BadRequest: The configuration is invalid, has neither a filter nor a default filter, or
-            names a TaskQueue, or another name supplied by TaskRouter, that does not exist.
+            refers to a TaskQueue or a name that does not exist.
     """
     try:
         configuration = parse_configuration(text)
@@ -119,34 +118,37 @@ def _require_names(engine: Engine, workspace: Workspace, configuration: Configur
         raise ConfigurationError("task_routing must have filters or a default_filter")
     for sid in configuration.queue_sids() - set(workspace.queues):
         raise ConfigurationError(f"TaskQueue {sid} does not exist")
-    texts: list[tuple[Filter | Target, str, names.Scope]]
-    texts = [(item, "expression", names.FILTER) for item in configuration.filters]
-    texts += [(target, *rule) for target in configuration.targets() for rule in _SCOPES]
-    for item, key, scope in texts:
+    digits = engine.settings.names_may_begin_with_digit
+    texts: list[tuple[Filter | Target, str, names.Scope, _FindReferences]]
+    texts = [(item, "expression", names.FILTER, references) for item in configuration.filters]
+    texts += [(target, *rule) for target in configuration.targets() for rule in _TARGET_TEXTS]
+    for item, key, scope, find_references in texts:
         text = getattr(item, key)
-        digits = engine.settings.names_may_begin_with_digit
         try:
             if text:
-                found = _REFERENCES.get(key, references)(text)
+                found = find_references(text)
                 names.require_names(found, scope, workspace, names_may_begin_with_digit=digits)
         except ExpressionError as error:
             raise ConfigurationError(f"{key}: {error}") from error
 
 
-_SCOPES = (
-    ("expression", names.TARGET),
-    ("skip_if", names.SKIP_IF),
-    ("order_by", names.ORDER_BY),
-    ("known_worker_sid", names.KNOWN_WORKER),
-    ("known_worker_friendly_name", names.KNOWN_WORKER),
+def _order_by_references(text: str) -> list[Keys]:
+    return [clause.keys for clause in names.parse_order_by(text)]
+
+
+def _known_worker_references(text: str) -> list[Keys]:
+    return [reference_keys(text)]
+
+
+_FindReferences = Callable[[str], Iterable[Keys]]
+_TARGET_TEXTS: tuple[tuple[str, names.Scope, _FindReferences], ...] = (
+    ("expression", names.TARGET, references),
+    ("skip_if", names.SKIP_IF, references),
+    ("order_by", names.ORDER_BY, _order_by_references),
+    ("known_worker_sid", names.KNOWN_WORKER, _known_worker_references),
+    ("known_worker_friendly_name", names.KNOWN_WORKER, _known_worker_references),
 )
-"""The texts of a target that contain names."""
-_REFERENCES: dict[str, Callable[[str], Iterable[Keys]]] = {
-    "order_by": lambda text: [clause.keys for clause in parse_order_by(text)],
-    "known_worker_sid": lambda text: [reference_keys(text)],
-    "known_worker_friendly_name": lambda text: [reference_keys(text)],
-}
-"""Functions that return the references in a text that is not an expression."""
+"""The texts of a target that contain names, with functions that return their references."""
 
 
 def parse_configuration(text: str) -> Configuration:
@@ -203,7 +205,7 @@ def _target(item: dict[str, Any]) -> Target:
         priority=_integer(item, "priority", 0),
         timeout=_integer(item, "timeout", 1),
         skip_if=_checked(item.get("skip_if"), "skip_if", check),
-        order_by=_checked(item.get("order_by"), "order_by", parse_order_by),
+        order_by=_checked(item.get("order_by"), "order_by", names.parse_order_by),
         known_worker_sid=_checked(item.get("known_worker_sid"), "known_worker_sid", reference_keys),
         known_worker_friendly_name=_checked(
             item.get("known_worker_friendly_name"), "known_worker_friendly_name", reference_keys
@@ -228,7 +230,7 @@ def _integer(item: dict[str, Any], key: str, minimum: int) -> int | None:
     value = item.get(key)
     if value is None or value == "":
         return None
-    if not re.fullmatch(r"-?[0-9]{1,12}", str(value)):  # refuses True, False and 1.0, too
+    if not re.fullmatch(r"-?[0-9]{1,12}", str(value)):  # unlike int(), refuses True and 1.0
         raise ConfigurationError(f"{key} must be an integer")
     number = int(value)
     if not minimum <= number <= _MAX_INTEGER:

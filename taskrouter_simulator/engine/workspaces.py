@@ -124,7 +124,7 @@ def add_channel(
     """Add a TaskChannel, and a WorkerChannel for every Worker.
 
     Raises:
-        BadRequest: The unique name is in use, or expressions could not contain the name:
+        BadRequest: The unique name is in use, or expressions cannot contain the name:
             https://www.twilio.com/docs/taskrouter/multitasking.
     """
     if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$]*", unique_name):
@@ -263,7 +263,7 @@ def require_expression(
     digits = engine.settings.names_may_begin_with_digit
     try:
         if text.strip():
-            engine.compile(text)  # now, so that the first evaluation is fast
+            engine.compile(text)  # also caches the result, so that the first evaluation is fast
             require_names(references(text), scope, workspace, names_may_begin_with_digit=digits)
     except ExpressionError as error:
         raise BadRequest(f"{parameter} is invalid: {error}") from error

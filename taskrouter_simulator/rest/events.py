@@ -28,7 +28,7 @@ _SIDS = {
     "WorkflowSid": "WW",
     "Sid": "EV",
 }
-"""Filters that compare a SID with the event parameter of the same name, by the SID's prefix."""
+"""SID prefixes of the filters that compare a SID with the event parameter of the same name."""
 _NEWEST_FIRST = Ordering("newest first", ((lambda event: event.sequence, True),))
 
 

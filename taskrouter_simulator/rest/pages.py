@@ -98,7 +98,7 @@ def paginate(
     """Return one page of a list.
 
     A token contains a position. The next page begins after this position, and the previous page
-    ends with it. Therefore, a token is valid even if the resource at its position is deleted.
+    ends with it. Therefore, a token stays valid if the resource at its position is deleted.
 
     Args:
         resources: All resources of the list.

@@ -13,15 +13,17 @@ from enum import StrEnum
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import parse_qsl, urlencode
 
+from taskrouter_simulator.engine import workers, workspaces
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest, NotFound, PreconditionFailed
-from taskrouter_simulator.engine.model import NESTING_RESERVE, Resource, Workspace
+from taskrouter_simulator.engine.expressions import Predicate
+from taskrouter_simulator.engine.model import MAX_ATTRIBUTES, NESTING_RESERVE, Resource, Workspace
+from taskrouter_simulator.engine.names import Scope
 from taskrouter_simulator.identifiers import is_url
 from taskrouter_simulator.rest.pages import BY_CREATION, AnyResource, Ordering, paginate
 
 AnyEnum = TypeVar("AnyEnum", bound=StrEnum)
 
-_MAX_ATTRIBUTES = 4096
 _TRUE = {"true", "1", "yes"}
 _FALSE = {"false", "0", "no"}
 _ABSOLUTE_PAGING = 40153
@@ -33,7 +35,7 @@ class Parameters:
 
     Each method returns the value of one parameter, and raises BadRequest if the value is invalid.
     Except for `all`, `choices` and `required`, the methods return None if the parameter is absent.
-    An empty value is valid only where a method's description says so.
+    An empty value is invalid unless the method's description says otherwise.
 
     Args:
         text: The encoded parameters; a name may be repeated.
@@ -131,7 +133,7 @@ class Parameters:
 
     def attributes(self) -> str | None:
         """Return `Attributes`, a JSON object, as text."""
-        text = self.text("Attributes", max_length=_MAX_ATTRIBUTES)
+        text = self.text("Attributes", max_length=MAX_ATTRIBUTES)
         if text is None:
             return None
         try:
@@ -228,6 +230,27 @@ class Request:
         if resource is None:
             raise NotFound(self.path.removeprefix("/v1"))
         return resource
+
+    def activity_sid(self, name: str) -> str | None:
+        """Return the SID of an existing Activity from a form parameter.
+
+        Raises:
+            BadRequest: The value is not a SID, or the Activity does not exist.
+        """
+        sid = self.form.sid(name, "WA")
+        return workers.require_activity(self.workspace, sid, name).sid if sid else None
+
+    def predicate(self, name: str, scope: Scope) -> Predicate | None:
+        """Compile the expression in a query parameter.
+
+        Raises:
+            BadRequest: The text is empty or not an expression, or a name in it cannot be resolved.
+        """
+        text = self.query.text(name, allow_empty=False)
+        if text is None:
+            return None
+        workspaces.require_expression(self.engine, self.workspace, text, scope, name)
+        return self.engine.compile(text)
 
     def url(self, *parts: str) -> str:
         """Return the absolute URL of a resource."""

@@ -104,10 +104,8 @@ def update(request: Request) -> Response:
         request.engine, workspace, target_workers or "", WORKERS, "TargetWorkers"
     )
     reservation, assignment = (
-        workers.require_activity(workspace, sid, name).sid
-        if (sid := form.sid(name, "WA"))
-        else None
-        for name in ("ReservationActivitySid", "AssignmentActivitySid")
+        request.activity_sid("ReservationActivitySid"),
+        request.activity_sid("AssignmentActivitySid"),
     )
     max_reserved = form.integer("MaxReservedWorkers", 1, 50)
     order = form.choice("TaskOrder", QueueOrder)
@@ -137,11 +135,7 @@ def _find(request: Request) -> TaskQueue:
 def _filter(request: Request) -> Callable[[TaskQueue], bool]:
     engine, workspace, query = request.engine, request.workspace, request.query
     name, worker_sid = query.text("FriendlyName"), query.sid("WorkerSid", "WK")
-    expression = query.text("EvaluateWorkerAttributes", allow_empty=False)
-    workspaces.require_expression(
-        engine, workspace, expression or "", WORKERS, "EvaluateWorkerAttributes"
-    )
-    predicate = engine.compile(expression) if expression else None
+    predicate = request.predicate("EvaluateWorkerAttributes", WORKERS)
     selected = [
         worker
         for worker in workspace.workers.values()

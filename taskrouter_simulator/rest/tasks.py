@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskrouter_simulator.engine import assignments, tasks, workspaces
+from taskrouter_simulator.engine import assignments, tasks
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Task, TaskStatus
 from taskrouter_simulator.engine.names import TASKS
@@ -145,11 +145,7 @@ def _filter(request: Request) -> Callable[[Task], bool]:
     query, workspace = request.query, request.workspace
     statuses = query.choices("AssignmentStatus", TaskStatus)
     priority = query.integer("Priority", 0, _MAX_PRIORITY)
-    expression = query.text("EvaluateTaskAttributes", allow_empty=False)
-    workspaces.require_expression(
-        request.engine, workspace, expression or "", TASKS, "EvaluateTaskAttributes"
-    )
-    predicate = request.engine.compile(expression) if expression else None
+    predicate = request.predicate("EvaluateTaskAttributes", TASKS)
     has_addons = query.boolean("HasAddons")
     filters = {
         "WorkflowSid": query.sid("WorkflowSid", "WW"),
@@ -181,7 +177,7 @@ def _filter(request: Request) -> Callable[[Task], bool]:
 
 
 def _ordering(text: str | None) -> Ordering:
-    """Parse a sort order; Twilio allows every combination except that of the two times."""
+    """Parse a sort order; Twilio does not allow combinations of the two times."""
     ordering = parse_ordering(text, _SORT_KEYS)
     if "DateCreated" in ordering.text and "VirtualStartTime" in ordering.text:
         raise BadRequest("Ordering must not combine DateCreated and VirtualStartTime")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskrouter_simulator.engine import reservations, workers, workspaces
+from taskrouter_simulator.engine import reservations, workers
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import ReservationStatus, Worker
 from taskrouter_simulator.engine.names import WORKERS
@@ -129,11 +129,7 @@ def _reject_all(request: Request, worker: Worker) -> None:
 
 def _filter(request: Request) -> Callable[[Worker], bool]:
     query, workspace = request.query, request.workspace
-    expression = query.text("TargetWorkersExpression", allow_empty=False)
-    workspaces.require_expression(
-        request.engine, workspace, expression or "", WORKERS, "TargetWorkersExpression"
-    )
-    predicate = request.engine.compile(expression) if expression else None
+    predicate = request.predicate("TargetWorkersExpression", WORKERS)
     queue_sid, queue_name = query.sid("TaskQueueSid", "WQ"), query.text("TaskQueueName")
     selected = [
         queue

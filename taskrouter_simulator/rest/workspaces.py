@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from taskrouter_simulator.engine import events, workers, workspaces
+from taskrouter_simulator.engine import events, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Workspace
 from taskrouter_simulator.rest.request import Request, Response, iso
@@ -107,10 +107,8 @@ def update(request: Request) -> Response:
     events_filter = form.text("EventsFilter")
     events.require_types(events_filter or "")
     default, timeout = (
-        workers.require_activity(workspace, sid, name).sid
-        if (sid := form.sid(name, "WA"))
-        else None
-        for name in ("DefaultActivitySid", "TimeoutActivitySid")
+        request.activity_sid("DefaultActivitySid"),
+        request.activity_sid("TimeoutActivitySid"),
     )
     workspace.friendly_name = name or workspace.friendly_name
     workspace.prioritize_queue_order = order or workspace.prioritize_queue_order

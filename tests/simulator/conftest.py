@@ -4,12 +4,14 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import pytest
+from twilio.base.exceptions import TwilioRestException
+from twilio.rest.taskrouter.v1.workspace import WorkspaceContext
 
 from taskrouter_simulator import seed
 from taskrouter_simulator.clock import Clock
@@ -89,6 +91,31 @@ def taskrouter(shared_simulator: TaskRouter) -> TaskRouter:
     """The shared simulator, reset to the quickstart's Workspace."""
     shared_simulator.reset()
     return shared_simulator
+
+
+@pytest.fixture
+def workspace(taskrouter: TaskRouter) -> WorkspaceContext:
+    """The quickstart's Workspace in the shared simulator, accessed with Twilio's SDK."""
+    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+
+
+def send_request(
+    taskrouter: TaskRouter, method: str, path: str, **parameters: Any
+) -> tuple[int, dict[str, Any]]:
+    """Send a request to a path in the Workspace; return the status and the JSON."""
+    url = f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}{path}"
+    if method == "GET":
+        url, parameters = f"{url}?{urlencode(parameters)}", {}
+    response = taskrouter.client().request(method, url, data=parameters)
+    return response.status_code, json.loads(response.text)
+
+
+def refusal(call: Callable[..., Any], **parameters: Any) -> str:
+    """Return the error message of a call of Twilio's SDK whose parameters are refused."""
+    with pytest.raises(TwilioRestException) as error:
+        call(**parameters)
+    assert (error.value.status, error.value.code) == (400, 20001)
+    return error.value.msg
 
 
 class App:

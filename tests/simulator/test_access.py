@@ -14,11 +14,6 @@ from taskrouter_simulator.rest.table import ROUTES
 from taskrouter_simulator.testing import running
 
 
-@pytest.fixture
-def workspace(taskrouter):
-    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-
-
 def test_control_route_refuses_foreign_hosts_and_origins(taskrouter):
     assert sorted(taskrouter.workers) == ["Alice", "Bob"]
     for headers in (

@@ -13,11 +13,6 @@ from taskrouter_simulator.testing import running
 TASKS = "/v1/Workspaces/*/Tasks"
 
 
-@pytest.fixture
-def workspace(taskrouter):
-    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-
-
 def create_task(workspace):
     return workspace.tasks.create(attributes='{"selected_language": "es"}')
 

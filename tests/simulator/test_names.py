@@ -1,19 +1,17 @@
-"""Names that TaskRouter supplies resolve, and other names are refused where they cannot resolve."""
+"""TaskRouter's names resolve in expressions, references and `order_by`."""
 
-import json
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twilio.base.exceptions import TwilioRestException
 
-from taskrouter_simulator.engine import assignments, tasks, workers, workflows, workspaces
+from taskrouter_simulator.engine import assignments, tasks, workers, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.names import CHANNEL_NAMES, TIME_NAMES
 from taskrouter_simulator.testing import running
 from tests.simulator.conftest import Simulation
-from tests.simulator.workflow_simulation import WorkflowSimulation, catch_all_filter
+from tests.simulator.workflow_simulation import WorkflowSimulation, filter_with_target
 
 VOICE = "worker.channel.voice"
 
@@ -26,7 +24,7 @@ def simulate_at(moment, *filters, **options):
 
 
 def offer(simulation, **attributes):
-    """Return the names of the Workers that a new Task is offered to."""
+    """Return the names of the Workers to whom a new Task is offered."""
     return simulation.offered_to(simulation.enqueue_task(**attributes))
 
 
@@ -109,7 +107,7 @@ def test_setting_ignores_case_of_day(setting):
 def test_waiting_task_is_offered_when_time_of_day_matches():
     simulation = simulate_at(
         "2026-11-26T07:58:30",
-        catch_all_filter({"queue": "One", "expression": "taskrouter.currentTime >= 0800"}),
+        filter_with_target(expression="taskrouter.currentTime >= 0800"),
     )
     simulation.add_worker("Carol", "One")
     task = simulation.enqueue_task()
@@ -119,27 +117,23 @@ def test_waiting_task_is_offered_when_time_of_day_matches():
     assert simulation.offered_to(task) == ["Carol"]
 
 
-def simulate_capacity(expression, capacity=1):
-    """Return a multitasking simulation and Carol, whose voice and chat capacity is given."""
-    simulation = WorkflowSimulation(
-        catch_all_filter({"queue": "One", "expression": expression}), multi=True
-    )
+def simulate_capacity(expression):
+    """Return a multitasking simulation in which Carol has a voice and chat capacity of 1 each."""
+    simulation = WorkflowSimulation(filter_with_target(expression=expression), multi=True)
     carol = simulation.add_worker("Carol", "One")
     for name in ("voice", "chat"):
         channel = carol.channels[simulation.workspace.channel(name).sid]
-        workers.update_channel(
-            simulation.engine, simulation.workspace, carol, channel, capacity=capacity
-        )
-    return simulation, carol
+        workers.update_channel(simulation.engine, simulation.workspace, carol, channel, capacity=1)
+    return simulation
 
 
 def create_voice_task(simulation):
     """Route a voice Task directly to Carol's TaskQueue; return the Task."""
     queue_sid = simulation.queues["One"].sid
-    return simulation_task(simulation, queue_sid=queue_sid, channel="voice")
+    return create_task(simulation, queue_sid=queue_sid, channel="voice")
 
 
-def simulation_task(simulation, **options):
+def create_task(simulation, **options):
     task = tasks.create(simulation.engine, simulation.workspace, **options)
     simulation.clock.run_due()
     return task
@@ -147,12 +141,12 @@ def simulation_task(simulation, **options):
 
 def is_offered(simulation):
     """Return whether a new chat Task is offered to Carol."""
-    task = simulation_task(simulation, workflow_sid=simulation.workflow.sid, channel="chat")
+    task = create_task(simulation, workflow_sid=simulation.workflow.sid, channel="chat")
     return simulation.offered_to(task) == ["Carol"]
 
 
 def test_free_worker_has_full_capacity():
-    simulation, _ = simulate_capacity(f"{VOICE}.available_capacity_percentage == 100")
+    simulation = simulate_capacity(f"{VOICE}.available_capacity_percentage == 100")
     assert is_offered(simulation)
 
 
@@ -167,12 +161,12 @@ def test_free_worker_has_full_capacity():
 )
 def test_channel_names_follow_reservation(expression, pending, accepted, wrapping, completed):
     for step, expected in enumerate((pending, accepted, wrapping, completed)):
-        simulation, _ = simulate_capacity(expression)
+        simulation = simulate_capacity(expression)
         task = create_voice_task(simulation)
         (reservation,) = task.reservations
         if step > 0:
             assignments.accept(simulation.engine, simulation.workspace, reservation)
-        for operation in (assignments.wrap, assignments.complete)[: step - 1 if step else 0]:
+        for operation in (assignments.wrap, assignments.complete)[: max(0, step - 1)]:
             operation(simulation.engine, simulation.workspace, task)
         assert is_offered(simulation) is expected
 
@@ -201,27 +195,19 @@ def test_setting_defines_assigned_tasks_in_rest_responses(setting, count):
         assert alice.worker_channels("default").fetch().assigned_tasks == 1
 
 
-@pytest.mark.parametrize("setting", [False, True])
-def test_setting_allows_names_that_begin_with_digit(setting):
-    def simulate():
-        return WorkflowSimulation(
-            catch_all_filter({"queue": "One", "expression": "worker.levels.988ENsk > 1"}),
-            names_may_begin_with_digit=setting,
-        )
-
-    if not setting:
-        with pytest.raises(BadRequest, match="worker.levels.988ENsk contains a name that begins"):
-            simulate()
-        return
-    simulation = simulate()
+def test_setting_allows_names_that_begin_with_digit():
+    expression = "worker.levels.988ENsk > 1"
+    with pytest.raises(BadRequest, match="worker.levels.988ENsk contains a name that begins"):
+        WorkflowSimulation(filter_with_target(expression=expression))
+    simulation = WorkflowSimulation(
+        filter_with_target(expression=expression), names_may_begin_with_digit=True
+    )
     simulation.add_worker("Carol", "One", levels={"988ENsk": 2})
     assert offer(simulation) == ["Carol"]
 
 
 def test_target_can_compare_with_single_equals_sign():
-    simulation = WorkflowSimulation(
-        catch_all_filter({"queue": "One", "expression": "task.owner = worker.sid"})
-    )
+    simulation = WorkflowSimulation(filter_with_target(expression="task.owner = worker.sid"))
     simulation.add_worker("Carol", "One")
     dan = simulation.add_worker("Dan", "One")
     assert offer(simulation, owner=dan.sid) == ["Dan"]
@@ -241,30 +227,6 @@ def test_worker_attribute_named_channel_can_be_used_without_prefix():
     assert members == [simulation.alice]
 
 
-@pytest.mark.parametrize("in_queue", [True, False])
-def test_channel_cannot_be_deleted_while_expression_uses_it(in_queue):
-    expression = "worker.channel.fax.assigned_tasks == 0"
-    simulation = Simulation()
-    engine, workspace = simulation.engine, simulation.workspace
-    fax = workspaces.add_channel(engine, workspace, friendly_name="Fax", unique_name="fax")
-    queue = workspaces.add_queue(
-        engine, workspace, friendly_name="New", target_workers=expression if in_queue else "1==1"
-    )
-    configuration = {"filters": [target_of(queue.sid, "1==1" if in_queue else expression)]}
-    workflow = workflows.add(
-        engine,
-        workspace,
-        friendly_name="New",
-        configuration=json.dumps({"task_routing": configuration}),
-    )
-    with pytest.raises(BadRequest, match="in use"):
-        workspaces.delete_channel(engine, workspace, fax)
-    workflows.delete(engine, workspace, workflow)
-    queue.target_workers = "1==1"
-    workspaces.delete_channel(engine, workspace, fax)
-    assert workspace.channel("fax") is None
-
-
 @pytest.mark.parametrize("name", ["worker", "workers"])
 def test_filter_can_use_task_attribute_named_like_namespace(name):
     simulation = WorkflowSimulation(
@@ -277,152 +239,6 @@ def test_filter_can_use_task_attribute_named_like_namespace(name):
 
 @pytest.mark.parametrize(("agent", "expected"), [("CAROL", ["Carol"]), ("carola", [])])
 def test_known_worker_is_found_by_name_regardless_of_case(agent, expected):
-    simulation = WorkflowSimulation(target(known_worker_friendly_name="task.agent"))
+    simulation = WorkflowSimulation(filter_with_target(known_worker_friendly_name="task.agent"))
     simulation.add_worker("Carol", "One")
     assert offer(simulation, agent=agent) == expected
-
-
-def target_of(queue_sid, expression):
-    return catch_all_filter({"queue": queue_sid, "expression": expression})
-
-
-def test_activity_cannot_be_deleted_while_skip_if_counts_it():
-    simulation = WorkflowSimulation(default={"queue": "One"})
-    engine, workspace = simulation.engine, simulation.workspace
-    lunch = workspaces.add_activity(engine, workspace, friendly_name="Lunch")
-    skipping = catch_all_filter({"queue": "One", "skip_if": f"workers.{lunch.sid} > 1"})
-    workflow = workflows.add(
-        engine, workspace, friendly_name="New", configuration=simulation.configuration(skipping)
-    )
-    with pytest.raises(BadRequest, match="in use"):
-        workspaces.delete_activity(engine, workspace, lunch)
-    workflows.delete(engine, workspace, workflow)
-    workspaces.delete_activity(engine, workspace, lunch)
-    assert workspace.activity("Lunch") is None
-
-
-def target(**texts):
-    return catch_all_filter({"queue": "One", **texts})
-
-
-@pytest.mark.parametrize(
-    "matched",
-    [
-        {"expression": "taskrouter.currentTiem < 1800", "queue": "One"},
-        {"expression": "taskrouter.currenttime < 1800", "queue": "One"},
-        {"expression": "1==1 AND (2==2 OR taskrouter.today == 'Mon')", "queue": "One"},
-        {"expression": "taskrouter == 'Mon'", "queue": "One"},
-        {"expression": "taskrouter.dayOfWeek[0] == 'Mon'", "queue": "One"},
-        {"expression": "task == 1", "queue": "One"},
-        {"expression": "worker.sid == 'WK'", "queue": "One"},
-        {"expression": "workers.available > 0", "queue": "One"},
-        target(expression="taskrouter.weekday == 'Mon'"),
-        target(expression="level > 1"),
-        target(expression="worker.channel.voice.available_capacity == 100"),
-        target(expression="worker.channel.voice == 100"),
-        target(expression="worker.channel.fax.assigned_tasks == 0"),
-        target(expression="worker.channel.voice.assigned_tasks.count == 0"),
-        target(expression="channel.voice.assigned_tasks == 0"),
-        target(expression="'es' IN [worker.channel.voic.assigned_tasks]"),
-        target(expression="workers.available > 0"),
-        target(skip_if="workers.free == 0"),
-        target(skip_if="workers.WA0 == 0"),
-        target(skip_if="workers == 0"),
-        target(skip_if="worker.level == 0"),
-        target(order_by="level DESC"),
-        target(order_by="DESC"),
-        target(order_by="task.level DESC"),
-        target(order_by="worker.channel.voice.capacity DESC"),
-        target(known_worker_sid="worker.sid"),
-        target(known_worker_friendly_name="taskrouter.dayOfWeek"),
-    ],
-)
-def test_workflow_with_name_that_cannot_resolve_is_refused(matched):
-    with pytest.raises(BadRequest, match="Workflow configuration is invalid: "):
-        WorkflowSimulation(matched)
-
-
-@pytest.mark.parametrize(
-    "texts",
-    [
-        {"order_by": "worker.channel.chat.available_capacity_percentage DESC, worker.level"},
-        {"skip_if": "workers.available == 0 AND task.vip = true OR 1==1"},
-        {"skip_if": "taskrouter.currentHour > 18"},
-        {"known_worker_sid": "agent.sid"},
-        {"expression": "worker.activity_name == 'Idle' AND worker.friendly_name != 'x'"},
-        {"expression": "'x' IN ['x', task.a]"},
-    ],
-)
-def test_workflow_with_documented_names_is_accepted(texts):
-    simulation = WorkflowSimulation(target(**texts))
-    assert simulation.workflow.configuration.filters
-
-
-def test_configuration_that_can_route_no_task_is_refused():
-    simulation = Simulation()
-    for text in ('{"task_routing": {}}', '{"task_routing": {"filter": [{"queue": "WQ"}]}}'):
-        with pytest.raises(BadRequest, match="must have filters or a default_filter"):
-            workflows.require_configuration(simulation.engine, simulation.workspace, text)
-
-
-WORKER_EXPRESSIONS = [
-    ("task.level == 1", "task.level is not available here; names can begin with worker."),
-    ("taskrouter.currentHour > 8", "taskrouter.currentHour is not available here"),
-    ("worker.channel.voice.free == 1", "worker.channel.voice.free is not known: free must be one"),
-    ("worker.channel.telepathy.assigned_tasks == 1", "telepathy must be one of default, voice"),
-    ("worker == 1", "worker must be followed by a name"),
-    ("level =! 1", "unexpected '!' at position 8"),
-]
-
-
-@pytest.fixture
-def workspace(taskrouter):
-    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-
-
-def refusal(call, **parameters):
-    with pytest.raises(TwilioRestException) as error:
-        call(**parameters)
-    assert (error.value.status, error.value.code) == (400, 20001)
-    return error.value.msg
-
-
-def list_refusal(taskrouter, resource, **query):
-    """Return the message of a refused list request."""
-    response = taskrouter.client().request(
-        "GET", f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/{resource}", query
-    )
-    assert response.status_code == 400, response.text
-    return json.loads(response.text)["message"]
-
-
-@pytest.mark.parametrize(("expression", "message"), WORKER_EXPRESSIONS)
-def test_expression_over_rest_is_refused_with_parameter_and_reason(
-    taskrouter, workspace, expression, message
-):
-    create = workspace.task_queues.create
-    text = refusal(create, friendly_name="New", target_workers=expression)
-    assert text.startswith("Unable to create record: TargetWorkers is invalid: ")
-    assert message in text
-    queue = workspace.task_queues(next(iter(taskrouter.task_queues.values())))
-    assert message in refusal(queue.update, target_workers=expression)
-    for resource, parameter in (
-        ("Workers", "TargetWorkersExpression"),
-        ("TaskQueues", "EvaluateWorkerAttributes"),
-    ):
-        text = list_refusal(taskrouter, resource, **{parameter: expression})
-        assert text.startswith(f"{parameter} is invalid: ")
-        assert message in text
-
-
-@pytest.mark.parametrize("expression", ["worker.sid == 'x'", "taskrouter.currentHour > 8", "a ~ b"])
-def test_task_list_refuses_expression_that_cannot_resolve(taskrouter, expression):
-    message = list_refusal(taskrouter, "Tasks", EvaluateTaskAttributes=expression)
-    assert message.startswith("EvaluateTaskAttributes is invalid: ")
-
-
-def test_task_queues_can_be_filtered_by_worker_attributes(workspace):
-    english = "Customer Care Requests - English"
-    queues = workspace.task_queues.list(evaluate_worker_attributes="friendly_name == 'Bob'")
-    assert [queue.friendly_name for queue in queues] == [english]
-    assert len(workspace.task_queues.list(evaluate_worker_attributes='languages HAS "es"')) == 2

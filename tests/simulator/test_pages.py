@@ -2,7 +2,7 @@
 
 import base64
 import json
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,7 @@ from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import Activity
 from taskrouter_simulator.rest.pages import BY_CREATION, paginate, parse_ordering
 from taskrouter_simulator.testing import running
+from tests.simulator.conftest import send_request
 
 KEYS = {"Created": lambda item: item.created, "Name": lambda item: item.friendly_name}
 ORDERINGS = st.sampled_from(
@@ -121,11 +122,6 @@ def test_token_of_another_ordering_is_refused():
         paginate(resources, parse_ordering("Created:desc", KEYS), token, 1)
 
 
-@pytest.fixture
-def workspace(taskrouter):
-    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-
-
 def test_all_streamed_tasks_can_be_deleted(workspace):
     for _ in range(12):
         workspace.tasks.create(attributes='{"selected_language": "es"}')
@@ -215,38 +211,27 @@ def test_event_list_with_newest_first_has_previous_pages():
         assert [event.sid for event in second.previous_page()] == sids[:2]
 
 
-def list_tasks(taskrouter, **query):
-    """Return the status and the JSON of a Task list."""
-    response = taskrouter.client().request(
-        "GET",
-        f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks?{urlencode(query)}",
-    )
-    return response.status_code, json.loads(response.text)
-
-
 def test_page_urls_keep_filters_and_order(taskrouter, workspace):
     for priority in range(5):
         workspace.tasks.create(attributes='{"selected_language": "es"}', priority=priority)
     query = {"Ordering": "Priority:desc", "AssignmentStatus": "pending", "PageSize": 2}
-    _, body = list_tasks(taskrouter, **query)
-    following = parse_qs(urlsplit(body["meta"]["next_page_url"]).query)
-    _, second = list_tasks(taskrouter, **{name: values[0] for name, values in following.items()})
+    _, body = send_request(taskrouter, "GET", "/Tasks", **query)
+    next_query = dict(parse_qsl(urlsplit(body["meta"]["next_page_url"]).query))
+    _, second = send_request(taskrouter, "GET", "/Tasks", **next_query)
     assert [task["priority"] for task in second["tasks"]] == [2, 1]
     previous = parse_qs(urlsplit(second["meta"]["previous_page_url"]).query)
     assert (previous["Ordering"], previous["Page"]) == (["Priority:desc"], ["0"])
-    status, refusal = list_tasks(
-        taskrouter, **{**{name: values[0] for name, values in following.items()},
-                       "Ordering": "Priority:asc"},
-    )  # fmt: skip
+    other_order = {**next_query, "Ordering": "Priority:asc"}
+    status, refusal = send_request(taskrouter, "GET", "/Tasks", **other_order)
     assert (status, refusal["code"]) == (400, 20001)
 
 
 def test_page_numbers_are_never_negative(taskrouter, workspace):
     for _ in range(2):
         workspace.tasks.create(attributes='{"selected_language": "es"}')
-    _, first = list_tasks(taskrouter, PageSize=1)
+    _, first = send_request(taskrouter, "GET", "/Tasks", PageSize=1)
     (token,) = parse_qs(urlsplit(first["meta"]["next_page_url"]).query)["PageToken"]
-    _, second = list_tasks(taskrouter, PageSize=1, PageToken=token)
+    _, second = send_request(taskrouter, "GET", "/Tasks", PageSize=1, PageToken=token)
     assert second["meta"]["page"] == 0
     assert parse_qs(urlsplit(second["meta"]["previous_page_url"]).query)["Page"] == ["0"]
 
@@ -278,8 +263,10 @@ def test_tasks_are_sorted_by_pairs(taskrouter, workspace, ordering, expected, si
     assert [names[task.sid] for task in listed] == expected
 
 
-UNREADABLE = ["", "Priority", "priority:desc", "Priority:DESC", "Priority:desc,", "Sid:asc", ":asc",
-              "Priority:asc,Priority:desc", "Priority:desc;DateCreated:asc"]  # fmt: skip
+INVALID_ORDERINGS = [
+    "", "Priority", "priority:desc", "Priority:DESC", "Priority:desc,", "Sid:asc", ":asc",
+    "Priority:asc,Priority:desc", "Priority:desc;DateCreated:asc",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -288,7 +275,7 @@ UNREADABLE = ["", "Priority", "priority:desc", "Priority:DESC", "Priority:desc,"
         *(
             (resource, ordering)
             for resource in ("tasks", "workers", "task_queues")
-            for ordering in UNREADABLE
+            for ordering in INVALID_ORDERINGS
         ),
         ("tasks", "DateCreated:asc,VirtualStartTime:asc"),
         ("tasks", "VirtualStartTime:desc,Priority:asc,DateCreated:asc"),
@@ -296,7 +283,7 @@ UNREADABLE = ["", "Priority", "priority:desc", "Priority:DESC", "Priority:desc,"
         ("task_queues", "DateStatusChanged:asc"),
     ],
 )
-def test_ordering_that_cannot_be_read_is_refused(workspace, resource, ordering):
+def test_invalid_ordering_is_refused(workspace, resource, ordering):
     with pytest.raises(TwilioException, match="Ordering must"):
         getattr(workspace, resource).list(ordering=ordering)
 

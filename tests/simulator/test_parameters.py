@@ -1,28 +1,11 @@
 """Parameters that Twilio's API description forbids are refused, and the error names them."""
 
 import json
-from urllib.parse import urlencode
 
 import pytest
-from twilio.base.exceptions import TwilioRestException
 
 from taskrouter_simulator.testing import running
-
-WORKSPACES = "/v1/Workspaces"
-
-
-@pytest.fixture
-def workspace(taskrouter):
-    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-
-
-def request(taskrouter, method, path, **parameters):
-    """Send a request to a path in the Workspace; return the status and the JSON."""
-    url = f"{taskrouter.url}{WORKSPACES}/{taskrouter.workspace_sid}{path}"
-    if method == "GET":
-        url, parameters = f"{url}?{urlencode(parameters)}", {}
-    response = taskrouter.client().request(method, url, data=parameters)
-    return response.status_code, json.loads(response.text)
+from tests.simulator.conftest import refusal, send_request
 
 
 def assert_refused(response, parameter):
@@ -49,8 +32,8 @@ SID_FILTERS = [
 
 @pytest.mark.parametrize(("path", "parameter"), SID_FILTERS)
 @pytest.mark.parametrize("value", ["", "x", "AC" + "0" * 32, "WT" + "0" * 31])
-def test_list_filter_that_is_not_sid_is_refused(taskrouter, path, parameter, value):
-    assert_refused(request(taskrouter, "GET", path, **{parameter: value}), parameter)
+def test_list_filter_that_is_not_a_sid_is_refused(taskrouter, path, parameter, value):
+    assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
 @pytest.mark.parametrize(
@@ -79,21 +62,21 @@ def test_list_filter_that_is_not_sid_is_refused(taskrouter, path, parameter, val
         ("/Tasks", "PageToken", "PAWT" + "0" * 32),
     ],
 )
-def test_list_filter_that_cannot_be_read_is_refused(taskrouter, path, parameter, value):
-    assert_refused(request(taskrouter, "GET", path, **{parameter: value}), parameter)
+def test_invalid_list_filter_is_refused(taskrouter, path, parameter, value):
+    assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
-def test_reservation_filters_that_cannot_be_read_are_refused(taskrouter, workspace):
+def test_invalid_reservation_filters_are_refused(taskrouter, workspace):
     task = workspace.tasks.create(attributes='{"selected_language": "es"}')
     path = f"/Tasks/{task.sid}/Reservations"
     for parameter, value in (("ReservationStatus", ""), ("ReservationStatus", "open"),
                              ("WorkerSid", ""), ("WorkerSid", "Alice")):  # fmt: skip
-        assert_refused(request(taskrouter, "GET", path, **{parameter: value}), parameter)
+        assert_refused(send_request(taskrouter, "GET", path, **{parameter: value}), parameter)
 
 
-def test_available_filter_means_unavailable_for_every_other_value(taskrouter):
+def test_unknown_value_of_available_filter_means_false(taskrouter):
     for path, key in (("/Activities", "activities"), ("/Workers", "workers")):
-        _, body = request(taskrouter, "GET", path, Available="perhaps")
+        _, body = send_request(taskrouter, "GET", path, Available="perhaps")
         assert {item["available"] for item in body[key]} == {False}
 
 
@@ -160,15 +143,17 @@ def test_empty_value_is_refused(taskrouter, workspace, path, parameter, value):
         workflow=taskrouter.workflow_sid,
         task=task.sid,
     )
-    valid = {"FriendlyName": "New", "UniqueName": "new", "WorkflowSid": taskrouter.workflow_sid,
-             "Configuration": '{"task_routing": {"default_filter": {"queue": "WQ"}}}'}  # fmt: skip
+    configuration = '{"task_routing": {"default_filter": {"queue": "WQ"}}}'
     required = {
-        "/TaskChannels": ("FriendlyName", "UniqueName"),
-        "/Workflows": ("FriendlyName", "Configuration"),
-        "/Tasks": ("WorkflowSid",),
-    }.get(path, ("FriendlyName",) if path in {"/Activities", "/Workers", "/TaskQueues"} else ())
-    parameters = {**{name: valid[name] for name in required}, parameter: value}
-    assert_refused(request(taskrouter, "POST", path, **parameters), parameter)
+        "/Activities": {"FriendlyName": "New"},
+        "/Workers": {"FriendlyName": "New"},
+        "/TaskQueues": {"FriendlyName": "New"},
+        "/TaskChannels": {"FriendlyName": "New", "UniqueName": "new"},
+        "/Workflows": {"FriendlyName": "New", "Configuration": configuration},
+        "/Tasks": {"WorkflowSid": taskrouter.workflow_sid},
+    }.get(path, {})
+    parameters = {**required, parameter: value}
+    assert_refused(send_request(taskrouter, "POST", path, **parameters), parameter)
 
 
 @pytest.mark.parametrize("parameter", ["ReservationStatus", "WorkerActivitySid", "Instruction"])
@@ -181,31 +166,25 @@ def test_empty_value_of_reservation_update_is_refused(taskrouter, workspace, par
     (reservation,) = task.reservations.list()
     path = f"/Tasks/{task.sid}/Reservations/{reservation.sid}"
     parameters = {"ReservationStatus": "rejected", parameter: ""}
-    assert_refused(request(taskrouter, "POST", path, **parameters), parameter)
+    assert_refused(send_request(taskrouter, "POST", path, **parameters), parameter)
     assert reservation.fetch().reservation_status == "pending"
 
 
 @pytest.mark.parametrize(
-    ("path", "parameter"),
-    [("/Workflows/{workflow}", "AssignmentCallbackUrl"), ("", "EventCallbackUrl"),
-     ("", "EventsFilter"), ("/TaskQueues/{queue}", "TargetWorkers")],
-)  # fmt: skip
-def test_empty_value_clears_url_filter_and_target_workers(taskrouter, path, parameter):
+    ("path", "parameter", "field"),
+    [
+        ("/Workflows/{workflow}", "AssignmentCallbackUrl", "assignment_callback_url"),
+        ("", "EventCallbackUrl", "event_callback_url"),
+        ("", "EventsFilter", "events_filter"),
+        ("/TaskQueues/{queue}", "TargetWorkers", "target_workers"),
+    ],
+)
+def test_empty_value_clears_url_filter_and_target_workers(taskrouter, path, parameter, field):
     queue_sid = next(iter(taskrouter.task_queues.values()))
     path = path.format(workflow=taskrouter.workflow_sid, queue=queue_sid)
-    status, body = request(taskrouter, "POST", path, **{parameter: ""})
-    field = {"EventsFilter": "events_filter", "TargetWorkers": "target_workers"}
+    status, body = send_request(taskrouter, "POST", path, **{parameter: ""})
     assert status == 200
-    assert not body[
-        field.get(parameter, "assignment_callback_url" if path else "event_callback_url")
-    ]
-
-
-def refusal(call, **parameters):
-    with pytest.raises(TwilioRestException) as error:
-        call(**parameters)
-    assert (error.value.status, error.value.code) == (400, 20001)
-    return error.value.msg
+    assert not body[field]
 
 
 MISSING_ACTIVITY = "WA" + "0" * 32
@@ -286,7 +265,7 @@ def test_friendly_names_of_workers_are_case_insensitive(taskrouter, workspace):
 
 
 def create_filtered_resources(taskrouter, workspace):
-    """Create resources that differ in every property that a list can be filtered by."""
+    """Create resources that differ in every property by which a list can be filtered."""
     sales = workspace.task_queues.create(friendly_name="Sales", target_workers="team == 'sales'")
     carol = workspace.workers.create(
         friendly_name="Carol", attributes='{"team": "sales"}',
@@ -349,6 +328,13 @@ def test_each_list_filter_selects_matching_resources(
     listed = [item.sid for item in getattr(workspace, resource).list(**given)]
     assert listed == [sids[name] for name in expected]
     assert len(getattr(workspace, resource).list()) > len(listed)
+
+
+def test_task_queues_can_be_filtered_by_worker_attributes(workspace):
+    english = "Customer Care Requests - English"
+    queues = workspace.task_queues.list(evaluate_worker_attributes="friendly_name == 'Bob'")
+    assert [queue.friendly_name for queue in queues] == [english]
+    assert len(workspace.task_queues.list(evaluate_worker_attributes='languages HAS "es"')) == 2
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,6 @@ from twilio.rest import Client
 from taskrouter_simulator.testing import running
 
 
-@pytest.fixture
-def workspace(taskrouter):
-    return taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
-
-
 def test_quickstart_works_with_sdk(taskrouter, workspace):
     task = workspace.tasks.create(
         attributes='{"selected_language": "es"}', workflow_sid=taskrouter.workflow_sid

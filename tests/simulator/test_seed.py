@@ -101,10 +101,8 @@ def test_invalid_description_is_refused_and_changes_nothing(taskrouter, descript
 def test_unknown_field_is_named_with_known_fields(taskrouter):
     url = f"{taskrouter.url}/simulator/reset"
     response = requests.post(url, json={**SALES, "queues": []}, timeout=5)
-    assert (
-        "unknown field queues; the fields are activities, default_activity"
-        in (response.json()["message"])
-    )
+    message = response.json()["message"]
+    assert "unknown field queues; the fields are activities, default_activity" in message
 
 
 def test_workspace_file_must_contain_json_object(tmp_path, capsys):

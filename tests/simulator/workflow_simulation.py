@@ -61,3 +61,8 @@ class WorkflowSimulation(Simulation):
 def catch_all_filter(*targets):
     """Return a filter that matches every Task and has the given targets."""
     return {"expression": "1==1", "targets": list(targets)}
+
+
+def filter_with_target(**texts):
+    """Return a filter that matches every Task and has one target, in the TaskQueue "One"."""
+    return catch_all_filter({"queue": "One", **texts})

@@ -169,8 +169,6 @@ def ring_and_connect(call: WorkerCall, how: str, seconds: int) -> None:
 
     def on_answer() -> None:
         call_tasks.connect(call.engine, call.caller, call.leg, how)
-        if how == "conference":
-            call_tasks.add_conference(call.engine, call.workspace, call.reservation, call.leg.sid)
         execution.stop_ringing(call.engine, call.caller)
 
     call.engine.cancel_timer("reservation", call.reservation.sid)

@@ -12,6 +12,7 @@ from taskrouter_simulator.engine.call_model import Call, QueuePosition, Verb
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest
 from taskrouter_simulator.engine.model import (
+    MAX_ATTRIBUTES,
     NESTING_RESERVE,
     WAITING,
     Reservation,
@@ -25,7 +26,6 @@ from taskrouter_simulator.identifiers import new_sid
 NO_TASK = 14222
 HANGUP = "hangup"
 REDIRECTED = "redirected"
-_MAX_ATTRIBUTES = 4096
 _MAX_PRIORITY = 2**31 - 1
 _MAX_TIMEOUT = 1_209_600
 
@@ -109,8 +109,8 @@ def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
         json.loads("[" * NESTING_RESERVE + merged + "]" * NESTING_RESERVE)
     except (ValueError, TypeError, RecursionError) as error:
         raise BadRequest("The Task's attributes are not a JSON object") from error
-    if len(merged) > _MAX_ATTRIBUTES:
-        raise BadRequest(f"The Task's attributes are longer than {_MAX_ATTRIBUTES} characters")
+    if len(merged) > MAX_ATTRIBUTES:
+        raise BadRequest(f"The Task's attributes are longer than {MAX_ATTRIBUTES} characters")
     return merged
 
 
@@ -149,6 +149,8 @@ def _caller_waiting_for(engine: Engine, reservation_sid: str) -> Call | None:
 def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
     """Connect a caller with a Worker's leg, and accept the leg's Reservation.
 
+    A conference is added to the Task's attributes.
+
     Args:
         engine: The engine.
         caller: The caller's leg, which is waiting in a queue.
@@ -163,6 +165,8 @@ def connect(engine: Engine, caller: Call, leg: Call, how: str) -> None:
     if found:
         workspace, reservation = found
         assignments.accept(engine, workspace, reservation)
+        if how == "conference":
+            add_conference(engine, workspace, reservation, leg.sid)
         name = reservation.worker_name
     caller.partner_sid, leg.partner_sid = leg.sid, caller.sid
     caller.is_in_conference = how == "conference"
@@ -176,7 +180,7 @@ def add_conference(
 ) -> None:
     """Add the conference of an accepted Reservation to the Task's attributes.
 
-    Observed in the integration tests of Twilio's taskrouter.js.
+    The integration tests of Twilio's taskrouter.js show the format.
     """
     task = workspace.tasks[reservation.task_sid]
     customer = parse_attributes(task.attributes).get("call_sid") or new_sid("CA")

@@ -1,0 +1,153 @@
+"""Names that cannot resolve are refused, and names in use cannot be deleted."""
+
+import json
+
+import pytest
+
+from taskrouter_simulator.engine import workflows, workspaces
+from taskrouter_simulator.engine.errors import BadRequest
+from tests.simulator.conftest import Simulation, refusal, send_request
+from tests.simulator.workflow_simulation import (
+    WorkflowSimulation,
+    catch_all_filter,
+    filter_with_target,
+)
+
+
+@pytest.mark.parametrize("in_queue", [True, False])
+def test_channel_cannot_be_deleted_while_expression_uses_it(in_queue):
+    expression = "worker.channel.fax.assigned_tasks == 0"
+    simulation = Simulation()
+    engine, workspace = simulation.engine, simulation.workspace
+    fax = workspaces.add_channel(engine, workspace, friendly_name="Fax", unique_name="fax")
+    queue = workspaces.add_queue(
+        engine, workspace, friendly_name="New", target_workers=expression if in_queue else "1==1"
+    )
+    only_target = {"queue": queue.sid, "expression": "1==1" if in_queue else expression}
+    configuration = {"task_routing": {"filters": [catch_all_filter(only_target)]}}
+    workflow = workflows.add(
+        engine, workspace, friendly_name="New", configuration=json.dumps(configuration)
+    )
+    with pytest.raises(BadRequest, match="in use"):
+        workspaces.delete_channel(engine, workspace, fax)
+    workflows.delete(engine, workspace, workflow)
+    queue.target_workers = "1==1"
+    workspaces.delete_channel(engine, workspace, fax)
+    assert workspace.channel("fax") is None
+
+
+def test_activity_cannot_be_deleted_while_skip_if_counts_it():
+    simulation = WorkflowSimulation(default={"queue": "One"})
+    engine, workspace = simulation.engine, simulation.workspace
+    lunch = workspaces.add_activity(engine, workspace, friendly_name="Lunch")
+    skipping = filter_with_target(skip_if=f"workers.{lunch.sid} > 1")
+    workflow = workflows.add(
+        engine, workspace, friendly_name="New", configuration=simulation.configuration(skipping)
+    )
+    with pytest.raises(BadRequest, match="in use"):
+        workspaces.delete_activity(engine, workspace, lunch)
+    workflows.delete(engine, workspace, workflow)
+    workspaces.delete_activity(engine, workspace, lunch)
+    assert workspace.activity("Lunch") is None
+
+
+@pytest.mark.parametrize(
+    "matched",
+    [
+        {"expression": "taskrouter.currentTiem < 1800", "queue": "One"},
+        {"expression": "taskrouter.currenttime < 1800", "queue": "One"},
+        {"expression": "1==1 AND (2==2 OR taskrouter.today == 'Mon')", "queue": "One"},
+        {"expression": "taskrouter == 'Mon'", "queue": "One"},
+        {"expression": "taskrouter.dayOfWeek[0] == 'Mon'", "queue": "One"},
+        {"expression": "task == 1", "queue": "One"},
+        {"expression": "worker.sid == 'WK'", "queue": "One"},
+        {"expression": "workers.available > 0", "queue": "One"},
+        filter_with_target(expression="taskrouter.weekday == 'Mon'"),
+        filter_with_target(expression="level > 1"),
+        filter_with_target(expression="worker.channel.voice.available_capacity == 100"),
+        filter_with_target(expression="worker.channel.voice == 100"),
+        filter_with_target(expression="worker.channel.fax.assigned_tasks == 0"),
+        filter_with_target(expression="worker.channel.voice.assigned_tasks.count == 0"),
+        filter_with_target(expression="channel.voice.assigned_tasks == 0"),
+        filter_with_target(expression="'es' IN [worker.channel.voic.assigned_tasks]"),
+        filter_with_target(expression="workers.available > 0"),
+        filter_with_target(skip_if="workers.free == 0"),
+        filter_with_target(skip_if="workers.WA0 == 0"),
+        filter_with_target(skip_if="workers == 0"),
+        filter_with_target(skip_if="worker.level == 0"),
+        filter_with_target(order_by="level DESC"),
+        filter_with_target(order_by="DESC"),
+        filter_with_target(order_by="task.level DESC"),
+        filter_with_target(order_by="worker.channel.voice.capacity DESC"),
+        filter_with_target(known_worker_sid="worker.sid"),
+        filter_with_target(known_worker_friendly_name="taskrouter.dayOfWeek"),
+    ],
+)
+def test_workflow_with_name_that_cannot_resolve_is_refused(matched):
+    with pytest.raises(BadRequest, match="Workflow configuration is invalid: "):
+        WorkflowSimulation(matched)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"order_by": "worker.channel.chat.available_capacity_percentage DESC, worker.level"},
+        {"skip_if": "workers.available == 0 AND task.vip = true OR 1==1"},
+        {"skip_if": "taskrouter.currentHour > 18"},
+        {"known_worker_sid": "agent.sid"},
+        {"expression": "worker.activity_name == 'Idle' AND worker.friendly_name != 'x'"},
+        {"expression": "'x' IN ['x', task.a]"},
+    ],
+)
+def test_workflow_with_documented_names_is_accepted(texts):
+    simulation = WorkflowSimulation(filter_with_target(**texts))
+    assert simulation.workflow.configuration.filters
+
+
+def test_configuration_that_can_route_no_task_is_refused():
+    simulation = Simulation()
+    for text in ('{"task_routing": {}}', '{"task_routing": {"filter": [{"queue": "WQ"}]}}'):
+        with pytest.raises(BadRequest, match="must have filters or a default_filter"):
+            workflows.require_configuration(simulation.engine, simulation.workspace, text)
+
+
+WORKER_EXPRESSIONS = [
+    ("task.level == 1", "task.level is not available here; names can begin with worker."),
+    ("taskrouter.currentHour > 8", "taskrouter.currentHour is not available here"),
+    ("worker.channel.voice.free == 1", "worker.channel.voice.free is not known: free must be one"),
+    ("worker.channel.telepathy.assigned_tasks == 1", "telepathy must be one of default, voice"),
+    ("worker == 1", "worker must be followed by a name"),
+    ("level =! 1", "unexpected '!' at position 8"),
+]
+
+
+def list_refusal(taskrouter, path, **query):
+    """Return the message of a refused list request."""
+    status, body = send_request(taskrouter, "GET", path, **query)
+    assert status == 400, body
+    return body["message"]
+
+
+@pytest.mark.parametrize(("expression", "message"), WORKER_EXPRESSIONS)
+def test_expression_over_rest_is_refused_with_parameter_and_reason(
+    taskrouter, workspace, expression, message
+):
+    create = workspace.task_queues.create
+    text = refusal(create, friendly_name="New", target_workers=expression)
+    assert text.startswith("Unable to create record: TargetWorkers is invalid: ")
+    assert message in text
+    queue = workspace.task_queues(next(iter(taskrouter.task_queues.values())))
+    assert message in refusal(queue.update, target_workers=expression)
+    for path, parameter in (
+        ("/Workers", "TargetWorkersExpression"),
+        ("/TaskQueues", "EvaluateWorkerAttributes"),
+    ):
+        text = list_refusal(taskrouter, path, **{parameter: expression})
+        assert text.startswith(f"{parameter} is invalid: ")
+        assert message in text
+
+
+@pytest.mark.parametrize("expression", ["worker.sid == 'x'", "taskrouter.currentHour > 8", "a ~ b"])
+def test_task_list_refuses_expression_that_cannot_resolve(taskrouter, expression):
+    message = list_refusal(taskrouter, "/Tasks", EvaluateTaskAttributes=expression)
+    assert message.startswith("EvaluateTaskAttributes is invalid: ")
