@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import boto3
 import click
 import requests
+from botocore.exceptions import BotoCoreError, ClientError
 from twilio.base.exceptions import TwilioException
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
@@ -17,7 +18,7 @@ from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
 from infra.aws import stage_config
-from infra.commands import connect_unless_local, report_errors, stage_option
+from infra.commands import connect_unless_local, describe_error, report_errors, stage_option
 from infra.twilio_account import make_client
 
 _DEFAULT_HOURS = 8.0
@@ -107,17 +108,17 @@ def read_api_key(settings: config.Settings) -> ApiKey:
             AWS credentials and region of the caller.
 
     Raises:
-        OperatorError: The value of the parameter is invalid.
-        botocore.exceptions.ClientError: The parameter does not exist or can't be read.
+        OperatorError: The parameter cannot be read, or its value is invalid.
     """
     name = settings.secrets_parameter
     if not name:
         return ApiKey(settings.twilio_api_key_sid, settings.twilio_api_key_secret)
-    response = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
     try:
+        response = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
         secrets = parse_secrets(response["Parameter"]["Value"])
-    except SecretsUnavailable as error:
-        raise OperatorError(f"{name}: {error}") from error
+    except (BotoCoreError, ClientError, SecretsUnavailable) as error:
+        message = f"The parameter {name} can't be read. {describe_error(error)}"
+        raise OperatorError(message) from error
     return ApiKey(*next(iter(secrets.api_keys.items())))
 
 
