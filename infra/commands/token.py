@@ -18,7 +18,7 @@ from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
 from infra.aws import stage_config
-from infra.commands import connect_unless_local, report_errors, stage_option
+from infra.commands import connect_unless_local, describe_error, report_errors, stage_option
 from infra.twilio_account import make_client
 
 _DEFAULT_HOURS = 8.0
@@ -117,7 +117,8 @@ def read_api_key(settings: config.Settings) -> ApiKey:
         response = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
         secrets = parse_secrets(response["Parameter"]["Value"])
     except (BotoCoreError, ClientError, SecretsUnavailable) as error:
-        raise OperatorError(f"The parameter {name} can't be read: {error}") from error
+        message = f"The parameter {name} can't be read. {describe_error(error)}"
+        raise OperatorError(message) from error
     return ApiKey(*next(iter(secrets.api_keys.items())))
 
 
