@@ -223,38 +223,38 @@ def check(project: Mapping[str, Any], stage_name: str) -> None:
         raise invalid(stage_name, problem)
 
 
-def check_combinations(stage_name: str, handler: str, members: ChaliceConfig) -> None:
-    """Check members that depend on each other, as Chalice resolves them for a handler.
+def check_combinations(project: Mapping[str, Any], stage_name: str) -> None:
+    """Check members that depend on each other, as Chalice resolves them for each function.
 
     Chalice checks these members too, but only after the stack has been created.
 
     Raises:
         OperatorError: A member lacks its counterpart.
     """
-    if bool(members.subnet_ids) != bool(members.security_group_ids):
-        raise invalid(
-            stage_name,
-            f"subnet_ids and security_group_ids of {handler} must both be set, or neither of them.",
+    for handler in (API, SWEEP):
+        members = ChaliceConfig(
+            chalice_stage=stage_name, function_name=handler, config_from_disk=project
         )
+        for problem in _find_wrong_combinations(members, handler):
+            raise invalid(stage_name, problem)
+
+
+def _find_wrong_combinations(members: ChaliceConfig, handler: str) -> Iterator[str]:
+    if bool(members.subnet_ids) != bool(members.security_group_ids):
+        yield f"subnet_ids and security_group_ids of {handler} must both be set, or neither."
     if members.manage_iam_role is False and not members.iam_role_arn:
-        raise invalid(
-            stage_name,
+        yield (
             f"iam_role_arn of {handler} must be set to the ARN of a role, because manage_iam_role "
-            "is false.",
+            "is false."
         )
     is_private = members.api_gateway_endpoint_type == "PRIVATE"
     endpoints, file = members.api_gateway_endpoint_vpce, members.api_gateway_policy_file
     if endpoints and not is_private:
-        raise invalid(
-            stage_name,
-            "api_gateway_endpoint_vpce requires the api_gateway_endpoint_type PRIVATE. Twilio "
-            "can't call a private API directly.",
-        )
+        yield "api_gateway_endpoint_vpce requires the api_gateway_endpoint_type PRIVATE."
     if is_private and bool(endpoints) == bool(file):
-        raise invalid(
-            stage_name,
+        yield (
             "the api_gateway_endpoint_type PRIVATE requires either api_gateway_endpoint_vpce or "
-            "api_gateway_policy_file.",
+            "api_gateway_policy_file."
         )
 
 

@@ -209,15 +209,10 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     for handler in (API, SWEEP):
         own = functions.get(handler, {}).get("environment_variables", {})
         _check_function_variables(stage_name, handler, own, examples)
-    scopes = {
-        handler: ChaliceConfig(
-            chalice_stage=stage_name, function_name=handler, config_from_disk=project_config
-        )
-        for handler in (API, SWEEP)
-    }
-    for handler, members in scopes.items():
-        config_file.check_combinations(stage_name, handler, members)
-    api = scopes[API]
+    api = ChaliceConfig(
+        chalice_stage=stage_name, function_name=API, config_from_disk=project_config
+    )
+    config_file.check_combinations(project_config, stage_name)
     _check_api_timeout(stage_name, api.lambda_timeout)
     domain = stage.get("api_gateway_custom_domain")
     if domain is not None:

@@ -168,7 +168,7 @@ def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, conte
         (
             "lambda_functions/sweep/security_group_ids",
             ["sg-1"],
-            "subnet_ids and security_group_ids of sweep must both be set, or neither of them.",
+            "subnet_ids and security_group_ids of sweep must both be set, or neither.",
         ),
         ("manage_iam_role", False, "iam_role_arn of api_handler must be set to the ARN of a role"),
         ("api_gateway_endpoint_vpce", "vpce-1", "requires the api_gateway_endpoint_type PRIVATE"),
@@ -598,7 +598,7 @@ def test_deeply_nested_file_is_refused(config):
         stage_config.read("dev")
 
 
-@pytest.mark.parametrize("name", ["my_stage", "x" * 32, "dev/x"])
+@pytest.mark.parametrize("name", ["my_stage", "a" * 33, "dev/x"])
 def test_stage_name_that_aws_would_refuse_is_refused(config, name):
     text = COMMITTED.replace('"dev"', json.dumps(name))
     config.write_text(text)
