@@ -233,7 +233,7 @@ def check_combinations(project: Mapping[str, Any], stage_name: str) -> None:
     """
     for handler in (API, SWEEP):
         members = ChaliceConfig(
-            chalice_stage=stage_name, function_name=handler, config_from_disk=project
+            chalice_stage=stage_name, function_name=handler, config_from_disk=dict(project)
         )
         for problem in _find_wrong_combinations(members, handler):
             raise invalid(stage_name, problem)
