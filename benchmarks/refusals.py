@@ -18,8 +18,8 @@ from chalicelib.runtime import SystemClock
 REFUSAL_LIMIT_MS = 100
 """Maximum CPU time per refused request.
 
-Lambda accepts 10 requests per second for each unit of concurrency. Shorter requests therefore use
-no additional capacity.
+Lambda accepts 10 requests per second for each unit of concurrency, so a request that takes less
+time frees no capacity.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
 """
 
@@ -33,8 +33,8 @@ _REQUESTS: tuple[tuple[str, str, dict[str, str], bytes], ...] = (
     ("no header", "", {}, _TYPICAL),
     ("forged", "", _SIGNATURE, _TYPICAL),
     ("forged, 4 query parameters", _QUERY, _SIGNATURE, _TYPICAL),
-    ("forged, 125 KiB", "", _SIGNATURE, _LARGE),
-    ("forged, 125 KiB, 4 query parameters", _QUERY, _SIGNATURE, _LARGE),
+    ("forged, 124 KiB", "", _SIGNATURE, _LARGE),
+    ("forged, 124 KiB, 4 query parameters", _QUERY, _SIGNATURE, _LARGE),
     ("4.5 MB", "", _SIGNATURE, b"a" * 4_500_000),
 )
 

@@ -38,6 +38,9 @@ class LogFields(TypedDict, total=False):
     """Status that the API client requested for the Reservation, such as ``accepted``."""
 
     call_sid: str | None
+    changed: bool | None
+    """Whether an event created the record or changed its status."""
+
     checked_url: str | None
     """URL against which an invalid signature was checked, without parts that may be secrets."""
 
@@ -59,9 +62,6 @@ class LogFields(TypedDict, total=False):
 
     likely_cause: str | None
     """Likely cause of an invalid signature; see `chalicelib.adapters.twilio.signature`."""
-
-    news: bool | None
-    """Whether an event created the record or changed its status."""
 
     principal: str | None
     """Name of the authenticated API client."""

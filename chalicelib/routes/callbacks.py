@@ -53,7 +53,7 @@ def event_callback() -> Response:
         changed = observe(
             event, store=service.store, deadlines=service.deadlines, now=service.clock.now_ms()
         )
-        observability.bind(news=changed)
+        observability.bind(changed=changed)
     return Response("", status_code=204)
 
 

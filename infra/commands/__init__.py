@@ -68,17 +68,17 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
             check_variables(os.environ)
             command(*args, **kwargs)
         except BrokenPipeError:
-            raise  # click ends the command silently if the reader of its output has ended
+            raise  # click ends the command silently if the process that reads its output has exited
         except REPORTED_ERRORS as error:
             raise click.ClickException(describe_error(error)) from error
         except Interrupted as signal:
             _exit(signal)
         except click.Abort as abort:
-            # click replaces a KeyboardInterrupt during a question with Abort.
+            # click replaces a KeyboardInterrupt during a prompt with Abort.
             if not isinstance(abort.__context__, Interrupted):
                 raise
             with suppress(OSError):
-                click.echo(err=True)  # ends the line of the question
+                click.echo(err=True)  # ends the line of the prompt
             _exit(abort.__context__)
 
     return run

@@ -215,7 +215,7 @@ def _format(explanation: dict[str, Any]) -> Iterator[str]:
     if explanation["rule"]:
         source = f'rule "{explanation["rule"]}"'
     elif explanation["unreadable"]:
-        source = f"the key unreadable ({unreadable['parameter']} can't be read)"
+        source = f'the key "unreadable" ({unreadable["parameter"]} can\'t be read)'
     else:
         source = "ASSIGNMENT_INSTRUCTION (no rule applies)"
     yield f"answer: {json.dumps(explanation['answer'])}, by {source}"

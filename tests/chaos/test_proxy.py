@@ -101,7 +101,7 @@ def test_delayed_request_takes_at_least_as_long_as_the_delay():
     assert time.monotonic() - started >= 0.2
 
 
-def test_fault_lost_affects_all_matching_requests_and_is_counted_once():
+def test_lost_fault_affects_all_matching_requests_and_is_counted_once():
     subjects = ("fallback", "event reservation.created")
     fault = RequestFault(Connection.CALLBACKS, "lost", subjects=subjects)
     lost = inject_and_send(fault, path="/event_callback", data=EVENT, requests=3)

@@ -96,7 +96,7 @@ NOT_RECORDED = {
     "iam:CreateServiceLinkedRole": "API Gateway creates the role with the first custom domain",
     "sns:Subscribe": "subscribes an email address to the alarms",
 }
-"""Other actions that the test does not record, and the reasons to allow these."""
+"""Actions that tests/deploy/test_deploy_role.py does not record, and the reasons to allow them."""
 
 
 def _statements():

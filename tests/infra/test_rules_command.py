@@ -179,7 +179,8 @@ def test_explain_names_the_rule_that_reads_unreadable_attributes(file):
         "  5  priority: matches (not reached)\n"
         "     when priority\n"
         "     priority is 5\n"
-        'answer: {"instruction": "reject"}, by the key unreadable (TaskAttributes can\'t be read)\n'
+        'answer: {"instruction": "reject"}, '
+        'by the key "unreadable" (TaskAttributes can\'t be read)\n'
     )
     result = run_rules("explain", "-", "--rules", file, "--json", stdin=capture)
     assert json.loads(result.stdout)["unreadable"] == {

@@ -263,7 +263,7 @@ def test_item_ids_do_not_contain_the_key(api: Api) -> None:
 
 
 def plant(api: Api, **changes: Any) -> str:
-    """Create a Task with the content of a `create` request in TaskRouter, without this service."""
+    """Create a Task directly in TaskRouter, with the content of a request from `create`."""
     task = NewTask(
         attributes=json.dumps({**BODY["attributes"], "idempotency_key": "order-1"}),
         workflow_sid=ENVIRON["TWILIO_WORKFLOW_SID"],

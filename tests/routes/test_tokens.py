@@ -181,7 +181,10 @@ def test_maximum_lifetime_is_a_setting(
 
 
 def test_tokens_without_the_secret_do_not_reveal_the_api_keys(api: Api) -> None:
-    """Anyone can write a token, so such a token must not reveal which API keys are accepted."""
+    """Anyone can create a token with an invalid signature.
+
+    The responses to such tokens must not reveal which API keys are accepted.
+    """
     claims = valid_claims(api)
     for change in ({}, {"exp": 1}, {"nbf": 32_503_680_000}, {"sub": "x"}, {"grants": {}}):
         messages = {

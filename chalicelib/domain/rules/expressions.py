@@ -140,7 +140,8 @@ _WORDS = {
     "like": "starts_with(TEXT, PREFIX)",
     "is": "== and `null`",
 }
-"""Operators of TaskRouter's and similar expressions (in lower case), and their JMESPath.
+"""Operators of TaskRouter's expression syntax and similar languages (in lower case), with their
+JMESPath equivalents.
 
 https://www.twilio.com/docs/taskrouter/expression-syntax
 """

@@ -1,4 +1,4 @@
-// Shows TaskQueues with their Workers and the number of waiting Tasks.
+// Shows TaskQueues with their numbers of Workers and waiting Tasks.
 
 import { el, setText } from "./dom.js";
 import { drawFields, expandableRow } from "./row.js";
