@@ -251,7 +251,7 @@ class EventPage:
 
 def _check_owner(form: Form, *, account_sid: str, workspace_sid: str) -> None:
     for name, expected in (("AccountSid", account_sid), ("WorkspaceSid", workspace_sid)):
-        if form.get(name, expected) != expected:
+        if name in form and {*form.getall(name)} != {expected}:
             raise BadRequest(f"{name} does not match this service's settings.")
 
 

@@ -40,11 +40,14 @@ MAX_REASON_LENGTH = 160
 
 _MAX_SENTENCE_LENGTH = 1_000
 
+_MIN_PRIVATE_LENGTH = 4
+"""Length from which a private text is also removed inside other words."""
+
 _MAYBE_PRIVATE = r"""
     \{(?:.*\}|.*) | \[(?:.*\]|.*)              # JSON, also if it is cut off
-    | "[^"]*"? | (?<!\w)'[^']*'?(?!\w)          # quoted text
-    | \w+://\S+ | \S+@\S+                     # URLs and addresses
-    | (?i:client|sips?):\S+                    # contacts
+    | "(?:.*"|.*) | (?<!\w)'(?:.*'(?!\w)|.*)     # quoted text, which may contain quotes
+    | (?<=\s)\S*:(?=\s|$).*                    # text after a colon, except after the first word
+    | \S*[:@]\S+                               # URLs, addresses and contacts
     | (?<!\w)\+?\d[\d\ .()-]{4,}\d(?!\w)       # numbers of phones and cards, but no SIDs
 """
 """Text that may be a value of an attribute or a contact, as a verbose regular expression."""
@@ -313,25 +316,41 @@ def public_text(message: str, private: Iterable[str]) -> str:
 
     Returns:
         The message without a period at the end and with at most MAX_REASON_LENGTH characters. "…"
-        replaces private texts, and everything that may be a value of an attribute or a contact:
-        JSON, quoted text, URLs, addresses, and numbers of phones or cards. Empty if the message
-        is too long to be a sentence.
+        replaces private texts, words of at least four characters that occur in private texts or
+        begin a word of one, and everything that may be a value of an attribute or a contact: JSON,
+        quoted text, text after a colon (except after the first word), URLs, addresses, and numbers
+        of phones or cards. Empty if the message is too long to be a sentence.
     """
     import re  # noqa: PLC0415  needed for error messages only
 
     if len(message) > _MAX_SENTENCE_LENGTH:
         return ""
-    texts = {text for value in private for text in (value, *_values_in(value)) if text.strip()}
+    message = re.sub(r"\s+", " ", message)
+    private = [*private]
+    values = {text for value in private for text in [*_values_in(value)] or [value]}
+    texts = {re.sub(r"\s+", " ", text) for text in (*private, *values)}
     # Longer texts first, because a text may contain another.
-    names = "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))
-    if names:
-        message = re.sub(rf"(?<!\w)(?:{names})(?!\w)", "…", message)
+    patterns = [
+        re.escape(text) if len(text) >= _MIN_PRIVATE_LENGTH else rf"(?<!\w){re.escape(text)}(?!\w)"
+        for text in sorted(texts, key=len, reverse=True)
+        if text.strip()
+    ]
+    if patterns:
+        message = re.sub("|".join(patterns), "…", message, flags=re.IGNORECASE)
+    words = {word.casefold() for text in values for word in re.findall(r"\w+", text)}
+    message = re.sub(
+        rf"\w{{{_MIN_PRIVATE_LENGTH},}}",
+        lambda match: (
+            "…" if any(word.startswith(match[0].casefold()) for word in words) else match[0]
+        ),
+        message,
+    )
     message = re.sub(_MAYBE_PRIVATE, "…", message, flags=re.VERBOSE | re.DOTALL)
-    return " ".join(message.split())[:MAX_REASON_LENGTH].rstrip(" .")
+    return re.sub(r"…(\s*…)+", "…", message)[:MAX_REASON_LENGTH].strip(" .")
 
 
 def _values_in(text: str) -> Iterator[str]:
-    """Yield all strings and numbers in a JSON text; nothing if the text is not JSON."""
+    """Yield all strings, numbers and other scalars in a JSON text; nothing if it is not JSON."""
     try:
         pending = [json.loads(text)]
     except (ValueError, RecursionError):
@@ -342,8 +361,8 @@ def _values_in(text: str) -> Iterator[str]:
             pending += value.values()
         elif isinstance(value, list):
             pending += value
-        elif value is not None and not isinstance(value, bool):
-            yield str(value)
+        else:
+            yield value if isinstance(value, str) else json.dumps(value)
 
 
 def describe_connection_failure(url: str, error: BaseException) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from chalicelib import config
 from chalicelib.adapters import rules_file
@@ -58,6 +59,9 @@ def check(file: Path | None, stage_name: str) -> None:
 
     Exit code 1: the rules are invalid. Each line of the message describes one mistake.
     """
+    source = click.get_current_context().get_parameter_source("stage_name")
+    if file and source is not ParameterSource.DEFAULT:
+        raise click.UsageError("FILE and --stage contradict each other. Omit one of them.")
     path = file or config.rules_file(stage_config.environment(stage_name, os.environ))
     checked = rules_file.load(path.absolute(), default=Defer())
     click.echo(f"{path}: {len(checked.rules)} rule(s), no mistakes.")

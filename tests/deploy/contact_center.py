@@ -34,7 +34,7 @@ def first_deployment_dialog(twilio):
         (r"Change them\? .*: ", "y"),
         ("Email address .*: ", "you@example.com"),
         (r"Create a test Task.*\? .*: ", "y"),
-        ("Attributes of the Task .*: ", '{"selected_language": "es"}'),
+        ("Attributes of the Task .*: ", ""),
     ]
 
 

@@ -101,6 +101,13 @@ def test_check_reads_the_default_rules_or_the_file_in_the_setting(file):
     )
 
 
+def test_check_refuses_a_file_together_with_a_stage(file):
+    result = run_rules("check", file, "--stage", "dev")
+
+    assert result.returncode == 2
+    assert "FILE and --stage contradict each other. Omit one of them." in result.stderr
+
+
 def test_check_reports_every_mistake_with_exit_code_1():
     result = run_rules("check", "tests/domain/bad_rules/many_mistakes.toml")
     assert (result.returncode, result.stdout) == (1, "")
