@@ -191,6 +191,29 @@ def test_explain_reads_attributes_that_parsers_dislike(file, attributes):
     assert result.stdout.endswith('answer: {"instruction": "accept"}, by rule "VIPs at once"\n')
 
 
+@pytest.mark.parametrize("attributes", ['{"vip": NaN}', '"{\\"vip\\": [1e999]}"'])
+def test_explain_names_the_attribute_with_an_unknown_number(file, attributes):
+    capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {attributes}}}'
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert (
+        '     TaskAttributes contains a number whose value is unknown, in "vip".\n' in result.stdout
+    )
+    assert result.stdout.endswith(
+        "answer: {}, by the key unreadable (TaskAttributes can't be read)\n"
+    )
+
+
+def test_explain_does_not_show_values_that_are_nested_too_deeply(file):
+    deep = "[" * 1_500 + "]" * 1_500
+    capture = json.dumps(CALLBACK | {"TaskAttributes": f'{{"vip": {deep}}}'})
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert '     task.vip is "(nested too deeply to be shown)"\n' in result.stdout
+
+    capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {{"vip": {deep}}}}}'
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert "Write the attributes as a string" in result.stderr
+
+
 def test_explain_names_the_setting_if_no_rule_matches():
     result = run_rules("explain", "-", stdin=urlencode(CALLBACK), ASSIGNMENT_INSTRUCTION="accept")
     assert result.stdout == (

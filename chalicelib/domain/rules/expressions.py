@@ -84,12 +84,13 @@ class Expression:
     def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that the expression reads; each key is a path (``task.vip``).
 
-        Paths to unreadable facts are omitted.
+        Paths to facts that can't be read, or only in part, are omitted.
         """
         values = {}
         for path in paths_read(self._tree):
             with suppress(UnreadableFact):
-                values[".".join(path)] = _follow(path, facts)
+                value = _follow(path, facts)
+                values[".".join(path)] = {**value} if isinstance(value, dict) else value
         return values
 
 
