@@ -7,11 +7,14 @@ must not delay assignment callbacks.
 """
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from keyword import iskeyword
+from math import ceil
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -59,7 +62,7 @@ _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
 
-_MAX_RETRY_AFTER_DIGITS = 5
+_MAX_RETRY_AFTER_SECONDS = 86_400
 
 _MIN_VALUE_LENGTH = 3
 """Minimum length of a value that identifies its parameter in Twilio's message."""
@@ -362,9 +365,16 @@ def _to_error(response: Response) -> TaskRouterError:
 
 
 def _retry_after(header: str) -> int | None:
-    """Return the seconds in a Retry-After header; None for a date or any other text."""
-    is_number = header.isascii() and header.isdigit() and len(header) <= _MAX_RETRY_AFTER_DIGITS
-    return int(header) if is_number else None
+    """Return the seconds in a Retry-After header, at most a day; None for any other text."""
+    if header.isascii() and header.isdigit():
+        digits = header.lstrip("0") or "0"
+        is_long = len(digits) > len(str(_MAX_RETRY_AFTER_SECONDS))
+        return _MAX_RETRY_AFTER_SECONDS if is_long else min(int(digits), _MAX_RETRY_AFTER_SECONDS)
+    try:
+        at = parsedate_to_datetime(header)
+        return max(0, min(ceil(at.timestamp() - time.time()), _MAX_RETRY_AFTER_SECONDS))
+    except (ValueError, OverflowError):
+        return None
 
 
 def _describe_refusal(problem: dict[str, Any], form: dict[str, list[str]]) -> str:
