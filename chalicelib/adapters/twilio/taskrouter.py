@@ -7,14 +7,11 @@ must not delay assignment callbacks.
 """
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from keyword import iskeyword
-from math import ceil
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
@@ -365,16 +362,9 @@ def _to_error(response: Response) -> TaskRouterError:
 
 
 def _retry_after(header: str) -> int | None:
-    """Return the seconds in a Retry-After header, at most a day; None for any other text."""
-    if header.isascii() and header.isdigit():
-        digits = header.lstrip("0") or "0"
-        is_long = len(digits) > len(str(_MAX_RETRY_AFTER_SECONDS))
-        return _MAX_RETRY_AFTER_SECONDS if is_long else min(int(digits), _MAX_RETRY_AFTER_SECONDS)
-    try:
-        at = parsedate_to_datetime(header)
-        return max(0, min(ceil(at.timestamp() - time.time()), _MAX_RETRY_AFTER_SECONDS))
-    except (ValueError, OverflowError):
-        return None
+    """Return the seconds in a Retry-After header, at most a day; None for a date or other text."""
+    is_number = header.isascii() and header.isdigit()
+    return min(int(header.lstrip("0")[:6] or 0), _MAX_RETRY_AFTER_SECONDS) if is_number else None
 
 
 def _describe_refusal(problem: dict[str, Any], form: dict[str, list[str]]) -> str:
