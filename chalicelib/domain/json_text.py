@@ -61,7 +61,7 @@ def parse_json(text: str) -> Any:
         value = json.loads(
             text.removeprefix(BYTE_ORDER_MARK),
             parse_constant=_refuse_constant,
-            object_pairs_hook=_unique_members,
+            object_pairs_hook=unique_members,
         )
         # "\ud800" is valid JSON, but neither DynamoDB nor a form can represent it.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -72,7 +72,8 @@ def parse_json(text: str) -> Any:
     return value
 
 
-def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object with these members; raise JsonError if a name is repeated."""
     value = dict(members)
     if len(value) < len(members):
         names = [name for name, _ in members]

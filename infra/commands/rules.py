@@ -123,6 +123,8 @@ def _captured_callback(source: str) -> Form:
         raise OperatorError(
             f"{source} is neither a Reservation SID nor a readable file."
         ) from error
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise OperatorError(f"{source} is UTF-16. Save the file as UTF-8.")
     if not body.startswith(b"{"):
         return Form.parse(body)
     try:

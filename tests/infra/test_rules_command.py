@@ -123,6 +123,23 @@ def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture, mark
     assert result.stdout == EXPLANATION
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("capture", [json.dumps(CALLBACK), urlencode(CALLBACK)])
+def test_explain_asks_for_utf_8(file, encoding, capture):
+    text = capture if encoding == "utf-16" else "\ufeff" + capture
+    result = run_rules("explain", "-", "--rules", file, stdin=text.encode(encoding))
+    assert result.returncode == 1
+    assert result.stderr == "Error: - is UTF-16. Save the file as UTF-8.\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "latin-1"])
+def test_check_asks_for_utf_8(file, encoding):
+    file.write_text("\ufeff" * (encoding == "utf-16-be") + "# é", encoding=encoding)
+    result = run_rules("check", file)
+    assert result.returncode == 1
+    assert result.stderr.endswith(": the file is not UTF-8. Save it as UTF-8.\n")
+
+
 def test_explain_prints_no_passwords_or_terminal_control_characters(file):
     file.write_text(
         '[[rule]]\nname = "sip"\nwhen = "task.name"\ninstruction = "conference"\n'
