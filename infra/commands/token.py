@@ -1,5 +1,6 @@
 """Command that creates bearer tokens: AccessTokens with a TaskRouter grant."""
 
+import math
 import os
 from dataclasses import dataclass, field
 
@@ -56,8 +57,8 @@ def token(role: str, worker: str | None, hours: float | None, stage_name: str) -
     if Role(role).has_worker and not worker:
         raise click.UsageError(f"A {role} token needs --worker, the SID or name of a Worker.")
     settings = config.load(stage_config.environment(stage_name, os.environ))
-    max_hours = settings.max_token_seconds / 3_600
-    if hours is not None and hours > max_hours:
+    if hours is not None and hours * 3_600 > settings.max_token_seconds:
+        max_hours = math.floor(settings.max_token_seconds / 3_600 * 10_000) / 10_000
         raise click.UsageError(
             f"--hours must be at most {max_hours:g}, because MAX_TOKEN_SECONDS is "
             f"{settings.max_token_seconds} in the stage {stage_name}."
