@@ -190,7 +190,7 @@ def test_name_without_a_counterpart_is_explained(
     ("name", "intended"),
     [
         *[(name, "task_sid") for name in ("TaskSid", "taskSid", "tasksid", "task-sid", "tsk_sid")],
-        *[(name, "instruction") for name in ("Instruction", "instuction")],
+        *[(name, "instruction") for name in ("Instruction", "instructio")],
     ],
 )
 def test_misspelled_parameter_of_the_accept_route_is_suggested_beside_an_instruction(
