@@ -29,7 +29,7 @@ The stack is running. Press Ctrl-C to stop it.
   Portal      {simulator}/simulator/portal   (the simulator's replacement for the Twilio Console)
   DynamoDB    {dynamodb}
 
-The commands below use a supervisor token, which is valid for {hours} hours, and the simulator's account:
+The commands below use a supervisor token, which is valid for {lifetime}, and the simulator's account:
 
   TOKEN={token}
   ACCOUNT={account}
@@ -145,6 +145,12 @@ def services_greeting(stack: Stack) -> str:
     )
 
 
+def _describe_hours(hours: float) -> str:
+    """Return a time such as `8 hours`, `1 hour` or `90 seconds`."""
+    number, unit = (round(hours), "hour") if hours == round(hours) else (hours * 3_600, "second")
+    return f"{number:.0f} {unit}{'' if number == 1 else 's'}"
+
+
 def greeting(stack: Stack) -> str:
     """Return the addresses of a running stack and commands to try."""
     simulator = http_client.fetch_identifiers(stack.simulator_url)
@@ -156,7 +162,7 @@ def greeting(stack: Stack) -> str:
         api=stack.api_url,
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
-        hours=f"{hours:g}",
+        lifetime=_describe_hours(hours),
         token=token,
         account=f"{simulator['account_sid']}:{simulator['auth_token']}",
         idle=simulator["activities"]["Idle"],

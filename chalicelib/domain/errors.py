@@ -13,6 +13,7 @@
     ├── MethodNotAllowed         405  method not supported by the route
     ├── ReservationNotPending    409  ended with, or being changed to, another status
     ├── InstructionAlreadySent   409  another instruction was already sent
+    ├── TaskUnidentified         409  the Task of an Idempotency-Key can't be identified
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
     ├── KeyReused                422  Idempotency-Key already used for another request
     ├── Unsettled                503  request sent to TaskRouter, outcome not known yet
@@ -169,6 +170,13 @@ class ReservationGone(AppError):
     code = "ReservationGone"
 
 
+class TaskUnidentified(AppError):
+    """It can't be determined which Task a request created. A retry does not help."""
+
+    status = 409
+    code = "TaskUnidentified"
+
+
 class KeyReused(AppError):
     """The Idempotency-Key was already used for another request."""
 
@@ -177,11 +185,10 @@ class KeyReused(AppError):
 
 
 class Unsettled(AppError):
-    """The outcome of a request to TaskRouter is not known yet."""
+    """The outcome of a request to TaskRouter is not known yet. See `until`."""
 
     status = 503
     code = "OutcomeUnknown"
-    retry_after = 1
 
     @classmethod
     def until(

@@ -69,8 +69,8 @@ def token(role: str, worker: str | None, hours: float | None, stage_name: str) -
     if worker and not Role(role).has_worker:
         raise click.UsageError(f"A {role} token has no Worker. Omit --worker.")
     settings = config.load(stage_config.environment(stage_name, os.environ))
-    max_hours = settings.max_token_seconds / 3_600
-    if hours is not None and hours > max_hours:
+    if hours is not None and hours * 3_600 > settings.max_token_seconds:
+        max_hours = math.floor(settings.max_token_seconds / 3_600 * 10_000) / 10_000
         raise click.UsageError(
             f"--hours must be at most {max_hours:g}, because MAX_TOKEN_SECONDS is "
             f"{settings.max_token_seconds} in the stage {stage_name}."

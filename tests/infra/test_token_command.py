@@ -76,6 +76,11 @@ def test_default_lifetime_is_at_most_the_setting(settings, max_seconds, expected
             "--hours must be at most 1, because MAX_TOKEN_SECONDS is 3600 in the stage local.",
         ),
         (
+            ["--role", "service", "--hours", "0.0166667"],
+            {"MAX_TOKEN_SECONDS": "60"},
+            "--hours must be at most 0.0166, because MAX_TOKEN_SECONDS is 60 in the stage local.",
+        ),
+        (
             ["--role", "service"],
             {"MAX_TOKEN_SECONDS": "86401"},
             "MAX_TOKEN_SECONDS must be a whole",

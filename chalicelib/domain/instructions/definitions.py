@@ -79,12 +79,7 @@ class Parameter:
 
 def required(value_type: ParameterType, rest_name: str) -> Any:
     """Declare a required parameter and its name in the REST API."""
-    metadata = {
-        "value_type": value_type,
-        "rest_name": rest_name,
-        "required": True,
-        "default": None,
-    }
+    metadata = {"value_type": value_type, "rest_name": rest_name, "required": True, "default": None}
     return field(metadata=metadata)
 
 
@@ -204,9 +199,15 @@ class Instruction:
         definitions = cls.parameters()
         if not definitions:
             return f"{cls.name} takes no parameters. Remove `{shown(name)}`."
-        hints = {parameter.rest_name: known for known, parameter in definitions.items()}
         message = f"{cls.name} has no parameter {shown(name)}"
-        return message + suggestion(name, definitions.keys(), hints)
+        return message + suggestion(name, definitions.keys(), cls.hints())
+
+    @classmethod
+    def hints(cls) -> dict[str, str]:
+        """Return the JSON names of parameters by their names in the REST API of any instruction."""
+        kinds = (*INSTRUCTION_TYPES.values(), cls)
+        pairs = ((p.rest_name, name) for kind in kinds for name, p in kind.parameters().items())
+        return {rest_name: name for rest_name, name in pairs if name in cls.parameters()}
 
 
 _SECONDS = whole_number(1, 999)
