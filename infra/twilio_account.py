@@ -14,7 +14,7 @@ from twilio.http.response import Response as HttpResponse
 from twilio.rest import Client
 
 from chalicelib.config import TASKROUTER_URL
-from chalicelib.domain.errors import describe_connection_failure
+from chalicelib.domain.messages import describe_connection_failure
 from infra import OperatorError
 
 _Response = TypeVar("_Response")

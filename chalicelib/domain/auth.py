@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from chalicelib.domain.errors import Forbidden, nearest_name, shown
+from chalicelib.domain.errors import Forbidden
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
 from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.messages import nearest_name, shown
 from chalicelib.domain.reservations import RINGING
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
-from chalicelib.domain.errors import BadRequest, shown
+from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import json_size
+from chalicelib.domain.messages import shown
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.sids import SID_PATTERNS, invalid_sid
 

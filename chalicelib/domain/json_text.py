@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
 
-from chalicelib.domain.errors import shown
+from chalicelib.domain.messages import shown
 
 MAX_DEPTH = 32
 """Maximum nesting depth of input, and of attributes in responses. Twilio documents no limit."""

@@ -23,8 +23,6 @@ from chalicelib.domain.errors import (
     MethodNotAllowed,
     TooLarge,
     Unauthorized,
-    nearest_name,
-    shown,
 )
 from chalicelib.domain.json_text import (
     JsonError,
@@ -32,6 +30,7 @@ from chalicelib.domain.json_text import (
     replace_lone_surrogates,
     to_json,
 )
+from chalicelib.domain.messages import nearest_name, shown
 from chalicelib.domain.sids import checked_sid
 
 FORM = "application/x-www-form-urlencoded"

@@ -12,7 +12,7 @@ from chalice.app import Blueprint, Response
 
 from chalicelib import observability, runtime
 from chalicelib.domain.auth import Action, Principal
-from chalicelib.domain.errors import BadRequest, nearest_name
+from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.instructions import (
     INSTRUCTION_TYPES,
     Instruction,
@@ -21,6 +21,7 @@ from chalicelib.domain.instructions import (
     without_secrets,
 )
 from chalicelib.domain.json_text import json_size
+from chalicelib.domain.messages import nearest_name
 from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_attributes
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.http import Parameters, check_names, optional_sid, route

@@ -224,7 +224,7 @@ def test_explain_names_the_attribute_with_an_unknown_number(file, attributes):
         '     TaskAttributes contains a number whose value is unknown, in "vip".\n' in result.stdout
     )
     assert result.stdout.endswith(
-        "answer: {}, by the key unreadable (TaskAttributes can't be read)\n"
+        'answer: {}, by the key "unreadable" (TaskAttributes can\'t be read)\n'
     )
 
 

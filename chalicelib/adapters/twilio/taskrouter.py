@@ -31,11 +31,10 @@ from chalicelib.domain.errors import (
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    describe_connection_failure,
-    public_text,
 )
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
 from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.messages import describe_connection_failure, public_text
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 

@@ -11,7 +11,6 @@ from functools import cache, cached_property
 from itertools import islice
 from typing import Any, ClassVar, NamedTuple
 
-from chalicelib.domain.errors import shown, suggestion
 from chalicelib.domain.instructions.parameter_types import (
     ACTIVITY,
     CALL,
@@ -29,6 +28,7 @@ from chalicelib.domain.instructions.parameter_types import (
     one_of,
     whole_number,
 )
+from chalicelib.domain.messages import shown, suggestion
 
 _MAX_UNKNOWN_NAMES = 10
 """Maximum number of reported unknown parameters, because a request may contain thousands."""

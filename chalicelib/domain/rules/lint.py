@@ -11,7 +11,7 @@ from typing import Any
 
 from jmespath.functions import Functions
 
-from chalicelib.domain.errors import nearest_name
+from chalicelib.domain.messages import nearest_name
 from chalicelib.domain.rules.facts import FACTS
 
 Node = dict[str, Any]
