@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chalicelib.domain import messages
 from chalicelib.domain.messages import public_text
 
 TEXTS = st.text(min_size=4, max_size=40).filter(lambda text: "…" not in text)
@@ -33,7 +34,7 @@ SENTENCES = (
 @given(attributes=ATTRIBUTES, sentence=st.sampled_from(SENTENCES), data=st.data())
 def test_no_value_of_a_submitted_attribute_is_repeated(attributes, sentence, data) -> None:
     text = json.dumps(attributes)
-    values = [*errors._values_in(text)]
+    values = [*messages._values_in(text)]
     if not values:
         return
     inserted = [data.draw(st.sampled_from(values)) for _ in range(sentence.count("{}"))]
