@@ -283,11 +283,11 @@ class Request:
         """
         size = self.query.integer("PageSize", 1, 1000) or 50
         number = self.query.integer("Page", 0, 10**6) or 0
-        token = self.query.text("PageToken") or None
+        token = self.query.text("PageToken", allow_empty=False)
         if number and not token:
             raise BadRequest("Absolute paging is not supported, use PageToken", _ABSOLUTE_PAGING)
         kept = (resource for resource in resources if keep(resource))
-        page = paginate(kept, ordering, token, size)
+        page = paginate(self.path, kept, ordering, token, size)
         previous_token, next_token = page.previous_token, page.next_token
         meta = {
             "first_page_url": self._page_url(size, 0, None),

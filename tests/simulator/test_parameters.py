@@ -60,6 +60,7 @@ def test_list_filter_that_is_not_a_sid_is_refused(taskrouter, path, parameter, v
         ("/Tasks", "PageSize", "0"),
         ("/Tasks", "Page", "first"),
         ("/Tasks", "PageToken", "PAWT" + "0" * 32),
+        ("/Workers", "PageToken", ""),
     ],
 )
 def test_invalid_list_filter_is_refused(taskrouter, path, parameter, value):
