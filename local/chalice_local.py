@@ -165,12 +165,14 @@ def _find_problem(described: stack.Stack) -> str | None:
             "and STATE_TABLE to the same values in both terminals, and run `chalice local --stage "
             "local`, because other stages override the shell's values."
         )
-    base_url = described.settings.public_base_url
-    callback_base_url = (simulator or {}).get("callback_base_url", base_url)
-    if str(callback_base_url).rstrip("/") != base_url:
+    base_url = stack.add_prefix(described.settings, described.settings.public_base_url)
+    callback_base_url = str((simulator or {}).get("callback_base_url", base_url)).rstrip("/")
+    if callback_base_url != base_url:
+        shown, expected = stack.hide_secrets(callback_base_url), stack.hide_secrets(base_url)
+        other = "another *** (CALLBACK_PATH_SECRETS) in " if shown == expected else ""
         return (
-            f"The TaskRouter simulator posts its callbacks to {callback_base_url}, not to "
-            f"{base_url}. Restart it with: {command}"
+            f"The TaskRouter simulator posts its callbacks to {shown}, not to {other}{expected}. "
+            f"Restart it with: {command}"
         )
     return None
 

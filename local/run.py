@@ -13,7 +13,7 @@ from infra import signals
 from infra.commands.token import create_token, read_api_key
 from local import supervisor
 from local.demo import http_client
-from local.stack import Stack, api_command
+from local.stack import Stack, api_command, hide_secrets
 
 TOKEN_HOURS = 8
 _NAME_WIDTH = 10
@@ -140,7 +140,7 @@ def services_greeting(stack: Stack) -> str:
     return SERVICES_GREETING.format(
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
-        callbacks=stack.environ["SIMULATOR_CALLBACK_BASE_URL"],
+        callbacks=hide_secrets(stack.environ["SIMULATOR_CALLBACK_BASE_URL"]),
         command=api_command(stack),
     )
 
