@@ -15,7 +15,7 @@ from local import supervisor
 from local.demo import http_client
 from local.stack import Stack, api_command, hide_secrets
 
-TOKEN_HOURS = 8
+TOKEN_SECONDS = 8 * 3_600
 _NAME_WIDTH = 10
 # Part of the line that the app logs for a sweep without due Reservations. If the sweep fails, the
 # error is printed on another line.
@@ -29,7 +29,7 @@ The stack is running. Press Ctrl-C to stop it.
   Portal      {simulator}/simulator/portal   (the simulator's replacement for the Twilio Console)
   DynamoDB    {dynamodb}
 
-The commands below use a supervisor token, which is valid for {hours} hours, and the simulator's account:
+The commands below use a supervisor token, which is valid for {lifetime}, and the simulator's account:
 
   TOKEN={token}
   ACCOUNT={account}
@@ -148,15 +148,15 @@ def services_greeting(stack: Stack) -> str:
 def greeting(stack: Stack) -> str:
     """Return the addresses of a running stack and commands to try."""
     simulator = http_client.fetch_identifiers(stack.simulator_url)
-    hours = min(TOKEN_HOURS, stack.settings.max_token_seconds / 3_600)
+    seconds = min(TOKEN_SECONDS, stack.settings.max_token_seconds)
     token = create_token(
-        stack.settings, read_api_key(stack.settings), role="supervisor", hours=hours
+        stack.settings, read_api_key(stack.settings), role="supervisor", hours=seconds / 3_600
     )
     return GREETING.format(
         api=stack.api_url,
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
-        hours=f"{hours:g}",
+        lifetime=_duration(seconds),
         token=token,
         account=f"{simulator['account_sid']}:{simulator['auth_token']}",
         idle=simulator["activities"]["Idle"],
@@ -164,3 +164,11 @@ def greeting(stack: Stack) -> str:
         alice=simulator["workers"]["Alice"],
         workspace=f"{stack.simulator_url}/v1/Workspaces/{simulator['workspace_sid']}",
     )
+
+
+def _duration(seconds: int) -> str:
+    """Return a duration in the largest unit that shows it as a whole number."""
+    units = {"hour": 3_600, "minute": 60, "second": 1}
+    unit = next(unit for unit, length in units.items() if seconds % length == 0)
+    number = seconds // units[unit]
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

@@ -8,10 +8,12 @@ from app import app
 from chalicelib.config import SettingsError
 from chalicelib.routes.callbacks import move_twilio_routes, twilio_routes
 from local import network, run, stack
+from local.demo import http_client
 from taskrouter_simulator import seed
 from taskrouter_simulator import settings as simulator
 from taskrouter_simulator.clock import Clock
 from taskrouter_simulator.engine import start
+from taskrouter_simulator.testing import running
 
 
 def test_addresses_are_derived_from_the_ports():
@@ -211,3 +213,24 @@ def test_printed_commands_and_urls_do_not_contain_the_secret():
     assert SECRET not in printed
     assert "posts its callbacks to http://127.0.0.1:8000/***:" in printed
     assert printed.count("CALLBACK_PATH_SECRETS=*** ") == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (86_400, "8 hours"),
+        (3_600, "1 hour"),
+        (7_200, "2 hours"),
+        (5_400, "90 minutes"),
+        (60, "1 minute"),
+        (90, "90 seconds"),
+        (1, "1 second"),
+    ],
+)
+def test_greeting_states_the_lifetime_of_the_token(monkeypatch, seconds, text):
+    identifiers = http_client.fetch_identifiers
+    described = stack.describe({"MAX_TOKEN_SECONDS": str(seconds)})
+    with running() as simulated:
+        monkeypatch.setattr(http_client, "fetch_identifiers", lambda _: identifiers(simulated.url))
+
+        assert f"which is valid for {text}, and" in run.greeting(described)
