@@ -153,8 +153,10 @@ class Parameters:
         try:
             json.loads("[" * NESTING_RESERVE + text + "]" * NESTING_RESERVE)
             value = json.loads(text, parse_constant=_reject_constant)
-        except (ValueError, RecursionError):
+        except ValueError:
             value = None
+        except RecursionError as error:
+            raise BadRequest("Attributes is nested too deeply") from error
         if not isinstance(value, dict):
             raise BadRequest("Attributes must be a valid JSON object")
         return text
