@@ -13,9 +13,9 @@ from infra import signals
 from infra.commands.token import create_token, read_api_key
 from local import supervisor
 from local.demo import http_client
-from local.stack import Stack, api_command
+from local.stack import Stack, api_command, hide_secrets
 
-TOKEN_HOURS = 8
+TOKEN_SECONDS = 8 * 3_600
 _NAME_WIDTH = 10
 # Part of the line that the app logs for a sweep without due Reservations. If the sweep fails, the
 # error is printed on another line.
@@ -140,29 +140,23 @@ def services_greeting(stack: Stack) -> str:
     return SERVICES_GREETING.format(
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
-        callbacks=stack.environ["SIMULATOR_CALLBACK_BASE_URL"],
+        callbacks=hide_secrets(stack.environ["SIMULATOR_CALLBACK_BASE_URL"]),
         command=api_command(stack),
     )
-
-
-def _describe_hours(hours: float) -> str:
-    """Return a time such as `8 hours`, `1 hour` or `90 seconds`."""
-    number, unit = (round(hours), "hour") if hours == round(hours) else (hours * 3_600, "second")
-    return f"{number:.0f} {unit}{'' if number == 1 else 's'}"
 
 
 def greeting(stack: Stack) -> str:
     """Return the addresses of a running stack and commands to try."""
     simulator = http_client.fetch_identifiers(stack.simulator_url)
-    hours = min(TOKEN_HOURS, stack.settings.max_token_seconds / 3_600)
+    seconds = min(TOKEN_SECONDS, stack.settings.max_token_seconds)
     token = create_token(
-        stack.settings, read_api_key(stack.settings), role="supervisor", hours=hours
+        stack.settings, read_api_key(stack.settings), role="supervisor", hours=seconds / 3_600
     )
     return GREETING.format(
         api=stack.api_url,
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
-        lifetime=_describe_hours(hours),
+        lifetime=_duration(seconds),
         token=token,
         account=f"{simulator['account_sid']}:{simulator['auth_token']}",
         idle=simulator["activities"]["Idle"],
@@ -170,3 +164,11 @@ def greeting(stack: Stack) -> str:
         alice=simulator["workers"]["Alice"],
         workspace=f"{stack.simulator_url}/v1/Workspaces/{simulator['workspace_sid']}",
     )
+
+
+def _duration(seconds: int) -> str:
+    """Return a duration in the largest unit that shows it as a whole number."""
+    units = {"hour": 3_600, "minute": 60, "second": 1}
+    unit = next(unit for unit, length in units.items() if seconds % length == 0)
+    number = seconds // units[unit]
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

@@ -102,7 +102,7 @@ class ContactCenter:
             return None
 
         record = eventually(find_record)
-        assert record, self.simulator.log("callback")
+        assert record, self.simulator.log("assignment")
         return record
 
     def task_status(self, task_sid):
