@@ -23,7 +23,7 @@ from chalicelib.routes.callbacks import move_twilio_routes
 from infra import OperatorError
 from infra.aws import (
     chalice_record,
-    check_endpoints,
+    check_variables,
     connect,
     live_resources,
     policies,
@@ -47,7 +47,7 @@ def run(app: Chalice) -> None:
     if not (context.obj or {}).get("debug"):
         _print_messages_instead_of_tracebacks()
     try:
-        check_endpoints(os.environ)
+        check_variables(os.environ)
         if command in ("deploy", "plan"):
             stage = _check_deployment(parameters["stage"], parameters["profile"])
             move_twilio_routes(app, stage.settings.callback_prefixes)

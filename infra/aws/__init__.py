@@ -45,19 +45,44 @@ class Aws:
         return client
 
 
-def check_endpoints(environ: Mapping[str, str]) -> None:
-    """Check the variables that direct boto3 to other endpoints, such as an emulator's.
+_CHOICES = {
+    "AWS_ACCOUNT_ID_ENDPOINT_MODE": ("preferred", "disabled", "required"),
+    "AWS_DEFAULTS_MODE": ("legacy", "auto", "standard", "cross-region", "in-region", "mobile"),
+    "AWS_REQUEST_CHECKSUM_CALCULATION": ("when_supported", "when_required"),
+    "AWS_RESPONSE_CHECKSUM_VALIDATION": ("when_supported", "when_required"),
+    "AWS_RETRY_MODE": ("legacy", "standard", "adaptive"),
+    "AWS_STS_REGIONAL_ENDPOINTS": ("legacy", "regional"),
+}
+_NUMBERS = {"AWS_MAX_ATTEMPTS": 1, "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES": 0}
+"""Variables that are numbers, and their minimums."""
+
+
+def describe_wrong_variable(name: str, value: str) -> str | None:
+    """Return what a variable of boto3 must be; None if boto3 accepts or does not read it.
+
+    boto3 raises errors of different types for some of these values, and fails later for others.
+    """
+    if name.startswith("AWS_ENDPOINT_URL"):
+        is_url = is_base_url(value) and is_valid_endpoint_url(value)
+        return None if is_url or not value else "must be a URL such as http://127.0.0.1:4566"
+    if name in _CHOICES and value not in _CHOICES[name]:
+        return f"must be one of {', '.join(_CHOICES[name])}"
+    if name in _NUMBERS and not (
+        value.isascii() and value.isdigit() and int(value[:9]) >= _NUMBERS[name]
+    ):
+        return f"must be a whole number of at least {_NUMBERS[name]}"
+    return None
+
+
+def check_variables(environ: Mapping[str, str]) -> None:
+    """Check the variables that boto3 reads, such as the URL of an emulator.
 
     Raises:
-        OperatorError: A variable such as AWS_ENDPOINT_URL is not an HTTP URL.
+        OperatorError: The value of a variable such as AWS_ENDPOINT_URL is malformed.
     """
     for name, value in environ.items():
-        # boto3 fails with a ValueError for some of these values, and later for the others.
-        is_url = is_base_url(value) and is_valid_endpoint_url(value)
-        if name.startswith("AWS_ENDPOINT_URL") and value and not is_url:
-            raise OperatorError(
-                f"{name} must be a URL such as http://127.0.0.1:4566, not {value!r}."
-            )
+        if problem := describe_wrong_variable(name, value):
+            raise OperatorError(f"{name} {problem}.")
 
 
 def require_region(session: boto3.Session) -> str:

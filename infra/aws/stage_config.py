@@ -212,6 +212,7 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     api = ChaliceConfig(
         chalice_stage=stage_name, function_name=API, config_from_disk=project_config
     )
+    config_file.check_combinations(project_config, stage_name)
     _check_api_timeout(stage_name, api.lambda_timeout)
     domain = stage.get("api_gateway_custom_domain")
     if domain is not None:

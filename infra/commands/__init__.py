@@ -14,7 +14,7 @@ from chalicelib.adapters.dynamodb.client import make_client
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import AppError
 from infra import OperatorError
-from infra.aws import Aws, chalice_record, check_endpoints, connect, stage_config
+from infra.aws import Aws, chalice_record, check_variables, connect, stage_config
 from infra.aws.stage_config import Stage
 from infra.signals import Interrupted
 
@@ -65,7 +65,7 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
         try:
-            check_endpoints(os.environ)
+            check_variables(os.environ)
             command(*args, **kwargs)
         except BrokenPipeError:
             raise  # click ends the command silently if the process that reads its output has exited

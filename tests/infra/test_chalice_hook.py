@@ -228,7 +228,6 @@ def test_error_after_the_checks_is_printed_without_a_traceback(checkout, argumen
     ("member", "value", "message"),
     [
         ("api_gateway_policy_file", "none.json", "Error: Unable to load IAM policy file "),
-        ("security_group_ids", ["sg-1"], "Error: Invalid VPC params for function 'sweep'"),
     ],
 )
 def test_value_refused_by_chalice_is_reported_without_a_traceback(checkout, member, value, message):

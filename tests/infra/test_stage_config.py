@@ -68,9 +68,9 @@ def test_byte_order_mark_in_the_file_is_reported_because_chalice_cannot_read_it(
 @pytest.mark.parametrize(
     ("variables", "problem"),
     [
-        ({"RETENTION_DAYS": 5}, "RETENTION_DAYS must be a string in quotation marks."),
-        ({"PUBLIC_BASE_URL": None}, "PUBLIC_BASE_URL must be a string in quotation marks."),
-        ([1], "environment_variables must be an object."),
+        ({"RETENTION_DAYS": 5}, 'RETENTION_DAYS must be a string, for example "5".'),
+        ({"PUBLIC_BASE_URL": None}, 'PUBLIC_BASE_URL must be a string, for example "'),
+        ([1], "environment_variables must be an object of strings, for example {"),
     ],
 )
 def test_error_for_invalid_environment_variables_names_the_stage_and_the_problem(
@@ -135,11 +135,52 @@ def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, conte
         ),
         ("subnet_ids", [1], "subnet_ids must be a list of strings"),
         ("xray", "true", "xray must be true or false"),
-        ("tags", {"service": 5}, "tags must be an object whose values are text"),
-        ("tags", ["service"], "tags must be an object whose values are text"),
+        ("tags", {"service": 5}, 'tags.service must be a string, for example "5".'),
+        ("tags", {"service": None}, 'tags.service must be a string, for example "'),
+        ("tags", {"service": "a;b"}, "tags.service must be a tag that AWS allows: letters,"),
+        ("tags", {"service": "a" * 257}, "tags.service must be a tag that AWS allows: letters,"),
+        ("tags", {"aws:service": "a"}, "tags.aws:service must be a tag that AWS allows: letters,"),
+        ("tags", {f"t{i}": "" for i in range(50)}, "tags must have at most 49 members."),
+        (
+            "log_retention_in_days",
+            10,
+            "must be one of the numbers that CloudWatch allows: 1, 3, 5,",
+        ),
+        ("log_retention_in_days", "30", "log_retention_in_days must be one of the numbers that"),
+        ("log_retention_in_days", True, "log_retention_in_days must be one of the numbers that"),
+        ("subnet_ids", ["sg-1"], "subnet_ids must be a list of strings .at most 16., for example"),
+        ("security_group_ids", ["sg-1"] * 6, "security_group_ids must be a list of strings"),
+        ("security_group_ids", "sg-1", "security_group_ids must be a list of strings"),
+        ("layers", ["own"], "layers must be a list of strings .at most 5., for example"),
+        ("iam_role_arn", "own", 'iam_role_arn must be a string, for example "arn:aws:iam::'),
+        ("lambda_functions/sweep/reserved_concurrency", 1.5, "a whole number from 0"),
+        ("lambda_memory_size", 10_241, "lambda_memory_size must be a whole number from 128"),
+        ("lambda_memory_size", 512.0, "lambda_memory_size must be a whole number from 128"),
+        ("api_gateway_custom_domain", {"tls_version": "1.2"}, 'strings "TLS_1_0", "TLS_1_2"'),
+        ("api_gateway_custom_domain", {"url_prefix": "a b"}, "url_prefix must be a string"),
+        (
+            "api_gateway_custom_domain",
+            {"domain_name": "https://x.y"},
+            "domain_name must be a string",
+        ),
+        ("api_gateway_custom_domain", {"certificate_arn": "x"}, "certificate_arn must be a string"),
+        ("subnet_ids", ["subnet-1"], "subnet_ids and security_group_ids of api_handler must both"),
+        (
+            "lambda_functions/sweep/security_group_ids",
+            ["sg-1"],
+            "subnet_ids and security_group_ids of sweep must both be set, or neither.",
+        ),
+        ("manage_iam_role", False, "iam_role_arn of api_handler must be set to the ARN of a role"),
+        ("api_gateway_endpoint_vpce", "vpce-1", "requires the api_gateway_endpoint_type PRIVATE"),
+        ("api_gateway_endpoint_type", "PRIVATE", "requires either api_gateway_endpoint_vpce or"),
+        ("tags", ["service"], "tags must be an object of strings, for example"),
         ("api_gateway_stage", 5, "api_gateway_stage must be a string"),
-        ("api_gateway_endpoint_type", "NOWHERE", "must be the string EDGE or REGIONAL or PRIVATE"),
-        ("lambda_architecture", "arm", "must be the string x86_64 or arm64"),
+        (
+            "api_gateway_endpoint_type",
+            "NOWHERE",
+            'must be one of the strings "EDGE", "REGIONAL", "PRIVATE"',
+        ),
+        ("lambda_architecture", "arm", 'must be one of the strings "x86_64", "arm64"'),
         ("minimum_compression_size", "1", "minimum_compression_size must be a whole number"),
     ],
 )
@@ -187,8 +228,8 @@ def test_member_that_chalice_would_ignore_is_refused(config, path, problem):
     [
         ("lambda_memory_sizee", 512, "lambda_memory_sizee is unknown. Did you mean"),
         ("lambda_timeout", "60", "lambda_timeout must be a whole number from 1 to 900."),
-        ("version", 2.0, "version must be the string 2.0."),
-        ("app_name", "calls", "app_name must be the string taskrouter-callbacks."),
+        ("version", 2.0, 'version must be the string "2.0".'),
+        ("app_name", "calls", 'app_name must be the string "taskrouter-callbacks".'),
         ("environment_variables", {"RETENTION_DAY": "5"}, "RETENTION_DAY is not a setting. Did"),
         (
             "lambda_functions",
@@ -258,19 +299,23 @@ def test_unknown_variable_is_refused(set_variables, name, hint):
     )
 
 
-@pytest.mark.parametrize("value", [5, None, [1], {"a": "b"}, True, 1.5])
-def test_variable_that_is_not_text_is_refused(set_variables, value):
+@pytest.mark.parametrize(
+    ("value", "example"),
+    [(5, "5"), (None, "5"), ([1], "5"), ({"a": "b"}, "5"), (True, "true"), (1.5, "1.5")],
+)
+def test_variable_that_is_not_a_string_is_refused_with_an_example(set_variables, value, example):
     set_variables(TWILIO_WORKSPACE_SID=value)
 
     assert refusal() == (
-        f"{set_variables.prefix}TWILIO_WORKSPACE_SID{set_variables.owner} must be a string in "
-        "quotation marks."
+        f"{set_variables.prefix}TWILIO_WORKSPACE_SID{set_variables.owner} must be a string, for "
+        f'example "{example}".'
     )
 
 
 HEX = "0123456789abcdef" * 2
 # Assembled here, so that secret scanners do not report this file.
 API_KEY_SECRET = "aB3" + "dEf4GhIj5" * 3 + "zZ"
+PASSWORD = "proxy-pw"
 AWS_SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"
 
 
@@ -293,6 +338,7 @@ AWS_SECRET_KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY"
         {"STATE_TABLE": "-----BEGIN PRIVATE KEY-----"},
         {"UNKNOWN": HEX},
         {HEX: "x"},
+        {"STATE_TABLES": API_KEY_SECRET},
     ],
 )
 def test_secret_is_refused_and_not_printed(set_variables, variables):
@@ -310,6 +356,89 @@ def test_secret_is_refused_and_not_printed(set_variables, variables):
     assert len(str(value)) == 1 or str(value) not in message
 
 
+@pytest.mark.parametrize(
+    ("member", "value", "name"),
+    [
+        ("tags", {"service": HEX}, "tags.service"),
+        ("tags", {"owner": f"https://user:{PASSWORD}@example.com"}, "tags.owner"),
+        ("tags", {HEX: "x"}, "a name under tags"),
+        ("layers", [API_KEY_SECRET], "layers"),
+        ("api_gateway_policy_file", f"{HEX}.json", "api_gateway_policy_file"),
+    ],
+)
+def test_secret_in_another_member_is_refused_and_not_printed(config, member, value, name):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["dev"][member] = value
+    config.write_text(json.dumps(declared))
+
+    message = refusal()
+
+    assert f"{name} is or looks like a secret, which does not belong in this file." in message
+    assert not any(secret in message for secret in (HEX, API_KEY_SECRET, PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("HTTPS_PROXY", f"http://user:{PASSWORD}@proxy.example.com:3128"),
+        ("HTTP_PROXY", f"user:{PASSWORD}@proxy.example.com:3128"),
+        ("HTTPS_PROXY", "http://user@proxy.example.com"),
+        ("AWS_ENDPOINT_URL", f"https://:{PASSWORD}@example.com"),
+        ("PUBLIC_BASE_URL", f"https://user:{PASSWORD}@example.com/dev"),
+        ("VOICE_LANGUAGES", f'[{{"say": "https://user:{PASSWORD}@example.com/x"}}]'),
+    ],
+)
+def test_password_in_a_url_is_refused_and_not_printed(set_variables, name, value):
+    set_variables(**{name: value})
+
+    message = refusal()
+
+    prefix = f"{set_variables.prefix}{name}{set_variables.owner}"
+    assert message.startswith(f"{prefix} must be a URL without a user name and a password, because")
+    assert PASSWORD not in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("AWS_ENDPOINT_URL", "x", "a URL such as http://127.0.0.1:4566"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "dynamodb:8000", "a URL such as http://127.0.0.1:4566"),
+        ("HTTPS_PROXY", "x", 'a URL, for example "http://proxy.example.com:3128"'),
+        ("HTTP_PROXY", "proxy:3128", 'a URL, for example "http://proxy.example.com:3128"'),
+        ("AWS_MAX_ATTEMPTS", "x", "a whole number of at least 1"),
+        ("AWS_MAX_ATTEMPTS", "0", "a whole number of at least 1"),
+        ("AWS_MAX_ATTEMPTS", "", "a whole number of at least 1"),
+        ("AWS_RETRY_MODE", "Standard", "one of legacy, standard, adaptive"),
+        ("AWS_ACCOUNT_ID_ENDPOINT_MODE", "x", "one of preferred, disabled, required"),
+    ],
+)
+def test_variable_that_boto3_or_a_proxy_client_would_refuse_is_refused(
+    set_variables, name, value, allowed
+):
+    set_variables(**{name: value})
+
+    assert refusal() == f"{set_variables.prefix}{name}{set_variables.owner} must be {allowed}."
+
+
+@pytest.mark.parametrize("value", [HEX, API_KEY_SECRET, f"{HEX},{API_KEY_SECRET}", f"open,{HEX}"])
+def test_secret_path_may_look_like_any_other_secret(set_variables, value):
+    set_variables(CALLBACK_PATH_SECRETS=value)
+
+    stage = stage_config.read("dev", allow_empty_sids=True)
+    if not set_variables.owner:
+        assert stage.settings.callback_path_secrets == tuple(value.split(","))
+
+
+def test_misspelled_name_of_the_secret_path_is_named_without_the_value(set_variables):
+    set_variables(CALLBACK_PATH_SECRET=HEX)
+
+    message = refusal()
+
+    assert "CALLBACK_PATH_SECRET" in message
+    assert "is not a setting. Did you mean CALLBACK_PATH_SECRETS?" in message
+    assert HEX not in message
+
+
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION", "_HANDLER"])
 def test_variable_that_lambda_sets_is_refused(set_variables, name):
     set_variables(**{name: "eu-west-1"})
@@ -324,6 +453,7 @@ def test_variable_that_lambda_sets_is_refused(set_variables, name):
         {"LOG_LEVEL": "DEBUG", "REJECT_ACTIVITY_SID": f"WA{HEX}"},
         {"RESERVATION_TIMEOUTS_BY_WORKFLOW": json.dumps({f"WW{HEX}": 300})},
         {"AWS_ENDPOINT_URL_DYNAMODB": "https://dynamodb.eu-west-1.amazonaws.com"},
+        {"AWS_RETRY_MODE": "adaptive", "AWS_ENDPOINT_URL": "", "HTTP_PROXY": ""},
         {"AWS_MAX_ATTEMPTS": "1", "PYTHONOPTIMIZE": "1", "LANG": "C.UTF-8", "TZ": "UTC"},
         {"HTTPS_PROXY": "http://proxy.example.com:3128"},
     ],
@@ -396,7 +526,6 @@ def test_value_that_aws_would_refuse_is_refused(config, variables, problem):
 VALID_MEMBERS = {
     "access_logs": True,
     "api_gateway_endpoint_type": "EDGE",
-    "api_gateway_endpoint_vpce": ["vpce-1"],
     "api_gateway_policy_file": "policy.json",
     "automatic_layer": True,
     "autogen_policy": False,
@@ -414,7 +543,7 @@ VALID_MEMBERS = {
     "manage_iam_role": True,
     "minimum_compression_size": 0,
     "reserved_concurrency": 0,
-    "security_group_ids": ["sg-1"],
+    "security_group_ids": [],
     "subnet_ids": [],
     "tags": {},
     "xray": False,
@@ -425,6 +554,23 @@ VALID_MEMBERS = {
 def test_valid_member_is_accepted(config, member):
     declared = json.loads(COMMITTED)
     declared["stages"]["dev"][member] = VALID_MEMBERS[member]
+    config.write_text(json.dumps(declared))
+
+    assert stage_config.read("dev", allow_empty_sids=True)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"api_gateway_endpoint_type": "PRIVATE", "api_gateway_endpoint_vpce": ["vpce-1"]},
+        {"api_gateway_endpoint_type": "PRIVATE", "api_gateway_policy_file": "policy.json"},
+        {"security_group_ids": ["sg-1"], "subnet_ids": ["subnet-0a1", "subnet-0a2"]},
+        {"manage_iam_role": False, "iam_role_arn": "arn:aws:iam::1:role/own"},
+    ],
+)
+def test_members_with_their_counterparts_are_accepted(config, members):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["dev"] |= members
     config.write_text(json.dumps(declared))
 
     assert stage_config.read("dev", allow_empty_sids=True)
@@ -452,7 +598,7 @@ def test_deeply_nested_file_is_refused(config):
         stage_config.read("dev")
 
 
-@pytest.mark.parametrize("name", ["my_stage", "a" * 32, "dev/x"])
+@pytest.mark.parametrize("name", ["my_stage", "a" * 33, "dev/x"])
 def test_stage_name_that_aws_would_refuse_is_refused(config, name):
     text = COMMITTED.replace('"dev"', json.dumps(name))
     config.write_text(text)
