@@ -10,7 +10,7 @@ import click
 import requests
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
-from requests.exceptions import SSLError
+from requests.exceptions import InvalidProxyURL, ProxyError, SSLError
 
 from chalicelib import __version__
 from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
@@ -124,12 +124,12 @@ def _check(base_url: str, callback_prefix: str) -> None:
         url = f"{base_url}{callback_prefix}{SMOKE_TEST_ROUTE}"
         unsigned = requests.post(url, data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS)
     except requests.RequestException as error:
-        kind = type(error).__name__
-        # An invalid certificate also prevents Twilio's requests.
-        if isinstance(error, requests.ConnectionError) and not isinstance(error, SSLError):
-            message = f"{base_url} can't be reached from this machine ({kind})."
+        if isinstance(error, (requests.ConnectionError, InvalidProxyURL)):
+            message = f"{base_url} can't be reached from this machine: {_describe_failure(error)}."
             raise UnreachableError(message) from error
-        raise OperatorError(f"{base_url} did not respond correctly ({kind}).") from error
+        raise OperatorError(
+            f"{base_url} did not respond correctly ({type(error).__name__})."
+        ) from error
     code = _member(unsigned, "Code")
     # By default, API Gateway also returns 403 for unknown routes, so `Code` is checked too.
     if (unsigned.status_code, code) != (403, "InvalidSignature"):
@@ -138,6 +138,18 @@ def _check(base_url: str, callback_prefix: str) -> None:
             f"An unsigned callback returned {result}, not 403 InvalidSignature. See the runbook "
             "'callbacks fail' in docs/operations.md."
         )
+
+
+def _describe_failure(error: requests.RequestException) -> str:
+    match error:
+        case ProxyError() | InvalidProxyURL():
+            return "the proxy failed"
+        case SSLError():
+            # A proxy that inspects TLS connections has a certificate of its own.
+            return "its TLS certificate can't be verified"
+        case requests.ConnectTimeout():
+            return "the connection timed out"
+    return "there is no connection"
 
 
 def _member(response: requests.Response, name: str) -> Any:
