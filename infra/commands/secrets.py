@@ -13,7 +13,12 @@ from chalicelib.domain.json_text import BYTE_ORDER_MARK
 from infra import OperatorError
 from infra.aws import Aws, policies, stage_config
 from infra.aws.stage_config import Stage
-from infra.commands import cloud_stage_option, connect_to_stage, report_errors
+from infra.commands import (
+    cloud_stage_option,
+    connect_to_stage,
+    describe_error,
+    report_errors,
+)
 from infra.commands.dialog import is_terminal
 
 
@@ -91,7 +96,8 @@ def _get_parameter(aws: Aws, stage: Stage, *, decrypt: bool) -> str | None:
         response = aws.client("ssm").get_parameter(Name=name, WithDecryption=decrypt)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ParameterNotFound":
-            raise OperatorError(f"The parameter {name} can't be read: {error}") from error
+            message = f"The parameter {name} can't be read. {describe_error(error)}"
+            raise OperatorError(message) from error
         return None
     return str(response["Parameter"]["Value"])
 
