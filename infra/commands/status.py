@@ -173,9 +173,13 @@ def _member(response: requests.Response, name: str) -> Any:
 
 
 def _or_error(read: Callable[[], Any]) -> Any:
+    """Return a state, "missing" if the part does not exist, or an error message."""
     try:
         return read()
     except (OperatorError, ClientError, BotoCoreError) as error:
+        response = error.response if isinstance(error, ClientError) else {}
+        if response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+            return _MISSING
         return describe_error(error)
 
 
@@ -187,11 +191,8 @@ def _smoke_test_result(url: str, callback_prefix: str) -> str:
 
 
 def _table_status(aws: Aws, name: str) -> str:
-    dynamodb = aws.client("dynamodb")
-    try:
-        return str(dynamodb.describe_table(TableName=name)["Table"]["TableStatus"])
-    except dynamodb.exceptions.ResourceNotFoundException:
-        return _MISSING
+    described = aws.client("dynamodb").describe_table(TableName=name)
+    return str(described["Table"]["TableStatus"])
 
 
 def _schedule_state(aws: Aws, stage: Stage) -> str:
@@ -208,12 +209,11 @@ def _schedule_state(aws: Aws, stage: Stage) -> str:
 
 
 def _last_sweep(aws: Aws, stage: Stage) -> Any:
-    dynamodb, deserialize = aws.client("dynamodb"), TypeDeserializer().deserialize
-    key = {"id": {"S": LAST_SWEEP}}
-    try:
-        item = dynamodb.get_item(TableName=stage.settings.state_table, Key=key).get("Item", {})
-    except dynamodb.exceptions.ResourceNotFoundException:
-        item = {}
+    response = aws.client("dynamodb").get_item(
+        TableName=stage.settings.state_table, Key={"id": {"S": LAST_SWEEP}}
+    )
+    deserialize = TypeDeserializer().deserialize
+    item = response.get("Item", {})
     return {name: deserialize(value) for name, value in item.items()} or "none yet"
 
 

@@ -76,12 +76,24 @@ def test_status_shows_each_missing_part_in_one_line(infra):
         "answers": "not checked",
         "tables": f"{table.format('reservations')} missing, {table.format('state')} missing",
         "schedule": "missing",
-        "last_sweep": "none yet",
+        "last_sweep": "missing",
         "alarms": "none",
         "alarm_topic": "missing",
         "alarm_subscribers": "0",
         "ok": "False",
     }
+
+
+def test_schedule_without_a_function_is_missing(infra, monkeypatch):
+    client = boto3.client("events", REGION)
+    response = {"Error": {"Code": "ResourceNotFoundException", "Message": "No such function."}}
+
+    def refuse(*_args):
+        raise client.exceptions.ClientError(response, "ListRuleNamesByTarget")
+
+    monkeypatch.setattr("infra.commands.status._schedule_state", refuse)
+
+    assert "schedule           missing\n" in infra("status").stdout
 
 
 def test_stored_secrets_are_enough_for_a_token(infra, taskrouter):
