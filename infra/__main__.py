@@ -1,8 +1,12 @@
 """The operator's command line: `python -m infra --help`."""
 
+from infra import signals
+
+if __name__ == "__main__":
+    signals.exit_immediately()
+
 import click
 
-from infra import signals
 from infra.commands.deploy import deploy, package, prepare
 from infra.commands.destroy import destroy
 from infra.commands.logs import logs

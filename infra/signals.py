@@ -1,11 +1,14 @@
 """Makes SIGTERM and SIGHUP end a command like Ctrl-C: with a KeyboardInterrupt.
 
 Python ends immediately on SIGTERM and SIGHUP by default, without releasing locks or ending child
-processes.
+processes. A program that has nothing to clean up, for example during its imports, exits immediately
+on all of these signals.
 """
 
+import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -27,16 +30,42 @@ class Interrupted(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
+def exit_immediately() -> None:
+    """Exit on a signal, with the same exit code as after `Interrupted`, but without clean-up.
+
+    Call this function before slow imports, which Ctrl-C would otherwise end with a traceback.
+    """
+    _handle(lambda number, _frame: os._exit(128 + number))
+
+
+def exit_with_parent(pipe: int) -> None:
+    """Exit when the parent process ends, even if it is killed.
+
+    Args:
+        pipe: File descriptor of the read end of a pipe, whose write end only the parent holds.
+    """
+
+    def wait() -> None:
+        os.read(pipe, 1)
+        os._exit(128 + signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def raise_keyboard_interrupts() -> None:
     """Raise `Interrupted` on the first signal, and ignore all later signals.
 
     Later signals would interrupt the clean-up. If a process group receives SIGTERM, make sends its
-    children a second one. A signal that the parent process ignores, such as SIGHUP under nohup,
-    remains ignored.
+    children a second one.
     """
+    _handle(_interrupt)
+
+
+def _handle(handler: Callable[[int, FrameType | None], None]) -> None:
+    """Install a handler, except for signals that the parent ignores, such as SIGHUP under nohup."""
     for number in _SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, _interrupt)
+            signal.signal(number, handler)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

@@ -1,5 +1,11 @@
 """The command line of the local stack: `python -m local --help`."""
 
+from infra import signals
+
+if __name__ == "__main__":
+    # The commands `run` and `demo`, which have processes to end, handle signals later.
+    signals.exit_immediately()
+
 import importlib.util
 import os
 import sys

@@ -1,8 +1,13 @@
 """Run the TaskRouter simulator until SIGINT or SIGTERM."""
 
+import signal
+
+if __name__ == "__main__":
+    # Ctrl-C would end the imports below with a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import os
-import signal
 import socket
 import sys
 from dataclasses import fields

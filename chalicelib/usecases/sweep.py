@@ -100,7 +100,8 @@ def sweep_due_reservations(
         line["errors"], line["ok"] = dict(budget.errors), False
     report(line)
     if budget.errors:
-        raise SweepFailed(f"The sweep failed: {dict(budget.errors)}.")
+        errors = ", ".join(f"{code} ({count})" for code, count in budget.errors.items())
+        raise SweepFailed(f"The sweep failed: {errors}.")
 
 
 class _Sweep:

@@ -6,6 +6,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 from botocore.utils import is_valid_endpoint_url, validate_region_name
 
 from chalicelib.config import is_base_url
@@ -43,6 +44,12 @@ class Aws:
         client = self.session.client(service, config=Config(retries=retries, **timeouts))
         api_quotas.wait_for_quotas(client.meta.events)
         return client
+
+
+def describe_error(error: ClientError) -> str:
+    """Return the operation, the code and the message of an error response of AWS."""
+    code, message = (error.response.get("Error", {}).get(key, "") for key in ("Code", "Message"))
+    return f"AWS returned {code} for {error.operation_name}: {message.rstrip('.')}."
 
 
 _CHOICES = {

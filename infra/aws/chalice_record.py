@@ -8,6 +8,7 @@ resource with a known name, in AWS.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -23,6 +24,11 @@ from infra.aws import Aws, live_resources, stacks
 from infra.aws.stage_config import Stage
 
 _CHALICE = """
+from infra import signals
+
+signals.exit_immediately()
+signals.exit_with_parent({pipe})
+
 from chalice.cli import main
 from infra.aws import api_quotas
 
@@ -34,17 +40,26 @@ raise SystemExit(main())
 def run_chalice(*arguments: str) -> None:
     """Run ``chalice`` in the checkout, with its output on standard error.
 
+    The command ends with this process, even if this process is killed.
+
     Raises:
         OperatorError: The command failed.
     """
-    completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
-        [sys.executable, "-c", _CHALICE, *arguments],
-        cwd=PROJECT,
-        # One of Chalice's libraries queries a terminal, whose replies would answer later questions.
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
-        check=False,
-    )
+    pipe, held = os.pipe()
+    try:
+        completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
+            [sys.executable, "-c", _CHALICE.format(pipe=pipe), *arguments],
+            cwd=PROJECT,
+            # One of Chalice's libraries queries a terminal, whose replies would answer later
+            # questions.
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            pass_fds=[pipe],
+            check=False,
+        )
+    finally:
+        os.close(pipe)
+        os.close(held)
     if completed.returncode:
         raise OperatorError(f"chalice {' '.join(arguments)} failed. See its output above.")
 

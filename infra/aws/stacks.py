@@ -56,7 +56,8 @@ def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> di
         delete(aws, stage)
     _ensure_updatable(cloudformation, stage)
     if _find(cloudformation, stage.stack) is None:
-        # If another resource fails, the rollback can delete only unprotected tables.
+        # If another resource fails, the rollback can delete only unprotected tables. Adopted tables
+        # keep their protection: CloudFormation updates a table only if its template changes.
         creation = {**parameters, "DeletionProtection": "false"}
         if tables := _retained_tables(aws, stage):
             _import_tables(cloudformation, stage, tables, creation)

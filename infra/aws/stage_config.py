@@ -26,7 +26,14 @@ _ON_LAMBDA = {"AWS_LAMBDA_FUNCTION_NAME": "deploying"}
 
 _LOG_LEVELS = ("DEBUG", "INFO")
 
-_STAGE_NAME = re.compile("[A-Za-z0-9-]{1,31}")
+_MAX_STAGE_NAME = 16
+"""Maximum length of a stage's name, so that AWS accepts the names of all resources.
+
+The bucket's name, app-STAGE-deployments-RANDOM with 13 random characters, may have 63 characters.
+CloudFormation would shorten a longer name, and `stacks.regions` would not find the bucket.
+"""
+
+_STAGE_NAME = re.compile(f"[A-Za-z0-9-]{{1,{_MAX_STAGE_NAME}}}")
 _TABLE_NAME = re.compile("[A-Za-z0-9_.-]{3,255}")
 _PARAMETER_NAME = re.compile("(/?[A-Za-z0-9_.-]+)(/[A-Za-z0-9_.-]+)*")
 
@@ -42,6 +49,10 @@ SID_PREFIXES = {
     "TWILIO_WORKFLOW_SID": "WW",
 }
 """The SIDs that every stage needs, and their prefixes."""
+
+
+class UndeclaredStage(OperatorError):
+    """The file config.json declares no stage with this name."""
 
 
 @dataclass(frozen=True)
@@ -139,15 +150,16 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
         environ: Variables of the shell, which take precedence.
 
     Raises:
-        OperatorError: There is no such stage, config.json cannot be read, or a member of the file
-            is unknown, has the wrong type or is a secret.
+        UndeclaredStage: There is no such stage.
+        OperatorError: The file config.json cannot be read, or a member of the file is unknown, has
+            the wrong type or is a secret.
     """
     project_config = project()
     stages = project_config["stages"]
     if stage_name not in stages:
         names = ", ".join(sorted(stages)) or "none"
         hint = config_file.suggest(stage_name, stages)
-        raise OperatorError(
+        raise UndeclaredStage(
             f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {names}.{hint}"
         )
     config_file.check(project_config, stage_name)
@@ -192,12 +204,15 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
         OperatorError: The stage is not declared, or its declaration is incomplete or
             inconsistent.
     """
-    empty = empty_sids(stage_name) if allow_empty_sids else []
-    examples = {name: SID_PREFIXES[name] + "0" * 32 for name in empty}
-    settings = _settings(stage_name, examples)
+    empty = empty_sids(stage_name)
     if not _STAGE_NAME.fullmatch(stage_name):
-        # The name is part of the names of functions, roles and the stack.
-        raise invalid(stage_name, "the stage's name must be 1 to 31 letters, digits and hyphens.")
+        raise invalid(
+            stage_name,
+            f"the stage's name must be 1 to {_MAX_STAGE_NAME} letters, digits and hyphens, because "
+            "the names of AWS resources contain it.",
+        )
+    examples = {name: SID_PREFIXES[name] + "0" * 32 for name in empty if allow_empty_sids}
+    settings = _settings(stage_name, examples)
     described = describe(stage_name, settings)
     project_config = project()
     stage: dict[str, Any] = project_config["stages"][stage_name]

@@ -12,16 +12,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import config
 from chalicelib.adapters.dynamodb.client import make_client
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
-from chalicelib.domain.errors import AppError
+from chalicelib.domain.errors import AppError, StoreUnavailable
 from infra import OperatorError
 from infra.aws import Aws, chalice_record, check_variables, connect, stage_config
+from infra.aws import describe_error as describe_aws_error
 from infra.aws.stage_config import Stage
 from infra.signals import Interrupted
+
+_LOCAL_STAGE = "local"
 
 stage_option = click.option(
     "--stage",
     "stage_name",
-    default="local",
+    default=_LOCAL_STAGE,
     show_default=True,
     help="A stage in .chalice/config.json.",
 )
@@ -49,6 +52,13 @@ REPORTED_ERRORS = (
 )
 """Expected errors, which are reported as a message without a traceback."""
 
+_REMEDIES = {
+    "ResourceNotFoundException": "status",
+    "NoSuchBucket": "status",
+    "ParameterNotFound": "secrets put",
+}
+"""The command that helps if a part of a stage does not exist, by the error code of AWS."""
+
 _STORE_SECONDS = 10.0
 """Time limit of a DynamoDB call by an operator command.
 
@@ -70,7 +80,8 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             raise  # click ends the command silently if the process that reads its output has exited
         except REPORTED_ERRORS as error:
-            raise click.ClickException(describe_error(error)) from error
+            message = describe_error(error, kwargs.get("stage_name"))
+            raise click.ClickException(message) from error
         except Interrupted as signal:
             _exit(signal)
         except click.Abort as abort:
@@ -91,11 +102,26 @@ def _exit(signal: Interrupted) -> NoReturn:
     raise SystemExit(signal.exit_code) from signal
 
 
-def describe_error(error: Exception) -> str:
-    """Return the message of an expected error; for a file's error, the message names the file."""
+def describe_error(error: Exception, stage_name: str | None = None) -> str:
+    """Return the message of an expected error.
+
+    Args:
+        error: The error. The message for a file's error names the file.
+        stage_name: The stage of the command, for an error about a missing part of the stage.
+    """
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} can't be read or written: {error.strerror}."
-    return str(error)
+    description = describe_aws_error(error) if isinstance(error, ClientError) else str(error)
+    response = error.__cause__ if isinstance(error, StoreUnavailable) else error
+    if stage_name is None or not isinstance(response, ClientError):
+        return description
+    remedy = _REMEDIES.get(response.response["Error"]["Code"])
+    if remedy is None:
+        return description
+    problem = f"A part of stage {stage_name} does not exist. {description.removesuffix(' Retry.')}"
+    is_local = stage_name == _LOCAL_STAGE
+    command = "make run" if is_local else f"python -m infra {remedy} --stage {stage_name}"
+    return f"{problem} Run: {command}"
 
 
 def connect_to_stage(stage: Stage, note: str = "") -> Aws:

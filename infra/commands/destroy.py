@@ -6,6 +6,7 @@ from typing import Any
 import click
 from botocore.exceptions import ClientError
 
+from infra import OperatorError
 from infra.aws import Aws, chalice_record, lock, stacks, stage_config
 from infra.aws.policies import SECRETS_MANAGER
 from infra.aws.stage_config import Stage
@@ -32,7 +33,13 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
     Exit code 1: a step failed. Fix the cause and run the command again; it continues with the
     remaining resources.
     """
-    stage = stage_config.read(stage_name)
+    try:
+        stage = stage_config.read(stage_name)
+    except stage_config.UndeclaredStage as error:
+        raise OperatorError(
+            f"{error} To remove a stage that is deployed but no longer in .chalice/config.json, "
+            "restore its entry in the file, for example from Git, and run this command again."
+        ) from error
     aws = connect_to_stage(stage)
     if not yes:
         click.echo(_describe_urls(stage), err=True)

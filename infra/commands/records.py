@@ -34,7 +34,8 @@ def sweep(stage_name: str, *, monitor: bool) -> None:
     """
     if monitor:
         os.environ["SWEEP_MONITOR_ONLY"] = "true"
-    connect_unless_local(stage_name, load_settings(stage_name))
+    settings = load_settings(stage_name)
+    connect_unless_local(stage_name, settings)
     service = runtime.current()
     deadline = time.monotonic() + _SWEEP_SECONDS
 
@@ -46,7 +47,9 @@ def sweep(stage_name: str, *, monitor: bool) -> None:
             report=lambda line: click.echo(json.dumps(line)),
         )
     except SweepFailed as error:
-        raise click.ClickException(str(error)) from error
+        in_aws = settings.secrets_parameter
+        hint = f" Run: python -m infra status --stage {stage_name}" if in_aws else ""
+        raise click.ClickException(f"{error}{hint}") from error
 
 
 @click.command()

@@ -13,8 +13,14 @@ from chalicelib.domain.json_text import BYTE_ORDER_MARK
 from infra import OperatorError
 from infra.aws import Aws, policies, stage_config
 from infra.aws.stage_config import Stage
-from infra.commands import cloud_stage_option, connect_to_stage, report_errors
+from infra.commands import (
+    cloud_stage_option,
+    connect_to_stage,
+    describe_error,
+    report_errors,
+)
 from infra.commands.dialog import is_terminal
+from infra.twilio_account import Account
 
 
 @click.group()
@@ -74,6 +80,33 @@ def read(aws: Aws, stage: Stage) -> Secrets | None:
         raise OperatorError(f"{stage.settings.secrets_parameter}: {error}") from error
 
 
+def verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -> None:
+    """Print a warning unless Twilio accepts one of the stored auth tokens.
+
+    A rotation that is in progress, or a failure of Twilio, does not prevent a deployment.
+    """
+    remedy = (
+        "Unless a stored auth token is the primary one, the stage refuses all callbacks. "
+        + _describe_storing(stage)
+    )
+    failure = ""
+    for token in secrets.auth_tokens:
+        url = stage.settings.twilio_taskrouter_url
+        try:
+            Account(url, account_sid, account_sid, token, remedy=remedy).list_workspaces()
+        except OperatorError as error:
+            failure = str(error)
+        else:
+            return
+    click.echo(f"Warning: the stored auth token can't be verified. {failure}", err=True)
+
+
+def _describe_storing(stage: Stage) -> str:
+    if _is_in_secrets_manager(stage):
+        return "Correct the secret in Secrets Manager."
+    return f"To store it, run: python -m infra secrets put --stage {stage.name}"
+
+
 def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:
     """Check that the parameter with the secrets exists.
 
@@ -91,7 +124,8 @@ def _get_parameter(aws: Aws, stage: Stage, *, decrypt: bool) -> str | None:
         response = aws.client("ssm").get_parameter(Name=name, WithDecryption=decrypt)
     except ClientError as error:
         if error.response["Error"]["Code"] != "ParameterNotFound":
-            raise OperatorError(f"The parameter {name} can't be read: {error}") from error
+            message = f"The parameter {name} can't be read. {describe_error(error)}"
+            raise OperatorError(message) from error
         return None
     return str(response["Parameter"]["Value"])
 

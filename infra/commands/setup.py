@@ -58,6 +58,8 @@ def complete(
     _report_unused(existing, secrets, environ)
     workspace = _add_from_operator(stage, values, dialog, has_secrets=secrets is not None)
     workspace.fetch()
+    if secrets:
+        stored_secrets.verify_auth_tokens(stage, values[_ACCOUNT], secrets)
     timeout = str(workspace.fetch_workflow().task_reservation_timeout)
     changes = {name: values[name] for name in _SIDS if name not in existing}
     if declared.get(_TIMEOUT, "").strip() != timeout:

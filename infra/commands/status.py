@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,14 +10,14 @@ import click
 import requests
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
-from requests.exceptions import SSLError
+from requests.exceptions import InvalidProxyURL, ProxyError, SSLError
 
 from chalicelib import __version__
 from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
 from infra import OperatorError, format_duration
 from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import SWEEP, Stage
-from infra.commands import cloud_stage_option, connect_to_stage, report_errors
+from infra.commands import cloud_stage_option, connect_to_stage, describe_error, report_errors
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
 """Route of the unsigned request.
@@ -28,7 +28,7 @@ The assignment callback is not used, because an alarm counts the requests that i
 _OK = "ok"
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _NOT_DEPLOYED = "not deployed"
-_NO_TOPIC = "none"
+_MISSING = "missing"
 _RETRY_SECONDS = 2
 _REQUEST_SECONDS = 15
 
@@ -48,15 +48,27 @@ def status(stage_name: str, *, as_json: bool) -> None:
     receives the alarms.
     """
     stage = stage_config.read(stage_name)
-    report = describe(connect_to_stage(stage), stage)
+    aws = connect_to_stage(stage)
+    report = describe(aws, stage)
     if as_json:
         # boto3 returns DynamoDB's numbers as Decimal. All numbers in the report are integers.
         click.echo(json.dumps(report, default=int))
     else:
         for name, value in report.items():
             click.echo(f"{name:17}  {_format(value, now=time.time())}")
-    if report["alarm_subscribers"] == 0:
-        click.echo(_describe_subscribing(report["alarm_topic"]), err=True)
+    if report["url"] == _NOT_DEPLOYED:
+        click.echo(
+            f"Stage {stage_name} is not deployed in account {aws.account}, {aws.region}. Run: "
+            f"python -m infra deploy --stage {stage_name}",
+            err=True,
+        )
+    elif report["alarm_subscribers"] == 0:
+        click.echo(
+            "Nobody receives the alarms. To subscribe, run the following command, and confirm the "
+            "subscription in the email that AWS sends: python -m infra deploy --stage "
+            f"{stage_name} --alarm-email you@example.com",
+            err=True,
+        )
     raise SystemExit(0 if report["ok"] else 1)
 
 
@@ -81,7 +93,7 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
         "schedule": schedule,
         "last_sweep": _or_error(lambda: _last_sweep(aws, stage)),
         "alarms": alarms,
-        "alarm_topic": topic or _NO_TOPIC,
+        "alarm_topic": topic or _MISSING,
         "alarm_subscribers": subscribers,
         "ok": isinstance(subscribers, int)
         and subscribers > 0
@@ -124,12 +136,12 @@ def _check(base_url: str, callback_prefix: str) -> None:
         url = f"{base_url}{callback_prefix}{SMOKE_TEST_ROUTE}"
         unsigned = requests.post(url, data={"Unsigned": "1"}, timeout=_REQUEST_SECONDS)
     except requests.RequestException as error:
-        kind = type(error).__name__
-        # An invalid certificate also prevents Twilio's requests.
-        if isinstance(error, requests.ConnectionError) and not isinstance(error, SSLError):
-            message = f"{base_url} can't be reached from this machine ({kind})."
+        if isinstance(error, (requests.ConnectionError, InvalidProxyURL)):
+            message = f"{base_url} can't be reached from this machine: {_describe_failure(error)}."
             raise UnreachableError(message) from error
-        raise OperatorError(f"{base_url} did not respond correctly ({kind}).") from error
+        raise OperatorError(
+            f"{base_url} did not respond correctly ({type(error).__name__})."
+        ) from error
     code = _member(unsigned, "Code")
     # By default, API Gateway also returns 403 for unknown routes, so `Code` is checked too.
     if (unsigned.status_code, code) != (403, "InvalidSignature"):
@@ -138,6 +150,18 @@ def _check(base_url: str, callback_prefix: str) -> None:
             f"An unsigned callback returned {result}, not 403 InvalidSignature. See the runbook "
             "'callbacks fail' in docs/operations.md."
         )
+
+
+def _describe_failure(error: requests.RequestException) -> str:
+    match error:
+        case ProxyError() | InvalidProxyURL():
+            return "the proxy failed"
+        case SSLError():
+            # A proxy that inspects TLS connections has a certificate of its own.
+            return "its TLS certificate can't be verified"
+        case requests.ConnectTimeout():
+            return "the connection timed out"
+    return "there is no connection"
 
 
 def _member(response: requests.Response, name: str) -> Any:
@@ -149,10 +173,14 @@ def _member(response: requests.Response, name: str) -> Any:
 
 
 def _or_error(read: Callable[[], Any]) -> Any:
+    """Return a state, "missing" if the part does not exist, or an error message."""
     try:
         return read()
     except (OperatorError, ClientError, BotoCoreError) as error:
-        return str(error)
+        response = error.response if isinstance(error, ClientError) else {}
+        if response.get("Error", {}).get("Code") == "ResourceNotFoundException":
+            return _MISSING
+        return describe_error(error)
 
 
 def _smoke_test_result(url: str, callback_prefix: str) -> str:
@@ -177,7 +205,7 @@ def _schedule_state(aws: Aws, stage: Stage) -> str:
     events = aws.client("events")
     rules = events.list_rule_names_by_target(TargetArn=arn)["RuleNames"]
     states = {events.describe_rule(Name=rule)["State"] for rule in rules}
-    return ", ".join(sorted(states)) or "none"
+    return ", ".join(sorted(states)) or _MISSING
 
 
 def _last_sweep(aws: Aws, stage: Stage) -> Any:
@@ -208,30 +236,23 @@ def _subscribers(aws: Aws, topic: str) -> int:
     return sum(arn.startswith("arn:") for arn in arns)
 
 
-def _describe_subscribing(topic: str) -> str:
-    if topic == _NO_TOPIC:
-        return "Nobody receives the alarms, because their topic does not exist. Deploy the stage."
-    return (
-        "Nobody receives the alarms. Subscribe, and confirm the subscription in the email that AWS "
-        f"sends: aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint "
-        "you@example.com"
-    )
-
-
 def _format(value: Any, *, now: float) -> str:
     if isinstance(value, dict):
-        return ", ".join(
-            f"{name} {_format_member(name, item, now)}" for name, item in value.items()
-        )
+        if "at" in value:
+            return _format_sweep(value, now)
+        return ", ".join(f"{name} {item}" for name, item in value.items())
     if isinstance(value, list):
         return ", ".join(value) or "none"
     return str(value)
 
 
-def _format_member(name: str, value: Any, now: float) -> str:
-    # The only time in the report is the start of the last sweep, in epoch ms.
-    if name != "at":
-        return str(value)
-    seconds = int(value) / 1000
+def _format_sweep(sweep: Mapping[str, Any], now: float) -> str:
+    """Return the time, the result and the errors of a sweep, whose times are in ms."""
+    seconds = int(sweep["at"]) / 1000
     started = datetime.fromtimestamp(seconds, UTC)
-    return f"{started:{_TIME}} ({format_duration(now - seconds)} ago)"
+    errors = ", ".join(f"{code} ({count})" for code, count in sweep.get("errors", {}).items())
+    return (
+        f"{started:{_TIME}} ({format_duration(now - seconds)} ago), "
+        f"{int(sweep['due'])} due, took {int(sweep['duration_ms']) / 1000:.1f} s, "
+        + (_OK if sweep["ok"] else f"failed: {errors}")
+    )

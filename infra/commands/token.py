@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import boto3
 import click
 import requests
-from botocore.exceptions import BotoCoreError, ClientError
 from twilio.base.exceptions import TwilioException
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
@@ -108,16 +107,17 @@ def read_api_key(settings: config.Settings) -> ApiKey:
             AWS credentials and region of the caller.
 
     Raises:
-        OperatorError: The parameter cannot be read, or its value is invalid.
+        OperatorError: The value of the parameter is invalid.
+        botocore.exceptions.ClientError: The parameter does not exist or can't be read.
     """
     name = settings.secrets_parameter
     if not name:
         return ApiKey(settings.twilio_api_key_sid, settings.twilio_api_key_secret)
+    response = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
     try:
-        response = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
         secrets = parse_secrets(response["Parameter"]["Value"])
-    except (BotoCoreError, ClientError, SecretsUnavailable) as error:
-        raise OperatorError(f"The parameter {name} can't be read: {error}") from error
+    except SecretsUnavailable as error:
+        raise OperatorError(f"{name}: {error}") from error
     return ApiKey(*next(iter(secrets.api_keys.items())))
 
 

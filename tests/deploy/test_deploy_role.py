@@ -11,7 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import ACCOUNT, REGION, STAGE
+from tests.deploy.contact_center import open_shift
 from tests.deploy.test_deploy import api_url, put_secrets
+from tests.deploy.test_first_deployment import EMAIL, SPANISH
+from tests.deploy.test_interruptions import BROKEN_RESOURCE
+from tests.deploy.test_lost_stack import delete_stack
 from tests.infra.config_file import editing
 from tests.infra.deploy_role import CLOUDFORMATION, NOT_RECORDED, allowed_actions, is_allowed
 
@@ -93,9 +97,10 @@ class Recording:
         self._file = file
         self._variables = {"PYTHONPATH": str(RECORDER), "RECORDED_CALLS": str(file)}
 
-    def run(self, *arguments, stdin=""):
+    def run(self, *arguments, stdin="", exit_code=0):
         completed = self.checkout.run(*arguments, stdin=stdin, **self._variables)
-        assert completed.returncode == 0, completed.stderr
+        assert completed.returncode == exit_code, completed.stderr
+        return completed.stderr
 
     def chalice(self, *arguments):
         completed = self.checkout.chalice(*arguments, **self._variables)
@@ -129,9 +134,18 @@ def unset_options(stage):
     del stage["lambda_functions"]["api_handler"]["reserved_concurrency"]
 
 
-def test_policy_allows_exactly_the_recorded_calls(aws, checkout, recording, secrets):
+def fail_to_create_the_stack(recording):
+    template = recording.checkout.folder / "infra" / "stage.yaml"
+    valid = template.read_text()
+    template.write_text(valid.replace("Resources:\n", BROKEN_RESOURCE, 1))
+    assert "Broken: " in recording.run("prepare", "--stage", STAGE, exit_code=1)
+    template.write_text(valid)
+
+
+def test_policy_allows_exactly_the_recorded_calls(aws, twilio, checkout, recording, secrets):
     at_stage = ["--stage", STAGE]
     recording.run("secrets", "put", *at_stage, "--stdin", stdin=secrets)
+    fail_to_create_the_stack(recording)
     recording.run("package", *at_stage, "out")
     recording.run("deploy", *at_stage, "--no-check")
     recording.run("deploy", *at_stage, "--no-check")
@@ -148,9 +162,16 @@ def test_policy_allows_exactly_the_recorded_calls(aws, checkout, recording, secr
     recording.run("prepare", *at_stage)
     recording.chalice("deploy", *at_stage)
     recording.run("deploy", *at_stage)
-    checkout.run("status", *at_stage, **recording._variables)
+    open_shift(twilio)
+    options = ["--yes", "--alarm-email", EMAIL, "--try", "--try-attributes", SPANISH]
+    output = recording.run("deploy", *at_stage, *options)
+    assert f"{EMAIL} is subscribed to the alarms." in output
+    assert "(Worker Alice) arrived." in output
+    recording.run("status", *at_stage)
     recording.run("token", *at_stage, "--role", "supervisor")
     recording.run("logs", *at_stage)
+    delete_stack(aws)
+    assert "adopting the existing tables" in recording.run("deploy", *at_stage)
     recording.run("destroy", *at_stage, "--yes")
     put_secrets(checkout, secrets)
     recording.run("destroy", *at_stage, "--data", "--yes")

@@ -6,6 +6,7 @@ import pytest
 
 from tests.deploy.conftest import STAGE
 from tests.deploy.test_deploy import api_url, deploy, put_secrets
+from tests.deploy.test_interruptions import BROKEN_RESOURCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -96,6 +97,38 @@ def test_lost_table_is_created_and_the_other_table_is_kept(aws, prepared, lost, 
     assert aws.client("dynamodb").scan(TableName=lost)["Count"] == 0
     assert is_protected(aws, lost)
     assert is_protected(aws, kept)
+
+
+def test_adopted_table_without_protection_is_protected_by_the_same_run(aws, prepared):
+    delete_stack(aws)
+    dynamodb = aws.client("dynamodb")
+    dynamodb.update_table(TableName=STATE, DeletionProtectionEnabled=False)
+
+    prepared.infra("prepare", "--stage", STAGE)
+
+    assert is_protected(aws, RESERVATIONS)
+    assert is_protected(aws, STATE)
+
+
+@pytest.mark.parametrize("lost", [None, STATE])
+def test_failed_deployment_after_an_adoption_leaves_the_kept_tables_protected(aws, prepared, lost):
+    delete_stack(aws)
+    if lost:
+        delete_table(aws, lost)
+    template = prepared.folder / "infra" / "stage.yaml"
+    valid = template.read_text()
+    template.write_text(valid.replace("Resources:\n", BROKEN_RESOURCE, 1))
+
+    failed = prepared.run("prepare", "--stage", STAGE)
+
+    assert failed.returncode == 1
+    assert "Broken: " in failed.stderr
+    for table in {RESERVATIONS, STATE} - {lost}:
+        assert is_protected(aws, table)
+    template.write_text(valid)
+    prepared.infra("prepare", "--stage", STAGE)
+    assert is_protected(aws, RESERVATIONS)
+    assert is_protected(aws, STATE)
 
 
 def test_adoption_that_was_interrupted_can_be_repeated(aws, prepared):

@@ -147,15 +147,20 @@ def test_signal_to_make_or_its_process_group_ends_the_deployment(
     assert_nothing_is_left(aws, proxy)
 
 
-def test_killed_deployment_leaves_a_lock_that_names_it(aws, checkout, proxy):
+@pytest.mark.parametrize("kill", [os.kill, os.killpg])
+def test_killed_deployment_deploys_no_further_and_leaves_a_lock_that_names_it(
+    aws, checkout, proxy, kill
+):
     interrupted = interrupt(
         checkout,
         proxy,
         "POST /2015-03-31/functions",
         infra(*DEPLOY),
-        lambda pid: os.killpg(pid, signal.SIGKILL),
+        lambda pid: kill(pid, signal.SIGKILL),
     )
     assert interrupted.returncode == -signal.SIGKILL
+    assert eventually(lambda: not find_processes("AWS_ENDPOINT_URL", proxy.url))
+    assert api_ids(aws) == []
 
     refused = checkout.run(*infra(*DEPLOY)[3:])
 

@@ -89,12 +89,7 @@ CLOUDFORMATION = {
 """Actions that CloudFormation executes with the permissions of its caller, by resource type."""
 
 NOT_RECORDED = {
-    "cloudformation:CreateChangeSet": "imports retained tables of a lost stack",
-    "cloudformation:DescribeStackEvents": "names the cause of a failed change of the stack",
-    "cloudformation:DescribeChangeSet": "imports retained tables of a lost stack",
-    "cloudformation:ExecuteChangeSet": "imports retained tables of a lost stack",
     "iam:CreateServiceLinkedRole": "API Gateway creates the role with the first custom domain",
-    "sns:Subscribe": "subscribes an email address to the alarms",
 }
 """Actions that tests/deploy/test_deploy_role.py does not record, and the reasons to allow them."""
 

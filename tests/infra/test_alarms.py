@@ -12,7 +12,7 @@ from app import app
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.instructions import Defer
 from chalicelib.domain.rules import Rules, parse_rules
-from infra.aws import template
+from infra.aws import capacity, template
 from local import functions as local_functions
 from tests.infra import templates
 
@@ -162,6 +162,48 @@ def test_every_alarm_notifies_the_topic_and_is_documented(alarm):
 def test_every_documented_alarm_exists():
     text = DOCS.read_text(encoding="utf-8")
     assert set(re.findall(r"^### ([A-Z]\w+)$", text, re.MULTILINE)) == ALARMS.keys()
+
+
+NUMBERS = (1, 2, 3, 5, 10, 15, 20, 30, 60)
+NAMES = ("one", "two", "three", "five", "ten", "fifteen", "twenty", "thirty", "sixty")
+WORDS = dict(zip(NUMBERS, NAMES, strict=True))
+SHARE = f"{capacity._ALARM_SHARE:.0%}"
+LIMITS = {
+    "CallbacksRefused": (0.5, "at least half of"),
+    "CallbacksSlow": (3_000, "over 3 seconds"),
+    "SweepBehind": (300_000, "over five minutes"),
+    "ConcurrencyHigh": ({"Ref": "ConcurrencyThreshold"}, f"at least {SHARE} of"),
+}
+"""The thresholds that are not counts, and their descriptions."""
+
+
+def expected_phrases(name):
+    """Return the phrases that state when an alarm is triggered."""
+    alarm = ALARMS[name]
+    periods, minutes = alarm["EvaluationPeriods"], alarm["Period"] // 60
+    if alarm["ComparisonOperator"] == "LessThanThreshold":
+        assert alarm.get("DatapointsToAlarm", periods) == periods
+        return [f"not run for {WORDS[periods * minutes]} minutes"]
+    threshold, limit = LIMITS.get(name, (alarm["Threshold"], None))
+    assert alarm["Threshold"] == threshold
+    assert alarm["ComparisonOperator"].startswith("GreaterThan")
+    assert alarm["ComparisonOperator"].endswith("OrEqualToThreshold") or limit.startswith("over ")
+    if periods == 1:
+        unit = "minute" if minutes == 1 else "minutes"
+        return [f"within {WORDS[minutes]} {unit}, ", limit or f"at least {WORDS[threshold]} "]
+    assert minutes == 1
+    assert limit or threshold == 1
+    datapoints = WORDS[alarm["DatapointsToAlarm"]]
+    return [f"in at least {datapoints} of the last {WORDS[periods]} minutes", limit or ""]
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_description_and_documentation_of_an_alarm_state_its_counts(alarm):
+    text = DOCS.read_text(encoding="utf-8")
+    documented = text.split(f"### {alarm}\n")[1].split("**Check:**")[0]
+    for description in (ALARMS[alarm]["AlarmDescription"], documented):
+        normalized = " ".join(description.split()).lower()
+        assert [phrase for phrase in expected_phrases(alarm) if phrase not in normalized] == []
 
 
 def test_logs_expire_and_the_bucket_is_private_and_versioned():

@@ -205,6 +205,17 @@ def test_destroy_aborts_without_confirmation(operator, arguments, answer, questi
     assert boto3.client("ssm").get_parameter(Name=PARAMETER)
 
 
+@pytest.mark.parametrize("name", ["old", "dev2"])
+@pytest.mark.parametrize("options", [[], ["--yes"], ["--data", "--yes"]])
+def test_destroy_of_an_undeclared_stage_says_how_to_remove_it(operator, name, options):
+    result = operator("destroy", "--stage", name, *options)
+
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert line.startswith(f"Error: There is no stage '{name}' in config.json. Declared stages: ")
+    assert "restore its entry in the file, for example from Git, and run this command" in line
+
+
 def test_destroy_names_the_own_domain_instead_of_twilio():
     settings = SimpleNamespace(public_base_url="https://calls.example.com")
 

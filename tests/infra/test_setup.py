@@ -3,7 +3,10 @@
 import json
 import stat
 
+import boto3
 import pytest
+import requests
+from twilio.http.http_client import TwilioHttpClient
 
 from infra.aws import stage_config
 
@@ -208,6 +211,64 @@ def test_refused_stored_key_is_named_before_the_deployment(new_stage):
     result = new_stage.deploy()
 
     expect_error(new_stage, result, "python -m infra secrets put --stage dev")
+
+
+WARNING = "Warning: the stored auth token can't be verified. "
+
+
+@pytest.mark.parametrize("tokens", [["rotated"], ["rotated", "expired"]])
+def test_refused_stored_auth_tokens_are_a_warning_in_one_line(new_stage, tokens):
+    new_stage.configure()
+    new_stage.store_secrets(auth_tokens=tokens)
+
+    result = new_stage.deploy()
+
+    assert (result.exit_code, new_stage.deployments) == (0, 1)
+    (warning,) = [line for line in result.output.splitlines() if line.startswith("Warning")]
+    account = new_stage.twilio.account_sid
+    assert warning.startswith(f"{WARNING}Twilio refused the auth token for account {account}")
+    assert warning.endswith("To store it, run: python -m infra secrets put --stage dev")
+    assert not [token for token in tokens if token in result.output]
+
+
+@pytest.mark.parametrize("position", [0, 1])
+def test_one_accepted_auth_token_is_enough_during_a_rotation(new_stage, position):
+    new_stage.configure()
+    tokens = ["next"]
+    tokens.insert(position, new_stage.twilio.auth_token)
+    new_stage.store_secrets(auth_tokens=tokens)
+
+    assert "Warning" not in new_stage.deploy().output
+
+
+@pytest.mark.parametrize("error", [requests.ConnectionError, requests.ReadTimeout])
+def test_auth_token_that_cannot_be_verified_is_a_warning(new_stage, monkeypatch, error):
+    new_stage.configure()
+    send = TwilioHttpClient.request
+
+    def fail_for_auth_token(client, method, url, *args, auth=None, **options):
+        if auth and auth[0] == new_stage.twilio.account_sid:
+            assert client.timeout == 10
+            raise error("the network failed")
+        return send(client, method, url, *args, auth=auth, **options)
+
+    monkeypatch.setattr(TwilioHttpClient, "request", fail_for_auth_token)
+    result = new_stage.deploy()
+
+    assert (result.exit_code, new_stage.deployments) == (0, 1)
+    (warning,) = [line for line in result.output.splitlines() if line.startswith("Warning")]
+    assert warning.startswith(f"{WARNING}TaskRouter at {new_stage.twilio.url} ")
+
+
+def test_refused_auth_token_in_secrets_manager_names_secrets_manager(new_stage):
+    new_stage.configure()
+    new_stage.set(SECRETS_PARAMETER="/aws/reference/secretsmanager/twilio")
+    value = new_stage.secrets | {"auth_tokens": ["rotated"]}
+    boto3.client("secretsmanager").create_secret(Name="twilio", SecretString=json.dumps(value))
+
+    result = new_stage.deploy()
+
+    assert "refuses all callbacks. Correct the secret in Secrets Manager.\n" in result.output
 
 
 @pytest.mark.parametrize(

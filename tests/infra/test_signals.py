@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from infra.aws import chalice_record
 from local.supervisor import ROOT
 from tests.docs_runner import terminal
 
@@ -113,6 +114,79 @@ def test_command_under_nohup_ignores_sighup():
         process.communicate(timeout=20)
 
     assert process.returncode == 128 + signal.SIGTERM
+
+
+STUB = """
+import time
+
+print("importing", flush=True)
+time.sleep(30)
+"""
+
+PROGRAMS = {
+    "infra": (["-m", "infra", "--help"], "click"),
+    "local": (["-m", "local", "run"], "click"),
+    "chalice": (["-c", chalice_record._CHALICE.format(pipe=0), "--help"], "chalice"),
+}
+
+
+@contextmanager
+def importing(program, tmp_path, *prefix):
+    """Start a program, and stop it in the middle of an import."""
+    arguments, module = PROGRAMS[program]
+    (tmp_path / f"{module}.py").write_text(STUB)
+    environ = os.environ | {"PYTHONPATH": str(tmp_path)}
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    command = [*prefix, sys.executable, *arguments]
+    with subprocess.Popen(command, cwd=ROOT, env=environ, text=True, **pipes) as process:
+        assert process.stdout.readline() == "importing\n"
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_signal_during_the_imports_ends_the_program_without_output(program, number, tmp_path):
+    with importing(program, tmp_path) as process:
+        process.send_signal(number)
+        process.wait(timeout=20)  # `communicate` would close the pipe of Chalice's parent
+        output = process.stdout.read() + process.stderr.read()
+
+    assert (process.returncode, output) == (128 + number, "")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program_under_nohup_ignores_sighup_during_its_imports(program, tmp_path):
+    with importing(program, tmp_path, "nohup") as process:
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+
+    assert process.returncode == 128 + signal.SIGTERM
+
+
+PARENT = """
+from infra.aws import chalice_record
+
+start, _, _ = chalice_record._CHALICE.partition("from chalice")
+chalice_record._CHALICE = start + '''
+import time
+
+print("deploying", flush=True)
+time.sleep(30)
+'''
+chalice_record.run_chalice("deploy")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_chalice_ends_with_its_parent(number):
+    with running(PARENT) as process:
+        assert process.stderr.readline() == "deploying\n"
+        process.send_signal(number)
+        # The output ends when Chalice has ended too.
+        process.communicate(timeout=20)
+
+    assert process.returncode != 0
 
 
 def test_deferred_signal_interrupts_after_the_request():

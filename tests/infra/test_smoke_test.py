@@ -1,5 +1,6 @@
 """The smoke test accepts only responses from the deployed app."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -14,9 +15,11 @@ from chalicelib import __version__
 from infra import OperatorError
 from infra.aws import template
 from infra.commands.status import SMOKE_TEST_ROUTE, UnreachableError, smoke_test
+from tests.deploy import https_proxy
 from tests.infra import templates
 
 HEALTHY = (200, {"status": "ok", "version": __version__})
+URL_ON_AWS = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
 REFUSED = (403, {"Code": "InvalidSignature", "Message": "The signature is not valid."})
 
 
@@ -106,7 +109,7 @@ def test_another_version_is_rejected(serve):
         ("http://127.0.0.1:1", None),
         ("https://127.0.0.1:1", None),
         ("https://missing.invalid", None),
-        ("https://own.execute-api.eu-west-1.amazonaws.com/dev", "http://127.0.0.1:1"),
+        (URL_ON_AWS, "http://127.0.0.1:1"),
     ],
 )
 def test_url_without_a_connection_is_unreachable(url, proxy, monkeypatch):
@@ -115,6 +118,38 @@ def test_url_without_a_connection_is_unreachable(url, proxy, monkeypatch):
 
     with pytest.raises(UnreachableError, match="can't be reached from this machine"):
         smoke_test(url, "", max_seconds=0)
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_url_behind_a_proxy_with_its_own_certificate_is_unreachable_unless_it_is_trusted(
+    tmp_path, monkeypatch, serve, trusted
+):
+    environ = {"NO_PROXY": "", "no_proxy": ""}
+    with https_proxy.serving(serve(HEALTHY, REFUSED), "eu-west-1", tmp_path) as proxy:
+        environ |= proxy if trusted else {"HTTPS_PROXY": proxy["HTTPS_PROXY"]}
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        expected = pytest.raises(UnreachableError, match="certificate can't be verified")
+        with contextlib.nullcontext() if trusted else expected:
+            smoke_test(URL_ON_AWS, "", max_seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (requests.exceptions.SSLError("handshake"), "its TLS certificate can't be verified"),
+        (requests.exceptions.ProxyError("tunnel"), "the proxy failed"),
+        (requests.exceptions.InvalidProxyURL("http:///"), "the proxy failed"),
+        (requests.ConnectTimeout(), "the connection timed out"),
+        (requests.ConnectionError("unknown host"), "there is no connection"),
+    ],
+)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_reason_for_an_unreachable_url_is_named(error, reason, method, monkeypatch, serve):
+    monkeypatch.setattr(requests, method, mock.Mock(side_effect=error))
+
+    with pytest.raises(UnreachableError, match=f"from this machine: {reason}\\.$"):
+        smoke_test(serve(HEALTHY, REFUSED), "", max_seconds=0)
 
 
 def test_connection_closed_without_a_response_is_unreachable():
@@ -133,7 +168,6 @@ def test_connection_closed_without_a_response_is_unreachable():
 @pytest.mark.parametrize(
     "error",
     [
-        requests.exceptions.SSLError,
         requests.ReadTimeout,
         requests.TooManyRedirects,
         requests.exceptions.ChunkedEncodingError,

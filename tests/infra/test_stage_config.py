@@ -598,13 +598,29 @@ def test_deeply_nested_file_is_refused(config):
         stage_config.read("dev")
 
 
-@pytest.mark.parametrize("name", ["my_stage", "a" * 33, "dev/x"])
-def test_stage_name_that_aws_would_refuse_is_refused(config, name):
+@pytest.mark.parametrize("name", ["my_stage", "a" * 17, "a" * 40, "production-eu-west", "dev/x"])
+@pytest.mark.parametrize("allow_empty_sids", [True, False])
+def test_stage_name_that_aws_would_refuse_is_refused_first(config, name, allow_empty_sids):
     text = COMMITTED.replace('"dev"', json.dumps(name))
     config.write_text(text)
 
-    with pytest.raises(OperatorError, match="name must be 1 to 31 letters, digits and hyphens"):
-        stage_config.read(name, allow_empty_sids=True)
+    with pytest.raises(OperatorError, match="name must be 1 to 16 letters, digits and hyphens"):
+        stage_config.read(name, allow_empty_sids=allow_empty_sids)
+
+
+def test_names_of_a_stage_with_the_longest_name_fit_into_the_limits_of_aws(config):
+    name = "a" * stage_config._MAX_STAGE_NAME
+    config.write_text(COMMITTED.replace('"dev"', json.dumps(name)))
+
+    stage = stage_config.read(name, allow_empty_sids=True)
+
+    # CloudFormation appends the bucket's logical ID and at most 13 characters.
+    assert len(f"{stage.stack}-deployments-{'x' * 13}") == 63
+    assert len(stage.stack) <= 128
+    for handler in (stage_config.API, stage_config.SWEEP):
+        assert len(stage.function(handler)) <= 64
+        assert len(stage.role(handler)) <= 64
+    assert len(stage.schedule) <= 64
 
 
 def test_missing_timeout_of_the_api_is_refused(config):

@@ -53,9 +53,9 @@ def test_stage_without_alarm_subscribers_is_not_ok(topic):
     report = json.loads(completed.stdout)
     assert (report["ok"], report["alarm_subscribers"], completed.returncode) == (False, 0, 1)
     assert completed.stderr == FIRST_LINE + (
-        "Nobody receives the alarms. Subscribe, and confirm the subscription in the email that AWS "
-        f"sends: aws sns subscribe --topic-arn {topic} --protocol email --notification-endpoint "
-        "you@example.com\n"
+        "Nobody receives the alarms. To subscribe, run the following command, and confirm the "
+        "subscription in the email that AWS sends: python -m infra deploy --stage dev "
+        "--alarm-email you@example.com\n"
     )
 
 
@@ -86,8 +86,8 @@ def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):
     completed = run_status()
 
     assert completed.returncode == 1
-    assert "alarm_topic        none\n" in completed.stdout
-    assert completed.stderr.endswith("Deploy the stage.\n")
+    assert "alarm_topic        missing\n" in completed.stdout
+    assert "Nobody receives the alarms." in completed.stderr
 
 
 def test_unreadable_topic_is_not_ok(topic):
@@ -97,7 +97,9 @@ def test_unreadable_topic_is_not_ok(topic):
 
     report = json.loads(completed.stdout)
     assert (report["ok"], completed.returncode) == (False, 1)
-    assert "NotFound" in report["alarm_subscribers"]
+    assert report["alarm_subscribers"].startswith(
+        "AWS returned NotFound for ListSubscriptionsByTopic: "
+    )
 
 
 @pytest.mark.parametrize(

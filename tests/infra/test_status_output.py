@@ -13,7 +13,15 @@ from infra.commands import status as command
 from tests.infra.command_line import run_infra
 
 STARTED = 1_795_662_725_750  # 2026-11-26 03:12:05 UTC
-LAST_SWEEP = {"id": "last_sweep", "at": Decimal(STARTED), "duration_ms": Decimal(2400), "ok": True}
+LAST_SWEEP = {
+    "id": "last_sweep",
+    "at": Decimal(STARTED),
+    "duration_ms": Decimal(2400),
+    "due": Decimal(3),
+    "errors": {},
+    "reasons": [],
+    "ok": True,
+}
 
 
 @pytest.fixture
@@ -38,7 +46,21 @@ def test_time_of_the_last_sweep_is_readable(monkeypatch, age, shown):
 
     printed = run_infra("status", "--stage", "dev").stdout
 
-    assert f"at 2026-11-26 03:12:05 UTC ({shown} ago), duration_ms 2400, ok True" in printed
+    line = f"last_sweep         2026-11-26 03:12:05 UTC ({shown} ago), 3 due, took 2.4 s, ok"
+    assert line in printed.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("errors", "shown"),
+    [
+        ({"StoreUnavailable": Decimal(2)}, "StoreUnavailable (2)"),
+        ({"TaskRouterThrottled": 1, "Unexpected": 12}, "TaskRouterThrottled (1), Unexpected (12)"),
+    ],
+)
+def test_failed_sweep_shows_its_errors(errors, shown):
+    sweep = LAST_SWEEP | {"ok": False, "errors": errors}
+
+    assert command._format(sweep, now=STARTED / 1000).endswith(f"took 2.4 s, failed: {shown}")
 
 
 @pytest.mark.usefixtures("_report")

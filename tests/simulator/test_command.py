@@ -34,6 +34,16 @@ def running_command(*arguments, **environment):
             process.kill()
 
 
+def test_ctrl_c_during_the_imports_prints_no_traceback(tmp_path):
+    stub = 'import time; print("importing", flush=True); time.sleep(30)'
+    (tmp_path / "uvicorn.py").write_text(stub)
+    with running_command(PYTHONPATH=str(tmp_path)) as process:
+        assert process.stdout.readline() == "importing\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == -signal.SIGINT
+        assert process.stderr.read() == ""
+
+
 def test_failing_test_leaves_no_process():
     def fail():
         with running_command("--port", "0") as process:

@@ -1,0 +1,117 @@
+"""Commands for a stage that was never deployed say so, without the texts of botocore."""
+
+import json
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from infra.aws import live_resources, stacks, stage_config
+from infra.aws.stage_config import Stage
+from tests.infra.account import secrets_of
+from tests.infra.command_line import run_infra
+from tests.infra.test_commands import PARAMETER, config  # noqa: F401  # a fixture
+
+RESERVATION = "WR" + "1" * 32
+REGION = "eu-west-1"
+STATUS = "Run: python -m infra status --stage dev"
+COMMANDS = {
+    ("status",): "Run: python -m infra deploy --stage dev",
+    ("status", "--json"): "Run: python -m infra deploy --stage dev",
+    ("logs",): STATUS,
+    ("logs", "--sweep", "--follow"): STATUS,
+    ("token", "--role", "supervisor"): "Run: python -m infra secrets put --stage dev",
+    ("sweep",): STATUS,
+    ("sweep", "--monitor"): STATUS,
+    ("erase", RESERVATION, "--yes"): STATUS,
+    ("rules", "explain", RESERVATION): STATUS,
+    ("deploy",): "python -m infra secrets put --stage dev)",
+    ("prepare",): "Create it: python -m infra secrets put --stage dev",
+}
+
+
+@pytest.fixture
+def infra(config, tmp_path, monkeypatch):  # noqa: F811
+    """A function that runs a command for a declared stage in an empty emulated account."""
+    monkeypatch.setattr(stage_config, "CONFIG", config)
+    monkeypatch.setattr(Stage, "deployed_file", tmp_path / "dev.json")
+    # moto's CloudFormation and API Gateway need packages that are not installed.
+    monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
+    monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+    with mock_aws():
+        yield lambda *arguments, stage="dev": run_infra(
+            *arguments, "--stage", stage, AWS_DEFAULT_REGION=REGION
+        )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_command_names_the_next_command_in_one_line(infra, command):
+    completed = infra(*command)
+
+    assert completed.returncode == 1
+    assert completed.stderr.splitlines()[-1].endswith(COMMANDS[command])
+    assert len(completed.stderr.splitlines()) == 2
+    output = completed.stdout + completed.stderr
+    for text in ("An error occurred", "Traceback", "Retry.", "{'"):
+        assert text not in output
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, ("destroy", "--yes")], ids=" ".join)
+def test_command_for_an_undeclared_stage_names_the_declared_stages(infra, command):
+    completed = infra(*command, stage="gone")
+
+    assert completed.returncode == 1
+    (line,) = completed.stderr.splitlines()
+    expected = "Error: There is no stage 'gone' in config.json. Declared stages: dev, local, prod."
+    assert line.startswith(expected)
+
+
+def test_status_shows_each_missing_part_in_one_line(infra):
+    lines = infra("status").stdout.splitlines()
+
+    table = "taskrouter-callbacks-dev-{}"
+    shown = dict(line.split(maxsplit=1) for line in lines)
+    assert shown == {
+        "url": "not deployed",
+        "answers": "not checked",
+        "tables": f"{table.format('reservations')} missing, {table.format('state')} missing",
+        "schedule": "missing",
+        "last_sweep": "missing",
+        "alarms": "none",
+        "alarm_topic": "missing",
+        "alarm_subscribers": "0",
+        "ok": "False",
+    }
+
+
+def test_schedule_without_a_function_is_missing(infra, monkeypatch):
+    client = boto3.client("events", REGION)
+    response = {"Error": {"Code": "ResourceNotFoundException", "Message": "No such function."}}
+
+    def refuse(*_args):
+        raise client.exceptions.ClientError(response, "ListRuleNamesByTarget")
+
+    monkeypatch.setattr("infra.commands.status._schedule_state", refuse)
+
+    assert "schedule           missing\n" in infra("status").stdout
+
+
+def test_stored_secrets_are_enough_for_a_token(infra, taskrouter):
+    value = json.dumps(secrets_of(taskrouter))
+    boto3.client("ssm", REGION).put_parameter(Name=PARAMETER, Value=value, Type="SecureString")
+
+    assert infra("token", "--role", "supervisor").returncode == 0
+
+
+def test_refusal_of_aws_is_shown_with_its_operation(infra, monkeypatch):
+    client = boto3.client("logs", REGION)
+    response = {"Error": {"Code": "AccessDeniedException", "Message": "User ann may not."}}
+
+    def deny(*_args, **_kwargs):
+        raise client.exceptions.ClientError(response, "FilterLogEvents")
+
+    monkeypatch.setattr("infra.commands.logs._lines", deny)
+
+    assert infra("logs").stderr.splitlines()[-1] == (
+        "Error: AWS returned AccessDeniedException for FilterLogEvents: User ann may not."
+    )
