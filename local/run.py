@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -17,9 +18,9 @@ from local.stack import Stack, api_command
 
 TOKEN_HOURS = 8
 _NAME_WIDTH = 10
-# Part of the line that the app logs for a sweep without due Reservations. If the sweep fails, the
-# error is printed on another line.
-_IDLE_SWEEP = '"due": 0,'
+_IDLE_SWEEP = re.compile(r'"level": "INFO".* "due": 0,')
+"""The line that the app logs for a successful sweep without due Reservations."""
+
 
 GREETING = """
 The stack is running. Press Ctrl-C to stop it.
@@ -123,7 +124,7 @@ def _interrupt_if_output_closes() -> None:
 
 def _print_line(name: str, line: str) -> None:
     """Print a line. Lines of idle sweeps are omitted, to keep the greeting visible."""
-    if name != "sweep" or _IDLE_SWEEP not in line:
+    if name != "sweep" or not _IDLE_SWEEP.search(line):
         _write(f"{time.strftime('%H:%M:%S')} {name:<{_NAME_WIDTH}}| {line}\n")
 
 

@@ -73,9 +73,11 @@ class AppError(Exception):
 
     @property
     def reason(self) -> str | None:
-        """The message of a refused token, or of the failed request to TaskRouter, if any."""
+        """The message of a refused token, or of a failed request to another service, if any."""
         for error in (self, self.__cause__):
-            if isinstance(error, TaskRouterError | Unauthorized):
+            if isinstance(
+                error, TaskRouterError | StoreUnavailable | SecretsUnavailable | Unauthorized
+            ):
                 return error.message
         return None
 
@@ -374,4 +376,5 @@ def describe_connection_failure(url: str, error: BaseException) -> str:
         return f"{address} can't be reached: connection refused"
     if any(isinstance(cause, ConnectionError) for cause in causes):
         return f"{address} closed the connection without a response"
-    return f"{address} can't be reached: {names[-1]}"
+    reason = getattr(causes[-1], "strerror", None) or "the connection failed"
+    return f"{address} can't be reached: {reason}"
