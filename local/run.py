@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable
 
 from infra import signals
-from infra.commands.token import create_token, read_api_key
 from local import supervisor
-from local.demo import http_client
 from local.stack import Stack, api_command
 
 TOKEN_HOURS = 8
@@ -148,6 +146,10 @@ def services_greeting(stack: Stack) -> str:
 
 def greeting(stack: Stack) -> str:
     """Return the addresses of a running stack and commands to try."""
+    # The programs start sooner if the SDKs that these modules need are imported afterward.
+    from infra.commands.token import create_token, read_api_key  # noqa: PLC0415
+    from local.demo import http_client  # noqa: PLC0415
+
     simulator = http_client.fetch_identifiers(stack.simulator_url)
     hours = min(TOKEN_HOURS, stack.settings.max_token_seconds / 3_600)
     token = create_token(
