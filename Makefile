@@ -30,6 +30,8 @@ setup: $(DEV_TOOLS) ## Install the development tools into .venv
 setup-deploy: $(DEPLOY_TOOLS) ## Install only the tools that deploying needs into .venv
 
 .PHONY: run
+# Cache bytecode: compiling the modules takes several seconds in each program.
+run services demo: export PYTHONDONTWRITEBYTECODE =
 run: $(RUN_TOOLS) ## Run the whole system on this machine; stop it with Ctrl-C
 	@$(BIN)/python -m local run
 

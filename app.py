@@ -1,5 +1,6 @@
 """The Chalice app: middleware, blueprints and the sweep schedule."""
 
+import logging
 import os
 import sys
 from typing import Any
@@ -47,7 +48,9 @@ def sweep(event: CloudWatchEvent) -> None:
         service.collaborators,
         service.sweep_policy,
         time_left_ms=context.get_remaining_time_in_millis,
-        report=lambda line: observability.log("sweep", line),
+        report=lambda line: observability.log(
+            "sweep", line, level=logging.INFO if line["ok"] else logging.ERROR
+        ),
     )
 
 

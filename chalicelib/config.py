@@ -120,6 +120,13 @@ def is_base_url(text: str) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname) and not has_extras
 
 
+def _port(text: str) -> int:
+    try:
+        return _whole_number(1, 65_535)(text)
+    except ValueError:
+        raise ValueError("must be a port from 1 to 65535") from None
+
+
 def _region(text: str) -> str:
     if not re.fullmatch("[a-z0-9-]+", text):
         raise ValueError("must be an AWS region such as eu-west-1")
@@ -319,7 +326,7 @@ def _read(environ: Mapping[str, str], setting: Field[Any]) -> Any:
 
 
 _LOCAL_PARSERS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT"), _whole_number(1, 65_535)),
+    **dict.fromkeys(("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT"), _port),
     "AWS_ENDPOINT_URL_DYNAMODB": _url,
     "AWS_DEFAULT_REGION": _region,
 }

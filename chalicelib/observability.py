@@ -68,7 +68,7 @@ class LogFields(TypedDict, total=False):
 
     queue_result: str | None
     reason: str | None
-    """Why a token was refused, or why a request to TaskRouter failed (see `public_text` in
+    """Why a token was refused, or why a request to TaskRouter or AWS failed (see `public_text` in
     `chalicelib.domain.messages`)."""
 
     reservation_sid: str | None
@@ -142,7 +142,7 @@ class SweepLine(TypedDict):
     """Number of failures by error ``Code``."""
 
     reasons: list[str]
-    """Why requests to TaskRouter failed, as in `LogFields`."""
+    """Why requests to TaskRouter or DynamoDB failed, as in `LogFields`."""
 
     ok: bool
 

@@ -8,7 +8,7 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -22,8 +22,10 @@ from chalicelib.adapters import rules_file
 from chalicelib.routes.callbacks import move_twilio_routes
 from infra import OperatorError
 from infra.aws import (
+    Aws,
     chalice_record,
     check_variables,
+    config_file,
     connect,
     live_resources,
     policies,
@@ -34,6 +36,37 @@ from infra.aws import (
 from infra.aws.stage_config import Stage
 from infra.commands import REPORTED_ERRORS, describe_error
 from infra.commands.rules import ensure_deployable_rules
+
+
+def _allow(_value: Any, _stage_name: str) -> None:
+    return None
+
+
+def _check_generated_policy(value: Any, _stage_name: str) -> str | None:
+    return f"can't be used, because {config_file.GENERATED_POLICY}" if value else None
+
+
+def _check_api_gateway_stage(value: str | None, stage_name: str) -> str | None:
+    return None if value in (None, stage_name) else f"must equal the stage name ({stage_name})"
+
+
+def _check_format(value: str, _stage_name: str) -> str | None:
+    return None if value == "cloudformation" else "must be cloudformation"
+
+
+OPTIONS: Mapping[str, Callable[[Any, str], str | None]] = {
+    "api_gateway_stage": _check_api_gateway_stage,
+    "autogen_policy": _check_generated_policy,
+    "connection_timeout": _allow,
+    "merge_template": _allow,
+    "out": _allow,
+    "pkg_format": _check_format,
+    "profile": _allow,
+    "single_file": _allow,
+    "stage": _allow,
+    "template_format": _allow,
+}
+"""What is wrong with the value of each option of `chalice deploy`, `dev plan` and `package`."""
 
 
 def run(app: Chalice) -> None:
@@ -48,6 +81,8 @@ def run(app: Chalice) -> None:
         _print_messages_instead_of_tracebacks()
     try:
         check_variables(os.environ)
+        if command in ("deploy", "plan", "package"):
+            _check_options(parameters)
         if command in ("deploy", "plan"):
             stage = _check_deployment(parameters["stage"], parameters["profile"])
             move_twilio_routes(app, stage.settings.callback_prefixes)
@@ -67,6 +102,13 @@ def run(app: Chalice) -> None:
         _stop(f"Error: {describe_error(error)}")
     except SystemExit as error:
         _stop(str(error))
+
+
+def _check_options(parameters: Mapping[str, Any]) -> None:
+    """Refuse options that override members of config.json with fixed values."""
+    for name, value in parameters.items():
+        if problem := OPTIONS[name](value, parameters["stage"]):
+            raise OperatorError(f"The option --{name.replace('_', '-')} {problem}.")
 
 
 def _running_context() -> click.Context:
@@ -122,13 +164,23 @@ def _check_deployment(stage_name: str, profile: str | None) -> Stage:
     aws = connect(profile)
     live_resources.ensure_same_region(aws, stage)
     live_resources.ensure_created_by_chalice(aws, stage)
-    if "Deployments" not in stacks.outputs(aws, stage):
-        raise OperatorError(
-            f"Stage {stage_name} is not prepared in account {aws.account}, {aws.region}. Run: "
-            f"python -m infra prepare --stage {stage_name}"
-        )
+    _ensure_prepared(aws, stage)
     chalice_record.ensure_current(aws, stage)
     return stage
+
+
+def _ensure_prepared(aws: Aws, stage: Stage) -> None:
+    # Only this check needs Twilio's SDK, which is slow to import.
+    from infra.commands import secrets  # noqa: PLC0415
+
+    problem = f"Stage {stage.name} is not prepared in account {aws.account}, {aws.region}"
+    if not secrets.exist(aws, stage):
+        raise OperatorError(
+            f"{problem}: it has no secrets. Run this command, which asks for the secrets and "
+            f"deploys the stage: python -m infra deploy --stage {stage.name}"
+        )
+    if "Deployments" not in stacks.outputs(aws, stage):
+        raise OperatorError(f"{problem}. Run: python -m infra prepare --stage {stage.name}")
 
 
 def _check_package(parameters: Mapping[str, Any]) -> Stage:

@@ -17,7 +17,7 @@ import click
 from chalicelib.config import SettingsError
 from infra import OperatorError
 from infra.signals import Interrupted
-from local import demo, dynamodb, functions, network, run, stack
+from local import dynamodb, functions, network, run, stack
 
 ERRORS = (SettingsError, OperatorError, network.NotReadyError)
 
@@ -78,6 +78,7 @@ def _run(
     _check_sweep_interval()
     stack.check_ports_are_free(local_stack)
     if conflicts := stack.conflicting_variables(local_stack, os.environ):
+        command = stack.with_ports(local_stack, command)
         click.echo(stack.conflict_warning(conflicts, command), err=True)
     sys.exit(run.run(local_stack, greeting))
 
@@ -96,6 +97,9 @@ def _check_sweep_interval() -> None:
 @main.command("demo")
 def run_demo() -> None:
     """Show the life cycle of Tasks on free ports, with requests and responses."""
+    # The stack's programs start sooner without the SDKs that only the demo needs.
+    from local import demo  # noqa: PLC0415
+
     _check_packages()
     sys.exit(demo.run(os.environ))
 

@@ -7,10 +7,13 @@ cross-origin pages.
 import errno
 import json
 import os
+import re
+import shlex
 import sys
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
-from http import HTTPStatus
 from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -29,10 +32,12 @@ from chalicelib.routes.callbacks import move_twilio_routes
 from infra import OperatorError
 from infra.aws import require_credentials, require_region, stage_config
 from local import dynamodb, network, stack
-from taskrouter_simulator.origins import is_foreign, is_loopback
+from taskrouter_simulator.origins import FOREIGN, NOT_LOCAL, is_foreign, is_loopback
 
 ACCEPT_QUEUE = 128
 """Maximum number of connections that wait to be accepted."""
+
+_PARENT_POLL_SECONDS = 0.2
 
 _SOURCES = (".py", ".json", ".toml", ".env")
 
@@ -72,6 +77,8 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
             region or credentials are set.
         SettingsError: A setting is missing or malformed.
     """
+    if "CHALICE_WORKER" in os.environ:
+        _exit_with_parent()
     stage_variables = stage_config.environment(stage, {})
     _check_address(host, port)
     if stage == stack.STAGE or not os.environ.get("TWILIO_ACCOUNT_SID", "").strip():
@@ -86,6 +93,21 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
     move_twilio_routes(app, settings.callback_prefixes)
 
 
+def _exit_with_parent() -> None:
+    """Exit when the parent process ends, even if it is killed.
+
+    With --autoreload, Chalice serves the app in a child process, which would keep the port.
+    """
+    parent = os.getppid()
+
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_POLL_SECONDS)
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _check_address(host: str, port: int) -> None:
     stack.check_port("--port", str(port))
     api_port = os.environ.get("API_PORT") or str(port)
@@ -93,15 +115,23 @@ def _check_address(host: str, port: int) -> None:
     if int(api_port) != port:
         raise OperatorError(
             f"API_PORT is {api_port}, but `chalice local` would listen on port {port}. "
-            f"Run: chalice local --port {api_port}"
+            f"Run: {_command_line(port=api_port)}"
         )
     if reason := network.bind_failure(port, host):
         remedy = (
-            "Stop the program that uses the port, or choose another: chalice local --port N"
+            "Stop the program that uses the port, or choose another: " + _command_line(port="N")
             if reason == os.strerror(errno.EADDRINUSE)
-            else "Choose another address or port: chalice local --host ADDRESS --port N"
+            else f"Choose another address or port: {_command_line(host='ADDRESS', port='N')}"
         )
         raise OperatorError(f"`chalice local` can't listen on {host}:{port} ({reason}). {remedy}")
+
+
+def _command_line(**options: str) -> str:
+    """Return the user's command line with other values of some options."""
+    line = shlex.join(["chalice", *sys.argv[1:]])
+    for name, value in options.items():
+        line = re.sub(rf" --{name}[ =]\S+", "", line) + f" --{name} {value}"
+    return line
 
 
 def _use_deployed_services(stage: str) -> config.Settings:
@@ -140,7 +170,7 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
         # The other programs may not be ready yet, and `make run` reports conflicts.
         return described.settings
     if conflicts := stack.conflicting_variables(described, os.environ):
-        click.echo(stack.conflict_warning(conflicts, "chalice local"), err=True)
+        click.echo(stack.conflict_warning(conflicts, _command_line()), err=True)
     if problem := _find_problem(described):
         click.echo(problem, err=True)
     return described.settings
@@ -154,8 +184,17 @@ def _find_problem(described: stack.Stack) -> str | None:
     command = stack.services_command(described)
     taskrouter = described.settings.twilio_taskrouter_url
     database = described.resolved["AWS_ENDPOINT_URL_DYNAMODB"]
-    simulator = _describe_simulator(taskrouter)
-    tables = dynamodb.find_missing_tables(database, described.tables)
+    try:
+        service, variable = "the TaskRouter simulator", "SIMULATOR_PORT"
+        simulator = _describe_simulator(taskrouter)
+        service, variable = "DynamoDB", "DYNAMODB_PORT"
+        tables = dynamodb.find_missing_tables(database, described.tables)
+    except network.ForeignProgramError:
+        url = taskrouter if variable == "SIMULATOR_PORT" else database
+        return (
+            f"The program at {url} is not {service}. Stop that program, or set {variable} to "
+            f"another port in both terminals. In another terminal, run: {command}"
+        )
     missing = [f"The TaskRouter simulator at {taskrouter}"] if simulator is None else []
     missing += [f"DynamoDB at {database}"] if tables is None else []
     if missing:
@@ -180,16 +219,29 @@ def _find_problem(described: stack.Stack) -> str | None:
 
 
 def _describe_simulator(url: str) -> dict[str, Any] | None:
-    """Return the simulator's description of itself; None if it does not respond."""
+    """Return the simulator's description of itself; None if it does not respond.
+
+    The description is empty if it is not available to this machine.
+
+    Raises:
+        ForeignProgramError: A program other than the simulator responds.
+    """
     try:
-        with network.DIRECT.open(f"{url}/simulator", timeout=1) as response:
+        try:
+            response = network.DIRECT.open(f"{url}/simulator", timeout=1)
+        except HTTPError as error:
+            response = error
+        with response:
             described: Any = json.load(response)
-            return described if isinstance(described, dict) else None
-    except HTTPError as error:
-        # The description is available to loopback clients only.
-        return {} if error.code == HTTPStatus.FORBIDDEN else None
-    except (OSError, ValueError, HTTPException):
+    except (ConnectionError, HTTPException, ValueError) as error:
+        raise network.ForeignProgramError from error
+    except OSError:
         return None
+    if described == {"message": NOT_LOCAL}:
+        return {}
+    if not (isinstance(described, dict) and "callback_base_url" in described):
+        raise network.ForeignProgramError
+    return described
 
 
 def _tune_server() -> None:
@@ -247,10 +299,7 @@ def guard(settings: config.Settings) -> Middleware:
         if not is_foreign(host, origin, allowed_hosts=hosts, allowed_origins=origins):
             return get_response(request)
         observability.bind(error=Forbidden.code)
-        message = (
-            "The local API refuses cross-origin pages and unknown host names. "
-            "See CORS_ALLOW_ORIGIN and SIMULATOR_ALLOWED_HOSTS in docs/security.md."
-        )
+        message = f"{FOREIGN} CORS_ALLOW_ORIGIN selects a web page that is accepted."
         body = {"Code": Forbidden.code, "Message": message}
         return Response(body, status_code=Forbidden.status)
 

@@ -11,11 +11,18 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionClosedError,
+    EndpointConnectionError,
+    HTTPClientError,
+)
+from botocore.parsers import ResponseParserError
 
 from infra.aws import template
 from local import network
-from taskrouter_simulator.origins import is_foreign
+from taskrouter_simulator.origins import FOREIGN, is_foreign
 
 _TABLE_MEMBERS = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
 """Members of a table's definition that CloudFormation and CreateTable share, and that do not depend
@@ -26,9 +33,12 @@ App = Callable[[Scope, Any, Any], Awaitable[None]]
 """An ASGI app."""
 
 _FOREIGN = (
-    "Requests from web pages are refused. If the Host header is a name with a dot, "
-    "SIMULATOR_ALLOWED_HOSTS must list that name."
+    ConnectionClosedError,
+    ClientError,
+    ResponseParserError,
+    *(AttributeError, TypeError, ValueError),  # boto3 parses JSON without checking its types
 )
+"""Errors of boto3 for the response of a program that is not DynamoDB."""
 
 _API = "DynamoDB_20120810."
 """Prefix of `X-Amz-Target` in requests to the DynamoDB API."""
@@ -102,16 +112,25 @@ class TablesProbe:
 
 
 def find_missing_tables(url: str, tables: TableNames) -> list[str] | None:
-    """Return the names of tables that do not exist; None if DynamoDB does not respond."""
+    """Return the names of tables that do not exist; None if DynamoDB does not respond.
+
+    Raises:
+        ForeignProgramError: A program other than DynamoDB responds.
+    """
     dynamodb = client(url)
     missing = []
     for name in (tables.reservations, tables.state):
         try:
-            dynamodb.describe_table(TableName=name)
+            described = dynamodb.describe_table(TableName=name)
         except dynamodb.exceptions.ResourceNotFoundException:
             missing.append(name)
-        except (BotoCoreError, ClientError):
+        except _FOREIGN as error:
+            raise network.ForeignProgramError from error
+        except (EndpointConnectionError, HTTPClientError):
             return None
+        else:
+            if not described or "Table" not in described:
+                raise network.ForeignProgramError
     return missing
 
 
@@ -183,7 +202,7 @@ def dynamodb_api(hosts: Collection[str] = ()) -> App:
     async def serve_request(scope: Scope, receive: Any, send: Any) -> None:
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         if is_foreign(headers.get("host"), headers.get("origin"), allowed_hosts=hosts):
-            await _respond(send, 403, _message(_FOREIGN))
+            await _respond(send, 403, _message(FOREIGN))
         elif not headers.get("x-amz-target", "").startswith(_API):
             await _respond(send, 404, _message("This port serves only the DynamoDB API."))
         else:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from chalicelib.domain.errors import SweepFailed
+
 LAMBDA_TIMEOUT_SECONDS = 60
 
 
@@ -71,5 +73,7 @@ def sweep_periodically(
         sleep(interval)
         try:
             sweep(scheduled_event(), LambdaContext())
+        except SweepFailed as error:
+            print(error, flush=True)
         except Exception as error:  # noqa: BLE001  # the next sweep may succeed
             print(f"The sweep failed: {type(error).__name__}: {error}", flush=True)

@@ -19,6 +19,10 @@ class NotReadyError(Exception):
     """A server did not start in time; the message names the server."""
 
 
+class ForeignProgramError(Exception):
+    """A program responds, but not the expected one."""
+
+
 def url(port: int) -> str:
     """Return the base URL of a server on a port of the loopback interface."""
     return f"http://{LOOPBACK}:{port}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 import signal
 import sys
@@ -10,16 +11,14 @@ import time
 from collections.abc import Callable
 
 from infra import signals
-from infra.commands.token import create_token, read_api_key
 from local import supervisor
-from local.demo import http_client
 from local.stack import Stack, api_command, hide_secrets
 
 TOKEN_SECONDS = 8 * 3_600
 _NAME_WIDTH = 10
-# Part of the line that the app logs for a sweep without due Reservations. If the sweep fails, the
-# error is printed on another line.
-_IDLE_SWEEP = '"due": 0,'
+_IDLE_SWEEP = re.compile(r'"level": "INFO".* "due": 0,')
+"""The line that the app logs for a successful sweep without due Reservations."""
+
 
 GREETING = """
 The stack is running. Press Ctrl-C to stop it.
@@ -123,7 +122,7 @@ def _interrupt_if_output_closes() -> None:
 
 def _print_line(name: str, line: str) -> None:
     """Print a line. Lines of idle sweeps are omitted, to keep the greeting visible."""
-    if name != "sweep" or _IDLE_SWEEP not in line:
+    if name != "sweep" or not _IDLE_SWEEP.search(line):
         _write(f"{time.strftime('%H:%M:%S')} {name:<{_NAME_WIDTH}}| {line}\n")
 
 
@@ -147,6 +146,10 @@ def services_greeting(stack: Stack) -> str:
 
 def greeting(stack: Stack) -> str:
     """Return the addresses of a running stack and commands to try."""
+    # The programs start sooner if the SDKs that these modules need are imported afterward.
+    from infra.commands.token import create_token, read_api_key  # noqa: PLC0415
+    from local.demo import http_client  # noqa: PLC0415
+
     simulator = http_client.fetch_identifiers(stack.simulator_url)
     seconds = min(TOKEN_SECONDS, stack.settings.max_token_seconds)
     token = create_token(

@@ -170,9 +170,14 @@ def conflict_warning(names: list[str], command: str) -> str:
     )
 
 
+def with_ports(stack: Stack, command: str) -> str:
+    """Return a command that uses the same ports and base URL as the stack."""
+    return f"{_assignments(stack, *PORTS)}{command}"
+
+
 def services_command(stack: Stack) -> str:
     """Return the command that starts the services for the stack's API."""
-    return f"{_assignments(stack, *PORTS)}make services"
+    return with_ports(stack, "make services")
 
 
 def api_command(stack: Stack) -> str:

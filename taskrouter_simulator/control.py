@@ -27,10 +27,11 @@ from taskrouter_simulator.engine.model import (
 from taskrouter_simulator.faults import FaultError, Faults
 from taskrouter_simulator.identifiers import Credentials, is_url
 from taskrouter_simulator.log import KINDS, Log
+from taskrouter_simulator.origins import NOT_LOCAL
 from taskrouter_simulator.seed import Description, SeedError
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.spelling import describe_unknown
-from taskrouter_simulator.web import NOT_LOCAL, AsciiJsonResponse, is_local
+from taskrouter_simulator.web import AsciiJsonResponse, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
 _DEFAULT = object()

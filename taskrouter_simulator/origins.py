@@ -10,6 +10,18 @@ import ipaddress
 import re
 from collections.abc import Collection
 
+FOREIGN = (
+    "Requests from cross-origin web pages, and for unknown host names, are refused. Accepted host "
+    "names are IP addresses, names without a dot, and the names in SIMULATOR_ALLOWED_HOSTS."
+)
+"""Message of the response to a request that `is_foreign` reports."""
+
+NOT_LOCAL = (
+    "Requests must come from this machine, with localhost or a loopback address as Host, and not "
+    "from a cross-origin web page."
+)
+"""Message of the simulator's response to a request that does not come from this machine."""
+
 _HOST = re.compile(
     r"(?:([a-z0-9_.-]+)|\[([0-9a-f:.]+)\])(?::[0-9]{1,5})?", re.ASCII | re.IGNORECASE
 )

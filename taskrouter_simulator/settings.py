@@ -278,7 +278,7 @@ def read(values: Mapping[str, str | None]) -> Settings:
     settings = Settings(**chosen)
     if settings.port > MAX_PORT:
         name = environment_name("port")
-        raise SettingsError(f"{name} must be from 0 to {MAX_PORT}, not {settings.port}")
+        raise SettingsError(f"{name} must be a port from 0 to {MAX_PORT}, not '{settings.port}'")
     if not is_url(settings.callback_base_url):
         name = environment_name("callback_base_url")
         raise SettingsError(f"{name} must be a URL, not {settings.callback_base_url!r}")

@@ -8,12 +8,6 @@ from starlette.responses import JSONResponse
 
 from taskrouter_simulator.origins import is_foreign, is_loopback
 
-NOT_LOCAL = (
-    "Requests must come from this machine, with localhost or a loopback address as Host, and not "
-    "from a cross-origin web page."
-)
-"""Message of the response to a request that is not local."""
-
 
 class AsciiJsonResponse(JSONResponse):
     """A JSON response in ASCII.

@@ -154,9 +154,9 @@ def test_claim_lease_must_exceed_the_function_timeout_on_lambda() -> None:
 @pytest.mark.parametrize(
     ("variable", "text", "problem"),
     [
-        ("API_PORT", "x", "must be a whole number from 1 to 65535, not 'x'"),
-        ("DYNAMODB_PORT", "65536", "must be a whole number from 1 to 65535, not '65536'"),
-        ("SIMULATOR_PORT", "-1", "must be a whole number from 1 to 65535, not '-1'"),
+        ("API_PORT", "x", "must be a port from 1 to 65535, not 'x'"),
+        ("DYNAMODB_PORT", "65536", "must be a port from 1 to 65535, not '65536'"),
+        ("SIMULATOR_PORT", "-1", "must be a port from 1 to 65535, not '-1'"),
         ("AWS_DEFAULT_REGION", "eu west", "must be an AWS region .*, not 'eu west'"),
         ("AWS_ENDPOINT_URL_DYNAMODB", "foo", "must be an http or https URL .*, not 'foo'"),
     ],

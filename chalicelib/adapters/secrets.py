@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib import observability
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.sids import is_sid
 
 _RETRY_AFTER_MS = 1_000
@@ -136,10 +137,16 @@ class ParameterSecrets:
     def _read_value(self) -> str:
         try:
             response = self._client.get_parameter(Name=self._name, WithDecryption=True)
-        except (ClientError, BotoCoreError) as error:
+        except ClientError as error:
+            code = error.response.get("Error", {}).get("Code", "")
             raise SecretsUnavailable(
-                f"The secrets can't be read ({type(error).__name__}). Retry."
+                f"The secrets can't be read: SSM returned {code}. Retry."
             ) from error
+        except BotoCoreError as error:
+            url = error.kwargs.get("endpoint_url")
+            cause = f"SSM {describe_connection_failure(url, error)}" if url else str(error)
+            message = f"The secrets can't be read: {cause.rstrip('.')}. Retry."
+            raise SecretsUnavailable(message) from error
         value: str = response["Parameter"]["Value"]
         return value
 

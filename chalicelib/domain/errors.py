@@ -54,9 +54,11 @@ class AppError(Exception):
 
     @property
     def reason(self) -> str | None:
-        """The message of a refused token, or of the failed request to TaskRouter, if any."""
+        """The message of a refused token, or of a failed request to another service, if any."""
         for error in (self, self.__cause__):
-            if isinstance(error, TaskRouterError | Unauthorized):
+            if isinstance(
+                error, TaskRouterError | StoreUnavailable | SecretsUnavailable | Unauthorized
+            ):
                 return error.message
         return None
 

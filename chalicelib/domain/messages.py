@@ -152,4 +152,5 @@ def describe_connection_failure(url: str, error: BaseException) -> str:
         return f"{address} can't be reached: connection refused"
     if any(isinstance(cause, ConnectionError) for cause in causes):
         return f"{address} closed the connection without a response"
-    return f"{address} can't be reached: {names[-1]}"
+    reason = getattr(causes[-1], "strerror", None) or "the connection failed"
+    return f"{address} can't be reached: {reason}"

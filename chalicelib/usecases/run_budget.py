@@ -37,7 +37,7 @@ class RunBudget:
 
     Attributes:
         errors: number of failures by error ``Code``.
-        reasons: why requests to TaskRouter failed; at most MAX_REASONS distinct messages.
+        reasons: why requests failed; at most MAX_REASONS distinct messages.
     """
 
     def __init__(self, clock: Clock, time_left_ms: Callable[[], int]) -> None:

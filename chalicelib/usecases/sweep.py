@@ -101,7 +101,7 @@ def sweep_due_reservations(
     report(line)
     if budget.errors:
         errors = ", ".join(f"{code} ({count})" for code, count in budget.errors.items())
-        raise SweepFailed(f"The sweep failed: {errors}.")
+        raise SweepFailed(" ".join([f"The sweep failed: {errors}.", *budget.reasons]))
 
 
 class _Sweep:

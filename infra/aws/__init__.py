@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, InvalidRegionError
 from botocore.utils import is_valid_endpoint_url, validate_region_name
 
 from chalicelib.config import is_base_url
@@ -96,15 +96,20 @@ def require_region(session: boto3.Session) -> str:
     """Return the region of a session.
 
     Raises:
-        OperatorError: No region is set.
-        botocore.exceptions.InvalidRegionError: The region's name is malformed.
+        OperatorError: No region is set, or the region's name is malformed.
     """
     if not session.region_name:
         raise OperatorError(
             "No AWS region is set. Set one, for example: export AWS_DEFAULT_REGION=eu-west-1"
         )
     region: str = session.region_name
-    validate_region_name(region)
+    try:
+        validate_region_name(region)
+    except InvalidRegionError as error:
+        raise OperatorError(
+            f"AWS_DEFAULT_REGION, or the region of the AWS profile, must be an AWS region such as "
+            f"eu-west-1, not {region!r}."
+        ) from error
     return region
 
 

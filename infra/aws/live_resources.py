@@ -95,10 +95,13 @@ def list_resources(aws: Aws, stage: Stage, *, recorded_api_id: str | None) -> li
 
 
 def _function_entries(aws: Aws, stage: Stage, handler: str) -> Iterator[dict[str, str]]:
-    function, role_name = _find_function(aws, stage, handler), stage.role(handler)
-    if role := _get_or_none(aws.client("iam").get_role, RoleName=role_name):
-        arn = role["Role"]["Arn"]
-        yield _entry(f"{handler}_role", "iam_role", role_name=role_name, role_arn=arn)
+    function, roles = _find_function(aws, stage, handler), {f"{handler}_role": stage.role(handler)}
+    if function and _role_name(function) == _generated_role(stage):
+        roles["default-role"] = _generated_role(stage)
+    for entry_name, role_name in roles.items():
+        if role := _get_or_none(aws.client("iam").get_role, RoleName=role_name):
+            arn = role["Role"]["Arn"]
+            yield _entry(entry_name, "iam_role", role_name=role_name, role_arn=arn)
     if function:
         yield _entry(handler, "lambda_function", lambda_arn=function["FunctionArn"])
 
@@ -256,7 +259,9 @@ def ensure_created_by_chalice(aws: Aws, stage: Stage) -> None:
         raise OperatorError(
             f"The function {function['FunctionName']} was not created by Chalice: its role is "
             f"{function['Role']}. If CloudFormation created it, keep deploying with "
-            "CloudFormation. Do not mix the two methods on one stage."
+            "CloudFormation. Do not mix the two methods on one stage. If Chalice created it with "
+            "a role of your own, delete the function (aws lambda delete-function --function-name "
+            f"{function['FunctionName']}), and run: python -m infra deploy --stage {stage.name}"
         )
 
 
@@ -282,7 +287,16 @@ def _find_function(aws: Aws, stage: Stage, handler: str) -> Any:
 def _created_by_chalice(function: dict[str, Any], stage: Stage, handler: str) -> bool:
     """Return whether Chalice created the function."""
     # CloudFormation gives the role a different name.
-    return bool(function["Role"].endswith(f"/{stage.role(handler)}"))
+    return _role_name(function) in (stage.role(handler), _generated_role(stage))
+
+
+def _role_name(function: dict[str, Any]) -> str:
+    return str(function["Role"]).rpartition("/")[2]
+
+
+def _generated_role(stage: Stage) -> str:
+    """Return the name that Chalice gives to a role with a generated policy (autogen_policy)."""
+    return f"{stage.app}-{stage.name}"
 
 
 def _get_or_none(call: Callable[..., Any], **arguments: str) -> Any:

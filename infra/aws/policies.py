@@ -10,7 +10,7 @@ from string import Template
 from typing import Any
 
 from chalicelib.config import PROJECT
-from infra.aws.stage_config import Stage
+from infra.aws.stage_config import API, SWEEP, Stage
 
 TEMPLATES = Path(__file__).parents[1] / "policies"
 
@@ -25,7 +25,7 @@ def render(stage: Stage) -> dict[str, Any]:
         Policies by file path relative to `.chalice`, like ``iam_policy_file`` in config.json.
     """
     policies = {}
-    for handler, file in stage.policy_files.items():
+    for handler in (API, SWEEP):
         template = Template((TEMPLATES / f"{handler}.json").read_text(encoding="utf-8-sig"))
         text = template.substitute(
             Function=stage.function(handler),
@@ -36,7 +36,7 @@ def render(stage: Stage) -> dict[str, Any]:
         policy = json.loads(text)
         if stage.settings.secrets_parameter.startswith(SECRETS_MANAGER):
             policy["Statement"].append(_secret_statement(stage))
-        policies[file] = policy
+        policies[stage.policy_file(handler)] = policy
     return policies
 
 

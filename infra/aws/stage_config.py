@@ -64,7 +64,6 @@ class Stage:
             is the first path segment of the invoke URL.
         app: Name of the Chalice app.
         settings: The settings that the functions will read.
-        policy_files: Policy file of each handler, relative to `.chalice`.
         domain: Custom domain of the API, or None.
         xray: Whether X-Ray traces the API and the functions.
         access_logs: Whether the API's stage writes an access log.
@@ -74,7 +73,6 @@ class Stage:
     name: str
     app: str
     settings: config.Settings
-    policy_files: dict[str, str]
     domain: str | None = None
     xray: bool = False
     access_logs: bool = False
@@ -93,6 +91,10 @@ class Stage:
     def role(self, handler: str) -> str:
         """Return the name that Chalice gives to a handler's role."""
         return f"{self.app}-{self.name}-{handler}"
+
+    def policy_file(self, handler: str) -> str:
+        """Return the path of a handler's policy, relative to `.chalice`."""
+        return f"policies/{self.name}-{handler}.json"
 
     def log_group(self, handler: str) -> str:
         """Return the name of the log group to which Lambda writes a handler's output."""
@@ -236,9 +238,9 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     domain = stage.get("api_gateway_custom_domain")
     if domain is not None:
         _check_domain(stage_name, domain, settings)
+    _check_policy_files(described, functions)
     return replace(
         described,
-        policy_files=_policy_files(stage_name, functions),
         domain=domain and domain["domain_name"],
         xray=bool(api.xray_enabled),
         access_logs=stage.get("access_logs", False),
@@ -255,7 +257,7 @@ def describe(stage_name: str, settings: config.Settings) -> Stage:
     project_config = project()
     if "app_name" not in project_config:
         raise invalid(stage_name, f"the file must set app_name to {config_file.APP_NAME}.")
-    return Stage(stage_name, project_config["app_name"], settings, policy_files={})
+    return Stage(stage_name, project_config["app_name"], settings)
 
 
 def _check_function_variables(
@@ -345,40 +347,16 @@ def _check_tables(stage_name: str, settings: config.Settings) -> None:
         raise invalid(stage_name, "RESERVATIONS_TABLE and STATE_TABLE must differ.")
 
 
-def _policy_files(stage_name: str, functions: Mapping[str, Any]) -> dict[str, str]:
-    """Return the policy file of each handler, which the deployment overwrites."""
-    files = {}
+def _check_policy_files(stage: Stage, functions: Mapping[str, Any]) -> None:
+    """Check the names of the files that the deployment writes."""
     for handler in (API, SWEEP):
-        file = functions.get(handler, {}).get("iam_policy_file")
-        if file is None:
-            raise invalid(stage_name, f"iam_policy_file is missing for {handler!r}.")
-        if not _is_policy_file(file):
+        file = stage.policy_file(handler)
+        if functions.get(handler, {}).get("iam_policy_file") != file:
             raise invalid(
-                stage_name,
-                f"iam_policy_file of {handler} must be the path of a JSON file in .chalice, such "
-                f"as policies/{stage_name}-{handler}.json.",
+                stage.name,
+                f"lambda_functions.{handler}.iam_policy_file must be {file}, which the "
+                "deployment writes.",
             )
-        files[handler] = file
-    if _resolve(files[API]) == _resolve(files[SWEEP]):
-        raise invalid(stage_name, f"iam_policy_file must differ between {API} and {SWEEP}.")
-    return files
-
-
-def _resolve(file: str) -> Path:
-    return (CONFIG.parent / file).resolve()
-
-
-def _is_policy_file(file: str) -> bool:
-    try:
-        path = _resolve(file)
-        return (
-            path.is_relative_to(CONFIG.parent.resolve())
-            and path.suffix == ".json"
-            and path != CONFIG.resolve()
-            and not path.is_dir()
-        )
-    except ValueError:  # a null character
-        return False
 
 
 def _check_domain(stage_name: str, domain: Mapping[str, Any], settings: config.Settings) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ProfileNotFound
 
 from chalicelib import config
 from chalicelib.adapters.dynamodb.client import make_client
@@ -111,6 +111,8 @@ def describe_error(error: Exception, stage_name: str | None = None) -> str:
     """
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename} can't be read or written: {error.strerror}."
+    if isinstance(error, ProfileNotFound):
+        return f"{error}. Correct AWS_PROFILE. To list the names, run: aws configure list-profiles"
     description = describe_aws_error(error) if isinstance(error, ClientError) else str(error)
     response = error.__cause__ if isinstance(error, (StoreUnavailable, OperatorError)) else error
     if stage_name is None or not isinstance(response, ClientError):

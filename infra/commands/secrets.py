@@ -122,9 +122,18 @@ def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:
     Raises:
         OperatorError: The parameter does not exist or cannot be read.
     """
-    # SSM returns a Secrets Manager secret only with decryption.
-    if _get_parameter(aws, stage, decrypt=_is_in_secrets_manager(stage)) is None:
+    if not exist(aws, stage):
         raise _missing(stage)
+
+
+def exist(aws: Aws, stage: Stage) -> bool:
+    """Return whether the parameter with the secrets exists.
+
+    Raises:
+        OperatorError: The parameter can't be read.
+    """
+    # SSM returns a Secrets Manager secret only with decryption.
+    return _get_parameter(aws, stage, decrypt=_is_in_secrets_manager(stage)) is not None
 
 
 def _get_parameter(aws: Aws, stage: Stage, *, decrypt: bool) -> str | None:

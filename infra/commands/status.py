@@ -14,6 +14,7 @@ from requests.exceptions import InvalidProxyURL, ProxyError, SSLError
 
 from chalicelib import __version__
 from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
+from chalicelib.domain.messages import describe_connection_failure
 from infra import OperatorError, format_duration
 from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import SWEEP, Stage
@@ -143,9 +144,8 @@ def _check(base_url: str, callback_prefix: str) -> None:
         if isinstance(error, (requests.ConnectionError, InvalidProxyURL)):
             message = f"{base_url} can't be reached from this machine: {_describe_failure(error)}."
             raise UnreachableError(message) from error
-        raise OperatorError(
-            f"{base_url} did not respond correctly ({type(error).__name__})."
-        ) from error
+        cause = _describe_response_failure(error)
+        raise OperatorError(f"{base_url} did not respond correctly ({cause}).") from error
     code = _member(unsigned, "Code")
     # By default, API Gateway also returns 403 for unknown routes, so `Code` is checked too.
     if (unsigned.status_code, code) != (403, "InvalidSignature"):
@@ -165,7 +165,17 @@ def _describe_failure(error: requests.RequestException) -> str:
             return "its TLS certificate can't be verified"
         case requests.ConnectTimeout():
             return "the connection timed out"
-    return "there is no connection"
+    _, found, cause = describe_connection_failure("", error).rpartition(": ")
+    return cause if found else "the connection was closed"
+
+
+def _describe_response_failure(error: requests.RequestException) -> str:
+    match error:
+        case requests.Timeout():
+            return "no response in time"
+        case requests.TooManyRedirects():
+            return "too many redirects"
+    return "malformed response"
 
 
 def _member(response: requests.Response, name: str) -> Any:

@@ -121,7 +121,8 @@ def read_api_key(settings: config.Settings) -> ApiKey:
             AWS credentials and region of the caller.
 
     Raises:
-        OperatorError: The parameter cannot be read, or its value is invalid.
+        OperatorError: The value of the parameter is invalid.
+        botocore.exceptions.ClientError: The parameter does not exist or can't be read.
     """
     name = settings.secrets_parameter
     if not name:

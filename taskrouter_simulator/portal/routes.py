@@ -12,9 +12,10 @@ from starlette.routing import Route
 
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.log import Log
+from taskrouter_simulator.origins import NOT_LOCAL
 from taskrouter_simulator.portal.overview import build_overview
 from taskrouter_simulator.spelling import describe_unknown
-from taskrouter_simulator.web import NOT_LOCAL, is_local
+from taskrouter_simulator.web import is_local
 
 PAGE = "/simulator/portal"
 STATE = "/simulator/state"

@@ -20,10 +20,10 @@ from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import BadRequest, NotFound, Refusal
 from taskrouter_simulator.faults import Fault, Faults
 from taskrouter_simulator.identifiers import Credentials
-from taskrouter_simulator.origins import is_foreign
+from taskrouter_simulator.origins import FOREIGN, is_foreign
 from taskrouter_simulator.rest.request import Parameters, Request, Response
 from taskrouter_simulator.rest.table import ROUTES, Operation
-from taskrouter_simulator.settings import Settings, environment_name
+from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse
 
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
@@ -188,10 +188,7 @@ class RestApi:
         if is_foreign(
             headers.get("host"), headers.get("origin"), allowed_hosts=self._allowed_hosts
         ):
-            raise Forbidden(
-                "Requests from cross-origin web pages are refused. "
-                f"Host names with a dot must be listed in {environment_name('allowed_hosts')}."
-            )
+            raise Forbidden(FOREIGN)
         scheme, _, encoded = headers.get("authorization", "").partition(" ")
         try:
             decoded = base64.b64decode(encoded, validate=True)

@@ -95,6 +95,26 @@ def break_policy(aws):
     )
 
 
+def replace_roles(aws):
+    """Replace the roles as `chalice deploy --autogen-policy` does."""
+    iam, functions = aws.client("iam"), aws.client("lambda")
+    arn = iam.create_role(RoleName=NAME, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    iam.put_role_policy(RoleName=NAME, PolicyName=NAME, PolicyDocument="{}")
+    for name in (NAME, f"{NAME}-sweep"):
+        functions.update_function_configuration(FunctionName=name, Role=arn)
+    for name in (f"{NAME}-api_handler", f"{NAME}-sweep"):
+        iam.delete_role_policy(RoleName=name, PolicyName=name)
+        iam.delete_role(RoleName=name)
+
+    def roles():
+        listed = {role["RoleName"] for role in iam.list_roles()["Roles"]}
+        configured = functions.list_functions()["Functions"]
+        used = sorted(function["Role"].rpartition("/")[2] for function in configured)
+        return NAME in listed, used
+
+    return roles
+
+
 def remove_targets(aws):
     events, rule = aws.client("events"), f"{NAME}-sweep-event"
     events.remove_targets(Rule=rule, Ids=["1"])
@@ -140,6 +160,7 @@ def remove_retries(aws):
         (break_function, 60),
         (delete_schedule, [f"{NAME}-sweep-event"]),
         (break_policy, True),
+        (replace_roles, (False, [f"{NAME}-api_handler", f"{NAME}-sweep"])),
         (remove_targets, 1),
         (remove_permissions, 1),
         (remove_permissions_of_sweep, 1),

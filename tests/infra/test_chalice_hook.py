@@ -9,12 +9,14 @@ from pathlib import Path
 
 import click
 import pytest
+from chalice import cli
 
 from app import app
 from chalicelib.config import PROJECT
 from chalicelib.routes.callbacks import twilio_routes
 from infra import OperatorError, chalice_hook
 from infra.aws import Aws, api_settings, live_resources, policies, stacks, stage_config
+from infra.commands import secrets
 from tests.infra.config_file import editing
 from tests.infra.packaging import SIDS
 
@@ -29,6 +31,13 @@ WITHOUT_AWS = {
 }
 REGION = {"AWS_DEFAULT_REGION": "eu-west-1"}
 KEYS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+UNKNOWN_PROFILE = (
+    "The config profile ({}) could not be found. Correct AWS_PROFILE. To list the names, run: "
+    "aws configure list-profiles"
+)
+WRONG_REGION = (
+    "AWS_DEFAULT_REGION, or the region of the AWS profile, must be an AWS region such as eu-west-1"
+)
 MISSPELLED = (
     "There is no stage 'dve' in config.json. Declared stages: dev, local, prod. Did you mean dev?"
 )
@@ -113,7 +122,7 @@ def test_invalid_setting_is_rejected(checkout, command):
     [
         ([], REGION, "Error: No AWS credentials were found. Log in (aws sso login, "),
         ([], KEYS, "Error: No AWS region is set. Set one, for example: "),
-        (["--profile", "nobody"], REGION, "Error: The config profile (nobody) could not be found"),
+        (["--profile", "nobody"], REGION, f"Error: {UNKNOWN_PROFILE.format('nobody')}"),
         ([], REGION | KEYS, "Error: Could not connect to the endpoint URL: "),
     ],
 )
@@ -149,10 +158,13 @@ def test_packaging_a_stage_with_all_sids_prints_no_warning(checkout):
     ("variables", "message"),
     [
         ({}, "No AWS region is set. Set one, for example: export AWS_DEFAULT_REGION=eu-west-1"),
-        (REGION | {"AWS_PROFILE": "nope"}, "The config profile (nope) could not be found"),
-        (
-            {"AWS_DEFAULT_REGION": "eu west"},
-            "Provided region_name 'eu west' doesn't match a supported format.",
+        (REGION | {"AWS_PROFILE": "nope"}, UNKNOWN_PROFILE.format("nope")),
+        *(
+            (
+                {"AWS_DEFAULT_REGION": region},
+                f"{WRONG_REGION}, not '{region}'.",
+            )
+            for region in ("eu west", "eu_west1")
         ),
     ],
 )
@@ -292,6 +304,7 @@ def account(tmp_path, monkeypatch):
     for check in ("ensure_same_region", "ensure_created_by_chalice"):
         monkeypatch.setattr(live_resources, check, lambda *_: None)
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+    monkeypatch.setattr(secrets, "exist", lambda *_: True)
 
 
 def run_hook(command, **parameters):
@@ -310,6 +323,52 @@ def test_error_for_an_unprepared_stage_names_the_command_that_prepares_it(comman
         "Error: Stage dev is not prepared in account 111111111111, eu-west-1. "
         "Run: python -m infra prepare --stage dev"
     )
+
+
+@pytest.mark.usefixtures("account")
+@pytest.mark.parametrize("outputs", [{}, {"Deployments": "bucket"}])
+def test_error_for_missing_secrets_names_the_command_that_also_prepares(monkeypatch, outputs):
+    monkeypatch.setattr(secrets, "exist", lambda *_: False)
+    monkeypatch.setattr(stacks, "outputs", lambda *_: outputs)
+
+    with pytest.raises(SystemExit) as stopped:
+        run_hook("deploy")
+
+    assert stopped.value.code == (
+        "Error: Stage dev is not prepared in account 111111111111, eu-west-1: it has no secrets. "
+        "Run this command, which asks for the secrets and deploys the stage: "
+        "python -m infra deploy --stage dev"
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("deploy", {"autogen_policy": True}, "--autogen-policy can't be used, because a policy"),
+        ("plan", {"autogen_policy": True}, "--autogen-policy can't be used, because a policy"),
+        ("deploy", {"api_gateway_stage": "foo"}, "--api-gateway-stage must equal the stage name"),
+        ("plan", {"api_gateway_stage": ""}, "--api-gateway-stage must equal the stage name (dev)"),
+        ("package", {"pkg_format": "terraform"}, "--pkg-format must be cloudformation."),
+    ],
+)
+def test_option_that_overrides_the_project_is_refused(command, options, message):
+    with pytest.raises(SystemExit) as stopped:
+        run_hook(command, **options)
+
+    assert str(stopped.value.code).startswith(f"Error: The option {message}")
+
+
+@pytest.mark.usefixtures("account")
+def test_options_with_the_values_of_the_project_are_accepted():
+    with pytest.raises(SystemExit, match="is not prepared"):
+        run_hook("deploy", autogen_policy=False, api_gateway_stage="dev", connection_timeout=5)
+
+
+def test_every_option_of_chalice_has_a_rule():
+    commands = (cli.deploy, cli.plan, cli.package)
+
+    options = {parameter.name for command in commands for parameter in command.params}
+    assert options == chalice_hook.OPTIONS.keys()
 
 
 @pytest.mark.usefixtures("account")

@@ -129,6 +129,40 @@ def test_role_without_a_function_belongs_to_this_region_only_if_the_stack_exists
             live_resources.ensure_same_region(aws, stage)
 
 
+def deploy_function(monkeypatch, role):
+    function = {
+        "FunctionName": f"{APP}-prod",
+        "FunctionArn": f"arn:aws:lambda:eu-west-1:123456789012:function:{APP}-prod",
+        "Role": f"arn:aws:iam::123456789012:role/{role}",
+    }
+    monkeypatch.setattr(live_resources, "_find_function", lambda *_: function)
+
+
+def test_role_with_a_generated_policy_is_recorded_so_that_chalice_replaces_it(
+    aws, stage, monkeypatch
+):
+    make_role(aws, f"{APP}-prod", "eu-west-1")
+    deploy_function(monkeypatch, f"{APP}-prod")
+
+    assert chalice_record.rebuild_record(aws, stage, None)
+
+    resources = json.loads(stage.deployed_file.read_text())["resources"]
+    (role,) = [entry for entry in resources if entry["resource_type"] == "iam_role"]
+    assert (role["name"], role["role_name"]) == ("default-role", f"{APP}-prod")
+
+
+@pytest.mark.parametrize("role", ["own", f"{APP}-prod-ApiHandlerRole-1ABC", f"{APP}-prod2"])
+def test_error_for_another_role_names_both_ways_out(aws, stage, monkeypatch, role):
+    deploy_function(monkeypatch, role)
+
+    with pytest.raises(OperatorError) as refused:
+        live_resources.ensure_created_by_chalice(aws, stage)
+
+    assert "keep deploying with CloudFormation" in str(refused.value)
+    assert f"aws lambda delete-function --function-name {APP}-prod)" in str(refused.value)
+    assert str(refused.value).endswith("python -m infra deploy --stage prod")
+
+
 @pytest.mark.parametrize("recorded_id", ["old", None])
 def test_checkout_without_a_record_of_the_existing_api_is_refused(aws, stage, recorded_id):
     aws.gateway.functions["own"] = f"{APP}-prod"

@@ -52,7 +52,6 @@ def stage(tables):
         name="dev",
         app=app.app_name,
         settings=config.load(environ),
-        policy_files={API: "api.json", SWEEP: "sweep.json"},
     )
 
 
@@ -63,7 +62,7 @@ def allowed(stage):
 
     def calls_of(handler):
         pairs = set()
-        for statement in rendered[stage.policy_files[handler]]["Statement"]:
+        for statement in rendered[stage.policy_file(handler)]["Statement"]:
             assert statement["Effect"] == "Allow"
             pairs |= set(product(as_list(statement["Action"]), as_list(statement["Resource"])))
         return pairs
@@ -268,7 +267,7 @@ def test_committed_policies_match_the_templates(name):
 def test_policies_are_written_again_only_if_they_differ(tmp_path, monkeypatch, stage):
     monkeypatch.setattr(policies, "PROJECT", tmp_path)
     policies.write(stage)
-    api, sweep = (tmp_path / ".chalice" / file for file in stage.policy_files.values())
+    api, sweep = (tmp_path / ".chalice" / stage.policy_file(handler) for handler in (API, SWEEP))
     times = [0, 0]
     for path in (api, sweep):
         os.utime(path, (0, 0))

@@ -138,20 +138,37 @@ def test_another_version_is_rejected(serve):
 
 
 @pytest.mark.parametrize(
-    ("url", "proxy"),
+    ("url", "proxy", "reason"),
     [
-        ("http://127.0.0.1:1", None),
-        ("https://127.0.0.1:1", None),
-        ("https://missing.invalid", None),
-        (URL_ON_AWS, "http://127.0.0.1:1"),
+        ("http://127.0.0.1:1", None, "connection refused"),
+        ("https://127.0.0.1:1", None, "connection refused"),
+        ("https://missing.invalid", None, "unknown host name"),
+        (URL_ON_AWS, "http://127.0.0.1:1", "the proxy failed"),
     ],
 )
-def test_url_without_a_connection_is_unreachable(url, proxy, monkeypatch):
+def test_url_without_a_connection_is_unreachable(url, proxy, reason, monkeypatch):
     if proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
 
-    with pytest.raises(UnreachableError, match="can't be reached from this machine"):
+    with pytest.raises(UnreachableError, match=f"can't be reached from this machine: {reason}.$"):
         smoke_test(url, "", max_seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (requests.ReadTimeout("x"), "no response in time"),
+        (requests.TooManyRedirects("x"), "too many redirects"),
+        (requests.exceptions.ContentDecodingError("x"), "malformed response"),
+    ],
+)
+def test_error_for_an_unusable_response_contains_no_class_name(error, message, monkeypatch):
+    monkeypatch.setattr(requests, "get", mock.Mock(side_effect=error))
+
+    with pytest.raises(OperatorError) as raised:
+        smoke_test("http://127.0.0.1:1", "", max_seconds=0)
+
+    assert str(raised.value) == f"http://127.0.0.1:1 did not respond correctly ({message})."
 
 
 @pytest.mark.parametrize("trusted", [False, True])
@@ -175,7 +192,7 @@ def test_url_behind_a_proxy_with_its_own_certificate_is_unreachable_unless_it_is
         (requests.exceptions.ProxyError("tunnel"), "the proxy failed"),
         (requests.exceptions.InvalidProxyURL("http:///"), "the proxy failed"),
         (requests.ConnectTimeout(), "the connection timed out"),
-        (requests.ConnectionError("unknown host"), "there is no connection"),
+        (requests.ConnectionError("other"), "the connection failed"),
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post"])

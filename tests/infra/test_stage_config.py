@@ -1,10 +1,13 @@
 """Stages declared in .chalice/config.json."""
 
 import copy
+import inspect
 import json
+import re
 from dataclasses import fields
 
 import pytest
+from chalice.config import Config as ChaliceConfig
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -117,6 +120,17 @@ def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, conte
         stage_config.read("dev", allow_empty_sids=True)
 
 
+FIXED = [
+    ("autogen_policy", True, "false"),
+    ("autogen_policy", None, "false"),
+    ("autogen_policy", 0, "false"),
+    ("iam_role_arn", "arn:aws:iam::123456789012:role/own", "removed"),
+    ("log_retention_in_days", 30, "removed"),
+    ("manage_iam_role", False, "true"),
+]
+"""Members that would override the project's resources: a refused value, and the allowed one."""
+
+
 @pytest.mark.parametrize(
     ("path", "value", "problem"),
     [
@@ -134,10 +148,22 @@ def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, conte
         ),
         ("api_gateway_policy_file", 5, "api_gateway_policy_file must be a string"),
         *(
-            ("lambda_functions/api_handler/iam_policy_file", file, "must be the path of a JSON")
-            for file in (".", "policies", "../../../evil.json", "config.json", "a\0.json")
+            (
+                "lambda_functions/api_handler/iam_policy_file",
+                file,
+                "iam_policy_file must be policies/dev-api_handler.json, which the deployment",
+            )
+            for file in (".", "../../../evil.json", "deployed/dev.json", "a\0.json", SWEEP_POLICY)
         ),
-        ("lambda_functions/api_handler/iam_policy_file", SWEEP_POLICY, "must differ between"),
+        ("lambda_functions/sweep/lambda_timeout", 29, "lambda_timeout must be at least 30. With"),
+        *(
+            (f"{place}{member}", value, f"{member} must be {expected}, because ")
+            for place in ("", "lambda_functions/api_handler/", "lambda_functions/sweep/")
+            for member, value, expected in FIXED
+        ),
+        ("automatic_layer", True, "automatic_layer must be false, because"),
+        ("websocket_api_custom_domain", {}, "websocket_api_custom_domain must be removed, because"),
+        ("iam_policy_file", "a.json", "iam_policy_file has no effect here. Move it to lambda_"),
         ("lambda_functions/sweep/iam_policy_file", 5, "iam_policy_file must be a string"),
         ("lambda_functions/sweep/iam_policy_file", None, "iam_policy_file must be a string"),
         ("lambda_functions/sweep/lambda_memory_size", "512", "from 128 to 10240"),
@@ -158,18 +184,10 @@ def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, conte
         ("tags", {"service": "a" * 257}, "tags.service must be a tag that AWS allows: letters,"),
         ("tags", {"aws:service": "a"}, "tags.aws:service must be a tag that AWS allows: letters,"),
         ("tags", {f"t{i}": "" for i in range(50)}, "tags must have at most 49 members."),
-        (
-            "log_retention_in_days",
-            10,
-            "must be one of the numbers that CloudWatch allows: 1, 3, 5,",
-        ),
-        ("log_retention_in_days", "30", "log_retention_in_days must be one of the numbers that"),
-        ("log_retention_in_days", True, "log_retention_in_days must be one of the numbers that"),
         ("subnet_ids", ["sg-1"], "subnet_ids must be a list of strings .at most 16., for example"),
         ("security_group_ids", ["sg-1"] * 6, "security_group_ids must be a list of strings"),
         ("security_group_ids", "sg-1", "security_group_ids must be a list of strings"),
         ("layers", ["own"], "layers must be a list of strings .at most 5., for example"),
-        ("iam_role_arn", "own", 'iam_role_arn must be a string, for example "arn:aws:iam::'),
         ("lambda_functions/sweep/reserved_concurrency", 1.5, "a whole number from 0"),
         ("lambda_memory_size", 10_241, "lambda_memory_size must be a whole number from 128"),
         ("lambda_memory_size", 512.0, "lambda_memory_size must be a whole number from 128"),
@@ -187,7 +205,6 @@ def test_error_for_a_file_of_the_wrong_shape_says_what_is_expected(config, conte
             ["sg-1"],
             "subnet_ids and security_group_ids of sweep must both be set, or neither.",
         ),
-        ("manage_iam_role", False, "iam_role_arn of api_handler must be set to the ARN of a role"),
         ("api_gateway_endpoint_vpce", "vpce-1", "requires the api_gateway_endpoint_type PRIVATE"),
         ("api_gateway_endpoint_type", "PRIVATE", "requires either api_gateway_endpoint_vpce or"),
         ("tags", ["service"], "tags must be an object of strings, for example"),
@@ -246,6 +263,15 @@ def test_member_that_chalice_would_ignore_is_refused(config, path, problem):
         ("lambda_memory_sizee", 512, "lambda_memory_sizee is unknown. Did you mean"),
         ("lambda_timeout", "60", "lambda_timeout must be a whole number from 1 to 900."),
         ("version", 2.0, 'version must be the string "2.0".'),
+        ("profile", "own", "profile must be removed, because Chalice ignores it."),
+        ("api_gateway_stage", "dev", "api_gateway_stage has no effect here. Move it to the stage."),
+        ("api_gateway_custom_domain", {}, "api_gateway_custom_domain has no effect here. Move"),
+        *((member, value, f"{member} must be {expected}, ") for member, value, expected in FIXED),
+        *(
+            ("lambda_functions", {name: {member: value}}, f"lambda_functions.{name}.{member} must ")
+            for name in ("api_handler", "sweep")
+            for member, value, _ in FIXED
+        ),
         ("app_name", "calls", 'app_name must be the string "taskrouter-callbacks".'),
         ("environment_variables", {"RETENTION_DAY": "5"}, "RETENTION_DAY is not a setting. Did"),
         (
@@ -544,19 +570,17 @@ VALID_MEMBERS = {
     "access_logs": True,
     "api_gateway_endpoint_type": "EDGE",
     "api_gateway_policy_file": "policy.json",
-    "automatic_layer": True,
+    "automatic_layer": False,
     "autogen_policy": False,
     "environment_variables": {
         "SECRETS_PARAMETER": "/aws/reference/secretsmanager/twilio/dev",
         "RESERVATIONS_TABLE": "restored_table.2",
         "STATE_TABLE": "taskrouter-callbacks-dev-state",
     },
-    "iam_role_arn": "arn:aws:iam::1:role/own",
     "lambda_architecture": "arm64",
     "lambda_memory_size": 10_240,
     "lambda_timeout": 900,
     "layers": ["arn:aws:lambda:eu-west-1:1:layer:own:1"],
-    "log_retention_in_days": 30,
     "manage_iam_role": True,
     "minimum_compression_size": 0,
     "reserved_concurrency": 0,
@@ -582,7 +606,6 @@ def test_valid_member_is_accepted(config, member):
         {"api_gateway_endpoint_type": "PRIVATE", "api_gateway_endpoint_vpce": ["vpce-1"]},
         {"api_gateway_endpoint_type": "PRIVATE", "api_gateway_policy_file": "policy.json"},
         {"security_group_ids": ["sg-1"], "subnet_ids": ["subnet-0a1", "subnet-0a2"]},
-        {"manage_iam_role": False, "iam_role_arn": "arn:aws:iam::1:role/own"},
     ],
 )
 def test_members_with_their_counterparts_are_accepted(config, members):
@@ -591,6 +614,24 @@ def test_members_with_their_counterparts_are_accepted(config, members):
     config.write_text(json.dumps(declared))
 
     assert stage_config.read("dev", allow_empty_sids=True)
+
+
+def test_missing_autogen_policy_is_refused(config):
+    declared = json.loads(COMMITTED)
+    del declared["autogen_policy"]
+    config.write_text(json.dumps(declared))
+
+    assert "autogen_policy must be set to false, because" in refusal()
+
+
+def test_every_member_that_chalice_reads_has_a_rule():
+    source = inspect.getsource(ChaliceConfig)
+    read = {*re.findall(r"_chain_(?:lookup|merge)\(\s*['\"](\w+)", source)}
+    read |= {*re.findall(r"_config_from_disk\.get\(\s*['\"](\w+)", source)}
+    arguments = {"chalice_app", "project_dir"}
+
+    levels = (config_file._PROJECT, config_file._STAGE, config_file._FUNCTION)
+    assert read - arguments == {name for level in levels for name in level} - {"access_logs"}
 
 
 def test_options_of_the_stage_are_read(config):
@@ -627,7 +668,8 @@ def test_stage_name_that_aws_would_refuse_is_refused_first(config, name, allow_e
 
 def test_names_of_a_stage_with_the_longest_name_fit_into_the_limits_of_aws(config):
     name = "a" * stage_config._MAX_STAGE_NAME
-    config.write_text(COMMITTED.replace('"dev"', json.dumps(name)))
+    renamed = COMMITTED.replace('"dev"', json.dumps(name))
+    config.write_text(renamed.replace("policies/dev-", f"policies/{name}-"))
 
     stage = stage_config.read(name, allow_empty_sids=True)
 

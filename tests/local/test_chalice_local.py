@@ -3,9 +3,12 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from chalice import local
@@ -16,6 +19,7 @@ from chalicelib import config
 from infra import OperatorError
 from infra.aws import stage_config
 from local import chalice_local, network, stack
+from taskrouter_simulator.origins import FOREIGN
 from taskrouter_simulator.testing import running
 
 ACCOUNT = "AC" + "1" * 32
@@ -219,14 +223,117 @@ def test_stage_with_an_account_but_without_a_region_is_rejected(environ, ports):
         configure(ports["API_PORT"])
 
 
-def test_twilio_keys_in_the_shell_are_reported_as_a_conflict(environ, ports, capsys):
+@pytest.mark.parametrize("options", [[], ["--stage", "dev", "--port=8123", "--no-autoreload"]])
+def test_remedy_for_conflicting_keys_repeats_the_command_line(
+    environ, ports, capsys, monkeypatch, options
+):
     environ["TWILIO_AUTH_TOKEN"] = "secret"
+    monkeypatch.setattr(sys, "argv", ["/bin/chalice", "local", *options])
 
     configure(ports["API_PORT"])
 
     error = capsys.readouterr().err
-    assert "env -u TWILIO_AUTH_TOKEN chalice local" in error
+    line = " ".join(["chalice local", *options])
+    assert f"  env -u TWILIO_AUTH_TOKEN {line}\n" in error
     assert "secret" not in error
+
+
+@pytest.mark.parametrize(
+    "options", ["--port 9", "--port=9", "--host 192.0.2.1 --port 9 --stage dev"]
+)
+def test_remedy_for_an_unavailable_address_keeps_the_other_options(
+    environ, ports, monkeypatch, options
+):
+    monkeypatch.setattr(sys, "argv", ["/bin/chalice", "local", *options.split()])
+
+    with pytest.raises(OperatorError) as raised:
+        configure(ports["API_PORT"], host="192.0.2.1")
+
+    stage = " --stage dev" if "--stage" in options else ""
+    command = f"chalice local{stage} --host ADDRESS --port N"
+    assert str(raised.value).endswith(f": {command}")
+
+
+class ForeignHandler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        status, body = self.server.response
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815  the name that http.server calls
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def foreign():
+    """An HTTP server that is neither the simulator nor DynamoDB."""
+    with HTTPServer(("127.0.0.1", 0), ForeignHandler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        (200, b"<html>"),
+        (200, b"{}"),
+        (404, b"{}"),
+        (403, b'{"message": "x"}'),
+        (500, b""),
+        (200, b"[]"),
+        (200, b"null"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("variable", "service"),
+    [("SIMULATOR_PORT", "the TaskRouter simulator"), ("DYNAMODB_PORT", "DynamoDB")],
+)
+def test_another_program_on_a_port_of_a_service_is_named(  # noqa: PLR0917  fixtures
+    environ, ports, capsys, foreign, response, variable, service
+):
+    foreign.response = response
+    environ[variable] = str(foreign.server_port)
+
+    configure(ports["API_PORT"])
+
+    assert capsys.readouterr().err.startswith(
+        f"The program at http://127.0.0.1:{foreign.server_port} is not {service}. Stop that "
+        f"program, or set {variable} to another port"
+    )
+
+
+def test_swapped_ports_of_the_services_are_recognized(environ, ports, capsys, dynamodb):
+    with running(callback_base_url=network.url(ports["API_PORT"])) as simulator:
+        environ["AWS_ENDPOINT_URL_DYNAMODB"] = simulator.url
+        environ["TWILIO_TASKROUTER_URL"] = dynamodb.environ["AWS_ENDPOINT_URL_DYNAMODB"]
+        configure(ports["API_PORT"])
+
+    assert "is not the TaskRouter simulator. Stop that" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_reloaded_server_ends_with_its_parent(number):
+    child = (
+        "import time; from local import chalice_local; chalice_local._exit_with_parent(); "
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    with subprocess.Popen(
+        [sys.executable, "-c", parent], cwd=config.PROJECT, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b"ready\n"
+
+        process.send_signal(number)
+
+        # The child also holds the pipe.
+        assert process.stdout.read() == b""
 
 
 def test_missing_credentials_of_a_stage_with_an_account_are_reported(environ, ports, monkeypatch):
@@ -238,15 +345,18 @@ def test_missing_credentials_of_a_stage_with_an_account_are_reported(environ, po
         configure(ports["API_PORT"])
 
 
-def test_error_for_a_port_other_than_api_port_shows_the_correct_command(environ, ports):
+def test_error_for_a_port_other_than_api_port_shows_the_correct_command(
+    environ, ports, monkeypatch
+):
     environ["API_PORT"] = "9150"
+    monkeypatch.setattr(sys, "argv", ["/bin/chalice", "local", "--port", "8000", "--stage", "dev"])
 
     with pytest.raises(OperatorError) as raised:
         configure(ports["API_PORT"])
 
     assert str(raised.value) == (
         f"API_PORT is 9150, but `chalice local` would listen on port {ports['API_PORT']}. "
-        "Run: chalice local --port 9150"
+        "Run: chalice local --stage dev --port 9150"
     )
 
 
@@ -355,7 +465,9 @@ def test_request_with_a_foreign_host_or_origin_gets_403_in_the_api_error_format(
         response = get(**headers)
 
     assert response.status_code == 403
-    assert json.loads(response.body)["Code"] == "ForbiddenError"
+    body = json.loads(response.body)
+    assert body["Code"] == "ForbiddenError"
+    assert body["Message"].startswith(FOREIGN)
     assert b"secret" not in response.body
 
 

@@ -1,6 +1,7 @@
 import pytest
 from chalice.app import CloudWatchEvent
 
+from chalicelib.domain.errors import SweepFailed
 from local import functions
 
 
@@ -39,6 +40,17 @@ def test_failed_sweep_is_reported_and_the_next_sweep_runs(capsys):
 
     message = "The sweep failed: ValueError: TaskRouter is unreachable"
     assert capsys.readouterr().out.count(message) == 2
+
+
+def test_failed_step_of_a_sweep_is_printed_as_one_sentence(capsys):
+    def sweep(event, context):
+        raise SweepFailed("The sweep failed: StoreUnavailable (2). DynamoDB is down.")
+
+    run_sweeps(sweep, times=1)
+
+    assert capsys.readouterr().out == (
+        "The sweep failed: StoreUnavailable (2). DynamoDB is down.\n"
+    )
 
 
 def test_chalice_accepts_the_event_and_the_context():

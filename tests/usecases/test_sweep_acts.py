@@ -156,7 +156,7 @@ def test_sweep_reports_why_taskrouter_refused_requests(rejecting_service: Servic
     ]
     rejecting_service.clock.now = NOW + 40_000
 
-    with pytest.raises(SweepFailed):
+    with pytest.raises(SweepFailed, match=r"^The sweep failed: TaskRouterRefused \(5\)\. reason"):
         rejecting_service.sweep()
 
     store = rejecting_service.store
