@@ -1,6 +1,7 @@
 """The command line of the mutation tests: `python -m tests.mutants --seed 1`."""
 
 import os
+import signal
 import time
 from itertools import zip_longest
 
@@ -24,6 +25,7 @@ from tests.mutants.selection import Coverage, Selection, covered_by_tests
 @click.option("--jobs", default=os.cpu_count() or 1, show_default=True, help="Number of processes.")
 def main(*, seed: int, count: int, package: str | None, jobs: int) -> None:
     """Change the code at random places, and report the changes that no test notices."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     packages = [package] if package else list(THIS_PROJECT.packages)
     click.echo(run(THIS_PROJECT, packages, seed=seed, count=count, jobs=jobs))
 

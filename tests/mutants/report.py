@@ -34,10 +34,14 @@ def _row(name: str, results: Sequence[Result], equivalent: int) -> str:
     return _ROW.format(name, len(results), *outcomes, equivalent, score)
 
 
+def _line(result: Result) -> str:
+    return f"{result.mutation} ({result.detail})" if result.detail else str(result.mutation)
+
+
 def _unnoticed(results: Mapping[str, Sequence[Result]]) -> Iterator[str]:
     for outcome in _UNNOTICED:
         lines = sorted(
-            (result.mutation.file, result.mutation.line, str(result.mutation))
+            (result.mutation.file, result.mutation.line, _line(result))
             for of_package in results.values()
             for result in of_package
             if result.outcome is outcome

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import groupby
 from pathlib import Path
 from typing import NoReturn
 
@@ -68,7 +67,8 @@ class Result:
     Attributes:
         mutation: the mutation.
         outcome: its outcome.
-        detail: the test that failed, or another reason.
+        detail: the test that failed or another reason, and for mutants that survived, the part of
+            the tests that ran.
     """
 
     mutation: Mutation
@@ -86,7 +86,7 @@ class _Batch:
     @property
     def wall_seconds(self) -> float:
         """A limit for mutants that wait. Other programs may use most of the CPU."""
-        return 60 + 10 * self.cpu_seconds
+        return 300 + 20 * self.cpu_seconds
 
 
 @dataclass
@@ -95,6 +95,7 @@ class _Running:
     later: list[_Batch]
     folder: Path
     ends_at: float
+    detail_if_survived: str = ""
 
 
 class Runner:
@@ -120,13 +121,16 @@ class Runner:
         with tempfile.TemporaryDirectory() as folder, self._stopping():
             self._run_without_mutation(Path(folder) / "control")
             for number, mutation in enumerate(mutants):
-                batches = self._batches(select(mutation))
-                if not batches:
+                tests = select(mutation)
+                if not tests:
                     yield Result(mutation, Outcome.NOT_COVERED)
                     continue
                 while len(self._running) >= self._jobs:
                     yield from self._wait()
-                self._start(mutation, batches, Path(folder) / str(number))
+                batches = self._batches(tests)
+                count = sum(len(batch.tests) for batch in batches)
+                detail = f"{count} of {len(tests)} tests" if count < len(tests) else ""
+                self._start(mutation, batches, Path(folder) / str(number), detail)
             while self._running:
                 yield from self._wait()
 
@@ -147,25 +151,27 @@ class Runner:
         """Divide the tests into a few that run first, and the others, up to the budget."""
         batches: list[_Batch] = []
         total = 0.0
-        for _, group in groupby(tests, key=lambda test: test.partition("::")[0]):
-            for test in group:
-                if batches and total + self._covered.seconds[test] > _BUDGET:
-                    continue
-                if not batches or (len(batches) == 1 and batches[0].cpu_seconds > _FIRST_BATCH):
-                    batches.append(_Batch([], 0.0))
-                total += self._covered.seconds[test]
-                batches[-1].tests.append(test)
-                batches[-1].cpu_seconds += self._covered.seconds[test]
+        for test in tests:
+            seconds = self._covered.seconds[test]
+            if batches and total + seconds > _BUDGET:
+                continue
+            if not batches or (len(batches) == 1 and total > _FIRST_BATCH):
+                batches.append(_Batch([], 0.0))
+            total += seconds
+            batches[-1].tests.append(test)
+            batches[-1].cpu_seconds += seconds
         return batches
 
-    def _start(self, mutation: Mutation, batches: list[_Batch], folder: Path) -> None:
+    def _start(
+        self, mutation: Mutation, batches: list[_Batch], folder: Path, detail: str = ""
+    ) -> None:
         batch, *later = batches
         folder.mkdir()
         pid = os.fork()
         if pid == 0:
             _run_tests(self._project, mutation, batch, folder)
         ends_at = time.monotonic() + batch.wall_seconds
-        self._running[pid] = _Running(mutation, later, folder, ends_at)
+        self._running[pid] = _Running(mutation, later, folder, ends_at, detail)
 
     def _wait(self) -> Iterator[Result]:
         """Wait until a process ends or exceeds its limit."""
@@ -177,7 +183,9 @@ class Runner:
                 result = _result(running, status if ended else None)
                 shutil.rmtree(running.folder, ignore_errors=True)
                 if result.outcome is Outcome.SURVIVED and running.later:
-                    self._start(running.mutation, running.later, running.folder)
+                    self._start(
+                        running.mutation, running.later, running.folder, running.detail_if_survived
+                    )
                 else:
                     yield result
 
@@ -208,15 +216,18 @@ def _result(running: _Running, status: int | None) -> Result:
     reason = running.folder / "reason"
     if reason.exists():
         return Result(running.mutation, Outcome.DETECTED, reason.read_text(encoding="utf-8"))
-    if status is None or os.WIFSIGNALED(status):
+    if status is None:
         return Result(running.mutation, Outcome.DETECTED, "time limit")
+    if os.WIFSIGNALED(status):
+        detail = signal.Signals(os.WTERMSIG(status)).name  # for example, the limit of CPU time
+        return Result(running.mutation, Outcome.DETECTED, detail)
     code = os.waitstatus_to_exitcode(status)
     if code in (_CRASHED, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERNAL_ERROR):
         output = (running.folder / "output").read_text(encoding="utf-8", errors="replace")
         raise RuntimeError(f"The tests of this mutant did not run: {running.mutation}\n{output}")
     # A mutant can remove the values with which a test is parametrized.
     if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
-        return Result(running.mutation, Outcome.SURVIVED)
+        return Result(running.mutation, Outcome.SURVIVED, running.detail_if_survived)
     return Result(running.mutation, Outcome.DETECTED, f"pytest ended with {code}")
 
 
@@ -268,6 +279,7 @@ def _run_tests(project: Project, mutation: Mutation, batch: _Batch, folder: Path
     code = _CRASHED
     try:
         os.setpgid(0, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _limit(resource.RLIMIT_CPU, int(_MIN_CPU_SECONDS + 2 * batch.cpu_seconds))
         _limit(resource.RLIMIT_AS, _MAX_BYTES)
         output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT)
