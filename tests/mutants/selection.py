@@ -74,6 +74,8 @@ def covered_by_tests(project: Project, *, jobs: int) -> Coverage:
 
 def _run_all(project: Project, output: Path, *, jobs: int) -> None:
     """Run all tests, whose processes write their results to the folder *output*."""
+    # Options and variables of an outer pytest would change the results.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     variables = {
         coverage.OUTPUT: str(output),
         coverage.OBSERVED: os.pathsep.join(project.observed_files()),
@@ -85,7 +87,7 @@ def _run_all(project: Project, output: Path, *, jobs: int) -> None:
         completed = subprocess.run(
             command,
             cwd=project.root,
-            env=os.environ | variables,
+            env=environ | variables,
             stdout=subprocess.PIPE,
             text=True,
             check=False,
