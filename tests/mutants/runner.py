@@ -301,4 +301,5 @@ def _run_tests(project: Project, mutation: Mutation, batch: _Batch, folder: Path
 
 
 def _limit(kind: int, value: int) -> None:
-    resource.setrlimit(kind, (value, value))
+    # At the hard limit of CPU time, the signal would be SIGKILL instead of SIGXCPU.
+    resource.setrlimit(kind, (value, value + 1))
