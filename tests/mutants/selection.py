@@ -143,34 +143,44 @@ class Selection:
         pending, known, tests = list(names), set(names), set()
         while pending:
             name = pending.pop()
-            for statement in self._mentions[name]:
-                tests |= self._covered.tests.get(statement, set())
+            tests |= self._tests_using(name)
             for file in self._words[name]:
                 tests.update(self._tests_in[file])
             pending += self._definitions[name] - known
             known |= self._definitions[name]
         return tests
 
+    def _tests_using(self, name: str) -> set[str]:
+        """Return the tests that execute a statement with this name."""
+        statements = self._mentions.get(name, ())
+        return set().union(*(self._covered.tests.get(each, ()) for each in statements))
+
     def _sorted(self, tests: set[str], mutation: Mutation) -> list[str]:
         """Sort the tests by relevance and CPU time.
 
         The tests of a file stay together, because they share fixtures.
         """
-        files: dict[str, list[str]] = defaultdict(list)
-        for test in tests:
-            files[test.partition("::")[0]].append(test)
-        seconds = self._covered.seconds
-        words = {mutation.place.function.rpartition(".")[2], *mutation.place.names}
-        related = set().union(*(self._words[word] for word in words))
+        function = mutation.place.function.rpartition(".")[2]
+        names = {function} if function else mutation.place.names
+        related = set().union(*(self._words[name] for name in names))
+        # For a function, all tests execute the changed statement.
+        is_import_time = mutation.place.line is None
+        near = set().union(*map(self._tests_using, names)) if is_import_time else tests
         subject = Path(mutation.file).stem
+        seconds = self._covered.seconds
+        files: dict[tuple[bool, str], list[str]] = defaultdict(list)
+        for test in tests:
+            files[test not in near, test.partition("::")[0]].append(test)
 
-        def rank(file: str) -> tuple[bool, float, str]:
+        def rank(key: tuple[bool, str]) -> tuple[bool, bool, float, str]:
+            is_far, file = key
             is_related = file in related or subject in Path(file).stem
-            return not is_related, sum(seconds[test] for test in files[file]), file
+            return is_far, not is_related, sum(seconds[test] for test in files[key]), file
 
-        order = sorted(files, key=rank)
         return [
-            test for file in order for test in sorted(files[file], key=lambda t: (seconds[t], t))
+            test
+            for key in sorted(files, key=rank)
+            for test in sorted(files[key], key=lambda test: (seconds[test], test))
         ]
 
 
