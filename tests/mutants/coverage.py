@@ -75,8 +75,12 @@ class Recorder:
     def __init__(self) -> None:
         self.executed: set[Statement] = set()
         self._tests: dict[str, tuple[float, set[Statement]]] = {}
+        self._at_import: set[Statement] = set()
         self._fixtures: dict[int, set[Statement]] = {}
         self._not_passed: set[str] = set()
+
+    def pytest_collection_finish(self) -> None:
+        self._at_import = set(self.executed)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
@@ -116,6 +120,7 @@ class Recorder:
                 name: [seconds, sorted(numbers[statement] for statement in executed)]
                 for name, (seconds, executed) in passed.items()
             },
+            "at_import": sorted(self._at_import),
             "not_passed": sorted(self._not_passed & self._tests.keys()),
             "modules": list(sys.modules),
         }

@@ -36,12 +36,15 @@ class Coverage:
     Attributes:
         seconds: the CPU time of each test.
         tests: the tests that executed each statement.
+        at_import: the statements of functions that ran when modules were imported, such as those
+            of decorators.
         not_passed: the tests that failed or were skipped, which are not used.
         modules: the names of the modules that the tests imported, in order.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     tests: dict[Statement, set[str]] = field(default_factory=lambda: defaultdict(set))
+    at_import: set[Statement] = field(default_factory=set)
     not_passed: list[str] = field(default_factory=list)
     modules: dict[str, None] = field(default_factory=dict)
 
@@ -53,6 +56,7 @@ class Coverage:
             self.seconds[name] = seconds
             for number in executed:
                 self.tests[statements[number]].add(name)
+        self.at_import.update((path, line) for path, line in result["at_import"])
         self.not_passed += result["not_passed"]
         self.modules |= dict.fromkeys(result["modules"])
 
@@ -122,13 +126,13 @@ class Selection:
 
     def tests(self, mutation: Mutation) -> list[str]:
         """Return the tests, those that most likely notice the mutation first."""
+        executing = self._tests_executing(mutation)
         place = mutation.place
-        if place.line is not None:
-            return self._sorted(
-                self._covered.tests.get((mutation.file, place.line), set()), mutation
-            )
-        found = self._mentioning(place.names) or self._tests_of_file[mutation.file]
-        return self._sorted(found, mutation)
+        if place.line is not None and (mutation.file, place.line) not in self._covered.at_import:
+            return self._sorted(executing, mutation)
+        names = place.names if place.line is None else place.function.split(".")
+        mentioning = self._mentioning(names) or self._tests_of_file[mutation.file]
+        return self._sorted(executing | mentioning, mutation)
 
     def _read(self, file: str, content: bytes) -> None:
         for _, node, _, place in walk(Source(content)):
@@ -150,6 +154,11 @@ class Selection:
             known |= self._definitions[name]
         return tests
 
+    def _tests_executing(self, mutation: Mutation) -> set[str]:
+        """Return the tests during which the changed statement runs."""
+        line = mutation.place.line
+        return set() if line is None else self._covered.tests.get((mutation.file, line), set())
+
     def _tests_using(self, name: str) -> set[str]:
         """Return the tests that execute a statement with this name."""
         statements = self._mentions.get(name, ())
@@ -163,9 +172,7 @@ class Selection:
         function = mutation.place.function.rpartition(".")[2]
         names = {function} if function else mutation.place.names
         related = set().union(*(self._words[name] for name in names))
-        # For a function, all tests execute the changed statement.
-        is_import_time = mutation.place.line is None
-        near = set().union(*map(self._tests_using, names)) if is_import_time else tests
+        near = self._tests_executing(mutation).union(*map(self._tests_using, names))
         subject = Path(mutation.file).stem
         seconds = self._covered.seconds
         files: dict[tuple[bool, str], list[str]] = defaultdict(list)

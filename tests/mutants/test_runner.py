@@ -15,8 +15,18 @@ PRODUCT = """
 LIMIT = 10
 
 
+def register(function):
+    function.price = 5
+    return function
+
+
 def is_allowed(age):
     return age >= 18 and len(str(age)) < LIMIT
+
+
+@register
+def sell():
+    return sell.price
 
 
 def unused(a):
@@ -33,7 +43,7 @@ import subprocess
 
 import pytest
 
-from product.shop import is_allowed, wait
+from product.shop import is_allowed, sell, wait
 
 
 def test_adult_is_allowed():
@@ -48,6 +58,10 @@ def test_child_is_not_allowed(age):
 def test_long_number_is_not_allowed():
     assert is_allowed(10**8)
     assert not is_allowed(10**9)
+
+
+def test_item_is_sold():
+    assert sell() == 5
 
 
 def test_wait_ends():
@@ -125,6 +139,10 @@ def test_constant_of_a_module_is_tested_by_the_tests_of_functions_that_use_it(re
     # The limits 0 and 9 are detected.
     assert "LIMIT = 10 → LIMIT = 9" not in report
     assert "LIMIT = 10 → LIMIT = 0" not in report
+
+
+def test_function_that_runs_at_import_is_tested_by_the_tests_of_functions_that_use_it(report):
+    assert "function.price" not in report
 
 
 def test_mutant_in_a_function_without_tests_is_not_covered(report):
