@@ -53,7 +53,7 @@ test: $(DEV_TOOLS) ## Run the tests in parallel, except slow and chaos tests
 e2e: $(DEV_TOOLS) ## Run the slow tests: whole stacks, crashes, broken connections
 	$(BIN)/pytest -m slow
 
-# Seed of the scenarios and inputs that pytest generates. To change it: make chaos SEED=2
+# Seed of generated scenarios, inputs and mutants. To change it: make chaos SEED=2
 SEED ?= 1
 # Options of the chaos runner, such as its seed: make chaos CHAOS="--seed 5"
 CHAOS ?= --reservations 1000 --faults 200
@@ -62,6 +62,15 @@ CHAOS ?= --reservations 1000 --faults 200
 chaos: $(DEV_TOOLS) ## Run the fault-injection tests and the tests with many generated inputs
 	CHAOS_EXAMPLES=1000 $(BIN)/pytest -m chaos --randomly-seed=$(SEED) --hypothesis-seed=$(SEED)
 	$(BIN)/python -m tests.chaos run $(CHAOS)
+
+# Options of the mutation tests: make mutants SEED=2 COUNT=50 PACKAGE=usecases
+COUNT ?= 300
+PACKAGE ?=
+
+.PHONY: mutants
+mutants: export PYTHONDONTWRITEBYTECODE =
+mutants: $(DEV_TOOLS) ## Change the code at random places, and report changes that no test detects
+	@$(BIN)/python -m tests.mutants --seed $(SEED) --count $(COUNT) $(if $(PACKAGE),--package $(PACKAGE))
 
 .PHONY: bench
 bench: $(DEV_TOOLS) ## Measure performance and compare it with the goals
@@ -121,7 +130,7 @@ hooks: $(DEV_TOOLS) ## Install git hooks that run make check and limit the lengt
 
 .PHONY: clean
 clean: ## Remove .venv and the caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A larger set satisfies the smaller ones.

@@ -1,0 +1,305 @@
+"""Runs each mutant in a process of its own, forked from a process that imported the libraries."""
+
+import contextlib
+import gc
+import importlib
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import pytest
+
+from tests.mutants import import_hook
+from tests.mutants.coverage import repeat_examples
+from tests.mutants.mutations import Mutation
+from tests.mutants.places import Place
+from tests.mutants.project import Project
+from tests.mutants.selection import REPEATABLE, Coverage
+from tests.mutants.source import Span
+
+_POLL_SECONDS = 0.02
+_MAX_BYTES = 8 * 1024**3
+"""Limit of the address space, for mutants that allocate without end."""
+
+_BUDGET = 30.0
+"""CPU seconds of tests per mutant. Most mutants that survive them survive all tests."""
+
+_MIN_CPU_SECONDS = 8
+"""The limit of a process before its tests are added: importing the files takes time, too."""
+
+_CRASHED = 70
+"""The exit code of a process that ended without running pytest."""
+
+_FIRST_BATCH = 4.0
+"""CPU seconds of the tests that run first; importing more test files takes more time."""
+
+
+_CONTROL_SECONDS = 60.0
+"""CPU seconds in which all test files must be imported."""
+
+_NO_MUTATION = Mutation("", 0, Span(0, 0), b"", "none", "", "", Place())
+
+
+class Outcome(StrEnum):
+    """What the tests of a mutant showed."""
+
+    DETECTED = "detected"
+    SURVIVED = "survived"
+    NOT_COVERED = "not covered"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a mutant.
+
+    Attributes:
+        mutation: the mutation.
+        outcome: its outcome.
+        detail: the test that failed or another reason, and for mutants that survived, the part of
+            the tests that ran.
+    """
+
+    mutation: Mutation
+    outcome: Outcome
+    detail: str = ""
+
+
+@dataclass
+class _Batch:
+    """Tests that run in one process, and the limit of its CPU time."""
+
+    tests: list[str]
+    cpu_seconds: float
+
+    @property
+    def wall_seconds(self) -> float:
+        """A limit for mutants that wait. Other programs may use most of the CPU."""
+        return 300 + 20 * self.cpu_seconds
+
+
+@dataclass
+class _Running:
+    mutation: Mutation
+    later: list[_Batch]
+    folder: Path
+    ends_at: float
+    detail_if_survived: str = ""
+
+
+class Runner:
+    """Runs mutants, several at the same time.
+
+    Args:
+        project: the project.
+        covered: the tests without a mutation.
+        jobs: number of processes.
+    """
+
+    def __init__(self, project: Project, covered: Coverage, *, jobs: int) -> None:
+        self._project = project
+        self._covered = covered
+        self._jobs = jobs
+        self._running: dict[int, _Running] = {}
+
+    def run(
+        self, mutants: Iterable[Mutation], select: Callable[[Mutation], Sequence[str]]
+    ) -> Iterator[Result]:
+        """Run mutants and yield their results in the order in which they end."""
+        _import_libraries(self._covered.modules, self._project.root)
+        with tempfile.TemporaryDirectory() as folder, self._stopping():
+            self._run_without_mutation(Path(folder) / "control")
+            for number, mutation in enumerate(mutants):
+                tests = select(mutation)
+                if not tests:
+                    yield Result(mutation, Outcome.NOT_COVERED)
+                    continue
+                while len(self._running) >= self._jobs:
+                    yield from self._wait()
+                batches = self._batches(tests)
+                count = sum(len(batch.tests) for batch in batches)
+                detail = f"{count} of {len(tests)} tests" if count < len(tests) else ""
+                self._start(mutation, batches, Path(folder) / str(number), detail)
+            while self._running:
+                yield from self._wait()
+
+    def _run_without_mutation(self, folder: Path) -> None:
+        """Verify that a test of each file passes in a forked process."""
+        fastest: dict[str, str] = {}
+        for test in sorted(self._covered.seconds, key=self._covered.seconds.__getitem__):
+            fastest.setdefault(test.partition("::")[0], test)
+        seconds = sum(self._covered.seconds[test] for test in fastest.values())
+        batch = _Batch(list(fastest.values()), _CONTROL_SECONDS + seconds)
+        self._start(_NO_MUTATION, [batch], folder)
+        while self._running:
+            for result in self._wait():
+                if result.outcome is not Outcome.SURVIVED:
+                    raise click.ClickException(f"Fails without a mutation: {result.detail}")
+
+    def _batches(self, tests: Sequence[str]) -> list[_Batch]:
+        """Divide the tests into a few that run first, and the others, up to the budget."""
+        batches: list[_Batch] = []
+        total = 0.0
+        for test in tests:
+            seconds = self._covered.seconds[test]
+            if batches and total + seconds > _BUDGET:
+                continue
+            if not batches or (len(batches) == 1 and total > _FIRST_BATCH):
+                batches.append(_Batch([], 0.0))
+            total += seconds
+            batches[-1].tests.append(test)
+            batches[-1].cpu_seconds += seconds
+        return batches
+
+    def _start(
+        self, mutation: Mutation, batches: list[_Batch], folder: Path, detail: str = ""
+    ) -> None:
+        batch, *later = batches
+        folder.mkdir()
+        pid = os.fork()
+        if pid == 0:
+            _run_tests(self._project, mutation, batch, folder)
+        ends_at = time.monotonic() + batch.wall_seconds
+        self._running[pid] = _Running(mutation, later, folder, ends_at, detail)
+
+    def _wait(self) -> Iterator[Result]:
+        """Wait until a process ends or exceeds its limit."""
+        time.sleep(_POLL_SECONDS)
+        for pid, running in list(self._running.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended or time.monotonic() > running.ends_at:
+                self._stop(pid, is_running=not ended)
+                result = _result(running, status if ended else None)
+                shutil.rmtree(running.folder, ignore_errors=True)
+                if result.outcome is Outcome.SURVIVED and running.later:
+                    self._start(
+                        running.mutation, running.later, running.folder, running.detail_if_survived
+                    )
+                else:
+                    yield result
+
+    def _stop(self, pid: int, *, is_running: bool) -> None:
+        """Stop a process and the processes that its tests started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        if is_running:
+            os.waitpid(pid, 0)
+        del self._running[pid]
+
+    @contextlib.contextmanager
+    def _stopping(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            for pid in list(self._running):
+                self._stop(pid, is_running=True)
+
+
+def _result(running: _Running, status: int | None) -> Result:
+    """Return the result of a process.
+
+    Args:
+        running: the process.
+        status: its wait status; None if it exceeded the limit of its time.
+    """
+    reason = running.folder / "reason"
+    if reason.exists():
+        return Result(running.mutation, Outcome.DETECTED, reason.read_text(encoding="utf-8"))
+    if status is None:
+        return Result(running.mutation, Outcome.DETECTED, "time limit")
+    if os.WIFSIGNALED(status):
+        detail = signal.Signals(os.WTERMSIG(status)).name  # for example, the limit of CPU time
+        return Result(running.mutation, Outcome.DETECTED, detail)
+    code = os.waitstatus_to_exitcode(status)
+    if code in (_CRASHED, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERNAL_ERROR):
+        output = (running.folder / "output").read_text(encoding="utf-8", errors="replace")
+        raise RuntimeError(f"The tests of this mutant did not run: {running.mutation}\n{output}")
+    # A mutant can remove the values with which a test is parametrized.
+    if code in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        return Result(running.mutation, Outcome.SURVIVED, running.detail_if_survived)
+    return Result(running.mutation, Outcome.DETECTED, f"pytest ended with {code}")
+
+
+def _import_libraries(modules: Iterable[str], root: Path) -> None:
+    """Import the modules that are not in the project, in the order in which the tests did."""
+    own = {path.stem for path in (*root.glob("*.py"), *root.glob("*/"))}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in modules:
+            if name.partition(".")[0] not in own | {"__main__", "xdist", "execnet"}:
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+class _Chosen:
+    """A pytest plugin that runs the chosen tests, in their order, until one fails."""
+
+    def __init__(self, tests: Sequence[str], folder: Path) -> None:
+        self._order = {test: number for number, test in enumerate(tests)}
+        self._reason = folder / "reason"
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self) -> None:
+        repeat_examples()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        chosen = [item for item in items if item.nodeid in self._order]
+        items[:] = sorted(chosen, key=lambda item: self._order[item.nodeid])
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self._end(report.nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self._end(report.nodeid)
+
+    def _end(self, test: str) -> NoReturn:
+        """End the process without the tear-down of fixtures, which takes time."""
+        self._reason.write_text(test, encoding="utf-8")
+        os._exit(pytest.ExitCode.TESTS_FAILED)
+
+
+def _run_tests(project: Project, mutation: Mutation, batch: _Batch, folder: Path) -> NoReturn:
+    """Run tests of a mutant in this process, which is a fork, and end the process."""
+    code = _CRASHED
+    try:
+        os.setpgid(0, 0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _limit(resource.RLIMIT_CPU, int(_MIN_CPU_SECONDS + 2 * batch.cpu_seconds))
+        _limit(resource.RLIMIT_AS, _MAX_BYTES)
+        output = os.open(folder / "output", os.O_WRONLY | os.O_CREAT)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(project.root)
+        import_hook.install({project.root / mutation.file: mutation.apply})
+        files = dict.fromkeys(test.partition("::")[0] for test in batch.tests)
+        options = [*REPEATABLE, *project.excluded, f"--basetemp={folder}/tests"]
+        # pytest's plugins are imported already.
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        code = pytest.main([*options, *files], plugins=[_Chosen(batch.tests, folder)])
+    except BaseException:  # noqa: BLE001  # this process must not return to the runner
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _limit(kind: int, value: int) -> None:
+    # At the hard limit of CPU time, the signal would be SIGKILL instead of SIGXCPU.
+    resource.setrlimit(kind, (value, value + 1))
