@@ -206,8 +206,10 @@ class DynamoReservationStore:
         self._end_claim(update, reservation_sid, claim, due_at)
 
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """End a claim whose instruction was sent, if the claim is still recorded."""
-        self._end_claim(UpdateItem(), reservation_sid, claim, due_at)
+        """End a claim whose instruction TaskRouter confirmed, if the claim is still recorded."""
+        # Earlier versions can't read a record with another member in `instruction_sent`.
+        update = UpdateItem(set={"instruction_confirmed": True})
+        self._end_claim(update, reservation_sid, claim, due_at)
 
     def _end_claim(
         self, update: UpdateItem, reservation_sid: str, claim: Claim, due_at: int
