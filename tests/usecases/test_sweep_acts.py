@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
+from chalicelib.adapters.dynamodb.jobs import LAST_SWEEP
 from chalicelib.domain.errors import (
     SweepFailed,
     TaskRouterNotProcessed,
