@@ -196,7 +196,7 @@ def _await_outcome(
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
     deadline = collaborators.clock.now_ms() + _WAIT_MS
-    answer = decision.instruction and decision.instruction.answer
+    answer = decision.instruction.answer if decision.instruction else None
     while not is_known_as_sent(answer, record) and decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()
         claim = record.live_claim(now)

@@ -69,7 +69,7 @@ def call_taskrouter(address: str) -> None:
         account_sid="AC" + "a" * 32,
         secrets=FixedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"})),
         workspace_sid="WS" + "c" * 32,
-        seconds=0.2,
+        seconds=0.5,
     ).find_tasks("name", "secret")
 
 

@@ -29,7 +29,7 @@ from chalicelib.domain.tasks import NewTask
 from chalicelib.usecases.run_budget import _MIN_TIME_LEFT_MS
 from tests.scripted_server import Peer, ScriptedServer, running_server
 
-SECONDS = 0.3
+SECONDS = 0.5
 SLACK = 0.6
 TASK, WORKER, RESERVATION = "WT" + "1" * 32, "WK" + "2" * 32, "WR" + "3" * 32
 LARGE = "x" * 12_000_000
