@@ -57,10 +57,7 @@ _MAX_EVENTS = 2 * _PAGE_SIZE
 
 _TIMED_OUT = 408
 _REFUSED = {*range(400, 500)} - {_TIMED_OUT}
-"""Statuses of requests that TaskRouter did not process.
-
-A request that timed out may have been processed.
-"""
+"""Statuses of requests that TaskRouter did not process. After a 408, it may have done so."""
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
@@ -347,16 +344,18 @@ def _to_error(response: Response) -> TaskRouterError:
         problem = {}
     code = problem.get("code")
     cause = f"HTTP {status}, error {code if type(code) is int else status}"
-    reason = _describe_refusal(problem, parse_qs(str(response.request.body or "")))
+    body = str(response.request.body or "")
     retry_after = _retry_after(response.headers.get("Retry-After", ""))
     if status in _UNAUTHENTICATED:
         return TaskRouterDenied(f"TaskRouter refused this service's credentials ({cause}).")
     if status == _NOT_FOUND:
-        return TaskRouterNotFound(f"TaskRouter has no such resource ({cause}){reason}")
+        text = f"TaskRouter has no such resource ({cause})"
+        return TaskRouterNotFound(text + _describe_refusal(problem, body))
     if status == _THROTTLED:
         return TaskRouterThrottled("TaskRouter throttled the request.", retry_after=retry_after)
     if status in _REFUSED:
-        return TaskRouterRefused(f"TaskRouter refused the request ({cause}){reason}")
+        text = f"TaskRouter refused the request ({cause})"
+        return TaskRouterRefused(text + _describe_refusal(problem, body))
     return TaskRouterUnavailable(f"TaskRouter failed ({cause}).", retry_after=retry_after)
 
 
@@ -366,13 +365,14 @@ def _retry_after(header: str) -> int | None:
     return int(header) if is_number else None
 
 
-def _describe_refusal(problem: dict[str, Any], form: dict[str, list[str]]) -> str:
+def _describe_refusal(problem: dict[str, Any], body: str) -> str:
     """Return Twilio's message and the parameters to check, as the end of a sentence.
 
     Args:
         problem: Twilio's error, with ``message`` or (RFC 9457) ``detail`` and ``title``.
-        form: the fields of the request.
+        body: the form that was sent.
     """
+    form = parse_qs(body)
     texts = [problem.get(name) for name in ("message", "detail", "title")]
     message = next((text for text in texts if text and isinstance(text, str)), "")
     private = [
