@@ -228,12 +228,23 @@ class FakeTaskRouter:
 
 def make_reconciliation_due(store: DynamoReservationStore) -> None:
     """Backdate the last reconciliation, so that the next sweep reconciles."""
-    store._client.update_item(
-        TableName=store._state,
-        Key={"id": {"S": JOB}},
-        UpdateExpression="SET #at = :epoch",
-        ExpressionAttributeNames={"#at": "at"},
-        ExpressionAttributeValues={":epoch": {"N": "0"}},
+    backdate_reconciliation(store._client, store._state)
+
+
+def backdate_reconciliation(client: Any, state_table: str) -> None:
+    """Make all parts of the reconciliation due, as if they had run 5 minutes earlier."""
+    key = {"id": {"S": JOB}}
+    item = client.get_item(TableName=state_table, Key=key, ConsistentRead=True).get("Item", {})
+    due = {"due_at": 0} | {
+        name: int(value["N"]) - 300_000
+        for name, value in item.items()
+        if name.startswith("done_until")
+    }
+    client.update_item(
+        TableName=state_table,
+        Key=key,
+        UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in due),
+        ExpressionAttributeValues={f":{name}": {"N": str(at)} for name, at in due.items()},
     )
 
 

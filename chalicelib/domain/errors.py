@@ -25,7 +25,9 @@
         ├── TaskRouterNotFound   404  TaskRouter returned 404
         ├── TaskRouterDenied     502  TaskRouter returned 401 or 403: wrong credentials
         └── TaskRouterUnavailable 503 timeout, lost connection or 5xx: outcome unknown
-            └── TaskRouterThrottled 503  TaskRouter returned 429: request not processed
+            └── TaskRouterNotProcessed  the request had no effect
+                ├── TaskRouterThrottled 503  TaskRouter returned 429
+                └── TaskRouterNotSent   503  no connection, or lost before the request was sent
 """
 
 from typing import ClassVar, Self
@@ -246,7 +248,18 @@ class TaskRouterUnavailable(TaskRouterError):
     retry_after = 2
 
 
-class TaskRouterThrottled(TaskRouterUnavailable):
-    """TaskRouter did not process the request (HTTP 429, Twilio error 20429)."""
+class TaskRouterNotProcessed(TaskRouterUnavailable):
+    """TaskRouter did not process the request, so the request can be repeated."""
+
+
+class TaskRouterThrottled(TaskRouterNotProcessed):
+    """TaskRouter throttled the request (HTTP 429, Twilio error 20429)."""
 
     code = "TaskRouterThrottled"
+
+
+class TaskRouterNotSent(TaskRouterNotProcessed):
+    """The request was not sent, or not sent completely."""
+
+    code = "TaskRouterNotSent"
+    retry_after = 1

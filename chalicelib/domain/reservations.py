@@ -131,11 +131,14 @@ class SentInstruction:
         claim_id: the claim under which it is sent.
         by: the name of the sender.
         instruction: the instruction, as the JSON object of a callback's answer.
+        is_confirmed: whether TaskRouter has confirmed the instruction. Otherwise, whether it was
+            sent is not known.
     """
 
     claim_id: str
     by: str
     instruction: Mapping[str, Any]
+    is_confirmed: bool = False
 
 
 RINGING = tuple(

@@ -18,6 +18,7 @@ from chalicelib.domain.errors import (
     KeyReused,
     StoreUnavailable,
     TaskRouterError,
+    TaskRouterNotProcessed,
     TaskRouterThrottled,
     TaskRouterUnavailable,
     TaskUnidentified,
@@ -85,7 +86,7 @@ def create_task(
         Unsettled: whether the Task was created is not known yet. Retry with the same key.
         TaskUnidentified: it can't be determined which Task, if any, was created for the key.
         TaskRouterError: TaskRouter created no Task. Without a key, TaskRouterUnavailable means
-            that TaskRouter may have created a Task.
+            that TaskRouter may have created a Task, unless it is a TaskRouterNotProcessed.
         StoreUnavailable: DynamoDB failed before this request asked TaskRouter to create a Task.
     """
     _check_key_and_attributes(task, idempotency_key)
@@ -182,7 +183,7 @@ class _Attempt:
         """Create the Task as the owner of the key."""
         try:
             created = self.collaborators.taskrouter.create_task(self.task)
-        except TaskRouterThrottled as error:
+        except TaskRouterNotProcessed as error:
             self._release_key(error)
             raise
         except TaskRouterUnavailable as error:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import (
     BadRequest,
-    InstructionAlreadySent,
     NotFound,
     ReservationGone,
     ReservationNotPending,
@@ -20,8 +19,8 @@ from chalicelib.domain.errors import (
     TaskRouterDenied,
     TaskRouterError,
     TaskRouterNotFound,
+    TaskRouterNotProcessed,
     TaskRouterRefused,
-    TaskRouterThrottled,
     TaskRouterUnavailable,
     Unsettled,
 )
@@ -38,13 +37,14 @@ from chalicelib.domain.reservations import (
 from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
 from chalicelib.usecases.observe import record_remote_reservation
 from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
+from chalicelib.usecases.sent_instruction import is_known_as_sent, outcome_unknown
 
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
 _LATEST_FETCH_MS = 15_000
 """Maximum age of a request that fetches the Reservation after TaskRouter fails. A fetch takes up to
-10 s, and the function times out after 29 s."""
+8 s, and the function times out after 29 s."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
@@ -116,6 +116,7 @@ def decide(
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused a request that the Reservation's status allows.
         TaskRouterDenied: TaskRouter refused this service's credentials.
+        TaskRouterNotProcessed: the request was not sent, or was throttled, so it had no effect.
         TaskRouterUnavailable: a Reservation that is not recorded could not be fetched.
         Unsettled: the outcome is not known yet.
         StoreUnavailable: DynamoDB failed before TaskRouter was asked, or while another request's
@@ -195,16 +196,9 @@ def _await_outcome(
     decision.principal.authorize(decision.action, worker_sid=record.worker_sid)
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
-    if decision.instruction and (sent := record.ringing_instruction):
-        if sent != decision.instruction.answer:
-            raise InstructionAlreadySent(
-                f"The instruction {sent['instruction']} was already sent to TaskRouter for this "
-                "Reservation. A second instruction could ring a phone again.",
-                reservation_status=record.status,
-            )
-        return _outcome(decision, record, collaborators.clock.now_ms())
     deadline = collaborators.clock.now_ms() + _WAIT_MS
-    while decision.target in MOVES[record.status]:
+    answer = decision.instruction.answer if decision.instruction else None
+    while not is_known_as_sent(answer, record) and decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()
         claim = record.live_claim(now)
         if claim and claim.target is not decision.target:
@@ -212,6 +206,8 @@ def _await_outcome(
                 f"Another request is changing the Reservation's status to {claim.target}.",
                 reservation_status=record.status,
             )
+        if claim is None and answer and record.instruction_sent:
+            raise outcome_unknown()
         if claim is None or now >= deadline:
             raise Unsettled.until(claim.until if claim else None, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
@@ -244,8 +240,9 @@ class _Execution:
                 )
         except TaskRouterNotFound:
             return self._settle_gone()
-        except TaskRouterDenied:
-            self._release_claim()
+        except (TaskRouterDenied, TaskRouterNotProcessed) as failure:
+            if not self._release_claim() and failure.retry_after:
+                failure.retry_after = self._unsettled(failure).retry_after
             raise
         except TaskRouterRefused as refusal:
             return self._settle_refused(refusal)
@@ -260,18 +257,16 @@ class _Execution:
 
         Raises:
             Unsettled: the outcome is not known yet. The claim is kept, because TaskRouter may
-                still process the request. A throttled request (429) was not processed, so its
-                claim is released for a retry.
+                still process the request.
         """
         remote = None
         if self.collaborators.clock.now_ms() - self.started < _LATEST_FETCH_MS:
             # If the fetch fails too, the first failure is reported. The sweep will fetch again.
             with suppress(TaskRouterError):
                 remote = self._fetch()
-        if remote is not None and remote.status is not self.record.status:
-            return remote
-        is_released = isinstance(failure, TaskRouterThrottled) and self._release_claim()
-        raise self._unsettled(failure, is_released=is_released) from failure
+        if remote is None or remote.status is self.record.status:
+            raise self._unsettled(failure) from failure
+        return remote
 
     def _settle(
         self, remote: RemoteReservation, *, record: Reservation | None = None
@@ -354,19 +349,23 @@ class _Execution:
         if self.claim.instruction is not None:
             record = replace(record, instruction_sent=None)
         now = self.collaborators.clock.now_ms()
+        due_at = self._next_check(record.status, now) or now
+        if record.status is Status.WRAPPING:
+            completes_at = self.collaborators.deadlines.completes_at(record.history[-1].at)
+            due_at = min(due_at, completes_at or due_at)
         with suppress(StoreUnavailable):
             self.collaborators.store.release_claim(
                 record.reservation_sid,
                 self.claim,
-                due_at=self._next_check(record.status, now) or now,
+                due_at=due_at,
                 acceptor=record.instruction_acceptor,
             )
             return True
         return False
 
-    def _unsettled(self, failure: TaskRouterError, *, is_released: bool = False) -> Unsettled:
-        at, now = None if is_released else self.claim.until, self.collaborators.clock.now_ms()
-        return Unsettled.until(at, now=now, failure=failure)
+    def _unsettled(self, failure: TaskRouterError) -> Unsettled:
+        now = self.collaborators.clock.now_ms()
+        return Unsettled.until(self.claim.until, now=now, failure=failure)
 
     def _next_check(self, status: Status, now: int) -> int | None:
         return self.collaborators.deadlines.next_check(

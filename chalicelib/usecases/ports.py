@@ -146,21 +146,30 @@ class ReservationStore(Protocol):
     def fetch_statuses(self, reservation_sids: Collection[str]) -> dict[str, Status]:
         """Return the recorded statuses, using eventually consistent reads."""
 
-    def start_periodic_job(self, job: str, *, now: int, every_ms: int) -> tuple[bool, int | None]:
-        """Start a periodic job if its interval has passed; only one caller wins.
+    def start_periodic_job(
+        self, job: str, *, now: int, retry_at: int
+    ) -> tuple[bool, Mapping[str, int]]:
+        """Start a periodic job if it is due; only one caller wins.
 
         Args:
             job: the ID of the job.
             now: epoch ms.
-            every_ms: minimum interval between two starts, in ms.
+            retry_at: epoch ms at which the job is due again, unless `save_progress` changes it.
 
         Returns:
-            Whether the job was started, and the time (epoch ms) up to which the job is done, or
-            None if no progress was saved.
+            Whether the job was started, and the times (epoch ms) up to which its parts are done.
         """
 
-    def save_progress(self, job: str, *, done_until: int) -> None:
-        """Save the time (epoch ms) up to which a job is done, unless a later time is saved."""
+    def save_progress(
+        self, job: str, progress: Mapping[str, int], *, due_at: int | None = None
+    ) -> None:
+        """Save the progress of parts of a job, unless a later time is saved for one of them.
+
+        Args:
+            job: the ID of the job.
+            progress: times (epoch ms) up to which the parts are done, by part.
+            due_at: epoch ms at which the job is due again; None to leave this time unchanged.
+        """
 
     def save_sweep(self, result: Mapping[str, Any]) -> None:
         """Save the result of the last sweep."""

@@ -6,13 +6,12 @@ Reconciliation reads two lists from TaskRouter:
 - The Events since the last reconciliation. They reveal Reservations that were created and ended
   without being recorded, and statuses that were missed.
 
-docs/adr/0009 explains why both are needed.
+docs/adr/0009 explains why both are needed, and docs/adr/0027 how failed parts are repeated.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -33,7 +32,11 @@ BY_RECONCILE = "reconcile"
 
 JOB = "last_reconcile"
 
-_INTERVAL_MS = 5 * 60_000
+_MINUTE_MS = 60_000
+_INTERVAL_MS = 5 * _MINUTE_MS
+_RETRY_MS = 50_000
+"""Minimum time until a run is repeated that did not complete all its parts. It is shorter than the
+interval of the sweep, so that the next sweep repeats the parts."""
 _IN_TRANSIT_MS = 15_000
 """Minimum age of the Events that are read. A callback may take 5 s, and so may its fallback."""
 _OVERLAP_MS = 60_000
@@ -48,6 +51,20 @@ _FIRST_LOOKBACK_MS = 60 * 60_000
 _EVENT_RETENTION_MS = 30 * 24 * 3_600_000
 """Maximum age of Events. TaskRouter redacts older Events."""
 
+
+def _part(event_type: str) -> str:
+    """Return the part that reads the Events of a type, such as ``created``."""
+    return event_type.rpartition(".")[2]
+
+
+TASKS = "tasks"
+"""The part of the reconciliation that lists the reserved Tasks."""
+
+_EVENTS = ""
+"""The name under which the progress of all types of Events together is saved."""
+
+_PARTS = (TASKS, *map(_part, EVENT_TYPES))
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
@@ -55,7 +72,10 @@ Map = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
 
 
 def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> list[int | None]:
-    """Reconcile if 5 minutes have passed since the last reconciliation by any process.
+    """Repeat each part of the reconciliation 5 minutes after it last succeeded in any process.
+
+    The parts are the list of reserved Tasks, and the list of Events of each type. If a part fails,
+    or the process crashes, the next sweep repeats the part.
 
     Args:
         collaborators: the services to use.
@@ -65,21 +85,22 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
     Returns:
         One entry per step. A step processes a reserved Task or a window of Events. The entry is the
         number of Reservations whose records were missing or outdated, or None if the step failed
-        or was not started.
+        or was not started. A window of which some types could not be read has one entry for these
+        types and one for the others.
     """
     now = collaborators.clock.now_ms()
-    reconciliation = _Reconciliation(collaborators, budget, map_)
-    started = reconciliation.attempt(
-        lambda: collaborators.store.start_periodic_job(JOB, now=now, every_ms=_INTERVAL_MS)
+    end = now - _IN_TRANSIT_MS
+    run = _Reconciliation(collaborators, budget, map_, end, {})
+    started = run.attempt(
+        lambda: collaborators.store.start_periodic_job(JOB, now=now, retry_at=now + _RETRY_MS)
     )
     match started:
-        case (True, done_until):
-            parts = [
-                partial(reconciliation.record_pending, now),
-                partial(reconciliation.record_events, done_until, now),
-            ]
+        case (True, saved):
+            default = saved.get(_EVENTS, end - _FIRST_LOOKBACK_MS)
+            run.progress.update({part: saved.get(part, default) for part in _PARTS})
+            parts = [run.record_pending, run.record_events]
             # Alternate the order so that neither part can use up the time of every run.
-            if now // _INTERVAL_MS % 2:
+            if now // _MINUTE_MS % 2:
                 parts.reverse()
             return [count for part in parts for count in part()]
     return []
@@ -87,20 +108,55 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
 
 @dataclass(frozen=True)
 class _Reconciliation:
+    """One run of the reconciliation.
+
+    Attributes:
+        collaborators: the services to use.
+        budget: the budget of the sweep.
+        map_: applies a function to items, possibly concurrently.
+        end: epoch ms up to which the parts read Events or list Tasks.
+        progress: epoch ms up to which each part is done.
+    """
+
     collaborators: Collaborators
     budget: RunBudget
     map_: Map
+    end: int
+    progress: dict[str, int]
 
-    def record_pending(self, now: int) -> list[int | None]:
+    def _is_due(self, part: str) -> bool:
+        return self.progress[part] + _INTERVAL_MS <= self.end
+
+    def _save(self, parts: Iterable[str], until: int) -> None:
+        """Save that *parts* are done until a time (epoch ms); schedule the next run."""
+        done = dict.fromkeys(parts, until)
+        progress = self.progress | done
+        events_done_until = min(at for part, at in progress.items() if part != TASKS)
+        next_end = min(progress.values()) + _INTERVAL_MS
+        due_at = next_end + _IN_TRANSIT_MS if next_end > self.end else None
+        try:
+            self.collaborators.store.save_progress(
+                JOB, {**done, _EVENTS: events_done_until}, due_at=due_at
+            )
+            self.progress.update(done)
+        except StoreUnavailable as error:
+            self.budget.count_failure(error)
+
+    def record_pending(self) -> list[int | None]:
         """Record the pending Reservations of the reserved Tasks."""
+        if not self._is_due(TASKS):
+            return []
         taskrouter = self.collaborators.taskrouter
         tasks = self.attempt(lambda: self.budget.retry_throttled(taskrouter.list_reserved_tasks))
         if tasks is None:
             return [None]
         # Each run starts at a different Task, so that incomplete runs miss different Tasks.
-        first = now // _INTERVAL_MS % len(tasks) if tasks else 0
+        first = self.end // _MINUTE_MS % len(tasks) if tasks else 0
         rotated = tasks[first:] + tasks[:first]
-        return list(self.map_(lambda sid: self.attempt(lambda: self._record_task(sid)), rotated))
+        counts = list(self.map_(lambda sid: self.attempt(lambda: self._record_task(sid)), rotated))
+        if None not in counts:
+            self._save([TASKS], self.end)
+        return counts
 
     def _record_task(self, task_sid: str) -> int:
         """Record a Task's pending Reservations; return how many were missing."""
@@ -123,22 +179,45 @@ class _Reconciliation:
             for remote in pending
         )
 
-    def record_events(self, done_until: int | None, now: int) -> list[int | None]:
-        """Record the Events since *done_until* (epoch ms), window by window."""
-        end = now - _IN_TRANSIT_MS
-        since = end - _FIRST_LOOKBACK_MS if done_until is None else done_until
-        since = max(since - _OVERLAP_MS, now - _EVENT_RETENTION_MS)
+    def record_events(self) -> list[int | None]:
+        """Record the Events that were not read yet, window by window.
+
+        A type whose Events can't be read does not hold up the other types.
+        """
+        oldest = self.end + _IN_TRANSIT_MS - _EVENT_RETENTION_MS
+        starts = {
+            event_type: max(self.progress[part] - _OVERLAP_MS, oldest)
+            for event_type in EVENT_TYPES
+            if self._is_due(part := _part(event_type))
+        }
         window, counts = _WINDOW_MS, list[int | None]()
-        while since < end and None not in counts:
-            until = min(since + window, end)
-            pages = self._attempt_all(partial(self._list_events, since, until), EVENT_TYPES)
-            is_complete = pages is None or all(page.is_complete for page in pages)
-            if not is_complete and window > _MIN_WINDOW_MS:
+        while starts and (since := min(starts.values())) < self.end:
+            until = min(since + window, self.end)
+            pages = self._read_window(starts, until)
+            for event_type in [name for name, page in pages.items() if page is None]:
+                del starts[event_type]
+            read = {name: page for name, page in pages.items() if page is not None}
+            if len(read) < len(pages):
+                counts.append(None)
+            if window > _MIN_WINDOW_MS and not all(page.is_complete for page in read.values()):
                 window = max((until - since) // 2, _MIN_WINDOW_MS)
                 continue
-            counts.append(None if pages is None else self._record_window(pages, until))
-            since, window = until, min(window * 2, _WINDOW_MS)
+            if read:
+                counts.append(self._record_window(read.values()))
+                if counts[-1] is None:
+                    break
+                self._save(map(_part, read), until)
+            starts |= dict.fromkeys(read, until)
+            window = min(window * 2, _WINDOW_MS)
         return counts
+
+    def _read_window(self, starts: Mapping[str, int], until: int) -> dict[str, EventPage | None]:
+        """List the Events of the types whose start is before *until*; None for a failed list."""
+        types = [event_type for event_type, start in starts.items() if start < until]
+        pages = self.map_(
+            lambda name: self.attempt(lambda: self._list_events(starts[name], until, name)), types
+        )
+        return dict(zip(types, pages, strict=True))
 
     def _list_events(self, since: int, until: int, event_type: str) -> EventPage:
         list_events = self.collaborators.taskrouter.list_events
@@ -146,7 +225,7 @@ class _Reconciliation:
             lambda: list_events(event_type, since=since, until=until)
         )
 
-    def _record_window(self, pages: list[EventPage], until: int) -> int | None:
+    def _record_window(self, pages: Collection[EventPage]) -> int | None:
         """Record a window's Events; return the number of changed records, or None on failure."""
         if unreadable := sum(page.unreadable for page in pages):
             # The other Events are still recorded. The failure alerts an operator.
@@ -156,14 +235,7 @@ class _Reconciliation:
         if by_reservation is None:
             return None
         changed = self._attempt_all(self._record_reservation, by_reservation)
-        if changed is None:
-            return None
-        # Save progress even if no time is left for another request, to avoid repeated work.
-        try:
-            self.collaborators.store.save_progress(JOB, done_until=until)
-        except StoreUnavailable as error:
-            self.budget.count_failure(error)
-        return changed.count(True)
+        return None if changed is None else changed.count(True)
 
     def _select_unrecorded(
         self, events: Iterable[ReservationEvent]

@@ -21,7 +21,6 @@ from chalicelib.domain.errors import (
     SweepFailed,
     TaskRouterNotFound,
     TaskRouterThrottled,
-    Unsettled,
 )
 from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
 from chalicelib.observability import SweepLine
@@ -223,10 +222,6 @@ class _Sweep:
             decide(decision, self._collaborators)
         except (ReservationNotPending, ReservationGone):
             return SweepOutcome.MIRRORED
-        except Unsettled as error:
-            if isinstance(error.__cause__, TaskRouterThrottled):
-                raise error.__cause__ from error
-            raise
         return outcome
 
     def _verify_workspace(self) -> None:

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from requests.exceptions import InvalidProxyURL, ProxyError, SSLError
 
 from chalicelib import __version__
-from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
+from chalicelib.adapters.dynamodb.jobs import LAST_SWEEP
 from chalicelib.domain.messages import describe_connection_failure
 from infra import OperatorError, format_duration
 from infra.aws import Aws, chalice_record, stacks, stage_config

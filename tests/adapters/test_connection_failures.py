@@ -11,10 +11,11 @@ from botocore.config import Config
 
 from chalicelib.adapters.dynamodb.client import translate_errors
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
-from chalicelib.adapters.twilio import taskrouter as adapter
 from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
 from chalicelib.domain.errors import AppError, StoreUnavailable
 from chalicelib.domain.messages import describe_connection_failure
+
+_NOT_SENT = " The request was not sent."
 
 
 @pytest.fixture
@@ -69,18 +70,18 @@ def call_taskrouter(address: str) -> None:
         account_sid="AC" + "a" * 32,
         secrets=FixedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"})),
         workspace_sid="WS" + "c" * 32,
+        seconds=0.5,
     ).find_tasks("name", "secret")
 
 
 @pytest.fixture(params=[call_dynamodb, call_taskrouter])
 def message(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest,
 ) -> Callable[[str], str]:
     """A function that sends a request to an address and returns the message of the error.
 
-    The name of the service at the beginning and "Retry." at the end are removed.
+    The name of the service at the beginning and the advice at the end are removed.
     """
-    monkeypatch.setattr(adapter, "_READ_SECONDS", 0.2)
     name = "DynamoDB" if request.param is call_dynamodb else "TaskRouter"
 
     def send(address: str) -> str:
@@ -88,7 +89,11 @@ def message(
             request.param(address)
         assert raised.value.status == 503
         assert raised.value.retry_after
-        return raised.value.message.removeprefix(f"{name} ").removesuffix(" Retry.")
+        return (
+            raised.value.message.removeprefix(f"{name} ")
+            .removesuffix(" Retry.")
+            .removesuffix(_NOT_SENT)
+        )
 
     return send
 

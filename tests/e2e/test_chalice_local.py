@@ -124,7 +124,7 @@ def test_missing_services_are_reported_at_startup_and_in_responses(start):
         f"DynamoDB at {definition.dynamodb_url} can't be reached: connection refused. Retry."
     )
     created = app.post("/create-task")
-    assert (created.status, created.body["Code"]) == (503, "TaskRouterUnavailable")
+    assert (created.status, created.body["Code"]) == (503, "TaskRouterNotSent")
     assert f"{definition.simulator_url} can't be reached: connection refused" in str(created.body)
 
 

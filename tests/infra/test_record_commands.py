@@ -45,7 +45,7 @@ def test_failed_sweep_is_reported(infra):
     completed = infra("sweep", TWILIO_TASKROUTER_URL=f"http://127.0.0.1:{port}")
 
     assert completed.returncode == 1
-    assert json.loads(completed.stdout)["errors"].keys() == {"TaskRouterUnavailable"}
+    assert json.loads(completed.stdout)["errors"].keys() == {"TaskRouterNotSent"}
     assert "The sweep failed" in completed.stderr
     assert "Traceback" not in completed.stderr
 

@@ -16,6 +16,7 @@ from chalicelib.domain.errors import (
     KeyReused,
     StoreUnavailable,
     TaskRouterError,
+    TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
@@ -139,7 +140,9 @@ def test_task_that_was_not_created_is_created_after_the_lease_expires(api: Api) 
     assert len(api.taskrouter.tasks) == 1
 
 
-@pytest.mark.parametrize("error", [TaskRouterRefused("400"), TaskRouterThrottled("429")])
+@pytest.mark.parametrize(
+    "error", [TaskRouterRefused("400"), TaskRouterThrottled("429"), TaskRouterNotSent("refused")]
+)
 def test_key_is_released_after_a_definite_failure(api: Api, error: Exception) -> None:
     api.taskrouter.fail_before["create"] = [error]
     assert create(api).status_code == error.status  # type: ignore[attr-defined]

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib.domain.errors import StoreUnavailable, TaskRouterThrottled, Unsettled
+from chalicelib.domain.errors import StoreUnavailable, TaskRouterThrottled
 from chalicelib.domain.instructions import Accept, Defer
 from chalicelib.domain.reservations import Status
 from tests.support import DEADLINES, NOW
@@ -119,7 +119,7 @@ def test_callback_during_decision_is_not_answered_unless_recorded(
     monkeypatch.setattr(service.store, "_callback_seconds", 0)
     service.taskrouter.when_called = post_callback
     service.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
-    with pytest.raises(Unsettled):
+    with pytest.raises(TaskRouterThrottled):
         service.accept(remote)
 
     assert service.assign(remote, ACCEPT) == {"instruction": "accept"}

@@ -10,6 +10,8 @@ from chalicelib.domain.errors import (
     StoreUnavailable,
     TaskRouterDenied,
     TaskRouterNotFound,
+    TaskRouterNotProcessed,
+    TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
@@ -181,11 +183,38 @@ def test_status_is_not_fetched_if_update_took_too_long(
     assert service.taskrouter.calls["fetch"] == 0
 
 
-def test_throttled_request_releases_claim(service: Service, pending: RemoteReservation) -> None:
-    service.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
-    with pytest.raises(Unsettled):
-        service.accept(pending)
+@pytest.mark.parametrize(
+    "failure", [TaskRouterThrottled("429"), TaskRouterNotSent("refused")], ids=lambda e: e.code
+)
+@pytest.mark.parametrize("target", [Status.ACCEPTED, Status.REJECTED])
+def test_request_that_was_not_processed_can_be_repeated_at_once(
+    service: Service, pending: RemoteReservation, failure: TaskRouterNotProcessed, target: Status
+) -> None:
+    service.taskrouter.fail_before["update"] = [failure]
+    with pytest.raises(type(failure)) as raised:
+        service.decide(pending, target)
+    assert raised.value.retry_after == type(failure).retry_after
+    assert service.record(pending).claim is None
 
+    assert service.decide(pending, target).status is target
+    assert service.taskrouter.calls == {"update": 2}
+
+
+def test_request_that_was_not_processed_can_be_repeated_later_if_the_claim_stays(
+    service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.taskrouter.fail_before["update"] = [TaskRouterNotSent("refused")]
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise StoreUnavailable("DynamoDB is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.store, "release_claim", fail)
+        with pytest.raises(TaskRouterNotSent) as raised:
+            service.accept(pending)
+    assert raised.value.retry_after == 30
+
+    service.clock.now += 30_000
     assert service.accept(pending).status is Status.ACCEPTED
 
 

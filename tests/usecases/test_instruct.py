@@ -14,15 +14,16 @@ from chalicelib.domain.errors import (
     ReservationNotPending,
     StoreUnavailable,
     TaskRouterDenied,
+    TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
     Unsettled,
 )
 from chalicelib.domain.instructions import Accept, Call, Conference, Dequeue, Instruction
-from chalicelib.domain.reservations import RemoteReservation, Reservation, Status
+from chalicelib.domain.reservations import Claim, RemoteReservation, Reservation, Status
 from chalicelib.usecases.sweep import SweepPolicy
-from tests.support import DEADLINES, sid
+from tests.support import DEADLINES, NOW, sid
 from tests.usecases.conftest import Service
 
 DEQUEUE = Dequeue(from_="+15556667777", timeout=30)
@@ -110,17 +111,52 @@ def test_callback_after_sent_instruction_is_deferred(service: Service) -> None:
 def test_instruction_in_concurrent_requests_is_sent_once(
     service: Service, pending: RemoteReservation
 ) -> None:
-    outcomes: list[Reservation] = []
+    before = service.clock.now
 
     def instruct_concurrently(verb: str) -> None:
-        if verb == "instruct" and not outcomes:
-            outcomes.append(instruct(service, pending))
+        if verb == "instruct":
+            with pytest.raises(Unsettled, match="not known yet"):
+                instruct(service, pending)
+            assert service.clock.now == before + 3_000
 
     service.taskrouter.when_called = instruct_concurrently
-    outcomes.append(instruct(service, pending))
+    assert instruct(service, pending).status is Status.PENDING
 
-    assert [reservation.status for reservation in outcomes] == [Status.PENDING, Status.PENDING]
+    assert instruct(service, pending).status is Status.PENDING
     assert len(service.taskrouter.instructions) == 1
+
+
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_concurrent_request_learns_whether_the_instruction_was_sent(
+    service: Service, pending: RemoteReservation, *, is_sent: bool
+) -> None:
+    """The first request ends during the second request's first wait of 100 ms."""
+    claim = Claim(
+        until=service.clock.now + 30_000,
+        target=Status.ACCEPTED,
+        claim_id="first",
+        by="supervisor:bob",
+        instruction=DEQUEUE.answer,
+    )
+    service.store.claim(
+        pending.reservation_sid, claim, now=service.clock.now, worker_sid=None, task_sid=None
+    )
+
+    def end_first_request() -> None:
+        service.clock.when_sleeping = lambda: None
+        if is_sent:
+            service.store.confirm_sent(pending.reservation_sid, claim, due_at=NOW)
+        else:
+            service.store.release_claim(pending.reservation_sid, claim, due_at=NOW, acceptor=None)
+
+    service.clock.when_sleeping = end_first_request
+    if is_sent:
+        assert instruct(service, pending).status is Status.PENDING
+    else:
+        with pytest.raises(Unsettled) as raised:
+            instruct(service, pending)
+        assert raised.value.retry_after == 1
+    assert service.taskrouter.instructions == []
 
 
 def test_reservation_can_be_accepted_or_rejected_while_phone_rings(
@@ -137,7 +173,12 @@ def test_reservation_can_be_accepted_or_rejected_while_phone_rings(
 
 @pytest.mark.parametrize(
     "failure",
-    [TaskRouterRefused("40140"), TaskRouterThrottled("429"), TaskRouterDenied("401")],
+    [
+        TaskRouterRefused("40140"),
+        TaskRouterThrottled("429"),
+        TaskRouterDenied("401"),
+        TaskRouterNotSent("refused"),
+    ],
     ids=lambda error: error.code,
 )
 def test_another_instruction_can_be_sent_if_first_was_not_executed(
@@ -162,12 +203,86 @@ def test_instruction_that_may_have_been_executed_is_not_sent_again(
         # TaskRouter returns the status pending, as it would while a phone rings.
         instruct(service, pending)
 
-    assert instruct(service, pending).status is Status.PENDING
-    service.clock.now += 31_000
-    service.sweep()
-    assert instruct(service, pending).status is Status.PENDING
+    for _ in range(2):
+        service.clock.now += 31_000
+        service.sweep()
+        with pytest.raises(Unsettled, match="may have been sent. Its outcome is not") as raised:
+            instruct(service, pending)
+        assert raised.value.retry_after == 15
+    with pytest.raises(InstructionAlreadySent, match="may already have been sent"):
+        instruct(service, pending, CALL)
     assert len(service.taskrouter.instructions) == (moment == "fail_after")
     assert service.record(pending).claim is None
+
+
+def test_instruction_of_a_crashed_process_is_not_reported_as_sent(
+    service: Service, pending: RemoteReservation
+) -> None:
+    service.taskrouter.fail_before["instruct"] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        instruct(service, pending)
+    service.clock.now += 31_000
+    with pytest.raises(Unsettled, match="may have been sent"):
+        instruct(service, pending)
+
+    service.accept(pending, principal=Principal(Role.SUPERVISOR, identity="bob"))
+    with pytest.raises(ReservationNotPending, match="may have been sent") as raised:
+        instruct(service, pending)
+    assert raised.value.details == {"reservation_status": "accepted"}
+
+
+def test_repeated_request_succeeds_if_the_instruction_accepted_the_reservation(
+    service: Service, pending: RemoteReservation
+) -> None:
+    service.taskrouter.fail_after["instruct"] = [TaskRouterUnavailable("connection lost")]
+    with pytest.raises(Unsettled):
+        instruct(service, pending)
+    service.post_event(pending, Status.ACCEPTED)  # someone answered the call
+
+    assert instruct(service, pending).status is Status.ACCEPTED
+
+
+def test_unsent_instruction_whose_record_stays_is_not_reported_as_sent(
+    service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.taskrouter.fail_before["instruct"] = [TaskRouterNotSent("refused")]
+
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise StoreUnavailable("DynamoDB is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.store, "release_claim", fail)
+        with pytest.raises(TaskRouterNotSent) as raised:
+            instruct(service, pending)
+    assert raised.value.retry_after == 30
+    service.clock.now += 30_000
+    with pytest.raises(Unsettled, match="may have been sent"):
+        instruct(service, pending)
+
+
+def test_instruction_recorded_by_an_earlier_version_is_not_reported_as_sent(
+    service: Service, pending: RemoteReservation
+) -> None:
+    instruct(service, pending)
+    service.store._client.update_item(
+        TableName=service.store._reservations,
+        Key={"reservation_sid": {"S": pending.reservation_sid}},
+        UpdateExpression="REMOVE instruction_confirmed",
+    )
+    with pytest.raises(Unsettled, match="may have been sent"):
+        instruct(service, pending)
+
+
+def test_earlier_versions_can_read_a_confirmed_instruction(
+    service: Service, pending: RemoteReservation
+) -> None:
+    instruct(service, pending)
+    item = service.store._client.get_item(
+        TableName=service.store._reservations,
+        Key={"reservation_sid": {"S": pending.reservation_sid}},
+    )["Item"]
+    assert item["instruction_sent"]["M"].keys() == {"claim_id", "by", "instruction"}
+    assert item["instruction_confirmed"] == {"BOOL": True}
 
 
 def test_status_is_fetched_after_lost_response_to_instruction(

@@ -1,20 +1,29 @@
 """Reconciliation finds unreported Reservations through reserved Tasks and TaskRouter's Events."""
 
 from collections.abc import Iterable
+from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from chalicelib.adapters.dynamodb.client import to_item
+from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
+from chalicelib.domain.callbacks import EVENT_TYPES
 from chalicelib.domain.errors import (
+    StoreUnavailable,
     SweepFailed,
     TaskRouterDenied,
+    TaskRouterNotSent,
     TaskRouterThrottled,
     TaskRouterUnavailable,
 )
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.usecases.reconcile import JOB
-from tests.support import DEADLINES, NOW
+from tests.support import DEADLINES, NOW, FakeTaskRouter, ManualClock
 from tests.usecases.conftest import Service
 
 MINUTE = 60_000
@@ -90,7 +99,7 @@ def test_reconciliation_counts_unfinished_steps(
     service.taskrouter.fail_before["list"] = [TaskRouterThrottled("429")] * 100
 
     report = service.sweep()
-    assert (report["reconciled"], report["unreconciled"], report["ok"]) == (0, 4, True)
+    assert (report["reconciled"], report["unreconciled"], report["ok"]) == (0, 3, True)
 
 
 def test_refused_api_key_during_reconciliation_fails_sweep(service: Service) -> None:
@@ -201,12 +210,13 @@ def test_next_run_continues_interrupted_reconciliation(service: Service) -> None
 
     service.taskrouter.when_called = throttle_from_second_window
     report = service.sweep()
-    assert (report["reconciled"], report["unreconciled"], report["ok"]) == (1, 1, True)
+    # The second window and, afterward, the list of Tasks are left to the next run.
+    assert (report["reconciled"], report["unreconciled"], report["ok"]) == (1, 2, True)
     assert service.record(early_reservation).status is Status.COMPLETED
     assert service.store.get(late_reservation.reservation_sid) is None
 
     service.taskrouter.when_called = lambda _verb: None
-    service.clock.now += 5 * MINUTE
+    service.clock.now += MINUTE
     assert service.sweep()["reconciled"] == 1
     assert service.record(late_reservation).status is Status.COMPLETED
 
@@ -247,8 +257,8 @@ def test_window_that_used_all_time_is_not_read_again(service: Service) -> None:
     assert service.sweep(lambda: 24_000 if created else 60_000)["reconciled"] == 1
 
     service.clock.now += 5 * MINUTE
-    _, done_until = service.store.start_periodic_job(JOB, now=service.clock.now, every_ms=0)
-    assert done_until == NOW + 5 * MINUTE - 15_000
+    _, progress = service.store.start_periodic_job(JOB, now=service.clock.now, retry_at=0)
+    assert progress[""] == NOW + 5 * MINUTE - 15_000
 
 
 def test_tasks_and_events_alternate_if_time_is_short(service: Service) -> None:
@@ -343,13 +353,159 @@ def test_reported_final_status_replaces_status_gone(service: Service) -> None:
 
 
 def test_progress_of_job_never_decreases(service: Service) -> None:
-    service.store.start_periodic_job("job", now=NOW, every_ms=MINUTE)
-    service.store.save_progress("job", done_until=NOW + 2)
-    service.store.save_progress("job", done_until=NOW + 1)
+    service.store.start_periodic_job("job", now=NOW, retry_at=NOW)
+    service.store.save_progress("job", {"": NOW, "a": NOW + 2})
+    service.store.save_progress("job", {"": NOW, "a": NOW + 1})
+    service.store.save_progress("job", {"": NOW - 1, "a": NOW + 3}, due_at=NOW + MINUTE)
 
-    assert service.store.start_periodic_job("job", now=NOW + MINUTE, every_ms=MINUTE) == (
+    assert service.store.start_periodic_job("job", now=NOW, retry_at=NOW + MINUTE) == (
         True,
-        NOW + 2,
+        {"": NOW, "a": NOW + 2},
+    )
+    assert not service.store.start_periodic_job("job", now=NOW + MINUTE - 1, retry_at=0)[0]
+
+
+def recorded_in_taskrouter(service: Service) -> dict[str, list[str]]:
+    """Record which Events and Tasks the service lists from now on, by verb."""
+    listed: dict[str, list[str]] = {"events": [], "tasks": []}
+    list_events = service.taskrouter.list_events
+
+    def list_and_record(event_type: str, *, since: int, until: int) -> Any:
+        listed["events"].append(event_type)
+        return list_events(event_type, since=since, until=until)
+
+    service.taskrouter.list_events = list_and_record  # type: ignore[method-assign]
+    service.taskrouter.when_called = lambda verb: (
+        listed["tasks"].append(verb) if verb == "tasks" else None
+    )
+    return listed
+
+
+def fail_to_list(service: Service, failing: Iterable[str], error: Exception) -> None:
+    """Make the lists of these types of Events, or of Tasks, fail."""
+    list_events, list_tasks = service.taskrouter.list_events, service.taskrouter.list_reserved_tasks
+    failing = set(failing)
+
+    def list_or_fail(event_type: str, *, since: int, until: int) -> Any:
+        if event_type in failing:
+            raise error
+        return list_events(event_type, since=since, until=until)
+
+    def list_tasks_or_fail() -> Any:
+        if "tasks" in failing:
+            raise error
+        return list_tasks()
+
+    service.taskrouter.list_events = list_or_fail  # type: ignore[method-assign]
+    service.taskrouter.list_reserved_tasks = list_tasks_or_fail  # type: ignore[method-assign]
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    failing=st.sets(st.sampled_from(["tasks", *EVENT_TYPES]), min_size=1),
+    error=st.sampled_from(
+        [TaskRouterUnavailable("500"), TaskRouterNotSent("refused"), TaskRouterThrottled("429")]
+    ),
+    failures=st.integers(1, 3),
+)
+def test_only_failed_parts_are_repeated_and_within_a_minute(
+    store: DynamoReservationStore, failing: set[str], error: Exception, failures: int
+) -> None:
+    store._client.delete_item(TableName=store._state, Key={"id": {"S": JOB}})
+    service = Service(store, FakeTaskRouter(), ManualClock())
+    service.sweep()
+    service.clock.now += 5 * MINUTE
+    taskrouter = service.taskrouter
+    pending = taskrouter.add()
+    ended = add_deleted_reservation(service, service.clock.now - MINUTE)
+    for _ in range(failures):
+        service.taskrouter = copy(taskrouter)
+        fail_to_list(service, failing, error)
+        with suppress(SweepFailed):
+            service.sweep()
+        service.clock.now += MINUTE
+
+    service.taskrouter = copy(taskrouter)
+    listed = recorded_in_taskrouter(service)
+    report = service.sweep()
+    # A throttled request ends the run, so it may also leave other parts to the next run.
+    if not isinstance(error, TaskRouterThrottled):
+        assert sorted([*listed["tasks"], *listed["events"]]) == sorted(failing)
+    assert report["unreconciled"] == 0
+    assert service.record(pending).status is Status.PENDING
+    assert service.record(ended).status is Status.COMPLETED
+
+
+def test_two_failed_reconciliations_delay_the_records_by_two_minutes(service: Service) -> None:
+    service.sweep()
+    service.clock.now += 5 * MINUTE
+    ended = add_deleted_reservation(service, service.clock.now - MINUTE)
+    for _ in range(2):
+        service.taskrouter.fail_before["events"] = [TaskRouterUnavailable("500")]
+        with pytest.raises(SweepFailed):
+            service.sweep()
+        service.clock.now += MINUTE
+    service.sweep()
+
+    assert service.record(ended).status is Status.COMPLETED
+    assert service.record(ended).history[0].at <= NOW + 7 * MINUTE
+
+
+def test_reconciliation_of_a_crashed_process_is_repeated_within_a_minute(service: Service) -> None:
+    ended = add_deleted_reservation(service, NOW - MINUTE)
+    service.taskrouter.fail_before["tasks"] = [KeyboardInterrupt()]
+    with pytest.raises((KeyboardInterrupt, AssertionError)):
+        service.sweep()
+    service.clock.now += MINUTE
+    service.sweep()
+    assert service.record(ended).status is Status.COMPLETED
+
+
+def test_parts_are_not_repeated_before_five_minutes_have_passed(service: Service) -> None:
+    service.sweep()
+    listed = recorded_in_taskrouter(service)
+    for _ in range(4):
+        service.clock.now += MINUTE
+        service.sweep()
+    assert listed == {"events": [], "tasks": []}
+
+
+def test_failure_to_save_progress_repeats_the_part_within_a_minute(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise StoreUnavailable("DynamoDB is down")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(service.store, "save_progress", fail)
+        with pytest.raises(SweepFailed):
+            service.sweep()
+    listed = recorded_in_taskrouter(service)
+    service.clock.now += MINUTE
+    service.sweep()
+    assert len(listed["events"]) >= len(EVENT_TYPES)
+    assert listed["tasks"] == ["tasks"]
+
+
+def test_state_item_of_an_earlier_version_is_continued(service: Service) -> None:
+    service.clock.now = NOW + 8 * MINUTE
+    old = {"id": JOB, "at": NOW, "done_until": NOW - 15_000}
+    service.store._client.put_item(TableName=service.store._state, Item=to_item(old))
+    ended = add_deleted_reservation(service, NOW + MINUTE)
+    long_ended = add_deleted_reservation(service, NOW - 30 * MINUTE)
+
+    assert service.sweep()["reconciled"] == 1
+    assert service.record(ended).status is Status.COMPLETED
+    assert service.store.get(long_ended.reservation_sid) is None
+    item = service.store._client.get_item(TableName=service.store._state, Key={"id": {"S": JOB}})[
+        "Item"
+    ]
+    # An earlier version reads these two attributes.
+    assert (item["at"], item["done_until"]) == (
+        {"N": str(NOW + 8 * MINUTE)},
+        {"N": str(NOW + 8 * MINUTE - 15_000)},
     )
 
 

@@ -1,17 +1,19 @@
 """The sweep rejects pending Reservations in time and completes Reservations stuck in wrapping."""
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
-from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
+from chalicelib.adapters.dynamodb.jobs import LAST_SWEEP
 from chalicelib.domain.errors import (
     SweepFailed,
+    TaskRouterNotProcessed,
+    TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    Unsettled,
 )
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.usecases.run_budget import MAX_REASONS
@@ -185,11 +187,42 @@ def test_throttled_accept_does_not_prevent_rejection(rejecting_service: Service)
     rejecting_service.assign(remote)
     rejecting_service.clock.now = NOW + 41_000
     rejecting_service.taskrouter.fail_before["update"] = [TaskRouterThrottled("429")]
-    with pytest.raises(Unsettled):
+    with pytest.raises(TaskRouterThrottled):
         rejecting_service.accept(remote)
 
     rejecting_service.clock.now += 60_000
     assert rejecting_service.sweep()["rejected"] == 1
+
+
+def test_rejection_that_was_not_sent_is_repeated_by_the_next_sweep(
+    rejecting_service: Service,
+) -> None:
+    remote = rejecting_service.taskrouter.add()
+    rejecting_service.assign(remote)
+    rejecting_service.clock.now = NOW + 41_000
+    rejecting_service.taskrouter.fail_before["update"] = [TaskRouterNotSent("refused")]
+    with pytest.raises(SweepFailed, match="TaskRouterNotSent"):
+        rejecting_service.sweep()
+    assert rejecting_service.record(remote).claim is None
+
+    rejecting_service.clock.now += 60_000
+    assert rejecting_service.sweep()["rejected"] == 1
+
+
+@pytest.mark.parametrize("failure", [TaskRouterNotSent("refused"), TaskRouterThrottled("429")])
+def test_completion_that_was_not_processed_is_repeated_by_the_next_sweep(
+    service_with_wrapping_reservation: tuple[Service, RemoteReservation],
+    failure: TaskRouterNotProcessed,
+) -> None:
+    service, remote = service_with_wrapping_reservation
+    service.clock.now += 300_000
+    service.taskrouter.fail_before["update"] = [failure]
+    with suppress(SweepFailed):
+        assert service.sweep()["left"] == 1
+
+    service.clock.now += 60_000
+    assert service.sweep()["completed"] == 1
+    assert service.record(remote).status is Status.COMPLETED
 
 
 def test_reservation_stuck_in_wrapping_is_completed(

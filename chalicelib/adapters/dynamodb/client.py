@@ -145,7 +145,11 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         worker_attributes=item.get("worker_attributes"),
         parameters=item.get("parameters", {}),
         accepted_by=item.get("acceptor") if was_accepted else None,
-        instruction_sent=SentInstruction(**sent) if sent else None,
+        instruction_sent=SentInstruction(
+            **sent, is_confirmed=item.get("instruction_confirmed", False)
+        )
+        if sent
+        else None,
         claim=claim,
         checks=item.get("checks", 0),
         history=history,

@@ -19,6 +19,7 @@ from chalicelib.adapters.dynamodb.client import (
     translate_errors,
     utc_hour,
 )
+from chalicelib.adapters.dynamodb.jobs import DynamoJobs
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.reservations import (
     ACHIEVED,
@@ -41,11 +42,8 @@ _NOT_CLAIMED = "attribute_not_exists(#claim_until) OR #claim_until <= :now"
 _SECOND_WRITE_LIMIT = 0.1
 """Maximum share of the time limit that the first write may take before a second one starts."""
 
-LAST_SWEEP = "last_sweep"
-"""The key of the last sweep's result in the table `state`."""
 
-
-class DynamoReservationStore:
+class DynamoReservationStore(DynamoJobs):
     """Implements `chalicelib.usecases.ports.ReservationStore` with DynamoDB.
 
     Args:
@@ -65,9 +63,8 @@ class DynamoReservationStore:
         retention_days: int,
         callback_seconds: float = 2.0,
     ) -> None:
-        self._client = client
+        super().__init__(client, state_table=state_table)
         self._reservations = reservations_table
-        self._state = state_table
         self._retention_days = retention_days
         self._callback_seconds = callback_seconds
 
@@ -206,8 +203,10 @@ class DynamoReservationStore:
         self._end_claim(update, reservation_sid, claim, due_at)
 
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """End a claim whose instruction was sent, if the claim is still recorded."""
-        self._end_claim(UpdateItem(), reservation_sid, claim, due_at)
+        """End a claim whose instruction TaskRouter confirmed, if the claim is still recorded."""
+        # Earlier versions can't read a record with another member in `instruction_sent`.
+        update = UpdateItem(set={"instruction_confirmed": True})
+        self._end_claim(update, reservation_sid, claim, due_at)
 
     def _end_claim(
         self, update: UpdateItem, reservation_sid: str, claim: Claim, due_at: int
@@ -324,30 +323,6 @@ class DynamoReservationStore:
             ExpressionAttributeNames={"#status": "status"},
         )
         return {item["reservation_sid"]: Status(item["status"]) for item in items}
-
-    def start_periodic_job(self, job: str, *, now: int, every_ms: int) -> tuple[bool, int | None]:
-        """Start a periodic job if its interval has passed; only one caller wins."""
-        update = UpdateItem(
-            set={"at": now},
-            conditions=["attribute_not_exists(#at) OR #at <= :latest"],
-            values={":latest": now - every_ms},
-        )
-        started, item = update.run(self._client, self._state, {"id": job})
-        return started, item.get("done_until")
-
-    def save_progress(self, job: str, *, done_until: int) -> None:
-        """Save the time up to which a job is done, unless a later time is saved."""
-        update = UpdateItem(
-            set={"done_until": done_until},
-            conditions=["attribute_not_exists(#done_until) OR #done_until < :done_until"],
-            values={":done_until": done_until},
-        )
-        update.run(self._client, self._state, {"id": job})
-
-    def save_sweep(self, result: Mapping[str, Any]) -> None:
-        """Save the result of the last sweep."""
-        with translate_errors():
-            self._client.put_item(TableName=self._state, Item=to_item({"id": LAST_SWEEP, **result}))
 
     def erase(self, reservation_sid: str) -> bool:
         """Delete a record and return whether it existed."""

@@ -7,10 +7,11 @@ must not delay assignment callbacks.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from keyword import iskeyword
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -18,16 +19,17 @@ from urllib.parse import parse_qs
 from requests import RequestException, Response
 from twilio.base import values
 from twilio.base.exceptions import TwilioException
-from twilio.http.http_client import TwilioHttpClient
 from twilio.rest import Client
 
 from chalicelib.adapters.secrets import SecretsSource
+from chalicelib.adapters.twilio.http_client import Exchange, make_http_client
 from chalicelib.domain.callbacks import MAX_WORKER_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
     TaskRouterDenied,
     TaskRouterError,
     TaskRouterNotFound,
+    TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
@@ -40,8 +42,13 @@ from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 
 _Response = TypeVar("_Response")
 
-_CONNECT_SECONDS = 2.0
-_READ_SECONDS = 8.0
+REQUEST_SECONDS = 8.0
+"""Maximum time for an operation, from the lookup of the host name to the end of the response. Two
+of them, such as an accept request and a fetch that verifies its outcome, take 16 s."""
+
+_MAX_RESOURCE_BYTES = 2**20
+_MAX_PAGE_BYTES = 2**26
+"""Maximum sizes of responses. 1,000 Events with attributes of maximum length have 57 MB."""
 
 _PAGE_SIZE = 1000
 _MAX_EVENTS = 2 * _PAGE_SIZE
@@ -49,11 +56,7 @@ _MAX_EVENTS = 2 * _PAGE_SIZE
 
 _TIMED_OUT = 408
 _REFUSED = {*range(400, 500)} - {_TIMED_OUT}
-"""Statuses of requests that TaskRouter did not process.
-
-A request that timed out may have been processed.
-"""
-_OK = range(200, 300)
+"""Statuses of requests that TaskRouter did not process. After a 408, it may have done so."""
 _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
@@ -80,6 +83,7 @@ class TwilioTaskRouter:
         secrets: the source of the API key. If TaskRouter refuses the key, the request is repeated
             once with a renewed key.
         workspace_sid: WS….
+        seconds: maximum time for an operation; twice as long for a list of several pages.
     """
 
     def __init__(
@@ -89,28 +93,40 @@ class TwilioTaskRouter:
         account_sid: str,
         secrets: SecretsSource,
         workspace_sid: str,
+        seconds: float = REQUEST_SECONDS,
     ) -> None:
-        self._http_client = TwilioHttpClient(request_hooks={"response": _raise_for_status})
-        # The constructor requires a single number, but requests accepts (connect, read) timeouts.
-        self._http_client.timeout = (_CONNECT_SECONDS, _READ_SECONDS)
+        self._http_client = make_http_client(_to_error, seconds=seconds)
+        self._seconds = seconds
         self._base_url = base_url
         self._account_sid = account_sid
         self._secrets = secrets
         self._workspace_sid = workspace_sid
 
-    def _request(self, send: Callable[[Any], _Response]) -> _Response:
+    def _request(self, send: Callable[[Any], _Response], *, pages: int = 0) -> _Response:
         """Call *send* with the SDK's context of the Workspace; translate errors."""
+        ends_at = time.monotonic() + self._seconds * max(1, pages)
+        max_bytes = _MAX_PAGE_BYTES if pages else _MAX_RESOURCE_BYTES
         secrets = self._secrets.current()
         while True:
             client = Client(*secrets.api_key, self._account_sid, http_client=self._http_client)
             client.taskrouter.base_url = self._base_url
+            workspace = client.taskrouter.v1.workspaces(self._workspace_sid)
+            seconds = max(0, ends_at - time.monotonic())
+            exchange = Exchange(partial(send, workspace), seconds, max_bytes)
             try:
-                with _translate_errors(self._base_url):
-                    return send(client.taskrouter.v1.workspaces(self._workspace_sid))
+                return exchange.run()
             except TaskRouterDenied:
                 refused, secrets = secrets, self._secrets.renewed()
                 if secrets.api_key == refused.api_key:
                     raise
+            except RequestException as error:
+                failure = f"TaskRouter {describe_connection_failure(self._base_url, error)}."
+                if exchange.was_sent:
+                    raise TaskRouterUnavailable(failure) from error
+                raise TaskRouterNotSent(f"{failure} The request was not sent. Retry.") from error
+            except (TwilioException, ValueError, TypeError, KeyError, AttributeError) as error:
+                # A 2xx response whose body is not JSON or lacks a member that the SDK expects.
+                raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
 
     def fetch_reservation(
         self, reservation_sid: str, *, task_sid: str | None = None, worker_sid: str | None = None
@@ -181,7 +197,7 @@ class TwilioTaskRouter:
             )
             return [_to_reservation(reservation) for reservation in reservations]
 
-        return self._request(send)
+        return self._request(send, pages=1)
 
     def list_reserved_tasks(self) -> list[str]:
         """List the SIDs (WT…) of the reserved Tasks."""
@@ -190,7 +206,7 @@ class TwilioTaskRouter:
             reserved = workspace.tasks.stream(assignment_status=["reserved"], page_size=_PAGE_SIZE)
             return [task.sid for task in reserved]
 
-        return self._request(send)
+        return self._request(send, pages=2)
 
     def list_events(self, event_type: str, *, since: int, until: int) -> EventPage:
         """List the Events of a type from *since* to *until*.
@@ -223,7 +239,7 @@ class TwilioTaskRouter:
                 unreadable=len(listed) - len(events),
             )
 
-        return self._request(send)
+        return self._request(send, pages=2)
 
     def _to_event(self, item: Any) -> ReservationEvent | None:
         """Convert an Event; return None if it can't be read."""
@@ -315,31 +331,11 @@ def _to_reservation(reservation: Any) -> RemoteReservation:
     )
 
 
-@contextmanager
-def _translate_errors(url: str) -> Iterator[None]:
-    """Translate failed requests into TaskRouterErrors; *url* is TaskRouter's base URL."""
-    try:
-        yield
-    except RequestException as error:
-        raise TaskRouterUnavailable(
-            f"TaskRouter {describe_connection_failure(url, error)}."
-        ) from error
-    except (TwilioException, ValueError, TypeError, KeyError, AttributeError) as error:
-        # A 2xx response whose body is not JSON or lacks a member that the SDK expects.
-        raise TaskRouterUnavailable("TaskRouter's response can't be read.") from error
-
-
-def _raise_for_status(response: Response, **_options: Any) -> None:
-    """Raise a TaskRouterError for a response other than a 2xx. This is a hook of requests.
-
-    The errors of Twilio's SDK do not contain the headers.
-    """
-    if response.status_code not in _OK:
-        raise _to_error(response)
-
-
 def _to_error(response: Response) -> TaskRouterError:
-    """Build the error for a response. Only a refusal or a 404 contains Twilio's message."""
+    """Build the error for a response other than a 2xx.
+
+    Only a refusal or a 404 contains Twilio's message.
+    """
     status = response.status_code
     try:
         problem = parse_json_object(response.text)
@@ -347,16 +343,18 @@ def _to_error(response: Response) -> TaskRouterError:
         problem = {}
     code = problem.get("code")
     cause = f"HTTP {status}, error {code if type(code) is int else status}"
-    reason = _describe_refusal(problem, parse_qs(str(response.request.body or "")))
+    body = str(response.request.body or "")
     retry_after = _retry_after(response.headers.get("Retry-After", ""))
     if status in _UNAUTHENTICATED:
         return TaskRouterDenied(f"TaskRouter refused this service's credentials ({cause}).")
     if status == _NOT_FOUND:
-        return TaskRouterNotFound(f"TaskRouter has no such resource ({cause}){reason}")
+        text = f"TaskRouter has no such resource ({cause})"
+        return TaskRouterNotFound(text + _describe_refusal(problem, body))
     if status == _THROTTLED:
         return TaskRouterThrottled("TaskRouter throttled the request.", retry_after=retry_after)
     if status in _REFUSED:
-        return TaskRouterRefused(f"TaskRouter refused the request ({cause}){reason}")
+        text = f"TaskRouter refused the request ({cause})"
+        return TaskRouterRefused(text + _describe_refusal(problem, body))
     return TaskRouterUnavailable(f"TaskRouter failed ({cause}).", retry_after=retry_after)
 
 
@@ -366,13 +364,14 @@ def _retry_after(header: str) -> int | None:
     return min(int(header.lstrip("0")[:6] or 0), _MAX_RETRY_AFTER_SECONDS) if is_number else None
 
 
-def _describe_refusal(problem: dict[str, Any], form: dict[str, list[str]]) -> str:
+def _describe_refusal(problem: dict[str, Any], body: str) -> str:
     """Return Twilio's message and the parameters to check, as the end of a sentence.
 
     Args:
         problem: Twilio's error, with ``message`` or (RFC 9457) ``detail`` and ``title``.
-        form: the fields of the request.
+        body: the form that was sent.
     """
+    form = parse_qs(body)
     texts = [problem.get(name) for name in ("message", "detail", "title")]
     message = next((text for text in texts if text and isinstance(text, str)), "")
     private = [

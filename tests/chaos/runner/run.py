@@ -10,7 +10,6 @@ from typing import Any
 
 import aiohttp
 
-from chalicelib.usecases.reconcile import JOB
 from infra.commands.token import create_token, read_api_key
 from local import dynamodb
 from local.demo import http_client
@@ -20,6 +19,7 @@ from tests.chaos.runner.ground_truth import GroundTruth, read_ground_truth
 from tests.chaos.runner.http_client import HttpClient
 from tests.chaos.runner.plan import Plan
 from tests.chaos.runner.stack import ChaosStack, ProcessFaultInjector, run_stack
+from tests.support import backdate_reconciliation
 
 _SPARE_TASKS = 4
 _PLANNED_FAULTS = 1.1
@@ -177,14 +177,7 @@ async def _reconcile_frequently(chaos_stack: ChaosStack) -> None:
     client = dynamodb.client(definition.dynamodb_url)
     while True:
         await asyncio.sleep(_RECONCILE_SECONDS)
-        await asyncio.to_thread(
-            client.update_item,
-            TableName=chaos_stack.settings.state_table,
-            Key={"id": {"S": JOB}},
-            UpdateExpression="SET #at = :long_ago",
-            ExpressionAttributeNames={"#at": "at"},
-            ExpressionAttributeValues={":long_ago": {"N": "0"}},
-        )
+        await asyncio.to_thread(backdate_reconciliation, client, chaos_stack.settings.state_table)
 
 
 @asynccontextmanager

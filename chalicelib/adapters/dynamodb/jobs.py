@@ -1,0 +1,59 @@
+"""Periodic jobs and the result of the last sweep, in the table `state`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.adapters.dynamodb.client import UpdateItem, to_item, translate_errors
+
+LAST_SWEEP = "last_sweep"
+"""The key of the last sweep's result."""
+
+_PROGRESS = "done_until"
+"""The attribute for the progress of a whole job. ``_PART`` is appended for a part of the job."""
+
+
+class DynamoJobs:
+    """The methods of `chalicelib.usecases.ports.ReservationStore` that concern jobs.
+
+    Args:
+        client: a client created by `make_client`.
+        state_table: the name of the table `state`.
+    """
+
+    def __init__(self, client: Any, *, state_table: str) -> None:
+        self._client = client
+        self._state = state_table
+
+    def start_periodic_job(
+        self, job: str, *, now: int, retry_at: int
+    ) -> tuple[bool, Mapping[str, int]]:
+        """Start a periodic job if it is due; only one caller wins."""
+        update = UpdateItem(
+            set={"at": now, "due_at": retry_at},
+            conditions=["attribute_not_exists(#due_at) OR #due_at <= :now"],
+            values={":now": now},
+        )
+        started, item = update.run(self._client, self._state, {"id": job})
+        return started, {
+            name.removeprefix(_PROGRESS).removeprefix("_"): value
+            for name, value in item.items()
+            if name.startswith(_PROGRESS)
+        }
+
+    def save_progress(
+        self, job: str, progress: Mapping[str, int], *, due_at: int | None = None
+    ) -> None:
+        """Save the progress of parts of a job, unless a later time is saved for one of them."""
+        times = {f"{_PROGRESS}_{part}".rstrip("_"): until for part, until in progress.items()}
+        update = UpdateItem(
+            set={**times, "due_at": due_at},
+            conditions=[
+                f"attribute_not_exists(#{name}) OR #{name} <= :set_{name}" for name in times
+            ],
+        )
+        update.run(self._client, self._state, {"id": job})
+
+    def save_sweep(self, result: Mapping[str, Any]) -> None:
+        """Save the result of the last sweep."""
+        with translate_errors():
+            self._client.put_item(TableName=self._state, Item=to_item({"id": LAST_SWEEP, **result}))

@@ -1,0 +1,56 @@
+"""What is known about the instruction that was sent, or may have been sent, for a Reservation.
+
+docs/adr/0026 explains why a repeated request never claims more than is known.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from chalicelib.domain.errors import InstructionAlreadySent, ReservationNotPending, Unsettled
+from chalicelib.domain.reservations import ACHIEVED, Reservation, Status
+from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS
+
+_MAYBE_SENT = "The instruction may have been sent. Its outcome is not known."
+
+
+def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> bool:
+    """Return whether the instruction of a repeated request is known to have been sent.
+
+    Args:
+        answer: the instruction, as the JSON object of a callback's answer; None if the request has
+            no instruction.
+        record: the Reservation.
+
+    Raises:
+        InstructionAlreadySent: another instruction was sent, or may have been.
+        ReservationNotPending: the Reservation was accepted by other means, and whether the
+            instruction was sent is not known.
+    """
+    recorded = record.ringing_instruction
+    if answer is None or recorded is None:
+        return False
+    is_known = record.instruction_sent is None or record.instruction_sent.is_confirmed
+    if recorded != answer:
+        raise InstructionAlreadySent(
+            f"The instruction {recorded['instruction']} "
+            f"{'was already' if is_known else 'may already have been'} sent to TaskRouter for this "
+            "Reservation. A second instruction could ring a phone again.",
+            reservation_status=record.status,
+        )
+    is_accepted = record.status in ACHIEVED[Status.ACCEPTED]
+    if is_accepted and not is_known and record.accepted_by != record.instruction_acceptor:
+        raise ReservationNotPending(
+            f"The Reservation's status is {record.status}. {_MAYBE_SENT}",
+            reservation_status=record.status,
+        )
+    return is_known
+
+
+def outcome_unknown() -> Unsettled:
+    """Build the error for a repeated request whose instruction may have been sent."""
+    seconds = INSTRUCTION_CHECK_MS // 1000
+    return Unsettled(
+        f"{_MAYBE_SENT} It is not sent again. Wait until the Reservation's status changes, or "
+        f"accept without an instruction. Retry in {seconds} s.",
+        retry_after=seconds,
+    )
