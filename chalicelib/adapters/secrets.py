@@ -11,11 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import observability
+from chalicelib.adapters.aws import JsonApi
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.sids import is_sid
@@ -136,24 +135,27 @@ class ParameterSecrets:
     def _read_value(self) -> str:
         try:
             response = self._client.get_parameter(Name=self._name, WithDecryption=True)
-        except (ClientError, BotoCoreError) as error:
+            return str(response["Parameter"]["Value"])
+        except (ClientError, BotoCoreError, KeyError, TypeError) as error:
             raise SecretsUnavailable(
                 f"The secrets can't be read ({type(error).__name__}). Retry."
             ) from error
-        value: str = response["Parameter"]["Value"]
-        return value
+
+
+class _SsmClient:
+    """The client that `ssm_client` returns."""
+
+    def __init__(self, budget: float) -> None:
+        self._api = JsonApi("ssm", target="AmazonSSM", version="1.1", seconds=budget, attempts=1)
+
+    def get_parameter(self, **request: Any) -> dict[str, Any]:
+        """Call GetParameter; return the response."""
+        return self._api.call("GetParameter", request)
 
 
 def ssm_client(budget: float) -> Any:
     """Return an SSM client that makes one attempt per call, within *budget* seconds."""
-    return boto3.client(
-        "ssm",
-        config=Config(
-            connect_timeout=budget / 3,
-            read_timeout=budget * 2 / 3,
-            retries={"mode": "legacy", "max_attempts": 0},
-        ),
-    )
+    return _SsmClient(budget)
 
 
 _FORMAT_MESSAGE = (
