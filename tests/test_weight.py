@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from twilio.request_validator import RequestValidator
 
 from tests.routes.conftest import BASE_URL, ENVIRON
-from tests.scripted_server import http_response, respond, scripted_server
+from tests.scripted_aws import http_response, respond, scripted_server
 from tests.support import sid
 
 HEAVY_MODULES = [

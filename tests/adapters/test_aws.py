@@ -33,7 +33,7 @@ from chalicelib.adapters.dynamodb.client import (
 from chalicelib.domain.errors import StoreUnavailable
 from local.dynamodb import TableNames
 from tests.moto_over_http import serve_moto
-from tests.scripted_server import (
+from tests.scripted_aws import (
     SLOW,
     Step,
     aws_error,

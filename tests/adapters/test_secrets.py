@@ -17,7 +17,7 @@ from chalicelib.adapters.twilio.signature import SignatureVerifier
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import InvalidSignature, SecretsUnavailable, Unauthorized
 from tests.moto_over_http import MotoOverHttp
-from tests.scripted_server import SLOW, Step, http_response, respond, scripted_server
+from tests.scripted_aws import SLOW, Step, http_response, respond, scripted_server
 from tests.support import ManualClock
 
 URL = "https://example.test/api/event_callback"

@@ -21,7 +21,7 @@ from chalicelib.routes.callbacks import twilio_routes
 from chalicelib.usecases.sweep import sweep_due_reservations
 from infra.aws import policies, stage_config
 from infra.aws.stage_config import API, SWEEP
-from tests.scripted_server import http_response, respond, scripted_server
+from tests.scripted_aws import http_response, respond, scripted_server
 from tests.support import ManualClock, sid
 
 ARN = "arn:*:{service}:*:*:{resource}"

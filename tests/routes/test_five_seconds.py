@@ -19,7 +19,7 @@ from chalicelib.adapters.dynamodb import client as adapter
 from chalicelib.domain.errors import SweepFailed
 from chalicelib.usecases.sweep import sweep_due_reservations
 from tests.routes.conftest import ENVIRON, Api
-from tests.scripted_server import (
+from tests.scripted_aws import (
     SLOW,
     ScriptedServer,
     Step,
@@ -32,7 +32,7 @@ from tests.scripted_server import (
 from tests.support import sid
 
 LIMIT_SECONDS = 4.0
-"""Time limit for a test. The default budget of a callback is 2.8 s; a busy machine needs more time."""
+"""Time limit for a test: the default budget of 2.8 s, and time for a busy machine."""
 FALLBACK = "/assignment_callback/fallback"
 
 Start = Callable[[Step], ScriptedServer]
