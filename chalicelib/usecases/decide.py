@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import (
     BadRequest,
-    InstructionAlreadySent,
     NotFound,
     ReservationGone,
     ReservationNotPending,
@@ -35,6 +34,7 @@ from chalicelib.domain.reservations import (
     Status,
     StatusUpdate,
 )
+from chalicelib.usecases.authorize_instruction import was_sent
 from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
 from chalicelib.usecases.observe import record_remote_reservation
 from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
@@ -82,13 +82,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class Collaborators:
-    """The services that a decision uses; `new_id` returns a new claim ID on each call."""
+    """The services that a decision uses; `new_id` returns a new claim ID on each call.
+
+    `answer_may_ring` is whether callbacks may be answered with an instruction that rings a phone.
+    """
 
     store: ReservationStore
     taskrouter: TaskRouter
     clock: Clock
     deadlines: Deadlines
     new_id: Callable[[], str]
+    answer_may_ring: bool = False
 
 
 def decide(
@@ -113,6 +117,7 @@ def decide(
         BadRequest: the Reservation does not belong to the Task that the caller named.
         ReservationNotPending: the Reservation has another status or is being changed to one.
         InstructionAlreadySent: another instruction was sent for the Reservation.
+        AnswerUnknown: the callback may have been answered with another instruction.
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused a request that the Reservation's status allows.
         TaskRouterDenied: TaskRouter refused this service's credentials.
@@ -129,7 +134,7 @@ def decide(
     if record is None:
         raise Unsettled("The Reservation is not recorded yet. Retry.")
     if not succeeded:
-        return _await_outcome(decision, record, collaborators)
+        return _await_outcome(decision, record, claim, collaborators)
     return _Execution(decision, record, claim, collaborators, started).run()
 
 
@@ -145,6 +150,7 @@ def _claim(
         by=decision.principal.name,
         accepts=decision.target is Status.ACCEPTED and (not instruction or instruction.accepts),
         instruction=instruction.answer if instruction else None,
+        needs_answer=bool(instruction) and collaborators.answer_may_ring,
     )
     try:
         succeeded, record = collaborators.store.claim(
@@ -188,31 +194,26 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
 
 
 def _await_outcome(
-    decision: Decision, record: Reservation, collaborators: Collaborators
+    decision: Decision, record: Reservation, claim: Claim, collaborators: Collaborators
 ) -> Reservation:
     """Report why the claim failed, or wait for the current claim's outcome."""
     decision.principal.authorize(decision.action, worker_sid=record.worker_sid)
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
-    if decision.instruction and (sent := record.ringing_instruction):
-        if sent != decision.instruction.answer:
-            raise InstructionAlreadySent(
-                f"The instruction {sent['instruction']} was already sent to TaskRouter for this "
-                "Reservation. A second instruction could ring a phone again.",
-                reservation_status=record.status,
-            )
-        return _outcome(decision, record, collaborators.clock.now_ms())
-    deadline = collaborators.clock.now_ms() + _WAIT_MS
+    now = collaborators.clock.now_ms()
+    if decision.instruction and was_sent(decision.instruction, record, claim, now=now):
+        return _outcome(decision, record, now)
+    deadline = now + _WAIT_MS
     while decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()
-        claim = record.live_claim(now)
-        if claim and claim.target is not decision.target:
+        live = record.live_claim(now)
+        if live and live.target is not decision.target:
             raise ReservationNotPending(
-                f"Another request is changing the Reservation's status to {claim.target}.",
+                f"Another request is changing the Reservation's status to {live.target}.",
                 reservation_status=record.status,
             )
-        if claim is None or now >= deadline:
-            raise Unsettled.until(claim.until if claim else None, now=now)
+        if live is None or now >= deadline:
+            raise Unsettled.until(live.until if live else None, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
         record = collaborators.store.get(record.reservation_sid) or record
     return _outcome(decision, record, collaborators.clock.now_ms())

@@ -25,6 +25,7 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
 )
 from chalicelib.domain.reservations import is_allowed
+from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS
 from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.observe import observe, record_remote_reservation
 from chalicelib.usecases.run_budget import RunBudget
@@ -34,8 +35,6 @@ BY_RECONCILE = "reconcile"
 JOB = "last_reconcile"
 
 _INTERVAL_MS = 5 * 60_000
-_IN_TRANSIT_MS = 15_000
-"""Minimum age of the Events that are read. A callback may take 5 s, and so may its fallback."""
 _OVERLAP_MS = 60_000
 """Maximum delay of Events in the list, plus the assumed difference from TaskRouter's clock."""
 _WINDOW_MS = 10 * 60_000
@@ -125,7 +124,8 @@ class _Reconciliation:
 
     def record_events(self, done_until: int | None, now: int) -> list[int | None]:
         """Record the Events since *done_until* (epoch ms), window by window."""
-        end = now - _IN_TRANSIT_MS
+        # Callbacks that may still be in transit will record newer Reservations.
+        end = now - CALLBACK_IN_TRANSIT_MS
         since = end - _FIRST_LOOKBACK_MS if done_until is None else done_until
         since = max(since - _OVERLAP_MS, now - _EVENT_RETENTION_MS)
         window, counts = _WINDOW_MS, list[int | None]()

@@ -217,6 +217,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         task_queue_sid=item.get("task_queue_sid"),
         worker_name=item.get("worker_name"),
         answer=item.get("answer"),
+        withheld=item.get("withheld"),
         task_attributes=item.get("task_attributes"),
         worker_attributes=item.get("worker_attributes"),
         parameters=item.get("parameters", {}),
@@ -226,6 +227,26 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         checks=item.get("checks", 0),
         history=history,
     )
+
+
+def history_item(entry: HistoryEntry) -> dict[str, Any]:
+    """Return a history entry as it is stored."""
+    item = {"at": entry.at, "to": entry.to.value, "by": entry.by}
+    return {**item, "note": entry.note} if entry.note else item
+
+
+def callback_attributes(reservation: Reservation) -> dict[str, Any]:
+    """Return the attributes that a callback, an event or TaskRouter provides."""
+    return {
+        "task_sid": reservation.task_sid,
+        "worker_sid": reservation.worker_sid,
+        "worker_name": reservation.worker_name,
+        "workflow_sid": reservation.workflow_sid,
+        "task_queue_sid": reservation.task_queue_sid,
+        "task_attributes": reservation.task_attributes,
+        "worker_attributes": reservation.worker_attributes,
+        "parameters": dict(reservation.parameters) or None,
+    }
 
 
 def read_all(
