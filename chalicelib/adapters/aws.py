@@ -48,6 +48,9 @@ _MAX_BYTES = 2**20
 
 _MAX_CONNECTIONS = 50
 
+_MIN_SECONDS = 0.001
+"""Minimum time limit of a request, because urllib3 refuses others."""
+
 _TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504, 509})
 _TRANSIENT_CODES = frozenset(
     {
@@ -149,7 +152,8 @@ class JsonApi:
         deadline = time.monotonic() + self._seconds
         body = json.dumps(parameters).encode()
         for remaining in reversed(range(self._attempts)):
-            seconds = (deadline - time.monotonic()) / (remaining + 1)
+            # On a busy machine, the first attempt may use up the time of the second one.
+            seconds = max((deadline - time.monotonic()) / (remaining + 1), _MIN_SECONDS)
             try:
                 response = self._sender.send(
                     lambda: self._sign(operation, body), seconds=seconds, max_bytes=_MAX_BYTES

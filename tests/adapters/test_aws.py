@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -324,6 +325,18 @@ def test_second_attempt_can_succeed_after_first_is_abandoned(
 ) -> None:
     with scripted_server(stay_silent, respond(http_response(200, DONE))) as server:
         assert client_at(server.url).update_item(**REQUEST) == DONE
+
+
+def test_call_fails_as_usual_if_first_attempt_uses_up_the_time(
+    client_at: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter([0.0, 0.0])
+    clock = SimpleNamespace(monotonic=lambda: next(times, 10.0), sleep=lambda _seconds: None)
+    with scripted_server(respond(b"")) as server:
+        client = client_at(server.url)
+        monkeypatch.setattr(aws, "time", clock)
+        with pytest.raises(StoreUnavailable):
+            _call(client, "UpdateItem")
 
 
 def test_request_is_not_sent_after_hanging_name_lookup_is_abandoned(
