@@ -203,7 +203,7 @@ def test_any_content_is_stored_as_by_boto3(
     assert items[0] == items[1]
 
 
-@given(values=st.dictionaries(st.text("ab"), json_values.filter(lambda value: value is not None)))
+@given(values=st.dictionaries(st.text("ab"), json_values))
 def test_values_are_serialized_as_by_boto3(values: dict[str, Any]) -> None:
     serializer, deserializer = TypeSerializer(), TypeDeserializer()
     item = to_item(values)

@@ -132,8 +132,8 @@ def translate_errors() -> Iterator[None]:
         ) from error
 
 
-def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *values* as DynamoDB attribute values, omitting None.
+def to_item(values: Mapping[Any, Any]) -> dict[Any, dict[str, Any]]:
+    """Return *values* as DynamoDB attribute values.
 
     Each lone surrogate becomes U+FFFD: JSON from Twilio or a token may contain lone surrogates, but
     DynamoDB accepts only UTF-8.
@@ -141,48 +141,48 @@ def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         TypeError: a value, such as a float, is not stored by this service.
     """
-    return {name: _serialize(value) for name, value in values.items() if value is not None}
+    item: dict[Any, dict[str, Any]] = {}
+    for name, value in values.items():
+        match value:
+            case None:
+                item[name] = {"NULL": True}
+            case bool():
+                item[name] = {"BOOL": value}
+            case str():
+                item[name] = {"S": replace_lone_surrogates(value)}
+            case int():
+                item[name] = {"N": str(value)}
+            case Mapping():
+                item[name] = {"M": to_item(value)}
+            case list() | tuple():
+                item[name] = {"L": list(to_item(dict(enumerate(value))).values())}
+            case _:
+                raise TypeError(f"A value of type {type(value).__name__} can't be stored.")
+    return item
 
 
-def _serialize(value: Any) -> dict[str, Any]:
-    match value:
-        case None:
-            return {"NULL": True}
-        case bool():
-            return {"BOOL": value}
-        case str():
-            return {"S": replace_lone_surrogates(value)}
-        case int():
-            return {"N": str(value)}
-        case Mapping():
-            return {"M": {key: _serialize(member) for key, member in value.items()}}
-        case list() | tuple():
-            return {"L": [_serialize(member) for member in value]}
-    raise TypeError(f"A value of type {type(value).__name__} can't be stored.")
-
-
-def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
+def from_item(item: Mapping[Any, Mapping[str, Any]]) -> dict[Any, Any]:
     """Return the attributes of an item as Python values.
 
     Only integers are stored, and unlike Decimal, int is JSON serializable.
     """
-    return {name: _deserialize(value) for name, value in item.items()}
-
-
-def _deserialize(attribute: Mapping[str, Any]) -> Any:
-    ((kind, value),) = attribute.items()
-    match kind:
-        case "S" | "BOOL":
-            return value
-        case "N":
-            return int(value)
-        case "M":
-            return from_item(value)
-        case "L":
-            return [_deserialize(member) for member in value]
-        case "NULL":
-            return None
-    raise TypeError(f"An attribute of type {kind} can't be read.")
+    values: dict[Any, Any] = {}
+    for name, attribute in item.items():
+        ((kind, value),) = attribute.items()
+        match kind:
+            case "NULL":
+                values[name] = None
+            case "BOOL" | "S":
+                values[name] = value
+            case "N":
+                values[name] = int(value)
+            case "M":
+                values[name] = from_item(value)
+            case "L":
+                values[name] = list(from_item(dict(enumerate(value))).values())
+            case _:
+                raise TypeError(f"An attribute of type {kind} can't be read.")
+    return values
 
 
 def utc_hour(at: int) -> str:
