@@ -183,6 +183,7 @@ class Runtime:
             clock=self.clock,
             deadlines=self.deadlines,
             new_id=lambda: uuid.uuid4().hex,
+            answer_may_ring=self.rules.may_ring,
         )
 
 

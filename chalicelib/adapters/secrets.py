@@ -11,11 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import observability
+from chalicelib.adapters.aws import JsonApi
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import JsonError, parse_json_object
 from chalicelib.domain.messages import describe_connection_failure
@@ -137,6 +136,7 @@ class ParameterSecrets:
     def _read_value(self) -> str:
         try:
             response = self._client.get_parameter(Name=self._name, WithDecryption=True)
+            return str(response["Parameter"]["Value"])
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "")
             raise SecretsUnavailable(
@@ -147,20 +147,25 @@ class ParameterSecrets:
             cause = f"SSM {describe_connection_failure(url, error)}" if url else str(error)
             message = f"The secrets can't be read: {cause.rstrip('.')}. Retry."
             raise SecretsUnavailable(message) from error
-        value: str = response["Parameter"]["Value"]
-        return value
+        except (KeyError, TypeError) as error:
+            message = "The secrets can't be read: SSM returned no value. Retry."
+            raise SecretsUnavailable(message) from error
+
+
+class _SsmClient:
+    """The client that `ssm_client` returns."""
+
+    def __init__(self, budget: float) -> None:
+        self._api = JsonApi("ssm", target="AmazonSSM", version="1.1", seconds=budget, attempts=1)
+
+    def get_parameter(self, **request: Any) -> dict[str, Any]:
+        """Call GetParameter; return the response."""
+        return self._api.call("GetParameter", request)
 
 
 def ssm_client(budget: float) -> Any:
     """Return an SSM client that makes one attempt per call, within *budget* seconds."""
-    return boto3.client(
-        "ssm",
-        config=Config(
-            connect_timeout=budget / 3,
-            read_timeout=budget * 2 / 3,
-            retries={"mode": "legacy", "max_attempts": 0},
-        ),
-    )
+    return _SsmClient(budget)
 
 
 _FORMAT_MESSAGE = (

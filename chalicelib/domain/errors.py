@@ -14,6 +14,7 @@
     ├── ReservationNotPending    409  ended with, or being changed to, another status
     ├── InstructionAlreadySent   409  another instruction was already sent
     ├── TaskUnidentified         409  the Task of an Idempotency-Key can't be identified
+    ├── AnswerUnknown            409  the answer to the callback may have rung a phone
     ├── ReservationGone          410  TaskRouter no longer has the Reservation
     ├── KeyReused                422  Idempotency-Key already used for another request
     ├── Unsettled                503  request sent to TaskRouter, outcome not known yet
@@ -142,6 +143,13 @@ class InstructionAlreadySent(AppError):
 
     status = 409
     code = "InstructionAlreadySent"
+
+
+class AnswerUnknown(AppError):
+    """The answer to the callback is not recorded, and may have been an instruction that rings."""
+
+    status = 409
+    code = "AnswerUnknown"
 
 
 class ReservationGone(AppError):

@@ -111,6 +111,7 @@ class Claim:
         accepts: whether the request makes TaskRouter accept the Reservation.
         instruction: the instruction to send, as the JSON object of a callback's answer. None if
             only a status is requested.
+        needs_answer: whether the claim fails unless the answer to the callback is known.
     """
 
     until: int
@@ -119,6 +120,7 @@ class Claim:
     by: str
     accepts: bool = False
     instruction: Mapping[str, Any] | None = None
+    needs_answer: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,9 @@ class Reservation:
         worker_name: the Worker's friendly name, or None until TaskRouter reports it.
         answer: the assignment instruction that answered the callback, or None if no callback
             arrived.
+        withheld: name of the RINGING instruction that the rules chose if the callback was answered
+            with ``{}`` because of another decision. If that response was lost while DynamoDB
+            failed, the callback's fallback was answered with the instruction.
         task_attributes: JSON text as received.
         worker_attributes: JSON text as received.
         parameters: all other parameters of the callback as received, including unknown ones.
@@ -190,6 +195,7 @@ class Reservation:
     task_queue_sid: str | None = None
     worker_name: str | None = None
     answer: Mapping[str, Any] | None = None
+    withheld: str | None = None
     task_attributes: str | None = None
     worker_attributes: str | None = None
     parameters: Mapping[str, str | list[str]] = field(default_factory=dict)
@@ -202,6 +208,14 @@ class Reservation:
     def live_claim(self, now: int) -> Claim | None:
         """Return the claim unless it has expired at *now* (epoch ms)."""
         return self.claim if self.claim and self.claim.until > now else None
+
+    @property
+    def is_answer_known(self) -> bool:
+        """Whether TaskRouter cannot have got another answer to the callback than the recorded one.
+
+        A fallback is answered even if DynamoDB fails, with the instruction that the rules choose.
+        """
+        return self.answer is not None and self.withheld is None
 
     @property
     def ringing_instruction(self) -> Mapping[str, Any] | None:

@@ -8,6 +8,10 @@ from chalicelib.domain.reservations import OPEN, Status
 INSTRUCTION_CHECK_MS = 15_000
 """Time from sending an instruction until the sweep checks its effect."""
 
+CALLBACK_IN_TRANSIT_MS = 15_000
+"""Maximum age of a Reservation whose callback may not have been answered yet. A callback may take
+5 s, and so may its fallback."""
+
 _RETRY_MS = 15_000
 
 _PENDING_BACKOFF_MS = (15_000, 15 * 60_000)

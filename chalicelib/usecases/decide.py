@@ -37,7 +37,7 @@ from chalicelib.domain.reservations import (
 from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
 from chalicelib.usecases.observe import record_remote_reservation
 from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
-from chalicelib.usecases.sent_instruction import is_known_as_sent, outcome_unknown
+from chalicelib.usecases.sent_instruction import is_known_as_sent, outcome_unknown, require_answer
 
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
@@ -82,13 +82,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class Collaborators:
-    """The services that a decision uses; `new_id` returns a new claim ID on each call."""
+    """The services that a decision uses; `new_id` returns a new claim ID on each call.
+
+    `answer_may_ring` is whether callbacks may be answered with an instruction that rings a phone.
+    """
 
     store: ReservationStore
     taskrouter: TaskRouter
     clock: Clock
     deadlines: Deadlines
     new_id: Callable[[], str]
+    answer_may_ring: bool = False
 
 
 def decide(
@@ -113,6 +117,7 @@ def decide(
         BadRequest: the Reservation does not belong to the Task that the caller named.
         ReservationNotPending: the Reservation has another status or is being changed to one.
         InstructionAlreadySent: another instruction was sent for the Reservation.
+        AnswerUnknown: the callback may have been answered with another instruction.
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused a request that the Reservation's status allows.
         TaskRouterDenied: TaskRouter refused this service's credentials.
@@ -131,7 +136,7 @@ def decide(
         now = collaborators.clock.now_ms()
         raise Unsettled.until(None, now=now, message="The Reservation is not recorded yet.")
     if not succeeded:
-        return _await_outcome(decision, record, collaborators)
+        return _await_outcome(decision, record, claim, collaborators)
     return _Execution(decision, record, claim, collaborators, started).run()
 
 
@@ -147,6 +152,7 @@ def _claim(
         by=decision.principal.name,
         accepts=decision.target is Status.ACCEPTED and (not instruction or instruction.accepts),
         instruction=instruction.answer if instruction else None,
+        needs_answer=bool(instruction) and collaborators.answer_may_ring,
     )
     try:
         succeeded, record = collaborators.store.claim(
@@ -190,26 +196,28 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
 
 
 def _await_outcome(
-    decision: Decision, record: Reservation, collaborators: Collaborators
+    decision: Decision, record: Reservation, claim: Claim, collaborators: Collaborators
 ) -> Reservation:
     """Report why the claim failed, or wait for the current claim's outcome."""
     decision.principal.authorize(decision.action, worker_sid=record.worker_sid)
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
-    deadline = collaborators.clock.now_ms() + _WAIT_MS
-    answer = decision.instruction.answer if decision.instruction else None
+    now = collaborators.clock.now_ms()
+    require_answer(claim, record, now=now)
+    deadline = now + _WAIT_MS
+    answer = claim.instruction
     while not is_known_as_sent(answer, record) and decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()
-        claim = record.live_claim(now)
-        if claim and claim.target is not decision.target:
+        live = record.live_claim(now)
+        if live and live.target is not decision.target:
             raise ReservationNotPending(
-                f"Another request is changing the Reservation's status to {claim.target}.",
+                f"Another request is changing the Reservation's status to {live.target}.",
                 reservation_status=record.status,
             )
-        if claim is None and answer and record.instruction_sent:
+        if live is None and answer and record.instruction_sent:
             raise outcome_unknown()
-        if claim is None or now >= deadline:
-            raise Unsettled.until(claim.until if claim else None, now=now)
+        if live is None or now >= deadline:
+            raise Unsettled.until(live.until if live else None, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
         record = collaborators.store.get(record.reservation_sid) or record
     return _outcome(decision, record, collaborators.clock.now_ms())
@@ -250,7 +258,7 @@ class _Execution:
             remote = self._fetch_after(failure)
         if decision.instruction and remote.status is Status.PENDING:
             return self._settle_sent()
-        return self._settle(remote)
+        return self._settle(self.record, remote.status, worker_name=remote.worker_name)
 
     def _fetch_after(self, failure: TaskRouterUnavailable) -> RemoteReservation:
         """Fetch the Reservation after a failed request; return it if its status changed.
@@ -269,25 +277,28 @@ class _Execution:
         return remote
 
     def _settle(
-        self, remote: RemoteReservation, *, record: Reservation | None = None
+        self,
+        record: Reservation,
+        status: Status,
+        *,
+        worker_name: str | None = None,
+        note: str | None = None,
     ) -> Reservation:
-        """Record the status returned by TaskRouter; a later recorded status prevails."""
-        now = self.collaborators.clock.now_ms()
-        record = record or self.record
+        """Record the status according to TaskRouter; a later recorded status prevails."""
+        now, settled = self.collaborators.clock.now_ms(), None
         update = StatusUpdate(
-            status=remote.status,
+            status=status,
             at=now,
             by=self.decision.principal.name,
-            next_check_at=self._next_check(remote.status, now),
-            worker_name=remote.worker_name,
+            next_check_at=self._next_check(status, now),
+            worker_name=worker_name,
+            note=note,
         )
-        try:
+        # If the write fails, the caller still gets the outcome, because TaskRouter has decided.
+        # The sweep corrects the record when the claim expires.
+        with suppress(StoreUnavailable):
             _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
-        except StoreUnavailable:
-            # TaskRouter has decided, so the caller gets the outcome. The sweep corrects the
-            # record when the claim expires.
-            settled = None
-        updated = replace(record, status=remote.status, worker_name=remote.worker_name)
+        updated = replace(record, status=status, worker_name=worker_name)
         return _outcome(self.decision, settled or updated, now)
 
     def _settle_sent(self) -> Reservation:
@@ -317,7 +328,7 @@ class _Execution:
         if self.claim.instruction is not None:
             self._release_claim()
             record = replace(record, instruction_sent=None)
-        return self._settle(remote, record=record)
+        return self._settle(record, remote.status, worker_name=remote.worker_name)
 
     def _settle_gone(self) -> Reservation:
         """Record that the Reservation is gone, unless the Workspace is not found either."""
@@ -325,18 +336,7 @@ class _Execution:
             self.collaborators.taskrouter.verify_workspace()
         except TaskRouterError as error:
             raise self._unsettled(error) from error
-        now = self.collaborators.clock.now_ms()
-        update = StatusUpdate(
-            status=Status.GONE,
-            at=now,
-            by=self.decision.principal.name,
-            next_check_at=None,
-            note="TaskRouter returned 404",
-        )
-        record, settled = self.record, None
-        with suppress(StoreUnavailable):  # as in `_settle`, the sweep corrects the record
-            _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
-        return _outcome(self.decision, settled or replace(record, status=Status.GONE), now)
+        return self._settle(self.record, Status.GONE, note="TaskRouter returned 404")
 
     def _fetch(self) -> RemoteReservation:
         return self.collaborators.taskrouter.fetch_reservation(

@@ -24,6 +24,7 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
 )
 from chalicelib.domain.reservations import is_allowed
+from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS
 from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.observe import observe, record_remote_reservation
 from chalicelib.usecases.run_budget import RunBudget
@@ -37,8 +38,6 @@ _INTERVAL_MS = 5 * _MINUTE_MS
 _RETRY_MS = 50_000
 """Minimum time until a run is repeated that did not complete all its parts. It is shorter than the
 interval of the sweep, so that the next sweep repeats the parts."""
-_IN_TRANSIT_MS = 15_000
-"""Minimum age of the Events that are read. A callback may take 5 s, and so may its fallback."""
 _OVERLAP_MS = 60_000
 """Maximum delay of Events in the list, plus the assumed difference from TaskRouter's clock."""
 _WINDOW_MS = 10 * 60_000
@@ -89,7 +88,7 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
         types and one for the others.
     """
     now = collaborators.clock.now_ms()
-    end = now - _IN_TRANSIT_MS
+    end = now - CALLBACK_IN_TRANSIT_MS
     run = _Reconciliation(collaborators, budget, map_, end, {})
     started = run.attempt(
         lambda: collaborators.store.start_periodic_job(JOB, now=now, retry_at=now + _RETRY_MS)
@@ -133,7 +132,7 @@ class _Reconciliation:
         progress = self.progress | done
         events_done_until = min(at for part, at in progress.items() if part != TASKS)
         next_end = min(progress.values()) + _INTERVAL_MS
-        due_at = next_end + _IN_TRANSIT_MS if next_end > self.end else None
+        due_at = next_end + CALLBACK_IN_TRANSIT_MS if next_end > self.end else None
         try:
             self.collaborators.store.save_progress(
                 JOB, {**done, _EVENTS: events_done_until}, due_at=due_at
@@ -184,7 +183,7 @@ class _Reconciliation:
 
         A type whose Events can't be read does not hold up the other types.
         """
-        oldest = self.end + _IN_TRANSIT_MS - _EVENT_RETENTION_MS
+        oldest = self.end + CALLBACK_IN_TRANSIT_MS - _EVENT_RETENTION_MS
         starts = {
             event_type: max(self.progress[part] - _OVERLAP_MS, oldest)
             for event_type in EVENT_TYPES

@@ -1,14 +1,20 @@
 """What is known about the instruction that was sent, or may have been sent, for a Reservation.
 
-docs/adr/0026 explains why a repeated request never claims more than is known.
+docs/adr/0026 explains why a repeated request never claims more than is known, and docs/adr/0029 why
+no instruction is sent before the answer to the callback is known.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.domain.errors import InstructionAlreadySent, ReservationNotPending, Unsettled
-from chalicelib.domain.reservations import ACHIEVED, Reservation, Status
-from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS
+from chalicelib.domain.errors import (
+    AnswerUnknown,
+    InstructionAlreadySent,
+    ReservationNotPending,
+    Unsettled,
+)
+from chalicelib.domain.reservations import ACHIEVED, Claim, Reservation, Status
+from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, INSTRUCTION_CHECK_MS
 
 _MAYBE_SENT = "The instruction may have been sent. Its outcome is not known."
 
@@ -44,6 +50,33 @@ def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> b
             reservation_status=record.status,
         )
     return is_known
+
+
+def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
+    """Raise an error if *claim* failed because the answer to the callback is not known.
+
+    Args:
+        claim: the claim that failed.
+        record: the Reservation.
+        now: epoch ms.
+
+    Raises:
+        Unsettled: the callback may still be answered with an instruction.
+        AnswerUnknown: the callback may have been answered with an instruction.
+    """
+    if not claim.needs_answer or record.is_answer_known or record.ringing_instruction:
+        return
+    if record.status is not Status.PENDING:
+        return
+    known_at = record.reserved_at + CALLBACK_IN_TRANSIT_MS
+    if now < known_at:
+        message = "The answer to the Reservation's callback is not recorded yet."
+        raise Unsettled.until(known_at, now=now, message=message)
+    raise AnswerUnknown(
+        "The answer to the Reservation's callback is not recorded and may have rung a phone. "
+        "Accept the Reservation without an instruction.",
+        reservation_status=record.status,
+    )
 
 
 def outcome_unknown() -> Unsettled:

@@ -1,11 +1,12 @@
 """Secrets in an SSM parameter are cached and read again only if needed."""
 
 import json
+import time
 from typing import Any
 
+import boto3
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from moto import mock_aws
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
 from twilio.request_validator import HMAC_SHA256, RequestValidator
@@ -15,6 +16,8 @@ from chalicelib.adapters.twilio.access_tokens import TokenVerifier
 from chalicelib.adapters.twilio.signature import SignatureVerifier
 from chalicelib.domain.callbacks import Form
 from chalicelib.domain.errors import InvalidSignature, SecretsUnavailable, Unauthorized
+from tests.moto_over_http import MotoOverHttp
+from tests.scripted_aws import SLOW, Step, http_response, respond, scripted_server
 from tests.support import ManualClock
 
 URL = "https://example.test/api/event_callback"
@@ -54,19 +57,46 @@ def test_parameter_is_read_once_for_many_callbacks() -> None:
     assert ssm.reads == 1
 
 
-def test_secure_string_is_read_from_ssm_api(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secure_string_is_read_from_ssm_api(moto_over_http: MotoOverHttp) -> None:
+    secrets = ParameterSecrets("/taskrouter/secrets", ssm_client(30), ManualClock().now_ms)
+    with pytest.raises(SecretsUnavailable, match="returned ParameterNotFound"):
+        secrets.current()
+    boto3.client("ssm").put_parameter(
+        Name="/taskrouter/secrets", Value=json.dumps(FakeSsm().value), Type="SecureString"
+    )
+    secrets = ParameterSecrets("/taskrouter/secrets", ssm_client(30), ManualClock().now_ms)
+    assert secrets.current().auth_tokens == ("old",)
+    assert moto_over_http.targets.count("AmazonSSM.GetParameter") == 2
+
+
+@pytest.mark.parametrize("step", SLOW.values(), ids=SLOW)
+def test_slow_response_of_ssm_is_abandoned_in_time(
+    monkeypatch: pytest.MonkeyPatch, step: Step
+) -> None:
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "moto")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "moto")
-    with mock_aws():
-        client = ssm_client(0.8)
-        secrets = ParameterSecrets("/taskrouter/secrets", client, ManualClock().now_ms)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with scripted_server(step) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", server.url)
+        secrets = ParameterSecrets("/secrets", ssm_client(0.5), ManualClock().now_ms)
+        started = time.monotonic()
         with pytest.raises(SecretsUnavailable):
             secrets.current()
-        value = json.dumps(FakeSsm().value)
-        client.put_parameter(Name="/taskrouter/secrets", Value=value, Type="SecureString")
-        secrets = ParameterSecrets("/taskrouter/secrets", client, ManualClock().now_ms)
-        assert secrets.current().auth_tokens == ("old",)
+        assert time.monotonic() - started < 1
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"Parameter": null}', b'{"Parameter": {"Value": 5}}'])
+def test_response_of_ssm_without_a_value_is_reported(
+    monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with scripted_server(respond(http_response(200, content))) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", server.url)
+        with pytest.raises(SecretsUnavailable):
+            ParameterSecrets("/secrets", ssm_client(30), ManualClock().now_ms).current()
 
 
 def test_old_and_new_auth_tokens_are_valid_during_rotation() -> None:

@@ -11,9 +11,7 @@ from itertools import product
 from pathlib import Path
 from urllib.parse import urlencode
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from app import app
 from chalicelib import config
@@ -23,6 +21,7 @@ from chalicelib.routes.callbacks import twilio_routes
 from chalicelib.usecases.sweep import sweep_due_reservations
 from infra.aws import policies, stage_config
 from infra.aws.stage_config import API, SWEEP
+from tests.scripted_aws import http_response, respond, scripted_server
 from tests.support import ManualClock, sid
 
 ARN = "arn:*:{service}:*:*:{resource}"
@@ -193,22 +192,26 @@ def test_sweep_policy_allows_exactly_the_calls_made(api, calls, allowed):
 @pytest.fixture
 def ssm_calls(monkeypatch):
     """The calls to SSM that read the secrets, as (action, ARN) pairs."""
+    value = {"auth_tokens": ["t"], "api_keys": {"SK" + "1" * 32: "s"}}
+    response = http_response(200, {"Parameter": {"Value": json.dumps(value)}})
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    recorded = set()
-
-    def record(model, params, **_):
-        name = params["Name"].lstrip("/")
-        recorded.add((f"ssm:{model.name}", ARN.format(service="ssm", resource=f"parameter/{name}")))
-
-    with mock_aws():
-        value = {"auth_tokens": ["t"], "api_keys": {"SK" + "1" * 32: "s"}}
-        boto3.client("ssm").put_parameter(Name=SECRETS, Value=json.dumps(value), Type="String")
-        client = ssm_client(1.0)
-        client.meta.events.register("provide-client-params.ssm.*", record)
-        secrets = ParameterSecrets(SECRETS, client, ManualClock().now_ms)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with scripted_server(respond(response)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_SSM", server.url)
+        clock = ManualClock()
+        secrets = ParameterSecrets(SECRETS, ssm_client(10.0), clock.now_ms)
         assert secrets.current().auth_tokens == ("t",)
+        clock.now += 60_000
         secrets.renewed()
-    return recorded
+    calls = set()
+    for request in server.requests:
+        head, _, body = request.partition(b"\r\n\r\n")
+        (operation,) = re.findall(r"(?i)x-amz-target: AmazonSSM\.(\w+)", head.decode())
+        resource = f"parameter/{json.loads(body)['Name'].lstrip('/')}"
+        calls.add((f"ssm:{operation}", ARN.format(service="ssm", resource=resource)))
+    assert len(server.requests) == 2
+    return calls
 
 
 def test_policies_allow_exactly_the_calls_that_read_secrets(ssm_calls, allowed):
@@ -220,9 +223,11 @@ def test_app_calls_only_dynamodb_and_ssm():
     clients = [
         service
         for file in CHALICELIB.rglob("*.py")
-        for service in re.findall(r'\.client\(\s*"(\w+)"', file.read_text(encoding="utf-8"))
+        for service in re.findall(
+            r'(?:client|JsonApi)\(\s*"(\w+)"', file.read_text(encoding="utf-8")
+        )
     ]
-    assert sorted(clients) == ["dynamodb", "ssm"]
+    assert sorted(clients) == ["dynamodb", "dynamodb", "ssm"]
 
 
 def test_policies_allow_reading_only_the_named_secrets_manager_secret(stage):

@@ -1,11 +1,13 @@
 """Requests that accept a Reservation with an assignment instruction."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chalicelib import config
+from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.reservations import Status, StatusUpdate
 from tests.domain.instruction_table import CA, REQUIRED, TABLE, Row
 from tests.routes.conftest import Api, reserve
@@ -327,3 +329,59 @@ def test_other_roles_may_send_any_instruction(
 
     path = f"/reservations/{remote.reservation_sid}/accept"
     assert api.post_json(path, body, token=api.token(role)).status_code == 202
+
+
+RINGING_RULE = """
+[[rule]]
+name = "call the agent"
+instruction = "call"
+from = "+15556667777"
+to = "client:alice"
+url = "https://desk.example/twiml"
+"""
+
+
+@pytest.fixture
+def ringing_rules(environ: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "rules.toml"
+    file.write_text(RINGING_RULE)
+    environ["RULES_FILE"] = str(file)
+
+
+def fail(*_arguments: object, **_options: object) -> None:
+    raise StoreUnavailable("DynamoDB did not respond in time. Retry.")
+
+
+def test_instruction_is_refused_after_a_fallback_that_was_not_recorded(
+    ringing_rules: None, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote = api.taskrouter.add()
+    parameters = api.callback_parameters(
+        ReservationSid=remote.reservation_sid,
+        TaskSid=remote.task_sid,
+        WorkerSid=remote.worker_sid,
+    )
+    with monkeypatch.context() as outage:
+        outage.setattr(api.service.store, "record_callback", fail)
+        assert api.post_callback(parameters).status_code == 503
+        answer = api.post_callback(parameters, path="/assignment_callback/fallback").json_body
+        assert answer["instruction"] == "call"
+
+    path = f"/reservations/{remote.reservation_sid}/accept"
+    request = {"instruction": "conference", "from": "+15556667777", "task_sid": remote.task_sid}
+    early = api.post_json(path, request)
+    assert (early.status_code, early.json_body["Code"]) == (503, "OutcomeUnknown")
+    assert early.headers["Retry-After"] == "15"
+    api.clock.now += 15_000
+    late = api.post_json(path, request)
+    assert (late.status_code, late.json_body) == (
+        409,
+        {
+            "Code": "AnswerUnknown",
+            "Message": "The answer to the Reservation's callback is not recorded and may have rung "
+            "a phone. Accept the Reservation without an instruction.",
+            "reservation_status": "pending",
+        },
+    )
+    assert api.taskrouter.instructions == []
+    assert api.post_json(path, {"task_sid": remote.task_sid}).status_code == 200

@@ -1,7 +1,7 @@
 """Fixtures for the use cases, with a local DynamoDB and a fake TaskRouter."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -30,6 +30,7 @@ class Service:
     clock: ManualClock
     deadlines: Deadlines = DEADLINES
     policy: SweepPolicy = field(default_factory=SweepPolicy)
+    answer_may_ring: bool = False
 
     def callback(self, remote: RemoteReservation, **parameters: str) -> AssignmentCallback:
         return AssignmentCallback(
@@ -67,9 +68,8 @@ class Service:
                 **overrides,
             }
         )
-        return decide(
-            decision, make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines)
-        )
+        collaborators = make_collaborators(self.store, self.taskrouter, self.clock, self.deadlines)
+        return decide(decision, replace(collaborators, answer_may_ring=self.answer_may_ring))
 
     def accept(self, remote: RemoteReservation, **overrides: Any) -> Reservation:
         return self.decide(remote, Status.ACCEPTED, **overrides)

@@ -5,13 +5,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
-import boto3
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
-from botocore.config import Config
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.adapters.aws import (
+    RETRY_PAUSE_SECONDS,
+    InvalidResponse,
+    JsonApi,
+    Request,
+    Sender,
+)
 from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.json_text import replace_lone_surrogates
 from chalicelib.domain.messages import describe_connection_failure
@@ -24,8 +30,10 @@ from chalicelib.domain.reservations import (
     Status,
 )
 
-_RETRY_PAUSE_SECONDS = 0.05
-"""Longest pause before the only retry in botocore's legacy retry mode."""
+_ATTEMPTS = 2
+
+_MAX_BYTES = 2**25
+"""Maximum size of a response to a read. BatchGetItem returns at most 16 MB of items."""
 
 _MAX_KEYS_PER_BATCH = 100
 """Maximum number of keys per BatchGetItem request."""
@@ -36,45 +44,71 @@ _MAX_BATCH_ATTEMPTS = 5
 _NAME = re.compile(r"#(\w+)")
 
 
-class _Serializer(TypeSerializer):  # type: ignore[misc]  # boto3 has no types
-    """Writes each lone surrogate as U+FFFD.
-
-    JSON from Twilio or a token may contain lone surrogates, but DynamoDB accepts only UTF-8.
-    """
-
-    _serialize_s = staticmethod(replace_lone_surrogates)
-
-
-class _Deserializer(TypeDeserializer):  # type: ignore[misc]  # boto3 has no types
-    """Reads numbers as int.
-
-    Only integers are stored, and Decimal is not JSON serializable.
-    """
-
-    _deserialize_n = staticmethod(int)
-
-
-_serialize = _Serializer().serialize
-_deserialize = _Deserializer().deserialize
-
-
 def make_client(budget: float) -> Any:
-    """Return a DynamoDB client whose calls end within *budget* seconds.
+    """Return a DynamoDB client, with boto3's methods, whose calls end within *budget* seconds.
 
     The budget of a call includes one retry.
     TaskRouter waits 5 s for a response and then calls the fallback URL, but boto3 waits 60 s by
-    default. The legacy retry mode pauses only briefly before a retry.
+    default.
     """
-    attempt = (budget - _RETRY_PAUSE_SECONDS) / 2
-    return boto3.client(
-        "dynamodb",
-        config=Config(
-            connect_timeout=attempt / 3,
-            read_timeout=attempt * 2 / 3,
-            retries={"mode": "legacy", "max_attempts": 1},
-            max_pool_connections=50,
-        ),
-    )
+    return _Client(budget)
+
+
+class _Client:
+    """The client that `make_client` returns.
+
+    UpdateItem, the only operation of a callback, is called without botocore's client. The other
+    operations use botocore's client, which is imported and built on first use.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self._api = JsonApi(
+            "dynamodb",
+            target="DynamoDB_20120810",
+            version="1.0",
+            seconds=budget,
+            attempts=_ATTEMPTS,
+        )
+
+    def update_item(self, **request: Any) -> dict[str, Any]:
+        """Call UpdateItem; return the response."""
+        return self._api.call("UpdateItem", request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._botocore_client, name)
+
+    @cached_property
+    def _botocore_client(self) -> Any:
+        from botocore.config import Config  # noqa: PLC0415  callbacks do not need it
+        from botocore.session import Session  # noqa: PLC0415  slow to import
+
+        retries = {"mode": "legacy", "total_max_attempts": _ATTEMPTS}
+        client = Session().create_client("dynamodb", config=Config(retries=retries))
+        _limit_requests(client, (self._budget - RETRY_PAUSE_SECONDS) / _ATTEMPTS)
+        return client
+
+
+def _limit_requests(client: Any, seconds: float) -> None:
+    """Let a `Sender` send all requests of a botocore client, each within *seconds*."""
+    sender = Sender(client.meta.endpoint_url)
+
+    def send(request: AWSPreparedRequest, **_event: Any) -> AWSResponse:
+        headers = {
+            name: value.decode() if isinstance(value, bytes) else value
+            for name, value in request.headers.items()
+        }
+        response = sender.send(
+            lambda: Request(request.url, headers, request.body),
+            seconds=seconds,
+            max_bytes=_MAX_BYTES,
+        )
+        if response.is_success and not response.body.startswith(b"{"):
+            # botocore would return an empty response, as if there were no item.
+            raise InvalidResponse
+        return AWSResponse(request.url, response.status, response.headers, response)
+
+    client.meta.events.register("before-send.dynamodb", send)
 
 
 @contextmanager
@@ -99,14 +133,57 @@ def translate_errors() -> Iterator[None]:
         ) from error
 
 
-def to_item(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *values* as DynamoDB attribute values, omitting None."""
-    return {name: _serialize(value) for name, value in values.items() if value is not None}
+def to_item(values: Mapping[Any, Any]) -> dict[Any, dict[str, Any]]:
+    """Return *values* as DynamoDB attribute values.
+
+    Each lone surrogate becomes U+FFFD: JSON from Twilio or a token may contain lone surrogates, but
+    DynamoDB accepts only UTF-8.
+
+    Raises:
+        TypeError: a value, such as a float, is not stored by this service.
+    """
+    item: dict[Any, dict[str, Any]] = {}
+    for name, value in values.items():
+        match value:
+            case None:
+                item[name] = {"NULL": True}
+            case bool():
+                item[name] = {"BOOL": value}
+            case str():
+                item[name] = {"S": replace_lone_surrogates(value)}
+            case int():
+                item[name] = {"N": str(value)}
+            case Mapping():
+                item[name] = {"M": to_item(value)}
+            case list() | tuple():
+                item[name] = {"L": list(to_item(dict(enumerate(value))).values())}
+            case _:
+                raise TypeError(f"A value of type {type(value).__name__} can't be stored.")
+    return item
 
 
-def from_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the attributes of an item as Python values."""
-    return {name: _deserialize(value) for name, value in item.items()}
+def from_item(item: Mapping[Any, Mapping[str, Any]]) -> dict[Any, Any]:
+    """Return the attributes of an item as Python values.
+
+    Only integers are stored, and unlike Decimal, int is JSON serializable.
+    """
+    values: dict[Any, Any] = {}
+    for name, attribute in item.items():
+        ((kind, value),) = attribute.items()
+        match kind:
+            case "NULL":
+                values[name] = None
+            case "BOOL" | "S":
+                values[name] = value
+            case "N":
+                values[name] = int(value)
+            case "M":
+                values[name] = from_item(value)
+            case "L":
+                values[name] = list(from_item(dict(enumerate(value))).values())
+            case _:
+                raise TypeError(f"An attribute of type {kind} can't be read.")
+    return values
 
 
 def utc_hour(at: int) -> str:
@@ -141,6 +218,7 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         task_queue_sid=item.get("task_queue_sid"),
         worker_name=item.get("worker_name"),
         answer=item.get("answer"),
+        withheld=item.get("withheld"),
         task_attributes=item.get("task_attributes"),
         worker_attributes=item.get("worker_attributes"),
         parameters=item.get("parameters", {}),
@@ -154,6 +232,26 @@ def to_reservation(item: Mapping[str, Any]) -> Reservation:
         checks=item.get("checks", 0),
         history=history,
     )
+
+
+def history_item(entry: HistoryEntry) -> dict[str, Any]:
+    """Return a history entry as it is stored."""
+    item = {"at": entry.at, "to": entry.to.value, "by": entry.by}
+    return {**item, "note": entry.note} if entry.note else item
+
+
+def callback_attributes(reservation: Reservation) -> dict[str, Any]:
+    """Return the attributes that a callback, an event or TaskRouter provides."""
+    return {
+        "task_sid": reservation.task_sid,
+        "worker_sid": reservation.worker_sid,
+        "worker_name": reservation.worker_name,
+        "workflow_sid": reservation.workflow_sid,
+        "task_queue_sid": reservation.task_queue_sid,
+        "task_attributes": reservation.task_attributes,
+        "worker_attributes": reservation.worker_attributes,
+        "parameters": dict(reservation.parameters) or None,
+    }
 
 
 def read_all(

@@ -233,7 +233,9 @@ class DynamoReservationListing:
         Returns:
             The entries, and the start key of the next query, or None if there are no more entries.
         """
-        values = {":value": value, ":status": status and status.value}
+        values = {":value": value}
+        if status is not None:
+            values[":status"] = status.value
         request: dict[str, Any] = {
             "TableName": self._table,
             "IndexName": index,

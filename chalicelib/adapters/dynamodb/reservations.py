@@ -12,7 +12,9 @@ from typing import Any
 
 from chalicelib.adapters.dynamodb.client import (
     UpdateItem,
+    callback_attributes,
     from_item,
+    history_item,
     read_all,
     to_item,
     to_reservation,
@@ -79,7 +81,7 @@ class DynamoReservationStore(DynamoJobs):
         started = time.monotonic()
         answer = dict(reservation.answer or {})
         update = UpdateItem(
-            set=_callback_attributes(reservation)
+            set=callback_attributes(reservation)
             | {"answer": answer, "acceptor": reservation.accepted_by},
             set_if_absent=self._new_record(reservation, due_at),
             # An earlier record may have a more accurate creation time, but not the timeout.
@@ -117,8 +119,10 @@ class DynamoReservationStore(DynamoJobs):
 
     def _record_late_callback(self, reservation: Reservation) -> dict[str, Any]:
         """Record a callback with the answer ``{}``; return the effective answer."""
+        chosen = (reservation.answer or {}).get("instruction")
+        withheld = chosen if chosen in RINGING else None
         update = UpdateItem(
-            set={"answer": {}, **_callback_attributes(reservation)},
+            set={"answer": {}, "withheld": withheld, **callback_attributes(reservation)},
             conditions=["attribute_not_exists(#answer)", "attribute_exists(#status)"],
         )
         key = {"reservation_sid": reservation.reservation_sid}
@@ -128,7 +132,7 @@ class DynamoReservationStore(DynamoJobs):
     def create_record(self, reservation: Reservation, *, due_at: int | None) -> bool:
         """Record a Reservation without a callback, unless it is already recorded."""
         update = UpdateItem(
-            set=_callback_attributes(reservation) | self._new_record(reservation, due_at),
+            set=callback_attributes(reservation) | self._new_record(reservation, due_at),
             conditions=["attribute_not_exists(#reservation_sid)"],
         )
         update.set |= {"expires_at": reservation.expires_at, "acceptor": reservation.accepted_by}
@@ -146,7 +150,7 @@ class DynamoReservationStore(DynamoJobs):
             "reserved_at": reserved_at,
             "hour": utc_hour(reserved_at),
             "ttl": reserved_at // 1000 + self._retention_days * _DAY_SECONDS,
-            "history": [_history_item(entry) for entry in reservation.history],
+            "history": [history_item(entry) for entry in reservation.history],
         }
 
     def claim(
@@ -174,17 +178,7 @@ class DynamoReservationStore(DynamoJobs):
         )
         _require_transition(update, MOVES, claim.target)
         if claim.instruction is not None:
-            update.set["instruction_sent"] = {
-                "claim_id": claim.claim_id,
-                "by": claim.by,
-                "instruction": dict(claim.instruction),
-            }
-            ringing = {f":{name}": name for name in RINGING}
-            update.values |= ringing
-            update.conditions += [
-                "attribute_not_exists(#instruction_sent) OR #claim_id = :claim_id",
-                f"NOT #answer.#instruction IN ({', '.join(ringing)})",
-            ]
+            _record_instruction(update, claim, claim.instruction)
         for attribute, required in (("worker_sid", worker_sid), ("task_sid", task_sid)):
             if required is not None:
                 update.conditions.append(f"#{attribute} = :{attribute}")
@@ -245,7 +239,7 @@ class DynamoReservationStore(DynamoJobs):
         request = UpdateItem(
             set={"status": update.status.value, "worker_name": update.worker_name},
             set_expressions=["#history = list_append(if_not_exists(#history, :none), :entry)"],
-            values={":none": [], ":entry": [_history_item(entry)]},
+            values={":none": [], ":entry": [history_item(entry)]},
         )
         if keep_claim:
             request.set["open_as"] = update.status.value
@@ -341,6 +335,24 @@ class DynamoReservationStore(DynamoJobs):
         return succeeded, to_reservation(item) if item else None
 
 
+def _record_instruction(update: UpdateItem, claim: Claim, instruction: Mapping[str, Any]) -> None:
+    """Record the instruction of a claim, unless another instruction may ring a phone."""
+    update.set["instruction_sent"] = {
+        "claim_id": claim.claim_id,
+        "by": claim.by,
+        "instruction": dict(instruction),
+    }
+    ringing = {f":{name}": name for name in RINGING}
+    update.values |= ringing
+    update.conditions += [
+        "attribute_not_exists(#instruction_sent) OR #claim_id = :claim_id",
+        f"NOT #answer.#instruction IN ({', '.join(ringing)})",
+    ]
+    if claim.needs_answer:
+        # An answer to the fallback is sent to TaskRouter even if it can't be recorded.
+        update.conditions += ["attribute_exists(#answer)", "attribute_not_exists(#withheld)"]
+
+
 def _restore_acceptor(update: UpdateItem, acceptor: str | None) -> None:
     update.set["acceptor"] = acceptor
     if acceptor is None:
@@ -354,22 +366,3 @@ def _require_transition(
     sources = {f":{status}": status.value for status in Status if target in table[status]}
     update.conditions.append(f"#status IN ({', '.join(sources)})")
     update.values |= sources
-
-
-def _history_item(entry: HistoryEntry) -> dict[str, Any]:
-    item = {"at": entry.at, "to": entry.to.value, "by": entry.by}
-    return {**item, "note": entry.note} if entry.note else item
-
-
-def _callback_attributes(reservation: Reservation) -> dict[str, Any]:
-    """Return the attributes that a callback, an event or TaskRouter provides."""
-    return {
-        "task_sid": reservation.task_sid,
-        "worker_sid": reservation.worker_sid,
-        "worker_name": reservation.worker_name,
-        "workflow_sid": reservation.workflow_sid,
-        "task_queue_sid": reservation.task_queue_sid,
-        "task_attributes": reservation.task_attributes,
-        "worker_attributes": reservation.worker_attributes,
-        "parameters": dict(reservation.parameters) or None,
-    }

@@ -11,6 +11,7 @@ from chalicelib.domain.instructions import (
     InvalidInstruction,
     ParameterError,
 )
+from chalicelib.domain.reservations import RINGING
 from chalicelib.domain.rules.expressions import Expression
 from chalicelib.domain.rules.facts import UnreadableFact, facts_of
 
@@ -112,6 +113,12 @@ class Rules:
     default: Instruction
     failures: tuple[str, ...] = ()
     unreadable: Instruction = WITHOUT_PARAMETERS["defer"]
+
+    @property
+    def may_ring(self) -> bool:
+        """Whether any answer is an instruction that rings a phone or moves a caller."""
+        answers = {self.default.name, self.unreadable.name}
+        return not answers.union(rule.instruction.name for rule in self.rules).isdisjoint(RINGING)
 
     def decide(self, callback: AssignmentCallback) -> RuleResult:
         """Return the answer to a callback; never raise an error."""

@@ -1,0 +1,54 @@
+"""Serves moto over HTTP, for clients that moto can't patch."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from botocore.awsrequest import AWSPreparedRequest
+from moto import mock_aws
+from moto.core.models import botocore_stubber
+
+
+@dataclass
+class MotoOverHttp:
+    """A running server. boto3 clients use the same state without HTTP."""
+
+    url: str = ""
+    targets: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def serve_moto() -> Iterator[MotoOverHttp]:
+    """Serve the AWS APIs that use the header `X-Amz-Target`, such as DynamoDB and SSM."""
+    moto = MotoOverHttp()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            target = self.headers["X-Amz-Target"]
+            moto.targets.append(target)
+            service = "ssm" if target.startswith("AmazonSSM") else "dynamodb"
+            url = f"https://{service}.us-east-1.amazonaws.com/"
+            request = AWSPreparedRequest("POST", url, dict(self.headers), body, False)
+            response = botocore_stubber("before-send", request)
+            self.send_response(response.status_code)
+            for name, value in response.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(response.content)))
+            self.end_headers()
+            self.wfile.write(response.content)
+
+        def log_message(self, *_arguments: object) -> None:
+            pass
+
+    # moto would restore the credentials of the environment later than the fixtures of a test.
+    config = {"core": {"mock_credentials": False}}
+    with mock_aws(config=config), ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        moto.url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield moto
+        server.shutdown()
+        thread.join()
