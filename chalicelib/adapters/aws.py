@@ -4,20 +4,15 @@ Building one of botocore's clients takes most of a cold start, and building a re
 most of a callback. `JsonApi` only signs a request with botocore and sends it with urllib3
 (docs/adr/0028). Its errors are botocore's, so that callers handle all clients alike.
 
-urllib3's timeouts limit each wait for data, not the whole request, and nothing limits the lookup of
-a host name. Therefore, each request runs in a daemon thread, and the caller waits only until the
-time limit. The request's socket is then shut down, which ends the thread.
+An `Exchange` limits the time for each request, including the lookup of the host name.
 """
 
 import json
 import os
 import re
-import socket
-import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -34,10 +29,9 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 
+from chalicelib.adapters.exchange import POOLS, Exchange
 from chalicelib.config import in_lambda
 
 RETRY_PAUSE_SECONDS = 0.05
@@ -192,86 +186,6 @@ class JsonApi:
         return self._session_credentials.get_frozen_credentials()
 
 
-class _Exchange(threading.Thread):
-    """One request and its response, in a thread that the caller may abandon."""
-
-    def __init__(self, exchange: Callable[[], Response]) -> None:
-        super().__init__(daemon=True)
-        self._exchange = exchange
-        self._lock = threading.Lock()
-        self._is_abandoned = False
-        self._connection: HTTPConnection | None = None
-        self._socket: socket.socket | None = None
-        self._response: Response | None = None
-        self._error: BaseException | None = None
-
-    def run(self) -> None:
-        """Send the request and keep the outcome for `result`."""
-        try:
-            self._response = self._exchange()
-        except BaseException as error:  # noqa: BLE001  `result` raises it in the caller's thread
-            self._error = error
-
-    def result(self, seconds: float) -> Response:
-        """Run the exchange; return the response, or raise TimeoutError after *seconds*."""
-        self.start()
-        self.join(seconds)
-        if self._response is not None:
-            return self._response
-        if self._error is not None:
-            raise self._error
-        with self._lock:
-            self._is_abandoned = True
-            open_socket = (self._connection and self._connection.sock) or self._socket
-        if open_socket is not None:
-            with suppress(OSError):
-                # Another thread reads the socket, so SSLSocket's own method must not be used.
-                socket.socket.shutdown(open_socket, socket.SHUT_RDWR)
-        raise TimeoutError
-
-    def track(self, connection: HTTPConnection) -> None:
-        """Remember the connection; raise TimeoutError if the caller no longer waits."""
-        with self._lock:
-            if self._is_abandoned:
-                raise TimeoutError
-            self._connection = connection
-            # http.client removes the socket from a connection that is not kept alive.
-            self._socket = connection.sock
-
-
-class _HTTPConnection(HTTPConnection):
-    """A connection that the exchange of its thread tracks."""
-
-    def connect(self) -> None:
-        _track(self)
-        super().connect()
-        # Opening the connection may have taken longer than the caller waits.
-        _track(self)
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        _track(self)
-        super().request(*args, **kwargs)
-        _track(self)
-
-
-class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
-    """The same with TLS."""
-
-
-def _track(connection: HTTPConnection) -> None:
-    exchange = threading.current_thread()
-    if isinstance(exchange, _Exchange):
-        exchange.track(connection)
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
-
-
 class Sender:
     """Sends requests to an endpoint, through the proxy that the environment names, if any."""
 
@@ -286,7 +200,7 @@ class Sender:
         if proxy := proxies.proxy_url_for(endpoint):
             headers = proxies.proxy_headers_for(proxy)
             self._pools = urllib3.proxy_from_url(proxy, proxy_headers=headers, **options)
-        self._pools.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        self._pools.pool_classes_by_scheme = POOLS
 
     def send(
         self, make_request: Callable[[], Request], *, seconds: float, max_bytes: int
@@ -326,7 +240,7 @@ class Sender:
             return Response(response.status, response.headers, body)
 
         try:
-            return _Exchange(exchange).result(seconds)
+            return Exchange(exchange, seconds).run()
         except TimeoutError as error:
             raise ReadTimeoutError(endpoint_url=self._endpoint) from error
         except (HTTPError, OSError) as error:

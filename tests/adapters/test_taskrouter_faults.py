@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chalicelib.adapters.exchange import Exchange
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
-from chalicelib.adapters.twilio.http_client import Exchange
 from chalicelib.adapters.twilio.taskrouter import REQUEST_SECONDS, TwilioTaskRouter
 from chalicelib.domain.errors import (
     TaskRouterError,
@@ -553,4 +553,4 @@ def test_error_of_the_work_is_raised_in_the_callers_thread() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Exchange(stop, 1, 1).run()
+        Exchange(stop, 1).run()

@@ -22,7 +22,7 @@ from twilio.base.exceptions import TwilioException
 from twilio.rest import Client
 
 from chalicelib.adapters.secrets import SecretsSource
-from chalicelib.adapters.twilio.http_client import Exchange, make_http_client
+from chalicelib.adapters.twilio.http_client import TwilioExchange, make_http_client
 from chalicelib.domain.callbacks import MAX_WORKER_NAME_LENGTH, EventPage, Form, ReservationEvent
 from chalicelib.domain.errors import (
     BadRequest,
@@ -112,14 +112,14 @@ class TwilioTaskRouter:
             client.taskrouter.base_url = self._base_url
             workspace = client.taskrouter.v1.workspaces(self._workspace_sid)
             seconds = max(0, ends_at - time.monotonic())
-            exchange = Exchange(partial(send, workspace), seconds, max_bytes)
+            exchange = TwilioExchange(partial(send, workspace), seconds, max_bytes=max_bytes)
             try:
                 return exchange.run()
             except TaskRouterDenied:
                 refused, secrets = secrets, self._secrets.renewed()
                 if secrets.api_key == refused.api_key:
                     raise
-            except RequestException as error:
+            except (RequestException, TimeoutError) as error:
                 failure = f"TaskRouter {describe_connection_failure(self._base_url, error)}."
                 if exchange.was_sent:
                     raise TaskRouterUnavailable(failure) from error
