@@ -25,6 +25,8 @@ def serve_moto() -> Iterator[MotoOverHttp]:
     moto = MotoOverHttp()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # keeps connections alive, as AWS does
+
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             target = self.headers["X-Amz-Target"]

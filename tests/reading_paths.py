@@ -21,8 +21,8 @@ from urllib.parse import parse_qs, urlencode
 
 import boto3
 import click
+import pytest
 from chalice.test import Client
-from moto import mock_aws
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
 from twilio.request_validator import RequestValidator
@@ -30,11 +30,15 @@ from twilio.rest.taskrouter.v1.workspace import WorkspaceContext
 
 from app import app
 from chalicelib import config, runtime
+from chalicelib.adapters.dynamodb.client import make_client
 from taskrouter_simulator.testing import TaskRouter, running
+from tests.moto_over_http import serve_moto
 
 ROOT = Path(__file__).parent.parent
 APP = ("app.py", "chalicelib")
 SIMULATOR = ("taskrouter_simulator",)
+_DYNAMODB_SECONDS = 30.0
+"""Time limit of a call. The tracer slows down moto."""
 _NESTED_CODE = ("<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>")
 
 
@@ -166,8 +170,12 @@ def _service(simulator: TaskRouter) -> Iterator[runtime.Runtime]:
         "RESERVATIONS_TABLE": "reservations",
         "STATE_TABLE": "state",
     }
-    with mock_aws():
-        dynamodb = boto3.client("dynamodb", "us-east-1")
+    with serve_moto() as moto, pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "moto")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "moto")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", moto.url)
+        dynamodb = boto3.client("dynamodb")
         for table, key in (("reservations", "reservation_sid"), ("state", "id")):
             dynamodb.create_table(
                 TableName=table,
@@ -175,7 +183,8 @@ def _service(simulator: TaskRouter) -> Iterator[runtime.Runtime]:
                 AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
                 BillingMode="PAY_PER_REQUEST",
             )
-        yield runtime.Runtime(config.load(environ), dynamodb, runtime.SystemClock())
+        client = make_client(_DYNAMODB_SECONDS)
+        yield runtime.Runtime(config.load(environ), client, runtime.SystemClock())
 
 
 def _post(client: Client, path: str, parameters: dict[str, str], headers: dict[str, str]) -> None:

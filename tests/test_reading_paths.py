@@ -7,8 +7,12 @@ import sys
 from local.supervisor import ROOT
 
 LIMITS = {
-    "assignment callback": (40, 12),
-    "accept over REST": (50, 13),
+    # 12 functions and 2 files (`aws.py`, `exchange.py`) send the request to DynamoDB without
+    # botocore's client, within a total time limit.
+    "assignment callback": (50, 14),
+    # In addition, `http_client.py` limits the sizes of TaskRouter's responses. Without the clients,
+    # the path has 48 functions in 13 files.
+    "accept over REST": (62, 16),
     "Task, callback, accept in the simulator": (100, 24),
 }
 LINE = re.compile(r"^(\S.*): (\d+) functions in (\d+) files, \d+ switches back$", re.MULTILINE)

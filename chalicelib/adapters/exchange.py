@@ -102,14 +102,14 @@ class _Tracked:
 
     def connect(self: Any) -> None:
         """Connect, unless the caller has stopped waiting."""
-        current().begin(self, sends=False)
+        _local.exchange.begin(self, sends=False)
         super().connect()  # type: ignore[misc]
 
     def request(self: Any, *args: Any, **options: Any) -> None:
         """Send a request. The request counts as sent, unless an error interrupts the sending."""
         if self.sock is None:
             self.connect()
-        exchange = current()
+        exchange = _local.exchange
         exchange.begin(self, sends=True)
         try:
             super().request(*args, **options)  # type: ignore[misc]
