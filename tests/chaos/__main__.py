@@ -72,6 +72,7 @@ def _report(result: RunResult) -> str:
         f"{result.fault_counts.total()} faults:",
         *(f"  {count:5} {name}" for name, count in sorted(result.fault_counts.items())),
         f"{result.confirmed_decisions} decisions were confirmed with status 200.",
+        f"{result.instructions} instructions were sent over REST.",
         f"The comparison took {result.comparison.seconds:.1f} s.",
         f"The run with seed {result.options.seed} took {result.seconds:.0f} s.",
     ]

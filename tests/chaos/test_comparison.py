@@ -8,6 +8,7 @@ from tests.chaos.runner.ground_truth import GroundTruth, TaskRouterReservation
 
 NOW = 1_790_000_000_000
 ACCEPT = '{"instruction": "accept"}'
+CALL = '{"instruction": "call"}'
 
 
 def ground_truth(*statuses, **attributes):
@@ -139,3 +140,26 @@ def test_different_answers_to_callbacks_about_one_reservation_are_reported():
     ]
     (difference,) = differences(observations=Observations(callback_responses=responses))
     assert difference.startswith("different answers to the callbacks about WR1")
+
+
+@pytest.mark.parametrize(
+    ("instructions", "body", "expected"),
+    [
+        ({"WR1": 2}, "{}", ["2 instructions were sent for WR1"]),
+        ({"WR1": 1}, CALL, ["2 instructions were sent for WR1"]),
+        ({"WR1": 1}, "{}", []),
+        ({}, CALL, []),
+    ],
+)
+def test_second_instruction_is_reported(instructions, body, expected):
+    responses = [CallbackResponse("WR1", subject, body) for subject in ("assignment", "fallback")]
+    truth = ground_truth(instructions=instructions)
+    observed = Observations(callback_responses=responses)
+    assert differences(truth=truth, observations=observed) == expected
+
+
+def test_instruction_that_was_not_sent_is_reported():
+    observed = Observations(sent_instructions=["WR1"])
+    (difference,) = differences(observations=observed)
+    assert difference == "wrong confirmation: no instruction for WR1 reached TaskRouter"
+    assert differences(ground_truth(instructions={"WR1": 1}), observations=observed) == []

@@ -1,6 +1,6 @@
 """The seed determines the plan, which contains every decision, completion and process fault."""
 
-from tests.chaos.runner.plan import Connection, Plan, RequestFault
+from tests.chaos.runner.plan import Connection, Decision, Plan, RequestFault
 
 
 def plans(seed, rate=0.3, count=300):
@@ -26,9 +26,9 @@ def test_number_of_planned_faults_is_close_to_the_requested_number():
 
 def test_plan_contains_every_decision_completion_process_fault_and_connection():
     reservations = [reservation for reservation, _ in plans(3, 1.0, 2000)]
-    assert len({reservation.decision for reservation in reservations}) == 7
+    assert len({reservation.decision for reservation in reservations}) == 8
     assert len({reservation.completion for reservation in reservations}) == 3
-    assert len({reservation.process_fault for reservation in reservations} - {None}) == 5
+    assert len({reservation.process_fault for reservation in reservations} - {None}) == 7
     connections = {
         fault.connection for reservation in reservations for fault in reservation.request_faults
     }
@@ -40,6 +40,25 @@ def test_task_creation_is_never_duplicated():
     faults = {fault for _, task_faults in plans(3, 4.0, 2000) for fault in task_faults}
     assert faults
     assert "duplicated" not in {fault.effect for fault in faults}
+
+
+def test_instructions_are_never_duplicated():
+    """TaskRouter executes each duplicate of an instruction."""
+    faults = {
+        (fault.connection, fault.effect)
+        for reservation, _ in plans(3, 4.0, 2000)
+        if reservation.decision is Decision.ACCEPT_BY_PHONE
+        for fault in reservation.request_faults
+    }
+    assert (Connection.REST, "disconnected") in faults
+    assert (Connection.REST, "duplicated") not in faults
+
+
+def test_plan_contains_faults_of_reconciliation():
+    plan = Plan(3, 0.3)
+    faults = [fault for number in range(1000) for fault in plan.list_faults(number)]
+    assert 150 < len(faults) < 350
+    assert {fault.subjects for fault in faults} == {("list of Events",), ("list of Tasks",)}
 
 
 def test_fault_name_describes_the_fault():

@@ -46,7 +46,7 @@ async def proxied_server():
     await runner.cleanup()
 
 
-def inject_and_send(fault, *, path=f"/Reservations/{SID}", data=None, requests=1):
+def inject_and_send(fault, *, path=f"/Reservations/{SID}", data=None, requests=1, marker=SID):
     """Inject a fault and send requests.
 
     Return the responses, the number of requests received by the server, and the fault's count.
@@ -54,7 +54,7 @@ def inject_and_send(fault, *, path=f"/Reservations/{SID}", data=None, requests=1
 
     async def send_requests():
         async with proxied_server() as (proxy, post, received):
-            proxy.inject(fault, SID)
+            proxy.inject(fault, marker)
             responses = [await post(path, data) for _ in range(requests)]
             await proxy.wait_for_late_requests()
             return responses, len(received), proxy.fault_counts[fault]
@@ -101,6 +101,36 @@ def test_delayed_request_takes_at_least_as_long_as_the_delay():
     assert time.monotonic() - started >= 0.2
 
 
+def test_dripping_response_arrives_byte_by_byte(monkeypatch):
+    monkeypatch.setattr("tests.chaos.runner.proxy._BYTE_SECONDS", 0.1)
+    started = time.monotonic()
+    fault = RequestFault(Connection.REST, "dripping", after=True, seconds=9)
+    assert inject_and_send(fault) == ([(200, "yes")], 1, 1)
+    assert time.monotonic() - started >= 0.3
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_unanswered_request_gets_no_response(after):
+    fault = RequestFault(Connection.REST, "unanswered", after=after, seconds=0.2)
+    started = time.monotonic()
+    assert inject_and_send(fault) == ([None], int(after), 1)
+    assert time.monotonic() - started >= 0.2
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "subject"),
+    [
+        ("/v1/Workspaces/WS1/Events?PageSize=1000", None, "list of Events"),
+        ("/v1/Workspaces/WS1/Tasks?PageSize=1000", None, "list of Tasks"),
+        ("/", b'{"ExpressionAttributeValues": {":set_answer": {"M": {}}}}', "answer"),
+    ],
+)
+def test_fault_affects_only_requests_with_its_subject(path, data, subject):
+    fault = RequestFault(Connection.REST, "disconnected", subjects=(subject,))
+    assert inject_and_send(fault, path=path, data=data, marker="") == ([None], 0, 1)
+    assert inject_and_send(fault, path="/v1/Workspaces/WS1/Tasks", marker="")[0] == [(200, "yes")]
+
+
 def test_lost_fault_affects_all_matching_requests_and_is_counted_once():
     subjects = ("fallback", "event reservation.created")
     fault = RequestFault(Connection.CALLBACKS, "lost", subjects=subjects)
@@ -122,5 +152,34 @@ def test_proxy_that_is_down_forwards_nothing():
             proxy.is_down = False
             assert await post() == (200, "yes")
             assert len(received) == 1
+
+    asyncio.run(send_requests())
+
+
+@pytest.mark.parametrize(
+    ("outage", "error"),
+    [
+        (Proxy.refusing_connections, ConnectionRefusedError),
+        (Proxy.resetting_connections, ConnectionResetError),
+    ],
+)
+def test_connections_fail_before_a_request_is_sent(outage, error):
+    async def connect(proxy):
+        host, port = proxy.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, port)
+        try:
+            return await reader.read()
+        finally:
+            writer.close()
+
+    async def send_requests():
+        async with proxied_server() as (proxy, post, received):
+            assert await post() == (200, "yes")  # the session keeps the connection alive
+            async with outage(proxy):
+                assert await post() is None
+                with pytest.raises(error):
+                    await connect(proxy)
+            assert await post() == (200, "yes")
+            assert len(received) == 2
 
     asyncio.run(send_requests())

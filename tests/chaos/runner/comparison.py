@@ -24,6 +24,7 @@ Reconciliation ignores the Events of the last 15 s.
 _OPEN = {"pending", "accepted", "wrapping"}
 _DECIDED_STATUSES = {"accept": "accepted", "reject": "rejected", "complete": "completed"}
 _NO_INSTRUCTION = "{}"
+_RINGS = '"call"'
 _UNRECORDED_METRIC = "UnrecordedReservation"
 
 
@@ -98,6 +99,7 @@ def find_differences(
         *(f"key {key} created {count} Tasks" for key, count in keys.items() if key and count > 1),
         *_check_confirmed_decisions(truth, observations),
         *_check_callback_responses(observations, records, log),
+        *_check_instructions(truth, observations),
     ]
 
 
@@ -174,6 +176,24 @@ def _check_callback_responses(
     for sid, distinct_bodies in bodies.items():
         if len(distinct_bodies) > 1:
             yield f"different answers to the callbacks about {sid}: {sorted(distinct_bodies)}"
+
+
+def _check_instructions(truth: GroundTruth, observations: Observations) -> Iterator[str]:
+    counts = Counter(truth.instructions)
+    # Repeated answers to the callbacks about a Reservation are one instruction.
+    counts.update(
+        {
+            response.reservation_sid
+            for response in observations.callback_responses
+            if _RINGS in response.body
+        }
+    )
+    for sid, count in counts.items():
+        if count > 1:
+            yield f"{count} instructions were sent for {sid}"
+    for sid in observations.sent_instructions:
+        if not truth.instructions.get(sid):
+            yield f"wrong confirmation: no instruction for {sid} reached TaskRouter"
 
 
 def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:

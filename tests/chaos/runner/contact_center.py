@@ -9,11 +9,22 @@ from typing import Any
 
 from tests.chaos.runner.http_client import HttpClient
 from tests.chaos.runner.plan import Completion, Connection, Decision, Plan, ReservationPlan
-from tests.chaos.runner.proxy import Proxy, Request, Response, callback_subject
+from tests.chaos.runner.proxy import Proxy, Request, Response, subject_of
 from tests.chaos.runner.stack import ProcessFaultInjector
 
 _OK = 200
+_ACCEPTED = 202
+_RINGING_SHARE = 3
+"""One of so many Tasks is answered with an instruction that rings a phone."""
+_INSTRUCTION = {
+    "instruction": "call",
+    "to": "client:agent",
+    "from": "+15556667777",
+    "url": "https://example.test/accepted-by-phone",
+}
 _POLL_SECONDS = 0.05
+_INSTRUCTION_SECONDS = 3.0
+"""Time until the Reservation is accepted without an instruction."""
 _CLIENT_ERRORS = range(400, 500)
 
 
@@ -35,12 +46,15 @@ class Observations:
         callback_responses: The app's 200 responses to assignment and fallback callbacks.
         confirmed_decisions: Reservation SID and verb ("accept", "reject", "complete") of every
             decision to which the app responded with 200.
+        sent_instructions: SIDs of Reservations for which the app responded that an instruction was
+            sent.
         errors: Descriptions of unacceptable responses and of errors in the runner.
     """
 
     reservations: list[str] = field(default_factory=list)
     callback_responses: list[CallbackResponse] = field(default_factory=list)
     confirmed_decisions: list[tuple[str, str]] = field(default_factory=list)
+    sent_instructions: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
 
@@ -94,7 +108,7 @@ class ContactCenter:
 
     def on_callback(self, request: Request) -> None:
         """React to a callback, whether or not it reaches the app."""
-        form, subject = request.form, callback_subject(request)
+        form, subject = request.form, subject_of(request)
         sid = form.get("ReservationSid", "")
         if sid and sid not in self._reservation_plans:
             self._begin_reservation(sid, form["TaskSid"], form["WorkerSid"])
@@ -111,7 +125,7 @@ class ContactCenter:
 
     def on_callback_response(self, request: Request, response: Response) -> None:
         """Record the app's response to a callback."""
-        subject, sid = callback_subject(request), request.form.get("ReservationSid", "")
+        subject, sid = subject_of(request), request.form.get("ReservationSid", "")
         if subject in {"assignment", "fallback"} and response.status == _OK:
             self.observations.callback_responses.append(
                 CallbackResponse(sid, subject, response.body.decode())
@@ -146,7 +160,7 @@ class ContactCenter:
         for fault in self._plan.task_faults(number):
             # The key and the closing quote as they appear in the form sent to TaskRouter.
             self._proxies[Connection.REST].inject(fault, f"{key}%22")
-        form = {"attributes": json.dumps({"number": number})}
+        form = {"attributes": json.dumps({"number": number, "rings": number % _RINGING_SHARE == 0})}
         try:
             response = await self._clients.supervisor.request_with_retries(
                 "POST", "/create-task", form, {"Idempotency-Key": key}
@@ -192,6 +206,9 @@ class ContactCenter:
                 )
             case Decision.REJECT:
                 await self._decide(worker, sid, "reject")
+            case Decision.ACCEPT_BY_PHONE:
+                await self._send_instruction(sid, task_sid)
+                await self._decide(worker, sid, "accept")
             case Decision.ACCEPT_AT_TASKROUTER:
                 path = f"/Tasks/{task_sid}/Reservations/{sid}"
                 form = {"ReservationStatus": "accepted"}
@@ -212,6 +229,16 @@ class ContactCenter:
         if response.status not in {200, 409, 503, None}:
             self.observations.errors.append(f"{response} for {verb} {sid}")
         return response.status == _OK
+
+    async def _send_instruction(self, sid: str, task_sid: str) -> None:
+        form = {**_INSTRUCTION, "task_sid": task_sid}
+        response = await self._clients.supervisor.request_with_retries(
+            "POST", f"/reservations/{sid}/accept", form, seconds=_INSTRUCTION_SECONDS
+        )
+        if response.status in {_OK, _ACCEPTED}:
+            self.observations.sent_instructions.append(sid)
+        elif response.status not in {409, 503, None}:
+            self.observations.errors.append(f"{response} for the instruction for {sid}")
 
     async def _complete(self, sid: str, task_sid: str, plan: ReservationPlan) -> None:
         await asyncio.sleep(plan.completion_delay)

@@ -36,11 +36,13 @@ class GroundTruth:
         accepts: Number of times each Task was accepted, by Task SID: the number of events or of
             successful requests, whichever is greater.
         tasks_by_key: Number of Tasks created, by Idempotency-Key (empty for Tasks without a key).
+        instructions: Number of instructions executed over REST, by Reservation SID.
     """
 
     reservations: Mapping[str, TaskRouterReservation]
     accepts: Mapping[str, int] = field(default_factory=dict)
     tasks_by_key: Mapping[str, int] = field(default_factory=dict)
+    instructions: Mapping[str, int] = field(default_factory=dict)
 
 
 async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> GroundTruth:
@@ -64,30 +66,36 @@ async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> Groun
             status = _STATUSES.get(event_type, event_type.removeprefix("reservation."))
             statuses[data["reservation_sid"]].append(status)
             accepts[data["task_sid"]] += status == "accepted"
+    requested_accepts, instructions = await _count_requests(control)
     return GroundTruth(
         {
             sid: TaskRouterReservation(sid, data["task_sid"], data["worker_sid"], (*statuses[sid],))
             for sid, data in event_data.items()
         },
-        accepts | await _count_accept_requests(control),
+        accepts | requested_accepts,
         tasks_by_key,
+        instructions,
     )
 
 
-async def _count_accept_requests(control: HttpClient) -> Counter[str]:
-    """Count the successful accept requests by Task.
+async def _count_requests(control: HttpClient) -> tuple[Counter[str], Counter[str]]:
+    """Count the successful accept requests by Task, and the executed instructions by Reservation.
 
     The simulator's log also contains requests whose responses were lost.
     """
     log = await control.request("GET", "/log?kind=request")
-    return Counter(
-        entry["path"].split("/")[5]
-        for entry in log.body["entries"]
-        if entry["parameters"].get("ReservationStatus") == "accepted"
-        and entry["method"] == "POST"
-        and isinstance(entry["answer"], dict)
-        and entry["answer"].get("reservation_status") == "accepted"
-    )
+    accepts, instructions = Counter[str](), Counter[str]()
+    for entry in log.body["entries"]:
+        answer, parameters = entry["answer"], entry["parameters"]
+        if entry["method"] != "POST" or not isinstance(answer, dict):
+            continue
+        if "reservation_status" not in answer:
+            continue
+        if parameters.get("ReservationStatus") == answer["reservation_status"] == "accepted":
+            accepts[answer["task_sid"]] += 1
+        if "Instruction" in parameters:
+            instructions[answer["sid"]] += 1
+    return accepts, instructions
 
 
 async def _list_all(workspace: HttpClient, path: str, name: str) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ class Decision(StrEnum):
     ACCEPT_TWICE = "accept twice simultaneously"
     ACCEPT_AND_REJECT = "accept and reject simultaneously"
     ACCEPT_AT_TASKROUTER = "accept at TaskRouter"
+    ACCEPT_BY_PHONE = "accept with an instruction, then without"
     REJECT = "reject"
     IGNORE = "let it time out"
     CANCEL = "cancel the Task"
@@ -38,6 +39,8 @@ class ProcessFault(StrEnum):
     API_SUSPENDED = "API suspended"
     DATABASE_DOWN = "DynamoDB unreachable"
     TASKROUTER_DOWN = "TaskRouter unreachable"
+    TASKROUTER_REFUSES = "TaskRouter refuses connections"
+    TASKROUTER_RESETS = "TaskRouter resets connections before a request"
 
 
 class Connection(StrEnum):
@@ -56,12 +59,14 @@ class RequestFault:
         connection: The affected connection.
         effect: "disconnected" (no response), "error response", "delayed", "delivered late" (no
             response, and the request arrives later), "duplicated" (the client gets the second
-            response) or "lost" (like "disconnected", but for every matching request). Every effect
-            except "lost" affects a single request.
+            response), "dripping" (the response arrives byte by byte), "unanswered" (the connection
+            stays open without a response) or "lost" (like "disconnected", but for every matching
+            request). Every effect except "lost" affects a single request.
         after: Whether the request takes effect before the fault.
-        seconds: The delay of "delayed" and "delivered late".
+        seconds: The delay of "delayed" and "delivered late", or the maximum time that "dripping"
+            and "unanswered" take.
         response: Status and body of "error response".
-        subjects: Prefixes of the subjects of matching requests; see `proxy.callback_subject`.
+        subjects: Prefixes of the subjects of matching requests; see `proxy.subject_of`.
     """
 
     connection: Connection
@@ -97,10 +102,11 @@ class ReservationPlan:
 
 
 _DECISIONS = {
-    Decision.ACCEPT: 42,
+    Decision.ACCEPT: 32,
     Decision.ACCEPT_TWICE: 14,
     Decision.ACCEPT_AND_REJECT: 8,
     Decision.ACCEPT_AT_TASKROUTER: 6,
+    Decision.ACCEPT_BY_PHONE: 10,
     Decision.REJECT: 14,
     Decision.IGNORE: 12,
     Decision.CANCEL: 4,
@@ -116,9 +122,16 @@ _PROCESS_FAULTS = {
     ProcessFault.API_SUSPENDED: 2,
     ProcessFault.DATABASE_DOWN: 3,
     ProcessFault.TASKROUTER_DOWN: 2,
+    ProcessFault.TASKROUTER_REFUSES: 3,
+    ProcessFault.TASKROUTER_RESETS: 3,
 }
 _PROCESS_FAULT_SHARE = 0.35
 
+_STUCK_SECONDS = 20.0
+"""Longer than all time limits of the app."""
+_LIST_FAULT_SHARE = 0.25
+
+_EVENTS, _TASKS = ("list of Events",), ("list of Tasks",)
 _FIRST_SUBJECTS = ("assignment", "fallback", "event reservation.created")
 _TASKROUTER_THROTTLED = (429, '{"code": 20429, "message": "Too Many Requests", "status": 429}')
 _TASKROUTER_FAILED = (500, '{"code": 20500, "message": "Internal Server Error", "status": 500}')
@@ -152,6 +165,9 @@ _REST_FAULTS = {
     RequestFault(Connection.REST, "delayed", seconds=9, after=True): 1,
     RequestFault(Connection.REST, "delivered late", seconds=2): 3,
     RequestFault(Connection.REST, "duplicated"): 5,
+    RequestFault(Connection.REST, "dripping", after=True, seconds=_STUCK_SECONDS): 3,
+    RequestFault(Connection.REST, "unanswered", seconds=_STUCK_SECONDS): 2,
+    RequestFault(Connection.REST, "unanswered", after=True, seconds=_STUCK_SECONDS): 2,
 }
 _DATABASE_FAULTS = {
     RequestFault(Connection.DATABASE, "disconnected"): 5,
@@ -163,6 +179,26 @@ _DATABASE_FAULTS = {
     RequestFault(Connection.DATABASE, "delayed", seconds=1, after=True): 3,
     RequestFault(Connection.DATABASE, "delivered late", seconds=2): 2,
     RequestFault(Connection.DATABASE, "duplicated"): 4,
+    RequestFault(Connection.DATABASE, "dripping", after=True, seconds=_STUCK_SECONDS): 3,
+    RequestFault(Connection.DATABASE, "unanswered", seconds=_STUCK_SECONDS): 2,
+    # DynamoDB fails during the callback and the fallback, so the answer is never recorded.
+    RequestFault(Connection.DATABASE, "lost", subjects=("answer",)): 8,
+}
+_LIST_FAULTS = {
+    RequestFault(
+        Connection.REST, "error response", response=_TASKROUTER_FAILED, subjects=_EVENTS
+    ): 4,
+    RequestFault(Connection.REST, "disconnected", subjects=_EVENTS): 3,
+    RequestFault(
+        Connection.REST,
+        "dripping",
+        after=True,
+        seconds=_STUCK_SECONDS,
+        subjects=_EVENTS,
+    ): 1,
+    RequestFault(
+        Connection.REST, "error response", response=_TASKROUTER_FAILED, subjects=_TASKS
+    ): 2,
 }
 _REQUEST_FAULTS = _CALLBACK_FAULTS | _REST_FAULTS | _DATABASE_FAULTS
 _TASK_CREATION_FAULTS = {
@@ -195,12 +231,26 @@ class Plan:
         whole, fraction = divmod(self.fault_rate, 1)
         count = int(whole) + (rng.random() < fraction)
         request_faults = tuple(_choose(rng, _REQUEST_FAULTS) for _ in range(count))
+        if decision is Decision.ACCEPT_BY_PHONE:
+            # TaskRouter executes each duplicate of an instruction.
+            request_faults = tuple(
+                fault
+                for fault in request_faults
+                if (fault.connection, fault.effect) != (Connection.REST, "duplicated")
+            )
         process_fault = None
         if count and rng.random() < _PROCESS_FAULT_SHARE:
             request_faults, process_fault = (), _choose(rng, _PROCESS_FAULTS)
         return ReservationPlan(
             decision, decision_delay, completion, completion_delay, request_faults, process_fault
         )
+
+    def list_faults(self, number: int) -> tuple[RequestFault, ...]:
+        """Return the faults that affect the lists of the reconciliation with this number."""
+        rng = random.Random(f"{self.seed}/reconciliation/{number}")  # noqa: S311  not for secrets
+        if rng.random() >= _LIST_FAULT_SHARE:
+            return ()
+        return (_choose(rng, _LIST_FAULTS),)
 
     def task_faults(self, number: int) -> tuple[RequestFault, ...]:
         """Return the faults that affect the creation of the Task with this number."""

@@ -1,10 +1,12 @@
 """A proxy that injects faults into the requests from one process to another."""
 
 import asyncio
+import socket
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs
 
 import aiohttp
@@ -14,6 +16,7 @@ from local import network
 from tests.chaos.runner.plan import RequestFault
 
 _HOP_BY_HOP = {"connection", "content-length", "keep-alive", "transfer-encoding", "date", "server"}
+_BYTE_SECONDS = 0.3
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 
@@ -49,14 +52,23 @@ class Response:
     status: int
     headers: dict[str, str]
     body: bytes
+    seconds: float = 0.0
+    """Maximum time during which the body is sent byte by byte; 0 sends it at once."""
 
 
-def callback_subject(request: Request) -> str:
-    """Return the subject of a callback.
+def subject_of(request: Request) -> str:
+    """Return the subject of a request.
 
-    The subject is "assignment", "fallback", or "event" followed by the event type. It is empty for
-    any other request.
+    The subject of a callback is "assignment", "fallback", or "event" followed by the event type.
+    The subject of a write to DynamoDB that records a callback is "answer". The subjects of
+    reconciliation's requests to TaskRouter are "list of Events" and "list of Tasks". The subject of
+    any other request is empty.
     """
+    if b":set_answer" in request.body:
+        return "answer"
+    for name in ("Events", "Tasks"):
+        if f"/{name}?" in request.path:
+            return f"list of {name}"
     if request.path.endswith("/event_callback"):
         return f"event {request.form.get('EventType', '')}"
     if request.path.endswith("/fallback"):
@@ -101,6 +113,9 @@ class Proxy:
         self._injected: list[_InjectedFault] = []
         self._late_requests: set[asyncio.Task[Response]] = set()
         self._session: aiohttp.ClientSession
+        self._runner: web.ServerRunner
+        self._site: web.TCPSite
+        self._port = 0
 
     def inject(self, fault: RequestFault, marker: str) -> None:
         """Inject a fault into the next matching request that contains a marker, such as a SID.
@@ -120,17 +135,54 @@ class Proxy:
         async with aiohttp.ClientSession(
             connector=connector, timeout=_TIMEOUT, auto_decompress=False
         ) as self._session:
-            runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
-            await runner.setup()
-            try:
-                site = web.TCPSite(runner, network.LOOPBACK, 0)
-                await site.start()
-                host, port = runner.addresses[0][:2]
-                self.url = f"http://{host}:{port}"
-                yield
-            finally:
-                await runner.cleanup()
-                await self.wait_for_late_requests()
+            self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)
+            await self._runner.setup()
+            # This socket never listens. It keeps the port while the proxy refuses connections.
+            with socket.socket() as reserved:
+                reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                reserved.bind((network.LOOPBACK, 0))
+                self._port = reserved.getsockname()[1]
+                self.url = network.url(self._port)
+                try:
+                    await self._listen()
+                    yield
+                finally:
+                    await self._runner.cleanup()
+                    await self.wait_for_late_requests()
+
+    async def _listen(self) -> None:
+        self._site = web.TCPSite(self._runner, network.LOOPBACK, self._port, reuse_port=True)
+        await self._site.start()
+
+    @asynccontextmanager
+    async def refusing_connections(self) -> AsyncIterator[None]:
+        """Refuse connections inside an `async with` block; close all connections before."""
+        self.is_down = True
+        await self._site.stop()
+        server = self._runner.server
+        for connection in server.connections if isinstance(server, web.Server) else ():
+            if connection.transport:
+                connection.transport.abort()
+        try:
+            yield
+        finally:
+            self.is_down = False
+            await self._listen()
+
+    @asynccontextmanager
+    async def resetting_connections(self) -> AsyncIterator[None]:
+        """Reset each connection before a request arrives, inside an `async with` block."""
+
+        def reset(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connection = writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+
+        async with (
+            self.refusing_connections(),
+            await asyncio.start_server(reset, network.LOOPBACK, self._port, reuse_port=True),
+        ):
+            yield
 
     async def wait_for_late_requests(self) -> None:
         """Wait until all late requests have been delivered."""
@@ -156,7 +208,20 @@ class Proxy:
             for name, value in response.headers.items()
             if name.lower() not in _HOP_BY_HOP
         }
-        return web.Response(status=response.status, headers=response_headers, body=response.body)
+        if not response.seconds:
+            return web.Response(
+                status=response.status, headers=response_headers, body=response.body
+            )
+        slow = web.StreamResponse(status=response.status, headers=response_headers)
+        slow.content_length = len(response.body)
+        with suppress(OSError):
+            await slow.prepare(request)
+            for at in range(min(len(response.body), int(response.seconds / _BYTE_SECONDS))):
+                await slow.write(response.body[at : at + 1])
+                await asyncio.sleep(_BYTE_SECONDS)
+        if request.transport:
+            request.transport.abort()
+        return slow
 
     async def _respond(self, request: Request) -> Response:
         """Forward a request, or apply the injected fault that matches it."""
@@ -168,7 +233,7 @@ class Proxy:
         return await _EFFECTS[fault.effect](self, request, fault)
 
     def _matching_fault(self, request: Request) -> RequestFault | None:
-        text, subject = request.text, callback_subject(request)
+        text, subject = request.text, subject_of(request)
         for injected in self._injected:
             fault = injected.fault
             if injected.marker in text and subject.startswith(fault.subjects):
@@ -223,6 +288,15 @@ class Proxy:
         # Retrieve any exception, such as a failed connection. Otherwise, asyncio would log it.
         task.exception()
 
+    async def _drip(self, request: Request, fault: RequestFault) -> Response:
+        return replace(await self._forward(request), seconds=fault.seconds)
+
+    async def _leave_unanswered(self, request: Request, fault: RequestFault) -> Response:
+        if fault.after:
+            await self._forward(request)
+        await asyncio.sleep(fault.seconds)
+        raise DisconnectError
+
     async def _duplicate(self, request: Request, _fault: RequestFault) -> Response:
         await self._forward(request)
         return await self._forward(request)
@@ -235,4 +309,6 @@ _EFFECTS: dict[str, Callable[[Proxy, Request, RequestFault], Awaitable[Response]
     "delayed": Proxy._delay,
     "delivered late": Proxy._deliver_late,
     "duplicated": Proxy._duplicate,
+    "dripping": Proxy._drip,
+    "unanswered": Proxy._leave_unanswered,
 }

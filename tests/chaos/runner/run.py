@@ -1,6 +1,7 @@
 """Runs the stack under faults, waits for consistency, and compares the records."""
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -17,7 +18,7 @@ from tests.chaos.runner.comparison import Comparison, wait_until_consistent
 from tests.chaos.runner.contact_center import Clients, ContactCenter
 from tests.chaos.runner.ground_truth import GroundTruth, read_ground_truth
 from tests.chaos.runner.http_client import HttpClient
-from tests.chaos.runner.plan import Plan
+from tests.chaos.runner.plan import Connection, Plan
 from tests.chaos.runner.stack import ChaosStack, ProcessFaultInjector, run_stack
 from tests.support import backdate_reconciliation
 
@@ -38,7 +39,7 @@ class RunOptions:
         reservations: Minimum number of Reservations.
         faults: Minimum number of faults that take effect.
         workers: Number of Workers.
-        instruction: The app's answer to callbacks: "defer" or "accept".
+        instruction: The app's answer to callbacks to which no rule applies: "defer" or "accept".
         limit: Seconds after which no more Tasks are created.
     """
 
@@ -60,6 +61,11 @@ class RunResult:
     confirmed_decisions: int
     fault_counts: Counter[str]
     seconds: float
+
+    @property
+    def instructions(self) -> int:
+        """Number of instructions that TaskRouter executed over REST."""
+        return sum(self.truth.instructions.values())
 
     @property
     def differences(self) -> list[str]:
@@ -85,7 +91,8 @@ async def run(options: RunOptions, report: Callable[[str], None]) -> RunResult:
     """
     started = time.monotonic()
     rate = _PLANNED_FAULTS * options.faults / options.reservations
-    center = ContactCenter(Plan(options.seed, rate))
+    plan = Plan(options.seed, rate)
+    center = ContactCenter(plan)
     async with (
         run_stack(
             options.workers,
@@ -99,7 +106,7 @@ async def run(options: RunOptions, report: Callable[[str], None]) -> RunResult:
         clients = await _make_clients(chaos_stack, session)
         process_faults = ProcessFaultInjector(chaos_stack)
         center.open(clients, chaos_stack.proxies, process_faults)
-        async with _in_background(_reconcile_frequently(chaos_stack)):
+        async with _in_background(_reconcile_frequently(chaos_stack, plan)):
             async with _in_background(center.keep_tasks_waiting(options.workers + _SPARE_TASKS)):
                 await _wait_until_targets_are_met(
                     options, center, chaos_stack, process_faults, report
@@ -171,12 +178,14 @@ async def _make_clients(chaos_stack: ChaosStack, session: aiohttp.ClientSession)
     )
 
 
-async def _reconcile_frequently(chaos_stack: ChaosStack) -> None:
-    """Make the sweep reconcile every few seconds instead of every 5 minutes."""
+async def _reconcile_frequently(chaos_stack: ChaosStack, plan: Plan) -> None:
+    """Make the sweep reconcile every few seconds instead of every 5 minutes, with faults."""
     definition = chaos_stack.definition
     client = dynamodb.client(definition.dynamodb_url)
-    while True:
+    for number in itertools.count(1):
         await asyncio.sleep(_RECONCILE_SECONDS)
+        for fault in plan.list_faults(number):
+            chaos_stack.proxies[Connection.REST].inject(fault, "/v1/Workspaces/")
         await asyncio.to_thread(backdate_reconciliation, client, chaos_stack.settings.state_table)
 
 

@@ -28,6 +28,15 @@ _DOWN_SECONDS = 1.5
 _KILLED_SECONDS = 0.3
 
 _ONE_DAY = "86400"
+_RULES = """
+[[rule]]
+name = "Some Tasks ring"
+when = "task.rings"
+instruction = "call"
+to = "client:agent"
+from = "+15556667777"
+url = "https://example.test/answered"
+"""
 _UPSTREAM_PORTS = {
     Connection.CALLBACKS: "API_PORT",
     Connection.REST: "SIMULATOR_PORT",
@@ -47,7 +56,8 @@ _EVENT_TYPES = (
 )
 
 
-def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
+def _environ(folder: Path, instruction: str) -> dict[str, str]:
+    workspace_file, rules_file = folder / "workspace.json", folder / "rules.toml"
     ports = dict(zip(stack.PORTS, map(str, network.find_free_ports(3)), strict=True))
     inherited = {
         name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ
@@ -62,6 +72,7 @@ def _environ(workspace_file: Path, instruction: str) -> dict[str, str]:
         "SWEEP_GRACE_SECONDS": str(GRACE_SECONDS),
         "SWEEP_EVERY_SECONDS": "1",
         "SIMULATOR_WORKSPACE_FILE": str(workspace_file),
+        "RULES_FILE": str(rules_file),
         "SIMULATOR_LOG_SIZE": "1000000",
         # Keep closed Tasks for the final comparison.
         "SIMULATOR_CLOSED_TASK_SECONDS": _ONE_DAY,
@@ -178,6 +189,12 @@ class ProcessFaultInjector:
                     await self._take_down(Connection.DATABASE)
                 case ProcessFault.TASKROUTER_DOWN:
                     await self._take_down(Connection.REST)
+                case ProcessFault.TASKROUTER_REFUSES:
+                    async with self._stack.proxies[Connection.REST].refusing_connections():
+                        await asyncio.sleep(_DOWN_SECONDS)
+                case ProcessFault.TASKROUTER_RESETS:
+                    async with self._stack.proxies[Connection.REST].resetting_connections():
+                        await asyncio.sleep(_DOWN_SECONDS)
 
     async def wait_until_over(self) -> None:
         """Wait until no fault is in progress."""
@@ -217,7 +234,7 @@ async def run_stack(
 
     Args:
         workers: Number of Workers.
-        instruction: The app's answer to callbacks: "defer" or "accept".
+        instruction: The app's answer to callbacks to which no rule applies: "defer" or "accept".
         on_callback: Called with each callback that TaskRouter sends.
         on_callback_response: Called with the app's response to each callback.
 
@@ -225,8 +242,9 @@ async def run_stack(
         StackError: A program did not start.
     """
     with TemporaryDirectory(prefix="taskrouter-callbacks-") as folder:
-        workspace_file = Path(folder) / "workspace.json"
-        workspace_file.write_text(json.dumps(_workspace(workers)), encoding="utf-8")
+        workspace = json.dumps(_workspace(workers))
+        (Path(folder) / "workspace.json").write_text(workspace, encoding="utf-8")
+        (Path(folder) / "rules.toml").write_text(_RULES, encoding="utf-8")
         proxies = {
             Connection.CALLBACKS: Proxy(on_request=on_callback, on_response=on_callback_response),
             Connection.REST: Proxy(),
@@ -236,7 +254,7 @@ async def run_stack(
             for proxy in proxies.values():
                 await exit_stack.enter_async_context(proxy.serve())
             # Choose the stack's ports last, so that no proxy takes one of them.
-            environ = _environ(workspace_file, instruction)
+            environ = _environ(Path(folder), instruction)
             for connection, proxy in proxies.items():
                 proxy.upstream = network.url(int(environ[_UPSTREAM_PORTS[connection]]))
             public_url = proxies[Connection.CALLBACKS].url
