@@ -99,7 +99,7 @@ def find_differences(
         *(f"key {key} created {count} Tasks" for key, count in keys.items() if key and count > 1),
         *_check_confirmed_decisions(truth, observations),
         *_check_callback_responses(observations, records, log),
-        *_check_instructions(truth, observations),
+        *_check_instructions(truth, observations, records),
     ]
 
 
@@ -178,7 +178,9 @@ def _check_callback_responses(
             yield f"different answers to the callbacks about {sid}: {sorted(distinct_bodies)}"
 
 
-def _check_instructions(truth: GroundTruth, observations: Observations) -> Iterator[str]:
+def _check_instructions(
+    truth: GroundTruth, observations: Observations, records: Mapping[str, Record]
+) -> Iterator[str]:
     counts = Counter(truth.instructions)
     # Repeated answers to the callbacks about a Reservation are one instruction.
     counts.update(
@@ -193,7 +195,11 @@ def _check_instructions(truth: GroundTruth, observations: Observations) -> Itera
             yield f"{count} instructions were sent for {sid}"
     for sid in observations.sent_instructions:
         if not truth.instructions.get(sid):
-            yield f"wrong confirmation: no instruction for {sid} reached TaskRouter"
+            recorded = _describe_record(records[sid]) if sid in records else "none"
+            yield (
+                f"wrong confirmation: no instruction for {sid} reached TaskRouter; "
+                f"record: {recorded}"
+            )
 
 
 def _is_recorded(response: CallbackResponse, record: Record | None) -> bool:
@@ -218,7 +224,7 @@ def _describe_record(record: Record) -> str:
     history = [f"{change['to']} by {change['by']}" for change in record["history"]]
     attributes = {
         name: str(record[name])
-        for name in ("status", "open_as", "due_at", "claim_until", "answer")
+        for name in ("status", "open_as", "due_at", "claim_until", "answer", "instruction_sent")
         if name in record
     }
     return f"{' -> '.join(history)} {attributes}"

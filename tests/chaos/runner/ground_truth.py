@@ -81,20 +81,16 @@ async def read_ground_truth(workspace: HttpClient, control: HttpClient) -> Groun
 async def _count_requests(control: HttpClient) -> tuple[Counter[str], Counter[str]]:
     """Count the successful accept requests by Task, and the executed instructions by Reservation.
 
-    The simulator's log also contains requests whose responses were lost.
+    The simulator's log also contains requests whose responses were lost. It does not keep the
+    bodies of old responses.
     """
     log = await control.request("GET", "/log?kind=request")
     accepts, instructions = Counter[str](), Counter[str]()
     for entry in log.body["entries"]:
-        answer, parameters = entry["answer"], entry["parameters"]
-        if entry["method"] != "POST" or not isinstance(answer, dict):
-            continue
-        if "reservation_status" not in answer:
-            continue
-        if parameters.get("ReservationStatus") == answer["reservation_status"] == "accepted":
-            accepts[answer["task_sid"]] += 1
-        if "Instruction" in parameters:
-            instructions[answer["sid"]] += 1
+        match entry["path"].split("/")[4:], entry["method"], entry["status"]:
+            case ["Tasks", task_sid, "Reservations", sid], "POST", 200:
+                accepts[task_sid] += entry["parameters"].get("ReservationStatus") == "accepted"
+                instructions[sid] += "Instruction" in entry["parameters"]
     return accepts, instructions
 
 
