@@ -54,6 +54,15 @@ def test_instructions_are_never_duplicated():
     assert (Connection.REST, "duplicated") not in faults
 
 
+def test_reservation_whose_answer_is_not_recorded_is_accepted_by_phone():
+    decisions = {
+        reservation.decision
+        for reservation, _ in plans(3, 1.0, 2000)
+        if any(fault.subjects == ("answer",) for fault in reservation.request_faults)
+    }
+    assert decisions == {Decision.ACCEPT_BY_PHONE}
+
+
 def test_plan_contains_faults_of_reconciliation():
     plan = Plan(3, 0.3)
     faults = [fault for number in range(1000) for fault in plan.list_faults(number)]

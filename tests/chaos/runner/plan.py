@@ -169,6 +169,8 @@ _REST_FAULTS = {
     RequestFault(Connection.REST, "unanswered", seconds=_STUCK_SECONDS): 2,
     RequestFault(Connection.REST, "unanswered", after=True, seconds=_STUCK_SECONDS): 2,
 }
+_ANSWER_UNRECORDED = RequestFault(Connection.DATABASE, "lost", subjects=("answer",))
+"""DynamoDB fails during the callback and the fallback."""
 _DATABASE_FAULTS = {
     RequestFault(Connection.DATABASE, "disconnected"): 5,
     RequestFault(Connection.DATABASE, "disconnected", after=True): 6,
@@ -181,8 +183,7 @@ _DATABASE_FAULTS = {
     RequestFault(Connection.DATABASE, "duplicated"): 4,
     RequestFault(Connection.DATABASE, "dripping", after=True, seconds=_STUCK_SECONDS): 3,
     RequestFault(Connection.DATABASE, "unanswered", seconds=_STUCK_SECONDS): 2,
-    # DynamoDB fails during the callback and the fallback, so the answer is never recorded.
-    RequestFault(Connection.DATABASE, "lost", subjects=("answer",)): 8,
+    _ANSWER_UNRECORDED: 12,
 }
 _LIST_FAULTS = {
     RequestFault(
@@ -231,6 +232,9 @@ class Plan:
         whole, fraction = divmod(self.fault_rate, 1)
         count = int(whole) + (rng.random() < fraction)
         request_faults = tuple(_choose(rng, _REQUEST_FAULTS) for _ in range(count))
+        if _ANSWER_UNRECORDED in request_faults:
+            # The answer may have rung a phone, so another instruction must not be sent.
+            decision = Decision.ACCEPT_BY_PHONE
         if decision is Decision.ACCEPT_BY_PHONE:
             # TaskRouter executes each duplicate of an instruction.
             request_faults = tuple(
