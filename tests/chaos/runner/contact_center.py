@@ -14,7 +14,7 @@ from tests.chaos.runner.stack import ProcessFaultInjector
 
 _OK = 200
 _ACCEPTED = 202
-_RINGING_SHARE = 3
+_RINGING_SHARE = 2
 """One of so many Tasks is answered with an instruction that rings a phone."""
 _INSTRUCTION = {
     "instruction": "call",
