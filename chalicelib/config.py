@@ -351,6 +351,10 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
         lines = (PROJECT / path).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise SettingsError(f"SETTINGS_DEFAULTS: the file {path} can't be read.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"SETTINGS_DEFAULTS: {path} must be UTF-8. Save it as UTF-8."
+        ) from error
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue

@@ -69,7 +69,7 @@ class LogFields(TypedDict, total=False):
     queue_result: str | None
     reason: str | None
     """Why a token was refused, or why a request to TaskRouter or AWS failed (see `public_text` in
-    `chalicelib.domain.errors`)."""
+    `chalicelib.domain.messages`)."""
 
     reservation_sid: str | None
     rule: str | None

@@ -13,7 +13,8 @@ from twilio.http.http_client import TwilioHttpClient
 from twilio.http.response import Response as HttpResponse
 from twilio.rest import Client
 
-from chalicelib.domain.errors import describe_connection_failure
+from chalicelib.config import TASKROUTER_URL
+from chalicelib.domain.messages import describe_connection_failure
 from infra import OperatorError
 
 _Response = TypeVar("_Response")
@@ -27,21 +28,6 @@ _ENDED = ("canceled", "completed")
 _CANCELABLE = ("pending", "reserved")
 _ATTEMPTS_TO_END = 3
 """Attempts to end a Task. An attempt fails if the Task's status changes in the meantime."""
-
-
-def make_client(url: str, account_sid: str, username: str, password: str) -> Client:
-    """Return a client of Twilio's SDK.
-
-    Args:
-        url: The URL of TaskRouter, without ``/v1``.
-        account_sid: AC….
-        username: The SID of an API key, or the account SID.
-        password: The secret of the API key, or the auth token.
-    """
-    http_client = TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
-    client = Client(username, password, account_sid, http_client=http_client)
-    client.taskrouter.base_url = url
-    return client
 
 
 class Account:
@@ -63,7 +49,9 @@ class Account:
         self._remedy = remedy
         kind = "auth token" if username == account_sid else f"API key {username}"
         self._credentials = f"the {kind} for account {account_sid}"
-        client = make_client(url, account_sid, username, password)
+        http_client = TwilioHttpClient(timeout=_TIMEOUT_SECONDS)
+        client = Client(username, password, account_sid, http_client=http_client)
+        client.taskrouter.base_url = url
         self.workspaces = client.taskrouter.v1.workspaces
 
     def call(self, send: Callable[[], _Response], *, missing: str = "") -> _Response:
@@ -82,9 +70,12 @@ class Account:
             raise OperatorError(self._explain(error, missing)) from error
         except RequestException as error:
             failure = describe_connection_failure(self._url, error)
-            raise OperatorError(
-                f"TaskRouter {failure}. Check the network and run the command again."
-            ) from error
+            remedy = (
+                "Check the network and run the command again."
+                if self._url == TASKROUTER_URL
+                else "Check TWILIO_TASKROUTER_URL, or start the simulator (make services)."
+            )
+            raise OperatorError(f"TaskRouter {failure}. {remedy}") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise OperatorError(
                 f"The response of {self._url} is not TaskRouter's. Check TWILIO_TASKROUTER_URL."
@@ -92,19 +83,23 @@ class Account:
 
     def _explain(self, error: TwilioException, missing: str) -> str:
         status, code = _status_and_code(error)
-        cause = f"HTTP {status}, error {code}"
         if status in _UNAUTHENTICATED:
-            return f"Twilio refused {self._credentials} ({cause}). {self._remedy}"
+            return f"Twilio refused {self._credentials}. {self._remedy}"
         if status == _NOT_FOUND and missing:
             return missing
         if status == _THROTTLED:
-            return "Twilio throttled the request (HTTP 429). Run the command again in a minute."
+            return "Twilio throttled the request. Run the command again in a minute."
+        result = f" with the HTTP status {status}" if status else ""
         if status is None or status >= _SERVER_ERROR:
             return (
-                f"Twilio failed ({cause}). See https://status.twilio.com, and run the command "
-                "again later."
+                f"Twilio failed{result}. See https://status.twilio.com, and run the command again "
+                "later."
             )
-        return f"Twilio refused the request ({cause}). See https://www.twilio.com/docs/api/errors."
+        # An SDK error without a code of Twilio's contains the HTTP status instead.
+        page = f"/{code}" if code and code != status else ""
+        return (
+            f"Twilio refused the request{result}. See https://www.twilio.com/docs/api/errors{page}."
+        )
 
     def list_workspaces(self) -> list[tuple[str, str]]:
         """List the Workspaces as pairs of SID and name."""
@@ -114,6 +109,14 @@ class Account:
         """List the Workflows of a Workspace as pairs of SID and name."""
         return self.call(
             lambda: _names(self.workspaces(workspace_sid).workflows.list()),
+            missing=self.no_workspace(workspace_sid),
+        )
+
+    def list_workers(self, workspace_sid: str, name: str) -> list[tuple[str, str]]:
+        """List the Workers with a name as pairs of SID and name."""
+        workers = self.workspaces(workspace_sid).workers
+        return self.call(
+            lambda: _names(workers.list(friendly_name=name)),
             missing=self.no_workspace(workspace_sid),
         )
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -87,6 +88,7 @@ def configure(app: Chalice, *, stage: str, host: str, port: int) -> None:
     else:
         settings = _use_deployed_services(stage)
     _tune_server()
+    _hide_secrets_in_access_log(settings)
     app.register_middleware(guard(settings), "http")
     move_twilio_routes(app, settings.callback_prefixes)
 
@@ -204,12 +206,14 @@ def _find_problem(described: stack.Stack) -> str | None:
             "and STATE_TABLE to the same values in both terminals, and run `chalice local --stage "
             "local`, because other stages override the shell's values."
         )
-    base_url = described.settings.public_base_url
-    callback_base_url = (simulator or {}).get("callback_base_url", base_url)
-    if str(callback_base_url).rstrip("/") != base_url:
+    base_url = stack.add_prefix(described.settings, described.settings.public_base_url)
+    callback_base_url = str((simulator or {}).get("callback_base_url", base_url)).rstrip("/")
+    if callback_base_url != base_url:
+        shown, expected = stack.hide_secrets(callback_base_url), stack.hide_secrets(base_url)
+        other = "another *** (CALLBACK_PATH_SECRETS) in " if shown == expected else ""
         return (
-            f"The TaskRouter simulator posts its callbacks to {callback_base_url}, not to "
-            f"{base_url}. Restart it with: {command}"
+            f"The TaskRouter simulator posts its callbacks to {shown}, not to {other}{expected}. "
+            f"Restart it with: {command}"
         )
     return None
 
@@ -251,6 +255,19 @@ def _tune_server() -> None:
     local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE
     watcher: Any = StatFileWatcher
     watcher._single_pass_poll = _poll_sources  # noqa: SLF001  Chalice has no option for this
+
+
+def _hide_secrets_in_access_log(settings: config.Settings) -> None:
+    """Make Chalice's access log show `***` instead of the secrets in callback paths."""
+    secrets = [prefix.removeprefix("/") for prefix in settings.callback_prefixes if prefix]
+
+    def log_message(handler: BaseHTTPRequestHandler, format: str, *values: Any) -> None:  # noqa: A002
+        line = format % values
+        for secret in secrets:
+            line = line.replace(secret, "***")
+        BaseHTTPRequestHandler.log_message(handler, "%s", line)
+
+    local.ChaliceRequestHandler.log_message = log_message
 
 
 def _poll_sources(watcher: Any, root: str, callback: Callable[[], None]) -> None:

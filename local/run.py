@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from infra import signals
 from local import supervisor
-from local.stack import Stack, api_command
+from local.stack import Stack, api_command, hide_secrets
 
-TOKEN_HOURS = 8
+TOKEN_SECONDS = 8 * 3_600
 _NAME_WIDTH = 10
 _IDLE_SWEEP = re.compile(r'"level": "INFO".* "due": 0,')
 """The line that the app logs for a successful sweep without due Reservations."""
@@ -28,7 +28,7 @@ The stack is running. Press Ctrl-C to stop it.
   Portal      {simulator}/simulator/portal   (the simulator's replacement for the Twilio Console)
   DynamoDB    {dynamodb}
 
-The commands below use a supervisor token, which is valid for {hours} hours, and the simulator's account:
+The commands below use a supervisor token, which is valid for {lifetime}, and the simulator's account:
 
   TOKEN={token}
   ACCOUNT={account}
@@ -139,7 +139,7 @@ def services_greeting(stack: Stack) -> str:
     return SERVICES_GREETING.format(
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
-        callbacks=stack.environ["SIMULATOR_CALLBACK_BASE_URL"],
+        callbacks=hide_secrets(stack.environ["SIMULATOR_CALLBACK_BASE_URL"]),
         command=api_command(stack),
     )
 
@@ -151,15 +151,15 @@ def greeting(stack: Stack) -> str:
     from local.demo import http_client  # noqa: PLC0415
 
     simulator = http_client.fetch_identifiers(stack.simulator_url)
-    hours = min(TOKEN_HOURS, stack.settings.max_token_seconds / 3_600)
+    seconds = min(TOKEN_SECONDS, stack.settings.max_token_seconds)
     token = create_token(
-        stack.settings, read_api_key(stack.settings), role="supervisor", hours=hours
+        stack.settings, read_api_key(stack.settings), role="supervisor", hours=seconds / 3_600
     )
     return GREETING.format(
         api=stack.api_url,
         simulator=stack.simulator_url,
         dynamodb=stack.dynamodb_url,
-        hours=f"{hours:g}",
+        lifetime=_duration(seconds),
         token=token,
         account=f"{simulator['account_sid']}:{simulator['auth_token']}",
         idle=simulator["activities"]["Idle"],
@@ -167,3 +167,11 @@ def greeting(stack: Stack) -> str:
         alice=simulator["workers"]["Alice"],
         workspace=f"{stack.simulator_url}/v1/Workspaces/{simulator['workspace_sid']}",
     )
+
+
+def _duration(seconds: int) -> str:
+    """Return a duration in the largest unit that shows it as a whole number."""
+    units = {"hour": 3_600, "minute": 60, "second": 1}
+    unit = next(unit for unit, length in units.items() if seconds % length == 0)
+    number = seconds // units[unit]
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"

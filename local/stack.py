@@ -33,6 +33,7 @@ them, so that only the sweep detects changes in TaskRouter.
 STARTED_TOGETHER = "LOCAL_STACK_STARTED_TOGETHER"
 """This variable is set in programs that start at the same time as the stack's other programs."""
 
+_PATH_SECRET = re.compile("/[A-Za-z0-9_-]{20,64}(?=/|$)")
 _ADDRESS_PREFIXES = ("TWILIO_", "AWS_ENDPOINT_URL_DYNAMODB")
 
 
@@ -121,9 +122,8 @@ def describe(environ: Mapping[str, str]) -> Stack:
     api, emulator, simulator = (network.url(ports[name]) for name in PORTS)
     complete |= {name: resolved[name] for name in (*PORTS, *ADDRESSES)}
     # The simulator must sign the URL that the app verifies and use the same Reservation timeout.
-    complete.setdefault("SIMULATOR_CALLBACK_BASE_URL", settings.public_base_url or api)
-    assignment_path = f"{settings.callback_prefixes[0]}/assignment_callback"
-    complete.setdefault("SIMULATOR_ASSIGNMENT_PATH", assignment_path)
+    base_url = complete.get("SIMULATOR_CALLBACK_BASE_URL") or settings.public_base_url or api
+    complete["SIMULATOR_CALLBACK_BASE_URL"] = add_prefix(settings, base_url)
     hosts = network.allowed_hosts(settings.public_base_url, environ)
     complete["SIMULATOR_ALLOWED_HOSTS"] = ",".join(sorted(hosts))
     complete.setdefault("SIMULATOR_RESERVATION_TIMEOUT", str(settings.reservation_timeout_seconds))
@@ -131,6 +131,22 @@ def describe(environ: Mapping[str, str]) -> Stack:
     has_tables = dynamodb.TablesProbe(emulator, tables)
     programs = _programs(has_tables, api, simulator)
     return Stack(complete, settings, resolved, programs, api, emulator, simulator)
+
+
+def add_prefix(settings: config.Settings, base_url: str) -> str:
+    """Return the base URL of the routes that Twilio calls, with their first prefix.
+
+    Args:
+        settings: The app's settings.
+        base_url: Base URL of the app, with or without the prefix.
+    """
+    prefix = settings.callback_prefixes[0]
+    return base_url.rstrip("/").removesuffix(prefix) + prefix
+
+
+def hide_secrets(url: str) -> str:
+    """Return a base URL with `***` instead of segments that may be secret prefixes."""
+    return _PATH_SECRET.sub("/***", url)
 
 
 def conflicting_variables(stack: Stack, environ: Mapping[str, str]) -> list[str]:
@@ -174,12 +190,15 @@ def api_command(stack: Stack) -> str:
 
 
 def _assignments(stack: Stack, *ports: str) -> str:
-    """Return shell assignments for these ports and the base URL, except defaults."""
+    """Return shell assignments for these ports and the callbacks' URL, except defaults."""
     default = describe({})
     names = [name for name in ports if stack.port(name) != default.port(name)]
     if stack.resolved["PUBLIC_BASE_URL"] != stack.api_url:
         names.append("PUBLIC_BASE_URL")
-    return "".join(f"{name}={stack.resolved[name]} " for name in names)
+    assignments = {name: stack.resolved[name] for name in names}
+    if stack.settings.callback_prefixes != default.settings.callback_prefixes:
+        assignments["CALLBACK_PATH_SECRETS"] = "***"
+    return "".join(f"{name}={value} " for name, value in assignments.items())
 
 
 def check_ports_are_free(stack: Stack, *names: str) -> None:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from taskrouter_simulator.spelling import describe_unknown
+
 _CALLBACK_FAULTS = ("latency", "cut", "duplicate")
 _KINDS = {
     "request": ("latency", "error", "cut"),
@@ -16,6 +18,13 @@ _KINDS = {
 }
 """Allowed values of `Fault.kind` by value of `Fault.on`."""
 
+_KINDS_BY_FIELD = {
+    "seconds": ("latency",),
+    "status": ("error", "cut"),
+    "retry_after": ("error",),
+}
+"""Values of `Fault.kind` that use a field. All other fields apply to every kind."""
+_METHODS = ("GET", "POST", "DELETE", "PUT", "PATCH")
 _MOMENTS = ("before", "after")
 _STATUSES = range(400, 600)
 _MAX_NUMBER = 10**9
@@ -74,13 +83,14 @@ class Faults:
         Raises:
             FaultError: The description is invalid.
         """
-        unknown = set(description) - (set(Fault.__dataclass_fields__) - {"id"})
-        if unknown:
-            raise FaultError(f"unknown fields: {', '.join(sorted(unknown))}")
+        names = [name for name in Fault.__dataclass_fields__ if name != "id"]
+        for name in description:
+            if name not in names:
+                raise FaultError(f"unknown field {describe_unknown(name, names)}")
         _validate(description)
+        _require_effect(description)
         fault = Fault(id=next(self._ids), **description)
-        if fault.times != 0:
-            self._faults.append(fault)
+        self._faults.append(fault)
         return fault
 
     def take(self, on: str, method: str, path: str) -> Fault | None:
@@ -120,10 +130,28 @@ def _validate(description: Mapping[str, Any]) -> None:
     status = description.get("status", 500)
     if not isinstance(status, int) or status not in _STATUSES:
         raise FaultError("status must be a whole number between 400 and 599")
-    for name in ("retry_after", "times"):
+    for name, minimum in (("retry_after", 0), ("times", 1)):
         value = description.get(name)
-        if value is not None and (not _is_valid_number(value) or not isinstance(value, int)):
-            raise FaultError(f"{name} must be a whole number between 0 and {_MAX_NUMBER:,}")
+        is_valid = _is_valid_number(value) and isinstance(value, int) and value >= minimum
+        if value is not None and not is_valid:
+            raise FaultError(f"{name} must be a whole number between {minimum} and {_MAX_NUMBER:,}")
+
+
+def _require_effect(description: Mapping[str, Any]) -> None:
+    """Check that a valid fault can match a request, and that its fields apply to its kind."""
+    on, kind = description["on"], description["kind"]
+    methods = _METHODS if on == "request" else ("POST",)
+    if description.get("method") not in {None, *methods}:
+        raise FaultError(f"method must be one of {', '.join(methods)} if on is {on}")
+    if not description.get("path", "*").startswith(("/", "*", "?", "[")):
+        raise FaultError("path must begin with / or *")
+    for name, kinds in _KINDS_BY_FIELD.items():
+        if name in description and kind not in kinds:
+            raise FaultError(f"{name} applies only if kind is {' or '.join(kinds)}")
+    if kind == "latency" and not description.get("seconds"):
+        raise FaultError("seconds must be greater than 0 if kind is latency")
+    if description.get("moment") == "after" and on != "request" and kind != "cut":
+        raise FaultError(f"moment must be before if on is {on} and kind is {kind}")
 
 
 def _is_valid_number(value: Any) -> bool:

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+KINDS = ("request", "assignment", "fallback", "event", "twiml", "call", "alert")
+"""The kinds of entries."""
 MAX_ANSWER_LENGTH = 20_000
 """Maximum length of a logged text response in characters; an app may return a megabyte."""
 
@@ -28,7 +30,7 @@ class Log:
         """Add an entry.
 
         Args:
-            kind: "request", "assignment", "fallback", "event", "twiml", "call" or "alert".
+            kind: One of KINDS.
             **fields: Fields of the entry. A text `answer` longer than MAX_ANSWER_LENGTH is
                 truncated, and `answer_length` is its original length in characters.
         """
@@ -50,7 +52,7 @@ class Log:
         """Return the entries, oldest first.
 
         Args:
-            kind: Kind of entries to return; None returns all kinds.
+            kind: One of KINDS; None returns all kinds.
             after: Only entries with a higher number are returned.
         """
         return [

@@ -17,8 +17,9 @@ from taskrouter_simulator.engine import events, workers, workflows, workspaces
 from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.engine.errors import Refusal
 from taskrouter_simulator.engine.model import Workspace
-from taskrouter_simulator.identifiers import derived_hex
+from taskrouter_simulator.identifiers import derived_hex, is_url
 from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.spelling import find_similar
 
 Description = Mapping[str, Any]
 
@@ -52,6 +53,8 @@ _FIELDS = {
     *_PARTS,
 }
 _TASK_ORDERS = ("FIFO", "LIFO")
+_CAPACITIES = range(100_001)
+_RESERVED_WORKERS = range(1, 51)
 
 
 class SeedError(ValueError):
@@ -145,8 +148,10 @@ def _parts(description: Description) -> dict[str, list[Description]]:
 
 def _require_known(item: Description, fields: set[str], where: str) -> None:
     if unknown := sorted(set(item) - fields):
+        similar = find_similar(unknown[0], fields)
         raise SeedError(
             f"{where}: unknown field {unknown[0]}; the fields are {', '.join(sorted(fields))}"
+            + (f"; did you mean {similar}?" if similar else "")
         )
 
 
@@ -154,6 +159,16 @@ def _flag(item: Description, name: str, *, default: bool) -> bool:
     value = item.get(name, default)
     if not isinstance(value, bool):
         raise SeedError(f"{name} must be true or false, not {value!r}")
+    return value
+
+
+def _integer(item: Description, name: str, default: int, limits: range) -> int:
+    if name not in item:
+        return default
+    value = item[name]
+    if isinstance(value, bool) or not isinstance(value, int) or value not in limits:
+        minimum, maximum = limits[0], limits[-1]
+        raise SeedError(f"{name} must be a whole number from {minimum} to {maximum}, not {value!r}")
     return value
 
 
@@ -181,11 +196,13 @@ def _worker(engine: Engine, workspace: Workspace, item: Description) -> None:
         activity_sid=_activity(workspace, item.get("activity")),
         sid="WK" + derived_hex(f"worker/{name}"),
     )
-    for channel_name, capacity in item.get("capacity", {}).items():
+    capacities = item.get("capacity", {})
+    for channel_name in capacities:
         channel = workspace.channel(channel_name)
         if channel is None:
             raise SeedError(f"there is no TaskChannel {channel_name}")
-        worker.channels[channel.sid].capacity = int(capacity)
+        capacity = _integer(capacities, channel_name, 1, _CAPACITIES)
+        worker.channels[channel.sid].capacity = capacity
 
 
 def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
@@ -197,7 +214,7 @@ def _queue(engine: Engine, workspace: Workspace, item: Description) -> None:
         workspace,
         friendly_name=name,
         target_workers=str(item.get("target_workers", "1==1")),
-        max_reserved_workers=int(item.get("max_reserved_workers", 1)),
+        max_reserved_workers=_integer(item, "max_reserved_workers", 1, _RESERVED_WORKERS),
         task_order=order,
         reservation_activity_sid=_activity(workspace, item.get("reservation_activity")),
         assignment_activity_sid=_activity(workspace, item.get("assignment_activity")),
@@ -216,8 +233,11 @@ def _workflow(engine: Engine, workspace: Workspace, item: Description, *, is_fir
         fallback_assignment_callback_url=_url(
             settings, item, "fallback_assignment_callback_url", "fallback_path"
         ),
-        task_reservation_timeout=int(
-            item.get("task_reservation_timeout", settings.reservation_timeout)
+        task_reservation_timeout=_integer(
+            item,
+            "task_reservation_timeout",
+            settings.reservation_timeout,
+            range(settings.least_reservation_timeout, 86_401),
         ),
         sid="WW" + derived_hex("workflow" if is_first else f"workflow/{name}"),
     )
@@ -228,8 +248,11 @@ def _url(settings: Settings, item: Description, name: str, setting: str) -> str:
 
     A path is appended to the app's base URL.
     """
-    url = str(item.get(name, getattr(settings, setting)))
-    return settings.url(url) if url.startswith("/") else url
+    url = item.get(name, getattr(settings, setting))
+    absolute = settings.url(url) if isinstance(url, str) and url.startswith("/") else url
+    if absolute != "" and not (isinstance(absolute, str) and is_url(absolute)):
+        raise SeedError(f"{name} must be a URL, a path that begins with /, or empty, not {url!r}")
+    return str(absolute)
 
 
 def _with_sids(value: Any, workspace: Workspace) -> Any:

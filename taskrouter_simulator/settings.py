@@ -133,6 +133,12 @@ class Settings:
         text="errors are RFC 9457 problem documents, which the Python SDK raises as"
         " TwilioServiceException (otherwise TwilioRestException)",
     )
+    unknown_parameters: str = _setting(
+        "ignored",
+        "what happens to a parameter of a REST request that Twilio's API description does not"
+        " contain; refused: 400",
+        ("ignored", "refused"),
+    )
     accept_twice: bool = _setting(
         default=False,
         text="accepting an accepted Reservation again succeeds (otherwise the request fails)",

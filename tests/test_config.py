@@ -138,6 +138,13 @@ def test_missing_defaults_file_is_reported() -> None:
         config.load({"SETTINGS_DEFAULTS": "missing.env"})
 
 
+def test_file_of_defaults_in_another_encoding_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "settings.env"
+    file.write_text("RETENTION_DAYS=7", encoding="utf-16")
+    with pytest.raises(config.SettingsError, match="Save it as UTF-8"):
+        config.load({"SETTINGS_DEFAULTS": str(file)})
+
+
 def test_claim_lease_must_exceed_the_function_timeout_on_lambda() -> None:
     environ = {**COMPLETE, "AWS_LAMBDA_FUNCTION_NAME": "f", "CLAIM_LEASE_SECONDS": "29"}
     with pytest.raises(config.SettingsError, match="CLAIM_LEASE_SECONDS"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("chalicelib", "taskrouter_simulator", "infra", "local", "benchmarks")
-MAX_MODULES = 165
+MAX_MODULES = 175
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 40
 
@@ -98,7 +98,7 @@ def test_imports_in_functions_and_for_type_checking_are_found(tmp_path, monkeypa
     assert imported_modules(Path("module.py"), modules) == {"a.b", "a.c", "a.d"}
 
 
-def test_project_has_at_most_165_modules():
+def test_project_has_at_most_175_modules():
     files = source_files()
     assert len(files) <= MAX_MODULES, "\n".join(map(str, files))
 

@@ -40,7 +40,7 @@ def load(path: Path, *, default: Instruction) -> Rules:
             "\n".join(f"{display_path}: {problem}" for problem in error.problems)
         ) from error
     except UnicodeDecodeError as error:
-        raise RulesError(f"{display_path}: the file must be UTF-8.") from error
+        raise RulesError(f"{display_path}: the file is not UTF-8. Save it as UTF-8.") from error
     except RecursionError as error:
         raise RulesError(f"{display_path}: the file is nested too deeply.") from error
     except ValueError as error:  # raised by tomllib, or by int() for thousands of digits

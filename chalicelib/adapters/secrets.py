@@ -16,8 +16,9 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import observability
-from chalicelib.domain.errors import SecretsUnavailable, describe_connection_failure
+from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.sids import is_sid
 
 _RETRY_AFTER_MS = 1_000

@@ -11,6 +11,7 @@ from enum import StrEnum
 from chalicelib.domain.errors import Forbidden
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
 from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.messages import nearest_name, shown
 from chalicelib.domain.reservations import RINGING
 
 
@@ -100,9 +101,15 @@ def parse_instruction_permissions(text: str) -> InstructionPermissions:
     for name, parameters in permissions.items():
         if name not in RINGING or not isinstance(parameters, list):
             raise ValueError(f"must map instructions ({', '.join(RINGING)}) to lists of parameters")
-        for parameter in parameters:
-            if parameter not in [*INSTRUCTION_TYPES[name].parameters()]:
-                raise ValueError(f"must list only parameters of {name} for {name}")
+        known = INSTRUCTION_TYPES[name].parameters()
+        for parameter in map(str, parameters):
+            if parameter not in known:
+                similar = nearest_name(parameter, known, INSTRUCTION_TYPES[name].hints())
+                allowed = similar or f"one of {', '.join(known)}"
+                raise ValueError(
+                    f'must not list "{shown(parameter)}" for {name}, which has no such parameter: '
+                    f"write {allowed}"
+                )
     return {name: frozenset(parameters) for name, parameters in permissions.items()}
 
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
-from chalicelib.domain.errors import BadRequest, shown
+from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import json_size
+from chalicelib.domain.messages import shown
 from chalicelib.domain.reservations import Status
 from chalicelib.domain.sids import SID_PATTERNS, invalid_sid
 
@@ -31,6 +32,9 @@ OMITTED = "(omitted)"
 """The parameter in which a record lists the names of omitted parameters."""
 
 _MAX_OMITTED_NAMES = 10
+_MAX_BYTES_PER_CHARACTER = 6
+"""Maximum size of a character in JSON: an escaped control character."""
+
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 
@@ -147,7 +151,11 @@ class AssignmentCallback:
         The parameter OMITTED lists the omitted names. Required SIDs are always kept.
         """
         columns = {name: getattr(self, attribute) for name, attribute in _COLUMNS.items()}
-        kept, omitted = _omit_oversized({**columns, **self.parameters})
+        received = {**columns, **self.parameters}
+        characters = sum(len(str(item)) for item in received.items())
+        if characters * _MAX_BYTES_PER_CHARACTER <= MAX_RECORDED_BYTES:
+            return self  # typical callbacks need no exact measurement
+        kept, omitted = _omit_oversized(received)
         if not omitted:
             return self
         fitting = {attribute: kept.pop(name, None) for name, attribute in _COLUMNS.items()}
@@ -244,7 +252,7 @@ class EventPage:
 
 def _check_owner(form: Form, *, account_sid: str, workspace_sid: str) -> None:
     for name, expected in (("AccountSid", account_sid), ("WorkspaceSid", workspace_sid)):
-        if form.get(name, expected) != expected:
+        if name in form and {*form.getall(name)} != {expected}:
             raise BadRequest(f"{name} does not match this service's settings.")
 
 

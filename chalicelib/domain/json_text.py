@@ -3,19 +3,29 @@
 import json
 import math
 import re
-import sys
+from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn
 
+from chalicelib.domain.messages import shown
+
 MAX_DEPTH = 32
-"""Maximum nesting depth. Twilio documents no limit; attributes have at most 4,096 characters."""
+"""Maximum nesting depth of input, and of attributes in responses. Twilio documents no limit."""
 
 BYTE_ORDER_MARK = "\ufeff"
 """Some editors and programs write this character at the beginning of a text."""
 
-_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]', re.DOTALL)
+_TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]|NaN|-?Infinity', re.DOTALL)
+"""A string, a bracket or a constant that is not JSON."""
+
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
+_BACKSLASHES_OR_SURROGATES = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    r"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""An escaped backslash, an escaped surrogate pair, or an escaped lone surrogate."""
 
 
 class JsonError(ValueError):
@@ -42,13 +52,17 @@ def parse_json(text: str) -> Any:
     """Parse a JSON text, which may begin with a byte order mark.
 
     Raises:
-        JsonError: The text is not JSON, contains NaN, Infinity or a lone surrogate, or is nested
-            deeper than MAX_DEPTH.
+        JsonError: The text is not JSON, contains NaN, Infinity or a lone surrogate, repeats a name
+            in an object, or is nested deeper than MAX_DEPTH.
     """
-    if next(_brackets_of_deep_values(text), None):
+    if next(_deep_values(text), None):
         raise JsonError(f"it is nested deeper than {MAX_DEPTH} levels")
     try:
-        value = json.loads(text.removeprefix(BYTE_ORDER_MARK), parse_constant=_refuse_constant)
+        value = json.loads(
+            text.removeprefix(BYTE_ORDER_MARK),
+            parse_constant=_refuse_constant,
+            object_pairs_hook=unique_members,
+        )
         # "\ud800" is valid JSON, but neither DynamoDB nor a form can represent it.
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except JsonError:
@@ -58,35 +72,60 @@ def parse_json(text: str) -> Any:
     return value
 
 
+def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object with these members; raise JsonError if a name is repeated."""
+    value = dict(members)
+    if len(value) < len(members):
+        names = [name for name, _ in members]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise JsonError(f'it repeats the name "{shown(repeated)}"')
+    return value
+
+
 def parse_json_object(text: str) -> dict[str, Any]:
     """Parse a JSON object; raise JsonError like `parse_json`."""
     return _require_object(parse_json(text))
 
 
 def read_json_object(text: str) -> dict[str, Any]:
-    """Read a JSON object leniently, because another program has already accepted the text.
+    """Read a JSON object leniently, for a response: another program has already accepted the text.
 
-    A value that Python, DynamoDB or JSON can't represent is replaced, so that the rest of the
-    object can be read: a lone surrogate with U+FFFD, NaN and values nested deeper than MAX_DEPTH
-    with null, and a number out of range with the largest float. Control characters in strings are
+    Values that JSON can't represent are replaced, so that the rest of the object can be read: a
+    lone surrogate with U+FFFD, and a number out of range or NaN with null. A value nested deeper
+    than MAX_DEPTH becomes a string that contains its JSON text. Control characters in strings are
     kept. If a name is repeated, the last value counts.
 
     Raises:
         JsonError: The text is not a JSON object.
     """
+    text = _without_lone_surrogates(text)
+    pieces, end = [], 0
+    for start, stop in _deep_values(text):
+        pieces += [text[end:start], to_json(text[start:stop])]
+        end = stop
+    return _decode_object(_LENIENT, "".join([*pieces, text[end:]]))
+
+
+def read_facts(text: str) -> tuple[dict[str, Any], frozenset[str]]:
+    """Read a JSON object leniently, without replacing or omitting values.
+
+    Lone surrogates, control characters and repeated names are handled as in `read_json_object`.
+
+    Returns:
+        The object, and the names of its members that contain a number whose value is unknown: NaN,
+        Infinity, or a number out of range. Such a number is a float that is not finite.
+
+    Raises:
+        JsonError: The text is not a JSON object.
+    """
+    text = _without_lone_surrogates(text)
     try:
-        value = json.loads(
-            _without_deep_values(text.removeprefix(BYTE_ORDER_MARK)),
-            parse_int=_read_integer,
-            parse_float=_read_float,
-            parse_constant=_read_float,
-            strict=False,
-        )
-    except ValueError as error:
-        raise JsonError("it is not well-formed JSON") from error
-    if _SURROGATE_ESCAPE.search(text):
-        value = json.loads(replace_lone_surrogates(to_json(value)))
-    return _require_object(value)
+        return _decode_object(_FINITE, text), frozenset()
+    except JsonError:
+        raise
+    except (ValueError, OverflowError, RecursionError):  # an unusual number, or deep nesting
+        value = _require_object(_parse_in_parts(text))
+    return value, frozenset(name for name, member in value.items() if _has_unknown(member))
 
 
 def _require_object(value: Any) -> dict[str, Any]:
@@ -95,38 +134,129 @@ def _require_object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _read_integer(digits: str) -> float | None:
+def _decode_object(decoder: json.JSONDecoder, text: str) -> dict[str, Any]:
     try:
-        return int(digits)
-    except ValueError:  # more digits than sys.get_int_max_str_digits()
-        return _read_float(digits)
+        return _require_object(decoder.decode(text))
+    except json.JSONDecodeError as error:
+        raise JsonError("it is not well-formed JSON") from error
 
 
-def _read_float(text: str) -> float | None:
-    """Return a number, limited to the range of floats; None for NaN."""
+def _without_lone_surrogates(text: str) -> str:
+    """Remove a byte order mark, and replace escaped lone surrogates with U+FFFD."""
+    text = text.removeprefix(BYTE_ORDER_MARK)
+    if not _SURROGATE_ESCAPE.search(text):
+        return text
+    return _BACKSLASHES_OR_SURROGATES.sub(lambda m: "\ufffd" if m["lone"] else m[0], text)
+
+
+def _read_number(text: str) -> float:
+    """Return a number or constant. If its value is unknown, the result is not finite."""
+    try:
+        return int(text)
+    except ValueError:  # not an integer, or more digits than sys.get_int_max_str_digits()
+        return float(text)
+
+
+def _is_unknown(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _read_number_or_null(text: str) -> float | None:
+    number = _read_number(text)
+    return None if _is_unknown(number) else number
+
+
+def _read_finite_number(text: str) -> float:
     number = float(text)
-    if math.isnan(number):
-        return None
-    return max(-sys.float_info.max, min(number, sys.float_info.max))
+    if _is_unknown(number):
+        raise OverflowError
+    return number
 
 
-def _without_deep_values(text: str) -> str:
-    """Replace each value nested deeper than MAX_DEPTH with null; the parser is recursive."""
-    kept, end = [], 0
-    for bracket in _brackets_of_deep_values(text):
-        if bracket[0] in "[{":
-            kept += [text[end : bracket.start()], "null"]
-        end = bracket.end()
-    return "".join([*kept, text[end:]])
+_FINITE = json.JSONDecoder(
+    strict=False, parse_float=_read_finite_number, parse_constant=_read_finite_number
+)
+_LENIENT = json.JSONDecoder(
+    strict=False,
+    parse_int=_read_number_or_null,
+    parse_float=_read_number_or_null,
+    parse_constant=_read_number_or_null,
+)
 
 
-def _brackets_of_deep_values(text: str) -> Iterator[re.Match[str]]:
-    """Yield the brackets of the objects and arrays at the first level below MAX_DEPTH."""
+def _has_unknown(value: Any) -> bool:
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, dict | list):
+            pending += item.values() if isinstance(item, dict) else item
+        elif _is_unknown(item):
+            return True
+    return False
+
+
+def _deep_values(text: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each value at the first level below MAX_DEPTH."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    depth = 0
-    for token in _STRING_OR_BRACKET.finditer(text):
-        depth += token[0] in "[{"
-        if depth == MAX_DEPTH + 1 and token[0] in "[{]}":
-            yield token
-        depth -= token[0] in "]}"
+    depth, start = 0, None
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth == MAX_DEPTH + 1:
+                start = token.start()
+        elif token[0] in "]}":
+            if depth == MAX_DEPTH + 1 and start is not None:
+                yield start, token.end()
+                start = None
+            depth -= 1
+    if start is not None:
+        yield start, len(text)
+
+
+@dataclass
+class _Part:
+    """A part of a text, and the values of the constants in it, in the order of the text."""
+
+    pieces: list[str] = field(default_factory=list)
+    constants: deque[Any] = field(default_factory=deque)
+
+    def parse(self) -> Any:
+        decoder = json.JSONDecoder(
+            strict=False,
+            parse_int=_read_number,
+            parse_constant=lambda _: self.constants.popleft(),
+        )
+        try:
+            return decoder.decode("".join(self.pieces))
+        except json.JSONDecodeError as error:
+            raise JsonError("it is not well-formed JSON") from error
+
+
+def _parse_in_parts(text: str) -> Any:
+    """Parse a text of any depth; the parser of the standard library is recursive.
+
+    Each value at every MAX_DEPTH-th level is a part, which is parsed when it ends. In the text
+    around a part, the constant NaN stands for its value.
+    """
+    parts = [_Part()]
+    depth = end = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth % MAX_DEPTH == 0:
+                parts[-1].pieces.append(text[end : token.start()])
+                parts.append(_Part())
+                end = token.start()
+        elif token[0] in "]}":
+            if depth % MAX_DEPTH == 0 and len(parts) > 1:
+                part = parts.pop()
+                part.pieces.append(text[end : token.end()])
+                parts[-1].pieces.append("NaN")
+                parts[-1].constants.append(part.parse())
+                end = token.end()
+            depth -= 1
+        elif not token[0].startswith('"'):
+            parts[-1].constants.append(float(token[0]))
+    parts[-1].pieces.append(text[end:])
+    return parts[-1].parse()

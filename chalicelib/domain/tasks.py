@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from chalicelib.domain.errors import BadRequest
-from chalicelib.domain.json_text import BYTE_ORDER_MARK, JsonError, parse_json_object, to_json
+from chalicelib.domain.json_text import (
+    BYTE_ORDER_MARK,
+    JsonError,
+    parse_json_object,
+    read_json_object,
+    to_json,
+)
 from chalicelib.domain.sids import checked_sid
 
 MAX_ATTRIBUTES_LENGTH = 4_096
@@ -72,7 +78,7 @@ def is_result(found: FoundTask, requested: NewTask) -> bool:
     Other programs may add attributes later, and a Workflow may change the priority.
     """
     try:
-        attributes = parse_json_object(found.task.attributes or "")
+        attributes = read_json_object(found.task.attributes or "")
     except JsonError:
         return False
     return (

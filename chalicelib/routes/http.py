@@ -23,8 +23,6 @@ from chalicelib.domain.errors import (
     MethodNotAllowed,
     TooLarge,
     Unauthorized,
-    nearest_name,
-    shown,
 )
 from chalicelib.domain.json_text import (
     JsonError,
@@ -32,6 +30,7 @@ from chalicelib.domain.json_text import (
     replace_lone_surrogates,
     to_json,
 )
+from chalicelib.domain.messages import nearest_name, shown
 from chalicelib.domain.sids import checked_sid
 
 FORM = "application/x-www-form-urlencoded"
@@ -55,19 +54,8 @@ MAX_BODY_BYTES = 128 * 1024
 _MAX_SHOWN_LENGTH = 15
 """Maximum length of a part of a URL in the log; longer parts may be secrets."""
 
-_REPEATED = "A parameter must not be repeated."
-
 _MAX_UNKNOWN_NAMES = 2
 """Maximum number of unknown parameters that a message names."""
-
-_REST_NAMES = {
-    "ReservationStatus": "status",
-    "WorkerActivitySid": "activity_sid",
-    "PageSize": "limit",
-    "PageToken": "cursor",
-    "Page": "cursor",
-}
-"""Names in TaskRouter's REST API that differ from this API's names in more than their spelling."""
 
 View = Callable[..., Any]
 Parameters = Mapping[str, Any]
@@ -243,17 +231,22 @@ def log_request(request: Request, get_response: Callable[[Request], Response]) -
 def parse_parameters(request: Request) -> dict[str, Any]:
     """Return the parameters of the query string and of the body, if there is one.
 
-    The body is a JSON object or a form. The body of a GET request is ignored.
+    The body is a JSON object or a form.
 
     Raises:
         TooLarge: the body is larger than MAX_BODY_BYTES.
-        BadRequest: the body is malformed, or a parameter is repeated.
+        BadRequest: the body is malformed, a GET request has a body, or a parameter is repeated.
     """
     query = request.query_params or MultiDict({})
     body = _parse_body(request)
-    if body.keys() & query.keys() or any(len(query.getlist(name)) > 1 for name in query):
-        raise BadRequest(_REPEATED)
+    for name in query:
+        if name in body or len(query.getlist(name)) > 1:
+            raise _repeated(name)
     return {**query, **body}
+
+
+def _repeated(name: str) -> BadRequest:
+    return BadRequest(f'The parameter "{shown(name)}" is repeated. Send it once.')
 
 
 def check_names(
@@ -261,7 +254,7 @@ def check_names(
     names: Collection[str],
     hints: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Raise BadRequest if there are unknown parameters, with a similar name for each.
+    """Raise BadRequest if there are unknown parameters, with a suggestion for each.
 
     Args:
         parameters: the names of the received parameters.
@@ -271,14 +264,25 @@ def check_names(
     unknown = [name for name in parameters if name not in names]
     if not unknown:
         return
-    rest_names = {rest_name: name for rest_name, name in _REST_NAMES.items() if name in names}
-    sentences = []
-    for name in unknown[:_MAX_UNKNOWN_NAMES]:
-        similar = nearest_name(name, names, {**rest_names, **hints})
-        suggested = f"; did you mean {similar}?" if similar else "."
-        sentences.append(f'There is no parameter "{shown(name)}"{suggested}')
+    sentences = [
+        f'There is no parameter "{shown(name)}"{_advice(name, names, hints)}'
+        for name in unknown[:_MAX_UNKNOWN_NAMES]
+    ]
     known = f"The parameters are: {', '.join(names)}." if names else "The request takes none."
     raise BadRequest(" ".join([*sentences, known]))
+
+
+def _advice(name: str, names: Collection[str], hints: Mapping[str, str]) -> str:
+    """Return the end of a sentence about an unknown parameter."""
+    from chalicelib.routes import rest_names  # noqa: PLC0415  needed for error messages only
+
+    known = {known: known for known in names}
+    counterparts = {rest: name for rest, name in rest_names.COUNTERPARTS.items() if name in names}
+    intended = nearest_name(name, (), {**known, **counterparts, **hints})
+    if intended is None and (reason := nearest_name(name, (), rest_names.EXPLANATIONS)):
+        return f": {reason}."
+    intended = intended or nearest_name(name, names)
+    return f"; did you mean {intended}?" if intended else "."
 
 
 def read_body(request: Request) -> bytes:
@@ -293,13 +297,18 @@ def read_body(request: Request) -> bytes:
 
 def _parse_body(request: Request) -> Mapping[str, Any]:
     body = read_body(request)
-    if request.method == "GET" or not body.strip():
+    if not body.strip():
         return {}
+    if request.method == "GET":
+        raise BadRequest(
+            "A GET request must have no body. Send its parameters in the query string."
+        )
     # `curl -d '{…}'` declares JSON as a form. No form starts with a brace.
     if FORM in request.headers.get("content-type", "").lower() and not body.startswith(b"{"):
         form = Form.parse(body)
-        if any(len(form.getall(name)) > 1 for name in form):
-            raise BadRequest(_REPEATED)
+        for name in form:
+            if len(form.getall(name)) > 1:
+                raise _repeated(name)
         return form
     try:
         return parse_json_object(body.decode())

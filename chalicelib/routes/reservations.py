@@ -21,6 +21,7 @@ from chalicelib.domain.instructions import (
     without_secrets,
 )
 from chalicelib.domain.json_text import json_size
+from chalicelib.domain.messages import nearest_name
 from chalicelib.domain.reservations import RINGING, Reservation, Status, parse_attributes
 from chalicelib.domain.sids import checked_sid
 from chalicelib.routes.http import Parameters, check_names, optional_sid, route
@@ -32,6 +33,11 @@ from chalicelib.usecases.find_reservation import find_reservation_to_accept
 blueprint = Blueprint(__name__)
 
 _NUMBER = re.compile("[1-9][0-9]{0,8}")
+
+_MAX_CHECKED_NAMES = 10
+"""Maximum number of unknown names that are compared with the names of parameters."""
+
+_ACCEPT_PARAMETERS = ("task_sid", "instruction")
 
 _INSTRUCTION_HINTS = {
     spelling: f"instruction with {name}"
@@ -106,7 +112,7 @@ def accept(principal: Principal, parameters: Parameters, sid: str) -> Response:
             store=service.store,
         )
     else:
-        check_names(parameters, ("task_sid", "instruction"), _INSTRUCTION_HINTS)
+        check_names(parameters, _ACCEPT_PARAMETERS, _INSTRUCTION_HINTS)
     decided = _decide(Status.ACCEPTED, sid, principal, parameters, instruction=instruction)
     is_pending = decided["reservation_status"] == Status.PENDING
     return Response(decided, status_code=202 if is_pending else 200)
@@ -199,14 +205,35 @@ def _decide(
 
 def _parse_instruction(parameters: Parameters) -> Instruction:
     """Parse an accept request's instruction, in the format of a callback's answer."""
-    if parameters["instruction"] not in RINGING:
-        raise BadRequest(f"instruction must be one of {', '.join(RINGING)}, or be omitted.")
+    name = parameters["instruction"]
+    if name not in RINGING:
+        similar = nearest_name(name, RINGING) if isinstance(name, str) else None
+        suggested = f" Did you mean {similar}?" if similar else ""
+        raise BadRequest(
+            f"instruction must be one of {', '.join(RINGING)}, or be omitted.{suggested}"
+        )
+    _check_route_names(parameters, INSTRUCTION_TYPES[name])
     try:
         return parse_instruction(
             {name: value for name, value in parameters.items() if name != "task_sid"}
         )
     except InvalidInstruction as error:
         raise BadRequest(str(error)) from error
+
+
+def _check_route_names(parameters: Parameters, instruction: type[Instruction]) -> None:
+    """Raise BadRequest if a parameter of the route, rather than of the instruction, is misspelled.
+
+    `parse_instruction` reports all other unknown parameters.
+    """
+    known = (*_ACCEPT_PARAMETERS, *instruction.parameters())
+    unknown = [name for name in parameters if name not in known]
+    misspelled = [
+        name
+        for name in unknown[:_MAX_CHECKED_NAMES]
+        if nearest_name(name, known, instruction.hints()) in _ACCEPT_PARAMETERS
+    ]
+    check_names(misspelled, known)
 
 
 def _parse_status(value: str | None) -> Status | None:

@@ -20,6 +20,7 @@ from chalicelib.domain.errors import (
     TaskRouterError,
     TaskRouterThrottled,
     TaskRouterUnavailable,
+    TaskUnidentified,
     Unsettled,
 )
 from chalicelib.domain.json_text import parse_json_object, to_json
@@ -82,6 +83,7 @@ def create_task(
         BadRequest: the key is invalid, or the attributes are invalid after the key is added.
         KeyReused: the key was used for another Task.
         Unsettled: whether the Task was created is not known yet. Retry with the same key.
+        TaskUnidentified: it can't be determined which Task, if any, was created for the key.
         TaskRouterError: TaskRouter created no Task. Without a key, TaskRouterUnavailable means
             that TaskRouter may have created a Task.
         StoreUnavailable: DynamoDB failed before this request asked TaskRouter to create a Task.
@@ -97,7 +99,7 @@ def create_task(
     deadline = clock.now_ms() + _WAIT_MS
     unscoped = keys.get_unscoped(idempotency_key, now=clock.now_ms())
     if unscoped and unscoped.fingerprint == fingerprint:
-        return _earlier_response(unscoped)
+        return _earlier_response(unscoped, now=clock.now_ms())
     key = f"{caller} {idempotency_key}"
     while True:
         now = clock.now_ms()
@@ -145,14 +147,17 @@ def _with_attribute(task: NewTask, name: str, value: str) -> NewTask:
     return replace(task, attributes=text)
 
 
-def _earlier_response(record: IdempotencyRecord) -> CreatedTask:
+def _earlier_response(record: IdempotencyRecord, *, now: int) -> CreatedTask:
     """Return the response of a request that was made before keys were scoped to callers."""
-    if record.response is None:
-        raise Unsettled(
-            "It is not known whether an earlier version of the service created the Task. Look for "
-            f"its attribute {KEY_ATTRIBUTE} in TaskRouter before you use another key."
-        )
-    return CreatedTask(**record.response)
+    if record.response is not None:
+        return CreatedTask(**record.response)
+    message = "It is not known whether an earlier version of the service created the Task."
+    if record.until > now:
+        raise Unsettled.until(record.until, now=now, message=message)
+    raise TaskUnidentified(
+        f"{message} Look for its attribute {KEY_ATTRIBUTE} in TaskRouter before you use another "
+        "key."
+    )
 
 
 @dataclass(frozen=True)
@@ -228,8 +233,8 @@ class _Attempt:
         """Search TaskRouter for the Task that has the marker.
 
         Raises:
-            Unsettled: a Task has the marker, but is not the requested Task. Someone has changed the
-                Task, or has copied the marker to another Task.
+            TaskUnidentified: a Task has the marker, but is not the requested Task. Someone has
+                changed the Task, or has copied the marker to another Task.
         """
         now = self.collaborators.clock.now_ms()
         if not self.collaborators.keys.consume_search_budget(now=now):
@@ -239,7 +244,10 @@ class _Attempt:
             if is_result(candidate, self.task):
                 return candidate.task
         if found:
-            raise Unsettled(
+            # The lease is of no use, because the Task was created. Other requests need not wait.
+            with suppress(StoreUnavailable):
+                self.collaborators.keys.expire_lease(self.key, owner=self.owner, now=now)
+            raise TaskUnidentified(
                 f"The Task with the {MARKER_ATTRIBUTE} of this Idempotency-Key differs from the "
                 "request. Look for the Task in TaskRouter before you use another key."
             )

@@ -127,7 +127,8 @@ def decide(
         _record_from_taskrouter(decision, collaborators)
         claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
-        raise Unsettled("The Reservation is not recorded yet. Retry.")
+        now = collaborators.clock.now_ms()
+        raise Unsettled.until(None, now=now, message="The Reservation is not recorded yet.")
     if not succeeded:
         return _await_outcome(decision, record, collaborators)
     return _Execution(decision, record, claim, collaborators, started).run()

@@ -4,6 +4,8 @@ The fingerprint is stored in S3 with the versions of the parts that
 `live_resources.describe_versions` reads. If any tool changes such a part later, its version
 changes. A stage is not deployed again as long as its fingerprint and all versions are unchanged.
 Changes to other resources, such as a role's trust policy or an alarm, are not detected.
+
+Another object records that the first run of the deploy command has completed.
 """
 
 import hashlib
@@ -61,13 +63,8 @@ def _files(section: dict[str, Any]) -> Iterator[Path]:
 
 def is_deployed(aws: Aws, stage: Stage, bucket: str, fingerprint: str, api_id: str) -> bool:
     """Return whether the fingerprint and the versions match the last deployment."""
-    try:
-        response = aws.client("s3").get_object(Bucket=bucket, Key=_key(stage))
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "NoSuchKey":
-            return False
-        raise
-    return bool(response["Body"].read() == _content(aws, stage, fingerprint, api_id))
+    stored = _read(aws, bucket, _key(stage))
+    return stored is not None and stored == _content(aws, stage, fingerprint, api_id)
 
 
 def store(aws: Aws, stage: Stage, bucket: str, fingerprint: str, api_id: str) -> None:
@@ -81,6 +78,26 @@ def remove(aws: Aws, stage: Stage, bucket: str) -> None:
     aws.client("s3").delete_object(Bucket=bucket, Key=_key(stage))
 
 
+def is_first_run(aws: Aws, stage: Stage, bucket: str) -> bool:
+    """Return whether no run of the deploy command has completed since the bucket was created."""
+    return _read(aws, bucket, _first_run_key(stage)) is None
+
+
+def end_first_run(aws: Aws, stage: Stage, bucket: str) -> None:
+    """Record that a run of the deploy command has completed."""
+    aws.client("s3").put_object(Bucket=bucket, Key=_first_run_key(stage), Body=b"completed")
+
+
+def _read(aws: Aws, bucket: str, key: str) -> bytes | None:
+    try:
+        response = aws.client("s3").get_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchKey":
+            return None
+        raise
+    return bytes(response["Body"].read())
+
+
 def _content(aws: Aws, stage: Stage, fingerprint: str, api_id: str) -> bytes:
     versions = live_resources.describe_versions(aws, stage, api_id)
     content = {"fingerprint": fingerprint, "versions": versions}
@@ -89,3 +106,7 @@ def _content(aws: Aws, stage: Stage, fingerprint: str, api_id: str) -> bytes:
 
 def _key(stage: Stage) -> str:
     return f"deployed/{stage.name}.fingerprint.json"
+
+
+def _first_run_key(stage: Stage) -> str:
+    return f"deployed/{stage.name}.first-run"

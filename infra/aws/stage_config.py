@@ -11,7 +11,7 @@ from typing import Any
 from chalice.config import Config as ChaliceConfig
 
 from chalicelib import config
-from chalicelib.domain.json_text import BYTE_ORDER_MARK
+from chalicelib.domain.json_text import BYTE_ORDER_MARK, unique_members
 from infra import OperatorError
 from infra.aws import config_file
 from infra.aws.config_file import FILE, invalid
@@ -130,7 +130,11 @@ def project() -> dict[str, Any]:
                 f"{FILE} begins with a byte order mark, which Chalice can't read. Save the file "
                 "as UTF-8 without a byte order mark."
             )
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=unique_members)
+    except UnicodeDecodeError as error:
+        raise OperatorError(
+            f"{FILE} is not UTF-8. Save the file as UTF-8 without a byte order mark."
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise OperatorError(f"{CONFIG} can't be read: {error}") from error
     if not isinstance(content, dict):

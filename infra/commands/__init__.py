@@ -114,7 +114,7 @@ def describe_error(error: Exception, stage_name: str | None = None) -> str:
     if isinstance(error, ProfileNotFound):
         return f"{error}. Correct AWS_PROFILE. To list the names, run: aws configure list-profiles"
     description = describe_aws_error(error) if isinstance(error, ClientError) else str(error)
-    response = error.__cause__ if isinstance(error, StoreUnavailable) else error
+    response = error.__cause__ if isinstance(error, (StoreUnavailable, OperatorError)) else error
     if stage_name is None or not isinstance(response, ClientError):
         return description
     remedy = _REMEDIES.get(response.response["Error"]["Code"])

@@ -1,9 +1,7 @@
 """Connects a deployed stage: callback URLs at Twilio, and the first subscriber of the alarms."""
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import click
 
@@ -14,6 +12,9 @@ from infra.aws.stage_config import Stage
 from infra.commands.dialog import Dialog, ask
 from infra.twilio_account import Workspace
 
+_PATH_SECRET = re.compile("(?<=/)[A-Za-z0-9_-]{20,}(?=/|$)")
+"""A segment of a path that may be a secret (see CALLBACK_PATH_SECRETS in docs/settings.md)."""
+
 _EMAIL = r"[^@\s]+@[^@\s]+\.[^@\s]+"
 
 _WORKFLOW_URLS = {
@@ -22,6 +23,8 @@ _WORKFLOW_URLS = {
 }
 _WORKSPACE_URLS = {"event_callback_url": ("Workspace, event callback", "/event_callback")}
 _EVENTS_FILTER = "events_filter"
+
+_ROUTES = "|".join(path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values())
 
 
 @dataclass
@@ -43,21 +46,19 @@ class Changes:
         return bool(self.lines)
 
 
-def set_callback_urls(
-    workspace: Workspace, base_url: str, prefixes: Sequence[str], dialog: Dialog
-) -> None:
+def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: Dialog) -> None:
     """Set the callback URLs at Twilio after the operator has confirmed the changes.
 
     Args:
         workspace: The Workspace with the Workflow.
         base_url: The URL in front of the routes, including the API's stage.
-        prefixes: Path prefixes of the routes that Twilio calls. The first belongs to the URLs.
+        prefix: Path prefix of the routes that Twilio calls, which is secret.
         dialog: How the changes are confirmed.
 
     Raises:
         OperatorError: Twilio refused the changes or did not store them.
     """
-    changes = find_changes(workspace, base_url, prefixes)
+    changes = find_changes(workspace, base_url, prefix)
     if not changes:
         return
     click.echo("The callback URLs at Twilio differ from this deployment:", err=True)
@@ -74,42 +75,50 @@ def set_callback_urls(
         workspace.update_workflow(**changes.workflow)
     if changes.workspace:
         workspace.update(**changes.workspace)
-    if remaining := find_changes(workspace, base_url, prefixes):
+    if remaining := find_changes(workspace, base_url, prefix):
         raise OperatorError(f"Twilio did not store these changes: {'; '.join(remaining.lines)}.")
     click.echo("Twilio has stored the callback URLs.", err=True)
 
 
-def find_changes(workspace: Workspace, base_url: str, prefixes: Sequence[str]) -> Changes:
+def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
     """Return the changes that direct TaskRouter's callbacks to this deployment.
 
-    The lines contain ``***`` instead of the prefixes, which are secret.
+    The lines contain ``***`` instead of parts of URLs that may be secret.
     """
-    changes, url = Changes(), f"{base_url}{prefixes[0]}"
+    changes = Changes()
     workflow, remote = workspace.fetch_workflow(), workspace.fetch()
-    _compare_urls(workflow, _WORKFLOW_URLS, url, changes.workflow, changes.lines)
-    _compare_urls(remote, _WORKSPACE_URLS, url, changes.workspace, changes.lines)
+    for resource, urls, new_values in (
+        (workflow, _WORKFLOW_URLS, changes.workflow),
+        (remote, _WORKSPACE_URLS, changes.workspace),
+    ):
+        for name, (label, path) in urls.items():
+            old, new = getattr(resource, name) or "", f"{base_url}{prefix}{path}"
+            if _without_query_and_fragment(old) != new:
+                new_values[name] = new
+                shown = [_mask(url, base_url) or "none" for url in (old, new)]
+                changes.lines.append(f"{label}: {' -> '.join(shown)}")
     # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
     selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
     if selected and (excluded := [name for name in EVENT_TYPES if name not in selected]):
         changes.workspace[_EVENTS_FILTER] = ",".join([*selected, *excluded])
         changes.lines.append(f"Workspace, event filter: also {', '.join(excluded)}")
-    for prefix in filter(None, prefixes):
-        changes.lines[:] = [line.replace(prefix, "/***") for line in changes.lines]
     return changes
 
 
-def _compare_urls(
-    remote: Any,
-    urls: Mapping[str, tuple[str, str]],
-    base_url: str,
-    new_values: dict[str, str],
-    lines: list[str],
-) -> None:
-    for name, (label, path) in urls.items():
-        old, new = getattr(remote, name) or "", f"{base_url}{path}"
-        if _without_query_and_fragment(old) != new:
-            new_values[name] = new
-            lines.append(f"{label}: {old or 'none'} -> {new}")
+def _mask(url: str, base_url: str) -> str:
+    """Return a URL with ``***`` instead of parts that may be secret.
+
+    These are a user name and a password, a query, everything between the base URL and one of the
+    routes, and each segment of a path that may be a secret of an earlier deployment.
+    """
+    address, mark, overrides = url.partition("#")
+    address, has_query, _ = address.partition("?")
+    base = base_url if address.startswith(f"{base_url}/") else ""
+    path = address[len(base) :]
+    if base:
+        path = re.sub(f"^/.+(?=(?:{_ROUTES})/*$)", "/***", path)
+    path = _PATH_SECRET.sub("***", re.sub("//[^/@]*@", "//***@", path))
+    return f"{base}{path}{'?***' if has_query else ''}{mark}{overrides}"
 
 
 def _without_query_and_fragment(url: str) -> str:
@@ -118,12 +127,12 @@ def _without_query_and_fragment(url: str) -> str:
 
 
 def parse_email(text: str) -> str:
-    """Return an email address, or empty text.
+    """Return an email address without spaces around it.
 
     Raises:
-        click.BadParameter: The text is neither.
+        click.BadParameter: The text is not an email address.
     """
-    if text and not re.fullmatch(_EMAIL, text.strip()):
+    if not re.fullmatch(_EMAIL, text.strip()):
         raise click.BadParameter("It must be an email address, such as you@example.com.")
     return text.strip()
 
@@ -150,7 +159,7 @@ def subscribe_to_alarms(
     ]
     if email is None and not endpoints and may_ask:
         question = "Email address that receives the alarms (empty: none)"
-        email = ask(question, default="", parse=parse_email)
+        email = ask(question, default="", parse=lambda text: text and parse_email(text))
     if email and email not in endpoints:
         sns.subscribe(TopicArn=topic, Protocol="email", Endpoint=email)
         click.echo(

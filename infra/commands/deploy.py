@@ -34,6 +34,7 @@ from infra.commands.dialog import Dialog, is_terminal
 from infra.commands.rules import ensure_deployable_rules
 from infra.commands.secrets import ensure_secrets_exist
 from infra.commands.status import UnreachableError, smoke_test
+from infra.twilio_account import Workspace
 
 
 @click.command()
@@ -42,7 +43,12 @@ from infra.commands.status import UnreachableError, smoke_test
 @break_lock_option
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--no-input", is_flag=True, help="Ask no questions, even in a terminal.")
-@click.option("--yes", is_flag=True, help="Change callback URLs at Twilio without asking.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Change callback URLs at Twilio without asking, and ask for neither an address for the "
+    "alarms nor a test Task.",
+)
 @click.option(
     "--callback-urls/--no-callback-urls",
     default=True,
@@ -51,7 +57,7 @@ from infra.commands.status import UnreachableError, smoke_test
 @click.option(
     "--alarm-email",
     metavar="ADDRESS",
-    callback=lambda _context, _option, address: address and connection.parse_email(address),
+    callback=lambda _context, _option, text: None if text is None else connection.parse_email(text),
     help="Subscribe this email address to the alarms.",
 )
 @click.option(
@@ -59,7 +65,7 @@ from infra.commands.status import UnreachableError, smoke_test
     "tries",
     default=None,
     help="Create a test Task and watch its callback. By default, the command offers that in a "
-    "terminal, after the first deployment.",
+    "terminal, at the end of the first run that completes.",
 )
 @click.option(
     "--try-attributes",
@@ -97,6 +103,10 @@ def deploy(
     Exit code 1: a step failed. Fix the cause and run the command again; resources that are already
     deployed are kept. After a failed smoke test, the next run deploys again.
     """
+    if try_attributes is not None:
+        if tries is False:
+            raise click.UsageError("--no-try contradicts --try-attributes. Omit one of them.")
+        tries = True
     runtime = chalice_record.lambda_runtime()
     stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage, f", functions on {runtime}")
@@ -104,26 +114,58 @@ def deploy(
     stage, workspace = setup.complete(aws, stage, dialog, os.environ)
     with lock.acquire(aws, stage, force=break_lock) as renew_lock:
         api_settings.ensure_access_logs_possible(aws, stage)
-        bucket = stacks.outputs(aws, stage).get("Deployments")
-        is_first = chalice_record.find_api_id(aws, stage, bucket) is None
         url = _deploy_changes(aws, stage, renew_lock, check=check)
     hidden_prefix = "/***" if stage.settings.callback_prefixes[0] else ""
     result = {"url": url, "assignment_callback": f"{url}{hidden_prefix}/assignment_callback"}
     click.echo(json.dumps(result) if as_json else result["assignment_callback"])
     if callback_urls:
-        connection.set_callback_urls(workspace, url, stage.settings.callback_prefixes, dialog)
-    offers = is_first and dialog.is_interactive and not yes
-    topic = stacks.outputs(aws, stage)["AlarmTopic"]
-    connection.subscribe_to_alarms(aws, stage, topic, alarm_email, may_ask=offers)
-    if tries is None and try_attributes is not None:
-        tries = True
+        connection.set_callback_urls(workspace, url, stage.settings.callback_prefixes[0], dialog)
+    _finish(
+        aws, stage, workspace, dialog, url=url, email=alarm_email, tries=tries, text=try_attributes
+    )
+
+
+def _finish(
+    aws: Aws,
+    stage: Stage,
+    workspace: Workspace,
+    dialog: Dialog,
+    *,
+    url: str,
+    email: str | None,
+    tries: bool | None,
+    text: str | None,
+) -> None:
+    """Subscribe to the alarms and create a test Task; offer both until a run has completed."""
+    outputs = stacks.outputs(aws, stage)
+    bucket, topic = outputs["Deployments"], outputs["AlarmTopic"]
+    is_first = fingerprint.is_first_run(aws, stage, bucket)
+    offers = is_first and dialog.is_interactive and not dialog.assumes_yes
+    if is_first and not offers:
+        _report_unasked(dialog, has_email=email is not None, has_decided=tries is not None)
+    connection.subscribe_to_alarms(aws, stage, topic, email, may_ask=offers)
     if tries or (offers and tries is None):
         try:
-            trial.run(aws, stage, workspace, dialog, base_url=url, attributes=try_attributes)
+            trial.run(aws, stage, workspace, dialog, base_url=url, attributes=text)
         except trial.ImpossibleTrial as error:
             if tries:
                 raise
             click.echo(str(error), err=True)
+    if is_first:
+        fingerprint.end_first_run(aws, stage, bucket)
+
+
+def _report_unasked(dialog: Dialog, *, has_email: bool, has_decided: bool) -> None:
+    """Print which questions of the first run were not asked, and the options that answer them."""
+    unasked = []
+    if not has_email:
+        unasked.append("an email address for the alarms (--alarm-email ADDRESS)")
+    if not has_decided:
+        unasked.append("a test Task (--try)")
+    if unasked:
+        asks_nothing = "--no-input" if is_terminal() else "no terminal"
+        cause = "--yes" if dialog.is_interactive else asks_nothing
+        click.echo(f"Not asked for ({cause}): {', '.join(unasked)}.", err=True)
 
 
 def _deploy_changes(aws: Aws, stage: Stage, renew_lock: Callable[[], None], *, check: bool) -> str:

@@ -11,6 +11,7 @@ from infra.aws import Aws, chalice_record, lock, stacks, stage_config
 from infra.aws.policies import SECRETS_MANAGER
 from infra.aws.stage_config import Stage
 from infra.commands import break_lock_option, cloud_stage_option, connect_to_stage, report_errors
+from infra.commands.dialog import confirm
 
 _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 
@@ -70,8 +71,10 @@ def _confirm(aws: Aws, stage_name: str, *, data: bool) -> None:
     scope = "with all its data" if data else "except its tables and secrets"
     question = f"Remove stage {stage_name} in account {aws.account}, {aws.region}, {scope}?"
     if not data:
-        click.confirm(question, abort=True, err=True)
-    elif click.prompt(f"{question} Type the stage's name", err=True) != stage_name:
+        is_confirmed = confirm(question)
+    else:
+        is_confirmed = click.prompt(f"{question} Type the stage's name", err=True) == stage_name
+    if not is_confirmed:
         raise click.Abort
 
 

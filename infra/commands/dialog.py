@@ -1,13 +1,17 @@
-"""Questions to the operator, asked only in a terminal."""
+"""Questions to the operator, asked only in a terminal, and lines that report progress."""
 
 import sys
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
 from chalicelib.domain.sids import is_sid
+
+PROGRESS_SECONDS = 5.0
 
 
 def is_terminal() -> bool:
@@ -34,7 +38,19 @@ class Dialog:
         """Return whether the operator confirms a change; False if nobody can be asked."""
         if self.assumes_yes or not self.is_interactive:
             return self.assumes_yes
-        return click.confirm(question, err=True)
+        return confirm(question)
+
+
+def confirm(question: str) -> bool:
+    """Ask for yes or no; an empty answer means no."""
+    return ask(f"{question} [y/N]", default="", parse=_parse_yes_or_no) == "y"
+
+
+def _parse_yes_or_no(answer: str) -> str:
+    answer = answer.strip().lower()
+    if answer not in ("", "y", "yes", "n", "no"):
+        raise click.UsageError("Answer y for yes, or n for no.")
+    return answer[:1]
 
 
 def ask(question: str, *, default: str | None = None, parse: Callable[[str], str] = str) -> str:
@@ -74,7 +90,38 @@ def choose(kind: str, options: Sequence[tuple[str, str]]) -> str:
     """
     for index, (sid, name) in enumerate(options, start=1):
         click.echo(f"  {index}. {name} ({sid})", err=True)
-    default: Any = 1 if len(options) == 1 else None
-    numbers = click.IntRange(1, len(options))
-    number: int = click.prompt(f"{kind}, by number", default=default, type=numbers, err=True)
-    return options[number - 1][0]
+    numbers = [str(number) for number in range(1, len(options) + 1)]
+
+    def parse(answer: str) -> str:
+        if answer.strip() not in numbers:
+            range_of_numbers = f"a number from 1 to {numbers[-1]}" if len(numbers) > 1 else "1"
+            raise click.UsageError(f"Enter {range_of_numbers}.")
+        return answer
+
+    default = numbers[0] if len(numbers) == 1 else None
+    number = ask(f"{kind}, by number", default=default, parse=parse)
+    return options[int(number) - 1][0]
+
+
+@contextmanager
+def progress(describe: Callable[[], str]) -> Iterator[None]:
+    """Print a line every five seconds during a ``with`` block, even while a call blocks.
+
+    Args:
+        describe: Returns what the command waits for, as a sentence.
+    """
+    started, ended = time.monotonic(), threading.Event()
+
+    def report() -> None:
+        while not ended.wait(PROGRESS_SECONDS):
+            elapsed = time.monotonic() - started
+            with suppress(OSError):  # the terminal may be closed
+                click.echo(f"{describe()} Waiting, {elapsed:.0f} s ...", err=True)
+
+    thread = threading.Thread(target=report, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -17,6 +17,7 @@ from infra.commands import (
     report_errors,
     stage_option,
 )
+from infra.commands.dialog import confirm
 
 _SWEEP_SECONDS = 15 * 60
 
@@ -70,9 +71,9 @@ def erase(reservation_sid: str, stage_name: str, *, yes: bool) -> None:
         raise click.UsageError("RESERVATION_SID must be WR followed by 32 hexadecimal digits.")
     settings = load_settings(stage_name)
     connect_unless_local(stage_name, settings)
-    if not yes:
-        table = settings.reservations_table
-        click.confirm(f"Delete {reservation_sid} from the table {table}?", abort=True, err=True)
+    table = settings.reservations_table
+    if not yes and not confirm(f"Delete {reservation_sid} from the table {table}?"):
+        raise click.Abort
     if not open_store(settings).erase(reservation_sid):
         raise click.ClickException(
             f"There is no record of {reservation_sid} in stage {stage_name}."

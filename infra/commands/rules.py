@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from chalicelib import config
 from chalicelib.adapters import rules_file
 from chalicelib.domain.callbacks import AssignmentCallback, Form
 from chalicelib.domain.instructions import WITHOUT_PARAMETERS, Defer, without_secrets
-from chalicelib.domain.json_text import JsonError, read_json_object
+from chalicelib.domain.json_text import JsonError, read_facts
 from chalicelib.domain.rules import Rule, RuleEvaluation, Rules, evaluate_all, facts_of
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
@@ -58,6 +59,9 @@ def check(file: Path | None, stage_name: str) -> None:
 
     Exit code 1: the rules are invalid. Each line of the message describes one mistake.
     """
+    source = click.get_current_context().get_parameter_source("stage_name")
+    if file and source is not ParameterSource.DEFAULT:
+        raise click.UsageError("FILE and --stage contradict each other. Omit one of them.")
     path = file or config.rules_file(stage_config.environment(stage_name, os.environ))
     checked = rules_file.load(path.absolute(), default=Defer())
     click.echo(f"{path}: {len(checked.rules)} rule(s), no mistakes.")
@@ -123,12 +127,19 @@ def _captured_callback(source: str) -> Form:
         raise OperatorError(
             f"{source} is neither a Reservation SID nor a readable file."
         ) from error
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise OperatorError(f"{source} is UTF-16. Save the file as UTF-8.")
     if not body.startswith(b"{"):
         return Form.parse(body)
     try:
-        return _form_of(read_json_object(body.decode()))
+        return _form_of(read_facts(body.decode())[0])
     except (JsonError, UnicodeDecodeError) as error:
         raise OperatorError(f"{source} must contain a form or a JSON object: {error}.") from error
+    except RecursionError as error:
+        raise OperatorError(
+            f"{source} contains attributes that are nested too deeply. Write the attributes as a "
+            "string, as TaskRouter does."
+        ) from error
 
 
 def _recorded_callback(reservation_sid: str, settings: config.Settings) -> tuple[Form, Any]:
@@ -193,7 +204,15 @@ def _values_read(rule: Rule, facts: dict[str, Any]) -> dict[str, Any]:
     for expression in (rule.when, *rule.references.values()):
         if expression:
             values |= expression.facts_read(facts)
-    return values
+    return {path: _without_deep_nesting(value) for path, value in values.items()}
+
+
+def _without_deep_nesting(value: Any) -> Any:
+    try:
+        json.dumps(value)
+    except RecursionError:
+        return "(nested too deeply to be shown)"
+    return value
 
 
 def _format(explanation: dict[str, Any]) -> Iterator[str]:

@@ -49,10 +49,19 @@ def put(stage_name: str, *, from_stdin: bool) -> None:
     name = stage.settings.secrets_parameter
     if _is_in_secrets_manager(stage):
         raise OperatorError(f"{name} is a Secrets Manager secret. Write it in Secrets Manager.")
-    text = sys.stdin.read() if from_stdin else json.dumps(_prompt_for_secrets())
+    text = _read_stdin() if from_stdin else json.dumps(_prompt_for_secrets())
     value = text.removeprefix(BYTE_ORDER_MARK)
     write(aws, stage, value)
     click.echo(f"{name} is written. Running Lambda instances pick it up within minutes.")
+
+
+def _read_stdin() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as error:
+        raise OperatorError(
+            "The standard input is not UTF-8. Save the file with the secrets as UTF-8."
+        ) from error
 
 
 def write(aws: Aws, stage: Stage, value: str) -> None:

@@ -14,11 +14,12 @@ from requests.exceptions import InvalidProxyURL, ProxyError, SSLError
 
 from chalicelib import __version__
 from chalicelib.adapters.dynamodb.reservations import LAST_SWEEP
-from chalicelib.domain.errors import describe_connection_failure
+from chalicelib.domain.messages import describe_connection_failure
 from infra import OperatorError, format_duration
 from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import SWEEP, Stage
 from infra.commands import cloud_stage_option, connect_to_stage, describe_error, report_errors
+from infra.commands.dialog import progress
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
 """Route of the unsigned request.
@@ -117,13 +118,16 @@ def smoke_test(base_url: str, callback_prefix: str, *, max_seconds: float = 60) 
         OperatorError: A check failed.
     """
     deadline = time.monotonic() + max_seconds
-    while True:
-        try:
-            return _check(base_url, callback_prefix)
-        except OperatorError:
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(_RETRY_SECONDS)
+    problem = f"{base_url} has not responded yet."
+    with progress(lambda: problem):
+        while True:
+            try:
+                return _check(base_url, callback_prefix)
+            except OperatorError as error:
+                if time.monotonic() > deadline:
+                    raise
+                problem = str(error)
+            time.sleep(_RETRY_SECONDS)
 
 
 def _check(base_url: str, callback_prefix: str) -> None:

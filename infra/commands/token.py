@@ -1,12 +1,12 @@
 """Command that creates bearer tokens: AccessTokens with a TaskRouter grant."""
 
+import math
 import os
 from dataclasses import dataclass, field
 
 import boto3
 import click
-import requests
-from twilio.base.exceptions import TwilioException
+from botocore.exceptions import BotoCoreError, ClientError
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
 
@@ -17,10 +17,11 @@ from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
 from infra.aws import stage_config
-from infra.commands import connect_unless_local, report_errors, stage_option
-from infra.twilio_account import make_client
+from infra.commands import connect_unless_local, describe_error, report_errors, stage_option
+from infra.twilio_account import Account
 
 _DEFAULT_HOURS = 8.0
+_MAX_HOURS = config.MAX_TOKEN_SECONDS / 3_600
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,25 @@ class ApiKey:
     secret: str = field(repr=False)
 
 
+def _parse_hours(text: str) -> float:
+    try:
+        hours = float(text)
+    except ValueError:
+        hours = math.nan
+    if not 0 < hours <= _MAX_HOURS:
+        raise click.BadParameter(f"It must be a number above 0, and at most {_MAX_HOURS:g}.")
+    return hours
+
+
 @click.command()
 @click.option("--role", required=True, type=click.Choice([str(role) for role in Role]))
 @click.option("--worker", metavar="SID|NAME", help="The Worker; required for the role worker.")
 @click.option(
     "--hours",
     show_default="8, or MAX_TOKEN_SECONDS if that is less",
-    type=click.FloatRange(0, config.MAX_TOKEN_SECONDS / 3_600, min_open=True),
-    help="Lifetime of the token.",
+    metavar="HOURS",
+    callback=lambda _context, _option, text: text if text is None else _parse_hours(text),
+    help=f"Lifetime of the token, at most {_MAX_HOURS:g}.",
 )
 @stage_option
 @report_errors
@@ -54,9 +66,11 @@ def token(role: str, worker: str | None, hours: float | None, stage_name: str) -
     """
     if Role(role).has_worker and not worker:
         raise click.UsageError(f"A {role} token needs --worker, the SID or name of a Worker.")
+    if worker and not Role(role).has_worker:
+        raise click.UsageError(f"A {role} token has no Worker. Omit --worker.")
     settings = config.load(stage_config.environment(stage_name, os.environ))
-    max_hours = settings.max_token_seconds / 3_600
-    if hours is not None and hours > max_hours:
+    if hours is not None and hours * 3_600 > settings.max_token_seconds:
+        max_hours = math.floor(settings.max_token_seconds / 3_600 * 10_000) / 10_000
         raise click.UsageError(
             f"--hours must be at most {max_hours:g}, because MAX_TOKEN_SECONDS is "
             f"{settings.max_token_seconds} in the stage {stage_name}."
@@ -113,11 +127,12 @@ def read_api_key(settings: config.Settings) -> ApiKey:
     name = settings.secrets_parameter
     if not name:
         return ApiKey(settings.twilio_api_key_sid, settings.twilio_api_key_secret)
-    response = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
     try:
+        response = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
         secrets = parse_secrets(response["Parameter"]["Value"])
-    except SecretsUnavailable as error:
-        raise OperatorError(f"{name}: {error}") from error
+    except (BotoCoreError, ClientError, SecretsUnavailable) as error:
+        message = f"The parameter {name} can't be read. {describe_error(error)}"
+        raise OperatorError(message) from error
     return ApiKey(*next(iter(secrets.api_keys.items())))
 
 
@@ -135,25 +150,21 @@ def find_worker_sid(settings: config.Settings, key: ApiKey, worker: str) -> str:
     """
     if is_sid(worker, "WK"):
         return worker
-    for sid, name in _list_workers(settings, key, worker):
+    account = Account(
+        settings.twilio_taskrouter_url,
+        settings.twilio_account_sid,
+        key.sid,
+        key.secret,
+        remedy="Check that it is a standard API key of this account.",
+    )
+    try:
+        workers = account.list_workers(settings.twilio_workspace_sid, worker)
+    except OperatorError as error:
+        raise OperatorError(
+            f"The SID of the Worker {worker!r} can't be looked up, so pass the SID instead of the "
+            f"name. {error}"
+        ) from error
+    for sid, name in workers:
         if name == worker:
             return sid
     raise OperatorError(f"The Workspace has no Worker named {worker!r}.")
-
-
-def _list_workers(settings: config.Settings, key: ApiKey, name: str) -> list[tuple[str, str]]:
-    client = make_client(
-        settings.twilio_taskrouter_url, settings.twilio_account_sid, key.sid, key.secret
-    )
-    workers = client.taskrouter.v1.workspaces(settings.twilio_workspace_sid).workers
-    try:
-        return [(w.sid or "", w.friendly_name or "") for w in workers.list(friendly_name=name)]
-    except TwilioException as error:
-        raise OperatorError(f"TaskRouter refused to list the Workers: {error}") from error
-    except requests.RequestException as error:
-        is_twilio = settings.twilio_taskrouter_url == config.TASKROUTER_URL
-        remedy = "Check the URL" if is_twilio else "Start the simulator (make services)"
-        raise OperatorError(
-            f"TaskRouter at {settings.twilio_taskrouter_url} can't be reached to look up the "
-            f"Worker {name!r} ({type(error).__name__}). {remedy}, or pass the Worker's SID."
-        ) from error

@@ -1,9 +1,11 @@
 """Creates a test Task, and watches its callback arrive at the deployed stage."""
 
 import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -36,6 +38,13 @@ _CLOCK_SKEW_SECONDS = 60
 
 _CALLBACK_ROUTE = "/assignment_callback"
 """The route whose log lines explain a missing callback. The smoke test uses the fallback route."""
+
+_COMPARISON = re.compile(
+    r"""\s*(?P<name>[A-Za-z_$][\w$]*|\d+)\s*==?\s*(?P<value>"[^"]*"|'[^']*'|\d+)\s*""", re.ASCII
+)
+"""A comparison in a Workflow's expression, such as ``selected_language == "es"`` or ``1 == 1``."""
+
+_ATTRIBUTES_HINT = "Pass attributes that match a filter: --try-attributes '{...}'"
 
 _BAD_REQUEST = 400
 _FORBIDDEN = 403
@@ -77,20 +86,15 @@ def run(
         workspace: The Workspace with the Workflow.
         dialog: How the operator agrees.
         base_url: The URL in front of the routes, including the API's stage.
-        attributes: JSON text of the Task's attributes; None to ask for them, or to use only the
-            marker of test Tasks.
+        attributes: JSON text of the Task's attributes; None to ask for them, or to use attributes
+            that match a filter.
 
     Raises:
         ImpossibleTrial: No Worker could be reserved, or no callback could arrive.
         OperatorError: No callback arrived. The message says why.
     """
-    if changes := find_changes(workspace, base_url, stage.settings.callback_prefixes).workflow:
-        raise ImpossibleTrial(
-            f"No test Task was created, because the Workflow's {' and '.join(changes)} differ from "
-            "this deployment."
-        )
-    filters, queues = _routes(workspace.fetch_workflow().configuration)
-    workers = workspace.list_available_workers(queues)
+    routes = _read_routes(stage, workspace, base_url)
+    workers = workspace.list_available_workers(_queues(routes))
     if not workers:
         raise ImpossibleTrial(
             "No test Task was created, because no Worker in the Workflow's TaskQueues is "
@@ -102,7 +106,11 @@ def run(
     if dialog.is_interactive and not dialog.confirm(question):
         return
     if attributes is None:
-        attributes = _choose_attributes(dialog, filters)
+        attributes = _choose_attributes(workspace, dialog, routes)
+    if problem := _find_mismatch(attributes, routes):
+        raise ImpossibleTrial(
+            f"No test Task was created, because the attributes {problem} {_ATTRIBUTES_HINT}"
+        )
     with _test_task(workspace, attributes) as task_sid:
         reservation, answer = _watch(aws, stage, workspace, task_sid)
         click.echo(
@@ -112,31 +120,142 @@ def run(
         )
 
 
-def _routes(configuration: str) -> tuple[list[str], list[str]]:
-    """Return a line for each filter of a Workflow, and the SIDs of its TaskQueues."""
+@dataclass(frozen=True)
+class _Route:
+    """A filter or the default filter of a Workflow.
+
+    Attributes:
+        expression: The filter's expression; None for the default filter.
+        name: The filter's name.
+        queues: SIDs of the TaskQueues.
+    """
+
+    expression: str | None
+    name: str
+    queues: list[str]
+
+    @property
+    def attributes(self) -> dict[str, Any] | None:
+        """Attributes that match the expression, or None if it is not simple.
+
+        A simple expression consists of comparisons with literals, joined by AND.
+        """
+        if self.expression is None:
+            return {}
+        attributes = {}
+        for part in re.split(r"\sAND\s", self.expression, flags=re.IGNORECASE):
+            comparison = _COMPARISON.fullmatch(part)
+            if comparison is None:
+                return None
+            name, value = comparison["name"], comparison["value"]
+            if not name.isdigit():
+                attributes[name] = int(value) if value.isdigit() else value[1:-1]
+            elif name != value:
+                return None
+        return attributes
+
+
+def _parse_routes(configuration: str) -> list[_Route]:
+    """Return the filters of a Workflow, and its default filter at the end."""
     try:
         routing = json.loads(configuration)["task_routing"]
         filters, default = routing.get("filters") or [], routing.get("default_filter")
-        lines = [
-            f"{item.get('filter_friendly_name', 'Filter')}: {item.get('expression')}"
+        routes = [
+            _Route(
+                expression=str(item.get("expression")),
+                name=str(item.get("filter_friendly_name", "Filter")),
+                queues=[
+                    target["queue"] for target in item.get("targets") or [item] if "queue" in target
+                ],
+            )
             for item in filters
         ]
-        targets = [target for item in filters for target in item.get("targets") or [item]]
-        queues = [target["queue"] for target in (*targets, default or {}) if "queue" in target]
+        if default and "queue" in default:
+            routes.append(_Route(expression=None, name="Default filter", queues=[default["queue"]]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise OperatorError("The configuration of the Workflow can't be read.") from error
-    return lines, list(dict.fromkeys(queues))
+    return routes
 
 
-def _choose_attributes(dialog: Dialog, filters: list[str]) -> str:
-    default = json.dumps(_MARKER)
+def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Route]:
+    """Return the routes of the Workflow, if its callbacks reach this deployment.
+
+    Raises:
+        ImpossibleTrial: Callbacks go elsewhere, or the Workflow has no route.
+    """
+    if find_changes(workspace, base_url, stage.settings.callback_prefixes[0]).workflow:
+        raise ImpossibleTrial(
+            "No test Task was created, because the callback URLs of the Workflow differ from this "
+            f"deployment. To change them, run: python -m infra deploy --stage {stage.name} --yes"
+        )
+    routes = _parse_routes(workspace.fetch_workflow().configuration)
+    if not routes:
+        raise ImpossibleTrial(
+            "No test Task was created, because the Workflow has neither a filter nor a default "
+            "filter, so it cancels every Task."
+        )
+    return routes
+
+
+def _queues(routes: Sequence[_Route]) -> list[str]:
+    """Return the TaskQueues of several routes, each once."""
+    return list(dict.fromkeys(queue for route in routes for queue in route.queues))
+
+
+def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_Route]) -> str:
+    """Return the attributes that the operator enters or, without questions, the default.
+
+    The default attributes match the first simple filter whose TaskQueues have an available Worker.
+
+    Raises:
+        ImpossibleTrial: There is no such filter, and nobody can be asked.
+    """
+    default = next(
+        (
+            json.dumps({**_MARKER, **route.attributes})
+            for route in routes
+            if route.attributes is not None and workspace.list_available_workers(route.queues)
+        ),
+        None,
+    )
     if not dialog.is_interactive or dialog.assumes_yes:
+        if default is None:
+            raise ImpossibleTrial(
+                "No test Task was created, because the command can't derive attributes from the "
+                f"Workflow's expressions. {_ATTRIBUTES_HINT}"
+            )
+        click.echo(f"Attributes of the Task: {default}", err=True)
         return default
-    if filters:
-        click.echo("Filters of the Workflow:", err=True)
-    for line in filters:
-        click.echo(f"  {line}", err=True)
-    return ask("Attributes of the Task", default=default, parse=parse_attributes)
+    click.echo("Filters of the Workflow:", err=True)
+    for route in routes:
+        click.echo(f"  {route.name}: {route.expression or 'all other Tasks'}", err=True)
+
+    def parse(answer: str) -> str:
+        attributes = parse_attributes(answer)
+        if problem := _find_mismatch(attributes, routes):
+            raise click.UsageError(f"The attributes {problem}")
+        return attributes
+
+    return ask("Attributes of the Task", default=default, parse=parse)
+
+
+def _find_mismatch(attributes: str, routes: Sequence[_Route]) -> str | None:
+    """Return why the Workflow would cancel a Task, as the end of a sentence, if that is certain.
+
+    Values are compared like TaskRouter's most tolerant comparison, by their text without case.
+    """
+    given = {name: _comparable(value) for name, value in json.loads(attributes).items()}
+    for route in routes:
+        expected = route.attributes
+        if expected is None or all(
+            given.get(name) == _comparable(value) for name, value in expected.items()
+        ):
+            return None
+    return "match no filter of the Workflow, which has no default filter."
+
+
+def _comparable(value: object) -> str:
+    return str(value).casefold()
 
 
 @contextmanager
@@ -195,6 +314,7 @@ def _watch(aws: Aws, stage: Stage, workspace: Workspace, task_sid: str) -> tuple
 
 
 def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
+    click.echo("No callback is recorded. Reading the stage's log ...", err=True)
     deadline = time.monotonic() + _LOG_SECONDS
     while not (failures := _failed_callbacks(aws, stage, since)) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

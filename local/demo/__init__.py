@@ -19,7 +19,11 @@ TIMES = {
     # The stage that waits for a timeout sets a shorter timeout on the Workflow.
     "SIMULATOR_RESERVATION_TIMEOUT": "60",
 }
-DEFERRING_SETTINGS = {"ASSIGNMENT_INSTRUCTION": "defer", "RULES_FILE": "chalicelib/rules.toml"}
+DEFERRING_SETTINGS = {
+    "ASSIGNMENT_INSTRUCTION": "defer",
+    "RULES_FILE": "chalicelib/rules.toml",
+    "CALLBACK_PATH_SECRETS": "open",
+}
 INSTRUCTING_SETTINGS = {"ASSIGNMENT_INSTRUCTION": "accept", "RULES_FILE": "local/voice-rules.toml"}
 LOG_LINES = 20
 """Number of log lines to print per program after a failure."""
@@ -30,8 +34,8 @@ def run(environ: Mapping[str, str]) -> int:
 
     Args:
         environ: The shell's environment, which takes precedence except for the ports (the demo
-            uses free ports) and for ASSIGNMENT_INSTRUCTION and RULES_FILE (the demo shows several
-            instructions).
+            uses free ports), for ASSIGNMENT_INSTRUCTION and RULES_FILE (the demo shows several
+            instructions), and for CALLBACK_PATH_SECRETS (the demo shows the callbacks' URLs).
 
     Returns:
         The exit code: 0, or 1 if a stage failed. The failure is printed.

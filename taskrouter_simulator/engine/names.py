@@ -19,7 +19,14 @@ from taskrouter_simulator.engine.expressions import (
     reference,
     reference_keys,
 )
-from taskrouter_simulator.engine.model import ReservationStatus, WorkerChannel, Workspace
+from taskrouter_simulator.engine.model import (
+    ReservationStatus,
+    Worker,
+    WorkerChannel,
+    Workspace,
+    parse_attributes,
+)
+from taskrouter_simulator.spelling import find_similar, fold
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 TIME_NAMES: dict[str, Callable[[datetime], Any]] = {
@@ -33,6 +40,15 @@ TIME_NAMES: dict[str, Callable[[datetime], Any]] = {
 
 See https://www.twilio.com/docs/taskrouter/time-of-day-routing.
 """
+WORKER_NAMES: dict[str, Callable[[Workspace, Worker], str]] = {
+    "sid": lambda _workspace, worker: worker.sid,
+    "friendly_name": lambda _workspace, worker: worker.friendly_name,
+    "activity_sid": lambda _workspace, worker: worker.activity_sid,
+    "activity_name": lambda workspace, worker: (
+        workspace.activities[worker.activity_sid].friendly_name
+    ),
+}
+"""Functions that return the value, by the name after `worker.`."""
 CHANNEL_NAMES: dict[str, Callable[[WorkerChannel, list[ReservationStatus]], Any]] = {
     "assigned_tasks": lambda _channel, held: held.count(ReservationStatus.ACCEPTED),
     "available": lambda channel, _held: channel.available,
@@ -47,6 +63,8 @@ The arguments are the WorkerChannel and the statuses of the Reservations that us
 https://www.twilio.com/docs/taskrouter/multitasking.
 """
 _NAMESPACES = ("task", "taskrouter", "worker", "workers")
+_SIMILAR = 0.8
+"""Minimum similarity of a name to the name that was probably meant."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +103,8 @@ def require_names(
 ) -> None:
     """Check that each reference can be resolved.
 
-    A reference to an attribute is always accepted, because a missing attribute is documented to be
-    NULL.
+    A reference to an attribute is accepted, because a missing attribute is documented to be NULL.
+    A reference is not taken as an attribute if it is a misspelling of a supplied name.
 
     Args:
         references: The references in the expression.
@@ -100,9 +118,12 @@ def require_names(
     for keys in references:
         if not names_may_begin_with_digit and any(name[0].isdigit() for name in _names(keys)):
             raise ExpressionError(f"{_text(keys)} contains a name that begins with a digit")
+        _require_spelling(keys, scope, workspace)
         _require_available(keys, scope)
         if keys[0] in scope.namespaces:
             _require_known(keys, workspace)
+        if scope is ORDER_BY:
+            _require_number(keys)
 
 
 def _names(keys: Keys) -> list[str]:
@@ -112,6 +133,92 @@ def _names(keys: Keys) -> list[str]:
 def _text(keys: Keys) -> str:
     dotted = "".join(f".{key}" if isinstance(key, str) else f"[{key}]" for key in keys)
     return dotted.removeprefix(".")[:200]
+
+
+def _require_spelling(keys: Keys, scope: Scope, workspace: Workspace) -> None:
+    """Check that a reference is not a misspelling of a name that TaskRouter supplies."""
+    meant = _find_namespace(keys, scope, workspace)
+    if meant is None:
+        is_bare = scope is WORKERS and keys[0] not in _NAMESPACES
+        meant = _find_worker_name(("worker", *keys) if is_bare else keys, workspace)
+    if meant is not None:
+        raise ExpressionError(f"{_text(keys)} is not known; did you mean {_text(meant)}?")
+
+
+def _find_namespace(keys: Keys, scope: Scope, workspace: Workspace) -> Keys | None:
+    """Return the reference with its namespace spelled correctly, or None if it may be an attribute.
+
+    A namespace in another case is a misspelling. Any other similar name is a misspelling only if a
+    supplied name follows.
+    """
+    first, *rest = keys
+    if not rest or not isinstance(first, str) or first in _NAMESPACES:
+        return None
+    namespace = find_similar(first, _NAMESPACES, _SIMILAR)
+    if namespace is None:
+        return None
+    meant = (namespace, *rest)
+    is_certain = fold(first) == namespace or (
+        namespace in scope.namespaces and meant in _supplied(workspace)
+    )
+    return meant if is_certain else None
+
+
+def _find_worker_name(keys: Keys, workspace: Workspace) -> Keys | None:
+    """Return the supplied name that `worker.NAME…` misspells, or None if it may be an attribute.
+
+    If a Worker has the attribute, the reference is no misspelling.
+    """
+    match keys:
+        case ("worker", str(name)):
+            similar = find_similar(name, WORKER_NAMES, cutoff=1)
+            meant: Keys | None = ("worker", similar) if similar else None
+        case ("worker", str(name), *rest) if fold(name) == "channel" or (
+            find_similar(name, ["channel"], _SIMILAR) and _is_channel_path(rest, workspace)
+        ):
+            meant = ("worker", "channel", *rest)
+        case _:
+            return None
+    is_exact = name in {"channel", *WORKER_NAMES}
+    return None if is_exact or _is_attribute(name, workspace) else meant
+
+
+def _is_channel_path(keys: list[str | int], workspace: Workspace) -> bool:
+    """Return whether the keys have the form of `NAME.assigned_tasks`."""
+    names = {channel.unique_name for channel in workspace.channels.values()}
+    return len(keys) > 1 and (keys[0] in names or keys[1] in CHANNEL_NAMES)
+
+
+def _is_attribute(name: str, workspace: Workspace) -> bool:
+    return any(name in parse_attributes(item.attributes) for item in workspace.workers.values())
+
+
+def _supplied(workspace: Workspace) -> set[Keys]:
+    """Return all names that TaskRouter supplies."""
+    channels = [channel.unique_name for channel in workspace.channels.values()]
+    return {
+        *(("taskrouter", name) for name in TIME_NAMES),
+        *(("worker", name) for name in WORKER_NAMES),
+        *(("worker", "channel", channel, name) for channel in channels for name in CHANNEL_NAMES),
+        *(("workers", name) for name in _worker_counts(workspace)),
+    }
+
+
+def _worker_counts(workspace: Workspace) -> tuple[str, ...]:
+    """Return the names after `workers.`."""
+    return ("available", "unavailable", *workspace.activities)
+
+
+def _require_number(keys: Keys) -> None:
+    """Check that `order_by` does not name a supplied text or boolean, which it would ignore."""
+    match keys:
+        case ("worker", name) if name in WORKER_NAMES:
+            kind = "text"
+        case ("worker", "channel", _, "available"):
+            kind = "boolean"
+        case _:
+            return
+    raise ExpressionError(f"{_text(keys)} is a {kind}, but order_by sorts by integers")
 
 
 def _require_available(keys: Keys, scope: Scope) -> None:
@@ -139,7 +246,7 @@ def _require_known(keys: Keys, workspace: Workspace) -> None:
             _require_choice(keys, channel, channels)
             _require_choice(keys, name, CHANNEL_NAMES)
         case ("workers", name):
-            _require_choice(keys, name, ("available", "unavailable", *workspace.activities))
+            _require_choice(keys, name, _worker_counts(workspace))
         case ("taskrouter" | "workers", *_) | ("worker", "channel", *_):
             raise ExpressionError(
                 f"{_text(keys)} is not a name that TaskRouter supplies, such as "

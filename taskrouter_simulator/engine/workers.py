@@ -16,7 +16,7 @@ from taskrouter_simulator.engine.model import (
     Workspace,
     parse_attributes,
 )
-from taskrouter_simulator.engine.names import CHANNEL_NAMES
+from taskrouter_simulator.engine.names import CHANNEL_NAMES, WORKER_NAMES
 
 
 def create(
@@ -226,10 +226,7 @@ def expression_context(workspace: Workspace, worker: Worker) -> dict[str, Any]:
     """
     attributes = {
         **parse_attributes(worker.attributes),
-        "sid": worker.sid,
-        "friendly_name": worker.friendly_name,
-        "activity_sid": worker.activity_sid,
-        "activity_name": workspace.activities[worker.activity_sid].friendly_name,
+        **{name: read(workspace, worker) for name, read in WORKER_NAMES.items()},
     }
     channel = partial(_channel_values, workspace, worker)
     return {**attributes, "worker": {**attributes, "channel": channel}}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from taskrouter_simulator.engine.core import Engine
 from taskrouter_simulator.log import Log
 from taskrouter_simulator.origins import NOT_LOCAL
 from taskrouter_simulator.portal.overview import build_overview
+from taskrouter_simulator.spelling import describe_unknown
 from taskrouter_simulator.web import is_local
 
 PAGE = "/simulator/portal"
@@ -92,9 +94,16 @@ def _file(name: str) -> Response:
 def _state(engine: Engine, log: Log, request: Request) -> Response:
     """Return the overview, or 304 if it is unchanged.
 
-    The time is in a header, because it changes even when the overview does not.
+    An unknown Workspace is no error, because a reset deletes the Workspace that the page shows. The
+    time is in a header, because it changes even when the overview does not.
     """
-    content = build_overview(engine, log.entries(), request.query_params.get("workspace"))
+    if unknown := sorted(set(request.query_params) - {"workspace"}):
+        message = f"unknown name {describe_unknown(unknown[0], ['workspace'])}"
+        return PlainTextResponse(message, status_code=400)
+    workspace_sid = request.query_params.get("workspace", "")
+    if not re.fullmatch("(WS[0-9a-f]{32})?", workspace_sid):
+        return PlainTextResponse("workspace must be a WS… SID", status_code=400)
+    content = build_overview(engine, log.entries(), workspace_sid)
     body = json.dumps(content, separators=(",", ":")).encode()
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": etag, TIME_HEADER: f"{engine.now():.6f}"}

@@ -22,7 +22,7 @@ from taskrouter_simulator.faults import Fault, Faults
 from taskrouter_simulator.identifiers import Credentials
 from taskrouter_simulator.origins import FOREIGN, is_foreign
 from taskrouter_simulator.rest.request import Parameters, Request, Response
-from taskrouter_simulator.rest.table import ROUTES, Handler
+from taskrouter_simulator.rest.table import ROUTES, Operation
 from taskrouter_simulator.settings import Settings
 from taskrouter_simulator.web import AsciiJsonResponse
 
@@ -98,19 +98,19 @@ class RestApi:
     def routes(self) -> list[Route]:
         """Return a route for each path, and a route that returns 404 for all other paths."""
         routes = [
-            Route(path, self._endpoint(handlers), methods=_METHODS)
-            for path, handlers in ROUTES.items()
+            Route(path, self._endpoint(operations), methods=_METHODS)
+            for path, operations in ROUTES.items()
         ]
         return [*routes, Route("/{path:path}", self._endpoint({}), methods=_METHODS)]
 
-    def _endpoint(self, handlers: Mapping[str, Handler]) -> Callable[[HttpRequest], Any]:
+    def _endpoint(self, operations: Mapping[str, Operation]) -> Callable[[HttpRequest], Any]:
         async def endpoint(http: HttpRequest) -> HttpResponse:
             path = http.scope["path"]
             fault = self._faults.take("request", http.method, path)
             if fault and fault.kind == "latency" and fault.moment == "before":
                 await asyncio.sleep(fault.seconds)
             try:
-                response, parameters = await self._respond(http, handlers, fault)
+                response, parameters = await self._respond(http, operations, fault)
             except ClientDisconnect:
                 # This response is never sent, because the client has disconnected.
                 return HttpResponse(status_code=400)
@@ -132,7 +132,7 @@ class RestApi:
         return endpoint
 
     async def _respond(
-        self, http: HttpRequest, handlers: Mapping[str, Handler], fault: Fault | None
+        self, http: HttpRequest, operations: Mapping[str, Operation], fault: Fault | None
     ) -> tuple[Response, dict[str, str]]:
         """Return the response, and the parameters for the log.
 
@@ -140,20 +140,27 @@ class RestApi:
         the response.
         """
         parameters: dict[str, str] = {}
+        operation = operations.get(http.method)
+        names = operation.parameters if operation else ()
         path, host = http.scope["path"], http.headers.get("host", "")
         if not _HOST.fullmatch(host):
             host = ":".join(map(str, http.scope["server"]))
         try:
             self._authorize(http)
-            form = Parameters(await _read_form(http))
-            query = Parameters(http.scope["query_string"].decode("latin-1"))
+            is_post = http.method == "POST"
+            form = Parameters(await _read_form(http), names if is_post else ())
+            query_text = http.scope["query_string"].decode("latin-1")
+            query = Parameters(query_text, () if is_post else names)
             parameters = dict([*query.pairs, *form.pairs])
             if fault and fault.moment == "before" and fault.kind in {"error", "cut"}:
                 return self._error(InjectedError(fault), fault.retry_after), parameters
-            if not handlers:
+            if not operations:
                 raise NotFound(path.removeprefix("/v1"))
-            if http.method not in handlers:
+            if operation is None:
                 raise MethodNotAllowed(f"Method {http.method} is not allowed on {path}")
+            if self._settings.unknown_parameters == "refused":
+                query.require_known()
+                form.require_known()
             request = Request(
                 self._current_engine(),
                 f"{http.scope['scheme']}://{host}",
@@ -163,7 +170,7 @@ class RestApi:
                 query,
                 http.headers.get("if-match"),
             )
-            response = handlers[http.method](request)
+            response = operation.handle(request)
         except Refusal as refusal:
             response = self._error(refusal)
         if fault and fault.kind == "error":

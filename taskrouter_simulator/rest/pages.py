@@ -1,7 +1,9 @@
 """Sort orders of lists, and pages whose tokens stay valid when resources are deleted."""
 
 import base64
+import hmac
 import json
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -16,6 +18,9 @@ Position = list[Any]
 """The sort keys of a resource, which may have been deleted."""
 
 _DIRECTIONS = {"asc", "desc"}
+_TOKEN_KEY = secrets.token_bytes(16)
+_MAC_LENGTH = 22
+"""Length of the code that authenticates a page token, in characters."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Ordering:
     """The sort order of a list.
 
     Attributes:
-        text: The order as text. A page token is valid only for the order that it was created for.
+        text: The order as text.
         directions: Functions that return the sort keys, and whether each key is descending. No two
             resources have the same keys.
     """
@@ -93,7 +98,11 @@ class Page(Generic[AnyResource]):
 
 
 def paginate(
-    resources: Iterable[AnyResource], ordering: Ordering, token: str | None, size: int
+    path: str,
+    resources: Iterable[AnyResource],
+    ordering: Ordering,
+    token: str | None,
+    size: int,
 ) -> Page[AnyResource]:
     """Return one page of a list.
 
@@ -101,46 +110,51 @@ def paginate(
     ends with it. Therefore, a token stays valid if the resource at its position is deleted.
 
     Args:
+        path: Path of the list.
         resources: All resources of the list.
         ordering: The sort order.
         token: The page token; None for the first page.
         size: Maximum number of resources in the page.
 
     Raises:
-        BadRequest: The token is invalid.
+        BadRequest: The simulator has not created the token for this list and this order.
     """
+    scope = json.dumps([path, ordering.text])
     ordered = ordering.sort(resources)
     positions = [ordering.position(resource) for resource in ordered]
     start, end, cursor = 0, size, None
-    if token:
-        cursor, is_backward = _parse_token(token, ordering)
-        try:
-            border = sum(not ordering.is_before(cursor, position) for position in positions)
-        except (TypeError, ValueError) as error:
-            raise BadRequest("PageToken is not valid") from error
+    if token is not None:
+        cursor, is_backward = _parse_token(token, scope)
+        border = sum(not ordering.is_before(cursor, position) for position in positions)
         start, end = (max(0, border - size), border) if is_backward else (border, border + size)
     last = positions[end - 1] if 0 < end < len(positions) else cursor
     return Page(
         items=ordered[start:end],
-        previous_token=_token(ordering, positions[start - 1], is_backward=True) if start else None,
-        next_token=_token(ordering, last, is_backward=False) if end < len(positions) else None,
+        previous_token=_token(scope, positions[start - 1], is_backward=True) if start else None,
+        next_token=_token(scope, last, is_backward=False) if end < len(positions) else None,
     )
 
 
-def _token(ordering: Ordering, position: Position | None, *, is_backward: bool) -> str:
-    content = json.dumps([ordering.text, position, is_backward])
-    return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+def _token(scope: str, position: Position | None, *, is_backward: bool) -> str:
+    """Return a token that is valid only for one list and one sort order.
+
+    The token is authenticated, so that its content needs no further checks when it comes back.
+    """
+    content = json.dumps([position, is_backward]).encode()
+    digest = hmac.digest(_TOKEN_KEY, scope.encode() + content, "sha256")
+    mac = base64.urlsafe_b64encode(digest)[:_MAC_LENGTH]
+    return (mac + base64.urlsafe_b64encode(content).rstrip(b"=")).decode()
 
 
-def _parse_token(token: str, ordering: Ordering) -> tuple[Position, bool]:
+def _parse_token(token: str, scope: str) -> tuple[Position, bool]:
     """Return the position in a token, and whether the page ends with this position."""
     try:
-        padded = token.encode("ascii") + b"=" * (-len(token) % 4)
-        text, position, is_backward = json.loads(base64.urlsafe_b64decode(padded))
-    except (ValueError, TypeError, RecursionError) as error:
-        raise BadRequest("PageToken is not valid") from error
-    if not isinstance(position, list) or not isinstance(is_backward, bool):
-        raise BadRequest("PageToken is not valid")
-    if text != ordering.text:
-        raise BadRequest("PageToken belongs to a list with another Ordering")
+        content = token[_MAC_LENGTH:].encode("ascii")
+        padded = content + b"=" * (-len(content) % 4)
+        position, is_backward = json.loads(base64.urlsafe_b64decode(padded))
+        is_valid = hmac.compare_digest(token, _token(scope, position, is_backward=is_backward))
+    except (ValueError, TypeError, RecursionError):
+        is_valid = False
+    if not is_valid:
+        raise BadRequest("PageToken is not valid for this list and this Ordering")
     return position, is_backward

@@ -21,13 +21,15 @@ from taskrouter_simulator.engine.model import MAX_ATTRIBUTES, NESTING_RESERVE, R
 from taskrouter_simulator.engine.names import Scope
 from taskrouter_simulator.identifiers import is_url
 from taskrouter_simulator.rest.pages import BY_CREATION, AnyResource, Ordering, paginate
+from taskrouter_simulator.spelling import describe_unknown
 
 AnyEnum = TypeVar("AnyEnum", bound=StrEnum)
 
 _TRUE = {"true", "1", "yes"}
 _FALSE = {"false", "0", "no"}
 _ABSOLUTE_PAGING = 40153
-_PAGING = {"PageSize", "Page", "PageToken"}
+PAGING = ("PageSize", "Page", "PageToken")
+"""The parameters of all lists."""
 
 
 class Parameters:
@@ -35,27 +37,39 @@ class Parameters:
 
     Each method returns the value of one parameter, and raises BadRequest if the value is invalid.
     Except for `all`, `choices` and `required`, the methods return None if the parameter is absent.
-    An empty value is invalid unless the method's description says otherwise.
+    An empty value is invalid unless the method's description says otherwise. Reading a parameter
+    that is not among `names` raises KeyError, so that no handler reads an undeclared parameter.
 
     Args:
         text: The encoded parameters; a name may be repeated.
+        names: Names of the operation's parameters; the methods ignore all others.
 
     Raises:
         BadRequest: There are more than 1000 parameters.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, names: tuple[str, ...]) -> None:
         try:
             self.pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=1000)
         except ValueError as error:
             raise BadRequest("The request has too many parameters") from error
-        self._values = dict(self.pairs)
+        given = dict(self.pairs)
+        self._values = {name: given.get(name) for name in names}
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._values
+    def given(self) -> list[str]:
+        """Return the names of the operation's parameters that the request contains."""
+        return [name for name, value in self._values.items() if value is not None]
+
+    def require_known(self) -> None:
+        """Raise BadRequest if the request contains a parameter that the operation does not have."""
+        for name, _ in self.pairs:
+            if name not in self._values:
+                raise BadRequest(f"Unknown parameter {describe_unknown(name, self._values)}")
 
     def all(self, name: str) -> list[str]:
         """Return all values of a repeated or comma-separated parameter."""
+        if self._values[name] is None:
+            return []
         values = [part for key, value in self.pairs if key == name for part in value.split(",")]
         return [value.strip() for value in values]
 
@@ -70,7 +84,7 @@ class Parameters:
         self, name: str, *, max_length: int | None = None, allow_empty: bool = True
     ) -> str | None:
         """Return the unchanged value, which may be empty unless `allow_empty` is false."""
-        value = self._values.get(name)
+        value = self._values[name]
         if value is not None and not allow_empty and not value.strip():
             raise BadRequest(f"{name} must not be empty")
         if value is not None and max_length is not None and len(value) > max_length:
@@ -91,7 +105,7 @@ class Parameters:
             name: Name of the parameter.
             others_are_false: Whether Twilio documents that any other value means false.
         """
-        value = self._values.get(name)
+        value = self._values[name]
         if value is None:
             return None
         is_true = value.lower() in _TRUE
@@ -101,7 +115,7 @@ class Parameters:
 
     def integer(self, name: str, minimum: int, maximum: int) -> int | None:
         """Return a whole number within limits."""
-        value = self._values.get(name)
+        value = self._values[name]
         if value is None:
             return None
         number = int(value) if re.fullmatch(r"-?[0-9]{1,12}", value) else math.inf
@@ -111,14 +125,14 @@ class Parameters:
 
     def sid(self, name: str, prefix: str) -> str | None:
         """Return a SID with the given prefix."""
-        value = self._values.get(name)
+        value = self._values[name]
         if value is not None and not re.fullmatch(f"{prefix}[0-9a-fA-F]{{32}}", value):
             raise BadRequest(f"{name} {value[:100]!r} is not a valid SID")
         return value
 
     def choice(self, name: str, allowed: type[AnyEnum]) -> AnyEnum | None:
         """Return an enumeration member, ignoring case."""
-        value = self._values.get(name)
+        value = self._values[name]
         if value is None:
             return None
         members = {member.value.lower(): member for member in allowed}
@@ -126,7 +140,7 @@ class Parameters:
 
     def url(self, name: str) -> str | None:
         """Return an absolute http(s) URL, or an empty value, which clears a stored URL."""
-        value = self._values.get(name)
+        value = self._values[name]
         if value and not is_url(value):
             raise BadRequest(f"{name} is not a valid URL")
         return value
@@ -139,15 +153,17 @@ class Parameters:
         try:
             json.loads("[" * NESTING_RESERVE + text + "]" * NESTING_RESERVE)
             value = json.loads(text, parse_constant=_reject_constant)
-        except (ValueError, RecursionError):
+        except ValueError:
             value = None
+        except RecursionError as error:
+            raise BadRequest("Attributes is nested too deeply") from error
         if not isinstance(value, dict):
             raise BadRequest("Attributes must be a valid JSON object")
         return text
 
     def moment(self, name: str) -> float | None:
         """Convert an ISO 8601 date and time (default: UTC) to seconds since the epoch."""
-        value = self._values.get(name)
+        value = self._values[name]
         if value is None:
             return None
         try:
@@ -283,11 +299,11 @@ class Request:
         """
         size = self.query.integer("PageSize", 1, 1000) or 50
         number = self.query.integer("Page", 0, 10**6) or 0
-        token = self.query.text("PageToken") or None
+        token = self.query.text("PageToken", allow_empty=False)
         if number and not token:
             raise BadRequest("Absolute paging is not supported, use PageToken", _ABSOLUTE_PAGING)
         kept = (resource for resource in resources if keep(resource))
-        page = paginate(kept, ordering, token, size)
+        page = paginate(self.path, kept, ordering, token, size)
         previous_token, next_token = page.previous_token, page.next_token
         meta = {
             "first_page_url": self._page_url(size, 0, None),
@@ -302,7 +318,7 @@ class Request:
         return Response(200, {key: [render(self, item) for item in page.items], "meta": meta})
 
     def _page_url(self, size: int, number: int, token: str | None) -> str:
-        pairs = [(name, value) for name, value in self.query.pairs if name not in _PAGING]
+        pairs = [(name, value) for name, value in self.query.pairs if name not in PAGING]
         pairs += [("PageSize", str(size)), ("Page", str(number))]
         pairs += [("PageToken", token)] if token else []
         return f"{self.base_url}{self.path}?{urlencode(pairs)}"

@@ -10,6 +10,24 @@ from taskrouter_simulator.engine.model import Reservation, ReservationStatus
 from taskrouter_simulator.engine.reservations import require_transition
 from taskrouter_simulator.rest.request import Parameters, Request, Response, iso
 
+UPDATE_PARAMETERS = (
+    *("ReservationStatus", "WorkerActivitySid", "Instruction"),
+    *("DequeuePostWorkActivitySid", "DequeueFrom", "DequeueRecord", "DequeueTimeout", "DequeueTo"),
+    *("DequeueStatusCallbackUrl", "DequeueStatusCallbackEvent", "CallFrom", "CallRecord"),
+    *("CallTimeout", "CallTo", "CallUrl", "CallStatusCallbackUrl", "CallAccept"),
+    *("RedirectCallSid", "RedirectAccept", "RedirectUrl", "To", "From", "StatusCallback"),
+    *("StatusCallbackMethod", "StatusCallbackEvent", "Timeout", "Record", "Muted", "Beep"),
+    *("StartConferenceOnEnter", "EndConferenceOnExit", "WaitUrl", "WaitMethod", "EarlyMedia"),
+    *("MaxParticipants", "ConferenceStatusCallback", "ConferenceStatusCallbackMethod"),
+    *("ConferenceStatusCallbackEvent", "ConferenceRecord", "ConferenceTrim", "RecordingChannels"),
+    *("RecordingStatusCallback", "RecordingStatusCallbackMethod"),
+    *("ConferenceRecordingStatusCallback", "ConferenceRecordingStatusCallbackMethod", "Region"),
+    *("SipAuthUsername", "SipAuthPassword", "PostWorkActivitySid"),
+    *("EndConferenceOnCustomerExit", "BeepOnCustomerEntrance", "JitterBufferSize"),
+)
+"""The parameters of an update in Twilio's API description."""
+SUPERVISE_PARAMETERS = ("SupervisorMode", "Supervisor")
+"""Further parameters of an update of the Reservation of a Task."""
 _PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
 _RENAMED = {"DequeueStatusCallbackEvent": "status_callback_events"}
 _REST_NAMES = {"status_callback_events": "StatusCallbackEvent", "activity_sid": "WorkerActivitySid"}
@@ -40,7 +58,7 @@ def render(request: Request, reservation: Reservation) -> dict[str, Any]:
 def index(request: Request) -> Response:
     """List the Reservations of a Task or a Worker."""
     status = request.query.choice("ReservationStatus", ReservationStatus)
-    worker_sid = request.query.sid("WorkerSid", "WK")
+    worker_sid = request.query.sid("WorkerSid", "WK") if "task" in request.ids else None
     return request.page(
         "reservations",
         _parent_reservations(request).values(),
@@ -118,7 +136,7 @@ def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:
     """Return the instruction in the format of a response to a callback."""
     prefix = _PREFIXES.get(name, "")
     instruction: dict[str, Any] = {}
-    for key in dict(form.pairs):
+    for key in form.given():
         if key.startswith(prefix) and key != "Instruction":
             words = re.findall("[A-Z][a-z0-9]*", key.removeprefix(prefix))
             parameter = _RENAMED.get(key, "_".join(words).lower())

@@ -1,6 +1,7 @@
 """The route table of the REST API."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from taskrouter_simulator.rest import (
     activities,
@@ -14,67 +15,156 @@ from taskrouter_simulator.rest import (
     workflows,
     workspaces,
 )
-from taskrouter_simulator.rest.request import Request, Response
+from taskrouter_simulator.rest.request import PAGING, Request, Response
 
-Handler = Callable[[Request], Response]
+
+@dataclass(frozen=True)
+class Operation:
+    """An operation of the API.
+
+    Attributes:
+        handle: The handler.
+        parameters: Names of the parameters, which are in the body of a POST, otherwise in the query
+            string. A handler can read no others.
+    """
+
+    handle: Callable[[Request], Response]
+    parameters: tuple[str, ...] = ()
+
+
+def _list(handle: Callable[[Request], Response], *filters: str) -> Operation:
+    return Operation(handle, (*filters, *PAGING))
+
 
 _WORKSPACE = "/v1/Workspaces/{workspace}"
 _TASK_RESERVATIONS = f"{_WORKSPACE}/Tasks/{{task}}/Reservations"
 _WORKER_RESERVATIONS = f"{_WORKSPACE}/Workers/{{worker}}/Reservations"
 
-ROUTES: dict[str, dict[str, Handler]] = {
-    "/v1/Workspaces": {"GET": workspaces.index, "POST": workspaces.create},
+_WORKSPACE_PARAMETERS = (
+    *("FriendlyName", "EventCallbackUrl", "EventsFilter", "MultiTaskEnabled"),
+    "PrioritizeQueueOrder",
+)
+_WORKER_PARAMETERS = ("FriendlyName", "ActivitySid", "Attributes")
+_QUEUE_PARAMETERS = (
+    *("FriendlyName", "TargetWorkers", "ReservationActivitySid", "AssignmentActivitySid"),
+    *("MaxReservedWorkers", "TaskOrder"),
+)
+_WORKFLOW_PARAMETERS = (
+    *("FriendlyName", "Configuration", "AssignmentCallbackUrl", "FallbackAssignmentCallbackUrl"),
+    "TaskReservationTimeout",
+)
+_TASK_PARAMETERS = ("Attributes", "Priority", "TaskChannel", "VirtualStartTime")
+
+ROUTES: dict[str, dict[str, Operation]] = {
+    "/v1/Workspaces": {
+        "GET": _list(workspaces.index, "FriendlyName"),
+        "POST": Operation(workspaces.create, (*_WORKSPACE_PARAMETERS, "Template")),
+    },
     _WORKSPACE: {
-        "GET": workspaces.fetch,
-        "POST": workspaces.update,
-        "DELETE": workspaces.delete,
+        "GET": Operation(workspaces.fetch),
+        "POST": Operation(
+            workspaces.update,
+            (*_WORKSPACE_PARAMETERS, "DefaultActivitySid", "TimeoutActivitySid"),
+        ),
+        "DELETE": Operation(workspaces.delete),
     },
-    f"{_WORKSPACE}/Activities": {"GET": activities.index, "POST": activities.create},
+    f"{_WORKSPACE}/Activities": {
+        "GET": _list(activities.index, "FriendlyName", "Available"),
+        "POST": Operation(activities.create, ("FriendlyName", "Available")),
+    },
     f"{_WORKSPACE}/Activities/{{sid}}": {
-        "GET": activities.fetch,
-        "POST": activities.update,
-        "DELETE": activities.delete,
+        "GET": Operation(activities.fetch),
+        "POST": Operation(activities.update, ("FriendlyName",)),
+        "DELETE": Operation(activities.delete),
     },
-    f"{_WORKSPACE}/Workers": {"GET": workers.index, "POST": workers.create},
+    f"{_WORKSPACE}/Workers": {
+        "GET": _list(
+            workers.index,
+            *("FriendlyName", "ActivityName", "ActivitySid", "Available", "TaskQueueName"),
+            *("TaskQueueSid", "TargetWorkersExpression", "Ordering"),
+        ),
+        "POST": Operation(workers.create, _WORKER_PARAMETERS),
+    },
     f"{_WORKSPACE}/Workers/{{sid}}": {
-        "GET": workers.fetch,
-        "POST": workers.update,
-        "DELETE": workers.delete,
+        "GET": Operation(workers.fetch),
+        "POST": Operation(workers.update, (*_WORKER_PARAMETERS, "RejectPendingReservations")),
+        "DELETE": Operation(workers.delete),
     },
-    f"{_WORKSPACE}/TaskQueues": {"GET": task_queues.index, "POST": task_queues.create},
+    f"{_WORKSPACE}/TaskQueues": {
+        "GET": _list(
+            task_queues.index, "FriendlyName", "EvaluateWorkerAttributes", "WorkerSid", "Ordering"
+        ),
+        "POST": Operation(task_queues.create, _QUEUE_PARAMETERS),
+    },
     f"{_WORKSPACE}/TaskQueues/{{sid}}": {
-        "GET": task_queues.fetch,
-        "POST": task_queues.update,
-        "DELETE": task_queues.delete,
+        "GET": Operation(task_queues.fetch),
+        "POST": Operation(task_queues.update, _QUEUE_PARAMETERS),
+        "DELETE": Operation(task_queues.delete),
     },
-    f"{_WORKSPACE}/Workflows": {"GET": workflows.index, "POST": workflows.create},
+    f"{_WORKSPACE}/Workflows": {
+        "GET": _list(workflows.index, "FriendlyName"),
+        "POST": Operation(workflows.create, _WORKFLOW_PARAMETERS),
+    },
     f"{_WORKSPACE}/Workflows/{{sid}}": {
-        "GET": workflows.fetch,
-        "POST": workflows.update,
-        "DELETE": workflows.delete,
+        "GET": Operation(workflows.fetch),
+        "POST": Operation(workflows.update, (*_WORKFLOW_PARAMETERS, "ReEvaluateTasks")),
+        "DELETE": Operation(workflows.delete),
     },
-    f"{_WORKSPACE}/Tasks": {"GET": tasks.index, "POST": tasks.create},
+    f"{_WORKSPACE}/Tasks": {
+        "GET": _list(
+            tasks.index,
+            *("Priority", "AssignmentStatus", "WorkflowSid", "WorkflowName", "TaskQueueSid"),
+            *("TaskQueueName", "EvaluateTaskAttributes", "RoutingTarget", "Ordering", "HasAddons"),
+        ),
+        "POST": Operation(
+            tasks.create,
+            (
+                *(*_TASK_PARAMETERS, "Timeout", "WorkflowSid", "RoutingTarget", "IgnoreCapacity"),
+                "TaskQueueSid",
+            ),
+        ),
+    },
     f"{_WORKSPACE}/Tasks/{{sid}}": {
-        "GET": tasks.fetch,
-        "POST": tasks.update,
-        "DELETE": tasks.delete,
+        "GET": Operation(tasks.fetch),
+        "POST": Operation(tasks.update, (*_TASK_PARAMETERS, "AssignmentStatus", "Reason")),
+        "DELETE": Operation(tasks.delete),
     },
-    f"{_WORKSPACE}/TaskChannels": {"GET": task_channels.index, "POST": task_channels.create},
+    f"{_WORKSPACE}/TaskChannels": {
+        "GET": _list(task_channels.index),
+        "POST": Operation(
+            task_channels.create, ("FriendlyName", "UniqueName", "ChannelOptimizedRouting")
+        ),
+    },
     f"{_WORKSPACE}/TaskChannels/{{sid}}": {
-        "GET": task_channels.fetch,
-        "POST": task_channels.update,
-        "DELETE": task_channels.delete,
+        "GET": Operation(task_channels.fetch),
+        "POST": Operation(task_channels.update, ("FriendlyName", "ChannelOptimizedRouting")),
+        "DELETE": Operation(task_channels.delete),
     },
-    f"{_WORKSPACE}/Workers/{{worker}}/Channels": {"GET": worker_channels.index},
+    f"{_WORKSPACE}/Workers/{{worker}}/Channels": {"GET": _list(worker_channels.index)},
     f"{_WORKSPACE}/Workers/{{worker}}/Channels/{{sid}}": {
-        "GET": worker_channels.fetch,
-        "POST": worker_channels.update,
+        "GET": Operation(worker_channels.fetch),
+        "POST": Operation(worker_channels.update, ("Capacity", "Available")),
     },
-    f"{_WORKSPACE}/Events": {"GET": events.index},
-    f"{_WORKSPACE}/Events/{{sid}}": {"GET": events.fetch},
-    _TASK_RESERVATIONS: {"GET": reservations.index},
-    f"{_TASK_RESERVATIONS}/{{sid}}": {"GET": reservations.fetch, "POST": reservations.update},
-    _WORKER_RESERVATIONS: {"GET": reservations.index},
-    f"{_WORKER_RESERVATIONS}/{{sid}}": {"GET": reservations.fetch, "POST": reservations.update},
+    f"{_WORKSPACE}/Events": {
+        "GET": _list(
+            events.index,
+            *("EndDate", "EventType", "Minutes", "ReservationSid", "StartDate", "TaskQueueSid"),
+            *("TaskSid", "WorkerSid", "WorkflowSid", "TaskChannel", "Sid"),
+        )
+    },
+    f"{_WORKSPACE}/Events/{{sid}}": {"GET": Operation(events.fetch)},
+    _TASK_RESERVATIONS: {"GET": _list(reservations.index, "ReservationStatus", "WorkerSid")},
+    f"{_TASK_RESERVATIONS}/{{sid}}": {
+        "GET": Operation(reservations.fetch),
+        "POST": Operation(
+            reservations.update,
+            (*reservations.UPDATE_PARAMETERS, *reservations.SUPERVISE_PARAMETERS),
+        ),
+    },
+    _WORKER_RESERVATIONS: {"GET": _list(reservations.index, "ReservationStatus")},
+    f"{_WORKER_RESERVATIONS}/{{sid}}": {
+        "GET": Operation(reservations.fetch),
+        "POST": Operation(reservations.update, reservations.UPDATE_PARAMETERS),
+    },
 }
-"""Handlers by path and method. The names in braces are the keys of `Request.ids`."""
+"""Operations by path and method. The names in braces are the keys of `Request.ids`."""

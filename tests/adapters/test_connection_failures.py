@@ -13,7 +13,8 @@ from chalicelib.adapters.dynamodb.client import translate_errors
 from chalicelib.adapters.secrets import FixedSecrets, Secrets
 from chalicelib.adapters.twilio import taskrouter as adapter
 from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
-from chalicelib.domain.errors import AppError, StoreUnavailable, describe_connection_failure
+from chalicelib.domain.errors import AppError, StoreUnavailable
+from chalicelib.domain.messages import describe_connection_failure
 
 
 @pytest.fixture

@@ -206,6 +206,14 @@ ACME = (("tenant", "acme"),)
         (sign(ROUTE), ACME, "query"),
         (sign(f"{ROUTE}?city=K%c3%b6ln"), (("city", "Köln"),), "query"),
         (sign(f"{ROUTE}?a=1&b=1&c=1&d=1&e=1"), tuple((name, "1") for name in "edcba"), "query"),
+        (sign(f"{ROUTE}?"), (), "query"),
+        (sign(f"{ROUTE}?a=%41"), (("a", "A"),), "query"),
+        (sign(f"{ROUTE}?%61=A"), (("a", "A"),), "query"),
+        (sign(f"{ROUTE}?%61=%41&%62=%2D"), (("a", "A"), ("b", "-")), "query"),
+        (sign(f"{ROUTE}?&a=1"), (("a", "1"),), "query"),
+        (sign(f"{ROUTE}?a=1&"), (("a", "1"),), "query"),
+        (sign(f"{ROUTE}?a=%c3%a9"), (("a", "é"),), "query"),
+        (sign(f"{ROUTE}?&a=1", "wrong"), (("a", "1"),), "auth_token"),
     ],
 )
 def test_likely_cause_of_an_invalid_signature_is_found(

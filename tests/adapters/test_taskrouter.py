@@ -300,7 +300,17 @@ def test_deeply_nested_body_is_not_used_as_a_reason(server: Server) -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7), ("0", 2), ("", 2), ("x", 2), ("-5", 2), ("1.5", 2), ("9" * 5_000, 2), ("³", 2)],
+    [
+        *[("7", 7), ("0", 2), ("", 2), ("x", 2), ("-5", 2), ("1.5", 2), ("³", 2)],
+        *[
+            ("86399", 86_399),
+            ("100000", 86_400),
+            ("9" * 5_000, 86_400),
+            ("0" * 40 + "7", 7),
+            ("1234567", 86_400),
+        ],
+        ("Fri, 31 Dec 2100 23:59:59 GMT", 2),
+    ],
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_of_taskrouter_is_kept(

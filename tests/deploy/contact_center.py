@@ -34,7 +34,7 @@ def first_deployment_dialog(twilio):
         (r"Change them\? .*: ", "y"),
         ("Email address .*: ", "you@example.com"),
         (r"Create a test Task.*\? .*: ", "y"),
-        ("Attributes of the Task .*: ", '{"selected_language": "es"}'),
+        ("Attributes of the Task .*: ", ""),
     ]
 
 
@@ -102,7 +102,7 @@ class ContactCenter:
             return None
 
         record = eventually(find_record)
-        assert record, self.simulator.log("callback")
+        assert record, self.simulator.log("assignment")
         return record
 
     def task_status(self, task_sid):

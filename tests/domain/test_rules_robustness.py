@@ -15,7 +15,7 @@ from chalicelib.domain.rules import InvalidRules, RuleResult, facts_of, parse_ru
 from tests.domain.rule_cases import CALLBACK, decide, is_true, make_rules
 
 
-@pytest.mark.parametrize("attributes", [None, "", "{}"])
+@pytest.mark.parametrize("attributes", [None, "", " ", "\t\r\n", "{}"])
 def test_missing_attributes_are_empty(attributes: str | None) -> None:
     callback = replace(CALLBACK, task_attributes=attributes, worker_attributes=attributes)
     facts = facts_of(callback)
@@ -46,7 +46,7 @@ def test_attributes_that_strict_parsers_reject_are_read(text: str, rest: str) ->
     )
 
 
-UNREADABLE_ATTRIBUTES = ["not JSON", "[]", "5", "null", "{", "{'a': 1}", '{"a": 1}}', " ", '"{}"']
+UNREADABLE_ATTRIBUTES = ["not JSON", "[]", "5", "null", "{", "{'a': 1}", '{"a": 1}}', '"{}"']
 
 
 @pytest.mark.parametrize("attributes", UNREADABLE_ATTRIBUTES)
@@ -67,6 +67,88 @@ def test_rule_that_reads_unreadable_attributes_ends_the_evaluation(
     assert rules.decide(callback) == expected
     rejecting = replace(rules, default=Accept(), unreadable=Reject())
     assert rejecting.decide(callback) == replace(expected, instruction=Reject())
+
+
+UNKNOWN_NUMBERS = [
+    "NaN",
+    "Infinity",
+    "1e999",
+    "[1, -1e400]",
+    '{"a": [{"b": -Infinity}]}',
+    "9" * 4_500,
+    "[" * 2_000 + "NaN" + "]" * 2_000,
+    '{"a":' * 600 + "-1e999" + "}" * 600,
+]
+
+
+@pytest.mark.parametrize("value", UNKNOWN_NUMBERS)
+@pytest.mark.parametrize(
+    "when",
+    [
+        "task.x > `5`",
+        "!(task.x)",
+        "task.x.a[0].b",
+        "task.*",
+        "values(task)",
+        "to_string(task)",
+        "merge(task, worker).y",
+        "task == worker",
+        "[task][0].x",
+        "@.task.x",
+        "contains(worker.skills, task.x)",
+    ],
+)
+def test_rule_that_reads_an_attribute_with_an_unknown_number_ends_the_evaluation(
+    value: str, when: str
+) -> None:
+    callback = replace(CALLBACK, task_attributes=f'{{"y": true, "x": {value}}}')
+    result = decide(
+        {"when": when, "instruction": "accept"}, {"instruction": "accept"}, callback=callback
+    )
+    assert result == RuleResult(Defer(), None, (), "TaskAttributes")
+
+
+@pytest.mark.parametrize("value", UNKNOWN_NUMBERS)
+@pytest.mark.parametrize(
+    "when", ["task.y", "task && task.y", "contains(keys(task), 'x')", "length(task) == `2`"]
+)
+def test_rule_that_reads_other_attributes_is_evaluated(value: str, when: str) -> None:
+    callback = replace(CALLBACK, task_attributes=f'{{"x": {value}, "y": true}}')
+    assert decide({"when": when, "instruction": "accept"}, callback=callback) == (
+        RuleResult(Accept(), "rule 1")
+    )
+
+
+def test_unknown_number_in_a_reference_ends_the_evaluation() -> None:
+    callback = replace(CALLBACK, worker_attributes='{"ring": 1e999}')
+    result = decide(
+        {"instruction": "dequeue", "timeout": {"ref": "worker.ring"}}, callback=callback
+    )
+    assert result == RuleResult(Defer(), None, (), "WorkerAttributes")
+
+
+@pytest.mark.parametrize("depth", [32, 33, 64, 65, 500, 1_000, 2_035])
+@pytest.mark.parametrize(("before", "after"), [("[", "]"), ('{"a":', "}"), ('[{"a":1},[', "]]")])
+def test_attribute_of_any_depth_is_read(depth: int, before: str, after: str) -> None:
+    depth = min(depth, 4_000 // len(before + after))
+    attributes = f'{{"x": {before * depth}7{after * depth}, "y": 8}}'
+    callback = replace(CALLBACK, task_attributes=attributes)
+    value = facts_of(callback)["task"]["x"]
+    for _ in range(depth):
+        value = value["a"] if isinstance(value, dict) else value[-1]
+        value = value[0] if before.startswith("[{") else value
+    assert value == 7
+    assert is_true("task.x && task.y == `8`", callback)
+
+
+@pytest.mark.parametrize("when", ["task.x == task.y", "to_string(task.x)", "contains(task.x, 'a')"])
+def test_deep_values_never_fail_a_callback(when: str) -> None:
+    deep = "[" * 1_010 + "]" * 1_010
+    callback = replace(CALLBACK, task_attributes=f'{{"x": {deep}, "y": {deep}}}')
+    result = decide(
+        {"when": when, "instruction": "reject"}, {"instruction": "accept"}, callback=callback
+    )
+    assert result.rule in ("rule 1", "rule 2")
 
 
 def test_unreadable_attributes_in_a_reference_end_the_evaluation() -> None:
@@ -98,7 +180,7 @@ def test_rule_that_reads_a_malformed_priority_or_age_ends_the_evaluation(
     assert is_true("task.vip", callback)
 
 
-@pytest.mark.parametrize("number", [None, ""])
+@pytest.mark.parametrize("number", [None, "", "   ", "\n"])
 def test_missing_priority_or_age_is_null(number: str | None) -> None:
     parameters = {} if number is None else {"TaskPriority": number, "TaskAge": number}
     assert is_true("!(priority) && !(age)", replace(CALLBACK, parameters=parameters))
@@ -165,7 +247,7 @@ def test_failing_condition_does_not_match_and_is_reported(when: str) -> None:
 def test_unexpected_error_selects_the_default_answer() -> None:
     malformed = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
     assert decide({"instruction": "accept"}, callback=malformed) == RuleResult(
-        Defer(), None, ("rules: AttributeError",)
+        Defer(), None, ("rules: TypeError",)
     )
 
 

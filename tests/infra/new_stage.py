@@ -8,11 +8,12 @@ import boto3
 from click.testing import CliRunner
 
 from infra.__main__ import main
-from infra.aws import chalice_record, lock, stacks, stage_config
+from infra.aws import lock, stacks, stage_config
 from infra.commands import deploy as command
 from tests.infra.account import secrets_of, sids_of, variables_of
 
 PARAMETER = "/taskrouter-callbacks/dev/secrets"
+BUCKET, FIRST_RUN = "deployments", "deployed/dev.first-run"
 URL = "https://own.execute-api.eu-west-1.amazonaws.com/dev"
 
 
@@ -23,7 +24,6 @@ class NewStage:
     Attributes:
         config: The path of config.json.
         twilio: The simulator.
-        is_first: Whether the stage is not deployed yet.
         in_terminal: Whether the command runs in a terminal.
         deployments: Number of deployments.
     """
@@ -31,7 +31,6 @@ class NewStage:
     config: object
     twilio: object
     topic: str = ""
-    is_first: bool = True
     in_terminal: bool = False
     deployments: int = 0
 
@@ -42,19 +41,33 @@ class NewStage:
         config.parent.mkdir()
         config.write_text(stage_config.CONFIG.read_text())
         stage = cls(config, twilio)
+        region = {"LocationConstraint": "eu-west-1"}
+        boto3.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=region)
         stage.topic = boto3.client("sns").create_topic(Name="alarms")["TopicArn"]
         fakes = {
             (stage_config, "CONFIG"): config,
             (command, "_deploy_changes"): lambda *_, **__: stage._deploy(),
             (command, "is_terminal"): lambda: stage.in_terminal,
             (lock, "acquire"): lambda *_, **__: contextlib.nullcontext(lambda: None),
-            (stacks, "outputs"): lambda *_: {"AlarmTopic": stage.topic},
-            (chalice_record, "find_api_id"): lambda *_: None if stage.is_first else "own",
+            (stacks, "outputs"): lambda *_: {"AlarmTopic": stage.topic, "Deployments": BUCKET},
         }
         for (module, name), fake in fakes.items():
             monkeypatch.setattr(module, name, fake)
         stage.set(TWILIO_TASKROUTER_URL=twilio.url)
         return stage
+
+    @property
+    def is_first(self):
+        """Whether no run of the command has completed."""
+        return "Contents" not in boto3.client("s3").list_objects_v2(Bucket=BUCKET)
+
+    @is_first.setter
+    def is_first(self, value):
+        s3 = boto3.client("s3")
+        if value:
+            s3.delete_object(Bucket=BUCKET, Key=FIRST_RUN)
+        else:
+            s3.put_object(Bucket=BUCKET, Key=FIRST_RUN, Body=b"completed")
 
     def _deploy(self):
         self.deployments += 1

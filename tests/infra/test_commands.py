@@ -93,6 +93,16 @@ def test_malformed_secrets_are_neither_written_nor_shown(operator):
     assert boto3.client("ssm").describe_parameters()["Parameters"] == []
 
 
+def test_secrets_in_another_encoding_are_neither_written_nor_shown(operator):
+    text = json.dumps({"auth_tokens": [TOKEN], "api_keys": {KEY: SECRET}})
+
+    result = operator("secrets", "put", "--stage", "dev", "--stdin", stdin=text.encode("utf-16"))
+
+    assert result.exit_code == 1
+    assert "Save the file with the secrets as UTF-8." in result.output
+    assert boto3.client("ssm").describe_parameters()["Parameters"] == []
+
+
 def test_secrets_are_stored_without_a_byte_order_mark(operator):
     text = json.dumps({"auth_tokens": [TOKEN], "api_keys": {KEY: SECRET}})
 

@@ -4,8 +4,11 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chalicelib.domain.callbacks import EVENT_TYPES
+from infra.commands import connection
 from infra.commands.connection import subscribe_to_alarms
 from infra.twilio_account import Workspace
 from tests.infra.new_stage import URL
@@ -49,6 +52,15 @@ def test_urls_are_shown_and_set_after_confirmation(stage):
     assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
 
 
+def test_other_answer_than_yes_or_no_is_asked_for_again(stage):
+    stage.in_terminal = True
+
+    result = stage.deploy(answers=["maybe", "no"])
+
+    assert "Error: Answer y for yes, or n for no.\nChange them? [y/N]: " in result.output
+    assert urls(stage) == (None, None, None)
+
+
 def test_urls_of_another_app_are_kept_if_the_operator_declines(stage):
     stage.in_terminal = True
     stage.workflow.update(assignment_callback_url=OTHER)
@@ -71,6 +83,44 @@ def test_secret_segment_is_set_but_not_shown(stage):
     assert "first-secret" not in result.output
     secret_url = f"{URL}/first-secret_0123456"
     assert urls(stage) == tuple(url.replace(URL, secret_url) for url in (PRIMARY, FALLBACK, EVENT))
+
+
+OLD_SECRET = "old-secret_0123456789"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"{URL}/{OLD_SECRET}/assignment_callback", f"{URL}/***/assignment_callback"),
+        (f"{URL}/short/assignment_callback", f"{URL}/***/assignment_callback"),
+        (f"{URL}/a/b/event_callback/", f"{URL}/***/event_callback/"),
+        (f"{URL}/{OLD_SECRET}/assignment_callback/fallback#rc=2", "/fallback#rc=2"),
+        (f"{URL}/{OLD_SECRET}", f"{URL}/***"),
+        (f"{URL}/{OLD_SECRET}/other", f"{URL}/***/other"),
+        (f"https://a.example/dev/{OLD_SECRET}/x?a=1", "https://a.example/dev/***/x?***"),
+        (f"https://me:{OLD_SECRET}@a.example/x", "https://***@a.example/x"),
+        (f"https://a.example/x?token={OLD_SECRET}#rc=2", "https://a.example/x?***#rc=2"),
+    ],
+)
+def test_secret_in_an_old_url_is_not_shown(stage, url, shown):
+    stage.set(CALLBACK_PATH_SECRETS="first-secret_0123456")
+    stage.workflow.update(assignment_callback_url=url)
+
+    result = stage.deploy()
+
+    assert f"{shown} -> {URL}/***/assignment_callback\n" in result.output
+    for secret in (OLD_SECRET, "short", "first-secret"):
+        assert secret not in result.output
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    secret=st.from_regex("[A-Za-z0-9_-]{20,64}", fullmatch=True),
+    base=st.sampled_from([URL, URL.replace("own", "removed"), "https://calls.example.com"]),
+    route=st.sampled_from(["/assignment_callback", "/assignment_callback/fallback", "/x", ""]),
+)
+def test_no_path_secret_is_shown(secret, base, route):
+    assert secret not in connection._mask(f"{base}/{secret}{route}", URL)
 
 
 def test_urls_are_kept_without_a_terminal_unless_confirmed_in_advance(stage):
@@ -216,7 +266,7 @@ def test_later_deployment_says_how_to_subscribe_without_asking(stage):
     assert f"{NOBODY} To subscribe, run: python -m infra deploy --stage dev" in result.output
 
 
-@pytest.mark.parametrize("address", ["you", "you@example", "a b@example.com", "@example.com"])
+@pytest.mark.parametrize("address", ["", "you", "you@example", "a b@example.com", "@example.com"])
 def test_malformed_address_is_refused_before_the_deployment(stage, address):
     result = stage.deploy("--alarm-email", address)
 

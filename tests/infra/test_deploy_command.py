@@ -55,6 +55,7 @@ def account(monkeypatch):
         (api_settings, "apply"): lambda *_: None,
         (api_settings, "ensure_access_logs_possible"): lambda *_: None,
         (capacity, "read_concurrency"): lambda *_: account.concurrency,
+        (fingerprint, "is_first_run"): lambda *_: False,
         (fingerprint, "compute"): lambda _stage, concurrency: f"current, {concurrency}",
         (fingerprint, "is_deployed"): lambda *arguments: account.fingerprint in arguments,
         (fingerprint, "store"): lambda *arguments: store(account, arguments[3]),

@@ -101,6 +101,13 @@ def test_check_reads_the_default_rules_or_the_file_in_the_setting(file):
     )
 
 
+def test_check_refuses_a_file_together_with_a_stage(file):
+    result = run_rules("check", file, "--stage", "dev")
+
+    assert result.returncode == 2
+    assert "FILE and --stage contradict each other. Omit one of them." in result.stderr
+
+
 def test_check_reports_every_mistake_with_exit_code_1():
     result = run_rules("check", "tests/domain/bad_rules/many_mistakes.toml")
     assert (result.returncode, result.stdout) == (1, "")
@@ -121,6 +128,23 @@ def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture, mark
     result = run_rules("explain", "-", "--rules", file, stdin=mark + capture)
     assert result.returncode == 0, result.stderr
     assert result.stdout == EXPLANATION
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("capture", [json.dumps(CALLBACK), urlencode(CALLBACK)])
+def test_explain_asks_for_utf_8(file, encoding, capture):
+    text = capture if encoding == "utf-16" else "\ufeff" + capture
+    result = run_rules("explain", "-", "--rules", file, stdin=text.encode(encoding))
+    assert result.returncode == 1
+    assert result.stderr == "Error: - is UTF-16. Save the file as UTF-8.\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "latin-1"])
+def test_check_asks_for_utf_8(file, encoding):
+    file.write_text("\ufeff" * (encoding == "utf-16-be") + "# é", encoding=encoding)
+    result = run_rules("check", file)
+    assert result.returncode == 1
+    assert result.stderr.endswith(": the file is not UTF-8. Save it as UTF-8.\n")
 
 
 def test_explain_prints_no_passwords_or_terminal_control_characters(file):
@@ -190,6 +214,29 @@ def test_explain_reads_attributes_that_parsers_dislike(file, attributes):
     capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {attributes}}}'
     result = run_rules("explain", "-", "--rules", file, stdin=capture)
     assert result.stdout.endswith('answer: {"instruction": "accept"}, by rule "VIPs at once"\n')
+
+
+@pytest.mark.parametrize("attributes", ['{"vip": NaN}', '"{\\"vip\\": [1e999]}"'])
+def test_explain_names_the_attribute_with_an_unknown_number(file, attributes):
+    capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {attributes}}}'
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert (
+        '     TaskAttributes contains a number whose value is unknown, in "vip".\n' in result.stdout
+    )
+    assert result.stdout.endswith(
+        'answer: {}, by the key "unreadable" (TaskAttributes can\'t be read)\n'
+    )
+
+
+def test_explain_does_not_show_values_that_are_nested_too_deeply(file):
+    deep = "[" * 1_500 + "]" * 1_500
+    capture = json.dumps(CALLBACK | {"TaskAttributes": f'{{"vip": {deep}}}'})
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert '     task.vip is "(nested too deeply to be shown)"\n' in result.stdout
+
+    capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {{"vip": {deep}}}}}'
+    result = run_rules("explain", "-", "--rules", file, stdin=capture)
+    assert "Write the attributes as a string" in result.stderr
 
 
 def test_explain_names_the_setting_if_no_rule_matches():

@@ -4,11 +4,17 @@ import json
 import stat
 
 import boto3
+import click
 import pytest
 import requests
+from click.testing import CliRunner
+from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 
+from infra import OperatorError
 from infra.aws import stage_config
+from infra.commands import dialog
+from infra.twilio_account import Account
 
 SID = {prefix: prefix + "0" * 32 for prefix in ("AC", "WS", "WW", "SK")}
 SIDS = ("TWILIO_ACCOUNT_SID", "TWILIO_WORKSPACE_SID", "TWILIO_WORKFLOW_SID")
@@ -167,7 +173,35 @@ def test_malformed_answer_is_asked_for_again(in_terminal):
 
     assert result.exit_code == 0, result.output
     assert "A SID is AC followed by 32 hexadecimal digits." in result.output
-    assert "2 is not in the range" in result.output
+    assert "Error: Enter 1.\n" in result.output
+
+
+@pytest.mark.parametrize("answer", ["x", "0", "3", "1.5", "-1", "²"])
+def test_answer_that_is_no_number_of_the_list_is_asked_for_again(answer):
+    options = [(SID["WS"], "One"), (SID["WW"], "Two")]
+
+    @click.command()
+    def command():
+        click.echo(dialog.choose("Workspace", options))
+
+    result = CliRunner().invoke(command, input=f"{answer}\n2\n")
+
+    assert "Error: Enter a number from 1 to 2.\n" in result.output
+    assert result.output.endswith(f"{SID['WW']}\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "page"), [(20001, "/docs/api/errors/20001."), (400, "/docs/api/errors.")]
+)
+def test_refusal_names_the_page_of_twilios_error_code(code, page):
+    account = Account("https://x.example", SID["AC"], SID["SK"], "secret", remedy="")
+
+    def refuse():
+        raise TwilioRestException(400, "/", "Bad", code=code)
+
+    with pytest.raises(OperatorError, match="request with the HTTP status 400") as error:
+        account.call(refuse)
+    assert str(error.value).endswith(page)
 
 
 WRONG = {
@@ -274,11 +308,11 @@ def test_refused_auth_token_in_secrets_manager_names_secrets_manager(new_stage):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ({"kind": "error", "status": 429}, "throttled the request (HTTP 429). Run the command"),
-        ({"kind": "error", "status": 503}, "Twilio failed (HTTP 503"),
+        ({"kind": "error", "status": 429}, "throttled the request. Run the command"),
+        ({"kind": "error", "status": 503}, "Twilio failed with the HTTP status 503."),
         ({"kind": "error", "status": 403}, "Twilio refused the API key"),
-        ({"kind": "error", "status": 400}, "Twilio refused the request (HTTP 400"),
-        ({"kind": "cut"}, "Check the network"),
+        ({"kind": "error", "status": 400}, "Twilio refused the request with the HTTP status 400."),
+        ({"kind": "cut"}, "Check TWILIO_TASKROUTER_URL"),
     ],
 )
 def test_failing_request_to_twilio_is_reported(new_stage, fault, message):

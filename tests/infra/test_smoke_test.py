@@ -13,7 +13,8 @@ import requests
 from app import app
 from chalicelib import __version__
 from infra import OperatorError
-from infra.aws import template
+from infra.aws import stacks, template
+from infra.commands import dialog, status
 from infra.commands.status import SMOKE_TEST_ROUTE, UnreachableError, smoke_test
 from tests.deploy import https_proxy
 from tests.infra import templates
@@ -73,6 +74,39 @@ def test_callback_is_posted_to_the_secret_path_which_no_message_contains(serve):
 
     assert serve.paths == [f"/first-secret_0123456{SMOKE_TEST_ROUTE}"]
     assert "first-secret" not in str(error.value)
+
+
+def test_silent_url_is_reported_while_the_command_waits(monkeypatch, capsys):
+    monkeypatch.setattr(dialog, "PROGRESS_SECONDS", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        monkeypatch.setattr(status, "_REQUEST_SECONDS", 0.5)
+        with pytest.raises(OperatorError):
+            smoke_test(url, "", max_seconds=0)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) >= 2
+    for line in lines:
+        assert line.startswith(f"{url} has not responded yet. Waiting, ")
+
+
+def test_problem_is_reported_while_the_command_retries(serve, monkeypatch, capsys):
+    monkeypatch.setattr(dialog, "PROGRESS_SECONDS", 0.3)
+    monkeypatch.setattr(status, "_RETRY_SECONDS", 0.4)
+    url = serve((404, {}), REFUSED)
+
+    with pytest.raises(OperatorError):
+        smoke_test(url, "", max_seconds=1)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) >= 2
+    problem = f"{url}/health did not report version {__version__} (HTTP status 404)."
+    assert lines[-1].startswith(f"{problem} Waiting, ")
+
+
+def test_lines_are_at_most_ten_seconds_apart():
+    assert dialog.PROGRESS_SECONDS <= 10
+    assert stacks._PROGRESS_SECONDS <= 10
 
 
 def test_403_from_api_gateway_is_rejected(serve):

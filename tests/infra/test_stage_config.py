@@ -68,6 +68,23 @@ def test_byte_order_mark_in_the_file_is_reported_because_chalice_cannot_read_it(
         stage_config.environment("dev", {})
 
 
+def test_file_in_another_encoding_is_reported(config):
+    config.write_text("{}", encoding="utf-16")
+
+    with pytest.raises(OperatorError, match="Save the file as UTF-8"):
+        stage_config.environment("dev", {})
+
+
+@pytest.mark.parametrize(
+    "text", ['{"stages": {}, "stages": {}}', '{"stages": {"dev": {"a": 1, "a": 1}}}']
+)
+def test_repeated_member_is_reported(config, text):
+    config.write_text(text)
+
+    with pytest.raises(OperatorError, match=r'it repeats the name "(stages|a)"'):
+        stage_config.environment("dev", {})
+
+
 @pytest.mark.parametrize(
     ("variables", "problem"),
     [

@@ -60,12 +60,25 @@ def test_default_lifetime_is_at_most_the_setting(settings, max_seconds, expected
     ("arguments", "environ", "message"),
     [
         (["--role", "worker"], {}, "A worker token needs --worker"),
-        (["--role", "service", "--hours", "25"], {}, "25.0 is not in the range"),
-        (["--role", "service", "--hours", "0"], {}, "0.0 is not in the range"),
+        (
+            ["--role", "service", "--hours", "25"],
+            {},
+            "It must be a number above 0, and at most 24.",
+        ),
+        (["--role", "service", "--hours", "0"], {}, "It must be a number above 0, and at most 24."),
+        (["--role", "service", "--hours", "x"], {}, "It must be a number above 0, and at most 24."),
+        (["--role", "service", "--hours", "nan"], {}, "It must be a number above 0"),
+        (["--role", "service", "--worker", ALICE], {}, "A service token has no Worker. Omit"),
+        (["--role", "supervisor", "--worker", "Alice"], {}, "A supervisor token has no Worker."),
         (
             ["--role", "service", "--hours", "1.1"],
             {"MAX_TOKEN_SECONDS": "3600"},
             "--hours must be at most 1, because MAX_TOKEN_SECONDS is 3600 in the stage local.",
+        ),
+        (
+            ["--role", "service", "--hours", "0.0166667"],
+            {"MAX_TOKEN_SECONDS": "60"},
+            "--hours must be at most 0.0166, because MAX_TOKEN_SECONDS is 60 in the stage local.",
         ),
         (
             ["--role", "service"],
@@ -111,8 +124,8 @@ def test_refused_api_key_is_reported(taskrouter):
     result = run("--role", "worker", "--worker", "Alice", **environ)
 
     assert result.returncode == 1
-    assert "TaskRouter refused to list the Workers" in result.stderr
-    assert "401" in result.stderr
+    assert "The SID of the Worker 'Alice' can't be looked up, so pass the SID" in result.stderr
+    assert "Twilio refused the API key SK" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -123,6 +136,7 @@ def test_unreachable_taskrouter_is_reported():
     result = run("--role", "worker", "--worker", "Alice", TWILIO_TASKROUTER_URL=url)
 
     assert result.returncode == 1
-    assert f"TaskRouter at {url} can't be reached to look up the Worker 'Alice'" in result.stderr
+    assert "The SID of the Worker 'Alice' can't be looked up, so pass the SID" in result.stderr
+    assert f"TaskRouter at {url} can't be reached: connection refused." in result.stderr
     assert "make services" in result.stderr
     assert "Traceback" not in result.stderr

@@ -128,7 +128,7 @@ def test_task_that_cannot_be_canceled_is_reported(stage, monkeypatch):
     result = deploy(stage)
 
     assert result.exit_code == 0, result.output
-    assert "could not be canceled: Twilio failed (HTTP 500" in result.output
+    assert "could not be canceled: Twilio failed with the HTTP status 500." in result.output
     assert "TaskRouter cancels the Task 300 seconds after its creation." in result.output
 
 
@@ -179,7 +179,7 @@ def test_other_callback_url_is_named_before_a_task_is_created(stage):
     result = stage.deploy("--try")
 
     assert result.exit_code == 1
-    assert "Error: No test Task was created, because the Workflow's assignment_callback_url" in (
+    assert "Error: No test Task was created, because the callback URLs of the Workflow" in (
         result.output
     )
     assert tasks(stage) == []
@@ -196,7 +196,110 @@ def test_worker_who_does_not_match_is_explained(stage):
     assert tasks(stage)[0].assignment_status == "canceled"
 
 
+def configure_workflow(stage, *expressions, default=False):
+    """Give the Workflow filters with these expressions, which lead to the Spanish TaskQueue."""
+    queue = next(q.sid for q in stage.workspace.task_queues.list() if "Spanish" in q.friendly_name)
+    routing = {
+        "filters": [
+            {"filter_friendly_name": "F", "expression": expression, "targets": [{"queue": queue}]}
+            for expression in expressions
+        ]
+    }
+    if default:
+        routing["default_filter"] = {"queue": queue}
+    stage.workflow.update(configuration=json.dumps({"task_routing": routing}))
+
+
+@pytest.mark.parametrize(
+    ("worker", "language"), [("Alice", "es"), ("Bob", "en")], ids=["Spanish", "English"]
+)
+def test_default_attributes_match_a_filter_with_an_available_worker(
+    stage, monkeypatch, worker, language
+):
+    record_callbacks(stage, monkeypatch, {})
+    set_activity(stage, "Alice", "Offline")
+    set_activity(stage, worker, "Idle")
+
+    result = stage.deploy("--yes", "--try")
+
+    assert result.exit_code == 0, result.output
+    attributes = json.dumps({"taskrouter_callbacks_test": True, "selected_language": language})
+    assert f"Attributes of the Task: {attributes}\n" in result.output
+    assert f"(Worker {worker}) arrived." in result.output
+
+
+@pytest.mark.parametrize(
+    ("expressions", "default", "attributes"),
+    [
+        (["1==1"], False, {}),
+        (["1 = 1"], False, {}),
+        (['tier = "gold" AND level == 5'], False, {"tier": "gold", "level": 5}),
+        (["age > 5", "type == 'chat'"], False, {"type": "chat"}),
+        (["age > 5"], True, {}),
+    ],
+)
+def test_default_attributes_are_derived_from_simple_expressions(
+    stage, monkeypatch, expressions, default, attributes
+):
+    record_callbacks(stage, monkeypatch, {})
+    configure_workflow(stage, *expressions, default=default)
+
+    result = stage.deploy("--yes", "--try")
+
+    assert result.exit_code == 0, result.output
+    (task,) = tasks(stage)
+    assert json.loads(task.fetch().attributes) == {"taskrouter_callbacks_test": True, **attributes}
+
+
+@pytest.mark.parametrize("attributes", ["{}", '{"selected_language": "fr"}', '{"x": "es"}'])
+def test_attributes_that_match_no_filter_are_named_before_a_task_is_created(stage, attributes):
+    result = deploy(stage, attributes=attributes)
+
+    assert result.exit_code == 1
+    assert result.output.endswith(
+        "Error: No test Task was created, because the attributes match no filter of the Workflow, "
+        "which has no default filter. Pass attributes that match a filter: --try-attributes "
+        "'{...}'\n"
+    )
+    assert tasks(stage) == []
+
+
+def test_attributes_that_match_no_filter_are_asked_for_again(stage, monkeypatch):
+    record_callbacks(stage, monkeypatch, {})
+    stage.deploy("--yes")
+    stage.in_terminal = True
+
+    result = stage.deploy("--try", answers=["y", "{}", ""])
+
+    assert result.exit_code == 0, result.output
+    assert "Error: The attributes match no filter of the Workflow, which has no default" in (
+        result.output
+    )
+    assert json.loads(tasks(stage)[0].fetch().attributes)["selected_language"] == "es"
+
+
+def test_workflow_with_complex_expressions_needs_attributes(stage):
+    configure_workflow(stage, "age > 5 OR tier == 'gold'")
+
+    result = stage.deploy("--yes", "--try")
+
+    assert result.exit_code == 1
+    assert "can't derive attributes from the Workflow's expressions. Pass" in result.output
+    assert tasks(stage) == []
+
+
+def test_workflow_without_a_route_is_named_before_a_task_is_created(stage, monkeypatch):
+    monkeypatch.setattr(trial, "_parse_routes", lambda _configuration: [])
+
+    result = deploy(stage)
+
+    assert "because the Workflow has neither a filter nor a default filter" in result.output
+    assert tasks(stage) == []
+
+
 def test_task_canceled_by_the_workflow_is_explained(stage):
+    configure_workflow(stage, "age > 5")
+
     result = deploy(stage, attributes="{}")
 
     assert result.exit_code == 1
@@ -276,7 +379,66 @@ def test_no_test_is_offered_later_or_without_questions(stage, is_first, options)
     result = stage.deploy(*options, answers=["", ""])
 
     assert result.exit_code == 0, result.output
-    assert "test Task" not in result.output
+    assert "Create a test Task" not in result.output
+
+
+UNASKED_EMAIL = "an email address for the alarms (--alarm-email ADDRESS)"
+UNASKED_TASK = "a test Task (--try)"
+
+
+@pytest.mark.parametrize(
+    ("in_terminal", "options", "line"),
+    [
+        (True, ["--yes"], f"Not asked for (--yes): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
+        (True, ["--no-input"], f"Not asked for (--no-input): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
+        (False, [], f"Not asked for (no terminal): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
+        (False, ["--yes"], f"Not asked for (no terminal): {UNASKED_EMAIL}, {UNASKED_TASK}.\n"),
+        (True, ["--yes", "--no-try"], f"Not asked for (--yes): {UNASKED_EMAIL}.\n"),
+        (True, ["--yes", "--alarm-email", "a@b.cd"], f"Not asked for (--yes): {UNASKED_TASK}.\n"),
+    ],
+)
+def test_first_run_names_the_questions_that_it_does_not_ask(stage, in_terminal, options, line):
+    stage.in_terminal, stage.is_first = in_terminal, True
+
+    result = stage.deploy(*options)
+
+    assert result.exit_code == 0, result.output
+    assert result.output.count("Not asked for") == 1
+    assert line in result.output
+    assert "Not asked for" not in stage.deploy(*options).output
+
+
+def test_interrupted_first_run_leaves_the_offers_to_the_next_run(stage, monkeypatch):
+    record_callbacks(stage, monkeypatch, {})
+    stage.in_terminal = stage.is_first = True
+    run = trial.run
+
+    for failure in (KeyboardInterrupt, trial.OperatorError("The test failed.")):
+
+        def fail(*_, failure=failure, **__):
+            raise failure
+
+        monkeypatch.setattr(trial, "run", fail)
+        assert stage.deploy(answers=["y", ""]).exit_code == 1
+        assert stage.is_first
+
+    monkeypatch.setattr(trial, "run", run)
+    result = stage.deploy(answers=["you@example.com", "y", ""])
+
+    assert result.exit_code == 0, result.output
+    assert "Email address that receives the alarms" in result.output
+    assert "(Worker Alice) arrived." in result.output
+    assert not stage.is_first
+    assert "?" not in stage.deploy().output
+
+
+@pytest.mark.parametrize("options", [["--no-try"], ["--no-try", "--yes"]])
+def test_contradictory_options_are_refused_before_the_deployment(stage, options):
+    result = deploy(stage, *options)
+
+    assert result.exit_code == 2
+    assert "--no-try contradicts --try-attributes. Omit one of them." in result.output
+    assert stage.deployments == 0
 
 
 def test_declined_test_creates_no_task(stage):
@@ -293,7 +455,7 @@ def test_unreadable_workflow_configuration_is_reported():
     with pytest.raises(
         trial.OperatorError, match="The configuration of the Workflow can't be read"
     ):
-        trial._routes('{"task_routing": {"filters": [1]}}')
+        trial._parse_routes('{"task_routing": {"filters": [1]}}')
 
 
 def test_queues_of_filters_targets_and_default_are_found_once():
@@ -307,7 +469,11 @@ def test_queues_of_filters_targets_and_default_are_found_once():
             "default_filter": {"queue": "WQ3"},
         }
     }
-    assert trial._routes(json.dumps(configuration)) == (
-        ["Filter: a", "B: b", "Filter: c"],
-        ["WQ1", "WQ2", "WQ3"],
-    )
+    routes = trial._parse_routes(json.dumps(configuration))
+    assert [(route.name, route.expression) for route in routes] == [
+        ("Filter", "a"),
+        ("B", "b"),
+        ("Filter", "c"),
+        ("Default filter", None),
+    ]
+    assert trial._queues(routes) == ["WQ1", "WQ2", "WQ3"]

@@ -11,17 +11,19 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from chalice import local
 from chalice.app import Chalice, Response
 from chalice.test import Client
 
 from chalicelib import config
 from infra import OperatorError
 from infra.aws import stage_config
-from local import chalice_local, network
+from local import chalice_local, network, stack
 from taskrouter_simulator.origins import FOREIGN
 from taskrouter_simulator.testing import running
 
 ACCOUNT = "AC" + "1" * 32
+SECRET, OTHER = "first-secret_0123456", "NextSecret9876543210"
 AWS = {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "none",
@@ -96,19 +98,66 @@ def test_missing_services_and_the_command_that_starts_them_are_named(environ, po
     )
 
 
-def test_simulator_that_posts_callbacks_to_another_url_is_reported(
-    environ, ports, capsys, dynamodb, tables
-):
+@pytest.fixture
+def local_dynamodb(environ, dynamodb, tables):
+    """Make the local stage use the tests' DynamoDB."""
     for name in DEV:
         del environ[name]
     names = {"RESERVATIONS_TABLE": tables.reservations, "STATE_TABLE": tables.state}
+    environ.update(dynamodb.environ, **names)
+
+
+@pytest.mark.usefixtures("local_dynamodb")
+def test_simulator_that_posts_callbacks_to_another_url_is_reported(environ, ports, capsys):
     with running(callback_base_url="http://127.0.0.1:9") as simulator:
-        environ.update(dynamodb.environ, **names, TWILIO_TASKROUTER_URL=simulator.url)
+        environ.update(TWILIO_TASKROUTER_URL=simulator.url)
         configure(ports["API_PORT"], stage="local")
 
     error = capsys.readouterr().err
     assert "posts its callbacks to http://127.0.0.1:9, not to " in error
     assert f"Restart it with: API_PORT={ports['API_PORT']} " in error
+
+
+@pytest.mark.usefixtures("local_dynamodb")
+@pytest.mark.parametrize(
+    ("simulated", "problem"),
+    [
+        ("", "posts its callbacks to {base}, not to {base}/***. Restart"),
+        ("/other-secret_9876543", "callbacks to {base}/***, not to another *** (CALLBACK_PATH_"),
+        (f"/{SECRET}", None),
+        (f"/{SECRET}/", None),
+    ],
+)
+def test_simulator_without_the_secret_path_is_reported(environ, ports, capsys, simulated, problem):
+    base = network.url(ports["API_PORT"])
+    with running(callback_base_url=base + simulated) as simulator:
+        environ.update(TWILIO_TASKROUTER_URL=simulator.url, CALLBACK_PATH_SECRETS=SECRET)
+        configure(ports["API_PORT"], stage="local")
+
+    error = capsys.readouterr().err
+    assert SECRET not in error
+    assert "other-secret" not in error
+    assert problem.format(base=base) in error if problem else "posts its callbacks" not in error
+
+
+@pytest.mark.parametrize("secrets", [SECRET, f"open,{SECRET}", f"{SECRET},{OTHER}"])
+@pytest.mark.parametrize("path", ["/assignment_callback", "/event_callback/?a=b", "", "%2e", "\t"])
+def test_access_log_does_not_contain_the_secret(monkeypatch, capsys, secrets, path):
+    monkeypatch.setattr(local.ChaliceRequestHandler, "log_message", None, raising=False)
+    chalice_local._hide_secrets_in_access_log(
+        stack.describe({"CALLBACK_PATH_SECRETS": secrets}).settings
+    )
+    handler = object.__new__(local.ChaliceRequestHandler)
+    handler.client_address = ("127.0.0.1", 1)
+    used = [secret for secret in secrets.split(",") if secret != "open"]
+    for secret in used:
+        handler.requestline = f"POST /{secret}{path} HTTP/1.1"
+        handler.log_request(200)
+        handler.log_error("code %d, message %s", 400, f"Bad request syntax ('/{secret}{path}')")
+
+    lines = capsys.readouterr().err
+    assert lines.count("/***") == 2 * len(used)
+    assert not any(secret in lines for secret in used)
 
 
 def test_missing_table_is_distinguished_from_missing_dynamodb(

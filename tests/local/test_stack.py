@@ -1,10 +1,19 @@
 import socket
+from collections import defaultdict
+from dataclasses import fields
 
 import pytest
 
+from app import app
 from chalicelib.config import SettingsError
-from local import network, stack
+from chalicelib.routes.callbacks import move_twilio_routes, twilio_routes
+from local import network, run, stack
+from local.demo import http_client
+from taskrouter_simulator import seed
 from taskrouter_simulator import settings as simulator
+from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.engine import start
+from taskrouter_simulator.testing import running
 
 
 def test_addresses_are_derived_from_the_ports():
@@ -121,15 +130,107 @@ def test_default_ports_match_the_defaults_of_the_simulator():
     assert described.api_url == simulator.Settings().callback_base_url
 
 
+SECRET = "first-secret_0123456"
+BASE_URLS = [
+    ({}, "http://127.0.0.1:8000"),
+    ({"API_PORT": "9000"}, "http://127.0.0.1:9000"),
+    ({"PUBLIC_BASE_URL": "https://calls.example/api/"}, "https://calls.example/api"),
+    ({"SIMULATOR_CALLBACK_BASE_URL": "http://localhost:8000/"}, "http://localhost:8000"),
+    ({"SIMULATOR_CALLBACK_BASE_URL": ""}, "http://127.0.0.1:8000"),
+]
+
+
+def simulator_settings(environ):
+    """Return the simulator's settings in the stack that an environment describes."""
+    described = stack.describe(environ).environ
+    names = [field.name for field in fields(simulator.Settings)]
+    return simulator.read({name: simulator.from_environment(name, described) for name in names})
+
+
+@pytest.fixture
+def served_paths(monkeypatch):
+    """Return the paths that the app serves with the settings of an environment."""
+
+    def serve(environ):
+        with monkeypatch.context() as patch:
+            routes = defaultdict(dict, {path: dict(item) for path, item in app.routes.items()})
+            patch.setattr(app, "routes", routes)
+            patch.setattr(app, "middleware_handlers", [])
+            move_twilio_routes(app, stack.describe(environ).settings.callback_prefixes)
+            return set(app.routes)
+
+    return serve
+
+
+@pytest.mark.parametrize("secrets", ["", "open", SECRET, f"open,{SECRET}", f"{SECRET},open"])
+@pytest.mark.parametrize(("variables", "base_url"), BASE_URLS)
+def test_simulator_calls_every_twilio_route_where_the_app_serves_it(
+    served_paths, secrets, variables, base_url
+):
+    environ = {"CALLBACK_PATH_SECRETS": secrets, **variables}
+    prefix = f"/{SECRET}" if secrets.startswith(SECRET) else ""
+
+    chosen = simulator_settings(environ)
+
+    for path, _ in twilio_routes(app):
+        assert chosen.url(path) == f"{base_url}{prefix}{path}"
+        assert prefix + path in served_paths(environ)
+
+
+def test_simulated_workspace_calls_only_paths_under_the_prefix(served_paths):
+    environ = {"CALLBACK_PATH_SECRETS": SECRET, **stack.OPTIONAL_CALLBACKS}
+    chosen = simulator_settings(environ)
+    paths = {
+        getattr(chosen, field.name) for field in fields(chosen) if field.name.endswith("_path")
+    }
+    engine = start(chosen, Clock(lambda: 0.0), lambda _effect: None)
+    workspace = seed.load(engine, seed.quickstart())
+    (workflow,) = workspace.workflows.values()
+    urls = {
+        workspace.event_callback_url,
+        workflow.assignment_callback_url,
+        workflow.fallback_assignment_callback_url,
+        chosen.url(chosen.voice_path),
+    }
+
+    assert urls == {f"http://127.0.0.1:8000/{SECRET}{path}" for path in paths}
+    assert {f"/{SECRET}{path}" for path in paths} <= served_paths(environ)
+
+
+def test_programs_of_the_stack_describe_the_same_callback_urls():
+    described = stack.describe({"CALLBACK_PATH_SECRETS": SECRET})
+
+    again = stack.describe(described.environ).environ
+    name = "SIMULATOR_CALLBACK_BASE_URL"
+    assert again[name] == described.environ[name]
+
+
+def test_printed_commands_and_urls_do_not_contain_the_secret():
+    described = stack.describe({"CALLBACK_PATH_SECRETS": f"{SECRET},open"})
+
+    printed = run.services_greeting(described) + stack.services_command(described)
+
+    assert SECRET not in printed
+    assert "posts its callbacks to http://127.0.0.1:8000/***:" in printed
+    assert printed.count("CALLBACK_PATH_SECRETS=*** ") == 2
+
+
 @pytest.mark.parametrize(
-    ("secrets", "path"),
+    ("seconds", "text"),
     [
-        ("", "/assignment_callback"),
-        ("open,first-secret_0123456", "/assignment_callback"),
-        ("first-secret_0123456,open", "/first-secret_0123456/assignment_callback"),
+        (86_400, "8 hours"),
+        (3_600, "1 hour"),
+        (7_200, "2 hours"),
+        (5_400, "90 minutes"),
+        (60, "1 minute"),
+        (90, "90 seconds"),
+        (1, "1 second"),
     ],
 )
-def test_simulator_posts_callbacks_to_the_first_path(secrets, path):
-    described = stack.describe({"CALLBACK_PATH_SECRETS": secrets})
+def test_greeting_states_the_lifetime_of_the_token(monkeypatch, seconds, text):
+    identifiers = http_client.fetch_identifiers
+    described = stack.describe({"MAX_TOKEN_SECONDS": str(seconds)})
+    with running() as simulated:
+        monkeypatch.setattr(http_client, "fetch_identifiers", lambda _: identifiers(simulated.url))
 
-    assert described.environ["SIMULATOR_ASSIGNMENT_PATH"] == path
+        assert f"which is valid for {text}, and" in run.greeting(described)

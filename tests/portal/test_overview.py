@@ -175,6 +175,20 @@ def test_callback_is_shown_with_signature_and_response(taskrouter):
     assert (callback["status"], callback["answer"]) == (200, "{}")
 
 
+def test_state_refuses_unknown_names_and_impossible_values(taskrouter):
+    for query, message in (
+        ("workspac=x", "unknown name 'workspac'; did you mean workspace?"),
+        ("since=1", "unknown name 'since'; use one of workspace"),
+        ("workspace=zz", "workspace must be a WS"),
+        ("workspace=WT" + "0" * 32, "workspace must be a WS"),
+    ):
+        status, _, body = fetch(taskrouter, f"/simulator/state?{query}")
+        assert status == 400
+        assert body.decode().startswith(message)
+    for sid in ("", "WS" + "0" * 32, taskrouter.workspace_sid):
+        assert fetch(taskrouter, f"/simulator/state?workspace={sid}")[0] == 200
+
+
 def test_root_and_trailing_slash_redirect_to_page(taskrouter):
     for path in ("/", "/simulator/portal/"):
         status, headers, _ = fetch(taskrouter, path)

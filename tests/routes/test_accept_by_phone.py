@@ -300,6 +300,22 @@ def test_malformed_worker_instructions_setting_is_refused(
         config.load({**environ, "WORKER_INSTRUCTIONS": text})
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ('{"call": ["urll"]}', 'not list "urll" for call, which has no such parameter: write url.'),
+        ('{"conference": ["DequeueFrom"]}', 'not list "DequeueFrom" for conference, which has no '),
+        ('{"call": ["url"], "call": ["from"]}', 'be a JSON object: it repeats the name "call".'),
+    ],
+)
+def test_mistake_in_the_worker_instructions_setting_is_named(
+    environ: dict[str, str], value: str, message: str
+) -> None:
+    with pytest.raises(config.SettingsError) as raised:
+        config.load(environ | {"WORKER_INSTRUCTIONS": value})
+    assert str(raised.value).startswith(f"WORKER_INSTRUCTIONS must {message}")
+
+
 @pytest.mark.parametrize("role", ["supervisor", "service"])
 def test_other_roles_may_send_any_instruction(
     environ: dict[str, str], request: pytest.FixtureRequest, role: str

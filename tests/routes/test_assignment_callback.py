@@ -7,6 +7,8 @@ from urllib.parse import urlencode
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
+from chalicelib.domain.callbacks import AssignmentCallback, Form
+from chalicelib.domain.errors import BadRequest
 from tests.routes.conftest import ENVIRON, FORM, Api
 
 INVALID_SIGNATURES = [None, "x", "é" * 28, "A" * 28, " " * 28]
@@ -136,6 +138,44 @@ def test_error_for_an_invalid_or_unexpected_sid_names_the_parameter(
 
     assert response.status_code == 400
     assert name in response.json_body["Message"]
+
+
+@pytest.mark.parametrize("route", ["/assignment_callback/fallback", "/event_callback"])
+@pytest.mark.parametrize("event", ["reservation.created", "task.created"])
+@pytest.mark.parametrize(
+    ("name", "value"), [("AccountSid", "AC" + "9" * 32), ("WorkspaceSid", "WS" + "9" * 32)]
+)
+def test_callback_of_another_account_or_workspace_is_refused_on_every_route(
+    api: Api, route: str, event: str, name: str, value: str
+) -> None:
+    parameters = api.callback_parameters(**{name: value, "EventType": event})
+
+    response = api.post_callback(parameters, path=route)
+
+    assert response.status_code == 400
+    assert response.json_body["Message"] == f"{name} does not match this service's settings."
+    assert fetch_record(api, parameters) is None
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("name", ["AccountSid", "WorkspaceSid"])
+def test_second_account_or_workspace_in_a_form_is_refused(name: str, first: int) -> None:
+    own = {"AccountSid": "AC" + "1" * 32, "WorkspaceSid": "WS" + "1" * 32}
+    values = [own[name], own[name][:2] + "9" * 32]
+    pairs = [(name, values[first]), (name, values[1 - first])]
+
+    with pytest.raises(BadRequest, match=name):
+        AssignmentCallback.from_form(
+            Form(pairs), account_sid=own["AccountSid"], workspace_sid=own["WorkspaceSid"]
+        )
+
+
+@pytest.mark.parametrize("name", ["AccountSid", "WorkspaceSid"])
+def test_callback_without_an_account_or_workspace_is_accepted(api: Api, name: str) -> None:
+    parameters = api.callback_parameters()
+    del parameters[name]
+
+    assert api.post_callback(parameters).status_code == 200
 
 
 def test_repeated_unknown_parameter_is_verified_and_kept(api: Api) -> None:

@@ -353,12 +353,19 @@ def test_no_second_task_is_created_if_the_first_was_changed(api: Api) -> None:
     changed = json.loads(own.attributes) | {"selected_language": "es"}
     api.taskrouter.tasks[own.sid] = replace(own, attributes=json.dumps(changed))
 
-    for _ in range(3):
-        api.clock.now += 30_000
+    api.clock.now += 30_000
+    for seconds in (0, 1, 40):
+        api.clock.now += seconds * 1_000
         response = create(api)
-        assert (response.status_code, response.json_body["Code"]) == (503, "OutcomeUnknown")
+        assert (response.status_code, response.json_body["Code"]) == (409, "TaskUnidentified")
+        assert "Retry-After" not in response.headers
         assert "differs from the request" in response.json_body["Message"]
     assert len(api.taskrouter.tasks) == 1
+
+    # If someone restores the attributes, the Task is found again.
+    api.clock.now += 1_000
+    api.taskrouter.tasks[own.sid] = own
+    assert create(api).json_body["sid"] == own.sid
 
 
 def test_task_is_found_after_other_programs_have_added_attributes(api: Api) -> None:
@@ -441,10 +448,15 @@ def test_key_of_an_earlier_version_returns_its_task(api: Api) -> None:
 def test_key_of_an_earlier_version_without_a_response_creates_no_task(api: Api) -> None:
     store_old_record(api)
     plant(api)
-    api.clock.now += 60_000
 
+    # The request of the earlier version may still be in progress.
+    during = create(api)
+    assert (during.status_code, during.json_body["Code"]) == (503, "OutcomeUnknown")
+    api.clock.now += int(during.headers["Retry-After"]) * 1_000
     response = create(api)
-    assert (response.status_code, response.json_body["Code"]) == (503, "OutcomeUnknown")
+
+    assert (response.status_code, response.json_body["Code"]) == (409, "TaskUnidentified")
+    assert "Retry-After" not in response.headers
     assert api.taskrouter.calls == {"create": 1}
 
 

@@ -1,6 +1,8 @@
 """Routes that need a token refuse unknown parameters; signed routes ignore such parameters."""
 
+import itertools
 import json
+import re
 from typing import Any
 from urllib.parse import urlencode
 
@@ -33,7 +35,7 @@ SOURCES = [
     (method, path, source)
     for method, path in ROUTES
     for source in ("query", "form", "json")
-    if method != "GET" or source == "query"  # the body of a GET request is ignored
+    if method != "GET" or source == "query"  # a GET request has no body
 ]
 
 
@@ -90,6 +92,7 @@ def test_unknown_parameter_is_refused_in_query_form_and_json(
         ("POST", "/reservations/{sid}/reject", "WorkerActivitySid", "activity_sid"),
         ("POST", "/reservations/{sid}/reject", "activity", "activity_sid"),
         ("POST", "/reservations/{sid}/complete", "tasksid", "task_sid"),
+        ("POST", "/reservations/{sid}/complete", "TASK-SID", "task_sid"),
     ],
 )
 def test_message_suggests_the_intended_parameter(
@@ -111,6 +114,178 @@ def test_instruction_with_the_names_of_the_rest_api_rings_no_phone(api: Api) -> 
         'There is no parameter "DequeueFrom"; did you mean instruction with from? '
         "The parameters are: task_sid, instruction."
     )
+    assert not api.taskrouter.calls
+
+
+REST_PARAMETERS = {
+    "Reservation": (
+        *("ReservationStatus", "WorkerActivitySid", "Instruction", "SupervisorMode", "Supervisor"),
+        *("To", "From", "Timeout", "Record", "Region", "Muted", "PostWorkActivitySid"),
+    ),
+    "Task": (
+        *("Attributes", "AssignmentStatus", "Reason", "Priority", "TaskChannel"),
+        *("VirtualStartTime", "Timeout", "WorkflowSid", "RoutingTarget", "IgnoreCapacity"),
+        "TaskQueueSid",
+    ),
+}
+"""Parameters of TaskRouter's POST requests, without those that the table of instructions lists."""
+
+ALL_REST_PARAMETERS = sorted(
+    {*itertools.chain(*REST_PARAMETERS.values())}
+    | {p.rest_name for name in RINGING for p in INSTRUCTION_TYPES[name].parameters().values()}
+)
+
+
+@pytest.mark.parametrize("path", [path for method, path in ROUTES if method == "POST"])
+def test_every_name_of_the_rest_api_has_a_counterpart_or_an_explanation(
+    api: Api, path: str
+) -> None:
+    for name in ALL_REST_PARAMETERS:
+        snake = re.sub("(?<=[a-z])(?=[A-Z])", "_", name).lower()
+        for spelling in {name, snake} - {*PARAMETERS[path]}:
+            message = send(api, "POST", path, "json", {spelling: "x"}).json_body["Message"]
+            if spelling != "instruction":
+                advice = f'There is no parameter "{re.escape(spelling)}"(; did you mean |: )'
+                assert re.match(advice, message), message
+    assert not api.taskrouter.calls
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "advice"),
+    [
+        (
+            "/reservations/{sid}/accept",
+            "WorkerActivitySid",
+            ": only POST /reservations/{sid}/reject",
+        ),
+        ("/reservations/{sid}/accept", "ReservationStatus", ": the route determines the status"),
+        ("/reservations/{sid}/accept", "ReservationSid", ": the path of the route contains"),
+        (
+            "/reservations/{sid}/accept",
+            "Supervisor",
+            ": the instruction supervise is not supported",
+        ),
+        ("/reservations/{sid}/complete", "ActivitySid", ": only POST /reservations/{sid}/reject"),
+        ("/reservations/{sid}/complete", "worker_activity_sid", ": only POST /reservations/{sid}/"),
+        ("/reservations/{sid}/reject", "ActivitySid", "; did you mean activity_sid?"),
+        ("/accept_reservation", "instruction", ": only POST /reservations/{sid}/accept takes"),
+        ("/accept_reservation", "Instruction", ": only POST /reservations/{sid}/accept takes"),
+        ("/accept_reservation", "from", ": only POST /reservations/{sid}/accept takes"),
+        ("/create-task", "TaskQueueSid", ": it is not supported, because the Workflow"),
+        ("/create-task", "RoutingTarget", ": it is not supported, because the Workflow"),
+        ("/create-task", "IdempotencyKey", ": send the key in the header Idempotency-Key"),
+        ("/create-task", "idempotency_key", ": send the key in the header Idempotency-Key"),
+        ("/create-task", "Idempotency-Key", ": send the key in the header Idempotency-Key"),
+    ],
+)
+def test_name_without_a_counterpart_is_explained(
+    api: Api, path: str, name: str, advice: str
+) -> None:
+    message = send(api, "POST", path, "json", {name: "x"}).json_body["Message"]
+    assert message.startswith(f'There is no parameter "{name}"{advice}')
+
+
+@pytest.mark.parametrize("instruction", RINGING)
+@pytest.mark.parametrize(
+    ("name", "intended"),
+    [
+        *[(name, "task_sid") for name in ("TaskSid", "taskSid", "tasksid", "task-sid", "tsk_sid")],
+        *[(name, "instruction") for name in ("Instruction", "instructio")],
+    ],
+)
+def test_misspelled_parameter_of_the_accept_route_is_suggested_beside_an_instruction(
+    api: Api, instruction: str, name: str, intended: str
+) -> None:
+    body = {"instruction": instruction, "from": "+15556667777", name: "x"}
+    message = api.post_json(f"/reservations/{WR}/accept", body).json_body["Message"]
+    assert message.startswith(f'There is no parameter "{name}"; did you mean {intended}?')
+    assert not api.taskrouter.calls
+
+
+@pytest.mark.parametrize(
+    ("instruction", "name", "intended"),
+    [
+        ("conference", "DequeueFrom", "from"),
+        ("conference", "CallTo", "to"),
+        ("conference", "dequeue_timeout", "timeout"),
+        ("dequeue", "PostWorkActivitySid", "post_work_activity_sid"),
+        ("call", "RedirectAccept", "accept"),
+        ("redirect", "CallUrl", "url"),
+    ],
+)
+def test_rest_name_of_another_instruction_is_suggested(
+    api: Api, instruction: str, name: str, intended: str
+) -> None:
+    body = {"instruction": instruction, name: "x"}
+    message = api.post_json(f"/reservations/{WR}/accept", body).json_body["Message"]
+    assert f"{instruction} has no parameter {name}; did you mean {intended}?" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "intended"),
+    [
+        ("Conference", "conference"),
+        ("conferance", "conference"),
+        ("DEQUEUE", "dequeue"),
+        ("redirct", "redirect"),
+        ("accept", None),
+        (["call"], None),
+        (5, None),
+    ],
+)
+def test_misspelled_instruction_is_refused_with_a_suggestion(
+    api: Api, name: object, intended: str | None
+) -> None:
+    response = api.post_json(f"/reservations/{WR}/accept", {"instruction": name})
+    assert response.status_code == 400
+    end = f" Did you mean {intended}?" if intended else ", or be omitted."
+    assert response.json_body["Message"].endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "name"),
+    [
+        ("POST", "/create-task", '{"attributes":{},"attributes":{"a":1}}', "attributes"),
+        ("POST", "/create-task", '{"attributes":{"a":1,"b":{"c":1,"c":2}}}', "c"),
+        ("POST", "/create-task", r'{"attributes":{},"priority":1,"pr\u0069ority":2}', "priority"),
+        ("POST", "/create-task", "attributes={}&attributes={}", "attributes"),
+        (
+            "POST",
+            "/reservations/{sid}/accept",
+            '{"instruction":"call","instruction":1}',
+            "instruction",
+        ),
+        ("POST", "/reservations/{sid}/reject", '{"task_sid":"a","task_sid":"a"}', "task_sid"),
+        ("POST", "/accept_reservation?task_sid=WT", '{"task_sid":"a"}', "task_sid"),
+        ("GET", "/reservations?limit=1&limit=1", "", "limit"),
+    ],
+)
+def test_repeated_name_is_refused_and_named(
+    api: Api, method: str, path: str, body: str, name: str
+) -> None:
+    content_type = "application/json" if body.startswith("{") else FORM
+    response = api.call(
+        method, path.replace("{sid}", WR), body=body.encode(), content_type=content_type
+    )
+    assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
+    assert f'"{name}"' in response.json_body["Message"]
+    assert "repeat" in response.json_body["Message"]
+    assert not api.taskrouter.calls
+
+
+@pytest.mark.parametrize("path", [path for method, path in ROUTES if method == "GET"])
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [('{"attributes":{"a":1}}', "application/json"), ("limit=1", FORM), ("{", "application/json")],
+)
+def test_body_of_a_get_request_is_refused(
+    api: Api, path: str, body: str, content_type: str
+) -> None:
+    response = api.call(
+        "GET", path.replace("{sid}", WR), body=body.encode(), content_type=content_type
+    )
+    assert (response.status_code, response.json_body["Code"]) == (400, "BadRequestError")
+    assert "must have no body" in response.json_body["Message"]
     assert not api.taskrouter.calls
 
 

@@ -34,7 +34,7 @@ class CountedQueries:
 
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         self.indexes: list[str] = []
-        self.found: list[bool] = []
+        self.read: list[int] = []
         self.due_page_sizes: Iterator[int] = itertools.repeat(100)
         self._send = api.service.dynamodb.query
         monkeypatch.setattr(api.service.dynamodb, "query", self)
@@ -44,7 +44,7 @@ class CountedQueries:
         if request["IndexName"] == "due":
             request["Limit"] = next(self.due_page_sizes)
         response = self._send(**request)
-        self.found.append(bool(response["Items"]))
+        self.read.append(response["ScannedCount"])
         return response
 
 
@@ -138,7 +138,7 @@ def test_pending_reservations_are_listed_from_the_due_index(
 def test_all_reservations_in_a_long_time_range_are_listed(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "_INDEX_PAGE_SIZE", 1)
+    monkeypatch.setattr(listing, "_PAGE_SIZES", (1, 3))
     worker_sid = sid("WK")
     sids = [reserve(api, worker_sid=worker_sid).reservation_sid for _ in range(60)]
     for reservation_sid in sids[:2]:
@@ -155,7 +155,7 @@ def test_all_reservations_in_a_long_time_range_are_listed(
 def test_each_request_reads_at_most_two_index_pages_with_entries(
     api: Api, monkeypatch: pytest.MonkeyPatch, due_page_size: int
 ) -> None:
-    monkeypatch.setattr(listing, "_INDEX_PAGE_SIZE", 2)
+    monkeypatch.setattr(listing, "_PAGE_SIZES", (2, 2))
     worker_sid, other_sid = sid("WK"), sid("WK")
     records: list[tuple[str, str, str]] = []
     for number in range(12):
@@ -175,10 +175,9 @@ def test_each_request_reads_at_most_two_index_pages_with_entries(
             query += f"&worker_sid={worker}" * bool(worker)
             listed: list[str] = []
             for page in list_pages(api, f"{query}&since=2026-09-21"):
-                assert len(queries.indexes) <= 24, (query, queries.indexes)
-                assert sum(queries.found) <= 2, (query, queries.found)
-                queries.indexes.clear()
-                queries.found.clear()
+                assert len(queries.read) - queries.read.count(0) <= 2, (query, queries.read)
+                assert queries.read.count(0) <= 8, (query, queries.read)
+                queries.read.clear()
                 listed += [record["reservation_sid"] for record in page.json_body["reservations"]]
             assert listed == [
                 reservation_sid
@@ -188,7 +187,7 @@ def test_each_request_reads_at_most_two_index_pages_with_entries(
 
 
 @pytest.mark.parametrize("query", ["", "&status=rejected", "&status=gone"])
-def test_four_days_without_entries_take_five_requests_of_at_most_24_queries(
+def test_four_days_without_entries_take_14_requests_of_at_most_eight_empty_queries(
     api: Api, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     first = reserve(api).reservation_sid
@@ -198,12 +197,38 @@ def test_four_days_without_entries_take_five_requests_of_at_most_24_queries(
 
     sids, counts = [], []
     for page in list_pages(api, f"since=2026-09-21{query}"):
-        counts.append(len(queries.indexes))
-        queries.indexes.clear()
+        counts.append(queries.read.count(0))
+        queries.read.clear()
         sids += [record["reservation_sid"] for record in page.json_body["reservations"]]
 
-    assert (set(counts[:-1]), len(counts)) == ({24}, 5)
+    assert (set(counts[:-1]), len(counts)) == ({8}, 14)
     assert sids == ([] if "gone" in query else [first])
+
+
+@pytest.mark.parametrize("worker", ["", "worker_sid={}&"])
+@pytest.mark.parametrize("status", ["gone", "canceled", "rejected"])
+def test_entries_of_other_statuses_count_toward_the_two_index_pages(
+    api: Api, monkeypatch: pytest.MonkeyPatch, worker: str, status: str
+) -> None:
+    monkeypatch.setattr(listing, "_PAGE_SIZES", (2, 5))
+    worker_sid = sid("WK")
+    for _ in range(30):
+        reserve(api, worker_sid=worker_sid)
+        api.clock.now += 20 * 60_000
+    rejected = reserve(api, worker_sid=worker_sid).reservation_sid
+    api.call("POST", f"/reservations/{rejected}/reject")
+    api.clock.now += 20 * 60_000
+    queries = CountedQueries(api, monkeypatch)
+
+    listed = []
+    for page in list_pages(api, f"{worker.format(worker_sid)}status={status}&since=2026-09-21"):
+        pages = [entries for entries in queries.read if entries]
+        assert len(pages) <= 2, queries.read
+        assert all(entries <= size for entries, size in zip(pages, (2, 5), strict=False))
+        queries.read.clear()
+        listed += [record["reservation_sid"] for record in page.json_body["reservations"]]
+
+    assert listed == ([rejected] if status == "rejected" else [])
 
 
 def test_slow_queries_end_a_page_early(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,10 +158,30 @@ def test_unreadable_attributes_are_counted_and_answered_as_configured(
     assert (record["task_attributes"], record["callback"]) == (None, parameters)
 
 
+@pytest.mark.parametrize("value", ["NaN", "[-1e999]", "[" * 1_500 + "Infinity" + "]" * 1_500])
+def test_attribute_with_an_unknown_number_is_counted_if_a_rule_reads_it(
+    rules: Path, api: Api, value: str
+) -> None:
+    vip = api.callback_parameters(TaskAttributes=f'{{"vip": {value}}}')
+    other = api.callback_parameters(TaskAttributes=f'{{"vip": true, "x": {value}}}')
+
+    assert api.post_callback(vip).json_body == {}
+    assert api.post_callback(other).json_body == {"instruction": "accept"}
+
+    first, second = api.lines()
+    assert (first["unreadable"], first["UnreadableCallback"]) == ("TaskAttributes", 1)
+    assert "UnreadableCallback" not in second
+    record = api.call("GET", f"/reservations/{other['ReservationSid']}").json_body
+    assert (record["task_attributes"]["vip"], record["callback"]) == (True, other)
+
+
 def test_missing_attributes_are_not_counted(rules: Path, api: Api) -> None:
-    response = api.post_callback(api.callback_parameters(TaskAttributes=""))
-    assert (response.status_code, response.json_body) == (200, {})
-    assert "UnreadableCallback" not in api.lines()[0]
+    for text in ("", "   "):
+        response = api.post_callback(
+            api.callback_parameters(TaskAttributes=text, TaskPriority=text, TaskAge=text)
+        )
+        assert (response.status_code, response.json_body) == (200, {})
+        assert "UnreadableCallback" not in api.lines()[-1]
 
 
 def test_repeated_callback_gets_first_answer_after_rules_change(rules: Path, api: Api) -> None:

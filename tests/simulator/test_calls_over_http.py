@@ -167,7 +167,7 @@ VALID_CALL = {"from": CALLER, "to": NUMBER, "url": "http://app.example/"}
         ({**VALID_CALL, "digits": "one"}, "digits must be"),
         ({**VALID_CALL, "digits": ["1"] * 101}, "digits must be"),
         ({**VALID_CALL, "worker_answers": "no"}, "worker_answers must be"),
-        ({**VALID_CALL, "volume": 11}, "volume is not a field of a call"),
+        ({**VALID_CALL, "volume": 11}, "unknown name 'volume'; use one of from, to, url"),
         ([], "the body must be a JSON object"),
         ("{", "the body is not JSON"),
     ],

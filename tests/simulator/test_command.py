@@ -144,7 +144,11 @@ def test_settings_are_parsed_from_text():
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        ([], {"SIMULATOR_PORT": "99999"}, "SIMULATOR_PORT must be a port from 0 to 65535, not '99999'"),
+        (
+            [],
+            {"SIMULATOR_PORT": "99999"},
+            "SIMULATOR_PORT must be a port from 0 to 65535, not '99999'",
+        ),
         ([], {"API_PORT": "x"}, "API_PORT must be a port from 1 to 65535, not 'x'"),
         (["--host", "nope.invalid"], {}, "cannot listen on nope.invalid:8002: "),
     ],

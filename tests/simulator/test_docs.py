@@ -46,7 +46,7 @@ def test_every_setting_for_undocumented_behavior_is_set_in_a_test(name):
 def test_every_control_route_is_documented():
     documented = set(re.findall(r"^\| `([A-Z]+ /simulator[a-z/{}]*)` \|", PAGE, re.MULTILINE))
     assert documented == {
-        f"{method} {path}" for path, (_, methods) in control.ROUTES.items() for method in methods
+        f"{method} {path}" for path, handlers in control.ROUTES.items() for method in handlers
     }
 
 

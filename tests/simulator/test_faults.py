@@ -114,6 +114,23 @@ def test_faults_can_be_removed(taskrouter, workspace):
         {"on": "request", "kind": "latency", "seconds": math.nan},
         {"on": "request", "kind": "error", "retry_after": 1.5},
         {"on": "request", "kind": "error", "times": -1},
+        {"on": "request", "kind": "error", "times": 0},
+        {"on": "request", "kind": "error", "times": 1.0},
+        {"on": "request", "kind": "error", "times": True},
+        {"on": "request", "kind": "error", "method": "post"},
+        {"on": "request", "kind": "error", "method": ""},
+        {"on": "event", "kind": "cut", "method": "GET"},
+        {"on": "request", "kind": "error", "path": ""},
+        {"on": "request", "kind": "error", "path": "v1/Workspaces"},
+        {"on": "request", "kind": "cut", "path": "Tasks"},
+        {"on": "request", "kind": "latency"},
+        {"on": "event", "kind": "latency", "seconds": 0},
+        {"on": "request", "kind": "cut", "seconds": 1},
+        {"on": "request", "kind": "latency", "seconds": 1, "status": 500},
+        {"on": "assignment", "kind": "duplicate", "status": 500},
+        {"on": "request", "kind": "cut", "retry_after": 1},
+        {"on": "event", "kind": "duplicate", "moment": "after"},
+        {"on": "twiml", "kind": "latency", "seconds": 1, "moment": "after"},
         {"on": "request", "kind": "error", "id": 1},
         {"on": ["request"], "kind": "error"},
     ],
@@ -121,6 +138,19 @@ def test_faults_can_be_removed(taskrouter, workspace):
 def test_invalid_fault_is_refused(description):
     with pytest.raises(FaultError):
         Faults().add(description)
+
+
+def test_valid_faults_are_accepted():
+    faults = Faults()
+    for description in (
+        {"on": "request", "kind": "cut", "status": 503, "moment": "after", "times": None},
+        {"on": "request", "kind": "error", "method": "PATCH", "path": "?v1*", "retry_after": 0},
+        {"on": "twiml", "kind": "cut", "moment": "after", "method": "POST", "path": "*/voice"},
+        {"on": "event", "kind": "duplicate", "moment": "before"},
+        {"on": "event", "kind": "latency", "seconds": 0.1},
+    ):
+        faults.add(description)
+    assert len(faults.pending()) == 5
 
 
 def test_control_routes_refuse_invalid_requests(taskrouter):

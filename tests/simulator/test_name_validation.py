@@ -1,11 +1,15 @@
 """Names that cannot resolve are refused, and names in use cannot be deleted."""
 
 import json
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from taskrouter_simulator.engine import workflows, workspaces
+from taskrouter_simulator.engine import names, workflows, workspaces
 from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.names import WORKER_NAMES
 from tests.simulator.conftest import Simulation, refusal, send_request
 from tests.simulator.workflow_simulation import (
     WorkflowSimulation,
@@ -102,6 +106,127 @@ def test_workflow_with_name_that_cannot_resolve_is_refused(matched):
 def test_workflow_with_documented_names_is_accepted(texts):
     simulation = WorkflowSimulation(filter_with_target(**texts))
     assert simulation.workflow.configuration.filters
+
+
+MISSPELLED_IN_TARGET = [
+    ("worker.SID", "worker.sid"),
+    ("worker.activityName", "worker.activity_name"),
+    ("worker.FriendlyName", "worker.friendly_name"),
+    ("worker.ACTIVITY_SID", "worker.activity_sid"),
+    ("worker.chanel.voice.x", "worker.channel.voice.x"),
+    ("worker.channels.voice.assigned_tasks", "worker.channel.voice.assigned_tasks"),
+    ("worker.channels.fax.available", "worker.channel.fax.available"),
+    ("worker.Channel.voice.assigned_tasks", "worker.channel.voice.assigned_tasks"),
+    ("worker.Channel.colors[0]", "worker.channel.colors[0]"),
+    ("WORKER.x", "worker.x"),
+    ("Worker.level", "worker.level"),
+    ("Task.vip", "task.vip"),
+    ("TaskRouter.dayOfWeek", "taskrouter.dayOfWeek"),
+    ("task_router.currentTime", "taskrouter.currentTime"),
+    ("taskruter.currentHour", "taskrouter.currentHour"),
+    ("wroker.sid", "worker.sid"),
+]
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELLED_IN_TARGET)
+def test_misspelled_name_in_target_is_refused_with_suggestion(name, meant):
+    message = re.escape(f"{name} is not known; did you mean {meant}?")
+    with pytest.raises(BadRequest, match=message):
+        WorkflowSimulation(filter_with_target(expression=f"{name} == 1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ({"skip_if": "Workers.available == 0"}, "did you mean workers.available?"),
+        ({"skip_if": "wokers.unavailable > 3"}, "did you mean workers.unavailable?"),
+        ({"known_worker_sid": "TASK.agent"}, "did you mean task.agent?"),
+        ({"order_by": "Worker.level DESC"}, "did you mean worker.level?"),
+        ({"order_by": "worker.channels.voice.assigned_tasks"}, "did you mean worker.channel.voice"),
+        ({"order_by": "worker.friendly_name"}, "worker.friendly_name is a text"),
+        ({"order_by": "worker.level, worker.sid DESC"}, "worker.sid is a text"),
+        ({"order_by": "worker.activity_name ASC"}, "worker.activity_name is a text"),
+        ({"order_by": "worker.activity_sid"}, "worker.activity_sid is a text"),
+        ({"order_by": "worker.channel.voice.available"}, "available is a boolean, but order_by"),
+    ],
+)
+def test_text_of_target_that_cannot_take_effect_is_refused(text, message):
+    with pytest.raises(BadRequest, match=re.escape(message)):
+        WorkflowSimulation(filter_with_target(**text))
+
+
+@pytest.mark.parametrize("name", ["Task.vip", "TASKROUTER.currentTime", "taskroute.dayOfWeek"])
+def test_misspelled_namespace_in_filter_is_refused(name):
+    with pytest.raises(BadRequest, match="did you mean task"):
+        WorkflowSimulation({"expression": f"{name} == 1", "targets": [{"queue": "One"}]})
+
+
+MISSPELLED_IN_QUEUE = [
+    ("Worker.languages", "worker.languages"),
+    ("WORKER.sid", "worker.sid"),
+    ("worker.Sid", "worker.sid"),
+    ("SID", "worker.sid"),
+    ("activityName", "worker.activity_name"),
+    ("friendlyname", "worker.friendly_name"),
+    ("Channel.voice.assigned_tasks", "worker.channel.voice.assigned_tasks"),
+    ("channels.voice.assigned_tasks", "worker.channel.voice.assigned_tasks"),
+]
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELLED_IN_QUEUE)
+def test_misspelled_name_in_queue_is_refused_with_suggestion(workspace, name, meant):
+    create = workspace.task_queues.create
+    message = refusal(create, friendly_name="New", target_workers=f"1==1 OR {name} == 1")
+    assert message.endswith(f"{name} is not known; did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["worker.level", "worker.side", "worker.activity", "worker.friend_name", "worker.channels",
+     "worker.channels.voice", "worker.skills.voice.level", "worker.schedule.monday.available",
+     "worker.Sid.x", "worker.channels[0]", "skills", "tasks.open", "works.sid2", "channel",
+     "channels.voice", "status"],
+)  # fmt: skip
+def test_name_that_may_be_an_attribute_is_accepted(workspace, name):
+    queue = workspace.task_queues.create(friendly_name="New", target_workers=f"{name} == 1")
+    assert queue.target_workers == f"{name} == 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("worker.SID", {"SID": 1}),
+        ("activityName", {"activityName": 1}),
+        ("worker.channels.voice.assigned_tasks", {"channels": {"voice": {"assigned_tasks": 1}}}),
+        ("worker.Channel.voice", {"Channel": {"voice": 1}}),
+    ],
+)
+def test_attribute_of_a_worker_is_not_taken_as_misspelling(workspace, name, attributes):
+    carol = workspace.workers.create(friendly_name="Carol", attributes=json.dumps(attributes))
+    workspace.task_queues.create(friendly_name="New", target_workers=f"{name} == 1")
+    (found,) = workspace.workers.list(task_queue_name="New")
+    assert found.sid == carol.sid
+
+
+@given(st.sampled_from([*WORKER_NAMES, "channel.voice.assigned_tasks"]), st.data())
+def test_supplied_name_in_another_naming_convention_is_refused(name, data):
+    first, dot, rest = name.partition(".")
+    words = [
+        data.draw(st.sampled_from([str, str.upper, str.title]))(word) for word in first.split("_")
+    ]
+    spelling = data.draw(st.sampled_from(["_", "", "__"])).join(words) + dot + rest
+    simulation = Simulation()
+
+    def add_queue(text):
+        workspaces.require_expression(
+            simulation.engine, simulation.workspace, f"worker.{text} == 1", names.WORKERS, "X"
+        )
+
+    if spelling == name:
+        add_queue(spelling)
+    else:
+        with pytest.raises(BadRequest, match=re.escape(f"did you mean worker.{name}?")):
+            add_queue(spelling)
 
 
 def test_configuration_that_can_route_no_task_is_refused():

@@ -5,7 +5,7 @@ import json
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from twilio.base.exceptions import TwilioException
 
@@ -47,7 +47,7 @@ def test_deletions_never_skip_or_repeat_other_resources(values, ordering, size, 
     expected = ordering.sort(resources)
     token = None
     while True:
-        page = paginate(resources, ordering, token, size)
+        page = paginate("/v1/Tasks", resources, ordering, token, size)
         listed += page.items
         removed = data.draw(st.sets(st.sampled_from(resources))) if resources else set()
         deleted += [item for item in removed if item not in listed]
@@ -62,13 +62,13 @@ def test_deletions_never_skip_or_repeat_other_resources(values, ordering, size, 
 def test_previous_token_leads_to_preceding_page(values, ordering, size):
     resources, pages, token = build(values), [], None
     while True:
-        page = paginate(resources, ordering, token, size)
+        page = paginate("/v1/Tasks", resources, ordering, token, size)
         pages.append(page.items)
         if page.next_token is None:
             break
         token = page.next_token
     for preceding in reversed(pages[:-1]):
-        page = paginate(resources, ordering, page.previous_token, size)
+        page = paginate("/v1/Tasks", resources, ordering, page.previous_token, size)
         assert page.items == preceding
     assert page.previous_token is None
 
@@ -77,49 +77,96 @@ def test_previous_token_leads_to_preceding_page(values, ordering, size):
 def test_page_before_deleted_resources_leads_forward_again(values, ordering, size, data):
     resources = build(values)
     ordered = ordering.sort(resources)
-    page = paginate(resources, ordering, None, size)
+    page = paginate("/v1/Tasks", resources, ordering, None, size)
     if page.next_token is None:
         return
-    previous = paginate(resources, ordering, page.next_token, size).previous_token
+    previous = paginate("/v1/Tasks", resources, ordering, page.next_token, size).previous_token
     remaining = data.draw(st.sets(st.sampled_from(ordered)))
-    page = paginate(remaining, ordering, previous, size)
+    page = paginate("/v1/Tasks", remaining, ordering, previous, size)
     assert page.items == [item for item in ordered[:size] if item in remaining]
     following = [item for item in ordered[size:] if item in remaining]
     if not following:
         assert page.next_token is None
     else:
-        assert paginate(remaining, ordering, page.next_token, 99).items == following
+        assert paginate("/v1/Tasks", remaining, ordering, page.next_token, 99).items == following
 
 
-TOKENS = st.one_of(
-    st.text(),
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=2),
-    ).map(lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode()),
-    st.lists(st.integers() | st.text() | st.floats() | st.none(), max_size=3).map(
-        lambda position: base64.urlsafe_b64encode(
-            json.dumps(["", position, False]).encode()
-        ).decode()
-    ),
+def encode(value):
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=2),
 )
+FORGED_TOKENS = st.one_of(
+    st.text(),
+    JSON_VALUES.map(encode),
+    st.tuples(st.text("abc_-", min_size=22, max_size=22), JSON_VALUES | st.tuples(
+        st.lists(JSON_VALUES, max_size=2), st.booleans()
+    )).map(lambda parts: parts[0] + encode(parts[1])),
+)  # fmt: skip
 
 
-@given(TOKENS, ORDERINGS)
-def test_any_token_leads_to_page_or_is_refused(token, ordering):
-    resources = build([(1.0, "a"), (2.0, "b")])
-    try:
-        page = paginate(resources, ordering, token, 1)
-    except BadRequest:
-        return
-    assert len(page.items) <= 1
+@given(FORGED_TOKENS, ORDERINGS, st.booleans())
+def test_token_that_the_simulator_did_not_create_is_refused(token, ordering, is_empty):
+    resources = [] if is_empty else build([(1.0, "a"), (2.0, "b")])
+    with pytest.raises(BadRequest, match="PageToken is not valid"):
+        paginate("/v1/Tasks", resources, ordering, token, 1)
+
+
+@given(ORDERINGS, st.data())
+def test_changed_token_is_refused(ordering, data):
+    resources = build([(1.0, "a"), (2.0, "b"), (3.0, "c")])
+    token = paginate("/v1/Tasks", resources, ordering, None, 1).next_token
+    index = data.draw(st.integers(0, len(token)))
+    character = data.draw(st.sampled_from("Aa0-_=. \nä"))
+    changed = token[:index] + character + token[index + data.draw(st.integers(0, 2)) :]
+    assume(changed != token)
+    with pytest.raises(BadRequest, match="PageToken is not valid"):
+        paginate("/v1/Tasks", resources, ordering, changed, 1)
 
 
 def test_token_of_another_ordering_is_refused():
     resources = build([(1.0, "a"), (2.0, "b")])
-    token = paginate(resources, BY_CREATION, None, 1).next_token
-    with pytest.raises(BadRequest, match="another Ordering"):
-        paginate(resources, parse_ordering("Created:desc", KEYS), token, 1)
+    token = paginate("/v1/Tasks", resources, BY_CREATION, None, 1).next_token
+    with pytest.raises(BadRequest, match="PageToken is not valid for this list and this Ordering"):
+        paginate("/v1/Tasks", resources, parse_ordering("Created:desc", KEYS), token, 1)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['[{"a":1}]', "[null]", "[NaN]", "[1e400]", "[[1]]", "{}", "1", '[["", [1], false]]',
+     '["",[{"a":1}],false]', '["",[null],false]', '["",[NaN],false]', '["",[1e400],true]',
+     "[[NaN],false]", "[[null],true]"],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/Tasks", "/Workers", "/Events"])
+def test_forged_token_is_refused_even_if_the_list_is_empty(taskrouter, path, content):
+    token = base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+    for forged in (token, "A" * 22 + token):
+        status, body = send_request(taskrouter, "GET", path, PageToken=forged)
+        assert (status, body["code"]) == (400, 20001)
+        assert "PageToken" in body["message"]
+
+
+def next_token(taskrouter, path):
+    """Return the token of a list's second page; each page has one resource."""
+    status, body = send_request(taskrouter, "GET", path, PageSize=1)
+    assert status == 200, body
+    (token,) = parse_qs(urlsplit(body["meta"]["next_page_url"]).query)["PageToken"]
+    return token
+
+
+def test_token_is_valid_only_for_its_own_list(taskrouter):
+    create_resources(taskrouter, 2)
+    channels = [f"/Workers/{sid}/Channels" for sid in taskrouter.workers.values()]
+    lists = ["/Tasks", "/Workers", "/TaskQueues", "/Workflows", "/Activities", "/TaskChannels",
+             "/Events", *channels]  # fmt: skip
+    tokens = {path: next_token(taskrouter, path) for path in lists}
+    for path in lists:
+        for owner, token in tokens.items():
+            status, _ = send_request(taskrouter, "GET", path, PageSize=1, PageToken=token)
+            assert status == (200 if owner == path else 400), (path, owner)
 
 
 def test_all_streamed_tasks_can_be_deleted(workspace):

@@ -60,6 +60,7 @@ def test_list_filter_that_is_not_a_sid_is_refused(taskrouter, path, parameter, v
         ("/Tasks", "PageSize", "0"),
         ("/Tasks", "Page", "first"),
         ("/Tasks", "PageToken", "PAWT" + "0" * 32),
+        ("/Workers", "PageToken", ""),
     ],
 )
 def test_invalid_list_filter_is_refused(taskrouter, path, parameter, value):
@@ -185,6 +186,30 @@ def test_empty_value_clears_url_filter_and_target_workers(taskrouter, path, para
     status, body = send_request(taskrouter, "POST", path, **{parameter: ""})
     assert status == 200
     assert not body[field]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        *((text, "must be a valid JSON object") for text in ("", "[]", "1", "{", '{"a": NaN}')),
+        ('{"a": -Infinity}', "must be a valid JSON object"),
+        ('{"a": ' + "[" * 1500 + "]" * 1500 + "}", "is nested too deeply"),
+        ('{"a": "' + "x" * 4096 + '"}', "must not be longer than 4096 characters"),
+    ],
+    ids=range(8),
+)
+def test_refusal_of_attributes_is_the_same_for_every_operation(
+    taskrouter, workspace, attributes, message
+):
+    task = workspace.tasks.create(attributes='{"selected_language": "es"}')
+    for path, required in (
+        ("/Tasks", {}),
+        (f"/Tasks/{task.sid}", {}),
+        ("/Workers", {"FriendlyName": "New"}),
+        (f"/Workers/{taskrouter.workers['Alice']}", {}),
+    ):
+        response = send_request(taskrouter, "POST", path, Attributes=attributes, **required)
+        assert_refused(response, f"Attributes {message}")
 
 
 MISSING_ACTIVITY = "WA" + "0" * 32

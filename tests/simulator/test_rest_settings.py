@@ -4,7 +4,9 @@ import pytest
 import requests
 from twilio.base.exceptions import TwilioRestException
 
+from taskrouter_simulator.rest.table import ROUTES
 from taskrouter_simulator.testing import running
+from tests.simulator.conftest import send_request
 
 
 def create_reservation(taskrouter):
@@ -72,3 +74,75 @@ def test_setting_controls_event_list_order(newest_first):
         types = [event.event_type for event in workspace.events.list()]
     created, reserved = types.index("task.created"), types.index("reservation.created")
     assert (reserved < created) is newest_first
+
+
+@pytest.fixture(scope="module")
+def strict():
+    """A simulator that refuses unknown parameters."""
+    with running(unknown_parameters="refused") as taskrouter:
+        yield taskrouter
+
+
+UNKNOWN = [
+    ("GET", "/Tasks", "Asignmentstatus", "AssignmentStatus"),
+    ("GET", "/Tasks", "pageSize", "PageSize"),
+    ("GET", "/Workers", "TargetWorkerExpression", "TargetWorkersExpression"),
+    ("GET", "/Events", "event_type", "EventType"),
+    ("GET", "/TaskChannels", "Pagetoken", "PageToken"),
+    ("POST", "/Tasks", "attributes", "Attributes"),
+    ("POST", "/Tasks", "WorkFlowSid", "WorkflowSid"),
+    ("POST", "/Workers", "ActivtySid", "ActivitySid"),
+    ("POST", "", "EventCallbackURL", "EventCallbackUrl"),
+    ("POST", "/Workers/{worker}", "RejectPendingReservation", "RejectPendingReservations"),
+    ("POST", "/Workers/{worker}/Channels/voice", "capacity", "Capacity"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "name", "similar"), UNKNOWN)
+def test_setting_refuses_unknown_parameter_and_suggests_similar_name(
+    strict, method, path, name, similar
+):
+    path = path.format(worker=strict.workers["Alice"])
+    status, body = send_request(strict, method, path, **{name: "1"})
+    assert (status, body["code"]) == (400, 20001)
+    assert body["message"] == f"Unknown parameter {name!r}; did you mean {similar}?"
+    assert body["more_info"] == "https://www.twilio.com/docs/errors/20001"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [(method, path) for path, item in ROUTES.items() for method in item]
+)
+@pytest.mark.parametrize("place", ["params", "data"])
+def test_setting_applies_to_every_operation_and_nothing_changes(strict, method, path, place):
+    sid = "WK" + "0" * 32
+    url = strict.url + path.format(
+        workspace=strict.workspace_sid, worker=strict.workers["Alice"], task=sid, sid=sid
+    )
+    auth = (strict.account_sid, strict.auth_token)
+    valid = {"FriendlyName": "New", "UniqueName": "new"} if method == "POST" else {}
+    values = {place: {**valid, "Xyzzy": "1"}}
+    before = strict._request("GET", "")
+    response = requests.request(method, url, auth=auth, timeout=5, **values)
+    assert response.status_code == 400
+    assert response.json()["message"].startswith("Unknown parameter '")
+    assert strict._request("GET", "") == before
+
+
+def test_unknown_parameters_are_ignored_by_default(taskrouter):
+    status, body = send_request(taskrouter, "GET", "/Workers", Xyzzy="1")
+    assert (status, len(body["workers"])) == (200, 2)
+    status, _ = send_request(taskrouter, "POST", "/Workers", FriendlyName="New", Xyzzy="1")
+    assert status == 201
+
+
+def test_parameter_of_another_place_is_unknown(strict):
+    auth = (strict.account_sid, strict.auth_token)
+    url = f"{strict.url}/v1/Workspaces/{strict.workspace_sid}/Workers?FriendlyName=New"
+    response = requests.post(url, auth=auth, data={"FriendlyName": "New"}, timeout=5)
+    assert response.status_code == 400
+    assert "FriendlyName" in response.json()["message"]
+
+
+def test_unknown_path_and_method_are_reported_first(strict):
+    for method, path, status in (("GET", "/Nothing", 404), ("PUT", "/Workers", 405)):
+        assert send_request(strict, method, path, Xyzzy="1")[0] == status

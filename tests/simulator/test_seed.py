@@ -69,9 +69,23 @@ def invalid_descriptions():
     yield {**SALES, "timeout_activity": "Nowhere"}
     yield {**SALES, "task_queue": []}
     yield {**SALES, "multi_task_enabled": "false"}
+    yield {**SALES, "event_callback_url": ["/events"]}
     yield {**SALES, "events_filter": "task.created,task.made"}
     for part, name, value in (
         ("workers", "capacity", {"telepathy": 1}),
+        ("workers", "capacity", {"voice": -1}),
+        ("workers", "capacity", {"voice": 100_001}),
+        ("workers", "capacity", {"voice": True}),
+        ("workers", "capacity", {"voice": 1.5}),
+        ("task_queues", "max_reserved_workers", 0),
+        ("task_queues", "max_reserved_workers", 51),
+        ("task_queues", "max_reserved_workers", None),
+        ("workflows", "task_reservation_timeout", 0),
+        ("workflows", "task_reservation_timeout", 86_401),
+        ("workflows", "task_reservation_timeout", "30"),
+        ("workflows", "assignment_callback_url", None),
+        ("workflows", "assignment_callback_url", "callback"),
+        ("workflows", "fallback_assignment_callback_url", "ftp://example.com/"),
         ("workers", "activity", "Nowhere"),
         ("workers", "channels", {"voice": 1}),
         ("activities", "available", "no"),
@@ -103,6 +117,7 @@ def test_unknown_field_is_named_with_known_fields(taskrouter):
     response = requests.post(url, json={**SALES, "queues": []}, timeout=5)
     message = response.json()["message"]
     assert "unknown field queues; the fields are activities, default_activity" in message
+    assert message.endswith("; did you mean task_queues?")
 
 
 def test_workspace_file_must_contain_json_object(tmp_path, capsys):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from taskrouter_simulator.rest.table import ROUTES
+from taskrouter_simulator.testing import running
 
 DESCRIPTION = Path(__file__).parents[2] / ".venv" / "twilio_taskrouter_v1.json"
 
@@ -176,3 +177,30 @@ def test_every_response_matches_twilios_description(taskrouter, description):
 
 def template(path):
     return re.sub(r"[A-Z]{2}[0-9a-f]{32}", "{}", path)
+
+
+def described_parameters(description, method, path):
+    """Return the names of an operation's parameters in the description."""
+    for path_template, item in description["paths"].items():
+        if re.sub(r"\{[^}]*\}", "{}", path_template) == re.sub(r"\{[^}]*\}", "{}", path):
+            operation = item[method.lower()]
+            body = operation.get("requestBody", {"content": {}})["content"]
+            schemas = [media["schema"] for media in body.values()]
+            names = {name for schema in schemas for name in schema.get("properties", {})}
+            query = [item for item in operation.get("parameters", []) if item["in"] == "query"]
+            return names | {parameter["name"] for parameter in query}
+    raise AssertionError(path)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [(method, path) for path, item in ROUTES.items() for method in item]
+)
+def test_parameters_of_every_operation_match_twilios_description(description, method, path):
+    declared = ROUTES[path][method].parameters
+    assert set(declared) == described_parameters(description, method, path)
+    assert len(set(declared)) == len(declared)
+
+
+def test_requests_of_the_sdk_contain_no_unknown_parameters():
+    with running(unknown_parameters="refused") as taskrouter:
+        call_every_operation(taskrouter)

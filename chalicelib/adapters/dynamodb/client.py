@@ -12,8 +12,9 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.domain.errors import StoreUnavailable, describe_connection_failure
+from chalicelib.domain.errors import StoreUnavailable
 from chalicelib.domain.json_text import replace_lone_surrogates
+from chalicelib.domain.messages import describe_connection_failure
 from chalicelib.domain.reservations import (
     ACHIEVED,
     Claim,

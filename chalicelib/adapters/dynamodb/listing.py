@@ -40,13 +40,13 @@ from chalicelib.domain.reservations import (
 from chalicelib.domain.sids import is_sid
 
 _HOUR_MS = 3_600_000
-_INDEX_PAGE_SIZE = 100
 
-_MAX_PAGES = 2
-"""Maximum number of index pages with matching entries per request."""
+_PAGE_SIZES = (100, 1_000)
+"""Maximum numbers of entries in the index pages of one request, before a filter is applied. The
+second page is larger, because few entries match if the first page does not suffice."""
 
-_MAX_QUERIES = 24
-"""Maximum number of index pages per request. Most hours of a rare status have no entries."""
+_MAX_EMPTY_QUERIES = 8
+"""Maximum number of queries without entries per request, such as those of hours at night."""
 
 _MAX_SECONDS = 10.0
 """Time after which no query starts, because API Gateway waits at most 29 s for a response."""
@@ -105,15 +105,26 @@ class _ReadBudget:
     """The index pages that one request may read. A list that needs more is returned incomplete."""
 
     def __init__(self) -> None:
-        self._pages = _MAX_PAGES
-        self._queries = _MAX_QUERIES
+        self._page_sizes = list(_PAGE_SIZES)
+        self._empty_queries = _MAX_EMPTY_QUERIES
         self._ends_at = time.monotonic() + _MAX_SECONDS
 
-    def may_continue_after(self, entries: list[dict[str, Any]]) -> bool:
-        """Count a page with these entries; return whether another page may be read."""
-        self._pages -= bool(entries)
-        self._queries -= 1
-        return self._pages > 0 and self._queries > 0 and time.monotonic() < self._ends_at
+    @property
+    def page_size(self) -> int:
+        """Maximum number of entries in the next index page."""
+        return self._page_sizes[0]
+
+    def count(self, entries: int) -> None:
+        """Count a query that has read this number of entries, matching or not."""
+        if entries:
+            del self._page_sizes[0]
+        else:
+            self._empty_queries -= 1
+
+    def may_continue(self) -> bool:
+        """Return whether another page may be read."""
+        has_pages = bool(self._page_sizes) and self._empty_queries > 0
+        return has_pages and time.monotonic() < self._ends_at
 
 
 class DynamoReservationListing:
@@ -164,11 +175,10 @@ class DynamoReservationListing:
         """
         budget = _ReadBudget()
         if query.status in OPEN:
-            entries, start = self._read_index("due", "open_as", query.status.value, start=None)
+            entries, start = self._read_index("due", "open_as", query.status.value, budget)
             if start is None:
                 yield from _sorted_positions(entries, query.worker_sid, after)
                 return
-            budget.may_continue_after(entries)
         if query.worker_sid is not None:
             yield from self._worker_positions(query, query.worker_sid, after, budget)
         else:
@@ -180,12 +190,12 @@ class DynamoReservationListing:
         start = _start_key("worker_sid", worker_sid, after) if after else None
         while True:
             entries, start = self._read_index(
-                "by_worker", "worker_sid", worker_sid, start=start, status=query.status
+                "by_worker", "worker_sid", worker_sid, budget, start=start, status=query.status
             )
             yield from ((_position(entry), True) for entry in entries)
             if start is None:
                 return
-            if not budget.may_continue_after(entries):
+            if not budget.may_continue():
                 yield _position(from_item(start)), False
                 return
 
@@ -196,14 +206,14 @@ class DynamoReservationListing:
         start = _start_key("hour", utc_hour(hour), after) if after.reservation_sid else None
         while True:
             entries, start = self._read_index(
-                "by_hour", "hour", utc_hour(hour), start=start, status=query.status
+                "by_hour", "hour", utc_hour(hour), budget, start=start, status=query.status
             )
             yield from ((_position(entry), True) for entry in entries)
             if start is None:
                 hour -= _HOUR_MS
                 if hour + _HOUR_MS <= query.since:
                     return
-            if not budget.may_continue_after(entries):
+            if not budget.may_continue():
                 end = _position(from_item(start)) if start else _Position(hour + _HOUR_MS - 1)
                 yield end, False
                 return
@@ -213,11 +223,12 @@ class DynamoReservationListing:
         index: str,
         key: str,
         value: str,
+        budget: _ReadBudget,
         *,
-        start: dict[str, Any] | None,
+        start: dict[str, Any] | None = None,
         status: Status | None = None,
     ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-        """Query one partition.
+        """Query one partition, and count the query.
 
         Returns:
             The entries, and the start key of the next query, or None if there are no more entries.
@@ -235,11 +246,12 @@ class DynamoReservationListing:
             request["FilterExpression"] = "#status = :status"
             request["ExpressionAttributeNames"]["#status"] = "status"
         if index != "due":
-            request["Limit"] = _INDEX_PAGE_SIZE
+            request["Limit"] = budget.page_size
         if start is not None:
             request["ExclusiveStartKey"] = start
         with translate_errors():
             response = self._client.query(**request)
+        budget.count(response["ScannedCount"])
         return [from_item(item) for item in response["Items"]], response.get("LastEvaluatedKey")
 
     def _read_records(self, sids: list[str], status: Status | None) -> list[Reservation]:

@@ -5,6 +5,7 @@ SID of the API key, ``sub`` is the SID of the account, and ``grants.task_router`
 workspace_sid, worker_sid and role. https://www.twilio.com/docs/iam/access-tokens
 """
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -34,6 +35,13 @@ _REFUSALS: Mapping[type[jwt.InvalidTokenError], str] = {
     "of the account of this service.",
 }
 """Messages for the errors of PyJWT; all other errors mean that the token is malformed."""
+
+_MALFORMED: Mapping[type[jwt.InvalidTokenError], str] = {
+    jwt.InvalidAudienceError: "It must have no audience (aud).",
+    jwt.InvalidIssuedAtError: "iat must be a whole number of seconds.",
+    jwt.exceptions.InvalidJTIError: "jti must be a string.",
+}
+"""Reasons why a token is malformed, by the errors of PyJWT."""
 
 
 class TokenVerifier:
@@ -158,5 +166,11 @@ def _is_name(value: object) -> bool:
 def _describe(error: jwt.InvalidTokenError) -> str:
     if isinstance(error, jwt.MissingRequiredClaimError):
         return f"The token has no valid claim {error.claim}."
-    malformed = "The token is malformed. Send a Twilio AccessToken with a TaskRouterGrant."
-    return _REFUSALS.get(type(error), malformed)
+    advice = "Send a Twilio AccessToken with a TaskRouterGrant."
+    reason = _MALFORMED.get(type(error), "")
+    # PyJWT reports a malformed exp or nbf as a DecodeError.
+    if claim := re.search(r"\((exp|nbf)\) must be", str(error)):
+        reason = f"{claim[1]} must be a whole number of seconds."
+    return _REFUSALS.get(type(error)) or " ".join(
+        filter(None, ("The token is malformed.", reason, advice))
+    )

@@ -31,11 +31,10 @@ from chalicelib.domain.errors import (
     TaskRouterRefused,
     TaskRouterThrottled,
     TaskRouterUnavailable,
-    describe_connection_failure,
-    public_text,
 )
 from chalicelib.domain.instructions import INSTRUCTION_TYPES, Instruction
 from chalicelib.domain.json_text import JsonError, parse_json_object
+from chalicelib.domain.messages import describe_connection_failure, public_text
 from chalicelib.domain.reservations import RemoteReservation, Status
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 
@@ -59,7 +58,7 @@ _UNAUTHENTICATED = (401, 403)
 _NOT_FOUND = 404
 _THROTTLED = 429
 
-_MAX_RETRY_AFTER_DIGITS = 5
+_MAX_RETRY_AFTER_SECONDS = 86_400
 
 _MIN_VALUE_LENGTH = 3
 """Minimum length of a value that identifies its parameter in Twilio's message."""
@@ -362,9 +361,9 @@ def _to_error(response: Response) -> TaskRouterError:
 
 
 def _retry_after(header: str) -> int | None:
-    """Return the seconds in a Retry-After header; None for a date or any other text."""
-    is_number = header.isascii() and header.isdigit() and len(header) <= _MAX_RETRY_AFTER_DIGITS
-    return int(header) if is_number else None
+    """Return the seconds in a Retry-After header, at most a day; None for a date or other text."""
+    is_number = header.isascii() and header.isdigit()
+    return min(int(header.lstrip("0")[:6] or 0), _MAX_RETRY_AFTER_SECONDS) if is_number else None
 
 
 def _describe_refusal(problem: dict[str, Any], form: dict[str, list[str]]) -> str:

@@ -11,7 +11,6 @@ from functools import cache, cached_property
 from itertools import islice
 from typing import Any, ClassVar, NamedTuple
 
-from chalicelib.domain.errors import shown, suggestion
 from chalicelib.domain.instructions.parameter_types import (
     ACTIVITY,
     CALL,
@@ -29,6 +28,7 @@ from chalicelib.domain.instructions.parameter_types import (
     one_of,
     whole_number,
 )
+from chalicelib.domain.messages import shown, suggestion
 
 _MAX_UNKNOWN_NAMES = 10
 """Maximum number of reported unknown parameters, because a request may contain thousands."""
@@ -79,12 +79,7 @@ class Parameter:
 
 def required(value_type: ParameterType, rest_name: str) -> Any:
     """Declare a required parameter and its name in the REST API."""
-    metadata = {
-        "value_type": value_type,
-        "rest_name": rest_name,
-        "required": True,
-        "default": None,
-    }
+    metadata = {"value_type": value_type, "rest_name": rest_name, "required": True, "default": None}
     return field(metadata=metadata)
 
 
@@ -204,9 +199,15 @@ class Instruction:
         definitions = cls.parameters()
         if not definitions:
             return f"{cls.name} takes no parameters. Remove `{shown(name)}`."
-        hints = {parameter.rest_name: known for known, parameter in definitions.items()}
         message = f"{cls.name} has no parameter {shown(name)}"
-        return message + suggestion(name, definitions.keys(), hints)
+        return message + suggestion(name, definitions.keys(), cls.hints())
+
+    @classmethod
+    def hints(cls) -> dict[str, str]:
+        """Return the JSON names of parameters by their names in the REST API of any instruction."""
+        kinds = (*INSTRUCTION_TYPES.values(), cls)
+        pairs = ((p.rest_name, name) for kind in kinds for name, p in kind.parameters().items())
+        return {rest_name: name for rest_name, name in pairs if name in cls.parameters()}
 
 
 _SECONDS = whole_number(1, 999)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-from chalicelib.domain.errors import shown, suggestion
 from chalicelib.domain.instructions.definitions import (
     INSTRUCTION_TYPES,
     Defer,
@@ -11,6 +10,7 @@ from chalicelib.domain.instructions.definitions import (
     InvalidInstruction,
     ParameterError,
 )
+from chalicelib.domain.messages import shown, suggestion
 
 
 def instruction_type(name: object) -> type[Instruction]:

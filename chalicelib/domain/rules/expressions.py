@@ -84,12 +84,13 @@ class Expression:
     def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that the expression reads; each key is a path (``task.vip``).
 
-        Paths to unreadable facts are omitted.
+        Paths to facts that can't be read, or only in part, are omitted.
         """
         values = {}
         for path in paths_read(self._tree):
             with suppress(UnreadableFact):
-                values[".".join(path)] = _follow(path, facts)
+                value = _follow(path, facts)
+                values[".".join(path)] = {**value} if isinstance(value, dict) else value
         return values
 
 
@@ -116,7 +117,7 @@ def _parse(text: str) -> Node:
     except IncompleteExpressionError as error:
         raise InvalidExpression("is not valid JMESPath: it ends too early") from error
     except LexerError as error:
-        raise InvalidExpression(_at(error) + _LEXER_HINTS.get(error.lexer_value, "")) from error
+        raise InvalidExpression(_at(error) + _lexer_hint(error)) from error
     except ParseError as error:
         raise InvalidExpression(_at(error) + _hint(error)) from error
     except ValueError as error:  # raised by int() for thousands of digits
@@ -125,10 +126,10 @@ def _parse(text: str) -> Node:
 
 
 _LEXER_HINTS = {
-    "=": ": write == to compare",
     "-": ': write a name with a hyphen in double quotes, as in task."customer-value"',
     "$": ': write a name with a dollar sign in double quotes, as in task."price$"',
 }
+_NO_CONDITION = ": a rule without a condition always matches, so leave out the condition"
 _WORDS = {
     "and": "&&",
     "or": "||",
@@ -136,9 +137,27 @@ _WORDS = {
     "&": "&&",
     "in": "contains(LIST, VALUE)",
     "has": "contains(LIST, VALUE)",
+    "includes": "contains(LIST, VALUE)",
     "contains": "contains(TEXT, PART)",
     "like": "starts_with(TEXT, PREFIX)",
+    "startswith": "starts_with(TEXT, PREFIX)",
+    "starts_with": "starts_with(TEXT, PREFIX)",
+    "endswith": "ends_with(TEXT, SUFFIX)",
+    "ends_with": "ends_with(TEXT, SUFFIX)",
+    "between": "PATH >= `5` && PATH <= `10`",
     "is": "== and `null`",
+    "isnull": "== `null`",
+    "exists": "!= `null`",
+    "eq": "==",
+    "equals": "==",
+    "ne": "!=",
+    "neq": "!=",
+    "gt": ">",
+    "ge": ">=",
+    "gte": ">=",
+    "lt": "<",
+    "le": "<=",
+    "lte": "<=",
 }
 """Operators of TaskRouter's expression syntax and similar languages (in lower case), with their
 JMESPath equivalents.
@@ -150,8 +169,12 @@ _OPERAND = (
     r"""(?:'[^']*'|"[^"]*"|[\[(][^\[\]()]*[\])]|-?[0-9][0-9.]*|[A-Za-z_](?:[\w.$]|\[[^\]]*\])*)"""
 )
 _MEMBERSHIP = re.compile(
-    rf"(?<![\w.$])(?P<left>{_OPERAND})\s+(?P<operator>not\s+in|has|in|contains)\s+(?P<right>{_OPERAND})",
+    rf"(?<![\w.$])(?P<left>{_OPERAND})\s+(?P<operator>not\s+in|has|in|includes|contains)\s+(?P<right>{_OPERAND})",
     re.IGNORECASE,
+)
+_ALWAYS_TRUE = re.compile(r"""\s*(?P<literal>[0-9]+|'[^']*'|"[^"]*")\s*==?\s*(?P=literal)\s*""")
+_COMPARED_LITERAL = re.compile(
+    r"(?<![=!<>])=\s*(?P<right>-?[0-9][0-9.]*|true|false|null)\b", re.IGNORECASE
 )
 _COMPARATORS = ("eq", "ne", "lt", "lte", "gt", "gte")
 
@@ -163,13 +186,22 @@ def _at(error: ParseError) -> str:
     return f"is not valid JMESPath at column {column}"
 
 
+def _lexer_hint(error: LexerError) -> str:
+    if error.lexer_value != "=":
+        return _LEXER_HINTS.get(error.lexer_value, "")
+    if _ALWAYS_TRUE.fullmatch(error.expression):
+        return _NO_CONDITION
+    literal = _COMPARED_LITERAL.match(error.expression, error.lex_position)
+    return ": write == to compare" + (f", as in == `{literal['right'].lower()}`" if literal else "")
+
+
 def _hint(error: ParseError) -> str:
     word = str(error.token_value)
     before = error.expression[: error.lex_position]
     previous_word = (before.split() or [""])[-1]
     if error.token_type == "NUMBER":  # noqa: S105  a parser token
-        if re.fullmatch(r"\s*1\s*==\s*1\s*", error.expression):
-            return ": a rule without a condition always matches, so leave out the condition"
+        if _ALWAYS_TRUE.fullmatch(error.expression):
+            return _NO_CONDITION
         return f": write numbers between backticks, as in `{word}`"
     for match in _MEMBERSHIP.finditer(error.expression):
         if match.start("operator") == error.lex_position:

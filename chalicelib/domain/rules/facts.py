@@ -1,11 +1,12 @@
 """The facts of a callback that rule expressions can read."""
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from chalicelib.domain.callbacks import AssignmentCallback
-from chalicelib.domain.reservations import parse_attributes
+from chalicelib.domain.json_text import JsonError, read_facts
 
 FACTS = (
     "task",
@@ -29,41 +30,69 @@ _PARAMETERS = {
 }
 """The callback's parameters that must be parsed, by fact."""
 
+_ATTRIBUTES = ("TaskAttributes", "WorkerAttributes")
 _NUMBER = re.compile("[0-9]{1,18}")
 
 
 class UnreadableFact(Exception):
-    """An expression reads a fact whose parameter can't be parsed. The message says why.
+    """An expression reads a fact that can't be read. The message says why.
 
     Args:
         parameter: name of the callback's parameter, such as ``TaskAttributes``.
+        attribute: name of the attribute with an unknown value; None for the whole parameter.
     """
 
-    def __init__(self, parameter: str) -> None:
-        expected = "JSON object" if parameter.endswith("Attributes") else "whole number"
-        super().__init__(f"{parameter} is not a {expected}")
+    def __init__(self, parameter: str, attribute: str | None = None) -> None:
+        if attribute is not None:
+            reason = f"contains a number whose value is unknown, in {json.dumps(attribute)}"
+        elif parameter in _ATTRIBUTES:
+            reason = "is not a JSON object"
+        else:
+            reason = "is not a whole number"
+        super().__init__(f"{parameter} {reason}")
         self.parameter = parameter
 
 
-class _PartialFacts(dict[str, Any]):
-    """Facts, some of which can't be read.
+class _PartialFacts(dict[str, Any]):  # noqa: PLW1641  not hashable, like any dict
+    """An object, some of whose members can't be read. Reading such a member raises its error.
 
-    jmespath reads a field with the method `get`, and a wildcard with the method `values`.
+    jmespath reads a field with the method `get`, and a wildcard with the method `values`. Its
+    functions use the other methods.
     """
 
-    def __init__(self, facts: Mapping[str, Any], unreadable: Mapping[str, str]) -> None:
-        super().__init__(facts)
+    def __init__(
+        self, members: Mapping[str, Any], unreadable: Mapping[str, UnreadableFact]
+    ) -> None:
+        super().__init__(members)
         self._unreadable = unreadable
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a fact; raise UnreadableFact if its parameter can't be parsed."""
+        """Return a member; raise UnreadableFact if it can't be read."""
         if name in self._unreadable:
-            raise UnreadableFact(self._unreadable[name])
+            raise self._unreadable[name]
         return super().get(name, default)
 
     def values(self) -> NoReturn:
         """Raise UnreadableFact."""
-        raise UnreadableFact(next(iter(self._unreadable.values())))
+        raise next(iter(self._unreadable.values()))
+
+    def items(self) -> NoReturn:
+        """Raise UnreadableFact."""
+        self.values()
+
+    def __iter__(self) -> NoReturn:
+        self.values()
+
+    def __getitem__(self, name: str) -> NoReturn:
+        self.values()
+
+    def __eq__(self, other: object) -> bool:
+        # To find out whether an object is true, jmespath compares it with empty values.
+        return bool(other) and self.values()
+
+
+# jmespath determines the type of a value by the name of its class.
+_PartialFacts.__name__ = "dict"
 
 
 def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
@@ -73,26 +102,16 @@ def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
     age of the Task in seconds. A missing fact is None. An unreadable fact also counts as missing,
     but an expression that reads it raises UnreadableFact.
     """
-    parsed = {
-        "task": parse_attributes(callback.task_attributes),
-        "worker": parse_attributes(callback.worker_attributes),
-        "priority": _number(callback.parameters.get("TaskPriority")),
-        "age": _number(callback.parameters.get("TaskAge")),
-    }
     received = {
         "TaskAttributes": callback.task_attributes,
         "WorkerAttributes": callback.worker_attributes,
         **callback.parameters,
     }
-    unreadable = {
-        fact: parameter
-        for fact, parameter in _PARAMETERS.items()
-        if parsed[fact] is None and received.get(parameter)
-    }
-    facts = {
-        **parsed,
-        "task": parsed["task"] or {},
-        "worker": parsed["worker"] or {},
+    facts: dict[str, Any] = {
+        "task": {},
+        "worker": {},
+        "priority": None,
+        "age": None,
         "reservation_sid": callback.reservation_sid,
         "task_sid": callback.task_sid,
         "worker_sid": callback.worker_sid,
@@ -100,8 +119,27 @@ def facts_of(callback: AssignmentCallback) -> dict[str, Any]:
         "task_queue_sid": callback.task_queue_sid,
         "workspace_sid": callback.parameters.get("WorkspaceSid"),
     }
+    unreadable = {}
+    for fact, parameter in _PARAMETERS.items():
+        value = received.get(parameter)
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue  # a parameter without a value
+        try:
+            facts[fact] = _read(parameter, value)
+        except UnreadableFact as error:
+            unreadable[fact] = error
     return _PartialFacts(facts, unreadable) if unreadable else facts
 
 
-def _number(text: object) -> int | None:
-    return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text) else None
+def _read(parameter: str, value: str | list[str]) -> Any:
+    """Return the fact in a parameter of the callback; raise UnreadableFact if it can't be read."""
+    if parameter not in _ATTRIBUTES:
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            return int(value)
+        raise UnreadableFact(parameter)
+    try:
+        attributes, unknown = read_facts(str(value))
+    except JsonError as error:
+        raise UnreadableFact(parameter) from error
+    errors = {name: UnreadableFact(parameter, name) for name in sorted(unknown)}
+    return _PartialFacts(attributes, errors) if errors else attributes

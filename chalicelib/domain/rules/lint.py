@@ -11,16 +11,31 @@ from typing import Any
 
 from jmespath.functions import Functions
 
-from chalicelib.domain.errors import nearest_name
+from chalicelib.domain.messages import nearest_name
 from chalicelib.domain.rules.facts import FACTS
 
 Node = dict[str, Any]
 """A node of a jmespath syntax tree."""
 
 _FUNCTIONS = Functions.FUNCTION_TABLE
-_ALIASES = dict.fromkeys(("has", "in", "includes"), "contains")
-_LITERALS = {word: word for word in ("true", "false", "null")}
-_LITERALS |= {"True": "true", "False": "false", "None": "null"}
+_ALIASES = {
+    **dict.fromkeys(("has", "in", "includes"), "contains"),
+    **dict.fromkeys(("len", "size", "count"), "length"),
+    **dict.fromkeys(("str", "string"), "to_string"),
+    **dict.fromkeys(("int", "float", "number"), "to_number"),
+    **dict.fromkeys(("coalesce", "exists", "ifnull"), "not_null"),
+    "average": "avg",
+    "concat": "join",
+}
+"""Functions of JMESPath, by names in other languages."""
+
+_MISSING_FUNCTIONS = dict.fromkeys(
+    ("lower", "lowercase", "tolower", "upper", "uppercase", "toupper"),
+    "compare with each spelling, as in task.a == 'x' || task.a == 'X'",
+)
+"""What to write instead of functions that JMESPath does not have."""
+
+_LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
 _NUMBERS = ("priority", "age")
 _CHAINS = {
     "subexpression",
@@ -91,17 +106,20 @@ def paths_read(tree: Node) -> list[tuple[str, ...]]:
     return list(dict.fromkeys(_paths(tree)))
 
 
-def _errors(node: Node, *, at_root: bool, is_member: bool = False) -> Iterator[str]:
+def _errors(
+    node: Node, *, at_root: bool, is_member: bool = False, is_operand: bool = False
+) -> Iterator[str]:
     """Yield the mistakes in a node and its children, as predicates.
 
     Args:
         node: the node.
         at_root: whether the node is evaluated against the facts, not against a value inside them.
         is_member: whether the node follows a dot, so that it may be any field name.
+        is_operand: whether the node is compared with a path, or is an argument beside a path.
     """
     kind = node["type"]
     if kind == "field" and not is_member:
-        yield from _name_errors(node["value"], at_root=at_root)
+        yield from _name_errors(node["value"], at_root=at_root, is_operand=is_operand)
     if kind == "subexpression" and at_root:
         yield from _workflow_name_errors(*_paths(node))
     if kind == "comparator" and at_root:
@@ -110,12 +128,16 @@ def _errors(node: Node, *, at_root: bool, is_member: bool = False) -> Iterator[s
         yield from _function_errors(node["value"], len(node["children"]))
     if kind in _CHAINS and kind != "pipe" and node["children"][0]["type"] == "not_expression":
         yield "applies ! before the dot or bracket: write !(task.vip), not !task.vip"
+    has_path = kind in ("comparator", "function_expression") and any(
+        path[0] in FACTS for child, _ in _children(node) for path in _paths(child)
+    )
     for child, first in _children(node):
         chained = kind in _CHAINS and not first
         yield from _errors(
             child,
             at_root=at_root and not chained and kind != "expref",
             is_member=chained and _follows_dot(kind, node, child),
+            is_operand=has_path,
         )
 
 
@@ -132,9 +154,8 @@ def _follows_dot(kind: str, node: Node, child: Node) -> bool:
     return kind != "filter_projection" or child is node["children"][1]
 
 
-def _name_errors(name: str, *, at_root: bool) -> Iterator[str]:
-    if name in _LITERALS:
-        literal = _LITERALS[name]
+def _name_errors(name: str, *, at_root: bool, is_operand: bool) -> Iterator[str]:
+    if literal := _LITERALS.get(name.lower()):
         yield f"uses {name} as a field name: write it between backticks, `{literal}`"
     elif not at_root and name in ("task", "worker"):
         yield (
@@ -146,10 +167,15 @@ def _name_errors(name: str, *, at_root: bool) -> Iterator[str]:
     elif at_root and name not in FACTS:
         if similar := nearest_name(name, FACTS, cutoff=0.8):
             yield f"uses the unknown name {name}: did you mean {similar}?"
-        else:
+        elif is_operand:
             yield (
                 f"uses the unknown name {name}: write a string in single quotes, as in '{name}', "
                 f"and begin a path with one of {', '.join(FACTS)}"
+            )
+        else:
+            yield (
+                f"uses the unknown name {name}: write task.{name} for an attribute of the Task, "
+                f"worker.{name} for an attribute of the Worker, or '{name}' for a string"
             )
 
 
@@ -174,8 +200,11 @@ def _function_errors(name: str, arguments: int) -> Iterator[str]:
         if name.lower() == "not":
             yield f"calls the unknown function {name}(): write !(…)"
             return
-        similar = nearest_name(_ALIASES.get(name.lower(), name.lower()), _FUNCTIONS)
-        hint = f"did you mean {similar}?" if similar else f"use one of {', '.join(_FUNCTIONS)}"
+        # A lower cutoff would suggest floor() for lower().
+        similar = nearest_name(name, _FUNCTIONS, _ALIASES, cutoff=0.7)
+        hint = _MISSING_FUNCTIONS.get(name.lower().replace("_", ""))
+        if hint is None:
+            hint = f"did you mean {similar}?" if similar else f"use one of {', '.join(_FUNCTIONS)}"
         yield f"calls the unknown function {name}(): {hint}"
         return
     signature = _FUNCTIONS[name]["signature"]

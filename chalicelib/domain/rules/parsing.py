@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from chalicelib.domain.errors import nearest_name
 from chalicelib.domain.instructions import (
     INSTRUCTION_TYPES,
     Instruction,
     InvalidInstruction,
     instruction_type,
 )
+from chalicelib.domain.messages import nearest_name
 from chalicelib.domain.rules.evaluation import Rule, Rules
 from chalicelib.domain.rules.expressions import Expression, InvalidExpression
 

@@ -107,8 +107,10 @@ def _merge_attributes(call_attributes: dict[str, str], text: str) -> str:
         document_attributes = dict(**json.loads(text or "{}"))
         merged = json.dumps({**call_attributes, **document_attributes}, allow_nan=False)
         json.loads("[" * NESTING_RESERVE + merged + "]" * NESTING_RESERVE)
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise BadRequest("The Task's attributes are not a JSON object") from error
+    except RecursionError as error:
+        raise BadRequest("The Task's attributes are nested too deeply") from error
     if len(merged) > MAX_ATTRIBUTES:
         raise BadRequest(f"The Task's attributes are longer than {MAX_ATTRIBUTES} characters")
     return merged

@@ -1,0 +1,156 @@
+"""Texts in error messages: similar names, and text that is safe to log and to show."""
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+MAX_NAME_LENGTH = 64
+"""Maximum length of an unknown name in a message, because the name may come from a request."""
+
+MAX_REASON_LENGTH = 160
+"""Maximum length of an external service's message in a message of this service."""
+
+_MAX_SENTENCE_LENGTH = 1_000
+
+_MIN_PRIVATE_LENGTH = 4
+"""Length from which a private text is also removed inside other words."""
+
+_MAYBE_PRIVATE = r"""
+    \{(?:.*\}|.*) | \[(?:.*\]|.*)              # JSON, also if it is cut off
+    | "(?:.*"|.*) | (?<!\w)'(?:.*'(?!\w)|.*)     # quoted text, which may contain quotes
+    | (?<=\s)\S*:(?=\s|$).*                    # text after a colon, except after the first word
+    | \S*[:@]\S+                               # URLs, addresses and contacts
+    | (?<!\w)\+?\d[\d\ .()-]{4,}\d(?!\w)       # numbers of phones and cards, but no SIDs
+"""
+"""Text that may be a value of an attribute or a contact, as a verbose regular expression."""
+
+
+def nearest_name(
+    name: str,
+    candidates: Iterable[str],
+    hints: Mapping[str, str] = MappingProxyType({}),
+    *,
+    cutoff: float = 0.6,
+) -> str | None:
+    """Return the candidate most similar to *name*; None if no candidate is similar.
+
+    Args:
+        name: an unknown name. Its case is ignored.
+        candidates: the valid names.
+        hints: suggestions, by other names that users may know, such as names in Twilio's REST API.
+            The case and the underscores of these names are ignored.
+        cutoff: minimum similarity, from 0 to 1.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415  needed for error messages only
+
+    spelling = name[:MAX_NAME_LENGTH].lower()
+    for hinted, suggested in hints.items():
+        if hinted.lower().replace("_", "") == spelling.replace("_", ""):
+            return suggested
+    by_spelling = {candidate.lower(): candidate for candidate in candidates}
+    matches = get_close_matches(spelling, by_spelling, n=1, cutoff=cutoff)
+    return by_spelling[matches[0]] if matches else None
+
+
+def suggestion(
+    name: str, candidates: Collection[str], hints: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Return the end of a message about an unknown name: a similar name, or all names."""
+    similar = nearest_name(name, candidates, hints)
+    return f"; did you mean {similar}?" if similar else f"; use one of {', '.join(candidates)}."
+
+
+def shown(name: str) -> str:
+    """Return an unknown name for a message, on one line and at most MAX_NAME_LENGTH long."""
+    return json.dumps(name, ensure_ascii=False)[1:-1][:MAX_NAME_LENGTH]
+
+
+def public_text(message: str, private: Iterable[str]) -> str:
+    """Return an external service's message as one line that may be logged and shown to callers.
+
+    Args:
+        message: the message, which may repeat parts of the request or of stored data.
+        private: texts sent with the request that must not be repeated. Of a JSON text, neither the
+            text nor any value in it may be repeated.
+
+    Returns:
+        The message without a period at the end and with at most MAX_REASON_LENGTH characters. "…"
+        replaces private texts, words of at least four characters that occur in private texts or
+        begin a word of one, and everything that may be a value of an attribute or a contact: JSON,
+        quoted text, text after a colon (except after the first word), URLs, addresses, and numbers
+        of phones or cards. Empty if the message is too long to be a sentence.
+    """
+    import re  # noqa: PLC0415  needed for error messages only
+
+    if len(message) > _MAX_SENTENCE_LENGTH:
+        return ""
+    message = re.sub(r"\s+", " ", message)
+    private = [*private]
+    values = {text for value in private for text in [*_values_in(value)] or [value]}
+    texts = {re.sub(r"\s+", " ", text) for text in (*private, *values)}
+    # Longer texts first, because a text may contain another.
+    patterns = [
+        re.escape(text) if len(text) >= _MIN_PRIVATE_LENGTH else rf"(?<!\w){re.escape(text)}(?!\w)"
+        for text in sorted(texts, key=len, reverse=True)
+        if text.strip()
+    ]
+    if patterns:
+        message = re.sub("|".join(patterns), "…", message, flags=re.IGNORECASE)
+    words = {word.casefold() for text in values for word in re.findall(r"\w+", text)}
+    message = re.sub(
+        rf"\w{{{_MIN_PRIVATE_LENGTH},}}",
+        lambda match: (
+            "…" if any(word.startswith(match[0].casefold()) for word in words) else match[0]
+        ),
+        message,
+    )
+    message = re.sub(_MAYBE_PRIVATE, "…", message, flags=re.VERBOSE | re.DOTALL)
+    return re.sub(r"…(\s*…)+", "…", message)[:MAX_REASON_LENGTH].strip(" .")
+
+
+def _values_in(text: str) -> Iterator[str]:
+    """Yield all strings, numbers and other scalars in a JSON text; nothing if it is not JSON."""
+    try:
+        pending = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list):
+            pending += value
+        else:
+            yield value if isinstance(value, str) else json.dumps(value)
+
+
+def describe_connection_failure(url: str, error: BaseException) -> str:
+    """Return a service's address and the failure: "at … did not respond in time".
+
+    Args:
+        url: the requested URL. Only its scheme, host and port are returned, because the other
+            parts may contain credentials or attributes.
+        error: an HTTP client's error; its causes are examined too.
+    """
+    from urllib.parse import urlsplit  # noqa: PLC0415  needed for error messages only
+
+    parts = urlsplit(url)
+    address = f"at {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    names = [type(cause).__name__ for cause in causes]
+    if any(name.startswith("Proxy") for name in names):
+        return f"{address} can't be reached: the proxy failed"
+    if any("Timeout" in name for name in names):
+        return f"{address} did not respond in time"
+    if "gaierror" in names:
+        return f"{address} can't be reached: unknown host name"
+    if "ConnectionRefusedError" in names:
+        return f"{address} can't be reached: connection refused"
+    if any(isinstance(cause, ConnectionError) for cause in causes):
+        return f"{address} closed the connection without a response"
+    reason = getattr(causes[-1], "strerror", None) or "the connection failed"
+    return f"{address} can't be reached: {reason}"

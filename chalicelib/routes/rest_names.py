@@ -1,0 +1,62 @@
+"""Names in TaskRouter's REST API that this API does not use, with their counterparts.
+
+https://www.twilio.com/docs/taskrouter/api/reservations
+https://www.twilio.com/docs/taskrouter/api/task
+"""
+
+from chalicelib.domain.instructions import INSTRUCTION_TYPES
+from chalicelib.domain.reservations import RINGING
+
+COUNTERPARTS = {
+    "ReservationStatus": "status",
+    "WorkerActivitySid": "activity_sid",
+    "PageSize": "limit",
+    "PageToken": "cursor",
+    "Page": "cursor",
+}
+"""Parameters of this API whose names differ in more than their spelling."""
+
+_INSTRUCTIONS = "only POST /reservations/{sid}/accept takes an instruction and its parameters"
+_STATUS = "the route determines the status: /accept, /reject or /complete after /reservations/{sid}"
+_ACTIVITY = (
+    "only POST /reservations/{sid}/reject and the parameter post_work_activity_sid of an "
+    "instruction move the Worker to another Activity"
+)
+_TASK = "only POST /create-task takes it"
+_UNSUPPORTED = "it is not supported"
+_ROUTING = "it is not supported, because the Workflow chooses the TaskQueue and the Worker"
+_SUPERVISE = "the instruction supervise is not supported"
+_KEY = "send the key in the header Idempotency-Key, which only POST /create-task takes"
+_WORKSPACE = "the settings of the service determine the account and the Workspace"
+
+EXPLANATIONS = {
+    **{
+        spelling: _INSTRUCTIONS
+        for instruction in RINGING
+        for name, parameter in INSTRUCTION_TYPES[instruction].parameters().items()
+        for spelling in (name, parameter.rest_name)
+    },
+    "Instruction": _INSTRUCTIONS,
+    "ReservationStatus": _STATUS,
+    "AssignmentStatus": _STATUS,
+    "WorkerActivitySid": _ACTIVITY,
+    "ActivitySid": _ACTIVITY,
+    "ReservationSid": "the path of the route contains the SID of the Reservation",
+    "Reason": _UNSUPPORTED,
+    "Attributes": _TASK,
+    "Priority": _TASK,
+    "TaskChannel": _TASK,
+    "WorkflowSid": _TASK,
+    "TaskQueueSid": _ROUTING,
+    "RoutingTarget": _ROUTING,
+    "IgnoreCapacity": _UNSUPPORTED,
+    "VirtualStartTime": _UNSUPPORTED,
+    "Supervisor": _SUPERVISE,
+    "SupervisorMode": _SUPERVISE,
+    "IdempotencyKey": _KEY,
+    "Idempotency-Key": _KEY,
+    "AccountSid": _WORKSPACE,
+    "WorkspaceSid": _WORKSPACE,
+}
+"""Explanations for a route that has no counterpart of a parameter. Spellings such as
+``reservation_status`` count, too."""

@@ -1,0 +1,33 @@
+"""Compares unknown names with known names, to suggest the name that was probably meant."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+_MAX_LENGTH = 100
+"""Number of characters of an unknown name that are compared and shown."""
+
+
+def fold(name: str) -> str:
+    """Return a name without the differences between naming conventions: case and underscores."""
+    return name.replace("_", "").lower()
+
+
+def find_similar(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the known name that is most similar to a name, or None.
+
+    Args:
+        name: An unknown name.
+        known: The known names.
+        cutoff: Minimum similarity from 0 to 1. Names with different naming conventions have 1.
+    """
+    by_folded = {fold(candidate): candidate for candidate in known}
+    matches = get_close_matches(fold(name[:_MAX_LENGTH]), by_folded, n=1, cutoff=cutoff)
+    return by_folded[matches[0]] if matches else None
+
+
+def describe_unknown(name: str, known: Iterable[str]) -> str:
+    """Return an unknown name, followed by a similar known name or by all known names."""
+    names = list(known)
+    similar = find_similar(name, names)
+    choices = f"use one of {', '.join(names)}" if names else "there are none"
+    return f"{name[:_MAX_LENGTH]!r}; " + (f"did you mean {similar}?" if similar else choices)

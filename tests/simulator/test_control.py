@@ -1,0 +1,170 @@
+"""Control routes refuse unknown names and impossible values, and change nothing."""
+
+import json
+
+import pytest
+import requests
+from hypothesis import given
+from hypothesis import strategies as st
+
+from taskrouter_simulator.control import ROUTES
+from taskrouter_simulator.log import KINDS
+from tests.simulator.conftest import SPANISH
+from tests.simulator.test_docs import PAGE
+
+CALL = {"from": "+15550001111", "to": "+15556667777", "url": "http://127.0.0.1:9/voice"}
+VALID = {
+    ("GET", "/simulator"): {},
+    ("GET", "/simulator/log"): {"kind": "request", "after": "1"},
+    ("POST", "/simulator/clock"): {"advance": 0},
+    ("GET", "/simulator/faults"): {},
+    ("POST", "/simulator/faults"): {"on": "request", "kind": "cut", "path": "/x"},
+    ("DELETE", "/simulator/faults"): {},
+    ("POST", "/simulator/events"): {"event_type": "task.created", "task_sid": None},
+    ("GET", "/simulator/calls"): {},
+    ("POST", "/simulator/calls"): CALL,
+    ("GET", "/simulator/calls/{sid}"): {},
+    ("POST", "/simulator/calls/{sid}"): {"status": "completed"},
+    ("POST", "/simulator/reset"): {"friendly_name": "Empty"},
+}
+"""A valid request to each control route."""
+
+
+def send(taskrouter, method, path, values, *, query="", sid="CA0"):
+    """Send values in the query string of a GET, otherwise in the body."""
+    url = taskrouter.url + path.format(sid=sid) + query
+    if method == "GET":
+        return requests.get(url, params=values, timeout=5)
+    return requests.request(method, url, data=json.dumps(values) if values else None, timeout=5)
+
+
+def refusal(response):
+    assert response.status_code == 400, response.text
+    return response.json()["message"]
+
+
+def test_table_of_valid_requests_is_complete():
+    assert VALID.keys() == {(method, path) for path, item in ROUTES.items() for method in item}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name", "similar"),
+    [
+        ("GET", "/simulator/log", "kindd", "kind"),
+        ("GET", "/simulator/log", "Kind", "kind"),
+        ("GET", "/simulator/log", "aftr", "after"),
+        ("POST", "/simulator/clock", "advanse", "advance"),
+        ("POST", "/simulator/faults", "time", "times"),
+        ("POST", "/simulator/faults", "retryAfter", "retry_after"),
+        ("POST", "/simulator/events", "eventType", "event_type"),
+        ("POST", "/simulator/events", "ReservationSid", "reservation_sid"),
+        ("POST", "/simulator/calls", "From", "from"),
+        ("POST", "/simulator/calls", "from_", "from"),
+        ("POST", "/simulator/calls", "workerAnswers", "worker_answers"),
+        ("POST", "/simulator/calls/{sid}", "Status", "status"),
+        ("POST", "/simulator/reset", "friendlyName", "friendly_name"),
+    ],
+)
+def test_misspelled_name_is_refused_with_suggestion(taskrouter, method, path, name, similar):
+    values = {**VALID[method, path], name: "1"}
+    message = refusal(send(taskrouter, method, path, values))
+    assert name in message
+    assert message.endswith(f"did you mean {similar}?")
+
+
+@given(st.sampled_from(list(VALID)), st.text(st.characters(codec="utf-8"), max_size=20))
+def test_any_unknown_name_is_refused(shared_simulator, operation, prefix):
+    values = {**VALID[operation], f"{prefix}~": "1"}
+    assert "~" in refusal(send(shared_simulator, *operation, values))
+
+
+@pytest.mark.parametrize("name", ["simulator", "sid", "request", "description", "self"])
+@pytest.mark.parametrize(("method", "path"), VALID)
+def test_names_of_internal_arguments_are_refused(taskrouter, method, path, name):
+    message = refusal(send(taskrouter, method, path, {**VALID[method, path], name: "1"}))
+    assert name in message
+
+
+@pytest.mark.parametrize(("method", "path"), VALID)
+def test_values_in_the_wrong_place_are_refused(taskrouter, method, path):
+    values = VALID[method, path]
+    if method == "POST":
+        query = "?" + "&".join(f"{name}=1" for name in values)
+        message = refusal(send(taskrouter, method, path, values, query=query))
+        assert message == "the query string must be empty; put the values into the JSON body"
+    else:
+        url = taskrouter.url + path.format(sid="CA0")
+        response = requests.request(method, url, json=values or {"x": 1}, timeout=5)
+        expected = "the body must be empty" if values else "unknown name 'x'; there are none"
+        assert refusal(response).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("kind=zz", "unknown kind 'zz'; use one of request, assignment"),
+        ("kind=reqest", "unknown kind 'reqest'; did you mean request?"),
+        ("kind=Alert", "unknown kind 'Alert'; did you mean alert?"),
+        ("kind=callback", "unknown kind 'callback'"),
+        ("kind=", "unknown kind ''"),
+        ("kind=alert&kind=call", "a name in the query string is repeated"),
+        ("after=", "after must be the id"),
+        ("after=-1", "after must be the id"),
+    ],
+)
+def test_log_refuses_impossible_values(taskrouter, query, message):
+    response = requests.get(f"{taskrouter.url}/simulator/log?{query}", timeout=5)
+    assert refusal(response).startswith(message)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_log_accepts_every_kind(taskrouter, kind):
+    assert {entry["kind"] for entry in taskrouter.log(kind)} <= {kind}
+
+
+def test_kinds_of_log_entries_are_documented():
+    for kind in KINDS:
+        assert f"`{kind}`" in PAGE
+
+
+@pytest.mark.parametrize("times", [0, -1, "1", True, 1.5])
+def test_fault_that_never_occurs_is_refused(taskrouter, times):
+    values = {"on": "request", "kind": "cut", "times": times}
+    message = refusal(send(taskrouter, "POST", "/simulator/faults", values))
+    assert message == "times must be a whole number between 1 and 1,000,000,000"
+    assert taskrouter._request("GET", "/faults") == {"faults": []}
+
+
+def test_event_must_name_one_reservation_or_task(taskrouter, workspace):
+    workspace.workers(taskrouter.workers["Alice"]).update(
+        activity_sid=taskrouter.activities["Idle"]
+    )
+    task = workspace.tasks.create(attributes=SPANISH)
+    other = workspace.tasks.create(attributes=SPANISH)
+    taskrouter.advance()
+    (reservation,) = task.reservations.list()
+    missing = "WR" + "0" * 32
+
+    def publish(event_type, **values):
+        body = {"event_type": event_type, **values}
+        return send(taskrouter, "POST", "/simulator/events", body)
+
+    for response in (
+        publish("task.created", task_sid=task.sid, reservation_sid=missing),
+        publish("task.created", task_sid=other.sid, reservation_sid=reservation.sid),
+        publish("reservation.failed", task_sid=task.sid),
+        publish("reservation.faild", reservation_sid=reservation.sid),
+        publish("task.created", task_sid=reservation.sid),
+        publish("task.created", reservation_sid=task.sid),
+    ):
+        assert refusal(response)
+    both = {"task_sid": task.sid, "reservation_sid": reservation.sid}
+    assert publish("task.transfer-failed", **both).status_code == 200
+    (event,) = workspace.events.list(event_type="task.transfer-failed")
+    assert (event.resource_type, event.resource_sid) == ("task", task.sid)
+
+
+def test_misspelled_event_type_is_refused_with_suggestion(taskrouter):
+    body = {"event_type": "reservation.faild"}
+    message = refusal(send(taskrouter, "POST", "/simulator/events", body))
+    assert message.endswith("did you mean reservation.failed?")
