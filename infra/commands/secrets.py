@@ -116,16 +116,6 @@ def _describe_storing(stage: Stage) -> str:
     return f"To store it, run: python -m infra secrets put --stage {stage.name}"
 
 
-def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:
-    """Check that the parameter with the secrets exists.
-
-    Raises:
-        OperatorError: The parameter does not exist or cannot be read.
-    """
-    if not exist(aws, stage):
-        raise _missing(stage)
-
-
 def exist(aws: Aws, stage: Stage) -> bool:
     """Return whether the parameter with the secrets exists.
 

@@ -16,7 +16,7 @@ from moto import mock_aws
 from chalicelib.adapters.secrets import parse_secrets
 from infra.__main__ import main
 from infra.aws import chalice_record, connect, stage_config
-from infra.commands import deploy, destroy, logs, report_errors, secrets
+from infra.commands import destroy, logs, report_errors, secrets
 
 PARAMETER = "/taskrouter-callbacks/dev/secrets"
 TOKEN, NEXT_TOKEN, SECRET = "current-token", "next-token", "api-key-secret"
@@ -162,7 +162,7 @@ def test_existing_secrets_manager_secret_is_accepted(operator, config):
     use_secrets_manager(config)
     boto3.client("secretsmanager").create_secret(Name="twilio/dev", SecretString="{}")
 
-    assert deploy.ensure_secrets_exist(connect(), stage_config.read("dev")) is None
+    assert secrets.exist(connect(), stage_config.read("dev"))
 
 
 def test_error_for_missing_secrets_manager_secret_says_where_to_create_it(operator, config):

@@ -26,7 +26,7 @@ COMMANDS = {
     ("erase", RESERVATION, "--yes"): STATUS,
     ("rules", "explain", RESERVATION): STATUS,
     ("deploy",): "python -m infra secrets put --stage dev)",
-    ("prepare",): "Create it: python -m infra secrets put --stage dev",
+    ("prepare",): "python -m infra secrets put --stage dev)",
 }
 
 
