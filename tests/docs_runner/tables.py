@@ -13,6 +13,10 @@ NOT_RUN = {
     ".venv/bin/python -m tests.chaos run --seed 7 --workers 40 --instruction accept": (
         "the command takes minutes; `make chaos` runs it with other options"
     ),
+    (
+        "aws iam put-role-policy --role-name deploy-taskrouter-callbacks --policy-name deploy "
+        "\\\n  --policy-document file://infra/deploy-role-policy.json"
+    ): "the role is created by hand; tests/deploy/test_deploy_role.py checks the policy",
     "pip install './taskrouter_simulator[testing]'": (
         "the command installs packages for the reader's own tests; "
         "tests/simulator/test_package.py checks the package"
