@@ -108,7 +108,7 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
 def _mask(url: str, base_url: str) -> str:
     """Return a URL with ``***`` instead of parts that may be secret.
 
-    These are a user name and a password, a query, everything between the base URL and one of the
+    These are a user name or password, a query, everything between the base URL and one of the
     routes, and each segment of a path that may be a secret of an earlier deployment.
     """
     address, mark, overrides = url.partition("#")

@@ -245,6 +245,11 @@ def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, v
             "lambda_functions.sweep.lambda_architecture has no effect here. Move it to the stage.",
         ),
         ("version", "version has no effect here. Move it to the top level of the file."),
+        (
+            "profile",
+            "profile must be removed, because Chalice ignores it. Select the profile with "
+            "AWS_PROFILE.",
+        ),
         ("RETENTION_DAYS", "RETENTION_DAYS is a setting. Move it to environment_variables."),
         ("zzz", "zzz is unknown."),
     ],
@@ -437,7 +442,7 @@ def test_password_in_a_url_is_refused_and_not_printed(set_variables, name, value
     message = refusal()
 
     prefix = f"{set_variables.prefix}{name}{set_variables.owner}"
-    assert message.startswith(f"{prefix} must be a URL without a user name and a password, because")
+    assert message.startswith(f"{prefix} must be a URL without a user name or password, because")
     assert PASSWORD not in message
 
 
