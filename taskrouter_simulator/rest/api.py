@@ -28,6 +28,7 @@ from taskrouter_simulator.web import AsciiJsonResponse
 
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _MAX_BODY = 4_000_000
+_FORM = "application/x-www-form-urlencoded"
 _TRANSPORT = "simulator.transport"
 _HOST = re.compile(r"[\w.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
@@ -230,15 +231,23 @@ class RestApi:
 
 
 async def _read_form(http: HttpRequest) -> str:
-    """Return the body if it is a form, otherwise an empty string."""
+    """Return the body, which must be empty or a form.
+
+    A body of another type is refused, because the request would otherwise change the resource
+    without the caller's parameters.
+    """
     body = b""
     async for chunk in http.stream():
         body += chunk
         if len(body) > _MAX_BODY:
             raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
     content_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_form = content_type in {"", "application/x-www-form-urlencoded"}
-    return body.decode("utf-8-sig", errors="replace") if is_form else ""
+    if body and content_type != _FORM:
+        raise BadRequest(f"The Content-Type of the body must be {_FORM}")
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadRequest("The body is not valid UTF-8") from error
 
 
 class CutConnection(HttpResponse):

@@ -45,12 +45,16 @@ class Parameters:
         names: Names of the operation's parameters; the methods ignore all others.
 
     Raises:
-        BadRequest: There are more than 1000 parameters.
+        BadRequest: There are more than 1000 parameters, or they are not UTF-8.
     """
 
     def __init__(self, text: str, names: tuple[str, ...]) -> None:
         try:
-            self.pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=1000)
+            self.pairs = parse_qsl(
+                text, keep_blank_values=True, max_num_fields=1000, errors="strict"
+            )
+        except UnicodeDecodeError as error:
+            raise BadRequest("The request's parameters are not valid UTF-8") from error
         except ValueError as error:
             raise BadRequest("The request has too many parameters") from error
         given = dict(self.pairs)
