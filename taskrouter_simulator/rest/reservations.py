@@ -79,13 +79,13 @@ def update(request: Request) -> Response:
     """Execute an `Instruction`, or change the status as `ReservationStatus` requests."""
     reservation = request.find(_parent_reservations(request), "sid")
     request.require_match(reservation)
+    status = request.form.choice("ReservationStatus", ReservationStatus)
     if name := request.form.text("Instruction", allow_empty=False):
         _instruct(request, reservation, name.lower())
     else:
         activity_sid = request.form.sid("WorkerActivitySid", "WA")
         if activity_sid:
             workers.require_activity(request.workspace, activity_sid, "WorkerActivitySid")
-        status = request.form.choice("ReservationStatus", ReservationStatus)
         _set_status(request, reservation, status, activity_sid)
     return Response(200, render(request, reservation), reservation.version)
 
