@@ -143,15 +143,16 @@ class RestApi:
         parameters: dict[str, str] = {}
         operation = operations.get(http.method)
         names = operation.parameters if operation else ()
+        lists = operation.lists if operation else ()
         path, host = http.scope["path"], http.headers.get("host", "")
         if not _HOST.fullmatch(host):
             host = ":".join(map(str, http.scope["server"]))
         try:
             self._authorize(http)
             is_post = http.method == "POST"
-            form = Parameters(await _read_form(http), names if is_post else ())
+            form = Parameters(await _read_form(http), names if is_post else (), lists)
             query_text = http.scope["query_string"].decode("latin-1")
-            query = Parameters(query_text, () if is_post else names)
+            query = Parameters(query_text, () if is_post else names, lists)
             parameters = dict([*query.pairs, *form.pairs])
             if fault and fault.moment == "before" and fault.kind in {"error", "cut"}:
                 return self._error(InjectedError(fault), fault.retry_after), parameters
