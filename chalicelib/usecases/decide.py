@@ -177,7 +177,10 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
             decision.reservation_sid, task_sid=decision.task_sid, worker_sid=worker_sid
         )
     except TaskRouterNotFound as error:
-        raise NotFound("The Reservation is neither recorded nor known to TaskRouter.") from error
+        searched = "your Worker" if decision.task_sid is None else "the Task in task_sid"
+        raise NotFound(
+            f"The Reservation is not recorded, and {searched} has no such Reservation in TaskRouter."
+        ) from error
     decision.principal.authorize(decision.action, worker_sid=remote.worker_sid)
     record_remote_reservation(
         remote,
