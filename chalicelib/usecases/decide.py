@@ -179,7 +179,8 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
     except TaskRouterNotFound as error:
         searched = "your Worker" if decision.task_sid is None else "the Task in task_sid"
         raise NotFound(
-            f"The Reservation is not recorded, and {searched} has no such Reservation in TaskRouter."
+            f"The Reservation is not recorded, and {searched} has no such Reservation in "
+            "TaskRouter."
         ) from error
     decision.principal.authorize(decision.action, worker_sid=remote.worker_sid)
     record_remote_reservation(

@@ -163,3 +163,21 @@ def test_hint_contains_the_correction(when: str, hint: str) -> None:
 )
 def test_similar_expression_is_valid(when: str) -> None:
     parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("unreadble", "did you mean unreadable?"),
+        ("Unreadable", "did you mean unreadable?"),
+        ("rules", "did you mean [[rule]]?"),
+        ("Rule", "did you mean [[rule]]?"),
+        ("default", "begin each rule with [[rule]]."),
+        ("a\nb", "begin each rule with [[rule]]."),
+    ],
+)
+def test_unknown_key_of_the_file_is_named_with_the_nearest(key: str, advice: str) -> None:
+    with pytest.raises(InvalidRules) as raised:
+        parse_rules({key: []})
+    name = key.replace("\n", r"\n")
+    assert raised.value.problems == (f'unknown key "{name}": {advice}',)
