@@ -142,8 +142,7 @@ class RestApi:
         """
         parameters: dict[str, str] = {}
         operation = operations.get(http.method)
-        names = operation.parameters if operation else ()
-        lists = operation.lists if operation else ()
+        names, lists = (operation.parameters, operation.lists) if operation else ((), ())
         path, host = http.scope["path"], http.headers.get("host", "")
         if not _HOST.fullmatch(host):
             host = ":".join(map(str, http.scope["server"]))
