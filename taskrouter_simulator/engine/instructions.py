@@ -270,7 +270,13 @@ def _supervise(context: InstructionContext) -> None:
     check_choice(parameters, "supervisor_mode", _SUPERVISOR_MODES, BadRequest.code)
     if re.fullmatch("WK[0-9a-fA-F]{32}", str(supervisor)):
         worker = context.workspace.workers.get(str(supervisor))
-        supervisor = parse_attributes(worker.attributes).get("contact_uri") if worker else None
+        if worker is None:
+            raise InstructionError(40147, f"supervisor {supervisor} does not exist", "supervisor")
+        contact = parse_attributes(worker.attributes).get("contact_uri")
+        if not contact:
+            message = f"supervisor {supervisor} has no contact_uri in its attributes"
+            raise InstructionError(40147, message, "supervisor")
+        supervisor = contact
     read_contact(supervisor, "supervisor", 40147)
     if not isinstance(context.task_attributes.get("from"), str):
         raise missing_attribute(40148, "from")
