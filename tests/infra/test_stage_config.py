@@ -247,8 +247,10 @@ def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, v
         ("version", "version has no effect here. Move it to the top level of the file."),
         (
             "profile",
-            "profile must be removed, because Chalice ignores it. Select the profile with "
-            "AWS_PROFILE.",
+            (
+                "profile must be removed, because Chalice ignores it. Select the profile with "
+                "AWS_PROFILE."
+            ),
         ),
         ("RETENTION_DAYS", "RETENTION_DAYS is a setting. Move it to environment_variables."),
         ("zzz", "zzz is unknown."),
