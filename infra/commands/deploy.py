@@ -224,6 +224,9 @@ def prepare(stage_name: str) -> None:
     stage = _read_deployable(stage_name)
     aws = connect_to_stage(stage)
     ensure_secrets_exist(aws, stage)
+    connection.ensure_not_deployed_elsewhere(
+        aws, stage, lambda: connection.open_workspace(aws, stage).fetch_workflow()
+    )
     bucket = stacks.create_or_update(aws, stage)["Deployments"]
     policies.write(stage)
     if not live_resources.find_foreign_function(aws, stage):

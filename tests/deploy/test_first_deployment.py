@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 
+import boto3
 import pytest
 
 from tests.deploy import https_proxy
@@ -122,6 +124,28 @@ def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, envi
     new_checkout.infra("destroy", "--stage", STAGE, "--yes")
     new_checkout.infra(*DEPLOY, "--yes", **environ)
     assert assignment_callback_url(twilio) != old
+
+
+def test_second_stage_in_the_wrong_account_is_refused(aws, new_checkout, twilio, environ):
+    shell = environ | variables_of(twilio)
+    new_checkout.infra(*DEPLOY, "--yes", **shell)
+    url = assignment_callback_url(twilio)
+    shutil.rmtree(new_checkout.folder / ".chalice" / "deployed")
+    config = (new_checkout.folder / ".chalice" / "config.json").read_text()
+
+    other = {"AWS_ACCESS_KEY_ID": "1" * 12}
+    refused = new_checkout.run(*DEPLOY, "--yes", **shell | other)
+
+    assert refused.returncode == 1
+    base = url.removesuffix("/assignment_callback")
+    error = f"Error: Stage {STAGE} is already deployed at {base}; account {'1' * 12} is not its"
+    assert refused.stderr.splitlines()[-1].startswith(error)
+    assert assignment_callback_url(twilio) == url
+    assert (new_checkout.folder / ".chalice" / "config.json").read_text() == config
+    account = boto3.Session(aws_access_key_id="1" * 12, aws_secret_access_key="emulated")
+    for service, operation in (("ssm", "describe_parameters"), ("s3", "list_buckets")):
+        client = account.client(service, endpoint_url=aws.url, region_name=REGION)
+        assert not any(getattr(client, operation)().get(kind) for kind in ("Parameters", "Buckets"))
 
 
 def assignment_callback_url(twilio):
