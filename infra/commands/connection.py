@@ -10,7 +10,7 @@ import requests
 
 from chalicelib.domain.callbacks import EVENT_TYPES
 from infra import OperatorError
-from infra.aws import Aws, chalice_record, stacks
+from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import Stage
 from infra.commands import secrets as stored_secrets
 from infra.commands.dialog import Dialog, ask
@@ -160,14 +160,27 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
             old, new = getattr(resource, name) or "", f"{base_url}{prefix}{path}"
             if _without_query_and_fragment(old) != new:
                 new_values[name] = new
-                shown = [_mask(url, base_url) or "none" for url in (old, new)]
-                changes.lines.append(f"{label}: {' -> '.join(shown)}")
+                shown = f"{_mask(old, base_url) or 'none'}{_name_stage(old, path, base_url)}"
+                changes.lines.append(f"{label}: {shown} -> {_mask(new, base_url)}")
     # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
     selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
     if selected and (excluded := [name for name in EVENT_TYPES if name not in selected]):
         changes.workspace[_EVENTS_FILTER] = ",".join([*selected, *excluded])
         changes.lines.append(f"Workspace, event filter: also {', '.join(excluded)}")
     return changes
+
+
+def _name_stage(url: str, path: str, base_url: str) -> str:
+    """Return a note if a URL belongs to another declared stage, which has the same Workflow."""
+    if url.startswith(f"{base_url}/"):
+        return ""
+    for name in stage_config.project()["stages"]:
+        # The name may be followed by a secret segment.
+        pattern = f"https?://.+/{re.escape(name)}(/[^/]+)?{path}/*"
+        is_other = not base_url.endswith(f"/{name}")
+        if is_other and re.fullmatch(pattern, _without_query_and_fragment(url)):
+            return f" (stage {name} of this service)"
+    return ""
 
 
 def _mask(url: str, base_url: str) -> str:

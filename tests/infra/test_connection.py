@@ -77,6 +77,27 @@ def test_urls_of_another_app_are_kept_if_the_operator_declines(stage):
     assert urls(stage) == (OTHER, None, None)
 
 
+@pytest.mark.parametrize(
+    ("path", "note"),
+    [
+        ("/prod/assignment_callback", " (stage prod of this service)"),
+        (f"/prod/{'s' * 20}/assignment_callback#rc=2", " (stage prod of this service)"),
+        ("/dev/assignment_callback", ""),
+        ("/staging/assignment_callback", ""),
+        ("/prod/other", ""),
+        ("/prod/a/b/assignment_callback", ""),
+    ],
+)
+def test_url_of_another_stage_is_named(stage, path, note):
+    stage.workflow.update(assignment_callback_url=f"https://removed.example{path}")
+
+    output = stage.deploy().output
+
+    shown = path.replace("s" * 20, "***")
+    change = f"assignment callback: https://removed.example{shown}{note} -> {PRIMARY}\n"
+    assert change in output
+
+
 def test_secret_segment_is_set_but_not_shown(stage):
     stage.set(CALLBACK_PATH_SECRETS="first-secret_0123456")
 
