@@ -5,7 +5,6 @@ if a member has a wrong type or value.
 """
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -16,6 +15,7 @@ from chalice.config import Config as ChaliceConfig
 from chalicelib.config import Settings, is_base_url
 from infra import OperatorError
 from infra.aws import describe_wrong_variable
+from infra.aws.examples import describe_string
 
 FILE = ".chalice/config.json"
 
@@ -334,7 +334,7 @@ def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterato
         elif name in _IN_PARAMETER or (not _may_be_secret(name) and _SECRETS.search(str(value))):
             yield _describe_secret(f"{name} under environment_variables{owner}")
         elif not isinstance(value, str):
-            yield f"{name}{owner} must be {_string_like(value)}."
+            yield f"{name}{owner} must be {describe_string(value, _SETTINGS.get(name))}."
         elif _SET_BY_LAMBDA.fullmatch(name):
             yield f"{name}{owner} must not be set, because Lambda sets it."
         elif name not in _SETTINGS and not _OTHER_VARIABLES.fullmatch(name):
@@ -371,7 +371,7 @@ def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
         elif _looks_secret(value):
             yield _describe_secret(f"{name}.{tag}")
         elif not isinstance(value, str):
-            yield f"{name}.{tag} must be {_string_like(value)}."
+            yield f"{name}.{tag} must be {describe_string(value)}."
         elif not (_TAG_NAME.fullmatch(tag) and _TAG_VALUE.fullmatch(value)):
             yield (
                 f"{name}.{tag} must be a tag that AWS allows: letters, digits, spaces and "
@@ -380,12 +380,6 @@ def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
             )
     if len(tags) > _MAX_TAGS:
         yield f"{name} must have at most {_MAX_TAGS} members."
-
-
-def _string_like(value: object) -> str:
-    """Return the description of a string, with a number or a boolean as an example."""
-    example = json.dumps(value)[:20] if isinstance(value, int | float) else "5"
-    return f'a string, for example "{example}"'
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

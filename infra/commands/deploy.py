@@ -230,6 +230,9 @@ def prepare(stage_name: str, *, no_input: bool) -> None:
     if stage_config.empty_sids(stage_name) or not stored_secrets.exist(aws, stage):
         dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=False)
         stage, _ = setup.complete(aws, stage, dialog, os.environ)
+    connection.ensure_not_deployed_elsewhere(
+        aws, stage, lambda: connection.open_workspace(aws, stage).fetch_workflow()
+    )
     bucket = stacks.create_or_update(aws, stage)["Deployments"]
     policies.write(stage)
     if not live_resources.find_foreign_function(aws, stage):

@@ -89,6 +89,13 @@ def read(aws: Aws, stage: Stage) -> Secrets | None:
         raise OperatorError(f"{stage.settings.secrets_parameter}: {error}") from error
 
 
+def require(aws: Aws, stage: Stage) -> Secrets:
+    """Return a stage's secrets like `read`; raise OperatorError if they do not exist."""
+    if (secrets := read(aws, stage)) is None:
+        raise _missing(stage)
+    return secrets
+
+
 def verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -> None:
     """Print a warning unless Twilio accepts one of the stored auth tokens.
 

@@ -2,7 +2,17 @@
 
 TESTED_ELSEWHERE = "`.ci/run` runs the command"
 
+FIRST_DEPLOYMENT = (
+    "the stage is deployed from a terminal; tests/deploy/test_first_deployment.py runs the command"
+)
+
 NOT_RUN = {
+    "export TWILIO_ACCOUNT_SID=AC… TWILIO_WORKSPACE_SID=WS… TWILIO_WORKFLOW_SID=WW…": (
+        FIRST_DEPLOYMENT
+    ),
+    "export TWILIO_AUTH_TOKEN=… TWILIO_API_KEY_SID=SK… TWILIO_API_KEY_SECRET=…": FIRST_DEPLOYMENT,
+    "python -m infra deploy --stage dev --yes --alarm-email you@example.com --try "
+    """--try-attributes '{"selected_language": "es"}'""": FIRST_DEPLOYMENT,
     "make test": TESTED_ELSEWHERE,
     "make check": TESTED_ELSEWHERE,
     "make e2e": "the command runs the tests of the documentation; " + TESTED_ELSEWHERE,

@@ -209,10 +209,26 @@ def test_destroy_aborts_without_confirmation(operator, arguments, answer, questi
     result = operator(*arguments, stdin=answer)
 
     assert result.exit_code == 1
-    assert "The next deployment creates an API with another URL. After it, set the" in result.output
+    urls = "creates an API with another URL, and offers to change the callback URLs at Twilio."
+    assert urls in result.output
+    assert "The subscriptions to the alarms are removed with their topic." in result.output
     assert question in result.output
     assert "Aborted!" in result.output
     assert boto3.client("ssm").get_parameter(Name=PARAMETER)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["destroy"], ["destroy", "--data"], ["erase", "WR" + "1" * 32]], ids=" ".join
+)
+def test_removal_without_a_terminal_names_the_option_that_confirms_it(operator, arguments):
+    result = operator(*arguments, "--stage", "dev", stdin="")
+
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == (
+        "Error: The input ended before you confirmed. Without a terminal, confirm in advance: "
+        f"python -m infra {arguments[0]} ... --yes"
+    )
+    assert "Aborted!" not in result.output
 
 
 @pytest.mark.parametrize("name", ["old", "dev2"])
