@@ -67,8 +67,8 @@ def test_pressed_keys_select_a_language_or_none(digits: str, language: str | Non
         ([{**EN, "default": 1}], "must have true or false for default"),
         ([{**EN, "default": []}], "must have true or false for default"),
         ([EN, {**ES, "digit": "2"}], "must not use a digit twice"),
-        ([ES], 'needs "default": true in one entry'),
-        ([EN, {**ES, "default": True}], 'needs "default": true in one entry'),
+        ([ES], 'needs "default": true in exactly one entry'),
+        ([EN, {**ES, "default": True}], 'needs "default": true in exactly one entry'),
     ],
 )
 def test_error_names_the_problem_of_an_invalid_menu(value: object, problem: str) -> None:

@@ -1,6 +1,7 @@
 """In an emulated account, operator commands prompt, report errors and hide secrets."""
 
 import json
+import os
 import re
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -52,7 +53,8 @@ def operator(config, monkeypatch):
     def run(*arguments, stdin=None):
         return CliRunner().invoke(main, arguments, input=stdin)
 
-    with mock_aws():
+    # Some commands add the stage's variables to the environment.
+    with mock.patch.dict(os.environ), mock_aws():
         yield run
 
 
