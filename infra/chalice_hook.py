@@ -66,7 +66,7 @@ OPTIONS: Mapping[str, Callable[[Any, str], str | None]] = {
     "stage": _allow,
     "template_format": _allow,
 }
-"""What is wrong with the value of each option of `chalice deploy`, `dev plan` and `package`."""
+"""The check of each option of `chalice deploy`, `dev plan` and `package`."""
 
 
 def run(app: Chalice) -> None:

@@ -42,7 +42,7 @@ def find_reservation_to_accept(
 
 
 def not_recorded(task_sid: str | None, worker_sid: str | None) -> NotFound:
-    """Return the error for a Reservation that is nowhere, which says what was searched.
+    """Build the error for a Reservation that was not found; name the searched places.
 
     Args:
         task_sid: WT… of the Task that was searched in TaskRouter, if any.

@@ -353,7 +353,7 @@ def _may_be_secret(name: str) -> bool:
 
 
 def _describe_value(name: str, value: str) -> str | None:
-    """Return what is wrong with the value of a known variable, without the value."""
+    """Describe the mistake in the value of a known variable, without showing the value."""
     if _PASSWORD_IN_URL.search(value) or (_PROXY.fullmatch(name) and "@" in value):
         return (
             "must be a URL without a user name or password, because anyone who can read this "

@@ -20,7 +20,7 @@ _EXAMPLES = {
 
 
 def describe_string(value: object, setting: Field[Any] | None = None) -> str:
-    """Return what a value must be instead: a string, with an example.
+    """Describe the required type of a value: a string, with an example.
 
     Args:
         value: The value, which is not a string. A number or a boolean is its own example if the
