@@ -19,8 +19,10 @@ UNRECORDED_RESERVATION = "UnrecordedReservation"
 
 _MAX_TEXT_LENGTH = 500
 _MAX_ITEMS = 20
-"""Maximum length of a text and of a list. A line must fit into one event of CloudWatch Logs, whose
-limit was 256 KiB until 2025."""
+"""Maximum lengths of a string and of a list.
+
+A line must fit into one event of CloudWatch Logs, whose limit was 256 KiB until 2025.
+"""
 
 
 class LogFields(TypedDict, total=False):

@@ -66,7 +66,7 @@ OPTIONS: Mapping[str, Callable[[Any, str], str | None]] = {
     "stage": _allow,
     "template_format": _allow,
 }
-"""What is wrong with the value of each option of `chalice deploy`, `dev plan` and `package`."""
+"""The check of each option of `chalice deploy`, `dev plan` and `package`."""
 
 
 def run(app: Chalice) -> None:
@@ -160,7 +160,12 @@ def _check_deployment(stage_name: str, profile: str | None) -> Stage:
     Raises:
         OperatorError: The deployment would fail, or would create a second API.
     """
-    stage = _read_deployable(stage_name)
+    stage = _read_deployable(stage_name, allow_empty_sids=True)
+    if empty := stage_config.empty_sids(stage_name):
+        raise OperatorError(
+            f"Stage {stage_name} is not prepared: .chalice/config.json does not set "
+            f"{', '.join(empty)}. {_name_preparation(stage_name)}"
+        )
     aws = connect(profile)
     live_resources.ensure_same_region(aws, stage)
     live_resources.ensure_created_by_chalice(aws, stage)
@@ -175,12 +180,16 @@ def _ensure_prepared(aws: Aws, stage: Stage) -> None:
 
     problem = f"Stage {stage.name} is not prepared in account {aws.account}, {aws.region}"
     if not secrets.exist(aws, stage):
-        raise OperatorError(
-            f"{problem}: it has no secrets. Run this command, which asks for the secrets and "
-            f"deploys the stage: python -m infra deploy --stage {stage.name}"
-        )
+        raise OperatorError(f"{problem}: it has no secrets. {_name_preparation(stage.name)}")
     if "Deployments" not in stacks.outputs(aws, stage):
         raise OperatorError(f"{problem}. Run: python -m infra prepare --stage {stage.name}")
+
+
+def _name_preparation(stage_name: str) -> str:
+    return (
+        "Run this command, which asks for the missing values: "
+        f"python -m infra prepare --stage {stage_name}"
+    )
 
 
 def _check_package(parameters: Mapping[str, Any]) -> Stage:

@@ -78,8 +78,7 @@ def _run(
     _check_sweep_interval()
     stack.check_ports_are_free(local_stack)
     if conflicts := stack.conflicting_variables(local_stack, os.environ):
-        command = stack.with_ports(local_stack, command)
-        click.echo(stack.conflict_warning(conflicts, command), err=True)
+        click.echo(stack.conflict_warning(local_stack, conflicts, command), err=True)
     sys.exit(run.run(local_stack, greeting))
 
 

@@ -129,9 +129,10 @@ def _check_address(host: str, port: int) -> None:
 def _command_line(**options: str) -> str:
     """Return the user's command line with other values of some options."""
     line = shlex.join(["chalice", *sys.argv[1:]])
-    for name, value in options.items():
-        line = re.sub(rf" --{name}[ =]\S+", "", line) + f" --{name} {value}"
-    return line
+    for name in options:
+        line = re.sub(rf" --{name}[ =]\S+", "", line)
+    added = "".join(f" --{name} {value}" for name, value in options.items())
+    return line.replace(" local", f" local{added}", 1)
 
 
 def _use_deployed_services(stage: str) -> config.Settings:
@@ -170,7 +171,7 @@ def _use_local_services(stage: str, host: str, port: int) -> config.Settings:
         # The other programs may not be ready yet, and `make run` reports conflicts.
         return described.settings
     if conflicts := stack.conflicting_variables(described, os.environ):
-        click.echo(stack.conflict_warning(conflicts, _command_line()), err=True)
+        click.echo(stack.conflict_warning(described, conflicts, _command_line()), err=True)
     if problem := _find_problem(described):
         click.echo(problem, err=True)
     return described.settings

@@ -159,25 +159,26 @@ def conflicting_variables(stack: Stack, environ: Mapping[str, str]) -> list[str]
     ]
 
 
-def conflict_warning(names: list[str], command: str) -> str:
-    """Return a warning about shell variables that override the stack's values."""
+def conflict_warning(stack: Stack, names: list[str], command: str) -> str:
+    """Return a warning about shell variables that override the stack's values.
+
+    Args:
+        stack: The stack, whose ports the remedy keeps.
+        names: The variables.
+        command: The command line of the user.
+    """
     without = " ".join(f"-u {name}" for name in names)
     return (
         f"Warning: the shell sets {', '.join(names)}. These values override the local "
         f"stack's, so requests between the app, the simulator and the local DynamoDB will be "
         f"refused or sent elsewhere. To run without these values:\n\n"
-        f"  env {without} {command}\n"
+        f"  {_assignments(stack, *PORTS)}env {without} {command}\n"
     )
-
-
-def with_ports(stack: Stack, command: str) -> str:
-    """Return a command that uses the same ports and base URL as the stack."""
-    return f"{_assignments(stack, *PORTS)}{command}"
 
 
 def services_command(stack: Stack) -> str:
     """Return the command that starts the services for the stack's API."""
-    return with_ports(stack, "make services")
+    return f"{_assignments(stack, *PORTS)}make services"
 
 
 def api_command(stack: Stack) -> str:

@@ -321,9 +321,21 @@ def _sids_by_name(resources: Mapping[str, Worker | Activity | TaskQueue]) -> dic
     return {resource.friendly_name: sid for sid, resource in resources.items()}
 
 
+def _unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object with these members; raise ControlError if a name is repeated."""
+    value = dict(members)
+    if len(value) < len(members):
+        names = [name for name, _ in members]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ControlError(f"the body repeats the name {repeated[:100]!r}")
+    return value
+
+
 async def _json_object(request: Request) -> dict[str, Any]:
     try:
-        body = json.loads(await request.body() or b"{}")
+        body = json.loads(await request.body() or b"{}", object_pairs_hook=_unique_members)
+    except ControlError:
+        raise
     except (ValueError, RecursionError) as error:
         raise ControlError("the body is not JSON") from error
     if not isinstance(body, dict):

@@ -136,7 +136,8 @@ class Settings:
     unknown_parameters: str = _setting(
         "ignored",
         "what happens to a parameter of a REST request that Twilio's API description does not"
-        " contain; refused: 400",
+        " contain, that belongs to another instruction, or that is repeated without being a list;"
+        " refused: 400",
         ("ignored", "refused"),
     )
     accept_twice: bool = _setting(

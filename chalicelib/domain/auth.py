@@ -99,8 +99,11 @@ def parse_instruction_permissions(text: str) -> InstructionPermissions:
     except JsonError as error:
         raise ValueError(f"must be a JSON object: {error}") from error
     for name, parameters in permissions.items():
-        if name not in RINGING or not isinstance(parameters, list):
-            raise ValueError(f"must map instructions ({', '.join(RINGING)}) to lists of parameters")
+        if name not in RINGING:
+            allowed = nearest_name(name, RINGING) or f"one of {', '.join(RINGING)}"
+            raise ValueError(f'must not contain the instruction "{shown(name)}": write {allowed}')
+        if not isinstance(parameters, list):
+            raise ValueError(f"must map {name} to a list of parameters")  # noqa: TRY004  not a programming error
         known = INSTRUCTION_TYPES[name].parameters()
         for parameter in map(str, parameters):
             if parameter not in known:

@@ -62,7 +62,7 @@ class AppError(Exception):
             if isinstance(
                 error, TaskRouterError | StoreUnavailable | SecretsUnavailable | Unauthorized
             ):
-                return error.message
+                return error.message.removesuffix(" Retry.")  # advice for the caller
         return None
 
 

@@ -67,8 +67,12 @@ def parse_json(text: str) -> Any:
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except JsonError:
         raise
-    except ValueError as error:  # JSONDecodeError, UnicodeEncodeError, 1e999, huge integers
+    except json.JSONDecodeError as error:
         raise JsonError("it is not well-formed JSON") from error
+    except UnicodeEncodeError as error:
+        raise JsonError("it contains half of a surrogate pair") from error
+    except ValueError as error:  # 1e999, or an integer with thousands of digits
+        raise JsonError("it contains a number that is out of range") from error
     return value
 
 

@@ -83,11 +83,13 @@ def _validate(entry: Mapping[str, Any]) -> None:
     for name in ("say", "sorry", "voice"):
         text = entry.get(name, "x")
         if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT_LENGTH:
-            raise ValueError(f"needs a text of at most {MAX_TEXT_LENGTH} characters as {name}")
+            raise ValueError(
+                f"must have a non-empty string of at most {MAX_TEXT_LENGTH} characters for {name}"
+            )
         if _INVALID_CHARACTERS.search(text):
             raise ValueError(f"must not contain control characters or line breaks in {name}")
     if type(entry.get("default", False)) is not bool:
-        raise ValueError("needs true or false as default")
+        raise ValueError("must have true or false for default")
 
 
 def _read_entry(number: int, entry: object) -> Language:
@@ -128,7 +130,9 @@ class Menu:
         if len({language.digit for language in languages}) < len(languages):
             raise ValueError("must not use a digit twice: each key selects one language")
         if sum(language.default for language in languages) != 1:
-            raise ValueError('needs "default": true in one entry, for callers who press no key')
+            raise ValueError(
+                'needs "default": true in exactly one entry, for callers who press no key'
+            )
         return cls(languages)
 
     @property

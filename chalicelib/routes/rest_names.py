@@ -9,6 +9,7 @@ from chalicelib.domain.reservations import RINGING
 
 COUNTERPARTS = {
     "ReservationStatus": "status",
+    "AssignmentStatus": "status",
     "WorkerActivitySid": "activity_sid",
     "PageSize": "limit",
     "PageToken": "cursor",

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import (
     BadRequest,
-    NotFound,
     ReservationGone,
     ReservationNotPending,
     StoreUnavailable,
@@ -35,6 +34,7 @@ from chalicelib.domain.reservations import (
     StatusUpdate,
 )
 from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
+from chalicelib.usecases.find_reservation import not_recorded
 from chalicelib.usecases.observe import record_remote_reservation
 from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
 from chalicelib.usecases.sent_instruction import is_known_as_sent, outcome_unknown, require_answer
@@ -175,16 +175,13 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
     """Record a Reservation whose callback never arrived, if the caller may access it."""
     worker_sid = decision.principal.confined_to(decision.action)
     if decision.task_sid is None and worker_sid is None:
-        raise NotFound(
-            "The Reservation is not recorded. Only this service's records were searched. Send "
-            "task_sid to search TaskRouter too."
-        )
+        raise not_recorded(decision.task_sid, worker_sid)
     try:
         remote = collaborators.taskrouter.fetch_reservation(
             decision.reservation_sid, task_sid=decision.task_sid, worker_sid=worker_sid
         )
     except TaskRouterNotFound as error:
-        raise NotFound("The Reservation is neither recorded nor known to TaskRouter.") from error
+        raise not_recorded(decision.task_sid, worker_sid) from error
     decision.principal.authorize(decision.action, worker_sid=remote.worker_sid)
     record_remote_reservation(
         remote,

@@ -39,3 +39,21 @@ def find_reservation_to_accept(
     if reservations:
         principal.authorize(Action.ACCEPT_RESERVATION, worker_sid=reservations[0].worker_sid)
     raise NotFound("The Task has no pending Reservation.")
+
+
+def not_recorded(task_sid: str | None, worker_sid: str | None) -> NotFound:
+    """Build the error for a Reservation that was not found; name the searched places.
+
+    Args:
+        task_sid: WT… of the Task that was searched in TaskRouter, if any.
+        worker_sid: WK… of the Worker that was searched instead of a Task, if any.
+    """
+    if task_sid is None and worker_sid is None:
+        return NotFound(
+            "The Reservation is not recorded. Only this service's records were searched. Send "
+            "task_sid to search TaskRouter too."
+        )
+    searched = "your Worker" if task_sid is None else "the Task in task_sid"
+    return NotFound(
+        f"The Reservation is not recorded, and {searched} has no such Reservation in TaskRouter."
+    )

@@ -65,7 +65,7 @@ _NUMBERS = {"AWS_MAX_ATTEMPTS": 1, "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES": 0}
 
 
 def describe_wrong_variable(name: str, value: str) -> str | None:
-    """Return what a variable of boto3 must be; None if boto3 accepts or does not read it.
+    """Describe valid values of a boto3 variable; None if boto3 accepts or ignores the value.
 
     boto3 raises errors of different types for some of these values, and fails later for others.
     """

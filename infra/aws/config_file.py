@@ -5,7 +5,6 @@ if a member has a wrong type or value.
 """
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -16,11 +15,12 @@ from chalice.config import Config as ChaliceConfig
 from chalicelib.config import Settings, is_base_url
 from infra import OperatorError
 from infra.aws import describe_wrong_variable
+from infra.aws.examples import describe_string
 
 FILE = ".chalice/config.json"
 
 APP_NAME = "taskrouter-callbacks"
-"""The app's name, which infra/stage.yaml contains in the names of log groups and alarms."""
+"""The app's name, which is part of the names of log groups and alarms in infra/stage.yaml."""
 
 API = "api_handler"
 SWEEP = "sweep"
@@ -33,6 +33,10 @@ _MIN_SWEEP_SECONDS = 30
 class _Type:
     expected: str
     accepts: Callable[[Any], bool]
+
+
+class _Refused(_Type):
+    """The type of a member that no level of the file may have."""
 
 
 def _is_text(value: object) -> bool:
@@ -71,8 +75,8 @@ def _texts(example: str, pattern: str, *, maximum: int) -> _Type:
     )
 
 
-def _refused(reason: str) -> _Type:
-    return _Type(f"removed, because {reason}", lambda _value: False)
+def _refused(reason: str) -> _Refused:
+    return _Refused(f"removed, because {reason}", lambda _value: False)
 
 
 _BOOLEAN = _Type("true or false", lambda value: isinstance(value, bool))
@@ -182,8 +186,8 @@ _WITH_SECRET = [
 """The settings whose secret values belong in the file (ADR 25)."""
 
 _SECRETS_REMEDY = (
-    "Store the secrets of a deployed stage with python -m infra secrets put, and export those of "
-    "your own machine in the shell."
+    "Store the secrets of a deployed stage with python -m infra secrets put, and export "
+    "the secrets for local use in your shell."
 )
 
 _OTHER_VARIABLES = re.compile(
@@ -260,7 +264,7 @@ def _find_wrong_combinations(members: ChaliceConfig, handler: str) -> Iterator[s
     if handler == SWEEP and (members.lambda_timeout or _MIN_SWEEP_SECONDS) < _MIN_SWEEP_SECONDS:
         yield (
             f"lambda_functions.{SWEEP}.lambda_timeout must be at least {_MIN_SWEEP_SECONDS}. With "
-            "less time, a sweep checks no Reservation."
+            "less time, a sweep checks few or no Reservations."
         )
     is_private = members.api_gateway_endpoint_type == "PRIVATE"
     endpoints, file = members.api_gateway_endpoint_vpce, members.api_gateway_policy_file
@@ -314,6 +318,9 @@ def _describe_secret(name: str) -> str:
 def _describe_unknown(name: str, key: str, members: _Members) -> str:
     for place, others in _LEVELS.items():
         if key in others:
+            expected = others[key]
+            if isinstance(expected, _Refused):
+                return f"{name} must be {expected.expected}."
             return f"{name} has no effect here. Move it to {place}."
     if key in _SETTINGS:
         return f"{name} is a setting. Move it to environment_variables."
@@ -327,7 +334,7 @@ def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterato
         elif name in _IN_PARAMETER or (not _may_be_secret(name) and _SECRETS.search(str(value))):
             yield _describe_secret(f"{name} under environment_variables{owner}")
         elif not isinstance(value, str):
-            yield f"{name}{owner} must be {_string_like(value)}."
+            yield f"{name}{owner} must be {describe_string(value, _SETTINGS.get(name))}."
         elif _SET_BY_LAMBDA.fullmatch(name):
             yield f"{name}{owner} must not be set, because Lambda sets it."
         elif name not in _SETTINGS and not _OTHER_VARIABLES.fullmatch(name):
@@ -346,11 +353,11 @@ def _may_be_secret(name: str) -> bool:
 
 
 def _describe_value(name: str, value: str) -> str | None:
-    """Return what is wrong with the value of a known variable, without the value."""
+    """Describe the mistake in the value of a known variable, without showing the value."""
     if _PASSWORD_IN_URL.search(value) or (_PROXY.fullmatch(name) and "@" in value):
         return (
-            "must be a URL without a user name and a password, because everybody who reads this "
-            "file or the function's settings could read them"
+            "must be a URL without a user name or password, because anyone who can read this "
+            "file or the function's settings could see them"
         )
     if _PROXY.fullmatch(name) and value and not is_base_url(value):
         return 'must be a URL, for example "http://proxy.example.com:3128"'
@@ -364,7 +371,7 @@ def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
         elif _looks_secret(value):
             yield _describe_secret(f"{name}.{tag}")
         elif not isinstance(value, str):
-            yield f"{name}.{tag} must be {_string_like(value)}."
+            yield f"{name}.{tag} must be {describe_string(value)}."
         elif not (_TAG_NAME.fullmatch(tag) and _TAG_VALUE.fullmatch(value)):
             yield (
                 f"{name}.{tag} must be a tag that AWS allows: letters, digits, spaces and "
@@ -373,12 +380,6 @@ def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
             )
     if len(tags) > _MAX_TAGS:
         yield f"{name} must have at most {_MAX_TAGS} members."
-
-
-def _string_like(value: object) -> str:
-    """Return the description of a string, with a number or a boolean as an example."""
-    example = json.dumps(value)[:20] if isinstance(value, int | float) else "5"
-    return f'a string, for example "{example}"'
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

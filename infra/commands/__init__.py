@@ -2,6 +2,7 @@
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NoReturn
@@ -86,6 +87,8 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
             _exit(signal)
         except click.Abort as abort:
             # click replaces a KeyboardInterrupt during a prompt with Abort.
+            if isinstance(abort.__context__, EOFError) and not sys.stdin.isatty():
+                raise _unconfirmed() from abort
             if not isinstance(abort.__context__, Interrupted):
                 raise
             with suppress(OSError):
@@ -93,6 +96,15 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
             _exit(abort.__context__)
 
     return run
+
+
+def _unconfirmed() -> click.ClickException:
+    # Ends the line of the prompt.
+    click.echo(err=True)
+    return click.ClickException(
+        "The input ended before you confirmed. Without a terminal, confirm in advance: python -m "
+        f"infra {click.get_current_context().info_name} ... --yes"
+    )
 
 
 def _exit(signal: Interrupted) -> NoReturn:

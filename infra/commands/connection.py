@@ -1,16 +1,20 @@
 """Connects a deployed stage: callback URLs at Twilio, and the first subscriber of the alarms."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import click
+import requests
 
 from chalicelib.domain.callbacks import EVENT_TYPES
 from infra import OperatorError
-from infra.aws import Aws
+from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import Stage
+from infra.commands import secrets as stored_secrets
 from infra.commands.dialog import Dialog, ask
-from infra.twilio_account import Workspace
+from infra.twilio_account import Account, Workspace
 
 _PATH_SECRET = re.compile("(?<=/)[A-Za-z0-9_-]{20,}(?=/|$)")
 """A segment of a path that may be a secret (see CALLBACK_PATH_SECRETS in docs/settings.md)."""
@@ -25,6 +29,9 @@ _WORKSPACE_URLS = {"event_callback_url": ("Workspace, event callback", "/event_c
 _EVENTS_FILTER = "events_filter"
 
 _ROUTES = "|".join(path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values())
+
+_OTHER_STAGE_SECONDS = 5
+"""Time limit of a request to the stage that a Workflow calls at present."""
 
 
 @dataclass
@@ -44,6 +51,64 @@ class Changes:
     def __bool__(self) -> bool:
         """Return whether there is any change."""
         return bool(self.lines)
+
+
+def open_workspace(aws: Aws, stage: Stage) -> Workspace:
+    """Return the Workspace of a stage, called with the stored API key.
+
+    Raises:
+        OperatorError: The secrets do not exist or can't be read.
+    """
+    settings, secrets = stage.settings, stored_secrets.require(aws, stage)
+    url, sid = settings.twilio_taskrouter_url, settings.twilio_account_sid
+    remedy = f"To store another key, run: python -m infra secrets put --stage {stage.name}"
+    account = Account(url, sid, *secrets.api_key, remedy=remedy)
+    return Workspace(account, settings.twilio_workspace_sid, settings.twilio_workflow_sid)
+
+
+def ensure_not_deployed_elsewhere(
+    aws: Aws, stage: Stage, fetch_workflow: Callable[[], Any]
+) -> None:
+    """Refuse to create a stage that the Workflow already calls at a URL outside this account.
+
+    Only Twilio knows about a stage in another account if the checkout has no record. A URL that
+    does not respond is ignored, because its stage may have been removed.
+
+    Args:
+        aws: The account and region.
+        stage: The stage to create.
+        fetch_workflow: Returns the SDK's instance of the Workflow. Not called if the stage exists.
+
+    Raises:
+        OperatorError: The stage is deployed in another account.
+    """
+    if stacks.outputs(aws, stage) or chalice_record.find_api_id(aws, stage, None):
+        return
+    url = _without_query_and_fragment(fetch_workflow().assignment_callback_url or "")
+    bases = [f"https?://.+/{re.escape(stage.name)}", re.escape(stage.settings.public_base_url)]
+    # The base URL may be followed by a secret segment.
+    found = re.fullmatch(f"({'|'.join(filter(None, bases))})(/[^/]+)?/assignment_callback", url)
+    if found and _is_served(url):
+        raise OperatorError(
+            f"Stage {stage.name} is already deployed at {_mask(found[1], '')}; account "
+            f"{aws.account} is not its account. Use the credentials of that account, or clear the "
+            "Workflow's callback URL."
+        )
+
+
+def _is_served(url: str) -> bool:
+    """Return whether an unsigned callback gets an error of this service."""
+    try:
+        # The fallback is called, because an alarm counts the requests that the first URL refuses.
+        response = requests.post(
+            f"{url}/fallback",
+            data={"Unsigned": "1"},
+            timeout=_OTHER_STAGE_SECONDS,
+            allow_redirects=False,
+        )
+        return bool(response.json()["Code"])
+    except (requests.RequestException, ValueError, TypeError, KeyError):
+        return False
 
 
 def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: Dialog) -> None:
@@ -95,8 +160,8 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
             old, new = getattr(resource, name) or "", f"{base_url}{prefix}{path}"
             if _without_query_and_fragment(old) != new:
                 new_values[name] = new
-                shown = [_mask(url, base_url) or "none" for url in (old, new)]
-                changes.lines.append(f"{label}: {' -> '.join(shown)}")
+                shown = f"{_mask(old, base_url) or 'none'}{_name_stage(old, path, base_url)}"
+                changes.lines.append(f"{label}: {shown} -> {_mask(new, base_url)}")
     # An empty filter selects all events (https://www.twilio.com/docs/taskrouter/api/workspace).
     selected = [name.strip() for name in (remote.events_filter or "").split(",") if name.strip()]
     if selected and (excluded := [name for name in EVENT_TYPES if name not in selected]):
@@ -105,10 +170,23 @@ def find_changes(workspace: Workspace, base_url: str, prefix: str) -> Changes:
     return changes
 
 
+def _name_stage(url: str, path: str, base_url: str) -> str:
+    """Return a note if a URL belongs to another declared stage, which has the same Workflow."""
+    if url.startswith(f"{base_url}/"):
+        return ""
+    for name in stage_config.project()["stages"]:
+        # The name may be followed by a secret segment.
+        pattern = f"https?://.+/{re.escape(name)}(/[^/]+)?{path}/*"
+        is_other = not base_url.endswith(f"/{name}")
+        if is_other and re.fullmatch(pattern, _without_query_and_fragment(url)):
+            return f" (stage {name} of this service)"
+    return ""
+
+
 def _mask(url: str, base_url: str) -> str:
     """Return a URL with ``***`` instead of parts that may be secret.
 
-    These are a user name and a password, a query, everything between the base URL and one of the
+    These are a user name or password, a query, everything between the base URL and one of the
     routes, and each segment of a path that may be a secret of an earlier deployment.
     """
     address, mark, overrides = url.partition("#")

@@ -30,9 +30,11 @@ from infra.commands import (
     setup,
     trial,
 )
+from infra.commands import (
+    secrets as stored_secrets,
+)
 from infra.commands.dialog import Dialog, is_terminal
 from infra.commands.rules import ensure_deployable_rules
-from infra.commands.secrets import ensure_secrets_exist
 from infra.commands.status import UnreachableError, smoke_test
 from infra.twilio_account import Workspace
 
@@ -214,16 +216,23 @@ def _deploy_everything(aws: Aws, stage: Stage, renew_lock: Callable[[], None]) -
 
 @click.command()
 @cloud_stage_option
+@click.option("--no-input", is_flag=True, help="Ask no questions, even in a terminal.")
 @report_errors
-def prepare(stage_name: str) -> None:
+def prepare(stage_name: str, *, no_input: bool) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
-    Creates or updates the stack, writes the policies, and restores Chalice's record of the
-    deployed functions and API. Does not change any function or API.
+    If the stage lacks SIDs or secrets, they are read from the environment or, in a terminal, asked
+    for, as `deploy` does. Creates or updates the stack, writes the policies, and restores Chalice's
+    record of the deployed functions and API. Does not change any function or API.
     """
-    stage = _read_deployable(stage_name)
+    stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)
-    ensure_secrets_exist(aws, stage)
+    if stage_config.empty_sids(stage_name) or not stored_secrets.exist(aws, stage):
+        dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=False)
+        stage, _ = setup.complete(aws, stage, dialog, os.environ)
+    connection.ensure_not_deployed_elsewhere(
+        aws, stage, lambda: connection.open_workspace(aws, stage).fetch_workflow()
+    )
     bucket = stacks.create_or_update(aws, stage)["Deployments"]
     policies.write(stage)
     if not live_resources.find_foreign_function(aws, stage):

@@ -61,10 +61,17 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
 
 
 def _describe_urls(stage: Stage) -> str:
-    """Return how the URLs of TaskRouter's callbacks will change."""
+    """Return how the URLs of TaskRouter's callbacks will change, and what ends with the topic."""
     url = stage.settings.public_base_url
-    remedy = f"make {url} lead to that API" if url else "set the callback URLs in Twilio again"
-    return f"The next deployment creates an API with another URL. After it, {remedy}."
+    remedy = (
+        f". After it, make {url} lead to that API."
+        if url
+        else ", and offers to change the callback URLs at Twilio."
+    )
+    return (
+        f"The next deployment creates an API with another URL{remedy} The subscriptions to the "
+        "alarms are removed with their topic. To subscribe again, deploy with --alarm-email."
+    )
 
 
 def _confirm(aws: Aws, stage_name: str, *, data: bool) -> None:

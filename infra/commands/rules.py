@@ -130,7 +130,10 @@ def _captured_callback(source: str) -> Form:
     if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise OperatorError(f"{source} is UTF-16. Save the file as UTF-8.")
     if not body.startswith(b"{"):
-        return Form.parse(body)
+        form = Form.parse(body)
+        if body.startswith((b"[", b'"')) or b"=" not in body:
+            raise OperatorError(f"{source} contains neither a form nor a JSON object.")
+        return form
     try:
         return _form_of(read_facts(body.decode())[0])
     except (JsonError, UnicodeDecodeError) as error:

@@ -89,6 +89,13 @@ def read(aws: Aws, stage: Stage) -> Secrets | None:
         raise OperatorError(f"{stage.settings.secrets_parameter}: {error}") from error
 
 
+def require(aws: Aws, stage: Stage) -> Secrets:
+    """Return a stage's secrets like `read`; raise OperatorError if they do not exist."""
+    if (secrets := read(aws, stage)) is None:
+        raise _missing(stage)
+    return secrets
+
+
 def verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -> None:
     """Print a warning unless Twilio accepts one of the stored auth tokens.
 
@@ -114,16 +121,6 @@ def _describe_storing(stage: Stage) -> str:
     if _is_in_secrets_manager(stage):
         return "Correct the secret in Secrets Manager."
     return f"To store it, run: python -m infra secrets put --stage {stage.name}"
-
-
-def ensure_secrets_exist(aws: Aws, stage: Stage) -> None:
-    """Check that the parameter with the secrets exists.
-
-    Raises:
-        OperatorError: The parameter does not exist or cannot be read.
-    """
-    if not exist(aws, stage):
-        raise _missing(stage)
 
 
 def exist(aws: Aws, stage: Stage) -> bool:

@@ -15,6 +15,7 @@ from infra import OperatorError
 from infra.aws import Aws, stage_config
 from infra.aws.stage_config import Stage
 from infra.commands import secrets as stored_secrets
+from infra.commands.connection import ensure_not_deployed_elsewhere
 from infra.commands.dialog import Dialog, ask_for_secret, ask_for_sid, choose
 from infra.twilio_account import Account, Workspace
 
@@ -46,7 +47,8 @@ def complete(
         The stage with its final settings, and the stage's Workspace.
 
     Raises:
-        OperatorError: A value is missing or wrong, or Twilio can't be reached.
+        OperatorError: A value is missing or wrong, Twilio can't be reached, or the stage is
+            deployed in another account.
     """
     declared = stage_config.environment(stage.name, {})
     values = {name: declared[name].strip() for name in _SIDS if declared.get(name, "").strip()}
@@ -60,7 +62,9 @@ def complete(
     workspace.fetch()
     if secrets:
         stored_secrets.verify_auth_tokens(stage, values[_ACCOUNT], secrets)
-    timeout = str(workspace.fetch_workflow().task_reservation_timeout)
+    workflow = workspace.fetch_workflow()
+    ensure_not_deployed_elsewhere(aws, stage, lambda: workflow)
+    timeout = str(workflow.task_reservation_timeout)
     changes = {name: values[name] for name in _SIDS if name not in existing}
     if declared.get(_TIMEOUT, "").strip() != timeout:
         changes[_TIMEOUT] = timeout

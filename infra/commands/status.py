@@ -31,6 +31,7 @@ _OK = "ok"
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _NOT_DEPLOYED = "not deployed"
 _MISSING = "missing"
+_STACK_MISSING = "stack missing"
 _RETRY_SECONDS = 2
 _REQUEST_SECONDS = 15
 
@@ -86,7 +87,8 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
         for table in (stage.settings.reservations_table, stage.settings.state_table)
     }
     schedule = _or_error(lambda: _schedule_state(aws, stage))
-    alarms = _or_error(lambda: _active_alarms(aws, stage))
+    # Without a stack, there are no alarms that could be active.
+    alarms = _or_error(lambda: _active_alarms(aws, stage)) if outputs else _STACK_MISSING
     subscribers = _or_error(lambda: _subscribers(aws, topic)) if topic else 0
     return {
         "url": url,
@@ -95,7 +97,7 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
         "schedule": schedule,
         "last_sweep": _or_error(lambda: _last_sweep(aws, stage)),
         "alarms": alarms,
-        "alarm_topic": topic or _MISSING,
+        "alarm_topic": topic or (_MISSING if outputs else _STACK_MISSING),
         "alarm_subscribers": subscribers,
         "ok": isinstance(subscribers, int)
         and subscribers > 0

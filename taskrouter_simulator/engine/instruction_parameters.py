@@ -13,6 +13,8 @@ from taskrouter_simulator.identifiers import is_url
 
 Parameters = dict[str, Any]
 
+_TRUE = {"true", "1", "yes"}
+_FALSE = {"false", "0", "no"}
 _CALL_EVENTS = frozenset({"initiated", "ringing", "answered", "completed"})
 
 
@@ -78,9 +80,22 @@ def read_integer(
     return int(value)
 
 
-def read_flag(parameters: Parameters, name: str) -> bool:
-    """Return whether a parameter is true; an absent parameter is false."""
-    return str(parameters.get(name)).lower() in {"true", "1", "yes"}
+def read_flag(parameters: Parameters, name: str, code: int) -> bool:
+    """Return a boolean, or False if it is absent."""
+    value = parameters.get(name)
+    if value is None:
+        return False
+    word = str(value).lower()
+    if word not in _TRUE | _FALSE:
+        raise _invalid(code, name, value)
+    return word in _TRUE
+
+
+def check_text(parameters: Parameters, name: str, code: int) -> None:
+    """Check that a parameter is absent or a text that is not empty."""
+    value = parameters.get(name)
+    if value is not None and (not isinstance(value, str) or not value):
+        raise _invalid(code, name, value)
 
 
 def check_url(parameters: Parameters, name: str, code: int, *, required: bool = False) -> None:

@@ -23,6 +23,7 @@ from taskrouter_simulator.engine.instruction_parameters import (
     check_choice,
     check_events,
     check_sid,
+    check_text,
     check_url,
     given,
     missing,
@@ -212,7 +213,7 @@ def _call(context: InstructionContext) -> None:
     check_choice(parameters, "record", _RECORD, 40113)
     seconds = read_integer(parameters, "timeout", 1, _MAX_SECONDS, 40113)
     check_url(parameters, "status_callback_url", 40158)
-    accept = read_flag(parameters, "accept")
+    accept = read_flag(parameters, "accept", 40113)
     call = context.call_worker(to, caller_id, 40113)
     context.add_worker_call_sid(call)
     if call:
@@ -226,11 +227,12 @@ def _redirect(context: InstructionContext) -> None:
     parameters = context.parameters
     check_url(parameters, "url", 40120, required=True)
     check_sid(parameters, "call_sid", "CA", 40121)
+    accept = read_flag(parameters, "accept", 40122)
     try:
         call_control.redirect(context.engine, parameters["call_sid"], parameters["url"])
     except BadRequest as refusal:
         raise InstructionError(40122, refusal.message) from refusal
-    if read_flag(parameters, "accept"):
+    if accept:
         context.accept()
 
 
@@ -249,6 +251,10 @@ def _conference(context: InstructionContext) -> None:
         check_url(parameters, name, 40159)
     for name, allowed in _CONFERENCE_CHOICES.items():
         check_choice(parameters, name, allowed, 40145)
+    for name in _CONFERENCE_FLAGS:
+        read_flag(parameters, name, 40145)
+    for name in ("sip_auth_username", "sip_auth_password"):
+        check_text(parameters, name, 40145)
     seconds = read_integer(parameters, "timeout", 1, _MAX_SECONDS, 40145)
     read_integer(parameters, "max_participants", 2, 250, 40145)
     check_events(parameters, "status_callback_event", 40145)
@@ -264,7 +270,13 @@ def _supervise(context: InstructionContext) -> None:
     check_choice(parameters, "supervisor_mode", _SUPERVISOR_MODES, BadRequest.code)
     if re.fullmatch("WK[0-9a-fA-F]{32}", str(supervisor)):
         worker = context.workspace.workers.get(str(supervisor))
-        supervisor = parse_attributes(worker.attributes).get("contact_uri") if worker else None
+        if worker is None:
+            raise InstructionError(40147, f"supervisor {supervisor} does not exist", "supervisor")
+        contact = parse_attributes(worker.attributes).get("contact_uri")
+        if not contact:
+            message = f"supervisor {supervisor} has no contact_uri in its attributes"
+            raise InstructionError(40147, message, "supervisor")
+        supervisor = contact
     read_contact(supervisor, "supervisor", 40147)
     if not isinstance(context.task_attributes.get("from"), str):
         raise missing_attribute(40148, "from")
@@ -295,6 +307,15 @@ _CONFERENCE_URLS = (
     "recording_status_callback",
     "conference_recording_status_callback",
     "wait_url",
+)
+_CONFERENCE_FLAGS = (
+    "record",
+    "muted",
+    "start_conference_on_enter",
+    "end_conference_on_exit",
+    "end_conference_on_customer_exit",
+    "early_media",
+    "beep_on_customer_entrance",
 )
 _CONFERENCE_CHOICES = {
     "status_callback_method": _METHODS,

@@ -28,6 +28,7 @@ from taskrouter_simulator.web import AsciiJsonResponse
 
 _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _MAX_BODY = 4_000_000
+_FORM = "application/x-www-form-urlencoded"
 _TRANSPORT = "simulator.transport"
 _HOST = re.compile(r"[\w.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
@@ -141,16 +142,16 @@ class RestApi:
         """
         parameters: dict[str, str] = {}
         operation = operations.get(http.method)
-        names = operation.parameters if operation else ()
+        names, lists = (operation.parameters, operation.lists) if operation else ((), ())
         path, host = http.scope["path"], http.headers.get("host", "")
         if not _HOST.fullmatch(host):
             host = ":".join(map(str, http.scope["server"]))
         try:
             self._authorize(http)
             is_post = http.method == "POST"
-            form = Parameters(await _read_form(http), names if is_post else ())
+            form = Parameters(await _read_form(http), names if is_post else (), lists)
             query_text = http.scope["query_string"].decode("latin-1")
-            query = Parameters(query_text, () if is_post else names)
+            query = Parameters(query_text, () if is_post else names, lists)
             parameters = dict([*query.pairs, *form.pairs])
             if fault and fault.moment == "before" and fault.kind in {"error", "cut"}:
                 return self._error(InjectedError(fault), fault.retry_after), parameters
@@ -230,15 +231,23 @@ class RestApi:
 
 
 async def _read_form(http: HttpRequest) -> str:
-    """Return the body if it is a form, otherwise an empty string."""
+    """Return the body, which must be empty or a form.
+
+    A body of another type is refused, because the request would otherwise change the resource
+    without the caller's parameters.
+    """
     body = b""
     async for chunk in http.stream():
         body += chunk
         if len(body) > _MAX_BODY:
             raise BadRequest(f"The body is longer than {_MAX_BODY} bytes")
     content_type = http.headers.get("content-type", "").partition(";")[0].strip().lower()
-    is_form = content_type in {"", "application/x-www-form-urlencoded"}
-    return body.decode("utf-8-sig", errors="replace") if is_form else ""
+    if body and content_type != _FORM:
+        raise BadRequest(f"The Content-Type of the body must be {_FORM}")
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadRequest("The body is not valid UTF-8") from error
 
 
 class CutConnection(HttpResponse):

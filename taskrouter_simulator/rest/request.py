@@ -43,28 +43,37 @@ class Parameters:
     Args:
         text: The encoded parameters; a name may be repeated.
         names: Names of the operation's parameters; the methods ignore all others.
+        lists: Names of the parameters that may be repeated; of others, the last value counts.
 
     Raises:
-        BadRequest: There are more than 1000 parameters.
+        BadRequest: There are more than 1000 parameters, or they are not UTF-8.
     """
 
-    def __init__(self, text: str, names: tuple[str, ...]) -> None:
+    def __init__(self, text: str, names: tuple[str, ...], lists: tuple[str, ...] = ()) -> None:
         try:
-            self.pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=1000)
+            self.pairs = parse_qsl(
+                text, keep_blank_values=True, max_num_fields=1000, errors="strict"
+            )
+        except UnicodeDecodeError as error:
+            raise BadRequest("The request's parameters are not valid UTF-8") from error
         except ValueError as error:
             raise BadRequest("The request has too many parameters") from error
         given = dict(self.pairs)
         self._values = {name: given.get(name) for name in names}
+        self._lists = lists
 
     def given(self) -> list[str]:
         """Return the names of the operation's parameters that the request contains."""
         return [name for name, value in self._values.items() if value is not None]
 
     def require_known(self) -> None:
-        """Raise BadRequest if the request contains a parameter that the operation does not have."""
-        for name, _ in self.pairs:
+        """Raise BadRequest if the request contains an unknown or a repeated parameter."""
+        names = [name for name, _ in self.pairs]
+        for name in names:
             if name not in self._values:
                 raise BadRequest(f"Unknown parameter {describe_unknown(name, self._values)}")
+            if name not in self._lists and names.count(name) > 1:
+                raise BadRequest(f"{name} must not be repeated")
 
     def all(self, name: str) -> list[str]:
         """Return all values of a repeated or comma-separated parameter."""

@@ -26,6 +26,12 @@ UPDATE_PARAMETERS = (
     *("EndConferenceOnCustomerExit", "BeepOnCustomerEntrance", "JitterBufferSize"),
 )
 """The parameters of an update in Twilio's API description."""
+UPDATE_LISTS = (
+    "DequeueStatusCallbackEvent",
+    "StatusCallbackEvent",
+    "ConferenceStatusCallbackEvent",
+)
+"""The parameters of an update that may be repeated."""
 SUPERVISE_PARAMETERS = ("SupervisorMode", "Supervisor")
 """Further parameters of an update of the Reservation of a Task."""
 _PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
@@ -79,13 +85,15 @@ def update(request: Request) -> Response:
     """Execute an `Instruction`, or change the status as `ReservationStatus` requests."""
     reservation = request.find(_parent_reservations(request), "sid")
     request.require_match(reservation)
+    status = request.form.choice("ReservationStatus", ReservationStatus)
+    if request.engine.settings.unknown_parameters == "refused":
+        _require_applicable(request.form)
     if name := request.form.text("Instruction", allow_empty=False):
         _instruct(request, reservation, name.lower())
     else:
         activity_sid = request.form.sid("WorkerActivitySid", "WA")
         if activity_sid:
             workers.require_activity(request.workspace, activity_sid, "WorkerActivitySid")
-        status = request.form.choice("ReservationStatus", ReservationStatus)
         _set_status(request, reservation, status, activity_sid)
     return Response(200, render(request, reservation), reservation.version)
 
@@ -130,6 +138,38 @@ def _instruct(request: Request, reservation: Reservation, name: str) -> None:
         raise BadRequest(
             parameter + error.message.removeprefix(error.parameter), error.code
         ) from error
+
+
+def _require_applicable(form: Parameters) -> None:
+    """Refuse parameters that have no effect on this instruction or this status.
+
+    Raises:
+        BadRequest: A parameter belongs to another instruction, or to none.
+    """
+    instruction = (form.text("Instruction") or "").lower()
+    status = (form.text("ReservationStatus") or "").lower()
+    if instruction:
+        names = {"Instruction", *_instruction_parameters(instruction)}
+        request = f"the instruction {instruction[:100]}"
+    else:
+        names = {"ReservationStatus", *(["WorkerActivitySid"] if status == "rejected" else [])}
+        request = f"ReservationStatus {status}" if status else "a request without Instruction"
+    for name in form.given():
+        if name not in names:
+            raise BadRequest(f"{name} does not apply to {request}")
+
+
+def _instruction_parameters(name: str) -> list[str]:
+    """Return the REST names of an instruction's parameters."""
+    if prefix := _PREFIXES.get(name):
+        return [key for key in UPDATE_PARAMETERS if key.startswith(prefix)]
+    others = ("ReservationStatus", *_PREFIXES.values())
+    return {
+        "accept": [],
+        "reject": ["WorkerActivitySid"],
+        "supervise": list(SUPERVISE_PARAMETERS),
+        "conference": [key for key in UPDATE_PARAMETERS if not key.startswith(others)],
+    }.get(name, list(UPDATE_PARAMETERS))  # the unknown instruction is refused later
 
 
 def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:

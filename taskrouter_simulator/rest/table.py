@@ -26,14 +26,18 @@ class Operation:
         handle: The handler.
         parameters: Names of the parameters, which are in the body of a POST, otherwise in the query
             string. A handler can read no others.
+        lists: Names of the parameters that may be repeated.
     """
 
     handle: Callable[[Request], Response]
     parameters: tuple[str, ...] = ()
+    lists: tuple[str, ...] = ()
 
 
-def _list(handle: Callable[[Request], Response], *filters: str) -> Operation:
-    return Operation(handle, (*filters, *PAGING))
+def _list(
+    handle: Callable[[Request], Response], *filters: str, lists: tuple[str, ...] = ()
+) -> Operation:
+    return Operation(handle, (*filters, *PAGING), lists)
 
 
 _WORKSPACE = "/v1/Workspaces/{workspace}"
@@ -115,6 +119,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
             tasks.index,
             *("Priority", "AssignmentStatus", "WorkflowSid", "WorkflowName", "TaskQueueSid"),
             *("TaskQueueName", "EvaluateTaskAttributes", "RoutingTarget", "Ordering", "HasAddons"),
+            lists=("AssignmentStatus",),
         ),
         "POST": Operation(
             tasks.create,
@@ -159,12 +164,15 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "POST": Operation(
             reservations.update,
             (*reservations.UPDATE_PARAMETERS, *reservations.SUPERVISE_PARAMETERS),
+            reservations.UPDATE_LISTS,
         ),
     },
     _WORKER_RESERVATIONS: {"GET": _list(reservations.index, "ReservationStatus")},
     f"{_WORKER_RESERVATIONS}/{{sid}}": {
         "GET": Operation(reservations.fetch),
-        "POST": Operation(reservations.update, reservations.UPDATE_PARAMETERS),
+        "POST": Operation(
+            reservations.update, reservations.UPDATE_PARAMETERS, reservations.UPDATE_LISTS
+        ),
     },
 }
 """Operations by path and method. The names in braces are the keys of `Request.ids`."""

@@ -7,6 +7,7 @@ import pytest
 from local.supervisor import ROOT
 from tests.deploy.conftest import ACCOUNT, REGION, STAGE, Checkout, settings_of
 from tests.deploy.test_deploy import api_url, deploy, put_secrets
+from tests.infra.account import sids_of, variables_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -43,6 +44,21 @@ def refusal(checkout, **variables):
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     return refused.stderr
+
+
+def test_one_command_prepares_a_new_stage_for_plain_chalice(aws, new_checkout, twilio, http):
+    new_checkout.set(TWILIO_TASKROUTER_URL=twilio.url)
+    remedy = f"python -m infra prepare --stage {STAGE}\n"
+    assert refusal(new_checkout).endswith(remedy)
+    new_checkout.set(**settings_of(twilio))
+    assert refusal(new_checkout).endswith(remedy)
+    new_checkout.set(**dict.fromkeys(sids_of(twilio), ""))
+
+    prepared = new_checkout.run("prepare", "--stage", STAGE, **variables_of(twilio))
+
+    assert prepared.returncode == 0, prepared.stderr
+    chalice_deploy(new_checkout)
+    assert http.get(f"{api_url(aws)}/health").status_code == 200
 
 
 def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):

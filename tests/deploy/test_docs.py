@@ -19,8 +19,8 @@ AWS_CLI = "awscli==1.46.3"
 RESERVATION = "WR" + "1" * 32
 """SID of the Reservation in `callback_parameters`."""
 
-EXPECTED_CALLBACKS = 3
-"""Callbacks of the Tasks that the page creates: two test Tasks and the first accepted Task."""
+EXPECTED_CALLBACKS = 2
+"""Callbacks of the Tasks that the page creates: a test Task and the first accepted Task."""
 
 
 AWS_SCRIPT = """#!{python}

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
 
+import boto3
 import pytest
 
 from tests.deploy import https_proxy
@@ -36,13 +38,11 @@ def run_in_terminal(checkout, environ, command=COMMAND, answers=()):
     return terminal.run(command, folder=checkout.folder, environ=environ, answers=answers)
 
 
-def documented_transcript():
-    """Return the output of `make deploy` in docs/deploy.md."""
-    for block in pages.read_blocks(pages.ROOT / "docs" / "deploy.md"):
-        for command in pages.read_commands(block):
-            if command.text == f"make deploy STAGE={STAGE}":
-                return command.output
-    raise AssertionError("The command is not documented.")
+def documented(beginning):
+    """Return the commands in docs/deploy.md that begin with a text."""
+    blocks = pages.read_blocks(pages.ROOT / "docs" / "deploy.md")
+    commands = [command for block in blocks for command in pages.read_commands(block)]
+    return [command for command in commands if command.text.startswith(beginning)]
 
 
 def masked(transcript):
@@ -81,7 +81,8 @@ def test_terminal_leads_to_the_first_callback(aws, new_checkout, twilio, environ
     status, transcript = run_in_terminal(new_checkout, environ, answers=dialog)
 
     assert status == 0, transcript + aws.log()
-    assert masked(transcript) == masked(documented_transcript())
+    (command,) = documented(f"make deploy STAGE={STAGE}")
+    assert masked(transcript) == masked(command.output)
     assert "(Worker Alice) arrived. The answer was {}.\n" in transcript
     assert transcript.endswith(" is canceled.\n")
     for secret in (twilio.auth_token, twilio.api_key_secret):
@@ -99,11 +100,18 @@ def test_terminal_leads_to_the_first_callback(aws, new_checkout, twilio, environ
 
 def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, environ):
     open_shift(twilio)
-    options = ["--yes", "--alarm-email", EMAIL, "--try", "--try-attributes", SPANISH]
+    (command,) = documented(f"python -m infra deploy --stage {STAGE} --yes")
+    exports = " ".join(export.text for export in documented("export TWILIO_"))
+    assert set(re.findall(r"(\w+)=", exports)) == variables_of(twilio).keys()
 
-    completed = new_checkout.run(*DEPLOY, *options, **environ, **variables_of(twilio))
+    arguments = shlex.split(command.text)[3:]
+    completed = new_checkout.run(*arguments, **environ, **variables_of(twilio))
 
     assert completed.returncode == 0, completed.stderr + aws.log()
+    (url,) = masked(completed.stdout)
+    lines = masked(command.output)
+    lines.remove(url)
+    assert masked(completed.stderr) == lines
     assert "(Worker Alice) arrived. The answer was {}.\n" in completed.stderr
     assert completed.stdout.endswith(f"/{STAGE}/assignment_callback\n")
     before = everything(aws, new_checkout, twilio)
@@ -122,6 +130,28 @@ def test_environment_leads_to_the_first_callback(aws, new_checkout, twilio, envi
     new_checkout.infra("destroy", "--stage", STAGE, "--yes")
     new_checkout.infra(*DEPLOY, "--yes", **environ)
     assert assignment_callback_url(twilio) != old
+
+
+def test_second_stage_in_the_wrong_account_is_refused(aws, new_checkout, twilio, environ):
+    shell = environ | variables_of(twilio)
+    new_checkout.infra(*DEPLOY, "--yes", **shell)
+    url = assignment_callback_url(twilio)
+    shutil.rmtree(new_checkout.folder / ".chalice" / "deployed")
+    config = (new_checkout.folder / ".chalice" / "config.json").read_text()
+
+    other = {"AWS_ACCESS_KEY_ID": "1" * 12}
+    refused = new_checkout.run(*DEPLOY, "--yes", **shell | other)
+
+    assert refused.returncode == 1
+    base = url.removesuffix("/assignment_callback")
+    error = f"Error: Stage {STAGE} is already deployed at {base}; account {'1' * 12} is not its"
+    assert refused.stderr.splitlines()[-1].startswith(error)
+    assert assignment_callback_url(twilio) == url
+    assert (new_checkout.folder / ".chalice" / "config.json").read_text() == config
+    account = boto3.Session(aws_access_key_id="1" * 12, aws_secret_access_key="emulated")
+    for service, operation in (("ssm", "describe_parameters"), ("s3", "list_buckets")):
+        client = account.client(service, endpoint_url=aws.url, region_name=REGION)
+        assert not any(getattr(client, operation)().get(kind) for kind in ("Parameters", "Buckets"))
 
 
 def assignment_callback_url(twilio):

@@ -98,8 +98,10 @@ def break_policy(aws):
 def replace_roles(aws):
     """Replace the roles as `chalice deploy --autogen-policy` does."""
     iam, functions = aws.client("iam"), aws.client("lambda")
-    arn = iam.create_role(RoleName=NAME, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    iam.put_role_policy(RoleName=NAME, PolicyName=NAME, PolicyDocument="{}")
+    statement = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    arn = iam.create_role(RoleName=NAME, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    iam.put_role_policy(RoleName=NAME, PolicyName=NAME, PolicyDocument=document)
     for name in (NAME, f"{NAME}-sweep"):
         functions.update_function_configuration(FunctionName=name, Role=arn)
     for name in (f"{NAME}-api_handler", f"{NAME}-sweep"):
@@ -181,7 +183,9 @@ def test_resource_changed_outside_the_project_is_repaired(aws, checkout, change,
 def test_deployment_is_repeated_after_a_failure(checkout):
     path = checkout.folder / ".chalice" / "config.json"
     valid = path.read_text()
-    path.write_text(valid.replace('"REGIONAL"', '"PRIVATE"'))
+    (checkout.folder / ".chalice" / "malformed.json").write_text("{")
+    member = '"api_gateway_policy_file": "malformed.json", "api_gateway_endpoint_type"'
+    path.write_text(valid.replace('"api_gateway_endpoint_type"', member))
     assert checkout.run("deploy", "--stage", STAGE).returncode == 1
     path.write_text(valid)
 

@@ -2,7 +2,17 @@
 
 TESTED_ELSEWHERE = "`.ci/run` runs the command"
 
+FIRST_DEPLOYMENT = (
+    "the stage is deployed from a terminal; tests/deploy/test_first_deployment.py runs the command"
+)
+
 NOT_RUN = {
+    "export TWILIO_ACCOUNT_SID=AC… TWILIO_WORKSPACE_SID=WS… TWILIO_WORKFLOW_SID=WW…": (
+        FIRST_DEPLOYMENT
+    ),
+    "export TWILIO_AUTH_TOKEN=… TWILIO_API_KEY_SID=SK… TWILIO_API_KEY_SECRET=…": FIRST_DEPLOYMENT,
+    "python -m infra deploy --stage dev --yes --alarm-email you@example.com --try "
+    """--try-attributes '{"selected_language": "es"}'""": FIRST_DEPLOYMENT,
     "make test": TESTED_ELSEWHERE,
     "make check": TESTED_ELSEWHERE,
     "make e2e": "the command runs the tests of the documentation; " + TESTED_ELSEWHERE,
@@ -15,6 +25,10 @@ NOT_RUN = {
     ".venv/bin/python -m tests.chaos run --seed 7 --workers 40 --instruction accept": (
         "the command takes minutes; `make chaos` runs it with other options"
     ),
+    (
+        "aws iam put-role-policy --role-name deploy-taskrouter-callbacks --policy-name deploy "
+        "\\\n  --policy-document file://infra/deploy-role-policy.json"
+    ): "the role is created by hand; tests/deploy/test_deploy_role.py checks the policy",
     "pip install './taskrouter_simulator[testing]'": (
         "the command installs packages for the reader's own tests; "
         "tests/simulator/test_package.py checks the package"

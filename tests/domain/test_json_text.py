@@ -54,6 +54,31 @@ def test_invalid_or_unsafe_json_is_rejected(text: str) -> None:
         parse_json(text)
 
 
+@pytest.mark.parametrize("digits", [400, 4_300])
+def test_long_integer_is_read_exactly(digits: int) -> None:
+    number = "9" * digits
+    facts, unknown = read_facts(f'{{"n": {number}}}')
+    assert (str(facts["n"]), unknown) == (number, frozenset())
+    assert read_facts(f'{{"n": {"9" * 4_301}}}')[1] == {"n"}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("1e999", "it contains a number that is out of range"),
+        ('{"a": [-1e400]}', "it contains a number that is out of range"),
+        ("9" * 5_000, "it contains a number that is out of range"),
+        (r'"\ud800"', "it contains half of a surrogate pair"),
+        (r'{"\udc00": 1}', "it contains half of a surrogate pair"),
+        ("{}x", "it is not well-formed JSON"),
+    ],
+    ids=range(6),
+)
+def test_reason_names_a_value_that_cannot_be_represented(text: str, reason: str) -> None:
+    with pytest.raises(JsonError, match=f"^{reason}$"):
+        parse_json(text)
+
+
 def test_json_nested_deeper_than_the_maximum_depth_is_rejected() -> None:
     assert parse_json("[" * MAX_DEPTH + "]" * MAX_DEPTH)
     with pytest.raises(JsonError, match="deeper"):

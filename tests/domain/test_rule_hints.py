@@ -23,6 +23,10 @@ def error_of(when: str) -> str:
         ("worker.languages HAS 'es'", "contains(worker.languages || `[]`, 'es')"),
         ("worker.skills has 'es'", "contains(worker.skills || `[]`, 'es')"),
         ('worker.skills HAS "it\'s"', r"contains(worker.skills || `[]`, 'it\'s')"),
+        ('worker.skills HAS "a\\"b"', r'contains(worker.skills || `[]`, `"a\"b"`)'),
+        ("worker.skills HAS 'a\\'b'", r"contains(worker.skills || `[]`, 'a\'b')"),
+        ('worker.skills HAS "a`\\\\"', r'contains(worker.skills || `[]`, `"a\`\\"`)'),
+        ('task.a IN ["a\\"b", "c"]', r"""contains([`"a\"b"`, 'c'], task.a)"""),
         ("worker.levels HAS 5", "contains(worker.levels || `[]`, `5`)"),
         ("worker.x.y[0].z HAS task.skill", "contains(worker.x.y[0].z || `[]`, task.skill)"),
         ("(worker.skills HAS 'es')", "contains(worker.skills || `[]`, 'es')"),
@@ -87,6 +91,24 @@ def test_correction_has_the_meaning_of_the_membership_test() -> None:
     ("when", "hint"),
     [
         ("task.vip AND task.gold", "write && instead of AND"),
+        (
+            "1==1 AND task.a",
+            "write && instead of AND, and write numbers between backticks, as in `1`",
+        ),
+        ("task.a == 5 or task.b", "write || instead of or, and write numbers"),
+        ("task.b == 1.5", "as in `1.5`."),
+        ("task.b > -2.75", "as in `-2.75`."),
+        ("task.b == 1e5", "as in `1e5`."),
+        ("task.b == 007", "as in `7`."),
+        ("task.b == 5 && task.c == 'x or y'", ": write numbers between backticks, as in `5`."),
+        ("task.988a == 'x'", 'in double quotes, as in task."988a".'),
+        ("task.a.2 == 'x'", 'in double quotes, as in task.a."2".'),
+        ("task.a =~ 'x'", "has no regular expressions"),
+        ("task.a=~'x'", "has no regular expressions"),
+        ("task.a !~ 'x'", "has no regular expressions"),
+        ("task.a == \u2018x\u2019", "write strings in straight single quotes"),
+        ("task.a == \u201cx\u201d", "write strings in straight single quotes"),
+        ("worker.skills HAS \u201cx\u201d", "write strings in straight single quotes"),
         ("task.vip Or task.gold", "write || instead of Or"),
         ("NOT task.vip", "write ! instead of NOT"),
         ("task.vip && NOT task.gold", "write ! instead of NOT"),
@@ -163,3 +185,21 @@ def test_hint_contains_the_correction(when: str, hint: str) -> None:
 )
 def test_similar_expression_is_valid(when: str) -> None:
     parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+
+
+@pytest.mark.parametrize(
+    ("key", "advice"),
+    [
+        ("unreadble", "did you mean unreadable?"),
+        ("Unreadable", "did you mean unreadable?"),
+        ("rules", "did you mean [[rule]]?"),
+        ("Rule", "did you mean [[rule]]?"),
+        ("default", "begin each rule with [[rule]]."),
+        ("a\nb", "begin each rule with [[rule]]."),
+    ],
+)
+def test_unknown_key_of_the_file_is_named_with_the_nearest(key: str, advice: str) -> None:
+    with pytest.raises(InvalidRules) as raised:
+        parse_rules({key: []})
+    name = key.replace("\n", r"\n")
+    assert raised.value.problems == (f'unknown key "{name}": {advice}',)

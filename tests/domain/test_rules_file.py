@@ -46,14 +46,16 @@ def test_file_with_byte_order_mark_or_crlf_is_read(tmp_path: Path, content: byte
 
 
 @pytest.mark.parametrize("name", ["defer", "accept", "reject", "dequeue", "conference"])
-def test_key_unreadable_names_an_instruction_without_parameters(tmp_path: Path, name: str) -> None:
+def test_value_of_unreadable_is_an_instruction_without_parameters(
+    tmp_path: Path, name: str
+) -> None:
     file = tmp_path / "rules.toml"
     file.write_text(f'unreadable = "{name}"\n')
     rules = rules_file.load(file, default=Accept())
     assert (rules.unreadable.name, rules.default) == (name, Accept())
 
 
-def test_default_of_the_key_unreadable_is_defer(tmp_path: Path) -> None:
+def test_unreadable_defaults_to_defer(tmp_path: Path) -> None:
     file = tmp_path / "rules.toml"
     file.write_text("")
     assert rules_file.load(file, default=Accept()).unreadable == Defer()

@@ -1,4 +1,4 @@
-"""No cross-origin page can read, write or run anything on the local stack's ports."""
+"""No page of another website can read, write or run anything on the local stack's ports."""
 
 import base64
 import json

@@ -99,8 +99,8 @@ def test_deployment_with_empty_sids_is_refused(checkout):
 
     assert completed.returncode == 1
     assert completed.stderr == (
-        f"Error: Stage dev in .chalice/config.json does not set {SID_SETTINGS}. Run this command, "
-        "which asks for the values and deploys the stage: python -m infra deploy --stage dev\n"
+        f"Error: Stage dev is not prepared: .chalice/config.json does not set {SID_SETTINGS}. Run "
+        "this command, which asks for the missing values: python -m infra prepare --stage dev\n"
     )
 
 
@@ -336,8 +336,8 @@ def test_error_for_missing_secrets_names_the_command_that_also_prepares(monkeypa
 
     assert stopped.value.code == (
         "Error: Stage dev is not prepared in account 111111111111, eu-west-1: it has no secrets. "
-        "Run this command, which asks for the secrets and deploys the stage: "
-        "python -m infra deploy --stage dev"
+        "Run this command, which asks for the missing values: "
+        "python -m infra prepare --stage dev"
     )
 
 

@@ -1,6 +1,7 @@
 """In an emulated account, operator commands prompt, report errors and hide secrets."""
 
 import json
+import os
 import re
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from moto import mock_aws
 from chalicelib.adapters.secrets import parse_secrets
 from infra.__main__ import main
 from infra.aws import chalice_record, connect, stage_config
-from infra.commands import deploy, destroy, logs, report_errors, secrets
+from infra.commands import destroy, logs, report_errors, secrets
 
 PARAMETER = "/taskrouter-callbacks/dev/secrets"
 TOKEN, NEXT_TOKEN, SECRET = "current-token", "next-token", "api-key-secret"
@@ -52,7 +53,8 @@ def operator(config, monkeypatch):
     def run(*arguments, stdin=None):
         return CliRunner().invoke(main, arguments, input=stdin)
 
-    with mock_aws():
+    # Some commands add the stage's variables to the environment.
+    with mock.patch.dict(os.environ), mock_aws():
         yield run
 
 
@@ -162,7 +164,7 @@ def test_existing_secrets_manager_secret_is_accepted(operator, config):
     use_secrets_manager(config)
     boto3.client("secretsmanager").create_secret(Name="twilio/dev", SecretString="{}")
 
-    assert deploy.ensure_secrets_exist(connect(), stage_config.read("dev")) is None
+    assert secrets.exist(connect(), stage_config.read("dev"))
 
 
 def test_error_for_missing_secrets_manager_secret_says_where_to_create_it(operator, config):
@@ -209,10 +211,26 @@ def test_destroy_aborts_without_confirmation(operator, arguments, answer, questi
     result = operator(*arguments, stdin=answer)
 
     assert result.exit_code == 1
-    assert "The next deployment creates an API with another URL. After it, set the" in result.output
+    urls = "creates an API with another URL, and offers to change the callback URLs at Twilio."
+    assert urls in result.output
+    assert "The subscriptions to the alarms are removed with their topic." in result.output
     assert question in result.output
     assert "Aborted!" in result.output
     assert boto3.client("ssm").get_parameter(Name=PARAMETER)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["destroy"], ["destroy", "--data"], ["erase", "WR" + "1" * 32]], ids=" ".join
+)
+def test_removal_without_a_terminal_names_the_option_that_confirms_it(operator, arguments):
+    result = operator(*arguments, "--stage", "dev", stdin="")
+
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == (
+        "Error: The input ended before you confirmed. Without a terminal, confirm in advance: "
+        f"python -m infra {arguments[0]} ... --yes"
+    )
+    assert "Aborted!" not in result.output
 
 
 @pytest.mark.parametrize("name", ["old", "dev2"])

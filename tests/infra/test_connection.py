@@ -4,14 +4,18 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chalicelib.domain.callbacks import EVENT_TYPES
+from infra.__main__ import main
+from infra.aws import live_resources, stacks
 from infra.commands import connection
 from infra.commands.connection import subscribe_to_alarms
 from infra.twilio_account import Workspace
-from tests.infra.new_stage import URL
+from tests.infra.new_stage import BUCKET, PARAMETER, URL
+from tests.infra.test_smoke_test import REFUSED, serve  # noqa: F401  # a fixture
 
 PRIMARY, FALLBACK, EVENT = (
     f"{URL}{path}"
@@ -71,6 +75,27 @@ def test_urls_of_another_app_are_kept_if_the_operator_declines(stage):
     assert f"assignment callback: {OTHER} -> {PRIMARY}\n" in result.output
     assert "Not changed." in result.output
     assert urls(stage) == (OTHER, None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "note"),
+    [
+        ("/prod/assignment_callback", " (stage prod of this service)"),
+        (f"/prod/{'s' * 20}/assignment_callback#rc=2", " (stage prod of this service)"),
+        ("/dev/assignment_callback", ""),
+        ("/staging/assignment_callback", ""),
+        ("/prod/other", ""),
+        ("/prod/a/b/assignment_callback", ""),
+    ],
+)
+def test_url_of_another_stage_is_named(stage, path, note):
+    stage.workflow.update(assignment_callback_url=f"https://removed.example{path}")
+
+    output = stage.deploy().output
+
+    shown = path.replace("s" * 20, "***")
+    change = f"assignment callback: https://removed.example{shown}{note} -> {PRIMARY}\n"
+    assert change in output
 
 
 def test_secret_segment_is_set_but_not_shown(stage):
@@ -273,3 +298,112 @@ def test_malformed_address_is_refused_before_the_deployment(stage, address):
     assert result.exit_code == 2
     assert "must be an email address" in result.output
     assert stage.deployments == 0
+
+
+@pytest.fixture
+def elsewhere(stage, serve, monkeypatch):  # noqa: F811
+    """A function that lets the Workflow call a URL, at which a server responds to callbacks."""
+    outputs = stacks.outputs
+    monkeypatch.setattr(stacks, "outputs", lambda *_: outputs() if stage.deployments else {})
+    monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
+    monkeypatch.setattr(stacks, "create_or_update", lambda *_: pytest.fail("written"))
+
+    def start(path="/dev/assignment_callback", response=REFUSED):
+        url = f"{serve((200, {}), response)}{path}"
+        stage.workflow.update(assignment_callback_url=url)
+        return url
+
+    start.paths = serve.paths
+    return start
+
+
+def refusal(base):
+    return (
+        f"Error: Stage dev is already deployed at {base}; account 123456789012 is not its account. "
+        "Use the credentials of that account, or clear the Workflow's callback URL."
+    )
+
+
+@pytest.mark.parametrize("command", [["deploy", "--yes"], ["prepare"]], ids=" ".join)
+@pytest.mark.parametrize("segment", ["", f"/{OLD_SECRET}"])
+def test_stage_that_responds_in_another_account_is_not_created_again(
+    stage, elsewhere, command, segment
+):
+    url = elsewhere(f"/dev{segment}/assignment_callback")
+    before = stage.config.read_text()
+
+    result = CliRunner().invoke(main, [*command, "--stage", "dev"])
+
+    assert result.exit_code == 1
+    base = url.removesuffix(f"{segment}/assignment_callback")
+    assert result.output.splitlines()[-1] == refusal(base)
+    assert OLD_SECRET not in result.output
+    assert elsewhere.paths == [f"/dev{segment}/assignment_callback/fallback"]
+    assert (stage.deployments, stage.config.read_text()) == (0, before)
+    assert urls(stage) == (url, None, None)
+
+
+def test_nothing_is_written_from_an_unconfigured_checkout(new_stage, elsewhere):
+    elsewhere()
+    boto3.client("ssm").delete_parameter(Name=PARAMETER)
+    new_stage.set(TWILIO_ACCOUNT_SID="", TWILIO_WORKSPACE_SID="", TWILIO_WORKFLOW_SID="")
+
+    result = new_stage.deploy("--yes", **new_stage.environ)
+
+    assert "Error: Stage dev is already deployed at " in result.output
+    assert new_stage.secrets is None
+    assert new_stage.variables["TWILIO_ACCOUNT_SID"] == ""
+
+
+def test_stage_behind_its_own_domain_is_not_created_again(stage, elsewhere):
+    base = elsewhere("/calls/assignment_callback").removesuffix("/assignment_callback")
+    stage.set(PUBLIC_BASE_URL=base)
+
+    assert stage.deploy("--yes").output.splitlines()[-1] == refusal(base)
+
+
+@pytest.mark.parametrize(
+    ("path", "response"),
+    [
+        ("/dev/assignment_callback", (403, {"message": "Forbidden"})),
+        ("/dev/assignment_callback", (200, ["Code"])),
+        ("/dev/assignment_callback", (302, "Code")),
+        ("/prod/assignment_callback", REFUSED),
+        ("/my-dev/assignment_callback", REFUSED),
+        ("/dev/a/b/assignment_callback", REFUSED),
+        ("/dev/other", REFUSED),
+    ],
+)
+def test_stage_is_created_if_no_such_stage_responds(stage, elsewhere, path, response):
+    elsewhere(path, response)
+
+    result = stage.deploy("--yes")
+
+    assert (result.exit_code, stage.deployments) == (0, 1), result.output
+
+
+def test_stage_is_created_if_its_old_url_is_unreachable(stage, elsewhere):
+    stage.workflow.update(assignment_callback_url="http://127.0.0.1:1/dev/assignment_callback")
+
+    stage.deploy("--yes")
+
+    assert stage.deployments == 1
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        (stacks, "outputs", {"Deployments": BUCKET, "AlarmTopic": "arn"}),
+        (live_resources, "find_api_id", "own"),
+    ],
+)
+def test_stage_in_this_account_is_updated_without_a_request_to_its_old_url(
+    stage, elsewhere, monkeypatch, found
+):
+    elsewhere()
+    owner, name, value = found
+    monkeypatch.setattr(owner, name, lambda *_, **__: value)
+
+    stage.deploy("--yes")
+
+    assert (stage.deployments, elsewhere.paths) == (1, [])

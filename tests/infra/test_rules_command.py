@@ -279,6 +279,10 @@ def test_documented_example_matches_the_output(tmp_path):
     [
         ("missing", "", "missing is neither a Reservation SID nor a readable file."),
         ("-", "a=b", "ReservationSid must be a Reservation SID"),
+        *(
+            ("-", text, "- contains neither a form nor a JSON object.")
+            for text in ("[]", '[{"a": "b=c"}]', '"a=b"', "free text", "1", "")
+        ),
         ("-", "{", "- must contain a form or a JSON object: it is not well-formed JSON."),
         ("-", "\u00ff", "The body must be a form"),
     ],

@@ -245,6 +245,13 @@ def test_error_for_a_wrong_member_names_the_stage_and_the_member(config, path, v
             "lambda_functions.sweep.lambda_architecture has no effect here. Move it to the stage.",
         ),
         ("version", "version has no effect here. Move it to the top level of the file."),
+        (
+            "profile",
+            (
+                "profile must be removed, because Chalice ignores it. Select the profile with "
+                "AWS_PROFILE."
+            ),
+        ),
         ("RETENTION_DAYS", "RETENTION_DAYS is a setting. Move it to environment_variables."),
         ("zzz", "zzz is unknown."),
     ],
@@ -344,15 +351,35 @@ def test_unknown_variable_is_refused(set_variables, name, hint):
 
 @pytest.mark.parametrize(
     ("value", "example"),
-    [(5, "5"), (None, "5"), ([1], "5"), ({"a": "b"}, "5"), (True, "true"), (1.5, "1.5")],
+    [(5, "5"), (None, "30"), ([1], "30"), ({"a": "b"}, "30"), (True, "30"), (1.5, "30")],
 )
 def test_variable_that_is_not_a_string_is_refused_with_an_example(set_variables, value, example):
-    set_variables(TWILIO_WORKSPACE_SID=value)
+    set_variables(RETENTION_DAYS=value)
 
     assert refusal() == (
-        f"{set_variables.prefix}TWILIO_WORKSPACE_SID{set_variables.owner} must be a string, for "
+        f"{set_variables.prefix}RETENTION_DAYS{set_variables.owner} must be a string, for "
         f'example "{example}".'
     )
+
+
+@pytest.mark.parametrize("value", [5, None, True])
+@pytest.mark.parametrize("name", sorted(config_file._SETTINGS.keys() - config_file._IN_PARAMETER))
+def test_example_of_a_string_is_a_value_of_the_setting(name, value):
+    (problem,) = config_file._find_variable_problems({name: value}, "")
+
+    assert problem.startswith(f"{name} must be a string, for example ")
+    example = problem.split('"', 1)[1].removesuffix('".')
+    assert example
+    config_file._SETTINGS[name].metadata["parse"](example)
+
+
+@pytest.mark.parametrize(
+    ("name", "beginning"), [("PUBLIC_BASE_URL", "https://"), ("TWILIO_ACCOUNT_SID", "AC0")]
+)
+def test_example_of_a_url_and_of_a_sid_fits_the_setting(name, beginning):
+    (problem,) = config_file._find_variable_problems({name: 5}, "")
+
+    assert problem.startswith(f'{name} must be a string, for example "{beginning}')
 
 
 HEX = "0123456789abcdef" * 2
@@ -437,7 +464,7 @@ def test_password_in_a_url_is_refused_and_not_printed(set_variables, name, value
     message = refusal()
 
     prefix = f"{set_variables.prefix}{name}{set_variables.owner}"
-    assert message.startswith(f"{prefix} must be a URL without a user name and a password, because")
+    assert message.startswith(f"{prefix} must be a URL without a user name or password, because")
     assert PASSWORD not in message
 
 

@@ -81,13 +81,24 @@ def test_unconfirmed_subscription_is_not_counted(topic, monkeypatch):
 
 
 def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):
-    monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+    monkeypatch.setattr(stacks, "outputs", lambda *_: {"Deployments": "bucket"})
 
     completed = run_status()
 
     assert completed.returncode == 1
     assert "alarm_topic        missing\n" in completed.stdout
+    assert "alarms             none\n" in completed.stdout
     assert "Nobody receives the alarms." in completed.stderr
+
+
+def test_lost_stack_is_named_instead_of_its_alarms_and_its_topic(topic, monkeypatch):
+    monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+
+    completed = run_status()
+
+    assert completed.returncode == 1
+    assert "alarms             stack missing\n" in completed.stdout
+    assert "alarm_topic        stack missing\n" in completed.stdout
 
 
 def test_unreadable_topic_is_not_ok(topic):

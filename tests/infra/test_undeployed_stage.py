@@ -26,7 +26,7 @@ COMMANDS = {
     ("erase", RESERVATION, "--yes"): STATUS,
     ("rules", "explain", RESERVATION): STATUS,
     ("deploy",): "python -m infra secrets put --stage dev)",
-    ("prepare",): "Create it: python -m infra secrets put --stage dev",
+    ("prepare",): "python -m infra secrets put --stage dev)",
 }
 
 
@@ -77,8 +77,8 @@ def test_status_shows_each_missing_part_in_one_line(infra):
         "tables": f"{table.format('reservations')} missing, {table.format('state')} missing",
         "schedule": "missing",
         "last_sweep": "missing",
-        "alarms": "none",
-        "alarm_topic": "missing",
+        "alarms": "stack missing",
+        "alarm_topic": "stack missing",
         "alarm_subscribers": "0",
         "ok": "False",
     }

@@ -234,7 +234,8 @@ def test_remedy_for_conflicting_keys_repeats_the_command_line(
 
     error = capsys.readouterr().err
     line = " ".join(["chalice local", *options])
-    assert f"  env -u TWILIO_AUTH_TOKEN {line}\n" in error
+    assignments = " ".join(f"{name}={port}" for name, port in ports.items())
+    assert f"\n  {assignments} env -u TWILIO_AUTH_TOKEN {line}\n" in error
     assert "secret" not in error
 
 
@@ -250,7 +251,7 @@ def test_remedy_for_an_unavailable_address_keeps_the_other_options(
         configure(ports["API_PORT"], host="192.0.2.1")
 
     stage = " --stage dev" if "--stage" in options else ""
-    command = f"chalice local{stage} --host ADDRESS --port N"
+    command = f"chalice local --host ADDRESS --port N{stage}"
     assert str(raised.value).endswith(f": {command}")
 
 
@@ -356,7 +357,7 @@ def test_error_for_a_port_other_than_api_port_shows_the_correct_command(
 
     assert str(raised.value) == (
         f"API_PORT is 9150, but `chalice local` would listen on port {ports['API_PORT']}. "
-        "Run: chalice local --stage dev --port 9150"
+        "Run: chalice local --port 9150 --stage dev"
     )
 
 

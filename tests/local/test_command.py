@@ -6,7 +6,6 @@ import sys
 
 import pytest
 
-from local.run import _describe_hours
 from local.supervisor import ROOT
 
 WITHOUT_SERVICE_PACKAGES = """
@@ -59,11 +58,3 @@ def test_malformed_sweep_interval_is_reported_before_any_program_starts(command)
         "Error: SWEEP_EVERY_SECONDS must be a number of seconds greater than 0, not 'x'.\n"
     )
     assert not result.stdout
-
-
-@pytest.mark.parametrize(
-    ("hours", "text"),
-    [(8.0, "8 hours"), (1.0, "1 hour"), (0.025, "90 seconds"), (1 / 3600, "1 second")],
-)
-def test_lifetime_of_the_token_is_shown_in_a_suitable_unit(hours: float, text: str) -> None:
-    assert _describe_hours(hours) == text

@@ -10,10 +10,10 @@ import pytest
 
 import taskrouter_simulator.portal
 from taskrouter_simulator.engine import assignments, workspaces
+from taskrouter_simulator.origins import NOT_LOCAL
 from taskrouter_simulator.portal import overview
 from taskrouter_simulator.portal.overview import build_overview
 from taskrouter_simulator.testing import TaskRouter
-from taskrouter_simulator.web import NOT_LOCAL
 
 STATIC = Path(taskrouter_simulator.portal.__file__).parent / "static"
 PAGE = (STATIC / "portal.html").read_text(encoding="utf-8")

@@ -307,6 +307,10 @@ def test_malformed_worker_instructions_setting_is_refused(
     [
         ('{"call": ["urll"]}', 'not list "urll" for call, which has no such parameter: write url.'),
         ('{"conference": ["DequeueFrom"]}', 'not list "DequeueFrom" for conference, which has no '),
+        ('{"conferense": []}', 'not contain the instruction "conferense": write conference.'),
+        ('{"Dequeue": []}', 'not contain the instruction "Dequeue": write dequeue.'),
+        ('{"xyzzy": []}', 'not contain the instruction "xyzzy": write one of dequeue, '),
+        ('{"call": "url"}', "map call to a list of parameters."),
         ('{"call": ["url"], "call": ["from"]}', 'be a JSON object: it repeats the name "call".'),
     ],
 )

@@ -240,8 +240,9 @@ def test_callback_that_cannot_be_recorded_returns_503(api: Api) -> None:
     response = api.post_callback(api.callback_parameters())
     assert response.status_code == 503
     assert response.json_body["Code"] == "StoreUnavailable"
-    assert api.lines()[-1]["reason"] == response.json_body["Message"]
-    assert "at http://dynamodb did not respond in time" in api.lines()[-1]["reason"]
+    reason = "DynamoDB at http://dynamodb did not respond in time."
+    assert response.json_body["Message"] == f"{reason} Retry."
+    assert api.lines()[-1]["reason"] == reason
 
 
 def test_unexpected_error_returns_500_without_details(api: Api) -> None:

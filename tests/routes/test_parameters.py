@@ -82,6 +82,8 @@ def test_unknown_parameter_is_refused_in_query_form_and_json(
         ("GET", "/reservations", "reservation_status", "status"),
         ("GET", "/reservations", "WORKER_SID", "worker_sid"),
         ("GET", "/reservations", "PageSize", "limit"),
+        ("GET", "/reservations", "AssignmentStatus", "status"),
+        ("GET", "/reservations", "assignment_status", "status"),
         ("GET", "/reservations", "PageToken", "cursor"),
         ("GET", "/reservations", "page", "cursor"),
         ("GET", "/reservations", "next_cursor", "cursor"),

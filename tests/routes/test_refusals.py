@@ -175,3 +175,20 @@ def test_unknown_reservation_says_that_taskrouter_was_not_searched(api: Api) -> 
             "The Reservation is not recorded. Only this service's records were searched. Send "
             "task_sid to search TaskRouter too."
         )
+
+
+@pytest.mark.parametrize("verb", ["accept", "reject"])
+def test_unknown_reservation_says_what_was_searched(api: Api, verb: str) -> None:
+    path = f"/reservations/{sid('WR')}/{verb}"
+    supervisor, worker = api.token(), api.token(role="worker", worker_sid=sid("WK"))
+    for token, parameters, searched in (
+        (supervisor, {"task_sid": sid("WT")}, "the Task in task_sid"),
+        (worker, {"task_sid": sid("WT")}, "the Task in task_sid"),
+        (worker, {}, "your Worker"),
+    ):
+        response = api.post_json(path, parameters, token=token)
+        assert response.status_code == 404
+        assert response.json_body["Message"] == (
+            f"The Reservation is not recorded, and {searched} has no such Reservation in "
+            "TaskRouter."
+        )

@@ -168,3 +168,17 @@ def test_misspelled_event_type_is_refused_with_suggestion(taskrouter):
     body = {"event_type": "reservation.faild"}
     message = refusal(send(taskrouter, "POST", "/simulator/events", body))
     assert message.endswith("did you mean reservation.failed?")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "name"),
+    [
+        ("/simulator/clock", '{"advance": 0, "advance": 1}', "advance"),
+        ("/simulator/faults", '{"on": "request", "kind": "cut", "kind": "cut"}', "kind"),
+        ("/simulator/reset", '{"workers": [{"a": 1, "a": 1}]}', "a"),
+    ],
+)
+def test_repeated_name_in_body_is_refused(taskrouter, path, body, name):
+    response = requests.post(taskrouter.url + path, data=body, timeout=5)
+    assert response.status_code == 400
+    assert response.json()["message"] == f"the body repeats the name {name!r}"

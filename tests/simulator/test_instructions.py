@@ -129,6 +129,18 @@ def test_supervisor_without_contact_uri_emits_alert(contact):
     assert alerts(simulation) == [40147] * 4
 
 
+def test_alert_about_supervisor_names_worker_without_contact_uri():
+    simulation, _, reservation = simulate_supervision()
+    unknown = "WK" + "0" * 32
+    for supervisor in (simulation.bob.sid, unknown):
+        respond(simulation, reservation, "supervise", supervisor=supervisor)
+    messages = [effect.message for effect in simulation.effects if isinstance(effect, Alert)]
+    assert messages == [
+        f"supervisor {simulation.bob.sid} has no contact_uri in its attributes",
+        f"supervisor {unknown} does not exist",
+    ]
+
+
 def test_supervise_of_task_without_caller_emits_alert():
     simulation, _, reservation = simulate_supervision(attributes={"selected_language": "es"})
     respond(simulation, reservation, "supervise", **SUPERVISE)

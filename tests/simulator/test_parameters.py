@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import requests
 
 from taskrouter_simulator.testing import running
 from tests.simulator.conftest import refusal, send_request
@@ -381,3 +382,52 @@ def test_each_event_filter_selects_matching_events(taskrouter, workspace, filter
     assert {event.resource_sid for event in events} == {sids[name] for name in expected}
     (same,) = workspace.events.list(sid=events[0].sid)
     assert same.sid == events[0].sid
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def send_body(taskrouter, method, path, body, content_type):
+    """Send a body of any type to a path in the Workspace."""
+    return requests.request(
+        method,
+        f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}{path}",
+        auth=(taskrouter.account_sid, taskrouter.auth_token),
+        data=body,
+        headers={"Content-Type": content_type} if content_type else {},
+        timeout=5,
+    )
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"FriendlyName": "New"}'),
+        ("text/plain", b"FriendlyName=New"),
+        ("multipart/form-data; boundary=x", b"--x--"),
+        ("application/x-www-form-urlencodedx", b"FriendlyName=New"),
+        (None, b"FriendlyName=New"),
+    ],
+)
+def test_body_that_is_not_a_form_is_refused(taskrouter, method, content_type, body):
+    before = taskrouter._request("GET", "")
+    for path in ("/Tasks", f"/Workers/{taskrouter.workers['Alice']}"):
+        response = send_body(taskrouter, method, path, body, content_type)
+        assert_refused((response.status_code, response.json()), FORM)
+    assert taskrouter._request("GET", "") == before
+
+
+@pytest.mark.parametrize("content_type", [FORM, f"{FORM}; charset=utf-8", "text/plain", None])
+def test_empty_body_needs_no_type(taskrouter, content_type):
+    assert send_body(taskrouter, "POST", "/Tasks", b"", content_type).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "body", [b"FriendlyName=%FF", b"FriendlyName=\xff", b"%C3=1", b"X=%ED%A0%80"]
+)
+def test_form_that_is_not_utf8_is_refused(taskrouter, body):
+    response = send_body(taskrouter, "POST", "/Workers", body, FORM)
+    assert_refused((response.status_code, response.json()), "not valid UTF-8")
+    query = send_body(taskrouter, "GET", "/Workers?FriendlyName=%FF", b"", None)
+    assert_refused((query.status_code, query.json()), "not valid UTF-8")

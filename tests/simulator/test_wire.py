@@ -180,15 +180,15 @@ def template(path):
 
 
 def described_parameters(description, method, path):
-    """Return the names of an operation's parameters in the description."""
+    """Return an operation's parameters in the description: their schemas by name."""
     for path_template, item in description["paths"].items():
         if re.sub(r"\{[^}]*\}", "{}", path_template) == re.sub(r"\{[^}]*\}", "{}", path):
             operation = item[method.lower()]
             body = operation.get("requestBody", {"content": {}})["content"]
             schemas = [media["schema"] for media in body.values()]
-            names = {name for schema in schemas for name in schema.get("properties", {})}
+            form = {k: v for schema in schemas for k, v in schema.get("properties", {}).items()}
             query = [item for item in operation.get("parameters", []) if item["in"] == "query"]
-            return names | {parameter["name"] for parameter in query}
+            return form | {parameter["name"]: parameter["schema"] for parameter in query}
     raise AssertionError(path)
 
 
@@ -196,8 +196,12 @@ def described_parameters(description, method, path):
     ("method", "path"), [(method, path) for path, item in ROUTES.items() for method in item]
 )
 def test_parameters_of_every_operation_match_twilios_description(description, method, path):
-    declared = ROUTES[path][method].parameters
-    assert set(declared) == described_parameters(description, method, path)
+    declared, lists = ROUTES[path][method].parameters, ROUTES[path][method].lists
+    described = described_parameters(description, method, path)
+    assert set(declared) == set(described)
+    assert set(lists) == {
+        name for name, schema in described.items() if schema.get("type") == "array"
+    }
     assert len(set(declared)) == len(declared)
 
 

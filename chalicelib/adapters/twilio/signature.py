@@ -43,9 +43,9 @@ _NOT_SIGNED = (
 
 
 class LikelyCause(StrEnum):
-    """Why a signature is probably invalid. AUTH_TOKEN is a guess, and QUERY may be a guess.
+    """The likely cause of an invalid signature. AUTH_TOKEN is a guess, and QUERY may be a guess.
 
-    If a query string is encoded in another unusual way, AUTH_TOKEN is wrong.
+    If a query string is encoded in an unusual way that is not tried, AUTH_TOKEN is wrong.
     """
 
     NO_HEADER = "no_header"
@@ -150,7 +150,7 @@ def check_header(signature: str | None, settings: str | None) -> tuple[str, str]
 def signed_urls(url: str, query: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Yield the URLs with query strings that Twilio may have signed.
 
-    API Gateway passes on a query string only in decoded form, and repeated names only together.
+    API Gateway passes on only decoded parameters, and groups the values of a repeated name.
     https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html
     Therefore, the URLs differ in the order and the encoding of the parameters.
 
@@ -185,7 +185,7 @@ def _likely_cause(
     query: Sequence[tuple[str, str]],
     other_urls: Iterable[str],
 ) -> LikelyCause:
-    """Return why a signature is probably invalid.
+    """Return the likely cause of an invalid signature.
 
     Args:
         is_signed: returns whether the signature is valid for a URL.

@@ -125,7 +125,16 @@ def _parse(text: str) -> Node:
     return tree
 
 
+_NO_PATTERNS = (
+    ": JMESPath has no regular expressions, so use contains, starts_with or ends_with, "
+    "as in starts_with(task.from || '', '+1')"
+)
 _LEXER_HINTS = {
+    "~": _NO_PATTERNS,
+    **dict.fromkeys(
+        "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u00b4",
+        ": write strings in straight single quotes, as in 'es'",
+    ),
     "-": ': write a name with a hyphen in double quotes, as in task."customer-value"',
     "$": ': write a name with a dollar sign in double quotes, as in task."price$"',
 }
@@ -165,9 +174,8 @@ JMESPath equivalents.
 https://www.twilio.com/docs/taskrouter/expression-syntax
 """
 
-_OPERAND = (
-    r"""(?:'[^']*'|"[^"]*"|[\[(][^\[\]()]*[\])]|-?[0-9][0-9.]*|[A-Za-z_](?:[\w.$]|\[[^\]]*\])*)"""
-)
+_STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
+_OPERAND = rf"""(?:{_STRING}|[\[(][^\[\]()]*[\])]|-?[0-9][0-9.]*|[A-Za-z_](?:[\w.$]|\[[^\]]*\])*)"""
 _MEMBERSHIP = re.compile(
     rf"(?<![\w.$])(?P<left>{_OPERAND})\s+(?P<operator>not\s+in|has|in|includes|contains)\s+(?P<right>{_OPERAND})",
     re.IGNORECASE,
@@ -176,6 +184,8 @@ _ALWAYS_TRUE = re.compile(r"""\s*(?P<literal>[0-9]+|'[^']*'|"[^"]*")\s*==?\s*(?P
 _COMPARED_LITERAL = re.compile(
     r"(?<![=!<>])=\s*(?P<right>-?[0-9][0-9.]*|true|false|null)\b", re.IGNORECASE
 )
+_NUMBER = re.compile(r"(?P<sign>-?)0*(?P<digits>[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)")
+_CONJUNCTION = re.compile(rf"{_STRING}|(?<![\w.$])(?P<word>and|or)\b", re.IGNORECASE)
 _COMPARATORS = ("eq", "ne", "lt", "lte", "gt", "gte")
 
 
@@ -189,6 +199,8 @@ def _at(error: ParseError) -> str:
 def _lexer_hint(error: LexerError) -> str:
     if error.lexer_value != "=":
         return _LEXER_HINTS.get(error.lexer_value, "")
+    if error.expression.startswith("=~", error.lex_position):
+        return _NO_PATTERNS
     if _ALWAYS_TRUE.fullmatch(error.expression):
         return _NO_CONDITION
     literal = _COMPARED_LITERAL.match(error.expression, error.lex_position)
@@ -200,9 +212,7 @@ def _hint(error: ParseError) -> str:
     before = error.expression[: error.lex_position]
     previous_word = (before.split() or [""])[-1]
     if error.token_type == "NUMBER":  # noqa: S105  a parser token
-        if _ALWAYS_TRUE.fullmatch(error.expression):
-            return _NO_CONDITION
-        return f": write numbers between backticks, as in `{word}`"
+        return _number_hint(error.expression, error.lex_position)
     for match in _MEMBERSHIP.finditer(error.expression):
         if match.start("operator") == error.lex_position:
             return f": write {_contains(**match.groupdict())} instead of {match[0]}"
@@ -213,6 +223,28 @@ def _hint(error: ParseError) -> str:
         return ": write != instead of <>"
     replacement = _WORDS.get(word.lower())
     return f": write {replacement} instead of {word}" if replacement else ""
+
+
+def _number_hint(text: str, position: int) -> str:
+    """Return the hint for a number that is not between backticks."""
+    if _ALWAYS_TRUE.fullmatch(text):
+        return _NO_CONDITION
+    if text[:position].endswith("."):
+        path, name = (
+            re.search(r"[\w.]*$", text[:position]),
+            re.compile(r"\w+").match(text, position),
+        )
+        return (
+            ": write a name that begins with a digit in double quotes, "
+            f'as in {path[0] if path else ""}"{name[0] if name else ""}"'
+        )
+    number = _NUMBER.match(text, position)
+    literal = number["sign"] + number["digits"] if number else "5"
+    hint = f"write numbers between backticks, as in `{literal}`"
+    for match in _CONJUNCTION.finditer(text, position):
+        if word := match["word"]:
+            return f": write {_WORDS[word.lower()]} instead of {word}, and {hint}"
+    return f": {hint}"
 
 
 def _contains(left: str, operator: str, right: str) -> str:
@@ -232,6 +264,8 @@ def _literal(operand: str) -> str:
     if operand[0] in "[(":
         items = re.findall(_OPERAND, operand[1:-1])
         return f"[{', '.join(map(_literal, items))}]"
+    if operand[0] == '"' and "\\" in operand:
+        return "`{}`".format(operand.replace("`", r"\`"))
     if operand[0] == '"':
         text = operand[1:-1].replace("'", r"\'")
         return f"'{text}'"

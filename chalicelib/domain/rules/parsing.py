@@ -9,7 +9,7 @@ from chalicelib.domain.instructions import (
     InvalidInstruction,
     instruction_type,
 )
-from chalicelib.domain.messages import nearest_name
+from chalicelib.domain.messages import nearest_name, shown
 from chalicelib.domain.rules.evaluation import Rule, Rules
 from chalicelib.domain.rules.expressions import Expression, InvalidExpression
 
@@ -37,11 +37,7 @@ def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
     Raises:
         InvalidRules: The document has mistakes.
     """
-    problems = [
-        f'unknown key "{key}": begin each rule with [[rule]].'
-        for key in document
-        if key not in ("rule", _UNREADABLE)
-    ]
+    problems = [_unknown_key(key) for key in document if key not in ("rule", _UNREADABLE)]
     allowed = [name for name, kind in INSTRUCTION_TYPES.items() if not kind.errors_in({})]
     if _UNREADABLE in document and document[_UNREADABLE] not in allowed:
         problems.append(f'"{_UNREADABLE}" must be one of {", ".join(allowed)}.')
@@ -63,6 +59,14 @@ def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
     if problems:
         raise InvalidRules(problems)
     return tuple(rules)
+
+
+def _unknown_key(key: str) -> str:
+    """Return the problem of an unknown key outside the rules."""
+    similar = nearest_name(key, ("rule", _UNREADABLE))
+    intended = {"rule": "[[rule]]", _UNREADABLE: _UNREADABLE}.get(similar or "")
+    advice = f"did you mean {intended}?" if intended else "begin each rule with [[rule]]."
+    return f'unknown key "{shown(key)}": {advice}'
 
 
 def parse_unreadable(document: Mapping[str, Any]) -> Instruction:
