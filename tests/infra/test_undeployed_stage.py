@@ -31,13 +31,15 @@ COMMANDS = {
 
 
 @pytest.fixture
-def infra(config, tmp_path, monkeypatch):  # noqa: F811
+def infra(config, dynamodb, tmp_path, monkeypatch):  # noqa: F811
     """A function that runs a command for a declared stage in an empty emulated account."""
     monkeypatch.setattr(stage_config, "CONFIG", config)
     monkeypatch.setattr(Stage, "deployed_file", tmp_path / "dev.json")
     # moto's CloudFormation and API Gateway need packages that are not installed.
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+    # moto only emulates requests that botocore sends, unlike the service's DynamoDB client.
+    monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url)
     with mock_aws():
         yield lambda *arguments, stage="dev": run_infra(
             *arguments, "--stage", stage, AWS_DEFAULT_REGION=REGION
