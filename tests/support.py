@@ -12,7 +12,7 @@ from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
 from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import MOVES, RemoteReservation, Status
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
-from chalicelib.usecases.deadlines import Deadlines
+from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, Deadlines
 from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.reconcile import JOB
 
@@ -226,17 +226,21 @@ class FakeTaskRouter:
             raise self.fail_after[verb].pop(0)
 
 
-def make_reconciliation_due(store: DynamoReservationStore) -> None:
-    """Backdate the last reconciliation, so that the next sweep reconciles."""
-    backdate_reconciliation(store._client, store._state)
+def make_reconciliation_due(store: DynamoReservationStore, now: int) -> None:
+    """Backdate the last reconciliation, so that a sweep at *now* (epoch ms) reconciles."""
+    backdate_reconciliation(store._client, store._state, now)
 
 
-def backdate_reconciliation(client: Any, state_table: str) -> None:
-    """Make all parts of the reconciliation due, as if they had run 5 minutes earlier."""
+def backdate_reconciliation(client: Any, state_table: str, now: int) -> None:
+    """Make all parts of the reconciliation due at *now* (epoch ms), but no earlier than they are.
+
+    A part that is far in the past would make the sweep read many windows of Events.
+    """
     key = {"id": {"S": JOB}}
     item = client.get_item(TableName=state_table, Key=key, ConsistentRead=True).get("Item", {})
+    latest = now - CALLBACK_IN_TRANSIT_MS - 300_000
     due = {"due_at": 0} | {
-        name: int(value["N"]) - 300_000
+        name: min(int(value["N"]), latest)
         for name, value in item.items()
         if name.startswith("done_until")
     }

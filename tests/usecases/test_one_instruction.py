@@ -75,7 +75,7 @@ def record_by_event(service: Service, remote: RemoteReservation) -> None:
 
 
 def record_by_reconciliation(service: Service, _remote: RemoteReservation) -> None:
-    make_reconciliation_due(service.store)
+    make_reconciliation_due(service.store, service.clock.now)
     service.sweep()
 
 
@@ -345,7 +345,7 @@ class Scenario(RuleBasedStateMachine):
             self.service.post_event(self.remote, Status.PENDING)
             return
         if action == "reconcile":
-            make_reconciliation_due(self.store)
+            make_reconciliation_due(self.store, self.clock.now)
         self.service.sweep()
 
     @invariant()

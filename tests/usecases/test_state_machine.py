@@ -125,7 +125,7 @@ class Scenario(RuleBasedStateMachine):
 
     @rule()
     def let_reconciliation_become_due(self) -> None:
-        make_reconciliation_due(self.store)
+        make_reconciliation_due(self.store, self.taskrouter.now_ms())
 
     # Requests to the app
 
@@ -232,7 +232,7 @@ class Scenario(RuleBasedStateMachine):
         for sid, record in self._records().items():
             assert record.claim is None, "a claim is left after lease expiry and a sweep"
             assert sid in self.taskrouter.statuses
-        make_reconciliation_due(self.store)
+        make_reconciliation_due(self.store, self.taskrouter.now_ms())
         pending = [
             sid
             for sid, reservation in self.taskrouter.reservations_by_sid().items()
@@ -242,7 +242,7 @@ class Scenario(RuleBasedStateMachine):
         assert set(pending) <= self._records().keys(), "a pending Reservation was not recorded"
         for seconds in (150, SETTLING_SECONDS, SETTLING_SECONDS):
             self.taskrouter.sleep(seconds)
-            make_reconciliation_due(self.store)
+            make_reconciliation_due(self.store, self.taskrouter.now_ms())
             self._sweep()
         assert self._records().keys() == self.taskrouter.statuses.keys(), (
             "the records and TaskRouter's Reservations differ"

@@ -11,6 +11,7 @@ from typing import Any
 
 import aiohttp
 
+from chalicelib.runtime import SystemClock
 from infra.commands.token import create_token, read_api_key
 from local import dynamodb
 from local.demo import http_client
@@ -186,7 +187,8 @@ async def _reconcile_frequently(chaos_stack: ChaosStack, plan: Plan) -> None:
         await asyncio.sleep(_RECONCILE_SECONDS)
         for fault in plan.list_faults(number):
             chaos_stack.proxies[Connection.REST].inject(fault, "/v1/Workspaces/")
-        await asyncio.to_thread(backdate_reconciliation, client, chaos_stack.settings.state_table)
+        table, now = chaos_stack.settings.state_table, SystemClock().now_ms()
+        await asyncio.to_thread(backdate_reconciliation, client, table, now)
 
 
 @asynccontextmanager
