@@ -77,8 +77,17 @@ class Account:
         url = f"https://{host}/{stage}/assignment_callback"
         return post_signed(url, self.twilio, self.environ, parameters)
 
-    def subscribe_to_alarms(self, stage):
+    def connect(self, stage):
+        """Subscribe to the alarms of a stage, and let TaskRouter call the stage."""
         subscribe_to_alarms(self.aws, stage)
+        host = f"{self.api_id(stage)}.execute-api.{REGION}.amazonaws.com"
+        url = f"https://{host}/{stage}"
+        workspace = self.twilio.client().taskrouter.v1.workspaces(self.twilio.workspace_sid)
+        workspace.update(event_callback_url=f"{url}/event_callback")
+        workspace.workflows(self.twilio.workflow_sid).update(
+            assignment_callback_url=f"{url}/assignment_callback",
+            fallback_assignment_callback_url=f"{url}/assignment_callback/fallback",
+        )
 
     def record_reservation(self):
         """Record a Reservation in stage prod, and write its callback to callback.json."""
@@ -133,7 +142,7 @@ def test_every_command_of_the_aws_pages_succeeds(account, open_page):
     deploy.before = {
         "API=https://": lambda: examples.update(abcde12345=account.api_id("dev")),
         "curl -sw '\\n' -H": account.wait_for_callback,
-        "infra status --stage prod": lambda: account.subscribe_to_alarms("prod"),
+        "infra status --stage prod": lambda: account.connect("prod"),
     }
     deploy.run()
 
