@@ -6,7 +6,7 @@ import pytest
 
 from tests.deploy import https_proxy
 from tests.deploy.conftest import REGION, install, settings_of, subscribe_to_alarms
-from tests.deploy.contact_center import eventually, first_deployment_dialog, open_shift
+from tests.deploy.contact_center import call_back, eventually, first_deployment_dialog, open_shift
 from tests.deploy.test_deploy import callback_parameters, post_signed
 from tests.docs_runner import checkout, pages
 from tests.docs_runner.runner import Page
@@ -81,13 +81,7 @@ class Account:
         """Subscribe to the alarms of a stage, and let TaskRouter call the stage."""
         subscribe_to_alarms(self.aws, stage)
         host = f"{self.api_id(stage)}.execute-api.{REGION}.amazonaws.com"
-        url = f"https://{host}/{stage}"
-        workspace = self.twilio.client().taskrouter.v1.workspaces(self.twilio.workspace_sid)
-        workspace.update(event_callback_url=f"{url}/event_callback")
-        workspace.workflows(self.twilio.workflow_sid).update(
-            assignment_callback_url=f"{url}/assignment_callback",
-            fallback_assignment_callback_url=f"{url}/assignment_callback/fallback",
-        )
+        call_back(self.twilio, f"https://{host}/{stage}")
 
     def record_reservation(self):
         """Record a Reservation in stage prod, and write its callback to callback.json."""
