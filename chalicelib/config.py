@@ -345,7 +345,7 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
             sets.
 
     Raises:
-        SettingsError: The file can't be read, or a line, a port or an endpoint is malformed.
+        SettingsError: The file can't be read, or a line or a value is malformed.
     """
     try:
         lines = (PROJECT / path).read_text(encoding="utf-8-sig").splitlines()

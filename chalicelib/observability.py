@@ -94,7 +94,7 @@ class LogFields(TypedDict, total=False):
     """Number of failures in ``failed_rules``."""
 
     UnreadableCallback: int | None
-    """1 if the key ``unreadable`` of the rules file determined the answer to a callback."""
+    """1 if a callback got the answer for callbacks that the rules can't read."""
 
 
 class RequestLine(TypedDict):

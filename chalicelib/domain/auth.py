@@ -85,7 +85,7 @@ OWN_VALUES: Mapping[str, str] = {
     "to": "the contact_uri of its Worker",
     "call_sid": "the call_sid of the Reservation's Task",
 }
-"""Parameters that a Worker may set to this value even if the permissions do not list them."""
+"""Values to which a Worker may set parameters that the permissions do not list."""
 
 
 def parse_instruction_permissions(text: str) -> InstructionPermissions:
@@ -195,4 +195,4 @@ class Principal:
                 raise Forbidden(f"{role} may not set the parameter {parameter} of {name}.")
             if value != own_values.get(parameter):
                 own_value = OWN_VALUES[parameter]
-                raise Forbidden(f"{role} may set {parameter} of {name} only to {own_value}.")
+                raise Forbidden(f"{role} may set `{parameter}` of {name} only to {own_value}.")

@@ -28,7 +28,7 @@ ACCESS_LOG_FORMAT = json.dumps(
         "refused_by_api_gateway": "$context.error.responseType",
     }
 )
-"""Format of the access log, without queries, headers, bodies and the SIDs in paths."""
+"""Format of the access log, without queries, headers, bodies or the SIDs in paths."""
 
 _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
 """Routes with metrics of their own, which alarms read. Each method costs up to $1.50 a month."""

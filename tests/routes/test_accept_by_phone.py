@@ -168,11 +168,11 @@ def test_worker_may_set_only_parameters_that_ring_its_own_phone(api: Api, row: R
         ),
         (
             {"instruction": "dequeue", "to": PHONE},
-            "may set to of dequeue only to the contact_uri of its Worker.",
+            "may set `to` of dequeue only to the contact_uri of its Worker.",
         ),
         (
             {"instruction": "redirect", "call_sid": CA, "url": URL},
-            "may set call_sid of redirect only to the call_sid of the Reservation's Task.",
+            "may set `call_sid` of redirect only to the call_sid of the Reservation's Task.",
         ),
     ],
 )
