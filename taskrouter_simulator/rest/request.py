@@ -43,7 +43,7 @@ class Parameters:
     Args:
         text: The encoded parameters; a name may be repeated.
         names: Names of the operation's parameters; the methods ignore all others.
-        lists: Names of the parameters that may be repeated; of others, the last value counts.
+        lists: Names of the parameters that may be repeated; for all others, the last value counts.
 
     Raises:
         BadRequest: There are more than 1000 parameters, or they are not UTF-8.
