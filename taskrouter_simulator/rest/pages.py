@@ -138,7 +138,7 @@ def paginate(
 def _token(scope: str, position: Position | None, *, is_backward: bool) -> str:
     """Return a token that is valid only for one list and one sort order.
 
-    The token is authenticated, so that its content needs no further checks when a client returns it.
+    The token is authenticated, so that its content needs no further checks when it is returned.
     """
     content = json.dumps([position, is_backward]).encode()
     digest = hmac.digest(_TOKEN_KEY, scope.encode() + content, "sha256")
