@@ -236,7 +236,7 @@ class Settings:
 
     @property
     def callback_prefixes(self) -> tuple[str, ...]:
-        """Path prefixes of the routes that Twilio calls; each is a secret segment or empty."""
+        """Path prefixes of the routes that Twilio calls; each is ``/SECRET`` or empty."""
         secrets = self.callback_path_secrets
         return tuple("" if secret == _OPEN else f"/{secret}" for secret in secrets)
 

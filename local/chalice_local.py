@@ -249,8 +249,8 @@ def _tune_server() -> None:
     """Tune Chalice's server for concurrent clients, and replace its file polling.
 
     By default, the server writes headers and body as two packets with Nagle's algorithm enabled, so
-    every request on a keep-alive connection waits about 40 ms for a delayed acknowledgment. Its queue of
-    five connections also makes 50 concurrent clients wait for retransmissions.
+    every request on a keep-alive connection waits about 40 ms for a delayed acknowledgment. Its
+    queue of five connections also makes 50 concurrent clients wait for retransmissions.
     """
     local.ChaliceRequestHandler.disable_nagle_algorithm = True
     local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE

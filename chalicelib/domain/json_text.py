@@ -95,9 +95,9 @@ def read_json_object(text: str) -> dict[str, Any]:
     """Read a JSON object leniently, for a response: another program has already accepted the text.
 
     Values that JSON can't represent are replaced, so that the rest of the object can be read: a
-    lone surrogate with U+FFFD, and a number out of range or NaN with null. A value nested deeper
-    than MAX_DEPTH becomes a string that contains its JSON text. Control characters in strings are
-    kept. If a name is repeated, the last value counts.
+    lone surrogate with U+FFFD; NaN, Infinity and a number out of range with null. A value nested
+    deeper than MAX_DEPTH becomes a string that contains its JSON text. Control characters in
+    strings are kept. If a name is repeated, the last value counts.
 
     Raises:
         JsonError: The text is not a JSON object.

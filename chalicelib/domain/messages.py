@@ -13,7 +13,7 @@ MAX_REASON_LENGTH = 160
 _MAX_SENTENCE_LENGTH = 1_000
 
 _MIN_PRIVATE_LENGTH = 4
-"""Length from which a private text is also removed inside other words."""
+"""Minimum length of a private text that is also removed inside other words."""
 
 _MAYBE_PRIVATE = r"""
     \{(?:.*\}|.*) | \[(?:.*\]|.*)              # JSON, even if it is cut off

@@ -183,10 +183,10 @@ def set_variables(stage_name: str, variables: Mapping[str, str]) -> None:
     content = project()
     content["stages"][stage_name].setdefault("environment_variables", {}).update(variables)
     path = CONFIG.resolve()  # keeps a symbolic link
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    shutil.copymode(path, new)
-    new.replace(path)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.copymode(path, temporary)
+    temporary.replace(path)
 
 
 def empty_sids(stage_name: str) -> list[str]:

@@ -87,10 +87,10 @@ def ensure_not_deployed_elsewhere(
     url = _without_query_and_fragment(fetch_workflow().assignment_callback_url or "")
     bases = [f"https?://.+/{re.escape(stage.name)}", re.escape(stage.settings.public_base_url)]
     # The base URL may be followed by a secret segment.
-    found = re.fullmatch(f"({'|'.join(filter(None, bases))})(/[^/]+)?/assignment_callback", url)
-    if found and _is_served(url):
+    match = re.fullmatch(f"({'|'.join(filter(None, bases))})(/[^/]+)?/assignment_callback", url)
+    if match and _is_served(url):
         raise OperatorError(
-            f"Stage {stage.name} is already deployed at {_mask(found[1], '')}, in an account other "
+            f"Stage {stage.name} is already deployed at {_mask(match[1], '')}, in an account other "
             f"than {aws.account}. Use the credentials of that account, or clear the Workflow's "
             "callback URL."
         )

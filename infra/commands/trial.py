@@ -244,11 +244,11 @@ def _find_mismatch(attributes: str, routes: Sequence[_Route]) -> str | None:
 
     Values are compared by their text, ignoring case, like TaskRouter's most tolerant comparison.
     """
-    given = {name: _comparable(value) for name, value in json.loads(attributes).items()}
+    actual = {name: _comparable(value) for name, value in json.loads(attributes).items()}
     for route in routes:
         expected = route.attributes
         if expected is None or all(
-            given.get(name) == _comparable(value) for name, value in expected.items()
+            actual.get(name) == _comparable(value) for name, value in expected.items()
         ):
             return None
     return "match no filter of the Workflow, which has no default filter."

@@ -61,7 +61,7 @@ def read_contact(value: Any, name: str, code: int) -> str:
     return value
 
 
-def given(parameters: Parameters, name: str, default: Any) -> Any:
+def get_or_default(parameters: Parameters, name: str, default: Any) -> Any:
     """Return a parameter, or the default if it is absent."""
     value = parameters.get(name)
     return default if value is None else value

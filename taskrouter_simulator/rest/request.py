@@ -35,8 +35,8 @@ PAGING = ("PageSize", "Page", "PageToken")
 class Parameters:
     """The parameters in a form or a query string.
 
-    Each method returns the value of one parameter, and raises BadRequest if the value is invalid.
-    Except for `all`, `choices` and `required`, the methods return None if the parameter is absent.
+    Methods that read a parameter return its value, and raise BadRequest if the value is invalid.
+    Except for `all`, `choices` and `required`, they return None if the parameter is absent.
     An empty value is invalid unless the method's description says otherwise. Reading a parameter
     that is not among `names` raises KeyError, so that no handler reads an undeclared parameter.
 
