@@ -249,7 +249,7 @@ def test_destroy_names_the_own_domain_instead_of_twilio():
 
     described = destroy._describe_urls(SimpleNamespace(settings=settings))
 
-    assert "After it, make https://calls.example.com lead to that API." in described
+    assert "Afterward, make https://calls.example.com lead to that API." in described
 
 
 @pytest.mark.parametrize(("options", "exit_code"), [(["--follow"], 0), ([], 1)])

@@ -347,7 +347,7 @@ def elsewhere(stage, serve, monkeypatch):  # noqa: F811
 
 def refusal(base):
     return (
-        f"Error: Stage dev is already deployed at {base}; account 123456789012 is not its account. "
+        f"Error: Stage dev is already deployed at {base}, in an account other than 123456789012. "
         "Use the credentials of that account, or clear the Workflow's callback URL."
     )
 

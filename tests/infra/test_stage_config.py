@@ -203,7 +203,7 @@ FIXED = [
         (
             "lambda_functions/sweep/security_group_ids",
             ["sg-1"],
-            "subnet_ids and security_group_ids of sweep must both be set, or neither.",
+            "subnet_ids and security_group_ids of sweep must both be set or both be omitted.",
         ),
         ("api_gateway_endpoint_vpce", "vpce-1", "requires the api_gateway_endpoint_type PRIVATE"),
         ("api_gateway_endpoint_type", "PRIVATE", "requires either api_gateway_endpoint_vpce or"),
