@@ -113,7 +113,7 @@ def save_rules(folder):
 
 
 @pytest.mark.parametrize("path", LOCAL_PAGES, ids=lambda path: path.stem)
-def test_every_command_of_the_page_succeeds(path, ports, open_page):
+def test_every_command_on_the_page_succeeds(path, ports, open_page):
     page = open_page(path)
     page.before = {
         "api.md": {"status=pending": lambda: place_call(ports)},

@@ -264,9 +264,9 @@ def test_multitasking_can_be_disabled_only_if_another_workspace_is_single_taskin
     workspace = workspaces.create(friendly_name="Sales")
     workspace.update(multi_task_enabled=True)
     assert workspace.update(multi_task_enabled=False).multi_task_enabled is False
-    with running() as other:
-        workspaces = other.client().taskrouter.v1.workspaces
-        single = workspaces(other.workspace_sid)
+    with running() as second_simulator:
+        workspaces = second_simulator.client().taskrouter.v1.workspaces
+        single = workspaces(second_simulator.workspace_sid)
         single.update(multi_task_enabled=True)
         message = refusal(single.update, multi_task_enabled=False)
         assert "MultiTaskEnabled must not be changed to false" in message
