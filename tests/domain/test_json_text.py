@@ -145,7 +145,7 @@ def test_values_nested_deeper_than_the_maximum_depth_are_read_as_json_text() -> 
         ("[" * 2_000 + '"Infinity"' + "]" * 2_000, set()),
     ],
 )
-def test_members_with_unknown_numbers_are_named(member: str, expected: set[str]) -> None:
+def test_members_with_unknown_numbers_are_reported(member: str, expected: set[str]) -> None:
     value, unknown = read_facts(f'{{"a": 1, "NaN": {member}, "b": "]"}}')
     assert list(value) == ["a", "NaN", "b"]
     assert unknown == expected

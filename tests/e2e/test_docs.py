@@ -32,8 +32,11 @@ START_THE_STACK = {"README.md", "CONTRIBUTING.md", "quickstart.md", "simulator.m
 
 def has_commands(path):
     """Return whether any command of a page is run."""
-    commands = (c for block in pages.read_blocks(path) for c in pages.read_commands(block))
-    return any(command.bare not in tables.NOT_RUN for command in commands)
+    return any(
+        command.bare not in tables.NOT_RUN
+        for block in pages.read_blocks(path)
+        for command in pages.read_commands(block)
+    )
 
 
 LOCAL_PAGES = [path for path in pages.PATHS if path.name not in AWS_PAGES and has_commands(path)]

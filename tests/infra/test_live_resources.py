@@ -200,7 +200,7 @@ def test_domain_is_found_without_a_record(aws, stage):
     }
 
 
-def test_domain_used_by_other_apis_is_not_removed(aws, stage):
+def test_removal_of_a_domain_used_by_other_apis_is_refused(aws, stage):
     aws.gateway.functions |= {"own": f"{APP}-prod", "other": f"{APP}-dev"}
     aws.gateway.map_domain_to("own", "other")
 

@@ -196,7 +196,7 @@ def test_url_behind_a_tls_proxy_is_reachable_only_with_a_trusted_certificate(
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_reason_for_an_unreachable_url_is_named(error, reason, method, monkeypatch, serve):
+def test_error_for_an_unreachable_url_states_the_reason(error, reason, method, monkeypatch, serve):
     monkeypatch.setattr(requests, method, mock.Mock(side_effect=error))
 
     with pytest.raises(UnreachableError, match=f"from this machine: {reason}\\.$"):

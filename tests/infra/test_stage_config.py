@@ -128,7 +128,7 @@ FIXED = [
     ("log_retention_in_days", 30, "removed"),
     ("manage_iam_role", False, "true"),
 ]
-"""Members that would override the project's resources, refused values, and what errors require."""
+"""Members that would override the project's resources, with a refused value and the correction."""
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_base_url_follows_the_port_option(environ, ports, capsys):
 def test_missing_services_and_the_command_that_starts_them_are_named(environ, ports, capsys):
     configure(ports["API_PORT"])
 
-    simulator, database = (network.url(ports[n]) for n in ("SIMULATOR_PORT", "DYNAMODB_PORT"))
+    simulator, database = (network.url(ports[name]) for name in ("SIMULATOR_PORT", "DYNAMODB_PORT"))
     assignments = " ".join(f"{name}={port}" for name, port in ports.items())
     assert capsys.readouterr().err == (
         f"The TaskRouter simulator at {simulator} and DynamoDB at {database} do not respond. "

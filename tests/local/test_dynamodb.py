@@ -19,11 +19,12 @@ from local import network, supervisor
 def test_tables_have_the_keys_and_indexes_used_by_the_store(dynamodb, tables):
     table = dynamodb.client().describe_table(TableName=tables.reservations)["Table"]
 
-    indexes = {i["IndexName"]: i for i in table["GlobalSecondaryIndexes"]}
+    indexes = {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}
     keys = {
-        name: [k["AttributeName"] for k in index["KeySchema"]] for name, index in indexes.items()
+        name: [key["AttributeName"] for key in index["KeySchema"]]
+        for name, index in indexes.items()
     }
-    assert [k["AttributeName"] for k in table["KeySchema"]] == ["reservation_sid"]
+    assert [key["AttributeName"] for key in table["KeySchema"]] == ["reservation_sid"]
     assert keys == {
         "due": ["open_as", "due_at"],
         "by_worker": ["worker_sid", "reserved_at"],

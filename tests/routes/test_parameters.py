@@ -262,7 +262,7 @@ def test_misspelled_instruction_is_refused_with_a_suggestion(
         ("GET", "/reservations?limit=1&limit=1", "", "limit"),
     ],
 )
-def test_repeated_name_is_refused_and_named(
+def test_error_for_a_repeated_name_contains_the_name(
     api: Api, method: str, path: str, body: str, name: str
 ) -> None:
     content_type = "application/json" if body.startswith("{") else FORM

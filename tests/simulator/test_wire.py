@@ -186,7 +186,11 @@ def described_parameters(description, method, path):
             operation = item[method.lower()]
             body = operation.get("requestBody", {"content": {}})["content"]
             schemas = [media["schema"] for media in body.values()]
-            form = {k: v for schema in schemas for k, v in schema.get("properties", {}).items()}
+            form = {
+                name: item
+                for schema in schemas
+                for name, item in schema.get("properties", {}).items()
+            }
             query = [item for item in operation.get("parameters", []) if item["in"] == "query"]
             return form | {parameter["name"]: parameter["schema"] for parameter in query}
     raise AssertionError(path)
