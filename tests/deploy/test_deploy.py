@@ -134,7 +134,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     assert center.app.get("/health").body["version"] == "9.9.9"
     assert center.app.get(path).body["status"] == "timeout"
 
-    # Without --data, only the data remains. With --data, nothing remains.
+    # Without --data, the tables, their stack and the secrets remain. With --data, nothing remains.
     checkout.infra("destroy", "--stage", STAGE, "--yes")
     remaining = aws.list_resources()
     assert remaining == {

@@ -20,7 +20,7 @@ RESERVATION = "WR" + "1" * 32
 """SID of the Reservation in `callback_parameters`."""
 
 EXPECTED_CALLBACKS = 2
-"""Callbacks of the Tasks that the page creates: a test Task and the first accepted Task."""
+"""Number of callbacks for the Tasks that the page creates: a test Task and an accepted Task."""
 
 
 AWS_SCRIPT = """#!{python}
@@ -47,7 +47,7 @@ def aws_script(tmp_path_factory):
 
 
 class Account:
-    """The deployed stages, and the steps of the pages that are not commands."""
+    """The deployed stages, with methods for the steps of a page that are not commands."""
 
     def __init__(self, aws, twilio, secrets, folder, environ):
         self.aws, self.twilio, self.secrets = aws, twilio, secrets
@@ -126,7 +126,7 @@ def open_page(account, aws_script, tmp_path):
         shell.end()
 
 
-def test_every_command_of_the_aws_pages_succeeds(account, open_page):
+def test_every_command_on_the_aws_pages_succeeds(account, open_page):
     examples = {}
     account.use_simulator()
     open_shift(account.twilio)

@@ -109,7 +109,7 @@ def test_worker_is_found_only_by_exact_name(taskrouter, settings):
     assert not_found.stderr == "Error: The Workspace has no Worker named 'Ali'.\n"
 
 
-def test_worker_is_looked_up_at_the_simulators_port(taskrouter, settings):
+def test_worker_is_looked_up_on_the_simulators_port(taskrouter, settings):
     port = taskrouter.url.rpartition(":")[2]
 
     found = run("--role", "worker", "--worker", "Alice", API_PORT="8150", SIMULATOR_PORT=port)
