@@ -236,7 +236,7 @@ class Settings:
 
     @property
     def callback_prefixes(self) -> tuple[str, ...]:
-        """Path prefixes of the routes that Twilio calls; each is a secret segment or empty."""
+        """Path prefixes of the routes that Twilio calls; each is ``/SECRET`` or empty."""
         secrets = self.callback_path_secrets
         return tuple("" if secret == _OPEN else f"/{secret}" for secret in secrets)
 
@@ -345,7 +345,7 @@ def _add_defaults(environ: MutableMapping[str, str], path: str) -> None:
             sets.
 
     Raises:
-        SettingsError: The file can't be read, or a line, a port or an endpoint is malformed.
+        SettingsError: The file can't be read, or a line or a value is malformed.
     """
     try:
         lines = (PROJECT / path).read_text(encoding="utf-8-sig").splitlines()

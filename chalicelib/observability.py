@@ -70,8 +70,10 @@ class LogFields(TypedDict, total=False):
 
     queue_result: str | None
     reason: str | None
-    """Why a token was refused, or why a request to TaskRouter or AWS failed (see `public_text` in
-    `chalicelib.domain.messages`)."""
+    """Reason why a token was refused, or why a request to TaskRouter or AWS failed.
+
+    `chalicelib.domain.messages.public_text` removes private text from the reason.
+    """
 
     reservation_sid: str | None
     rule: str | None
@@ -94,7 +96,7 @@ class LogFields(TypedDict, total=False):
     """Number of failures in ``failed_rules``."""
 
     UnreadableCallback: int | None
-    """1 if the key ``unreadable`` of the rules file determined the answer to a callback."""
+    """1 if a callback got the answer for callbacks that the rules can't read."""
 
 
 class RequestLine(TypedDict):
@@ -122,7 +124,7 @@ class SweepLine(TypedDict):
     """Number of due Reservations that were read."""
 
     oldest_due_ms: int
-    """How long the oldest due Reservation had been due."""
+    """Time for which the oldest due Reservation had been due."""
 
     mirrored: int
     unchanged: int
@@ -144,7 +146,7 @@ class SweepLine(TypedDict):
     """Number of failures by error ``Code``."""
 
     reasons: list[str]
-    """Why requests to TaskRouter or DynamoDB failed, as in `LogFields`."""
+    """Reasons why requests to TaskRouter or DynamoDB failed, as in `LogFields`."""
 
     ok: bool
 
@@ -209,7 +211,7 @@ def log(event: str, fields: Mapping[str, Any], *, level: int = logging.INFO) -> 
 
 
 def log_crash(event: str, error: BaseException) -> None:
-    """Write one line with the types and stack frames of an unexpected error."""
+    """Write one line with an unexpected error's type, causes and stack frames."""
     chain = []
     cause: BaseException | None = error
     while cause is not None:

@@ -6,7 +6,7 @@ class OperatorError(Exception):
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration in the largest unit of which it lasts at least two."""
+    """Return a duration in the largest unit that fits into it at least twice."""
     for unit, length in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds // length:.0f} {unit}"

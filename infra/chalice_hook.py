@@ -105,7 +105,7 @@ def run(app: Chalice) -> None:
 
 
 def _check_options(parameters: Mapping[str, Any]) -> None:
-    """Refuse options that override members of config.json with fixed values."""
+    """Refuse options that override members of config.json whose values are fixed."""
     for name, value in parameters.items():
         if problem := OPTIONS[name](value, parameters["stage"]):
             raise OperatorError(f"The option --{name.replace('_', '-')} {problem}.")

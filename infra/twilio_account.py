@@ -1,6 +1,6 @@
 """TaskRouter of a Twilio account, for operator commands.
 
-Every error of Twilio becomes an OperatorError with the cause and the remedy.
+Every Twilio error becomes an OperatorError with the cause and the remedy.
 """
 
 from collections.abc import Callable, Iterable
@@ -59,7 +59,7 @@ class Account:
 
         Args:
             send: Sends the requests.
-            missing: What does not exist if Twilio returns 404, as a sentence.
+            missing: Message of the error if Twilio returns 404.
 
         Raises:
             OperatorError: Twilio refused a request, failed or can't be reached.
@@ -78,7 +78,7 @@ class Account:
             raise OperatorError(f"TaskRouter {failure}. {remedy}") from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise OperatorError(
-                f"The response of {self._url} is not TaskRouter's. Check TWILIO_TASKROUTER_URL."
+                f"{self._url} did not respond like TaskRouter. Check TWILIO_TASKROUTER_URL."
             ) from error
 
     def _explain(self, error: TwilioException, missing: str) -> str:
@@ -95,7 +95,7 @@ class Account:
                 f"Twilio failed{result}. See https://status.twilio.com, and run the command again "
                 "later."
             )
-        # An SDK error without a code of Twilio's contains the HTTP status instead.
+        # An SDK error without a Twilio error code contains the HTTP status instead.
         page = f"/{code}" if code and code != status else ""
         return (
             f"Twilio refused the request{result}. See https://www.twilio.com/docs/api/errors{page}."
@@ -113,7 +113,7 @@ class Account:
         )
 
     def list_workers(self, workspace_sid: str, name: str) -> list[tuple[str, str]]:
-        """List the Workers with a name as pairs of SID and name."""
+        """List the Workers with the given name as pairs of SID and name."""
         workers = self.workspaces(workspace_sid).workers
         return self.call(
             lambda: _names(workers.list(friendly_name=name)),
@@ -180,7 +180,7 @@ class Workspace:
         self._account.call(lambda: workflow.update(**parameters))
 
     def list_available_workers(self, queue_sids: Iterable[str]) -> list[str]:
-        """List the names of the available Workers of any of the TaskQueues."""
+        """List the names of the available Workers in any of the TaskQueues."""
         list_workers = partial(self._context.workers.list, available="true")
         names = {
             worker.friendly_name

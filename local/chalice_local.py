@@ -127,7 +127,7 @@ def _check_address(host: str, port: int) -> None:
 
 
 def _command_line(**options: str) -> str:
-    """Return the user's command line with other values of some options."""
+    """Return the user's command line with different values for some options."""
     line = shlex.join(["chalice", *sys.argv[1:]])
     for name in options:
         line = re.sub(rf" --{name}[ =]\S+", "", line)
@@ -211,10 +211,10 @@ def _find_problem(described: stack.Stack) -> str | None:
     callback_base_url = str((simulator or {}).get("callback_base_url", base_url)).rstrip("/")
     if callback_base_url != base_url:
         shown, expected = stack.hide_secrets(callback_base_url), stack.hide_secrets(base_url)
-        other = "another *** (CALLBACK_PATH_SECRETS) in " if shown == expected else ""
+        difference = "another *** (CALLBACK_PATH_SECRETS) in " if shown == expected else ""
         return (
-            f"The TaskRouter simulator posts its callbacks to {shown}, not to {other}{expected}. "
-            f"Restart it with: {command}"
+            f"The TaskRouter simulator posts its callbacks to {shown}, not to "
+            f"{difference}{expected}. Restart it with: {command}"
         )
     return None
 
@@ -246,11 +246,11 @@ def _describe_simulator(url: str) -> dict[str, Any] | None:
 
 
 def _tune_server() -> None:
-    """Prepare Chalice's server for concurrent clients.
+    """Tune Chalice's server for concurrent clients, and replace its file polling.
 
-    By default, it writes headers and body as two packets with Nagle's algorithm enabled, so every
-    request on a keep-alive connection waits about 40 ms for a delayed acknowledgment. Its queue of
-    five connections also makes 50 concurrent clients wait for retransmissions.
+    By default, the server writes headers and body as two packets with Nagle's algorithm enabled, so
+    every request on a keep-alive connection waits about 40 ms for a delayed acknowledgment. Its
+    queue of five connections also makes 50 concurrent clients wait for retransmissions.
     """
     local.ChaliceRequestHandler.disable_nagle_algorithm = True
     local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE
@@ -300,7 +300,7 @@ def guard(settings: config.Settings) -> Middleware:
         if not is_foreign(host, origin, allowed_hosts=hosts, allowed_origins=origins):
             return get_response(request)
         observability.bind(error=Forbidden.code)
-        message = f"{FOREIGN} CORS_ALLOW_ORIGIN selects a web page that is accepted."
+        message = f"{FOREIGN} To accept the pages of another origin, set CORS_ALLOW_ORIGIN."
         body = {"Code": Forbidden.code, "Message": message}
         return Response(body, status_code=Forbidden.status)
 

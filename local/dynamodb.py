@@ -38,7 +38,7 @@ _FOREIGN = (
     ResponseParserError,
     *(AttributeError, TypeError, ValueError),  # boto3 parses JSON without checking its types
 )
-"""Errors of boto3 for the response of a program that is not DynamoDB."""
+"""Errors that boto3 raises for responses from a program that is not DynamoDB."""
 
 _API = "DynamoDB_20120810."
 """Prefix of `X-Amz-Target` in requests to the DynamoDB API."""

@@ -20,7 +20,7 @@ class NotReadyError(Exception):
 
 
 class ForeignProgramError(Exception):
-    """A program responds, but not the expected one."""
+    """A program other than the expected one responds."""
 
 
 def url(port: int) -> str:

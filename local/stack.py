@@ -247,7 +247,7 @@ def check_port(name: str, text: str) -> None:
     Raises:
         StackError: The string is not a number from 1 to `network.MAX_PORT`.
     """
-    # A leading zero would make the addresses that are derived from the port differ from the port's.
+    # With a leading zero, the addresses in the settings would differ from the stack's addresses.
     if not re.fullmatch("[1-9][0-9]{0,4}", text) or int(text) > network.MAX_PORT:
         raise StackError(f"{name} must be a port from 1 to {network.MAX_PORT}, not {text!r}.")
 

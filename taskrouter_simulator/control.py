@@ -35,7 +35,7 @@ from taskrouter_simulator.web import AsciiJsonResponse, is_local
 
 _MAX_ADVANCE = 10 * 365 * 86_400
 _DEFAULT = object()
-"""Stands for an absent value if null is a value of its own."""
+"""Marks an absent value if null is a valid value."""
 _MAX_DIGITS_ITEMS = 100
 
 
@@ -283,8 +283,8 @@ def _endpoint(simulator: Simulator, handler: Handler) -> Callable[[Request], Awa
         try:
             values = await _parse(request, None if accepts_all else arguments)
             chosen = {arguments.get(name, name): value for name, value in values.items()}
-            answer = await handler(simulator, **request.path_params, **chosen)
-            return AsciiJsonResponse(answer)
+            content = await handler(simulator, **request.path_params, **chosen)
+            return AsciiJsonResponse(content)
         except ControlError as error:
             return AsciiJsonResponse({"message": str(error)}, status_code=error.status)
         except (FaultError, SeedError) as error:

@@ -117,7 +117,7 @@ def _clock(*, frozen: bool) -> Clock:
 
 
 def uvicorn_config(simulator: Simulator) -> uvicorn.Config:
-    """Return a uvicorn configuration with few logs and a short shutdown timeout."""
+    """Return a uvicorn configuration with minimal logging and a short shutdown timeout."""
     return uvicorn.Config(
         expose_transport(simulator.app),
         log_level="warning",

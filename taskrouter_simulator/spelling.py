@@ -18,7 +18,8 @@ def find_similar(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | 
     Args:
         name: An unknown name.
         known: The known names.
-        cutoff: Minimum similarity from 0 to 1. Names with different naming conventions have 1.
+        cutoff: Minimum similarity from 0 to 1. The similarity is 1 if the names differ only in
+            case and underscores.
     """
     by_folded = {fold(candidate): candidate for candidate in known}
     matches = get_close_matches(fold(name[:_MAX_LENGTH]), by_folded, n=1, cutoff=cutoff)

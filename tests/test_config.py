@@ -138,7 +138,7 @@ def test_missing_defaults_file_is_reported() -> None:
         config.load({"SETTINGS_DEFAULTS": "missing.env"})
 
 
-def test_file_of_defaults_in_another_encoding_is_reported(tmp_path: Path) -> None:
+def test_defaults_file_in_another_encoding_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "settings.env"
     file.write_text("RETENTION_DAYS=7", encoding="utf-16")
     with pytest.raises(config.SettingsError, match="Save it as UTF-8"):
@@ -161,7 +161,7 @@ def test_claim_lease_must_exceed_the_function_timeout_on_lambda() -> None:
         ("AWS_ENDPOINT_URL_DYNAMODB", "foo", "must be an http or https URL .*, not 'foo'"),
     ],
 )
-def test_error_for_a_malformed_local_address_names_its_variable(variable, text, problem) -> None:
+def test_error_for_a_malformed_local_variable_names_it(variable, text, problem) -> None:
     environ = {"SETTINGS_DEFAULTS": "local/settings.env", variable: text}
 
     with pytest.raises(config.SettingsError, match=f"^{variable} {problem}"):

@@ -85,7 +85,7 @@ OWN_VALUES: Mapping[str, str] = {
     "to": "the contact_uri of its Worker",
     "call_sid": "the call_sid of the Reservation's Task",
 }
-"""Parameters that a Worker may set to this value even if the permissions do not list them."""
+"""Values to which a Worker may set parameters that the permissions do not list."""
 
 
 def parse_instruction_permissions(text: str) -> InstructionPermissions:
@@ -185,14 +185,14 @@ class Principal:
         """
         if self.confined_to(Action.ACCEPT_RESERVATION) is None:
             return
-        name, role = instruction.name, f"A token with the role {self.role}"
+        name, caller = instruction.name, f"A token with the role {self.role}"
         if name not in permissions:
-            raise Forbidden(f"{role} may not send the instruction {name}.")
+            raise Forbidden(f"{caller} may not send the instruction {name}.")
         for parameter, value in instruction.answer.items():
             if parameter == "instruction" or parameter in permissions[name]:
                 continue
             if parameter not in OWN_VALUES:
-                raise Forbidden(f"{role} may not set the parameter {parameter} of {name}.")
+                raise Forbidden(f"{caller} may not set the parameter `{parameter}` of {name}.")
             if value != own_values.get(parameter):
                 own_value = OWN_VALUES[parameter]
-                raise Forbidden(f"{role} may set {parameter} of {name} only to {own_value}.")
+                raise Forbidden(f"{caller} may set `{parameter}` of {name} only to {own_value}.")

@@ -273,10 +273,10 @@ def _omit_oversized(received: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
     Args:
         received: values by name, in descending order of importance.
     """
-    kept, left = dict[str, Any](), MAX_RECORDED_BYTES
+    kept, remaining_bytes = dict[str, Any](), MAX_RECORDED_BYTES
     for name, value in received.items():
         size = json_size([name, value])
-        if size <= left:
+        if size <= remaining_bytes:
             kept[name] = value
-            left -= size
+            remaining_bytes -= size
     return kept, [shown(name) for name in received if name not in kept]

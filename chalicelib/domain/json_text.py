@@ -1,4 +1,4 @@
-"""Compact JSON, and parsing: strict for input, lenient for Twilio's attributes."""
+"""Encodes compact JSON, and parses JSON: input strictly, Twilio's attributes leniently."""
 
 import json
 import math
@@ -95,9 +95,9 @@ def read_json_object(text: str) -> dict[str, Any]:
     """Read a JSON object leniently, for a response: another program has already accepted the text.
 
     Values that JSON can't represent are replaced, so that the rest of the object can be read: a
-    lone surrogate with U+FFFD, and a number out of range or NaN with null. A value nested deeper
-    than MAX_DEPTH becomes a string that contains its JSON text. Control characters in strings are
-    kept. If a name is repeated, the last value counts.
+    lone surrogate with U+FFFD; NaN, Infinity and a number out of range with null. A value nested
+    deeper than MAX_DEPTH becomes a string that contains its JSON text. Control characters in
+    strings are kept. If a name is repeated, the last value counts.
 
     Raises:
         JsonError: The text is not a JSON object.
@@ -111,7 +111,7 @@ def read_json_object(text: str) -> dict[str, Any]:
 
 
 def read_facts(text: str) -> tuple[dict[str, Any], frozenset[str]]:
-    """Read a JSON object leniently, without replacing or omitting values.
+    """Read a JSON object leniently, keeping unusual numbers and deeply nested values.
 
     Lone surrogates, control characters and repeated names are handled as in `read_json_object`.
 
@@ -200,7 +200,7 @@ def _has_unknown(value: Any) -> bool:
 
 
 def _deep_values(text: str) -> Iterator[tuple[int, int]]:
-    """Yield start and end of each value at the first level below MAX_DEPTH."""
+    """Yield the start and end of each value at the first level below MAX_DEPTH."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
     depth, start = 0, None
@@ -241,7 +241,7 @@ def _parse_in_parts(text: str) -> Any:
     """Parse a text of any depth; the parser of the standard library is recursive.
 
     Each value at every MAX_DEPTH-th level is a part, which is parsed when it ends. In the text
-    around a part, the constant NaN stands for its value.
+    around a part, the constant NaN stands for the part's value.
     """
     parts = [_Part()]
     depth = end = 0

@@ -1,4 +1,4 @@
-"""Texts in error messages: similar names, and text that is safe to log and to show."""
+"""Helpers for error messages: suggested names, and text that is safe to log and show."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -13,14 +13,14 @@ MAX_REASON_LENGTH = 160
 _MAX_SENTENCE_LENGTH = 1_000
 
 _MIN_PRIVATE_LENGTH = 4
-"""Length from which a private text is also removed inside other words."""
+"""Minimum length of a private text that is also removed inside other words."""
 
 _MAYBE_PRIVATE = r"""
-    \{(?:.*\}|.*) | \[(?:.*\]|.*)              # JSON, also if it is cut off
+    \{(?:.*\}|.*) | \[(?:.*\]|.*)              # JSON, even if it is cut off
     | "(?:.*"|.*) | (?<!\w)'(?:.*'(?!\w)|.*)     # quoted text, which may contain quotes
     | (?<=\s)\S*:(?=\s|$).*                    # text after a colon, except after the first word
     | \S*[:@]\S+                               # URLs, addresses and contacts
-    | (?<!\w)\+?\d[\d\ .()-]{4,}\d(?!\w)       # numbers of phones and cards, but no SIDs
+    | (?<!\w)\+?\d[\d\ .()-]{4,}\d(?!\w)       # phone and card numbers, but not SIDs
 """
 """Text that may be a value of an attribute or a contact, as a verbose regular expression."""
 
@@ -70,15 +70,15 @@ def public_text(message: str, private: Iterable[str]) -> str:
 
     Args:
         message: the message, which may repeat parts of the request or of stored data.
-        private: texts sent with the request that must not be repeated. Of a JSON text, neither the
-            text nor any value in it may be repeated.
+        private: texts sent with the request that must not be repeated. If a text is JSON, neither
+            the text nor any value in it may be repeated.
 
     Returns:
-        The message without a period at the end and with at most MAX_REASON_LENGTH characters. "…"
+        The message without its final period and with at most MAX_REASON_LENGTH characters. "…"
         replaces private texts, words of at least four characters that occur in private texts or
         begin a word of one, and everything that may be a value of an attribute or a contact: JSON,
-        quoted text, text after a colon (except after the first word), URLs, addresses, and numbers
-        of phones or cards. Empty if the message is too long to be a sentence.
+        quoted text, text after a colon (except after the first word), URLs, addresses, and phone
+        or card numbers. Empty if the message is too long to be a sentence.
     """
     import re  # noqa: PLC0415  needed for error messages only
 

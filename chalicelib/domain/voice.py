@@ -141,7 +141,7 @@ class Menu:
         return next(language for language in self.languages if language.default)
 
     def selected(self, digits: str) -> Language | None:
-        """Return the language selected by the pressed key; None if there is none."""
+        """Return the language that the pressed keys select; None if they select none."""
         return next((language for language in self.languages if language.digit == digits), None)
 
 

@@ -99,7 +99,7 @@ def twilio_routes(app: Chalice) -> list[tuple[str, str]]:
 
 
 def move_twilio_routes(app: Chalice, prefixes: tuple[str, ...]) -> None:
-    """Serve the routes that Twilio calls under secret prefixes instead of their own paths.
+    """Move the routes that Twilio calls from their own paths to prefixed paths.
 
     A request's ``path`` remains the route's own path, so that log lines do not contain a prefix.
     ``context["resourcePath"]`` and ``context["path"]`` contain the prefix, which Twilio signs.

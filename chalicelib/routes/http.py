@@ -83,7 +83,7 @@ def route(
             first arguments. The body may be JSON, a form or empty, and web pages from the origin
             in CORS_ALLOW_ORIGIN may call the route. None if the route needs no token, because
             Twilio calls it or because it is public.
-        parameters: the names of all parameters; a request with any other parameter is refused.
+        parameters: the names of all parameters; a request with any other parameter is rejected.
             None if the view calls `check_names`, because the names depend on the request.
         tutorial_methods: the methods that exist only if TUTORIAL_ROUTES is true.
     """
@@ -116,7 +116,7 @@ def _authorized(
     parameters: Collection[str] | None,
     tutorial_methods: Collection[str],
 ) -> View:
-    """Return a view that calls *view* with a caller whose token allows the action."""
+    """Return a view that calls *view* only if the caller's token allows the action."""
 
     @functools.wraps(view)
     def call(**path_parameters: str) -> Any:
@@ -254,7 +254,7 @@ def check_names(
     names: Collection[str],
     hints: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Raise BadRequest if there are unknown parameters, with a suggestion for each.
+    """Raise BadRequest, with suggestions, if there are unknown parameters.
 
     Args:
         parameters: the names of the received parameters.
@@ -268,7 +268,7 @@ def check_names(
         f'There is no parameter "{shown(name)}"{_advice(name, names, hints)}'
         for name in unknown[:_MAX_UNKNOWN_NAMES]
     ]
-    known = f"The parameters are: {', '.join(names)}." if names else "The request takes none."
+    known = f"The parameters are: {', '.join(names)}." if names else "This route has no parameters."
     raise BadRequest(" ".join([*sentences, known]))
 
 

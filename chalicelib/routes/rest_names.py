@@ -15,7 +15,7 @@ COUNTERPARTS = {
     "PageToken": "cursor",
     "Page": "cursor",
 }
-"""Parameters of this API whose names differ in more than their spelling."""
+"""Parameters of this API by TaskRouter's names, if these differ in more than spelling."""
 
 _INSTRUCTIONS = "only POST /reservations/{sid}/accept takes an instruction and its parameters"
 _STATUS = "the route determines the status: /accept, /reject or /complete after /reservations/{sid}"

@@ -35,7 +35,7 @@ def find_reservation_to_accept(
     if len(allowed) == 1:
         return allowed[0].reservation_sid
     if allowed:
-        raise BadRequest("The Task has several pending Reservations. Send reservation_sid.")
+        raise BadRequest("The Task has several Reservations. Send reservation_sid.")
     if reservations:
         principal.authorize(Action.ACCEPT_RESERVATION, worker_sid=reservations[0].worker_sid)
     raise NotFound("The Task has no pending Reservation.")

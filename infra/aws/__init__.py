@@ -47,7 +47,7 @@ class Aws:
 
 
 def describe_error(error: ClientError) -> str:
-    """Return the operation, the code and the message of an error response of AWS."""
+    """Return the operation, the code and the message of an AWS error response."""
     code, message = (error.response.get("Error", {}).get(key, "") for key in ("Code", "Message"))
     return f"AWS returned {code} for {error.operation_name}: {message.rstrip('.')}."
 
@@ -65,7 +65,7 @@ _NUMBERS = {"AWS_MAX_ATTEMPTS": 1, "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES": 0}
 
 
 def describe_wrong_variable(name: str, value: str) -> str | None:
-    """Describe valid values of a boto3 variable; None if boto3 accepts or ignores the value.
+    """Describe valid values of a boto3 variable; return None if *value* causes no error.
 
     boto3 raises errors of different types for some of these values, and fails later for others.
     """

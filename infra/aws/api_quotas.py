@@ -20,7 +20,7 @@ _SECONDS_PER_REQUEST = {
     "PutRestApi": 1,
     "UpdateDomainName": 30,
 }
-"""Minimum interval between two requests of an operation in one account, for regional APIs."""
+"""Minimum interval between two requests for an operation in one account, for regional APIs."""
 
 _MAX_WAITS = 10
 """Maximum number of waits per request. Other deployments in the account may use up the quota."""
@@ -32,7 +32,7 @@ def wait_for_quotas(events: Any) -> None:
 
 
 def wait_for_quotas_in_all_sessions() -> None:
-    """Do the same for all clients of sessions that this process creates from now on."""
+    """Call `wait_for_quotas` for all clients of sessions that are created from now on."""
     handlers.BUILTIN_HANDLERS.append((_EVENT, _seconds_to_wait))
 
 

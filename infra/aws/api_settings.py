@@ -28,10 +28,10 @@ ACCESS_LOG_FORMAT = json.dumps(
         "refused_by_api_gateway": "$context.error.responseType",
     }
 )
-"""Format of the access log, without queries, headers, bodies and the SIDs in paths."""
+"""Format of the access log, without queries, headers, bodies or the SIDs in paths."""
 
 _MEASURED_PATHS = ("/assignment_callback", "/assignment_callback/fallback")
-"""Routes with metrics of their own, which alarms read. Each method costs up to $1.50 a month."""
+"""Routes with separate metrics, which alarms read. Each method costs up to $1.50 a month."""
 
 SWEEP_RETRIES = 0
 """A failed sweep is not retried, because the next sweep starts within a minute."""

@@ -45,7 +45,7 @@ DEFAULT_SECONDS = 0.5
 """Assumed mean duration of other requests, which may wait for TaskRouter."""
 
 _DEFAULT_SHARE = 0.5
-"""Share of the concurrency that one method for other clients may use."""
+"""Share of the concurrency that one method for clients other than Twilio may use."""
 
 _ALARM_SHARE = 0.8
 """Share of the concurrency at which the alarm ConcurrencyHigh is triggered."""

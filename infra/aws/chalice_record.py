@@ -50,8 +50,8 @@ def run_chalice(*arguments: str) -> None:
         completed = subprocess.run(  # noqa: S603  # this interpreter, with trusted arguments
             [sys.executable, "-c", _CHALICE.format(pipe=pipe), *arguments],
             cwd=PROJECT,
-            # One of Chalice's libraries queries a terminal, whose replies would answer later
-            # questions.
+            # One of Chalice's libraries queries a terminal. The replies would answer later
+            # prompts.
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             pass_fds=[pipe],

@@ -64,7 +64,7 @@ def _text(example: str, pattern: str = r"[\s\S]*\S[\s\S]*") -> _Type:
 
 
 def _texts(example: str, pattern: str, *, maximum: int) -> _Type:
-    """A list of strings, whose maximum length is a quota of Lambda."""
+    """Return the type of a list of strings; *maximum* is a quota of Lambda."""
     return _Type(
         f'a list of strings (at most {maximum}), for example ["{example}"]',
         lambda value: (
@@ -243,10 +243,10 @@ def check(project: Mapping[str, Any], stage_name: str) -> None:
 def check_combinations(project: Mapping[str, Any], stage_name: str) -> None:
     """Check members that depend on each other, as Chalice resolves them for each function.
 
-    Chalice checks these members too, but only after the stack has been created.
+    Chalice checks some of these members too, but only after the stack has been created.
 
     Raises:
-        OperatorError: A member lacks its counterpart.
+        OperatorError: A member is missing, or the members contradict each other.
     """
     for handler in (API, SWEEP):
         members = ChaliceConfig(
@@ -258,7 +258,7 @@ def check_combinations(project: Mapping[str, Any], stage_name: str) -> None:
 
 def _find_wrong_combinations(members: ChaliceConfig, handler: str) -> Iterator[str]:
     if bool(members.subnet_ids) != bool(members.security_group_ids):
-        yield f"subnet_ids and security_group_ids of {handler} must both be set, or neither."
+        yield f"subnet_ids and security_group_ids of {handler} must both be set or both be omitted."
     if members.autogen_policy is None:
         yield f"autogen_policy must be set to {_OWN_POLICY.expected}."
     if handler == SWEEP and (members.lambda_timeout or _MIN_SWEEP_SECONDS) < _MIN_SWEEP_SECONDS:
@@ -383,6 +383,6 @@ def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return a question that names the nearest known name, or nothing if none is near."""
+    """Return a question that names the nearest known name, or an empty string."""
     nearest = difflib.get_close_matches(name, [*known], n=1)
     return f" Did you mean {nearest[0]}?" if nearest else ""

@@ -1,4 +1,4 @@
-"""Examples in errors for members of .chalice/config.json that must be strings."""
+"""Examples for errors about members of .chalice/config.json that must be strings."""
 
 import json
 from dataclasses import Field
@@ -16,7 +16,7 @@ _EXAMPLES = {
     "reservations_table": "taskrouter-callbacks-dev-reservations",
     "state_table": "taskrouter-callbacks-dev-state",
 }
-"""Examples of the settings that have no default, or an empty one."""
+"""Examples for the settings that have no default or an empty default."""
 
 
 def describe_string(value: object, setting: Field[Any] | None = None) -> str:

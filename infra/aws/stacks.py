@@ -21,7 +21,7 @@ _SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 _ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 _DELETED = "DELETE_COMPLETE"
 _WITHOUT_RESOURCES = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
-"""States of a stack whose creation failed or has not started. It can't be updated."""
+"""States of a stack whose creation failed or has not started. Such a stack can't be updated."""
 
 
 def create_or_update(aws: Aws, stage: Stage, *, tables_only: bool = False) -> dict[str, str]:
@@ -80,7 +80,7 @@ def exists(aws: Aws, stage: Stage) -> bool:
 def regions(aws: Aws, stage: Stage) -> list[str]:
     """Return the regions in which the stage has a stack with a bucket.
 
-    A stage that is only prepared has no roles, but a bucket. S3 lists the buckets of all regions.
+    A stage that is only prepared has a bucket but no roles. S3 lists the buckets of all regions.
     """
     # CloudFormation's names consist of the stack's name, the logical ID and random characters.
     prefix = f"{stage.stack}-deployments-".lower()
@@ -112,7 +112,7 @@ def _retained_tables(aws: Aws, stage: Stage) -> dict[str, str]:
     """Return the names of the stage's existing tables by logical ID.
 
     Raises:
-        OperatorError: A table has other keys or indexes than in the template.
+        OperatorError: A table's keys or indexes differ from the template.
     """
     dynamodb, tables = aws.client("dynamodb"), {}
     for logical_id, name in (
@@ -172,7 +172,7 @@ def _import_tables(
 
 
 def _import_template(tables: Mapping[str, str]) -> str:
-    """Return the template without everything that an import may not add.
+    """Return the template without the parts that an import may not add.
 
     An import may add neither other resources nor outputs (AWS, "Import AWS resources into a
     CloudFormation stack").

@@ -158,7 +158,7 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UndeclaredStage: There is no such stage.
         OperatorError: The file config.json cannot be read, or a member of the file is unknown, has
-            the wrong type or is a secret.
+            a wrong type or value, or is a secret.
     """
     project_config = project()
     stages = project_config["stages"]
@@ -183,10 +183,10 @@ def set_variables(stage_name: str, variables: Mapping[str, str]) -> None:
     content = project()
     content["stages"][stage_name].setdefault("environment_variables", {}).update(variables)
     path = CONFIG.resolve()  # keeps a symbolic link
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    shutil.copymode(path, new)
-    new.replace(path)
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    shutil.copymode(path, temporary)
+    temporary.replace(path)
 
 
 def empty_sids(stage_name: str) -> list[str]:
@@ -360,7 +360,7 @@ def _check_policy_files(stage: Stage, functions: Mapping[str, Any]) -> None:
 
 
 def _check_domain(stage_name: str, domain: Mapping[str, Any], settings: config.Settings) -> None:
-    """Require a certificate, and that PUBLIC_BASE_URL is the URL of the custom domain."""
+    """Check that the domain has a certificate and that PUBLIC_BASE_URL is its URL."""
     for key in ("domain_name", "certificate_arn"):
         if key not in domain:
             raise invalid(stage_name, f"api_gateway_custom_domain.{key} is missing.")

@@ -58,7 +58,7 @@ _REMEDIES = {
     "NoSuchBucket": "status",
     "ParameterNotFound": "secrets put",
 }
-"""The command that helps if a part of a stage does not exist, by the error code of AWS."""
+"""The command that helps if a part of a stage does not exist, by AWS error code."""
 
 _STORE_SECONDS = 10.0
 """Time limit of a DynamoDB call by an operator command.

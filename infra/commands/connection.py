@@ -1,4 +1,4 @@
-"""Connects a deployed stage: callback URLs at Twilio, and the first subscriber of the alarms."""
+"""Connects a deployed stage to Twilio and to the recipients of its alarms."""
 
 import re
 from collections.abc import Callable
@@ -31,12 +31,12 @@ _EVENTS_FILTER = "events_filter"
 _ROUTES = "|".join(path for _, path in (_WORKFLOW_URLS | _WORKSPACE_URLS).values())
 
 _OTHER_STAGE_SECONDS = 5
-"""Time limit of a request to the stage that a Workflow calls at present."""
+"""Time limit of a request to the stage that a Workflow currently calls."""
 
 
 @dataclass
 class Changes:
-    """Changes of a Workspace and its Workflow at Twilio.
+    """Changes to a Workspace and its Workflow at Twilio.
 
     Attributes:
         workflow: New values of the Workflow's properties.
@@ -87,17 +87,17 @@ def ensure_not_deployed_elsewhere(
     url = _without_query_and_fragment(fetch_workflow().assignment_callback_url or "")
     bases = [f"https?://.+/{re.escape(stage.name)}", re.escape(stage.settings.public_base_url)]
     # The base URL may be followed by a secret segment.
-    found = re.fullmatch(f"({'|'.join(filter(None, bases))})(/[^/]+)?/assignment_callback", url)
-    if found and _is_served(url):
+    match = re.fullmatch(f"({'|'.join(filter(None, bases))})(/[^/]+)?/assignment_callback", url)
+    if match and _is_served(url):
         raise OperatorError(
-            f"Stage {stage.name} is already deployed at {_mask(found[1], '')}; account "
-            f"{aws.account} is not its account. Use the credentials of that account, or clear the "
-            "Workflow's callback URL."
+            f"Stage {stage.name} is already deployed at {_mask(match[1], '')}, in an account other "
+            f"than {aws.account}. Use the credentials of that account, or clear the Workflow's "
+            "callback URL."
         )
 
 
 def _is_served(url: str) -> bool:
-    """Return whether an unsigned callback gets an error of this service."""
+    """Return whether an unsigned callback gets an error from this service."""
     try:
         # The fallback is called, because an alarm counts the requests that the first URL refuses.
         response = requests.post(
@@ -118,7 +118,7 @@ def set_callback_urls(workspace: Workspace, base_url: str, prefix: str, dialog: 
         workspace: The Workspace with the Workflow.
         base_url: The URL in front of the routes, including the API's stage.
         prefix: Path prefix of the routes that Twilio calls, which is secret.
-        dialog: How the changes are confirmed.
+        dialog: Asks the operator for confirmation.
 
     Raises:
         OperatorError: Twilio refused the changes or did not store them.

@@ -222,7 +222,7 @@ def prepare(stage_name: str, *, no_input: bool) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
     If the stage lacks SIDs or secrets, they are read from the environment or, in a terminal, asked
-    for, as `deploy` does. Creates or updates the stack, writes the policies, and restores Chalice's
+    for, as with `deploy`. Creates or updates the stack, writes the policies, and restores Chalice's
     record of the deployed functions and API. Does not change any function or API.
     """
     stage = _read_deployable(stage_name, allow_empty_sids=True)

@@ -61,10 +61,10 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
 
 
 def _describe_urls(stage: Stage) -> str:
-    """Return how the URLs of TaskRouter's callbacks will change, and what ends with the topic."""
+    """Describe the URL after the next deployment, and the loss of the subscriptions."""
     url = stage.settings.public_base_url
     remedy = (
-        f". After it, make {url} lead to that API."
+        f". Afterward, make {url} lead to that API."
         if url
         else ", and offers to change the callback URLs at Twilio."
     )

@@ -24,7 +24,7 @@ def is_terminal() -> bool:
 
 @dataclass(frozen=True)
 class Dialog:
-    """How a command gets decisions and missing values.
+    """Gets decisions and missing values from the operator.
 
     Attributes:
         is_interactive: Whether the command may ask questions.
@@ -54,7 +54,7 @@ def _parse_yes_or_no(answer: str) -> str:
 
 
 def ask(question: str, *, default: str | None = None, parse: Callable[[str], str] = str) -> str:
-    """Ask for a text, again if *parse* raises a UsageError."""
+    """Ask for text; ask again if *parse* raises a UsageError."""
     answer: str = click.prompt(
         question, default=default, show_default=bool(default), value_proc=parse, err=True
     )

@@ -40,7 +40,7 @@ def complete(
     Args:
         aws: The account and region.
         stage: The stage, whose SIDs may be made up.
-        dialog: How missing values are obtained.
+        dialog: Asks the operator for missing values.
         environ: Variables of the shell.
 
     Returns:
@@ -105,7 +105,7 @@ def _report_unused(
     names = [name for name in known if environ.get(name, "").strip() not in ("", *known[name])]
     if names:
         click.echo(
-            f"Not used, because the stage has other values: {', '.join(names)} of the shell. To "
+            f"Shell variables not used, because the stage has other values: {', '.join(names)}. To "
             "change the stage, edit .chalice/config.json, or run python -m infra secrets put.",
             err=True,
         )
@@ -126,7 +126,7 @@ def _add_from_operator(
         are = "are" if len(missing) > 1 else "is"
         raise OperatorError(
             f"Stage {stage.name}: {', '.join(missing)} {are} not set. Export the missing "
-            "variables, or run this command in a terminal, which asks for them. (To store only "
+            "variables, or run this command in a terminal to enter them. (To store only "
             f"the secrets, run: python -m infra secrets put --stage {stage.name})"
         )
     _ask_for_account(stage, values, missing)
@@ -166,9 +166,7 @@ def _open_account(stage: Stage, values: Mapping[str, str], *, verify_auth_token:
     if verify_auth_token:
         remedy = "Copy the account SID and the primary auth token from Twilio's Console."
         Account(url, sid, sid, values[_AUTH_TOKEN], remedy=remedy).list_workspaces()
-    remedy = (
-        "Check the SID and the secret of the key, and that it is a standard key of this account"
-    )
+    remedy = "Check the SID and the secret of the key, which must be a standard key of this account"
     if not verify_auth_token:
         remedy += f". To store another key, run: python -m infra secrets put --stage {stage.name}"
     return Account(url, sid, values[_KEY], values[_KEY_SECRET], remedy=f"{remedy}.")

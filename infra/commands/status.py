@@ -18,7 +18,13 @@ from chalicelib.domain.messages import describe_connection_failure
 from infra import OperatorError, format_duration
 from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import SWEEP, Stage
-from infra.commands import cloud_stage_option, connect_to_stage, describe_error, report_errors
+from infra.commands import (
+    cloud_stage_option,
+    connect_to_stage,
+    connection,
+    describe_error,
+    report_errors,
+)
 from infra.commands.dialog import progress
 
 SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
@@ -30,6 +36,7 @@ The assignment callback is not used, because an alarm counts the requests that i
 _OK = "ok"
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _NOT_DEPLOYED = "not deployed"
+_NOT_CHECKED = "not checked"
 _MISSING = "missing"
 _STACK_MISSING = "stack missing"
 _RETRY_SECONDS = 2
@@ -45,10 +52,10 @@ class UnreachableError(OperatorError):
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @report_errors
 def status(stage_name: str, *, as_json: bool) -> None:
-    """Show the URL, tables, schedule, last sweep and alarms of a stage.
+    """Show the URLs, tables, schedule, last sweep and alarms of a stage.
 
-    Exit code 1: a part of the stage is missing or does not work, an alarm is active, or nobody
-    receives the alarms.
+    Exit code 1: a part of the stage is missing or does not work, TaskRouter calls other URLs, an
+    alarm is active, or nobody receives the alarms.
     """
     stage = stage_config.read(stage_name)
     aws = connect_to_stage(stage)
@@ -82,6 +89,7 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
     bucket = outputs.get("Deployments")
     url = _or_error(lambda: chalice_record.public_url(aws, stage, bucket) or _NOT_DEPLOYED)
     answers = _or_error(lambda: _smoke_test_result(url, stage.settings.callback_prefixes[0]))
+    callback_urls = _or_error(lambda: _callback_urls(aws, stage, url))
     tables = {
         table: _or_error(lambda table=table: _table_status(aws, table))  # type: ignore[misc]
         for table in (stage.settings.reservations_table, stage.settings.state_table)
@@ -93,6 +101,7 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
     return {
         "url": url,
         "answers": answers,
+        "callback_urls": callback_urls,
         "tables": tables,
         "schedule": schedule,
         "last_sweep": _or_error(lambda: _last_sweep(aws, stage)),
@@ -102,7 +111,7 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
         "ok": isinstance(subscribers, int)
         and subscribers > 0
         and set(tables.values()) == {"ACTIVE"}
-        and (answers, schedule, alarms) == (_OK, "ENABLED", []),
+        and (answers, callback_urls, schedule, alarms) == (_OK, _OK, "ENABLED", []),
     }
 
 
@@ -201,9 +210,18 @@ def _or_error(read: Callable[[], Any]) -> Any:
 
 def _smoke_test_result(url: str, callback_prefix: str) -> str:
     if not url.startswith("http"):
-        return "not checked"
+        return _NOT_CHECKED
     smoke_test(url, callback_prefix, max_seconds=0)
     return _OK
+
+
+def _callback_urls(aws: Aws, stage: Stage, url: str) -> Any:
+    """Return the changes that the URLs at Twilio need to call this stage."""
+    if not url.startswith("http"):
+        return _NOT_CHECKED
+    workspace = connection.open_workspace(aws, stage)
+    changes = connection.find_changes(workspace, url, stage.settings.callback_prefixes[0])
+    return changes.lines or _OK
 
 
 def _table_status(aws: Aws, name: str) -> str:

@@ -43,7 +43,7 @@ def _parse_hours(text: str) -> float:
     except ValueError:
         hours = math.nan
     if not 0 < hours <= _MAX_HOURS:
-        raise click.BadParameter(f"It must be a number above 0, and at most {_MAX_HOURS:g}.")
+        raise click.BadParameter(f"It must be a number greater than 0 and at most {_MAX_HOURS:g}.")
     return hours
 
 
@@ -121,8 +121,7 @@ def read_api_key(settings: config.Settings) -> ApiKey:
             AWS credentials and region of the caller.
 
     Raises:
-        OperatorError: The value of the parameter is invalid.
-        botocore.exceptions.ClientError: The parameter does not exist or can't be read.
+        OperatorError: The parameter does not exist, can't be read or is invalid.
     """
     name = settings.secrets_parameter
     if not name:

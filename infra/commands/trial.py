@@ -84,7 +84,7 @@ def run(
         aws: The account and region.
         stage: The deployed stage.
         workspace: The Workspace with the Workflow.
-        dialog: How the operator agrees.
+        dialog: Asks the operator.
         base_url: The URL in front of the routes, including the API's stage.
         attributes: JSON text of the Task's attributes; None to ask for them, or to use attributes
             that match a filter.
@@ -102,7 +102,7 @@ def run(
             f"--stage {stage.name} --try"
         )
     click.echo(f"Available Workers in the Workflow's TaskQueues: {', '.join(workers)}", err=True)
-    question = "Create a test Task, which reserves one of them for some seconds?"
+    question = "Create a test Task, which reserves one of them for a few seconds?"
     if dialog.is_interactive and not dialog.confirm(question):
         return
     if attributes is None:
@@ -198,7 +198,7 @@ def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Rou
 
 
 def _queues(routes: Sequence[_Route]) -> list[str]:
-    """Return the TaskQueues of several routes, each once."""
+    """Return the distinct TaskQueues of several routes."""
     return list(dict.fromkeys(queue for route in routes for queue in route.queues))
 
 
@@ -242,13 +242,13 @@ def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_R
 def _find_mismatch(attributes: str, routes: Sequence[_Route]) -> str | None:
     """Return why the Workflow would cancel a Task, as the end of a sentence, if that is certain.
 
-    Values are compared like TaskRouter's most tolerant comparison, by their text without case.
+    Values are compared by their text, ignoring case, like TaskRouter's most tolerant comparison.
     """
-    given = {name: _comparable(value) for name, value in json.loads(attributes).items()}
+    actual = {name: _comparable(value) for name, value in json.loads(attributes).items()}
     for route in routes:
         expected = route.attributes
         if expected is None or all(
-            given.get(name) == _comparable(value) for name, value in expected.items()
+            actual.get(name) == _comparable(value) for name, value in expected.items()
         ):
             return None
     return "match no filter of the Workflow, which has no default filter."

@@ -68,7 +68,7 @@ class HttpClient:
         )
 
     def list_reservations(self, status: str) -> Iterator[dict[str, Any]]:
-        """Yield the app's Reservations that have a status, from all pages; none after an error."""
+        """Yield the app's Reservations with the given status; stop after an error."""
         parameters = {"status": status}
         while True:
             page = self.get("/reservations", parameters).body

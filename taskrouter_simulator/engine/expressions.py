@@ -72,17 +72,17 @@ Keys = tuple[str | int, ...]
 
 
 class ExpressionError(ValueError):
-    """The text is not an expression of TaskRouter's language."""
+    """The text is not an expression in TaskRouter's language."""
 
 
 class NumericText(str):
-    """A text of digits that is converted to a number if the other value is a number."""
+    """A string of digits that is converted to a number if the other value is a number."""
 
     __slots__ = ()
 
 
 class FoldedText(str):
-    """A text that equals another text regardless of case."""
+    """A string that equals another string regardless of case."""
 
     __slots__ = ()
 
@@ -113,7 +113,7 @@ class Comparisons:
     mixed_types: str = "unequal"
 
     def find(self, name: str, *, null_literal: bool = False) -> Comparison:
-        """Return the comparison function of an operator.
+        """Return the comparison function for an operator.
 
         Args:
             name: The operator in upper case.

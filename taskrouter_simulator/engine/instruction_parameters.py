@@ -61,7 +61,7 @@ def read_contact(value: Any, name: str, code: int) -> str:
     return value
 
 
-def given(parameters: Parameters, name: str, default: Any) -> Any:
+def get_or_default(parameters: Parameters, name: str, default: Any) -> Any:
     """Return a parameter, or the default if it is absent."""
     value = parameters.get(name)
     return default if value is None else value
@@ -92,14 +92,14 @@ def read_flag(parameters: Parameters, name: str, code: int) -> bool:
 
 
 def check_text(parameters: Parameters, name: str, code: int) -> None:
-    """Check that a parameter is absent or a text that is not empty."""
+    """Check that a parameter is absent or a non-empty string."""
     value = parameters.get(name)
     if value is not None and (not isinstance(value, str) or not value):
         raise _invalid(code, name, value)
 
 
 def check_url(parameters: Parameters, name: str, code: int, *, required: bool = False) -> None:
-    """Check that a parameter is an absolute http(s) URL, or absent if not required."""
+    """Check that a parameter is an absolute http(s) URL, or is absent and optional."""
     value = parameters.get(name)
     if value is None and not required:
         return

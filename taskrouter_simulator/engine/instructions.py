@@ -25,7 +25,7 @@ from taskrouter_simulator.engine.instruction_parameters import (
     check_sid,
     check_text,
     check_url,
-    given,
+    get_or_default,
     missing,
     missing_attribute,
     read_activity,
@@ -191,8 +191,10 @@ def _dequeue(context: InstructionContext) -> None:
     post_work = read_activity(context.workspace, parameters, "post_work_activity_sid", 40130)
     if not isinstance(attributes.get("call_sid"), str):
         raise missing_attribute(40140, "call_sid")
-    to = read_contact(given(parameters, "to", context.contact_uri), "to", 40131)
-    caller_id = read_contact(given(parameters, "from", attributes.get("to")), "from", 40132)
+    to = read_contact(get_or_default(parameters, "to", context.contact_uri), "to", 40131)
+    caller_id = read_contact(
+        get_or_default(parameters, "from", attributes.get("to")), "from", 40132
+    )
     check_choice(parameters, "record", _RECORD, 40133)
     is_sip = to.lower().startswith(("sip:", "sips:"))
     maximum = _MAX_SIP_SECONDS if is_sip else _MAX_SECONDS
@@ -207,7 +209,7 @@ def _dequeue(context: InstructionContext) -> None:
 
 def _call(context: InstructionContext) -> None:
     parameters = context.parameters
-    to = read_contact(given(parameters, "to", context.contact_uri), "to", 40110)
+    to = read_contact(get_or_default(parameters, "to", context.contact_uri), "to", 40110)
     caller_id = read_contact(parameters.get("from"), "from", 40111)
     check_url(parameters, "url", 40112, required=True)
     check_choice(parameters, "record", _RECORD, 40113)
@@ -242,8 +244,8 @@ def _conference(context: InstructionContext) -> None:
     read_activity(context.workspace, parameters, "worker_activity_sid", 40139)
     if not (attributes.get("call_sid") or attributes.get("outbound_to")):
         raise missing_attribute(40142, "call_sid or outbound_to")
-    to = read_contact(given(parameters, "to", context.contact_uri), "to", 40137)
-    caller = given(parameters, "from", attributes.get("to"))
+    to = read_contact(get_or_default(parameters, "to", context.contact_uri), "to", 40137)
+    caller = get_or_default(parameters, "from", attributes.get("to"))
     if not caller:
         raise missing(40138, "from")
     caller_id = read_contact(caller, "from", 40141)

@@ -104,7 +104,7 @@ def require_names(
     """Check that each reference can be resolved.
 
     A reference to an attribute is accepted, because a missing attribute is documented to be NULL.
-    A reference is not taken as an attribute if it is a misspelling of a supplied name.
+    A reference is not treated as an attribute if it misspells a supplied name.
 
     Args:
         references: The references in the expression.
@@ -167,7 +167,7 @@ def _find_namespace(keys: Keys, scope: Scope, workspace: Workspace) -> Keys | No
 def _find_worker_name(keys: Keys, workspace: Workspace) -> Keys | None:
     """Return the supplied name that `worker.NAME…` misspells, or None if it may be an attribute.
 
-    If a Worker has the attribute, the reference is no misspelling.
+    If a Worker has the attribute, the reference is not a misspelling.
     """
     match keys:
         case ("worker", str(name)):

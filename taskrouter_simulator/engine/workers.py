@@ -163,7 +163,7 @@ def update_channel(
     capacity: int | None = None,
     available: bool | None = None,
 ) -> None:
-    """Change capacity and availability on a TaskChannel; None means no change."""
+    """Change a Worker's capacity and availability on a TaskChannel; None means no change."""
     channel = workspace.channels[worker_channel.channel_sid]
     if capacity is not None and capacity != worker_channel.capacity:
         worker_channel.capacity = capacity

@@ -230,7 +230,7 @@ def _integer(item: dict[str, Any], key: str, minimum: int) -> int | None:
     value = item.get(key)
     if value is None or value == "":
         return None
-    if not re.fullmatch(r"-?[0-9]{1,12}", str(value)):  # unlike int(), refuses True and 1.0
+    if not re.fullmatch(r"-?[0-9]{1,12}", str(value)):  # unlike int(), rejects True and 1.0
         raise ConfigurationError(f"{key} must be an integer")
     number = int(value)
     if not minimum <= number <= _MAX_INTEGER:

@@ -94,8 +94,8 @@ def _file(name: str) -> Response:
 def _state(engine: Engine, log: Log, request: Request) -> Response:
     """Return the overview, or 304 if it is unchanged.
 
-    An unknown Workspace is no error, because a reset deletes the Workspace that the page shows. The
-    time is in a header, because it changes even when the overview does not.
+    An unknown Workspace is not an error, because a reset deletes the Workspace that the page shows.
+    The time is in a header, because it changes even when the overview does not.
     """
     if unknown := sorted(set(request.query_params) - {"workspace"}):
         message = f"unknown name {describe_unknown(unknown[0], ['workspace'])}"

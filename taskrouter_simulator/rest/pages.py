@@ -117,7 +117,7 @@ def paginate(
         size: Maximum number of resources in the page.
 
     Raises:
-        BadRequest: The simulator has not created the token for this list and this order.
+        BadRequest: The simulator did not create the token for this list and this order.
     """
     scope = json.dumps([path, ordering.text])
     ordered = ordering.sort(resources)
@@ -138,7 +138,7 @@ def paginate(
 def _token(scope: str, position: Position | None, *, is_backward: bool) -> str:
     """Return a token that is valid only for one list and one sort order.
 
-    The token is authenticated, so that its content needs no further checks when it comes back.
+    The token is authenticated, so that its content needs no further checks when it is returned.
     """
     content = json.dumps([position, is_backward]).encode()
     digest = hmac.digest(_TOKEN_KEY, scope.encode() + content, "sha256")

@@ -35,15 +35,15 @@ PAGING = ("PageSize", "Page", "PageToken")
 class Parameters:
     """The parameters in a form or a query string.
 
-    Each method returns the value of one parameter, and raises BadRequest if the value is invalid.
-    Except for `all`, `choices` and `required`, the methods return None if the parameter is absent.
+    Methods that read a parameter return its value, and raise BadRequest if the value is invalid.
+    Except for `all`, `choices` and `required`, they return None if the parameter is absent.
     An empty value is invalid unless the method's description says otherwise. Reading a parameter
     that is not among `names` raises KeyError, so that no handler reads an undeclared parameter.
 
     Args:
         text: The encoded parameters; a name may be repeated.
         names: Names of the operation's parameters; the methods ignore all others.
-        lists: Names of the parameters that may be repeated; of others, the last value counts.
+        lists: Names of the parameters that may be repeated; for all others, the last value counts.
 
     Raises:
         BadRequest: There are more than 1000 parameters, or they are not UTF-8.

@@ -33,7 +33,7 @@ UPDATE_LISTS = (
 )
 """The parameters of an update that may be repeated."""
 SUPERVISE_PARAMETERS = ("SupervisorMode", "Supervisor")
-"""Further parameters of an update of the Reservation of a Task."""
+"""Additional parameters of an update whose path is under a Task."""
 _PREFIXES = {"dequeue": "Dequeue", "call": "Call", "redirect": "Redirect"}
 _RENAMED = {"DequeueStatusCallbackEvent": "status_callback_events"}
 _REST_NAMES = {"status_callback_events": "StatusCallbackEvent", "activity_sid": "WorkerActivitySid"}
@@ -169,7 +169,7 @@ def _instruction_parameters(name: str) -> list[str]:
         "reject": ["WorkerActivitySid"],
         "supervise": list(SUPERVISE_PARAMETERS),
         "conference": [key for key in UPDATE_PARAMETERS if not key.startswith(others)],
-    }.get(name, list(UPDATE_PARAMETERS))  # the unknown instruction is refused later
+    }.get(name, list(UPDATE_PARAMETERS))  # an unknown instruction is refused later
 
 
 def _parse_instruction(form: Parameters, name: str) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def _filter(request: Request) -> Callable[[Task], bool]:
             "RoutingTarget": task.routing_target,
         }
         return (
-            all(wanted in {None, values[name]} for name, wanted in filters.items())
+            all(value in {None, values[name]} for name, value in filters.items())
             and (not statuses or task.status in statuses)
             and priority in {None, task.priority}
             and not has_addons

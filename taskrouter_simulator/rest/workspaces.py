@@ -140,7 +140,7 @@ def _require_single_tasking_workspace(request: Request) -> None:
     Raises:
         BadRequest: All Workspaces are multitasking.
     """
-    if all(other.multi_task_enabled for other in request.engine.workspaces.values()):
+    if all(item.multi_task_enabled for item in request.engine.workspaces.values()):
         raise BadRequest(
             "MultiTaskEnabled must not be changed to false unless another Workspace is"
             " single-tasking"

@@ -184,7 +184,7 @@ def test_signature_of_another_url_is_invalid(signed: str) -> None:
         verifier("right").verify(ROUTE, FORM, sign(signed), query=[("tenant", "acme")])
 
 
-OTHER = "https://other.example/prod/assignment_callback"
+OTHER_URL = "https://other.example/prod/assignment_callback"
 ACME = (("tenant", "acme"),)
 
 
@@ -198,9 +198,9 @@ ACME = (("tenant", "acme"),)
         ("A" * 28, (), "auth_token"),
         (sign(ROUTE, "wrong"), (), "auth_token"),
         (sign(f"{ROUTE}?tenant=acme", "wrong"), ACME, "auth_token"),
-        (sign(OTHER, "wrong"), (), "auth_token"),
-        (sign(OTHER), (), "base_url"),
-        (sign(f"{OTHER}?tenant=acme"), ACME, "base_url"),
+        (sign(OTHER_URL, "wrong"), (), "auth_token"),
+        (sign(OTHER_URL), (), "base_url"),
+        (sign(f"{OTHER_URL}?tenant=acme"), ACME, "base_url"),
         (sign(f"{ROUTE}/"), (), "path"),
         (sign(f"{ROUTE}/?tenant=acme"), ACME, "path"),
         (sign(ROUTE), ACME, "query"),
@@ -221,7 +221,7 @@ def test_likely_cause_of_an_invalid_signature_is_found(
 ) -> None:
     with pytest.raises(InvalidSignature) as raised:
         verifier("right").verify(
-            ROUTE, FORM, signature, query=query, other_urls=lambda: ["https://[", OTHER]
+            ROUTE, FORM, signature, query=query, other_urls=lambda: ["https://[", OTHER_URL]
         )
     assert raised.value.likely_cause == cause
 

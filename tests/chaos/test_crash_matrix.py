@@ -51,9 +51,9 @@ def _documented() -> list[str]:
 def _write(case: Case, results: list[Row]) -> None:
     """Replace the rows of a case in the document and sort all rows in the order of CASES."""
     order = [listed.name for listed in CASES]
-    others = [line for line in _documented() if not line.startswith(f"| {case.name} |")]
+    other_lines = [line for line in _documented() if not line.startswith(f"| {case.name} |")]
     lines = sorted(
-        [*others, *(str(row) for row in results)],
+        [*other_lines, *(str(row) for row in results)],
         key=lambda line: order.index(line.split(" | ")[0][2:]),
     )
     text = DOCUMENT.read_text(encoding="utf-8")

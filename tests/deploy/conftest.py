@@ -187,7 +187,7 @@ def twilio():
 
 @pytest.fixture
 def callbacks_to_emulator(aws, monkeypatch):
-    """Let the simulator reach deployed APIs under their names on AWS."""
+    """Let the simulator reach deployed APIs at their AWS URLs."""
     request = delivery._request
     invoke_url = re.compile(rf"https://((\w+)\.execute-api\.{REGION}\.amazonaws\.com)/(\w+)/(.*)")
 
@@ -203,7 +203,7 @@ def callbacks_to_emulator(aws, monkeypatch):
 
 @pytest.fixture
 def new_checkout(aws, twilio, tmp_path):
-    """A checkout that calls the simulator, but is not configured otherwise."""
+    """A checkout that is configured only to call the simulator."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in DEPLOYABLE:

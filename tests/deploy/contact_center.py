@@ -22,6 +22,16 @@ def open_shift(twilio, worker="Alice"):
     workspace.workers(twilio.workers[worker]).update(activity_sid=twilio.activities["Idle"])
 
 
+def call_back(twilio, url):
+    """Set all callback URLs of the Workspace and its Workflow to routes of *url*."""
+    workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
+    workspace.update(event_callback_url=f"{url}/event_callback")
+    workspace.workflows(twilio.workflow_sid).update(
+        assignment_callback_url=f"{url}/assignment_callback",
+        fallback_assignment_callback_url=f"{url}/assignment_callback/fallback",
+    )
+
+
 def first_deployment_dialog(twilio):
     """Return the questions of the first deployment, and answers for `docs_runner.terminal.run`."""
     return [

@@ -9,7 +9,7 @@ from twilio.request_validator import RequestValidator
 
 from tests.deploy import https_proxy
 from tests.deploy.conftest import ACCOUNT, REGION, STAGE, subscribe_to_alarms
-from tests.deploy.contact_center import ContactCenter, eventually
+from tests.deploy.contact_center import ContactCenter, call_back, eventually
 from tests.infra.config_file import editing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -119,6 +119,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     )
     assert checkout.run("status", "--stage", STAGE).returncode == 1  # nobody receives the alarms
     subscribe_to_alarms(aws)
+    call_back(twilio, url)
     status = json.loads(checkout.infra("status", "--stage", STAGE, "--json"))
     assert status["last_sweep"]["ok"] is True
     assert (status["alarm_subscribers"], status["ok"]) == (1, True)
@@ -133,7 +134,7 @@ def test_stage_is_created_used_updated_and_removed(aws, checkout, twilio, secret
     assert center.app.get("/health").body["version"] == "9.9.9"
     assert center.app.get(path).body["status"] == "timeout"
 
-    # Without --data, only the data remains. With --data, nothing remains.
+    # Without --data, the tables, their stack and the secrets remain. With --data, nothing remains.
     checkout.infra("destroy", "--stage", STAGE, "--yes")
     remaining = aws.list_resources()
     assert remaining == {

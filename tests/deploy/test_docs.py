@@ -6,7 +6,7 @@ import pytest
 
 from tests.deploy import https_proxy
 from tests.deploy.conftest import REGION, install, settings_of, subscribe_to_alarms
-from tests.deploy.contact_center import eventually, first_deployment_dialog, open_shift
+from tests.deploy.contact_center import call_back, eventually, first_deployment_dialog, open_shift
 from tests.deploy.test_deploy import callback_parameters, post_signed
 from tests.docs_runner import checkout, pages
 from tests.docs_runner.runner import Page
@@ -20,7 +20,7 @@ RESERVATION = "WR" + "1" * 32
 """SID of the Reservation in `callback_parameters`."""
 
 EXPECTED_CALLBACKS = 2
-"""Callbacks of the Tasks that the page creates: a test Task and the first accepted Task."""
+"""Number of callbacks for the Tasks that the page creates: a test Task and an accepted Task."""
 
 
 AWS_SCRIPT = """#!{python}
@@ -47,7 +47,7 @@ def aws_script(tmp_path_factory):
 
 
 class Account:
-    """The deployed stages, and the steps of the pages that are not commands."""
+    """The deployed stages, with methods for the steps of a page that are not commands."""
 
     def __init__(self, aws, twilio, secrets, folder, environ):
         self.aws, self.twilio, self.secrets = aws, twilio, secrets
@@ -77,8 +77,11 @@ class Account:
         url = f"https://{host}/{stage}/assignment_callback"
         return post_signed(url, self.twilio, self.environ, parameters)
 
-    def subscribe_to_alarms(self, stage):
+    def connect(self, stage):
+        """Subscribe to the alarms of a stage, and let TaskRouter call the stage."""
         subscribe_to_alarms(self.aws, stage)
+        host = f"{self.api_id(stage)}.execute-api.{REGION}.amazonaws.com"
+        call_back(self.twilio, f"https://{host}/{stage}")
 
     def record_reservation(self):
         """Record a Reservation in stage prod, and write its callback to callback.json."""
@@ -123,7 +126,7 @@ def open_page(account, aws_script, tmp_path):
         shell.end()
 
 
-def test_every_command_of_the_aws_pages_succeeds(account, open_page):
+def test_every_command_on_the_aws_pages_succeeds(account, open_page):
     examples = {}
     account.use_simulator()
     open_shift(account.twilio)
@@ -133,7 +136,7 @@ def test_every_command_of_the_aws_pages_succeeds(account, open_page):
     deploy.before = {
         "API=https://": lambda: examples.update(abcde12345=account.api_id("dev")),
         "curl -sw '\\n' -H": account.wait_for_callback,
-        "infra status --stage prod": lambda: account.subscribe_to_alarms("prod"),
+        "infra status --stage prod": lambda: account.connect("prod"),
     }
     deploy.run()
 

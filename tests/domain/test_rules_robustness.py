@@ -142,7 +142,7 @@ def test_attribute_of_any_depth_is_read(depth: int, before: str, after: str) -> 
 
 
 @pytest.mark.parametrize("when", ["task.x == task.y", "to_string(task.x)", "contains(task.x, 'a')"])
-def test_deep_values_never_fail_a_callback(when: str) -> None:
+def test_callback_with_deep_values_is_answered_by_a_rule(when: str) -> None:
     deep = "[" * 1_010 + "]" * 1_010
     callback = replace(CALLBACK, task_attributes=f'{{"x": {deep}, "y": {deep}}}')
     result = decide(

@@ -29,8 +29,8 @@ def test_default_menu_matches_the_quickstart() -> None:
     [("1", "es"), ("2", "en"), ("3", None), ("", None), ("12", None), ("*", None)],
 )
 def test_pressed_keys_select_a_language_or_none(digits: str, language: str | None) -> None:
-    chosen = Menu.parse(QUICKSTART).selected(digits)
-    assert (chosen.language if chosen else None) == language
+    selected_language = Menu.parse(QUICKSTART).selected(digits)
+    assert (selected_language.language if selected_language else None) == language
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_pressed_keys_select_a_language_or_none(digits: str, language: str | Non
         ([EN, {**ES, "default": True}], 'needs "default": true in exactly one entry'),
     ],
 )
-def test_error_names_the_problem_of_an_invalid_menu(value: object, problem: str) -> None:
+def test_error_for_an_invalid_menu_states_the_problem(value: object, problem: str) -> None:
     text = value if isinstance(value, str) else json.dumps(value)
     with pytest.raises(ValueError, match=problem):
         Menu.parse(text)

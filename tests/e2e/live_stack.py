@@ -103,7 +103,7 @@ class LiveStack:
         return reservation
 
     def clear(self):
-        """Cancel or complete all open Tasks, and set Alice to Offline."""
+        """Cancel or complete pending, reserved and assigned Tasks, and set Alice to Offline."""
         self.set_activity_of_alice("Offline")
         for task in self.taskrouter.get("/Tasks").body["tasks"]:
             final_statuses = {

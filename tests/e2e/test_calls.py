@@ -16,7 +16,7 @@ CALLER, NUMBER = "+15550001111", "+15556667777"
 
 @pytest.fixture(scope="module")
 def live():
-    """A stack whose rules dequeue calls, and which receives TaskRouter's events."""
+    """A stack that dequeues calls by rule and receives TaskRouter's events."""
     environ = bare_environ(
         RULES_FILE="local/voice-rules.toml",
         ASSIGNMENT_INSTRUCTION="defer",

@@ -32,8 +32,11 @@ START_THE_STACK = {"README.md", "CONTRIBUTING.md", "quickstart.md", "simulator.m
 
 def has_commands(path):
     """Return whether any command of a page is run."""
-    commands = (c for block in pages.read_blocks(path) for c in pages.read_commands(block))
-    return any(command.bare not in tables.NOT_RUN for command in commands)
+    return any(
+        command.bare not in tables.NOT_RUN
+        for block in pages.read_blocks(path)
+        for command in pages.read_commands(block)
+    )
 
 
 LOCAL_PAGES = [path for path in pages.PATHS if path.name not in AWS_PAGES and has_commands(path)]
@@ -113,7 +116,7 @@ def save_rules(folder):
 
 
 @pytest.mark.parametrize("path", LOCAL_PAGES, ids=lambda path: path.stem)
-def test_every_command_of_the_page_succeeds(path, ports, open_page):
+def test_every_command_on_the_page_succeeds(path, ports, open_page):
     page = open_page(path)
     page.before = {
         "api.md": {"status=pending": lambda: place_call(ports)},

@@ -29,7 +29,7 @@ def quickstart_script():
     """Return the commands between the first and the second start of the stack."""
     blocks = pages.read_blocks(ROOT / "docs" / "quickstart.md")
     commands = [command for block in blocks for command in pages.read_commands(block)]
-    start, end, *_ = (n for n, command in enumerate(commands) if ready_pattern(command))
+    start, end, *_ = (index for index, command in enumerate(commands) if ready_pattern(command))
     return "\n".join(command.text for command in commands[start + 1 : end])
 
 

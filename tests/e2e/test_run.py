@@ -135,7 +135,7 @@ def test_signal_ends_all_programs(start, signal_number):
     assert eventually(lambda: not run.remaining_processes())
 
 
-# The installed requirements are not checked.
+# With -o, make does not check or reinstall the requirements.
 MAKE = ["make", "-o", ".venv/.requirements-run"]
 
 

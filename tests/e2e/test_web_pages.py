@@ -32,7 +32,7 @@ CREATE_STACK = "Action=CreateStack&StackName=evil&TemplateBody={}"
 
 
 class Victim(BaseHTTPRequestHandler):
-    """A server without a guard that counts the requests that the page actually sends."""
+    """An unguarded server that counts the requests that the page actually sends."""
 
     protocol_version = "HTTP/1.1"
     received: ClassVar = Counter()
@@ -52,7 +52,7 @@ class Victim(BaseHTTPRequestHandler):
 
 
 @pytest.fixture(scope="module")
-def victim():
+def victim_port():
     """The port of a server without a guard."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Victim)
     thread = threading.Thread(target=server.serve_forever)
@@ -187,8 +187,8 @@ def test_page_after_dns_rebinding_reads_and_changes_nothing(running_stack, page,
 @pytest.mark.parametrize(
     "origin", ["http://127.0.0.1:9", "http://evil.example", "data:text/html,", None]
 )
-def test_requests_from_the_page_reach_a_server_without_a_guard(page, victim, origin, host):
-    url = f"http://{host}:{victim}"
+def test_requests_from_the_page_reach_a_server_without_a_guard(page, victim_port, origin, host):
+    url = f"http://{host}:{victim_port}"
     page.goto(f"{origin or url}/attack.html")
     Victim.received.clear()
 
@@ -196,7 +196,7 @@ def test_requests_from_the_page_reach_a_server_without_a_guard(page, victim, ori
         ATTACK,
         {
             "requests": [{"url": f"{url}/", "method": "POST", "body": CREATE_STACK}],
-            "sockets": [f"ws://{host}:{victim}/"],
+            "sockets": [f"ws://{host}:{victim_port}/"],
         },
     )
 

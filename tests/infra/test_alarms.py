@@ -198,7 +198,7 @@ def expected_phrases(name):
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_description_and_documentation_of_an_alarm_state_its_counts(alarm):
+def test_description_and_documentation_of_an_alarm_state_its_condition(alarm):
     text = DOCS.read_text(encoding="utf-8")
     documented = text.split(f"### {alarm}\n")[1].split("**Check:**")[0]
     for description in (ALARMS[alarm]["AlarmDescription"], documented):

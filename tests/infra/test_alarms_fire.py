@@ -130,7 +130,7 @@ def test_alarm_fires_for_its_cause(alarm, minutes):
         # a single failure, which the fallback handles
         ("CallbacksFail", every(HOUR, 1, otherwise=0)),
         ("CallbacksRefused", every(HOUR, 1)),  # a single forged request
-        ("CallbacksRefused", every(30, 1)),  # two requests by strangers at night
+        ("CallbacksRefused", every(30, 1)),  # two requests from strangers at night
         ("CallbacksRefused", [1, 1, *every(1, None)]),
         ("RulesFail", every(HOUR, 1)),  # a caller's attributes lack a value
         ("RulesFail", every(30, 2)),
@@ -157,11 +157,11 @@ SINGLE_EVENT_ALARMS = {
     "UnrecordedReservation",
 }
 
-PERMANENT = {"SweepSilent"}
+ABSENCE_ALARMS = {"SweepSilent"}
 """Alarms that are triggered by the absence of events."""
 
 
-@pytest.mark.parametrize("alarm", sorted(ALARMS.keys() - PERMANENT))
+@pytest.mark.parametrize("alarm", sorted(ALARMS.keys() - ABSENCE_ALARMS))
 def test_one_event_at_night_triggers_only_alarms_about_lost_reservations(alarm):
     one_event = [{"CallbacksSlow": 9_000, "SweepBehind": 900_000}.get(alarm, 1), *NO_DATA]
 
@@ -171,6 +171,6 @@ def test_one_event_at_night_triggers_only_alarms_about_lost_reservations(alarm):
 @pytest.mark.parametrize(
     "alarm", ["CallbacksRefused", "ForgedSignatures", "ApiThrottled", "RulesFail"]
 )
-def test_two_requests_by_strangers_trigger_no_alarm(alarm):
+def test_two_requests_from_strangers_trigger_no_alarm(alarm):
     for gap in (0, 1, 5, 29):
         assert not fires(alarm, [*every(1, None), 1, *[None] * gap, 1, *every(1, None)])

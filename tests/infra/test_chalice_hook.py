@@ -327,7 +327,7 @@ def test_error_for_an_unprepared_stage_names_the_command_that_prepares_it(comman
 
 @pytest.mark.usefixtures("account")
 @pytest.mark.parametrize("outputs", [{}, {"Deployments": "bucket"}])
-def test_error_for_missing_secrets_names_the_command_that_also_prepares(monkeypatch, outputs):
+def test_error_for_missing_secrets_names_the_prepare_command(monkeypatch, outputs):
     monkeypatch.setattr(secrets, "exist", lambda *_: False)
     monkeypatch.setattr(stacks, "outputs", lambda *_: outputs)
 
@@ -417,14 +417,14 @@ def test_package_contains_the_secret_paths_with_their_throttles(
     assert not any(secret in completed.stdout for secret in SECRETS)
     sam = json.loads((checkout.folder / "out" / "sam.json").read_text())
     api = sam["Resources"]["RestAPI"]["Properties"]
-    own_paths = {path for path, _ in twilio_routes(app)}
-    expected = {prefix + path for prefix in prefixes for path in own_paths}
-    assert set(api["DefinitionBody"]["paths"]) == expected | (set(app.routes) - own_paths)
+    twilio_paths = {path for path, _ in twilio_routes(app)}
+    expected = {prefix + path for prefix in prefixes for path in twilio_paths}
+    assert set(api["DefinitionBody"]["paths"]) == expected | (set(app.routes) - twilio_paths)
     throttles = {method["ResourcePath"]: method for method in api["MethodSettings"]}
     assert throttles.keys() == {"/*", *(f"/{path.replace('/', '~1')}" for path in expected)}
 
 
-def test_functions_serve_the_secret_paths(checkout):
+def test_app_on_lambda_serves_the_secret_paths(checkout):
     variables = SIDS | {
         "AWS_LAMBDA_FUNCTION_NAME": "api",
         "CALLBACK_PATH_SECRETS": SECRETS[0],
@@ -444,5 +444,7 @@ def test_functions_serve_the_secret_paths(checkout):
         check=True,
     )
     routes = set(completed.stdout.split())
-    own_paths = {path for path, _ in twilio_routes(app)}
-    assert routes == {f"/{SECRETS[0]}{path}" for path in own_paths} | (set(app.routes) - own_paths)
+    twilio_paths = {path for path, _ in twilio_routes(app)}
+    assert routes == {f"/{SECRETS[0]}{path}" for path in twilio_paths} | (
+        set(app.routes) - twilio_paths
+    )

@@ -244,16 +244,16 @@ def test_destroy_of_an_undeclared_stage_says_how_to_remove_it(operator, name, op
     assert "restore its entry in the file, for example from Git, and run this command" in line
 
 
-def test_destroy_names_the_own_domain_instead_of_twilio():
+def test_destroy_names_the_custom_domain_instead_of_twilio():
     settings = SimpleNamespace(public_base_url="https://calls.example.com")
 
     described = destroy._describe_urls(SimpleNamespace(settings=settings))
 
-    assert "After it, make https://calls.example.com lead to that API." in described
+    assert "Afterward, make https://calls.example.com lead to that API." in described
 
 
 @pytest.mark.parametrize(("options", "exit_code"), [(["--follow"], 0), ([], 1)])
-def test_interruption_is_the_normal_end_only_of_followed_logs(
+def test_interruption_is_a_normal_exit_only_for_followed_logs(
     operator, monkeypatch, options, exit_code
 ):
     monkeypatch.setattr(logs, "_lines", mock.Mock(side_effect=KeyboardInterrupt))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chalicelib.domain.callbacks import EVENT_TYPES
 from infra.__main__ import main
-from infra.aws import live_resources, stacks
+from infra.aws import chalice_record, live_resources, stacks
 from infra.commands import connection
 from infra.commands.connection import subscribe_to_alarms
 from infra.twilio_account import Workspace
@@ -54,6 +54,34 @@ def test_urls_are_shown_and_set_after_confirmation(stage):
     assert f"Workspace, event callback: none -> {EVENT}\n" in result.output
     assert "Twilio has stored the callback URLs." in result.output
     assert urls(stage) == (PRIMARY, FALLBACK, EVENT)
+
+
+def test_status_shows_the_callback_urls_that_differ(stage, monkeypatch):
+    monkeypatch.setattr(chalice_record, "public_url", lambda *_: URL)
+    stage.deploy("--yes")
+    assert shown_by_status()["callback_urls"] == "ok"
+
+    stage.workflow.update(assignment_callback_url=OTHER)
+
+    assert (
+        shown_by_status()["callback_urls"] == f"Workflow, assignment callback: {OTHER} -> {PRIMARY}"
+    )
+
+
+def test_status_without_stored_secrets_says_how_to_store_them(stage, monkeypatch):
+    monkeypatch.setattr(chalice_record, "public_url", lambda *_: URL)
+    boto3.client("ssm").delete_parameter(Name=PARAMETER)
+
+    shown = shown_by_status()
+
+    assert shown["callback_urls"].endswith("python -m infra secrets put --stage dev")
+    assert shown["ok"] == "False"
+
+
+def shown_by_status():
+    """Return the lines of the status command as a mapping from name to text."""
+    lines = CliRunner().invoke(main, ["status", "--stage", "dev"]).stdout.splitlines()
+    return dict(line.split(maxsplit=1) for line in lines)
 
 
 def test_other_answer_than_yes_or_no_is_asked_for_again(stage):
@@ -319,7 +347,7 @@ def elsewhere(stage, serve, monkeypatch):  # noqa: F811
 
 def refusal(base):
     return (
-        f"Error: Stage dev is already deployed at {base}; account 123456789012 is not its account. "
+        f"Error: Stage dev is already deployed at {base}, in an account other than 123456789012. "
         "Use the credentials of that account, or clear the Workflow's callback URL."
     )
 

@@ -118,7 +118,7 @@ def test_unchanged_stage_that_fails_the_smoke_test_is_deployed_again(account):
     assert "deploy" in account.steps
 
 
-def test_url_that_this_machine_cannot_reach_is_a_warning(account):
+def test_url_that_this_machine_cannot_reach_causes_only_a_warning(account):
     account.failure = UnreachableError(f"{URL} can't be reached from this machine (ProxyError).")
 
     completed = deploy(account, "--json")
@@ -137,7 +137,7 @@ def test_fingerprint_is_stored_if_the_smoke_test_is_skipped(account):
     assert account.steps == ["release lock"]
 
 
-def test_changed_limit_of_the_account_is_noticed_and_a_low_limit_is_reported(account):
+def test_changed_account_limit_causes_a_deployment_and_a_low_limit_is_reported(account):
     assert "concurrent executions" not in deploy(account).stderr
     account.concurrency = 10
 

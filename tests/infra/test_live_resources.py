@@ -56,7 +56,7 @@ def make_role(aws, name, region, account="123456789012"):
 
 
 class FakeGateway:
-    """API Gateway with APIs and one domain. moto's fake needs a dozen more packages.
+    """A fake API Gateway with APIs and one domain. moto's fake needs a dozen more packages.
 
     Attributes:
         functions: Name of the function that each API calls, by API ID.
@@ -152,7 +152,7 @@ def test_role_with_a_generated_policy_is_recorded_so_that_chalice_replaces_it(
 
 
 @pytest.mark.parametrize("role", ["own", f"{APP}-prod-ApiHandlerRole-1ABC", f"{APP}-prod2"])
-def test_error_for_another_role_names_both_ways_out(aws, stage, monkeypatch, role):
+def test_error_for_another_role_names_both_remedies(aws, stage, monkeypatch, role):
     deploy_function(monkeypatch, role)
 
     with pytest.raises(OperatorError) as refused:
@@ -200,7 +200,7 @@ def test_domain_is_found_without_a_record(aws, stage):
     }
 
 
-def test_domain_used_by_other_apis_is_not_removed(aws, stage):
+def test_removal_of_a_domain_used_by_other_apis_is_refused(aws, stage):
     aws.gateway.functions |= {"own": f"{APP}-prod", "other": f"{APP}-dev"}
     aws.gateway.map_domain_to("own", "other")
 
@@ -267,7 +267,7 @@ def remove_retries(deployed, stage):
 @pytest.mark.parametrize(
     "remove", [remove_targets, remove_callers_of_api, remove_callers_of_sweep, remove_retries]
 )
-def test_removed_part_changes_the_versions(aws, stage, deployed, remove):
+def test_removing_a_part_of_the_deployment_changes_the_versions(aws, stage, deployed, remove):
     before = live_resources.describe_versions(aws, stage, "own")
     assert live_resources.describe_versions(aws, stage, "own") == before
 

@@ -27,7 +27,7 @@ def test_template_is_valid_before_and_after_the_sam_transform(packaged):
     assert packaged.lint(packaged.sam, packaged.translated) == ""
 
 
-def test_functions_have_the_names_that_logs_alarms_and_policies_use(packaged):
+def test_functions_and_log_groups_have_the_names_of_the_stage(packaged):
     stage = packaged.stage
     functions = packaged.of_type("AWS::Lambda::Function").values()
     assert {function["FunctionName"] for function in functions} == {
@@ -105,7 +105,7 @@ def test_twilio_routes_have_higher_throttles(packaged):
 def test_only_the_routes_that_alarms_read_have_paid_metrics(packaged):
     (stage,) = packaged.of_type("AWS::ApiGateway::Stage").values()
     alarms = templates.of_type(template.read(), "AWS::CloudWatch::Alarm").values()
-    read = {
+    alarmed_paths = {
         templates.with_stage(dimension["Value"], "dev")
         for alarm in alarms
         if alarm["Namespace"] == "AWS/ApiGateway"
@@ -116,7 +116,7 @@ def test_only_the_routes_that_alarms_read_have_paid_metrics(packaged):
         method["ResourcePath"][1:].replace("~1", "/")
         for method in stage["MethodSettings"]
         if method["MetricsEnabled"]
-    } == read
+    } == alarmed_paths
 
 
 def test_access_log_is_off_by_default_and_contains_no_query_header_or_body(packaged, with_options):
@@ -139,7 +139,7 @@ def test_access_log_is_off_by_default_and_contains_no_query_header_or_body(packa
     }
 
 
-def test_tracing_of_the_api_follows_the_configuration(packaged, with_options):
+def test_tracing_follows_the_configuration(packaged, with_options):
     (traced,) = packaged.of_type("AWS::ApiGateway::Stage").values()
     (untraced,) = with_options.of_type("AWS::ApiGateway::Stage").values()
     assert (traced["TracingEnabled"], untraced["TracingEnabled"]) == (True, False)

@@ -123,9 +123,9 @@ def test_check_reports_every_mistake_with_exit_code_1():
     ],
     ids=["form", "JSON", "JSON with objects"],
 )
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture, mark):
-    result = run_rules("explain", "-", "--rules", file, stdin=mark + capture)
+@pytest.mark.parametrize("byte_order_mark", ["", "\ufeff"])
+def test_explain_evaluates_each_rule_for_a_captured_callback(file, capture, byte_order_mark):
+    result = run_rules("explain", "-", "--rules", file, stdin=byte_order_mark + capture)
     assert result.returncode == 0, result.stderr
     assert result.stdout == EXPLANATION
 
@@ -210,7 +210,7 @@ def test_explain_names_the_rule_that_reads_unreadable_attributes(file):
 @pytest.mark.parametrize(
     "attributes", [r'{"vip": true, "x": "\ud800"}', r'"{\"vip\": true, \"x\": \"\\ud800\"}"']
 )
-def test_explain_reads_attributes_that_parsers_dislike(file, attributes):
+def test_explain_reads_attributes_that_strict_parsers_reject(file, attributes):
     capture = json.dumps(CALLBACK)[:-1] + f', "TaskAttributes": {attributes}}}'
     result = run_rules("explain", "-", "--rules", file, stdin=capture)
     assert result.stdout.endswith('answer: {"instruction": "accept"}, by rule "VIPs at once"\n')

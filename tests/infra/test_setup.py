@@ -367,9 +367,9 @@ def test_other_values_in_the_shell_are_reported_but_not_used(new_stage):
 
     assert result.exit_code == 0, result.output
     assert (
-        "Not used, because the stage has other values: TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN"
-        in (result.output)
-    )
+        "Shell variables not used, because the stage has other values: TWILIO_ACCOUNT_SID, "
+        "TWILIO_AUTH_TOKEN. To change"
+    ) in result.output
     assert "other\n" not in result.output
     assert new_stage.variables["TWILIO_ACCOUNT_SID"] == new_stage.twilio.account_sid
     assert new_stage.secrets == before

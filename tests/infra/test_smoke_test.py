@@ -66,7 +66,7 @@ def test_current_version_and_invalid_signature_error_are_accepted(serve):
     smoke_test(serve(HEALTHY, REFUSED), "", max_seconds=0)
 
 
-def test_callback_is_posted_to_the_secret_path_which_no_message_contains(serve):
+def test_callback_is_posted_to_the_secret_path_which_the_error_omits(serve):
     url = serve(HEALTHY, (404, {"Code": "RouteNotFound", "Message": ""}))
 
     with pytest.raises(OperatorError, match="returned 404 RouteNotFound") as error:
@@ -104,7 +104,7 @@ def test_problem_is_reported_while_the_command_retries(serve, monkeypatch, capsy
     assert lines[-1].startswith(f"{problem} Waiting, ")
 
 
-def test_lines_are_at_most_ten_seconds_apart():
+def test_progress_lines_are_at_most_ten_seconds_apart():
     assert dialog.PROGRESS_SECONDS <= 10
     assert stacks._PROGRESS_SECONDS <= 10
 
@@ -146,7 +146,7 @@ def test_another_version_is_rejected(serve):
         (URL_ON_AWS, "http://127.0.0.1:1", "the proxy failed"),
     ],
 )
-def test_url_without_a_connection_is_unreachable(url, proxy, reason, monkeypatch):
+def test_error_for_a_failed_connection_states_the_reason(url, proxy, reason, monkeypatch):
     if proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
 
@@ -172,7 +172,7 @@ def test_error_for_an_unusable_response_contains_no_class_name(error, message, m
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-def test_url_behind_a_proxy_with_its_own_certificate_is_unreachable_unless_it_is_trusted(
+def test_url_behind_a_tls_proxy_is_reachable_only_with_a_trusted_certificate(
     tmp_path, monkeypatch, serve, trusted
 ):
     environ = {"NO_PROXY": "", "no_proxy": ""}
@@ -196,14 +196,14 @@ def test_url_behind_a_proxy_with_its_own_certificate_is_unreachable_unless_it_is
     ],
 )
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_reason_for_an_unreachable_url_is_named(error, reason, method, monkeypatch, serve):
+def test_error_for_an_unreachable_url_states_the_reason(error, reason, method, monkeypatch, serve):
     monkeypatch.setattr(requests, method, mock.Mock(side_effect=error))
 
     with pytest.raises(UnreachableError, match=f"from this machine: {reason}\\.$"):
         smoke_test(serve(HEALTHY, REFUSED), "", max_seconds=0)
 
 
-def test_connection_closed_without_a_response_is_unreachable():
+def test_server_that_closes_the_connection_without_a_response_is_unreachable():
     def accept_and_close(server):
         connection, _ = server.accept()
         connection.close()
@@ -224,7 +224,7 @@ def test_connection_closed_without_a_response_is_unreachable():
         requests.exceptions.ChunkedEncodingError,
     ],
 )
-def test_failed_request_over_a_connection_is_not_unreachable(error, monkeypatch):
+def test_request_that_fails_after_connecting_is_not_reported_as_unreachable(error, monkeypatch):
     monkeypatch.setattr(requests, "get", mock.Mock(side_effect=error))
 
     with pytest.raises(OperatorError, match="did not respond correctly") as failed:

@@ -128,7 +128,7 @@ FIXED = [
     ("log_retention_in_days", 30, "removed"),
     ("manage_iam_role", False, "true"),
 ]
-"""Members that would override the project's resources: a refused value, and the allowed one."""
+"""Members that would override the project's resources, with a refused value and the correction."""
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ FIXED = [
         (
             "lambda_functions/sweep/security_group_ids",
             ["sg-1"],
-            "subnet_ids and security_group_ids of sweep must both be set, or neither.",
+            "subnet_ids and security_group_ids of sweep must both be set or both be omitted.",
         ),
         ("api_gateway_endpoint_vpce", "vpce-1", "requires the api_gateway_endpoint_type PRIVATE"),
         ("api_gateway_endpoint_type", "PRIVATE", "requires either api_gateway_endpoint_vpce or"),
@@ -314,7 +314,7 @@ LEVELS = {
 
 @pytest.fixture(params=LEVELS)
 def set_variables(request, config):
-    """A function that sets variables at a level of the file, and its names in error messages."""
+    """A function that sets variables at a level of the file; its attributes name that level."""
     path, prefix, owner = LEVELS[request.param]
 
     def set_variables(**variables):
@@ -364,7 +364,7 @@ def test_variable_that_is_not_a_string_is_refused_with_an_example(set_variables,
 
 @pytest.mark.parametrize("value", [5, None, True])
 @pytest.mark.parametrize("name", sorted(config_file._SETTINGS.keys() - config_file._IN_PARAMETER))
-def test_example_of_a_string_is_a_value_of_the_setting(name, value):
+def test_example_in_the_error_is_a_valid_value_of_the_setting(name, value):
     (problem,) = config_file._find_variable_problems({name: value}, "")
 
     assert problem.startswith(f"{name} must be a string, for example ")
@@ -376,7 +376,7 @@ def test_example_of_a_string_is_a_value_of_the_setting(name, value):
 @pytest.mark.parametrize(
     ("name", "beginning"), [("PUBLIC_BASE_URL", "https://"), ("TWILIO_ACCOUNT_SID", "AC0")]
 )
-def test_example_of_a_url_and_of_a_sid_fits_the_setting(name, beginning):
+def test_example_of_a_url_or_sid_has_the_right_prefix(name, beginning):
     (problem,) = config_file._find_variable_problems({name: 5}, "")
 
     assert problem.startswith(f'{name} must be a string, for example "{beginning}')
@@ -499,7 +499,7 @@ def test_secret_path_may_look_like_any_other_secret(set_variables, value):
         assert stage.settings.callback_path_secrets == tuple(value.split(","))
 
 
-def test_misspelled_name_of_the_secret_path_is_named_without_the_value(set_variables):
+def test_error_for_misspelled_callback_path_secrets_omits_the_value(set_variables):
     set_variables(CALLBACK_PATH_SECRET=HEX)
 
     message = refusal()
@@ -540,7 +540,7 @@ def test_settings_and_variables_of_the_runtime_are_accepted(set_variables, varia
     position=st.integers(min_value=0),
     letter=st.sampled_from("AXZ_9"),
 )
-def test_setting_with_one_wrong_letter_is_refused_with_its_name(name, position, letter):
+def test_error_for_a_setting_with_one_wrong_letter_suggests_a_name(name, position, letter):
     position %= len(name)
     misspelled = name[:position] + letter + name[position + 1 :]
     project = {"stages": {"dev": {"environment_variables": {misspelled: "5"}}}}
@@ -693,7 +693,7 @@ def test_stage_name_that_aws_would_refuse_is_refused_first(config, name, allow_e
         stage_config.read(name, allow_empty_sids=allow_empty_sids)
 
 
-def test_names_of_a_stage_with_the_longest_name_fit_into_the_limits_of_aws(config):
+def test_resource_names_for_the_longest_stage_name_are_within_aws_limits(config):
     name = "a" * stage_config._MAX_STAGE_NAME
     renamed = COMMITTED.replace('"dev"', json.dumps(name))
     config.write_text(renamed.replace("policies/dev-", f"policies/{name}-"))

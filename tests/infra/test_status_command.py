@@ -16,6 +16,7 @@ REGION = "eu-west-1"
 FIRST_LINE = f"Stage dev: account 123456789012, {REGION}\n"
 WORKING = {
     "_smoke_test_result": "ok",
+    "_callback_urls": "ok",
     "_table_status": "ACTIVE",
     "_schedule_state": "ENABLED",
     "_last_sweep": {"ok": True},
@@ -117,6 +118,7 @@ def test_unreadable_topic_is_not_ok(topic):
     ("part", "value"),
     [
         ("_smoke_test_result", "not checked"),
+        ("_callback_urls", ["Workflow, fallback: none -> https://example.com/dev/fallback"]),
         ("_table_status", "UPDATING"),
         ("_schedule_state", "DISABLED"),
         ("_active_alarms", ["SweepSilent"]),

@@ -32,7 +32,7 @@ def test_tables_survive_updates_and_deletion_of_the_stack(tables):
 def test_tables_are_encrypted_and_restorable_and_have_a_ttl(tables):
     for table in tables:
         properties = table["Properties"]
-        # DynamoDB encrypts every table. The key that AWS owns is free.
+        # DynamoDB encrypts every table. An AWS owned key is free.
         assert properties["SSESpecification"] == {"SSEEnabled": False}
         assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
         assert properties["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}

@@ -63,11 +63,11 @@ def test_default_lifetime_is_at_most_the_setting(settings, max_seconds, expected
         (
             ["--role", "service", "--hours", "25"],
             {},
-            "It must be a number above 0, and at most 24.",
+            "It must be a number greater than 0 and at most 24.",
         ),
-        (["--role", "service", "--hours", "0"], {}, "It must be a number above 0, and at most 24."),
-        (["--role", "service", "--hours", "x"], {}, "It must be a number above 0, and at most 24."),
-        (["--role", "service", "--hours", "nan"], {}, "It must be a number above 0"),
+        (["--role", "service", "--hours", "0"], {}, "It must be a number greater than 0"),
+        (["--role", "service", "--hours", "x"], {}, "It must be a number greater than 0"),
+        (["--role", "service", "--hours", "nan"], {}, "It must be a number greater than 0"),
         (["--role", "service", "--worker", ALICE], {}, "A service token has no Worker. Omit"),
         (["--role", "supervisor", "--worker", "Alice"], {}, "A supervisor token has no Worker."),
         (
@@ -109,7 +109,7 @@ def test_worker_is_found_only_by_exact_name(taskrouter, settings):
     assert not_found.stderr == "Error: The Workspace has no Worker named 'Ali'.\n"
 
 
-def test_worker_is_looked_up_at_the_simulators_port(taskrouter, settings):
+def test_worker_is_looked_up_on_the_simulators_port(taskrouter, settings):
     port = taskrouter.url.rpartition(":")[2]
 
     found = run("--role", "worker", "--worker", "Alice", API_PORT="8150", SIMULATOR_PORT=port)

@@ -76,6 +76,7 @@ def test_status_shows_each_missing_part_in_one_line(infra):
     assert shown == {
         "url": "not deployed",
         "answers": "not checked",
+        "callback_urls": "not checked",
         "tables": f"{table.format('reservations')} missing, {table.format('state')} missing",
         "schedule": "missing",
         "last_sweep": "missing",

@@ -1,4 +1,4 @@
-"""`chalice local` loads settings, reports mistakes and refuses cross-origin pages."""
+"""`chalice local` loads settings, reports mistakes and refuses cross-origin requests."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ from taskrouter_simulator.origins import FOREIGN
 from taskrouter_simulator.testing import running
 
 ACCOUNT = "AC" + "1" * 32
-SECRET, OTHER = "first-secret_0123456", "NextSecret9876543210"
+SECRET, NEXT_SECRET = "first-secret_0123456", "NextSecret9876543210"
 AWS = {
     "AWS_DEFAULT_REGION": "eu-west-1",
     "AWS_ACCESS_KEY_ID": "none",
@@ -90,7 +90,7 @@ def test_base_url_follows_the_port_option(environ, ports, capsys):
 def test_missing_services_and_the_command_that_starts_them_are_named(environ, ports, capsys):
     configure(ports["API_PORT"])
 
-    simulator, database = (network.url(ports[n]) for n in ("SIMULATOR_PORT", "DYNAMODB_PORT"))
+    simulator, database = (network.url(ports[name]) for name in ("SIMULATOR_PORT", "DYNAMODB_PORT"))
     assignments = " ".join(f"{name}={port}" for name, port in ports.items())
     assert capsys.readouterr().err == (
         f"The TaskRouter simulator at {simulator} and DynamoDB at {database} do not respond. "
@@ -120,7 +120,7 @@ def test_simulator_that_posts_callbacks_to_another_url_is_reported(environ, port
 
 @pytest.mark.usefixtures("local_dynamodb")
 @pytest.mark.parametrize(
-    ("simulated", "problem"),
+    ("simulator_path", "problem"),
     [
         ("", "posts its callbacks to {base}, not to {base}/***. Restart"),
         ("/other-secret_9876543", "callbacks to {base}/***, not to another *** (CALLBACK_PATH_"),
@@ -128,9 +128,11 @@ def test_simulator_that_posts_callbacks_to_another_url_is_reported(environ, port
         (f"/{SECRET}/", None),
     ],
 )
-def test_simulator_without_the_secret_path_is_reported(environ, ports, capsys, simulated, problem):
+def test_simulator_without_the_secret_path_is_reported(
+    environ, ports, capsys, simulator_path, problem
+):
     base = network.url(ports["API_PORT"])
-    with running(callback_base_url=base + simulated) as simulator:
+    with running(callback_base_url=base + simulator_path) as simulator:
         environ.update(TWILIO_TASKROUTER_URL=simulator.url, CALLBACK_PATH_SECRETS=SECRET)
         configure(ports["API_PORT"], stage="local")
 
@@ -140,7 +142,7 @@ def test_simulator_without_the_secret_path_is_reported(environ, ports, capsys, s
     assert problem.format(base=base) in error if problem else "posts its callbacks" not in error
 
 
-@pytest.mark.parametrize("secrets", [SECRET, f"open,{SECRET}", f"{SECRET},{OTHER}"])
+@pytest.mark.parametrize("secrets", [SECRET, f"open,{SECRET}", f"{SECRET},{NEXT_SECRET}"])
 @pytest.mark.parametrize("path", ["/assignment_callback", "/event_callback/?a=b", "", "%2e", "\t"])
 def test_access_log_does_not_contain_the_secret(monkeypatch, capsys, secrets, path):
     monkeypatch.setattr(local.ChaliceRequestHandler, "log_message", None, raising=False)
@@ -224,7 +226,7 @@ def test_stage_with_an_account_but_without_a_region_is_rejected(environ, ports):
 
 
 @pytest.mark.parametrize("options", [[], ["--stage", "dev", "--port=8123", "--no-autoreload"]])
-def test_remedy_for_conflicting_keys_repeats_the_command_line(
+def test_remedy_for_conflicting_variables_repeats_the_command_line(
     environ, ports, capsys, monkeypatch, options
 ):
     environ["TWILIO_AUTH_TOKEN"] = "secret"
@@ -270,7 +272,7 @@ class ForeignHandler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def foreign():
+def foreign_server():
     """An HTTP server that is neither the simulator nor DynamoDB."""
     with HTTPServer(("127.0.0.1", 0), ForeignHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -296,16 +298,16 @@ def foreign():
     ("variable", "service"),
     [("SIMULATOR_PORT", "the TaskRouter simulator"), ("DYNAMODB_PORT", "DynamoDB")],
 )
-def test_another_program_on_a_port_of_a_service_is_named(  # noqa: PLR0917  fixtures
-    environ, ports, capsys, foreign, response, variable, service
+def test_another_program_on_the_port_of_a_service_is_reported(  # noqa: PLR0917  fixtures
+    environ, ports, capsys, foreign_server, response, variable, service
 ):
-    foreign.response = response
-    environ[variable] = str(foreign.server_port)
+    foreign_server.response = response
+    environ[variable] = str(foreign_server.server_port)
 
     configure(ports["API_PORT"])
 
     assert capsys.readouterr().err.startswith(
-        f"The program at http://127.0.0.1:{foreign.server_port} is not {service}. Stop that "
+        f"The program at http://127.0.0.1:{foreign_server.server_port} is not {service}. Stop that "
         f"program, or set {variable} to another port"
     )
 
@@ -333,7 +335,7 @@ def test_reloaded_server_ends_with_its_parent(number):
 
         process.send_signal(number)
 
-        # The child also holds the pipe.
+        # The child inherited the pipe, which closes when the child exits.
         assert process.stdout.read() == b""
 
 

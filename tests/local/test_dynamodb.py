@@ -19,11 +19,12 @@ from local import network, supervisor
 def test_tables_have_the_keys_and_indexes_used_by_the_store(dynamodb, tables):
     table = dynamodb.client().describe_table(TableName=tables.reservations)["Table"]
 
-    indexes = {i["IndexName"]: i for i in table["GlobalSecondaryIndexes"]}
+    indexes = {index["IndexName"]: index for index in table["GlobalSecondaryIndexes"]}
     keys = {
-        name: [k["AttributeName"] for k in index["KeySchema"]] for name, index in indexes.items()
+        name: [key["AttributeName"] for key in index["KeySchema"]]
+        for name, index in indexes.items()
     }
-    assert [k["AttributeName"] for k in table["KeySchema"]] == ["reservation_sid"]
+    assert [key["AttributeName"] for key in table["KeySchema"]] == ["reservation_sid"]
     assert keys == {
         "due": ["open_as", "due_at"],
         "by_worker": ["worker_sid", "reserved_at"],
@@ -67,7 +68,7 @@ def test_emulator_is_ready_when_both_tables_exist(dynamodb, tables):
 
 
 def test_clients_share_tables_whatever_their_region_and_keys_are(dynamodb, tables):
-    other = boto3.client(
+    client = boto3.client(
         "dynamodb",
         endpoint_url=dynamodb.url,
         region_name="eu-west-1",
@@ -75,7 +76,7 @@ def test_clients_share_tables_whatever_their_region_and_keys_are(dynamodb, table
         aws_secret_access_key="other",
     )
 
-    description = other.describe_table(TableName=tables.reservations)["Table"]
+    description = client.describe_table(TableName=tables.reservations)["Table"]
     assert description["TableStatus"] == "ACTIVE"
 
 
@@ -231,7 +232,7 @@ def test_arbitrary_request_is_refused_or_handled_as_a_dynamodb_request(headers, 
 @pytest.mark.parametrize(
     ("host", "status"), [("a.test:8001", 400), ("A.TEST", 400), ("b.test", 403), ("x.a.test", 403)]
 )
-def test_only_allowed_host_names_with_a_dot_are_accepted(host, status):
+def test_host_name_with_a_dot_is_accepted_only_if_allowed(host, status):
     sent = []
 
     async def receive():
@@ -263,7 +264,7 @@ def test_websocket_is_refused(dynamodb):
     "headers", [{}, {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c"}]
 )
 @pytest.mark.parametrize("body", ["", "{", "{}" * 1000, "[]", "1", "{}", NESTED])
-def test_malformed_request_gets_400(dynamodb, headers, body):
+def test_invalid_describe_table_request_gets_400(dynamodb, headers, body):
     status, _ = send(dynamodb, "POST", "/", {**DESCRIBE_TABLE, **headers}, body)
 
     assert status == 400

@@ -65,7 +65,7 @@ def test_twilio_account_in_the_shell_is_reported_as_a_conflict():
     assert sorted(conflicts) == ["TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN"]
 
 
-def test_ports_and_simulator_credentials_in_the_shell_do_not_conflict():
+def test_ports_and_the_simulator_account_in_the_shell_do_not_conflict():
     default = stack.describe({})
     environ = {"TWILIO_ACCOUNT_SID": default.settings.twilio_account_sid, "SIMULATOR_PORT": "9002"}
 
@@ -141,7 +141,7 @@ BASE_URLS = [
 
 
 def simulator_settings(environ):
-    """Return the simulator's settings in the stack that an environment describes."""
+    """Return the simulator's settings in the stack described by an environment."""
     described = stack.describe(environ).environ
     names = [field.name for field in fields(simulator.Settings)]
     return simulator.read({name: simulator.from_environment(name, described) for name in names})
@@ -149,7 +149,7 @@ def simulator_settings(environ):
 
 @pytest.fixture
 def served_paths(monkeypatch):
-    """Return the paths that the app serves with the settings of an environment."""
+    """A function that returns the paths that the app serves with the settings of an environment."""
 
     def serve(environ):
         with monkeypatch.context() as patch:
@@ -170,39 +170,39 @@ def test_simulator_calls_every_twilio_route_where_the_app_serves_it(
     environ = {"CALLBACK_PATH_SECRETS": secrets, **variables}
     prefix = f"/{SECRET}" if secrets.startswith(SECRET) else ""
 
-    chosen = simulator_settings(environ)
+    settings = simulator_settings(environ)
 
     for path, _ in twilio_routes(app):
-        assert chosen.url(path) == f"{base_url}{prefix}{path}"
+        assert settings.url(path) == f"{base_url}{prefix}{path}"
         assert prefix + path in served_paths(environ)
 
 
 def test_simulated_workspace_calls_only_paths_under_the_prefix(served_paths):
     environ = {"CALLBACK_PATH_SECRETS": SECRET, **stack.OPTIONAL_CALLBACKS}
-    chosen = simulator_settings(environ)
+    settings = simulator_settings(environ)
     paths = {
-        getattr(chosen, field.name) for field in fields(chosen) if field.name.endswith("_path")
+        getattr(settings, field.name) for field in fields(settings) if field.name.endswith("_path")
     }
-    engine = start(chosen, Clock(lambda: 0.0), lambda _effect: None)
+    engine = start(settings, Clock(lambda: 0.0), lambda _effect: None)
     workspace = seed.load(engine, seed.quickstart())
     (workflow,) = workspace.workflows.values()
     urls = {
         workspace.event_callback_url,
         workflow.assignment_callback_url,
         workflow.fallback_assignment_callback_url,
-        chosen.url(chosen.voice_path),
+        settings.url(settings.voice_path),
     }
 
     assert urls == {f"http://127.0.0.1:8000/{SECRET}{path}" for path in paths}
     assert {f"/{SECRET}{path}" for path in paths} <= served_paths(environ)
 
 
-def test_programs_of_the_stack_describe_the_same_callback_urls():
+def test_programs_of_the_stack_describe_the_same_callback_base_url():
     described = stack.describe({"CALLBACK_PATH_SECRETS": SECRET})
 
-    again = stack.describe(described.environ).environ
+    program_environ = stack.describe(described.environ).environ
     name = "SIMULATOR_CALLBACK_BASE_URL"
-    assert again[name] == described.environ[name]
+    assert program_environ[name] == described.environ[name]
 
 
 def test_printed_commands_and_urls_do_not_contain_the_secret():

@@ -175,7 +175,7 @@ def test_callback_is_shown_with_signature_and_response(taskrouter):
     assert (callback["status"], callback["answer"]) == (200, "{}")
 
 
-def test_state_refuses_unknown_names_and_impossible_values(taskrouter):
+def test_state_route_refuses_unknown_names_and_invalid_values(taskrouter):
     for query, message in (
         ("workspac=x", "unknown name 'workspac'; did you mean workspace?"),
         ("since=1", "unknown name 'since'; use one of workspace"),

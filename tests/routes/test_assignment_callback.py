@@ -145,7 +145,7 @@ def test_error_for_an_invalid_or_unexpected_sid_names_the_parameter(
 @pytest.mark.parametrize(
     ("name", "value"), [("AccountSid", "AC" + "9" * 32), ("WorkspaceSid", "WS" + "9" * 32)]
 )
-def test_callback_of_another_account_or_workspace_is_refused_on_every_route(
+def test_callback_from_another_account_or_workspace_is_refused_on_fallback_and_event_routes(
     api: Api, route: str, event: str, name: str, value: str
 ) -> None:
     parameters = api.callback_parameters(**{name: value, "EventType": event})

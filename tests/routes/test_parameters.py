@@ -1,4 +1,4 @@
-"""Routes that need a token refuse unknown parameters; signed routes ignore such parameters."""
+"""Routes that need a token refuse unknown parameters; signed routes accept such parameters."""
 
 import itertools
 import json
@@ -130,7 +130,7 @@ REST_PARAMETERS = {
         "TaskQueueSid",
     ),
 }
-"""Parameters of TaskRouter's POST requests, without those that the table of instructions lists."""
+"""Parameters of TaskRouter's POST requests, without those in the table of instructions."""
 
 ALL_REST_PARAMETERS = sorted(
     {*itertools.chain(*REST_PARAMETERS.values())}
@@ -195,7 +195,7 @@ def test_name_without_a_counterpart_is_explained(
         *[(name, "instruction") for name in ("Instruction", "instructio")],
     ],
 )
-def test_misspelled_parameter_of_the_accept_route_is_suggested_beside_an_instruction(
+def test_misspelled_parameter_beside_an_instruction_is_refused_with_a_suggestion(
     api: Api, instruction: str, name: str, intended: str
 ) -> None:
     body = {"instruction": instruction, "from": "+15556667777", name: "x"}
@@ -215,7 +215,7 @@ def test_misspelled_parameter_of_the_accept_route_is_suggested_beside_an_instruc
         ("redirect", "CallUrl", "url"),
     ],
 )
-def test_rest_name_of_another_instruction_is_suggested(
+def test_rest_name_of_another_instruction_is_refused_with_a_suggestion(
     api: Api, instruction: str, name: str, intended: str
 ) -> None:
     body = {"instruction": instruction, name: "x"}
@@ -262,7 +262,7 @@ def test_misspelled_instruction_is_refused_with_a_suggestion(
         ("GET", "/reservations?limit=1&limit=1", "", "limit"),
     ],
 )
-def test_repeated_name_is_refused_and_named(
+def test_error_for_a_repeated_name_contains_the_name(
     api: Api, method: str, path: str, body: str, name: str
 ) -> None:
     content_type = "application/json" if body.startswith("{") else FORM

@@ -56,7 +56,7 @@ def status_of(api: Api, method: str, path: str, *, token: str) -> int:
     return api.call(method, path.replace("{sid}", sid("WR")), token=token).status_code
 
 
-def test_routes_without_a_token_are_registered() -> None:
+def test_routes_that_need_no_token_are_registered() -> None:
     registered = {(method, path) for path, methods in app.routes.items() for method in methods}
     assert registered >= WITHOUT_TOKEN
 

@@ -115,7 +115,7 @@ def test_quickstart_accept_needs_a_sid(api: Api) -> None:
     assert "task_sid" in response.json_body["Message"]
 
 
-def test_accepting_a_task_without_pending_or_accepted_reservation_returns_404(api: Api) -> None:
+def test_accepting_a_task_without_a_pending_or_accepted_reservation_returns_404(api: Api) -> None:
     remote = reserve(api)
     api.taskrouter.set_status(remote.reservation_sid, Status.REJECTED)
     assert api.call("POST", f"/accept_reservation?task_sid={remote.task_sid}").status_code == 404

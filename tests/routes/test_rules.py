@@ -113,7 +113,7 @@ def test_failing_rule_is_logged_without_values_and_skipped(rules: Path, api: Api
     "rest",
     [r'"x": "\ud800"', r'"\udc00": NaN', f'"x": {"9" * 5_000}', f'"x": {"[" * 900 + "]" * 900}'],
 )
-def test_attributes_that_strict_parsers_reject_are_read_everywhere(
+def test_attributes_that_strict_parsers_reject_are_read_for_answers_and_records(
     rules: Path, api: Api, rest: str
 ) -> None:
     rules.write_text(
@@ -141,7 +141,7 @@ def test_attributes_that_strict_parsers_reject_are_read_everywhere(
 @pytest.mark.parametrize(
     ("key", "answer"), [("", {}), ('unreadable = "reject"\n', {"instruction": "reject"})]
 )
-def test_unreadable_attributes_are_counted_and_answered_as_configured(
+def test_callback_with_unreadable_attributes_is_counted_and_answered_as_configured(
     rules: Path, api: Api, attributes: str, key: str, answer: object
 ) -> None:
     rules.write_text(key + rules.read_text())
@@ -163,19 +163,19 @@ def test_attribute_with_an_unknown_number_is_counted_if_a_rule_reads_it(
     rules: Path, api: Api, value: str
 ) -> None:
     vip = api.callback_parameters(TaskAttributes=f'{{"vip": {value}}}')
-    other = api.callback_parameters(TaskAttributes=f'{{"vip": true, "x": {value}}}')
+    unaffected = api.callback_parameters(TaskAttributes=f'{{"vip": true, "x": {value}}}')
 
     assert api.post_callback(vip).json_body == {}
-    assert api.post_callback(other).json_body == {"instruction": "accept"}
+    assert api.post_callback(unaffected).json_body == {"instruction": "accept"}
 
     first, second = api.lines()
     assert (first["unreadable"], first["UnreadableCallback"]) == ("TaskAttributes", 1)
     assert "UnreadableCallback" not in second
-    record = api.call("GET", f"/reservations/{other['ReservationSid']}").json_body
-    assert (record["task_attributes"]["vip"], record["callback"]) == (True, other)
+    record = api.call("GET", f"/reservations/{unaffected['ReservationSid']}").json_body
+    assert (record["task_attributes"]["vip"], record["callback"]) == (True, unaffected)
 
 
-def test_missing_attributes_are_not_counted(rules: Path, api: Api) -> None:
+def test_missing_attributes_are_not_counted_as_unreadable(rules: Path, api: Api) -> None:
     for text in ("", "   "):
         response = api.post_callback(
             api.callback_parameters(TaskAttributes=text, TaskPriority=text, TaskAge=text)

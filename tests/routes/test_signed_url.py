@@ -1,4 +1,4 @@
-"""The URL signed by Twilio, derived from the requests of API Gateway and `chalice local`."""
+"""The URL signed by Twilio, derived from requests to API Gateway and `chalice local`."""
 
 import base64
 import http.client
@@ -113,8 +113,8 @@ def post_fallback(api: Api, end: str, signed_url: str, **headers: str) -> int:
 @pytest.mark.parametrize("end", ENDS)
 def test_requested_path_and_query_string_are_part_of_the_signed_url(api: Api, end: str) -> None:
     assert post_fallback(api, end, BASE_URL + FALLBACK + end) == 200
-    for other in set(ENDS) - {end}:
-        assert post_fallback(api, end, BASE_URL + FALLBACK + other) == 403
+    for different_end in set(ENDS) - {end}:
+        assert post_fallback(api, end, BASE_URL + FALLBACK + different_end) == 403
 
 
 @pytest.fixture

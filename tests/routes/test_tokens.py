@@ -116,12 +116,12 @@ def test_token_without_a_required_claim_is_refused(api: Api, missing: str) -> No
         ({"grants": {"task_router": {"role": ["supervisor"]}}}, "The token belongs to another"),
     ],
 )
-def test_malformed_claims_are_refused(api: Api, claims: dict[str, object], message: str) -> None:
+def test_invalid_claims_are_refused(api: Api, claims: dict[str, object], message: str) -> None:
     assert refusal(api, sign_claims({**valid_claims(api), **claims})).startswith(message)
 
 
 @pytest.mark.parametrize("role", [["supervisor"], {}, 1, True, "", "Supervisor", "supervisor "])
-def test_role_must_be_one_of_the_roles(api: Api, role: object) -> None:
+def test_unknown_role_is_refused(api: Api, role: object) -> None:
     claims = valid_claims(api)
     grant = {"workspace_sid": ENVIRON["TWILIO_WORKSPACE_SID"], "role": role}
     claims["grants"] = {"task_router": grant}
@@ -162,7 +162,7 @@ def test_lifetime_counts_from_the_earliest_known_time(
     response = api.call("GET", "/reservations", token=sign_claims(token))
 
     lifetime = remaining + age if claims else remaining
-    # The request may take a second, in which the remaining lifetime becomes shorter.
+    # The remaining lifetime may shrink by a second before the app validates the token.
     if not DAY < lifetime <= DAY + 2:
         assert response.status_code == (200 if lifetime <= DAY else 401)
 
@@ -209,12 +209,12 @@ def encode_parts(*parts: str) -> str:
     return ".".join([*encoded, "eA"])
 
 
-def test_other_algorithms_are_refused(api: Api) -> None:
+def test_algorithms_other_than_hs256_are_refused(api: Api) -> None:
     claims = valid_claims(api)
     unsigned = jwt.encode(claims, None, algorithm="none")  # type: ignore[arg-type]
     secret = ENVIRON["TWILIO_API_KEY_SECRET"] * 2
-    different = sign_claims(claims, secret=secret, algorithm="HS512")
-    for token in (unsigned, different):
+    signed_with_hs512 = sign_claims(claims, secret=secret, algorithm="HS512")
+    for token in (unsigned, signed_with_hs512):
         assert refusal(api, token) == "The token must be signed with HS256."
 
 

@@ -188,7 +188,7 @@ def test_single_language_needs_no_key(
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("end", ["", "/", "?from=tutorial", "/?from=tutorial"])
-def test_urls_in_twiml_lead_to_routes_from_every_form_of_the_requested_url(
+def test_twiml_urls_resolve_to_routes_for_every_form_of_the_requested_url(
     api: Api, path: str, end: str
 ) -> None:
     root = twiml(post(api, path + end, QueueResult="hangup"))

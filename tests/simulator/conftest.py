@@ -111,7 +111,7 @@ def send_request(
 
 
 def refusal(call: Callable[..., Any], **parameters: Any) -> str:
-    """Return the error message of a call of Twilio's SDK whose parameters are refused."""
+    """Return the error message of a call to Twilio's SDK with refused parameters."""
     with pytest.raises(TwilioRestException) as error:
         call(**parameters)
     assert (error.value.status, error.value.code) == (400, 20001)

@@ -145,13 +145,15 @@ def simulate_conference(*, multi=True, **settings):
 @pytest.mark.parametrize("setting", ["wrapping", "completed", "assigned"])
 @pytest.mark.parametrize("worker_hangs_up", [True, False])
 def test_ended_conference_sets_task_status_as_configured(setting, worker_hangs_up):
-    other = {"wrapping": "completed", "completed": "assigned", "assigned": "wrapping"}[setting]
-    simulation, call = simulate_conference(ended_conference=setting, ended_call=other)
+    different_setting = {"wrapping": "completed", "completed": "assigned", "assigned": "wrapping"}[
+        setting
+    ]
+    simulation, call = simulate_conference(ended_conference=setting, ended_call=different_setting)
     simulation.hang_up(simulation.worker_leg() if worker_hangs_up else call)
     assert simulation.task_of(call).status == setting
 
 
-def test_task_is_wrapping_after_conference_in_multitasking_workspace_only():
+def test_task_is_wrapping_after_conference_only_in_multitasking_workspace():
     simulation, call = simulate_conference()
     simulation.hang_up(call)
     task, reservation = simulation.task_of(call), simulation.reservation_of(call)

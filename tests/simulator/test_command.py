@@ -83,7 +83,7 @@ def test_command_exits_cleanly_while_client_waits():
             assert "Traceback" not in process.stderr.read()
 
 
-def test_port_in_use_is_reported_in_one_line(capsys, monkeypatch):
+def test_port_in_use_is_reported_on_one_line(capsys, monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         monkeypatch.setenv("SIMULATOR_PORT", str(port))
@@ -113,7 +113,7 @@ def test_error_names_invalid_setting(field, text, message):
     assert str(error.value) == f"SIMULATOR_{field.upper()} {message}"
 
 
-def test_invalid_setting_is_reported_in_one_line():
+def test_invalid_setting_is_reported_on_one_line():
     with running_command(SIMULATOR_RESERVATION_TIMEOUT="soon") as process:
         _, errors = process.communicate(timeout=10)
     assert process.returncode == 1
@@ -153,7 +153,9 @@ def test_settings_are_parsed_from_text():
         (["--host", "nope.invalid"], {}, "cannot listen on nope.invalid:8002: "),
     ],
 )
-def test_error_for_an_address_names_the_input(capsys, monkeypatch, arguments, environment, message):
+def test_error_for_an_invalid_address_names_the_input(
+    capsys, monkeypatch, arguments, environment, message
+):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
 

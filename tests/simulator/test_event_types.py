@@ -35,7 +35,7 @@ AUTOMATIC_TYPES = {
 }  # fmt: skip
 """All documented types except transfers and `reservation.failed`.
 
-The simulator publishes the excepted types only on request.
+The simulator publishes the other types only on request.
 """
 
 

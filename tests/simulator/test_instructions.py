@@ -84,7 +84,7 @@ SUPERVISE = {"supervisor": "client:sam", "supervisor_mode": "whisper"}
 
 
 def simulate_supervision(status="accepted", attributes=None, **contact):
-    """Return a simulation whose Reservation has the given status, and a supervisor's SID."""
+    """Return a simulation, its Task, and the Task's Reservation in the given status."""
     simulation, task, reservation = simulate_reservation(
         {**CALL_ATTRIBUTES, "from": PHONE} if attributes is None else attributes
     )
@@ -129,7 +129,7 @@ def test_supervisor_without_contact_uri_emits_alert(contact):
     assert alerts(simulation) == [40147] * 4
 
 
-def test_alert_about_supervisor_names_worker_without_contact_uri():
+def test_alert_states_why_supervisor_is_invalid():
     simulation, _, reservation = simulate_supervision()
     unknown = "WK" + "0" * 32
     for supervisor in (simulation.bob.sid, unknown):
@@ -255,7 +255,7 @@ def test_instruction_for_ended_reservation_emits_alert(name, code):
     assert reservation.status == "timeout"
 
 
-def test_conference_for_canceled_reservation_emits_separate_code():
+def test_conference_for_canceled_reservation_emits_alert_40144():
     simulation, task, reservation = simulate_reservation()
     assignments.cancel(simulation.engine, simulation.workspace, task, "hangup")
     respond(simulation, reservation, "conference", **VALID_PARAMETERS["conference"])
@@ -401,7 +401,7 @@ def test_error_over_rest_names_rest_parameter(reservation, parameters, message):
     assert error.value.msg.startswith(f"Unable to update record: {message}")
 
 
-def test_supervise_over_rest_is_available_for_reservation_of_task(taskrouter, reservation):
+def test_supervise_over_rest_is_available_only_for_reservation_of_task(taskrouter, reservation):
     parameters = {"instruction": "supervise", "supervisor": "client:sam"}
     workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
     task = workspace.tasks(reservation.task_sid)

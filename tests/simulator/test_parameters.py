@@ -264,9 +264,9 @@ def test_multitasking_can_be_disabled_only_if_another_workspace_is_single_taskin
     workspace = workspaces.create(friendly_name="Sales")
     workspace.update(multi_task_enabled=True)
     assert workspace.update(multi_task_enabled=False).multi_task_enabled is False
-    with running() as other:
-        workspaces = other.client().taskrouter.v1.workspaces
-        single = workspaces(other.workspace_sid)
+    with running() as second_simulator:
+        workspaces = second_simulator.client().taskrouter.v1.workspaces
+        single = workspaces(second_simulator.workspace_sid)
         single.update(multi_task_enabled=True)
         message = refusal(single.update, multi_task_enabled=False)
         assert "MultiTaskEnabled must not be changed to false" in message
@@ -347,11 +347,11 @@ def test_each_list_filter_selects_matching_resources(
     taskrouter, workspace, resource, filters, expected
 ):
     sids = create_filtered_resources(taskrouter, workspace)
-    given = {
+    filters_with_sids = {
         name: value.format(**sids) if isinstance(value, str) else value
         for name, value in filters.items()
     }
-    listed = [item.sid for item in getattr(workspace, resource).list(**given)]
+    listed = [item.sid for item in getattr(workspace, resource).list(**filters_with_sids)]
     assert listed == [sids[name] for name in expected]
     assert len(getattr(workspace, resource).list()) > len(listed)
 
@@ -377,11 +377,11 @@ def test_task_queues_can_be_filtered_by_worker_attributes(workspace):
 )
 def test_each_event_filter_selects_matching_events(taskrouter, workspace, filters, expected):
     sids = create_filtered_resources(taskrouter, workspace)
-    given = {name: value.format(**sids) for name, value in filters.items()}
-    events = workspace.events.list(**given)
+    filters_with_sids = {name: value.format(**sids) for name, value in filters.items()}
+    events = workspace.events.list(**filters_with_sids)
     assert {event.resource_sid for event in events} == {sids[name] for name in expected}
-    (same,) = workspace.events.list(sid=events[0].sid)
-    assert same.sid == events[0].sid
+    (fetched,) = workspace.events.list(sid=events[0].sid)
+    assert fetched.sid == events[0].sid
 
 
 FORM = "application/x-www-form-urlencoded"
@@ -419,7 +419,7 @@ def test_body_that_is_not_a_form_is_refused(taskrouter, method, content_type, bo
 
 
 @pytest.mark.parametrize("content_type", [FORM, f"{FORM}; charset=utf-8", "text/plain", None])
-def test_empty_body_needs_no_type(taskrouter, content_type):
+def test_empty_body_needs_no_content_type(taskrouter, content_type):
     assert send_body(taskrouter, "POST", "/Tasks", b"", content_type).status_code == 201
 
 

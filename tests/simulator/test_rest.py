@@ -121,7 +121,7 @@ def test_invalid_parameter_returns_400(workspace, options):
     assert (error.value.status, error.value.code) == (400, 20001)
 
 
-def test_setting_returns_errors_as_problem_details():
+def test_errors_are_problem_details_if_configured():
     with running(problem_details=True) as taskrouter:
         workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
         with pytest.raises(TwilioServiceException) as error:
@@ -246,11 +246,11 @@ def test_attributes_of_any_depth_are_accepted_or_refused(taskrouter):
     assert create(2_000) == 400
 
 
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_form_may_begin_with_a_byte_order_mark(taskrouter, mark):
+@pytest.mark.parametrize("byte_order_mark", [b"", b"\xef\xbb\xbf"])
+def test_form_may_begin_with_a_byte_order_mark(taskrouter, byte_order_mark):
     response = requests.post(
         f"{taskrouter.url}/v1/Workspaces/{taskrouter.workspace_sid}/Tasks",
-        data=mark + f"Attributes=%7B%7D&WorkflowSid={taskrouter.workflow_sid}".encode(),
+        data=byte_order_mark + f"Attributes=%7B%7D&WorkflowSid={taskrouter.workflow_sid}".encode(),
         headers={"Content-Type": "application/x-www-form-urlencoded"},
         auth=(taskrouter.account_sid, taskrouter.auth_token),
         timeout=5,

@@ -112,7 +112,7 @@ def test_invalid_description_is_refused_and_changes_nothing(taskrouter, descript
     }  # fmt: skip
 
 
-def test_unknown_field_is_named_with_known_fields(taskrouter):
+def test_error_for_unknown_field_lists_known_fields(taskrouter):
     url = f"{taskrouter.url}/simulator/reset"
     response = requests.post(url, json={**SALES, "queues": []}, timeout=5)
     message = response.json()["message"]

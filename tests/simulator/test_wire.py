@@ -180,13 +180,17 @@ def template(path):
 
 
 def described_parameters(description, method, path):
-    """Return an operation's parameters in the description: their schemas by name."""
+    """Return the schemas of an operation's parameters in the description, by name."""
     for path_template, item in description["paths"].items():
         if re.sub(r"\{[^}]*\}", "{}", path_template) == re.sub(r"\{[^}]*\}", "{}", path):
             operation = item[method.lower()]
             body = operation.get("requestBody", {"content": {}})["content"]
             schemas = [media["schema"] for media in body.values()]
-            form = {k: v for schema in schemas for k, v in schema.get("properties", {}).items()}
+            form = {
+                name: item
+                for schema in schemas
+                for name, item in schema.get("properties", {}).items()
+            }
             query = [item for item in operation.get("parameters", []) if item["in"] == "query"]
             return form | {parameter["name"]: parameter["schema"] for parameter in query}
     raise AssertionError(path)
@@ -205,6 +209,6 @@ def test_parameters_of_every_operation_match_twilios_description(description, me
     assert len(set(declared)) == len(declared)
 
 
-def test_requests_of_the_sdk_contain_no_unknown_parameters():
+def test_sdk_requests_contain_no_unknown_parameters():
     with running(unknown_parameters="refused") as taskrouter:
         call_every_operation(taskrouter)

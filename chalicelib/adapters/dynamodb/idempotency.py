@@ -1,4 +1,4 @@
-"""Idempotency keys in the table `state`, with their owners, leases and responses."""
+"""Stores idempotency keys and the search budget in the table `state`."""
 
 import hashlib
 from typing import Any

@@ -34,14 +34,14 @@ _REFUSALS: Mapping[type[jwt.InvalidTokenError], str] = {
     jwt.exceptions.InvalidSubjectError: "The token belongs to another account. sub must be the SID "
     "of the account of this service.",
 }
-"""Messages for the errors of PyJWT; all other errors mean that the token is malformed."""
+"""Messages by PyJWT error. `_describe` builds the messages for all other errors."""
 
 _MALFORMED: Mapping[type[jwt.InvalidTokenError], str] = {
     jwt.InvalidAudienceError: "It must have no audience (aud).",
     jwt.InvalidIssuedAtError: "iat must be a whole number of seconds.",
     jwt.exceptions.InvalidJTIError: "jti must be a string.",
 }
-"""Reasons why a token is malformed, by the errors of PyJWT."""
+"""Reasons why a token is malformed, by PyJWT error."""
 
 
 class TokenVerifier:

@@ -30,7 +30,7 @@ _MAX_PARAMETERS = 200
 
 _UNENCODED = ("", "!'()*", "!$'()*,/:;=?@[]", "!$%'()*+,/:;=?@[]")
 """Sets of characters that may be unencoded in a URL: none, those that JavaScript's
-encodeURIComponent does not encode, those that people often do not encode, and the same with "%" and
+encodeURIComponent does not encode, those that are often left unencoded, and the same with "%" and
 "+", which occur in text that a gateway did not decode."""
 
 _UNAMBIGUOUS = re.compile("[A-Za-z0-9_.~-]+")
@@ -128,7 +128,7 @@ class SignatureVerifier:
 
 
 def check_header(signature: str | None, settings: str | None) -> tuple[str, str]:
-    """Return the signature, which has the right length, and its algorithm.
+    """Check the signature's length; return the signature and its algorithm.
 
     Raises:
         InvalidSignature: the header is missing, or its length is wrong for the algorithm.

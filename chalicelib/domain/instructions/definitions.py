@@ -187,7 +187,7 @@ class Instruction:
 
     @classmethod
     def value_errors(cls, values: Mapping[str, Any]) -> Iterator[ParameterError]:
-        """Yield the errors in the values of known parameters, by JSON name."""
+        """Yield the errors in *values*, which maps JSON names of parameters to values."""
         definitions = cls.parameters()
         for name, value in values.items():
             value_type = definitions[name].value_type
@@ -204,9 +204,9 @@ class Instruction:
 
     @classmethod
     def hints(cls) -> dict[str, str]:
-        """Return the JSON names of parameters by their names in the REST API of any instruction."""
-        kinds = (*INSTRUCTION_TYPES.values(), cls)
-        pairs = ((p.rest_name, name) for kind in kinds for name, p in kind.parameters().items())
+        """Return JSON names of this instruction by the REST names that any instruction uses."""
+        types = (*INSTRUCTION_TYPES.values(), cls)
+        pairs = ((p.rest_name, name) for type_ in types for name, p in type_.parameters().items())
         return {rest_name: name for rest_name, name in pairs if name in cls.parameters()}
 
 

@@ -29,7 +29,10 @@ class ParameterType:
 
 
 MAX_STRING_LENGTH = 256
-"""Maximum length of a string or contact. Twilio documents none; a SIP address has at most 255."""
+"""Maximum length of a string or contact. Twilio documents no limit.
+
+A SIP address has at most 255 characters.
+"""
 
 MAX_URL_LENGTH = 4_000
 """Twilio's limit for status callbacks: https://www.twilio.com/docs/api/errors/21609"""

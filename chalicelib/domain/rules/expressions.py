@@ -84,7 +84,7 @@ class Expression:
     def facts_read(self, facts: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that the expression reads; each key is a path (``task.vip``).
 
-        Paths to facts that can't be read, or only in part, are omitted.
+        Paths to facts that can't be read completely are omitted.
         """
         values = {}
         for path in paths_read(self._tree):

@@ -87,7 +87,7 @@ class _PartialFacts(dict[str, Any]):  # noqa: PLW1641  not hashable, like any di
         self.values()
 
     def __eq__(self, other: object) -> bool:
-        # To find out whether an object is true, jmespath compares it with empty values.
+        # To determine whether an object is true, jmespath compares it with empty values.
         return bool(other) and self.values()
 
 

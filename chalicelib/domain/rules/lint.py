@@ -33,7 +33,7 @@ _MISSING_FUNCTIONS = dict.fromkeys(
     ("lower", "lowercase", "tolower", "upper", "uppercase", "toupper"),
     "compare with each spelling, as in task.a == 'x' || task.a == 'X'",
 )
-"""What to write instead of functions that JMESPath does not have."""
+"""Advice for functions that JMESPath does not have."""
 
 _LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
 _NUMBERS = ("priority", "age")

@@ -62,7 +62,7 @@ def parse_rules(document: Mapping[str, Any]) -> tuple[Rule, ...]:
 
 
 def _unknown_key(key: str) -> str:
-    """Return the problem of an unknown key outside the rules."""
+    """Build the message about an unknown key outside the rules."""
     similar = nearest_name(key, ("rule", _UNREADABLE))
     intended = {"rule": "[[rule]]", _UNREADABLE: _UNREADABLE}.get(similar or "")
     advice = f"did you mean {intended}?" if intended else "begin each rule with [[rule]]."
