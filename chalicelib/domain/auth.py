@@ -192,7 +192,7 @@ class Principal:
             if parameter == "instruction" or parameter in permissions[name]:
                 continue
             if parameter not in OWN_VALUES:
-                raise Forbidden(f"{role} may not set the parameter {parameter} of {name}.")
+                raise Forbidden(f'{role} may not set the parameter "{parameter}" of {name}.')
             if value != own_values.get(parameter):
                 own_value = OWN_VALUES[parameter]
-                raise Forbidden(f"{role} may set {parameter} of {name} only to {own_value}.")
+                raise Forbidden(f'{role} may set "{parameter}" of {name} only to {own_value}.')

@@ -153,7 +153,9 @@ def test_worker_may_set_only_parameters_that_ring_its_own_phone(api: Api, row: R
         assert response.status_code == 202
         return
     assert (response.status_code, response.json_body["Code"]) == (403, "ForbiddenError")
-    assert any(f" {name} of {row.instruction}" in response.json_body["Message"] for name in refused)
+    assert any(
+        f' "{name}" of {row.instruction}' in response.json_body["Message"] for name in refused
+    )
     assert api.taskrouter.instructions == []
     (record,) = api.call("GET", "/reservations").json_body["reservations"]
     assert record["instruction_sent"] is None
@@ -166,15 +168,15 @@ def test_worker_may_set_only_parameters_that_ring_its_own_phone(api: Api, row: R
     [
         (
             {"instruction": "call", "from": PHONE, "url": URL},
-            "may not set the parameter url of call.",
+            'may not set the parameter "url" of call.',
         ),
         (
             {"instruction": "dequeue", "to": PHONE},
-            "may set to of dequeue only to the contact_uri of its Worker.",
+            'may set "to" of dequeue only to the contact_uri of its Worker.',
         ),
         (
             {"instruction": "redirect", "call_sid": CA, "url": URL},
-            "may set call_sid of redirect only to the call_sid of the Reservation's Task.",
+            'may set "call_sid" of redirect only to the call_sid of the Reservation\'s Task.',
         ),
     ],
 )
