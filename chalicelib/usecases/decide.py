@@ -37,7 +37,12 @@ from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
 from chalicelib.usecases.find_reservation import not_recorded
 from chalicelib.usecases.observe import record_remote_reservation
 from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
-from chalicelib.usecases.sent_instruction import is_known_as_sent, outcome_unknown, require_answer
+from chalicelib.usecases.sent_instruction import (
+    advise_plain_accept,
+    is_known_as_sent,
+    outcome_unknown,
+    require_answer,
+)
 
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
@@ -212,7 +217,7 @@ def _await_outcome(
                 reservation_status=record.status,
             )
         if live is None and answer and record.instruction_sent:
-            raise outcome_unknown()
+            raise outcome_unknown(now + INSTRUCTION_CHECK_MS, now=now)
         if live is None or now >= deadline:
             raise Unsettled.until(live.until if live else None, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
@@ -248,6 +253,8 @@ class _Execution:
         except (TaskRouterDenied, TaskRouterNotProcessed) as failure:
             if not self._release_claim() and failure.retry_after:
                 failure.retry_after = self._unsettled(failure).retry_after
+                if decision.instruction:
+                    advise_plain_accept(failure)
             raise
         except TaskRouterRefused as refusal:
             return self._settle_refused(refusal)
@@ -362,7 +369,8 @@ class _Execution:
 
     def _unsettled(self, failure: TaskRouterError) -> Unsettled:
         now = self.collaborators.clock.now_ms()
-        return Unsettled.until(self.claim.until, now=now, failure=failure)
+        build = outcome_unknown if self.claim.instruction else Unsettled.until
+        return build(self.claim.until, now=now, failure=failure)
 
     def _next_check(self, status: Status, now: int) -> int | None:
         return self.collaborators.deadlines.next_check(
