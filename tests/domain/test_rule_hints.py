@@ -54,7 +54,7 @@ def error_of(when: str) -> str:
         ("'a5' HAS 5", "contains('a5', '5')"),
         (
             "task.name CONTAINS ['a', 5]",
-            "contains(task.name || '', 'a') || contains(task.name || '', '5')",
+            "(contains(task.name || '', 'a') || contains(task.name || '', '5'))",
         ),
         ("channelType IN ['web']", "contains(['web'], task.channelType)"),
         ("languages HAS 'es'", "contains(worker.languages || `[]`, 'es')"),
@@ -74,11 +74,11 @@ def error_of(when: str) -> str:
         ("task.name NOT CONTAINS 'x'", "!contains(task.name || '', 'x')"),
         (
             "worker.skills HAS ANY ['a', 'b']",
-            "contains(worker.skills || `[]`, 'a') || contains(worker.skills || `[]`, 'b')",
+            "(contains(worker.skills || `[]`, 'a') || contains(worker.skills || `[]`, 'b'))",
         ),
         (
             "worker.skills has all ('a', 2)",
-            "contains(worker.skills || `[]`, 'a') && contains(worker.skills || `[]`, `2`)",
+            "(contains(worker.skills || `[]`, 'a') && contains(worker.skills || `[]`, `2`))",
         ),
         (
             "worker.skills NOT HAS ANY ['a', 'b']",
@@ -157,6 +157,30 @@ def is_accepted(when: str) -> bool:
     except InvalidRules:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("skills HAS 'es' AND language IN ['es']", True),
+        ("skills HAS ANY ['fr', 'es'] && language NOT IN ['fr'] and task['vip']", True),
+        ("task.language IN ['fr'] && worker.skills HAS ANY ['fr', 'es']", False),
+        ("worker.skills HAS ALL ['gold', 'fr'] OR worker_sid IN ['WK1']", False),
+        ("task.text CONTAINS 30 and task.text NOT CONTAINS 4", True),
+        ("task.nothing NOT HAS ANY ['a', 'b'] and task.language <> 'fr'", True),
+    ],
+)
+def test_following_the_hints_leads_to_the_meant_condition(
+    when: str,
+    expected: bool,  # noqa: FBT001
+) -> None:
+    for _ in range(10):
+        if is_accepted(when):
+            break
+        hint = re.search(r": write (.*?) instead of (.*?)(?:, and |\.$)", error_of(when))
+        assert hint, when
+        when = when.replace(hint[2], hint[1], 1)
+    assert is_true(when) is expected
 
 
 @pytest.mark.parametrize("value", ["5", "-2.5", "true", "null", "'x'", "priority", "['a', 5]"])
@@ -276,6 +300,9 @@ def test_correction_has_the_meaning_of_the_membership_test() -> None:
         ("1 = 1 AND task.a", ", or leave out 1 = 1, which is always true."),
         ("task.a && 2==2", ", or leave out 2==2, which is always true."),
         ("task.a == 1 AND 1==1", "write numbers between backticks, as in `1`."),
+        ("21==1 && task.a", "write numbers between backticks, as in `21`."),
+        ("task.a == 'x' AND channelType IN ['web']", "write && instead of AND."),
+        ("NOT task.a HAS 'x'", "write ! instead of NOT."),
         ("1==10", "write numbers between backticks, as in `1`."),
         ("task.a !== 'x'", ": write != to compare."),
         ("task.a != = 'x'", ": write != to compare."),

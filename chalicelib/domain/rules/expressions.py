@@ -161,7 +161,7 @@ _WORDS = {
     "is": "== and `null`",
     "isnull": "== `null`",
     **dict.fromkeys(("notnull", "isnotnull"), "!= `null`"),
-    **dict.fromkeys(("nin", "notin"), "!contains(LIST, VALUE)"),
+    "notin": "!contains(LIST, VALUE)",
     "exists": "!= `null`",
     "eq": "==",
     "equals": "==",
@@ -207,7 +207,7 @@ _PHRASE = re.compile(
 _STEP = re.compile(r"""(?P<quote>['"])(?P<name>[^'"]*)(?P=quote)\s*\]""")
 _UNEQUAL = re.compile(r"!\s*=*\s*$")
 _ALWAYS_TRUE = re.compile(
-    r"""\s*(?P<comparison>(?P<literal>[0-9]+|'[^']*'|"[^"]*")\s*==?\s*(?P=literal))(?![\w.])\s*"""
+    r"""\s*(?<![\w.])(?P<comparison>(?P<literal>[0-9]+|'[^']*'|"[^"]*")\s*==?\s*(?P=literal))(?![\w.])\s*"""
 )
 _COMPARED_LITERAL = re.compile(
     r"(?<![=!<>])=\s*(?P<right>-?[0-9][0-9.]*|true|false|null)\b", re.IGNORECASE
@@ -271,7 +271,8 @@ def _hint(error: ParseError) -> str:
 def _membership_hint(text: str, position: int) -> str:
     """Return the hint for a membership test in which the parser fails, such as `'x' IN task.a`."""
     for match in _MEMBERSHIP.finditer(text):
-        if match["operator"] and match.start("negation") <= position < match.end():
+        start = match.start("negation" if match["negation"] else "operator")
+        if match["operator"] and start <= position < match.end():
             correction = _contains(match)
             if not correction:
                 return ""
@@ -340,9 +341,8 @@ def _contains(test: re.Match[str]) -> str:
         values = [f"task.{value}" if operator == "in" and _is_attribute(value) else value]
     tests = [f"contains({container}, {_member(value, is_text=is_text)})" for value in values]
     joined = (" && " if (test["quantifier"] or "").lower() == "all" else " || ").join(tests)
-    if test["negation"]:
-        return f"!({joined})" if len(tests) > 1 else f"!{joined}"
-    return joined
+    joined = f"({joined})" if len(tests) > 1 else joined
+    return f"!{joined}" if test["negation"] and joined else joined
 
 
 def _is_attribute(operand: str) -> bool:
