@@ -36,6 +36,9 @@ _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 _OPEN = "open"
 _PATH_SECRET = re.compile("[A-Za-z0-9_-]{20,64}")
 _MAX_PATHS = 2
+_BASE_URL = re.compile(
+    r"(?ai)https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/[a-z0-9._~!$&'()*+,;=:@%/-]*)?"
+)
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 _PLACEHOLDER = re.compile(r"\{(?P<hash>hash:)?(?P<name>[^}]+)\}")
 
@@ -97,9 +100,19 @@ def _empty_or(parse: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def _url(text: str) -> str:
+    if not re.fullmatch("[!-~]*", text):
+        raise ValueError(
+            "must contain only ASCII characters and no white space, as in https://xn--9ca.fr/a%20b"
+        )
     if not is_base_url(text):
         raise ValueError("must be an http or https URL without a query, fragment or user name")
-    return text.rstrip("/")
+    return _lower_authority(text).rstrip("/")
+
+
+def _lower_authority(url: str) -> str:
+    """Return the URL with scheme and host in lower case, as Twilio and browsers write them."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.lower()).geturl()
 
 
 def _taskrouter_url(text: str) -> str:
@@ -112,12 +125,10 @@ def _taskrouter_url(text: str) -> str:
 def is_base_url(text: str) -> bool:
     """Return whether the text is an HTTP URL without a query, fragment or user name."""
     try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018  raises ValueError if the port is invalid
+        urlsplit(text).port  # noqa: B018  raises ValueError if the port is invalid
     except ValueError:
         return False
-    has_extras = parts.query or parts.fragment or parts.username or parts.password
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and not has_extras
+    return bool(_BASE_URL.fullmatch(text))
 
 
 def _port(text: str) -> int:
@@ -136,7 +147,7 @@ def _region(text: str) -> str:
 def _origin(text: str) -> str:
     if text != "*" and not (is_base_url(text) and not urlsplit(text).path):
         raise ValueError("must be an origin such as https://desk.example, or *")
-    return text
+    return _lower_authority(text)
 
 
 def _path_secrets(text: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from chalice.app import Chalice, Request, Response
 from chalice.cli.filewatch.stat import StatFileWatcher
 
 from chalicelib import config, observability
-from chalicelib.domain.errors import Forbidden
+from chalicelib.domain.errors import BadRequest, Forbidden
 from chalicelib.routes.callbacks import move_twilio_routes
 from infra import OperatorError
 from infra.aws import require_credentials, require_region, stage_config
@@ -36,6 +36,8 @@ from taskrouter_simulator.origins import FOREIGN, NOT_LOCAL, is_foreign, is_loop
 
 ACCEPT_QUEUE = 128
 """Maximum number of connections that wait to be accepted."""
+
+_CONTENT_LENGTH = re.compile("[0-9]{1,9}")
 
 _PARENT_POLL_SECONDS = 0.2
 
@@ -253,9 +255,36 @@ def _tune_server() -> None:
     queue of five connections also makes 50 concurrent clients wait for retransmissions.
     """
     local.ChaliceRequestHandler.disable_nagle_algorithm = True
+    local.ChaliceRequestHandler.parse_request = _parse_request
     local.ThreadedHTTPServer.request_queue_size = ACCEPT_QUEUE
     watcher: Any = StatFileWatcher
     watcher._single_pass_poll = _poll_sources  # noqa: SLF001  Chalice has no option for this
+
+
+def _parse_request(handler: BaseHTTPRequestHandler) -> bool:
+    """Parse the request line and the headers; refuse a body whose length is not known.
+
+    By default, Chalice treats such a body as empty, and its bytes as the next request.
+    """
+    if not BaseHTTPRequestHandler.parse_request(handler):
+        return False
+    lengths = handler.headers.get_all("Content-Length", ["0"])
+    if "Transfer-Encoding" in handler.headers:
+        status, code = 411, "LengthRequired"
+        message = "Send Content-Length. Only API Gateway accepts Transfer-Encoding."
+    elif len(lengths) > 1 or not _CONTENT_LENGTH.fullmatch(lengths[0]):
+        status, code = BadRequest.status, BadRequest.code
+        message = "Content-Length must be sent once, as a number of at most 9 digits."
+    else:
+        return True
+    body = json.dumps({"Code": code, "Message": message}).encode()
+    handler.send_response(status)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.send_header("Connection", "close")  # the rest of the connection can't be parsed
+    handler.end_headers()
+    handler.wfile.write(body)
+    return False
 
 
 def _hide_secrets_in_access_log(settings: config.Settings) -> None:

@@ -84,6 +84,50 @@ def test_error_for_an_unparsable_url_explains_the_format(url: str) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["PUBLIC_BASE_URL", "TWILIO_TASKROUTER_URL"])
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("https://x y", "must contain only ASCII characters and no white space"),
+        ("https://x.y/a b", "must contain only ASCII characters and no white space"),
+        ("https://x.y/a\tb", "must contain only ASCII characters and no white space"),
+        ("https://\u00e9.fr", "must contain only ASCII characters and no white space"),
+        ("https://x.y/\u00e9", "must contain only ASCII characters and no white space"),
+        ('https://x.y/"a"', "must be an http or https URL"),
+        ("https://x%20y", "must be an http or https URL"),
+        ("https://x.y:", "must be an http or https URL"),
+        ("https://x.y/?", "must be an http or https URL"),
+        ("https://x.y#", "must be an http or https URL"),
+        ("https://@x.y", "must be an http or https URL"),
+        ("https:x.y", "must be an http or https URL"),
+    ],
+)
+def test_url_that_no_request_can_have_is_refused(name: str, url: str, problem: str) -> None:
+    with pytest.raises(config.SettingsError, match=f"^{name} {problem}"):
+        config.load({**COMPLETE, name: url})
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("HTTPS://X.Y", "https://x.y"),
+        ("Https://Api.Example.com:8443/Prod/", "https://api.example.com:8443/Prod"),
+        ("http://[::FFFF:1]/A%2Fb", "http://[::ffff:1]/A%2Fb"),
+    ],
+)
+def test_scheme_and_host_of_a_url_are_read_in_lower_case(text: str, url: str) -> None:
+    settings = config.load({**COMPLETE, "PUBLIC_BASE_URL": text, "TWILIO_TASKROUTER_URL": text})
+    assert (settings.public_base_url, settings.twilio_taskrouter_url) == (url, url)
+
+
+def test_origin_is_read_in_lower_case() -> None:
+    for text, origin in (("HTTPS://Desk.Example:8443", "https://desk.example:8443"), ("*", "*")):
+        assert config.load({**COMPLETE, "CORS_ALLOW_ORIGIN": text}).cors_allow_origin == origin
+    for text in ("https://d\u00e9sk.example", "https://desk example", "https://desk.example/"):
+        with pytest.raises(config.SettingsError, match="^CORS_ALLOW_ORIGIN must be an origin"):
+            config.load({**COMPLETE, "CORS_ALLOW_ORIGIN": text})
+
+
 def test_repr_contains_no_secrets() -> None:
     text = repr(config.load(dict(COMPLETE)))
     assert COMPLETE["TWILIO_AUTH_TOKEN"] not in text

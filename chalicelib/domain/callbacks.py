@@ -69,13 +69,16 @@ class Form(dict[str, str]):
                 errors="strict",
                 max_num_fields=_MAX_FIELDS,
             )
-            if not all(name for name, _ in pairs):
-                raise ValueError("a parameter without a name")
-        except ValueError as error:
-            raise BadRequest(
-                f"The body must be a form (application/x-www-form-urlencoded, UTF-8) of at most "
-                f"{_MAX_FIELDS} parameters."
+        except UnicodeDecodeError as error:
+            raise _not_a_form(
+                " in UTF-8. A percent-encoded character is not UTF-8."
+                if body.isascii()
+                else " in ASCII. Percent-encode all other characters."
             ) from error
+        except ValueError as error:
+            raise _not_a_form(f" of at most {_MAX_FIELDS} parameters.") from error
+        if not all(name for name, _ in pairs):
+            raise _not_a_form(", in which each parameter has a name.")
         return cls(pairs)
 
     def getall(self, name: str) -> list[str]:
@@ -84,6 +87,10 @@ class Form(dict[str, str]):
         Twilio's RequestValidator calls a method with this name.
         """
         return list(self._values[name])
+
+
+def _not_a_form(requirement: str) -> BadRequest:
+    return BadRequest(f"The body must be a form (application/x-www-form-urlencoded){requirement}")
 
 
 _COLUMNS = {

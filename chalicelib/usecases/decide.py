@@ -33,11 +33,11 @@ from chalicelib.domain.reservations import (
     Status,
     StatusUpdate,
 )
+from chalicelib.usecases import sent_instruction
 from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
 from chalicelib.usecases.find_reservation import not_recorded
 from chalicelib.usecases.observe import record_remote_reservation
 from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
-from chalicelib.usecases.sent_instruction import is_known_as_sent, outcome_unknown, require_answer
 
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
@@ -200,10 +200,10 @@ def _await_outcome(
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
     now = collaborators.clock.now_ms()
-    require_answer(claim, record, now=now)
+    sent_instruction.require_answer(claim, record, now=now)
     deadline = now + _WAIT_MS
-    answer = claim.instruction
-    while not is_known_as_sent(answer, record) and decision.target in MOVES[record.status]:
+    answer, is_sent = claim.instruction, sent_instruction.is_known_as_sent
+    while not is_sent(answer, record) and decision.target in MOVES[record.status]:
         now = collaborators.clock.now_ms()
         live = record.live_claim(now)
         if live and live.target is not decision.target:
@@ -212,7 +212,7 @@ def _await_outcome(
                 reservation_status=record.status,
             )
         if live is None and answer and record.instruction_sent:
-            raise outcome_unknown()
+            raise sent_instruction.outcome_unknown(now + INSTRUCTION_CHECK_MS, now=now)
         if live is None or now >= deadline:
             raise Unsettled.until(live.until if live else None, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
@@ -248,6 +248,8 @@ class _Execution:
         except (TaskRouterDenied, TaskRouterNotProcessed) as failure:
             if not self._release_claim() and failure.retry_after:
                 failure.retry_after = self._unsettled(failure).retry_after
+                if decision.instruction:
+                    sent_instruction.advise_plain_accept(failure)
             raise
         except TaskRouterRefused as refusal:
             return self._settle_refused(refusal)
@@ -362,7 +364,8 @@ class _Execution:
 
     def _unsettled(self, failure: TaskRouterError) -> Unsettled:
         now = self.collaborators.clock.now_ms()
-        return Unsettled.until(self.claim.until, now=now, failure=failure)
+        build = sent_instruction.outcome_unknown if self.claim.instruction else Unsettled.until
+        return build(self.claim.until, now=now, failure=failure)
 
     def _next_check(self, status: Status, now: int) -> int | None:
         return self.collaborators.deadlines.next_check(

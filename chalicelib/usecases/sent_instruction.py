@@ -11,10 +11,11 @@ from chalicelib.domain.errors import (
     AnswerUnknown,
     InstructionAlreadySent,
     ReservationNotPending,
+    TaskRouterError,
     Unsettled,
 )
 from chalicelib.domain.reservations import ACHIEVED, Claim, Reservation, Status
-from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, INSTRUCTION_CHECK_MS
+from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS
 
 _MAYBE_SENT = "The instruction may have been sent. Its outcome is not known."
 
@@ -79,11 +80,27 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
     )
 
 
-def outcome_unknown() -> Unsettled:
-    """Build the error for a repeated request whose instruction may have been sent."""
-    seconds = INSTRUCTION_CHECK_MS // 1000
-    return Unsettled(
+def outcome_unknown(
+    retry_at: int, *, now: int, failure: TaskRouterError | None = None
+) -> Unsettled:
+    """Build the error for an instruction that may have been sent.
+
+    Args:
+        retry_at: epoch ms at which the claim expires or the sweep checks the Reservation.
+        now: epoch ms.
+        failure: the error of the request that was to send the instruction, if it was this one.
+    """
+    message = (
         f"{_MAYBE_SENT} It is not sent again. Wait until the Reservation's status changes, or "
-        f"accept without an instruction. Retry in {seconds} s.",
-        retry_after=seconds,
+        "accept without an instruction."
     )
+    return Unsettled.until(retry_at, now=now, failure=failure, message=message)
+
+
+def advise_plain_accept(failure: TaskRouterError) -> None:
+    """Remove the advice to retry from the error of an instruction whose record can't be removed.
+
+    A recorded instruction is not sent again, so a retry could not succeed.
+    """
+    failure.retry_after = None
+    failure.message = f"{failure.message.removesuffix(' Retry.')} Accept without an instruction."

@@ -365,7 +365,7 @@ def _check_domain(stage_name: str, domain: Mapping[str, Any], settings: config.S
         if key not in domain:
             raise invalid(stage_name, f"api_gateway_custom_domain.{key} is missing.")
     path = domain.get("url_prefix", "").replace("(none)", "").strip("/")
-    url = f"https://{domain['domain_name']}/{path}".rstrip("/")
+    url = f"https://{domain['domain_name'].lower()}/{path}".rstrip("/")
     if settings.public_base_url != url:
         raise invalid(
             stage_name,

@@ -28,7 +28,7 @@ operator: OPERATOR | CONTAINS | HAS | NOT_IN | IN
     | FALSE -> false
     | NULL -> null
     | "[" [operand ("," operand)*] "]" -> array
-    | NAME (("." (NAME | DIGIT_NAME)) | ("[" INDEX "]"))* -> reference
+    | FIRST_NAME (("." (NAME | DIGIT_NAME)) | ("[" INDEX "]"))* -> reference
 
 _OR.2: /or(?![\w$])/i
 _AND.2: /and(?![\w$])/i
@@ -40,6 +40,7 @@ TRUE.2: /true(?![\w$])/i
 FALSE.2: /false(?![\w$])/i
 NULL.2: /null(?![\w$])/i
 OPERATOR: "==" | "=" | "!=" | ">=" | "<=" | ">" | "<"
+FIRST_NAME: /(?!(and|or|not|in|has|contains)(?![\w$]))[a-z_$][\w$]*/i
 NAME: /[A-Za-z_$][\w$]*/
 DIGIT_NAME: /[0-9]+[A-Za-z_$][\w$]*/
 INDEX: /[0-9]{1,9}/
@@ -48,6 +49,9 @@ STRING: /"(\\.|[^"\\])*"|'(\\.|[^'\\])*'/s
 %ignore /\s+/
 """
 _STRING = r'"(\\.|[^"\\])*"|' r"'(\\.|[^'\\])*'"
+_REFERENCE = re.compile(
+    r"[A-Za-z_$][\w$]*(\.[0-9]*[A-Za-z_$][\w$]*|\[[0-9]{1,9}\])*", flags=re.ASCII
+)
 _MAX_DEPTH = 50
 _EXPECTED = {
     "STRING": "an attribute or a value",
@@ -280,7 +284,8 @@ class _Compiler(Transformer[Token, Any]):
 
 @cache
 def _parser() -> Lark:
-    return Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False)
+    # Names consist of ASCII letters, digits, "_" and "$": see the link to Multitasking in names.py.
+    return Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False, g_regex_flags=re.ASCII)
 
 
 def _depth(text: str) -> int:
@@ -305,15 +310,17 @@ def _tree(text: str) -> Tree[Token]:
 
 def _describe(text: str, error: UnexpectedInput) -> str:
     """Return the position of a syntax error, counted from 1, and the expected text."""
-    at_end = isinstance(error, UnexpectedToken) and error.token.type == "$END"
-    position = len(text.rstrip()) if at_end else error.pos_in_stream or 0
-    found = re.match(rf"{_STRING}|[\w$]+|.", text[position:].rstrip(), flags=re.DOTALL)
-    if found and found.group() in {'"', "'"}:
-        return f"the string at position {position + 1} has no closing quote"
-    subject = f"unexpected {found.group()[:20]!r}" if found else "unexpected end"
     accepted = error.interactive_parser.accepts()  # type: ignore[no-untyped-call]
     phrases = [phrase for terminal, phrase in _EXPECTED.items() if terminal in accepted]
-    return f"{subject} at position {position + 1}; expected {' or '.join(phrases)}"
+    expected = f"expected {' or '.join(phrases)}"
+    if isinstance(error, UnexpectedToken) and error.token.type == "$END":
+        return f"incomplete at the end; {expected}"
+    position = error.pos_in_stream or 0
+    found = re.compile(rf"{_STRING}|[\w$]+|.", re.ASCII | re.DOTALL).match(text, position)
+    unexpected = found.group() if found else ""
+    if unexpected in {'"', "'"}:
+        return f"the string at position {position + 1} has no closing quote"
+    return f"unexpected {unexpected[:20]!r} at position {position + 1}; {expected}"
 
 
 @lru_cache(maxsize=4096)
@@ -357,9 +364,9 @@ def reference_keys(text: str) -> Keys:
     Raises:
         ExpressionError: The text is not a reference.
     """
-    if not re.fullmatch(r"[A-Za-z_$][\w$]*(\.[0-9]*[A-Za-z_$][\w$]*|\[[0-9]{1,9}\])*", text):
+    if not _REFERENCE.fullmatch(text):
         raise ExpressionError(f"{text[:200]!r} is not a reference such as task.agent")
-    return tuple(int(key) if key.isdecimal() else key for key in re.findall(r"[\w$]+", text))
+    return tuple(int(key) if key.isdecimal() else key for key in re.findall(r"[^.\[\]]+", text))
 
 
 @lru_cache(maxsize=4096)

@@ -213,7 +213,7 @@ def _require_number(keys: Keys) -> None:
     """Check that `order_by` does not name a supplied text or boolean, which it would ignore."""
     match keys:
         case ("worker", name) if name in WORKER_NAMES:
-            kind = "text"
+            kind = "string"
         case ("worker", "channel", _, "available"):
             kind = "boolean"
         case _:
@@ -279,7 +279,7 @@ def parse_order_by(text: str) -> tuple[OrderClause, ...]:
     """
     clauses = []
     for part in text.split(","):
-        clause = re.fullmatch(r"\s*(\S+)(?:\s+(ASC|DESC))?\s*", part, flags=re.IGNORECASE)
+        clause = re.fullmatch(r"(?ai)\s*(\S+)(?:\s+(ASC|DESC))?\s*", part)
         if clause is None:
             raise ExpressionError(
                 f"{part[:200]!r} is not an attribute followed by ASC or DESC,"

@@ -30,7 +30,7 @@ _METHODS = ["GET", "POST", "DELETE", "PUT", "PATCH"]
 _MAX_BODY = 4_000_000
 _FORM = "application/x-www-form-urlencoded"
 _TRANSPORT = "simulator.transport"
-_HOST = re.compile(r"[\w.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
+_HOST = re.compile(r"[A-Za-z0-9_.-]+(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]{1,5})?")
 
 
 class Unauthenticated(Refusal):

@@ -37,6 +37,26 @@ def test_any_body_is_parsed_or_rejected_with_bad_request(body: bytes) -> None:
         Form.parse(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "requirement"),
+    [
+        ("a=\u00e9".encode(), " in ASCII. Percent-encode all other characters."),
+        (b"\xff&=&", " in ASCII. Percent-encode all other characters."),
+        (b"a=%FF", " in UTF-8. A percent-encoded character is not UTF-8."),
+        (b"a=%ED%A0%80", " in UTF-8. A percent-encoded character is not UTF-8."),
+        (b"%C3=1", " in UTF-8. A percent-encoded character is not UTF-8."),
+        (b"a=1&" * 201, " of at most 200 parameters."),
+        (b"=1", ", in which each parameter has a name."),
+        (b"a=1&=2", ", in which each parameter has a name."),
+    ],
+)
+def test_refusal_of_a_form_states_one_cause(body: bytes, requirement: str) -> None:
+    with pytest.raises(BadRequest) as raised:
+        Form.parse(body)
+    message = f"The body must be a form (application/x-www-form-urlencoded){requirement}"
+    assert raised.value.message == message
+
+
 @given(pairs)
 def test_any_form_is_parsed_or_rejected_with_bad_request(sent: list[tuple[str, str]]) -> None:
     form = Form.parse(urlencode([*SIDS, *sent]).encode())

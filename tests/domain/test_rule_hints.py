@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.rules import InvalidRules, parse_rules
-from tests.domain.rule_cases import is_true
+from chalicelib.domain.rules import InvalidRules, expressions, parse_rules
+from tests.domain.rule_cases import MINIMAL_CALLBACK, is_true
 
 
 def error_of(when: str) -> str:
@@ -47,6 +47,45 @@ def error_of(when: str) -> str:
         ("'abc' CONTAINS task.name", "contains('abc', task.name)"),
         ("worker.skills includes 'es'", "contains(worker.skills || `[]`, 'es')"),
         ("worker.levels INCLUDES 5", "contains(worker.levels || `[]`, `5`)"),
+        ("task.name CONTAINS 5", "contains(task.name || '', '5')"),
+        ("task.name CONTAINS true", "contains(task.name || '', 'true')"),
+        ("task.name CONTAINS `5`", "contains(task.name || '', '5')"),
+        ("task.name CONTAINS priority", "contains(task.name || '', to_string(priority))"),
+        ("'a5' HAS 5", "contains('a5', '5')"),
+        (
+            "task.name CONTAINS ['a', 5]",
+            "(contains(task.name || '', 'a') || contains(task.name || '', '5'))",
+        ),
+        ("channelType IN ['web']", "contains(['web'], task.channelType)"),
+        ("languages HAS 'es'", "contains(worker.languages || `[]`, 'es')"),
+        ("'es' IN languages", "contains(worker.languages || `[]`, 'es')"),
+        ("'es' NOT IN languages", "!contains(worker.languages || `[]`, 'es')"),
+        ("skill IN languages", "contains(worker.languages || `[]`, task.skill)"),
+        ("name CONTAINS 'x'", "contains(task.name || '', 'x')"),
+        ("task.channelType IN [web, sms]", "contains(['web', 'sms'], task.channelType)"),
+        ("worker.languages HAS es", "contains(worker.languages || `[]`, 'es')"),
+        ("worker.sid IN ['WK1']", "contains(['WK1'], worker_sid)"),
+        ("worker_sid IN task.preferred", "contains(task.preferred || `[]`, worker_sid)"),
+        ("worker.sid NOT IN task.refused", "!contains(task.refused || `[]`, worker_sid)"),
+        ("NOT (task.n IN ['a'])", "contains(['a'], task.n)"),
+        ("not(task.n IN ['a', 'b'])", "contains(['a', 'b'], task.n)"),
+        ("!(worker.skills HAS 'es')", "contains(worker.skills || `[]`, 'es')"),
+        ("worker.skills NOT HAS 'es'", "!contains(worker.skills || `[]`, 'es')"),
+        ("task.name NOT CONTAINS 'x'", "!contains(task.name || '', 'x')"),
+        (
+            "worker.skills HAS ANY ['a', 'b']",
+            "(contains(worker.skills || `[]`, 'a') || contains(worker.skills || `[]`, 'b'))",
+        ),
+        (
+            "worker.skills has all ('a', 2)",
+            "(contains(worker.skills || `[]`, 'a') && contains(worker.skills || `[]`, `2`))",
+        ),
+        (
+            "worker.skills NOT HAS ANY ['a', 'b']",
+            "!(contains(worker.skills || `[]`, 'a') || contains(worker.skills || `[]`, 'b'))",
+        ),
+        ("worker.skills HAS ['a']", "contains(worker.skills || `[]`, 'a')"),
+        ("'x in y' IN worker.skills", "contains(worker.skills || `[]`, 'x in y')"),
     ],
 )
 def test_hint_for_a_membership_test_contains_the_jmespath(when: str, correction: str) -> None:
@@ -55,7 +94,12 @@ def test_hint_for_a_membership_test_contains_the_jmespath(when: str, correction:
     parse_rules({"rule": [{"name": "one", "when": correction, "instruction": "accept"}]})
 
 
-paths = st.sampled_from(["task.skill", "worker.skills", "worker.x[0].y", "priority", "worker_sid"])
+paths = st.sampled_from(
+    [
+        *("task.skill", "worker.skills", "worker.x[0].y", "priority", "worker_sid"),
+        *("worker.sid", "languages", "channelType", "es"),
+    ]
+)
 characters = st.characters(
     codec="utf-8", categories=["L", "N", "P", "Zs"], exclude_characters="'\"[]()\\"
 )
@@ -67,7 +111,8 @@ lists = st.lists(strings | st.integers().map(str), min_size=1).flatmap(
 
 
 @given(
-    st.tuples(paths, st.sampled_from(["HAS", "CONTAINS", "has"]), values)
+    st.tuples(paths, st.sampled_from(["HAS", "CONTAINS", "has", "NOT HAS", "NOT CONTAINS"]), values)
+    | st.tuples(paths, st.sampled_from(["HAS ANY", "HAS ALL", "CONTAINS"]), lists)
     | st.tuples(values, st.sampled_from(["IN", "NOT IN", "in"]), paths | lists)
 )
 def test_every_hint_for_a_membership_test_is_valid(test: tuple[str, str, str]) -> None:
@@ -77,6 +122,105 @@ def test_every_hint_for_a_membership_test_is_valid(test: tuple[str, str, str]) -
     correction = re.search(r": write (.*?contains\(.*\)) instead of ", error, re.DOTALL)
     assert correction, error
     parse_rules({"rule": [{"name": "one", "when": correction[1], "instruction": "accept"}]})
+
+
+PLACEHOLDERS = {
+    "LIST": "task.list",
+    "VALUE": "task.value",
+    "TEXT": "task.text",
+    "PART": "'part'",
+    "PREFIX": "'prefix'",
+    "SUFFIX": "'suffix'",
+    "PATH": "task.path",
+    "A": "task.a",
+    "B": "task.b",
+}
+
+
+@pytest.mark.parametrize("word", expressions._WORDS)
+def test_suggested_operator_makes_a_valid_expression(word: str) -> None:
+    """Placeholders, such as LIST, stand for paths and strings."""
+    suggestion = re.sub("[A-Z]+", lambda name: PLACEHOLDERS[name[0]], expressions._WORDS[word])
+    if suggestion == "== and `null`":
+        suggestion = "== `null`"
+    assert f" instead of {word}" in error_of(f"task.a {word} {'task.b' * (word == '&')}")
+    assert any(
+        is_accepted(condition)
+        for condition in (suggestion, f"{suggestion}(task.a)", f"task.a {suggestion}")
+        + ((f"task.a {suggestion} task.b",) if "`" not in suggestion else ())
+    )
+
+
+def is_accepted(when: str) -> bool:
+    try:
+        parse_rules({"rule": [{"name": "one", "when": when, "instruction": "accept"}]})
+    except InvalidRules:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("skills HAS 'es' AND language IN ['es']", True),
+        ("skills HAS ANY ['fr', 'es'] && language NOT IN ['fr'] and task['vip']", True),
+        ("task.language IN ['fr'] && worker.skills HAS ANY ['fr', 'es']", False),
+        ("worker.skills HAS ALL ['gold', 'fr'] OR worker_sid IN ['WK1']", False),
+        ("task.text CONTAINS 30 and task.text NOT CONTAINS 4", True),
+        ("task.nothing NOT HAS ANY ['a', 'b'] and task.language <> 'fr'", True),
+    ],
+)
+def test_following_the_hints_leads_to_the_meant_condition(
+    when: str,
+    expected: bool,  # noqa: FBT001
+) -> None:
+    for _ in range(10):
+        if is_accepted(when):
+            break
+        hint = re.search(r": write (.*?) instead of (.*?)(?:, and |\.$)", error_of(when))
+        assert hint, when
+        when = when.replace(hint[2], hint[1], 1)
+    assert is_true(when) is expected
+
+
+@pytest.mark.parametrize("value", ["5", "-2.5", "true", "null", "'x'", "priority", "['a', 5]"])
+@pytest.mark.parametrize("operator", ["CONTAINS", "NOT CONTAINS"])
+def test_suggested_search_of_a_text_can_be_evaluated(operator: str, value: str) -> None:
+    error = error_of(f"task.text {operator} {value}")
+    correction = re.search(r": write (.*) instead of ", error)
+    assert correction
+    is_true(correction[1])
+    is_true(correction[1], MINIMAL_CALLBACK)
+
+
+@pytest.mark.parametrize(
+    ("when", "mistake"),
+    [
+        ("worker.friendly_name IN ['Alice']", "uses worker.friendly_name, which only Workflows"),
+        ("'Idle' IN worker.activity_name", "uses worker.activity_name, which only Workflows"),
+        ("taskrouter.dayOfWeek IN ['Sat']", "uses taskrouter, which only the expressions"),
+        ("Task.type IN ['web']", "uses the unknown name Task: did you mean task?"),
+        ("worker.channel.voice.assigned_tasks IN [1]", "callbacks do not contain it"),
+    ],
+)
+def test_membership_test_of_a_missing_fact_gets_no_correction(when: str, mistake: str) -> None:
+    error = error_of(when)
+    assert f", and {mistake}" in error or error.endswith(f"{mistake}.")
+    assert " instead of " not in error
+
+
+@pytest.mark.parametrize(
+    "constant", ["'x'", "('x')", "`5`", "`true`", "true", "TRUE", '`"x"`', "`[1]`"]
+)
+def test_constant_condition_that_is_always_true_is_refused(constant: str) -> None:
+    assert "which is always true: a rule without a condition always matches" in error_of(constant)
+    for when in (f"task.a || {constant}", f"{constant} && task.a"):
+        assert "alone next to || or &&, which is always true" in error_of(when)
+
+
+@pytest.mark.parametrize("constant", ["''", "`false`", "`null`", "`[]`"])
+def test_constant_condition_that_is_always_false_disables_a_rule(constant: str) -> None:
+    assert not is_true(constant)
 
 
 def test_correction_has_the_meaning_of_the_membership_test() -> None:
@@ -152,6 +296,41 @@ def test_correction_has_the_meaning_of_the_membership_test() -> None:
         ("task.name startsWith 'x'", "write starts_with(TEXT, PREFIX) instead of startsWith"),
         (" 1 == 1 ", "leave out the condition"),
         ("priority >= 5", "as in `5`"),
+        ("1==1 AND task.a", ", or leave out 1==1, which is always true."),
+        ("1 = 1 AND task.a", ", or leave out 1 = 1, which is always true."),
+        ("task.a && 2==2", ", or leave out 2==2, which is always true."),
+        ("task.a == 1 AND 1==1", "write numbers between backticks, as in `1`."),
+        ("21==1 && task.a", "write numbers between backticks, as in `21`."),
+        ("task.a == 'x' AND channelType IN ['web']", "write && instead of AND."),
+        ("NOT task.a HAS 'x'", "write ! instead of NOT."),
+        ("1==10", "write numbers between backticks, as in `1`."),
+        ("task.a !== 'x'", ": write != to compare."),
+        ("task.a != = 'x'", ": write != to compare."),
+        ("task.a ! = 'x'", ": write != to compare."),
+        ("task.a =! 'x'", ": write != to compare."),
+        ("task.a =!= 'x'", ": write != to compare."),
+        ("task.a === 'x'", ": write == to compare."),
+        ("task.a IS NOT NULL", "write != and `null` instead of IS NOT NULL"),
+        ("task.a is not null && task.b", "write != and `null` instead of is not null"),
+        ("task.a NOT NULL", "write != and `null` instead of NOT NULL"),
+        ("task.a NOTNULL", "write != `null` instead of NOTNULL"),
+        ("task.a NOT LIKE 'e%'", "write !starts_with(TEXT, PREFIX) instead of NOT LIKE"),
+        (
+            "task.a NOT BETWEEN 1 AND 2",
+            "write !(PATH >= `5` && PATH <= `10`) instead of NOT BETWEEN",
+        ),
+        ("task.a NOT EXISTS", "write == `null` instead of NOT EXISTS"),
+        ("task.a IS NOT 'x'", "write != instead of IS NOT."),
+        ("task.a is 'x'", "write == instead of is."),
+        ("worker.skills HAS ANY worker.x", "write contains(LIST, VALUE) instead of HAS"),
+        ("worker.skills HAS ALL", "write contains(LIST, VALUE) instead of HAS"),
+        ("worker.x[0]['a b'] == 'x'", """write worker.x[0]."a b" instead of worker.x[0]['a b']"""),
+        ("task['a'] == 'x'", "write task.a instead of task['a']"),
+        ("task['a-b'] == 'x'", """write task."a-b" instead of task['a-b']"""),
+        ("worker.x['a'] == 'x'", "write worker.x.a instead of worker.x['a']"),
+        ('task["a"] == 5', 'write task.a instead of task["a"]'),
+        ("task.a == 'it''s'", r"write \' for a quote in a string, as in 'it\'s'"),
+        ("task.a XOR task.b", "write A && !(B) || !(A) && B instead of XOR"),
         ("task.price$ == 'x'", 'as in task."price$"'),
         ('task.language == "es"', "as in 'es'"),
         ('task.type == "worker"', "write a string in single quotes, 'worker'"),

@@ -13,6 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from chalice import local
 from chalice.app import Chalice, Response
+from chalice.config import Config
 from chalice.test import Client
 
 from chalicelib import config
@@ -160,6 +161,78 @@ def test_access_log_does_not_contain_the_secret(monkeypatch, capsys, secrets, pa
     lines = capsys.readouterr().err
     assert lines.count("/***") == 2 * len(used)
     assert not any(secret in lines for secret in used)
+
+
+@pytest.fixture
+def echo_port(monkeypatch):
+    """The port of a `chalice local` whose only route returns the body of the request."""
+    monkeypatch.setattr(
+        local.ChaliceRequestHandler, "parse_request", BaseHTTPRequestHandler.parse_request
+    )
+    chalice_local._tune_server()
+    app = Chalice("app")
+    app.route("/", methods=["POST"])(lambda: str(app.current_request.raw_body, "ascii"))
+    server = local.LocalDevServer(app, Config.create(chalice_app=app), "127.0.0.1", 0).server
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def exchange(port, headers, body):
+    """Send a POST request, and return everything that the server sends until it closes."""
+    request = "".join(["POST / HTTP/1.1\r\n", *(f"{line}\r\n" for line in headers), "\r\n", body])
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(request.encode())
+        return b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ["Transfer-Encoding: chunked"],
+        ["transfer-encoding: CHUNKED"],
+        ["Transfer-Encoding: gzip, chunked"],
+        ["Content-Length: 5", "Transfer-Encoding: chunked"],
+        ["Content-Length: -5", "Transfer-Encoding: chunked"],
+    ],
+)
+def test_body_with_transfer_encoding_gets_411_and_is_not_taken_as_a_request(echo_port, headers):
+    chunk = "POST / HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+    response = exchange(echo_port, headers, f"{len(chunk):x}\r\n{chunk}\r\n0\r\n\r\n")
+
+    assert response.startswith("HTTP/1.1 411 ")
+    assert response.count("HTTP/1.1 ") == 1
+    assert json.loads(response.partition("\r\n\r\n")[2]) == {
+        "Code": "LengthRequired",
+        "Message": "Send Content-Length. Only API Gateway accepts Transfer-Encoding.",
+    }
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[f"Content-Length: {value}"] for value in ("-5", "abc", "", "+5", "5_0", "5, 5", "0x5", "1e1")]
+    + [["Content-Length: " + "9" * 10], ["Content-Length: " + "9" * 5_000]]
+    + [["Content-Length: 5", "Content-Length: 6"], ["Content-Length: \u0665"]],
+)
+def test_invalid_content_length_gets_400_and_closes_the_connection(echo_port, capsys, headers):
+    response = exchange(echo_port, headers, "hello")
+
+    assert response.startswith("HTTP/1.1 400 ")
+    assert response.count("HTTP/1.1 ") == 1
+    body = json.loads(response.partition("\r\n\r\n")[2])
+    assert body["Code"] == "BadRequestError"
+    assert body["Message"].startswith("Content-Length must be sent once, as a number")
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("headers", "body"), [(["Content-Length: 5"], "hello"), ([], "")])
+def test_body_with_a_valid_length_is_read(echo_port, headers, body):
+    response = exchange(
+        echo_port, ["Content-Type: application/json", "Connection: close", *headers], body
+    )
+    assert response.startswith("HTTP/1.1 200 ")
+    assert response.partition("\r\n\r\n")[2] == body
 
 
 def test_missing_table_is_distinguished_from_missing_dynamodb(

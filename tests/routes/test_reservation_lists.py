@@ -29,7 +29,7 @@ def list_sids(api: Api, query: str = "") -> list[str]:
 class CountedQueries:
     """Counts the queries of a client, and limits the size of the pages of the index `due`.
 
-    A small page represents a page of 1 MB, DynamoDB's maximum.
+    A small page represents a page of 1,000 entries, the maximum.
     """
 
     def __init__(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,6 +252,36 @@ def test_list_continues_if_the_number_of_open_reservations_changes_between_pages
     for sizes in ((1, 100), (100, 1)):
         queries.due_page_sizes = itertools.chain(sizes, itertools.repeat(100))
         assert sorted(list_sids(api, "status=pending&limit=2")) == sorted(sids)
+
+
+@pytest.mark.parametrize("query", ["status=pending", "status=pending&worker_sid={}"])
+@pytest.mark.parametrize("sizes", [(2, 5), (2, 12), (3, 13)])
+def test_size_of_the_page_of_open_reservations_is_limited(
+    api: Api, monkeypatch: pytest.MonkeyPatch, query: str, sizes: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(listing, "_PAGE_SIZES", sizes)
+    worker_sid = sid("WK")
+    sids = []
+    for _ in range(12):
+        sids.insert(0, reserve(api, worker_sid=worker_sid).reservation_sid)
+        api.clock.now += 20 * 60_000
+    read: list[int] = []
+    send = api.service.dynamodb.query
+
+    def count_entries(**request: Any) -> Any:
+        response = send(**request)
+        read.append(response["ScannedCount"])
+        return response
+
+    monkeypatch.setattr(api.service.dynamodb, "query", count_entries)
+
+    listed = []
+    for page in list_pages(api, f"limit=5&since=2026-09-21&{query.format(worker_sid)}"):
+        assert sum(read) <= sum(sizes)
+        assert read[0] <= sizes[1]
+        read.clear()
+        listed += [record["reservation_sid"] for record in page.json_body["reservations"]]
+    assert listed == sids
 
 
 def test_list_without_matching_open_reservations_reads_one_page(

@@ -111,13 +111,22 @@ def test_invalid_expression_is_rejected(text):
     [
         ("task.owner => 3", "unexpected '>' at position 13; expected an attribute or a value"),
         ("level == 1 && vip == true", "unexpected '&' at position 12; expected AND or OR"),
-        ("level", "unexpected end at position 6; expected an operator (=, ==, !=, >, "),
-        ("level == 3 AND ", "unexpected end at position 15; expected an attribute or a value"),
-        ("(level == 3", "unexpected end at position 12; expected a closing parenthesis"),
+        ("level", "incomplete at the end; expected an operator (=, ==, !=, >, "),
+        ("level == 3 AND ", "incomplete at the end; expected an attribute or a value"),
+        ("(level == 3", "incomplete at the end; expected a closing parenthesis"),
         ("1 == 1)", "unexpected ')' at position 7; expected the end of the expression"),
         ("level == 'high", "the string at position 10 has no closing quote"),
-        ("NOT level == 3", "unexpected 'level' at position 5; expected an operator"),
-        ("level IN [1, 2", "unexpected end at position 15; expected a comma or a closing bracket"),
+        ("NOT level == 3", "unexpected 'NOT' at position 1; expected an attribute or a value"),
+        ("AND", "unexpected 'AND' at position 1; expected an attribute or a value"),
+        ("level == 3 AND or", "unexpected 'or' at position 16; expected an attribute or a value"),
+        ("HAS 'es'", "unexpected 'HAS' at position 1; expected an attribute or a value"),
+        ("", "incomplete at the end; expected an attribute or a value"),
+        ("worker.level\u00e9l == 1", "unexpected '\u00e9' at position 13; expected an operator"),
+        ("level\u00a0== 1", "unexpected '\\xa0' at position 6; expected an operator"),
+        ("level == 1\u00a0", "unexpected '\\xa0' at position 11; expected AND or OR"),
+        ("level == 1\u2003AND level == 1", "unexpected '\\u2003' at position 11; expected AND"),
+        ("level == fal\u017fe", "unexpected '\u017f' at position 13; expected AND or OR"),
+        ("level IN [1, 2", "incomplete at the end; expected a comma or a closing bracket"),
         ("level.5 == 1", "unexpected '5' at position 7; expected a name"),
         ("list[x] == 1", "unexpected 'x' at position 6; expected an index"),
         ("skill-level == 1", "unexpected '-' at position 6; expected an operator"),
@@ -135,13 +144,21 @@ WORDS = ["AND", "OR", "HAS", "IN", "NOT IN", "=", "==", "!=", "<",
          '"t"', "null", "true", "\\", "'", " "]  # fmt: skip
 
 
+@given(st.characters(min_codepoint=128))
+def test_only_ascii_characters_may_occur_outside_strings(character):
+    for text in (f"a{character} == 1", f"task.a{character} == 1", f"a =={character}1"):
+        with pytest.raises(ExpressionError):
+            parse(text, Comparisons())
+    parse(f"a == '{character}'", Comparisons())
+
+
 @given(st.one_of(st.text(), st.lists(st.sampled_from(WORDS), max_size=30).map(" ".join)))
 def test_any_text_parses_or_raises_expression_error(text):
     try:
         predicate = parse(text, Comparisons())
     except ExpressionError as error:
         reason = str(error).removeprefix(repr(text[:200]))
-        assert re.search(r"position [0-9]+|nested", reason), reason
+        assert re.search(r"position [0-9]+|at the end|nested", reason), reason
         assert not re.search("[Tt]erminal|[Tt]oken|Lark|line|NAME|None", reason), reason
         return
     assert predicate({"a": [1], "task": {"a": None}}) in {True, False}
@@ -176,7 +193,10 @@ def test_reference_is_resolved():
     assert parse_reference("a$b.c$")(CONTEXT) == "x"
 
 
-@pytest.mark.parametrize("text", ["", "'WKx'", "a.", "a b", "a == b", "1a", "a.1", "a[x]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "'WKx'", "a.", "a b", "a == b", "1a", "a.1", "a[x]", "\u00e9", "a.l\u00e9", "a\u0661"],
+)
 def test_invalid_reference_is_rejected(text):
     with pytest.raises(ExpressionError):
         parse_reference(text)

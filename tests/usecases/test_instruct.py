@@ -199,9 +199,12 @@ def test_instruction_that_may_have_been_executed_is_not_sent_again(
     service: Service, pending: RemoteReservation, moment: str
 ) -> None:
     getattr(service.taskrouter, moment)["instruct"] = [TaskRouterUnavailable("connection lost")]
-    with pytest.raises(Unsettled):
-        # TaskRouter returns the status pending, as it would while a phone rings.
+    # TaskRouter returns the status pending, as it would while a phone rings.
+    with pytest.raises(Unsettled, match="may have been sent. Its outcome is not known") as raised:
         instruct(service, pending)
+    assert "It is not sent again." in raised.value.message
+    assert raised.value.message.endswith(" Retry in 30 s.")
+    assert raised.value.retry_after == 30
 
     for _ in range(2):
         service.clock.now += 31_000
@@ -245,7 +248,7 @@ def test_repeated_request_succeeds_if_the_instruction_accepted_the_reservation(
 def test_unsent_instruction_whose_record_stays_is_not_reported_as_sent(
     service: Service, pending: RemoteReservation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service.taskrouter.fail_before["instruct"] = [TaskRouterNotSent("refused")]
+    service.taskrouter.fail_before["instruct"] = [TaskRouterNotSent("It was not sent. Retry.")]
 
     def fail(*_arguments: object, **_options: object) -> None:
         raise StoreUnavailable("DynamoDB is down")
@@ -254,7 +257,8 @@ def test_unsent_instruction_whose_record_stays_is_not_reported_as_sent(
         patch.setattr(service.store, "release_claim", fail)
         with pytest.raises(TaskRouterNotSent) as raised:
             instruct(service, pending)
-    assert raised.value.retry_after == 30
+    assert raised.value.retry_after is None
+    assert raised.value.message == "It was not sent. Accept without an instruction."
     service.clock.now += 30_000
     with pytest.raises(Unsettled, match="may have been sent"):
         instruct(service, pending)

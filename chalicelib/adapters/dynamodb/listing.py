@@ -102,10 +102,14 @@ _Positions = Iterator[tuple[_Position, bool]]
 
 
 class _ReadBudget:
-    """The index pages that one request may read. A list that needs more is returned incomplete."""
+    """The index pages that one request may read. A list that needs more is returned incomplete.
 
-    def __init__(self) -> None:
-        self._page_sizes = list(_PAGE_SIZES)
+    Args:
+        largest_first: whether the first page is the largest, because it must hold a partition.
+    """
+
+    def __init__(self, *, largest_first: bool) -> None:
+        self._page_sizes = sorted(_PAGE_SIZES, reverse=largest_first)
         self._empty_queries = _MAX_EMPTY_QUERIES
         self._ends_at = time.monotonic() + _MAX_SECONDS
 
@@ -173,7 +177,7 @@ class DynamoReservationListing:
 
         If the read is incomplete, the last position has no entry.
         """
-        budget = _ReadBudget()
+        budget = _ReadBudget(largest_first=query.status in OPEN)
         if query.status in OPEN:
             entries, start = self._read_index("due", "open_as", query.status.value, budget)
             if start is None:
@@ -243,12 +247,11 @@ class DynamoReservationListing:
             "ExpressionAttributeNames": {"#key": key},
             "ExpressionAttributeValues": to_item(values),
             "ScanIndexForward": False,
+            "Limit": budget.page_size,
         }
         if status is not None:
             request["FilterExpression"] = "#status = :status"
             request["ExpressionAttributeNames"]["#status"] = "status"
-        if index != "due":
-            request["Limit"] = budget.page_size
         if start is not None:
             request["ExclusiveStartKey"] = start
         with translate_errors():

@@ -5,7 +5,7 @@ SID of the API key, ``sub`` is the SID of the account, and ``grants.task_router`
 workspace_sid, worker_sid and role. https://www.twilio.com/docs/iam/access-tokens
 """
 
-import re
+import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,6 @@ _REFUSALS: Mapping[type[jwt.InvalidTokenError], str] = {
 
 _MALFORMED: Mapping[type[jwt.InvalidTokenError], str] = {
     jwt.InvalidAudienceError: "It must have no audience (aud).",
-    jwt.InvalidIssuedAtError: "iat must be a whole number of seconds.",
     jwt.exceptions.InvalidJTIError: "jti must be a string.",
 }
 """Reasons why a token is malformed, by PyJWT error."""
@@ -81,7 +80,7 @@ class TokenVerifier:
             InvalidToken: the bearer token is invalid.
             SecretsUnavailable: the keys can't be read.
         """
-        scheme, _, token = (authorization or "").strip().partition(" ")
+        scheme, token = [*(authorization or "").split(maxsplit=1), "", ""][:2]
         if scheme.lower() != "bearer":
             raise Unauthorized(
                 "The token is missing. Send Authorization: Bearer <Twilio AccessToken>."
@@ -98,6 +97,12 @@ class TokenVerifier:
         unverified = jwt.decode_complete(token, options={"verify_signature": False})
         if unverified["header"].get("alg") != _ALGORITHM:
             raise jwt.InvalidAlgorithmError
+        for name in ("exp", "nbf", "iat"):
+            # RFC 7519 allows fractions. PyJWT would also accept "5" and true.
+            value = unverified["payload"].get(name, 0)
+            is_number = type(value) in (int, float) and -math.inf < value < math.inf
+            if not is_number and (name, value) != ("exp", None):
+                raise InvalidToken(_malformed(f"{name} must be a number of seconds."))
         issuer = unverified["payload"].get("iss")
         if not isinstance(issuer, str):
             raise jwt.MissingRequiredClaimError("iss")
@@ -166,11 +171,9 @@ def _is_name(value: object) -> bool:
 def _describe(error: jwt.InvalidTokenError) -> str:
     if isinstance(error, jwt.MissingRequiredClaimError):
         return f"The token has no valid claim {error.claim}."
+    return _REFUSALS.get(type(error)) or _malformed(_MALFORMED.get(type(error)))
+
+
+def _malformed(reason: str | None) -> str:
     advice = "Send a Twilio AccessToken with a TaskRouterGrant."
-    reason = _MALFORMED.get(type(error), "")
-    # PyJWT reports a malformed exp or nbf as a DecodeError.
-    if claim := re.search(r"\((exp|nbf)\) must be", str(error)):
-        reason = f"{claim[1]} must be a whole number of seconds."
-    return _REFUSALS.get(type(error)) or " ".join(
-        filter(None, ("The token is malformed.", reason, advice))
-    )
+    return " ".join(filter(None, ("The token is malformed.", reason, advice)))

@@ -28,13 +28,17 @@ _MAX_URLS = 48
 _MAX_ORDERED_PARAMETERS = 4
 _MAX_PARAMETERS = 200
 
-_UNENCODED = ("", "!'()*", "!$'()*,/:;=?@[]", "!$%'()*+,/:;=?@[]")
-"""Sets of characters that may be unencoded in a URL: none, those that JavaScript's
+_UNENCODED = (
+    *("~", "~!'()*", "~!$'()*,/:;=?@[]", "~!$%'()*+,/:;=?@[]"),
+    *("", "*"),
+)
+"""Sets of characters that may be unencoded in a URL: those of RFC 3986, those that JavaScript's
 encodeURIComponent does not encode, those that are often left unencoded, and the same with "%" and
-"+", which occur in text that a gateway did not decode."""
+"+", which occur in text that a gateway did not decode. Older encoders and Java's URLEncoder encode
+"~"."""
 
 _UNAMBIGUOUS = re.compile("[A-Za-z0-9_.~-]+")
-"""Text that no encoder changes."""
+"""Text that no encoder changes, except for "~", of which both forms are tried."""
 
 _NOT_SIGNED = (
     "The request is not signed by Twilio with a key of this account, or Twilio requested another "
@@ -172,8 +176,9 @@ def signed_urls(url: str, query: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def _encode(name: str, value: str, unencoded: str, space: str, blank_value: str) -> str:
     """Encode a parameter; *blank_value* follows the name of a parameter without a value."""
+    tilde = "~" if "~" in unencoded else "%7E"  # quote() never encodes it
     encoded_name, encoded_value = (
-        quote(text, safe=unencoded, errors="replace").replace("%20", space)
+        quote(text, safe=unencoded, errors="replace").replace("%20", space).replace("~", tilde)
         for text in (name, value)
     )
     return f"{encoded_name}={encoded_value}" if value else f"{encoded_name}{blank_value}"

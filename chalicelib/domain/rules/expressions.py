@@ -22,6 +22,8 @@ from jmespath.lexer import Lexer
 
 from chalicelib.domain.rules.facts import FACTS, UnreadableFact
 from chalicelib.domain.rules.lint import (
+    LEAVE_OUT,
+    NUMBERS,
     Node,
     find_condition_error,
     find_error,
@@ -62,7 +64,7 @@ class Expression:
             raise InvalidExpression("must be a string with a JMESPath expression")
         try:
             tree = _parse(text)
-            mistake = find_error(tree) or (find_condition_error(tree) if condition else None)
+            mistake = (find_condition_error(tree) if condition else None) or find_error(tree)
         except RecursionError as error:
             raise InvalidExpression("is nested too deeply or is too long") from error
         if mistake is None and '"' in text and (name := _quoted_string(text)):
@@ -138,7 +140,7 @@ _LEXER_HINTS = {
     "-": ': write a name with a hyphen in double quotes, as in task."customer-value"',
     "$": ': write a name with a dollar sign in double quotes, as in task."price$"',
 }
-_NO_CONDITION = ": a rule without a condition always matches, so leave out the condition"
+_NO_CONDITION = f": {LEAVE_OUT}"
 _WORDS = {
     "and": "&&",
     "or": "||",
@@ -153,9 +155,13 @@ _WORDS = {
     "starts_with": "starts_with(TEXT, PREFIX)",
     "endswith": "ends_with(TEXT, SUFFIX)",
     "ends_with": "ends_with(TEXT, SUFFIX)",
+    "matches": "starts_with(TEXT, PREFIX)",
+    "xor": "A && !(B) || !(A) && B",
     "between": "PATH >= `5` && PATH <= `10`",
     "is": "== and `null`",
     "isnull": "== `null`",
+    **dict.fromkeys(("notnull", "isnotnull"), "!= `null`"),
+    "notin": "!contains(LIST, VALUE)",
     "exists": "!= `null`",
     "eq": "==",
     "equals": "==",
@@ -175,15 +181,38 @@ https://www.twilio.com/docs/taskrouter/expression-syntax
 """
 
 _STRING = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
-_OPERAND = rf"""(?:{_STRING}|[\[(][^\[\]()]*[\])]|-?[0-9][0-9.]*|[A-Za-z_](?:[\w.$]|\[[^\]]*\])*)"""
+_OPERAND = (
+    rf"(?:{_STRING}|`[^`]*`|[\[(][^\[\]()]*[\])]|-?[0-9][0-9.]*"
+    r"|[A-Za-z_](?:[\w.$]|\[[^\]]*\])*)"
+)
 _MEMBERSHIP = re.compile(
-    rf"(?<![\w.$])(?P<left>{_OPERAND})\s+(?P<operator>not\s+in|has|in|includes|contains)\s+(?P<right>{_OPERAND})",
+    rf"(?<![\w.$])(?P<left>{_OPERAND})\s+(?P<negation>not\s+)?"
+    rf"(?P<operator>in|has|includes|contains)\s+(?:(?P<quantifier>any|all)\s*(?=[\[(]))?"
+    rf"(?P<right>{_OPERAND})|{_STRING}",
     re.IGNORECASE,
 )
-_ALWAYS_TRUE = re.compile(r"""\s*(?P<literal>[0-9]+|'[^']*'|"[^"]*")\s*==?\s*(?P=literal)\s*""")
+_PHRASES = {
+    "is": "==",
+    "is not": "!=",
+    **dict.fromkeys(("is not null", "not null"), "!= and `null`"),
+    "not exists": "== `null`",
+    "not like": "!starts_with(TEXT, PREFIX)",
+    "not between": "!(PATH >= `5` && PATH <= `10`)",
+}
+"""Operators of several words (in lower case), with their JMESPath equivalents."""
+
+_PHRASE = re.compile(
+    r"is(?!\s+null)(?:\s+not(?:\s+null)?)?\b|not\s+(?:null|exists|like|between)\b", re.IGNORECASE
+)
+_STEP = re.compile(r"""(?P<quote>['"])(?P<name>[^'"]*)(?P=quote)\s*\]""")
+_UNEQUAL = re.compile(r"!\s*=*\s*$")
+_ALWAYS_TRUE = re.compile(
+    r"""\s*(?<![\w.])(?P<comparison>(?P<literal>[0-9]+|'[^']*'|"[^"]*")\s*==?\s*(?P=literal))(?![\w.])\s*"""
+)
 _COMPARED_LITERAL = re.compile(
     r"(?<![=!<>])=\s*(?P<right>-?[0-9][0-9.]*|true|false|null)\b", re.IGNORECASE
 )
+_BARE_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _NUMBER = re.compile(r"(?P<sign>-?)0*(?P<digits>[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)")
 _CONJUNCTION = re.compile(rf"{_STRING}|(?<![\w.$])(?P<word>and|or)\b", re.IGNORECASE)
 _COMPARATORS = ("eq", "ne", "lt", "lte", "gt", "gte")
@@ -199,30 +228,73 @@ def _at(error: ParseError) -> str:
 def _lexer_hint(error: LexerError) -> str:
     if error.lexer_value != "=":
         return _LEXER_HINTS.get(error.lexer_value, "")
-    if error.expression.startswith("=~", error.lex_position):
+    text, position = error.expression, error.lex_position
+    if text.startswith("=~", position):
         return _NO_PATTERNS
-    if _ALWAYS_TRUE.fullmatch(error.expression):
+    if _ALWAYS_TRUE.fullmatch(text):
         return _NO_CONDITION
-    literal = _COMPARED_LITERAL.match(error.expression, error.lex_position)
-    return ": write == to compare" + (f", as in == `{literal['right'].lower()}`" if literal else "")
+    if _UNEQUAL.search(text[:position]) or re.match(r"=\s*!", text[position:]):
+        return ": write != to compare"
+    literal = _COMPARED_LITERAL.match(text, position)
+    hint = ": write == to compare" + (f", as in == `{literal['right'].lower()}`" if literal else "")
+    return hint + _always_true(text, position)
+
+
+def _always_true(text: str, position: int) -> str:
+    """Return the advice to leave out the comparison at a position if it is always true."""
+    for match in _ALWAYS_TRUE.finditer(text):
+        if match.start() <= position < match.end():
+            return f", or leave out {match['comparison']}, which is always true"
+    return ""
 
 
 def _hint(error: ParseError) -> str:
     word = str(error.token_value)
-    before = error.expression[: error.lex_position]
+    text, position = error.expression, error.lex_position
+    before = text[:position]
     previous_word = (before.split() or [""])[-1]
     if error.token_type == "NUMBER":  # noqa: S105  a parser token
-        return _number_hint(error.expression, error.lex_position)
-    for match in _MEMBERSHIP.finditer(error.expression):
-        if match.start("operator") == error.lex_position:
-            return f": write {_contains(**match.groupdict())} instead of {match[0]}"
+        return _number_hint(text, position)
+    if hint := _membership_hint(text, position) or _string_hint(text, position):
+        return hint
     # The parser reads `NOT` as a field name, and fails at the token after it.
     if previous_word.lower() == "not":
         word = previous_word
     if before.endswith("<") and word == ">":
         return ": write != instead of <>"
+    if phrase := _PHRASE.match(text, position):
+        return f": write {_PHRASES[' '.join(phrase[0].lower().split())]} instead of {phrase[0]}"
     replacement = _WORDS.get(word.lower())
     return f": write {replacement} instead of {word}" if replacement else ""
+
+
+def _membership_hint(text: str, position: int) -> str:
+    """Return the hint for a membership test in which the parser fails, such as `'x' IN task.a`."""
+    for match in _MEMBERSHIP.finditer(text):
+        start = match.start("negation" if match["negation"] else "operator")
+        if match["operator"] and start <= position < match.end():
+            correction = _contains(match)
+            if not correction:
+                return ""
+            try:
+                Expression.compile(correction)
+            except InvalidExpression as error:
+                return f", and {error}"
+            return f": write {correction} instead of {match[0]}"
+    return ""
+
+
+def _string_hint(text: str, position: int) -> str:
+    """Return the hint for a string that the parser does not expect."""
+    before, step = text[:position], _STEP.match(text, position)
+    if step and (path := re.search(r"[\w.\[\]]+\[\s*$", before)):
+        name = step["name"] if re.fullmatch(r"[A-Za-z_]\w*", step["name"], re.ASCII) else None
+        path_text = path[0].rstrip()[:-1]
+        dotted = f"{path_text}.{name}" if name else f'{path_text}."{step["name"]}"'
+        return f": write {dotted} instead of {path[0]}{step[0]}"
+    if before.endswith("'") and text.startswith("'", position):
+        return r": write \' for a quote in a string, as in 'it\'s'"
+    return ""
 
 
 def _number_hint(text: str, position: int) -> str:
@@ -240,30 +312,60 @@ def _number_hint(text: str, position: int) -> str:
         )
     number = _NUMBER.match(text, position)
     literal = number["sign"] + number["digits"] if number else "5"
-    hint = f"write numbers between backticks, as in `{literal}`"
+    hint = f"write numbers between backticks, as in `{literal}`{_always_true(text, position)}"
     for match in _CONJUNCTION.finditer(text, position):
         if word := match["word"]:
             return f": write {_WORDS[word.lower()]} instead of {word}, and {hint}"
     return f": {hint}"
 
 
-def _contains(left: str, operator: str, right: str) -> str:
-    """Return the JMESPath for a membership test in TaskRouter's syntax."""
-    container, value = (right, left) if operator.lower().endswith("in") else (left, right)
-    negation = "!" if operator.lower().startswith("not") else ""
-    default = "''" if operator.lower() == "contains" else "`[]`"
-    container = _literal(container)
+def _contains(test: re.Match[str]) -> str:
+    """Return the JMESPath for a membership test in TaskRouter's syntax; "" if there is none."""
+    left, operator, right = test["left"], test["operator"].lower(), test["right"]
+    if right.lower() in ("any", "all"):
+        return ""
+    container, value = (right, left) if operator == "in" else (left, right)
+    is_text = operator == "contains" or container[0] in "'\""
+    if not _BARE_NAME.fullmatch(container):
+        container = _literal(container)
+    elif container not in FACTS:
+        container = f"{'task' if is_text else 'worker'}.{container}"
     if not container.startswith(("'", "[", "`")):
         # A missing list or text would make the function fail.
-        container += f" || {default}"
-    return f"{negation}contains({container}, {_literal(value)})"
+        container += " || ''" if is_text else " || `[]`"
+    if is_text and container[0] == "`":
+        container = f"'{container[1:-1]}'"
+    if value[0] in "[(" and operator != "in":
+        values = re.findall(_OPERAND, value[1:-1])
+    else:
+        values = [f"task.{value}" if operator == "in" and _is_attribute(value) else value]
+    tests = [f"contains({container}, {_member(value, is_text=is_text)})" for value in values]
+    joined = (" && " if (test["quantifier"] or "").lower() == "all" else " || ").join(tests)
+    joined = f"({joined})" if len(tests) > 1 else joined
+    return f"!{joined}" if test["negation"] and joined else joined
+
+
+def _is_attribute(operand: str) -> bool:
+    """Return whether an operand is a bare name that only the expressions of Workflows can read."""
+    is_literal = operand.lower() in ("true", "false", "null")
+    return bool(_BARE_NAME.fullmatch(operand)) and operand not in FACTS and not is_literal
+
+
+def _member(operand: str, *, is_text: bool) -> str:
+    """Return the JMESPath of a value that may be in a list or, if *is_text*, in a text."""
+    member = f"'{operand}'" if _is_attribute(operand) else _literal(operand)
+    if not is_text:
+        return member
+    # The function fails if the text may contain a value that is not a string.
+    member = re.sub('^`([^"`]*)`$', r"'\1'", member)
+    return f"to_string({member})" if member in NUMBERS else member
 
 
 def _literal(operand: str) -> str:
     """Return an operand in JMESPath: strings in single quotes, and other literals in backticks."""
     if operand[0] in "[(":
         items = re.findall(_OPERAND, operand[1:-1])
-        return f"[{', '.join(map(_literal, items))}]"
+        return f"[{', '.join(_member(item, is_text=False) for item in items)}]"
     if operand[0] == '"' and "\\" in operand:
         return "`{}`".format(operand.replace("`", r"\`"))
     if operand[0] == '"':
@@ -271,7 +373,7 @@ def _literal(operand: str) -> str:
         return f"'{text}'"
     if operand[0] in "-0123456789" or operand.lower() in ("true", "false", "null"):
         return f"`{operand.lower()}`"
-    return operand
+    return re.sub(r"^worker\.sid$", "worker_sid", operand)
 
 
 def _quoted_string(text: str) -> str | None:

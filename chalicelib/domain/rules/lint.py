@@ -35,8 +35,12 @@ _MISSING_FUNCTIONS = dict.fromkeys(
 )
 """Advice for functions that JMESPath does not have."""
 
+LEAVE_OUT = "a rule without a condition always matches, so leave out the condition"
+
 _LITERALS = {"true": "true", "false": "false", "null": "null", "none": "null"}
-_NUMBERS = ("priority", "age")
+NUMBERS = ("priority", "age")
+"""Facts that are numbers."""
+
 _CHAINS = {
     "subexpression",
     "index_expression",
@@ -76,6 +80,8 @@ def find_error(tree: Node) -> str | None:
 
 def find_condition_error(tree: Node) -> str | None:
     """Return the first mistake that only a condition can have, as a predicate, or None."""
+    if _is_constant(tree) and not is_false(_constant(tree)):
+        return f"is {_shown(_constant(tree))}, which is always true: {LEAVE_OUT}"
     return next(
         (_always_true(value) for value in _literal_operands(tree) if not is_false(value)), None
     )
@@ -90,15 +96,27 @@ def _literal_operands(node: Node) -> Iterator[Any]:
     """Yield the literals that are used as operands of && and ||."""
     if node["type"] in ("or_expression", "and_expression"):
         for child in node["children"]:
-            yield from [child["value"]] if child["type"] == "literal" else _literal_operands(child)
+            yield from [_constant(child)] if _is_constant(child) else _literal_operands(child)
+
+
+def _is_constant(node: Node) -> bool:
+    is_true = node["type"] == "field" and node["value"].lower() == "true"  # meant as a literal
+    return bool(is_true or node["type"] == "literal")
+
+
+def _constant(node: Node) -> Any:
+    return node["value"] if node["type"] == "literal" else True
 
 
 def _always_true(value: object) -> str:
-    shown = f"'{value}'" if isinstance(value, str) else f"`{json.dumps(value)}`"
     return (
-        f"has {shown} alone next to || or &&, which is always true: "
+        f"has {_shown(value)} alone next to || or &&, which is always true: "
         f"compare with each value, as in task.a == 'x' || task.a == 'y'"
     )
+
+
+def _shown(value: object) -> str:
+    return f"'{value}'" if isinstance(value, str) else f"`{json.dumps(value)}`"
 
 
 def paths_read(tree: Node) -> list[tuple[str, ...]]:
@@ -190,7 +208,7 @@ def _workflow_name_errors(*paths: tuple[str, ...]) -> Iterator[str]:
 
 def _comparison_errors(left: Node, right: Node) -> Iterator[str]:
     for fact, operand in ((left, right), (right, left)):
-        is_number = fact["type"] == "field" and fact["value"] in _NUMBERS
+        is_number = fact["type"] == "field" and fact["value"] in NUMBERS
         if is_number and operand["type"] == "literal" and isinstance(operand["value"], str):
             yield f"compares the number {fact['value']} with a string: write `5`, not '5'"
 
