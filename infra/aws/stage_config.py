@@ -13,7 +13,7 @@ from chalice.config import Config as ChaliceConfig
 from chalicelib import config
 from chalicelib.domain.json_text import BYTE_ORDER_MARK, unique_members
 from infra import OperatorError
-from infra.aws import config_file
+from infra.aws import config_file, shared_names
 from infra.aws.config_file import FILE, invalid
 
 CONFIG = config.PROJECT / ".chalice" / "config.json"
@@ -169,10 +169,8 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
             f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {names}.{hint}"
         )
     config_file.check(project_config, stage_name)
-    variables: dict[str, str] = {}
-    for level in (project_config, stages[stage_name]):
-        variables |= level.get("environment_variables", {})
-    return {**variables, **environ}
+    shared_names.ensure_own_tables(project_config, stage_name)
+    return {**shared_names.variables_of(project_config, stage_name), **environ}
 
 
 def set_variables(stage_name: str, variables: Mapping[str, str]) -> None:
