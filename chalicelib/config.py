@@ -273,7 +273,7 @@ def in_lambda(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def load(environ: MutableMapping[str, str] | None = None) -> Settings:
-    """Read the settings.
+    """Read the settings, and check that they fit together.
 
     Args:
         environ: the environment, by default ``os.environ``. Settings from the file named by
@@ -281,22 +281,40 @@ def load(environ: MutableMapping[str, str] | None = None) -> Settings:
             its own settings there too.
 
     Raises:
-        SettingsError: A setting is missing or malformed.
+        SettingsError: A setting is missing or malformed, or settings contradict each other.
     """
     environ = os.environ if environ is None else environ
+    settings = read(environ)
+    check_combinations(settings, on_lambda=in_lambda(environ))
+    return settings
+
+
+def read(environ: MutableMapping[str, str]) -> Settings:
+    """Read the settings like `load`, without checking that they fit together."""
     if defaults := environ.get("SETTINGS_DEFAULTS"):
         if in_lambda(environ):
             raise SettingsError("SETTINGS_DEFAULTS is for local use only. Unset it in this stage.")
         _add_defaults(environ, defaults)
-    settings = Settings(**{name: _read(environ, setting) for name, setting in _FIELDS.items()})
+    return Settings(**{name: _read(environ, setting) for name, setting in _FIELDS.items()})
+
+
+def check_combinations(settings: Settings, *, on_lambda: bool) -> None:
+    """Check settings that depend on each other.
+
+    Args:
+        settings: the settings.
+        on_lambda: whether the settings are those of a Lambda function.
+
+    Raises:
+        SettingsError: Settings contradict each other.
+    """
     _check_rejection(settings)
-    if in_lambda(environ) and settings.claim_lease_seconds <= API_TIMEOUT_SECONDS:
+    if on_lambda and settings.claim_lease_seconds <= API_TIMEOUT_SECONDS:
         raise SettingsError(
             f"CLAIM_LEASE_SECONDS must be greater than {API_TIMEOUT_SECONDS}, the function "
             "timeout. Otherwise, a claim could expire while its owner is still waiting for "
             "TaskRouter."
         )
-    return settings
 
 
 def _check_rejection(settings: Settings) -> None:
@@ -311,7 +329,8 @@ def _check_rejection(settings: Settings) -> None:
     if latest >= shortest:
         raise SettingsError(
             f"REJECT_AFTER_SECONDS + {sweep_interval} (the sweep interval) + SWEEP_GRACE_SECONDS "
-            f"must be less than the shortest reservation timeout, {shortest} seconds."
+            f"is {latest} seconds, but must be less than the shortest reservation timeout, "
+            f"{shortest} seconds (RESERVATION_TIMEOUT_SECONDS, RESERVATION_TIMEOUTS_BY_WORKFLOW)."
         )
     if not settings.reject_activity_sid:
         raise SettingsError(

@@ -219,6 +219,7 @@ def _check_package(parameters: Mapping[str, Any]) -> Stage:
 def _read_deployable(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     chalice_record.lambda_runtime()
     stage = stage_config.read(stage_name, allow_empty_sids=allow_empty_sids)
+    stage_config.ensure_runnable(stage)
     ensure_deployable_rules(stage)
     policies.write(stage)
     return stage

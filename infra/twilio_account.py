@@ -170,6 +170,16 @@ class Workspace:
             ),
         )
 
+    def fetch_other_workflow(self, sid: str) -> Any:
+        """Return the SDK's instance of a Workflow of RESERVATION_TIMEOUTS_BY_WORKFLOW."""
+        return self._account.call(
+            self._context.workflows(sid).fetch,
+            missing=(
+                f"Workspace {self.sid} has no Workflow {sid}. Correct or remove the Workflow's SID "
+                "in this setting."
+            ),
+        )
+
     def update(self, **parameters: str) -> None:
         """Update the Workspace."""
         self._account.call(lambda: self._context.update(**parameters))

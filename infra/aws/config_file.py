@@ -185,6 +185,9 @@ _WITH_SECRET = [
 ]
 """The settings whose secret values belong in the file (ADR 25)."""
 
+_PER_FUNCTION = ("LOG_LEVEL",)
+"""The settings whose value may differ between the functions of a stage."""
+
 _SECRETS_REMEDY = (
     "Store the secrets of a deployed stage with python -m infra secrets put, and export "
     "the secrets for local use in your shell."
@@ -344,6 +347,11 @@ def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterato
             )
         elif problem := _describe_value(name, value):
             yield f"{name}{owner} {problem}."
+        elif owner and name in _SETTINGS and name not in _PER_FUNCTION:
+            yield (
+                f"{name}{owner} must be set for the whole stage, because the functions and the "
+                "operator commands must use the same value."
+            )
 
 
 def _may_be_secret(name: str) -> bool:

@@ -20,6 +20,8 @@ _TIMEOUT_SECONDS = 30 * 60
 _SUCCEEDED = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE")
 _ROLLED_BACK = ("UPDATE_ROLLBACK_COMPLETE", "IMPORT_ROLLBACK_COMPLETE")
 _DELETED = "DELETE_COMPLETE"
+_RELEASED = (_DELETED, "DELETE_SKIPPED")
+"""States of a resource that its stack no longer owns. A retained table is skipped."""
 _WITHOUT_RESOURCES = ("ROLLBACK_COMPLETE", "REVIEW_IN_PROGRESS")
 """States of a stack whose creation failed or has not started. Such a stack can't be updated."""
 
@@ -75,6 +77,25 @@ def outputs(aws: Aws, stage: Stage) -> dict[str, str]:
 def exists(aws: Aws, stage: Stage) -> bool:
     """Return whether the stack exists."""
     return _find(aws.client("cloudformation"), stage.stack) is not None
+
+
+def find_other_owner(aws: Aws, stage: Stage, table: str) -> str | None:
+    """Return the name of another stage's stack that owns a table, or None if there is none."""
+    cloudformation = aws.client("cloudformation")
+    try:
+        found = cloudformation.describe_stack_resources(PhysicalResourceId=table)
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ValidationError":
+            return None
+        raise
+    # CloudFormation returns all resources of the stack, even if the stack has been deleted.
+    owners = {
+        resource["StackName"]
+        for resource in found["StackResources"]
+        if resource.get("PhysicalResourceId") == table
+        and resource["ResourceStatus"] not in _RELEASED
+    }
+    return next(iter(owners - {stage.stack}), None)
 
 
 def regions(aws: Aws, stage: Stage) -> list[str]:

@@ -13,7 +13,7 @@ from chalice.config import Config as ChaliceConfig
 from chalicelib import config
 from chalicelib.domain.json_text import BYTE_ORDER_MARK, unique_members
 from infra import OperatorError
-from infra.aws import config_file
+from infra.aws import config_file, shared_names
 from infra.aws.config_file import FILE, invalid
 
 CONFIG = config.PROJECT / ".chalice" / "config.json"
@@ -36,9 +36,6 @@ CloudFormation would shorten a longer name, and `stacks.regions` would not find 
 _STAGE_NAME = re.compile(f"[A-Za-z0-9-]{{1,{_MAX_STAGE_NAME}}}")
 _TABLE_NAME = re.compile("[A-Za-z0-9_.-]{3,255}")
 _PARAMETER_NAME = re.compile("(/?[A-Za-z0-9_.-]+)(/[A-Za-z0-9_.-]+)*")
-
-_SHARED = {"PUBLIC_BASE_URL", "RESERVATIONS_TABLE", "SECRETS_PARAMETER", "STATE_TABLE"}
-"""Settings that name resources of the whole stage."""
 
 _MAX_VARIABLES_BYTES = 4_096
 """Lambda's limit for all variables of a function, as JSON."""
@@ -169,10 +166,8 @@ def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
             f"There is no stage {stage_name!r} in {CONFIG.name}. Declared stages: {names}.{hint}"
         )
     config_file.check(project_config, stage_name)
-    variables: dict[str, str] = {}
-    for level in (project_config, stages[stage_name]):
-        variables |= level.get("environment_variables", {})
-    return {**variables, **environ}
+    shared_names.ensure_own_tables(project_config, stage_name)
+    return {**shared_names.variables_of(project_config, stage_name), **environ}
 
 
 def set_variables(stage_name: str, variables: Mapping[str, str]) -> None:
@@ -198,11 +193,16 @@ def _empty_sids(variables: Mapping[str, str]) -> list[str]:
     return [name for name in SID_PREFIXES if not variables.get(name, "").strip()]
 
 
-def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
-    """Return a stage after checking that it can be deployed.
+def read(
+    stage_name: str, changes: Mapping[str, str] | None = None, *, allow_empty_sids: bool = False
+) -> Stage:
+    """Return a stage after checking its declaration.
+
+    `ensure_runnable` checks the settings that depend on each other.
 
     Args:
         stage_name: A name under "stages" in config.json.
+        changes: Variables to read instead of those of the stage.
         allow_empty_sids: Whether the Twilio SIDs may be empty. The returned settings then contain
             made-up SIDs instead of the empty SIDs.
 
@@ -210,15 +210,16 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
         OperatorError: The stage is not declared, or its declaration is incomplete or
             inconsistent.
     """
-    empty = empty_sids(stage_name)
+    overrides = {**(changes or {})}
+    empty = _empty_sids(environment(stage_name, overrides))
     if not _STAGE_NAME.fullmatch(stage_name):
         raise invalid(
             stage_name,
             f"the stage's name must be 1 to {_MAX_STAGE_NAME} letters, digits and hyphens, because "
             "the names of AWS resources contain it.",
         )
-    examples = {name: SID_PREFIXES[name] + "0" * 32 for name in empty if allow_empty_sids}
-    settings = _settings(stage_name, examples)
+    overrides |= {name: SID_PREFIXES[name] + "0" * 32 for name in empty if allow_empty_sids}
+    settings = _settings(stage_name, overrides)
     described = describe(stage_name, settings)
     project_config = project()
     stage: dict[str, Any] = project_config["stages"][stage_name]
@@ -229,7 +230,7 @@ def read(stage_name: str, *, allow_empty_sids: bool = False) -> Stage:
     functions: dict[str, Any] = stage.get("lambda_functions", {})
     for handler in (API, SWEEP):
         own = functions.get(handler, {}).get("environment_variables", {})
-        _check_function_variables(stage_name, handler, own, examples)
+        _check_function_variables(stage_name, handler, {**overrides, **own})
     api = ChaliceConfig(
         chalice_stage=stage_name, function_name=API, config_from_disk=project_config
     )
@@ -260,17 +261,9 @@ def describe(stage_name: str, settings: config.Settings) -> Stage:
     return Stage(stage_name, project_config["app_name"], settings)
 
 
-def _check_function_variables(
-    stage_name: str, handler: str, variables: Mapping[str, str], examples: Mapping[str, str]
-) -> None:
+def _check_function_variables(stage_name: str, handler: str, variables: Mapping[str, str]) -> None:
     """Check the variables of one function, which override the stage's variables."""
-    if shared := sorted(_SHARED.intersection(variables)):
-        raise invalid(
-            stage_name,
-            f"{shared[0]} of lambda_functions.{handler} must be set for the whole stage, because "
-            "the functions share this resource.",
-        )
-    _settings(stage_name, {**examples, **variables})
+    _settings(stage_name, variables)
     text = json.dumps(environment(stage_name, variables), ensure_ascii=False)
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > _MAX_VARIABLES_BYTES:
@@ -279,6 +272,18 @@ def _check_function_variables(
             f"the variables of {handler} take {size} bytes, but Lambda allows at most "
             f"{_MAX_VARIABLES_BYTES}. Shorten the longest one.",
         )
+
+
+def ensure_runnable(stage: Stage) -> None:
+    """Refuse settings with which the functions would not start, because they do not fit together.
+
+    Raises:
+        OperatorError: Settings contradict each other.
+    """
+    try:
+        config.check_combinations(stage.settings, on_lambda=True)
+    except config.SettingsError as error:
+        raise invalid(stage.name, error) from error
 
 
 def _check_api_timeout(stage_name: str, seconds: int | None) -> None:
@@ -313,7 +318,7 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
             "because secrets do not belong in a function's environment.",
         )
     try:
-        settings = config.load({**variables, **_ON_LAMBDA})
+        settings = config.read({**variables, **_ON_LAMBDA})
     except config.SettingsError as error:
         raise invalid(stage_name, error) from error
     if not _PARAMETER_NAME.fullmatch(settings.secrets_parameter):

@@ -166,7 +166,7 @@ def load_settings(stage_name: str) -> config.Settings:
         chalicelib.config.SettingsError: A setting is missing or malformed.
     """
     environ = stage_config.environment(stage_name, os.environ)
-    settings = config.load(environ)
+    settings = config.read(environ)
     os.environ.update(environ)
     return settings
 

@@ -230,6 +230,7 @@ def prepare(stage_name: str, *, no_input: bool) -> None:
     if stage_config.empty_sids(stage_name) or not stored_secrets.exist(aws, stage):
         dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=False)
         stage, _ = setup.complete(aws, stage, dialog, os.environ)
+    stage_config.ensure_runnable(stage)
     connection.ensure_not_deployed_elsewhere(
         aws, stage, lambda: connection.open_workspace(aws, stage).fetch_workflow()
     )
@@ -251,6 +252,7 @@ def package(stage_name: str, folder: Path) -> None:
     """
     chalice_record.lambda_runtime()
     stage = _read_deployable(stage_name)
+    stage_config.ensure_runnable(stage)
     aws = connect_to_stage(stage)
     live_resources.ensure_not_created_by_chalice(aws, stage)
     api_settings.ensure_access_logs_possible(aws, stage)

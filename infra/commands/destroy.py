@@ -1,19 +1,36 @@
 """Command that removes a stage, optionally with its data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import click
 from botocore.exceptions import ClientError
 
 from infra import OperatorError
-from infra.aws import Aws, chalice_record, lock, stacks, stage_config
+from infra.aws import Aws, chalice_record, lock, shared_names, stacks, stage_config
 from infra.aws.policies import SECRETS_MANAGER
 from infra.aws.stage_config import Stage
 from infra.commands import break_lock_option, cloud_stage_option, connect_to_stage, report_errors
 from infra.commands.dialog import confirm
 
 _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A table or the parameter of a stage.
+
+    Attributes:
+        label: The kind and the name.
+        kept: Why the item is not deleted; empty if it is deleted.
+        delete: Deletes the item.
+    """
+
+    label: str
+    kept: str
+    delete: Callable[[], object]
 
 
 @click.command()
@@ -27,7 +44,8 @@ _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None:
     """Remove the functions, API, schedule, logs, alarms and bucket of a stage.
 
-    Tables and secrets are kept unless --data is given. A Secrets Manager secret is always kept.
+    Tables and secrets are kept unless --data is given. A table that the stack of another stage
+    owns, a parameter that another stage uses, and a Secrets Manager secret are always kept.
     TaskRouter's callbacks fail as soon as the API is removed. The next deployment creates an API
     with another URL.
 
@@ -42,9 +60,10 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
             "restore its entry in the file, for example from Git, and run this command again."
         ) from error
     aws = connect_to_stage(stage)
+    items = [*_find_tables(aws, stage), _find_parameter(aws, stage)] if data else []
     if not yes:
         click.echo(_describe_urls(stage), err=True)
-        _confirm(aws, stage_name, data=data)
+        _confirm(aws, stage_name, items)
     with lock.acquire(aws, stage, force=break_lock):
         bucket = stacks.outputs(aws, stage).get("Deployments")
         if chalice_record.rebuild_record(aws, stage, bucket):
@@ -53,7 +72,8 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
         if bucket:
             _empty_bucket(aws, bucket)
         if data:
-            _remove_data(aws, stage)
+            stacks.delete(aws, stage)
+            _delete(items)
         elif stacks.exists(aws, stage):
             stacks.create_or_update(aws, stage, tables_only=True)
     kept = "" if data else "; its tables and secrets are kept"
@@ -74,10 +94,12 @@ def _describe_urls(stage: Stage) -> str:
     )
 
 
-def _confirm(aws: Aws, stage_name: str, *, data: bool) -> None:
-    scope = "with all its data" if data else "except its tables and secrets"
+def _confirm(aws: Aws, stage_name: str, items: Sequence[_Item]) -> None:
+    scope = "with all its data" if items else "except its tables and secrets"
     question = f"Remove stage {stage_name} in account {aws.account}, {aws.region}, {scope}?"
-    if not data:
+    for item in items:
+        click.echo(f"{item.label}: {item.kept or 'will be deleted irreversibly'}", err=True)
+    if not items:
         is_confirmed = confirm(question)
     else:
         is_confirmed = click.prompt(f"{question} Type the stage's name", err=True) == stage_name
@@ -93,19 +115,43 @@ def _empty_bucket(aws: Aws, bucket: str) -> None:
             s3.delete_object(Bucket=bucket, Key=version["Key"], VersionId=version["VersionId"])
 
 
-def _remove_data(aws: Aws, stage: Stage) -> None:
-    dynamodb = aws.client("dynamodb")
-    stacks.delete(aws, stage)
+def _find_tables(aws: Aws, stage: Stage) -> Iterator[_Item]:
+    """Return the stage's tables. Other checkouts may declare other stages with the same tables."""
     for table in (stage.settings.reservations_table, stage.settings.state_table):
-        if _call_if_exists(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False):
-            # DynamoDB refuses to delete a table while it is being updated.
-            dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
-        _call_if_exists(dynamodb.delete_table, TableName=table)
-        dynamodb.get_waiter("table_not_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
-        click.echo(f"Table {table}: deleted", err=True)
-    parameter = stage.settings.secrets_parameter
-    if not parameter.startswith(SECRETS_MANAGER):
-        _call_if_exists(aws.client("ssm").delete_parameter, Name=parameter)
+        owner = stacks.find_other_owner(aws, stage, table)
+        kept = f"kept, because the stack {owner} owns it" if owner else ""
+        if not _call_if_exists(aws.client("dynamodb").describe_table, TableName=table):
+            kept = "does not exist"
+        yield _Item(f"Table {table}", kept, partial(_delete_table, aws, table))
+
+
+def _find_parameter(aws: Aws, stage: Stage) -> _Item:
+    name, kept = stage.settings.secrets_parameter, ""
+    others = shared_names.stages_with_parameter(stage_config.project(), stage.name, name)
+    if name.startswith(SECRETS_MANAGER):
+        kept = "kept, because it is a secret in Secrets Manager"
+    elif others:
+        kept = f"kept, because stage {others[0]} uses it"
+    elif not _call_if_exists(aws.client("ssm").get_parameter, Name=name):
+        kept = "does not exist"
+    delete = partial(_call_if_exists, aws.client("ssm").delete_parameter, Name=name)
+    return _Item(f"Parameter {name}", kept, delete)
+
+
+def _delete(items: Sequence[_Item]) -> None:
+    for item in items:
+        if not item.kept:
+            item.delete()
+        click.echo(f"{item.label}: {item.kept or 'deleted'}", err=True)
+
+
+def _delete_table(aws: Aws, table: str) -> None:
+    dynamodb = aws.client("dynamodb")
+    if _call_if_exists(dynamodb.update_table, TableName=table, DeletionProtectionEnabled=False):
+        # DynamoDB refuses to delete a table while it is being updated.
+        dynamodb.get_waiter("table_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
+    _call_if_exists(dynamodb.delete_table, TableName=table)
+    dynamodb.get_waiter("table_not_exists").wait(TableName=table, WaiterConfig={"Delay": 2})
 
 
 def _call_if_exists(call: Callable[..., Any], **arguments: Any) -> bool:

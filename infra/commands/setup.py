@@ -6,6 +6,7 @@ operator.
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -25,7 +26,7 @@ _AUTH_TOKEN, _KEY, _KEY_SECRET = _SECRETS = (
     "TWILIO_API_KEY_SID",
     "TWILIO_API_KEY_SECRET",
 )
-_TIMEOUT = "RESERVATION_TIMEOUT_SECONDS"
+_TIMEOUT, _TIMEOUTS = "RESERVATION_TIMEOUT_SECONDS", "RESERVATION_TIMEOUTS_BY_WORKFLOW"
 
 _PREFIXES = {**stage_config.SID_PREFIXES, _KEY: "SK"}
 
@@ -35,7 +36,8 @@ def complete(
 ) -> tuple[Stage, Workspace]:
     """Complete the configuration of a stage, and verify it with Twilio.
 
-    Nothing is written before Twilio has confirmed all values. Values that exist are kept.
+    Nothing is written before Twilio has confirmed all values and the completed settings are valid.
+    Values that exist are kept, except reservation timeouts, which are copied from the Workflows.
 
     Args:
         aws: The account and region.
@@ -64,10 +66,10 @@ def complete(
         stored_secrets.verify_auth_tokens(stage, values[_ACCOUNT], secrets)
     workflow = workspace.fetch_workflow()
     ensure_not_deployed_elsewhere(aws, stage, lambda: workflow)
-    timeout = str(workflow.task_reservation_timeout)
     changes = {name: values[name] for name in _SIDS if name not in existing}
-    if declared.get(_TIMEOUT, "").strip() != timeout:
-        changes[_TIMEOUT] = timeout
+    changes |= _find_changed_timeouts(stage, workspace, workflow, declared)
+    completed = stage_config.read(stage.name, changes)
+    _ensure_runnable(completed, workflow)
     if changes:
         stage_config.set_variables(stage.name, changes)
         written = ", ".join(f"{name}={value}" for name, value in changes.items())
@@ -75,7 +77,44 @@ def complete(
     if not secrets:
         stored_secrets.write(aws, stage, _to_parameter(values))
         click.echo(f"Written to SSM: {stage.settings.secrets_parameter}", err=True)
-    return stage_config.read(stage.name), workspace
+    return completed, workspace
+
+
+def _find_changed_timeouts(
+    stage: Stage, workspace: Workspace, workflow: Any, declared: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the settings that differ from the reservation timeouts of the Workflows at Twilio.
+
+    Args:
+        stage: The stage.
+        workspace: The stage's Workspace.
+        workflow: The SDK's instance of the stage's Workflow.
+        declared: The stage's variables.
+    """
+    changes, seconds = {}, workflow.task_reservation_timeout
+    if declared.get(_TIMEOUT, "").strip() != str(seconds):
+        changes[_TIMEOUT] = str(seconds)
+    by_workflow = stage.settings.reservation_timeouts_by_workflow
+    fetched = dict(by_workflow)
+    for sid in by_workflow:
+        try:
+            remote = workflow if sid == workflow.sid else workspace.fetch_other_workflow(sid)
+            fetched[sid] = remote.task_reservation_timeout
+        except OperatorError as error:
+            click.echo(f"Warning: {_TIMEOUTS} can't be verified. {error}", err=True)
+    if fetched != by_workflow:
+        changes[_TIMEOUTS] = json.dumps(fetched)
+    return changes
+
+
+def _ensure_runnable(stage: Stage, workflow: Any) -> None:
+    try:
+        stage_config.ensure_runnable(stage)
+    except OperatorError as error:
+        raise OperatorError(
+            f"{error} The reservation timeout of the Workflow {workflow.sid} is "
+            f"{workflow.task_reservation_timeout} seconds."
+        ) from error
 
 
 def _add_from_shell(

@@ -68,7 +68,7 @@ def token(role: str, worker: str | None, hours: float | None, stage_name: str) -
         raise click.UsageError(f"A {role} token needs --worker, the SID or name of a Worker.")
     if worker and not Role(role).has_worker:
         raise click.UsageError(f"A {role} token has no Worker. Omit --worker.")
-    settings = config.load(stage_config.environment(stage_name, os.environ))
+    settings = config.read(stage_config.environment(stage_name, os.environ))
     if hours is not None and hours * 3_600 > settings.max_token_seconds:
         max_hours = math.floor(settings.max_token_seconds / 3_600 * 10_000) / 10_000
         raise click.UsageError(

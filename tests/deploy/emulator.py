@@ -3,7 +3,8 @@
 The emulator runs in a separate Python environment, so functions cannot import packages that are
 installed only for the project. ministack imports an API's OpenAPI description only from
 CloudFormation. Chalice sends the description to API Gateway, so this module adds ImportRestApi and
-PutRestApi. It also adds the request's domain name to Lambda events, as API Gateway does.
+PutRestApi. It also adds the request's domain name to Lambda events, as API Gateway does, and finds
+the stack that owns a resource.
 
 Usage: python emulator.py PORT
 """
@@ -64,6 +65,22 @@ def extend(v1):
     v1._build_lambda_event_v1 = build_lambda_event
 
 
+def find_stacks_by_resource(stacks, handlers):
+    """Let DescribeStackResources find a stack by the physical ID of one of its resources."""
+    describe = handlers["DescribeStackResources"]
+
+    def describe_stack_resources(params):
+        sought = params.get("PhysicalResourceId", [None])
+        for stack in stacks.values():
+            resources = stack.get("_resources", {}).values()
+            names = [resource.get("PhysicalResourceId") for resource in resources]
+            if stack["StackStatus"] != "DELETE_COMPLETE" and sought[0] in names:
+                return describe({**params, "StackName": [stack["StackName"]]})
+        return describe(params)
+
+    handlers["DescribeStackResources"] = describe_stack_resources
+
+
 def _overwrite(v1, api_id, spec):
     resources = v1._resources[api_id]
     v1._resources[api_id] = {
@@ -87,9 +104,14 @@ def _set_binary_types(v1, api_id, spec):
 def main():
     # ministack would otherwise parse this program's argument.
     configure(int(sys.argv.pop()))
-    from ministack.services import apigateway_v1, lambda_svc  # noqa: PLC0415  after configure()
+    from ministack.services import (  # noqa: PLC0415  after configure()
+        apigateway_v1,
+        cloudformation,
+        lambda_svc,
+    )
 
     extend(apigateway_v1)
+    find_stacks_by_resource(cloudformation._stacks, cloudformation._ACTION_HANDLERS)
     # boto3 polls a new function every 5 seconds until it is active, so activate it immediately.
     lambda_svc._LAMBDA_STATE_TRANSITION_DELAY = 0
     from ministack.app import main as serve  # noqa: PLC0415  after configure()

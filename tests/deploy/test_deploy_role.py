@@ -44,6 +44,7 @@ _RESOURCES = {
 """The parameters that name the resource of a call, and the ARN's last part, by service."""
 
 _WITHOUT_RESOURCE = {
+    "cloudformation:DescribeStackResources",
     "cloudwatch:DescribeAlarms",
     "events:ListRuleNamesByTarget",
     "lambda:GetAccountSettings",

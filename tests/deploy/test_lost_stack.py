@@ -7,6 +7,7 @@ import pytest
 from tests.deploy.conftest import STAGE
 from tests.deploy.test_deploy import api_url, deploy, put_secrets
 from tests.deploy.test_interruptions import BROKEN_RESOURCE
+from tests.infra.config_file import editing
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -209,3 +210,18 @@ def test_table_of_another_stack_is_not_adopted(aws, prepared):
     # The next run succeeds after the mistake is corrected.
     prepared.set(STATE_TABLE=STATE)
     prepared.infra("prepare", "--stage", STAGE)
+
+
+def test_tables_of_a_stage_in_another_checkout_are_kept(aws, prepared):
+    with editing(prepared.folder) as config:
+        stages = config["stages"]
+        copied = json.dumps(stages.pop(STAGE)).replace(f'"{STAGE}"', '"copy"')
+        stages["copy"] = json.loads(copied.replace(f"policies/{STAGE}-", "policies/copy-"))
+
+    removed = prepared.run("destroy", "--stage", "copy", "--data", "--yes")
+
+    assert removed.returncode == 0, removed.stderr
+    for table in (RESERVATIONS, STATE):
+        assert f"Table {table}: kept, because the stack {STACK} owns it\n" in removed.stderr
+        assert is_protected(aws, table)
+    assert aws.client("dynamodb").get_item(TableName=STATE, Key=ITEM)["Item"] == ITEM

@@ -117,6 +117,19 @@ def test_invalid_setting_is_rejected(checkout, command):
     )
 
 
+@pytest.mark.parametrize("command", [["deploy"], ["dev", "plan"], ["package", "out"]])
+def test_settings_that_do_not_fit_together_are_rejected(checkout, command):
+    checkout.set_variables(**SIDS, REJECT_AFTER_SECONDS="500", RESERVATION_TIMEOUT_SECONDS="120")
+
+    completed = checkout.chalice(*command, **REGION)
+
+    assert completed.returncode == 1
+    assert completed.stderr.startswith(
+        "Error: Stage dev in .chalice/config.json: REJECT_AFTER_SECONDS + 60 (the sweep interval) "
+    )
+    assert completed.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("options", "variables", "message"),
     [

@@ -12,9 +12,10 @@ from twilio.base.exceptions import TwilioRestException
 from twilio.http.http_client import TwilioHttpClient
 
 from infra import OperatorError
+from infra.__main__ import main
 from infra.aws import stage_config
 from infra.commands import dialog
-from infra.twilio_account import Account
+from infra.twilio_account import Account, Workspace
 
 SID = {prefix: prefix + "0" * 32 for prefix in ("AC", "WS", "WW", "SK")}
 SIDS = ("TWILIO_ACCOUNT_SID", "TWILIO_WORKSPACE_SID", "TWILIO_WORKFLOW_SID")
@@ -357,6 +358,145 @@ def test_changed_reservation_timeout_is_written(new_stage):
 
     assert "config.json: RESERVATION_TIMEOUT_SECONDS=45\n" in result.output
     assert new_stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "45"
+
+
+REJECTION = {"REJECT_AFTER_SECONDS": "500", "REJECT_ACTIVITY_SID": "WA" + "0" * 32}
+
+
+def test_settings_are_checked_with_the_timeout_of_the_workflow(new_stage):
+    new_stage.configure()
+    new_stage.set(**REJECTION, RESERVATION_TIMEOUT_SECONDS="120")
+    new_stage.workflow.update(task_reservation_timeout=1000)
+
+    result = new_stage.deploy()
+
+    assert (result.exit_code, new_stage.deployments) == (0, 1), result.output
+    assert new_stage.variables["RESERVATION_TIMEOUT_SECONDS"] == "1000"
+
+
+@pytest.mark.parametrize("timeout", [90, 560, 570])
+def test_settings_that_contradict_the_workflow_are_refused_and_not_written(new_stage, timeout):
+    new_stage.configure()
+    new_stage.set(**REJECTION, RESERVATION_TIMEOUT_SECONDS="1000")
+    new_stage.workflow.update(task_reservation_timeout=timeout)
+    before = new_stage.config.read_text()
+
+    result = new_stage.deploy()
+
+    problem = (
+        "Stage dev in .chalice/config.json: REJECT_AFTER_SECONDS + 60 (the sweep interval) + "
+        "SWEEP_GRACE_SECONDS is 570 seconds, but must be less than the shortest reservation "
+        f"timeout, {timeout} seconds (RESERVATION_TIMEOUT_SECONDS, "
+        "RESERVATION_TIMEOUTS_BY_WORKFLOW). The reservation timeout of the Workflow "
+        f"{new_stage.twilio.workflow_sid} is {timeout} seconds."
+    )
+    expect_error(new_stage, result, problem)
+    assert new_stage.config.read_text() == before
+
+    new_stage.workflow.update(task_reservation_timeout=571)
+    assert new_stage.deploy().exit_code == 0
+
+
+@pytest.mark.parametrize("command", ["deploy", "prepare"])
+def test_nothing_is_written_for_a_new_stage_with_contradicting_settings(new_stage, command):
+    new_stage.set(**REJECTION)
+    new_stage.workflow.update(task_reservation_timeout=90)
+    before = new_stage.config.read_text()
+
+    arguments = [command, "--stage", "dev"]
+    result = CliRunner().invoke(main, arguments, env=new_stage.environ)
+
+    expect_error(new_stage, result, f"{new_stage.twilio.workflow_sid} is 90 seconds.")
+    assert (new_stage.config.read_text(), new_stage.secrets) == (before, None)
+
+
+def test_variables_that_become_too_long_are_refused_and_not_written(new_stage):
+    declared = json.loads(new_stage.config.read_text())
+    variables = declared["stages"]["dev"]["environment_variables"]
+    variables["PYTHONPADDING"] = "x" * (4_096 - len(json.dumps(variables)) - 40)
+    new_stage.config.write_text(before := json.dumps(declared))
+
+    result = new_stage.deploy(**new_stage.environ)
+
+    expect_error(new_stage, result, "but Lambda allows at most 4096")
+    assert (new_stage.config.read_text(), new_stage.secrets) == (before, None)
+
+
+@pytest.mark.parametrize("timeout", [0, 86_401, None])
+def test_impossible_timeout_of_the_workflow_is_refused_and_not_written(
+    new_stage, monkeypatch, timeout
+):
+    new_stage.configure()
+    before = new_stage.config.read_text()
+    fetch = Workspace.fetch_workflow
+
+    def fetch_with_timeout(workspace):
+        workflow = fetch(workspace)
+        workflow.task_reservation_timeout = timeout
+        return workflow
+
+    monkeypatch.setattr(Workspace, "fetch_workflow", fetch_with_timeout)
+
+    expect_error(new_stage, new_stage.deploy(), "RESERVATION_TIMEOUT_SECONDS must be a whole")
+    assert new_stage.config.read_text() == before
+
+
+def test_timeout_of_the_own_workflow_is_corrected_among_those_by_workflow(new_stage):
+    new_stage.configure()
+    sid = new_stage.twilio.workflow_sid
+    new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({sid: 300}))
+    new_stage.workflow.update(task_reservation_timeout=45)
+
+    result = new_stage.deploy()
+
+    expected = json.dumps({sid: 45})
+    assert f"RESERVATION_TIMEOUTS_BY_WORKFLOW={expected}\n" in result.output
+    assert new_stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"] == expected
+    assert "Written" not in new_stage.deploy().output
+
+
+def create_workflow(stage, timeout):
+    return stage.workspace.workflows.create(
+        friendly_name="Other",
+        configuration=stage.workflow.fetch().configuration,
+        task_reservation_timeout=timeout,
+    ).sid
+
+
+def test_timeout_of_another_workflow_is_corrected(new_stage):
+    new_stage.configure()
+    sid = create_workflow(new_stage, 77)
+    new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({sid: 300}))
+
+    new_stage.deploy()
+
+    assert json.loads(new_stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"]) == {sid: 77}
+
+
+def test_settings_are_checked_with_the_timeout_of_another_workflow(new_stage):
+    new_stage.configure()
+    sid = create_workflow(new_stage, 77)
+    new_stage.set(**REJECTION, RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({sid: 1000}))
+    before = new_stage.config.read_text()
+
+    expect_error(new_stage, new_stage.deploy(), "shortest reservation timeout, 77 seconds")
+    assert new_stage.config.read_text() == before
+
+
+def test_workflow_that_does_not_exist_keeps_its_timeout_with_a_warning(new_stage):
+    new_stage.configure()
+    by_workflow = json.dumps({SID["WW"]: 300})
+    new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=by_workflow)
+
+    result = new_stage.deploy()
+
+    assert result.exit_code == 0, result.output
+    assert (
+        "Warning: RESERVATION_TIMEOUTS_BY_WORKFLOW can't be verified. Workspace "
+        f"{new_stage.twilio.workspace_sid} has no Workflow {SID['WW']}. Correct or remove the "
+        "Workflow's SID in this setting.\n"
+    ) in result.output
+    assert new_stage.variables["RESERVATION_TIMEOUTS_BY_WORKFLOW"] == by_workflow
 
 
 def test_other_values_in_the_shell_are_reported_but_not_used(new_stage):

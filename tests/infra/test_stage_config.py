@@ -494,8 +494,10 @@ def test_variable_that_boto3_or_a_proxy_client_would_refuse_is_refused(
 def test_secret_path_may_look_like_any_other_secret(set_variables, value):
     set_variables(CALLBACK_PATH_SECRETS=value)
 
-    stage = stage_config.read("dev", allow_empty_sids=True)
-    if not set_variables.owner:
+    if set_variables.owner:
+        assert "must be set for the whole stage" in refusal()
+    else:
+        stage = stage_config.read("dev", allow_empty_sids=True)
         assert stage.settings.callback_path_secrets == tuple(value.split(","))
 
 
@@ -520,18 +522,60 @@ def test_variable_that_lambda_sets_is_refused(set_variables, name):
 @pytest.mark.parametrize(
     "variables",
     [
-        {"LOG_LEVEL": "DEBUG", "REJECT_ACTIVITY_SID": f"WA{HEX}"},
-        {"RESERVATION_TIMEOUTS_BY_WORKFLOW": json.dumps({f"WW{HEX}": 300})},
+        {"LOG_LEVEL": "DEBUG"},
         {"AWS_ENDPOINT_URL_DYNAMODB": "https://dynamodb.eu-west-1.amazonaws.com"},
         {"AWS_RETRY_MODE": "adaptive", "AWS_ENDPOINT_URL": "", "HTTP_PROXY": ""},
         {"AWS_MAX_ATTEMPTS": "1", "PYTHONOPTIMIZE": "1", "LANG": "C.UTF-8", "TZ": "UTC"},
         {"HTTPS_PROXY": "http://proxy.example.com:3128"},
     ],
 )
-def test_settings_and_variables_of_the_runtime_are_accepted(set_variables, variables):
+def test_log_level_and_variables_of_the_runtime_are_accepted(set_variables, variables):
     set_variables(**variables)
 
     assert stage_config.read("dev", allow_empty_sids=True)
+
+
+VALID = {
+    "REJECT_ACTIVITY_SID": f"WA{HEX}",
+    "RESERVATION_TIMEOUTS_BY_WORKFLOW": json.dumps({f"WW{HEX}": 300}),
+    "RESERVATION_TIMEOUT_SECONDS": "90",
+    "SWEEP_GRACE_SECONDS": "5",
+    "SECRETS_PARAMETER": "/other",
+    "STATE_TABLE": "other",
+    "TWILIO_ACCOUNT_SID": f"AC{HEX}",
+    "TWILIO_WORKSPACE_SID": f"WS{HEX}",
+    "TWILIO_WORKFLOW_SID": f"WW{HEX}",
+    "CALLBACK_PATH_SECRETS": HEX,
+    "PUBLIC_BASE_URL": "https://calls.example.com",
+}
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_valid_setting_is_accepted_except_for_one_function(set_variables, name):
+    set_variables(**{name: VALID[name]})
+
+    if set_variables.owner:
+        assert refusal() == (
+            f"{set_variables.prefix}{name}{set_variables.owner} must be set for the whole stage, "
+            "because the functions and the operator commands must use the same value."
+        )
+    else:
+        assert stage_config.read("dev", allow_empty_sids=True)
+
+
+@pytest.mark.parametrize("handler", ["api_handler", "sweep"])
+@pytest.mark.parametrize("name", sorted({field.name.upper() for field in fields(Settings)}))
+def test_only_the_log_level_may_differ_between_functions(config, handler, name):
+    declared = json.loads(COMMITTED)
+    function = declared["stages"]["dev"]["lambda_functions"][handler]
+    function["environment_variables"] = {name: "DEBUG"}
+    config.write_text(json.dumps(declared))
+
+    if name == "LOG_LEVEL":
+        assert stage_config.environment("dev", {})
+    else:
+        with pytest.raises(OperatorError, match=f"{name}.* of lambda_functions.{handler}"):
+            stage_config.environment("dev", {})
 
 
 @settings(max_examples=50, deadline=None)
@@ -554,7 +598,6 @@ def test_error_for_a_setting_with_one_wrong_letter_suggests_a_name(name, positio
 @pytest.mark.parametrize(
     ("variables", "problem"),
     [
-        ({"RETENTION_DAYS": "forever"}, "RETENTION_DAYS must be a whole number from 1 to 3650."),
         ({"SETTINGS_DEFAULTS": "local/settings.env"}, "SETTINGS_DEFAULTS is for local use only"),
         ({"LOG_LEVEL": "ERROR"}, "LOG_LEVEL must be DEBUG or INFO"),
         (
@@ -570,6 +613,62 @@ def test_variables_of_a_function_are_checked_like_those_of_the_stage(config, var
     config.write_text(json.dumps(declared))
 
     assert refusal().startswith(f"Stage dev in .chalice/config.json: {problem}")
+
+
+PROD_RESERVATIONS = "taskrouter-callbacks-prod-reservations"
+
+
+@pytest.mark.parametrize(
+    ("name", "table", "other_name"),
+    [
+        ("RESERVATIONS_TABLE", PROD_RESERVATIONS, "RESERVATIONS_TABLE"),
+        ("STATE_TABLE", "taskrouter-callbacks-prod-state", "STATE_TABLE"),
+        ("STATE_TABLE", f" {PROD_RESERVATIONS} ", "RESERVATIONS_TABLE"),
+        ("RESERVATIONS_TABLE", "taskrouter-callbacks-prod-state", "STATE_TABLE"),
+    ],
+)
+def test_table_of_another_stage_is_refused_in_one_sentence(config, name, table, other_name):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["dev"]["environment_variables"][name] = table
+    config.write_text(json.dumps(declared))
+
+    message = (
+        f"{{}} in .chalice/config.json: {{}} must not be {table.strip()}, which is also the {{}} "
+        "of stage {}, because each stage needs its own tables."
+    )
+    for stage, *names in (("dev", name, other_name, "prod"), ("prod", other_name, name, "dev")):
+        with pytest.raises(OperatorError) as error:
+            stage_config.environment(stage, {})
+        assert str(error.value) == message.format(f"Stage {stage}", *names)
+
+
+def test_table_at_the_top_level_is_refused_because_all_stages_would_use_it(config):
+    declared = json.loads(COMMITTED) | {"environment_variables": {"STATE_TABLE": "state"}}
+    for stage in declared["stages"].values():
+        stage["environment_variables"].pop("STATE_TABLE", None)
+    config.write_text(json.dumps(declared))
+
+    assert "which is also the STATE_TABLE of stage prod" in refusal()
+    assert stage_config.environment("local", {})["STATE_TABLE"] == "state"
+
+
+def test_local_stage_may_name_the_tables_of_another_stage(config):
+    declared = json.loads(COMMITTED)
+    dev = declared["stages"]["dev"]["environment_variables"]
+    declared["stages"]["local"]["environment_variables"]["STATE_TABLE"] = dev["STATE_TABLE"]
+    config.write_text(json.dumps(declared))
+
+    assert stage_config.read("dev", allow_empty_sids=True)
+    assert stage_config.environment("local", {})["STATE_TABLE"] == dev["STATE_TABLE"]
+
+
+@pytest.mark.parametrize("variables", [None, 5, [], {"STATE_TABLE": 5}, {"STATE_TABLE": None}])
+def test_mistake_in_another_stage_does_not_matter(config, variables):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["prod"]["environment_variables"] = variables
+    config.write_text(json.dumps(declared))
+
+    assert stage_config.read("dev", allow_empty_sids=True)
 
 
 @pytest.mark.parametrize(

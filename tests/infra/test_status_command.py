@@ -7,6 +7,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from infra import OperatorError
 from infra.aws import chalice_record, stacks, stage_config
 from infra.commands import status
 from tests.infra.command_line import run_infra
@@ -112,6 +113,33 @@ def test_unreadable_topic_is_not_ok(topic):
     assert report["alarm_subscribers"].startswith(
         "AWS returned NotFound for ListSubscriptionsByTopic: "
     )
+
+
+@pytest.fixture
+def callback_urls():
+    """The function that reads the callback URLs with the stored secrets."""
+    return status._callback_urls
+
+
+@pytest.mark.parametrize("url", ["https://example.com/dev", "not deployed", None])
+def test_stage_whose_parameter_is_lost_is_not_ok(callback_urls, topic, monkeypatch, url):
+    def find_url(*_):
+        if url is None:
+            raise OperatorError("Several APIs serve the stage.")
+        return url
+
+    subscribe(topic)
+    monkeypatch.setattr(chalice_record, "public_url", find_url)
+    monkeypatch.setattr(status, "_callback_urls", callback_urls)
+
+    completed = run_status()
+
+    assert completed.returncode == 1
+    if url and url.startswith("http"):
+        lost = "There is no parameter /taskrouter-callbacks/dev/secrets. Create it: python -m infra"
+        assert f"callback_urls      {lost} secrets put --stage dev\n" in completed.stdout
+    else:
+        assert "callback_urls      not checked\n" in completed.stdout
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,32 @@ def test_command_names_the_next_command_in_one_line(infra, command):
         assert text not in output
 
 
+CONTRADICTIONS = {
+    "timeout": {"REJECT_AFTER_SECONDS": "500", "REJECT_ACTIVITY_SID": "WA" + "0" * 32},
+    "activity": {"REJECT_AFTER_SECONDS": "10"},
+    "lease": {"CLAIM_LEASE_SECONDS": "29"},
+}
+NEED_NO_TIMEOUTS = [command for command in COMMANDS if command[0] not in ("sweep", "prepare")]
+
+
+@pytest.mark.parametrize("variables", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+@pytest.mark.parametrize("command", NEED_NO_TIMEOUTS, ids=" ".join)
+def test_command_that_needs_no_timeouts_ignores_contradictions(infra, command, variables):
+    stage_config.set_variables("dev", variables)
+
+    assert infra(*command).stderr.splitlines()[-1].endswith(COMMANDS[command])
+
+
+@pytest.mark.parametrize("variables", CONTRADICTIONS.values(), ids=CONTRADICTIONS)
+def test_package_refuses_contradictions(infra, tmp_path, variables):
+    stage_config.set_variables("dev", variables)
+
+    completed = infra("package", tmp_path / "out")
+
+    assert completed.returncode == 1
+    assert next(iter(variables)) in completed.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("command", [*COMMANDS, ("destroy", "--yes")], ids=" ".join)
 def test_command_for_an_undeclared_stage_names_the_declared_stages(infra, command):
     completed = infra(*command, stage="gone")

@@ -1,0 +1,62 @@
+"""Names of resources that several stages in .chalice/config.json declare.
+
+Only the stage of the command has been checked. The variables of the other stages may have any type.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from infra.aws.config_file import invalid
+
+_TABLES = ("RESERVATIONS_TABLE", "STATE_TABLE")
+
+
+def variables_of(project: Mapping[str, Any], stage_name: str) -> dict[str, Any]:
+    """Return the variables that the parsed file sets for all functions of a stage."""
+    variables: dict[str, Any] = {}
+    for level in (project, project["stages"][stage_name]):
+        own = level.get("environment_variables")
+        variables |= own if isinstance(own, dict) else {}
+    return variables
+
+
+def ensure_own_tables(project: Mapping[str, Any], stage_name: str) -> None:
+    """Refuse a table that another stage also uses, unless one of the stages is for local use.
+
+    Raises:
+        OperatorError: Two stages use the same table. The message names both.
+    """
+    own = variables_of(project, stage_name)
+    if "SETTINGS_DEFAULTS" in own:
+        return
+    for other, variables in _others(project, stage_name):
+        for name, other_name in product(_TABLES, repeat=2):
+            table = _text(own, name)
+            is_shared = table and table == _text(variables, other_name)
+            if is_shared and "SETTINGS_DEFAULTS" not in variables:
+                raise invalid(
+                    stage_name,
+                    f"{name} must not be {table}, which is also the {other_name} of stage {other}, "
+                    "because each stage needs its own tables.",
+                )
+
+
+def stages_with_parameter(project: Mapping[str, Any], stage_name: str, parameter: str) -> list[str]:
+    """Return the names of the other stages whose SECRETS_PARAMETER is this parameter."""
+    return [
+        name
+        for name, variables in _others(project, stage_name)
+        # The parameter's ARN contains the name without a leading slash.
+        if _text(variables, "SECRETS_PARAMETER").lstrip("/") == parameter.lstrip("/")
+    ]
+
+
+def _others(project: Mapping[str, Any], stage_name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in project["stages"]:
+        if name != stage_name:
+            yield name, variables_of(project, name)
+
+
+def _text(variables: Mapping[str, Any], name: str) -> str:
+    return str(variables.get(name, "")).strip()
