@@ -25,8 +25,8 @@ COMMANDS = {
     ("sweep", "--monitor"): STATUS,
     ("erase", RESERVATION, "--yes"): STATUS,
     ("rules", "explain", RESERVATION): STATUS,
-    ("deploy",): "python -m infra secrets put --stage dev)",
-    ("prepare",): "python -m infra secrets put --stage dev)",
+    ("deploy",): "python -m infra secrets put --stage dev",
+    ("prepare",): "python -m infra secrets put --stage dev",
 }
 
 
@@ -38,6 +38,7 @@ def infra(config, tmp_path, monkeypatch):  # noqa: F811
     # moto's CloudFormation and API Gateway need packages that are not installed.
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+    monkeypatch.setattr(stacks, "exists", lambda *_: False)
     with mock_aws():
         yield lambda *arguments, stage="dev": run_infra(
             *arguments, "--stage", stage, AWS_DEFAULT_REGION=REGION
