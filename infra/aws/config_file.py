@@ -186,8 +186,8 @@ _WITH_SECRET = [
 """The settings whose secret values belong in the file (ADR 25)."""
 
 _SECRETS_REMEDY = (
-    "Store the secrets of a deployed stage with python -m infra secrets put, and export "
-    "the secrets for local use in your shell."
+    "Export the secrets for local use in your shell. To store the secrets of a deployed stage, "
+    "run: python -m infra secrets put --stage STAGE"
 )
 
 _OTHER_VARIABLES = re.compile(
