@@ -206,10 +206,12 @@ def test_worker_who_cannot_take_the_task_is_not_offered(stage, in_terminal):
     assert tasks(stage) == []
 
 
-def test_worker_without_capacity_is_explained(stage):
-    worker = stage.workspace.workers(stage.twilio.workers["Alice"])
-    for channel in worker.worker_channels.list():
-        worker.worker_channels(channel.sid).update(capacity=0)
+def test_worker_whom_a_target_excludes_is_explained(stage):
+    configuration = json.loads(stage.workflow.fetch().configuration)
+    for item in configuration["task_routing"]["filters"]:
+        for target in item["targets"]:
+            target["expression"] = "worker.level > 99"
+    stage.workflow.update(configuration=json.dumps(configuration))
 
     result = deploy(stage)
 
