@@ -131,6 +131,19 @@ def is_base_url(text: str) -> bool:
     return bool(_BASE_URL.fullmatch(text))
 
 
+def checked_secret(text: str) -> str:
+    """Return a secret that Twilio issued.
+
+    Raises:
+        ValueError: HTTP Basic authentication can't send the text. The message is a predicate.
+    """
+    if not (text.isascii() and text.isprintable()):
+        raise ValueError(
+            "must consist of printable ASCII characters: copy it from Twilio's Console again"
+        )
+    return text
+
+
 def _port(text: str) -> int:
     try:
         return _whole_number(1, 65_535)(text)
@@ -210,9 +223,9 @@ class Settings:
 
     twilio_account_sid: str = _setting(_sid("AC"))
     secrets_parameter: str = _setting(default="")
-    twilio_auth_token: str = _setting(secret=True, in_parameter=True)
+    twilio_auth_token: str = _setting(checked_secret, secret=True, in_parameter=True)
     twilio_api_key_sid: str = _setting(_sid("SK"), in_parameter=True)
-    twilio_api_key_secret: str = _setting(secret=True, in_parameter=True)
+    twilio_api_key_secret: str = _setting(checked_secret, secret=True, in_parameter=True)
     twilio_workspace_sid: str = _setting(_sid("WS"))
     twilio_workflow_sid: str = _setting(_sid("WW"))
     twilio_taskrouter_url: str = _setting(_taskrouter_url, default=TASKROUTER_URL)

@@ -5,6 +5,7 @@ Every Twilio error becomes an OperatorError with the cause and the remedy.
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from json import JSONDecodeError
 from typing import Any, TypeVar
 
 from requests import RequestException
@@ -73,10 +74,10 @@ class Account:
             remedy = (
                 "Check the network and run the command again."
                 if self._url == TASKROUTER_URL
-                else "Check TWILIO_TASKROUTER_URL, or start the simulator (make services)."
+                else "Check TWILIO_TASKROUTER_URL, or start the simulator: make services"
             )
             raise OperatorError(f"TaskRouter {failure}. {remedy}") from error
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (JSONDecodeError, TypeError, KeyError, AttributeError) as error:
             raise OperatorError(
                 f"{self._url} did not respond like TaskRouter. Check TWILIO_TASKROUTER_URL."
             ) from error

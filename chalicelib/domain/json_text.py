@@ -28,6 +28,17 @@ _BACKSLASHES_OR_SURROGATES = re.compile(
 """An escaped backslash, an escaped surrogate pair, or an escaped lone surrogate."""
 
 
+_TYPE_NAMES = {
+    bool: "true or false",
+    float: "a number",
+    int: "a number",
+    list: "an array",
+    str: "a string",
+    type(None): "null",
+}
+"""What a JSON value is instead of an object, by its type in Python."""
+
+
 class JsonError(ValueError):
     """The text is not acceptable JSON. The message gives the reason as a clause."""
 
@@ -134,7 +145,7 @@ def read_facts(text: str) -> tuple[dict[str, Any], frozenset[str]]:
 
 def _require_object(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise JsonError("it is not a JSON object")
+        raise JsonError(f"it is {_TYPE_NAMES[type(value)]}")
     return value
 
 

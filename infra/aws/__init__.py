@@ -6,7 +6,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError, InvalidRegionError
+from botocore.exceptions import ClientError, InvalidRegionError, UnknownRegionError
 from botocore.utils import is_valid_endpoint_url, validate_region_name
 
 from chalicelib.config import is_base_url
@@ -105,7 +105,8 @@ def require_region(session: boto3.Session) -> str:
     region: str = session.region_name
     try:
         validate_region_name(region)
-    except InvalidRegionError as error:
+        session.get_partition_for_region(region)
+    except (InvalidRegionError, UnknownRegionError) as error:
         raise OperatorError(
             f"AWS_DEFAULT_REGION, or the region of the AWS profile, must be an AWS region such as "
             f"eu-west-1, not {region!r}."

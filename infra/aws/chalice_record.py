@@ -75,8 +75,8 @@ def lambda_runtime() -> str:
     if running != nearest:
         raise OperatorError(
             f"Chalice does not support the Lambda runtime {running}, which it derives from the "
-            f"running Python version. Create .venv with another Python: make clean, then make "
-            f"PYTHON={nearest} setup."
+            f"running Python version. To create .venv with another Python, run: make clean && make "
+            f"PYTHON={nearest} setup"
         )
     return running
 

@@ -189,8 +189,8 @@ _PER_FUNCTION = ("LOG_LEVEL",)
 """The settings whose value may differ between the functions of a stage."""
 
 _SECRETS_REMEDY = (
-    "Store the secrets of a deployed stage with python -m infra secrets put, and export "
-    "the secrets for local use in your shell."
+    "Export the secrets for local use in your shell. To store the secrets of a deployed stage, "
+    "run: python -m infra secrets put --stage STAGE"
 )
 
 _OTHER_VARIABLES = re.compile(

@@ -274,8 +274,9 @@ def ensure_not_created_by_chalice(aws: Aws, stage: Stage) -> None:
     function = _find_function(aws, stage, API)
     if function and _created_by_chalice(function, stage, API):
         raise OperatorError(
-            f"Stage {stage.name} was created by Chalice. Keep deploying it with python -m infra "
-            "deploy, or destroy it first: CloudFormation can't create functions that already exist."
+            f"Stage {stage.name} was created by Chalice, and CloudFormation can't create functions "
+            "that already exist. Destroy the stage first, or keep deploying it: python -m infra "
+            f"deploy --stage {stage.name}"
         )
 
 

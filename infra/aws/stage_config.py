@@ -11,9 +11,8 @@ from typing import Any
 from chalice.config import Config as ChaliceConfig
 
 from chalicelib import config
-from chalicelib.domain.json_text import BYTE_ORDER_MARK, unique_members
 from infra import OperatorError
-from infra.aws import config_file, shared_names
+from infra.aws import config_file, config_text, shared_names
 from infra.aws.config_file import FILE, invalid
 
 CONFIG = config.PROJECT / ".chalice" / "config.json"
@@ -39,6 +38,9 @@ _PARAMETER_NAME = re.compile("(/?[A-Za-z0-9_.-]+)(/[A-Za-z0-9_.-]+)*")
 
 _MAX_VARIABLES_BYTES = 4_096
 """Lambda's limit for all variables of a function, as JSON."""
+
+DEFAULTS = "SETTINGS_DEFAULTS"
+"""Variable of the local stage. A stage with this variable can't be deployed."""
 
 SID_PREFIXES = {
     "TWILIO_ACCOUNT_SID": "AC",
@@ -121,28 +123,13 @@ def project() -> dict[str, Any]:
             stages that are objects.
     """
     try:
-        text = CONFIG.read_text(encoding="utf-8")
-        if text.startswith(BYTE_ORDER_MARK):
-            raise OperatorError(
-                f"{FILE} begins with a byte order mark, which Chalice can't read. Save the file "
-                "as UTF-8 without a byte order mark."
-            )
-        content = json.loads(text, object_pairs_hook=unique_members)
+        return config_text.parse(CONFIG.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise OperatorError(
             f"{FILE} is not UTF-8. Save the file as UTF-8 without a byte order mark."
         ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise OperatorError(f"{CONFIG} can't be read: {error}") from error
-    if not isinstance(content, dict):
-        raise OperatorError(f"{FILE} must contain a JSON object with the member stages.")
-    stages = content.setdefault("stages", {})
-    if not isinstance(stages, dict):
-        raise OperatorError(f"{FILE}: stages must be an object with one member per stage.")
-    for name, stage in stages.items():
-        if not isinstance(stage, dict):
-            raise OperatorError(f"{FILE}: the stage {name} must be an object.")
-    return content
+    except OSError as error:
+        raise OperatorError(f"{FILE} can't be read: {error.strerror}.") from error
 
 
 def environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -191,6 +178,16 @@ def empty_sids(stage_name: str) -> list[str]:
 
 def _empty_sids(variables: Mapping[str, str]) -> list[str]:
     return [name for name in SID_PREFIXES if not variables.get(name, "").strip()]
+
+
+def refuse_empty_sids(stage_name: str, variables: Mapping[str, str]) -> None:
+    """Raise OperatorError if a stage's variables lack a required Twilio SID."""
+    if missing := _empty_sids(variables):
+        raise OperatorError(
+            f"Stage {stage_name} in {FILE} does not set {', '.join(missing)}. Run this command, "
+            "which asks for the values and deploys the stage: "
+            f"python -m infra deploy --stage {stage_name}"
+        )
 
 
 def read(
@@ -297,20 +294,15 @@ def _check_api_timeout(stage_name: str, seconds: int | None) -> None:
 
 def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
     variables = environment(stage_name, overrides)
-    if "SETTINGS_DEFAULTS" in variables:
+    if DEFAULTS in variables:
         stages = project()["stages"]
-        deployable = [name for name in stages if "SETTINGS_DEFAULTS" not in environment(name, {})]
+        deployable = [name for name in stages if DEFAULTS not in environment(name, {})]
         raise invalid(
             stage_name,
             "SETTINGS_DEFAULTS is for local use only, so this stage can't be deployed. "
             f"Deployable stages: {', '.join(deployable) or 'none'}.",
         )
-    if missing := _empty_sids(variables):
-        raise OperatorError(
-            f"Stage {stage_name} in {FILE} does not set {', '.join(missing)}. Run this command, "
-            "which asks for the values and deploys the stage: "
-            f"python -m infra deploy --stage {stage_name}"
-        )
+    refuse_empty_sids(stage_name, variables)
     if not variables.get("SECRETS_PARAMETER", "").strip():
         raise invalid(
             stage_name,

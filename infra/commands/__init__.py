@@ -14,6 +14,7 @@ from chalicelib import config
 from chalicelib.adapters.dynamodb.client import make_client
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.errors import AppError, StoreUnavailable
+from chalicelib.domain.messages import describe_connection_failure
 from infra import OperatorError
 from infra.aws import Aws, chalice_record, check_variables, connect, stage_config
 from infra.aws import describe_error as describe_aws_error
@@ -53,6 +54,8 @@ REPORTED_ERRORS = (
 )
 """Expected errors, which are reported as a message without a traceback."""
 
+_REPEAT = "Run the same command again to finish."
+
 _REMEDIES = {
     "ResourceNotFoundException": "status",
     "NoSuchBucket": "status",
@@ -87,20 +90,21 @@ def report_errors(command: Callable[..., None]) -> Callable[..., None]:
             _exit(signal)
         except click.Abort as abort:
             # click replaces a KeyboardInterrupt during a prompt with Abort.
-            if isinstance(abort.__context__, EOFError) and not sys.stdin.isatty():
-                raise _unconfirmed() from abort
-            if not isinstance(abort.__context__, Interrupted):
+            cause = abort.__context__
+            if not isinstance(cause, EOFError | Interrupted):
                 raise
             with suppress(OSError):
                 click.echo(err=True)  # ends the line of the prompt
-            _exit(abort.__context__)
+            if isinstance(cause, Interrupted):
+                _exit(cause)
+            raise _input_ended() from abort
 
     return run
 
 
-def _unconfirmed() -> click.ClickException:
-    # Ends the line of the prompt.
-    click.echo(err=True)
+def _input_ended() -> click.ClickException:
+    if sys.stdin.isatty():
+        return click.ClickException(f"Ctrl-D ended the command. {_REPEAT}")
     return click.ClickException(
         "The input ended before you confirmed. Without a terminal, confirm in advance: python -m "
         f"infra {click.get_current_context().info_name} ... --yes"
@@ -108,9 +112,8 @@ def _unconfirmed() -> click.ClickException:
 
 
 def _exit(signal: Interrupted) -> NoReturn:
-    message = f"{signal.name} ended the command. Run the same command again to finish."
     with suppress(OSError):  # the terminal may be closed
-        click.echo(message, err=True)
+        click.echo(f"{signal.name} ended the command. {_REPEAT}", err=True)
     raise SystemExit(signal.exit_code) from signal
 
 
@@ -125,6 +128,12 @@ def describe_error(error: Exception, stage_name: str | None = None) -> str:
         return f"{error.filename} can't be read or written: {error.strerror}."
     if isinstance(error, ProfileNotFound):
         return f"{error}. Correct AWS_PROFILE. To list the names, run: aws configure list-profiles"
+    if isinstance(error, BotoCoreError) and (url := error.kwargs.get("endpoint_url")):
+        failure = describe_connection_failure(str(url), error)
+        return (
+            f"AWS {failure}. Check the network, and that AWS_DEFAULT_REGION (or the region of the "
+            "AWS profile) and AWS_ENDPOINT_URL, if it is set, are correct."
+        )
     description = describe_aws_error(error) if isinstance(error, ClientError) else str(error)
     response = error.__cause__ if isinstance(error, (StoreUnavailable, OperatorError)) else error
     if stage_name is None or not isinstance(response, ClientError):
@@ -154,21 +163,6 @@ def connect_unless_local(stage_name: str, settings: config.Settings) -> None:
     """Call `connect_to_stage` if the stage is in AWS, where its secrets are in a parameter."""
     if settings.secrets_parameter:
         connect_to_stage(stage_config.describe(stage_name, settings))
-
-
-def load_settings(stage_name: str) -> config.Settings:
-    """Load a stage's settings and add its variables to this process's environment.
-
-    boto3 then also reads its settings from the environment, such as the URL of the local DynamoDB.
-
-    Raises:
-        OperatorError: There is no such stage, or config.json is invalid.
-        chalicelib.config.SettingsError: A setting is missing or malformed.
-    """
-    environ = stage_config.environment(stage_name, os.environ)
-    settings = config.read(environ)
-    os.environ.update(environ)
-    return settings
 
 
 def open_store(settings: config.Settings) -> DynamoReservationStore:

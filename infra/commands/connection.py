@@ -14,7 +14,7 @@ from infra.aws import Aws, chalice_record, stacks, stage_config
 from infra.aws.stage_config import Stage
 from infra.commands import secrets as stored_secrets
 from infra.commands.dialog import Dialog, ask
-from infra.twilio_account import Account, Workspace
+from infra.twilio_account import Workspace
 
 _PATH_SECRET = re.compile("(?<=/)[A-Za-z0-9_-]{20,}(?=/|$)")
 """A segment of a path that may be a secret (see CALLBACK_PATH_SECRETS in docs/settings.md)."""
@@ -59,11 +59,9 @@ def open_workspace(aws: Aws, stage: Stage) -> Workspace:
     Raises:
         OperatorError: The secrets do not exist or can't be read.
     """
-    settings, secrets = stage.settings, stored_secrets.require(aws, stage)
-    url, sid = settings.twilio_taskrouter_url, settings.twilio_account_sid
-    remedy = f"To store another key, run: python -m infra secrets put --stage {stage.name}"
-    account = Account(url, sid, *secrets.api_key, remedy=remedy)
-    return Workspace(account, settings.twilio_workspace_sid, settings.twilio_workflow_sid)
+    secrets = stored_secrets.require(aws, stage)
+    remedy = stored_secrets.describe_storing(stage)
+    return stored_secrets.open_workspace(stage, secrets.api_key, remedy=remedy)
 
 
 def ensure_not_deployed_elsewhere(

@@ -30,9 +30,6 @@ from infra.commands import (
     setup,
     trial,
 )
-from infra.commands import (
-    secrets as stored_secrets,
-)
 from infra.commands.dialog import Dialog, is_terminal
 from infra.commands.rules import ensure_deployable_rules
 from infra.commands.status import UnreachableError, smoke_test
@@ -222,18 +219,14 @@ def prepare(stage_name: str, *, no_input: bool) -> None:
     """Prepare a stage for `chalice deploy`, or for `package` and CloudFormation.
 
     If the stage lacks SIDs or secrets, they are read from the environment or, in a terminal, asked
-    for, as with `deploy`. Creates or updates the stack, writes the policies, and restores Chalice's
-    record of the deployed functions and API. Does not change any function or API.
+    for. Twilio confirms all values, as with `deploy`. Creates or updates the stack, writes the
+    policies, and restores Chalice's record of the deployed functions and API. Does not change any
+    function or API.
     """
     stage = _read_deployable(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)
-    if stage_config.empty_sids(stage_name) or not stored_secrets.exist(aws, stage):
-        dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=False)
-        stage, _ = setup.complete(aws, stage, dialog, os.environ)
-    stage_config.ensure_runnable(stage)
-    connection.ensure_not_deployed_elsewhere(
-        aws, stage, lambda: connection.open_workspace(aws, stage).fetch_workflow()
-    )
+    dialog = Dialog(is_interactive=is_terminal() and not no_input, assumes_yes=False)
+    stage, _ = setup.complete(aws, stage, dialog, os.environ)
     bucket = stacks.create_or_update(aws, stage)["Deployments"]
     policies.write(stage)
     if not live_resources.find_foreign_function(aws, stage):
@@ -251,6 +244,12 @@ def package(stage_name: str, folder: Path) -> None:
     Refuses a stage that `deploy` created: CloudFormation can't create functions that already exist.
     """
     chalice_record.lambda_runtime()
+    if empty := stage_config.empty_sids(stage_name):
+        # `deploy` would create functions that `package` then refuses.
+        raise OperatorError(
+            f"Stage {stage_name} in .chalice/config.json does not set {', '.join(empty)}. Run this "
+            f"command, which asks for the values: python -m infra prepare --stage {stage_name}"
+        )
     stage = _read_deployable(stage_name)
     stage_config.ensure_runnable(stage)
     aws = connect_to_stage(stage)

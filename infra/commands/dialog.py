@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import click
 
+from chalicelib.config import checked_secret
 from chalicelib.domain.sids import is_sid
 
 PROGRESS_SECONDS = 5.0
@@ -72,10 +73,20 @@ def ask_for_sid(question: str, prefix: str) -> str:
     return ask(question, parse=parse)
 
 
-def ask_for_secret(question: str) -> str:
-    """Ask for a secret without showing the answer."""
-    answer: str = click.prompt(f"{question} (not shown)", hide_input=True, err=True)
-    return answer.strip()
+def ask_for_secret(question: str, *, default: str | None = None) -> str:
+    """Ask for a secret without showing the answer, again if Twilio can't have issued it."""
+    while True:
+        answer: str = click.prompt(
+            f"{question} (not shown)",
+            default=default,
+            show_default=False,
+            hide_input=True,
+            err=True,
+        )
+        try:
+            return checked_secret(answer.strip())
+        except ValueError as error:  # click would hide the message of a hidden answer's error
+            click.echo(f"Error: The secret {error}.", err=True)
 
 
 def choose(kind: str, options: Sequence[tuple[str, str]]) -> str:
@@ -94,8 +105,12 @@ def choose(kind: str, options: Sequence[tuple[str, str]]) -> str:
 
     def parse(answer: str) -> str:
         if answer.strip() not in numbers:
-            range_of_numbers = f"a number from 1 to {numbers[-1]}" if len(numbers) > 1 else "1"
-            raise click.UsageError(f"Enter {range_of_numbers}.")
+            allowed = (
+                f"a number from 1 to {numbers[-1]}"
+                if len(numbers) > 1
+                else f"1, the number of the only {kind}"
+            )
+            raise click.UsageError(f"Enter {allowed}.")
         return answer
 
     default = numbers[0] if len(numbers) == 1 else None

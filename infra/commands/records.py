@@ -1,7 +1,6 @@
 """Commands that run a sweep or erase a record, with the operator's credentials."""
 
 import json
-import os
 import time
 
 import click
@@ -12,12 +11,12 @@ from chalicelib.domain.sids import is_sid
 from chalicelib.usecases.sweep import sweep_due_reservations
 from infra.commands import (
     connect_unless_local,
-    load_settings,
     open_store,
     report_errors,
     stage_option,
 )
 from infra.commands.dialog import confirm
+from infra.commands.settings import load_settings
 
 _SWEEP_SECONDS = 15 * 60
 
@@ -33,9 +32,8 @@ def sweep(stage_name: str, *, monitor: bool) -> None:
 
     Exit code 1: a step of the sweep failed. "errors" counts the failures by error code.
     """
-    if monitor:
-        os.environ["SWEEP_MONITOR_ONLY"] = "true"
-    settings = load_settings(stage_name)
+    overrides = {"SWEEP_MONITOR_ONLY": "true"} if monitor else {}
+    settings = load_settings(stage_name, **overrides)
     connect_unless_local(stage_name, settings)
     service = runtime.current()
     deadline = time.monotonic() + _SWEEP_SECONDS

@@ -2,7 +2,6 @@
 
 import codecs
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,14 @@ from chalicelib.domain.json_text import JsonError, read_facts
 from chalicelib.domain.rules import Rule, RuleEvaluation, Rules, evaluate_all, facts_of
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
-from infra.aws import stage_config
 from infra.aws.stage_config import Stage
 from infra.commands import (
     connect_unless_local,
-    load_settings,
     open_store,
     report_errors,
     stage_option,
 )
+from infra.commands.settings import load_settings, stage_environment
 
 
 def ensure_deployable_rules(stage: Stage) -> None:
@@ -62,7 +60,7 @@ def check(file: Path | None, stage_name: str) -> None:
     source = click.get_current_context().get_parameter_source("stage_name")
     if file and source is not ParameterSource.DEFAULT:
         raise click.UsageError("FILE and --stage contradict each other. Omit one of them.")
-    path = file or config.rules_file(stage_config.environment(stage_name, os.environ))
+    path = file or config.rules_file(stage_environment(stage_name))
     checked = rules_file.load(path.absolute(), default=Defer())
     click.echo(f"{path}: {len(checked.rules)} rule(s), no mistakes.")
     unconditional = None

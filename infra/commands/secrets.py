@@ -2,12 +2,14 @@
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.secrets import Secrets, parse_secrets
+from chalicelib.config import checked_secret
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import BYTE_ORDER_MARK
 from infra import OperatorError
@@ -19,8 +21,8 @@ from infra.commands import (
     describe_error,
     report_errors,
 )
-from infra.commands.dialog import is_terminal
-from infra.twilio_account import Account
+from infra.commands.dialog import ask, ask_for_secret, is_terminal
+from infra.twilio_account import Account, Workspace
 
 
 @click.group()
@@ -31,26 +33,39 @@ def secrets() -> None:
 @secrets.command()
 @cloud_stage_option
 @click.option("--stdin", "from_stdin", is_flag=True, help="Read the JSON from standard input.")
+@click.option(
+    "--verify/--no-verify",
+    "verifies",
+    default=True,
+    help="Verify the secrets with Twilio before they are stored.",
+)
 @report_errors
-def put(stage_name: str, *, from_stdin: bool) -> None:
+def put(stage_name: str, *, from_stdin: bool, verifies: bool) -> None:
     """Write the entered secrets, encrypted, to the stage's SSM parameter.
 
     Replaces the previous secrets. During a rotation, enter both the old and the new secret.
     The service calls TaskRouter with the first API key. Empty input ends each list. The secrets
     are neither shown nor logged.
+
+    Nothing is stored unless Twilio accepts at least one of the auth tokens, and the first API key
+    may read the Workspace and the Workflow. If Twilio refuses another API key, the command prints a
+    warning. Shared keys can't be verified.
     """
     if not from_stdin and not is_terminal():
         raise OperatorError(
             "The secrets can be entered only in a terminal; use --stdin to read them as JSON from "
             "standard input."
         )
-    stage = stage_config.read(stage_name)
+    stage = stage_config.read(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)
     name = stage.settings.secrets_parameter
     if _is_in_secrets_manager(stage):
         raise OperatorError(f"{name} is a Secrets Manager secret. Write it in Secrets Manager.")
     text = _read_stdin() if from_stdin else json.dumps(_prompt_for_secrets())
     value = text.removeprefix(BYTE_ORDER_MARK)
+    entered = parse(value, "The entered secrets")
+    if verifies:
+        _verify(stage, entered)
     write(aws, stage, value)
     click.echo(f"{name} is written. Running Lambda instances pick it up within minutes.")
 
@@ -64,9 +79,72 @@ def _read_stdin() -> str:
         ) from error
 
 
+def _verify(stage: Stage, entered: Secrets) -> None:
+    """Verify secrets before they are stored, unless the stage has no SIDs yet.
+
+    Raises:
+        OperatorError: Twilio accepts no auth token, the first API key can't read the Workspace and
+            the Workflow, or Twilio can't be reached.
+    """
+    if empty := stage_config.empty_sids(stage.name):
+        click.echo(
+            f"Not verified, because .chalice/config.json does not set {', '.join(empty)}. The "
+            "deployment verifies the secrets.",
+            err=True,
+        )
+        return
+    remedy = "Check the SID and the secret of the key, and that it is a standard key."
+    first, *others = (open_workspace(stage, key, remedy=remedy) for key in entered.api_keys.items())
+    try:
+        _verify_auth_tokens(
+            stage,
+            stage.settings.twilio_account_sid,
+            entered,
+            remedy="Copy the primary auth token from Twilio's Console.",
+        )
+        first.fetch()
+        first.fetch_workflow()
+    except OperatorError as error:
+        raise OperatorError(
+            f"The secrets are not stored. {error} To store unverified secrets, add the option "
+            "--no-verify"
+        ) from error
+    for workspace in others:
+        try:
+            workspace.fetch()
+        except OperatorError as error:
+            click.echo(f"Warning: an API key can't be verified. {error}", err=True)
+
+
+def parse(value: str, source: str) -> Secrets:
+    """Parse secrets.
+
+    Args:
+        value: JSON text.
+        source: Where the text comes from, for the error message.
+
+    Raises:
+        OperatorError: The text is malformed, or Twilio can't have issued one of the secrets.
+    """
+    try:
+        secrets = parse_secrets(value)
+    except SecretsUnavailable as error:
+        raise OperatorError(f"{source}: {error}") from error
+    for name, texts in (
+        ("auth_tokens", secrets.auth_tokens),
+        ("api_keys", secrets.api_keys.values()),
+        ("shared_keys", secrets.shared_keys.values()),
+    ):
+        try:
+            for text in texts:
+                checked_secret(text)
+        except ValueError as error:
+            raise OperatorError(f"{source}: each secret in {name} {error}.") from error
+    return secrets
+
+
 def write(aws: Aws, stage: Stage, value: str) -> None:
     """Write the secrets, as JSON text, to a stage's SSM parameter."""
-    parse_secrets(value)
     name = stage.settings.secrets_parameter
     aws.client("ssm").put_parameter(Name=name, Value=value, Type="SecureString", Overwrite=True)
 
@@ -84,9 +162,9 @@ def read(aws: Aws, stage: Stage) -> Secrets | None:
             raise _missing(stage)
         return None
     try:
-        return parse_secrets(value)
-    except SecretsUnavailable as error:
-        raise OperatorError(f"{stage.settings.secrets_parameter}: {error}") from error
+        return parse(value, stage.settings.secrets_parameter)
+    except OperatorError as error:
+        raise OperatorError(f"{error} {describe_storing(stage)}") from error
 
 
 def require(aws: Aws, stage: Stage) -> Secrets:
@@ -96,31 +174,54 @@ def require(aws: Aws, stage: Stage) -> Secrets:
     return secrets
 
 
-def verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -> None:
+def open_workspace(stage: Stage, api_key: tuple[str, str], *, remedy: str) -> Workspace:
+    """Return the Workspace of a stage, called with an API key.
+
+    Args:
+        stage: The stage.
+        api_key: The SID and the secret of the key.
+        remedy: What to do if Twilio refuses the key, as a sentence.
+    """
+    settings = stage.settings
+    url, sid = settings.twilio_taskrouter_url, settings.twilio_account_sid
+    account = Account(url, sid, *api_key, remedy=remedy)
+    return Workspace(account, settings.twilio_workspace_sid, settings.twilio_workflow_sid)
+
+
+def check_stored_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets) -> None:
     """Print a warning unless Twilio accepts one of the stored auth tokens.
 
     A rotation that is in progress, or a failure of Twilio, does not prevent a deployment.
     """
     remedy = (
         "Unless a stored auth token is the primary one, the stage refuses all callbacks. "
-        + _describe_storing(stage)
+        + describe_storing(stage)
     )
-    failure = ""
+    try:
+        _verify_auth_tokens(stage, account_sid, secrets, remedy=remedy)
+    except OperatorError as error:
+        click.echo(f"Warning: the stored auth token can't be verified. {error}", err=True)
+
+
+def _verify_auth_tokens(stage: Stage, account_sid: str, secrets: Secrets, *, remedy: str) -> None:
+    """Raise OperatorError unless Twilio accepts one of the auth tokens."""
+    failure = OperatorError("")
     for token in secrets.auth_tokens:
         url = stage.settings.twilio_taskrouter_url
         try:
             Account(url, account_sid, account_sid, token, remedy=remedy).list_workspaces()
         except OperatorError as error:
-            failure = str(error)
+            failure = error
         else:
             return
-    click.echo(f"Warning: the stored auth token can't be verified. {failure}", err=True)
+    raise failure
 
 
-def _describe_storing(stage: Stage) -> str:
+def describe_storing(stage: Stage) -> str:
+    """Return how to replace a stage's secrets, as the end of a message."""
     if _is_in_secrets_manager(stage):
         return "Correct the secret in Secrets Manager."
-    return f"To store it, run: python -m infra secrets put --stage {stage.name}"
+    return f"To replace the stored secrets, run: python -m infra secrets put --stage {stage.name}"
 
 
 def exist(aws: Aws, stage: Stage) -> bool:
@@ -160,7 +261,7 @@ def _missing(stage: Stage) -> OperatorError:
 
 def _prompt_for_secrets() -> dict[str, Any]:
     tokens: list[str] = []
-    while token := _prompt(f"Auth token {len(tokens) + 1}", required=not tokens, hidden=True):
+    while token := _prompt(f"Auth token {len(tokens) + 1}", ask_for_secret, required=not tokens):
         tokens.append(token)
     value: dict[str, Any] = {
         "auth_tokens": tokens,
@@ -175,17 +276,11 @@ def _prompt_for_pairs(kind: str, hint: str, *, minimum: int) -> dict[str, str]:
     pairs: dict[str, str] = {}
     while True:
         label = f"{kind} {len(pairs) + 1}, {hint}"
-        name = _prompt(label, required=len(pairs) < minimum, hidden=False)
+        name = _prompt(label, ask, required=len(pairs) < minimum)
         if not name:
             return pairs
-        pairs[name] = _prompt(f"Secret of {name}", required=True, hidden=True)
+        pairs[name] = ask_for_secret(f"Secret of {name}")
 
 
-def _prompt(text: str, *, required: bool, hidden: bool) -> str:
-    if not required:
-        text += " (empty to finish)"
-    default = None if required else ""
-    answer: str = click.prompt(
-        text, default=default, show_default=False, hide_input=hidden, err=True
-    )
-    return answer.strip()
+def _prompt(question: str, ask_for: Callable[..., str], *, required: bool) -> str:
+    return ask_for(question) if required else ask_for(f"{question} (empty to finish)", default="")

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from chalicelib.adapters.secrets import Secrets
+from chalicelib.config import checked_secret
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
 from infra.aws import Aws, stage_config
@@ -18,6 +19,7 @@ from infra.aws.stage_config import Stage
 from infra.commands import secrets as stored_secrets
 from infra.commands.connection import ensure_not_deployed_elsewhere
 from infra.commands.dialog import Dialog, ask_for_secret, ask_for_sid, choose
+from infra.commands.settings import report_unused
 from infra.twilio_account import Account, Workspace
 
 _ACCOUNT, _WORKSPACE, _WORKFLOW = _SIDS = tuple(stage_config.SID_PREFIXES)
@@ -59,11 +61,11 @@ def complete(
         values[_KEY], values[_KEY_SECRET] = secrets.api_key
     existing = dict(values)
     _add_from_shell(values, environ, () if secrets else _SECRETS)
-    _report_unused(existing, secrets, environ)
+    _report_unused(stage, existing, secrets, environ)
     workspace = _add_from_operator(stage, values, dialog, has_secrets=secrets is not None)
     workspace.fetch()
     if secrets:
-        stored_secrets.verify_auth_tokens(stage, values[_ACCOUNT], secrets)
+        stored_secrets.check_stored_auth_tokens(stage, values[_ACCOUNT], secrets)
     workflow = workspace.fetch_workflow()
     ensure_not_deployed_elsewhere(aws, stage, lambda: workflow)
     changes = {name: values[name] for name in _SIDS if name not in existing}
@@ -127,11 +129,17 @@ def _add_from_shell(
             prefix = _PREFIXES.get(name)
             if prefix and not is_sid(value, prefix):
                 raise OperatorError(f"{name} must be {prefix} followed by 32 hexadecimal digits.")
-            values[name] = value
+            try:
+                values[name] = checked_secret(value)
+            except ValueError as error:
+                raise OperatorError(f"{name} {error}.") from error
 
 
 def _report_unused(
-    existing: Mapping[str, str], secrets: Secrets | None, environ: Mapping[str, str]
+    stage: Stage,
+    existing: Mapping[str, str],
+    secrets: Secrets | None,
+    environ: Mapping[str, str],
 ) -> None:
     """Report variables of the shell that differ from the stage's values."""
     known = {name: {existing[name]} for name in _SIDS if name in existing}
@@ -142,12 +150,10 @@ def _report_unused(
             _KEY_SECRET: {*secrets.api_keys.values()},
         }
     names = [name for name in known if environ.get(name, "").strip() not in ("", *known[name])]
-    if names:
-        click.echo(
-            f"Shell variables not used, because the stage has other values: {', '.join(names)}. To "
-            "change the stage, edit .chalice/config.json, or run python -m infra secrets put.",
-            err=True,
-        )
+    report_unused(
+        names,
+        f"To change SIDs, edit .chalice/config.json. {stored_secrets.describe_storing(stage)}",
+    )
 
 
 def _add_from_operator(
@@ -163,10 +169,15 @@ def _add_from_operator(
         missing = [name for name in missing if name != _AUTH_TOKEN]
     if missing and not dialog.is_interactive:
         are = "are" if len(missing) > 1 else "is"
+        hint = (
+            ""
+            if has_secrets
+            else " To store only the secrets, run in a terminal: python -m infra secrets put "
+            f"--stage {stage.name}"
+        )
         raise OperatorError(
             f"Stage {stage.name}: {', '.join(missing)} {are} not set. Export the missing "
-            "variables, or run this command in a terminal to enter them. (To store only "
-            f"the secrets, run: python -m infra secrets put --stage {stage.name})"
+            f"variables, or run this command in a terminal to enter them.{hint}"
         )
     _ask_for_account(stage, values, missing)
     account = _open_account(stage, values, verify_auth_token=not has_secrets)
@@ -205,10 +216,12 @@ def _open_account(stage: Stage, values: Mapping[str, str], *, verify_auth_token:
     if verify_auth_token:
         remedy = "Copy the account SID and the primary auth token from Twilio's Console."
         Account(url, sid, sid, values[_AUTH_TOKEN], remedy=remedy).list_workspaces()
-    remedy = "Check the SID and the secret of the key, which must be a standard key of this account"
+    remedy = (
+        "Check the SID and the secret of the key, which must be a standard key of this account."
+    )
     if not verify_auth_token:
-        remedy += f". To store another key, run: python -m infra secrets put --stage {stage.name}"
-    return Account(url, sid, values[_KEY], values[_KEY_SECRET], remedy=f"{remedy}.")
+        remedy += f" {stored_secrets.describe_storing(stage)}"
+    return Account(url, sid, values[_KEY], values[_KEY_SECRET], remedy=remedy)
 
 
 def _choose(kind: str, options: list[tuple[str, str]], owner: str) -> str:

@@ -95,8 +95,9 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
         for table in (stage.settings.reservations_table, stage.settings.state_table)
     }
     schedule = _or_error(lambda: _schedule_state(aws, stage))
-    # Without a stack, there are no alarms that could be active.
-    alarms = _or_error(lambda: _active_alarms(aws, stage)) if outputs else _STACK_MISSING
+    # After `destroy`, the stack contains only the tables.
+    missing = _MISSING if outputs or stacks.exists(aws, stage) else _STACK_MISSING
+    alarms = _or_error(lambda: _active_alarms(aws, stage)) if outputs else missing
     subscribers = _or_error(lambda: _subscribers(aws, topic)) if topic else 0
     return {
         "url": url,
@@ -106,7 +107,7 @@ def describe(aws: Aws, stage: Stage) -> dict[str, Any]:
         "schedule": schedule,
         "last_sweep": _or_error(lambda: _last_sweep(aws, stage)),
         "alarms": alarms,
-        "alarm_topic": topic or (_MISSING if outputs else _STACK_MISSING),
+        "alarm_topic": topic or missing,
         "alarm_subscribers": subscribers,
         "ok": isinstance(subscribers, int)
         and subscribers > 0

@@ -1,7 +1,6 @@
 """Command that creates bearer tokens: AccessTokens with a TaskRouter grant."""
 
 import math
-import os
 from dataclasses import dataclass, field
 
 import boto3
@@ -11,13 +10,19 @@ from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
 
 from chalicelib import config
-from chalicelib.adapters.secrets import parse_secrets
 from chalicelib.domain.auth import Role
-from chalicelib.domain.errors import SecretsUnavailable
+from chalicelib.domain.json_text import replace_lone_surrogates
 from chalicelib.domain.sids import is_sid
 from infra import OperatorError
-from infra.aws import stage_config
-from infra.commands import connect_unless_local, describe_error, report_errors, stage_option
+from infra.aws.policies import SECRETS_MANAGER
+from infra.commands import (
+    connect_unless_local,
+    describe_error,
+    report_errors,
+    stage_option,
+)
+from infra.commands import secrets as stored_secrets
+from infra.commands.settings import load, stage_environment
 from infra.twilio_account import Account
 
 _DEFAULT_HOURS = 8.0
@@ -62,13 +67,13 @@ def _parse_hours(text: str) -> float:
 def token(role: str, worker: str | None, hours: float | None, stage_name: str) -> None:
     """Print a bearer token for the API.
 
-    Shell variables override the settings of the stage.
+    Shell variables override the settings of the local stage, but not those of a deployed stage.
     """
     if Role(role).has_worker and not worker:
         raise click.UsageError(f"A {role} token needs --worker, the SID or name of a Worker.")
     if worker and not Role(role).has_worker:
         raise click.UsageError(f"A {role} token has no Worker. Omit --worker.")
-    settings = config.read(stage_config.environment(stage_name, os.environ))
+    settings = load(stage_name, stage_environment(stage_name))
     if hours is not None and hours * 3_600 > settings.max_token_seconds:
         max_hours = math.floor(settings.max_token_seconds / 3_600 * 10_000) / 10_000
         raise click.UsageError(
@@ -128,10 +133,15 @@ def read_api_key(settings: config.Settings) -> ApiKey:
         return ApiKey(settings.twilio_api_key_sid, settings.twilio_api_key_secret)
     try:
         response = boto3.client("ssm").get_parameter(Name=name, WithDecryption=True)
-        secrets = parse_secrets(response["Parameter"]["Value"])
-    except (BotoCoreError, ClientError, SecretsUnavailable) as error:
+    except (BotoCoreError, ClientError) as error:
         message = f"The parameter {name} can't be read. {describe_error(error)}"
+        if name.startswith(SECRETS_MANAGER):
+            # Without a cause, the message gets no remedy for SSM.
+            raise OperatorError(f"{message} Check the secret in Secrets Manager.") from None
         raise OperatorError(message) from error
+    secrets = stored_secrets.parse(
+        response["Parameter"]["Value"], f"The parameter {name} can't be read"
+    )
     return ApiKey(*next(iter(secrets.api_keys.items())))
 
 
@@ -149,6 +159,8 @@ def find_worker_sid(settings: config.Settings, key: ApiKey, worker: str) -> str:
     """
     if is_sid(worker, "WK"):
         return worker
+    if replace_lone_surrogates(worker) != worker:
+        raise OperatorError("The name of the Worker must be UTF-8.")
     account = Account(
         settings.twilio_taskrouter_url,
         settings.twilio_account_sid,

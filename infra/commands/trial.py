@@ -15,6 +15,7 @@ from infra import OperatorError
 from infra.aws import Aws
 from infra.aws.stage_config import API, Stage
 from infra.commands import open_store
+from infra.commands import secrets as stored_secrets
 from infra.commands.connection import find_changes
 from infra.commands.dialog import Dialog, ask
 from infra.twilio_account import Workspace
@@ -46,6 +47,8 @@ _COMPARISON = re.compile(
 
 _ATTRIBUTES_HINT = "Pass attributes that match a filter: --try-attributes '{...}'"
 
+_MISMATCH = "match no filter of the Workflow, which has no default filter."
+
 _BAD_REQUEST = 400
 _FORBIDDEN = 403
 
@@ -63,7 +66,9 @@ def parse_attributes(text: str) -> str:
     try:
         attributes = json.dumps(_MARKER | parse_json_object(text))
     except JsonError as error:
-        raise click.BadParameter(f"The attributes must be a JSON object: {error}.") from error
+        raise click.BadParameter(
+            f"The text must be a JSON object with the Task's attributes: {error}."
+        ) from error
     if len(attributes) > _MAX_ATTRIBUTES:
         raise click.BadParameter(f"The attributes must have at most {_MAX_ATTRIBUTES} characters.")
     return attributes
@@ -94,23 +99,20 @@ def run(
         OperatorError: No callback arrived. The message says why.
     """
     routes = _read_routes(stage, workspace, base_url)
-    workers = workspace.list_available_workers(_queues(routes))
-    if not workers:
-        raise ImpossibleTrial(
-            "No test Task was created, because no Worker in the Workflow's TaskQueues is "
-            "available. Set a Worker to an available Activity, then run: python -m infra deploy "
-            f"--stage {stage.name} --try"
-        )
-    click.echo(f"Available Workers in the Workflow's TaskQueues: {', '.join(workers)}", err=True)
-    question = "Create a test Task, which reserves one of them for a few seconds?"
+    _list_workers(stage, workspace, routes, "the Workflow's TaskQueues")
+    question = "Create a test Task, which reserves an available Worker for a few seconds?"
     if dialog.is_interactive and not dialog.confirm(question):
         return
     if attributes is None:
         attributes = _choose_attributes(workspace, dialog, routes)
-    if problem := _find_mismatch(attributes, routes):
+    possible = _possible_routes(attributes, routes)
+    if not possible:
         raise ImpossibleTrial(
-            f"No test Task was created, because the attributes {problem} {_ATTRIBUTES_HINT}"
+            f"No test Task was created, because the attributes {_MISMATCH} {_ATTRIBUTES_HINT}"
         )
+    place = "the TaskQueues that may receive the Task"
+    workers = _list_workers(stage, workspace, possible, place)
+    click.echo(f"Available Workers in {place}: {', '.join(workers)}", err=True)
     with _test_task(workspace, attributes) as task_sid:
         reservation, answer = _watch(aws, stage, workspace, task_sid)
         click.echo(
@@ -197,6 +199,19 @@ def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Rou
     return routes
 
 
+def _list_workers(
+    stage: Stage, workspace: Workspace, routes: Sequence[_Route], place: str
+) -> list[str]:
+    """Return the names of the available Workers; raise ImpossibleTrial if there are none."""
+    workers = workspace.list_available_workers(_queues(routes))
+    if not workers:
+        raise ImpossibleTrial(
+            f"No test Task was created, because no Worker in {place} is available. Set a Worker to "
+            f"an available Activity, then run: python -m infra deploy --stage {stage.name} --try"
+        )
+    return workers
+
+
 def _queues(routes: Sequence[_Route]) -> list[str]:
     """Return the distinct TaskQueues of several routes."""
     return list(dict.fromkeys(queue for route in routes for queue in route.queues))
@@ -232,26 +247,28 @@ def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_R
 
     def parse(answer: str) -> str:
         attributes = parse_attributes(answer)
-        if problem := _find_mismatch(attributes, routes):
-            raise click.UsageError(f"The attributes {problem}")
+        if not _possible_routes(attributes, routes):
+            raise click.UsageError(f"The attributes {_MISMATCH}")
         return attributes
 
     return ask("Attributes of the Task", default=default, parse=parse)
 
 
-def _find_mismatch(attributes: str, routes: Sequence[_Route]) -> str | None:
-    """Return why the Workflow would cancel a Task, as the end of a sentence, if that is certain.
+def _possible_routes(attributes: str, routes: Sequence[_Route]) -> list[_Route]:
+    """Return the routes that may receive a Task, in the order in which TaskRouter tries them.
 
-    Values are compared by their text, ignoring case, like TaskRouter's most tolerant comparison.
+    Values are compared by their text, ignoring case, like TaskRouter's most tolerant comparison. A
+    filter whose expression is not simple may match, and so may the routes after it.
     """
     actual = {name: _comparable(value) for name, value in json.loads(attributes).items()}
+    possible = []
     for route in routes:
         expected = route.attributes
-        if expected is None or all(
-            actual.get(name) == _comparable(value) for name, value in expected.items()
-        ):
-            return None
-    return "match no filter of the Workflow, which has no default filter."
+        if expected is None:
+            possible.append(route)
+        elif all(actual.get(name) == _comparable(value) for name, value in expected.items()):
+            return [*possible, route]
+    return possible
 
 
 def _comparable(value: object) -> str:
@@ -328,10 +345,9 @@ def _explain_missing_callback(aws: Aws, stage: Stage, since: float) -> str:
     if status != _FORBIDDEN:
         return f"{problem} Run: python -m infra logs --stage {stage.name}"
     return (
-        f"{problem} The signature was checked for {failures[-1].get('checked_url')}. If this is "
-        "the Workflow's URL, the stored auth token is wrong: store the account's primary auth "
-        f"token with python -m infra secrets put --stage {stage.name}. Otherwise, correct "
-        "PUBLIC_BASE_URL."
+        f"{problem} The signature was checked for {failures[-1].get('checked_url')}. Unless this "
+        "is the Workflow's URL, correct PUBLIC_BASE_URL. Otherwise, no stored auth token is the "
+        f"account's primary one. {stored_secrets.describe_storing(stage)}"
     )
 
 

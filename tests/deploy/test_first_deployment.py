@@ -13,7 +13,6 @@ import pytest
 from tests.deploy import https_proxy
 from tests.deploy.conftest import REGION, STAGE
 from tests.deploy.contact_center import first_deployment_dialog, open_shift
-from tests.deploy.test_deploy import put_secrets
 from tests.deploy.test_unchanged import deployed_state
 from tests.docs_runner import pages, terminal
 from tests.infra.account import variables_of
@@ -162,7 +161,8 @@ def assignment_callback_url(twilio):
 def test_refused_callback_is_named(checkout, twilio, environ):
     open_shift(twilio)
     api_keys = {twilio.api_key_sid: twilio.api_key_secret}
-    put_secrets(checkout, json.dumps({"auth_tokens": ["wrong"], "api_keys": api_keys}))
+    secrets = json.dumps({"auth_tokens": ["wrong"], "api_keys": api_keys})
+    checkout.infra("secrets", "put", "--stage", STAGE, "--stdin", "--no-verify", stdin=secrets)
 
     completed = checkout.run(*DEPLOY, "--yes", "--try-attributes", SPANISH, **environ)
 
@@ -173,8 +173,20 @@ def test_refused_callback_is_named(checkout, twilio, environ):
     assert lines[-1].startswith(refusal), lines
 
 
+def exclude_all_workers(twilio):
+    """Give each target of the Workflow an expression that no Worker matches."""
+    workspace = twilio.client().taskrouter.v1.workspaces(twilio.workspace_sid)
+    workflow = workspace.workflows(twilio.workflow_sid)
+    configuration = json.loads(workflow.fetch().configuration)
+    for item in configuration["task_routing"]["filters"]:
+        for target in item["targets"]:
+            target["expression"] = "worker.level > 99"
+    workflow.update(configuration=json.dumps(configuration))
+
+
 def test_ctrl_c_during_the_test_cancels_the_task(aws, new_checkout, twilio, environ):
-    open_shift(twilio, "Bob")  # Bob matches no Spanish Task, so the command keeps waiting
+    open_shift(twilio)
+    exclude_all_workers(twilio)  # so the command keeps waiting
     options = shlex.join(["--yes", "--try", "--try-attributes", SPANISH])
 
     status, transcript = run_in_terminal(

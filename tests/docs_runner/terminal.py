@@ -11,7 +11,7 @@ import subprocess
 import time
 
 COMMAND_SECONDS = 300
-CTRL_C = "\x03"
+CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 def run(command, *, folder, environ, answers=()):
@@ -62,5 +62,5 @@ def _converse(process, controller, answers):
         if answers and (match := re.search(answers[0][0], text[answered:])):
             answered += match.end()
             answer = answers.pop(0)[1]
-            os.write(controller, answer.encode() + (b"" if answer == CTRL_C else b"\n"))
+            os.write(controller, answer.encode() + (b"" if answer in (CTRL_C, CTRL_D) else b"\n"))
         assert time.monotonic() < deadline, f"The command did not end:\n{text}"

@@ -177,7 +177,7 @@ def test_packaging_a_stage_with_all_sids_prints_no_warning(checkout):
                 {"AWS_DEFAULT_REGION": region},
                 f"{WRONG_REGION}, not '{region}'.",
             )
-            for region in ("eu west", "eu_west1")
+            for region in ("eu west", "eu_west1", "mars", "eu-west1")
         ),
     ],
 )

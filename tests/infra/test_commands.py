@@ -64,7 +64,7 @@ def test_entered_secrets_are_stored_encrypted_and_never_shown(operator, monkeypa
     monkeypatch.setattr(secrets, "is_terminal", lambda: True)
     stdin = f"{TOKEN}\n{NEXT_TOKEN}\n\n{KEY}\n{SECRET}\n\n\n"
 
-    result = operator("secrets", "put", "--stage", "dev", stdin=stdin)
+    result = operator("secrets", "put", "--stage", "dev", "--no-verify", stdin=stdin)
 
     assert result.exit_code == 0, result.output
     for secret in (TOKEN, NEXT_TOKEN, SECRET):
@@ -110,7 +110,8 @@ def test_secrets_in_another_encoding_are_neither_written_nor_shown(operator):
 def test_secrets_are_stored_without_a_byte_order_mark(operator):
     text = json.dumps({"auth_tokens": [TOKEN], "api_keys": {KEY: SECRET}})
 
-    result = operator("secrets", "put", "--stage", "dev", "--stdin", stdin=f"\ufeff{text}")
+    options = ["--stdin", "--no-verify"]
+    result = operator("secrets", "put", "--stage", "dev", *options, stdin=f"\ufeff{text}")
 
     assert result.exit_code == 0, result.output
     parameter = boto3.client("ssm").get_parameter(Name=PARAMETER, WithDecryption=True)["Parameter"]
@@ -329,6 +330,43 @@ def test_error_for_malformed_endpoint_names_the_variable(operator, monkeypatch, 
     assert result.exit_code == 1
     message = f"{name} must be a URL such as http://127.0.0.1:4566."
     assert result.output == f"Error: {message}\n"
+
+
+@pytest.mark.parametrize("region", ["mars", "eu-west1", "EU-WEST-1", "eu-west-1a"])
+def test_error_for_unknown_region_names_the_variable(operator, monkeypatch, region):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", region)
+
+    result = operator("status", "--stage", "dev")
+
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: AWS_DEFAULT_REGION, or the region of the AWS profile, must be an AWS region such "
+        f"as eu-west-1, not '{region}'.\n"
+    )
+
+
+def test_unreachable_endpoint_is_reported_with_the_variables_that_select_it(monkeypatch):
+    variables = {
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    @report_errors
+    def call():
+        connect()
+
+    with pytest.raises(click.ClickException) as error:
+        call()
+    assert error.value.message == (
+        "AWS at http://127.0.0.1:1 can't be reached: connection refused. Check the network, and "
+        "that AWS_DEFAULT_REGION (or the region of the AWS profile) and AWS_ENDPOINT_URL, if it is "
+        "set, are correct."
+    )
 
 
 def test_error_for_missing_region_shows_the_remedy(operator, monkeypatch):

@@ -1,6 +1,7 @@
 """The deploy command completes and verifies the stage's configuration."""
 
 import json
+import re
 import stat
 
 import boto3
@@ -13,9 +14,10 @@ from twilio.http.http_client import TwilioHttpClient
 
 from infra import OperatorError
 from infra.__main__ import main
-from infra.aws import stage_config
+from infra.aws import stacks, stage_config
 from infra.commands import dialog
 from infra.twilio_account import Account, Workspace
+from tests.infra.account import secrets_of
 
 SID = {prefix: prefix + "0" * 32 for prefix in ("AC", "WS", "WW", "SK")}
 SIDS = ("TWILIO_ACCOUNT_SID", "TWILIO_WORKSPACE_SID", "TWILIO_WORKFLOW_SID")
@@ -27,6 +29,15 @@ def in_terminal(new_stage):
     """The stage, deployed in a terminal and not for the first time."""
     new_stage.in_terminal, new_stage.is_first = True, False
     return new_stage
+
+
+@pytest.fixture
+def unchanged_stack(monkeypatch):
+    monkeypatch.setattr(stacks, "create_or_update", lambda *_: pytest.fail("The stack changed."))
+
+
+def run_for_dev(command):
+    return CliRunner().invoke(main, [command, "--stage", "dev"])
 
 
 def account_answers(twilio):
@@ -174,7 +185,7 @@ def test_malformed_answer_is_asked_for_again(in_terminal):
 
     assert result.exit_code == 0, result.output
     assert "A SID is AC followed by 32 hexadecimal digits." in result.output
-    assert "Error: Enter 1.\n" in result.output
+    assert "Error: Enter 1, the number of the only Workspace.\n" in result.output
 
 
 @pytest.mark.parametrize("answer", ["x", "0", "3", "1.5", "-1", "²"])
@@ -212,6 +223,14 @@ WRONG = {
     "account": ({"TWILIO_ACCOUNT_SID": SID["AC"]}, f"auth token for account {SID['AC']}"),
     "Workspace": ({"TWILIO_WORKSPACE_SID": SID["WS"]}, f"has no Workspace {SID['WS']}. Correct"),
     "Workflow": ({"TWILIO_WORKFLOW_SID": SID["WW"]}, f"has no Workflow {SID['WW']}. Correct"),
+    "unsendable token": (
+        {"TWILIO_AUTH_TOKEN": "“token”"},
+        "TWILIO_AUTH_TOKEN must consist of printable ASCII characters: copy it from Twilio's",
+    ),
+    "unsendable key": (
+        {"TWILIO_API_KEY_SECRET": "секрет"},
+        "TWILIO_API_KEY_SECRET must consist of printable ASCII characters",
+    ),
     "malformed SID": ({"TWILIO_WORKFLOW_SID": "WW1"}, "TWILIO_WORKFLOW_SID must be WW followed"),
 }
 
@@ -224,6 +243,7 @@ def test_wrong_value_is_named_before_anything_is_written(new_stage, changes, mes
     assert is_unchanged(new_stage)
 
 
+@pytest.mark.parametrize("command", ["deploy", "prepare"])
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -232,20 +252,70 @@ def test_wrong_value_is_named_before_anything_is_written(new_stage, changes, mes
         ({"TWILIO_WORKFLOW_SID": SID["WW"]}, f"has no Workflow {SID['WW']}"),
     ],
 )
-def test_wrong_configured_sid_is_named_before_the_deployment(new_stage, changes, message):
+def test_wrong_configured_sid_is_named_before_the_deployment(
+    new_stage, unchanged_stack, command, changes, message
+):
     new_stage.configure()
     new_stage.set(**changes)
 
-    expect_error(new_stage, new_stage.deploy(), message)
+    expect_error(new_stage, run_for_dev(command), message)
 
 
-def test_refused_stored_key_is_named_before_the_deployment(new_stage):
+@pytest.mark.parametrize("command", ["deploy", "prepare"])
+def test_refused_stored_key_is_named_before_the_deployment(new_stage, unchanged_stack, command):
     new_stage.configure()
     new_stage.store_secrets(api_keys={SID["SK"]: "revoked"})
 
-    result = new_stage.deploy()
+    result = run_for_dev(command)
 
+    expect_error(new_stage, result, f"Twilio refused the API key {SID['SK']}")
     expect_error(new_stage, result, "python -m infra secrets put --stage dev")
+
+
+REMEDY = re.compile("python -m infra (.+)$")
+
+
+@pytest.mark.parametrize("command", ["deploy", "prepare"])
+@pytest.mark.parametrize("configured", [[], SIDS[:1], SIDS])
+def test_remedy_for_missing_secrets_works_in_the_state_in_which_it_is_shown(
+    new_stage, unchanged_stack, command, configured
+):
+    new_stage.set(**{name: new_stage.environ[name] for name in configured})
+    remedy = REMEDY.search(run_for_dev(command).output.rstrip())[1]
+    assert remedy == "secrets put --stage dev"
+
+    value = secrets_of(new_stage.twilio)
+    arguments = [*remedy.split(), "--stdin"]
+    stored = CliRunner().invoke(main, arguments, input=json.dumps(value))
+
+    assert stored.exit_code == 0, stored.output
+    assert new_stage.secrets == value
+
+
+def test_missing_sids_alone_are_no_reason_to_store_secrets(new_stage):
+    new_stage.store_secrets()
+
+    expect_error(new_stage, new_stage.deploy(), "which asks for them.")
+    assert "secrets put" not in new_stage.deploy().output
+
+
+def test_remedy_for_a_refused_key_works_without_sids(new_stage):
+    new_stage.store_secrets(api_keys={SID["SK"]: "revoked"})
+    environ = {name: new_stage.environ[name] for name in SIDS}
+    remedy = REMEDY.search(new_stage.deploy(**environ).output.rstrip())[1]
+
+    value = json.dumps(secrets_of(new_stage.twilio))
+    stored = CliRunner().invoke(main, [*remedy.split(), "--stdin"], input=value)
+
+    assert stored.exit_code == 0, stored.output
+    assert new_stage.deploy(**environ).exit_code == 0
+
+
+def test_packaging_a_stage_without_sids_names_the_command_that_prepares_it(new_stage, tmp_path):
+    result = CliRunner().invoke(main, ["package", "--stage", "dev", str(tmp_path / "out")])
+
+    assert result.exit_code == 1
+    assert result.output.endswith("asks for the values: python -m infra prepare --stage dev\n")
 
 
 WARNING = "Warning: the stored auth token can't be verified. "
@@ -262,7 +332,9 @@ def test_refused_stored_auth_tokens_are_a_warning_in_one_line(new_stage, tokens)
     (warning,) = [line for line in result.output.splitlines() if line.startswith("Warning")]
     account = new_stage.twilio.account_sid
     assert warning.startswith(f"{WARNING}Twilio refused the auth token for account {account}")
-    assert warning.endswith("To store it, run: python -m infra secrets put --stage dev")
+    assert warning.endswith(
+        "To replace the stored secrets, run: python -m infra secrets put --stage dev"
+    )
     assert not [token for token in tokens if token in result.output]
 
 
@@ -518,7 +590,7 @@ def test_other_values_in_the_shell_are_reported_but_not_used(new_stage):
 def test_same_values_in_the_shell_are_not_reported(new_stage):
     new_stage.configure()
 
-    assert "Not used" not in new_stage.deploy(**new_stage.environ).output
+    assert "not used" not in new_stage.deploy(**new_stage.environ).output
 
 
 def test_malformed_stored_secrets_are_reported(new_stage):

@@ -96,6 +96,18 @@ def test_ctrl_c_at_a_question_ends_the_command_like_any_other_signal(question):
     assert output.splitlines()[-1] == f"SIGINT {ENDED}"
 
 
+@pytest.mark.parametrize("question", ['ask("Name?")', 'ask_for_secret("Name?")'])
+def test_ctrl_d_at_a_question_says_what_to_do_next(question):
+    command = shlex.join([sys.executable, "-c", QUESTION.format(question=question)])
+    answers = [(r"Name\?.*: ", terminal.CTRL_D)]
+
+    status, output = terminal.run(command, folder=ROOT, environ=os.environ, answers=answers)
+
+    assert status == 1
+    assert output.splitlines()[-1] == f"Error: Ctrl-D {ENDED}"
+    assert "Aborted!" not in output
+
+
 def test_terminated_question_ends_the_command_like_any_other_signal():
     with running(QUESTION.format(question='ask("Name?")')) as process:
         assert process.stderr.read(len("Name?: ")) == "Name?: "

@@ -76,13 +76,35 @@ def test_file_in_another_encoding_is_reported(config):
 
 
 @pytest.mark.parametrize(
-    "text", ['{"stages": {}, "stages": {}}', '{"stages": {"dev": {"a": 1, "a": 1}}}']
+    ("text", "problem"),
+    [
+        ('{"stages": {}, "stages": {}}', 'it repeats the name "stages"'),
+        ('{"stages": {"dev": {"a": 1, "a": 1}}}', 'it repeats the name "a" in stages.dev'),
+        (
+            '{"stages": {"dev": {"tags": {"b": "1",\n"b": "2"}}}}',
+            'it repeats the name "b" in stages.dev.tags',
+        ),
+        ("{", "Expecting property name enclosed in double quotes in line 1, column 2"),
+        ('{"stages":\n  {"dev": }}', "Expecting value in line 2, column 11"),
+        ("[" * 100_000, "a number has too many digits, or values are nested too deeply"),
+        (f'{{"a": {"1" * 5000}}}', "a number has too many digits, or values are nested too deeply"),
+    ],
+    ids=range(7),
 )
-def test_repeated_member_is_reported(config, text):
+def test_mistake_in_the_text_is_described_in_a_sentence(config, text, problem):
     config.write_text(text)
 
-    with pytest.raises(OperatorError, match=r'it repeats the name "(stages|a)"'):
+    with pytest.raises(OperatorError) as error:
         stage_config.environment("dev", {})
+    assert str(error.value) == f".chalice/config.json can't be read: {problem}."
+
+
+def test_missing_file_is_described_in_a_sentence(config):
+    config.unlink()
+
+    with pytest.raises(OperatorError) as error:
+        stage_config.environment("dev", {})
+    assert str(error.value) == ".chalice/config.json can't be read: No such file or directory."
 
 
 @pytest.mark.parametrize(

@@ -93,14 +93,18 @@ def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):
     assert "Nobody receives the alarms." in completed.stderr
 
 
-def test_lost_stack_is_named_instead_of_its_alarms_and_its_topic(topic, monkeypatch):
+@pytest.mark.parametrize(("exists", "shown"), [(False, "stack missing"), (True, "missing")])
+def test_lost_stack_differs_from_a_stack_that_contains_only_the_tables(
+    topic, monkeypatch, exists, shown
+):
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+    monkeypatch.setattr(stacks, "exists", lambda *_: exists)
 
     completed = run_status()
 
     assert completed.returncode == 1
-    assert "alarms             stack missing\n" in completed.stdout
-    assert "alarm_topic        stack missing\n" in completed.stdout
+    assert f"alarms             {shown}\n" in completed.stdout
+    assert f"alarm_topic        {shown}\n" in completed.stdout
 
 
 def test_unreadable_topic_is_not_ok(topic):

@@ -72,7 +72,7 @@ def test_arrived_callback_is_reported_and_the_task_is_canceled(stage, monkeypatc
     result = deploy(stage)
 
     assert result.exit_code == 0, result.output
-    assert "Available Workers in the Workflow's TaskQueues: Alice\n" in result.output
+    assert "Available Workers in the TaskQueues that may receive the Task: Alice\n" in result.output
     assert f"(Worker Alice) arrived. The answer was {json.dumps(answer)}.\n" in result.output
     (task,) = tasks(stage)
     assert f"Task {task.sid} is canceled.\n" in result.output
@@ -185,15 +185,62 @@ def test_other_callback_url_is_named_before_a_task_is_created(stage):
     assert tasks(stage) == []
 
 
-def test_worker_who_does_not_match_is_explained(stage):
+@pytest.mark.parametrize("in_terminal", [False, True])
+def test_worker_who_cannot_take_the_task_is_not_offered(stage, in_terminal):
+    stage.deploy("--yes")
     set_activity(stage, "Alice", "Offline")
     set_activity(stage, "Bob", "Idle")
+    stage.in_terminal = in_terminal
+
+    result = (
+        stage.deploy("--try", answers=["y", SPANISH]) if in_terminal else deploy(stage, "--try")
+    )
+
+    assert result.exit_code == 1
+    assert result.output.endswith(
+        "Error: No test Task was created, because no Worker in the TaskQueues that may receive the "
+        "Task is available. Set a Worker to an available Activity, then run: python -m infra "
+        "deploy --stage dev --try\n"
+    )
+    assert "Bob" not in result.output
+    assert tasks(stage) == []
+
+
+def test_worker_whom_a_target_excludes_is_explained(stage):
+    configuration = json.loads(stage.workflow.fetch().configuration)
+    for item in configuration["task_routing"]["filters"]:
+        for target in item["targets"]:
+            target["expression"] = "worker.level > 99"
+    stage.workflow.update(configuration=json.dumps(configuration))
 
     result = deploy(stage)
 
     assert result.exit_code == 1
     assert "waits in the TaskQueue Customer Care Requests - Spanish." in result.output
     assert tasks(stage)[0].assignment_status == "canceled"
+
+
+@pytest.mark.parametrize(
+    ("expressions", "default", "attributes", "names"),
+    [
+        (["a == 1", "a == 2"], True, '{"a": 2}', ["1"]),
+        (["a == 1", "a == 1"], True, '{"a": "1"}', ["0"]),
+        (["a > 1", "a == 2", "1==1"], True, '{"a": 2}', ["0", "1"]),
+        (["a == 1", "a > 1"], True, "{}", ["1", "default"]),
+        (["a == 1"], False, "{}", []),
+    ],
+)
+def test_routes_that_may_receive_a_task_end_with_the_first_certain_one(
+    expressions, default, attributes, names
+):
+    routes = [
+        trial._Route(expression=expression, name=str(index), queues=[])
+        for index, expression in enumerate(expressions)
+    ]
+    if default:
+        routes.append(trial._Route(expression=None, name="default", queues=[]))
+
+    assert [route.name for route in trial._possible_routes(attributes, routes)] == names
 
 
 def configure_workflow(stage, *expressions, default=False):
@@ -352,7 +399,8 @@ def test_unusable_attributes_are_refused_before_the_deployment(stage, text):
     result = stage.deploy("--try-attributes", text)
 
     assert result.exit_code == 2
-    assert "attributes must" in result.output
+    assert "must " in result.output
+    assert "attributes" in result.output
     assert stage.deployments == 0
 
 
@@ -364,7 +412,10 @@ def test_terminal_offers_a_test_after_the_first_deployment(stage, monkeypatch):
 
     assert result.exit_code == 0, result.output
     assert "  Spanish: selected_language=='es'\n" in result.output
-    assert "The attributes must be a JSON object" in result.output
+    assert (
+        "Error: The text must be a JSON object with the Task's attributes: it is an array.\n"
+        in result.output
+    )
     assert "arrived." in result.output
 
 

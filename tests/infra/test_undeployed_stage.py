@@ -25,8 +25,8 @@ COMMANDS = {
     ("sweep", "--monitor"): STATUS,
     ("erase", RESERVATION, "--yes"): STATUS,
     ("rules", "explain", RESERVATION): STATUS,
-    ("deploy",): "python -m infra secrets put --stage dev)",
-    ("prepare",): "python -m infra secrets put --stage dev)",
+    ("deploy",): "python -m infra secrets put --stage dev",
+    ("prepare",): "python -m infra secrets put --stage dev",
 }
 
 
@@ -38,6 +38,7 @@ def infra(config, dynamodb, tmp_path, monkeypatch):  # noqa: F811
     # moto's CloudFormation and API Gateway need packages that are not installed.
     monkeypatch.setattr(live_resources, "find_api_id", lambda *_, **__: None)
     monkeypatch.setattr(stacks, "outputs", lambda *_: {})
+    monkeypatch.setattr(stacks, "exists", lambda *_: False)
     # moto only emulates requests that botocore sends, unlike the service's DynamoDB client.
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", dynamodb.url)
     with mock_aws():

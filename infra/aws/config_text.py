@@ -1,0 +1,67 @@
+"""Parses the text of .chalice/config.json, and checks that its stages are objects."""
+
+import json
+from typing import Any
+
+from chalicelib.domain.json_text import BYTE_ORDER_MARK
+from chalicelib.domain.messages import shown
+from infra import OperatorError
+from infra.aws.config_file import FILE
+
+
+class _Members(dict[str, Any]):
+    """A JSON object, with the first name that it repeats in the text, or None."""
+
+    def __init__(self, members: list[tuple[str, Any]]) -> None:
+        super().__init__(members)
+        names = [name for name, _ in members]
+        self.repeated = next((name for name in self if names.count(name) > 1), None)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """Return the content of the file, whose stages are objects.
+
+    Raises:
+        OperatorError: The text is not JSON, repeats a name in an object, or does not contain an
+            object with stages that are objects.
+    """
+    if text.startswith(BYTE_ORDER_MARK):
+        raise OperatorError(
+            f"{FILE} begins with a byte order mark, which Chalice can't read. Save the file "
+            "as UTF-8 without a byte order mark."
+        )
+    try:
+        content = json.loads(text, object_pairs_hook=_Members)
+    except json.JSONDecodeError as error:
+        raise OperatorError(
+            f"{FILE} can't be read: {error.msg} in line {error.lineno}, column {error.colno}."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise OperatorError(
+            f"{FILE} can't be read: a number has too many digits, or values are nested too deeply."
+        ) from error
+    if not isinstance(content, dict):
+        raise OperatorError(f"{FILE} must contain a JSON object with the member stages.")
+    _refuse_repetitions(content)
+    stages = content.setdefault("stages", {})
+    if not isinstance(stages, dict):
+        raise OperatorError(f"{FILE}: stages must be an object with one member per stage.")
+    for name, stage in stages.items():
+        if not isinstance(stage, dict):
+            raise OperatorError(f"{FILE}: the stage {name} must be an object.")
+    return content
+
+
+def _refuse_repetitions(content: dict[str, Any]) -> None:
+    """Refuse a repeated name, and say in which member it is."""
+    pending: list[tuple[tuple[str, ...], Any]] = [((), content)]
+    while pending:
+        path, value = pending.pop()
+        if not isinstance(value, _Members):
+            continue
+        if value.repeated is not None:
+            place = f" in {'.'.join(map(shown, path))}" if path else ""
+            raise OperatorError(
+                f'{FILE} can\'t be read: it repeats the name "{shown(value.repeated)}"{place}.'
+            )
+        pending += [((*path, name), member) for name, member in value.items()]

@@ -1,0 +1,108 @@
+"""Settings for commands that act like a stage.
+
+The shell's settings override only those of the local stage. A command uses the same account and
+tables as the functions of a deployed stage, so it ignores the shell's settings, with a note.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+
+import click
+
+from chalicelib import config
+from infra.aws import stage_config
+
+_SETTINGS = {
+    field.name.upper(): field.metadata["in_parameter"] for field in fields(config.Settings)
+}
+"""The settings of the service, and whether the parameter with the secrets holds the value."""
+
+
+def operator_environment(stage_name: str, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of the shell and of a stage, for a command that acts like the stage.
+
+    The shell's settings override only those of the local stage. A deployed stage does not have the
+    shell's settings, so that a command uses the same account and tables as the deployed functions.
+
+    Raises:
+        OperatorError: See `stage_config.environment`.
+    """
+    declared = stage_config.environment(stage_name, {})
+    if stage_config.DEFAULTS in declared:
+        return {**declared, **environ}
+    names = {stage_config.DEFAULTS, *_SETTINGS}
+    return {**declared, **{name: value for name, value in environ.items() if name not in names}}
+
+
+def load(stage_name: str, environ: dict[str, str]) -> config.Settings:
+    """Load settings from the result of `operator_environment`.
+
+    Raises:
+        OperatorError: A deployed stage lacks a Twilio SID.
+        chalicelib.config.SettingsError: A setting is missing or malformed.
+    """
+    if stage_config.DEFAULTS not in environ:
+        stage_config.refuse_empty_sids(stage_name, environ)
+    return config.read(environ)
+
+
+def unused_settings(stage_name: str, environ: Mapping[str, str]) -> list[str]:
+    """Return the names of the shell's settings that differ from those of a deployed stage.
+
+    Values in the parameter with the secrets are not compared.
+    """
+    used = operator_environment(stage_name, environ)
+    missing = stage_config.empty_sids(stage_name)
+    return [
+        name
+        for name, is_in_parameter in _SETTINGS.items()
+        if not is_in_parameter
+        and name not in missing
+        and environ.get(name, "").strip() not in ("", used.get(name, "").strip())
+    ]
+
+
+def stage_environment(stage_name: str) -> dict[str, str]:
+    """Return the variables of the shell and of a stage, and report settings that are not used.
+
+    Raises:
+        OperatorError: There is no such stage, or config.json is invalid.
+    """
+    environ = operator_environment(stage_name, os.environ)
+    report_unused(
+        unused_settings(stage_name, os.environ),
+        "To change the stage, edit .chalice/config.json.",
+    )
+    return environ
+
+
+def report_unused(names: list[str], remedy: str) -> None:
+    """Report variables of the shell that differ from the values of a deployed stage."""
+    if names:
+        click.echo(
+            f"Shell variables not used, because the stage has other values: {', '.join(names)}. "
+            f"{remedy}",
+            err=True,
+        )
+
+
+def load_settings(stage_name: str, **overrides: str) -> config.Settings:
+    """Load a stage's settings, and make its variables those of this process.
+
+    boto3 then also reads its settings from the environment, such as the URL of the local DynamoDB.
+
+    Args:
+        stage_name: A name under "stages" in config.json.
+        **overrides: Variables that take precedence over those of the stage.
+
+    Raises:
+        OperatorError: There is no such stage, or config.json is invalid.
+        chalicelib.config.SettingsError: A setting is missing or malformed.
+    """
+    environ = stage_environment(stage_name) | overrides
+    settings = load(stage_name, environ)
+    for name in os.environ.keys() - environ.keys():
+        del os.environ[name]
+    os.environ.update(environ)
+    return settings

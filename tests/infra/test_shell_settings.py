@@ -1,0 +1,130 @@
+"""The shell's settings override only those of the local stage."""
+
+import os
+from unittest import mock
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib import runtime
+from infra.__main__ import main
+from infra.aws import stage_config
+from infra.commands import settings as shell
+from infra.commands.settings import load_settings
+
+OTHER = "AC" + "0" * 32
+RESERVATION = "WR" + "1" * 32
+NOTE = "Shell variables not used, because the stage has other values: {}. To change the stage, edit "
+COMMANDS = [
+    ["token", "--role", "supervisor"],
+    ["sweep", "--monitor"],
+    ["erase", RESERVATION, "--yes"],
+    ["rules", "explain", RESERVATION],
+    ["rules", "check"],
+]
+
+
+@pytest.fixture
+def stage(new_stage):
+    """A configured stage."""
+    new_stage.configure()
+    with mock.patch.dict(os.environ):
+        yield new_stage
+    runtime.use(None)
+
+
+def run(*arguments, **environ):
+    return CliRunner().invoke(main, [*arguments, "--stage", "dev"], env=environ)
+
+
+def test_token_is_for_the_account_in_the_file(stage):
+    environ = {"TWILIO_ACCOUNT_SID": OTHER, "MAX_TOKEN_SECONDS": "60", "TWILIO_AUTH_TOKEN": "x"}
+
+    with mock.patch("infra.commands.token.create_token", return_value="token") as create:
+        result = run("token", "--role", "supervisor", **environ)
+
+    assert result.exit_code == 0, result.output
+    (settings, key), _ = create.call_args
+    assert settings.twilio_account_sid == stage.twilio.account_sid
+    assert settings.max_token_seconds == 86_400
+    assert key.secret == stage.twilio.api_key_secret
+    assert result.stdout == "token\n"
+    assert result.stderr.startswith(NOTE.format("TWILIO_ACCOUNT_SID, MAX_TOKEN_SECONDS"))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_that_acts_like_a_stage_reports_unused_settings(stage, command):
+    result = run(*command, TWILIO_WORKSPACE_SID="WS" + "0" * 32)
+
+    assert NOTE.format("TWILIO_WORKSPACE_SID") in result.stderr
+    assert "WS" + "0" * 32 not in result.stdout
+
+
+def test_same_and_empty_settings_in_the_shell_are_not_reported(stage):
+    environ = stage.environ | {"PUBLIC_BASE_URL": " "}
+
+    assert "not used" not in run("token", "--role", "supervisor", **environ).output
+
+
+@pytest.mark.parametrize("command", COMMANDS[:-1], ids=" ".join)
+def test_sid_that_only_the_shell_sets_is_missing(stage, command):
+    stage.set(TWILIO_WORKFLOW_SID="")
+
+    result = run(*command, **stage.environ)
+
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: Stage dev in .chalice/config.json does not set TWILIO_WORKFLOW_SID. Run this "
+        "command, which asks for the values and deploys the stage: python -m infra deploy --stage "
+        "dev\n"
+    )
+
+
+def test_settings_of_the_process_are_those_of_the_file(stage, monkeypatch):
+    for name, value in {
+        "RESERVATIONS_TABLE": "other",
+        "REJECT_AFTER_SECONDS": "5",
+        "ASSIGNMENT_INSTRUCTION": "accept",
+        "SETTINGS_DEFAULTS": "local/settings.env",
+        "AWS_PROFILE": "kept",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    settings = load_settings("dev", SWEEP_MONITOR_ONLY="true")
+
+    assert settings.reservations_table == "taskrouter-callbacks-dev-reservations"
+    assert (settings.reject_after_seconds, settings.sweep_monitor_only) == (None, True)
+    assert settings.assignment_instruction == "defer"
+    assert os.environ["RESERVATIONS_TABLE"] == settings.reservations_table
+    assert os.environ["SWEEP_MONITOR_ONLY"] == "true"
+    assert os.environ["AWS_PROFILE"] == "kept"
+    assert not {"REJECT_AFTER_SECONDS", "SETTINGS_DEFAULTS"} & os.environ.keys()
+
+
+def test_rules_file_of_a_deployed_stage_is_that_of_the_file(stage, tmp_path):
+    file = tmp_path / "other.toml"
+    file.write_text("")
+
+    checked = run("rules", "check", RULES_FILE=str(file))
+
+    assert checked.exit_code == 0, checked.output
+    assert "chalicelib/rules.toml: " in checked.stdout
+
+
+@given(st.sampled_from(sorted(shell._SETTINGS)), st.text(min_size=1))
+def test_no_setting_of_the_shell_reaches_a_deployed_stage(name, value):
+    declared = stage_config.environment("dev", {})
+
+    assert shell.operator_environment("dev", {name: value, "TZ": "UTC"}) == {
+        **declared,
+        "TZ": "UTC",
+    }
+
+
+def test_settings_of_the_shell_override_those_of_the_local_stage():
+    environ = {"RETENTION_DAYS": "7"}
+
+    assert shell.operator_environment("local", environ)["RETENTION_DAYS"] == "7"
+    assert shell.unused_settings("local", environ) == []
