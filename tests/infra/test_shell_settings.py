@@ -16,7 +16,10 @@ from infra.commands.settings import load_settings
 
 OTHER = "AC" + "0" * 32
 RESERVATION = "WR" + "1" * 32
-NOTE = "Shell variables not used, because the stage has other values: {}. To change the stage, edit "
+NOTE = (
+    "Shell variables not used, because the stage has other values: {}. To change the stage, edit "
+    ".chalice/config.json."
+)
 COMMANDS = [
     ["token", "--role", "supervisor"],
     ["sweep", "--monitor"],
