@@ -139,7 +139,7 @@ class AssignmentCallback:
         for name in form:
             if name not in _COLUMNS:
                 values = form.getall(name)
-                parameters[name] = values if len(values) > 1 else values[0]
+                parameters[name] = values if len(values) > 1 else form[name]
         return cls(**_parse_columns(form), parameters=parameters)
 
     def within_size_limit(self) -> Self:
