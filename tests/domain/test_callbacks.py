@@ -119,7 +119,7 @@ FORM_ERROR = (
 @pytest.mark.parametrize(
     "body",
     [
-        "a=%ff".encode(),
+        b"a=%ff",
         "é=1".encode(),
         b"a=1&=2",
         b"=",

@@ -125,8 +125,7 @@ def test_retry_of_an_unknown_outcome_can_succeed_after_the_claim_and_the_failure
     error = Unsettled.until(at, now=NOW, failure=failure)
     assert error.retry_after == seconds
     assert error.message == (
-        "The outcome is not known yet. The Reservation will show it. "
-        f"Retry in {seconds} s."
+        f"The outcome is not known yet. The Reservation will show it. Retry in {seconds} s."
     )
     other = Unsettled.until(at, now=NOW, failure=failure, message="Nobody knows.")
     assert other.message == f"Nobody knows. Retry in {seconds} s."

@@ -75,29 +75,27 @@ def sent(instruction: dict[str, object]) -> SentInstruction:
 
 
 def test_statuses_of_the_tables_are_exactly_the_documented_ones() -> None:
-    assert MOVES == {
+    assert {
         "pending": {"accepted", "rejected"},
         "accepted": {"completed"},
         "wrapping": {"completed"},
         **dict.fromkeys(
             ("rejected", "timeout", "canceled", "rescinded", "completed", "gone"), frozenset()
         ),
-    }
-    assert OBSERVED == {
+    } == MOVES
+    assert {
         "pending": set(Status) - {"pending"},
         "accepted": {"wrapping", "completed", "canceled", "gone"},
         "wrapping": {"completed", "canceled", "gone"},
         "gone": {"rejected", "timeout", "canceled", "rescinded", "completed"},
-        **dict.fromkeys(
-            ("rejected", "timeout", "canceled", "rescinded", "completed"), frozenset()
-        ),
-    }
-    assert OPEN == {"pending", "accepted", "wrapping"}
-    assert ACHIEVED == {
+        **dict.fromkeys(("rejected", "timeout", "canceled", "rescinded", "completed"), frozenset()),
+    } == OBSERVED
+    assert {"pending", "accepted", "wrapping"} == OPEN
+    assert {
         "accepted": {"accepted", "wrapping", "completed"},
         "rejected": {"rejected"},
         "completed": {"completed"},
-    }
+    } == ACHIEVED
 
 
 @pytest.mark.parametrize("status", Status)

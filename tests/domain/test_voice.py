@@ -154,7 +154,9 @@ def test_every_digit_selects_a_language(digit: str) -> None:
 
 @pytest.mark.parametrize("digit", ["", "10", "#", "a", "\u0661", None, 1])
 def test_other_digit_is_refused(digit: object) -> None:
-    with pytest.raises(ValueError, match=r'^needs a digit, "0" to "9", in each entry \(see entry 1'):
+    with pytest.raises(
+        ValueError, match=r'^needs a digit, "0" to "9", in each entry \(see entry 1'
+    ):
         parse_entry(digit=digit)
 
 

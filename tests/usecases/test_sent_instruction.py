@@ -119,8 +119,7 @@ def test_missing_answer_may_be_recorded_within_15_seconds(record: Reservation) -
             require_answer(CLAIM, record, now=now)
         assert pending.value.retry_after == seconds
         assert pending.value.message == (
-            "The answer to the Reservation's callback is not recorded yet. "
-            f"Retry in {seconds} s."
+            f"The answer to the Reservation's callback is not recorded yet. Retry in {seconds} s."
         )
     for now in (LATER, LATER + 1):
         with pytest.raises(AnswerUnknown, match="Accept the Reservation without") as unknown:
