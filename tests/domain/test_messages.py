@@ -3,6 +3,7 @@
 import json
 import socket
 from copy import copy
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -204,7 +205,7 @@ def test_name_is_shown_on_one_line_with_at_most_64_characters(name: str, expecte
 def chained(*errors: Exception, by_context: bool = False) -> Exception:
     """Return a copy of the first error, whose cause or context is the second one, and so on."""
     errors = tuple(map(copy, errors))
-    for outer, inner in zip(errors, errors[1:], strict=False):
+    for outer, inner in pairwise(errors):
         if by_context:
             outer.__context__ = inner
         else:

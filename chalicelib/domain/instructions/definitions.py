@@ -205,7 +205,7 @@ class Instruction:
     @classmethod
     def hints(cls) -> dict[str, str]:
         """Return the JSON names of parameters by their names in the REST API of any instruction."""
-        kinds = (*INSTRUCTION_TYPES.values(), cls)
+        kinds = INSTRUCTION_TYPES.values()
         pairs = ((p.rest_name, name) for kind in kinds for name, p in kind.parameters().items())
         return {rest_name: name for rest_name, name in pairs if name in cls.parameters()}
 
@@ -279,7 +279,8 @@ class Dequeue(Instruction):
         """Yield the errors in the values. SIP addresses have a shorter maximum timeout."""
         errors = list(super().value_errors(values))
         yield from errors
-        if not errors and is_sip(values.get("to")) and values.get("timeout", 0) > _MAX_SIP_SECONDS:
+        is_limited = is_sip(values.get("to")) and "timeout" in values
+        if not errors and is_limited and values["timeout"] > _MAX_SIP_SECONDS:
             yield ParameterError(
                 "timeout",
                 f"timeout must be at most {_MAX_SIP_SECONDS} if `to` is a SIP address.",
