@@ -186,8 +186,10 @@ def test_default_of_the_worker_instructions_lists_each_free_parameter() -> None:
         ('{"deqeue": []}', 'must not contain the instruction "deqeue": write dequeue'),
         (
             '{"accept": []}',
-            'must not contain the instruction "accept": '
-            "write one of dequeue, call, redirect, conference",
+            (
+                'must not contain the instruction "accept": '
+                "write one of dequeue, call, redirect, conference"
+            ),
         ),
         ('{"call": "from"}', "must map call to a list of parameters"),
         ('{"call": {}}', "must map call to a list of parameters"),
@@ -197,13 +199,17 @@ def test_default_of_the_worker_instructions_lists_each_free_parameter() -> None:
         ),
         (
             '{"redirect": ["\\u00e9"]}',
-            'must not list "\u00e9" for redirect, which has no such parameter: '
-            "write one of call_sid, url, accept",
+            (
+                'must not list "\u00e9" for redirect, which has no such parameter: '
+                "write one of call_sid, url, accept"
+            ),
         ),
         (
             '{"redirect": [1]}',
-            'must not list "1" for redirect, which has no such parameter: '
-            "write one of call_sid, url, accept",
+            (
+                'must not list "1" for redirect, which has no such parameter: '
+                "write one of call_sid, url, accept"
+            ),
         ),
     ],
 )

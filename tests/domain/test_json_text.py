@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -91,6 +92,16 @@ def test_size_is_the_number_of_bytes_of_compact_json() -> None:
     assert json_size({"a": [1, "\u00e9"]}) == len('{"a":[1,"x"]}') + 1
     assert json_size("\ud800\x01") == 2 + 3 + 6
     assert to_json({"a": [1, "\u00e9\x01"]}) == '{"a":[1,"\u00e9\\u0001"]}'
+
+
+@pytest.mark.parametrize("parse", [parse_json_object, read_json_object])
+def test_values_of_every_type_are_read(parse: Callable[[str], object]) -> None:
+    value = {"a": [1, -2.5, 1e10, True, False, None, "x", {}, []], "b": {"c": 0}}
+    assert parse(json.dumps(value)) == value
+    assert read_facts(json.dumps(value)) == (value, frozenset())
+    text = json.dumps(value).replace("[1,", "[NaN, 1,")
+    facts, unknown = read_facts(f'{{"deep": {"[" * 99}{"]" * 99}, {text[1:]}')
+    assert (facts["b"], facts["a"][1:], unknown) == (value["b"], value["a"], {"a"})
 
 
 @pytest.mark.parametrize("text", ["[]", "5", "null", '"a"', "true"])

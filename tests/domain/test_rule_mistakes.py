@@ -143,7 +143,15 @@ def test_error_names_the_mistake(when: str, error: str) -> None:
 
 @pytest.mark.parametrize(
     "when",
-    ["not_null(task.a, task.b, task.c)", "not_null(task.a)", "worker.channel.chat", "worker.sids"],
+    [
+        "not_null(task.a, task.b, task.c)",
+        "not_null(task.a)",
+        "worker.channel.chat",
+        "worker.sids",
+        "task.a.b.available",
+        "worker.channel.chat.x",
+        "worker.[a]",
+    ],
 )
 def test_similar_expression_has_no_mistake(when: str) -> None:
     Expression.compile(when, condition=True)
