@@ -174,3 +174,11 @@ def test_wrapping_reservation_is_checked_at_its_limit_or_after_the_interval(
     times = {"now": NOW, "reserved_at": NOW, "expires_at": NOW}
     assert deadlines.next_check(Status.WRAPPING, **times) == NOW + delay
     assert deadlines.next_check(Status.ACCEPTED, **times) == NOW + 15 * MINUTE
+
+
+def test_overdue_rejection_is_not_attempted_after_the_timeout() -> None:
+    deadlines = Deadlines(120, grace=20, claim_lease=30, reject_after=40)
+    for age, delay in ((119_999, 15_000), (120_000, 20_000)):
+        now = NOW + age
+        times = {"now": now, "reserved_at": NOW, "expires_at": NOW + 120_000}
+        assert deadlines.next_check(Status.PENDING, **times) == now + delay
