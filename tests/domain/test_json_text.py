@@ -80,8 +80,9 @@ def test_long_integer_is_read_exactly(digits: int) -> None:
         ("[" * 33 + "]" * 33, "it is nested deeper than 32 levels"),
         ('{"a":' * 33 + "1" + "}" * 33, "it is nested deeper than 32 levels"),
         ("[" * 40, "it is nested deeper than 32 levels"),
+        ("[" * 31 + "[],[", "it is not well-formed JSON"),
     ],
-    ids=range(14),
+    ids=range(15),
 )
 def test_reason_names_a_value_that_cannot_be_represented(text: str, reason: str) -> None:
     with pytest.raises(JsonError, match=f"^{reason}$"):

@@ -157,8 +157,9 @@ def test_at_most_three_attribute_searches_are_sent_per_second(api: Api) -> None:
     assert api.taskrouter.calls["find"] == 3
 
     api.clock.now += 30_000
-    responses = [create(api, f"key-{number}").status_code for number in range(4)]
-    assert responses == [201, 201, 201, 503]
+    responses = [create(api, f"key-{number}") for number in range(4)]
+    assert [response.status_code for response in responses] == [201, 201, 201, 503]
+    assert responses[-1].headers["Retry-After"] == "1"
     api.clock.now += 1_000
     assert create(api, "key-3").status_code == 201
 
