@@ -1,5 +1,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -345,3 +346,17 @@ def test_status_changed_by_the_sweep_restarts_the_intervals_between_checks(
     service.clock.now = next_check_at(service, remote)
     assert service.sweep()["mirrored"] == 1
     assert intervals_between_checks(service, remote, 3) == [900, 900, 1_800]
+
+
+def test_eight_reservations_are_checked_at_the_same_time(service: Service) -> None:
+    for _ in range(8):
+        service.assign(service.taskrouter.add())
+    service.clock.now += PAST_DEADLINE_MS
+    barrier = Barrier(8, timeout=10)
+
+    def wait_for_others(verb: str) -> None:
+        if verb == "fetch":
+            barrier.wait()
+
+    service.taskrouter.when_called = wait_for_others
+    assert service.sweep()["unchanged"] == 8
