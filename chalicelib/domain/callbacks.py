@@ -32,9 +32,6 @@ OMITTED = "(omitted)"
 """The parameter in which a record lists the names of omitted parameters."""
 
 _MAX_OMITTED_NAMES = 10
-_MAX_BYTES_PER_CHARACTER = 6
-"""Maximum size of a character in JSON: an escaped control character."""
-
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 
@@ -149,7 +146,7 @@ class AssignmentCallback:
         for name in form:
             if name not in _COLUMNS:
                 values = form.getall(name)
-                parameters[name] = values if len(values) > 1 else values[0]
+                parameters[name] = values if len(values) > 1 else form[name]
         return cls(**_parse_columns(form), parameters=parameters)
 
     def within_size_limit(self) -> Self:
@@ -158,11 +155,7 @@ class AssignmentCallback:
         The parameter OMITTED lists the omitted names. Required SIDs are always kept.
         """
         columns = {name: getattr(self, attribute) for name, attribute in _COLUMNS.items()}
-        received = {**columns, **self.parameters}
-        characters = sum(len(str(item)) for item in received.items())
-        if characters * _MAX_BYTES_PER_CHARACTER <= MAX_RECORDED_BYTES:
-            return self  # typical callbacks need no exact measurement
-        kept, omitted = _omit_oversized(received)
+        kept, omitted = _omit_oversized({**columns, **self.parameters})
         if not omitted:
             return self
         fitting = {attribute: kept.pop(name, None) for name, attribute in _COLUMNS.items()}

@@ -196,8 +196,12 @@ class Unsettled(AppError):
             failure: the error that ended the request, if any. Its `retry_after` may be longer.
             message: states which outcome is not known.
         """
-        remaining = 0 if at is None else -((now - at) // 1000)
-        seconds = max(1, remaining, (failure and failure.retry_after) or 0)
+        delays = [1]
+        if at is not None:
+            delays.append(-((now - at) // 1000))  # rounded up
+        if failure is not None and failure.retry_after is not None:
+            delays.append(failure.retry_after)
+        seconds = max(delays)
         return cls(f"{message} Retry in {seconds} s.", retry_after=seconds)
 
 

@@ -20,7 +20,6 @@ BYTE_ORDER_MARK = "\ufeff"
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]|NaN|-?Infinity', re.DOTALL)
 """A string, a bracket or a constant that is not JSON."""
 
-_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _BACKSLASHES_OR_SURROGATES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     r"|(?P<lone>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
@@ -158,10 +157,9 @@ def _decode_object(decoder: json.JSONDecoder, text: str) -> dict[str, Any]:
 
 def _without_lone_surrogates(text: str) -> str:
     """Remove a byte order mark, and replace escaped lone surrogates with U+FFFD."""
-    text = text.removeprefix(BYTE_ORDER_MARK)
-    if not _SURROGATE_ESCAPE.search(text):
-        return text
-    return _BACKSLASHES_OR_SURROGATES.sub(lambda m: "\ufffd" if m["lone"] else m[0], text)
+    return _BACKSLASHES_OR_SURROGATES.sub(
+        lambda m: "\ufffd" if m["lone"] else m[0], text.removeprefix(BYTE_ORDER_MARK)
+    )
 
 
 def _read_number(text: str) -> float:
@@ -214,18 +212,17 @@ def _deep_values(text: str) -> Iterator[tuple[int, int]]:
     """Yield the start and end of each value at the first level below MAX_DEPTH."""
     if text.count("[") + text.count("{") <= MAX_DEPTH:
         return
-    depth, start = 0, None
+    depth = start = 0
     for token in _TOKEN.finditer(text):
         if token[0] in "[{":
             depth += 1
             if depth == MAX_DEPTH + 1:
                 start = token.start()
         elif token[0] in "]}":
-            if depth == MAX_DEPTH + 1 and start is not None:
+            if depth == MAX_DEPTH + 1:
                 yield start, token.end()
-                start = None
             depth -= 1
-    if start is not None:
+    if depth > MAX_DEPTH:
         yield start, len(text)
 
 

@@ -48,7 +48,7 @@ def nearest_name(
         if hinted.lower().replace("_", "") == spelling.replace("_", ""):
             return suggested
     by_spelling = {candidate.lower(): candidate for candidate in candidates}
-    matches = get_close_matches(spelling, by_spelling, n=1, cutoff=cutoff)
+    matches = get_close_matches(spelling, by_spelling, cutoff=cutoff)
     return by_spelling[matches[0]] if matches else None
 
 

@@ -76,7 +76,7 @@ class Deadlines:
         if status not in OPEN:
             return None
         first, longest = _PENDING_BACKOFF_MS if status is Status.PENDING else _ASSIGNED_BACKOFF_MS
-        check_at = now + int(min(first * 2 ** min(checks, 20), longest))
+        check_at = now + min(first << checks, longest)
         if status is Status.PENDING:
             rejects_at = self.rejects_at(reserved_at)
             if rejects_at is not None and rejects_at <= now < expires_at:

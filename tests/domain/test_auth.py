@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.domain import auth
-from chalicelib.domain.auth import Action, Principal, Role, Scope
+from chalicelib.domain.auth import (
+    OWN_VALUES,
+    Action,
+    Principal,
+    Role,
+    Scope,
+    parse_instruction_permissions,
+)
 from chalicelib.domain.errors import Forbidden
 from chalicelib.domain.instructions import parse_instruction
 from tests.domain.instruction_table import REQUIRED, TABLE, Row
@@ -142,3 +149,118 @@ def test_only_workers_are_limited_to_free_parameters_and_own_values(
         allowed = False
 
     assert allowed is expected
+
+
+def test_only_workers_need_a_worker_in_their_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {role: role.has_worker for role in Role} == {
+        Role.WORKER: True,
+        Role.SUPERVISOR: False,
+        Role.SERVICE: False,
+    }
+    monkeypatch.setattr(auth, "PERMISSIONS", {})
+    assert not any(role.has_worker for role in Role)
+
+
+def test_default_of_the_worker_instructions_lists_each_free_parameter() -> None:
+    assert parse_instruction_permissions(auth.WORKER_INSTRUCTIONS) == {
+        "dequeue": {"from", "timeout", "post_work_activity_sid"},
+        "call": {"from", "timeout", "accept"},
+        "redirect": {"accept"},
+        "conference": {
+            *("from", "timeout", "post_work_activity_sid", "muted", "beep"),
+            *("start_conference_on_enter", "end_conference_on_exit"),
+            *("end_conference_on_customer_exit", "beep_on_customer_entrance", "early_media"),
+            *("max_participants", "region", "jitter_buffer_size"),
+            *("sip_auth_username", "sip_auth_password"),
+        },
+    }
+    assert parse_instruction_permissions('{"call": []}') == {"call": frozenset()}
+    assert parse_instruction_permissions("{}") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "must be a JSON object: it is not well-formed JSON"),
+        ("[]", "must be a JSON object: it is not a JSON object"),
+        ('{"deqeue": []}', 'must not contain the instruction "deqeue": write dequeue'),
+        (
+            '{"accept": []}',
+            (
+                'must not contain the instruction "accept": '
+                "write one of dequeue, call, redirect, conference"
+            ),
+        ),
+        ('{"call": "from"}', "must map call to a list of parameters"),
+        ('{"call": {}}', "must map call to a list of parameters"),
+        (
+            '{"call": ["from", "CallTimeout"]}',
+            'must not list "CallTimeout" for call, which has no such parameter: write timeout',
+        ),
+        (
+            '{"redirect": ["\\u00e9"]}',
+            (
+                'must not list "\u00e9" for redirect, which has no such parameter: '
+                "write one of call_sid, url, accept"
+            ),
+        ),
+        (
+            '{"redirect": [1]}',
+            (
+                'must not list "1" for redirect, which has no such parameter: '
+                "write one of call_sid, url, accept"
+            ),
+        ),
+    ],
+)
+def test_error_says_how_to_write_the_worker_instructions(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match="^must ") as raised:
+        parse_instruction_permissions(text)
+    assert str(raised.value) == message
+
+
+DEQUEUE = {"instruction": "dequeue", "to": "client:alice", "timeout": 30}
+REDIRECT = {"instruction": "redirect", "call_sid": "CA" + "0" * 32, "url": "https://a.example"}
+
+
+@pytest.mark.parametrize(
+    ("mapping", "permissions", "message"),
+    [
+        (DEQUEUE, {}, "may not send the instruction dequeue."),
+        (DEQUEUE, {"call": {"timeout"}}, "may not send the instruction dequeue."),
+        (DEQUEUE, {"dequeue": {"to"}}, "may not set the parameter timeout of dequeue."),
+        (
+            DEQUEUE,
+            {"dequeue": {"timeout"}},
+            "may set to of dequeue only to the contact_uri of its Worker.",
+        ),
+        (
+            REDIRECT,
+            {"redirect": {"url"}},
+            "may set call_sid of redirect only to the call_sid of the Reservation's Task.",
+        ),
+    ],
+)
+def test_worker_learns_which_part_of_its_instruction_is_not_permitted(
+    mapping: dict[str, object], permissions: dict[str, set[str]], message: str
+) -> None:
+    instruction = parse_instruction(mapping)
+    allowed = {name: frozenset(parameters) for name, parameters in permissions.items()}
+    for own_values in ({}, {"to": "client:bob", "call_sid": None}):
+        with pytest.raises(Forbidden) as raised:
+            Principal(Role.WORKER, worker_sid=OWN_WORKER).authorize_instruction(
+                instruction, allowed, own_values
+            )
+        assert raised.value.message == f"A token with the role worker {message}"
+    for role in (Role.SUPERVISOR, Role.SERVICE):
+        Principal(role).authorize_instruction(instruction, allowed, {})
+
+
+@pytest.mark.parametrize("mapping", [DEQUEUE, REDIRECT], ids=["to", "call_sid"])
+def test_worker_may_set_a_parameter_to_its_own_value(mapping: dict[str, object]) -> None:
+    own_values = {name: mapping.get(name, "other") for name in OWN_VALUES}
+    Principal(Role.WORKER, worker_sid=OWN_WORKER).authorize_instruction(
+        parse_instruction(mapping),
+        {str(mapping["instruction"]): frozenset({"timeout", "url"})},
+        own_values,
+    )

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.callbacks import MAX_RECORDED_BYTES, OMITTED, AssignmentCallback, Form
+from chalicelib.domain.callbacks import (
+    EVENT_TYPES,
+    MAX_RECORDED_BYTES,
+    OMITTED,
+    AssignmentCallback,
+    EventPage,
+    Form,
+    ReservationEvent,
+)
 from chalicelib.domain.errors import BadRequest
 from chalicelib.domain.json_text import json_size
 
@@ -121,3 +129,201 @@ def test_attributes_at_twilios_limit_are_recorded(character: str) -> None:
     form = Form([*SIDS, ("TaskAttributes", attributes), ("WorkerAttributes", attributes)])
     callback = AssignmentCallback.from_form(form, account_sid=ACCOUNT, workspace_sid=WORKSPACE)
     assert callback.within_size_limit() == callback
+
+
+FORM_ERROR = (
+    "The body must be a form (application/x-www-form-urlencoded, UTF-8) of at most 200 parameters."
+)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"a=%ff",
+        "é=1".encode(),
+        b"a=1&=2",
+        b"=",
+        "&".join(f"a{number}=1" for number in range(201)).encode(),
+    ],
+    ids=range(5),
+)
+def test_body_that_is_not_a_form_is_refused(body: bytes) -> None:
+    with pytest.raises(BadRequest) as raised:
+        Form.parse(body)
+    assert raised.value.message == FORM_ERROR
+
+
+def test_form_of_200_parameters_with_repeated_and_blank_values_is_parsed() -> None:
+    form = Form.parse("&".join(["b=2", "a=", "b=%C3%A9", *["c=1"] * 197]).encode())
+    assert form == {"b": "2", "a": "", "c": "1"}
+    assert [form.getall(name) for name in "ab"] == [[""], ["2", "é"]]
+    form.getall("a").append("x")
+    assert form.getall("a") == [""]
+    assert Form.parse(b"") == {}
+
+
+OWNER = [("AccountSid", ACCOUNT), ("WorkspaceSid", WORKSPACE)]
+OPTIONAL = {
+    "WorkflowSid": ("workflow_sid", "WW" + "4" * 32),
+    "TaskQueueSid": ("task_queue_sid", "WQ" + "5" * 32),
+    "TaskAttributes": ("task_attributes", '{"a": 1}'),
+    "WorkerAttributes": ("worker_attributes", "{}"),
+}
+REQUIRED = dict(
+    zip(("reservation_sid", "task_sid", "worker_sid"), (value for _, value in SIDS), strict=True)
+)
+PARSERS = pytest.mark.parametrize("parser", [AssignmentCallback, ReservationEvent])
+EVENT_TYPE = ("EventType", "reservation.created")
+
+
+def parse(parser, *sent: tuple[str, str]):
+    return parser.from_form(Form([*sent]), account_sid=ACCOUNT, workspace_sid=WORKSPACE)
+
+
+def test_callback_has_every_parameter_as_received() -> None:
+    optional = [(name, value) for name, (_, value) in OPTIONAL.items()]
+    other = [("TaskAge", "1"), ("Twice", "a"), ("Thrice", "x")]
+    repeated = [("Twice", "b"), ("Thrice", "y"), ("Thrice", "z")]
+    assert parse(AssignmentCallback, *SIDS, *OWNER, *other, *optional, *repeated) == (
+        AssignmentCallback(
+            **REQUIRED,
+            **dict(OPTIONAL.values()),
+            parameters={
+                **dict(OWNER),
+                "TaskAge": "1",
+                "Twice": ["a", "b"],
+                "Thrice": ["x", "y", "z"],
+            },
+        )
+    )
+    assert parse(AssignmentCallback, *SIDS) == AssignmentCallback(
+        **REQUIRED, **dict.fromkeys(attribute for attribute, _ in OPTIONAL.values()), parameters={}
+    )
+
+
+@pytest.mark.parametrize(
+    ("event_type", "status"),
+    {
+        "reservation.created": "pending",
+        "reservation.accepted": "accepted",
+        "reservation.rejected": "rejected",
+        "reservation.timeout": "timeout",
+        "reservation.canceled": "canceled",
+        "reservation.rescinded": "rescinded",
+        "reservation.wrapup": "wrapping",
+        "reservation.completed": "completed",
+    }.items(),
+)
+def test_event_has_its_status_and_every_known_parameter(event_type: str, status: str) -> None:
+    optional = [(name, value) for name, (_, value) in OPTIONAL.items()]
+    details = [("EventType", event_type), ("Timestamp", "1790000000"), ("WorkerName", "Alice")]
+    assert parse(ReservationEvent, *SIDS, *OWNER, *details, *optional) == ReservationEvent(
+        status=EVENT_TYPES[event_type],
+        at=1_790_000_000_000,
+        worker_name="Alice",
+        **REQUIRED,
+        **dict(OPTIONAL.values()),
+    )
+    assert EVENT_TYPES[event_type] == status
+
+
+def test_minimal_event_has_no_optional_values() -> None:
+    assert parse(ReservationEvent, EVENT_TYPE, *SIDS) == ReservationEvent(
+        status=EVENT_TYPES["reservation.created"],
+        at=None,
+        worker_name=None,
+        **REQUIRED,
+        **dict.fromkeys(attribute for attribute, _ in OPTIONAL.values()),
+    )
+
+
+@pytest.mark.parametrize("other", [[], [("EventType", "reservation.failed")]])
+def test_event_that_reports_no_status_is_none_even_without_sids(other) -> None:
+    assert parse(ReservationEvent, *OWNER, *other) is None
+
+
+@pytest.mark.parametrize("timestamp", ["", "179000000", "17900000000", "1790000000.5", "x" * 10])
+def test_timestamp_that_is_not_ten_digits_is_ignored(timestamp: str) -> None:
+    assert parse(ReservationEvent, EVENT_TYPE, *SIDS, ("Timestamp", timestamp)).at is None
+
+
+@pytest.mark.parametrize(("length", "kept"), [(0, 0), (1, 1), (256, 256), (257, 256)])
+def test_worker_name_is_cut_off_after_256_characters(length: int, kept: int) -> None:
+    event = parse(ReservationEvent, EVENT_TYPE, *SIDS, ("WorkerName", "n" * length))
+    assert event.worker_name == ("n" * kept or None)
+
+
+@PARSERS
+@pytest.mark.parametrize(("name", "expected"), OWNER)
+def test_form_for_another_account_or_workspace_is_refused(parser, name: str, expected: str) -> None:
+    for values in (["x"], [""], [expected, "x"], ["x", expected]):
+        with pytest.raises(BadRequest) as raised:
+            parse(parser, EVENT_TYPE, *SIDS, *((name, value) for value in values))
+        assert raised.value.message == f"{name} does not match this service's settings."
+    parse(parser, EVENT_TYPE, *SIDS, (name, expected), (name, expected))
+
+
+@PARSERS
+@pytest.mark.parametrize("name", [*(name for name, _ in SIDS), *OPTIONAL])
+def test_parameter_that_is_recorded_separately_must_not_be_repeated(parser, name: str) -> None:
+    value = dict(SIDS).get(name, "x")
+    others = [pair for pair in SIDS if pair[0] != name]
+    with pytest.raises(BadRequest) as raised:
+        parse(parser, EVENT_TYPE, *others, (name, value), (name, value))
+    assert raised.value.message == f"{name} must not be repeated."
+
+
+@PARSERS
+@pytest.mark.parametrize(("name", "value"), SIDS)
+def test_required_sid_must_have_its_format(parser, name: str, value: str) -> None:
+    others = [pair for pair in SIDS if pair[0] != name]
+    for sent in ([], [(name, "")], [(name, value + "0")], [(name, "CA" + value[2:])]):
+        with pytest.raises(BadRequest, match=f"^{name} must be a .* SID: {value[:2]} followed by"):
+            parse(parser, EVENT_TYPE, *others, *sent)
+
+
+def test_event_keeps_attributes_up_to_the_maximum_size() -> None:
+    before = {**REQUIRED, "workflow_sid": None, "task_queue_sid": None, "task_attributes": ""}
+    rest = MAX_RECORDED_BYTES - sum(json_size([*item]) for item in before.items())
+    for length, is_kept in ((rest, True), (rest + 1, False)):
+        attributes = ("TaskAttributes", "a" * length)
+        event = parse(ReservationEvent, EVENT_TYPE, *SIDS, attributes)
+        assert event.task_attributes == ("a" * length if is_kept else None)
+        assert event.reservation_sid == REQUIRED["reservation_sid"]
+
+
+def callback_of_size(size: int) -> AssignmentCallback:
+    """Return a callback whose recorded parameters have this size, with one large parameter."""
+    columns = ["WorkflowSid", "TaskQueueSid", "TaskAttributes", "WorkerAttributes"]
+    rest = size - sum(json_size([*item]) for item in SIDS)
+    rest -= sum(json_size([name, None]) for name in columns)
+    return parse(AssignmentCallback, *SIDS, ("Large", "a" * (rest - json_size(["Large", ""]))))
+
+
+def test_parameters_of_exactly_the_maximum_size_are_recorded() -> None:
+    callback = callback_of_size(MAX_RECORDED_BYTES)
+    assert callback.within_size_limit() is callback
+    larger = callback_of_size(MAX_RECORDED_BYTES + 1).within_size_limit()
+    assert larger.parameters == {OMITTED: ["Large"]}
+    assert larger.reservation_sid == REQUIRED["reservation_sid"]
+
+
+def test_only_parameters_that_do_not_fit_are_omitted_in_descending_order_of_importance() -> None:
+    sent = [("TaskAttributes", "t" * 60_000), ("Large", "l" * 6_000), ("Small", "s")]
+    limited = parse(AssignmentCallback, *SIDS, *sent).within_size_limit()
+    assert limited.task_attributes == "t" * 60_000
+    assert limited.parameters == {"Small": "s", OMITTED: ["Large"]}
+
+
+def test_record_lists_the_first_ten_omitted_names_on_one_line() -> None:
+    sent = [(f"n\n{number:02}", "x" * MAX_RECORDED_BYTES) for number in range(11)]
+    callback = parse(AssignmentCallback, *SIDS, ("TaskAttributes", "x" * MAX_RECORDED_BYTES), *sent)
+    limited = callback.within_size_limit()
+    assert limited.task_attributes is None
+    assert limited.parameters == {
+        OMITTED: ["TaskAttributes", *(f"n\\n{number:02}" for number in range(9))]
+    }
+
+
+def test_page_of_events_is_complete_and_readable_by_default() -> None:
+    assert EventPage([]) == EventPage([], is_complete=True, unreadable=0)

@@ -2,8 +2,11 @@
 
 import re
 
+import pytest
+
 from chalicelib.domain import errors
-from chalicelib.domain.errors import AppError
+from chalicelib.domain.errors import AppError, Unsettled
+from tests.support import NOW
 
 ERRORS = [
     value
@@ -26,3 +29,114 @@ def test_every_error_is_in_the_documented_tree() -> None:
 def test_only_503_errors_have_retry_after() -> None:
     for error in ERRORS:
         assert error.retry_after is None or error.status == 503
+
+
+EXPECTED = {
+    "AppError": (500, "InternalServerError", None),
+    "BadRequest": (400, "BadRequestError", None),
+    "TooLarge": (413, "PayloadTooLarge", None),
+    "Unauthorized": (401, "UnauthorizedError", None),
+    "InvalidToken": (401, "UnauthorizedError", None),
+    "Forbidden": (403, "ForbiddenError", None),
+    "InvalidSignature": (403, "InvalidSignature", None),
+    "NotFound": (404, "NotFoundError", None),
+    "MethodNotAllowed": (405, "MethodNotAllowedError", None),
+    "ReservationNotPending": (409, "ReservationNotPending", None),
+    "InstructionAlreadySent": (409, "InstructionAlreadySent", None),
+    "AnswerUnknown": (409, "AnswerUnknown", None),
+    "TaskUnidentified": (409, "TaskUnidentified", None),
+    "ReservationGone": (410, "ReservationGone", None),
+    "KeyReused": (422, "IdempotencyKeyReused", None),
+    "Unsettled": (503, "OutcomeUnknown", None),
+    "StoreUnavailable": (503, "StoreUnavailable", 1),
+    "SecretsUnavailable": (503, "SecretsUnavailable", 1),
+    "SweepFailed": (500, "SweepFailed", None),
+    "TaskRouterError": (500, "InternalServerError", None),
+    "TaskRouterRefused": (400, "TaskRouterRefused", None),
+    "TaskRouterNotFound": (404, "NotFoundError", None),
+    "TaskRouterDenied": (502, "TaskRouterDenied", None),
+    "TaskRouterUnavailable": (503, "TaskRouterUnavailable", 2),
+    "TaskRouterNotProcessed": (503, "TaskRouterUnavailable", 2),
+    "TaskRouterThrottled": (503, "TaskRouterThrottled", 2),
+    "TaskRouterNotSent": (503, "TaskRouterNotSent", 1),
+}
+
+
+def make_error(error: type[AppError], message: str = "No.", **details: str) -> AppError:
+    causes = {"likely_cause": "auth_token"} if error is errors.InvalidSignature else {}
+    return error(message, **causes, **details)
+
+
+def test_each_error_has_its_status_code_and_retry_after() -> None:
+    assert {
+        error.__name__: (error.status, error.code, error.retry_after) for error in ERRORS
+    } == EXPECTED
+
+
+@pytest.mark.parametrize("error", [e for e in ERRORS if e is not errors.InvalidSignature])
+def test_error_has_the_given_message_details_and_retry_after(error: type[AppError]) -> None:
+    given = error("No.", retry_after=7, reservation_status="gone")
+    assert (given.message, str(given), given.retry_after) == ("No.", "No.", 7)
+    assert given.details == {"reservation_status": "gone"}
+    assert error("No.").details == {}
+    assert error("No.").retry_after == error.retry_after
+
+
+REPORTED = (
+    *(errors.Unauthorized, errors.InvalidToken, errors.StoreUnavailable, errors.SecretsUnavailable),
+    *(error for error in ERRORS if issubclass(error, errors.TaskRouterError)),
+)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_reason_is_the_message_of_a_refused_token_or_of_another_service(
+    error: type[AppError],
+) -> None:
+    expected = "No answer." if error in REPORTED else None
+    assert make_error(error, "No answer. Retry.").reason == expected
+
+    outer = errors.BadRequest("Outer.")
+    outer.__cause__ = make_error(error, "No answer.")
+    assert outer.reason == expected
+    own = errors.StoreUnavailable("Own.")
+    own.__cause__ = outer.__cause__
+    assert own.reason == "Own."
+
+
+@pytest.mark.parametrize(
+    ("at", "retry_after", "seconds"),
+    [
+        (None, None, 1),
+        (NOW - 5_000, None, 1),
+        (NOW, None, 1),
+        (NOW + 1, None, 1),
+        (NOW + 1_000, None, 1),
+        (NOW + 1_001, None, 2),
+        (NOW + 30_000, None, 30),
+        (NOW + 30_000, 5, 30),
+        (NOW + 3_000, 5, 5),
+        (None, 5, 5),
+    ],
+)
+def test_retry_of_an_unknown_outcome_can_succeed_after_the_claim_and_the_failure(
+    at: int | None, retry_after: int | None, seconds: int
+) -> None:
+    failure = retry_after and errors.TaskRouterThrottled("429", retry_after=retry_after)
+    error = Unsettled.until(at, now=NOW, failure=failure)
+    assert error.retry_after == seconds
+    assert error.message == (
+        f"The outcome is not known yet. The Reservation will show it. Retry in {seconds} s."
+    )
+    other = Unsettled.until(at, now=NOW, failure=failure, message="Nobody knows.")
+    assert other.message == f"Nobody knows. Retry in {seconds} s."
+
+
+def test_failure_without_retry_after_does_not_delay_the_retry() -> None:
+    failure = errors.TaskRouterRefused("400")
+    assert Unsettled.until(None, now=NOW, failure=failure).retry_after == 1
+
+
+def test_challenge_tells_an_invalid_token_from_a_missing_one() -> None:
+    assert errors.Unauthorized.challenge == "Bearer"
+    assert errors.InvalidToken.challenge == 'Bearer error="invalid_token"'
+    assert errors.InvalidSignature("No.", likely_cause="auth_token").likely_cause == "auth_token"

@@ -16,6 +16,7 @@ from chalicelib.domain.instructions import (
     Redirect,
     Reject,
     parse_instruction,
+    without_secrets,
 )
 from tests.domain.instruction_table import CA, DESCRIPTIONS, REQUIRED, TABLE, WA, Row
 
@@ -181,6 +182,47 @@ def test_timeout_of_dequeue_to_sip_address_is_at_most_600_seconds(to: str) -> No
     assert error_messages({"instruction": "dequeue", "to": to, "timeout": 601}) == [
         "timeout must be at most 600 if `to` is a SIP address."
     ]
+
+
+def test_timeout_of_dequeue_to_another_address_is_at_most_999_seconds() -> None:
+    for to in ("joey", "client:joey", "+15556667777", None):
+        assert Dequeue(to=to, timeout=999).timeout == 999
+    sip = "sip:joey@example.com"
+    assert Dequeue(to=sip).timeout is None
+    assert error_messages({"instruction": "dequeue", "to": sip, "timeout": "60"}) == [
+        "timeout must be a whole number from 1 to 999, without quotes."
+    ]
+
+
+@ROWS
+def test_validity_of_a_value_is_true_or_false(row: Row) -> None:
+    value_type = INSTRUCTION_TYPES[row.instruction].parameters()[row.name].value_type
+    assert {value_type.is_valid(value) for value in row.valid_values} == {True}
+    assert [value_type.is_valid(value) for value in row.invalid_values] == (
+        [False] * len(row.invalid_values)
+    )
+
+
+def test_names_in_the_rest_api_of_any_instruction_are_hints() -> None:
+    assert Redirect.hints() == {
+        "CallUrl": "url",
+        "CallAccept": "accept",
+        "RedirectCallSid": "call_sid",
+        "RedirectUrl": "url",
+        "RedirectAccept": "accept",
+    }
+    assert Accept.hints() == {}
+    assert error_messages({"instruction": "redirect", "CallSid": CA, "url": URL, "call_sid": CA})
+    assert error_messages({"instruction": "dequeue", "PostWorkActivitySid": WA}) == [
+        "dequeue has no parameter PostWorkActivitySid; did you mean post_work_activity_sid?"
+    ]
+
+
+def test_only_secret_values_of_an_answer_are_hidden() -> None:
+    answer = Conference(sip_auth_username="joey", sip_auth_password="secret").answer
+    assert without_secrets(answer) == {**answer, "sip_auth_password": "(secret)"}
+    for other in (Defer().answer, Call(from_="joey", url=URL).answer, {"instruction": "x", "a": 1}):
+        assert without_secrets(other) == other
 
 
 def test_all_errors_are_reported_at_once() -> None:

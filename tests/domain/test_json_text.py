@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -71,12 +72,61 @@ def test_long_integer_is_read_exactly(digits: int) -> None:
         (r'"\ud800"', "it contains half of a surrogate pair"),
         (r'{"\udc00": 1}', "it contains half of a surrogate pair"),
         ("{}x", "it is not well-formed JSON"),
+        ("", "it is not well-formed JSON"),
+        ("[NaN]", "NaN is not JSON"),
+        ("Infinity", "Infinity is not JSON"),
+        ("[-Infinity]", "-Infinity is not JSON"),
+        ('{"a": 1, "b": 2, "b": 3}', 'it repeats the name "b"'),
+        ("[" * 33 + "]" * 33, "it is nested deeper than 32 levels"),
+        ('{"a":' * 33 + "1" + "}" * 33, "it is nested deeper than 32 levels"),
+        ("[" * 40, "it is nested deeper than 32 levels"),
+        ("[" * 31 + "[],[", "it is not well-formed JSON"),
     ],
-    ids=range(6),
+    ids=range(15),
 )
 def test_error_states_why_the_text_is_rejected(text: str, reason: str) -> None:
     with pytest.raises(JsonError, match=f"^{reason}$"):
         parse_json(text)
+
+
+def test_size_is_the_number_of_bytes_of_compact_json() -> None:
+    assert json_size({"a": [1, "\u00e9"]}) == len('{"a":[1,"x"]}') + 1
+    assert json_size("\ud800\x01") == 2 + 3 + 6
+    assert to_json({"a": [1, "\u00e9\x01"]}) == '{"a":[1,"\u00e9\\u0001"]}'
+
+
+@pytest.mark.parametrize("parse", [parse_json_object, read_json_object])
+def test_values_of_every_type_are_read(parse: Callable[[str], object]) -> None:
+    value = {"a": [1, -2.5, 1e10, True, False, None, "x", {}, []], "b": {"c": 0}}
+    assert parse(json.dumps(value)) == value
+    assert read_facts(json.dumps(value)) == (value, frozenset())
+    text = json.dumps(value).replace("[1,", "[NaN, 1,")
+    facts, unknown = read_facts(f'{{"deep": {"[" * 99}{"]" * 99}, {text[1:]}')
+    assert (facts["b"], facts["a"][1:], unknown) == (value["b"], value["a"], {"a"})
+
+
+@pytest.mark.parametrize("text", ["[]", "5", "null", '"a"', "true"])
+def test_value_that_is_not_an_object_is_named_as_the_reason(text: str) -> None:
+    for parse in (parse_json_object, read_json_object, read_facts):
+        with pytest.raises(JsonError, match="^it is not a JSON object$"):
+            parse(text)
+    for parse in (read_json_object, read_facts):
+        with pytest.raises(JsonError, match="^it is not well-formed JSON$"):
+            parse(text + "}")
+
+
+@pytest.mark.parametrize(("before", "after"), [("[", "]"), ('{"a":', "}")])
+def test_siblings_of_values_at_the_maximum_depth_are_read(before: str, after: str) -> None:
+    text = f'{before * 31}{{"x": [1], "y": [[2]]}}{after * 31}'
+    value = read_json_object(f'{{"m": {text}}}')["m"]
+    for _ in range(31):
+        value = value["a"] if isinstance(value, dict) else value[0]
+    # The object is at level 33 of the text, so it becomes a string.
+    assert value == '{"x": [1], "y": [[2]]}'
+    shallower = read_json_object(f'{{"m": {before * 30}[[1], [2], 3]{after * 30}}}')["m"]
+    for _ in range(30):
+        shallower = shallower["a"] if isinstance(shallower, dict) else shallower[0]
+    assert shallower == ["[1]", "[2]", 3]
 
 
 def test_json_nested_deeper_than_the_maximum_depth_is_rejected() -> None:

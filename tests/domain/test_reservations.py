@@ -1,6 +1,22 @@
-"""Tables of Reservation statuses and their transitions."""
+"""Reservation statuses, their transitions, and what a record says about instructions."""
 
-from chalicelib.domain.reservations import ACHIEVED, MOVES, OBSERVED, OPEN, RINGING, Status
+import pytest
+
+from chalicelib.domain.reservations import (
+    ACHIEVED,
+    BY_INSTRUCTION,
+    MOVES,
+    OBSERVED,
+    OPEN,
+    RINGING,
+    Claim,
+    Reservation,
+    SentInstruction,
+    Status,
+    is_allowed,
+    parse_attributes,
+)
+from tests.support import NOW, sid
 
 
 def test_tables_contain_every_status() -> None:
@@ -38,3 +54,178 @@ def test_every_requested_status_proves_that_the_request_succeeded() -> None:
 
 def test_ringing_lists_the_four_phone_instructions() -> None:
     assert set(RINGING) == {"dequeue", "call", "redirect", "conference"}
+
+
+def make_record(**values: object) -> Reservation:
+    return Reservation(
+        **{
+            "reservation_sid": sid("WR"),
+            "task_sid": sid("WT"),
+            "worker_sid": sid("WK"),
+            "status": Status.PENDING,
+            "reserved_at": NOW,
+            "expires_at": NOW,
+            **values,
+        }
+    )
+
+
+def sent(instruction: dict[str, object]) -> SentInstruction:
+    return SentInstruction(claim_id="1", by="supervisor:ann", instruction=instruction)
+
+
+def test_statuses_of_the_tables_are_exactly_the_documented_ones() -> None:
+    assert {
+        "pending": {"accepted", "rejected"},
+        "accepted": {"completed"},
+        "wrapping": {"completed"},
+        **dict.fromkeys(
+            ("rejected", "timeout", "canceled", "rescinded", "completed", "gone"), frozenset()
+        ),
+    } == MOVES
+    assert {
+        "pending": set(Status) - {"pending"},
+        "accepted": {"wrapping", "completed", "canceled", "gone"},
+        "wrapping": {"completed", "canceled", "gone"},
+        "gone": {"rejected", "timeout", "canceled", "rescinded", "completed"},
+        **dict.fromkeys(("rejected", "timeout", "canceled", "rescinded", "completed"), frozenset()),
+    } == OBSERVED
+    assert {"pending", "accepted", "wrapping"} == OPEN
+    assert {
+        "accepted": {"accepted", "wrapping", "completed"},
+        "rejected": {"rejected"},
+        "completed": {"completed"},
+    } == ACHIEVED
+
+
+@pytest.mark.parametrize("status", Status)
+def test_new_record_may_have_any_status_and_other_records_the_observed_ones(
+    status: Status,
+) -> None:
+    assert is_allowed(status, None)
+    for current in Status:
+        assert is_allowed(status, current) is (status in OBSERVED[current])
+
+
+@pytest.mark.parametrize(
+    ("until", "is_live"), [(None, False), (NOW - 1, False), (NOW, False), (NOW + 1, True)]
+)
+def test_claim_is_live_before_its_end(until: int | None, *, is_live: bool) -> None:
+    claim = until and Claim(until=until, target=Status.ACCEPTED, claim_id="1", by="event")
+    assert make_record(claim=claim).live_claim(NOW) == (claim if is_live else None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "withheld", "is_known"),
+    [
+        (None, None, False),
+        ({}, None, True),
+        ({"instruction": "accept"}, None, True),
+        ({}, "call", False),
+        (None, "call", False),
+    ],
+)
+def test_answer_is_known_if_it_is_recorded_and_no_other_answer_was_withheld(
+    answer: dict[str, str] | None, withheld: str | None, *, is_known: bool
+) -> None:
+    assert make_record(answer=answer, withheld=withheld).is_answer_known is is_known
+
+
+RINGING_ANSWERS = [{"instruction": name} for name in RINGING]
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"instruction": "accept"}, {"instruction": "reject"}])
+def test_other_answers_do_not_ring(answer: dict[str, object] | None) -> None:
+    assert make_record(answer=answer).ringing_instruction is None
+    assert not make_record(answer=answer).may_be_ringing
+
+
+@pytest.mark.parametrize("ringing", RINGING_ANSWERS)
+@pytest.mark.parametrize("status", Status)
+def test_instruction_that_was_sent_or_answered_may_be_ringing_while_pending(
+    status: Status, ringing: dict[str, object]
+) -> None:
+    for record in (
+        make_record(status=status, answer=ringing),
+        make_record(status=status, answer={}, instruction_sent=sent(ringing)),
+        make_record(status=status, answer=RINGING_ANSWERS[0], instruction_sent=sent(ringing)),
+    ):
+        assert record.ringing_instruction == ringing
+        assert record.may_be_ringing is (status is Status.PENDING)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "accepts"),
+    [
+        ({"instruction": "accept"}, True),
+        ({"instruction": "dequeue"}, True),
+        ({"instruction": "conference"}, True),
+        ({"instruction": "call"}, False),
+        ({"instruction": "call", "accept": False}, False),
+        ({"instruction": "call", "accept": True}, True),
+        ({"instruction": "redirect"}, False),
+        ({"instruction": "redirect", "accept": True}, True),
+        ({"instruction": "reject"}, False),
+        ({}, False),
+    ],
+)
+def test_acceptor_is_the_sender_or_source_of_an_instruction_that_accepts(
+    instruction: dict[str, object], *, accepts: bool
+) -> None:
+    in_answer = BY_INSTRUCTION if accepts else None
+    assert make_record(answer=instruction).instruction_acceptor == in_answer
+    assert make_record().instruction_acceptor is None
+    if instruction:
+        with_accept = make_record(answer={}, instruction_sent=sent(instruction))
+        assert with_accept.instruction_acceptor == ("supervisor:ann" if accepts else None)
+        both = make_record(
+            answer=instruction, instruction_sent=sent({"instruction": "call", "accept": False})
+        )
+        assert both.instruction_acceptor == in_answer
+
+
+def test_callback_has_the_parameters_that_were_received() -> None:
+    parameters = {"TaskAge": "1", "Repeated": ["a", "b"]}
+    full = make_record(
+        answer={},
+        workflow_sid=sid("WW"),
+        task_queue_sid=sid("WQ"),
+        task_attributes="{}",
+        worker_attributes="",
+        parameters=parameters,
+    )
+    required = {
+        "ReservationSid": full.reservation_sid,
+        "TaskSid": full.task_sid,
+        "WorkerSid": full.worker_sid,
+    }
+    assert full.callback == required | parameters | {
+        "WorkflowSid": full.workflow_sid,
+        "TaskQueueSid": full.task_queue_sid,
+        "TaskAttributes": "{}",
+        "WorkerAttributes": "",
+    }
+    assert make_record(parameters=parameters).callback is None
+    minimal = make_record(answer={"instruction": "accept"})
+    assert minimal.callback == {
+        "ReservationSid": minimal.reservation_sid,
+        "TaskSid": minimal.task_sid,
+        "WorkerSid": minimal.worker_sid,
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "attributes"),
+    [
+        (None, None),
+        ("", None),
+        ("[]", None),
+        ("{", None),
+        ("{}", {}),
+        ('{"a": NaN}', {"a": None}),
+    ],
+)
+def test_unreadable_attributes_are_none(
+    text: str | None, attributes: dict[str, object] | None
+) -> None:
+    assert parse_attributes(text) == attributes

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.domain.instructions import Accept, Defer, Dequeue, Reject
-from chalicelib.domain.rules import FACTS, RuleResult, facts_of
+from chalicelib.domain.rules import FACTS, RuleResult, Rules, facts_of
+from chalicelib.domain.rules.evaluation import evaluate_all
 from tests.domain.rule_cases import CALLBACK, MINIMAL_CALLBACK, WA, decide, is_true, make_rules
 
 
@@ -95,3 +96,54 @@ def test_parameters_may_be_literals_or_references() -> None:
     assert result.instruction == Dequeue(
         to="client:joey", from_="+15556667777", timeout=30, record="record-from-answer"
     )
+
+
+def test_callback_is_not_read_if_there_are_no_rules() -> None:
+    malformed = replace(CALLBACK, parameters=None)  # type: ignore[arg-type]
+    assert Rules((), Accept()).decide(malformed) == RuleResult(Accept())
+
+
+def test_every_rule_is_evaluated_with_the_reasons_for_its_failure() -> None:
+    rules = make_rules(
+        {"when": "task.gold", "instruction": "accept"},
+        {"instruction": "dequeue", "to": {"ref": "task.none"}, "from": {"ref": "task.rings"}},
+        {"when": "abs(task.text)", "instruction": "accept"},
+        {"instruction": "dequeue", "to": {"ref": "abs(task.text)"}},
+        {"instruction": "accept"},
+    )
+    results = list(evaluate_all(rules, facts_of(CALLBACK)))
+    assert [result.rule for result in results] == list(rules.rules)
+    assert [result.matched for result in results] == [False, True, False, True, True]
+    assert [result.instruction for result in results] == [None, None, None, None, Accept()]
+    assert [result.unreadable for result in results] == [None] * 5
+    reason = "could not be evaluated (JMESPathTypeError): a value may have the wrong type."
+    errors = [[(error.parameter, error.message) for error in result.errors] for result in results]
+    missing, invalid = errors[1]
+    assert missing == ("to", "to is missing: task.none is null.")
+    assert invalid[0] == "from"
+    assert errors[2:] == [
+        [("when", f"`when` {reason}")],
+        [("parameters", f"`parameters` {reason}")],
+        [],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "attributes", "reason"),
+    [
+        ("TaskAttributes", "[", "TaskAttributes is not a JSON object."),
+        (
+            "TaskAttributes",
+            '{"vip": NaN, "a": 1}',
+            'TaskAttributes contains a number whose value is unknown, in "vip".',
+        ),
+    ],
+)
+def test_evaluation_names_the_parameter_that_cannot_be_read(
+    parameter: str, attributes: str, reason: str
+) -> None:
+    rules = make_rules({"when": "task.vip", "instruction": "accept"})
+    facts = facts_of(replace(CALLBACK, task_attributes=attributes))
+    (result,) = evaluate_all(rules, facts)
+    assert (result.matched, result.instruction, result.unreadable) == (False, None, parameter)
+    assert [tuple(error) for error in result.errors] == [("when", reason)]

@@ -1,4 +1,4 @@
-"""Comparison of a Task found in TaskRouter with the Task that was requested."""
+"""Parameters of new Tasks, and comparison of a Task found in TaskRouter with the requested one."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, is_result
+from chalicelib.domain.errors import BadRequest
+from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask, is_result, parse_new_task
 from tests.support import sid
 
 WORKFLOW, CHANNEL = sid("WW"), sid("TC")
@@ -43,7 +44,7 @@ def test_requested_attributes_must_be_present(
 
 @pytest.mark.parametrize("attributes", [None, "", "null", "[]", "{", '{"a": NaN}', "{}"])
 def test_task_without_readable_attributes_is_not_the_result(attributes: str | None) -> None:
-    assert not is_result(found_with(attributes=attributes), REQUEST)
+    assert is_result(found_with(attributes=attributes), REQUEST) is False
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,96 @@ def test_other_requested_values_must_be_equal(
 ) -> None:
     """A Workflow may change the priority, so the priority is not compared."""
     assert is_result(FOUND, replace(REQUEST, **request_changes)) is expected  # type: ignore[arg-type]
+
+
+def parse(**parameters: object) -> NewTask:
+    return parse_new_task({"attributes": "{}", **parameters}, workflow_sid=WORKFLOW)
+
+
+def test_only_attributes_are_required() -> None:
+    assert parse() == NewTask(attributes="{}", workflow_sid=WORKFLOW)
+    with pytest.raises(BadRequest, match=r"^attributes is missing\. "):
+        parse_new_task({}, workflow_sid=WORKFLOW)
+
+
+def test_every_parameter_of_a_new_task_is_read() -> None:
+    other_workflow = sid("WW")
+    parameters = {"priority": 3, "timeout": 60, "task_channel": "voice"}
+    assert parse(workflow_sid=other_workflow, **parameters) == NewTask(
+        attributes="{}", workflow_sid=other_workflow, priority=3, timeout=60, task_channel="voice"
+    )
+
+
+@pytest.mark.parametrize("name", ["priority", "timeout", "task_channel"])
+def test_parameter_without_a_value_has_the_default(name: str) -> None:
+    assert parse(**{name: None}) == parse()
+
+
+WHOLE_NUMBERS = {"priority": (0, 2_147_483_647), "timeout": (1, 1_209_600)}
+whole_numbers = pytest.mark.parametrize(
+    ("name", "minimum", "maximum"), [(name, *limits) for name, limits in WHOLE_NUMBERS.items()]
+)
+
+
+@whole_numbers
+def test_whole_number_may_be_a_number_or_up_to_ten_digits(
+    name: str, minimum: int, maximum: int
+) -> None:
+    for number in (minimum, minimum + 1, maximum - 1, maximum):
+        for value in (number, str(number), f"{number:010}"):
+            assert parse(**{name: value}) == replace(parse(), **{name: number})
+
+
+@whole_numbers
+def test_error_names_the_limits_of_a_whole_number(name: str, minimum: int, maximum: int) -> None:
+    numbers = [minimum - 1, maximum + 1]
+    texts = ["", "-1", "+1", " 1", "1.0", "0x1", "1_0", "\u0661", "\u00b2", f"{minimum:011}"]
+    for value in (*numbers, *map(str, numbers), *texts, True, False, 1.0, [], {}):
+        with pytest.raises(BadRequest) as raised:
+            parse(**{name: value})
+        assert raised.value.message == f"{name} must be a whole number from {minimum} to {maximum}."
+
+
+@pytest.mark.parametrize("channel", ["x", "x" * 64, CHANNEL, "Sprach kanal"])
+def test_channel_of_1_to_64_printable_characters_is_accepted(channel: str) -> None:
+    assert parse(task_channel=channel).task_channel == channel
+
+
+@pytest.mark.parametrize("channel", ["", "x" * 65, "a\nb", "a\x7f", 5, True, ["voice"]])
+def test_other_channel_is_refused(channel: object) -> None:
+    with pytest.raises(BadRequest) as raised:
+        parse(task_channel=channel)
+    assert raised.value.message == (
+        "task_channel must be the SID or unique name of a TaskChannel, with at most 64 characters."
+    )
+
+
+def attributes_of_length(length: int) -> dict[str, str]:
+    return {"a": "\u00e9" * (length - len('{"a":""}'))}
+
+
+def test_attributes_of_4096_characters_are_read_as_an_object_or_a_string() -> None:
+    attributes = attributes_of_length(4_096)
+    text = json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
+    for value in (attributes, text, "\ufeff" + text):
+        assert parse(attributes=value).attributes == text
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        (attributes_of_length(4_097), "may have at most 4096 characters as JSON text."),
+        ("{" + " " * 4_095 + "}", "may have at most 4096 characters as JSON text."),
+        (None, "must be a JSON object, or a string that contains one."),
+        (5, "must be a JSON object, or a string that contains one."),
+        ([], "must be a JSON object, or a string that contains one."),
+        ("[]", "must be a JSON object: it is not a JSON object."),
+        ("{", "must be a JSON object: it is not well-formed JSON."),
+        ({"a": float("nan")}, "must be a JSON object: NaN is not JSON."),
+    ],
+    ids=range(8),
+)
+def test_error_explains_why_attributes_are_refused(attributes: object, message: str) -> None:
+    with pytest.raises(BadRequest) as raised:
+        parse(attributes=attributes)
+    assert raised.value.message == f"attributes {message}"

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import config
-from chalicelib.domain.voice import QUICKSTART, Menu
+from chalicelib.domain.callbacks import Form
+from chalicelib.domain.errors import BadRequest
+from chalicelib.domain.voice import QUICKSTART, Language, Menu, VoiceRequest
 from tests.test_config import COMPLETE
 
 ES = {"digit": "1", "language": "es", "say": "Uno."}
@@ -125,3 +127,144 @@ def test_any_value_is_parsed_or_rejected_with_value_error(value: object) -> None
     except ValueError:
         return
     assert menu.default in menu.languages
+
+
+def parse_entry(**changes: object) -> Language:
+    return Menu.parse(json.dumps([EN | changes])).default
+
+
+def test_entry_has_every_member_and_defaults_for_optional_members() -> None:
+    assert parse_entry() == Language("2", "en", "Two.", sorry="", voice=None, default=True)
+    assert parse_entry(sorry="Sorry.", voice="Polly.Joanna") == Language(
+        "2", "en", "Two.", sorry="Sorry.", voice="Polly.Joanna", default=True
+    )
+    assert Menu.parse(json.dumps([ES, EN])).languages == (
+        Language("1", "es", "Uno."),
+        parse_entry(),
+    )
+    explicit = Menu.parse(json.dumps([{**ES, "default": False}, EN]))
+    assert explicit == Menu.parse(json.dumps([ES, EN]))
+
+
+@pytest.mark.parametrize("digit", list("0123456789"))
+def test_every_digit_selects_a_language(digit: str) -> None:
+    menu = Menu.parse(json.dumps([EN | {"digit": digit}]))
+    assert menu.selected(digit) is menu.default
+
+
+@pytest.mark.parametrize("digit", ["", "10", "#", "a", "\u0661", None, 1])
+def test_other_digit_is_refused(digit: object) -> None:
+    with pytest.raises(
+        ValueError, match=r'^needs a digit, "0" to "9", in each entry \(see entry 1'
+    ):
+        parse_entry(digit=digit)
+
+
+LANGUAGE_CODES = ["en", "cmn", "es-MX", "zh-Hant-TW", "de-DE-1996-12345678", "x" * 3 + "-12345678"]
+
+
+@pytest.mark.parametrize("language", LANGUAGE_CODES)
+def test_language_code_is_accepted(language: str) -> None:
+    assert parse_entry(language=language).language == language
+
+
+@pytest.mark.parametrize(
+    "language",
+    ["", "e", "engl", "es-M", "es-123456789", "es_MX", "es-", "a1", "de-aa-bb-cc-dd", "en\n", 5],
+)
+def test_other_language_code_is_refused(language: object) -> None:
+    message = "^needs a language such as es or es-MX in each entry"
+    with pytest.raises(ValueError, match=message):
+        parse_entry(language=language)
+
+
+@pytest.mark.parametrize("name", ["say", "sorry", "voice"])
+def test_text_has_1_to_1000_characters(name: str) -> None:
+    for text in ("x", "x" * 1_000):
+        assert getattr(parse_entry(**{name: text}), name) == text
+    for value in ("", " \u00a0", "x" * 1_001, None, 5):
+        with pytest.raises(ValueError, match=f"^must have a non-empty string .* for {name} "):
+            parse_entry(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["say", "sorry", "voice"])
+@pytest.mark.parametrize(
+    "character", [*"\x00\t\n\r\x1f\x7f\x80\x85\x9f\u2028\u2029\ufffe\uffff"], ids=ascii
+)
+def test_text_without_control_characters_is_required(name: str, character: str) -> None:
+    message = f"^must not contain control characters or line breaks in {name} "
+    with pytest.raises(ValueError, match=message):
+        parse_entry(**{name: f"a{character}b"})
+
+
+@pytest.mark.parametrize("member", ["digit", "language", "say"])
+def test_required_member_must_be_present(member: str) -> None:
+    entry = {name: value for name, value in EN.items() if name != member}
+    message = "^must list objects with digit, language and say"
+    with pytest.raises(ValueError, match=message):
+        Menu.parse(json.dumps([entry]))
+
+
+def test_first_unknown_member_is_named_with_the_allowed_members() -> None:
+    with pytest.raises(ValueError, match="unknown member") as raised:
+        parse_entry(zebra=1, dialect="x")
+    assert str(raised.value) == (
+        "has an unknown member dialect; "
+        "allowed members: digit, language, say, sorry, voice, default (see entry 1)"
+    )
+
+
+def test_exactly_one_entry_is_the_default() -> None:
+    for entries in ([ES], [ES, EN, {**EN, "digit": "3"}], [{**EN, "default": False}]):
+        with pytest.raises(ValueError, match='^needs "default": true in exactly one entry'):
+            Menu.parse(json.dumps(entries))
+
+
+ACCOUNT, CALL = "AC" + "a" * 32, "CA" + "1" * 32
+REQUEST = [("AccountSid", ACCOUNT), ("CallSid", CALL)]
+
+
+def read_request(*pairs: tuple[str, str]) -> VoiceRequest:
+    return VoiceRequest.from_form(Form([*pairs]), account_sid=ACCOUNT)
+
+
+def test_request_has_the_parameters_that_were_received() -> None:
+    assert read_request(*REQUEST) == VoiceRequest(CALL, digits="", queue_result="")
+    result = ("QueueResult", "leave")
+    assert read_request(*REQUEST, ("Digits", "1"), result, ("From", "a"), ("From", "b")) == (
+        VoiceRequest(CALL, digits="1", queue_result="leave")
+    )
+
+
+@pytest.mark.parametrize("name", ["AccountSid", "CallSid", "Digits", "QueueResult"])
+def test_parameter_that_is_read_must_not_be_repeated(name: str) -> None:
+    value = dict(REQUEST).get(name, "1")
+    others = [pair for pair in REQUEST if pair[0] != name]
+    with pytest.raises(BadRequest) as raised:
+        read_request(*others, (name, value), (name, value))
+    assert raised.value.message == f"{name} must not be repeated."
+
+
+@pytest.mark.parametrize("account", [[], [("AccountSid", "AC" + "b" * 32)], [("AccountSid", "")]])
+def test_request_for_another_account_is_refused(account: list[tuple[str, str]]) -> None:
+    with pytest.raises(BadRequest, match=r"^AccountSid does not match TWILIO_ACCOUNT_SID\.$"):
+        read_request(*account, ("CallSid", CALL))
+
+
+@pytest.mark.parametrize("call", [[], [("CallSid", "")], [("CallSid", "WT" + "1" * 32)]])
+def test_sid_of_the_call_is_required(call: list[tuple[str, str]]) -> None:
+    with pytest.raises(BadRequest, match="^CallSid must be a Call SID"):
+        read_request(("AccountSid", ACCOUNT), *call)
+
+
+@pytest.mark.parametrize(
+    ("result", "is_unanswered"),
+    [
+        *[(result, True) for result in ("error", "system-error", "queue-full", "leave")],
+        *[(result, False) for result in ("", "hangup", "bridged", "redirected", "LEAVE")],
+    ],
+)
+def test_call_that_left_the_queue_unless_the_caller_hung_up_is_unanswered(
+    result: str, *, is_unanswered: bool
+) -> None:
+    assert read_request(*REQUEST, ("QueueResult", result)).is_unanswered is is_unanswered

@@ -103,6 +103,27 @@ def test_attributes_that_become_too_long_with_the_key_are_refused(api: Api) -> N
     assert "idempotency_key" in response.json_body["Message"]
 
 
+def test_attributes_that_become_too_long_with_the_marker_do_not_use_the_key(api: Api) -> None:
+    # With the key, the attributes have 4,091 characters.
+    response = create(api, body={"attributes": {"a": "x" * 4_055}})
+    assert response.status_code == 400
+    assert "idempotency_marker" in response.json_body["Message"]
+    assert create(api).status_code == 201
+
+
+def test_lease_of_a_key_ends_after_30_seconds(api: Api) -> None:
+    api.taskrouter.fail_before["create"] = [TaskRouterUnavailable("connection lost")]
+    assert create(api).status_code == 503
+    started = api.clock.now
+    api.clock.now += 26_990
+    assert create(api).status_code == 503  # after 3 s
+    assert api.clock.now == started + 29_990
+
+    api.clock.now += 10
+    assert create(api).status_code == 201
+    assert api.clock.now == started + 30_000
+
+
 def test_task_is_found_by_attribute_after_a_lost_response(api: Api) -> None:
     api.taskrouter.fail_after["create"] = [TaskRouterUnavailable("connection lost")]
 
@@ -157,8 +178,9 @@ def test_at_most_three_attribute_searches_are_sent_per_second(api: Api) -> None:
     assert api.taskrouter.calls["find"] == 3
 
     api.clock.now += 30_000
-    responses = [create(api, f"key-{number}").status_code for number in range(4)]
-    assert responses == [201, 201, 201, 503]
+    responses = [create(api, f"key-{number}") for number in range(4)]
+    assert [response.status_code for response in responses] == [201, 201, 201, 503]
+    assert responses[-1].headers["Retry-After"] == "1"
     api.clock.now += 1_000
     assert create(api, "key-3").status_code == 201
 

@@ -1,5 +1,6 @@
 """Open Reservations are checked by each deadline, and ended Reservations are never checked."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,3 +89,96 @@ def test_wrapping_reservation_is_checked_by_its_wrap_up_limit(
 def test_ended_reservation_is_never_checked(status: Status, expires_at: int) -> None:
     deadlines = make_deadlines(40, 300)
     assert deadlines.next_check(status, now=NOW, reserved_at=NOW, expires_at=expires_at) is None
+
+
+SECOND, MINUTE = 1_000, 60_000
+
+
+def test_timeout_of_a_workflow_replaces_the_default() -> None:
+    deadlines = Deadlines(120, 10, 30, by_workflow={"WW1": 300})
+    for workflow_sid, seconds in ((None, 120), ("", 120), ("WW2", 120), ("WW1", 300)):
+        assert deadlines.expires_at(NOW, workflow_sid) == NOW + seconds * SECOND
+
+
+def test_rejection_and_completion_are_due_after_their_settings_or_never() -> None:
+    deadlines = make_deadlines(40, 300)
+    assert deadlines.rejects_at(NOW) == NOW + 40 * SECOND
+    assert deadlines.completes_at(NOW) == NOW + 300 * SECOND
+    deadlines = make_deadlines(None, None)
+    assert deadlines.rejects_at(NOW) is deadlines.completes_at(NOW) is None
+
+
+PENDING_INTERVALS = [15, 30, 60, 120, 240, 480, 900, 900, 900]
+ASSIGNED_INTERVALS = [minutes * 60 for minutes in (15, 30, 60, 120, 240, 360, 360, 360, 360)]
+
+
+@pytest.mark.parametrize(
+    ("status", "intervals"),
+    [
+        (Status.PENDING, PENDING_INTERVALS),
+        (Status.ACCEPTED, ASSIGNED_INTERVALS),
+        (Status.WRAPPING, ASSIGNED_INTERVALS),
+    ],
+)
+def test_interval_between_checks_doubles_up_to_its_maximum(
+    status: Status, intervals: list[int]
+) -> None:
+    deadlines = make_deadlines(None, None)
+    times = {"now": NOW, "reserved_at": 0, "expires_at": 0}
+    assert [
+        deadlines.next_check(status, **times, checks=checks) - NOW
+        for checks in range(len(intervals))
+    ] == [seconds * SECOND for seconds in intervals]
+    assert deadlines.next_check(status, **times) == NOW + intervals[0] * SECOND
+    assert deadlines.next_check(status, **times, checks=10**5) == NOW + intervals[-1] * SECOND
+
+
+@pytest.mark.parametrize(
+    ("age", "reject_after", "delay"),
+    [
+        (0, None, 130_000),
+        (0, 40, 40_000),
+        (0, 200, 130_000),
+        (39_999, 40, 1),
+        (40_000, 40, 15_000),  # the rejection is overdue
+        (110_000, 40, 15_000),
+        (116_000, 40, 14_000),  # the time-out with its grace is earlier than another attempt
+        (119_999, 40, 10_001),
+        (120_000, 40, 10_000),
+        (129_999, 40, 1),
+        (130_000, 40, 15_000),  # all deadlines have passed
+        (130_000, None, 15_000),
+        (130_000, 200, 70_000),
+    ],
+)
+def test_pending_reservation_is_checked_at_its_next_deadline_or_after_the_interval(
+    age: int, reject_after: int | None, delay: int
+) -> None:
+    deadlines = make_deadlines(reject_after, 1)
+    now = NOW + age
+    check_at = deadlines.next_check(
+        Status.PENDING, now=now, reserved_at=NOW, expires_at=NOW + 120_000
+    )
+    assert check_at is not None
+    assert check_at - now == delay
+
+
+@pytest.mark.parametrize(
+    ("max_wrapup", "delay"),
+    [(None, 15 * MINUTE), (600, 10 * MINUTE), (900, 15 * MINUTE), (1_200, 15 * MINUTE)],
+)
+def test_wrapping_reservation_is_checked_at_its_limit_or_after_the_interval(
+    max_wrapup: int | None, delay: int
+) -> None:
+    deadlines = make_deadlines(1, max_wrapup)
+    times = {"now": NOW, "reserved_at": NOW, "expires_at": NOW}
+    assert deadlines.next_check(Status.WRAPPING, **times) == NOW + delay
+    assert deadlines.next_check(Status.ACCEPTED, **times) == NOW + 15 * MINUTE
+
+
+def test_overdue_rejection_is_not_attempted_after_the_timeout() -> None:
+    deadlines = Deadlines(120, grace=20, claim_lease=30, reject_after=40)
+    for age, delay in ((119_999, 15_000), (120_000, 20_000)):
+        now = NOW + age
+        times = {"now": now, "reserved_at": NOW, "expires_at": NOW + 120_000}
+        assert deadlines.next_check(Status.PENDING, **times) == now + delay

@@ -18,7 +18,8 @@ from chalicelib.domain.errors import (
     Unsettled,
 )
 from chalicelib.domain.reservations import RemoteReservation, Status
-from tests.support import sid
+from chalicelib.usecases.decide import Decision, decide
+from tests.support import make_collaborators, sid
 from tests.usecases.conftest import SUPERVISOR, Service
 
 
@@ -170,17 +171,23 @@ def test_claim_is_kept_for_sweep_if_status_cannot_be_fetched(
     assert (record.status, record.accepted_by) == (Status.ACCEPTED, "supervisor:ann")
 
 
-def test_status_is_not_fetched_if_update_took_too_long(
-    service: Service, pending: RemoteReservation
+@pytest.mark.parametrize(
+    ("waited", "elapsed", "fetches"),
+    [(0, 14_999, 1), (0, 15_000, 0), (5_000, 9_999, 1), (5_000, 10_000, 0)],
+)
+def test_status_is_fetched_only_within_15_seconds_of_the_start_of_the_request(
+    service: Service, pending: RemoteReservation, waited: int, elapsed: int, fetches: int
 ) -> None:
     def delay_update(verb: str) -> None:
-        service.clock.now += 20_000 if verb == "update" else 0
+        service.clock.now += elapsed if verb == "update" else 0
 
     service.taskrouter.when_called = delay_update
     service.taskrouter.fail_before["update"] = [TaskRouterUnavailable("slow")]
+    decision = Decision(Status.ACCEPTED, pending.reservation_sid, SUPERVISOR)
+    collaborators = make_collaborators(service.store, service.taskrouter, service.clock)
     with pytest.raises(Unsettled):
-        service.accept(pending)
-    assert service.taskrouter.calls["fetch"] == 0
+        decide(decision, collaborators, started=service.clock.now - waited)
+    assert service.taskrouter.calls["fetch"] == fetches
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from chalicelib.domain.errors import (
     StoreUnavailable,
     SweepFailed,
     TaskRouterDenied,
+    TaskRouterNotFound,
     TaskRouterNotSent,
     TaskRouterThrottled,
     TaskRouterUnavailable,
@@ -531,3 +532,11 @@ def test_unreadable_event_fails_sweep_but_does_not_block_other_events(
     service.taskrouter.unreadable_events = 0
     service.clock.now += 15 * MINUTE
     assert service.sweep()["ok"] is True
+
+
+def test_reserved_task_that_has_ended_is_not_a_failure(service: Service) -> None:
+    remote = service.taskrouter.add()
+    service.taskrouter.fail_before["list"] = [TaskRouterNotFound("404")]
+    report = service.sweep()
+    assert (report["reconciled"], report["unreconciled"], report["ok"]) == (0, 0, True)
+    assert service.store.get(remote.reservation_sid) is None

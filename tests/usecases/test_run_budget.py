@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from chalicelib.domain.errors import StoreUnavailable, TaskRouterUnavailable
+from chalicelib.domain.errors import (
+    AppError,
+    BadRequest,
+    StoreUnavailable,
+    TaskRouterDenied,
+    TaskRouterError,
+    TaskRouterNotFound,
+    TaskRouterNotSent,
+    TaskRouterRefused,
+    TaskRouterThrottled,
+    TaskRouterUnavailable,
+)
 from chalicelib.usecases.run_budget import CONCURRENCY, MAX_REASONS, RunBudget
 from tests.support import ManualClock
 
@@ -69,3 +80,106 @@ def test_reasons_of_simultaneous_failures_are_distinct_and_limited(budget: RunBu
     )
 
     assert sorted(budget.reasons) == [f"reason {number}" for number in range(MAX_REASONS)]
+
+
+def make_budget(time_left_ms: int = 60_000) -> tuple[RunBudget, ManualClock]:
+    clock = ManualClock()
+    return RunBudget(clock, lambda: time_left_ms), clock
+
+
+@pytest.mark.parametrize(("time_left_ms", "may_continue"), [(24_999, False), (25_000, True)])
+def test_step_starts_if_25_seconds_are_left(time_left_ms: int, *, may_continue: bool) -> None:
+    assert make_budget(time_left_ms)[0].may_continue() is may_continue
+
+
+class Requests:
+    """A request that is throttled some times before it succeeds."""
+
+    def __init__(self, throttled: int) -> None:
+        self.throttled = throttled
+        self.count = 0
+
+    def __call__(self) -> str:
+        self.count += 1
+        if self.count <= self.throttled:
+            raise TaskRouterThrottled("429")
+        return "response"
+
+
+@pytest.mark.parametrize(("throttled", "pause_ms"), [(0, 0), (1, 500), (2, 1_500), (3, 3_500)])
+def test_throttled_request_is_repeated_up_to_three_times(throttled: int, pause_ms: int) -> None:
+    budget, clock = make_budget()
+    request, started = Requests(throttled), clock.now
+
+    assert budget.retry_throttled(request) == "response"
+    assert (clock.now - started, request.count) == (pause_ms, throttled + 1)
+    assert budget.may_continue()
+
+
+@pytest.mark.parametrize(
+    ("time_left_ms", "requests", "pause_ms"), [(60_000, 4, 3_500), (24_999, 1, 0)]
+)
+def test_throttled_request_ends_the_run_after_its_attempts_or_if_time_is_short(
+    time_left_ms: int, requests: int, pause_ms: int
+) -> None:
+    budget, clock = make_budget(time_left_ms)
+    request, started = Requests(throttled=100), clock.now
+
+    with pytest.raises(TaskRouterThrottled):
+        budget.retry_throttled(request)
+    assert (clock.now - started, request.count) == (pause_ms, requests)
+    budget._time_left_ms = lambda: 60_000
+    assert not budget.may_continue()
+
+
+def test_other_error_is_not_retried_and_does_not_end_the_run() -> None:
+    budget, _ = make_budget()
+    requests = []
+
+    def fail() -> None:
+        requests.append(1)
+        raise TaskRouterUnavailable("500")
+
+    with pytest.raises(TaskRouterUnavailable):
+        budget.retry_throttled(fail)
+    assert len(requests) == 1
+    assert budget.may_continue()
+
+
+@pytest.mark.parametrize(
+    ("error", "ends_run"),
+    [
+        (TaskRouterDenied, True),
+        (TaskRouterNotFound, True),
+        (TaskRouterRefused, False),
+        (TaskRouterUnavailable, False),
+        (TaskRouterThrottled, False),
+        (TaskRouterNotSent, False),
+        (TaskRouterError, False),
+        (StoreUnavailable, False),
+        (BadRequest, False),
+    ],
+)
+def test_failure_ends_the_run_if_all_other_steps_would_fail(
+    error: type[AppError], *, ends_run: bool
+) -> None:
+    budget, _ = make_budget()
+    budget.count_failure(error("why"))
+    assert budget.may_continue() is not ends_run
+    assert budget.errors == {error.code: 1}
+    assert budget.reasons == ([] if error is BadRequest else ["why"])
+
+
+def test_failures_are_counted_by_code_with_their_first_three_distinct_reasons() -> None:
+    budget, _ = make_budget()
+    for reason in ("a", "b", "a", "c", "d", "b"):
+        budget.count_failure(TaskRouterUnavailable(reason))
+    budget.count_failure(StoreUnavailable("e"))
+    budget.count_failure(BadRequest("f"))
+
+    assert budget.errors == {
+        "TaskRouterUnavailable": 6,
+        "StoreUnavailable": 1,
+        "BadRequestError": 1,
+    }
+    assert budget.reasons == ["a", "b", "c"]

@@ -1,8 +1,12 @@
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier
+from typing import Any
 
 import pytest
 
 from chalicelib.domain.errors import (
+    StoreUnavailable,
     SweepFailed,
     TaskRouterDenied,
     TaskRouterNotFound,
@@ -11,6 +15,8 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import OPEN, RemoteReservation, Status
 from chalicelib.usecases import sweep
+from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
+from tests.support import NOW, make_collaborators
 from tests.usecases.conftest import Service
 
 PAST_DEADLINE_MS = 130_000
@@ -192,10 +198,13 @@ def test_persistently_throttled_sweep_leaves_checks_to_next_sweep(service: Servi
 
 
 def test_sweep_starts_no_check_if_time_is_short(service: Service) -> None:
-    service.assign(service.taskrouter.add())
+    for _ in range(3):
+        service.assign(service.taskrouter.add())
     service.clock.now += PAST_DEADLINE_MS
 
-    assert service.sweep(time_left_ms=24_999)["left"] == 1
+    report = service.sweep(time_left_ms=24_999)
+    # The sweep stops reading due Reservations after the first one.
+    assert (report["due"], report["left"]) == (1, 1)
     assert not service.taskrouter.calls
 
 
@@ -220,3 +229,134 @@ def test_expired_claim_on_pending_reservation_is_removed(service: Service) -> No
     assert service.sweep()["unchanged"] == 1
     record = service.record(remote)
     assert (record.status, record.claim) == (Status.PENDING, None)
+
+
+def sweep_report(service: Service) -> dict[str, Any]:
+    """Sweep and return the report, even if the sweep fails."""
+    reports: list[dict[str, Any]] = []
+    collaborators = make_collaborators(
+        service.store, service.taskrouter, service.clock, service.deadlines
+    )
+    with suppress(SweepFailed):
+        sweep_due_reservations(
+            collaborators, service.policy, time_left_ms=lambda: 60_000, report=reports.append
+        )
+    (report,) = reports
+    return report
+
+
+NOTHING = {
+    "due": 0,
+    "oldest_due_ms": 0,
+    "mirrored": 0,
+    "unchanged": 0,
+    "gone": 0,
+    "rejected": 0,
+    "completed": 0,
+    "failed": 0,
+    "left": 0,
+    "reconciled": 0,
+    "unreconciled": 0,
+    "monitor_only": False,
+    "errors": {},
+    "reasons": [],
+    "ok": True,
+    "duration_ms": 0,
+}
+
+
+def test_report_of_a_sweep_without_due_reservations_contains_only_zeros(service: Service) -> None:
+    assert sweep_report(service) == NOTHING | {"at": NOW}
+
+
+def test_report_counts_each_outcome_and_failure(service: Service) -> None:
+    service.policy = SweepPolicy(monitor_only=True)
+    unchanged, timed_out, missing, failing = (service.taskrouter.add() for _ in range(4))
+    for remote in (unchanged, timed_out, missing, failing):
+        service.assign(remote)
+    service.taskrouter.set_status(timed_out.reservation_sid, Status.TIMEOUT)
+    service.taskrouter.remove(missing.reservation_sid)
+    unrecorded = service.taskrouter.add()
+    fetch = service.taskrouter.fetch_reservation
+
+    def fetch_or_fail(reservation_sid: str, **options: Any) -> RemoteReservation:
+        if reservation_sid == failing.reservation_sid:
+            raise TaskRouterUnavailable("connection lost")
+        return fetch(reservation_sid, **options)
+
+    def delay(verb: str) -> None:
+        service.clock.now += 7 if verb == "workspace" else 0
+
+    service.taskrouter.fetch_reservation = fetch_or_fail  # type: ignore[method-assign]
+    service.taskrouter.when_called = delay
+    service.clock.now += PAST_DEADLINE_MS + 5_000
+
+    assert sweep_report(service) == NOTHING | {
+        "at": NOW + PAST_DEADLINE_MS + 5_000,
+        "duration_ms": 7,
+        "due": 4,
+        "oldest_due_ms": 5_000,
+        "mirrored": 1,
+        "unchanged": 1,
+        "gone": 1,
+        "failed": 1,
+        "reconciled": 1,
+        "monitor_only": True,
+        "errors": {"TaskRouterUnavailable": 1},
+        "reasons": ["connection lost"],
+        "ok": False,
+    }
+    assert service.record(unrecorded).status is Status.PENDING
+    assert service.record(missing).history[-1].note == "TaskRouter returned 404"
+    assert service.record(timed_out).worker_name == "Alice"
+
+
+@pytest.mark.parametrize("method", ["due_reservations", "save_sweep"])
+def test_failure_of_dynamodb_is_reported_and_fails_the_sweep(
+    service: Service, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise StoreUnavailable("DynamoDB is down")
+
+    monkeypatch.setattr(service.store, method, fail)
+    report = sweep_report(service)
+    assert (report["errors"], report["ok"]) == ({"StoreUnavailable": 1}, False)
+    with pytest.raises(SweepFailed, match=r"^The sweep failed: StoreUnavailable \(1\)\. DynamoDB"):
+        service.sweep()
+
+
+def test_workspace_is_verified_once_per_sweep(service: Service) -> None:
+    for _ in range(5):
+        remote = service.taskrouter.add()
+        service.assign(remote)
+        service.taskrouter.remove(remote.reservation_sid)
+    service.clock.now += PAST_DEADLINE_MS
+
+    assert service.sweep()["gone"] == 5
+    assert service.taskrouter.calls["workspace"] == 1
+
+
+def test_status_changed_by_the_sweep_restarts_the_intervals_between_checks(
+    service: Service,
+) -> None:
+    remote = service.taskrouter.add()
+    service.assign(remote)
+    intervals_between_checks(service, remote, 4)
+    service.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
+    service.clock.now = next_check_at(service, remote)
+    assert service.sweep()["mirrored"] == 1
+    assert intervals_between_checks(service, remote, 3) == [900, 900, 1_800]
+
+
+def test_eight_reservations_are_checked_at_the_same_time(service: Service) -> None:
+    for _ in range(8):
+        service.assign(service.taskrouter.add())
+    service.clock.now += PAST_DEADLINE_MS
+    barrier = Barrier(8, timeout=10)
+
+    def wait_for_others(verb: str) -> None:
+        if verb == "fetch":
+            barrier.wait()
+
+    service.taskrouter.when_called = wait_for_others
+    assert service.sweep()["unchanged"] == 8

@@ -282,3 +282,20 @@ def test_wrapping_reservation_is_not_completed_by_default(service: Service) -> N
 
     assert service.sweep()["unchanged"] == 1
     assert service.taskrouter.calls["update"] == 0
+
+
+def test_wrap_up_is_limited_from_its_start_not_from_the_creation_of_the_record(
+    service: Service,
+) -> None:
+    service.deadlines = replace(DEADLINES, max_wrapup=1_200)
+    remote = service.taskrouter.add(Status.WRAPPING)
+    service.post_event(remote, Status.ACCEPTED)
+    service.clock.now += 600_000
+    service.post_event(remote, Status.WRAPPING)
+
+    service.clock.now += 900_000
+    assert service.sweep()["unchanged"] == 1
+    service.clock.now += 299_999
+    assert service.sweep()["due"] == 0
+    service.clock.now += 1
+    assert service.sweep()["completed"] == 1

@@ -205,7 +205,7 @@ class Instruction:
     @classmethod
     def hints(cls) -> dict[str, str]:
         """Return JSON names of this instruction by the REST names that any instruction uses."""
-        types = (*INSTRUCTION_TYPES.values(), cls)
+        types = INSTRUCTION_TYPES.values()
         pairs = ((p.rest_name, name) for type_ in types for name, p in type_.parameters().items())
         return {rest_name: name for rest_name, name in pairs if name in cls.parameters()}
 
@@ -279,7 +279,8 @@ class Dequeue(Instruction):
         """Yield the errors in the values. SIP addresses have a shorter maximum timeout."""
         errors = list(super().value_errors(values))
         yield from errors
-        if not errors and is_sip(values.get("to")) and values.get("timeout", 0) > _MAX_SIP_SECONDS:
+        is_limited = is_sip(values.get("to")) and "timeout" in values
+        if not errors and is_limited and values["timeout"] > _MAX_SIP_SECONDS:
             yield ParameterError(
                 "timeout",
                 f"timeout must be at most {_MAX_SIP_SECONDS} if `to` is a SIP address.",

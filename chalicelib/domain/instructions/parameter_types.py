@@ -107,10 +107,10 @@ CALL = _sid("CA", "a call")
 
 
 def one_of(*values: str) -> ParameterType:
-    """Return the type of strings from a fixed set. Booleans are not strings."""
+    """Return the type of strings from a fixed set."""
     return ParameterType(
         "one of " + ", ".join(f'"{value}"' for value in values),
-        lambda value: isinstance(value, str) and value in values,
+        lambda value: value in values,
     )
 
 

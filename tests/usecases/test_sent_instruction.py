@@ -1,0 +1,133 @@
+"""What is known about an instruction that was sent, or may have been sent."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.domain.errors import (
+    AnswerUnknown,
+    InstructionAlreadySent,
+    ReservationNotPending,
+    Unsettled,
+)
+from chalicelib.domain.reservations import Claim, Reservation, SentInstruction, Status
+from chalicelib.usecases.sent_instruction import is_known_as_sent, outcome_unknown, require_answer
+from tests.support import NOW, sid
+
+CALL = {"instruction": "call", "from": "+15556667777", "url": "https://a.example", "accept": True}
+DEQUEUE = {"instruction": "dequeue"}
+RECORD = Reservation(
+    reservation_sid=sid("WR"),
+    task_sid=sid("WT"),
+    worker_sid=sid("WK"),
+    status=Status.PENDING,
+    reserved_at=NOW,
+    expires_at=NOW + 120_000,
+    answer={},
+)
+
+
+def sent(
+    status: Status = Status.PENDING, *, is_confirmed: bool, accepted_by: str | None = None
+) -> Reservation:
+    instruction = SentInstruction("1", "supervisor:ann", CALL, is_confirmed=is_confirmed)
+    return replace(RECORD, status=status, instruction_sent=instruction, accepted_by=accepted_by)
+
+
+@pytest.mark.parametrize(
+    ("answer", "record", "expected"),
+    [
+        (None, RECORD, False),
+        (None, sent(is_confirmed=True), False),
+        (CALL, RECORD, False),
+        (CALL, replace(RECORD, answer={"instruction": "accept"}), False),
+        (CALL, replace(RECORD, answer=CALL), True),
+        (CALL, sent(is_confirmed=True), True),
+        (CALL, sent(is_confirmed=False), False),
+        (CALL, sent(Status.ACCEPTED, is_confirmed=True, accepted_by="event"), True),
+        (CALL, sent(Status.ACCEPTED, is_confirmed=False, accepted_by="supervisor:ann"), False),
+        (CALL, sent(Status.CANCELED, is_confirmed=False, accepted_by="event"), False),
+        (CALL, replace(RECORD, answer=CALL, status=Status.COMPLETED), True),
+    ],
+)
+def test_instruction_is_known_as_sent_in_the_answer_or_if_confirmed(
+    answer: dict[str, Any] | None, record: Reservation, *, expected: bool
+) -> None:
+    assert is_known_as_sent(answer, record) is expected
+
+
+@pytest.mark.parametrize("status", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
+def test_unconfirmed_instruction_is_unknown_if_another_source_accepted(status: Status) -> None:
+    with pytest.raises(ReservationNotPending) as raised:
+        is_known_as_sent(CALL, sent(status, is_confirmed=False, accepted_by="event"))
+    assert raised.value.details == {"reservation_status": status}
+    assert raised.value.message == (
+        f"The Reservation's status is {status}. "
+        "The instruction may have been sent. Its outcome is not known."
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "verb"),
+    [
+        (replace(RECORD, answer=CALL), "was already"),
+        (sent(is_confirmed=True), "was already"),
+        (sent(is_confirmed=False), "may already have been"),
+        (sent(Status.ACCEPTED, is_confirmed=False), "may already have been"),
+    ],
+)
+def test_another_instruction_is_refused(record: Reservation, verb: str) -> None:
+    with pytest.raises(InstructionAlreadySent) as raised:
+        is_known_as_sent(DEQUEUE, record)
+    assert raised.value.details == {"reservation_status": record.status}
+    assert raised.value.message == (
+        f"The instruction call {verb} sent to TaskRouter for this Reservation. "
+        "A second instruction could ring a phone again."
+    )
+
+
+CLAIM = Claim(
+    until=NOW, target=Status.ACCEPTED, claim_id="1", by="supervisor:ann", needs_answer=True
+)
+UNANSWERED = replace(RECORD, answer=None)
+LATER = NOW + 15_000
+
+
+@pytest.mark.parametrize(
+    ("claim", "record"),
+    [
+        (replace(CLAIM, needs_answer=False), UNANSWERED),
+        (CLAIM, RECORD),
+        (CLAIM, replace(UNANSWERED, instruction_sent=sent(is_confirmed=True).instruction_sent)),
+        *[
+            (CLAIM, replace(UNANSWERED, status=status))
+            for status in Status
+            if status is not Status.PENDING
+        ],
+    ],
+)
+def test_answer_is_not_required(claim: Claim, record: Reservation) -> None:
+    for now in (NOW, LATER):
+        require_answer(claim, record, now=now)
+
+
+@pytest.mark.parametrize("record", [UNANSWERED, replace(RECORD, withheld="call")])
+def test_missing_answer_may_be_recorded_within_15_seconds(record: Reservation) -> None:
+    for now, seconds in ((NOW, 15), (NOW + 14_999, 1)):
+        with pytest.raises(Unsettled) as pending:
+            require_answer(CLAIM, record, now=now)
+        assert pending.value.retry_after == seconds
+        assert pending.value.message == (
+            f"The answer to the Reservation's callback is not recorded yet. Retry in {seconds} s."
+        )
+    for now in (LATER, LATER + 1):
+        with pytest.raises(AnswerUnknown, match="Accept the Reservation without") as unknown:
+            require_answer(CLAIM, record, now=now)
+        assert unknown.value.details == {"reservation_status": "pending"}
+
+
+def test_repeated_request_can_be_retried_after_the_sweep_checks_the_effect() -> None:
+    error = outcome_unknown()
+    assert error.retry_after == 15
+    assert error.message.endswith("accept without an instruction. Retry in 15 s.")
