@@ -227,8 +227,7 @@ class Sender:
                 body=request.body,
                 headers=request.headers,
                 timeout=seconds,
-                retries=False,
-                redirect=False,
+                retries=False,  # also returns redirects
                 preload_content=False,
                 decode_content=False,
             )
