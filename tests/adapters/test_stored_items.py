@@ -667,3 +667,36 @@ def test_check_of_a_changed_record_is_not_rescheduled(
     store.reschedule_check(replace(due, **difference), at=NOW, checks=1)
 
     assert stored_item(store, reservation_sid) == before
+
+
+def test_records_are_read_consistently_and_statuses_eventually(
+    store: DynamoReservationStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reservation_sid = seed(store, Status.WRAPPING)
+    requests: list[dict[str, Any]] = []
+    for operation in ("get_item", "batch_get_item"):
+        send = getattr(store._client, operation)
+
+        def record(send: Any = send, **request: Any) -> Any:
+            requests.append(request)
+            return send(**request)
+
+        monkeypatch.setattr(store._client, operation, record)
+
+    assert store.get(reservation_sid) is not None
+    assert store.fetch_statuses([reservation_sid]) == {reservation_sid: Status.WRAPPING}
+
+    key = {"reservation_sid": {"S": reservation_sid}}
+    table = store._reservations
+    assert requests == [
+        {"TableName": table, "Key": key, "ConsistentRead": True},
+        {
+            "RequestItems": {
+                table: {
+                    "Keys": [key],
+                    "ProjectionExpression": "reservation_sid, #status",
+                    "ExpressionAttributeNames": {"#status": "status"},
+                }
+            }
+        },
+    ]
