@@ -24,7 +24,7 @@ from urllib3.util import connection
 
 from chalicelib.adapters import aws
 from chalicelib.adapters.aws import InvalidResponse, JsonApi, Response, Sender
-from chalicelib.adapters.dynamodb.client import make_client, read_all, translate_errors
+from chalicelib.adapters.dynamodb.client import from_item, make_client, read_all, translate_errors
 from chalicelib.adapters.exchange import Exchange
 from chalicelib.domain.errors import StoreUnavailable
 from tests.scripted_aws import http_response, respond, scripted_server
@@ -424,3 +424,36 @@ def test_reads_have_the_time_of_one_of_two_attempts(
     with pytest.raises(ReadTimeoutError):
         client_at("http://127.0.0.1:9", budget=2.05).get_item(**REQUEST)
     assert limits == [(pytest.approx(1.0), 2**25)] * 2
+
+
+def test_retries_of_reads_do_not_depend_on_the_environment(
+    client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_RETRY_MODE", "standard")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    retries = client_at("http://127.0.0.1:9").meta.config.retries
+    assert retries == {"mode": "legacy", "total_max_attempts": 2}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "requests", "message"),
+    [
+        (502, b"<html>", 2, "DynamoDB returned 502. Retry."),
+        (400, b"", 1, "DynamoDB returned 400. Retry."),
+        (200, b"<html>", 1, "The request to DynamoDB failed (InvalidResponse). Retry."),
+    ],
+)
+def test_failed_read_without_json_is_reported_by_its_status(
+    client_at: Callable[..., Any], status: int, body: bytes, requests: int, message: str
+) -> None:
+    with scripted_server(respond(http_response(status, body))) as server:
+        client = client_at(server.url)
+        with pytest.raises(StoreUnavailable) as raised, translate_errors():
+            client.get_item(**REQUEST)
+        assert len(server.requests) == requests
+    assert raised.value.message == message
+
+
+def test_attributes_of_other_types_are_not_read() -> None:
+    with pytest.raises(TypeError, match="of type SS can't be read"):
+        from_item({"a": {"SS": ["x"]}})

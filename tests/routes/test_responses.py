@@ -170,6 +170,7 @@ def test_only_server_errors_are_logged_as_errors(
     times = iter([10.0, 10.0123456])
     monkeypatch.setattr(http, "time", SimpleNamespace(perf_counter=lambda: next(times)))
     request: Any = SimpleNamespace(method="GET", path="/x")
+    observability.start()
     observability.bind(found=5)
 
     log_request(request, lambda _: Response("", status_code=status))
