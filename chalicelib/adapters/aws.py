@@ -235,7 +235,7 @@ class Sender:
             if len(body) > max_bytes:
                 response.close()
                 raise InvalidResponse
-            response.release_conn()
+            # urllib3 releases the connection at the end of the body.
             return Response(response.status, response.headers, body)
 
         try:

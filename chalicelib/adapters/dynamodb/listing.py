@@ -201,8 +201,8 @@ class DynamoReservationListing:
             if start is None:
                 return
             if not budget.may_continue():
-                yield _position(from_item(start)), False
-                return
+                break
+        yield _position(from_item(start)), False
 
     def _hourly_positions(
         self, query: ReservationQuery, after: _Position, budget: _ReadBudget
@@ -219,9 +219,8 @@ class DynamoReservationListing:
                 if hour + _HOUR_MS <= query.since:
                     return
             if not budget.may_continue():
-                end = _position(from_item(start)) if start else _Position(hour + _HOUR_MS - 1)
-                yield end, False
-                return
+                break
+        yield _position(from_item(start)) if start else _Position(hour + _HOUR_MS - 1), False
 
     def _read_index(
         self,
