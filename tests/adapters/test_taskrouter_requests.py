@@ -1,6 +1,7 @@
 """The exact requests of the TaskRouter client, its limits, and its errors by status."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
@@ -420,6 +421,25 @@ def test_resource_of_at_most_one_mebibyte_is_read(
     else:
         with pytest.raises(TaskRouterUnavailable, match="response can't be read"):
             client.fetch_reservation(RESERVATION, task_sid=TASK)
+
+
+def test_connection_of_a_too_large_response_is_closed(server: ScriptedServer) -> None:
+    closed = threading.Event()
+
+    def send_endlessly(peer: Peer) -> None:
+        peer.read_request()
+        peer.send(b"HTTP/1.1 200 OK\r\n\r\n{")
+        try:
+            while not peer.ended.is_set():
+                peer.send(b" " * 65_536)
+        except OSError:
+            closed.set()
+
+    server.script = send_endlessly
+    with pytest.raises(TaskRouterUnavailable) as raised:
+        make_client(server.url).verify_workspace()
+    assert closed.wait(5)
+    assert raised.value.message == "TaskRouter's response can't be read."
 
 
 def test_connections_have_time_limits_and_are_kept() -> None:

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 from chalice.app import Response
 
 from app import app
@@ -486,3 +487,99 @@ def test_open_paths_need_no_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
     before = dict(app.routes), list(app.middleware_handlers)
     move_twilio_routes(app, ("",))
     assert (dict(app.routes), list(app.middleware_handlers)) == before
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "status"),
+    [
+        ("application/json", b"attributes=%7B%7D", 400),
+        ("application/json", b'{"attributes": {}}', 201),
+        ("application/json", b"[]", 400),
+        (FORM, b"attributes=%7B%7D", 201),
+        (FORM, b'{"attributes": {}}', 201),
+        (FORM, b"\xef\xbb\xbfattributes=%7B%7D", 201),
+        ("application/octet-stream", b'{"attributes": {}}', 201),
+        ("application/json", b'{"attributes": "\xff"}', 400),
+        ("text/plain", b'{"attributes": {}}', 415),
+    ],
+)
+def test_content_type_and_first_brace_determine_the_format_of_a_body(
+    api: Api, content_type: str, body: bytes, status: int
+) -> None:
+    response = api.call("POST", "/create-task", body=body, content_type=content_type)
+    assert response.status_code == status
+    assert len(api.taskrouter.tasks) == (1 if status == 201 else 0)
+    if status == 400:
+        message = response.json_body["Message"]
+        assert message.startswith("The body must be " + ("UTF-8." if b"\xff" in body else "a JSON"))
+
+
+@pytest.mark.parametrize("body", ["aé", "\ufeffaé", "aé".encode(), "\ufeffaé".encode()])
+def test_body_is_read_as_bytes_without_a_byte_order_mark(body: str | bytes) -> None:
+    request: Any = SimpleNamespace(raw_body=body)
+    assert http.read_body(request) == "aé".encode()
+
+
+def signed_request(path: str, domain: str | None, **headers: str) -> Any:
+    context = {"path": path, "resourcePath": "/route", "domainName": domain}
+    return SimpleNamespace(context=context, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("path", "base_url", "url"),
+    [
+        ("/dev/route", "https://a.test/x", "https://a.test/x/route"),
+        ("/dev/route/", "https://a.test/x", "https://a.test/x/route/"),
+        ("/other", "https://a.test/x", "https://a.test/x/route"),
+        ("/dev/route/", "", "https://api.test/dev/route/"),
+    ],
+)
+def test_requested_url_ends_like_the_requested_path(path: str, base_url: str, url: str) -> None:
+    assert http._requested_url(signed_request(path, "api.test"), base_url) == url
+
+
+def test_other_urls_combine_hosts_paths_and_schemes() -> None:
+    headers = {"host": "a.test", "x-forwarded-host": "front.test"}
+    request = signed_request("/dev/route", "api.test", **headers)
+    paths = ("/x/route", "/dev/route")
+    assert list(http._other_urls(request, "https://a.test/x/route")) == [
+        f"{scheme}://{host}{path}"
+        for host in ("a.test", "api.test", "front.test")
+        for path in paths
+        for scheme in ("https", "http")
+    ]
+    nameless = signed_request("/route", None)
+    assert list(http._other_urls(nameless, "https://a.test/route")) == [
+        "https://a.test/route",
+        "http://a.test/route",
+    ]
+
+
+def test_unrecorded_reservation_is_logged_with_its_error(api: Api) -> None:
+    class UnreachableClient:
+        def update_item(self, **_request: object) -> None:
+            raise ConnectTimeoutError(endpoint_url="http://dynamodb")
+
+    api.service.store._client = UnreachableClient()
+    parameters = api.callback_parameters()
+    sids = {
+        "reservation_sid": parameters["ReservationSid"],
+        "task_sid": parameters["TaskSid"],
+        "worker_sid": parameters["WorkerSid"],
+    }
+    path = "/assignment_callback"
+
+    assert api.post_callback(parameters, path=f"{path}/fallback").json_body == {}
+    expected = {"answer": "defer", "error": "StoreUnavailable", "UnrecordedReservation": 1, **sids}
+    fallback = request_line("POST", f"{path}/fallback", 200, **expected)
+    # The line must be written at every log level, because an alarm counts it.
+    assert last_line(api) == {**fallback, "level": "ERROR"}
+
+    response = api.post_callback(parameters, path=path)
+    assert (response.status_code, response.json_body["Code"]) == (503, "StoreUnavailable")
+    line = last_line(api)
+    assert line.pop("reason") == "DynamoDB at http://dynamodb did not respond in time."
+    assert line == request_line("POST", path, 503, error="StoreUnavailable", **sids)
