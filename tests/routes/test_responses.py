@@ -373,6 +373,8 @@ def test_limit_is_a_whole_number_from_1_to_100(api: Api, limit: str, status: int
         ("2026-09-21T16:13:20%2B02:00", 1),
         ("2026-09-21T16:13:20.001%2B02:00", 0),
         ("2026-09-21T12:13:20-02:00", 1),
+        ("0001-01-01T00:00:00%2B23:59", 1),
+        ("9999-12-31T23:59:59-23:59", 0),
     ],
 )
 def test_since_without_an_offset_is_in_utc(api: Api, since: str, count: int) -> None:
