@@ -227,8 +227,7 @@ class Sender:
                 body=request.body,
                 headers=request.headers,
                 timeout=seconds,
-                retries=False,
-                redirect=False,
+                retries=False,  # also returns redirects
                 preload_content=False,
                 decode_content=False,
             )
@@ -236,7 +235,7 @@ class Sender:
             if len(body) > max_bytes:
                 response.close()
                 raise InvalidResponse
-            response.release_conn()
+            # urllib3 releases the connection at the end of the body.
             return Response(response.status, response.headers, body)
 
         try:

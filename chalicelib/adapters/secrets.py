@@ -121,8 +121,8 @@ class ParameterSecrets:
             return secrets
         # If the read fails, the previous secrets are better than none.
         with suppress(SecretsUnavailable):
-            self._secrets = self._read()
-        return self._secrets or secrets
+            secrets = self._secrets = self._read()
+        return secrets
 
     def _read(self) -> Secrets:
         self._last_attempt_at = self._now_ms()

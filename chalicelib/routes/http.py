@@ -378,10 +378,11 @@ def _without_secrets(url: str, route: str, query: list[tuple[str, str]]) -> str:
     not shown either.
     """
     scheme, _, address = url.partition("://")
-    base, found, rest = address.rpartition(route)
+    # If the URL does not contain the route, *rest* is the whole address.
+    base, _, rest = address.rpartition(route)
     host, *segments = base.split("/")
     path = "/".join([host, *map(_mask_if_long, segments[:1]), *("***" for _ in segments[1:])])
-    end = rest if found and rest in ("", "/") else "/***"
+    end = rest if rest in ("", "/") else "/***"
     names = "&".join(f"{_mask_if_long(name)}=***" if value else "***" for name, value in query[:10])
     return f"{scheme}://{path}{route}{end}{'?' if query else ''}{names}"
 

@@ -252,7 +252,7 @@ def _parse_time(value: str | None) -> int | None:
     try:
         time = datetime.fromisoformat(value)
         return int(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise BadRequest("since must be an ISO 8601 time, such as 2026-11-22T01:00:00Z.") from error
 
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import boto3
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ClientError, NoCredentialsError, ReadTimeoutError
 from twilio.jwt.access_token import AccessToken
 from twilio.jwt.access_token.grants import TaskRouterGrant
 from twilio.request_validator import HMAC_SHA256, RequestValidator
 
-from chalicelib.adapters.secrets import ParameterSecrets, parse_secrets, ssm_client
+from chalicelib import observability
+from chalicelib.adapters.secrets import ParameterSecrets, Secrets, parse_secrets, ssm_client
 from chalicelib.adapters.twilio.access_tokens import TokenVerifier
 from chalicelib.adapters.twilio.signature import SignatureVerifier
 from chalicelib.domain.callbacks import Form
@@ -23,6 +24,7 @@ from tests.support import ManualClock
 URL = "https://example.test/api/event_callback"
 FORM = Form([("a", "1")])
 ACCOUNT, WORKSPACE, KEY = "AC" + "1" * 32, "WS" + "2" * 32, "SK" + "3" * 32
+OTHER_KEY = "SK" + "4" * 32
 SECRET = "a secret that is long enough for HS256"
 
 
@@ -105,7 +107,10 @@ def test_old_and_new_auth_tokens_are_valid_during_rotation() -> None:
     verifier.verify(URL, FORM, sign("old"))
 
     ssm.value["auth_tokens"] = ["old", "new"]
-    clock.now += 60_000
+    clock.now += 59_999
+    with pytest.raises(InvalidSignature):
+        verifier.verify(URL, FORM, sign("new"))
+    clock.now += 1
     verifier.verify(URL, FORM, sign("new"))
     verifier.verify(URL, FORM, sign("old"))
     assert ssm.reads == 2
@@ -128,10 +133,14 @@ def test_failed_first_read_is_retried_after_one_second() -> None:
     for _ in range(50):
         with pytest.raises(SecretsUnavailable):
             verifier.verify(URL, FORM, sign("old"))
-    assert ssm.reads == 1
     ssm.is_failing = False
-    clock.now += 1_000
+    clock.now += 999
+    with pytest.raises(SecretsUnavailable):
+        verifier.verify(URL, FORM, sign("old"))
+    assert ssm.reads == 1
+    clock.now += 1
     verifier.verify(URL, FORM, sign("old"))
+    assert ssm.reads == 2
 
 
 def test_secrets_are_kept_if_refresh_fails() -> None:
@@ -241,11 +250,80 @@ def test_signature_that_does_not_match_settings_header_is_invalid(
         {"auth_tokens": ["t"], "api_keys": {"key": SECRET}},
         {"auth_tokens": ["t"], "api_keys": {KEY: ""}},
         {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "shared_keys": ["k"]},
+        {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "shared_keys": {"k": 5}},
+        {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "shared_keys": {"k": "", "l": "s"}},
+        {"auth_tokens": ["t"], "api_keys": {KEY: SECRET}, "shared_keys": None},
+        {"auth_tokens": ["t"], "api_keys": {KEY: SECRET, "key": SECRET}},
+        {"auth_tokens": ["t"], "api_keys": {KEY: SECRET, OTHER_KEY: 5}},
+        {"auth_tokens": ["t"], "api_keys": [KEY]},
+        {"auth_tokens": ["t", ""], "api_keys": {KEY: SECRET}},
+        {"auth_tokens": ["t", 1], "api_keys": {KEY: SECRET}},
+        {"auth_tokens": {"t": "t"}, "api_keys": {KEY: SECRET}},
+        {"api_keys": {KEY: SECRET}},
         [],
         "token",
     ],
 )
 def test_error_for_malformed_parameter_contains_no_secret(value: Any) -> None:
-    with pytest.raises(SecretsUnavailable) as error:
+    with pytest.raises(SecretsUnavailable, match="must be a JSON object with auth_tokens") as error:
         parse_secrets(json.dumps(value))
     assert SECRET not in str(error.value)
+
+
+def test_parameter_must_be_json() -> None:
+    with pytest.raises(SecretsUnavailable, match="must be a JSON object with auth_tokens"):
+        parse_secrets("{")
+
+
+@pytest.mark.parametrize("shared", [None, {}, {"k1": "one", "k2": "two"}])
+def test_secrets_are_read_and_hidden_in_representations(shared: dict[str, str] | None) -> None:
+    value: dict[str, Any] = {"auth_tokens": ["t", "u"], "api_keys": {KEY: SECRET, OTHER_KEY: "o"}}
+    if shared is not None:
+        value["shared_keys"] = shared
+    secrets = parse_secrets(json.dumps(value))
+    assert secrets == Secrets(("t", "u"), {KEY: SECRET, OTHER_KEY: "o"}, shared or {})
+    assert secrets.api_key == (KEY, SECRET)
+    assert repr(secrets) == "Secrets()"
+
+
+def test_decrypted_parameter_is_requested() -> None:
+    requests: list[dict[str, Any]] = []
+
+    class RecordingSsm(FakeSsm):
+        def get_parameter(self, **request: object) -> dict[str, Any]:
+            requests.append(request)
+            return super().get_parameter()
+
+    make_secrets(RecordingSsm(), ManualClock()).current()
+    assert requests == [{"Name": "/taskrouter/secrets", "WithDecryption": True}]
+
+
+@pytest.mark.parametrize(
+    ("failure", "cause"),
+    [
+        (
+            ReadTimeoutError(endpoint_url="https://ssm"),
+            "SSM at https://ssm did not respond in time",
+        ),
+        (NoCredentialsError(), "Unable to locate credentials"),
+        (ClientError({"Error": {"Code": "ThrottlingException"}}, "x"), "SSM returned Throttl"),
+        (ClientError({}, "x"), "SSM returned "),
+        (KeyError("Parameter"), "SSM returned no value"),
+        (TypeError(), "SSM returned no value"),
+    ],
+)
+def test_failure_to_read_the_secrets_is_explained_and_bound_to_the_log(
+    failure: Exception, cause: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BrokenSsm(FakeSsm):
+        def get_parameter(self, **_request: object) -> dict[str, Any]:
+            raise failure
+
+    bound: dict[str, Any] = {}
+    monkeypatch.setattr(observability, "bind", bound.update)
+    with pytest.raises(SecretsUnavailable) as raised:
+        make_secrets(BrokenSsm(), ManualClock()).current()
+    assert raised.value.message.startswith(f"The secrets can't be read: {cause}")
+    assert raised.value.message.endswith(". Retry.")
+    assert ".." not in raised.value.message
+    assert bound == {"secrets": raised.value.message}

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable, Sequence
+from itertools import permutations
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
@@ -166,6 +167,43 @@ def test_at_most_48_urls_are_rebuilt(pairs: list[tuple[str, str]]) -> None:
     assert all(url.startswith(f"{ROUTE}?") for url in urls)
 
 
+@pytest.mark.parametrize(("count", "urls"), [(1, 1), (2, 2), (3, 6), (4, 24), (5, 1)])
+def test_orders_of_at_most_four_parameters_are_rebuilt(count: int, urls: int) -> None:
+    pairs = [(f"n{number}", "v") for number in range(count)]
+    assert len(set(signed_urls(ROUTE, pairs))) == urls
+
+
+def test_orders_of_four_parameters_are_rebuilt_with_two_encodings_of_spaces() -> None:
+    pairs = [(f"n{number}", "a b") for number in range(4)]
+    expected = {
+        f"{ROUTE}?{'&'.join(order)}"
+        for space in ("%20", "+")
+        for order in permutations(f"{name}=a{space}b" for name, _ in pairs)
+    }
+    assert set(signed_urls(ROUTE, pairs)) == expected
+    assert len(list(signed_urls(ROUTE, [(name, "a b'") for name, _ in pairs]))) == 48
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_lone_surrogates_in_a_query_string_are_replaced(count: int) -> None:
+    query = [("a", "\ud800")] * count
+    assert f"{ROUTE}?" + "&".join(["a=%3F"] * count) in signed_urls(ROUTE, query)
+    with pytest.raises(InvalidSignature) as raised:
+        verifier("right").verify(ROUTE, FORM, sign(ROUTE, "wrong"), query=query)
+    assert raised.value.likely_cause == "query"
+
+
+@pytest.mark.parametrize(
+    ("signed", "requested"),
+    [(ROUTE, f"{ROUTE}/"), (f"{ROUTE}/", ROUTE), (f"{ROUTE}//", f"{ROUTE}/")],
+)
+def test_missing_or_additional_slash_is_a_likely_cause(signed: str, requested: str) -> None:
+    with pytest.raises(InvalidSignature) as raised:
+        verifier("right").verify(requested, FORM, sign(signed))
+    expected = "path" if signed != f"{ROUTE}//" else "auth_token"
+    assert raised.value.likely_cause == expected
+
+
 def test_query_string_with_more_than_200_parameters_is_refused() -> None:
     assert list(signed_urls(ROUTE, [("a", "1")] * 200))
     assert not list(signed_urls(ROUTE, [("a", "1")] * 201))
@@ -219,6 +257,13 @@ ACME = (("tenant", "acme"),)
         (sign(f"{ROUTE}?a=%7E", "wrong"), (("a", "~"),), "auth_token"),
         (sign(f"{ROUTE}?&a=1"), (("a", "1"),), "query"),
         (sign(f"{ROUTE}?a=1&"), (("a", "1"),), "query"),
+        (sign(f"{ROUTE}?&a=1&"), (("a", "1"),), "query"),
+        (sign(ROUTE, "wrong"), tuple((name, "1") for name in "abcd"), "auth_token"),
+        (sign(ROUTE, "wrong"), tuple((name, "1") for name in "abcde"), "query"),
+        (sign(ROUTE, "wrong"), (("a", "1"), ("city", "Köln")), "query"),
+        (sign(ROUTE, "wrong"), (("city", "Köln"), ("a", "1")), "query"),
+        (sign(ROUTE, "wrong"), (("é", "1"),), "query"),
+        (sign(ROUTE, "wrong"), (("a", "1"),) * 201, "query"),
         (sign(f"{ROUTE}?a=%c3%a9"), (("a", "é"),), "query"),
         (sign(f"{ROUTE}?&a=1", "wrong"), (("a", "1"),), "auth_token"),
     ],

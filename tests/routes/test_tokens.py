@@ -9,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chalicelib.domain.auth import Principal, Role
+from chalicelib.domain.errors import InvalidToken
 from tests.routes.conftest import ENVIRON, Api
 from tests.support import sid
 
@@ -46,6 +48,7 @@ def test_missing_token_returns_401(api: Api, method: str, path: str) -> None:
     assert not api.taskrouter.calls
 
 
+WORKER_SID = "WK" + "1" * 32
 DAY = 86_400
 NOT_SIGNED = "The token is not signed with the secret of an API key of this service."
 
@@ -185,6 +188,32 @@ def test_lifetime_counts_from_the_earliest_known_time(
     # The remaining lifetime may shrink by a second before the app validates the token.
     if not DAY < lifetime <= DAY + 2:
         assert response.status_code == (200 if lifetime <= DAY else 401)
+
+
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+@pytest.mark.parametrize(("lifetime", "status"), [(DAY - 1, 200), (DAY, 200), (DAY + 1, 401)])
+def test_lifetime_of_a_day_is_allowed(api: Api, claim: str, lifetime: int, status: int) -> None:
+    created = int(time.time()) - 600
+    claims = valid_claims(api) | {"exp": created + lifetime}
+    claims.pop("nbf", None)
+    claims.pop("iat", None)
+    token = sign_claims({**claims, claim: created})
+    assert api.call("GET", "/reservations", token=token).status_code == status
+
+
+@pytest.mark.parametrize("role", ["supervisor", "service", "worker"])
+@pytest.mark.parametrize("worker_sid", [WORKER_SID, "Alice", None])
+def test_only_tokens_of_workers_need_and_have_a_worker(
+    api: Api, role: str, worker_sid: str | None
+) -> None:
+    token = f"Bearer {api.token(role, worker_sid=worker_sid, identity='ann')}"
+    if role == "worker" and worker_sid != WORKER_SID:
+        with pytest.raises(InvalidToken, match="role worker needs worker_sid"):
+            api.service.tokens.principal(token)
+    else:
+        assert api.service.tokens.principal(token) == Principal(
+            role=Role(role), worker_sid=WORKER_SID if role == "worker" else None, identity="ann"
+        )
 
 
 @pytest.mark.parametrize(("ttl", "status"), [(600, 200), (660, 401)])

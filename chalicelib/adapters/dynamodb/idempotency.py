@@ -52,7 +52,7 @@ class DynamoIdempotencyStore:
                 TableName=self._table, Key=to_item(_primary_key(key)), ConsistentRead=True
             )
         item = from_item(response.get("Item", {}))
-        return _to_record(item) if item.get("ttl", 0) > now // 1000 else None
+        return _to_record(item) if item and item["ttl"] > now // 1000 else None
 
     def take_over(self, key: str, *, owner: str, expired_at: int, until: int) -> bool:
         """Take over a key whose lease expired; return whether *owner* now holds it."""

@@ -51,7 +51,8 @@ _MAX_EMPTY_QUERIES = 8
 _MAX_SECONDS = 10.0
 """Time after which no query starts, because API Gateway waits at most 29 s for a response."""
 
-_LAST_SID = "WR" + "f" * 32
+_AFTER_SIDS = "WS"
+"""A text that follows the SID of every Reservation (WR…)."""
 
 _LATEST = 32_503_680_000_000  # the year 3000, in epoch ms
 
@@ -80,19 +81,23 @@ class _Position:
     def from_cursor(cls, cursor: str) -> Self:
         """Parse a cursor made by `to_cursor`; raise BadRequest for any other text."""
         try:
-            padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-            value = parse_json(base64.b64decode(padded, b"-_", validate=True).decode("ascii"))
+            # Superfluous padding is ignored.
+            text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"==")
+            value = parse_json(text.decode("ascii"))
         except (JsonError, UnicodeError, binascii.Error):
             value = None
+        position: Self | None = None
         match value:
             case [int(at)]:
                 position = cls(at)
             case [int(at), str(sid)] if is_sid(sid, "WR"):
                 position = cls(at, sid)
-            case _:
-                position = cls(-1)
-        is_time = type(position.at) is int and 0 <= position.at < _LATEST
-        if is_time and position.to_cursor() == cursor:
+        if (
+            position is not None
+            and type(position.at) is int
+            and 0 <= position.at < _LATEST
+            and position.to_cursor() == cursor
+        ):
             return position
         raise BadRequest("cursor must be the next_cursor of a page of the same list.")
 
@@ -200,8 +205,8 @@ class DynamoReservationListing:
             if start is None:
                 return
             if not budget.may_continue():
-                yield _position(from_item(start)), False
-                return
+                break
+        yield _position(from_item(start)), False
 
     def _hourly_positions(
         self, query: ReservationQuery, after: _Position, budget: _ReadBudget
@@ -218,9 +223,8 @@ class DynamoReservationListing:
                 if hour + _HOUR_MS <= query.since:
                     return
             if not budget.may_continue():
-                end = _position(from_item(start)) if start else _Position(hour + _HOUR_MS - 1)
-                yield end, False
-                return
+                break
+        yield _position(from_item(start)) if start else _Position(hour + _HOUR_MS - 1), False
 
     def _read_index(
         self,
@@ -283,7 +287,7 @@ def _sorted_positions(
     """Yield the positions of a Worker's entries (None for all) after *after*, newest first."""
     positions = [_position(e) for e in entries if worker_sid in (None, e["worker_sid"])]
     # In descending order, a position without an entry precedes every entry with the same time.
-    first = after and _Position(after.at, after.reservation_sid or _LAST_SID)
+    first = after and _Position(after.at, after.reservation_sid or _AFTER_SIDS)
     for position in sorted(positions, reverse=True):
         if first is None or position < first:
             yield position, True
@@ -291,5 +295,5 @@ def _sorted_positions(
 
 def _start_key(key: str, value: str, after: _Position) -> dict[str, Any]:
     """Return the ExclusiveStartKey for an index that is sorted by ``reserved_at``."""
-    sid = after.reservation_sid or _LAST_SID
+    sid = after.reservation_sid or _AFTER_SIDS
     return to_item({key: value, "reserved_at": after.at, "reservation_sid": sid})

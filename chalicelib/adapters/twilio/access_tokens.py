@@ -116,8 +116,7 @@ class TokenVerifier:
             secret,
             algorithms=[_ALGORITHM],
             subject=self._account_sid,
-            issuer=issuer,
-            options={"require": ["exp", "iss", "sub"]},
+            options={"require": ["exp", "sub"]},
         )
         # A token need not state when it was created. Its lifetime then starts now.
         starts = [

@@ -1,7 +1,8 @@
 """The HTTP client of Twilio's SDK, for requests that an `Exchange` sends."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 from requests import Response
@@ -19,14 +20,14 @@ _CONNECT_SECONDS = 2.0
 
 _MAX_CONNECTIONS = 32
 _CHUNK_BYTES = 65_536
-_OK = range(200, 300)
+_OK = range(HTTPStatus.OK, HTTPStatus.MULTIPLE_CHOICES)
 
 
 @dataclass(eq=False)
 class TwilioExchange(Exchange[_Result]):
     """An exchange whose responses have a maximum size in bytes."""
 
-    max_bytes: int = 0
+    max_bytes: int = field(kw_only=True)
 
 
 class _Adapter(HTTPAdapter):

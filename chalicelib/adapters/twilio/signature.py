@@ -203,7 +203,7 @@ def _likely_cause(
         return is_signed(next(signed_urls(url, query), url) if query else url)
 
     other_path = url.removesuffix("/") if url.endswith("/") else f"{url}/"
-    if (query and is_signed(url)) or any(map(is_signed, _unusual_urls(url, query))):
+    if is_signed(url) or any(map(is_signed, _unusual_urls(url, query))):
         return LikelyCause.QUERY
     if is_signed_with_query(other_path):
         return LikelyCause.PATH

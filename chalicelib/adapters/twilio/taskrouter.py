@@ -151,12 +151,12 @@ class TwilioTaskRouter:
             activity_sid: WA… of the Activity that a rejection moves the Worker to. By default,
                 TaskRouter uses the Activity that the Worker had before the Reservation.
         """
-        activity = values.unset if activity_sid is None else activity_sid
+        # requests leaves out parameters whose value is None.
         return self._request(
             lambda workspace: _to_reservation(
                 workspace.tasks(task_sid)
                 .reservations(reservation_sid)
-                .update(reservation_status=to.value, worker_activity_sid=activity)
+                .update(reservation_status=to.value, worker_activity_sid=activity_sid)
             )
         )
 
@@ -262,16 +262,15 @@ class TwilioTaskRouter:
 
     def create_task(self, task: NewTask) -> CreatedTask:
         """Create a Task."""
-        options = {
-            "priority": task.priority,
-            "timeout": task.timeout,
-            "task_channel": task.task_channel,
-        }
-        options = {name: value for name, value in options.items() if value is not None}
+        # requests leaves out parameters whose value is None.
         return self._request(
             lambda workspace: _to_task(
                 workspace.tasks.create(
-                    attributes=task.attributes, workflow_sid=task.workflow_sid, **options
+                    attributes=task.attributes,
+                    workflow_sid=task.workflow_sid,
+                    priority=task.priority,
+                    timeout=task.timeout,
+                    task_channel=task.task_channel,
                 )
             )
         )

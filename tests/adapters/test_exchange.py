@@ -1,0 +1,97 @@
+"""An exchange knows whether a request was sent, and ends the access to the network."""
+
+import socket
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from chalicelib.adapters.exchange import Exchange, current
+
+
+def connection(sock: socket.socket | None = None) -> Any:
+    return SimpleNamespace(sock=sock)
+
+
+@pytest.mark.parametrize(
+    ("moments", "was_sent"),
+    [([], False), ([False], False), ([True], True), ([False, True], True), ([True, False], True)],
+)
+def test_request_counts_as_sent_once_one_was_begun(moments: list[bool], was_sent: bool) -> None:  # noqa: FBT001  a parameter of the test
+    exchange: Exchange[object]
+
+    def work() -> object:
+        assert current() is exchange
+        for sends in moments:
+            exchange.begin(connection(), sends=sends)
+        return "result"
+
+    exchange = Exchange(work, 5)
+    assert exchange.run() == "result"
+    assert exchange.was_sent == was_sent
+
+
+def test_work_runs_in_a_daemon_thread_named_exchange() -> None:
+    thread = Exchange(threading.current_thread, 5).run()
+    assert (thread.name, thread.daemon) == ("exchange", True)
+    assert thread is not threading.current_thread()
+
+
+@pytest.mark.parametrize("begins", ["nothing", "unconnected", "closed"])
+def test_exchange_without_an_open_socket_ends_in_time(begins: str) -> None:
+    ended, began = threading.Event(), threading.Event()
+    failures: list[type[BaseException]] = []
+    exchange: Exchange[object]
+    sock = socket.socket()
+    sock.close()
+
+    def work() -> None:
+        if begins != "nothing":
+            exchange.begin(connection(sock if begins == "closed" else None), sends=True)
+        began.set()
+        ended.wait(5)
+        try:
+            exchange.begin(connection(), sends=True)
+        except TimeoutError as error:
+            failures.append(type(error))
+
+    exchange = Exchange(work, 0.05)
+    with pytest.raises(TimeoutError):
+        exchange.run()
+    assert began.wait(5)
+    ended.set()
+    for thread in threading.enumerate():
+        if thread.name == "exchange":
+            thread.join(5)
+    assert failures == [TimeoutError]
+    assert exchange.was_sent == (begins != "nothing")
+
+
+@pytest.mark.parametrize("source", ["at the beginning", "opened later", "forgotten later"])
+def test_socket_is_shut_down_when_the_time_has_passed(source: str) -> None:
+    ours, theirs = socket.socketpair()
+    opened = connection(None if source == "opened later" else ours)
+    exchange: Exchange[object]
+
+    def work() -> bytes:
+        exchange.begin(opened, sends=True)
+        opened.sock = None if source == "forgotten later" else ours
+        return ours.recv(1)
+
+    exchange = Exchange(work, 0.05)
+    with ours, theirs:
+        with pytest.raises(TimeoutError):
+            exchange.run()
+        theirs.settimeout(5)
+        assert theirs.recv(1) == b""
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ValueError(), TimeoutError()])
+def test_error_of_the_work_is_raised_by_run(error: BaseException) -> None:
+    def work() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        Exchange(work, 5).run()
+    assert raised.value is error
