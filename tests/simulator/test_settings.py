@@ -1,10 +1,18 @@
 """Texts of settings, and URLs that are built from settings."""
 
+import re
 from dataclasses import fields
 
 import pytest
 
-from taskrouter_simulator.settings import Settings, SettingsError, from_environment, read
+from taskrouter_simulator.settings import (
+    Settings,
+    SettingsError,
+    environment_name,
+    from_environment,
+    read,
+)
+from tests.simulator.test_docs import PAGE
 
 DEFAULTS = Settings()
 
@@ -17,6 +25,16 @@ def refusal(name, text):
 
 def test_settings_without_texts_are_defaults():
     assert read({}) == DEFAULTS == read({field.name: None for field in fields(Settings)})
+
+
+def test_defaults_are_documented():
+    documented = {}
+    for field in fields(Settings):
+        text = re.search(rf"^\| `{environment_name(field.name)}` \| (\S+) \|", PAGE, re.MULTILINE)[
+            1
+        ]
+        documented[field.name] = "" if text == "none" else text.strip("`")
+    assert read({}) == read(documented)
 
 
 @pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
