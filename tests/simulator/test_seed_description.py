@@ -210,22 +210,24 @@ def test_setting_defines_minimum_reservation_timeout():
             changed(None, xyzzy=1),
             (
                 "the workspace: unknown field xyzzy; the fields are activities,"
-                " default_activity, event_callback_url, events_filter, friendly_name, multi_task_enabled,"
-                " task_queues, timeout_activity, workers, workflows"
+                " default_activity, event_callback_url, events_filter, friendly_name,"
+                " multi_task_enabled, task_queues, timeout_activity, workers, workflows"
             ),
         ),
         (
             changed("task_queues", xyzzy=1),
             (
                 "task_queues: unknown field xyzzy; the fields are assignment_activity,"
-                " friendly_name, max_reserved_workers, reservation_activity, target_workers, task_order"
+                " friendly_name, max_reserved_workers, "
+                "reservation_activity, target_workers, task_order"
             ),
         ),
         (
             changed("workflows", xyzzy=1),
             (
                 "workflows: unknown field xyzzy; the fields are assignment_callback_url,"
-                " configuration, fallback_assignment_callback_url, friendly_name, task_reservation_timeout"
+                " configuration, fallback_assignment_callback_url, friendly_name,"
+                " task_reservation_timeout"
             ),
         ),
     ],
