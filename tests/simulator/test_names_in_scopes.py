@@ -100,8 +100,8 @@ SUPPLIED = "is not a name that TaskRouter supplies, such as taskrouter.dayOfWeek
             "workers",
             "worker.channel.voice.x == 1",
             (
-                "worker.channel.voice.x is not known: x must be"
-                " one of assigned_tasks, available, available_capacity_percentage, configured_capacity"
+                "worker.channel.voice.x is not known: x must be one of"
+                " assigned_tasks, available, available_capacity_percentage, configured_capacity"
             ),
         ),
         (
