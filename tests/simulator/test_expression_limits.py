@@ -13,6 +13,8 @@ from taskrouter_simulator.engine.expressions import (
     reference_keys,
     references,
 )
+from taskrouter_simulator.engine.model import parse_attributes
+from taskrouter_simulator.engine.names import parse_order_by
 
 
 def evaluate(text, **context):
@@ -203,3 +205,8 @@ def test_operator_compares_two_values(text, expected):
     context = {"one": 1, "two": 2, "a": "a", "b": "b", "yes": True, "no": False, "list": [1],
                "nulls": [None]}  # fmt: skip
     assert parse(text, Comparisons())(context) is expected
+
+
+@pytest.mark.parametrize("function", [parse, parse_reference, parse_order_by, parse_attributes])
+def test_cache_of_parsed_texts_is_limited(function):
+    assert function.cache_info().maxsize == 4096
