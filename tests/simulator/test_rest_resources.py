@@ -279,3 +279,31 @@ def test_workflow_is_created_with_given_parameters(rest):
     assert created["assignment_callback_url"] == "http://a/"
     assert created["fallback_assignment_callback_url"] == "http://b/"
     assert created["task_reservation_timeout"] == 1
+
+
+def listed_names(rest, resource, key, ordering):
+    names = [item["friendly_name"] for item in rest.get(resource, Ordering=ordering)[key]]
+    return [name for name in names if name in {"A", "B", "C"}]
+
+
+@pytest.mark.parametrize(
+    ("resource", "key"), [("/Workers", "workers"), ("/TaskQueues", "task_queues")]
+)
+def test_workers_and_queues_are_sorted_by_every_key(rest, resource, key):
+    sids = {}
+    for name in ("B", "C", "A"):
+        sids[name] = rest.create(resource, FriendlyName=name)["sid"]
+        rest.now(after=1)
+    idle = rest.taskrouter.activities["Idle"]
+    update = {"ActivitySid": idle} if key == "workers" else {}
+    for name in ("C", "B"):
+        rest.update(f"{resource}/{sids[name]}", **update)
+        rest.now(after=1)
+    if key == "workers":
+        rest.update(f"{resource}/{sids['C']}", Attributes='{"a": 1}')
+    expected = {"DateCreated": "BCA", "FriendlyName": "ABC", "DateUpdated": "ACB"}
+    if key == "workers":
+        expected |= {"DateUpdated": "ABC", "DateStatusChanged": "ACB"}
+    for name, order in expected.items():
+        assert listed_names(rest, resource, key, f"{name}:asc") == list(order)
+        assert listed_names(rest, resource, key, f"{name}:desc") == list(reversed(order))
