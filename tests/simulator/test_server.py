@@ -1,8 +1,10 @@
 """The server in this process: the command, and simulators started by `running`."""
 
+import importlib
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 import urllib.request
@@ -166,3 +168,13 @@ def test_log_of_fixture_is_filtered(taskrouter, workspace, kind):
     assert len(entries) == 2
     assert taskrouter.log(kind, after=entries[0]["id"]) == entries[1:]
     assert taskrouter.log("alert") == []
+
+
+def test_command_names_package_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(SystemExit) as stopped:
+        importlib.reload(sys.modules[main.__module__])
+    assert stopped.value.code == (
+        "simulator: the package uvicorn is not installed. Run `make services`, which installs it,"
+        " or: pip install -r requirements-run.txt"
+    )
