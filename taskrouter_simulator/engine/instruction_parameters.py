@@ -74,8 +74,9 @@ def read_integer(
     value = parameters.get(name)
     if value is None:
         return None
+    # Text, because Python takes True for the number 1.
     is_valid = re.fullmatch("[0-9]{1,9}", str(value)) and minimum <= int(value) <= maximum
-    if isinstance(value, bool) or not is_valid:
+    if not is_valid:
         raise _invalid(code, name, value)
     return int(value)
 

@@ -275,13 +275,13 @@ def _reserve(
     """Reserve up to `max_reserved_workers` Workers; return whether any was reserved."""
     candidates = _find_candidates(engine, workspace, task, queue, free)
     now = engine.now()
-    ready = [worker for worker in candidates if task.reoffer_times.get(worker.sid, 0.0) <= now]
+    ready = [worker for worker in candidates if task.reoffer_times.get(worker.sid, now) <= now]
     for worker in ready[: queue.max_reserved_workers]:
         reservations.create(engine, workspace, task, worker, queue)
         free.clear()
     if candidates and not ready:
         soonest = min(task.reoffer_times[worker.sid] for worker in candidates)
-        engine.schedule_routing(workspace, max(0.0, soonest - now))
+        engine.schedule_routing(workspace, soonest - now)
     return bool(ready)
 
 

@@ -2,6 +2,8 @@
 
 import weakref
 
+import pytest
+
 from taskrouter_simulator.clock import Clock
 
 
@@ -28,3 +30,111 @@ def test_canceled_timers_are_released_early():
     clock.call_at(1.0, kept.callback)
     assert sum(target() is not None for target in targets) <= 1000
     assert clock.next_due() == 1.0
+
+
+class Loop:
+    """Records the delays after which a clock asks to be woken."""
+
+    def __init__(self):
+        self.handles = []
+
+    def call_later(self, delay, action):
+        handle = Handle(delay, action)
+        self.handles.append(handle)
+        return handle
+
+    def delays(self):
+        return [handle.delay for handle in self.handles if not handle.is_canceled]
+
+
+class Handle:
+    def __init__(self, delay, action):
+        self.delay, self.action, self.is_canceled = delay, action, False
+
+    def cancel(self):
+        self.is_canceled = True
+
+
+def test_clock_asks_loop_to_wake_it_for_next_timer_only():
+    moment, fired, loop = [10.0], [], Loop()
+    clock = Clock(lambda: moment[0])
+    clock.call_at(15.0, lambda: fired.append(15))
+    clock.attach(loop)
+    assert loop.delays() == [5.0]
+    timer = clock.call_at(12.0, lambda: fired.append(12))
+    assert loop.delays() == [2.0]
+    timer.cancel()
+    moment[0] = 14.0
+    clock.run_due()
+    assert (loop.delays(), fired) == ([1.0], [])
+    moment[0] = 16.0
+    clock.call_at(15.5, lambda: fired.append(15.5))
+    assert loop.delays() == [0.0]
+    clock.run_due()
+    assert fired == [15, 15.5]
+    clock.call_at(20.0, lambda: None)
+    count = len(loop.handles)
+    clock.attach(None)
+    clock.call_at(17.0, lambda: None)
+    assert len(loop.handles) == count
+
+
+def test_frozen_clock_wakes_only_for_timers_that_are_due():
+    loop = Loop()
+    clock = Clock(lambda: 10.0, frozen=True)
+    clock.attach(loop)
+    clock.call_at(10.5, lambda: None)
+    assert loop.delays() == []
+    clock.call_at(10.0, lambda: None)
+    assert loop.delays() == [0.0]
+    clock.call_at(9.0, lambda: None)
+    assert loop.delays() == [0.0]
+
+
+def test_clock_schedules_wakeup_even_if_an_action_fails():
+    loop, clock = Loop(), Clock(lambda: 10.0)
+    clock.attach(loop)
+
+    def fail():
+        raise ZeroDivisionError
+
+    clock.call_at(10.0, fail)
+    clock.call_at(13.0, lambda: None)
+    with pytest.raises(ZeroDivisionError):
+        clock.run_due()
+    assert loop.delays() == [3.0]
+
+
+def test_time_never_moves_back():
+    clock = Clock(lambda: 10.0)
+    clock.jump(15.0)
+    clock.jump(12.0)
+    assert clock.now() == 15.0
+    clock.advance(2)
+    assert clock.now() == 17.0
+
+
+def test_timers_due_within_advanced_time_run_at_their_time():
+    clock, fired = Clock(lambda: 10.0), []
+    for when in (9.0, 10.0, 12.0, 12.5):
+        clock.call_at(when, lambda: fired.append(clock.now()))
+    clock.call_at(11.0, lambda: clock.call_at(11.5, lambda: fired.append(clock.now())))
+    clock.advance(2)
+    assert fired == [10.0, 10.0, 11.5, 12.0]
+    assert clock.next_due() == 12.5
+    clock.clear()
+    assert clock.next_due() is None
+
+
+def test_canceled_timers_are_dropped_when_a_thousand_timers_are_reached():
+    clock = Clock(lambda: 0.0)
+    for _ in range(999):
+        clock.call_at(5.0, lambda: None).cancel()
+    clock.call_at(5.0, lambda: None)
+    assert len(clock._timers) == 1000
+    clock.call_at(5.0, lambda: None)
+    assert len(clock._timers) == 2
+    for _ in range(998):
+        clock.call_at(5.0, lambda: None)
+    clock.call_at(1.0, lambda: None)  # no timer was canceled: the limit doubles
+    assert (len(clock._timers), clock._purge_at, clock.next_due()) == (1001, 2000, 1.0)

@@ -33,3 +33,26 @@ def test_long_response_is_truncated():
     assert (len(long["answer"]), long["answer_length"]) == (20_000, 1_000_000)
     assert len(short["answer"]) == 20_000
     assert "answer_length" not in short
+
+
+def test_log_entry_has_number_time_and_kind():
+    log = Log(max_entries=10, max_answers=2, now=lambda: 7.0)
+    log.record("alert", code=1)
+    log.record("event", answer="x" * 20_001)
+    assert log.entries() == [
+        {"id": 1, "at": 7.0, "kind": "alert", "code": 1},
+        {"id": 2, "at": 7.0, "kind": "event", "answer": "x" * 20_000, "answer_length": 20_001},
+    ]
+    assert log.entries(after=1) == log.entries("event")
+    assert (log.entries("alert", after=1), log.entries(after=2)) == ([], [])
+
+
+def test_log_keeps_response_to_newest_requests_only():
+    log = Log(max_entries=10, max_answers=2, now=lambda: 7.0)
+    for number in range(1, 4):
+        log.record("request", answer={"a": number})
+        log.record("alert", code=number)
+    answers = [entry["answer"] for entry in log.entries("request")]
+    assert answers == [None, None, {"a": 3}]
+    for entry in log.entries("alert"):
+        assert "answer" not in entry

@@ -46,3 +46,41 @@ def test_valid_twiml_is_parsed(text):
 def test_number_is_parsed_or_replaced_by_default(text, number):
     (verb,) = parse(f'<Response><Pause length="{text}"/></Response>'.encode())
     assert verb.number("length", 5, 999) == number
+
+
+def test_document_has_up_to_20_levels():
+    def document(levels):
+        return f"<Response>{'<a>' * levels}{'</a>' * levels}</Response>".encode()
+
+    (verb,) = parse(document(20))
+    for _ in range(19):
+        (verb,) = verb.children
+    assert verb.children == ()
+    with pytest.raises(TwimlError, match="^the document is nested more than 20 levels deep$"):
+        parse(document(21))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"\xff", "the document is not UTF-8"),
+        (b"<Html/>", "the root element is Html, not Response"),
+        (b"<" + b"x" * 150 + b"/>", f"the root element is {'x' * 100}, not Response"),
+        (
+            b"<!DOCTYPE Response><Response/>",
+            "the document has a document type declaration, which TwiML does not allow",
+        ),
+    ],
+    ids=range(4),
+)
+def test_error_names_problem_of_document(body, message):
+    with pytest.raises(TwimlError) as error:
+        parse(body)
+    assert str(error.value) == message
+
+
+def test_verb_has_attributes_text_and_children():
+    (verb,) = parse(b"<Response><Say a='1'> x<b>y</b>z <c/></Say></Response>")
+    assert (verb.name, verb.attributes, verb.text) == ("Say", {"a": "1"}, "xyz")
+    assert [(child.name, child.text) for child in verb.children] == [("b", "y"), ("c", "")]
+    assert parse(b"<Response/>") == ()

@@ -1,0 +1,138 @@
+"""The list of Events: its time limits, and the fields and URLs of an Event."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from taskrouter_simulator.testing import running
+from tests.simulator.conftest import SPANISH, send_request
+from tests.simulator.rest_client import Rest
+
+
+@pytest.fixture
+def rest(taskrouter):
+    return Rest(taskrouter)
+
+
+def now(rest):
+    seconds = rest.taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def is_listed(rest, sid, **filters):
+    """Return whether the creation of a Task is among the listed Events."""
+    found = rest.get("/Events", EventType="task.created", PageSize=1000, **filters)["events"]
+    return sid in {event["resource_sid"] for event in found}
+
+
+def create_task(rest):
+    return rest.create("/Tasks", is_stable=False, Attributes=SPANISH)["sid"]
+
+
+@pytest.mark.parametrize(
+    ("filters", "minutes"), [({}, 15), ({"Minutes": 1}, 1), ({"Minutes": 20}, 20)]
+)
+def test_newest_events_are_listed(rest, filters, minutes):
+    task = create_task(rest)
+    rest.taskrouter.advance(60 * minutes - 0.5)
+    assert is_listed(rest, task, **filters)
+    rest.taskrouter.advance(1)
+    assert not is_listed(rest, task, **filters)
+
+
+def test_events_between_two_dates_are_listed(rest):
+    task = create_task(rest)
+    created = now(rest)
+    rest.taskrouter.advance(7200)
+    second = created.replace(microsecond=0)
+    later, earlier = second + timedelta(seconds=1), second - timedelta(seconds=1)
+    for filters, expected in (
+        ({"StartDate": second}, True),
+        ({"StartDate": created + timedelta(microseconds=10)}, False),
+        ({"StartDate": later}, False),
+        ({"StartDate": second, "Minutes": 1}, True),
+        ({"EndDate": second}, True),
+        ({"EndDate": earlier}, False),
+        ({"EndDate": later}, True),
+        ({"EndDate": later, "Minutes": 121}, True),
+        ({"EndDate": later, "Minutes": 119}, False),
+        ({"StartDate": second, "EndDate": second}, True),
+        ({"StartDate": earlier, "EndDate": earlier}, False),
+        ({"StartDate": later, "EndDate": later}, False),
+    ):
+        dates = {
+            name: value if isinstance(value, int) else value.isoformat()
+            for name, value in filters.items()
+        }
+        assert is_listed(rest, task, **dates) is expected, filters
+
+
+def test_moment_is_in_utc_unless_it_names_a_zone(rest):
+    task = create_task(rest)
+    created = now(rest).replace(microsecond=0, tzinfo=None)
+    later = (created + timedelta(seconds=1)).isoformat()
+    assert is_listed(rest, task, StartDate=created.isoformat())
+    assert is_listed(rest, task, StartDate=f"{created.isoformat()}Z")
+    assert not is_listed(rest, task, StartDate=later)
+    assert is_listed(rest, task, StartDate=f"{later}+01:00")
+    assert not is_listed(rest, task, StartDate=f"{created.isoformat()}-01:00")
+
+
+def test_event_has_every_field(rest):
+    rest.taskrouter.advance(0.25)
+    task = create_task(rest)
+    moment = now(rest)
+    (event,) = rest.get("/Events", EventType="task.created", TaskSid=task)["events"]
+    assert rest.get(f"/Events/{event['sid']}") == event
+    data = event["event_data"]
+    assert event == {
+        **rest.common,
+        "actor_sid": rest.taskrouter.workspace_sid,
+        "actor_type": "workspace",
+        "actor_url": rest.url,
+        "description": "Task created",
+        "event_data": data,
+        "event_date": rest.now(),
+        "event_date_ms": int(moment.timestamp() * 1000),
+        "event_type": "task.created",
+        "resource_sid": task,
+        "resource_type": "task",
+        "resource_url": f"{rest.url}/Tasks/{task}",
+        "sid": event["sid"],
+        "source": "twilio",
+        "source_ip_address": None,
+        "url": f"{rest.url}/Events/{event['sid']}",
+    }
+    assert data["task_channel_unique_name"] == "default"
+    assert (data["task_sid"], data["timestamp_ms"]) == (task, str(event["event_date_ms"]))
+
+
+def test_url_of_event_leads_to_its_resource(rest):
+    alice = rest.taskrouter.workers["Alice"]
+    rest.update(f"/Workers/{alice}", ActivitySid=rest.taskrouter.activities["Idle"])
+    create_task(rest)
+    rest.create("/Activities", FriendlyName="Lunch")
+    rest.create("/TaskChannels", FriendlyName="Fax", UniqueName="fax")
+    rest.update("", FriendlyName="Renamed")
+    types = set()
+    for event in rest.get("/Events", PageSize=1000)["events"]:
+        types.add(event["resource_type"])
+        resource = rest.get(event["resource_url"].removeprefix(rest.url))
+        assert resource["sid"] == event["resource_sid"]
+    assert types == {
+        "activity", "reservation", "task", "task-channel", "task-queue", "worker", "workflow",
+        "workspace",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_order_of_events_is_a_setting(newest_first):
+    with running(events_newest_first=newest_first) as taskrouter:
+        events = send_request(taskrouter, "GET", "/Events")[1]["events"]
+        last = "workflow.created"
+        assert (events[0 if newest_first else -1]["event_type"]) == last
+
+
+def test_unknown_event_type_is_refused_with_all_types(taskrouter):
+    _, body = send_request(taskrouter, "GET", "/Events", EventType="x")
+    assert body["message"].startswith("EventType must be one of activity.created, activity.deleted")

@@ -1,0 +1,180 @@
+"""The server in this process: the command, and simulators started by `running`."""
+
+import importlib
+import re
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.request
+
+import pytest
+import requests
+
+from taskrouter_simulator.__main__ import main
+from taskrouter_simulator.clock import Clock
+from taskrouter_simulator.server import Simulator, _clock, listen, uvicorn_config
+from taskrouter_simulator.settings import Settings
+from taskrouter_simulator.testing import running
+
+
+@pytest.fixture
+def signal_handlers():
+    """Restore the handlers that the command replaces."""
+    names = (signal.SIGTERM, signal.SIGINT)
+    handlers = [signal.getsignal(name) for name in names]
+    yield
+    for name, handler in zip(names, handlers, strict=True):
+        signal.signal(name, handler)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_command_serves_requests_until_a_signal(capsys, signal_handlers, signal_number):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    statuses, ended = [], threading.Event()
+
+    def request_and_stop():
+        while not statuses and not ended.is_set():
+            try:
+                with urllib.request.urlopen(f"{url}/simulator", timeout=5) as response:  # noqa: S310
+                    statuses.append(response.status)
+            except OSError:
+                continue
+        if not ended.is_set():
+            signal.raise_signal(signal_number)
+
+    client = threading.Thread(target=request_and_stop)
+    client.start()
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            main(["--port", str(port), "--reservation-timeout", "7"])
+    finally:
+        ended.set()
+        client.join()
+    assert (statuses, stopped.value.code) == ([200], 0)
+    assert capsys.readouterr().out == f"TaskRouter simulator ready on {url}\n"
+
+
+def test_help_shows_every_setting_with_its_default(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert shown.startswith("usage: python -m taskrouter_simulator [-h] [--host HOST]")
+    assert "Run the TaskRouter simulator until SIGINT or SIGTERM." in shown
+    assert re.search(r"--port PORT port to listen on; 0 picks a free port \(SIMULATOR_PORT;", shown)
+    assert "SIMULATOR_HOST; default '127.0.0.1')" in shown
+
+
+def test_option_replaces_environment_variable(capsys, monkeypatch):
+    monkeypatch.setenv("SIMULATOR_PORT", "x")
+    assert main(["--port", "y"]) == 1
+    assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a number, not 'y'\n"
+    assert main([]) == 1
+    assert capsys.readouterr().err == "simulator: SIMULATOR_PORT must be a number, not 'x'\n"
+
+
+def test_connections_are_kept_alive_and_have_a_date():
+    with running() as taskrouter, requests.Session() as session:
+        responses = [session.get(f"{taskrouter.url}/simulator", timeout=5) for _ in range(2)]
+    assert all("Date" in response.headers for response in responses)
+    assert all(response.headers.get("Connection") != "close" for response in responses)
+
+
+def test_simulator_stops_immediately():
+    def stop():
+        with running() as taskrouter:
+            requests.get(f"{taskrouter.url}/simulator", timeout=5)
+            start = time.monotonic()
+        return time.monotonic() - start
+
+    assert any(stop() < 0.4 for _ in range(5))  # other programs may use most of the CPU
+
+
+def test_simulator_stops_within_two_seconds_while_a_request_waits():
+    failed = []
+
+    def wait(url, auth):
+        try:
+            requests.get(url, auth=auth, timeout=30)
+        except requests.ConnectionError as error:
+            failed.append(error)
+
+    with running() as taskrouter:
+        taskrouter.fault("request", "latency", seconds=60)
+        auth = (taskrouter.account_sid, taskrouter.auth_token)
+        client = threading.Thread(target=wait, args=(f"{taskrouter.url}/v1/Workspaces", auth))
+        client.start()
+        while taskrouter._request("GET", "/faults")["faults"]:
+            pass
+        start = time.monotonic()
+    client.join()
+    assert 0.9 < time.monotonic() - start < 5
+    assert len(failed) == 1
+
+
+def test_server_configuration_limits_logs_and_waits():
+    config = uvicorn_config(Simulator(Settings()))
+    assert (config.log_level, config.access_log, config.ws, config.lifespan) == (
+        "warning", False, "none", "on"
+    )  # fmt: skip
+    assert (config.timeout_graceful_shutdown, config.timeout_keep_alive) == (1, 120)
+
+
+def test_listening_socket_sends_small_packets_immediately():
+    with listen("127.0.0.1", 0) as listener:
+        assert listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_clock_is_frozen_or_follows_real_time():
+    before = time.time()
+    frozen, moving = _clock(frozen=True), _clock(frozen=False)
+    assert isinstance(frozen, Clock)
+    first = (frozen.now(), moving.now())
+    second = (frozen.now(), moving.now())
+    after = time.time()
+    assert first[0] == second[0]
+    assert first[1] < second[1]
+    assert before - 0.1 <= first[0] <= after + 0.1
+    assert before - 0.1 <= first[1] <= after + 0.1
+
+
+def test_reset_keeps_time_and_drops_timers_log_and_faults():
+    with running() as taskrouter:
+        workspace = taskrouter.client().taskrouter.v1.workspaces(taskrouter.workspace_sid)
+        workspace.tasks.create(attributes='{"selected_language": "es"}', timeout=100)
+        taskrouter.fault("request", "error", path="/never")
+        taskrouter.advance(7)
+        now = taskrouter._request("POST", "/clock", {"advance": 0})["now"]
+        taskrouter.reset()
+        assert taskrouter._request("POST", "/clock", {"advance": 0})["now"] == now
+        assert taskrouter._request("GET", "/faults") == {"faults": []}
+        assert taskrouter.log() == []
+        taskrouter.advance(100)
+        assert {event.event_type for event in workspace.events.list()}.isdisjoint(
+            {"task.canceled", "task.created"}
+        )
+
+
+@pytest.mark.parametrize("kind", [None, "request"])
+def test_log_of_fixture_is_filtered(taskrouter, workspace, kind):
+    workspace.fetch()
+    workspace.fetch()
+    entries = taskrouter.log(kind)
+    assert len(entries) == 2
+    assert taskrouter.log(kind, after=entries[0]["id"]) == entries[1:]
+    assert taskrouter.log("alert") == []
+
+
+def test_command_names_package_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(SystemExit) as stopped:
+        importlib.reload(sys.modules[main.__module__])
+    assert stopped.value.code == (
+        "simulator: the package uvicorn is not installed. Run `make services`, which installs it,"
+        " or: pip install -r requirements-run.txt"
+    )

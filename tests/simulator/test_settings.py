@@ -1,0 +1,120 @@
+"""Texts of settings, and URLs that are built from settings."""
+
+import re
+from dataclasses import fields
+
+import pytest
+
+from taskrouter_simulator.settings import (
+    Settings,
+    SettingsError,
+    environment_name,
+    from_environment,
+    read,
+)
+from tests.simulator.test_docs import PAGE
+
+DEFAULTS = Settings()
+
+
+def refusal(name, text):
+    with pytest.raises(SettingsError) as error:
+        read({name: text})
+    return str(error.value).removeprefix(f"SIMULATOR_{name.upper()} ")
+
+
+def test_settings_without_texts_are_defaults():
+    assert read({}) == DEFAULTS == read({field.name: None for field in fields(Settings)})
+
+
+def test_defaults_are_documented():
+    documented = {}
+    for field in fields(Settings):
+        text = re.search(rf"^\| `{environment_name(field.name)}` \| (\S+) \|", PAGE, re.MULTILINE)[
+            1
+        ]
+        documented[field.name] = "" if text == "none" else text.strip("`")
+    assert read({}) == read(documented)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Settings)])
+def test_text_of_default_means_default(name):
+    assert read({name: str(getattr(DEFAULTS, name))}) == DEFAULTS
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [*((word, True) for word in ("true", "TRUE", "1", "yes", "Yes")),
+     *((word, False) for word in ("false", "False", "0", "no", "NO"))],
+)  # fmt: skip
+def test_boolean_has_several_spellings(text, value):
+    for name in ("frozen_clock", "etag_quoted"):
+        assert getattr(read({name: text}), name) is value
+    assert refusal("frozen_clock", f"{text}x") == f"must be true or false, not {text + 'x'!r}"
+
+
+@pytest.mark.parametrize("name", ["routing_delay", "twiml_seconds"])
+def test_number_of_seconds_is_not_negative(name):
+    for text, value in (("0", 0.0), ("0.25", 0.25), ("1e3", 1000.0)):
+        assert getattr(read({name: text}), name) == value
+    for text in ("-0.1", "inf", "-inf", "nan"):
+        assert refusal(name, text) == f"must be 0 or more, not {text!r}"
+    assert refusal(name, "") == "must be a number, not ''"
+
+
+def test_whole_number_is_not_negative():
+    assert read({"log_size": "0"}).log_size == 0
+    assert refusal("log_size", "-1") == "must be 0 or more, not '-1'"
+    assert refusal("log_size", "1.5") == "must be a number, not '1.5'"
+
+
+def test_port_is_at_most_65535():
+    assert (read({"port": "65535"}).port, read({"port": "0"}).port) == (65_535, 0)
+    assert refusal("port", "65536") == "must be a port from 0 to 65535, not '65536'"
+
+
+@pytest.mark.parametrize(
+    "name", [field.name for field in fields(Settings) if field.name.endswith("_path")]
+)
+def test_path_begins_with_slash_or_is_empty(name):
+    assert getattr(read({name: "/x"}), name) == "/x"
+    assert getattr(read({name: ""}), name) == ""
+    assert refusal(name, "x") == "must begin with /, not 'x'"
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [(field.name, choice) for field in fields(Settings) for choice in field.metadata["choices"]],
+)
+def test_every_choice_is_accepted(name, choice):
+    assert getattr(read({name: choice}), name) == choice
+    assert refusal(name, "").startswith("must be one of ")
+    assert refusal(name, choice.upper()).endswith(f", not {choice.upper()!r}")
+
+
+def test_url_joins_base_and_path():
+    for base in ("http://a", "http://a/"):
+        settings = read({"callback_base_url": base})
+        assert (settings.url("/b"), settings.url("")) == ("http://a/b", "")
+
+
+def test_host_names_are_separated_by_commas():
+    assert DEFAULTS.allowed_host_names() == set()
+    names = read({"allowed_hosts": " A.example,,b.example ,"}).allowed_host_names()
+    assert names == {"a.example", "b.example"}
+
+
+@pytest.mark.parametrize(("port", "is_valid"), [("1", True), ("65535", True), ("0", False),
+    ("65536", False), ("", False), ("-1", False), ("\N{ARABIC-INDIC DIGIT THREE}", False),
+    ("\N{SUPERSCRIPT TWO}", False)])  # fmt: skip
+def test_port_of_app_is_part_of_default_base_url(port, is_valid):
+    environ = {"API_PORT": port}
+    if is_valid:
+        assert from_environment("callback_base_url", environ) == f"http://127.0.0.1:{port}"
+    else:
+        with pytest.raises(SettingsError, match="API_PORT must be a port from 1 to 65535, not "):
+            from_environment("callback_base_url", environ)
+    assert from_environment("port", environ) is None
+    environ["SIMULATOR_CALLBACK_BASE_URL"] = ""
+    assert from_environment("callback_base_url", environ) == ""
+    assert from_environment("callback_base_url", {}) is None

@@ -1,0 +1,170 @@
+"""Each accepted value of each field of a fault, and the requests that a fault affects."""
+
+import pytest
+
+from taskrouter_simulator.faults import FaultError, Faults
+
+CALLBACKS = ("assignment", "fallback", "event", "twiml")
+KINDS = ("latency", "error", "cut", "duplicate")
+VALID = {"latency": {"seconds": 1}, "error": {}, "cut": {}, "duplicate": {}}
+LIMIT = 10**9
+
+
+def refusal(**description):
+    """Return the message for an invalid fault, or None for a valid fault."""
+    faults = Faults()
+    try:
+        faults.add(description)
+    except FaultError as error:
+        assert faults.pending() == []
+        return str(error)
+    assert len(faults.pending()) == 1
+    return None
+
+
+def test_fault_has_defaults_and_number():
+    faults = Faults()
+    faults.add({"on": "request", "kind": "error"})
+    faults.add({"on": "event", "kind": "cut"})
+    defaults = {"method": None, "path": "*", "moment": "before", "seconds": 0.0, "status": 500,
+                "retry_after": None, "times": 1}  # fmt: skip
+    assert faults.pending() == [
+        {"id": 1, "on": "request", "kind": "error", **defaults},
+        {"id": 2, "on": "event", "kind": "cut", **defaults},
+    ]
+    faults.clear()
+    assert faults.pending() == []
+
+
+@pytest.mark.parametrize("on", ["request", *CALLBACKS])
+@pytest.mark.parametrize("kind", [*KINDS, None, "other"])
+def test_requests_and_callbacks_have_different_kinds(on, kind):
+    allowed = KINDS[:3] if on == "request" else ("latency", "cut", "duplicate")
+    expected = None if kind in allowed else f"kind must be one of {', '.join(allowed)}"
+    assert refusal(on=on, kind=kind, **VALID.get(kind, {})) == expected
+
+
+def test_place_of_fault_is_named():
+    message = "on must be one of request, assignment, fallback, event, twiml"
+    for on in (None, "other", ["request"]):
+        assert refusal(on=on, kind="cut") == message
+
+
+@pytest.mark.parametrize("on", ["request", "event"])
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", None])
+def test_method_is_one_that_is_sent(on, method):
+    allowed = ("GET", "POST", "DELETE", "PUT", "PATCH") if on == "request" else ("POST",)
+    is_valid = method in {None, *allowed}
+    message = f"method must be one of {', '.join(allowed)} if on is {on}"
+    assert refusal(on=on, kind="cut", method=method) == (None if is_valid else message)
+
+
+@pytest.mark.parametrize("path", ["/", "*x", "?v1", "[/]v1", "/v1/Workspaces"])
+def test_path_begins_like_a_path(path):
+    assert refusal(on="request", kind="cut", path=path) is None
+    message = "path must begin with / or *"
+    assert refusal(on="request", kind="cut", path="x" + path) == message
+
+
+@pytest.mark.parametrize(
+    ("field", "kinds", "values", "message"),
+    [
+        (
+            "seconds",
+            ["latency"],
+            {0.001: True, LIMIT: True, LIMIT + 1: False, -1: False, "1": False},
+            "seconds must be a number between 0 and 1,000,000,000",
+        ),
+        (
+            "status",
+            ["error", "cut"],
+            {400: True, 599: True, 399: False, 600: False, 500.0: False},
+            "status must be a whole number between 400 and 599",
+        ),
+        (
+            "retry_after",
+            ["error"],
+            {0: True, LIMIT: True, -1: False, LIMIT + 1: False, 1.5: False, "1": False},
+            "retry_after must be a whole number between 0 and 1,000,000,000",
+        ),
+        (
+            "times",
+            list(KINDS),
+            {1: True, LIMIT: True, 0: False, LIMIT + 1: False, 1.5: False, "1": False},
+            "times must be a whole number between 1 and 1,000,000,000",
+        ),
+    ],
+)
+def test_field_applies_to_kinds_and_has_limits(field, kinds, values, message):
+    for kind in KINDS:
+        on = "event" if kind == "duplicate" else "request"
+        for value, is_valid in values.items():
+            expected = None if is_valid else message
+            if is_valid and kind not in kinds:
+                expected = f"{field} applies only if kind is {' or '.join(kinds)}"
+            assert refusal(on=on, kind=kind, **{**VALID[kind], field: value}) == expected
+
+
+def test_field_may_be_null_if_that_is_its_default():
+    for field in ("retry_after", "times", "method"):
+        assert refusal(on="request", kind="error", **{field: None}) is None
+    for field in ("seconds", "status", "moment", "path"):
+        assert refusal(on="request", kind="error", **{field: None})
+
+
+@pytest.mark.parametrize("seconds", [{}, {"seconds": 0}])
+def test_latency_needs_seconds(seconds):
+    message = "seconds must be greater than 0 if kind is latency"
+    assert refusal(on="request", kind="latency", **seconds) == message
+
+
+@pytest.mark.parametrize("on", ["request", *CALLBACKS])
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_cut_of_a_callback_may_occur_afterwards(on, kind):
+    if kind == ("duplicate" if on == "request" else "error"):
+        return
+    is_valid = on == "request" or kind == "cut"
+    message = f"moment must be before if on is {on} and kind is {kind}"
+    given = {"on": on, "kind": kind, **VALID[kind]}
+    assert refusal(**given, moment="after") == (None if is_valid else message)
+    assert refusal(**given, moment="before") is None
+    assert refusal(**given, moment="during") == 'moment must be "before" or "after"'
+
+
+def test_values_of_other_types_are_refused():
+    assert refusal(on="request", kind="cut", path=1) == "path must be a string"
+    assert refusal(on="request", kind="cut", method=1) == "method must be a string"
+    message = "unknown field 'tims'; did you mean times?"
+    assert refusal(on="request", kind="cut", tims=1) == message
+
+
+def test_oldest_matching_fault_is_taken():
+    faults = Faults()
+    for description in (
+        {"on": "event", "kind": "cut"},
+        {"on": "request", "kind": "cut", "method": "POST"},
+        {"on": "request", "kind": "cut", "path": "/v1/*/Tasks"},
+        {"on": "request", "kind": "cut", "times": None},
+        {"on": "request", "kind": "cut"},
+    ):
+        faults.add(description)
+
+    def take(on, method, path):
+        fault = faults.take(on, method, path)
+        return fault and fault.id
+
+    assert take("request", "GET", "/v1/x/Tasks") == 3
+    assert take("request", "GET", "/v1/x/Tasks") == 4
+    assert take("request", "POST", "/v1/x/Tasks") == 2
+    assert take("request", "GET", "/v1/x/tasks") == 4
+    assert take("twiml", "POST", "/") is None
+    assert take("event", "POST", "/") == 1
+    assert take("event", "POST", "/") is None
+    assert [(fault["id"], fault["times"]) for fault in faults.pending()] == [(4, None), (5, 1)]
+
+
+def test_number_of_remaining_requests_is_shown():
+    faults = Faults()
+    faults.add({"on": "request", "kind": "cut", "times": 3})
+    faults.take("request", "GET", "/")
+    assert [fault["times"] for fault in faults.pending()] == [2]

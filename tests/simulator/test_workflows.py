@@ -1,0 +1,192 @@
+"""Every key of a Workflow configuration, its default, its limits and its errors."""
+
+import json
+
+import pytest
+
+from taskrouter_simulator.engine import workflows
+from taskrouter_simulator.engine.errors import BadRequest
+from taskrouter_simulator.engine.model import Configuration, Filter, Target
+from taskrouter_simulator.engine.names import parse_order_by
+from taskrouter_simulator.engine.workflows import ConfigurationError, parse_configuration
+from tests.simulator.workflow_simulation import WorkflowSimulation, filter_with_target
+
+MAXIMUM = 2**31 - 1
+
+
+def parse(*filters, **routing):
+    return parse_configuration(json.dumps({"task_routing": {"filters": filters, **routing}}))
+
+
+def refusal(*filters, **routing):
+    with pytest.raises(ConfigurationError) as error:
+        parse(*filters, **routing)
+    return str(error.value)
+
+
+def test_configuration_has_every_key():
+    target = {
+        "queue": "WQ1", "expression": "worker.a == 1", "priority": 0, "timeout": 1,
+        "skip_if": "1==1", "order_by": "worker.a", "known_worker_sid": "task.a",
+        "known_worker_friendly_name": "task.b",
+    }  # fmt: skip
+    matched = {"filter_friendly_name": "All", "expression": "a == 1"}
+    given = {name: value for name, value in target.items() if name != "queue"}
+    assert parse(
+        {**matched, "targets": [target, {}]}, {"queue": "WQ2", "priority": "7"},
+        default_filter={"queue": "WQ3"},
+    ) == Configuration(
+        filters=(
+            Filter("All", "a == 1", (Target("WQ1", **given), Target())),
+            Filter(None, "1==1", (Target("WQ2", priority=7),)),
+        ),
+        default=Target("WQ3"),
+    )  # fmt: skip
+
+
+def test_configuration_names_its_targets_and_queues():
+    configuration = parse(
+        {"targets": [{"queue": "WQ1"}, {}]}, {"queue": "WQ2"}, default_filter={"queue": "WQ3"}
+    )
+    queues = [target.queue_sid for target in configuration.targets()]
+    assert queues == ["WQ1", None, "WQ2", "WQ3"]
+    assert configuration.queue_sids() == {"WQ1", "WQ2", "WQ3"}
+    without_default = parse({"queue": "WQ1"})
+    assert (len(without_default.targets()), without_default.default) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("keys", "name", "expression"),
+    [
+        ({}, None, "1==1"),
+        ({"friendly_name": "A"}, "A", "1==1"),
+        ({"friendly_name": "A", "filter_friendly_name": "B"}, "B", "1==1"),
+        ({"filter_friendly_name": 7}, None, "1==1"),
+        ({"Expression": "a == 1"}, None, "a == 1"),
+        ({"Expression": "a == 1", "expression": "b == 1"}, None, "b == 1"),
+        ({"expression": ""}, None, "1==1"),
+        ({"expression": None}, None, "1==1"),
+    ],
+)
+def test_filter_has_name_and_expression(keys, name, expression):
+    for target in ({"queue": "WQ"}, {"targets": [{"queue": "WQ"}]}):
+        (parsed,) = parse({**keys, **target}).filters
+        assert parsed == Filter(name, expression, (Target("WQ"),))
+
+
+@pytest.mark.parametrize(("key", "minimum"), [("priority", 0), ("timeout", 1)])
+def test_whole_number_has_limits(key, minimum):
+    for value in (minimum, MAXIMUM, str(MAXIMUM), f"{minimum:012}"):
+        (parsed,) = parse({"queue": "WQ", key: value}).filters
+        assert getattr(parsed.targets[0], key) == int(value)
+    for value in (None, ""):
+        (parsed,) = parse({"queue": "WQ", key: value}).filters
+        assert getattr(parsed.targets[0], key) is None
+    limits = f"{key} must be an integer from {minimum} to {MAXIMUM}"
+    for value in (minimum - 1, MAXIMUM + 1, "-1"):
+        assert refusal({"queue": "WQ", key: value}) == limits
+    for value in (True, 1.0, "x", f"{minimum:013}", " 1", [1]):
+        assert refusal({"queue": "WQ", key: value}) == f"{key} must be an integer"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "queue",
+        "expression",
+        "skip_if",
+        "order_by",
+        "known_worker_sid",
+        "known_worker_friendly_name",
+    ],
+)
+def test_text_is_a_string(key):
+    for value in (7, True, [], {}):
+        message = f"{key} must be a string"
+        assert refusal({"targets": [{"queue": "WQ", key: value}]}) == message
+    if key != "queue":
+        for value in ("", None):
+            parsed = parse({"targets": [{"queue": "WQ", key: value}]})
+            assert parsed.targets() == [Target("WQ")]
+        message = refusal({"targets": [{"queue": "WQ", key: "~"}]})
+        assert message.startswith(f"{key}: '~' is not ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "the configuration is not JSON"),
+        ("[" * 100_000, "the configuration is not JSON"),
+        ("[]", "the document must be an object"),
+        ("{}", "task_routing must be an object"),
+        ('{"task_routing": {"filters": {}}}', "filters must be an array"),
+        ('{"task_routing": {"filters": [1]}}', "a filter must be an object"),
+        ('{"task_routing": {"filters": [{"targets": 1}]}}', "targets must be an array"),
+        ('{"task_routing": {"filters": [{"targets": [1]}]}}', "a target must be an object"),
+        (
+            '{"task_routing": {"filters": [{"targets": [{}]}]}}',
+            "the first target of a filter must have a queue",
+        ),
+        ('{"task_routing": {"filters": [{}]}}', "the first target of a filter must have a queue"),
+        ('{"task_routing": {"default_filter": 1}}', "default_filter must be an object"),
+        ('{"task_routing": {"default_filter": {}}}', "default_filter must have a queue"),
+    ],
+    ids=range(12),
+)
+def test_error_names_invalid_part(text, message):
+    with pytest.raises(ConfigurationError) as error:
+        parse_configuration(text)
+    assert str(error.value) == message
+
+
+def test_configuration_may_have_null_parts():
+    assert parse_configuration('{"task_routing": {"filters": null, "default_filter": null}}') == (
+        Configuration()
+    )
+
+
+def test_configuration_must_name_existing_queues():
+    simulation = WorkflowSimulation(default={"queue": "One"})
+    for routing in ({"filters": [{"queue": "WQ0"}]}, {"default_filter": {"queue": "WQ0"}}):
+        text = json.dumps({"task_routing": routing})
+        with pytest.raises(BadRequest) as error:
+            workflows.require_configuration(simulation.engine, simulation.workspace, text)
+        message = "Workflow configuration is invalid: TaskQueue WQ0 does not exist"
+        assert error.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("key", "text"),
+    [
+        ("expression", "task.1a == 1"),
+        ("skip_if", "task.1a == 1"),
+        ("order_by", "worker.1a"),
+        ("known_worker_sid", "task.1a"),
+        ("known_worker_friendly_name", "task.1a"),
+    ],
+)
+def test_names_of_every_text_are_checked(key, text):
+    with pytest.raises(BadRequest, match=rf"{key}: .*1a contains a name that begins with a digit"):
+        WorkflowSimulation(filter_with_target(**{key: text}))
+    WorkflowSimulation(filter_with_target(**{key: text}), names_may_begin_with_digit=True)
+
+
+def test_names_of_filters_are_checked():
+    routing = {"expression": "task.1a == 1", "targets": [{"queue": "One"}]}
+    with pytest.raises(BadRequest, match="expression: task.1a contains a name that begins"):
+        WorkflowSimulation(routing)
+    WorkflowSimulation(routing, names_may_begin_with_digit=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("worker.a", [(("worker", "a"), 1)]),
+        ("worker.a DESC", [(("worker", "a"), -1)]),
+        (" worker.a  asc , worker.b[0] desc ", [(("worker", "a"), 1), (("worker", "b", 0), -1)]),
+    ],
+)
+def test_order_by_has_keys_and_directions(text, expected):
+    clauses = parse_order_by(text)
+    assert [(clause.keys, clause.sign) for clause in clauses] == expected
+    assert clauses[0].value({"worker": {"a": 7}}) == 7
