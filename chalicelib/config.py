@@ -1,19 +1,34 @@
 """Settings, read from the environment."""
 
 import hashlib
-import math
 import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from chalicelib.domain import auth, voice
 from chalicelib.domain.instructions import WITHOUT_PARAMETERS
-from chalicelib.domain.json_text import JsonError, parse_json_object
-from chalicelib.domain.sids import is_sid
+from chalicelib.setting_types import (
+    MAX_RESERVATION_TIMEOUT,
+    OPEN,
+    boolean,
+    checked_secret,
+    empty_or,
+    off_or,
+    one_of,
+    origin,
+    path_secrets,
+    port,
+    region,
+    seconds,
+    sid,
+    taskrouter_url,
+    timeouts_by_workflow,
+    url,
+    whole_number,
+)
 
 TASKROUTER_URL = "https://taskrouter.twilio.com"
 
@@ -29,16 +44,7 @@ API_TIMEOUT_SECONDS = 29
 MAX_TOKEN_SECONDS = 86_400
 """Maximum lifetime of a Twilio AccessToken (https://www.twilio.com/docs/iam/access-tokens)."""
 
-_MAX_RESERVATION_TIMEOUT = 86_400
-"""Maximum reservation timeout of a Workflow (https://www.twilio.com/docs/taskrouter/limits)."""
-
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-_OPEN = "open"
-_PATH_SECRET = re.compile("[A-Za-z0-9_-]{20,64}")
-_MAX_PATHS = 2
-_BASE_URL = re.compile(
-    r"(?ai)https?://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]+)?(/[a-z0-9._~!$&'()*+,;=:@%/-]*)?"
-)
 _LINE = re.compile(r"(?P<name>[A-Z][A-Z0-9_]*)=(?P<value>.*)")
 _PLACEHOLDER = re.compile(r"\{(?P<hash>hash:)?(?P<name>[^}]+)\}")
 
@@ -47,151 +53,8 @@ class SettingsError(Exception):
     """A setting is missing or malformed. The message never contains a secret."""
 
 
-def _sid(prefix: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if not is_sid(text, prefix):
-            raise ValueError(f"must be {prefix} followed by 32 hexadecimal digits")
-        return text
-
-    return parse
-
-
-def _whole_number(minimum: int, maximum: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
-            raise ValueError(f"must be a whole number from {minimum} to {maximum}")
-        return int(text)
-
-    return parse
-
-
-def _seconds(minimum: float, maximum: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = math.nan
-        if not minimum <= seconds <= maximum:
-            raise ValueError(f"must be a number of seconds from {minimum} to {maximum}")
-        return seconds
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"must be one of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def _boolean(text: str) -> bool:
-    return _one_of("true", "false")(text) == "true"
-
-
-def _off_or(parse: Callable[[str], int]) -> Callable[[str], int | None]:
-    return lambda text: None if text == "off" else parse(text)
-
-
-def _empty_or(parse: Callable[[str], str]) -> Callable[[str], str]:
-    return lambda text: text and parse(text)
-
-
-def _url(text: str) -> str:
-    if not re.fullmatch("[!-~]*", text):
-        raise ValueError(
-            "must contain only ASCII characters and no white space, as in https://xn--9ca.fr/a%20b"
-        )
-    if not is_base_url(text):
-        raise ValueError("must be an http or https URL without a query, fragment or user name")
-    return _lower_authority(text).rstrip("/")
-
-
-def _lower_authority(url: str) -> str:
-    """Return the URL with scheme and host in lower case, as Twilio and browsers write them."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.lower()).geturl()
-
-
-def _taskrouter_url(text: str) -> str:
-    url = _url(text)
-    if url.endswith("/v1"):
-        raise ValueError("must not end with /v1, which the service adds")
-    return url
-
-
-def is_base_url(text: str) -> bool:
-    """Return whether the text is an HTTP URL without a query, fragment or user name."""
-    try:
-        urlsplit(text).port  # noqa: B018  raises ValueError if the port is invalid
-    except ValueError:
-        return False
-    return bool(_BASE_URL.fullmatch(text))
-
-
-def checked_secret(text: str) -> str:
-    """Return a secret that Twilio issued.
-
-    Raises:
-        ValueError: HTTP Basic authentication can't send the text. The message is a predicate.
-    """
-    if not (text.isascii() and text.isprintable()):
-        raise ValueError(
-            "must consist of printable ASCII characters: copy it from Twilio's Console again"
-        )
-    return text
-
-
-def _port(text: str) -> int:
-    try:
-        return _whole_number(1, 65_535)(text)
-    except ValueError:
-        raise ValueError("must be a port from 1 to 65535") from None
-
-
-def _region(text: str) -> str:
-    if not re.fullmatch("[a-z0-9-]+", text):
-        raise ValueError("must be an AWS region such as eu-west-1")
-    return text
-
-
-def _origin(text: str) -> str:
-    if text != "*" and not (is_base_url(text) and not urlsplit(text).path):
-        raise ValueError("must be an origin such as https://desk.example, or *")
-    return _lower_authority(text)
-
-
-def _path_secrets(text: str) -> tuple[str, ...]:
-    secrets = tuple(part.strip() for part in text.split(","))
-    are_valid = all(secret == _OPEN or _PATH_SECRET.fullmatch(secret) for secret in secrets)
-    if not are_valid or len(secrets) > _MAX_PATHS or len(set(secrets)) < len(secrets):
-        # The message does not repeat the secrets.
-        raise ValueError(
-            f"must be {_OPEN}, or a secret of 20 to 64 letters, digits, hyphens and underscores, "
-            "or two different values of these separated by a comma"
-        )
-    return secrets
-
-
 def _project_path(text: str) -> Path:
     return PROJECT / text
-
-
-def _timeouts_by_workflow(text: str) -> dict[str, int]:
-    try:
-        timeouts = parse_json_object(text)
-    except JsonError as error:
-        raise ValueError(f"must be a JSON object: {error}") from error
-    for workflow_sid, seconds in timeouts.items():
-        is_timeout = type(seconds) is int and 1 <= seconds <= _MAX_RESERVATION_TIMEOUT
-        if not is_sid(workflow_sid, "WW") or not is_timeout:
-            raise ValueError(
-                "must map Workflow SIDs (WW…) to whole seconds from 1 to "
-                f"{_MAX_RESERVATION_TIMEOUT}"
-            )
-    return timeouts
 
 
 def _setting(
@@ -221,48 +84,48 @@ class Settings:
     ``docs/settings.md`` describes the settings.
     """
 
-    twilio_account_sid: str = _setting(_sid("AC"))
+    twilio_account_sid: str = _setting(sid("AC"))
     secrets_parameter: str = _setting(default="")
     twilio_auth_token: str = _setting(checked_secret, secret=True, in_parameter=True)
-    twilio_api_key_sid: str = _setting(_sid("SK"), in_parameter=True)
+    twilio_api_key_sid: str = _setting(sid("SK"), in_parameter=True)
     twilio_api_key_secret: str = _setting(checked_secret, secret=True, in_parameter=True)
-    twilio_workspace_sid: str = _setting(_sid("WS"))
-    twilio_workflow_sid: str = _setting(_sid("WW"))
-    twilio_taskrouter_url: str = _setting(_taskrouter_url, default=TASKROUTER_URL)
+    twilio_workspace_sid: str = _setting(sid("WS"))
+    twilio_workflow_sid: str = _setting(sid("WW"))
+    twilio_taskrouter_url: str = _setting(taskrouter_url, default=TASKROUTER_URL)
     reservations_table: str = _setting()
     state_table: str = _setting()
     reservation_timeout_seconds: int = _setting(
-        _whole_number(1, _MAX_RESERVATION_TIMEOUT), default="120"
+        whole_number(1, MAX_RESERVATION_TIMEOUT), default="120"
     )
-    reservation_timeouts_by_workflow: dict[str, int] = _setting(_timeouts_by_workflow, default="{}")
-    claim_lease_seconds: int = _setting(_whole_number(1, 900), default="30")
-    sweep_grace_seconds: int = _setting(_whole_number(0, 3_600), default="10")
-    sweep_monitor_only: bool = _setting(_boolean, default="false")
-    reject_after_seconds: int | None = _setting(_off_or(_whole_number(1, 86_400)), default="off")
-    reject_activity_sid: str = _setting(_empty_or(_sid("WA")), default="")
-    max_wrapup_seconds: int | None = _setting(_off_or(_whole_number(1, 86_400)), default="off")
-    callback_budget_seconds: float = _setting(_seconds(1.0, 4.5), default="2.8")
-    retention_days: int = _setting(_whole_number(1, 3_650), default="30")
-    public_base_url: str = _setting(_empty_or(_url), default="")
-    callback_path_secrets: tuple[str, ...] = _setting(_path_secrets, default=_OPEN, secret=True)
-    cors_allow_origin: str = _setting(_empty_or(_origin), default="")
+    reservation_timeouts_by_workflow: dict[str, int] = _setting(timeouts_by_workflow, default="{}")
+    claim_lease_seconds: int = _setting(whole_number(1, 900), default="30")
+    sweep_grace_seconds: int = _setting(whole_number(0, 3_600), default="10")
+    sweep_monitor_only: bool = _setting(boolean, default="false")
+    reject_after_seconds: int | None = _setting(off_or(whole_number(1, 86_400)), default="off")
+    reject_activity_sid: str = _setting(empty_or(sid("WA")), default="")
+    max_wrapup_seconds: int | None = _setting(off_or(whole_number(1, 86_400)), default="off")
+    callback_budget_seconds: float = _setting(seconds(1.0, 4.5), default="2.8")
+    retention_days: int = _setting(whole_number(1, 3_650), default="30")
+    public_base_url: str = _setting(empty_or(url), default="")
+    callback_path_secrets: tuple[str, ...] = _setting(path_secrets, default=OPEN, secret=True)
+    cors_allow_origin: str = _setting(empty_or(origin), default="")
     max_token_seconds: int = _setting(
-        _whole_number(1, MAX_TOKEN_SECONDS), default=str(MAX_TOKEN_SECONDS)
+        whole_number(1, MAX_TOKEN_SECONDS), default=str(MAX_TOKEN_SECONDS)
     )
-    assignment_instruction: str = _setting(_one_of(*WITHOUT_PARAMETERS), default="defer")
+    assignment_instruction: str = _setting(one_of(*WITHOUT_PARAMETERS), default="defer")
     worker_instructions: auth.InstructionPermissions = _setting(
         auth.parse_instruction_permissions, default=auth.WORKER_INSTRUCTIONS
     )
     rules_file: Path = _setting(_project_path, default="chalicelib/rules.toml")
     voice_languages: voice.Menu = _setting(voice.Menu.parse, default=voice.QUICKSTART)
-    tutorial_routes: bool = _setting(_boolean, default="false")
-    log_level: str = _setting(_one_of(*_LOG_LEVELS), default="INFO")
+    tutorial_routes: bool = _setting(boolean, default="false")
+    log_level: str = _setting(one_of(*_LOG_LEVELS), default="INFO")
 
     @property
     def callback_prefixes(self) -> tuple[str, ...]:
         """Path prefixes of the routes that Twilio calls; each is ``/SECRET`` or empty."""
         secrets = self.callback_path_secrets
-        return tuple("" if secret == _OPEN else f"/{secret}" for secret in secrets)
+        return tuple("" if secret == OPEN else f"/{secret}" for secret in secrets)
 
     @property
     def secrets_seconds(self) -> float:
@@ -369,9 +232,9 @@ def _read(environ: Mapping[str, str], setting: Field[Any]) -> Any:
 
 
 _LOCAL_PARSERS: dict[str, Callable[[str], Any]] = {
-    **dict.fromkeys(("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT"), _port),
-    "AWS_ENDPOINT_URL_DYNAMODB": _url,
-    "AWS_DEFAULT_REGION": _region,
+    **dict.fromkeys(("API_PORT", "DYNAMODB_PORT", "SIMULATOR_PORT"), port),
+    "AWS_ENDPOINT_URL_DYNAMODB": url,
+    "AWS_DEFAULT_REGION": region,
 }
 """Parsers for variables of the local stack that are not settings of the service."""
 

@@ -32,6 +32,9 @@ OMITTED = "(omitted)"
 """The parameter in which a record lists the names of omitted parameters."""
 
 _MAX_OMITTED_NAMES = 10
+_MAX_BYTES_PER_CHARACTER = 6
+"""Maximum size of a character in JSON: an escaped control character."""
+
 _MAX_FIELDS = 200
 _SECONDS = re.compile("[0-9]{10}")
 
@@ -155,7 +158,11 @@ class AssignmentCallback:
         The parameter OMITTED lists the omitted names. Required SIDs are always kept.
         """
         columns = {name: getattr(self, attribute) for name, attribute in _COLUMNS.items()}
-        kept, omitted = _omit_oversized({**columns, **self.parameters})
+        received = {**columns, **self.parameters}
+        characters = sum(len(str(item)) for item in received.items())
+        if characters * _MAX_BYTES_PER_CHARACTER <= MAX_RECORDED_BYTES:
+            return self  # typical callbacks need no exact measurement
+        kept, omitted = _omit_oversized(received)
         if not omitted:
             return self
         fitting = {attribute: kept.pop(name, None) for name, attribute in _COLUMNS.items()}

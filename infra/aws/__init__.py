@@ -9,7 +9,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError, InvalidRegionError, UnknownRegionError
 from botocore.utils import is_valid_endpoint_url, validate_region_name
 
-from chalicelib.config import is_base_url
+from chalicelib.setting_types import is_base_url
 from infra import OperatorError
 from infra.aws import api_quotas
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from chalice.config import Config as ChaliceConfig
 
-from chalicelib.config import Settings, is_base_url
+from chalicelib.config import Settings
+from chalicelib.setting_types import is_base_url
 from infra import OperatorError
 from infra.aws import describe_wrong_variable
 from infra.aws.examples import describe_string

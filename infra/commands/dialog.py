@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import click
 
-from chalicelib.config import checked_secret
 from chalicelib.domain.sids import is_sid
+from chalicelib.setting_types import checked_secret
 
 PROGRESS_SECONDS = 5.0
 

@@ -9,9 +9,9 @@ import click
 from botocore.exceptions import ClientError
 
 from chalicelib.adapters.secrets import Secrets, parse_secrets
-from chalicelib.config import checked_secret
 from chalicelib.domain.errors import SecretsUnavailable
 from chalicelib.domain.json_text import BYTE_ORDER_MARK
+from chalicelib.setting_types import checked_secret
 from infra import OperatorError
 from infra.aws import Aws, policies, stage_config
 from infra.aws.stage_config import Stage

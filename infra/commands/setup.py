@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from chalicelib.adapters.secrets import Secrets
-from chalicelib.config import checked_secret
 from chalicelib.domain.sids import is_sid
+from chalicelib.setting_types import checked_secret
 from infra import OperatorError
 from infra.aws import Aws, stage_config
 from infra.aws.stage_config import Stage

@@ -136,7 +136,7 @@ def test_settings_that_do_not_fit_together_are_rejected(checkout, command):
         ([], REGION, "Error: No AWS credentials were found. Log in (aws sso login, "),
         ([], KEYS, "Error: No AWS region is set. Set one, for example: "),
         (["--profile", "nobody"], REGION, f"Error: {UNKNOWN_PROFILE.format('nobody')}"),
-        ([], REGION | KEYS, "Error: Could not connect to the endpoint URL: "),
+        ([], REGION | KEYS, "Error: AWS at http://127.0.0.1:9 can't be reached: "),
     ],
 )
 def test_missing_access_to_aws_is_reported_on_one_line(checkout, options, variables, message):

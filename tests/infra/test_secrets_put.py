@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.config import checked_secret
+from chalicelib.setting_types import checked_secret
 from infra import OperatorError
 from infra.__main__ import main
 from infra.commands import secrets as command

@@ -295,7 +295,7 @@ def test_remedy_for_missing_secrets_works_in_the_state_in_which_it_is_shown(
 def test_missing_sids_alone_are_no_reason_to_store_secrets(new_stage):
     new_stage.store_secrets()
 
-    expect_error(new_stage, new_stage.deploy(), "which asks for them.")
+    expect_error(new_stage, new_stage.deploy(), "to enter them.")
     assert "secrets put" not in new_stage.deploy().output
 
 
