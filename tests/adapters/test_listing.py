@@ -146,9 +146,9 @@ def test_worker_list_filters_by_a_status_that_is_not_open(status: Status | None)
     )
 
     if status in ("pending", "accepted", "wrapping"):
-        assert client.requests[0] == expected_request("due", "open_as", str(status))
+        assert client.requests[0] == expected_request("due", "open_as", str(status), Limit=1_000)
         del client.requests[0]
-        sizes, starts = [1_000], [{}]
+        sizes, starts = [100], [{}]
     else:
         sizes, starts = [100, 1_000], [{}, {"ExclusiveStartKey": to_item(last)}]
     expected = [

@@ -151,13 +151,13 @@ class Scenario:
         self.store._client.delete_item(TableName=self.store._state, Key={"id": {"S": JOB}})
         self.store.start_periodic_job(JOB, now=now, retry_at=now)
         self.store.save_progress(JOB, {"": now})
-        make_reconciliation_due(self.store)
+        make_reconciliation_due(self.store, self.taskrouter.now_ms())
 
     def recover(self) -> None:
         """Let the lease expire and reconciliation become due, and then sweep."""
         self.injector.reset()
         self.advance(LEASE)
-        make_reconciliation_due(self.store)
+        make_reconciliation_due(self.store, self.taskrouter.now_ms())
         self.sweep()
 
     def sweep_when_due(self) -> str:

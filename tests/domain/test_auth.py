@@ -182,7 +182,7 @@ def test_default_of_the_worker_instructions_lists_each_free_parameter() -> None:
     ("text", "message"),
     [
         ("{", "must be a JSON object: it is not well-formed JSON"),
-        ("[]", "must be a JSON object: it is not a JSON object"),
+        ("[]", "must be a JSON object: it is an array"),
         ('{"deqeue": []}', 'must not contain the instruction "deqeue": write dequeue'),
         (
             '{"accept": []}',
@@ -228,16 +228,16 @@ REDIRECT = {"instruction": "redirect", "call_sid": "CA" + "0" * 32, "url": "http
     [
         (DEQUEUE, {}, "may not send the instruction dequeue."),
         (DEQUEUE, {"call": {"timeout"}}, "may not send the instruction dequeue."),
-        (DEQUEUE, {"dequeue": {"to"}}, "may not set the parameter timeout of dequeue."),
+        (DEQUEUE, {"dequeue": {"to"}}, "may not set the parameter `timeout` of dequeue."),
         (
             DEQUEUE,
             {"dequeue": {"timeout"}},
-            "may set to of dequeue only to the contact_uri of its Worker.",
+            "may set `to` of dequeue only to the contact_uri of its Worker.",
         ),
         (
             REDIRECT,
             {"redirect": {"url"}},
-            "may set call_sid of redirect only to the call_sid of the Reservation's Task.",
+            "may set `call_sid` of redirect only to the call_sid of the Reservation's Task.",
         ),
     ],
 )

@@ -131,26 +131,25 @@ def test_attributes_at_twilios_limit_are_recorded(character: str) -> None:
     assert callback.within_size_limit() == callback
 
 
-FORM_ERROR = (
-    "The body must be a form (application/x-www-form-urlencoded, UTF-8) of at most 200 parameters."
-)
-
-
 @pytest.mark.parametrize(
-    "body",
+    ("body", "requirement"),
     [
-        b"a=%ff",
-        "é=1".encode(),
-        b"a=1&=2",
-        b"=",
-        "&".join(f"a{number}=1" for number in range(201)).encode(),
+        (b"a=%ff", " in UTF-8. A percent-encoded character is not UTF-8."),
+        ("é=1".encode(), " in ASCII. Percent-encode all other characters."),
+        (b"a=1&=2", ", in which each parameter has a name."),
+        (b"=", ", in which each parameter has a name."),
+        (
+            "&".join(f"a{number}=1" for number in range(201)).encode(),
+            " of at most 200 parameters.",
+        ),
     ],
     ids=range(5),
 )
-def test_body_that_is_not_a_form_is_refused(body: bytes) -> None:
+def test_body_that_is_not_a_form_is_refused(body: bytes, requirement: str) -> None:
     with pytest.raises(BadRequest) as raised:
         Form.parse(body)
-    assert raised.value.message == FORM_ERROR
+    form = "The body must be a form (application/x-www-form-urlencoded)"
+    assert raised.value.message == f"{form}{requirement}"
 
 
 def test_form_of_200_parameters_with_repeated_and_blank_values_is_parsed() -> None:

@@ -105,10 +105,19 @@ def test_values_of_every_type_are_read(parse: Callable[[str], object]) -> None:
     assert (facts["b"], facts["a"][1:], unknown) == (value["b"], value["a"], {"a"})
 
 
-@pytest.mark.parametrize("text", ["[]", "5", "null", '"a"', "true"])
-def test_value_that_is_not_an_object_is_named_as_the_reason(text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("[]", "an array"),
+        ("5", "a number"),
+        ("null", "null"),
+        ('"a"', "a string"),
+        ("true", "true or false"),
+    ],
+)
+def test_value_that_is_not_an_object_is_named_as_the_reason(text: str, kind: str) -> None:
     for parse in (parse_json_object, read_json_object, read_facts):
-        with pytest.raises(JsonError, match="^it is not a JSON object$"):
+        with pytest.raises(JsonError, match=f"^it is {kind}$"):
             parse(text)
     for parse in (read_json_object, read_facts):
         with pytest.raises(JsonError, match="^it is not well-formed JSON$"):

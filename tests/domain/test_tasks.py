@@ -149,7 +149,7 @@ def test_attributes_of_4096_characters_are_read_as_an_object_or_a_string() -> No
         (None, "must be a JSON object, or a string that contains one."),
         (5, "must be a JSON object, or a string that contains one."),
         ([], "must be a JSON object, or a string that contains one."),
-        ("[]", "must be a JSON object: it is not a JSON object."),
+        ("[]", "must be a JSON object: it is an array."),
         ("{", "must be a JSON object: it is not well-formed JSON."),
         ({"a": float("nan")}, "must be a JSON object: NaN is not JSON."),
     ],

@@ -317,7 +317,7 @@ def test_at_most_two_unknown_parameters_are_named(api: Api, count: int) -> None:
     }
     named = " ".join(f'There is no parameter "{name}".' for name in names[:2])
     known = "The parameters are: worker_sid, status, since, limit, cursor."
-    assert list(messages.values()) == [f"{named} {known}", f"{named} The request takes none."]
+    assert list(messages.values()) == [f"{named} {known}", f"{named} This route has no parameters."]
 
 
 @pytest.mark.parametrize(("others", "is_found"), [(9, True), (10, False)])

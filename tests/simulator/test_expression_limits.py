@@ -142,7 +142,10 @@ def test_error_describes_position_and_alternatives(text, position, found, expect
         check(text)
         return
     message = refusal(check, text)
-    reason = f"unexpected {found} at position {position}; expected {expected}"
+    problem = (
+        "incomplete at the end" if found == "end" else f"unexpected {found} at position {position}"
+    )
+    reason = f"{problem}; expected {expected}"
     assert message == f"{text[:200]!r} is not an expression: {reason}"
 
 

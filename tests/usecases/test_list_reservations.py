@@ -172,7 +172,7 @@ def test_worker_finds_its_own_reservation_among_several() -> None:
     for remote in remotes:
         own = Principal(Role.WORKER, worker_sid=remote.worker_sid)
         assert find(taskrouter, own) == remote.reservation_sid
-    with pytest.raises(BadRequest, match="several pending Reservations. Send reservation_sid"):
+    with pytest.raises(BadRequest, match="The Task has several Reservations. Send reservation_sid"):
         find(taskrouter)
     with pytest.raises(Forbidden):
         find(taskrouter, WORKER)

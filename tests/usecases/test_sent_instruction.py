@@ -127,7 +127,12 @@ def test_missing_answer_may_be_recorded_within_15_seconds(record: Reservation) -
         assert unknown.value.details == {"reservation_status": "pending"}
 
 
-def test_repeated_request_can_be_retried_after_the_sweep_checks_the_effect() -> None:
-    error = outcome_unknown()
-    assert error.retry_after == 15
-    assert error.message.endswith("accept without an instruction. Retry in 15 s.")
+@pytest.mark.parametrize(("retry_at", "seconds"), [(15_000, 15), (15_001, 16), (0, 1)])
+def test_unknown_outcome_can_be_known_at_the_next_check(retry_at: int, seconds: int) -> None:
+    error = outcome_unknown(retry_at, now=0)
+    assert error.retry_after == seconds
+    assert error.message == (
+        "The instruction may have been sent. Its outcome is not known. It is not sent again. Wait "
+        "until the Reservation's status changes, or accept without an instruction. Retry in "
+        f"{seconds} s."
+    )
