@@ -13,7 +13,7 @@ from infra.aws import Aws, chalice_record, lock, shared_names, stacks, stage_con
 from infra.aws.policies import SECRETS_MANAGER
 from infra.aws.stage_config import Stage
 from infra.commands import break_lock_option, cloud_stage_option, connect_to_stage, report_errors
-from infra.commands.dialog import confirm
+from infra.commands.dialog import ask, confirm
 
 _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
 
@@ -99,12 +99,10 @@ def _confirm(aws: Aws, stage_name: str, items: Sequence[_Item]) -> None:
     question = f"Remove stage {stage_name} in account {aws.account}, {aws.region}, {scope}?"
     for item in items:
         click.echo(f"{item.label}: {item.kept or 'will be deleted irreversibly'}", err=True)
-    if not items:
-        is_confirmed = confirm(question)
-    else:
-        is_confirmed = click.prompt(f"{question} Type the stage's name", err=True) == stage_name
-    if not is_confirmed:
-        raise click.Abort
+    if not items and not confirm(question):
+        raise click.ClickException("Not confirmed. Nothing was removed.")
+    if items and ask(f"{question} Type the stage's name") != stage_name:
+        raise click.ClickException(f"The name is not {stage_name}. Nothing was removed.")
 
 
 def _empty_bucket(aws: Aws, bucket: str) -> None:

@@ -55,9 +55,20 @@ def _parse_yes_or_no(answer: str) -> str:
 
 
 def ask(question: str, *, default: str | None = None, parse: Callable[[str], str] = str) -> str:
-    """Ask for text; ask again if *parse* raises a UsageError."""
+    """Ask for text; ask again if *parse* raises a UsageError, or if a required answer is empty."""
+
+    def parse_required(answer: str) -> str:
+        if not answer.strip() and default is None:
+            raise click.UsageError("The answer must not be empty.")
+        return parse(answer)
+
+    # Without a default, click would ask again without a reason.
     answer: str = click.prompt(
-        question, default=default, show_default=bool(default), value_proc=parse, err=True
+        question,
+        default=default or "",
+        show_default=bool(default),
+        value_proc=parse_required,
+        err=True,
     )
     return answer.strip()
 
@@ -78,11 +89,14 @@ def ask_for_secret(question: str, *, default: str | None = None) -> str:
     while True:
         answer: str = click.prompt(
             f"{question} (not shown)",
-            default=default,
+            default=default or "",
             show_default=False,
             hide_input=True,
             err=True,
         )
+        if not answer.strip() and default is None:
+            click.echo("Error: The answer must not be empty.", err=True)
+            continue
         try:
             return checked_secret(answer.strip())
         except ValueError as error:  # click would hide the message of a hidden answer's error

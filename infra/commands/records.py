@@ -71,7 +71,7 @@ def erase(reservation_sid: str, stage_name: str, *, yes: bool) -> None:
     connect_unless_local(stage_name, settings)
     table = settings.reservations_table
     if not yes and not confirm(f"Delete {reservation_sid} from the table {table}?"):
-        raise click.Abort
+        raise click.ClickException("Not confirmed. The record was not deleted.")
     if not open_store(settings).erase(reservation_sid):
         raise click.ClickException(
             f"There is no record of {reservation_sid} in stage {stage_name}."

@@ -33,6 +33,9 @@ SMOKE_TEST_ROUTE = "/assignment_callback/fallback"
 The assignment callback is not used, because an alarm counts the requests that it refuses.
 """
 
+_INDENT = 19
+"""Width of the names of the parts."""
+
 _OK = "ok"
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _NOT_DEPLOYED = "not deployed"
@@ -65,7 +68,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
         click.echo(json.dumps(report, default=int))
     else:
         for name, value in report.items():
-            click.echo(f"{name:17}  {_format(value, now=time.time())}")
+            click.echo(f"{name:{_INDENT}}{_format(value, now=time.time())}")
     if report["url"] == _NOT_DEPLOYED:
         click.echo(
             f"Stage {stage_name} is not deployed in account {aws.account}, {aws.region}. Run: "
@@ -277,7 +280,7 @@ def _format(value: Any, *, now: float) -> str:
             return _format_sweep(value, now)
         return ", ".join(f"{name} {item}" for name, item in value.items())
     if isinstance(value, list):
-        return ", ".join(value) or "none"
+        return f"\n{'':{_INDENT}}".join(value) or "none"
     return str(value)
 
 

@@ -100,9 +100,6 @@ def run(
     """
     routes = _read_routes(stage, workspace, base_url)
     _list_workers(stage, workspace, routes, "the Workflow's TaskQueues")
-    question = "Create a test Task, which reserves an available Worker for a few seconds?"
-    if dialog.is_interactive and not dialog.confirm(question):
-        return
     if attributes is None:
         attributes = _choose_attributes(workspace, dialog, routes)
     possible = _possible_routes(attributes, routes)
@@ -113,6 +110,9 @@ def run(
     place = "the TaskQueues that may receive the Task"
     workers = _list_workers(stage, workspace, possible, place)
     click.echo(f"Available Workers in {place}: {', '.join(workers)}", err=True)
+    question = "Create the test Task, which reserves one of them for a few seconds?"
+    if dialog.is_interactive and not dialog.confirm(question):
+        return
     with _test_task(workspace, attributes) as task_sid:
         reservation, answer = _watch(aws, stage, workspace, task_sid)
         click.echo(
@@ -188,7 +188,8 @@ def _read_routes(stage: Stage, workspace: Workspace, base_url: str) -> list[_Rou
     if find_changes(workspace, base_url, stage.settings.callback_prefixes[0]).workflow:
         raise ImpossibleTrial(
             "No test Task was created, because the callback URLs of the Workflow differ from this "
-            f"deployment. To change them, run: python -m infra deploy --stage {stage.name} --yes"
+            f"deployment. To change them and create the Task, run: python -m infra deploy --stage "
+            f"{stage.name} --yes --try"
         )
     routes = _parse_routes(workspace.fetch_workflow().configuration)
     if not routes:
@@ -241,7 +242,7 @@ def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_R
             )
         click.echo(f"Attributes of the Task: {default}", err=True)
         return default
-    click.echo("Filters of the Workflow:", err=True)
+    click.echo("A test Task shows whether callbacks arrive. Filters of the Workflow:", err=True)
     for route in routes:
         click.echo(f"  {route.name}: {route.expression or 'all other Tasks'}", err=True)
 
@@ -251,7 +252,7 @@ def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_R
             raise click.UsageError(f"The attributes {_MISMATCH}")
         return attributes
 
-    return ask("Attributes of the Task", default=default, parse=parse)
+    return ask("Attributes of the test Task", default=default, parse=parse)
 
 
 def _possible_routes(attributes: str, routes: Sequence[_Route]) -> list[_Route]:

@@ -43,8 +43,8 @@ def first_deployment_dialog(twilio):
         ("Workflow, by number .*: ", "1"),
         (r"Change them\? .*: ", "y"),
         ("Email address .*: ", "you@example.com"),
-        (r"Create a test Task.*\? .*: ", "y"),
-        ("Attributes of the Task .*: ", ""),
+        ("Attributes of the test Task .*: ", ""),
+        (r"Create the test Task.*\? .*: ", "y"),
     ]
 
 

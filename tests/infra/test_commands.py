@@ -202,23 +202,23 @@ def test_every_python_version_with_a_lambda_runtime_is_accepted(monkeypatch, min
 
 
 @pytest.mark.parametrize(
-    ("arguments", "answer", "question"),
+    ("arguments", "answer", "question", "error"),
     [
-        (["destroy", "--stage", "dev"], "n\n", "except its tables and secrets?"),
-        (["destroy", "--stage", "dev", "--data"], "y\n", "Type the stage's name"),
+        (["destroy"], "n\n", "except its tables and secrets?", "Not confirmed."),
+        (["destroy", "--data"], "y\n", "Type the stage's name", "The name is not dev."),
     ],
 )
-def test_destroy_aborts_without_confirmation(operator, arguments, answer, question):
+def test_destroy_removes_nothing_without_confirmation(operator, arguments, answer, question, error):
     boto3.client("ssm").put_parameter(Name=PARAMETER, Value="kept", Type="String")
 
-    result = operator(*arguments, stdin=answer)
+    result = operator(*arguments, "--stage", "dev", stdin=answer)
 
     assert result.exit_code == 1
     urls = "creates an API with another URL, and offers to change the callback URLs at Twilio."
     assert urls in result.output
     assert "The subscriptions to the alarms are removed with their topic." in result.output
     assert question in result.output
-    assert "Aborted!" in result.output
+    assert result.output.endswith(f"Error: {error} Nothing was removed.\n")
     assert boto3.client("ssm").get_parameter(Name=PARAMETER)
 
 

@@ -607,3 +607,11 @@ def test_missing_secrets_manager_secret_is_reported(in_terminal):
     result = in_terminal.deploy()
 
     expect_error(in_terminal, result, "Create the secret in Secrets Manager")
+
+
+def test_empty_answer_to_a_required_question_is_asked_for_again_with_a_reason(new_stage):
+    new_stage.in_terminal = True
+
+    result = new_stage.deploy(answers=["", new_stage.twilio.account_sid, "", "x"])
+
+    assert result.output.count("Error: The answer must not be empty.\n") == 2

@@ -193,7 +193,7 @@ def test_worker_who_cannot_take_the_task_is_not_offered(stage, in_terminal):
     stage.in_terminal = in_terminal
 
     result = (
-        stage.deploy("--try", answers=["y", SPANISH]) if in_terminal else deploy(stage, "--try")
+        stage.deploy("--try", answers=[SPANISH, "y"]) if in_terminal else deploy(stage, "--try")
     )
 
     assert result.exit_code == 1
@@ -316,7 +316,7 @@ def test_attributes_that_match_no_filter_are_asked_for_again(stage, monkeypatch)
     stage.deploy("--yes")
     stage.in_terminal = True
 
-    result = stage.deploy("--try", answers=["y", "{}", ""])
+    result = stage.deploy("--try", answers=["{}", "", "y"])
 
     assert result.exit_code == 0, result.output
     assert "Error: The attributes match no filter of the Workflow, which has no default" in (
@@ -408,10 +408,12 @@ def test_terminal_offers_a_test_after_the_first_deployment(stage, monkeypatch):
     record_callbacks(stage, monkeypatch, {})
     stage.in_terminal = stage.is_first = True
 
-    result = stage.deploy(answers=["y", "", "y", "[]", SPANISH])
+    result = stage.deploy(answers=["y", "", "[]", SPANISH, "y"])
 
     assert result.exit_code == 0, result.output
     assert "  Spanish: selected_language=='es'\n" in result.output
+    names = result.output.index("may receive the Task: Alice\n")
+    assert names < result.output.index("Create the test Task, which reserves one of them")
     assert (
         "Error: The text must be a JSON object with the Task's attributes: it is an array.\n"
         in result.output
@@ -430,7 +432,7 @@ def test_no_test_is_offered_later_or_without_questions(stage, is_first, options)
     result = stage.deploy(*options, answers=["", ""])
 
     assert result.exit_code == 0, result.output
-    assert "Create a test Task" not in result.output
+    assert "test Task shows" not in result.output
 
 
 UNASKED_EMAIL = "an email address for the alarms (--alarm-email ADDRESS)"
@@ -474,7 +476,7 @@ def test_interrupted_first_run_leaves_the_offers_to_the_next_run(stage, monkeypa
         assert stage.is_first
 
     monkeypatch.setattr(trial, "run", run)
-    result = stage.deploy(answers=["you@example.com", "y", ""])
+    result = stage.deploy(answers=["you@example.com", "", "y"])
 
     assert result.exit_code == 0, result.output
     assert "Email address that receives the alarms" in result.output
@@ -496,7 +498,7 @@ def test_declined_test_creates_no_task(stage):
     stage.deploy("--yes")
     stage.in_terminal = True
 
-    result = stage.deploy("--try", answers=["n"])
+    result = stage.deploy("--try", answers=["", "n"])
 
     assert result.exit_code == 0, result.output
     assert tasks(stage) == []
