@@ -67,6 +67,7 @@ class Stage:
         xray: Whether X-Ray traces the API and the functions.
         access_logs: Whether the API's stage writes an access log.
         reserved_concurrency: Reserved concurrency of the API's function, or None.
+        reserved_sweep_concurrency: Reserved concurrency of the sweep, or None.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Stage:
     xray: bool = False
     access_logs: bool = False
     reserved_concurrency: int | None = None
+    reserved_sweep_concurrency: int | None = None
 
     @property
     def stack(self) -> str:
@@ -228,8 +230,11 @@ def read(
     for handler in (API, SWEEP):
         own = functions.get(handler, {}).get("environment_variables", {})
         _check_function_variables(stage_name, handler, {**overrides, **own})
-    api = ChaliceConfig(
-        chalice_stage=stage_name, function_name=API, config_from_disk=project_config
+    api, sweep = (
+        ChaliceConfig(
+            chalice_stage=stage_name, function_name=handler, config_from_disk=project_config
+        )
+        for handler in (API, SWEEP)
     )
     config_file.check_combinations(project_config, stage_name)
     _check_api_timeout(stage_name, api.lambda_timeout)
@@ -243,6 +248,7 @@ def read(
         xray=bool(api.xray_enabled),
         access_logs=stage.get("access_logs", False),
         reserved_concurrency=api.reserved_concurrency,
+        reserved_sweep_concurrency=sweep.reserved_concurrency,
     )
 
 
