@@ -17,6 +17,7 @@ from chalicelib.setting_types import is_base_url
 from infra import OperatorError
 from infra.aws import describe_wrong_variable
 from infra.aws.examples import describe_string
+from infra.aws.secret_texts import PASSWORD_IN_URL, SECRET, looks_secret
 
 FILE = ".chalice/config.json"
 
@@ -210,22 +211,6 @@ _SET_BY_LAMBDA = re.compile(
     "|LOG_(GROUP|STREAM)_NAME)"
 )
 
-_SECRETS = re.compile(
-    r"""(?<![A-Za-z0-9])(?:
-        [0-9a-fA-F]{32}                                          # an auth token; SIDs are longer
-      | (?=\w*[a-z])(?=\w*[A-Z])(?=\w*\d)[A-Za-z0-9]{32}         # the secret of an API key
-      | (?:AKIA|ASIA)[A-Z0-9]{16}                                # an AWS access key
-      | eyJ[\w-]+\.[\w-]+\.[\w-]+                                # a JSON Web Token
-    )(?![A-Za-z0-9])
-    | ^(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9/+]{40}$          # an AWS secret key
-    | -----BEGIN                                                 # a private key
-    """,
-    re.VERBOSE,
-)
-
-
-_PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
-
 
 def check(project: Mapping[str, Any], stage_name: str) -> None:
     """Check the members of the file that apply to a stage.
@@ -296,7 +281,7 @@ def _find_problems(value: Mapping[str, Any], members: _Members, parent: str = ""
                 yield from _find_problems(member, expected, f"{name}.")
             else:
                 yield f"{name} must be an object."
-        elif _looks_secret(member):
+        elif looks_secret(member):
             yield _describe_secret(name)
         elif not expected.accepts(member):
             yield f"{name} must be {expected.expected}."
@@ -304,12 +289,6 @@ def _find_problems(value: Mapping[str, Any], members: _Members, parent: str = ""
             yield from _find_variable_problems(member, f" of {parent[:-1]}" if parent else "")
         elif expected is _TAGS:
             yield from _find_tag_problems(member, name)
-
-
-def _looks_secret(value: object) -> bool:
-    if isinstance(value, list):
-        return any(map(_looks_secret, value))
-    return isinstance(value, str) and bool(_SECRETS.search(value) or _PASSWORD_IN_URL.search(value))
 
 
 def _describe_secret(name: str) -> str:
@@ -333,9 +312,9 @@ def _describe_unknown(name: str, key: str, members: _Members) -> str:
 
 def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterator[str]:
     for name, value in variables.items():
-        if _SECRETS.search(name):
+        if SECRET.search(name):
             yield _describe_secret(f"a name under environment_variables{owner}")
-        elif name in _IN_PARAMETER or (not _may_be_secret(name) and _SECRETS.search(str(value))):
+        elif name in _IN_PARAMETER or (not _may_be_secret(name) and SECRET.search(str(value))):
             yield _describe_secret(f"{name} under environment_variables{owner}")
         elif not isinstance(value, str):
             yield f"{name}{owner} must be {describe_string(value, _SETTINGS.get(name))}."
@@ -363,7 +342,7 @@ def _may_be_secret(name: str) -> bool:
 
 def _describe_value(name: str, value: str) -> str | None:
     """Describe the mistake in the value of a known variable, without showing the value."""
-    if _PASSWORD_IN_URL.search(value) or (_PROXY.fullmatch(name) and "@" in value):
+    if PASSWORD_IN_URL.search(value) or (_PROXY.fullmatch(name) and "@" in value):
         return (
             "must be a URL without a user name or password, because anyone who can read this "
             "file or the function's settings could see them"
@@ -375,9 +354,9 @@ def _describe_value(name: str, value: str) -> str | None:
 
 def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
     for tag, value in tags.items():
-        if _SECRETS.search(tag):
+        if SECRET.search(tag):
             yield _describe_secret(f"a name under {name}")
-        elif _looks_secret(value):
+        elif looks_secret(value):
             yield _describe_secret(f"{name}.{tag}")
         elif not isinstance(value, str):
             yield f"{name}.{tag} must be {describe_string(value)}."
