@@ -7,7 +7,7 @@ if a member has a wrong type or value.
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chalice.config import Config as ChaliceConfig
@@ -27,8 +27,15 @@ APP_NAME = "taskrouter-callbacks"
 API = "api_handler"
 SWEEP = "sweep"
 
-_MIN_SWEEP_SECONDS = 30
-"""A sweep starts no check in its last 25 seconds (`RunBudget`)."""
+_MIN_SECONDS = {
+    API: (15, "Lambda ends requests that still wait for DynamoDB or TaskRouter"),
+    SWEEP: (30, "a sweep checks few or no Reservations"),
+}
+"""Minimum of `lambda_timeout`, and the effect of less time, for each function.
+
+A request waits up to 8 s for TaskRouter and some seconds for DynamoDB. A sweep starts no check in
+its last 25 s (`RunBudget`).
+"""
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,12 @@ _NO_LAYER = _Type(
     "false, because the deployment package contains all packages", lambda value: value is False
 )
 
+_RESERVED_CONCURRENCY = replace(
+    _whole_number(1, 1_000_000),
+    expected="a whole number from 1 to 1000000, because 0 stops the function (to stop a function "
+    "on purpose, use the AWS Console or infra destroy)",
+)
+
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html
 _TAG_NAME = re.compile(r"(?!aws:)[\w +\-=.:/@]{1,128}", re.IGNORECASE)
 _TAG_VALUE = re.compile(r"[\w +\-=.:/@]{0,256}")
@@ -122,7 +135,7 @@ _INHERITED: _Members = {
     ),
     "log_retention_in_days": _refused("LogRetentionDays in infra/stage.yaml sets the retention"),
     "manage_iam_role": _OWN_ROLE,
-    "reserved_concurrency": _whole_number(0, 1_000_000),
+    "reserved_concurrency": _RESERVED_CONCURRENCY,
     "security_group_ids": _texts("sg-0123456789abcdef0", "sg-[0-9a-f]+", maximum=5),
     "subnet_ids": _texts("subnet-0123456789abcdef0", "subnet-[0-9a-f]+", maximum=16),
     "xray": _BOOLEAN,
@@ -250,10 +263,11 @@ def _find_wrong_combinations(members: ChaliceConfig, handler: str) -> Iterator[s
         yield f"subnet_ids and security_group_ids of {handler} must both be set or both be omitted."
     if members.autogen_policy is None:
         yield f"autogen_policy must be set to {_OWN_POLICY.expected}."
-    if handler == SWEEP and (members.lambda_timeout or _MIN_SWEEP_SECONDS) < _MIN_SWEEP_SECONDS:
+    minimum, effect = _MIN_SECONDS[handler]
+    if (members.lambda_timeout or minimum) < minimum:
         yield (
-            f"lambda_functions.{SWEEP}.lambda_timeout must be at least {_MIN_SWEEP_SECONDS}. With "
-            "less time, a sweep checks few or no Reservations."
+            f"lambda_functions.{handler}.lambda_timeout must be at least {minimum}. With less "
+            f"time, {effect}."
         )
     is_private = members.api_gateway_endpoint_type == "PRIVATE"
     endpoints, file = members.api_gateway_endpoint_vpce, members.api_gateway_policy_file

@@ -179,6 +179,10 @@ FIXED = [
         ),
         ("lambda_functions/sweep/lambda_timeout", 29, "lambda_timeout must be at least 30. With"),
         *(
+            ("lambda_functions/api_handler/lambda_timeout", seconds, "must be at least 15. With")
+            for seconds in (1, 14)
+        ),
+        *(
             (f"{place}{member}", value, f"{member} must be {expected}, because ")
             for place in ("", "lambda_functions/api_handler/", "lambda_functions/sweep/")
             for member, value, expected in FIXED
@@ -192,7 +196,7 @@ FIXED = [
         ("lambda_functions/sweep/lambda_memory_size", True, "from 128 to 10240"),
         ("lambda_functions/sweep/lambda_timeout", 901, "from 1 to 900"),
         ("lambda_functions/api_handler/lambda_timeout", 30, "from 1 to 29, API Gateway's"),
-        ("lambda_functions/sweep/reserved_concurrency", -1, "a whole number from 0"),
+        ("lambda_functions/sweep/reserved_concurrency", -1, "a whole number from 1"),
         (
             "lambda_functions/sweep/layers",
             "arn:aws:lambda:layer",
@@ -210,7 +214,7 @@ FIXED = [
         ("security_group_ids", ["sg-1"] * 6, "security_group_ids must be a list of strings"),
         ("security_group_ids", "sg-1", "security_group_ids must be a list of strings"),
         ("layers", ["own"], "layers must be a list of strings .at most 5., for example"),
-        ("lambda_functions/sweep/reserved_concurrency", 1.5, "a whole number from 0"),
+        ("lambda_functions/sweep/reserved_concurrency", 1.5, "a whole number from 1"),
         ("lambda_memory_size", 10_241, "lambda_memory_size must be a whole number from 128"),
         ("lambda_memory_size", 512.0, "lambda_memory_size must be a whole number from 128"),
         ("api_gateway_custom_domain", {"tls_version": "1.2"}, 'strings "TLS_1_0", "TLS_1_2"'),
@@ -714,6 +718,8 @@ def test_value_that_aws_would_refuse_is_refused(config, variables, problem):
     assert refusal().startswith(f"Stage dev in .chalice/config.json: {problem}")
 
 
+FUNCTIONS = ("lambda_functions/api_handler", "lambda_functions/sweep")
+
 VALID_MEMBERS = {
     "access_logs": True,
     "api_gateway_endpoint_type": "EDGE",
@@ -731,7 +737,7 @@ VALID_MEMBERS = {
     "layers": ["arn:aws:lambda:eu-west-1:1:layer:own:1"],
     "manage_iam_role": True,
     "minimum_compression_size": 0,
-    "reserved_concurrency": 0,
+    "reserved_concurrency": 1,
     "security_group_ids": [],
     "subnet_ids": [],
     "tags": {},
@@ -782,6 +788,29 @@ def test_every_member_that_chalice_reads_has_a_rule():
     assert read - arguments == {name for level in levels for name in level} - {"access_logs"}
 
 
+@pytest.mark.parametrize(
+    "level", ["", "stages/dev/", *(f"stages/dev/{name}/" for name in FUNCTIONS)]
+)
+def test_reserved_concurrency_that_stops_a_function_is_refused(config, level):
+    declared = json.loads(COMMITTED)
+    replace(declared, f"{level}reserved_concurrency".split("/"), 0)
+    config.write_text(json.dumps(declared))
+
+    assert refusal().endswith(
+        "reserved_concurrency must be a whole number from 1 to 1000000, because 0 stops the "
+        "function (to stop a function on purpose, use the AWS Console or infra destroy)."
+    )
+
+
+def test_shortest_timeouts_are_accepted(config):
+    declared = json.loads(COMMITTED)
+    for name, seconds in zip(FUNCTIONS, (15, 30), strict=True):
+        replace(declared, f"stages/dev/{name}/lambda_timeout".split("/"), seconds)
+    config.write_text(json.dumps(declared))
+
+    assert stage_config.read("dev", allow_empty_sids=True)
+
+
 def test_options_of_the_stage_are_read(config):
     declared = json.loads(COMMITTED)
     config.write_text(COMMITTED)
@@ -792,9 +821,9 @@ def test_options_of_the_stage_are_read(config):
     config.write_text(json.dumps(declared))
     changed = stage_config.read("dev", allow_empty_sids=True)
 
-    options = ("xray", "access_logs", "reserved_concurrency")
-    assert [getattr(default, option) for option in options] == [True, False, None]
-    assert [getattr(changed, option) for option in options] == [False, True, 7]
+    options = ("xray", "access_logs", "reserved_concurrency", "reserved_sweep_concurrency")
+    assert [getattr(default, option) for option in options] == [True, False, None, None]
+    assert [getattr(changed, option) for option in options] == [False, True, 7, 5]
 
 
 def test_deeply_nested_file_is_refused(config):
