@@ -1,6 +1,11 @@
 """Recognizes texts in .chalice/config.json that look like secrets."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+UNWANTED = "is or looks like a secret, which does not belong in this file. Remove it."
+"""The problem of a member that is or contains a secret."""
 
 SECRET = re.compile(
     r"""(?<![A-Za-z0-9])(?:
@@ -15,6 +20,12 @@ SECRET = re.compile(
     re.VERBOSE,
 )
 
+SECRET_NAME = re.compile(
+    "(?:TOKEN|SECRET|PASSWORD|CREDENTIAL|(?:ACCESS|API|PRIVATE|SHARED)KEY"
+    r"|(?<![A-Z])KEY(?=S?(?![A-Z])))(?!S?_(?:FILE|\w*URI))"
+)
+"""A part of a variable's name, in upper case, that suggests that the value is a secret."""
+
 PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
 
 
@@ -23,3 +34,16 @@ def looks_secret(value: object) -> bool:
     if isinstance(value, list):
         return any(map(looks_secret, value))
     return isinstance(value, str) and bool(SECRET.search(value) or PASSWORD_IN_URL.search(value))
+
+
+def describe_storing(stage: Mapping[str, Any], stage_name: str) -> str:
+    """Return where secrets belong, as the end of a message about a declared stage.
+
+    The local stage, which sets SETTINGS_DEFAULTS, has no parameter with secrets.
+    """
+    variables = stage.get("environment_variables")
+    is_local = isinstance(variables, dict) and "SETTINGS_DEFAULTS" in variables
+    return (
+        " Export the secrets for local use in your shell. To store the secrets of a deployed "
+        f"stage, run: python -m infra secrets put --stage {'STAGE' if is_local else stage_name}"
+    )

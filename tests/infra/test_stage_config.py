@@ -408,6 +408,11 @@ def test_example_of_a_url_or_sid_has_the_right_prefix(name, beginning):
     assert problem.startswith(f'{name} must be a string, for example "{beginning}')
 
 
+LOOKS_SECRET = (
+    "is or looks like a secret, which does not belong in this file. Remove it. Export the secrets "
+    "for local use in your shell. To store the secrets of a deployed stage, run: python -m infra "
+    "secrets put --stage dev"
+)
 HEX = "0123456789abcdef" * 2
 # Assembled here, so that secret scanners do not report this file.
 API_KEY_SECRET = "aB3" + "dEf4GhIj5" * 3 + "zZ"
@@ -527,6 +532,123 @@ def test_secret_path_may_look_like_any_other_secret(set_variables, value):
         assert stage.settings.callback_path_secrets == tuple(value.split(","))
 
 
+SECRET_NAMES = [
+    "AUTH_TOKENS",
+    "auth_token",
+    "TWILIO_AUTH",
+    "TWILIO_API_KEY",
+    "TWILIO_API_KEY_SIDS",
+    "TWILIO_KEY",
+    "twilioApiKey",
+    "TWILIO_ACCOUNT_SECRET",
+    "API_KEYS",
+    "SHARED_KEYS",
+    "SharedKeys",
+    "DB_PASSWORD",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SESSION_TOKEN",
+    "AWS_BEARER_TOKEN_BEDROCK",
+]
+
+
+@pytest.mark.parametrize("value", ["x", "", 5, None])
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_name_of_a_secret_is_refused_whatever_its_value(set_variables, name, value):
+    set_variables(**{name: value})
+
+    assert refusal() == (
+        f"{set_variables.prefix}{name} under environment_variables{set_variables.owner} "
+        f"{LOOKS_SECRET}"
+    )
+
+
+@pytest.mark.parametrize("name", [*SECRET_NAMES, "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID"])
+def test_member_with_the_name_of_a_secret_is_refused(config, name):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["dev"][name] = "x"
+    config.write_text(json.dumps(declared))
+
+    assert refusal() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
+
+
+def test_name_of_a_member_that_is_a_secret_is_not_printed(config):
+    declared = json.loads(COMMITTED)
+    places = {
+        "a name": declared["stages"]["dev"],
+        "a name under lambda_functions": declared["stages"]["dev"]["lambda_functions"],
+        "a name under lambda_functions.sweep": declared["stages"]["dev"]["lambda_functions"][
+            "sweep"
+        ],
+        "at the top level, a name": declared,
+    }
+    for name, level in places.items():
+        level[HEX] = "x"
+        config.write_text(json.dumps(declared))
+        del level[HEX]
+
+        assert refusal() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
+
+
+def test_error_for_a_secret_names_the_stage_whose_parameter_can_hold_it(config):
+    declared = json.loads(COMMITTED)
+    declared["environment_variables"] = {"TWILIO_AUTH_TOKEN": "x"}
+    config.write_text(json.dumps(declared))
+
+    for name in ("dev", "prod"):
+        with pytest.raises(OperatorError, match=f"put --stage {name}$"):
+            stage_config.environment(name, {})
+    declared["stages"]["dev"]["environment_variables"] = 5
+    config.write_text(json.dumps(declared))
+    with pytest.raises(OperatorError, match="put --stage dev$"):
+        stage_config.environment("dev", {})
+    # The local stage has no parameter.
+    with pytest.raises(OperatorError, match="put --stage STAGE$"):
+        stage_config.environment("local", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"),
+    [
+        ("SECRETS_PARAM", "SECRETS_PARAMETER"),
+        ("SECRET_PARAMETER", "SECRETS_PARAMETER"),
+        ("MAX_TOKENS_SECONDS", "MAX_TOKEN_SECONDS"),
+        ("TOKEN_SECONDS", "MAX_TOKEN_SECONDS"),
+        ("CALLBACK_SECRETS", "CALLBACK_PATH_SECRETS"),
+        ("TWILIO_ACCOUNT", "TWILIO_ACCOUNT_SID"),
+        ("TWILIO_SID", "TWILIO_ACCOUNT_SID"),
+        ("TWILIO_URL", "TWILIO_TASKROUTER_URL"),
+        ("TWILIO_WORKSPACE", "TWILIO_WORKSPACE_SID"),
+    ],
+)
+def test_misspelled_setting_that_is_not_secret_gets_its_name(set_variables, name, suggested):
+    set_variables(**{name: "5"})
+
+    assert f" is not a setting. Did you mean {suggested}?" in refusal()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ],
+)
+def test_place_of_a_secret_is_accepted(set_variables, name):
+    set_variables(**{name: "/opt/secret"})
+
+    assert stage_config.read("dev", allow_empty_sids=True)
+
+
+@given(st.text("ABCDEIKLNOPSTUWY_", min_size=1) | st.sampled_from(SECRET_NAMES))
+def test_no_secret_is_suggested(name):
+    assume(name not in config_file._SETTINGS)
+    problem = next(config_file._find_variable_problems({name: "5"}, ""), "")
+
+    assert not any(f"Did you mean {secret}" in problem for secret in config_file._IN_PARAMETER)
+
+
 def test_error_for_misspelled_callback_path_secrets_omits_the_value(set_variables):
     set_variables(CALLBACK_PATH_SECRET=HEX)
 
@@ -617,7 +739,9 @@ def test_error_for_a_setting_with_one_wrong_letter_suggests_a_name(name, positio
     known = {field.name.upper() for field in fields(Settings)}
     assume(misspelled not in known)
 
-    with pytest.raises(OperatorError, match=f"{misspelled} is not a setting. Did you mean"):
+    is_secret = name in config_file._IN_PARAMETER
+    problem = "under environment_variables is or" if is_secret else "is not a setting. Did you mean"
+    with pytest.raises(OperatorError, match=f"{misspelled} {problem}"):
         config_file.check(project, "dev")
 
 
