@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -182,14 +182,34 @@ def _empty_sids(variables: Mapping[str, str]) -> list[str]:
     return [name for name in SID_PREFIXES if not variables.get(name, "").strip()]
 
 
-def refuse_empty_sids(stage_name: str, variables: Mapping[str, str]) -> None:
-    """Raise OperatorError if a stage's variables lack a required Twilio SID."""
-    if missing := _empty_sids(variables):
-        raise OperatorError(
-            f"Stage {stage_name} in {FILE} does not set {', '.join(missing)}. Run this command, "
-            "which asks for the values and deploys the stage: "
+def refuse_empty_sids(
+    stage_name: str,
+    variables: Mapping[str, str],
+    *,
+    find_place: Callable[[str], str | None] = lambda _stage_name: None,
+) -> None:
+    """Raise OperatorError if a stage's variables lack a required Twilio SID.
+
+    Args:
+        stage_name: A name under "stages" in config.json.
+        variables: The variables of the stage.
+        find_place: Returns the account and region in which the stage is deployed, or None. Called
+            only if a SID is missing.
+    """
+    if not (missing := _empty_sids(variables)):
+        return
+    names = ", ".join(missing)
+    if place := find_place(stage_name):
+        remedy = (
+            f"The stage is deployed in {place}. Set {names} under environment_variables of the "
+            "stage to the values with which it was deployed."
+        )
+    else:
+        remedy = (
+            "Run this command, which asks for the values and deploys the stage: "
             f"python -m infra deploy --stage {stage_name}"
         )
+    raise OperatorError(f"Stage {stage_name} in {FILE} does not set {names}. {remedy}")
 
 
 def read(
