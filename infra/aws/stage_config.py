@@ -250,12 +250,7 @@ def read(
     for handler in (API, SWEEP):
         own = functions.get(handler, {}).get("environment_variables", {})
         _check_function_variables(stage_name, handler, {**overrides, **own})
-    api, sweep = (
-        ChaliceConfig(
-            chalice_stage=stage_name, function_name=handler, config_from_disk=project_config
-        )
-        for handler in (API, SWEEP)
-    )
+    api, sweep = (_resolve(project_config, stage_name, handler) for handler in (API, SWEEP))
     config_file.check_combinations(project_config, stage_name)
     _check_api_timeout(stage_name, api.lambda_timeout)
     domain = stage.get("api_gateway_custom_domain")
@@ -270,6 +265,11 @@ def read(
         reserved_concurrency=api.reserved_concurrency,
         reserved_sweep_concurrency=sweep.reserved_concurrency,
     )
+
+
+def _resolve(content: dict[str, Any], stage_name: str, handler: str) -> ChaliceConfig:
+    """Return the members of a function in config.json, as Chalice resolves them."""
+    return ChaliceConfig(chalice_stage=stage_name, function_name=handler, config_from_disk=content)
 
 
 def describe(stage_name: str, settings: config.Settings) -> Stage:
