@@ -4,11 +4,15 @@ A function that takes D seconds per request serves C / D requests per second wit
 executions. A new AWS account may have a limit of 10.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
 
 from infra import OperatorError
 from infra.aws import Aws
-from infra.aws.stage_config import Stage
+from infra.aws.stage_config import API, SWEEP, Stage
 
 QUOTA_CODE = "L-B99A9384"
 """Code of the quota "Concurrent executions" in Service Quotas."""
@@ -18,6 +22,9 @@ ENOUGH = 100
 
 _KEPT_UNRESERVED = 100
 """Concurrency that Lambda keeps for functions without reserved concurrency."""
+
+_DESIRED = 1_000
+"""The limit to request; Lambda's default for accounts that are not new."""
 
 
 @dataclass(frozen=True)
@@ -52,31 +59,59 @@ _ALARM_SHARE = 0.8
 
 
 def read_concurrency(aws: Aws, stage: Stage) -> int:
-    """Return the number of concurrent executions available to the API's function.
+    """Return the concurrent executions that the API's function will have after a deployment.
 
-    The number is the function's reserved concurrency, if configured. Otherwise, it is the part of
-    the account's limit that no function has reserved.
+    These are the function's reserved concurrency, if configured. Otherwise, they are the part of
+    the account's limit that no function will have reserved, which all other functions share.
 
     Raises:
-        OperatorError: Lambda would refuse the configured reserved concurrency.
+        OperatorError: Lambda would refuse the reserved concurrency of the stage's functions.
     """
-    limits = aws.client("lambda").get_account_settings()["AccountLimit"]
-    limit, reserved = limits["ConcurrentExecutions"], stage.reserved_concurrency
-    if reserved is None:
-        return int(limits["UnreservedConcurrentExecutions"])
-    if reserved > limit - _KEPT_UNRESERVED:
-        raise OperatorError(
-            f"Stage {stage.name} sets reserved_concurrency to {reserved}, but Lambda allows only "
-            f"{limit} concurrent executions in account {aws.account}, {aws.region}, and keeps "
-            f"{_KEPT_UNRESERVED} of these unreserved. Remove reserved_concurrency, or {_REMEDY}"
-        )
-    return reserved
+    functions = aws.client("lambda")
+    limits = functions.get_account_settings()["AccountLimit"]
+    # The deployment replaces the present reservations of the stage's functions.
+    free = limits["UnreservedConcurrentExecutions"] + sum(
+        _read_reservation(functions, stage.function(handler)) for handler in (API, SWEEP)
+    )
+    reserved = {API: stage.reserved_concurrency, SWEEP: stage.reserved_sweep_concurrency}
+    new = {handler: number for handler, number in reserved.items() if number is not None}
+    unreserved = int(free) - sum(new.values())
+    if new and unreserved < _KEPT_UNRESERVED:
+        raise _refusal(aws, stage, new, limit=limits["ConcurrentExecutions"], free=free)
+    return new.get(API, unreserved)
 
 
-_REMEDY = (
-    "request a higher limit: aws service-quotas request-service-quota-increase --service-code "
-    f"lambda --quota-code {QUOTA_CODE} --desired-value 1000"
-)
+def _read_reservation(functions: Any, name: str) -> int:
+    """Return the reserved concurrency of a function; 0 if it has none or does not exist."""
+    try:
+        response = functions.get_function_concurrency(FunctionName=name)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        return 0
+    return int(response.get("ReservedConcurrentExecutions", 0))
+
+
+def _refusal(
+    aws: Aws, stage: Stage, new: Mapping[str, int], *, limit: int, free: int
+) -> OperatorError:
+    numbers = " and ".join(f"{number} for {handler}" for handler, number in new.items())
+    most = max(0, free - _KEPT_UNRESERVED)
+    lower = f"Reserve at most {most} in total" if most else "Remove reserved_concurrency"
+    needed = limit + sum(new.values()) + _KEPT_UNRESERVED - free
+    return OperatorError(
+        f"Stage {stage.name} sets reserved_concurrency to {numbers}, but Lambda allows only "
+        f"{limit} concurrent executions in account {aws.account}, {aws.region}. Other functions "
+        f"have reserved {limit - free} of these, and Lambda keeps {_KEPT_UNRESERVED} unreserved. "
+        f"{lower}, or {_describe_request(max(_DESIRED, needed))}"
+    )
+
+
+def _describe_request(concurrency: int) -> str:
+    return (
+        "request a higher limit: aws service-quotas request-service-quota-increase --service-code "
+        f"lambda --quota-code {QUOTA_CODE} --desired-value {concurrency}"
+    )
 
 
 def describe_low(aws: Aws, stage: Stage, concurrency: int) -> str | None:
@@ -87,7 +122,7 @@ def describe_low(aws: Aws, stage: Stage, concurrency: int) -> str | None:
         f"Lambda allows only {concurrency} concurrent executions in account {aws.account}, "
         f"{aws.region}, so each callback route is limited to "
         f"{callback_throttle(concurrency).rate:g} requests/s and every other method to "
-        f"{default_throttle(concurrency).rate:g}. To raise both, {_REMEDY}"
+        f"{default_throttle(concurrency).rate:g}. To raise both, {_describe_request(_DESIRED)}"
     )
 
 

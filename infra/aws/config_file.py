@@ -4,19 +4,27 @@ Chalice ignores unknown members, and fails with a traceback, or only after it ha
 if a member has a wrong type or value.
 """
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from chalice.config import Config as ChaliceConfig
 
 from chalicelib.config import Settings
+from chalicelib.domain.messages import nearest_name
 from chalicelib.setting_types import is_base_url
 from infra import OperatorError
 from infra.aws import describe_wrong_variable
 from infra.aws.examples import describe_string
+from infra.aws.secret_texts import (
+    PASSWORD_IN_URL,
+    SECRET,
+    SECRET_NAME,
+    UNWANTED,
+    describe_storing,
+    looks_secret,
+)
 
 FILE = ".chalice/config.json"
 
@@ -26,8 +34,12 @@ APP_NAME = "taskrouter-callbacks"
 API = "api_handler"
 SWEEP = "sweep"
 
-_MIN_SWEEP_SECONDS = 30
-"""A sweep starts no check in its last 25 seconds (`RunBudget`)."""
+_MIN_SECONDS = {
+    API: (15, "Lambda ends requests that still wait for DynamoDB or TaskRouter"),
+    SWEEP: (30, "a sweep checks few or no Reservations"),
+}
+"""Minimum of `lambda_timeout`, and the effect of less time. A request waits up to 8 s for
+TaskRouter and some seconds for DynamoDB. A sweep starts no check in its last 25 s (`RunBudget`)."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +114,12 @@ _NO_LAYER = _Type(
     "false, because the deployment package contains all packages", lambda value: value is False
 )
 
+_RESERVED_CONCURRENCY = replace(
+    _whole_number(1, 1_000_000),
+    expected="a whole number from 1 to 1000000, because 0 stops the function (to stop a function "
+    "on purpose, use the AWS Console or infra destroy)",
+)
+
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-tags.html
 _TAG_NAME = re.compile(r"(?!aws:)[\w +\-=.:/@]{1,128}", re.IGNORECASE)
 _TAG_VALUE = re.compile(r"[\w +\-=.:/@]{0,256}")
@@ -121,7 +139,7 @@ _INHERITED: _Members = {
     ),
     "log_retention_in_days": _refused("LogRetentionDays in infra/stage.yaml sets the retention"),
     "manage_iam_role": _OWN_ROLE,
-    "reserved_concurrency": _whole_number(0, 1_000_000),
+    "reserved_concurrency": _RESERVED_CONCURRENCY,
     "security_group_ids": _texts("sg-0123456789abcdef0", "sg-[0-9a-f]+", maximum=5),
     "subnet_ids": _texts("subnet-0123456789abcdef0", "subnet-[0-9a-f]+", maximum=16),
     "xray": _BOOLEAN,
@@ -178,6 +196,7 @@ _LEVELS = {
 
 _SETTINGS = {field.name.upper(): field for field in fields(Settings)}
 _IN_PARAMETER = {name for name, field in _SETTINGS.items() if field.metadata["in_parameter"]}
+_NOT_IN_PARAMETER = [name for name in _SETTINGS if name not in _IN_PARAMETER]
 
 _WITH_SECRET = [
     name
@@ -188,11 +207,6 @@ _WITH_SECRET = [
 
 _PER_FUNCTION = ("LOG_LEVEL",)
 """The settings whose value may differ between the functions of a stage."""
-
-_SECRETS_REMEDY = (
-    "Export the secrets for local use in your shell. To store the secrets of a deployed stage, "
-    "run: python -m infra secrets put --stage STAGE"
-)
 
 _OTHER_VARIABLES = re.compile(
     "AWS_[A-Z0-9_]+|PYTHON[A-Z0-9_]+|LANG|LC_[A-Z]+|TZ|PATH|LD_LIBRARY_PATH|HTTPS?_PROXY|NO_PROXY|SSL_CERT_(FILE|DIR)"
@@ -210,22 +224,6 @@ _SET_BY_LAMBDA = re.compile(
     "|LOG_(GROUP|STREAM)_NAME)"
 )
 
-_SECRETS = re.compile(
-    r"""(?<![A-Za-z0-9])(?:
-        [0-9a-fA-F]{32}                                          # an auth token; SIDs are longer
-      | (?=\w*[a-z])(?=\w*[A-Z])(?=\w*\d)[A-Za-z0-9]{32}         # the secret of an API key
-      | (?:AKIA|ASIA)[A-Z0-9]{16}                                # an AWS access key
-      | eyJ[\w-]+\.[\w-]+\.[\w-]+                                # a JSON Web Token
-    )(?![A-Za-z0-9])
-    | ^(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9/+]{40}$          # an AWS secret key
-    | -----BEGIN                                                 # a private key
-    """,
-    re.VERBOSE,
-)
-
-
-_PASSWORD_IN_URL = re.compile(r"//[^/\s:@]*:[^/\s@]+@")
-
 
 def check(project: Mapping[str, Any], stage_name: str) -> None:
     """Check the members of the file that apply to a stage.
@@ -238,10 +236,11 @@ def check(project: Mapping[str, Any], stage_name: str) -> None:
         OperatorError: A member is unknown, has a wrong type or value, or is a secret. The message
             names the stage and the member, and contains no secret.
     """
-    for problem in _find_problems(project, _PROJECT):
-        raise invalid(stage_name, f"at the top level, {problem}")
-    for problem in _find_problems(project["stages"][stage_name], _STAGE):
-        raise invalid(stage_name, problem)
+    stage = project["stages"][stage_name]
+    for place, level, members in (("at the top level, ", project, _PROJECT), ("", stage, _STAGE)):
+        for problem in _find_problems(level, members):
+            remedy = describe_storing(stage, stage_name) if problem.endswith(UNWANTED) else ""
+            raise invalid(stage_name, f"{place}{problem}{remedy}")
 
 
 def check_combinations(project: Mapping[str, Any], stage_name: str) -> None:
@@ -265,10 +264,11 @@ def _find_wrong_combinations(members: ChaliceConfig, handler: str) -> Iterator[s
         yield f"subnet_ids and security_group_ids of {handler} must both be set or both be omitted."
     if members.autogen_policy is None:
         yield f"autogen_policy must be set to {_OWN_POLICY.expected}."
-    if handler == SWEEP and (members.lambda_timeout or _MIN_SWEEP_SECONDS) < _MIN_SWEEP_SECONDS:
+    minimum, effect = _MIN_SECONDS[handler]
+    if (members.lambda_timeout or minimum) < minimum:
         yield (
-            f"lambda_functions.{SWEEP}.lambda_timeout must be at least {_MIN_SWEEP_SECONDS}. With "
-            "less time, a sweep checks few or no Reservations."
+            f"lambda_functions.{handler}.lambda_timeout must be at least {minimum}. With less "
+            f"time, {effect}."
         )
     is_private = members.api_gateway_endpoint_type == "PRIVATE"
     endpoints, file = members.api_gateway_endpoint_vpce, members.api_gateway_policy_file
@@ -289,34 +289,23 @@ def invalid(stage_name: str, problem: object) -> OperatorError:
 def _find_problems(value: Mapping[str, Any], members: _Members, parent: str = "") -> Iterator[str]:
     for key, member in value.items():
         name, expected = f"{parent}{key}", members.get(key)
-        if expected is None:
+        if SECRET.search(key):
+            yield f"a name{f' under {parent[:-1]}' if parent else ''} {UNWANTED}"
+        elif expected is None:
             yield _describe_unknown(name, key, members)
         elif not isinstance(expected, _Type):
             if isinstance(member, dict):
                 yield from _find_problems(member, expected, f"{name}.")
             else:
                 yield f"{name} must be an object."
-        elif _looks_secret(member):
-            yield _describe_secret(name)
+        elif looks_secret(member):
+            yield f"{name} {UNWANTED}"
         elif not expected.accepts(member):
             yield f"{name} must be {expected.expected}."
         elif expected is _VARIABLES:
             yield from _find_variable_problems(member, f" of {parent[:-1]}" if parent else "")
         elif expected is _TAGS:
             yield from _find_tag_problems(member, name)
-
-
-def _looks_secret(value: object) -> bool:
-    if isinstance(value, list):
-        return any(map(_looks_secret, value))
-    return isinstance(value, str) and bool(_SECRETS.search(value) or _PASSWORD_IN_URL.search(value))
-
-
-def _describe_secret(name: str) -> str:
-    return (
-        f"{name} is or looks like a secret, which does not belong in this file. Remove it. "
-        f"{_SECRETS_REMEDY}"
-    )
 
 
 def _describe_unknown(name: str, key: str, members: _Members) -> str:
@@ -326,24 +315,26 @@ def _describe_unknown(name: str, key: str, members: _Members) -> str:
             if isinstance(expected, _Refused):
                 return f"{name} must be {expected.expected}."
             return f"{name} has no effect here. Move it to {place}."
+    if _names_secret(key):
+        return f"{name} {UNWANTED}"
     if key in _SETTINGS:
         return f"{name} is a setting. Move it to environment_variables."
-    return f"{name} is unknown.{suggest(key.lower(), members)}"
+    return f"{name} is unknown.{suggest(key, members)}"
 
 
 def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterator[str]:
     for name, value in variables.items():
-        if _SECRETS.search(name):
-            yield _describe_secret(f"a name under environment_variables{owner}")
-        elif name in _IN_PARAMETER or (not _may_be_secret(name) and _SECRETS.search(str(value))):
-            yield _describe_secret(f"{name} under environment_variables{owner}")
+        if SECRET.search(name):
+            yield f"a name under environment_variables{owner} {UNWANTED}"
+        elif _names_secret(name) or (not _may_be_secret(name) and SECRET.search(str(value))):
+            yield f"{name} under environment_variables{owner} {UNWANTED}"
         elif not isinstance(value, str):
             yield f"{name}{owner} must be {describe_string(value, _SETTINGS.get(name))}."
         elif _SET_BY_LAMBDA.fullmatch(name):
             yield f"{name}{owner} must not be set, because Lambda sets it."
         elif name not in _SETTINGS and not _OTHER_VARIABLES.fullmatch(name):
             yield (
-                f"{name}{owner} is not a setting.{suggest(name.upper(), _SETTINGS)} See "
+                f"{name}{owner} is not a setting.{suggest(name, _NOT_IN_PARAMETER)} See "
                 "docs/settings.md."
             )
         elif problem := _describe_value(name, value):
@@ -355,15 +346,25 @@ def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterato
             )
 
 
+def _names_secret(name: str) -> bool:
+    """Return whether a name is, or looks like, the name of a secret that a parameter holds."""
+    if name in _SETTINGS:
+        return name in _IN_PARAMETER
+    nearest = nearest_name(name, _SETTINGS) or ""
+    if word := SECRET_NAME.search(name.upper()):
+        # The setting that the name misspells may contain the word, such as MAX_TOKEN_SECONDS.
+        return nearest in _IN_PARAMETER or word[0] not in nearest
+    return nearest_name(name, _IN_PARAMETER, cutoff=0.75) == nearest
+
+
 def _may_be_secret(name: str) -> bool:
     """Return whether a variable, or the setting that it misspells, may have a secret value."""
-    nearest = difflib.get_close_matches(name.upper(), _SETTINGS, n=1)
-    return any(setting in _WITH_SECRET for setting in nearest)
+    return nearest_name(name, _SETTINGS) in _WITH_SECRET
 
 
 def _describe_value(name: str, value: str) -> str | None:
     """Describe the mistake in the value of a known variable, without showing the value."""
-    if _PASSWORD_IN_URL.search(value) or (_PROXY.fullmatch(name) and "@" in value):
+    if PASSWORD_IN_URL.search(value) or (_PROXY.fullmatch(name) and "@" in value):
         return (
             "must be a URL without a user name or password, because anyone who can read this "
             "file or the function's settings could see them"
@@ -375,10 +376,10 @@ def _describe_value(name: str, value: str) -> str | None:
 
 def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
     for tag, value in tags.items():
-        if _SECRETS.search(tag):
-            yield _describe_secret(f"a name under {name}")
-        elif _looks_secret(value):
-            yield _describe_secret(f"{name}.{tag}")
+        if SECRET.search(tag):
+            yield f"a name under {name} {UNWANTED}"
+        elif looks_secret(value):
+            yield f"{name}.{tag} {UNWANTED}"
         elif not isinstance(value, str):
             yield f"{name}.{tag} must be {describe_string(value)}."
         elif not (_TAG_NAME.fullmatch(tag) and _TAG_VALUE.fullmatch(value)):
@@ -393,5 +394,5 @@ def _find_tag_problems(tags: Mapping[str, Any], name: str) -> Iterator[str]:
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return a question that names the nearest known name, or an empty string."""
-    nearest = difflib.get_close_matches(name, [*known], n=1)
-    return f" Did you mean {nearest[0]}?" if nearest else ""
+    nearest = nearest_name(name, known)
+    return f" Did you mean {nearest}?" if nearest else ""

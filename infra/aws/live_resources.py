@@ -240,6 +240,11 @@ def _sweep_retries(aws: Aws, stage: Stage) -> list[Any]:
     return [retries.get(member) for member in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")]
 
 
+def has_function(aws: Aws, stage: Stage) -> bool:
+    """Return whether the function of the stage's API exists."""
+    return _find_function(aws, stage, API) is not None
+
+
 def find_foreign_function(aws: Aws, stage: Stage) -> dict[str, Any] | None:
     """Return a function of the stage that Chalice did not create, if there is one."""
     for handler in (API, SWEEP):

@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,7 @@ class Stage:
         xray: Whether X-Ray traces the API and the functions.
         access_logs: Whether the API's stage writes an access log.
         reserved_concurrency: Reserved concurrency of the API's function, or None.
+        reserved_sweep_concurrency: Reserved concurrency of the sweep, or None.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Stage:
     xray: bool = False
     access_logs: bool = False
     reserved_concurrency: int | None = None
+    reserved_sweep_concurrency: int | None = None
 
     @property
     def stack(self) -> str:
@@ -180,14 +182,34 @@ def _empty_sids(variables: Mapping[str, str]) -> list[str]:
     return [name for name in SID_PREFIXES if not variables.get(name, "").strip()]
 
 
-def refuse_empty_sids(stage_name: str, variables: Mapping[str, str]) -> None:
-    """Raise OperatorError if a stage's variables lack a required Twilio SID."""
-    if missing := _empty_sids(variables):
-        raise OperatorError(
-            f"Stage {stage_name} in {FILE} does not set {', '.join(missing)}. Run this command, "
-            "which asks for the values and deploys the stage: "
+def refuse_empty_sids(
+    stage_name: str,
+    variables: Mapping[str, str],
+    *,
+    find_place: Callable[[str], str | None] = lambda _stage_name: None,
+) -> None:
+    """Raise OperatorError if a stage's variables lack a required Twilio SID.
+
+    Args:
+        stage_name: A name under "stages" in config.json.
+        variables: The variables of the stage.
+        find_place: Returns the account and region in which the stage is deployed, or None. Called
+            only if a SID is missing.
+    """
+    if not (missing := _empty_sids(variables)):
+        return
+    names = ", ".join(missing)
+    if place := find_place(stage_name):
+        remedy = (
+            f"The stage is deployed in {place}. Set {names} under environment_variables of the "
+            "stage to the values with which it was deployed."
+        )
+    else:
+        remedy = (
+            "Run this command, which asks for the values and deploys the stage: "
             f"python -m infra deploy --stage {stage_name}"
         )
+    raise OperatorError(f"Stage {stage_name} in {FILE} does not set {names}. {remedy}")
 
 
 def read(
@@ -228,9 +250,7 @@ def read(
     for handler in (API, SWEEP):
         own = functions.get(handler, {}).get("environment_variables", {})
         _check_function_variables(stage_name, handler, {**overrides, **own})
-    api = ChaliceConfig(
-        chalice_stage=stage_name, function_name=API, config_from_disk=project_config
-    )
+    api, sweep = (_resolve(project_config, stage_name, handler) for handler in (API, SWEEP))
     config_file.check_combinations(project_config, stage_name)
     _check_api_timeout(stage_name, api.lambda_timeout)
     domain = stage.get("api_gateway_custom_domain")
@@ -243,7 +263,13 @@ def read(
         xray=bool(api.xray_enabled),
         access_logs=stage.get("access_logs", False),
         reserved_concurrency=api.reserved_concurrency,
+        reserved_sweep_concurrency=sweep.reserved_concurrency,
     )
+
+
+def _resolve(content: dict[str, Any], stage_name: str, handler: str) -> ChaliceConfig:
+    """Return the members of a function in config.json, as Chalice resolves them."""
+    return ChaliceConfig(chalice_stage=stage_name, function_name=handler, config_from_disk=content)
 
 
 def describe(stage_name: str, settings: config.Settings) -> Stage:

@@ -53,7 +53,7 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
     remaining resources.
     """
     try:
-        stage = stage_config.read(stage_name)
+        stage = stage_config.read(stage_name, allow_empty_sids=True)
     except stage_config.UndeclaredStage as error:
         raise OperatorError(
             f"{error} To remove a stage that is deployed but no longer in .chalice/config.json, "

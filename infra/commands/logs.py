@@ -38,7 +38,7 @@ def logs(stage_name: str, since: str, *, from_sweep: bool, follow: bool) -> None
     parsed = re.fullmatch(r"(\d+)([mhd])", since)
     if not parsed:
         raise click.BadParameter("--since must be a number followed by m, h or d, such as 15m.")
-    stage = stage_config.read(stage_name)
+    stage = stage_config.read(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)
     start = round((time.time() - int(parsed[1]) * _UNIT_SECONDS[parsed[2]]) * 1000)
     group = stage.log_group(SWEEP if from_sweep else API)

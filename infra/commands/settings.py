@@ -6,12 +6,15 @@ tables as the functions of a deployed stage, so it ignores the shell's settings,
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import fields
 
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib import config
-from infra.aws import stage_config
+from infra import OperatorError
+from infra.aws import connect, live_resources, stage_config
 
 _SETTINGS = {
     field.name.upper(): field.metadata["in_parameter"] for field in fields(config.Settings)
@@ -39,12 +42,24 @@ def load(stage_name: str, environ: dict[str, str]) -> config.Settings:
     """Load settings from the result of `operator_environment`.
 
     Raises:
-        OperatorError: A deployed stage lacks a Twilio SID.
+        OperatorError: A stage other than the local one lacks a Twilio SID.
         chalicelib.config.SettingsError: A setting is missing or malformed.
     """
     if stage_config.DEFAULTS not in environ:
-        stage_config.refuse_empty_sids(stage_name, environ)
+        stage_config.refuse_empty_sids(stage_name, environ, find_place=_find_place)
     return config.read(environ)
+
+
+def _find_place(stage_name: str) -> str | None:
+    """Return the account and region in which a stage is deployed.
+
+    Returns None if the stage is not deployed there, or if that can't be determined.
+    """
+    with suppress(OperatorError, BotoCoreError, ClientError):
+        stage, aws = stage_config.read(stage_name, allow_empty_sids=True), connect()
+        if live_resources.has_function(aws, stage):
+            return f"account {aws.account}, {aws.region}"
+    return None
 
 
 def unused_settings(stage_name: str, environ: Mapping[str, str]) -> list[str]:

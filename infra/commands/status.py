@@ -17,6 +17,7 @@ from chalicelib.adapters.dynamodb.jobs import LAST_SWEEP
 from chalicelib.domain.messages import describe_connection_failure
 from infra import OperatorError, format_duration
 from infra.aws import Aws, chalice_record, stacks, stage_config
+from infra.aws.config_file import FILE
 from infra.aws.stage_config import SWEEP, Stage
 from infra.commands import (
     cloud_stage_option,
@@ -60,7 +61,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
     Exit code 1: a part of the stage is missing or does not work, TaskRouter calls other URLs, an
     alarm is active, or nobody receives the alarms.
     """
-    stage = stage_config.read(stage_name)
+    stage = stage_config.read(stage_name, allow_empty_sids=True)
     aws = connect_to_stage(stage)
     report = describe(aws, stage)
     if as_json:
@@ -223,6 +224,8 @@ def _callback_urls(aws: Aws, stage: Stage, url: str) -> Any:
     """Return the changes that the URLs at Twilio need to call this stage."""
     if not url.startswith("http"):
         return _NOT_CHECKED
+    if empty := stage_config.empty_sids(stage.name):
+        return f"{_NOT_CHECKED}, because {FILE} does not set {', '.join(empty)}"
     workspace = connection.open_workspace(aws, stage)
     changes = connection.find_changes(workspace, url, stage.settings.callback_prefixes[0])
     return changes.lines or _OK

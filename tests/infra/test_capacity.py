@@ -3,25 +3,54 @@
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from botocore.exceptions import ClientError
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from infra import OperatorError
 from infra.aws import capacity
+from infra.aws.stage_config import Stage
 
 CONCURRENCY = st.integers(min_value=1, max_value=100_000)
+RESERVED = st.none() | st.integers(min_value=1, max_value=1_000)
 
 
-def account(limit, unreserved=None):
-    """An account with this limit of concurrent executions."""
+API, SWEEP = "taskrouter-callbacks-dev", "taskrouter-callbacks-dev-sweep"
+
+
+def account(limit, unreserved=None, present=None):
+    """An account with this limit of concurrent executions.
+
+    Args:
+        limit: The limit.
+        unreserved: The part of the limit that no function has reserved; by default, all of it.
+        present: The reserved concurrency of the existing functions; None for a function without.
+    """
     unreserved = limit if unreserved is None else unreserved
     limits = {"ConcurrentExecutions": limit, "UnreservedConcurrentExecutions": unreserved}
-    functions = SimpleNamespace(get_account_settings=lambda: {"AccountLimit": limits})
+
+    def get_function_concurrency(FunctionName):  # noqa: N803  boto3's name
+        if FunctionName not in (present or {}):
+            response = {"Error": {"Code": "ResourceNotFoundException", "Message": "No function."}}
+            raise ClientError(response, "GetFunctionConcurrency")
+        number = present[FunctionName]
+        return {} if number is None else {"ReservedConcurrentExecutions": number}
+
+    functions = SimpleNamespace(
+        get_account_settings=lambda: {"AccountLimit": limits},
+        get_function_concurrency=get_function_concurrency,
+    )
     return SimpleNamespace(account="1" * 12, region="eu-west-1", client=lambda _: functions)
 
 
-def stage(reserved=None):
-    return SimpleNamespace(name="dev", reserved_concurrency=reserved)
+def stage(reserved=None, sweep=None):
+    return Stage(
+        "dev",
+        "taskrouter-callbacks",
+        SimpleNamespace(),
+        reserved_concurrency=reserved,
+        reserved_sweep_concurrency=sweep,
+    )
 
 
 @pytest.mark.parametrize(
@@ -32,7 +61,7 @@ def stage(reserved=None):
         (1_000, 400, None, 400),  # other functions have reserved 600
         (1_000, 950, 50, 50),
         (150, 150, 50, 50),
-        (1_000, 1_000, 0, 0),
+        (1_000, 150, 50, 50),
     ],
 )
 def test_concurrency_is_reserved_or_what_no_function_has_reserved(
@@ -41,15 +70,108 @@ def test_concurrency_is_reserved_or_what_no_function_has_reserved(
     assert capacity.read_concurrency(account(limit, unreserved), stage(reserved)) == concurrency
 
 
-@pytest.mark.parametrize(("limit", "reserved"), [(10, 1), (10, 10), (149, 50), (1_000, 901)])
-def test_reservation_that_lambda_would_refuse_is_refused(limit, reserved):
-    with pytest.raises(OperatorError) as refused:
-        capacity.read_concurrency(account(limit), stage(reserved))
+@pytest.mark.parametrize(
+    ("present", "reserved", "sweep", "concurrency"),
+    [
+        ({API: 50, SWEEP: None}, None, None, 450),
+        ({API: 50, SWEEP: 10}, None, None, 460),
+        ({API: None, SWEEP: None}, None, 10, 390),
+        ({API: 50, SWEEP: 10}, None, 20, 440),
+        ({API: 50, SWEEP: 10}, 70, 10, 70),
+    ],
+)
+def test_concurrency_is_that_after_the_deployment(present, reserved, sweep, concurrency):
+    aws = account(1_000, 400, present)
 
-    message = str(refused.value)
-    assert message.startswith(f"Stage dev sets reserved_concurrency to {reserved}, but Lambda")
-    assert f"only {limit} concurrent executions in account 111111111111, eu-west-1" in message
-    assert "--quota-code L-B99A9384" in message
+    assert capacity.read_concurrency(aws, stage(reserved, sweep)) == concurrency
+
+
+@given(
+    limit=CONCURRENCY,
+    others=st.integers(0, 2_000),
+    present=st.tuples(RESERVED, RESERVED),
+    new=st.tuples(RESERVED, RESERVED),
+)
+def test_reservations_are_accepted_if_lambda_can_keep_100_unreserved(limit, others, present, new):
+    reserved_at_present = sum(number or 0 for number in present)
+    assume(others + reserved_at_present <= limit)
+    aws = account(
+        limit, limit - others - reserved_at_present, dict(zip((API, SWEEP), present, strict=True))
+    )
+    is_possible = new == (None, None) or limit - others - sum(number or 0 for number in new) >= 100
+
+    if is_possible:
+        left = limit - others - sum(number or 0 for number in new)
+        assert capacity.read_concurrency(aws, stage(*new)) == (left if new[0] is None else new[0])
+    else:
+        with pytest.raises(OperatorError):
+            capacity.read_concurrency(aws, stage(*new))
+
+
+@pytest.mark.parametrize(
+    ("limit", "unreserved", "present", "new", "message"),
+    [
+        (
+            10,
+            10,
+            {},
+            (1, None),
+            (
+                "1 for api_handler, but Lambda allows only 10 concurrent executions in account "
+                "111111111111, eu-west-1. Other functions have reserved 0 of these, and Lambda "
+                "keeps 100 unreserved. Remove reserved_concurrency, or request a higher limit: "
+            ),
+        ),
+        (
+            1_000,
+            400,
+            {},
+            (301, None),
+            (
+                "301 for api_handler, but Lambda allows only 1000 concurrent executions in account "
+                "111111111111, eu-west-1. Other functions have reserved 600 of these, and Lambda "
+                "keeps 100 unreserved. Reserve at most 300 in total, or request a higher limit: "
+            ),
+        ),
+        (
+            1_000,
+            400,
+            {API: 50, SWEEP: None},
+            (300, 51),
+            (
+                "300 for api_handler and 51 for sweep, but Lambda allows only 1000 concurrent "
+                "executions in account 111111111111, eu-west-1. Other functions have reserved 550 "
+                "of these, and Lambda keeps 100 unreserved. Reserve at most 350 in total, or "
+            ),
+        ),
+        (149, 149, {}, (None, 50), "50 for sweep, but Lambda allows only 149 concurrent "),
+    ],
+)
+def test_refusal_of_a_reservation_names_the_numbers(limit, unreserved, present, new, message):
+    with pytest.raises(OperatorError) as refused:
+        capacity.read_concurrency(account(limit, unreserved, present), stage(*new))
+
+    assert str(refused.value).startswith(f"Stage dev sets reserved_concurrency to {message}")
+
+
+@pytest.mark.parametrize(
+    ("limit", "unreserved", "reserved", "desired"),
+    [(10, 10, 1, 1_000), (1_000, 1_000, 901, 1_001), (1_000, 400, 500, 1_200)],
+)
+def test_requested_limit_is_enough_for_the_reservation(limit, unreserved, reserved, desired):
+    with pytest.raises(OperatorError, match=f"--quota-code L-B99A9384 --desired-value {desired}$"):
+        capacity.read_concurrency(account(limit, unreserved), stage(reserved))
+
+
+def test_refusal_to_read_a_reservation_is_not_taken_for_no_reservation():
+    aws = account(1_000)
+
+    def deny(**_):
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "GetFunctionConcurrency")
+
+    aws.client("lambda").get_function_concurrency = deny
+    with pytest.raises(ClientError):
+        capacity.read_concurrency(aws, stage(50))
 
 
 def test_hint_for_a_new_account_names_the_throttles_and_how_to_raise_the_limit():

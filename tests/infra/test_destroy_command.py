@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.loaders import JSONFileLoader
 
-from infra.aws import chalice_record, stacks
+from infra.aws import chalice_record, stacks, stage_config
 from infra.aws.stage_config import Stage
 from tests.infra.config_file import editing
 from tests.infra.conftest import load_description
@@ -64,6 +64,16 @@ def test_tables_and_parameter_without_another_user_are_deleted(stage):
     assert (tables(), parameters()) == ([], [])
     for label in (f"Table {RESERVATIONS}", f"Table {STATE}", f"Parameter {PARAMETER}"):
         assert f"{label}: deleted\n" in result.output
+
+
+@pytest.mark.parametrize("missing", [["TWILIO_ACCOUNT_SID"], [*stage_config.SID_PREFIXES]])
+def test_stage_without_sids_is_removed(stage, missing):
+    stage_config.set_variables("dev", dict.fromkeys(missing, ""))
+
+    result = stage(*DESTROY, "--yes")
+
+    assert result.exit_code == 0, result.output
+    assert (tables(), parameters()) == ([], [])
 
 
 def test_data_is_kept_without_the_option(stage):

@@ -4,13 +4,15 @@ import os
 from unittest import mock
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import runtime
+from infra import OperatorError
 from infra.__main__ import main
-from infra.aws import stage_config
+from infra.aws import live_resources, stage_config
 from infra.commands import settings as shell
 from infra.commands.settings import load_settings
 
@@ -83,6 +85,46 @@ def test_sid_that_only_the_shell_sets_is_missing(stage, command):
         "command, which asks for the values and deploys the stage: python -m infra deploy --stage "
         "dev\n"
     )
+
+
+@pytest.mark.parametrize("missing", [["TWILIO_WORKFLOW_SID"], [*stage_config.SID_PREFIXES]])
+@pytest.mark.parametrize("command", COMMANDS[:-1], ids=" ".join)
+def test_missing_sid_of_a_deployed_stage_must_be_set_in_the_file(
+    stage, monkeypatch, command, missing
+):
+    stage.set(**dict.fromkeys(missing, ""))
+    monkeypatch.setattr(live_resources, "has_function", lambda _aws, stage: stage.name == "dev")
+
+    result = run(*command)
+
+    names = ", ".join(missing)
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: Stage dev in .chalice/config.json does not set {names}. The stage is deployed in "
+        f"account 123456789012, eu-west-1. Set {names} under environment_variables of the stage to "
+        "the values with which it was deployed.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OperatorError("No AWS credentials were found."),
+        EndpointConnectionError(endpoint_url="https://sts.eu-west-1.amazonaws.com"),
+        ClientError({"Error": {"Code": "AccessDenied"}}, "GetFunctionConfiguration"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_missing_sid_is_reported_even_if_aws_cannot_be_read(stage, monkeypatch, failure):
+    def fail(*_):
+        raise failure
+
+    stage.set(TWILIO_WORKSPACE_SID="")
+    monkeypatch.setattr(live_resources, "has_function", fail)
+
+    result = run("token", "--role", "supervisor")
+
+    assert "does not set TWILIO_WORKSPACE_SID. Run this command, which asks for" in result.output
 
 
 def test_settings_of_the_process_are_those_of_the_file(stage, monkeypatch):

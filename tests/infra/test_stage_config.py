@@ -179,6 +179,10 @@ FIXED = [
         ),
         ("lambda_functions/sweep/lambda_timeout", 29, "lambda_timeout must be at least 30. With"),
         *(
+            ("lambda_functions/api_handler/lambda_timeout", seconds, "must be at least 15. With")
+            for seconds in (1, 14)
+        ),
+        *(
             (f"{place}{member}", value, f"{member} must be {expected}, because ")
             for place in ("", "lambda_functions/api_handler/", "lambda_functions/sweep/")
             for member, value, expected in FIXED
@@ -192,7 +196,7 @@ FIXED = [
         ("lambda_functions/sweep/lambda_memory_size", True, "from 128 to 10240"),
         ("lambda_functions/sweep/lambda_timeout", 901, "from 1 to 900"),
         ("lambda_functions/api_handler/lambda_timeout", 30, "from 1 to 29, API Gateway's"),
-        ("lambda_functions/sweep/reserved_concurrency", -1, "a whole number from 0"),
+        ("lambda_functions/sweep/reserved_concurrency", -1, "a whole number from 1"),
         (
             "lambda_functions/sweep/layers",
             "arn:aws:lambda:layer",
@@ -210,7 +214,7 @@ FIXED = [
         ("security_group_ids", ["sg-1"] * 6, "security_group_ids must be a list of strings"),
         ("security_group_ids", "sg-1", "security_group_ids must be a list of strings"),
         ("layers", ["own"], "layers must be a list of strings .at most 5., for example"),
-        ("lambda_functions/sweep/reserved_concurrency", 1.5, "a whole number from 0"),
+        ("lambda_functions/sweep/reserved_concurrency", 1.5, "a whole number from 1"),
         ("lambda_memory_size", 10_241, "lambda_memory_size must be a whole number from 128"),
         ("lambda_memory_size", 512.0, "lambda_memory_size must be a whole number from 128"),
         ("api_gateway_custom_domain", {"tls_version": "1.2"}, 'strings "TLS_1_0", "TLS_1_2"'),
@@ -404,6 +408,11 @@ def test_example_of_a_url_or_sid_has_the_right_prefix(name, beginning):
     assert problem.startswith(f'{name} must be a string, for example "{beginning}')
 
 
+LOOKS_SECRET = (
+    "is or looks like a secret, which does not belong in this file. Remove it. Export the secrets "
+    "for local use in your shell. To store the secrets of a deployed stage, run: python -m infra "
+    "secrets put --stage dev"
+)
 HEX = "0123456789abcdef" * 2
 # Assembled here, so that secret scanners do not report this file.
 API_KEY_SECRET = "aB3" + "dEf4GhIj5" * 3 + "zZ"
@@ -523,6 +532,123 @@ def test_secret_path_may_look_like_any_other_secret(set_variables, value):
         assert stage.settings.callback_path_secrets == tuple(value.split(","))
 
 
+SECRET_NAMES = [
+    "AUTH_TOKENS",
+    "auth_token",
+    "TWILIO_AUTH",
+    "TWILIO_API_KEY",
+    "TWILIO_API_KEY_SIDS",
+    "TWILIO_KEY",
+    "twilioApiKey",
+    "TWILIO_ACCOUNT_SECRET",
+    "API_KEYS",
+    "SHARED_KEYS",
+    "SharedKeys",
+    "DB_PASSWORD",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SESSION_TOKEN",
+    "AWS_BEARER_TOKEN_BEDROCK",
+]
+
+
+@pytest.mark.parametrize("value", ["x", "", 5, None])
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_name_of_a_secret_is_refused_whatever_its_value(set_variables, name, value):
+    set_variables(**{name: value})
+
+    assert refusal() == (
+        f"{set_variables.prefix}{name} under environment_variables{set_variables.owner} "
+        f"{LOOKS_SECRET}"
+    )
+
+
+@pytest.mark.parametrize("name", [*SECRET_NAMES, "TWILIO_AUTH_TOKEN", "TWILIO_API_KEY_SID"])
+def test_member_with_the_name_of_a_secret_is_refused(config, name):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["dev"][name] = "x"
+    config.write_text(json.dumps(declared))
+
+    assert refusal() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
+
+
+def test_name_of_a_member_that_is_a_secret_is_not_printed(config):
+    declared = json.loads(COMMITTED)
+    places = {
+        "a name": declared["stages"]["dev"],
+        "a name under lambda_functions": declared["stages"]["dev"]["lambda_functions"],
+        "a name under lambda_functions.sweep": declared["stages"]["dev"]["lambda_functions"][
+            "sweep"
+        ],
+        "at the top level, a name": declared,
+    }
+    for name, level in places.items():
+        level[HEX] = "x"
+        config.write_text(json.dumps(declared))
+        del level[HEX]
+
+        assert refusal() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
+
+
+def test_error_for_a_secret_names_the_stage_whose_parameter_can_hold_it(config):
+    declared = json.loads(COMMITTED)
+    declared["environment_variables"] = {"TWILIO_AUTH_TOKEN": "x"}
+    config.write_text(json.dumps(declared))
+
+    for name in ("dev", "prod"):
+        with pytest.raises(OperatorError, match=f"put --stage {name}$"):
+            stage_config.environment(name, {})
+    declared["stages"]["dev"]["environment_variables"] = 5
+    config.write_text(json.dumps(declared))
+    with pytest.raises(OperatorError, match="put --stage dev$"):
+        stage_config.environment("dev", {})
+    # The local stage has no parameter.
+    with pytest.raises(OperatorError, match="put --stage STAGE$"):
+        stage_config.environment("local", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "suggested"),
+    [
+        ("SECRETS_PARAM", "SECRETS_PARAMETER"),
+        ("SECRET_PARAMETER", "SECRETS_PARAMETER"),
+        ("MAX_TOKENS_SECONDS", "MAX_TOKEN_SECONDS"),
+        ("TOKEN_SECONDS", "MAX_TOKEN_SECONDS"),
+        ("CALLBACK_SECRETS", "CALLBACK_PATH_SECRETS"),
+        ("TWILIO_ACCOUNT", "TWILIO_ACCOUNT_SID"),
+        ("TWILIO_SID", "TWILIO_ACCOUNT_SID"),
+        ("TWILIO_URL", "TWILIO_TASKROUTER_URL"),
+        ("TWILIO_WORKSPACE", "TWILIO_WORKSPACE_SID"),
+    ],
+)
+def test_misspelled_setting_that_is_not_secret_gets_its_name(set_variables, name, suggested):
+    set_variables(**{name: "5"})
+
+    assert f" is not a setting. Did you mean {suggested}?" in refusal()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "AWS_WEB_IDENTITY_TOKEN_FILE",
+        "AWS_SHARED_CREDENTIALS_FILE",
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    ],
+)
+def test_place_of_a_secret_is_accepted(set_variables, name):
+    set_variables(**{name: "/opt/secret"})
+
+    assert stage_config.read("dev", allow_empty_sids=True)
+
+
+@given(st.text("ABCDEIKLNOPSTUWY_", min_size=1) | st.sampled_from(SECRET_NAMES))
+def test_no_secret_is_suggested(name):
+    assume(name not in config_file._SETTINGS)
+    problem = next(config_file._find_variable_problems({name: "5"}, ""), "")
+
+    assert not any(f"Did you mean {secret}" in problem for secret in config_file._IN_PARAMETER)
+
+
 def test_error_for_misspelled_callback_path_secrets_omits_the_value(set_variables):
     set_variables(CALLBACK_PATH_SECRET=HEX)
 
@@ -613,7 +739,9 @@ def test_error_for_a_setting_with_one_wrong_letter_suggests_a_name(name, positio
     known = {field.name.upper() for field in fields(Settings)}
     assume(misspelled not in known)
 
-    with pytest.raises(OperatorError, match=f"{misspelled} is not a setting. Did you mean"):
+    is_secret = name in config_file._IN_PARAMETER
+    problem = "under environment_variables is or" if is_secret else "is not a setting. Did you mean"
+    with pytest.raises(OperatorError, match=f"{misspelled} {problem}"):
         config_file.check(project, "dev")
 
 
@@ -714,6 +842,8 @@ def test_value_that_aws_would_refuse_is_refused(config, variables, problem):
     assert refusal().startswith(f"Stage dev in .chalice/config.json: {problem}")
 
 
+FUNCTIONS = ("lambda_functions/api_handler", "lambda_functions/sweep")
+
 VALID_MEMBERS = {
     "access_logs": True,
     "api_gateway_endpoint_type": "EDGE",
@@ -731,7 +861,7 @@ VALID_MEMBERS = {
     "layers": ["arn:aws:lambda:eu-west-1:1:layer:own:1"],
     "manage_iam_role": True,
     "minimum_compression_size": 0,
-    "reserved_concurrency": 0,
+    "reserved_concurrency": 1,
     "security_group_ids": [],
     "subnet_ids": [],
     "tags": {},
@@ -782,6 +912,29 @@ def test_every_member_that_chalice_reads_has_a_rule():
     assert read - arguments == {name for level in levels for name in level} - {"access_logs"}
 
 
+@pytest.mark.parametrize(
+    "level", ["", "stages/dev/", *(f"stages/dev/{name}/" for name in FUNCTIONS)]
+)
+def test_reserved_concurrency_that_stops_a_function_is_refused(config, level):
+    declared = json.loads(COMMITTED)
+    replace(declared, f"{level}reserved_concurrency".split("/"), 0)
+    config.write_text(json.dumps(declared))
+
+    assert refusal().endswith(
+        "reserved_concurrency must be a whole number from 1 to 1000000, because 0 stops the "
+        "function (to stop a function on purpose, use the AWS Console or infra destroy)."
+    )
+
+
+def test_shortest_timeouts_are_accepted(config):
+    declared = json.loads(COMMITTED)
+    for name, seconds in zip(FUNCTIONS, (15, 30), strict=True):
+        replace(declared, f"stages/dev/{name}/lambda_timeout".split("/"), seconds)
+    config.write_text(json.dumps(declared))
+
+    assert stage_config.read("dev", allow_empty_sids=True)
+
+
 def test_options_of_the_stage_are_read(config):
     declared = json.loads(COMMITTED)
     config.write_text(COMMITTED)
@@ -792,9 +945,9 @@ def test_options_of_the_stage_are_read(config):
     config.write_text(json.dumps(declared))
     changed = stage_config.read("dev", allow_empty_sids=True)
 
-    options = ("xray", "access_logs", "reserved_concurrency")
-    assert [getattr(default, option) for option in options] == [True, False, None]
-    assert [getattr(changed, option) for option in options] == [False, True, 7]
+    options = ("xray", "access_logs", "reserved_concurrency", "reserved_sweep_concurrency")
+    assert [getattr(default, option) for option in options] == [True, False, None, None]
+    assert [getattr(changed, option) for option in options] == [False, True, 7, 5]
 
 
 def test_deeply_nested_file_is_refused(config):

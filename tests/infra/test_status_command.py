@@ -9,10 +9,11 @@ from moto import mock_aws
 
 from infra import OperatorError
 from infra.aws import chalice_record, stacks, stage_config
-from infra.commands import status
+from infra.commands import connection, status
 from tests.infra.command_line import run_infra
 from tests.infra.packaging import SIDS
 
+CALLBACK_URLS = status._callback_urls
 REGION = "eu-west-1"
 FIRST_LINE = f"Stage dev: account 123456789012, {REGION}\n"
 WORKING = {
@@ -161,3 +162,21 @@ def test_stage_with_a_broken_part_is_not_ok(topic, monkeypatch, part, value):
     monkeypatch.setattr(status, part, lambda *_: value)
 
     assert run_status().returncode == 1
+
+
+@pytest.mark.parametrize("missing", [["TWILIO_WORKFLOW_SID"], [*SIDS]])
+def test_status_without_sids_says_that_the_callback_urls_are_not_checked(
+    topic, monkeypatch, missing
+):
+    stage_config.set_variables("dev", dict.fromkeys(missing, ""))
+    subscribe(topic)
+    monkeypatch.setattr(status, "_callback_urls", CALLBACK_URLS)
+    monkeypatch.setattr(connection, "open_workspace", lambda *_: pytest.fail("Twilio is called"))
+
+    completed = run_status("--json")
+
+    report = json.loads(completed.stdout)
+    assert report["callback_urls"] == (
+        f"not checked, because .chalice/config.json does not set {', '.join(missing)}"
+    )
+    assert (report["answers"], report["ok"], completed.returncode) == ("ok", False, 1)

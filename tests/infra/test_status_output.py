@@ -34,7 +34,7 @@ def _report(monkeypatch):
     }
     monkeypatch.setattr(command, "describe", lambda *_: report)
     monkeypatch.setattr(command, "connect_to_stage", lambda _stage: None)
-    monkeypatch.setattr(command.stage_config, "read", lambda _name: None)
+    monkeypatch.setattr(command.stage_config, "read", lambda _name, **_: None)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,17 @@ def test_status_shows_each_missing_part_in_one_line(infra):
     }
 
 
+NEED_NO_SIDS = [command for command in COMMANDS if command[0] in ("status", "logs")]
+
+
+@pytest.mark.parametrize("command", NEED_NO_SIDS, ids=" ".join)
+@pytest.mark.parametrize("missing", [["TWILIO_WORKSPACE_SID"], [*stage_config.SID_PREFIXES]])
+def test_command_that_needs_no_sid_works_without_sids(infra, command, missing):
+    stage_config.set_variables("dev", dict.fromkeys(missing, ""))
+
+    assert infra(*command).stderr.splitlines()[-1].endswith(COMMANDS[command])
+
+
 def test_schedule_without_a_function_is_missing(infra, monkeypatch):
     client = boto3.client("events", REGION)
     response = {"Error": {"Code": "ResourceNotFoundException", "Message": "No such function."}}
