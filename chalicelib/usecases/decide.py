@@ -5,7 +5,6 @@ The claim ensures that only one caller at a time sends a request to TaskRouter. 
 request the same status wait for the outcome.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -34,10 +33,10 @@ from chalicelib.domain.reservations import (
     StatusUpdate,
 )
 from chalicelib.usecases import sent_instruction
-from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
-from chalicelib.usecases.find_reservation import not_recorded
+from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS
+from chalicelib.usecases.find_reservation import find_unrecorded
 from chalicelib.usecases.observe import record_remote_reservation
-from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
+from chalicelib.usecases.ports import Collaborators
 
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
@@ -45,6 +44,9 @@ _POLL_SECONDS = 0.1
 _LATEST_FETCH_MS = 15_000
 """Maximum age of a request that fetches the Reservation after TaskRouter fails. A fetch takes up to
 8 s, and the function times out after 29 s."""
+
+_BY_FETCH = "fetch"
+"""Source of a status that was fetched after an instruction that is not known to have caused it."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
@@ -78,21 +80,6 @@ class Decision:
     def action(self) -> Action:
         """The action that the caller performs."""
         return _ACTIONS[self.target]
-
-
-@dataclass(frozen=True)
-class Collaborators:
-    """The services that a decision uses; `new_id` returns a new claim ID on each call.
-
-    `answer_may_ring` is whether callbacks may be answered with an instruction that rings a phone.
-    """
-
-    store: ReservationStore
-    taskrouter: TaskRouter
-    clock: Clock
-    deadlines: Deadlines
-    new_id: Callable[[], str]
-    answer_may_ring: bool = False
 
 
 def decide(
@@ -173,16 +160,13 @@ def _claim(
 
 def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) -> None:
     """Record a Reservation whose callback never arrived, if the caller may access it."""
-    worker_sid = decision.principal.confined_to(decision.action)
-    if decision.task_sid is None and worker_sid is None:
-        raise not_recorded(decision.task_sid, worker_sid)
-    try:
-        remote = collaborators.taskrouter.fetch_reservation(
-            decision.reservation_sid, task_sid=decision.task_sid, worker_sid=worker_sid
-        )
-    except TaskRouterNotFound as error:
-        raise not_recorded(decision.task_sid, worker_sid) from error
-    decision.principal.authorize(decision.action, worker_sid=remote.worker_sid)
+    remote = find_unrecorded(
+        decision.reservation_sid,
+        task_sid=decision.task_sid,
+        principal=decision.principal,
+        action=decision.action,
+        taskrouter=collaborators.taskrouter,
+    )
     record_remote_reservation(
         remote,
         store=collaborators.store,
@@ -255,8 +239,9 @@ class _Execution:
             return self._settle_refused(refusal)
         except TaskRouterUnavailable as failure:
             remote = self._fetch_after(failure)
-        if decision.instruction and remote.status is Status.PENDING:
-            return self._settle_sent()
+        else:
+            if decision.instruction:
+                return self._settle_sent(remote)
         return self._settle(self.record, remote.status, worker_name=remote.worker_name)
 
     def _fetch_after(self, failure: TaskRouterUnavailable) -> RemoteReservation:
@@ -283,12 +268,17 @@ class _Execution:
         worker_name: str | None = None,
         note: str | None = None,
     ) -> Reservation:
-        """Record the status according to TaskRouter; a later recorded status prevails."""
+        """Record the status according to TaskRouter; a later recorded status prevails.
+
+        *record* contains what is known about the instruction of this request, if it has one.
+        """
         now, settled = self.collaborators.clock.now_ms(), None
+        caller, claim = self.decision.principal.name, self.claim
+        is_by_caller = claim.instruction is None or record.instruction_acceptor == caller
         update = StatusUpdate(
             status=status,
             at=now,
-            by=self.decision.principal.name,
+            by=caller if is_by_caller else _BY_FETCH,
             next_check_at=self._next_check(status, now),
             worker_name=worker_name,
             note=note,
@@ -297,36 +287,46 @@ class _Execution:
         # The sweep corrects the record when the claim expires.
         with suppress(StoreUnavailable):
             _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
-        updated = replace(record, status=status, worker_name=worker_name)
-        return _outcome(self.decision, settled or updated, now)
+        updated = settled or replace(record, status=status, worker_name=worker_name)
+        if claim.instruction is not None:
+            updated = replace(updated, instruction_sent=record.instruction_sent)
+        return _outcome(self.decision, updated, now)
 
-    def _settle_sent(self) -> Reservation:
-        """End the claim while TaskRouter executes the instruction.
+    def _settle_sent(self, remote: RemoteReservation) -> Reservation:
+        """Confirm the instruction; TaskRouter may take minutes to execute it.
 
         An event or the sweep will report the new status. If the write fails, the claim expires.
         """
+        record, sent = self.record, self.record.instruction_sent
         due_at = self.collaborators.clock.now_ms() + INSTRUCTION_CHECK_MS
         with suppress(StoreUnavailable):
-            self.collaborators.store.confirm_sent(
-                self.record.reservation_sid, self.claim, due_at=due_at
-            )
-        return self.record
+            self.collaborators.store.confirm_sent(record.reservation_sid, self.claim, due_at=due_at)
+        record = replace(record, instruction_sent=sent and replace(sent, is_confirmed=True))
+        if remote.status is Status.PENDING:
+            return record
+        return self._settle(record, remote.status, worker_name=remote.worker_name)
 
     def _settle_refused(self, refusal: TaskRouterRefused) -> Reservation:
-        """Record the status after a refusal; raise *refusal* if the status is unchanged."""
+        """Record the status after a refusal; raise *refusal* if the status is unchanged.
+
+        A refused instruction was not executed, regardless of the status.
+        """
+        record, instruction = self.record, self.claim.instruction
+        if instruction is not None:
+            self._release_claim()
+            record = replace(record, instruction_sent=None)
         try:
             remote = self._fetch()
         except TaskRouterNotFound:
             return self._settle_gone()
         except TaskRouterError as error:
+            if instruction is not None:
+                raise refusal from error
             raise self._unsettled(error) from error
         if remote.status is self.record.status:
-            self._release_claim()
+            if instruction is None:
+                self._release_claim()
             raise refusal
-        record = self.record
-        if self.claim.instruction is not None:
-            self._release_claim()
-            record = replace(record, instruction_sent=None)
         return self._settle(record, remote.status, worker_name=remote.worker_name)
 
     def _settle_gone(self) -> Reservation:
@@ -344,10 +344,7 @@ class _Execution:
 
     def _release_claim(self) -> bool:
         """Release the claim now. If the write fails, return False; the claim then expires."""
-        record = self.record
-        if self.claim.instruction is not None:
-            record = replace(record, instruction_sent=None)
-        now = self.collaborators.clock.now_ms()
+        record, now = self.record, self.collaborators.clock.now_ms()
         due_at = self._next_check(record.status, now) or now
         if record.status is Status.WRAPPING:
             completes_at = self.collaborators.deadlines.completes_at(record.history[-1].at)
@@ -383,11 +380,11 @@ def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
     take minutes. If the Reservation was accepted without the instruction, the decision failed:
     nobody was called.
     """
-    instruction = decision.instruction
-    was_sent = instruction is None or record.ringing_instruction == instruction.answer
-    if record.status in ACHIEVED[decision.target] and was_sent:
-        return record
-    if instruction and record.may_be_ringing:
+    instruction, achieved = decision.instruction, ACHIEVED[decision.target]
+    if instruction:
+        is_known = sent_instruction.is_known_as_sent(instruction.answer, record)
+        achieved = achieved | {Status.PENDING} if is_known else frozenset()
+    if record.status in achieved:
         return record
     if record.status is Status.GONE:
         raise ReservationGone("TaskRouter no longer has this Reservation.")

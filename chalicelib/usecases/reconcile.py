@@ -25,8 +25,8 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import is_allowed
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS
-from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.observe import observe, record_remote_reservation
+from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.run_budget import RunBudget
 
 BY_RECONCILE = "reconcile"

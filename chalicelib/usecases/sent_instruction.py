@@ -30,8 +30,8 @@ def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> b
 
     Raises:
         InstructionAlreadySent: another instruction was sent, or may have been.
-        ReservationNotPending: the Reservation was accepted by other means, and whether the
-            instruction was sent is not known.
+        ReservationNotPending: the Reservation was accepted, and whether the instruction was sent
+            is not known. The status proves nothing, because others may have accepted.
     """
     recorded = record.ringing_instruction
     if answer is None or recorded is None:
@@ -44,8 +44,7 @@ def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> b
             "Reservation. A second instruction could ring a phone again.",
             reservation_status=record.status,
         )
-    is_accepted = record.status in ACHIEVED[Status.ACCEPTED]
-    if is_accepted and not is_known and record.accepted_by != record.instruction_acceptor:
+    if record.status in ACHIEVED[Status.ACCEPTED] and not is_known:
         raise ReservationNotPending(
             f"The Reservation's status is {record.status}. {_MAYBE_SENT}",
             reservation_status=record.status,

@@ -24,7 +24,8 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
 from chalicelib.observability import SweepLine
-from chalicelib.usecases.decide import Collaborators, Decision, decide
+from chalicelib.usecases.decide import Decision, decide
+from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.reconcile import reconcile
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 

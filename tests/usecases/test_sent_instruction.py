@@ -46,7 +46,6 @@ def sent(
         (CALL, sent(is_confirmed=True), True),
         (CALL, sent(is_confirmed=False), False),
         (CALL, sent(Status.ACCEPTED, is_confirmed=True, accepted_by="event"), True),
-        (CALL, sent(Status.ACCEPTED, is_confirmed=False, accepted_by="supervisor:ann"), False),
         (CALL, sent(Status.CANCELED, is_confirmed=False, accepted_by="event"), False),
         (CALL, replace(RECORD, answer=CALL, status=Status.COMPLETED), True),
     ],
@@ -58,9 +57,12 @@ def test_instruction_is_known_as_sent_in_the_answer_or_if_confirmed(
 
 
 @pytest.mark.parametrize("status", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
-def test_unconfirmed_instruction_is_unknown_if_another_source_accepted(status: Status) -> None:
+@pytest.mark.parametrize("acceptor", ["event", "supervisor:ann"])
+def test_unconfirmed_instruction_stays_unknown_after_an_accept(
+    status: Status, acceptor: str
+) -> None:
     with pytest.raises(ReservationNotPending) as raised:
-        is_known_as_sent(CALL, sent(status, is_confirmed=False, accepted_by="event"))
+        is_known_as_sent(CALL, sent(status, is_confirmed=False, accepted_by=acceptor))
     assert raised.value.details == {"reservation_status": status}
     assert raised.value.message == (
         f"The Reservation's status is {status}. "
