@@ -225,6 +225,11 @@ def test_rules_may_ring_if_any_answer_rings(name: str, place: str) -> None:
         assert replace(rules, **{place: instruction}).may_ring
 
 
+def test_rules_that_could_not_be_loaded_may_ring() -> None:
+    """Another process, whose file can be read, may answer callbacks."""
+    assert Rules((), Defer(), failures=("RULES_FILE",)).may_ring
+
+
 FAULTS = {
     "refused": TaskRouterRefused,
     "throttled": TaskRouterThrottled,
