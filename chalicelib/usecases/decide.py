@@ -18,6 +18,7 @@ from chalicelib.domain.errors import (
     TaskRouterError,
     TaskRouterNotFound,
     TaskRouterNotProcessed,
+    TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterUnavailable,
     Unsettled,
@@ -36,14 +37,14 @@ from chalicelib.usecases import sent_instruction
 from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS
 from chalicelib.usecases.find_reservation import find_unrecorded
 from chalicelib.usecases.observe import record_remote_reservation
-from chalicelib.usecases.ports import Collaborators
+from chalicelib.usecases.ports import Clock, Collaborators
 
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
-_LATEST_FETCH_MS = 15_000
-"""Maximum age of a request that fetches the Reservation after TaskRouter fails. A fetch takes up to
-8 s, and the function times out after 29 s."""
+_LATEST_REQUEST_MS = 12_000
+"""Maximum age of an API request that sends another request to TaskRouter, which takes up to 8 s.
+The function times out after 29 s, and writes need the rest."""
 
 _BY_FETCH = "fetch"
 """Source of a status that was fetched after an instruction that is not known to have caused it."""
@@ -76,11 +77,6 @@ class Decision:
     activity_sid: str | None = None
     instruction: Instruction | None = None
 
-    @property
-    def action(self) -> Action:
-        """The action that the caller performs."""
-        return _ACTIONS[self.target]
-
 
 def decide(
     decision: Decision, collaborators: Collaborators, *, started: int | None = None
@@ -90,7 +86,7 @@ def decide(
     Args:
         decision: the requested change and the caller.
         collaborators: the services to use.
-        started: epoch ms at which the request started, if earlier than now.
+        started: epoch ms at which the API request started, if earlier than now.
 
     Returns:
         The Reservation, in a status that proves that the decision succeeded. After an instruction
@@ -117,6 +113,7 @@ def decide(
     started = collaborators.clock.now_ms() if started is None else started
     claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
+        _require_time(collaborators.clock, started)
         _record_from_taskrouter(decision, collaborators)
         claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
@@ -146,7 +143,7 @@ def _claim(
             decision.reservation_sid,
             claim,
             now=now,
-            worker_sid=decision.principal.confined_to(decision.action),
+            worker_sid=decision.principal.confined_to(_ACTIONS[decision.target]),
             task_sid=decision.task_sid,
         )
     except StoreUnavailable:
@@ -164,7 +161,7 @@ def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) ->
         decision.reservation_sid,
         task_sid=decision.task_sid,
         principal=decision.principal,
-        action=decision.action,
+        action=_ACTIONS[decision.target],
         taskrouter=collaborators.taskrouter,
     )
     record_remote_reservation(
@@ -180,7 +177,7 @@ def _await_outcome(
     decision: Decision, record: Reservation, claim: Claim, collaborators: Collaborators
 ) -> Reservation:
     """Report why the claim failed, or wait for the current claim's outcome."""
-    decision.principal.authorize(decision.action, worker_sid=record.worker_sid)
+    decision.principal.authorize(_ACTIONS[decision.target], worker_sid=record.worker_sid)
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
     now = collaborators.clock.now_ms()
@@ -219,6 +216,7 @@ class _Execution:
         decision, taskrouter = self.decision, self.collaborators.taskrouter
         sid, task_sid = self.record.reservation_sid, self.record.task_sid
         try:
+            _require_time(self.collaborators.clock, self.started)
             if decision.instruction:
                 remote = taskrouter.send_instruction(
                     sid, task_sid=task_sid, instruction=decision.instruction
@@ -251,14 +249,12 @@ class _Execution:
             Unsettled: the outcome is not known yet. The claim is kept, because TaskRouter may
                 still process the request.
         """
-        remote = None
-        if self.collaborators.clock.now_ms() - self.started < _LATEST_FETCH_MS:
-            # If the fetch fails too, the first failure is reported. The sweep will fetch again.
-            with suppress(TaskRouterError):
-                remote = self._fetch()
-        if remote is None or remote.status is self.record.status:
-            raise self._unsettled(failure) from failure
-        return remote
+        # If the fetch fails too, the first failure is reported. The sweep will fetch again.
+        with suppress(TaskRouterError):
+            remote = self._fetch()
+            if remote.status is not self.record.status:
+                return remote
+        raise self._unsettled(failure) from failure
 
     def _settle(
         self,
@@ -332,12 +328,14 @@ class _Execution:
     def _settle_gone(self) -> Reservation:
         """Record that the Reservation is gone, unless the Workspace is not found either."""
         try:
+            _require_time(self.collaborators.clock, self.started)
             self.collaborators.taskrouter.verify_workspace()
         except TaskRouterError as error:
             raise self._unsettled(error) from error
         return self._settle(self.record, Status.GONE, note="TaskRouter returned 404")
 
     def _fetch(self) -> RemoteReservation:
+        _require_time(self.collaborators.clock, self.started)
         return self.collaborators.taskrouter.fetch_reservation(
             self.record.reservation_sid, task_sid=self.record.task_sid
         )
@@ -371,6 +369,12 @@ class _Execution:
             reserved_at=self.record.reserved_at,
             expires_at=self.record.expires_at,
         )
+
+
+def _require_time(clock: Clock, started: int) -> None:
+    """Raise an error if no time is left for a request to TaskRouter."""
+    if clock.now_ms() - started >= _LATEST_REQUEST_MS:
+        raise TaskRouterNotSent("TaskRouter responds too slowly. The request was not sent. Retry.")
 
 
 def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
