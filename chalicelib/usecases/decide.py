@@ -192,10 +192,10 @@ def _await_outcome(
                 f"Another request is changing the Reservation's status to {live.target}.",
                 reservation_status=record.status,
             )
-        if live is None and answer and record.instruction_sent:
-            raise sent_instruction.outcome_unknown(now + INSTRUCTION_CHECK_MS, now=now)
         if live is None or now >= deadline:
-            raise Unsettled.until(live.until if live else None, now=now)
+            is_repeated = answer is not None and record.ringing_instruction == answer
+            build = sent_instruction.outcome_unknown if is_repeated else Unsettled.until
+            raise build(live.until if live else None, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
         record = collaborators.store.get(record.reservation_sid) or record
     return _outcome(decision, record, collaborators.clock.now_ms())
