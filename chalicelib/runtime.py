@@ -28,7 +28,7 @@ from chalicelib.domain.instructions import WITHOUT_PARAMETERS
 from chalicelib.domain.rules import Rules
 from chalicelib.usecases.create_task import TaskCollaborators
 from chalicelib.usecases.deadlines import Deadlines
-from chalicelib.usecases.decide import Collaborators
+from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.sweep import SweepPolicy
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from chalicelib.domain.instructions import Instruction
 from chalicelib.domain.reservations import MOVES, RemoteReservation, Status
 from chalicelib.domain.tasks import CreatedTask, FoundTask, NewTask
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, Deadlines
-from chalicelib.usecases.decide import Collaborators
+from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.reconcile import JOB
 
 NOW = 1_790_000_000_000

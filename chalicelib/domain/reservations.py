@@ -89,7 +89,7 @@ class HistoryEntry:
         at: epoch ms.
         to: the new status. The previous entry contains the previous status.
         by: source of the change: ``assignment_callback``, ``event``, ``sweep``,
-            ``reconcile``, or the name of a Principal.
+            ``reconcile``, ``fetch``, or the name of a Principal.
         note: an explanation for readers, or None.
     """
 
@@ -226,9 +226,12 @@ class Reservation:
 
     @property
     def instruction_acceptor(self) -> str | None:
-        """The `accepted_by` value for an instruction that accepts the Reservation, if any."""
+        """The `accepted_by` value for an instruction that accepts the Reservation, if any.
+
+        The sender of an instruction that is not confirmed is not named.
+        """
         sent = self.instruction_sent
-        if sent and _accepts(sent.instruction):
+        if sent and sent.is_confirmed and _accepts(sent.instruction):
             return sent.by
         return BY_INSTRUCTION if self.answer and _accepts(self.answer) else None
 

@@ -5,7 +5,6 @@ The claim ensures that only one caller at a time sends a request to TaskRouter. 
 request the same status wait for the outcome.
 """
 
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -19,6 +18,7 @@ from chalicelib.domain.errors import (
     TaskRouterError,
     TaskRouterNotFound,
     TaskRouterNotProcessed,
+    TaskRouterNotSent,
     TaskRouterRefused,
     TaskRouterUnavailable,
     Unsettled,
@@ -34,17 +34,20 @@ from chalicelib.domain.reservations import (
     StatusUpdate,
 )
 from chalicelib.usecases import sent_instruction
-from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS, Deadlines
-from chalicelib.usecases.find_reservation import not_recorded
+from chalicelib.usecases.deadlines import INSTRUCTION_CHECK_MS
+from chalicelib.usecases.find_reservation import find_unrecorded
 from chalicelib.usecases.observe import record_remote_reservation
-from chalicelib.usecases.ports import Clock, ReservationStore, TaskRouter
+from chalicelib.usecases.ports import Clock, Collaborators
 
 _WAIT_MS = 3_000
 _POLL_SECONDS = 0.1
 
-_LATEST_FETCH_MS = 15_000
-"""Maximum age of a request that fetches the Reservation after TaskRouter fails. A fetch takes up to
-8 s, and the function times out after 29 s."""
+_LATEST_REQUEST_MS = 12_000
+"""Maximum age of an API request that sends another request to TaskRouter, which takes up to 8 s.
+The function times out after 29 s, and writes need the rest."""
+
+_BY_FETCH = "fetch"
+"""Source of a status that was fetched after an instruction that is not known to have caused it."""
 
 _ACTIONS = {
     Status.ACCEPTED: Action.ACCEPT_RESERVATION,
@@ -74,26 +77,6 @@ class Decision:
     activity_sid: str | None = None
     instruction: Instruction | None = None
 
-    @property
-    def action(self) -> Action:
-        """The action that the caller performs."""
-        return _ACTIONS[self.target]
-
-
-@dataclass(frozen=True)
-class Collaborators:
-    """The services that a decision uses; `new_id` returns a new claim ID on each call.
-
-    `answer_may_ring` is whether callbacks may be answered with an instruction that rings a phone.
-    """
-
-    store: ReservationStore
-    taskrouter: TaskRouter
-    clock: Clock
-    deadlines: Deadlines
-    new_id: Callable[[], str]
-    answer_may_ring: bool = False
-
 
 def decide(
     decision: Decision, collaborators: Collaborators, *, started: int | None = None
@@ -103,7 +86,7 @@ def decide(
     Args:
         decision: the requested change and the caller.
         collaborators: the services to use.
-        started: epoch ms at which the request started, if earlier than now.
+        started: epoch ms at which the API request started, if earlier than now.
 
     Returns:
         The Reservation, in a status that proves that the decision succeeded. After an instruction
@@ -130,6 +113,7 @@ def decide(
     started = collaborators.clock.now_ms() if started is None else started
     claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
+        _require_time(collaborators.clock, started)
         _record_from_taskrouter(decision, collaborators)
         claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
@@ -159,7 +143,7 @@ def _claim(
             decision.reservation_sid,
             claim,
             now=now,
-            worker_sid=decision.principal.confined_to(decision.action),
+            worker_sid=decision.principal.confined_to(_ACTIONS[decision.target]),
             task_sid=decision.task_sid,
         )
     except StoreUnavailable:
@@ -173,16 +157,13 @@ def _claim(
 
 def _record_from_taskrouter(decision: Decision, collaborators: Collaborators) -> None:
     """Record a Reservation whose callback never arrived, if the caller may access it."""
-    worker_sid = decision.principal.confined_to(decision.action)
-    if decision.task_sid is None and worker_sid is None:
-        raise not_recorded(decision.task_sid, worker_sid)
-    try:
-        remote = collaborators.taskrouter.fetch_reservation(
-            decision.reservation_sid, task_sid=decision.task_sid, worker_sid=worker_sid
-        )
-    except TaskRouterNotFound as error:
-        raise not_recorded(decision.task_sid, worker_sid) from error
-    decision.principal.authorize(decision.action, worker_sid=remote.worker_sid)
+    remote = find_unrecorded(
+        decision.reservation_sid,
+        task_sid=decision.task_sid,
+        principal=decision.principal,
+        action=_ACTIONS[decision.target],
+        taskrouter=collaborators.taskrouter,
+    )
     record_remote_reservation(
         remote,
         store=collaborators.store,
@@ -196,7 +177,7 @@ def _await_outcome(
     decision: Decision, record: Reservation, claim: Claim, collaborators: Collaborators
 ) -> Reservation:
     """Report why the claim failed, or wait for the current claim's outcome."""
-    decision.principal.authorize(decision.action, worker_sid=record.worker_sid)
+    decision.principal.authorize(_ACTIONS[decision.target], worker_sid=record.worker_sid)
     if decision.task_sid not in (None, record.task_sid):
         raise BadRequest("The Reservation does not belong to the Task in task_sid.")
     now = collaborators.clock.now_ms()
@@ -211,10 +192,10 @@ def _await_outcome(
                 f"Another request is changing the Reservation's status to {live.target}.",
                 reservation_status=record.status,
             )
-        if live is None and answer and record.instruction_sent:
-            raise sent_instruction.outcome_unknown(now + INSTRUCTION_CHECK_MS, now=now)
         if live is None or now >= deadline:
-            raise Unsettled.until(live.until if live else None, now=now)
+            is_repeated = answer is not None and record.ringing_instruction == answer
+            build = sent_instruction.outcome_unknown if is_repeated else Unsettled.until
+            raise build(live.until if live else None, now=now)
         collaborators.clock.sleep(_POLL_SECONDS)
         record = collaborators.store.get(record.reservation_sid) or record
     return _outcome(decision, record, collaborators.clock.now_ms())
@@ -235,6 +216,7 @@ class _Execution:
         decision, taskrouter = self.decision, self.collaborators.taskrouter
         sid, task_sid = self.record.reservation_sid, self.record.task_sid
         try:
+            _require_time(self.collaborators.clock, self.started)
             if decision.instruction:
                 remote = taskrouter.send_instruction(
                     sid, task_sid=task_sid, instruction=decision.instruction
@@ -255,8 +237,9 @@ class _Execution:
             return self._settle_refused(refusal)
         except TaskRouterUnavailable as failure:
             remote = self._fetch_after(failure)
-        if decision.instruction and remote.status is Status.PENDING:
-            return self._settle_sent()
+        else:
+            if decision.instruction:
+                return self._settle_sent(remote)
         return self._settle(self.record, remote.status, worker_name=remote.worker_name)
 
     def _fetch_after(self, failure: TaskRouterUnavailable) -> RemoteReservation:
@@ -266,14 +249,12 @@ class _Execution:
             Unsettled: the outcome is not known yet. The claim is kept, because TaskRouter may
                 still process the request.
         """
-        remote = None
-        if self.collaborators.clock.now_ms() - self.started < _LATEST_FETCH_MS:
-            # If the fetch fails too, the first failure is reported. The sweep will fetch again.
-            with suppress(TaskRouterError):
-                remote = self._fetch()
-        if remote is None or remote.status is self.record.status:
-            raise self._unsettled(failure) from failure
-        return remote
+        # If the fetch fails too, the first failure is reported. The sweep will fetch again.
+        with suppress(TaskRouterError):
+            remote = self._fetch()
+            if remote.status is not self.record.status:
+                return remote
+        raise self._unsettled(failure) from failure
 
     def _settle(
         self,
@@ -283,12 +264,17 @@ class _Execution:
         worker_name: str | None = None,
         note: str | None = None,
     ) -> Reservation:
-        """Record the status according to TaskRouter; a later recorded status prevails."""
+        """Record the status according to TaskRouter; a later recorded status prevails.
+
+        *record* contains what is known about the instruction of this request, if it has one.
+        """
         now, settled = self.collaborators.clock.now_ms(), None
+        caller, claim = self.decision.principal.name, self.claim
+        is_by_caller = claim.instruction is None or record.instruction_acceptor == caller
         update = StatusUpdate(
             status=status,
             at=now,
-            by=self.decision.principal.name,
+            by=caller if is_by_caller else _BY_FETCH,
             next_check_at=self._next_check(status, now),
             worker_name=worker_name,
             note=note,
@@ -297,57 +283,66 @@ class _Execution:
         # The sweep corrects the record when the claim expires.
         with suppress(StoreUnavailable):
             _, settled = self.collaborators.store.record_status(record.reservation_sid, update)
-        updated = replace(record, status=status, worker_name=worker_name)
-        return _outcome(self.decision, settled or updated, now)
+        updated = settled or replace(record, status=status, worker_name=worker_name)
+        if claim.instruction is not None:
+            updated = replace(updated, instruction_sent=record.instruction_sent)
+        return _outcome(self.decision, updated, now)
 
-    def _settle_sent(self) -> Reservation:
-        """End the claim while TaskRouter executes the instruction.
+    def _settle_sent(self, remote: RemoteReservation) -> Reservation:
+        """Confirm the instruction; TaskRouter may take minutes to execute it.
 
         An event or the sweep will report the new status. If the write fails, the claim expires.
         """
+        record, sent = self.record, self.record.instruction_sent
         due_at = self.collaborators.clock.now_ms() + INSTRUCTION_CHECK_MS
         with suppress(StoreUnavailable):
-            self.collaborators.store.confirm_sent(
-                self.record.reservation_sid, self.claim, due_at=due_at
-            )
-        return self.record
+            self.collaborators.store.confirm_sent(record.reservation_sid, self.claim, due_at=due_at)
+        record = replace(record, instruction_sent=sent and replace(sent, is_confirmed=True))
+        if remote.status is Status.PENDING:
+            return record
+        return self._settle(record, remote.status, worker_name=remote.worker_name)
 
     def _settle_refused(self, refusal: TaskRouterRefused) -> Reservation:
-        """Record the status after a refusal; raise *refusal* if the status is unchanged."""
+        """Record the status after a refusal; raise *refusal* if the status is unchanged.
+
+        A refused instruction was not executed, regardless of the status.
+        """
+        record, instruction = self.record, self.claim.instruction
+        if instruction is not None:
+            self._release_claim()
+            record = replace(record, instruction_sent=None)
         try:
             remote = self._fetch()
         except TaskRouterNotFound:
             return self._settle_gone()
         except TaskRouterError as error:
+            if instruction is not None:
+                raise refusal from error
             raise self._unsettled(error) from error
         if remote.status is self.record.status:
-            self._release_claim()
+            if instruction is None:
+                self._release_claim()
             raise refusal
-        record = self.record
-        if self.claim.instruction is not None:
-            self._release_claim()
-            record = replace(record, instruction_sent=None)
         return self._settle(record, remote.status, worker_name=remote.worker_name)
 
     def _settle_gone(self) -> Reservation:
         """Record that the Reservation is gone, unless the Workspace is not found either."""
         try:
+            _require_time(self.collaborators.clock, self.started)
             self.collaborators.taskrouter.verify_workspace()
         except TaskRouterError as error:
             raise self._unsettled(error) from error
         return self._settle(self.record, Status.GONE, note="TaskRouter returned 404")
 
     def _fetch(self) -> RemoteReservation:
+        _require_time(self.collaborators.clock, self.started)
         return self.collaborators.taskrouter.fetch_reservation(
             self.record.reservation_sid, task_sid=self.record.task_sid
         )
 
     def _release_claim(self) -> bool:
         """Release the claim now. If the write fails, return False; the claim then expires."""
-        record = self.record
-        if self.claim.instruction is not None:
-            record = replace(record, instruction_sent=None)
-        now = self.collaborators.clock.now_ms()
+        record, now = self.record, self.collaborators.clock.now_ms()
         due_at = self._next_check(record.status, now) or now
         if record.status is Status.WRAPPING:
             completes_at = self.collaborators.deadlines.completes_at(record.history[-1].at)
@@ -376,6 +371,12 @@ class _Execution:
         )
 
 
+def _require_time(clock: Clock, started: int) -> None:
+    """Raise an error if no time is left for a request to TaskRouter."""
+    if clock.now_ms() - started >= _LATEST_REQUEST_MS:
+        raise TaskRouterNotSent("TaskRouter responds too slowly. The request was not sent. Retry.")
+
+
 def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
     """Return *record* if it proves the decision's success; otherwise raise an error.
 
@@ -383,11 +384,11 @@ def _outcome(decision: Decision, record: Reservation, now: int) -> Reservation:
     take minutes. If the Reservation was accepted without the instruction, the decision failed:
     nobody was called.
     """
-    instruction = decision.instruction
-    was_sent = instruction is None or record.ringing_instruction == instruction.answer
-    if record.status in ACHIEVED[decision.target] and was_sent:
-        return record
-    if instruction and record.may_be_ringing:
+    instruction, achieved = decision.instruction, ACHIEVED[decision.target]
+    if instruction:
+        is_known = sent_instruction.is_known_as_sent(instruction.answer, record)
+        achieved = achieved | {Status.PENDING} if is_known else frozenset()
+    if record.status in achieved:
         return record
     if record.status is Status.GONE:
         raise ReservationGone("TaskRouter no longer has this Reservation.")

@@ -1,8 +1,8 @@
-"""Find the Reservation to accept if the caller names only its Task."""
+"""Find a Reservation in TaskRouter that is not recorded, or that the caller does not name."""
 
 from chalicelib.domain.auth import Action, Principal
 from chalicelib.domain.errors import BadRequest, NotFound, TaskRouterNotFound
-from chalicelib.domain.reservations import ACHIEVED, Status
+from chalicelib.domain.reservations import ACHIEVED, RemoteReservation, Status
 from chalicelib.usecases.ports import TaskRouter
 
 
@@ -39,6 +39,34 @@ def find_reservation_to_accept(
     if reservations:
         principal.authorize(Action.ACCEPT_RESERVATION, worker_sid=reservations[0].worker_sid)
     raise NotFound("The Task has no pending Reservation.")
+
+
+def find_unrecorded(
+    reservation_sid: str,
+    *,
+    task_sid: str | None,
+    principal: Principal,
+    action: Action,
+    taskrouter: TaskRouter,
+) -> RemoteReservation:
+    """Fetch a Reservation that is not recorded, if the caller may access it.
+
+    Raises:
+        NotFound: TaskRouter does not have the Reservation, or *task_sid* is needed to find it.
+        Forbidden: the Reservation belongs to another Worker.
+        TaskRouterError: the request to TaskRouter failed.
+    """
+    worker_sid = principal.confined_to(action)
+    if task_sid is None and worker_sid is None:
+        raise not_recorded(task_sid, worker_sid)
+    try:
+        remote = taskrouter.fetch_reservation(
+            reservation_sid, task_sid=task_sid, worker_sid=worker_sid
+        )
+    except TaskRouterNotFound as error:
+        raise not_recorded(task_sid, worker_sid) from error
+    principal.authorize(action, worker_sid=remote.worker_sid)
+    return remote
 
 
 def not_recorded(task_sid: str | None, worker_sid: str | None) -> NotFound:

@@ -1,6 +1,7 @@
 """Ports: the interfaces to external systems, implemented in `chalicelib.adapters`."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from chalicelib.domain.callbacks import EventPage
@@ -16,6 +17,7 @@ from chalicelib.domain.reservations import (
     StatusUpdate,
 )
 from chalicelib.domain.tasks import CreatedTask, FoundTask, IdempotencyRecord, NewTask
+from chalicelib.usecases.deadlines import Deadlines
 
 
 class Clock(Protocol):
@@ -108,6 +110,8 @@ class ReservationStore(Protocol):
     ) -> None:
         """Release a claim whose request was not executed.
 
+        The claim's instruction is removed even if the claim is no longer recorded.
+
         Args:
             reservation_sid: WR….
             claim: the claim.
@@ -116,7 +120,11 @@ class ReservationStore(Protocol):
         """
 
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """End a claim whose instruction was sent; the next check is at *due_at* (epoch ms)."""
+        """Confirm the instruction of a claim and end the claim.
+
+        The instruction is confirmed even if the claim is no longer recorded. Otherwise, the next
+        check is at *due_at* (epoch ms).
+        """
 
     def record_status(
         self, reservation_sid: str, update: StatusUpdate
@@ -238,3 +246,18 @@ class IdempotencyStore(Protocol):
 
     def consume_search_budget(self, *, now: int) -> bool:
         """Consume one search from this second's budget; return False if none is left."""
+
+
+@dataclass(frozen=True)
+class Collaborators:
+    """The services that a decision uses; `new_id` returns a new claim ID on each call.
+
+    `answer_may_ring` is whether callbacks may be answered with an instruction that rings a phone.
+    """
+
+    store: ReservationStore
+    taskrouter: TaskRouter
+    clock: Clock
+    deadlines: Deadlines
+    new_id: Callable[[], str]
+    answer_may_ring: bool = False

@@ -25,8 +25,8 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import is_allowed
 from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS
-from chalicelib.usecases.decide import Collaborators
 from chalicelib.usecases.observe import observe, record_remote_reservation
+from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.run_budget import RunBudget
 
 BY_RECONCILE = "reconcile"
@@ -36,8 +36,9 @@ JOB = "last_reconcile"
 _MINUTE_MS = 60_000
 _INTERVAL_MS = 5 * _MINUTE_MS
 _RETRY_MS = 50_000
-"""Minimum time until a run is repeated that did not complete all its parts. It is shorter than the
-interval of the sweep, so that the next sweep repeats the parts."""
+"""Time until a run is repeated that did not complete all its parts. It is shorter than the interval
+of the sweep, and begins when the latest sweep started, so that the next sweep repeats the parts,
+however long this sweep checked due Reservations before the run."""
 _OVERLAP_MS = 60_000
 """Maximum delay of Events in the list, plus the assumed difference from TaskRouter's clock."""
 _WINDOW_MS = 10 * 60_000
@@ -89,9 +90,11 @@ def reconcile(collaborators: Collaborators, budget: RunBudget, map_: Map) -> lis
     """
     now = collaborators.clock.now_ms()
     end = now - CALLBACK_IN_TRANSIT_MS
+    latest_sweep_at = now - (now - budget.started) % _MINUTE_MS
+    retry_at = latest_sweep_at + _RETRY_MS
     run = _Reconciliation(collaborators, budget, map_, end, {})
     started = run.attempt(
-        lambda: collaborators.store.start_periodic_job(JOB, now=now, retry_at=now + _RETRY_MS)
+        lambda: collaborators.store.start_periodic_job(JOB, now=now, retry_at=retry_at)
     )
     match started:
         case (True, saved):

@@ -36,12 +36,14 @@ class RunBudget:
         time_left_ms: returns the remaining time of the run, in ms.
 
     Attributes:
+        started: epoch ms at which the sweep started.
         errors: number of failures by error ``Code``.
         reasons: why requests failed; at most MAX_REASONS distinct messages.
     """
 
     def __init__(self, clock: Clock, time_left_ms: Callable[[], int]) -> None:
         self._clock = clock
+        self.started = clock.now_ms()
         self._time_left_ms = time_left_ms
         self._stopped = Event()
         self._lock = Lock()

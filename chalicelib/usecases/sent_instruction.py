@@ -15,7 +15,7 @@ from chalicelib.domain.errors import (
     Unsettled,
 )
 from chalicelib.domain.reservations import ACHIEVED, Claim, Reservation, Status
-from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS
+from chalicelib.usecases.deadlines import CALLBACK_IN_TRANSIT_MS, INSTRUCTION_CHECK_MS
 
 _MAYBE_SENT = "The instruction may have been sent. Its outcome is not known."
 
@@ -30,13 +30,14 @@ def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> b
 
     Raises:
         InstructionAlreadySent: another instruction was sent, or may have been.
-        ReservationNotPending: the Reservation was accepted by other means, and whether the
-            instruction was sent is not known.
+        ReservationNotPending: the Reservation was accepted, and whether the instruction was sent
+            is not known. The status proves nothing, because others may have accepted.
     """
     recorded = record.ringing_instruction
     if answer is None or recorded is None:
         return False
-    is_known = record.instruction_sent is None or record.instruction_sent.is_confirmed
+    # The answer to the callback is recorded before it is sent, so its outcome is not known.
+    is_known = record.instruction_sent is not None and record.instruction_sent.is_confirmed
     if recorded != answer:
         raise InstructionAlreadySent(
             f"The instruction {recorded['instruction']} "
@@ -44,8 +45,7 @@ def is_known_as_sent(answer: Mapping[str, Any] | None, record: Reservation) -> b
             "Reservation. A second instruction could ring a phone again.",
             reservation_status=record.status,
         )
-    is_accepted = record.status in ACHIEVED[Status.ACCEPTED]
-    if is_accepted and not is_known and record.accepted_by != record.instruction_acceptor:
+    if record.status in ACHIEVED[Status.ACCEPTED] and not is_known:
         raise ReservationNotPending(
             f"The Reservation's status is {record.status}. {_MAYBE_SENT}",
             reservation_status=record.status,
@@ -73,34 +73,46 @@ def require_answer(claim: Claim, record: Reservation, *, now: int) -> None:
     if now < known_at:
         message = "The answer to the Reservation's callback is not recorded yet."
         raise Unsettled.until(known_at, now=now, message=message)
+    live = record.live_claim(now)
     raise AnswerUnknown(
         "The answer to the Reservation's callback is not recorded and may have rung a phone. "
-        "Accept the Reservation without an instruction.",
+        f"Accept the Reservation without an instruction{_delay(live.until - now if live else 0)}.",
         reservation_status=record.status,
     )
 
 
 def outcome_unknown(
-    retry_at: int, *, now: int, failure: TaskRouterError | None = None
+    claimed_until: int | None, *, now: int, failure: TaskRouterError | None = None
 ) -> Unsettled:
     """Build the error for an instruction that may have been sent.
 
     Args:
-        retry_at: epoch ms at which the claim expires or the sweep checks the Reservation.
+        claimed_until: epoch ms at which the claim expires; None if there is no live claim.
         now: epoch ms.
         failure: the error of the request that was to send the instruction, if it was this one.
     """
+    delay = _delay(0 if claimed_until is None else claimed_until - now)
     message = (
         f"{_MAYBE_SENT} It is not sent again. Wait until the Reservation's status changes, or "
-        "accept without an instruction."
+        f"accept without an instruction{delay}."
     )
+    retry_at = now + INSTRUCTION_CHECK_MS if claimed_until is None else claimed_until
     return Unsettled.until(retry_at, now=now, failure=failure, message=message)
 
 
 def advise_plain_accept(failure: TaskRouterError) -> None:
     """Remove the advice to retry from the error of an instruction whose record can't be removed.
 
-    A recorded instruction is not sent again, so a retry could not succeed.
+    A recorded instruction is not sent again, so a retry could not succeed. Another request can
+    succeed after `failure.retry_after`, when the claim expires.
     """
+    delay = _delay((failure.retry_after or 0) * 1000)
+    failure.message = (
+        f"{failure.message.removesuffix(' Retry.')} Accept without an instruction{delay}."
+    )
     failure.retry_after = None
-    failure.message = f"{failure.message.removesuffix(' Retry.')} Accept without an instruction."
+
+
+def _delay(ms: int) -> str:
+    """Return when a claim no longer prevents a request, such as " in 3 s"."""
+    return f" in {-(-ms // 1000)} s" if ms > 0 else ""

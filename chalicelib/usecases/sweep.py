@@ -24,7 +24,8 @@ from chalicelib.domain.errors import (
 )
 from chalicelib.domain.reservations import DueReservation, Status, StatusUpdate
 from chalicelib.observability import SweepLine
-from chalicelib.usecases.decide import Collaborators, Decision, decide
+from chalicelib.usecases.decide import Decision, decide
+from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.reconcile import reconcile
 from chalicelib.usecases.run_budget import CONCURRENCY, RunBudget
 
@@ -80,9 +81,8 @@ def sweep_due_reservations(
         SweepFailed: a step, such as a check, failed. This error triggers an alarm. Reservations
             whose check was throttled or had no time left are counted as ``left`` and stay due.
     """
-    started = collaborators.clock.now_ms()
     budget = RunBudget(collaborators.clock, time_left_ms)
-    sweep = _Sweep(collaborators, policy, budget, started)
+    sweep = _Sweep(collaborators, policy, budget)
     outcomes: Counter[SweepOutcome] = Counter()
     reconciled: list[int | None] = []
     try:
@@ -107,15 +107,14 @@ class _Sweep:
     """The state of one sweep, shared by its threads."""
 
     def __init__(
-        self, collaborators: Collaborators, policy: SweepPolicy, budget: RunBudget, started: int
+        self, collaborators: Collaborators, policy: SweepPolicy, budget: RunBudget
     ) -> None:
         self._collaborators = collaborators
         self._policy = policy
         self._budget = budget
         self._workspace_lock = Lock()
         self._workspace_result: AppError | bool | None = None
-        self._started = started
-        self._oldest_due_at = started
+        self._started = self._oldest_due_at = budget.started
 
     def line(self, outcomes: Counter[SweepOutcome], reconciled: list[int | None]) -> SweepLine:
         """Return the log line of this sweep; *reconciled* is the result of `reconcile`."""

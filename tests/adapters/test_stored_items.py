@@ -318,14 +318,26 @@ def test_claim_sets_its_attributes(store: DynamoReservationStore, *, accepts: bo
     reservation_sid = seed(store, Status.PENDING)
     before = stored_item(store, reservation_sid)
 
+    assert put_claim(store, reservation_sid, accepts=accepts)
+
+    acceptor = {"acceptor": "supervisor"} if accepts else {}
+    expected = {**before, **CLAIM, **acceptor, "due_at": UNTIL}
+    assert stored_item(store, reservation_sid) == expected
+
+
+@pytest.mark.parametrize("accepts", [True, False])
+def test_claim_of_an_instruction_names_no_acceptor(
+    store: DynamoReservationStore, *, accepts: bool
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    before = stored_item(store, reservation_sid)
+
     assert put_claim(store, reservation_sid, accepts=accepts, instruction=CALL)
 
     sent = {"claim_id": "mine", "by": "supervisor", "instruction": CALL}
-    acceptor = {"acceptor": "supervisor"} if accepts else {}
     assert stored_item(store, reservation_sid) == {
         **before,
         **CLAIM,
-        **acceptor,
         "due_at": UNTIL,
         "instruction_sent": sent,
     }
@@ -456,8 +468,9 @@ def test_claim_without_an_instruction_is_released_without_removing_an_earlier_on
     store: DynamoReservationStore,
 ) -> None:
     reservation_sid = seed(store, Status.PENDING)
-    put_claim(store, reservation_sid, accepts=True, instruction=CALL)
-    store.confirm_sent(reservation_sid, make_claim(), due_at=NOW + 50)
+    accepting = make_claim(accepts=True, instruction=CALL)
+    store.claim(reservation_sid, accepting, now=NOW, worker_sid=None, task_sid=None)
+    store.confirm_sent(reservation_sid, accepting, due_at=NOW + 50)
     before = stored_item(store, reservation_sid)
     assert (before["acceptor"], before["instruction_confirmed"]) == ("supervisor", True)
     assert not CLAIM.keys() & before.keys()
@@ -490,6 +503,67 @@ def test_instruction_is_confirmed_only_by_the_owner_of_the_claim(
         "due_at": NOW + 50,
         "instruction_confirmed": True,
     }
+
+
+@pytest.mark.parametrize("reported", [Status.ACCEPTED, Status.COMPLETED])
+@pytest.mark.parametrize("claimed_by_another", [True, False])
+def test_removed_claim_of_an_instruction_leaves_no_trace(
+    store: DynamoReservationStore, reported: Status, *, claimed_by_another: bool
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    claim = make_claim(accepts=True, instruction=CALL)
+    store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+    store.record_status(reservation_sid, make_update(reported))
+    if claimed_by_another:
+        put_claim(store, reservation_sid, claim_id="other", target=Status.COMPLETED)
+    before = stored_item(store, reservation_sid)
+
+    for _ in range(2):
+        store.release_claim(reservation_sid, claim, due_at=NOW + 7, acceptor=None)
+        assert stored_item(store, reservation_sid) == without(before, ["instruction_sent"])
+    assert before["acceptor"] == "event"
+
+
+def test_instruction_of_a_removed_claim_is_confirmed_once(store: DynamoReservationStore) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    claim = make_claim(accepts=True, instruction=CALL)
+    store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+    store.record_status(reservation_sid, make_update(Status.ACCEPTED))
+    before = stored_item(store, reservation_sid)
+
+    store.confirm_sent(reservation_sid, claim, due_at=NOW + 50)
+    confirmed = {**before, "acceptor": "supervisor", "instruction_confirmed": True}
+    assert stored_item(store, reservation_sid) == confirmed
+    store.release_claim(reservation_sid, claim, due_at=NOW + 7, acceptor=None)
+    assert stored_item(store, reservation_sid) == confirmed
+
+
+def test_instruction_of_another_claim_is_neither_removed_nor_confirmed(
+    store: DynamoReservationStore,
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    put_claim(store, reservation_sid, claim_id="other", accepts=True, instruction=CALL)
+    store.record_status(reservation_sid, make_update(Status.ACCEPTED))
+    before = stored_item(store, reservation_sid)
+
+    mine = make_claim(accepts=True, instruction=CALL)
+    store.release_claim(reservation_sid, mine, due_at=NOW + 7, acceptor=None)
+    store.confirm_sent(reservation_sid, mine, due_at=NOW + 7)
+    assert stored_item(store, reservation_sid) == before
+
+
+@pytest.mark.parametrize("source", ["event", "sweep"])
+def test_caller_whose_accept_was_not_processed_is_not_the_acceptor(
+    store: DynamoReservationStore, source: str
+) -> None:
+    reservation_sid = seed(store, Status.PENDING)
+    claim = make_claim(accepts=True)
+    store.claim(reservation_sid, claim, now=NOW, worker_sid=None, task_sid=None)
+    store.record_status(reservation_sid, make_update(Status.ACCEPTED, by=source))
+    before = stored_item(store, reservation_sid)
+
+    store.release_claim(reservation_sid, claim, due_at=NOW + 7, acceptor=None)
+    assert stored_item(store, reservation_sid) == {**before, "acceptor": source}
 
 
 # Statuses

@@ -16,8 +16,9 @@ from chalicelib.usecases import sweep as sweeping
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.create_task import TaskCollaborators, create_task
 from chalicelib.usecases.deadlines import Deadlines
-from chalicelib.usecases.decide import Collaborators, Decision, decide
+from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.observe import observe
+from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.reconcile import JOB
 from taskrouter_simulator.engine.core import AssignmentCallback as EngineAssignmentCallback
 from taskrouter_simulator.engine.core import EventCallback

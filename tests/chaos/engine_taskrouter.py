@@ -3,6 +3,7 @@
 import json
 import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -232,6 +233,12 @@ class EngineTaskRouter:
         except (BadRequest, KeyError):
             return
         self.clock.run_due()
+
+    def accept(self, reservation: Reservation) -> None:
+        """Accept a Reservation as another client; do nothing if TaskRouter refuses."""
+        with suppress(BadRequest):
+            self._change_status(reservation, Status.ACCEPTED, None)
+            self.clock.run_due()
 
     def delete_task(self, task_sid: str) -> None:
         """Delete a closed Task and its Reservations."""

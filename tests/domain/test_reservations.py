@@ -1,5 +1,7 @@
 """Reservation statuses, their transitions, and what a record says about instructions."""
 
+from dataclasses import replace
+
 import pytest
 
 from chalicelib.domain.reservations import (
@@ -176,7 +178,10 @@ def test_acceptor_is_the_sender_or_source_of_an_instruction_that_accepts(
     assert make_record(answer=instruction).instruction_acceptor == in_answer
     assert make_record().instruction_acceptor is None
     if instruction:
-        with_accept = make_record(answer={}, instruction_sent=sent(instruction))
+        unconfirmed = sent(instruction)
+        assert make_record(answer={}, instruction_sent=unconfirmed).instruction_acceptor is None
+        confirmed = replace(unconfirmed, is_confirmed=True)
+        with_accept = make_record(answer={}, instruction_sent=confirmed)
         assert with_accept.instruction_acceptor == ("supervisor:ann" if accepts else None)
         both = make_record(
             answer=instruction, instruction_sent=sent({"instruction": "call", "accept": False})

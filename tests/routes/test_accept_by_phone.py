@@ -7,13 +7,20 @@ from typing import Any
 import pytest
 
 from chalicelib import config
-from chalicelib.domain.errors import StoreUnavailable
+from chalicelib.domain.errors import (
+    StoreUnavailable,
+    TaskRouterError,
+    TaskRouterNotSent,
+    TaskRouterRefused,
+    TaskRouterUnavailable,
+)
 from chalicelib.domain.reservations import Status, StatusUpdate
 from tests.domain.instruction_table import CA, REQUIRED, TABLE, Row
 from tests.routes.conftest import Api, reserve
 from tests.support import NOW, sid
 
 DEQUEUE = {"instruction": "dequeue", "from": "+15556667777", "timeout": 30}
+UNKNOWN = "The instruction may have been sent. Its outcome is not known."
 
 
 def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
@@ -34,6 +41,40 @@ def test_accept_with_instruction_returns_202_while_ringing(api: Api) -> None:
     record = api.call("GET", f"/reservations/{remote.reservation_sid}")
     assert record.json_body["instruction_sent"] == {"by": "supervisor", "instruction": DEQUEUE}
     assert '"timeout":30}' in record.body.decode().replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "message"),
+    [
+        (TaskRouterNotSent("It was not sent. Retry."), 503, "It was not sent. Retry."),
+        (TaskRouterRefused("40140"), 409, "The Reservation's status is accepted."),
+        (TaskRouterUnavailable("lost"), 409, f"The Reservation's status is accepted. {UNKNOWN}"),
+    ],
+    ids=["not sent", "refused", "lost"],
+)
+def test_instruction_is_not_confirmed_by_the_accept_of_another_client(
+    api: Api, failure: TaskRouterError, status: int, message: str
+) -> None:
+    remote = reserve(api)
+    path = f"/reservations/{remote.reservation_sid}/accept"
+
+    def accept_elsewhere(verb: str) -> None:
+        if verb == "instruct":
+            api.taskrouter.set_status(remote.reservation_sid, Status.ACCEPTED)
+            api.service.store.record_status(
+                remote.reservation_sid, StatusUpdate(Status.ACCEPTED, NOW, "event", None)
+            )
+
+    api.taskrouter.when_called = accept_elsewhere
+    api.taskrouter.fail_before["instruct"] = [failure]
+    response = api.post_json(path, DEQUEUE)
+    assert (response.status_code, response.json_body["Message"]) == (status, message)
+
+    repeated = api.post_json(path, DEQUEUE)
+    is_unknown = UNKNOWN in message
+    assert (repeated.status_code, UNKNOWN in repeated.json_body["Message"]) == (409, is_unknown)
+    record = api.call("GET", f"/reservations/{remote.reservation_sid}").json_body
+    assert (record["accepted_by"], record["instruction_sent"] is None) == ("event", not is_unknown)
 
 
 def test_password_is_sent_but_never_shown(api: Api) -> None:

@@ -1,7 +1,8 @@
 """TaskRouter executes at most one instruction that rings, whatever is lost.
 
 A rule may answer a callback with an instruction that rings a phone, and an accept request may
-contain another one. If DynamoDB fails, the fallback is answered without being recorded.
+contain another one. If DynamoDB fails, the fallback is answered without being recorded. A response
+claims that an instruction was sent only if TaskRouter executed the instruction.
 """
 
 import itertools
@@ -224,6 +225,11 @@ def test_rules_may_ring_if_any_answer_rings(name: str, place: str) -> None:
         assert replace(rules, **{place: instruction}).may_ring
 
 
+def test_rules_that_could_not_be_loaded_may_ring() -> None:
+    """Another process, whose file can be read, may answer callbacks."""
+    assert Rules((), Defer(), failures=("RULES_FILE",)).may_ring
+
+
 FAULTS = {
     "refused": TaskRouterRefused,
     "throttled": TaskRouterThrottled,
@@ -241,6 +247,7 @@ deliveries = st.sampled_from(
         {"is_fallback": True, "is_lost": True, "fails": True},
     ]
 )
+accepts_elsewhere = st.sampled_from([None, None, "with event", "with event", "without event"])
 store_failures = (
     st.none() | st.none() | st.tuples(st.integers(1, 4), st.sampled_from(["before", "after"]))
 )
@@ -268,6 +275,7 @@ class Scenario(RuleBasedStateMachine):
         self.service = Service(self.store, self.taskrouter, self.clock, answer_may_ring=True)
         self.rules = Rules((), chosen)
         self.answered: dict[str, Any] | None = None
+        self.has_tried_plain_accept = False
 
     @rule(delivery=deliveries)
     def post_callback(self, *, delivery: dict[str, bool]) -> None:
@@ -294,9 +302,12 @@ class Scenario(RuleBasedStateMachine):
         fault=st.sampled_from([None, None, *FAULTS, "lost answer"]),
         store_fails=store_failures,
         delivery=st.none() | deliveries,
+        elsewhere=accepts_elsewhere,
     )
-    def send_instruction(self, *, fault: Any, store_fails: Any, delivery: Any) -> None:
-        self._accept("instruct", fault, store_fails, delivery)
+    def send_instruction(
+        self, *, fault: Any, store_fails: Any, delivery: Any, elsewhere: Any
+    ) -> None:
+        self._accept("instruct", fault, store_fails, delivery, elsewhere)
 
     @rule(
         fault=st.sampled_from([*FAULTS]),
@@ -307,8 +318,22 @@ class Scenario(RuleBasedStateMachine):
         """Accept without an instruction. If this succeeded, no instruction could ring any more."""
         self._accept("update", fault, store_fails, delivery)
 
-    def _accept(self, verb: str, fault: Any, store_fails: Any, delivery: Any) -> None:
-        """Send an accept request; a callback may arrive while TaskRouter is asked."""
+    @rule(elsewhere=accepts_elsewhere)
+    def accept_elsewhere(self, elsewhere: str | None) -> None:
+        """Let another client of TaskRouter accept the Reservation."""
+        sid = self.remote.reservation_sid
+        if elsewhere and self.taskrouter.reservations[sid].status is Status.PENDING:
+            self.taskrouter.set_status(sid, Status.ACCEPTED)
+        if elsewhere == "with event":
+            self.service.post_event(self.remote, Status.ACCEPTED)
+
+    def _accept(
+        self, verb: str, fault: Any, store_fails: Any, delivery: Any, elsewhere: Any = None
+    ) -> None:
+        """Send an accept request.
+
+        While TaskRouter is asked, a callback may arrive, and another client may accept.
+        """
         self.taskrouter.fail_before.clear()
         self.taskrouter.fail_after.clear()
         if fault == "lost answer":
@@ -317,8 +342,8 @@ class Scenario(RuleBasedStateMachine):
             self.taskrouter.fail_before[verb] = [FAULTS[fault]("no")]
         if store_fails is not None:
             self.injector.inject(*store_fails, _fail)
-        if delivery is not None:
-            self.taskrouter.when_called = lambda _verb: self._post_callback_once(delivery)
+        self.has_tried_plain_accept |= verb == "update"
+        self.taskrouter.when_called = lambda _verb: self._meanwhile(delivery, elsewhere)
         decision = Decision(
             target=Status.ACCEPTED,
             reservation_sid=self.remote.reservation_sid,
@@ -328,12 +353,15 @@ class Scenario(RuleBasedStateMachine):
         )
         with suppress(AppError):
             decide(decision, self.collaborators)
+            assert verb == "update" or self.taskrouter.instructions, "a wrong confirmation"
         self.taskrouter.when_called = lambda _verb: None
         self.injector.reset()
 
-    def _post_callback_once(self, arguments: dict[str, bool]) -> None:
+    def _meanwhile(self, delivery: Any, elsewhere: Any) -> None:
         self.taskrouter.when_called = lambda _verb: None
-        self._post_callback(**arguments)
+        if delivery is not None:
+            self._post_callback(**delivery)
+        self.accept_elsewhere(elsewhere)
 
     @rule(
         action=st.sampled_from(["post event", "reconcile", "sweep"]),
@@ -351,6 +379,12 @@ class Scenario(RuleBasedStateMachine):
     @invariant()
     def at_most_one_instruction_rings(self) -> None:
         assert self.count_rung() <= 1
+
+    @invariant()
+    def sender_of_an_instruction_that_was_not_executed_is_not_the_acceptor(self) -> None:
+        record = self.store.get(self.remote.reservation_sid)
+        if record and not self.has_tried_plain_accept and not self.taskrouter.instructions:
+            assert record.accepted_by != SUPERVISOR.name
 
     def count_rung(self) -> int:
         is_ringing = (self.answered or {}).get("instruction") in RINGING
@@ -389,19 +423,26 @@ ACTIONS: dict[str, Callable[[Scenario], None]] = {
     "instruction": lambda scenario: scenario._accept("instruct", None, None, None),
     "instruction and fallback": lambda scenario: scenario._accept("instruct", None, None, DOWN),
     "refused instruction": lambda scenario: scenario._accept("instruct", "refused", None, LOST),
+    "lost instruction": lambda scenario: scenario._accept(
+        "instruct", "lost", None, None, "with event"
+    ),
+    "unsent instruction": lambda scenario: scenario._accept(
+        "instruct", "not sent", None, None, "with event"
+    ),
     "throttled accept": lambda scenario: scenario._accept("update", "throttled", None, LOST),
 }
 
 
+@pytest.mark.parametrize("chosen", [CALL, Accept()], ids=["call", "accept"])
 @pytest.mark.parametrize("first", ACTIONS)
 def test_at_most_one_instruction_rings_in_every_sequence_of_three_actions(
-    store: DynamoReservationStore, first: str
+    store: DynamoReservationStore, first: str, chosen: Instruction
 ) -> None:
     store._callback_seconds = 3_600
     for others in itertools.product(ACTIONS, repeat=2):
         scenario = Scenario()
         scenario.store = store
-        scenario.begin(CALL)
+        scenario.begin(chosen)
         for name in (first, *others):
             ACTIONS[name](scenario)
             assert scenario.count_rung() <= 1, (first, *others)

@@ -23,8 +23,16 @@ from chalicelib.domain.errors import (
     TaskRouterUnavailable,
 )
 from chalicelib.domain.reservations import RemoteReservation, Status
-from chalicelib.usecases.reconcile import JOB
-from tests.support import DEADLINES, NOW, FakeTaskRouter, ManualClock
+from chalicelib.usecases.reconcile import JOB, reconcile
+from chalicelib.usecases.run_budget import RunBudget
+from tests.support import (
+    DEADLINES,
+    NOW,
+    FakeTaskRouter,
+    ManualClock,
+    make_collaborators,
+    make_reconciliation_due,
+)
 from tests.usecases.conftest import Service
 
 MINUTE = 60_000
@@ -452,6 +460,58 @@ def test_two_failed_reconciliations_delay_the_records_by_two_minutes(service: Se
 
     assert service.record(ended).status is Status.COMPLETED
     assert service.record(ended).history[0].at <= NOW + 7 * MINUTE
+
+
+@pytest.mark.parametrize("busy_seconds", [0, 1, 20, 49, 50, 55, 59, 70, 119])
+@pytest.mark.parametrize("fault", ["failure", "crash"])
+def test_next_sweep_repeats_a_failed_run_of_a_busy_sweep(
+    service: Service, busy_seconds: int, fault: str
+) -> None:
+    service.sweep()
+    service.clock.now += 5 * MINUTE
+    started = service.clock.now
+    ended = add_deleted_reservation(service, started - MINUTE)
+    due = service.taskrouter.add(created_at=started - 10 * MINUTE)
+    service.post_event(due, Status.PENDING)
+    service.store._client.update_item(
+        TableName=service.store._reservations,
+        Key={"reservation_sid": {"S": due.reservation_sid}},
+        UpdateExpression="SET due_at = :now",
+        ExpressionAttributeValues={":now": {"N": str(started)}},
+    )
+
+    def be_busy(verb: str) -> None:
+        if verb == "fetch":
+            service.clock.now += busy_seconds * 1000
+
+    service.taskrouter.when_called = be_busy
+    if fault == "crash":
+        service.taskrouter.fail_before["tasks"] = [KeyboardInterrupt()]
+    service.taskrouter.fail_before["events"] = [TaskRouterUnavailable("500")] * 8
+    with pytest.raises((SweepFailed, KeyboardInterrupt, AssertionError)):
+        service.sweep()
+    assert service.clock.now == started + busy_seconds * 1000
+    service.taskrouter.when_called = lambda _verb: None
+    service.taskrouter.fail_before.clear()
+
+    service.clock.now = started + (busy_seconds // 60 + 1) * MINUTE
+    service.sweep()
+    assert service.record(ended).status is Status.COMPLETED
+
+
+def test_run_of_a_long_sweep_is_not_repeated_at_the_same_time(service: Service) -> None:
+    """A sweep may take longer than a minute if `lambda_timeout` is longer."""
+    for busy_seconds in (0, 49, 60, 109, 180):
+        make_reconciliation_due(service.store, service.clock.now)
+        budget = RunBudget(service.clock, lambda: 60_000)
+        service.clock.now += busy_seconds * 1000
+        collaborators = make_collaborators(service.store, service.taskrouter, service.clock)
+        service.taskrouter.fail_before["tasks"] = [TaskRouterUnavailable("500")]
+        assert None in reconcile(collaborators, budget, map)
+
+        concurrent = RunBudget(service.clock, lambda: 60_000)
+        assert reconcile(collaborators, concurrent, map) == []
+        service.clock.now += 10 * MINUTE
 
 
 def test_reconciliation_of_a_crashed_process_is_repeated_within_a_minute(service: Service) -> None:

@@ -42,25 +42,26 @@ def sent(
         (None, sent(is_confirmed=True), False),
         (CALL, RECORD, False),
         (CALL, replace(RECORD, answer={"instruction": "accept"}), False),
-        (CALL, replace(RECORD, answer=CALL), True),
+        (CALL, replace(RECORD, answer=CALL), False),
         (CALL, sent(is_confirmed=True), True),
         (CALL, sent(is_confirmed=False), False),
         (CALL, sent(Status.ACCEPTED, is_confirmed=True, accepted_by="event"), True),
-        (CALL, sent(Status.ACCEPTED, is_confirmed=False, accepted_by="supervisor:ann"), False),
         (CALL, sent(Status.CANCELED, is_confirmed=False, accepted_by="event"), False),
-        (CALL, replace(RECORD, answer=CALL, status=Status.COMPLETED), True),
     ],
 )
-def test_instruction_is_known_as_sent_in_the_answer_or_if_confirmed(
+def test_instruction_is_known_as_sent_if_confirmed(
     answer: dict[str, Any] | None, record: Reservation, *, expected: bool
 ) -> None:
     assert is_known_as_sent(answer, record) is expected
 
 
 @pytest.mark.parametrize("status", [Status.ACCEPTED, Status.WRAPPING, Status.COMPLETED])
-def test_unconfirmed_instruction_is_unknown_if_another_source_accepted(status: Status) -> None:
+@pytest.mark.parametrize("acceptor", ["event", "supervisor:ann"])
+def test_unconfirmed_instruction_stays_unknown_after_an_accept(
+    status: Status, acceptor: str
+) -> None:
     with pytest.raises(ReservationNotPending) as raised:
-        is_known_as_sent(CALL, sent(status, is_confirmed=False, accepted_by="event"))
+        is_known_as_sent(CALL, sent(status, is_confirmed=False, accepted_by=acceptor))
     assert raised.value.details == {"reservation_status": status}
     assert raised.value.message == (
         f"The Reservation's status is {status}. "
@@ -68,10 +69,17 @@ def test_unconfirmed_instruction_is_unknown_if_another_source_accepted(status: S
     )
 
 
+@pytest.mark.parametrize("status", [Status.ACCEPTED, Status.COMPLETED])
+def test_instruction_in_the_answer_is_not_known_as_sent(status: Status) -> None:
+    """The answer is recorded before the response to the callback is sent, and may be lost."""
+    with pytest.raises(ReservationNotPending, match="may have been sent"):
+        is_known_as_sent(CALL, replace(RECORD, answer=CALL, status=status))
+
+
 @pytest.mark.parametrize(
     ("record", "verb"),
     [
-        (replace(RECORD, answer=CALL), "was already"),
+        (replace(RECORD, answer=CALL), "may already have been"),
         (sent(is_confirmed=True), "was already"),
         (sent(is_confirmed=False), "may already have been"),
         (sent(Status.ACCEPTED, is_confirmed=False), "may already have been"),
@@ -127,12 +135,36 @@ def test_missing_answer_may_be_recorded_within_15_seconds(record: Reservation) -
         assert unknown.value.details == {"reservation_status": "pending"}
 
 
-@pytest.mark.parametrize(("retry_at", "seconds"), [(15_000, 15), (15_001, 16), (0, 1)])
-def test_unknown_outcome_can_be_known_at_the_next_check(retry_at: int, seconds: int) -> None:
-    error = outcome_unknown(retry_at, now=0)
+@pytest.mark.parametrize(
+    ("claimed_until", "delay", "seconds"),
+    [
+        (15_000, " in 15 s", 15),
+        (15_001, " in 16 s", 16),
+        (1, " in 1 s", 1),
+        (0, "", 1),
+        (None, "", 15),
+    ],
+)
+def test_unknown_outcome_can_be_known_when_the_claim_expires_or_at_the_next_check(
+    claimed_until: int | None, delay: str, seconds: int
+) -> None:
+    error = outcome_unknown(claimed_until, now=0)
     assert error.retry_after == seconds
     assert error.message == (
         "The instruction may have been sent. Its outcome is not known. It is not sent again. Wait "
-        "until the Reservation's status changes, or accept without an instruction. Retry in "
-        f"{seconds} s."
+        f"until the Reservation's status changes, or accept without an instruction{delay}. "
+        f"Retry in {seconds} s."
     )
+
+
+@pytest.mark.parametrize(
+    ("until", "advice"),
+    [
+        (LATER + 2_500, "Accept the Reservation without an instruction in 3 s."),
+        (LATER, "Accept the Reservation without an instruction."),
+    ],
+)
+def test_advice_names_the_time_at_which_another_claim_expires(until: int, advice: str) -> None:
+    with pytest.raises(AnswerUnknown) as unknown:
+        require_answer(CLAIM, replace(UNANSWERED, claim=replace(CLAIM, until=until)), now=LATER)
+    assert unknown.value.message.endswith(f"may have rung a phone. {advice}")

@@ -35,8 +35,9 @@ from chalicelib.domain.instructions import Accept, Call, Defer
 from chalicelib.domain.reservations import OPEN, Reservation, Status
 from chalicelib.usecases.assign import assign
 from chalicelib.usecases.deadlines import Deadlines
-from chalicelib.usecases.decide import Collaborators, Decision, decide
+from chalicelib.usecases.decide import Decision, decide
 from chalicelib.usecases.observe import observe
+from chalicelib.usecases.ports import Collaborators
 from chalicelib.usecases.reconcile import JOB
 from chalicelib.usecases.sweep import SweepPolicy, sweep_due_reservations
 from taskrouter_simulator.engine.core import AssignmentCallback as PostedCallback
@@ -65,6 +66,7 @@ faults = st.none() | st.tuples(
         [
             *("fails", "killed", "killed", "killed", "throttled", "delayed"),
             *("accepted", "rejected", "swept", "callback"),
+            *("accepted elsewhere", "accepted elsewhere"),
         ]
     ),
 )
@@ -172,6 +174,8 @@ class Scenario(RuleBasedStateMachine):
             )
             with self._injected(fault):
                 decide(decision, self.collaborators)
+                executed = self.taskrouter.executed_instructions[reservation.sid]
+                assert executed, "an instruction that was not executed was reported as sent"
 
     @rule(fault=faults)
     def run_sweep(self, fault: Any) -> None:
@@ -337,6 +341,7 @@ class Scenario(RuleBasedStateMachine):
             "killed": self.injector.kill,
             "accepted": lambda _name: self._decide_concurrently(Status.ACCEPTED),
             "rejected": lambda _name: self._decide_concurrently(Status.REJECTED),
+            "accepted elsewhere": lambda _name: self._accept_elsewhere(),
             "swept": lambda _name: self._ignore_errors(self._sweep),
             "callback": lambda _name: self._ignore_errors(self._deliver_latest_callback),
             "delayed": lambda _name: self.taskrouter.sleep(LEASE + 1),
@@ -347,6 +352,12 @@ class Scenario(RuleBasedStateMachine):
             self._ignore_errors(
                 lambda: self._decide(reservation, target, as_worker=False, names_task=False)
             )
+
+    def _accept_elsewhere(self) -> None:
+        """Let another client of TaskRouter accept the Reservation, and deliver the event."""
+        if reservation := self.current_reservation:
+            self.taskrouter.accept(reservation)
+            self._ignore_errors(self._deliver_latest_callback)
 
     def _deliver_latest_callback(self) -> None:
         for latest in self.taskrouter.callbacks[-1:]:

@@ -325,7 +325,7 @@ class UpdateItem:
                 if value is not None:
                     clauses.append(clause.format(name))
                     values[f":set_{name}"] = value
-        update = f"SET {', '.join(clauses)}"
+        update = f"SET {', '.join(clauses)}" if clauses else ""
         if self.remove:
             update += f" REMOVE {', '.join(f'#{name}' for name in self.remove)}"
         condition = " AND ".join(f"({condition})" for condition in self.conditions)

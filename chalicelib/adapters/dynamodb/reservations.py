@@ -2,12 +2,14 @@
 
 Every update is conditional and needs no prior read. The conditions for status changes are generated
 from the tables MOVES and OBSERVED in `chalicelib.domain.reservations`. The attribute ``acceptor``
-names the claim owner or instruction that tries to accept the Reservation. After TaskRouter reports
-``accepted``, it names the acceptor of the Reservation, regardless of who records the report.
+names the owner of a claim without an instruction, the sender of a confirmed instruction, or the
+answer that tries to accept the Reservation. After TaskRouter reports ``accepted``, it names the
+acceptor of the Reservation, regardless of who records the report.
 """
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from chalicelib.adapters.dynamodb.client import (
@@ -170,7 +172,7 @@ class DynamoReservationStore(DynamoJobs):
                 "claim_id": claim.claim_id,
                 "claim_by": claim.by,
                 "due_at": claim.until,
-                "acceptor": claim.by if claim.accepts else None,
+                "acceptor": claim.by if claim.accepts and claim.instruction is None else None,
             },
             # If a response is lost, boto3 repeats the write and finds the claim already recorded.
             conditions=[f"{_NOT_CLAIMED} OR #claim_id = :claim_id"],
@@ -188,28 +190,52 @@ class DynamoReservationStore(DynamoJobs):
     def release_claim(
         self, reservation_sid: str, claim: Claim, *, due_at: int, acceptor: str | None
     ) -> None:
-        """Release a claim whose request was not executed, if the claim is still recorded."""
+        """Remove the traces of a request that was not executed, and its claim if still recorded."""
+        if claim.instruction is not None:
+            self._end_claim(UpdateItem(remove=["instruction_sent"]), reservation_sid, claim, due_at)
+            return
         update = UpdateItem()
         if claim.accepts:
             _restore_acceptor(update, acceptor)
-        if claim.instruction is not None:
-            update.remove.append("instruction_sent")
-        self._end_claim(update, reservation_sid, claim, due_at)
+        ended, record = self._end_claim(update, reservation_sid, claim, due_at)
+        if not ended and claim.accepts and record and record.accepted_by == claim.by:
+            # The acceptance of another client was reported before the claim could be released.
+            reports = (entry.by for entry in record.history if entry.to in ACHIEVED[claim.target])
+            update = UpdateItem(set={"acceptor": next(reports)}, conditions=["#acceptor = :by"])
+            update.values[":by"] = claim.by
+            self._run(update, reservation_sid)
 
     def confirm_sent(self, reservation_sid: str, claim: Claim, *, due_at: int) -> None:
-        """End a claim whose instruction TaskRouter confirmed, if the claim is still recorded."""
+        """Confirm the instruction of a claim, and end the claim if it is still recorded."""
         # Earlier versions can't read a record with another member in `instruction_sent`.
         update = UpdateItem(set={"instruction_confirmed": True})
+        update.set["acceptor"] = claim.by if claim.accepts else None
         self._end_claim(update, reservation_sid, claim, due_at)
 
     def _end_claim(
         self, update: UpdateItem, reservation_sid: str, claim: Claim, due_at: int
-    ) -> None:
-        update.set["due_at"] = due_at
-        update.remove += _CLAIM
-        update.conditions.append("#claim_id = :claim_id")
-        update.values[":claim_id"] = claim.claim_id
-        self._run(update, reservation_sid)
+    ) -> tuple[bool, Reservation | None]:
+        """Run *update* and end the claim.
+
+        If an event has already removed the claim, *update* is still run for an instruction that was
+        recorded under this claim. The claim and the next check then belong to others.
+        """
+        ending = replace(
+            update,
+            set={**update.set, "due_at": due_at},
+            remove=[*update.remove, *_CLAIM],
+            conditions=["#claim_id = :claim_id"],
+            values={":claim_id": claim.claim_id},
+        )
+        ended, record = self._run(ending, reservation_sid)
+        if not ended and claim.instruction is not None:
+            update.conditions = [
+                "#instruction_sent.#claim_id = :claim_id",
+                "attribute_not_exists(#instruction_confirmed)",
+            ]
+            update.values = ending.values
+            self._run(update, reservation_sid)
+        return ended, record
 
     def record_status(
         self, reservation_sid: str, update: StatusUpdate

@@ -116,7 +116,12 @@ class Rules:
 
     @property
     def may_ring(self) -> bool:
-        """Whether any answer is an instruction that rings a phone or moves a caller."""
+        """Whether any answer is an instruction that rings a phone or moves a caller.
+
+        Rules that could not be loaded may ring in other processes, whose file can be read.
+        """
+        if self.failures:
+            return True
         answers = {self.default.name, self.unreadable.name}
         return not answers.union(rule.instruction.name for rule in self.rules).isdisjoint(RINGING)
 
