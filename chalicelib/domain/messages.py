@@ -132,7 +132,8 @@ def describe_connection_failure(url: str, error: BaseException) -> str:
             parts may contain credentials or attributes.
         error: an HTTP client's error; its causes are examined too.
     """
-    from urllib.parse import urlsplit  # noqa: PLC0415  needed for error messages only
+    from http.client import HTTPException  # noqa: PLC0415  needed for error messages only
+    from urllib.parse import urlsplit  # noqa: PLC0415
 
     parts = urlsplit(url)
     address = f"at {parts.scheme}://{parts.netloc.rpartition('@')[2]}"
@@ -142,15 +143,26 @@ def describe_connection_failure(url: str, error: BaseException) -> str:
         causes.append(cause)
         cause = cause.__cause__ or cause.__context__
     names = [type(cause).__name__ for cause in causes]
-    if any(name.startswith("Proxy") for name in names):
-        return f"{address} can't be reached: the proxy failed"
-    if any("Timeout" in name for name in names):
-        return f"{address} did not respond in time"
-    if "gaierror" in names:
-        return f"{address} can't be reached: unknown host name"
-    if "ConnectionRefusedError" in names:
-        return f"{address} can't be reached: connection refused"
-    if any(isinstance(cause, ConnectionError) for cause in causes):
-        return f"{address} closed the connection without a response"
     reason = getattr(causes[-1], "strerror", None) or "the connection failed"
-    return f"{address} can't be reached: {reason}"
+    # urllib3 and requests have further errors for malformed responses. The cause of urllib3's
+    # ProtocolError is an OSError if the connection failed.
+    is_malformed = any("Decod" in name or name == "InvalidHeader" for name in names) or (
+        "ProtocolError" in names and not isinstance(causes[-1], OSError)
+    )
+    failures = (
+        (any(name.startswith("Proxy") for name in names), "can't be reached: the proxy failed"),
+        (any("Timeout" in name for name in names), "did not respond in time"),
+        ("gaierror" in names, "can't be reached: unknown host name"),
+        ("ConnectionRefusedError" in names, "can't be reached: connection refused"),
+        (_includes(causes, ConnectionError), "closed the connection without a response"),
+        (
+            is_malformed or _includes(causes, HTTPException),
+            "returned an incomplete or malformed response",
+        ),
+        (True, f"can't be reached: {reason}"),
+    )
+    return f"{address} {next(failure for applies, failure in failures if applies)}"
+
+
+def _includes(causes: Iterable[BaseException], kind: type[BaseException]) -> bool:
+    return any(isinstance(cause, kind) for cause in causes)

@@ -9,11 +9,12 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from chalicelib.adapters.dynamodb.client import translate_errors
-from chalicelib.adapters.secrets import FixedSecrets, Secrets
+from chalicelib.adapters.dynamodb.client import make_client, translate_errors
+from chalicelib.adapters.secrets import FixedSecrets, ParameterSecrets, Secrets, ssm_client
 from chalicelib.adapters.twilio.taskrouter import TwilioTaskRouter
 from chalicelib.domain.errors import AppError, StoreUnavailable
 from chalicelib.domain.messages import describe_connection_failure
+from tests.scripted_aws import respond, scripted_server
 
 _NOT_SENT = " The request was not sent."
 
@@ -64,13 +65,13 @@ def call_dynamodb(address: str) -> None:
         client.get_item(TableName="secret-table", Key={"id": {"S": "secret"}})
 
 
-def call_taskrouter(address: str) -> None:
+def call_taskrouter(address: str, seconds: float = 0.5) -> None:
     TwilioTaskRouter(
         base_url=f"http://{address}/path",
         account_sid="AC" + "a" * 32,
         secrets=FixedSecrets(Secrets(("token",), {"SK" + "b" * 32: "secret"})),
         workspace_sid="WS" + "c" * 32,
-        seconds=0.5,
+        seconds=seconds,
     ).find_tasks("name", "secret")
 
 
@@ -118,6 +119,50 @@ def test_message_reports_closed_connection(
 ) -> None:
     expected = f"at http://{closing_address} closed the connection without a response."
     assert message(closing_address) == expected
+
+
+HTTP = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        HTTP + b'Content-Length: 500\r\n\r\n{"sid":',
+        HTTP + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+        HTTP + b"Transfer-Encoding: chunked\r\n\r\nsecret\r\n",
+        HTTP + b"".join(b"X-%d: 1\r\n" % number for number in range(200)) + b"\r\n",
+        b"SSH-2.0-secret\r\n\r\n",
+    ],
+    ids=["half a body", "half of the chunks", "invalid chunk", "too many headers", "not HTTP"],
+)
+@pytest.mark.parametrize("service", ["DynamoDB", "SSM", "TaskRouter"])
+def test_message_reports_incomplete_or_malformed_response(
+    response: bytes, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "key")
+
+    def call(address: str) -> None:
+        if service == "TaskRouter":
+            call_taskrouter(address, seconds=5)
+        elif service == "SSM":
+            ParameterSecrets("/secrets", ssm_client(5.0), lambda: 0).current()
+        else:
+            with translate_errors():
+                make_client(5.0).update_item(TableName="table", Key={"id": {"S": "1"}})
+
+    with scripted_server(respond(response)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        address = server.url.removeprefix("http://")
+        with pytest.raises(AppError) as raised:
+            call(address)
+    message = raised.value.message
+    # The AWS clients read half a body without an error and then find that it is not JSON.
+    expected = f"{service} at http://{address} returned an incomplete or malformed response"
+    assert expected in message or "InvalidResponse" in message or "not a JSON object" in message
+    assert "can't be reached" not in message
+    assert "secret" not in message.removeprefix("The secrets can't be read")
 
 
 def test_message_reports_unknown_host_name(message: Callable[[str], str]) -> None:

@@ -3,11 +3,13 @@
 import json
 import socket
 from copy import copy
+from http.client import BadStatusLine, IncompleteRead, RemoteDisconnected
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from urllib3.exceptions import DecodeError, ProtocolError
 
 from chalicelib.domain import messages
 from chalicelib.domain.messages import (
@@ -215,6 +217,7 @@ def chained(*errors: Exception, by_context: bool = False) -> Exception:
 
 ProxyFailure = type("ProxyFailure", (Exception,), {})
 ReadTimeout = type("ReadTimeout", (Exception,), {})
+MALFORMED = "returned an incomplete or malformed response"
 
 
 @pytest.mark.parametrize("by_context", [False, True])
@@ -240,8 +243,14 @@ ReadTimeout = type("ReadTimeout", (Exception,), {})
         ),
         ([Exception(), OSError()], "can't be reached: the connection failed"),
         ([ValueError("secret")], "can't be reached: the connection failed"),
+        ([Exception(), IncompleteRead(b"secret", 5)], MALFORMED),
+        ([Exception(), BadStatusLine("secret"), OSError()], MALFORMED),
+        ([DecodeError("secret"), ValueError("secret")], MALFORMED),
+        ([Exception(), ProtocolError("secret")], MALFORMED),
+        ([ProtocolError("secret"), OSError(5, "I/O error")], "can't be reached: I/O error"),
+        ([Exception(), RemoteDisconnected("x")], "closed the connection without a response"),
     ],
-    ids=range(10),
+    ids=range(16),
 )
 def test_failure_is_described_by_the_chain_of_causes(
     errors: list[Exception], failure: str, *, by_context: bool
