@@ -60,7 +60,9 @@ The commands below use a supervisor token, which is valid for {lifetime}, and th
   curl -sw '\\n' -u $ACCOUNT -d AssignmentStatus=completed {workspace}/Tasks/$TASK
   curl -sw '\\n' -u $ACCOUNT -d ActivitySid={offline} {workspace}/Workers/{alice}
 
-With ASSIGNMENT_INSTRUCTION=accept make run, steps 1 and 2 suffice. See also docs/quickstart.md.
+Steps 1 and 2 suffice if you start with: ASSIGNMENT_INSTRUCTION=accept make run
+
+See also docs/quickstart.md.
 """  # noqa: E501  # a command to paste must be a single line
 
 SERVICES_GREETING = """
