@@ -15,7 +15,7 @@ PROGRAMS = ("app.py", "chalicelib", "infra", "local", "taskrouter_simulator")
 FILES = [path for name in PROGRAMS for path in [ROOT / name, *(ROOT / name).rglob("*.py")]]
 COMMAND = re.compile(
     r"(?:python -m infra|make (?:services|run|demo|setup|deploy|clean|destroy)\b|(?<!`)chalice "
-    r"(?:deploy|package|local)\b)(?:[^.,;:`]|\.(?=\w))*"
+    r"(?:deploy|package|local)\b)(?:[^.,;:`\n]|\.(?=\w))*"
 )
 VALUE = "X"
 
