@@ -214,7 +214,7 @@ def current() -> Runtime:
 
 
 def use(runtime: Runtime | None) -> None:
-    """Replace the current runtime (for tests). None makes the next call build a new one."""
+    """Replace the current runtime (for tests). After None, `current` builds a new one."""
     global _current  # noqa: PLW0603  see `current`
     _current = runtime
 

@@ -1,4 +1,4 @@
-"""Reads the rules file named by the setting RULES_FILE."""
+"""Reads rules files."""
 
 import tomllib
 from pathlib import Path
@@ -34,7 +34,7 @@ def load(path: Path, *, default: Instruction) -> Rules:
         rules = parsing.parse_rules(document)
         return Rules(rules, default, unreadable=parsing.parse_unreadable(document))
     except OSError as error:
-        raise RulesError(f"RULES_FILE names a file that can't be read: {display_path}.") from error
+        raise RulesError(f"The rules file {display_path} can't be read.") from error
     except InvalidRules as error:
         raise RulesError(
             "\n".join(f"{display_path}: {problem}" for problem in error.problems)

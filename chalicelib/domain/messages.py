@@ -75,10 +75,10 @@ def public_text(message: str, private: Iterable[str]) -> str:
 
     Returns:
         The message without its final period and with at most MAX_REASON_LENGTH characters. "…"
-        replaces private texts, words of at least four characters that occur in private texts or
-        begin a word of one, and everything that may be a value of an attribute or a contact: JSON,
-        quoted text, text after a colon (except after the first word), URLs, addresses, and phone
-        or card numbers. Empty if the message is too long to be a sentence.
+        replaces private texts, words of at least four characters that equal, or are the beginning
+        of, a word in a private text, and everything that may be a value of an attribute or a
+        contact: JSON, quoted text, text after a colon (except after the first word), URLs,
+        addresses, and phone or card numbers. Empty if the message is too long to be a sentence.
     """
     import re  # noqa: PLC0415  needed for error messages only
 

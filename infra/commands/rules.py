@@ -59,7 +59,7 @@ def check(file: Path | None, stage_name: str) -> None:
     """
     source = click.get_current_context().get_parameter_source("stage_name")
     if file and source is not ParameterSource.DEFAULT:
-        raise click.UsageError("FILE and --stage contradict each other. Omit one of them.")
+        raise click.UsageError("FILE and --stage can't be used together. Omit one of them.")
     path = file or config.rules_file(stage_environment(stage_name))
     checked = rules_file.load(path.absolute(), default=Defer())
     click.echo(f"{path}: {len(checked.rules)} rule(s), no mistakes.")

@@ -170,7 +170,7 @@ def is_accepted(when: str) -> bool:
         ("task.nothing NOT HAS ANY ['a', 'b'] and task.language <> 'fr'", True),
     ],
 )
-def test_following_the_hints_leads_to_the_meant_condition(
+def test_following_the_hints_leads_to_the_intended_condition(
     when: str,
     expected: bool,  # noqa: FBT001
 ) -> None:
@@ -185,7 +185,7 @@ def test_following_the_hints_leads_to_the_meant_condition(
 
 @pytest.mark.parametrize("value", ["5", "-2.5", "true", "null", "'x'", "priority", "['a', 5]"])
 @pytest.mark.parametrize("operator", ["CONTAINS", "NOT CONTAINS"])
-def test_suggested_search_of_a_text_can_be_evaluated(operator: str, value: str) -> None:
+def test_suggested_substring_test_can_be_evaluated(operator: str, value: str) -> None:
     error = error_of(f"task.text {operator} {value}")
     correction = re.search(r": write (.*) instead of ", error)
     assert correction
@@ -377,7 +377,7 @@ def test_similar_expression_is_valid(when: str) -> None:
         ("a\nb", "begin each rule with [[rule]]."),
     ],
 )
-def test_unknown_key_of_the_file_is_named_with_the_nearest(key: str, advice: str) -> None:
+def test_error_for_an_unknown_key_names_it_and_gives_advice(key: str, advice: str) -> None:
     with pytest.raises(InvalidRules) as raised:
         parse_rules({key: []})
     name = key.replace("\n", r"\n")

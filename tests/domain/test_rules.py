@@ -103,7 +103,7 @@ def test_callback_is_not_read_if_there_are_no_rules() -> None:
     assert Rules((), Accept()).decide(malformed) == RuleResult(Accept())
 
 
-def test_every_rule_is_evaluated_with_the_reasons_for_its_failure() -> None:
+def test_every_rule_is_evaluated_and_failures_include_their_reasons() -> None:
     rules = make_rules(
         {"when": "task.gold", "instruction": "accept"},
         {"instruction": "dequeue", "to": {"ref": "task.none"}, "from": {"ref": "task.rings"}},

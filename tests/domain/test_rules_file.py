@@ -63,7 +63,7 @@ def test_unreadable_defaults_to_defer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "missing.toml"])
 def test_error_for_an_unreadable_file_names_the_setting(tmp_path: Path, name: str):
-    with pytest.raises(rules_file.RulesError, match="^RULES_FILE names a file that can't be read"):
+    with pytest.raises(rules_file.RulesError, match="^The rules file .* can't be read"):
         rules_file.read(tmp_path / name)
 
 

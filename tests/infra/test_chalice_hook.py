@@ -400,7 +400,7 @@ def test_hook_without_a_chalice_command_checks_only_the_rules(tmp_path, monkeypa
     assert chalice_hook.run(app) is None
     monkeypatch.setenv("RULES_FILE", str(tmp_path / "absent.toml"))
 
-    with pytest.raises(SystemExit, match="RULES_FILE names a file that can't be read"):
+    with pytest.raises(SystemExit, match="The rules file .* can't be read"):
         chalice_hook.run(app)
 
 

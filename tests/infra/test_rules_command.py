@@ -97,7 +97,7 @@ def test_check_reads_the_default_rules_or_the_file_in_the_setting(file):
     assert run_rules("check").stdout == f"{default_file}: 0 rule(s), no mistakes.\n"
     assert run_rules("check", RULES_FILE=str(file)).stdout.endswith(RULE_LIST)
     assert run_rules("check", RULES_FILE="missing.toml").stderr == (
-        "Error: RULES_FILE names a file that can't be read: missing.toml.\n"
+        "Error: The rules file missing.toml can't be read.\n"
     )
 
 
@@ -105,7 +105,7 @@ def test_check_refuses_a_file_together_with_a_stage(file):
     result = run_rules("check", file, "--stage", "dev")
 
     assert result.returncode == 2
-    assert "FILE and --stage contradict each other. Omit one of them." in result.stderr
+    assert "FILE and --stage can't be used together. Omit one of them." in result.stderr
 
 
 def test_check_reports_every_mistake_with_exit_code_1():

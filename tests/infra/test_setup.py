@@ -49,7 +49,7 @@ def is_unchanged(stage):
 
 
 def expect_error(stage, result, message):
-    """Check that the command ended with one line of error, before it changed anything."""
+    """Check the last line of the output, and that nothing was deployed and no secret printed."""
     assert result.exit_code == 1, result.output
     assert result.output.splitlines()[-1].startswith("Error: ")
     assert message in result.output.splitlines()[-1]
@@ -178,7 +178,7 @@ def test_terminal_asks_only_for_missing_values(in_terminal):
     assert not any(text in result.output for text in ("Account SID", "Auth token", "Workspaces in"))
 
 
-def test_malformed_answer_is_asked_for_again(in_terminal):
+def test_question_is_repeated_after_a_malformed_answer(in_terminal):
     answers = account_answers(in_terminal.twilio)
 
     result = in_terminal.deploy("--no-callback-urls", answers=["AC1", *answers, "2", "1", "1"])
@@ -189,7 +189,7 @@ def test_malformed_answer_is_asked_for_again(in_terminal):
 
 
 @pytest.mark.parametrize("answer", ["x", "0", "3", "1.5", "-1", "²"])
-def test_answer_that_is_no_number_of_the_list_is_asked_for_again(answer):
+def test_question_is_repeated_after_an_answer_that_is_not_a_listed_number(answer):
     options = [(SID["WS"], "One"), (SID["WW"], "Two")]
 
     @click.command()
@@ -322,7 +322,7 @@ WARNING = "Warning: the stored auth token can't be verified. "
 
 
 @pytest.mark.parametrize("tokens", [["rotated"], ["rotated", "expired"]])
-def test_refused_stored_auth_tokens_are_a_warning_in_one_line(new_stage, tokens):
+def test_refused_stored_auth_tokens_cause_a_one_line_warning(new_stage, tokens):
     new_stage.configure()
     new_stage.store_secrets(auth_tokens=tokens)
 
@@ -349,7 +349,7 @@ def test_one_accepted_auth_token_is_enough_during_a_rotation(new_stage, position
 
 
 @pytest.mark.parametrize("error", [requests.ConnectionError, requests.ReadTimeout])
-def test_auth_token_that_cannot_be_verified_is_a_warning(new_stage, monkeypatch, error):
+def test_auth_token_that_cannot_be_verified_causes_a_warning(new_stage, monkeypatch, error):
     new_stage.configure()
     send = TwilioHttpClient.request
 
@@ -513,7 +513,7 @@ def test_impossible_timeout_of_the_workflow_is_refused_and_not_written(
     assert new_stage.config.read_text() == before
 
 
-def test_timeout_of_the_own_workflow_is_corrected_among_those_by_workflow(new_stage):
+def test_timeout_of_the_stages_workflow_is_corrected_in_timeouts_by_workflow(new_stage):
     new_stage.configure()
     sid = new_stage.twilio.workflow_sid
     new_stage.set(RESERVATION_TIMEOUTS_BY_WORKFLOW=json.dumps({sid: 300}))
@@ -609,7 +609,7 @@ def test_missing_secrets_manager_secret_is_reported(in_terminal):
     expect_error(in_terminal, result, "Create the secret in Secrets Manager")
 
 
-def test_empty_answer_to_a_required_question_is_asked_for_again_with_a_reason(new_stage):
+def test_required_question_is_repeated_with_a_reason_after_an_empty_answer(new_stage):
     new_stage.in_terminal = True
 
     result = new_stage.deploy(answers=["", new_stage.twilio.account_sid, "", "x"])

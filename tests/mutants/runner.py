@@ -34,10 +34,10 @@ _MAX_BYTES = 8 * 1024**3
 """Limit of the address space, for mutants that allocate without end."""
 
 _BUDGET = 30.0
-"""CPU seconds of tests per mutant. Most mutants that survive them survive all tests."""
+"""Maximum CPU seconds of tests per mutant. Most mutants that survive these survive all tests."""
 
 _MIN_CPU_SECONDS = 8
-"""The limit of a process before its tests are added: importing the files takes time, too."""
+"""The part of a process's CPU time limit that allows for importing the files."""
 
 _CRASHED = 70
 """The exit code of a process that ended without running pytest."""
@@ -103,7 +103,7 @@ class Runner:
 
     Args:
         project: the project.
-        covered: the tests without a mutation.
+        covered: the coverage recorded by a run of the tests without mutations.
         jobs: number of processes.
     """
 
@@ -145,7 +145,9 @@ class Runner:
         while self._running:
             for result in self._wait():
                 if result.outcome is not Outcome.SURVIVED:
-                    raise click.ClickException(f"Fails without a mutation: {result.detail}")
+                    raise click.ClickException(
+                        f"The tests fail without a mutation: {result.detail}"
+                    )
 
     def _batches(self, tests: Sequence[str]) -> list[_Batch]:
         """Divide the tests into a few that run first, and the others, up to the budget."""
@@ -174,7 +176,7 @@ class Runner:
         self._running[pid] = _Running(mutation, later, folder, ends_at, detail)
 
     def _wait(self) -> Iterator[Result]:
-        """Wait until a process ends or exceeds its limit."""
+        """Poll the processes once; yield the results of those that have finished."""
         time.sleep(_POLL_SECONDS)
         for pid, running in list(self._running.items()):
             ended, status = os.waitpid(pid, os.WNOHANG)
@@ -211,7 +213,7 @@ def _result(running: _Running, status: int | None) -> Result:
 
     Args:
         running: the process.
-        status: its wait status; None if it exceeded the limit of its time.
+        status: its wait status; None if it exceeded its time limit.
     """
     reason = running.folder / "reason"
     if reason.exists():
@@ -219,7 +221,7 @@ def _result(running: _Running, status: int | None) -> Result:
     if status is None:
         return Result(running.mutation, Outcome.DETECTED, "time limit")
     if os.WIFSIGNALED(status):
-        detail = signal.Signals(os.WTERMSIG(status)).name  # for example, the limit of CPU time
+        detail = signal.Signals(os.WTERMSIG(status)).name  # SIGXCPU at the CPU time limit
         return Result(running.mutation, Outcome.DETECTED, detail)
     code = os.waitstatus_to_exitcode(status)
     if code in (_CRASHED, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERNAL_ERROR):

@@ -118,7 +118,8 @@ class Rules:
     def may_ring(self) -> bool:
         """Whether any answer is an instruction that rings a phone or moves a caller.
 
-        Rules that could not be loaded may ring in other processes, whose file can be read.
+        Also true if the rules could not be loaded, because other processes may have loaded rules
+        with such answers.
         """
         if self.failures:
             return True
