@@ -130,11 +130,14 @@ class _Route:
         expression: The filter's expression; None for the default filter.
         name: The filter's name.
         queues: SIDs of the TaskQueues.
+        may_pass_on: Whether a Task that matches may continue with a later filter, because a target
+            is skipped or times out.
     """
 
     expression: str | None
     name: str
     queues: list[str]
+    may_pass_on: bool = False
 
     @property
     def attributes(self) -> dict[str, Any] | None:
@@ -169,6 +172,10 @@ def _parse_routes(configuration: str) -> list[_Route]:
                 queues=[
                     target["queue"] for target in item.get("targets") or [item] if "queue" in target
                 ],
+                may_pass_on=any(
+                    "skip_if" in target or "timeout" in target
+                    for target in item.get("targets") or []
+                ),
             )
             for item in filters
         ]
@@ -258,17 +265,24 @@ def _choose_attributes(workspace: Workspace, dialog: Dialog, routes: Sequence[_R
 def _possible_routes(attributes: str, routes: Sequence[_Route]) -> list[_Route]:
     """Return the routes that may receive a Task, in the order in which TaskRouter tries them.
 
-    Values are compared by their text, ignoring case, like TaskRouter's most tolerant comparison. A
-    filter whose expression is not simple may match, and so may the routes after it.
+    Values are compared by their text, ignoring case, like TaskRouter's most tolerant comparison.
+    The list ends with the first filter that certainly matches and keeps the Task.
     """
-    actual = {name: _comparable(value) for name, value in json.loads(attributes).items()}
+    actual = json.loads(attributes)
+    comparable = {name: _comparable(value) for name, value in actual.items()}
     possible = []
     for route in routes:
         expected = route.attributes
         if expected is None:
             possible.append(route)
-        elif all(actual.get(name) == _comparable(value) for name, value in expected.items()):
-            return [*possible, route]
+        elif all(comparable.get(name) == _comparable(value) for name, value in expected.items()):
+            possible.append(route)
+            is_certain = all(
+                (type(actual[name]), actual[name]) == (type(value), value)
+                for name, value in expected.items()
+            )
+            if is_certain and not route.may_pass_on:
+                break
     return possible
 
 

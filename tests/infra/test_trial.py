@@ -224,7 +224,9 @@ def test_worker_whom_a_target_excludes_is_explained(stage):
     ("expressions", "default", "attributes", "names"),
     [
         (["a == 1", "a == 2"], True, '{"a": 2}', ["1"]),
-        (["a == 1", "a == 1"], True, '{"a": "1"}', ["0"]),
+        (["a == 1", "a == 1"], True, '{"a": 1}', ["0"]),
+        (["a == 1", "a == 1"], True, '{"a": "1"}', ["0", "1", "default"]),
+        (["a == 'x'", "1==1"], True, '{"a": "X"}', ["0", "1"]),
         (["a > 1", "a == 2", "1==1"], True, '{"a": 2}', ["0", "1"]),
         (["a == 1", "a > 1"], True, "{}", ["1", "default"]),
         (["a == 1"], False, "{}", []),
@@ -241,6 +243,23 @@ def test_routes_that_may_receive_a_task_end_with_the_first_certain_one(
         routes.append(trial._Route(expression=None, name="default", queues=[]))
 
     assert [route.name for route in trial._possible_routes(attributes, routes)] == names
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        ({}, ["first"]),
+        ({"timeout": 5}, ["first", "Default filter"]),
+        ({"skip_if": "1==1"}, ["first", "Default filter"]),
+    ],
+)
+def test_task_may_leave_a_filter_whose_target_is_skipped_or_times_out(target, names):
+    targets = [{"queue": "WQ1", **target}, {"queue": "WQ2"}]
+    first = {"filter_friendly_name": "first", "expression": "a == 1", "targets": targets}
+    routing = {"filters": [first], "default_filter": {"queue": "WQ3"}}
+    routes = trial._parse_routes(json.dumps({"task_routing": routing}))
+
+    assert [route.name for route in trial._possible_routes('{"a": 1}', routes)] == names
 
 
 def configure_workflow(stage, *expressions, default=False):
