@@ -266,7 +266,7 @@ class _Execution:
     ) -> Reservation:
         """Record the status according to TaskRouter; a later recorded status prevails.
 
-        *record* contains what is known about the instruction of this request, if it has one.
+        *record* shows whether the instruction of this request, if any, was sent.
         """
         now, settled = self.collaborators.clock.now_ms(), None
         caller, claim = self.decision.principal.name, self.claim

@@ -1,4 +1,4 @@
-"""What is known about the instruction that was sent, or may have been sent, for a Reservation.
+"""Decides whether the instruction of a Reservation was sent, or may have been sent.
 
 docs/adr/0026 explains why a repeated request never claims more than is known, and docs/adr/0029 why
 no instruction is sent before the answer to the callback is known.

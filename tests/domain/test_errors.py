@@ -127,8 +127,8 @@ def test_retry_of_an_unknown_outcome_can_succeed_after_the_claim_and_the_failure
     assert error.message == (
         f"The outcome is not known yet. The Reservation will show it. Retry in {seconds} s."
     )
-    other = Unsettled.until(at, now=NOW, failure=failure, message="Nobody knows.")
-    assert other.message == f"Nobody knows. Retry in {seconds} s."
+    other = Unsettled.until(at, now=NOW, failure=failure, message="The outcome is unknown.")
+    assert other.message == f"The outcome is unknown. Retry in {seconds} s."
 
 
 def test_failure_without_retry_after_does_not_delay_the_retry() -> None:

@@ -15,7 +15,7 @@ from tests.chaos.runner.stack import ProcessFaultInjector
 _OK = 200
 _ACCEPTED = 202
 _RINGING_SHARE = 2
-"""One of so many Tasks is answered with an instruction that rings a phone."""
+"""Number of Tasks for each Task whose callback is answered with an instruction that rings."""
 _INSTRUCTION = {
     "instruction": "call",
     "to": "client:agent",
