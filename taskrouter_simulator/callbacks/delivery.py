@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs, urldefrag, urlencode
 
 import aiohttp
@@ -97,6 +97,7 @@ class DeliveryClient:
         url, overrides = parse_overrides(delivery.url)
         if delivery.single_attempt:
             overrides = ConnectionOverrides(retries=0)
+        overrides = replace(overrides, total=min(delivery.seconds, overrides.total))
         headers = {
             "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
             "User-Agent": self._settings.user_agent,
@@ -105,7 +106,7 @@ class DeliveryClient:
         }
         if self._settings.idempotency_token:
             headers["I-Twilio-Idempotency-Token"] = delivery.token
-        deadline = time.monotonic() + min(delivery.seconds, overrides.total)
+        deadline = time.monotonic() + overrides.total
         for attempt in range(1, overrides.retries + 2):
             started = time.monotonic()
             response = await _post(delivery, url, headers, overrides, max(0.0, deadline - started))
@@ -147,8 +148,9 @@ async def _post(
         return Response(error=f"no connection: {error}"[:300], failure="ct")
     except TimeoutError as error:
         is_read = isinstance(error, aiohttp.SocketTimeoutError)
-        limit = f"{overrides.read:g}" if is_read else f"{seconds:.3g}"
-        return Response(error=f"no response within {limit} s", failure="rt")
+        # The limit as it was set: what is left of it for this attempt is different every time.
+        limit = overrides.read if is_read else overrides.total
+        return Response(error=f"no response within {limit:g} s", failure="rt")
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return Response(error=f"{type(error).__name__}: {error}"[:300], failure="cut")
     if cut == "after":
