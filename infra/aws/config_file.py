@@ -226,21 +226,28 @@ _SET_BY_LAMBDA = re.compile(
 
 
 def check(project: Mapping[str, Any], stage_name: str) -> None:
-    """Check the members of the file that apply to a stage.
+    """Check the members of the file that apply to a stage, and that the file contains no secret.
 
     Args:
         project: The parsed file, whose stages are objects.
         stage_name: A name under "stages".
 
     Raises:
-        OperatorError: A member is unknown, has a wrong type or value, or is a secret. The message
-            names the stage and the member, and contains no secret.
+        OperatorError: A member is unknown, has a wrong type or value, or is a secret, also of
+            another stage. The message names the stage and the member, and contains no secret.
     """
-    stage = project["stages"][stage_name]
-    for place, level, members in (("at the top level, ", project, _PROJECT), ("", stage, _STAGE)):
-        for problem in _find_problems(level, members):
-            remedy = describe_storing(stage, stage_name) if problem.endswith(UNWANTED) else ""
-            raise invalid(stage_name, f"{place}{problem}{remedy}")
+    stages = project["stages"]
+    for problem in _find_problems(project, _PROJECT):
+        raise _refusal(f"at the top level, {problem}", stages[stage_name], stage_name)
+    for name, stage in sorted(stages.items(), key=lambda item: item[0] != stage_name):
+        for problem in _find_problems(stage, _STAGE):
+            if name == stage_name or problem.endswith(UNWANTED):
+                raise _refusal(problem, stage, name)
+
+
+def _refusal(problem: str, stage: Mapping[str, Any], stage_name: str) -> OperatorError:
+    remedy = describe_storing(stage, stage_name) if problem.endswith(UNWANTED) else ""
+    return invalid(stage_name, f"{problem}{remedy}")
 
 
 def check_combinations(project: Mapping[str, Any], stage_name: str) -> None:

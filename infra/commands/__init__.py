@@ -159,6 +159,11 @@ def connect_to_stage(stage: Stage, note: str = "") -> Aws:
     return aws
 
 
+def describe_undeployed(aws: Aws, stage: Stage) -> str:
+    """Return the sentence that says where a stage is not deployed."""
+    return f"Stage {stage.name} is not deployed in account {aws.account}, {aws.region}."
+
+
 def connect_unless_local(stage_name: str, settings: config.Settings) -> None:
     """Call `connect_to_stage` if the stage is in AWS, where its secrets are in a parameter."""
     if settings.secrets_parameter:

@@ -12,7 +12,13 @@ from infra import OperatorError
 from infra.aws import Aws, chalice_record, lock, shared_names, stacks, stage_config
 from infra.aws.policies import SECRETS_MANAGER
 from infra.aws.stage_config import Stage
-from infra.commands import break_lock_option, cloud_stage_option, connect_to_stage, report_errors
+from infra.commands import (
+    break_lock_option,
+    cloud_stage_option,
+    connect_to_stage,
+    describe_undeployed,
+    report_errors,
+)
 from infra.commands.dialog import ask, confirm
 
 _NOT_FOUND = ("ResourceNotFoundException", "ParameterNotFound")
@@ -65,8 +71,9 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
         click.echo(_describe_urls(stage), err=True)
         _confirm(aws, stage_name, items)
     with lock.acquire(aws, stage, force=break_lock):
-        bucket = stacks.outputs(aws, stage).get("Deployments")
-        if chalice_record.rebuild_record(aws, stage, bucket):
+        bucket, has_stack = stacks.outputs(aws, stage).get("Deployments"), stacks.exists(aws, stage)
+        is_deployed = chalice_record.rebuild_record(aws, stage, bucket)
+        if is_deployed:
             chalice_record.run_chalice("delete", "--stage", stage_name)
             stage.deployed_file.unlink(missing_ok=True)
         if bucket:
@@ -74,22 +81,25 @@ def destroy(stage_name: str, *, data: bool, yes: bool, break_lock: bool) -> None
         if data:
             stacks.delete(aws, stage)
             _delete(items)
-        elif stacks.exists(aws, stage):
+        elif has_stack:
             stacks.create_or_update(aws, stage, tables_only=True)
-    kept = "" if data else "; its tables and secrets are kept"
-    click.echo(f"Stage {stage_name} is removed{kept}. {_describe_urls(stage)}")
+    if is_deployed or has_stack or any(not item.kept for item in items):
+        kept = "" if data else "; its tables and secrets are kept"
+        click.echo(f"Stage {stage_name} is removed{kept}. {_describe_urls(stage)}")
+    else:
+        click.echo(f"{describe_undeployed(aws, stage)} Nothing was removed.")
 
 
 def _describe_urls(stage: Stage) -> str:
     """Describe the URL after the next deployment, and the loss of the subscriptions."""
     url = stage.settings.public_base_url
     remedy = (
-        f". Afterward, make {url} lead to that API."
+        f"Afterward, make {url} lead to that API."
         if url
-        else ", and offers to change the callback URLs at Twilio."
+        else "That deployment offers to change the callback URLs at Twilio."
     )
     return (
-        f"The next deployment creates an API with another URL{remedy} The subscriptions to the "
+        f"The next deployment creates an API with another URL. {remedy} The subscriptions to the "
         "alarms are removed with their topic. To subscribe again, deploy with --alarm-email."
     )
 

@@ -73,15 +73,15 @@ def ask(question: str, *, default: str | None = None, parse: Callable[[str], str
     return answer.strip()
 
 
-def ask_for_sid(question: str, prefix: str) -> str:
-    """Ask for a SID."""
+def ask_for_sid(question: str, prefix: str, *, default: str | None = None) -> str:
+    """Ask for a SID; ask again if the answer is neither a SID nor an empty text with a default."""
 
     def parse(answer: str) -> str:
-        if not is_sid(answer.strip(), prefix):
+        if answer.strip() and not is_sid(answer.strip(), prefix):
             raise click.UsageError(f"A SID is {prefix} followed by 32 hexadecimal digits.")
         return answer
 
-    return ask(question, parse=parse)
+    return ask(question, default=default, parse=parse)
 
 
 def ask_for_secret(question: str, *, default: str | None = None) -> str:

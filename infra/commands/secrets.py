@@ -21,7 +21,7 @@ from infra.commands import (
     describe_error,
     report_errors,
 )
-from infra.commands.dialog import ask, ask_for_secret, is_terminal
+from infra.commands.dialog import ask, ask_for_secret, ask_for_sid, is_terminal
 from infra.twilio_account import Account, Workspace
 
 
@@ -265,18 +265,24 @@ def _prompt_for_secrets() -> dict[str, Any]:
         tokens.append(token)
     value: dict[str, Any] = {
         "auth_tokens": tokens,
-        "api_keys": _prompt_for_pairs("API key", "SK...", minimum=1),
+        "api_keys": _prompt_for_pairs("API key", "SK...", _ask_for_key_sid, minimum=1),
     }
-    if shared_keys := _prompt_for_pairs("Shared key", "its ID", minimum=0):
+    if shared_keys := _prompt_for_pairs("Shared key", "its ID", ask, minimum=0):
         value["shared_keys"] = shared_keys
     return value
 
 
-def _prompt_for_pairs(kind: str, hint: str, *, minimum: int) -> dict[str, str]:
+def _ask_for_key_sid(question: str, **options: str) -> str:
+    return ask_for_sid(question, "SK", **options)
+
+
+def _prompt_for_pairs(
+    kind: str, hint: str, ask_for: Callable[..., str], *, minimum: int
+) -> dict[str, str]:
     pairs: dict[str, str] = {}
     while True:
         label = f"{kind} {len(pairs) + 1}, {hint}"
-        name = _prompt(label, ask, required=len(pairs) < minimum)
+        name = _prompt(label, ask_for, required=len(pairs) < minimum)
         if not name:
             return pairs
         pairs[name] = ask_for_secret(f"Secret of {name}")

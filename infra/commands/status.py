@@ -24,6 +24,7 @@ from infra.commands import (
     connect_to_stage,
     connection,
     describe_error,
+    describe_undeployed,
     report_errors,
 )
 from infra.commands.dialog import progress
@@ -72,8 +73,7 @@ def status(stage_name: str, *, as_json: bool) -> None:
             click.echo(f"{name:{_INDENT}}{_format(value, now=time.time())}")
     if report["url"] == _NOT_DEPLOYED:
         click.echo(
-            f"Stage {stage_name} is not deployed in account {aws.account}, {aws.region}. Run: "
-            f"python -m infra deploy --stage {stage_name}",
+            f"{describe_undeployed(aws, stage)} Run: python -m infra deploy --stage {stage_name}",
             err=True,
         )
     elif report["alarm_subscribers"] == 0:
@@ -283,7 +283,7 @@ def _format(value: Any, *, now: float) -> str:
             return _format_sweep(value, now)
         return ", ".join(f"{name} {item}" for name, item in value.items())
     if isinstance(value, list):
-        return f"\n{'':{_INDENT}}".join(value) or "none"
+        return f"\n{'':{_INDENT}}".join(value) or "none active"
     return str(value)
 
 

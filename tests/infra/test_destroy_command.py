@@ -66,6 +66,18 @@ def test_tables_and_parameter_without_another_user_are_deleted(stage):
         assert f"{label}: deleted\n" in result.output
 
 
+@pytest.mark.parametrize("data", [[], ["--data"]], ids=["without data", "with data"])
+def test_stage_that_is_not_deployed_is_not_called_removed(stage, data):
+    assert stage(*DESTROY, "--yes").output.splitlines()[-1].startswith("Stage dev is removed.")
+
+    result = stage("destroy", "--stage", "dev", "--yes", *data)
+
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1] == (
+        "Stage dev is not deployed in account 123456789012, eu-west-1. Nothing was removed."
+    )
+
+
 @pytest.mark.parametrize("missing", [["TWILIO_ACCOUNT_SID"], [*stage_config.SID_PREFIXES]])
 def test_stage_without_sids_is_removed(stage, missing):
     stage_config.set_variables("dev", dict.fromkeys(missing, ""))

@@ -36,6 +36,20 @@ def put_json(value, *options):
     return put("--stdin", *options, stdin=json.dumps(value))
 
 
+def test_malformed_sid_of_a_key_is_asked_for_again(stage):
+    value = secrets_of(stage.twilio)
+    ((key, secret),) = value["api_keys"].items()
+    answers = [*value["auth_tokens"], "", key[:-1], OTHER_KEY[2:], key, secret, "SK", "", ""]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "is_terminal", lambda: True)
+        result = put(stdin="".join(f"{answer}\n" for answer in answers))
+
+    assert result.exit_code == 0, result.output
+    assert result.output.count("A SID is SK followed by 32 hexadecimal digits.") == 3
+    assert stage.secrets == value
+
+
 def test_accepted_secrets_are_stored(stage):
     value = secrets_of(stage.twilio)
 

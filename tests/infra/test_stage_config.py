@@ -590,6 +590,41 @@ def test_name_of_a_member_that_is_a_secret_is_not_printed(config):
         assert refusal() == f"Stage dev in .chalice/config.json: {name} {LOOKS_SECRET}"
 
 
+@pytest.mark.parametrize("owner", ["local", "prod"])
+@pytest.mark.parametrize(
+    ("member", "value", "name"),
+    [
+        ("environment_variables", {"TWILIO_AUTH_TOKEN": "x"}, "TWILIO_AUTH_TOKEN"),
+        ("environment_variables", {"STATE_TABLE": HEX}, "STATE_TABLE"),
+        ("tags", {"service": HEX}, "tags.service"),
+        (
+            "lambda_functions",
+            {"sweep": {"environment_variables": {"API_KEY": "x"}}},
+            "API_KEY under environment_variables of lambda_functions.sweep",
+        ),
+    ],
+)
+def test_secret_of_another_stage_is_refused_and_not_printed(config, owner, member, value, name):
+    declared = json.loads(COMMITTED)
+    declared["stages"][owner][member] = value
+    config.write_text(json.dumps(declared))
+
+    message = refusal()
+
+    assert message.startswith(f"Stage {owner} in .chalice/config.json: {name}")
+    assert "is or looks like a secret, which does not belong in this file." in message
+    assert HEX not in message
+
+
+@pytest.mark.parametrize("stage", [{"xrays": True}, {"environment_variables": 5}, {"layers": "x"}])
+def test_other_mistakes_of_another_stage_are_ignored(config, stage):
+    declared = json.loads(COMMITTED)
+    declared["stages"]["prod"] = stage
+    config.write_text(json.dumps(declared))
+
+    assert stage_config.environment("dev", {})
+
+
 def test_error_for_a_secret_names_the_stage_whose_parameter_can_hold_it(config):
     declared = json.loads(COMMITTED)
     declared["environment_variables"] = {"TWILIO_AUTH_TOKEN": "x"}

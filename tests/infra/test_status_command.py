@@ -90,7 +90,7 @@ def test_stage_without_a_topic_is_not_ok(topic, monkeypatch):
 
     assert completed.returncode == 1
     assert "alarm_topic        missing\n" in completed.stdout
-    assert "alarms             none\n" in completed.stdout
+    assert "alarms             none active\n" in completed.stdout
     assert "Nobody receives the alarms." in completed.stderr
 
 
