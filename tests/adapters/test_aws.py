@@ -313,7 +313,7 @@ def test_slow_response_is_abandoned_in_time(
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
             _call(client, operation)
-        assert time.monotonic() - started < BUDGET + 1
+        assert time.monotonic() - started < BUDGET + 2
 
         for thread in exchanges():
             thread.join(1)
@@ -355,7 +355,7 @@ def test_request_is_not_sent_after_hanging_name_lookup_is_abandoned(
         started = time.monotonic()
         with pytest.raises(StoreUnavailable, match="did not respond in time"):
             _call(client, "UpdateItem")
-        assert time.monotonic() - started < BUDGET + 1
+        assert time.monotonic() - started < BUDGET + 2
         threads = exchanges()
         assert len(threads) == 2
         ended.set()
@@ -369,7 +369,7 @@ def test_hanging_tls_handshake_is_abandoned_in_time(client_at: Callable[[str], A
         started = time.monotonic()
         with pytest.raises(StoreUnavailable):
             _call(client_at(server.url.replace("http:", "https:")), "UpdateItem")
-        assert time.monotonic() - started < BUDGET + 1
+        assert time.monotonic() - started < BUDGET + 2
         for thread in exchanges():
             thread.join(1)
         assert exchanges() == []

@@ -84,7 +84,7 @@ def test_slow_response_of_ssm_is_abandoned_in_time(
         started = time.monotonic()
         with pytest.raises(SecretsUnavailable):
             secrets.current()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 2.5
         assert len(server.requests) == 1
 
 

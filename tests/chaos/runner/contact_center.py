@@ -16,12 +16,14 @@ _OK = 200
 _ACCEPTED = 202
 _RINGING_SHARE = 2
 """Number of Tasks for each Task whose callback is answered with an instruction that rings."""
-_INSTRUCTION = {
+_CALL = {
     "instruction": "call",
     "to": "client:agent",
     "from": "+15556667777",
     "url": "https://example.test/accepted-by-phone",
 }
+_CONFERENCE = {"instruction": "conference", "to": "client:agent", "from": "+15556667777"}
+"""Unlike `_CALL`, this instruction accepts the Reservation."""
 _POLL_SECONDS = 0.05
 _INSTRUCTION_SECONDS = 3.0
 """Time until the Reservation is accepted without an instruction."""
@@ -160,7 +162,12 @@ class ContactCenter:
         for fault in self._plan.task_faults(number):
             # The key and the closing quote as they appear in the form sent to TaskRouter.
             self._proxies[Connection.REST].inject(fault, f"{key}%22")
-        form = {"attributes": json.dumps({"number": number, "rings": number % _RINGING_SHARE == 0})}
+        attributes = {
+            "number": number,
+            "rings": number % _RINGING_SHARE == 0,
+            "outbound_to": "+15558889999",  # a conference calls this number
+        }
+        form = {"attributes": json.dumps(attributes)}
         try:
             response = await self._clients.supervisor.request_with_retries(
                 "POST", "/create-task", form, {"Idempotency-Key": key}
@@ -207,12 +214,17 @@ class ContactCenter:
             case Decision.REJECT:
                 await self._decide(worker, sid, "reject")
             case Decision.ACCEPT_BY_PHONE:
-                await self._send_instruction(sid, task_sid)
+                await self._send_instruction(sid, task_sid, _CALL)
                 await self._decide(worker, sid, "accept")
+            case Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER:
+                await asyncio.gather(
+                    self._send_instruction(sid, task_sid, _CONFERENCE),
+                    # Before, during or after the instruction.
+                    self._accept_at_taskrouter(sid, task_sid, delay=plan.completion_delay / 4),
+                )
+                await self._send_instruction(sid, task_sid, _CONFERENCE)
             case Decision.ACCEPT_AT_TASKROUTER:
-                path = f"/Tasks/{task_sid}/Reservations/{sid}"
-                form = {"ReservationStatus": "accepted"}
-                await self._clients.taskrouter.request("POST", path, form)
+                await self._accept_at_taskrouter(sid, task_sid)
             case Decision.CANCEL:
                 await self._cancel_task(task_sid)
             case Decision.IGNORE:
@@ -230,8 +242,16 @@ class ContactCenter:
             self.observations.errors.append(f"{response} for {verb} {sid}")
         return response.status == _OK
 
-    async def _send_instruction(self, sid: str, task_sid: str) -> None:
-        form = {**_INSTRUCTION, "task_sid": task_sid}
+    async def _accept_at_taskrouter(self, sid: str, task_sid: str, *, delay: float = 0.0) -> None:
+        await asyncio.sleep(delay)
+        path = f"/Tasks/{task_sid}/Reservations/{sid}"
+        form = {"ReservationStatus": "accepted"}
+        await self._clients.taskrouter.request("POST", path, form)
+
+    async def _send_instruction(
+        self, sid: str, task_sid: str, instruction: Mapping[str, str]
+    ) -> None:
+        form = {**instruction, "task_sid": task_sid}
         response = await self._clients.supervisor.request_with_retries(
             "POST", f"/reservations/{sid}/accept", form, seconds=_INSTRUCTION_SECONDS
         )

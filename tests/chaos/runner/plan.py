@@ -18,6 +18,9 @@ class Decision(StrEnum):
     ACCEPT_AND_REJECT = "accept and reject simultaneously"
     ACCEPT_AT_TASKROUTER = "accept at TaskRouter"
     ACCEPT_BY_PHONE = "accept with an instruction, then without"
+    ACCEPT_BY_PHONE_AND_AT_TASKROUTER = (
+        "accept with an accepting instruction and at TaskRouter simultaneously, then repeat it"
+    )
     REJECT = "reject"
     IGNORE = "let it time out"
     CANCEL = "cancel the Task"
@@ -107,10 +110,12 @@ _DECISIONS = {
     Decision.ACCEPT_AND_REJECT: 8,
     Decision.ACCEPT_AT_TASKROUTER: 6,
     Decision.ACCEPT_BY_PHONE: 10,
+    Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER: 8,
     Decision.REJECT: 14,
     Decision.IGNORE: 12,
     Decision.CANCEL: 4,
 }
+_INSTRUCTIONS = {Decision.ACCEPT_BY_PHONE, Decision.ACCEPT_BY_PHONE_AND_AT_TASKROUTER}
 _COMPLETIONS = {
     Completion.COMPLETE: 60,
     Completion.COMPLETE_AT_TASKROUTER: 25,
@@ -235,7 +240,7 @@ class Plan:
         if _ANSWER_UNRECORDED in request_faults:
             # The answer may have rung a phone, so another instruction must not be sent.
             decision = Decision.ACCEPT_BY_PHONE
-        if decision is Decision.ACCEPT_BY_PHONE:
+        if decision in _INSTRUCTIONS:
             # TaskRouter executes each duplicate of an instruction.
             request_faults = tuple(
                 fault
