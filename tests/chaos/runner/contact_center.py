@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.chaos.runner.http_client import HttpClient
+from tests.chaos.runner.http_client import Response as HttpResponse
 from tests.chaos.runner.plan import Completion, Connection, Decision, Plan, ReservationPlan
 from tests.chaos.runner.proxy import Proxy, Request, Response, subject_of
 from tests.chaos.runner.stack import ProcessFaultInjector
 
 _OK = 200
 _ACCEPTED = 202
+_BAD_REQUEST = 400
 _RINGING_SHARE = 2
 """Number of Tasks for each Task whose callback is answered with an instruction that rings."""
 _CALL = {
@@ -257,7 +259,7 @@ class ContactCenter:
         )
         if response.status in {_OK, _ACCEPTED}:
             self.observations.sent_instructions.append(sid)
-        elif response.status not in {409, 503, None}:
+        elif response.status not in {409, 503, None} and not _is_refusal(response):
             self.observations.errors.append(f"{response} for the instruction for {sid}")
 
     async def _complete(self, sid: str, task_sid: str, plan: ReservationPlan) -> None:
@@ -285,3 +287,11 @@ class ContactCenter:
         self._jobs.discard(task)
         if not task.cancelled() and (error := task.exception()):
             self.observations.errors.append(f"error in the test runner: {error!r}")
+
+
+def _is_refusal(response: HttpResponse) -> bool:
+    """Return whether TaskRouter refused an instruction, and the Reservation can't be fetched.
+
+    Otherwise, the app would find that the Reservation has ended, and respond with 409.
+    """
+    return response.status == _BAD_REQUEST and response.body["Code"] == "TaskRouterRefused"
