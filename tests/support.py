@@ -2,10 +2,13 @@
 
 import itertools
 import json
+import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from chalicelib.adapters import exchange
 from chalicelib.adapters.dynamodb.reservations import DynamoReservationStore
 from chalicelib.domain.callbacks import EVENT_TYPES, EventPage, ReservationEvent
 from chalicelib.domain.errors import TaskRouterNotFound, TaskRouterRefused
@@ -25,6 +28,13 @@ _numbers = itertools.count(1)
 def sid(prefix: str) -> str:
     """Return a new SID."""
     return f"{prefix}{next(_numbers):032x}"
+
+
+def busy_exchanges() -> list[threading.Thread]:
+    """Return the threads of exchanges, except those that wait for their next exchange."""
+    frames = sys._current_frames()
+    idle = {ident for ident, frame in frames.items() if frame.f_code is exchange._serve.__code__}
+    return [t for t in threading.enumerate() if t.name == "exchange" and t.ident not in idle]
 
 
 class ManualClock:

@@ -3,7 +3,8 @@
 The timeouts of urllib3 and requests limit the connection to one address and a single wait for data.
 Nothing limits the lookup of a host name, or a response that arrives byte by byte. Therefore, an
 exchange runs in a daemon thread, and its caller waits no longer than a total time limit.
-Afterward, the socket is shut down, which ends the thread.
+Afterward, the socket is shut down, which ends the thread. If an exchange ends in time, its thread
+waits for the next exchange.
 
 A server can't process a request that was not sent completely. The outcome of any other request
 without a response is unknown. docs/adr/0026 explains how the callers use the difference.
@@ -15,6 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
@@ -23,6 +26,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 _Result = TypeVar("_Result")
 
 _local = threading.local()
+
+_idle: "list[SimpleQueue[Exchange[Any]]]" = []
+"""The queues of the threads that wait for their next exchange."""
 
 
 def current() -> Any:
@@ -39,14 +45,16 @@ class Exchange(Generic[_Result]):
         seconds: maximum time for all requests and responses together.
         was_sent: whether a request was sent completely, or may have been. False means that no
             request can have had an effect.
+        is_abandoned: whether the caller has stopped waiting.
+        outcome: the result of the work, or its error.
     """
 
     work: Callable[[], _Result]
     seconds: float
     was_sent: bool = False
-    _outcome: Future[_Result] = field(default_factory=Future)
+    is_abandoned: bool = False
+    outcome: Future[_Result] = field(default_factory=Future)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _is_abandoned: bool = False
     _connection: HTTPConnection | None = None
     _socket: socket.socket | None = None
 
@@ -56,22 +64,21 @@ class Exchange(Generic[_Result]):
         Raises:
             TimeoutError: the time limit has passed. The work can't send another request.
         """
-        thread = threading.Thread(target=self._work, name="exchange", daemon=True)
-        thread.start()
-        thread.join(self.seconds)
+        try:
+            queue = _idle.pop()
+        except IndexError:
+            queue = SimpleQueue()
+            thread = threading.Thread(target=_serve, args=(queue,), name="exchange", daemon=True)
+            thread.start()
+        queue.put(self)
+        with suppress(TimeoutError):
+            self.outcome.exception(self.seconds)
         with self._lock:
-            self._is_abandoned = True
-        if not self._outcome.done():
+            self.is_abandoned = True
+        if not self.outcome.done():
             self._shut_down()
             raise TimeoutError
-        return self._outcome.result()
-
-    def _work(self) -> None:
-        _local.exchange = self
-        try:
-            self._outcome.set_result(self.work())
-        except BaseException as error:  # noqa: BLE001  `run` raises it in the caller's thread
-            self._outcome.set_exception(error)
+        return self.outcome.result()
 
     def begin(self, connection: HTTPConnection, *, sends: bool) -> None:
         """Register the connection that is about to be opened, or to send a request.
@@ -80,7 +87,7 @@ class Exchange(Generic[_Result]):
             TimeoutError: the caller has stopped waiting, so nothing may be sent.
         """
         with self._lock:
-            if self._is_abandoned:
+            if self.is_abandoned:
                 raise TimeoutError
             self._connection = connection
             # http.client forgets the socket of a connection that is not kept alive.
@@ -95,6 +102,27 @@ class Exchange(Generic[_Result]):
         # the state of the TLS connection, which the thread uses.
         with suppress(OSError, TypeError):
             socket.socket.shutdown(connected, socket.SHUT_RDWR)  # type: ignore[arg-type]
+
+
+def _serve(queue: "SimpleQueue[Exchange[Any]]") -> None:
+    """Do the work of one exchange after the other, until one is abandoned.
+
+    Starting a thread for each exchange would take more CPU time than sending a small request.
+    """
+    pass_outcome: Callable[[], None]
+    while True:
+        exchange = _local.exchange = queue.get()
+        try:
+            pass_outcome = partial(exchange.outcome.set_result, exchange.work())
+        except BaseException as error:  # noqa: BLE001  `run` raises it in the caller's thread
+            pass_outcome = partial(exchange.outcome.set_exception, error)
+        if exchange.is_abandoned:
+            return
+        del exchange, _local.exchange
+        # The caller's next exchange can use this thread, so it becomes idle first.
+        _idle.append(queue)
+        pass_outcome()
+        del pass_outcome
 
 
 class _Tracked:

@@ -45,6 +45,7 @@ from tests.scripted_aws import (
     stay_silent,
     with_checksum,
 )
+from tests.support import busy_exchanges
 
 BUDGET = 1.0
 TABLE = "reservations"
@@ -298,10 +299,6 @@ def _call(client: Any, operation: str) -> None:
             client.get_item(TableName=TABLE, Key=KEY)
 
 
-def exchanges() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "exchange"]
-
-
 @pytest.mark.parametrize("operation", ["UpdateItem", "GetItem"])
 @pytest.mark.parametrize("step", SLOW.values(), ids=SLOW)
 def test_slow_response_is_abandoned_in_time(
@@ -315,9 +312,9 @@ def test_slow_response_is_abandoned_in_time(
             _call(client, operation)
         assert time.monotonic() - started < BUDGET + 2
 
-        for thread in exchanges():
+        for thread in busy_exchanges():
             thread.join(1)
-        assert exchanges() == [], "the thread of an abandoned request still runs"
+        assert busy_exchanges() == [], "the thread of an abandoned request still runs"
 
 
 def test_second_attempt_can_succeed_after_first_is_abandoned(
@@ -356,7 +353,7 @@ def test_request_is_not_sent_after_hanging_name_lookup_is_abandoned(
         with pytest.raises(StoreUnavailable, match="did not respond in time"):
             _call(client, "UpdateItem")
         assert time.monotonic() - started < BUDGET + 2
-        threads = exchanges()
+        threads = busy_exchanges()
         assert len(threads) == 2
         ended.set()
         for thread in threads:
@@ -370,9 +367,9 @@ def test_hanging_tls_handshake_is_abandoned_in_time(client_at: Callable[[str], A
         with pytest.raises(StoreUnavailable):
             _call(client_at(server.url.replace("http:", "https:")), "UpdateItem")
         assert time.monotonic() - started < BUDGET + 2
-        for thread in exchanges():
+        for thread in busy_exchanges():
             thread.join(1)
-        assert exchanges() == []
+        assert busy_exchanges() == []
 
 
 def test_connection_is_used_again_and_replaced_after_server_closes_it(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from chalicelib.adapters.exchange import Exchange, current
+from tests.support import busy_exchanges
 
 
 def connection(sock: socket.socket | None = None) -> Any:
@@ -38,6 +39,29 @@ def test_work_runs_in_a_daemon_thread_named_exchange() -> None:
     assert thread is not threading.current_thread()
 
 
+def test_thread_does_the_next_work_unless_its_exchange_was_abandoned() -> None:
+    threads = [Exchange(threading.current_thread, 5).run() for _ in range(3)]
+    assert set(threads) == {threads[0]}
+
+    ended = threading.Event()
+    with pytest.raises(TimeoutError):
+        Exchange(ended.wait, 0.05).run()
+    assert threads[0] is not Exchange(threading.current_thread, 5).run()
+    ended.set()
+    threads[0].join(5)
+    assert not threads[0].is_alive()
+
+
+def test_simultaneous_exchanges_have_threads_of_their_own() -> None:
+    barrier = threading.Barrier(3, timeout=5)
+    callers = [threading.Thread(target=Exchange(barrier.wait, 5).run) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(5)
+    assert not barrier.broken
+
+
 @pytest.mark.parametrize("begins", ["nothing", "unconnected", "closed"])
 def test_exchange_without_an_open_socket_ends_in_time(begins: str) -> None:
     ended, began = threading.Event(), threading.Event()
@@ -61,9 +85,8 @@ def test_exchange_without_an_open_socket_ends_in_time(begins: str) -> None:
         exchange.run()
     assert began.wait(5)
     ended.set()
-    for thread in threading.enumerate():
-        if thread.name == "exchange":
-            thread.join(5)
+    for thread in busy_exchanges():
+        thread.join(5)
     assert failures == [TimeoutError]
     assert exchange.was_sent == (begins != "nothing")
 

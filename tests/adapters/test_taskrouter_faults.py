@@ -28,6 +28,7 @@ from chalicelib.domain.reservations import Status
 from chalicelib.domain.tasks import NewTask
 from chalicelib.usecases.run_budget import _MIN_TIME_LEFT_MS
 from tests.scripted_server import Peer, ScriptedServer, running_server
+from tests.support import busy_exchanges
 
 SECONDS = 0.5
 SLACK = 2.0
@@ -101,7 +102,7 @@ def no_thread_leaks() -> Iterator[None]:
     """Check that the threads of abandoned exchanges end soon."""
     yield
     ends_at = time.monotonic() + 3
-    while exchanges := [t for t in threading.enumerate() if "_work" in t.name]:
+    while exchanges := busy_exchanges():
         assert time.monotonic() < ends_at, exchanges
         time.sleep(0.01)
 
