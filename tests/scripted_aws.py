@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -101,9 +102,13 @@ class ScriptedServer:
     steps: list[Step]
     requests: list[bytes] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
+    tls: ssl.SSLContext | None = None
 
     def serve(self, connection: socket.socket) -> None:
-        with connection, contextlib.suppress(OSError):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            stack.enter_context(connection)
+            if self.tls:
+                connection = stack.enter_context(self.tls.wrap_socket(connection, server_side=True))
             request = read_request(connection)
             if not request:
                 return
@@ -131,12 +136,14 @@ def read_request(connection: socket.socket) -> bytes:
 
 
 @contextlib.contextmanager
-def scripted_server(*steps: Step) -> Iterator[ScriptedServer]:
+def scripted_server(*steps: Step, tls: ssl.SSLContext | None = None) -> Iterator[ScriptedServer]:
     """Run a server that follows a script."""
     threads: list[threading.Thread] = []
     connections: list[socket.socket] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = ScriptedServer(f"http://127.0.0.1:{listener.getsockname()[1]}", list(steps))
+        url = f"http{'s' if tls else ''}://localhost:{listener.getsockname()[1]}"
+        server = ScriptedServer(url.replace("http://localhost", "http://127.0.0.1"), list(steps))
+        server.tls = tls
 
         def accept() -> None:
             with contextlib.suppress(OSError):

@@ -1,24 +1,34 @@
 """Requests to AWS APIs without botocore's clients, and with a time limit for the whole request.
 
 Building one of botocore's clients takes most of a cold start, and building a request with it takes
-most of a callback. `JsonApi` only signs a request with botocore and sends it with urllib3
-(docs/adr/0028). Its errors are botocore's, so that callers handle all clients alike.
+most of a callback. `JsonApi` only signs a request and sends it with http.client (docs/adr/0028
+and 0036). Its errors are botocore's, so that callers handle all clients alike.
 
 An `Exchange` limits the time for each request, including the lookup of the host name.
 """
 
+import functools
+import hmac
 import json
 import os
-import re
+import select
+import ssl
 import time
+import weakref
 import zlib
+from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.message import Message
+from hashlib import sha256
 from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, IncompleteRead
+from itertools import chain
 from typing import Any, NamedTuple
+from urllib.parse import SplitResult, quote, urlsplit
 
-import urllib3
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
+import certifi
 from botocore.exceptions import (
     BotoCoreError,
     ChecksumError,
@@ -27,12 +37,9 @@ from botocore.exceptions import (
     NoCredentialsError,
     ReadTimeoutError,
 )
-from botocore.httpsession import ProxyConfiguration, get_cert_path
-from botocore.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
 
-from chalicelib.adapters.exchange import POOLS, Exchange
-from chalicelib.config import in_lambda
+from chalicelib.adapters.endpoints import find_endpoint, find_proxy
+from chalicelib.adapters.exchange import Exchange, Tracked
 
 RETRY_PAUSE_SECONDS = 0.05
 """Pause before the only retry, as in botocore's legacy retry mode."""
@@ -40,10 +47,10 @@ RETRY_PAUSE_SECONDS = 0.05
 _MAX_BYTES = 2**20
 """Maximum size of a response to `JsonApi`. A DynamoDB item has at most 400 KB."""
 
-_MAX_CONNECTIONS = 50
-
 _MIN_SECONDS = 0.001
-"""Minimum time limit of a request, because urllib3 refuses others."""
+"""Minimum time limit of a request, because a socket would not wait at all for 0 s."""
+
+_PROXY_PORT = 80
 
 _TRANSIENT_STATUSES = frozenset({429, 500, 502, 503, 504, 509})
 _TRANSIENT_CODES = frozenset(
@@ -58,19 +65,6 @@ _TRANSIENT_CODES = frozenset(
     }
 )
 """The HTTP statuses and error codes that botocore's legacy retry mode retries for DynamoDB."""
-
-_DNS_SUFFIXES = {
-    "amazonaws.com": re.compile(r"(?!cn-|eusc-)[a-z]{2}(-gov)?-[a-z]+-\d+"),
-    "amazonaws.com.cn": re.compile(r"cn-[a-z]+-\d+"),
-}
-"""Regions by the end of their endpoints' names. botocore knows the other partitions."""
-
-_OTHER_ENDPOINTS = (
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    "AWS_USE_DUALSTACK_ENDPOINT",
-    "AWS_USE_FIPS_ENDPOINT",
-)
-"""Variables that select other endpoints."""
 
 
 class InvalidResponse(BotoCoreError):  # type: ignore[misc]  # botocore has no types
@@ -91,7 +85,7 @@ class Response(NamedTuple):
     """An HTTP response."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
     @property
@@ -105,7 +99,7 @@ class Response(NamedTuple):
 
 
 class _Credentials(NamedTuple):
-    """Credentials with the attributes that botocore's signer reads."""
+    """Credentials with the attributes of botocore's."""
 
     access_key: str
     secret_key: str
@@ -131,8 +125,9 @@ class JsonApi:
         self._content_type = f"application/x-amz-json-{version}"
         self._seconds = seconds
         self._attempts = attempts
-        endpoint, self._region = _find_endpoint(service)
+        endpoint, self._region = find_endpoint(service)
         self._url = endpoint.rstrip("/") + "/"
+        self._host, self._path = _signed_parts(self._url)
         self._sender = Sender(self._url)
         self._session_credentials: Any = None
 
@@ -160,14 +155,34 @@ class JsonApi:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _sign(self, operation: str, body: bytes) -> Request:
+        """Return a request with a Signature Version 4.
+
+        https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+        """
+        credentials = self._credentials()
+        at = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        token = {"x-amz-security-token": credentials.token} if credentials.token else {}
         headers = {
-            "Content-Type": self._content_type,
-            "X-Amz-Target": f"{self._target}.{operation}",
-            "User-Agent": "taskrouter-callbacks",
+            "content-type": self._content_type,
+            "host": self._host,
+            "x-amz-date": at,
+            **token,
+            "x-amz-target": f"{self._target}.{operation}",
         }
-        request = AWSRequest("POST", self._url, headers, body)
-        SigV4Auth(self._credentials(), self._service, self._region).add_auth(request)
-        return Request(self._url, dict(request.headers.items()), body)
+        signed = ";".join(headers)
+        lines = [f"{name}:{value}" for name, value in headers.items()]
+        canonical = ["POST", self._path, "", *lines, "", signed, sha256(body).hexdigest()]
+        scope = (at[:8], self._region, self._service, "aws4_request")
+        canonical_hash = sha256("\n".join(canonical).encode()).hexdigest()
+        text = "\n".join(["AWS4-HMAC-SHA256", at, "/".join(scope), canonical_hash])
+        key = _signing_key(credentials.secret_key, *scope)
+        signature = hmac.digest(key, text.encode(), "sha256").hex()
+        headers["authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={credentials.access_key}/{'/'.join(scope)}, "
+            f"SignedHeaders={signed}, Signature={signature}"
+        )
+        headers["user-agent"] = "taskrouter-callbacks"
+        return Request(self._url, headers, body)
 
     def _credentials(self) -> Any:
         """Return the credentials of the environment, as on Lambda, or those found by botocore."""
@@ -186,21 +201,22 @@ class JsonApi:
         return self._session_credentials.get_frozen_credentials()
 
 
+class _HTTPConnection(Tracked, HTTPConnection):
+    """A tracked connection."""
+
+
+class _HTTPSConnection(Tracked, HTTPSConnection):
+    """A tracked connection with TLS."""
+
+
 class Sender:
     """Sends requests to an endpoint, through the proxy that the environment names, if any."""
 
     def __init__(self, endpoint: str) -> None:
         self._endpoint = endpoint
-        options: dict[str, Any] = {
-            "maxsize": _MAX_CONNECTIONS,
-            "ca_certs": os.environ.get("AWS_CA_BUNDLE") or get_cert_path(verify=True),
-        }
-        proxies = ProxyConfiguration(get_environ_proxies(endpoint))
-        self._pools = urllib3.PoolManager(**options)
-        if proxy := proxies.proxy_url_for(endpoint):
-            headers = proxies.proxy_headers_for(proxy)
-            self._pools = urllib3.proxy_from_url(proxy, proxy_headers=headers, **options)
-        self._pools.pool_classes_by_scheme = POOLS
+        self._proxy, self._proxy_headers = find_proxy(endpoint)
+        self._idle: defaultdict[str, list[HTTPConnection]] = defaultdict(list)
+        weakref.finalize(self, _close, self._idle)
 
     def send(
         self, make_request: Callable[[], Request], *, seconds: float, max_bytes: int
@@ -221,46 +237,89 @@ class Sender:
 
         def exchange() -> Response:
             request = make_request()
-            response = self._pools.urlopen(
-                "POST",
-                request.url,
-                body=request.body,
-                headers=request.headers,
-                timeout=seconds,
-                retries=False,  # also returns redirects
-                preload_content=False,
-                decode_content=False,
-            )
-            body = response.read(max_bytes + 1)
-            if len(body) > max_bytes:
-                response.close()
-                raise InvalidResponse
-            # urllib3 releases the connection at the end of the body.
+            parts = urlsplit(request.url)
+            connection = self._take_connection(parts, seconds)
+            target, headers = parts.path, request.headers
+            if self._proxy and parts.scheme == "http":
+                target, headers = request.url, {**headers, **self._proxy_headers}
+            try:
+                connection.request("POST", target, request.body, headers)
+                with connection.getresponse() as response:
+                    body = response.read(max_bytes + 1)
+                if len(body) > max_bytes:
+                    raise InvalidResponse
+                if response.length:
+                    raise IncompleteRead(body, response.length)
+            except BaseException:
+                connection.close()
+                raise
+            if connection.sock:  # The server keeps the connection open.
+                self._idle[parts.netloc].append(connection)
             return Response(response.status, response.headers, body)
 
         try:
             return Exchange(exchange, seconds).run()
         except TimeoutError as error:
             raise ReadTimeoutError(endpoint_url=self._endpoint) from error
-        except (HTTPError, OSError) as error:
+        except (HTTPException, OSError) as error:
             raise EndpointConnectionError(endpoint_url=self._endpoint, error=error) from error
 
+    def _take_connection(self, url: SplitResult, seconds: float) -> HTTPConnection:
+        """Return an idle connection that the server has not closed, or a new one."""
+        with suppress(IndexError):
+            while True:
+                connection = self._idle[url.netloc].pop()
+                poll = select.poll()
+                poll.register(connection.sock, select.POLLIN)
+                if not poll.poll(0):
+                    connection.sock.settimeout(seconds)
+                    return connection
+                # The server has closed the connection, or sent unexpected data.
+                connection.close()
+        return self._make_connection(url, seconds)
 
-def _find_endpoint(service: str) -> tuple[str, str]:
-    """Return the URL and region of a service."""
-    region = os.environ.get("AWS_DEFAULT_REGION", "")
-    if region and not any(os.environ.get(name) for name in _OTHER_ENDPOINTS):
-        for name in (f"AWS_ENDPOINT_URL_{service.upper()}", "AWS_ENDPOINT_URL"):
-            if url := os.environ.get(name):
-                return url, region
-        for suffix, regions in _DNS_SUFFIXES.items():
-            # Elsewhere, a profile may name another endpoint.
-            if in_lambda() and regions.fullmatch(region):
-                return f"https://{service}.{region}.{suffix}", region
-    from botocore.session import Session  # noqa: PLC0415  slow to import
+    def _make_connection(self, url: SplitResult, seconds: float) -> HTTPConnection:
+        host, port = url.hostname or "", url.port
+        if self._proxy:
+            host, port = self._proxy.hostname or "", self._proxy.port or _PROXY_PORT
+        if url.scheme == "http":
+            return _HTTPConnection(host, port, timeout=seconds)
+        bundle = os.environ.get("AWS_CA_BUNDLE") or certifi.where()
+        context = _make_tls_context(bundle)
+        connection = _HTTPSConnection(host, port, timeout=seconds, context=context)
+        if self._proxy:
+            connection.set_tunnel(url.hostname or "", url.port, self._proxy_headers)
+        return connection
 
-    client = Session().create_client(service)
-    return client.meta.endpoint_url, client.meta.region_name
+
+def _close(connections: Mapping[str, list[HTTPConnection]]) -> None:
+    for connection in chain.from_iterable(connections.values()):
+        connection.close()
+
+
+@functools.cache
+def _make_tls_context(bundle: str) -> ssl.SSLContext:
+    """Return a TLS context for all connections, because reading the certificates is slow."""
+    return ssl.create_default_context(cafile=bundle)
+
+
+def _signed_parts(url: str) -> tuple[str, str]:
+    """Return the host and the path of a URL as they are signed."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    if parts.port not in (None, {"http": 80, "https": 443}[parts.scheme]):
+        host = f"{host}:{parts.port}"
+    return host, quote(parts.path, safe="/~")
+
+
+@functools.lru_cache(maxsize=2)
+def _signing_key(secret: str, *scope: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in scope:
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
 
 
 def _parse(response: Response, operation: str) -> dict[str, Any]:

@@ -17,11 +17,9 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from http.client import HTTPConnection
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
-
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _Result = TypeVar("_Result")
 
@@ -41,7 +39,7 @@ class Exchange(Generic[_Result]):
     """Requests and responses of one operation, for a caller that waits for a limited time.
 
     Attributes:
-        work: sends the requests over connections of `POOLS` and returns the result.
+        work: sends the requests over `Tracked` connections and returns the result.
         seconds: maximum time for all requests and responses together.
         was_sent: whether a request was sent completely, or may have been. False means that no
             request can have had an effect.
@@ -125,8 +123,11 @@ def _serve(queue: "SimpleQueue[Exchange[Any]]") -> None:
         del pass_outcome
 
 
-class _Tracked:
-    """A connection that reports to the exchange of its thread what it is about to do."""
+class Tracked:
+    """A connection that reports to the exchange of its thread what it is about to do.
+
+    A base class of connections of http.client, which the connections of urllib3 also are.
+    """
 
     def connect(self: Any) -> None:
         """Connect, unless the caller has stopped waiting."""
@@ -144,23 +145,3 @@ class _Tracked:
         except BaseException:
             exchange.was_sent = False
             raise
-
-
-class _TrackedHTTPConnection(_Tracked, HTTPConnection):
-    pass
-
-
-class _TrackedHTTPSConnection(_Tracked, HTTPSConnection):
-    pass
-
-
-class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _TrackedHTTPConnection
-
-
-class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _TrackedHTTPSConnection
-
-
-POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
-"""The classes of connection pools whose requests may only be sent by an `Exchange`."""

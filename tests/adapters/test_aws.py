@@ -23,7 +23,7 @@ from botocore.session import Session
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chalicelib.adapters import aws
+from chalicelib.adapters import aws, endpoints
 from chalicelib.adapters.dynamodb.client import (
     UpdateItem,
     from_item,
@@ -478,7 +478,7 @@ def test_endpoint_of_each_region_is_botocores(
     resolver = EndpointResolver(Session().get_data("endpoints"))
     for service in ("dynamodb", "ssm"):
         hostname = resolver.construct_endpoint(service, region, partition)["hostname"]
-        assert aws._find_endpoint(service) == (f"https://{hostname}", region)
+        assert endpoints.find_endpoint(service) == (f"https://{hostname}", region)
 
 
 def test_standard_regions_need_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -486,7 +486,7 @@ def test_standard_regions_need_no_session(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("botocore.session.Session", None)
     for region in ("us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1", "ap-southeast-7"):
         monkeypatch.setenv("AWS_DEFAULT_REGION", region)
-        assert f".{region}.amazonaws.com" in aws._find_endpoint("dynamodb")[0]
+        assert f".{region}.amazonaws.com" in endpoints.find_endpoint("dynamodb")[0]
 
 
 @pytest.mark.parametrize(
@@ -501,15 +501,15 @@ def test_other_endpoints_can_be_selected(
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")
     monkeypatch.setenv(name, "true")
-    assert aws._find_endpoint("dynamodb") == (expected, "us-east-1")
+    assert endpoints.find_endpoint("dynamodb") == (expected, "us-east-1")
 
 
 def test_variables_name_endpoints(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://one.test")
-    assert aws._find_endpoint("dynamodb") == ("http://one.test", "us-east-1")
+    assert endpoints.find_endpoint("dynamodb") == ("http://one.test", "us-east-1")
     monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", "http://two.test")
-    assert aws._find_endpoint("dynamodb") == ("http://two.test", "us-east-1")
-    assert aws._find_endpoint("ssm") == ("http://one.test", "us-east-1")
+    assert endpoints.find_endpoint("dynamodb") == ("http://two.test", "us-east-1")
+    assert endpoints.find_endpoint("ssm") == ("http://one.test", "us-east-1")
 
 
 def test_proxy_of_the_environment_is_used_except_for_excluded_hosts(

@@ -2,11 +2,15 @@
 
 import gzip
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore import translate
@@ -19,15 +23,15 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import get_cert_path
 from botocore.session import Session
-from urllib3.exceptions import HTTPError
-from urllib3.util import connection
 
-from chalicelib.adapters import aws
+from chalicelib.adapters import aws, endpoints
 from chalicelib.adapters.aws import InvalidResponse, JsonApi, Response, Sender
 from chalicelib.adapters.dynamodb.client import from_item, make_client, read_all, translate_errors
 from chalicelib.adapters.exchange import Exchange
+from chalicelib.config import SettingsError
 from chalicelib.domain.errors import StoreUnavailable
-from tests.scripted_aws import http_response, respond, scripted_server
+from tests.deploy.https_proxy import make_certificate
+from tests.scripted_aws import http_response, read_request, respond, scripted_server
 
 DONE = {"Attributes": {"a": {"S": "x"}}}
 REQUEST = {"TableName": "reservations", "Key": {"reservation_sid": {"S": "WR1"}}}
@@ -182,11 +186,11 @@ def test_connection_is_attempted_once_per_request_within_its_time_limit(
 ) -> None:
     timeouts: list[float] = []
 
-    def refuse(_address: object, timeout: float, **_options: object) -> None:
+    def refuse(_address: object, timeout: float, *_options: object) -> None:
         timeouts.append(timeout)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(connection, "create_connection", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(aws, "time", Clock(0.0))
     with pytest.raises(StoreUnavailable, match="connection refused"), translate_errors():
         client_at("http://127.0.0.1:9", budget=6.0).update_item(**REQUEST)
@@ -194,10 +198,108 @@ def test_connection_is_attempted_once_per_request_within_its_time_limit(
 
 
 @pytest.mark.parametrize("bundle", ["", "/certificates/bundle.pem"])
-def test_connections_are_verified_and_kept(monkeypatch: pytest.MonkeyPatch, bundle: str) -> None:
+def test_connections_are_verified_with_the_same_certificates_as_botocores(
+    monkeypatch: pytest.MonkeyPatch, bundle: str
+) -> None:
+    files: list[str] = []
+    create = ssl.create_default_context
+
+    def record(*, cafile: str) -> ssl.SSLContext:
+        files.append(cafile)
+        return create()
+
     monkeypatch.setenv("AWS_CA_BUNDLE", bundle)
-    expected = {"maxsize": 50, "ca_certs": bundle or get_cert_path(verify=True)}
-    assert Sender("https://dynamodb.test")._pools.connection_pool_kw == expected
+    monkeypatch.setattr(ssl, "create_default_context", record)
+    aws._make_tls_context.cache_clear()
+    url = urlsplit("https://dynamodb.test/")
+    contexts = [
+        Sender("https://dynamodb.test")._make_connection(url, 1.0)._context  # type: ignore[attr-defined]
+        for _ in range(2)
+    ]
+    aws._make_tls_context.cache_clear()
+
+    assert files == [bundle or get_cert_path(verify=True)]
+    assert contexts[0] is contexts[1]
+    assert (contexts[0].verify_mode, contexts[0].check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate of localhost, with its key."""
+    file: Path = make_certificate("localhost", tmp_path_factory.mktemp("certificate"))
+    return file
+
+
+@pytest.fixture(scope="module")
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_server_with_an_unknown_certificate_gets_no_request(
+    client_at: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: Path,
+    tls: ssl.SSLContext,
+) -> None:
+    with scripted_server(respond(http_response(200, DONE)), tls=tls) as server:
+        with pytest.raises(EndpointConnectionError) as raised:
+            client_at(server.url).update_item(**REQUEST)
+        assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
+        assert server.requests == []
+
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+        assert client_at(server.url).update_item(**REQUEST) == DONE
+        # The certificate is not one of 127.0.0.1.
+        with pytest.raises(EndpointConnectionError) as raised:
+            client_at(server.url.replace("localhost", "127.0.0.1")).update_item(**REQUEST)
+        assert isinstance(raised.value.__cause__, ssl.SSLCertVerificationError)
+        assert len(server.requests) == 1
+
+
+def test_proxy_gets_no_request_to_an_endpoint_with_tls(
+    client_at: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    certificate: Path,
+    tls: ssl.SSLContext,
+) -> None:
+    received = []
+
+    def connect(connection: socket.socket, _ended: threading.Event) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        with tls.wrap_socket(connection, server_side=True) as encrypted:
+            received.append(read_request(encrypted))
+            encrypted.sendall(http_response(200, DONE))
+
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    with scripted_server(connect) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("://", "://user:pass@"))
+        assert client_at("https://localhost:8443").update_item(**REQUEST) == DONE
+        assert proxy.requests[0].startswith(b"CONNECT localhost:8443 ")
+        assert b"Proxy-Authorization: Basic " in proxy.requests[0]
+    assert received[0].startswith(b"POST / ")
+    assert b"proxy-authorization" not in received[0].lower()
+
+
+@pytest.mark.parametrize("on_lambda", [True, False])
+def test_proxy_that_requires_tls_is_refused(
+    client_at: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, *, on_lambda: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "https://proxy.test:3128")
+    if on_lambda:
+        monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")
+    with pytest.raises(SettingsError, match="must be http:// URLs"):
+        client_at("https://dynamodb.test")
+
+
+@pytest.mark.parametrize("cut", [1, 10])
+def test_truncated_response_is_a_failed_connection(client_at: Callable[..., Any], cut: int) -> None:
+    response = http_response(200, DONE)[:-cut]
+    with scripted_server(respond(response)) as server:
+        with pytest.raises(EndpointConnectionError):
+            client_at(server.url).update_item(**REQUEST)
+        assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
@@ -276,7 +378,7 @@ def test_compressed_response_is_not_decoded(client_at: Callable[..., Any]) -> No
     [
         (TimeoutError(), ReadTimeoutError),
         (OSError(), EndpointConnectionError),
-        (HTTPError(), EndpointConnectionError),
+        (HTTPException(), EndpointConnectionError),
     ],
 )
 def test_failed_exchange_has_the_error_of_botocore(
@@ -345,7 +447,7 @@ def test_region_of_a_profile_is_used_with_the_endpoint_of_the_environment(
 ) -> None:
     use_profile(monkeypatch, tmp_path, "region = eu-west-1")
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    assert aws._find_endpoint("dynamodb") == ("http://127.0.0.1:9", "eu-west-1")
+    assert endpoints.find_endpoint("dynamodb") == ("http://127.0.0.1:9", "eu-west-1")
 
 
 @pytest.mark.parametrize("is_lambda", [True, False])
@@ -357,13 +459,13 @@ def test_endpoint_of_a_profile_is_used_outside_lambda(
     if is_lambda:
         monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "api")
     expected = "https://dynamodb.us-east-1.amazonaws.com" if is_lambda else "http://profile.test"
-    assert aws._find_endpoint("dynamodb") == (expected, "us-east-1")
+    assert endpoints.find_endpoint("dynamodb") == (expected, "us-east-1")
 
 
 def test_configured_endpoints_can_be_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")
     url = "https://dynamodb.us-east-1.amazonaws.com"
-    assert aws._find_endpoint("dynamodb") == (url, "us-east-1")
+    assert endpoints.find_endpoint("dynamodb") == (url, "us-east-1")
 
 
 # Reads through botocore

@@ -29,7 +29,7 @@ TIMEOUT_SECONDS = 60
 def serving(emulator_url, region, folder):
     """Run the proxy; yield the environment variables for programs that use it."""
     domain = f"execute-api.{region}.amazonaws.com"
-    certificate = _certificate(f"*.{domain}", folder)
+    certificate = make_certificate(f"*.{domain}", folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     api = re.compile(rf"(\w+)\.{re.escape(domain)}:443")
@@ -114,7 +114,7 @@ def _tunnel(client, address):
                 return
 
 
-def _certificate(name, folder):
+def make_certificate(name, folder):
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Emulated AWS")])
     now = datetime.now(UTC)

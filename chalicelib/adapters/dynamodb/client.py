@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.adapters.aws import (
@@ -91,9 +90,11 @@ class _Client:
 
 def _limit_requests(client: Any, seconds: float) -> None:
     """Let a `Sender` send all requests of a botocore client, each within *seconds*."""
+    from botocore.awsrequest import AWSResponse  # noqa: PLC0415  slow to import
+
     sender = Sender(client.meta.endpoint_url)
 
-    def send(request: AWSPreparedRequest, **_event: Any) -> AWSResponse:
+    def send(request: Any, **_event: Any) -> AWSResponse:
         headers = {
             name: value.decode() if isinstance(value, bytes) else value
             for name, value in request.headers.items()

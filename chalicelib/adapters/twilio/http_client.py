@@ -9,9 +9,10 @@ from requests import Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import InvalidProxyURL
 from twilio.http.http_client import TwilioHttpClient
-from urllib3 import ProxyManager
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from chalicelib.adapters.exchange import POOLS, Exchange, current
+from chalicelib.adapters.exchange import Exchange, Tracked, current
 
 _Result = TypeVar("_Result")
 
@@ -30,18 +31,37 @@ class TwilioExchange(Exchange[_Result]):
     max_bytes: int = field(kw_only=True)
 
 
+class _TrackedHTTPConnection(Tracked, HTTPConnection):
+    pass
+
+
+class _TrackedHTTPSConnection(Tracked, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _TrackedHTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _TrackedHTTPSConnection
+
+
+_POOLS = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
 class _Adapter(HTTPAdapter):
     """Sends requests over tracked connections, without retries."""
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = POOLS
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **options)
         if type(manager) is not ProxyManager:
             raise InvalidProxyURL("Only HTTP proxies are supported.")
-        manager.pool_classes_by_scheme = POOLS
+        manager.pool_classes_by_scheme = _POOLS
         return manager
 
 
@@ -70,6 +90,6 @@ def make_http_client(
     client = TwilioHttpClient(request_hooks={"response": read})
     # The constructor requires a single number, but requests accepts (connect, read) timeouts.
     client.timeout = (_CONNECT_SECONDS, seconds)
-    for scheme in POOLS:
+    for scheme in _POOLS:
         client.session.mount(f"{scheme}://", _Adapter(pool_maxsize=_MAX_CONNECTIONS))
     return client
