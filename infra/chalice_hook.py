@@ -1,4 +1,4 @@
-"""Checks that run before a Chalice command.
+"""Checks that run before a Chalice command, and the addition of bytecode to packages.
 
 Chalice imports `app.py` when it starts `deploy`, `package` or `local`, and `app.py` calls `run`. If
 the user has made a mistake, the command then ends with one message instead of a traceback.
@@ -20,7 +20,7 @@ from click.core import ParameterSource
 from chalicelib import config
 from chalicelib.adapters import rules_file
 from chalicelib.routes.callbacks import move_twilio_routes
-from infra import OperatorError
+from infra import OperatorError, bytecode
 from infra.aws import (
     Aws,
     chalice_record,
@@ -83,6 +83,7 @@ def run(app: Chalice) -> None:
         check_variables(os.environ)
         if command in ("deploy", "plan", "package"):
             _check_options(parameters)
+            bytecode.add_to_packages()
         if command in ("deploy", "plan"):
             stage = _check_deployment(parameters["stage"], parameters["profile"])
             move_twilio_routes(app, stage.settings.callback_prefixes)

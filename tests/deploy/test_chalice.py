@@ -1,6 +1,8 @@
 """`chalice deploy` and `chalice package` in a fresh clone, with and without `infra prepare`."""
 
 import subprocess
+import sys
+from zipfile import ZipFile
 
 import pytest
 
@@ -59,6 +61,8 @@ def test_one_command_prepares_a_new_stage_for_plain_chalice(aws, new_checkout, t
     assert prepared.returncode == 0, prepared.stderr
     chalice_deploy(new_checkout)
     assert http.get(f"{api_url(aws)}/health").status_code == 200
+    (package,) = (new_checkout.folder / ".chalice" / "deployments").glob("*.zip")
+    assert f"__pycache__/app.{sys.implementation.cache_tag}.pyc" in ZipFile(package).namelist()
 
 
 def test_plain_chalice_deploys_a_prepared_stage(aws, make_clone, secrets, http):
