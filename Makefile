@@ -10,6 +10,7 @@ BIN := .venv/bin
 DEPLOY_TOOLS := .venv/.requirements-deploy
 RUN_TOOLS := .venv/.requirements-run
 DEV_TOOLS := .venv/.requirements-dev
+BENCH_TOOLS := .venv/.requirements-bench
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 PROSE := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
@@ -72,9 +73,12 @@ mutants: export PYTHONDONTWRITEBYTECODE =
 mutants: $(DEV_TOOLS) ## Change the code at random places, and report changes that no test detects
 	@$(BIN)/python -m tests.mutants --seed $(SEED) --count $(COUNT) $(if $(PACKAGE),--package $(PACKAGE))
 
+# Options of the benchmarks: make bench BENCH="--starts 30"
+BENCH ?=
+
 .PHONY: bench
-bench: $(DEV_TOOLS) ## Measure performance and compare it with the goals
-	$(BIN)/python -m benchmarks
+bench: $(BENCH_TOOLS) ## Compare the performance with simpler programs, and with the goals
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 .PHONY: deploy
 deploy: .require-stage $(DEPLOY_TOOLS) ## Deploy a stage to AWS: make deploy STAGE=dev
@@ -123,6 +127,7 @@ lock: $(DEV_TOOLS) ## Compile requirements*.in to pinned versions in requirement
 	$(COMPILE) -c requirements.txt requirements-deploy.in --output-file requirements-deploy.txt
 	$(COMPILE) -c requirements-deploy.txt requirements-run.in --output-file requirements-run.txt
 	$(COMPILE) -c requirements-run.txt requirements-dev.in --output-file requirements-dev.txt
+	$(COMPILE) -c requirements-dev.txt requirements-bench.in --output-file requirements-bench.txt
 
 .PHONY: hooks
 hooks: $(DEV_TOOLS) ## Install git hooks that run make check and limit the length of commit subjects
@@ -145,6 +150,10 @@ $(RUN_TOOLS): requirements-run.txt .venv/.uv
 $(DEV_TOOLS): requirements-dev.txt .venv/.uv
 	$(INSTALL)
 	@touch $(DEPLOY_TOOLS) $(RUN_TOOLS) $(DEV_TOOLS)
+
+$(BENCH_TOOLS): requirements-bench.txt .venv/.uv
+	$(INSTALL)
+	@touch $(DEPLOY_TOOLS) $(RUN_TOOLS) $(DEV_TOOLS) $(BENCH_TOOLS)
 
 # pip reads the index and the certificates from its own configuration, which uv does not read.
 define INSTALL

@@ -1,1 +1,1 @@
-"""Benchmarks that check the documented performance limits: `python -m benchmarks`."""
+"""Benchmarks that compare the app with simpler programs: `python -m benchmarks`."""

@@ -1,31 +1,22 @@
-"""Measures how much CPU time the app needs to refuse requests that Twilio did not send."""
+"""Compares the CPU time of requests that Twilio did not send with that of a valid callback."""
 
 import logging
 import os
 import time
 from pathlib import Path
 from statistics import median
-from urllib.parse import urlencode
 
-import click
 from chalice.test import Client
 
 from app import app
-from benchmarks.measurements import CALLBACK, ENVIRON, PATH, InstantDynamoDb
+from benchmarks.inputs import BODY, ENVIRON, HEADERS, PATH, InstantDynamoDb
+from benchmarks.report import Figure
 from chalicelib import config, observability, runtime
 from chalicelib.runtime import SystemClock
 
-REFUSAL_LIMIT_MS = 100
-"""Maximum CPU time per refused request.
-
-Lambda accepts 10 requests per second for each unit of concurrency, so a request that takes less
-time frees no capacity.
-https://docs.aws.amazon.com/lambda/latest/dg/lambda-concurrency.html
-"""
-
 _SIGNATURE = {"X-Twilio-Signature": "A" * 28}
 _QUERY = "?a%20b=1+2&b=%C3%A9&c&d=/"
-_TYPICAL = urlencode(CALLBACK).encode()
+_TYPICAL = BODY.encode()
 _LARGE = "&".join(f"p{n}={'%41' * 300}" for n in range(140)).encode()
 
 # Name, query string, headers and body of each request.
@@ -39,32 +30,36 @@ _REQUESTS: tuple[tuple[str, str, dict[str, str], bytes], ...] = (
 )
 
 
-def measure_refusals(samples: int) -> bool:
-    """Time refused requests and print the results.
+def measure(rounds: int) -> list[Figure]:
+    """Send refused requests of each kind and valid callbacks alternately.
 
     Args:
-        samples: number of requests of each kind.
-
-    Returns:
-        Whether every median is below the limit.
+        rounds: number of requests of each kind.
     """
+    requests = (("valid", "", {"X-Twilio-Signature": HEADERS["X-Twilio-Signature"]}, _TYPICAL),)
+    cpu_ms: dict[str, list[float]] = {name: [] for name, *_ in (*requests, *_REQUESTS)}
     runtime.use(runtime.Runtime(config.load({**ENVIRON}), InstantDynamoDb(), SystemClock()))
-    medians_ms = {}
-    with Path(os.devnull).open("w") as null, Client(app) as client:
+    with Path(os.devnull).open("w", encoding="utf-8") as null, Client(app) as client:
         observability.configure("INFO")
         logging.getLogger("taskrouter-callbacks").handlers[0].setStream(null)  # type: ignore[attr-defined]
-        for name, query, signature, body in _REQUESTS:
-            headers = {"Content-Type": "application/x-www-form-urlencoded", **signature}
-            times_ms = []
-            for _ in range(samples):
+        for _ in range(1 + rounds):
+            for name, query, signature, body in (*requests, *_REQUESTS):
+                headers = {"Content-Type": HEADERS["Content-Type"], **signature}
                 started = time.process_time()
                 response = client.http.post(PATH + query, headers=headers, body=body)
-                times_ms.append((time.process_time() - started) * 1000)
-                if response.status_code not in (403, 413):
+                cpu_ms[name].append((time.process_time() - started) * 1000)
+                if response.status_code not in ((200,) if name == "valid" else (403, 413)):
                     raise RuntimeError(f"{name}: the app returned {response.status_code}")
-            medians_ms[name] = median(times_ms)
     runtime.use(None)
-    click.echo(f"CPU time to refuse a request, {samples} samples each:")
-    for name, duration in medians_ms.items():
-        click.echo(f"  {name:36} p50 {duration:6.2f} ms (limit {REFUSAL_LIMIT_MS} ms)")
-    return max(medians_ms.values()) < REFUSAL_LIMIT_MS
+    medians_ms = {name: median(times[1:]) for name, times in cpu_ms.items()}
+    valid_ms = medians_ms.pop("valid")
+    return [
+        Figure(
+            name=f"refused request: CPU time, {name}",
+            value=value,
+            other="valid callback",
+            other_value=valid_ms,
+            unit="ms",
+        )
+        for name, value in medians_ms.items()
+    ]

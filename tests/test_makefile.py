@@ -56,6 +56,7 @@ def test_missing_stage_is_reported_before_anything_is_installed(target):
         ("demo", "requirements-run.txt"),
         ("test", "requirements-dev.txt"),
         ("check", "requirements-dev.txt"),
+        ("bench", "requirements-bench.txt"),
     ],
 )
 def test_target_installs_only_what_it_needs(target, installed):

@@ -12,6 +12,7 @@ FROM_SMALL_TO_LARGE = [
     "requirements-deploy.txt",
     "requirements-run.txt",
     "requirements-dev.txt",
+    "requirements-bench.txt",
 ]
 PIN = re.compile(r"^(?P<name>[a-z0-9-]+)==(?P<version>\S+)")
 

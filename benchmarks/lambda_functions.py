@@ -1,0 +1,132 @@
+"""Compares this app's callbacks with the smallest Lambda handlers that write an item."""
+
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+from benchmarks import inputs, programs, stubs
+from benchmarks.programs import Program
+from benchmarks.report import Figure
+from benchmarks.stubs import Duration
+
+WARM_GOAL = 0.9
+COLD_GOAL = 0.8
+"""Maximum time of this app's callbacks, relative to the bare handler."""
+
+_WARM_UP = 20
+"""Number of first invocations that are not measured."""
+
+
+class Start(NamedTuple):
+    """A cold start, from starting the process to its first response."""
+
+    wall: float
+    cpu: float
+    memory_mb: float
+
+
+def measure(rounds: int, starts: int) -> list[Figure]:
+    """Measure warm callbacks and cold starts of this app and of the other programs.
+
+    Args:
+        rounds: number of warm invocations per program.
+        starts: number of cold starts per program.
+    """
+    with tempfile.TemporaryDirectory() as name, stubs.dynamodb(inputs.SECRETS) as url:
+        folder = Path(name)
+        runtime = programs.build_runtime(folder / "runtime")
+        compared = [
+            programs.build_app(folder / "this", inputs.lambda_environ()),
+            *programs.build_handlers(folder),
+        ]
+        environ = {"AWS_ENDPOINT_URL": url}
+        warm = time_invocations(compared, runtime, environ, rounds)
+        cold = time_starts(compared, runtime, environ, starts)
+    app, *others = compared
+    return [*_warm_figures(warm, app, others), *_cold_figures(cold, app, others)]
+
+
+def time_invocations(
+    compared: Sequence[Program], runtime: Path, environ: Mapping[str, str], rounds: int
+) -> dict[Program, list[Duration]]:
+    """Run all programs, and invoke them alternately."""
+    event = inputs.event()
+    durations: dict[Program, list[Duration]] = {program: [] for program in compared}
+    with ExitStack() as stack:
+        functions = {
+            program: stack.enter_context(stubs.function(program, runtime, environ))
+            for program in compared
+        }
+        for function in functions.values():
+            function.await_request()
+        for number in range(_WARM_UP + rounds):
+            for program, function in functions.items():
+                duration = function.invoke(event)
+                if number >= _WARM_UP:
+                    durations[program].append(duration)
+    return durations
+
+
+def time_starts(
+    compared: Sequence[Program], runtime: Path, environ: Mapping[str, str], starts: int
+) -> dict[Program, list[Start]]:
+    """Start the programs alternately, and invoke each process once."""
+    event = inputs.event()
+    measured: dict[Program, list[Start]] = {program: [] for program in compared}
+    for number in range(1 + starts):
+        for program in compared:
+            started = time.perf_counter()
+            with stubs.function(program, runtime, environ) as function:
+                function.await_request()
+                function.invoke(event)
+                wall = function.responded_at - started
+                start = Start(wall, function.cpu_seconds(), function.memory_mb())
+            if number:  # The first start reads the files into memory.
+                measured[program].append(start)
+    return measured
+
+
+def _warm_figures(
+    durations: Mapping[Program, Sequence[Duration]], app: Program, others: Sequence[Program]
+) -> Iterable[Figure]:
+    for name, attribute in (("time", "wall"), ("CPU time", "cpu")):
+        values = {
+            program: median(getattr(duration, attribute) for duration in measured) * 1000
+            for program, measured in durations.items()
+        }
+        for other in others:
+            yield Figure(
+                name=f"warm callback: {name} (median)",
+                value=values[app],
+                other=other.name,
+                other_value=values[other],
+                unit="ms",
+                goal=WARM_GOAL if other.is_baseline else None,
+            )
+
+
+def _cold_figures(
+    starts: Mapping[Program, Sequence[Start]], app: Program, others: Sequence[Program]
+) -> Iterable[Figure]:
+    for name, attribute, unit, factor in (
+        ("time (median)", "wall", "ms", 1000),
+        ("CPU time (median)", "cpu", "ms", 1000),
+        ("memory", "memory_mb", "MB", 1),
+    ):
+        values = {
+            program: median(getattr(start, attribute) for start in measured) * factor
+            for program, measured in starts.items()
+        }
+        for other in others:
+            yield Figure(
+                name=f"cold start to the first response: {name}",
+                value=values[app],
+                other=other.name,
+                other_value=values[other],
+                unit=unit,
+                goal=COLD_GOAL if other.is_baseline and unit == "ms" else None,
+            )

@@ -1,0 +1,77 @@
+"""The table of all figures, in Markdown."""
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+_PACKAGES = ("awslambdaric", "boto3", "chalice", "jmespath")
+_HEAD = ("figure", "this app", "compared with", "there", "ratio", "goal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A measured figure, and the same figure of a program that anyone can build.
+
+    Both are measured alternately, because only their ratio means anything on a busy machine.
+
+    Attributes:
+        name: What is measured.
+        value: The figure of this app.
+        other: The program that it is compared with.
+        other_value: The figure of that program.
+        unit: Unit of both figures.
+        goal: Maximum ratio, if there is a goal.
+    """
+
+    name: str
+    value: float
+    other: str
+    other_value: float
+    unit: str
+    goal: float | None = None
+
+    @property
+    def ratio(self) -> float:
+        """This app's figure, relative to the other program's."""
+        return self.value / self.other_value
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the figure's row of the table."""
+        goal = ""
+        if self.goal is not None:
+            goal = f"{self.goal:g}{'' if self.ratio <= self.goal else ', missed'}"
+        values = (f"{_round(value)} {self.unit}" for value in (self.value, self.other_value))
+        value, other_value = values
+        return (self.name, value, self.other, other_value, f"{self.ratio:.2f}", goal)
+
+
+def _round(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"  # noqa: PLR2004  three digits
+
+
+def render(figures: Sequence[Figure]) -> str:
+    """Return the table, and a line that describes the machine."""
+    rows = [_HEAD, tuple("---" for _ in _HEAD), *(figure.cells() for figure in figures)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return f"{table}\n\n{_machine()}"
+
+
+def _machine() -> str:
+    packages = ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    load = os.getloadavg()[0]
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, load {load:.1f}, {platform.system()} "
+        f"{platform.release()}, Python {platform.python_version()}, {packages}"
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

@@ -1,0 +1,267 @@
+"""Minimal replacements of AWS: Lambda's Runtime API, DynamoDB and SSM.
+
+AWS's own runtime client, `awslambdaric`, runs the handlers in Lambda's Python runtimes. It fetches
+events from the Runtime API and returns responses to that API. `Function` is a Runtime API for one
+process.
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+
+DynamoDB answers every write at once, so that only the callers' own time is measured. Raw sockets
+add about 0.1 ms to an invocation.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks import inputs
+from benchmarks.programs import Program
+
+_TIMEOUT_SECONDS = 60
+_POLL_SECONDS = 1
+"""Interval at which a process that has not connected is checked."""
+
+_NEXT = "/2018-06-01/runtime/invocation/next"
+_CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked", re.IGNORECASE)
+
+
+_LAMBDA_ENVIRON = {
+    "TZ": ":UTC",
+    "LANG": "en_US.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",  # Lambda's file system is read-only.
+    "AWS_LAMBDA_FUNCTION_NAME": "benchmark",
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024",
+    "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/benchmark",
+    "AWS_LAMBDA_LOG_STREAM_NAME": "stream",
+    "AWS_EXECUTION_ENV": "AWS_Lambda_python",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_ACCESS_KEY_ID": "benchmark",
+    "AWS_SECRET_ACCESS_KEY": "benchmark",
+    "AWS_SESSION_TOKEN": "benchmark",
+}
+_DYNAMODB_HEADERS = {"Content-Type": "application/x-amz-json-1.0", "x-amzn-RequestId": "R" * 52}
+
+
+class Duration(NamedTuple):
+    """The time that a process spent on a start or an invocation, in seconds."""
+
+    wall: float
+    cpu: float
+
+
+class Connection:
+    """A keep-alive connection from an HTTP client."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        accepted.settimeout(_TIMEOUT_SECONDS)
+        self._socket = accepted
+        self._buffer = b""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def receive(self) -> tuple[bytes, bytes] | None:
+        """Return the head and the body of the next request, or None at the end."""
+        try:
+            head = self._read_until(b"\r\n\r\n")
+        except EOFError:
+            return None
+        if not _CHUNKED.search(head):
+            length = _CONTENT_LENGTH.search(head)
+            return head, self._read(int(length[1]) if length else 0)
+        body = b""
+        while size := int(self._read_until(b"\r\n"), 16):
+            body += self._read(size + 2)[:-2]
+        self._read(2)
+        return head, body
+
+    def send(self, status: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Send a response."""
+        lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self._socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def _read_until(self, end: bytes) -> bytes:
+        while end not in self._buffer:
+            self._fill()
+        found, _, self._buffer = self._buffer.partition(end)
+        return found
+
+    def _read(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            self._fill()
+        found, self._buffer = self._buffer[:size], self._buffer[size:]
+        return found
+
+    def _fill(self) -> None:
+        received = self._socket.recv(2**16)
+        if not received:
+            raise EOFError
+        self._buffer += received
+
+
+class Function:
+    """A Lambda function in a process of its own.
+
+    Attributes:
+        response: The latest response.
+        responded_at: When the latest response was received (`time.perf_counter`).
+    """
+
+    def __init__(self, listener: socket.socket, process: subprocess.Popen[bytes]) -> None:
+        self._listener = listener
+        self._process = process
+        self._connection: Connection | None = None
+        self._number = 0
+        # The clock of clock_getcpuclockid(3), which includes threads that have ended.
+        self._cpu_clock = (~process.pid << 3) | 2
+        self.response = b""
+        self.responded_at = 0.0
+
+    def await_request(self) -> None:
+        """Wait until the process asks for the next event."""
+        head, body = self._receive()
+        if f" {_NEXT} ".encode() not in head:
+            raise RuntimeError(f"The function failed: {body.decode(errors='replace')[:2000]}")
+
+    def invoke(self, event: bytes) -> Duration:
+        """Send an event to the waiting process, and receive its response and next request."""
+        self._number += 1
+        headers = {
+            "Content-Type": "application/json",
+            "Lambda-Runtime-Aws-Request-Id": f"request-{self._number}",
+            "Lambda-Runtime-Deadline-Ms": str(time.time_ns() // 1_000_000 + 30_000),
+            "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:us-east-1:0:function:benchmark",
+            "Lambda-Runtime-Trace-Id": "Root=1-0-0",
+        }
+        cpu = self.cpu_seconds()
+        started = time.perf_counter()
+        self._send("200 OK", headers, event)
+        head, self.response = self._receive()
+        self.responded_at = time.perf_counter()
+        if b"/response " not in head.partition(b"\r\n")[0]:
+            raise RuntimeError(f"The invocation failed: {self.response.decode(errors='replace')}")
+        self._send("202 Accepted", {"Content-Type": "application/json"}, b'{"status":"OK"}')
+        self.await_request()
+        return Duration(self.responded_at - started, self.cpu_seconds() - cpu)
+
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that the process has used."""
+        return time.clock_gettime(self._cpu_clock)
+
+    def memory_mb(self) -> float:
+        """Return the maximum resident set of the process."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+    def close(self) -> None:
+        """Stop the process."""
+        self._process.kill()
+        self._process.wait()
+        if self._connection:
+            self._connection.close()
+
+    def _receive(self) -> tuple[bytes, bytes]:
+        while True:
+            if self._connection is None:
+                self._connection = self._accept()
+            if request := self._connection.receive():
+                return request
+            self._connection.close()
+            self._connection = None
+
+    def _accept(self) -> Connection:
+        while True:
+            try:
+                return Connection(self._listener.accept()[0])
+            except TimeoutError:
+                if self._process.poll() is not None:
+                    code = self._process.returncode
+                    raise RuntimeError(f"The function exited with code {code}.") from None
+
+    def _send(self, status: str, headers: Mapping[str, str], body: bytes) -> None:
+        if self._connection is None:
+            raise RuntimeError("The function is not connected.")
+        self._connection.send(status, headers, body)
+
+
+@contextmanager
+def function(program: Program, runtime: Path, environ: Mapping[str, str]) -> Iterator[Function]:
+    """Start a function, and stop it at the end.
+
+    Args:
+        program: The function.
+        runtime: The folder with the packages that Lambda's runtime provides.
+        environ: Environment variables in addition to those of the program and of Lambda.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(_POLL_SECONDS)
+        variables = {
+            **_LAMBDA_ENVIRON,
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(map(str, (program.folder, runtime))),
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{listener.getsockname()[1]}",
+            "LAMBDA_TASK_ROOT": str(program.folder),
+            **program.environ,
+            **environ,
+        }
+        # Without -S, the process would also find the packages of this environment.
+        command = [sys.executable, "-S", "-m", "awslambdaric", program.handler]
+        process = subprocess.Popen(  # noqa: S603  the compared programs
+            command, cwd=program.folder, env=variables, stdout=subprocess.DEVNULL
+        )
+        running = Function(listener, process)
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+@contextmanager
+def dynamodb(parameter: str) -> Iterator[str]:
+    """Serve DynamoDB and SSM on a free port, and yield the URL.
+
+    Args:
+        parameter: The value of every SSM parameter.
+    """
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        threading.Thread(target=_accept, args=(listener, parameter), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def _accept(listener: socket.socket, parameter: str) -> None:
+    while True:
+        try:
+            accepted, _ = listener.accept()
+        except OSError:  # closed
+            return
+        arguments = (Connection(accepted), parameter)
+        threading.Thread(target=_serve, args=arguments, daemon=True).start()
+
+
+def _serve(connection: Connection, parameter: str) -> None:
+    content = {"Parameter": {"Value": parameter}}
+    answers = {b"amazonssm.getparameter": json.dumps(content).encode()}
+    while request := connection.receive():
+        head, body = request
+        operation = head.lower().partition(b"x-amz-target:")[2].split(b"\r\n")[0].strip()
+        if operation not in answers:
+            answers[operation] = json.dumps(inputs.respond(json.loads(body))).encode()
+        connection.send("200 OK", _DYNAMODB_HEADERS, answers[operation])
+    connection.close()
