@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chalicelib.config import Settings
 from infra import OperatorError
-from infra.aws import config_file, fingerprint, policies, stage_config
+from infra.aws import config_file, fingerprint, policies, secret_texts, stage_config
 
 WRONG_VALUES = (None, 5, "x", "", [], [1], {}, True)
 COMMITTED = stage_config.CONFIG.read_text(encoding="utf-8")
@@ -389,14 +389,14 @@ def test_variable_that_is_not_a_string_is_refused_with_an_example(set_variables,
 
 
 @pytest.mark.parametrize("value", [5, None, True])
-@pytest.mark.parametrize("name", sorted(config_file._SETTINGS.keys() - config_file._IN_PARAMETER))
+@pytest.mark.parametrize("name", sorted(secret_texts.SETTINGS.keys() - secret_texts.IN_PARAMETER))
 def test_example_in_the_error_is_a_valid_value_of_the_setting(name, value):
     (problem,) = config_file._find_variable_problems({name: value}, "")
 
     assert problem.startswith(f"{name} must be a string, for example ")
     example = problem.split('"', 1)[1].removesuffix('".')
     assert example
-    config_file._SETTINGS[name].metadata["parse"](example)
+    secret_texts.SETTINGS[name].metadata["parse"](example)
 
 
 @pytest.mark.parametrize(
@@ -597,6 +597,15 @@ def test_name_of_a_member_that_is_a_secret_is_not_printed(config):
         ("environment_variables", {"TWILIO_AUTH_TOKEN": "x"}, "TWILIO_AUTH_TOKEN"),
         ("environment_variables", {"STATE_TABLE": HEX}, "STATE_TABLE"),
         ("tags", {"service": HEX}, "tags.service"),
+        ("environment_variable", {"TWILIO_AUTH_TOKEN": "x"}, "environment_variable contains"),
+        ("unknown", {"a": [{"b": HEX}]}, "unknown contains"),
+        ("unknown", {"a": {HEX: 5}}, "unknown contains"),
+        ("unknown", HEX, "unknown is"),
+        ("lambda_functions", [{"a": HEX}], "lambda_functions contains"),
+        ("lambda_functions", {"api_handlr": {"x": {"y": HEX}}}, "lambda_functions.api_handlr con"),
+        ("environment_variables", {"STATE_TABLE": [HEX]}, "STATE_TABLE under"),
+        ("environment_variables", [HEX], "environment_variables is"),
+        ("layers", {"a": HEX}, "layers contains"),
         (
             "lambda_functions",
             {"sweep": {"environment_variables": {"API_KEY": "x"}}},
@@ -678,10 +687,10 @@ def test_place_of_a_secret_is_accepted(set_variables, name):
 
 @given(st.text("ABCDEIKLNOPSTUWY_", min_size=1) | st.sampled_from(SECRET_NAMES))
 def test_no_secret_is_suggested(name):
-    assume(name not in config_file._SETTINGS)
+    assume(name not in secret_texts.SETTINGS)
     problem = next(config_file._find_variable_problems({name: "5"}, ""), "")
 
-    assert not any(f"Did you mean {secret}" in problem for secret in config_file._IN_PARAMETER)
+    assert not any(f"Did you mean {secret}" in problem for secret in secret_texts.IN_PARAMETER)
 
 
 def test_error_for_misspelled_callback_path_secrets_omits_the_value(set_variables):
@@ -774,7 +783,7 @@ def test_error_for_a_setting_with_one_wrong_letter_suggests_a_name(name, positio
     known = {field.name.upper() for field in fields(Settings)}
     assume(misspelled not in known)
 
-    is_secret = name in config_file._IN_PARAMETER
+    is_secret = name in secret_texts.IN_PARAMETER
     problem = "under environment_variables is or" if is_secret else "is not a setting. Did you mean"
     with pytest.raises(OperatorError, match=f"{misspelled} {problem}"):
         config_file.check(project, "dev")
