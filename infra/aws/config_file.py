@@ -336,8 +336,8 @@ def _find_variable_problems(variables: Mapping[str, Any], owner: str) -> Iterato
             yield f"{name}{owner} must not be set, because Lambda sets it."
         elif name not in SETTINGS and not _OTHER_VARIABLES.fullmatch(name):
             yield (
-                f"{name}{owner} is not a setting.{suggest(name, _NOT_IN_PARAMETER)} See "
-                "docs/settings.md."
+                f"{name or 'an empty name'}{owner} is not a setting."
+                f"{suggest(name, _NOT_IN_PARAMETER)} See docs/settings.md."
             )
         elif problem := _describe_value(name, value):
             yield f"{name}{owner} {problem}."

@@ -874,7 +874,21 @@ def test_mistake_in_another_stage_does_not_matter(config, variables):
             {"STATE_TABLE": "taskrouter-callbacks-dev-reservations"},
             "RESERVATIONS_TABLE and STATE_TABLE must differ.",
         ),
-        ({"SECRETS_PARAMETER": "my secrets"}, "SECRETS_PARAMETER must be the name of an SSM"),
+        *(
+            ({"SECRETS_PARAMETER": name}, "SECRETS_PARAMETER must be a name that SSM allows")
+            for name in (
+                "my secrets",
+                "a/b",
+                "/aws/x",
+                "/SSM/x",
+                "awsecrets",
+                "/a/",
+                "//a",
+                "/a" * 16,
+                "/aws/reference/secretsmanager",
+                "/aws/reference/secretsmanager/a b",
+            )
+        ),
         ({"VOICE_LANGUAGES": LONG_MENU}, "the variables of api_handler take"),
     ],
 )
