@@ -7,6 +7,7 @@ requests, so that their durations add up as in a thread of a real sweep.
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from copy import copy
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -328,6 +329,37 @@ def test_events_of_a_type_that_is_done_further_do_not_reset_its_progress(
     assert [progress[""] for progress in events] == [now - 390_000, now]
 
 
+@pytest.mark.parametrize(("claim_ms", "is_sent"), [(6_999, True), (7_000, False)])
+def test_decision_of_a_sweep_is_sent_only_if_it_ends_within_a_step(
+    service: Service, monkeypatch: pytest.MonkeyPatch, claim_ms: int, *, is_sent: bool
+) -> None:
+    service.deadlines = replace(DEADLINES, reject_after=60)
+    (due,) = add_due(service, 1)
+    service.clock.now += MINUTE
+    claim = service.store.claim
+
+    def claim_slowly(*arguments: Any, **options: Any) -> Any:
+        service.clock.now += claim_ms
+        return claim(*arguments, **options)
+
+    monkeypatch.setattr(service.store, "claim", claim_slowly)
+    line = run_sweep(service)
+    assert (line["rejected"], line["failed"]) == (is_sent, not is_sent)
+    assert service.taskrouter.calls["update"] == is_sent
+    assert service.record(due).claim is None
+
+
+def test_workspace_is_not_verified_if_no_time_is_left(service: Service) -> None:
+    (due,) = add_due(service, 1)
+    service.taskrouter.remove(due.reservation_sid)
+    service.clock.now += 131_000
+    take_time(service, fetch=8_000)
+
+    assert run_sweep(service, seconds=32)["left"] == 1
+    assert service.taskrouter.calls["workspace"] == 0
+    assert run_sweep(service)["gone"] == 1
+
+
 ERRORS = [
     TaskRouterNotFound("404"),
     TaskRouterNotSent("refused"),
@@ -350,9 +382,7 @@ def test_sweep_ends_before_its_function_times_out(
 ) -> None:
     delete_all(store)
     service = Service(store, FakeTaskRouter(), ManualClock())
-    service.deadlines = DEADLINES.__class__(
-        reservation_timeout=600, grace=10, claim_lease=30, reject_after=60, max_wrapup=60
-    )
+    service.deadlines = replace(DEADLINES, reservation_timeout=600, reject_after=60, max_wrapup=60)
     service.policy = SweepPolicy(reject_activity_sid="WA" + "0" * 32)
     statuses = random.choices([*Status][:4], k=3)
     for recorded in (Status.PENDING, Status.WRAPPING):
