@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable
+from copy import copy
 from threading import Event, Lock
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from chalicelib.domain.errors import (
     AppError,
@@ -20,7 +21,8 @@ MAX_REASONS = 3
 
 _MIN_TIME_LEFT_MS = 25_000
 """Minimum remaining time to start a step. A step may send two requests to TaskRouter, each with a
-total time limit of 8 s, and then writes to DynamoDB. A list of several pages takes up to 16 s."""
+total time limit of 8 s, and then writes to DynamoDB. A list of several pages takes up to 16 s.
+Loops over several calls ask `may_continue` between the calls."""
 
 _THROTTLED_PAUSES = (0.5, 1.0, 2.0)
 """Pauses between the attempts of a throttled request, in seconds."""
@@ -46,20 +48,33 @@ class RunBudget:
         self.started = clock.now_ms()
         self._time_left_ms = time_left_ms
         self._stopped = Event()
+        self._throttled = Event()
         self._lock = Lock()
         self.errors: Counter[str] = Counter()
         self.reasons: list[str] = []
 
     def may_continue(self) -> bool:
         """Return whether another step may start."""
-        return not self._stopped.is_set() and self._time_left_ms() >= _MIN_TIME_LEFT_MS
+        is_ended = self._stopped.is_set() or self._throttled.is_set()
+        return not is_ended and self._time_left_ms() >= _MIN_TIME_LEFT_MS
+
+    def half(self) -> Self:
+        """Return the budget of a part of the run, with half of the time in which steps may start.
+
+        If TaskRouter throttles the part, only the part ends. Failures count for the whole run.
+        """
+        reserved_ms = max(0, self._time_left_ms() - _MIN_TIME_LEFT_MS) // 2
+        part = copy(self)
+        part._throttled = Event()  # noqa: SLF001  the part is of this class
+        part._time_left_ms = lambda: self._time_left_ms() - reserved_ms  # noqa: SLF001
+        return part
 
     def retry_throttled(self, request: Callable[[], _Response]) -> _Response:
         """Send a request to TaskRouter; if it is throttled, pause and retry.
 
         Raises:
             TaskRouterThrottled: the request was still throttled when the attempts or the time ran
-                out. This ends the run.
+                out. This ends the run, or the part of the run that has this budget.
         """
         try:
             for pause in _THROTTLED_PAUSES:
@@ -71,7 +86,7 @@ class RunBudget:
                     self._clock.sleep(pause)
             return request()
         except TaskRouterThrottled:
-            self._stopped.set()
+            self._throttled.set()
             raise
 
     def count_failure(self, error: AppError) -> None:

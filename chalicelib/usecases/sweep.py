@@ -33,6 +33,10 @@ BY_SWEEP = "sweep"
 
 _PRINCIPAL = Principal(Role.SERVICE, identity=BY_SWEEP)
 
+_DECISION_AGE_MS = 5_000
+"""The age that a decision of the sweep has at its start. Its requests to TaskRouter then end within
+15 s instead of 20 s, so that the decision, like every step, ends before the sweep times out."""
+
 _STATUS_ORDER = (Status.PENDING, Status.WRAPPING, Status.ACCEPTED)
 """Pending Reservations are checked first, because their callers are waiting."""
 
@@ -69,7 +73,7 @@ def sweep_due_reservations(
     time_left_ms: Callable[[], int],
     report: Callable[[SweepLine], None],
 ) -> None:
-    """Check due Reservations and reconcile while there is time; report the counts.
+    """Reconcile if this is due, and check due Reservations while there is time; report the counts.
 
     Args:
         collaborators: the services to use.
@@ -84,13 +88,10 @@ def sweep_due_reservations(
     budget = RunBudget(collaborators.clock, time_left_ms)
     sweep = _Sweep(collaborators, policy, budget)
     outcomes: Counter[SweepOutcome] = Counter()
-    reconciled: list[int | None] = []
-    try:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            outcomes.update(pool.map(sweep.check, sweep.due_reservations()))
-            reconciled += reconcile(collaborators, budget, pool.map)
-    except StoreUnavailable as error:
-        budget.count_failure(error)
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        # Neither the reconciliation nor the checks can use up the time of the other.
+        reconciled = reconcile(collaborators, budget.half(), pool.map)
+        outcomes.update(pool.map(sweep.check, sweep.due_reservations()))
     line = sweep.line(outcomes, reconciled)
     try:
         collaborators.store.save_sweep(line)
@@ -139,13 +140,17 @@ class _Sweep:
         )
 
     def due_reservations(self) -> Iterator[DueReservation]:
-        """Yield the due Reservations while there is time."""
-        for status in _STATUS_ORDER:
-            for due in self._collaborators.store.due_reservations(status, now=self._started):
-                self._oldest_due_at = min(self._oldest_due_at, due.due_at)
-                yield due
-                if not self._budget.may_continue():
-                    return
+        """Yield the due Reservations while there is time, at least the first of each status."""
+        store = self._collaborators.store
+        try:
+            for status in _STATUS_ORDER:
+                for due in store.due_reservations(status, now=self._started):
+                    self._oldest_due_at = min(self._oldest_due_at, due.due_at)
+                    yield due
+                    if not self._budget.may_continue():
+                        break
+        except StoreUnavailable as error:
+            self._budget.count_failure(error)
 
     def check(self, due: DueReservation) -> SweepOutcome:
         """Check a Reservation if there is time; count any failure."""
@@ -166,6 +171,8 @@ class _Sweep:
                 lambda: taskrouter.fetch_reservation(due.reservation_sid, task_sid=due.task_sid)
             )
         except TaskRouterNotFound:
+            if not self._budget.may_continue():
+                return SweepOutcome.LEFT
             self._verify_workspace()
             self._record_status(due, Status.GONE, note="TaskRouter returned 404")
             return SweepOutcome.GONE
@@ -218,7 +225,8 @@ class _Sweep:
             activity_sid=self._policy.reject_activity_sid if target is Status.REJECTED else None,
         )
         try:
-            decide(decision, self._collaborators)
+            started = self._collaborators.clock.now_ms() - _DECISION_AGE_MS
+            decide(decision, self._collaborators, started=started)
         except (ReservationNotPending, ReservationGone):
             return SweepOutcome.MIRRORED
         return outcome

@@ -37,12 +37,8 @@ APP_NAME = "taskrouter-callbacks"
 API = "api_handler"
 SWEEP = "sweep"
 
-_MIN_SECONDS = {
-    API: (15, "Lambda ends requests that still wait for DynamoDB or TaskRouter"),
-    SWEEP: (30, "a sweep checks few or no Reservations"),
-}
-"""Minimum of `lambda_timeout`, and the effect of less time. A request waits up to 8 s for
-TaskRouter and some seconds for DynamoDB. A sweep starts no check in its last 25 s (`RunBudget`)."""
+_MIN_SWEEP_SECONDS = 30
+"""Minimum `lambda_timeout` of the sweep, which starts no step in its last 25 s (`RunBudget`)."""
 
 
 @dataclass(frozen=True)
@@ -265,11 +261,10 @@ def _find_wrong_combinations(members: ChaliceConfig, handler: str) -> Iterator[s
         yield f"subnet_ids and security_group_ids of {handler} must both be set or both be omitted."
     if members.autogen_policy is None:
         yield f"autogen_policy must be set to {_OWN_POLICY.expected}."
-    minimum, effect = _MIN_SECONDS[handler]
-    if (members.lambda_timeout or minimum) < minimum:
+    if handler == SWEEP and (members.lambda_timeout or _MIN_SWEEP_SECONDS) < _MIN_SWEEP_SECONDS:
         yield (
-            f"lambda_functions.{handler}.lambda_timeout must be at least {minimum}. With less "
-            f"time, {effect}."
+            f"lambda_functions.{SWEEP}.lambda_timeout must be at least {_MIN_SWEEP_SECONDS}. With "
+            "less time, a sweep checks few or no Reservations."
         )
     is_private = members.api_gateway_endpoint_type == "PRIVATE"
     endpoints, file = members.api_gateway_endpoint_vpce, members.api_gateway_policy_file

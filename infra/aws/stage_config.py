@@ -314,11 +314,12 @@ def ensure_runnable(stage: Stage) -> None:
 
 
 def _check_api_timeout(stage_name: str, seconds: int | None) -> None:
-    if seconds is None or seconds > config.API_TIMEOUT_SECONDS:
+    if seconds != config.API_TIMEOUT_SECONDS:
         raise invalid(
             stage_name,
-            f"lambda_functions.{API}.lambda_timeout must be a whole number from 1 to "
-            f"{config.API_TIMEOUT_SECONDS}, API Gateway's time limit (Chalice's default is 60).",
+            f"lambda_functions.{API}.lambda_timeout must be {config.API_TIMEOUT_SECONDS} "
+            "(Chalice's default is 60). With less time, Lambda ends requests that wait for "
+            "TaskRouter or DynamoDB. API Gateway does not wait longer.",
         )
 
 
