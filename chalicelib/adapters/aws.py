@@ -74,7 +74,7 @@ _OTHER_ENDPOINTS = (
 
 
 class InvalidResponse(BotoCoreError):  # type: ignore[misc]  # botocore has no types
-    """The response is too large, or is not a JSON object."""
+    """The response is too large, is not a JSON object, or lacks a value."""
 
     fmt = "The response is not a JSON object of acceptable size."
 

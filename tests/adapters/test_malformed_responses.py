@@ -326,6 +326,15 @@ def test_update_without_attributes_is_a_failure(
         UPDATES[operation](client)
 
 
+@pytest.mark.parametrize("item", [None, 5, "x", [], {}, {"a": None}, {"status": {"S": "open"}}])
+def test_unreadable_item_is_not_a_missing_item(
+    client: Any, responses: Responses, item: object
+) -> None:
+    responses.response = Response(200, {}, json.dumps({"Item": item}).encode())
+    with pytest.raises(StoreUnavailable):
+        READS["get"](client)
+
+
 @pytest.mark.parametrize("item", [None, 5, "x", [], {"answer": 5}, {"answer": {"S": "x"}}])
 def test_failed_condition_with_an_unreadable_item_is_a_failure(
     client: Any, responses: Responses, item: object

@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.adapters.aws import (
     RETRY_PAUSE_SECONDS,
+    InvalidResponse,
     JsonApi,
     Request,
     Sender,
@@ -105,9 +106,10 @@ def _limit_requests(client: Any, seconds: float) -> None:
             seconds=seconds,
             max_bytes=_MAX_BYTES,
         )
-        if response.is_success:
-            # botocore would read a body that is not JSON as `{}`, as if there were no item.
-            parse(response, event_name)
+        # botocore reads a body that is not JSON as `{}`, and omits members that are null, as if there
+        # were no item.
+        if response.is_success and None in parse(response, event_name).values():
+            raise InvalidResponse
         return AWSResponse(request.url, response.status, response.headers, response)
 
     client.meta.events.register("before-send.dynamodb", send)
