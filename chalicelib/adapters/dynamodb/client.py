@@ -106,8 +106,8 @@ def _limit_requests(client: Any, seconds: float) -> None:
             seconds=seconds,
             max_bytes=_MAX_BYTES,
         )
-        # botocore reads a body that is not JSON as `{}`, and omits members that are null, as if there
-        # were no item.
+        # botocore reads a body that is not JSON as `{}`, and omits members that are null. The item
+        # would seem to be missing.
         if response.is_success and None in parse(response, event_name).values():
             raise InvalidResponse
         return AWSResponse(request.url, response.status, response.headers, response)
