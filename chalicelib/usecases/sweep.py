@@ -17,7 +17,6 @@ from chalicelib.domain.errors import (
     AppError,
     ReservationGone,
     ReservationNotPending,
-    StoreUnavailable,
     SweepFailed,
     TaskRouterNotFound,
     TaskRouterThrottled,
@@ -85,18 +84,13 @@ def sweep_due_reservations(
     sweep = _Sweep(collaborators, policy, budget)
     outcomes: Counter[SweepOutcome] = Counter()
     reconciled: list[int | None] = []
-    try:
-        with ThreadPoolExecutor(CONCURRENCY) as pool:
-            outcomes.update(pool.map(sweep.check, sweep.due_reservations()))
-            reconciled += reconcile(collaborators, budget, pool.map)
-    except StoreUnavailable as error:
-        budget.count_failure(error)
+    with budget.counting_failures(), ThreadPoolExecutor(CONCURRENCY) as pool:
+        outcomes.update(pool.map(sweep.check, sweep.due_reservations()))
+        reconciled += reconcile(collaborators, budget, pool.map)
     line = sweep.line(outcomes, reconciled)
-    try:
+    with budget.counting_failures():
         collaborators.store.save_sweep(line)
-    except StoreUnavailable as error:
-        budget.count_failure(error)
-        line["errors"], line["ok"] = dict(budget.errors), False
+    line["errors"], line["ok"] = dict(budget.errors), not budget.errors
     report(line)
     if budget.errors:
         errors = ", ".join(f"{code} ({count})" for code, count in budget.errors.items())
@@ -151,13 +145,12 @@ class _Sweep:
         """Check a Reservation if there is time; count any failure."""
         if not self._budget.may_continue():
             return SweepOutcome.LEFT
-        try:
-            return self._check(due)
-        except TaskRouterThrottled:
-            return SweepOutcome.LEFT
-        except AppError as error:
-            self._budget.count_failure(error)
-            return SweepOutcome.FAILED
+        with self._budget.counting_failures():
+            try:
+                return self._check(due)
+            except TaskRouterThrottled:
+                return SweepOutcome.LEFT
+        return SweepOutcome.FAILED
 
     def _check(self, due: DueReservation) -> SweepOutcome:
         taskrouter = self._collaborators.taskrouter
