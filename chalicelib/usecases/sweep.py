@@ -8,6 +8,7 @@ so its cost does not grow with the table.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from threading import Lock
@@ -15,6 +16,7 @@ from threading import Lock
 from chalicelib.domain.auth import Principal, Role
 from chalicelib.domain.errors import (
     AppError,
+    InstructionAlreadySent,
     ReservationGone,
     ReservationNotPending,
     SweepFailed,
@@ -177,12 +179,19 @@ class _Sweep:
         return SweepOutcome.UNCHANGED
 
     def _reject(self, due: DueReservation) -> SweepOutcome:
-        """Reject a Reservation, unless an instruction may still be ringing a phone."""
+        """Reject a Reservation, unless an instruction may still be ringing a phone.
+
+        The answer to a fallback may be ringing even if it is not recorded (docs/adr/0029).
+        """
         record = self._collaborators.store.get(due.reservation_sid)
-        if record is None or record.may_be_ringing:
-            self._reschedule(due)
-            return SweepOutcome.UNCHANGED
-        return self._decide(due, Status.REJECTED, SweepOutcome.REJECTED)
+        if record is not None:
+            answer_may_ring = self._collaborators.answer_may_ring
+            if not record.is_ringing_possible(answer_may_ring=answer_may_ring):
+                # An instruction that is sent in the meantime makes the claim fail.
+                with suppress(InstructionAlreadySent):
+                    return self._decide(due, Status.REJECTED, SweepOutcome.REJECTED)
+        self._reschedule(due)
+        return SweepOutcome.UNCHANGED
 
     def _completes_at(self, due: DueReservation) -> int | None:
         """Return when (epoch ms) to complete a wrapping Reservation; None for never.
@@ -209,6 +218,7 @@ class _Sweep:
             reservation_sid=due.reservation_sid,
             principal=_PRINCIPAL,
             activity_sid=self._policy.reject_activity_sid if target is Status.REJECTED else None,
+            unless_ringing=target is Status.REJECTED,
         )
         try:
             decide(decision, self._collaborators)

@@ -183,7 +183,13 @@ class DynamoReservationStore(DynamoJobs):
         )
         _require_transition(update, MOVES, claim.target)
         if claim.instruction is not None:
-            _record_instruction(update, claim, claim.instruction)
+            update.set["instruction_sent"] = {
+                "claim_id": claim.claim_id,
+                "by": claim.by,
+                "instruction": dict(claim.instruction),
+            }
+        if claim.instruction is not None or claim.unless_ringing:
+            _require_silence(update, claim)
         for attribute, required in (("worker_sid", worker_sid), ("task_sid", task_sid)):
             if required is not None:
                 update.conditions.append(f"#{attribute} = :{attribute}")
@@ -356,13 +362,8 @@ class DynamoReservationStore(DynamoJobs):
             return succeeded, to_reservation(item) if item else None
 
 
-def _record_instruction(update: UpdateItem, claim: Claim, instruction: Mapping[str, Any]) -> None:
-    """Record the instruction of a claim, unless another instruction may ring a phone."""
-    update.set["instruction_sent"] = {
-        "claim_id": claim.claim_id,
-        "by": claim.by,
-        "instruction": dict(instruction),
-    }
+def _require_silence(update: UpdateItem, claim: Claim) -> None:
+    """Add the conditions that no other instruction may ring a phone."""
     ringing = {f":{name}": name for name in RINGING}
     update.values |= ringing
     update.conditions += [
