@@ -29,7 +29,7 @@ from botocore.exceptions import (
 )
 from botocore.httpsession import ProxyConfiguration, get_cert_path
 from botocore.utils import get_environ_proxies
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, IncompleteRead
 
 from chalicelib.adapters.exchange import POOLS, Exchange
 from chalicelib.config import in_lambda
@@ -74,7 +74,7 @@ _OTHER_ENDPOINTS = (
 
 
 class InvalidResponse(BotoCoreError):  # type: ignore[misc]  # botocore has no types
-    """The response is too large, or is not a JSON object."""
+    """The response is too large, is not a JSON object, or lacks a value."""
 
     fmt = "The response is not a JSON object of acceptable size."
 
@@ -152,7 +152,7 @@ class JsonApi:
                 response = self._sender.send(
                     lambda: self._sign(operation, body), seconds=seconds, max_bytes=_MAX_BYTES
                 )
-                return _parse(response, operation)
+                return parse(response, operation)
             except (ClientError, EndpointConnectionError, ReadTimeoutError, ChecksumError) as error:
                 if not remaining or not _is_transient(error):
                     raise
@@ -213,7 +213,7 @@ class Sender:
             max_bytes: maximum size of the response's body.
 
         Raises:
-            EndpointConnectionError: the connection failed.
+            EndpointConnectionError: the connection failed, or ended before the response.
             ReadTimeoutError: there was no complete response in time.
             InvalidResponse: the response is too large.
             BotoCoreError: there are no credentials.
@@ -235,6 +235,9 @@ class Sender:
             if len(body) > max_bytes:
                 response.close()
                 raise InvalidResponse
+            if response.length_remaining:
+                response.close()
+                raise IncompleteRead(len(body), response.length_remaining)
             # urllib3 releases the connection at the end of the body.
             return Response(response.status, response.headers, body)
 
@@ -263,8 +266,14 @@ def _find_endpoint(service: str) -> tuple[str, str]:
     return client.meta.endpoint_url, client.meta.region_name
 
 
-def _parse(response: Response, operation: str) -> dict[str, Any]:
-    """Return the content of a response; raise an error unless the operation succeeded."""
+def parse(response: Response, operation: str) -> dict[str, Any]:
+    """Return the content of a response; raise an error unless the operation succeeded.
+
+    Raises:
+        ClientError: the service returned an error.
+        ChecksumError: the response is damaged.
+        InvalidResponse: the response is not a JSON object.
+    """
     expected = response.headers.get("x-amz-crc32")
     if expected is not None and expected != (actual := str(zlib.crc32(response.body))):
         raise ChecksumError(

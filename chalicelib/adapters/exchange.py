@@ -22,6 +22,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _Result = TypeVar("_Result")
 
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""Errors of code that reads a response of an unexpected form."""
+
 _local = threading.local()
 
 

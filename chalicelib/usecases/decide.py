@@ -61,8 +61,8 @@ class Decision:
         principal: the caller.
         task_sid: WT…, if the caller named the Task.
         activity_sid: WA… of the Activity that a rejection moves the Worker to, if any.
-        instruction: the instruction to send instead of a plain accept, if any. Most
-            instructions ring a phone.
+        instruction: the instruction to send instead of a plain accept, if any.
+        unless_ringing: whether to fail if an instruction may be ringing a phone.
     """
 
     target: Status
@@ -71,6 +71,7 @@ class Decision:
     task_sid: str | None = None
     activity_sid: str | None = None
     instruction: Instruction | None = None
+    unless_ringing: bool = False
 
 
 def decide(
@@ -94,7 +95,7 @@ def decide(
             Task's SID is needed to find it.
         BadRequest: the Reservation does not belong to the Task that the caller named.
         ReservationNotPending: the Reservation has another status or is being changed to one.
-        InstructionAlreadySent: another instruction was sent for the Reservation.
+        InstructionAlreadySent: another instruction was sent, or may be ringing a phone.
         AnswerUnknown: the callback may have been answered with another instruction.
         ReservationGone: TaskRouter no longer has the Reservation.
         TaskRouterRefused: TaskRouter refused a request that the Reservation's status allows.
@@ -114,8 +115,7 @@ def decide(
         require_time(now=clock.now_ms(), started=started)
         claim, succeeded, record = _claim(decision, collaborators)
     if record is None:
-        now = clock.now_ms()
-        raise Unsettled.until(None, now=now, message="The Reservation is not recorded yet.")
+        raise Unsettled.until(None, now=started, message="The Reservation is not recorded yet.")
     if not succeeded:
         return _await_outcome(decision, record, claim, collaborators, started)
     return _Execution(decision, record, claim, collaborators, started).run()
@@ -124,8 +124,8 @@ def decide(
 def _claim(
     decision: Decision, collaborators: Collaborators
 ) -> tuple[Claim, bool, Reservation | None]:
-    now = collaborators.clock.now_ms()
-    instruction = decision.instruction
+    now, instruction = collaborators.clock.now_ms(), decision.instruction
+    needs_silence = decision.unless_ringing or instruction is not None
     claim = Claim(
         until=now + collaborators.deadlines.claim_lease * 1000,
         target=decision.target,
@@ -133,7 +133,8 @@ def _claim(
         by=decision.principal.name,
         accepts=decision.target is Status.ACCEPTED and (not instruction or instruction.accepts),
         instruction=instruction.answer if instruction else None,
-        needs_answer=bool(instruction) and collaborators.answer_may_ring,
+        unless_ringing=decision.unless_ringing,
+        needs_answer=needs_silence and collaborators.answer_may_ring,
     )
     try:
         succeeded, record = collaborators.store.claim(
@@ -359,9 +360,8 @@ class _Execution:
         return False
 
     def _unsettled(self, failure: TaskRouterError) -> Unsettled:
-        now = self.collaborators.clock.now_ms()
         build = sent_instruction.outcome_unknown if self.claim.instruction else Unsettled.until
-        return build(self.claim.until, now=now, failure=failure)
+        return build(self.claim.until, now=self.collaborators.clock.now_ms(), failure=failure)
 
     def _next_check(self, status: Status, now: int) -> int | None:
         return self.collaborators.deadlines.next_check(

@@ -11,14 +11,13 @@ docs/adr/0009 explains why both are needed, and docs/adr/0027 how failed parts a
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, TypeVar
 
 from chalicelib.domain.callbacks import EVENT_TYPES, EventPage, ReservationEvent
 from chalicelib.domain.errors import (
-    AppError,
-    StoreUnavailable,
     TaskRouterNotFound,
     TaskRouterThrottled,
     TaskRouterUnavailable,
@@ -157,13 +156,11 @@ class _Reconciliation:
         events_done_until = min(progress[part] for part in _PARTS if part != TASKS)
         next_end = min(progress[_finished(part)] for part in _PARTS) + _INTERVAL_MS
         due_at = next_end + CALLBACK_IN_TRANSIT_MS if next_end > self.end else None
-        try:
+        with self.budget.counting_failures():
             self.collaborators.store.save_progress(
                 JOB, {**done, _EVENTS: events_done_until}, due_at=due_at
             )
             self.progress.update(done)
-        except StoreUnavailable as error:
-            self.budget.count_failure(error)
 
     def record_pending(self) -> list[int | None]:
         """Record the pending Reservations of the reserved Tasks."""
@@ -334,13 +331,9 @@ class _Reconciliation:
         """Run a step; return None if no time is left or if the step fails."""
         if not self.budget.may_continue():
             return None
-        try:
+        with self.budget.counting_failures(), suppress(TaskRouterThrottled):
             return step()
-        except TaskRouterThrottled:
-            return None
-        except AppError as error:
-            self.budget.count_failure(error)
-            return None
+        return None
 
 
 def _split(items: Sequence[_Item], size: int) -> list[Sequence[_Item]]:

@@ -1,7 +1,8 @@
 """The budget of a sweep: remaining time, retries of throttled requests, and errors."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from threading import Event, Lock
 from typing import Self, TypeVar
@@ -39,7 +40,7 @@ class RunBudget:
 
     Attributes:
         started: epoch ms at which the sweep started.
-        errors: number of failures by error ``Code``.
+        errors: number of failures by error ``Code``, or by type for an unexpected error.
         reasons: why requests failed; at most MAX_REASONS distinct messages.
     """
 
@@ -89,15 +90,26 @@ class RunBudget:
             self._throttled.set()
             raise
 
-    def count_failure(self, error: AppError) -> None:
+    @contextmanager
+    def counting_failures(self) -> Iterator[None]:
+        """Count an error of a step instead of raising it, so that the sweep continues."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  an unexpected error must not end the sweep
+            self.count_failure(error)
+
+    def count_failure(self, error: Exception) -> None:
         """Count a failure and end the run if all other steps would fail too.
 
         Refused credentials and an unknown Workspace end the run. Callers handle other missing
-        resources without counting a failure.
+        resources without counting a failure. Of an unexpected error, only the type is kept, because
+        its message may contain data.
         """
+        code, reason = type(error).__name__, None
+        if isinstance(error, AppError):
+            code, reason = error.code, error.reason
         with self._lock:
-            self.errors[error.code] += 1
-            reason = error.reason
+            self.errors[code] += 1
             if reason and reason not in self.reasons and len(self.reasons) < MAX_REASONS:
                 self.reasons.append(reason)
         if isinstance(error, (TaskRouterDenied, TaskRouterNotFound)):
