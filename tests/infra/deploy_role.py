@@ -107,6 +107,25 @@ def allowed_actions():
     return {action for item in _statements() for action in _as_list(item["Action"])}
 
 
+def unused_resources(recorded):
+    """Return the resources of statements that no recorded call needs, nor CloudFormation.
+
+    Args:
+        recorded: Pairs of an action and an ARN.
+    """
+    explained = {action for actions in CLOUDFORMATION.values() for action in actions}
+    return {
+        pattern
+        for statement in _statements()
+        for pattern in _as_list(statement["Resource"])
+        if not explained & {*_as_list(statement["Action"])}
+        and not any(
+            action in _as_list(statement["Action"]) and fnmatchcase(arn, pattern)
+            for action, arn in recorded
+        )
+    }
+
+
 def is_allowed(action, arn):
     """Return whether the policy allows an action on a resource."""
     return any(
@@ -114,3 +133,6 @@ def is_allowed(action, arn):
         and any(fnmatchcase(arn, pattern) for pattern in _as_list(statement["Resource"]))
         for statement in _statements()
     )
+
+
+UNUSED_RESOURCES = {}
