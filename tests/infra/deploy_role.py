@@ -99,7 +99,7 @@ UNUSED_RESOURCES = {
     "arn:*:apigateway:*::/domainnames/*": "the recorded stage has no custom domain",
     "arn:*:iam::*:role/aws-service-role/ops.apigateway.amazonaws.com/*": "as for its action",
 }
-"""Resources that tests/deploy/test_deploy_role.py does not record, and the reasons to allow them."""
+"""Resources that test_deploy_role.py does not record, and the reasons to allow them."""
 
 
 def _statements():
