@@ -207,6 +207,13 @@ _OTHER_VARIABLES = re.compile(
 _PROXY = re.compile("HTTPS?_PROXY")
 
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, "Reserved".
+# SSM reserves names that begin with aws or ssm, except for references to Secrets Manager.
+_PARAMETER_NAME = re.compile(
+    r"/aws/reference/secretsmanager(/[\w.-]+)+"
+    r"|(?!(?i:aws|ssm)|/(?i:aws|ssm)/)(/?[\w.-]+|(/[\w.-]+){2,15})",
+    re.ASCII,
+)
+
 _SET_BY_LAMBDA = re.compile(
     "_HANDLER|_X_AMZN_TRACE_ID|AWS_(DEFAULT_)?REGION|AWS_EXECUTION_ENV|AWS_ACCESS_KEY(_ID)?"
     "|AWS_SECRET_ACCESS_KEY|AWS_SESSION_TOKEN|LAMBDA_(TASK_ROOT|RUNTIME_DIR)"
@@ -352,6 +359,15 @@ def _describe_value(name: str, value: str) -> str | None:
         )
     if _PROXY.fullmatch(name) and value and not is_base_url(value):
         return 'must be a URL, for example "http://proxy.example.com:3128"'
+    if (
+        name == "SECRETS_PARAMETER"
+        and value.strip()
+        and not _PARAMETER_NAME.fullmatch(value.strip())
+    ):
+        return (
+            "must be a name that SSM allows, such as /taskrouter-callbacks/dev/secrets: without a "
+            "slash, or up to 15 parts, each after a slash, and not beginning with aws or ssm"
+        )
     return describe_wrong_variable(name, value)
 
 

@@ -34,11 +34,6 @@ CloudFormation would shorten a longer name, and `stacks.regions` would not find 
 
 _STAGE_NAME = re.compile(f"[A-Za-z0-9-]{{1,{_MAX_STAGE_NAME}}}")
 _TABLE_NAME = re.compile("[A-Za-z0-9_.-]{3,255}")
-_PARAMETER_NAME = re.compile(
-    # SSM reserves names that begin with aws or ssm, except for references to Secrets Manager.
-    "/aws/reference/secretsmanager(/[A-Za-z0-9_.-]+)+"
-    "|(?!(?i:aws|ssm)|/(?i:aws|ssm)/)(/?[A-Za-z0-9_.-]+|(/[A-Za-z0-9_.-]+){2,15})"
-)
 
 _MAX_VARIABLES_BYTES = 4_096
 """Lambda's limit for all variables of a function, as JSON."""
@@ -344,13 +339,6 @@ def _settings(stage_name: str, overrides: Mapping[str, str]) -> config.Settings:
         settings = config.read({**variables, **_ON_LAMBDA})
     except config.SettingsError as error:
         raise invalid(stage_name, error) from error
-    if not _PARAMETER_NAME.fullmatch(settings.secrets_parameter):
-        raise invalid(
-            stage_name,
-            "SECRETS_PARAMETER must be a name that SSM allows, such as "
-            f"/taskrouter-callbacks/{stage_name}/secrets: without a slash, or up to 15 parts, each "
-            "after a slash. It must not begin with aws or ssm.",
-        )
     _check_tables(stage_name, settings)
     if settings.log_level not in _LOG_LEVELS:
         raise invalid(
